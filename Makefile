@@ -1,0 +1,57 @@
+# make demo         quantize, compile, simulate and profile examples/digits: one table
+# make test         lint, types and tests (what CI runs)
+# make conformance  whole networks at full size, minutes long
+# make lint         ruff and mypy only
+# Any of them sets up .venv first. PYTHON=python3.12 takes another Python (3.10 to 3.12).
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help check-tools demo test conformance lint format clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+# One sentence per missing tool, naming the Debian package. `import ensurepip` is what fails where
+# Debian's python3-venv is missing; `python3 -m venv` would leave half an environment behind.
+check-tools:
+	@command -v git >/dev/null || { echo "git is missing: install it with \"apt-get install git\"." >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install it with \"apt-get install $(notdir $(PYTHON))\"." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) must be Python 3.10 or newer, not $$($(PYTHON) -V 2>&1): install one with \"apt-get install python3.11\" and call make PYTHON=python3.11." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(notdir $(PYTHON))-venv is missing: install it with \"apt-get install $(notdir $(PYTHON))-venv\"." >&2; exit 1; }
+
+# The stamps say which set of packages the environment holds; a changed pyproject.toml or lock file
+# installs again. An environment that pip could not finish has no stamp and is completed next time.
+$(VENV)/.base: pyproject.toml requirements-ci.lock | check-tools
+	@echo "Setting up $(VENV) ..."
+	@test -e $@ || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c requirements-ci.lock -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@$(PIP) install -c requirements-ci.lock -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.base
+	@$(BIN)/python examples/digits/demo.py
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+conformance: $(VENV)/.dev
+	$(BIN)/python -m pytest -m conformance tests/conformance
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,132 @@
+"""DDR addresses by lifetime: buffers whose lives do not meet share bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from knightlite.allocate.concat import Slice
+from knightlite.chip import Chip
+from knightlite.errors import CapacityError, Finding
+from knightlite.ir import Graph, Node
+
+COLUMN_ALIGN = 4  # bytes: a pixel's channels are padded to whole words
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A block of DDR: its bytes, the strides inside, and the layers [first, last] it lives for."""
+
+    name: str
+    size_bytes: int
+    row_stride: int
+    column_stride: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a feature tensor lies in DDR: byte address, row stride, pixel stride."""
+
+    address: int
+    row_stride: int
+    column_stride: int
+
+
+def align(value: int, step: int) -> int:
+    """``value`` rounded up to a multiple of ``step``."""
+    return -(-value // step) * step
+
+
+def layers(graph: Graph) -> tuple[Node, ...]:
+    """The nodes that execute; a Concat is only a placement."""
+    return tuple(node for node in graph.nodes if node.op != "Concat")
+
+
+def buffers(graph: Graph, slices: Mapping[str, Slice], chip: Chip) -> tuple[Buffer, ...]:
+    """Every buffer with its size and life, in order of first use."""
+    executed = layers(graph)
+    lives: dict[str, tuple[int, int]] = {}
+
+    def touch(tensor: str, layer: int) -> None:
+        buffer = slices[tensor].buffer
+        first, last = lives.get(buffer, (layer, layer))
+        lives[buffer] = (min(first, layer), max(last, layer))
+
+    for name in graph.inputs:
+        touch(name, -1)
+    for index, node in enumerate(executed):
+        for name in (*node.inputs, *node.outputs):
+            if name in slices:
+                touch(name, index)
+    for name in graph.chip_outputs:
+        touch(name, len(executed))
+    return tuple(
+        _buffer(graph, name, first, last, chip) for name, (first, last) in lives.items()
+    )
+
+
+def _buffer(graph: Graph, name: str, first: int, last: int, chip: Chip) -> Buffer:
+    tensor = graph.tensors[name]
+    _, channels, height, width = tensor.shape
+    column_stride = align(channels * tensor.dtype.size_bytes, COLUMN_ALIGN)
+    row_stride = width * column_stride
+    size = align(height * row_stride, chip.ddr_align_bytes)
+    return Buffer(name, size, row_stride, column_stride, first, last)
+
+
+def assign(blocks: Sequence[Buffer], base: int) -> dict[str, int]:
+    """Buffer name -> address: largest first, each at the lowest address free for its whole life."""
+    done: list[tuple[Buffer, int]] = []
+    for block in sorted(blocks, key=lambda item: (-item.size_bytes, item.first, item.name)):
+        busy = sorted(
+            (address, address + other.size_bytes)
+            for other, address in done
+            if other.first <= block.last and block.first <= other.last
+        )
+        position = base
+        for begin, end in busy:
+            if position + block.size_bytes <= begin:
+                break
+            position = max(position, end)
+        done.append((block, position))
+    return {block.name: address for block, address in done}
+
+
+def check_budget(blocks: Sequence[Buffer], total: int, constants: int, chip: Chip) -> None:
+    """CapacityError naming the tensors alive at the peak, where DDR does not suffice."""
+    if total <= chip.ddr_bytes:
+        return
+    moments = {block.first for block in blocks}
+    alive = max(
+        ([b for b in blocks if b.first <= moment <= b.last] for moment in moments),
+        key=lambda group: sum(block.size_bytes for block in group),
+    )
+    findings = [
+        Finding(block.name, f"{block.size_bytes} bytes are alive at the peak.")
+        for block in sorted(alive, key=lambda item: -item.size_bytes)
+    ]
+    raise CapacityError(
+        f"the network needs {total} bytes of DDR ({constants} of constants), the chip gives "
+        f"{chip.ddr_bytes}.",
+        "use a smaller input size, or a chip description with more ddr_bytes",
+        findings,
+    )
+
+
+def locations(
+    graph: Graph, slices: Mapping[str, Slice], blocks: Sequence[Buffer], addresses: Mapping[str, int]
+) -> dict[str, Location]:
+    """Where every feature tensor lies."""
+    by_name = {block.name: block for block in blocks}
+    found = {}
+    for name, part in slices.items():
+        if part.buffer not in by_name:
+            continue  # never touched by a layer
+        block = by_name[part.buffer]
+        offset = part.offset * graph.tensors[name].dtype.size_bytes
+        found[name] = Location(
+            addresses[part.buffer] + offset, block.row_stride, block.column_stride
+        )
+    return found

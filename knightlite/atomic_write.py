@@ -1,0 +1,143 @@
+"""Write files so that none is ever half-written: aside first, then renamed, all or none.
+
+A set of files belongs together (a .cfg without its .weight is of no use), so a set appears as a
+whole: where anything fails, no new file is there and every old one is as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from knightlite.errors import UsageError
+
+
+class FileSet:
+    """Files being written, each aside its final place. Made by :func:`file_set`."""
+
+    def __init__(self) -> None:
+        self._asides: dict[Path, Path] = {}  # final place -> where it is written meanwhile
+        self._made: list[Path] = []  # folders made for them, outermost first
+
+    def path(self, final: str | Path) -> Path:
+        """Where to write the file that will be ``final``; folders are made as needed.
+
+        The name keeps the suffix, for writers that go by it. UsageError where it cannot be written.
+        """
+        final = Path(final)
+        if final in self._asides:
+            return self._asides[final]
+        if final.exists() and not final.is_file():
+            what = "a folder" if final.is_dir() else "not a regular file"
+            raise UsageError(f"{final} cannot be written: it is {what}.")
+        try:
+            self._make_folder(final.parent)
+            handle, name = tempfile.mkstemp(
+                prefix=f".{final.stem}-", suffix=final.suffix, dir=final.parent
+            )
+            os.close(handle)
+        except OSError as error:
+            raise _cannot_write(final, error) from error
+        self._asides[final] = Path(name)
+        return self._asides[final]
+
+    def write_bytes(self, final: str | Path, data: bytes) -> None:
+        """Add a file of bytes."""
+        aside = self.path(final)
+        try:
+            aside.write_bytes(data)
+        except OSError as error:
+            raise _cannot_write(Path(final), error) from error
+
+    def write_text(self, final: str | Path, text: str) -> None:
+        """Add a UTF-8 text file; line ends stay as they are."""
+        self.write_bytes(final, text.encode("utf-8"))
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for item in reversed(missing):
+            item.mkdir()
+            self._made.append(item)
+
+    def _publish(self) -> None:
+        """Rename all into place; where one fails, put the old files back."""
+        mode = 0o666 & ~_umask()
+        kept: dict[Path, Path | None] = {}  # final place -> its old file, aside
+        try:
+            for final, aside in self._asides.items():
+                aside.chmod(mode)  # mkstemp's are for the owner only
+                kept[final] = _keep(final) if final.exists() else None
+                os.replace(aside, final)
+        except OSError as error:
+            for place, old in reversed(kept.items()):
+                if old is None:
+                    place.unlink(missing_ok=True)
+                elif place.exists() and place.samefile(old):
+                    old.unlink()  # renaming one name of a file to its other name does nothing
+                else:
+                    os.replace(old, place)
+            raise _cannot_write(final, error) from error
+        for old in kept.values():
+            if old is not None:
+                with contextlib.suppress(OSError):  # all files are in place: not worth failing for
+                    old.unlink()
+
+    def _discard(self) -> None:
+        for aside in self._asides.values():
+            aside.unlink(missing_ok=True)
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError):  # someone else put a file there
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def file_set() -> Iterator[FileSet]:
+    """Collect files; all of them appear when the ``with`` ends well, none where it does not."""
+    files = FileSet()
+    try:
+        yield files
+        files._publish()
+    except BaseException:
+        files._discard()
+        raise
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write one file of bytes, whole or not at all."""
+    with file_set() as files:
+        files.write_bytes(path, data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write one UTF-8 text file, whole or not at all."""
+    with file_set() as files:
+        files.write_text(path, text)
+
+
+def _keep(path: Path) -> Path:
+    """A second name for an old file, so that it can come back."""
+    kept = path.with_name(f".{path.name}-old-{os.getpid()}")
+    try:
+        os.link(path, kept)  # the file stays in place until its successor takes it
+    except OSError:  # a file system without hard links
+        os.replace(path, kept)
+    return kept
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _cannot_write(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{path} cannot be written: {error.strerror or error}.",
+        "name another folder, or make room",
+    )

@@ -1,0 +1,182 @@
+"""Chip descriptions: strict TOML into frozen records; code asks the chip for facts, never its name.
+
+Every quantity has its unit in its name and says where it comes from: ``stated`` (vendor),
+``inferred`` (from vendor facts) or ``modelled`` (ours). Source: design machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from knightlite.datafiles import chips_folder
+from knightlite.errors import Finding, FormatError, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SOURCES = ("stated", "inferred", "modelled")
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One chip family's facts; see ``chips/*.toml`` for where each value comes from."""
+
+    clock_hz: int
+    bit_widths: tuple[int, ...]
+    matrix_input_lanes: int  # input channels per cycle of the matrix engine, 8 bit
+    matrix_output_lanes: int  # output channels per cycle of the matrix engine, 8 bit
+    matrix_packed_channels: int  # up to so many input channels, kernel columns share input lanes
+    depthwise_lanes: int  # channels per cycle of a depthwise convolution, one tap each
+    vector_lanes: int  # elements per cycle of the vector engine
+    matrix_setup_cycles: int  # per instruction
+    vector_setup_cycles: int  # per instruction
+    fspm_bytes: int
+    fspm_align_bytes: int
+    fspm_banks: int
+    fspm_bank_bytes_per_cycle: int
+    wspm_bytes: int
+    wspm_align_bytes: int
+    mspm_bytes: int
+    mspm_align_bytes: int
+    ddr_bytes: int
+    ddr_align_bytes: int
+    ddr_bytes_per_second: int
+    ddr_efficiency_percent: int
+    ddr_burst_bytes: int
+    dma_setup_cycles: int  # per transfer, before its first byte
+
+    @property
+    def peak_macs_per_cycle(self) -> int:
+        """8-bit multiply-accumulates per cycle of the matrix engine."""
+        return self.matrix_input_lanes * self.matrix_output_lanes
+
+    @property
+    def fspm_bytes_per_cycle(self) -> int:
+        """Bytes per cycle that all banks deliver together."""
+        return self.fspm_banks * self.fspm_bank_bytes_per_cycle
+
+    def ddr_cycles(self, size_bytes: int) -> int:
+        """Cycles that ``size_bytes`` occupy the DDR, at its effective rate, rounded up."""
+        rate = self.ddr_bytes_per_second * self.ddr_efficiency_percent
+        return -(-size_bytes * self.clock_hz * 100 // rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where one value comes from."""
+
+    source: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChipFamily:
+    """A parsed chip file: the facts, who they hold for, and where they come from.
+
+    ``digest`` is the SHA-256 of the facts; binaries carry it and the simulator refuses another.
+    """
+
+    family: str
+    names: tuple[str, ...]
+    description: str
+    chip: Chip
+    provenance: Mapping[str, Provenance]
+    digest: str
+
+
+def parse(text: str, where: str) -> ChipFamily:
+    """Parse a chip file; FormatError with every unknown, missing or mistyped key at once."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FormatError(f"chip file {where} is not valid TOML: {error}.") from error
+    found: list[Finding] = []
+    kinds: dict[str, type] = {"format": int, "family": str, "names": list, "description": str, "values": dict}
+    for key, kind in kinds.items():
+        if not isinstance(data.get(key), kind):
+            found.append(Finding(where, f"key {key} must be present and of type {kind.__name__}."))
+    found += [Finding(where, f"unknown key {key}.") for key in data if key not in kinds]
+    if found:
+        raise FormatError(f"chip file {where} is not usable: {found[0].sentence}", findings=found)
+    if data["format"] != FORMAT:
+        raise FormatError(f"chip file {where} has format {data['format']}, not {FORMAT}.")
+    values, provenance = _parse_values(data["values"], where, found)
+    if not data["names"] or not all(isinstance(name, str) for name in data["names"]):
+        found.append(Finding(where, "names must be a list of chip names."))
+    if found:
+        raise FormatError(f"chip file {where} is not usable: {found[0].sentence}", findings=found)
+    chip = Chip(**values)
+    return ChipFamily(
+        data["family"], tuple(data["names"]), data["description"], chip, provenance, facts_digest(chip)
+    )
+
+
+def facts_digest(chip: Chip) -> str:
+    """The SHA-256 of a chip's facts: what binaries carry."""
+    facts = sorted((field.name, getattr(chip, field.name)) for field in fields(Chip))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _parse_values(
+    table: Mapping[str, Any], where: str, found: list[Finding]
+) -> tuple[dict[str, Any], dict[str, Provenance]]:
+    expected = {field.name for field in fields(Chip)}
+    found += [Finding(where, f"unknown value {key}.") for key in table if key not in expected]
+    found += [Finding(where, f"value {key} is missing.") for key in sorted(expected - set(table))]
+    values: dict[str, Any] = {}
+    provenance: dict[str, Provenance] = {}
+    for key in sorted(expected & set(table)):
+        entry = table[key]
+        if not isinstance(entry, dict) or not {"value", "source"} <= set(entry):
+            found.append(Finding(where, f"{key} must be a table with value, source and note."))
+            continue
+        if set(entry) - {"value", "source", "note"}:
+            found.append(Finding(where, f"{key} may only have value, source and note."))
+        value = entry["value"]
+        if key == "bit_widths":
+            if not (isinstance(value, list) and value and set(value) <= {8, 16}):
+                found.append(Finding(where, f"{key} must be a list of 8 and 16, not {value}."))
+                continue
+            value = tuple(value)
+        elif not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+            found.append(Finding(where, f"{key} must be a positive integer, not {value!r}."))
+            continue
+        if entry["source"] not in SOURCES:
+            found.append(
+                Finding(where, f"{key}: source must be one of {', '.join(SOURCES)}, not {entry['source']}.")
+            )
+        values[key] = value
+        provenance[key] = Provenance(str(entry["source"]), str(entry.get("note", "")))
+    return values, provenance
+
+
+@lru_cache(maxsize=1)
+def families() -> tuple[ChipFamily, ...]:
+    """All families that ship with the program, by file name."""
+    return tuple(
+        parse(path.read_text(encoding="utf-8"), path.name)
+        for path in sorted(chips_folder().glob("*.toml"))
+    )
+
+
+def find(name: str) -> ChipFamily:
+    """The family of a chip name, or the file of a user's own chip (``path/to/my.toml``)."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"chip file {name} does not exist.")
+        return parse(path.read_text(encoding="utf-8"), name)
+    for family in families():
+        if name in family.names:
+            return family
+    known = ", ".join(item for family in families() for item in family.names)
+    raise UsageError(f"chip {name} is not known.", f"one of {known}, or your own chip file NAME.toml")

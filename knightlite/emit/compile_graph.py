@@ -1,0 +1,62 @@
+"""The compiler in one call: quantized graph to program, golden graph and plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from knightlite.allocate import place_concats
+from knightlite.chip import ChipFamily
+from knightlite.container import Program
+from knightlite.emit.program import emit_program
+from knightlite.errors import Finding, UnsupportedError, findings_error
+from knightlite.ir import Graph
+from knightlite.lower import limit_findings
+from knightlite.ops import BY_NAME, View
+from knightlite.passes import PIPELINE, Explanations, run_passes
+from knightlite.schedule import Plan, make_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What compiling gives: the program, the rewritten graph it stands for, the plan, sentences."""
+
+    program: Program
+    graph: Graph
+    plan: Plan
+    explanations: Explanations
+
+
+def compile_graph(
+    graph: Graph, family: ChipFamily, chip_name: str, description: Mapping[str, Any]
+) -> Compiled:
+    """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once."""
+    findings = model_findings(graph) + limit_findings(graph, family.chip)
+    if findings:
+        raise findings_error(
+            UnsupportedError,
+            f"{len(findings)} node(s) of {graph.name} cannot run on {chip_name}: {findings[0]}",
+            findings,
+        )
+    explanations = Explanations()
+    placed, slices = place_concats(graph)
+    rewritten = run_passes(placed, family.chip, PIPELINE, explanations)
+    visible = set(rewritten.inputs) | {node.output for node in rewritten.nodes}
+    plan = make_plan(
+        rewritten, {name: part for name, part in slices.items() if name in visible}, family.chip
+    )
+    program = emit_program(plan, family, chip_name, description)
+    return Compiled(program, rewritten, plan, explanations)
+
+
+def model_findings(graph: Graph) -> list[Finding]:
+    """Every node that breaks a constraint of its operator."""
+    found = []
+    for node in graph.nodes:
+        view = View(graph, node)
+        for constraint in BY_NAME[node.op].constraints:
+            reason = constraint.check(view)
+            if reason:
+                found.append(Finding(node.name, f"{node.op}: {reason}."))
+    return found

@@ -1,0 +1,76 @@
+"""What can go wrong, as sentences: every error a user may see derives from :class:`KnightliteError`.
+
+A message is one sentence with names and numbers ("X must be Y, not Z"); the hint is the remedy.
+Exit codes: 1 the request could not be carried out, 2 the request itself is wrong or unsupported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found wrong or doubtful in a model, with where it is and what helps."""
+
+    where: str  # node, tensor, file or option
+    sentence: str
+    hint: str = ""
+    severity: str = "error"  # "error" or "warning"
+
+    def __str__(self) -> str:
+        hint = f" Hint: {self.hint}" if self.hint else ""
+        return f"{self.where}: {self.sentence}{hint}"
+
+
+class KnightliteError(Exception):
+    """Base of every error with a user-facing sentence."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, sentence: str, hint: str = "", findings: Sequence[Finding] = ()) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+        self.findings = tuple(findings)
+
+
+class UsageError(KnightliteError):
+    """An option, a combination of options or a file that cannot be used as asked."""
+
+    exit_code = 2
+
+
+class UnsupportedError(KnightliteError):
+    """The model or option is valid, but this version or this chip does not support it."""
+
+    exit_code = 2
+
+
+class ModelError(KnightliteError):
+    """The model file is damaged or inconsistent."""
+
+
+class DataError(KnightliteError):
+    """Calibration data, pictures or simulator input cannot be used."""
+
+
+class FormatError(KnightliteError):
+    """A file of ours (.cfg, .weight, manifest, recipe, chip) is damaged or does not belong."""
+
+
+class CapacityError(KnightliteError):
+    """Something does not fit a memory of the chip: says need, have and remedy."""
+
+
+class MachineError(KnightliteError):
+    """The simulated machine stopped: race, out of bounds, uninitialised read, bad instruction."""
+
+
+def findings_error(
+    kind: type[KnightliteError], summary: str, findings: Sequence[Finding], hint: str = ""
+) -> KnightliteError:
+    """An error that lists all findings at once under one summary sentence."""
+    return kind(summary, hint, findings)

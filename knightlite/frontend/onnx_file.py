@@ -1,0 +1,447 @@
+"""Read an ``.onnx`` file (opset 9 to 21) into a :class:`SourceModel`.
+
+External data, Constant nodes, Identity-shared initializers, initializers listed as inputs,
+a dynamic batch and shape computations are resolved here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import ModelError, UnsupportedError, UsageError
+from knightlite.frontend import constant_folding
+from knightlite.frontend.source import Shape, SourceModel, SourceNode
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = NDArray[Any]
+InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
+
+MIN_OPSET, MAX_OPSET = 9, 21
+SMALL_ELEMENTS = 1024  # constants that shape inference may need to see
+
+
+def read(path: Path, input_shapes: InputShapes | None = None) -> SourceModel:
+    """The resolved model of file ``path``. Errors: UsageError, ModelError, UnsupportedError."""
+    return resolve(parse(read_bytes(path), str(path)), path, input_shapes)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a model or weight file; one sentence where there is no such file."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a model file.", "give the file inside it")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {path}.", "check the name and the folder") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"{path} cannot be read: {reason}.", "check its permissions") from None
+
+
+def parse(data: bytes, where: str) -> onnx.ModelProto:
+    """The ModelProto in ``data``; ModelError where it is truncated or something else."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    hint = "export or copy the model again"
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        raise ModelError(f"{where} is not an ONNX model or is truncated.", hint) from None
+    if not model.HasField("graph") or not model.opset_import:
+        raise ModelError(f"{where} is not an ONNX model: it has no graph or no opset.", hint)
+    return model
+
+
+def resolve(
+    model: onnx.ModelProto, path: Path, input_shapes: InputShapes | None = None
+) -> SourceModel:
+    """Resolve a parsed model (which is consumed); external data is looked up beside ``path``."""
+    from onnx import shape_inference
+
+    try:
+        return _resolve(model, path, input_shapes)
+    except UnicodeDecodeError:
+        reason = "a name in it is not text"
+    except shape_inference.InferenceError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+    raise ModelError(f"{path} is not a valid ONNX model: {reason}.", "export or copy it again")
+
+
+def _resolve(
+    model: onnx.ModelProto, path: Path, input_shapes: InputShapes | None
+) -> SourceModel:
+    opset = _opset(model, path)
+    if model.functions:
+        from onnx import inliner
+
+        model = inliner.inline_local_functions(model)
+    constants = _take_constants(model, path)
+    _describe_constants(model, constants)
+    _check(model, path)
+    names = [item.name for item in model.graph.input if item.name not in constants]
+    _pin_inputs(model, names, path, input_shapes)
+    nodes = list(_nodes(model, path))
+    outputs = tuple(item.name for item in model.graph.output)
+    folded: Counter[str] = Counter()
+    nodes, shapes, types = _infer_and_fold(model, nodes, constants, opset, folded)
+    nodes, outputs = _remove_identities(nodes, constants, outputs, folded)
+    nodes = _needed(nodes, outputs)
+    stem = path.stem
+    return SourceModel(
+        stem, opset, tuple(names), outputs, tuple(nodes), constants, shapes, types, dict(folded)
+    )
+
+
+# ------------------------------------------------------------------ the file
+
+
+def _opset(model: onnx.ModelProto, path: Path) -> int:
+    versions = [item.version for item in model.opset_import if item.domain in ("", "ai.onnx")]
+    if not versions:
+        raise ModelError(f"{path} does not say which ONNX opset it uses.", "export it again")
+    if not MIN_OPSET <= versions[0] <= MAX_OPSET:
+        raise UnsupportedError(
+            f"{path} must use an opset from {MIN_OPSET} to {MAX_OPSET}, not {versions[0]}.",
+            "export it with opset 13",
+        )
+    return int(versions[0])
+
+
+def _take_constants(model: onnx.ModelProto, path: Path) -> dict[str, Array]:
+    """Move initializers and Constant nodes out of the model into arrays by name."""
+    graph = model.graph
+    if graph.sparse_initializer:
+        name = graph.sparse_initializer[0].values.name
+        raise UnsupportedError(f"{path} has the sparse weight {name}, which is not supported yet.")
+    constants = {item.name: _array(item, item.name, path) for item in graph.initializer}
+    kept = []
+    for node in graph.node:
+        value = _constant_value(node, path) if node.op_type == "Constant" else None
+        if value is None:
+            kept.append(node)
+        else:
+            constants[node.output[0]] = value
+    if len(kept) != len(graph.node):
+        copies = [type(node).FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(copies)
+    del graph.initializer[:]
+    return constants
+
+
+def _constant_value(node: onnx.NodeProto, path: Path) -> Array | None:
+    from onnx import helper
+
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            return _array(attribute.t, node.output[0], path)
+        value = helper.get_attribute_value(attribute)
+        if attribute.name in ("value_float", "value_floats"):
+            return np.asarray(value, np.float32)
+        if attribute.name in ("value_int", "value_ints"):
+            return np.asarray(value, np.int64)
+    return None  # strings and sparse tensors: the node stays and becomes a finding
+
+
+def _array(tensor: onnx.TensorProto, name: str, path: Path) -> Array:
+    from onnx import TensorProto, numpy_helper
+
+    if tensor.data_location == TensorProto.EXTERNAL:
+        _load_external(tensor, name, path)
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"Tensor {name} of {path} is damaged: its data does not fit its shape "
+            f"{tuple(tensor.dims)} ({error}).",
+            "export or copy the model again",
+        ) from None
+
+
+def _load_external(tensor: onnx.TensorProto, name: str, path: Path) -> None:
+    """Read a tensor's data from the file beside the model that it points to."""
+    from onnx import TensorProto
+
+    entries = {item.key: item.value for item in tensor.external_data}
+    location = entries.get("location", "")
+    folder = path.parent.resolve()
+    file = (folder / location).resolve()
+    if not location or folder not in file.parents:
+        raise ModelError(
+            f"Tensor {name} of {path} must keep its data in a file beside the model, "
+            f"not in {location!r}."
+        )
+    try:
+        offset, size = int(entries.get("offset", 0)), file.stat().st_size
+        length = int(entries.get("length", size - offset))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path} keeps tensor {name} in {location}, which is missing.",
+            f"put {location} into {folder}",
+        ) from None
+    except ValueError:
+        raise ModelError(f"Tensor {name} of {path} has a damaged data reference.") from None
+    if offset < 0 or length < 0 or offset + length > size:
+        raise ModelError(
+            f"{location} must have {offset + length} bytes for tensor {name}, not {size}.",
+            f"copy {location} again",
+        )
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        tensor.raw_data = stream.read(length)
+    tensor.data_location = TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
+def _describe_constants(model: onnx.ModelProto, constants: Mapping[str, Array]) -> None:
+    """Tell inference about the constants: small ones by value, large ones as inputs.
+
+    The model without its weights is cheap to check and to infer, whatever its size.
+    """
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    listed = {item.name for item in graph.input}
+    for name, values in constants.items():
+        if values.size <= SMALL_ELEMENTS:
+            graph.initializer.append(numpy_helper.from_array(values, name))
+        elif name not in listed:
+            element = helper.np_dtype_to_tensor_dtype(values.dtype)
+            graph.input.append(helper.make_tensor_value_info(name, element, values.shape))
+    model.ir_version = max(model.ir_version, 4)  # the first where initializers need not be inputs
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
+    from onnx import checker
+
+    try:
+        checker.check_model(model)
+    except checker.ValidationError as error:
+        text = str(error).strip().splitlines()[0]
+        if "No Op registered" in text or "No opset import for domain" in text:
+            return  # an operator ONNX does not know is a finding, with all the others
+        raise ModelError(
+            f"{path} is not a valid ONNX model: {text.rstrip('.')}.", "export it again"
+        ) from None
+
+
+# ------------------------------------------------------------------ inputs
+
+
+def _pin_inputs(
+    model: onnx.ModelProto, names: Sequence[str], path: Path, input_shapes: InputShapes | None
+) -> None:
+    """Write static shapes (batch 1) into the inputs; forget the shapes of all other values."""
+    wanted = _wanted_shapes(names, input_shapes, path)
+    graph = model.graph
+    for item in graph.input:
+        if item.name not in names:
+            continue
+        tensor = item.type.tensor_type
+        declared = [_dimension(dim) for dim in tensor.shape.dim]
+        known = tensor.HasField("shape")
+        shape = _pinned(item.name, declared if known else None, wanted.get(item.name), path)
+        del tensor.shape.dim[:]
+        for size in shape:
+            tensor.shape.dim.add().dim_value = size
+    del graph.value_info[:]
+    for item in graph.output:
+        item.type.tensor_type.ClearField("shape")
+
+
+def _dimension(dim: Any) -> int | str:
+    """A size, or the name of a dynamic dimension ("?" where it has none)."""
+    if dim.HasField("dim_value") and dim.dim_value > 0:
+        return int(dim.dim_value)
+    return str(dim.dim_param) or "?"
+
+
+def _wanted_shapes(
+    names: Sequence[str], input_shapes: InputShapes | None, path: Path
+) -> dict[str, tuple[int, ...]]:
+    if not input_shapes:
+        return {}
+    listed = ", ".join(names)
+    if isinstance(input_shapes, Mapping):
+        unknown = [name for name in input_shapes if name not in names]
+        if unknown:
+            raise UsageError(f"{path} has no input {unknown[0]}; its inputs are {listed}.")
+        return {name: tuple(shape) for name, shape in input_shapes.items()}
+    if len(input_shapes) > len(names):
+        raise UsageError(
+            f"{path} has {len(names)} inputs ({listed}), but {len(input_shapes)} shapes were given."
+        )
+    return {name: tuple(shape) for name, shape in zip(names, input_shapes, strict=False)}
+
+
+def _pinned(
+    name: str, declared: Sequence[int | str] | None, wanted: Sequence[int] | None, path: Path
+) -> Shape:
+    """The static shape of one input; a dynamic or given batch of -1 becomes 1."""
+    if declared is None and wanted is None:
+        raise UsageError(
+            f"Input {name} of {path} has no shape.",
+            "give it with -is/--input-shapes, for example -is 1 3 224 224",
+        )
+    if wanted is not None:
+        if declared is not None and len(wanted) != len(declared):
+            raise UsageError(
+                f"The shape for input {name} must have {len(declared)} dimensions "
+                f"{_listed(declared)}, not {len(wanted)} {_listed(wanted)}."
+            )
+        shape = tuple(1 if axis == 0 and size < 0 else size for axis, size in enumerate(wanted))
+        if any(size < 1 for size in shape):
+            raise UsageError(f"The shape for input {name} must be positive, not {_listed(wanted)}.")
+        return shape
+    assert declared is not None
+    shape = tuple(
+        1 if axis == 0 and isinstance(size, str) else size for axis, size in enumerate(declared)
+    )  # type: ignore[assignment]  # strings are refused below
+    if any(isinstance(size, str) for size in shape):
+        example = " ".join("224" if isinstance(size, str) else str(size) for size in shape)
+        raise UsageError(
+            f"Input {name} of {path} has the dynamic shape {_listed(declared)}, "
+            "but only the batch may be dynamic.",
+            f"fix the others with -is/--input-shapes, for example -is {example}",
+        )
+    return shape
+
+
+def _listed(shape: Sequence[int | str]) -> str:
+    return "[" + ", ".join(str(size) for size in shape) + "]"
+
+
+# ------------------------------------------------------------------ nodes
+
+
+def _nodes(model: onnx.ModelProto, path: Path) -> Iterator[SourceNode]:
+    from onnx import AttributeProto, helper
+
+    taken: set[str] = set()
+    for node in model.graph.node:
+        attributes: dict[str, Any] = {}
+        for item in node.attribute:
+            value = helper.get_attribute_value(item)
+            if item.type == AttributeProto.TENSOR:
+                value = _array(value, f"{item.name} of a {node.op_type}", path)
+            elif item.type == AttributeProto.STRING:
+                value = value.decode(errors="replace")
+            attributes[item.name] = value
+        name = node.name or next((item for item in node.output if item), node.op_type)
+        while name in taken:  # names need not be unique in ONNX; findings should be
+            name += "'"
+        taken.add(name)
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        yield SourceNode(
+            name, node.op_type, domain, tuple(node.input), tuple(node.output), attributes
+        )
+
+
+def _infer_and_fold(
+    model: onnx.ModelProto,
+    nodes: list[SourceNode],
+    constants: dict[str, Array],
+    opset: int,
+    folded: Counter[str],
+) -> tuple[list[SourceNode], dict[str, Shape], dict[str, int]]:
+    """Alternate shape inference and constant folding until neither learns anything."""
+    from onnx import numpy_helper, shape_inference
+
+    while True:
+        inferred = shape_inference.infer_shapes(model, data_prop=True)
+        shapes, types = _shapes(inferred)
+        nodes, values = _fold(nodes, constants, shapes, opset, folded)
+        shapes.update({name: value.shape for name, value in values.items()})
+        unknown = any(name not in shapes for node in nodes for name in node.outputs if name)
+        small = {name: item for name, item in values.items() if item.size <= SMALL_ELEMENTS}
+        if not small or not unknown:
+            return nodes, shapes, types
+        produced = {name for name in values}
+        remaining = [item for item in model.graph.node if item.output[0] not in produced]
+        copies = [type(item).FromString(item.SerializeToString()) for item in remaining]
+        del model.graph.node[:]
+        model.graph.node.extend(copies)
+        _describe_constants(model, values)
+
+
+def _shapes(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
+    shapes: dict[str, Shape] = {}
+    types: dict[str, int] = {}
+    graph = model.graph
+    for item in (*graph.input, *graph.output, *graph.value_info):
+        tensor = item.type.tensor_type
+        if tensor.elem_type:
+            types[item.name] = tensor.elem_type
+        sizes = [_dimension(dim) for dim in tensor.shape.dim]
+        if tensor.HasField("shape") and all(isinstance(size, int) for size in sizes):
+            shapes[item.name] = tuple(int(size) for size in sizes)
+    return shapes, types
+
+
+def _fold(
+    nodes: Sequence[SourceNode],
+    constants: dict[str, Array],
+    shapes: Mapping[str, Shape],
+    opset: int,
+    folded: Counter[str],
+) -> tuple[list[SourceNode], dict[str, Array]]:
+    """Evaluate what is constant: the remaining nodes, and the new constants by name."""
+    kept: list[SourceNode] = []
+    values: dict[str, Array] = {}
+    for node in nodes:
+        value: Array | None = None
+        if node.op_type in ("Shape", "Size") and not node.domain:
+            if node.inputs[0] in shapes:
+                value = constant_folding.evaluate_shape(node, shapes[node.inputs[0]])
+        elif node.inputs and all(not name or name in constants for name in node.inputs):
+            operands = [constants[name] if name else None for name in node.inputs]
+            value = constant_folding.evaluate(node, operands, opset)
+        if value is None:
+            kept.append(node)
+            continue
+        constants[node.outputs[0]] = values[node.outputs[0]] = value
+        folded[node.op_type] += 1
+    return kept, values
+
+
+def _remove_identities(
+    nodes: Sequence[SourceNode],
+    constants: dict[str, Array],
+    outputs: tuple[str, ...],
+    folded: Counter[str],
+) -> tuple[list[SourceNode], tuple[str, ...]]:
+    """Let readers of an Identity read its source; one that names a graph output stays."""
+    sources: dict[str, str] = {}
+    kept: list[SourceNode] = []
+    for node in nodes:
+        inputs = tuple(sources.get(name, name) for name in node.inputs)
+        node = SourceNode(
+            node.name, node.op_type, node.domain, inputs, node.outputs, node.attributes
+        )
+        if node.op_type == "Identity" and not node.domain and node.outputs[0] not in outputs:
+            sources[node.outputs[0]] = inputs[0]
+            folded["Identity"] += 1
+        else:
+            kept.append(node)
+    return kept, outputs
+
+
+def _needed(nodes: Sequence[SourceNode], outputs: Sequence[str]) -> list[SourceNode]:
+    """The nodes that some output depends on, in order."""
+    wanted = set(outputs)
+    kept: list[SourceNode] = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]

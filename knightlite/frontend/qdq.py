@@ -1,0 +1,282 @@
+"""Read ``X_quantize.onnx`` (QDQ form, see quantize/onnx_models.py) back into a quantized graph.
+
+QuantizeLinear/DequantizeLinear pairs become the types and scales of tensors; the nodes between
+them go through the same canonical form as a float model. A file from another tool is accepted
+where it says the same; otherwise it is refused with everything that is wrong at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from knightlite import dtypes, ops
+from knightlite.dtypes import DType
+from knightlite.errors import Finding, UnsupportedError, UsageError
+from knightlite.frontend import canonical, onnx_file
+from knightlite.frontend.source import Quantization, SourceModel, SourceNode
+from knightlite.ir import Graph
+
+Array = NDArray[Any]
+SUFFIX = "_quantize"
+FEATURE_TYPES = (dtypes.U8, dtypes.S8, dtypes.S16)
+FLOAT_ONLY = ("Gemm", "MatMul", "BatchNormalization")
+BIAS_TOLERANCE = 1e-5  # float32 products in another order differ by a few units in 1e-7
+REDO = "quantize the float model with `knightlite quant onnx -m MODEL`"
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """What the Q/DQ nodes of a file say."""
+
+    findings: list[Finding] = field(default_factory=list)
+    quantized: dict[str, Quantization] = field(default_factory=dict)
+    constants: dict[str, Array] = field(default_factory=dict)  # DequantizeLinear output -> integers
+    sources: dict[str, str] = field(default_factory=dict)  # DequantizeLinear output -> float value
+
+
+def load_quantized(path: Path) -> Graph:
+    """The quantized graph of a QDQ file, named after the file's stem without ``_quantize``.
+
+    Errors: UsageError for a missing file or a float model, ModelError for damage,
+    UnsupportedError with all findings.
+    """
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"{path} must be a quantized .onnx file.", REDO)
+    model = onnx_file.read(path)
+    if not any(node.op_type == "DequantizeLinear" for node in model.nodes):
+        raise UsageError(
+            f"{path} is a float model, not a quantized one.",
+            f"quantize it first: knightlite quant onnx -m {path}",
+        )
+    model = replace(model, name=model.name.removesuffix(SUFFIX))
+    stripped, findings = _strip(model)
+    result = canonical.canonicalize(stripped)
+    findings += [item for item in result.findings if item.severity == "error"]
+    if result.graph is not None and not findings:
+        findings += check(result.graph)
+    if findings or result.graph is None:
+        raise refused(path, findings)
+    return result.graph
+
+
+def refused(path: Path, findings: Sequence[Finding]) -> UnsupportedError:
+    """The error that lists every finding."""
+    first = f"{findings[0].where}: {findings[0].sentence.rstrip('.')}"
+    more = "" if len(findings) == 1 else f" and {len(findings) - 1} more"
+    return UnsupportedError(
+        f"{path} is not quantized as the NPU computes: {first}{more}.",
+        findings[0].hint or REDO,
+        findings,
+    )
+
+
+# ------------------------------------------------------------------ Q/DQ pairs
+
+
+def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
+    """The model without Q/DQ nodes, what they said in ``quantized``, and what is wrong."""
+    pairs = _Pairs()
+    quantizers = {
+        node.outputs[0]: node for node in model.nodes if node.op_type == "QuantizeLinear"
+    }
+    kept: list[SourceNode] = []
+    for node in model.nodes:
+        if node.op_type == "DequantizeLinear" and not node.domain:
+            _read_pair(model, quantizers, node, pairs)
+        elif node.op_type != "QuantizeLinear" or node.domain:
+            kept.append(node)
+    _check_readers(model, quantizers, pairs)
+    nodes = [
+        replace(node, inputs=tuple(pairs.sources.get(name, name) for name in node.inputs))
+        for node in kept
+    ]
+    for node in nodes:
+        if node.op_type in FLOAT_ONLY:
+            pairs.findings.append(
+                Finding(node.name, f"{node.op_type} must be a Conv in a quantized file.", REDO)
+            )
+    aliases = [
+        SourceNode(name, "Identity", "", (pairs.sources[name],), (name,), {})
+        for name in model.outputs
+        if name in pairs.sources
+    ]
+    stripped = replace(
+        model,
+        nodes=(*(node for node in nodes if node.op_type not in FLOAT_ONLY), *aliases),
+        constants={**model.constants, **pairs.constants},
+        quantized=pairs.quantized,
+    )
+    return stripped, pairs.findings
+
+
+def _read_pair(
+    model: SourceModel, quantizers: dict[str, SourceNode], node: SourceNode, pairs: _Pairs
+) -> None:
+    """One DequantizeLinear: of a constant, or of what a QuantizeLinear made of a feature."""
+    output, integers = node.outputs[0], model.constants.get(node.inputs[0])
+    scale = _scale(model, node, pairs)
+    if integers is not None:
+        pairs.constants[output] = integers
+        if scale is not None:
+            _constant(node, integers, scale, pairs)
+        return
+    quantizer = quantizers.get(node.inputs[0])
+    if quantizer is None:
+        text = f"DequantizeLinear must read a constant or a QuantizeLinear, not {node.inputs[0]}."
+        pairs.findings.append(Finding(node.name, text, REDO))
+        return
+    source = quantizer.inputs[0]
+    pairs.sources[output] = source
+    first = _scale(model, quantizer, pairs)
+    if scale is None or first is None:
+        return
+    if not np.array_equal(scale, first):
+        text = f"tensor {source} must have one scale in its QuantizeLinear and DequantizeLinear."
+        pairs.findings.append(Finding(source, text, REDO))
+    if scale.ndim and node.attributes.get("axis", 1) != 1:
+        text = f"its scales must lie along axis 1, not {node.attributes['axis']}."
+        pairs.findings.append(Finding(source, text, REDO))
+    dtype = _dtype(model, node)
+    if dtype not in FEATURE_TYPES:
+        kind = TensorProto.DataType.Name(model.types.get(node.inputs[0], 0)).lower()
+        text = f"a feature must be quantized to uint8, int8 or int16, not {kind}."
+        pairs.findings.append(Finding(source, text, REDO))
+        return
+    known = pairs.quantized.get(source)
+    new = Quantization(dtype, scale)
+    if known is not None and (known.dtype != dtype or not np.array_equal(known.scale, scale)):
+        text = f"tensor {source} is quantized twice, with different scales or types."
+        pairs.findings.append(Finding(source, text, REDO))
+    pairs.quantized[source] = new
+
+
+def _dtype(model: SourceModel, node: SourceNode) -> DType | None:
+    """The machine type of what a DequantizeLinear reads."""
+    kinds = {
+        TensorProto.UINT8: dtypes.U8, TensorProto.INT8: dtypes.S8, TensorProto.INT16: dtypes.S16,
+    }  # fmt: skip
+    return kinds.get(model.types.get(node.inputs[0], 0))
+
+
+def _scale(model: SourceModel, node: SourceNode, pairs: _Pairs) -> NDArray[np.float32] | None:
+    """The scale of a Q or DQ node, shape () or (C,); findings for it and for its zero point."""
+    values = model.constants.get(node.inputs[1])
+    where = node.inputs[0]
+    if values is None or values.dtype != np.float32 or values.ndim > 1:
+        text = f"{node.op_type} {node.name} must have a constant float32 scale, one or per channel."
+        pairs.findings.append(Finding(where, text, REDO))
+        return None
+    if not np.all(np.isfinite(values)) or np.any(values <= 0):
+        text = f"the scale of {node.op_type} {node.name} must be positive and finite."
+        pairs.findings.append(Finding(where, text, REDO))
+        return None
+    if len(node.inputs) > 2 and node.inputs[2]:
+        zero = model.constants.get(node.inputs[2])
+        if zero is None or np.any(zero):
+            shown = "not constant" if zero is None else f"{int(zero.reshape(-1)[np.argmax(np.abs(zero.reshape(-1).astype(np.int64)))])}"  # noqa: E501
+            text = f"the zero point of {node.op_type} {node.name} must be 0, not {shown}."
+            pairs.findings.append(Finding(where, text, REDO))
+    if node.attributes.get("block_size", 0):
+        text = f"{node.op_type} {node.name} must not quantize in blocks."
+        pairs.findings.append(Finding(where, text, REDO))
+        return None
+    return values
+
+
+def _constant(
+    node: SourceNode, integers: Array, scale: NDArray[np.float32], pairs: _Pairs
+) -> None:
+    """A weight (int8) or bias (int32) with one scale or one per output channel (axis 0)."""
+    where = node.inputs[0]
+    if integers.dtype not in (np.int8, np.int32):
+        text = f"a weight must be int8 and a bias int32, not {integers.dtype}."
+        pairs.findings.append(Finding(where, text, REDO))
+        return
+    if scale.ndim and (
+        node.attributes.get("axis", 1) != 0 or scale.shape != integers.shape[:1]
+    ):
+        text = f"it must have one scale per output channel {integers.shape[:1]} along axis 0."
+        pairs.findings.append(Finding(where, text, REDO))
+        return
+    pairs.quantized[node.outputs[0]] = Quantization(dtypes.from_numpy(integers.dtype), scale)
+
+
+def _check_readers(
+    model: SourceModel, quantizers: dict[str, SourceNode], pairs: _Pairs
+) -> None:
+    """A quantized feature is read through its DequantizeLinear only, its integers by that only."""
+    sources = {node.inputs[0] for node in quantizers.values()}
+    for node in model.nodes:
+        for name in node.inputs:
+            if name in sources and node.op_type != "QuantizeLinear":
+                text = f"{node.op_type} {node.name} must read the quantized value of {name}."
+                pairs.findings.append(Finding(name, text, REDO))
+            if name in quantizers and node.op_type != "DequantizeLinear":
+                text = f"{node.op_type} {node.name} must not read the integers {name}."
+                pairs.findings.append(Finding(name, text, REDO))
+
+
+# ------------------------------------------------------------------ the graph
+
+
+def check(graph: Graph) -> list[Finding]:
+    """All that keeps a quantized graph from being compiled: missing scales, broken constraints."""
+    missing = [
+        name for name in _features(graph) if graph.tensors[name].scale is None
+    ]
+    found = [
+        Finding(name, "it has no QuantizeLinear and DequantizeLinear pair.", REDO)
+        for name in missing
+    ]
+    for node in graph.nodes:
+        if any(name in missing for name in (*node.inputs, node.output)):
+            continue
+        view, definition = ops.View(graph, node), ops.BY_NAME[node.op]
+        reasons = [*_scales(view, definition)]
+        if not reasons:
+            reasons += [text for rule in definition.constraints if (text := rule.check(view))]
+        found += [Finding(node.name, f"{node.op}: {text}.", REDO) for text in reasons]
+    return found
+
+
+def _features(graph: Graph) -> Iterator[str]:
+    yield from graph.inputs
+    for node in graph.nodes:
+        yield from node.outputs
+
+
+def _scales(view: ops.View, definition: ops.OpDef) -> Iterator[str]:
+    """Scales where the operator cannot take them: per channel, float weights, bias, ends."""
+    node, graph = view.node, view.graph
+    if view.output.per_channel and not definition.per_channel_output:
+        yield f"its output {node.output} must have one scale, not one per channel"
+    for name in node.inputs:
+        tensor = graph.tensors[name]
+        if name in graph.constants:
+            continue
+        if tensor.per_channel and not definition.per_channel_input:
+            yield f"its input {name} must have one scale, not one per channel"
+        elif tensor.per_channel and tensor.scale is not None:
+            if tensor.scale.shape != tensor.shape[1:2]:
+                yield f"input {name} must have {tensor.shape[1]} scales, not {tensor.scale.shape[0]}"
+    if node.op != "Conv":
+        return
+    kinds = (("weight", 1, dtypes.S8), ("bias", 2, dtypes.S32))
+    quantized = True
+    for part, index, dtype in kinds:
+        if index < len(node.inputs) and (
+            view.tensor(index).dtype != dtype or view.tensor(index).scale is None
+        ):
+            quantized = False
+            yield f"its {part} {node.inputs[index]} must be quantized to {dtype}"
+    if quantized and len(node.inputs) > 2:
+        wanted = view.scale(0) * view.scale(1)
+        if not np.allclose(view.scale(2), wanted, rtol=BIAS_TOLERANCE, atol=0):
+            yield "the bias scale must be input scale * weight scale"

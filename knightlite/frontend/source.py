@@ -1,0 +1,65 @@
+"""What the readers hand to the canonical form: an ONNX model with everything static resolved.
+
+Shapes are static (batch 1), shape computations are evaluated, constants are arrays, Identity is
+resolved, and nodes that no output needs are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.dtypes import DType
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNode:
+    """One ONNX node. ``name`` is never empty; an absent optional input is ""."""
+
+    name: str
+    op_type: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The operator's name, with its domain where that is not ONNX's own."""
+        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """Type and scale (float32; shape () or one per channel) of a quantized value."""
+
+    dtype: DType
+    scale: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceModel:
+    """A resolved ONNX model.
+
+    ``shapes`` and ``types`` (ONNX element types) lack the values that inference could not reach.
+    ``aliases`` maps the output of a removed Identity to its source; ``folded`` counts removed
+    nodes per operator type. ``quantized`` is filled by the QDQ reader only.
+    """
+
+    name: str
+    opset: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[SourceNode, ...]
+    constants: Mapping[str, Array]
+    shapes: Mapping[str, Shape]
+    types: Mapping[str, int]
+    folded: Mapping[str, int] = field(default_factory=dict)
+    quantized: Mapping[str, Quantization] = field(default_factory=dict)

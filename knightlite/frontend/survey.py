@@ -1,0 +1,105 @@
+"""Look a whole model over: every unsupported node at once, and its size. For ``check``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from knightlite.errors import Finding
+from knightlite.frontend import canonical
+from knightlite.frontend.model_files import read_source
+from knightlite.frontend.onnx_file import InputShapes
+from knightlite.frontend.source import SourceModel, SourceNode
+from knightlite.ir import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class OpCount:
+    """How many nodes of one ONNX operator a model has, and how many of them are supported."""
+
+    total: int
+    supported: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What ``check`` prints. ``graph`` is None where there are errors among the ``findings``.
+
+    ``operators`` by ONNX type, shape computations and Identities included, constants not. ``macs``
+    counts the multiply-accumulates of one picture in Conv, Gemm and MatMul, ``npu_macs`` those in
+    supported nodes. ``parameters`` counts the elements of all float constants that nodes read.
+    """
+
+    name: str
+    graph: Graph | None
+    findings: tuple[Finding, ...]
+    operators: Mapping[str, OpCount]
+    macs: int
+    npu_macs: int
+    parameters: int
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that keep the model off the NPU."""
+        return tuple(item for item in self.findings if item.severity == "error")
+
+    @property
+    def gflops(self) -> float:
+        """2 * macs in units of 10^9."""
+        return 2 * self.macs / 1e9
+
+
+def survey(
+    path: str | Path,
+    weight: str | Path | None = None,
+    framework: str | None = None,
+    input_shapes: InputShapes | None = None,
+) -> Survey:
+    """Survey a float model file. Errors: as ``load``, but unsupported nodes are findings."""
+    model = read_source(Path(path), weight, framework, input_shapes)
+    result = canonical.canonicalize(model)
+    totals = Counter(node.kind for node in model.nodes)
+    done = Counter(node.kind for node in model.nodes if node.name in result.supported)
+    folded = Counter(model.folded)
+    operators = {
+        kind: OpCount(totals[kind] + folded[kind], done[kind] + folded[kind])
+        for kind in sorted(totals | folded)
+    }
+    counted = [(node, node_macs(model, node)) for node in model.nodes]
+    return Survey(
+        model.name,
+        result.graph,
+        result.findings,
+        operators,
+        sum(count for _, count in counted),
+        sum(count for node, count in counted if node.name in result.supported),
+        parameters(model),
+    )
+
+
+def node_macs(model: SourceModel, node: SourceNode) -> int:
+    """Multiply-accumulates of a Conv, Gemm or MatMul, groups included; 0 where unknown."""
+    if node.domain or node.op_type not in ("Conv", "Gemm", "MatMul"):
+        return 0
+    shapes = [model.shapes.get(name) for name in (*node.inputs[:2], node.outputs[0])]
+    left, right, output = shapes
+    if left is None or right is None or output is None:
+        return 0
+    if node.op_type == "Conv":
+        depth = int(np.prod(right[1:]))
+    else:
+        depth = left[0] if node.attributes.get("transA", 0) else left[-1]
+    return int(np.prod(output, dtype=np.int64)) * depth
+
+
+def parameters(model: SourceModel) -> int:
+    """Elements of all float constants that nodes read, shared ones once."""
+    read = {name for node in model.nodes for name in node.inputs if name in model.constants}
+    arrays = {id(model.constants[name]): model.constants[name] for name in read}
+    return sum(
+        values.size for values in arrays.values() if np.issubdtype(values.dtype, np.floating)
+    )

@@ -1,0 +1,7 @@
+"""The narrow waist: a small typed graph shared by front-end, quantizer and compiler."""
+
+from knightlite.ir.builder import GraphBuilder
+from knightlite.ir.graph import Attribute, Graph, HostOp, Node, Tensor
+from knightlite.ir.verify import verify
+
+__all__ = ["Attribute", "Graph", "GraphBuilder", "HostOp", "Node", "Tensor", "verify"]

@@ -1,0 +1,143 @@
+"""Tensors, nodes and graphs: frozen records with functions over them.
+
+Feature tensors are NCHW with N = 1. A float graph carries ``F32`` tensors; a quantized graph
+carries integer tensors with scales (real value = integer * scale, no zero points).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.dtypes import DType
+
+Array = NDArray[Any]
+Attribute = int | float | str | tuple[int, ...] | tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """A named value. ``scale``: None (float), shape () per tensor, or shape (C,) per channel.
+
+    The channel axis is 1 for features and 0 for weights and biases.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    scale: Array | None = None
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def per_channel(self) -> bool:
+        """True where each channel has a scale of its own."""
+        return self.scale is not None and self.scale.ndim == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operator application. ``parts`` is set for ``Chain`` only: the nodes it fuses, in order.
+
+    Fusing never changes a value: a chain means its parts one after another; only the tensors
+    between them are no longer written to memory.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    parts: tuple[Node, ...] = ()
+
+    @property
+    def output(self) -> str:
+        """The only output; every canonical operator has exactly one."""
+        (name,) = self.outputs
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class HostOp:
+    """A trailing operation that the host runs on the dequantized output: Reshape, Softmax, ArgMax.
+
+    ``attributes``: Reshape ``shape`` (with N = 1), Softmax ``axis``, ArgMax ``axis``, ``keepdims``.
+    """
+
+    name: str
+    op: str
+    input: str
+    output: str
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A network in topological order.
+
+    ``outputs`` are what the network's user sees; ``host`` maps the chip's outputs to them.
+    ``constants`` hold weights: float32 in a float graph, integers where the tensor has a scale.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    tensors: Mapping[str, Tensor]
+    constants: Mapping[str, Array]
+    host: tuple[HostOp, ...] = ()
+
+    @property
+    def chip_outputs(self) -> tuple[str, ...]:
+        """Tensors the chip delivers: the outputs with the trailing host operations undone."""
+        return tuple(dict.fromkeys(self.before_host(name) for name in self.outputs))
+
+    def before_host(self, name: str) -> str:
+        """The chip tensor that output ``name`` is computed from."""
+        sources = {op.output: op.input for op in self.host}
+        while name in sources:
+            name = sources[name]
+        return name
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor called ``name``."""
+        return self.tensors[name]
+
+    def producers(self) -> dict[str, Node]:
+        """Tensor name -> the node that writes it."""
+        return {output: node for node in self.nodes for output in node.outputs}
+
+    def consumers(self) -> dict[str, list[Node]]:
+        """Tensor name -> the nodes that read it, in order."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                found.setdefault(name, []).append(node)
+        return found
+
+    def with_nodes(self, nodes: Iterable[Node]) -> Graph:
+        """The same graph with other nodes."""
+        return replace(self, nodes=tuple(nodes))
+
+    def with_tensors(self, tensors: Iterable[Tensor]) -> Graph:
+        """The same graph with these tensors added or replaced."""
+        return replace(self, tensors={**self.tensors, **{item.name: item for item in tensors}})
+
+    def with_constants(self, constants: Mapping[str, Array]) -> Graph:
+        """The same graph with these constants added or replaced."""
+        return replace(self, constants={**self.constants, **constants})
+
+
+def flatten_chains(nodes: Iterable[Node]) -> list[Node]:
+    """The nodes with every chain opened into its parts."""
+    flat: list[Node] = []
+    for node in nodes:
+        flat.extend(node.parts or (node,))
+    return flat

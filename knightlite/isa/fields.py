@@ -1,0 +1,97 @@
+"""Bit fields of instructions, declared once: encoder, decoder, listing and ISA page derive from them.
+
+An instruction is a frozen dataclass whose fields are made with :func:`bits`. Fields are packed
+from bit 0 upwards, little-endian, in the order of declaration; the record is padded to 4 bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from knightlite.errors import MachineError
+
+
+def bits(width: int, doc: str, *, signed: bool = False, names: tuple[str, ...] = ()) -> Any:
+    """A field of ``width`` bits; ``names`` lists the meanings of its values, for the listing."""
+    return dataclasses.field(
+        metadata={"width": width, "signed": signed, "doc": doc, "names": names}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLayout:
+    """Where a field lies: bits [offset, offset + width) of the record."""
+
+    name: str
+    offset: int
+    width: int
+    signed: bool
+    doc: str
+    names: tuple[str, ...]
+
+    @property
+    def minimum(self) -> int:
+        """Smallest encodable value."""
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @property
+    def maximum(self) -> int:
+        """Largest encodable value."""
+        return (1 << (self.width - 1)) - 1 if self.signed else (1 << self.width) - 1
+
+
+@lru_cache(maxsize=None)
+def layout(record: type) -> tuple[FieldLayout, ...]:
+    """The layout of an instruction class."""
+    found = []
+    offset = 0
+    for item in dataclasses.fields(record):
+        width = int(item.metadata["width"])
+        found.append(
+            FieldLayout(
+                item.name,
+                offset,
+                width,
+                bool(item.metadata["signed"]),
+                str(item.metadata["doc"]),
+                tuple(item.metadata["names"]),
+            )
+        )
+        offset += width
+    return tuple(found)
+
+
+@lru_cache(maxsize=None)
+def size_bytes(record: type) -> int:
+    """Bytes of the packed fields, padded to 4."""
+    last = layout(record)[-1]
+    return -(-(last.offset + last.width) // 32) * 4
+
+
+def pack(record: object) -> bytes:
+    """The bytes of an instruction; MachineError where a value does not fit its field."""
+    value = 0
+    for item in layout(type(record)):
+        number = int(getattr(record, item.name))
+        if not item.minimum <= number <= item.maximum:
+            raise MachineError(
+                f"field {item.name} of {type(record).__name__} must lie in "
+                f"[{item.minimum}, {item.maximum}], not {number}."
+            )
+        value |= (number & ((1 << item.width) - 1)) << item.offset
+    return value.to_bytes(size_bytes(type(record)), "little")
+
+
+def unpack(record: type, data: bytes) -> dict[str, int]:
+    """Field values of an instruction class from its bytes."""
+    value = int.from_bytes(data, "little")
+    found = {}
+    for item in layout(record):
+        number = (value >> item.offset) & ((1 << item.width) - 1)
+        if item.signed and number >> (item.width - 1):
+            number -= 1 << item.width
+        found[item.name] = number
+    return found

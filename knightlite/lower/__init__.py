@@ -1,0 +1,64 @@
+"""How the engines do operators. ``LOWERINGS`` is the written-out list."""
+
+from __future__ import annotations
+
+from knightlite.chip import Chip
+from knightlite.errors import Finding
+from knightlite.ir import Graph, Node
+from knightlite.ir.graph import flatten_chains
+from knightlite.lower.convolution import CONVOLUTION, chain_work
+from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
+from knightlite.lower.vector import ADD, AFFINE, COPY, MUL, TABLE
+from knightlite.lower.work import Limit, Lowering, Placement, Range, Tile, Work, span
+from knightlite.ops import View
+
+LOWERINGS: tuple[Lowering, ...] = (
+    CONVOLUTION,
+    AFFINE,
+    ADD,
+    MUL,
+    MAX_POOL,
+    AVERAGE_POOL,
+    TABLE,
+    COPY,
+)
+BY_OP: dict[str, Lowering] = {item.op: item for item in LOWERINGS}
+
+
+def work_of(graph: Graph, node: Node) -> Work:
+    """The work of a node or chain."""
+    if node.op == "Chain":
+        return chain_work(graph, node.parts)
+    return BY_OP[node.op].work(View(graph, node))
+
+
+def limit_findings(graph: Graph, chip: Chip) -> list[Finding]:
+    """Every node that an engine limit of the chip refuses."""
+    found = []
+    for node in flatten_chains(graph.nodes):
+        if node.op == "Concat":
+            continue  # placed, not executed
+        lowering = BY_OP.get(node.op)
+        if lowering is None:
+            found.append(Finding(node.name, f"no engine does {node.op} yet."))
+            continue
+        view = View(graph, node)
+        for limit in lowering.limits:
+            reason = limit.check(view, chip)
+            if reason:
+                found.append(Finding(node.name, f"{node.op}: {reason}."))
+    return found
+
+
+__all__ = [
+    "LOWERINGS",
+    "Limit",
+    "Lowering",
+    "Placement",
+    "Range",
+    "Tile",
+    "Work",
+    "limit_findings",
+    "span",
+    "work_of",
+]

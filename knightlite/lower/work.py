@@ -1,0 +1,160 @@
+"""What the scheduler needs to know of a layer, and what a tile of it is.
+
+A :class:`Work` says which tensors a layer touches, how its channels may be split, how output rows
+map to input rows, which bytes of weights and parameters a tile needs, and which instructions
+compute a tile. The scheduler knows no operator; a lowering knows no schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.chip import Chip
+from knightlite.isa import TYPES, Instruction
+from knightlite.ops import View
+
+Range = tuple[int, int]  # [first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a tile lies in FSPM: byte address, bytes between rows and between pixels."""
+
+    address: int
+    row_stride: int
+    column_stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One step of a layer: output rows x output channels, from input channels ``ins``.
+
+    ``first``/``last``: whether ``ins`` is the first/last part of a sum split over input channels.
+    """
+
+    rows: Range
+    outs: Range
+    ins: Range
+    x_rows: Range
+    x: Placement
+    z: Placement | None
+    y: Placement
+    accumulator_address: int
+    weight_address: int
+    parameter_address: int
+    prologue_address: int
+    first: bool
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A layer as the scheduler sees it.
+
+    ``x``, ``z``, ``y``: tensor names (z: residual or second operand, read at y's rows and
+    channels, or broadcast if its picture is 1 x 1). ``splits_inputs``: input channels may be
+    split, with s32 partial sums in FSPM; otherwise input channels = output channels of a tile if
+    ``channelwise``, else all of them. ``input_rows`` maps output rows to input rows.
+    ``weights(outs, ins)`` are WSPM bytes, ``parameters(outs)`` and ``prologue(ins)`` MSPM bytes.
+    ``moves_only``: no compute instruction; the input tile is stored as the output tile.
+    """
+
+    x: str
+    z: str | None
+    y: str
+    channelwise: bool
+    splits_inputs: bool
+    input_rows: Callable[[Range], Range]
+    compute: Callable[[Tile], tuple[Instruction, ...]]
+    weights: Callable[[Range, Range], bytes] | None = None
+    weight_bytes: Callable[[Range, Range], int] | None = None  # len(weights(...)), but cheap
+    parameters: Callable[[Range], bytes] | None = None
+    prologue: Callable[[Range], bytes] | None = None
+    moves_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit of an engine: the rule for the support page, and a check returning why not."""
+
+    rule: str
+    check: Callable[[View, Chip], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """How the engines do one operator."""
+
+    op: str
+    limits: tuple[Limit, ...]
+    work: Callable[[View], Work]
+
+
+def parameter_records(m: NDArray[Any], q: NDArray[Any], b: NDArray[Any] | None = None) -> bytes:
+    """MSPM records of 8 bytes: m s16, q u8, 0 u8, b s32."""
+    records = np.zeros(
+        m.shape[0], np.dtype([("m", "<i2"), ("q", "u1"), ("zero", "u1"), ("b", "<i4")])
+    )
+    records["m"], records["q"] = m, q
+    if b is not None:
+        records["b"] = b
+    return records.tobytes()
+
+
+def type_code(dtype: Any) -> int:
+    """The instruction's code of a feature type."""
+    return TYPES.index(dtype)
+
+
+def span(item: Range) -> int:
+    """Length of a range."""
+    return item[1] - item[0]
+
+
+def tile_fields(view_x: Any, view_y: Any, width_x: int, width_y: int, tile: Tile) -> dict[str, int]:
+    """The fields every compute instruction shares, for a tile of tensors x and y."""
+    return {
+        "layer": 0,
+        "wait": 0,
+        "signal": 0,
+        "x_address": tile.x.address,
+        "x_row_stride": tile.x.row_stride,
+        "x_column_stride": tile.x.column_stride,
+        "x_height": span(tile.x_rows),
+        "x_width": width_x,
+        "x_channels": span(tile.ins),
+        "x_type": type_code(view_x.dtype),
+        "y_address": tile.y.address,
+        "y_row_stride": tile.y.row_stride,
+        "y_column_stride": tile.y.column_stride,
+        "y_height": span(tile.rows),
+        "y_width": width_y,
+        "y_channels": span(tile.outs),
+        "y_type": type_code(view_y.dtype),
+    }
+
+
+def window_limits(view: View, kernel: tuple[int, ...], strides: tuple[int, ...]) -> str | None:
+    """Why a window does not fit the instructions' 8-bit fields, or None."""
+    largest = max(*kernel, *strides, *view.integers("pads"))
+    if largest > 255:
+        return f"kernel, stride and pad must be at most 255, not {largest}"
+    return None
+
+
+def size_limits(view: View, chip: Chip) -> str | None:
+    """Why a tensor does not fit the instructions' 16-bit size fields, or None."""
+    for tensor in (view.tensor(0), view.output):
+        if max(tensor.shape) > 65535:
+            return f"{tensor.name} must have at most 65535 channels, rows and columns"
+    return None
+
+
+
+
+SIZE_LIMIT = Limit("tensors have at most 65535 channels, rows and columns", size_limits)

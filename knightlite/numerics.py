@@ -1,0 +1,184 @@
+"""The only fixed-point code: rounding, saturation, multipliers and tables.
+
+One integer specification for quantizer, golden model, compiler and machine (docs/numerics.md).
+Everything is exact: at 8 bit ``acc * m`` < 2^47 and scaling by a power of two is exact in float64,
+so ``np.rint`` (half to even, as ONNX QuantizeLinear) on float64 is the specified rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.dtypes import DType
+
+Array = NDArray[Any]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+MULTIPLIER_BITS = 15  # m in [2^14, 2^15)
+MAX_SHIFT = 31
+MIN_RATIO = 2.0**-17
+MAX_RATIO = 2.0**15
+MAX_BIAS = 1 << 30  # |bias| the quantizer may produce; the accumulator adds to it
+ACC_MIN, ACC_MAX = -(1 << 31), (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """``ratio ~ m / 2^q`` per channel: ``m`` int64 in [2^14, 2^15), ``q`` int64 in [0, 31]."""
+
+    m: Int64
+    q: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class AffineParameters:
+    """``y = clamp(rne((x * m + b) / 2^q))``: m signed 16 bit, b signed 32 bit, q in [0, 31]."""
+
+    m: Int64
+    b: Int64
+    q: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class AddParameters:
+    """``y = clamp(rne((a * ma + b * mb) / 2^q))``: ma, mb signed 16 bit, one common q."""
+
+    ma: int
+    mb: int
+    q: int
+
+
+def saturate(values: Array, dtype: DType, low: int | None = None, high: int | None = None) -> Array:
+    """Clip integers or float64 integers to ``dtype`` (and to [low, high] where given)."""
+    lower = dtype.minimum if low is None else max(low, dtype.minimum)
+    upper = dtype.maximum if high is None else min(high, dtype.maximum)
+    return np.clip(values, lower, upper).astype(dtype.numpy)
+
+
+def round_shift(values: Array, q: Array | int) -> Float64:
+    """``rne(values / 2^q)`` exactly, for |values| < 2^53."""
+    scaled = np.asarray(values, dtype=np.float64) * np.ldexp(1.0, -np.asarray(q, dtype=np.int64))
+    return np.rint(scaled)
+
+
+def multiplier(ratio: Array | float) -> Multiplier:
+    """The (m, q) nearest to ``ratio`` (any shape, real, in [2^-17, 2^15)); ValueError outside.
+
+    Source: numerics section 3. At the upper end m saturates at 2^15 - 1 with q = 0.
+    """
+    values = np.atleast_1d(np.asarray(ratio, dtype=np.float64))
+    if not np.all((values >= MIN_RATIO) & (values < MAX_RATIO)):
+        raise ValueError("ratio must lie in [2^-17, 2^15)")
+    _, exponent = np.frexp(values)  # values = f * 2^exponent, f in [0.5, 1)
+    q = MULTIPLIER_BITS - exponent.astype(np.int64)
+    m = np.rint(np.ldexp(values, q)).astype(np.int64)
+    carry = m == (1 << MULTIPLIER_BITS)  # rounding reached 2^15: halve, or saturate at q = 0
+    m = np.where(carry, np.where(q > 0, 1 << (MULTIPLIER_BITS - 1), m - 1), m)
+    q = np.where(carry & (q > 0), q - 1, q)
+    return Multiplier(m, q)
+
+
+def requantize(
+    acc: Array, params: Multiplier, dtype: DType, low: int | None = None, high: int | None = None
+) -> Array:
+    """``saturate(rne(acc * m / 2^q))``; channels are the last axis of ``acc``. Numerics 3."""
+    return saturate(round_shift(np.asarray(acc, dtype=np.float64) * params.m, params.q), dtype, low, high)
+
+
+def affine_parameters(gain: Array, offset: Array) -> AffineParameters:
+    """Integers for ``y_int = gain * x_int + offset`` per channel (float64 arrays of one shape).
+
+    The shift is the largest with |m| < 2^15, |b| < 2^31 - 2^24 (so x*m + b stays inside 32 bits)
+    and q <= 31. ValueError where even q = 0 does not fit.
+    """
+    gain = np.atleast_1d(np.asarray(gain, dtype=np.float64))
+    offset = np.atleast_1d(np.asarray(offset, dtype=np.float64))
+    _, gain_exponent = np.frexp(gain)
+    _, offset_exponent = np.frexp(offset)
+    gain_room = np.where(gain == 0, MAX_SHIFT, MULTIPLIER_BITS - gain_exponent)
+    offset_room = np.where(offset == 0, MAX_SHIFT, 30 - offset_exponent)
+    q = np.minimum(np.minimum(gain_room, offset_room), MAX_SHIFT).astype(np.int64)
+    m = np.rint(np.ldexp(gain, q))
+    overflow = np.abs(m) >= (1 << MULTIPLIER_BITS)
+    q = np.where(overflow, q - 1, q)
+    if np.any(q < 0):
+        raise ValueError("gain must be below 2^15 and offset below 2^30 in output steps")
+    m = np.rint(np.ldexp(gain, q)).astype(np.int64)
+    b = np.rint(np.ldexp(offset, q)).astype(np.int64)
+    return AffineParameters(m, b, q)
+
+
+def affine(
+    x: Array, params: AffineParameters, dtype: DType, low: int | None = None, high: int | None = None
+) -> Array:
+    """``clamp(rne((x * m + b) / 2^q))``; channels are the last axis of ``x``. Numerics 5."""
+    total = np.asarray(x, dtype=np.float64) * params.m + params.b
+    return saturate(round_shift(total, params.q), dtype, low, high)
+
+
+def add_parameters(ratio_a: float, ratio_b: float) -> AddParameters:
+    """One common shift chosen by the larger ratio; a ratio may be negative (Sub). Numerics 5."""
+    larger = max(abs(ratio_a), abs(ratio_b))
+    if not MIN_RATIO <= larger < MAX_RATIO:
+        raise ValueError("the larger ratio must lie in [2^-17, 2^15)")
+    q = min(MULTIPLIER_BITS - math.frexp(larger)[1], MAX_SHIFT)
+    if round(math.ldexp(larger, q)) >= (1 << MULTIPLIER_BITS) and q > 0:
+        q -= 1
+    limit = (1 << MULTIPLIER_BITS) - 1
+    ma, mb = (
+        max(-limit, min(limit, round(math.ldexp(ratio, q)))) for ratio in (ratio_a, ratio_b)
+    )
+    return AddParameters(ma, mb, q)
+
+
+def add(
+    a: Array,
+    b: Array,
+    params: AddParameters,
+    dtype: DType,
+    low: int | None = None,
+    high: int | None = None,
+) -> Array:
+    """``clamp(rne((a * ma + b * mb) / 2^q))``. Numerics 5."""
+    total = np.asarray(a, np.float64) * params.ma + np.asarray(b, np.float64) * params.mb
+    return saturate(round_shift(total, params.q), dtype, low, high)
+
+
+def clamp_bounds(low: float, high: float, scale: float, dtype: DType) -> tuple[int, int]:
+    """Integer bounds of a real clamp [low, high] (infinite = open) on a tensor of ``scale``.
+
+    Because rounding is monotonic, clamping after rounding with rounded bounds equals rounding
+    after clamping: exactly what Clip -> QuantizeLinear computes (division in float32).
+    """
+
+    def bound(value: float, default: int) -> int:
+        if math.isinf(value):
+            return default
+        return int(quantize_input(np.float32(value), scale, dtype))
+
+    return bound(low, dtype.minimum), bound(high, dtype.maximum)
+
+
+def quantize_input(x: Array | np.float32, scale: Array | float, dtype: DType) -> Array:
+    """``saturate(rne(float32(x) / float32(scale)))``, the host boundary. Numerics 8.
+
+    The division is done in float32 because that is what ONNX Runtime's QuantizeLinear computes.
+    """
+    ratio = np.asarray(x, dtype=np.float32) / np.asarray(scale, dtype=np.float32)
+    return saturate(np.rint(ratio), dtype)
+
+
+def table(
+    function: Callable[[Array], Array], scale_in: float, dtype_in: DType, scale_out: float, dtype_out: DType
+) -> Array:
+    """256 entries of an 8-bit unary function, indexed by ``x - dtype_in.minimum``. Numerics 5."""
+    codes = np.arange(dtype_in.minimum, dtype_in.maximum + 1)
+    x = codes.astype(np.float32) * np.float32(scale_in)
+    return quantize_input(function(x).astype(np.float32), scale_out, dtype_out)

@@ -1,0 +1,27 @@
+"""What operators mean. ``ALL_OPS`` is the written-out list; adding one is adding it here."""
+
+from knightlite.ops.affine import AFFINE
+from knightlite.ops.concat import CONCAT
+from knightlite.ops.conv import CONV
+from knightlite.ops.copy import COPY
+from knightlite.ops.eltwise import ADD, MUL
+from knightlite.ops.opdef import Constraint, OpDef, View
+from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
+from knightlite.ops.table import TABLE
+
+ALL_OPS: tuple[OpDef, ...] = (
+    CONV,
+    AFFINE,
+    ADD,
+    MUL,
+    MAX_POOL,
+    AVERAGE_POOL,
+    CONCAT,
+    TABLE,
+    COPY,
+)
+
+BY_NAME: dict[str, OpDef] = {op.name: op for op in ALL_OPS}
+BY_ONNX_TYPE: dict[str, OpDef] = {kind: op for op in ALL_OPS for kind in op.onnx_types}
+
+__all__ = ["ALL_OPS", "BY_NAME", "BY_ONNX_TYPE", "Constraint", "OpDef", "View"]

@@ -1,0 +1,423 @@
+"""Conv: 2-D convolution, groups = 1 or depthwise; Gemm and MatMul become convolutions here.
+
+Integer form (numerics 1-3): acc = sum x*w + bias in 32 bits, y = clamp(rne(acc * m_c / 2^q_c)).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from knightlite import dtypes, numerics
+from knightlite.errors import UnsupportedError
+from knightlite.ir import Graph, GraphBuilder
+from knightlite.ops.onnx_io import OnnxNode, OnnxWriter, per_channel
+from knightlite.ops.opdef import Constraint, OpDef, Region, View
+from knightlite.ops.windows import output_size, resolve_pads, window_rows, windows
+
+Array = NDArray[Any]
+
+
+def is_depthwise(view: View) -> bool:
+    """True where each output channel reads exactly one input channel."""
+    return view.integer("group") > 1 and view.constant(1).shape[1] == 1
+
+
+def infer(view: View) -> tuple[int, ...]:
+    """[1, Co, H', W']."""
+    _, _, height, width = view.tensor(0).shape
+    co, _, kh, kw = view.constant(1).shape
+    top, left, bottom, right = view.integers("pads")
+    sh, sw = view.integers("strides")
+    dh, dw = view.integers("dilations")
+    return (
+        1,
+        co,
+        output_size(height + top + bottom, kh, sh, dh),
+        output_size(width + left + right, kw, sw, dw),
+    )
+
+
+def weights(view: View) -> Array:
+    """Integer weights [Co, Ci/group, kh, kw]."""
+    return view.constant(1)
+
+
+def bias(view: View) -> NDArray[np.int64]:
+    """Integer bias [Co], zeros where the node has none."""
+    if len(view.node.inputs) < 3:
+        return np.zeros(weights(view).shape[0], np.int64)
+    return view.constant(2).astype(np.int64)
+
+
+def requantize_ratio(view: View) -> NDArray[np.float64]:
+    """Input scale * weight scale / output scale, per output channel [Co], in float64."""
+    ratio = view.scale(0) * view.scale(1) / view.output_scale
+    return np.broadcast_to(ratio, (weights(view).shape[0],))
+
+
+def requantize_parameters(view: View) -> numerics.Multiplier:
+    """The (m, q) of every output channel; ValueError where a ratio is out of range."""
+    return numerics.multiplier(requantize_ratio(view))
+
+
+def accumulator_bound(view: View) -> int:
+    """The largest |accumulator| any input can produce, from the weights' L1 norms (numerics 2)."""
+    l1 = np.abs(weights(view).astype(np.int64)).sum(axis=(1, 2, 3))
+    largest = max(abs(view.tensor(0).dtype.minimum), view.tensor(0).dtype.maximum)
+    return int(np.max(l1 * largest + np.abs(bias(view))))
+
+
+def reference(view: View, inputs: tuple[Array, ...]) -> Array:
+    """x [1, C, H, W] integers -> y [1, Co, H', W'], straight from the definition."""
+    w = weights(view).astype(np.int64)
+    co, ci, kh, kw = w.shape
+    group = view.integer("group")
+    patches = windows(
+        inputs[0].astype(np.int64),
+        (kh, kw),
+        view.integers("strides"),
+        view.integers("dilations"),
+        view.integers("pads"),
+        0,
+    )  # [C, H', W', kh, kw]
+    grouped = patches.reshape((group, ci) + patches.shape[1:])
+    kernels = w.reshape(group, co // group, ci, kh, kw)
+    acc = np.einsum("gchwij,gocij->gohw", grouped, kernels, optimize=True)
+    acc = acc.reshape((co,) + acc.shape[2:]) + bias(view)[:, None, None]
+    acc = np.clip(acc, numerics.ACC_MIN, numerics.ACC_MAX)
+    low, high = view.bounds
+    y = numerics.requantize(
+        np.moveaxis(acc, 0, -1), requantize_parameters(view), view.output.dtype, low, high
+    )
+    return np.moveaxis(y, -1, 0)[None]
+
+
+def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
+    """Float Conv."""
+    writer.node(
+        "Conv",
+        inputs,
+        output,
+        kernel_shape=list(weights(view).shape[2:]),
+        strides=list(view.integers("strides")),
+        dilations=list(view.integers("dilations")),
+        pads=list(view.integers("pads")),
+        group=view.integer("group"),
+    )
+
+
+def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
+    """ConvInteger, bias, and the requantize in float64."""
+    acc = writer.temporary(
+        "ConvInteger",
+        [inputs[0], writer.constant(f"{output}/weight", weights(view))],
+        f"{output}/acc",
+        kernel_shape=list(weights(view).shape[2:]),
+        strides=list(view.integers("strides")),
+        dilations=list(view.integers("dilations")),
+        pads=list(view.integers("pads")),
+        group=view.integer("group"),
+    )
+    wide = writer.cast(acc, TensorProto.DOUBLE, f"{output}/wide")
+    biased = writer.temporary(
+        "Add",
+        [wide, writer.constant(f"{output}/bias", per_channel(bias(view).astype(np.float64)))],
+        f"{output}/biased",
+    )
+    params = requantize_parameters(view)
+    factor = per_channel(np.ldexp(params.m.astype(np.float64), -params.q))
+    writer.rescale(biased, factor, *view.bounds, view.output.dtype, output)
+
+
+def region(view: View, index: int, rows: Region) -> Region:
+    """Input rows that output rows [first, last) read, inside the picture."""
+    return window_rows(
+        rows,
+        view.tensor(0).shape[2],
+        weights(view).shape[2],
+        view.integers("strides")[0],
+        view.integers("dilations")[0],
+        view.integers("pads")[0],
+    )
+
+
+def macs(view: View) -> int:
+    """Multiply-accumulates of one picture."""
+    _, co, height, width = view.output.shape
+    return co * height * width * int(np.prod(weights(view).shape[1:]))
+
+
+# ------------------------------------------------------------------ from ONNX
+
+
+def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Conv, Gemm and MatMul with constant weights."""
+    if node.op_type == "Conv":
+        _from_conv(node, builder)
+    else:
+        _from_matrix(node, builder)
+
+
+def _from_conv(node: OnnxNode, builder: GraphBuilder) -> None:
+    w = node.constant(1)
+    if w is None:
+        raise UnsupportedError(f"Conv {node.name} must have constant weights.")
+    if w.ndim != 4:
+        raise UnsupportedError(f"Conv {node.name} must be 2-D, not {w.ndim - 2}-D.")
+    if node.has(2) and node.constant(2) is None:
+        raise UnsupportedError(f"Conv {node.name} must have a constant bias.")
+    strides = tuple(node.attributes.get("strides", (1, 1)))
+    dilations = tuple(node.attributes.get("dilations", (1, 1)))
+    shape = node.shape(0)
+    attributes = {
+        "strides": strides,
+        "dilations": dilations,
+        "pads": resolve_pads(node.attributes, shape[2:], w.shape[2:], strides, dilations),
+        "group": int(node.attributes.get("group", 1)),
+    }
+    if attributes["group"] * w.shape[1] != shape[1]:
+        raise UnsupportedError(
+            f"Conv {node.name} must have {shape[1]} input channels, "
+            f"not {attributes['group']} groups of {w.shape[1]}."
+        )
+    inputs = [node.inputs[0], builder.constant(builder.fresh(f"{node.output}.weight"), w)]
+    b = node.constant(2)
+    if b is not None:
+        inputs.append(builder.constant(builder.fresh(f"{node.output}.bias"), b))
+    builder.node("Conv", tuple(inputs), node.output, attributes)
+
+
+def _from_matrix(node: OnnxNode, builder: GraphBuilder) -> None:
+    """x [1, K] (kept as [1, C, H, W] by the front-end) times W becomes a full-window Conv."""
+    w = node.constant(1)
+    if w is None or w.ndim != 2:
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} must multiply features [1, K] by a constant matrix."
+        )
+    attributes = node.attributes
+    if attributes.get("transA", 0):
+        raise UnsupportedError(f"Gemm {node.name} must not transpose its features.")
+    matrix = w if attributes.get("transB", 0) else w.T  # [Co, K]
+    shape = node.shape(0)
+    features = int(np.prod(shape[1:]))
+    if shape[0] != 1 or matrix.shape[1] != features:
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} must read {matrix.shape[1]} features, "
+            f"not {features} (shape {shape})."
+        )
+    kernel = np.ascontiguousarray(matrix * np.float32(attributes.get("alpha", 1.0)))
+    spatial = tuple(shape[2:]) if len(shape) == 4 else (1, 1)
+    inputs = [
+        node.inputs[0],
+        builder.constant(
+            builder.fresh(f"{node.output}.weight"), kernel.reshape((-1, shape[1]) + spatial)
+        ),
+    ]
+    if node.has(2):
+        b = node.constant(2)
+        if b is None:
+            raise UnsupportedError(f"Gemm {node.name} must have a constant bias.")
+        b = np.broadcast_to(b.reshape(-1), (matrix.shape[0],))
+        b = (b * np.float32(attributes.get("beta", 1.0))).astype(np.float32)
+        inputs.append(builder.constant(builder.fresh(f"{node.output}.bias"), b))
+    builder.node(
+        "Conv",
+        tuple(inputs),
+        node.output,
+        {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0), "group": 1},
+    )
+
+
+# ------------------------------------------------------------------ constraints and samples
+
+
+def _sample(
+    name: str,
+    shape: tuple[int, int, int],
+    co: int,
+    kernel: tuple[int, int],
+    *,
+    strides: tuple[int, int] = (1, 1),
+    dilations: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    group: int = 1,
+    x_dtype: dtypes.DType = dtypes.U8,
+    y_dtype: dtypes.DType = dtypes.S8,
+    clamp: tuple[float, float] | None = None,
+    per_channel_input: bool = False,
+    per_channel_output: bool = False,
+    worst: bool = False,
+    ratio: float = 1.0,
+    with_bias: bool = True,
+) -> Graph:
+    """A quantized graph of one Conv; the output scale uses the type's range well."""
+    rng = np.random.default_rng(len(name) * 7919 + sum(name.encode()))
+    channels, height, width = shape
+    builder = GraphBuilder(name)
+    builder.tensor("x", (1, channels, height, width), x_dtype, 0.02)
+    builder.inputs.append("x")
+    if per_channel_input:
+        builder.tensor("x", (1, channels, height, width), x_dtype, rng.uniform(0.01, 0.05, channels))
+    w = rng.integers(-127, 128, (co, channels // group, *kernel)).astype(np.int8)
+    if worst:  # every product at its extreme and of one sign: the accumulator's worst case
+        w = np.full_like(w, 127)
+        w[1::2] = -127
+    w_scale = rng.uniform(0.5, 1.5, co) * 0.01
+    fan_in = int(np.prod(w.shape[1:]))
+    spread = (fan_in if worst else fan_in**0.5) * 127 * 128
+    y_scale = np.float64(0.02 * 0.01 * spread / (y_dtype.maximum + 1)) / ratio
+    scales = y_scale * rng.uniform(0.7, 1.4, co) if per_channel_output else y_scale
+    inputs = ["x", builder.constant("w", w, w_scale)]
+    if with_bias:
+        b = rng.integers(-(1 << 15), 1 << 15, co).astype(np.int32)
+        x_scale = np.asarray(builder.tensors["x"].scale)
+        inputs.append(builder.constant("b", b, w_scale * x_scale))
+    attributes: dict[str, Any] = {
+        "strides": strides, "dilations": dilations, "pads": pads, "group": group,
+    }
+    if clamp is not None:
+        attributes["clamp"] = clamp
+    builder.node("Conv", tuple(inputs), "y", attributes)
+    builder.tensor("y", (0,) * 4, y_dtype, scales)
+    graph = builder.build(("y",))
+    return finish(graph)
+
+
+def finish(graph: Graph) -> Graph:
+    """Fill in the output shape of a one-node sample."""
+    node = graph.nodes[-1]
+    output = graph.tensors[node.output]
+    shape = infer(View(graph, node))
+    tensor = type(output)(output.name, shape, output.dtype, output.scale)
+    return graph.with_tensors([tensor])
+
+
+RELU = (0.0, float("inf"))
+
+
+def samples() -> tuple[Graph, ...]:
+    """Shapes, strides, pads, dilation, types, clamps, depthwise, worst cases."""
+    u8, s8, s16 = dtypes.U8, dtypes.S8, dtypes.S16
+    return (
+        _sample("pointwise", (8, 5, 7), 16, (1, 1), y_dtype=u8, clamp=RELU),
+        _sample("same3x3", (12, 9, 9), 20, (3, 3), pads=(1, 1, 1, 1)),
+        _sample("stem", (3, 21, 19), 24, (7, 7), strides=(2, 2), pads=(3, 3, 3, 3), x_dtype=s8),
+        _sample("uneven", (5, 11, 8), 7, (3, 2), strides=(2, 1), pads=(0, 1, 2, 0), x_dtype=s8),
+        _sample("dilated", (4, 12, 12), 6, (3, 3), dilations=(2, 3), pads=(2, 3, 2, 3)),
+        _sample("relu6", (6, 6, 6), 6, (3, 3), y_dtype=u8, clamp=(0.0, 6.0)),
+        _sample("clip", (6, 6, 6), 6, (1, 1), clamp=(-1.0, 2.0)),
+        _sample("head", (40, 1, 1), 30, (1, 1), y_dtype=s16, with_bias=False),
+        _sample("full_window", (9, 4, 5), 11, (4, 5), y_dtype=s16),
+        _sample("many_channels", (600, 4, 4), 130, (1, 1), y_dtype=u8, clamp=RELU),
+        _sample("deep3x3", (160, 6, 6), 72, (3, 3), pads=(1, 1, 1, 1), y_dtype=u8, clamp=RELU),
+        _sample("worst_u8", (530, 3, 3), 66, (1, 1), worst=True, ratio=4.0),
+        _sample("worst_s8", (140, 4, 4), 10, (3, 3), worst=True, x_dtype=s8, y_dtype=s16),
+        _sample("tall", (4, 90, 6), 8, (5, 1), pads=(2, 0, 2, 0)),
+        _sample(
+            "depthwise", (18, 10, 9), 18, (3, 3), pads=(1, 1, 1, 1), group=18, y_dtype=u8, clamp=RELU
+        ),
+        _sample(
+            "depthwise_stride", (70, 11, 11), 70, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1),
+            group=70, x_dtype=s8,
+        ),
+        _sample(
+            "depthwise_scales", (20, 8, 8), 20, (5, 5), pads=(2, 2, 2, 2), group=20,
+            per_channel_input=True,
+        ),
+        _sample("channel_scales", (10, 6, 6), 33, (1, 1), per_channel_output=True, y_dtype=u8,
+                clamp=RELU),
+    )  # fmt: skip
+
+
+def _check_group(view: View) -> str | None:
+    group, channels = view.integer("group"), view.tensor(0).shape[1]
+    if group == 1 or (group == channels and weights(view).shape[0] == channels):
+        return None
+    return (
+        f"group must be 1 or depthwise ({channels} groups of one channel), not {group}; "
+        "grouped convolutions are not supported yet"
+    )
+
+
+def _check_ratio(view: View) -> str | None:
+    ratio = requantize_ratio(view)
+    bad = np.flatnonzero((ratio < numerics.MIN_RATIO) | (ratio >= numerics.MAX_RATIO))
+    if not bad.size:
+        return None
+    return (
+        f"input scale * weight scale / output scale must lie in [2^-17, 2^15), not "
+        f"{ratio[bad[0]]:.3g} in channel {bad[0]} ({bad.size} channels in all)"
+    )
+
+
+def _check_accumulator(view: View) -> str | None:
+    bound = accumulator_bound(view)
+    if bound <= numerics.ACC_MAX:
+        return None
+    return f"the accumulator must stay within 32 bits, but can reach {bound} (2^31 = {1 << 31})"
+
+
+def _check_bounds(view: View) -> str | None:
+    try:
+        _ = view.bounds
+    except ValueError:
+        return "a clamp on per-channel scales must be covered by saturation, but its bound differs"
+    return None
+
+
+def _check_channel_input(view: View) -> str | None:
+    if view.tensor(0).per_channel and not is_depthwise(view):
+        return "an input with one scale per channel must be read by depthwise convolutions only"
+    return None
+
+
+def _overflowing() -> Graph:
+    graph = _sample("overflow", (70000, 1, 1), 2, (1, 1), worst=True)
+    return graph
+
+
+CONV = OpDef(
+    name="Conv",
+    onnx_types=("Conv", "Gemm", "MatMul"),
+    from_onnx=from_onnx,
+    infer=infer,
+    to_onnx=to_onnx,
+    reference=reference,
+    to_golden=to_golden,
+    region=region,
+    macs=macs,
+    constraints=(
+        Constraint(
+            "group is 1 or equals input and output channels (depthwise)",
+            _check_group,
+            lambda: _sample("grouped", (8, 4, 4), 8, (1, 1), group=2),
+            structural=True,
+        ),
+        Constraint(
+            "input scale * weight scale / output scale lies in [2^-17, 2^15)",
+            _check_ratio,
+            lambda: _sample("ratio", (8, 4, 4), 8, (1, 1), ratio=1e-6),
+        ),
+        Constraint("the accumulator fits 32 bits", _check_accumulator, _overflowing),
+        Constraint(
+            "a clamp on per-channel scales is covered by saturation",
+            _check_bounds,
+            lambda: _sample(
+                "clamped", (4, 4, 4), 4, (1, 1), per_channel_output=True, clamp=(0.0, 0.5)
+            ),
+        ),
+        Constraint(
+            "an input with one scale per channel is read by depthwise convolutions only",
+            _check_channel_input,
+            lambda: _sample("channels", (4, 4, 4), 4, (1, 1), per_channel_input=True),
+        ),
+    ),
+    samples=samples,
+    clampable=True,
+    per_channel_output=True,
+    per_channel_input=True,
+)

@@ -1,0 +1,175 @@
+"""The operators' door to ONNX: a resolved node to read, and a writer that collects nodes.
+
+:class:`OnnxNode` is what the front-end hands to ``OpDef.from_onnx``: names resolved through
+Identity, constants as arrays, static shapes known. :class:`OnnxWriter` collects nodes and
+initializers for the float, QDQ and golden models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+
+from knightlite.dtypes import DType
+
+Array = NDArray[Any]
+
+OPSET = 21  # the first with int16 QuantizeLinear
+IR_VERSION = 10
+
+ELEMENT_TYPES: dict[str, int] = {
+    "u8": TensorProto.UINT8,
+    "s8": TensorProto.INT8,
+    "s16": TensorProto.INT16,
+    "s32": TensorProto.INT32,
+    "f32": TensorProto.FLOAT,
+}
+
+
+def element_type(dtype: DType) -> int:
+    """The ONNX element type of a machine type."""
+    return ELEMENT_TYPES[dtype.name]
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxNode:
+    """One ONNX node, resolved. ``inputs``: graph tensor names, "" where an optional one is absent.
+
+    ``constants``: arrays of those inputs that are constant (float32 or integer, as in the file);
+    ``shapes``: static shapes (N = 1) of all inputs and of the output; ``output``: its only output.
+    """
+
+    name: str
+    op_type: str
+    opset: int
+    inputs: tuple[str, ...]
+    output: str
+    attributes: Mapping[str, Any]
+    constants: Mapping[str, Array]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def has(self, index: int) -> bool:
+        """True where input ``index`` is present."""
+        return index < len(self.inputs) and bool(self.inputs[index])
+
+    def constant(self, index: int) -> Array | None:
+        """The array of input ``index`` where it is present and constant."""
+        return self.constants.get(self.inputs[index]) if self.has(index) else None
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Static shape of input ``index``."""
+        return self.shapes[self.inputs[index]]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Static shape of the output."""
+        return self.shapes[self.output]
+
+
+class OnnxWriter:
+    """Collects nodes and initializers and makes a checked model of them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._taken: set[str] = set()
+
+    def fresh(self, hint: str) -> str:
+        """An unused value name, ``hint`` where that is free."""
+        name, count = hint, 1
+        while name in self._taken:
+            name, count = f"{hint}_{count}", count + 1
+        self._taken.add(name)
+        return name
+
+    def node(
+        self, op_type: str, inputs: Sequence[str], output: str, **attributes: object
+    ) -> str:
+        """Append a node with one output; returns the output's name."""
+        self._taken.add(output)
+        self._nodes.append(
+            helper.make_node(op_type, list(inputs), [output], name=output, **attributes)
+        )
+        return output
+
+    def temporary(self, op_type: str, inputs: Sequence[str], hint: str, **attributes: object) -> str:
+        """Append a node whose output gets a fresh name."""
+        return self.node(op_type, inputs, self.fresh(hint), **attributes)
+
+    def constant(self, hint: str, values: Array | float | int) -> str:
+        """Add an initializer under a fresh name; returns the name."""
+        name = self.fresh(hint)
+        array = np.asarray(values)
+        self._initializers[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def cast(self, value: str, to: int, hint: str) -> str:
+        """Append a Cast to an ONNX element type."""
+        return self.temporary("Cast", [value], hint, to=to)
+
+    def rescale(
+        self, value: str, factor: Array | float, low: int, high: int, dtype: DType, output: str
+    ) -> str:
+        """``output = cast(clip(round(value * factor), low, high))``: ``value`` is float64.
+
+        ``factor`` is exact in float64 (an integer times a power of two), Round is half to even.
+        """
+        stem = output
+        scaled = self.temporary(
+            "Mul", [value, self.constant(f"{stem}/factor", np.asarray(factor, np.float64))],
+            f"{stem}/scaled",
+        )
+        rounded = self.temporary("Round", [scaled], f"{stem}/rounded")
+        bounds = [
+            self.constant(f"{stem}/low", np.float64(low)),
+            self.constant(f"{stem}/high", np.float64(high)),
+        ]
+        clipped = self.temporary("Clip", [rounded, *bounds], f"{stem}/clipped")
+        return self.node("Cast", [clipped], output, to=element_type(dtype))
+
+    def input(self, name: str, shape: Sequence[int | str], dtype: DType) -> str:
+        """Declare a model input; a string is a symbolic dimension."""
+        self._taken.add(name)
+        self._inputs.append(
+            helper.make_tensor_value_info(name, element_type(dtype), list(shape))
+        )
+        return name
+
+    def output(self, name: str, shape: Sequence[int | str | None] | None, dtype: DType | int) -> None:
+        """Declare a model output; ``dtype`` may be an ONNX element type (ArgMax gives INT64)."""
+        kind = dtype if isinstance(dtype, int) else element_type(dtype)
+        self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
+
+    def model(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
+        """The model, checked; deterministic for the same calls."""
+        graph = helper.make_graph(
+            self._nodes, self.name, self._inputs, self._outputs, list(self._initializers.values())
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="knightlite",
+        )
+        for key, value in sorted((metadata or {}).items()):
+            entry = model.metadata_props.add()
+            entry.key, entry.value = key, value
+        onnx.checker.check_model(model)
+        return model
+
+
+def per_channel(values: Array, rank: int = 4) -> Array:
+    """A (C,) array shaped to broadcast over axis 1 of a ``rank``-dimensional tensor."""
+    return np.asarray(values).reshape((1, -1) + (1,) * (rank - 2))
+
+

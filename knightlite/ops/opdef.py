@@ -1,0 +1,155 @@
+"""What an operator is to the rest of the program: one frozen :class:`OpDef` per operator.
+
+An operator's meaning lives here and knows no chip: attributes, shape inference, float ONNX form,
+integer reference, golden (integer, standard ONNX) form, the input region an output region needs,
+constraints, and sample cases that ONE test body runs through the whole chain on every chip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import numerics
+from knightlite.ir import Graph, GraphBuilder, Node, Tensor
+from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
+
+Array = NDArray[Any]
+Region = tuple[int, int]  # rows [first, last) of an NCHW tensor
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A node with its graph: the attributes, tensors and constants that an OpDef's functions read."""
+
+    graph: Graph
+    node: Node
+
+    def tensor(self, index: int) -> Tensor:
+        """Description of input ``index``."""
+        return self.graph.tensors[self.node.inputs[index]]
+
+    @property
+    def output(self) -> Tensor:
+        """Description of the output."""
+        return self.graph.tensors[self.node.output]
+
+    def constant(self, index: int) -> Array:
+        """The constant array of input ``index``; KeyError where the input is not constant."""
+        return self.graph.constants[self.node.inputs[index]]
+
+    def is_constant(self, index: int) -> bool:
+        """True where input ``index`` is a constant."""
+        return self.node.inputs[index] in self.graph.constants
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """An attribute that is a tuple of integers."""
+        value = self.node.attributes[name]
+        assert isinstance(value, tuple)
+        return tuple(int(item) for item in value)
+
+    def integer(self, name: str) -> int:
+        """An integer attribute."""
+        value = self.node.attributes[name]
+        assert isinstance(value, int)
+        return value
+
+    def scale(self, index: int) -> NDArray[np.float64]:
+        """Scale of input ``index`` as float64, shape () or (C,)."""
+        return _scale(self.tensor(index))
+
+    @property
+    def output_scale(self) -> NDArray[np.float64]:
+        """Scale of the output as float64, shape () or (C,)."""
+        return _scale(self.output)
+
+    @property
+    def clamp(self) -> tuple[float, float]:
+        """The merged activation as real bounds; infinite where open."""
+        value = self.node.attributes.get("clamp", OPEN)
+        assert isinstance(value, tuple)
+        low, high = value
+        return float(low), float(high)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The merged activation as integer bounds on the output."""
+        low, high = self.clamp
+        scales = np.unique(np.atleast_1d(self.output_scale))
+        bounds = {numerics.clamp_bounds(low, high, float(s), self.output.dtype) for s in scales}
+        if len(bounds) != 1:
+            raise ValueError(f"clamp {self.clamp} must be one bound for all channels")
+        return bounds.pop()
+
+
+def _scale(tensor: Tensor) -> NDArray[np.float64]:
+    assert tensor.scale is not None, f"tensor {tensor.name} is not quantized"
+    return tensor.scale.astype(np.float64)
+
+
+OPEN = (-float("inf"), float("inf"))
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One rule on the model: ``rule`` is the sentence for the support page.
+
+    ``check`` returns why a node breaks the rule, or None; ``breaks`` builds a quantized graph
+    whose only node breaks it (a test holds every constraint to that). ``structural``: the check
+    reads no scale, so it also applies to a float graph.
+    """
+
+    rule: str
+    check: Callable[[View], str | None]
+    breaks: Callable[[], Graph]
+    structural: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpDef:
+    """The meaning of one operator. All features are NCHW, N = 1.
+
+    Fields: ``onnx_types`` the ONNX operators that ``from_onnx`` turns into this one (it appends
+    nodes to the builder and returns the output's tensor name; it raises UnsupportedError with a
+    sentence); ``infer`` output shape; ``to_onnx`` writes the float form (QDQ and calibration);
+    ``reference`` integers in, integers out (int64, plain numpy, written for clarity); ``to_golden``
+    writes the integer form with standard ONNX operators only; ``region`` the input rows that
+    output rows need, per feature input; ``macs`` multiply-accumulates (0 where it has none);
+    ``value_preserving`` output values are input values, so all its tensors share one scale.
+    """
+
+    name: str
+    onnx_types: tuple[str, ...]
+    from_onnx: Callable[[OnnxNode, GraphBuilder], None] | None
+    infer: Callable[[View], tuple[int, ...]]
+    to_onnx: Callable[[View, OnnxWriter, tuple[str, ...], str], None]
+    reference: Callable[[View, tuple[Array, ...]], Array]
+    to_golden: Callable[[View, OnnxWriter, tuple[str, ...], str], None]
+    region: Callable[[View, int, Region], Region]
+    macs: Callable[[View], int]
+    constraints: tuple[Constraint, ...]
+    samples: Callable[[], tuple[Graph, ...]]
+    value_preserving: bool = False
+    clampable: bool = False  # a following Relu/Clip may be merged into its ``clamp`` attribute
+    per_channel_output: bool = False  # its output may carry one scale per channel
+    per_channel_input: bool = False  # its feature input may carry one scale per channel
+
+
+def no_macs(view: View) -> int:
+    """For operators without multiply-accumulates."""
+    return 0
+
+
+def same_rows(view: View, index: int, rows: Region) -> Region:
+    """For pointwise operators: the same rows; a broadcast input is read whole."""
+    height = view.tensor(index).shape[2]
+    return (0, 1) if height == 1 else rows
+
+
+def same_shape(view: View) -> tuple[int, ...]:
+    """For pointwise operators of one input."""
+    return view.tensor(0).shape

@@ -1,0 +1,60 @@
+"""Affine before a convolution runs in front of the matrix engine, in one configured chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knightlite.chip import Chip
+from knightlite.ir import Graph, Node
+from knightlite.passes.rewrite import Explanations
+
+
+@dataclass(frozen=True, slots=True)
+class FusePrologue:
+    """Affine and the only Conv that reads it become one Chain.
+
+    Before: ``x -> Affine(clamp) -> t -> Conv -> y``; after: ``x -> Chain(Affine, Conv) -> y``,
+    and ``t`` is never written to memory.
+    """
+
+    name: str = "fuse_prologue"
+    after: tuple[str, ...] = ()
+
+    def run(self, graph: Graph, chip: Chip, explanations: Explanations) -> tuple[Graph, int]:
+        """Fuse every Affine whose :meth:`obstacle` is None."""
+        consumers = graph.consumers()
+        fused: dict[str, Node] = {}  # Conv name -> Affine
+        for node in graph.nodes:
+            if node.op != "Affine":
+                continue
+            readers = consumers.get(node.output, [])
+            reason = self.obstacle(graph, node, readers)
+            explanations.say(node.name, self.name, reason or f"runs in front of {readers[0].name}")
+            if reason is None:
+                fused[readers[0].name] = node
+        gone = {node.name for node in fused.values()}
+        nodes = [
+            chain((fused[node.name], node)) if node.name in fused else node
+            for node in graph.nodes
+            if node.name not in gone
+        ]
+        return graph.with_nodes(nodes), len(fused)
+
+    def obstacle(self, graph: Graph, node: Node, readers: list[Node]) -> str | None:
+        """Why the Affine cannot be a prologue, or None."""
+        tensor = graph.tensors[node.output]
+        if node.output in graph.chip_outputs:
+            return f"{node.output} is an output of the network"
+        if len(readers) != 1 or readers[0].op != "Conv":
+            kinds = ", ".join(f"{reader.op} {reader.name}" for reader in readers) or "nothing"
+            return f"{node.output} must be read by exactly one Conv, not by {kinds}"
+        if tensor.dtype.bits != 8:
+            return f"{node.output} must have 8 bits, not {tensor.dtype.bits}"
+        return None
+
+
+def chain(parts: tuple[Node, ...]) -> Node:
+    """A Chain of ``parts``, named like its last part; inner tensors are hidden."""
+    inner = {output for part in parts[:-1] for output in part.outputs}
+    inputs = [name for part in parts for name in part.inputs if name not in inner]
+    return Node(parts[-1].name, "Chain", tuple(inputs), parts[-1].outputs, {}, parts)

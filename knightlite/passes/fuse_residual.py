@@ -1,0 +1,67 @@
+"""Add behind a convolution runs behind the matrix engine, in one configured chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knightlite.chip import Chip
+from knightlite.ir import Graph, Node
+from knightlite.passes.fuse_prologue import chain
+from knightlite.passes.rewrite import Explanations
+
+
+@dataclass(frozen=True, slots=True)
+class FuseResidual:
+    """A Conv (or Chain) and the Add that alone reads it become one Chain.
+
+    Before: ``x -> Conv -> t``, ``t + r -> y``; after: ``x, r -> Chain(Conv, Add) -> y``. The
+    convolution still rounds to 8 bits before the Add rounds (numerics 4).
+    """
+
+    name: str = "fuse_residual"
+    after: tuple[str, ...] = ("fuse_prologue",)
+
+    def run(self, graph: Graph, chip: Chip, explanations: Explanations) -> tuple[Graph, int]:
+        """Fuse every Add with the later of its operands that allows it."""
+        consumers = graph.consumers()
+        order = {node.name: index for index, node in enumerate(graph.nodes)}
+        producers = graph.producers()
+        fused: dict[str, Node] = {}  # Add name -> producer
+        for node in graph.nodes:
+            if node.op != "Add":
+                continue
+            candidates = [producers[name] for name in node.inputs if name in producers]
+            candidates.sort(key=lambda item: order[item.name], reverse=True)
+            for producer in candidates:
+                reason = self.obstacle(graph, node, producer, consumers[producer.output])
+                explanations.say(
+                    node.name, self.name, reason or f"runs behind convolution {producer.name}"
+                )
+                if reason is None:
+                    fused[node.name] = producer
+                    break
+        gone = {node.name for node in fused.values()}
+        nodes = [
+            chain((fused[node.name].parts or (fused[node.name],)) + (node,))
+            if node.name in fused
+            else node
+            for node in graph.nodes
+            if node.name not in gone
+        ]
+        return graph.with_nodes(nodes), len(fused)
+
+    def obstacle(
+        self, graph: Graph, node: Node, producer: Node, readers: list[Node]
+    ) -> str | None:
+        """Why ``producer`` cannot take the Add, or None."""
+        last = producer.parts[-1] if producer.parts else producer
+        tensor = graph.tensors[producer.output]
+        if last.op != "Conv":
+            return f"{producer.output} must come from a Conv, not {last.op}"
+        if producer.output in graph.chip_outputs or len(readers) != 1:
+            return f"{producer.output} must be read by this Add only"
+        if node.inputs[0] == node.inputs[1]:
+            return "both operands are the same tensor"
+        if tensor.dtype.bits != 8 or tensor.per_channel:
+            return f"{producer.output} must have 8 bits and one scale"
+        return None

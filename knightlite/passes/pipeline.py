@@ -1,0 +1,9 @@
+"""The compiler's rewrites, in order."""
+
+from __future__ import annotations
+
+from knightlite.passes.fuse_prologue import FusePrologue
+from knightlite.passes.fuse_residual import FuseResidual
+from knightlite.passes.rewrite import Pass
+
+PIPELINE: tuple[Pass, ...] = (FusePrologue(), FuseResidual())

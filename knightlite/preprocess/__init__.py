@@ -1,0 +1,15 @@
+"""Pictures to tensors: recipes and picture folders, for calibration, evaluation and simulation."""
+
+from knightlite.preprocess.folder import ImageFolder, Sample, list_pictures, sample_pictures
+from knightlite.preprocess.recipe import Recipe, list_recipes, load_recipe, parse_recipe
+
+__all__ = [
+    "ImageFolder",
+    "Recipe",
+    "Sample",
+    "list_pictures",
+    "list_recipes",
+    "load_recipe",
+    "parse_recipe",
+    "sample_pictures",
+]

@@ -1,0 +1,98 @@
+"""Folders of pictures: a sub-folder per class (ImageFolder) or flat, sampled evenly and seeded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from knightlite.errors import DataError, UsageError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture file and its class index (None in a flat folder)."""
+
+    path: Path
+    label: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """The pictures below a folder in sorted order; ``classes`` is empty where it is flat."""
+
+    directory: Path
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+
+def list_pictures(directory: str | Path) -> ImageFolder:
+    """The pictures of a folder, sorted: each sub-folder is a class where any holds pictures.
+
+    A class index is the place of the sub-folder in sorted order. Pictures lying beside class
+    folders are refused, since they have no class. UsageError where the folder does not exist,
+    DataError where it holds no picture.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        what = "is a file, not a folder" if directory.exists() else "does not exist"
+        raise UsageError(f"picture folder {directory} {what}.")
+    flat = [path for path in sorted(directory.iterdir()) if _is_picture(path)]
+    folders = [path for path in sorted(directory.iterdir()) if path.is_dir()]
+    found = {
+        path: [item for item in sorted(path.rglob("*")) if _is_picture(item)]
+        for path in folders
+        if not path.name.startswith(".")
+    }
+    # an empty class folder keeps its place: leaving it out would shift every later class
+    classes = list(found) if any(found.values()) else []
+    if not flat and not classes:
+        raise DataError(
+            f"picture folder {directory} holds no picture.",
+            f"pictures end in {', '.join(SUFFIXES)}, in the folder or in one sub-folder per class",
+        )
+    if flat and classes:
+        raise DataError(
+            f"picture folder {directory} holds pictures beside class folders: {flat[0].name} "
+            f"beside {classes[0].name}/.",
+            "move the pictures into class folders, or all of them into one folder",
+        )
+    if flat:
+        return ImageFolder(directory, (), tuple(Sample(path, None) for path in flat))
+    samples = tuple(
+        Sample(path, label) for label, folder in enumerate(classes) for path in found[folder]
+    )
+    return ImageFolder(directory, tuple(path.name for path in classes), samples)
+
+
+def sample_pictures(
+    directory: str | Path, count: int | None, seed: int
+) -> tuple[ImageFolder, tuple[Sample, ...]]:
+    """The folder and ``count`` of its pictures (all where None or where it holds fewer).
+
+    Seeded and the same on every machine: classes take turns in a seeded order, each giving its
+    pictures in a seeded order, so that a short sample sees as many classes as it can. The sample
+    comes back in that order: its first pictures are again an even sample.
+    """
+    folder = list_pictures(directory)
+    rng = np.random.RandomState(seed)  # its stream is frozen, default_rng's is not
+    by_class: dict[int | None, list[Sample]] = {}
+    for sample in folder.samples:
+        by_class.setdefault(sample.label, []).append(sample)
+    shuffled = [
+        [pictures[index] for index in rng.permutation(len(pictures))]
+        for pictures in by_class.values()
+    ]
+    turns = [shuffled[index] for index in rng.permutation(len(shuffled))]
+    longest = max(len(pictures) for pictures in turns)
+    order = [
+        pictures[place] for place in range(longest) for pictures in turns if place < len(pictures)
+    ]
+    return folder, tuple(order if count is None else order[:count])
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")

@@ -1,0 +1,131 @@
+"""Decode, resize, crop and normalise one picture. Pillow is imported on first use."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from knightlite.preprocess.recipe import Recipe
+
+Pixels = NDArray[np.float32]  # [H, W, C] in the recipe's colour order, 0..255
+EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+
+
+def prepare(
+    source: str | Path | Image.Image, recipe: Recipe, shape: tuple[int, int, int]
+) -> NDArray[np.float32]:
+    """The picture as float32 ``shape`` = [C, H, W]; see :meth:`Recipe.apply`."""
+    image, name = _open(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a palette's transparency, which is dropped
+        converted = image.convert("L" if recipe.color == "GRAY" else "RGB")
+    pixels = _resize(converted, recipe, shape[1:])
+    if recipe.color == "BGR":
+        pixels = pixels[:, :, ::-1]
+    pixels = _crop(pixels, recipe.crop_size, name, recipe.name)
+    if (pixels.shape[2], *pixels.shape[:2]) != shape:
+        have = f"{pixels.shape[2]}x{pixels.shape[0]}x{pixels.shape[1]}"
+        raise DataError(
+            f"{name} becomes {have} with recipe {recipe.name}, but the model's input is "
+            f"{shape[0]}x{shape[1]}x{shape[2]} (channels x height x width).",
+            "take a recipe made for this input, or write one (calibration/README.md)",
+        )
+    mean, std = (np.asarray(values, np.float32) for values in (recipe.mean, recipe.std))
+    values = (pixels / np.float32(recipe.divide_by) - mean) / std
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def _open(source: str | Path | Image.Image) -> tuple[Image.Image, str]:
+    """The decoded picture and its name for messages; DataError where it is not a picture."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(source, Image.Image):
+        return source, "the picture"
+    name = str(source)
+    try:
+        with open(source, "rb") as stream, warnings.catch_warnings():
+            # Pillow warns of oddities in metadata and of big pictures; the pixels are what counts
+            warnings.simplefilter("ignore")
+            image = Image.open(stream)
+            image.load()
+    except FileNotFoundError as error:
+        raise DataError(f"picture {name} does not exist.") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise DataError(f"picture {name} cannot be read: {error.strerror}.") from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{name} is not a picture that Pillow can read.", "remove the file or convert it"
+        ) from error
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"picture {name} is damaged: {str(error).rstrip('.')}.", "remove or replace the file"
+        ) from error
+    if image.mode not in EIGHT_BIT_MODES:
+        raise DataError(
+            f"picture {name} must have 8 bits per channel, not Pillow mode {image.mode}.",
+            "convert it to an 8-bit PNG or JPEG",
+        )
+    return image, name
+
+
+def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...]) -> Pixels:
+    """[H, W, C] pixels after the recipe's resize, 0..255 as float32."""
+    from PIL import Image
+
+    filters = {
+        "bilinear": Image.Resampling.BILINEAR,
+        "bicubic": Image.Resampling.BICUBIC,
+        "nearest": Image.Resampling.NEAREST,
+    }
+    height, width = _resized_size(image.height, image.width, recipe, input_size)
+    if (height, width) != (image.height, image.width):
+        image = image.resize((width, height), filters[recipe.interpolation])
+    pixels = np.asarray(image, dtype=np.float32).reshape(height, width, -1)
+    if recipe.resize == "keep_ratio_pad_right":
+        full = (recipe.resize_size or input_size)[1]
+        right = ((0, 0), (0, full - width), (0, 0))
+        pixels = np.pad(pixels, right, constant_values=np.float32(recipe.pad_value))
+    return pixels
+
+
+def _resized_size(
+    height: int, width: int, recipe: Recipe, input_size: tuple[int, ...]
+) -> tuple[int, int]:
+    """(height, width) after the resize, before padding."""
+    size: Any = recipe.resize_size or input_size
+    if recipe.resize == "exact":
+        return size[0], size[1]
+    if recipe.resize == "short_side":
+        side = size[0]
+        # the long side is cut off, not rounded, as torchvision's Resize does
+        if height <= width:
+            return side, int(side * width / height)
+        return int(side * height / width), side
+    if recipe.resize == "keep_ratio_pad_right":
+        return size[0], min(size[1], math.ceil(size[0] * width / height))
+    return height, width
+
+
+def _crop(pixels: Pixels, size: tuple[int, ...], name: str, recipe: str) -> Pixels:
+    """The centre ``size`` = (height, width) of the picture; all of it where ``size`` is ()."""
+    if not size:
+        return pixels
+    height, width = pixels.shape[:2]
+    if size[0] > height or size[1] > width:
+        raise DataError(
+            f"{name} has {height}x{width} pixels where recipe {recipe} crops, "
+            f"which must be at least {size[0]}x{size[1]} (height x width)."
+        )
+    # half to even, as torchvision's CenterCrop rounds
+    top, left = round((height - size[0]) / 2), round((width - size[1]) / 2)
+    return pixels[top : top + size[0], left : left + size[1]]

@@ -1,0 +1,219 @@
+"""Preprocessing recipes: strict TOML into a frozen record, one sentence per key that is wrong.
+
+``value = (pixel / divide_by - mean) / std`` in float32, per channel in the order of ``color``;
+pixels are 0..255. See calibration/README.md for the recipes that ship.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.datafiles import calibration_folder
+from knightlite.errors import Finding, FormatError, UsageError
+from knightlite.preprocess import picture
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+COLORS = {"RGB": 3, "BGR": 3, "GRAY": 1}  # colour order -> channels
+RESIZES = ("short_side", "exact", "keep_ratio_pad_right", "none")
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
+LAYOUTS = ("nchw",)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a picture becomes the network's input.
+
+    Sizes are ``(height, width)`` in pixels, ``(side,)`` for the short side, ``()`` for none or
+    "whatever the model's input asks". ``pad_value`` is on the 0..255 scale. ``text`` is the TOML
+    the recipe was read from: models and binaries carry it.
+    """
+
+    name: str
+    text: str
+    description: str
+    color: str
+    resize: str
+    resize_size: tuple[int, ...]
+    interpolation: str
+    crop_size: tuple[int, ...]
+    divide_by: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pad_value: float
+    layout: str
+
+    def apply(
+        self, source: str | Path | Image.Image, input_shape: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """A picture (file or Pillow image) as float32 [C, H, W].
+
+        ``input_shape`` is the model's input, [C, H, W] or [N, C, H, W] with any N. The EXIF
+        orientation is not applied: pixels count in the order in which the file stores them, as
+        they do in the loaders that models are trained with. DataError where the file is not a
+        picture or where the result does not have the input's shape.
+        """
+        channels, height, width = input_shape[-3:]
+        return picture.prepare(source, self, (channels, height, width))
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """A recipe that ships (by name) or a file of the user's (by path ending in .toml).
+
+    UsageError where there is none of that name; FormatError with every finding at once.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = calibration_folder() / f"{name_or_path}.toml"
+        if path.name != f"{name_or_path}.toml" or not path.is_file():
+            known = ", ".join(list_recipes())
+            raise UsageError(
+                f"recipe {name_or_path} is not known.",
+                f"take one of {known}, or name a recipe file of your own, such as my.toml",
+            )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"recipe file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise FormatError(f"recipe file {path} is not UTF-8 text.") from error
+    return parse_recipe(text, path.stem, str(path))
+
+
+def list_recipes() -> tuple[str, ...]:
+    """Names of the recipes that ship, sorted."""
+    return tuple(sorted(path.stem for path in calibration_folder().glob("*.toml")))
+
+
+def parse_recipe(text: str, name: str, where: str = "") -> Recipe:
+    """The recipe written as TOML in ``text``; FormatError lists everything that is wrong."""
+    where = where or f"recipe {name}"
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FormatError(f"{where} is not valid TOML: {error}.") from error
+    found = [
+        Finding(where, f"key {key} is not known.", f"the keys are {', '.join(_CHECKS)}")
+        for key in table
+        if key not in _CHECKS
+    ]
+    found += [Finding(where, f"key {key} is missing.") for key in _CHECKS if key not in table]
+    for key, check in _CHECKS.items():
+        if key in table:
+            wrong = check(table[key])
+            if wrong:
+                found.append(Finding(where, f"{key} must be {wrong}, not {table[key]!r}."))
+    found = found or [Finding(where, sentence) for sentence in _contradictions(table)]
+    if found:
+        summary = f"{where} is not a usable recipe: {found[0].sentence}"
+        raise FormatError(summary, found[0].hint, findings=found)
+    values = {key: _frozen(key, table[key]) for key in _CHECKS}
+    return Recipe(name=name, text=text, **values)
+
+
+def _frozen(key: str, value: Any) -> Any:
+    if key in ("mean", "std"):
+        return tuple(float(item) for item in value)
+    if key in ("divide_by", "pad_value"):
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_number(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(float(value))  # type: ignore[arg-type]  # a number here
+
+
+def _text(value: object) -> str | None:
+    return None if isinstance(value, str) and value else "a text that is not empty"
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[object], str | None]:
+    names = ", ".join(f'"{item}"' for item in choices)
+    sentence = names if len(choices) == 1 else f"one of {names}"
+    return lambda value: None if value in choices else sentence
+
+
+def _sizes(*counts: int) -> Callable[[object], str | None]:
+    def check(value: object) -> str | None:
+        good = isinstance(value, list) and len(value) in counts
+        good = good and all(type(item) is int and item > 0 for item in value)  # type: ignore[attr-defined]  # a list here
+        if good:
+            return None
+        return f"a list of {' or '.join(str(count) for count in counts)} positive whole numbers"
+
+    return check
+
+
+def _numbers(value: object) -> str | None:
+    good = isinstance(value, list) and value and all(_is_number(item) for item in value)
+    return None if good else "a list of numbers, one per channel"
+
+
+def _deviations(value: object) -> str | None:
+    good = _numbers(value) is None and all(item > 0 for item in value)  # type: ignore[attr-defined]  # a list here
+    return None if good else "a list of numbers above 0, one per channel"
+
+
+def _divisor(value: object) -> str | None:
+    good = _is_number(value) and float(value) > 0  # type: ignore[arg-type]  # a number here
+    return None if good else "a number above 0"
+
+
+def _level(value: object) -> str | None:
+    good = _is_number(value) and 0 <= float(value) <= 255  # type: ignore[arg-type]  # a number here
+    return None if good else "a number from 0 to 255"
+
+
+_CHECKS: dict[str, Callable[[object], str | None]] = {
+    "description": _text,
+    "color": _one_of(tuple(COLORS)),
+    "resize": _one_of(RESIZES),
+    "resize_size": _sizes(0, 1, 2),
+    "interpolation": _one_of(INTERPOLATIONS),
+    "crop_size": _sizes(0, 2),
+    "divide_by": _divisor,
+    "mean": _numbers,
+    "std": _deviations,
+    "pad_value": _level,
+    "layout": _one_of(LAYOUTS),
+}
+
+_SIZE_COUNTS = {"short_side": (1,), "exact": (0, 2), "keep_ratio_pad_right": (0, 2), "none": (0,)}
+
+
+def _contradictions(table: dict[str, Any]) -> list[str]:
+    """What no key shows by itself."""
+    found = []
+    channels = COLORS[table["color"]]
+    for key in ("mean", "std"):
+        if len(table[key]) != channels:
+            found.append(
+                f"{key} must have {channels} numbers for {table['color']}, not {len(table[key])}."
+            )
+    counts = _SIZE_COUNTS[table["resize"]]
+    if len(table["resize_size"]) not in counts:
+        wanted = " or ".join(str(count) for count in counts)
+        found.append(
+            f"resize_size must have {wanted} numbers with resize {table['resize']}, "
+            f"not {len(table['resize_size'])}."
+        )
+    sides = table["resize_size"] * (2 if len(table["resize_size"]) == 1 else 1)
+    for axis, crop, side in zip(("height", "width"), table["crop_size"], sides, strict=False):
+        if crop > side:
+            found.append(f"the {axis} of crop_size must be at most {side} as resized, not {crop}.")
+    return found

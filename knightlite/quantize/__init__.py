@@ -1,0 +1,1 @@
+"""Quantization: statistics of the float network, ranges, scales, and the QDQ file."""

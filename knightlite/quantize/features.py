@@ -1,0 +1,202 @@
+"""Types and scales of the feature tensors: signedness, groups, per-channel scales, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import dtypes
+from knightlite.dtypes import DType
+from knightlite.ir import Graph, Node, Tensor
+from knightlite.ops import BY_NAME, View
+from knightlite.quantize.groups import Group, channel_scaled, nonnegative, scale_groups
+from knightlite.quantize.observers import Observer, Statistics, add_statistics
+from knightlite.quantize.ranges import METHODS, Density, density, min_max, mix
+
+OUTPUT_HEADROOM = 2.0  # a 16-bit output has bits to spare: leave one to pictures not seen
+ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
+CHANNEL_FLOOR = 2.0**-10  # of the largest channel's scale: below, a channel is as good as silent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feature:
+    """What is decided about one feature tensor. ``scale`` is float32, shape () or (C,)."""
+
+    name: str
+    dtype: DType
+    scale: NDArray[np.float32]
+    group: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationPlan:
+    """Which tensors calibration looks at; ``derived`` Concat outputs follow from their parts."""
+
+    observed: tuple[str, ...]
+    derived: tuple[Node, ...]
+    per_channel: frozenset[str]
+    nonnegative: frozenset[str]
+    means: frozenset[str]
+
+
+def observation_plan(graph: Graph) -> ObservationPlan:
+    """Every tensor is observed once: a Concat's statistics are the sum of its inputs'.
+
+    The means are those of tensors that convolutions read, for the bias correction.
+    """
+    derived = tuple(node for node in graph.nodes if node.op == "Concat")
+    names = {node.output for node in derived}
+    observed = tuple(
+        name
+        for name in (*graph.inputs, *(node.output for node in graph.nodes))
+        if name not in names
+    )
+    means = {node.inputs[0] for node in graph.nodes if node.op == "Conv"}
+    for node in reversed(derived):
+        if node.output in means:
+            means.update(node.inputs)
+    return ObservationPlan(
+        observed, derived, channel_scaled(graph), nonnegative(graph), frozenset(means)
+    )
+
+
+def make_observers(graph: Graph, plan: ObservationPlan) -> dict[str, Observer]:
+    """One observer for each tensor of the plan."""
+    return {
+        name: Observer(
+            name,
+            graph.tensors[name].shape[1],
+            per_channel=name in plan.per_channel,
+            signed=name not in plan.nonnegative,
+            mean=name in plan.means,
+        )
+        for name in plan.observed
+    }
+
+
+def collect(observers: Mapping[str, Observer], plan: ObservationPlan) -> dict[str, Statistics]:
+    """The statistics of all feature tensors, the derived ones included."""
+    statistics = {name: observer.result() for name, observer in observers.items()}
+    for node in plan.derived:
+        statistics[node.output] = add_statistics([statistics[name] for name in node.inputs])
+    return statistics
+
+
+def choose_features(
+    graph: Graph, statistics: Mapping[str, Statistics], plan: ObservationPlan, method: str
+) -> dict[str, Feature]:
+    """Type and scale of every feature tensor, by ``method`` (a key of ``ranges.METHODS``)."""
+    chosen: dict[str, Feature] = {}
+    for index, group in enumerate(scale_groups(graph)):
+        if _delivered_wide(graph, group):
+            scale = _output_scale([statistics[name] for name in group.members])
+            made = (dtypes.S16, np.float32(scale), "absmax with headroom")
+        else:
+            dtype = group_dtype(graph, group, statistics, plan)
+            name = group.members[0]
+            if name in plan.per_channel:
+                scales = channel_scales(statistics[name], dtype, method)
+                if _clamp_allows(graph, name, dtype, scales):
+                    chosen[name] = Feature(name, dtype, scales, index, f"{method} per channel")
+                    continue
+            made = (dtype, np.float32(_group_scale(group, statistics, dtype, method)), method)
+        for name in group.members:
+            chosen[name] = Feature(name, made[0], np.asarray(made[1]), index, made[2])
+    return chosen
+
+
+def group_dtype(
+    graph: Graph, group: Group, statistics: Mapping[str, Statistics], plan: ObservationPlan
+) -> DType:
+    """u8 where no member can be negative (an input: was never negative), else s8."""
+
+    def can_be_negative(name: str) -> bool:
+        if name in graph.inputs:
+            return float(statistics[name].minimum.min()) < 0
+        return name not in plan.nonnegative and not _preserves(graph, name)
+
+    return dtypes.S8 if any(can_be_negative(name) for name in group.members) else dtypes.U8
+
+
+def _preserves(graph: Graph, name: str) -> bool:
+    return BY_NAME[graph.producers()[name].op].value_preserving
+
+
+def _delivered_wide(graph: Graph, group: Group) -> bool:
+    """True where the group is delivered to the host only, by operators that can write 16 bits."""
+    if not any(name in graph.chip_outputs for name in group.members):
+        return False
+    consumers = graph.consumers()
+    producers = graph.producers()
+    for name in group.members:
+        producer = producers.get(name)
+        if producer is None or producer.op in ("Table", "MaxPool"):
+            return False
+        if any(reader.op != "Concat" for reader in consumers.get(name, [])):
+            return False
+    return True
+
+
+def _output_scale(parts: list[Statistics]) -> float:
+    absmax = max(float(part.absmax.max()) for part in parts)
+    return (OUTPUT_HEADROOM * absmax or ZERO_SCALE) / dtypes.S16.maximum
+
+
+def _group_scale(
+    group: Group, statistics: Mapping[str, Statistics], dtype: DType, method: str
+) -> float:
+    """The scale with the least total error: each tensor that is read counts by its error
+    relative to its own energy, so that a quiet branch beside a loud one is heard too."""
+    whole = [_merged_rows(statistics[name]) for name in group.members]
+    if method == "min_max":
+        return max(min_max(part, dtype) for part in whole) or ZERO_SCALE / dtype.maximum
+    if len(group.members) == 1:
+        return METHODS[method](whole[0], dtype) or ZERO_SCALE / dtype.maximum
+    parts = [density(statistics[name]) for name in group.read]
+    parts = [part for part in parts if part.energy > 0]
+    if not parts:
+        return ZERO_SCALE / dtype.maximum
+    return METHODS[method](mix(parts, [1 / part.energy for part in parts]), dtype)
+
+
+def _merged_rows(statistics: Statistics) -> Density:
+    """One density of a tensor that was observed per channel."""
+    rows = [density(statistics, row) for row in range(statistics.histogram.rows)]
+    return rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))
+
+
+def channel_scales(
+    statistics: Statistics, dtype: DType, method: str
+) -> NDArray[np.float32]:
+    """One scale per channel (C,); a channel that never spoke takes the floor."""
+    rows = range(statistics.histogram.rows)
+    scales = np.asarray([METHODS[method](density(statistics, row), dtype) for row in rows])
+    largest = float(scales.max())
+    if largest == 0:
+        return np.full(scales.shape, ZERO_SCALE / dtype.maximum, np.float32)
+    floored: NDArray[np.float64] = np.maximum(scales, largest * CHANNEL_FLOOR)
+    return floored.astype(np.float32)
+
+
+def _clamp_allows(
+    graph: Graph, name: str, dtype: DType, scales: NDArray[np.float32]
+) -> bool:
+    """True where the producer's clamp has one integer bound for all channels' scales."""
+    tensor = graph.tensors[name]
+    changed = graph.with_tensors([Tensor(name, tensor.shape, dtype, scales)])
+    try:
+        _ = View(changed, graph.producers()[name]).bounds
+    except ValueError:
+        return False
+    return True
+
+
+def quantized_tensor(graph: Graph, feature: Feature) -> Tensor:
+    """The graph's tensor with its integer type and scale."""
+    scale: NDArray[Any] = feature.scale
+    return Tensor(feature.name, graph.tensors[feature.name].shape, feature.dtype, scale)

@@ -1,0 +1,103 @@
+"""Scale groups: tensors tied by value-preserving operators share one scale (numerics 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knightlite.ir import Graph
+from knightlite.ops import BY_NAME, View
+from knightlite.ops.conv import is_depthwise
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Feature tensors that share one scale and one type, in graph order.
+
+    ``read`` are those that a computing operator or the host reads: their errors are what the
+    network feels; the others only pass values on.
+    """
+
+    members: tuple[str, ...]
+    read: tuple[str, ...]
+
+
+def features(graph: Graph) -> tuple[str, ...]:
+    """All feature tensors in graph order: inputs, then every node's output."""
+    return (*graph.inputs, *(node.output for node in graph.nodes))
+
+
+def scale_groups(graph: Graph) -> tuple[Group, ...]:
+    """The groups in order of their first member, found by union-find."""
+    parent = {name: name for name in features(graph)}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for node in graph.nodes:
+        if BY_NAME[node.op].value_preserving:
+            for name in node.inputs:
+                parent[root(name)] = root(node.output)
+    members: dict[str, list[str]] = {}
+    for name in features(graph):
+        members.setdefault(root(name), []).append(name)
+    read = set(graph.chip_outputs)
+    for node in graph.nodes:
+        if not BY_NAME[node.op].value_preserving:
+            read.update(node.inputs)
+    return tuple(
+        Group(tuple(names), tuple(name for name in names if name in read) or tuple(names))
+        for names in members.values()
+    )
+
+
+def nonnegative(graph: Graph) -> frozenset[str]:
+    """Node outputs that cannot be negative whatever the input: by clamp, function or inheritance.
+
+    Network inputs are not among them: only their data can tell.
+    """
+    found: set[str] = set()
+    for node in graph.nodes:
+        view = View(graph, node)
+        low, _ = view.clamp
+        function = node.attributes.get("function")
+        inherits = node.op in ("MaxPool", "AveragePool", "Concat", "Add", "Mul") and all(
+            name in found for name in node.inputs
+        )
+        by_table = function in ("Sigmoid", "HardSigmoid") or (
+            function == "Clip" and float(node.attributes["alpha"]) >= 0  # type: ignore[arg-type]  # a Clip's bounds are floats
+        )
+        if low >= 0 or by_table or inherits:
+            found.add(node.output)
+    return frozenset(found)
+
+
+def channel_scaled(graph: Graph) -> frozenset[str]:
+    """Tensors that may carry one scale per channel (numerics 1).
+
+    Only depthwise convolutions read them, each output channel its own input channel, and their
+    producer requantizes per channel anyway.
+    """
+    producers, consumers = graph.producers(), graph.consumers()
+    found = set()
+    for name, producer in producers.items():
+        readers = consumers.get(name, [])
+        if (
+            readers
+            and name not in graph.chip_outputs
+            and BY_NAME[producer.op].per_channel_output
+            and all(_reads_per_channel(View(graph, reader), name) for reader in readers)
+        ):
+            found.add(name)
+    return frozenset(found)
+
+
+def _reads_per_channel(view: View, name: str) -> bool:
+    if not BY_NAME[view.node.op].per_channel_input or view.node.inputs[0] != name:
+        return False
+    channels = view.tensor(0).shape[1]
+    return is_depthwise(view) and view.constant(1).shape[0] == channels
+
+

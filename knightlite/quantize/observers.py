@@ -1,0 +1,233 @@
+"""Streaming statistics of feature tensors, in memory that does not grow with the pictures.
+
+The histogram's bins are linear and a power of two wide; when a larger value arrives, the range
+doubles and neighbouring bins merge. Because every width is a power of two and bins are counted
+from zero outwards, merging is exact: the counts are those of one histogram made at the end,
+whatever the order of the pictures (a test holds it to that). Exact zeros are counted apart: they
+quantize without error, and after a ReLU they are the majority.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import DataError
+
+Array = NDArray[Any]
+Counts = NDArray[np.int64]
+
+TENSOR_BINS = 4096  # per side of zero, for a tensor with one scale
+CHANNEL_BINS = 1024  # per side of zero, for each channel of a tensor with one scale per channel
+CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second-level cache
+LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histogram:
+    """Counts per row (the tensor, or each channel) in bins of width ``2^exponent / bins``.
+
+    ``positive`` [rows, bins] counts values from ``k * width`` to below ``(k + 1) * width`` in bin
+    k; ``negative`` [rows, bins] the same of -v. Tiny values of either sign share positive bin 0, and
+    ``zeros`` [rows] exact zeros, which are in no bin. ``exponent`` [rows]: all |v| < 2^exponent.
+    """
+
+    positive: Counts
+    negative: Counts
+    zeros: Counts
+    exponent: Counts
+
+    @property
+    def bins(self) -> int:
+        """Number of bins per side."""
+        return int(self.positive.shape[1])
+
+    @property
+    def rows(self) -> int:
+        """1, or the number of channels."""
+        return int(self.positive.shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """What calibration learnt about one feature tensor.
+
+    ``count`` values; ``minimum`` and ``maximum`` [rows]; ``mean`` [C] per channel in float64, or
+    None where nobody asked for it.
+    """
+
+    count: int
+    minimum: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+    histogram: Histogram
+    mean: NDArray[np.float64] | None
+
+    @property
+    def absmax(self) -> NDArray[np.float64]:
+        """Largest magnitude per row."""
+        return np.maximum(np.abs(self.minimum), np.abs(self.maximum))
+
+
+class Observer:
+    """Accumulates the statistics of one feature tensor, picture by picture."""
+
+    __slots__ = (
+        "_bins", "_count", "_counts", "_exponent", "_maximum", "_minimum", "_name", "_pictures",
+        "_rows", "_signed", "_sum", "_zeros",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, channels: int, *, per_channel: bool, signed: bool, mean: bool
+    ) -> None:
+        """``signed`` False promises values >= 0 and halves the memory."""
+        self._name = name
+        self._rows = channels if per_channel else 1
+        self._bins = CHANNEL_BINS if per_channel else TENSOR_BINS
+        self._signed = signed
+        self._counts = np.zeros((self._rows, self._width), np.int64)
+        self._exponent = np.full(self._rows, LOWEST_EXPONENT, np.int64)
+        self._zeros = np.zeros(self._rows, np.int64)
+        self._minimum = np.full(self._rows, np.inf)
+        self._maximum = np.full(self._rows, -np.inf)
+        self._sum = np.zeros(channels) if mean else None
+        self._count = 0
+        self._pictures = 0
+
+    @property
+    def _width(self) -> int:
+        return 2 * self._bins - 1 if self._signed else self._bins
+
+    def add(self, values: Array) -> None:
+        """Count float32 values [N, C, H, W]; DataError where one is not finite."""
+        pictures, channels = values.shape[:2]
+        size = values.size // (pictures * channels)
+        self._count += values.size
+        self._pictures += pictures
+        if self._sum is not None:
+            self._sum += values.reshape(pictures, channels, size).sum(axis=(0, 2)) / size
+        if self._rows == 1:
+            self._add_rows(values.reshape(1, -1))
+        else:
+            for picture in values.reshape(pictures, channels, size):
+                self._add_rows(picture)
+
+    def _add_rows(self, values: Array) -> None:
+        minimum, maximum = values.min(axis=1), values.max(axis=1)
+        if not (np.all(np.isfinite(minimum)) and np.all(np.isfinite(maximum))):
+            raise DataError(
+                f"tensor {self._name} must hold finite numbers, but it holds NaN or infinity.",
+                "check the calibration data and its preprocessing, then the model's weights",
+            )
+        np.minimum(self._minimum, minimum, out=self._minimum)
+        np.maximum(self._maximum, maximum, out=self._maximum)
+        self._grow(np.maximum(np.abs(minimum), np.abs(maximum)))
+        factor = np.ldexp(1.0, self._bins.bit_length() - 1 - self._exponent)
+        self._count_bins(values, factor.astype(np.float32))
+
+    def _grow(self, absmax: Array) -> None:
+        """Double the ranges of rows that do not cover ``absmax`` and merge their bins."""
+        needed = np.where(absmax > 0, np.frexp(absmax)[1], LOWEST_EXPONENT)
+        for row in np.flatnonzero(needed > self._exponent):
+            merged = min(1 << min(int(needed[row] - self._exponent[row]), 62), self._bins)
+            self._exponent[row] = needed[row]
+            if self._counts[row].any():
+                self._counts[row] = self._merge(self._counts[row], merged)
+
+    def _merge(self, counts: Counts, merged: int) -> Counts:
+        """``counts`` of one row with ``merged`` bins put together, from zero outwards."""
+        zero = self._bins - 1 if self._signed else 0
+        grown = np.zeros_like(counts)
+        kept = self._bins // merged
+        grown[zero : zero + kept] = counts[zero:].reshape(-1, merged).sum(axis=1)
+        if self._signed:
+            negative = np.zeros(self._bins, np.int64)
+            negative[1:] = counts[:zero][::-1]
+            folded = negative.reshape(-1, merged).sum(axis=1)
+            grown[zero] += folded[0]  # tiny values of both signs share the bin at zero
+            grown[zero - kept + 1 : zero] = folded[1:][::-1]
+        return grown
+
+    def _count_bins(self, values: Array, factor: NDArray[np.float32]) -> None:
+        """Add ``values`` [rows, n]; the product by a power of two is exact, so are the bins."""
+        rows, length = values.shape
+        offset = np.arange(rows) * self._width + (self._bins - 1 if self._signed else 0)
+        row_step, column_step = max(1, CHUNK // length), CHUNK
+        for row in range(0, rows, row_step):
+            some = slice(row, row + row_step)
+            for column in range(0, length, column_step):
+                part = values[some, column : column + column_step]
+                zero = part == 0
+                if rows == 1:
+                    self._zeros[0] += np.count_nonzero(zero)
+                else:
+                    self._zeros[some] += np.count_nonzero(zero, axis=1)
+                index = (part * factor[some, None]).astype(np.int64)  # towards zero
+                index += offset[some, None] - row * self._width
+                width = part.shape[0] * self._width
+                counted = np.bincount(index.reshape(-1), minlength=width)
+                self._counts[some] += counted.reshape(part.shape[0], self._width)
+
+    def result(self) -> Statistics:
+        """The statistics so far; DataError where there was no picture."""
+        if self._count == 0:
+            raise DataError(
+                f"tensor {self._name} was never computed: there is no calibration picture.",
+                "give at least one picture, better a hundred",
+            )
+        zero = self._bins - 1 if self._signed else 0
+        positive = self._counts[:, zero:].copy()
+        positive[:, 0] -= self._zeros
+        negative = np.zeros_like(positive)
+        if self._signed:
+            negative[:, 1:] = self._counts[:, :zero][:, ::-1]
+        return Statistics(
+            self._count,
+            self._minimum.copy(),
+            self._maximum.copy(),
+            Histogram(positive, negative, self._zeros.copy(), self._exponent.copy()),
+            None if self._sum is None else self._sum / self._pictures,
+        )
+
+
+def with_exponent(histogram: Histogram, exponent: int) -> Histogram:
+    """The histogram of one row on a range 2^exponent at least as large: bins merge exactly."""
+    step = exponent - int(histogram.exponent[0])
+    if step == 0:
+        return histogram
+    merged = min(1 << min(step, 62), histogram.bins)
+
+    def fold(counts: Counts) -> Counts:
+        wide = np.zeros_like(counts)
+        wide[0, : histogram.bins // merged] = counts.reshape(-1, merged).sum(axis=1)
+        return wide
+
+    positive, negative = fold(histogram.positive), fold(histogram.negative)
+    positive[0, 0] += negative[0, 0]
+    negative[0, 0] = 0
+    return Histogram(
+        positive, negative, histogram.zeros, np.asarray([exponent], dtype=np.int64)
+    )
+
+
+def add_statistics(parts: list[Statistics]) -> Statistics:
+    """The statistics of a concatenation, from those of its parts (one row each)."""
+    exponent = max(int(item.histogram.exponent[0]) for item in parts)
+    aligned = [with_exponent(item.histogram, exponent) for item in parts]
+    means = [item.mean for item in parts]
+    return Statistics(
+        sum(item.count for item in parts),
+        np.min([item.minimum for item in parts], axis=0),
+        np.max([item.maximum for item in parts], axis=0),
+        Histogram(
+            np.sum([item.positive for item in aligned], axis=0),
+            np.sum([item.negative for item in aligned], axis=0),
+            np.sum([item.zeros for item in aligned], axis=0),
+            np.asarray([exponent], dtype=np.int64),
+        ),
+        None
+        if any(mean is None for mean in means)
+        else np.concatenate([mean for mean in means if mean is not None]),
+    )

@@ -1,0 +1,210 @@
+"""Graph -> ONNX: the float model that calibration runs, and ``X_quantize.onnx`` in QDQ form.
+
+QDQ form (opset 21, zero points 0, dynamic batch "N"): a feature tensor t is written as its
+float value ``t`` -> QuantizeLinear(``t/scale``, ``t/zero``) -> ``t/q`` -> DequantizeLinear ->
+``t/dq``; consumers read ``t/dq``. Where t itself is a network output, that name belongs to the
+dequantized value, and the float value before it is called ``t/float``. Weights and biases are
+integer initializers -> DequantizeLinear(axis 0) -> ``<name>/dq``. A merged activation stands
+between ``t/linear`` and ``t``. Host operations come last, on float values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import TensorProto
+
+from knightlite import dtypes
+from knightlite.ir import Graph, HostOp, Node, Tensor
+from knightlite.ops import BY_NAME, View
+from knightlite.ops.onnx_io import OnnxWriter
+from knightlite.ops.opdef import OPEN
+from knightlite.ops.table import write_clip
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+BATCH = "N"
+Shape = tuple[int | str, ...]
+
+
+def write_float(graph: Graph, extra_outputs: Sequence[str] = ()) -> onnx.ModelProto:
+    """The float model; ``extra_outputs`` are feature tensors delivered beside the outputs."""
+    writer = _start(graph)
+    for name in graph.inputs:
+        writer.input(name, _batched(graph.tensors[name].shape), dtypes.F32)
+    for node in graph.nodes:
+        _write_node(graph, node, writer, node.inputs, node.output)
+    _write_host(graph, writer, {})
+    for name in dict.fromkeys(extra_outputs):
+        if name not in graph.outputs:
+            writer.output(name, _batched(graph.tensors[name].shape), dtypes.F32)
+    return writer.model()
+
+
+def write_qdq(
+    graph: Graph, metadata: Mapping[str, str], extra_outputs: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """The quantized graph as QDQ ONNX with ``metadata`` as its metadata properties.
+
+    ``extra_outputs`` are feature tensors whose dequantized values are delivered after the
+    network's outputs, for comparisons.
+    """
+    writer = _start(graph)
+    values: dict[str, str] = {}  # tensor -> the float value that consumers read
+    for name in graph.inputs:
+        writer.input(name, _batched(graph.tensors[name].shape), dtypes.F32)
+        values[name] = _write_pair(graph, writer, name, name)
+    for node in graph.nodes:
+        for name in node.inputs:
+            if name not in values:
+                values[name] = _dequantized_constant(graph.tensors[name], writer)
+        inputs = tuple(values[name] for name in node.inputs)
+        name = node.output
+        source = writer.fresh(f"{name}/float") if name in graph.outputs else name
+        _write_node(graph, node, writer, inputs, source)
+        values[name] = _write_pair(graph, writer, name, source)
+    _write_host(graph, writer, values)
+    for name in dict.fromkeys(extra_outputs):
+        if name not in graph.outputs:
+            writer.output(values[name], _batched(graph.tensors[name].shape), dtypes.F32)
+    return writer.model(metadata)
+
+
+def batchable(graph: Graph) -> bool:
+    """True where the written models accept any batch size N and keep pictures apart."""
+    for op in graph.host:
+        if op.op == "Reshape" and _integers(op, "shape")[0] != 1:
+            return False
+        if op.op in ("Softmax", "ArgMax") and op.attributes.get("axis", -1) == 0:
+            return False
+    return True
+
+
+def session(
+    model: onnx.ModelProto | bytes, threads: int | None = None
+) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime CPU session; ``threads`` None leaves the number to ONNX Runtime.
+
+    QDQ models run as they are written: without ``disable_quant_qdq`` ONNX Runtime fuses them
+    into u8 x s8 integer kernels that saturate in 16 bits on CPUs without VNNI and are wrong.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warnings about our own fixed form tell the user nothing
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _start(graph: Graph) -> OnnxWriter:
+    """A writer holding the constants, with every feature tensor's name reserved."""
+    writer = OnnxWriter(graph.name)
+    read_by_affine = {
+        name for node in graph.nodes if node.op == "Affine" for name in node.inputs[1:]
+    }
+    for name, values in graph.constants.items():
+        if name not in read_by_affine:  # Affine writes its own, shaped to broadcast
+            writer.constant(name, values)
+    for name in graph.tensors:
+        if name not in graph.constants:
+            writer.fresh(name)
+    return writer
+
+
+def _batched(shape: Sequence[int]) -> Shape:
+    return (BATCH, *shape[1:])
+
+
+def _write_node(
+    graph: Graph, node: Node, writer: OnnxWriter, inputs: tuple[str, ...], output: str
+) -> None:
+    """The float form of one node with its merged activation."""
+    view = View(graph, node)
+    definition = BY_NAME[node.op]
+    if view.clamp == OPEN:
+        definition.to_onnx(view, writer, inputs, output)
+        return
+    linear = writer.fresh(f"{node.output}/linear")
+    definition.to_onnx(view, writer, inputs, linear)
+    write_clip(writer, linear, *view.clamp, output)
+
+
+def _write_pair(graph: Graph, writer: OnnxWriter, name: str, source: str) -> str:
+    """QuantizeLinear and DequantizeLinear of feature ``name``; returns what consumers read."""
+    tensor = graph.tensors[name]
+    assert tensor.scale is not None, f"tensor {name} is not quantized"
+    scale = writer.constant(f"{name}/scale", tensor.scale)
+    zero = writer.constant(f"{name}/zero", np.zeros(tensor.scale.shape, tensor.dtype.numpy))
+    axis = {"axis": 1} if tensor.per_channel else {}
+    quantized = writer.temporary("QuantizeLinear", [source, scale, zero], f"{name}/q", **axis)
+    is_output = name in graph.outputs and name not in graph.inputs
+    target = name if is_output else writer.fresh(f"{name}/dq")
+    return writer.node("DequantizeLinear", [quantized, scale, zero], target, **axis)
+
+
+def _dequantized_constant(tensor: Tensor, writer: OnnxWriter) -> str:
+    """The float value of a constant: itself, or its DequantizeLinear along axis 0."""
+    if tensor.scale is None:
+        return tensor.name
+    scale = writer.constant(f"{tensor.name}/scale", tensor.scale)
+    zero = writer.constant(f"{tensor.name}/zero", np.zeros(tensor.scale.shape, tensor.dtype.numpy))
+    return writer.temporary(
+        "DequantizeLinear", [tensor.name, scale, zero], f"{tensor.name}/dq", axis=0
+    )
+
+
+# ------------------------------------------------------------------ host operations
+
+
+def _write_host(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
+    """The host operations on float values, then the outputs under their own names."""
+    known: dict[str, tuple[Shape, int]] = {
+        name: (_batched(tensor.shape), TensorProto.FLOAT)
+        for name, tensor in graph.tensors.items()
+        if name not in graph.constants
+    }
+    for op in graph.host:
+        shape, element = known[op.input]
+        source = values.get(op.input, op.input)
+        if op.op == "Reshape":
+            target = _integers(op, "shape")
+            keep = target[0] == 1  # 0 copies the batch size
+            dims = (0, *target[1:]) if keep else target
+            shape = (BATCH, *target[1:]) if keep else tuple(target)
+            constant = writer.constant(f"{op.output}/shape", np.asarray(dims, np.int64))
+            writer.node("Reshape", [source, constant], op.output)
+        elif op.op == "Softmax":
+            writer.node("Softmax", [source], op.output, axis=_integer(op, "axis", -1))
+        elif op.op == "ArgMax":
+            axis, keepdims = _integer(op, "axis", 0), _integer(op, "keepdims", 1)
+            writer.node("ArgMax", [source], op.output, axis=axis, keepdims=keepdims)
+            axis %= len(shape)
+            kept: Shape = (1,) if keepdims else ()
+            shape, element = shape[:axis] + kept + shape[axis + 1 :], TensorProto.INT64
+        else:
+            raise AssertionError(f"host operation {op.op} of {op.name} has no ONNX form")
+        known[op.output] = (shape, element)
+    for name in graph.outputs:
+        shape, element = known[name]
+        fixed = tuple(item if isinstance(item, str) or item > 0 else None for item in shape)
+        writer.output(name, fixed, element)
+
+
+def _integers(op: HostOp, name: str) -> tuple[int, ...]:
+    value = op.attributes[name]
+    assert isinstance(value, tuple)
+    return tuple(int(item) for item in value)
+
+
+def _integer(op: HostOp, name: str, default: int) -> int:
+    value = op.attributes.get(name, default)
+    assert isinstance(value, int)
+    return value

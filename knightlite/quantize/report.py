@@ -1,0 +1,96 @@
+"""The quantization report: a plain dictionary, the same bytes for the same input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.ir import Graph
+from knightlite.quantize.assign import Assignment
+from knightlite.quantize.features import Feature
+from knightlite.quantize.observers import Statistics
+from knightlite.quantize.ranges import clipped_share, density, squared_error
+from knightlite.quantize.weights import QuantizedWeights
+
+REPORT_VERSION = 1
+Entry = dict[str, Any]
+
+
+def feature_entry(feature: Feature, statistics: Statistics) -> Entry:
+    """Range, type, scale, group, clipped share and SQNR of one tensor quantized alone."""
+    rows = [density(statistics, row) for row in range(statistics.histogram.rows)]
+    scales = np.broadcast_to(feature.scale.astype(np.float64), (len(rows),))
+    energy = sum(row.energy for row in rows)
+    error = sum(
+        squared_error(row, float(scale), feature.dtype)
+        for row, scale in zip(rows, scales, strict=True)
+    )
+    clipped = sum(
+        clipped_share(row, float(scale), feature.dtype)
+        for row, scale in zip(rows, scales, strict=True)
+    ) / len(rows)
+    return {
+        "name": feature.name,
+        "type": feature.dtype.name,
+        "scale": short(feature.scale),
+        "group": feature.group,
+        "method": feature.method,
+        "minimum": short(np.asarray(statistics.minimum.min(), np.float32)),
+        "maximum": short(np.asarray(statistics.maximum.max(), np.float32)),
+        "clipped_share": round(clipped, 8),
+        "sqnr_db": decibels(energy, error),
+    }
+
+
+def weight_entry(node: str, made: QuantizedWeights) -> Entry:
+    """Scales and SQNR of one convolution's weights."""
+    return {
+        "node": node,
+        "shape": list(made.weights.shape),
+        "scale_minimum": short(made.scale.min()),
+        "scale_maximum": short(made.scale.max()),
+        "sqnr_db": None if made.sqnr_db is None else round(made.sqnr_db, 2),
+    }
+
+
+def describe(
+    graph: Graph, assignment: Assignment, statistics: Mapping[str, Statistics]
+) -> Entry:
+    """The part of the report that follows from the choice: tensors, weights, raises, counts."""
+    tensors = [
+        feature_entry(feature, statistics[name]) for name, feature in assignment.features.items()
+    ]
+    weights = [weight_entry(name, made) for name, made in assignment.weights.items()]
+    raises = [
+        {key: round(value, 2) if key.endswith("_db") and value else value
+         for key, value in asdict(item).items()}
+        for made in assignment.weights.values()
+        for item in made.raises
+    ]  # fmt: skip
+    types = [entry["type"] for entry in tensors]
+    counts: Entry = {
+        "nodes": len(graph.nodes),
+        "tensors": len(tensors),
+        "groups": len({entry["group"] for entry in tensors}),
+        "per_channel_tensors": sum(isinstance(entry["scale"], list) for entry in tensors),
+        "raised_channels": len(raises),
+        **{kind: types.count(kind) for kind in ("u8", "s8", "s16")},
+    }
+    return {"tensors": tensors, "weights": weights, "raises": raises, "counts": counts}
+
+
+def decibels(energy: float, error: float) -> float | None:
+    """10 log10(energy / error) to two decimals; None where either is zero."""
+    return round(float(10 * np.log10(energy / error)), 2) if energy > 0 and error > 0 else None
+
+
+def short(values: NDArray[Any] | np.floating[Any]) -> float | list[float]:
+    """Float32 values as the shortest decimals that read back as the same float32."""
+    array = np.asarray(values, np.float32)
+    if array.ndim:
+        return [float(str(item)) for item in array]
+    return float(str(array[()]))

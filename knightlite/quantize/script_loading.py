@@ -1,0 +1,202 @@
+"""Load a Knight user script, look its registered functions up, and say what fails in it, and where.
+
+``onnx_quantize_tool.common.register`` resolves only inside :func:`script_loaded`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from knightlite.errors import DataError, KnightliteError, UnsupportedError, UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SEED = 123  # of Python's, numpy's and torch's generators while a script runs; Knight's infer_auto
+
+VENDOR_PACKAGE = "onnx_quantize_tool"
+MODULE_NAME = "knight_user_script"  # what the script is called while it runs
+PIP_NAMES = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+    "paddle": "paddlepaddle",
+}
+
+
+class ForwardError(Exception):
+    """Carries, as its cause, what went wrong in the model under a script's forward call."""
+
+
+class Registry:
+    """What a script's ``@onnx_infer_func.register("name")`` fills."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, Callable[..., Any]] = {}
+
+    def register(self, name: str | Function) -> Any:
+        """Decorator; with a name, or bare, where the function's own name counts."""
+        if callable(name):
+            self.functions[name.__name__] = name
+            return name
+
+        def decorate(function: Function) -> Function:
+            self.functions[name] = function
+            return function
+
+        return decorate
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A script that is loaded: its registered functions by name."""
+
+    infer_functions: dict[str, Callable[..., Any]]
+    model_functions: dict[str, Callable[..., Any]]
+
+
+@contextlib.contextmanager
+def script_loaded(script: Path) -> Iterator[Loaded]:
+    """The script's registered functions, valid inside the ``with``; nothing is left behind after.
+
+    Meanwhile the vendor's package name resolves, the script's folder leads sys.path, prints go to
+    stderr, sys.argv names the script alone and the random generators are seeded.
+    """
+    if not script.is_file():
+        raise UsageError(f"user script {script} does not exist.", "name it with -uds FILE")
+    infer, model = Registry(), Registry()
+    before = dict(sys.modules)
+    path, argv, no_bytecode = list(sys.path), sys.argv, sys.dont_write_bytecode
+    states = random.getstate(), np.random.get_state()
+    sys.modules.update(_vendor_modules(infer, model))
+    sys.path.insert(0, str(script.resolve().parent))
+    sys.argv = [str(script)]
+    sys.dont_write_bytecode = True  # leave no __pycache__ in the user's folder
+    _seed()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            with script_errors(script):
+                _execute(script)
+            yield Loaded(infer.functions, model.functions)
+    finally:
+        sys.argv, sys.dont_write_bytecode = argv, no_bytecode
+        sys.path[:] = path
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        _forget_modules(script.resolve().parent, before)
+
+
+def _vendor_modules(infer: Registry, model: Registry) -> dict[str, ModuleType]:
+    """Modules that stand for the vendor's package."""
+    top, common, register = (
+        ModuleType(VENDOR_PACKAGE + suffix) for suffix in ("", ".common", ".common.register")
+    )
+    top.__path__, common.__path__ = [], []
+    top.common, common.register = common, register  # type: ignore[attr-defined]  # made up here
+    register.onnx_infer_func, register.pytorch_model = infer, model  # type: ignore[attr-defined]  # made up here
+    return {module.__name__: module for module in (top, common, register)}
+
+
+def _seed() -> None:
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch = sys.modules.get("torch")  # a script's DataLoader draws from its generator
+    if torch is not None:
+        torch.manual_seed(SEED)
+
+
+def _execute(script: Path) -> None:
+    spec = importlib.util.spec_from_file_location(MODULE_NAME, script)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"user script {script} must be a Python file (.py).")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE_NAME] = module
+    spec.loader.exec_module(module)
+
+
+def _forget_modules(folder: Path, before: dict[str, ModuleType]) -> None:
+    """Take the vendor's names, the script and the modules beside it out of sys.modules again."""
+    tops = {
+        name
+        for name, module in list(sys.modules.items())
+        if name not in before and "." not in name and _is_beside(module, folder)
+    }
+    tops |= {MODULE_NAME, VENDOR_PACKAGE}
+    for name in [item for item in sys.modules if item.partition(".")[0] in tops]:
+        del sys.modules[name]
+    sys.modules.update(
+        {name: module for name, module in before.items() if name.startswith(VENDOR_PACKAGE)}
+    )
+
+
+def _is_beside(module: ModuleType, folder: Path) -> bool:
+    """True for a module or package that lies in ``folder`` itself (not in a .venv below it)."""
+    places = list(getattr(module, "__path__", ())) or [getattr(module, "__file__", None)]
+    return any(place is not None and Path(place).parent == folder for place in places)
+
+
+@contextlib.contextmanager
+def script_errors(script: Path) -> Iterator[None]:
+    """Turn whatever a script raises into a sentence with the script's file and line."""
+    try:
+        yield
+    except ForwardError as error:  # a fault of ours: it must not look like the script's
+        raise error.__cause__ or error from None
+    except KnightliteError as error:
+        place = _place(script, error)
+        sentence = f"{place}: {error.sentence}" if place else error.sentence
+        raise type(error)(sentence, error.hint, error.findings) from error
+    except ModuleNotFoundError as error:
+        raise _missing_module(script, error) from error
+    except SyntaxError as error:
+        name = Path(error.filename).name if error.filename else script.name
+        raise UsageError(
+            f"{name}:{error.lineno}: {error.msg}.", "the script must run under Python 3"
+        ) from error
+    except SystemExit as error:
+        place = _place(script, error) or script.name
+        raise DataError(f"{place}: the script called exit({error.code!r}).") from error
+    except Exception as error:
+        place = _place(script, error) or script.name
+        text = " ".join(str(error).split()).rstrip(".")
+        raise DataError(f"{place}: {type(error).__name__}: {text}.") from error
+
+
+def _place(script: Path, error: BaseException) -> str | None:
+    """``name.py:line`` of the innermost frame in the script, else in a file beside it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    folder = script.resolve().parent
+    inside = [frame for frame in frames if Path(frame.filename).resolve() == script.resolve()]
+    beside = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
+    for frame in reversed(inside or beside):
+        return f"{Path(frame.filename).name}:{frame.lineno}"
+    return None
+
+
+def _missing_module(script: Path, error: ModuleNotFoundError) -> KnightliteError:
+    place = _place(script, error) or script.name
+    name = error.name or "?"
+    top = name.partition(".")[0]
+    if top == VENDOR_PACKAGE:
+        return UnsupportedError(
+            f"{place}: the script imports {name}, of which knightlite only provides "
+            f"{VENDOR_PACKAGE}.common.register."
+        )
+    package = PIP_NAMES.get(top, top)
+    return UsageError(
+        f"{place}: the script imports {name}, which is not installed.",
+        f"install it ({sys.executable} -m pip install {package}), or feed a picture folder without "
+        "a script: -d DIR --recipe NAME",
+    )

@@ -1,0 +1,143 @@
+"""What a calibration or evaluation run feeds to a model: pictures in a folder, or random data.
+
+A workload runs a forward function over the same data in the same order each time it is run, so
+that the float model and the quantized model see the same pictures. User scripts are in
+``quantize/user_script.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.ir import Tensor
+from knightlite.preprocess import ImageFolder, Recipe, Sample, sample_pictures
+
+Array = NDArray[Any]
+Forward = Callable[[tuple[Array, ...]], list[Array]]
+"""One array per network input, [N, C, H, W] with any N -> one array per output."""
+
+KNIGHT_SEED = 123  # of Knight's infer_auto
+
+
+class Workload(Protocol):
+    """Data for a forward function. ``description`` says what it is, for reports."""
+
+    @property
+    def description(self) -> str:
+        """What is run, as a report says it: "120 pictures of DIR with recipe imagenet"."""
+
+    def run(self, forward: Forward) -> float | None:
+        """Call ``forward`` over all data; the metric, or None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFolder:
+    """``iteration`` batches of pictures of a folder through a recipe, seeded, even across classes.
+
+    Each picture is decoded when its turn comes, in every run: memory does not grow with their
+    number. The metric is top-1 in percent where the folder has one sub-folder per class and as
+    many as the first output has values; otherwise None.
+    """
+
+    directory: Path
+    recipe: Recipe
+    iteration: int
+    batch_size: int
+    input_shape: tuple[int, ...]  # [C, H, W] or [N, C, H, W] with any N
+    seed: int = 0
+    folder: ImageFolder = field(init=False, repr=False)
+    samples: tuple[Sample, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Choose the pictures now, so that a missing folder is found before any work."""
+        folder, samples = sample_pictures(
+            self.directory, self.iteration * self.batch_size, self.seed
+        )
+        object.__setattr__(self, "folder", folder)
+        object.__setattr__(self, "samples", samples)
+
+    @property
+    def description(self) -> str:
+        """As "120 pictures of DIR with recipe imagenet"; says so where more were asked for."""
+        asked = self.iteration * self.batch_size
+        count = len(self.samples)
+        pictures = f"{count} picture" + ("" if count == 1 else "s")
+        note = "" if count == asked else f" (all there are; {asked} were asked for)"
+        return f"{pictures} of {self.directory} with recipe {self.recipe.name}{note}"
+
+    @property
+    def forwards(self) -> int:
+        """Number of batches; the last one may be smaller."""
+        return -(-len(self.samples) // self.batch_size)
+
+    def run(self, forward: Forward) -> float | None:
+        """Run all pictures; top-1 in percent, or None where the classes do not match."""
+        right = 0
+        comparable = bool(self.folder.classes)
+        for samples in _batches(self.samples, self.batch_size):
+            pictures = [self.recipe.apply(item.path, self.input_shape) for item in samples]
+            outputs = forward((np.stack(pictures),))
+            scores = outputs[0].reshape(len(samples), -1)
+            comparable = comparable and scores.shape[1] == len(self.folder.classes)
+            guesses = scores.argmax(axis=1).tolist()
+            right += sum(guess == item.label for guess, item in zip(guesses, samples, strict=True))
+        return 100 * right / len(self.samples) if comparable else None
+
+
+def _batches(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+    return (samples[first : first + size] for first in range(0, len(samples), size))
+
+
+@dataclass(frozen=True, slots=True)
+class RandomData:
+    """Seeded normal noise of the inputs' shapes, the same batch each time: Knight's infer_auto.
+
+    ``inputs`` are the network's inputs (N is replaced by ``batch_size``). ``warning`` is what a
+    user must be told.
+    """
+
+    inputs: tuple[Tensor, ...]
+    iteration: int = 1
+    batch_size: int = 1
+    seed: int = KNIGHT_SEED
+
+    @property
+    def description(self) -> str:
+        """The kind of data and its seed."""
+        return f"random data (seed {self.seed})"
+
+    @property
+    def warning(self) -> str:
+        """Why the result is good for a look at speed and size only."""
+        return (
+            "the model is calibrated with random data: its ranges mean nothing, so expect wrong "
+            "answers on real pictures; give pictures with -d DIR --recipe NAME, or a script with "
+            "-uds FILE -if FUNCTION."
+        )
+
+    @property
+    def forwards(self) -> int:
+        """Number of forward calls."""
+        return self.iteration
+
+    def run(self, forward: Forward) -> float | None:
+        """Feed the same seeded batch ``iteration`` times; there is no metric."""
+        batch = tuple(self._values(tensor) for tensor in self.inputs)
+        for _ in range(self.iteration):
+            forward(batch)
+        return None
+
+    def _values(self, tensor: Tensor) -> Array:
+        # each input starts the stream anew, and integers have Knight's ranges
+        rng = np.random.RandomState(self.seed)
+        shape = (self.batch_size, *tensor.shape[1:])
+        if tensor.dtype.is_float:
+            return rng.randn(*shape).astype(tensor.dtype.numpy)
+        low = -10 if tensor.dtype.signed else 1
+        return rng.randint(low, 10, size=shape).astype(tensor.dtype.numpy)

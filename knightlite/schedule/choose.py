@@ -1,0 +1,182 @@
+"""The choice of a layer's tiling: candidates are lowered and priced by their instructions' cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from knightlite.allocate import Location
+from knightlite.errors import CapacityError
+from knightlite.lower import span
+from knightlite.schedule.steps import ConstantKey, LayerBuilder, LayerWalk, Scratchpads
+from knightlite.schedule.tiling import Geometry, Tiling
+
+
+INPUT_CUTS = 3  # how many cuts of the input channels are priced: the largest that fit
+
+
+def choose(
+    geometry: Geometry, locations: Mapping[str, Location], name: str
+) -> tuple[Tiling, int]:
+    """The cheapest tiling that fits and its estimated cycles; CapacityError where none fits."""
+    best: tuple[int, Tiling] | None = None
+    for tiling in candidates(geometry):
+        cost = price(geometry, tiling, locations, None if best is None else best[0])
+        if cost is not None:
+            best = (cost, tiling)
+    if best is None:
+        raise _capacity_error(geometry, name)
+    return best[1], best[0]
+
+
+def candidates(geometry: Geometry) -> Iterator[Tiling]:
+    """Tilings that fit: for every channel cut, the most rows that fit, and half of them."""
+    height, channels = geometry.y.shape[2], geometry.y.shape[1]
+    for outs in _channel_cuts(geometry):
+        for ins in _input_cuts(geometry, outs):
+            tilings = []
+            for buffers in (2, 1):
+                tiling = Tiling(height, outs, ins, False, buffers)
+                rows = _most_rows(geometry, tiling)
+                if rows:
+                    even = -(-height // -(-height // rows))
+                    tilings = [replace(tiling, rows=value) for value in {even, -(-even // 2)}]
+                    break
+            for tiling in sorted(tilings, key=lambda item: -item.rows):
+                if not geometry.fits(tiling):
+                    continue
+                yield tiling
+                if outs < channels and tiling.rows < height:
+                    yield replace(tiling, outs_outer=True)
+
+
+def _channel_cuts(geometry: Geometry) -> list[int]:
+    channels, chip = geometry.y.shape[1], geometry.chip
+    lanes = chip.vector_lanes if geometry.work.channelwise else chip.matrix_output_lanes
+    cuts = [channels]
+    cuts += [lanes * factor for factor in (16, 8, 4, 2, 1) if lanes * factor < channels]
+    cuts += [16] if lanes > 16 and channels > 16 else []
+    if geometry.work.channelwise:
+        cuts += [part for part in (8, 4) if part < channels and part < lanes]
+    return cuts
+
+
+def _input_cuts(geometry: Geometry, outs: int) -> list[int]:
+    """All input channels; parts of them only where all at once do not fit twice."""
+    channels, lanes = geometry.x.shape[1], geometry.chip.matrix_input_lanes
+    if not geometry.work.splits_inputs:
+        return [channels]
+    whole = Tiling(1, outs, channels, False, 1)
+    size, count, slots = geometry.weight_slots(whole)
+    if geometry.fits(whole) and slots >= min(count, 2):
+        return [channels]
+    parts = [lanes * factor for factor in (32, 16, 8, 4, 2, 1) if lanes * factor < channels]
+    fitting = [part for part in (channels, *parts) if geometry.fits(replace(whole, ins=part))]
+    return fitting[:INPUT_CUTS]
+
+
+def _most_rows(geometry: Geometry, tiling: Tiling) -> int:
+    """The most output rows that fit, 0 where not even one does."""
+    low, high = 0, tiling.rows
+    if geometry.fits(tiling):
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if geometry.fits(replace(tiling, rows=middle)):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def price(
+    geometry: Geometry,
+    tiling: Tiling,
+    locations: Mapping[str, Location],
+    limit: int | None = None,
+) -> int | None:
+    """Estimated cycles of a layer alone on the machine, from its instructions' own cycles.
+
+    None as soon as ``limit`` is reached: not better than what is known. The tile loop's slowest engine plus the first load and the last store. Tiles of one shape cost
+    the same, so one of each shape is lowered and its instructions' cycles are used for all.
+    """
+    chip, height = geometry.chip, geometry.y.shape[2]
+    builder = LayerBuilder(
+        geometry, locations, lambda key: (0, constant_bytes(geometry, key))
+    )
+    memo: dict[tuple[object, ...], int] = {}
+    first_load: int | None = None
+    loads = computes = stores = last_store = 0
+    serial = tiling.buffers == 1
+    cost = 0
+    for visit in LayerWalk(geometry, tiling, Scratchpads()).visits():
+        tile, total = visit.tile, 0
+        for request in visit.requests:
+            key = request.shape()
+            if key not in memo:
+                memo[key] = builder.load(request, tile).cycles(chip)
+            total += memo[key]
+        if first_load is None:
+            first_load = total
+        else:
+            loads += total
+        # The first and last rows may differ: padding, and divisors of their own in pooling.
+        edges = (tile.rows[0] == 0, tile.rows[1] == height)
+        shape = (span(tile.rows), span(tile.x_rows), span(tile.outs), span(tile.ins), edges)
+        key = ("compute", shape, tile.first, tile.last)
+        if key not in memo:
+            memo[key] = sum(item.cycles(chip) for item in geometry.work.compute(tile))
+        computes += memo[key]
+        if visit.step.last:
+            key = ("store", shape)
+            if key not in memo:
+                memo[key] = builder.store(tile).cycles(chip)
+            last_store = memo[key]
+            stores += last_store
+        cost = first_load + last_store
+        if serial:
+            cost += loads + computes + stores - last_store
+        else:
+            cost += max(computes, loads + stores - last_store)
+        if limit is not None and cost >= limit:
+            return None
+    return cost
+
+
+def constant_bytes(geometry: Geometry, key: ConstantKey) -> int:
+    """Bytes of a constant tile."""
+    kind, outs, ins = key
+    work = geometry.work
+    if kind == "weights":
+        assert work.weight_bytes is not None
+        return work.weight_bytes(outs, ins)
+    function = work.parameters if kind == "parameters" else work.prologue
+    assert function is not None
+    return len(function(outs if kind == "parameters" else ins))
+
+
+def _capacity_error(geometry: Geometry, name: str) -> CapacityError:
+    """Names the scratchpad that even the smallest tile does not fit."""
+    chip = geometry.chip
+    smallest = min(_channel_cuts(geometry))
+    tiling = Tiling(1, smallest, min(geometry.x.shape[1], chip.matrix_input_lanes), False, 1)
+    need = geometry.fspm_bytes(tiling)
+    if need > chip.fspm_bytes:
+        width = geometry.x.shape[3]
+        return CapacityError(
+            f"layer {name} needs {need} bytes of FSPM for one row of its smallest tile "
+            f"({smallest} channels, {width} pixels a row), the chip has {chip.fspm_bytes}.",
+            "use a narrower input, or a chip with more FSPM",
+        )
+    size, _, slots = geometry.weight_slots(tiling)
+    if size and not slots:
+        return CapacityError(
+            f"layer {name} needs {size} bytes of WSPM for its smallest weight tile, "
+            f"the chip has {chip.wspm_bytes}.",
+            "use a smaller kernel",
+        )
+    return CapacityError(
+        f"layer {name} needs more MSPM for the parameters of its smallest tile than the "
+        f"{chip.mspm_bytes} bytes of the chip.",
+        "use a chip with more MSPM",
+    )

@@ -1,0 +1,97 @@
+"""The plan of a network at schedule level 0: layer by layer, every layer through DDR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from knightlite.allocate import Buffer, Location, Slice, align, assign, buffers, check_budget
+from knightlite.allocate import layers as executed_layers
+from knightlite.allocate import locations as locate
+from knightlite.chip import Chip
+from knightlite.errors import CapacityError, Finding, findings_error
+from knightlite.ir import Graph, Node
+from knightlite.isa import Instruction
+from knightlite.lower import work_of
+from knightlite.schedule.choose import choose
+from knightlite.schedule.steps import (
+    ConstantKey,
+    LayerBuilder,
+    LayerWalk,
+    Scratchpads,
+    constant_keys,
+    in_program_order,
+)
+from knightlite.schedule.tiling import Geometry, Tiling, geometry
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """One layer: its node, geometry, tiling, estimated cycles and where its constants lie."""
+
+    node: Node
+    geometry: Geometry
+    tiling: Tiling
+    estimated_cycles: int
+    constants: Mapping[ConstantKey, tuple[int, int]]  # key -> DDR address, bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A network ready to emit: layers in order, constants' bytes, where every tensor lies."""
+
+    graph: Graph
+    layers: tuple[LayerPlan, ...]
+    constants: bytes
+    buffers: tuple[Buffer, ...]
+    addresses: Mapping[str, int]  # buffer name -> DDR address
+    locations: Mapping[str, Location]
+    ddr_bytes: int
+
+
+def make_plan(graph: Graph, slices: Mapping[str, Slice], chip: Chip) -> Plan:
+    """Choose tilings, lay out constants, then features behind them; all capacity findings at once."""
+    blocks = buffers(graph, slices, chip)
+    strides_only = locate(graph, slices, blocks, {block.name: 0 for block in blocks})
+    data = bytearray()
+    layers: list[LayerPlan] = []
+    findings: list[Finding] = []
+    for node in executed_layers(graph):
+        shape = geometry(graph, work_of(graph, node), chip)
+        try:
+            tiling, cycles = choose(shape, strides_only, node.name)
+        except CapacityError as error:
+            findings.append(Finding(node.name, error.sentence, error.hint))
+            continue
+        constants: dict[ConstantKey, tuple[int, int]] = {}
+        for key, blob in constant_keys(shape, tiling).items():
+            data.extend(bytes(align(len(data), chip.ddr_align_bytes) - len(data)))
+            constants[key] = (len(data), len(blob))
+            data.extend(blob)
+        layers.append(LayerPlan(node, shape, tiling, cycles, constants))
+    if findings:
+        raise findings_error(CapacityError, findings[0].sentence, findings, findings[0].hint)
+    base = align(len(data), chip.ddr_align_bytes)
+    addresses = assign(blocks, base)
+    total = max((addresses[block.name] + block.size_bytes for block in blocks), default=base)
+    check_budget(blocks, total, base, chip)
+    return Plan(
+        graph,
+        tuple(layers),
+        bytes(data),
+        blocks,
+        addresses,
+        locate(graph, slices, blocks, addresses),
+        total,
+    )
+
+
+def plan_instructions(plan: Plan) -> list[list[Instruction]]:
+    """The instructions of every layer, in program order, without tokens."""
+    pads = Scratchpads()
+    found = []
+    for layer in plan.layers:
+        builder = LayerBuilder(layer.geometry, plan.locations, layer.constants.__getitem__)
+        walk = LayerWalk(layer.geometry, layer.tiling, pads)
+        found.append(in_program_order([builder.code(visit) for visit in walk.visits()]))
+    return found

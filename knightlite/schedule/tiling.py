@@ -1,0 +1,187 @@
+"""Tiles: how a layer is cut so that it fits the scratchpads, and the order of its steps.
+
+A layer is cut over output rows, output channels and (convolutions) input channels. FSPM holds the
+input tile, the second operand, the output tile and, where input channels are cut, the s32 partial
+sums (``pixels * output channels * 4`` bytes: they live in FSPM, and are counted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from knightlite.allocate import align
+from knightlite.chip import Chip
+from knightlite.ir import Graph, Tensor
+from knightlite.isa import ACCUMULATOR_BYTES
+from knightlite.lower import Range, Work, span
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Largest tile: output rows, output channels, input channels; and the loop order.
+
+    ``outs_outer``: output channels are the outer loop (weights stay, pictures stream), else rows
+    are. ``buffers``: 2 where a tile loads while another computes, else 1.
+    """
+
+    rows: int
+    outs: int
+    ins: int
+    outs_outer: bool
+    buffers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One tile of a layer."""
+
+    rows: Range
+    outs: Range
+    ins: Range
+    first: bool
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A layer's tensors and channel rules; sizes in bytes for any tile."""
+
+    work: Work
+    x: Tensor
+    y: Tensor
+    z: Tensor | None
+    chip: Chip
+    row_memo: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def z_broadcasts(self) -> bool:
+        """True where the second operand is one pixel for a larger picture."""
+        return self.z is not None and self.z.shape[2:] == (1, 1) != self.y.shape[2:]
+
+    def column_stride(self, tensor: Tensor, channels: int) -> int:
+        """Bytes between pixels of a tile in FSPM: small pixels to words, others to the alignment."""
+        size = channels * tensor.dtype.size_bytes
+        return align(size, 4 if size < self.chip.fspm_align_bytes else self.chip.fspm_align_bytes)
+
+    def tile_bytes(self, tensor: Tensor, rows: int, channels: int) -> int:
+        """Bytes of a tile of ``rows`` full rows in FSPM."""
+        size = rows * tensor.shape[3] * self.column_stride(tensor, channels)
+        return align(size, self.chip.fspm_align_bytes)
+
+    def input_channels(self, outs: Range, ins: Range) -> Range:
+        """Input channels that a tile reads."""
+        return outs if self.work.channelwise else ins
+
+    def steps(self, tiling: Tiling) -> Iterator[Step]:
+        """All tiles in order."""
+        row_parts = cut(self.y.shape[2], tiling.rows)
+        out_parts = cut(self.y.shape[1], tiling.outs)
+        in_parts = self.in_parts(tiling)
+        pairs = (
+            ((r, o) for o in out_parts for r in row_parts)
+            if tiling.outs_outer
+            else ((r, o) for r in row_parts for o in out_parts)
+        )
+        for rows, outs in pairs:
+            for ins in in_parts:
+                yield Step(
+                    rows,
+                    outs,
+                    self.input_channels(outs, ins),
+                    ins == in_parts[0],
+                    ins == in_parts[-1],
+                )
+
+    def in_parts(self, tiling: Tiling) -> list[Range]:
+        """The parts that the input channels are cut into."""
+        channels = self.x.shape[1]
+        return cut(channels, tiling.ins if self.work.splits_inputs else channels)
+
+    def x_rows(self, rows: int) -> int:
+        """Most input rows that a tile of ``rows`` output rows reads."""
+        if rows not in self.row_memo:
+            parts = cut(self.y.shape[2], rows)
+            self.row_memo[rows] = max(span(self.work.input_rows(part)) for part in parts)
+        return self.row_memo[rows]
+
+    def fspm_parts(self, tiling: Tiling) -> dict[str, tuple[int, int]]:
+        """Bytes and count of the slots of x, z, y and the partial sums."""
+        row_count = -(-self.y.shape[2] // tiling.rows)
+        out_count = -(-self.y.shape[1] // tiling.outs)
+        in_count = len(self.in_parts(tiling))
+        tiles = row_count * out_count
+        channels = tiling.outs if self.work.channelwise else min(tiling.ins, self.x.shape[1])
+        x_tiles = row_count * (out_count if self.work.channelwise else in_count)
+        parts = {
+            "x": (
+                self.tile_bytes(self.x, self.x_rows(tiling.rows), channels),
+                min(tiling.buffers, x_tiles),
+            )
+        }
+        if not self.work.moves_only:
+            y_bytes = self.tile_bytes(self.y, tiling.rows, tiling.outs)
+            parts["y"] = (y_bytes, min(tiling.buffers, tiles))
+        if self.z is not None:
+            z_rows = 1 if self.z_broadcasts else tiling.rows
+            z_bytes = self.tile_bytes(self.z, z_rows, tiling.outs)
+            parts["z"] = (z_bytes, min(tiling.buffers, tiles))
+        if in_count > 1:
+            pixels = tiling.rows * self.y.shape[3]
+            sums = align(pixels * tiling.outs * ACCUMULATOR_BYTES, self.chip.fspm_align_bytes)
+            parts["sums"] = (sums, 1)
+        return parts
+
+    def fspm_bytes(self, tiling: Tiling) -> int:
+        """FSPM that the layer takes."""
+        return sum(size * count for size, count in self.fspm_parts(tiling).values())
+
+    def weight_slots(self, tiling: Tiling) -> tuple[int, int, int]:
+        """(bytes of the largest weight tile, tiles, slots that fit WSPM); bytes 0 without weights."""
+        if self.work.weights is None:
+            return 0, 0, 0
+        tile = align(self._weight_bytes(tiling), self.chip.wspm_align_bytes)
+        count = -(-self.y.shape[1] // tiling.outs) * len(self.in_parts(tiling))
+        return tile, count, min(count, self.chip.wspm_bytes // tile)
+
+    def _weight_bytes(self, tiling: Tiling) -> int:
+        assert self.work.weight_bytes is not None
+        outs = (0, min(tiling.outs, self.y.shape[1]))
+        return self.work.weight_bytes(outs, self.input_channels(outs, self.in_parts(tiling)[0]))
+
+    def parameter_slots(self, tiling: Tiling) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """((bytes, slots) of parameters, (bytes, slots) of the prologue) in MSPM, or None."""
+        outs = (0, min(tiling.outs, self.y.shape[1]))
+        ins = self.input_channels(outs, self.in_parts(tiling)[0])
+        step = self.chip.mspm_align_bytes
+        sizes = [
+            align(len(function(part)), step) if function is not None else 0
+            for function, part in ((self.work.parameters, outs), (self.work.prologue, ins))
+        ]
+        out_count = -(-self.y.shape[1] // tiling.outs)
+        counts = (out_count, out_count if self.work.channelwise else len(self.in_parts(tiling)))
+        for limit in (max(counts), 2, 1):
+            slots = [min(count, limit) if size else 0 for size, count in zip(sizes, counts, strict=True)]
+            if sum(a * b for a, b in zip(sizes, slots, strict=True)) <= self.chip.mspm_bytes:
+                return (sizes[0], slots[0]), (sizes[1], slots[1])
+        return None
+
+    def fits(self, tiling: Tiling) -> bool:
+        """True where every scratchpad suffices."""
+        size, _, slots = self.weight_slots(tiling)
+        return (
+            (not size or slots >= 1)
+            and self.parameter_slots(tiling) is not None
+            and self.fspm_bytes(tiling) <= self.chip.fspm_bytes
+        )
+
+
+def geometry(graph: Graph, work: Work, chip: Chip) -> Geometry:
+    """The geometry of a layer."""
+    z = graph.tensors[work.z] if work.z is not None else None
+    return Geometry(work, graph.tensors[work.x], graph.tensors[work.y], z, chip)
+
+
+def cut(size: int, step: int) -> list[Range]:
+    """[0, size) in parts of ``step``; the last may be smaller."""
+    return [(first, min(first + step, size)) for first in range(0, size, step)]

@@ -1,0 +1,194 @@
+"""What every instruction must fulfil on its own: codes, counts, bounds, alignment, overlap.
+
+All of it is known before a picture runs, so a program is checked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from knightlite.chip import Chip
+from knightlite.isa import (
+    TYPES,
+    Affine,
+    Eltwise,
+    FeatureInstruction,
+    Instruction,
+    Load,
+    Lookup,
+    Matrix,
+    Pool,
+    PoolMode,
+    Space,
+    Store,
+    Transfer,
+)
+from knightlite.sim.faults import fault
+from knightlite.sim.memory import Bytes, byte_view
+from knightlite.sim.operands import Operand, operands
+
+STAGE_LIMIT = 1 << 28  # elements of a padded input tile: beyond it the fields make no sense
+_COUNTS = (
+    "rows", "columns", "run_bytes", "x_height", "x_width", "x_channels", "y_height", "y_width",
+    "y_channels", "kernel_height", "kernel_width", "stride_height", "stride_width",
+    "dilation_height", "dilation_width",
+)  # fmt: skip
+
+
+def field_problem(item: Instruction) -> str | None:
+    """The first field that does not make sense, as the end of a sentence."""
+    for name in _COUNTS:
+        if getattr(item, name, 1) < 1:
+            return f"must have {name} of at least 1, not 0."
+    if isinstance(item, Load) and item.space == Space.DDR:
+        return "must load into a scratchpad, not DDR."
+    if not isinstance(item, FeatureInstruction):
+        return None
+    for name in _used_types(item):
+        if getattr(item, name) >= len(TYPES):
+            return f"must have {name} of u8, s8 or s16, not code {getattr(item, name)}."
+    return _shape_problem(item) or _clamp_problem(item)
+
+
+def _used_types(item: FeatureInstruction) -> list[str]:
+    names = ["x_type"]
+    if isinstance(item, Matrix):
+        if item.prologue:
+            names.append("prologue_type")
+        if item.accumulate_out:
+            return names
+        if item.residual:
+            names += ["residual_type", "middle_type"]
+    if isinstance(item, Eltwise):
+        names.append("z_type")
+    return [*names, "y_type"]
+
+
+def _shape_problem(item: FeatureInstruction) -> str | None:
+    x = (item.x_height, item.x_width, item.x_channels)
+    y = (item.y_height, item.y_width, item.y_channels)
+    if isinstance(item, Affine | Eltwise | Lookup) and x != y:
+        return f"must have equal input and output shapes, not {x} and {y}."
+    per_channel = isinstance(item, Pool) or (isinstance(item, Matrix) and item.depthwise)
+    if per_channel and x[2] != y[2]:
+        return f"must have as many output as input channels, not {y[2]} and {x[2]}."
+    if isinstance(item, Lookup) and (TYPES[item.x_type].bits, TYPES[item.y_type].bits) != (8, 8):
+        return "must have 8-bit input and output types."
+    if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:
+        return "must have equal input and output types for a maximum."
+    if isinstance(item, Pool | Matrix):
+        high = item.y_height * item.stride_height + item.kernel_height * 255
+        wide = item.y_width * item.stride_width + item.kernel_width * 255
+        if high * wide * item.x_channels > STAGE_LIMIT * 16:
+            return "covers an input window beyond any memory."
+    return None
+
+
+def _clamp_problem(item: FeatureInstruction) -> str | None:
+    clamps = [("y", item.y_type, item.y_low, item.y_high)]
+    if isinstance(item, Matrix):
+        if item.accumulate_out:
+            clamps = []
+        elif item.residual:
+            clamps.append(("middle", item.middle_type, item.middle_low, item.middle_high))
+        if item.prologue:
+            clamps.append(("prologue", item.prologue_type, item.prologue_low, item.prologue_high))
+    for name, code, low, high in clamps:
+        dtype = TYPES[code]
+        if max(low, dtype.minimum) > min(high, dtype.maximum):
+            return f"has an empty {name} clamp [{low}, {high}] for {dtype}."
+    return None
+
+
+class StructureCheck:
+    """Checks instructions one by one; keeps a byte map per memory for exact overlap questions."""
+
+    def __init__(
+        self, chip: Chip, sizes: Mapping[Space, int], constants_bytes: int, layers: Sequence[str]
+    ) -> None:
+        self._chip = chip
+        self._sizes = sizes
+        self._constants = constants_bytes
+        self._layers = layers
+        self._marks: dict[Space, Bytes] = {}
+
+    def check(self, index: int, item: Instruction) -> tuple[Operand, ...]:
+        """The operands of a sound instruction; MachineError otherwise."""
+        if item.layer >= len(self._layers):
+            sentence = f"must name one of {len(self._layers)} layers, not {item.layer}."
+            raise fault(index, item, self._layers, sentence)
+        problem = field_problem(item)
+        if problem:
+            raise fault(index, item, self._layers, problem)
+        found = operands(item)
+        problem = next(filter(None, map(self._operand_problem, found)), None)
+        if problem is None and isinstance(item, Matrix):
+            problem = self._weight_problem(item)
+        if problem is None and isinstance(item, Store) and item.ddr_address < self._constants:
+            problem = (
+                f"stores to DDR {item.ddr_address:#x} inside the {self._constants} bytes of constants."
+            )
+        if problem is None and not isinstance(item, Transfer):
+            problem = self._overlap_problem(item, found)
+        if problem:
+            raise fault(index, item, self._layers, problem)
+        return found
+
+    def _operand_problem(self, item: Operand) -> str | None:
+        size = self._sizes[item.space]
+        if item.last > size:
+            return (
+                f"touches {item.space.name} [{item.address:#x}, {item.last:#x}) with its {item.name}, "
+                f"beyond its {size} bytes."
+            )
+        if item.unit > 1:
+            for what, value in (
+                ("address", item.address),
+                ("row stride", item.row_stride),
+                ("column stride", item.column_stride),
+            ):
+                if value % item.unit:
+                    return (
+                        f"must have the {what} of its {item.name} in {item.space.name} at a "
+                        f"multiple of {item.unit} bytes, not {value:#x}."
+                    )
+        if item.write and item.overlaps_itself:
+            return f"writes a byte of its {item.name} at {item.space.name} {item.address:#x} twice."
+        return None
+
+    def _weight_problem(self, item: Matrix) -> str | None:
+        align = self._chip.wspm_align_bytes
+        if item.weight_address % align == 0:
+            return None
+        return (
+            f"must have its weights in WSPM at a multiple of {align} bytes, "
+            f"not {item.weight_address:#x}."
+        )
+
+    def _overlap_problem(self, item: Instruction, found: Sequence[Operand]) -> str | None:
+        written = found[-1]
+        streams = isinstance(item, Matrix | Pool)
+        for read in found[:-1]:
+            apart = read.last <= written.address or written.last <= read.address
+            if read.space != written.space or apart:
+                continue
+            same = read._replace(name="", write=True) == written._replace(name="")
+            # an element may be replaced in place; a window may not lose what it still has to read
+            if same and not (streams and read.name == "input tile"):
+                continue
+            if self._shares_bytes(read, written):
+                return (
+                    f"overwrites its {read.name} at FSPM {read.address:#x} with its "
+                    f"{written.name} at FSPM {written.address:#x}."
+                )
+        return None
+
+    def _shares_bytes(self, read: Operand, written: Operand) -> bool:
+        marks = self._marks.setdefault(read.space, np.zeros(self._sizes[read.space], np.uint8))
+        target = byte_view(marks, written)
+        target[...] = 1
+        shared = bool(byte_view(marks, read).any())
+        target[...] = 0
+        return shared

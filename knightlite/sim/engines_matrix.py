@@ -1,0 +1,414 @@
+"""The matrix engine: prologue, multiply-accumulate in exact float BLAS, requantize, residual add.
+
+A float32 product of integers is exact while no partial sum, in whatever order BLAS adds, leaves
+[-2^24, 2^24]. That is proved per instruction from its weights and the range of its input; where it
+does not hold the depth is split, or float64 used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from knightlite import numerics
+from knightlite.isa import PARAMETER_BYTES, TYPES, Matrix, Space
+from knightlite.sim.memory import Bytes, Parameters, Scratch, parameters, sums_view, tile_view
+from knightlite.sim.operands import residual_operand, x_operand, y_operand
+from knightlite.sim.rounding import (
+    BLOCK_ELEMENTS,
+    apply_map,
+    blocks,
+    bounds,
+    channel_map,
+    repeat_lanes,
+    round_into,
+)
+
+Array = NDArray[Any]
+
+EXACT_FLOAT32 = 1 << 24
+MOST_PARTS = 4  # beyond it float64, at half the speed, is the better way
+COLUMN_ELEMENTS = 1 << 18  # float32 window columns of one block: one MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Decoded weights: factors [depth, output channels] cut over the depth, and what they reach.
+
+    ``reach`` is the largest magnitude that any subset of the products can add up to.
+    """
+
+    parts: tuple[Array, ...]
+    starts: tuple[int, ...]
+    reach: int
+
+    @property
+    def dtype(self) -> Any:
+        """float32 or float64."""
+        return self.parts[0].dtype
+
+
+def reach(factors: Array, low: int, high: int) -> int:
+    """Largest |partial sum| of ``x @ factors`` in any order, x in [low, high] or 0."""
+    values = factors.astype(np.float64)
+    up = np.maximum(values * high, values * low).clip(min=0).sum(axis=0)
+    down = np.minimum(values * high, values * low).clip(max=0).sum(axis=0)
+    return int(max(up.max(), -down.min()))
+
+
+def split(factors: Array, low: int, high: int) -> Weights:
+    """The fewest equal cuts that are exact in float32 (at most MOST_PARTS), else float64."""
+    total = reach(factors, low, high)
+    for count in range(1, MOST_PARTS + 1):
+        pieces = np.array_split(factors, count)
+        if count > factors.shape[0]:
+            break
+        if all(reach(piece, low, high) <= EXACT_FLOAT32 for piece in pieces):
+            starts = np.cumsum([0, *(piece.shape[0] for piece in pieces[:-1])])
+            parts = tuple(np.ascontiguousarray(piece, np.float32) for piece in pieces)
+            return Weights(parts, tuple(int(start) for start in starts), total)
+    return Weights((np.ascontiguousarray(factors, np.float64),), (0,), total)
+
+
+def read_weights(
+    item: Matrix, memory: Bytes, low: int, high: int, known: dict[tuple[Any, ...], Weights]
+) -> Weights:
+    """Decode the weights of an instruction; equal ones are shared."""
+    shape = (item.weight_rows(), item.y_channels)
+    stored = np.ndarray(shape, np.int8, memory, item.weight_address, (item.weight_row_bytes, 1))
+    key = (shape, bool(item.depthwise), low, high, stored.tobytes())
+    if key not in known:
+        known[key] = _depthwise(stored, low, high) if item.depthwise else split(stored, low, high)
+    return known[key]
+
+
+def _depthwise(factors: Array, low: int, high: int) -> Weights:
+    total = reach(factors, low, high)
+    kind = np.float32 if total <= EXACT_FLOAT32 else np.float64
+    return Weights((factors.astype(kind),), (0,), total)
+
+
+class MatrixStep:
+    """One matrix instruction, decoded; :meth:`run` executes it on the memories as they are."""
+
+    def __init__(
+        self,
+        item: Matrix,
+        memories: Mapping[Space, Bytes],
+        scratch: Scratch,
+        known: dict[tuple[Any, ...], Weights],
+    ) -> None:
+        self._item = item
+        self._fspm = memories[Space.FSPM]
+        self._scratch = scratch
+        mspm = memories[Space.MSPM]
+        dtype = TYPES[item.x_type]
+        low, high = dtype.minimum, dtype.maximum
+        self._prologue = None
+        if item.prologue:
+            size = item.x_channels * PARAMETER_BYTES
+            records = mspm[item.prologue_address : item.prologue_address + size].tobytes()
+            self._prologue = channel_map(
+                records, item.x_type, item.prologue_type, item.prologue_low, item.prologue_high
+            )
+            low, high = self._prologue.low, self._prologue.high
+        self._weights = read_weights(item, memories[Space.WSPM], low, high, known)
+        self._float = self._weights.dtype
+        self._params: Parameters | None = None
+        if not item.accumulate_out:
+            self._params = parameters(mspm, item.parameter_address, item.y_channels)
+        self._guard_sums, self._guard_bias = self._guards()
+        self._x = tile_view(self._fspm, x_operand(item), dtype)
+        self._pointwise = self._is_pointwise()
+        self._reserve()
+
+    def _guards(self) -> tuple[bool, bool]:
+        """Whether the sums, and the sums with their bias, could leave the accumulator."""
+        before = -numerics.ACC_MIN if self._item.accumulate_in else 0
+        most = before + self._weights.reach
+        sums = most > numerics.ACC_MAX
+        bias = 0 if self._params is None else int(np.abs(self._params.b).max())
+        return sums, min(most, numerics.ACC_MAX) + bias > numerics.ACC_MAX
+
+    def _is_pointwise(self) -> bool:
+        """One tap that always lies inside x: no window columns, no border."""
+        item = self._item
+        return (
+            not item.depthwise
+            and item.taps() == 1
+            and item.pad_top == item.pad_left == 0
+            and (item.y_height - 1) * item.stride_height < item.x_height
+            and (item.y_width - 1) * item.stride_width < item.x_width
+        )
+
+    def _reserve(self) -> None:
+        item = self._item
+        depth = item.x_channels * (1 if item.depthwise else item.taps())
+        limit = min(BLOCK_ELEMENTS // item.y_channels, COLUMN_ELEMENTS // depth)
+        self._block_pixels = max(1, limit)
+        most = self._block_pixels + item.y_width  # a block holds at least one row
+        most = min(most, item.pixels)
+        self._high = (item.y_height - 1) * item.stride_height
+        self._high += (item.kernel_height - 1) * item.dilation_height + 1
+        self._wide = (item.y_width - 1) * item.stride_width
+        self._wide += (item.kernel_width - 1) * item.dilation_width + 1
+        stage = most if self._pointwise else self._high * self._wide
+        self._scratch.reserve("stage", stage * item.x_channels)
+        row = item.x_width * item.x_channels  # the prologue works on blocks or whole rows
+        self._scratch.reserve("prologue", max(row, BLOCK_ELEMENTS))
+        self._scratch.reserve("columns", most * depth)
+        for role in ("sums", "wide", "residual"):
+            self._scratch.reserve(role, most * item.y_channels)
+
+    def bind(self) -> None:
+        """Build all views; call once after every instruction has reserved its scratch."""
+        item = self._item
+        if item.accumulate_out:
+            shape = (item.y_height, item.y_width, item.y_channels)
+            self._y: Array = self._sums().reshape(shape)
+        else:
+            self._y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
+        self._low, self._top = bounds(item.y_type, item.y_low, item.y_high) if self._params else (0, 0)
+        self._tiles: dict[tuple[int, str], Array] = {}
+        self._borders: list[Array] = []
+        self._stages: list[tuple[Array, Array, Array | None]] = []
+        self._blocks: list[_Block] = []
+        if self._pointwise:
+            self._bind_pointwise()
+        else:
+            self._bind_windows()
+
+    def _sums(self) -> NDArray[np.int32]:
+        item = self._item
+        return sums_view(self._fspm, item.accumulator_address, item.pixels, item.y_channels)
+
+    def _operand_tiles(self) -> list[Array]:
+        """The tiles of an output block: y, then residual and partial sums where they exist."""
+        item = self._item
+        shape = (item.y_height, item.y_width, item.y_channels)
+        tiles = [self._y]
+        if item.residual and self._params:
+            operand = residual_operand(item)
+            tiles.append(tile_view(self._fspm, operand, TYPES[item.residual_type]))
+        if item.accumulate_in:
+            tiles.append(self._sums().reshape(shape))
+        return tiles
+
+    def _bind_pointwise(self) -> None:
+        item = self._item
+        x = self._x[:: item.stride_height, :: item.stride_width][: item.y_height, : item.y_width]
+        for x_part, *rest in blocks([x, *self._operand_tiles()], self._block_pixels):
+            pixels = x_part.shape[0] * x_part.shape[1]
+            stage = self._scratch.take("stage", (pixels, item.x_channels), self._float.type)
+            fill = self._stage_parts(x_part, stage.reshape(x_part.shape))
+            self._blocks.append(self._block(fill, stage, None, rest))
+
+    def _bind_windows(self) -> None:
+        item = self._item
+        shape = (self._high, self._wide, item.x_channels)
+        stage = self._scratch.take("stage", shape, self._float.type)
+        top, left = item.pad_top, item.pad_left
+        rows = max(0, min(item.x_height, self._high - top))
+        columns = max(0, min(item.x_width, self._wide - left))
+        inside = stage[top : top + rows, left : left + columns]
+        bands = [
+            stage[:top], stage[top + rows :], stage[top : top + rows, :left],
+            stage[top : top + rows, left + columns :],
+        ]  # fmt: skip
+        self._borders = [band for band in bands if band.size]
+        if inside.size:
+            self._stages = self._stage_parts(self._x[:rows, :columns], inside)
+        by_row, by_column, by_channel = stage.strides
+        windows = as_strided(
+            stage,
+            (item.y_height, item.y_width, item.kernel_height, item.kernel_width, item.x_channels),
+            (
+                by_row * item.stride_height, by_column * item.stride_width,
+                by_row * item.dilation_height, by_column * item.dilation_width, by_channel,
+            ),
+        )  # fmt: skip
+        if item.dilation_width == 1 and not item.depthwise:  # taps of a row touch: one long run
+            run = item.kernel_width * item.x_channels
+            windows = as_strided(windows, (*windows.shape[:3], run), (*windows.strides[:3], by_channel))
+        step = max(1, self._block_pixels // item.y_width)
+        tiles = self._operand_tiles()
+        for at in range(0, item.y_height, step):
+            part = windows[at : at + step]
+            rest = [tile[at : at + step] for tile in tiles]
+            depth = item.weight_rows()
+            columns_shape = (part.shape[0] * part.shape[1], depth)
+            if item.depthwise:
+                self._blocks.append(self._block([], part, None, rest))
+                continue
+            packed = self._scratch.take("columns", columns_shape, self._float.type)
+            copy = (packed.reshape(part.shape), part)
+            self._blocks.append(self._block([], packed, copy, rest))
+
+    def _stage_parts(self, source: Array, target: Array) -> list[tuple[Array, Array, Array | None]]:
+        """Pieces (source, target, float64 work) of the way from x to the float stage."""
+        if self._prologue is None:
+            return [(source, target, None)]
+        kind = self._prologue.gain.dtype
+        found: list[tuple[Array, Array, Array | None]] = []
+        for piece, goal in blocks([source, target], BLOCK_ELEMENTS // source.shape[2]):
+            in_place = kind == target.dtype
+            work = goal if in_place else self._scratch.take("prologue", piece.shape, kind.type)
+            found.append((piece, goal, work))
+        return found
+
+    def _block(
+        self,
+        fill: list[tuple[Array, Array, Array | None]],
+        operand: Array,
+        copy: tuple[Array, Array] | None,
+        tiles: list[Array],
+    ) -> _Block:
+        item = self._item
+        y, *others = tiles
+        channels = item.y_channels
+        pixels = y.shape[0] * y.shape[1]
+        sums = self._scratch.take("sums", (pixels, channels), self._float.type)
+        wide = self._scratch.take("wide", (pixels, channels), np.float64)
+        partial = others.pop() if item.accumulate_in else None
+        residual = others.pop() if others else None
+        extra = None
+        if residual is not None:
+            extra = self._scratch.take("residual", residual.shape, np.float64)
+        repeat = repeat_lanes(pixels, channels)
+        lanes = wide.reshape(pixels // repeat, repeat * channels)
+        scale = offset = bias = None
+        if self._params:
+            scale = self._tiled("scale", self._params.scale, repeat)
+            offset = self._tiled("offset", self._params.b * self._params.scale, repeat)
+            bias = self._tiled("bias", self._params.b, repeat)
+        return _Block(
+            tuple(fill), operand, copy, sums, wide, wide.reshape(y.shape), lanes, scale, offset,
+            bias, partial, residual, extra, y,
+        )  # fmt: skip
+
+    def _tiled(self, name: str, values: Array, repeat: int) -> Array:
+        return self._tiles.setdefault((repeat, name), np.tile(values, repeat))
+
+    def run(self) -> int:
+        """Execute; how many accumulators saturated."""
+        for border in self._borders:
+            border.fill(0)
+        self._fill(self._stages)
+        saturated = 0
+        for block in self._blocks:
+            self._fill(block.fill)
+            if self._item.depthwise:
+                self._accumulate_taps(block)
+            else:
+                self._accumulate(block)
+            saturated += self._finish(block)
+        return saturated
+
+    def _fill(self, pieces: Any) -> None:
+        for source, target, work in pieces:
+            if work is None:
+                target[...] = source
+                continue
+            apply_map(self._prologue, source, work)  # type: ignore[arg-type]  # a piece has work only with it
+            if work is not target:
+                target[...] = work
+
+    def _accumulate(self, block: _Block) -> None:
+        if block.copy is not None:
+            np.copyto(*block.copy)
+        weights = self._weights
+        if self._float == np.float64:
+            np.matmul(block.operand, weights.parts[0], out=block.wide)
+            return
+        for number, (part, start) in enumerate(zip(weights.parts, weights.starts, strict=True)):
+            operand = block.operand
+            if len(weights.parts) > 1:
+                operand = operand[:, start : start + part.shape[0]]
+            np.matmul(operand, part, out=block.sums)
+            if number == 0:
+                block.wide[...] = block.sums
+            else:
+                np.add(block.wide, block.sums, out=block.wide)
+
+    def _accumulate_taps(self, block: _Block) -> None:
+        taps = self._weights.parts[0]
+        total = block.sums.reshape(block.tile.shape)
+        work = self._scratch.take("columns", total.shape, self._float.type)
+        width = self._item.kernel_width
+        for tap in range(taps.shape[0]):
+            window = block.operand[:, :, tap // width, tap % width]
+            if tap == 0:
+                np.multiply(window, taps[tap], out=total)
+                continue
+            np.multiply(window, taps[tap], out=work)
+            np.add(total, work, out=total)
+        block.wide[...] = block.sums
+
+    def _finish(self, block: _Block) -> int:
+        """From sums in ``wide`` to partial sums or to the output tile."""
+        saturated = 0
+        if block.partial is not None:
+            np.add(block.tile, block.partial, out=block.tile)
+        if self._guard_sums:
+            saturated = _saturate(block.wide)
+        if self._params is None:
+            np.copyto(block.y, block.tile, casting="unsafe")
+            return saturated
+        if self._guard_bias:
+            np.add(block.lanes, block.bias, out=block.lanes)
+            saturated += _saturate(block.wide)
+            np.multiply(block.lanes, block.scale, out=block.lanes)
+        else:
+            np.multiply(block.lanes, block.scale, out=block.lanes)
+            np.add(block.lanes, block.offset, out=block.lanes)
+        if block.residual is not None:
+            self._add_residual(block)
+        round_into(block.tile, self._low, self._top, block.y)
+        return saturated
+
+    def _add_residual(self, block: _Block) -> None:
+        item = self._item
+        low, high = bounds(item.middle_type, item.middle_low, item.middle_high)
+        np.rint(block.wide, out=block.wide)
+        np.clip(block.wide, low, high, out=block.wide)
+        np.multiply(block.wide, np.ldexp(item.multiplier, -item.shift), out=block.wide)
+        extra = block.extra
+        assert extra is not None
+        extra[...] = block.residual
+        np.multiply(extra, np.ldexp(item.residual_multiplier, -item.shift), out=extra)
+        np.add(block.tile, extra, out=block.tile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Views of one block of output pixels; ``tile`` and ``lanes`` are ``wide`` in other shapes."""
+
+    fill: tuple[tuple[Array, Array, Array | None], ...]
+    operand: Array
+    copy: tuple[Array, Array] | None
+    sums: Array
+    wide: Array
+    tile: Array
+    lanes: Array
+    scale: Array | None
+    offset: Array | None
+    bias: Array | None
+    partial: Array | None
+    residual: Array | None
+    extra: Array | None
+    y: Array
+
+
+def _saturate(wide: Array) -> int:
+    """Clip to the accumulator in place; how many values it changed."""
+    low, high = numerics.ACC_MIN, numerics.ACC_MAX
+    if wide.max() <= high and wide.min() >= low:
+        return 0
+    count = int(np.count_nonzero((wide > high) | (wide < low)))
+    np.clip(wide, low, high, out=wide)
+    return count

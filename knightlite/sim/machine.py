@@ -1,0 +1,259 @@
+"""The machine: decodes a program, checks it once, and runs pictures through its memories.
+
+Instructions execute in program order. That is allowed because the token and race check proves
+every legal overlap of the four queues equal to it (``ordering``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import dtypes
+from knightlite.chip import Chip, ChipFamily, facts_digest
+from knightlite.container import Program
+from knightlite.dtypes import DType
+from knightlite.errors import DataError, FormatError
+from knightlite.isa import (
+    Affine,
+    Eltwise,
+    Instruction,
+    Load,
+    Lookup,
+    Matrix,
+    Pool,
+    Space,
+    Transfer,
+    disassemble,
+)
+from knightlite.sim.checks import StructureCheck
+from knightlite.sim.engines_dma import TransferStep
+from knightlite.sim.engines_matrix import MatrixStep, Weights
+from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
+from knightlite.sim.initialised import Shadow
+from knightlite.sim.memory import Bytes, Scratch, allocate, sizes, tile_view
+from knightlite.sim.operands import Operand
+from knightlite.sim.ordering import check_races, order
+
+Array = NDArray[Any]
+Observer = Callable[[str, Array], None]
+
+
+class Step(Protocol):
+    """A decoded instruction."""
+
+    def bind(self) -> None:
+        """Build views once all steps have reserved their scratch."""
+
+    def run(self) -> int:
+        """Execute on the memories as they are; how many accumulators saturated."""
+
+
+def program_chip(program: Program, family: ChipFamily | None = None) -> Chip:
+    """The chip a program was compiled for; FormatError where ``family`` is another."""
+    values = dict(program.meta["chip_values"])
+    expected = {field.name for field in fields(Chip)}
+    if set(values) != expected:
+        wrong = ", ".join(sorted(set(values) ^ expected))
+        raise FormatError(f"the .cfg describes its chip by other facts than ours: {wrong}.")
+    values["bit_widths"] = tuple(values["bit_widths"])
+    chip = Chip(**values)
+    name, digest = program.meta["chip"], program.meta["chip_digest"]
+    if facts_digest(chip) != digest:
+        raise FormatError(f"the .cfg carries facts of chip {name} that do not match their hash.")
+    if family is not None and family.digest != digest:
+        raise FormatError(
+            f"the .cfg was compiled for another description of chip {name}.",
+            "compile the model again for this chip",
+        )
+    return chip
+
+
+def tensor_operand(entry: Mapping[str, Any], write: bool) -> tuple[Operand, DType]:
+    """Where a tensor of the .cfg lies in DDR, and its type."""
+    dtype = dtypes.BY_NAME[entry["type"]]
+    _, channels, height, width = entry["shape"]
+    size = dtype.size_bytes
+    operand = Operand(
+        entry["name"], Space.DDR, entry["address"], height, entry["row_stride"], width,
+        entry["column_stride"], channels * size, write, size,
+    )  # fmt: skip
+    return operand, dtype
+
+
+class Machine:
+    """A chip with a program in it. ``saturations`` counts those of the last picture."""
+
+    def __init__(self, program: Program, family: ChipFamily | None = None) -> None:
+        meta = program.meta
+        self.program = program
+        self.chip = program_chip(program, family)
+        self.instructions = disassemble(program.code)
+        self.saturations = 0
+        self._layers = [str(layer["name"]) for layer in meta["layers"]]
+        self._ddr_bytes = int(meta["ddr_bytes"])
+        if not len(program.data) <= self._ddr_bytes <= self.chip.ddr_bytes:
+            raise FormatError(
+                f"the .cfg asks for {self._ddr_bytes} bytes of DDR, with {len(program.data)} bytes "
+                f"of constants and {self.chip.ddr_bytes} bytes on the chip."
+            )
+        self._checked = False
+        self._steps: list[Step] | None = None
+        self._memories: dict[Space, Bytes] = {}
+        self._known: dict[tuple[Any, ...], Weights] = {}
+
+    def check(self) -> None:
+        """Everything that can be wrong with the program itself; MachineError for the first."""
+        if self._checked:
+            return
+        constants = len(self.program.data)
+        room = sizes(self.chip, self._ddr_bytes)
+        inputs = self._check_tensors(room[Space.DDR])
+        structure = StructureCheck(self.chip, room, constants, self._layers)
+        found = [structure.check(index, item) for index, item in enumerate(self.instructions)]
+        ordered = order(self.instructions, self._layers)
+        check_races(self.instructions, ordered, self._layers)
+        shadow = Shadow(room, constants, inputs, self._layers)
+        for index, (item, touched) in enumerate(zip(self.instructions, found, strict=True)):
+            shadow.execute(index, item, touched)
+        self._check_results(shadow)
+        self._checked = True
+
+    def _check_tensors(self, ddr_bytes: int) -> list[Operand]:
+        """All tensors of the .cfg lie in DDR; the inputs, beyond the constants, come back."""
+        meta = self.program.meta
+        for entry in (*meta["inputs"], *meta["outputs"], *meta["tensors"]):
+            operand, _ = tensor_operand(entry, False)
+            if operand.last > ddr_bytes:
+                raise FormatError(
+                    f"tensor {entry['name']} ends at DDR {operand.last:#x}, beyond {ddr_bytes} bytes."
+                )
+        inputs = [tensor_operand(entry, True)[0] for entry in meta["inputs"]]
+        for item in inputs:
+            if item.address < len(self.program.data):
+                raise FormatError(
+                    f"input {item.name} lies at DDR {item.address:#x}, inside the constants."
+                )
+        return inputs
+
+    def _check_results(self, shadow: Shadow) -> None:
+        for entry in self.program.meta["outputs"]:
+            operand, _ = tensor_operand(entry, False)
+            if not shadow.covers(operand):
+                raise FormatError(f"output {entry['name']} is not written by the program.")
+
+    def run(
+        self, inputs: Mapping[str, Array], observe: Observer | None = None
+    ) -> dict[str, Array]:
+        """Run one picture.
+
+        ``inputs``: an integer [1, C, H, W] array per network input, of its type. The result holds
+        the chip's outputs in the same form; ``observe`` gets a copy of every tensor of the .cfg's
+        table as soon as the program has completed it. Checks the program first, once.
+        """
+        self.check()
+        if self._steps is None:
+            self._steps = self._prepare()
+        self._write_inputs(inputs)
+        ready: dict[int, list[Mapping[str, Any]]] = {}
+        if observe is not None:
+            for entry in self.program.meta["tensors"]:
+                ready.setdefault(int(entry["ready"]), []).append(entry)
+        self._observe(ready.get(-1, ()), observe)
+        self.saturations = 0
+        steps = self._steps
+        for index, item in enumerate(self.instructions):
+            step = steps[index] if steps else self._decode_alone(item)
+            self.saturations += step.run()
+            if index in ready:
+                self._observe(ready[index], observe)
+        return {entry["name"]: self._read(entry) for entry in self.program.meta["outputs"]}
+
+    def _write_inputs(self, inputs: Mapping[str, Array]) -> None:
+        for entry in self.program.meta["inputs"]:
+            operand, dtype = tensor_operand(entry, True)
+            given = inputs.get(entry["name"])
+            if given is None:
+                raise DataError(f"input {entry['name']} is missing.")
+            shape = tuple(entry["shape"])
+            if given.shape != shape or given.dtype != dtype.numpy:
+                raise DataError(
+                    f"input {entry['name']} must be {dtype} of shape {shape}, "
+                    f"not {given.dtype} of shape {given.shape}."
+                )
+            view = tile_view(self._memories[Space.DDR], operand, dtype)
+            view[...] = given[0].transpose(1, 2, 0)
+
+    def _read(self, entry: Mapping[str, Any]) -> Array:
+        operand, dtype = tensor_operand(entry, False)
+        view = tile_view(self._memories[Space.DDR], operand, dtype)
+        return view.transpose(2, 0, 1)[np.newaxis].copy()
+
+    def _observe(self, entries: Any, observe: Observer | None) -> None:
+        if observe is not None:
+            for entry in entries:
+                observe(str(entry["name"]), self._read(entry))
+
+    def _prepare(self) -> list[Step]:
+        """Decode every instruction once, walking the weights and parameters through WSPM and MSPM.
+
+        Only a program that computes its weights or parameters (loads them from DDR that is not
+        constant) must be decoded again for each picture: then the list is empty.
+        """
+        self._memories = allocate(self.chip, self._ddr_bytes)
+        self._memories[Space.DDR][: len(self.program.data)] = np.frombuffer(
+            self.program.data, np.uint8
+        )
+        if any(map(self._loads_computed, self.instructions)):
+            return []
+        scratch = Scratch()
+        steps: list[Step] = []
+        for item in self.instructions:
+            step = self._decode(item, scratch)
+            if isinstance(item, Load) and item.space != Space.FSPM:
+                step.run()
+                step = _Nothing()  # constant: what is decoded needs no bytes in WSPM any more
+            steps.append(step)
+        for step in steps:
+            step.bind()
+        return steps
+
+    def _loads_computed(self, item: Instruction) -> bool:
+        if not isinstance(item, Load) or item.space == Space.FSPM:
+            return False
+        return item.ddr_extent(False).last > len(self.program.data)
+
+    def _decode_alone(self, item: Instruction) -> Step:
+        step = self._decode(item, Scratch())
+        step.bind()
+        return step
+
+    def _decode(self, item: Instruction, scratch: Scratch) -> Step:
+        memories = self._memories
+        match item:
+            case Transfer():
+                return TransferStep(item, memories)
+            case Matrix():
+                return MatrixStep(item, memories, scratch, self._known)
+            case Affine():
+                return AffineStep(item, memories, scratch)
+            case Eltwise():
+                return EltwiseStep(item, memories, scratch)
+            case Pool():
+                return PoolStep(item, memories, scratch)
+            case Lookup():
+                return LookupStep(item, memories, scratch)
+        raise AssertionError(f"no engine for {type(item).__name__}")
+
+
+class _Nothing:
+    def bind(self) -> None:
+        """Nothing to build."""
+
+    def run(self) -> int:
+        """Nothing to do."""
+        return 0

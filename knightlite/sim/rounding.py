@@ -1,0 +1,119 @@
+"""How the engines round fast and exactly: per-channel factors, blocks that fit a cache, proofs.
+
+``rne((x*m + b) / 2^q)`` is ``rint(x*g + o)`` with g = m/2^q and o = b/2^q: scaling by a power of two
+is exact, and all values stay below 2^53, so float64 computes the specified integer. For an 8-bit x
+float32 is tried on all 256 values of every channel and used only where each of them comes out right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from knightlite.isa import PARAMETER_BYTES, TYPES
+from knightlite.sim.memory import parameters
+
+Array = NDArray[Any]
+
+BLOCK_ELEMENTS = 1 << 16  # float64 work of one block: half a MiB, inside the second-level cache
+LANE_ELEMENTS = 1 << 12  # per-channel factors are repeated up to so many, for long inner loops
+_NUDGES = tuple(sign * 2.0**-power for power in range(18, 13, -1) for sign in (1, -1))
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMap:
+    """``clamp(rint(x * gain + offset))`` in the float type of ``gain``; exact by construction."""
+
+    gain: Array
+    offset: Array
+    low: int
+    high: int
+
+
+@lru_cache(maxsize=4096)
+def channel_map(records: bytes, x_code: int, y_code: int, low: int, high: int) -> ChannelMap:
+    """The map of parameter records on inputs of a type: float32 where proved, else float64."""
+    params = parameters(np.frombuffer(records, np.uint8), 0, len(records) // PARAMETER_BYTES)
+    gain, offset = params.scale, np.ldexp(params.b, -params.q)
+    x_type, y_type = TYPES[x_code], TYPES[y_code]
+    low, high = max(low, y_type.minimum), min(high, y_type.maximum)
+    wide = ChannelMap(gain, offset, low, high)
+    if x_type.bits != 8:
+        return wide
+    codes = np.arange(x_type.minimum, x_type.maximum + 1, dtype=np.float64)[:, np.newaxis]
+    wanted = apply_map(wide, codes, np.empty((codes.size, gain.size), np.float64))
+    work = np.empty(wanted.shape, np.float32)
+    narrow = ChannelMap(gain.astype(np.float32), offset.astype(np.float32), low, high)
+    wrong = np.any(apply_map(narrow, codes, work) != wanted, axis=0)
+    # a value next to a tie may round the other way in float32; a slightly moved offset may not
+    for nudge in _NUDGES:
+        if not wrong.any():
+            return narrow
+        narrow.offset[wrong] = (offset[wrong] + nudge).astype(np.float32)
+        wrong = np.any(apply_map(narrow, codes, work) != wanted, axis=0)
+    return wide if wrong.any() else narrow
+
+
+def apply_map(channel: ChannelMap, source: Array, work: Array) -> Array:
+    """Write the map of ``source`` into ``work`` (of the map's float type); channels last."""
+    work[...] = source
+    np.multiply(work, channel.gain, out=work)
+    np.add(work, channel.offset, out=work)
+    np.rint(work, out=work)
+    return np.clip(work, channel.low, channel.high, out=work)
+
+
+def bounds(code: int, low: int, high: int) -> tuple[int, int]:
+    """The clamp of an instruction inside the range of its type."""
+    dtype = TYPES[code]
+    return max(low, dtype.minimum), min(high, dtype.maximum)
+
+
+def round_into(work: Array, low: int, high: int, target: Array) -> None:
+    """Round and clamp ``work`` in place, then store the integers; same shape as ``target``."""
+    np.rint(work, out=work)
+    np.clip(work, low, high, out=work)
+    np.copyto(target, work, casting="unsafe")
+
+
+def repeat_lanes(pixels: int, channels: int) -> int:
+    """How many pixels to treat as one row of lanes: a divisor, so that inner loops are long."""
+    limit = max(1, LANE_ELEMENTS // channels)
+    return next(count for count in range(min(limit, pixels), 0, -1) if pixels % count == 0)
+
+
+def pixel_list(view: Array) -> Array | None:
+    """[rows, columns, channels] as [1, pixels, channels] where its pixels are evenly spaced."""
+    rows, columns, channels = view.shape
+    by_row, by_column, by_channel = view.strides
+    if rows == 1:
+        return view
+    if columns == 1:
+        by_column = by_row
+    elif by_row != columns * by_column:
+        return None
+    shape = (1, rows * columns, channels)
+    return as_strided(view, shape, (0, by_column, by_channel))
+
+
+def blocks(views: Sequence[Array], limit: int) -> list[tuple[Array, ...]]:
+    """Cut tiles of equal height and width into the same parts of at most ``limit`` pixels.
+
+    Every part is [1, pixels, channels] where all tiles are evenly spaced, else [rows, columns,
+    channels] with at least one row.
+    """
+    lists = [pixel_list(view) for view in views]
+    flat = [view for view in lists if view is not None]
+    if len(flat) == len(views):
+        step = max(1, limit)
+        count = flat[0].shape[1]
+        return [tuple(view[:, at : at + step] for view in flat) for at in range(0, count, step)]
+    rows, columns = views[0].shape[:2]
+    step = max(1, limit // columns)
+    return [tuple(view[at : at + step] for view in views) for at in range(0, rows, step)]

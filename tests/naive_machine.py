@@ -1,0 +1,169 @@
+"""The instructions once more, in plain Python integers and loops, from their docstrings."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from knightlite.isa import (
+    TYPES,
+    Affine,
+    Eltwise,
+    EltwiseMode,
+    Instruction,
+    Lookup,
+    Matrix,
+    Pool,
+    PoolMode,
+)
+
+
+def rne(value: int, shift: int) -> int:
+    """``value / 2^shift`` rounded to nearest, ties to even."""
+    whole, rest = value >> shift, value & ((1 << shift) - 1)
+    twice = 2 * rest
+    unit = 1 << shift
+    return whole + int(twice > unit or (twice == unit and whole % 2 == 1))
+
+
+def clamp(value: int, code: int, low: int, high: int) -> int:
+    """Saturate to the type and to the clamp."""
+    dtype = TYPES[code]
+    return max(low, dtype.minimum, min(high, dtype.maximum, value))
+
+
+def s32(value: int) -> int:
+    """Saturate to the accumulator."""
+    return max(-(2**31), min(2**31 - 1, value))
+
+
+@dataclass
+class NaiveMachine:
+    """Three memories as bytearrays."""
+
+    fspm: bytearray
+    wspm: bytes
+    mspm: bytes
+
+    def read(self, code: int, address: int) -> int:
+        dtype = TYPES[code]
+        raw = self.fspm[address : address + dtype.size_bytes]
+        return int.from_bytes(raw, "little", signed=dtype.signed)
+
+    def write(self, code: int, address: int, value: int) -> None:
+        dtype = TYPES[code]
+        raw = value.to_bytes(dtype.size_bytes, "little", signed=dtype.signed)
+        self.fspm[address : address + dtype.size_bytes] = raw
+
+    def parameters(self, address: int, channel: int) -> tuple[int, int, int]:
+        m, q, _, b = struct.unpack_from("<hBBi", self.mspm, address + 8 * channel)
+        return m, q, b
+
+    def x(self, item: Matrix | Affine | Eltwise | Pool | Lookup, r: int, c: int, k: int) -> int:
+        size = TYPES[item.x_type].size_bytes
+        at = item.x_address + r * item.x_row_stride + c * item.x_column_stride + k * size
+        return self.read(item.x_type, at)
+
+    def execute(self, item: Instruction) -> None:
+        """Read everything, then write everything."""
+        if isinstance(item, Matrix) and item.accumulate_out:
+            values = [self.sums(item, *at) for at in self.places(item)]
+            for number, value in enumerate(values):
+                raw = value.to_bytes(4, "little", signed=True)
+                at = item.accumulator_address + 4 * number
+                self.fspm[at : at + 4] = raw
+            return
+        assert isinstance(item, Matrix | Affine | Eltwise | Pool | Lookup)
+        values = [self.value(item, *at) for at in self.places(item)]
+        size = TYPES[item.y_type].size_bytes
+        for (r, c, k), value in zip(self.places(item), values, strict=True):
+            at = item.y_address + r * item.y_row_stride + c * item.y_column_stride + k * size
+            self.write(item.y_type, at, clamp(value, item.y_type, item.y_low, item.y_high))
+
+    def places(
+        self, item: Matrix | Affine | Eltwise | Pool | Lookup
+    ) -> list[tuple[int, int, int]]:
+        return [
+            (r, c, k)
+            for r in range(item.y_height)
+            for c in range(item.y_width)
+            for k in range(item.y_channels)
+        ]
+
+    def value(
+        self, item: Matrix | Affine | Eltwise | Pool | Lookup, r: int, c: int, k: int
+    ) -> int:
+        """The output before its clamp."""
+        if isinstance(item, Matrix):
+            return self.requantized(item, r, c, k)
+        if isinstance(item, Pool):
+            return self.pooled(item, r, c, k)
+        x = self.x(item, r, c, k)
+        if isinstance(item, Affine):
+            m, q, b = self.parameters(item.parameter_address, k)
+            return rne(x * m + b, q)
+        if isinstance(item, Lookup):
+            entry = self.mspm[item.table_address + x - TYPES[item.x_type].minimum]
+            return entry - 256 if TYPES[item.y_type].signed and entry > 127 else entry
+        size = TYPES[item.z_type].size_bytes
+        at = item.z_address + r * item.z_row_stride + c * item.z_column_stride + k * size
+        z = self.read(item.z_type, at)
+        if item.mode == EltwiseMode.ADD:
+            return rne(x * item.multiplier + z * item.z_multiplier, item.shift)
+        return rne(x * z * item.multiplier, item.shift)
+
+    def pooled(self, item: Pool, r: int, c: int, k: int) -> int:
+        outside = TYPES[item.x_type].minimum if item.mode == PoolMode.MAX else 0
+        window = []
+        for ky in range(item.kernel_height):
+            for kx in range(item.kernel_width):
+                row = r * item.stride_height - item.pad_top + ky
+                column = c * item.stride_width - item.pad_left + kx
+                inside = 0 <= row < item.x_height and 0 <= column < item.x_width
+                window.append(self.x(item, row, column, k) if inside else outside)
+        if item.mode == PoolMode.MAX:
+            return max(window)
+        return rne(sum(window) * item.multiplier, item.shift)
+
+    def prologue(self, item: Matrix, row: int, column: int, channel: int) -> int:
+        x = self.x(item, row, column, channel)
+        if not item.prologue:
+            return x
+        m, q, b = self.parameters(item.prologue_address, channel)
+        return clamp(rne(x * m + b, q), item.prologue_type, item.prologue_low, item.prologue_high)
+
+    def sums(self, item: Matrix, r: int, c: int, k: int) -> int:
+        total = 0
+        for ky in range(item.kernel_height):
+            for kx in range(item.kernel_width):
+                row = r * item.stride_height - item.pad_top + ky * item.dilation_height
+                column = c * item.stride_width - item.pad_left + kx * item.dilation_width
+                if not (0 <= row < item.x_height and 0 <= column < item.x_width):
+                    continue
+                tap = ky * item.kernel_width + kx
+                for ci in [k] if item.depthwise else range(item.x_channels):
+                    line = tap if item.depthwise else tap * item.x_channels + ci
+                    weight = self.wspm[item.weight_address + line * item.weight_row_bytes + k]
+                    signed = weight - 256 if weight > 127 else weight
+                    total += self.prologue(item, row, column, ci) * signed
+        if item.accumulate_in:
+            number = (r * item.y_width + c) * item.y_channels + k
+            at = item.accumulator_address + 4 * number
+            total += int.from_bytes(self.fspm[at : at + 4], "little", signed=True)
+        return s32(total)
+
+    def requantized(self, item: Matrix, r: int, c: int, k: int) -> int:
+        m, q, b = self.parameters(item.parameter_address, k)
+        value = rne(s32(self.sums(item, r, c, k) + b) * m, q)
+        if not item.residual:
+            return value
+        value = clamp(value, item.middle_type, item.middle_low, item.middle_high)
+        size = TYPES[item.residual_type].size_bytes
+        at = (
+            item.residual_address
+            + r * item.residual_row_stride
+            + c * item.residual_column_stride
+            + k * size
+        )
+        other = self.read(item.residual_type, at)
+        return rne(value * item.multiplier + other * item.residual_multiplier, item.shift)

@@ -1,0 +1,63 @@
+"""Errors carry a sentence, a hint, findings and an exit code."""
+
+from __future__ import annotations
+
+import pytest
+
+from knightlite import errors
+from knightlite.errors import (
+    CapacityError,
+    DataError,
+    Finding,
+    FormatError,
+    KnightliteError,
+    MachineError,
+    ModelError,
+    UnsupportedError,
+    UsageError,
+    findings_error,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (UsageError, 2),
+        (UnsupportedError, 2),
+        (ModelError, 1),
+        (DataError, 1),
+        (FormatError, 1),
+        (CapacityError, 1),
+        (MachineError, 1),
+    ],
+)
+def test_exit_codes(kind: type[KnightliteError], code: int) -> None:
+    error = kind("x must be 1, not 2.", "use 1")
+    assert error.exit_code == code
+    assert (str(error), error.sentence) == ("x must be 1, not 2.", "x must be 1, not 2.")
+    assert (error.hint, error.findings) == ("use 1", ())
+
+
+def test_every_kind_is_listed_above() -> None:
+    kinds = {
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, KnightliteError)
+    }
+    listed = {UsageError, UnsupportedError, ModelError, DataError, FormatError}
+    assert kinds == {KnightliteError, CapacityError, MachineError, *listed}
+
+
+def test_finding_as_text() -> None:
+    assert str(Finding("conv1", "group must be 1, not 2.")) == "conv1: group must be 1, not 2."
+    finding = Finding("conv1", "group must be 1, not 2.", "split it")
+    assert str(finding) == "conv1: group must be 1, not 2. Hint: split it"
+    assert finding.severity == "error"
+
+
+def test_findings_error_keeps_all() -> None:
+    findings = [Finding("a", "is wrong."), Finding("b", "is wrong too.")]
+    error = findings_error(UnsupportedError, "2 nodes are not supported.", findings, "see check")
+    assert isinstance(error, UnsupportedError)
+    assert error.sentence == "2 nodes are not supported."
+    assert (error.hint, error.findings) == ("see check", tuple(findings))

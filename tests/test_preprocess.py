@@ -1,0 +1,350 @@
+"""Recipes, pictures and picture folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from knightlite.errors import DataError, FormatError, UsageError
+from knightlite.preprocess import (
+    list_pictures,
+    list_recipes,
+    load_recipe,
+    parse_recipe,
+    sample_pictures,
+)
+
+GOOD = """\
+description = "for tests"
+color = "RGB"
+resize = "none"
+resize_size = []
+interpolation = "nearest"
+crop_size = []
+divide_by = 2.0
+mean = [1.0, 2.0, 3.0]
+std = [1.0, 2.0, 4.0]
+pad_value = 0.0
+layout = "nchw"
+"""
+
+
+def recipe_with(**lines: str) -> str:
+    """GOOD with some keys replaced; the values are TOML."""
+    kept = [line for line in GOOD.splitlines() if line.split(" ")[0] not in lines]
+    return "\n".join([*kept, *(f"{key} = {value}" for key, value in lines.items())]) + "\n"
+
+
+def gradient(height: int, width: int) -> Image.Image:
+    """R = row, G = column, B = 200."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    pixels = np.stack([rows, columns, np.full_like(rows, 200)], axis=2)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+# ------------------------------------------------------------------ recipes
+
+
+def test_every_shipped_recipe_parses_and_keeps_its_text() -> None:
+    names = list_recipes()
+    assert {"imagenet", "digits", "raw", "ppocr_cls"} <= set(names)
+    for name in names:
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert parse_recipe(recipe.text, name) == recipe
+
+
+def test_imagenet_recipe_values() -> None:
+    recipe = load_recipe("imagenet")
+    assert (recipe.resize, recipe.resize_size, recipe.crop_size) == (
+        "short_side",
+        (256,),
+        (224, 224),
+    )
+    assert recipe.mean == (0.485, 0.456, 0.406)
+
+
+def test_recipe_of_the_user_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    assert load_recipe(path).name == "mine"
+
+
+@pytest.mark.parametrize("name", ["nope", "../calibration/raw", "raw/"])
+def test_unknown_recipe_lists_the_known(name: str) -> None:
+    with pytest.raises(UsageError, match=f"recipe {name} is not known") as caught:
+        load_recipe(name)
+    assert "digits, imagenet" in caught.value.hint
+
+
+def test_recipe_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"my\.toml cannot be read: No such file"):
+        load_recipe(tmp_path / "my.toml")
+    (tmp_path / "latin.toml").write_bytes(b'description = "\xe9"')
+    with pytest.raises(FormatError, match="is not UTF-8 text"):
+        load_recipe(tmp_path / "latin.toml")
+
+
+def test_all_findings_at_once() -> None:
+    text = recipe_with(color='"rgb"', divide_by='"255"', colour='"RGB"').replace(
+        'layout = "nchw"\n', ""
+    )
+    with pytest.raises(FormatError, match="recipe r is not a usable recipe") as caught:
+        parse_recipe(text, "r")
+    assert [finding.sentence for finding in caught.value.findings] == [
+        "key colour is not known.",
+        "key layout is missing.",
+        'color must be one of "RGB", "BGR", "GRAY", not \'rgb\'.',
+        "divide_by must be a number above 0, not '255'.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("description", '""', "description must be a text that is not empty, not ''."),
+        ("resize", '"crop"', 'resize must be one of "short_side", "exact",'),
+        ("resize_size", "[1, 2, 3]", "resize_size must be a list of 0 or 1 or 2 positive whole"),
+        ("resize_size", "[2.0]", "resize_size must be a list of 0 or 1 or 2 positive whole"),
+        ("resize_size", "[true]", "resize_size must be a list of 0 or 1 or 2 positive whole"),
+        ("resize_size", "[8]", "resize_size must have 0 numbers with resize none, not 1."),
+        ("crop_size", "[4]", "crop_size must be a list of 0 or 2 positive whole numbers, not [4]."),
+        ("crop_size", "[0, 4]", "crop_size must be a list of 0 or 2 positive whole numbers"),
+        ("divide_by", "0.0", "divide_by must be a number above 0, not 0.0."),
+        ("divide_by", "nan", "divide_by must be a number above 0, not nan."),
+        ("divide_by", "true", "divide_by must be a number above 0, not True."),
+        ("mean", "[1.0]", "mean must have 3 numbers for RGB, not 1."),
+        ("mean", "[]", "mean must be a list of numbers, one per channel, not []."),
+        ("std", "[1, 0, 1]", "std must be a list of numbers above 0, one per channel"),
+        ("pad_value", "256", "pad_value must be a number from 0 to 255, not 256."),
+        ("layout", '"nhwc"', "layout must be \"nchw\", not 'nhwc'."),
+    ],
+)
+def test_each_wrong_value_is_a_sentence(key: str, value: str, sentence: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_recipe(recipe_with(**{key: value}), "r")
+    (finding,) = caught.value.findings
+    assert finding.sentence.startswith(sentence)
+
+
+def test_crop_larger_than_resize() -> None:
+    text = recipe_with(resize='"exact"', resize_size="[8, 9]", crop_size="[9, 9]")
+    with pytest.raises(FormatError, match="the height of crop_size must be at most 8 as resized"):
+        parse_recipe(text, "r")
+
+
+def test_not_toml() -> None:
+    with pytest.raises(FormatError, match="recipe r is not valid TOML"):
+        parse_recipe("a b c", "r")
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def test_normalisation_and_layout() -> None:
+    x = parse_recipe(GOOD, "r").apply(gradient(4, 6), (3, 4, 6))
+    assert (str(x.dtype), x.shape, x.flags.c_contiguous) == ("float32", (3, 4, 6), True)
+    rows, columns = np.mgrid[0:4, 0:6]
+    np.testing.assert_array_equal(x[0], rows / 2 - 1)
+    np.testing.assert_array_equal(x[1], (columns / 2 - 2) / 2)
+    np.testing.assert_array_equal(x[2], np.full((4, 6), (100 - 3) / 4))
+
+
+def test_bgr_statistics_follow_the_colour_order() -> None:
+    x = parse_recipe(recipe_with(color='"BGR"'), "r").apply(gradient(4, 6), (1, 3, 4, 6))
+    np.testing.assert_array_equal(x[0], np.full((4, 6), 100 - 1))
+    np.testing.assert_array_equal(x[2], (np.mgrid[0:4, 0:6][0] / 2 - 3) / 4)
+
+
+def test_gray() -> None:
+    recipe = parse_recipe(recipe_with(color='"GRAY"', mean="[0.0]", std="[1.0]"), "r")
+    x = recipe.apply(Image.new("RGB", (2, 3), (90, 90, 90)), (1, 3, 2))
+    np.testing.assert_array_equal(x, np.full((1, 3, 2), 45, np.float32))
+
+
+def test_exact_without_size_takes_the_models() -> None:
+    recipe = parse_recipe(recipe_with(resize='"exact"'), "r")
+    x = recipe.apply(gradient(4, 6), (3, 8, 12))
+    np.testing.assert_array_equal(x[0], np.repeat(np.mgrid[0:4, 0:12][0], 2, axis=0) / 2 - 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"), [((100, 151), (10, 15)), ((151, 100), (15, 10)), ((30, 30), (10, 10))]
+)
+def test_short_side_truncates_the_long_side(
+    size: tuple[int, int], resized: tuple[int, int]
+) -> None:
+    recipe = parse_recipe(recipe_with(resize='"short_side"', resize_size="[10]"), "r")
+    assert recipe.apply(gradient(*size), (3, *resized)).shape == (3, *resized)
+
+
+def test_crop_is_central_and_rounds_half_to_even() -> None:
+    recipe = parse_recipe(recipe_with(crop_size="[4, 4]", mean="[0, 0, 0]", std="[1, 1, 1]"), "r")
+    x = recipe.apply(gradient(7, 9), (3, 4, 4)) * 2
+    assert (x[0, 0, 0], x[1, 0, 0]) == (2, 2)  # (7 - 4) / 2 = 1.5 -> 2, (9 - 4) / 2 = 2.5 -> 2
+
+
+def test_keep_ratio_pads_on_the_right() -> None:
+    recipe = load_recipe("ppocr_cls")
+    x = recipe.apply(Image.new("RGB", (50, 24), (255, 0, 0)), (3, 48, 192))
+    assert np.all(x[2, :, :100] == 1)  # red stands last in BGR
+    assert np.all(x[:2, :, :100] == -1)
+    assert np.all(x[:, :, 100:] == 0)
+    wide = recipe.apply(Image.new("RGB", (900, 24)), (3, 48, 192))
+    assert np.all(wide == -1)
+
+
+def test_shape_that_the_model_does_not_take() -> None:
+    with pytest.raises(DataError) as caught:
+        load_recipe("imagenet").apply(gradient(300, 300), (1, 3, 64, 64))
+    assert caught.value.sentence == (
+        "the picture becomes 3x224x224 with recipe imagenet, but the model's input is 3x64x64 "
+        "(channels x height x width)."
+    )
+
+
+def test_picture_smaller_than_the_crop(tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    gradient(3, 9).save(path)
+    with pytest.raises(DataError, match=r"small\.png has 3x9 pixels .* at least 4x4"):
+        parse_recipe(recipe_with(crop_size="[4, 4]"), "r").apply(path, (3, 4, 4))
+
+
+def _write_text(path: Path) -> None:
+    path.write_text("this is not a picture")
+
+
+def _write_truncated(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def _write_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _write_sixteen_bits(path: Path) -> None:
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(path, format="PNG")
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"),
+    [
+        (_write_text, "is not a picture that Pillow can read."),
+        (_write_nothing, "is not a picture that Pillow can read."),
+        (_write_truncated, "is damaged: "),
+        (_write_sixteen_bits, "must have 8 bits per channel, not Pillow mode I;16."),
+        (Path.mkdir, "cannot be read: Is a directory."),
+        (lambda path: None, "does not exist."),
+    ],
+)
+def test_bad_pictures_are_named(
+    tmp_path: Path, write: Callable[[Path], None], sentence: str
+) -> None:
+    path = tmp_path / "cat.jpg"
+    write(path)
+    with pytest.raises(DataError) as caught:
+        parse_recipe(GOOD, "r").apply(path, (3, 4, 4))
+    assert str(path) in caught.value.sentence
+    assert sentence in caught.value.sentence
+
+
+def test_orientation_is_not_applied(tmp_path: Path) -> None:
+    image = gradient(4, 6)
+    exif = image.getexif()
+    exif[0x0112] = 6  # "rotate by 90 degrees to show"
+    image.save(tmp_path / "turned.png", exif=exif)
+    recipe = parse_recipe(GOOD, "r")
+    np.testing.assert_array_equal(
+        recipe.apply(tmp_path / "turned.png", (3, 4, 6)), recipe.apply(image, (3, 4, 6))
+    )
+
+
+def test_alpha_and_palette_become_the_colours(tmp_path: Path) -> None:
+    palette = Image.new("P", (2, 2))
+    palette.putpalette([10, 20, 30])
+    palette.info["transparency"] = b"\x00"
+    x = parse_recipe(GOOD, "r").apply(palette, (3, 2, 2))
+    assert x[:, 0, 0].tolist() == [10 / 2 - 1, (20 / 2 - 2) / 2, (30 / 2 - 3) / 4]
+
+
+# ------------------------------------------------------------------ folders
+
+
+def make_folder(root: Path, classes: dict[str, int]) -> Path:
+    for name, count in classes.items():
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            Image.new("L", (1, 1)).save(root / name / f"{index}.png")
+    return root
+
+
+def test_class_folders_in_sorted_order(tmp_path: Path) -> None:
+    folder = list_pictures(make_folder(tmp_path, {"b": 1, "a": 2, "empty": 0, "z": 1, ".git": 1}))
+    assert folder.classes == ("a", "b", "empty", "z")
+    assert [(item.path.parent.name, item.label) for item in folder.samples] == [
+        ("a", 0), ("a", 0), ("b", 1), ("z", 3),
+    ]  # fmt: skip
+
+
+def test_flat_folder_and_suffixes(tmp_path: Path) -> None:
+    for name in ("2.PNG", "1.jpeg", "3.bmp", "4.JPG", "notes.txt", ".5.png"):
+        (tmp_path / name).touch()
+    folder = list_pictures(tmp_path)
+    assert folder.classes == ()
+    assert [(item.path.name, item.label) for item in folder.samples] == [
+        ("1.jpeg", None), ("2.PNG", None), ("3.bmp", None), ("4.JPG", None),
+    ]  # fmt: skip
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere does not exist"):
+        list_pictures(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is a file, not a folder"):
+        list_pictures(tmp_path / "file")
+    with pytest.raises(DataError, match="holds no picture") as caught:
+        list_pictures(tmp_path)
+    assert ".jpg, .jpeg, .png, .bmp" in caught.value.hint
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").touch()
+    (tmp_path / "2.png").touch()
+    with pytest.raises(DataError, match=r"holds pictures beside class folders: 2\.png beside a/"):
+        list_pictures(tmp_path)
+
+
+def test_sampling_is_even_and_seeded(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"a": 9, "b": 2, "c": 9})
+    _, samples = sample_pictures(tmp_path, 8, seed=1)
+    labels = [
+        int(item.path.parent.name == "b") + 2 * int(item.path.parent.name == "c")
+        for item in samples
+    ]
+    assert labels == [item.label for item in samples]
+    assert sorted(labels[:3]) == [0, 1, 2]
+    assert {label: labels.count(label) for label in range(3)} == {0: 3, 1: 2, 2: 3}
+    assert len({item.path for item in samples}) == 8
+    assert sample_pictures(tmp_path, 8, seed=1)[1] == samples
+    assert sample_pictures(tmp_path, 5, seed=1)[1] == samples[:5]
+    assert sample_pictures(tmp_path, 8, seed=2)[1] != samples
+
+
+def test_sampling_stops_at_what_there_is(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"a": 2, "b": 3})
+    for count in (None, 100):
+        folder, samples = sample_pictures(tmp_path, count, seed=0)
+        assert sorted(item.path for item in samples) == [item.path for item in folder.samples]
+
+
+def test_the_sample_is_pinned(tmp_path: Path) -> None:
+    """The same pictures on every machine and numpy: the frozen generator's stream."""
+    make_folder(tmp_path, {"a": 5, "b": 5})
+    _, samples = sample_pictures(tmp_path, 6, seed=0)
+    assert [f"{item.path.parent.name}{item.path.stem}" for item in samples] == [
+        "a2", "b0", "a0", "b2", "a1", "b1",
+    ]  # fmt: skip
