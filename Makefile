@@ -13,15 +13,15 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: help check-tools demo test conformance lint format clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^#/!q; s/^# //p' Makefile
 
 # One sentence per missing tool, naming the Debian package. `import ensurepip` is what fails where
 # Debian's python3-venv is missing; `python3 -m venv` would leave half an environment behind.
 check-tools:
-	@command -v git >/dev/null || { echo "git is missing: install it with \"apt-get install git\"." >&2; exit 1; }
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install it with \"apt-get install $(notdir $(PYTHON))\"." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) must be Python 3.10 or newer, not $$($(PYTHON) -V 2>&1): install one with \"apt-get install python3.11\" and call make PYTHON=python3.11." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(notdir $(PYTHON))-venv is missing: install it with \"apt-get install $(notdir $(PYTHON))-venv\"." >&2; exit 1; }
+	@$(if $(shell command -v git),,$(error git is missing: install it with "apt-get install git"))
+	@$(if $(shell command -v $(PYTHON)),,$(error $(PYTHON) is missing: install it with "apt-get install $(notdir $(PYTHON))"))
+	@$(if $(shell $(PYTHON) -c 'import sys; print(sys.version_info >= (3, 10) or "")'),,$(error $(PYTHON) must be Python 3.10 or newer, not $(shell $(PYTHON) -V 2>&1): install one with "apt-get install python3.11" and call make PYTHON=python3.11))
+	@$(if $(shell $(PYTHON) -c 'import ensurepip, venv; print(1)' 2>/dev/null),,$(error $(notdir $(PYTHON))-venv is missing: install it with "apt-get install $(notdir $(PYTHON))-venv"))
 
 # The stamps say which set of packages the environment holds; a changed pyproject.toml or lock file
 # installs again. An environment that pip could not finish has no stamp and is completed next time.

@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 
 class Event(NamedTuple):
-    """One instruction on its engine; all times in chip cycles from the start of the program.
+    """One instruction (``number`` in program order) on its engine.
+
+    All times are chip cycles from the start of the program.
 
     Between its queue being free and ``start`` the instruction waited ``token_stall`` cycles for a
     token of engine ``token_from`` (empty: none). Between ``start`` and ``end`` a transfer waited
     ``ddr_stall`` cycles for the DDR, beyond its setup; the rest is ``cycles``, its own work.
     """
 
-    index: int
+    number: int
     engine: str
     mnemonic: str
     layer: int

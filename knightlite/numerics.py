@@ -95,8 +95,8 @@ def requantize(
 def affine_parameters(gain: Array, offset: Array) -> AffineParameters:
     """Integers for ``y_int = gain * x_int + offset`` per channel (float64 arrays of one shape).
 
-    The shift is the largest with |m| < 2^15, |b| < 2^31 - 2^24 (so x*m + b stays inside 32 bits)
-    and q <= 31. ValueError where even q = 0 does not fit.
+    The shift is the largest with |m| < 2^15, |b| <= 2^30 (so x*m + b stays inside 32 bits) and
+    q <= 31. ValueError where even q = 0 does not fit.
     """
     gain = np.atleast_1d(np.asarray(gain, dtype=np.float64))
     offset = np.atleast_1d(np.asarray(offset, dtype=np.float64))

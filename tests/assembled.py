@@ -35,7 +35,8 @@ _CLAMPS = {"y_low": -32768, "y_high": 32767, "middle_low": -32768, "middle_high"
 
 def make(record: type[Record], **given: int) -> Record:
     """An instruction; fields not given are 1 for counts, open for clamps, else 0."""
-    names = [item.name for item in layout(record)]
+    kind: type = record
+    names = [item.name for item in layout(kind)]
     unknown = set(given) - set(names)
     assert not unknown, unknown
     values = {name: _CLAMPS.get(name, int(name in _ONES)) for name in names}

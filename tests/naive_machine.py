@@ -80,9 +80,7 @@ class NaiveMachine:
             at = item.y_address + r * item.y_row_stride + c * item.y_column_stride + k * size
             self.write(item.y_type, at, clamp(value, item.y_type, item.y_low, item.y_high))
 
-    def places(
-        self, item: Matrix | Affine | Eltwise | Pool | Lookup
-    ) -> list[tuple[int, int, int]]:
+    def places(self, item: Matrix | Affine | Eltwise | Pool | Lookup) -> list[tuple[int, int, int]]:
         return [
             (r, c, k)
             for r in range(item.y_height)
@@ -90,9 +88,7 @@ class NaiveMachine:
             for k in range(item.y_channels)
         ]
 
-    def value(
-        self, item: Matrix | Affine | Eltwise | Pool | Lookup, r: int, c: int, k: int
-    ) -> int:
+    def value(self, item: Matrix | Affine | Eltwise | Pool | Lookup, r: int, c: int, k: int) -> int:
         """The output before its clamp."""
         if isinstance(item, Matrix):
             return self.requantized(item, r, c, k)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import conftest
 import pytest
 from _pytest.outcomes import Failed
+
+import conftest
 from conftest import Golden
 
 

@@ -230,7 +230,7 @@ def test_quantize_input_divides_in_float32() -> None:
     """At a tie of the float32 quotient, float64 and a reciprocal answer otherwise."""
     scale = np.float32(0.1)
     x = np.float32(0.1) * np.arange(-500, 500, dtype=np.float32) * np.float32(0.5)
-    found = numerics.quantize_input(x, scale, dtypes.S16)
+    found = numerics.quantize_input(x, float(scale), dtypes.S16)
     assert found.tolist() == np.rint(x / scale).astype(int).tolist()
     assert found.tolist() != np.rint(x.astype(np.float64) / np.float64(scale)).tolist()
 

@@ -57,20 +57,28 @@ def _given(operands: Operands, index: int) -> Array:
 def _cast(node: SourceNode, operands: Operands, opset: int) -> Array:
     from onnx import helper
 
-    return _given(operands, 0).astype(helper.tensor_dtype_to_np_dtype(node.attributes["to"]))
+    dtype = helper.tensor_dtype_to_np_dtype(node.attributes["to"])
+    return np.asarray(_given(operands, 0).astype(dtype))
+
+
+def _identity(node: SourceNode, operands: Operands, opset: int) -> Array:
+    return _given(operands, 0)
 
 
 def _slice(node: SourceNode, operands: Operands, opset: int) -> Array:
     data = _given(operands, 0)
+    axes: Any
+    steps: Any
     if "starts" in node.attributes:
         starts, ends = node.attributes["starts"], node.attributes["ends"]
-        axes, steps = node.attributes.get("axes"), None
+        axes, steps = node.attributes.get("axes", range(len(starts))), [1] * len(starts)
     else:
         starts, ends = _given(operands, 1), _given(operands, 2)
-        axes = operands[3] if len(operands) > 3 else None
-        steps = operands[4] if len(operands) > 4 else None
-    axes = range(len(starts)) if axes is None else axes
-    steps = [1] * len(starts) if steps is None else steps
+        axes, steps = range(len(starts)), [1] * len(starts)
+        if len(operands) > 3 and operands[3] is not None:
+            axes = operands[3]
+        if len(operands) > 4 and operands[4] is not None:
+            steps = operands[4]
     index = [slice(None)] * data.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         # for a negative step numpy reads end = -1 as "last", as ONNX does; INT_MIN means "past 0"
@@ -117,7 +125,7 @@ def _constant_of_shape(node: SourceNode, operands: Operands, opset: int) -> Arra
     if np.prod(shape, dtype=np.float64) > LIMIT_ELEMENTS:
         raise ValueError("the constant is too large")
     value = node.attributes.get("value", np.zeros(1, np.float32))
-    return np.full(shape, value.reshape(-1)[0], value.dtype)
+    return np.asarray(np.full(shape, value.reshape(-1)[0], value.dtype))
 
 
 def _expand(node: SourceNode, operands: Operands, opset: int) -> Array:
@@ -133,7 +141,7 @@ def _divide(node: SourceNode, operands: Operands, opset: int) -> Array:
     if np.issubdtype(a.dtype, np.integer):
         if not np.all(b):
             raise ValueError("division by zero")
-        return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
+        return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)), dtype=a.dtype)
     with np.errstate(divide="ignore", invalid="ignore"):  # the result is checked where it is used
         return np.asarray(a / b, dtype=a.dtype)
 
@@ -159,6 +167,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "Div": _divide,
     "Expand": _expand,
     "Gather": _gather,
+    "Identity": _identity,
     "Mul": _binary(np.multiply),
     "Reshape": _reshape,
     "Slice": _slice,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from knightlite.errors import Finding, KnightliteError, UnsupportedError, UsageError
 from knightlite.frontend import canonical, onnx_file, paddle
-from knightlite.frontend.onnx_file import InputShapes
 from knightlite.frontend.source import SourceModel
+from knightlite.frontend.static_shapes import InputShapes
 from knightlite.ir import Graph
 
 FRAMEWORKS = ("onnx", "paddle")
@@ -102,7 +102,7 @@ def read_source(
 
 
 def framework_of(path: Path, framework: str | None) -> str:
-    """"onnx" or "paddle", from ``framework`` or the suffix; a sentence for all others."""
+    """The framework (onnx or paddle) by ``framework`` or the suffix; a sentence for all others."""
     suffix = path.suffix.lower()
     if framework is not None and framework not in FRAMEWORKS:
         if framework in OTHER_FRAMEWORKS:

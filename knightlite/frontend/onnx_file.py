@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import ModelError, UnsupportedError, UsageError
-from knightlite.frontend import constant_folding
+from knightlite.frontend import constant_folding, static_shapes
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
+from knightlite.frontend.static_shapes import InputShapes
 
 if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
-InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 
 MIN_OPSET, MAX_OPSET = 9, 21
 SMALL_ELEMENTS = 1024  # constants that shape inference may need to see
@@ -49,7 +49,7 @@ def read_bytes(path: Path) -> bytes:
 def parse(data: bytes, where: str) -> onnx.ModelProto:
     """The ModelProto in ``data``; ModelError where it is truncated or something else."""
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
 
     model = onnx.ModelProto()
     hint = "export or copy the model again"
@@ -77,9 +77,7 @@ def resolve(
     raise ModelError(f"{path} is not a valid ONNX model: {reason}.", "export or copy it again")
 
 
-def _resolve(
-    model: onnx.ModelProto, path: Path, input_shapes: InputShapes | None
-) -> SourceModel:
+def _resolve(model: onnx.ModelProto, path: Path, input_shapes: InputShapes | None) -> SourceModel:
     opset = _opset(model, path)
     if model.functions:
         from onnx import inliner
@@ -89,7 +87,7 @@ def _resolve(
     _describe_constants(model, constants)
     _check(model, path)
     names = [item.name for item in model.graph.input if item.name not in constants]
-    _pin_inputs(model, names, path, input_shapes)
+    static_shapes.pin_inputs(model, names, path, input_shapes)
     nodes = list(_nodes(model, path))
     outputs = tuple(item.name for item in model.graph.output)
     folded: Counter[str] = Counter()
@@ -224,6 +222,9 @@ def _describe_constants(model: onnx.ModelProto, constants: Mapping[str, Array]) 
 def _check(model: onnx.ModelProto, path: Path) -> None:
     from onnx import checker
 
+    for item in model.graph.output:  # a missing shape is harmless: all are inferred again
+        if item.type.HasField("tensor_type"):
+            item.type.tensor_type.shape.SetInParent()
     try:
         checker.check_model(model)
     except checker.ValidationError as error:
@@ -233,92 +234,6 @@ def _check(model: onnx.ModelProto, path: Path) -> None:
         raise ModelError(
             f"{path} is not a valid ONNX model: {text.rstrip('.')}.", "export it again"
         ) from None
-
-
-# ------------------------------------------------------------------ inputs
-
-
-def _pin_inputs(
-    model: onnx.ModelProto, names: Sequence[str], path: Path, input_shapes: InputShapes | None
-) -> None:
-    """Write static shapes (batch 1) into the inputs; forget the shapes of all other values."""
-    wanted = _wanted_shapes(names, input_shapes, path)
-    graph = model.graph
-    for item in graph.input:
-        if item.name not in names:
-            continue
-        tensor = item.type.tensor_type
-        declared = [_dimension(dim) for dim in tensor.shape.dim]
-        known = tensor.HasField("shape")
-        shape = _pinned(item.name, declared if known else None, wanted.get(item.name), path)
-        del tensor.shape.dim[:]
-        for size in shape:
-            tensor.shape.dim.add().dim_value = size
-    del graph.value_info[:]
-    for item in graph.output:
-        item.type.tensor_type.ClearField("shape")
-
-
-def _dimension(dim: Any) -> int | str:
-    """A size, or the name of a dynamic dimension ("?" where it has none)."""
-    if dim.HasField("dim_value") and dim.dim_value > 0:
-        return int(dim.dim_value)
-    return str(dim.dim_param) or "?"
-
-
-def _wanted_shapes(
-    names: Sequence[str], input_shapes: InputShapes | None, path: Path
-) -> dict[str, tuple[int, ...]]:
-    if not input_shapes:
-        return {}
-    listed = ", ".join(names)
-    if isinstance(input_shapes, Mapping):
-        unknown = [name for name in input_shapes if name not in names]
-        if unknown:
-            raise UsageError(f"{path} has no input {unknown[0]}; its inputs are {listed}.")
-        return {name: tuple(shape) for name, shape in input_shapes.items()}
-    if len(input_shapes) > len(names):
-        raise UsageError(
-            f"{path} has {len(names)} inputs ({listed}), but {len(input_shapes)} shapes were given."
-        )
-    return {name: tuple(shape) for name, shape in zip(names, input_shapes, strict=False)}
-
-
-def _pinned(
-    name: str, declared: Sequence[int | str] | None, wanted: Sequence[int] | None, path: Path
-) -> Shape:
-    """The static shape of one input; a dynamic or given batch of -1 becomes 1."""
-    if declared is None and wanted is None:
-        raise UsageError(
-            f"Input {name} of {path} has no shape.",
-            "give it with -is/--input-shapes, for example -is 1 3 224 224",
-        )
-    if wanted is not None:
-        if declared is not None and len(wanted) != len(declared):
-            raise UsageError(
-                f"The shape for input {name} must have {len(declared)} dimensions "
-                f"{_listed(declared)}, not {len(wanted)} {_listed(wanted)}."
-            )
-        shape = tuple(1 if axis == 0 and size < 0 else size for axis, size in enumerate(wanted))
-        if any(size < 1 for size in shape):
-            raise UsageError(f"The shape for input {name} must be positive, not {_listed(wanted)}.")
-        return shape
-    assert declared is not None
-    shape = tuple(
-        1 if axis == 0 and isinstance(size, str) else size for axis, size in enumerate(declared)
-    )  # type: ignore[assignment]  # strings are refused below
-    if any(isinstance(size, str) for size in shape):
-        example = " ".join("224" if isinstance(size, str) else str(size) for size in shape)
-        raise UsageError(
-            f"Input {name} of {path} has the dynamic shape {_listed(declared)}, "
-            "but only the batch may be dynamic.",
-            f"fix the others with -is/--input-shapes, for example -is {example}",
-        )
-    return shape
-
-
-def _listed(shape: Sequence[int | str]) -> str:
-    return "[" + ", ".join(str(size) for size in shape) + "]"
 
 
 # ------------------------------------------------------------------ nodes
@@ -355,7 +270,7 @@ def _infer_and_fold(
     folded: Counter[str],
 ) -> tuple[list[SourceNode], dict[str, Shape], dict[str, int]]:
     """Alternate shape inference and constant folding until neither learns anything."""
-    from onnx import numpy_helper, shape_inference
+    from onnx import shape_inference
 
     while True:
         inferred = shape_inference.infer_shapes(model, data_prop=True)
@@ -382,7 +297,7 @@ def _shapes(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
         tensor = item.type.tensor_type
         if tensor.elem_type:
             types[item.name] = tensor.elem_type
-        sizes = [_dimension(dim) for dim in tensor.shape.dim]
+        sizes = [static_shapes.dimension(dim) for dim in tensor.shape.dim]
         if tensor.HasField("shape") and all(isinstance(size, int) for size in sizes):
             shapes[item.name] = tuple(int(size) for size in sizes)
     return shapes, types

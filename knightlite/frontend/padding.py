@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
+from knightlite.frontend.importer import Pads
 from knightlite.frontend.source import SourceNode
 from knightlite.ir import GraphBuilder
 
 Array = NDArray[Any]
-Pads = tuple[int, int, int, int]  # top, left, bottom, right
-
 NON_NEGATIVE_TABLES = ("HardSigmoid", "Sigmoid")
 VALUE_PRESERVING = ("MaxPool", "AveragePool", "Concat")
 
 
-def pads_of(node: SourceNode, constants: Mapping[str, Array], rank: int) -> Pads:
-    """Rows and columns of zeros that a Pad adds; UnsupportedError where it does anything else."""
+def pads_of(node: SourceNode, constants: Mapping[str, Array]) -> Pads:
+    """Rows and columns of zeros that a Pad of [N, C, H, W] adds; UnsupportedError for the rest."""
+    rank = 4
     mode = node.attributes.get("mode", "constant")
     if mode != "constant":
         raise UnsupportedError(f"Pad {node.name} must pad with constant zeros, not by {mode}.")
@@ -33,8 +33,6 @@ def pads_of(node: SourceNode, constants: Mapping[str, Array], rank: int) -> Pads
     axes = _operand(node, constants, 3, "axes")
     if amounts is None:
         raise UnsupportedError(f"Pad {node.name} must have constant pads.")
-    if rank != 4:
-        raise UnsupportedError(f"Pad {node.name} must read [N, C, H, W] features.")
     listed = range(rank) if axes is None else [int(axis) % rank for axis in np.ravel(axes)]
     begin, end = [0] * rank, [0] * rank
     sizes = [int(item) for item in np.ravel(amounts)]
@@ -97,7 +95,8 @@ def is_non_negative(builder: GraphBuilder, tensor: str) -> bool:
         elif node.op != "Table":
             return False
         elif node.attributes["function"] == "Clip":
-            if float(node.attributes["alpha"]) < 0:  # type: ignore[arg-type]  # Clip's are floats
+            low = node.attributes["alpha"]
+            if not isinstance(low, float) or low < 0:
                 return False
         elif node.attributes["function"] not in NON_NEGATIVE_TABLES:
             return False

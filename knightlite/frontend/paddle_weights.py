@@ -8,6 +8,7 @@ program, a protobuf ProgramDesc, of which the few fields needed are read here.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ def check(data: bytes, where: Path, expected: list[Expected]) -> None:
     for index, tensor in enumerate(expected, start=1):
         which = f"tensor {tensor.name} ({index} of {len(expected)})"
         if position == len(data):
-            raise ModelError(f"{where} ends before {which}: it is truncated or not this model's.", AGAIN)
+            raise ModelError(
+                f"{where} ends before {which}: it is truncated or not this model's.", AGAIN
+            )
         position = _check_record(data, position, where, tensor, which)
     if position != len(data):
         raise ModelError(
@@ -97,7 +100,7 @@ def _check_record(data: bytes, position: int, where: Path, tensor: Expected, whi
             AGAIN,
         )
     dtype = np.dtype(ELEMENT_TYPES[element])
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     end = start + length + size
     if end > len(data):
         raise ModelError(
@@ -113,7 +116,7 @@ def _check_record(data: bytes, position: int, where: Path, tensor: Expected, whi
                 f"{where}: {which} has {bad} of {values.size} values that are NaN or infinite.",
                 "the file is damaged or the training diverged: copy or train it again",
             )
-    return end
+    return int(end)
 
 
 def _described(element: int) -> str:

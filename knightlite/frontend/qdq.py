@@ -58,7 +58,7 @@ def load_quantized(path: Path) -> Graph:
     model = replace(model, name=model.name.removesuffix(SUFFIX))
     stripped, findings = _strip(model)
     result = canonical.canonicalize(stripped)
-    findings += [item for item in result.findings if item.severity == "error"]
+    findings += canonical.errors(result.findings)
     if result.graph is not None and not findings:
         findings += check(result.graph)
     if findings or result.graph is None:
@@ -83,9 +83,7 @@ def refused(path: Path, findings: Sequence[Finding]) -> UnsupportedError:
 def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
     """The model without Q/DQ nodes, what they said in ``quantized``, and what is wrong."""
     pairs = _Pairs()
-    quantizers = {
-        node.outputs[0]: node for node in model.nodes if node.op_type == "QuantizeLinear"
-    }
+    quantizers = {node.outputs[0]: node for node in model.nodes if node.op_type == "QuantizeLinear"}
     kept: list[SourceNode] = []
     for node in model.nodes:
         if node.op_type == "DequantizeLinear" and not node.domain:
@@ -159,9 +157,11 @@ def _read_pair(
 
 def _dtype(model: SourceModel, node: SourceNode) -> DType | None:
     """The machine type of what a DequantizeLinear reads."""
-    kinds = {
-        TensorProto.UINT8: dtypes.U8, TensorProto.INT8: dtypes.S8, TensorProto.INT16: dtypes.S16,
-    }  # fmt: skip
+    kinds: dict[int, DType] = {
+        TensorProto.UINT8: dtypes.U8,
+        TensorProto.INT8: dtypes.S8,
+        TensorProto.INT16: dtypes.S16,
+    }
     return kinds.get(model.types.get(node.inputs[0], 0))
 
 
@@ -180,7 +180,7 @@ def _scale(model: SourceModel, node: SourceNode, pairs: _Pairs) -> NDArray[np.fl
     if len(node.inputs) > 2 and node.inputs[2]:
         zero = model.constants.get(node.inputs[2])
         if zero is None or np.any(zero):
-            shown = "not constant" if zero is None else f"{int(zero.reshape(-1)[np.argmax(np.abs(zero.reshape(-1).astype(np.int64)))])}"  # noqa: E501
+            shown = "computed" if zero is None else str(int(zero[zero != 0].reshape(-1)[0]))
             text = f"the zero point of {node.op_type} {node.name} must be 0, not {shown}."
             pairs.findings.append(Finding(where, text, REDO))
     if node.attributes.get("block_size", 0):
@@ -190,27 +190,21 @@ def _scale(model: SourceModel, node: SourceNode, pairs: _Pairs) -> NDArray[np.fl
     return values
 
 
-def _constant(
-    node: SourceNode, integers: Array, scale: NDArray[np.float32], pairs: _Pairs
-) -> None:
+def _constant(node: SourceNode, integers: Array, scale: NDArray[np.float32], pairs: _Pairs) -> None:
     """A weight (int8) or bias (int32) with one scale or one per output channel (axis 0)."""
     where = node.inputs[0]
     if integers.dtype not in (np.int8, np.int32):
         text = f"a weight must be int8 and a bias int32, not {integers.dtype}."
         pairs.findings.append(Finding(where, text, REDO))
         return
-    if scale.ndim and (
-        node.attributes.get("axis", 1) != 0 or scale.shape != integers.shape[:1]
-    ):
+    if scale.ndim and (node.attributes.get("axis", 1) != 0 or scale.shape != integers.shape[:1]):
         text = f"it must have one scale per output channel {integers.shape[:1]} along axis 0."
         pairs.findings.append(Finding(where, text, REDO))
         return
     pairs.quantized[node.outputs[0]] = Quantization(dtypes.from_numpy(integers.dtype), scale)
 
 
-def _check_readers(
-    model: SourceModel, quantizers: dict[str, SourceNode], pairs: _Pairs
-) -> None:
+def _check_readers(model: SourceModel, quantizers: dict[str, SourceNode], pairs: _Pairs) -> None:
     """A quantized feature is read through its DequantizeLinear only, its integers by that only."""
     sources = {node.inputs[0] for node in quantizers.values()}
     for node in model.nodes:
@@ -228,9 +222,7 @@ def _check_readers(
 
 def check(graph: Graph) -> list[Finding]:
     """All that keeps a quantized graph from being compiled: missing scales, broken constraints."""
-    missing = [
-        name for name in _features(graph) if graph.tensors[name].scale is None
-    ]
+    missing = [name for name in _features(graph) if graph.tensors[name].scale is None]
     found = [
         Finding(name, "it has no QuantizeLinear and DequantizeLinear pair.", REDO)
         for name in missing
@@ -263,9 +255,8 @@ def _scales(view: ops.View, definition: ops.OpDef) -> Iterator[str]:
             continue
         if tensor.per_channel and not definition.per_channel_input:
             yield f"its input {name} must have one scale, not one per channel"
-        elif tensor.per_channel and tensor.scale is not None:
-            if tensor.scale.shape != tensor.shape[1:2]:
-                yield f"input {name} must have {tensor.shape[1]} scales, not {tensor.scale.shape[0]}"
+        elif tensor.scale is not None and tensor.scale.shape not in ((), tensor.shape[1:2]):
+            yield f"input {name} must have {tensor.shape[1]} scales, not {tensor.scale.size}"
     if node.op != "Conv":
         return
     kinds = (("weight", 1, dtypes.S8), ("bias", 2, dtypes.S32))

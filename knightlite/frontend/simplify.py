@@ -107,8 +107,9 @@ def is_clip(node: Node) -> bool:
 
 def clamp_of(node: Node) -> Clamp:
     """The merged activation of ``node``; open where it has none."""
-    low, high = node.attributes.get("clamp", OPEN)  # type: ignore[misc,union-attr]  # a pair
-    return float(low), float(high)
+    clamp = node.attributes.get("clamp", OPEN)
+    assert isinstance(clamp, tuple)
+    return float(clamp[0]), float(clamp[1])
 
 
 def _bounds(node: Node) -> Clamp:
@@ -184,13 +185,12 @@ def _fold_forward(draft: _Draft, affine: Node) -> None:
     del draft.nodes[name]
 
 
-def _take_input_affine(
-    draft: _Draft, node: Node, gain: Array, offset: Array, source: str
-) -> Node:
+def _take_input_affine(draft: _Draft, node: Node, gain: Array, offset: Array, source: str) -> Node:
     """conv(gain * x + offset) as one convolution of x; exact where no zero padding is read."""
     weights = draft.constants[node.inputs[1]]
     outputs, inputs_per_group = weights.shape[:2]
-    group = int(node.attributes["group"])  # type: ignore[arg-type]  # an integer attribute
+    group = node.attributes["group"]
+    assert isinstance(group, int)
     channel = np.arange(outputs) // (outputs // group) * inputs_per_group
     index = channel[:, None] + np.arange(inputs_per_group)  # [Co, Ci/group] -> input channel
     node = _with_bias(draft, node)

@@ -12,8 +12,8 @@ import numpy as np
 from knightlite.errors import Finding
 from knightlite.frontend import canonical
 from knightlite.frontend.model_files import read_source
-from knightlite.frontend.onnx_file import InputShapes
 from knightlite.frontend.source import SourceModel, SourceNode
+from knightlite.frontend.static_shapes import InputShapes
 from knightlite.ir import Graph
 
 

@@ -248,7 +248,7 @@ def samples_average() -> tuple[Graph, ...]:
     """Global, strided, counted and uncounted pads, ceil_mode's edge."""
     pads = (1, 1, 1, 1)
     return (
-        _case("global", "AveragePool", (33, 7, 7), (7, 7), y_scale=0.03),
+        _case("global", "AveragePool", (33, 7, 7), (7, 7), y_scale=0.06),
         _case("transition", "AveragePool", (48, 8, 8), (2, 2), {"strides": (2, 2)}),
         _case("counted", "AveragePool", (8, 9, 9), (3, 3), {"pads": pads, "counted_pads": pads},
               x_dtype=dtypes.S8),

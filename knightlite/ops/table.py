@@ -22,14 +22,19 @@ from knightlite.ops.samples import feature, result
 
 Array = NDArray[Any]
 Parameters = Mapping[str, Any]
+INFINITY = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A unary function: float32 numpy form, and the attributes of the ONNX node of that name."""
+    """A unary function: float32 numpy form, and the attributes of the ONNX node of that name.
+
+    ``support`` is the interval outside which it is constant: the quantizer spends no codes there.
+    """
 
     evaluate: Callable[[Array, Parameters], Array]
     parameters: Mapping[str, float]  # name -> ONNX default
+    support: Callable[[Parameters], tuple[float, float]] = lambda _: (-INFINITY, INFINITY)
 
 
 def _clip(x: Array, p: Parameters) -> Array:
@@ -49,11 +54,18 @@ def _sigmoid(x: Array, p: Parameters) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
-INFINITY = float("inf")
+def _hard_sigmoid_support(p: Parameters) -> tuple[float, float]:
+    if p["alpha"] <= 0:
+        return -INFINITY, INFINITY
+    return -p["beta"] / p["alpha"], (1 - p["beta"]) / p["alpha"]
+
+
 FUNCTIONS: dict[str, Function] = {
-    "Clip": Function(_clip, {"alpha": -INFINITY, "beta": INFINITY}),
-    "HardSigmoid": Function(_hard_sigmoid, {"alpha": 0.2, "beta": 0.5}),
-    "HardSwish": Function(_hard_swish, {}),
+    "Clip": Function(
+        _clip, {"alpha": -INFINITY, "beta": INFINITY}, lambda p: (p["alpha"], p["beta"])
+    ),
+    "HardSigmoid": Function(_hard_sigmoid, {"alpha": 0.2, "beta": 0.5}, _hard_sigmoid_support),
+    "HardSwish": Function(_hard_swish, {}, lambda _: (-3.0, INFINITY)),
     "Sigmoid": Function(_sigmoid, {}),
 }
 
@@ -61,6 +73,12 @@ FUNCTIONS: dict[str, Function] = {
 def function_name(view: View) -> str:
     """The function of a Table node."""
     return str(view.node.attributes["function"])
+
+
+def support(view: View) -> tuple[float, float]:
+    """The interval of inputs outside which the node's output is constant."""
+    low, high = FUNCTIONS[function_name(view)].support(view.node.attributes)
+    return float(low), float(high)
 
 
 def entries(view: View) -> Array:

@@ -13,9 +13,10 @@ from knightlite import dtypes
 from knightlite.dtypes import DType
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
+from knightlite.ops.table import support
 from knightlite.quantize.groups import Group, channel_scaled, nonnegative, scale_groups
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
-from knightlite.quantize.ranges import METHODS, Density, density, min_max, mix
+from knightlite.quantize.ranges import METHODS, Density, clip, density, min_max, mix
 
 OUTPUT_HEADROOM = 2.0  # a 16-bit output has bits to spare: leave one to pictures not seen
 ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
@@ -104,7 +105,7 @@ def choose_features(
                 if _clamp_allows(graph, name, dtype, scales):
                     chosen[name] = Feature(name, dtype, scales, index, f"{method} per channel")
                     continue
-            made = (dtype, np.float32(_group_scale(group, statistics, dtype, method)), method)
+            made = (dtype, np.float32(_group_scale(graph, group, statistics, dtype, method)), method)
         for name in group.members:
             chosen[name] = Feature(name, made[0], np.asarray(made[1]), index, made[2])
     return chosen
@@ -148,20 +149,41 @@ def _output_scale(parts: list[Statistics]) -> float:
 
 
 def _group_scale(
-    group: Group, statistics: Mapping[str, Statistics], dtype: DType, method: str
+    graph: Graph, group: Group, statistics: Mapping[str, Statistics], dtype: DType, method: str
 ) -> float:
-    """The scale with the least total error: each tensor that is read counts by its error
-    relative to its own energy, so that a quiet branch beside a loud one is heard too."""
-    whole = [_merged_rows(statistics[name]) for name in group.members]
+    """The scale with the least total error: each source of values counts by its error relative to
+    its own energy, so that a quiet branch beside a loud one is heard too.
+
+    A Concat's output is no source: it would count its inputs again. Measured against the sum of
+    absolute errors, and against counting what is read instead of what is made: docs/numerics.md.
+    """
+    joined = {node.output for node in graph.nodes if node.op == "Concat"}
+    parts = [
+        clip(_merged_rows(statistics[name]), *felt_interval(graph, name))
+        for name in group.members
+        if name not in joined
+    ]
+    default = ZERO_SCALE / dtype.maximum
     if method == "min_max":
-        return max(min_max(part, dtype) for part in whole) or ZERO_SCALE / dtype.maximum
-    if len(group.members) == 1:
-        return METHODS[method](whole[0], dtype) or ZERO_SCALE / dtype.maximum
-    parts = [density(statistics[name]) for name in group.read]
+        return max(min_max(part, dtype) for part in parts) or default
     parts = [part for part in parts if part.energy > 0]
     if not parts:
-        return ZERO_SCALE / dtype.maximum
-    return METHODS[method](mix(parts, [1 / part.energy for part in parts]), dtype)
+        return default
+    whole = mix(parts, [1 / part.energy for part in parts]) if len(parts) > 1 else parts[0]
+    return METHODS[method](whole, dtype) or default
+
+
+def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
+    """The interval of values that make a difference to the readers of a tensor.
+
+    Where only Tables read it, their functions may be constant beyond some value (HardSwish below
+    -3): saturating there costs nothing, so no codes are spent on it.
+    """
+    readers = graph.consumers().get(name, [])
+    if not readers or name in graph.chip_outputs or any(item.op != "Table" for item in readers):
+        return -np.inf, np.inf
+    supports = [support(View(graph, item)) for item in readers]
+    return min(0.0, *(low for low, _ in supports)), max(0.0, *(high for _, high in supports))
 
 
 def _merged_rows(statistics: Statistics) -> Density:

@@ -86,6 +86,31 @@ def mix(parts: Sequence[Density], weights: Sequence[float]) -> Density:
     )
 
 
+def clip(part: Density, low: float, high: float) -> Density:
+    """The density of min(max(v, low), high), low <= 0 <= high: what lies beyond moves to the edge.
+
+    The bin that holds an edge is kept whole.
+    """
+
+    def side(counts: Float64, bound: float) -> Float64:
+        if bound >= counts.size * part.width:
+            return counts
+        last = int(bound / part.width)
+        kept = np.zeros_like(counts)
+        kept[:last] = counts[:last]
+        kept[last] = counts[last:].sum()
+        return kept
+
+    return Density(
+        side(part.positive, high),
+        side(part.negative, -low),
+        part.zeros,
+        part.width,
+        min(max(part.minimum, low), high),
+        min(max(part.maximum, low), high),
+    )
+
+
 # ------------------------------------------------------------------ errors of a scale
 
 

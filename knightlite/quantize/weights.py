@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.errors import Finding, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node
+from knightlite.ops import View
 from knightlite.quantize.features import Feature
 
 Float64 = NDArray[np.float64]
@@ -75,7 +76,7 @@ def quantize_conv(
     raises = _raises(node, weights, wanted, scale, reasons)
     bias_scale = features[node.inputs[0]].scale * scale.astype(np.float32)
     if mean is not None:
-        bias = (0.0 if bias is None else bias) + _shift(node, weights, integers, scale, mean)
+        bias = (0.0 if bias is None else bias) + _shift(graph, node, integers, scale, mean)
     whole = None
     if bias is not None:
         whole = np.rint(bias / bias_scale.astype(np.float64)).astype(np.int32)
@@ -144,23 +145,33 @@ def _check_ratios(node: Node, ratio: Float64) -> None:
 
 
 def _shift(
-    node: Node,
-    weights: NDArray[np.float32],
-    integers: NDArray[np.int8],
-    scale: Float64,
-    mean: Float64,
+    graph: Graph, node: Node, integers: NDArray[np.int8], scale: Float64, mean: Float64
 ) -> Float64:
-    """What the rounded weights lose on an average input, per output channel (Nagel et al.,
-    "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section 4.2,
-    with the inputs' means measured)."""
-    shaped = scale.astype(np.float32).astype(np.float64).reshape(-1, 1)
-    taps = (*weights.shape[:2], -1)
-    lost = weights.astype(np.float64).reshape(taps).sum(axis=2)
-    lost = lost - integers.astype(np.float64).reshape(taps).sum(axis=2) * shaped  # [Co, Ci/group]
-    group = node.attributes["group"]
-    assert isinstance(group, int)
-    inputs = np.repeat(mean.reshape(group, -1), weights.shape[0] // group, axis=0)
-    return np.asarray((lost * inputs).sum(axis=1))
+    """What the rounded weights lose on an average input, per output channel.
+
+    Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019,
+    section 4.2, with the inputs' means measured. A tap that often lies in the padding sees so
+    much less of the mean.
+    """
+    view = View(graph, node)
+    weights = graph.constants[node.inputs[1]].astype(np.float64)
+    shaped = scale.astype(np.float32).astype(np.float64).reshape(-1, 1, 1, 1)
+    lost = ((weights - integers * shaped) * tap_coverage(view)).sum(axis=(2, 3))
+    inputs = mean.reshape(view.integer("group"), -1)  # [group, Ci / group]
+    return np.asarray((lost * np.repeat(inputs, len(weights) // len(inputs), axis=0)).sum(axis=1))
+
+
+def tap_coverage(view: View) -> Float64:
+    """Share of the output positions at which each tap [kh, kw] lies inside the picture."""
+    kernel = view.constant(1).shape[2:]
+    shares = []
+    for axis in range(2):
+        size, outputs = view.tensor(0).shape[2 + axis], view.output.shape[2 + axis]
+        first = np.arange(outputs) * view.integers("strides")[axis] - view.integers("pads")[axis]
+        taps = np.arange(kernel[axis]) * view.integers("dilations")[axis]
+        place = first[None, :] + taps[:, None]
+        shares.append(((place >= 0) & (place < size)).mean(axis=1))
+    return np.asarray(np.outer(*shares))
 
 
 def _raises(

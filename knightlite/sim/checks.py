@@ -128,7 +128,8 @@ class StructureCheck:
             problem = self._weight_problem(item)
         if problem is None and isinstance(item, Store) and item.ddr_address < self._constants:
             problem = (
-                f"stores to DDR {item.ddr_address:#x} inside the {self._constants} bytes of constants."
+                f"stores to DDR {item.ddr_address:#x} inside the {self._constants} bytes of "
+                "constants."
             )
         if problem is None and not isinstance(item, Transfer):
             problem = self._overlap_problem(item, found)
@@ -140,8 +141,8 @@ class StructureCheck:
         size = self._sizes[item.space]
         if item.last > size:
             return (
-                f"touches {item.space.name} [{item.address:#x}, {item.last:#x}) with its {item.name}, "
-                f"beyond its {size} bytes."
+                f"touches {item.space.name} [{item.address:#x}, {item.last:#x}) with its "
+                f"{item.name}, beyond its {size} bytes."
             )
         if item.unit > 1:
             for what, value in (

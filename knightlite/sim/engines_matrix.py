@@ -1,8 +1,7 @@
 """The matrix engine: prologue, multiply-accumulate in exact float BLAS, requantize, residual add.
 
-A float32 product of integers is exact while no partial sum, in whatever order BLAS adds, leaves
-[-2^24, 2^24]. That is proved per instruction from its weights and the range of its input; where it
-does not hold the depth is split, or float64 used.
+What an instruction does is decided once, when it is decoded; its work is cut into blocks of output
+pixels that stay in a cache from the window columns to the stored bytes.
 """
 
 from __future__ import annotations
@@ -28,69 +27,11 @@ from knightlite.sim.rounding import (
     repeat_lanes,
     round_into,
 )
+from knightlite.sim.weights import Weights, read_weights
 
 Array = NDArray[Any]
 
-EXACT_FLOAT32 = 1 << 24
-MOST_PARTS = 4  # beyond it float64, at half the speed, is the better way
 COLUMN_ELEMENTS = 1 << 18  # float32 window columns of one block: one MiB
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Decoded weights: factors [depth, output channels] cut over the depth, and what they reach.
-
-    ``reach`` is the largest magnitude that any subset of the products can add up to.
-    """
-
-    parts: tuple[Array, ...]
-    starts: tuple[int, ...]
-    reach: int
-
-    @property
-    def dtype(self) -> Any:
-        """float32 or float64."""
-        return self.parts[0].dtype
-
-
-def reach(factors: Array, low: int, high: int) -> int:
-    """Largest |partial sum| of ``x @ factors`` in any order, x in [low, high] or 0."""
-    values = factors.astype(np.float64)
-    up = np.maximum(values * high, values * low).clip(min=0).sum(axis=0)
-    down = np.minimum(values * high, values * low).clip(max=0).sum(axis=0)
-    return int(max(up.max(), -down.min()))
-
-
-def split(factors: Array, low: int, high: int) -> Weights:
-    """The fewest equal cuts that are exact in float32 (at most MOST_PARTS), else float64."""
-    total = reach(factors, low, high)
-    for count in range(1, MOST_PARTS + 1):
-        pieces = np.array_split(factors, count)
-        if count > factors.shape[0]:
-            break
-        if all(reach(piece, low, high) <= EXACT_FLOAT32 for piece in pieces):
-            starts = np.cumsum([0, *(piece.shape[0] for piece in pieces[:-1])])
-            parts = tuple(np.ascontiguousarray(piece, np.float32) for piece in pieces)
-            return Weights(parts, tuple(int(start) for start in starts), total)
-    return Weights((np.ascontiguousarray(factors, np.float64),), (0,), total)
-
-
-def read_weights(
-    item: Matrix, memory: Bytes, low: int, high: int, known: dict[tuple[Any, ...], Weights]
-) -> Weights:
-    """Decode the weights of an instruction; equal ones are shared."""
-    shape = (item.weight_rows(), item.y_channels)
-    stored = np.ndarray(shape, np.int8, memory, item.weight_address, (item.weight_row_bytes, 1))
-    key = (shape, bool(item.depthwise), low, high, stored.tobytes())
-    if key not in known:
-        known[key] = _depthwise(stored, low, high) if item.depthwise else split(stored, low, high)
-    return known[key]
-
-
-def _depthwise(factors: Array, low: int, high: int) -> Weights:
-    total = reach(factors, low, high)
-    kind = np.float32 if total <= EXACT_FLOAT32 else np.float64
-    return Weights((factors.astype(kind),), (0,), total)
 
 
 class MatrixStep:
@@ -173,7 +114,9 @@ class MatrixStep:
             self._y: Array = self._sums().reshape(shape)
         else:
             self._y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
-        self._low, self._top = bounds(item.y_type, item.y_low, item.y_high) if self._params else (0, 0)
+        self._low, self._top = (
+            bounds(item.y_type, item.y_low, item.y_high) if self._params else (0, 0)
+        )
         self._tiles: dict[tuple[int, str], Array] = {}
         self._borders: list[Array] = []
         self._stages: list[tuple[Array, Array, Array | None]] = []
@@ -234,7 +177,9 @@ class MatrixStep:
         )  # fmt: skip
         if item.dilation_width == 1 and not item.depthwise:  # taps of a row touch: one long run
             run = item.kernel_width * item.x_channels
-            windows = as_strided(windows, (*windows.shape[:3], run), (*windows.strides[:3], by_channel))
+            windows = as_strided(
+                windows, (*windows.shape[:3], run), (*windows.strides[:3], by_channel)
+            )
         step = max(1, self._block_pixels // item.y_width)
         tiles = self._operand_tiles()
         for at in range(0, item.y_height, step):
@@ -281,7 +226,7 @@ class MatrixStep:
             extra = self._scratch.take("residual", residual.shape, np.float64)
         repeat = repeat_lanes(pixels, channels)
         lanes = wide.reshape(pixels // repeat, repeat * channels)
-        scale = offset = bias = None
+        scale = offset = bias = np.zeros(0)
         if self._params:
             scale = self._tiled("scale", self._params.scale, repeat)
             offset = self._tiled("offset", self._params.b * self._params.scale, repeat)
@@ -395,9 +340,9 @@ class _Block:
     wide: Array
     tile: Array
     lanes: Array
-    scale: Array | None
-    offset: Array | None
-    bias: Array | None
+    scale: Array
+    offset: Array
+    bias: Array
     partial: Array | None
     residual: Array | None
     extra: Array | None

@@ -157,7 +157,9 @@ class PoolStep:
             for tap in range(item.kernel_height)
         ]
         self._columns = [
-            self._by_rows[:, tap : tap + (item.y_width - 1) * item.stride_width + 1 : item.stride_width]
+            self._by_rows[
+                :, tap : tap + (item.y_width - 1) * item.stride_width + 1 : item.stride_width
+            ]
             for tap in range(item.kernel_width)
         ]
         # the second pass reuses the stage's memory: the first has read all of it by then

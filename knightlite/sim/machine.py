@@ -32,12 +32,13 @@ from knightlite.isa import (
 )
 from knightlite.sim.checks import StructureCheck
 from knightlite.sim.engines_dma import TransferStep
-from knightlite.sim.engines_matrix import MatrixStep, Weights
+from knightlite.sim.engines_matrix import MatrixStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
 from knightlite.sim.initialised import Shadow
 from knightlite.sim.memory import Bytes, Scratch, allocate, sizes, tile_view
 from knightlite.sim.operands import Operand
 from knightlite.sim.ordering import check_races, order
+from knightlite.sim.weights import Weights
 
 Array = NDArray[Any]
 Observer = Callable[[str, Array], None]
@@ -130,7 +131,8 @@ class Machine:
             operand, _ = tensor_operand(entry, False)
             if operand.last > ddr_bytes:
                 raise FormatError(
-                    f"tensor {entry['name']} ends at DDR {operand.last:#x}, beyond {ddr_bytes} bytes."
+                    f"tensor {entry['name']} ends at DDR {operand.last:#x}, "
+                    f"beyond {ddr_bytes} bytes."
                 )
         inputs = [tensor_operand(entry, True)[0] for entry in meta["inputs"]]
         for item in inputs:
@@ -146,9 +148,7 @@ class Machine:
             if not shadow.covers(operand):
                 raise FormatError(f"output {entry['name']} is not written by the program.")
 
-    def run(
-        self, inputs: Mapping[str, Array], observe: Observer | None = None
-    ) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Array]:
         """Run one picture.
 
         ``inputs``: an integer [1, C, H, W] array per network input, of its type. The result holds

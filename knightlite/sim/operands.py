@@ -138,9 +138,7 @@ def matrix_operands(item: Matrix) -> tuple[Operand, ...]:
         )
     size = item.pixels * width * ACCUMULATOR_BYTES
     if item.accumulate_in:
-        found.append(
-            _flat("partial sums", Space.FSPM, item.accumulator_address, size, 4, False)
-        )
+        found.append(_flat("partial sums", Space.FSPM, item.accumulator_address, size, 4, False))
     if item.accumulate_out:
         found.append(_flat("partial sums", Space.FSPM, item.accumulator_address, size, 4, True))
         return tuple(found)

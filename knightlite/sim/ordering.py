@@ -73,15 +73,18 @@ def _underflow(
     index: int, sender: int, instructions: Sequence[Instruction], layers: Sequence[str]
 ) -> Exception:
     item = instructions[index]
-    stuck = _stuck(instructions)
     name = _NAMES[sender]
-    if index not in stuck:
-        sentence = f"waits for a token of {name} that is sent only later in program order."
-    elif len(stuck) > 1:
+    stuck = _stuck(instructions)
+    earlier = instructions[:index]
+    taken = sum(other.ENGINE == item.ENGINE and other.wait >> sender & 1 for other in earlier)
+    sent = sum(sender == other.ENGINE and other.signal >> item.ENGINE & 1 for other in instructions)
+    if sent <= taken:
+        sentence = f"waits for a token of {name} that no instruction sends."
+    elif index in stuck:
         others = ", ".join(describe(i, instructions[i], layers) for i in stuck if i != index)
         sentence = f"waits for a token of {name} and is in a deadlock with {others}."
     else:
-        sentence = f"waits for a token of {name} that no instruction sends."
+        sentence = f"waits for a token of {name} that is sent only later in program order."
     return fault(index, item, layers, sentence)
 
 
@@ -191,7 +194,11 @@ def check_races(
 
 
 def _race(
-    index: int, other: int, access: Access, instructions: Sequence[Instruction], layers: Sequence[str]
+    index: int,
+    other: int,
+    access: Access,
+    instructions: Sequence[Instruction],
+    layers: Sequence[str],
 ) -> Exception:
     theirs = next(
         found

@@ -1,8 +1,8 @@
-"""How the engines round fast and exactly: per-channel factors, blocks that fit a cache, proofs.
+"""How the engines round fast and exactly: per-channel factors, cache-sized blocks, proofs.
 
-``rne((x*m + b) / 2^q)`` is ``rint(x*g + o)`` with g = m/2^q and o = b/2^q: scaling by a power of two
-is exact, and all values stay below 2^53, so float64 computes the specified integer. For an 8-bit x
-float32 is tried on all 256 values of every channel and used only where each of them comes out right.
+``rne((x*m + b) / 2^q)`` is ``rint(x*g + o)`` with g = m/2^q and o = b/2^q: scaling by a power of
+two is exact, and all values stay below 2^53, so float64 computes the specified integer. For an
+8-bit x float32 is tried on all 256 values of every channel, and used only where each is right.
 """
 
 from __future__ import annotations

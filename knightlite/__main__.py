@@ -1,0 +1,5 @@
+"""``python -m knightlite``."""
+
+from knightlite.cli import main
+
+main()

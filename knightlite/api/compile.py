@@ -1,0 +1,170 @@
+"""``compile``: ``X_quantize.onnx`` to ``.cfg`` and ``.weight``, golden model, known answer, map."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from knightlite import __version__, atomic_write, workspace
+from knightlite.api.talk import SILENT, Talk
+from knightlite.errors import UsageError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from knightlite.emit import Compiled
+    from knightlite.ir import Graph
+
+KNOWN_ANSWER_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CompileResult:
+    """What ``compile`` made: files by key, and the figures it prints (bytes, counts, cycles)."""
+
+    files: Mapping[str, Path]
+    figures: Mapping[str, Any]
+    explanations: tuple[tuple[str, str, str], ...]  # node, pass, sentence
+
+
+def compile_model(
+    onnx_path: Path,
+    chip_name: str,
+    out_dir: Path = Path(),
+    directory: Path = Path(),
+    talk: Talk = SILENT,
+) -> CompileResult:
+    """Run the stage; either all files appear or none."""
+    from knightlite import chip, container
+    from knightlite.emit import compile_graph, golden_model, memory_map
+    from knightlite.frontend import load_quantized
+
+    family = chip.find(chip_name)
+    graph = load_quantized(onnx_path)
+    quantization = _quantization(onnx_path)
+    description = {
+        "version": __version__,
+        "model_sha256": workspace.sha256_of(onnx_path),
+        "input_layout": quantization.get("input_layout", "nchw"),
+        "recipe": quantization.get("recipe"),
+        "quantization": quantization,
+    }
+    compiled = compile_graph(graph, family, chip_name, description)
+    program = compiled.program
+    cfg, weight = container.encode_program(program)
+    golden = golden_model(
+        compiled.graph, metadata={"knightlite.pair": container.pair_digest(program.code, program.data)}
+    )
+    known_input, known_output = known_answer(compiled.graph, golden)
+    stem = onnx_path.stem
+    paths = {
+        "cfg": out_dir / f"{stem}_r.cfg",
+        "weight": out_dir / f"{stem}_r.weight",
+        "golden": out_dir / f"{stem}_golden.onnx",
+        "known_input": out_dir / f"{stem}_known_input.bin",
+        "known_output": out_dir / f"{stem}_known_output.bin",
+        "map": out_dir / f"{stem}_r.map.txt",
+    }
+    with atomic_write.file_set() as files:
+        files.write_bytes(paths["cfg"], cfg)
+        files.write_bytes(paths["weight"], weight)
+        files.write_bytes(paths["golden"], golden.SerializeToString(deterministic=True))
+        files.write_bytes(paths["known_input"], known_input)
+        files.write_bytes(paths["known_output"], known_output)
+        files.write_text(paths["map"], memory_map(compiled.plan, family.chip))
+    workspace.record(directory, "compile", chip_name, {"onnx": str(onnx_path)}, paths)
+    return CompileResult(
+        paths, _figures(compiled, cfg, weight), tuple(compiled.explanations.sentences)
+    )
+
+
+def _quantization(path: Path) -> dict[str, Any]:
+    """What the quantizer noted in the model's metadata."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    for entry in model.metadata_props:
+        if entry.key == "knightlite.quantize":
+            found = json.loads(entry.value)
+            if isinstance(found, dict):
+                return found
+    return {}
+
+
+def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
+    """Seeded random input integers and the golden model's answer, concatenated raw (NCHW)."""
+    from knightlite.quantize.onnx_models import session
+
+    rng = np.random.default_rng(KNOWN_ANSWER_SEED)
+    feeds = {}
+    for name in graph.inputs:
+        dtype = graph.tensors[name].dtype
+        values = rng.integers(dtype.minimum, dtype.maximum + 1, graph.tensors[name].shape)
+        feeds[name] = values.astype(dtype.numpy)
+    outputs = session(golden).run(list(graph.chip_outputs), feeds)
+    return (
+        b"".join(array.tobytes() for array in feeds.values()),
+        b"".join(np.asarray(array).tobytes() for array in outputs),
+    )
+
+
+def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
+    meta, plan = compiled.program.meta, compiled.plan
+    return {
+        "name": meta["name"],
+        "chip": meta["chip"],
+        "layers": len(meta["layers"]),
+        "macs": sum(layer["macs"] for layer in meta["layers"]),
+        "cfg_bytes": len(cfg),
+        "weight_bytes": len(weight),
+        "ddr_bytes": plan.ddr_bytes,
+        "constants_bytes": len(plan.constants),
+        "fspm_peak_bytes": max(meta["fspm_peak"], default=0),
+        "estimated_cycles": sum(layer["estimated_cycles"] for layer in meta["layers"]),
+        "copies": sum(node.op == "Copy" for node in compiled.graph.nodes),
+        "chains": sum(bool(node.parts) for node in compiled.graph.nodes),
+        "host": [op["op"] for op in meta["host"]],
+        "cfg_sha256": hashlib.sha256(cfg).hexdigest(),
+        "weight_sha256": hashlib.sha256(weight).hexdigest(),
+    }
+
+
+def find_onnx(directory: Path, named: Path | None, talk: Talk = SILENT) -> Path:
+    """The quantized model: as named, through the manifest, or what ``quant`` left last."""
+    space = workspace.open_workspace(directory)
+    if named is not None:
+        path, sentence = workspace.resolve(space, named)
+    else:
+        found = workspace.latest(space, "quant", "onnx")
+        path, sentence = found.path, found.sentence
+    if sentence:
+        talk.say(sentence)
+    if not path.is_file():
+        raise UsageError(f"file {path} does not exist.")
+    return path
+
+
+def explain(onnx_path: Path, chip_name: str, node: str | None) -> list[tuple[str, str, str]]:
+    """(node, pass, sentence) of every rewrite that looked at ``node`` (or at any)."""
+    from knightlite import chip
+    from knightlite.allocate import place_concats
+    from knightlite.frontend import load_quantized
+    from knightlite.passes import PIPELINE, Explanations, run_passes
+
+    graph = load_quantized(onnx_path)
+    known = {item.name for item in graph.nodes}
+    if node is not None and node not in known:
+        raise UsageError(
+            f"{onnx_path} has no node called {node}.",
+            "knightlite explain without a name lists them all",
+        )
+    explanations = Explanations()
+    placed, _ = place_concats(graph)
+    run_passes(placed, chip.find(chip_name).chip, PIPELINE, explanations)
+    return [row for row in explanations.sentences if node in (None, row[0])]

@@ -1,0 +1,56 @@
+"""``profile``: predicted time of a compiled network, by layer and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knightlite import atomic_write, workspace
+from knightlite.api.simulate import find_binary
+from knightlite.api.talk import SILENT, Talk
+
+if TYPE_CHECKING:
+    from knightlite.profiler import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileResult:
+    """The files and the profile they were written from."""
+
+    files: Mapping[str, Path]
+    profile: Profile
+    totals: tuple[tuple[str, str], ...]  # Knight's terms: label, value
+
+
+def profile_program(
+    cfg: Path | None = None,
+    weight: Path | None = None,
+    chip_name: str | None = None,
+    out_dir: Path = Path(),
+    directory: Path = Path(),
+    talk: Talk = SILENT,
+) -> ProfileResult:
+    """Run the stage; either all files appear or none."""
+    from knightlite import chip
+    from knightlite.profiler import profile, profile_json, profile_text, trace_json
+    from knightlite.profiler.writers import totals
+    from knightlite.sim.machine import program_chip
+
+    binary = find_binary(directory, cfg, weight, talk)
+    meta = binary.program.meta
+    target = program_chip(binary.program, chip.find(chip_name or str(meta["chip"])))
+    found = profile(binary.program, target)
+    stem = binary.cfg.name.removesuffix(".cfg")
+    paths = {
+        "text": out_dir / "layer_cycles_NPU_0.txt",
+        "json": out_dir / f"{stem}.profile.json",
+        "trace": out_dir / f"{stem}.trace.json",
+    }
+    with atomic_write.file_set() as files:
+        files.write_text(paths["text"], profile_text(found))
+        files.write_text(paths["json"], profile_json(found))
+        files.write_text(paths["trace"], trace_json(found))
+    workspace.record(directory, "profile", str(meta["chip"]), {"cfg": str(binary.cfg)}, paths)
+    return ProfileResult(paths, found, tuple(totals(found)))

@@ -1,0 +1,273 @@
+"""``quant``: a float model and pictures to ``X_quantize.onnx``, its report and sample inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from knightlite import __version__, atomic_write, workspace
+from knightlite.api.talk import SILENT, Talk
+from knightlite.errors import UsageError
+
+if TYPE_CHECKING:
+    from knightlite.ir import Graph
+    from knightlite.quantize.workload import Workload
+
+RUN_MODES = ("quant", "infer", "convert")
+INFER_AUTO = "infer_auto"
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeOptions:
+    """What ``quant`` is asked for; names as Knight's options.
+
+    ``data`` with ``recipe`` reads pictures; ``script`` with ``function`` runs a user script on
+    ``data``; with neither, random data (infer_auto). ``input_shapes`` is one shape per input.
+    """
+
+    model: Path
+    chip: str
+    weight: Path | None = None
+    framework: str | None = None
+    script: Path | None = None
+    function: str = INFER_AUTO
+    data: str | None = None
+    recipe: str | None = None
+    save_dir: Path = Path()
+    batch_size: int = 1
+    iteration: int = 1
+    method: str = "mse"
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    run_mode: str = "quant"
+    seed: int = 0
+    directory: Path = field(default=Path())  # where the manifest is kept
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeOutcome:
+    """What ``quant`` made: files by key, the report, metrics in the workload's unit (or None)."""
+
+    files: Mapping[str, Path]
+    report: Mapping[str, Any]
+    float_metric: float | None
+    quantized_metric: float | None
+    loss_percent: float | None
+    pictures: int
+    seconds: float
+
+
+def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
+    """Run the stage. Errors: see ``knightlite.errors``; no file is left where one is raised."""
+    from knightlite import chip
+
+    if options.run_mode not in RUN_MODES:
+        raise UsageError(
+            f"run mode must be one of {', '.join(RUN_MODES)}, not {options.run_mode}."
+        )
+    chip.find(options.chip)
+    if options.run_mode == "infer":
+        return _infer(options, talk)
+    talk.say("Quant Start")
+    graph = _load(options)
+    if options.run_mode == "convert":
+        return _convert(options, graph, talk)
+    return _quantize(options, graph, talk)
+
+
+def _load(options: QuantizeOptions) -> Graph:
+    from knightlite.frontend import load
+
+    shapes = None
+    if options.input_shapes:
+        shapes = list(options.input_shapes)
+    return load(options.model, options.weight, options.framework, shapes)
+
+
+def _stem(options: QuantizeOptions) -> str:
+    return options.model.stem
+
+
+def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutcome:
+    from knightlite.quantize.onnx_models import write_float
+
+    target = options.save_dir / f"{_stem(options)}.onnx"
+    if target.resolve() == options.model.resolve():
+        raise UsageError(
+            f"converting {options.model} would overwrite it.", "name another folder with -s DIR"
+        )
+    with atomic_write.file_set() as files:
+        files.write_bytes(target, write_float(graph).SerializeToString(deterministic=True))
+    talk.say(f"Converted Model : {target}")
+    return QuantizeOutcome({"float_onnx": target}, {}, None, None, None, 0, 0.0)
+
+
+def _quantize(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutcome:
+    from knightlite.quantize.onnx_models import write_float, write_qdq
+    from knightlite.quantize.pipeline import quantize_graph
+
+    talk.say("Stage1: Do Graph Optimize.")
+    talk.say(f"{len(graph.nodes)} operators after folding")
+    work, recipe = workload(options, graph, talk)
+    talk.say("Stage2: Run Float Model And Calculate Quantization Scales.")
+    talk.say(f"data: {work.description}")
+    stages = {"float": "float model", "quantized": "quantized model"}
+    announced: set[str] = set()
+
+    def progress(stage: str, done: int) -> None:
+        if stage == "quantized" and stage not in announced:
+            talk.say("Stage3: Run Model Quantization.")
+            announced.add(stage)
+        talk.advance(stages[stage], done, options.iteration * options.batch_size)
+
+    result = quantize_graph(graph, work, options.method, progress)
+    for warning in result.warnings:
+        talk.warn(str(warning))
+    talk.say("Stage4: Quantitative Parameter Fixed-point.")
+    stem = _stem(options)
+    metadata = {
+        "knightlite.version": __version__,
+        "knightlite.quantize": json.dumps(
+            {
+                "chip": options.chip,
+                "data": work.description,
+                "input_layout": "nchw",
+                "method": options.method,
+                "model_sha256": workspace.sha256_of(options.model),
+                "pictures": result.report["pictures"],
+                "recipe": recipe,
+                "seed": options.seed,
+            },
+            sort_keys=True,
+        ),
+    }
+    talk.say("Stage5: Quantitation Postprocess.")
+    paths = {
+        "onnx": options.save_dir / f"{stem}_quantize.onnx",
+        "report": options.save_dir / f"{stem}_quantize_report.json",
+        "float_onnx": options.save_dir / f"{stem}.onnx",
+    }
+    if paths["float_onnx"].resolve() == options.model.resolve():
+        del paths["float_onnx"]
+    model = write_qdq(result.graph, metadata).SerializeToString(deterministic=True)
+    with atomic_write.file_set() as files:
+        files.write_bytes(paths["onnx"], model)
+        files.write_text(paths["report"], json.dumps(result.report, indent=1, sort_keys=True))
+        if "float_onnx" in paths:
+            data = write_float(graph).SerializeToString(deterministic=True)
+            files.write_bytes(paths["float_onnx"], data)
+        for name, array in zip(graph.inputs, result.inputs, strict=True):
+            paths[f"input_{name}"] = options.save_dir / "inputs" / f"{file_name(name)}.bin"
+            files.write_bytes(
+                paths[f"input_{name}"], np.ascontiguousarray(array[-1:], np.float32).tobytes()
+            )
+    workspace.record(
+        options.directory,
+        "quant",
+        options.chip,
+        {"model": str(options.model), "method": options.method, "data": work.description},
+        paths,
+    )
+    metric = result.report["metric"]
+    return QuantizeOutcome(
+        paths,
+        result.report,
+        metric["float"],
+        metric["quantized"],
+        metric["loss_percent"],
+        int(result.report["pictures"]),
+        result.timings_s["total"],
+    )
+
+
+def file_name(name: str) -> str:
+    """A tensor name as a file name: '/' becomes '_', as Knight does."""
+    return name.replace("/", "_").replace(":", "_")
+
+
+def workload(
+    options: QuantizeOptions, graph: Graph, talk: Talk
+) -> tuple[Workload, str | None]:
+    """The data of the options, and the recipe's TOML text where there is one."""
+    from knightlite.preprocess import list_recipes, load_recipe
+    from knightlite.quantize.user_script import UserScript
+    from knightlite.quantize.workload import PictureFolder, RandomData
+
+    if options.iteration < 1 or options.batch_size < 1:
+        raise UsageError("iteration (-i) and batch size (-bs) must be at least 1.")
+    inputs = tuple(graph.tensors[name] for name in graph.inputs)
+    if options.script is not None:
+        if options.recipe is not None:
+            raise UsageError("a user script (-uds) prepares its own pictures: --recipe is unused.")
+        script = UserScript(
+            script=options.script,
+            function=options.function,
+            dataset=options.data,
+            iteration=options.iteration,
+            batch_size=options.batch_size,
+            save_dir=options.save_dir,
+            run_mode=options.run_mode,
+            inputs=inputs,
+            outputs=graph.outputs,
+            say=talk.warn,
+        )
+        script.check()
+        return script, None
+    if options.function != INFER_AUTO:
+        raise UsageError(
+            f"infer function {options.function} (-if) needs the script that defines it.",
+            "name it with -uds FILE",
+        )
+    if options.data is not None:
+        if options.recipe is None:
+            raise UsageError(
+                f"the pictures of {options.data} need a recipe that prepares them.",
+                f"--recipe with one of {', '.join(list_recipes())}, or a recipe file of your own",
+            )
+        if len(inputs) != 1:
+            raise UsageError(
+                f"pictures feed one input, but the model has {len(inputs)}.", "use a user script"
+            )
+        recipe = load_recipe(options.recipe)
+        folder = PictureFolder(
+            Path(options.data),
+            recipe,
+            options.iteration,
+            options.batch_size,
+            inputs[0].shape,
+            options.seed,
+        )
+        return folder, recipe.text
+    if options.recipe is not None:
+        raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
+    return RandomData(inputs, options.iteration, options.batch_size), None
+
+
+def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
+    """Run a float or quantized model over the data and report its metric."""
+    from knightlite.frontend import load_quantized
+    from knightlite.quantize.onnx_models import session, write_float, write_qdq
+
+    quantized = options.model.name.endswith("_quantize.onnx")
+    graph = load_quantized(options.model) if quantized else _load(options)
+    model = write_qdq(graph, {}) if quantized else write_float(graph)
+    runner = session(model)
+    work, _ = workload(options, graph, talk)
+    talk.say(f"data: {work.description}")
+    pictures = 0
+
+    def forward(inputs: tuple[Any, ...]) -> list[Any]:
+        nonlocal pictures
+        feeds = dict(zip(graph.inputs, inputs, strict=True))
+        outputs = list(runner.run(None, feeds))
+        pictures += inputs[0].shape[0]
+        talk.advance("infer", pictures, options.iteration * options.batch_size)
+        return outputs
+
+    metric = work.run(forward)
+    pair = (None, metric) if quantized else (metric, None)
+    return QuantizeOutcome({}, {}, *pair, None, pictures, 0.0)

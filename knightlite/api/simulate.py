@@ -1,0 +1,313 @@
+"""``sim``: run the bytes on pictures or raw data; compare with the golden model on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import atomic_write, workspace
+from knightlite.api.talk import SILENT, Talk
+from knightlite.errors import DataError, MachineError, UsageError
+
+if TYPE_CHECKING:
+    from knightlite.container import Program
+
+Array = NDArray[Any]
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateOptions:
+    """What ``sim`` is asked for; names as Knight's options.
+
+    ``input``: raw float32 or integer file(s), ``.npy``, or a picture. ``debug``: a tensor or layer
+    name, or "all". ``check`` compares every materialised byte with the golden model.
+    """
+
+    input: str
+    cfg: Path | None = None
+    weight: Path | None = None
+    chip: str | None = None
+    out_dir: Path = Path()
+    layout: str | None = None
+    frame_step: int = 0
+    frame_count: int | None = None
+    labels: Path | None = None
+    recipe: str | None = None
+    check: bool = False
+    golden: Path | None = None
+    debug: str | None = None
+    directory: Path = field(default=Path())
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One of the best classes of a frame: label, its index and its score."""
+
+    label: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateResult:
+    """What ``sim`` found. ``top``: per frame the best classes of the first output."""
+
+    files: Mapping[str, Path]
+    frames: int
+    top: tuple[tuple[Guess, ...], ...]
+    saturations: int
+    compared_bytes: int
+    differing_bytes: int
+    differing_tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """The two files of a compiled network, and how they were found."""
+
+    cfg: Path
+    weight: Path
+    program: Program
+
+
+def find_binary(
+    directory: Path, cfg: Path | None, weight: Path | None, talk: Talk = SILENT
+) -> Binary:
+    """The files as named, through the manifest, or what ``compile`` left last."""
+    from knightlite import container
+
+    space = workspace.open_workspace(directory)
+    paths = []
+    for key, named in (("cfg", cfg), ("weight", weight)):
+        if named is not None:
+            path, sentence = workspace.resolve(space, named)
+        else:
+            found = workspace.latest(space, "compile", key)
+            path, sentence = found.path, found.sentence
+        if sentence:
+            talk.say(sentence)
+        if not path.is_file():
+            raise UsageError(f"file {path} does not exist.")
+        paths.append(path)
+    program = container.decode_program(
+        paths[0].read_bytes(), paths[1].read_bytes(), paths[0].name, paths[1].name
+    )
+    return Binary(paths[0], paths[1], program)
+
+
+def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
+    """Run the stage; either all result files appear or none."""
+    from knightlite import chip
+    from knightlite.sim import Machine
+    from knightlite.sim.host import finish
+    from knightlite.sim.outputs import result_files
+
+    binary = find_binary(options.directory, options.cfg, options.weight, talk)
+    meta = binary.program.meta
+    family = chip.find(options.chip or str(meta["chip"]))
+    machine = Machine(binary.program, family)
+    machine.check()
+    for entry in meta["inputs"]:
+        talk.say(f"the cfg file input bit: {entry['name']} : {_knight_type(entry['type'])}")
+    frames, count = _frames(options, meta, talk)
+    labels = _labels(options.labels) if options.labels is not None else None
+    golden = _Golden(options, binary, talk) if options.check else None
+    wanted = _debug_names(options.debug, meta)
+    paths: dict[str, Path] = {}
+    top: list[tuple[Guess, ...]] = []
+    compared = differing = saturations = 0
+    different: dict[str, None] = {}
+    with atomic_write.file_set() as files:
+        for number, inputs in enumerate(frames):
+            tensors: dict[str, Array] = {}
+            observe = tensors.__setitem__ if golden is not None or wanted else None
+            outputs = machine.run(inputs, observe)
+            saturations += machine.saturations
+            for name, data in result_files(outputs, number if count > 1 else None).items():
+                paths[name] = options.out_dir / name
+                files.write_bytes(paths[name], data)
+            for name, data in _debug_files(wanted, tensors, number if count > 1 else None).items():
+                paths[name] = options.out_dir / name
+                files.write_bytes(paths[name], data)
+            if golden is not None:
+                result = golden.compare(inputs, tensors)
+                compared += result[0]
+                differing += result[1]
+                different.update(dict.fromkeys(result[2]))
+            scores = next(iter(finish(meta, outputs).values()))
+            if labels is not None:
+                top.append(_best(scores, labels))
+            talk.advance("frames", number + 1, count)
+    if saturations:
+        talk.warn(f"{saturations} accumulators saturated at 32 bits: the compiler proves this away.")
+    workspace.record(
+        options.directory, "sim", str(meta["chip"]), {"input": options.input}, paths
+    )
+    return SimulateResult(
+        paths, count, tuple(top), saturations, compared, differing, tuple(different)
+    )
+
+
+def _knight_type(name: str) -> str:
+    return {"u8": "uint8", "s8": "int8", "s16": "int16"}[name]
+
+
+def _frames(
+    options: SimulateOptions, meta: Mapping[str, Any], talk: Talk
+) -> tuple[Iterator[dict[str, Array]], int]:
+    """The frames to run as input integers, and how many they are."""
+    from knightlite.sim import inputs
+
+    if Path(options.input).suffix.lower() in PICTURES:
+        return iter([_picture(options, meta)]), 1
+    layout = options.layout or str(meta["input_layout"])
+    said = "as asked" if options.layout else "as stored in the .cfg; Knight's default is nhwc"
+    talk.say(f"input layout: {layout} ({said})")
+    found = inputs.read(
+        options.input, meta["inputs"], layout, options.frame_count, options.frame_step
+    )
+    talk.say(f"input holds {found.available} frame(s) of {found.kind}")
+    if found.remaining:
+        talk.say(
+            f"{len(found.numbers)} frame(s) run, {found.remaining} remain; "
+            "-fc N runs more of them."
+        )
+    return iter(found), len(found.numbers)
+
+
+def _picture(options: SimulateOptions, meta: Mapping[str, Any]) -> dict[str, Array]:
+    """A picture through the recipe in the binary, or the one that is asked for."""
+    from knightlite.preprocess import load_recipe, parse_recipe
+    from knightlite.sim.host import quantize
+
+    if len(meta["inputs"]) != 1:
+        raise DataError(f"a picture feeds one input, but the network has {len(meta['inputs'])}.")
+    if options.recipe is not None:
+        recipe = load_recipe(options.recipe)
+    elif meta["recipe"] is not None:
+        recipe = parse_recipe(str(meta["recipe"]), "stored recipe", "the .cfg")
+    else:
+        raise UsageError(
+            "the network was quantized without a recipe, so a picture cannot be prepared.",
+            "name one with --recipe, or give a raw file",
+        )
+    entry = meta["inputs"][0]
+    values = recipe.apply(Path(options.input), tuple(entry["shape"]))
+    return {entry["name"]: quantize(values[None], entry)}
+
+
+def _labels(path: Path) -> list[str]:
+    """Lines ``idx:name`` (Knight), or one name a line; by index."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"labels file {path} cannot be read: {error}.") from error
+    lines = [line for line in lines if line]
+    pairs = [line.partition(":") for line in lines]
+    if lines and all(sign and index.strip().isdigit() for index, sign, _ in pairs):
+        numbered = {int(index): name.strip() for index, _, name in pairs}
+        return [numbered.get(index, str(index)) for index in range(max(numbered) + 1)]
+    return lines
+
+
+def _best(scores: Array, labels: list[str]) -> tuple[Guess, ...]:
+    flat = np.asarray(scores).reshape(-1)
+    order = np.argsort(-flat, kind="stable")[:TOP]
+    return tuple(
+        Guess(labels[i] if i < len(labels) else str(i), int(i), float(flat[i])) for i in order
+    )
+
+
+def _debug_names(debug: str | None, meta: Mapping[str, Any]) -> set[str]:
+    """Tensors to write: all, or the outputs of a layer or tensor of that name."""
+    if debug is None:
+        return set()
+    names = {str(entry["name"]) for entry in meta["tensors"]}
+    if debug == "all":
+        return names
+    if debug not in names:
+        raise UsageError(
+            f"the program has no materialised tensor called {debug}.",
+            f"one of {', '.join(sorted(names)[:8])}, ... (knightlite inspect lists the layers), or all",
+        )
+    return {debug}
+
+
+def _debug_files(
+    wanted: set[str], tensors: Mapping[str, Array], frame: int | None
+) -> dict[str, bytes]:
+    from knightlite.sim.outputs import result_files
+
+    chosen = {f"debug-{name}": tensors[name] for name in tensors if name in wanted}
+    return result_files(chosen, frame)
+
+
+class _Golden:
+    """The golden model in ONNX Runtime, every materialised tensor an output."""
+
+    def __init__(self, options: SimulateOptions, binary: Binary, talk: Talk) -> None:
+        import onnx
+
+        from knightlite.quantize.onnx_models import session
+
+        path = self._find(options, binary)
+        talk.say(f"comparing with {path} in ONNX Runtime")
+        model = onnx.load(path)
+        pair = {entry.key: entry.value for entry in model.metadata_props}.get("knightlite.pair")
+        if pair != binary.program.meta["pair"]:
+            raise UsageError(
+                f"{path.name} and {binary.cfg.name} are not of the same compile run.",
+                "compile again, or name the golden model with --golden",
+            )
+        self.names = [str(entry["name"]) for entry in binary.program.meta["tensors"]]
+        inputs = {item.name for item in model.graph.input}
+        have = {item.name for item in model.graph.output}
+        for entry in binary.program.meta["tensors"]:
+            if entry["name"] not in inputs | have:
+                model.graph.output.append(onnx.ValueInfoProto(name=entry["name"]))
+        self.inputs = inputs
+        self.session = session(model)
+
+    @staticmethod
+    def _find(options: SimulateOptions, binary: Binary) -> Path:
+        if options.golden is not None:
+            path = options.golden
+        else:
+            path = binary.cfg.with_name(binary.cfg.name.replace("_r.cfg", "_golden.onnx"))
+        if not path.is_file():
+            raise UsageError(
+                f"the golden model {path} does not exist.", "compile writes it; or use --golden"
+            )
+        return path
+
+    def compare(
+        self, inputs: Mapping[str, Array], tensors: Mapping[str, Array]
+    ) -> tuple[int, int, list[str]]:
+        """(bytes compared, bytes that differ, tensors that differ) of one frame."""
+        names = [name for name in self.names if name not in self.inputs]
+        expected = dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
+        expected.update({name: inputs[name] for name in self.names if name in self.inputs})
+        compared = differing = 0
+        different = []
+        for name in self.names:
+            want, have = np.asarray(expected[name]), tensors[name]
+            if want.dtype != have.dtype or want.shape != have.shape:
+                raise MachineError(
+                    f"tensor {name} is {have.dtype} {have.shape} in the program and "
+                    f"{want.dtype} {want.shape} in the golden model."
+                )
+            compared += want.nbytes
+            wrong = np.count_nonzero(
+                np.ascontiguousarray(want).view(np.uint8) != np.ascontiguousarray(have).view(np.uint8)
+            )
+            differing += int(wrong)
+            if wrong:
+                different.append(name)
+        return compared, differing, different

@@ -1,0 +1,82 @@
+"""``knightlite check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from knightlite.api import check
+from knightlite.cli.arguments import Shape, ShapeType
+from knightlite.cli.program import DEFAULT_CHIP
+from knightlite.cli.terminal import console, print_json, table
+
+EPILOG = """\b
+Examples:
+  knightlite check -m model.pdmodel
+  knightlite --chip TX5112CV201 check -m model.onnx --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("-m", "--model", required=True, type=click.Path(path_type=Path), help="Model: .pdmodel or .onnx.")
+@click.option("-w", "--weight", type=click.Path(path_type=Path), help="Paddle weights [default: the .pdiparams beside the model].")
+@click.option("-f", "--framework", help="onnx or paddle [default: by the model's suffix].")
+@click.option("-is", "--input-shapes", type=ShapeType(), multiple=True, help="Shape of an input with dynamic axes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@click.option("--chip", "own_chip", metavar="NAME", help="Chip name or chip file; as before the command.")
+@click.pass_obj
+def command(
+    chip: str | None,
+    model: Path,
+    weight: Path | None,
+    framework: str | None,
+    input_shapes: tuple[Shape, ...],
+    as_json: bool,
+    own_chip: str | None,
+) -> int:
+    """List every node that keeps a model off a chip; exit code 1 where there is one."""
+    result = check(model, chip or own_chip or DEFAULT_CHIP, weight, framework, input_shapes)
+    share = 100.0 * result.npu_macs / result.macs if result.macs else 100.0
+    gflops = 2 * result.macs / 1e9
+    if as_json:
+        print_json(
+            {
+                "name": result.name,
+                "chip": result.chip,
+                "fits": result.fits,
+                "gflops": gflops,
+                "macs": result.macs,
+                "npu_macs_percent": share,
+                "parameters": result.parameters,
+                "host": list(result.host),
+                "operators": {
+                    kind: {"nodes": total, "supported": done}
+                    for kind, (total, done) in result.operators.items()
+                },
+                "findings": [
+                    {
+                        "where": item.where,
+                        "sentence": item.sentence,
+                        "hint": item.hint,
+                        "severity": item.severity,
+                    }
+                    for item in result.findings
+                ],
+            }
+        )
+        return 0 if result.fits else 1
+    screen = console()
+    rows = [(kind, total, done) for kind, (total, done) in sorted(result.operators.items())]
+    screen.print(table(f"{result.name} on {result.chip}", ("operator", "nodes", "on the NPU"), rows))
+    screen.print(
+        f"{gflops:.3f} GFLOPs, {result.parameters / 1e6:.3f} M parameters, "
+        f"{share:.1f} % of the MACs on the NPU"
+    )
+    if result.host:
+        screen.print(f"on the host: {', '.join(result.host)}")
+    for item in result.findings:
+        screen.print(f"{item.severity}: {item}", markup=False, soft_wrap=True)
+    verdict = "runs on" if result.fits else "does not run on"
+    screen.print(f"{result.name} {verdict} {result.chip}.")
+    return 0 if result.fits else 1

@@ -1,0 +1,134 @@
+"""The command group, and the one place where errors become sentences and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from knightlite import __version__
+from knightlite.cli.arguments import join_shapes
+from knightlite.cli.terminal import error_console
+from knightlite.errors import KnightliteError
+
+DEFAULT_CHIP = "TX5368AV200"
+
+# command -> (module of knightlite.cli, one line for --help); modules are imported when called
+COMMANDS: dict[str, tuple[str, str]] = {
+    "quant": ("quant", "Quantize a model to int8: X_quantize.onnx, a report, sample inputs."),
+    "compile": ("compile", "Compile X_quantize.onnx: .cfg, .weight, golden model, memory map."),
+    "sim": ("sim", "Run a compiled network bit for bit on pictures or raw data."),
+    "profile": ("profile", "Where every microsecond goes: layers, engines, memory traffic."),
+    "check": ("check", "Can this model run on that chip? Every doubtful node at once."),
+    "inspect": ("inspect", "Show what a .cfg or .weight file holds, instruction by instruction."),
+    "explain": ("explain", "Why the compiler fused a node with its neighbours, or did not."),
+    "chips": ("chips", "The chips, and where each of their facts comes from."),
+}
+ALIASES = {"rne-compile": "compile", "rne-sim": "sim", "rne-profiling": "profile"}
+
+EPILOG = """\b
+Examples:
+  knightlite quant onnx -m model.pdmodel -d pictures --recipe imagenet -i 100
+  knightlite compile
+  knightlite sim --input photo.jpg --labels labels.txt
+  knightlite profile
+"""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is called, so that --help is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command or Knight's name for it."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"knightlite.cli.{COMMANDS[name][0]}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        known = {target: alias for alias, target in ALIASES.items()}
+        rows = [
+            (name, text + (f" (also {known[name]})" if name in known else ""))
+            for name, (_, text) in COMMANDS.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(
+    cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--chip",
+    metavar="NAME",
+    multiple=True,
+    help=f"Chip name or chip file [default: {DEFAULT_CHIP}; the first one given wins].",
+)
+@click.version_option(__version__, "-v", "--version", prog_name="knightlite")
+@click.pass_context
+def group(ctx: click.Context, chip: tuple[str, ...]) -> None:
+    """Quantize, compile, simulate and profile networks for TX5368-style NPUs."""
+    ctx.obj = chip[0] if chip else None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; the exit code."""
+    try:
+        result = group.main(join_shapes(arguments), prog_name="knightlite", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        error_console().print("Stopped.")
+        return 1
+    except KnightliteError as error:
+        report(error)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
+        return 0
+    except Exception as error:  # the last line of defence: a sentence, not a traceback
+        if os.environ.get("KNIGHTLITE_DEBUG"):
+            raise
+        report_bug(error)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def report(error: KnightliteError) -> None:
+    """The sentence, every finding, the hint."""
+    console = error_console()
+    console.print(f"Error: {error.sentence}", markup=False, highlight=False, soft_wrap=True)
+    for finding in error.findings:
+        console.print(f"  - {finding}", markup=False, highlight=False, soft_wrap=True)
+    if error.hint:
+        console.print(f"Hint: {error.hint}", markup=False, highlight=False, soft_wrap=True)
+
+
+def report_bug(error: Exception) -> None:
+    """A fault of ours: one sentence, and where the details are."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="knightlite-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        log.write("".join(traceback.format_exception(error)))
+    console = error_console()
+    text = f"Error: knightlite failed inside ({type(error).__name__}: {error})."
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    hint = f"Hint: this is a bug of ours; please report it with {Path(log.name)}."
+    console.print(hint, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,106 @@
+"""``knightlite quant [onnx]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from knightlite.api import QuantizeOptions, quantize
+from knightlite.cli.arguments import Shape, ShapeType
+from knightlite.cli.program import DEFAULT_CHIP
+from knightlite.cli.terminal import console, files_table, print_json, talking
+
+EPILOG = """\b
+Examples:
+  knightlite quant onnx -m model.pdmodel -d pictures --recipe imagenet -i 100
+  knightlite quant onnx -m model.onnx -uds script.py -if infer_imagenet_benchmark -d DIR -i 200
+  knightlite quant onnx -m model.pdmodel -i 8          # random data: for a first look only
+  Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle -uds s.py -if FN -s out -d DIR -bs 1 -i 200
+
+The default method is mse, not Knight's kl: it lost less on every network measured (docs/quantization.md).
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("target", type=click.Choice(["onnx"]), default="onnx", required=False)
+@click.option("-m", "--model", required=True, type=click.Path(path_type=Path), help="Model: .pdmodel or .onnx.")
+@click.option("-w", "--weight", type=click.Path(path_type=Path), help="Paddle weights [default: the .pdiparams beside the model].")
+@click.option("-f", "--framework", help="onnx or paddle [default: by the model's suffix].")
+@click.option("-uds", "--user-defined-script", "script", type=click.Path(path_type=Path), help="Knight user script; runs unmodified.")
+@click.option("-if", "--infer-func", "function", default="infer_auto", show_default=True, help="Registered function of the script; infer_auto feeds random data.")
+@click.option("-s", "--save-dir", type=click.Path(path_type=Path), default=Path(), help="Where the files go [default: here].")
+@click.option("-d", "--data", help="Picture folder (with --recipe), or the script's data.")
+@click.option("--recipe", help="How pictures become inputs: a name of calibration/ or a TOML file.")
+@click.option("-bs", "--batch-size", default=1, show_default=True, help="Pictures per forward call.")
+@click.option("-i", "--iteration", default=1, show_default=True, help="Number of forward calls.")
+@click.option("-qm", "--quant-mode", "method", default="mse", show_default=True, help="Range method: mse, min_max or kl.")
+@click.option("-is", "--input-shapes", type=ShapeType(), multiple=True, help="Shape of an input with dynamic axes, one per input: -is 1 3 48 192.")
+@click.option("-r", "--run-mode", type=click.Choice(["quant", "infer", "convert"]), default="quant", show_default=True, help="quant; infer: run the model only; convert: write the float ONNX only.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the choice of pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@click.pass_obj
+def command(
+    chip: str | None,
+    target: str,
+    model: Path,
+    weight: Path | None,
+    framework: str | None,
+    script: Path | None,
+    function: str,
+    save_dir: Path,
+    data: str | None,
+    recipe: str | None,
+    batch_size: int,
+    iteration: int,
+    method: str,
+    input_shapes: tuple[Shape, ...],
+    run_mode: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Quantize a model to int8."""
+    options = QuantizeOptions(
+        model=model,
+        chip=chip or DEFAULT_CHIP,
+        weight=weight,
+        framework=framework,
+        script=script,
+        function=function,
+        data=data,
+        recipe=recipe,
+        save_dir=save_dir,
+        batch_size=batch_size,
+        iteration=iteration,
+        method=method,
+        input_shapes=input_shapes,
+        run_mode=run_mode,
+        seed=seed,
+    )
+    with talking(as_json) as talk:
+        result = quantize(options, talk)
+        if "onnx" in result.files:
+            talk.say(f"Quantized Model : {result.files['onnx']}")
+        if result.loss_percent is not None:
+            talk.say(f"Quantization Loss: {result.loss_percent:.4f}")
+        talk.say("Quant complete")
+    if as_json:
+        print_json(
+            {
+                "files": {key: str(path) for key, path in result.files.items()},
+                "float_metric": result.float_metric,
+                "quantized_metric": result.quantized_metric,
+                "quantization_loss": result.loss_percent,
+                "pictures": result.pictures,
+                "outputs": result.report.get("outputs", []),
+            }
+        )
+        return
+    screen = console()
+    for label, value in (("float", result.float_metric), ("quantized", result.quantized_metric)):
+        if value is not None:
+            screen.print(f"metric, {label} model: {value:.4f}")
+    for output in result.report.get("outputs", []):
+        screen.print(f"output {output['name']}: {output['type']}, SQNR {output['sqnr_db']} dB")
+    if result.files:
+        screen.print(files_table(result.files))

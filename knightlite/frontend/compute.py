@@ -1,0 +1,209 @@
+"""Nodes that the chip computes: operands in canonical form, handed to ``OpDef.from_onnx``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import ops
+from knightlite.errors import UnsupportedError
+from knightlite.frontend import padding
+from knightlite.frontend.importer import Importer, Value
+from knightlite.frontend.source import Shape, SourceNode
+from knightlite.ir import Graph, Node
+from knightlite.ops.onnx_io import OnnxNode
+
+Array = NDArray[Any]
+
+MATRICES = ("Gemm", "MatMul")
+SLIDING = ("Conv", "MaxPool", "AveragePool")
+WHOLE = (*SLIDING, "GlobalAveragePool", "ReduceMean")  # they need height and width as they are
+SPELLINGS = ("Sub", "Div", "Sum")  # other spellings of Add and Mul
+
+
+def compute(state: Importer, node: SourceNode) -> None:
+    """Conv, pools, BatchNormalization, element-wise operators and tables."""
+    features = state.features(node)
+    _check_features(state, node, features)
+    attributes = dict(node.attributes)
+    if node.op_type == "Concat":
+        attributes["axis"] = int(attributes.get("axis", 1)) % len(state.seen(features[0]))
+    shapes: dict[str, Shape] = {node.outputs[0]: _output_shape(state, node, features)}
+    constants: dict[str, Array] = {}
+    names: list[str] = []
+    for name in node.inputs:
+        if name in state.model.constants:
+            constants[name] = _constant(state, node, name, features[0])
+            shapes[name] = constants[name].shape
+            names.append(name)
+        elif name:
+            tensor = state.value(name).tensor
+            shapes[tensor] = state.shape(name)
+            names.append(tensor)
+        else:
+            names.append("")
+    pads = state.value(features[0]).pads
+    if pads:
+        padding.take_over(node, attributes, pads, state.builder, names[0])
+    resolved = OnnxNode(
+        node.name,
+        node.op_type,
+        state.model.opset,
+        tuple(names),
+        node.outputs[0],
+        attributes,
+        constants,
+        shapes,
+    )
+    _append(state, node, resolved)
+
+
+def respelled(state: Importer, node: SourceNode) -> None:
+    """Sub and Div by a constant, and Sum, written as Add and Mul."""
+    if node.op_type == "Sum":
+        _sum(state, node)
+        return
+    operand = state.model.constants.get(node.inputs[1])
+    if operand is None:
+        raise UnsupportedError(f"{node.op_type} by features is not supported yet.")
+    if node.op_type == "Div" and not np.all(operand):
+        raise UnsupportedError(f"Div {node.name} must not divide by zero.")
+    negated = -operand if node.op_type == "Sub" else 1.0 / operand.astype(np.float64)
+    kind = "Add" if node.op_type == "Sub" else "Mul"
+    name = f"{node.inputs[1]}/{node.name}"
+    state.model = replace(state.model, constants={**state.model.constants, name: negated})
+    compute(state, replace(node, op_type=kind, inputs=(node.inputs[0], name)))
+
+
+def _sum(state: Importer, node: SourceNode) -> None:
+    """A Sum of n operands is a chain of n - 1 Adds."""
+    left, output = node.inputs[0], node.outputs[0]
+    if len(node.inputs) == 1:
+        state.values[output] = state.value(left)
+        return
+    for index, right in enumerate(node.inputs[1:], start=2):
+        target = output if index == len(node.inputs) else f"{output}.sum{index}"
+        shapes = {**state.model.shapes, target: state.seen(output)}
+        state.model = replace(state.model, shapes=shapes)
+        compute(state, replace(node, op_type="Add", inputs=(left, right), outputs=(target,)))
+        left = target
+
+
+# ------------------------------------------------------------------ operands
+
+
+def _check_features(state: Importer, node: SourceNode, features: Sequence[str]) -> None:
+    """Refuse a view that the operator would read differently from what the file means."""
+    kind, first = node.op_type, features[0]
+    seen, canonical = state.seen(first), state.shape(first)
+    reader = f"{kind} {node.name} must read"
+    if kind in MATRICES:
+        if len(seen) != 2 or seen[0] != 1:
+            raise UnsupportedError(f"{reader} features [1, K], not {seen}.")
+    elif kind in WHOLE:
+        if seen != state.padded_shape(first):
+            raise UnsupportedError(
+                f"{reader} [N, C, H, W] features, not {seen} made from {canonical}."
+            )
+    elif kind == "BatchNormalization":
+        if not state.by_channel(first):
+            raise UnsupportedError(
+                f"{reader} features by channel, not {seen} made from {canonical}."
+            )
+    elif len(features) > 1 and not all(state.plain(name) for name in features):
+        shapes = {(state.seen(name), state.shape(name)) for name in features}
+        if kind == "Concat" or len(shapes) > 1:
+            raise UnsupportedError(f"{reader} [N, C, H, W] features, not reshaped ones.")
+
+
+def _output_shape(state: Importer, node: SourceNode, features: Sequence[str]) -> Shape:
+    """Canonical shape of the output, from the file's shape or from the operands."""
+    seen = state.seen(node.outputs[0])
+    if node.op_type in (*MATRICES, *WHOLE, "Concat"):
+        return seen if len(seen) == 4 else (*seen[:2], 1, 1)
+    shapes = [state.shape(name) for name in features]
+    return tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+
+
+def _constant(state: Importer, node: SourceNode, name: str, feature: str) -> Array:
+    """A constant operand as float32 (or its integers), in canonical alignment."""
+    values = state.model.constants[name]
+    if np.issubdtype(values.dtype, np.floating):
+        if node.op_type != "Clip" and not np.all(np.isfinite(values)):
+            bad = int(np.count_nonzero(~np.isfinite(values)))
+            raise UnsupportedError(
+                f"weight {name} must be finite, but {bad} of its {values.size} values are "
+                "NaN or infinite.",
+                "train or export the model again",
+            )
+        values = values.astype(np.float32, copy=False)
+    if node.op_type not in ("Add", "Mul") or values.size == 1:
+        return values
+    seen = state.seen(feature)
+    if values.ndim > len(seen):
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} must not broadcast {seen} to {values.shape}."
+        )
+    padded = values.reshape((1,) * (len(seen) - values.ndim) + values.shape)
+    if len(seen) == 4 and seen == state.shape(feature):
+        return padded
+    if not state.by_channel(feature) or any(size != 1 for size in padded.shape[2:]):
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} must have a constant per channel, not of shape "
+            f"{values.shape} on features {seen} made from {state.shape(feature)}."
+        )
+    return padded.reshape(*padded.shape[:2], 1, 1)
+
+
+# ------------------------------------------------------------------ the operator
+
+
+def _append(state: Importer, node: SourceNode, resolved: OnnxNode) -> None:
+    """Let the operator append its nodes, then describe and check what it made."""
+    state.declare(resolved.output, resolved.output_shape)
+    known = len(state.builder.nodes)
+    from_onnx = ops.BY_ONNX_TYPE[resolved.op_type].from_onnx
+    assert from_onnx is not None
+    from_onnx(resolved, state.builder)
+    for made in state.builder.nodes[known:]:
+        for index, name in enumerate(made.inputs):
+            if name in state.builder.constants:
+                origin = node.inputs[index] if index < len(node.inputs) else ""
+                _describe_constant(state, node, name, origin)
+        _check_made(state, made)
+    state.values[node.outputs[0]] = Value(resolved.output)
+
+
+def _describe_constant(state: Importer, node: SourceNode, name: str, origin: str) -> None:
+    """Check a constant the operator made of ``origin``, and keep the quantization of that."""
+    values: Mapping[str, Array] = state.builder.constants
+    if not np.all(np.isfinite(values[name])):
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} has parameters that give infinite values.",
+            "a variance must be positive and no weight may overflow float32",
+        )
+    quantized = state.model.quantized.get(origin)
+    if quantized is not None and origin in state.model.constants:
+        scale = np.broadcast_to(quantized.scale, values[name].shape[:1])
+        state.builder.tensor(name, values[name].shape, quantized.dtype, scale)
+
+
+def _check_made(state: Importer, made: Node) -> None:
+    """The operator's own rules that need no scales, and its output shape against the file's."""
+    builder = state.builder
+    graph = Graph(builder.name, (), (), (made,), builder.tensors, builder.constants)
+    definition, view = ops.BY_NAME[made.op], ops.View(graph, made)
+    reasons = [rule.check(view) for rule in definition.constraints if rule.structural]
+    broken = [text for text in reasons if text]
+    if broken:
+        raise UnsupportedError(f"{made.op}: " + "; ".join(broken) + ".")
+    shape = definition.infer(view)
+    if shape != view.output.shape or min(shape) < 1:
+        raise UnsupportedError(
+            f"{made.op}: its output must have shape {shape}, not {view.output.shape}.",
+            "the model is inconsistent; export it again",
+        )

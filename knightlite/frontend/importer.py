@@ -1,0 +1,125 @@
+"""The state of one walk over a model: what every ONNX value has become so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from knightlite.errors import Finding
+from knightlite.frontend.source import Shape, SourceModel, SourceNode
+from knightlite.ir import GraphBuilder
+
+Pads = tuple[int, int, int, int]  # top, left, bottom, right
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What an ONNX value is: a canonical tensor seen in the ONNX shape of that value.
+
+    ``pads``: zeros that a Pad put around it and that its reader must take over. ``on_host``: it is
+    computed after the chip, so that only host operations may read it. ``stands_in``: it follows an
+    unsupported node and only has the right shape, so that the rest of the network is checked too.
+    """
+
+    tensor: str
+    pads: Pads | None = None
+    on_host: bool = False
+    stands_in: bool = False
+
+
+class Importer:
+    """Fills a builder from a source model; the handlers in the neighbouring files work on it."""
+
+    def __init__(self, model: SourceModel) -> None:
+        self.model = model
+        self.builder = GraphBuilder(model.name)
+        self.values: dict[str, Value | None] = {}  # None: its shape is not known, said already
+        self.findings: list[Finding] = []
+        self.unseen: set[str] = set()  # nodes that read a value of unknown shape
+        self.outputs: tuple[str, ...] = ()
+        self._read = {name for node in model.nodes for name in node.inputs} | set(model.outputs)
+
+    @property
+    def failed(self) -> bool:
+        """True where an error was found."""
+        return any(item.severity == "error" for item in self.findings)
+
+    def is_read(self, name: str) -> bool:
+        """True where a node or the network's user reads the ONNX value ``name``."""
+        return name in self._read
+
+    def features(self, node: SourceNode) -> list[str]:
+        """The inputs of ``node`` that are present and not constant."""
+        return [name for name in node.inputs if name and name not in self.model.constants]
+
+    def value(self, name: str) -> Value:
+        """The value of an input that the dispatch has checked."""
+        value = self.values[name]
+        assert value is not None
+        return value
+
+    def seen(self, name: str) -> Shape:
+        """The shape of an ONNX value in the file."""
+        return self.model.shapes[name]
+
+    def shape(self, name: str) -> Shape:
+        """Canonical shape of the tensor behind an ONNX value."""
+        return self.builder.tensors[self.value(name).tensor].shape
+
+    def padded_shape(self, name: str) -> Shape:
+        """Canonical shape with the zeros of a waiting Pad around it."""
+        batch, channels, height, width = self.shape(name)
+        top, left, bottom, right = self.value(name).pads or (0, 0, 0, 0)
+        return (batch, channels, height + top + bottom, width + left + right)
+
+    def plain(self, name: str) -> bool:
+        """True where the ONNX shape is the canonical one, or [1, C] of [1, C, 1, 1]."""
+        seen, canonical = self.seen(name), self.shape(name)
+        return seen == canonical or (len(seen) == 2 and canonical == (*seen, 1, 1))
+
+    def by_channel(self, name: str) -> bool:
+        """True where axis 1 of the ONNX shape is the canonical channel axis."""
+        seen = self.seen(name)
+        return len(seen) > 1 and seen[:2] == self.shape(name)[:2]
+
+    def declare(self, name: str, shape: Shape) -> None:
+        """Describe feature tensor ``name`` with its quantization where the file has one."""
+        quantized = self.model.quantized.get(name)
+        if quantized is None:
+            self.builder.tensor(name, shape)
+        else:
+            self.builder.tensor(name, shape, quantized.dtype, quantized.scale)
+
+    def stand_in(self, name: str) -> Value | None:
+        """A value of the right shape for what an unsupported node would have computed."""
+        shape = self.model.shapes.get(name)
+        if shape is None:
+            return None
+        flat = (1, int(np.prod(shape)), 1, 1)
+        canonical = {4: shape, 2: (*shape, 1, 1)}.get(len(shape), flat)
+        return Value(self.builder.tensor(name, canonical), stands_in=True)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a feature tensor everywhere."""
+        builder = self.builder
+        builder.tensors[new] = replace(builder.tensors.pop(old), name=new)
+
+        def swap(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(new if name == old else name for name in names)
+
+        builder.nodes[:] = [
+            replace(
+                node,
+                name=new if node.name == old else node.name,
+                inputs=swap(node.inputs),
+                outputs=swap(node.outputs),
+            )
+            for node in builder.nodes
+        ]
+        builder.host[:] = [
+            replace(op, input=new if op.input == old else op.input) for op in builder.host
+        ]
+        for key, value in self.values.items():
+            if value is not None and value.tensor == old:
+                self.values[key] = replace(value, tensor=new)

@@ -1,0 +1,97 @@
+"""Pin the shapes of a model's inputs: batch 1, other dynamic dimensions only as the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from knightlite.errors import UsageError
+from knightlite.frontend.source import Shape
+
+if TYPE_CHECKING:
+    import onnx
+
+InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
+
+
+def pin_inputs(
+    model: onnx.ModelProto, names: Sequence[str], path: Path, input_shapes: InputShapes | None
+) -> None:
+    """Write static shapes (batch 1) into the inputs; forget the shapes of all other values."""
+    wanted = _wanted_shapes(names, input_shapes, path)
+    graph = model.graph
+    for item in graph.input:
+        if item.name not in names:
+            continue
+        tensor = item.type.tensor_type
+        declared = [dimension(dim) for dim in tensor.shape.dim]
+        known = tensor.HasField("shape")
+        shape = _pinned(item.name, declared if known else None, wanted.get(item.name), path)
+        del tensor.shape.dim[:]
+        for size in shape:
+            tensor.shape.dim.add().dim_value = size
+    del graph.value_info[:]
+    for item in graph.output:
+        item.type.tensor_type.ClearField("shape")
+
+
+def dimension(dim: Any) -> int | str:
+    """A size, or the name of a dynamic dimension ("?" where it has none)."""
+    if dim.HasField("dim_value") and dim.dim_value > 0:
+        return int(dim.dim_value)
+    return str(dim.dim_param) or "?"
+
+
+def _wanted_shapes(
+    names: Sequence[str], input_shapes: InputShapes | None, path: Path
+) -> dict[str, tuple[int, ...]]:
+    if not input_shapes:
+        return {}
+    listed = ", ".join(names)
+    if isinstance(input_shapes, Mapping):
+        unknown = [name for name in input_shapes if name not in names]
+        if unknown:
+            raise UsageError(f"{path} has no input {unknown[0]}; its inputs are {listed}.")
+        return {name: tuple(shape) for name, shape in input_shapes.items()}
+    if len(input_shapes) > len(names):
+        raise UsageError(
+            f"{path} has {len(names)} inputs ({listed}), but {len(input_shapes)} shapes were given."
+        )
+    return {name: tuple(shape) for name, shape in zip(names, input_shapes, strict=False)}
+
+
+def _pinned(
+    name: str, declared: Sequence[int | str] | None, wanted: Sequence[int] | None, path: Path
+) -> Shape:
+    """The static shape of one input; a dynamic or given batch of -1 becomes 1."""
+    if declared is None and wanted is None:
+        raise UsageError(
+            f"Input {name} of {path} has no shape.",
+            "give it with -is/--input-shapes, for example -is 1 3 224 224",
+        )
+    if wanted is not None:
+        if declared is not None and len(wanted) != len(declared):
+            raise UsageError(
+                f"The shape for input {name} must have {len(declared)} dimensions "
+                f"{_listed(declared)}, not {len(wanted)} {_listed(wanted)}."
+            )
+        shape = tuple(1 if axis == 0 and size < 0 else size for axis, size in enumerate(wanted))
+        if any(size < 1 for size in shape):
+            raise UsageError(f"The shape for input {name} must be positive, not {_listed(wanted)}.")
+        return shape
+    assert declared is not None
+    batched = [1, *declared[1:]] if declared and isinstance(declared[0], str) else declared
+    sizes = tuple(size for size in batched if isinstance(size, int))
+    if len(sizes) < len(batched):
+        example = " ".join("224" if isinstance(size, str) else str(size) for size in batched)
+        raise UsageError(
+            f"Input {name} of {path} has the dynamic shape {_listed(declared)}, "
+            "but only the batch may be dynamic.",
+            f"fix the others with -is/--input-shapes, for example -is {example}",
+        )
+    return sizes
+
+
+def _listed(shape: Sequence[int | str]) -> str:
+    return "[" + ", ".join(str(size) for size in shape) + "]"

@@ -1,0 +1,186 @@
+"""From a program and its timeline to what each layer takes and what bounds it.
+
+Every cycle of the total belongs to exactly one layer: the one whose instruction moved the front of
+completed work onward. So the layers' cycles add up to the total although layers overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from knightlite.chip import Chip
+from knightlite.container import Program
+from knightlite.events import Timeline
+from knightlite.isa import Engine, Instruction, Load, Store, disassemble
+from knightlite.sim.clock import simulate_time
+from knightlite.sim.machine import program_chip
+
+GIB = 1 << 30
+BOUNDS = ("matrix", "vector", "ddr read", "ddr write")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerProfile:
+    """One row. ``bound``: the busiest of matrix, vector, ddr read, ddr write, or "latency".
+
+    ``mac_utilization`` is the share of the matrix engine's peak over the layer's own cycles.
+    ``fspm_peak_bytes`` is None where the .cfg does not say.
+    """
+
+    name: str
+    op: str
+    instructions: int
+    cycles: int
+    time_ms: float
+    macs: int
+    mac_utilization: float
+    read_bytes: int
+    write_bytes: int
+    bound: str
+    fspm_peak_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A program's predicted time on a chip. Bytes are payload; bandwidth is in bytes per second.
+
+    ``busy_cycles``: per engine name; ``ddr_busy_cycles``: when transfers occupied the DDR.
+    """
+
+    name: str
+    chip_name: str
+    clock_hz: int
+    ddr_bytes_per_second: int
+    ddr_efficiency_percent: int
+    layers: tuple[LayerProfile, ...]
+    timeline: Timeline
+    cycles: int
+    macs: int
+    mac_utilization: float
+    read_bytes: int
+    write_bytes: int
+    ddr_busy_cycles: int
+    busy_cycles: dict[str, int]
+
+    @property
+    def time_ms(self) -> float:
+        """Latency of one frame."""
+        return self.cycles / self.clock_hz * 1e3
+
+    @property
+    def frames_per_second(self) -> float:
+        """One frame after the other."""
+        return self.clock_hz / self.cycles if self.cycles else 0.0
+
+    @property
+    def ddr_utilization(self) -> float:
+        """Share of the time in which the DDR is occupied."""
+        return self.ddr_busy_cycles / self.cycles if self.cycles else 0.0
+
+
+def chip_with_bandwidth(chip: Chip, gib_per_second: float) -> Chip:
+    """The chip with another DDR rate, in Knight's unit (11.920929 is 12.8e9 bytes/s)."""
+    return replace(chip, ddr_bytes_per_second=max(1, round(gib_per_second * GIB)))
+
+
+@dataclass(slots=True)
+class _Work:
+    """What the instructions of one layer add up to."""
+
+    instructions: int = 0
+    cycles: int = 0
+    macs: int = 0
+    read_bytes: int = 0
+    write_bytes: int = 0
+    busy: tuple[int, int, int, int] = (0, 0, 0, 0)  # in the order of BOUNDS, without setup
+
+    def bound(self) -> str:
+        """The busiest resource; latency where even that is idle most of the layer's cycles."""
+        most = max(self.busy)
+        if 2 * most < self.cycles or most == 0:
+            return "latency"
+        return BOUNDS[self.busy.index(most)]
+
+
+def profile(
+    program: Program, chip: Chip | None = None, max_bandwidth: float | None = None
+) -> Profile:
+    """Predict a program's time, on its own chip or another description, or at another DDR rate.
+
+    ``max_bandwidth``: GiB/s as Knight states it; None or 0 takes the chip's.
+    """
+    target = chip or program_chip(program)
+    if max_bandwidth:
+        target = chip_with_bandwidth(target, max_bandwidth)
+    instructions = disassemble(program.code)
+    timeline = simulate_time(instructions, target)
+    layers = [_Work() for _ in program.meta["layers"]]
+    front = 0
+    for item, event in zip(instructions, timeline.events, strict=True):
+        work = layers[item.layer]
+        _add(work, item, event.cycles, target)
+        work.cycles += max(0, event.end - front)
+        front = max(front, event.end)
+    rows = _rows(program, layers, target)
+    macs = sum(row.macs for row in rows)
+    busy = {engine.name: 0 for engine in Engine}
+    for event in timeline.events:
+        busy[event.engine] += event.cycles
+    return Profile(
+        name=str(program.meta["name"]),
+        chip_name=str(program.meta["chip"]),
+        clock_hz=target.clock_hz,
+        ddr_bytes_per_second=target.ddr_bytes_per_second,
+        ddr_efficiency_percent=target.ddr_efficiency_percent,
+        layers=rows,
+        timeline=timeline,
+        cycles=timeline.total_cycles,
+        macs=macs,
+        mac_utilization=_share(macs, timeline.total_cycles, target),
+        read_bytes=sum(row.read_bytes for row in rows),
+        write_bytes=sum(row.write_bytes for row in rows),
+        ddr_busy_cycles=sum(work.busy[2] + work.busy[3] for work in layers),
+        busy_cycles=busy,
+    )
+
+
+def _share(macs: int, cycles: int, chip: Chip) -> float:
+    return macs / (cycles * chip.peak_macs_per_cycle) if cycles else 0.0
+
+
+def _add(work: _Work, item: Instruction, cycles: int, chip: Chip) -> None:
+    matrix, vector, read, write = work.busy
+    work.instructions += 1
+    if isinstance(item, Load):
+        work.read_bytes += item.payload_bytes
+        read += cycles - chip.dma_setup_cycles
+    elif isinstance(item, Store):
+        work.write_bytes += item.payload_bytes
+        write += cycles - chip.dma_setup_cycles
+    elif item.ENGINE == Engine.RCCN:
+        work.macs += item.macs()
+        matrix += cycles - chip.matrix_setup_cycles
+    else:
+        vector += cycles - chip.vector_setup_cycles
+    work.busy = (matrix, vector, read, write)
+
+
+def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerProfile, ...]:
+    peaks = program.meta.get("fspm_peak")
+    return tuple(
+        LayerProfile(
+            name=str(entry["name"]),
+            op=str(entry["op"]),
+            instructions=work.instructions,
+            cycles=work.cycles,
+            time_ms=work.cycles / chip.clock_hz * 1e3,
+            macs=work.macs,
+            mac_utilization=_share(work.macs, work.cycles, chip),
+            read_bytes=work.read_bytes,
+            write_bytes=work.write_bytes,
+            bound=work.bound(),
+            fspm_peak_bytes=int(peaks[index]) if peaks else None,
+        )
+        for index, (entry, work) in enumerate(zip(program.meta["layers"], layers, strict=True))
+    )

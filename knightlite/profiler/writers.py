@@ -1,0 +1,111 @@
+"""The profile as files: ``layer_cycles_NPU_0.txt``, versioned JSON, a Perfetto trace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from knightlite.profiler.profile import GIB, Profile
+
+SCHEMA = "knightlite.profile/1"
+TEXT_NAME = "layer_cycles_NPU_0.txt"
+_LANES = ("RDMA", "WDMA", "RCCN", "RCVT")
+
+
+def totals(found: Profile) -> list[tuple[str, str]]:
+    """Knight's totals: label and value.
+
+    The use rate is the share of the DDR's rate that transfers are assumed to reach, which is what
+    Knight's option ``-bu`` sets; how busy the DDR is, the JSON says as ``ddr_utilization``.
+    """
+    return [
+        ("Total RDMA byte", str(found.read_bytes)),
+        ("Total WDMA byte", str(found.write_bytes)),
+        ("Cost (ms)", f"{found.time_ms:.6f}"),
+        ("Total calculation amount", str(found.macs)),
+        ("RCCN utilization", f"{found.mac_utilization * 100:.2f}%"),
+        ("Storage bandwidths (GB/s)", f"{found.ddr_bytes_per_second / GIB:.6f}"),
+        ("Storage bandwidths use rate", f"{found.ddr_efficiency_percent:.2f}%"),
+        ("NPU freq (MHZ)", f"{found.clock_hz / 1e6:g}"),
+    ]
+
+
+def profile_text(found: Profile) -> str:
+    """``layer_cycles_NPU_0.txt``: totals, then one line per layer."""
+    lines = [f"{label}: {value}" for label, value in totals(found)]
+    lines += ["", f"{'Time(ms)':>12} {'RD(Byte)':>12} {'WD(Byte)':>12} Layer Name"]
+    lines += [
+        f"{row.time_ms:12.6f} {row.read_bytes:12d} {row.write_bytes:12d} {row.name}"
+        for row in found.layers
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def profile_json(found: Profile) -> str:
+    """The whole profile but the events, with ``"schema": "knightlite.profile/1"``."""
+    value: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": found.name,
+        "chip": found.chip_name,
+        "clock_hz": found.clock_hz,
+        "ddr_bytes_per_second": found.ddr_bytes_per_second,
+        "ddr_efficiency_percent": found.ddr_efficiency_percent,
+        "cycles": found.cycles,
+        "latency_ms": found.time_ms,
+        "frames_per_second": found.frames_per_second,
+        "macs": found.macs,
+        "mac_utilization": found.mac_utilization,
+        "ddr_read_bytes": found.read_bytes,
+        "ddr_write_bytes": found.write_bytes,
+        "ddr_busy_cycles": found.ddr_busy_cycles,
+        "ddr_utilization": found.ddr_utilization,
+        "engine_busy_cycles": found.busy_cycles,
+        "layers": [asdict(row) for row in found.layers],
+    }
+    return json.dumps(value, indent=1) + "\n"
+
+
+def trace_json(found: Profile) -> str:
+    """A trace for Perfetto or chrome://tracing: one process, a thread per engine, microseconds."""
+    micro = 1e6 / found.clock_hz
+    events: list[dict[str, Any]] = [_named("process_name", 0, f"{found.name} on {found.chip_name}")]
+    for lane, name in enumerate(_LANES):
+        events.append(_named("thread_name", lane, name))
+        events.append(
+            {
+                "ph": "M",
+                "pid": 0,
+                "tid": lane,
+                "name": "thread_sort_index",
+                "args": {"sort_index": lane},
+            }
+        )
+    for event in found.timeline.events:
+        row = found.layers[event.layer]
+        events.append(
+            {
+                "ph": "X",
+                "pid": 0,
+                "tid": _LANES.index(event.engine),
+                "name": row.name,
+                "cat": event.mnemonic,
+                "ts": event.start * micro,
+                "dur": (event.end - event.start) * micro,
+                "args": {
+                    "instruction": event.number,
+                    "op": row.op,
+                    "cycles": event.cycles,
+                    "token_stall_cycles": event.token_stall,
+                    "ddr_stall_cycles": event.ddr_stall,
+                    "stall": event.stall_reason,
+                },
+            }
+        )
+    return (
+        json.dumps({"displayTimeUnit": "ms", "traceEvents": events}, separators=(",", ":")) + "\n"
+    )
+
+
+def _named(kind: str, lane: int, name: str) -> dict[str, Any]:
+    return {"ph": "M", "pid": 0, "tid": lane, "name": kind, "args": {"name": name}}

@@ -1,0 +1,233 @@
+"""Reads what ``--input`` names: raw float32 or integer files and ``.npy``, one or many frames.
+
+The number of bytes decides what a raw file holds; it is never guessed silently, and a file that
+does not fit is refused with what it should have and what it has.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import dtypes
+from knightlite.errors import DataError, UsageError
+from knightlite.sim.host import quantize
+
+Array = NDArray[Any]
+Entry = Mapping[str, Any]
+
+FORMATS = ("nchw", "nhwc", "nhwcstride")
+PLAUSIBLE = 1e9  # no picture holds a larger float; integers read as float32 nearly always do
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where one input's frames lie: byte 0 of frame k is at ``offset + k * step`` of ``path``."""
+
+    path: Path
+    entry: Entry
+    offset: int
+    step: int
+    is_float: bool
+    layout: str
+
+    def frame(self, number: int) -> Array:
+        """Frame ``number`` as [1, C, H, W] integers."""
+        kind = np.dtype("<f4") if self.is_float else dtypes.BY_NAME[self.entry["type"]].numpy
+        count = stored_elements(self.entry, self.layout)
+        at = self.offset + number * self.step
+        values = np.fromfile(self.path, kind, count, offset=at)
+        _, channels, height, width = self.entry["shape"]
+        if self.layout == "nchw":
+            values = values.reshape(1, channels, height, width)
+        else:
+            pixels = values.reshape(1, height, width, -1)[..., :channels]
+            values = pixels.transpose(0, 3, 1, 2)
+        return quantize(values, self.entry) if self.is_float else np.ascontiguousarray(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The frames to run: iterating reads them one at a time.
+
+    ``available`` counts those in the files, ``numbers`` lists those to run, ``kind`` says what was
+    read ("float32" or the integer type).
+    """
+
+    sources: tuple[_Source, ...]
+    available: int
+    numbers: tuple[int, ...]
+    kind: str
+
+    @property
+    def remaining(self) -> int:
+        """Frames in the files that will not run."""
+        return self.available - len(self.numbers)
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        """Input name to [1, C, H, W] integers, per frame."""
+        for number in self.numbers:
+            yield {source.entry["name"]: source.frame(number) for source in self.sources}
+
+
+def stored_elements(entry: Entry, layout: str) -> int:
+    """Elements of one frame in a file; ``nhwcstride`` pads channels to the chip's pixel stride."""
+    _, channels, height, width = entry["shape"]
+    if layout == "nhwcstride":
+        channels = entry["column_stride"] // dtypes.BY_NAME[entry["type"]].size_bytes
+    return int(channels * height * width)
+
+
+def input_paths(argument: str) -> list[Path]:
+    """The files of ``a:b`` or ``a,b``; a file whose own name has such a sign wins."""
+    if Path(argument).exists():
+        return [Path(argument)]
+    return [Path(part) for part in re.split("[:,]", argument) if part]
+
+
+def read(
+    argument: str | Sequence[Path],
+    inputs: Sequence[Entry],
+    layout: str,
+    frame_count: int | None = None,
+    frame_step: int = 0,
+) -> Frames:
+    """Frames for the network inputs of a .cfg.
+
+    ``argument``: one file per input, or one file that holds all inputs of a frame behind each
+    other. ``frame_count`` None runs the first frame; ``frame_step`` n > 1 takes every n-th.
+    DataError where a file is missing or its size does not fit.
+    """
+    if layout not in FORMATS:
+        raise UsageError(f"the input format must be one of {', '.join(FORMATS)}, not {layout}.")
+    if (frame_count is not None and frame_count < 1) or frame_step < 0:
+        raise UsageError("the frame count must be at least 1 and the frame step at least 0.")
+    paths = input_paths(argument) if isinstance(argument, str) else list(argument)
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"input file {path} does not exist.")
+    if len(paths) == len(inputs):
+        groups = [(path, [entry]) for path, entry in zip(paths, inputs, strict=True)]
+    elif len(paths) == 1:
+        groups = [(paths[0], list(inputs))]
+    else:
+        names = ", ".join(str(entry["name"]) for entry in inputs)
+        raise DataError(f"the network has {len(inputs)} inputs ({names}), not {len(paths)}.")
+    sources: list[_Source] = []
+    counts: list[int] = []
+    for path, entries in groups:
+        found, count = _open(path, entries, layout, frame_count)
+        sources += found
+        counts.append(count)
+    available = min(counts)
+    if max(counts) != available:
+        raise DataError(f"the input files must hold equally many frames, not {counts}.")
+    step = max(1, frame_step)
+    asked = 1 if frame_count is None else frame_count
+    numbers = tuple(range(0, available, step))[:asked]
+    if len(numbers) < asked:
+        raise DataError(
+            f"{asked} frames are asked for, but {paths[0]} holds {available}"
+            + (f", or {len(numbers)} at a step of {step}." if step > 1 else ".")
+        )
+    kinds = {"float32" if source.is_float else str(source.entry["type"]) for source in sources}
+    return Frames(tuple(sources), available, numbers, " and ".join(sorted(kinds)))
+
+
+def _open(
+    path: Path, entries: list[Entry], layout: str, frame_count: int | None
+) -> tuple[list[_Source], int]:
+    if path.suffix == ".npy":
+        return _open_array(path, entries, layout)
+    size = path.stat().st_size
+    is_float = _holds_floats(path, size, entries, layout, frame_count)
+    return _sources(path, entries, layout, is_float, 0), size // _frame_bytes(
+        entries, layout, is_float
+    )
+
+
+def _frame_bytes(entries: list[Entry], layout: str, is_float: bool) -> int:
+    return sum(
+        stored_elements(entry, layout)
+        * (4 if is_float else dtypes.BY_NAME[entry["type"]].size_bytes)
+        for entry in entries
+    )
+
+
+def _sources(
+    path: Path, entries: list[Entry], layout: str, is_float: bool, offset: int
+) -> list[_Source]:
+    step = _frame_bytes(entries, layout, is_float)
+    found = []
+    for entry in entries:
+        found.append(_Source(path, entry, offset, step, is_float, layout))
+        offset += _frame_bytes([entry], layout, is_float)
+    return found
+
+
+def _holds_floats(
+    path: Path, size: int, entries: list[Entry], layout: str, frame_count: int | None
+) -> bool:
+    """Whether a raw file is float32; DataError where its size fits neither or says nothing."""
+    float_bytes = _frame_bytes(entries, layout, True)
+    integer_bytes = _frame_bytes(entries, layout, False)
+    kind = " and ".join(sorted({str(entry["type"]) for entry in entries}))
+    if frame_count is not None:  # the frames asked for settle it where they fit exactly
+        if size == frame_count * float_bytes:
+            return True
+        if size == frame_count * integer_bytes:
+            return False
+    fits_float = size > 0 and size % float_bytes == 0
+    fits_integer = size > 0 and size % integer_bytes == 0
+    if fits_integer and not fits_float:
+        return False
+    if fits_float:
+        values = np.fromfile(path, "<f4", float_bytes // 4)
+        plausible = bool(np.isfinite(values).all()) and float(np.abs(values).max()) < PLAUSIBLE
+        if plausible or not fits_integer:
+            return True
+        raise DataError(
+            f"{path} has {size} bytes, which are {size // float_bytes} frames of float32 or "
+            f"{size // integer_bytes} of {kind}, and its values do not look like float32.",
+            f"-fc {size // integer_bytes} says that it holds so many frames of {kind}",
+        )
+    if frame_count is not None and size >= frame_count * float_bytes:
+        return True
+    if frame_count is not None and size >= frame_count * integer_bytes:
+        return False
+    raise DataError(
+        f"{path} has {size} bytes; a frame needs {float_bytes} bytes as float32 or "
+        f"{integer_bytes} as {kind} in {layout} order.",
+        "check the input's shape and format, or ask for fewer frames",
+    )
+
+
+def _open_array(path: Path, entries: list[Entry], layout: str) -> tuple[list[_Source], int]:
+    """A ``.npy`` of one input: [frames, ...] in the stated layout, float32 or the integer type."""
+    if len(entries) != 1:
+        raise DataError(f"{path} can hold one input, but the network has {len(entries)}.")
+    entry = entries[0]
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} is not a readable .npy file.") from error
+    wanted = dtypes.BY_NAME[entry["type"]].numpy
+    is_float = values.dtype == np.dtype("<f4")
+    if not is_float and values.dtype != wanted:
+        raise DataError(f"{path} must hold float32 or {wanted}, not {values.dtype}.")
+    _, channels, height, width = entry["shape"]
+    if layout == "nchw":
+        shape: tuple[int, ...] = (channels, height, width)
+    else:
+        shape = (height, width, stored_elements(entry, layout) // (height * width))
+    if values.shape[-3:] != shape or values.ndim > 4 or not values.flags.c_contiguous:
+        raise DataError(f"{path} must hold frames of shape {shape} ({layout}), not {values.shape}.")
+    offset = int(getattr(values, "offset", 0))
+    return _sources(path, entries, layout, is_float, offset), math.prod(values.shape[:-3])

@@ -1,0 +1,79 @@
+"""Weights of the matrix engine as float factors, with the proof that adding them up is exact.
+
+A float32 product of integers is exact while no partial sum, in whatever order BLAS adds, leaves
+[-2^24, 2^24]. That is proved per instruction from its weights and the range of its input; where it
+does not hold the depth is split, or float64 used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.isa import Matrix
+from knightlite.sim.memory import Bytes
+
+Array = NDArray[Any]
+
+EXACT_FLOAT32 = 1 << 24
+MOST_PARTS = 4  # beyond it float64, at half the speed, is the better way
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Decoded weights: factors [depth, output channels] cut over the depth, and what they reach.
+
+    ``reach`` is the largest magnitude that any subset of the products can add up to.
+    """
+
+    parts: tuple[Array, ...]
+    starts: tuple[int, ...]
+    reach: int
+
+    @property
+    def dtype(self) -> Any:
+        """float32 or float64."""
+        return self.parts[0].dtype
+
+
+def reach(factors: Array, low: int, high: int) -> int:
+    """Largest |partial sum| of ``x @ factors`` in any order, x in [low, high] or 0."""
+    values = factors.astype(np.float64)
+    up = np.maximum(values * high, values * low).clip(min=0).sum(axis=0)
+    down = np.minimum(values * high, values * low).clip(max=0).sum(axis=0)
+    return int(max(up.max(), -down.min()))
+
+
+def split(factors: Array, low: int, high: int) -> Weights:
+    """The fewest equal cuts that are exact in float32 (at most MOST_PARTS), else float64."""
+    total = reach(factors, low, high)
+    for count in range(1, MOST_PARTS + 1):
+        pieces = np.array_split(factors, count)
+        if count > factors.shape[0]:
+            break
+        if all(reach(piece, low, high) <= EXACT_FLOAT32 for piece in pieces):
+            starts = np.cumsum([0, *(piece.shape[0] for piece in pieces[:-1])])
+            parts = tuple(np.ascontiguousarray(piece, np.float32) for piece in pieces)
+            return Weights(parts, tuple(int(start) for start in starts), total)
+    return Weights((np.ascontiguousarray(factors, np.float64),), (0,), total)
+
+
+def read_weights(
+    item: Matrix, memory: Bytes, low: int, high: int, known: dict[tuple[Any, ...], Weights]
+) -> Weights:
+    """Decode the weights of an instruction; equal ones are shared."""
+    shape = (item.weight_rows(), item.y_channels)
+    stored = np.ndarray(shape, np.int8, memory, item.weight_address, (item.weight_row_bytes, 1))
+    key = (shape, bool(item.depthwise), low, high, stored.tobytes())
+    if key not in known:
+        known[key] = _depthwise(stored, low, high) if item.depthwise else split(stored, low, high)
+    return known[key]
+
+
+def _depthwise(factors: Array, low: int, high: int) -> Weights:
+    total = reach(factors, low, high)
+    kind = np.float32 if total <= EXACT_FLOAT32 else np.float64
+    return Weights((factors.astype(kind),), (0,), total)

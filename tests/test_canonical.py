@@ -1,0 +1,397 @@
+"""The canonical form: what becomes of each node, against ONNX Runtime, and every refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx_nets import Net, checked, operators
+
+from knightlite.errors import UnsupportedError
+from knightlite.frontend import load
+
+INF = float("inf")
+
+
+def refused(net: Net, folder: Path, *outputs: str) -> list[str]:
+    """The findings of a net that must be refused, as text."""
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(folder, *outputs))
+    assert caught.value.findings
+    return [str(item) for item in caught.value.findings]
+
+
+def start(opset: int = 13, shape: tuple[int, ...] = (1, 4, 9, 9)) -> Net:
+    net = Net(opset)
+    net.input("x", shape)
+    return net
+
+
+# ------------------------------------------------------------------ flatten chains and heads
+
+
+def classifier(net: Net, x: str, flatten: str) -> str:
+    """Pool, flatten in one of the ways exporters do, then a matrix."""
+    net.node("AveragePool", [x], "p", kernel_shape=[4, 4], strides=[4, 4])
+    if flatten == "flatten":
+        net.node("Flatten", ["p"], "f")
+    elif flatten == "constant":
+        net.node("Reshape", ["p", net.weight("to", np.array([1, -1]))], "f")
+    elif flatten == "squeeze":
+        net.node("GlobalAveragePool", ["p"], "g")
+        net.node("Squeeze", ["g", net.weight("axes", np.array([2, 3]))], "f")
+    else:
+        net.node("Shape", ["p"], "shape")
+        net.node("Cast", ["shape"], "narrow", to=TensorProto.INT32)
+        net.node("Slice", ["narrow", net.weight("0", np.array([0])), net.weight("1", np.array([1]))],
+                 "batch")  # fmt: skip
+        net.node("Cast", ["batch"], "wide", to=TensorProto.INT64)
+        net.node("Concat", ["wide", net.weight("rest", np.array([-1]))], "target", axis=0)
+        net.node("Reshape", ["p", "target"], "f")
+    return "f"
+
+
+@pytest.mark.parametrize("flatten", ["flatten", "constant", "squeeze", "chain"])
+@pytest.mark.parametrize("matrix", ["gemm", "gemm_transposed", "matmul"])
+def test_flatten_and_matrix_become_one_conv(tmp_path: Path, flatten: str, matrix: str) -> None:
+    net = start(shape=(1, 4, 8, 8))
+    f = classifier(net, "x", flatten)
+    features = 4 if flatten == "squeeze" else 16
+    net.random("b", (5,))
+    if matrix == "matmul":
+        net.node("MatMul", [f, net.random("w", (features, 5))], "m")
+        net.node("Add", ["m", "b"], "y")
+    elif matrix == "gemm":
+        net.node("Gemm", [f, net.random("w", (features, 5)), "b"], "y", alpha=0.5, beta=2.0)
+    else:
+        net.node("Gemm", [f, net.random("w", (5, features)), "b"], "y", transB=1)
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph)[-2:] == ["AveragePool", "Conv"]
+    assert graph.tensors[graph.nodes[-1].inputs[1]].shape[2:] == (
+        (1, 1) if flatten == "squeeze" else (2, 2)
+    )
+    assert [op.op for op in graph.host] == ["Reshape"]
+    assert graph.outputs == ("y",)
+    assert graph.chip_outputs == ("y.nchw",)
+    assert graph.tensors["y.nchw"].shape == (1, 5, 1, 1)
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13])
+def test_softmax_runs_on_the_host(tmp_path: Path, opset: int) -> None:
+    net = start(opset)
+    net.conv("x", "c", (6, 4, 3, 3))
+    net.node("Softmax", ["c"], "y", axis=1)
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["Conv"]
+    # before opset 13 Softmax ran over channels, rows and columns together
+    assert [op.op for op in graph.host] == (
+        ["Softmax"] if opset == 13 else ["Reshape", "Softmax", "Reshape"]
+    )
+    assert graph.chip_outputs == ("c",)
+
+
+def test_argmax_of_a_flattened_head(tmp_path: Path) -> None:
+    net = start(shape=(1, 4, 3, 3))
+    net.conv("x", "c", (6, 4, 3, 3))
+    net.node("Flatten", ["c"], "f")
+    net.node("Softmax", ["f"], "s", axis=-1)
+    net.node("ArgMax", ["s"], "y", axis=1, keepdims=0)
+    graph = load(net.save(tmp_path, "y", "s"))
+    assert [(op.op, dict(op.attributes)) for op in graph.host] == [
+        ("Reshape", {"shape": (1, 6)}),
+        ("Softmax", {"axis": 1}),
+        ("ArgMax", {"axis": 1, "keepdims": 0}),
+    ]
+    assert graph.outputs == ("y", "s")
+    assert graph.chip_outputs == ("c",)
+
+
+def test_one_tensor_under_several_names(tmp_path: Path) -> None:
+    net = start()
+    net.conv("x", "c", (6, 4, 3, 3))
+    net.node("Identity", ["c"], "first")
+    net.node("Dropout", ["c"], "second")
+    net.node("Flatten", ["c"], "flat")
+    graph = checked(net.save(tmp_path, "first", "second", "flat"))
+    assert graph.outputs == ("first", "second", "flat")
+    assert graph.chip_outputs == ("first",)
+
+
+# ------------------------------------------------------------------ operators
+
+
+def test_every_elementwise_spelling(tmp_path: Path) -> None:
+    net = start()
+    net.node("Sub", ["x", net.random("mean", (4, 1, 1))], "a")
+    net.node("Div", ["a", net.random("std", (1, 4, 1, 1), 0.5, 2)], "b")
+    net.node("Mul", [net.weight("two", np.float32(2)), "b"], "c")
+    net.conv("c", "d", (4, 4, 3, 3), pads=[1, 1, 1, 1])
+    net.node("Sum", ["c", "d", "x"], "e")
+    net.node("GlobalAveragePool", ["e"], "g")
+    net.node("HardSigmoid", ["g"], "h", alpha=0.3)
+    net.node("Mul", ["h", "e"], "i")
+    net.node("Sigmoid", ["i"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == [
+        "Affine", "Conv", "Add", "Add", "AveragePool", "Table", "Mul", "Table",
+    ]  # fmt: skip
+    assert graph.nodes[6].inputs == ("e", "h")
+
+
+def test_constant_per_channel_after_a_matrix(tmp_path: Path) -> None:
+    net = start(shape=(1, 4, 2, 2))
+    net.node("Flatten", ["x"], "f")
+    net.node("MatMul", ["f", net.random("w", (16, 5))], "m")
+    net.node("Mul", ["m", net.random("scale", (5,))], "n")
+    net.node("Add", ["n", net.random("offset", (1, 5))], "o")
+    net.node("Relu", ["o"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["Conv"]
+    assert graph.nodes[0].attributes["clamp"] == (0.0, INF)
+
+
+def test_caffe_scale_chain(tmp_path: Path) -> None:
+    net = start(9)
+    net.conv("x", "c", (6, 4, 3, 3))
+    net.norm("c", "n", 6)
+    for part in ("gain", "offset"):
+        net.node("Unsqueeze", [net.random(f"{part}_1d", (6,))], part, axes=[1, 2])
+    net.node("Mul", ["n", "gain"], "m")
+    net.node("Add", ["m", "offset"], "a")
+    net.node("Relu", ["a"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["Conv"]
+
+
+@pytest.mark.parametrize("kind", ["Conv", "AveragePool", "MaxPool"])
+@pytest.mark.parametrize("opset", [9, 13, 18])
+def test_a_pad_is_taken_over(tmp_path: Path, kind: str, opset: int) -> None:
+    net = start(opset)
+    x = net.node("Relu", ["x"], "r") if kind == "MaxPool" else "x"
+    pads = [0, 0, 1, 0, 0, 0, 2, 1]
+    if opset == 9:
+        net.node("Pad", [x], "p", pads=pads)
+    else:
+        net.node("Pad", [x, net.weight("pads", np.array(pads))], "p")
+    if kind == "Conv":
+        net.conv("p", "y", (6, 4, 3, 3), pads=[1, 1, 0, 0])
+    else:
+        net.node(kind, ["p"], "y", kernel_shape=[3, 3], strides=[2, 2])
+    graph = checked(net.save(tmp_path, "y"))
+    expected = (2, 1, 2, 1) if kind == "Conv" else (1, 0, 2, 1)
+    assert graph.nodes[-1].attributes["pads"] == expected
+
+
+def test_two_pads_add_up(tmp_path: Path) -> None:
+    net = start(18)
+    net.weight("axes", np.array([-1, 2]))
+    net.node("Pad", ["x", net.weight("a", np.array([1, 0, 0, 2])), "", "axes"], "p")
+    net.node("Pad", ["p", net.weight("b", np.array([0, 0, 1, 0, 0, 0, 0, 1]))], "q")
+    net.conv("q", "y", (6, 4, 3, 3))
+    graph = checked(net.save(tmp_path, "y"))
+    assert graph.nodes[0].attributes["pads"] == (1, 1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("edit", "finding"),
+    [
+        ({"mode": "reflect"}, "Pad Pad_p must pad with constant zeros, not by reflect."),
+        ({"value": 1.5}, "Pad Pad_p must pad with zeros, not with 1.5."),
+        ({"pads": [0, 1, 0, 0, 0, 1, 0, 0]}, "Pad Pad_p must pad height and width only, not "
+         "[0, 1, 0, 0, 0, 1, 0, 0]."),
+        ({"pads": [0, 0, 1, 1, 0, 0, -1, 1]}, "Pad Pad_p must add zeros, not cut "
+         "([0, 0, 1, 1, 0, 0, -1, 1])."),
+    ],
+)  # fmt: skip
+def test_other_pads_are_findings(tmp_path: Path, edit: dict[str, Any], finding: str) -> None:
+    net = start(9)
+    net.node("Pad", ["x"], "p", **{"pads": [0, 0, 1, 1, 0, 0, 1, 1], **edit})
+    channels = 6 if edit.get("pads", [0, 0])[1] else 4
+    net.conv("p", "y", (6, channels, 3, 3))
+    assert refused(net, tmp_path, "y") == [f"Pad_p: {finding}"]
+
+
+def test_a_max_pool_takes_zeros_only_from_non_negative_features(tmp_path: Path) -> None:
+    net = start(9)
+    net.node("Pad", ["x"], "p", pads=[0, 0, 1, 1, 0, 0, 1, 1])
+    net.node("MaxPool", ["p"], "y", kernel_shape=[3, 3])
+    (finding,) = refused(net, tmp_path, "y")
+    assert finding == (
+        "MaxPool_y: MaxPool MaxPool_y reads a Pad with zeros, which equals its own padding only "
+        "after a Relu or another non-negative operator."
+    )
+
+
+def test_a_pad_before_anything_else_is_a_finding(tmp_path: Path) -> None:
+    net = start(9)
+    net.node("Pad", ["x"], "p", pads=[0, 0, 1, 1, 0, 0, 1, 1])
+    net.node("Sigmoid", ["p"], "y")
+    assert refused(net, tmp_path, "y", "p") == [
+        "Sigmoid_y: Sigmoid Sigmoid_y reads a Pad, which only Conv, MaxPool and AveragePool can "
+        "take over.",
+        "p: the network output must not be a Pad.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"pads": [1, 1, 1, 1], "strides": [2, 2], "count_include_pad": 1},
+        {"pads": [1, 1, 1, 1], "strides": [2, 2]},
+        {"strides": [2, 2], "ceil_mode": 1},
+        {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+    ],
+)
+def test_average_pool_edges(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    net = start(shape=(1, 4, 10, 10))
+    net.node("AveragePool", ["x"], "y", kernel_shape=[3, 3], **attributes)
+    checked(net.save(tmp_path, "y"))
+
+
+def test_a_pool_over_the_whole_picture_has_one_spelling(tmp_path: Path) -> None:
+    net = start()
+    net.node("AveragePool", ["x"], "a", kernel_shape=[9, 9], strides=[9, 9])
+    net.node("ReduceMean", ["x"], "b", axes=[-1, 2])
+    net.node("Add", ["a", "b"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert graph.nodes[0].attributes == graph.nodes[1].attributes
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def test_all_findings_at_once(tmp_path: Path) -> None:
+    net = start()
+    net.node("LRN", ["x"], "a", size=3)
+    net.conv("a", "b", (8, 2, 3, 3), group=2)
+    net.node("Softmax", ["b"], "c", axis=1)
+    net.conv("c", "d", (8, 8, 1, 1))
+    net.node("Transpose", ["d"], "e", perm=[0, 2, 3, 1])
+    net.node("Resize", ["x", "", net.weight("sizes", np.float32([1, 1, 2, 2]))], "unused")
+    path = net.save(tmp_path, "e")
+    with pytest.raises(UnsupportedError) as caught:
+        load(path)
+    assert caught.value.exit_code == 2
+    assert caught.value.sentence == (
+        f"{path} cannot run on the NPU, 4 places are not supported: LRN_a: LRN is not supported "
+        "yet and 3 more."
+    )
+    assert [str(item) for item in caught.value.findings] == [
+        "LRN_a: LRN is not supported yet.",
+        "Conv_b: Conv: group must be 1 or depthwise (4 groups of one channel), not 2; grouped "
+        "convolutions are not supported yet.",
+        "Conv_d: Conv Conv_d reads the result of a Softmax or ArgMax, which run on the host and "
+        "are supported at the end of the network only.",
+        "Transpose_e: Transpose [0, 2, 3, 1] of (1, 8, 7, 7) is not supported yet.",
+    ]
+
+
+def test_shuffled_views_are_findings(tmp_path: Path) -> None:
+    net = start(shape=(1, 4, 3, 3))
+    net.node("Reshape", ["x", net.weight("a", np.array([1, 9, 2, 2]))], "r")
+    net.conv("r", "c", (6, 9, 1, 1))
+    net.node("Flatten", ["x"], "f")
+    net.node("Add", ["f", net.random("b", (36,))], "g")
+    net.node("MatMul", ["x", net.random("w", (3, 5))], "m")
+    assert refused(net, tmp_path, "c", "g", "m") == [
+        "Conv_c: Conv Conv_c must read [N, C, H, W] features, not (1, 9, 2, 2) made from "
+        "(1, 4, 3, 3).",
+        "Add_g: Add Add_g must have a constant per channel, not of shape (36,) on features "
+        "(1, 36) made from (1, 4, 3, 3).",
+        "MatMul_m: MatMul MatMul_m must read features [1, K], not (1, 4, 3, 3).",
+    ]
+
+
+def test_harmless_views_are_not(tmp_path: Path) -> None:
+    net = start(shape=(1, 4, 3, 3))
+    net.node("GlobalAveragePool", ["x"], "g")
+    net.node("Transpose", ["g"], "t", perm=[0, 2, 3, 1])
+    net.node("Reshape", ["t", net.weight("back", np.array([1, 4, 1, 1]))], "u")
+    net.conv("u", "c", (4, 4, 1, 1))
+    net.node("Flatten", ["x"], "f")
+    net.node("Relu", ["f"], "r")
+    net.node("Reshape", ["r", net.weight("again", np.array([1, 4, 3, 3]))], "v")
+    net.node("Mul", ["v", "c"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["AveragePool", "Conv", "Table", "Mul"]
+    assert not graph.host
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_must_be_finite(tmp_path: Path, value: float) -> None:
+    net = start()
+    weights = np.ones((6, 4, 3, 3), np.float32)
+    weights[1, 2, 0, 0] = value
+    net.node("Conv", ["x", net.weight("stem.weight", weights)], "y")
+    assert refused(net, tmp_path, "y") == [
+        "Conv_y: weight stem.weight must be finite, but 1 of its 216 values are NaN or infinite. "
+        "Hint: train or export the model again"
+    ]
+
+
+def test_a_negative_variance_is_a_finding(tmp_path: Path) -> None:
+    net = start()
+    net.norm("x", "y", 4)
+    net.weights[-1].CopyFrom(numpy_helper.from_array(np.full(4, -1, np.float32), "y_var"))
+    (finding,) = refused(net, tmp_path, "y")
+    assert finding.startswith(
+        "BatchNormalization_y: BatchNormalization BatchNormalization_y has parameters that give "
+        "infinite values."
+    )
+
+
+def test_folding_that_overflows_is_a_finding(tmp_path: Path) -> None:
+    net = start()
+    net.node("Conv", ["x", net.weight("w", np.full((6, 4, 1, 1), 3e38, np.float32))], "c")
+    net.node("Mul", ["c", net.weight("ten", np.float32(10))], "y")
+    (finding,) = refused(net, tmp_path, "y")
+    assert finding.startswith(
+        "y: Conv: its constant y.weight overflows float32 when its neighbours are folded in."
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "element", "finding"),
+    [
+        ((1, 4), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], not (1, 4)."),
+        ((2, 4, 3, 3), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], not "
+         "(2, 4, 3, 3)."),
+        ((1, 4, 3, 3), TensorProto.FLOAT16, "x: the network input x must be float32, not float16."),
+        ((1, 4, 3, 3), TensorProto.UINT8, "x: the network input x must be float32, not uint8."),
+    ],
+)  # fmt: skip
+def test_inputs(tmp_path: Path, shape: tuple[int, ...], element: int, finding: str) -> None:
+    net = Net()
+    net.input("x", shape, element)
+    net.node("Identity" if element == TensorProto.UINT8 else "Relu", ["x"], "y")
+    assert refused(net, tmp_path, "y")[0].startswith(finding)
+
+
+def test_outputs_the_chip_cannot_deliver(tmp_path: Path) -> None:
+    net = start()
+    net.node("Identity", ["x"], "same")
+    net.node("Identity", [net.random("w", (3,))], "constant")
+    assert refused(net, tmp_path, "same", "constant") == [
+        "same: the network output is the network input itself.",
+        "constant: the network output is a constant.",
+    ]
+
+
+def test_training_forms_are_findings(tmp_path: Path) -> None:
+    net = start()
+    net.weight("ratio", np.float32(0.5))
+    net.weight("training", np.array(True))
+    net.node("Dropout", ["x", "ratio", "training"], "a")
+    net.nodes.append(
+        helper.make_node("MaxPool", ["a"], ["b", "indices"], name="pool", kernel_shape=[2, 2])
+    )
+    net.node("Cast", ["b"], "c", to=TensorProto.INT32)
+    assert refused(net, tmp_path, "c", "indices") == [
+        "Dropout_a: Dropout Dropout_a must be in inference form, not training form. Hint: export "
+        "the model after calling its eval()",
+        "pool: the second output indices of MaxPool is not supported yet.",
+        "Cast_c: Cast of features to int32 is not supported yet.",
+    ]
