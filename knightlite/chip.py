@@ -100,7 +100,13 @@ def parse(text: str, where: str) -> ChipFamily:
     except tomllib.TOMLDecodeError as error:
         raise FormatError(f"chip file {where} is not valid TOML: {error}.") from error
     found: list[Finding] = []
-    kinds: dict[str, type] = {"format": int, "family": str, "names": list, "description": str, "values": dict}
+    kinds: dict[str, type] = {
+        "format": int,
+        "family": str,
+        "names": list,
+        "description": str,
+        "values": dict,
+    }
     for key, kind in kinds.items():
         if not isinstance(data.get(key), kind):
             found.append(Finding(where, f"key {key} must be present and of type {kind.__name__}."))
@@ -116,7 +122,12 @@ def parse(text: str, where: str) -> ChipFamily:
         raise FormatError(f"chip file {where} is not usable: {found[0].sentence}", findings=found)
     chip = Chip(**values)
     return ChipFamily(
-        data["family"], tuple(data["names"]), data["description"], chip, provenance, facts_digest(chip)
+        data["family"],
+        tuple(data["names"]),
+        data["description"],
+        chip,
+        provenance,
+        facts_digest(chip),
     )
 
 
@@ -143,16 +154,23 @@ def _parse_values(
             found.append(Finding(where, f"{key} may only have value, source and note."))
         value = entry["value"]
         if key == "bit_widths":
-            if not (isinstance(value, list) and value and set(value) <= {8, 16}):
+            if not (isinstance(value, list) and value and all(repr(v) in ("8", "16") for v in value)):
                 found.append(Finding(where, f"{key} must be a list of 8 and 16, not {value}."))
                 continue
             value = tuple(value)
         elif not isinstance(value, int) or isinstance(value, bool) or value <= 0:
             found.append(Finding(where, f"{key} must be a positive integer, not {value!r}."))
             continue
+        elif key.endswith("_align_bytes") and (value < 4 or value & (value - 1)):
+            # partial sums, the widest elements, have 4 bytes
+            found.append(Finding(where, f"{key} must be 4 or more and a power of 2, not {value}."))
+            continue
         if entry["source"] not in SOURCES:
             found.append(
-                Finding(where, f"{key}: source must be one of {', '.join(SOURCES)}, not {entry['source']}.")
+                Finding(
+                    where,
+                    f"{key}: source must be one of {', '.join(SOURCES)}, not {entry['source']}.",
+                )
             )
         values[key] = value
         provenance[key] = Provenance(str(entry["source"]), str(entry.get("note", "")))
@@ -174,9 +192,15 @@ def find(name: str) -> ChipFamily:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"chip file {name} does not exist.")
-        return parse(path.read_text(encoding="utf-8"), name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError(f"chip file {name} is not valid TOML: it is not UTF-8 text.") from error
+        return parse(text, name)
     for family in families():
         if name in family.names:
             return family
     known = ", ".join(item for family in families() for item in family.names)
-    raise UsageError(f"chip {name} is not known.", f"one of {known}, or your own chip file NAME.toml")
+    raise UsageError(
+        f"chip {name} is not known.", f"one of {known}, or your own chip file NAME.toml"
+    )

@@ -1,8 +1,8 @@
 """The binary files: sections with names, versions and checksums (docs/formats.md).
 
-Both files: magic (8 bytes), version u32, section count u32, then per section name (16 bytes, zero
-padded), offset u64, size u64, SHA-256 (32 bytes); then SHA-256 of everything before it; then the
-sections. ``X_r.cfg`` holds ``meta`` (canonical JSON) and ``code``; ``X_r.weight`` holds ``meta`` and
+Both files: magic (8 bytes), version u32, section count u32, then per section name (16 bytes,
+zero padded), offset u64, size u64, SHA-256 (32 bytes); then SHA-256 of everything before it; then
+the sections. ``X_r.cfg`` holds ``meta`` (canonical JSON) and ``code``; ``X_r.weight`` holds ``meta`` and
 ``data``, the DDR image of all constants. The two name each other by hash.
 """
 
@@ -61,6 +61,7 @@ def read_sections(magic: bytes, data: bytes, where: str) -> dict[str, bytes]:
     if hashlib.sha256(data[:end]).digest() != data[end : end + 32]:
         raise FormatError(f"{where} is damaged: its header checksum is wrong.", remedy)
     sections = {}
+    last = end + 32
     for index in range(count):
         raw, offset, size, digest = _ENTRY.unpack_from(data, _HEAD.size + index * _ENTRY.size)
         name = raw.rstrip(b"\0").decode("ascii")
@@ -69,8 +70,14 @@ def read_sections(magic: bytes, data: bytes, where: str) -> dict[str, bytes]:
             raise FormatError(f"{where} is truncated: {have} bytes, needs {need}.", remedy)
         section = data[offset : offset + size]
         if hashlib.sha256(section).digest() != digest:
-            raise FormatError(f"{where} is damaged: the checksum of section {name} is wrong.", remedy)
+            raise FormatError(
+                f"{where} is damaged: the checksum of section {name} is wrong.", remedy
+            )
         sections[name] = section
+        last = max(last, offset + size)
+    if last != len(data):
+        sentence = f"{where} is damaged: it has {len(data)} bytes, but its sections end at {last}."
+        raise FormatError(sentence, remedy)
     return sections
 
 
@@ -89,9 +96,7 @@ class Program:
 
 def pair_digest(code: bytes, data: bytes) -> str:
     """The identity of a compiled network: both files carry it."""
-    return hashlib.sha256(
-        hashlib.sha256(code).digest() + hashlib.sha256(data).digest()
-    ).hexdigest()
+    return hashlib.sha256(hashlib.sha256(code).digest() + hashlib.sha256(data).digest()).hexdigest()
 
 
 def encode_program(program: Program) -> tuple[bytes, bytes]:
@@ -108,11 +113,19 @@ def decode_program(cfg: bytes, weight: bytes, cfg_name: str, weight_name: str) -
     """Read both files; FormatError where one is damaged, or they do not belong together."""
     cfg_sections = read_sections(CFG_MAGIC, cfg, cfg_name)
     weight_sections = read_sections(WEIGHT_MAGIC, weight, weight_name)
+    for where, sections, wanted in (
+        (cfg_name, cfg_sections, ("meta", "code")),
+        (weight_name, weight_sections, ("meta", "data")),
+    ):
+        for name in wanted:
+            if name not in sections:
+                raise FormatError(f"{where} has no section {name}.", "compile the model again")
     meta = json.loads(cfg_sections["meta"])
     other = json.loads(weight_sections["meta"])
     if meta["pair"] != other["pair"]:
         raise FormatError(
-            f"{cfg_name} ({meta['name']}) and {weight_name} ({other['name']}) do not belong together.",
+            f"{cfg_name} ({meta['name']}) and {weight_name} ({other['name']}) "
+            "do not belong together.",
             "take both from the same compile run",
         )
     return Program(meta, cfg_sections["code"], weight_sections["data"])

@@ -89,7 +89,9 @@ def requantize(
     acc: Array, params: Multiplier, dtype: DType, low: int | None = None, high: int | None = None
 ) -> Array:
     """``saturate(rne(acc * m / 2^q))``; channels are the last axis of ``acc``. Numerics 3."""
-    return saturate(round_shift(np.asarray(acc, dtype=np.float64) * params.m, params.q), dtype, low, high)
+    return saturate(
+        round_shift(np.asarray(acc, dtype=np.float64) * params.m, params.q), dtype, low, high
+    )
 
 
 def affine_parameters(gain: Array, offset: Array) -> AffineParameters:
@@ -116,7 +118,11 @@ def affine_parameters(gain: Array, offset: Array) -> AffineParameters:
 
 
 def affine(
-    x: Array, params: AffineParameters, dtype: DType, low: int | None = None, high: int | None = None
+    x: Array,
+    params: AffineParameters,
+    dtype: DType,
+    low: int | None = None,
+    high: int | None = None,
 ) -> Array:
     """``clamp(rne((x * m + b) / 2^q))``; channels are the last axis of ``x``. Numerics 5."""
     total = np.asarray(x, dtype=np.float64) * params.m + params.b
@@ -132,9 +138,7 @@ def add_parameters(ratio_a: float, ratio_b: float) -> AddParameters:
     if round(math.ldexp(larger, q)) >= (1 << MULTIPLIER_BITS) and q > 0:
         q -= 1
     limit = (1 << MULTIPLIER_BITS) - 1
-    ma, mb = (
-        max(-limit, min(limit, round(math.ldexp(ratio, q)))) for ratio in (ratio_a, ratio_b)
-    )
+    ma, mb = (max(-limit, min(limit, round(math.ldexp(ratio, q)))) for ratio in (ratio_a, ratio_b))
     return AddParameters(ma, mb, q)
 
 
@@ -176,7 +180,11 @@ def quantize_input(x: Array | np.float32, scale: Array | float, dtype: DType) ->
 
 
 def table(
-    function: Callable[[Array], Array], scale_in: float, dtype_in: DType, scale_out: float, dtype_out: DType
+    function: Callable[[Array], Array],
+    scale_in: float,
+    dtype_in: DType,
+    scale_out: float,
+    dtype_out: DType,
 ) -> Array:
     """256 entries of an 8-bit unary function, indexed by ``x - dtype_in.minimum``. Numerics 5."""
     codes = np.arange(dtype_in.minimum, dtype_in.maximum + 1)

@@ -31,6 +31,7 @@ class Net:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
+        self.domains: list[str] = []
 
     def input(
         self, name: str, shape: Sequence[int | str | None], element: int = TensorProto.FLOAT
@@ -38,7 +39,7 @@ class Net:
         self.inputs.append(helper.make_tensor_value_info(name, element, shape))
         return name
 
-    def weight(self, name: str, values: Array) -> str:
+    def weight(self, name: str, values: Array | np.generic) -> str:
         self.weights.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
@@ -68,9 +69,18 @@ class Net:
         infos = [helper.make_empty_tensor_value_info(name) for name in outputs]
         graph = helper.make_graph(self.nodes, "net", self.inputs, infos, self.weights)
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=ir_version
+            graph,
+            opset_imports=[
+                helper.make_opsetid("", self.opset),
+                *(helper.make_opsetid(domain, 1) for domain in self.domains),
+            ],
+            ir_version=ir_version,
         )
-        return onnx.shape_inference.infer_shapes(model)
+        model = onnx.shape_inference.infer_shapes(model)
+        for item in model.graph.output:  # behind operators that ONNX does not know
+            if not item.type.HasField("tensor_type"):
+                item.type.tensor_type.elem_type = TensorProto.FLOAT
+        return model
 
     def save(self, folder: Path, *outputs: str, ir_version: int = 7) -> Path:
         path = folder / "net.onnx"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx_nets import Net, checked, operators
 
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load
+from onnx_nets import Net, checked, operators
 
 INF = float("inf")
 
@@ -46,8 +46,8 @@ def classifier(net: Net, x: str, flatten: str) -> str:
     else:
         net.node("Shape", ["p"], "shape")
         net.node("Cast", ["shape"], "narrow", to=TensorProto.INT32)
-        net.node("Slice", ["narrow", net.weight("0", np.array([0])), net.weight("1", np.array([1]))],
-                 "batch")  # fmt: skip
+        ends = [net.weight("from", np.array([0])), net.weight("until", np.array([1]))]
+        net.node("Slice", ["narrow", *ends], "batch")
         net.node("Cast", ["batch"], "wide", to=TensorProto.INT64)
         net.node("Concat", ["wide", net.weight("rest", np.array([-1]))], "target", axis=0)
         net.node("Reshape", ["p", "target"], "f")
@@ -270,7 +270,7 @@ def test_all_findings_at_once(tmp_path: Path) -> None:
     net.node("Softmax", ["b"], "c", axis=1)
     net.conv("c", "d", (8, 8, 1, 1))
     net.node("Transpose", ["d"], "e", perm=[0, 2, 3, 1])
-    net.node("Resize", ["x", "", net.weight("sizes", np.float32([1, 1, 2, 2]))], "unused")
+    net.node("Resize", ["x", "", net.weight("sizes", np.array([1, 1, 2, 2], np.float32))], "unused")
     path = net.save(tmp_path, "e")
     with pytest.raises(UnsupportedError) as caught:
         load(path)

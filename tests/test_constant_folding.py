@@ -28,7 +28,7 @@ CASES: list[tuple[str, int, list[Array], dict[str, Any]]] = [
     ("Concat", 13, [SHAPE, ints(-1)], {"axis": 0}),
     ("Concat", 13, [DATA, DATA], {"axis": -1}),
     ("Div", 13, [ints(-7, 7, 7), ints(2, -2, 2)], {}),
-    ("Div", 13, [DATA, np.float32(3)], {}),
+    ("Div", 13, [DATA, np.array(3, np.float32)], {}),
     ("Add", 13, [DATA, DATA[0]], {}),
     ("Sub", 13, [DATA, DATA[0]], {}),
     ("Mul", 13, [SHAPE, ints(2)], {}),
@@ -71,6 +71,7 @@ def test_against_the_reference(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     (wanted,) = ReferenceEvaluator(model).run(None, dict(zip(names, operands, strict=True)))
     assert found is not None
+    assert isinstance(wanted, np.ndarray)
     assert found.dtype == wanted.dtype
     np.testing.assert_array_equal(found, wanted)
 

@@ -218,6 +218,24 @@ def test_vector_shapes() -> None:
     refuse([eltwise], who.format("eltwise") + "z_type of u8, s8 or s16, not code 3.")
 
 
+def test_windows_may_be_large_but_not_absurd() -> None:
+    wide = replace(TINY, fspm_bytes=1 << 20)
+    start = load(Space.FSPM, 64, 13 * 13 * 1000, signal=RCVT)
+    gap = make(Pool, x_height=13, x_row_stride=13000, x_width=13, x_column_stride=1000)
+    gap = replace(gap, x_channels=1000, y_channels=1000, y_address=1 << 19, wait=RDMA)
+    x = [tensor("x", "u8", (1000, 13, 13), 64)]
+    gap = replace(gap, kernel_height=13, kernel_width=13)
+    check([start, gap], chip=wide, inputs=x, ddr_bytes=1 << 18)
+    absurd = replace(gap, y_height=300, y_width=300, stride_height=200, stride_width=200)
+    refuse(
+        [start, absurd],
+        "instruction 1 (pool, layer conv1) covers 59813 x 59813 x 1000 inputs, beyond any memory.",
+        chip=wide,
+        inputs=x,
+        ddr_bytes=1 << 18,
+    )
+
+
 def test_pointwise_may_work_in_place_a_window_may_not() -> None:
     start = [load(Space.FSPM, 64, 32), load(Space.MSPM, 0, 64, signal=RCVT)]
     x = {"x_height": 4, "x_row_stride": 8, "x_channels": 8}
@@ -372,7 +390,7 @@ def token_programs(draw: st.DrawFn) -> list[Instruction]:
 
 
 @given(token_programs())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_races_are_those_of_brute_force(code: list[Instruction]) -> None:
     before = _reachable(code)
     expected = None

@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx_nets import Net, checked, operators
 
 from knightlite.errors import KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import load
 from knightlite.frontend.onnx_file import SMALL_ELEMENTS, read
+from onnx_nets import Net, checked, operators
 
 
 def small(opset: int = 13, batch: int | str | None = 1) -> Net:
@@ -23,7 +23,8 @@ def small(opset: int = 13, batch: int | str | None = 1) -> Net:
     net.conv("x", "c", (16, 4, 3, 3), bias=True)
     net.node("Relu", ["c"], "r")
     net.conv("r", "y", (9, 16, 3, 3))
-    assert 9 * 16 * 3 * 3 > SMALL_ELEMENTS
+    assert net.weights[-1].dims == [9, 16, 3, 3]
+    assert np.prod(net.weights[-1].dims) > SMALL_ELEMENTS
     return net
 
 
@@ -81,7 +82,7 @@ def test_weights_made_by_constant_of_shape(tmp_path: Path) -> None:
     net = Net(9)
     net.input("x", (1, 4, 9, 9))
     net.weight("shape", np.array([6, 4, 3, 3]))
-    value = numpy_helper.from_array(np.float32([0.125]))
+    value = numpy_helper.from_array(np.array([0.125], np.float32))
     net.node("ConstantOfShape", ["shape"], "w", value=value)
     net.node("Conv", ["x", "w"], "y")
     graph = checked(net.save(tmp_path, "y"))
@@ -147,7 +148,7 @@ def test_a_shape_the_network_cannot_have(tmp_path: Path) -> None:
     with pytest.raises(KnightliteError) as caught:
         load(path, input_shapes=[(1, 5, 8, 8)])
     assert str(caught.value.findings[0]) == (
-        "Conv_c: the output shape of Conv Conv_c cannot be determined."
+        "Conv_c: Conv Conv_c must have 5 input channels, not 1 groups of 4."
     )
 
 
@@ -247,7 +248,7 @@ def test_bit_flips_never_leave_a_traceback(tmp_path: Path) -> None:
     structure = [i for i, byte in enumerate(data) if byte]
     rng = np.random.default_rng(0)
     path = tmp_path / "net.onnx"
-    refused = 0
+    sentences = []
     for position in rng.choice(structure, 300, replace=False):
         flipped = bytearray(data)
         flipped[position] ^= 1 << int(rng.integers(8))
@@ -255,9 +256,9 @@ def test_bit_flips_never_leave_a_traceback(tmp_path: Path) -> None:
         try:
             load(path)
         except KnightliteError as error:
-            refused += 1
-            assert "\n" not in error.sentence
-    assert refused > 100
+            sentences.append(error.sentence)
+    assert len(sentences) > 100
+    assert all(len(sentence.splitlines()) == 1 for sentence in sentences)
 
 
 def test_data_that_does_not_fit_its_shape(tmp_path: Path) -> None:
@@ -288,10 +289,8 @@ def test_unknown_operators_are_findings(tmp_path: Path) -> None:
     net = small()
     net.nodes.append(helper.make_node("Swirl", ["y"], ["a"], name="s"))
     net.nodes.append(helper.make_node("Fancy", ["a"], ["z"], name="f", domain="my.ops"))
-    model = net.model("z")
-    model.opset_import.append(helper.make_opsetid("my.ops", 1))
-    path = tmp_path / "net.onnx"
-    onnx.save(model, path)
+    net.domains.append("my.ops")
+    path = net.save(tmp_path, "z")
     with pytest.raises(UnsupportedError) as caught:
         load(path)
     assert [str(item) for item in caught.value.findings] == [
@@ -307,8 +306,8 @@ def test_local_functions_are_inlined(tmp_path: Path) -> None:
     )
     net = small()
     net.nodes.append(helper.make_node("ReluSigmoid", ["y"], ["z"], domain="my.ops"))
-    model = net.model("z")
-    model.opset_import.append(helper.make_opsetid("my.ops", 1))
+    net.domains.append("my.ops")
+    model = net.model("z", ir_version=8)
     model.functions.append(function)
     path = tmp_path / "net.onnx"
     onnx.save(model, path)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_nets import Net, checked, operators
 
 from knightlite.frontend.simplify import combined
+from onnx_nets import Net, checked, operators
 
 INF = float("inf")
 

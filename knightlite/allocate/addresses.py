@@ -62,9 +62,7 @@ def buffers(graph: Graph, slices: Mapping[str, Slice], chip: Chip) -> tuple[Buff
                 touch(name, index)
     for name in graph.chip_outputs:
         touch(name, len(executed))
-    return tuple(
-        _buffer(graph, name, first, last, chip) for name, (first, last) in lives.items()
-    )
+    return tuple(_buffer(graph, name, first, last, chip) for name, (first, last) in lives.items())
 
 
 def _buffer(graph: Graph, name: str, first: int, last: int, chip: Chip) -> Buffer:
@@ -116,7 +114,10 @@ def check_budget(blocks: Sequence[Buffer], total: int, constants: int, chip: Chi
 
 
 def locations(
-    graph: Graph, slices: Mapping[str, Slice], blocks: Sequence[Buffer], addresses: Mapping[str, int]
+    graph: Graph,
+    slices: Mapping[str, Slice],
+    blocks: Sequence[Buffer],
+    addresses: Mapping[str, int],
 ) -> dict[str, Location]:
     """Where every feature tensor lies."""
     by_name = {block.name: block for block in blocks}

@@ -11,7 +11,7 @@ from knightlite.errors import Finding
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Findings and sizes. ``macs``, ``npu_macs`` per picture, ``operators``: type -> (all, done)."""
+    """Findings and sizes. ``macs``: of one picture; ``operators``: type -> (all, done)."""
 
     name: str
     chip: str

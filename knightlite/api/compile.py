@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knightlite import __version__, atomic_write, workspace
-from knightlite.api.talk import SILENT, Talk
 from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     import onnx
@@ -59,7 +59,8 @@ def compile_model(
     program = compiled.program
     cfg, weight = container.encode_program(program)
     golden = golden_model(
-        compiled.graph, metadata={"knightlite.pair": container.pair_digest(program.code, program.data)}
+        compiled.graph,
+        metadata={"knightlite.pair": container.pair_digest(program.code, program.data)},
     )
     known_input, known_output = known_answer(compiled.graph, golden)
     stem = onnx_path.stem

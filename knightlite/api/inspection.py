@@ -38,7 +38,8 @@ def _listing(sections: dict[str, bytes], name: str) -> Iterator[str]:
 
     meta = json.loads(sections["meta"])
     code = isa.disassemble(sections["code"])
-    yield f"{name}: {meta['name']} for {meta['chip']} ({meta['chip_family']}), pair {meta['pair'][:16]}"
+    chip = f"{meta['chip']} ({meta['chip_family']})"
+    yield f"{name}: {meta['name']} for {chip}, pair {meta['pair'][:16]}"
     yield f"made by knightlite {meta['version']} from model {meta['model_sha256'][:16]}"
     for kind in ("inputs", "outputs"):
         for item in meta[kind]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from knightlite import atomic_write, workspace
 from knightlite.api.simulate import find_binary
-from knightlite.api.talk import SILENT, Talk
+from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.profiler import Profile

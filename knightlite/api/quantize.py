@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knightlite import __version__, atomic_write, workspace
-from knightlite.api.talk import SILENT, Talk
 from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
@@ -66,9 +66,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     from knightlite import chip
 
     if options.run_mode not in RUN_MODES:
-        raise UsageError(
-            f"run mode must be one of {', '.join(RUN_MODES)}, not {options.run_mode}."
-        )
+        raise UsageError(f"run mode must be one of {', '.join(RUN_MODES)}, not {options.run_mode}.")
     chip.find(options.chip)
     if options.run_mode == "infer":
         return _infer(options, talk)
@@ -189,9 +187,7 @@ def file_name(name: str) -> str:
     return name.replace("/", "_").replace(":", "_")
 
 
-def workload(
-    options: QuantizeOptions, graph: Graph, talk: Talk
-) -> tuple[Workload, str | None]:
+def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
     """The data of the options, and the recipe's TOML text where there is one."""
     from knightlite.preprocess import list_recipes, load_recipe
     from knightlite.quantize.user_script import UserScript
@@ -269,5 +265,5 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
         return outputs
 
     metric = work.run(forward)
-    pair = (None, metric) if quantized else (metric, None)
-    return QuantizeOutcome({}, {}, *pair, None, pictures, 0.0)
+    exact, fixed = (None, metric) if quantized else (metric, None)
+    return QuantizeOutcome({}, {}, exact, fixed, None, pictures, 0.0)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
-from knightlite.api.talk import SILENT, Talk
 from knightlite.errors import DataError, MachineError, UsageError
+from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.container import Program
@@ -118,8 +118,9 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
         talk.say(f"the cfg file input bit: {entry['name']} : {_knight_type(entry['type'])}")
     frames, count = _frames(options, meta, talk)
     labels = _labels(options.labels) if options.labels is not None else None
-    golden = _Golden(options, binary, talk) if options.check else None
+    golden = golden_reference(binary, options.golden, talk) if options.check else None
     wanted = _debug_names(options.debug, meta)
+    blobs = _blob_names(meta)
     paths: dict[str, Path] = {}
     top: list[tuple[Guess, ...]] = []
     compared = differing = saturations = 0
@@ -130,7 +131,8 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             observe = tensors.__setitem__ if golden is not None or wanted else None
             outputs = machine.run(inputs, observe)
             saturations += machine.saturations
-            for name, data in result_files(outputs, number if count > 1 else None).items():
+            named = {blobs.get(name, name): values for name, values in outputs.items()}
+            for name, data in result_files(named, number if count > 1 else None).items():
                 paths[name] = options.out_dir / name
                 files.write_bytes(paths[name], data)
             for name, data in _debug_files(wanted, tensors, number if count > 1 else None).items():
@@ -146,13 +148,23 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
                 top.append(_best(scores, labels))
             talk.advance("frames", number + 1, count)
     if saturations:
-        talk.warn(f"{saturations} accumulators saturated at 32 bits: the compiler proves this away.")
-    workspace.record(
-        options.directory, "sim", str(meta["chip"]), {"input": options.input}, paths
-    )
+        talk.warn(
+            f"{saturations} accumulators saturated at 32 bits: the compiler proves this away."
+        )
+    workspace.record(options.directory, "sim", str(meta["chip"]), {"input": options.input}, paths)
     return SimulateResult(
         paths, count, tuple(top), saturations, compared, differing, tuple(different)
     )
+
+
+def _blob_names(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Chip output -> the network output that is the same values in another shape."""
+    reshaped = {op["input"]: op["output"] for op in meta["host"] if op["op"] == "Reshape"}
+    return {
+        name: reshaped[name]
+        for name in (entry["name"] for entry in meta["outputs"])
+        if reshaped.get(name) in meta["graph_outputs"]
+    }
 
 
 def _knight_type(name: str) -> str:
@@ -176,8 +188,7 @@ def _frames(
     talk.say(f"input holds {found.available} frame(s) of {found.kind}")
     if found.remaining:
         talk.say(
-            f"{len(found.numbers)} frame(s) run, {found.remaining} remain; "
-            "-fc N runs more of them."
+            f"{len(found.numbers)} frame(s) run, {found.remaining} remain; -fc N runs more of them."
         )
     return iter(found), len(found.numbers)
 
@@ -235,7 +246,7 @@ def _debug_names(debug: str | None, meta: Mapping[str, Any]) -> set[str]:
     if debug not in names:
         raise UsageError(
             f"the program has no materialised tensor called {debug}.",
-            f"one of {', '.join(sorted(names)[:8])}, ... (knightlite inspect lists the layers), or all",
+            f"all, or one of {', '.join(sorted(names)[:8])}, ... (inspect lists the layers)",
         )
     return {debug}
 
@@ -249,43 +260,41 @@ def _debug_files(
     return result_files(chosen, frame)
 
 
-class _Golden:
-    """The golden model in ONNX Runtime, every materialised tensor an output."""
+def golden_reference(binary: Binary, named: Path | None, talk: Talk = SILENT) -> GoldenReference:
+    """The golden model of a binary: as named, else beside its ``.cfg``."""
+    import onnx
 
-    def __init__(self, options: SimulateOptions, binary: Binary, talk: Talk) -> None:
-        import onnx
+    from knightlite.quantize.onnx_models import session
 
-        from knightlite.quantize.onnx_models import session
+    path = named or binary.cfg.with_name(binary.cfg.name.replace("_r.cfg", "_golden.onnx"))
+    if not path.is_file():
+        raise UsageError(
+            f"the golden model {path} does not exist.", "compile writes it; or use --golden"
+        )
+    talk.say(f"comparing with {path} in ONNX Runtime")
+    model = onnx.load(path)
+    pair = {entry.key: entry.value for entry in model.metadata_props}.get("knightlite.pair")
+    if pair != binary.program.meta["pair"]:
+        raise UsageError(
+            f"{path.name} and {binary.cfg.name} are not of the same compile run.",
+            "compile again, or name the golden model with --golden",
+        )
+    names = tuple(str(entry["name"]) for entry in binary.program.meta["tensors"])
+    inputs = frozenset(item.name for item in model.graph.input)
+    have = {item.name for item in model.graph.output}
+    for name in names:
+        if name not in inputs | have:
+            model.graph.output.append(onnx.ValueInfoProto(name=name))
+    return GoldenReference(names, inputs, session(model))
 
-        path = self._find(options, binary)
-        talk.say(f"comparing with {path} in ONNX Runtime")
-        model = onnx.load(path)
-        pair = {entry.key: entry.value for entry in model.metadata_props}.get("knightlite.pair")
-        if pair != binary.program.meta["pair"]:
-            raise UsageError(
-                f"{path.name} and {binary.cfg.name} are not of the same compile run.",
-                "compile again, or name the golden model with --golden",
-            )
-        self.names = [str(entry["name"]) for entry in binary.program.meta["tensors"]]
-        inputs = {item.name for item in model.graph.input}
-        have = {item.name for item in model.graph.output}
-        for entry in binary.program.meta["tensors"]:
-            if entry["name"] not in inputs | have:
-                model.graph.output.append(onnx.ValueInfoProto(name=entry["name"]))
-        self.inputs = inputs
-        self.session = session(model)
 
-    @staticmethod
-    def _find(options: SimulateOptions, binary: Binary) -> Path:
-        if options.golden is not None:
-            path = options.golden
-        else:
-            path = binary.cfg.with_name(binary.cfg.name.replace("_r.cfg", "_golden.onnx"))
-        if not path.is_file():
-            raise UsageError(
-                f"the golden model {path} does not exist.", "compile writes it; or use --golden"
-            )
-        return path
+@dataclass(frozen=True, slots=True)
+class GoldenReference:
+    """The golden model in ONNX Runtime; ``names``: every tensor the program materialises."""
+
+    names: tuple[str, ...]
+    inputs: frozenset[str]
+    session: Any
 
     def compare(
         self, inputs: Mapping[str, Array], tensors: Mapping[str, Array]
@@ -305,7 +314,8 @@ class _Golden:
                 )
             compared += want.nbytes
             wrong = np.count_nonzero(
-                np.ascontiguousarray(want).view(np.uint8) != np.ascontiguousarray(have).view(np.uint8)
+                np.ascontiguousarray(want).view(np.uint8)
+                != np.ascontiguousarray(have).view(np.uint8)
             )
             differing += int(wrong)
             if wrong:

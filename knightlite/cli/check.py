@@ -19,12 +19,31 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.option("-m", "--model", required=True, type=click.Path(path_type=Path), help="Model: .pdmodel or .onnx.")
-@click.option("-w", "--weight", type=click.Path(path_type=Path), help="Paddle weights [default: the .pdiparams beside the model].")
+@click.option(
+    "-m",
+    "--model",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Model: .pdmodel or .onnx.",
+)
+@click.option(
+    "-w",
+    "--weight",
+    type=click.Path(path_type=Path),
+    help="Paddle weights [default: the .pdiparams beside the model].",
+)
 @click.option("-f", "--framework", help="onnx or paddle [default: by the model's suffix].")
-@click.option("-is", "--input-shapes", type=ShapeType(), multiple=True, help="Shape of an input with dynamic axes.")
+@click.option(
+    "-is",
+    "--input-shapes",
+    type=ShapeType(),
+    multiple=True,
+    help="Shape of an input with dynamic axes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-@click.option("--chip", "own_chip", metavar="NAME", help="Chip name or chip file; as before the command.")
+@click.option(
+    "--chip", "own_chip", metavar="NAME", help="Chip name or chip file; as before the command."
+)
 @click.pass_obj
 def command(
     chip: str | None,
@@ -68,7 +87,9 @@ def command(
         return 0 if result.fits else 1
     screen = console()
     rows = [(kind, total, done) for kind, (total, done) in sorted(result.operators.items())]
-    screen.print(table(f"{result.name} on {result.chip}", ("operator", "nodes", "on the NPU"), rows))
+    screen.print(
+        table(f"{result.name} on {result.chip}", ("operator", "nodes", "on the NPU"), rows)
+    )
     screen.print(
         f"{gflops:.3f} GFLOPs, {result.parameters / 1e6:.3f} M parameters, "
         f"{share:.1f} % of the MACs on the NPU"

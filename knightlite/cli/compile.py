@@ -20,8 +20,21 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.option("--onnx", "onnx_path", type=click.Path(path_type=Path), help="Quantized model [default: what quant left here].")
-@click.option("-s", "--outpath", "--save-dir", "out_dir", type=click.Path(path_type=Path), default=Path(), help="Where the files go [default: here].")
+@click.option(
+    "--onnx",
+    "onnx_path",
+    type=click.Path(path_type=Path),
+    help="Quantized model [default: what quant left here].",
+)
+@click.option(
+    "-s",
+    "--outpath",
+    "--save-dir",
+    "out_dir",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Where the files go [default: here].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
 def command(chip: str | None, onnx_path: Path | None, out_dir: Path, as_json: bool) -> None:

@@ -19,7 +19,12 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("node", required=False)
-@click.option("--onnx", "onnx_path", type=click.Path(path_type=Path), help="Quantized model [default: what quant left here].")
+@click.option(
+    "--onnx",
+    "onnx_path",
+    type=click.Path(path_type=Path),
+    help="Quantized model [default: what quant left here].",
+)
 @click.pass_obj
 def command(chip: str | None, node: str | None, onnx_path: Path | None) -> None:
     """Say why each rewrite did or did not apply to a node."""

@@ -19,9 +19,28 @@ Open the .trace.json at ui.perfetto.dev to see a lane per engine.
 
 
 @click.command(epilog=EPILOG)
-@click.option("-w", "--weight", type=click.Path(path_type=Path), help="X_r.weight [default: what compile left here].")
-@click.option("-cfg", "--config", "cfg", type=click.Path(path_type=Path), help="X_r.cfg [default: what compile left here].")
-@click.option("-s", "--outpath", "--save-dir", "out_dir", type=click.Path(path_type=Path), default=Path(), help="Where the files go [default: here].")
+@click.option(
+    "-w",
+    "--weight",
+    type=click.Path(path_type=Path),
+    help="X_r.weight [default: what compile left here].",
+)
+@click.option(
+    "-cfg",
+    "--config",
+    "cfg",
+    type=click.Path(path_type=Path),
+    help="X_r.cfg [default: what compile left here].",
+)
+@click.option(
+    "-s",
+    "--outpath",
+    "--save-dir",
+    "out_dir",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Where the files go [default: here].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON on stdout.")
 @click.pass_obj
 def command(
@@ -49,7 +68,18 @@ def command(
         )
         for row in found.layers
     ]
-    columns = ("layer", "op", "cycles", "ms", "MACs", "MAC %", "DDR read", "DDR write", "bound by", "FSPM")
+    columns = (
+        "layer",
+        "op",
+        "cycles",
+        "ms",
+        "MACs",
+        "MAC %",
+        "DDR read",
+        "DDR write",
+        "bound by",
+        "FSPM",
+    )
     screen = console()
     screen.print(table(f"{found.name} on {found.chip_name}", columns, rows))
     screen.print(table("Totals", ("what", "value"), result.totals))

@@ -14,7 +14,7 @@ import click
 
 from knightlite import __version__
 from knightlite.cli.arguments import join_shapes
-from knightlite.cli.terminal import error_console
+from knightlite.cli.terminal import error_console, report_error
 from knightlite.errors import KnightliteError
 
 DEFAULT_CHIP = "TX5368AV200"
@@ -69,9 +69,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
-@click.group(
-    cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--chip",
     metavar="NAME",
@@ -98,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
         error_console().print("Stopped.")
         return 1
     except KnightliteError as error:
-        report(error)
+        report_error(error)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
@@ -109,16 +107,6 @@ def run(arguments: Sequence[str]) -> int:
         report_bug(error)
         return 1
     return result if isinstance(result, int) else 0
-
-
-def report(error: KnightliteError) -> None:
-    """The sentence, every finding, the hint."""
-    console = error_console()
-    console.print(f"Error: {error.sentence}", markup=False, highlight=False, soft_wrap=True)
-    for finding in error.findings:
-        console.print(f"  - {finding}", markup=False, highlight=False, soft_wrap=True)
-    if error.hint:
-        console.print(f"Hint: {error.hint}", markup=False, highlight=False, soft_wrap=True)
 
 
 def report_bug(error: Exception) -> None:

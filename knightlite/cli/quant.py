@@ -24,19 +24,71 @@ The default method is mse, not Knight's kl: it lost less on every network measur
 
 @click.command(epilog=EPILOG)
 @click.argument("target", type=click.Choice(["onnx"]), default="onnx", required=False)
-@click.option("-m", "--model", required=True, type=click.Path(path_type=Path), help="Model: .pdmodel or .onnx.")
-@click.option("-w", "--weight", type=click.Path(path_type=Path), help="Paddle weights [default: the .pdiparams beside the model].")
+@click.option(
+    "-m",
+    "--model",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Model: .pdmodel or .onnx.",
+)
+@click.option(
+    "-w",
+    "--weight",
+    type=click.Path(path_type=Path),
+    help="Paddle weights [default: the .pdiparams beside the model].",
+)
 @click.option("-f", "--framework", help="onnx or paddle [default: by the model's suffix].")
-@click.option("-uds", "--user-defined-script", "script", type=click.Path(path_type=Path), help="Knight user script; runs unmodified.")
-@click.option("-if", "--infer-func", "function", default="infer_auto", show_default=True, help="Registered function of the script; infer_auto feeds random data.")
-@click.option("-s", "--save-dir", type=click.Path(path_type=Path), default=Path(), help="Where the files go [default: here].")
+@click.option(
+    "-uds",
+    "--user-defined-script",
+    "script",
+    type=click.Path(path_type=Path),
+    help="Knight user script; runs unmodified.",
+)
+@click.option(
+    "-if",
+    "--infer-func",
+    "function",
+    default="infer_auto",
+    show_default=True,
+    help="Registered function of the script; infer_auto feeds random data.",
+)
+@click.option(
+    "-s",
+    "--save-dir",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Where the files go [default: here].",
+)
 @click.option("-d", "--data", help="Picture folder (with --recipe), or the script's data.")
 @click.option("--recipe", help="How pictures become inputs: a name of calibration/ or a TOML file.")
-@click.option("-bs", "--batch-size", default=1, show_default=True, help="Pictures per forward call.")
+@click.option(
+    "-bs", "--batch-size", default=1, show_default=True, help="Pictures per forward call."
+)
 @click.option("-i", "--iteration", default=1, show_default=True, help="Number of forward calls.")
-@click.option("-qm", "--quant-mode", "method", default="mse", show_default=True, help="Range method: mse, min_max or kl.")
-@click.option("-is", "--input-shapes", type=ShapeType(), multiple=True, help="Shape of an input with dynamic axes, one per input: -is 1 3 48 192.")
-@click.option("-r", "--run-mode", type=click.Choice(["quant", "infer", "convert"]), default="quant", show_default=True, help="quant; infer: run the model only; convert: write the float ONNX only.")
+@click.option(
+    "-qm",
+    "--quant-mode",
+    "method",
+    default="mse",
+    show_default=True,
+    help="Range method: mse, min_max or kl.",
+)
+@click.option(
+    "-is",
+    "--input-shapes",
+    type=ShapeType(),
+    multiple=True,
+    help="Shape of an input with dynamic axes, one per input: -is 1 3 48 192.",
+)
+@click.option(
+    "-r",
+    "--run-mode",
+    type=click.Choice(["quant", "infer", "convert"]),
+    default="quant",
+    show_default=True,
+    help="quant; infer: run the model only; convert: write the float ONNX only.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the choice of pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj

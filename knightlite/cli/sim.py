@@ -21,17 +21,59 @@ Without -fmt the layout stored in the .cfg is taken (nchw for models of ONNX and
 
 
 @click.command(epilog=EPILOG)
-@click.option("-i", "--input", "source", required=True, help="Raw float32 or integer file, .npy, or picture; several inputs as a:b.")
-@click.option("-w", "--weight", type=click.Path(path_type=Path), help="X_r.weight [default: what compile left here].")
-@click.option("-cfg", "--config", "cfg", type=click.Path(path_type=Path), help="X_r.cfg [default: what compile left here].")
-@click.option("-s", "--outpath", "--save-dir", "out_dir", type=click.Path(path_type=Path), default=Path(), help="Where the results go [default: here].")
-@click.option("-fmt", "--format", "layout", type=click.Choice(["nchw", "nhwc", "nhwcstride"]), help="Layout of raw input [default: as stored in the .cfg].")
+@click.option(
+    "-i",
+    "--input",
+    "source",
+    required=True,
+    help="Raw float32 or integer file, .npy, or picture; several inputs as a:b.",
+)
+@click.option(
+    "-w",
+    "--weight",
+    type=click.Path(path_type=Path),
+    help="X_r.weight [default: what compile left here].",
+)
+@click.option(
+    "-cfg",
+    "--config",
+    "cfg",
+    type=click.Path(path_type=Path),
+    help="X_r.cfg [default: what compile left here].",
+)
+@click.option(
+    "-s",
+    "--outpath",
+    "--save-dir",
+    "out_dir",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Where the results go [default: here].",
+)
+@click.option(
+    "-fmt",
+    "--format",
+    "layout",
+    type=click.Choice(["nchw", "nhwc", "nhwcstride"]),
+    help="Layout of raw input [default: as stored in the .cfg].",
+)
 @click.option("-fs", "--frame-step", default=0, show_default=True, help="Take every n-th frame.")
 @click.option("-fc", "--frame-count", type=int, help="Frames to run [default: the first].")
-@click.option("--labels", type=click.Path(path_type=Path), help="Print the top 5 with names of this file (idx:name or one a line).")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Print the top 5 with names of this file (idx:name or one a line).",
+)
 @click.option("--recipe", help="Recipe for pictures [default: the one stored in the .cfg].")
-@click.option("--check", "compare", is_flag=True, help="Compare every byte with the golden model in ONNX Runtime.")
-@click.option("--golden", type=click.Path(path_type=Path), help="Golden model [default: beside the .cfg].")
+@click.option(
+    "--check",
+    "compare",
+    is_flag=True,
+    help="Compare every byte with the golden model in ONNX Runtime.",
+)
+@click.option(
+    "--golden", type=click.Path(path_type=Path), help="Golden model [default: beside the .cfg]."
+)
 @click.option("-d", "--debug", help="Also write a tensor that the program materialises, or all.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj

@@ -19,7 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from knightlite.api.talk import Talk
+from knightlite.errors import KnightliteError
+from knightlite.talk import Talk
 
 WIDTH_WITHOUT_TERMINAL = 120
 
@@ -76,7 +77,12 @@ def talking(quiet: bool = False) -> Iterator[Talk]:
         if not quiet:
             screen.print(sentence, markup=False, soft_wrap=True)
 
+    warned: set[str] = set()
+
     def warn(sentence: str) -> None:
+        if sentence in warned:
+            return  # the same workload runs twice and says the same
+        warned.add(sentence)
         screen.print(f"Warning: {sentence}", markup=False, soft_wrap=True)
 
     def advance(stage: str, done: int, total: int | None) -> None:
@@ -91,3 +97,13 @@ def talking(quiet: bool = False) -> Iterator[Talk]:
 def files_table(files: Mapping[str, object]) -> Table:
     """The files a stage made."""
     return table("Files", ("what", "where"), [(key, str(path)) for key, path in files.items()])
+
+
+def report_error(error: KnightliteError) -> None:
+    """The sentence, every finding, the hint."""
+    console = error_console()
+    console.print(f"Error: {error.sentence}", markup=False, highlight=False, soft_wrap=True)
+    for finding in error.findings:
+        console.print(f"  - {finding}", markup=False, highlight=False, soft_wrap=True)
+    if error.hint:
+        console.print(f"Hint: {error.hint}", markup=False, highlight=False, soft_wrap=True)

@@ -15,15 +15,14 @@ def memory_map(plan: Plan, chip: Chip) -> str:
     for block in sorted(plan.buffers, key=lambda item: (plan.addresses[item.name], item.first)):
         address = plan.addresses[block.name]
         lines.append(
-            f"  {address:#010x} {block.size_bytes:>10} layers {block.first}..{block.last} {block.name}"
+            f"  {address:#010x} {block.size_bytes:>10} "
+            f"layers {block.first}..{block.last} {block.name}"
         )
     lines.append("")
     lines.append(
         f"Scratchpads: FSPM {chip.fspm_bytes}, WSPM {chip.wspm_bytes}, MSPM {chip.mspm_bytes} bytes"
     )
-    lines.append(
-        f"  {'layer':>5} {'FSPM':>8} {'WSPM':>8} {'rows':>5} {'outs':>5} {'ins':>5}  name"
-    )
+    lines.append(f"  {'layer':>5} {'FSPM':>8} {'WSPM':>8} {'rows':>5} {'outs':>5} {'ins':>5}  name")
     for index, layer in enumerate(plan.layers):
         tiling = layer.tiling
         size, _, slots = layer.geometry.weight_slots(tiling)

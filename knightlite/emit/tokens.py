@@ -1,7 +1,7 @@
 """Tokens from hazards: an instruction waits for the latest earlier one that it must not overtake.
 
-Queues are in order, so a wait on instruction j of a queue also covers everything before j there;
-between two engines only waits on ever later instructions remain, each one token, first in first out.
+Queues are in order, so a wait on instruction j of a queue also covers everything before j there.
+Between two engines only waits on ever later instructions remain, each one token, in turn.
 """
 
 from __future__ import annotations

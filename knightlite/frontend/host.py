@@ -73,6 +73,8 @@ def _as_seen(state: Importer, name: str) -> str:
         return value.tensor
     if any(op.output == name for op in state.builder.host):
         return name
+    if name in state.model.outputs:
+        return deliver(state, name)
     free = name != value.tensor and name not in state.builder.tensors
     output = name if free else state.builder.fresh(f"{name}.reshaped")
     return append(state, "Reshape", value.tensor, output, {"shape": shape}, shape)

@@ -120,7 +120,8 @@ def framework_of(path: Path, framework: str | None) -> str:
     by_suffix = SUFFIXES.get(suffix)
     if framework is None and by_suffix is None:
         raise UsageError(
-            f"{path} must end in .onnx or .pdmodel, not {suffix or 'without a suffix'!r}.",
+            f"{path} must end in .onnx or .pdmodel"
+            + (f", not in {suffix}." if suffix else ", but has no suffix."),
             "say the framework with -f/--framework",
         )
     if framework is not None and by_suffix not in (None, framework):

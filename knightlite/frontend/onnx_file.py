@@ -92,6 +92,7 @@ def _resolve(model: onnx.ModelProto, path: Path, input_shapes: InputShapes | Non
     outputs = tuple(item.name for item in model.graph.output)
     folded: Counter[str] = Counter()
     nodes, shapes, types = _infer_and_fold(model, nodes, constants, opset, folded)
+    shapes.update({name: values.shape for name, values in constants.items()})
     nodes, outputs = _remove_identities(nodes, constants, outputs, folded)
     nodes = _needed(nodes, outputs)
     stem = path.stem
@@ -276,8 +277,8 @@ def _infer_and_fold(
         inferred = shape_inference.infer_shapes(model, data_prop=True)
         shapes, types = _shapes(inferred)
         nodes, values = _fold(nodes, constants, shapes, opset, folded)
-        shapes.update({name: value.shape for name, value in values.items()})
-        unknown = any(name not in shapes for node in nodes for name in node.outputs if name)
+        known = {**shapes, **values}
+        unknown = any(name not in known for node in nodes for name in node.outputs if name)
         small = {name: item for name, item in values.items() if item.size <= SMALL_ELEMENTS}
         if not small or not unknown:
             return nodes, shapes, types

@@ -12,13 +12,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from knightlite.errors import ModelError, UsageError
+from knightlite.errors import KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import paddle_weights
 from knightlite.frontend.onnx_file import read_bytes
 
 OPSET = 13
 VERSION = "1.3.1"  # its private ``export`` signature is what paddle_child calls
-TIMEOUT_S = 600
+TIMEOUT_S: float = 600
+UNSUPPORTED = "some operators not supported yet,"  # so the converter begins its list of them
+CHILD = Path(__file__).with_name("paddle_child.py")
 
 
 def to_onnx(model: Path, weight: Path | None = None) -> bytes:
@@ -74,7 +76,7 @@ def _convert(extension: Path, model: Path, weight: Path | None) -> bytes:
     with tempfile.TemporaryDirectory(prefix="knightlite-paddle-") as folder:
         output, reason = Path(folder, "model.onnx"), Path(folder, "reason")
         command = [
-            sys.executable, "-I", "-S", str(Path(__file__).with_name("paddle_child.py")),
+            sys.executable, "-I", "-S", str(CHILD),
             str(extension), str(model.resolve()), "" if weight is None else str(weight.resolve()),
             str(OPSET), str(output), str(reason),
         ]  # fmt: skip
@@ -92,19 +94,40 @@ def _convert(extension: Path, model: Path, weight: Path | None) -> bytes:
                 f"paddle2onnx did not finish converting {model} within {TIMEOUT_S} s.",
                 "save the model again",
             ) from None
-        if done.returncode == 0 and output.stat().st_size:
+        said = _lines(done.stdout)
+        # it may print an error, leave something out and still deliver a model
+        if done.returncode == 0 and output.stat().st_size and not any(map(_is_error, said)):
             return output.read_bytes()
-        text = reason.read_text() if reason.exists() else _last_line(done.stdout)
-    if done.returncode < 0:
-        text = f"it crashed with signal {-done.returncode}"
-    raise ModelError(
-        f"paddle2onnx cannot convert {model}: {text.strip().rstrip('.') or 'it gave no reason'}.",
+        if reason.exists():
+            said.append(reason.read_text().strip())
+    raise _failure(model, said, done.returncode)
+
+
+def _failure(model: Path, said: list[str], code: int) -> KnightliteError:
+    """The sentence for what the converter printed before it gave up."""
+    for line in said:
+        _, found, operators = line.partition(UNSUPPORTED)
+        if found:
+            names = operators.removeprefix(" including").strip(" ,.")
+            return UnsupportedError(
+                f"{model} has Paddle operators that paddle2onnx {VERSION} cannot convert: {names}.",
+                "replace these operators, or convert the model elsewhere and pass the .onnx",
+            )
+    text = "; ".join(line.replace("[ERROR]", "").strip().rstrip(".") for line in said[-2:])
+    if not text:
+        text = f"it crashed with signal {-code}" if code < 0 else "it gave no reason"
+    return ModelError(
+        f"paddle2onnx cannot convert {model}: {text}.",
         "the file may be damaged or saved by another Paddle version: save it again with "
         "paddle.jit.save inside `with paddle.pir_utils.DygraphOldIrGuard():`",
     )
 
 
-def _last_line(noise: bytes) -> str:
-    """The last line that the converter printed, without its colours and prefix."""
-    lines = [line.strip() for line in noise.decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1].removeprefix("[Paddle2ONNX]").strip() if lines else ""
+def _lines(noise: bytes) -> list[str]:
+    """What the converter printed, line by line, without its name."""
+    lines = noise.decode(errors="replace").replace("[Paddle2ONNX]", "").splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip()]
+
+
+def _is_error(line: str) -> bool:
+    return "[ERROR]" in line or UNSUPPORTED in line

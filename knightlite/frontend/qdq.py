@@ -231,11 +231,23 @@ def check(graph: Graph) -> list[Finding]:
         if any(name in missing for name in (*node.inputs, node.output)):
             continue
         view, definition = ops.View(graph, node), ops.BY_NAME[node.op]
-        reasons = [*_scales(view, definition)]
-        if not reasons:
-            reasons += [text for rule in definition.constraints if (text := rule.check(view))]
+        reasons = list(_scales(view, definition)) or _broken(view, definition)
         found += [Finding(node.name, f"{node.op}: {text}.", REDO) for text in reasons]
     return found
+
+
+def _broken(view: ops.View, definition: ops.OpDef) -> list[str]:
+    """Why the node breaks the operator's constraints."""
+    reasons: list[str] = []
+    failures: list[str] = []
+    for rule in definition.constraints:
+        try:
+            text = rule.check(view)
+        except ValueError as error:  # scales of other sizes, which another rule puts into words
+            failures.append(str(error))
+        else:
+            reasons += [text] if text else []
+    return reasons or failures
 
 
 def _features(graph: Graph) -> Iterator[str]:
@@ -267,7 +279,7 @@ def _scales(view: ops.View, definition: ops.OpDef) -> Iterator[str]:
         ):
             quantized = False
             yield f"its {part} {node.inputs[index]} must be quantized to {dtype}"
-    if quantized and len(node.inputs) > 2:
+    if quantized and len(node.inputs) > 2 and view.scale(0).shape in ((), view.scale(1).shape):
         wanted = view.scale(0) * view.scale(1)
         if not np.allclose(view.scale(2), wanted, rtol=BIAS_TOLERANCE, atol=0):
             yield "the bias scale must be input scale * weight scale"

@@ -44,7 +44,11 @@ class GraphBuilder:
         return name
 
     def input(
-        self, name: str, shape: tuple[int, ...], dtype: DType = dtypes.F32, scale: float | None = None
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: DType = dtypes.F32,
+        scale: float | None = None,
     ) -> str:
         """Declare a network input."""
         self.inputs.append(name)
@@ -67,7 +71,9 @@ class GraphBuilder:
         name: str | None = None,
     ) -> str:
         """Append a node that writes the (already declared or inferred later) tensor ``output``."""
-        self.nodes.append(Node(name or output, op, tuple(inputs), (output,), dict(attributes or {})))
+        self.nodes.append(
+            Node(name or output, op, tuple(inputs), (output,), dict(attributes or {}))
+        )
         return output
 
     def build(self, outputs: tuple[str, ...]) -> Graph:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from knightlite.errors import FormatError
-from knightlite.isa.fields import layout, pack, size_bytes, unpack
+from knightlite.isa.fields import layout, pack, size_bytes, spare_bits, unpack
 from knightlite.isa.instructions import ALL_INSTRUCTIONS, Engine, Instruction
 
 OPCODE = {record: index for index, record in enumerate(ALL_INSTRUCTIONS, start=1)}
@@ -15,9 +15,7 @@ HEADER_BYTES = 4  # opcode, three zero bytes
 
 def assemble(instructions: Iterable[Instruction]) -> bytes:
     """The code section: opcode byte, three zero bytes, then the packed fields."""
-    return b"".join(
-        bytes((OPCODE[type(item)], 0, 0, 0)) + pack(item) for item in instructions
-    )
+    return b"".join(bytes((OPCODE[type(item)], 0, 0, 0)) + pack(item) for item in instructions)
 
 
 def disassemble(code: bytes) -> list[Instruction]:
@@ -33,7 +31,12 @@ def disassemble(code: bytes) -> list[Instruction]:
         end = position + HEADER_BYTES + size_bytes(record)
         if end > len(code):
             raise FormatError(f"the code ends inside the instruction at byte {position}.")
-        found.append(record(**unpack(record, code[position + HEADER_BYTES : end])))
+        packed = code[position + HEADER_BYTES : end]
+        if spare_bits(record, packed):
+            raise FormatError(
+                f"the instruction at byte {position} has bits set that belong to no field."
+            )
+        found.append(record(**unpack(record, packed)))
         position = end
     return found
 
@@ -49,7 +52,8 @@ def listing_line(index: int, instruction: Instruction) -> str:
         value = int(getattr(instruction, item.name))
         if item.name in ("wait", "signal", "layer"):
             continue
-        words.append(f"{item.name}={item.names[value] if item.names else value}")
+        known = 0 <= value < len(item.names)  # a damaged program may hold codes without a meaning
+        words.append(f"{item.name}={item.names[value] if known else value}")
     return (
         f"{index:6d} {instruction.ENGINE.name:4s} {instruction.MNEMONIC:8s} "
         f"layer={instruction.layer} wait={_engines(instruction.wait)} "

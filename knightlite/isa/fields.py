@@ -1,4 +1,4 @@
-"""Bit fields of instructions, declared once: encoder, decoder, listing and ISA page derive from them.
+"""Bit fields of instructions, declared once: encoder, decoder, listing and ISA page use them.
 
 An instruction is a frozen dataclass whose fields are made with :func:`bits`. Fields are packed
 from bit 0 upwards, little-endian, in the order of declaration; the record is padded to 4 bytes.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from knightlite.errors import MachineError
@@ -43,9 +42,17 @@ class FieldLayout:
         return (1 << (self.width - 1)) - 1 if self.signed else (1 << self.width) - 1
 
 
-@lru_cache(maxsize=None)
+_layouts: dict[type, tuple[FieldLayout, ...]] = {}  # computed once per class
+
+
 def layout(record: type) -> tuple[FieldLayout, ...]:
     """The layout of an instruction class."""
+    if record not in _layouts:
+        _layouts[record] = _make_layout(record)
+    return _layouts[record]
+
+
+def _make_layout(record: type) -> tuple[FieldLayout, ...]:
     found = []
     offset = 0
     for item in dataclasses.fields(record):
@@ -64,7 +71,6 @@ def layout(record: type) -> tuple[FieldLayout, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=None)
 def size_bytes(record: type) -> int:
     """Bytes of the packed fields, padded to 4."""
     last = layout(record)[-1]
@@ -83,6 +89,12 @@ def pack(record: object) -> bytes:
             )
         value |= (number & ((1 << item.width) - 1)) << item.offset
     return value.to_bytes(size_bytes(type(record)), "little")
+
+
+def spare_bits(record: type, data: bytes) -> int:
+    """The bits behind the last field of a packed record; 0 where it is sound."""
+    last = layout(record)[-1]
+    return int.from_bytes(data, "little") >> (last.offset + last.width)
 
 
 def unpack(record: type, data: bytes) -> dict[str, int]:

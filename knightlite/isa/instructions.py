@@ -1,9 +1,10 @@
 """The instructions: one frozen record each, with what it touches and what it costs.
 
 Engines have in-order queues. An instruction starts when its queue reaches it and, for every
-engine in ``wait``, one token from that engine has arrived (and is consumed); when it ends it
+engine in ``wait``, one token from that engine has arrived (and is consumed). When it ends it
 sends one token to every engine in ``signal``. FSPM features lie pixel by pixel: row stride, column
-(pixel) stride, channels contiguous. Parameters in MSPM are 8-byte records: m s16, q u8, 0 u8, b s32.
+(pixel) stride, channels contiguous. Parameters in MSPM are 8-byte records:
+m s16, q u8, 0 u8, b s32.
 """
 
 from __future__ import annotations
@@ -228,9 +229,10 @@ class WindowInstruction(FeatureInstruction):
 class Matrix(WindowInstruction):
     """A convolution tile: [affine on x] -> multiply-accumulate -> [requantize -> [residual add]].
 
-    Input pixel (oy*stride - pad_top + ky*dilation, ...) outside x counts as 0 (after the prologue).
+    An input pixel (oy*stride - pad_top + ky*dilation, ...) outside x is 0, after the prologue.
     Accumulators are s32, saturating. Weights in WSPM: row (ky*kernel_width + kx)*x_channels + ci,
-    one byte per output channel, rows ``weight_row_bytes`` apart; depthwise: row ky*kernel_width + kx.
+    one byte per output channel, rows ``weight_row_bytes`` apart; depthwise: row
+    ky*kernel_width + kx.
     """
 
     ENGINE: ClassVar[Engine] = Engine.RCCN
@@ -334,7 +336,9 @@ class Affine(FeatureInstruction):
     def accesses(self) -> tuple[Access, ...]:
         """x, parameters, y."""
         size = self.y_channels * PARAMETER_BYTES
-        parameters = Access(Space.MSPM, self.parameter_address, self.parameter_address + size, False)
+        parameters = Access(
+            Space.MSPM, self.parameter_address, self.parameter_address + size, False
+        )
         return (self.x_extent(), parameters, self.y_extent())
 
     def cycles(self, chip: Chip) -> int:
@@ -392,7 +396,7 @@ class PoolMode(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool(WindowInstruction):
-    """Max: maximum over the window, outside x is the type's minimum. Sum: requantized sum, outside 0."""
+    """Max: maximum over the window, outside x the type's minimum. Sum: requantized, outside 0."""
 
     ENGINE: ClassVar[Engine] = Engine.RCVT
     MNEMONIC: ClassVar[str] = "pool"

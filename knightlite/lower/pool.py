@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from knightlite.chip import Chip
 from knightlite.isa import TYPES, Instruction, Pool, PoolMode
@@ -18,7 +21,7 @@ from knightlite.lower.work import (
 from knightlite.ops import View, pool
 
 
-def _rectangles(counts: np.ndarray) -> list[tuple[int, int, int, int, int]]:  # type: ignore[type-arg]
+def _rectangles(counts: NDArray[np.int64]) -> list[tuple[int, int, int, int, int]]:
     """Maximal runs (row0, row1, column0, column1, divisor) of a separable divisor map."""
 
     def runs(values: list[bytes]) -> list[tuple[int, int]]:
@@ -89,15 +92,13 @@ def average_work(view: View) -> Work:
         for r0, r1, c0, c1, divisor in _rectangles(counts[tile.rows[0] : tile.rows[1]]):
             params = pool.average_parameters(view, divisor)
             box = (tile.rows[0] + r0, tile.rows[0] + r1, c0, c1)
-            found.append(
-                _pool(view, tile, box, PoolMode.SUM, int(params.m[0]), int(params.q[0]))
-            )
+            found.append(_pool(view, tile, box, PoolMode.SUM, int(params.m[0]), int(params.q[0])))
         return tuple(found)
 
     return _work(view, compute)
 
 
-def _work(view: View, compute: object) -> Work:
+def _work(view: View, compute: Callable[[Tile], tuple[Instruction, ...]]) -> Work:
     return Work(
         x=view.node.inputs[0],
         z=None,
@@ -105,7 +106,7 @@ def _work(view: View, compute: object) -> Work:
         channelwise=True,
         splits_inputs=False,
         input_rows=lambda rows: pool.region(view, 0, rows),
-        compute=compute,  # type: ignore[arg-type]  # the two callers pass Tile -> instructions
+        compute=compute,
     )
 
 

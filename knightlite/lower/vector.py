@@ -50,7 +50,9 @@ def affine_work(view: View) -> Work:
     )
 
 
-def _eltwise_work(view: View, mode: EltwiseMode, multiplier: int, z_multiplier: int, shift: int) -> Work:
+def _eltwise_work(
+    view: View, mode: EltwiseMode, multiplier: int, z_multiplier: int, shift: int
+) -> Work:
     z_type = type_code(view.tensor(1).dtype)
 
     def compute(tile: Tile) -> tuple[Instruction, ...]:

@@ -155,6 +155,4 @@ def size_limits(view: View, chip: Chip) -> str | None:
     return None
 
 
-
-
 SIZE_LIMIT = Limit("tensors have at most 65535 channels, rows and columns", size_limits)

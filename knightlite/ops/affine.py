@@ -78,9 +78,7 @@ def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
     append(builder, node.inputs[0], gain, beta - mean * gain, node.output)
 
 
-def append(
-    builder: GraphBuilder, source: str, gain: Array, offset: Array, output: str
-) -> None:
+def append(builder: GraphBuilder, source: str, gain: Array, offset: Array, output: str) -> None:
     """Append an Affine node with float32 copies of ``gain`` and ``offset`` [C]."""
     names = [
         builder.constant(builder.fresh(f"{output}.{part}"), np.asarray(values, np.float32))

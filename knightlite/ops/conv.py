@@ -84,10 +84,10 @@ def reference(view: View, inputs: tuple[Array, ...]) -> Array:
         view.integers("pads"),
         0,
     )  # [C, H', W', kh, kw]
-    grouped = patches.reshape((group, ci) + patches.shape[1:])
+    grouped = patches.reshape((group, ci, *patches.shape[1:]))
     kernels = w.reshape(group, co // group, ci, kh, kw)
     acc = np.einsum("gchwij,gocij->gohw", grouped, kernels, optimize=True)
-    acc = acc.reshape((co,) + acc.shape[2:]) + bias(view)[:, None, None]
+    acc = acc.reshape((co, *acc.shape[2:])) + bias(view)[:, None, None]
     acc = np.clip(acc, numerics.ACC_MIN, numerics.ACC_MAX)
     low, high = view.bounds
     y = numerics.requantize(
@@ -112,9 +112,10 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
 
 def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
     """ConvInteger, bias, and the requantize in float64."""
-    acc = writer.temporary(
-        "ConvInteger",
-        [inputs[0], writer.constant(f"{output}/weight", weights(view))],
+    acc = writer.conv_integer(
+        inputs[0],
+        view.tensor(0).dtype,
+        weights(view),
         f"{output}/acc",
         kernel_shape=list(weights(view).shape[2:]),
         strides=list(view.integers("strides")),
@@ -173,7 +174,7 @@ def _from_conv(node: OnnxNode, builder: GraphBuilder) -> None:
     strides = tuple(node.attributes.get("strides", (1, 1)))
     dilations = tuple(node.attributes.get("dilations", (1, 1)))
     shape = node.shape(0)
-    attributes = {
+    attributes: dict[str, Any] = {
         "strides": strides,
         "dilations": dilations,
         "pads": resolve_pads(node.attributes, shape[2:], w.shape[2:], strides, dilations),
@@ -214,7 +215,7 @@ def _from_matrix(node: OnnxNode, builder: GraphBuilder) -> None:
     inputs = [
         node.inputs[0],
         builder.constant(
-            builder.fresh(f"{node.output}.weight"), kernel.reshape((-1, shape[1]) + spatial)
+            builder.fresh(f"{node.output}.weight"), kernel.reshape((-1, shape[1], *spatial))
         ),
     ]
     if node.has(2):
@@ -261,7 +262,9 @@ def _sample(
     builder.tensor("x", (1, channels, height, width), x_dtype, 0.02)
     builder.inputs.append("x")
     if per_channel_input:
-        builder.tensor("x", (1, channels, height, width), x_dtype, rng.uniform(0.01, 0.05, channels))
+        builder.tensor(
+            "x", (1, channels, height, width), x_dtype, rng.uniform(0.01, 0.05, channels)
+        )
     w = rng.integers(-127, 128, (co, channels // group, *kernel)).astype(np.int8)
     if worst:  # every product at its extreme and of one sign: the accumulator's worst case
         w = np.full_like(w, 127)
@@ -277,7 +280,10 @@ def _sample(
         x_scale = np.asarray(builder.tensors["x"].scale)
         inputs.append(builder.constant("b", b, w_scale * x_scale))
     attributes: dict[str, Any] = {
-        "strides": strides, "dilations": dilations, "pads": pads, "group": group,
+        "strides": strides,
+        "dilations": dilations,
+        "pads": pads,
+        "group": group,
     }
     if clamp is not None:
         attributes["clamp"] = clamp
@@ -318,7 +324,8 @@ def samples() -> tuple[Graph, ...]:
         _sample("worst_s8", (140, 4, 4), 10, (3, 3), worst=True, x_dtype=s8, y_dtype=s16),
         _sample("tall", (4, 90, 6), 8, (5, 1), pads=(2, 0, 2, 0)),
         _sample(
-            "depthwise", (18, 10, 9), 18, (3, 3), pads=(1, 1, 1, 1), group=18, y_dtype=u8, clamp=RELU
+            "depthwise", (18, 10, 9), 18, (3, 3), pads=(1, 1, 1, 1), group=18, y_dtype=u8,
+            clamp=RELU,
         ),
         _sample(
             "depthwise_stride", (70, 11, 11), 70, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1),

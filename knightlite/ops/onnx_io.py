@@ -16,7 +16,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-
 from knightlite.dtypes import DType
 
 Array = NDArray[Any]
@@ -92,21 +91,20 @@ class OnnxWriter:
         self._taken.add(name)
         return name
 
-    def node(
-        self, op_type: str, inputs: Sequence[str], output: str, **attributes: object
-    ) -> str:
+    def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Append a node with one output; returns the output's name."""
         self._taken.add(output)
-        self._nodes.append(
-            helper.make_node(op_type, list(inputs), [output], name=output, **attributes)
-        )
+        made = helper.make_node(op_type, list(inputs), [output], output, **attributes)
+        self._nodes.append(made)
         return output
 
-    def temporary(self, op_type: str, inputs: Sequence[str], hint: str, **attributes: object) -> str:
+    def temporary(
+        self, op_type: str, inputs: Sequence[str], hint: str, **attributes: object
+    ) -> str:
         """Append a node whose output gets a fresh name."""
         return self.node(op_type, inputs, self.fresh(hint), **attributes)
 
-    def constant(self, hint: str, values: Array | float | int) -> str:
+    def constant(self, hint: str, values: Array | np.generic | float) -> str:
         """Add an initializer under a fresh name; returns the name."""
         name = self.fresh(hint)
         array = np.asarray(values)
@@ -117,6 +115,30 @@ class OnnxWriter:
         """Append a Cast to an ONNX element type."""
         return self.temporary("Cast", [value], hint, to=to)
 
+    def conv_integer(
+        self, x: str, dtype: DType, weights: Array, hint: str, **attributes: object
+    ) -> str:
+        """ConvInteger of 8-bit features and int8 weights: exact int32 accumulators.
+
+        Written as u8 x u8 with zero points of 128: ONNX Runtime computes signed types only since
+        after 1.23, the last for Python 3.10, and wrongly in places (docs/numerics.md).
+        """
+        half = 128
+        x_zero = 0
+        if dtype.signed:
+            wide = self.cast(x, TensorProto.INT32, f"{hint}/x")
+            shifted = self.temporary(
+                "Add", [wide, self.constant(f"{hint}/half", np.int32(half))], f"{hint}/shifted"
+            )
+            x, x_zero = self.cast(shifted, TensorProto.UINT8, f"{hint}/unsigned"), half
+        inputs = [
+            x,
+            self.constant(f"{hint}/weight", (weights.astype(np.int16) + half).astype(np.uint8)),
+            self.constant(f"{hint}/x_zero", np.uint8(x_zero)),
+            self.constant(f"{hint}/weight_zero", np.uint8(half)),
+        ]
+        return self.temporary("ConvInteger", inputs, hint, **attributes)
+
     def rescale(
         self, value: str, factor: Array | float, low: int, high: int, dtype: DType, output: str
     ) -> str:
@@ -126,7 +148,8 @@ class OnnxWriter:
         """
         stem = output
         scaled = self.temporary(
-            "Mul", [value, self.constant(f"{stem}/factor", np.asarray(factor, np.float64))],
+            "Mul",
+            [value, self.constant(f"{stem}/factor", np.asarray(factor, np.float64))],
             f"{stem}/scaled",
         )
         rounded = self.temporary("Round", [scaled], f"{stem}/rounded")
@@ -140,12 +163,12 @@ class OnnxWriter:
     def input(self, name: str, shape: Sequence[int | str], dtype: DType) -> str:
         """Declare a model input; a string is a symbolic dimension."""
         self._taken.add(name)
-        self._inputs.append(
-            helper.make_tensor_value_info(name, element_type(dtype), list(shape))
-        )
+        self._inputs.append(helper.make_tensor_value_info(name, element_type(dtype), list(shape)))
         return name
 
-    def output(self, name: str, shape: Sequence[int | str | None] | None, dtype: DType | int) -> None:
+    def output(
+        self, name: str, shape: Sequence[int | str | None] | None, dtype: DType | int
+    ) -> None:
         """Declare a model output; ``dtype`` may be an ONNX element type (ArgMax gives INT64)."""
         kind = dtype if isinstance(dtype, int) else element_type(dtype)
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
@@ -171,5 +194,3 @@ class OnnxWriter:
 def per_channel(values: Array, rank: int = 4) -> Array:
     """A (C,) array shaped to broadcast over axis 1 of a ``rank``-dimensional tensor."""
     return np.asarray(values).reshape((1, -1) + (1,) * (rank - 2))
-
-

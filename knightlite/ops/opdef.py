@@ -24,7 +24,7 @@ Region = tuple[int, int]  # rows [first, last) of an NCHW tensor
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A node with its graph: the attributes, tensors and constants that an OpDef's functions read."""
+    """A node with its graph: attributes, tensors and constants that an OpDef's functions read."""
 
     graph: Graph
     node: Node

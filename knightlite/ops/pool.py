@@ -69,7 +69,8 @@ def _patches(view: View, x: Array, fill: int) -> Array:
 def reference_max(view: View, inputs: tuple[Array, ...]) -> Array:
     """Maximum over each window."""
     patches = _patches(view, inputs[0], view.tensor(0).dtype.minimum)
-    return patches.max(axis=(3, 4))[None]
+    largest: Array = patches.max(axis=(3, 4))
+    return largest[None]
 
 
 def reference_average(view: View, inputs: tuple[Array, ...]) -> Array:
@@ -130,9 +131,10 @@ def golden_average(view: View, writer: OnnxWriter, inputs: tuple[str, ...], outp
     channels = view.tensor(0).shape[1]
     kernel = view.integers("kernel")
     ones = np.ones((channels, 1, *kernel), np.int8)
-    acc = writer.temporary(
-        "ConvInteger",
-        [inputs[0], writer.constant(f"{output}/ones", ones)],
+    acc = writer.conv_integer(
+        inputs[0],
+        view.tensor(0).dtype,
+        ones,
         f"{output}/sum",
         kernel_shape=list(kernel),
         strides=list(view.integers("strides")),

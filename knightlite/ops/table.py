@@ -43,15 +43,19 @@ def _clip(x: Array, p: Parameters) -> Array:
 
 def _hard_sigmoid(x: Array, p: Parameters) -> Array:
     linear = np.float32(p["alpha"]) * x + np.float32(p["beta"])
-    return np.clip(linear, np.float32(0), np.float32(1))
+    result: Array = np.clip(linear, np.float32(0), np.float32(1))
+    return result
 
 
 def _hard_swish(x: Array, p: Parameters) -> Array:
-    return x * np.clip(x / np.float32(6) + np.float32(0.5), np.float32(0), np.float32(1))
+    gate = np.clip(x / np.float32(6) + np.float32(0.5), np.float32(0), np.float32(1))
+    result: Array = x * gate
+    return result
 
 
 def _sigmoid(x: Array, p: Parameters) -> Array:
-    return 1 / (1 + np.exp(-x))
+    result: Array = 1 / (1 + np.exp(-x))
+    return result
 
 
 def _hard_sigmoid_support(p: Parameters) -> tuple[float, float]:

@@ -66,7 +66,7 @@ class Profile:
     @property
     def time_ms(self) -> float:
         """Latency of one frame."""
-        return self.cycles / self.clock_hz * 1e3
+        return self.cycles * 1e3 / self.clock_hz
 
     @property
     def frames_per_second(self) -> float:
@@ -174,7 +174,7 @@ def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerP
             op=str(entry["op"]),
             instructions=work.instructions,
             cycles=work.cycles,
-            time_ms=work.cycles / chip.clock_hz * 1e3,
+            time_ms=work.cycles * 1e3 / chip.clock_hz,
             macs=work.macs,
             mac_utilization=_share(work.macs, work.cycles, chip),
             read_bytes=work.read_bytes,

@@ -68,7 +68,6 @@ def profile_json(found: Profile) -> str:
 
 def trace_json(found: Profile) -> str:
     """A trace for Perfetto or chrome://tracing: one process, a thread per engine, microseconds."""
-    micro = 1e6 / found.clock_hz
     events: list[dict[str, Any]] = [_named("process_name", 0, f"{found.name} on {found.chip_name}")]
     for lane, name in enumerate(_LANES):
         events.append(_named("thread_name", lane, name))
@@ -90,8 +89,8 @@ def trace_json(found: Profile) -> str:
                 "tid": _LANES.index(event.engine),
                 "name": row.name,
                 "cat": event.mnemonic,
-                "ts": event.start * micro,
-                "dur": (event.end - event.start) * micro,
+                "ts": event.start * 1e6 / found.clock_hz,
+                "dur": (event.end - event.start) * 1e6 / found.clock_hz,
                 "args": {
                     "instruction": event.number,
                     "op": row.op,

@@ -165,12 +165,12 @@ def _group_scale(
     ]
     default = ZERO_SCALE / dtype.maximum
     if method == "min_max":
-        return max(min_max(part, dtype) for part in parts) or default
+        return float(min_max(parts, dtype).max()) or default
     parts = [part for part in parts if part.energy > 0]
     if not parts:
         return default
     whole = mix(parts, [1 / part.energy for part in parts]) if len(parts) > 1 else parts[0]
-    return METHODS[method](whole, dtype) or default
+    return float(METHODS[method]([whole], dtype)[0]) or default
 
 
 def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
@@ -196,8 +196,8 @@ def channel_scales(
     statistics: Statistics, dtype: DType, method: str
 ) -> NDArray[np.float32]:
     """One scale per channel (C,); a channel that never spoke takes the floor."""
-    rows = range(statistics.histogram.rows)
-    scales = np.asarray([METHODS[method](density(statistics, row), dtype) for row in rows])
+    rows = [density(statistics, row) for row in range(statistics.histogram.rows)]
+    scales = METHODS[method](rows, dtype)
     largest = float(scales.max())
     if largest == 0:
         return np.full(scales.shape, ZERO_SCALE / dtype.maximum, np.float32)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,12 @@ from knightlite.quantize.observers import Histogram, Statistics
 
 Float64 = NDArray[np.float64]
 
-COARSE_CANDIDATES = 96
 SMALLEST_SHARE = 1 / 32  # of the min-max scale: below, clipping always costs more
-FINE_CANDIDATES = 33
+CANDIDATE_RATIO = 1.01  # between neighbouring candidate scales
 KL_BINS = 2048  # TensorRT's number of magnitude bins
 KL_EPSILON = 1e-9
+KL_CLIPPED_SHARE = 1e-3
+KL_CANDIDATES = 512  # at most: one in four of 2048 bins is 0.2 % of the range apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,18 +123,12 @@ def squared_error(part: Density, scale: float, dtype: DType) -> float:
     in steps, with n = min(rne(v), largest code), the integral from 0 to v is
     n / 12 + (v - n)^3 / 3, inside the range and beyond it alike.
     """
-    total = 0.0
-    sides = ((part.positive, dtype.maximum), (part.negative, -dtype.minimum))
-    for counts, largest in sides:
-        filled = np.flatnonzero(counts)
-        if not filled.size:
-            continue
-        edges = np.arange(filled[-1] + 2) * (part.width / scale)  # in steps
-        codes = np.minimum(np.rint(edges), largest)
-        rest = edges - codes
-        integral = codes / 12 + rest * rest * rest / 3
-        total += float(np.dot(counts[: filled[-1] + 1], np.diff(integral)))
-    return total * scale**3 / part.width
+    step = part.width / scale
+    error = float(np.dot(part.positive, _bin_errors(part.positive.size, step, dtype.maximum)))
+    if part.negative.any():
+        codes = -dtype.minimum
+        error += float(np.dot(part.negative, _bin_errors(part.negative.size, step, codes)))
+    return error * scale**2
 
 
 def clipped_share(part: Density, scale: float, dtype: DType) -> float:
@@ -157,60 +153,89 @@ def signal_to_noise_db(part: Density, scale: float, dtype: DType) -> float | Non
 # ------------------------------------------------------------------ methods
 
 
-def min_max(part: Density, dtype: DType) -> float:
-    """The smallest scale that clips nothing; 0 for an all-zero tensor."""
-    positive = max(part.maximum, 0.0) / dtype.maximum
-    negative = max(-part.minimum, 0.0) / -dtype.minimum if dtype.minimum else 0.0
-    return max(positive, negative)
+def min_max(parts: Sequence[Density], dtype: DType) -> Float64:
+    """Per density the smallest scale that clips nothing; 0 for an all-zero tensor."""
+    highest = np.asarray([part.maximum for part in parts])
+    scales = np.maximum(highest, 0.0) / dtype.maximum
+    if dtype.minimum:
+        lowest = np.asarray([part.minimum for part in parts])
+        scales = np.maximum(scales, np.maximum(-lowest, 0.0) / -dtype.minimum)
+    return np.asarray(scales)
 
 
-def mse(part: Density, dtype: DType) -> float:
-    """The scale with the least expected squared error (Sung, Shin, Hwang, "Resiliency of Deep
-    Neural Networks under Quantization", 2015; Banner et al., "Post training 4-bit quantization",
-    2019, use a parametric density, here it is the histogram).
+def mse(parts: Sequence[Density], dtype: DType) -> Float64:
+    """Per density the scale with the least expected squared error (Sung, Shin, Hwang, "Resiliency
+    of Deep Neural Networks under Quantization", 2015; Banner et al., "Post training 4-bit
+    quantization", 2019, minimise it for a parametric density, here it is the histogram's).
 
-    A coarse logarithmic search over shares of the min-max scale, then a fine one around the best.
+    In units of the bin width the error depends on width / scale only, so that one table per type
+    serves every tensor, and all candidates of all tensors are one matrix product. Candidates are
+    one percent apart, from the min-max scale downwards.
     """
-    largest = min_max(part, dtype)
-    if largest == 0.0:
-        return 0.0
-    shares = np.geomspace(1.0, SMALLEST_SHARE, COARSE_CANDIDATES)
-    best = _best(part, dtype, largest * shares)
-    ratio = shares[0] / shares[1]
-    around = best * np.geomspace(ratio, 1 / ratio, FINE_CANDIDATES)
-    return _best(part, dtype, np.minimum(around, largest))
+    largest = min_max(parts, dtype)
+    sides = [(np.stack([part.positive for part in parts]), dtype.maximum)]
+    if dtype.minimum:
+        sides.append((np.stack([part.negative for part in parts]), -dtype.minimum))
+    bins = sides[0][0].shape[1]
+    errors = sum((counts @ _error_table(bins, codes, dtype.maximum) for counts, codes in sides))
+    widths = np.asarray([part.width for part in parts])
+    steps = _steps_per_bin(bins, dtype.maximum)
+    scales = widths[:, None] / steps[None, :]
+    allowed = scales <= largest[:, None]
+    best = np.argmin(np.where(allowed, errors, np.inf), axis=1)
+    chosen = scales[np.arange(len(parts)), best]
+    return np.where(largest > 0, chosen, 0.0)
 
 
-def _best(part: Density, dtype: DType, scales: Float64) -> float:
-    errors = [squared_error(part, float(scale), dtype) for scale in scales]
-    return float(scales[int(np.argmin(errors))])
+def _steps_per_bin(bins: int, codes: int) -> Float64:
+    """The candidates as width / scale, ascending: from a scale that covers all bins downwards.
+
+    The min-max scale covers more than half the bins, since the range is the next power of two.
+    """
+    count = int(np.ceil(np.log(2 / SMALLEST_SHARE) / np.log(CANDIDATE_RATIO))) + 1
+    return np.asarray(codes / bins * CANDIDATE_RATIO ** np.arange(count))
 
 
-def kl(part: Density, dtype: DType) -> float:
-    """The clip value that loses least information (Migacz, "8-bit Inference with TensorRT", GTC
-    2017): for each number i of the magnitude bins, the Kullback-Leibler divergence from the
-    clipped distribution (outliers added to the last bin) to its version in as many levels as the
-    type has positive codes, spread over the bins that are not empty. The least one's i-th edge is
+@lru_cache(maxsize=8)
+def _error_table(bins: int, largest: int, codes: int) -> Float64:
+    """Expected squared error in bin widths [bins, candidates] of one value in each bin."""
+    steps = _steps_per_bin(bins, codes)
+    return np.stack([_bin_errors(bins, step, largest) / step**2 for step in steps], axis=1)
+
+
+def _bin_errors(bins: int, steps_per_bin: float, largest: int) -> Float64:
+    """Expected squared error in steps of one value in each bin; see ``squared_error``."""
+    edges = np.arange(bins + 1) * steps_per_bin
+    codes = np.minimum(np.rint(edges), largest)
+    rest = edges - codes
+    return np.asarray(np.diff(codes / 12 + rest * rest * rest / 3) / steps_per_bin)
+
+
+def kl(parts: Sequence[Density], dtype: DType) -> Float64:
+    """Per density the clip value that loses least information (Migacz, "8-bit Inference with
+    TensorRT", GTC 2017): for a number of the magnitude bins, the Kullback-Leibler divergence from
+    the clipped distribution (outliers added to the last bin) to its version in as many levels as
+    the type has codes from 0 up, spread over the bins that are not empty. The least one's edge is
     the clip value.
+
+    Candidates that clip more than KL_CLIPPED_SHARE of the values are left out: where a distribution
+    lies away from zero, clipping all of it into one bin would look perfect.
     """
-    largest = min_max(part, dtype)
-    if largest == 0.0:
-        return 0.0
+    return np.asarray([_kl_scale(part, dtype) for part in parts])
+
+
+def _kl_scale(part: Density, dtype: DType) -> float:
+    largest = float(min_max([part], dtype)[0])
     counts, width = _kl_counts(part)
     levels = dtype.maximum + 1
-    if counts.size <= levels:
+    if largest == 0.0 or counts.size <= levels:
         return largest
     sums = np.concatenate([[0.0], np.cumsum(counts)])
-    filled = np.concatenate([[0], np.cumsum(counts > 0)])
-    logs = np.where(counts > 0, counts * np.log(np.maximum(counts, KL_EPSILON)), 0.0)
-    entropy = np.concatenate([[0.0], np.cumsum(logs)])
-    total = sums[-1]
-    best, best_divergence = counts.size, np.inf
-    for used in range(levels, counts.size + 1):
-        divergence = _divergence(counts, sums, filled, entropy, total, used, levels)
-        if divergence < best_divergence:
-            best, best_divergence = used, divergence
-    return min(best * width / dtype.maximum, largest)
+    kept = int(np.searchsorted(sums, (1 - KL_CLIPPED_SHARE) * sums[-1]))
+    first = min(max(levels, kept), counts.size)
+    tried = np.unique(np.linspace(first, counts.size, KL_CANDIDATES).astype(np.int64))
+    best = tried[int(np.argmin(_divergences(counts, sums, tried, levels)))]
+    return min(float(best) * width / dtype.maximum, largest)
 
 
 def _kl_counts(part: Density) -> tuple[Float64, float]:
@@ -229,33 +254,30 @@ def _kl_counts(part: Density) -> tuple[Float64, float]:
     return counts[:used].reshape(-1, merged).sum(axis=1), part.width * merged
 
 
-def _divergence(
-    counts: Float64,
-    sums: Float64,
-    filled: NDArray[np.int64],
-    entropy: Float64,
-    total: float,
-    used: int,
-    levels: int,
-) -> float:
-    """KL divergence of the first ``used`` bins (the rest clipped into the last) in ``levels``.
+def _divergences(
+    counts: Float64, sums: Float64, used: NDArray[np.int64], levels: int
+) -> Float64:
+    """KL divergence for each number of bins ``used`` (the rest clipped into the last of them).
 
     Inside a level the coarse distribution is constant over the filled bins, so prefix sums over
-    the bins give everything.
+    the bins give everything: p log p up to the last bin, and per level the sums of P and of Q.
     """
+    filled = np.concatenate([[0], np.cumsum(counts > 0)])
+    entropy = np.concatenate([[0.0], np.cumsum(counts * np.log(np.maximum(counts, 1e-300)))])
+    total = sums[-1]
     outliers = total - sums[used]
     last = counts[used - 1] + outliers
-    p_log_p = entropy[used - 1] + (last * np.log(last) if last > 0 else 0.0)
-    edges = np.arange(levels + 1) * used // levels
-    level_sums = np.diff(sums[edges])
-    level_filled = np.diff(filled[edges]).astype(np.float64)
-    p_sums = level_sums.copy()
-    p_sums[-1] += outliers
-    if counts[used - 1] == 0 and outliers > 0:
-        level_filled[-1] += 1  # the last bin is filled in P, hence in Q
-    q = level_sums / np.maximum(level_filled, 1) / max(sums[used], KL_EPSILON)
-    cross = float(np.dot(p_sums, np.log(np.maximum(q, KL_EPSILON))))
-    return float((p_log_p - total * np.log(total) - cross) / total)
+    p_log_p = entropy[used - 1] + last * np.log(np.maximum(last, 1e-300))
+    edges = np.arange(levels + 1)[None, :] * used[:, None] // levels
+    level_sums = np.diff(sums[edges], axis=1)
+    level_filled = np.diff(filled[edges], axis=1).astype(np.float64)
+    level_filled[:, -1] += (counts[used - 1] == 0) & (outliers > 0)  # filled in P, hence in Q
+    q = level_sums / np.maximum(level_filled, 1) / np.maximum(sums[used], KL_EPSILON)[:, None]
+    p_sums = level_sums
+    p_sums[:, -1] += outliers
+    cross = (p_sums * np.log(np.maximum(q, KL_EPSILON))).sum(axis=1)
+    return np.asarray((p_log_p - total * np.log(total) - cross) / total)
 
 
-METHODS: dict[str, Callable[[Density, DType], float]] = {"min_max": min_max, "mse": mse, "kl": kl}
+Method = Callable[[Sequence[Density], DType], Float64]
+METHODS: dict[str, Method] = {"min_max": min_max, "mse": mse, "kl": kl}

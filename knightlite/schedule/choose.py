@@ -1,4 +1,4 @@
-"""The choice of a layer's tiling: candidates are lowered and priced by their instructions' cycles."""
+"""The choice of a layer's tiling: candidates are lowered and priced by their cycles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from knightlite.lower import span
 from knightlite.schedule.steps import ConstantKey, LayerBuilder, LayerWalk, Scratchpads
 from knightlite.schedule.tiling import Geometry, Tiling
 
-
 INPUT_CUTS = 3  # how many cuts of the input channels are priced: the largest that fit
 
 
-def choose(
-    geometry: Geometry, locations: Mapping[str, Location], name: str
-) -> tuple[Tiling, int]:
+def choose(geometry: Geometry, locations: Mapping[str, Location], name: str) -> tuple[Tiling, int]:
     """The cheapest tiling that fits and its estimated cycles; CapacityError where none fits."""
     best: tuple[int, Tiling] | None = None
     for tiling in candidates(geometry):
@@ -67,7 +64,7 @@ def _input_cuts(geometry: Geometry, outs: int) -> list[int]:
     if not geometry.work.splits_inputs:
         return [channels]
     whole = Tiling(1, outs, channels, False, 1)
-    size, count, slots = geometry.weight_slots(whole)
+    _, count, slots = geometry.weight_slots(whole)
     if geometry.fits(whole) and slots >= min(count, 2):
         return [channels]
     parts = [lanes * factor for factor in (32, 16, 8, 4, 2, 1) if lanes * factor < channels]
@@ -97,13 +94,12 @@ def price(
 ) -> int | None:
     """Estimated cycles of a layer alone on the machine, from its instructions' own cycles.
 
-    None as soon as ``limit`` is reached: not better than what is known. The tile loop's slowest engine plus the first load and the last store. Tiles of one shape cost
-    the same, so one of each shape is lowered and its instructions' cycles are used for all.
+    None as soon as ``limit`` is reached: not better than what is known. The tile loop's slowest
+    engine plus the first load and the last store. Tiles of one shape cost the same, so
+    one of each shape is lowered and its instructions' cycles are used for all.
     """
     chip, height = geometry.chip, geometry.y.shape[2]
-    builder = LayerBuilder(
-        geometry, locations, lambda key: (0, constant_bytes(geometry, key))
-    )
+    builder = LayerBuilder(geometry, locations, lambda key: (0, constant_bytes(geometry, key)))
     memo: dict[tuple[object, ...], int] = {}
     first_load: int | None = None
     loads = computes = stores = last_store = 0

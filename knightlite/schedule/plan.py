@@ -50,7 +50,7 @@ class Plan:
 
 
 def make_plan(graph: Graph, slices: Mapping[str, Slice], chip: Chip) -> Plan:
-    """Choose tilings, lay out constants, then features behind them; all capacity findings at once."""
+    """Choose tilings, lay out constants, features behind them; all capacity findings at once."""
     blocks = buffers(graph, slices, chip)
     strides_only = locate(graph, slices, blocks, {block.name: 0 for block in blocks})
     data = bytearray()

@@ -51,7 +51,7 @@ class Scratchpads:
     mspm: int = 0
 
     def take(self, space: str, size: int, capacity: int) -> int:
-        """The begin of ``size`` bytes behind the previous layer's, or at 0 where that is too far."""
+        """The begin of ``size`` bytes behind the previous layer's, or at 0 if too far."""
         start = getattr(self, space)
         if start + size > capacity:
             start = 0
@@ -220,7 +220,8 @@ class LayerBuilder:
         if request.kind == "x":
             tensor, name = self.geometry.x, self.geometry.work.x
         else:
-            assert self.geometry.z is not None and self.geometry.work.z is not None
+            assert self.geometry.z is not None
+            assert self.geometry.work.z is not None
             tensor, name = self.geometry.z, self.geometry.work.z
         size = tensor.dtype.size_bytes
         column = self.geometry.column_stride(tensor, span(request.channels))
@@ -310,6 +311,6 @@ def in_program_order(steps: list[StepCode]) -> list[Instruction]:
             found.extend(following.early)
         found.extend(step.compute)
         late = following.late if following else ()
-        # A late load overwrites what this step's compute read; without a compute, the store reads it.
+        # A late load overwrites what this step's compute, or without one its store, reads.
         found.extend((*late, *step.store) if step.compute else (*step.store, *late))
     return found

@@ -60,7 +60,7 @@ class Geometry:
         return self.z is not None and self.z.shape[2:] == (1, 1) != self.y.shape[2:]
 
     def column_stride(self, tensor: Tensor, channels: int) -> int:
-        """Bytes between pixels of a tile in FSPM: small pixels to words, others to the alignment."""
+        """Bytes between pixels of a tile in FSPM: small pixels to words, others aligned."""
         size = channels * tensor.dtype.size_bytes
         return align(size, 4 if size < self.chip.fspm_align_bytes else self.chip.fspm_align_bytes)
 
@@ -137,7 +137,7 @@ class Geometry:
         return sum(size * count for size, count in self.fspm_parts(tiling).values())
 
     def weight_slots(self, tiling: Tiling) -> tuple[int, int, int]:
-        """(bytes of the largest weight tile, tiles, slots that fit WSPM); bytes 0 without weights."""
+        """(bytes of the largest weight tile, tiles, slots that fit WSPM); 0 without weights."""
         if self.work.weights is None:
             return 0, 0, 0
         tile = align(self._weight_bytes(tiling), self.chip.wspm_align_bytes)
@@ -161,7 +161,9 @@ class Geometry:
         out_count = -(-self.y.shape[1] // tiling.outs)
         counts = (out_count, out_count if self.work.channelwise else len(self.in_parts(tiling)))
         for limit in (max(counts), 2, 1):
-            slots = [min(count, limit) if size else 0 for size, count in zip(sizes, counts, strict=True)]
+            slots = [
+                min(count, limit) if size else 0 for size, count in zip(sizes, counts, strict=True)
+            ]
             if sum(a * b for a, b in zip(sizes, slots, strict=True)) <= self.chip.mspm_bytes:
                 return (sizes[0], slots[0]), (sizes[1], slots[1])
         return None

@@ -27,7 +27,7 @@ from knightlite.isa import (
 )
 from knightlite.sim.faults import fault
 from knightlite.sim.memory import Bytes, byte_view
-from knightlite.sim.operands import Operand, operands
+from knightlite.sim.operands import Operand, covered, operands
 
 STAGE_LIMIT = 1 << 28  # elements of a padded input tile: beyond it the fields make no sense
 _COUNTS = (
@@ -79,10 +79,9 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
     if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:
         return "must have equal input and output types for a maximum."
     if isinstance(item, Pool | Matrix):
-        high = item.y_height * item.stride_height + item.kernel_height * 255
-        wide = item.y_width * item.stride_width + item.kernel_width * 255
-        if high * wide * item.x_channels > STAGE_LIMIT * 16:
-            return "covers an input window beyond any memory."
+        high, wide = covered(item)
+        if high * wide * item.x_channels > STAGE_LIMIT:
+            return f"covers {high} x {wide} x {item.x_channels} inputs, beyond any memory."
     return None
 
 

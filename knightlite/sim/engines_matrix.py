@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.isa import PARAMETER_BYTES, TYPES, Matrix, Space
 from knightlite.sim.memory import Bytes, Parameters, Scratch, parameters, sums_view, tile_view
-from knightlite.sim.operands import residual_operand, x_operand, y_operand
+from knightlite.sim.operands import covered, residual_operand, x_operand, y_operand
 from knightlite.sim.rounding import (
     BLOCK_ELEMENTS,
     apply_map,
@@ -94,10 +94,7 @@ class MatrixStep:
         self._block_pixels = max(1, limit)
         most = self._block_pixels + item.y_width  # a block holds at least one row
         most = min(most, item.pixels)
-        self._high = (item.y_height - 1) * item.stride_height
-        self._high += (item.kernel_height - 1) * item.dilation_height + 1
-        self._wide = (item.y_width - 1) * item.stride_width
-        self._wide += (item.kernel_width - 1) * item.dilation_width + 1
+        self._high, self._wide = covered(item)
         stage = most if self._pointwise else self._high * self._wide
         self._scratch.reserve("stage", stage * item.x_channels)
         row = item.x_width * item.x_channels  # the prologue works on blocks or whole rows
@@ -175,7 +172,9 @@ class MatrixStep:
                 by_row * item.dilation_height, by_column * item.dilation_width, by_channel,
             ),
         )  # fmt: skip
-        if item.dilation_width == 1 and not item.depthwise:  # taps of a row touch: one long run
+        if item.depthwise:
+            windows = self._lanes_of_taps(windows)
+        elif item.dilation_width == 1:  # taps of a row touch: one long run
             run = item.kernel_width * item.x_channels
             windows = as_strided(
                 windows, (*windows.shape[:3], run), (*windows.strides[:3], by_channel)
@@ -185,14 +184,28 @@ class MatrixStep:
         for at in range(0, item.y_height, step):
             part = windows[at : at + step]
             rest = [tile[at : at + step] for tile in tiles]
-            depth = item.weight_rows()
-            columns_shape = (part.shape[0] * part.shape[1], depth)
             if item.depthwise:
                 self._blocks.append(self._block([], part, None, rest))
                 continue
+            columns_shape = (part.shape[0] * part.shape[1], item.weight_rows())
             packed = self._scratch.take("columns", columns_shape, self._float.type)
             copy = (packed.reshape(part.shape), part)
             self._blocks.append(self._block([], packed, copy, rest))
+
+    def _lanes_of_taps(self, windows: Array) -> Array:
+        """[rows, columns, taps down, taps right, channels] as [rows, taps..., lanes...].
+
+        Without a stride the pixels of a row touch: then columns and channels are one long run, and
+        the factors are repeated to its length.
+        """
+        rows, columns, down, right, channels = windows.shape
+        by_row, _, by_down, by_right, by_channel = windows.strides
+        self._taps = self._weights.parts[0]
+        if self._item.stride_width > 1:
+            return windows.transpose(0, 2, 3, 1, 4)
+        self._taps = np.tile(self._taps, columns)
+        shape = (rows, down, right, columns * channels)
+        return as_strided(windows, shape, (by_row, by_down, by_right, by_channel))
 
     def _stage_parts(self, source: Array, target: Array) -> list[tuple[Array, Array, Array | None]]:
         """Pieces (source, target, float64 work) of the way from x to the float stage."""
@@ -237,7 +250,10 @@ class MatrixStep:
         )  # fmt: skip
 
     def _tiled(self, name: str, values: Array, repeat: int) -> Array:
-        return self._tiles.setdefault((repeat, name), np.tile(values, repeat))
+        key = (repeat, name)
+        if key not in self._tiles:
+            self._tiles[key] = np.tile(values, repeat)
+        return self._tiles[key]
 
     def run(self) -> int:
         """Execute; how many accumulators saturated."""
@@ -281,16 +297,15 @@ class MatrixStep:
                 np.add(block.wide, block.sums, out=block.wide)
 
     def _accumulate_taps(self, block: _Block) -> None:
-        taps = self._weights.parts[0]
-        total = block.sums.reshape(block.tile.shape)
+        total = block.sums.reshape(block.operand[:, 0, 0].shape)
         work = self._scratch.take("columns", total.shape, self._float.type)
         width = self._item.kernel_width
-        for tap in range(taps.shape[0]):
-            window = block.operand[:, :, tap // width, tap % width]
+        for tap, factors in enumerate(self._taps):
+            window = block.operand[:, tap // width, tap % width]
             if tap == 0:
-                np.multiply(window, taps[tap], out=total)
+                np.multiply(window, factors, out=total)
                 continue
-            np.multiply(window, taps[tap], out=work)
+            np.multiply(window, factors, out=work)
             np.add(total, work, out=total)
         block.wide[...] = block.sums
 

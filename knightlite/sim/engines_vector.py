@@ -21,7 +21,7 @@ from knightlite.isa import (
     Space,
 )
 from knightlite.sim.memory import Bytes, Scratch, tile_view
-from knightlite.sim.operands import x_operand, y_operand, z_operand
+from knightlite.sim.operands import covered, x_operand, y_operand, z_operand
 from knightlite.sim.rounding import (
     BLOCK_ELEMENTS,
     apply_map,
@@ -125,8 +125,7 @@ class PoolStep:
         self._kind: Any = sum_type if self._is_sum else dtype.numpy.type
         self._combine: Callable[..., Array] = np.add if self._is_sum else np.maximum
         self._outside = 0 if self._is_sum else dtype.minimum
-        self._high = (item.y_height - 1) * item.stride_height + item.kernel_height
-        self._wide = (item.y_width - 1) * item.stride_width + item.kernel_width
+        self._high, self._wide = covered(item)
         self._factor = float(np.ldexp(item.multiplier, -item.shift))
         self._low, self._top = bounds(item.y_type, item.y_low, item.y_high)
         scratch.reserve("stage", self._high * self._wide * item.x_channels)

@@ -19,6 +19,8 @@ from knightlite.sim.operands import Operand
 
 def merged(item: Operand) -> Operand:
     """The same bytes in fewer, longer runs where runs touch."""
+    if item.rows == item.columns == 1:
+        return item
     if item.columns == 1 or item.column_stride == item.run:
         item = item._replace(columns=1, run=item.columns * item.run, column_stride=0)
         if item.rows == 1 or item.row_stride == item.run:

@@ -16,6 +16,7 @@ from knightlite.isa import (
     Load,
     Lookup,
     Matrix,
+    Pool,
     Space,
     Transfer,
 )
@@ -77,6 +78,16 @@ def transfer_operands(item: Transfer) -> tuple[Operand, ...]:
         item.columns, item.local_column_stride, item.run_bytes, is_load, 1,
     )  # fmt: skip
     return (ddr, local) if is_load else (local, ddr)
+
+
+def covered(item: Matrix | Pool) -> tuple[int, int]:
+    """Rows and columns from the first tap of the first window to the last tap of the last."""
+    down, right = (
+        (item.dilation_height, item.dilation_width) if isinstance(item, Matrix) else (1, 1)
+    )
+    high = (item.y_height - 1) * item.stride_height + (item.kernel_height - 1) * down + 1
+    wide = (item.y_width - 1) * item.stride_width + (item.kernel_width - 1) * right + 1
+    return high, wide
 
 
 def x_operand(item: FeatureInstruction) -> Operand:

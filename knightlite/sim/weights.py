@@ -41,10 +41,11 @@ class Weights:
 
 def reach(factors: Array, low: int, high: int) -> int:
     """Largest |partial sum| of ``x @ factors`` in any order, x in [low, high] or 0."""
-    values = factors.astype(np.float64)
-    up = np.maximum(values * high, values * low).clip(min=0).sum(axis=0)
-    down = np.minimum(values * high, values * low).clip(max=0).sum(axis=0)
-    return int(max(up.max(), -down.min()))
+    low, high = min(low, 0), max(high, 0)
+    positive = np.maximum(factors, 0).sum(axis=0, dtype=np.int64)
+    negative = positive - factors.sum(axis=0, dtype=np.int64)
+    up, down = positive * high - negative * low, negative * high - positive * low
+    return int(max(up.max(), down.max()))
 
 
 def split(factors: Array, low: int, high: int) -> Weights:

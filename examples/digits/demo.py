@@ -1,0 +1,100 @@
+"""The whole chain on a real trained network and real pictures: what ``make demo`` runs.
+
+Quantize with 200 pictures, compile for TX5368AV200, simulate all test pictures byte for byte
+against the golden model, profile; one table, and the same figures in demo-out/summary.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from knightlite.api import QuantizeOptions, compile_model, profile_program, quantize
+from knightlite.api.evaluate import evaluate_folder
+from knightlite.cli.terminal import console, report_error, table, talking
+from knightlite.errors import KnightliteError
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE.parent.parent / "demo-out"
+CHIP = "TX5368AV200"
+CALIBRATION_PICTURES = 200
+
+
+def run() -> int:
+    started = time.perf_counter()
+    OUT.mkdir(exist_ok=True)
+    with talking() as talk:
+        options = QuantizeOptions(
+            model=HERE / "digits.pdmodel",
+            chip=CHIP,
+            data=str(HERE / "calib"),
+            recipe="digits",
+            save_dir=OUT,
+            iteration=CALIBRATION_PICTURES,
+            directory=OUT,
+        )
+        quantized = quantize(options, talk)
+        compiled = compile_model(quantized.files["onnx"], CHIP, OUT, OUT, talk)
+        cfg, weight = compiled.files["cfg"], compiled.files["weight"]
+        talk.say("Simulating every test picture and comparing every byte ...")
+        result = evaluate_folder(
+            quantized.files["float_onnx"],
+            quantized.files["onnx"],
+            cfg,
+            weight,
+            HERE / "test",
+            talk,
+        )
+        profiled = profile_program(cfg, weight, None, OUT, OUT, talk)
+    profile = profiled.profile
+    top1 = [
+        result.percent(right) for right in (result.float_right, result.qdq_right, result.chip_right)
+    ]
+    summary = {
+        "float_top1": top1[0],
+        "qdq_top1": top1[1],
+        "chip_top1": top1[2],
+        "test_pictures": result.pictures,
+        "compared_bytes": result.compared_bytes,
+        "differing_bytes": result.differing_bytes,
+        "latency_ms": profile.time_ms,
+        "mac_utilization": profile.mac_utilization,
+        "ddr_bytes": profile.read_bytes + profile.write_bytes,
+    }
+    summary_path = OUT / "summary.json"
+    summary_path.write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    loss = abs(top1[2] - top1[0]) / top1[0] * 100
+    rows = [
+        ("top-1, float model", f"{top1[0]:.2f} %"),
+        ("top-1, quantized model (QDQ)", f"{top1[1]:.2f} %"),
+        ("top-1, chip (simulated)", f"{top1[2]:.2f} %"),
+        ("quantization loss", f"{loss:.3f} %"),
+        ("test pictures", f"{result.pictures}"),
+        (
+            "predicted latency",
+            f"{profile.time_ms:.3f} ms ({profile.frames_per_second:,.0f} frames/s)",
+        ),
+        ("MAC utilization", f"{profile.mac_utilization * 100:.1f} %"),
+        ("DDR traffic per picture", f"{summary['ddr_bytes']:,} bytes"),
+        ("bytes compared with the golden model", f"{result.compared_bytes:,}"),
+        ("bytes that differ", f"{result.differing_bytes:,}"),
+        ("files", f"{OUT}"),
+    ]
+    screen = console()
+    screen.print(table(f"DenseNet-BC on handwritten digits, {CHIP}", ("what", "value"), rows))
+    screen.print(f"{time.perf_counter() - started:.0f} s")
+    return 0 if result.differing_bytes == 0 else 1
+
+
+def main() -> int:
+    try:
+        return run()
+    except KnightliteError as error:
+        report_error(error)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

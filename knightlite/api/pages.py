@@ -1,0 +1,250 @@
+"""The tables of the documentation, made from the code that they describe.
+
+A page marks each as ``<!-- generated: NAME -->`` ... ``<!-- end of NAME -->``; :func:`fill` writes
+what lies between. A test holds the committed pages to it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+
+from knightlite import chip, isa
+from knightlite.emit import compile_graph
+from knightlite.frontend.canonical import HANDLERS
+from knightlite.frontend.compute import SPELLINGS
+from knightlite.frontend.host import HOST
+from knightlite.frontend.views import SAME, VIEWS
+from knightlite.isa import Engine, FeatureInstruction, FieldLayout, Instruction, Transfer
+from knightlite.isa.assembly import HEADER_BYTES, OPCODE
+from knightlite.lower import BY_OP, LOWERINGS
+from knightlite.ops import ALL_OPS, BY_ONNX_TYPE, OpDef
+from knightlite.ops.table import FUNCTIONS
+
+Blocks = Mapping[str, Callable[[], str]]
+
+_MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+
+
+def fill(text: str, blocks: Blocks) -> str:
+    """The page with what lies between its markers written anew; KeyError for an unknown name."""
+    return _MARKED.sub(lambda found: found[1] + "\n" + blocks[found[2]]() + "\n" + found[3], text)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table, ending in a newline."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(_cell(item) for item in line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _first_line(documented: object) -> str:
+    return (inspect.getdoc(documented) or "").split("\n\n")[0]
+
+
+# ------------------------------------------------------------------ instructions
+
+
+def instruction_table() -> str:
+    """Opcode, mnemonic, engine, size and meaning of every instruction."""
+    rows = [
+        (
+            OPCODE[record],
+            f"`{record.MNEMONIC}`",
+            record.ENGINE.name,
+            HEADER_BYTES + isa.size_bytes(record),
+            _first_line(record),
+        )
+        for record in isa.ALL_INSTRUCTIONS
+    ]
+    return table(("opcode", "mnemonic", "engine", "bytes", "what it does"), rows)
+
+
+def field_tables() -> str:
+    """The bit fields, shared ones once. Bit 0 is the first bit after the 4-byte header.
+
+    A class's fields follow those of the class below it, so a bit position holds for all that share
+    it.
+    """
+    texts = []
+    for part in _parts():
+        below = part.__mro__[1]
+        shared = {item.name for item in isa.layout(below)} if below is not object else set()
+        rows = [
+            (f"`{item.name}`", _bits(item), _values(item), item.doc)
+            for item in isa.layout(part)
+            if item.name not in shared
+        ]
+        title = ", ".join(f"`{item.MNEMONIC}`" for item in _built_on(part))
+        title = "Every instruction" if part is Instruction else title
+        texts.append(f"### {title}\n\n" + table(("field", "bits", "values", "meaning"), rows))
+    return "\n".join(texts)
+
+
+def _parts() -> list[type[Instruction]]:
+    """The classes that add fields, each once, what is shared first."""
+    found: dict[type[Instruction], None] = {}
+    for record in isa.ALL_INSTRUCTIONS:
+        for part in reversed(record.__mro__):
+            if issubclass(part, Instruction) and _own_fields(part):
+                found[part] = None
+    return list(found)
+
+
+def _own_fields(part: type[Instruction]) -> bool:
+    below = part.__mro__[1]
+    return below is object or len(fields(part)) > len(fields(below))
+
+
+def _built_on(part: type[Instruction]) -> list[type[Instruction]]:
+    return [record for record in isa.ALL_INSTRUCTIONS if issubclass(record, part)]
+
+
+def _bits(item: FieldLayout) -> str:
+    last = item.offset + item.width - 1
+    return str(item.offset) if last == item.offset else f"{item.offset}-{last}"
+
+
+def _values(item: FieldLayout) -> str:
+    if item.names:
+        return ", ".join(f"{index} {name}" for index, name in enumerate(item.names))
+    if item.name in ("wait", "signal"):
+        return "mask"
+    return f"s{item.width}" if item.signed else f"u{item.width}"
+
+
+def cycle_formulas() -> str:
+    """The bodies of the cost functions, as the code has them."""
+    owners: dict[type, list[str]] = {}
+    for record in isa.ALL_INSTRUCTIONS:
+        owner = next(part for part in record.__mro__ if "cycles" in vars(part))
+        owners.setdefault(owner, []).append(f"`{record.MNEMONIC}`")
+    costs = [(", ".join(names), owner.cycles) for owner, names in owners.items()]  # type: ignore[attr-defined]  # found by that name
+    costs += [
+        ("Bytes", Transfer.ddr_bytes),
+        ("DDR", chip.Chip.ddr_cycles),
+        ("Vector", FeatureInstruction.vector_cycles),
+        ("Channels", FeatureInstruction.padded_channels),
+    ]
+    return "\n".join(_formula(title, function) for title, function in costs)
+
+
+def _formula(title: str, function: Callable[..., int]) -> str:
+    source = textwrap.dedent(inspect.getsource(function))
+    body = textwrap.dedent(source.partition('"""')[2].partition('"""')[2].strip("\n"))
+    arguments = [name for name in inspect.signature(function).parameters if name != "self"]
+    heading = f"{function.__name__}({', '.join(arguments)})"
+    return f"{title}: `{heading}`. {_first_line(function)}\n\n```py\n{body}\n```\n"
+
+
+# ------------------------------------------------------------------ operators
+
+
+def operator_table() -> str:
+    """Every operator with its rules: the model's constraints, then the engines' limits."""
+    common = set.intersection(*({limit.rule for limit in item.limits} for item in LOWERINGS))
+    rows = []
+    for op in ALL_OPS:
+        rules = [item.rule for item in op.constraints]
+        if op.name in BY_OP:
+            rules += [item.rule for item in BY_OP[op.name].limits if item.rule not in common]
+        engines = " and ".join(_engines(op)) or "nothing: it is a placement"
+        activation = "yes" if op.clampable else "no"
+        sources = ", ".join(op.onnx_types) or "the compiler inserts it"
+        rows.append((op.name, sources, engines, activation, "; ".join(rules) or "none"))
+    columns = ("operator", "from ONNX", "runs on", "takes over a Relu or Clip", "rules")
+    return table(columns, rows) + f"\nFor all: {'; '.join(sorted(common))}.\n"
+
+
+def _engines(op: OpDef) -> list[str]:
+    """The engines that compute an operator, else those that move it, from a compiled sample."""
+    family = chip.families()[-1]
+    program = compile_graph(op.samples()[0], family, family.names[0], {}).program
+    used = {item.ENGINE for item in isa.disassemble(program.code)}
+    if op.name not in BY_OP:
+        return []
+    return [engine.name for engine in sorted(used - {Engine.RDMA, Engine.WDMA} or used)]
+
+
+def onnx_table() -> str:
+    """Every ONNX operator that a model may hold, and what becomes of it."""
+    rows = [(kind, _becomes(kind)) for kind in sorted(HANDLERS)]
+    rows.append(("Constant, and nodes that read constants only", "computed while reading"))
+    return table(("ONNX operator", "becomes"), rows)
+
+
+def _becomes(kind: str) -> str:
+    if kind in SPELLINGS:
+        return (
+            "Add"
+            if kind == "Sum"
+            else f"as {'Add' if kind == 'Sub' else 'Mul'}, by a constant only"
+        )
+    if kind in HOST:
+        return "runs on the host, at the end of the network only"
+    if kind in VIEWS:
+        return "a view: no work; at an output, on the host"
+    if kind in SAME:
+        return "nothing"
+    if kind == "Pad":
+        return "zero padding of the convolution or pool that reads it"
+    if kind == "BatchNormalization":
+        return "part of a neighbouring convolution, else Affine"
+    if kind in ("Relu", "Clip"):
+        return "the clamp of the operator before it, else Table"
+    if kind in ("Add", "Mul"):
+        return f"{kind}; by a constant: Affine, or part of a neighbouring convolution"
+    return BY_ONNX_TYPE[kind].name
+
+
+def function_table() -> str:
+    """The unary functions that a table holds."""
+    rows = [
+        (name, ", ".join(f"{key} = {value:g}" for key, value in item.parameters.items()) or "none")
+        for name, item in FUNCTIONS.items()
+    ]
+    return table(("function", "parameters and their defaults"), rows)
+
+
+# ------------------------------------------------------------------ chips
+
+
+def chip_table() -> str:
+    """The facts of every chip family side by side, each with where it comes from."""
+    families = chip.families()
+    rows: list[list[str]] = []
+    for item in fields(chip.Chip):
+        row = [f"`{item.name}`"]
+        for family in families:
+            value = getattr(family.chip, item.name)
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value:,}"
+            row.append(f"{shown} ({family.provenance[item.name].source})")
+        rows.append(row)
+    return table(("fact", *(family.family for family in families)), rows)
+
+
+def chip_names_table() -> str:
+    """The families and their chip names."""
+    rows = [
+        (family.family, ", ".join(f"`{name}`" for name in family.names), family.description)
+        for family in chip.families()
+    ]
+    return table(("family", "chips", "what"), rows)
+
+
+BLOCKS: Blocks = {
+    "instructions": instruction_table,
+    "fields": field_tables,
+    "cycles": cycle_formulas,
+    "operators": operator_table,
+    "onnx": onnx_table,
+    "functions": function_table,
+    "chips": chip_table,
+    "chip-names": chip_names_table,
+}

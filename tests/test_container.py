@@ -1,0 +1,201 @@
+"""The binary files: sections round-trip; any damage, truncation or mix-up is one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knightlite.container import (
+    CFG_MAGIC,
+    VERSION,
+    WEIGHT_MAGIC,
+    Program,
+    canonical_json,
+    decode_program,
+    encode_program,
+    pair_digest,
+    read_sections,
+    write_sections,
+)
+from knightlite.errors import FormatError
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=16)
+SMALL = {"meta": b'{"a":1}', "code": bytes(range(40))}
+META = {"name": "net", "chip": "TX5368AV200", "layers": ["a", "b"]}
+
+
+def small_file() -> bytes:
+    return write_sections(CFG_MAGIC, SMALL)
+
+
+def pair(name: str = "net", code: bytes = b"code", data: bytes = b"data") -> tuple[bytes, bytes]:
+    return encode_program(Program({**META, "name": name}, code, data))
+
+
+# ------------------------------------------------------------------ round trips
+
+
+@given(st.dictionaries(NAMES, st.binary(max_size=200), max_size=5))
+def test_sections_round_trip(sections: dict[str, bytes]) -> None:
+    for magic in (CFG_MAGIC, WEIGHT_MAGIC):
+        data = write_sections(magic, sections)
+        found = read_sections(magic, data, "a file")
+        assert list(found.items()) == list(sections.items())
+        assert write_sections(magic, found) == data
+
+
+def test_layout_is_as_documented() -> None:
+    """Read with struct alone, from the description in the module's docstring."""
+    data = small_file()
+    magic, version, count = struct.unpack_from("<8sII", data)
+    assert (magic, version, count) == (b"KLITECFG", VERSION, 2)
+    end = 16 + 64 * count
+    for index, (name, wanted) in enumerate(SMALL.items()):
+        raw, offset, size, digest = struct.unpack_from("<16sQQ32s", data, 16 + 64 * index)
+        assert raw == name.encode().ljust(16, b"\0")
+        assert data[offset : offset + size] == wanted
+        assert digest == hashlib.sha256(wanted).digest()
+    assert data[end : end + 32] == hashlib.sha256(data[:end]).digest()
+    assert len(data) == end + 32 + sum(map(len, SMALL.values()))
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_program_round_trips(code: bytes, data: bytes) -> None:
+    program = Program(META, code, data)
+    cfg, weight = encode_program(program)
+    found = decode_program(cfg, weight, "x.cfg", "x.weight")
+    assert found == Program({**META, "pair": pair_digest(code, data)}, code, data)
+    assert encode_program(found) == (cfg, weight)
+
+
+def test_same_program_same_bytes() -> None:
+    """The order in which the metadata was put together does not show."""
+    turned = dict(reversed(META.items()))
+    assert encode_program(Program(turned, b"c", b"d")) == encode_program(Program(META, b"c", b"d"))
+    assert canonical_json({"b": [1.5, "ü"], "a": None}) == b'{"a":null,"b":[1.5,"\\u00fc"]}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"a": float("nan")})
+
+
+# ------------------------------------------------------------------ damage
+
+
+def flips() -> Iterator[tuple[int, bytes]]:
+    """The small file with every single byte changed, each in three ways."""
+    data = small_file()
+    for place in range(len(data)):
+        for change in (0x01, 0x80, 0xFF):
+            damaged = bytearray(data)
+            damaged[place] ^= change
+            yield place, bytes(damaged)
+
+
+def test_every_flipped_byte_is_found() -> None:
+    seen = set()
+    for _, damaged in flips():
+        with pytest.raises(FormatError) as caught:
+            read_sections(CFG_MAGIC, damaged, "x.cfg")
+        assert caught.value.sentence.startswith("x.cfg ")
+        seen.add(re.sub(r"\d+", "N", caught.value.sentence))
+    assert seen == {
+        "x.cfg is not a knightlite configuration (.cfg) file.",
+        "x.cfg has format version N, not N.",
+        "x.cfg is truncated: N bytes.",
+        "x.cfg is damaged: its header checksum is wrong.",
+        "x.cfg is damaged: the checksum of section meta is wrong.",
+        "x.cfg is damaged: the checksum of section code is wrong.",
+    }
+
+
+def test_every_truncation_is_found() -> None:
+    data = small_file()
+    for length in range(len(data)):
+        with pytest.raises(FormatError) as caught:
+            read_sections(CFG_MAGIC, data[:length], "x.cfg")
+        if length < 8:
+            assert caught.value.sentence == "x.cfg is not a knightlite configuration (.cfg) file."
+        else:
+            assert caught.value.sentence.startswith(f"x.cfg is truncated: {length} bytes")
+            assert caught.value.hint == "compile the model again"
+
+
+@pytest.mark.parametrize("extra", [b"\0", b"\0" * 4096, small_file()])
+def test_bytes_behind_the_end_are_found(extra: bytes) -> None:
+    data = small_file()
+    with pytest.raises(FormatError) as caught:
+        read_sections(CFG_MAGIC, data + extra, "x.cfg")
+    assert caught.value.sentence == (
+        f"x.cfg is damaged: it has {len(data) + len(extra)} bytes, but its sections end at "
+        f"{len(data)}."
+    )
+
+
+def test_every_damage_to_a_pair_is_found() -> None:
+    files = pair()
+    for which in range(2):
+        for place in range(len(files[which])):
+            damaged = [bytearray(item) for item in files]
+            damaged[which][place] ^= 0x40
+            with pytest.raises(FormatError, match=r"^x\.(cfg|weight) "):
+                decode_program(bytes(damaged[0]), bytes(damaged[1]), "x.cfg", "x.weight")
+
+
+# ------------------------------------------------------------------ mix-ups
+
+
+def test_swapped_files() -> None:
+    cfg, weight = pair()
+    with pytest.raises(FormatError) as caught:
+        decode_program(weight, cfg, "x.weight", "x.cfg")
+    assert caught.value.sentence == "x.weight is not a knightlite configuration (.cfg) file."
+    assert caught.value.hint == "it is a weight (.weight) file: are the two files swapped?"
+    with pytest.raises(FormatError) as caught:
+        decode_program(cfg, cfg, "x.cfg", "y.cfg")
+    assert caught.value.sentence == "y.cfg is not a knightlite weight (.weight) file."
+    assert caught.value.hint == "it is a configuration (.cfg) file: are the two files swapped?"
+
+
+@pytest.mark.parametrize("data", [b"", b"KLITE", b"GIF89a" * 9, b"\x7fELF" + bytes(200)])
+def test_file_of_another_kind(data: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        decode_program(data, pair()[1], "x.cfg", "x.weight")
+    assert caught.value.sentence == "x.cfg is not a knightlite configuration (.cfg) file."
+    assert caught.value.hint == ""
+
+
+def test_files_of_two_networks() -> None:
+    """Also where only the weights changed, or only the code."""
+    one = pair()
+    for other in (pair("other", b"other code"), pair(data=b"Data"), pair(code=b"Code")):
+        with pytest.raises(FormatError) as caught:
+            decode_program(one[0], other[1], "x.cfg", "y.weight")
+        name = "other" if other == pair("other", b"other code") else "net"
+        assert caught.value.sentence == (
+            f"x.cfg (net) and y.weight ({name}) do not belong together."
+        )
+        assert caught.value.hint == "take both from the same compile run"
+
+
+def test_newer_version_is_refused() -> None:
+    data = bytearray(small_file())
+    data[8] = VERSION + 1
+    with pytest.raises(FormatError) as caught:
+        read_sections(CFG_MAGIC, bytes(data), "x.cfg")
+    assert caught.value.sentence == f"x.cfg has format version {VERSION + 1}, not {VERSION}."
+
+
+@pytest.mark.parametrize("missing", ["meta", "code"])
+def test_missing_section_is_refused(missing: str) -> None:
+    """A file of ours with sound checksums, but not of this kind of content."""
+    cfg, weight = pair()
+    sections = read_sections(CFG_MAGIC, cfg, "x.cfg")
+    del sections[missing]
+    with pytest.raises(FormatError) as caught:
+        decode_program(write_sections(CFG_MAGIC, sections), weight, "x.cfg", "x.weight")
+    assert caught.value.sentence == f"x.cfg has no section {missing}."

@@ -1,0 +1,184 @@
+"""Every field of every instruction round-trips; what does not fit or is damaged is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assembled import make
+from conftest import Golden
+from knightlite.errors import FormatError, MachineError
+from knightlite.isa import (
+    ALL_INSTRUCTIONS,
+    Eltwise,
+    EltwiseMode,
+    Engine,
+    FieldLayout,
+    Instruction,
+    Load,
+    Lookup,
+    Matrix,
+    Pool,
+    PoolMode,
+    Space,
+    Store,
+    assemble,
+    disassemble,
+    layout,
+    listing_line,
+    size_bytes,
+)
+
+HEADER = 4
+RECORDS = pytest.mark.parametrize("record", ALL_INSTRUCTIONS, ids=lambda item: item.__name__)
+
+
+def number(item: FieldLayout) -> st.SearchStrategy[int]:
+    """Any value of a field, its ends often."""
+    ends = st.sampled_from((item.minimum, item.maximum))
+    return st.one_of(ends, st.integers(item.minimum, item.maximum))
+
+
+def instruction_of(record: type[Instruction]) -> st.SearchStrategy[Instruction]:
+    fields = {item.name: number(item) for item in layout(record)}
+    return st.builds(record, **fields)
+
+
+ANY = st.one_of(*(instruction_of(record) for record in ALL_INSTRUCTIONS))
+
+
+def by_hand(item: Instruction) -> bytes:
+    """The packing once more, bit by bit, from its description: bit 0 upwards in declared order."""
+    bits: list[int] = []
+    for field in layout(type(item)):
+        value = getattr(item, field.name)
+        bits += [(value >> place) & 1 for place in range(field.width)]
+    bits += [0] * (-len(bits) % 32)
+    packed = [sum(bit << place for place, bit in enumerate(bits[i : i + 8]))
+              for i in range(0, len(bits), 8)]  # fmt: skip
+    opcode = 1 + ALL_INSTRUCTIONS.index(type(item))
+    return bytes([opcode, 0, 0, 0, *packed])
+
+
+@given(st.lists(ANY, max_size=6))
+def test_code_and_instructions_round_trip(items: list[Instruction]) -> None:
+    code = assemble(items)
+    assert code == b"".join(map(by_hand, items))
+    assert disassemble(code) == items
+    assert assemble(disassemble(code)) == code
+
+
+@RECORDS
+def test_fields_do_not_touch_each_other(record: type[Instruction]) -> None:
+    """Each field alone at its ends, all others zero, and the other way round."""
+    fields = layout(record)
+    assert [item.offset for item in fields] == [
+        sum(before.width for before in fields[:place]) for place in range(len(fields))
+    ]
+    zero = {item.name: 0 for item in fields}
+    full = {item.name: item.minimum if item.signed else item.maximum for item in fields}
+    for rest, ends in ((zero, "maximum"), (zero, "minimum"), (full, "minimum"), (full, "maximum")):
+        for item in fields:
+            one = record(**{**rest, item.name: getattr(item, ends)})
+            assert disassemble(assemble([one])) == [one]
+
+
+@RECORDS
+def test_out_of_range_is_refused(record: type[Instruction]) -> None:
+    for item in layout(record):
+        for value in (item.minimum - 1, item.maximum + 1):
+            bad = make(record, **{item.name: value})
+            sentence = (
+                f"field {item.name} of {record.__name__} must lie in "
+                f"[{item.minimum}, {item.maximum}], not {value}."
+            )
+            with pytest.raises(MachineError, match=f"^{re.escape(sentence)}$"):
+                assemble([bad])
+
+
+# ------------------------------------------------------------------ damage
+
+
+@RECORDS
+def test_code_cut_short_is_refused(record: type[Instruction]) -> None:
+    code = assemble([make(Load), make(record)])
+    first = HEADER + size_bytes(Load)
+    for length in range(1, len(code)):
+        if length == first:
+            assert disassemble(code[:length]) == [make(Load)]
+            continue
+        begin = 0 if length < first else first
+        with pytest.raises(FormatError) as caught:
+            disassemble(code[:length])
+        if length - begin >= HEADER:
+            wanted = f"the code ends inside the instruction at byte {begin}."
+            assert caught.value.sentence == wanted
+        else:
+            assert f"at byte {begin}" in caught.value.sentence
+
+
+@pytest.mark.parametrize("opcode", [0, len(ALL_INSTRUCTIONS) + 1, 255])
+def test_unknown_opcode_is_refused(opcode: int) -> None:
+    code = assemble([make(Store)])
+    damaged = code + bytes([opcode]) + code[1:]
+    with pytest.raises(FormatError) as caught:
+        disassemble(damaged)
+    assert caught.value.sentence == (
+        f"the code holds no instruction at byte {len(code)} (opcode {opcode})."
+    )
+
+
+@RECORDS
+def test_bits_that_mean_nothing_must_be_zero(record: type[Instruction]) -> None:
+    """So that assemble(disassemble(code)) is the code, whatever was accepted."""
+    code = assemble([make(record)])
+    last = layout(record)[-1]
+    spare = range(8 * HEADER + last.offset + last.width, 8 * len(code))
+    for place in (*range(8, 8 * HEADER), *spare):
+        damaged = bytearray(code)
+        damaged[place // 8] ^= 1 << place % 8
+        with pytest.raises(FormatError, match="at byte 0"):
+            disassemble(bytes(damaged))
+
+
+# ------------------------------------------------------------------ listing
+
+
+def listed() -> list[Instruction]:
+    """One of each kind, every named value of its fields, tokens of every engine."""
+    signals = {"wait": 0b1001, "signal": 0b0100}
+    return [
+        make(Load, space=Space.WSPM, layer=3, ddr_address=1 << 39, run_bytes=256, **signals),
+        make(Store, wait=1 << Engine.RCCN, rows=7, columns=9, run_bytes=48),
+        make(Matrix, depthwise=1, prologue=1, prologue_type=1, residual=1, residual_type=2,
+             multiplier=-16384, residual_multiplier=32767, shift=31, y_type=1),
+        make(Pool, mode=PoolMode.SUM, kernel_height=3, kernel_width=3, multiplier=29127, shift=18),
+        make(Eltwise, mode=EltwiseMode.MUL, z_type=1),
+        make(Lookup, table_address=512, x_type=1, y_low=-128, y_high=127),
+    ]  # fmt: skip
+
+
+def test_listing(golden: Golden) -> None:
+    lines = [listing_line(index, item) for index, item in enumerate(listed())]
+    golden.text("isa_listing.txt", "\n".join(lines) + "\n")
+
+
+@given(ANY)
+def test_listing_says_every_field(item: Instruction) -> None:
+    """The listing alone tells two instructions apart; codes without a meaning are shown as numbers."""
+    line = listing_line(0, item)
+    words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+    for field in layout(type(item)):
+        value = int(getattr(item, field.name))
+        shown: Any = words[field.name]
+        if field.name in ("wait", "signal"):
+            names = [] if shown == "-" else shown.split("+")
+            assert sum(1 << Engine[name] for name in names) == value
+        elif field.names and value < len(field.names):
+            assert shown == field.names[value]
+        else:
+            assert int(shown) == value

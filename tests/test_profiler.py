@@ -1,0 +1,115 @@
+"""The profile of a small program, to the byte and the cycle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store
+from knightlite.chip import Chip
+from knightlite.container import Program
+from knightlite.isa import Space
+from knightlite.profiler import profile, profile_json, profile_text, trace_json
+
+# 12.8e9 bytes/s at 500 MHz and 100 %: 25.6 bytes per cycle
+CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
+
+
+def net(chip: Chip = CHIP) -> Program:
+    code = [
+        load(Space.FSPM, 0, 2560, signal=RCCN),  # 0 to 200
+        small_matrix(layer=1, wait=RDMA, signal=WDMA),  # 200 to 268
+        store(1024, 4096, 16, layer=2, wait=RCCN),  # 268 to 268 + 100 + 3
+    ]
+    return program(code, layers=("a/in", "conv", "out"), fspm_peak=[2560, 4096, 16], chip=chip)
+
+
+def test_rows_and_totals() -> None:
+    found = profile(net())
+    assert [row.name for row in found.layers] == ["a/in", "conv", "out"]
+    assert [row.cycles for row in found.layers] == [200, 68, 103]
+    assert [row.time_ms for row in found.layers] == [200 / 5e5, 68 / 5e5, 103 / 5e5]
+    assert [row.macs for row in found.layers] == [0, 128, 0]
+    assert [row.read_bytes for row in found.layers] == [2560, 0, 0]
+    assert [row.write_bytes for row in found.layers] == [0, 0, 16]
+    assert [row.bound for row in found.layers] == ["ddr read", "latency", "latency"]
+    assert [row.fspm_peak_bytes for row in found.layers] == [2560, 4096, 16]
+    assert [row.instructions for row in found.layers] == [1, 1, 1]
+    assert found.layers[1].mac_utilization == 128 / (68 * 2048)
+    assert found.cycles == 371
+    assert found.frames_per_second == 500_000_000 / 371
+    assert found.ddr_busy_cycles == 103
+    assert found.ddr_utilization == 103 / 371
+    assert found.busy_cycles == {"RDMA": 200, "WDMA": 103, "RCCN": 68, "RCVT": 0}
+
+
+def test_bound_by_matrix() -> None:
+    matrix = small_matrix(x_height=60, y_height=60)
+    assert profile(program([matrix])).layers[0].bound == "matrix"
+
+
+def test_text() -> None:
+    assert profile_text(profile(net())) == (
+        "Total RDMA byte: 2560\n"
+        "Total WDMA byte: 16\n"
+        "Cost (ms): 0.000742\n"
+        "Total calculation amount: 128\n"
+        "RCCN utilization: 0.02%\n"
+        "Storage bandwidths (GB/s): 11.920929\n"
+        "Storage bandwidths use rate: 100.00%\n"
+        "NPU freq (MHZ): 500\n"
+        "\n"
+        "    Time(ms)     RD(Byte)     WD(Byte) Layer Name\n"
+        "    0.000400         2560            0 a/in\n"
+        "    0.000136            0            0 conv\n"
+        "    0.000206            0           16 out\n"
+    )
+
+
+def test_bandwidth_in_knights_unit() -> None:
+    half = profile(net(), max_bandwidth=5.9604644775390625)
+    assert half.ddr_bytes_per_second == 6_400_000_000
+    assert half.layers[0].cycles == 300
+    assert profile(net(), max_bandwidth=0).cycles == 371
+    assert profile(net(), chip=replace(CHIP, dma_setup_cycles=50)).cycles == 271
+
+
+def test_json() -> None:
+    value = json.loads(profile_json(profile(net())))
+    assert value["schema"] == "knightlite.profile/1"
+    assert value["cycles"] == 371
+    assert value["latency_ms"] == 371 / 5e5
+    assert value["ddr_read_bytes"] == 2560
+    assert value["layers"][1] == {
+        "name": "conv",
+        "op": "Conv",
+        "instructions": 1,
+        "cycles": 68,
+        "time_ms": 68 / 5e5,
+        "macs": 128,
+        "mac_utilization": 128 / (68 * 2048),
+        "read_bytes": 0,
+        "write_bytes": 0,
+        "bound": "latency",
+        "fspm_peak_bytes": 4096,
+    }
+
+
+def test_trace() -> None:
+    events = json.loads(trace_json(profile(net())))["traceEvents"]
+    names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert names == {0: "RDMA", 1: "WDMA", 2: "RCCN", 3: "RCVT"}
+    spans = [e for e in events if e["ph"] == "X"]
+    assert [(e["tid"], e["name"], e["ts"], e["dur"]) for e in spans] == [
+        (0, "a/in", 0.0, 0.4),
+        (2, "conv", 0.4, 0.136),
+        (1, "out", 0.536, 0.206),
+    ]
+    assert spans[1]["args"] == {
+        "instruction": 1,
+        "op": "Conv",
+        "cycles": 68,
+        "token_stall_cycles": 200,
+        "ddr_stall_cycles": 0,
+        "stall": "token from RDMA",
+    }

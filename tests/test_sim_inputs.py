@@ -1,0 +1,143 @@
+"""What ``--input`` may name, and what it may not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assembled import tensor
+from knightlite.errors import DataError, UsageError
+from knightlite.sim import inputs
+
+ENTRY = tensor("x", "u8", (3, 2, 2), 0, scale=0.5, column_stride=4)
+FRAMES = np.arange(5 * 12, dtype=np.uint8).reshape(5, 3, 2, 2)
+
+
+def write(path: Path, values: np.ndarray[Any, Any]) -> str:
+    values.tofile(path)
+    return str(path)
+
+
+def values(found: inputs.Frames, name: str = "x") -> list[list[int]]:
+    return [frame[name].ravel().tolist() for frame in found]
+
+
+def flat(*numbers: int) -> list[list[int]]:
+    return [FRAMES[number].ravel().tolist() for number in numbers]
+
+
+def test_float32_is_quantized(tmp_path: Path) -> None:
+    name = write(tmp_path / "x.bin", FRAMES[0].astype(np.float32) / 2)
+    found = inputs.read(name, [ENTRY], "nchw")
+    assert (found.kind, found.available, found.remaining) == ("float32", 1, 0)
+    assert values(found) == flat(0)
+
+
+def test_integers_are_taken_as_they_are(tmp_path: Path) -> None:
+    found = inputs.read(write(tmp_path / "x.bin", FRAMES), [ENTRY], "nchw")
+    assert (found.kind, found.available, found.remaining) == ("u8", 5, 4)
+    assert values(found) == flat(0)
+    assert next(iter(found))["x"].dtype == np.uint8
+
+
+def test_frames_asked_for(tmp_path: Path) -> None:
+    name = write(tmp_path / "x.bin", FRAMES)
+    assert values(inputs.read(name, [ENTRY], "nchw", 3)) == flat(0, 1, 2)
+    assert values(inputs.read(name, [ENTRY], "nchw", 3, 2)) == flat(0, 2, 4)
+    with pytest.raises(DataError, match=r"^6 frames are asked for, but .*x\.bin holds 5\.$"):
+        inputs.read(name, [ENTRY], "nchw", 6)
+    with pytest.raises(DataError, match=r"holds 5, or 3 at a step of 2\.$"):
+        inputs.read(name, [ENTRY], "nchw", 4, 2)
+
+
+def test_ten_pictures_of_the_walkthrough(tmp_path: Path) -> None:
+    """Ten float32 NCHW frames without -fc: the first runs, nine remain."""
+    many = np.concatenate([FRAMES, FRAMES]).astype(np.float32) / 2
+    found = inputs.read(write(tmp_path / "x.bin", many), [ENTRY], "nchw")
+    assert (found.kind, found.available, found.remaining) == ("float32", 10, 9)
+    assert values(found) == flat(0)
+
+
+def test_count_decides_between_four_pictures_and_one(tmp_path: Path) -> None:
+    name = write(tmp_path / "x.bin", FRAMES[:4] + np.uint8(200))
+    with pytest.raises(
+        DataError,
+        match=r"has 48 bytes, which are 1 frames of float32 or 4 of u8, and its values do not look",
+    ) as caught:
+        inputs.read(name, [ENTRY], "nchw")
+    assert caught.value.hint == "-fc 4 says that it holds so many frames of u8"
+    found = inputs.read(name, [ENTRY], "nchw", 4)
+    assert (found.kind, found.available) == ("u8", 4)
+
+
+def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
+    name = write(tmp_path / "x.bin", np.zeros(50, np.uint8))
+    with pytest.raises(DataError) as caught:
+        inputs.read(name, [ENTRY], "nchw")
+    assert caught.value.sentence == (
+        f"{name} has 50 bytes; a frame needs 48 bytes as float32 or 12 as u8 in nchw order."
+    )
+    assert inputs.read(name, [ENTRY], "nchw", 1).kind == "float32"  # a remainder, one frame fits
+    empty = write(tmp_path / "empty.bin", np.zeros(0, np.uint8))
+    with pytest.raises(DataError, match="has 0 bytes"):
+        inputs.read(empty, [ENTRY], "nchw")
+    with pytest.raises(DataError, match=r"no\.bin does not exist\.$"):
+        inputs.read(str(tmp_path / "no.bin"), [ENTRY], "nchw")
+
+
+def test_layouts(tmp_path: Path) -> None:
+    nhwc = np.ascontiguousarray(FRAMES[:1].transpose(0, 2, 3, 1))
+    assert values(inputs.read(write(tmp_path / "a", nhwc), [ENTRY], "nhwc")) == flat(0)
+    padded = np.full((1, 2, 2, 4), 99, np.uint8)
+    padded[..., :3] = nhwc
+    assert values(inputs.read(write(tmp_path / "b", padded), [ENTRY], "nhwcstride")) == flat(0)
+    with pytest.raises(
+        UsageError, match=r"^the input format must be one of nchw, nhwc, nhwcstride, not chw\.$"
+    ):
+        inputs.read(str(tmp_path / "a"), [ENTRY], "chw")
+    with pytest.raises(UsageError, match="the frame count must be at least 1"):
+        inputs.read(str(tmp_path / "a"), [ENTRY], "nchw", 0)
+
+
+def test_several_inputs(tmp_path: Path) -> None:
+    other = tensor("z", "s8", (1, 1, 2), 0)
+    z = np.array([[-1, 2], [-3, 4]], np.int8)
+    a, b = write(tmp_path / "a", FRAMES[:2]), write(tmp_path / "b", z)
+    for sign in ":,":
+        found = inputs.read(a + sign + b, [ENTRY, other], "nchw", 2)
+        assert values(found) == flat(0, 1)
+        assert values(found, "z") == [[-1, 2], [-3, 4]]
+    joined = b"".join(FRAMES[k].tobytes() + z[k].tobytes() for k in range(2))
+    (tmp_path / "c").write_bytes(joined)
+    found = inputs.read(str(tmp_path / "c"), [ENTRY, other], "nchw", 2)
+    assert values(found) == flat(0, 1)
+    assert values(found, "z") == [[-1, 2], [-3, 4]]
+    assert found.kind == "s8 and u8"
+    with pytest.raises(DataError, match=r"^the network has 1 inputs \(x\), not 2\.$"):
+        inputs.read(f"{a}:{b}", [ENTRY], "nchw")
+    write(tmp_path / "b", z[:1])
+    with pytest.raises(DataError, match=re.escape("equally many frames, not [2, 1].")):
+        inputs.read(f"{a}:{b}", [ENTRY, other], "nchw", 1)
+
+
+def test_npy(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", FRAMES)
+    found = inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw", 2)
+    assert (found.kind, found.available, values(found)) == ("u8", 5, flat(0, 1))
+    np.save(tmp_path / "x.npy", FRAMES[3].astype(np.float32) / 2)
+    assert values(inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw")) == flat(3)
+    np.save(tmp_path / "x.npy", FRAMES.astype(np.int64))
+    with pytest.raises(DataError, match=r"must hold float32 or uint8, not int64\.$"):
+        inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw")
+    np.save(tmp_path / "x.npy", FRAMES.transpose(0, 2, 3, 1).copy())
+    with pytest.raises(
+        DataError, match=r"must hold frames of shape \(3, 2, 2\) \(nchw\), not \(5, 2, 2, 3\)\.$"
+    ):
+        inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw")
+    (tmp_path / "x.npy").write_bytes(b"not an array")
+    with pytest.raises(DataError, match=r"x\.npy is not a readable \.npy file\.$"):
+        inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw")

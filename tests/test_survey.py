@@ -1,0 +1,107 @@
+"""The survey behind ``check``: every unsupported node at once, MACs, parameters, counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knightlite.errors import UsageError
+from knightlite.frontend import survey
+from knightlite.frontend.survey import OpCount
+from onnx_nets import MODELS, Net, needs_shared
+
+
+def mixed(folder: Path) -> Path:
+    net = Net()
+    net.input("x", ("N", 4, 9, 9))
+    net.conv("x", "a", (8, 4, 3, 3), bias=True)  # 7 * 7 * 8 * 36 = 14112
+    net.norm("a", "n", 8)
+    net.conv("n", "g", (8, 4, 3, 3), group=2)  # 5 * 5 * 8 * 36 = 7200, not supported
+    net.node("LRN", ["g"], "l", size=3)
+    net.node("Shape", ["l"], "s")
+    net.node("Gather", ["s", net.weight("zero", np.array([0]))], "b", axis=0)
+    net.node("Concat", ["b", net.weight("rest", np.array([-1]))], "t", axis=0)
+    net.node("Reshape", ["l", "t"], "f")
+    net.node("Gemm", ["f", net.random("w", (200, 10)), net.random("c", (10,))], "y")  # 2000
+    net.node("MatMul", ["y", net.random("v", (10, 3))], "z")  # 30
+    net.node("Softmax", ["z"], "p", axis=1)
+    return net.save(folder, "p")
+
+
+def test_counts_and_sizes(tmp_path: Path) -> None:
+    found = survey(mixed(tmp_path))
+    assert found.name == "net"
+    assert found.graph is None
+    assert [str(item) for item in found.errors] == [
+        "Conv_g: Conv: group must be 1 or depthwise (8 groups of one channel), not 2; grouped "
+        "convolutions are not supported yet.",
+        "LRN_l: LRN is not supported yet.",
+    ]
+    assert found.operators == {
+        "BatchNormalization": OpCount(1, 1),
+        "Concat": OpCount(1, 1),
+        "Conv": OpCount(2, 1),
+        "Gather": OpCount(1, 1),
+        "Gemm": OpCount(1, 1),
+        "LRN": OpCount(1, 0),
+        "MatMul": OpCount(1, 1),
+        "Reshape": OpCount(1, 1),
+        "Shape": OpCount(1, 1),
+        "Softmax": OpCount(1, 1),
+    }
+    assert found.macs == 14112 + 7200 + 2000 + 30
+    assert found.npu_macs == 14112 + 2000 + 30
+    assert found.gflops == 2 * found.macs / 1e9
+    assert found.parameters == (288 + 8) + 4 * 8 + 288 + (2000 + 10) + 30
+
+
+def test_a_supported_model_has_a_graph_and_warnings(tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", (1, 4, 9, 9))
+    net.conv("x", "c", (8, 4, 9, 9))
+    net.node("Softmax", ["c"], "p", axis=1)
+    found = survey(net.save(tmp_path, "p"))
+    assert found.graph is not None
+    assert found.errors == ()
+    assert [(str(item), item.severity) for item in found.findings] == [
+        ("p: Softmax runs on the host, after the NPU.", "warning")
+    ]
+    assert found.macs == found.npu_macs == 8 * 4 * 81
+
+
+def test_what_lies_behind_an_unknown_shape_is_not_called_supported(tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", (1, 4, 9, 9))
+    net.node("NonZero", ["x"], "i")
+    net.node("Relu", ["i"], "y")
+    found = survey(net.save(tmp_path, "y"))
+    assert [str(item) for item in found.errors] == ["NonZero_i: NonZero is not supported yet."]
+    assert found.operators == {"NonZero": OpCount(1, 0), "Relu": OpCount(1, 0)}
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^There is no file"):
+        survey(tmp_path / "none.onnx")
+
+
+@needs_shared
+def test_the_detector_lists_all_its_unsupported_nodes() -> None:
+    found = survey(MODELS / "yolox_nano.onnx")
+    assert found.graph is None
+    assert [item.where.split("_")[0] for item in found.errors] == [
+        *["Slice"] * 8, "Resize", "Resize", "Concat", "Transpose",
+    ]  # fmt: skip
+    assert found.operators["Slice"] == OpCount(8, 0)
+    assert found.operators["Conv"] == OpCount(113, 113)
+    assert found.operators["Concat"] == OpCount(18, 17)
+    assert found.macs == found.npu_macs == 522_553_408
+
+
+@needs_shared
+def test_a_published_network() -> None:
+    found = survey(MODELS / "squeezenet1.1.onnx")
+    assert found.graph is not None
+    assert found.parameters == 1_235_496
+    assert found.macs == 349_151_936
