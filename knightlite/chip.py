@@ -154,7 +154,10 @@ def _parse_values(
             found.append(Finding(where, f"{key} may only have value, source and note."))
         value = entry["value"]
         if key == "bit_widths":
-            if not (isinstance(value, list) and value and all(repr(v) in ("8", "16") for v in value)):
+            known = isinstance(value, list) and all(
+                type(item) is int and item in (8, 16) for item in value
+            )
+            if not known or not value:
                 found.append(Finding(where, f"{key} must be a list of 8 and 16, not {value}."))
                 continue
             value = tuple(value)

@@ -93,6 +93,16 @@ def test_softmax_runs_on_the_host(tmp_path: Path, opset: int) -> None:
     assert graph.chip_outputs == ("c",)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2, -2])
+def test_old_softmax_over_one_long_axis_keeps_its_shape(tmp_path: Path, axis: int) -> None:
+    net = start(11)
+    net.conv("x", "c", (1, 4, 3, 9))
+    net.node("Softmax", ["c"], "y", axis=axis)
+    graph = checked(net.save(tmp_path, "y"))
+    assert graph.tensors["c"].shape == (1, 1, 7, 1)
+    assert [(op.op, dict(op.attributes)) for op in graph.host] == [("Softmax", {"axis": 2})]
+
+
 def test_argmax_of_a_flattened_head(tmp_path: Path) -> None:
     net = start(shape=(1, 4, 3, 3))
     net.conv("x", "c", (6, 4, 3, 3))

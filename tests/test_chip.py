@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from knightlite import chip as chips
 from knightlite.chip import SOURCES, Chip, facts_digest, families, find, parse
 from knightlite.datafiles import chips_folder
 from knightlite.errors import FormatError, UsageError
@@ -230,9 +229,3 @@ def test_all_mistakes_at_once() -> None:
         "key family must be present and of type str.",
         "unknown key Family.",
     ]
-
-
-def test_sources_are_those_of_the_docstring() -> None:
-    assert chips.__doc__ is not None
-    for source in SOURCES:
-        assert f"``{source}``" in chips.__doc__

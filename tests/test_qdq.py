@@ -148,6 +148,19 @@ def test_scales_per_channel_survive(tmp_path: Path) -> None:
     assert_equal(load_quantized(write(tmp_path, graph)), graph)
 
 
+def test_a_rounding_point_is_never_merged_away(tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", (1, 4, 9, 9))
+    net.conv("x", "c", (6, 4, 3, 3))
+    net.node("Relu", ["c"], "r")
+    net.norm("r", "n", 6)
+    net.conv("n", "y", (4, 6, 1, 1))
+    graph = load(net.save(tmp_path, "y", "c", "n"))  # as outputs, c and n stay apart
+    graph = quantized(replace(graph, outputs=("y",)))
+    assert [node.op for node in graph.nodes] == ["Conv", "Table", "Affine", "Conv"]
+    assert_equal(load_quantized(write(tmp_path, graph)), graph)
+
+
 @needs_shared
 @pytest.mark.parametrize("name", ["densenet40_cifar10", "mobilenet_v1_0.25", "squeezenet1.1"])
 def test_networks_write_then_read(tmp_path: Path, name: str) -> None:

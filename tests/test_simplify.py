@@ -55,6 +55,14 @@ def test_padding_keeps_an_affine_with_an_offset(tmp_path: Path) -> None:
     assert operators(checked(net.save(tmp_path, "y"))) == ["Affine", "Conv"]
 
 
+def test_an_activation_in_between_keeps_the_affine(tmp_path: Path) -> None:
+    net = start()
+    net.norm("x", "n", 4)
+    net.node("Relu", ["n"], "r")
+    net.conv("r", "y", (6, 4, 1, 1))
+    assert operators(checked(net.save(tmp_path, "y"))) == ["Affine", "Conv"]
+
+
 def test_padding_lets_a_mere_gain_through(tmp_path: Path) -> None:
     net = start()
     net.node("Mul", ["x", net.random("gain", (4, 1, 1))], "n")

@@ -7,13 +7,16 @@ against the golden model, profile; one table, and the same figures in demo-out/s
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
+
 from knightlite.api import QuantizeOptions, compile_model, profile_program, quantize
 from knightlite.api.evaluate import evaluate_folder
-from knightlite.cli.terminal import console, report_error, table, talking
+from knightlite.cli.terminal import print_line, print_table, report_error, talking
 from knightlite.errors import KnightliteError
 
 HERE = Path(__file__).resolve().parent
@@ -82,9 +85,8 @@ def run() -> int:
         ("bytes that differ", f"{result.differing_bytes:,}"),
         ("files", f"{OUT}"),
     ]
-    screen = console()
-    screen.print(table(f"DenseNet-BC on handwritten digits, {CHIP}", ("what", "value"), rows))
-    screen.print(f"{time.perf_counter() - started:.0f} s")
+    print_table(f"DenseNet-BC on handwritten digits, {CHIP}", ("what", "value"), rows)
+    print_line(f"{time.perf_counter() - started:.0f} s")
     return 0 if result.differing_bytes == 0 else 1
 
 

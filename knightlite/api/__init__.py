@@ -1,8 +1,9 @@
 """One function per stage. The command line parses, calls these and prints; nothing else decides."""
 
 from knightlite.api.check import CheckResult, check
-from knightlite.api.compile import CompileResult, compile_model
-from knightlite.api.inspection import inspect_file
+from knightlite.api.compile import CompileResult, compile_model, explain
+from knightlite.api.evaluate import Evaluation, evaluate_folder
+from knightlite.api.inspection import Inspection, inspect_file
 from knightlite.api.profile import ProfileResult, profile_program
 from knightlite.api.quantize import QuantizeOptions, QuantizeOutcome, quantize
 from knightlite.api.simulate import SimulateOptions, SimulateResult, simulate
@@ -10,6 +11,8 @@ from knightlite.api.simulate import SimulateOptions, SimulateResult, simulate
 __all__ = [
     "CheckResult",
     "CompileResult",
+    "Evaluation",
+    "Inspection",
     "ProfileResult",
     "QuantizeOptions",
     "QuantizeOutcome",
@@ -17,6 +20,8 @@ __all__ = [
     "SimulateResult",
     "check",
     "compile_model",
+    "evaluate_folder",
+    "explain",
     "inspect_file",
     "profile_program",
     "quantize",

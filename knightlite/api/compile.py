@@ -39,11 +39,16 @@ def compile_model(
     out_dir: Path = Path(),
     directory: Path = Path(),
     talk: Talk = SILENT,
+    dump_dir: Path | None = None,
 ) -> CompileResult:
-    """Run the stage; either all files appear or none."""
+    """Run the stage; either all files appear or none.
+
+    ``dump_dir``: where the graph's text after each rewrite goes, numbered; None for nowhere.
+    """
     from knightlite import chip, container
     from knightlite.emit import compile_graph, golden_model, memory_map
     from knightlite.frontend import load_quantized
+    from knightlite.ir import graph_text
 
     family = chip.find(chip_name)
     graph = load_quantized(onnx_path)
@@ -55,7 +60,12 @@ def compile_model(
         "recipe": quantization.get("recipe"),
         "quantization": quantization,
     }
-    compiled = compile_graph(graph, family, chip_name, description)
+    dumps: dict[str, str] = {}
+
+    def watch(name: str, seen: Graph) -> None:
+        dumps[f"{len(dumps):02d}_{name}.txt"] = graph_text(seen)
+
+    compiled = compile_graph(graph, family, chip_name, description, watch)
     program = compiled.program
     cfg, weight = container.encode_program(program)
     golden = golden_model(
@@ -79,6 +89,9 @@ def compile_model(
         files.write_bytes(paths["known_input"], known_input)
         files.write_bytes(paths["known_output"], known_output)
         files.write_text(paths["map"], memory_map(compiled.plan, family.chip))
+        if dump_dir is not None:
+            for name, text in dumps.items():
+                files.write_text(dump_dir / name, text)
     workspace.record(directory, "compile", chip_name, {"onnx": str(onnx_path)}, paths)
     return CompileResult(
         paths, _figures(compiled, cfg, weight), tuple(compiled.explanations.sentences)

@@ -1,45 +1,74 @@
-"""``inspect``: a compiled file, a quantized model or a manifest as text."""
+"""``inspect``: what a compiled file holds, as text or as data."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from knightlite import workspace
 from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
 
 
-def inspect_file(path: Path) -> Iterator[str]:
-    """Lines that describe ``.cfg`` (metadata and listing) or ``.weight`` (metadata)."""
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A checked file: ``kind`` is "cfg" or "weight", ``meta`` its metadata (docs/formats.md).
+
+    ``sizes``: bytes of each section. ``code`` is empty for a ``.weight`` file.
+    """
+
+    file: str
+    kind: str
+    meta: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    code: bytes
+
+    def lines(self) -> Iterator[str]:
+        """The file as text: metadata, then one line per instruction."""
+        return _listing(self) if self.kind == "cfg" else _weights(self)
+
+
+def inspect_file(path: Path, directory: Path = Path(), talk: Talk = SILENT) -> Inspection:
+    """Read and check a ``.cfg`` or ``.weight`` file; a bare name is looked up in the manifest.
+
+    UsageError for a file of another kind, FormatError where it is damaged.
+    """
     from knightlite import container
 
-    if not path.is_file():
-        raise UsageError(f"file {path} does not exist.")
-    data = path.read_bytes()
-    if data[:8] == container.WEIGHT_MAGIC:
-        sections = container.read_sections(container.WEIGHT_MAGIC, data, path.name)
-        meta = json.loads(sections["meta"])
-        return iter(
-            [
-                f"{path.name}: weights of {meta['name']}, pair {meta['pair'][:16]}",
-                f"DDR image of {len(sections['data'])} bytes",
-            ]
-        )
-    if data[:8] != container.CFG_MAGIC:
+    found, sentence = workspace.resolve(workspace.open_workspace(directory), path)
+    if sentence:
+        talk.say(sentence)
+    if not found.is_file():
+        raise UsageError(f"{found} is not a file.", "inspect reads a .cfg or .weight file")
+    data = found.read_bytes()
+    kinds = {container.CFG_MAGIC: "cfg", container.WEIGHT_MAGIC: "weight"}
+    magic = data[:8]
+    if magic not in kinds:
         raise UsageError(
-            f"{path.name} is neither a .cfg nor a .weight file of knightlite.",
+            f"{found} is neither a .cfg nor a .weight file of knightlite.",
             "inspect reads what compile wrote",
         )
-    return _listing(container.read_sections(container.CFG_MAGIC, data, path.name), path.name)
+    sections = container.read_sections(magic, data, found.name)
+    sizes = {name: len(section) for name, section in sections.items()}
+    meta = json.loads(sections["meta"])
+    return Inspection(found.name, kinds[magic], meta, sizes, sections.get("code", b""))
 
 
-def _listing(sections: dict[str, bytes], name: str) -> Iterator[str]:
+def _weights(found: Inspection) -> Iterator[str]:
+    yield f"{found.file}: weights of {found.meta['name']}, pair {found.meta['pair'][:16]}"
+    yield f"DDR image of {found.sizes['data']} bytes"
+
+
+def _listing(found: Inspection) -> Iterator[str]:
     from knightlite import isa
 
-    meta = json.loads(sections["meta"])
-    code = isa.disassemble(sections["code"])
+    meta = found.meta
+    code = isa.disassemble(found.code)
     chip = f"{meta['chip']} ({meta['chip_family']})"
-    yield f"{name}: {meta['name']} for {chip}, pair {meta['pair'][:16]}"
+    yield f"{found.file}: {meta['name']} for {chip}, pair {meta['pair'][:16]}"
     yield f"made by knightlite {meta['version']} from model {meta['model_sha256'][:16]}"
     for kind in ("inputs", "outputs"):
         for item in meta[kind]:

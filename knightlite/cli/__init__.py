@@ -6,12 +6,18 @@ request.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``knightlite`` and ``Knight``."""
-    from knightlite.cli.program import run
+    # before numpy is imported: its threads take turns waiting where ONNX Runtime's work
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from knightlite.cli.program import PROGRAM, run
 
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    called = Path(sys.argv[0]).stem
+    program = PROGRAM if called == "__main__" else called  # python -m knightlite
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments), program))

@@ -1,13 +1,79 @@
-"""Arguments as Knight writes them: ``-is 1 3 48 192`` has as many values as the shape has axes."""
+"""Arguments as Knight writes them, rewritten to what click can parse; and Knight's that come later.
+
+``-is 1 3 48 192`` has as many values as the shape has axes; ``--chip`` may stand anywhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 import click
 
+from knightlite.errors import UnsupportedError
+
 SHAPE_OPTIONS = ("-is", "--input-shapes")
+CHIP_OPTION = "--chip"
+END_OF_OPTIONS = "--"
 Shape = tuple[int, ...]
+
+# what Knight's manual has and knightlite will get; both are refused as "not supported yet"
+LATER_COMMANDS = ("build", "run", "profiling", "compare", "demo", "model_info", "show_sim_result")
+LATER_OPTIONS = (
+    "-rc", "--run-config", "--default-chip", "-b", "--bit-width", "-per", "--percent", "-ib",
+    "--ir-batch", "-du", "--dump", "-gsj", "--generate-scale-json", "-lsj", "--load-scale-json",
+    "-gt", "--generate-template", "-mc", "--mix-config", "-amr", "--auto-mix-ratio", "-ams",
+    "--auto-mix-strategy", "-ll", "--lut-len", "-lt", "--layer-threshold", "-qid",
+    "--quantize-input-dtype", "-od", "--output-dequant", "--mean", "--std", "-snn",
+    "--start-node-names", "-enn", "--end-node-names", "-c2chw", "--convert2chw", "-cn", "--cpu-num",
+    "-cd", "--cache-distribution", "-uis", "--unify-input-scale", "-on", "--output-name", "-am",
+    "--accelerate-model", "-ov", "--opset-version", "-sp", "--spin-quant", "-td", "--ts-drop", 
+    "-do", "--disable-onnxsim", "-wm", "--weight-mode", "-mf", "-l", "--log-level", "--net",
+    "--onceload-m", "--onceload-w", "--output", "-gp", "--general-process", "--opt-ddr",
+    "--unfixloop", "--sparse", "--res-version", "--opt-group", "--input-indep", "--output-indep",
+    "-hrm", "--hardware-resource-mode", "-sln", "--start-layer-name", "-eln", "--end-layer-name",
+    "--input-order", "--transformer-opt", "--rgb", "-sr", "--serial-run", "--intofile", "-mbw",
+    "--max-storage-bandwidth", "-bu", "--bandwidth-utilization",
+)  # fmt: skip
+
+
+def rewrite(arguments: Sequence[str]) -> list[str]:
+    """The arguments as click can parse them; UnsupportedError for what comes later."""
+    chips, others = _split_chips(arguments)
+    _refuse_later(others)
+    return [*chips, *join_shapes(others)]
+
+
+def _refuse_later(arguments: Sequence[str]) -> None:
+    # asked before click parses: it would read -rc FILE as -r c
+    for item in takewhile(lambda text: text != END_OF_OPTIONS, arguments):
+        option = item.partition("=")[0]
+        if item == arguments[0] and item in LATER_COMMANDS:
+            raise UnsupportedError(
+                f"Knight's command {item} is not supported yet.", "--help lists the commands"
+            )
+        if option in LATER_OPTIONS:
+            raise UnsupportedError(
+                f"Knight's option {option} is not supported yet.",
+                "leave it out; --help of the command lists its options",
+            )
+
+
+def _split_chips(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Every ``--chip NAME`` in the order given, and all other arguments."""
+    chips: list[str] = []
+    others: list[str] = []
+    items = iter(arguments)
+    for item in items:
+        if item == END_OF_OPTIONS:
+            others += [item, *items]
+        elif item == CHIP_OPTION:
+            chips += [item, *(value for value in [next(items, None)] if value is not None)]
+        elif item.startswith(f"{CHIP_OPTION}="):
+            chips.append(item)
+        else:
+            others.append(item)
+    return chips, others
 
 
 def join_shapes(arguments: Sequence[str]) -> list[str]:
@@ -30,22 +96,12 @@ def join_shapes(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_integer(text: str) -> bool:
-    return text.lstrip("-").isdigit()
+    return text.removeprefix("-").isdigit()
 
 
-class ShapeType(click.ParamType):
+def shape(text: str) -> Shape:
     """A shape: integers separated by commas, spaces or x."""
-
-    name = "shape"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Shape:
-        """The shape as a tuple."""
-        if isinstance(value, tuple):
-            return value
-        text = str(value).replace("x", ",").replace(" ", ",")
-        try:
-            return tuple(int(item) for item in text.split(",") if item)
-        except ValueError:
-            self.fail(f"{value} must be integers such as 1,3,48,192", param, ctx)
+    try:
+        return tuple(int(item) for item in text.replace("x", ",").replace(" ", ",").split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text} must be integers such as 1,3,48,192.") from None

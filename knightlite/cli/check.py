@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from knightlite.api import check
-from knightlite.cli.arguments import Shape, ShapeType
+from knightlite.cli.arguments import Shape, shape
 from knightlite.cli.program import DEFAULT_CHIP
-from knightlite.cli.terminal import console, print_json, table
+from knightlite.cli.terminal import print_json, print_line, print_table
 
 EPILOG = """\b
 Examples:
   knightlite check -m model.pdmodel
-  knightlite --chip TX5112CV201 check -m model.onnx --json
+  knightlite check -m model.onnx --chip TX5112CV201 --json
 """
 
 
@@ -36,14 +36,12 @@ Examples:
 @click.option(
     "-is",
     "--input-shapes",
-    type=ShapeType(),
+    metavar="SHAPE",
+    type=shape,
     multiple=True,
     help="Shape of an input with dynamic axes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-@click.option(
-    "--chip", "own_chip", metavar="NAME", help="Chip name or chip file; as before the command."
-)
 @click.pass_obj
 def command(
     chip: str | None,
@@ -52,10 +50,9 @@ def command(
     framework: str | None,
     input_shapes: tuple[Shape, ...],
     as_json: bool,
-    own_chip: str | None,
 ) -> int:
     """List every node that keeps a model off a chip; exit code 1 where there is one."""
-    result = check(model, chip or own_chip or DEFAULT_CHIP, weight, framework, input_shapes)
+    result = check(model, chip or DEFAULT_CHIP, weight, framework, input_shapes)
     share = 100.0 * result.npu_macs / result.macs if result.macs else 100.0
     gflops = 2 * result.macs / 1e9
     if as_json:
@@ -85,19 +82,16 @@ def command(
             }
         )
         return 0 if result.fits else 1
-    screen = console()
     rows = [(kind, total, done) for kind, (total, done) in sorted(result.operators.items())]
-    screen.print(
-        table(f"{result.name} on {result.chip}", ("operator", "nodes", "on the NPU"), rows)
-    )
-    screen.print(
+    print_table(f"{result.name} on {result.chip}", ("operator", "nodes", "on the NPU"), rows)
+    print_line(
         f"{gflops:.3f} GFLOPs, {result.parameters / 1e6:.3f} M parameters, "
         f"{share:.1f} % of the MACs on the NPU"
     )
     if result.host:
-        screen.print(f"on the host: {', '.join(result.host)}")
+        print_line(f"on the host: {', '.join(result.host)}")
     for item in result.findings:
-        screen.print(f"{item.severity}: {item}", markup=False, soft_wrap=True)
+        print_line(f"{item.severity}: {item}")
     verdict = "runs on" if result.fits else "does not run on"
-    screen.print(f"{result.name} {verdict} {result.chip}.")
+    print_line(f"{result.name} {verdict} {result.chip}.")
     return 0 if result.fits else 1

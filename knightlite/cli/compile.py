@@ -9,7 +9,7 @@ import click
 from knightlite.api import compile_model
 from knightlite.api.compile import find_onnx
 from knightlite.cli.program import DEFAULT_CHIP
-from knightlite.cli.terminal import console, files_table, print_json, table, talking
+from knightlite.cli.terminal import print_files, print_json, print_table, talking
 
 EPILOG = """\b
 Examples:
@@ -39,7 +39,7 @@ Examples:
 @click.pass_obj
 def command(chip: str | None, onnx_path: Path | None, out_dir: Path, as_json: bool) -> None:
     """Compile a quantized model to .cfg and .weight."""
-    with talking(as_json) as talk:
+    with talking() as talk:
         path = find_onnx(Path(), onnx_path, talk)
         result = compile_model(path, chip or DEFAULT_CHIP, out_dir, talk=talk)
         if result.figures["host"]:
@@ -61,5 +61,5 @@ def command(chip: str | None, onnx_path: Path | None, out_dir: Path, as_json: bo
         ("DDR", f"{figures['ddr_bytes']:,} bytes"),
         ("FSPM peak", f"{figures['fspm_peak_bytes']:,} bytes"),
     ]
-    console().print(table(f"Compiled {figures['name']}", ("what", "value"), rows))
-    console().print(files_table(result.files))
+    print_table(f"Compiled {figures['name']}", ("what", "value"), rows)
+    print_files(result.files)

@@ -8,7 +8,7 @@ import click
 
 from knightlite.api.compile import explain, find_onnx
 from knightlite.cli.program import DEFAULT_CHIP
-from knightlite.cli.terminal import console, table, talking
+from knightlite.cli.terminal import print_json, print_table, talking
 
 EPILOG = """\b
 Examples:
@@ -25,10 +25,16 @@ Examples:
     type=click.Path(path_type=Path),
     help="Quantized model [default: what quant left here].",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
-def command(chip: str | None, node: str | None, onnx_path: Path | None) -> None:
+def command(chip: str | None, node: str | None, onnx_path: Path | None, as_json: bool) -> None:
     """Say why each rewrite did or did not apply to a node."""
     with talking() as talk:
         path = find_onnx(Path(), onnx_path, talk)
+    columns = ("node", "pass", "what happened")
     rows = explain(path, chip or DEFAULT_CHIP, node)
-    console().print(table("Rewrites", ("node", "pass", "what happened"), rows))
+    if as_json:
+        keys = ("node", "pass", "sentence")
+        print_json([dict(zip(keys, row, strict=True)) for row in rows])
+    else:
+        print_table("Rewrites", columns, rows)

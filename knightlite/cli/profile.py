@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from knightlite.api import profile_program
-from knightlite.cli.terminal import console, files_table, table, talking
+from knightlite.cli.terminal import (
+    print_files,
+    print_line,
+    print_table,
+    table_gaps,
+    talking,
+    terminal_width,
+)
+
+if TYPE_CHECKING:
+    from knightlite.profiler import LayerProfile
 
 EPILOG = """\b
 Examples:
   knightlite profile
-  Knight --chip TX5368AV200 rne-profiling --weight X_r.weight --config X_r.cfg --outpath .
+  Knight --chip TX5368AV200 rne-profiling \\
+    --weight X_r.weight --config X_r.cfg --outpath .
 
 Open the .trace.json at ui.perfetto.dev to see a lane per engine.
 """
+
+NAME_ROOM = 18  # columns that a layer's name should have before the figures are shortened
 
 
 @click.command(epilog=EPILOG)
@@ -47,44 +62,74 @@ def command(
     chip: str | None, weight: Path | None, cfg: Path | None, out_dir: Path, as_json: bool
 ) -> None:
     """Predict the time of a compiled network, layer by layer."""
-    with talking(as_json) as talk:
+    with talking() as talk:
         result = profile_program(cfg, weight, chip, out_dir, talk=talk)
     if as_json:
-        print(result.files["json"].read_text(encoding="utf-8"))
+        print_line(result.files["json"].read_text(encoding="utf-8").rstrip())
         return
     found = result.profile
-    rows = [
-        (
-            row.name,
-            row.op,
-            f"{row.cycles:,}",
-            f"{row.time_ms:.4f}",
-            f"{row.macs:,}",
-            f"{row.mac_utilization * 100:.1f}",
-            f"{row.read_bytes:,}",
-            f"{row.write_bytes:,}",
-            row.bound,
-            f"{row.fspm_peak_bytes:,}" if row.fspm_peak_bytes is not None else "",
-        )
-        for row in found.layers
-    ]
-    columns = (
-        "layer",
-        "op",
-        "cycles",
-        "ms",
-        "MACs",
-        "MAC %",
-        "DDR read",
-        "DDR write",
-        "bound by",
-        "FSPM",
-    )
-    screen = console()
-    screen.print(table(f"{found.name} on {found.chip_name}", columns, rows))
-    screen.print(table("Totals", ("what", "value"), result.totals))
-    screen.print(
+    columns = _fitting(found.layers, terminal_width())
+    rows = [[cell(row) for _, cell in columns] for row in found.layers]
+    names = [title for title, _ in columns]
+    print_table(f"{found.name} on {found.chip_name}", names, rows, shrink=0)
+    print_table("Totals", ("what", "value"), result.totals)
+    print_line(
         f"{found.time_ms:.3f} ms, {found.frames_per_second:.1f} frames/s (predicted, approximate: "
         "see docs/machine.md)"
     )
-    screen.print(files_table(result.files))
+    print_files(result.files)
+
+
+# ------------------------------------------------------------------ the columns of a layer
+
+Column = tuple[str, "Callable[[LayerProfile], str]"]
+
+LAYER: Column = ("layer", lambda row: row.name)
+OPERATOR: Column = ("op", lambda row: row.op)
+FULL: tuple[Column, ...] = (
+    LAYER,
+    OPERATOR,
+    ("cycles", lambda row: f"{row.cycles:,}"),
+    ("ms", lambda row: f"{row.time_ms:.4f}"),
+    ("MACs", lambda row: f"{row.macs:,}"),
+    ("MAC %", lambda row: f"{row.mac_utilization * 100:.1f}"),
+    ("DDR read", lambda row: f"{row.read_bytes:,}"),
+    ("DDR write", lambda row: f"{row.write_bytes:,}"),
+    ("bound by", lambda row: row.bound),
+    ("FSPM", lambda row: "" if row.fspm_peak_bytes is None else f"{row.fspm_peak_bytes:,}"),
+)
+COMPACT: tuple[Column, ...] = (
+    LAYER,
+    OPERATOR,
+    ("cycles", lambda row: short(row.cycles)),
+    ("ms", lambda row: f"{row.time_ms:.4f}"),
+    ("MACs", lambda row: short(row.macs)),
+    ("MAC %", lambda row: f"{row.mac_utilization * 100:.1f}"),
+    ("read", lambda row: short(row.read_bytes)),
+    ("write", lambda row: short(row.write_bytes)),
+    ("bound by", lambda row: row.bound),
+    ("FSPM", lambda row: "" if row.fspm_peak_bytes is None else short(row.fspm_peak_bytes)),
+)
+NARROW = tuple(column for column in COMPACT if column is not OPERATOR)
+
+
+def _fitting(layers: tuple[LayerProfile, ...], width: int | None) -> tuple[Column, ...]:
+    """The fullest columns that leave room for names; all of them where the width is unlimited."""
+    for columns in (FULL, COMPACT):
+        if width is None:
+            return columns
+        cells = [max(len(title), *(len(cell(row)) for row in layers)) for title, cell in columns]
+        names = min(cells[0], NAME_ROOM)
+        if names + sum(cells[1:]) + table_gaps(len(columns)) <= width:
+            return columns
+    return NARROW
+
+
+def short(number: int) -> str:
+    """Three or four digits and k, M or G for thousands, millions, thousand millions."""
+    value = float(number)
+    for unit in ("", "k", "M"):
+        if value < 999.5:
+            return f"{number}" if not unit else f"{value:.{1 if value < 99.95 else 0}f}{unit}"
+        value /= 1000
+    return f"{value:.1f}G"

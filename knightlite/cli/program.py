@@ -13,10 +13,11 @@ from pathlib import Path
 import click
 
 from knightlite import __version__
-from knightlite.cli.arguments import join_shapes
-from knightlite.cli.terminal import error_console, report_error
-from knightlite.errors import KnightliteError
+from knightlite.cli.arguments import rewrite
+from knightlite.cli.terminal import one_line, report_error, say
+from knightlite.errors import KnightliteError, UsageError
 
+PROGRAM = "knightlite"
 DEFAULT_CHIP = "TX5368AV200"
 
 # command -> (module of knightlite.cli, one line for --help); modules are imported when called
@@ -74,7 +75,8 @@ class LazyGroup(click.Group):
     "--chip",
     metavar="NAME",
     multiple=True,
-    help=f"Chip name or chip file [default: {DEFAULT_CHIP}; the first one given wins].",
+    help=f"Chip name or chip file; may also follow the command, the first one given wins "
+    f"[default: {DEFAULT_CHIP}].",
 )
 @click.version_option(__version__, "-v", "--version", prog_name="knightlite")
 @click.pass_context
@@ -83,17 +85,19 @@ def group(ctx: click.Context, chip: tuple[str, ...]) -> None:
     ctx.obj = chip[0] if chip else None
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run a command line; the exit code."""
+def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
+    """Run a command line; the exit code. ``program`` is the name it was called by."""
     try:
-        result = group.main(join_shapes(arguments), prog_name="knightlite", standalone_mode=False)
+        _refuse_undecodable(arguments)
+        result = group.main(rewrite(arguments), prog_name=program, standalone_mode=False)
+        sys.stdout.flush()  # a closed pager shows here, not at the interpreter's end
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
-        error_console().print("Stopped.")
+        say("Stopped.")
         return 1
     except KnightliteError as error:
         report_error(error)
@@ -101,22 +105,38 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
         return 0
+    except MemoryError:
+        say("Error: there is not enough memory for this.")
+        say("Hint: a smaller batch size (-bs) or input needs less.")
+        return 1
     except Exception as error:  # the last line of defence: a sentence, not a traceback
         if os.environ.get("KNIGHTLITE_DEBUG"):
             raise
-        report_bug(error)
+        _report_unforeseen(error)
         return 1
     return result if isinstance(result, int) else 0
 
 
-def report_bug(error: Exception) -> None:
-    """A fault of ours: one sentence, and where the details are."""
+def _refuse_undecodable(arguments: Sequence[str]) -> None:
+    """File names are written into UTF-8 files and terminals; other bytes could not be shown."""
+    for item in arguments:
+        try:
+            item.encode("utf-8")
+        except UnicodeEncodeError:
+            shown = os.fsencode(item).decode("utf-8", "replace")
+            raise UsageError(
+                f"argument {shown} must be UTF-8 text.", "rename the file or folder"
+            ) from None
+
+
+def _report_unforeseen(error: Exception) -> None:
+    if isinstance(error, OSError) and error.strerror:  # a full disk, a vanished folder
+        file = f"{error.filename}: " if error.filename else ""
+        say(f"Error: {one_line(f'{file}{error.strerror}')}.")
+        return
     with tempfile.NamedTemporaryFile(
         "w", prefix="knightlite-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:
         log.write("".join(traceback.format_exception(error)))
-    console = error_console()
-    text = f"Error: knightlite failed inside ({type(error).__name__}: {error})."
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-    hint = f"Hint: this is a bug of ours; please report it with {Path(log.name)}."
-    console.print(hint, markup=False, highlight=False, soft_wrap=True)
+    say(f"Error: knightlite failed inside ({type(error).__name__}: {one_line(str(error))}).")
+    say(f"Hint: this is a bug of ours; please report it with {Path(log.name)}.")

@@ -7,18 +7,20 @@ from pathlib import Path
 import click
 
 from knightlite.api import QuantizeOptions, quantize
-from knightlite.cli.arguments import Shape, ShapeType
+from knightlite.cli.arguments import Shape, shape
 from knightlite.cli.program import DEFAULT_CHIP
-from knightlite.cli.terminal import console, files_table, print_json, talking
+from knightlite.cli.terminal import print_files, print_json, print_line, talking
 
 EPILOG = """\b
 Examples:
   knightlite quant onnx -m model.pdmodel -d pictures --recipe imagenet -i 100
-  knightlite quant onnx -m model.onnx -uds script.py -if infer_imagenet_benchmark -d DIR -i 200
-  knightlite quant onnx -m model.pdmodel -i 8          # random data: for a first look only
-  Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle -uds s.py -if FN -s out -d DIR -bs 1 -i 200
+  knightlite quant onnx -m model.onnx -uds script.py -if FUNCTION -d DIR -i 200
+  knightlite quant onnx -m model.pdmodel -i 8     # random data: for a first look only
+  Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle \\
+    -uds s.py -if FN -s out -d DIR -bs 1 -i 200
 
-The default method is mse, not Knight's kl: it lost less on every network measured (docs/quantization.md).
+The default method is mse, not Knight's kl: it lost less on every network
+measured (docs/quantization.md).
 """
 
 
@@ -77,7 +79,8 @@ The default method is mse, not Knight's kl: it lost less on every network measur
 @click.option(
     "-is",
     "--input-shapes",
-    type=ShapeType(),
+    metavar="SHAPE",
+    type=shape,
     multiple=True,
     help="Shape of an input with dynamic axes, one per input: -is 1 3 48 192.",
 )
@@ -129,7 +132,7 @@ def command(
         run_mode=run_mode,
         seed=seed,
     )
-    with talking(as_json) as talk:
+    with talking() as talk:
         result = quantize(options, talk)
         if "onnx" in result.files:
             talk.say(f"Quantized Model : {result.files['onnx']}")
@@ -148,11 +151,10 @@ def command(
             }
         )
         return
-    screen = console()
     for label, value in (("float", result.float_metric), ("quantized", result.quantized_metric)):
         if value is not None:
-            screen.print(f"metric, {label} model: {value:.4f}")
+            print_line(f"metric, {label} model: {value:.4f}")
     for output in result.report.get("outputs", []):
-        screen.print(f"output {output['name']}: {output['type']}, SQNR {output['sqnr_db']} dB")
+        print_line(f"output {output['name']}: {output['type']}, SQNR {output['sqnr_db']} dB")
     if result.files:
-        screen.print(files_table(result.files))
+        print_files(result.files)

@@ -7,16 +7,18 @@ from pathlib import Path
 import click
 
 from knightlite.api import SimulateOptions, simulate
-from knightlite.cli.terminal import console, print_json, table, talking
+from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
 EPILOG = """\b
 Examples:
   knightlite sim --input model_input.bin
   knightlite sim --input photo.jpg --labels labels.txt
   knightlite sim --input model_input.bin -fc 10 --check
-  Knight --chip TX5368AV200 rne-sim --input model_input.bin --weight X_r.weight --config X_r.cfg --outpath .
+  Knight --chip TX5368AV200 rne-sim --input model_input.bin \\
+    --weight X_r.weight --config X_r.cfg --outpath .
 
-Without -fmt the layout stored in the .cfg is taken (nchw for models of ONNX and Paddle); Knight's default is nhwc.
+Without -fmt the layout stored in the .cfg is taken (nchw for models of ONNX
+and Paddle); Knight's default is nhwc.
 """
 
 
@@ -109,7 +111,7 @@ def command(
         golden=golden,
         debug=debug,
     )
-    with talking(as_json) as talk:
+    with talking() as talk:
         result = simulate(options, talk)
     code = 1 if result.differing_bytes else 0
     if as_json:
@@ -128,18 +130,17 @@ def command(
             }
         )
         return code
-    screen = console()
     for number, guesses in enumerate(result.top):
         rows = [(guess.label, guess.index, f"{guess.score:.4f}") for guess in guesses]
-        screen.print(table(f"Top {len(rows)} of frame {number}", ("label", "index", "score"), rows))
+        print_table(f"Top {len(rows)} of frame {number}", ("label", "index", "score"), rows)
     for name, path in result.files.items():
         if name.endswith("_p.txt") and "_hwc_" not in name:
-            screen.print(f"result: {path} (also _hwc_p.txt and .npy)", markup=False, soft_wrap=True)
+            print_line(f"result: {path} (also _hwc_p.txt and .npy)")
     if compare:
-        screen.print(
+        print_line(
             f"{result.compared_bytes:,} bytes compared with the golden model, "
             f"{result.differing_bytes:,} differ"
         )
         for name in result.differing_tensors:
-            screen.print(f"differs: {name}", markup=False)
+            print_line(f"differs: {name}")
     return code

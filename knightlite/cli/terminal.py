@@ -1,4 +1,8 @@
-"""What a person sees: talk and progress on stderr, tables or JSON on stdout."""
+"""What a person sees: talk and progress on stderr, tables or JSON on stdout.
+
+On a terminal tables fit its width; into a file or pipe every value is written in full, one line a
+row. rich is imported when something is drawn, so that ``--help`` is instant.
+"""
 
 from __future__ import annotations
 
@@ -6,62 +10,159 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from knightlite.errors import KnightliteError
-from knightlite.talk import Talk
+from knightlite.talk import Say, Talk
 
-WIDTH_WITHOUT_TERMINAL = 120
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
-
-def console() -> Console:
-    """Stdout: results."""
-    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
-    return Console(highlight=False, width=width)
+GAP = "  "  # between the columns of a table that is not drawn
 
 
-def error_console() -> Console:
-    """Stderr: talk, progress, errors."""
-    return Console(stderr=True, highlight=False)
+def say(sentence: str) -> None:
+    """One line of talk on stderr, exactly as it is."""
+    print(sentence, file=sys.stderr)
 
 
-def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on stdout."""
+def print_line(text: str) -> None:
+    """One line of a result on stdout, exactly as it is."""
+    print(text)
+
+
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON value on stdout."""
     print(json.dumps(value, indent=2, sort_keys=True, default=str))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table; columns after the first that hold numbers are aligned to the right."""
-    made = Table(title=title, title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
-        values = [row[index] for row in rows]
-        numeric = index > 0 and all(_is_number(value) for value in values)
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; None where it is a file or a pipe."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    return Console().width
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], shrink: int | None = None
+) -> None:
+    """A table on stdout; columns that hold numbers only are aligned to the right.
+
+    Where the terminal is too narrow, column ``shrink`` gives up the beginning of its texts, or
+    else long cells continue on the next line.
+    """
+    cells = [[str(value) for value in row] for row in rows]
+    right = [
+        index > 0 and bool(cells) and all(_is_number(row[index]) for row in cells)
+        for index in range(len(columns))
+    ]
+    width = terminal_width()
+    if width is None:
+        for line in plain_table(title, columns, cells, right):
+            print(line)
+    else:
+        _draw(title, columns, cells, right, width, shrink)
+
+
+def plain_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
+) -> Iterator[str]:
+    """The lines of a table for files and pipes: no frame, no trailing blanks, nothing cut off."""
+    from rich.cells import cell_len
+
+    lines = [list(columns), *(list(row) for row in rows)]
+    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
+    yield title
+    for line in lines:
+        padded = []
+        for text, width, to_right in zip(line, widths, right, strict=True):
+            blanks = " " * (width - cell_len(text))
+            padded.append(blanks + text if to_right else text + blanks)
+        yield GAP.join(padded).rstrip()
+    yield ""
+
+
+def _draw(
+    title: str,
+    columns: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    right: Sequence[bool],
+    width: int,
+    shrink: int | None,
+) -> None:
+    from rich import box
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in cells]
+    if shrink is not None and rows:
+        wide = [
+            max(cell_len(item) for item in (column, *(row[index] for row in rows)))
+            for index, column in enumerate(columns)
+        ]
+        others = sum(wide) - wide[shrink] + table_gaps(len(columns))
+        room = max(cell_len(columns[shrink]), width - others)
+        for row in rows:
+            row[shrink] = _end_of(row[shrink], room)
+    made = Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for column, to_right in zip(columns, right, strict=True):
+        made.add_column(column, justify="right" if to_right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(str(value) for value in row))
-    return made
+        made.add_row(*(Text(cell) for cell in row))
+    screen = Console(highlight=False)
+    screen.print(made)
+    screen.print()
 
 
-def _is_number(value: object) -> bool:
-    text = str(value).replace(",", "").replace("%", "").replace("-", "", 1).strip()
-    return text == "" or text.replace(".", "", 1).isdigit()
+def table_gaps(columns: int) -> int:
+    """Blanks between the columns of a drawn table."""
+    return 2 * (columns - 1)
+
+
+def _end_of(text: str, room: int) -> str:
+    """The end of a text that is too long: of layers' names it tells more than the beginning."""
+    return text if len(text) <= room else "…" + text[len(text) - room + 1 :]
+
+
+def _is_number(text: str) -> bool:
+    digits = text.rstrip(" %kMG").replace(",", "").removeprefix("-")
+    return text == "" or digits.replace(".", "", 1).isdigit()
+
+
+def print_files(files: Mapping[str, object]) -> None:
+    """The files a stage made."""
+    print_table("Files", ("what", "where"), [(key, str(path)) for key, path in files.items()])
 
 
 @contextlib.contextmanager
-def talking(quiet: bool = False) -> Iterator[Talk]:
-    """A :class:`Talk` that prints to stderr, with a progress bar on a terminal."""
-    screen = error_console()
+def talking() -> Iterator[Talk]:
+    """A :class:`Talk` on stderr; on a terminal with progress bars, which vanish when done."""
+    if not sys.stderr.isatty():
+        yield Talk(say, _warner(say))
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    screen = Console(stderr=True, highlight=False)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -69,21 +170,11 @@ def talking(quiet: bool = False) -> Iterator[Talk]:
         TimeRemainingColumn(),
         console=screen,
         transient=True,
-        disable=quiet or not screen.is_terminal,
     )
     tasks: dict[str, TaskID] = {}
 
-    def say(sentence: str) -> None:
-        if not quiet:
-            screen.print(sentence, markup=False, soft_wrap=True)
-
-    warned: set[str] = set()
-
-    def warn(sentence: str) -> None:
-        if sentence in warned:
-            return  # the same workload runs twice and says the same
-        warned.add(sentence)
-        screen.print(f"Warning: {sentence}", markup=False, soft_wrap=True)
+    def say_above(sentence: str) -> None:
+        _print_whole(screen, sentence)
 
     def advance(stage: str, done: int, total: int | None) -> None:
         if stage not in tasks:
@@ -91,19 +182,35 @@ def talking(quiet: bool = False) -> Iterator[Talk]:
         progress.update(tasks[stage], completed=done, total=total)
 
     with progress:
-        yield Talk(say, warn, advance)
+        yield Talk(say_above, _warner(say_above), advance)
 
 
-def files_table(files: Mapping[str, object]) -> Table:
-    """The files a stage made."""
-    return table("Files", ("what", "where"), [(key, str(path)) for key, path in files.items()])
+def _print_whole(screen: Console, sentence: str) -> None:
+    """Above the progress bars, neither wrapped nor read as markup."""
+    screen.print(sentence, markup=False, soft_wrap=True)
+
+
+def _warner(speak: Say) -> Say:
+    """Says each warning once: the same workload runs twice and warns of the same."""
+    warned: set[str] = set()
+
+    def warn(sentence: str) -> None:
+        if sentence not in warned:
+            warned.add(sentence)
+            speak(f"Warning: {sentence}")
+
+    return warn
 
 
 def report_error(error: KnightliteError) -> None:
     """The sentence, every finding, the hint."""
-    console = error_console()
-    console.print(f"Error: {error.sentence}", markup=False, highlight=False, soft_wrap=True)
+    say(f"Error: {one_line(error.sentence)}")
     for finding in error.findings:
-        console.print(f"  - {finding}", markup=False, highlight=False, soft_wrap=True)
+        say(f"  - {one_line(str(finding))}")
     if error.hint:
-        console.print(f"Hint: {error.hint}", markup=False, highlight=False, soft_wrap=True)
+        say(f"Hint: {one_line(error.hint)}")
+
+
+def one_line(text: str) -> str:
+    """A sentence without line breaks, which names and system messages may hold."""
+    return " ".join(text.splitlines())

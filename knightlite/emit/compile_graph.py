@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from knightlite.errors import Finding, UnsupportedError, findings_error
 from knightlite.ir import Graph
 from knightlite.lower import limit_findings
 from knightlite.ops import BY_NAME, View
-from knightlite.passes import PIPELINE, Explanations, run_passes
+from knightlite.passes import PIPELINE, Explanations, run_passes, watch_nothing
 from knightlite.schedule import Plan, make_plan
 
 
@@ -29,9 +29,16 @@ class Compiled:
 
 
 def compile_graph(
-    graph: Graph, family: ChipFamily, chip_name: str, description: Mapping[str, Any]
+    graph: Graph,
+    family: ChipFamily,
+    chip_name: str,
+    description: Mapping[str, Any],
+    watch: Callable[[str, Graph], None] = watch_nothing,
 ) -> Compiled:
-    """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once."""
+    """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
+
+    ``watch`` sees the graph as read, after placing concats, and after each pass.
+    """
     findings = model_findings(graph) + limit_findings(graph, family.chip)
     if findings:
         raise findings_error(
@@ -40,8 +47,10 @@ def compile_graph(
             findings,
         )
     explanations = Explanations()
+    watch("read", graph)
     placed, slices = place_concats(graph)
-    rewritten = run_passes(placed, family.chip, PIPELINE, explanations)
+    watch("place_concats", placed)
+    rewritten = run_passes(placed, family.chip, PIPELINE, explanations, watch)
     visible = set(rewritten.inputs) | {node.output for node in rewritten.nodes}
     plan = make_plan(
         rewritten, {name: part for name, part in slices.items() if name in visible}, family.chip

@@ -2,6 +2,7 @@
 
 from knightlite.ir.builder import GraphBuilder
 from knightlite.ir.graph import Attribute, Graph, HostOp, Node, Tensor
+from knightlite.ir.text import graph_text
 from knightlite.ir.verify import verify
 
-__all__ = ["Attribute", "Graph", "GraphBuilder", "HostOp", "Node", "Tensor", "verify"]
+__all__ = ["Attribute", "Graph", "GraphBuilder", "HostOp", "Node", "Tensor", "graph_text", "verify"]

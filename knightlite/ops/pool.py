@@ -277,6 +277,8 @@ def _check_same_scale(view: View) -> str | None:
 
 
 def _check_average_ratio(view: View) -> str | None:
+    if _check_pads(view):
+        return None  # a window that covers no element has no divisor
     try:
         for divisor in np.unique(divisors(view)):
             average_parameters(view, int(divisor))

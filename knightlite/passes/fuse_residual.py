@@ -30,7 +30,8 @@ class FuseResidual:
         for node in graph.nodes:
             if node.op != "Add":
                 continue
-            candidates = [producers[name] for name in node.inputs if name in producers]
+            names = dict.fromkeys(node.inputs)
+            candidates = [producers[name] for name in names if name in producers]
             candidates.sort(key=lambda item: order[item.name], reverse=True)
             for producer in candidates:
                 reason = self.obstacle(graph, node, producer, consumers[producer.output])

@@ -96,7 +96,7 @@ def _batches(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]
 
 @dataclass(frozen=True, slots=True)
 class RandomData:
-    """Seeded normal noise of the inputs' shapes, the same batch each time: Knight's infer_auto.
+    """Seeded normal noise of the inputs' shapes, new in every batch: Knight's infer_auto.
 
     ``inputs`` are the network's inputs (N is replaced by ``batch_size``). ``warning`` is what a
     user must be told.
@@ -127,15 +127,16 @@ class RandomData:
         return self.iteration
 
     def run(self, forward: Forward) -> float | None:
-        """Feed the same seeded batch ``iteration`` times; there is no metric."""
-        batch = tuple(self._values(tensor) for tensor in self.inputs)
+        """Feed ``iteration`` seeded batches; there is no metric."""
+        # each input has a stream of its own that starts with the seed
+        streams = [np.random.RandomState(self.seed) for _ in self.inputs]
         for _ in range(self.iteration):
-            forward(batch)
+            pairs = zip(self.inputs, streams, strict=True)
+            forward(tuple(self._values(tensor, rng) for tensor, rng in pairs))
         return None
 
-    def _values(self, tensor: Tensor) -> Array:
-        # each input starts the stream anew, and integers have Knight's ranges
-        rng = np.random.RandomState(self.seed)
+    def _values(self, tensor: Tensor, rng: np.random.RandomState) -> Array:
+        # integers have Knight's ranges
         shape = (self.batch_size, *tensor.shape[1:])
         if tensor.dtype.is_float:
             return rng.randn(*shape).astype(tensor.dtype.numpy)

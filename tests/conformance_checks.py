@@ -1,0 +1,332 @@
+"""Bit exactness, checked: a quantized graph through bytes and machine against two other opinions.
+
+The golden model in ONNX Runtime must agree byte for byte with every tensor the program writes; the
+QDQ model, layer by layer on the golden model's own inputs, within one step. A tensor with fewer
+than 16 distinct values over all pictures says little and does not count as compared.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import conftest
+from knightlite.chip import Chip, ChipFamily, facts_digest, find
+from knightlite.container import Program, decode_program, encode_program
+from knightlite.emit import Compiled, compile_graph, golden_model
+from knightlite.ir import Graph
+from knightlite.ir.graph import flatten_chains
+from knightlite.ops import BY_NAME, View
+from knightlite.quantize.onnx_models import session, write_float, write_qdq
+from knightlite.sim import Machine
+from knightlite.sim.host import dequantize, quantize
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Array]
+CHIPS = ("TX5368AV200", "TX5105C", "TX5112CV201")  # one of each family that ships
+DISTINCT = 16
+DESCRIPTION = {"version": "0", "input_layout": "nchw", "recipe": None}
+THREADS = 2
+
+
+def artificial(chip: Chip) -> ChipFamily:
+    """A family of one chip with these facts."""
+    return ChipFamily("test", ("test",), "artificial", chip, {}, facts_digest(chip))
+
+
+# ------------------------------------------------------------------ through the bytes
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled network and the machine that holds its decoded bytes; ``size``: of both files."""
+
+    compiled: Compiled
+    program: Program
+    machine: Machine
+    size_bytes: int
+
+
+def build(graph: Graph, family: ChipFamily | str) -> Built:
+    """Compile to bytes, decode them and check the program."""
+    if isinstance(family, str):
+        family = find(family)
+    compiled = compile_graph(graph, family, family.names[0], DESCRIPTION)
+    cfg, weight = encode_program(compiled.program)
+    program = decode_program(cfg, weight, "x.cfg", "x.weight")
+    machine = Machine(program, family)
+    machine.check()
+    return Built(compiled, program, machine, len(cfg) + len(weight))
+
+
+def run(built: Built, inputs: Tensors) -> dict[str, Array]:
+    """Every tensor that the program materialises, inputs included; no accumulator may saturate."""
+    found: dict[str, Array] = {}
+    outputs = built.machine.run(inputs, found.__setitem__)
+    assert built.machine.saturations == 0
+    for name, values in outputs.items():
+        assert values.tobytes() == found[name].tobytes(), name
+    return found
+
+
+def random_inputs(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:
+    """Full-range integers for every network input."""
+    found = {}
+    for name in graph.inputs:
+        tensor = graph.tensors[name]
+        values = rng.integers(tensor.dtype.minimum, tensor.dtype.maximum + 1, tensor.shape)
+        found[name] = values.astype(tensor.dtype.numpy)
+    return found
+
+
+def extreme_inputs(graph: Graph) -> list[dict[str, Array]]:
+    """All inputs at the least, all at the largest value of their type."""
+    return [
+        {
+            name: np.full(
+                graph.tensors[name].shape,
+                getattr(graph.tensors[name].dtype, end),
+                graph.tensors[name].dtype.numpy,
+            )
+            for name in graph.inputs
+        }
+        for end in ("minimum", "maximum")
+    ]
+
+
+def reference(graph: Graph, inputs: Tensors) -> dict[str, Array]:
+    """All tensors of a graph by the integer references of its operators, chains opened."""
+    found = dict(inputs)
+    for node in flatten_chains(graph.nodes):
+        view = View(graph, node)
+        features = tuple(found[name] for name in node.inputs if name not in graph.constants)
+        found[node.output] = BY_NAME[node.op].reference(view, features)
+    return found
+
+
+# ------------------------------------------------------------------ the golden model
+
+
+class Golden:
+    """The golden model in ONNX Runtime: every tensor, also those that a chain keeps inside."""
+
+    def __init__(self, graph: Graph) -> None:
+        inner = [node.output for node in flatten_chains(graph.nodes)]
+        self.names = [*dict.fromkeys((*graph.chip_outputs, *inner))]
+        self.names = [name for name in self.names if name not in graph.inputs]
+        self._session = session(golden_model(graph, self.names), THREADS)
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """Integers of all tensors, inputs included."""
+        found = self._session.run(self.names, dict(inputs))
+        return {**inputs, **dict(zip(self.names, map(np.asarray, found), strict=True))}
+
+
+@dataclass
+class Tally:
+    """What was compared: bytes, bytes that differ, and the values each tensor took."""
+
+    bytes: int = 0
+    differing: int = 0
+    wrong: dict[str, str] = field(default_factory=dict)  # tensor -> first difference
+    values: dict[str, Array] = field(default_factory=dict)
+
+    def compare(self, found: Tensors, wanted: Tensors) -> None:
+        """Byte for byte, every tensor in ``found``."""
+        for name, have in found.items():
+            want = wanted[name]
+            assert (have.dtype, have.shape) == (want.dtype, want.shape), name
+            self.bytes += have.nbytes
+            seen = np.unique(have)
+            self.values[name] = np.union1d(self.values.get(name, seen), seen)
+            if have.tobytes() == want.tobytes():
+                continue
+            a, b = (np.ascontiguousarray(item).view(np.uint8) for item in (have, want))
+            self.differing += int(np.count_nonzero(a != b))
+            place = tuple(int(axis[0]) for axis in np.nonzero(have != want))
+            self.wrong.setdefault(
+                name, f"{name}{list(place)} is {have[place]} on the chip, golden {want[place]}"
+            )
+
+    @property
+    def few(self) -> list[str]:
+        """Tensors that took fewer than 16 values: not counted."""
+        return [name for name, values in self.values.items() if values.size < DISTINCT]
+
+    @property
+    def counted(self) -> int:
+        """Tensors that count as compared."""
+        return len(self.values) - len(self.few)
+
+
+# ------------------------------------------------------------------ QDQ, layer by layer
+
+
+def layers_apart(graph: Graph) -> Graph:
+    """The quantized graph torn up: every layer reads network inputs called as the tensor it read.
+
+    Its outputs are called ``<tensor>/made``. Written as QDQ this is one sub-model per layer, run
+    in one session.
+    """
+    read = dict.fromkeys(
+        name
+        for node in flatten_chains(graph.nodes)
+        for name in node.inputs
+        if name not in graph.constants
+    )
+    nodes = [
+        replace(node, outputs=(f"{node.output}/made",)) for node in flatten_chains(graph.nodes)
+    ]
+    made = [
+        replace(graph.tensors[node.output], name=f"{node.output}/made")
+        for node in flatten_chains(graph.nodes)
+    ]
+    torn = graph.with_nodes(nodes).with_tensors(made)
+    outputs = tuple(tensor.name for tensor in made)
+    return replace(torn, inputs=tuple(read), outputs=outputs, host=())
+
+
+class Layers:
+    """Every layer of the QDQ model by itself."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = layers_apart(graph)
+        self._session = session(write_qdq(self.graph, {}), THREADS)
+
+    def differences(self, golden: Tensors) -> dict[str, int]:
+        """Largest difference in steps of each layer's output, by tensor.
+
+        Each layer is fed the golden model's integers, as real numbers: quantizing those again
+        gives the same integers, since a product and a quotient in float32 are off by 2^-23.
+        """
+        feeds = {name: self._real(name, golden[name]) for name in self.graph.inputs}
+        found = self._session.run(list(self.graph.outputs), feeds)
+        result = {}
+        for name, values in zip(self.graph.outputs, found, strict=True):
+            steps = np.rint(values / self._scale(name).astype(np.float64))
+            source = name.removesuffix("/made")
+            result[source] = int(np.max(np.abs(steps - golden[source].astype(np.float64))))
+        return result
+
+    def _scale(self, name: str) -> Array:
+        scale = self.graph.tensors[name].scale
+        assert scale is not None
+        return scale.reshape((1, -1, 1, 1)) if scale.ndim else scale
+
+    def _real(self, name: str, values: Array) -> Array:
+        real: Array = values.astype(np.float32) * self._scale(name)
+        return real
+
+
+# ------------------------------------------------------------------ a whole network
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out for one network on one chip. SQNR is at the chip's outputs, in dB."""
+
+    tensors: int
+    counted: int
+    few: tuple[str, ...]
+    bytes: int
+    differing: int
+    wrong: tuple[str, ...]
+    lsb: Mapping[str, int]  # layer's output tensor -> golden against QDQ
+    sqnr_db: float
+
+    @property
+    def max_lsb(self) -> int:
+        """Of all layers."""
+        return max(self.lsb.values())
+
+    def check(self) -> None:
+        """Fail with the first tensors that break a promise."""
+        assert not self.wrong, "; ".join(self.wrong[:3])
+        assert self.differing == 0
+        too_far = {name: steps for name, steps in self.lsb.items() if steps > 1}
+        assert not too_far, f"golden and QDQ differ by more than one step: {too_far}"
+        assert self.counted >= 0.9 * self.tensors, f"nearly constant: {self.few}"
+
+
+def judge(built: Built, floating: Graph, pictures: Sequence[Tensors]) -> Verdict:
+    """Run pictures (real numbers per network input, [1, C, H, W]) through machine, golden, QDQ."""
+    graph = built.compiled.graph
+    golden, layers, tally = Golden(graph), Layers(graph), Tally()
+    exact = session(write_float(floating, floating.chip_outputs), THREADS)
+    lsb: dict[str, int] = {}
+    signal = noise = 0.0
+    entries = {entry["name"]: entry for entry in built.program.meta["inputs"]}
+    ends = {entry["name"]: entry for entry in built.program.meta["outputs"]}
+    for picture in pictures:
+        integers = {name: quantize(picture[name], entries[name]) for name in graph.inputs}
+        wanted = golden.run(integers)
+        found = run(built, integers)
+        assert set(found) == {*graph.inputs, *(node.output for node in graph.nodes)}
+        tally.compare(found, wanted)
+        for name, steps in layers.differences(wanted).items():
+            lsb[name] = max(steps, lsb.get(name, 0))
+        for name, values in zip(ends, exact.run(list(ends), dict(picture)), strict=True):
+            real = np.asarray(values, np.float64)
+            signal += float(np.sum(real**2))
+            noise += float(np.sum((real - dequantize(wanted[name], ends[name])) ** 2))
+    return Verdict(
+        len(tally.values),
+        tally.counted,
+        tuple(tally.few),
+        tally.bytes,
+        tally.differing,
+        tuple(tally.wrong.values()),
+        lsb,
+        10 * math.log10(signal / noise),
+    )
+
+
+# ------------------------------------------------------------------ floors
+
+
+def above_floor(golden: conftest.Golden, file: str, name: str, found_db: float) -> None:
+    """Hold a figure above the floor in ``tests/golden/<file>``; ``--update-golden`` sets it.
+
+    A new floor is a whole half dB at least half a dB below: calibration on another version of ONNX
+    Runtime may move a range by a hair.
+    """
+    path = conftest.GOLDEN / file
+    floors: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    if golden.update:
+        floors[name] = math.floor(2 * found_db - 1) / 2
+        golden.json(file, floors)
+        return
+    assert name in floors, f"{path} has no floor for {name}: run pytest --update-golden"
+    assert found_db >= floors[name], f"{name}: {found_db:.2f} dB, floor {floors[name]} dB"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A workload over pictures in memory [N, C, H, W], one at a time, without a metric."""
+
+    batch: Array
+    description: str = "pictures in memory"
+
+    def run(self, forward: Any) -> None:
+        for place in range(len(self.batch)):
+            forward((self.batch[place : place + 1],))
+
+
+def single(name: str, batch: Iterable[Array]) -> list[dict[str, Array]]:
+    """Pictures of a network with one input, as ``judge`` takes them."""
+    return [{name: picture[None]} for picture in batch]
+
+
+def save_and_load(model: Any, path: Path) -> Graph:
+    """Write an ONNX model and load it as a user's model."""
+    from knightlite.frontend import load
+
+    path.write_bytes(model.SerializeToString())
+    return load(path)

@@ -1,0 +1,105 @@
+"""ONE body for every operator's sample cases on every chip: all the opinions there are agree.
+
+Compile, bytes, decode, check, run = the operator's integer reference = the golden model in ONNX
+Runtime, byte for byte; and the assembled code, the predicted time and the refusals are sound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conformance_checks import (
+    CHIPS,
+    DESCRIPTION,
+    Golden,
+    Tally,
+    build,
+    extreme_inputs,
+    random_inputs,
+    reference,
+    run,
+)
+from knightlite.chip import families, find
+from knightlite.emit import compile_graph
+from knightlite.errors import UnsupportedError
+from knightlite.ir import Graph
+from knightlite.isa import Transfer, assemble, disassemble
+from knightlite.ops import ALL_OPS, Constraint, OpDef, View
+from knightlite.profiler import profile
+
+FEW_VALUES = ("Affine-small", "Affine-large")  # gains at the ends of their range, on purpose
+SAMPLES = {f"{op.name}-{graph.name}": graph for op in ALL_OPS for graph in op.samples()}
+
+
+def test_chips_are_one_of_each_family() -> None:
+    assert {find(name).family for name in CHIPS} == {family.family for family in families()}
+    assert len(CHIPS) == len(families())
+
+
+@pytest.fixture(scope="module", params=list(SAMPLES))
+def sample(request: pytest.FixtureRequest) -> tuple[str, Graph, list[Any]]:
+    """A sample with its inputs, and what its reference and its golden model make of them."""
+    name: str = request.param
+    graph = SAMPLES[name]
+    rng = np.random.default_rng(list(name.encode()))
+    inputs = [random_inputs(graph, rng), random_inputs(graph, rng), *extreme_inputs(graph)]
+    return name, graph, [(item, reference(graph, item)) for item in inputs]
+
+
+@pytest.mark.parametrize("chip_name", CHIPS)
+def test_sample_on_chip(sample: tuple[str, Graph, list[Any]], chip_name: str) -> None:
+    name, graph, cases = sample
+    built = build(graph, chip_name)
+    golden, tally = Golden(built.compiled.graph), Tally()
+    for inputs, wanted in cases:
+        found = run(built, inputs)
+        assert graph.outputs[0] in found
+        # Concat's copies are tensors of the compiled graph only
+        tally.compare(found, {**golden.run(inputs)})
+        tally.compare({key: found[key] for key in wanted}, wanted)
+    assert not tally.wrong, "; ".join(tally.wrong.values())
+    assert tally.differing == 0
+    few = [item for item in tally.few if item in graph.outputs]
+    assert few == (list(graph.outputs) if name in FEW_VALUES else [])
+
+    code = built.program.code
+    assert code == built.compiled.program.code
+    assert assemble(disassemble(code)) == code
+
+    chip = find(chip_name).chip
+    told = profile(built.program)
+    transfers = [item for item in built.machine.instructions if isinstance(item, Transfer)]
+    moved = sum(item.payload_bytes for item in transfers)
+    assert told.read_bytes + told.write_bytes == moved
+    assert told.macs == sum(layer["macs"] for layer in built.program.meta["layers"])
+    assert told.cycles >= told.macs / chip.peak_macs_per_cycle
+    assert told.cycles >= chip.ddr_cycles(moved)
+    tensors = [graph.tensors[item] for item in (*graph.inputs, *graph.outputs)]
+    if graph.nodes[0].op != "Concat":  # its output is where its inputs' copies are
+        assert moved >= sum(tensor.elements * tensor.dtype.size_bytes for tensor in tensors)
+
+
+@pytest.mark.parametrize(
+    ("op", "constraint"),
+    [
+        pytest.param(op, constraint, id=f"{op.name}-{index}")
+        for op in ALL_OPS
+        for index, constraint in enumerate(op.constraints)
+    ],
+)
+def test_constraint_refuses(op: OpDef, constraint: Constraint) -> None:
+    """The compiler says the constraint's own sentence, for the node."""
+    graph = constraint.breaks()
+    (node,) = graph.nodes
+    reason = constraint.check(View(graph, node))
+    with pytest.raises(UnsupportedError) as caught:
+        compile_graph(graph, find(CHIPS[0]), CHIPS[0], DESCRIPTION)
+    told = [(finding.where, finding.sentence) for finding in caught.value.findings]
+    assert (node.name, f"{op.name}: {reason}.") in told
+    assert caught.value.sentence == (
+        f"{len(told)} node(s) of {graph.name} cannot run on {CHIPS[0]}: "
+        f"{caught.value.findings[0]}"
+    )

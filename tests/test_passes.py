@@ -1,0 +1,314 @@
+"""Each fusion applies where it may and says why not elsewhere; no pass ever changes a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from conformance_checks import build, extreme_inputs, random_inputs, reference, run
+from knightlite import dtypes
+from knightlite.allocate import place_concats
+from knightlite.chip import Chip, find
+from knightlite.errors import ModelError
+from knightlite.ir import Graph, verify
+from knightlite.passes import PIPELINE, Explanations, run_passes
+from knightlite.passes.fuse_prologue import FusePrologue
+from knightlite.passes.fuse_residual import FuseResidual
+from quantized_nets import QuantizedNet
+
+CHIP = find("TX5368AV200").chip
+
+
+def rewrite(graph: Graph) -> tuple[Graph, list[tuple[str, str, str]]]:
+    """The graph after all passes, verified, and what they said."""
+    explanations = Explanations()
+    found = run_passes(place_concats(graph)[0], CHIP, PIPELINE, explanations)
+    verify(found)
+    return found, explanations.sentences
+
+
+def shape_of(graph: Graph) -> list[str]:
+    """``name: op`` of every node, ``name: a+b`` for a chain of parts."""
+    return [
+        f"{node.name}: " + ("+".join(part.op for part in node.parts) or node.op)
+        for node in graph.nodes
+    ]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph, its nodes after the passes, and every sentence as (node, pass, sentence)."""
+
+    graph: Callable[[QuantizedNet], Graph]
+    nodes: list[str]
+    said: list[tuple[str, str, str]]
+
+
+def prologue(net: QuantizedNet) -> Graph:
+    t = net.affine(net.input("x", 6, 5, 4), "t")
+    return net.build(net.conv(t, "y", 8, (3, 3), pads=(1, 1, 1, 1)))
+
+
+def prologue_depthwise(net: QuantizedNet) -> Graph:
+    """With one scale per channel in between, which only depthwise convolutions read."""
+    scales = np.linspace(0.03, 0.08, 6)
+    t = net.affine(net.input("x", 6, 5, 4), "t", scale=scales)
+    return net.build(net.conv(t, "y", 6, (3, 3), group=6))
+
+
+def prologue_output(net: QuantizedNet) -> Graph:
+    t = net.affine(net.input("x", 6, 5, 4), "t")
+    return net.build(net.conv(t, "y", 8), t)
+
+
+def prologue_two_readers(net: QuantizedNet) -> Graph:
+    t = net.affine(net.input("x", 6, 5, 4), "t")
+    return net.build(net.conv(t, "y", 8), net.max_pool(t, "z"))
+
+
+def prologue_two_convolutions(net: QuantizedNet) -> Graph:
+    t = net.affine(net.input("x", 6, 5, 4), "t")
+    return net.build(net.conv(t, "y", 8), net.conv(t, "z", 4))
+
+
+def prologue_wide(net: QuantizedNet) -> Graph:
+    t = net.affine(net.input("x", 6, 5, 4), "t", dtypes.S16, 0.01)
+    return net.build(net.affine(t, "y"))
+
+
+def prologue_unread(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    net.affine(x, "t")
+    return net.build(net.conv(x, "y", 8))
+
+
+def prologue_to_concat(net: QuantizedNet) -> Graph:
+    """Read by a Concat: written, since it has a place of its own there."""
+    t = net.affine(net.input("x", 6, 5, 4), "t", dtypes.S8)
+    return net.build(net.concat("y", t, net.conv(t, "c", 3)))
+
+
+def residual(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.add(x, net.conv(x, "c", 6), "y"))
+
+
+def residual_first(net: QuantizedNet) -> Graph:
+    """The convolution is the first operand, and its own input the second."""
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.add(net.conv(x, "c", 6), x, "y", dtypes.U8, clamp=(0.0, 6.0)))
+
+
+def residual_downsample(net: QuantizedNet) -> Graph:
+    """Both operands are convolutions: the later one takes the Add."""
+    x = net.input("x", 6, 6, 6)
+    a = net.conv(x, "a", 8, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+    b = net.conv(a, "b", 8, (3, 3), pads=(1, 1, 1, 1))
+    return net.build(net.add(b, net.conv(x, "d", 8, strides=(2, 2)), "y"))
+
+
+def residual_behind_prologue(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    t = net.affine(x, "t")
+    return net.build(net.add(net.conv(t, "c", 6), x, "y"))
+
+
+def residual_earlier(net: QuantizedNet) -> Graph:
+    """The later operand is a pool, so the earlier one, a convolution, takes the Add."""
+    x = net.input("x", 6, 5, 4)
+    c = net.conv(x, "c", 6)
+    p = net.max_pool(x, "p", kernel=(3, 3), pads=(1, 1, 1, 1))
+    return net.build(net.add(c, p, "y"))
+
+
+def residual_chain_of_adds(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    a = net.add(net.conv(x, "c1", 6), x, "a")
+    return net.build(net.add(net.conv(a, "c2", 6), a, "y"))
+
+
+def residual_two_readers(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    c = net.conv(x, "c", 6)
+    return net.build(net.add(x, c, "y"), net.max_pool(c, "z"))
+
+
+def residual_output(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    c = net.conv(x, "c", 6)
+    return net.build(net.add(x, c, "y"), c)
+
+
+def residual_doubled(net: QuantizedNet) -> Graph:
+    c = net.conv(net.input("x", 6, 5, 4), "c", 6)
+    return net.build(net.add(c, c, "y"))
+
+
+def residual_wide(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.add(net.conv(x, "c", 6, dtype=dtypes.S16, scale=0.01), x, "y"))
+
+
+def residual_of_pools(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.add(net.max_pool(x, "p"), net.average_pool(x, "q"), "y"))
+
+
+P, R = "fuse_prologue", "fuse_residual"
+CASES = {
+    "prologue": Case(prologue, ["y: Affine+Conv"], [("t", P, "runs in front of y")]),
+    "prologue_depthwise": Case(
+        prologue_depthwise, ["y: Affine+Conv"], [("t", P, "runs in front of y")]
+    ),
+    "prologue_output": Case(
+        prologue_output, ["t: Affine", "y: Conv"], [("t", P, "t is an output of the network")]
+    ),
+    "prologue_two_readers": Case(
+        prologue_two_readers,
+        ["t: Affine", "y: Conv", "z: MaxPool"],
+        [("t", P, "t must be read by exactly one Conv, not by Conv y, MaxPool z")],
+    ),
+    "prologue_two_convolutions": Case(
+        prologue_two_convolutions,
+        ["t: Affine", "y: Conv", "z: Conv"],
+        [("t", P, "t must be read by exactly one Conv, not by Conv y, Conv z")],
+    ),
+    "prologue_wide": Case(
+        prologue_wide,
+        ["t: Affine", "y: Affine"],
+        [
+            ("t", P, "t must be read by exactly one Conv, not by Affine y"),
+            ("y", P, "y is an output of the network"),
+        ],
+    ),
+    "prologue_unread": Case(
+        prologue_unread,
+        ["t: Affine", "y: Conv"],
+        [("t", P, "t must be read by exactly one Conv, not by nothing")],
+    ),
+    "prologue_to_concat": Case(
+        prologue_to_concat,
+        ["t: Affine", "c: Conv", "y: Concat"],
+        [("t", P, "t must be read by exactly one Conv, not by Conv c, Concat y")],
+    ),
+    "residual": Case(residual, ["y: Conv+Add"], [("y", R, "runs behind convolution c")]),
+    "residual_first": Case(
+        residual_first, ["y: Conv+Add"], [("y", R, "runs behind convolution c")]
+    ),
+    "residual_downsample": Case(
+        residual_downsample,
+        ["a: Conv", "b: Conv", "y: Conv+Add"],
+        [("y", R, "runs behind convolution d")],
+    ),
+    "residual_behind_prologue": Case(
+        residual_behind_prologue,
+        ["y: Affine+Conv+Add"],
+        [("t", P, "runs in front of c"), ("y", R, "runs behind convolution c")],
+    ),
+    "residual_earlier": Case(
+        residual_earlier,
+        ["p: MaxPool", "y: Conv+Add"],
+        [("y", R, "p must come from a Conv, not MaxPool"), ("y", R, "runs behind convolution c")],
+    ),
+    "residual_chain_of_adds": Case(
+        residual_chain_of_adds,
+        ["a: Conv+Add", "y: Conv+Add"],
+        [("a", R, "runs behind convolution c1"), ("y", R, "runs behind convolution c2")],
+    ),
+    "residual_two_readers": Case(
+        residual_two_readers,
+        ["c: Conv", "y: Add", "z: MaxPool"],
+        [("y", R, "c must be read by this Add only")],
+    ),
+    "residual_output": Case(
+        residual_output, ["c: Conv", "y: Add"], [("y", R, "c must be read by this Add only")]
+    ),
+    "residual_doubled": Case(
+        residual_doubled,
+        ["c: Conv", "y: Add"],
+        [("y", R, "both operands are the same tensor")],
+    ),
+    "residual_wide": Case(
+        residual_wide, ["c: Conv", "y: Add"], [("y", R, "c must have 8 bits and one scale")]
+    ),
+    "residual_of_pools": Case(
+        residual_of_pools,
+        ["p: MaxPool", "q: AveragePool", "y: Add"],
+        [
+            ("y", R, "q must come from a Conv, not AveragePool"),
+            ("y", R, "p must come from a Conv, not MaxPool"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fusion(name: str) -> None:
+    case = CASES[name]
+    graph = case.graph(QuantizedNet(name))
+    verify(graph)
+    found, said = rewrite(graph)
+    assert shape_of(found) == case.nodes
+    assert said == case.said
+    assert found.inputs == graph.inputs
+    assert found.outputs == graph.outputs
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_value_changes(name: str, rng: np.random.Generator) -> None:
+    """Integer references before and after, and the machine, on random and extreme inputs."""
+    graph = CASES[name].graph(QuantizedNet(name))
+    found, _ = rewrite(graph)
+    built = build(graph, "TX5112CV201")
+    for inputs in (random_inputs(graph, rng), *extreme_inputs(graph)):
+        before, after = reference(graph, inputs), reference(found, inputs)
+        computed = run(built, inputs)
+        assert set(before) <= set(after)
+        for tensor, values in before.items():
+            np.testing.assert_array_equal(after[tensor], values)
+        for tensor, values in computed.items():
+            np.testing.assert_array_equal(values, after[tensor])
+        assert {name for node in found.nodes for name in node.outputs} <= set(computed)
+    for output in graph.outputs:
+        assert np.unique(reference(graph, random_inputs(graph, rng))[output]).size >= 16
+
+
+def test_every_fusion_is_counted() -> None:
+    net = QuantizedNet()
+    graph = residual_behind_prologue(net)
+    graph, changes = FusePrologue().run(graph, CHIP, Explanations())
+    assert changes == 1
+    graph, changes = FuseResidual().run(graph, CHIP, Explanations())
+    assert changes == 1
+    _, changes = FuseResidual().run(graph, CHIP, Explanations())
+    assert changes == 0
+
+
+def test_hidden_tensors_are_not_materialised() -> None:
+    net = QuantizedNet()
+    built = build(residual_behind_prologue(net), "TX5368AV200")
+    assert [entry["name"] for entry in built.program.meta["tensors"]] == ["x", "y"]
+    assert built.program.meta["layers"][0]["op"] == "Affine+Conv+Add"
+    assert len(built.program.meta["layers"]) == 1
+
+
+def test_pipeline_is_in_order() -> None:
+    assert [item.name for item in PIPELINE] == ["fuse_prologue", "fuse_residual"]
+    with pytest.raises(AssertionError, match="fuse_residual must run after"):
+        run_passes(residual(QuantizedNet()), CHIP, PIPELINE[1:], Explanations())
+
+
+def test_a_pass_that_breaks_the_graph_is_caught() -> None:
+    """The runner verifies after each pass: a planted bug is caught."""
+
+    class DropsANode(FusePrologue):
+        def run(
+            self, graph: Graph, chip: Chip, explanations: Explanations
+        ) -> tuple[Graph, int]:
+            return graph.with_nodes(graph.nodes[1:]), 1
+
+    with pytest.raises(ModelError, match="input c is not defined before it is read"):
+        run_passes(residual(QuantizedNet()), CHIP, [DropsANode()], Explanations())
