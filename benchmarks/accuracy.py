@@ -200,7 +200,7 @@ def main() -> int:
     parser.add_argument("--models", help="comma-separated names; default all")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--method", default="mse")
-    parser.add_argument("--bias-correction", action="store_true")
+    parser.add_argument("--no-bias-correction", action="store_true")
     arguments = parser.parse_args()
     if not DATA.is_dir():
         print(f"The pictures and models are not here: {DATA} does not exist.", file=sys.stderr)
@@ -217,7 +217,7 @@ def main() -> int:
         if case.name not in names:
             continue
         try:
-            row, _ = measure(case, arguments.method, arguments.bias_correction)
+            row, _ = measure(case, arguments.method, not arguments.no_bias_correction)
         except KnightliteError as error:
             print(f"{case.name}: {error.sentence} {error.hint}", file=sys.stderr)
             return 1

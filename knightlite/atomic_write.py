@@ -120,6 +120,22 @@ def write_text(path: str | Path, text: str) -> None:
         files.write_text(path, text)
 
 
+def require_folder(folder: str | Path) -> None:
+    """UsageError where files cannot be written into ``folder``: asked before long work begins."""
+    nearest = Path(folder)
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UsageError(
+            f"files cannot be written into {folder}: {nearest} is a file.", "name another folder"
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"files cannot be written into {folder}: {nearest} is not writable.",
+            "name another folder",
+        )
+
+
 def _keep(path: Path) -> Path:
     """A second name for an old file, so that it can come back."""
     kept = path.with_name(f".{path.name}-old-{os.getpid()}")

@@ -24,6 +24,7 @@ else:
 
 SOURCES = ("stated", "inferred", "modelled")
 FORMAT = 1
+FILE_SUFFIX = ".toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +192,16 @@ def families() -> tuple[ChipFamily, ...]:
 
 def find(name: str) -> ChipFamily:
     """The family of a chip name, or the file of a user's own chip (``path/to/my.toml``)."""
-    if name.endswith(".toml"):
+    if name.endswith(FILE_SUFFIX):
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"chip file {name} does not exist.")
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise FormatError(f"chip file {name} is not valid TOML: it is not UTF-8 text.") from error
+            raise FormatError(
+                f"chip file {name} is not valid TOML: it is not UTF-8 text."
+            ) from error
         return parse(text, name)
     for family in families():
         if name in family.names:

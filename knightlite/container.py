@@ -1,9 +1,9 @@
 """The binary files: sections with names, versions and checksums (docs/formats.md).
 
-Both files: magic (8 bytes), version u32, section count u32, then per section name (16 bytes,
-zero padded), offset u64, size u64, SHA-256 (32 bytes); then SHA-256 of everything before it; then
-the sections. ``X_r.cfg`` holds ``meta`` (canonical JSON) and ``code``; ``X_r.weight`` holds ``meta`` and
-``data``, the DDR image of all constants. The two name each other by hash.
+Both files: magic (8 bytes), version u32, section count u32, then per section name (16 bytes, zero
+padded), offset u64, size u64, SHA-256 (32 bytes); then SHA-256 of everything before it; then the
+sections. ``X_r.cfg`` holds ``meta`` (canonical JSON) and ``code``; ``X_r.weight`` holds ``meta``
+and ``data``, the DDR image of all constants. The two name each other by hash.
 """
 
 from __future__ import annotations

@@ -86,6 +86,16 @@ def open_workspace(directory: str | Path = ".") -> Workspace:
         ) from error
 
 
+def require_usable(directory: str | Path, out_dir: str | Path) -> Workspace:
+    """The manifest, where a stage can leave its files in ``out_dir`` and a record in ``directory``.
+
+    Asked before the work, so that none is done in vain. FormatError, UsageError.
+    """
+    for folder in (out_dir, directory):
+        atomic_write.require_folder(folder)
+    return open_workspace(directory)
+
+
 _REMEDY = f"remove {MANIFEST} and run the stages again, or name each file with its option"
 
 
@@ -142,6 +152,8 @@ def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
     UsageError where it is nowhere, or where the recorded file is gone or has changed.
     """
     path = Path(path)
+    if (workspace.directory / path).is_dir():
+        raise UsageError(f"{path} is a folder, not a file.", "name the file inside it")
     if (workspace.directory / path).exists():
         return workspace.directory / path, ""
     if path.name == str(path):

@@ -1,9 +1,11 @@
-"""Golden files, deterministic hypothesis and seeded generators for all tests."""
+"""Golden files, deterministic hypothesis, seeded generators and the digits chain for all tests."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,16 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from knightlite.cli.program import run
+from refusals import Refusal
+
+import conformance_table
+
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
 GOLDEN = Path(__file__).parent / "golden"
+DIGITS = Path(__file__).parent.parent / "examples" / "digits"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +32,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the tests see into tests/golden instead of comparing; review the diff",
     )
+    parser.addoption(
+        "--conformance-json",
+        type=Path,
+        metavar="FILE",
+        help="write the conformance suite's table to FILE as JSON",
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The conformance suite's table, where it ran."""
+    config = terminalreporter.config
+    rows = config.stash.get(conformance_table.ROWS, [])
+    if not rows:
+        return
+    terminalreporter.section("conformance")
+    for line in conformance_table.lines(rows):
+        terminalreporter.write_line(line)
+    path = config.getoption("--conformance-json")
+    if path is not None:
+        path.write_text(conformance_table.as_json(rows), encoding="utf-8")
+        terminalreporter.write_line(f"written to {path}")
 
 
 @dataclass(frozen=True)
@@ -62,3 +91,37 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator that depends on the test's name only."""
     return np.random.default_rng(list(request.node.nodeid.encode()))
+
+
+@pytest.fixture(scope="session")
+def digits_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which digits was quantized (10 pictures) and compiled; not to be changed."""
+    folder = tmp_path_factory.mktemp("digits_chain")
+    for name in ("digits.pdmodel", "digits.pdiparams", "labels.txt"):
+        shutil.copy(DIGITS / name, folder)
+    for label in "0123456789":
+        (folder / "calib" / label).mkdir(parents=True)
+        shutil.copy(min((DIGITS / "calib" / label).iterdir()), folder / "calib" / label)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        quant = ["quant", "-m", "digits.pdmodel", "-d", "calib", "--recipe", "digits", "-i", "10"]
+        assert run(quant) == 0
+        assert run(["compile"]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def here(digits_chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the digits chain as the current folder; a test may do to it what it wants."""
+    folder = tmp_path / "work"
+    shutil.copytree(digits_chain, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def refused(here: Path, capsys: pytest.CaptureFixture[str]) -> Refusal:
+    return Refusal(capsys)

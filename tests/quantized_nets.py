@@ -84,8 +84,16 @@ class QuantizedNet:
         )
         return self.node("Affine", (x, *names), output, dtype, scale, **{"clamp": RELU, **more})
 
-    def add(self, a: str, b: str, output: str, dtype: DType = dtypes.S8, **more: Any) -> str:
-        return self.node("Add", (a, b), output, dtype, 1.7 * SCALE, **more)
+    def add(
+        self,
+        a: str,
+        b: str,
+        output: str,
+        dtype: DType = dtypes.S8,
+        scale: float = 1.7 * SCALE,
+        **more: Any,
+    ) -> str:
+        return self.node("Add", (a, b), output, dtype, scale, **more)
 
     def concat(self, output: str, *names: str) -> str:
         first = self.builder.tensors[names[0]]
@@ -100,7 +108,9 @@ class QuantizedNet:
         values = {
             "kernel": (2, 2), "strides": (1, 1), "pads": PADS, "counted_pads": PADS, **more,
         }  # fmt: skip
-        return self.node("AveragePool", (x,), output, self.builder.tensors[x].dtype, scale, **values)
+        return self.node(
+            "AveragePool", (x,), output, self.builder.tensors[x].dtype, scale, **values
+        )
 
     def table(self, x: str, output: str) -> str:
         return self.node("Table", (x,), output, dtypes.S8, SCALE, function="HardSwish")

@@ -46,7 +46,7 @@ def with_line(name: str, line: str) -> str:
 
 def test_families_are_those_of_the_folder() -> None:
     assert [family.family.lower() for family in families()] == [path.stem for path in PATHS]
-    assert len(PATHS) == 3
+    assert len(PATHS) >= 3
     names = [name for family in families() for name in family.names]
     assert len(set(names)) == len(names)
     assert len({family.digest for family in families()}) == len(PATHS)
@@ -138,9 +138,7 @@ def test_file_that_is_no_text(tmp_path: Path) -> None:
 
 def test_not_toml() -> None:
     (found,) = sentences("format = = 1")
-    assert re.fullmatch(
-        r"chip file my\.toml is not valid TOML: .*line 1, column 10.*\.", found
-    )
+    assert re.fullmatch(r"chip file my\.toml is not valid TOML: .*line 1, column 10.*\.", found)
 
 
 def test_other_format() -> None:
@@ -188,7 +186,8 @@ def test_every_fact_is_required(name: str) -> None:
          "clock_hz must be a positive integer, not '500 MHz'."),
         ('clock_hz = 500_000_000', "clock_hz must be a table with value, source and note."),
         ('clock_hz = { value = 1 }', "clock_hz must be a table with value, source and note."),
-        ('clock_hz = { source = "stated" }', "clock_hz must be a table with value, source and note."),
+        ('clock_hz = { source = "stated" }',
+         "clock_hz must be a table with value, source and note."),
         ('clock_hz = { value = 1, source = "guessed" }',
          "clock_hz: source must be one of stated, inferred, modelled, not guessed."),
         ('clock_hz = { value = 1, source = "stated", unit = "Hz" }',

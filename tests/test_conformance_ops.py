@@ -100,6 +100,5 @@ def test_constraint_refuses(op: OpDef, constraint: Constraint) -> None:
     told = [(finding.where, finding.sentence) for finding in caught.value.findings]
     assert (node.name, f"{op.name}: {reason}.") in told
     assert caught.value.sentence == (
-        f"{len(told)} node(s) of {graph.name} cannot run on {CHIPS[0]}: "
-        f"{caught.value.findings[0]}"
+        f"{len(told)} node(s) of {graph.name} cannot run on {CHIPS[0]}: {caught.value.findings[0]}"
     )

@@ -169,7 +169,7 @@ def test_listing(golden: Golden) -> None:
 
 @given(ANY)
 def test_listing_says_every_field(item: Instruction) -> None:
-    """The listing alone tells two instructions apart; codes without a meaning are shown as numbers."""
+    """The listing alone tells two instructions apart; codes without a meaning are numbers."""
     line = listing_line(0, item)
     words = dict(word.split("=", 1) for word in line.split() if "=" in word)
     for field in layout(type(item)):

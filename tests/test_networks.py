@@ -1,111 +1,148 @@
-"""Whole networks: the canonical graph computes what the file computes in ONNX Runtime."""
+"""Small networks of every family through the real chain, on every chip, byte for byte.
+
+ONNX file, front-end, quantizer, QDQ file, reader, compiler, bytes, machine; against the golden
+model in ONNX Runtime on several pictures, the QDQ model layer by layer, and the float model.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
 
-from knightlite.errors import UnsupportedError
-from knightlite.frontend import load, paddle
-from onnx_nets import MODELS, checked, differences, needs_shared
-
-LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-TOLERANCE = 1e-5  # of the output's magnitude
-
-
-@needs_shared
-@pytest.mark.parametrize(
-    ("name", "operators"),
-    [
-        ("densenet40_cifar10", {"Conv": 40, "Affine": 39, "Concat": 36, "AveragePool": 3}),
-        ("mobilenet_v1_0.25", {"Conv": 28, "AveragePool": 1}),
-        ("resnet20_cifar10", {"Conv": 22, "Add": 9, "AveragePool": 1}),
-        ("resnet8_cifar10", {"Conv": 10, "Add": 3, "AveragePool": 1}),
-        ("squeezenet1.1", {"Conv": 26, "MaxPool": 3, "Concat": 8, "AveragePool": 1}),
-        ("vww_96", {"Conv": 28, "AveragePool": 1}),
-    ],
+import conftest
+from conformance_checks import (
+    CHIPS,
+    Built,
+    Pictures,
+    above_floor,
+    build,
+    judge,
+    save_and_load,
+    single,
 )
-def test_onnx_networks(name: str, operators: dict[str, int]) -> None:
-    graph = checked(MODELS / f"{name}.onnx", TOLERANCE)
-    assert graph.name == name
-    assert Counter(node.op for node in graph.nodes) == operators
-    assert [op.op for op in graph.host] == ["Reshape"]
+from knightlite.frontend import load_quantized
+from knightlite.ir import Graph
+from knightlite.profiler import profile
+from knightlite.quantize.onnx_models import write_qdq
+from knightlite.quantize.pipeline import quantize_graph
+from networks import SMALL, Network, pictures
+
+BY_NAME = {network.name: network for network in SMALL}
+CALIBRATION, TEST = 12, 3
 
 
-@needs_shared
-def test_paddle_classifier() -> None:
-    path = MODELS / "ppocr_cls" / "ocrV3_cls.pdmodel"
-    graph = load(path, input_shapes=[(1, 3, 48, 192)])
-    assert Counter(node.op for node in graph.nodes) == {
-        "Conv": 54, "Table": 27, "AveragePool": 10, "Mul": 9, "Add": 7, "MaxPool": 1,
-    }  # fmt: skip
-    assert [op.op for op in graph.host] == ["Reshape", "Softmax"]
-    assert graph.outputs == ("softmax_0.tmp_0",)
-    assert max(differences(paddle.to_onnx(path), graph)) <= TOLERANCE
+@dataclass(frozen=True)
+class Prepared:
+    """A network behind the quantizer: as loaded in float, and as read back from its QDQ file."""
+
+    network: Network
+    floating: Graph
+    quantized: Graph
+    sha256: str
 
 
-def with_random_weights(name: str, folder: Path) -> Path:
-    """A light model whose ConstantOfShape weights are replaced by seeded random ones."""
-    model = onnx.load(LIGHT / f"{name}.onnx")
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Prepared]:
+    """Made when first asked for."""
+    folder = tmp_path_factory.mktemp("networks")
+
+    class Made(dict[str, Prepared]):
+        def __missing__(self, name: str) -> Prepared:
+            self[name] = prepare(BY_NAME[name], folder)
+            return self[name]
+
+    return Made()
+
+
+def prepare(network: Network, folder: Path) -> Prepared:
+    batch = pictures(CALIBRATION, network.shape, seed=1)
+    floating = save_and_load(network.model(batch), folder / f"{network.name}.onnx")
+    result = quantize_graph(floating, Pictures(batch), threads=2)
+    data = write_qdq(result.graph, {}).SerializeToString(deterministic=True)
+    path = folder / f"{network.name}_quantize.onnx"
+    path.write_bytes(data)
+    return Prepared(network, floating, load_quantized(path), hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize("chip_name", CHIPS)
+@pytest.mark.parametrize("name", BY_NAME)
+def test_network(
+    name: str, chip_name: str, prepared: Mapping[str, Prepared], golden: conftest.Golden
+) -> None:
+    item = prepared[name]
+    built = build(item.quantized, chip_name)
+    batch = pictures(TEST, item.network.shape, seed=2)
+    verdict = judge(built, item.floating, single("x", batch))
+    verdict.check()
+    above_floor(golden, "small_networks_sqnr_db.json", name, verdict.sqnr_db)
+    check_time(built)
+
+
+def check_time(built: Built) -> None:
+    """Estimates of whole networks: layers overlap where the estimate adds them up."""
+    told = profile(built.program)
+    estimate = sum(layer.estimated_cycles for layer in built.compiled.plan.layers)
+    assert 0.8 * told.cycles <= estimate <= 1.3 * told.cycles
+    assert told.macs == sum(layer["macs"] for layer in built.program.meta["layers"])
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_network_is_what_it_is_called(name: str, prepared: Mapping[str, Prepared]) -> None:
+    """Operators after compiling, so that a network that lost what it tests is noticed."""
+    item = prepared[name]
+    built = build(item.quantized, CHIPS[0])
+    layers = [layer["op"] for layer in built.program.meta["layers"]]
+    nodes = [node.op for node in built.compiled.graph.nodes]
+    strides = {node.attributes.get("strides") for node in item.quantized.nodes}
+    if name.startswith("densenet"):
+        assert "Affine+Conv" in layers  # a BatchNorm that only a prologue can do
+        assert nodes.count("Concat") >= 4
+        assert "Copy" not in layers
+    if name == "resnet18":
+        assert layers.count("Conv+Add") == 8
+    if name == "squeezenet":
+        pads = [n.attributes["pads"] for n in item.quantized.nodes if n.op == "MaxPool"]
+        assert (0, 0, 1, 1) in pads  # ceil_mode
+    if name.startswith("mobilenet"):
+        assert any(n.attributes.get("group", 1) != 1 for n in item.quantized.nodes)
+        assert any(n.attributes.get("clamp") == (0.0, 6.0) for n in item.quantized.nodes)
+        assert any(t.per_channel for t in item.quantized.tensors.values() if len(t.shape) == 4)
+    if name == "mobilenet_v2":
+        assert "Conv+Add" in layers
+    if name == "text_direction":
+        functions = {n.attributes.get("function") for n in item.quantized.nodes}
+        assert {"HardSwish", "HardSigmoid"} <= functions
+        assert "Mul" in layers
+        assert (2, 1) in strides
+        assert [op.op for op in item.quantized.host] == ["Reshape", "Softmax"]
+
+
+def test_same_input_same_bytes(prepared: Mapping[str, Prepared], tmp_path: Path) -> None:
+    """Building, quantizing and compiling again gives the same file and the same program."""
+    name = "text_direction"
+    again = prepare(BY_NAME[name], tmp_path)
+    assert again.sha256 == prepared[name].sha256
+    first, second = (build(item.quantized, CHIPS[2]) for item in (again, prepared[name]))
+    assert first.program == second.program
+
+
+def test_pictures_do_not_influence_each_other(prepared: Mapping[str, Prepared]) -> None:
+    """The machine's memories hold the last picture's bytes: they must not show."""
+    item = prepared["densenet_torch"]
+    built, fresh = (build(item.quantized, CHIPS[2]) for _ in range(2))
     rng = np.random.default_rng(0)
-    shapes = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
-    kept = []
-    for node in model.graph.node:
-        if node.op_type != "ConstantOfShape":
-            kept.append(node)
-            continue
-        shape = tuple(int(size) for size in shapes[node.input[0]])
-        if len(shape) > 1:
-            values = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
-        else:
-            values = rng.uniform(0.5, 1.5, shape)
-        weight = numpy_helper.from_array(values.astype(np.float32), node.output[0])
-        model.graph.initializer.append(weight)
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    if nodes[-1].op_type == "Softmax":  # random logits saturate it: compare what it reads as well
-        model.graph.output.append(
-            onnx.helper.make_tensor_value_info(nodes[-1].input[0], onnx.TensorProto.FLOAT, None)
-        )
-    model.ir_version = 4  # the weights need not be inputs
-    path = folder / f"{name}.onnx"
-    onnx.save(model, path)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("name", "operators"),
-    [
-        ("light_squeezenet", {"Conv": 26, "MaxPool": 3, "Concat": 8, "AveragePool": 1}),
-        ("light_densenet121", {"Conv": 121, "Affine": 62, "Concat": 58, "AveragePool": 4,
-                               "MaxPool": 1}),
-        ("light_inception_v2", {"Conv": 70, "MaxPool": 5, "AveragePool": 8, "Concat": 10}),
-        ("light_resnet50", {"Conv": 54, "MaxPool": 1, "Add": 16, "AveragePool": 1}),
-    ],
-)  # fmt: skip
-def test_light_networks(tmp_path: Path, name: str, operators: dict[str, int]) -> None:
-    path = with_random_weights(name, tmp_path)
-    graph = checked(path, TOLERANCE)
-    assert Counter(node.op for node in graph.nodes) == operators
-
-
-@pytest.mark.parametrize(
-    ("name", "findings"),
-    [
-        ("light_bvlc_alexnet", {"Conv": 3, "LRN": 2}),
-        ("light_inception_v1", {"LRN": 2}),
-        ("light_shufflenet", {"Conv": 32, "Transpose": 16}),
-        ("light_zfnet512", {"LRN": 2}),
-    ],
-)
-def test_light_networks_with_unsupported_nodes(name: str, findings: dict[str, int]) -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        load(LIGHT / f"{name}.onnx")
-    kinds = Counter(item.sentence.split()[0].rstrip(":") for item in caught.value.findings)
-    assert kinds == findings
+    tensor = item.quantized.tensors["x"]
+    low, high = tensor.dtype.minimum, tensor.dtype.maximum + 1
+    first, second = (
+        rng.integers(low, high, tensor.shape).astype(tensor.dtype.numpy) for _ in range(2)
+    )
+    built.machine.run({"x": first})
+    (output,) = item.quantized.chip_outputs
+    after = built.machine.run({"x": second})[output]
+    np.testing.assert_array_equal(after, fresh.machine.run({"x": second})[output])
+    assert (built.machine.run({"x": first})[output] != after).any()

@@ -305,9 +305,7 @@ def test_a_pass_that_breaks_the_graph_is_caught() -> None:
     """The runner verifies after each pass: a planted bug is caught."""
 
     class DropsANode(FusePrologue):
-        def run(
-            self, graph: Graph, chip: Chip, explanations: Explanations
-        ) -> tuple[Graph, int]:
+        def run(self, graph: Graph, chip: Chip, explanations: Explanations) -> tuple[Graph, int]:
             return graph.with_nodes(graph.nodes[1:]), 1
 
     with pytest.raises(ModelError, match="input c is not defined before it is read"):

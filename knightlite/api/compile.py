@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knightlite import __version__, atomic_write, workspace
-from knightlite.errors import UsageError
+from knightlite.errors import ModelError, UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from knightlite.ir import Graph
 
 KNOWN_ANSWER_SEED = 1
+INPUT_LAYOUT = "nchw"  # of ONNX and Paddle models
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,14 @@ def compile_model(
     from knightlite.frontend import load_quantized
     from knightlite.ir import graph_text
 
+    workspace.require_usable(directory, out_dir)
     family = chip.find(chip_name)
     graph = load_quantized(onnx_path)
     quantization = _quantization(onnx_path)
     description = {
         "version": __version__,
         "model_sha256": workspace.sha256_of(onnx_path),
-        "input_layout": quantization.get("input_layout", "nchw"),
+        "input_layout": quantization.get("input_layout", INPUT_LAYOUT),
         "recipe": quantization.get("recipe"),
         "quantization": quantization,
     }
@@ -98,17 +101,38 @@ def compile_model(
     )
 
 
-def _quantization(path: Path) -> dict[str, Any]:
-    """What the quantizer noted in the model's metadata."""
-    import onnx
+def quantized_for(path: Path) -> str | None:
+    """The chip that ``quant`` was asked for, as noted in the model; None in a file of others."""
+    noted = _quantization(path).get("chip")
+    return noted if isinstance(noted, str) else None
 
-    model = onnx.load(path, load_external_data=False)
+
+def _quantization(path: Path) -> dict[str, Any]:
+    """What the quantizer noted in the model's metadata; ModelError where that is damaged."""
+    from knightlite.frontend import onnx_file
+
+    model = onnx_file.parse(onnx_file.read_bytes(path), str(path))
     for entry in model.metadata_props:
         if entry.key == "knightlite.quantize":
-            found = json.loads(entry.value)
-            if isinstance(found, dict):
-                return found
+            with contextlib.suppress(ValueError):  # neither JSON, nor perhaps UTF-8
+                found = json.loads(entry.value)
+                if isinstance(found, dict) and _sound(found, path):
+                    return found
+            raise ModelError(
+                f"{path} is damaged: its notes of the quantization cannot be read.",
+                "quantize the model again",
+            )
     return {}
+
+
+def _sound(notes: Mapping[str, Any], path: Path) -> bool:
+    """Whether the notes that end up in the ``.cfg`` make sense; FormatError for a recipe."""
+    from knightlite.preprocess import parse_recipe
+
+    recipe = notes.get("recipe")
+    if isinstance(recipe, str):
+        parse_recipe(recipe, "stored recipe", path.name)
+    return notes.get("input_layout") == INPUT_LAYOUT and isinstance(recipe, (str, type(None)))
 
 
 def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:

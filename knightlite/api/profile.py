@@ -12,6 +12,7 @@ from knightlite.api.simulate import find_binary
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
+    from knightlite.profiler import LayerProfile as LayerProfile
     from knightlite.profiler import Profile
 
 
@@ -33,14 +34,14 @@ def profile_program(
     talk: Talk = SILENT,
 ) -> ProfileResult:
     """Run the stage; either all files appear or none."""
-    from knightlite import chip
     from knightlite.profiler import profile, profile_json, profile_text, trace_json
     from knightlite.profiler.writers import totals
     from knightlite.sim.machine import program_chip
 
+    workspace.require_usable(directory, out_dir)
     binary = find_binary(directory, cfg, weight, talk)
     meta = binary.program.meta
-    target = program_chip(binary.program, chip.find(chip_name or str(meta["chip"])))
+    target = program_chip(binary.program, binary.target(chip_name))
     found = profile(binary.program, target)
     stem = binary.cfg.name.removesuffix(".cfg")
     paths = {

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knightlite import __version__, atomic_write, workspace
-from knightlite.errors import UsageError
+from knightlite.errors import UnsupportedError, UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
     from knightlite.quantize.workload import Workload
 
+MAX_BATCH = 4096
 RUN_MODES = ("quant", "infer", "convert")
 INFER_AUTO = "infer_auto"
+LATER_METHODS = ("kl_v2", "percentile", "all")  # Knight's
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,14 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
 
     if options.run_mode not in RUN_MODES:
         raise UsageError(f"run mode must be one of {', '.join(RUN_MODES)}, not {options.run_mode}.")
+    if options.method in LATER_METHODS:
+        raise UnsupportedError(
+            f"the range method {options.method} is not supported yet.", "take mse, min_max or kl"
+        )
+    if not 0 <= options.seed < 1 << 32:
+        raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
     chip.find(options.chip)
+    workspace.require_usable(options.directory, options.save_dir)
     if options.run_mode == "infer":
         return _infer(options, talk)
     talk.say("Quant Start")
@@ -193,8 +202,11 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     from knightlite.quantize.user_script import UserScript
     from knightlite.quantize.workload import PictureFolder, RandomData
 
-    if options.iteration < 1 or options.batch_size < 1:
-        raise UsageError("iteration (-i) and batch size (-bs) must be at least 1.")
+    if options.iteration < 1 or not 1 <= options.batch_size <= MAX_BATCH:
+        raise UsageError(
+            f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "
+            f"not {options.iteration} and {options.batch_size}."
+        )
     inputs = tuple(graph.tensors[name] for name in graph.inputs)
     if options.script is not None:
         if options.recipe is not None:
@@ -249,7 +261,14 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     from knightlite.quantize.onnx_models import session, write_float, write_qdq
 
     quantized = options.model.name.endswith("_quantize.onnx")
-    graph = load_quantized(options.model) if quantized else _load(options)
+    if quantized:
+        space = workspace.open_workspace(options.directory)
+        path, sentence = workspace.resolve(space, options.model)
+        if sentence:
+            talk.say(sentence)
+        graph = load_quantized(path)
+    else:
+        graph = _load(options)
     model = write_qdq(graph, {}) if quantized else write_float(graph)
     runner = session(model)
     work, _ = workload(options, graph, talk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
-from knightlite.errors import DataError, MachineError, UsageError
+from knightlite.errors import DataError, MachineError, ModelError, UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
+    from knightlite.chip import ChipFamily
     from knightlite.container import Program
 
 Array = NDArray[Any]
@@ -76,6 +78,25 @@ class Binary:
     weight: Path
     program: Program
 
+    def target(self, asked: str | None) -> ChipFamily | None:
+        """The chip asked for, or else the one compiled for; UsageError where they differ.
+
+        None where it was compiled for a chip file of the user's: its facts are in the ``.cfg``.
+        """
+        from knightlite import chip
+
+        compiled_for = str(self.program.meta["chip"])
+        if asked is None:
+            own = compiled_for.endswith(chip.FILE_SUFFIX)
+            return None if own else chip.find(compiled_for)
+        target = chip.find(asked)
+        if asked != compiled_for and target.digest != self.program.meta["chip_digest"]:
+            raise UsageError(
+                f"{self.cfg.name} was compiled for chip {compiled_for}, not for {asked}.",
+                f"leave --chip out, or compile for {asked}",
+            )
+        return target
+
 
 def find_binary(
     directory: Path, cfg: Path | None, weight: Path | None, talk: Talk = SILENT
@@ -104,20 +125,21 @@ def find_binary(
 
 def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     """Run the stage; either all result files appear or none."""
-    from knightlite import chip
     from knightlite.sim import Machine
     from knightlite.sim.host import finish
     from knightlite.sim.outputs import result_files
 
+    workspace.require_usable(options.directory, options.out_dir)
     binary = find_binary(options.directory, options.cfg, options.weight, talk)
     meta = binary.program.meta
-    family = chip.find(options.chip or str(meta["chip"]))
-    machine = Machine(binary.program, family)
+    machine = Machine(binary.program, binary.target(options.chip))
     machine.check()
     for entry in meta["inputs"]:
         talk.say(f"the cfg file input bit: {entry['name']} : {_knight_type(entry['type'])}")
     frames, count = _frames(options, meta, talk)
     labels = _labels(options.labels) if options.labels is not None else None
+    if options.golden is not None and not options.check:
+        raise UsageError("--golden names what --check compares with.", "add --check")
     golden = golden_reference(binary, options.golden, talk) if options.check else None
     wanted = _debug_names(options.debug, meta)
     blobs = _blob_names(meta)
@@ -178,7 +200,18 @@ def _frames(
     from knightlite.sim import inputs
 
     if Path(options.input).suffix.lower() in PICTURES:
+        if options.layout is not None:
+            raise UsageError(
+                f"the recipe decides the layout of picture {options.input}: -fmt is unused."
+            )
+        if options.frame_count is not None and options.frame_count > 1:
+            talk.say(f"{options.frame_count} frames are asked for, a picture is one.")
         return iter([_picture(options, meta)]), 1
+    if options.recipe is not None:
+        raise UsageError(
+            f"--recipe prepares a picture, but {options.input} does not end in one of "
+            f"{', '.join(PICTURES)}."
+        )
     layout = options.layout or str(meta["input_layout"])
     said = "as asked" if options.layout else "as stored in the .cfg; Knight's default is nhwc"
     talk.say(f"input layout: {layout} ({said})")
@@ -186,7 +219,9 @@ def _frames(
         options.input, meta["inputs"], layout, options.frame_count, options.frame_step
     )
     talk.say(f"input holds {found.available} frame(s) of {found.kind}")
-    if found.remaining:
+    if len(found.numbers) < found.asked:
+        talk.say(f"{found.asked} frames are asked for, {len(found.numbers)} run.")
+    elif found.remaining:
         talk.say(
             f"{len(found.numbers)} frame(s) run, {found.remaining} remain; -fc N runs more of them."
         )
@@ -219,7 +254,8 @@ def _labels(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"labels file {path} cannot be read: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(f"labels file {path} cannot be read: {reason}.") from error
     lines = [line for line in lines if line]
     pairs = [line.partition(":") for line in lines]
     if lines and all(sign and index.strip().isdigit() for index, sign, _ in pairs):
@@ -264,6 +300,7 @@ def golden_reference(binary: Binary, named: Path | None, talk: Talk = SILENT) ->
     """The golden model of a binary: as named, else beside its ``.cfg``."""
     import onnx
 
+    from knightlite.frontend import onnx_file
     from knightlite.quantize.onnx_models import session
 
     path = named or binary.cfg.with_name(binary.cfg.name.replace("_r.cfg", "_golden.onnx"))
@@ -272,7 +309,7 @@ def golden_reference(binary: Binary, named: Path | None, talk: Talk = SILENT) ->
             f"the golden model {path} does not exist.", "compile writes it; or use --golden"
         )
     talk.say(f"comparing with {path} in ONNX Runtime")
-    model = onnx.load(path)
+    model = onnx_file.parse(path.read_bytes(), str(path))
     pair = {entry.key: entry.value for entry in model.metadata_props}.get("knightlite.pair")
     if pair != binary.program.meta["pair"]:
         raise UsageError(
@@ -285,13 +322,27 @@ def golden_reference(binary: Binary, named: Path | None, talk: Talk = SILENT) ->
     for name in names:
         if name not in inputs | have:
             model.graph.output.append(onnx.ValueInfoProto(name=name))
-    return GoldenReference(names, inputs, session(model))
+    with _damage_of(path):
+        return GoldenReference(path, names, inputs, session(model))
+
+
+@contextlib.contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    """ModelError for whatever ONNX Runtime says of a golden model: compile wrote a sound one."""
+    try:
+        yield
+    except Exception as error:  # its errors have no base class of their own
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ModelError(
+            f"{path} is damaged: ONNX Runtime refuses it ({reason}).", "compile the model again"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenReference:
     """The golden model in ONNX Runtime; ``names``: every tensor the program materialises."""
 
+    path: Path
     names: tuple[str, ...]
     inputs: frozenset[str]
     session: Any
@@ -301,7 +352,8 @@ class GoldenReference:
     ) -> tuple[int, int, list[str]]:
         """(bytes compared, bytes that differ, tensors that differ) of one frame."""
         names = [name for name in self.names if name not in self.inputs]
-        expected = dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
+        with _damage_of(self.path):
+            expected = dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
         expected.update({name: inputs[name] for name in self.names if name in self.inputs})
         compared = differing = 0
         different = []

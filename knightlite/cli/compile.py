@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from knightlite.api import compile_model
-from knightlite.api.compile import find_onnx
+from knightlite.api.compile import find_onnx, quantized_for
 from knightlite.cli.program import DEFAULT_CHIP
 from knightlite.cli.terminal import print_files, print_json, print_table, talking
 
@@ -41,7 +41,9 @@ def command(chip: str | None, onnx_path: Path | None, out_dir: Path, as_json: bo
     """Compile a quantized model to .cfg and .weight."""
     with talking() as talk:
         path = find_onnx(Path(), onnx_path, talk)
-        result = compile_model(path, chip or DEFAULT_CHIP, out_dir, talk=talk)
+        result = compile_model(
+            path, chip or quantized_for(path) or DEFAULT_CHIP, out_dir, talk=talk
+        )
         if result.figures["host"]:
             host = ", ".join(result.figures["host"])
             talk.say(f"On the host, outside the byte comparison: {host}.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from knightlite.api.compile import explain, find_onnx
+from knightlite.api.compile import explain, find_onnx, quantized_for
 from knightlite.cli.program import DEFAULT_CHIP
 from knightlite.cli.terminal import print_json, print_table, talking
 
@@ -31,8 +31,9 @@ def command(chip: str | None, node: str | None, onnx_path: Path | None, as_json:
     """Say why each rewrite did or did not apply to a node."""
     with talking() as talk:
         path = find_onnx(Path(), onnx_path, talk)
+        chip = chip or quantized_for(path) or DEFAULT_CHIP
     columns = ("node", "pass", "what happened")
-    rows = explain(path, chip or DEFAULT_CHIP, node)
+    rows = explain(path, chip, node)
     if as_json:
         keys = ("node", "pass", "sentence")
         print_json([dict(zip(keys, row, strict=True)) for row in rows])

@@ -19,7 +19,7 @@ from knightlite.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from knightlite.profiler import LayerProfile
+    from knightlite.api.profile import LayerProfile
 
 EPILOG = """\b
 Examples:

@@ -100,12 +100,13 @@ def _draw(
     from rich.text import Text
 
     rows = [list(row) for row in cells]
-    if shrink is not None and rows:
-        wide = [
-            max(cell_len(item) for item in (column, *(row[index] for row in rows)))
-            for index, column in enumerate(columns)
-        ]
-        others = sum(wide) - wide[shrink] + table_gaps(len(columns))
+    wide = [
+        max(cell_len(item) for item in (column, *(row[index] for row in rows)))
+        for index, column in enumerate(columns)
+    ]
+    gap = 2 if sum(wide) + table_gaps(len(columns)) <= width else 1
+    if shrink is not None:
+        others = sum(wide) - wide[shrink] + gap * (len(columns) - 1)
         room = max(cell_len(columns[shrink]), width - others)
         for row in rows:
             row[shrink] = _end_of(row[shrink], room)
@@ -116,7 +117,7 @@ def _draw(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=(0, gap - 1, 0, 0),  # beside the separator
     )
     for column, to_right in zip(columns, right, strict=True):
         made.add_column(column, justify="right" if to_right else "left", overflow="fold")
@@ -128,7 +129,7 @@ def _draw(
 
 
 def table_gaps(columns: int) -> int:
-    """Blanks between the columns of a drawn table."""
+    """Blanks between the columns of a drawn table that has room."""
     return 2 * (columns - 1)
 
 

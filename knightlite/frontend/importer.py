@@ -94,8 +94,8 @@ class Importer:
     def stand_in(self, name: str) -> Value | None:
         """A value of the right shape for what an unsupported node would have computed."""
         shape = self.model.shapes.get(name)
-        if shape is None:
-            return None
+        if shape is None or (len(shape) in (2, 4) and shape[0] != 1):
+            return None  # a wrong batch is one finding, not one at every node
         flat = (1, int(np.prod(shape)), 1, 1)
         canonical = {4: shape, 2: (*shape, 1, 1)}.get(len(shape), flat)
         return Value(self.builder.tensor(name, canonical), stands_in=True)

@@ -12,6 +12,7 @@ from knightlite.frontend.source import Shape
 if TYPE_CHECKING:
     import onnx
 
+MAX_SIZE = (1 << 16) - 1  # what an instruction can say of rows, columns and channels
 InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 
 
@@ -79,6 +80,11 @@ def _pinned(
         shape = tuple(1 if axis == 0 and size < 0 else size for axis, size in enumerate(wanted))
         if any(size < 1 for size in shape):
             raise UsageError(f"The shape for input {name} must be positive, not {_listed(wanted)}.")
+        if any(size > MAX_SIZE for size in shape):
+            raise UsageError(
+                f"The shape for input {name} must have sizes up to {MAX_SIZE}, "
+                f"not {_listed(wanted)}."
+            )
         return shape
     assert declared is not None
     batched = [1, *declared[1:]] if declared and isinstance(declared[0], str) else declared

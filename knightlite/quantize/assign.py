@@ -39,7 +39,7 @@ def assign(
     statistics: Mapping[str, Statistics],
     plan: ObservationPlan,
     method: str = "mse",
-    bias_correction: bool = False,
+    bias_correction: bool = True,
 ) -> Assignment:
     """Choose every type and scale and quantize the constants.
 

@@ -75,6 +75,7 @@ def make_observers(graph: Graph, plan: ObservationPlan) -> dict[str, Observer]:
             per_channel=name in plan.per_channel,
             signed=name not in plan.nonnegative,
             mean=name in plan.means,
+            integral=name in graph.inputs,
         )
         for name in plan.observed
     }
@@ -105,7 +106,8 @@ def choose_features(
                 if _clamp_allows(graph, name, dtype, scales):
                     chosen[name] = Feature(name, dtype, scales, index, f"{method} per channel")
                     continue
-            made = (dtype, np.float32(_group_scale(graph, group, statistics, dtype, method)), method)
+            shared = _group_scale(graph, group, statistics, dtype, method)
+            made = (dtype, np.float32(shared), method)
         for name in group.members:
             chosen[name] = Feature(name, made[0], np.asarray(made[1]), index, made[2])
     return chosen
@@ -151,11 +153,11 @@ def _output_scale(parts: list[Statistics]) -> float:
 def _group_scale(
     graph: Graph, group: Group, statistics: Mapping[str, Statistics], dtype: DType, method: str
 ) -> float:
-    """The scale with the least total error: each source of values counts by its error relative to
-    its own energy, so that a quiet branch beside a loud one is heard too.
+    """The scale with the least total error, each tensor's relative to its own energy.
 
-    A Concat's output is no source: it would count its inputs again. Measured against the sum of
-    absolute errors, and against counting what is read instead of what is made: docs/numerics.md.
+    So a quiet branch beside a loud one is heard too: on DenseNet-40 the logits keep 23.8 dB,
+    against 23.5 with the sum of absolute errors and 21.7 with the members' largest scale. A
+    Concat's output does not count: its values are its inputs' (with it, 22.5 dB).
     """
     joined = {node.output for node in graph.nodes if node.op == "Concat"}
     parts = [
@@ -164,6 +166,8 @@ def _group_scale(
         if name not in joined
     ]
     default = ZERO_SCALE / dtype.maximum
+    if _is_exact_in(group, statistics, dtype):
+        return 1.0
     if method == "min_max":
         return float(min_max(parts, dtype).max()) or default
     parts = [part for part in parts if part.energy > 0]
@@ -171,6 +175,15 @@ def _group_scale(
         return default
     whole = mix(parts, [1 / part.energy for part in parts]) if len(parts) > 1 else parts[0]
     return float(METHODS[method]([whole], dtype)[0]) or default
+
+
+def _is_exact_in(group: Group, statistics: Mapping[str, Statistics], dtype: DType) -> bool:
+    """True for a network input whose values are whole numbers that the type holds: raw pixels."""
+    if len(group.members) != 1 or not statistics[group.members[0]].integral:
+        return False
+    only = statistics[group.members[0]]
+    lowest, highest = float(only.minimum.min()), float(only.maximum.max())
+    return dtype.minimum <= lowest and highest <= dtype.maximum and highest > lowest
 
 
 def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
@@ -192,9 +205,7 @@ def _merged_rows(statistics: Statistics) -> Density:
     return rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))
 
 
-def channel_scales(
-    statistics: Statistics, dtype: DType, method: str
-) -> NDArray[np.float32]:
+def channel_scales(statistics: Statistics, dtype: DType, method: str) -> NDArray[np.float32]:
     """One scale per channel (C,); a channel that never spoke takes the floor."""
     rows = [density(statistics, row) for row in range(statistics.histogram.rows)]
     scales = METHODS[method](rows, dtype)
@@ -205,9 +216,7 @@ def channel_scales(
     return floored.astype(np.float32)
 
 
-def _clamp_allows(
-    graph: Graph, name: str, dtype: DType, scales: NDArray[np.float32]
-) -> bool:
+def _clamp_allows(graph: Graph, name: str, dtype: DType, scales: NDArray[np.float32]) -> bool:
     """True where the producer's clamp has one integer bound for all channels' scales."""
     tensor = graph.tensors[name]
     changed = graph.with_tensors([Tensor(name, tensor.shape, dtype, scales)])

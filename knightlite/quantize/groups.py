@@ -11,14 +11,9 @@ from knightlite.ops.conv import is_depthwise
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Feature tensors that share one scale and one type, in graph order.
-
-    ``read`` are those that a computing operator or the host reads: their errors are what the
-    network feels; the others only pass values on.
-    """
+    """Feature tensors that share one scale and one type, in graph order."""
 
     members: tuple[str, ...]
-    read: tuple[str, ...]
 
 
 def features(graph: Graph) -> tuple[str, ...]:
@@ -43,14 +38,7 @@ def scale_groups(graph: Graph) -> tuple[Group, ...]:
     members: dict[str, list[str]] = {}
     for name in features(graph):
         members.setdefault(root(name), []).append(name)
-    read = set(graph.chip_outputs)
-    for node in graph.nodes:
-        if not BY_NAME[node.op].value_preserving:
-            read.update(node.inputs)
-    return tuple(
-        Group(tuple(names), tuple(name for name in names if name in read) or tuple(names))
-        for names in members.values()
-    )
+    return tuple(Group(tuple(names)) for names in members.values())
 
 
 def nonnegative(graph: Graph) -> frozenset[str]:
@@ -99,5 +87,3 @@ def _reads_per_channel(view: View, name: str) -> bool:
         return False
     channels = view.tensor(0).shape[1]
     return is_depthwise(view) and view.constant(1).shape[0] == channels
-
-

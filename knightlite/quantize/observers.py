@@ -31,8 +31,8 @@ class Histogram:
     """Counts per row (the tensor, or each channel) in bins of width ``2^exponent / bins``.
 
     ``positive`` [rows, bins] counts values from ``k * width`` to below ``(k + 1) * width`` in bin
-    k; ``negative`` [rows, bins] the same of -v. Tiny values of either sign share positive bin 0, and
-    ``zeros`` [rows] exact zeros, which are in no bin. ``exponent`` [rows]: all |v| < 2^exponent.
+    k; ``negative`` [rows, bins] the same of -v. Tiny values of either sign share positive bin 0;
+    exact zeros are in no bin but in ``zeros`` [rows]. ``exponent`` [rows]: all |v| < 2^exponent.
     """
 
     positive: Counts
@@ -56,7 +56,7 @@ class Statistics:
     """What calibration learnt about one feature tensor.
 
     ``count`` values; ``minimum`` and ``maximum`` [rows]; ``mean`` [C] per channel in float64, or
-    None where nobody asked for it.
+    None where nobody asked for it. ``integral``: every value was a whole number.
     """
 
     count: int
@@ -64,6 +64,7 @@ class Statistics:
     maximum: NDArray[np.float64]
     histogram: Histogram
     mean: NDArray[np.float64] | None
+    integral: bool = False
 
     @property
     def absmax(self) -> NDArray[np.float64]:
@@ -75,14 +76,21 @@ class Observer:
     """Accumulates the statistics of one feature tensor, picture by picture."""
 
     __slots__ = (
-        "_bins", "_count", "_counts", "_exponent", "_maximum", "_minimum", "_name", "_pictures",
-        "_rows", "_signed", "_sum", "_zeros",
+        "_bins", "_count", "_counts", "_exponent", "_integral", "_maximum", "_minimum", "_name",
+        "_pictures", "_rows", "_signed", "_sum", "_zeros",
     )  # fmt: skip
 
     def __init__(
-        self, name: str, channels: int, *, per_channel: bool, signed: bool, mean: bool
+        self,
+        name: str,
+        channels: int,
+        *,
+        per_channel: bool = False,
+        signed: bool = True,
+        mean: bool = False,
+        integral: bool = False,
     ) -> None:
-        """``signed`` False promises values >= 0 and halves the memory."""
+        """``signed`` False promises values >= 0; ``mean`` and ``integral`` ask for those."""
         self._name = name
         self._rows = channels if per_channel else 1
         self._bins = CHANNEL_BINS if per_channel else TENSOR_BINS
@@ -93,6 +101,7 @@ class Observer:
         self._minimum = np.full(self._rows, np.inf)
         self._maximum = np.full(self._rows, -np.inf)
         self._sum = np.zeros(channels) if mean else None
+        self._integral = integral
         self._count = 0
         self._pictures = 0
 
@@ -106,6 +115,7 @@ class Observer:
         size = values.size // (pictures * channels)
         self._count += values.size
         self._pictures += pictures
+        self._integral = self._integral and bool(np.all(np.rint(values) == values))
         if self._sum is not None:
             self._sum += values.reshape(pictures, channels, size).sum(axis=(0, 2)) / size
         if self._rows == 1:
@@ -189,6 +199,7 @@ class Observer:
             self._maximum.copy(),
             Histogram(positive, negative, self._zeros.copy(), self._exponent.copy()),
             None if self._sum is None else self._sum / self._pictures,
+            self._integral,
         )
 
 
@@ -207,9 +218,7 @@ def with_exponent(histogram: Histogram, exponent: int) -> Histogram:
     positive, negative = fold(histogram.positive), fold(histogram.negative)
     positive[0, 0] += negative[0, 0]
     negative[0, 0] = 0
-    return Histogram(
-        positive, negative, histogram.zeros, np.asarray([exponent], dtype=np.int64)
-    )
+    return Histogram(positive, negative, histogram.zeros, np.asarray([exponent], dtype=np.int64))
 
 
 def add_statistics(parts: list[Statistics]) -> Statistics:

@@ -62,12 +62,13 @@ def quantize_graph(
     method: str = DEFAULT_METHOD,
     progress: Progress | None = None,
     *,
-    bias_correction: bool = False,
+    bias_correction: bool = True,
     threads: int | None = None,
 ) -> QuantizeResult:
     """Quantize the float ``graph`` with the pictures of ``workload``.
 
-    ``method`` is a key of ``ranges.METHODS``; ``threads`` are ONNX Runtime's. UsageError for an
+    ``method`` is a key of ``ranges.METHODS``; ``bias_correction`` gives the biases what rounding
+    the weights loses on an average input; ``threads`` are ONNX Runtime's. UsageError for an
     unknown method, DataError for data that cannot be used, ModelError for NaN weights,
     UnsupportedError for nodes that the arithmetic cannot represent.
     """

@@ -19,7 +19,8 @@ from knightlite.quantize.observers import Histogram, Statistics
 Float64 = NDArray[np.float64]
 
 SMALLEST_SHARE = 1 / 32  # of the min-max scale: below, clipping always costs more
-CANDIDATE_RATIO = 1.01  # between neighbouring candidate scales
+CANDIDATE_RATIO = 1.01  # between neighbouring scales of the coarse search
+FINE_CANDIDATES = 41  # of the fine search: 0.05 percent apart
 KL_BINS = 2048  # TensorRT's number of magnitude bins
 KL_EPSILON = 1e-9
 KL_CLIPPED_SHARE = 1e-3
@@ -164,30 +165,44 @@ def min_max(parts: Sequence[Density], dtype: DType) -> Float64:
 
 
 def mse(parts: Sequence[Density], dtype: DType) -> Float64:
-    """Per density the scale with the least expected squared error (Sung, Shin, Hwang, "Resiliency
-    of Deep Neural Networks under Quantization", 2015; Banner et al., "Post training 4-bit
-    quantization", 2019, minimise it for a parametric density, here it is the histogram's).
+    """Per density the scale with the least expected squared error; 0 for an all-zero tensor.
+
+    Sung, Shin, Hwang, "Resiliency of Deep Neural Networks under Quantization", 2015; Banner et al.,
+    "Post training 4-bit quantization", 2019, minimise it for a parametric density, here it is the
+    histogram's.
 
     In units of the bin width the error depends on width / scale only, so that one table per type
-    serves every tensor, and all candidates of all tensors are one matrix product. Candidates are
-    one percent apart, from the min-max scale downwards.
+    serves every tensor, and all candidates of all tensors are one matrix product. A coarse search
+    from the min-max scale downwards, then a fine one around the best: real tensors have spikes
+    (flat background, saturated pixels), and it pays to lay codes on them.
     """
     largest = min_max(parts, dtype)
+    counts = _sides(parts, dtype)
+    bins = parts[0].positive.size
+    widths = np.asarray([part.width for part in parts])
+    most = np.divide(widths, largest, out=np.full(len(parts), np.inf), where=largest > 0)
+    coarse = _coarse_steps(bins, dtype.maximum)
+    errors = sum(side @ _coarse_table(bins, codes, dtype.maximum) for side, codes in counts)
+    best = np.argmin(np.where(coarse >= most[:, None], errors, np.inf), axis=1)
+    steps = np.empty(len(parts))
+    for index in np.unique(best):
+        rows = np.flatnonzero(best == index)
+        fine = coarse[index] * CANDIDATE_RATIO ** np.linspace(-1, 1, FINE_CANDIDATES)
+        errors = sum(side[rows] @ _error_table(bins, codes, fine) for side, codes in counts)
+        allowed = np.where(fine >= most[rows, None], errors, np.inf)
+        steps[rows] = fine[np.argmin(allowed, axis=1)]
+    return np.where(largest > 0, widths / steps, 0.0)
+
+
+def _sides(parts: Sequence[Density], dtype: DType) -> list[tuple[Float64, int]]:
+    """Counts [parts, bins] of each side of zero with the number of codes on that side."""
     sides = [(np.stack([part.positive for part in parts]), dtype.maximum)]
     if dtype.minimum:
         sides.append((np.stack([part.negative for part in parts]), -dtype.minimum))
-    bins = sides[0][0].shape[1]
-    errors = sum((counts @ _error_table(bins, codes, dtype.maximum) for counts, codes in sides))
-    widths = np.asarray([part.width for part in parts])
-    steps = _steps_per_bin(bins, dtype.maximum)
-    scales = widths[:, None] / steps[None, :]
-    allowed = scales <= largest[:, None]
-    best = np.argmin(np.where(allowed, errors, np.inf), axis=1)
-    chosen = scales[np.arange(len(parts)), best]
-    return np.where(largest > 0, chosen, 0.0)
+    return sides
 
 
-def _steps_per_bin(bins: int, codes: int) -> Float64:
+def _coarse_steps(bins: int, codes: int) -> Float64:
     """The candidates as width / scale, ascending: from a scale that covers all bins downwards.
 
     The min-max scale covers more than half the bins, since the range is the next power of two.
@@ -197,9 +212,12 @@ def _steps_per_bin(bins: int, codes: int) -> Float64:
 
 
 @lru_cache(maxsize=8)
-def _error_table(bins: int, largest: int, codes: int) -> Float64:
-    """Expected squared error in bin widths [bins, candidates] of one value in each bin."""
-    steps = _steps_per_bin(bins, codes)
+def _coarse_table(bins: int, largest: int, codes: int) -> Float64:
+    return _error_table(bins, largest, _coarse_steps(bins, codes))
+
+
+def _error_table(bins: int, largest: int, steps: Float64) -> Float64:
+    """Expected squared error, in bin widths, of one value in each bin [bins, candidates]."""
     return np.stack([_bin_errors(bins, step, largest) / step**2 for step in steps], axis=1)
 
 
@@ -212,11 +230,12 @@ def _bin_errors(bins: int, steps_per_bin: float, largest: int) -> Float64:
 
 
 def kl(parts: Sequence[Density], dtype: DType) -> Float64:
-    """Per density the clip value that loses least information (Migacz, "8-bit Inference with
-    TensorRT", GTC 2017): for a number of the magnitude bins, the Kullback-Leibler divergence from
-    the clipped distribution (outliers added to the last bin) to its version in as many levels as
-    the type has codes from 0 up, spread over the bins that are not empty. The least one's edge is
-    the clip value.
+    """Per density the scale whose clip value loses least information; 0 for an all-zero tensor.
+
+    Migacz, "8-bit Inference with TensorRT", GTC 2017: for a number of the magnitude bins, the
+    Kullback-Leibler divergence from the clipped distribution (outliers added to the last bin) to
+    its version in as many levels as the type has codes from 0 up, spread over the bins that are not
+    empty. The least one's edge is the clip value.
 
     Candidates that clip more than KL_CLIPPED_SHARE of the values are left out: where a distribution
     lies away from zero, clipping all of it into one bin would look perfect.
@@ -254,9 +273,7 @@ def _kl_counts(part: Density) -> tuple[Float64, float]:
     return counts[:used].reshape(-1, merged).sum(axis=1), part.width * merged
 
 
-def _divergences(
-    counts: Float64, sums: Float64, used: NDArray[np.int64], levels: int
-) -> Float64:
+def _divergences(counts: Float64, sums: Float64, used: NDArray[np.int64], levels: int) -> Float64:
     """KL divergence for each number of bins ``used`` (the rest clipped into the last of them).
 
     Inside a level the coarse distribution is constant over the filled bins, so prefix sums over

@@ -11,18 +11,23 @@ from numpy.typing import NDArray
 
 from knightlite.ir import Graph
 from knightlite.quantize.assign import Assignment
-from knightlite.quantize.features import Feature
+from knightlite.quantize.features import Feature, felt_interval
 from knightlite.quantize.observers import Statistics
-from knightlite.quantize.ranges import clipped_share, density, squared_error
+from knightlite.quantize.ranges import clip, clipped_share, density, squared_error
 from knightlite.quantize.weights import QuantizedWeights
 
 REPORT_VERSION = 1
 Entry = dict[str, Any]
 
 
-def feature_entry(feature: Feature, statistics: Statistics) -> Entry:
-    """Range, type, scale, group, clipped share and SQNR of one tensor quantized alone."""
-    rows = [density(statistics, row) for row in range(statistics.histogram.rows)]
+def feature_entry(
+    feature: Feature, statistics: Statistics, felt: tuple[float, float] = (-np.inf, np.inf)
+) -> Entry:
+    """Range, type, scale, group, clipped share and SQNR of one tensor quantized alone.
+
+    Values beyond ``felt`` count as lying at its edge: its readers do not tell them apart.
+    """
+    rows = [clip(density(statistics, row), *felt) for row in range(statistics.histogram.rows)]
     scales = np.broadcast_to(feature.scale.astype(np.float64), (len(rows),))
     energy = sum(row.energy for row in rows)
     error = sum(
@@ -57,12 +62,11 @@ def weight_entry(node: str, made: QuantizedWeights) -> Entry:
     }
 
 
-def describe(
-    graph: Graph, assignment: Assignment, statistics: Mapping[str, Statistics]
-) -> Entry:
+def describe(graph: Graph, assignment: Assignment, statistics: Mapping[str, Statistics]) -> Entry:
     """The part of the report that follows from the choice: tensors, weights, raises, counts."""
     tensors = [
-        feature_entry(feature, statistics[name]) for name, feature in assignment.features.items()
+        feature_entry(feature, statistics[name], felt_interval(graph, name))
+        for name, feature in assignment.features.items()
     ]
     weights = [weight_entry(name, made) for name, made in assignment.weights.items()]
     raises = [

@@ -171,8 +171,9 @@ def _capacity_error(geometry: Geometry, name: str) -> CapacityError:
             f"the chip has {chip.wspm_bytes}.",
             "use a smaller kernel",
         )
+    need = sum(geometry.parameter_bytes(tiling))
     return CapacityError(
-        f"layer {name} needs more MSPM for the parameters of its smallest tile than the "
-        f"{chip.mspm_bytes} bytes of the chip.",
+        f"layer {name} needs {need} bytes of MSPM for the parameters of its smallest tile, "
+        f"the chip has {chip.mspm_bytes}.",
         "use a chip with more MSPM",
     )

@@ -16,6 +16,8 @@ from knightlite.ir import Graph, Tensor
 from knightlite.isa import ACCUMULATOR_BYTES
 from knightlite.lower import Range, Work, span
 
+LARGEST_PIXEL = (1 << 16) - 1  # bytes: the pixel strides of instructions have 16 bits
+
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
@@ -151,13 +153,7 @@ class Geometry:
 
     def parameter_slots(self, tiling: Tiling) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """((bytes, slots) of parameters, (bytes, slots) of the prologue) in MSPM, or None."""
-        outs = (0, min(tiling.outs, self.y.shape[1]))
-        ins = self.input_channels(outs, self.in_parts(tiling)[0])
-        step = self.chip.mspm_align_bytes
-        sizes = [
-            align(len(function(part)), step) if function is not None else 0
-            for function, part in ((self.work.parameters, outs), (self.work.prologue, ins))
-        ]
+        sizes = self.parameter_bytes(tiling)
         out_count = -(-self.y.shape[1] // tiling.outs)
         counts = (out_count, out_count if self.work.channelwise else len(self.in_parts(tiling)))
         for limit in (max(counts), 2, 1):
@@ -168,11 +164,32 @@ class Geometry:
                 return (sizes[0], slots[0]), (sizes[1], slots[1])
         return None
 
+    def parameter_bytes(self, tiling: Tiling) -> tuple[int, int]:
+        """MSPM that one tile's parameters and its prologue take."""
+        outs = (0, min(tiling.outs, self.y.shape[1]))
+        ins = self.input_channels(outs, self.in_parts(tiling)[0])
+        step, parameters, prologue = (
+            self.chip.mspm_align_bytes,
+            self.work.parameters,
+            self.work.prologue,
+        )
+        return (
+            align(len(parameters(outs)), step) if parameters is not None else 0,
+            align(len(prologue(ins)), step) if prologue is not None else 0,
+        )
+
+    def pixel_bytes(self, tiling: Tiling) -> int:
+        """The largest pixel stride of a tile: it must fit its field of an instruction."""
+        channels = tiling.outs if self.work.channelwise else min(tiling.ins, self.x.shape[1])
+        pairs = [(self.x, channels), (self.y, tiling.outs), (self.z, tiling.outs)]
+        return max(self.column_stride(tensor, count) for tensor, count in pairs if tensor)
+
     def fits(self, tiling: Tiling) -> bool:
-        """True where every scratchpad suffices."""
+        """True where every scratchpad suffices, and the fields of the instructions do."""
         size, _, slots = self.weight_slots(tiling)
         return (
             (not size or slots >= 1)
+            and self.pixel_bytes(tiling) <= LARGEST_PIXEL
             and self.parameter_slots(tiling) is not None
             and self.fspm_bytes(tiling) <= self.chip.fspm_bytes
         )

@@ -57,12 +57,13 @@ class _Source:
 class Frames:
     """The frames to run: iterating reads them one at a time.
 
-    ``available`` counts those in the files, ``numbers`` lists those to run, ``kind`` says what was
-    read ("float32" or the integer type).
+    ``available`` counts those in the files, ``asked`` those wanted, ``numbers`` lists those to run
+    (all there are where more are wanted), ``kind`` says what was read ("float32" or the type).
     """
 
     sources: tuple[_Source, ...]
     available: int
+    asked: int
     numbers: tuple[int, ...]
     kind: str
 
@@ -102,7 +103,8 @@ def read(
     """Frames for the network inputs of a .cfg.
 
     ``argument``: one file per input, or one file that holds all inputs of a frame behind each
-    other. ``frame_count`` None runs the first frame; ``frame_step`` n > 1 takes every n-th.
+    other. ``frame_count`` None runs the first frame, a count beyond what is there all of them;
+    ``frame_step`` n > 1 takes every n-th.
     DataError where a file is missing or its size does not fit.
     """
     if layout not in FORMATS:
@@ -132,13 +134,8 @@ def read(
     step = max(1, frame_step)
     asked = 1 if frame_count is None else frame_count
     numbers = tuple(range(0, available, step))[:asked]
-    if len(numbers) < asked:
-        raise DataError(
-            f"{asked} frames are asked for, but {paths[0]} holds {available}"
-            + (f", or {len(numbers)} at a step of {step}." if step > 1 else ".")
-        )
     kinds = {"float32" if source.is_float else str(source.entry["type"]) for source in sources}
-    return Frames(tuple(sources), available, numbers, " and ".join(sorted(kinds)))
+    return Frames(tuple(sources), available, asked, numbers, " and ".join(sorted(kinds)))
 
 
 def _open(
@@ -229,5 +226,7 @@ def _open_array(path: Path, entries: list[Entry], layout: str) -> tuple[list[_So
         shape = (height, width, stored_elements(entry, layout) // (height * width))
     if values.shape[-3:] != shape or values.ndim > 4 or not values.flags.c_contiguous:
         raise DataError(f"{path} must hold frames of shape {shape} ({layout}), not {values.shape}.")
+    if not values.size:
+        raise DataError(f"{path} must hold at least one frame, not {values.shape}.")
     offset = int(getattr(values, "offset", 0))
     return _sources(path, entries, layout, is_float, offset), math.prod(values.shape[:-3])

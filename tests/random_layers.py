@@ -1,0 +1,88 @@
+"""Any layer on any machine: hypothesis strategies for shapes, and chips of a few kilobytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from knightlite import dtypes
+from knightlite.chip import Chip, find
+from knightlite.ir import Graph
+from quantized_nets import RELU, QuantizedNet
+
+TX5368 = find("TX5368AV200").chip
+
+
+@st.composite
+def chips(draw: st.DrawFn) -> Chip:
+    """Machines with few lanes and memories of a few kilobytes."""
+    align = draw(st.sampled_from((4, 16, 64)))
+    return replace(
+        TX5368,
+        matrix_input_lanes=draw(st.sampled_from((4, 8, 32))),
+        matrix_output_lanes=draw(st.sampled_from((4, 16, 64))),
+        depthwise_lanes=draw(st.sampled_from((4, 64))),
+        vector_lanes=draw(st.sampled_from((4, 16, 64))),
+        fspm_bytes=align * draw(st.integers(1024 // align, 8192 // align)),
+        fspm_align_bytes=align,
+        wspm_bytes=512 * draw(st.integers(1, 16)),
+        wspm_align_bytes=draw(st.sampled_from((16, 64, 512))),
+        mspm_bytes=128 * draw(st.integers(1, 8)),
+        mspm_align_bytes=draw(st.sampled_from((16, 128))),
+        dma_setup_cycles=draw(st.sampled_from((1, 100, 1000))),
+    )
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Graph:
+    """One layer, or a chain of up to three, of any kind and shape."""
+    net = QuantizedNet(seed=draw(st.integers(0, 9)))
+    channels = draw(st.sampled_from((1, 3, 4, 7, 16, 33, 70)))
+    height, width = draw(st.integers(1, 12)), draw(st.integers(1, 9))
+    dtype = draw(st.sampled_from((dtypes.U8, dtypes.S8)))
+    x = net.input("x", channels, height, width, dtype)
+    kind = draw(st.sampled_from(("conv", "depthwise", "pool", "add", "mul", "unary", "concat")))
+    if kind in ("conv", "depthwise", "pool"):
+        kernel = (draw(st.integers(1, min(4, height))), draw(st.integers(1, min(4, width))))
+        pads = tuple(draw(st.integers(0, kernel[side % 2] - 1)) for side in range(4))
+        window: dict[str, Any] = {
+            "strides": (draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+            "pads": pads,
+        }
+        if kind == "pool":
+            if draw(st.booleans()):
+                return net.build(net.max_pool(x, "y", kernel=kernel, **window))
+            counted = pads if draw(st.booleans()) else (0, 0, 0, 0)
+            more = {"kernel": kernel, "counted_pads": counted, **window}
+            return net.build(net.average_pool(x, "y", 0.03, **more))
+        return net.build(convolution(draw, net, x, kernel, window, kind == "depthwise"))
+    if kind == "add":
+        return net.build(net.add(x, net.input("z", channels, height, width), "y"))
+    if kind == "mul":
+        gate = (1, 1) if draw(st.booleans()) else (height, width)
+        z = net.input("z", channels, *gate, dtypes.U8)
+        return net.build(net.node("Mul", (x, z), "y", dtypes.S8, 0.2))
+    if kind == "concat":
+        return net.build(net.concat("y", x, net.input("z", 5, height, width, dtype)))
+    return net.build(net.affine(x, "y") if draw(st.booleans()) else net.table(x, "y"))
+
+
+def convolution(
+    draw: st.DrawFn, net: QuantizedNet, x: str, kernel: tuple[int, int], window: Any, deep: bool
+) -> str:
+    channels = net.channels(x)
+    if draw(st.booleans()):
+        x = net.affine(x, "t")
+    outs = channels if deep else draw(st.sampled_from((1, 6, 16, 20, 65)))
+    if deep and channels > 1:
+        window["group"] = channels
+    wide = draw(st.booleans())
+    dtype, scale = (dtypes.S16, 0.001) if wide else (dtypes.S8, 0.05)
+    clamp = {"clamp": RELU} if draw(st.booleans()) else {}
+    y = net.conv(x, "y", outs, kernel, dtype, scale, **window, **clamp)
+    if wide or draw(st.booleans()):
+        return y
+    _, *shape = net.builder.tensors[y].shape
+    return net.add(y, net.input("z", shape[0], shape[1], shape[2]), "sum")

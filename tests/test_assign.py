@@ -1,0 +1,107 @@
+"""The quantized graph as a whole: constants, names, constraints, bad constants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from float_nets import RELU, FloatNet, small_net
+from knightlite import dtypes
+from knightlite.errors import ModelError, UnsupportedError
+from knightlite.ir import Graph, verify
+from knightlite.quantize.assign import assign, check_constants, check_constraints
+from knightlite.quantize.features import observation_plan
+from test_features import noise, observed
+
+
+def quantized(graph: Graph, bias_correction: bool = True) -> Graph:
+    statistics = observed(graph, noise((8, *graph.tensors[graph.inputs[0]].shape[1:])))
+    return assign(graph, statistics, observation_plan(graph), "mse", bias_correction).graph
+
+
+def test_the_quantized_graph() -> None:
+    graph = small_net()
+    made = quantized(graph)
+    verify(made)
+    assert [(node.name, node.op, node.attributes) for node in made.nodes] == [
+        (node.name, node.op, node.attributes) for node in graph.nodes
+    ]
+    assert (made.inputs, made.outputs, made.host) == (graph.inputs, graph.outputs, graph.host)
+    assert made.tensors["stem.weight"].dtype is dtypes.S8
+    assert made.tensors["stem.bias"].dtype is dtypes.S32
+    assert made.constants["normal.gain"].tolist() == graph.constants["normal.gain"].tolist()
+    assert made.tensors["normal.gain"].scale is None
+    assert set(made.constants) == set(graph.constants)
+
+
+def test_shared_weights_get_one_copy_per_reader() -> None:
+    """Two convolutions with other input scales cannot share integers."""
+    net = FloatNet()
+    net.input("x", 4, 6, 6)
+    net.conv("x", "a", 4, clamp=RELU)
+    net.conv("a", "b", 4)
+    graph = net.build("b")
+    shared = replace(graph.nodes[1], inputs=("a", "a.weight", "a.bias"))
+    graph = graph.with_nodes((graph.nodes[0], shared))
+    made = quantized(graph)
+    names = [node.inputs[1:] for node in made.nodes]
+    assert names == [("a.weight", "a.bias"), ("a.weight_1", "a.bias_1")]
+    assert np.array_equal(made.constants["a.weight"], made.constants["a.weight_1"])
+    assert not np.array_equal(made.constants["a.bias"], made.constants["a.bias_1"])
+
+
+def test_a_convolution_without_bias_gets_one_for_its_correction_only() -> None:
+    net = FloatNet()
+    net.input("x", 4, 6, 6)
+    net.conv("x", "a", 4, clamp=RELU)
+    net.conv("a", "b", 4)
+    graph = net.build("b")
+    bare = replace(graph.nodes[1], inputs=("a", "b.weight"))
+    graph = graph.with_nodes((graph.nodes[0], bare))
+    assert quantized(graph, bias_correction=False).nodes[1].inputs == ("a", "b.weight")
+    made = quantized(graph)
+    assert made.nodes[1].inputs == ("a", "b.weight", "b.bias")
+    assert np.abs(made.constants["b.bias"]).max() > 0
+
+
+def test_constants_that_are_not_finite() -> None:
+    graph = small_net()
+    broken = {
+        name: np.where(np.arange(graph.constants[name].size) == 1, np.nan, 1).astype(np.float32)
+        for name in ("normal.gain", "normal.offset")
+    }
+    with pytest.raises(ModelError) as caught:
+        check_constants(graph.with_constants(broken))
+    assert caught.value.sentence == (
+        "constant normal.gain must hold finite numbers, but it holds NaN or infinity "
+        "(2 such constants in all)."
+    )
+    assert [item.where for item in caught.value.findings] == ["normal.gain", "normal.offset"]
+    check_constants(graph)
+
+
+def test_broken_constraints_are_all_listed() -> None:
+    net = FloatNet()
+    net.input("x", 4, 6, 6)
+    net.conv("x", "a", 4, group=2)
+    net.conv("a", "b", 4, group=2)
+    with pytest.raises(UnsupportedError) as caught:
+        check_constraints(quantized_without_check(net.build("b")))
+    assert [item.where for item in caught.value.findings] == ["a", "b"]
+    assert caught.value.sentence.startswith("node a: Conv: group must be 1 or depthwise")
+    assert caught.value.sentence.endswith("(2 findings in all)")
+
+
+def quantized_without_check(graph: Graph) -> Graph:
+    tensors = [
+        replace(graph.tensors[name], dtype=dtypes.S8, scale=np.asarray(0.1, np.float32))
+        for name in ("x", "a", "b")
+    ]
+    constants = {name: np.ones(values.shape, np.int8) for name, values in graph.constants.items()}
+    weights = [
+        replace(graph.tensors[name], dtype=dtypes.S8, scale=np.full(len(values), 0.1, np.float32))
+        for name, values in constants.items()
+    ]
+    return graph.with_tensors([*tensors, *weights]).with_constants(constants)

@@ -1,0 +1,330 @@
+"""The documentation is true: its commands run, its tables are those of the code, its links lead on.
+
+Every ``sh`` and ``python`` block of a page runs in order in one temporary copy of the checkout;
+``py file=NAME`` blocks are written to that file, ``diff`` blocks are applied. A block after
+``<!-- not run in tests: REASON -->`` is left out; ``<!-- leaves: FILE ... -->`` names files that
+must be there at that point.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from knightlite.api import pages
+from knightlite.cli import program
+from knightlite.cli.arguments import LATER_COMMANDS, LATER_OPTIONS
+from test_layering import ALLOWED, THIRD_PARTY
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("examples/*/README.md"))]
+COPIED = ("knightlite", "chips", "calibration", "tests", "docs")
+SHARED = ("examples", "pyproject.toml", "README.md", "CHANGELOG.md")
+TIMEOUT_S = 900
+
+
+def page_id(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# ------------------------------------------------------------------ blocks
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block (``kind`` its language), or the files named by a comment (``leaves``)."""
+
+    kind: str
+    text: str
+    line: int
+    file: str = ""
+    skipped: str = ""
+
+
+_SKIP = re.compile(r"<!-- not run in tests: (.+) -->")
+_LEAVES = re.compile(r"<!-- leaves: (.+) -->")
+
+
+def blocks_of(text: str) -> Iterator[Block]:
+    """The blocks of a page in order."""
+    lines = iter(enumerate(text.splitlines(), start=1))
+    skipped = ""
+    for number, line in lines:
+        if line.startswith("```"):
+            kind, _, rest = line[3:].partition(" ")
+            body = []
+            for _, inner in lines:
+                if inner == "```":
+                    break
+                body.append(inner)
+            yield Block(kind, "\n".join(body) + "\n", number, rest.partition("file=")[2], skipped)
+        found = _LEAVES.fullmatch(line)
+        if found:
+            yield Block("leaves", found[1], number)
+        reason = _SKIP.fullmatch(line)
+        skipped = reason[1] if reason else ""
+
+
+def script_of(text: str, name: str, root: Path) -> str:
+    """One shell script that does what the page says; it stops at the first failure."""
+    parts = ["set -eu", f"cd {shlex.quote(str(root))}"]
+    for block in blocks_of(text):
+        if block.skipped:
+            continue
+        made = _as_shell(block, root)
+        if made:
+            parts += [f"echo '== {name}:{block.line}' >&2", made]
+    return "\n".join(parts) + "\n"
+
+
+def _as_shell(block: Block, root: Path) -> str:
+    if block.kind == "sh":
+        return block.text
+    if block.kind == "python":
+        return f"python - <<'END_OF_BLOCK'\n{block.text}END_OF_BLOCK"
+    if block.kind == "diff":
+        apply = f"git -C {shlex.quote(str(root))} apply -C1 -"
+        return f"{apply} <<'END_OF_BLOCK'\n{block.text}END_OF_BLOCK"
+    if block.file:
+        return f"cat > {block.file} <<'END_OF_BLOCK'\n{block.text}END_OF_BLOCK"
+    if block.kind == "leaves":
+        return "\n".join(f"test -s {name}" for name in block.text.split())
+    return ""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout to run commands in; only the examples are the real one's, and they are read."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for name in COPIED:
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in SHARED:
+        (root / name).symlink_to(ROOT / name)
+    programs = root / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "activate").write_text(f'export PATH="{programs}:$PATH"\n')
+    python = shlex.quote(sys.executable)
+    for name, command in (
+        ("python", python),
+        ("knightlite", f"{python} -m knightlite"),
+        ("Knight", f"{python} -m knightlite"),
+    ):
+        path = programs / name
+        path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        path.chmod(0o755)
+    (tmp_path / "home").mkdir()
+    return root
+
+
+def run_script(text: str, name: str, checkout: Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": f"{checkout / '.venv' / 'bin'}:{os.environ['PATH']}",
+        "HOME": str(checkout.parent / "home"),
+        "PYTHONPATH": str(checkout),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GIT_CEILING_DIRECTORIES": str(checkout.parent),
+        "LC_ALL": "C.UTF-8",
+    }
+    return subprocess.run(
+        ["bash", "-c", script_of(text, name, checkout)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def runnable(path: Path) -> bool:
+    return any(item.kind in ("sh", "python", "diff") for item in blocks_of(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("path", [item for item in PAGES if runnable(item)], ids=page_id)
+def test_page_runs_as_written(path: Path, checkout: Path) -> None:
+    done = run_script(path.read_text("utf-8"), page_id(path), checkout)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("```sh\nknightlite nonsense\n```\n", "No such command 'nonsense'"),
+        ("```python\nassert 1 == 2\n```\n", "AssertionError"),
+        (
+            "```diff\n--- a/pyproject.toml\n+++ b/pyproject.toml\n@@ -1 +1 @@\n-x\n+y\n```\n",
+            "error",
+        ),
+        ("<!-- leaves: pyproject.toml nothing -->\n", "== page:1"),
+    ],
+)
+def test_planted_faults_in_pages_are_seen(text: str, said: str, checkout: Path) -> None:
+    done = run_script(text, "page", checkout)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_blocks() -> None:
+    text = (
+        "a\n```sh\nls\n```\n<!-- leaves: x y -->\n<!-- not run in tests: slow -->\n```sh\nz\n```\n"
+    )
+    assert list(blocks_of(text)) == [
+        Block("sh", "ls\n", 2),
+        Block("leaves", "x y", 5),
+        Block("sh", "z\n", 7, skipped="slow"),
+    ]
+
+
+# ------------------------------------------------------------------ generated tables
+
+
+def rooms_table() -> str:
+    """Who may import whom, from the list that ``test_layering`` enforces."""
+
+    def named(names: tuple[str, ...]) -> str:
+        return ", ".join(sorted(name for name in names if name != "__init__")) or "nothing"
+
+    rows = [
+        (f"`{room}`", named(allowed), named(THIRD_PARTY.get(room, ())))
+        for room, allowed in ALLOWED.items()
+        if not room.startswith("__")
+    ]
+    return pages.table(("room", "may import", "packages"), rows)
+
+
+def later_words() -> str:
+    """Knight's words that are refused as not supported yet."""
+    return table_of((("commands", LATER_COMMANDS), ("options", LATER_OPTIONS)))
+
+
+def table_of(rows: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    listed = [(kind, ", ".join(f"`{word}`" for word in words)) for kind, words in rows]
+    return pages.table(("what", "words"), listed)
+
+
+BLOCKS: pages.Blocks = {**pages.BLOCKS, "rooms": rooms_table, "later": later_words}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_generated_tables_are_up_to_date(path: Path, request: pytest.FixtureRequest) -> None:
+    text = path.read_text("utf-8")
+    wanted = pages.fill(text, BLOCKS)
+    if request.config.getoption("--update-golden"):
+        path.write_text(wanted, encoding="utf-8")
+        return
+    assert text == wanted, "pytest --update-golden writes the tables anew"
+
+
+def test_every_table_is_shown_once() -> None:
+    shown = [
+        name
+        for path in PAGES
+        for name in re.findall(r"<!-- generated: (\S+) -->", path.read_text("utf-8"))
+    ]
+    assert sorted(shown) == sorted(BLOCKS)
+
+
+def test_fill() -> None:
+    text = "a\n<!-- generated: x -->\nold\n<!-- end of x -->\nb\n"
+    filled = "a\n<!-- generated: x -->\n\nnew\n\n<!-- end of x -->\nb\n"
+    assert pages.fill(text, {"x": lambda: "new\n"}) == filled
+    assert pages.fill(filled, {"x": lambda: "new\n"}) == filled
+
+
+def test_instruction_fields_do_not_overlap() -> None:
+    """Each field is shown once, in the part that first has it."""
+    shown = pages.field_tables()
+    assert shown.count("| `x_address` | 24-47 | u24 |") == 1
+    assert "| `shift` | 623-627 | u5 | common right shift of the add |" in shown
+    assert shown.count("| `parameter_address` |") == 2  # of matrix and of affine
+
+
+# ------------------------------------------------------------------ links
+
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that a forge makes of a page's headings."""
+    outside = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", item.lower()).replace(" ", "-") for item in headings}
+
+
+@pytest.mark.parametrize("path", LINKED, ids=page_id)
+def test_links_lead_somewhere(path: Path) -> None:
+    broken = []
+    for target in _LINK.findall(path.read_text("utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        linked = path.parent / name if name else path
+        if not linked.exists() or (anchor and anchor not in anchors(linked.read_text("utf-8"))):
+            broken.append(target)
+    assert broken == []
+
+
+def test_the_readme_names_every_page() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert [page_id(path) for path in PAGES[1:] if f"({page_id(path)})" not in text] == []
+
+
+# ------------------------------------------------------------------ the command line
+
+
+def command_of(name: str) -> click.Command:
+    command = import_module(f"knightlite.cli.{program.COMMANDS[name][0]}").command
+    assert isinstance(command, click.Command)
+    return command
+
+
+def examples(name: str | None, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The command lines that ``--help`` shows as examples."""
+    assert program.run([name, "--help"] if name else ["--help"]) == 0
+    shown = capsys.readouterr().out.partition("Examples:")[2]
+    lines = re.sub(r"\\\n\s*", "", shown).splitlines()
+    return [line.strip() for line in lines if line.strip().startswith(("knightlite ", "Knight "))]
+
+
+@pytest.mark.parametrize("name", [None, *program.COMMANDS])
+def test_examples_in_help_parse(
+    name: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = examples(name, capsys)
+    assert shown, "--help shows no example"
+    called: list[str] = []
+
+    def reached(command: str) -> object:
+        return lambda *_, **__: called.append(command)
+
+    for other in program.COMMANDS:
+        monkeypatch.setattr(command_of(other), "callback", reached(other))
+    for line in shown:
+        words = shlex.split(line.partition(" | ")[0], comments=True)[1:]
+        assert program.run(words) == 0, f"{line}\n{capsys.readouterr().err}"
+    assert len(called) == len(shown)
+    assert name is None or set(called) == {name}
+
+
+@pytest.mark.parametrize("name", ["quant", "compile", "sim", "profile"])
+def test_the_page_on_knight_lists_every_option(name: str) -> None:
+    text = (ROOT / "docs" / "knight.md").read_text("utf-8")
+    section = text.partition(f"\n## `{name}`")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`-.+?) \|", section, re.MULTILINE)
+    listed = {tuple(re.findall(r"`(-\S+)`", row)) for row in rows}
+    declared = {
+        tuple(item.opts) for item in command_of(name).params if isinstance(item, click.Option)
+    }
+    assert listed == declared

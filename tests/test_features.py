@@ -1,0 +1,194 @@
+"""Types and scales of feature tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from float_nets import RELU, FloatNet, small_net
+from knightlite import dtypes
+from knightlite.ir import Graph
+from knightlite.quantize.features import (
+    Feature,
+    choose_features,
+    collect,
+    felt_interval,
+    make_observers,
+    observation_plan,
+)
+from knightlite.quantize.observers import Statistics
+from knightlite.quantize.onnx_models import session, write_float
+
+Array = NDArray[Any]
+
+
+def observed(graph: Graph, pictures: Array) -> dict[str, Statistics]:
+    """The statistics of every tensor, all pictures at once."""
+    plan = observation_plan(graph)
+    observers = make_observers(graph, plan)
+    inner = [name for name in plan.observed if name not in graph.inputs]
+    order = list(dict.fromkeys((*graph.outputs, *inner)))
+    values = session(write_float(graph, inner), 1).run(None, {graph.inputs[0]: pictures})
+    found = {graph.inputs[0]: pictures, **dict(zip(order, values, strict=True))}
+    for name in plan.observed:
+        observers[name].add(found[name])
+    return collect(observers, plan)
+
+
+def choose(graph: Graph, pictures: Array, method: str = "mse") -> dict[str, Feature]:
+    return choose_features(graph, observed(graph, pictures), observation_plan(graph), method)
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+
+
+def test_types_of_a_small_net() -> None:
+    graph = small_net()
+    chosen = choose(graph, noise((8, 3, 12, 12)))
+    assert {name: feature.dtype.name for name, feature in chosen.items()} == {
+        "x": "s8", "stem": "u8", "deep": "u8", "left": "s8", "right": "s8", "joined": "s8",
+        "normal": "u8", "pooled": "u8", "wide": "s8", "swish": "s8", "sum": "s8", "mean": "s8",
+        "logits": "s16",
+    }  # fmt: skip
+    assert {name for name, feature in chosen.items() if feature.scale.ndim} == {"stem"}
+    assert chosen["stem"].scale.shape == (8,)
+    scales = {name: chosen[name].scale for name in ("left", "right", "joined")}
+    assert len({float(scale) for scale in scales.values()}) == 1
+    assert all(feature.scale.dtype == np.float32 for feature in chosen.values())
+
+
+def test_an_input_that_was_never_negative_is_unsigned() -> None:
+    net = FloatNet()
+    net.input("x", 3, 8, 8)
+    net.conv("x", "y", 4)
+    graph = net.build("y")
+    assert choose(graph, np.abs(noise((4, 3, 8, 8))))["x"].dtype is dtypes.U8
+    assert choose(graph, noise((4, 3, 8, 8)))["x"].dtype is dtypes.S8
+
+
+@pytest.mark.parametrize("method", ["min_max", "mse", "kl"])
+def test_raw_pixels_are_taken_as_they_are(method: str) -> None:
+    net = FloatNet()
+    net.input("x", 3, 8, 8)
+    net.conv("x", "y", 4)
+    graph = net.build("y")
+    pixels = np.random.default_rng(0).integers(0, 250, (4, 3, 8, 8)).astype(np.float32)
+    chosen = choose(graph, pixels, method)["x"]
+    assert (float(chosen.scale), chosen.dtype) == (1.0, dtypes.U8)
+    assert float(choose(graph, pixels + np.float32(0.25), method)["x"].scale) != 1.0
+    assert float(choose(graph, pixels * 2, method)["x"].scale) != 1.0
+
+
+def test_outputs_are_16_bit_with_headroom() -> None:
+    graph = small_net()
+    pictures = noise((8, 3, 12, 12))
+    statistics = observed(graph, pictures)
+    chosen = choose(graph, pictures)["logits"]
+    largest = float(statistics["logits"].absmax[0])
+    assert float(chosen.scale) == pytest.approx(2 * largest / 32767, rel=1e-6)
+    assert chosen.method == "absmax with headroom"
+
+
+def test_outputs_that_stay_at_8_bits() -> None:
+    """Read by another operator, made by a table, by a pool: the machine cannot write 16 bits."""
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "read", 4)
+    net.hard_swish("read", "table")
+    net.conv("x", "before", 4)
+    net.pool("before", "pooled")
+    net.conv("x", "free", 4)
+    net.conv("x", "other", 4)
+    net.node("Concat", ("free", "other"), "joined")
+    graph = net.build("read", "table", "pooled", "joined")
+    chosen = choose(graph, noise((2, 4, 8, 8)))
+    assert {name: chosen[name].dtype.name for name in graph.outputs} == {
+        "read": "s8", "table": "s8", "pooled": "s8", "joined": "s16",
+    }  # fmt: skip
+    assert chosen["free"].dtype is dtypes.S16
+
+
+def test_a_group_weighs_errors_by_energy() -> None:
+    """A quiet branch must not drown: one shared scale between what each would choose alone."""
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    for name, size in (("quiet", 0.05), ("loud", 5.0)):
+        weights = np.eye(4).reshape(4, 4, 1, 1) * size
+        net.conv("x", name, 4, weights=weights, bias=np.zeros(4))
+    net.node("Concat", ("quiet", "loud"), "joined")
+    net.conv("joined", "y", 2)
+    graph = net.build("y")
+    rng = np.random.default_rng(0)
+    pictures = rng.standard_t(4, (64, 4, 8, 8)).astype(np.float32)
+    shared = float(choose(graph, pictures)["joined"].scale)
+    alone = FloatNet()
+    alone.input("x", 4, 8, 8)
+    for name, size in (("quiet", 0.05), ("loud", 5.0)):
+        weights = np.eye(4).reshape(4, 4, 1, 1) * size
+        alone.conv("x", name, 4, weights=weights, bias=np.zeros(4))
+        alone.conv(name, f"{name}_y", 2)
+    each = choose(alone.build("quiet_y", "loud_y"), pictures)
+    assert float(each["quiet"].scale) < shared < float(each["loud"].scale)
+    largest = float(choose(graph, pictures, "min_max")["joined"].scale)
+    assert largest == pytest.approx(5.0 * float(np.abs(pictures).max()) / 127.5, rel=0.01)
+
+
+def test_codes_are_not_spent_where_a_table_is_flat() -> None:
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    weights = np.eye(4).reshape(4, 4, 1, 1)
+    net.conv("x", "t", 4, weights=weights, bias=np.full(4, -20.0))
+    net.hard_swish("t", "swish")
+    net.node("Table", ("t",), "gate", function="HardSigmoid", alpha=0.2, beta=0.5)
+    net.node("Mul", ("swish", "gate"), "product")
+    net.conv("product", "y", 2)
+    graph = net.build("y")
+    assert felt_interval(graph, "t") == (-3.0, np.inf)
+    assert felt_interval(graph, "product") == (-np.inf, np.inf)
+    pictures = 6 * noise((16, 4, 8, 8))
+    scale = float(choose(graph, pictures, "min_max")["t"].scale)
+    highest = float(pictures.max()) - 20
+    assert scale == pytest.approx(max(3 / 128, highest / 127), rel=1e-5)
+
+
+def test_all_zero_tensors_have_a_sane_scale() -> None:
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "dead", 4, bias=np.full(4, -1000.0), clamp=RELU)
+    net.depthwise("dead", "d", bias=np.zeros(4))
+    net.conv("d", "y", 2, bias=np.zeros(2))
+    for method in ("min_max", "mse", "kl"):
+        chosen = choose(net.build("y"), noise((2, 4, 8, 8)), method)
+        assert chosen["dead"].scale.tolist() == pytest.approx([1 / 255] * 4)
+        assert float(chosen["d"].scale) == pytest.approx(1 / 127)
+        assert float(chosen["y"].scale) == pytest.approx(1 / 32767)
+
+
+def test_a_silent_channel_takes_the_floor() -> None:
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "t", 4, bias=np.asarray([0, 0, 0, -1000.0]), clamp=RELU)
+    net.depthwise("t", "y")
+    scales = choose(net.build("y"), noise((2, 4, 8, 8)))["t"].scale
+    assert scales[3] == np.float32(float(scales.astype(np.float64).max()) / 1024)
+    assert scales[:3].min() > 100 * scales[3]
+
+
+def test_a_clamp_that_would_differ_between_channels_takes_one_scale() -> None:
+    """Clamped at 1 while a channel reaches 8: the bound in codes would depend on the channel."""
+
+    def net(clamp: tuple[float, float]) -> Graph:
+        made = FloatNet()
+        made.input("x", 4, 8, 8)
+        made.conv("x", "t", 4, bias=np.asarray([0.0, 0.0, 3.0, 6.0]), clamp=clamp)
+        made.depthwise("t", "y")
+        return made.build("y")
+
+    pictures = noise((4, 4, 8, 8))
+    assert choose(net(RELU), pictures)["t"].scale.shape == (4,)
+    assert choose(net((0.0, 6.0)), pictures)["t"].scale.shape == (4,)
+    assert choose(net((-0.5, 100.0)), pictures)["t"].scale.shape == ()

@@ -1,0 +1,173 @@
+"""Streaming histograms equal one-shot ones exactly, whatever the order; errors name the tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from knightlite.errors import DataError
+from knightlite.quantize.observers import (
+    CHANNEL_BINS,
+    TENSOR_BINS,
+    Observer,
+    Statistics,
+    add_statistics,
+    with_exponent,
+)
+
+Array = NDArray[Any]
+
+
+def observe(pictures: list[Array], **options: Any) -> Statistics:
+    observer = Observer("t", pictures[0].shape[1], **options)
+    for picture in pictures:
+        observer.add(picture)
+    return observer.result()
+
+
+def same(first: Statistics, second: Statistics) -> bool:
+    left, right = first.histogram, second.histogram
+    return all(
+        np.array_equal(getattr(left, name), getattr(right, name))
+        for name in ("positive", "negative", "zeros", "exponent")
+    ) and (first.count, first.minimum.tolist(), first.maximum.tolist()) == (
+        second.count, second.minimum.tolist(), second.maximum.tolist(),
+    )  # fmt: skip
+
+
+def brute_counts(values: Array, bins: int, exponent: int) -> tuple[list[int], list[int], int]:
+    """Counts straight from the definition, with Python's exact floats."""
+    width = 2.0**exponent / bins
+    positive, negative, zeros = [0] * bins, [0] * bins, 0
+    for value in values.reshape(-1).tolist():
+        place = int(abs(value) / width)
+        if value == 0:
+            zeros += 1
+        elif value > 0 or place == 0:
+            positive[place] += 1
+        else:
+            negative[place] += 1
+    return positive, negative, zeros
+
+
+def pictures(seed: int, sizes: list[float], channels: int = 3) -> list[Array]:
+    """Pictures of very different magnitude, some with exact zeros, some all zero."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for size in sizes:
+        values = rng.normal(0, size, (1, channels, 4, 5)).astype(np.float32)
+        values[rng.random(values.shape) < 0.3] = 0
+        made.append(values)
+    return made
+
+
+SIZES = st.lists(st.sampled_from([0.0, 1e-30, 1e-4, 0.3, 1.0, 7.0, 3e4]), min_size=1, max_size=6)
+
+
+@given(st.integers(0, 2**32 - 1), SIZES, st.randoms(use_true_random=False))
+def test_growth_is_exact_in_any_order(seed: int, sizes: list[float], random: Any) -> None:
+    parts = pictures(seed, sizes)
+    streamed = observe(parts)
+    assert same(streamed, observe([np.concatenate(parts)]))
+    shuffled = list(parts)
+    random.shuffle(shuffled)
+    assert same(streamed, observe(shuffled))
+    whole = np.concatenate(parts)
+    histogram = streamed.histogram
+    exponent = int(histogram.exponent[0])
+    positive, negative, zeros = brute_counts(whole, TENSOR_BINS, exponent)
+    assert histogram.positive[0].tolist() == positive
+    assert histogram.negative[0].tolist() == negative
+    assert histogram.zeros.tolist() == [zeros]
+    assert streamed.count == whole.size
+    largest = float(np.abs(whole).max())
+    if largest >= 1e-29:
+        assert 2.0**exponent / 2 <= largest < 2.0**exponent
+
+
+@given(st.integers(0, 2**32 - 1), SIZES)
+def test_channels_are_counted_apart(seed: int, sizes: list[float]) -> None:
+    parts = pictures(seed, sizes)
+    for part in parts:
+        part *= np.asarray([1, 100, 0], np.float32)[:, None, None]
+    found = observe(parts, per_channel=True)
+    whole = np.concatenate(parts)
+    for channel in range(3):
+        values = whole[:, channel]
+        exponent = int(found.histogram.exponent[channel])
+        positive, negative, zeros = brute_counts(values, CHANNEL_BINS, exponent)
+        assert found.histogram.positive[channel].tolist() == positive
+        assert found.histogram.negative[channel].tolist() == negative
+        assert int(found.histogram.zeros[channel]) == zeros
+        assert found.minimum[channel] == values.min()
+        assert found.maximum[channel] == values.max()
+
+
+def test_values_beyond_one_chunk_and_a_nonnegative_tensor() -> None:
+    rng = np.random.default_rng(0)
+    values = np.maximum(rng.normal(0, 1, (2, 5, 150, 200)), 0).astype(np.float32)
+    positive = observe([values], signed=False)
+    both = observe([values])
+    assert np.array_equal(positive.histogram.positive, both.histogram.positive)
+    assert positive.histogram.negative.sum() == 0
+    assert int(positive.histogram.positive.sum() + positive.histogram.zeros[0]) == values.size
+    channels = observe([values], per_channel=True, signed=False).histogram
+    assert int(channels.positive.sum() + channels.zeros.sum()) == values.size
+
+
+def test_means_per_channel_and_whole_numbers() -> None:
+    values = np.arange(48, dtype=np.float32).reshape(2, 3, 2, 4)
+    found = observe([values[:1], values[1:]], mean=True, integral=True)
+    assert found.mean is not None
+    assert found.mean.tolist() == values.astype(np.float64).mean(axis=(0, 2, 3)).tolist()
+    assert found.integral
+    assert not observe([values, values + np.float32(0.5)], integral=True).integral
+    assert not observe([values]).integral
+    assert observe([values]).mean is None
+    assert observe([values - 40]).absmax.tolist() == [40.0]
+
+
+def test_a_concatenation_has_the_sum_of_its_parts() -> None:
+    quiet, loud = pictures(1, [0.01, 0.02]), pictures(2, [4.0, 90.0], channels=2)
+    joined = [np.concatenate(pair, axis=1) for pair in zip(quiet, loud, strict=True)]
+    summed = add_statistics([observe(quiet, mean=True), observe(loud, mean=True)])
+    expected = observe(joined, mean=True)
+    assert same(summed, expected)
+    assert summed.mean is not None
+    assert expected.mean is not None
+    assert summed.mean.tolist() == expected.mean.tolist()
+    assert add_statistics([observe(quiet), observe(loud)]).mean is None
+
+
+def test_a_wider_range_merges_exactly() -> None:
+    values = pictures(4, [1.0])[0]
+    narrow = observe([values]).histogram
+    exponent = int(narrow.exponent[0]) + 3
+    wide = with_exponent(narrow, exponent)
+    positive, negative, zeros = brute_counts(values, TENSOR_BINS, exponent)
+    assert wide.positive[0].tolist() == positive
+    assert wide.negative[0].tolist() == negative
+    assert wide.zeros.tolist() == [zeros]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_numbers_that_are_not_finite(bad: float, per_channel: bool) -> None:
+    values = np.ones((1, 3, 2, 2), np.float32)
+    values[0, 1, 1, 0] = bad
+    with pytest.raises(DataError) as caught:
+        observe([values], per_channel=per_channel)
+    assert caught.value.sentence == (
+        "tensor t must hold finite numbers, but it holds NaN or infinity."
+    )
+    assert caught.value.hint.startswith("check the calibration data")
+
+
+def test_no_picture_at_all() -> None:
+    with pytest.raises(DataError, match=r"^tensor t was never computed: there is no calibration"):
+        Observer("t", 3).result()

@@ -1,0 +1,371 @@
+"""Tiles: whatever is chosen fits, covers every output once and never changes a byte."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from conformance_checks import CHIPS, Built, artificial, build, random_inputs, reference, run
+from knightlite import dtypes
+from knightlite.chip import Chip
+from knightlite.errors import CapacityError, UnsupportedError
+from knightlite.ir import Graph
+from knightlite.isa import Matrix, Space, Store
+from knightlite.ops import ALL_OPS
+from knightlite.schedule import Tiling, choose
+from knightlite.schedule.plan import LayerPlan
+from knightlite.schedule.tiling import Geometry
+from knightlite.sim import simulate_time
+from quantized_nets import QuantizedNet
+from random_layers import TX5368, chips, layers
+
+# ------------------------------------------------------------------ what a plan promises
+
+
+def check_plan(built: Built) -> None:
+    for layer in built.compiled.plan.layers:
+        check_fits(layer)
+        check_steps(layer)
+    check_stores(built)
+
+
+def check_fits(layer: LayerPlan) -> None:
+    chip, tiling = layer.geometry.chip, layer.tiling
+    parts = layer.geometry.fspm_parts(tiling)
+    assert sum(size * count for size, count in parts.values()) <= chip.fspm_bytes
+    size, tiles, slots = layer.geometry.weight_slots(tiling)
+    assert size * slots <= chip.wspm_bytes
+    assert not size or 1 <= slots <= tiles
+    parameters = layer.geometry.parameter_slots(tiling)
+    assert parameters is not None
+    assert sum(size * count for size, count in parameters) <= chip.mspm_bytes
+    largest = max(map(len, (work_bytes(layer, key) for key in layer.constants)), default=0)
+    assert largest == max((size for _, size in layer.constants.values()), default=0)
+
+
+def work_bytes(layer: LayerPlan, key: Any) -> bytes:
+    """A constant tile made again; ``weight_bytes`` must have told its size."""
+    kind, outs, ins = key
+    work = layer.geometry.work
+    if kind == "weights":
+        assert work.weights is not None
+        assert work.weight_bytes is not None
+        found = work.weights(outs, ins)
+        assert len(found) == work.weight_bytes(outs, ins)
+        return found
+    function = work.parameters if kind == "parameters" else work.prologue
+    assert function is not None
+    return function(outs if kind == "parameters" else ins)
+
+
+def check_steps(layer: LayerPlan) -> None:
+    """Every output element is finished once, from every input channel once, in order."""
+    geometry = layer.geometry
+    _, channels, height, _ = geometry.y.shape
+    finished = np.zeros((height, channels), int)
+    open_sums: dict[tuple[Any, Any], int] = {}
+    for step in geometry.steps(layer.tiling):
+        tile = (step.rows, step.outs)
+        assert step.first == (tile not in open_sums)
+        if geometry.work.splits_inputs:
+            assert step.ins[0] == open_sums.get(tile, 0)
+            assert step.last == (step.ins[1] == geometry.x.shape[1])
+            open_sums[tile] = step.ins[1]
+        else:
+            assert step.last
+            assert step.ins == (step.outs if geometry.work.channelwise else step.ins)
+        if step.last:
+            finished[slice(*step.rows), slice(*step.outs)] += 1
+    assert (finished == 1).all()
+
+
+def check_stores(built: Built) -> None:
+    """What the stores of the bytes write to DDR is every output once, and nothing else."""
+    meta = built.program.meta
+    for index, layer in enumerate(built.compiled.plan.layers):
+        written = np.zeros(meta["ddr_bytes"], np.uint8)
+        for item in built.machine.instructions:
+            if isinstance(item, Store) and item.layer == index:
+                written[runs(item)] += 1
+        tensor, place = layer.geometry.y, built.compiled.plan.locations[layer.geometry.y.name]
+        _, channels, height, width = tensor.shape
+        wanted = np.zeros_like(written)
+        rows = place.address + place.row_stride * np.arange(height)
+        pixels = rows[:, None] + place.column_stride * np.arange(width)
+        wanted[pixels[..., None] + np.arange(channels * tensor.dtype.size_bytes)] = 1
+        np.testing.assert_array_equal(written, wanted)
+
+
+def runs(item: Store) -> Any:
+    rows = item.ddr_address + item.ddr_row_stride * np.arange(item.rows)
+    columns = item.ddr_column_stride * np.arange(item.columns)
+    return rows[:, None, None] + columns[:, None] + np.arange(item.run_bytes)
+
+
+def check_bytes(built: Built, graph: Graph) -> None:
+    inputs = random_inputs(graph, np.random.default_rng(1))
+    # the compiled graph for copies only: all other tensors by the graph as it was given
+    wanted = {**reference(built.compiled.graph, inputs), **reference(graph, inputs)}
+    for name, values in run(built, inputs).items():
+        assert values.tobytes() == wanted[name].tobytes(), name
+
+
+# ------------------------------------------------------------------ any layer on any chip
+
+
+@settings(max_examples=150)
+@given(layers(), chips())
+def test_any_layer_on_any_chip(graph: Graph, chip: Chip) -> None:
+    """It fits, covers, passes the machine's checks and is exact; or the refusal is true."""
+    try:
+        built = build(graph, artificial(chip))
+    except CapacityError as error:
+        check_refusal(error)
+        return
+    except UnsupportedError as error:
+        check_limit(error)
+        return
+    check_plan(built)
+    check_bytes(built, graph)
+
+
+SENTENCE = re.compile(
+    r"layer (?P<layer>\S+) needs (?P<need>\d+) bytes of (?P<memory>FSPM|WSPM|MSPM) for .*, "
+    r"the chip has (?P<have>\d+)\."
+)
+
+
+def check_refusal(error: CapacityError) -> None:
+    assert error.findings
+    for finding in error.findings:
+        found = SENTENCE.fullmatch(finding.sentence)
+        assert found, finding.sentence
+        assert finding.where == found["layer"]
+        assert int(found["need"]) > int(found["have"])
+        assert finding.hint.startswith("use a ")
+    assert error.sentence == error.findings[0].sentence
+    assert error.hint == error.findings[0].hint
+
+
+def check_limit(error: UnsupportedError) -> None:
+    (finding,) = error.findings
+    found = re.fullmatch(
+        r"Conv: the smallest weight tile needs (\d+) bytes of WSPM, the chip has (\d+); "
+        r"use a kernel smaller than \dx\d\.",
+        finding.sentence,
+    )
+    assert found, finding.sentence
+    assert int(found[1]) > int(found[2])
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def wide_layer() -> Graph:
+    net = QuantizedNet()
+    x = net.input("x", 40, 3, 60)
+    t = net.affine(x, "t")
+    return net.build(net.conv(t, "y", 40, (3, 3), pads=(1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence", "hint"),
+    [
+        (
+            {"fspm_bytes": 4096},
+            # 3 x 60 pixels of 32 channels, 60 of 16 channels and their sums of 4 bytes
+            "layer y needs 10560 bytes of FSPM for one row of its smallest tile (16 channels, "
+            "60 pixels a row), the chip has 4096.",
+            "use a narrower input, or a chip with more FSPM",
+        ),
+        (
+            {"mspm_bytes": 256, "mspm_align_bytes": 256},
+            "layer y needs 512 bytes of MSPM for the parameters of its smallest tile, "
+            "the chip has 256.",
+            "use a chip with more MSPM",
+        ),
+        (
+            {"wspm_bytes": 4608, "wspm_align_bytes": 4096},
+            "layer y needs 8192 bytes of WSPM for its smallest weight tile, the chip has 4608.",
+            "use a smaller kernel",
+        ),
+    ],
+)
+def test_a_layer_that_cannot_fit(change: dict[str, Any], sentence: str, hint: str) -> None:
+    with pytest.raises(CapacityError) as caught:
+        build(wide_layer(), artificial(replace(TX5368, **change)))
+    assert caught.value.sentence == sentence
+    assert caught.value.hint == hint
+    check_refusal(caught.value)
+
+
+def test_every_layer_that_cannot_fit_is_named() -> None:
+    net = QuantizedNet()
+    x = net.input("x", 40, 3, 60)
+    graph = net.build(net.max_pool(net.conv(x, "a", 8), "b"), net.conv(x, "c", 8))
+    with pytest.raises(CapacityError) as caught:
+        build(graph, artificial(replace(TX5368, fspm_bytes=512)))
+    assert [finding.where for finding in caught.value.findings] == ["a", "b", "c"]
+
+
+# ------------------------------------------------------------------ same bytes, any tiling
+
+
+def every_tiling(geometry: Geometry) -> Iterator[Tiling]:
+    """All that fit, of a coarse grid that has odd, even, whole and smallest parts."""
+    _, channels, height, _ = geometry.y.shape
+    depth = geometry.x.shape[1]
+    rows, outs = (1, 2, height - 1, height), (1, 5, channels)
+    ins = (7, 8, depth) if geometry.work.splits_inputs else (depth,)
+    for row, out, part, outs_outer in itertools.product(rows, outs, ins, (False, True)):
+        # with two buffers and with one, turn by turn
+        tiling = Tiling(row, out, part, outs_outer, 2 - (row + out + part + outs_outer) % 2)
+        if geometry.fits(tiling):
+            yield tiling
+
+
+def strided(net: QuantizedNet) -> Graph:
+    x = net.input("x", 20, 9, 7)
+    t = net.affine(x, "t")
+    c = net.conv(t, "c", 18, (3, 3), strides=(2, 1), pads=(1, 1, 1, 1))
+    return net.build(net.add(c, net.input("z", 18, 5, 7), "y"))
+
+
+def pooled(net: QuantizedNet) -> Graph:
+    """Edges with divisors of their own."""
+    x = net.input("x", 18, 9, 7)
+    return net.build(net.average_pool(x, "y", 0.03, kernel=(3, 3), pads=(1, 1, 1, 1)))
+
+
+def gated(net: QuantizedNet) -> Graph:
+    gate = net.input("z", 18, 1, 1, dtypes.U8)
+    return net.build(net.node("Mul", (net.input("x", 18, 9, 7), gate), "y", dtypes.S8, 0.2))
+
+
+def smoothed(net: QuantizedNet) -> Graph:
+    x = net.input("x", 18, 9, 7)
+    window: dict[str, Any] = {"pads": (2, 2, 2, 2), "dilations": (2, 2), "group": 18}
+    return net.build(net.conv(x, "y", 18, (3, 3), **window))
+
+
+@pytest.mark.parametrize("make", [strided, pooled, gated, smoothed], ids=lambda item: item.__name__)
+def test_no_tiling_changes_a_byte(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = make(QuantizedNet())
+    chip = replace(TX5368, fspm_bytes=16384, wspm_align_bytes=64)
+    (layer,) = build(graph, artificial(chip)).compiled.plan.layers
+    tilings = list(every_tiling(layer.geometry))
+    assert len(tilings) >= 24
+    assert {tiling.buffers for tiling in tilings} == {1, 2}
+    chosen = []
+    for tiling in tilings:
+        monkeypatch.setattr(choose, "candidates", lambda _, forced=tiling: iter([forced]))
+        built = build(graph, artificial(chip))
+        check_plan(built)
+        check_bytes(built, graph)
+        chosen.append(built.compiled.plan.layers[0].tiling)
+    assert chosen == tilings
+
+
+def test_chips_of_any_size_give_the_same_bytes() -> None:
+    graph = strided(QuantizedNet())
+    inputs = random_inputs(graph, np.random.default_rng(0))
+    tilings, answers = set(), set()
+    for fspm, wspm, mspm in ((2560, 1536, 512), (4096, 1536, 1024), (8192, 8192, 8192)):
+        chip = replace(
+            TX5368, fspm_bytes=fspm, wspm_bytes=wspm, mspm_bytes=mspm, wspm_align_bytes=64,
+            mspm_align_bytes=64, matrix_input_lanes=8, matrix_output_lanes=8,
+        )  # fmt: skip
+        built = build(graph, artificial(chip))
+        tilings.add(built.compiled.plan.layers[0].tiling)
+        answers.add(run(built, inputs)["y"].tobytes())
+    answers |= {run(build(graph, name), inputs)["y"].tobytes() for name in CHIPS}
+    assert len(tilings) == 3
+    assert len(answers) == 1
+
+
+def test_partial_sums_are_used_where_weights_do_not_fit() -> None:
+    net = QuantizedNet()
+    graph = net.build(net.conv(net.input("x", 64, 3, 3), "y", 16))
+    chip = replace(TX5368, wspm_bytes=512, wspm_align_bytes=64, matrix_input_lanes=8)
+    built = build(graph, artificial(chip))
+    found = [item for item in built.machine.instructions if isinstance(item, Matrix)]
+    assert [(item.accumulate_in, item.accumulate_out) for item in found] == [(0, 1), (1, 0)]
+    assert built.compiled.plan.layers[0].geometry.fspm_parts(built.compiled.plan.layers[0].tiling)[
+        "sums"
+    ] == (3 * 3 * 16 * 4, 1)
+    check_plan(built)
+    check_bytes(built, graph)
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(65535, dtypes.S8), (32800, dtypes.S16)])
+def test_channels_beyond_a_pixel_stride_are_cut(channels: int, dtype: dtypes.DType) -> None:
+    """A pixel of 64 KiB or more does not fit the strides of instructions."""
+    net = QuantizedNet()
+    x = net.input("x", channels if dtype is dtypes.S8 else 4, 1, 1)
+    scale = 0.05 if dtype is dtypes.S8 else 0.001
+    graph = net.build(
+        net.max_pool(x, "y", kernel=(1, 1)) if dtype is dtypes.S8
+        else net.conv(x, "y", channels, dtype=dtype, scale=scale)
+    )  # fmt: skip
+    built = build(graph, "TX5368AV200")
+    assert built.compiled.plan.layers[0].tiling.outs < channels
+    check_bytes(built, graph)
+
+
+# ------------------------------------------------------------------ estimates
+
+# The estimate takes all overlap inside a layer as perfect, and none between layers.
+MOST_STALLED = 1.5
+MOST_OVERLAPPED = 1.25
+SAMPLES = [(op.name, graph) for op in ALL_OPS for graph in op.samples()]
+
+
+def times(built: Built) -> tuple[int, int]:
+    """The scheduler's estimate and the simulated time of a program, in cycles."""
+    estimate = sum(layer.estimated_cycles for layer in built.compiled.plan.layers)
+    chip = built.compiled.plan.layers[0].geometry.chip
+    return estimate, simulate_time(built.machine.instructions, chip).total_cycles
+
+
+def one_tile(built: Built) -> bool:
+    layers = built.compiled.plan.layers
+    return len(layers) == 1 and len(list(layers[0].geometry.steps(layers[0].tiling))) == 1
+
+
+@pytest.mark.parametrize("chip_name", CHIPS)
+def test_estimate_of_one_tile_is_the_simulated_time(chip_name: str) -> None:
+    single = 0
+    for name, graph in SAMPLES:
+        built = build(graph, chip_name)
+        estimate, simulated = times(built)
+        if one_tile(built):
+            single += 1
+            assert estimate == simulated, (name, graph.name)
+        else:
+            assert simulated <= MOST_STALLED * estimate, (name, graph.name)
+            assert estimate <= MOST_OVERLAPPED * simulated, (name, graph.name)
+    assert single >= 20
+
+
+@settings(max_examples=40)
+@given(layers(), chips())
+def test_estimate_of_one_tile_on_any_chip(graph: Graph, chip: Chip) -> None:
+    roomy = replace(chip, fspm_bytes=1 << 20, wspm_bytes=1 << 20, mspm_bytes=1 << 16)
+    built = build(graph, artificial(roomy))
+    estimate, simulated = times(built)
+    if one_tile(built):
+        assert estimate == simulated
+
+
+def test_late_weights_go_to_wspm_only() -> None:
+    """Constants are loaded into the memory that the instruction reads them from."""
+    built = build(wide_layer(), "TX5368AV200")
+    spaces = [item.space for item in built.machine.instructions if hasattr(item, "space")]
+    assert set(spaces) == {Space.FSPM, Space.WSPM, Space.MSPM}
