@@ -1,4 +1,4 @@
-"""Where the data folders ``chips/`` and ``calibration/`` are: in the wheel or beside the package."""
+"""Where the folders ``chips/`` and ``calibration/`` are: in the wheel or beside the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as sentences: every error a user may see derives from :class:`KnightliteError`.
+"""What can go wrong, as sentences: all errors a user may see are :class:`KnightliteError`s.
 
 A message is one sentence with names and numbers ("X must be Y, not Z"); the hint is the remedy.
 Exit codes: 1 the request could not be carried out, 2 the request itself is wrong or unsupported.

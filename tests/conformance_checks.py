@@ -255,10 +255,14 @@ class Verdict:
         assert self.counted >= 0.9 * self.tensors, f"nearly constant: {self.few}"
 
 
-def judge(built: Built, floating: Graph, pictures: Sequence[Tensors]) -> Verdict:
-    """Run pictures (real numbers per network input, [1, C, H, W]) through machine, golden, QDQ."""
+def judge(built: Built, quantized: Graph, floating: Graph, pictures: Sequence[Tensors]) -> Verdict:
+    """Run pictures (real numbers per network input, [1, C, H, W]) through machine, golden, QDQ.
+
+    ``quantized`` is the graph of the QDQ file: golden model and program come from the rewritten
+    one, and could agree on a wrong rewrite.
+    """
     graph = built.compiled.graph
-    golden, layers, tally = Golden(graph), Layers(graph), Tally()
+    golden, layers, tally = Golden(graph), Layers(quantized), Tally()
     exact = session(write_float(floating, floating.chip_outputs), THREADS)
     lsb: dict[str, int] = {}
     signal = noise = 0.0

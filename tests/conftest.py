@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import conformance_table
 from knightlite.cli.program import run
 from refusals import Refusal
-
-import conformance_table
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")

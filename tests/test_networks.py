@@ -77,7 +77,7 @@ def test_network(
     item = prepared[name]
     built = build(item.quantized, chip_name)
     batch = pictures(TEST, item.network.shape, seed=2)
-    verdict = judge(built, item.floating, single("x", batch))
+    verdict = judge(built, item.quantized, item.floating, single("x", batch))
     verdict.check()
     above_floor(golden, "small_networks_sqnr_db.json", name, verdict.sqnr_db)
     check_time(built)

@@ -69,7 +69,9 @@ def test_count_decides_between_four_pictures_and_one(tmp_path: Path) -> None:
         match=r"has 48 bytes, which are 1 frames of float32 or 4 of u8, and its values do not look",
     ) as caught:
         inputs.read(name, [ENTRY], "nchw")
-    assert caught.value.hint == "-fc 4 says that it holds so many frames of u8"
+    assert caught.value.hint == (
+        "-fc 4 says that it holds so many frames of u8, -fc 1 that it is float32"
+    )
     found = inputs.read(name, [ENTRY], "nchw", 4)
     assert (found.kind, found.available) == ("u8", 4)
 

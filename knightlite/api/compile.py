@@ -103,7 +103,7 @@ def compile_model(
 
 def quantized_for(path: Path) -> str | None:
     """The chip that ``quant`` was asked for, as noted in the model; None in a file of others."""
-    noted = _quantization(path).get("chip")
+    noted = _quantization(path).get("chip") if path.suffix.lower() == ".onnx" else None
     return noted if isinstance(noted, str) else None
 
 

@@ -76,9 +76,9 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     if not 0 <= options.seed < 1 << 32:
         raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
     chip.find(options.chip)
-    workspace.require_usable(options.directory, options.save_dir)
     if options.run_mode == "infer":
         return _infer(options, talk)
+    workspace.require_usable(options.directory, options.save_dir)
     talk.say("Quant Start")
     graph = _load(options)
     if options.run_mode == "convert":

@@ -6,6 +6,7 @@ request.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,5 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from knightlite.cli.program import PROGRAM, run
 
     called = Path(sys.argv[0]).stem
+    _open_streams()
     program = PROGRAM if called == "__main__" else called  # python -m knightlite
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments), program))
+
+
+def _open_streams() -> None:
+    """Closed streams swallow what is printed; letters that a terminal lacks are escaped."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -8,7 +8,7 @@ import click
 
 from knightlite.api.compile import explain, find_onnx, quantized_for
 from knightlite.cli.program import DEFAULT_CHIP
-from knightlite.cli.terminal import print_json, print_table, talking
+from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
 EPILOG = """\b
 Examples:
@@ -37,5 +37,7 @@ def command(chip: str | None, node: str | None, onnx_path: Path | None, as_json:
     if as_json:
         keys = ("node", "pass", "sentence")
         print_json([dict(zip(keys, row, strict=True)) for row in rows])
-    else:
+    elif rows:
         print_table("Rewrites", columns, rows)
+    else:
+        print_line(f"No rewrite looked at {node or 'any node'}.")

@@ -102,7 +102,7 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
     except KnightliteError as error:
         report_error(error)
         return error.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click exits where it meets a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
         return 0
     except MemoryError:

@@ -14,8 +14,8 @@ from knightlite.cli.terminal import print_files, print_json, print_line, talking
 EPILOG = """\b
 Examples:
   knightlite quant onnx -m model.pdmodel -d pictures --recipe imagenet -i 100
-  knightlite quant onnx -m model.onnx -uds script.py -if FUNCTION -d DIR -i 200
-  knightlite quant onnx -m model.pdmodel -i 8     # random data: for a first look only
+  knightlite quant onnx -m model.onnx -uds s.py -if FUNCTION -d DIR -i 200
+  knightlite quant onnx -m model.pdmodel -i 8     # random data: a first look
   Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle \\
     -uds s.py -if FN -s out -d DIR -bs 1 -i 200
 

@@ -311,7 +311,10 @@ class Matrix(WindowInstruction):
         return tuple(found)
 
     def cycles(self, chip: Chip) -> int:
-        """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap."""
+        """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.
+
+        Partial sums pass through FSPM beside them: whichever is slower.
+        """
         if self.depthwise:
             blocks = -(-self.y_channels // chip.depthwise_lanes) * self.taps()
         else:
@@ -321,7 +324,10 @@ class Matrix(WindowInstruction):
                 blocks *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
             else:
                 blocks *= self.taps() * -(-self.x_channels // chip.matrix_input_lanes)
-        return chip.matrix_setup_cycles + self.pixels * blocks
+        directions = self.accumulate_in + self.accumulate_out
+        sums = self.pixels * self.y_channels * ACCUMULATOR_BYTES * directions
+        banks = -(-sums // chip.fspm_bytes_per_cycle)
+        return chip.matrix_setup_cycles + max(self.pixels * blocks, banks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

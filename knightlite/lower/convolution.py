@@ -176,6 +176,9 @@ def _add_fields(behind: View, middle: str) -> dict[str, int]:
 
 
 def _check_window(view: View, chip: Chip) -> str | None:
+    dilation = max(view.integers("dilations"))
+    if dilation > 255:
+        return f"dilation must be at most 255, not {dilation}"
     return window_limits(view, conv.weights(view).shape[2:], view.integers("strides"))
 
 
@@ -205,7 +208,7 @@ CONVOLUTION = Lowering(
     op="Conv",
     limits=(
         SIZE_LIMIT,
-        Limit("kernel, stride and pad are at most 255", _check_window),
+        Limit("kernel, stride, dilation and pad are at most 255", _check_window),
         Limit("pads are smaller than the dilated kernel", _check_pads),
         Limit("the smallest weight tile fits WSPM", _check_weights),
     ),

@@ -193,7 +193,8 @@ def _holds_floats(
         raise DataError(
             f"{path} has {size} bytes, which are {size // float_bytes} frames of float32 or "
             f"{size // integer_bytes} of {kind}, and its values do not look like float32.",
-            f"-fc {size // integer_bytes} says that it holds so many frames of {kind}",
+            f"-fc {size // integer_bytes} says that it holds so many frames of {kind}, "
+            f"-fc {size // float_bytes} that it is float32",
         )
     if frame_count is not None and size >= frame_count * float_bytes:
         return True

@@ -231,7 +231,7 @@ def test_full_size(
     built = build(item.quantized, chip_name)
     compile_s = time.perf_counter() - started
     (name,) = item.floating.inputs
-    verdict = judge(built, item.floating, single(name, item.test))
+    verdict = judge(built, item.quantized, item.floating, single(name, item.test))
     row = Row(
         network=source.name,
         chip=chip_name,

@@ -1,0 +1,306 @@
+"""The Python functions that the command line calls, with direct arguments and typed results."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import DIGITS
+from knightlite import api, container, workspace
+from knightlite.api import (
+    QuantizeOptions,
+    SimulateOptions,
+    check,
+    compile_model,
+    evaluate_folder,
+    explain,
+    inspect_file,
+    profile_program,
+    quantize,
+    simulate,
+)
+from knightlite.api.simulate import find_binary
+from knightlite.errors import DataError, Finding, UsageError
+from knightlite.talk import Talk
+from onnx_nets import Net
+
+STEM = "digits_quantize"
+CHIP = "TX5368AV200"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder that must stay empty: a caller says where everything goes."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+# ------------------------------------------------------------------ the stages, one after the other
+
+
+def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
+    out = tmp_path / "out"
+    said: list[str] = []
+    warned: list[str] = []
+    steps: list[tuple[str, int, int | None]] = []
+    talk = Talk(said.append, warned.append, lambda *step: steps.append(step))
+
+    options = QuantizeOptions(
+        model=DIGITS / "digits.pdmodel",
+        chip=CHIP,
+        data=str(DIGITS / "calib"),
+        recipe="digits",
+        save_dir=out,
+        iteration=10,
+        batch_size=2,
+        directory=out,
+    )
+    quantized = quantize(options, talk)
+    assert quantized.files == {
+        "onnx": out / f"{STEM}.onnx",
+        "report": out / f"{STEM}_report.json",
+        "float_onnx": out / "digits.onnx",
+        "input_x": out / "inputs" / "x.bin",
+    }
+    assert quantized.pictures == 20
+    assert (quantized.float_metric, quantized.quantized_metric) == (100.0, 100.0)
+    assert quantized.loss_percent == 0.0
+    assert quantized.seconds > 0
+    assert quantized.report == json.loads(quantized.files["report"].read_text(encoding="utf-8"))
+    assert quantized.files["input_x"].stat().st_size == 3 * 32 * 32 * 4
+    assert warned == []
+    assert ("float model", 20, 20) in steps
+    assert ("quantized model", 20, 20) in steps
+    assert said[0] == "Quant Start"
+
+    compiled = compile_model(quantized.files["onnx"], "TX5112CV201", out, out, talk)
+    assert {path.name for path in compiled.files.values()} == {
+        f"{STEM}_r.cfg", f"{STEM}_r.weight", f"{STEM}_golden.onnx", f"{STEM}_known_input.bin",
+        f"{STEM}_known_output.bin", f"{STEM}_r.map.txt",
+    }  # fmt: skip
+    figures = compiled.figures
+    assert (figures["name"], figures["chip"]) == ("digits", "TX5112CV201")
+    assert figures["macs"] == 10_935_684
+    assert figures["host"] == ["Reshape"]
+    for kind in ("cfg", "weight"):
+        data = compiled.files[kind].read_bytes()
+        assert figures[f"{kind}_bytes"] == len(data)
+        assert figures[f"{kind}_sha256"] == hashlib.sha256(data).hexdigest()
+
+    picture = sorted((DIGITS / "test" / "4").iterdir())[0]
+    result = simulate(
+        SimulateOptions(
+            input=str(picture), labels=DIGITS / "labels.txt", check=True, out_dir=out, directory=out
+        ),
+        talk,
+    )
+    assert (result.frames, result.differing_bytes, result.differing_tensors) == (1, 0, ())
+    assert result.saturations == 0
+    assert len(result.top[0]) == 5
+    assert result.top[0][0].label == "4"
+    assert result.compared_bytes > figures["macs"] / 100
+
+    profiled = profile_program(compiled.files["cfg"], compiled.files["weight"], None, out, out)
+    profile = profiled.profile
+    assert profile.macs == figures["macs"]
+    assert sum(row.cycles for row in profile.layers) == profile.cycles
+    assert dict(profiled.totals)["Total RDMA byte"] == str(profile.read_bytes)
+
+    records = workspace.open_workspace(out).records
+    assert [record.stage for record in records] == ["quant", "compile", "sim", "profile"]
+    assert {record.chip for record in records[1:]} == {"TX5112CV201"}
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_the_known_answer_is_the_chips(here: Path) -> None:
+    """compile's known answer comes from the golden model; the machine must give the same bytes."""
+    found = simulate(SimulateOptions(input=f"{STEM}_known_input.bin", out_dir=Path("known")))
+    values = np.load(found.files["result-linear_0.tmp_1.npy"])
+    assert values.dtype == np.int16
+    assert values.tobytes() == Path(f"{STEM}_known_output.bin").read_bytes()
+
+
+def test_frames_and_debug_tensors(here: Path) -> None:
+    x = np.fromfile("inputs/x.bin", np.float32)
+    np.concatenate([x, x / 2, x / 4]).tofile("three.bin")
+    binary = find_binary(here, None, None)
+    tensors = {str(entry["name"]) for entry in binary.program.meta["tensors"]}
+    options = SimulateOptions(
+        input="three.bin", frame_count=2, frame_step=2, debug="all", out_dir=Path("all")
+    )
+    result = simulate(options)
+    assert result.frames == 2
+    outputs = {name for name in result.files if not name.startswith("result-debug-")}
+    assert len(outputs) == 3 * 2
+    assert len(result.files) - len(outputs) == 3 * 2 * len(tensors)
+    one = simulate(SimulateOptions(input="inputs/x.bin", out_dir=Path("one")))
+    first, last = (np.load(result.files[f"result-linear_0.tmp_1.{k}.npy"]) for k in (0, 1))
+    assert np.array_equal(first, np.load(one.files["result-linear_0.tmp_1.npy"]))
+    assert not np.array_equal(first, last)
+
+
+def test_a_float_array_a_raw_file_and_a_picture_are_the_same(here: Path) -> None:
+    """Three ways to feed one picture: the recipe in the .cfg, raw float32 in two layouts, .npy."""
+    from knightlite.preprocess import load_recipe
+
+    picture = min((here / "calib" / "7").iterdir())
+    values = load_recipe("digits").apply(picture, (1, 3, 32, 32))
+    values.tofile("nchw.bin")
+    np.ascontiguousarray(values.transpose(1, 2, 0)).tofile("nhwc.bin")
+    np.save("x.npy", values)
+    shutil.copy(picture, "x.PNG")
+    results = []
+    for name, layout in (
+        ("nchw.bin", None),
+        ("nhwc.bin", "nhwc"),
+        ("x.npy", None),
+        ("x.PNG", None),
+    ):
+        found = simulate(SimulateOptions(input=name, layout=layout, out_dir=Path("out")))
+        results.append(found.files["result-linear_0.tmp_1.npy"].read_bytes())
+    assert len(set(results)) == 1
+
+
+# ------------------------------------------------------------------ evaluation
+
+
+def chain_files(folder: Path) -> tuple[Path, Path, Path, Path]:
+    """Float model, quantized model and the two compiled files."""
+    return (
+        folder / "digits.onnx",
+        folder / f"{STEM}.onnx",
+        folder / f"{STEM}_r.cfg",
+        folder / f"{STEM}_r.weight",
+    )
+
+
+def test_evaluation_of_twenty_pictures(here: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    for label in "0123456789":
+        (pictures / label).mkdir(parents=True)
+        for path in sorted((DIGITS / "test" / label).iterdir())[:2]:
+            shutil.copy(path, pictures / label)
+    steps: list[tuple[str, int, int | None]] = []
+    talk = Talk(advance=lambda *step: steps.append(step))
+    found = evaluate_folder(*chain_files(here), pictures, talk)
+    assert (found.pictures, found.differing_bytes) == (20, 0)
+    assert (found.float_right, found.qdq_right, found.chip_right) == (20, 20, 20)
+    assert found.percent(found.chip_right) == 100.0
+    sizes = [
+        int(np.prod(entry["shape"])) * {"u8": 1, "s8": 1, "s16": 2}[entry["type"]]
+        for entry in find_binary(here, None, None).program.meta["tensors"]
+    ]
+    assert found.compared_bytes == 20 * sum(sizes)
+    assert steps == [("pictures", number, 20) for number in range(1, 21)]
+
+    for path in list(
+        (pictures / "3").iterdir()
+    ):  # two pictures of a 3 among the fives: no model may count them as right
+        path.rename(pictures / "5" / path.name)
+    found = evaluate_folder(*chain_files(here), pictures)
+    assert (found.float_right, found.qdq_right, found.chip_right) == (18, 18, 18)
+    assert found.percent(found.float_right) == 90.0
+
+
+def test_evaluation_needs_classes_and_a_recipe(here: Path) -> None:
+    with pytest.raises(DataError, match=r"0 must have one folder per class\.$"):
+        evaluate_folder(*chain_files(here), here / "calib" / "0")
+    made = quantize(QuantizeOptions(model=Path("digits.onnx"), chip=CHIP, save_dir=Path("random")))
+    compiled = compile_model(made.files["onnx"], CHIP, Path("random")).files
+    with pytest.raises(DataError, match=r"^evaluation needs a network of one input that was quant"):
+        evaluate_folder(
+            here / "digits.onnx",
+            made.files["onnx"],
+            compiled["cfg"],
+            compiled["weight"],
+            here / "calib",
+        )
+
+
+# ------------------------------------------------------------------ looking at models and files
+
+
+def test_check_of_a_model_that_runs() -> None:
+    found = check(DIGITS / "digits.pdmodel", CHIP)
+    assert (found.name, found.chip, found.fits, found.findings) == ("digits", CHIP, True, ())
+    assert found.macs == found.npu_macs == 10_935_684
+    assert found.operators["Conv"] == (27, 27)
+    assert found.host == ("Reshape",)
+    assert found.parameters > 100_000
+    doubled = check(DIGITS / "digits.pdmodel", CHIP, input_shapes=((1, 3, 64, 32),))
+    assert 1.9 * found.macs < doubled.macs <= 2 * found.macs
+
+
+def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", (1, 3, 8, 8))
+    net.conv("x", "c", (4, 3, 3, 3))
+    net.node("Sin", ["c"], "s")
+    net.conv("s", "y", (4, 4, 1, 1))
+    found = check(net.save(tmp_path, "y"), CHIP)
+    assert not found.fits
+    assert found.findings == (Finding("Sin_s", "Sin is not supported yet."),)
+    assert found.operators == {"Conv": (2, 2), "Sin": (1, 0)}
+    assert found.macs == 36 * 4 * 27 + 36 * 16
+
+
+def test_explain(here: Path) -> None:
+    path = Path(f"{STEM}.onnx")
+    rows = explain(path, CHIP, None)
+    assert ("relu_0.tmp_0", "fuse_prologue", "runs in front of relu_1.tmp_0") in rows
+    assert explain(path, CHIP, "relu_0.tmp_0") == [row for row in rows if row[0] == "relu_0.tmp_0"]
+    with pytest.raises(UsageError, match=f"^{STEM}.onnx has no node called nobody"):
+        explain(path, CHIP, "nobody")
+
+
+def test_inspect(here: Path) -> None:
+    found = inspect_file(Path(f"{STEM}_r.cfg"))
+    assert (found.kind, found.meta["name"], found.meta["chip"]) == ("cfg", "digits", CHIP)
+    lines = list(found.lines())
+    assert lines[0].startswith(f"{STEM}_r.cfg: digits for TX5368AV200 (TX5368), pair ")
+    assert lines[2].startswith("input x: s8 1x3x32x32 scale ")
+    layers = [line for line in lines if line.startswith("-- layer ")]
+    assert len(layers) == len(found.meta["layers"])
+    instructions = int(lines[4].split(" instructions")[0].split()[-1])
+    assert len(lines) == 5 + len(layers) + instructions
+
+    weight = inspect_file(Path(f"{STEM}_r.weight"))
+    assert (weight.kind, weight.meta["pair"]) == ("weight", found.meta["pair"])
+    assert list(weight.lines())[1] == f"DDR image of {weight.sizes['data']} bytes"
+    sections = container.read_sections(
+        container.CFG_MAGIC, Path(f"{STEM}_r.cfg").read_bytes(), "x.cfg"
+    )
+    assert found.code == sections["code"]
+
+
+# ------------------------------------------------------------------ the interface itself
+
+
+def test_everything_public_is_documented_and_typed() -> None:
+    for name in api.__all__:
+        item = getattr(api, name)
+        assert inspect.getdoc(item), name
+        if inspect.isfunction(item):
+            signature = inspect.signature(item)
+            assert signature.return_annotation is not inspect.Signature.empty
+            assert all(p.annotation is not p.empty for p in signature.parameters.values())
+        else:
+            assert dataclasses.is_dataclass(item)
+            assert vars(item)["__dataclass_params__"].frozen
+
+
+def test_no_stage_talks_by_itself(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quantize(QuantizeOptions(model=Path("digits.onnx"), chip=CHIP))
+    compile_model(Path(f"{STEM}.onnx"), CHIP)
+    simulate(SimulateOptions(input="inputs/x.bin", check=True))
+    profile_program()
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,225 @@
+"""Missing files, unknown values and contradictions: one sentence, a hint, exit 1 or 2."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from refusals import Refusal
+
+STEM = "digits_quantize"
+SIM = ["sim", "--input", "inputs/x.bin"]
+QUANT = ["quant", "-m", "digits.onnx"]
+PICTURES = [*QUANT, "-d", "calib", "--recipe"]
+INSIDE = "name the file inside it"
+
+# ------------------------------------------------------------------ files that are not there
+
+NO_FILE = "check the name and the folder"
+LEFT_CFG = f"the stages run here left {STEM}_r.cfg"
+LEFT_ONNX = f"the stages run here left digits.onnx, {STEM}.onnx, {STEM}_golden.onnx"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence", "hint"),
+    [
+        (["quant", "-m", "no.pdmodel"], 2, "There is no file no.pdmodel.", NO_FILE),
+        (["quant", "-m", "no.onnx"], 2, "There is no file no.onnx.", NO_FILE),
+        (["check", "-m", "no.onnx"], 2, "There is no file no.onnx.", NO_FILE),
+        (["quant", "-m", "digits.pdmodel", "-w", "no.pdiparams"], 2,
+         "There is no file no.pdiparams.", NO_FILE),
+        ([*QUANT, "-uds", "no.py", "-if", "f"], 2, "user script no.py does not exist.",
+         "name it with -uds FILE"),
+        ([*QUANT, "-d", "no", "--recipe", "digits"], 2, "picture folder no does not exist.", ""),
+        ([*QUANT, "-d", "labels.txt", "--recipe", "digits"], 2,
+         "picture folder labels.txt is a file, not a folder.", ""),
+        ([*PICTURES, "no.toml"], 2,
+         "recipe file no.toml cannot be read: No such file or directory.", ""),
+        (["quant", "-m", "no_quantize.onnx", "-r", "infer"], 2,
+         "file no_quantize.onnx does not exist.", LEFT_ONNX),
+        (["compile", "--onnx", "no.onnx"], 2, "file no.onnx does not exist.", LEFT_ONNX),
+        (["compile", "--onnx", "calib"], 2, "calib is a folder, not a file.", INSIDE),
+        ([*SIM, "--config", "no.cfg"], 2, "file no.cfg does not exist.", LEFT_CFG),
+        ([*SIM, "--weight", "no.weight"], 2, "file no.weight does not exist.",
+         f"the stages run here left {STEM}_r.weight"),
+        ([*SIM, "--labels", "no.txt"], 1,
+         "labels file no.txt cannot be read: No such file or directory.", ""),
+        ([*SIM, "--check", "--golden", "no.onnx"], 2, "the golden model no.onnx does not exist.",
+         "compile writes it; or use --golden"),
+        (["sim", "--input", "no.bin"], 1, "input file no.bin does not exist.", ""),
+        (["sim", "--input", "calib"], 1, "input file calib does not exist.", ""),
+        (["sim", "--input", "no.jpg"], 1, "picture no.jpg does not exist.", ""),
+        (["sim", "--input", "inputs/x.bin:no.bin"], 1, "input file no.bin does not exist.", ""),
+        (["profile", "--config", "no.cfg"], 2, "file no.cfg does not exist.", LEFT_CFG),
+        (["profile", "--weight", "calib"], 2, "calib is a folder, not a file.", INSIDE),
+        (["inspect", "no.cfg"], 2, "file no.cfg does not exist.", LEFT_CFG),
+        (["inspect", "calib"], 2, "calib is a folder, not a file.", INSIDE),
+        (["explain", "--onnx", "no.onnx"], 2, "file no.onnx does not exist.", LEFT_ONNX),
+        (["chips", "no.toml"], 2, "chip file no.toml does not exist.", ""),
+        ([*SIM, "--chip", "no.toml"], 2, "chip file no.toml does not exist.", ""),
+    ],
+)  # fmt: skip
+def test_missing_files(
+    refused: Refusal, arguments: list[str], code: int, sentence: str, hint: str
+) -> None:
+    refused(arguments, code, sentence, hint)
+
+
+def test_missing_weights_beside_the_model(here: Path, refused: Refusal) -> None:
+    (here / "digits.pdiparams").unlink()
+    sentence = "There is no weight file digits.pdiparams beside digits.pdmodel."
+    refused(["quant", "-m", "digits.pdmodel"], 2, sentence, "give it with -w/--weight")
+
+
+# ------------------------------------------------------------------ options
+
+EXPORT = "export the model with torch.onnx.export and pass the .onnx"
+KNOWN_RECIPES = (
+    "take one of cifar10, cifar10_densenet, digits, imagenet, imagenet_pm1, ppocr_cls, raw, or "
+    "name a recipe file of your own, such as my.toml"
+)
+KNOWN_CHIPS = (
+    "one of TX5105C, TX5103C, TX5105CV100, TX5103CV100, TX5101C, TX5101D, TX5101E, TX5112CV201, "
+    "TX5112DV201, TX5239CV201, TX5239DV201, TX5368AV200, TX5339AV200, TX5335AV200, or your own "
+    "chip file NAME.toml"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence", "hint"),
+    [
+        # what comes later
+        (["quant", "-m", "x.json"], 2, "x.json: Paddle's PIR format (.json) is not supported yet.",
+         "save the model as .pdmodel: *"),
+        (["quant", "-m", "x.pth"], 2, "x.pth: PyTorch weights (.pth) are not supported yet.",
+         EXPORT),
+        (["quant", "-m", "x.prototxt"], 2,
+         "x.prototxt: Caffe models (.prototxt) are not supported yet.",
+         "convert the model to ONNX and pass the .onnx"),
+        ([*QUANT, "-f", "pytorch"], 2, "digits.onnx: PyTorch weights (.pth) are not supported yet.",
+         EXPORT),
+        ([*QUANT, "-qm", "kl_v2"], 2, "the range method kl_v2 is not supported yet.",
+         "take mse, min_max or kl"),
+        ([*QUANT, "-b", "16"], 2, "Knight's option -b is not supported yet.",
+         "leave it out; --help of the command lists its options"),
+        (["rne-compile", "--general-process=1"], 2,
+         "Knight's option --general-process is not supported yet.", "leave it out*"),
+        (["build", "--run-config", "x.json"], 2, "Knight's command build is not supported yet.",
+         "--help lists the commands"),
+        # unknown values
+        (["quant", "-m", "digits"], 2, "digits must end in .onnx or .pdmodel, but has no suffix.",
+         "say the framework with -f/--framework"),
+        ([*QUANT, "-f", "torch"], 2,
+         "The framework must be one of onnx, paddle, pytorch, caffe, tensorflow, not torch.", ""),
+        ([*QUANT, "-qm", "best"], 2, "the method must be one of kl, min_max, mse, not best.", ""),
+        ([*PICTURES, "digit"], 2, "recipe digit is not known.", KNOWN_RECIPES),
+        ([*QUANT, "-r", "all"], 2, "Invalid value for '-r' / '--run-mode': 'all' is not one of "
+         "'quant', 'infer', 'convert'.", ""),
+        ([*QUANT, "-i", "0"], 2, "iteration (-i) must be at least 1 and batch size (-bs) from 1 to "
+         "4096, not 0 and 1.", ""),
+        ([*QUANT, "-bs", "4097"], 2, "iteration (-i) must be at least 1 and batch size (-bs) from "
+         "1 to 4096, not 1 and 4097.", ""),
+        ([*QUANT, "-i", "many"], 2,
+         "Invalid value for '-i' / '--iteration': 'many' is not a valid integer.", ""),
+        ([*QUANT, "--seed", "-1"], 2, "the seed must be from 0 to 4294967295, not -1.", ""),
+        ([*QUANT, "--color"], 2, "No such option*", ""),
+        ([*SIM, "-fmt", "chw"], 2, "Invalid value for '-fmt' / '--format': 'chw' is not one of "
+         "'nchw', 'nhwc', 'nhwcstride'.", ""),
+        ([*SIM, "-fc", "0"], 2,
+         "the frame count must be at least 1 and the frame step at least 0.", ""),
+        ([*SIM, "-fs", "-1"], 2,
+         "the frame count must be at least 1 and the frame step at least 0.", ""),
+        ([*SIM, "--debug", "conv"], 2, "the program has no materialised tensor called conv.",
+         "all, or one of *"),
+        (["explain", "conv"], 2, f"{STEM}.onnx has no node called conv.",
+         "knightlite explain without a name lists them all"),
+        (["compute"], 2, "No such command 'compute'.", ""),
+        (["quant", "pytorch", "-m", "x"], 2,
+         "Invalid value for '[onnx]': 'pytorch' is not 'onnx'.", ""),
+        (["quant"], 2, "Missing option '-m' / '--model'.", ""),
+        (["inspect"], 2, "Missing argument 'FILE'.", ""),
+        (["--chip"], 2, "Option '--chip' requires an argument.", ""),
+        # contradictions
+        ([*QUANT, "-f", "paddle"], 2,
+         "digits.onnx is a model of onnx by its suffix, not of paddle.",
+         "leave -f/--framework out"),
+        ([*QUANT, "-w", "digits.pdiparams"], 2, "digits.onnx keeps its weights inside, so the "
+         "weight file digits.pdiparams cannot be used.", "leave -w/--weight out"),
+        (["quant", "-m", "digits.pdiparams"], 2, "digits.pdiparams holds weights, not a model.",
+         "pass digits.pdmodel with -m"),
+        ([*QUANT, "-d", "calib"], 2, "the pictures of calib need a recipe that prepares them.",
+         "--recipe with one of *"),
+        ([*QUANT, "--recipe", "digits"], 2, "--recipe prepares the pictures of a folder.",
+         "name it with -d DIR"),
+        ([*PICTURES, "digits", "-uds", "x.py"], 2,
+         "a user script (-uds) prepares its own pictures: --recipe is unused.", ""),
+        ([*QUANT, "-if", "infer"], 2,
+         "infer function infer (-if) needs the script that defines it.", "name it with -uds FILE"),
+        ([*QUANT, "-r", "convert"], 2, "converting digits.onnx would overwrite it.",
+         "name another folder with -s DIR"),
+        (["compile", "--onnx", "digits.onnx"], 2,
+         "digits.onnx is a float model, not a quantized one.",
+         "quantize it first: knightlite quant onnx -m digits.onnx"),
+        (["compile", "--onnx", "digits.pdmodel"], 2,
+         "digits.pdmodel must be a quantized .onnx file.",
+         "quantize the float model with `knightlite quant onnx -m MODEL`"),
+        (["quant", "-m", f"{STEM}.onnx"], 2, f"{STEM}.onnx must be a float model, but has *",
+         "compile a quantized model directly, or pass the model it was made from"),
+        (["compile", "--onnx", f"{STEM}_golden.onnx"], 2, 
+         f"{STEM}_golden.onnx is a float model, not a quantized one.", "quantize it first: *"),
+        ([*SIM, "--golden", f"{STEM}_golden.onnx"], 2,
+         "--golden names what --check compares with.", "add --check"),
+        ([*SIM, "--check", "--golden", "digits.onnx"], 2,
+         f"digits.onnx and {STEM}_r.cfg are not of the same compile run.",
+         "compile again, or name the golden model with --golden"),
+        ([*SIM, "--recipe", "digits"], 2, "--recipe prepares a picture, but inputs/x.bin does not "
+         "end in one of .jpg, .jpeg, .png, .bmp.", ""),
+        (["sim", "--input", "x.png", "-fmt", "nchw"], 2,
+         "the recipe decides the layout of picture x.png: -fmt is unused.", ""),
+        # chips
+        ([*QUANT, "--chip", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
+        (["--chip", "TX1", "compile"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
+        (["check", "-m", "digits.onnx", "--chip", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
+        (["chips", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
+        ([*SIM, "--chip", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
+        ([*SIM, "--chip", "TX5105C"], 2,
+         f"{STEM}_r.cfg was compiled for chip TX5368AV200, not for TX5105C.",
+         "leave --chip out, or compile for TX5105C"),
+        (["profile", "--chip", "TX5105C"], 2,
+         f"{STEM}_r.cfg was compiled for chip TX5368AV200, not for TX5105C.",
+         "leave --chip out, or compile for TX5105C"),
+        # shapes
+        ([*QUANT, "-is", "1", "3", "32"], 2, "The shape for input x must have 4 dimensions "
+         "[N, 3, 32, 32], not 3 [1, 3, 32].", ""),
+        ([*QUANT, "-is", "1", "3", "0", "32"], 2,
+         "The shape for input x must be positive, not [1, 3, 0, 32].", ""),
+        ([*QUANT, "-is", "1", "3", "32", "99999999999"], 2, "The shape for input x must have sizes "
+         "up to 65535, not [1, 3, 32, 99999999999].", ""),
+        ([*QUANT, "-is", "1", "1", "32", "32"], 2, "digits.onnx cannot run on the NPU, one place "
+         "is not supported: conv2d_0.tmp_0: Conv conv2d_0.tmp_0 must have 1 input channels, not 1 "
+         "groups of 3.", "`knightlite check` lists every node with its reason"),
+        ([*QUANT, "-is", "4", "3", "32", "32"], 2, "digits.onnx cannot run on the NPU, one place "
+         "is not supported: x: the network input x must be [1, C, H, W], not (4, 3, 32, 32).",
+         "give the shape with -is/--input-shapes where the batch is fixed to another size"),
+        ([*QUANT, "-is", "1,3,32,32", "-is", "1,3"], 2,
+         "digits.onnx has 1 inputs (x), but 2 shapes were given.", ""),
+        ([*QUANT, "-is", "1,3,x"], 2,
+         "Invalid value for '-is' / '--input-shapes': 1,3,x must be integers such as 1,3,48,192.",
+         ""),
+        ([*PICTURES, "imagenet"], 1, "calib/*", "take a recipe made for this input, *"),
+    ],
+)  # fmt: skip
+def test_options(
+    refused: Refusal, arguments: list[str], code: int, sentence: str, hint: str
+) -> None:
+    refused(arguments, code, sentence, hint)
+
+
+def test_argument_that_is_not_text(here: Path, refused: Refusal) -> None:
+    name = os.fsdecode(b"caf\xe9.onnx")
+    shutil.copy("digits.onnx", name)
+    sentence = "argument caf\N{REPLACEMENT CHARACTER}.onnx must be UTF-8 text."
+    refused(["quant", "-m", name], 2, sentence, "rename the file or folder")

@@ -1,0 +1,462 @@
+"""The command line: the eight commands, what they print and where, names and help, same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from conftest import DIGITS
+from knightlite.cli import main
+from knightlite.cli.arguments import LATER_OPTIONS, join_shapes, rewrite
+from knightlite.cli.program import ALIASES, COMMANDS, run
+from knightlite.errors import UnsupportedError
+from refusals import snapshot
+
+STEM = "digits_quantize"
+USER_SCRIPT = '''\
+from onnx_quantize_tool.common.register import onnx_infer_func
+import os
+import numpy as np
+from PIL import Image
+
+
+@onnx_infer_func.register("infer_digits_benchmark")
+def infer_digits_benchmark(executor):
+    """As the vendor's scripts: classes in sorted folders, top-1 returned."""
+    right = total = 0
+    for label, folder in enumerate(sorted(os.listdir(executor.dataset))):
+        for name in sorted(os.listdir(os.path.join(executor.dataset, folder))):
+            image = Image.open(os.path.join(executor.dataset, folder, name)).convert("RGB")
+            x = np.asarray(image.resize((32, 32), Image.BILINEAR), np.float32) / 255
+            x = ((x - 0.5) / 0.5).transpose(2, 0, 1)[None]
+            outputs = executor.forward(np.ascontiguousarray(x))
+            right += int(outputs[0].argmax() == label)
+            total += 1
+            if total == executor.iteration:
+                return 100.0 * right / total
+'''
+
+Capture = pytest.CaptureFixture[str]
+
+
+def output(capsys: Capture, *arguments: str, code: int = 0) -> tuple[str, str]:
+    """stdout and stderr of a command, whose exit code must be ``code``."""
+    capsys.readouterr()
+    assert run(arguments) == code
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+# ------------------------------------------------------------------ the eight commands
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with what a user brings: model, pictures, script, raw input; no results."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    bring(folder)
+    return folder
+
+
+def bring(folder: Path) -> None:
+    for name in ("digits", "D"):
+        shutil.copy(DIGITS / "digits.pdmodel", folder / f"{name}.pdmodel")
+        shutil.copy(DIGITS / "digits.pdiparams", folder / f"{name}.pdiparams")
+    for label in "0123456789":
+        (folder / "DIR" / label).mkdir(parents=True)
+        shutil.copy(min((DIGITS / "calib" / label).iterdir()), folder / "DIR" / label)
+    (folder / "digits.py").write_text(USER_SCRIPT)
+    pixels = np.random.default_rng(1).uniform(-1, 1, (10, 3, 32, 32)).astype(np.float32)
+    pixels.tofile(folder / "model_input.bin")
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_four_short_commands(empty: Path, capsys: Capture) -> None:
+    brought = files(empty)
+    out, err = output(capsys, "quant", "onnx", "-m", "digits.pdmodel", "-i", "8")
+    assert err.splitlines()[:4] == [
+        "Quant Start",
+        "Stage1: Do Graph Optimize.",
+        "58 operators after folding",
+        "Stage2: Run Float Model And Calculate Quantization Scales.",
+    ]
+    assert "Warning: data: the model is calibrated with random data" in err
+    assert err.endswith(f"Quantized Model : {STEM}.onnx\nQuant complete\n")
+    _, err = output(capsys, "compile")
+    assert err.startswith(f"{STEM}.onnx is taken: quant left it here last.\n")
+    out, err = output(capsys, "sim", "--input", "model_input.bin")
+    assert err.splitlines() == [
+        f"{STEM}_r.cfg is taken: compile left it here last.",
+        f"{STEM}_r.weight is taken: compile left it here last.",
+        "the cfg file input bit: x : int8",
+        "input layout: nchw (as stored in the .cfg; Knight's default is nhwc)",
+        "input holds 10 frame(s) of float32",
+        "1 frame(s) run, 9 remain; -fc N runs more of them.",
+    ]
+    assert out == "result: result-linear_0.tmp_1_p.txt (also _hwc_p.txt and .npy)\n"
+    out, _ = output(capsys, "profile")
+    assert out.startswith("digits on TX5368AV200\nlayer ")
+    assert files(empty) - brought == {
+        "digits.onnx", f"{STEM}.onnx", f"{STEM}_report.json", "inputs", f"{STEM}_r.cfg",
+        f"{STEM}_r.weight", f"{STEM}_golden.onnx", f"{STEM}_known_input.bin",
+        f"{STEM}_known_output.bin", f"{STEM}_r.map.txt", "result-linear_0.tmp_1_p.txt",
+        "result-linear_0.tmp_1_hwc_p.txt", "result-linear_0.tmp_1.npy", "layer_cycles_NPU_0.txt",
+        f"{STEM}_r.profile.json", f"{STEM}_r.trace.json", "knightlite.json",
+    }  # fmt: skip
+
+
+def test_four_commands_of_knight(empty: Path, capsys: Capture) -> None:
+    chip = ["--chip", "TX5368AV200"]
+    quant = "quant onnx -m D.pdmodel -w D.pdiparams -f paddle -uds digits.py -if "
+    quant += "infer_digits_benchmark -s ./tmp/digits -d DIR -bs 1 -i 10"
+    out, err = output(capsys, *chip, *quant.split())
+    assert "data: user script digits.py:infer_digits_benchmark" in err
+    assert "Quantization Loss: 0.0000\nQuant complete\n" in err
+    assert "metric, float model: 100.0000\nmetric, quantized model: 100.0000\n" in out
+    _, err = output(
+        capsys, *chip, "rne-compile", "--onnx", "D_quantize.onnx", "--outpath", "."
+    )  # the bare name is not here: the manifest knows it
+    assert err.splitlines()[0] == (
+        "D_quantize.onnx is not here; tmp/digits/D_quantize.onnx is taken, which quant left."
+    )
+    pair = "--weight D_quantize_r.weight --config D_quantize_r.cfg --outpath ."
+    out, err = output(capsys, *chip, *f"rne-sim --input model_input.bin {pair}".split())
+    assert "taken" not in err
+    assert "1 frame(s) run, 9 remain" in err
+    output(capsys, *chip, *f"rne-profiling {pair}".split())
+    text = Path("layer_cycles_NPU_0.txt").read_text(encoding="utf-8")
+    assert text.startswith("Total RDMA byte: ")
+    golden = np.load("result-linear_0.tmp_1.npy")
+    _, err = output(capsys, "sim", "--input", "model_input.bin", "--check", "-s", "again")
+    assert np.array_equal(golden, np.load("again/result-linear_0.tmp_1.npy"))
+
+
+def test_same_commands_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two folders, one process and another: every file is the same, byte for byte."""
+    commands = [
+        ["quant", "-m", "digits.pdmodel", "-d", "DIR", "--recipe", "digits", "-i", "4"],
+        ["compile"],
+        ["sim", "--input", "model_input.bin", "-fc", "2"],
+        ["profile"],
+    ]
+    made = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        bring(folder)
+        monkeypatch.chdir(folder)
+        if name == "one":
+            assert [run(command) for command in commands] == [0, 0, 0, 0]
+        else:
+            script = (
+                f"from knightlite.cli.program import run\nfor c in {commands!r}: assert run(c) == 0"
+            )
+            environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
+            subprocess.run(
+                [sys.executable, "-c", script], check=True, capture_output=True, env=environment
+            )
+        made.append(snapshot(folder))
+    assert sorted(made[0]) == sorted(made[1])
+    assert [name for name in made[0] if made[0][name] != made[1][name]] == []
+    assert f"{STEM}_r.cfg" in made[0]
+    assert b"/" not in (made[0]["knightlite.json"] or b"").replace(b"inputs/", b"")
+
+
+# ------------------------------------------------------------------ the manifest
+
+
+def test_a_named_file_that_is_here_is_taken_as_it_is(here: Path, capsys: Capture) -> None:
+    data = Path(f"{STEM}_r.cfg").read_bytes()
+    Path(f"{STEM}_r.cfg").rename("mine.cfg")
+    out, err = output(capsys, "inspect", "mine.cfg")
+    assert err == ""
+    assert out.startswith("mine.cfg: digits for TX5368AV200 (TX5368), pair ")
+    Path(f"{STEM}_r.cfg").write_bytes(data)
+    _, err = output(capsys, "profile", "--config", f"{STEM}_r.cfg")
+    assert err == f"{STEM}_r.weight is taken: compile left it here last.\n"
+
+
+def test_the_chip_of_quant_is_that_of_compile(here: Path, capsys: Capture) -> None:
+    quant = ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits"]
+    output(capsys, *quant, "--chip", "TX5112CV201")
+    out, _ = output(capsys, "compile", "--json")
+    assert json.loads(out)["chip"] == "TX5112CV201"
+    out, _ = output(capsys, "--chip", "TX5105C", "compile", "--json", "--chip", "TX5112CV201")
+    assert json.loads(out)["chip"] == "TX5105C"  # the first one wins
+    _, err = output(capsys, "profile", "--chip", "TX5112CV201", code=2)
+    assert f"{STEM}_r.cfg was compiled for chip TX5105C, not for TX5112CV201." in err
+    output(capsys, "profile", "--chip", "TX5103C")  # the same family
+
+
+def test_a_chip_file_of_the_users_need_not_stay(here: Path, capsys: Capture) -> None:
+    shipped = Path(__file__).parent.parent / "chips" / "tx5112x201.toml"
+    shutil.copy(shipped, "my.toml")
+    output(capsys, "compile", "--chip", "my.toml")
+    Path("my.toml").unlink()
+    output(capsys, "sim", "--input", "inputs/x.bin", "--check")
+    output(capsys, "profile")
+
+
+def test_quant_can_run_a_quantized_model(here: Path, capsys: Capture) -> None:
+    data = ["-d", "calib", "--recipe", "digits", "-i", "10", "-r", "infer"]
+    before = snapshot(here)
+    out, err = output(capsys, "quant", "-m", f"{STEM}.onnx", *data)
+    assert out == "metric, quantized model: 100.0000\n"
+    assert "data: 10 pictures of calib with recipe digits" in err
+    out, _ = output(capsys, "quant", "-m", "digits.pdmodel", *data)
+    assert out == "metric, float model: 100.0000\n"
+    assert snapshot(here) == before
+
+
+def test_explain_says_where_no_rewrite_applies(here: Path, capsys: Capture) -> None:
+    out, _ = output(capsys, "explain", "linear_0.tmp_1.nchw")
+    assert out == "No rewrite looked at linear_0.tmp_1.nchw.\n"
+
+
+# ------------------------------------------------------------------ JSON
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys"),
+    [
+        (["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits", "-i", "2"],
+         {"files", "float_metric", "quantized_metric", "quantization_loss", "pictures",
+          "outputs"}),
+        (["quant", "-m", "digits.onnx", "-r", "convert", "-s", "out"], {"files"}),
+        (["compile"], {"files", "chip", "macs", "cfg_sha256", "weight_bytes", "layers"}),
+        (["sim", "--input", "inputs/x.bin", "--check", "--labels", "labels.txt"],
+         {"files", "frames", "compared_bytes", "differing_bytes", "top"}),
+        (["profile"], {"schema", "layers", "cycles", "latency_ms"}),
+        (["check", "-m", "digits.onnx"], {"fits", "findings", "macs", "parameters", "operators"}),
+        (["inspect", f"{STEM}_r.cfg"], {"meta", "kind", "bytes"}),
+        (["inspect", f"{STEM}_r.weight"], {"meta", "kind", "bytes"}),
+        (["explain"], {"node", "pass", "sentence"}),
+        (["chips"], {"family", "names", "description"}),
+        (["chips", "TX5105C"], {"fact", "value", "source", "note"}),
+    ],
+)  # fmt: skip
+def test_json_is_alone_on_stdout(
+    here: Path, capsys: Capture, arguments: list[str], keys: set[str]
+) -> None:
+    out, err = output(capsys, *arguments, "--json")
+
+    def refuse(text: str) -> Any:
+        raise ValueError(f"{text} is not JSON")
+
+    found = json.loads(out, parse_constant=refuse)
+    assert keys <= set(found[0] if isinstance(found, list) else found)
+    talks = arguments[0] in ("quant", "compile", "sim", "profile", "explain")
+    assert bool(err) == talks
+
+
+def test_json_figures(here: Path, capsys: Capture) -> None:
+    picture = min((here / "calib" / "7").iterdir()).as_posix()
+    out, _ = output(
+        capsys, "sim", "--input", picture, "--labels", "labels.txt", "--check", "--json"
+    )
+    found = json.loads(out)
+    assert (found["frames"], found["differing_bytes"], found["differing_tensors"]) == (1, 0, [])
+    assert found["compared_bytes"] > 100_000
+    assert len(found["top"][0]) == 5
+    assert found["top"][0][0]["label"] == "7"
+    scores = [guess["score"] for guess in found["top"][0]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_differing_byte_is_exit_code_1(here: Path, capsys: Capture) -> None:
+    model = onnx.load(f"{STEM}_golden.onnx")
+    weights = max(model.graph.initializer, key=lambda item: len(item.raw_data))
+    weights.raw_data = bytes([weights.raw_data[0] ^ 64]) + weights.raw_data[1:]
+    onnx.save(model, f"{STEM}_golden.onnx")
+    out, err = output(capsys, "sim", "--input", "inputs/x.bin", "--check", code=1)
+    assert "Error" not in err
+    assert "differs: " in out
+    assert " bytes compared with the golden model, 0 differ" not in out
+
+
+# ------------------------------------------------------------------ help and names
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *ALIASES])
+def test_every_command_has_help_with_examples(capsys: Capture, command: str) -> None:
+    for option in ("--help", "-h"):
+        out, err = output(capsys, command, option)
+        assert err == ""
+        assert out.startswith(f"Usage: knightlite {command} ")
+        assert f"Examples:\n    knightlite {ALIASES.get(command, command)}" in out
+        assert max(len(line) for line in out.splitlines()) <= 80
+
+
+def test_help_and_version(capsys: Capture) -> None:
+    out, _ = output(capsys, "--help")
+    for name, (_, line) in COMMANDS.items():
+        assert f"\n  {name} " in out
+        assert line.split(":")[0][:40] in out
+    for name in ALIASES:
+        assert f"also\n           {name})" in out or f"(also {name})" in out
+    assert output(capsys, "-v") == output(capsys, "--version")
+    out, _ = output(capsys, "-v")
+    assert out.startswith("knightlite, version ")
+
+
+@pytest.mark.parametrize(
+    ("called", "program"),
+    [("/usr/bin/Knight", "Knight"), ("knightlite", "knightlite"), ("/x/__main__.py", "knightlite")],
+)
+def test_usage_names_the_program_as_it_was_called(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, called: str, program: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called, "quant"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"Usage: {program} quant [OPTIONS] [onnx]\n")
+
+
+def test_no_arguments(capsys: Capture) -> None:
+    _, err = output(capsys, code=2)
+    assert "Usage: knightlite [OPTIONS] COMMAND [ARGS]..." in err
+
+
+def test_help_is_instant() -> None:
+    script = (
+        "import sys\nfrom knightlite.cli.program import run\nassert run(['--help']) == 0\n"
+        "print([name for name in ('numpy', 'onnx', 'onnxruntime', 'PIL', 'rich', 'knightlite.api')"
+        " if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[]\n"
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        command = [sys.executable, "-m", "knightlite", "--help"]
+        subprocess.run(command, capture_output=True, check=True)
+        times.append(time.monotonic() - started)
+    assert min(times) < 0.5
+
+
+# ------------------------------------------------------------------ arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "joined"),
+    [
+        ("-is 1 3 48 192 -i 2", "-is 1,3,48,192 -i 2"),
+        ("--input-shapes -1 3 48 192", "--input-shapes -1,3,48,192"),
+        ("-is 1 3 -is 2 4 -m x", "-is 1,3 -is 2,4 -m x"),
+        ("-is 1,3,48,192", "-is 1,3,48,192"),
+        ("-is", "-is"),
+    ],
+)
+def test_shapes_are_joined(arguments: str, joined: str) -> None:
+    assert join_shapes(arguments.split()) == joined.split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rewritten"),
+    [
+        ("quant -m x --chip A", "--chip A quant -m x"),
+        ("--chip A quant --chip=B -m x", "--chip A --chip=B quant -m x"),
+        ("quant -m x --chip", "--chip quant -m x"),
+        ("inspect -- --chip", "inspect -- --chip"),
+    ],
+)
+def test_the_chip_may_stand_anywhere(arguments: str, rewritten: str) -> None:
+    assert rewrite(arguments.split()) == rewritten.split()
+
+
+@pytest.mark.parametrize("option", ["-rc", "--general-process=1", "-bu"])
+def test_options_that_come_later(option: str) -> None:
+    assert option.partition("=")[0] in LATER_OPTIONS
+    with pytest.raises(UnsupportedError, match=r"^Knight's option .* is not supported yet\.$"):
+        rewrite(["quant", "-m", "x", option])
+    assert rewrite(["inspect", "--", option])[-1] == option
+
+
+def test_no_option_of_ours_is_said_to_come_later(capsys: Capture) -> None:
+    for command in COMMANDS:
+        words = output(capsys, command, "--help")[0].replace(",", " ").split()
+        assert set(words) & set(LATER_OPTIONS) == set()
+
+
+def test_shapes_reach_the_model(here: Path, capsys: Capture) -> None:
+    command = ["check", "-m", "digits.onnx", "--json", "-is", "1", "3", "64", "32"]
+    macs = [json.loads(output(capsys, *line)[0])["macs"] for line in (command, command[:4])]
+    assert 1.9 * macs[1] < macs[0] <= 2 * macs[1]
+
+
+# ------------------------------------------------------------------ when something else goes wrong
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(13, "Permission denied", "x.cfg"), "Error: x.cfg: Permission denied.\n"),
+        (OSError(28, "No space left on device"), "Error: No space left on device.\n"),
+        (MemoryError(), "Error: there is not enough memory for this.\nHint: *"),
+        (KeyboardInterrupt(), "\nStopped.\n"),  # click ends the line that shows ^C
+        (ValueError("a\nb"), "Error: knightlite failed inside (ValueError: a b).\nHint: *"),
+    ],
+)
+def test_what_nobody_foresaw(
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: BaseException,
+    sentence: str,
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("knightlite.cli.chips.chip_names", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    out, err = output(capsys, "chips", code=1)
+    assert out == ""
+    assert err.startswith(sentence.rstrip("*"))
+    assert (err == sentence) == (not sentence.endswith("*"))
+    logs = list(tmp_path.iterdir())
+    assert len(logs) == ("failed inside" in sentence)
+    assert all("Traceback" in log.read_text(encoding="utf-8") for log in logs)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("| head -1", 0, ""),
+        (">&-", 0, ""),
+        ("> /dev/full", 1, "Error: No space left on device.\n"),
+        ("2>&-", 0, ""),
+    ],
+)
+def test_streams_that_are_closed(here: Path, redirection: str, code: int, said: str) -> None:
+    line = f"set -o pipefail; {sys.executable} -m knightlite inspect {STEM}_r.cfg {redirection}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_a_terminal_without_the_letters(here: Path) -> None:
+    Path("digits.onnx").rename("Zürich.onnx")
+    done = subprocess.run(
+        [sys.executable, "-m", "knightlite", "check", "-m", "Zürich.onnx"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
+    assert done.stdout.startswith(b"Z\\xfcrich on TX5368AV200\n")

@@ -1,0 +1,105 @@
+"""Engine limits: every one has a layer that breaks it, refused in a sentence before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from conformance_checks import artificial, build
+from knightlite.chip import find
+from knightlite.errors import UnsupportedError
+from knightlite.ir import Graph, Node
+from knightlite.lower import LOWERINGS, limit_findings
+from knightlite.ops import ALL_OPS
+from quantized_nets import QuantizedNet
+
+CHIP = find("TX5368AV200").chip
+CASES: dict[str, tuple[Callable[[QuantizedNet], str], str]] = {
+    "long": (
+        lambda net: net.table(net.input("x", 1, 1, 65536), "y"),
+        "Table: x must have at most 65535 channels, rows and columns.",
+    ),
+    "window": (
+        lambda net: net.max_pool(net.input("x", 1, 1, 600), "y", kernel=(1, 256)),
+        "MaxPool: kernel, stride and pad must be at most 255, not 256.",
+    ),
+    "stride": (
+        lambda net: net.conv(net.input("x", 1, 1, 600), "y", 1, strides=(1, 300)),
+        "Conv: kernel, stride and pad must be at most 255, not 300.",
+    ),
+    "dilation": (
+        lambda net: net.conv(net.input("x", 1, 1, 600), "y", 1, (1, 2), dilations=(1, 256)),
+        "Conv: dilation must be at most 255, not 256.",
+    ),
+    "pads": (
+        lambda net: net.conv(
+            net.input("x", 1, 5, 5), "y", 1, (2, 2), pads=(0, 0, 3, 2), dilations=(2, 1)
+        ),
+        "Conv: pads must be smaller than the dilated kernel (3, 2), not (0, 0, 3, 2).",
+    ),
+    "weights": (
+        lambda net: net.conv(net.input("x", 32, 30, 30), "y", 20, (30, 30)),
+        "Conv: the smallest weight tile needs 460800 bytes of WSPM, the chip has 294912; "
+        "use a kernel smaller than 30x30.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_limit(name: str) -> None:
+    make, sentence = CASES[name]
+    net = QuantizedNet(name)
+    graph = net.build(make(net))
+    with pytest.raises(UnsupportedError) as caught:
+        build(graph, artificial(CHIP))
+    assert [(item.where, item.sentence) for item in caught.value.findings] == [("y", sentence)]
+    assert caught.value.sentence == f"1 node(s) of {name} cannot run on test: y: {sentence}"
+
+
+def largest(net: QuantizedNet) -> Graph:
+    """At every limit, not beyond."""
+    return net.build(net.max_pool(net.input("x", 1, 1, 65535), "y", kernel=(1, 255)))
+
+
+def test_at_the_limits() -> None:
+    graph = largest(QuantizedNet())
+    assert limit_findings(graph, CHIP) == []
+    build(graph, artificial(CHIP))
+
+
+def test_limits_follow_the_chip() -> None:
+    make, _ = CASES["weights"]
+    net = QuantizedNet()
+    graph = net.build(make(net))
+    assert limit_findings(graph, replace(CHIP, wspm_bytes=460800)) == []
+    assert len(limit_findings(graph, replace(CHIP, wspm_bytes=460799))) == 1
+
+
+def test_all_findings_at_once() -> None:
+    net = QuantizedNet("net")
+    x = net.input("x", 1, 1, 600)
+    net.max_pool(x, "a", kernel=(1, 256))
+    graph = net.build(net.max_pool(x, "b", kernel=(1, 300)), "a")
+    with pytest.raises(UnsupportedError, match=r"^2 node") as caught:
+        build(graph, artificial(CHIP))
+    assert [item.where for item in caught.value.findings] == ["a", "b"]
+
+
+def test_every_operator_has_a_lowering() -> None:
+    """Only a Concat is placed instead of executed."""
+    lowered = [item.op for item in LOWERINGS]
+    assert sorted([*lowered, "Concat"]) == sorted(op.name for op in ALL_OPS)
+    for item in LOWERINGS:
+        rules = [limit.rule for limit in item.limits]
+        assert rules
+        assert len(set(rules)) == len(rules)
+
+
+def test_operator_without_an_engine() -> None:
+    graph = largest(QuantizedNet())
+    strange = graph.with_nodes([Node("n", "Fourier", ("x",), ("y",))])
+    assert [str(item) for item in limit_findings(strange, CHIP)] == [
+        "n: no engine does Fourier yet."
+    ]

@@ -1,0 +1,110 @@
+"""Tables and progress as a person sees them: on a terminal, and in a pipe or file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from knightlite.cli.profile import FULL, NARROW, _fitting, short
+from knightlite.cli.program import run
+from knightlite.cli.terminal import plain_table
+from knightlite.profiler import LayerProfile
+
+
+def test_tables_in_a_pipe_are_whole_and_unpadded(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["profile"], ["compile"], ["chips"], ["check", "-m", "digits.onnx"]):
+        capsys.readouterr()
+        assert run(command) == 0
+        out = capsys.readouterr().out
+        assert not any(line != line.rstrip() for line in out.splitlines())
+        assert not set(out) & set("─━│┃…\x1b")
+    assert run(["chips"]) == 0
+    out = capsys.readouterr().out
+    assert "TX5105C, TX5103C, TX5105CV100, TX5103CV100, TX5101C, TX5101D, TX5101E  First" in out
+
+
+def test_plain_table() -> None:
+    rows = [["数字", "12", ""], ["a", "3,400", "x"]]
+    assert list(plain_table("Title", ("name", "n", "note"), rows, (False, True, False))) == [
+        "Title",
+        "name      n  note",
+        "数字     12",
+        "a     3,400  x",
+        "",
+    ]
+
+
+def layer(name: str) -> LayerProfile:
+    return LayerProfile(
+        name, "Conv", 3, 1_234_567, 2.469134, 118_013_952, 0.4123, 824_000, 201_000, "ddr write",
+        516_096,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "columns"), [(None, 10), (200, 10), (100, 10), (80, 9), (40, 9)])
+def test_columns_of_the_profile_fit_the_terminal(width: int | None, columns: int) -> None:
+    found = _fitting((layer("conv2d_123.tmp_0"), layer("/features/denseblock1/conv1/Conv")), width)
+    assert len(found) == columns
+    cells = [cell(layer("x")) for _, cell in found]
+    assert ("118,013,952" in cells) == (width in (None, 200))
+    assert ("118M" in cells) == (width not in (None, 200))
+    assert (found == FULL) == (width in (None, 200))
+    assert (found == NARROW) == (columns == 9)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"), (999, "999"), (1000, "1.0k"), (99_949, "99.9k"), (99_950, "100k"),
+        (999_499, "999k"), (999_500, "1.0M"), (118_013_952, "118M"), (3_400_000_000, "3.4G"),
+    ],
+)  # fmt: skip
+def test_short_numbers(number: int, text: str) -> None:
+    assert short(number) == text
+
+
+def test_a_terminal_of_80_columns(here: Path) -> None:
+    """In a pseudo terminal: nothing is wider, nothing wraps, progress leaves no trace."""
+    import pty
+
+    name = "/features/denseblock1/denselayer1/conv1/Conv_output_0"
+    script = (
+        "from knightlite.cli.terminal import print_table, talking\n"
+        "with talking() as talk:\n"
+        "    talk.say('[bold]said[/bold]')\n"
+        "    talk.advance('frames', 1, 2)\n"
+        "    talk.warn('once')\n"
+        "    talk.warn('once')\n"
+        f"print_table('T', ('layer', 'n'), [({name!r}, '1' * 40)], shrink=0)\n"
+        f"print_table('T', ('n', 'text'), [('1', {name!r} * 3)])\n"
+    )
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=follower, stderr=follower, env=environment
+    ) as process:
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(leader, 4096)
+            except OSError:  # Linux says so where the other end is closed
+                break
+            if not piece:
+                break
+            seen += piece
+        os.close(leader)
+    assert process.returncode == 0
+    text = seen.decode()
+    assert "[bold]said[/bold]" in text
+    assert text.count("Warning: once") == 1
+    lines = [line for line in text.replace("\r", "").split("\n") if "\x1b" not in line]
+    assert max(len(line) for line in lines) <= 80
+    assert "…tures/denseblock1/denselayer1/conv1/Conv_output_0"[-38:] in text
+    assert text.replace("\r", "").replace("\n", "").replace(" ", "").count(name[-13:]) >= 4
