@@ -47,7 +47,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 conformance: $(VENV)/.dev
-	$(BIN)/python -m pytest -m conformance tests/conformance
+	$(BIN)/python -m pytest -rs -m conformance tests/conformance
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import conftest
-from knightlite.chip import Chip, ChipFamily, facts_digest, find
+from knightlite.chip import Chip, ChipFamily, facts_digest, families, find
 from knightlite.container import Program, decode_program, encode_program
 from knightlite.emit import Compiled, compile_graph, golden_model
 from knightlite.ir import Graph
@@ -30,7 +30,8 @@ from knightlite.sim.host import dequantize, quantize
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
-CHIPS = ("TX5368AV200", "TX5105C", "TX5112CV201")  # one of each family that ships
+CHIPS = tuple(family.names[0] for family in families())  # one of each family that ships
+MAIN, TIGHT = "TX5368AV200", "TX5112CV201"  # the common one, and the smallest memories
 DISTINCT = 16
 DESCRIPTION = {"version": "0", "input_layout": "nchw", "recipe": None}
 THREADS = 2

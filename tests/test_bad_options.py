@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from knightlite.chip import families
 from refusals import Refusal
 
 STEM = "digits_quantize"
@@ -82,8 +83,7 @@ KNOWN_RECIPES = (
     "name a recipe file of your own, such as my.toml"
 )
 KNOWN_CHIPS = (
-    "one of TX5105C, TX5103C, TX5105CV100, TX5103CV100, TX5101C, TX5101D, TX5101E, TX5112CV201, "
-    "TX5112DV201, TX5239CV201, TX5239DV201, TX5368AV200, TX5339AV200, TX5335AV200, or your own "
+    f"one of {', '.join(name for family in families() for name in family.names)}, or your own "
     "chip file NAME.toml"
 )
 

@@ -49,7 +49,8 @@ def test_families_are_those_of_the_folder() -> None:
     assert len(PATHS) >= 3
     names = [name for family in families() for name in family.names]
     assert len(set(names)) == len(names)
-    assert len({family.digest for family in families()}) == len(PATHS)
+    facts = {repr(family.chip) for family in families()}  # two families may share all facts
+    assert len({family.digest for family in families()}) == len(facts)
     assert {"TX5368AV200", "TX5112CV201"} <= set(names)
     assert any(name.startswith("TX510") for name in names)
 

@@ -17,6 +17,8 @@ import pytest
 import conftest
 from conformance_checks import (
     CHIPS,
+    MAIN,
+    TIGHT,
     Built,
     Pictures,
     above_floor,
@@ -95,7 +97,7 @@ def check_time(built: Built) -> None:
 def test_network_is_what_it_is_called(name: str, prepared: Mapping[str, Prepared]) -> None:
     """Operators after compiling, so that a network that lost what it tests is noticed."""
     item = prepared[name]
-    built = build(item.quantized, CHIPS[0])
+    built = build(item.quantized, MAIN)
     layers = [layer["op"] for layer in built.program.meta["layers"]]
     nodes = [node.op for node in built.compiled.graph.nodes]
     strides = {node.attributes.get("strides") for node in item.quantized.nodes}
@@ -127,14 +129,14 @@ def test_same_input_same_bytes(prepared: Mapping[str, Prepared], tmp_path: Path)
     name = "text_direction"
     again = prepare(BY_NAME[name], tmp_path)
     assert again.sha256 == prepared[name].sha256
-    first, second = (build(item.quantized, CHIPS[2]) for item in (again, prepared[name]))
+    first, second = (build(item.quantized, TIGHT) for item in (again, prepared[name]))
     assert first.program == second.program
 
 
 def test_pictures_do_not_influence_each_other(prepared: Mapping[str, Prepared]) -> None:
     """The machine's memories hold the last picture's bytes: they must not show."""
     item = prepared["densenet_torch"]
-    built, fresh = (build(item.quantized, CHIPS[2]) for _ in range(2))
+    built, fresh = (build(item.quantized, TIGHT) for _ in range(2))
     rng = np.random.default_rng(0)
     tensor = item.quantized.tensors["x"]
     low, high = tensor.dtype.minimum, tensor.dtype.maximum + 1

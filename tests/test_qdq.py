@@ -128,13 +128,36 @@ def write(folder: Path, graph: Graph) -> Path:
 @pytest.mark.parametrize("depthwise_scales", [False, True])
 def test_write_then_read(tmp_path: Path, depthwise_scales: bool) -> None:
     graph = quantized(everything(tmp_path), depthwise_scales)
-    assert {node.op for node in graph.nodes} == {op.name for op in ops.ALL_OPS if op.from_onnx}
     assert [op.op for op in graph.host] == ["Reshape", "Softmax"]
     assert (
         any(tensor.per_channel and name == "t" for name, tensor in graph.tensors.items()) is False
     )
     assert graph.tensors["r"].per_channel is False  # the Add reads it too
     assert_equal(load_quantized(write(tmp_path, graph)), graph)
+
+
+SAMPLES = {
+    f"{op.name}-{graph.name}": (op, graph)
+    for op in ops.ALL_OPS
+    if op.from_onnx is not None
+    for graph in op.samples()
+}
+
+
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_every_sample_writes_and_reads(tmp_path: Path, name: str) -> None:
+    """Each operator's samples come back as the same operator with the same integers."""
+    op, graph = SAMPLES[name]
+    found = load_quantized(write(tmp_path, graph))
+    assert [node.op for node in found.nodes] == [op.name]
+    rng = np.random.default_rng(0)
+    inputs = tuple(
+        rng.integers(t.dtype.minimum, t.dtype.maximum + 1, t.shape).astype(t.dtype.numpy)
+        for t in (graph.tensors[item] for item in graph.inputs)
+    )
+    expected = op.reference(ops.View(graph, graph.nodes[0]), inputs)
+    answer = op.reference(ops.View(found, found.nodes[0]), inputs)
+    np.testing.assert_array_equal(answer, expected, strict=True)
 
 
 def test_scales_per_channel_survive(tmp_path: Path) -> None:
@@ -365,3 +388,42 @@ def test_operators_of_other_tools(tmp_path: Path) -> None:
         )
 
     assert edited(edit, tmp_path)[0] == "head: MatMul must be a Conv in a quantized file."
+
+
+@pytest.mark.parametrize(("op", "gain", "offset"), [("Add", 1.0, 0.75), ("Mul", 0.75, 0.0)])
+def test_integer_operands_of_other_tools(
+    tmp_path: Path, op: str, gain: float, offset: float
+) -> None:
+    """A constant that another tool quantized counts with its scale: 3 * 0.25, not 3."""
+    make = onnx.helper.make_node
+    values = {
+        "s": np.float32(0.5),
+        "z": np.int8(0),
+        "c": np.asarray([3], np.int8),
+        "cs": np.float32(0.25),
+    }
+    nodes = [
+        make("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        make("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        make("DequantizeLinear", ["c", "cs", "z"], ["cd"]),
+        make(op, ["xd", "cd"], ["f"]),
+        make("QuantizeLinear", ["f", "s", "z"], ["fq"]),
+        make("DequantizeLinear", ["fq", "s", "z"], ["y"]),
+    ]
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "other",
+        [info("x", TensorProto.FLOAT, [1, 4, 5, 5])],
+        [info("y", TensorProto.FLOAT, [1, 4, 5, 5])],
+        [numpy_helper.from_array(np.asarray(item), name) for name, item in values.items()],
+    )
+    opset = [onnx.helper.make_opsetid("", 21)]
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "o.onnx"
+    )
+    found = load_quantized(tmp_path / "o.onnx")
+    (node,) = found.nodes
+    assert node.op == "Affine"
+    assert found.constants[node.inputs[1]].tolist() == [gain] * 4
+    assert found.constants[node.inputs[2]].tolist() == [offset] * 4

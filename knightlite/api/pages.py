@@ -180,7 +180,7 @@ def onnx_table() -> str:
 
 
 def _becomes(kind: str) -> str:
-    if kind in SPELLINGS:
+    if kind in SPELLINGS and kind not in BY_ONNX_TYPE:
         return (
             "Add"
             if kind == "Sum"

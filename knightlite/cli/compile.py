@@ -13,7 +13,7 @@ from knightlite.cli.terminal import print_files, print_json, print_table, talkin
 
 EPILOG = """\b
 Examples:
-  knightlite compile                                   # what quant left here last
+  knightlite compile                  # what quant left here last
   knightlite --chip TX5105C compile --onnx X_quantize.onnx --outpath build
   Knight --chip TX5368AV200 rne-compile --onnx X_quantize.onnx --outpath .
 """

@@ -13,7 +13,7 @@ from knightlite.cli.terminal import print_json, print_line, print_table, talking
 EPILOG = """\b
 Examples:
   knightlite explain relu_3 --onnx X_quantize.onnx
-  knightlite explain                                    # every node
+  knightlite explain                  # every node
 """
 
 

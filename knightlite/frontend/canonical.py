@@ -22,8 +22,8 @@ from knightlite.ir import Graph, verify
 
 Handler = Callable[[Importer, SourceNode], None]
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(ops.BY_ONNX_TYPE, compute.compute),
     **dict.fromkeys(compute.SPELLINGS, compute.respelled),
+    **dict.fromkeys(ops.BY_ONNX_TYPE, compute.compute),  # an operator of its own comes first
     **dict.fromkeys(views.VIEWS, views.view),
     **dict.fromkeys(views.SAME, views.same),
     "Pad": views.pad,

@@ -141,7 +141,7 @@ def _constant(state: Importer, node: SourceNode, name: str, feature: str) -> Arr
                 "train or export the model again",
             )
         values = values.astype(np.float32, copy=False)
-    if node.op_type not in ("Add", "Mul") or values.size == 1:
+    if not ops.BY_ONNX_TYPE[node.op_type].broadcasts or values.size == 1:
         return values
     seen = state.seen(feature)
     if values.ndim > len(seen):

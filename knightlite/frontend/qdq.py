@@ -95,6 +95,7 @@ def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
         replace(node, inputs=tuple(pairs.sources.get(name, name) for name in node.inputs))
         for node in kept
     ]
+    _dequantize_operands(nodes, pairs)
     for node in nodes:
         if node.op_type in FLOAT_ONLY:
             pairs.findings.append(
@@ -112,6 +113,23 @@ def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
         quantized=pairs.quantized,
     )
     return stripped, pairs.findings
+
+
+def _dequantize_operands(nodes: Sequence[SourceNode], pairs: _Pairs) -> None:
+    """Only a Conv computes with integer constants; what others read is real numbers again."""
+    for node in nodes:
+        for name in node.inputs:
+            if node.op_type == "Conv" or name not in pairs.constants:
+                continue
+            kind = pairs.quantized.pop(name, None)
+            if kind is not None:
+                integers = pairs.constants[name]
+                scale = (
+                    kind.scale.reshape(-1, *(1,) * (integers.ndim - 1))
+                    if kind.scale.ndim
+                    else kind.scale
+                )
+                pairs.constants[name] = (integers * scale).astype(np.float32)
 
 
 def _read_pair(

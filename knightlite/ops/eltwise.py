@@ -230,6 +230,7 @@ ADD = OpDef(
     ),
     samples=samples_add,
     clampable=True,
+    broadcasts=True,
 )
 
 MUL = OpDef(
@@ -259,4 +260,5 @@ MUL = OpDef(
     ),
     samples=samples_mul,
     clampable=True,
+    broadcasts=True,
 )

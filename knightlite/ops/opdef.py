@@ -135,6 +135,7 @@ class OpDef:
     samples: Callable[[], tuple[Graph, ...]]
     value_preserving: bool = False
     clampable: bool = False  # a following Relu/Clip may be merged into its ``clamp`` attribute
+    broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 import conftest
 from conformance_checks import (
     CHIPS,
+    MAIN,
     Built,
     Pictures,
     above_floor,
@@ -89,7 +90,7 @@ def example(network: str) -> Source:
         test = np.fromfile(made / "model_input.bin", np.float32).reshape(-1, *shape[1:])
         return graph, batch[:CALIBRATION], test[:TEST]
 
-    return Source(f"example_{network}", CHIPS[:1], make)
+    return Source(f"example_{network}", (MAIN,), make)
 
 
 def example_folder(network: str, folder: Path) -> Path:
@@ -151,7 +152,7 @@ def trained(
     file: str,
     read: Callable[[Shape], tuple[Array, Array]],
     shapes: list[Shape] | None = None,
-    chips: tuple[str, ...] = CHIPS[:1],
+    chips: tuple[str, ...] = (MAIN,),
 ) -> Source:
     def make(folder: Path) -> tuple[Graph, Array, Array]:
         if not (DATA / "models" / file).is_file():
