@@ -229,7 +229,8 @@ def _check(model: onnx.ModelProto, path: Path) -> None:
     try:
         checker.check_model(model)
     except checker.ValidationError as error:
-        text = str(error).strip().splitlines()[0]
+        # a damaged name can leave the checker without words
+        text = (str(error).strip() or "ONNX's checker refuses it").splitlines()[0]
         if "No Op registered" in text or "No opset import for domain" in text:
             return  # an operator ONNX does not know is a finding, with all the others
         raise ModelError(
