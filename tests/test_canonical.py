@@ -151,6 +151,39 @@ def test_every_elementwise_spelling(tmp_path: Path) -> None:
     assert graph.nodes[6].inputs == ("e", "h")
 
 
+def test_sub_of_features_and_of_constants_on_either_side(tmp_path: Path) -> None:
+    net = start()
+    net.conv("x", "d", (4, 4, 3, 3), pads=[1, 1, 1, 1])
+    net.node("Sub", ["x", "d"], "s")
+    net.node("Sub", [net.random("left", (4, 1, 1)), "s"], "a")
+    net.node("Sigmoid", ["a"], "b")
+    net.node("Sub", ["b", net.weight("half", np.float32(0.5))], "c")
+    net.node("Relu", ["c"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["Conv", "Sub", "Affine", "Table", "Affine"]
+    assert graph.nodes[1].inputs == ("x", "d")
+
+
+def test_sub_folds_into_the_convolution_before_it(tmp_path: Path) -> None:
+    net = start()
+    net.conv("x", "d", (6, 4, 3, 3))
+    net.node("Sub", [net.random("left", (1, 6, 1, 1)), "d"], "y")
+    assert operators(checked(net.save(tmp_path, "y"))) == ["Conv"]
+
+
+def test_sub_refusals(tmp_path: Path) -> None:
+    net = start()
+    net.node("GlobalAveragePool", ["x"], "g")
+    net.node("Sub", ["x", "g"], "y")
+    net.node("Sub", ["x", net.random("picture", (1, 1, 9, 9))], "z")
+    assert refused(net, tmp_path, "y", "z") == [
+        "Sub_y: Sub: both operands must have one shape, not (1, 4, 9, 9) and (1, 4, 1, 1); "
+        "broadcasting Sub is not supported yet.",
+        "Sub_z: Sub Sub_z must have a constant per channel or scalar, not of shape (1, 1, 9, 9) "
+        "on features (1, 4, 9, 9).",
+    ]
+
+
 def test_constant_per_channel_after_a_matrix(tmp_path: Path) -> None:
     net = start(shape=(1, 4, 2, 2))
     net.node("Flatten", ["x"], "f")

@@ -181,11 +181,7 @@ def onnx_table() -> str:
 
 def _becomes(kind: str) -> str:
     if kind in SPELLINGS and kind not in BY_ONNX_TYPE:
-        return (
-            "Add"
-            if kind == "Sum"
-            else f"as {'Add' if kind == 'Sub' else 'Mul'}, by a constant only"
-        )
+        return "Add" if kind == "Sum" else "as Mul, by a constant only"
     if kind in HOST:
         return "runs on the host, at the end of the network only"
     if kind in VIEWS:
@@ -198,7 +194,7 @@ def _becomes(kind: str) -> str:
         return "part of a neighbouring convolution, else Affine"
     if kind in ("Relu", "Clip"):
         return "the clamp of the operator before it, else Table"
-    if kind in ("Add", "Mul"):
+    if kind in ("Add", "Sub", "Mul"):
         return f"{kind}; by a constant: Affine, or part of a neighbouring convolution"
     return BY_ONNX_TYPE[kind].name
 

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 MATRICES = ("Gemm", "MatMul")
 SLIDING = ("Conv", "MaxPool", "AveragePool")
 WHOLE = (*SLIDING, "GlobalAveragePool", "ReduceMean")  # they need height and width as they are
-SPELLINGS = ("Sub", "Div", "Sum")  # other spellings of Add and Mul
+SPELLINGS = ("Div", "Sum")  # other spellings of Add and Mul
 
 
 def compute(state: Importer, node: SourceNode) -> None:
@@ -63,20 +63,19 @@ def compute(state: Importer, node: SourceNode) -> None:
 
 
 def respelled(state: Importer, node: SourceNode) -> None:
-    """Sub and Div by a constant, and Sum, written as Add and Mul."""
+    """Div by a constant and Sum, written as Mul and Add."""
     if node.op_type == "Sum":
         _sum(state, node)
         return
     operand = state.model.constants.get(node.inputs[1])
     if operand is None:
         raise UnsupportedError(f"{node.op_type} by features is not supported yet.")
-    if node.op_type == "Div" and not np.all(operand):
+    if not np.all(operand):
         raise UnsupportedError(f"Div {node.name} must not divide by zero.")
-    negated = -operand if node.op_type == "Sub" else 1.0 / operand.astype(np.float64)
-    kind = "Add" if node.op_type == "Sub" else "Mul"
+    inverse = 1.0 / operand.astype(np.float64)
     name = f"{node.inputs[1]}/{node.name}"
-    state.model = replace(state.model, constants={**state.model.constants, name: negated})
-    compute(state, replace(node, op_type=kind, inputs=(node.inputs[0], name)))
+    state.model = replace(state.model, constants={**state.model.constants, name: inverse})
+    compute(state, replace(node, op_type="Mul", inputs=(node.inputs[0], name)))
 
 
 def _sum(state: Importer, node: SourceNode) -> None:

@@ -8,7 +8,7 @@ from knightlite.ir import Graph, Node
 from knightlite.ir.graph import flatten_chains
 from knightlite.lower.convolution import CONVOLUTION, chain_work
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
-from knightlite.lower.vector import ADD, AFFINE, COPY, MUL, TABLE
+from knightlite.lower.vector import ADD, AFFINE, COPY, MUL, SUB, TABLE
 from knightlite.lower.work import Limit, Lowering, Placement, Range, Tile, Work, span
 from knightlite.ops import View
 
@@ -16,6 +16,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     CONVOLUTION,
     AFFINE,
     ADD,
+    SUB,
     MUL,
     MAX_POOL,
     AVERAGE_POOL,

@@ -1,4 +1,4 @@
-"""Pointwise operators on the vector engine: Affine, Add, Mul, Table; and Copy, which only moves."""
+"""Pointwise operators on the vector engine: Affine, Add, Sub, Mul, Table. Copy only moves."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _eltwise_work(
 
 
 def add_work(view: View) -> Work:
-    """Add of two tensors of one shape."""
+    """Add and Sub of two tensors of one shape; the sign of Sub is in its second factor."""
     params = eltwise.add_parameters(view)
     return _eltwise_work(view, EltwiseMode.ADD, params.ma, params.mb, params.q)
 
@@ -131,6 +131,7 @@ def copy_work(view: View) -> Work:
 
 AFFINE = Lowering("Affine", (SIZE_LIMIT,), affine_work)
 ADD = Lowering("Add", (SIZE_LIMIT,), add_work)
+SUB = Lowering("Sub", (SIZE_LIMIT,), add_work)
 MUL = Lowering("Mul", (SIZE_LIMIT,), mul_work)
 TABLE = Lowering("Table", (SIZE_LIMIT,), table_work)
 COPY = Lowering("Copy", (SIZE_LIMIT,), copy_work)

@@ -4,7 +4,7 @@ from knightlite.ops.affine import AFFINE
 from knightlite.ops.concat import CONCAT
 from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
-from knightlite.ops.eltwise import ADD, MUL
+from knightlite.ops.eltwise import ADD, MUL, SUB
 from knightlite.ops.opdef import Constraint, OpDef, View
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.ops.table import TABLE
@@ -13,6 +13,7 @@ ALL_OPS: tuple[OpDef, ...] = (
     CONV,
     AFFINE,
     ADD,
+    SUB,
     MUL,
     MAX_POOL,
     AVERAGE_POOL,

@@ -1,7 +1,7 @@
-"""Add and Mul of two feature tensors; Mul may broadcast [1, C, 1, 1] over the picture.
+"""Add, Sub and Mul of two feature tensors; Mul may broadcast [1, C, 1, 1] over the picture.
 
-Integer forms (numerics 5): Add y = clamp(rne((a*ma + b*mb) / 2^q)), one rounding; Mul
-y = clamp(rne(a*b*m / 2^q)). With a constant operand both become an Affine.
+Integer forms (numerics 5): Add y = clamp(rne((a*ma + b*mb) / 2^q)), one rounding; Sub the same
+with a negative mb; Mul y = clamp(rne(a*b*m / 2^q)). With a constant operand all become an Affine.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ def infer(view: View) -> tuple[int, ...]:
 
 
 def add_parameters(view: View) -> numerics.AddParameters:
-    """(ma, mb, q); ValueError where the scales are too far apart."""
+    """(ma, mb, q) of Add and Sub; ValueError where the scales are too far apart."""
     out = float(view.output_scale)
-    return numerics.add_parameters(float(view.scale(0)) / out, float(view.scale(1)) / out)
+    sign = -1 if view.node.op == "Sub" else 1
+    return numerics.add_parameters(float(view.scale(0)) / out, sign * float(view.scale(1)) / out)
 
 
 def mul_parameters(view: View) -> numerics.Multiplier:
@@ -41,7 +42,7 @@ def mul_parameters(view: View) -> numerics.Multiplier:
 
 
 def reference_add(view: View, inputs: tuple[Array, ...]) -> Array:
-    """Two integer tensors -> their requantized sum."""
+    """Two integer tensors -> their requantized sum, or difference."""
     low, high = view.bounds
     return numerics.add(inputs[0], inputs[1], add_parameters(view), view.output.dtype, low, high)
 
@@ -56,6 +57,11 @@ def reference_mul(view: View, inputs: tuple[Array, ...]) -> Array:
 def to_onnx_add(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
     """Float Add."""
     writer.node("Add", inputs, output)
+
+
+def to_onnx_sub(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
+    """Float Sub."""
+    writer.node("Sub", inputs, output)
 
 
 def to_onnx_mul(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
@@ -92,7 +98,7 @@ def golden_mul(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: 
 
 
 def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Add and Mul; a constant operand per channel (or scalar) becomes an Affine."""
+    """Add, Sub and Mul; a constant operand per channel (or scalar) becomes an Affine."""
     constants = [node.constant(0), node.constant(1)]
     if constants[0] is not None or constants[1] is not None:
         which = 0 if constants[0] is not None else 1
@@ -107,7 +113,12 @@ def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
                 f"not of shape {values.shape} on features {node.shapes[source]}."
             )
         ones, zeros = np.ones(channels), np.zeros(channels)
-        gain, offset = (ones, vector) if node.op_type == "Add" else (vector, zeros)
+        if node.op_type == "Mul":
+            gain, offset = vector, zeros
+        elif node.op_type == "Add":
+            gain, offset = ones, vector
+        else:  # x - c or c - x
+            gain, offset = (ones, -vector) if which == 1 else (-ones, vector)
         affine.append(builder, source, gain, offset, node.output)
         return
     inputs = list(node.inputs)
@@ -161,6 +172,18 @@ def samples_add() -> tuple[Graph, ...]:
     )
 
 
+def samples_sub() -> tuple[Graph, ...]:
+    """Types, clamps, equal and very different scales, either operand the larger."""
+    return (
+        _case("equal", "Sub", (16, 5, 5), (S8, S8, S8), (0.1, 0.1, 0.17)),
+        _case("relu", "Sub", (20, 9, 7), (S8, U8, U8), (0.11, 0.03, 0.06), RELU),
+        _case("ties", "Sub", (7, 8, 8), (U8, U8, S8), (0.25, 0.25, 0.5)),
+        _case("unsigned", "Sub", (24, 9, 7), (U8, U8, S8), (0.03, 0.11, 0.2)),
+        _case("far_apart", "Sub", (7, 8, 8), (S8, U8, S8), (0.3, 1e-4, 0.3), (-4.0, 5.0)),
+        _case("wide", "Sub", (260, 14, 14), (S8, U8, S16), (0.1, 0.2, 0.01)),
+    )
+
+
 def samples_mul() -> tuple[Graph, ...]:
     """Types, clamp, broadcast of a squeeze-excite gate."""
     return (
@@ -176,7 +199,7 @@ def _check_shapes_add(view: View) -> str | None:
         return None
     return (
         f"both operands must have one shape, not {view.tensor(0).shape} and "
-        f"{view.tensor(1).shape}; broadcasting Add is not supported yet"
+        f"{view.tensor(1).shape}; broadcasting {view.node.op} is not supported yet"
     )
 
 
@@ -229,6 +252,36 @@ ADD = OpDef(
         ),
     ),
     samples=samples_add,
+    clampable=True,
+    broadcasts=True,
+)
+
+SUB = OpDef(
+    name="Sub",
+    onnx_types=("Sub",),
+    from_onnx=from_onnx,
+    infer=infer,
+    to_onnx=to_onnx_sub,
+    reference=reference_add,
+    to_golden=golden_add,
+    region=same_rows,
+    macs=no_macs,
+    constraints=(
+        Constraint(
+            "both operands of Sub have one shape",
+            _check_shapes_add,
+            lambda: _case(
+                "broadcast", "Sub", (4, 3, 3), (S8, S8, S8), (1.0, 1.0, 1.0), None, (4, 1, 1)
+            ),
+            structural=True,
+        ),
+        Constraint(
+            "the larger of input scale / output scale lies in [2^-17, 2^15)",
+            _check_ratio_add,
+            lambda: _case("ratio", "Sub", (4, 3, 3), (S8, S8, S8), (1.0, 1e6, 1.0)),
+        ),
+    ),
+    samples=samples_sub,
     clampable=True,
     broadcasts=True,
 )
