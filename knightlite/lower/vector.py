@@ -112,6 +112,7 @@ def table_work(view: View) -> Work:
         input_rows=_same,
         compute=compute,
         prologue=lambda ins: data,
+        one_prologue=True,
     )
 
 

@@ -75,6 +75,7 @@ class Work:
     weight_bytes: Callable[[Range, Range], int] | None = None  # len(weights(...)), but cheap
     parameters: Callable[[Range], bytes] | None = None
     prologue: Callable[[Range], bytes] | None = None
+    one_prologue: bool = False  # the prologue's bytes are the same for all channels: a table
     moves_only: bool = False
 
 

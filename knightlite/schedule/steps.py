@@ -159,7 +159,8 @@ class LayerWalk:
         if work.parameters is not None and step.last:
             parameters = constant(self.parameters, ("parameters", step.outs, (0, 0)))
         if work.prologue is not None:
-            prologue = constant(self.prologue, ("prologue", (0, 0), step.ins))
+            part = (0, 0) if work.one_prologue else step.ins
+            prologue = constant(self.prologue, ("prologue", (0, 0), part))
         x = feature("x", x_rows, step.ins)
         z = None
         if work.z is not None and step.last:
@@ -295,7 +296,8 @@ def constant_keys(geometry: Geometry, tiling: Tiling) -> dict[ConstantKey, bytes
         if (parameters := work.parameters) is not None and step.last:
             keys.append((("parameters", outs, (0, 0)), lambda p=parameters, o=outs: p(o)))  # type: ignore[misc]
         if (prologue := work.prologue) is not None:
-            keys.append((("prologue", (0, 0), ins), lambda p=prologue, i=ins: p(i)))  # type: ignore[misc]
+            part = (0, 0) if work.one_prologue else ins
+            keys.append((("prologue", (0, 0), part), lambda p=prologue, i=part: p(i)))  # type: ignore[misc]
         for key, make in keys:
             if key not in found:
                 found[key] = make()

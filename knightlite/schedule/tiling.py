@@ -155,7 +155,8 @@ class Geometry:
         """((bytes, slots) of parameters, (bytes, slots) of the prologue) in MSPM, or None."""
         sizes = self.parameter_bytes(tiling)
         out_count = -(-self.y.shape[1] // tiling.outs)
-        counts = (out_count, out_count if self.work.channelwise else len(self.in_parts(tiling)))
+        in_count = out_count if self.work.channelwise else len(self.in_parts(tiling))
+        counts = (out_count, 1 if self.work.one_prologue else in_count)
         for limit in (max(counts), 2, 1):
             slots = [
                 min(count, limit) if size else 0 for size, count in zip(sizes, counts, strict=True)
