@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from float_nets import RELU, FloatNet, small_net
-from knightlite.quantize.groups import channel_scaled, features, nonnegative, scale_groups
+from knightlite.ops.signs import nonnegative_outputs
+from knightlite.quantize.groups import channel_scaled, features, scale_groups
 
 
 def groups_of(graph: Any) -> list[tuple[str, ...]]:
@@ -67,7 +68,7 @@ def test_nonnegative_by_structure_only() -> None:
     net.average("pooled", "mean")
     net.node("Concat", ("relu", "signed"), "mixed")
     graph = net.build("mean", "mixed", "sum", "product", "clip", "low", "swish")
-    assert nonnegative(graph) == {
+    assert nonnegative_outputs(graph) == {
         "relu", "shifted", "gate", "clip", "product", "rest", "pooled", "mean",
     }  # fmt: skip
 

@@ -12,10 +12,9 @@ from knightlite.errors import UnsupportedError
 from knightlite.frontend.importer import Pads
 from knightlite.frontend.source import SourceNode
 from knightlite.ir import GraphBuilder
+from knightlite.ops.signs import nonnegative_outputs
 
 Array = NDArray[Any]
-NON_NEGATIVE_TABLES = ("HardSigmoid", "Sigmoid")
-VALUE_PRESERVING = ("MaxPool", "AveragePool", "Concat")
 
 
 def pads_of(node: SourceNode, constants: Mapping[str, Array]) -> Pads:
@@ -68,7 +67,7 @@ def take_over(
             f"{node.op_type} {node.name} must have explicit pads after a Pad, not auto_pad {mode}."
         )
     own = (0, 0, 0, 0) if mode == "VALID" else tuple(attributes.get("pads", (0, 0, 0, 0)))
-    if node.op_type == "MaxPool" and not is_non_negative(builder, tensor):
+    if node.op_type == "MaxPool" and tensor not in nonnegative_outputs(builder.build(())):
         raise UnsupportedError(
             f"MaxPool {node.name} reads a Pad with zeros, which equals its own padding only "
             "after a Relu or another non-negative operator."
@@ -80,24 +79,3 @@ def take_over(
             )
         attributes["count_include_pad"] = 1
     attributes["pads"] = tuple(a + b for a, b in zip(own, pads, strict=True))
-
-
-def is_non_negative(builder: GraphBuilder, tensor: str) -> bool:
-    """True where the values of ``tensor`` are proven to be at least 0."""
-    producers = {node.output: node for node in builder.nodes}
-    waiting = [tensor]
-    while waiting:
-        node = producers.get(waiting.pop())
-        if node is None:
-            return False
-        if node.op in VALUE_PRESERVING:
-            waiting += [name for name in node.inputs if name not in builder.constants]
-        elif node.op != "Table":
-            return False
-        elif node.attributes["function"] == "Clip":
-            low = node.attributes["alpha"]
-            if not isinstance(low, float) or low < 0:
-                return False
-        elif node.attributes["function"] not in NON_NEGATIVE_TABLES:
-            return False
-    return True

@@ -12,7 +12,7 @@ from knightlite.dtypes import DType
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph, GraphBuilder, Node
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
-from knightlite.ops.opdef import Constraint, OpDef, Region, View, no_macs
+from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs
 from knightlite.ops.samples import feature, result
 
 Array = NDArray[Any]
@@ -100,4 +100,5 @@ CONCAT = OpDef(
     ),
     samples=samples,
     value_preserving=True,
+    nonnegative=as_inputs,
 )

@@ -17,7 +17,7 @@ from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph, GraphBuilder, Node
 from knightlite.ops import affine
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
-from knightlite.ops.opdef import Constraint, OpDef, View, no_macs, same_rows
+from knightlite.ops.opdef import Constraint, OpDef, View, as_inputs, no_macs, same_rows
 from knightlite.ops.samples import feature, result
 
 Array = NDArray[Any]
@@ -252,6 +252,7 @@ ADD = OpDef(
         ),
     ),
     samples=samples_add,
+    nonnegative=as_inputs,
     clampable=True,
     broadcasts=True,
 )
@@ -312,6 +313,7 @@ MUL = OpDef(
         ),
     ),
     samples=samples_mul,
+    nonnegative=as_inputs,
     clampable=True,
     broadcasts=True,
 )

@@ -109,6 +109,16 @@ class Constraint:
     structural: bool = False
 
 
+def clamped_at_zero(view: View, inputs: tuple[bool, ...]) -> bool:
+    """Non-negative by the merged activation alone."""
+    return view.clamp[0] >= 0
+
+
+def as_inputs(view: View, inputs: tuple[bool, ...]) -> bool:
+    """Non-negative by the merged activation, or because no input is negative."""
+    return view.clamp[0] >= 0 or all(inputs)
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """The meaning of one operator. All features are NCHW, N = 1.
@@ -119,7 +129,8 @@ class OpDef:
     ``reference`` integers in, integers out (int64, plain numpy, written for clarity); ``to_golden``
     writes the integer form with standard ONNX operators only; ``region`` the input rows that
     output rows need, per feature input; ``macs`` multiply-accumulates (0 where it has none);
-    ``value_preserving`` output values are input values, so all its tensors share one scale.
+    ``value_preserving`` output values are input values, so all its tensors share one scale;
+    ``nonnegative`` whether the output cannot be negative, told which inputs cannot.
     """
 
     name: str
@@ -134,8 +145,10 @@ class OpDef:
     constraints: tuple[Constraint, ...]
     samples: Callable[[], tuple[Graph, ...]]
     value_preserving: bool = False
+    nonnegative: Callable[[View, tuple[bool, ...]], bool] = clamped_at_zero
     clampable: bool = False  # a following Relu/Clip may be merged into its ``clamp`` attribute
     broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
+    wide_output: bool = True  # a network output may be requantized to 16 bits here
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel
 

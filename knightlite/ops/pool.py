@@ -17,7 +17,7 @@ from knightlite import dtypes, numerics
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
-from knightlite.ops.opdef import Constraint, OpDef, Region, View, no_macs
+from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs
 from knightlite.ops.samples import feature, result
 from knightlite.ops.windows import output_size, resolve_pads, window_rows, windows
 
@@ -315,6 +315,8 @@ MAX_POOL = OpDef(
     ),
     samples=samples_max,
     value_preserving=True,
+    nonnegative=as_inputs,
+    wide_output=False,
 )
 
 AVERAGE_POOL = OpDef(
@@ -341,5 +343,6 @@ AVERAGE_POOL = OpDef(
         ),
     ),
     samples=samples_average,
+    nonnegative=as_inputs,
     clampable=True,
 )

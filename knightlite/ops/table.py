@@ -30,11 +30,13 @@ class Function:
     """A unary function: float32 numpy form, and the attributes of the ONNX node of that name.
 
     ``support`` is the interval outside which it is constant: the quantizer spends no codes there.
+    ``nonnegative``: whether no value is below 0.
     """
 
     evaluate: Callable[[Array, Parameters], Array]
     parameters: Mapping[str, float]  # name -> ONNX default
     support: Callable[[Parameters], tuple[float, float]] = lambda _: (-INFINITY, INFINITY)
+    nonnegative: Callable[[Parameters], bool] = lambda _: False
 
 
 def _clip(x: Array, p: Parameters) -> Array:
@@ -66,11 +68,16 @@ def _hard_sigmoid_support(p: Parameters) -> tuple[float, float]:
 
 FUNCTIONS: dict[str, Function] = {
     "Clip": Function(
-        _clip, {"alpha": -INFINITY, "beta": INFINITY}, lambda p: (p["alpha"], p["beta"])
+        _clip,
+        {"alpha": -INFINITY, "beta": INFINITY},
+        lambda p: (p["alpha"], p["beta"]),
+        lambda p: bool(p["alpha"] >= 0),
     ),
-    "HardSigmoid": Function(_hard_sigmoid, {"alpha": 0.2, "beta": 0.5}, _hard_sigmoid_support),
+    "HardSigmoid": Function(
+        _hard_sigmoid, {"alpha": 0.2, "beta": 0.5}, _hard_sigmoid_support, lambda _: True
+    ),
     "HardSwish": Function(_hard_swish, {}, lambda _: (-3.0, INFINITY)),
-    "Sigmoid": Function(_sigmoid, {}),
+    "Sigmoid": Function(_sigmoid, {}, nonnegative=lambda _: True),
 }
 
 
@@ -104,6 +111,11 @@ def entries(view: View) -> Array:
 def reference(view: View, inputs: tuple[Array, ...]) -> Array:
     """Look every element up."""
     return entries(view)[inputs[0].astype(np.int64) - view.tensor(0).dtype.minimum]
+
+
+def nonnegative(view: View, inputs: tuple[bool, ...]) -> bool:
+    """As its function is."""
+    return FUNCTIONS[function_name(view)].nonnegative(view.node.attributes)
 
 
 def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
@@ -228,4 +240,6 @@ TABLE = OpDef(
         ),
     ),
     samples=samples,
+    nonnegative=nonnegative,
+    wide_output=False,
 )

@@ -13,8 +13,9 @@ from knightlite import dtypes
 from knightlite.dtypes import DType
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
+from knightlite.ops.signs import nonnegative_outputs
 from knightlite.ops.table import support
-from knightlite.quantize.groups import Group, channel_scaled, nonnegative, scale_groups
+from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
 from knightlite.quantize.ranges import METHODS, Density, clip, density, min_max, mix
 
@@ -62,7 +63,7 @@ def observation_plan(graph: Graph) -> ObservationPlan:
         if node.output in means:
             means.update(node.inputs)
     return ObservationPlan(
-        observed, derived, channel_scaled(graph), nonnegative(graph), frozenset(means)
+        observed, derived, channel_scaled(graph), nonnegative_outputs(graph), frozenset(means)
     )
 
 
@@ -138,7 +139,7 @@ def _delivered_wide(graph: Graph, group: Group) -> bool:
     producers = graph.producers()
     for name in group.members:
         producer = producers.get(name)
-        if producer is None or producer.op in ("Table", "MaxPool"):
+        if producer is None or not BY_NAME[producer.op].wide_output:
             return False
         if any(reader.op != "Concat" for reader in consumers.get(name, [])):
             return False

@@ -41,27 +41,6 @@ def scale_groups(graph: Graph) -> tuple[Group, ...]:
     return tuple(Group(tuple(names)) for names in members.values())
 
 
-def nonnegative(graph: Graph) -> frozenset[str]:
-    """Node outputs that cannot be negative whatever the input: by clamp, function or inheritance.
-
-    Network inputs are not among them: only their data can tell.
-    """
-    found: set[str] = set()
-    for node in graph.nodes:
-        view = View(graph, node)
-        low, _ = view.clamp
-        function = node.attributes.get("function")
-        inherits = node.op in ("MaxPool", "AveragePool", "Concat", "Add", "Mul") and all(
-            name in found for name in node.inputs
-        )
-        by_table = function in ("Sigmoid", "HardSigmoid") or (
-            function == "Clip" and float(node.attributes["alpha"]) >= 0  # type: ignore[arg-type]  # a Clip's bounds are floats
-        )
-        if low >= 0 or by_table or inherits:
-            found.add(node.output)
-    return frozenset(found)
-
-
 def channel_scaled(graph: Graph) -> frozenset[str]:
     """Tensors that may carry one scale per channel (numerics 1).
 

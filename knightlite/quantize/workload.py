@@ -64,12 +64,16 @@ class PictureFolder:
 
     @property
     def description(self) -> str:
-        """As "120 pictures of DIR with recipe imagenet"; says so where more were asked for."""
+        """As "120 pictures of DIR with recipe imagenet"; says so where more were asked for.
+
+        DIR is the folder's own name: the model's notes do not depend on where the folder lies.
+        """
         asked = self.iteration * self.batch_size
         count = len(self.samples)
         pictures = f"{count} picture" + ("" if count == 1 else "s")
         note = "" if count == asked else f" (all there are; {asked} were asked for)"
-        return f"{pictures} of {self.directory} with recipe {self.recipe.name}{note}"
+        folder = self.directory.name or self.directory
+        return f"{pictures} of {folder} with recipe {self.recipe.name}{note}"
 
     @property
     def forwards(self) -> int:
