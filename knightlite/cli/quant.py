@@ -19,8 +19,8 @@ Examples:
   Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle \\
     -uds s.py -if FN -s out -d DIR -bs 1 -i 200
 
-The default method is mse, not Knight's kl: it lost less on every network
-measured (docs/quantization.md).
+The default method is mse, not Knight's kl, which is weak on distributions that
+lie away from zero (docs/quantization.md).
 """
 
 
