@@ -460,3 +460,14 @@ def test_a_terminal_without_the_letters(here: Path) -> None:
         check=True,
     )
     assert done.stdout.startswith(b"Z\\xfcrich on TX5368AV200\n")
+
+
+def test_a_bare_input_name_is_looked_up(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What quant left in inputs/ is found by its name alone, and that is said."""
+    assert run(["sim", "--input", "x.bin", "--check"]) == 0
+    shown = capsys.readouterr()
+    assert "x.bin is not here; inputs/x.bin is taken, which quant left." in shown.err
+    assert "0 differ" in shown.out
+    Path("inputs/x.bin").write_bytes(b"changed")
+    assert run(["sim", "--input", "x.bin"]) == 2
+    assert "inputs/x.bin has changed since quant left it." in capsys.readouterr().err

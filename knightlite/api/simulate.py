@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
 
     workspace.require_usable(options.directory, options.out_dir)
     binary = find_binary(options.directory, options.cfg, options.weight, talk)
+    options = replace(options, input=_found_input(options, talk))
     meta = binary.program.meta
     machine = Machine(binary.program, binary.target(options.chip))
     machine.check()
@@ -191,6 +192,21 @@ def _blob_names(meta: Mapping[str, Any]) -> dict[str, str]:
 
 def _knight_type(name: str) -> str:
     return {"u8": "uint8", "s8": "int8", "s16": "int16"}[name]
+
+
+def _found_input(options: SimulateOptions, talk: Talk) -> str:
+    """The input argument, with bare file names that are absent here taken from the manifest."""
+    from knightlite.sim.inputs import input_paths
+
+    space = workspace.open_workspace(options.directory)
+    recorded = {Path(item.path).name for run in space.records for item in run.files.values()}
+    parts = []
+    for path in input_paths(options.input):
+        if not path.exists() and str(path) in recorded:
+            path, sentence = workspace.resolve(space, path)
+            talk.say(sentence)
+        parts.append(str(path))
+    return ":".join(parts)
 
 
 def _frames(
