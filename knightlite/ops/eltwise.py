@@ -6,6 +6,7 @@ with a negative mb; Mul y = clamp(rne(a*b*m / 2^q)). With a constant operand all
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,15 @@ from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph, GraphBuilder, Node
 from knightlite.ops import affine
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
-from knightlite.ops.opdef import Constraint, OpDef, View, as_inputs, no_macs, same_rows
+from knightlite.ops.opdef import (
+    Constraint,
+    OpDef,
+    View,
+    as_inputs,
+    clamped_at_zero,
+    no_macs,
+    same_rows,
+)
 from knightlite.ops.samples import feature, result
 
 Array = NDArray[Any]
@@ -226,6 +235,24 @@ def _check_ratio_mul(view: View) -> str | None:
     return None
 
 
+def _sum_constraints(op: str, far: tuple[float, float, float]) -> tuple[Constraint, ...]:
+    """The rules of Add and Sub; ``far``: scales of the two inputs and the output that break one."""
+    three = (S8, S8, S8)
+    return (
+        Constraint(
+            f"both operands of {op} have one shape",
+            _check_shapes_add,
+            lambda: _case("broadcast", op, (4, 3, 3), three, (1.0, 1.0, 1.0), None, (4, 1, 1)),
+            structural=True,
+        ),
+        Constraint(
+            "the larger of input scale / output scale lies in [2^-17, 2^15)",
+            _check_ratio_add,
+            lambda: _case("ratio", op, (4, 3, 3), three, far),
+        ),
+    )
+
+
 ADD = OpDef(
     name="Add",
     onnx_types=("Add",),
@@ -236,55 +263,21 @@ ADD = OpDef(
     to_golden=golden_add,
     region=same_rows,
     macs=no_macs,
-    constraints=(
-        Constraint(
-            "both operands of Add have one shape",
-            _check_shapes_add,
-            lambda: _case(
-                "broadcast", "Add", (4, 3, 3), (S8, S8, S8), (1.0, 1.0, 1.0), None, (4, 1, 1)
-            ),
-            structural=True,
-        ),
-        Constraint(
-            "the larger of input scale / output scale lies in [2^-17, 2^15)",
-            _check_ratio_add,
-            lambda: _case("ratio", "Add", (4, 3, 3), (S8, S8, S8), (1e6, 1.0, 1.0)),
-        ),
-    ),
+    constraints=_sum_constraints("Add", (1e6, 1.0, 1.0)),
     samples=samples_add,
     nonnegative=as_inputs,
     clampable=True,
     broadcasts=True,
 )
 
-SUB = OpDef(
+SUB = replace(  # the same arithmetic with a negative second factor
+    ADD,
     name="Sub",
     onnx_types=("Sub",),
-    from_onnx=from_onnx,
-    infer=infer,
     to_onnx=to_onnx_sub,
-    reference=reference_add,
-    to_golden=golden_add,
-    region=same_rows,
-    macs=no_macs,
-    constraints=(
-        Constraint(
-            "both operands of Sub have one shape",
-            _check_shapes_add,
-            lambda: _case(
-                "broadcast", "Sub", (4, 3, 3), (S8, S8, S8), (1.0, 1.0, 1.0), None, (4, 1, 1)
-            ),
-            structural=True,
-        ),
-        Constraint(
-            "the larger of input scale / output scale lies in [2^-17, 2^15)",
-            _check_ratio_add,
-            lambda: _case("ratio", "Sub", (4, 3, 3), (S8, S8, S8), (1.0, 1e6, 1.0)),
-        ),
-    ),
+    constraints=_sum_constraints("Sub", (1.0, 1e6, 1.0)),
     samples=samples_sub,
-    clampable=True,
-    broadcasts=True,
+    nonnegative=clamped_at_zero,
 )
 
 MUL = OpDef(
