@@ -17,7 +17,7 @@ from typing import Any
 
 from knightlite.errors import FormatError
 
-VERSION = 1
+VERSION = 2
 CFG_MAGIC = b"KLITECFG"
 WEIGHT_MAGIC = b"KLITEWGT"
 KINDS = {CFG_MAGIC: "configuration (.cfg)", WEIGHT_MAGIC: "weight (.weight)"}

@@ -137,8 +137,10 @@ class NaiveMachine:
                 if not (0 <= row < item.x_height and 0 <= column < item.x_width):
                     continue
                 tap = ky * item.kernel_width + kx
-                for ci in [k] if item.depthwise else range(item.x_channels):
-                    line = tap if item.depthwise else tap * item.x_channels + ci
+                depth = 1 if item.depthwise else item.x_channels // item.groups
+                first = k if item.depthwise else k // (item.y_channels // item.groups) * depth
+                for ci in range(first, first + depth):
+                    line = tap * depth + ci - first
                     weight = self.wspm[item.weight_address + line * item.weight_row_bytes + k]
                     signed = weight - 256 if weight > 127 else weight
                     total += self.prologue(item, row, column, ci) * signed

@@ -43,8 +43,9 @@ def layers(draw: st.DrawFn) -> Graph:
     height, width = draw(st.integers(1, 12)), draw(st.integers(1, 9))
     dtype = draw(st.sampled_from((dtypes.U8, dtypes.S8)))
     x = net.input("x", channels, height, width, dtype)
-    kind = draw(st.sampled_from(("conv", "depthwise", "pool", "add", "mul", "unary", "concat")))
-    if kind in ("conv", "depthwise", "pool"):
+    kinds = ("conv", "depthwise", "grouped", "pool", "add", "mul", "unary", "concat")
+    kind = draw(st.sampled_from(kinds))
+    if kind in ("conv", "depthwise", "grouped", "pool"):
         kernel = (draw(st.integers(1, min(4, height))), draw(st.integers(1, min(4, width))))
         pads = tuple(draw(st.integers(0, kernel[side % 2] - 1)) for side in range(4))
         window: dict[str, Any] = {
@@ -57,7 +58,7 @@ def layers(draw: st.DrawFn) -> Graph:
             counted = pads if draw(st.booleans()) else (0, 0, 0, 0)
             more = {"kernel": kernel, "counted_pads": counted, **window}
             return net.build(net.average_pool(x, "y", 0.03, **more))
-        return net.build(convolution(draw, net, x, kernel, window, kind == "depthwise"))
+        return net.build(convolution(draw, net, x, kernel, window, kind))
     if kind == "add":
         return net.build(net.add(x, net.input("z", channels, height, width), "y"))
     if kind == "mul":
@@ -70,14 +71,18 @@ def layers(draw: st.DrawFn) -> Graph:
 
 
 def convolution(
-    draw: st.DrawFn, net: QuantizedNet, x: str, kernel: tuple[int, int], window: Any, deep: bool
+    draw: st.DrawFn, net: QuantizedNet, x: str, kernel: tuple[int, int], window: Any, kind: str
 ) -> str:
     channels = net.channels(x)
     if draw(st.booleans()):
         x = net.affine(x, "t")
-    outs = channels if deep else draw(st.sampled_from((1, 6, 16, 20, 65)))
-    if deep and channels > 1:
+    outs = channels if kind == "depthwise" else draw(st.sampled_from((1, 6, 16, 20, 65)))
+    if kind == "depthwise" and channels > 1:
         window["group"] = channels
+    if kind == "grouped":
+        parts = [part for part in range(1, channels + 1) if channels % part == 0]
+        window["group"] = draw(st.sampled_from(parts))
+        outs = window["group"] * draw(st.sampled_from((1, 2, 5, 18)))
     wide = draw(st.booleans())
     dtype, scale = (dtypes.S16, 0.001) if wide else (dtypes.S8, 0.05)
     clamp = {"clamp": RELU} if draw(st.booleans()) else {}

@@ -309,7 +309,7 @@ def test_a_pool_over_the_whole_picture_has_one_spelling(tmp_path: Path) -> None:
 def test_all_findings_at_once(tmp_path: Path) -> None:
     net = start()
     net.node("LRN", ["x"], "a", size=3)
-    net.conv("a", "b", (8, 2, 3, 3), group=2)
+    net.conv("a", "b", (8, 2, 3, 3), group=3)
     net.node("Softmax", ["b"], "c", axis=1)
     net.conv("c", "d", (8, 8, 1, 1))
     net.node("Transpose", ["d"], "e", perm=[0, 2, 3, 1])
@@ -324,8 +324,7 @@ def test_all_findings_at_once(tmp_path: Path) -> None:
     )
     assert [str(item) for item in caught.value.findings] == [
         "LRN_a: LRN is not supported yet.",
-        "Conv_b: Conv: group must be 1 or depthwise (4 groups of one channel), not 2; grouped "
-        "convolutions are not supported yet.",
+        "Conv_b: Conv Conv_b must have 4 input channels, not 3 groups of 2.",
         "Conv_d: Conv Conv_d reads the result of a Softmax or ArgMax, which run on the host and "
         "are supported at the end of the network only.",
         "Transpose_e: Transpose [0, 2, 3, 1] of (1, 8, 7, 7) is not supported yet.",

@@ -77,6 +77,26 @@ def test_engines_without_tokens_run_side_by_side() -> None:
     assert times(code) == [(0, 68), (0, vector), (0, 17)]
 
 
+@pytest.mark.parametrize(
+    ("groups", "ins", "outs", "blocks"),
+    [  # of 32 x 64 lanes
+        (32, 4, 4, 4),  # 8 groups have 32 inputs
+        (32, 16, 16, 16),  # 2 groups have 32 inputs
+        (6, 4, 24, 3),  # 2 groups have 48 outputs
+        (5, 4, 24, 3),
+        (3, 48, 8, 6),  # each group alone, 2 blocks of inputs
+        (2, 33, 65, 8),  # 2 x 2 blocks each
+        (7, 1, 2, 1),  # depthwise with a multiplier
+    ],
+)
+def test_groups_share_a_block_where_they_fit(groups: int, ins: int, outs: int, blocks: int) -> None:
+    given = {"groups": groups, "x_channels": groups * ins, "y_channels": groups * outs}
+    item = small_matrix(**given, kernel_height=3, kernel_width=3)
+    assert item.cycles(CHIP) == 64 + 4 * 9 * blocks  # 4 pixels, 9 taps
+    assert item.macs() == 4 * 9 * groups * ins * outs
+    assert item.weight_rows() == 9 * ins
+
+
 def test_missing_token() -> None:
     with pytest.raises(
         MachineError,
@@ -96,8 +116,11 @@ def programs(draw: st.DrawFn) -> list[Instruction]:
             load(Space.FSPM, 0, size, rows=size % 3 + 1, ddr_row_stride=7 * size),
             store(0, 0, size),
             small_matrix(y_channels=size, x_channels=size % 50 + 1, depthwise=size % 2),
+            small_matrix(
+                groups=size % 9 + 1, y_channels=8 * (size % 9 + 1), x_channels=size % 9 + 1
+            ),
             make(Pool, y_height=size % 7 + 1, y_width=9, y_channels=size, kernel_width=3),
-        ][draw(st.integers(0, 3))]
+        ][draw(st.integers(0, 4))]
         wait = signal = 0
         for engine in Engine:
             if waiting.get((engine, item.ENGINE), 0) and draw(st.booleans()):

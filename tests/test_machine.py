@@ -95,8 +95,9 @@ class Random:
 
     def matrix(self) -> Matrix:
         depthwise = self.integer(0, 1) if self.integer(0, 2) == 0 else 0
-        channels = self.integer(1, 6)
-        wide = channels if depthwise else self.integer(1, 9)
+        groups = 1 if depthwise else self.one_of(1, 1, 2, 3)
+        channels = groups * self.integer(1, 6 // groups)
+        wide = channels if depthwise else groups * self.integer(1, 9 // groups)
         kernel = (self.integer(1, 3), self.integer(1, 3)) if self.integer(0, 2) else (1, 1)
         x = (self.integer(1, 6), self.integer(1, 6), channels)
         y = (self.integer(1, 6), self.integer(1, 6), wide)
@@ -112,7 +113,7 @@ class Random:
             "stride_height": self.integer(1, 3), "stride_width": self.integer(1, 3),
             "pad_top": self.one_of(0, 0, 1, 2), "pad_left": self.one_of(0, 0, 1, 2),
             "dilation_height": self.integer(1, 2), "dilation_width": self.integer(1, 2),
-            "depthwise": depthwise, "weight_address": 16 * self.integer(0, 4),
+            "depthwise": depthwise, "groups": groups, "weight_address": 16 * self.integer(0, 4),
             "weight_row_bytes": wide + self.integer(0, 3), "prologue": self.integer(0, 1),
             "prologue_address": 8 * self.integer(0, 3), "parameter_address": 512,
             "accumulate_in": self.integer(0, 1), "accumulate_out": int(self.integer(0, 3) == 0),

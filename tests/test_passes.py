@@ -59,6 +59,13 @@ def prologue_depthwise(net: QuantizedNet) -> Graph:
     return net.build(net.conv(t, "y", 6, (3, 3), group=6))
 
 
+def grouped(net: QuantizedNet) -> Graph:
+    """Both fusions around a convolution of groups."""
+    x = net.input("x", 12, 5, 4)
+    c = net.conv(net.affine(x, "t"), "c", 12, (3, 3), pads=(1, 1, 1, 1), group=3)
+    return net.build(net.add(x, c, "y"))
+
+
 def prologue_output(net: QuantizedNet) -> Graph:
     t = net.affine(net.input("x", 6, 5, 4), "t")
     return net.build(net.conv(t, "y", 8), t)
@@ -162,6 +169,11 @@ CASES = {
     "prologue": Case(prologue, ["y: Affine+Conv"], [("t", P, "runs in front of y")]),
     "prologue_depthwise": Case(
         prologue_depthwise, ["y: Affine+Conv"], [("t", P, "runs in front of y")]
+    ),
+    "grouped": Case(
+        grouped,
+        ["y: Affine+Conv+Add"],
+        [("t", P, "runs in front of c"), ("y", R, "runs behind convolution c")],
     ),
     "prologue_output": Case(
         prologue_output, ["t: Affine", "y: Conv"], [("t", P, "t is an output of the network")]

@@ -69,18 +69,22 @@ def check_steps(layer: LayerPlan) -> None:
     """Every output element is finished once, from every input channel once, in order."""
     geometry = layer.geometry
     _, channels, height, _ = geometry.y.shape
+    group_ins, group_outs = geometry.group
     finished = np.zeros((height, channels), int)
     open_sums: dict[tuple[Any, Any], int] = {}
     for step in geometry.steps(layer.tiling):
         tile = (step.rows, step.outs)
         assert step.first == (tile not in open_sums)
-        if geometry.work.splits_inputs:
-            assert step.ins[0] == open_sums.get(tile, 0)
-            assert step.last == (step.ins[1] == geometry.x.shape[1])
+        first, last = (side // group_outs for side in (step.outs[0], step.outs[1] - 1))
+        read = first * group_ins, (last + 1) * group_ins
+        if geometry.work.splits_inputs and first == last:
+            assert step.ins[0] == open_sums.get(tile, read[0])
+            assert step.last == (step.ins[1] == read[1])
             open_sums[tile] = step.ins[1]
         else:
             assert step.last
-            assert step.ins == (step.outs if geometry.work.channelwise else step.ins)
+            assert step.ins == read
+            assert all(side % group_outs == 0 for side in step.outs)
         if step.last:
             finished[slice(*step.rows), slice(*step.outs)] += 1
     assert (finished == 1).all()
@@ -221,8 +225,9 @@ def test_every_layer_that_cannot_fit_is_named() -> None:
 def every_tiling(geometry: Geometry) -> Iterator[Tiling]:
     """All that fit, of a coarse grid that has odd, even, whole and smallest parts."""
     _, channels, height, _ = geometry.y.shape
-    depth = geometry.x.shape[1]
-    rows, outs = (1, 2, height - 1, height), (1, 5, channels)
+    depth = geometry.group[0]
+    rows = (1, 2, height - 1, height)
+    outs = sorted({1, 5, geometry.group[1], channels})
     ins = (7, 8, depth) if geometry.work.splits_inputs else (depth,)
     for row, out, part, outs_outer in itertools.product(rows, outs, ins, (False, True)):
         # with two buffers and with one, turn by turn
@@ -256,7 +261,16 @@ def smoothed(net: QuantizedNet) -> Graph:
     return net.build(net.conv(x, "y", 18, (3, 3), **window))
 
 
-@pytest.mark.parametrize("make", [strided, pooled, gated, smoothed], ids=lambda item: item.__name__)
+def grouped(net: QuantizedNet) -> Graph:
+    """Tiles of whole groups, of one, of parts of one; sums in parts, prologue and add."""
+    t = net.affine(net.input("x", 45, 9, 7), "t")
+    c = net.conv(t, "c", 27, (3, 3), pads=(1, 1, 1, 1), group=3)
+    return net.build(net.add(c, net.input("z", 27, 9, 7), "y"))
+
+
+@pytest.mark.parametrize(
+    "make", [strided, pooled, gated, smoothed, grouped], ids=lambda item: item.__name__
+)
 def test_no_tiling_changes_a_byte(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = make(QuantizedNet())
     chip = replace(TX5368, fspm_bytes=16384, wspm_align_bytes=64)

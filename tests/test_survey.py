@@ -18,13 +18,13 @@ def mixed(folder: Path) -> Path:
     net.input("x", ("N", 4, 9, 9))
     net.conv("x", "a", (8, 4, 3, 3), bias=True)  # 7 * 7 * 8 * 36 = 14112
     net.norm("a", "n", 8)
-    net.conv("n", "g", (8, 4, 3, 3), group=2)  # 5 * 5 * 8 * 36 = 7200, not supported
+    net.conv("n", "g", (9, 4, 3, 3), group=2)  # 5 * 5 * 9 * 36 = 8100, refused
     net.node("LRN", ["g"], "l", size=3)
     net.node("Shape", ["l"], "s")
     net.node("Gather", ["s", net.weight("zero", np.array([0]))], "b", axis=0)
     net.node("Concat", ["b", net.weight("rest", np.array([-1]))], "t", axis=0)
     net.node("Reshape", ["l", "t"], "f")
-    net.node("Gemm", ["f", net.random("w", (200, 10)), net.random("c", (10,))], "y")  # 2000
+    net.node("Gemm", ["f", net.random("w", (225, 10)), net.random("c", (10,))], "y")  # 2250
     net.node("MatMul", ["y", net.random("v", (10, 3))], "z")  # 30
     net.node("Softmax", ["z"], "p", axis=1)
     return net.save(folder, "p")
@@ -35,8 +35,7 @@ def test_counts_and_sizes(tmp_path: Path) -> None:
     assert found.name == "net"
     assert found.graph is None
     assert [str(item) for item in found.errors] == [
-        "Conv_g: Conv: group must be 1 or depthwise (8 groups of one channel), not 2; grouped "
-        "convolutions are not supported yet.",
+        "Conv_g: Conv: 9 output channels must be a multiple of the 2 groups.",
         "LRN_l: LRN is not supported yet.",
     ]
     assert found.operators == {
@@ -51,10 +50,10 @@ def test_counts_and_sizes(tmp_path: Path) -> None:
         "Shape": OpCount(1, 1),
         "Softmax": OpCount(1, 1),
     }
-    assert found.macs == 14112 + 7200 + 2000 + 30
-    assert found.npu_macs == 14112 + 2000 + 30
+    assert found.macs == 14112 + 8100 + 2250 + 30
+    assert found.npu_macs == 14112 + 2250 + 30
     assert found.gflops == 2 * found.macs / 1e9
-    assert found.parameters == (288 + 8) + 4 * 8 + 288 + (2000 + 10) + 30
+    assert found.parameters == (288 + 8) + 4 * 8 + 324 + (2250 + 10) + 30
 
 
 def test_a_supported_model_has_a_graph_and_warnings(tmp_path: Path) -> None:

@@ -164,6 +164,19 @@ def test_bias_correction_of_a_depthwise_convolution_and_of_none() -> None:
     assert made.bias.tolist() == [0, 0, 0]  # one weight per channel is exact: 127 * scale
 
 
+def test_bias_correction_sees_the_inputs_of_its_group() -> None:
+    """Two groups on different means are what two convolutions of their own would be."""
+    weights, mean = random_weights(6, 2, 3, 3), np.asarray([0.4, 1.1, 2.3, 0.7])
+    whole = quantize(one_conv(weights, np.zeros(6), group=2), 0.02, 0.05, mean)
+    assert whole.bias is not None
+    assert np.any(whole.bias != 0)
+    for part in range(2):
+        outs, ins = slice(3 * part, 3 * part + 3), slice(2 * part, 2 * part + 2)
+        alone = quantize(one_conv(weights[outs], np.zeros(3)), 0.02, 0.05, mean[ins])
+        assert alone.bias is not None
+        assert alone.bias.tolist() == whole.bias[outs].tolist()
+
+
 def test_tap_coverage_counts_padding() -> None:
     graph = one_conv(random_weights(2, 3, 3, 3), np.zeros(2), pads=PADS, strides=(2, 1))
     # rows: first tap at -1, 1, 3 of 6; columns: 5 outputs, the outer taps miss one each

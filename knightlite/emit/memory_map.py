@@ -26,8 +26,9 @@ def memory_map(plan: Plan, chip: Chip) -> str:
     for index, layer in enumerate(plan.layers):
         tiling = layer.tiling
         size, _, slots = layer.geometry.weight_slots(tiling)
+        ins, outs = layer.geometry.tile_channels(tiling)
         lines.append(
             f"  {index:>5} {layer.geometry.fspm_bytes(tiling):>8} {size * slots:>8} "
-            f"{tiling.rows:>5} {tiling.outs:>5} {tiling.ins:>5}  {layer.node.name}"
+            f"{tiling.rows:>5} {outs:>5} {ins:>5}  {layer.node.name}"
         )
     return "\n".join(lines) + "\n"

@@ -55,6 +55,7 @@ def _layer(plan: Plan, index: int) -> dict[str, Any]:
     parts = flatten_chains([layer.node])
     macs = sum(BY_NAME[part.op].macs(View(plan.graph, part)) for part in parts)
     tiling = layer.tiling
+    ins, outs = layer.geometry.tile_channels(tiling)
     return {
         "name": layer.node.name,
         "op": "+".join(part.op for part in parts),
@@ -62,8 +63,8 @@ def _layer(plan: Plan, index: int) -> dict[str, Any]:
         "estimated_cycles": layer.estimated_cycles,
         "tile": {
             "rows": tiling.rows,
-            "output_channels": tiling.outs,
-            "input_channels": tiling.ins,
+            "output_channels": outs,
+            "input_channels": ins,
             "order": "channels" if tiling.outs_outer else "rows",
             "buffers": tiling.buffers,
         },

@@ -230,9 +230,10 @@ class Matrix(WindowInstruction):
     """A convolution tile: [affine on x] -> multiply-accumulate -> [requantize -> [residual add]].
 
     An input pixel (oy*stride - pad_top + ky*dilation, ...) outside x is 0, after the prologue.
-    Accumulators are s32, saturating. Weights in WSPM: row (ky*kernel_width + kx)*x_channels + ci,
-    one byte per output channel, rows ``weight_row_bytes`` apart; depthwise: row
-    ky*kernel_width + kx.
+    Accumulators are s32, saturating. Channels lie group by group: output channel c reads the
+    ``group_inputs`` input channels of group c // (y_channels / groups). Weights in WSPM: row
+    (ky*kernel_width + kx)*group_inputs + ci, one byte per output channel, rows
+    ``weight_row_bytes`` apart; depthwise: row ky*kernel_width + kx.
     """
 
     ENGINE: ClassVar[Engine] = Engine.RCCN
@@ -241,6 +242,7 @@ class Matrix(WindowInstruction):
     dilation_height: int = bits(8, "rows between taps")
     dilation_width: int = bits(8, "columns between taps")
     depthwise: int = bits(1, "each output channel reads its own input channel", names=FLAG)
+    groups: int = bits(16, "groups of channels in the tile; 1: each output reads every input")
     weight_address: int = bits(24, "WSPM address of the weights")
     weight_row_bytes: int = bits(16, "bytes between weight rows")
     prologue: int = bits(1, "x goes through clamp(rne((x*m + b) / 2^q)) first", names=FLAG)
@@ -268,14 +270,23 @@ class Matrix(WindowInstruction):
         """Window positions."""
         return self.kernel_height * self.kernel_width
 
+    @property
+    def group_inputs(self) -> int:
+        """Input channels that an output channel reads."""
+        return 1 if self.depthwise else self.x_channels // max(1, self.groups)
+
+    @property
+    def group_outputs(self) -> int:
+        """Output channels that read the same input channels."""
+        return 1 if self.depthwise else self.y_channels // max(1, self.groups)
+
     def macs(self) -> int:
         """Multiply-accumulates done."""
-        depth = 1 if self.depthwise else self.x_channels
-        return self.pixels * self.y_channels * self.taps() * depth
+        return self.pixels * self.y_channels * self.weight_rows()
 
     def weight_rows(self) -> int:
         """Rows of the weight tile."""
-        return self.taps() * (1 if self.depthwise else self.x_channels)
+        return self.taps() * self.group_inputs
 
     def accesses(self) -> tuple[Access, ...]:
         """x, weights, parameters, partial sums, residual and y."""
@@ -313,17 +324,22 @@ class Matrix(WindowInstruction):
     def cycles(self, chip: Chip) -> int:
         """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.
 
-        Partial sums pass through FSPM beside them: whichever is slower.
+        As many whole groups as fit a block share it. Partial sums pass through FSPM beside them:
+        whichever is slower.
         """
+        ins, outs = self.group_inputs, self.group_outputs
         if self.depthwise:
             blocks = -(-self.y_channels // chip.depthwise_lanes) * self.taps()
         else:
-            blocks = -(-self.y_channels // chip.matrix_output_lanes)
-            if self.x_channels <= chip.matrix_packed_channels:
+            fitting = min(
+                chip.matrix_input_lanes // max(1, ins), chip.matrix_output_lanes // max(1, outs)
+            )
+            blocks = -(-self.groups // max(1, fitting)) * -(-outs // chip.matrix_output_lanes)
+            if self.groups == 1 and ins <= chip.matrix_packed_channels:
                 packed = self.kernel_width * chip.matrix_packed_channels
                 blocks *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
             else:
-                blocks *= self.taps() * -(-self.x_channels // chip.matrix_input_lanes)
+                blocks *= self.taps() * -(-ins // chip.matrix_input_lanes)
         directions = self.accumulate_in + self.accumulate_out
         sums = self.pixels * self.y_channels * ACCUMULATOR_BYTES * directions
         banks = -(-sums // chip.fspm_bytes_per_cycle)

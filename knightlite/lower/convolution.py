@@ -47,21 +47,23 @@ def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
         (z_name,) = (name for name in behind.node.inputs if name != center.node.output)
     depthwise = conv.is_depthwise(center)
     kernels = conv.weights(center)
+    channels = group_channels(center)
     requantize = conv.requantize_parameters(center)
     bias = conv.bias(center)
     prologue = affine.integer_parameters(before) if before is not None else None
 
     def weights(outs: Range, ins: Range) -> bytes:
         part = kernels[outs[0] : outs[1]]
-        if not depthwise:
-            part = part[:, ins[0] : ins[1]]
+        if tile_groups(channels, outs) == 1:
+            first = outs[0] // channels[1] * channels[0]  # input channel that the group begins with
+            part = part[:, ins[0] - first : ins[1] - first]
         rows = part.transpose(2, 3, 1, 0).reshape(-1, span(outs))
         padded = np.zeros((rows.shape[0], weight_row_bytes(span(outs))), np.int8)
         padded[:, : span(outs)] = rows
         return padded.tobytes()
 
     def weight_bytes(outs: Range, ins: Range) -> int:
-        depth = 1 if depthwise else span(ins)
+        depth = span(ins) // tile_groups(channels, outs)
         return depth * int(np.prod(kernels.shape[2:])) * weight_row_bytes(span(outs))
 
     def parameters(outs: Range) -> bytes:
@@ -82,6 +84,7 @@ def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
         fields = tile_fields(x, y, x.shape[3], y.shape[3], tile)
         fields |= layer_fields
         fields |= _tile_fields(tile, stride, pad_top)
+        fields["groups"] = 1 if depthwise else tile_groups(channels, tile.outs)
         if tile.z is not None and tile.last:
             fields |= add_fields
             fields["residual_address"] = tile.z.address
@@ -101,7 +104,19 @@ def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
         weight_bytes=weight_bytes,
         parameters=parameters,
         prologue=prologue_parameters if prologue is not None else None,
+        group=channels,
     )
+
+
+def group_channels(center: View) -> tuple[int, int]:
+    """Input and output channels of a group."""
+    outputs, inputs = conv.weights(center).shape[:2]
+    return inputs, outputs // center.integer("group")
+
+
+def tile_groups(channels: tuple[int, int], outs: Range) -> int:
+    """Groups of a tile; 1 for a part of a group."""
+    return max(1, span(outs) // channels[1])
 
 
 def _layer_fields(center: View, before: View | None, behind: View | None) -> dict[str, int]:

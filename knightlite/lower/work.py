@@ -34,6 +34,7 @@ class Placement:
 class Tile:
     """One step of a layer: output rows x output channels, from input channels ``ins``.
 
+    Where channels are grouped, the outputs are whole groups, or lie inside one.
     ``first``/``last``: whether ``ins`` is the first/last part of a sum split over input channels.
     """
 
@@ -59,7 +60,9 @@ class Work:
     ``x``, ``z``, ``y``: tensor names (z: residual or second operand, read at y's rows and
     channels, or broadcast if its picture is 1 x 1). ``splits_inputs``: input channels may be
     split, with s32 partial sums in FSPM; otherwise input channels = output channels of a tile if
-    ``channelwise``, else all of them. ``input_rows`` maps output rows to input rows.
+    ``channelwise``, else all of them. ``group``: (input, output) channels of a group where output
+    channels read those of their group only; sums are split inside one group. ``input_rows`` maps
+    output rows to input rows.
     ``weights(outs, ins)`` are WSPM bytes, ``parameters(outs)`` and ``prologue(ins)`` MSPM bytes.
     ``moves_only``: no compute instruction; the input tile is stored as the output tile.
     """
@@ -77,6 +80,7 @@ class Work:
     prologue: Callable[[Range], bytes] | None = None
     one_prologue: bool = False  # the prologue's bytes are the same for all channels: a table
     moves_only: bool = False
+    group: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

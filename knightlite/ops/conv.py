@@ -1,4 +1,4 @@
-"""Conv: 2-D convolution, groups = 1 or depthwise; Gemm and MatMul become convolutions here.
+"""Conv: 2-D convolution in groups; Gemm and MatMul become convolutions here.
 
 Integer form (numerics 1-3): acc = sum x*w + bias in 32 bits, y = clamp(rne(acc * m_c / 2^q_c)).
 """
@@ -22,8 +22,9 @@ Array = NDArray[Any]
 
 
 def is_depthwise(view: View) -> bool:
-    """True where each output channel reads exactly one input channel."""
-    return view.integer("group") > 1 and view.constant(1).shape[1] == 1
+    """True where each output channel reads exactly its own input channel."""
+    group = view.integer("group")
+    return group > 1 and view.constant(1).shape[:2] == (group, 1)
 
 
 def infer(view: View) -> tuple[int, ...]:
@@ -306,7 +307,7 @@ RELU = (0.0, float("inf"))
 
 
 def samples() -> tuple[Graph, ...]:
-    """Shapes, strides, pads, dilation, types, clamps, depthwise, worst cases."""
+    """Shapes, strides, pads, dilation, types, clamps, depthwise, groups, worst cases."""
     u8, s8, s16 = dtypes.U8, dtypes.S8, dtypes.S16
     return (
         _sample("pointwise", (8, 5, 7), 16, (1, 1), y_dtype=u8, clamp=RELU),
@@ -335,19 +336,23 @@ def samples() -> tuple[Graph, ...]:
             "depthwise_scales", (20, 8, 8), 20, (5, 5), pads=(2, 2, 2, 2), group=20,
             per_channel_input=True,
         ),
+        _sample("multiplier", (20, 7, 7), 40, (3, 3), pads=(1, 1, 1, 1), group=20, x_dtype=s8),
+        _sample(
+            "groups_small", (40, 9, 8), 40, (3, 3), strides=(2, 1), pads=(1, 1, 1, 1), group=10,
+            y_dtype=u8, clamp=RELU,
+        ),
+        _sample("groups_uneven", (60, 6, 5), 84, (1, 1), group=3, x_dtype=s8, y_dtype=s16),
+        _sample("groups_deep", (264, 5, 5), 144, (3, 3), pads=(1, 1, 1, 1), group=2),
         _sample("channel_scales", (10, 6, 6), 33, (1, 1), per_channel_output=True, y_dtype=u8,
                 clamp=RELU),
     )  # fmt: skip
 
 
 def _check_group(view: View) -> str | None:
-    group, channels = view.integer("group"), view.tensor(0).shape[1]
-    if group == 1 or (group == channels and weights(view).shape[0] == channels):
+    group, outputs = view.integer("group"), weights(view).shape[0]
+    if outputs % group == 0:
         return None
-    return (
-        f"group must be 1 or depthwise ({channels} groups of one channel), not {group}; "
-        "grouped convolutions are not supported yet"
-    )
+    return f"{outputs} output channels must be a multiple of the {group} groups"
 
 
 def _check_ratio(view: View) -> str | None:
@@ -399,9 +404,9 @@ CONV = OpDef(
     macs=macs,
     constraints=(
         Constraint(
-            "group is 1 or equals input and output channels (depthwise)",
+            "groups divide input and output channels",
             _check_group,
-            lambda: _sample("grouped", (8, 4, 4), 8, (1, 1), group=2),
+            lambda: _sample("uneven_groups", (9, 4, 4), 8, (1, 1), group=3),
             structural=True,
         ),
         Constraint(

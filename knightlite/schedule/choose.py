@@ -11,6 +11,7 @@ from knightlite.lower import span
 from knightlite.schedule.steps import ConstantKey, LayerBuilder, LayerWalk, Scratchpads
 from knightlite.schedule.tiling import Geometry, Tiling
 
+FACTORS = (16, 8, 4, 2, 1)
 INPUT_CUTS = 3  # how many cuts of the input channels are priced: the largest that fit
 
 
@@ -48,22 +49,27 @@ def candidates(geometry: Geometry) -> Iterator[Tiling]:
 
 
 def _channel_cuts(geometry: Geometry) -> list[int]:
+    """All output channels, whole groups that fill the lanes, parts of a group."""
     channels, chip = geometry.y.shape[1], geometry.chip
-    lanes = chip.vector_lanes if geometry.work.channelwise else chip.matrix_output_lanes
-    cuts = [channels]
-    cuts += [lanes * factor for factor in (16, 8, 4, 2, 1) if lanes * factor < channels]
-    cuts += [16] if lanes > 16 and channels > 16 else []
     if geometry.work.channelwise:
-        cuts += [part for part in (8, 4) if part < channels and part < lanes]
-    return cuts
+        parts = [chip.vector_lanes * factor for factor in FACTORS]
+        parts += [part for part in (16, 8, 4) if part < chip.vector_lanes]
+        return [channels, *(part for part in parts if part < channels)]
+    ins, outs = geometry.group
+    lanes = chip.matrix_output_lanes
+    filling = max(1, min(chip.matrix_input_lanes // ins, lanes // outs))  # groups of one block
+    whole = [outs * filling * factor for factor in FACTORS] + [outs]
+    parts = [lanes * factor for factor in FACTORS] + [16] * (lanes > 16)
+    inside = [part for part in parts if part < outs]
+    return list(dict.fromkeys([channels, *(cut for cut in whole if cut < channels), *inside]))
 
 
 def _input_cuts(geometry: Geometry, outs: int) -> list[int]:
-    """All input channels; parts of them only where all at once do not fit twice."""
-    channels, lanes = geometry.x.shape[1], geometry.chip.matrix_input_lanes
-    if not geometry.work.splits_inputs:
-        return [channels]
+    """All input channels of a group; parts of them only where all at once do not fit twice."""
+    channels, lanes = geometry.group[0], geometry.chip.matrix_input_lanes
     whole = Tiling(1, outs, channels, False, 1)
+    if not geometry.splits(whole):
+        return [channels]
     _, count, slots = geometry.weight_slots(whole)
     if geometry.fits(whole) and slots >= min(count, 2):
         return [channels]
@@ -155,7 +161,7 @@ def _capacity_error(geometry: Geometry, name: str) -> CapacityError:
     """Names the scratchpad that even the smallest tile does not fit."""
     chip = geometry.chip
     smallest = min(_channel_cuts(geometry))
-    tiling = Tiling(1, smallest, min(geometry.x.shape[1], chip.matrix_input_lanes), False, 1)
+    tiling = Tiling(1, smallest, min(geometry.group[0], chip.matrix_input_lanes), False, 1)
     need = geometry.fspm_bytes(tiling)
     if need > chip.fspm_bytes:
         width = geometry.x.shape[3]

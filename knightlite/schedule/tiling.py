@@ -23,6 +23,8 @@ LARGEST_PIXEL = (1 << 16) - 1  # bytes: the pixel strides of instructions have 1
 class Tiling:
     """Largest tile: output rows, output channels, input channels; and the loop order.
 
+    Output channels are whole groups, or a part of one. ``ins`` counts inside a group, and cuts the
+    sums of tiles that lie in one.
     ``outs_outer``: output channels are the outer loop (weights stay, pictures stream), else rows
     are. ``buffers``: 2 where a tile loads while another computes, else 1.
     """
@@ -71,34 +73,68 @@ class Geometry:
         size = rows * tensor.shape[3] * self.column_stride(tensor, channels)
         return align(size, self.chip.fspm_align_bytes)
 
-    def input_channels(self, outs: Range, ins: Range) -> Range:
-        """Input channels that a tile reads."""
-        return outs if self.work.channelwise else ins
+    @property
+    def group(self) -> tuple[int, int]:
+        """Input and output channels of a group: outputs read the inputs of their group only."""
+        if self.work.channelwise:
+            return 1, 1
+        return self.work.group or (self.x.shape[1], self.y.shape[1])
+
+    def input_channels(self, outs: Range) -> Range:
+        """Input channels that output channels read."""
+        ins, per_group = self.group
+        return outs[0] // per_group * ins, -(-outs[1] // per_group) * ins
 
     def steps(self, tiling: Tiling) -> Iterator[Step]:
         """All tiles in order."""
         row_parts = cut(self.y.shape[2], tiling.rows)
-        out_parts = cut(self.y.shape[1], tiling.outs)
-        in_parts = self.in_parts(tiling)
+        out_parts = self.out_parts(tiling)
         pairs = (
             ((r, o) for o in out_parts for r in row_parts)
             if tiling.outs_outer
             else ((r, o) for r in row_parts for o in out_parts)
         )
         for rows, outs in pairs:
+            in_parts = self.in_parts(tiling, outs)
             for ins in in_parts:
-                yield Step(
-                    rows,
-                    outs,
-                    self.input_channels(outs, ins),
-                    ins == in_parts[0],
-                    ins == in_parts[-1],
-                )
+                yield Step(rows, outs, ins, ins == in_parts[0], ins == in_parts[-1])
 
-    def in_parts(self, tiling: Tiling) -> list[Range]:
-        """The parts that the input channels are cut into."""
-        channels = self.x.shape[1]
-        return cut(channels, tiling.ins if self.work.splits_inputs else channels)
+    def out_parts(self, tiling: Tiling) -> list[Range]:
+        """The parts that the output channels are cut into: no part crosses a group's border."""
+        channels, per_group = self.y.shape[1], self.group[1]
+        if tiling.outs >= per_group:
+            return cut(channels, tiling.outs // per_group * per_group)
+        inside = cut(per_group, tiling.outs)
+        return [
+            (first + a, first + b) for first in range(0, channels, per_group) for a, b in inside
+        ]
+
+    def in_parts(self, tiling: Tiling, outs: Range) -> list[Range]:
+        """The parts that the input channels of a tile are cut into."""
+        first, last = self.input_channels(outs)
+        step = tiling.ins if self.splits(tiling) else last - first
+        return [(first + a, first + b) for a, b in cut(last - first, step)]
+
+    def splits(self, tiling: Tiling) -> bool:
+        """True where the sums of a tile may be cut over input channels: inside one group."""
+        return self.work.splits_inputs and tiling.outs <= self.group[1]
+
+    def counts(self, tiling: Tiling) -> tuple[int, int, int]:
+        """Parts of the output channels, parts of a tile's sums, parts of all input channels."""
+        channels, (ins, per_group) = self.y.shape[1], self.group
+        groups = -(-channels // per_group)
+        in_count = -(-ins // tiling.ins) if self.splits(tiling) else 1
+        if tiling.outs < per_group:
+            return groups * -(-per_group // tiling.outs), in_count, groups * in_count
+        out_count = -(-groups // (tiling.outs // per_group))
+        return out_count, in_count, out_count * in_count
+
+    def tile_channels(self, tiling: Tiling) -> tuple[int, int]:
+        """Input and output channels of the largest tile."""
+        ins, per_group = self.group
+        groups = max(1, min(tiling.outs, self.y.shape[1]) // per_group)
+        part = min(tiling.ins, ins) if self.splits(tiling) else groups * ins
+        return part, min(tiling.outs, groups * per_group)
 
     def x_rows(self, rows: int) -> int:
         """Most input rows that a tile of ``rows`` output rows reads."""
@@ -110,27 +146,21 @@ class Geometry:
     def fspm_parts(self, tiling: Tiling) -> dict[str, tuple[int, int]]:
         """Bytes and count of the slots of x, z, y and the partial sums."""
         row_count = -(-self.y.shape[2] // tiling.rows)
-        out_count = -(-self.y.shape[1] // tiling.outs)
-        in_count = len(self.in_parts(tiling))
+        out_count, in_count, x_count = self.counts(tiling)
         tiles = row_count * out_count
-        channels = tiling.outs if self.work.channelwise else min(tiling.ins, self.x.shape[1])
-        x_tiles = row_count * (out_count if self.work.channelwise else in_count)
-        parts = {
-            "x": (
-                self.tile_bytes(self.x, self.x_rows(tiling.rows), channels),
-                min(tiling.buffers, x_tiles),
-            )
-        }
+        ins, outs = self.tile_channels(tiling)
+        x_bytes = self.tile_bytes(self.x, self.x_rows(tiling.rows), ins)
+        parts = {"x": (x_bytes, min(tiling.buffers, row_count * x_count))}
         if not self.work.moves_only:
-            y_bytes = self.tile_bytes(self.y, tiling.rows, tiling.outs)
+            y_bytes = self.tile_bytes(self.y, tiling.rows, outs)
             parts["y"] = (y_bytes, min(tiling.buffers, tiles))
         if self.z is not None:
             z_rows = 1 if self.z_broadcasts else tiling.rows
-            z_bytes = self.tile_bytes(self.z, z_rows, tiling.outs)
+            z_bytes = self.tile_bytes(self.z, z_rows, outs)
             parts["z"] = (z_bytes, min(tiling.buffers, tiles))
         if in_count > 1:
             pixels = tiling.rows * self.y.shape[3]
-            sums = align(pixels * tiling.outs * ACCUMULATOR_BYTES, self.chip.fspm_align_bytes)
+            sums = align(pixels * outs * ACCUMULATOR_BYTES, self.chip.fspm_align_bytes)
             parts["sums"] = (sums, 1)
         return parts
 
@@ -143,20 +173,20 @@ class Geometry:
         if self.work.weights is None:
             return 0, 0, 0
         tile = align(self._weight_bytes(tiling), self.chip.wspm_align_bytes)
-        count = -(-self.y.shape[1] // tiling.outs) * len(self.in_parts(tiling))
+        out_count, in_count, _ = self.counts(tiling)
+        count = out_count * in_count
         return tile, count, min(count, self.chip.wspm_bytes // tile)
 
     def _weight_bytes(self, tiling: Tiling) -> int:
         assert self.work.weight_bytes is not None
-        outs = (0, min(tiling.outs, self.y.shape[1]))
-        return self.work.weight_bytes(outs, self.input_channels(outs, self.in_parts(tiling)[0]))
+        ins, outs = self.tile_channels(tiling)
+        return self.work.weight_bytes((0, outs), (0, ins))
 
     def parameter_slots(self, tiling: Tiling) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """((bytes, slots) of parameters, (bytes, slots) of the prologue) in MSPM, or None."""
         sizes = self.parameter_bytes(tiling)
-        out_count = -(-self.y.shape[1] // tiling.outs)
-        in_count = out_count if self.work.channelwise else len(self.in_parts(tiling))
-        counts = (out_count, 1 if self.work.one_prologue else in_count)
+        out_count, _, x_count = self.counts(tiling)
+        counts = (out_count, 1 if self.work.one_prologue else x_count)
         for limit in (max(counts), 2, 1):
             slots = [
                 min(count, limit) if size else 0 for size, count in zip(sizes, counts, strict=True)
@@ -167,22 +197,21 @@ class Geometry:
 
     def parameter_bytes(self, tiling: Tiling) -> tuple[int, int]:
         """MSPM that one tile's parameters and its prologue take."""
-        outs = (0, min(tiling.outs, self.y.shape[1]))
-        ins = self.input_channels(outs, self.in_parts(tiling)[0])
+        ins, outs = self.tile_channels(tiling)
         step, parameters, prologue = (
             self.chip.mspm_align_bytes,
             self.work.parameters,
             self.work.prologue,
         )
         return (
-            align(len(parameters(outs)), step) if parameters is not None else 0,
-            align(len(prologue(ins)), step) if prologue is not None else 0,
+            align(len(parameters((0, outs))), step) if parameters is not None else 0,
+            align(len(prologue((0, ins))), step) if prologue is not None else 0,
         )
 
     def pixel_bytes(self, tiling: Tiling) -> int:
         """The largest pixel stride of a tile: it must fit its field of an instruction."""
-        channels = tiling.outs if self.work.channelwise else min(tiling.ins, self.x.shape[1])
-        pairs = [(self.x, channels), (self.y, tiling.outs), (self.z, tiling.outs)]
+        ins, outs = self.tile_channels(tiling)
+        pairs = [(self.x, ins), (self.y, outs), (self.z, outs)]
         return max(self.column_stride(tensor, count) for tensor, count in pairs if tensor)
 
     def fits(self, tiling: Tiling) -> bool:

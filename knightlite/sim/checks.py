@@ -33,7 +33,7 @@ STAGE_LIMIT = 1 << 28  # elements of a padded input tile: beyond it the fields m
 _COUNTS = (
     "rows", "columns", "run_bytes", "x_height", "x_width", "x_channels", "y_height", "y_width",
     "y_channels", "kernel_height", "kernel_width", "stride_height", "stride_width",
-    "dilation_height", "dilation_width",
+    "dilation_height", "dilation_width", "groups",
 )  # fmt: skip
 
 
@@ -74,6 +74,14 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
     per_channel = isinstance(item, Pool) or (isinstance(item, Matrix) and item.depthwise)
     if per_channel and x[2] != y[2]:
         return f"must have as many output as input channels, not {y[2]} and {x[2]}."
+    if isinstance(item, Matrix) and item.groups > 1:
+        if item.depthwise:
+            return f"must have 1 group where it is depthwise, not {item.groups}."
+        if x[2] % item.groups or y[2] % item.groups:
+            return (
+                f"must have {item.groups} equal groups, not {x[2]} input and {y[2]} output "
+                "channels."
+            )
     if isinstance(item, Lookup) and (TYPES[item.x_type].bits, TYPES[item.y_type].bits) != (8, 8):
         return "must have 8-bit input and output types."
     if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:

@@ -146,7 +146,7 @@ class MatrixStep:
             pixels = x_part.shape[0] * x_part.shape[1]
             stage = self._scratch.take("stage", (pixels, item.x_channels), self._float.type)
             fill = self._stage_parts(x_part, stage.reshape(x_part.shape))
-            self._blocks.append(self._block(fill, stage, None, rest))
+            self._blocks.append(self._block(fill, self._by_group(stage), None, rest))
 
     def _bind_windows(self) -> None:
         item = self._item
@@ -174,6 +174,9 @@ class MatrixStep:
         )  # fmt: skip
         if item.depthwise:
             windows = self._lanes_of_taps(windows)
+        elif item.groups > 1:
+            split = (*windows.shape[:4], item.groups, item.group_inputs)
+            windows = windows.reshape(split).transpose(0, 4, 1, 2, 3, 5)
         elif item.dilation_width == 1:  # taps of a row touch: one long run
             run = item.kernel_width * item.x_channels
             windows = as_strided(
@@ -187,10 +190,22 @@ class MatrixStep:
             if item.depthwise:
                 self._blocks.append(self._block([], part, None, rest))
                 continue
-            columns_shape = (part.shape[0] * part.shape[1], item.weight_rows())
-            packed = self._scratch.take("columns", columns_shape, self._float.type)
+            matrices: tuple[int, ...] = ()
+            if item.groups > 1:
+                part, matrices = part.swapaxes(0, 1), (item.groups,)
+            shape = (*matrices, rest[0].shape[0] * item.y_width, item.weight_rows())
+            packed = self._scratch.take("columns", shape, self._float.type)
             copy = (packed.reshape(part.shape), part)
             self._blocks.append(self._block([], packed, copy, rest))
+
+    def _by_group(self, values: Array) -> Array:
+        """[rows, channels] as [groups, rows, channels of a group] where there are groups: a view.
+
+        So matmul multiplies the matrices of all groups at once.
+        """
+        if self._item.groups == 1 or self._item.depthwise:
+            return values
+        return values.reshape(values.shape[0], self._item.groups, -1).swapaxes(0, 1)
 
     def _lanes_of_taps(self, windows: Array) -> Array:
         """[rows, columns, taps down, taps right, channels] as [rows, taps..., lanes...].
@@ -245,8 +260,8 @@ class MatrixStep:
             offset = self._tiled("offset", self._params.b * self._params.scale, repeat)
             bias = self._tiled("bias", self._params.b, repeat)
         return _Block(
-            tuple(fill), operand, copy, sums, wide, wide.reshape(y.shape), lanes, scale, offset,
-            bias, partial, residual, extra, y,
+            tuple(fill), operand, copy, sums, self._by_group(sums), wide, self._by_group(wide),
+            wide.reshape(y.shape), lanes, scale, offset, bias, partial, residual, extra, y,
         )  # fmt: skip
 
     def _tiled(self, name: str, values: Array, repeat: int) -> Array:
@@ -284,13 +299,13 @@ class MatrixStep:
             np.copyto(*block.copy)
         weights = self._weights
         if self._float == np.float64:
-            np.matmul(block.operand, weights.parts[0], out=block.wide)
+            np.matmul(block.operand, self._by_group(weights.parts[0]), out=block.grouped_wide)
             return
         for number, (part, start) in enumerate(zip(weights.parts, weights.starts, strict=True)):
             operand = block.operand
             if len(weights.parts) > 1:
-                operand = operand[:, start : start + part.shape[0]]
-            np.matmul(operand, part, out=block.sums)
+                operand = operand[..., start : start + part.shape[0]]
+            np.matmul(operand, self._by_group(part), out=block.grouped_sums)
             if number == 0:
                 block.wide[...] = block.sums
             else:
@@ -346,13 +361,19 @@ class MatrixStep:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Views of one block of output pixels; ``tile`` and ``lanes`` are ``wide`` in other shapes."""
+    """Views of one block of output pixels.
+
+    ``tile`` and ``lanes`` are ``wide`` in other shapes; ``grouped_sums`` and ``grouped_wide`` have
+    the shape of the product.
+    """
 
     fill: tuple[tuple[Array, Array, Array | None], ...]
     operand: Array
     copy: tuple[Array, Array] | None
     sums: Array
+    grouped_sums: Array
     wide: Array
+    grouped_wide: Array
     tile: Array
     lanes: Array
     scale: Array
