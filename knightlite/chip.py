@@ -25,6 +25,7 @@ else:
 SOURCES = ("stated", "inferred", "modelled")
 FORMAT = 1
 FILE_SUFFIX = ".toml"
+DEFAULT = "TX5368AV200"  # taken where no chip is asked for, as Knight does
 
 
 @dataclass(frozen=True, slots=True)

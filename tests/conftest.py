@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # the user's default chip is not the tests'
 
 import numpy as np
 import pytest

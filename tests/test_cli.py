@@ -246,8 +246,9 @@ def test_explain_says_where_no_rewrite_applies(here: Path, capsys: Capture) -> N
         (["inspect", f"{STEM}_r.cfg"], {"meta", "kind", "bytes"}),
         (["inspect", f"{STEM}_r.weight"], {"meta", "kind", "bytes"}),
         (["explain"], {"node", "pass", "sentence"}),
-        (["chips"], {"family", "names", "description"}),
+        (["chips"], {"family", "names", "description", "default"}),
         (["chips", "TX5105C"], {"fact", "value", "source", "note"}),
+        (["chips", "TX5105C", "--ops"], {"operator", "from ONNX", "runs on", "rules"}),
     ],
 )  # fmt: skip
 def test_json_is_alone_on_stdout(

@@ -71,7 +71,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "talk",
         "workspace",
     ),
-    "cli": ("__init__", "api", "errors", "report", "talk", "workspace"),
+    "cli": ("__init__", "api", "chip", "errors", "report", "talk", "workspace"),
 }
 
 THIRD_PARTY: dict[str, tuple[str, ...]] = {

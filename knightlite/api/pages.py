@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 
 from knightlite import chip, isa
-from knightlite.emit import compile_graph
+from knightlite.api.operators import common_rules, operators_of
 from knightlite.frontend.canonical import HANDLERS
 from knightlite.frontend.compute import SPELLINGS
 from knightlite.frontend.host import HOST
 from knightlite.frontend.views import SAME, VIEWS
-from knightlite.isa import Engine, FeatureInstruction, FieldLayout, Instruction, Transfer
+from knightlite.isa import FeatureInstruction, FieldLayout, Instruction, Transfer
 from knightlite.isa.assembly import HEADER_BYTES, OPCODE
-from knightlite.lower import BY_OP, LOWERINGS
-from knightlite.ops import ALL_OPS, BY_ONNX_TYPE, OpDef
+from knightlite.ops import BY_ONNX_TYPE
 from knightlite.ops.table import FUNCTIONS
 
 Blocks = Mapping[str, Callable[[], str]]
@@ -148,28 +147,18 @@ def _formula(title: str, function: Callable[..., int]) -> str:
 
 def operator_table() -> str:
     """Every operator with its rules: the model's constraints, then the engines' limits."""
-    common = set.intersection(*({limit.rule for limit in item.limits} for item in LOWERINGS))
-    rows = []
-    for op in ALL_OPS:
-        rules = [item.rule for item in op.constraints]
-        if op.name in BY_OP:
-            rules += [item.rule for item in BY_OP[op.name].limits if item.rule not in common]
-        engines = " and ".join(_engines(op)) or "nothing: it is a placement"
-        activation = "yes" if op.clampable else "no"
-        sources = ", ".join(op.onnx_types) or "the compiler inserts it"
-        rows.append((op.name, sources, engines, activation, "; ".join(rules) or "none"))
+    rows = [
+        (
+            op.name,
+            ", ".join(op.onnx_types) or "the compiler inserts it",
+            " and ".join(op.engines) or "nothing: it is a placement",
+            "yes" if op.takes_clamp else "no",
+            "; ".join(op.rules) or "none",
+        )
+        for op in operators_of(chip.families()[-1])
+    ]
     columns = ("operator", "from ONNX", "runs on", "takes over a Relu or Clip", "rules")
-    return table(columns, rows) + f"\nFor all: {'; '.join(sorted(common))}.\n"
-
-
-def _engines(op: OpDef) -> list[str]:
-    """The engines that compute an operator, else those that move it, from a compiled sample."""
-    family = chip.families()[-1]
-    program = compile_graph(op.samples()[0], family, family.names[0], {}).program
-    used = {item.ENGINE for item in isa.disassemble(program.code)}
-    if op.name not in BY_OP:
-        return []
-    return [engine.name for engine in sorted(used - {Engine.RDMA, Engine.WDMA} or used)]
+    return table(columns, rows) + f"\nFor all: {'; '.join(common_rules())}.\n"
 
 
 def onnx_table() -> str:

@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 # what Knight's manual has and knightlite will get; both are refused as "not supported yet"
 LATER_COMMANDS = ("build", "run", "profiling", "compare", "demo", "model_info", "show_sim_result")
 LATER_OPTIONS = (
-    "-rc", "--run-config", "--default-chip", "-b", "--bit-width", "-per", "--percent", "-ib",
+    "-rc", "--run-config", "-b", "--bit-width", "-per", "--percent", "-ib",
     "--ir-batch", "-du", "--dump", "-gsj", "--generate-scale-json", "-lsj", "--load-scale-json",
     "-gt", "--generate-template", "-mc", "--mix-config", "-amr", "--auto-mix-ratio", "-ams",
     "--auto-mix-strategy", "-ll", "--lut-len", "-lt", "--layer-threshold", "-qid",

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from knightlite.api import check
+from knightlite.api.default_chip import default_chip
 from knightlite.cli.arguments import Shape, shape
-from knightlite.cli.program import DEFAULT_CHIP
 from knightlite.cli.terminal import print_json, print_line, print_table
 
 EPILOG = """\b
@@ -52,7 +52,7 @@ def command(
     as_json: bool,
 ) -> int:
     """List every node that keeps a model off a chip; exit code 1 where there is one."""
-    result = check(model, chip or DEFAULT_CHIP, weight, framework, input_shapes)
+    result = check(model, chip or default_chip(), weight, framework, input_shapes)
     share = 100.0 * result.npu_macs / result.macs if result.macs else 100.0
     gflops = 2 * result.macs / 1e9
     if as_json:

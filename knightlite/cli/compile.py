@@ -8,7 +8,7 @@ import click
 
 from knightlite.api import compile_model
 from knightlite.api.compile import find_onnx, quantized_for
-from knightlite.cli.program import DEFAULT_CHIP
+from knightlite.api.default_chip import default_chip
 from knightlite.cli.terminal import print_files, print_json, print_table, talking
 
 EPILOG = """\b
@@ -42,7 +42,7 @@ def command(chip: str | None, onnx_path: Path | None, out_dir: Path, as_json: bo
     with talking() as talk:
         path = find_onnx(Path(), onnx_path, talk)
         result = compile_model(
-            path, chip or quantized_for(path) or DEFAULT_CHIP, out_dir, talk=talk
+            path, chip or quantized_for(path) or default_chip(), out_dir, talk=talk
         )
         if result.figures["host"]:
             host = ", ".join(result.figures["host"])

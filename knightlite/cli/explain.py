@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from knightlite.api.compile import explain, find_onnx, quantized_for
-from knightlite.cli.program import DEFAULT_CHIP
+from knightlite.api.default_chip import default_chip
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
 EPILOG = """\b
@@ -31,7 +31,7 @@ def command(chip: str | None, node: str | None, onnx_path: Path | None, as_json:
     """Say why each rewrite did or did not apply to a node."""
     with talking() as talk:
         path = find_onnx(Path(), onnx_path, talk)
-        chip = chip or quantized_for(path) or DEFAULT_CHIP
+        chip = chip or quantized_for(path) or default_chip()
     columns = ("node", "pass", "what happened")
     rows = explain(path, chip, node)
     if as_json:

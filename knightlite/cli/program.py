@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 
 from knightlite import __version__
+from knightlite import chip as chips
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.terminal import one_line, report_error, say
 from knightlite.errors import KnightliteError, UsageError
 
 PROGRAM = "knightlite"
-DEFAULT_CHIP = "TX5368AV200"
 
 # command -> (module of knightlite.cli, one line for --help); modules are imported when called
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -70,19 +70,40 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
-@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    invoke_without_command=True,  # --default-chip alone is enough
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--chip",
     metavar="NAME",
     multiple=True,
-    help=f"Chip name or chip file; may also follow the command, the first one given wins "
-    f"[default: {DEFAULT_CHIP}].",
+    help="Chip name or chip file; may also follow the command, the first one given wins "
+    "[default: see --default-chip].",
+)
+@click.option(
+    "--default-chip",
+    metavar="NAME",
+    help="From now on take this chip or chip file where none is named; "
+    f"before that {chips.DEFAULT} is.",
 )
 @click.version_option(__version__, "-v", "--version", prog_name="knightlite")
 @click.pass_context
-def group(ctx: click.Context, chip: tuple[str, ...]) -> None:
+def group(ctx: click.Context, chip: tuple[str, ...], default_chip: str | None) -> None:
     """Quantize, compile, simulate and profile networks for TX5368-style NPUs."""
     ctx.obj = chip[0] if chip else None
+    if default_chip is not None:
+        from knightlite.api.default_chip import store_chip
+
+        say(f"{default_chip} is the default chip from now on, as {store_chip(default_chip)} says.")
+    elif ctx.invoked_subcommand is None:
+        if chip:
+            raise click.UsageError("Missing command.")
+        say(ctx.get_help())
+        ctx.exit(2)
 
 
 def run(arguments: Sequence[str], program: str = PROGRAM) -> int:

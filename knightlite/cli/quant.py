@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from knightlite.api import QuantizeOptions, quantize
+from knightlite.api.default_chip import default_chip
 from knightlite.cli.arguments import Shape, shape
-from knightlite.cli.program import DEFAULT_CHIP
 from knightlite.cli.terminal import print_files, print_json, print_line, talking
 
 EPILOG = """\b
@@ -117,7 +117,7 @@ def command(
     """Quantize a model to int8."""
     options = QuantizeOptions(
         model=model,
-        chip=chip or DEFAULT_CHIP,
+        chip=chip or default_chip(),
         weight=weight,
         framework=framework,
         script=script,
