@@ -95,9 +95,27 @@ class QuantizedNet:
     ) -> str:
         return self.node("Add", (a, b), output, dtype, scale, **more)
 
-    def concat(self, output: str, *names: str) -> str:
+    def concat(self, output: str, *names: str, axis: int = 1) -> str:
+        more = {} if axis == 1 else {"axis": axis}
+        return self.moved("Concat", names, output, **more)
+
+    def cut(
+        self,
+        x: str,
+        output: str,
+        starts: tuple[int, int, int] = (0, 0, 0),
+        ends: tuple[int, int, int] | None = None,
+        steps: tuple[int, int, int] = (1, 1, 1),
+    ) -> str:
+        """A Slice of channels, rows and columns; to the end where no ends are given."""
+        _, *sizes = self.builder.tensors[x].shape
+        return self.moved("Slice", (x,), output, starts=starts, ends=ends or tuple(sizes),
+                          steps=steps)  # fmt: skip
+
+    def moved(self, op: str, names: tuple[str, ...], output: str, **more: Any) -> str:
+        """An operator that only moves values: its output has the first input's type and scale."""
         first = self.builder.tensors[names[0]]
-        return self.node("Concat", names, output, first.dtype, first.scale)
+        return self.node(op, names, output, first.dtype, first.scale, **more)
 
     def max_pool(self, x: str, output: str, **more: Any) -> str:
         tensor = self.builder.tensors[x]

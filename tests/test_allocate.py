@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance_checks import artificial, build, random_inputs, reference, run
-from knightlite.allocate import Buffer, Slice, align, assign, buffers, check_budget, place_concats
+from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget, place_tensors
 from knightlite.chip import find
 from knightlite.emit import memory_map
 from knightlite.errors import CapacityError
 from knightlite.ir import Graph, verify
+from knightlite.ops import BY_NAME, View
 from quantized_nets import QuantizedNet
 
 CHIP = find("TX5368AV200").chip
@@ -23,18 +24,21 @@ CHIP = find("TX5368AV200").chip
 
 def placed(graph: Graph) -> tuple[dict[str, tuple[str, int]], list[tuple[str, str]]]:
     """The place of every tensor as (buffer, offset), and the copies as (source, copy)."""
-    found, slices = place_concats(graph)
+    found, places = place_tensors(graph)
     verify(found)
     copies = [(node.inputs[0], node.output) for node in found.nodes if node.op == "Copy"]
-    assert set(slices) == {*found.inputs, *(node.output for node in found.nodes)}
+    assert set(places) == {*found.inputs, *(node.output for node in found.nodes)}
     for node in found.nodes:
-        if node.op != "Concat":
-            continue
-        whole, offset = slices[node.output], 0
-        for name in node.inputs:  # every operand lies where the Concat's readers look for it
-            assert slices[name] == Slice(whole.buffer, whole.offset + offset)
-            offset += found.tensors[name].shape[1]
-    return {name: (part.buffer, part.offset) for name, part in slices.items()}, copies
+        view, definition = View(found, node), BY_NAME[node.op]
+        whole = places[node.output]
+        if definition.joins is not None:
+            for name, part in zip(node.inputs, definition.joins(view), strict=True):
+                assert places[name] == Place(whole.buffer, part.within(whole.window))
+        if definition.cuts is not None:
+            source = places[node.inputs[0]]
+            assert whole == Place(source.buffer, definition.cuts(view).within(source.window))
+    flat = {name: (place.buffer, place.window.channel) for name, place in places.items()}
+    return flat, copies
 
 
 # ------------------------------------------------------------------ concat
@@ -207,16 +211,16 @@ def test_lives_of_buffers() -> None:
     b = net.conv(a, "b", 4)  # layer 1
     c = net.conv(b, "c", 4)  # layer 2
     w = net.concat("w", b, c)
-    graph, slices = place_concats(net.build(net.conv(w, "d", 2), c))  # layer 3
-    lives = {item.name: (item.first, item.last) for item in buffers(graph, slices, CHIP)}
+    graph, places = place_tensors(net.build(net.conv(w, "d", 2), c))  # layer 3
+    lives = {item.name: (item.first, item.last) for item in buffers(graph, places, CHIP)}
     assert lives == {"x": (-1, 0), "a": (0, 1), "w": (1, 4), "d": (3, 4)}
 
 
 def test_sizes_and_strides() -> None:
     """Pixels are padded to words, buffers to the DDR's alignment."""
     net = QuantizedNet()
-    graph, slices = place_concats(net.build(net.conv(net.input("x", 3, 5, 7), "y", 6)))
-    x, y = buffers(graph, slices, CHIP)
+    graph, places = place_tensors(net.build(net.conv(net.input("x", 3, 5, 7), "y", 6)))
+    x, y = buffers(graph, places, CHIP)
     assert (x.column_stride, x.row_stride, x.size_bytes) == (4, 28, 192)
     assert (y.column_stride, y.row_stride, y.size_bytes) == (8, 56, 320)
 

@@ -228,6 +228,9 @@ def test_region_is_no_larger_than_needed(op: OpDef, view: View, rng: Random) -> 
                 seen.add(y[:, :, rows].tobytes())
             return len(seen)
 
+        if first == last:  # these rows are another input's
+            assert answers(slice(None)) == 1
+            continue
         if answers(slice(None)) == 1:
             assert view.graph.name in ("far_apart", "small")
             continue

@@ -10,7 +10,6 @@ import pytest
 
 from conformance_checks import build, extreme_inputs, random_inputs, reference, run
 from knightlite import dtypes
-from knightlite.allocate import place_concats
 from knightlite.chip import Chip, find
 from knightlite.errors import ModelError
 from knightlite.ir import Graph, verify
@@ -25,7 +24,7 @@ CHIP = find("TX5368AV200").chip
 def rewrite(graph: Graph) -> tuple[Graph, list[tuple[str, str, str]]]:
     """The graph after all passes, verified, and what they said."""
     explanations = Explanations()
-    found = run_passes(place_concats(graph)[0], CHIP, PIPELINE, explanations)
+    found = run_passes(graph, CHIP, PIPELINE, explanations)
     verify(found)
     return found, explanations.sentences
 

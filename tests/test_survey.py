@@ -90,9 +90,9 @@ def test_the_detector_lists_all_its_unsupported_nodes() -> None:
     found = survey(MODELS / "yolox_nano.onnx")
     assert found.graph is None
     assert [item.where.split("_")[0] for item in found.errors] == [
-        *["Slice"] * 8, "Resize", "Resize", "Concat", "Transpose",
+        "Resize", "Resize", "Concat", "Transpose",
     ]  # fmt: skip
-    assert found.operators["Slice"] == OpCount(8, 0)
+    assert found.operators["Slice"] == OpCount(8, 8)
     assert found.operators["Conv"] == OpCount(113, 113)
     assert found.operators["Concat"] == OpCount(18, 17)
     assert found.macs == found.npu_macs == 522_553_408

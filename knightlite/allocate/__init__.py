@@ -1,4 +1,4 @@
-"""Where tensors lie: concat buffers and DDR addresses by lifetime."""
+"""Where tensors lie: inside one another, and at DDR addresses by lifetime."""
 
 from knightlite.allocate.addresses import (
     Buffer,
@@ -10,17 +10,18 @@ from knightlite.allocate.addresses import (
     layers,
     locations,
 )
-from knightlite.allocate.concat import Slice, place_concats
+from knightlite.allocate.places import Place, is_placed, place_tensors
 
 __all__ = [
     "Buffer",
     "Location",
-    "Slice",
+    "Place",
     "align",
     "assign",
     "buffers",
     "check_budget",
+    "is_placed",
     "layers",
     "locations",
-    "place_concats",
+    "place_tensors",
 ]

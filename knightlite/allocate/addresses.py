@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from knightlite.allocate.concat import Slice
+from knightlite.allocate.places import Place, is_placed
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError, Finding
 from knightlite.ir import Graph, Node
@@ -40,17 +40,17 @@ def align(value: int, step: int) -> int:
 
 
 def layers(graph: Graph) -> tuple[Node, ...]:
-    """The nodes that execute; a Concat is only a placement."""
-    return tuple(node for node in graph.nodes if node.op != "Concat")
+    """The nodes that execute; the others are only placements."""
+    return tuple(node for node in graph.nodes if not is_placed(node))
 
 
-def buffers(graph: Graph, slices: Mapping[str, Slice], chip: Chip) -> tuple[Buffer, ...]:
+def buffers(graph: Graph, places: Mapping[str, Place], chip: Chip) -> tuple[Buffer, ...]:
     """Every buffer with its size and life, in order of first use."""
     executed = layers(graph)
     lives: dict[str, tuple[int, int]] = {}
 
     def touch(tensor: str, layer: int) -> None:
-        buffer = slices[tensor].buffer
+        buffer = places[tensor].buffer
         first, last = lives.get(buffer, (layer, layer))
         lives[buffer] = (min(first, layer), max(last, layer))
 
@@ -58,7 +58,7 @@ def buffers(graph: Graph, slices: Mapping[str, Slice], chip: Chip) -> tuple[Buff
         touch(name, -1)
     for index, node in enumerate(executed):
         for name in (*node.inputs, *node.outputs):
-            if name in slices:
+            if name in places:
                 touch(name, index)
     for name in graph.chip_outputs:
         touch(name, len(executed))
@@ -115,19 +115,24 @@ def check_budget(blocks: Sequence[Buffer], total: int, constants: int, chip: Chi
 
 def locations(
     graph: Graph,
-    slices: Mapping[str, Slice],
+    places: Mapping[str, Place],
     blocks: Sequence[Buffer],
     addresses: Mapping[str, int],
 ) -> dict[str, Location]:
     """Where every feature tensor lies."""
     by_name = {block.name: block for block in blocks}
     found = {}
-    for name, part in slices.items():
+    for name, part in places.items():
         if part.buffer not in by_name:
             continue  # never touched by a layer
         block = by_name[part.buffer]
-        offset = part.offset * graph.tensors[name].dtype.size_bytes
+        window = part.window
         found[name] = Location(
-            addresses[part.buffer] + offset, block.row_stride, block.column_stride
+            addresses[part.buffer]
+            + window.row * block.row_stride
+            + window.column * block.column_stride
+            + window.channel * graph.tensors[name].dtype.size_bytes,
+            block.row_stride * window.row_step,
+            block.column_stride * window.column_step,
         )
     return found

@@ -191,7 +191,6 @@ def find_onnx(directory: Path, named: Path | None, talk: Talk = SILENT) -> Path:
 def explain(onnx_path: Path, chip_name: str, node: str | None) -> list[tuple[str, str, str]]:
     """(node, pass, sentence) of every rewrite that looked at ``node`` (or at any)."""
     from knightlite import chip
-    from knightlite.allocate import place_concats
     from knightlite.frontend import load_quantized
     from knightlite.passes import PIPELINE, Explanations, run_passes
 
@@ -203,6 +202,5 @@ def explain(onnx_path: Path, chip_name: str, node: str | None) -> list[tuple[str
             "knightlite explain without a name lists them all",
         )
     explanations = Explanations()
-    placed, _ = place_concats(graph)
-    run_passes(placed, chip.find(chip_name).chip, PIPELINE, explanations)
+    run_passes(graph, chip.find(chip_name).chip, PIPELINE, explanations)
     return [row for row in explanations.sentences if node in (None, row[0])]

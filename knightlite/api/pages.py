@@ -17,6 +17,7 @@ from knightlite.api.operators import common_rules, operators_of
 from knightlite.frontend.canonical import HANDLERS
 from knightlite.frontend.compute import SPELLINGS
 from knightlite.frontend.host import HOST
+from knightlite.frontend.split import SEVERAL_OUTPUTS
 from knightlite.frontend.views import SAME, VIEWS
 from knightlite.isa import FeatureInstruction, FieldLayout, Instruction, Transfer
 from knightlite.isa.assembly import HEADER_BYTES, OPCODE
@@ -177,6 +178,8 @@ def _becomes(kind: str) -> str:
         return "a view: no work; at an output, on the host"
     if kind in SAME:
         return "nothing"
+    if kind in SEVERAL_OUTPUTS:
+        return "a Slice for each output that is read"
     if kind == "Pad":
         return "zero padding of the convolution or pool that reads it"
     if kind == "BatchNormalization":

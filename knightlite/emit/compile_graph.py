@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knightlite.allocate import place_concats
+from knightlite.allocate import place_tensors
 from knightlite.chip import ChipFamily
 from knightlite.container import Program
 from knightlite.emit.program import emit_program
 from knightlite.errors import Finding, UnsupportedError, findings_error
-from knightlite.ir import Graph
+from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings
 from knightlite.ops import BY_NAME, View
 from knightlite.passes import PIPELINE, Explanations, run_passes, watch_nothing
@@ -37,7 +37,7 @@ def compile_graph(
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
-    ``watch`` sees the graph as read, after placing concats, and after each pass.
+    ``watch`` sees the graph as read, after each pass, and with the copies that placing needs.
     """
     findings = model_findings(graph) + limit_findings(graph, family.chip)
     if findings:
@@ -48,15 +48,13 @@ def compile_graph(
         )
     explanations = Explanations()
     watch("read", graph)
-    placed, slices = place_concats(graph)
-    watch("place_concats", placed)
-    rewritten = run_passes(placed, family.chip, PIPELINE, explanations, watch)
-    visible = set(rewritten.inputs) | {node.output for node in rewritten.nodes}
-    plan = make_plan(
-        rewritten, {name: part for name, part in slices.items() if name in visible}, family.chip
-    )
+    rewritten = run_passes(graph, family.chip, PIPELINE, explanations, watch)
+    placed, places = place_tensors(rewritten)
+    verify(placed)
+    watch("place_tensors", placed)
+    plan = make_plan(placed, places, family.chip)
     program = emit_program(plan, family, chip_name, description)
-    return Compiled(program, rewritten, plan, explanations)
+    return Compiled(program, placed, plan, explanations)
 
 
 def model_findings(graph: Graph) -> list[Finding]:

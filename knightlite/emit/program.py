@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from knightlite.allocate import is_placed
 from knightlite.chip import ChipFamily
 from knightlite.container import Program
 from knightlite.emit.tokens import with_tokens
@@ -111,7 +112,7 @@ def _ready(
     node: Node, ready: Mapping[str, int], executed: Mapping[str, int], last_store: Mapping[int, int]
 ) -> int:
     """The instruction after which the node's output is complete in DDR."""
-    if node.op == "Concat":
+    if is_placed(node):
         return max(ready[name] for name in node.inputs)
     return last_store[executed[node.output]]
 

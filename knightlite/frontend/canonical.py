@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from knightlite import ops
 from knightlite.errors import Finding, UnsupportedError
-from knightlite.frontend import compute, host, simplify, views
+from knightlite.frontend import compute, host, simplify, split, views
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Graph, verify
@@ -27,6 +27,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(views.VIEWS, views.view),
     **dict.fromkeys(views.SAME, views.same),
     "Pad": views.pad,
+    "Split": split.split,
     **dict.fromkeys(host.HOST, host.compute),
 }
 
@@ -132,7 +133,7 @@ def _dispatch(state: Importer, node: SourceNode) -> None:
     if node.domain or kind not in HANDLERS:
         raise UnsupportedError(f"{node.kind} is not supported yet.")
     for name in node.outputs[1:]:
-        if name and state.is_read(name):
+        if name and state.is_read(name) and kind not in split.SEVERAL_OUTPUTS:
             raise UnsupportedError(f"the second output {name} of {kind} is not supported yet.")
     features = state.features(node)
     if not features:

@@ -30,8 +30,6 @@ def compute(state: Importer, node: SourceNode) -> None:
     features = state.features(node)
     _check_features(state, node, features)
     attributes = dict(node.attributes)
-    if node.op_type == "Concat":
-        attributes["axis"] = int(attributes.get("axis", 1)) % len(state.seen(features[0]))
     shapes: dict[str, Shape] = {node.outputs[0]: _output_shape(state, node, features)}
     constants: dict[str, Array] = {}
     names: list[str] = []
@@ -113,16 +111,18 @@ def _check_features(state: Importer, node: SourceNode, features: Sequence[str]) 
             raise UnsupportedError(
                 f"{reader} features by channel, not {seen} made from {canonical}."
             )
-    elif len(features) > 1 and not all(state.plain(name) for name in features):
+    elif ops.BY_ONNX_TYPE[kind].reads_axes or len(features) > 1:
+        reshaped = [name for name in features if not state.plain(name)]
         shapes = {(state.seen(name), state.shape(name)) for name in features}
-        if kind == "Concat" or len(shapes) > 1:
-            raise UnsupportedError(f"{reader} [N, C, H, W] features, not reshaped ones.")
+        if reshaped and (ops.BY_ONNX_TYPE[kind].reads_axes or len(shapes) > 1):
+            made = f"{state.seen(reshaped[0])} made from {state.shape(reshaped[0])}"
+            raise UnsupportedError(f"{reader} [N, C, H, W] features, not reshaped ones ({made}).")
 
 
 def _output_shape(state: Importer, node: SourceNode, features: Sequence[str]) -> Shape:
     """Canonical shape of the output, from the file's shape or from the operands."""
     seen = state.seen(node.outputs[0])
-    if node.op_type in (*MATRICES, *WHOLE, "Concat"):
+    if node.op_type in (*MATRICES, *WHOLE) or ops.BY_ONNX_TYPE[node.op_type].reads_axes:
         return seen if len(seen) == 4 else (*seen[:2], 1, 1)
     shapes = [state.shape(name) for name in features]
     return tuple(max(sizes) for sizes in zip(*shapes, strict=True))

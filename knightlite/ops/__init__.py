@@ -5,8 +5,9 @@ from knightlite.ops.concat import CONCAT
 from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
 from knightlite.ops.eltwise import ADD, MUL, SUB
-from knightlite.ops.opdef import Constraint, OpDef, View
+from knightlite.ops.opdef import Constraint, OpDef, View, Window
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
+from knightlite.ops.slice import SLICE
 from knightlite.ops.table import TABLE
 
 ALL_OPS: tuple[OpDef, ...] = (
@@ -18,6 +19,7 @@ ALL_OPS: tuple[OpDef, ...] = (
     MAX_POOL,
     AVERAGE_POOL,
     CONCAT,
+    SLICE,
     TABLE,
     COPY,
 )
@@ -25,4 +27,4 @@ ALL_OPS: tuple[OpDef, ...] = (
 BY_NAME: dict[str, OpDef] = {op.name: op for op in ALL_OPS}
 BY_ONNX_TYPE: dict[str, OpDef] = {kind: op for op in ALL_OPS for kind in op.onnx_types}
 
-__all__ = ["ALL_OPS", "BY_NAME", "BY_ONNX_TYPE", "Constraint", "OpDef", "View"]
+__all__ = ["ALL_OPS", "BY_NAME", "BY_ONNX_TYPE", "Constraint", "OpDef", "View", "Window"]

@@ -49,4 +49,5 @@ COPY = OpDef(
     constraints=(),
     samples=samples,
     value_preserving=True,
+    rearranges=True,
 )

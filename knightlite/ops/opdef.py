@@ -86,6 +86,27 @@ class View:
         return bounds.pop()
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a tensor: first channel, row and column, and the steps of rows and columns."""
+
+    channel: int = 0
+    row: int = 0
+    column: int = 0
+    row_step: int = 1
+    column_step: int = 1
+
+    def within(self, outer: Window) -> Window:
+        """The same part, seen from the tensor of which ``outer`` is a part."""
+        return Window(
+            outer.channel + self.channel,
+            outer.row + self.row * outer.row_step,
+            outer.column + self.column * outer.column_step,
+            outer.row_step * self.row_step,
+            outer.column_step * self.column_step,
+        )
+
+
 def _scale(tensor: Tensor) -> NDArray[np.float64]:
     assert tensor.scale is not None, f"tensor {tensor.name} is not quantized"
     return tensor.scale.astype(np.float64)
@@ -131,6 +152,9 @@ class OpDef:
     output rows need, per feature input; ``macs`` multiply-accumulates (0 where it has none);
     ``value_preserving`` output values are input values, so all its tensors share one scale;
     ``nonnegative`` whether the output cannot be negative, told which inputs cannot.
+
+    An operator that is placed instead of executed has ``joins`` (each input is this part of the
+    output: Concat) or ``cuts`` (the output is this part of the input: Slice).
     """
 
     name: str
@@ -145,12 +169,21 @@ class OpDef:
     constraints: tuple[Constraint, ...]
     samples: Callable[[], tuple[Graph, ...]]
     value_preserving: bool = False
+    rearranges: bool = False  # every output value is an input's, at another place
+    joins: Callable[[View], tuple[Window, ...]] | None = None
+    cuts: Callable[[View], Window] | None = None
     nonnegative: Callable[[View, tuple[bool, ...]], bool] = clamped_at_zero
     clampable: bool = False  # a following Relu/Clip may be merged into its ``clamp`` attribute
     broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
     wide_output: bool = True  # a network output may be requantized to 16 bits here
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel
+    reads_axes: bool = False  # it names axes: features must come as [N, C, H, W] or [N, C]
+
+    @property
+    def placed(self) -> bool:
+        """True where it costs no instruction: its tensors only lie inside one another."""
+        return self.joins is not None or self.cuts is not None
 
 
 def no_macs(view: View) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.dtypes import DType
 from knightlite.ir import Graph, Node, Tensor
-from knightlite.ops import BY_NAME, View
+from knightlite.ops import BY_NAME, View, Window
 from knightlite.ops.signs import nonnegative_outputs
 from knightlite.ops.table import support
 from knightlite.quantize.groups import Group, channel_scaled, scale_groups
@@ -37,7 +37,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class ObservationPlan:
-    """Which tensors calibration looks at; ``derived`` Concat outputs follow from their parts."""
+    """Which tensors calibration looks at; ``derived`` nodes' outputs follow from their parts."""
 
     observed: tuple[str, ...]
     derived: tuple[Node, ...]
@@ -47,11 +47,11 @@ class ObservationPlan:
 
 
 def observation_plan(graph: Graph) -> ObservationPlan:
-    """Every tensor is observed once: a Concat's statistics are the sum of its inputs'.
+    """Every tensor is observed once: what a Concat joins along channels is the sum of its parts.
 
     The means are those of tensors that convolutions read, for the bias correction.
     """
-    derived = tuple(node for node in graph.nodes if node.op == "Concat")
+    derived = tuple(node for node in graph.nodes if _stacks_channels(View(graph, node)))
     names = {node.output for node in derived}
     observed = tuple(
         name
@@ -65,6 +65,12 @@ def observation_plan(graph: Graph) -> ObservationPlan:
     return ObservationPlan(
         observed, derived, channel_scaled(graph), nonnegative_outputs(graph), frozenset(means)
     )
+
+
+def _stacks_channels(view: View) -> bool:
+    """True where the output is its inputs, channel behind channel."""
+    joins = BY_NAME[view.node.op].joins
+    return joins is not None and all(part == Window(part.channel) for part in joins(view))
 
 
 def make_observers(graph: Graph, plan: ObservationPlan) -> dict[str, Observer]:
@@ -141,7 +147,7 @@ def _delivered_wide(graph: Graph, group: Group) -> bool:
         producer = producers.get(name)
         if producer is None or not BY_NAME[producer.op].wide_output:
             return False
-        if any(reader.op != "Concat" for reader in consumers.get(name, [])):
+        if not all(BY_NAME[reader.op].rearranges for reader in consumers.get(name, [])):
             return False
     return True
 
@@ -157,17 +163,13 @@ def _group_scale(
     """The scale with the least total error, each tensor's relative to its own energy.
 
     So a quiet branch beside a loud one is heard too: on DenseNet-40 the logits keep 23.8 dB,
-    against 23.5 with the sum of absolute errors and 21.7 with the members' largest scale. A
-    Concat's output does not count: its values are its inputs' (with it, 22.5 dB).
+    against 23.5 with the sum of absolute errors and 21.7 with the members' largest scale. What is
+    only rearranged does not count: its values are its inputs' (with Concats, 22.5 dB).
     """
-    joined = {node.output for node in graph.nodes if node.op == "Concat"}
-    parts = [
-        clip(_merged_rows(statistics[name]), *felt_interval(graph, name))
-        for name in group.members
-        if name not in joined
-    ]
+    sources = _sources(graph, group)
+    parts = [clip(_merged_rows(statistics[name]), *felt_interval(graph, name)) for name in sources]
     default = ZERO_SCALE / dtype.maximum
-    if _is_exact_in(group, statistics, dtype):
+    if _is_exact_in(sources, statistics, dtype):
         return 1.0
     if method == "min_max":
         return float(min_max(parts, dtype).max()) or default
@@ -178,11 +180,19 @@ def _group_scale(
     return float(METHODS[method]([whole], dtype)[0]) or default
 
 
-def _is_exact_in(group: Group, statistics: Mapping[str, Statistics], dtype: DType) -> bool:
+def _sources(graph: Graph, group: Group) -> list[str]:
+    """The members that are computed, or given: what is only rearranged has their values."""
+    rearranged = {node.output for node in graph.nodes if BY_NAME[node.op].rearranges}
+    return [name for name in group.members if name not in rearranged]
+
+
+def _is_exact_in(
+    sources: Sequence[str], statistics: Mapping[str, Statistics], dtype: DType
+) -> bool:
     """True for a network input whose values are whole numbers that the type holds: raw pixels."""
-    if len(group.members) != 1 or not statistics[group.members[0]].integral:
+    if len(sources) != 1 or not statistics[sources[0]].integral:
         return False
-    only = statistics[group.members[0]]
+    only = statistics[sources[0]]
     lowest, highest = float(only.minimum.min()), float(only.maximum.max())
     return dtype.minimum <= lowest and highest <= dtype.maximum and highest > lowest
 

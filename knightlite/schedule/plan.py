@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from knightlite.allocate import Buffer, Location, Slice, align, assign, buffers, check_budget
+from knightlite.allocate import Buffer, Location, Place, align, assign, buffers, check_budget
 from knightlite.allocate import layers as executed_layers
 from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
@@ -49,10 +49,10 @@ class Plan:
     ddr_bytes: int
 
 
-def make_plan(graph: Graph, slices: Mapping[str, Slice], chip: Chip) -> Plan:
+def make_plan(graph: Graph, places: Mapping[str, Place], chip: Chip) -> Plan:
     """Choose tilings, lay out constants, features behind them; all capacity findings at once."""
-    blocks = buffers(graph, slices, chip)
-    strides_only = locate(graph, slices, blocks, {block.name: 0 for block in blocks})
+    blocks = buffers(graph, places, chip)
+    strides_only = locate(graph, places, blocks, {block.name: 0 for block in blocks})
     data = bytearray()
     layers: list[LayerPlan] = []
     findings: list[Finding] = []
@@ -81,7 +81,7 @@ def make_plan(graph: Graph, slices: Mapping[str, Slice], chip: Chip) -> Plan:
         bytes(data),
         blocks,
         addresses,
-        locate(graph, slices, blocks, addresses),
+        locate(graph, places, blocks, addresses),
         total,
     )
 
