@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -70,7 +69,8 @@ def test_what_it_stands_behind(here: Path, capsys: Capture) -> None:
 def test_a_chip_file(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, refused: Refusal
 ) -> None:
-    shutil.copy(chips_folder() / "tx510.toml", "my.toml")
+    text = (chips_folder() / "tx510.toml").read_text(encoding="utf-8")
+    Path("my.toml").write_text(text.replace('family = "TX510"', 'family = "MINE"'))
     own = Path("my.toml").absolute()
     assert run(["--default-chip", "my.toml"]) == 0
     monkeypatch.chdir(tmp_path)
