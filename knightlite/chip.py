@@ -72,6 +72,25 @@ class Chip:
         return -(-size_bytes * self.clock_hz * 100 // rate)
 
 
+# nothing but time depends on them: a program runs the same on chips that differ here
+TIMING_FACTS = (
+    "clock_hz",
+    "matrix_input_lanes",
+    "matrix_output_lanes",
+    "matrix_packed_channels",
+    "depthwise_lanes",
+    "vector_lanes",
+    "matrix_setup_cycles",
+    "vector_setup_cycles",
+    "fspm_banks",
+    "fspm_bank_bytes_per_cycle",
+    "ddr_bytes_per_second",
+    "ddr_efficiency_percent",
+    "ddr_burst_bytes",
+    "dma_setup_cycles",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where one value comes from."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from knightlite.chip import families
+from knightlite.chip import TIMING_FACTS, families
 from refusals import Refusal
 
 STEM = "digits_quantize"
@@ -16,6 +16,12 @@ SIM = ["sim", "--input", "inputs/x.bin"]
 QUANT = ["quant", "-m", "digits.onnx"]
 PICTURES = [*QUANT, "-d", "calib", "--recipe"]
 INSIDE = "name the file inside it"
+PROFILE = ["rne-profiling"]
+A_FACT = "must be a fact of a chip and a whole number, such as clock_hz=800_000_000."
+UTILIZATION = "the bandwidth utilization (-bu) must be a whole percentage, 0.01 to 1.00, not"
+BANDWIDTH = "the storage bandwidth (-mbw) must be 0 or a number of GB/s, not"
+A_RATE = "11.920929 is 12.8e9 bytes a second"
+CAN_BE_ASSUMED = f"{', '.join(TIMING_FACTS)} can be assumed; for others compile for a chip file"
 
 # ------------------------------------------------------------------ files that are not there
 
@@ -196,6 +202,30 @@ KNOWN_CHIPS = (
         (["profile", "--chip", "TX5105C"], 2,
          f"{STEM}_r.cfg was compiled for chip TX5368AV200, not for TX5105C.",
          "leave --chip out, or compile for TX5105C"),
+        # what a profile may assume
+        ([*PROFILE, "--set", "clock"], 2, f"Invalid value for '--set': clock {A_FACT}", ""),
+        ([*PROFILE, "--set", "clock_hz="], 2, f"Invalid value for '--set': clock_hz= {A_FACT}", ""),
+        ([*PROFILE, "--set", "clock_hz=1.5"], 2,
+         f"Invalid value for '--set': clock_hz=1.5 {A_FACT}", ""),
+        ([*PROFILE, "--set", "clock_hz=inf"], 2,
+         f"Invalid value for '--set': clock_hz=inf {A_FACT}", ""),
+        ([*PROFILE, "--set", "clock_hz=0"], 2, "clock_hz must be a positive integer, not 0.",
+         CAN_BE_ASSUMED),
+        ([*PROFILE, "--set", "ddr_efficiency_percent=101"], 2,
+         "ddr_efficiency_percent must be at most 100, not 101.", CAN_BE_ASSUMED),
+        ([*PROFILE, "--set", "clock=1"], 2, "a chip has no fact called clock.", CAN_BE_ASSUMED),
+        ([*PROFILE, "--set", "fspm_bytes=1048576"], 2,
+         "fspm_bytes cannot be assumed: the program was laid out for it.", CAN_BE_ASSUMED),
+        ([*PROFILE, "-bu", "0"], 2, f"{UTILIZATION} 0.0.", ""),
+        ([*PROFILE, "-bu", "1.01"], 2, f"{UTILIZATION} 1.01.", ""),
+        ([*PROFILE, "-bu", "0.725"], 2, f"{UTILIZATION} 0.725.", ""),
+        ([*PROFILE, "-bu", "nan"], 2, f"{UTILIZATION} nan.", ""),
+        ([*PROFILE, "-mbw", "-1"], 2, f"{BANDWIDTH} -1.0.", A_RATE),
+        ([*PROFILE, "-mbw", "nan"], 2, f"{BANDWIDTH} nan.", A_RATE),
+        ([*PROFILE, "-mbw", "1e-10"], 2, f"{BANDWIDTH} 1e-10.", A_RATE),
+        ([*PROFILE, "-mbw", "inf"], 2, f"{BANDWIDTH} inf.", A_RATE),
+        ([*PROFILE, "-bu", "0.5", "--set", "ddr_efficiency_percent=50"], 2,
+         "ddr_efficiency_percent is assumed twice, by --set and by its option of Knight's.", ""),
         # shapes
         ([*QUANT, "-is", "1", "3", "32"], 2, "The shape for input x must have 4 dimensions "
          "[N, 3, 32, 32], not 3 [1, 3, 32].", ""),

@@ -383,7 +383,7 @@ def test_the_chip_may_stand_anywhere(arguments: str, rewritten: str) -> None:
     assert rewrite(arguments.split()) == rewritten.split()
 
 
-@pytest.mark.parametrize("option", ["-rc", "--general-process=1", "-bu"])
+@pytest.mark.parametrize("option", ["-rc", "--general-process=1", "--intofile"])
 def test_options_that_come_later(option: str) -> None:
     assert option.partition("=")[0] in LATER_OPTIONS
     with pytest.raises(UnsupportedError, match=r"^Knight's option .* is not supported yet\.$"):

@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
-from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store
-from knightlite.chip import Chip
+import numpy as np
+import pytest
+
+from assembled import (
+    RCCN,
+    RDMA,
+    TINY,
+    WDMA,
+    load,
+    program,
+    record,
+    small_matrix,
+    store,
+    whole_memory_program,
+)
+from knightlite.chip import TIMING_FACTS, Chip
 from knightlite.container import Program
+from knightlite.errors import UsageError
 from knightlite.isa import Space
-from knightlite.profiler import profile, profile_json, profile_text, trace_json
+from knightlite.profiler import (
+    assumed_facts,
+    profile,
+    profile_json,
+    profile_text,
+    trace_json,
+)
+from knightlite.sim import Machine
 
 # 12.8e9 bytes/s at 500 MHz and 100 %: 25.6 bytes per cycle
 CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
@@ -67,11 +89,53 @@ def test_text() -> None:
 
 
 def test_bandwidth_in_knights_unit() -> None:
-    half = profile(net(), max_bandwidth=5.9604644775390625)
+    half = profile(net(), facts=assumed_facts(max_bandwidth=5.9604644775390625))
     assert half.ddr_bytes_per_second == 6_400_000_000
     assert half.layers[0].cycles == 300
-    assert profile(net(), max_bandwidth=0).cycles == 371
+    assert profile(net(), facts=assumed_facts(max_bandwidth=0)).cycles == 371
+    assert profile(net(), facts=assumed_facts(utilization=0.5)).layers[0].cycles == 300
     assert profile(net(), chip=replace(CHIP, dma_setup_cycles=50)).cycles == 271
+
+
+def test_what_was_assumed_is_said() -> None:
+    found = profile(net(), facts={"clock_hz": 1_000_000_000, "dma_setup_cycles": 100})
+    (only,) = found.assumed  # 100 it is already
+    assert str(only) == "clock_hz = 1,000,000,000 instead of 500,000,000"
+    assert found.layers[0].cycles == 300  # twice the cycles for the same bytes
+    text = profile_text(found)
+    assert f"\nNPU freq (MHZ): 1000\nAssumed: {only}\n\n" in text
+    assert json.loads(profile_json(found))["assumed"] == [
+        {"fact": "clock_hz", "value": 1_000_000_000, "compiled_for": 500_000_000}
+    ]
+    other = json.loads(trace_json(found))["otherData"]
+    assert other == {"clock_hz": 1_000_000_000, "assumed": str(only)}
+
+
+@pytest.mark.parametrize("fact", TIMING_FACTS)
+def test_a_timing_fact_changes_nothing_but_time(fact: str) -> None:
+    results = []
+    for chip in (TINY, replace(TINY, **{fact: 2 * getattr(TINY, fact)})):
+        made = whole_memory_program([small_matrix()], bytes(range(32)), record(1) * 4, chip)
+        picture = (np.arange(chip.fspm_bytes) % 251).astype(np.uint8).reshape(1, 1, 1, -1)
+        results.append(Machine(made).run({"fspm": picture})["after"].tobytes())
+    assert results[0] == results[1]
+    assert np.frombuffer(results[0], np.uint8)[1024:1040].any()  # what the instruction wrote
+
+
+def test_facts_that_cannot_be_assumed() -> None:
+    """Memories and types: what a program is laid out for."""
+    rest = {item.name for item in fields(Chip)} - set(TIMING_FACTS)
+    assert rest == {
+        "bit_widths", "fspm_bytes", "fspm_align_bytes", "wspm_bytes", "wspm_align_bytes",
+        "mspm_bytes", "mspm_align_bytes", "ddr_bytes", "ddr_align_bytes",
+    }  # fmt: skip
+    with pytest.raises(UsageError) as caught:
+        profile(net(), facts={"clock": 1, "fspm_bytes": 1 << 20, "clock_hz": 0})
+    assert [item.sentence for item in caught.value.findings] == [
+        "a chip has no fact called clock.",
+        "fspm_bytes cannot be assumed: the program was laid out for it.",
+        "clock_hz must be a positive integer, not 0.",
+    ]
 
 
 def test_json() -> None:
@@ -113,3 +177,14 @@ def test_trace() -> None:
         "ddr_stall_cycles": 0,
         "stall": "token from RDMA",
     }
+
+
+def test_bandwidth_in_the_trace() -> None:
+    """2560 bytes in 100 cycles at 500 MHz, then 16 bytes in 3 behind a setup of 100."""
+    events = json.loads(trace_json(profile(net())))["traceEvents"]
+    assert [(e["ts"], e["args"]) for e in events if e["ph"] == "C"] == [
+        (0.2, {"read": 12.8, "write": 0.0}),
+        (0.4, {"read": 0.0, "write": 0.0}),
+        (0.736, {"read": 0.0, "write": 16 * 5e8 / 3 / 1e9}),
+        (0.742, {"read": 0.0, "write": 0.0}),
+    ]

@@ -25,6 +25,15 @@ class ProfileResult:
     totals: tuple[tuple[str, str], ...]  # Knight's terms: label, value
 
 
+def assumed_facts(
+    facts: Mapping[str, int], max_bandwidth: float, utilization: float | None
+) -> dict[str, int]:
+    """See ``profiler.assumed_facts``."""
+    from knightlite import profiler
+
+    return profiler.assumed_facts(facts, max_bandwidth, utilization)
+
+
 def profile_program(
     cfg: Path | None = None,
     weight: Path | None = None,
@@ -32,8 +41,12 @@ def profile_program(
     out_dir: Path = Path(),
     directory: Path = Path(),
     talk: Talk = SILENT,
+    facts: Mapping[str, int] | None = None,
 ) -> ProfileResult:
-    """Run the stage; either all files appear or none."""
+    """Run the stage; either all files appear or none.
+
+    ``facts``: figures to assume instead of the chip's (``profiler.assumed_facts``).
+    """
     from knightlite.profiler import profile, profile_json, profile_text, trace_json
     from knightlite.profiler.writers import totals
     from knightlite.sim.machine import program_chip
@@ -42,7 +55,7 @@ def profile_program(
     binary = find_binary(directory, cfg, weight, talk)
     meta = binary.program.meta
     target = program_chip(binary.program, binary.target(chip_name))
-    found = profile(binary.program, target)
+    found = profile(binary.program, target, facts)
     stem = binary.cfg.name.removesuffix(".cfg")
     paths = {
         "text": out_dir / "layer_cycles_NPU_0.txt",

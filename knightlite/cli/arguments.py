@@ -32,8 +32,7 @@ LATER_OPTIONS = (
     "--onceload-m", "--onceload-w", "--output", "-gp", "--general-process", "--opt-ddr",
     "--unfixloop", "--sparse", "--res-version", "--opt-group", "--input-indep", "--output-indep",
     "-hrm", "--hardware-resource-mode", "-sln", "--start-layer-name", "-eln", "--end-layer-name",
-    "--input-order", "--transformer-opt", "--rgb", "-sr", "--serial-run", "--intofile", "-mbw",
-    "--max-storage-bandwidth", "-bu", "--bandwidth-utilization",
+    "--input-order", "--transformer-opt", "--rgb", "-sr", "--serial-run", "--intofile",
 )  # fmt: skip
 
 
@@ -97,6 +96,21 @@ def join_shapes(arguments: Sequence[str]) -> list[str]:
 
 def _is_integer(text: str) -> bool:
     return text.removeprefix("-").isdigit()
+
+
+def fact(text: str) -> tuple[str, int]:
+    """``clock_hz=800e6`` or ``clock_hz=800_000_000``: a fact of a chip and a whole number."""
+    name, sign, value = text.partition("=")
+    try:
+        number = float(value)
+        whole = int(value) if value.replace("_", "").isdigit() else int(number)
+        if not sign or whole != number:
+            raise ValueError(value)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text} must be a fact of a chip and a whole number, such as clock_hz=800_000_000."
+        ) from None
+    return name, whole
 
 
 def shape(text: str) -> Shape:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from knightlite.api import profile_program
+from knightlite.api.profile import assumed_facts
+from knightlite.cli.arguments import fact
 from knightlite.cli.terminal import (
     print_files,
     print_line,
@@ -26,6 +28,11 @@ Examples:
   knightlite profile
   Knight --chip TX5368AV200 rne-profiling \\
     --weight X_r.weight --config X_r.cfg --outpath .
+  knightlite profile --set clock_hz=800e6 --set vector_lanes=128
+  Knight rne-profiling -mbw 5.960464 -bu 0.8
+
+Without -bu the share of the bandwidth that transfers reach is the chip's
+(`knightlite chips NAME`), not Knight's 1.00.
 
 Open the .trace.json at ui.perfetto.dev to see a lane per engine.
 """
@@ -56,14 +63,47 @@ NAME_ROOM = 18  # columns that a layer's name should have before the figures are
     default=Path(),
     help="Where the files go [default: here].",
 )
+@click.option(
+    "-mbw",
+    "--max-storage-bandwidth",
+    "max_bandwidth",
+    metavar="GB/S",
+    type=float,
+    default=0.0,
+    help="Assume this DDR rate in Knight's unit, 2^30 bytes [default: 0, the chip's].",
+)
+@click.option(
+    "-bu",
+    "--bandwidth-utilization",
+    "utilization",
+    metavar="SHARE",
+    type=float,
+    help="Assume that transfers reach this share of it, up to 1 [default: the chip's].",
+)
+@click.option(
+    "--set",
+    "facts",
+    metavar="FACT=VALUE",
+    type=fact,
+    multiple=True,
+    help="Assume another figure of the chip, one that only time depends on.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON on stdout.")
 @click.pass_obj
 def command(
-    chip: str | None, weight: Path | None, cfg: Path | None, out_dir: Path, as_json: bool
+    chip: str | None,
+    weight: Path | None,
+    cfg: Path | None,
+    out_dir: Path,
+    max_bandwidth: float,
+    utilization: float | None,
+    facts: tuple[tuple[str, int], ...],
+    as_json: bool,
 ) -> None:
     """Predict the time of a compiled network, layer by layer."""
+    assumed = assumed_facts(dict(facts), max_bandwidth, utilization)
     with talking() as talk:
-        result = profile_program(cfg, weight, chip, out_dir, talk=talk)
+        result = profile_program(cfg, weight, chip, out_dir, talk=talk, facts=assumed)
     if as_json:
         print_line(result.files["json"].read_text(encoding="utf-8").rstrip())
         return
@@ -73,6 +113,8 @@ def command(
     names = [title for title, _ in columns]
     print_table(f"{found.name} on {found.chip_name}", names, rows, shrink=0)
     print_table("Totals", ("what", "value"), result.totals)
+    for item in found.assumed:
+        print_line(f"assumed: {item}")
     print_line(
         f"{found.time_ms:.3f} ms, {found.frames_per_second:.1f} frames/s (predicted, approximate: "
         "see docs/machine.md)"

@@ -6,17 +6,17 @@ completed work onward. So the layers' cycles add up to the total although layers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from knightlite.chip import Chip
 from knightlite.container import Program
 from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, Store, disassemble
+from knightlite.profiler.assumptions import Assumption, assume
 from knightlite.sim.clock import simulate_time
 from knightlite.sim.machine import program_chip
 
-GIB = 1 << 30
 BOUNDS = ("matrix", "vector", "ddr read", "ddr write")
 
 
@@ -45,7 +45,8 @@ class LayerProfile:
 class Profile:
     """A program's predicted time on a chip. Bytes are payload; bandwidth is in bytes per second.
 
-    ``busy_cycles``: per engine name; ``ddr_busy_cycles``: when transfers occupied the DDR.
+    ``busy_cycles``: per engine name; ``ddr_busy_cycles``: when transfers occupied the DDR;
+    ``assumed``: where the figures are not those of the chip that was compiled for.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Profile:
     write_bytes: int
     ddr_busy_cycles: int
     busy_cycles: dict[str, int]
+    transfers: tuple[Transfer, ...]
+    assumed: tuple[Assumption, ...]
 
     @property
     def time_ms(self) -> float:
@@ -79,9 +82,14 @@ class Profile:
         return self.ddr_busy_cycles / self.cycles if self.cycles else 0.0
 
 
-def chip_with_bandwidth(chip: Chip, gib_per_second: float) -> Chip:
-    """The chip with another DDR rate, in Knight's unit (11.920929 is 12.8e9 bytes/s)."""
-    return replace(chip, ddr_bytes_per_second=max(1, round(gib_per_second * GIB)))
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One transfer while it occupies the DDR, in cycles from the start of the program."""
+
+    start: int
+    end: int
+    bytes: int
+    reads: bool
 
 
 @dataclass(slots=True)
@@ -104,15 +112,13 @@ class _Work:
 
 
 def profile(
-    program: Program, chip: Chip | None = None, max_bandwidth: float | None = None
+    program: Program, chip: Chip | None = None, facts: Mapping[str, int] | None = None
 ) -> Profile:
-    """Predict a program's time, on its own chip or another description, or at another DDR rate.
+    """Predict a program's time, on its own chip or another description.
 
-    ``max_bandwidth``: GiB/s as Knight states it; None or 0 takes the chip's.
+    ``facts``: figures to assume instead of the chip's (:func:`assumed_facts`).
     """
-    target = chip or program_chip(program)
-    if max_bandwidth:
-        target = chip_with_bandwidth(target, max_bandwidth)
+    target, assumed = assume(chip or program_chip(program), facts or {})
     instructions = disassemble(program.code)
     timeline = simulate_time(instructions, target)
     layers = [_Work() for _ in program.meta["layers"]]
@@ -142,7 +148,19 @@ def profile(
         write_bytes=sum(row.write_bytes for row in rows),
         ddr_busy_cycles=sum(work.busy[2] + work.busy[3] for work in layers),
         busy_cycles=busy,
+        transfers=tuple(_transfers(instructions, timeline, target)),
+        assumed=assumed,
     )
+
+
+def _transfers(
+    instructions: Sequence[Instruction], timeline: Timeline, chip: Chip
+) -> Iterator[Transfer]:
+    """When each transfer's bytes moved: all of its own cycles but the setup, at its end."""
+    for item, event in zip(instructions, timeline.events, strict=True):
+        if isinstance(item, (Load, Store)):
+            start = event.end - (event.cycles - chip.dma_setup_cycles)
+            yield Transfer(start, event.end, item.payload_bytes, isinstance(item, Load))
 
 
 def _share(macs: int, cycles: int, chip: Chip) -> float:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from knightlite.profiler.profile import GIB, Profile
+from knightlite.events import Event
+from knightlite.profiler.assumptions import GIB
+from knightlite.profiler.profile import Profile
 
 SCHEMA = "knightlite.profile/1"
 TEXT_NAME = "layer_cycles_NPU_0.txt"
@@ -32,8 +35,9 @@ def totals(found: Profile) -> list[tuple[str, str]]:
 
 
 def profile_text(found: Profile) -> str:
-    """``layer_cycles_NPU_0.txt``: totals, then one line per layer."""
+    """``layer_cycles_NPU_0.txt``: totals, what was assumed, then one line per layer."""
     lines = [f"{label}: {value}" for label, value in totals(found)]
+    lines += [f"Assumed: {item}" for item in found.assumed]
     lines += ["", f"{'Time(ms)':>12} {'RD(Byte)':>12} {'WD(Byte)':>12} Layer Name"]
     lines += [
         f"{row.time_ms:12.6f} {row.read_bytes:12d} {row.write_bytes:12d} {row.name}"
@@ -51,6 +55,7 @@ def profile_json(found: Profile) -> str:
         "clock_hz": found.clock_hz,
         "ddr_bytes_per_second": found.ddr_bytes_per_second,
         "ddr_efficiency_percent": found.ddr_efficiency_percent,
+        "assumed": [asdict(item) for item in found.assumed],
         "cycles": found.cycles,
         "latency_ms": found.time_ms,
         "frames_per_second": found.frames_per_second,
@@ -67,7 +72,10 @@ def profile_json(found: Profile) -> str:
 
 
 def trace_json(found: Profile) -> str:
-    """A trace for Perfetto or chrome://tracing: one process, a thread per engine, microseconds."""
+    """A trace for Perfetto or chrome://tracing, in microseconds.
+
+    One process with a thread per engine, and a counter of what the DDR moves in GB/s (1e9 bytes).
+    """
     events: list[dict[str, Any]] = [_named("process_name", 0, f"{found.name} on {found.chip_name}")]
     for lane, name in enumerate(_LANES):
         events.append(_named("thread_name", lane, name))
@@ -80,30 +88,60 @@ def trace_json(found: Profile) -> str:
                 "args": {"sort_index": lane},
             }
         )
-    for event in found.timeline.events:
-        row = found.layers[event.layer]
-        events.append(
-            {
-                "ph": "X",
-                "pid": 0,
-                "tid": _LANES.index(event.engine),
-                "name": row.name,
-                "cat": event.mnemonic,
-                "ts": event.start * 1e6 / found.clock_hz,
-                "dur": (event.end - event.start) * 1e6 / found.clock_hz,
-                "args": {
-                    "instruction": event.number,
-                    "op": row.op,
-                    "cycles": event.cycles,
-                    "token_stall_cycles": event.token_stall,
-                    "ddr_stall_cycles": event.ddr_stall,
-                    "stall": event.stall_reason,
-                },
-            }
-        )
-    return (
-        json.dumps({"displayTimeUnit": "ms", "traceEvents": events}, separators=(",", ":")) + "\n"
-    )
+    events += (_span(found, event) for event in found.timeline.events)
+    events += _bandwidth(found)
+    value = {
+        "displayTimeUnit": "ms",
+        "otherData": {
+            "clock_hz": found.clock_hz,
+            "assumed": ", ".join(str(item) for item in found.assumed),
+        },
+        "traceEvents": events,
+    }
+    return json.dumps(value, separators=(",", ":")) + "\n"
+
+
+def _span(found: Profile, event: Event) -> dict[str, Any]:
+    """One instruction on its engine's lane."""
+    row = found.layers[event.layer]
+    return {
+        "ph": "X",
+        "pid": 0,
+        "tid": _LANES.index(event.engine),
+        "name": row.name,
+        "cat": event.mnemonic,
+        "ts": _microseconds(found, event.start),
+        "dur": _microseconds(found, event.end - event.start),
+        "args": {
+            "instruction": event.number,
+            "op": row.op,
+            "cycles": event.cycles,
+            "token_stall_cycles": event.token_stall,
+            "ddr_stall_cycles": event.ddr_stall,
+            "stall": event.stall_reason,
+        },
+    }
+
+
+def _bandwidth(found: Profile) -> Iterator[dict[str, Any]]:
+    """The counter where it changes: while a transfer's bytes move, at their rate; else nothing."""
+    moving = [item for item in found.transfers if item.end > item.start]
+    ends = [item.start for item in moving[1:]] + [-1]
+    for item, follows in zip(moving, ends, strict=True):
+        rate = item.bytes * found.clock_hz / (item.end - item.start) / 1e9
+        values = {"read": rate if item.reads else 0.0, "write": 0.0 if item.reads else rate}
+        yield _counter(found, item.start, values)
+        if follows != item.end:
+            yield _counter(found, item.end, {"read": 0.0, "write": 0.0})
+
+
+def _counter(found: Profile, cycle: int, values: dict[str, float]) -> dict[str, Any]:
+    at = _microseconds(found, cycle)
+    return {"ph": "C", "pid": 0, "name": "DDR GB/s", "ts": at, "args": values}
+
+
+def _microseconds(found: Profile, cycles: int) -> float:
+    return cycles * 1e6 / found.clock_hz
 
 
 def _named(kind: str, lane: int, name: str) -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""The published JSON schemas hold for what the program writes and prints, and refuse other values.
+
+The schemas allow no key that they do not name, so a new one is published too.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from assembled import RCCN, RDMA, WDMA, load, program, small_matrix, store
+from knightlite.cli.program import run
+from knightlite.isa import Space
+from knightlite.profiler import profile, profile_json, trace_json
+
+Capture = pytest.CaptureFixture[str]
+FOLDER = Path(__file__).parent.parent / "schemas"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+STEM = "digits_quantize"
+
+
+def schema(name: str) -> Any:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def complaints(name: str, value: Any) -> list[str]:
+    """What a schema finds wrong: where, and what."""
+    validator = Draft202012Validator(schema(name))
+    return [f"{item.json_path}: {item.message}" for item in validator.iter_errors(value)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_schema_is_one(name: str) -> None:
+    Draft202012Validator.check_schema(schema(name))
+
+
+def test_the_page_on_formats_names_them_all() -> None:
+    text = (FOLDER.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"schemas/{name}.json" not in text] == []
+
+
+# ------------------------------------------------------------------ what the commands print
+
+COMMANDS: list[tuple[str, list[str]]] = [
+    ("quant", ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits", "-i", "2"]),
+    ("quant", ["quant", "-m", "digits.onnx", "-r", "convert", "-s", "out"]),
+    ("quant", ["quant", "-m", "digits.onnx", "-r", "infer"]),
+    ("compile", ["compile"]),
+    ("sim", ["sim", "--input", "inputs/x.bin", "--check", "--labels", "labels.txt"]),
+    ("sim", ["sim", "--input", "inputs/x.bin"]),
+    ("profile", ["profile"]),
+    ("profile", ["profile", "--set", "clock_hz=8e8", "-mbw", "5", "-bu", "1"]),
+    ("check", ["check", "-m", "digits.onnx"]),
+    ("inspect", ["inspect", f"{STEM}_r.cfg"]),
+    ("inspect", ["inspect", f"{STEM}_r.weight"]),
+    ("explain", ["explain"]),
+    ("chips", ["chips"]),
+    ("chips", ["chips", "TX5105C"]),
+    ("chips", ["chips", "TX5105C", "--ops"]),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), COMMANDS, ids=lambda item: str(item)[:60])
+def test_output(here: Path, capsys: Capture, name: str, arguments: list[str]) -> None:
+    assert run([*arguments, "--json"]) == 0
+    assert complaints(name, json.loads(capsys.readouterr().out)) == []
+
+
+def test_every_command_with_json_has_a_schema() -> None:
+    assert {name for name, _ in COMMANDS} | {"trace", "manifest"} == set(NAMES)
+
+
+def test_files(here: Path, capsys: Capture) -> None:
+    assert run(["profile"]) == 0
+    for name, path in (
+        ("profile", f"{STEM}_r.profile.json"),
+        ("trace", f"{STEM}_r.trace.json"),
+        ("manifest", "knightlite.json"),
+    ):
+        assert complaints(name, json.loads(Path(path).read_text(encoding="utf-8"))) == []
+    check_trace(json.loads(Path(f"{STEM}_r.trace.json").read_text(encoding="utf-8")))
+
+
+def check_trace(trace: Any) -> None:
+    """Beyond the schema: lanes are named, spans of a lane neither overlap nor run backwards."""
+    events = trace["traceEvents"]
+    spans = [item for item in events if item["ph"] == "X"]
+    named = {item["tid"] for item in events if item["name"] == "thread_name"}
+    assert {item["tid"] for item in spans} <= named
+    for lane in named:
+        own = [item for item in spans if item["tid"] == lane]
+        # times are whole cycles, written in microseconds: a sum of two may be off by a rounding
+        assert all(a["ts"] + a["dur"] <= b["ts"] * (1 + 1e-12) for a, b in pairwise(own))
+    counted = [item["ts"] for item in events if item["ph"] == "C"]
+    assert counted == sorted(set(counted))
+    assert counted
+    last = [item for item in events if item["ph"] == "C"][-1]
+    assert last["args"] == {"read": 0.0, "write": 0.0}
+
+
+# ------------------------------------------------------------------ planted faults are seen
+
+
+def small() -> Any:
+    code = [
+        load(Space.FSPM, 0, 2560, signal=RCCN),
+        small_matrix(layer=1, wait=RDMA, signal=WDMA),
+        store(1024, 4096, 16, layer=2, wait=RCCN),
+    ]
+    return profile(program(code, layers=("in", "conv", "out"), fspm_peak=[1, 2, 3]))
+
+
+def _first(events: list[Any], kind: str) -> Any:
+    return next(item for item in events if item["ph"] == kind)
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (lambda v: v.update(cycles=-1), "$.cycles: -1 is less than the minimum of 0"),
+        (lambda v: v.pop("latency_ms"), "$: 'latency_ms' is a required property"),
+        (lambda v: v.update(extra=1), "$: Additional properties are not allowed"),
+        (lambda v: v.update(schema="x"), "$.schema: 'knightlite.profile/1' was expected"),
+        (lambda v: v["layers"][0].update(bound="luck"), "$.layers[0].bound: 'luck' is not one of"),
+    ],
+)
+def test_planted_faults_in_a_profile(plant: Callable[[Any], None], said: str) -> None:
+    value = json.loads(profile_json(small()))
+    assert complaints("profile", value) == []
+    plant(value)
+    (found,) = complaints("profile", value)
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda events: _first(events, "X").update(dur=-0.1),
+        lambda events: _first(events, "X").update(ts="0"),
+        lambda events: _first(events, "X").pop("pid"),
+        lambda events: _first(events, "X").update(ph="B"),
+        lambda events: _first(events, "C")["args"].update(read=None),
+        lambda events: _first(events, "M").update(args={}),
+    ],
+)
+def test_planted_faults_in_a_trace(plant: Callable[[Any], None]) -> None:
+    value = json.loads(trace_json(small()))
+    assert complaints("trace", value) == []
+    check_trace(value)
+    planted = copy.deepcopy(value)
+    plant(planted["traceEvents"])
+    assert len(complaints("trace", planted)) == 1
+
+
+def test_planted_overlap_in_a_trace() -> None:
+    value = json.loads(trace_json(small()))
+    span = _first(value["traceEvents"], "X")
+    value["traceEvents"].append({**span, "ts": span["ts"] + span["dur"] / 2})
+    assert complaints("trace", value) == []
+    with pytest.raises(AssertionError):
+        check_trace(value)
