@@ -100,7 +100,10 @@ def float_model(op: OpDef, view: View) -> Any:
             names.append(writer.constant(name, view.constant(index)))
         else:
             scale = view.scale(index).reshape((-1,) + (1,) * (view.constant(index).ndim - 1))
-            names.append(writer.constant(name, (view.constant(index) * scale).astype(np.float32)))
+            values = (view.constant(index) * scale).astype(np.float32)
+            if index == 1 and op.kernel is not None:
+                values = np.swapaxes(values, 0, op.kernel.onnx_axis(view.integer("group")))
+            names.append(writer.constant(name, values))
     op.to_onnx(view, writer, tuple(names), "linear")
     write_clip(writer, "linear", *view.clamp, "y")
     writer.output("y", view.output.shape, dtypes.F32)

@@ -180,30 +180,30 @@ CASES = {
     "prologue_two_readers": Case(
         prologue_two_readers,
         ["t: Affine", "y: Conv", "z: MaxPool"],
-        [("t", P, "t must be read by exactly one Conv, not by Conv y, MaxPool z")],
+        [("t", P, "t must be read by exactly one convolution, not by Conv y, MaxPool z")],
     ),
     "prologue_two_convolutions": Case(
         prologue_two_convolutions,
         ["t: Affine", "y: Conv", "z: Conv"],
-        [("t", P, "t must be read by exactly one Conv, not by Conv y, Conv z")],
+        [("t", P, "t must be read by exactly one convolution, not by Conv y, Conv z")],
     ),
     "prologue_wide": Case(
         prologue_wide,
         ["t: Affine", "y: Affine"],
         [
-            ("t", P, "t must be read by exactly one Conv, not by Affine y"),
+            ("t", P, "t must be read by exactly one convolution, not by Affine y"),
             ("y", P, "y is an output of the network"),
         ],
     ),
     "prologue_unread": Case(
         prologue_unread,
         ["t: Affine", "y: Conv"],
-        [("t", P, "t must be read by exactly one Conv, not by nothing")],
+        [("t", P, "t must be read by exactly one convolution, not by nothing")],
     ),
     "prologue_to_concat": Case(
         prologue_to_concat,
         ["t: Affine", "c: Conv", "y: Concat"],
-        [("t", P, "t must be read by exactly one Conv, not by Conv c, Concat y")],
+        [("t", P, "t must be read by exactly one convolution, not by Conv c, Concat y")],
     ),
     "residual": Case(residual, ["y: Conv+Add"], [("y", R, "runs behind convolution c")]),
     "residual_first": Case(
@@ -222,7 +222,10 @@ CASES = {
     "residual_earlier": Case(
         residual_earlier,
         ["p: MaxPool", "y: Conv+Add"],
-        [("y", R, "p must come from a Conv, not MaxPool"), ("y", R, "runs behind convolution c")],
+        [
+            ("y", R, "p must come from a convolution, not MaxPool"),
+            ("y", R, "runs behind convolution c"),
+        ],
     ),
     "residual_chain_of_adds": Case(
         residual_chain_of_adds,
@@ -249,8 +252,8 @@ CASES = {
         residual_of_pools,
         ["p: MaxPool", "q: AveragePool", "y: Add"],
         [
-            ("y", R, "q must come from a Conv, not AveragePool"),
-            ("y", R, "p must come from a Conv, not MaxPool"),
+            ("y", R, "q must come from a convolution, not AveragePool"),
+            ("y", R, "p must come from a convolution, not MaxPool"),
         ],
     ),
 }

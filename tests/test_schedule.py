@@ -57,8 +57,9 @@ def work_bytes(layer: LayerPlan, key: Any) -> bytes:
     if kind == "weights":
         assert work.weights is not None
         assert work.weight_bytes is not None
-        found = work.weights(outs, ins)
-        assert len(found) == work.weight_bytes(outs, ins)
+        align = layer.geometry.chip.wspm_align_bytes
+        found = work.weights(outs, ins, align)
+        assert len(found) == work.weight_bytes(outs, ins, align)
         return found
     function = work.parameters if kind == "parameters" else work.prologue
     assert function is not None

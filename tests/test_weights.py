@@ -13,13 +13,13 @@ from knightlite import dtypes, numerics
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
 from knightlite.ops import View
+from knightlite.ops.conv import tap_coverage
 from knightlite.quantize.features import Feature
 from knightlite.quantize.weights import (
     QuantizedWeights,
     quantize_conv,
     quantize_weights,
     raised_scales,
-    tap_coverage,
     weight_scales,
     weight_sqnr_db,
 )

@@ -39,6 +39,7 @@ class _Pairs:
     quantized: dict[str, Quantization] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)  # DequantizeLinear output -> integers
     sources: dict[str, str] = field(default_factory=dict)  # DequantizeLinear output -> float value
+    axes: dict[str, int] = field(default_factory=dict)  # weights -> axis of the output channels
 
 
 def load_quantized(path: Path) -> Graph:
@@ -83,6 +84,11 @@ def refused(path: Path, findings: Sequence[Finding]) -> UnsupportedError:
 def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
     """The model without Q/DQ nodes, what they said in ``quantized``, and what is wrong."""
     pairs = _Pairs()
+    for node in model.nodes:
+        kernel = _kernel(node)
+        if kernel is not None:
+            group = node.attributes.get("group", 1)
+            pairs.axes |= dict.fromkeys(node.inputs[1:2], kernel.onnx_axis(group))
     quantizers = {node.outputs[0]: node for node in model.nodes if node.op_type == "QuantizeLinear"}
     kept: list[SourceNode] = []
     for node in model.nodes:
@@ -115,11 +121,17 @@ def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
     return stripped, pairs.findings
 
 
+def _kernel(node: SourceNode) -> ops.Kernel | None:
+    """What is known of the weights of a node, None where it has none."""
+    definition = ops.BY_ONNX_TYPE.get(node.op_type)
+    return definition.kernel if definition is not None and not node.domain else None
+
+
 def _dequantize_operands(nodes: Sequence[SourceNode], pairs: _Pairs) -> None:
-    """Only a Conv computes with integer constants; what others read is real numbers again."""
+    """Only convolutions compute with integer constants; what others read is real numbers again."""
     for node in nodes:
         for name in node.inputs:
-            if node.op_type == "Conv" or name not in pairs.constants:
+            if _kernel(node) is not None or name not in pairs.constants:
                 continue
             kind = pairs.quantized.pop(name, None)
             if kind is not None:
@@ -209,14 +221,15 @@ def _scale(model: SourceModel, node: SourceNode, pairs: _Pairs) -> NDArray[np.fl
 
 
 def _constant(node: SourceNode, integers: Array, scale: NDArray[np.float32], pairs: _Pairs) -> None:
-    """A weight (int8) or bias (int32) with one scale or one per output channel (axis 0)."""
-    where = node.inputs[0]
+    """A weight (int8) or bias (int32) with one scale or one per output channel."""
+    where, axis = node.inputs[0], pairs.axes.get(node.outputs[0], 0)
     if integers.dtype not in (np.int8, np.int32):
         text = f"a weight must be int8 and a bias int32, not {integers.dtype}."
         pairs.findings.append(Finding(where, text, REDO))
         return
-    if scale.ndim and (node.attributes.get("axis", 1) != 0 or scale.shape != integers.shape[:1]):
-        text = f"it must have one scale per output channel {integers.shape[:1]} along axis 0."
+    channels = integers.shape[axis : axis + 1]
+    if scale.ndim and (node.attributes.get("axis", 1) != axis or scale.shape != channels):
+        text = f"it must have one scale per output channel {channels} along axis {axis}."
         pairs.findings.append(Finding(where, text, REDO))
         return
     pairs.quantized[node.outputs[0]] = Quantization(dtypes.from_numpy(integers.dtype), scale)
@@ -287,7 +300,7 @@ def _scales(view: ops.View, definition: ops.OpDef) -> Iterator[str]:
             yield f"its input {name} must have one scale, not one per channel"
         elif tensor.scale is not None and tensor.scale.shape not in ((), tensor.shape[1:2]):
             yield f"input {name} must have {tensor.shape[1]} scales, not {tensor.scale.size}"
-    if node.op != "Conv":
+    if definition.kernel is None:
         return
     kinds = (("weight", 1, dtypes.S8), ("bias", 2, dtypes.S32))
     quantized = True

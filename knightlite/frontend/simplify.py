@@ -27,7 +27,8 @@ from knightlite.ops.opdef import OPEN
 
 Array = NDArray[Any]
 Clamp = tuple[float, float]
-PARTS = {"Conv": ("weight", "bias"), "Affine": ("gain", "offset")}
+WEIGHTED = tuple(op.name for op in ops.ALL_OPS if op.kernel is not None)
+PARTS = {**dict.fromkeys(WEIGHTED, ("weight", "bias")), "Affine": ("gain", "offset")}
 
 
 @dataclass(slots=True)
@@ -144,7 +145,7 @@ def _affine_into(draft: _Draft, producer: Node, node: Node) -> Node | None:
         draft.constants[second] = draft.constants[second] * gain + offset
         draft.constants[first] = draft.constants[first] * gain
         return producer
-    if producer.op != "Conv" or not draft.is_float(producer):
+    if producer.op not in WEIGHTED or not draft.is_float(producer):
         return None
     weight = producer.inputs[1]
     draft.constants[weight] = draft.constants[weight] * gain[:, None, None, None]
@@ -177,12 +178,21 @@ def _fold_forward(draft: _Draft, affine: Node) -> None:
     readers = [node for node in draft.nodes.values() if name in node.inputs]
     gain, offset = (draft.constants[item].astype(np.float64) for item in affine.inputs[1:])
     for node in readers:
-        padded = node.op == "Conv" and any(_integers(node, "pads"))
-        if node.op != "Conv" or not draft.is_float(node) or (padded and np.any(offset)):
+        if node.op not in WEIGHTED or not draft.is_float(node):
+            return
+        if np.any(offset) and _reads_zeros(draft, node):
             return
     for node in readers:
         draft.nodes[node.output] = _take_input_affine(draft, node, gain, offset, affine.inputs[0])
     del draft.nodes[name]
+
+
+def _reads_zeros(draft: _Draft, node: Node) -> bool:
+    """True where some output reads padding, or the gaps between spread input pixels."""
+    kernel = ops.BY_NAME[node.op].kernel
+    assert kernel is not None
+    graph = Graph("", (), (), (node,), draft.tensors, draft.constants)
+    return bool(np.any(kernel.tap_coverage(ops.View(graph, node)) < 1))
 
 
 def _take_input_affine(draft: _Draft, node: Node, gain: Array, offset: Array, source: str) -> Node:

@@ -6,8 +6,9 @@ from knightlite.chip import Chip
 from knightlite.errors import Finding
 from knightlite.ir import Graph, Node
 from knightlite.ir.graph import flatten_chains
-from knightlite.lower.convolution import CONVOLUTION, chain_work
+from knightlite.lower.convolution import CONVOLUTION
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
+from knightlite.lower.transposed import TRANSPOSED
 from knightlite.lower.vector import ADD, AFFINE, COPY, MUL, SUB, TABLE
 from knightlite.lower.work import Limit, Lowering, Placement, Range, Tile, Work, span
 from knightlite.ops import BY_NAME as DEFINITIONS
@@ -15,6 +16,7 @@ from knightlite.ops import View
 
 LOWERINGS: tuple[Lowering, ...] = (
     CONVOLUTION,
+    TRANSPOSED,
     AFFINE,
     ADD,
     SUB,
@@ -30,7 +32,8 @@ BY_OP: dict[str, Lowering] = {item.op: item for item in LOWERINGS}
 def work_of(graph: Graph, node: Node) -> Work:
     """The work of a node or chain."""
     if node.op == "Chain":
-        return chain_work(graph, node.parts)
+        (make,) = filter(None, (BY_OP[part.op].chain for part in node.parts))
+        return make(graph, node.parts)
     return BY_OP[node.op].work(View(graph, node))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.chip import Chip
+from knightlite.ir import Graph, Node
 from knightlite.isa import TYPES, Instruction
 from knightlite.ops import View
 
@@ -47,6 +48,7 @@ class Tile:
     y: Placement
     accumulator_address: int
     weight_address: int
+    weight_align: int
     parameter_address: int
     prologue_address: int
     first: bool
@@ -63,7 +65,9 @@ class Work:
     ``channelwise``, else all of them. ``group``: (input, output) channels of a group where output
     channels read those of their group only; sums are split inside one group. ``input_rows`` maps
     output rows to input rows.
-    ``weights(outs, ins)`` are WSPM bytes, ``parameters(outs)`` and ``prologue(ins)`` MSPM bytes.
+    ``weights(outs, ins, align)`` are WSPM bytes, where every instruction's own begin at a multiple
+    of ``align``; ``parameters(outs)`` and ``prologue(ins)`` MSPM bytes. ``interleave``: rows and
+    columns from one output pixel of an instruction to its next, where several fill a tile.
     ``moves_only``: no compute instruction; the input tile is stored as the output tile.
     """
 
@@ -74,13 +78,14 @@ class Work:
     splits_inputs: bool
     input_rows: Callable[[Range], Range]
     compute: Callable[[Tile], tuple[Instruction, ...]]
-    weights: Callable[[Range, Range], bytes] | None = None
-    weight_bytes: Callable[[Range, Range], int] | None = None  # len(weights(...)), but cheap
+    weights: Callable[[Range, Range, int], bytes] | None = None
+    weight_bytes: Callable[[Range, Range, int], int] | None = None  # len(weights(...)), but cheap
     parameters: Callable[[Range], bytes] | None = None
     prologue: Callable[[Range], bytes] | None = None
     one_prologue: bool = False  # the prologue's bytes are the same for all channels: a table
     moves_only: bool = False
     group: tuple[int, int] | None = None
+    interleave: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class Lowering:
     op: str
     limits: tuple[Limit, ...]
     work: Callable[[View], Work]
+    chain: Callable[[Graph, tuple[Node, ...]], Work] | None = None  # with an Affine, an Add
 
 
 def parameter_records(m: NDArray[Any], q: NDArray[Any], b: NDArray[Any] | None = None) -> bytes:

@@ -5,13 +5,15 @@ from knightlite.ops.concat import CONCAT
 from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
 from knightlite.ops.eltwise import ADD, MUL, SUB
-from knightlite.ops.opdef import Constraint, OpDef, View, Window
+from knightlite.ops.opdef import Constraint, Kernel, OpDef, View, Window
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.ops.slice import SLICE
 from knightlite.ops.table import TABLE
+from knightlite.ops.transposed import CONV_TRANSPOSE
 
 ALL_OPS: tuple[OpDef, ...] = (
     CONV,
+    CONV_TRANSPOSE,
     AFFINE,
     ADD,
     SUB,
@@ -27,4 +29,4 @@ ALL_OPS: tuple[OpDef, ...] = (
 BY_NAME: dict[str, OpDef] = {op.name: op for op in ALL_OPS}
 BY_ONNX_TYPE: dict[str, OpDef] = {kind: op for op in ALL_OPS for kind in op.onnx_types}
 
-__all__ = ["ALL_OPS", "BY_NAME", "BY_ONNX_TYPE", "Constraint", "OpDef", "View", "Window"]
+__all__ = ["ALL_OPS", "BY_NAME", "BY_ONNX_TYPE", "Constraint", "Kernel", "OpDef", "View", "Window"]

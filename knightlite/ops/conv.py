@@ -1,6 +1,6 @@
 """Conv: 2-D convolution in groups; Gemm and MatMul become convolutions here.
 
-Integer form (numerics 1-3): acc = sum x*w + bias in 32 bits, y = clamp(rne(acc * m_c / 2^q_c)).
+Its integer form is that of all operators with weights (weighted.py).
 """
 
 from __future__ import annotations
@@ -9,22 +9,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
-from knightlite import dtypes, numerics
+from knightlite import dtypes
 from knightlite.errors import UnsupportedError
-from knightlite.ir import Graph, GraphBuilder
-from knightlite.ops.onnx_io import OnnxNode, OnnxWriter, per_channel
-from knightlite.ops.opdef import Constraint, OpDef, Region, View
+from knightlite.ir import Attribute, Graph, GraphBuilder
+from knightlite.ops import weighted
+from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
+from knightlite.ops.opdef import Constraint, Kernel, OpDef, Region, View
+from knightlite.ops.weighted import is_depthwise, weights
 from knightlite.ops.windows import output_size, resolve_pads, window_rows, windows
 
 Array = NDArray[Any]
-
-
-def is_depthwise(view: View) -> bool:
-    """True where each output channel reads exactly its own input channel."""
-    group = view.integer("group")
-    return group > 1 and view.constant(1).shape[:2] == (group, 1)
 
 
 def infer(view: View) -> tuple[int, ...]:
@@ -40,36 +35,6 @@ def infer(view: View) -> tuple[int, ...]:
         output_size(height + top + bottom, kh, sh, dh),
         output_size(width + left + right, kw, sw, dw),
     )
-
-
-def weights(view: View) -> Array:
-    """Integer weights [Co, Ci/group, kh, kw]."""
-    return view.constant(1)
-
-
-def bias(view: View) -> NDArray[np.int64]:
-    """Integer bias [Co], zeros where the node has none."""
-    if len(view.node.inputs) < 3:
-        return np.zeros(weights(view).shape[0], np.int64)
-    return view.constant(2).astype(np.int64)
-
-
-def requantize_ratio(view: View) -> NDArray[np.float64]:
-    """Input scale * weight scale / output scale, per output channel [Co], in float64."""
-    ratio = view.scale(0) * view.scale(1) / view.output_scale
-    return np.broadcast_to(ratio, (weights(view).shape[0],))
-
-
-def requantize_parameters(view: View) -> numerics.Multiplier:
-    """The (m, q) of every output channel; ValueError where a ratio is out of range."""
-    return numerics.multiplier(requantize_ratio(view))
-
-
-def accumulator_bound(view: View) -> int:
-    """The largest |accumulator| any input can produce, from the weights' L1 norms (numerics 2)."""
-    l1 = np.abs(weights(view).astype(np.int64)).sum(axis=(1, 2, 3))
-    largest = max(abs(view.tensor(0).dtype.minimum), view.tensor(0).dtype.maximum)
-    return int(np.max(l1 * largest + np.abs(bias(view))))
 
 
 def reference(view: View, inputs: tuple[Array, ...]) -> Array:
@@ -88,13 +53,7 @@ def reference(view: View, inputs: tuple[Array, ...]) -> Array:
     grouped = patches.reshape((group, ci, *patches.shape[1:]))
     kernels = w.reshape(group, co // group, ci, kh, kw)
     acc = np.einsum("gchwij,gocij->gohw", grouped, kernels, optimize=True)
-    acc = acc.reshape((co, *acc.shape[2:])) + bias(view)[:, None, None]
-    acc = np.clip(acc, numerics.ACC_MIN, numerics.ACC_MAX)
-    low, high = view.bounds
-    y = numerics.requantize(
-        np.moveaxis(acc, 0, -1), requantize_parameters(view), view.output.dtype, low, high
-    )
-    return np.moveaxis(y, -1, 0)[None]
+    return weighted.requantized(view, acc.reshape((co, *acc.shape[2:])))
 
 
 def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
@@ -124,15 +83,7 @@ def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: s
         pads=list(view.integers("pads")),
         group=view.integer("group"),
     )
-    wide = writer.cast(acc, TensorProto.DOUBLE, f"{output}/wide")
-    biased = writer.temporary(
-        "Add",
-        [wide, writer.constant(f"{output}/bias", per_channel(bias(view).astype(np.float64)))],
-        f"{output}/biased",
-    )
-    params = requantize_parameters(view)
-    factor = per_channel(np.ldexp(params.m.astype(np.float64), -params.q))
-    writer.rescale(biased, factor, *view.bounds, view.output.dtype, output)
+    weighted.write_requantized(view, writer, acc, output)
 
 
 def region(view: View, index: int, rows: Region) -> Region:
@@ -151,6 +102,24 @@ def macs(view: View) -> int:
     """Multiply-accumulates of one picture."""
     _, co, height, width = view.output.shape
     return co * height * width * int(np.prod(weights(view).shape[1:]))
+
+
+def accumulator_bound(view: View) -> int:
+    """The largest |accumulator|: all taps may add up."""
+    return weighted.accumulator_bound(view, weighted.l1_norms(view).sum(axis=(1, 2)))
+
+
+def tap_coverage(view: View) -> NDArray[np.float64]:
+    """Share of the output positions at which each tap [kh, kw] lies inside the picture."""
+    kernel = weights(view).shape[2:]
+    shares = []
+    for axis in range(2):
+        size, outputs = view.tensor(0).shape[2 + axis], view.output.shape[2 + axis]
+        first = np.arange(outputs) * view.integers("strides")[axis] - view.integers("pads")[axis]
+        taps = np.arange(kernel[axis]) * view.integers("dilations")[axis]
+        place = first[None, :] + taps[:, None]
+        shares.append(((place >= 0) & (place < size)).mean(axis=1))
+    return np.asarray(np.outer(*shares))
 
 
 # ------------------------------------------------------------------ from ONNX
@@ -247,60 +216,26 @@ def _sample(
     dilations: tuple[int, int] = (1, 1),
     pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     group: int = 1,
-    x_dtype: dtypes.DType = dtypes.U8,
-    y_dtype: dtypes.DType = dtypes.S8,
-    clamp: tuple[float, float] | None = None,
-    per_channel_input: bool = False,
-    per_channel_output: bool = False,
-    worst: bool = False,
-    ratio: float = 1.0,
-    with_bias: bool = True,
+    **more: Any,
 ) -> Graph:
-    """A quantized graph of one Conv; the output scale uses the type's range well."""
-    rng = np.random.default_rng(len(name) * 7919 + sum(name.encode()))
-    channels, height, width = shape
-    builder = GraphBuilder(name)
-    builder.tensor("x", (1, channels, height, width), x_dtype, 0.02)
-    builder.inputs.append("x")
-    if per_channel_input:
-        builder.tensor(
-            "x", (1, channels, height, width), x_dtype, rng.uniform(0.01, 0.05, channels)
-        )
-    w = rng.integers(-127, 128, (co, channels // group, *kernel)).astype(np.int8)
-    if worst:  # every product at its extreme and of one sign: the accumulator's worst case
-        w = np.full_like(w, 127)
-        w[1::2] = -127
-    w_scale = rng.uniform(0.5, 1.5, co) * 0.01
-    fan_in = int(np.prod(w.shape[1:]))
-    spread = (fan_in if worst else fan_in**0.5) * 127 * 128
-    y_scale = np.float64(0.02 * 0.01 * spread / (y_dtype.maximum + 1)) / ratio
-    scales = y_scale * rng.uniform(0.7, 1.4, co) if per_channel_output else y_scale
-    inputs = ["x", builder.constant("w", w, w_scale)]
-    if with_bias:
-        b = rng.integers(-(1 << 15), 1 << 15, co).astype(np.int32)
-        x_scale = np.asarray(builder.tensors["x"].scale)
-        inputs.append(builder.constant("b", b, w_scale * x_scale))
-    attributes: dict[str, Any] = {
-        "strides": strides,
-        "dilations": dilations,
-        "pads": pads,
-        "group": group,
-    }
-    if clamp is not None:
-        attributes["clamp"] = clamp
-    builder.node("Conv", tuple(inputs), "y", attributes)
-    builder.tensor("y", (0,) * 4, y_dtype, scales)
-    graph = builder.build(("y",))
-    return finish(graph)
+    attributes: dict[str, Attribute] = {"strides": strides, "dilations": dilations, "pads": pads}
+    fan_in = shape[0] // group * kernel[0] * kernel[1]
+    return weighted.sample(
+        "Conv", infer, name, shape, co, kernel, attributes, fan_in, group=group, **more
+    )
 
 
-def finish(graph: Graph) -> Graph:
-    """Fill in the output shape of a one-node sample."""
-    node = graph.nodes[-1]
-    output = graph.tensors[node.output]
-    shape = infer(View(graph, node))
-    tensor = type(output)(output.name, shape, output.dtype, output.scale)
-    return graph.with_tensors([tensor])
+def _check_group(view: View) -> str | None:
+    group, outputs = view.integer("group"), weights(view).shape[0]
+    if outputs % group == 0:
+        return None
+    return f"{outputs} output channels must be a multiple of the {group} groups"
+
+
+def _check_channel_input(view: View) -> str | None:
+    if view.tensor(0).per_channel and not is_depthwise(view):
+        return "an input with one scale per channel must be read by depthwise convolutions only"
+    return None
 
 
 RELU = (0.0, float("inf"))
@@ -348,50 +283,6 @@ def samples() -> tuple[Graph, ...]:
     )  # fmt: skip
 
 
-def _check_group(view: View) -> str | None:
-    group, outputs = view.integer("group"), weights(view).shape[0]
-    if outputs % group == 0:
-        return None
-    return f"{outputs} output channels must be a multiple of the {group} groups"
-
-
-def _check_ratio(view: View) -> str | None:
-    ratio = requantize_ratio(view)
-    bad = np.flatnonzero((ratio < numerics.MIN_RATIO) | (ratio >= numerics.MAX_RATIO))
-    if not bad.size:
-        return None
-    return (
-        f"input scale * weight scale / output scale must lie in [2^-17, 2^15), not "
-        f"{ratio[bad[0]]:.3g} in channel {bad[0]} ({bad.size} channels in all)"
-    )
-
-
-def _check_accumulator(view: View) -> str | None:
-    bound = accumulator_bound(view)
-    if bound <= numerics.ACC_MAX:
-        return None
-    return f"the accumulator must stay within 32 bits, but can reach {bound} (2^31 = {1 << 31})"
-
-
-def _check_bounds(view: View) -> str | None:
-    try:
-        _ = view.bounds
-    except ValueError:
-        return "a clamp on per-channel scales must be covered by saturation, but its bound differs"
-    return None
-
-
-def _check_channel_input(view: View) -> str | None:
-    if view.tensor(0).per_channel and not is_depthwise(view):
-        return "an input with one scale per channel must be read by depthwise convolutions only"
-    return None
-
-
-def _overflowing() -> Graph:
-    graph = _sample("overflow", (70000, 1, 1), 2, (1, 1), worst=True)
-    return graph
-
-
 CONV = OpDef(
     name="Conv",
     onnx_types=("Conv", "Gemm", "MatMul"),
@@ -409,19 +300,7 @@ CONV = OpDef(
             lambda: _sample("uneven_groups", (9, 4, 4), 8, (1, 1), group=3),
             structural=True,
         ),
-        Constraint(
-            "input scale * weight scale / output scale lies in [2^-17, 2^15)",
-            _check_ratio,
-            lambda: _sample("ratio", (8, 4, 4), 8, (1, 1), ratio=1e-6),
-        ),
-        Constraint("the accumulator fits 32 bits", _check_accumulator, _overflowing),
-        Constraint(
-            "a clamp on per-channel scales is covered by saturation",
-            _check_bounds,
-            lambda: _sample(
-                "clamped", (4, 4, 4), 4, (1, 1), per_channel_output=True, clamp=(0.0, 0.5)
-            ),
-        ),
+        *weighted.constraints(accumulator_bound, _sample),
         Constraint(
             "an input with one scale per channel is read by depthwise convolutions only",
             _check_channel_input,
@@ -429,6 +308,7 @@ CONV = OpDef(
         ),
     ),
     samples=samples,
+    kernel=Kernel(tap_coverage),
     clampable=True,
     per_channel_output=True,
     per_channel_input=True,

@@ -140,6 +140,25 @@ def as_inputs(view: View, inputs: tuple[bool, ...]) -> bool:
     return view.clamp[0] >= 0 or all(inputs)
 
 
+def first_axis(group: int) -> int:
+    """Output channels come first."""
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What is known of an operator that multiplies by weights: the matrix engine runs it.
+
+    Its inputs are features, weights [Co, Ci/group, kh, kw] and, where there is one, a bias [Co];
+    it has an attribute ``group``. ``tap_coverage``: the share of the output positions at which a
+    tap [kh, kw] reads a pixel of the picture. ``onnx_axis``: the axis of the output channels in
+    an ONNX file, for a number of groups; it is swapped with axis 0.
+    """
+
+    tap_coverage: Callable[[View], NDArray[np.float64]]
+    onnx_axis: Callable[[int], int] = first_axis
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """The meaning of one operator. All features are NCHW, N = 1.
@@ -151,7 +170,8 @@ class OpDef:
     writes the integer form with standard ONNX operators only; ``region`` the input rows that
     output rows need, per feature input; ``macs`` multiply-accumulates (0 where it has none);
     ``value_preserving`` output values are input values, so all its tensors share one scale;
-    ``nonnegative`` whether the output cannot be negative, told which inputs cannot.
+    ``nonnegative`` whether the output cannot be negative, told which inputs cannot;
+    ``kernel`` what is known of its weights, None where it multiplies by none.
 
     An operator that is placed instead of executed has ``joins`` (each input is this part of the
     output: Concat) or ``cuts`` (the output is this part of the input: Slice).
@@ -173,6 +193,7 @@ class OpDef:
     joins: Callable[[View], tuple[Window, ...]] | None = None
     cuts: Callable[[View], Window] | None = None
     nonnegative: Callable[[View, tuple[bool, ...]], bool] = clamped_at_zero
+    kernel: Kernel | None = None
     clampable: bool = False  # a following Relu/Clip may be merged into its ``clamp`` attribute
     broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
     wide_output: bool = True  # a network output may be requantized to 16 bits here

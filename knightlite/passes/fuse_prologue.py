@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
+from knightlite.ops import BY_NAME
 from knightlite.passes.rewrite import Explanations
 
 
@@ -45,9 +46,9 @@ class FusePrologue:
         tensor = graph.tensors[node.output]
         if node.output in graph.chip_outputs:
             return f"{node.output} is an output of the network"
-        if len(readers) != 1 or readers[0].op != "Conv":
+        if len(readers) != 1 or BY_NAME[readers[0].op].kernel is None:
             kinds = ", ".join(f"{reader.op} {reader.name}" for reader in readers) or "nothing"
-            return f"{node.output} must be read by exactly one Conv, not by {kinds}"
+            return f"{node.output} must be read by exactly one convolution, not by {kinds}"
         if tensor.dtype.bits != 8:
             return f"{node.output} must have 8 bits, not {tensor.dtype.bits}"
         return None

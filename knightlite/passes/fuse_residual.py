@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
+from knightlite.ops import BY_NAME
 from knightlite.passes.fuse_prologue import chain
 from knightlite.passes.rewrite import Explanations
 
@@ -55,8 +56,8 @@ class FuseResidual:
         """Why ``producer`` cannot take the Add, or None."""
         last = producer.parts[-1] if producer.parts else producer
         tensor = graph.tensors[producer.output]
-        if last.op != "Conv":
-            return f"{producer.output} must come from a Conv, not {last.op}"
+        if BY_NAME[last.op].kernel is None:
+            return f"{producer.output} must come from a convolution, not {last.op}"
         if producer.output in graph.chip_outputs or len(readers) != 1:
             return f"{producer.output} must be read by this Add only"
         if node.inputs[0] == node.inputs[1]:

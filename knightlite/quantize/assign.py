@@ -59,7 +59,7 @@ def assign(
         return name
 
     for node in graph.nodes:
-        if node.op != "Conv":
+        if BY_NAME[node.op].kernel is None:
             for name in node.inputs:
                 if name in graph.constants:
                     define(name, graph.constants[name], None)

@@ -58,7 +58,7 @@ def observation_plan(graph: Graph) -> ObservationPlan:
         for name in (*graph.inputs, *(node.output for node in graph.nodes))
         if name not in names
     )
-    means = {node.inputs[0] for node in graph.nodes if node.op == "Conv"}
+    means = {node.inputs[0] for node in graph.nodes if BY_NAME[node.op].kernel}
     for node in reversed(derived):
         if node.output in means:
             means.update(node.inputs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.ops.conv import is_depthwise
+from knightlite.ops.weighted import is_depthwise
 
 
 @dataclass(frozen=True, slots=True)

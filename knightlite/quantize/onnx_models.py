@@ -4,8 +4,8 @@ QDQ form (opset 21, zero points 0, dynamic batch "N"): a feature tensor t is wri
 float value ``t`` -> QuantizeLinear(``t/scale``, ``t/zero``) -> ``t/q`` -> DequantizeLinear ->
 ``t/dq``; consumers read ``t/dq``. Where t itself is a network output, that name belongs to the
 dequantized value, and the float value before it is called ``t/float``. Weights and biases are
-integer initializers -> DequantizeLinear(axis 0) -> ``<name>/dq``. A merged activation stands
-between ``t/linear`` and ``t``. Host operations come last, on float values.
+integer initializers -> DequantizeLinear along the output channels -> ``<name>/dq``. A merged
+activation stands between ``t/linear`` and ``t``. Host operations come last, on float values.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def write_qdq(
     network's outputs, for comparisons.
     """
     writer = _start(graph)
+    axes = _channel_axes(graph)
     values: dict[str, str] = {}  # tensor -> the float value that consumers read
     for name in graph.inputs:
         writer.input(name, _batched(graph.tensors[name].shape), dtypes.F32)
@@ -61,7 +62,8 @@ def write_qdq(
     for node in graph.nodes:
         for name in node.inputs:
             if name not in values:
-                values[name] = _dequantized_constant(graph.tensors[name], writer)
+                axis = axes.get(name, 0)
+                values[name] = _dequantized_constant(graph.tensors[name], writer, axis)
         inputs = tuple(values[name] for name in node.inputs)
         name = node.output
         source = writer.fresh(f"{name}/float") if name in graph.outputs else name
@@ -110,13 +112,24 @@ def _start(graph: Graph) -> OnnxWriter:
     read_by_affine = {
         name for node in graph.nodes if node.op == "Affine" for name in node.inputs[1:]
     }
+    axes = _channel_axes(graph)
     for name, values in graph.constants.items():
         if name not in read_by_affine:  # Affine writes its own, shaped to broadcast
-            writer.constant(name, values)
+            writer.constant(name, np.swapaxes(values, 0, axes[name]) if name in axes else values)
     for name in graph.tensors:
         if name not in graph.constants:
             writer.fresh(name)
     return writer
+
+
+def _channel_axes(graph: Graph) -> dict[str, int]:
+    """Weights and the axis of their output channels in an ONNX file."""
+    found = {}
+    for node in graph.nodes:
+        kernel = BY_NAME[node.op].kernel
+        if kernel is not None:
+            found[node.inputs[1]] = kernel.onnx_axis(View(graph, node).integer("group"))
+    return found
 
 
 def _batched(shape: Sequence[int]) -> Shape:
@@ -150,14 +163,14 @@ def _write_pair(graph: Graph, writer: OnnxWriter, name: str, source: str) -> str
     return writer.node("DequantizeLinear", [quantized, scale, zero], target, **axis)
 
 
-def _dequantized_constant(tensor: Tensor, writer: OnnxWriter) -> str:
-    """The float value of a constant: itself, or its DequantizeLinear along axis 0."""
+def _dequantized_constant(tensor: Tensor, writer: OnnxWriter, axis: int) -> str:
+    """The float value of a constant: itself, or its DequantizeLinear along an axis."""
     if tensor.scale is None:
         return tensor.name
     scale = writer.constant(f"{tensor.name}/scale", tensor.scale)
     zero = writer.constant(f"{tensor.name}/zero", np.zeros(tensor.scale.shape, tensor.dtype.numpy))
     return writer.temporary(
-        "DequantizeLinear", [tensor.name, scale, zero], f"{tensor.name}/dq", axis=0
+        "DequantizeLinear", [tensor.name, scale, zero], f"{tensor.name}/dq", axis=axis
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.errors import Finding, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node
-from knightlite.ops import View
+from knightlite.ops import BY_NAME, View
 from knightlite.quantize.features import Feature
 
 Float64 = NDArray[np.float64]
@@ -153,25 +153,13 @@ def _shift(
     section 4.2, with the inputs' means measured. A tap that often lies in the padding sees so
     much less of the mean.
     """
-    view = View(graph, node)
+    view, kernel = View(graph, node), BY_NAME[node.op].kernel
+    assert kernel is not None
     weights = graph.constants[node.inputs[1]].astype(np.float64)
     shaped = scale.astype(np.float32).astype(np.float64).reshape(-1, 1, 1, 1)
-    lost = ((weights - integers * shaped) * tap_coverage(view)).sum(axis=(2, 3))
+    lost = ((weights - integers * shaped) * kernel.tap_coverage(view)).sum(axis=(2, 3))
     inputs = mean.reshape(view.integer("group"), -1)  # [group, Ci / group]
     return np.asarray((lost * np.repeat(inputs, len(weights) // len(inputs), axis=0)).sum(axis=1))
-
-
-def tap_coverage(view: View) -> Float64:
-    """Share of the output positions at which each tap [kh, kw] lies inside the picture."""
-    kernel = view.constant(1).shape[2:]
-    shares = []
-    for axis in range(2):
-        size, outputs = view.tensor(0).shape[2 + axis], view.output.shape[2 + axis]
-        first = np.arange(outputs) * view.integers("strides")[axis] - view.integers("pads")[axis]
-        taps = np.arange(kernel[axis]) * view.integers("dilations")[axis]
-        place = first[None, :] + taps[:, None]
-        shares.append(((place >= 0) & (place < size)).mean(axis=1))
-    return np.asarray(np.outer(*shares))
 
 
 def _raises(

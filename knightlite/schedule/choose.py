@@ -38,7 +38,8 @@ def candidates(geometry: Geometry) -> Iterator[Tiling]:
                 rows = _most_rows(geometry, tiling)
                 if rows:
                     even = -(-height // -(-height // rows))
-                    tilings = [replace(tiling, rows=value) for value in {even, -(-even // 2)}]
+                    counts = {_whole_phases(geometry, value) for value in (even, -(-even // 2))}
+                    tilings = [replace(tiling, rows=value) for value in counts]
                     break
             for tiling in sorted(tilings, key=lambda item: -item.rows):
                 if not geometry.fits(tiling):
@@ -46,6 +47,12 @@ def candidates(geometry: Geometry) -> Iterator[Tiling]:
                 yield tiling
                 if outs < channels and tiling.rows < height:
                     yield replace(tiling, outs_outer=True)
+
+
+def _whole_phases(geometry: Geometry, rows: int) -> int:
+    """Fewer rows, of which all of a tile's instructions write equally many; at least one."""
+    step = geometry.work.interleave[0]
+    return rows if rows in (geometry.y.shape[2], rows % step) else rows - rows % step
 
 
 def _channel_cuts(geometry: Geometry) -> list[int]:
@@ -124,7 +131,8 @@ def price(
             loads += total
         # The first and last rows may differ: padding, and divisors of their own in pooling.
         edges = (tile.rows[0] == 0, tile.rows[1] == height)
-        shape = (span(tile.rows), span(tile.x_rows), span(tile.outs), span(tile.ins), edges)
+        phase = tile.rows[0] % geometry.work.interleave[0]
+        shape = (span(tile.rows), span(tile.x_rows), span(tile.outs), span(tile.ins), edges, phase)
         key = ("compute", shape, tile.first, tile.last)
         if key not in memo:
             memo[key] = sum(item.cycles(chip) for item in geometry.work.compute(tile))
@@ -151,7 +159,7 @@ def constant_bytes(geometry: Geometry, key: ConstantKey) -> int:
     work = geometry.work
     if kind == "weights":
         assert work.weight_bytes is not None
-        return work.weight_bytes(outs, ins)
+        return work.weight_bytes(outs, ins, geometry.chip.wspm_align_bytes)
     function = work.parameters if kind == "parameters" else work.prologue
     assert function is not None
     return len(function(outs if kind == "parameters" else ins))

@@ -183,6 +183,7 @@ class LayerWalk:
             y=y,
             accumulator_address=self.features["sums"].base if "sums" in self.features else 0,
             weight_address=weights,
+            weight_align=geometry.chip.wspm_align_bytes,
             parameter_address=parameters,
             prologue_address=prologue,
             first=step.first,
@@ -286,13 +287,13 @@ def _load_constant(space: Space, source: int, address: int, size: int) -> Load:
 
 def constant_keys(geometry: Geometry, tiling: Tiling) -> dict[ConstantKey, bytes]:
     """Every constant tile of a layer, in order of first use."""
-    work = geometry.work
+    work, align = geometry.work, geometry.chip.wspm_align_bytes
     found: dict[ConstantKey, bytes] = {}
     for step in geometry.steps(tiling):
         keys: list[tuple[ConstantKey, Callable[[], bytes]]] = []
         outs, ins = step.outs, step.ins
         if (weights := work.weights) is not None:
-            keys.append((("weights", outs, ins), lambda w=weights, o=outs, i=ins: w(o, i)))  # type: ignore[misc]
+            keys.append((("weights", outs, ins), lambda w=weights, o=outs, i=ins: w(o, i, align)))  # type: ignore[misc]
         if (parameters := work.parameters) is not None and step.last:
             keys.append((("parameters", outs, (0, 0)), lambda p=parameters, o=outs: p(o)))  # type: ignore[misc]
         if (prologue := work.prologue) is not None:

@@ -180,7 +180,7 @@ class Geometry:
     def _weight_bytes(self, tiling: Tiling) -> int:
         assert self.work.weight_bytes is not None
         ins, outs = self.tile_channels(tiling)
-        return self.work.weight_bytes((0, outs), (0, ins))
+        return self.work.weight_bytes((0, outs), (0, ins), self.chip.wspm_align_bytes)
 
     def parameter_slots(self, tiling: Tiling) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """((bytes, slots) of parameters, (bytes, slots) of the prologue) in MSPM, or None."""
@@ -209,10 +209,11 @@ class Geometry:
         )
 
     def pixel_bytes(self, tiling: Tiling) -> int:
-        """The largest pixel stride of a tile: it must fit its field of an instruction."""
+        """The largest pixel stride of an instruction: it must fit its field."""
         ins, outs = self.tile_channels(tiling)
-        pairs = [(self.x, ins), (self.y, outs), (self.z, outs)]
-        return max(self.column_stride(tensor, count) for tensor, count in pairs if tensor)
+        written = self.column_stride(self.y, outs) * self.work.interleave[1]
+        second = self.column_stride(self.z, outs) * self.work.interleave[1] if self.z else 0
+        return max(self.column_stride(self.x, ins), written, second)
 
     def fits(self, tiling: Tiling) -> bool:
         """True where every scratchpad suffices, and the fields of the instructions do."""

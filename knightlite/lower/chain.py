@@ -1,0 +1,210 @@
+"""A chain [Affine,] operator with weights [, Add] in one pass through the engines.
+
+What does not depend on the operator in the middle: its neighbours, its weight tiles, and most
+fields of Matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from knightlite.ir import Graph, Node
+from knightlite.isa import Instruction
+from knightlite.lower.work import (
+    Range,
+    Tile,
+    Work,
+    parameter_records,
+    span,
+    tile_fields,
+    type_code,
+)
+from knightlite.ops import BY_NAME, View, affine, eltwise, weighted
+
+WEIGHT_ROW_ALIGN = 16  # bytes: output channels of a weight row are padded to whole words
+
+
+def weight_row_bytes(outs: int) -> int:
+    """Bytes of a weight row of ``outs`` output channels."""
+    return -(-outs // WEIGHT_ROW_ALIGN) * WEIGHT_ROW_ALIGN
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The operator in the middle, the Affine in front of it and the Add behind it."""
+
+    center: View
+    before: View | None
+    behind: View | None
+    fixed: Mapping[str, int]  # fields of Matrix that all tiles share
+    adding: Mapping[str, int]  # fields of the Add
+
+    @property
+    def x(self) -> str:
+        """The tensor that is read."""
+        return (self.before or self.center).node.inputs[0]
+
+    @property
+    def y(self) -> str:
+        """The tensor that is written."""
+        return (self.behind or self.center).node.output
+
+    @property
+    def z(self) -> str | None:
+        """The second operand of the Add."""
+        if self.behind is None:
+            return None
+        (name,) = (item for item in self.behind.node.inputs if item != self.center.node.output)
+        return name
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """Input and output channels of a group."""
+        outputs, inputs = weighted.weights(self.center).shape[:2]
+        return inputs, outputs // self.center.integer("group")
+
+    def tile_groups(self, outs: Range) -> int:
+        """Groups of a tile; 1 for a part of a group."""
+        return max(1, span(outs) // self.group[1])
+
+    def weight_rows(self, outs: Range, ins: Range, rows: tuple[int, ...] | None = None,
+                    columns: tuple[int, ...] | None = None) -> bytes:  # fmt: skip
+        """The weight rows of a tile, of all taps or of those in ``rows`` and ``columns``."""
+        part = weighted.weights(self.center)[outs[0] : outs[1]]
+        if self.tile_groups(outs) == 1:
+            inputs, outputs = self.group
+            first = outs[0] // outputs * inputs  # input channel that the group begins with
+            part = part[:, ins[0] - first : ins[1] - first]
+        if rows is not None and columns is not None:
+            part = part[:, :, rows][:, :, :, columns]
+        matrix = part.transpose(2, 3, 1, 0).reshape(-1, span(outs))
+        padded = np.zeros((matrix.shape[0], weight_row_bytes(span(outs))), np.int8)
+        padded[:, : span(outs)] = matrix
+        return padded.tobytes()
+
+    def tap_bytes(self, outs: Range, ins: Range) -> int:
+        """Bytes of the weight rows of one tap."""
+        return span(ins) // self.tile_groups(outs) * weight_row_bytes(span(outs))
+
+    def fields(self, tile: Tile) -> dict[str, int]:
+        """All fields of Matrix for a tile, but for its window."""
+        graph = self.center.graph
+        x, y = graph.tensors[self.x], graph.tensors[self.y]
+        fields = tile_fields(x, y, x.shape[3], y.shape[3], tile)
+        fields |= self.fixed
+        fields |= {
+            "groups": 1 if self.fixed["depthwise"] else self.tile_groups(tile.outs),
+            "weight_address": tile.weight_address,
+            "weight_row_bytes": weight_row_bytes(span(tile.outs)),
+            "accumulate_in": int(not tile.first),
+            "accumulate_out": int(not tile.last),
+            "accumulator_address": 0 if tile.first and tile.last else tile.accumulator_address,
+            "parameter_address": tile.parameter_address if tile.last else 0,
+            "prologue_address": tile.prologue_address,
+        }
+        if tile.z is not None and tile.last:
+            fields |= self.adding
+            fields["residual_address"] = tile.z.address
+            fields["residual_row_stride"] = tile.z.row_stride
+            fields["residual_column_stride"] = tile.z.column_stride
+        return fields
+
+    def work(
+        self,
+        input_rows: Callable[[Range], Range],
+        compute: Callable[[Tile], tuple[Instruction, ...]],
+        weights: Callable[[Range, Range, int], bytes],
+        weight_bytes: Callable[[Range, Range, int], int],
+        interleave: tuple[int, int] = (1, 1),
+    ) -> Work:
+        """The chain as the scheduler sees it."""
+        requantize = weighted.requantize_parameters(self.center)
+        bias = weighted.bias(self.center)
+        prologue = affine.integer_parameters(self.before) if self.before is not None else None
+        depthwise = weighted.is_depthwise(self.center)
+
+        def parameters(outs: Range) -> bytes:
+            chosen = slice(*outs)
+            return parameter_records(requantize.m[chosen], requantize.q[chosen], bias[chosen])
+
+        def prologue_parameters(ins: Range) -> bytes:
+            assert prologue is not None
+            chosen = slice(*ins)
+            return parameter_records(prologue.m[chosen], prologue.q[chosen], prologue.b[chosen])
+
+        return Work(
+            x=self.x,
+            z=self.z,
+            y=self.y,
+            channelwise=depthwise,
+            splits_inputs=not depthwise,
+            input_rows=input_rows,
+            compute=compute,
+            weights=weights,
+            weight_bytes=weight_bytes,
+            parameters=parameters,
+            prologue=prologue_parameters if prologue is not None else None,
+            group=self.group,
+            interleave=interleave,
+        )
+
+
+def chain_of(graph: Graph, parts: tuple[Node, ...]) -> Chain:
+    """The chain of nodes in order; exactly one of them multiplies by weights."""
+    (at,) = (index for index, part in enumerate(parts) if BY_NAME[part.op].kernel is not None)
+    views = [View(graph, part) for part in parts]
+    center, before = views[at], views[at - 1] if at else None
+    behind = views[at + 1] if at + 1 < len(views) else None
+    adding = _add_fields(behind, center.node.output) if behind is not None else {}
+    return Chain(center, before, behind, _fixed_fields(center, before, behind), adding)
+
+
+def _fixed_fields(center: View, before: View | None, behind: View | None) -> dict[str, int]:
+    """The fields of Matrix that are the same for every tile of a layer; no Add."""
+    middle_low, middle_high = center.bounds
+    low, high = behind.bounds if behind is not None else center.bounds
+    fields = {
+        "y_low": low,
+        "y_high": high,
+        "depthwise": int(weighted.is_depthwise(center)),
+        "middle_type": type_code(center.output.dtype),
+        "middle_low": middle_low,
+        "middle_high": middle_high,
+        "prologue": 0,
+        "prologue_type": 0,
+        "prologue_low": 0,
+        "prologue_high": 0,
+        "residual": 0,
+        "residual_address": 0,
+        "residual_row_stride": 0,
+        "residual_column_stride": 0,
+        "residual_type": 0,
+        "multiplier": 0,
+        "residual_multiplier": 0,
+        "shift": 0,
+    }
+    if before is not None:
+        bounds = before.bounds
+        fields |= {
+            "prologue": 1,
+            "prologue_type": type_code(before.output.dtype),
+            "prologue_low": bounds[0],
+            "prologue_high": bounds[1],
+        }
+    return fields
+
+
+def _add_fields(behind: View, middle: str) -> dict[str, int]:
+    """Fields of the add: its parameters, swapped where the weights are the second operand's."""
+    params = eltwise.add_parameters(behind)
+    first = behind.node.inputs[0] == middle
+    return {
+        "residual": 1,
+        "residual_type": type_code(behind.tensor(1 if first else 0).dtype),
+        "multiplier": params.ma if first else params.mb,
+        "residual_multiplier": params.mb if first else params.ma,
+        "shift": params.q,
+    }
