@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
 
 from knightlite.isa import (
     TYPES,
@@ -15,7 +17,11 @@ from knightlite.isa import (
     Matrix,
     Pool,
     PoolMode,
+    Resize,
+    ResizeMode,
 )
+
+Compute = Matrix | Affine | Eltwise | Pool | Lookup | Resize
 
 
 def rne(value: int, shift: int) -> int:
@@ -59,7 +65,7 @@ class NaiveMachine:
         m, q, _, b = struct.unpack_from("<hBBi", self.mspm, address + 8 * channel)
         return m, q, b
 
-    def x(self, item: Matrix | Affine | Eltwise | Pool | Lookup, r: int, c: int, k: int) -> int:
+    def x(self, item: Compute, r: int, c: int, k: int) -> int:
         size = TYPES[item.x_type].size_bytes
         at = item.x_address + r * item.x_row_stride + c * item.x_column_stride + k * size
         return self.read(item.x_type, at)
@@ -73,14 +79,14 @@ class NaiveMachine:
                 at = item.accumulator_address + 4 * number
                 self.fspm[at : at + 4] = raw
             return
-        assert isinstance(item, Matrix | Affine | Eltwise | Pool | Lookup)
+        assert isinstance(item, Compute)
         values = [self.value(item, *at) for at in self.places(item)]
         size = TYPES[item.y_type].size_bytes
         for (r, c, k), value in zip(self.places(item), values, strict=True):
             at = item.y_address + r * item.y_row_stride + c * item.y_column_stride + k * size
             self.write(item.y_type, at, clamp(value, item.y_type, item.y_low, item.y_high))
 
-    def places(self, item: Matrix | Affine | Eltwise | Pool | Lookup) -> list[tuple[int, int, int]]:
+    def places(self, item: Compute) -> list[tuple[int, int, int]]:
         return [
             (r, c, k)
             for r in range(item.y_height)
@@ -88,12 +94,14 @@ class NaiveMachine:
             for k in range(item.y_channels)
         ]
 
-    def value(self, item: Matrix | Affine | Eltwise | Pool | Lookup, r: int, c: int, k: int) -> int:
+    def value(self, item: Compute, r: int, c: int, k: int) -> int:
         """The output before its clamp."""
         if isinstance(item, Matrix):
             return self.requantized(item, r, c, k)
         if isinstance(item, Pool):
             return self.pooled(item, r, c, k)
+        if isinstance(item, Resize):
+            return self.resized(item, r, c, k)
         x = self.x(item, r, c, k)
         if isinstance(item, Affine):
             m, q, b = self.parameters(item.parameter_address, k)
@@ -120,6 +128,27 @@ class NaiveMachine:
         if item.mode == PoolMode.MAX:
             return max(window)
         return rne(sum(window) * item.multiplier, item.shift)
+
+    def resized(self, item: Resize, r: int, c: int, k: int) -> int:
+        row, column = (
+            Fraction(place * step + offset, unit)
+            for place, step, offset, unit in (
+                (r, item.step_height, item.offset_height, item.unit_height),
+                (c, item.step_width, item.offset_width, item.unit_width),
+            )
+        )
+        row = max(Fraction(0), min(row, Fraction(item.x_height - 1)))
+        column = max(Fraction(0), min(column, Fraction(item.x_width - 1)))
+        if item.mode == ResizeMode.NEAREST:
+            return self.x(item, floor(row), floor(column), k)
+        total = Fraction(0)
+        for y, high in ((floor(row), 1 - row % 1), (floor(row) + 1, row % 1)):
+            for x, wide in ((floor(column), 1 - column % 1), (floor(column) + 1, column % 1)):
+                if high * wide:
+                    total += high * wide * self.x(item, y, x, k)
+        total *= item.unit_height * item.unit_width
+        assert total.denominator == 1
+        return rne(int(total) * item.multiplier, item.shift)
 
     def prologue(self, item: Matrix, row: int, column: int, channel: int) -> int:
         x = self.x(item, row, column, channel)

@@ -261,6 +261,24 @@ def text_direction(net: Net, width: int) -> str:
     return net.pool(net.hard_swish(net.norm(net.conv(x, 12 * width))), 2, 2)
 
 
+def pyramid(net: Net, width: int) -> str:
+    """A feature pyramid: coarse maps, enlarged both ways, beside and onto finer ones."""
+
+    def block(x: str, channels: int, stride: int = 1) -> str:
+        return net.relu(net.norm(net.conv(x, channels, 3, stride)))
+
+    def resized(x: str, **attributes: Any) -> str:
+        scales = net.weight(np.asarray([1, 1, 2, 2], np.float32))
+        return net.node("Resize", [x, "", scales], net.channels[x], **attributes)
+
+    fine = block(block("x", width, 2), 2 * width, 2)
+    middle = block(fine, 3 * width, 2)
+    coarse = block(middle, 4 * width, 2)
+    nearest = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    x = block(net.concat(middle, resized(coarse, **nearest)), 2 * width)
+    return block(net.add(fine, resized(x, mode="linear")), 2 * width)
+
+
 @dataclass(frozen=True)
 class Network:
     """A way to build a model: ``body`` gives the features that the classifier reads."""
@@ -300,6 +318,7 @@ SMALL = (
         ),
     ),
     Network("text_direction", lambda net: text_direction(net, 8), (3, 48, 96), 2, softmax=True),
+    Network("pyramid", lambda net: pyramid(net, 8)),
 )
 FULL = (
     Network(

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from knightlite import dtypes
 from knightlite.chip import Chip, find
 from knightlite.ir import Graph
+from knightlite.ops import resize, sampling
 from quantized_nets import RELU, QuantizedNet
 
 TX5368 = find("TX5368AV200").chip
+
+KINDS = ("conv", "depthwise", "grouped", "pool", "add", "mul", "unary", "concat", "resize")
 
 
 @st.composite
@@ -43,8 +46,7 @@ def layers(draw: st.DrawFn) -> Graph:
     height, width = draw(st.integers(1, 12)), draw(st.integers(1, 9))
     dtype = draw(st.sampled_from((dtypes.U8, dtypes.S8)))
     x = net.input("x", channels, height, width, dtype)
-    kinds = ("conv", "depthwise", "grouped", "pool", "add", "mul", "unary", "concat")
-    kind = draw(st.sampled_from(kinds))
+    kind = draw(st.sampled_from(KINDS))
     if kind in ("conv", "depthwise", "grouped", "pool"):
         kernel = (draw(st.integers(1, min(4, height))), draw(st.integers(1, min(4, width))))
         pads = tuple(draw(st.integers(0, kernel[side % 2] - 1)) for side in range(4))
@@ -59,6 +61,8 @@ def layers(draw: st.DrawFn) -> Graph:
             more = {"kernel": kernel, "counted_pads": counted, **window}
             return net.build(net.average_pool(x, "y", 0.03, **more))
         return net.build(convolution(draw, net, x, kernel, window, kind))
+    if kind == "resize":
+        return net.build(resized(draw, net, x))
     if kind == "add":
         return net.build(net.add(x, net.input("z", channels, height, width), "y"))
     if kind == "mul":
@@ -68,6 +72,26 @@ def layers(draw: st.DrawFn) -> Graph:
     if kind == "concat":
         return net.build(net.concat("y", x, net.input("z", 5, height, width, dtype)))
     return net.build(net.affine(x, "y") if draw(st.booleans()) else net.table(x, "y"))
+
+
+def resized(draw: st.DrawFn, net: QuantizedNet, x: str) -> str:
+    tensor = net.builder.tensors[x]
+    size = (draw(st.integers(1, 14)), draw(st.integers(1, 14)))
+    scales = tuple(resize.size_scale(a, b) for a, b in zip(tensor.shape[2:], size, strict=True))
+    mode = draw(st.sampled_from(tuple(sampling.COORDINATES)))
+    fields: dict[str, Any] = {"size": size, "scales": scales, "coordinates": mode}
+    if draw(st.booleans()):
+        return net.node(resize.LINEAR, (x,), "y", dtypes.S8, 0.05, **fields)
+    roundings = [
+        item
+        for item in sampling.ROUNDINGS
+        if all(
+            sampling.nearest_line(sampling.Axis(a, b, mode, scale), item)
+            for a, b, scale in zip(tensor.shape[2:], size, scales, strict=True)
+        )
+    ]
+    fields["nearest_mode"] = draw(st.sampled_from(roundings))
+    return net.node(resize.NEAREST, (x,), "y", tensor.dtype, tensor.scale, **fields)
 
 
 def convolution(

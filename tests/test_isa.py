@@ -24,6 +24,8 @@ from knightlite.isa import (
     Matrix,
     Pool,
     PoolMode,
+    Resize,
+    ResizeMode,
     Space,
     Store,
     assemble,
@@ -159,6 +161,8 @@ def listed() -> list[Instruction]:
         make(Pool, mode=PoolMode.SUM, kernel_height=3, kernel_width=3, multiplier=29127, shift=18),
         make(Eltwise, mode=EltwiseMode.MUL, z_type=1),
         make(Lookup, table_address=512, x_type=1, y_low=-128, y_high=127),
+        make(Resize, mode=ResizeMode.LINEAR, step_height=2, offset_height=-1, unit_height=4,
+             multiplier=32767, shift=54),
     ]  # fmt: skip
 
 

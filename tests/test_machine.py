@@ -30,7 +30,18 @@ from assembled import (
 from knightlite.chip import find
 from knightlite.container import decode_program, encode_program
 from knightlite.errors import DataError, FormatError
-from knightlite.isa import Affine, Eltwise, Instruction, Lookup, Matrix, Pool, PoolMode, Space
+from knightlite.isa import (
+    Affine,
+    Eltwise,
+    Instruction,
+    Lookup,
+    Matrix,
+    Pool,
+    PoolMode,
+    Resize,
+    ResizeMode,
+    Space,
+)
 from knightlite.sim import Machine
 from knightlite.sim.operands import operands
 from naive_machine import NaiveMachine
@@ -140,6 +151,25 @@ class Random:
         }  # fmt: skip
         return make(Pool, **fields)
 
+    def resize(self) -> Resize:
+        channels = self.integer(1, 6)
+        x = (self.integer(1, 6), self.integer(1, 6), channels)
+        y = (self.integer(1, 6), self.integer(1, 6), channels)
+        mode = self.integer(0, 1)
+        x_type = self.one_of(U8, S8, S16)
+        y_type = x_type if mode == ResizeMode.NEAREST else self.one_of(U8, S8, S16)
+        fields: dict[str, int] = {
+            **self.tile("x", 0, x, x_type), **self.shape("x", x),
+            **self.tile("y", 1200, y, y_type), **self.shape("y", y), **self.clamp("y", y_type),
+            "mode": mode, "multiplier": self.integer(-32768, 32767), "shift": self.integer(0, 63),
+        }  # fmt: skip
+        for side in ("height", "width"):
+            unit = self.one_of(1, 2, 12, self.integer(1, 2896))
+            fields[f"unit_{side}"] = unit
+            fields[f"step_{side}"] = self.integer(0, 3 * unit)
+            fields[f"offset_{side}"] = self.integer(-2 * unit, 3 * unit)
+        return make(Resize, **fields)
+
     def pointwise(self, kind: int) -> Affine | Eltwise | Lookup:
         shape = (self.integer(1, 6), self.integer(1, 6), self.integer(1, 6))
         x_type, y_type = self.one_of(U8, S8, S16), self.one_of(U8, S8, S16)
@@ -231,6 +261,35 @@ def test_pool(seed: int) -> None:
     assert_equal_to_naive(draw.pool(), draw)
 
 
+@given(seeds)
+@settings(max_examples=90)
+def test_resize(seed: int) -> None:
+    draw = Random(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("knightlite.sim.engines_resize.BAND_ELEMENTS", draw.integer(1, 100))
+        assert_equal_to_naive(draw.resize(), draw)
+
+
+@pytest.mark.parametrize("x_type", [U8, S8, S16])
+def test_largest_weighted_sum_is_exact(x_type: int) -> None:
+    """Units of 2^11 and 2^12, the extreme of the type, the largest odd multiplier."""
+    size = 2 if x_type == S16 else 1
+    tile = {
+        "x_height": 2, "x_width": 2, "x_row_stride": 2 * size, "x_column_stride": size,
+        "x_type": x_type, "y_address": 2048, "y_type": S16, "offset_height": 1000,
+        "offset_width": 1001, "unit_height": 1 << 11, "unit_width": 1 << 12, "mode": 1,
+    }  # fmt: skip
+    draw = Random(x_type)
+    words = (b"\xff", b"\x7f", b"\x80") if size == 1 else (b"\xff\x7f", b"\0\x80", b"\1\x80")
+    for word in words:
+        fspm = (word * 4).ljust(TINY.fspm_bytes, b"\1")
+        for shift in (23, 31, 38):
+            item = make(Resize, **tile, multiplier=draw.integer(16385, 32767) | 1, shift=shift)
+            naive = NaiveMachine(bytearray(fspm), b"", b"")
+            naive.execute(item)
+            assert run_whole([item], fspm, b"", b"")[0] == bytes(naive.fspm)
+
+
 @given(seeds, st.integers(0, 2))
 @settings(max_examples=90)
 def test_affine_eltwise_lookup(seed: int, kind: int) -> None:
@@ -242,7 +301,7 @@ def test_affine_eltwise_lookup(seed: int, kind: int) -> None:
 @settings(max_examples=100)
 def test_operands_lie_in_declared_extents(seed: int) -> None:
     draw = Random(seed)
-    for item in (draw.matrix(), draw.pool(), *(draw.pointwise(kind) for kind in range(3))):
+    for item in (draw.matrix(), draw.pool(), draw.resize(), *map(draw.pointwise, range(3))):
         declared = item.accesses()
         for operand in operands(item):
             assert any(

@@ -27,7 +27,7 @@ from assembled import (
     tensor,
 )
 from knightlite.errors import FormatError, MachineError
-from knightlite.isa import Affine, Eltwise, Engine, Instruction, Lookup, Pool, Space
+from knightlite.isa import Affine, Eltwise, Engine, Instruction, Lookup, Pool, Resize, Space
 from knightlite.sim import Machine
 from knightlite.sim.ordering import check_races, order
 
@@ -222,6 +222,15 @@ def test_vector_shapes() -> None:
     refuse([lookup], who.format("lookup") + "8-bit input and output types.")
     pool = make(Pool, x_type=U8, y_type=1, y_address=64)
     refuse([pool], who.format("pool") + "equal input and output types for a maximum.")
+    resize = make(Resize, x_type=U8, y_type=1, y_address=64)
+    refuse([resize], who.format("resize") + "equal input and output types for nearest.")
+    resize = make(Resize, y_channels=2, y_address=64)
+    refuse([resize], who.format("resize") + "as many output as input channels, not 2 and 1.")
+    resize = make(Resize, mode=1, unit_height=4096, unit_width=2049, y_address=64)
+    sentence = "units whose product is at most 8388608, not 8392704."
+    refuse([resize], who.format("resize") + sentence)
+    resize = make(Resize, unit_width=0, y_address=64)
+    refuse([resize], who.format("resize") + "unit_width of at least 1, not 0.")
     eltwise = make(Eltwise, z_type=3, y_address=64)
     refuse([eltwise], who.format("eltwise") + "z_type of u8, s8 or s16, not code 3.")
 
@@ -252,6 +261,11 @@ def test_pointwise_may_work_in_place_a_window_may_not() -> None:
     refuse(
         [*start, make(Pool, **tile, wait=RDMA)],
         "instruction 2 (pool, layer conv1) overwrites its input tile at FSPM 0x0 with its output "
+        "tile at FSPM 0x0.",
+    )
+    refuse(
+        [*start, make(Resize, **tile, wait=RDMA)],
+        "instruction 2 (resize, layer conv1) overwrites its input tile at FSPM 0x0 with its output "
         "tile at FSPM 0x0.",
     )
     # channels side by side in one buffer share no byte, though their extents overlap

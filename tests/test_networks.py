@@ -116,6 +116,8 @@ def test_network_is_what_it_is_called(name: str, prepared: Mapping[str, Prepared
         assert any(t.per_channel for t in item.quantized.tensors.values() if len(t.shape) == 4)
     if name == "mobilenet_v2":
         assert "Conv+Add" in layers
+    if name == "pyramid":
+        assert {"ResizeNearest", "ResizeLinear", "Concat"} <= set(nodes)
     if name == "text_direction":
         functions = {n.attributes.get("function") for n in item.quantized.nodes}
         assert {"HardSwish", "HardSigmoid"} <= functions

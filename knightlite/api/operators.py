@@ -45,7 +45,9 @@ def operators_of(family: ChipFamily) -> tuple[OperatorSupport, ...]:
             rules += [item.rule for item in BY_OP[op.name].limits if item.rule not in common]
         engines, refused = _tried(op, family)
         found.append(
-            OperatorSupport(op.name, op.onnx_types, engines, op.clampable, tuple(rules), refused)
+            OperatorSupport(
+                op.name, op.onnx_types or op.also_from, engines, op.clampable, tuple(rules), refused
+            )
         )
     return tuple(found)
 

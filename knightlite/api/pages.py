@@ -188,7 +188,8 @@ def _becomes(kind: str) -> str:
         return "the clamp of the operator before it, else Table"
     if kind in ("Add", "Sub", "Mul"):
         return f"{kind}; by a constant: Affine, or part of a neighbouring convolution"
-    return BY_ONNX_TYPE[kind].name
+    made = [op.name for op in ALL_OPS if kind in (*op.onnx_types, *op.also_from)]
+    return " or ".join(made)
 
 
 def function_table() -> str:

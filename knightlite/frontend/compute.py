@@ -21,7 +21,8 @@ Array = NDArray[Any]
 
 MATRICES = ("Gemm", "MatMul")
 SLIDING = ("Conv", "MaxPool", "AveragePool")
-WHOLE = (*SLIDING, "GlobalAveragePool", "ReduceMean")  # they need height and width as they are
+# they need height and width as they are
+WHOLE = (*SLIDING, "GlobalAveragePool", "ReduceMean", "Resize", "Upsample")
 SPELLINGS = ("Div", "Sum")  # other spellings of Add and Mul
 
 

@@ -458,6 +458,45 @@ class Lookup(FeatureInstruction):
         return self.vector_cycles(chip, elements, 2 * elements)
 
 
+class ResizeMode(IntEnum):
+    """What Resize computes."""
+
+    NEAREST = 0
+    LINEAR = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize(FeatureInstruction):
+    """Rows and columns at p = (o*step + offset) / unit, inside x: nearest or linear.
+
+    Nearest: x at floor(p). Linear: p is clamped to x first, its fraction in steps of 1/unit is the
+    weight of the next element: ``clamp(rne(sum of 4 (w_row * w_column * x) * m / 2^q))``.
+    """
+
+    ENGINE: ClassVar[Engine] = Engine.RCVT
+    MNEMONIC: ClassVar[str] = "resize"
+
+    mode: int = bits(1, "operation", names=tuple(item.name for item in ResizeMode))
+    step_height: int = bits(32, "row positions between output rows, in 1/unit_height")
+    offset_height: int = bits(32, "row position of the first output row", signed=True)
+    unit_height: int = bits(32, "denominator of row positions")
+    step_width: int = bits(32, "column positions between output pixels, in 1/unit_width")
+    offset_width: int = bits(32, "column position of the first output pixel", signed=True)
+    unit_width: int = bits(32, "denominator of column positions")
+    multiplier: int = bits(16, "factor of the weighted sum (linear)", signed=True)
+    shift: int = bits(6, "right shift of the weighted sum (linear)")
+
+    def accesses(self) -> tuple[Access, ...]:
+        """x, y."""
+        return (self.x_extent(), self.y_extent())
+
+    def cycles(self, chip: Chip) -> int:
+        """One element read per lane and cycle: one for nearest, four for linear."""
+        elements = self.pixels * self.padded_channels(chip)
+        taps = 4 if self.mode == ResizeMode.LINEAR else 1
+        return self.vector_cycles(chip, elements * taps, elements * (taps + 1))
+
+
 ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Load,
     Store,
@@ -466,4 +505,5 @@ ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Eltwise,
     Pool,
     Lookup,
+    Resize,
 )  # the opcode is the position plus one

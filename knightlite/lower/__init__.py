@@ -8,6 +8,7 @@ from knightlite.ir import Graph, Node
 from knightlite.ir.graph import flatten_chains
 from knightlite.lower.convolution import CONVOLUTION
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
+from knightlite.lower.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.lower.transposed import TRANSPOSED
 from knightlite.lower.vector import ADD, AFFINE, COPY, MUL, SUB, TABLE
 from knightlite.lower.work import Limit, Lowering, Placement, Range, Tile, Work, span
@@ -24,6 +25,8 @@ LOWERINGS: tuple[Lowering, ...] = (
     MAX_POOL,
     AVERAGE_POOL,
     TABLE,
+    RESIZE_NEAREST,
+    RESIZE_LINEAR,
     COPY,
 )
 BY_OP: dict[str, Lowering] = {item.op: item for item in LOWERINGS}

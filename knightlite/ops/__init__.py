@@ -7,6 +7,7 @@ from knightlite.ops.copy import COPY
 from knightlite.ops.eltwise import ADD, MUL, SUB
 from knightlite.ops.opdef import Constraint, Kernel, OpDef, View, Window
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
+from knightlite.ops.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.ops.slice import SLICE
 from knightlite.ops.table import TABLE
 from knightlite.ops.transposed import CONV_TRANSPOSE
@@ -23,6 +24,8 @@ ALL_OPS: tuple[OpDef, ...] = (
     CONCAT,
     SLICE,
     TABLE,
+    RESIZE_NEAREST,
+    RESIZE_LINEAR,
     COPY,
 )
 

@@ -21,6 +21,8 @@ from knightlite.isa import (
     Matrix,
     Pool,
     PoolMode,
+    Resize,
+    ResizeMode,
     Space,
     Store,
     Transfer,
@@ -29,11 +31,12 @@ from knightlite.sim.faults import fault
 from knightlite.sim.memory import Bytes, byte_view
 from knightlite.sim.operands import Operand, covered, operands
 
+MAX_UNITS = 1 << 23  # of a linear resize: its sum times the multiplier stays below 2^53
 STAGE_LIMIT = 1 << 28  # elements of a padded input tile: beyond it the fields make no sense
 _COUNTS = (
     "rows", "columns", "run_bytes", "x_height", "x_width", "x_channels", "y_height", "y_width",
     "y_channels", "kernel_height", "kernel_width", "stride_height", "stride_width",
-    "dilation_height", "dilation_width", "groups",
+    "dilation_height", "dilation_width", "groups", "unit_height", "unit_width",
 )  # fmt: skip
 
 
@@ -71,7 +74,7 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
     y = (item.y_height, item.y_width, item.y_channels)
     if isinstance(item, Affine | Eltwise | Lookup) and x != y:
         return f"must have equal input and output shapes, not {x} and {y}."
-    per_channel = isinstance(item, Pool) or (isinstance(item, Matrix) and item.depthwise)
+    per_channel = isinstance(item, Pool | Resize) or (isinstance(item, Matrix) and item.depthwise)
     if per_channel and x[2] != y[2]:
         return f"must have as many output as input channels, not {y[2]} and {x[2]}."
     if isinstance(item, Matrix) and item.groups > 1:
@@ -86,10 +89,21 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
         return "must have 8-bit input and output types."
     if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:
         return "must have equal input and output types for a maximum."
+    if isinstance(item, Resize):
+        return _resize_problem(item)
     if isinstance(item, Pool | Matrix):
         high, wide = covered(item)
         if high * wide * item.x_channels > STAGE_LIMIT:
             return f"covers {high} x {wide} x {item.x_channels} inputs, beyond any memory."
+    return None
+
+
+def _resize_problem(item: Resize) -> str | None:
+    if item.mode == ResizeMode.NEAREST and item.x_type != item.y_type:
+        return "must have equal input and output types for nearest."
+    units = item.unit_height * item.unit_width
+    if item.mode == ResizeMode.LINEAR and units > MAX_UNITS:
+        return f"must have units whose product is at most {MAX_UNITS}, not {units}."
     return None
 
 
@@ -177,7 +191,7 @@ class StructureCheck:
 
     def _overlap_problem(self, item: Instruction, found: Sequence[Operand]) -> str | None:
         written = found[-1]
-        streams = isinstance(item, Matrix | Pool)
+        streams = isinstance(item, Matrix | Pool | Resize)
         for read in found[:-1]:
             apart = read.last <= written.address or written.last <= read.address
             if read.space != written.space or apart:

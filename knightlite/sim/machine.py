@@ -26,6 +26,7 @@ from knightlite.isa import (
     Lookup,
     Matrix,
     Pool,
+    Resize,
     Space,
     Transfer,
     disassemble,
@@ -33,6 +34,7 @@ from knightlite.isa import (
 from knightlite.sim.checks import StructureCheck
 from knightlite.sim.engines_dma import TransferStep
 from knightlite.sim.engines_matrix import MatrixStep
+from knightlite.sim.engines_resize import ResizeStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
 from knightlite.sim.initialised import Shadow
 from knightlite.sim.memory import Bytes, Scratch, allocate, sizes, tile_view
@@ -243,6 +245,8 @@ class Machine:
                 return AffineStep(item, memories, scratch)
             case Eltwise():
                 return EltwiseStep(item, memories, scratch)
+            case Resize():
+                return ResizeStep(item, memories, scratch)
             case Pool():
                 return PoolStep(item, memories, scratch)
             case Lookup():

@@ -1,0 +1,127 @@
+"""Resize and Upsample of every opset: read, held to ONNX Runtime, refused with a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from knightlite.errors import UnsupportedError
+from onnx_nets import Net, checked, operators
+
+
+def scales(net: Net, *values: float) -> str:
+    return net.weight("scales", np.asarray(values, np.float32))
+
+
+def sizes(net: Net, *values: int) -> str:
+    return net.weight("sizes", np.asarray(values, np.int64))
+
+
+def resized(opset: int, op: str, values: tuple[float, ...], **attributes: Any) -> Net:
+    """A convolution, a resize by scales (floats) or sizes (integers), another convolution."""
+    net = Net(opset)
+    x = net.conv(net.input("x", (1, 3, 9, 12)), "c", (4, 3, 3, 3), pads=[1] * 4)
+    # opset 11 had no optional inputs yet: what is not given is empty
+    none = net.weight("none", np.zeros(0, np.float32)) if opset == 11 else ""
+    if all(isinstance(item, int) for item in values):
+        operands = [x, none, none, sizes(net, *map(int, values))]
+    elif opset < 11:
+        operands = [x, scales(net, *values)]
+    else:
+        operands = [x, none, scales(net, *values)]
+    net.node(op, operands, "r", **attributes)
+    net.conv("r", "y", (4, 4, 1, 1))
+    return net
+
+
+@pytest.mark.parametrize(
+    ("opset", "op", "values", "attributes"),
+    [
+        (9, "Upsample", (1.0, 1.0, 2.0, 2.0), {"mode": "nearest"}),
+        (9, "Upsample", (1.0, 1.0, 2.0, 3.0), {"mode": "linear"}),
+        (10, "Resize", (1.0, 1.0, 2.0, 1.5), {"mode": "nearest"}),
+        (10, "Resize", (1.0, 1.0, 0.5, 0.5), {"mode": "nearest"}),
+        (10, "Resize", (1.0, 1.0, 2.0, 2.0), {"mode": "linear"}),
+        (11, "Resize", (1.0, 1.0, 2.0, 2.0), {}),
+        (11, "Resize", (1, 4, 18, 24), {"mode": "linear"}),
+        (11, "Resize", (1, 4, 17, 31), {"mode": "linear",
+                                        "coordinate_transformation_mode": "align_corners"}),
+        (13, "Resize", (1, 4, 18, 24), {"coordinate_transformation_mode": "asymmetric",
+                                        "nearest_mode": "floor"}),
+        (13, "Resize", (1.0, 1.0, 1.5, 1.5), {"mode": "linear",
+                                              "coordinate_transformation_mode": "asymmetric"}),
+        (18, "Resize", (5, 25), {"mode": "linear", "axes": [2, 3]}),
+        (18, "Resize", (24, 18), {"mode": "linear", "axes": [3, 2],
+                                  "coordinate_transformation_mode": "pytorch_half_pixel"}),
+        (19, "Resize", (13, 16), {"mode": "linear", "axes": [2, 3],
+                                  "coordinate_transformation_mode": "half_pixel_symmetric"}),
+    ],
+)  # fmt: skip
+def test_read_as_onnx_runtime_computes(
+    tmp_path: Path, opset: int, op: str, values: tuple[float, ...], attributes: dict[str, Any]
+) -> None:
+    graph = checked(resized(opset, op, values, **attributes).save(tmp_path, "y"))
+    linear = attributes.get("mode") == "linear"
+    assert operators(graph) == ["Conv", "ResizeLinear" if linear else "ResizeNearest", "Conv"]
+
+
+def test_empty_optional_inputs_and_computed_sizes(tmp_path: Path) -> None:
+    """As PyTorch writes it: empty roi and scales, sizes from Shape, Slice and Concat."""
+    net = Net(11)
+    x = net.conv(net.input("x", (1, 3, 9, 12)), "c", (4, 3, 1, 1))
+    net.node("Shape", [x], "shape")
+    for name, values in (("zero", [0]), ("two", [2])):
+        net.weight(name, np.asarray(values, np.int64))
+    net.node("Slice", ["shape", "zero", "two", "zero"], "batch")
+    net.weight("hw", np.asarray([18, 24], np.int64))
+    net.node("Concat", ["batch", "hw"], "sizes", axis=0)
+    empty = net.weight("empty", np.zeros(0, np.float32))
+    net.node("Resize", [x, empty, empty, "sizes"], "y", mode="linear")
+    assert operators(checked(net.save(tmp_path, "y"))) == ["Conv", "ResizeLinear"]
+
+
+def test_relu_behind_linear_is_its_clamp(tmp_path: Path) -> None:
+    net = resized(13, "Resize", (1, 4, 18, 24), mode="linear")
+    net.nodes.pop()
+    net.node("Relu", ["r"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["Conv", "ResizeLinear"]
+    assert graph.nodes[1].attributes["clamp"] == (0.0, float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("opset", "op", "values", "attributes", "sentence"),
+    [
+        (13, "Resize", (1.0, 1.0, 2.0, 2.0), {"mode": "cubic"},
+         "Resize Resize_r must have mode nearest or linear, not cubic."),
+        (18, "Resize", (5, 6), {"mode": "linear", "axes": [2, 3], "antialias": 1},
+         "Resize Resize_r must have antialias 0."),
+        (18, "Resize", (5, 6), {"axes": [2, 3], "keep_aspect_ratio_policy": "not_larger"},
+         "Resize Resize_r must have keep_aspect_ratio_policy stretch, not not_larger."),
+        (11, "Resize", (1, 4, 18, 24), {"coordinate_transformation_mode": "tf_crop_and_resize"},
+         "Resize Resize_r must have a coordinate_transformation_mode of asymmetric, half_pixel, "
+         "pytorch_half_pixel, align_corners, half_pixel_symmetric, not tf_crop_and_resize."),
+        (13, "Resize", (1, 8, 9, 12), {},
+         "Resize Resize_r must resize height and width only, not (1, 4, 9, 12) to (1, 8, 9, 12)."),
+        (10, "Resize", (1.0, 1.0, 2.0, 0.5), {"mode": "nearest"},
+         "Resize Resize_r must not shrink one axis and let the other grow (scales (2.0, 0.5))."),
+        (13, "Resize", (1, 4, 2999, 2999), {"mode": "linear"},
+         "ResizeLinear: positions are multiples of 1/2999 and 1/5998, and 2999 * 5998 exceeds "
+         "8388608."),
+    ],
+)  # fmt: skip
+def test_refused(
+    tmp_path: Path,
+    opset: int,
+    op: str,
+    values: tuple[float, ...],
+    attributes: dict[str, Any],
+    sentence: str,
+) -> None:
+    path = resized(opset, op, values, **attributes).save(tmp_path, "y")
+    with pytest.raises(UnsupportedError) as caught:
+        checked(path)
+    assert [item.sentence for item in caught.value.findings][:1] == [sentence]
