@@ -21,7 +21,7 @@ from knightlite.frontend.split import SEVERAL_OUTPUTS
 from knightlite.frontend.views import SAME, VIEWS
 from knightlite.isa import FeatureInstruction, FieldLayout, Instruction, Transfer
 from knightlite.isa.assembly import HEADER_BYTES, OPCODE
-from knightlite.ops import BY_ONNX_TYPE
+from knightlite.ops import ALL_OPS, BY_ONNX_TYPE
 from knightlite.ops.table import FUNCTIONS
 
 Blocks = Mapping[str, Callable[[], str]]
