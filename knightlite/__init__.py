@@ -1,3 +1,61 @@
-"""From a Paddle or ONNX model to the bytes of an NPU, and a simulator that runs them."""
+"""From a Paddle or ONNX model to the bytes of an NPU, and a simulator that runs them.
 
-__version__ = "0.1.0"
+    import knightlite
+
+    quantized = knightlite.quantize("digits.pdmodel", data="calib", recipe="digits", iteration=100)
+    compiled = knightlite.compile(quantized, chip="TX5368AV200")
+    session = knightlite.Session(compiled)
+    (scores,) = session.run(None, {"x": array})
+    print(knightlite.profile(compiled).time_ms)
+
+docs/python.md has the details. Importing this package loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# The package that does the work has the function's name. It is loaded first (it is empty), because
+# loading it later would put it in the function's place.
+import_module("knightlite.quantize")
+
+from knightlite.public import Session, compile, profile, quantize  # noqa: E402  # see above
+from knightlite.version import __version__  # noqa: E402  # see above
+
+if TYPE_CHECKING:
+    from knightlite.api.compile import CompiledModel
+    from knightlite.api.quantize import QuantizedModel
+    from knightlite.api.session import NodeArg
+    from knightlite.errors import KnightliteError
+    from knightlite.profiler import LayerProfile, Profile
+
+__all__ = [
+    "CompiledModel",
+    "KnightliteError",
+    "LayerProfile",
+    "NodeArg",
+    "Profile",
+    "QuantizedModel",
+    "Session",
+    "__version__",
+    "compile",
+    "profile",
+    "quantize",
+]
+
+_HOMES = {
+    "CompiledModel": "knightlite.api.compile",
+    "KnightliteError": "knightlite.errors",
+    "LayerProfile": "knightlite.profiler",
+    "NodeArg": "knightlite.api.session",
+    "Profile": "knightlite.profiler",
+    "QuantizedModel": "knightlite.api.quantize",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The types of results and errors, loaded when they are asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

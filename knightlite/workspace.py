@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knightlite import __version__, atomic_write
+from knightlite import atomic_write
 from knightlite.errors import FormatError, UsageError
+from knightlite.version import __version__
 
 MANIFEST = "knightlite.json"
 FORMAT = 1

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from knightlite import __version__
 from knightlite.errors import FormatError, UsageError
+from knightlite.version import __version__
 from knightlite.workspace import MANIFEST, Workspace, latest, open_workspace, record, resolve
 
 

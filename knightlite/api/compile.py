@@ -5,25 +5,77 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from knightlite import __version__, atomic_write, workspace
+from knightlite import atomic_write, workspace
 from knightlite.errors import ModelError, UsageError
 from knightlite.talk import SILENT, Talk
+from knightlite.version import __version__
 
 if TYPE_CHECKING:
     import onnx
 
+    from knightlite.atomic_write import FileSet
     from knightlite.emit import Compiled
     from knightlite.ir import Graph
 
 KNOWN_ANSWER_SEED = 1
 INPUT_LAYOUT = "nchw"  # of ONNX and Paddle models
+
+# the files of a compiled network by key; {} is the name of the quantized model
+FILE_NAMES = {
+    "cfg": "{}_r.cfg",
+    "weight": "{}_r.weight",
+    "golden": "{}_golden.onnx",
+    "known_input": "{}_known_input.bin",
+    "known_output": "{}_known_output.bin",
+    "map": "{}_r.map.txt",
+}
+
+
+def _nothing(name: str, graph: Graph) -> None:
+    """For callers that do not look at the graph between rewrites."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A compiled network in memory.
+
+    ``name``: X of the file names; ``contents``: the bytes of each file by key of ``FILE_NAMES``;
+    ``figures``: bytes, counts, cycles; ``explanations``: (node, pass, sentence) of every rewrite.
+    """
+
+    name: str
+    contents: Mapping[str, bytes]
+    figures: Mapping[str, Any]
+    explanations: tuple[tuple[str, str, str], ...]
+
+    @property
+    def cfg(self) -> bytes:
+        """The ``.cfg`` file: instructions and description."""
+        return self.contents["cfg"]
+
+    @property
+    def weight(self) -> bytes:
+        """The ``.weight`` file: constants."""
+        return self.contents["weight"]
+
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Write all files into a folder, all or none; where each one is, by key."""
+        with atomic_write.file_set() as files:
+            return self.add_to(files, Path(folder))
+
+    def add_to(self, files: FileSet, folder: Path) -> dict[str, Path]:
+        """Put all files into a set that is written as a whole."""
+        paths = {key: folder / FILE_NAMES[key].format(self.name) for key in self.contents}
+        for key, data in self.contents.items():
+            files.write_bytes(paths[key], data)
+        return paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +99,50 @@ def compile_model(
 
     ``dump_dir``: where the graph's text after each rewrite goes, numbered; None for nowhere.
     """
-    from knightlite import chip, container
-    from knightlite.emit import compile_graph, golden_model, memory_map
-    from knightlite.frontend import load_quantized
+    from knightlite.frontend import onnx_file
     from knightlite.ir import graph_text
 
     workspace.require_usable(directory, out_dir)
-    family = chip.find(chip_name)
-    graph = load_quantized(onnx_path)
-    quantization = _quantization(onnx_path)
-    description = {
-        "version": __version__,
-        "model_sha256": workspace.sha256_of(onnx_path),
-        "input_layout": quantization.get("input_layout", INPUT_LAYOUT),
-        "recipe": quantization.get("recipe"),
-        "quantization": quantization,
-    }
     dumps: dict[str, str] = {}
 
     def watch(name: str, seen: Graph) -> None:
         dumps[f"{len(dumps):02d}_{name}.txt"] = graph_text(seen)
 
+    made = compile_bytes(onnx_file.read_bytes(onnx_path), onnx_path, chip_name, watch)
+    with atomic_write.file_set() as files:
+        paths = made.add_to(files, out_dir)
+        if dump_dir is not None:
+            for name, text in dumps.items():
+                files.write_text(dump_dir / name, text)
+    workspace.record(directory, "compile", chip_name, {"onnx": str(onnx_path)}, paths)
+    return CompileResult(paths, made.figures, made.explanations)
+
+
+def compile_bytes(
+    model: bytes,
+    path: Path,
+    chip_name: str,
+    watch: Callable[[str, Graph], None] = _nothing,
+) -> CompiledModel:
+    """Compile the quantized model in ``model``; nothing is read or written.
+
+    ``path``: what it is called in sentences and, by its stem, in file names; ``watch`` sees the
+    graph after each rewrite.
+    """
+    from knightlite import chip, container
+    from knightlite.emit import compile_graph, golden_model, memory_map
+    from knightlite.frontend import load_quantized
+
+    family = chip.find(chip_name)
+    graph = load_quantized(path, model)
+    quantization = _quantization(model, path)
+    description = {
+        "version": __version__,
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "input_layout": quantization.get("input_layout", INPUT_LAYOUT),
+        "recipe": quantization.get("recipe"),
+        "quantization": quantization,
+    }
     compiled = compile_graph(graph, family, chip_name, description, watch)
     program = compiled.program
     cfg, weight = container.encode_program(program)
@@ -76,42 +151,40 @@ def compile_model(
         metadata={"knightlite.pair": container.pair_digest(program.code, program.data)},
     )
     known_input, known_output = known_answer(compiled.graph, golden)
-    stem = onnx_path.stem
-    paths = {
-        "cfg": out_dir / f"{stem}_r.cfg",
-        "weight": out_dir / f"{stem}_r.weight",
-        "golden": out_dir / f"{stem}_golden.onnx",
-        "known_input": out_dir / f"{stem}_known_input.bin",
-        "known_output": out_dir / f"{stem}_known_output.bin",
-        "map": out_dir / f"{stem}_r.map.txt",
+    contents = {
+        "cfg": cfg,
+        "weight": weight,
+        "golden": golden.SerializeToString(deterministic=True),
+        "known_input": known_input,
+        "known_output": known_output,
+        "map": memory_map(compiled.plan, family.chip).encode("utf-8"),
     }
-    with atomic_write.file_set() as files:
-        files.write_bytes(paths["cfg"], cfg)
-        files.write_bytes(paths["weight"], weight)
-        files.write_bytes(paths["golden"], golden.SerializeToString(deterministic=True))
-        files.write_bytes(paths["known_input"], known_input)
-        files.write_bytes(paths["known_output"], known_output)
-        files.write_text(paths["map"], memory_map(compiled.plan, family.chip))
-        if dump_dir is not None:
-            for name, text in dumps.items():
-                files.write_text(dump_dir / name, text)
-    workspace.record(directory, "compile", chip_name, {"onnx": str(onnx_path)}, paths)
-    return CompileResult(
-        paths, _figures(compiled, cfg, weight), tuple(compiled.explanations.sentences)
+    return CompiledModel(
+        path.stem,
+        contents,
+        _figures(compiled, cfg, weight),
+        tuple(compiled.explanations.sentences),
     )
 
 
-def quantized_for(path: Path) -> str | None:
-    """The chip that ``quant`` was asked for, as noted in the model; None in a file of others."""
-    noted = _quantization(path).get("chip") if path.suffix.lower() == ".onnx" else None
+def quantized_for(path: Path, data: bytes | None = None) -> str | None:
+    """The chip that ``quant`` was asked for, as noted in the model; None in a file of others.
+
+    ``data``: the model where it is not read from ``path``.
+    """
+    from knightlite.frontend import onnx_file
+
+    if path.suffix.lower() != ".onnx":
+        return None
+    noted = _quantization(onnx_file.read_bytes(path) if data is None else data, path).get("chip")
     return noted if isinstance(noted, str) else None
 
 
-def _quantization(path: Path) -> dict[str, Any]:
+def _quantization(data: bytes, path: Path) -> dict[str, Any]:
     """What the quantizer noted in the model's metadata; ModelError where that is damaged."""
     from knightlite.frontend import onnx_file
 
-    model = onnx_file.parse(onnx_file.read_bytes(path), str(path))
+    model = onnx_file.parse(data, str(path))
     for entry in model.metadata_props:
         if entry.key == "knightlite.quantize":
             with contextlib.suppress(ValueError):  # neither JSON, nor perhaps UTF-8

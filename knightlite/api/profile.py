@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightlite import atomic_write, workspace
-from knightlite.api.simulate import find_binary
+from knightlite.api.simulate import Binary, find_binary
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -47,24 +47,39 @@ def profile_program(
 
     ``facts``: figures to assume instead of the chip's (``profiler.assumed_facts``).
     """
-    from knightlite.profiler import profile, profile_json, profile_text, trace_json
     from knightlite.profiler.writers import totals
-    from knightlite.sim.machine import program_chip
 
     workspace.require_usable(directory, out_dir)
     binary = find_binary(directory, cfg, weight, talk)
     meta = binary.program.meta
+    found = profile_binary(binary, chip_name, facts)
+    paths = save_profile(found, binary.cfg.name.removesuffix(".cfg"), out_dir)
+    workspace.record(directory, "profile", str(meta["chip"]), {"cfg": str(binary.cfg)}, paths)
+    return ProfileResult(paths, found, tuple(totals(found)))
+
+
+def profile_binary(
+    binary: Binary, chip_name: str | None = None, facts: Mapping[str, int] | None = None
+) -> Profile:
+    """Predict in memory; nothing is written. ``facts`` as in :func:`profile_program`."""
+    from knightlite.profiler import profile
+    from knightlite.sim.machine import program_chip
+
     target = program_chip(binary.program, binary.target(chip_name))
-    found = profile(binary.program, target, facts)
-    stem = binary.cfg.name.removesuffix(".cfg")
+    return profile(binary.program, target, facts)
+
+
+def save_profile(found: Profile, stem: str, folder: Path) -> dict[str, Path]:
+    """Write the table, the JSON and the trace, all or none; where each one is."""
+    from knightlite.profiler import profile_json, profile_text, trace_json
+
     paths = {
-        "text": out_dir / "layer_cycles_NPU_0.txt",
-        "json": out_dir / f"{stem}.profile.json",
-        "trace": out_dir / f"{stem}.trace.json",
+        "text": folder / "layer_cycles_NPU_0.txt",
+        "json": folder / f"{stem}.profile.json",
+        "trace": folder / f"{stem}.trace.json",
     }
     with atomic_write.file_set() as files:
         files.write_text(paths["text"], profile_text(found))
         files.write_text(paths["json"], profile_json(found))
         files.write_text(paths["trace"], trace_json(found))
-    workspace.record(directory, "profile", str(meta["chip"]), {"cfg": str(binary.cfg)}, paths)
-    return ProfileResult(paths, found, tuple(totals(found)))
+    return paths

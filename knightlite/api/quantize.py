@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from knightlite import __version__, atomic_write, workspace
+from knightlite import atomic_write, workspace
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.talk import SILENT, Talk
+from knightlite.version import __version__
 
 if TYPE_CHECKING:
-    from knightlite.ir import Graph
+    from knightlite.atomic_write import FileSet
+    from knightlite.ir import Graph, Tensor
+    from knightlite.quantize.python_data import Batch, InferFunction
     from knightlite.quantize.workload import Workload
 
+Array = NDArray[Any]
 MAX_BATCH = 4096
 RUN_MODES = ("quant", "infer", "convert")
 INFER_AUTO = "infer_auto"
@@ -30,6 +35,8 @@ class QuantizeOptions:
 
     ``data`` with ``recipe`` reads pictures; ``script`` with ``function`` runs a user script on
     ``data``; with neither, random data (infer_auto). ``input_shapes`` is one shape per input.
+    From Python, ``batches`` are arrays as the network reads them, and ``function`` may be the infer
+    function itself.
     """
 
     model: Path
@@ -37,7 +44,7 @@ class QuantizeOptions:
     weight: Path | None = None
     framework: str | None = None
     script: Path | None = None
-    function: str = INFER_AUTO
+    function: str | InferFunction = INFER_AUTO
     data: str | None = None
     recipe: str | None = None
     save_dir: Path = Path()
@@ -47,6 +54,7 @@ class QuantizeOptions:
     input_shapes: tuple[tuple[int, ...], ...] = ()
     run_mode: str = "quant"
     seed: int = 0
+    batches: Iterable[Batch] | None = None
     directory: Path = field(default=Path())  # where the manifest is kept
 
 
@@ -63,8 +71,91 @@ class QuantizeOutcome:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class QuantizedModel:
+    """A quantized network in memory.
+
+    ``name``: of the float model; ``chip``: what it was quantized for; ``onnx`` and ``float_onnx``:
+    the bytes of the two models; ``report``: docs/quantization.md; ``samples``: per input the last
+    picture, float32 [1, ...]; metrics in the data's unit or None; ``warnings``: one sentence each.
+    """
+
+    name: str
+    chip: str
+    onnx: bytes = field(repr=False)
+    float_onnx: bytes = field(repr=False)
+    report: Mapping[str, Any] = field(repr=False)
+    samples: Mapping[str, Array] = field(repr=False)
+    float_metric: float | None
+    quantized_metric: float | None
+    loss_percent: float | None
+    pictures: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Write what ``quant`` leaves into a folder, all files or none; where each one is."""
+        with atomic_write.file_set() as files:
+            return self.add_to(files, Path(folder))
+
+    def add_to(self, files: FileSet, folder: Path, source: Path | None = None) -> dict[str, Path]:
+        """Put all files into a set that is written as a whole.
+
+        ``source``: the float model's file, which is not overwritten.
+        """
+        paths = {
+            "onnx": folder / f"{self.name}_quantize.onnx",
+            "report": folder / f"{self.name}_quantize_report.json",
+            "float_onnx": folder / f"{self.name}.onnx",
+        }
+        files.write_bytes(paths["onnx"], self.onnx)
+        files.write_text(paths["report"], json.dumps(self.report, indent=1, sort_keys=True))
+        if source is not None and paths["float_onnx"].resolve() == source.resolve():
+            del paths["float_onnx"]
+        else:
+            files.write_bytes(paths["float_onnx"], self.float_onnx)
+        for name, array in self.samples.items():
+            paths[f"input_{name}"] = folder / "inputs" / f"{file_name(name)}.bin"
+            files.write_bytes(paths[f"input_{name}"], array.tobytes())
+        return paths
+
+
 def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     """Run the stage. Errors: see ``knightlite.errors``; no file is left where one is raised."""
+    _check(options)
+    if options.run_mode == "infer":
+        return _infer(options, talk)
+    workspace.require_usable(options.directory, options.save_dir)
+    talk.say("Quant Start")
+    if options.run_mode == "convert":
+        return _convert(options, _load(options), talk)
+    made = quantize_model(options, talk)
+    with atomic_write.file_set() as files:
+        paths = made.add_to(files, options.save_dir, options.model)
+    workspace.record(
+        options.directory,
+        "quant",
+        options.chip,
+        {
+            "model": str(options.model),
+            "method": options.method,
+            "data": made.report["workload"],
+        },
+        paths,
+    )
+    return QuantizeOutcome(
+        paths,
+        made.report,
+        made.float_metric,
+        made.quantized_metric,
+        made.loss_percent,
+        made.pictures,
+        made.seconds,
+    )
+
+
+def _check(options: QuantizeOptions) -> None:
+    """UsageError or UnsupportedError for options that no model could be quantized with."""
     from knightlite import chip
 
     if options.run_mode not in RUN_MODES:
@@ -76,14 +167,6 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     if not 0 <= options.seed < 1 << 32:
         raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
     chip.find(options.chip)
-    if options.run_mode == "infer":
-        return _infer(options, talk)
-    workspace.require_usable(options.directory, options.save_dir)
-    talk.say("Quant Start")
-    graph = _load(options)
-    if options.run_mode == "convert":
-        return _convert(options, graph, talk)
-    return _quantize(options, graph, talk)
 
 
 def _load(options: QuantizeOptions) -> Graph:
@@ -113,10 +196,13 @@ def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutc
     return QuantizeOutcome({"float_onnx": target}, {}, None, None, None, 0, 0.0)
 
 
-def _quantize(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutcome:
+def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedModel:
+    """Quantize in memory; nothing is written. Errors: see ``knightlite.errors``."""
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import quantize_graph
 
+    _check(options)
+    graph = _load(options)
     talk.say("Stage1: Do Graph Optimize.")
     talk.say(f"{len(graph.nodes)} operators after folding")
     work, recipe = workload(options, graph, talk)
@@ -135,7 +221,6 @@ def _quantize(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOut
     for warning in result.warnings:
         talk.warn(str(warning))
     talk.say("Stage4: Quantitative Parameter Fixed-point.")
-    stem = _stem(options)
     metadata = {
         "knightlite.version": __version__,
         "knightlite.quantize": json.dumps(
@@ -153,41 +238,23 @@ def _quantize(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOut
         ),
     }
     talk.say("Stage5: Quantitation Postprocess.")
-    paths = {
-        "onnx": options.save_dir / f"{stem}_quantize.onnx",
-        "report": options.save_dir / f"{stem}_quantize_report.json",
-        "float_onnx": options.save_dir / f"{stem}.onnx",
-    }
-    if paths["float_onnx"].resolve() == options.model.resolve():
-        del paths["float_onnx"]
-    model = write_qdq(result.graph, metadata).SerializeToString(deterministic=True)
-    with atomic_write.file_set() as files:
-        files.write_bytes(paths["onnx"], model)
-        files.write_text(paths["report"], json.dumps(result.report, indent=1, sort_keys=True))
-        if "float_onnx" in paths:
-            data = write_float(graph).SerializeToString(deterministic=True)
-            files.write_bytes(paths["float_onnx"], data)
-        for name, array in zip(graph.inputs, result.inputs, strict=True):
-            paths[f"input_{name}"] = options.save_dir / "inputs" / f"{file_name(name)}.bin"
-            files.write_bytes(
-                paths[f"input_{name}"], np.ascontiguousarray(array[-1:], np.float32).tobytes()
-            )
-    workspace.record(
-        options.directory,
-        "quant",
-        options.chip,
-        {"model": str(options.model), "method": options.method, "data": work.description},
-        paths,
-    )
     metric = result.report["metric"]
-    return QuantizeOutcome(
-        paths,
-        result.report,
-        metric["float"],
-        metric["quantized"],
-        metric["loss_percent"],
-        int(result.report["pictures"]),
-        result.timings_s["total"],
+    return QuantizedModel(
+        name=_stem(options),
+        chip=options.chip,
+        onnx=write_qdq(result.graph, metadata).SerializeToString(deterministic=True),
+        float_onnx=write_float(graph).SerializeToString(deterministic=True),
+        report=result.report,
+        samples={
+            name: np.ascontiguousarray(array[-1:], np.float32)
+            for name, array in zip(graph.inputs, result.inputs, strict=True)
+        },
+        float_metric=metric["float"],
+        quantized_metric=metric["quantized"],
+        loss_percent=metric["loss_percent"],
+        pictures=int(result.report["pictures"]),
+        seconds=result.timings_s["total"],
+        warnings=tuple(str(warning) for warning in result.warnings),
     )
 
 
@@ -208,6 +275,8 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             f"not {options.iteration} and {options.batch_size}."
         )
     inputs = tuple(graph.tensors[name] for name in graph.inputs)
+    if options.batches is not None or callable(options.function):
+        return _python_data(options, inputs, graph.outputs, talk), None
     if options.script is not None:
         if options.recipe is not None:
             raise UsageError("a user script (-uds) prepares its own pictures: --recipe is unused.")
@@ -253,6 +322,38 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
     return RandomData(inputs, options.iteration, options.batch_size), None
+
+
+def _python_data(
+    options: QuantizeOptions, inputs: tuple[Tensor, ...], outputs: tuple[str, ...], talk: Talk
+) -> Workload:
+    """Arrays or an infer function of the calling program."""
+    from knightlite.quantize.python_data import CalledFunction, feed
+
+    if options.script is not None or options.recipe is not None:
+        raise UsageError(
+            "arrays and an infer function are data as the network reads them: neither a user "
+            "script nor a recipe is used with them."
+        )
+    if options.batches is not None:
+        function = feed(options.batches, inputs)
+        description = f"{options.iteration} batch(es) of arrays"
+    else:
+        assert callable(options.function)
+        function = options.function
+        description = f"infer function {getattr(function, '__name__', 'of Python')}"
+    return CalledFunction(
+        function=function,
+        description=description,
+        dataset=options.data,
+        iteration=options.iteration,
+        batch_size=options.batch_size,
+        save_dir=options.save_dir,
+        run_mode=options.run_mode,
+        inputs=inputs,
+        outputs=outputs,
+        say=talk.warn,
+    )
 
 
 def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:

@@ -143,7 +143,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
         raise UsageError("--golden names what --check compares with.", "add --check")
     golden = golden_reference(binary, options.golden, talk) if options.check else None
     wanted = _debug_names(options.debug, meta)
-    blobs = _blob_names(meta)
+    blobs = blob_names(meta)
     paths: dict[str, Path] = {}
     top: list[tuple[Guess, ...]] = []
     compared = differing = saturations = 0
@@ -180,7 +180,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     )
 
 
-def _blob_names(meta: Mapping[str, Any]) -> dict[str, str]:
+def blob_names(meta: Mapping[str, Any]) -> dict[str, str]:
     """Chip output -> the network output that is the same values in another shape."""
     reshaped = {op["input"]: op["output"] for op in meta["host"] if op["op"] == "Reshape"}
     return {
@@ -245,14 +245,24 @@ def _frames(
 
 
 def _picture(options: SimulateOptions, meta: Mapping[str, Any]) -> dict[str, Array]:
-    """A picture through the recipe in the binary, or the one that is asked for."""
-    from knightlite.preprocess import load_recipe, parse_recipe
+    """A picture as input integers, through the recipe in the binary or the one asked for."""
     from knightlite.sim.host import quantize
+
+    entry = meta["inputs"][0]
+    return {entry["name"]: quantize(picture(Path(options.input), meta, options.recipe), entry)}
+
+
+def picture(path: Path, meta: Mapping[str, Any], named: str | None) -> Array:
+    """A picture as the only input of a .cfg reads it, float32 [1, C, H, W].
+
+    ``named``: a recipe; None takes the one in the .cfg, UsageError where it has none.
+    """
+    from knightlite.preprocess import load_recipe, parse_recipe
 
     if len(meta["inputs"]) != 1:
         raise DataError(f"a picture feeds one input, but the network has {len(meta['inputs'])}.")
-    if options.recipe is not None:
-        recipe = load_recipe(options.recipe)
+    if named is not None:
+        recipe = load_recipe(named)
     elif meta["recipe"] is not None:
         recipe = parse_recipe(str(meta["recipe"]), "stored recipe", "the .cfg")
     else:
@@ -260,9 +270,8 @@ def _picture(options: SimulateOptions, meta: Mapping[str, Any]) -> dict[str, Arr
             "the network was quantized without a recipe, so a picture cannot be prepared.",
             "name one with --recipe, or give a raw file",
         )
-    entry = meta["inputs"][0]
-    values = recipe.apply(Path(options.input), tuple(entry["shape"]))
-    return {entry["name"]: quantize(values[None], entry)}
+    values: Array = recipe.apply(path, tuple(meta["inputs"][0]["shape"]))
+    return values[None]
 
 
 def _labels(path: Path) -> list[str]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 
-from knightlite import __version__
 from knightlite import chip as chips
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.terminal import one_line, report_error, say
 from knightlite.errors import KnightliteError, UsageError
+from knightlite.version import __version__
 
 PROGRAM = "knightlite"
 

@@ -42,15 +42,16 @@ class _Pairs:
     axes: dict[str, int] = field(default_factory=dict)  # weights -> axis of the output channels
 
 
-def load_quantized(path: Path) -> Graph:
+def load_quantized(path: Path, data: bytes | None = None) -> Graph:
     """The quantized graph of a QDQ file, named after the file's stem without ``_quantize``.
 
-    Errors: UsageError for a missing file or a float model, ModelError for damage,
-    UnsupportedError with all findings.
+    ``data``: the file's bytes where they are not to be read from ``path``. Errors: UsageError for a
+    missing file or a float model, ModelError for damage, UnsupportedError with all findings.
     """
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} must be a quantized .onnx file.", REDO)
-    model = onnx_file.read(path)
+    content = onnx_file.read_bytes(path) if data is None else data
+    model = onnx_file.resolve(onnx_file.parse(content, str(path)), path, None)
     if not any(node.op_type == "DequantizeLinear" for node in model.nodes):
         raise UsageError(
             f"{path} is a float model, not a quantized one.",

@@ -221,7 +221,7 @@ class UserScript:
             )
             with script_errors(self.script):
                 returned = function(executor)
-            metric = self._metric(returned)
+            metric = metric_of(returned, f"{self.script.name}: {self.function}")
         if executor.forwards == 0:
             raise DataError(
                 f"{self.script.name}: {self.function} never called executor.forward.",
@@ -244,19 +244,20 @@ class UserScript:
             else f'put @onnx_infer_func.register("{self.function}") before the function',
         )
 
-    def _metric(self, value: Any) -> float | None:
-        if value is None:
-            return None
-        where = f"{self.script.name}: {self.function}"
-        shape = tuple(getattr(value, "shape", ()))
-        number = None
-        if not shape and not isinstance(value, (str, bytes)):
-            # numpy, torch and paddle scalars convert themselves
-            with contextlib.suppress(TypeError, ValueError):
-                number = float(value)
-        if number is None:
-            what = type(value).__name__ + (f" of shape {shape}" if shape else "")
-            raise DataError(f"{where} must return one number or None, not {what}.")
-        if not np.isfinite(number):
-            raise DataError(f"{where} must return a finite number, not {number}.")
-        return number
+
+def metric_of(value: Any, where: str) -> float | None:
+    """What an infer function returned as a number; DataError where it is neither that nor None."""
+    if value is None:
+        return None
+    shape = tuple(getattr(value, "shape", ()))
+    number = None
+    if not shape and not isinstance(value, (str, bytes)):
+        # numpy, torch and paddle scalars convert themselves
+        with contextlib.suppress(TypeError, ValueError):
+            number = float(value)
+    if number is None:
+        what = type(value).__name__ + (f" of shape {shape}" if shape else "")
+        raise DataError(f"{where} must return one number or None, not {what}.")
+    if not np.isfinite(number):
+        raise DataError(f"{where} must return a finite number, not {number}.")
+    return number

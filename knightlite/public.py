@@ -1,0 +1,227 @@
+"""The functions of ``import knightlite``: typed, and light until one is called.
+
+They translate arguments for ``knightlite.api``, where the work is described, and return what it
+returns. Files are written where a folder is named (``save_dir``), and nowhere else: no manifest is
+kept, unlike on the command line. What a user should know comes as a ``UserWarning``, every error is
+a ``KnightliteError`` with ``sentence`` and ``hint``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from knightlite.api.compile import CompiledModel
+    from knightlite.api.quantize import QuantizedModel
+    from knightlite.api.session import File, NodeArg
+    from knightlite.profiler import Profile
+    from knightlite.quantize.python_data import Batch, InferFunction
+
+    Array = NDArray[Any]
+    Data = str | Path | NDArray[np.floating[Any]] | Mapping[str, Array] | Iterable[Batch]
+
+
+def quantize(
+    model: str | Path,
+    *,
+    chip: str | None = None,
+    data: Data | None = None,
+    recipe: str | Path | None = None,
+    script: str | Path | None = None,
+    infer: str | InferFunction | None = None,
+    weight: str | Path | None = None,
+    framework: str | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
+    method: str = "mse",
+    iteration: int | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+    save_dir: str | Path | None = None,
+) -> QuantizedModel:
+    """Quantize a float model to 8 bits.
+
+    Args:
+        model: a ``.pdmodel`` or ``.onnx`` file.
+        chip: name or chip file; default: that of the commands (``--default-chip``), TX5368AV200.
+        data: what calibrates the ranges. A folder of pictures, together with ``recipe``. An array
+            of pictures [N, C, H, W] as the network reads them, or one per input by name. An
+            iterable of batches: an array, or one per input in order or by name, each [n, ...].
+            None: random data, with a warning.
+        recipe: how the pictures of a folder become arrays: a name of calibration/ or a TOML file.
+        script: a Knight user script, with ``infer`` the name it registers; ``data`` becomes
+            ``executor.dataset``.
+        infer: with a script a name; else an infer function itself, called as a script's is.
+        weight: of a Paddle model; default: the ``.pdiparams`` beside it.
+        framework: "onnx" or "paddle"; default: by the model's suffix.
+        input_shapes: one per input, for inputs with dynamic axes.
+        method: "mse", "min_max" or "kl".
+        iteration: forward calls; default: all batches of ``data``, else 1.
+        batch_size: pictures per call, where ``data`` does not come in batches.
+        seed: of the choice of pictures in a folder.
+        save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
+    """
+    from knightlite.api.default_chip import default_chip
+    from knightlite.api.quantize import INFER_AUTO, QuantizeOptions, quantize_model
+    from knightlite.talk import Talk
+
+    batches, calls = _batches(data, batch_size, iteration)
+    options = QuantizeOptions(
+        model=Path(model),
+        chip=default_chip() if chip is None else chip,
+        weight=None if weight is None else Path(weight),
+        framework=framework,
+        script=None if script is None else Path(script),
+        function=INFER_AUTO if infer is None else infer,
+        data=str(data) if isinstance(data, (str, Path)) else None,
+        recipe=None if recipe is None else str(recipe),
+        save_dir=Path() if save_dir is None else Path(save_dir),
+        batch_size=batch_size,
+        iteration=calls,
+        method=method,
+        input_shapes=tuple(tuple(shape) for shape in input_shapes),
+        seed=seed,
+        batches=batches,
+    )
+    remarks: list[str] = []
+    made = quantize_model(options, Talk(warn=remarks.append))
+    for sentence in remarks:
+        warnings.warn(sentence, UserWarning, stacklevel=2)
+    if save_dir is not None:
+        made.save(save_dir)
+    return made
+
+
+def _batches(
+    data: Data | None, batch_size: int, iteration: int | None
+) -> tuple[Iterable[Batch] | None, int]:
+    """Arrays as batches that can be read twice, and the number of forward calls."""
+    import numpy as np
+
+    from knightlite.errors import UsageError
+    from knightlite.quantize.python_data import count_of, kept, split
+
+    if data is None or isinstance(data, (str, Path)):
+        return None, 1 if iteration is None else iteration
+    if batch_size < 1:
+        raise UsageError(f"the batch size must be at least 1, not {batch_size}.")
+    if isinstance(data, (np.ndarray, Mapping)):
+        found: Iterable[Batch] = split(data, batch_size)
+    elif isinstance(data, Iterable):
+        found = kept(data)
+    else:
+        raise UsageError(
+            f"data must be a folder, an array or an iterable of arrays, not {type(data).__name__}."
+        )
+    return found, count_of(found, iteration)
+
+
+def compile(
+    model: QuantizedModel | str | Path,
+    *,
+    chip: str | None = None,
+    save_dir: str | Path | None = None,
+) -> CompiledModel:
+    """Compile a quantized model: the result of ``quantize``, or an ``X_quantize.onnx`` file.
+
+    Args:
+        model: what ``quantize`` returned, or its file.
+        chip: name or chip file; default: the one the model was quantized for.
+        save_dir: where the files of ``knightlite compile`` are to be left; default: nowhere.
+    """
+    from knightlite.api.compile import compile_bytes, quantized_for
+    from knightlite.api.default_chip import default_chip
+    from knightlite.api.quantize import QuantizedModel
+    from knightlite.frontend.onnx_file import read_bytes
+
+    if isinstance(model, QuantizedModel):
+        path, data = Path(f"{model.name}_quantize.onnx"), model.onnx
+    else:
+        path = Path(model)
+        data = read_bytes(path)
+    made = compile_bytes(data, path, chip or quantized_for(path, data) or default_chip())
+    if save_dir is not None:
+        made.save(save_dir)
+    return made
+
+
+def profile(
+    compiled: CompiledModel | File,
+    weight: File | None = None,
+    *,
+    chip: str | None = None,
+    save_dir: str | Path | None = None,
+) -> Profile:
+    """Predict the time of a compiled network, layer by layer.
+
+    Args:
+        compiled: what ``compile`` returned, the ``.cfg`` file, or its bytes.
+        weight: the ``.weight`` file or its bytes; default: the file beside the ``.cfg``.
+        chip: must be the one compiled for, or another name of it.
+        save_dir: where the files of ``knightlite profile`` are to be left; default: nowhere.
+    """
+    from knightlite.api.profile import profile_binary, save_profile
+    from knightlite.api.session import open_binary
+
+    binary = open_binary(compiled, weight)
+    found = profile_binary(binary, chip)
+    if save_dir is not None:
+        save_profile(found, binary.cfg.name.removesuffix(".cfg"), Path(save_dir))
+    return found
+
+
+class Session:
+    """Runs a compiled network in the simulator, bit for bit, like an ONNX Runtime session.
+
+    Args:
+        compiled: what ``compile`` returned, the ``.cfg`` file, or its bytes.
+        weight: the ``.weight`` file or its bytes; default: the file beside the ``.cfg``.
+        chip: must be the one compiled for, or another name of it.
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledModel | File,
+        weight: File | None = None,
+        chip: str | None = None,
+    ) -> None:
+        from knightlite.api.session import CompiledNetwork
+
+        self._network = CompiledNetwork(compiled, weight, chip)
+
+    def get_inputs(self) -> list[NodeArg]:
+        """The inputs in order, each with name, shape of one frame, type and scale."""
+        return self._network.inputs()
+
+    def get_outputs(self) -> list[NodeArg]:
+        """The outputs that ``run`` gives, in order."""
+        return self._network.outputs()
+
+    def get_integer_outputs(self) -> list[NodeArg]:
+        """What ``run_integers`` gives: the chip's own outputs, with their types and scales."""
+        return self._network.integer_outputs()
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]) -> list[Array]:
+        """Run frames and return the outputs asked for (None: all), one array [N, ...] each.
+
+        ``input_feed``: per input N frames [N, C, H, W], as float32, which is quantized here, or as
+        the integers that the chip stores. The outputs are dequantized and have gone through the
+        operators that run on the host: shapes and types are those of the float model.
+        """
+        return self._network.run(output_names, input_feed)
+
+    def run_integers(self, input_feed: Mapping[str, Any]) -> dict[str, Array]:
+        """Run frames and return the chip's integers, [N, C, H, W] by name."""
+        return self._network.run_integers(input_feed)
+
+    def prepare(self, picture: str | Path, recipe: str | Path | None = None) -> Array:
+        """A picture as the network's only input reads it, float32 [1, C, H, W].
+
+        ``recipe`` None: the one that calibration used, which the ``.cfg`` holds.
+        """
+        return self._network.prepare(Path(picture), None if recipe is None else str(recipe))
