@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import networks
 from knightlite.errors import UsageError
 from knightlite.frontend import survey
 from knightlite.frontend.survey import OpCount
@@ -83,6 +84,27 @@ def test_what_lies_behind_an_unknown_shape_is_not_called_supported(tmp_path: Pat
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^There is no file"):
         survey(tmp_path / "none.onnx")
+
+
+class Unmeasured(networks.Net):
+    """BatchNorms of ones: only sizes are looked at."""
+
+    def norm(self, x: str) -> str:
+        ones = [self.weight(np.ones(self.channels[x], np.float32)) for _ in range(4)]
+        return self.node("BatchNormalization", [x, *ones], self.channels[x])
+
+
+def test_densenet121_has_its_published_size(tmp_path: Path) -> None:
+    """PaddleClas publishes 5.69 GFLOPs and 7.98 M parameters, without BatchNorm's statistics."""
+    net = Unmeasured(0, (3, 224, 224), {})
+    body = networks.densenet(net, 32, (6, 12, 24, 16), 64, flat=False)
+    path = tmp_path / "densenet121.onnx"
+    path.write_bytes(net.model(net.classifier(body, 1000)).SerializeToString())
+    found = survey(path)
+    assert found.macs == 2_834_161_664
+    assert found.parameters == 8_062_504  # as Paddle counts them
+    assert abs(found.gflops / 5.69 - 1) < 0.02
+    assert abs(found.parameters / 7.98e6 - 1) < 0.02
 
 
 @needs_shared
