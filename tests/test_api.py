@@ -170,6 +170,12 @@ def test_a_float_array_a_raw_file_and_a_picture_are_the_same(here: Path) -> None
     assert len(set(results)) == 1
 
 
+def test_a_quantized_model_is_fed_with_floats(here: Path) -> None:
+    """Its graph has integer inputs, but the QDQ file reads float32 as the float model does."""
+    options = QuantizeOptions(model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iteration=3)
+    assert quantize(options).pictures == 3
+
+
 # ------------------------------------------------------------------ evaluation
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -265,6 +265,7 @@ def file_name(name: str) -> str:
 
 def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
     """The data of the options, and the recipe's TOML text where there is one."""
+    from knightlite import dtypes
     from knightlite.preprocess import list_recipes, load_recipe
     from knightlite.quantize.user_script import UserScript
     from knightlite.quantize.workload import PictureFolder, RandomData
@@ -274,7 +275,13 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "
             f"not {options.iteration} and {options.batch_size}."
         )
-    inputs = tuple(graph.tensors[name] for name in graph.inputs)
+    # a quantized model is fed with float values too
+    inputs = tuple(
+        replace(graph.tensors[name], dtype=dtypes.F32, scale=None)
+        if graph.tensors[name].scale is not None
+        else graph.tensors[name]
+        for name in graph.inputs
+    )
     if options.batches is not None or callable(options.function):
         return _python_data(options, inputs, graph.outputs, talk), None
     if options.script is not None:

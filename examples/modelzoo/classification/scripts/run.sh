@@ -1,0 +1,1 @@
+Knight --chip TX5368AV200 quant onnx -m weight/digits.pdmodel -w weight/digits.pdiparams -f paddle -uds src/classification.py -if infer_classification -s ./tmp/classification -d data/calib -bs 4 -i 10
