@@ -53,6 +53,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(line)
     path = config.getoption("--conformance-json")
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(conformance_table.as_json(rows), encoding="utf-8")
         terminalreporter.write_line(f"written to {path}")
 

@@ -1,4 +1,4 @@
-"""Seeded CNNs as float ONNX models, built from nothing: small ones for tests, full-size ones too.
+"""Seeded small CNNs as float ONNX models, built from nothing.
 
 Convolutions are random (He). A random network answers every picture alike unless its BatchNorms
 know their statistics, so these are measured: the model is first written with every BatchNorm
@@ -224,10 +224,6 @@ def mobilenet_v1(net: Net, width: int) -> str:
 
 
 Stage = tuple[int, int, int, int]  # expansion, channels, repeats, stride of the first
-MOBILENET_V2: tuple[Stage, ...] = (
-    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)  # fmt: skip
 
 
 def mobilenet_v2(net: Net, stem: int, stages: Sequence[Stage], last: int) -> str:
@@ -320,38 +316,3 @@ SMALL = (
     Network("text_direction", lambda net: text_direction(net, 8), (3, 48, 96), 2, softmax=True),
     Network("pyramid", lambda net: pyramid(net, 8)),
 )
-FULL = (
-    Network(
-        "densenet121",
-        lambda net: densenet(net, 32, (6, 12, 24, 16), 64, flat=False),
-        (3, 224, 224),
-        1000,
-    ),
-    Network("resnet18", lambda net: resnet(net, 64, (2, 2, 2, 2)), (3, 224, 224), 1000),
-    Network(
-        "mobilenet_v2",
-        lambda net: mobilenet_v2(net, 32, MOBILENET_V2, 1280),
-        (3, 224, 224),
-        1000,
-    ),
-)
-
-
-def pictures(count: int, shape: tuple[int, int, int], seed: int = 0) -> Array:
-    """Synthetic pictures, normalised [count, C, H, W]: soft light, a few boxes, a little noise."""
-    rng = np.random.default_rng(seed)
-    channels, height, width = shape
-    y, x = np.mgrid[0:height, 0:width]
-    found = np.empty((count, *shape), np.float32)
-    for place in range(count):
-        waves = np.zeros((channels, height, width))
-        for _ in range(4):
-            turns, phase = rng.uniform(-3, 3, 2), rng.uniform(0, 6.3, (channels, 1, 1))
-            waves += np.sin(6.3 * (turns[0] * y / height + turns[1] * x / width) + phase)
-        for _ in range(5):
-            top, left = rng.integers(0, height), rng.integers(0, width)
-            high, wide = rng.integers(4, height // 2), rng.integers(4, width // 2)
-            colour = rng.uniform(-2, 2, (channels, 1, 1))
-            waves[:, top : top + high, left : left + wide] = colour
-        found[place] = np.clip(waves + rng.normal(0, 0.1, waves.shape), -2.2, 2.6)
-    return found

@@ -32,7 +32,8 @@ from knightlite.ir import Graph
 from knightlite.profiler import profile
 from knightlite.quantize.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
-from networks import SMALL, Network, pictures
+from networks import SMALL, Network
+from seeded_pictures import pictures
 
 BY_NAME = {network.name: network for network in SMALL}
 CALIBRATION, TEST = 12, 3

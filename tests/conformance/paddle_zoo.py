@@ -1,8 +1,7 @@
 """Make one network of Paddle's zoo with seeded weights: ``paddle_zoo.py NETWORK OUTDIR``.
 
 For an interpreter with paddlepaddle 3.3.1 and PaddleClas 2.6.0 (``--no-deps``); one network per
-process, since PaddleClas names its parameters by hand. Writes ``model.pdmodel``, its weights and
-``pictures.npz``: ``calibration`` and ``test`` pictures [N, 3, H, W].
+process, since PaddleClas names its parameters by hand. Writes ``model.pdmodel`` and its weights.
 
 Fresh weights make poor networks: without BatchNorm activations die out, with its start statistics
 every picture is answered alike. So pictures are sent through once, and as they come by every
@@ -37,7 +36,7 @@ import paddle_nets
 from zoo_networks import BY_NAME, Zoo
 from seeded_pictures import pictures
 
-MEASURED, CALIBRATION, TEST = 8, 6, 2  # pictures
+MEASURED = 8  # pictures
 SEED = 0
 SMALLEST = 1e-6  # of a spread that is worth scaling
 BACKBONES = "paddleclas.ppcls.arch.backbone"
@@ -172,10 +171,6 @@ def make(network: Zoo, folder: Path) -> None:
     spec = paddle.static.InputSpec([None, *shape], "float32", name="x")
     paddle.jit.save(net, str(folder / "model"), input_spec=[spec])
     (folder / "model.pdiparams.info").unlink(missing_ok=True)  # only for further training
-    batches = {
-        "calibration": pictures(CALIBRATION, shape, seed=1), "test": pictures(TEST, shape, seed=2),
-    }  # fmt: skip
-    np.savez(folder / "pictures.npz", **batches)
 
 
 if __name__ == "__main__":
