@@ -186,7 +186,12 @@ def table(
     scale_out: float,
     dtype_out: DType,
 ) -> Array:
-    """256 entries of an 8-bit unary function, indexed by ``x - dtype_in.minimum``. Numerics 5."""
+    """256 entries of an 8-bit unary function, indexed by ``x - dtype_in.minimum``. Numerics 5.
+
+    An infinite value saturates, and one that is not a number is 0.
+    """
     codes = np.arange(dtype_in.minimum, dtype_in.maximum + 1)
     x = codes.astype(np.float32) * np.float32(scale_in)
-    return quantize_input(function(x).astype(np.float32), scale_out, dtype_out)
+    y = function(x).astype(np.float32)
+    with np.errstate(over="ignore"):  # a quotient beyond float32 saturates like any other
+        return quantize_input(np.where(np.isnan(y), np.float32(0), y), scale_out, dtype_out)

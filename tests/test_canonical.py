@@ -157,7 +157,7 @@ def test_sub_of_features_and_of_constants_on_either_side(tmp_path: Path) -> None
     net.node("Sub", ["x", "d"], "s")
     net.node("Sub", [net.random("left", (4, 1, 1)), "s"], "a")
     net.node("Sigmoid", ["a"], "b")
-    net.node("Sub", ["b", net.weight("half", np.float32(0.5))], "c")
+    net.node("Sub", ["b", net.random("half", (4, 1, 1))], "c")
     net.node("Relu", ["c"], "y")
     graph = checked(net.save(tmp_path, "y"))
     assert operators(graph) == ["Conv", "Sub", "Affine", "Table", "Affine"]

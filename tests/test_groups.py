@@ -69,7 +69,7 @@ def test_nonnegative_by_structure_only() -> None:
     net.node("Concat", ("relu", "signed"), "mixed")
     graph = net.build("mean", "mixed", "sum", "product", "clip", "low", "swish")
     assert nonnegative_outputs(graph) == {
-        "relu", "shifted", "gate", "clip", "product", "rest", "pooled", "mean",
+        "relu", "shifted", "gate", "clip", "swish", "product", "rest", "pooled", "mean",
     }  # fmt: skip
 
 

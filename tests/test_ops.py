@@ -16,8 +16,8 @@ from conftest import Golden
 from knightlite import dtypes, numerics
 from knightlite.ir import Graph, verify
 from knightlite.ops import ALL_OPS, BY_NAME, BY_ONNX_TYPE, Constraint, OpDef, View
+from knightlite.ops.expressions import write_clip
 from knightlite.ops.onnx_io import OnnxWriter
-from knightlite.ops.table import write_clip
 
 Array = NDArray[Any]
 Random = np.random.Generator

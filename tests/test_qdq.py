@@ -110,7 +110,7 @@ def everything(folder: Path) -> Graph:
     net.node("HardSigmoid", ["g"], "h")
     net.node("Mul", ["kr", "h"], "u")
     net.node("HardSwish", ["u"], "v")
-    net.node("Sub", ["u", "v"], "minus")
+    net.node("Sub", ["kr", "v"], "minus")
     net.node("Add", ["minus", "u"], "extra")
     net.node("Flatten", ["v"], "f")
     net.node("Gemm", ["f", net.random("w", (5, 16 * 36), -0.1, 0.1), net.random("b", (5,))],

@@ -120,7 +120,7 @@ def test_clamps_merge_into_their_producer(tmp_path: Path, producer: str) -> None
     if producer == "Conv":
         net.conv("x", "p", (6, 4, 3, 3))
     elif producer in ("Add", "Mul"):
-        net.node("Sigmoid", ["x"], "s")
+        net.conv("x", "s", (4, 4, 1, 1))
         net.node(producer, ["x", "s"], "p")
     elif producer == "AveragePool":
         net.node("AveragePool", ["x"], "p", kernel_shape=[2, 2])
@@ -133,6 +133,19 @@ def test_clamps_merge_into_their_producer(tmp_path: Path, producer: str) -> None
     graph = checked(net.save(tmp_path, "y"))
     assert graph.nodes[-1].op == producer
     assert graph.nodes[-1].attributes["clamp"] == (0.0, float(np.float32(0.4)))
+
+
+@pytest.mark.parametrize("gain", [2.0, -0.5])
+def test_one_gain_for_all_channels_moves_through_a_clamp(tmp_path: Path, gain: float) -> None:
+    net = start()
+    net.conv("x", "c", (6, 4, 3, 3))
+    net.node("Relu", ["c"], "r")
+    net.node("Mul", ["r", net.weight("gain", np.float32(gain))], "m")
+    net.node("Add", ["m", net.weight("offset", np.float32(0.5))], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["Conv"]
+    clamp = (0.5, INF) if gain > 0 else (-INF, 0.5)
+    assert graph.nodes[0].attributes["clamp"] == clamp
 
 
 @pytest.mark.parametrize("op", ["MaxPool", "Concat"])

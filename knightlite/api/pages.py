@@ -171,7 +171,7 @@ def onnx_table() -> str:
 
 def _becomes(kind: str) -> str:
     if kind in SPELLINGS and kind not in BY_ONNX_TYPE:
-        return "Add" if kind == "Sum" else "as Mul, by a constant only"
+        return {"Sum": "Add", "Neg": "as Mul by -1"}.get(kind, "as Mul, by a constant only")
     if kind in HOST:
         return "runs on the host, at the end of the network only"
     if kind in VIEWS:
@@ -194,10 +194,15 @@ def _becomes(kind: str) -> str:
 
 def function_table() -> str:
     """The unary functions that a table holds."""
+
+    def shown(value: float | str) -> str:
+        return value if isinstance(value, str) else f"{value:g}"
+
     rows = [
-        (name, ", ".join(f"{key} = {value:g}" for key, value in item.parameters.items()) or "none")
+        (name, ", ".join(f"{key} = {shown(item.parameters[key])}" for key in item.parameters))
         for name, item in FUNCTIONS.items()
     ]
+    rows = [(name, parameters or "none") for name, parameters in rows]
     return table(("function", "parameters and their defaults"), rows)
 
 

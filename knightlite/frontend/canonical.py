@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from knightlite import ops
 from knightlite.errors import Finding, UnsupportedError
-from knightlite.frontend import compute, host, simplify, split, views
+from knightlite.frontend import compute, host, pointwise, simplify, split, views
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Graph, verify
@@ -46,11 +46,15 @@ def canonicalize(model: SourceModel) -> Result:
     state = Importer(model)
     for name in model.inputs:
         _input(state, name)
+    fusion = pointwise.find(model)
     for node in model.nodes:
-        _visit(state, node)
+        if node.name not in fusion.absorbed:
+            _visit(state, node, fusion.regions.get(node.name))
     for name in model.outputs:
         host.check_output(state, name)
     failed = state.unseen | {item.where for item in errors(state.findings)}
+    for name, region in fusion.regions.items():
+        failed |= set(region.nodes) & fusion.absorbed if name in failed else set()
     supported = frozenset(node.name for node in model.nodes if node.name not in failed)
     if state.failed:
         return Result(None, tuple(state.findings), supported)
@@ -109,12 +113,15 @@ def _input(state: Importer, name: str) -> None:
         state.values[name] = Value(name)
 
 
-def _visit(state: Importer, node: SourceNode) -> None:
-    """Import one node, or find what is wrong with it and go on with a value of its shape."""
+def _visit(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
+    """Import one node (of a region: its last), or find what is wrong with it.
+
+    Then the walk goes on with a value of its shape.
+    """
     problem: UnsupportedError | None = None
     try:
         with np.errstate(all="ignore"):  # results are checked to be finite
-            _dispatch(state, node)
+            _dispatch(state, node, region)
     except UnsupportedError as error:
         problem = error
     except (ValueError, IndexError, KeyError, TypeError) as error:
@@ -127,15 +134,15 @@ def _visit(state: Importer, node: SourceNode) -> None:
             state.values[name] = state.stand_in(name)
 
 
-def _dispatch(state: Importer, node: SourceNode) -> None:
+def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
     """Check what holds for every operator and call its handler."""
     kind, reader = node.op_type, f"{node.op_type} {node.name}"
-    if node.domain or kind not in HANDLERS:
+    if region is None and (node.domain or kind not in HANDLERS):
         raise UnsupportedError(f"{node.kind} is not supported yet.")
     for name in node.outputs[1:]:
         if name and state.is_read(name) and kind not in split.SEVERAL_OUTPUTS:
             raise UnsupportedError(f"the second output {name} of {kind} is not supported yet.")
-    features = state.features(node)
+    features = state.features(node) if region is None else [region.root]
     if not features:
         raise UnsupportedError(f"{reader} must read features, not constants only.")
     values = [value for name in features if (value := state.values.get(name)) is not None]
@@ -153,4 +160,7 @@ def _dispatch(state: Importer, node: SourceNode) -> None:
         raise UnsupportedError(
             f"{reader} reads a Pad, which only Conv, MaxPool and AveragePool can take over."
         )
-    HANDLERS[kind](state, node)
+    if region is not None:
+        pointwise.compute(state, node, region)
+    else:
+        HANDLERS[kind](state, node)

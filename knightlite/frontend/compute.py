@@ -23,7 +23,7 @@ MATRICES = ("Gemm", "MatMul")
 SLIDING = ("Conv", "MaxPool", "AveragePool")
 # they need height and width as they are
 WHOLE = (*SLIDING, "GlobalAveragePool", "ReduceMean", "Resize", "Upsample")
-SPELLINGS = ("Div", "Sum")  # other spellings of Add and Mul
+SPELLINGS = ("Div", "Neg", "Sum")  # other spellings of Add and Mul
 
 
 def compute(state: Importer, node: SourceNode) -> None:
@@ -62,9 +62,12 @@ def compute(state: Importer, node: SourceNode) -> None:
 
 
 def respelled(state: Importer, node: SourceNode) -> None:
-    """Div by a constant and Sum, written as Mul and Add."""
+    """Div by a constant, Neg and Sum, written as Mul and Add."""
     if node.op_type == "Sum":
         _sum(state, node)
+        return
+    if node.op_type == "Neg":
+        _by_constant(state, node, f"-1/{node.name}", np.float32(-1))
         return
     operand = state.model.constants.get(node.inputs[1])
     if operand is None:
@@ -72,8 +75,13 @@ def respelled(state: Importer, node: SourceNode) -> None:
     if not np.all(operand):
         raise UnsupportedError(f"Div {node.name} must not divide by zero.")
     inverse = 1.0 / operand.astype(np.float64)
-    name = f"{node.inputs[1]}/{node.name}"
-    state.model = replace(state.model, constants={**state.model.constants, name: inverse})
+    _by_constant(state, node, f"{node.inputs[1]}/{node.name}", inverse)
+
+
+def _by_constant(state: Importer, node: SourceNode, name: str, factor: Array | np.float32) -> None:
+    """The node as a Mul of its first input by ``factor``."""
+    constants = {**state.model.constants, name: np.asarray(factor)}
+    state.model = replace(state.model, constants=constants)
     compute(state, replace(node, op_type="Mul", inputs=(node.inputs[0], name)))
 
 

@@ -7,6 +7,8 @@
     Affine -> Affine        =>  Affine
     clampable -> Relu/Clip  =>  the same operator with ``clamp``
 
+The first and the third hold behind a clamp too where the affine is one for all channels.
+
 Each needs the tensor in between to have no other reader and to be unquantized (a quantized tensor
 is a rounding point). Arithmetic is float64, rounded to float32 once at the end.
 """
@@ -90,7 +92,7 @@ def _place(draft: _Draft, node: Node) -> None:
     producer = draft.nodes.get(node.inputs[0])
     merged: Node | None = None
     if producer is not None and draft.only_reader(producer.output):
-        if node.op == "Affine" and clamp_of(producer) == OPEN:
+        if node.op == "Affine":
             merged = _affine_into(draft, producer, node)
         elif is_clip(node):
             merged = _clip_into(producer, node)
@@ -140,6 +142,12 @@ def combined(first: Clamp, second: Clamp) -> Clamp:
 
 def _affine_into(draft: _Draft, producer: Node, node: Node) -> Node | None:
     gain, offset = (draft.constants[name].astype(np.float64) for name in node.inputs[1:])
+    if clamp_of(producer) != OPEN:
+        if producer.op not in PARTS or np.ptp(gain) or np.ptp(offset) or gain[0] == 0:
+            return None
+        ends = [float(gain[0] * end + offset[0]) for end in clamp_of(producer)]
+        clamp = (min(ends), max(ends))
+        producer = replace(producer, attributes={**producer.attributes, "clamp": clamp})
     if producer.op == "Affine":
         first, second = producer.inputs[1:]
         draft.constants[second] = draft.constants[second] * gain + offset

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from knightlite.dtypes import DType
 
 Array = NDArray[Any]
-Attribute = int | float | str | tuple[int, ...] | tuple[float, ...]
+Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

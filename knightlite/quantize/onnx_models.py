@@ -19,9 +19,9 @@ from onnx import TensorProto
 from knightlite import dtypes
 from knightlite.ir import Graph, HostOp, Node, Tensor
 from knightlite.ops import BY_NAME, View
+from knightlite.ops.expressions import write_clip
 from knightlite.ops.onnx_io import OnnxWriter
 from knightlite.ops.opdef import OPEN
-from knightlite.ops.table import write_clip
 
 if TYPE_CHECKING:
     import onnx
