@@ -151,7 +151,20 @@ def add(
     high: int | None = None,
 ) -> Array:
     """``clamp(rne((a * ma + b * mb) / 2^q))``. Numerics 5."""
-    total = np.asarray(a, np.float64) * params.ma + np.asarray(b, np.float64) * params.mb
+    return pair(np.add, a, b, params, dtype, low, high)
+
+
+def pair(
+    combine: Callable[[Array, Array], Array],
+    a: Array,
+    b: Array,
+    params: AddParameters,
+    dtype: DType,
+    low: int | None = None,
+    high: int | None = None,
+) -> Array:
+    """``clamp(rne(combine(a * ma, b * mb) / 2^q))``: a sum, a maximum or a minimum. Numerics 5."""
+    total = combine(np.asarray(a, np.float64) * params.ma, np.asarray(b, np.float64) * params.mb)
     return saturate(round_shift(total, params.q), dtype, low, high)
 
 

@@ -104,16 +104,21 @@ class NaiveMachine:
             return self.resized(item, r, c, k)
         x = self.x(item, r, c, k)
         if isinstance(item, Affine):
-            m, q, b = self.parameters(item.parameter_address, k)
+            second = item.y_channels if item.two_sided and x < 0 else 0
+            m, q, b = self.parameters(item.parameter_address, k + second)
             return rne(x * m + b, q)
         if isinstance(item, Lookup):
             entry = self.mspm[item.table_address + x - TYPES[item.x_type].minimum]
             return entry - 256 if TYPES[item.y_type].signed and entry > 127 else entry
         size = TYPES[item.z_type].size_bytes
-        at = item.z_address + r * item.z_row_stride + c * item.z_column_stride + k * size
-        z = self.read(item.z_type, at)
+        at = item.z_address + r * item.z_row_stride + c * item.z_column_stride
+        z = self.read(item.z_type, at + (0 if item.z_broadcast else k * size))
         if item.mode == EltwiseMode.ADD:
             return rne(x * item.multiplier + z * item.z_multiplier, item.shift)
+        if item.mode == EltwiseMode.MAX:
+            return rne(max(x * item.multiplier, z * item.z_multiplier), item.shift)
+        if item.mode == EltwiseMode.MIN:
+            return rne(min(x * item.multiplier, z * item.z_multiplier), item.shift)
         return rne(x * z * item.multiplier, item.shift)
 
     def pooled(self, item: Pool, r: int, c: int, k: int) -> int:

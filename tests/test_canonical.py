@@ -148,7 +148,7 @@ def test_every_elementwise_spelling(tmp_path: Path) -> None:
     assert operators(graph) == [
         "Affine", "Conv", "Add", "Add", "AveragePool", "Table", "Mul", "Table",
     ]  # fmt: skip
-    assert graph.nodes[6].inputs == ("e", "h")
+    assert graph.nodes[6].inputs == ("h", "e")
 
 
 def test_sub_of_features_and_of_constants_on_either_side(tmp_path: Path) -> None:

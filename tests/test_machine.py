@@ -181,15 +181,17 @@ class Random:
             **self.clamp("y", y_type),
         }  # fmt: skip
         if kind == 0:
-            return make(Affine, **fields, parameter_address=512)
+            return make(Affine, **fields, parameter_address=512, two_sided=self.integer(0, 1))
         if kind == 2:
             return make(Lookup, **fields, table_address=512)
         z = self.tile("z", 2300, shape, self.one_of(U8, S8, S16))
-        if self.integer(0, 2) == 0:
-            z.update(z_row_stride=0, z_column_stride=0)
+        z.update(
+            {name: 0 for name in ("z_row_stride", "z_column_stride") if not self.integer(0, 2)}
+        )
         return make(
-            Eltwise, **fields, **z, mode=self.integer(0, 1), multiplier=self.integer(-32768, 32767),
+            Eltwise, **fields, **z, mode=self.integer(0, 3), multiplier=self.integer(-32768, 32767),
             z_multiplier=self.integer(-32768, 32767), shift=self.integer(0, 31),
+            z_broadcast=self.integer(0, 1),
         )  # fmt: skip
 
     def raw(self, size: int) -> bytes:
@@ -291,7 +293,7 @@ def test_largest_weighted_sum_is_exact(x_type: int) -> None:
 
 
 @given(seeds, st.integers(0, 2))
-@settings(max_examples=90)
+@settings(max_examples=150)
 def test_affine_eltwise_lookup(seed: int, kind: int) -> None:
     draw = Random(seed)
     assert_equal_to_naive(draw.pointwise(kind), draw)

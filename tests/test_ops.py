@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from conftest import Golden
 from knightlite import dtypes, numerics
 from knightlite.ir import Graph, verify
-from knightlite.ops import ALL_OPS, BY_NAME, BY_ONNX_TYPE, Constraint, OpDef, View
-from knightlite.ops.expressions import write_clip
+from knightlite.ops import ALL_OPS, BY_NAME, BY_ONNX_TYPE, Constraint, OpDef, View, float_form
 from knightlite.ops.onnx_io import OnnxWriter
 
 Array = NDArray[Any]
@@ -104,8 +103,7 @@ def float_model(op: OpDef, view: View) -> Any:
             if index == 1 and op.kernel is not None:
                 values = np.swapaxes(values, 0, op.kernel.onnx_axis(view.integer("group")))
             names.append(writer.constant(name, values))
-    op.to_onnx(view, writer, tuple(names), "linear")
-    write_clip(writer, "linear", *view.clamp, "y")
+    float_form.write_node(op, view, writer, tuple(names), "y")
     writer.output("y", view.output.shape, dtypes.F32)
     return writer.model()
 

@@ -231,7 +231,7 @@ def _folds(search: _Search, piece: Sequence[str], root: str) -> bool:
     definition = ops.BY_ONNX_TYPE.get(producer.op_type) if producer is not None else None
     if producer is None or definition is None:
         return False
-    by_constant = definition.broadcasts and any(
+    by_constant = definition.name in BINARY and any(
         name in search.model.constants for name in producer.inputs
     )
     if search.parts[piece[0]].op == "Clip":

@@ -6,6 +6,7 @@
     Affine -> Conv          =>  Conv, where no padding would see the offset
     Affine -> Affine        =>  Affine
     clampable -> Relu/Clip  =>  the same operator with ``clamp``
+    scalable -> factor      =>  the same operator with ``gain``
 
 The first and the third hold behind a clamp too where the affine is one for all channels.
 
@@ -30,7 +31,12 @@ from knightlite.ops.opdef import OPEN
 Array = NDArray[Any]
 Clamp = tuple[float, float]
 WEIGHTED = tuple(op.name for op in ops.ALL_OPS if op.kernel is not None)
-PARTS = {**dict.fromkeys(WEIGHTED, ("weight", "bias")), "Affine": ("gain", "offset")}
+AFFINE_KINDS = (*WEIGHTED, "Affine")  # what a following affine folds into
+PARTS = {
+    **dict.fromkeys(WEIGHTED, ("weight", "bias")),
+    "Affine": ("gain", "offset"),
+    "PRelu": ("slope",),
+}
 
 
 @dataclass(slots=True)
@@ -142,12 +148,17 @@ def combined(first: Clamp, second: Clamp) -> Clamp:
 
 def _affine_into(draft: _Draft, producer: Node, node: Node) -> Node | None:
     gain, offset = (draft.constants[name].astype(np.float64) for name in node.inputs[1:])
+    one = not (np.ptp(gain) or np.ptp(offset) or gain[0] == 0)
+    scales = ops.BY_NAME[producer.op].scalable and one and gain[0] > 0 and not offset[0]
     if clamp_of(producer) != OPEN:
-        if producer.op not in PARTS or np.ptp(gain) or np.ptp(offset) or gain[0] == 0:
+        if not one or (producer.op not in AFFINE_KINDS and not scales):
             return None
         ends = [float(gain[0] * end + offset[0]) for end in clamp_of(producer)]
-        clamp = (min(ends), max(ends))
-        producer = replace(producer, attributes={**producer.attributes, "clamp": clamp})
+        producer = _with(producer, "clamp", (min(ends), max(ends)))
+    if scales:
+        before = producer.attributes.get("gain", 1.0)
+        assert isinstance(before, float)
+        return _with(producer, "gain", float(np.float32(before * gain[0])))
     if producer.op == "Affine":
         first, second = producer.inputs[1:]
         draft.constants[second] = draft.constants[second] * gain + offset
@@ -161,6 +172,10 @@ def _affine_into(draft: _Draft, producer: Node, node: Node) -> Node | None:
     bias = producer.inputs[2]
     draft.constants[bias] = draft.constants[bias] * gain + offset
     return producer
+
+
+def _with(node: Node, name: str, value: Attribute) -> Node:
+    return replace(node, attributes={**node.attributes, name: value})
 
 
 def _with_bias(draft: _Draft, node: Node) -> Node:

@@ -348,16 +348,25 @@ class Matrix(WindowInstruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine(FeatureInstruction):
-    """``y = clamp(rne((x*m_c + b_c) / 2^q_c))`` per channel, parameters in MSPM."""
+    """``y = clamp(rne((x*m_c + b_c) / 2^q_c))`` per channel, parameters in MSPM.
+
+    Two-sided: the records of all channels for x >= 0, then those of all channels for x < 0.
+    """
 
     ENGINE: ClassVar[Engine] = Engine.RCVT
     MNEMONIC: ClassVar[str] = "affine"
 
     parameter_address: int = bits(20, "MSPM address of the parameters, per channel")
+    two_sided: int = bits(1, "negative x has a second set of parameters", names=FLAG)
+
+    @property
+    def records(self) -> int:
+        """Parameter records that are read."""
+        return self.y_channels * (2 if self.two_sided else 1)
 
     def accesses(self) -> tuple[Access, ...]:
         """x, parameters, y."""
-        size = self.y_channels * PARAMETER_BYTES
+        size = self.records * PARAMETER_BYTES
         parameters = Access(
             Space.MSPM, self.parameter_address, self.parameter_address + size, False
         )
@@ -374,32 +383,41 @@ class EltwiseMode(IntEnum):
 
     ADD = 0
     MUL = 1
+    MAX = 2
+    MIN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eltwise(FeatureInstruction):
     """Add: ``clamp(rne((x*m + z*n) / 2^q))``; Mul: ``clamp(rne(x*z*m / 2^q))``.
 
-    z has x's height, width and channels; strides of 0 broadcast one pixel over the tile.
+    Max and Min: ``clamp(rne(max(x*m, z*n) / 2^q))``. z has x's height, width and channels; a row
+    or column stride of 0 broadcasts one row or column, ``z_broadcast`` one channel.
     """
 
     ENGINE: ClassVar[Engine] = Engine.RCVT
     MNEMONIC: ClassVar[str] = "eltwise"
 
-    mode: int = bits(1, "operation", names=tuple(item.name for item in EltwiseMode))
+    mode: int = bits(2, "operation", names=tuple(item.name for item in EltwiseMode))
     z_address: int = bits(24, "FSPM address of the second tile")
     z_row_stride: int = bits(24, "bytes between its rows, 0 to broadcast")
     z_column_stride: int = bits(16, "bytes between its pixels, 0 to broadcast")
+    z_broadcast: int = bits(1, "one channel of z serves all channels of x", names=FLAG)
     z_type: int = bits(2, "its type", names=TYPE_NAMES)
-    multiplier: int = bits(16, "factor of x (Add) or of the product (Mul)", signed=True)
-    z_multiplier: int = bits(16, "factor of z (Add)", signed=True)
+    multiplier: int = bits(16, "factor of x, or of the product (Mul)", signed=True)
+    z_multiplier: int = bits(16, "factor of z (not Mul)", signed=True)
     shift: int = bits(5, "right shift")
+
+    @property
+    def z_channels(self) -> int:
+        """Channels of the second tile."""
+        return 1 if self.z_broadcast else self.y_channels
 
     def accesses(self) -> tuple[Access, ...]:
         """x, z, y."""
         z = _extent(
             Space.FSPM, self.z_address, self.y_height, self.z_row_stride, self.y_width,
-            self.z_column_stride, self.y_channels * TYPES[self.z_type].size_bytes, False,
+            self.z_column_stride, self.z_channels * TYPES[self.z_type].size_bytes, False,
         )  # fmt: skip
         return (self.x_extent(), z, self.y_extent())
 

@@ -10,7 +10,7 @@ from knightlite.lower.convolution import CONVOLUTION
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.lower.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.lower.transposed import TRANSPOSED
-from knightlite.lower.vector import ADD, AFFINE, COPY, MUL, SUB, TABLE
+from knightlite.lower.vector import ADD, AFFINE, COPY, MAX, MIN, MUL, PRELU, SUB, TABLE
 from knightlite.lower.work import Limit, Lowering, Placement, Range, Tile, Work, span
 from knightlite.ops import BY_NAME as DEFINITIONS
 from knightlite.ops import View
@@ -19,9 +19,12 @@ LOWERINGS: tuple[Lowering, ...] = (
     CONVOLUTION,
     TRANSPOSED,
     AFFINE,
+    PRELU,
     ADD,
     SUB,
     MUL,
+    MAX,
+    MIN,
     MAX_POOL,
     AVERAGE_POOL,
     TABLE,

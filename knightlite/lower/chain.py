@@ -199,7 +199,7 @@ def _fixed_fields(center: View, before: View | None, behind: View | None) -> dic
 
 def _add_fields(behind: View, middle: str) -> dict[str, int]:
     """Fields of the add: its parameters, swapped where the weights are the second operand's."""
-    params = eltwise.add_parameters(behind)
+    params = eltwise.pair_parameters(behind)
     first = behind.node.inputs[0] == middle
     return {
         "residual": 1,

@@ -1,7 +1,10 @@
-"""Pointwise operators on the vector engine: Affine, Add, Sub, Mul, Table. Copy only moves."""
+"""Pointwise operators on the vector engine: one or two operands. Copy only moves."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from knightlite import numerics
 from knightlite.isa import Affine, Eltwise, EltwiseMode, Instruction, Lookup
 from knightlite.lower.work import (
     SIZE_LIMIT,
@@ -13,7 +16,7 @@ from knightlite.lower.work import (
     tile_fields,
     type_code,
 )
-from knightlite.ops import View, affine, eltwise, table
+from knightlite.ops import View, affine, eltwise, prelu, table
 
 
 def _fields(view: View, tile: Tile, bounds: tuple[int, int]) -> dict[str, int]:
@@ -26,17 +29,20 @@ def _same(rows: Range) -> Range:
     return rows
 
 
-def affine_work(view: View) -> Work:
-    """Affine: parameters per channel in MSPM."""
-    params = affine.integer_parameters(view)
+def _affine_work(view: View, sides: Sequence[numerics.AffineParameters]) -> Work:
+    """``sides``: the parameters of all channels, or those for x >= 0 and those for x < 0."""
 
     def parameters(outs: Range) -> bytes:
         chosen = slice(*outs)
-        return parameter_records(params.m[chosen], params.q[chosen], params.b[chosen])
+        return b"".join(
+            parameter_records(side.m[chosen], side.q[chosen], side.b[chosen]) for side in sides
+        )
 
     def compute(tile: Tile) -> tuple[Instruction, ...]:
         fields = _fields(view, tile, view.bounds)
-        return (Affine(**fields, parameter_address=tile.parameter_address),)
+        return (
+            Affine(**fields, parameter_address=tile.parameter_address, two_sided=len(sides) - 1),
+        )
 
     return Work(
         x=view.node.inputs[0],
@@ -50,21 +56,37 @@ def affine_work(view: View) -> Work:
     )
 
 
+def affine_work(view: View) -> Work:
+    """Affine: parameters per channel in MSPM."""
+    return _affine_work(view, (affine.integer_parameters(view),))
+
+
+def prelu_work(view: View) -> Work:
+    """PRelu: a two-sided affine without offsets."""
+    return _affine_work(view, prelu.integer_parameters(view))
+
+
 def _eltwise_work(
     view: View, mode: EltwiseMode, multiplier: int, z_multiplier: int, shift: int
 ) -> Work:
-    z_type = type_code(view.tensor(1).dtype)
+    first, second = eltwise.operand_order(view)
+    x, y, z = view.tensor(first), view.output, view.tensor(second)
+
+    low, high = view.bounds
 
     def compute(tile: Tile) -> tuple[Instruction, ...]:
         assert tile.z is not None
         return (
             Eltwise(
-                **_fields(view, tile, view.bounds),
+                **tile_fields(x, y, x.shape[3], y.shape[3], tile),
+                y_low=low,
+                y_high=high,
                 mode=mode,
                 z_address=tile.z.address,
                 z_row_stride=tile.z.row_stride,
                 z_column_stride=tile.z.column_stride,
-                z_type=z_type,
+                z_broadcast=int(z.shape[1] < y.shape[1]),
+                z_type=type_code(z.dtype),
                 multiplier=multiplier,
                 z_multiplier=z_multiplier,
                 shift=shift,
@@ -72,8 +94,8 @@ def _eltwise_work(
         )
 
     return Work(
-        x=view.node.inputs[0],
-        z=view.node.inputs[1],
+        x=x.name,
+        z=z.name,
         y=view.node.output,
         channelwise=True,
         splits_inputs=False,
@@ -82,14 +104,24 @@ def _eltwise_work(
     )
 
 
-def add_work(view: View) -> Work:
-    """Add and Sub of two tensors of one shape; the sign of Sub is in its second factor."""
-    params = eltwise.add_parameters(view)
-    return _eltwise_work(view, EltwiseMode.ADD, params.ma, params.mb, params.q)
+MODES = {
+    "Add": EltwiseMode.ADD,
+    "Sub": EltwiseMode.ADD,
+    "Max": EltwiseMode.MAX,
+    "Min": EltwiseMode.MIN,
+}
+
+
+def pair_work(view: View) -> Work:
+    """Add, Sub, Max and Min; the sign of Sub is in its second factor."""
+    params = eltwise.pair_parameters(view)
+    factors = (params.ma, params.mb)
+    first, second = eltwise.operand_order(view)
+    return _eltwise_work(view, MODES[view.node.op], factors[first], factors[second], params.q)
 
 
 def mul_work(view: View) -> Work:
-    """Mul; a [1, C, 1, 1] operand is one pixel, broadcast with strides of 0."""
+    """Mul: one factor for the product."""
     params = eltwise.mul_parameters(view)
     return _eltwise_work(view, EltwiseMode.MUL, int(params.m[0]), 0, int(params.q[0]))
 
@@ -131,8 +163,11 @@ def copy_work(view: View) -> Work:
 
 
 AFFINE = Lowering("Affine", (SIZE_LIMIT,), affine_work)
-ADD = Lowering("Add", (SIZE_LIMIT,), add_work)
-SUB = Lowering("Sub", (SIZE_LIMIT,), add_work)
+PRELU = Lowering("PRelu", (SIZE_LIMIT,), prelu_work)
+ADD = Lowering("Add", (SIZE_LIMIT,), pair_work)
+SUB = Lowering("Sub", (SIZE_LIMIT,), pair_work)
+MAX = Lowering("Max", (SIZE_LIMIT,), pair_work)
+MIN = Lowering("Min", (SIZE_LIMIT,), pair_work)
 MUL = Lowering("Mul", (SIZE_LIMIT,), mul_work)
 TABLE = Lowering("Table", (SIZE_LIMIT,), table_work)
 COPY = Lowering("Copy", (SIZE_LIMIT,), copy_work)

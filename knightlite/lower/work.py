@@ -60,7 +60,7 @@ class Work:
     """A layer as the scheduler sees it.
 
     ``x``, ``z``, ``y``: tensor names (z: residual or second operand, read at y's rows and
-    channels, or broadcast if its picture is 1 x 1). ``splits_inputs``: input channels may be
+    channels, or broadcast along axes where it has size 1). ``splits_inputs``: input channels may be
     split, with s32 partial sums in FSPM; otherwise input channels = output channels of a tile if
     ``channelwise``, else all of them. ``group``: (input, output) channels of a group where output
     channels read those of their group only; sums are split inside one group. ``input_rows`` maps

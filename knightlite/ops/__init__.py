@@ -4,9 +4,10 @@ from knightlite.ops.affine import AFFINE
 from knightlite.ops.concat import CONCAT
 from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
-from knightlite.ops.eltwise import ADD, MUL, SUB
+from knightlite.ops.eltwise import ADD, MAX, MIN, MUL, SUB
 from knightlite.ops.opdef import Constraint, Kernel, OpDef, View, Window
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
+from knightlite.ops.prelu import PRELU
 from knightlite.ops.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.ops.slice import SLICE
 from knightlite.ops.table import TABLE
@@ -16,9 +17,12 @@ ALL_OPS: tuple[OpDef, ...] = (
     CONV,
     CONV_TRANSPOSE,
     AFFINE,
+    PRELU,
     ADD,
     SUB,
     MUL,
+    MAX,
+    MIN,
     MAX_POOL,
     AVERAGE_POOL,
     CONCAT,

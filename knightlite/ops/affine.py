@@ -158,4 +158,5 @@ AFFINE = OpDef(
     samples=samples,
     clampable=True,
     per_channel_output=True,
+    shapes_constants=True,
 )

@@ -68,6 +68,13 @@ class View:
         return _scale(self.output)
 
     @property
+    def gain(self) -> float:
+        """A factor of the result in front of the clamp, part of the requantization; mostly 1."""
+        value = self.node.attributes.get("gain", 1.0)
+        assert isinstance(value, float)
+        return value
+
+    @property
     def clamp(self) -> tuple[float, float]:
         """The merged activation as real bounds; infinite where open."""
         value = self.node.attributes.get("clamp", OPEN)
@@ -196,7 +203,9 @@ class OpDef:
     nonnegative: Callable[[View, tuple[bool, ...]], bool] = clamped_at_zero
     kernel: Kernel | None = None
     clampable: bool = False  # a following Relu/Clip may be merged into its ``clamp`` attribute
+    scalable: bool = False  # a following scalar factor may be merged into its ``gain`` attribute
     broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
+    shapes_constants: bool = False  # ``to_onnx`` writes the constants itself, shaped to broadcast
     wide_output: bool = True  # a network output may be requantized to 16 bits here
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel

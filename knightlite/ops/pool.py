@@ -57,7 +57,7 @@ def divisors(view: View) -> NDArray[np.int64]:
 
 def average_parameters(view: View, divisor: int) -> numerics.Multiplier:
     """(m, q) that divides a window's sum and requantizes it."""
-    return numerics.multiplier(view.scale(0) / (view.output_scale * divisor))
+    return numerics.multiplier(view.scale(0) * view.gain / (view.output_scale * divisor))
 
 
 def _patches(view: View, x: Array, fill: int) -> Array:
@@ -345,4 +345,5 @@ AVERAGE_POOL = OpDef(
     samples=samples_average,
     nonnegative=as_inputs,
     clampable=True,
+    scalable=True,
 )

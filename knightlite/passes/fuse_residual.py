@@ -62,6 +62,9 @@ class FuseResidual:
             return f"{producer.output} must be read by this Add only"
         if node.inputs[0] == node.inputs[1]:
             return "both operands are the same tensor"
+        other = graph.tensors[next(name for name in node.inputs if name != producer.output)]
+        if tensor.shape != graph.tensors[node.output].shape or other.shape[1] != tensor.shape[1]:
+            return f"{producer.output} or {other.name} is broadcast over channels or the picture"
         if tensor.dtype.bits != 8 or tensor.per_channel:
             return f"{producer.output} must have 8 bits and one scale"
         return None

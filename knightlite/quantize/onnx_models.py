@@ -18,10 +18,8 @@ from onnx import TensorProto
 
 from knightlite import dtypes
 from knightlite.ir import Graph, HostOp, Node, Tensor
-from knightlite.ops import BY_NAME, View
-from knightlite.ops.expressions import write_clip
+from knightlite.ops import BY_NAME, View, float_form
 from knightlite.ops.onnx_io import OnnxWriter
-from knightlite.ops.opdef import OPEN
 
 if TYPE_CHECKING:
     import onnx
@@ -109,12 +107,12 @@ def session(
 def _start(graph: Graph) -> OnnxWriter:
     """A writer holding the constants, with every feature tensor's name reserved."""
     writer = OnnxWriter(graph.name)
-    read_by_affine = {
-        name for node in graph.nodes if node.op == "Affine" for name in node.inputs[1:]
+    shaped = {
+        name for node in graph.nodes if BY_NAME[node.op].shapes_constants for name in node.inputs
     }
     axes = _channel_axes(graph)
     for name, values in graph.constants.items():
-        if name not in read_by_affine:  # Affine writes its own, shaped to broadcast
+        if name not in shaped:
             writer.constant(name, np.swapaxes(values, 0, axes[name]) if name in axes else values)
     for name in graph.tensors:
         if name not in graph.constants:
@@ -139,15 +137,8 @@ def _batched(shape: Sequence[int]) -> Shape:
 def _write_node(
     graph: Graph, node: Node, writer: OnnxWriter, inputs: tuple[str, ...], output: str
 ) -> None:
-    """The float form of one node with its merged activation."""
-    view = View(graph, node)
-    definition = BY_NAME[node.op]
-    if view.clamp == OPEN:
-        definition.to_onnx(view, writer, inputs, output)
-        return
-    linear = writer.fresh(f"{node.output}/linear")
-    definition.to_onnx(view, writer, inputs, linear)
-    write_clip(writer, linear, *view.clamp, output)
+    """The float form of one node with its gain and its merged activation."""
+    float_form.write_node(BY_NAME[node.op], View(graph, node), writer, inputs, output)
 
 
 def _write_pair(graph: Graph, writer: OnnxWriter, name: str, source: str) -> str:

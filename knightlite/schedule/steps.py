@@ -164,10 +164,7 @@ class LayerWalk:
         x = feature("x", x_rows, step.ins)
         z = None
         if work.z is not None and step.last:
-            z_rows = (0, 1) if geometry.z_broadcasts else step.rows
-            z = feature("z", z_rows, step.outs)
-            if geometry.z_broadcasts:
-                z = Placement(z.address, 0, 0)
+            z = self._broadcast(feature("z", *geometry.z_part(step.rows, step.outs)))
         if work.moves_only:
             y = x
         else:
@@ -190,6 +187,14 @@ class LayerWalk:
             last=step.last,
         )
         return Visit(step, tile, tuple(requests)), in_use
+
+    def _broadcast(self, z: Placement) -> Placement:
+        """The second operand's tile with strides of 0 along what it has only one of."""
+        assert self.geometry.z is not None
+        _, _, height, width = self.geometry.z.shape
+        return Placement(
+            z.address, z.row_stride if height > 1 else 0, z.column_stride if width > 1 else 0
+        )
 
     def _placement(self, tensor: Tensor, address: int, channels: int) -> Placement:
         column = self.geometry.column_stride(tensor, channels)

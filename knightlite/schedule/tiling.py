@@ -58,10 +58,11 @@ class Geometry:
     chip: Chip
     row_memo: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def z_broadcasts(self) -> bool:
-        """True where the second operand is one pixel for a larger picture."""
-        return self.z is not None and self.z.shape[2:] == (1, 1) != self.y.shape[2:]
+    def z_part(self, rows: Range, outs: Range) -> tuple[Range, Range]:
+        """Rows and channels of the second operand for a tile; where it has one, that serves all."""
+        assert self.z is not None
+        one = (0, 1)
+        return one if self.z.shape[2] == 1 else rows, one if self.z.shape[1] == 1 else outs
 
     def column_stride(self, tensor: Tensor, channels: int) -> int:
         """Bytes between pixels of a tile in FSPM: small pixels to words, others aligned."""
@@ -155,8 +156,8 @@ class Geometry:
             y_bytes = self.tile_bytes(self.y, tiling.rows, outs)
             parts["y"] = (y_bytes, min(tiling.buffers, tiles))
         if self.z is not None:
-            z_rows = 1 if self.z_broadcasts else tiling.rows
-            z_bytes = self.tile_bytes(self.z, z_rows, outs)
+            z_rows, z_channels = self.z_part((0, tiling.rows), (0, outs))
+            z_bytes = self.tile_bytes(self.z, span(z_rows), span(z_channels))
             parts["z"] = (z_bytes, min(tiling.buffers, tiles))
         if in_count > 1:
             pixels = tiling.rows * self.y.shape[3]

@@ -1,4 +1,4 @@
-"""The vector engine: affine, add, multiply, pooling and tables on tiles in FSPM."""
+"""The vector engine: affine, two-operand arithmetic, pooling and tables on tiles in FSPM."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from knightlite.sim.memory import Bytes, Scratch, tile_view
 from knightlite.sim.operands import covered, x_operand, y_operand, z_operand
 from knightlite.sim.rounding import (
     BLOCK_ELEMENTS,
+    ChannelMap,
     apply_map,
     blocks,
     bounds,
@@ -40,15 +41,23 @@ def _block_room(columns: int, pixels: int, channels: int) -> int:
 
 
 class AffineStep:
-    """``y = clamp(rne((x*m_c + b_c) / 2^q_c))``."""
+    """``y = clamp(rne((x*m_c + b_c) / 2^q_c))``, with parameters of their own for x < 0."""
 
     def __init__(self, item: Affine, memories: Mapping[Space, Bytes], scratch: Scratch) -> None:
         self._item, self._fspm, self._scratch = item, memories[Space.FSPM], scratch
         size = item.y_channels * PARAMETER_BYTES
-        mspm = memories[Space.MSPM]
-        records = mspm[item.parameter_address : item.parameter_address + size].tobytes()
-        self._map = channel_map(records, item.x_type, item.y_type, item.y_low, item.y_high)
-        scratch.reserve("wide", _block_room(item.y_width, item.pixels, item.y_channels))
+        sides = memories[Space.MSPM][item.parameter_address :][: item.records * PARAMETER_BYTES]
+        self._map, *self._below = [
+            channel_map(
+                sides[at : at + size].tobytes(), item.x_type, item.y_type, item.y_low, item.y_high
+            )
+            for at in range(0, sides.size, size)
+        ]
+        room = _block_room(item.y_width, item.pixels, item.y_channels)
+        scratch.reserve("wide", room)
+        if self._below:
+            scratch.reserve("below", room)
+            scratch.reserve("negative", room, 1)
 
     def bind(self) -> None:
         """Build the views."""
@@ -64,12 +73,28 @@ class AffineStep:
     def run(self) -> int:
         """Execute; nothing accumulates, so nothing saturates."""
         for source, work, target in self._blocks:
-            np.copyto(target, apply_map(self._map, source, work), casting="unsafe")
+            values = apply_map(self._map, source, work)
+            for below in self._below:
+                self._replace_negative(below, source, values)
+            np.copyto(target, values, casting="unsafe")
         return 0
+
+    def _replace_negative(self, below: ChannelMap, source: Array, values: Array) -> None:
+        negative = self._scratch.take("negative", source.shape, np.bool_)
+        other = self._scratch.take("below", source.shape, below.gain.dtype.type)
+        np.less(source, 0, out=negative)
+        np.copyto(values, apply_map(below, source, other), where=negative, casting="unsafe")
+
+
+_COMBINE: Mapping[int, Callable[..., Array]] = {
+    EltwiseMode.ADD: np.add,
+    EltwiseMode.MAX: np.maximum,
+    EltwiseMode.MIN: np.minimum,
+}
 
 
 class EltwiseStep:
-    """Add ``clamp(rne((x*m + z*n) / 2^q))`` or multiply ``clamp(rne(x*z*m / 2^q))``."""
+    """``clamp(rne((x*m + z*n) / 2^q))``, so too the maximum; or ``clamp(rne(x*z*m / 2^q))``."""
 
     def __init__(self, item: Eltwise, memories: Mapping[Space, Bytes], scratch: Scratch) -> None:
         self._item, self._fspm, self._scratch = item, memories[Space.FSPM], scratch
@@ -99,16 +124,16 @@ class EltwiseStep:
 
     def run(self) -> int:
         """Execute; nothing accumulates, so nothing saturates."""
-        add = self._item.mode == EltwiseMode.ADD
+        combine = _COMBINE.get(self._item.mode)
         for first, second, work, extra, target in self._blocks:
             work[...] = first
             extra[...] = second
             np.multiply(work, self._x_factor, out=work)
-            if add:
-                np.multiply(extra, self._z_factor, out=extra)
-                np.add(work, extra, out=work)
-            else:
+            if combine is None:
                 np.multiply(work, extra, out=work)
+            else:
+                np.multiply(extra, self._z_factor, out=extra)
+                combine(work, extra, out=work)
             round_into(work, self._low, self._high, target)
         return 0
 

@@ -113,7 +113,7 @@ def z_operand(item: Eltwise) -> Operand:
     size = TYPES[item.z_type].size_bytes
     return Operand(
         "second tile", Space.FSPM, item.z_address, item.y_height, item.z_row_stride, item.y_width,
-        item.z_column_stride, item.y_channels * size, False, size,
+        item.z_column_stride, item.z_channels * size, False, size,
     )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def operands(item: Instruction) -> tuple[Operand, ...]:
     if isinstance(item, Eltwise):
         return (x, z_operand(item), y)
     if isinstance(item, Affine):
-        return (x, parameter_operand("parameters", item.parameter_address, item.y_channels), y)
+        return (x, parameter_operand("parameters", item.parameter_address, item.records), y)
     if isinstance(item, Lookup):
         return (x, _flat("table", Space.MSPM, item.table_address, TABLE_BYTES, 8, False), y)
     return (x, y)
