@@ -173,14 +173,16 @@ def test_sub_folds_into_the_convolution_before_it(tmp_path: Path) -> None:
 
 def test_sub_refusals(tmp_path: Path) -> None:
     net = start()
-    net.node("GlobalAveragePool", ["x"], "g")
-    net.node("Sub", ["x", "g"], "y")
+    net.node("AveragePool", ["x"], "rows", kernel_shape=[9, 1])
+    net.node("AveragePool", ["x"], "columns", kernel_shape=[1, 9])
+    net.node("Sub", ["rows", "columns"], "y")
     net.node("Sub", ["x", net.random("picture", (1, 1, 9, 9))], "z")
     assert refused(net, tmp_path, "y", "z") == [
-        "Sub_y: Sub: both operands must have one shape, not (1, 4, 9, 9) and (1, 4, 1, 1); "
-        "broadcasting Sub is not supported yet.",
+        "Sub_y: Sub: one operand must have the output's shape, the other that or sizes of 1, "
+        "not (1, 4, 1, 9) and (1, 4, 9, 1).",
         "Sub_z: Sub Sub_z must have a constant per channel or scalar, not of shape (1, 1, 9, 9) "
-        "on features (1, 4, 9, 9).",
+        "on features (1, 4, 9, 9). Hint: a constant that differs from pixel to pixel has no "
+        "instruction: make it a network input, or end the network before it",
     ]
 
 
@@ -308,7 +310,7 @@ def test_a_pool_over_the_whole_picture_has_one_spelling(tmp_path: Path) -> None:
 
 def test_all_findings_at_once(tmp_path: Path) -> None:
     net = start()
-    net.node("LRN", ["x"], "a", size=3)
+    net.node("Hardmax", ["x"], "a")
     net.conv("a", "b", (8, 2, 3, 3), group=3)
     net.node("Softmax", ["b"], "c", axis=1)
     net.conv("c", "d", (8, 8, 1, 1))
@@ -319,11 +321,11 @@ def test_all_findings_at_once(tmp_path: Path) -> None:
         load(path)
     assert caught.value.exit_code == 2
     assert caught.value.sentence == (
-        f"{path} cannot run on the NPU, 4 places are not supported: LRN_a: LRN is not supported "
+        f"{path} cannot run on the NPU, 4 places are not supported: Hardmax_a: Hardmax is not supported "
         "yet and 3 more."
     )
     assert [str(item) for item in caught.value.findings] == [
-        "LRN_a: LRN is not supported yet.",
+        "Hardmax_a: Hardmax is not supported yet.",
         "Conv_b: Conv Conv_b must have 4 input channels, not 3 groups of 2.",
         "Conv_d: Conv Conv_d reads the result of a Softmax or ArgMax, which run on the host and "
         "are supported at the end of the network only.",

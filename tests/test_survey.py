@@ -20,7 +20,7 @@ def mixed(folder: Path) -> Path:
     net.conv("x", "a", (8, 4, 3, 3), bias=True)  # 7 * 7 * 8 * 36 = 14112
     net.norm("a", "n", 8)
     net.conv("n", "g", (9, 4, 3, 3), group=2)  # 5 * 5 * 9 * 36 = 8100, refused
-    net.node("LRN", ["g"], "l", size=3)
+    net.node("Hardmax", ["g"], "l")
     net.node("Shape", ["l"], "s")
     net.node("Gather", ["s", net.weight("zero", np.array([0]))], "b", axis=0)
     net.node("Concat", ["b", net.weight("rest", np.array([-1]))], "t", axis=0)
@@ -37,7 +37,7 @@ def test_counts_and_sizes(tmp_path: Path) -> None:
     assert found.graph is None
     assert [str(item) for item in found.errors] == [
         "Conv_g: Conv: 9 output channels must be a multiple of the 2 groups.",
-        "LRN_l: LRN is not supported yet.",
+        "Hardmax_l: Hardmax is not supported yet.",
     ]
     assert found.operators == {
         "BatchNormalization": OpCount(1, 1),
@@ -45,7 +45,7 @@ def test_counts_and_sizes(tmp_path: Path) -> None:
         "Conv": OpCount(2, 1),
         "Gather": OpCount(1, 1),
         "Gemm": OpCount(1, 1),
-        "LRN": OpCount(1, 0),
+        "Hardmax": OpCount(1, 0),
         "MatMul": OpCount(1, 1),
         "Reshape": OpCount(1, 1),
         "Shape": OpCount(1, 1),

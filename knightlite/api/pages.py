@@ -15,7 +15,6 @@ from dataclasses import fields
 from knightlite import chip, isa
 from knightlite.api.operators import common_rules, operators_of
 from knightlite.frontend.canonical import HANDLERS
-from knightlite.frontend.compute import SPELLINGS
 from knightlite.frontend.host import HOST
 from knightlite.frontend.split import SEVERAL_OUTPUTS
 from knightlite.frontend.views import SAME, VIEWS
@@ -162,6 +161,23 @@ def operator_table() -> str:
     return table(columns, rows) + f"\nFor all: {'; '.join(common_rules())}.\n"
 
 
+BECOMES = {
+    "Div": "Mul by the inverse constant; by features: Table and Mul, with a warning",
+    "GlobalMaxPool": "MaxPool",
+    "LRN": "Table, Conv, Table, Mul",
+    "Mean": "Adds, the last with a gain",
+    "Neg": "as Mul by -1",
+    "ReduceL1": "Table, then as ReduceSum",
+    "ReduceL2": "Table, as ReduceSum, Table",
+    "ReduceMax": "MaxPool; not over channels",
+    "ReduceMean": "AveragePool; over channels: Conv",
+    "ReduceMin": "Affine, MaxPool, Affine; not over channels",
+    "ReduceSum": "AveragePool with a gain; over channels: Conv",
+    "ReduceSumSquare": "Table, then as ReduceSum",
+    "Sum": "Adds",
+}  # of what the front-end writes with several canonical operators
+
+
 def onnx_table() -> str:
     """Every ONNX operator that a model may hold, and what becomes of it."""
     rows = [(kind, _becomes(kind)) for kind in sorted(HANDLERS)]
@@ -170,8 +186,8 @@ def onnx_table() -> str:
 
 
 def _becomes(kind: str) -> str:
-    if kind in SPELLINGS and kind not in BY_ONNX_TYPE:
-        return {"Sum": "Add", "Neg": "as Mul by -1"}.get(kind, "as Mul, by a constant only")
+    if kind in BECOMES:
+        return BECOMES[kind]
     if kind in HOST:
         return "runs on the host, at the end of the network only"
     if kind in VIEWS:
@@ -184,6 +200,8 @@ def _becomes(kind: str) -> str:
         return "zero padding of the convolution or pool that reads it"
     if kind == "BatchNormalization":
         return "part of a neighbouring convolution, else Affine"
+    if kind in ("Max", "Min"):
+        return f"{kind}, one for each operand after the first; with a number: as Clip"
     if kind in ("Relu", "Clip"):
         return "the clamp of the operator before it, else Table"
     if kind in ("Add", "Sub", "Mul"):

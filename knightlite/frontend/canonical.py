@@ -15,15 +15,17 @@ from onnx import TensorProto
 
 from knightlite import ops
 from knightlite.errors import Finding, UnsupportedError
-from knightlite.frontend import compute, host, pointwise, simplify, split, views
+from knightlite.frontend import compute, decompose, host, pointwise, simplify, split, views
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Graph, verify
 
 Handler = Callable[[Importer, SourceNode], None]
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(compute.SPELLINGS, compute.respelled),
+    "Neg": compute.negate,
+    **dict.fromkeys(decompose.DECOMPOSED, decompose.decompose),
     **dict.fromkeys(ops.BY_ONNX_TYPE, compute.compute),  # an operator of its own comes first
+    **dict.fromkeys(compute.CHAINS, compute.chain),
     **dict.fromkeys(views.VIEWS, views.view),
     **dict.fromkeys(views.SAME, views.same),
     "Pad": views.pad,

@@ -22,8 +22,8 @@ Array = NDArray[Any]
 MATRICES = ("Gemm", "MatMul")
 SLIDING = ("Conv", "MaxPool", "AveragePool")
 # they need height and width as they are
-WHOLE = (*SLIDING, "GlobalAveragePool", "ReduceMean", "Resize", "Upsample")
-SPELLINGS = ("Div", "Neg", "Sum")  # other spellings of Add and Mul
+WHOLE = (*SLIDING, "GlobalAveragePool", "Resize", "Upsample")
+CHAINS = {"Sum": "Add", "Mean": "Add", "Max": "Max", "Min": "Min"}  # of any number of operands
 
 
 def compute(state: Importer, node: SourceNode) -> None:
@@ -61,42 +61,37 @@ def compute(state: Importer, node: SourceNode) -> None:
     _append(state, node, resolved)
 
 
-def respelled(state: Importer, node: SourceNode) -> None:
-    """Div by a constant, Neg and Sum, written as Mul and Add."""
-    if node.op_type == "Sum":
-        _sum(state, node)
-        return
-    if node.op_type == "Neg":
-        _by_constant(state, node, f"-1/{node.name}", np.float32(-1))
-        return
-    operand = state.model.constants.get(node.inputs[1])
-    if operand is None:
-        raise UnsupportedError(f"{node.op_type} by features is not supported yet.")
-    if not np.all(operand):
-        raise UnsupportedError(f"Div {node.name} must not divide by zero.")
-    inverse = 1.0 / operand.astype(np.float64)
-    _by_constant(state, node, f"{node.inputs[1]}/{node.name}", inverse)
-
-
-def _by_constant(state: Importer, node: SourceNode, name: str, factor: Array | np.float32) -> None:
-    """The node as a Mul of its first input by ``factor``."""
-    constants = {**state.model.constants, name: np.asarray(factor)}
+def negate(state: Importer, node: SourceNode) -> None:
+    """Neg is a Mul by -1, which folds into a convolution."""
+    name = f"-1/{node.name}"
+    constants = {**state.model.constants, name: np.asarray(-1, np.float32)}
     state.model = replace(state.model, constants=constants)
     compute(state, replace(node, op_type="Mul", inputs=(node.inputs[0], name)))
 
 
-def _sum(state: Importer, node: SourceNode) -> None:
-    """A Sum of n operands is a chain of n - 1 Adds."""
-    left, output = node.inputs[0], node.outputs[0]
-    if len(node.inputs) == 1:
+def chain(state: Importer, node: SourceNode) -> None:
+    """A Sum, Mean, Max or Min of n operands is a chain of n - 1 of two; features come first."""
+    constants, output = state.model.constants, node.outputs[0]
+    left, *others = sorted(node.inputs, key=lambda name: name in constants)
+    if not others:
         state.values[output] = state.value(left)
         return
-    for index, right in enumerate(node.inputs[1:], start=2):
-        target = output if index == len(node.inputs) else f"{output}.sum{index}"
-        shapes = {**state.model.shapes, target: state.seen(output)}
+    is_mean = node.op_type == "Mean"
+    for index, right in enumerate(others, start=2):
+        last = index == len(node.inputs) and not is_mean
+        target = output if last else f"{output}.{CHAINS[node.op_type].lower()}{index}"
+        sizes = [constants[item].shape if item in constants else state.seen(item)
+                 for item in (left, right)]  # fmt: skip
+        shapes = {**state.model.shapes, target: np.broadcast_shapes(*sizes)}
         state.model = replace(state.model, shapes=shapes)
-        compute(state, replace(node, op_type="Add", inputs=(left, right), outputs=(target,)))
+        pair = replace(node, op_type=CHAINS[node.op_type], inputs=(left, right), outputs=(target,))
+        compute(state, pair)
         left = target
+    if is_mean:
+        name = f"{output}.share"
+        share = np.asarray(1 / len(node.inputs), np.float32)
+        state.model = replace(state.model, constants={**state.model.constants, name: share})
+        compute(state, replace(node, op_type="Mul", inputs=(left, name)))
 
 
 # ------------------------------------------------------------------ operands
@@ -120,6 +115,9 @@ def _check_features(state: Importer, node: SourceNode, features: Sequence[str]) 
             raise UnsupportedError(
                 f"{reader} features by channel, not {seen} made from {canonical}."
             )
+    elif not ops.BY_ONNX_TYPE[kind].reads_axes and len({len(state.seen(x)) for x in features}) > 1:
+        ranks = " and ".join(str(state.seen(name)) for name in features)
+        raise UnsupportedError(f"{reader} features with equally many axes, not {ranks}.")
     elif ops.BY_ONNX_TYPE[kind].reads_axes or len(features) > 1:
         reshaped = [name for name in features if not state.plain(name)]
         shapes = {(state.seen(name), state.shape(name)) for name in features}

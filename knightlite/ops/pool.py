@@ -166,12 +166,11 @@ def region(view: View, index: int, rows: Region) -> Region:
 
 
 def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
-    """MaxPool, AveragePool, GlobalAveragePool, and ReduceMean over both spatial axes."""
+    """MaxPool, AveragePool and GlobalAveragePool."""
     shape = node.shape(0)
     if len(shape) != 4:
         raise UnsupportedError(f"{node.op_type} {node.name} must read [N, C, H, W], not {shape}.")
-    if node.op_type in ("GlobalAveragePool", "ReduceMean"):
-        _check_reduce(node)
+    if node.op_type == "GlobalAveragePool":
         attributes: dict[str, Attribute] = {
             "kernel": tuple(shape[2:]), "strides": ONES, "pads": (0,) * 4, "counted_pads": (0,) * 4,
         }  # fmt: skip
@@ -193,19 +192,6 @@ def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
         if declared != pads:
             attributes["declared_pads"] = declared
     builder.node(node.op_type, (node.inputs[0],), node.output, attributes)
-
-
-def _check_reduce(node: OnnxNode) -> None:
-    if node.op_type != "ReduceMean":
-        return
-    axes = node.attributes.get("axes")
-    given = node.constant(1)
-    if given is not None:
-        axes = [int(item) for item in given]
-    if sorted(axis % 4 for axis in axes or ()) != [2, 3]:
-        raise UnsupportedError(
-            f"ReduceMean {node.name} must reduce height and width (axes 2, 3), not axes {axes}."
-        )
 
 
 # ------------------------------------------------------------------ constraints and samples
@@ -321,7 +307,7 @@ MAX_POOL = OpDef(
 
 AVERAGE_POOL = OpDef(
     name="AveragePool",
-    onnx_types=("AveragePool", "GlobalAveragePool", "ReduceMean"),
+    onnx_types=("AveragePool", "GlobalAveragePool"),
     from_onnx=from_onnx,
     infer=infer,
     to_onnx=to_onnx_average,

@@ -1,0 +1,236 @@
+"""Operators made of several: reductions, LRN, Div, Mean and chains, PRelu; against ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from knightlite.errors import UnsupportedError
+from knightlite.frontend import load, load_quantized
+from knightlite.frontend.survey import survey
+from onnx_nets import Net, checked, operators
+from test_qdq import assert_equal, quantized, write
+
+
+def start(opset: int = 13, shape: tuple[int, ...] = (1, 4, 9, 7)) -> Net:
+    net = Net(opset)
+    net.input("x", shape)
+    return net
+
+
+def refused(net: Net, folder: Path, *outputs: str) -> list[str]:
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(folder, *outputs))
+    return [str(item) for item in caught.value.findings]
+
+
+def survives(net: Net, folder: Path, *outputs: str) -> list[str]:
+    """The operators of a net, held to ONNX Runtime and read back from a QDQ file as they were."""
+    graph = checked(net.save(folder, *outputs))
+    whole = quantized(graph)
+    found = load_quantized(write(folder, whole))
+    assert_equal(found, whole)
+    return operators(graph)
+
+
+# ------------------------------------------------------------------ reductions
+
+
+@pytest.mark.parametrize(
+    ("kind", "axes", "wanted"),
+    [
+        ("ReduceMean", [2, 3], ["AveragePool"]),
+        ("ReduceMean", [-1], ["AveragePool"]),
+        ("ReduceMean", [-3], ["Conv"]),
+        ("ReduceSum", [2], ["AveragePool"]),
+        ("ReduceSum", [1], ["Conv"]),
+        ("ReduceMax", [3, 2], ["MaxPool"]),
+        ("ReduceMax", [2], ["MaxPool"]),
+        ("ReduceMin", [3], ["MaxPool", "Affine"]),
+        ("ReduceL1", [2, 3], ["Table", "AveragePool"]),
+        ("ReduceL2", [1], ["Table", "Conv", "Table"]),
+        ("ReduceSumSquare", [2, 3], ["Table", "AveragePool"]),
+    ],
+)
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_reductions(
+    tmp_path: Path, kind: str, axes: list[int], wanted: list[str], keepdims: int
+) -> None:
+    net = start()
+    net.conv("x", "c", (6, 4, 3, 3), pads=[1, 1, 1, 1])
+    if kind == "ReduceSum":
+        net.node(kind, ["c", net.weight("axes", np.array(axes))], "r", keepdims=keepdims)
+    else:
+        net.node(kind, ["c"], "r", axes=axes, keepdims=keepdims)
+    assert operators(checked(net.save(tmp_path, "r"))) == ["Conv", *wanted]
+
+
+def test_reductions_in_newer_opsets_and_of_views(tmp_path: Path) -> None:
+    """Axes as an input, none at all, and a picture that was flattened."""
+    net = start(18)
+    net.node("ReduceMean", ["x", net.weight("axes", np.array([-2, -1]))], "a", keepdims=1)
+    net.node("ReduceMax", ["x"], "same", noop_with_empty_axes=1)
+    net.node("Mul", ["a", "same"], "b")
+    net.node("Reshape", ["b", net.weight("to", np.array([1, 4, 63]))], "flat")
+    net.node("ReduceSum", ["flat", net.weight("last", np.array([2]))], "y", keepdims=0)
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["AveragePool", "Mul", "AveragePool"]
+    assert graph.nodes[2].attributes["gain"] == 63.0
+
+
+def test_global_max_pool(tmp_path: Path) -> None:
+    net = start()
+    net.node("GlobalMaxPool", ["x"], "g")
+    net.node("Mul", ["x", "g"], "y")
+    assert survives(net, tmp_path, "y") == ["MaxPool", "Mul"]
+
+
+def test_refused_reductions(tmp_path: Path) -> None:
+    net = start(18)
+    net.node("ReduceMax", ["x", net.weight("one", np.array([1]))], "a")
+    net.node("ReduceMean", ["x", net.weight("two", np.array([1, 2]))], "b")
+    net.node("ReduceMean", ["x"], "c")
+    assert refused(net, tmp_path, "a", "b", "c") == [
+        "ReduceMax_a: ReduceMax ReduceMax_a over channels has no instruction: they lie in one "
+        "vector word. Hint: end the network before it, or reduce with Max and Min of split "
+        "channels",
+        "ReduceMean_b: ReduceMean ReduceMean_b must reduce channels, or height and width, not "
+        "axes [1, 2] of (1, 4, 9, 7).",
+        "ReduceMean_c: ReduceMean ReduceMean_c must reduce channels, or height and width, not "
+        "axes [0, 1, 2, 3] of (1, 4, 9, 7).",
+    ]
+
+
+# ------------------------------------------------------------------ LRN, Div
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_lrn(tmp_path: Path, size: int) -> None:
+    net = start(shape=(1, 12, 9, 7))
+    net.conv("x", "c", (12, 12, 1, 1))
+    net.node("Relu", ["c"], "r")
+    net.node("LRN", ["r"], "n", size=size, alpha=0.1, beta=0.75, bias=2.0)
+    net.conv("n", "y", (4, 12, 1, 1))
+    assert survives(net, tmp_path, "y") == ["Conv", "Table", "Conv", "Table", "Mul", "Conv"]
+
+
+def test_division(tmp_path: Path) -> None:
+    net = start()
+    net.node("Sigmoid", ["x"], "s")
+    net.node("Add", ["s", "x"], "t")
+    net.conv("x", "c", (4, 4, 3, 3), pads=[1, 1, 1, 1])
+    net.node("ReduceL2", ["c"], "norm", axes=[1])
+    net.node("Div", ["c", "norm"], "d")
+    net.node("Div", [net.weight("one", np.float32(1)), "s"], "i")
+    net.node("Mul", ["d", "i"], "y")
+    path = net.save(tmp_path, "y")
+    graph = checked(path)
+    assert operators(graph) == ["Conv", "Table", "Conv", "Table", "Table", "Mul", "Table", "Mul"]
+    assert [str(item) for item in survey(path).findings] == [
+        "Div_d: Div Div_d by features is a Mul by their reciprocal, both in 8 bits: about 30 dB "
+        "where the divisor stays within a factor of 20, useless where it comes near 0. Hint: look "
+        "at this layer's SQNR, or clip the divisor from below"
+    ]
+
+
+# ------------------------------------------------------------------ chains, gains, broadcasting
+
+
+def test_chains_of_operands(tmp_path: Path) -> None:
+    net = start()
+    for name in "abc":
+        net.conv("x", name, (4, 4, 3, 3), pads=[1, 1, 1, 1])
+    net.node("Max", ["a", "b", net.weight("zero", np.float32(-0.5)), "c"], "m")
+    net.node("Min", ["m", "x"], "n")
+    net.node("Mean", ["n", "a", "b"], "o")
+    net.node("Sum", ["o", "c", "x"], "y")
+    assert survives(net, tmp_path, "y") == [
+        "Conv", "Conv", "Conv", "Max", "Max", "Min", "Add", "Add", "Add", "Add",
+    ]  # fmt: skip
+    graph = load(net.save(tmp_path, "y"))
+    assert graph.nodes[4].attributes["clamp"] == (-0.5, np.inf)
+    assert graph.nodes[7].attributes["gain"] == float(np.float32(1 / 3))
+
+
+@pytest.mark.parametrize("second", [(1, 4, 1, 1), (1, 1, 9, 7), (1, 4, 9, 1), (1, 4, 1, 7)])
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Max", "Min"])
+def test_broadcasting(tmp_path: Path, op: str, second: tuple[int, ...]) -> None:
+    net = start()
+    net.conv("x", "c", (4, 4, 1, 1))
+    axes = [axis for axis in range(1, 4) if second[axis] == 1]
+    net.node("ReduceMean", ["x"], "s", axes=axes)
+    net.node(op, ["s", "c"], "y")
+    made = "Conv" if axes == [1] else "AveragePool"
+    assert sorted(survives(net, tmp_path, "y")) == sorted(["Conv", made, op])
+
+
+def test_features_with_fewer_axes_are_not_aligned_by_guess(tmp_path: Path) -> None:
+    net = start(shape=(1, 7, 9, 7))
+    net.node("GlobalAveragePool", ["x"], "g")
+    net.node("Flatten", ["g"], "f")
+    net.node("Mul", ["x", "f"], "y")
+    assert refused(net, tmp_path, "y") == [
+        "Mul_y: Mul Mul_y must read features with equally many axes, not (1, 7, 9, 7) and (1, 7)."
+    ]
+
+
+def test_constants_that_differ_from_pixel_to_pixel_are_refused(tmp_path: Path) -> None:
+    net = start()
+    for index, op in enumerate(("Add", "Sub", "Mul", "Div")):
+        net.node(op, ["x", net.random(f"c{index}", (1, 1, 9, 7), 0.5, 1)], f"y{index}")
+    found = refused(net, tmp_path, "y0", "y1", "y2", "y3")
+    assert len(found) == 4
+    assert all(
+        "a constant that differs from pixel to pixel has no instruction" in item for item in found
+    )
+
+
+# ------------------------------------------------------------------ PRelu
+
+
+def test_prelu(tmp_path: Path) -> None:
+    net = start()
+    net.conv("x", "c", (6, 4, 3, 3))
+    net.norm("c", "n", 6)
+    net.node("PRelu", ["n", net.random("slope", (6, 1, 1))], "p")
+    net.node("PRelu", ["p", net.random("one", (1,))], "q")
+    net.node("Clip", ["q", net.weight("l", np.float32(-1)), net.weight("h", np.float32(1))], "k")
+    net.conv("k", "y", (4, 6, 1, 1))
+    assert survives(net, tmp_path, "y") == ["Conv", "PRelu", "Table", "Conv"]
+
+
+def test_prelu_of_flat_features_and_refusals(tmp_path: Path) -> None:
+    net = start()
+    net.node("GlobalAveragePool", ["x"], "g")
+    net.node("Flatten", ["g"], "f")
+    net.node("PRelu", ["f", net.random("slope", (4,))], "p")
+    net.node("Gemm", ["p", net.random("w", (4, 3))], "y")
+    assert operators(checked(net.save(tmp_path, "y"))) == ["AveragePool", "PRelu", "Conv"]
+    net = start()
+    net.node("PRelu", ["x", net.random("slope", (9, 7))], "y")
+    net.node("PRelu", ["x", "x"], "z")
+    assert refused(net, tmp_path, "y", "z") == [
+        "PRelu_y: PRelu PRelu_y must have a slope per channel or one for all, not of shape "
+        "(1, 1, 9, 7) on features (1, 4, 9, 7).",
+        "PRelu_z: PRelu PRelu_z must have a constant slope.",
+    ]
+
+
+def test_what_a_gain_may_not_pass(tmp_path: Path) -> None:
+    """A factor that is negative, differs by channel or comes with an offset stays an Affine."""
+    for values in (np.float32(-2), np.linspace(0.5, 2, 4, dtype=np.float32).reshape(4, 1, 1)):
+        net = start()
+        net.conv("x", "c", (4, 4, 1, 1))
+        net.node("Add", ["x", "c"], "a")
+        net.node("Mul", ["a", net.weight("factor", values)], "y")
+        assert survives(net, tmp_path, "y") == ["Conv", "Add", "Affine"]
+    net = start()
+    net.conv("x", "c", (4, 4, 1, 1))
+    net.node("Relu", [net.node("Mul", ["x", "c"], "a")], "r")
+    net.node("Mul", ["r", net.weight("half", np.float32(0.5))], "y")
+    assert survives(net, tmp_path, "y") == ["Conv", "Mul"]
+    attributes: Any = load(net.save(tmp_path, "y")).nodes[1].attributes
+    assert attributes == {"gain": 0.5, "clamp": (0.0, np.inf)}
