@@ -321,8 +321,8 @@ def test_all_findings_at_once(tmp_path: Path) -> None:
         load(path)
     assert caught.value.exit_code == 2
     assert caught.value.sentence == (
-        f"{path} cannot run on the NPU, 4 places are not supported: Hardmax_a: Hardmax is not supported "
-        "yet and 3 more."
+        f"{path} cannot run on the NPU, 4 places are not supported: Hardmax_a: Hardmax is not "
+        "supported yet and 3 more."
     )
     assert [str(item) for item in caught.value.findings] == [
         "Hardmax_a: Hardmax is not supported yet.",

@@ -153,6 +153,23 @@ def residual_doubled(net: QuantizedNet) -> Graph:
     return net.build(net.add(c, c, "y"))
 
 
+def residual_broadcast(net: QuantizedNet) -> Graph:
+    """One pixel for the whole picture: strides of 0 do that in the matrix engine too."""
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.add(net.input("pixel", 6, 1, 1), net.conv(x, "c", 6), "y"))
+
+
+def residual_one_channel(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.add(net.conv(x, "c", 6), net.input("map", 1, 5, 4), "y"))
+
+
+def residual_smaller(net: QuantizedNet) -> Graph:
+    """The convolution is what broadcasts."""
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.add(net.conv(x, "c", 6, (5, 4)), x, "y"))
+
+
 def residual_wide(net: QuantizedNet) -> Graph:
     x = net.input("x", 6, 5, 4)
     return net.build(net.add(net.conv(x, "c", 6, dtype=dtypes.S16, scale=0.01), x, "y"))
@@ -244,6 +261,19 @@ CASES = {
         residual_doubled,
         ["c: Conv", "y: Add"],
         [("y", R, "both operands are the same tensor")],
+    ),
+    "residual_broadcast": Case(
+        residual_broadcast, ["y: Conv+Add"], [("y", R, "runs behind convolution c")]
+    ),
+    "residual_one_channel": Case(
+        residual_one_channel,
+        ["c: Conv", "y: Add"],
+        [("y", R, "c or map is broadcast over channels or the picture")],
+    ),
+    "residual_smaller": Case(
+        residual_smaller,
+        ["c: Conv", "y: Add"],
+        [("y", R, "c or x is broadcast over channels or the picture")],
     ),
     "residual_wide": Case(
         residual_wide, ["c: Conv", "y: Add"], [("y", R, "c must have 8 bits and one scale")]

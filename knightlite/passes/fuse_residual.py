@@ -62,7 +62,8 @@ class FuseResidual:
             return f"{producer.output} must be read by this Add only"
         if node.inputs[0] == node.inputs[1]:
             return "both operands are the same tensor"
-        other = graph.tensors[next(name for name in node.inputs if name != producer.output)]
+        (name,) = (name for name in node.inputs if name != producer.output)
+        other = graph.tensors[name]
         if tensor.shape != graph.tensors[node.output].shape or other.shape[1] != tensor.shape[1]:
             return f"{producer.output} or {other.name} is broadcast over channels or the picture"
         if tensor.dtype.bits != 8 or tensor.per_channel:
