@@ -250,12 +250,12 @@ def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
     net = Net()
     net.input("x", (1, 3, 8, 8))
     net.conv("x", "c", (4, 3, 3, 3))
-    net.node("Sin", ["c"], "s")
+    net.node("Hardmax", ["c"], "s")
     net.conv("s", "y", (4, 4, 1, 1))
     found = check(net.save(tmp_path, "y"), CHIP)
     assert not found.fits
-    assert found.findings == (Finding("Sin_s", "Sin is not supported yet."),)
-    assert found.operators == {"Conv": (2, 2), "Sin": (1, 0)}
+    assert found.findings == (Finding("Hardmax_s", "Hardmax is not supported yet."),)
+    assert found.operators == {"Conv": (2, 2), "Hardmax": (1, 0)}
     assert found.macs == 36 * 4 * 27 + 36 * 16
 
 

@@ -20,8 +20,8 @@ from knightlite.frontend.split import SEVERAL_OUTPUTS
 from knightlite.frontend.views import SAME, VIEWS
 from knightlite.isa import FeatureInstruction, FieldLayout, Instruction, Transfer
 from knightlite.isa.assembly import HEADER_BYTES, OPCODE
-from knightlite.ops import ALL_OPS, BY_ONNX_TYPE
-from knightlite.ops.table import FUNCTIONS
+from knightlite.ops import ALL_OPS
+from knightlite.ops.functions import FUNCTIONS
 
 Blocks = Mapping[str, Callable[[], str]]
 
@@ -167,6 +167,7 @@ BECOMES = {
     "LRN": "Table, Conv, Table, Mul",
     "Mean": "Adds, the last with a gain",
     "Neg": "as Mul by -1",
+    "PRelu": "PRelu; with one slope: Table",
     "ReduceL1": "Table, then as ReduceSum",
     "ReduceL2": "Table, as ReduceSum, Table",
     "ReduceMax": "MaxPool; not over channels",

@@ -27,8 +27,6 @@ from knightlite.ops import expressions, functions, table
 from knightlite.ops.expressions import BINARY, Step
 from knightlite.ops.onnx_io import OnnxNode
 
-FOLDS_AFFINE = ("Conv", "Affine")  # canonical operators that take a scalar affine behind them over
-
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -236,7 +234,7 @@ def _folds(search: _Search, piece: Sequence[str], root: str) -> bool:
     )
     if search.parts[piece[0]].op == "Clip":
         return definition.clampable
-    return definition.name in FOLDS_AFFINE or by_constant
+    return definition.kernel is not None or definition.name == "Affine" or by_constant
 
 
 def _absorbed(search: _Search, regions: Mapping[str, Region]) -> frozenset[str]:
