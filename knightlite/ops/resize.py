@@ -36,9 +36,12 @@ def axes(view: View) -> tuple[Axis, Axis]:
     mode, scales = str(view.node.attributes["coordinates"]), view.node.attributes["scales"]
     assert isinstance(scales, tuple)
     height, width = (
-        Axis(inputs, outputs, mode, float(scale))
+        Axis(inputs, outputs, mode, scale)
         for inputs, outputs, scale in zip(
-            view.tensor(0).shape[2:], view.integers("size"), scales, strict=True
+            view.tensor(0).shape[2:],
+            view.integers("size"),
+            [float(item) for item in scales],
+            strict=True,
         )
     )
     return height, width
