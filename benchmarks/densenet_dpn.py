@@ -1,17 +1,20 @@
 """DenseNet and DPN: sizes beside the published table, predicted latency beside published GPU times.
 
-    python benchmarks/densenet_dpn.py DIR [--paddle PYTHON] [--models DPN68,...] [--json FILE]
+    make .venv-paddle/.zoo
+    python benchmarks/densenet_dpn.py [--models DPN68,...] [--json FILE]
 
-The networks are read from ``DIR/<name>/model.pdmodel``. What is missing there is made first by
-``tests/conformance/paddle_zoo.py`` with an interpreter that has Paddle and PaddleClas: seeded
-weights, so no accuracy is measured here. Two seeded noise pictures calibrate; that decides ranges,
-not time. Latency is what ``profile`` predicts for one picture, per chip family.
+The networks are those of the conformance suite, ``build/zoo/<name>/model.pdmodel`` (or below
+``--networks DIR``). What is missing there is made first by ``tests/conformance/paddle_zoo.py`` with
+an interpreter that has Paddle and PaddleClas: seeded weights, so no accuracy is measured here. Two
+seeded noise pictures calibrate; that decides ranges, not time. Latency is what ``profile`` predicts
+for one picture, per chip family.
 
 The published columns are quoted from PaddleClas, docs/en/models/DPN_DenseNet_en.md: accuracy on
 ImageNet, FLOPs as two per multiply-accumulate, milliseconds per batch of 1, 4 and 8 on a V100
 (FP32) and a T4 (FP16). Its DenseNets are ours within 2 %: 0.4 % of FLOPs; up to 1.2 % of
 parameters, of which we count BatchNorm's statistics too. Its DPNs are not what PaddleClas's own
-code makes, which is what is counted here: 15 % and 18 % less for DPN68, 4 to 6 % for the others.
+code makes, which is counted here: ours are 15 % (FLOPs) and 18 % (parameters) above the table for
+DPN68, 4 to 6 % for the others.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ from knightlite.errors import KnightliteError
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKER = ROOT / "tests" / "conformance" / "paddle_zoo.py"
+NETWORKS = ROOT / "build" / "zoo"
+PADDLE = Path(os.environ.get("KNIGHTLITE_PADDLE_PYTHON", ROOT / ".venv-paddle" / "bin" / "python"))
 PICTURES, SHAPE, SEED = 2, (3, 224, 224), 0
 
 
@@ -92,19 +97,19 @@ class Row:
     refusals: dict[str, str]
 
 
-def find_or_make(name: str, folder: Path, paddle: str | None) -> Path:
+def find_or_make(name: str, folder: Path, paddle: Path) -> Path:
     """The network's ``.pdmodel``; SystemExit with a sentence where it cannot be had."""
     target = folder / name.lower()
     path = target / "model.pdmodel"
     if path.is_file():
         return path
-    if paddle is None:
+    if not paddle.is_file():
         raise SystemExit(
-            f"{path} does not exist; --paddle PYTHON makes it with an interpreter that has "
-            "paddlepaddle 3.3.1 and paddleclas 2.6.0."
+            f"{path} does not exist, and there is no {paddle} to make it: `make .venv-paddle/.zoo` "
+            "sets that up, or --paddle names an interpreter with Paddle and PaddleClas."
         )
     print(f"{name}: making it ...", file=sys.stderr)
-    command = [paddle, str(MAKER), name.lower(), str(target)]
+    command = [str(paddle), str(MAKER), name.lower(), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not path.is_file():
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
@@ -184,8 +189,8 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path, help="where the networks are, or are made")
-    parser.add_argument("--paddle", metavar="PYTHON", help="interpreter that makes missing ones")
+    parser.add_argument("--networks", type=Path, default=NETWORKS, help="where they are, or go")
+    parser.add_argument("--paddle", type=Path, default=PADDLE, help="a Python that makes them")
     parser.add_argument("--models", help="comma-separated names; default: all ten")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args()
@@ -197,7 +202,7 @@ def main() -> int:
         return 2
     rows = []
     for name in wanted:
-        path = find_or_make(known[name].name, options.folder, options.paddle)
+        path = find_or_make(known[name].name, options.networks, options.paddle)
         print(f"{known[name].name} ...", file=sys.stderr)
         rows.append(measure(known[name], path))
     print_tables(rows)
