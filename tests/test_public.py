@@ -116,6 +116,16 @@ def test_nothing_is_written_unless_asked(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_float_model_is_never_overwritten(
+    here: Path, pictures: Array, quantized: QuantizedModel
+) -> None:
+    before = Path("digits.onnx").read_bytes()
+    made = knightlite.quantize("digits.onnx", data=pictures[:1], save_dir=".")
+    assert "float_onnx" not in made.save(here)
+    assert Path("digits.onnx").read_bytes() == before
+    assert "float_onnx" in quantized.save(here / "elsewhere")
+
+
 def test_a_chip_is_noted_and_taken(pictures: Array) -> None:
     made = knightlite.quantize(MODEL, data=pictures[:1], chip="TX5112CV201")
     assert knightlite.compile(made).figures["chip"] == "TX5112CV201"
@@ -302,6 +312,7 @@ def test_unusable_feeds(session: Session, names: Any, feed: Any, said: str) -> N
 
 
 def test_results_are_frozen(quantized: QuantizedModel, session: Session) -> None:
-    for item in (quantized, session.get_inputs()[0]):
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            item.name = "other"  # type: ignore[misc]  # the point
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        quantized.chip = "other"  # type: ignore[misc]  # the point
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        session.get_inputs()[0].name = "other"  # type: ignore[misc]  # the point

@@ -75,12 +75,13 @@ class QuantizeOutcome:
 class QuantizedModel:
     """A quantized network in memory.
 
-    ``name``: of the float model; ``chip``: what it was quantized for; ``onnx`` and ``float_onnx``:
-    the bytes of the two models; ``report``: docs/quantization.md; ``samples``: per input the last
-    picture, float32 [1, ...]; metrics in the data's unit or None; ``warnings``: one sentence each.
+    ``source``: the float model's file; ``chip``: what it was quantized for; ``onnx`` and
+    ``float_onnx``: the bytes of the quantized and the float model as ONNX; ``report``:
+    docs/quantization.md; ``samples``: per input the last picture, float32 [1, ...]; metrics in the
+    data's unit or None; ``warnings``: one sentence each.
     """
 
-    name: str
+    source: Path
     chip: str
     onnx: bytes = field(repr=False)
     float_onnx: bytes = field(repr=False)
@@ -93,16 +94,21 @@ class QuantizedModel:
     seconds: float
     warnings: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """Of the network: the file's name without suffix."""
+        return self.source.stem
+
     def save(self, folder: str | Path) -> dict[str, Path]:
-        """Write what ``quant`` leaves into a folder, all files or none; where each one is."""
+        """Write what ``quant`` leaves into a folder, all files or none; where each one is.
+
+        The float model is left out where it would overwrite the one that was quantized.
+        """
         with atomic_write.file_set() as files:
             return self.add_to(files, Path(folder))
 
-    def add_to(self, files: FileSet, folder: Path, source: Path | None = None) -> dict[str, Path]:
-        """Put all files into a set that is written as a whole.
-
-        ``source``: the float model's file, which is not overwritten.
-        """
+    def add_to(self, files: FileSet, folder: Path) -> dict[str, Path]:
+        """Put all files into a set that is written as a whole."""
         paths = {
             "onnx": folder / f"{self.name}_quantize.onnx",
             "report": folder / f"{self.name}_quantize_report.json",
@@ -110,7 +116,7 @@ class QuantizedModel:
         }
         files.write_bytes(paths["onnx"], self.onnx)
         files.write_text(paths["report"], json.dumps(self.report, indent=1, sort_keys=True))
-        if source is not None and paths["float_onnx"].resolve() == source.resolve():
+        if paths["float_onnx"].resolve() == self.source.resolve():
             del paths["float_onnx"]
         else:
             files.write_bytes(paths["float_onnx"], self.float_onnx)
@@ -131,7 +137,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
         return _convert(options, _load(options), talk)
     made = quantize_model(options, talk)
     with atomic_write.file_set() as files:
-        paths = made.add_to(files, options.save_dir, options.model)
+        paths = made.add_to(files, options.save_dir)
     workspace.record(
         options.directory,
         "quant",
@@ -240,7 +246,7 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
     talk.say("Stage5: Quantitation Postprocess.")
     metric = result.report["metric"]
     return QuantizedModel(
-        name=_stem(options),
+        source=options.model,
         chip=options.chip,
         onnx=write_qdq(result.graph, metadata).SerializeToString(deterministic=True),
         float_onnx=write_float(graph).SerializeToString(deterministic=True),
