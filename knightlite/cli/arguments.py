@@ -1,4 +1,4 @@
-"""Arguments as Knight writes them, rewritten to what click can parse; and Knight's that come later.
+"""Arguments as Knight writes them, rewritten to what click can parse; words for later are refused.
 
 ``-is 1 3 48 192`` has as many values as the shape has axes; ``--chip`` may stand anywhere.
 """
@@ -10,30 +10,13 @@ from itertools import takewhile
 
 import click
 
+from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, later_word
 from knightlite.errors import UnsupportedError
 
 SHAPE_OPTIONS = ("-is", "--input-shapes")
 CHIP_OPTION = "--chip"
 END_OF_OPTIONS = "--"
 Shape = tuple[int, ...]
-
-# what Knight's manual has and knightlite will get; both are refused as "not supported yet"
-LATER_COMMANDS = ("build", "run", "profiling", "compare", "demo", "model_info", "show_sim_result")
-LATER_OPTIONS = (
-    "-rc", "--run-config", "-b", "--bit-width", "-per", "--percent", "-ib",
-    "--ir-batch", "-du", "--dump", "-gsj", "--generate-scale-json", "-lsj", "--load-scale-json",
-    "-gt", "--generate-template", "-mc", "--mix-config", "-amr", "--auto-mix-ratio", "-ams",
-    "--auto-mix-strategy", "-ll", "--lut-len", "-lt", "--layer-threshold", "-qid",
-    "--quantize-input-dtype", "-od", "--output-dequant", "--mean", "--std", "-snn",
-    "--start-node-names", "-enn", "--end-node-names", "-c2chw", "--convert2chw", "-cn", "--cpu-num",
-    "-cd", "--cache-distribution", "-uis", "--unify-input-scale", "-on", "--output-name", "-am",
-    "--accelerate-model", "-ov", "--opset-version", "-sp", "--spin-quant", "-td", "--ts-drop", 
-    "-do", "--disable-onnxsim", "-wm", "--weight-mode", "-mf", "-l", "--log-level", "--net",
-    "--onceload-m", "--onceload-w", "--output", "-gp", "--general-process", "--opt-ddr",
-    "--unfixloop", "--sparse", "--res-version", "--opt-group", "--input-indep", "--output-indep",
-    "-hrm", "--hardware-resource-mode", "-sln", "--start-layer-name", "-eln", "--end-layer-name",
-    "--input-order", "--transformer-opt", "--rgb", "-sr", "--serial-run", "--intofile",
-)  # fmt: skip
 
 
 def rewrite(arguments: Sequence[str]) -> list[str]:
@@ -44,16 +27,19 @@ def rewrite(arguments: Sequence[str]) -> list[str]:
 
 
 def _refuse_later(arguments: Sequence[str]) -> None:
-    # asked before click parses: it would read -rc FILE as -r c
-    for item in takewhile(lambda text: text != END_OF_OPTIONS, arguments):
-        option = item.partition("=")[0]
-        if item == arguments[0] and item in LATER_COMMANDS:
+    """Asked before click parses, which would stumble over the values of words it does not know."""
+    command = ALIASES.get(arguments[0], arguments[0]) if arguments else ""
+    if command in LATER_COMMANDS:
+        raise UnsupportedError(
+            f"Knight's command {command} is not supported yet.", LATER_COMMANDS[command]
+        )
+    items = list(takewhile(lambda text: text != END_OF_OPTIONS, arguments))
+    for item, follows in zip(items, [*items[1:], ""], strict=True):
+        option, equals, value = item.partition("=")
+        word = later_word(command, option)
+        if word is not None and (value if equals else follows) not in word.done:
             raise UnsupportedError(
-                f"Knight's command {item} is not supported yet.", "--help lists the commands"
-            )
-        if option in LATER_OPTIONS:
-            raise UnsupportedError(
-                f"Knight's option {option} is not supported yet.",
+                f"Knight's option {option} is not supported yet: {word.remark}.",
                 "leave it out; --help of the command lists its options",
             )
 

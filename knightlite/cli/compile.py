@@ -9,6 +9,7 @@ import click
 from knightlite.api import compile_model
 from knightlite.api.compile import find_onnx, quantized_for
 from knightlite.api.default_chip import default_chip
+from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_files, print_json, print_table, talking
 
 EPILOG = """\b
@@ -19,7 +20,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=KnightCommand, word="compile", epilog=EPILOG)
 @click.option(
     "--onnx",
     "onnx_path",

@@ -11,6 +11,7 @@ import click
 from knightlite.api import profile_program
 from knightlite.api.profile import assumed_facts
 from knightlite.cli.arguments import fact
+from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import (
     print_files,
     print_line,
@@ -40,7 +41,7 @@ Open the .trace.json at ui.perfetto.dev to see a lane per engine.
 NAME_ROOM = 18  # columns that a layer's name should have before the figures are shortened
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=KnightCommand, word="profile", epilog=EPILOG)
 @click.option(
     "-w",
     "--weight",

@@ -15,6 +15,7 @@ import click
 from knightlite import chip as chips
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.terminal import one_line, report_error, say
+from knightlite.cli.vocabulary import ALIASES
 from knightlite.errors import KnightliteError, UsageError
 from knightlite.version import __version__
 
@@ -31,7 +32,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Why the compiler fused a node with its neighbours, or did not."),
     "chips": ("chips", "The chips, and where each of their facts comes from."),
 }
-ALIASES = {"rne-compile": "compile", "rne-sim": "sim", "rne-profiling": "profile"}
 
 EPILOG = """\b
 Examples:
@@ -61,11 +61,10 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
-        known = {target: alias for alias, target in ALIASES.items()}
-        rows = [
-            (name, text + (f" (also {known[name]})" if name in known else ""))
-            for name, (_, text) in COMMANDS.items()
-        ]
+        rows = []
+        for name, (_, text) in COMMANDS.items():
+            others = ", ".join(alias for alias, target in ALIASES.items() if target == name)
+            rows.append((name, f"{text} (also {others})" if others else text))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -9,6 +9,7 @@ import click
 from knightlite.api import QuantizeOptions, quantize
 from knightlite.api.default_chip import default_chip
 from knightlite.cli.arguments import Shape, shape
+from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_files, print_json, print_line, talking
 
 EPILOG = """\b
@@ -24,7 +25,7 @@ lie away from zero (docs/quantization.md).
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=KnightCommand, word="quant", epilog=EPILOG)
 @click.argument("target", type=click.Choice(["onnx"]), default="onnx", required=False)
 @click.option(
     "-m",

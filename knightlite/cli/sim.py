@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from knightlite.api import SimulateOptions, simulate
+from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
 EPILOG = """\b
@@ -22,7 +23,7 @@ and Paddle); Knight's default is nhwc.
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=KnightCommand, word="sim", epilog=EPILOG)
 @click.option(
     "-i",
     "--input",

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from knightlite.errors import KnightliteError
 from knightlite.talk import Say, Talk
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
+LOG_LEVEL = "log-level"  # key of click's context: 2 warnings and errors, 3 errors only
 GAP = "  "  # between the columns of a table that is not drawn
 
 
@@ -151,6 +154,11 @@ def print_files(files: Mapping[str, object]) -> None:
 @contextlib.contextmanager
 def talking() -> Iterator[Talk]:
     """A :class:`Talk` on stderr; on a terminal with progress bars, which vanish when done."""
+    context = click.get_current_context(silent=True)
+    level = 0 if context is None else context.meta.get(LOG_LEVEL, 0)
+    if level > 1:
+        yield Talk(warn=_warner(say)) if level == 2 else Talk()
+        return
     if not sys.stderr.isatty():
         yield Talk(say, _warner(say))
         return

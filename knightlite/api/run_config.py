@@ -1,0 +1,154 @@
+"""Run-config files: JSON with a section per command, whose keys are the long names of its options.
+
+The command line beats the file; paths are relative to the current folder, as Knight takes them.
+What is wrong with a file is said all at once. Which keys a section may have is the caller's
+knowledge: the options are declared with the commands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from knightlite.errors import Finding, UnsupportedError, UsageError, findings_error
+
+SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
+TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
+VALUE, SWITCH, LIST = "value", "switch", "list"
+_NOTHING = (None, "", "None", False, [])  # what a key may hold that asks for nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a key stands for: the parameter it sets, and whether it holds one value, or several.
+
+    ``later``: what it would do where that is not done yet; ``done``: values that ask for what is
+    done anyway.
+    """
+
+    parameter: str
+    kind: str = VALUE
+    later: str = ""
+    done: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """A file's sections, with what the command line puts in their place."""
+
+    where: str = "the command line"
+    chip: str | None = None
+    sections: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def chip_of(self, section: str) -> str | None:
+        """The chip a section names, else the file."""
+        own = self.sections.get(section, {}).get("chip")
+        return own if isinstance(own, str) else self.chip
+
+
+def read(path: str | Path) -> RunConfig:
+    """Read a file; UsageError with everything that is wrong with its form."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"run-config file {path} cannot be read: {error.strerror or error}."
+        ) from error
+    except ValueError as error:  # JSON's, and UTF-8's
+        raise UsageError(f"run-config file {path} is not valid JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"run-config file {path} must hold an object with sections.")
+    found = []
+    for name, value in data.items():
+        if name == "chip":
+            if not isinstance(value, str):
+                found.append(Finding(name, "the chip must be a name."))
+        elif name in SECTIONS:
+            if not isinstance(value, dict):
+                found.append(Finding(name, "a section must be an object of options."))
+        elif name not in TOP_SWITCHES:
+            found.append(Finding(name, f"unknown section, not one of {', '.join(SECTIONS)}."))
+    _refuse(found, str(path))
+    sections = {name: data[name] for name in SECTIONS if name in data}
+    for name in TOP_SWITCHES:
+        if name in data:
+            sections["build"] = {name: data[name], **sections.get("build", {})}
+    return RunConfig(str(path), data.get("chip"), sections)
+
+
+def with_overrides(config: RunConfig, overrides: Iterable[tuple[str, str, object]]) -> RunConfig:
+    """The config with (section, key, value) put in place of what the file says."""
+    sections = {name: dict(values) for name, values in config.sections.items()}
+    for section, key, value in overrides:
+        if section not in SECTIONS:
+            raise UsageError(
+                f"--{section}.{key} names no section of a run-config file.",
+                f"one of {', '.join(SECTIONS)}",
+            )
+        sections.setdefault(section, {})[key] = value
+    return replace(config, sections=sections)
+
+
+def parameters(
+    config: RunConfig, section: str, known: Mapping[str, Key]
+) -> dict[str, str | bool | list[str]]:
+    """What a section sets, by parameter; UsageError or UnsupportedError with all findings."""
+    wrong: list[Finding] = []
+    later: list[Finding] = []
+    found: dict[str, str | bool | list[str]] = {}
+    for name, value in config.sections.get(section, {}).items():
+        where = f"{section}.{name}"
+        if name == "chip":
+            if not isinstance(value, str):
+                wrong.append(Finding(where, "the chip must be a name."))
+        elif name not in known:
+            wrong.append(Finding(where, f"{section} has no option of this name."))
+        elif value in _NOTHING and not (value is False and known[name].kind == SWITCH):
+            continue
+        elif known[name].later:
+            if value and str(value) not in known[name].done:
+                later.append(Finding(where, f"not supported yet: {known[name].later}."))
+        else:
+            try:
+                found[known[name].parameter] = _CONVERT[known[name].kind](value)
+            except ValueError as error:
+                wrong.append(Finding(where, f"{error}."))
+    _refuse(wrong + later, config.where, UsageError if wrong else UnsupportedError)
+    return found
+
+
+def _refuse(
+    findings: list[Finding], where: str, kind: type[UsageError | UnsupportedError] = UsageError
+) -> None:
+    if findings:
+        summary = f"{len(findings)} key(s) of {where} cannot be used: {findings[0]}"
+        hint = "the keys are the long names of the command's options, which its --help lists"
+        raise findings_error(kind, summary, findings if len(findings) > 1 else (), hint)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError(f"must be one text or number, not {json.dumps(value)}")
+    return str(value)
+
+
+def _switch(value: object) -> bool:
+    known = {"true": True, "1": True, "false": False, "0": False}
+    text = str(value).lower()
+    if text not in known:
+        raise ValueError(f"must be true or false, not {json.dumps(value)}")
+    return known[text]
+
+
+def _list(value: object) -> list[str]:
+    """Several values; a list of numbers is one of them, as of a shape."""
+    if not isinstance(value, list):
+        return [_value(value)]
+    if value and all(isinstance(item, int) for item in value):
+        return [",".join(map(_value, value))]
+    return [text for item in value for text in _list(item)]
+
+
+_CONVERT = {VALUE: _value, SWITCH: _switch, LIST: _list}

@@ -1,0 +1,131 @@
+"""Knight's words that are not options of ours: accepted without effect, or not done yet.
+
+One table per command. The parser, ``--help``, the keys of run-config files and the tables of
+docs/knight.md all come from here and from the options that the commands declare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An option of Knight's: its names, the placeholder of its value ("" for a switch), a remark.
+
+    ``done``: values that ask for what is done anyway; any other value is one for later.
+    """
+
+    names: tuple[str, ...]
+    value: str
+    remark: str
+    done: tuple[str, ...] = ()
+
+
+# command -> what its accepted words do here
+ACCEPTED: Mapping[str, tuple[Word, ...]] = {
+    "quant": (
+        Word(("-cn", "--cpu-num"), "N", "ONNX Runtime takes the cores it finds"),
+        Word(("-am", "--accelerate-model"), "", "the quantized model is standard ONNX already"),
+        Word(("-do", "--disable-onnxsim"), "", "onnxsim is not used"),
+        Word(("-ov", "--opset-version"), "N", "the opset of written models is fixed"),
+    ),
+    "compile": (
+        Word(("--debug",), "", "every binary holds the names that sim --debug needs"),
+    ),
+    "sim": (),
+    "profile": (),
+    "compare": (),
+    "build": (),
+}  # fmt: skip
+
+# command -> what its words for later would do
+LATER: Mapping[str, tuple[Word, ...]] = {
+    "quant": (
+        Word(("-b", "--bit-width"), "8|16", "16 bit", ("8",)),
+        Word(("-per", "--percent"), "SHARE", "of -qm percentile"),
+        Word(("-ib", "--ir-batch"), "N", "another batch of the quantized model than 1", ("1",)),
+        Word(("-du", "--dump"), "", "the values of every layer, float and fixed"),
+        Word(("-gsj", "--generate-scale-json"), "", "write the scales to a file"),
+        Word(("-lsj", "--load-scale-json"), "FILE", "take scales from a file"),
+        Word(("-gt", "--generate-template"), "", "a template for mixed precision"),
+        Word(("-mc", "--mix-config"), "FILE", "mixed precision"),
+        Word(("-amr", "--auto-mix-ratio"), "SHARE", "mixed precision found by itself"),
+        Word(("-ams", "--auto-mix-strategy"), "NAME", "how it is found"),
+        Word(("-ll", "--lut-len"), "N", "length of tables at 16 bit"),
+        Word(("-lt", "--layer-threshold"), "LOW HIGH", "range of LayerNormalization"),
+        Word(("-qid", "--quantize-input-dtype"), "TYPE", "inputs in integers"),
+        Word(("-od", "--output-dequant"), "", "outputs in real numbers"),
+        Word(("--mean",), "NUMBERS", "normalization of the input in the network"),
+        Word(("--std",), "NUMBERS", "the same"),
+        Word(("-snn", "--start-node-names"), "NAMES", "cut a TensorFlow model"),
+        Word(("-enn", "--end-node-names"), "NAMES", "the same"),
+        Word(("-c2chw", "--convert2chw"), "", "TensorFlow models"),
+        Word(("-cd", "--cache-distribution"), "FILE", "keep histograms for the next run"),
+        Word(("-uis", "--unify-input-scale"), "", "one scale for operators other than Concat"),
+        Word(("-on", "--output-name"), "NAMES", "cut the network at these tensors"),
+        Word(("-sp", "--spin-quant"), "", "a more accurate quantization"),
+        Word(("-td", "--ts-drop"), "", "a more accurate quantization"),
+        Word(("-wm", "--weight-mode"), "int4", "4-bit weights"),
+        Word(("--input-configs",), "LIST", "data per input, in run-config files only"),
+    ),
+    "compile": (
+        Word(("--net",), "FILE", "networks of Caffe: quantize the ONNX model instead"),
+        Word(("-w", "--weight"), "FILE", "their weights"),
+        Word(("-gp", "--general-process"), "1", "operators that the NPU lacks, on the host"),
+        Word(("--onceload-m",), "N", "several networks resident in MSPM", ("-1",)),
+        Word(("--onceload-w",), "N", "the same in WSPM", ("-1",)),
+        Word(("--unfixloop",), "", "recurrent networks of any length"),
+        Word(("--sparse",), "", "sparse weights"),
+        Word(("--opt-group",), "0|1|2", "fusion across layers, and search", ("0",)),
+        Word(("--input-indep",), "", "inputs outside the network's memory"),
+        Word(("--output-indep",), "", "outputs outside the network's memory"),
+        Word(("-hrm", "--hardware-resource-mode"), "MODE", "a part of the memories", ("super",)),
+        Word(("-sln", "--start-layer-name"), "LAYER", "a part of the network"),
+        Word(("-eln", "--end-layer-name"), "LAYER", "the same"),
+        Word(("--transformer-opt",), "", "transformers"),
+        Word(("--rgb",), "", "pictures of 9 channels"),
+        Word(("-sr", "--serial-run"), "0|1", "networks one after the other", ("0",)),
+    ),
+    "sim": (),
+    "profile": (),
+    "compare": (
+        Word(("-sl", "--show-level"), "0..6", "needs the dumps of quant -du"),
+        Word(("--index-range",), "RANGE", "the same"),
+        Word(("-sh", "--show-hist"), "", "histograms"),
+        Word(("--show-plot",), "", "plots"),
+        Word(("--bias",), "", "a column of mean differences"),
+    ),
+    "build": (),
+}  # fmt: skip
+
+# Knight's names of our commands, of 2.x and 3.x
+ALIASES: Mapping[str, str] = {
+    "rne-compile": "compile",
+    "rne-sim": "sim",
+    "run": "sim",
+    "rne-profiling": "profile",
+    "profiling": "profile",
+}
+
+# commands for later, and what can be done meanwhile
+LATER_COMMANDS: Mapping[str, str] = {
+    "demo": "`make demo` in a checkout runs examples/digits",
+    "model_modifier": "cut the model with onnx.utils.extract_model",
+}
+
+# values of options of ours that are for later
+LATER_VALUES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "quant": {"--run-mode": ("auto_quant", "compare")},
+    "compile": {},
+    "sim": {},
+    "profile": {},
+    "compare": {},
+    "build": {},
+}
+
+
+def later_word(command: str, name: str) -> Word | None:
+    """The word for later with this name."""
+    return next((word for word in LATER.get(command, ()) if name in word.names), None)
