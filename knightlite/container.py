@@ -3,7 +3,8 @@
 Both files: magic (8 bytes), version u32, section count u32, then per section name (16 bytes, zero
 padded), offset u64, size u64, SHA-256 (32 bytes); then SHA-256 of everything before it; then the
 sections. ``X_r.cfg`` holds ``meta`` (canonical JSON) and ``code``; ``X_r.weight`` holds ``meta``
-and ``data``, the DDR image of all constants. The two name each other by hash.
+and ``data``, the DDR image of all constants. The two name each other by hash. ``X_r.tsmodel`` holds
+both files whole, as ``cfg`` and ``weight``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from knightlite.errors import FormatError
 VERSION = 2
 CFG_MAGIC = b"KLITECFG"
 WEIGHT_MAGIC = b"KLITEWGT"
-KINDS = {CFG_MAGIC: "configuration (.cfg)", WEIGHT_MAGIC: "weight (.weight)"}
+MODEL_MAGIC = b"KLITETSM"
+KINDS = {
+    CFG_MAGIC: "configuration (.cfg)",
+    WEIGHT_MAGIC: "weight (.weight)",
+    MODEL_MAGIC: "model (.tsmodel)",
+}
 _ENTRY = struct.Struct("<16sQQ32s")
 _HEAD = struct.Struct("<8sII")
 
@@ -107,6 +113,20 @@ def encode_program(program: Program) -> tuple[bytes, bytes]:
     weight_meta = canonical_json({"pair": pair, "name": program.meta["name"]})
     weight = write_sections(WEIGHT_MAGIC, {"meta": weight_meta, "data": program.data})
     return cfg, weight
+
+
+def encode_model(cfg: bytes, weight: bytes) -> bytes:
+    """The bytes of a ``.tsmodel`` that holds both files."""
+    return write_sections(MODEL_MAGIC, {"cfg": cfg, "weight": weight})
+
+
+def decode_model(data: bytes, where: str) -> Program:
+    """Read a ``.tsmodel``; FormatError where it is damaged."""
+    sections = read_sections(MODEL_MAGIC, data, where)
+    for name in ("cfg", "weight"):
+        if name not in sections:
+            raise FormatError(f"{where} has no section {name}.", "compile the model again")
+    return decode_program(sections["cfg"], sections["weight"], where, where)
 
 
 def decode_program(cfg: bytes, weight: bytes, cfg_name: str, weight_name: str) -> Program:

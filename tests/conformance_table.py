@@ -36,9 +36,7 @@ class Row:
     @property
     def total_s(self) -> float:
         """All stages; the comparison simulates every picture."""
-        return (
-            self.make_s + self.load_s + self.quantize_s + self.compile_s + self.compare_s
-        )
+        return self.make_s + self.load_s + self.quantize_s + self.compile_s + self.compare_s
 
 
 ROWS = pytest.StashKey[list[Row]]()

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 KNOWN_ANSWER_SEED = 1
 INPUT_LAYOUT = "nchw"  # of ONNX and Paddle models
+MAX_RES_VERSION = 16
 
 # the files of a compiled network by key; {} is the name of the quantized model
 FILE_NAMES = {
     "cfg": "{}_r.cfg",
     "weight": "{}_r.weight",
+    "tsmodel": "{}_r.tsmodel",
     "golden": "{}_golden.onnx",
     "known_input": "{}_known_input.bin",
     "known_output": "{}_known_output.bin",
@@ -79,6 +81,31 @@ class CompiledModel:
 
 
 @dataclass(frozen=True, slots=True)
+class CompileSettings:
+    """How to compile. ``outputs``: inner tensors that the network delivers too.
+
+    ``first_layer``, ``last_layer``: the part between them, None for all. ``reuse_ddr``: features
+    share addresses. ``res_version``: a text of the user's, up to 16 characters. ``input_order``:
+    layout of raw input files, None for that of the model.
+    """
+
+    outputs: tuple[str, ...] = ()
+    first_layer: str | None = None
+    last_layer: str | None = None
+    reuse_ddr: bool = True
+    res_version: str = "1.0"
+    input_order: str | None = None
+
+    def __post_init__(self) -> None:
+        """UsageError for a text that is too long to store."""
+        if len(self.res_version) > MAX_RES_VERSION:
+            raise UsageError(
+                f"the resource version must have at most {MAX_RES_VERSION} characters, not "
+                f"{len(self.res_version)}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class CompileResult:
     """What ``compile`` made: files by key, and the figures it prints (bytes, counts, cycles)."""
 
@@ -94,6 +121,7 @@ def compile_model(
     directory: Path = Path(),
     talk: Talk = SILENT,
     dump_dir: Path | None = None,
+    settings: CompileSettings | None = None,
 ) -> CompileResult:
     """Run the stage; either all files appear or none.
 
@@ -108,7 +136,9 @@ def compile_model(
     def watch(name: str, seen: Graph) -> None:
         dumps[f"{len(dumps):02d}_{name}.txt"] = graph_text(seen)
 
-    made = compile_bytes(onnx_file.read_bytes(onnx_path), onnx_path, chip_name, watch)
+    made = compile_bytes(
+        onnx_file.read_bytes(onnx_path), onnx_path, chip_name, watch, settings or CompileSettings()
+    )
     with atomic_write.file_set() as files:
         paths = made.add_to(files, out_dir)
         if dump_dir is not None:
@@ -123,6 +153,7 @@ def compile_bytes(
     path: Path,
     chip_name: str,
     watch: Callable[[str, Graph], None] = _nothing,
+    settings: CompileSettings | None = None,
 ) -> CompiledModel:
     """Compile the quantized model in ``model``; nothing is read or written.
 
@@ -132,18 +163,24 @@ def compile_bytes(
     from knightlite import chip, container
     from knightlite.emit import compile_graph, golden_model, memory_map
     from knightlite.frontend import load_quantized
+    from knightlite.ir.part import part, with_outputs
 
     family = chip.find(chip_name)
+    asked = settings or CompileSettings()
     graph = load_quantized(path, model)
+    if asked.first_layer is not None or asked.last_layer is not None:
+        graph = part(graph, asked.first_layer, asked.last_layer)
+    graph = with_outputs(graph, asked.outputs)
     quantization = _quantization(model, path)
     description = {
         "version": __version__,
         "model_sha256": hashlib.sha256(model).hexdigest(),
-        "input_layout": quantization.get("input_layout", INPUT_LAYOUT),
+        "input_layout": asked.input_order or quantization.get("input_layout", INPUT_LAYOUT),
+        "res_version": asked.res_version,
         "recipe": quantization.get("recipe"),
         "quantization": quantization,
     }
-    compiled = compile_graph(graph, family, chip_name, description, watch)
+    compiled = compile_graph(graph, family, chip_name, description, watch, asked.reuse_ddr)
     program = compiled.program
     cfg, weight = container.encode_program(program)
     golden = golden_model(
@@ -154,6 +191,7 @@ def compile_bytes(
     contents = {
         "cfg": cfg,
         "weight": weight,
+        "tsmodel": container.encode_model(cfg, weight),
         "golden": golden.SerializeToString(deterministic=True),
         "known_input": known_input,
         "known_output": known_output,

@@ -44,11 +44,13 @@ def inspect_file(path: Path, directory: Path = Path(), talk: Talk = SILENT) -> I
     if not found.is_file():
         raise UsageError(f"{found} is not a file.", "inspect reads a .cfg or .weight file")
     data = found.read_bytes()
+    if data[:8] == container.MODEL_MAGIC:  # the listing is that of the .cfg in it
+        data = container.read_sections(container.MODEL_MAGIC, data, found.name).get("cfg", b"")
     kinds = {container.CFG_MAGIC: "cfg", container.WEIGHT_MAGIC: "weight"}
     magic = data[:8]
     if magic not in kinds:
         raise UsageError(
-            f"{found} is neither a .cfg nor a .weight file of knightlite.",
+            f"{found} is neither a .cfg, a .weight nor a .tsmodel file of knightlite.",
             "inspect reads what compile wrote",
         )
     sections = container.read_sections(magic, data, found.name)
@@ -70,6 +72,7 @@ def _listing(found: Inspection) -> Iterator[str]:
     chip = f"{meta['chip']} ({meta['chip_family']})"
     yield f"{found.file}: {meta['name']} for {chip}, pair {meta['pair'][:16]}"
     yield f"made by knightlite {meta['version']} from model {meta['model_sha256'][:16]}"
+    yield f"resource version {meta['res_version']}, input files {meta['input_layout']}"
     for kind in ("inputs", "outputs"):
         for item in meta[kind]:
             shape = "x".join(map(str, item["shape"]))

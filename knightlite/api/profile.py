@@ -42,15 +42,17 @@ def profile_program(
     directory: Path = Path(),
     talk: Talk = SILENT,
     facts: Mapping[str, int] | None = None,
+    model: Path | None = None,
 ) -> ProfileResult:
     """Run the stage; either all files appear or none.
 
     ``facts``: figures to assume instead of the chip's (``profiler.assumed_facts``).
+    ``model``: a ``.tsmodel`` instead of the pair.
     """
     from knightlite.profiler.writers import totals
 
     workspace.require_usable(directory, out_dir)
-    binary = find_binary(directory, cfg, weight, talk)
+    binary = find_binary(directory, cfg, weight, talk, model)
     meta = binary.program.meta
     found = profile_binary(binary, chip_name, facts)
     paths = save_profile(found, binary.cfg.name.removesuffix(".cfg"), out_dir)

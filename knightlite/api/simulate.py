@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 TOP = 5
+INPUT_TEXT = "intofile.txt"  # Knight's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class SimulateOptions:
     """What ``sim`` is asked for; names as Knight's options.
 
     ``input``: raw float32 or integer file(s), ``.npy``, or a picture. ``debug``: a tensor or layer
-    name, or "all". ``check`` compares every materialised byte with the golden model.
+    name, or "all". ``check`` compares every materialised byte with the golden model. ``model``: a
+    ``.tsmodel`` instead of the pair. ``into_file``: also write the input integers as text.
     """
 
     input: str
@@ -45,6 +47,8 @@ class SimulateOptions:
     check: bool = False
     golden: Path | None = None
     debug: str | None = None
+    model: Path | None = None
+    into_file: bool = False
     directory: Path = field(default=Path())
 
 
@@ -72,7 +76,7 @@ class SimulateResult:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """The two files of a compiled network, and how they were found."""
+    """A compiled network, and the two files it came from (or whose place a ``.tsmodel`` takes)."""
 
     cfg: Path
     weight: Path
@@ -99,12 +103,27 @@ class Binary:
 
 
 def find_binary(
-    directory: Path, cfg: Path | None, weight: Path | None, talk: Talk = SILENT
+    directory: Path,
+    cfg: Path | None,
+    weight: Path | None,
+    talk: Talk = SILENT,
+    model: Path | None = None,
 ) -> Binary:
-    """The files as named, through the manifest, or what ``compile`` left last."""
+    """The files as named, through the manifest, or what ``compile`` left last.
+
+    ``model``: a ``.tsmodel`` instead of the pair.
+    """
     from knightlite import container
 
     space = workspace.open_workspace(directory)
+    if model is not None:
+        if cfg is not None or weight is not None:
+            raise UsageError(f"{model} holds both files: --config and --weight are unused.")
+        path, sentence = workspace.resolve(space, model)
+        if sentence:
+            talk.say(sentence)
+        program = container.decode_model(path.read_bytes(), path.name)
+        return Binary(path.with_suffix(".cfg"), path.with_suffix(".weight"), program)
     paths = []
     for key, named in (("cfg", cfg), ("weight", weight)):
         if named is not None:
@@ -127,10 +146,10 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     """Run the stage; either all result files appear or none."""
     from knightlite.sim import Machine
     from knightlite.sim.host import finish
-    from knightlite.sim.outputs import result_files
+    from knightlite.sim.outputs import chw_text, result_files
 
     workspace.require_usable(options.directory, options.out_dir)
-    binary = find_binary(options.directory, options.cfg, options.weight, talk)
+    binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
     options = replace(options, input=_found_input(options, talk))
     meta = binary.program.meta
     machine = Machine(binary.program, binary.target(options.chip))
@@ -148,8 +167,11 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     top: list[tuple[Guess, ...]] = []
     compared = differing = saturations = 0
     different: dict[str, None] = {}
+    input_texts: list[str] = []
     with atomic_write.file_set() as files:
         for number, inputs in enumerate(frames):
+            if options.into_file:
+                input_texts += (chw_text(inputs[entry["name"]]) for entry in meta["inputs"])
             tensors: dict[str, Array] = {}
             observe = tensors.__setitem__ if golden is not None or wanted else None
             outputs = machine.run(inputs, observe)
@@ -170,6 +192,9 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             if labels is not None:
                 top.append(_best(scores, labels))
             talk.advance("frames", number + 1, count)
+        if options.into_file:
+            paths[INPUT_TEXT] = options.out_dir / INPUT_TEXT
+            files.write_text(paths[INPUT_TEXT], "".join(input_texts))
     if saturations:
         talk.warn(
             f"{saturations} accumulators saturated at 32 bits: the compiler proves this away."

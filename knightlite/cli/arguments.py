@@ -10,12 +10,13 @@ from itertools import takewhile
 
 import click
 
-from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, later_word
+from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, ONE_VALUE, later_word
 from knightlite.errors import UnsupportedError
 
 SHAPE_OPTIONS = ("-is", "--input-shapes")
 CHIP_OPTION = "--chip"
 END_OF_OPTIONS = "--"
+TARGETS = ("onnx",)  # may follow any option of quant
 Shape = tuple[int, ...]
 
 
@@ -36,11 +37,22 @@ def _refuse_later(arguments: Sequence[str]) -> None:
     items = list(takewhile(lambda text: text != END_OF_OPTIONS, arguments))
     for item, follows in zip(items, [*items[1:], ""], strict=True):
         option, equals, value = item.partition("=")
-        word = later_word(command, option)
-        if word is not None and (value if equals else follows) not in word.done:
+        word = later_word(command, option, value if equals else follows)
+        if word is not None:
             raise UnsupportedError(
                 f"Knight's option {option} is not supported yet: {word.remark}.",
                 "leave it out; --help of the command lists its options",
+            )
+    _refuse_several(command, items)
+
+
+def _refuse_several(command: str, items: Sequence[str]) -> None:
+    single = ONE_VALUE.get(command, ())
+    for option, first, second in zip(items, items[1:], items[2:], strict=False):
+        follows = not second.startswith("-") and second not in TARGETS
+        if option in single and follows and _is_integer(first) == _is_integer(second):
+            raise UnsupportedError(
+                f"several values of {option} are not supported yet.", "run once with each"
             )
 
 

@@ -10,7 +10,7 @@ import click
 from knightlite.api import run_config
 from knightlite.api.run_config import LIST, SWITCH, VALUE, Key, RunConfig
 from knightlite.cli.terminal import LOG_LEVEL, say
-from knightlite.cli.vocabulary import ACCEPTED, LATER, LATER_VALUES, Word
+from knightlite.cli.vocabulary import ACCEPTED, LATER, Word
 
 # command -> its section in a run-config file
 SECTION = {
@@ -57,7 +57,7 @@ class KnightCommand(click.Command):
                         yield name[2:], Key(str(option.name), kind)
         for word in LATER[self.word]:
             for name in word.names:
-                if name.startswith("--"):
+                if name.startswith("--") and not word.values:
                     yield name[2:], Key("", VALUE, word.remark, word.done)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -68,11 +68,6 @@ class KnightCommand(click.Command):
             ("Not yet", LATER[self.word]),
         ):
             rows = [(_listed(word), word.remark) for word in words]
-            if title == "Not yet":
-                rows += [
-                    (f"{option} {'|'.join(values)}", "")
-                    for option, values in LATER_VALUES[self.word].items()
-                ]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)

@@ -43,6 +43,12 @@ NAME_ROOM = 18  # columns that a layer's name should have before the figures are
 
 @click.command(cls=KnightCommand, word="profile", epilog=EPILOG)
 @click.option(
+    "-m",
+    "--model",
+    type=click.Path(path_type=Path),
+    help="X_r.tsmodel, instead of the two files.",
+)
+@click.option(
     "-w",
     "--weight",
     type=click.Path(path_type=Path),
@@ -93,6 +99,7 @@ NAME_ROOM = 18  # columns that a layer's name should have before the figures are
 @click.pass_obj
 def command(
     chip: str | None,
+    model: Path | None,
     weight: Path | None,
     cfg: Path | None,
     out_dir: Path,
@@ -104,7 +111,7 @@ def command(
     """Predict the time of a compiled network, layer by layer."""
     assumed = assumed_facts(dict(facts), max_bandwidth, utilization)
     with talking() as talk:
-        result = profile_program(cfg, weight, chip, out_dir, talk=talk, facts=assumed)
+        result = profile_program(cfg, weight, chip, out_dir, talk=talk, facts=assumed, model=model)
     if as_json:
         print_line(result.files["json"].read_text(encoding="utf-8").rstrip())
         return

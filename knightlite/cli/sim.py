@@ -32,6 +32,12 @@ and Paddle); Knight's default is nhwc.
     help="Raw float32 or integer file, .npy, or picture; several inputs as a:b.",
 )
 @click.option(
+    "-m",
+    "--model",
+    type=click.Path(path_type=Path),
+    help="X_r.tsmodel, instead of the two files.",
+)
+@click.option(
     "-w",
     "--weight",
     type=click.Path(path_type=Path),
@@ -77,12 +83,21 @@ and Paddle); Knight's default is nhwc.
 @click.option(
     "--golden", type=click.Path(path_type=Path), help="Golden model [default: beside the .cfg]."
 )
+@click.option(
+    "-if",
+    "--intofile",
+    type=click.IntRange(-1),
+    default=0,
+    show_default=True,
+    help="Where not 0: also write the input integers to intofile.txt.",
+)
 @click.option("-d", "--debug", help="Also write a tensor that the program materialises, or all.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
 def command(
     chip: str | None,
     source: str,
+    model: Path | None,
     weight: Path | None,
     cfg: Path | None,
     out_dir: Path,
@@ -93,6 +108,7 @@ def command(
     recipe: str | None,
     compare: bool,
     golden: Path | None,
+    intofile: int,
     debug: str | None,
     as_json: bool,
 ) -> int:
@@ -111,6 +127,8 @@ def command(
         check=compare,
         golden=golden,
         debug=debug,
+        model=model,
+        into_file=intofile != 0,
     )
     with talking() as talk:
         result = simulate(options, talk)

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 class Word:
     """An option of Knight's: its names, the placeholder of its value ("" for a switch), a remark.
 
-    ``done``: values that ask for what is done anyway; any other value is one for later.
+    ``done``: values that ask for what is done anyway; any other value is one for later. Where
+    ``values``: the option is one of ours, and these values of it are for later.
     """
 
     names: tuple[str, ...]
     value: str
     remark: str
     done: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
 
 
 # command -> what its accepted words do here
@@ -68,6 +70,7 @@ LATER: Mapping[str, tuple[Word, ...]] = {
         Word(("-sp", "--spin-quant"), "", "a more accurate quantization"),
         Word(("-td", "--ts-drop"), "", "a more accurate quantization"),
         Word(("-wm", "--weight-mode"), "int4", "4-bit weights"),
+        Word(("-r", "--run-mode"), "MODE", "auto_quant, compare", values=("auto_quant", "compare")),
         Word(("--input-configs",), "LIST", "data per input, in run-config files only"),
     ),
     "compile": (
@@ -82,8 +85,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
         Word(("--input-indep",), "", "inputs outside the network's memory"),
         Word(("--output-indep",), "", "outputs outside the network's memory"),
         Word(("-hrm", "--hardware-resource-mode"), "MODE", "a part of the memories", ("super",)),
-        Word(("-sln", "--start-layer-name"), "LAYER", "a part of the network"),
-        Word(("-eln", "--end-layer-name"), "LAYER", "the same"),
         Word(("--transformer-opt",), "", "transformers"),
         Word(("--rgb",), "", "pictures of 9 channels"),
         Word(("-sr", "--serial-run"), "0|1", "networks one after the other", ("0",)),
@@ -115,17 +116,16 @@ LATER_COMMANDS: Mapping[str, str] = {
     "model_modifier": "cut the model with onnx.utils.extract_model",
 }
 
-# values of options of ours that are for later
-LATER_VALUES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "quant": {"--run-mode": ("auto_quant", "compare")},
-    "compile": {},
-    "sim": {},
-    "profile": {},
-    "compare": {},
-    "build": {},
+# options of ours that take one value here, and several with Knight
+ONE_VALUE: Mapping[str, tuple[str, ...]] = {
+    "quant": ("-qm", "--quant-mode", "-i", "--iteration"),
 }
 
 
-def later_word(command: str, name: str) -> Word | None:
-    """The word for later with this name."""
-    return next((word for word in LATER.get(command, ()) if name in word.names), None)
+def later_word(command: str, name: str, value: str) -> Word | None:
+    """The word for later that this option and value are."""
+    for word in LATER.get(command, ()):
+        if name in word.names:
+            asks_for_it = value in word.values if word.values else value not in word.done
+            return word if asks_for_it else None
+    return None

@@ -34,10 +34,12 @@ def compile_graph(
     chip_name: str,
     description: Mapping[str, Any],
     watch: Callable[[str, Graph], None] = watch_nothing,
+    reuse_ddr: bool = True,
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
     ``watch`` sees the graph as read, after each pass, and with the copies that placing needs.
+    ``reuse_ddr``: buffers of features share addresses where their lives allow it.
     """
     findings = model_findings(graph) + limit_findings(graph, family.chip)
     if findings:
@@ -52,7 +54,7 @@ def compile_graph(
     placed, places = place_tensors(rewritten)
     verify(placed)
     watch("place_tensors", placed)
-    plan = make_plan(placed, places, family.chip)
+    plan = make_plan(placed, places, family.chip, reuse_ddr)
     program = emit_program(plan, family, chip_name, description)
     return Compiled(program, placed, plan, explanations)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from knightlite.allocate import Buffer, Location, Place, align, assign, buffers, check_budget
 from knightlite.allocate import layers as executed_layers
@@ -49,9 +49,17 @@ class Plan:
     ddr_bytes: int
 
 
-def make_plan(graph: Graph, places: Mapping[str, Place], chip: Chip) -> Plan:
-    """Choose tilings, lay out constants, features behind them; all capacity findings at once."""
+def make_plan(
+    graph: Graph, places: Mapping[str, Place], chip: Chip, reuse_ddr: bool = True
+) -> Plan:
+    """Choose tilings, lay out constants, features behind them; all capacity findings at once.
+
+    ``reuse_ddr``: buffers share addresses where their lives allow it.
+    """
     blocks = buffers(graph, places, chip)
+    if not reuse_ddr:
+        end = max((block.last for block in blocks), default=0)
+        blocks = tuple(replace(block, first=-1, last=end) for block in blocks)
     strides_only = locate(graph, places, blocks, {block.name: 0 for block in blocks})
     data = bytearray()
     layers: list[LayerPlan] = []

@@ -51,9 +51,7 @@ def fill_weights(model: onnx.ModelProto, rng: np.random.Generator) -> None:
     """Replace every ConstantOfShape node by an initializer of random values."""
     graph = model.graph
     held = {item.name: item for item in graph.initializer}
-    readers = {
-        name: (node, place) for node in graph.node for place, name in enumerate(node.input)
-    }
+    readers = {name: (node, place) for node in graph.node for place, name in enumerate(node.input)}
     made = []
     for node in graph.node:
         if node.op_type != "ConstantOfShape":

@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import paddle_nets
 from zoo_networks import BY_NAME, Zoo
+
 from seeded_pictures import pictures
 
 MEASURED = 8  # pictures

@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import light_models
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from zoo_networks import ZOO, Zoo
 
-import light_models
 from conformance_checks import CHIPS, MAIN
 from knightlite.frontend import load
 from knightlite.ir import Graph
 from knightlite.preprocess import list_pictures, load_recipe
 from seeded_pictures import pictures
-from zoo_networks import ZOO, Zoo
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]

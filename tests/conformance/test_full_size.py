@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from numpy.typing import NDArray
+from sources import SOURCES, Loaded, Source
 
 import conftest
 from conformance_checks import Built, Pictures, above_floor, build, judge, single
@@ -26,7 +27,6 @@ from knightlite.profiler import profile
 from knightlite.quantize.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.sim.host import quantize
-from sources import SOURCES, Loaded, Source
 
 pytestmark = pytest.mark.conformance
 

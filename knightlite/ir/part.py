@@ -1,0 +1,62 @@
+"""Parts of a network: between two layers, and with inner tensors as further outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from knightlite.errors import UsageError
+from knightlite.ir.graph import Graph
+
+SHOWN = 8  # names in a hint
+
+
+def part(graph: Graph, first: str | None, last: str | None) -> Graph:
+    """The nodes that need node ``first`` and that node ``last`` needs; None: from, to the end.
+
+    What a kept node reads from outside becomes a network input; what ``last`` writes is the output.
+    UsageError where a name is no node's or nothing lies between them.
+    """
+    names = [node.name for node in graph.nodes]
+    for name in (first, last):
+        if name is not None and name not in names:
+            raise UsageError(
+                f"{graph.name} has no layer called {name}.", f"one of {_some(names)} (see explain)"
+            )
+    producers = graph.producers()
+    behind: set[str] = set()
+    for node in graph.nodes:
+        feeds = {producers[name].name for name in node.inputs if name in producers}
+        if first is None or node.name == first or feeds & behind:
+            behind.add(node.name)
+    before = {node.name for node in graph.nodes} if last is None else set[str]()
+    for node in reversed(graph.nodes):
+        if node.name == last or node.name in before:
+            before.add(node.name)
+            before |= {producers[name].name for name in node.inputs if name in producers}
+    nodes = tuple(node for node in graph.nodes if node.name in behind & before)
+    if not nodes:
+        raise UsageError(f"layer {last} of {graph.name} does not need layer {first}.")
+    made = {node.output for node in nodes}
+    read = dict.fromkeys(name for node in nodes for name in node.inputs)
+    inputs = tuple(name for name in read if name not in made and name not in graph.constants)
+    if last is None:
+        return replace(graph, nodes=nodes, inputs=inputs)
+    (output,) = (node.output for node in nodes if node.name == last)
+    return replace(graph, nodes=nodes, inputs=inputs, outputs=(output,), host=())
+
+
+def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
+    """The network that also delivers these tensors; UsageError for one that no node writes."""
+    known = graph.producers()
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"{graph.name} has no tensor called {name} that could be an output.",
+                f"one of {_some(list(known))}",
+            )
+    return replace(graph, outputs=tuple(dict.fromkeys((*graph.outputs, *names))))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
