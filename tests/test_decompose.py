@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from knightlite.errors import UnsupportedError
+from knightlite.errors import Finding, UnsupportedError
 from knightlite.frontend import load, load_quantized
 from knightlite.frontend.survey import survey
 from onnx_nets import Net, checked, operators
@@ -129,7 +129,10 @@ def test_division(tmp_path: Path) -> None:
     path = net.save(tmp_path, "y")
     graph = checked(path)
     assert operators(graph) == ["Conv", "Table", "Conv", "Table", "Table", "Mul", "Table", "Mul"]
-    assert [str(item) for item in survey(path).findings] == [
+    said: list[Finding] = []
+    load(path, warn=said.append)
+    assert tuple(said) == survey(path).findings
+    assert [str(item) for item in said] == [
         "Div_d: Div Div_d by features is a Mul by their reciprocal, both in 8 bits: about 30 dB "
         "where the divisor stays within a factor of 20, useless where it comes near 0. Hint: look "
         "at this layer's SQNR, or clip the divisor from below"

@@ -134,7 +134,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     workspace.require_usable(options.directory, options.save_dir)
     talk.say("Quant Start")
     if options.run_mode == "convert":
-        return _convert(options, _load(options), talk)
+        return _convert(options, _load(options, talk), talk)
     made = quantize_model(options, talk)
     with atomic_write.file_set() as files:
         paths = made.add_to(files, options.save_dir)
@@ -175,13 +175,19 @@ def _check(options: QuantizeOptions) -> None:
     chip.find(options.chip)
 
 
-def _load(options: QuantizeOptions) -> Graph:
+def _load(options: QuantizeOptions, talk: Talk) -> Graph:
     from knightlite.frontend import load
 
     shapes = None
     if options.input_shapes:
         shapes = list(options.input_shapes)
-    return load(options.model, options.weight, options.framework, shapes)
+    return load(
+        options.model,
+        options.weight,
+        options.framework,
+        shapes,
+        lambda finding: talk.warn(str(finding)),
+    )
 
 
 def _stem(options: QuantizeOptions) -> str:
@@ -208,7 +214,7 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
     from knightlite.quantize.pipeline import quantize_graph
 
     _check(options)
-    graph = _load(options)
+    graph = _load(options, talk)
     talk.say("Stage1: Do Graph Optimize.")
     talk.say(f"{len(graph.nodes)} operators after folding")
     work, recipe = workload(options, graph, talk)
@@ -382,7 +388,7 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
             talk.say(sentence)
         graph = load_quantized(path)
     else:
-        graph = _load(options)
+        graph = _load(options, talk)
     model = write_qdq(graph, {}) if quantized else write_float(graph)
     runner = session(model)
     work, _ = workload(options, graph, talk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from knightlite.errors import Finding, KnightliteError, UnsupportedError, UsageError
@@ -52,17 +53,23 @@ def load(
     weight: str | Path | None = None,
     framework: str | None = None,
     input_shapes: InputShapes | None = None,
+    warn: Callable[[Finding], None] = lambda finding: None,
 ) -> Graph:
     """The canonical float graph of a model file, named after the file's stem.
 
     ``weight`` is Paddle's .pdiparams (default: beside the model). ``input_shapes`` fixes dynamic
-    dimensions: one shape per input in order, or by name. Errors: UsageError and ModelError for
+    dimensions: one shape per input in order, or by name. ``warn`` is told what the chip computes
+    badly; what runs on the host stands in the graph. Errors: UsageError and ModelError for
     files that cannot be used, UnsupportedError with all findings for what is not supported.
     """
     model = read_source(Path(path), weight, framework, input_shapes)
     result = canonical.canonicalize(model)
     if result.graph is None:
         raise unsupported(Path(path), result.findings)
+    on_host = {op.name for op in result.graph.host}
+    for finding in result.findings:
+        if finding.where not in on_host:
+            warn(finding)
     return result.graph
 
 
