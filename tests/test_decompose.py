@@ -128,7 +128,8 @@ def test_division(tmp_path: Path) -> None:
     net.node("Mul", ["d", "i"], "y")
     path = net.save(tmp_path, "y")
     graph = checked(path)
-    assert operators(graph) == ["Conv", "Table", "Conv", "Table", "Table", "Mul", "Table", "Mul"]
+    assert operators(graph) == ["Conv", "Table", "Conv", "Table", "Mul", "Table", "Mul"]
+    assert graph.nodes[3].attributes["steps"] == ("Sqrt x", "Reciprocal %1")
     said: list[Finding] = []
     load(path, warn=said.append)
     assert tuple(said) == survey(path).findings
@@ -137,6 +138,29 @@ def test_division(tmp_path: Path) -> None:
         "where the divisor stays within a factor of 20, useless where it comes near 0. Hint: look "
         "at this layer's SQNR, or clip the divisor from below"
     ]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_normalization_as_exporters_write_it(tmp_path: Path, flat: bool) -> None:
+    """x / Expand(max(|x|, eps)): the division broadcasts by itself."""
+    net = start(shape=(1, 4, 1, 1) if flat else (1, 4, 9, 7))
+    net.conv("x", "c", (6, 4, 1, 1))
+    x = net.node("Flatten", ["c"], "f") if flat else "c"
+    net.node("ReduceL2", [x], "n", axes=[1], keepdims=1)
+    net.node("Clip", ["n", net.weight("eps", np.float32(1e-3))], "k")
+    net.node("Expand", ["k", net.weight("to", np.array([1, 6] if flat else [1, 6, 9, 7]))], "e")
+    net.node("Div", [x, "e"], "y")
+    assert survives(net, tmp_path, "y") == ["Conv", "Table", "Conv", "Table", "Mul"]
+    found = survey(net.save(tmp_path, "y"))
+    assert (found.operators["Expand"].total, found.operators["Expand"].supported) == (1, 1)
+
+
+def test_an_expand_that_does_something_is_refused(tmp_path: Path) -> None:
+    net = start()
+    net.node("GlobalAveragePool", ["x"], "g")
+    net.node("Expand", ["g", net.weight("to", np.array([1, 4, 9, 7]))], "e")
+    net.node("Mul", ["e", "e"], "y")
+    assert refused(net, tmp_path, "y") == ["Expand_e: Expand is not supported yet."]
 
 
 # ------------------------------------------------------------------ chains, gains, broadcasting

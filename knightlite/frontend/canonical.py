@@ -15,7 +15,16 @@ from onnx import TensorProto
 
 from knightlite import ops
 from knightlite.errors import Finding, UnsupportedError
-from knightlite.frontend import compute, decompose, host, pointwise, simplify, split, views
+from knightlite.frontend import (
+    compute,
+    decompose,
+    expansions,
+    host,
+    pointwise,
+    simplify,
+    split,
+    views,
+)
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Graph, verify
@@ -45,6 +54,7 @@ class Result:
 
 def canonicalize(model: SourceModel) -> Result:
     """The canonical form of ``model``; nothing is raised for what is not supported."""
+    whole, model = model, expansions.leave_out(model)
     state = Importer(model)
     for name in model.inputs:
         _input(state, name)
@@ -57,7 +67,7 @@ def canonicalize(model: SourceModel) -> Result:
     failed = state.unseen | {item.where for item in errors(state.findings)}
     for name, region in fusion.regions.items():
         failed |= set(region.nodes) & fusion.absorbed if name in failed else set()
-    supported = frozenset(node.name for node in model.nodes if node.name not in failed)
+    supported = frozenset(node.name for node in whole.nodes if node.name not in failed)
     if state.failed:
         return Result(None, tuple(state.findings), supported)
     outputs = tuple(host.deliver(state, name) for name in model.outputs)

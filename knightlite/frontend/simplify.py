@@ -7,6 +7,7 @@
     Affine -> Affine        =>  Affine
     clampable -> Relu/Clip  =>  the same operator with ``clamp``
     scalable -> factor      =>  the same operator with ``gain``
+    Table -> Table          =>  Table
 
 The first and the third hold behind a clamp too where the affine is one for all channels.
 
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes, ops
 from knightlite.ir import Attribute, Graph, Node, Tensor
+from knightlite.ops import expressions, table
 from knightlite.ops.opdef import OPEN
 
 Array = NDArray[Any]
@@ -102,6 +104,9 @@ def _place(draft: _Draft, node: Node) -> None:
             merged = _affine_into(draft, producer, node)
         elif is_clip(node):
             merged = _clip_into(producer, node)
+        if merged is None and node.op == producer.op == "Table":
+            steps = expressions.composed(table.steps_of(producer), table.steps_of(node))
+            merged = replace(producer, attributes=table.attributes_of(steps))
     if merged is None or producer is None:
         draft.nodes[node.output] = node
         return

@@ -8,7 +8,7 @@ result of step k, from 1) or a number; parameters follow as ``name=value``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,21 @@ def parse(text: str) -> Step:
         else:
             operands.append(int(word[1:]) if word.startswith("%") else float(word))
     return Step(op, tuple(operands), parameters)
+
+
+def composed(first: Sequence[Step], second: Sequence[Step]) -> list[Step]:
+    """The steps of ``second`` applied to the result of ``first``."""
+    count = len(first)
+    moved = [
+        replace(
+            step,
+            operands=tuple(
+                item if isinstance(item, float) else item + count for item in step.operands
+            ),
+        )
+        for step in second
+    ]
+    return [*first, *moved]
 
 
 def evaluate(steps: Sequence[Step], x: Array) -> Array:

@@ -6,7 +6,7 @@ is "Expression", and ``steps`` are the texts of :mod:`knightlite.ops.expressions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,24 @@ def function_name(view: View) -> str:
     return str(view.node.attributes["function"])
 
 
-def steps_of(view: View) -> list[expressions.Step]:
-    """The steps of an expression; KeyError where the Table has a function of its own."""
-    texts = view.node.attributes["steps"]
+def steps_of(node: Node) -> list[expressions.Step]:
+    """The steps of a Table's expression; one where it has a function of its own."""
+    attributes = node.attributes
+    name = str(attributes["function"])
+    if name != EXPRESSION:
+        parameters: dict[str, Any] = {key: attributes[key] for key in FUNCTIONS[name].parameters}
+        return [expressions.Step(name, (0,), parameters)]
+    texts = attributes["steps"]
     assert isinstance(texts, tuple)
     return [expressions.parse(str(text)) for text in texts]
+
+
+def attributes_of(steps: Sequence[expressions.Step]) -> dict[str, Attribute]:
+    """The attributes of a Table that computes ``steps``: a known function, or an expression."""
+    known = expressions.recognised(steps)
+    if known is not None:
+        return {"function": known[0], **known[1]}
+    return {"function": EXPRESSION, "steps": tuple(step.text() for step in steps)}
 
 
 def support(view: View) -> tuple[float, float]:
@@ -50,7 +63,7 @@ def support(view: View) -> tuple[float, float]:
 def values(view: View, x: Array) -> Array:
     """The real function of float32 values, in float32."""
     if function_name(view) == EXPRESSION:
-        return expressions.evaluate(steps_of(view), x)
+        return expressions.evaluate(steps_of(view.node), x)
     return functions.evaluate(function_name(view), x, view.node.attributes)
 
 
@@ -73,7 +86,7 @@ def reference(view: View, inputs: tuple[Array, ...]) -> Array:
 def nonnegative(view: View, inputs: tuple[bool, ...]) -> bool:
     """As its function is."""
     if function_name(view) == EXPRESSION:
-        return expressions.nonnegative(steps_of(view), inputs[0])
+        return expressions.nonnegative(steps_of(view.node), inputs[0])
     return FUNCTIONS[function_name(view)].nonnegative(view.node.attributes, inputs[0])
 
 
@@ -81,7 +94,7 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
     """The ONNX operator of the function's name, or one for each step of an expression."""
     name = function_name(view)
     if name == EXPRESSION:
-        expressions.to_onnx(steps_of(view), writer, inputs[0], output)
+        expressions.to_onnx(steps_of(view.node), writer, inputs[0], output)
     else:
         expressions.write_function(writer, name, view.node.attributes, inputs[0], output)
 
@@ -110,7 +123,7 @@ def append(
     parameters: Mapping[str, Attribute],
     output: str,
 ) -> None:
-    """Append a Table of an entry of FUNCTIONS, or of an expression with its steps."""
+    """Append a Table of an entry of FUNCTIONS."""
     builder.node("Table", (source,), output, {"function": function, **parameters})
 
 
