@@ -9,12 +9,16 @@ both files whole, as ``cfg`` and ``weight``.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from knightlite.errors import FormatError
 
@@ -92,12 +96,35 @@ class Program:
     """A compiled network: what the two files hold.
 
     ``meta`` keys: see docs/formats.md (chip, chip_digest, model_sha256, layers, inputs, outputs,
-    ddr_bytes, host, recipe, materialised, ...).
+    ddr_bytes, host, recipe, materialised, ...). ``host``: the host's share as an ONNX model where
+    an operator in it needs ONNX Runtime, else empty.
     """
 
     meta: Mapping[str, Any]
     code: bytes
     data: bytes
+    host: bytes = b""
+
+
+def array_entry(values: NDArray[Any]) -> dict[str, Any]:
+    """An array as JSON: numpy type, shape, and its little-endian bytes in base64."""
+    data = np.ascontiguousarray(values)
+    little = data.astype(data.dtype.newbyteorder("<"))
+    return {
+        "type": str(data.dtype),
+        "shape": list(values.shape),
+        "data": base64.b64encode(little.tobytes()).decode("ascii"),
+    }
+
+
+def entry_array(entry: Mapping[str, Any]) -> NDArray[Any]:
+    """The array of :func:`array_entry`; FormatError where it is damaged."""
+    try:
+        kind = np.dtype(str(entry["type"])).newbyteorder("<")
+        flat = np.frombuffer(base64.b64decode(entry["data"], validate=True), kind)
+        return flat.reshape(entry["shape"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"the .cfg holds a damaged constant ({error}).") from None
 
 
 def pair_digest(code: bytes, data: bytes) -> str:
@@ -109,7 +136,10 @@ def encode_program(program: Program) -> tuple[bytes, bytes]:
     """The bytes of (``.cfg``, ``.weight``)."""
     pair = pair_digest(program.code, program.data)
     meta = canonical_json({**program.meta, "pair": pair})
-    cfg = write_sections(CFG_MAGIC, {"meta": meta, "code": program.code})
+    sections = {"meta": meta, "code": program.code}
+    if program.host:
+        sections["host"] = program.host
+    cfg = write_sections(CFG_MAGIC, sections)
     weight_meta = canonical_json({"pair": pair, "name": program.meta["name"]})
     weight = write_sections(WEIGHT_MAGIC, {"meta": weight_meta, "data": program.data})
     return cfg, weight
@@ -148,4 +178,5 @@ def decode_program(cfg: bytes, weight: bytes, cfg_name: str, weight_name: str) -
             "do not belong together.",
             "take both from the same compile run",
         )
-    return Program(meta, cfg_sections["code"], weight_sections["data"])
+    host = cfg_sections.get("host", b"")
+    return Program(meta, cfg_sections["code"], weight_sections["data"], host)

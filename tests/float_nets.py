@@ -84,7 +84,7 @@ class FloatNet:
         return self.node("Table", (x,), output, function="HardSwish")
 
     def host(self, op: str, x: str, output: str, **attributes: Any) -> str:
-        self.builder.host.append(HostOp(output, op, x, output, attributes))
+        self.builder.host.append(HostOp(output, op, (x,), (output,), attributes))
         return output
 
     def build(self, *outputs: str) -> Graph:

@@ -22,8 +22,8 @@ def small() -> Graph:
     builder.node("Conv", ("x", "w"), builder.tensor("a", (1, 3, 4, 4)))
     builder.node("Table", ("a",), builder.tensor("b", (1, 3, 4, 4)), {"function": "Clip"})
     builder.node("Add", ("a", "b"), builder.tensor("c", (1, 3, 4, 4)))
-    builder.host.append(HostOp("flat", "Reshape", "c", "c2", {"shape": (1, 48)}))
-    builder.host.append(HostOp("soft", "Softmax", "c2", "y", {"axis": 1}))
+    builder.host.append(HostOp("flat", "Reshape", ("c",), ("c2",), {"shape": (1, 48)}))
+    builder.host.append(HostOp("soft", "Softmax", ("c2",), ("y",), {"axis": 1}))
     return builder.build(("y", "b"))
 
 
@@ -36,7 +36,7 @@ def test_builder_and_lookups() -> None:
     assert [node.name for node in graph.consumers()["a"]] == ["b", "c"]
     assert graph.tensor("w").dtype is dtypes.F32
     assert graph.tensor("a").elements == 48
-    assert graph.before_host("y") == "c"
+    assert graph.before_host("y") == ("c",)
     assert graph.chip_outputs == ("c", "b")
 
 
@@ -105,7 +105,7 @@ A, B, C = GRAPH.nodes
             ["b: output b has no tensor description."],
         ),
         (
-            broken(host=(replace(GRAPH.host[1], input="nothing"),)),
+            broken(host=(replace(GRAPH.host[1], inputs=("nothing",)),)),
             ["soft: host input nothing is not defined."],
         ),
         (broken(outputs=("y", "z")), ["z: the graph output is not defined."]),

@@ -34,6 +34,7 @@ def check(
     weight: Path | None = None,
     framework: str | None = None,
     input_shapes: tuple[tuple[int, ...], ...] = (),
+    general_process: bool = False,
 ) -> CheckResult:
     """Survey a float model and the limits of a chip's engines."""
     from knightlite import chip
@@ -42,7 +43,7 @@ def check(
 
     family = chip.find(chip_name)
     shapes = list(input_shapes) if input_shapes else None
-    found = survey(model, weight, framework, shapes)
+    found = survey(model, weight, framework, shapes, general_process)
     findings = list(found.findings)
     host: tuple[str, ...] = ()
     if found.graph is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.api.host import finisher
 from knightlite.api.simulate import find_binary, golden_reference
 from knightlite.errors import DataError
 from knightlite.talk import SILENT, Talk
@@ -48,7 +49,7 @@ def evaluate_folder(
     from knightlite.preprocess import list_pictures, parse_recipe
     from knightlite.quantize.onnx_models import session
     from knightlite.sim import Machine
-    from knightlite.sim.host import finish, quantize
+    from knightlite.sim.host import quantize
 
     binary = find_binary(Path(), cfg, weight)
     meta = binary.program.meta
@@ -61,6 +62,7 @@ def evaluate_folder(
     machine = Machine(binary.program)
     machine.check()
     golden = golden_reference(binary, None)
+    finish = finisher(binary.program)
     runners = [session(path.read_bytes()) for path in (float_onnx, qdq_onnx)]
     entry = meta["inputs"][0]
     right = np.zeros(3, np.int64)
@@ -71,7 +73,7 @@ def evaluate_folder(
         inputs: Mapping[str, Array] = {entry["name"]: quantize(x, entry)}
         tensors: dict[str, Array] = {}
         outputs = machine.run(inputs, tensors.__setitem__)
-        scores.append(next(iter(finish(meta, outputs).values())))
+        scores.append(next(iter(finish(outputs).values())))
         right += [int(score.reshape(-1).argmax()) == sample.label for score in scores]
         result = golden.compare(inputs, tensors)
         compared += result[0]

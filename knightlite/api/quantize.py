@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
+from knightlite.api.host import open_session
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
@@ -55,6 +56,7 @@ class QuantizeOptions:
     run_mode: str = "quant"
     seed: int = 0
     batches: Iterable[Batch] | None = None
+    general_process: bool = False
     directory: Path = field(default=Path())  # where the manifest is kept
 
 
@@ -177,17 +179,23 @@ def _check(options: QuantizeOptions) -> None:
 
 def _load(options: QuantizeOptions, talk: Talk) -> Graph:
     from knightlite.frontend import load
+    from knightlite.ops import host
 
     shapes = None
     if options.input_shapes:
         shapes = list(options.input_shapes)
-    return load(
+    graph = load(
         options.model,
         options.weight,
         options.framework,
         shapes,
+        options.general_process,
         lambda finding: talk.warn(str(finding)),
     )
+    if host.needs_onnx_runtime(graph):
+        model = host.model(graph).SerializeToString(deterministic=True)
+        open_session(model, f"the operators of {options.model} for the host")
+    return graph
 
 
 def _stem(options: QuantizeOptions) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
+from knightlite.api.host import finisher
 from knightlite.errors import DataError, MachineError, ModelError, UsageError
 from knightlite.talk import SILENT, Talk
 
@@ -145,8 +146,7 @@ def find_binary(
 def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     """Run the stage; either all result files appear or none."""
     from knightlite.sim import Machine
-    from knightlite.sim.host import finish
-    from knightlite.sim.outputs import chw_text, result_files
+    from knightlite.sim.outputs import chw_text, host_files, result_files
 
     workspace.require_usable(options.directory, options.out_dir)
     binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
@@ -163,6 +163,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     golden = golden_reference(binary, options.golden, talk) if options.check else None
     wanted = _debug_names(options.debug, meta)
     blobs = blob_names(meta)
+    finish = finisher(binary.program)
     paths: dict[str, Path] = {}
     top: list[tuple[Guess, ...]] = []
     compared = differing = saturations = 0
@@ -188,9 +189,12 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
                 compared += result[0]
                 differing += result[1]
                 different.update(dict.fromkeys(result[2]))
-            scores = next(iter(finish(meta, outputs).values()))
+            finished = finish(outputs)
+            for name, data in host_files(meta, finished, number if count > 1 else None).items():
+                paths[name] = options.out_dir / name
+                files.write_bytes(paths[name], data)
             if labels is not None:
-                top.append(_best(scores, labels))
+                top.append(_best(next(iter(finished.values())), labels))
             talk.advance("frames", number + 1, count)
         if options.into_file:
             paths[INPUT_TEXT] = options.out_dir / INPUT_TEXT
@@ -207,7 +211,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
 
 def blob_names(meta: Mapping[str, Any]) -> dict[str, str]:
     """Chip output -> the network output that is the same values in another shape."""
-    reshaped = {op["input"]: op["output"] for op in meta["host"] if op["op"] == "Reshape"}
+    reshaped = {op["inputs"][0]: op["outputs"][0] for op in meta["host"] if op["op"] == "Reshape"}
     return {
         name: reshaped[name]
         for name in (entry["name"] for entry in meta["outputs"])

@@ -9,12 +9,12 @@ from typing import Any
 
 from knightlite.allocate import is_placed
 from knightlite.chip import ChipFamily
-from knightlite.container import Program
+from knightlite.container import Program, array_entry
 from knightlite.emit.tokens import with_tokens
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ir.graph import flatten_chains
 from knightlite.isa import Instruction, Store, assemble
-from knightlite.ops import BY_NAME, View
+from knightlite.ops import BY_NAME, View, host
 from knightlite.schedule import Plan, plan_instructions
 
 SCHEDULE_LEVEL = 0
@@ -48,7 +48,10 @@ def emit_program(
         "constants_bytes": len(plan.constants),
         **_interface(plan, code),
     }
-    return Program(meta, assemble(code), plan.constants)
+    host_model = b""
+    if host.needs_onnx_runtime(plan.graph):
+        host_model = host.model(plan.graph).SerializeToString(deterministic=True)
+    return Program(meta, assemble(code), plan.constants, host_model)
 
 
 def _layer(plan: Plan, index: int) -> dict[str, Any]:
@@ -96,8 +99,11 @@ def _interface(plan: Plan, code: list[Instruction]) -> dict[str, Any]:
             {
                 "name": op.name,
                 "op": op.op,
-                "input": op.input,
-                "output": op.output,
+                "inputs": list(op.inputs),
+                "outputs": list(op.outputs),
+                "constants": {
+                    name: array_entry(values) for name, values in sorted(op.constants.items())
+                },
                 "attributes": {
                     key: list(value) if isinstance(value, tuple) else value
                     for key, value in op.attributes.items()

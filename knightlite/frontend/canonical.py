@@ -27,7 +27,8 @@ from knightlite.frontend import (
 )
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import SourceModel, SourceNode
-from knightlite.ir import Graph, verify
+from knightlite.ir import Graph, HostOp, verify
+from knightlite.ops.host import KINDS
 
 Handler = Callable[[Importer, SourceNode], None]
 HANDLERS: dict[str, Handler] = {
@@ -52,10 +53,13 @@ class Result:
     supported: frozenset[str]  # names of source nodes
 
 
-def canonicalize(model: SourceModel) -> Result:
-    """The canonical form of ``model``; nothing is raised for what is not supported."""
+def canonicalize(model: SourceModel, general: bool = False) -> Result:
+    """The canonical form of ``model``; nothing is raised for what is not supported.
+
+    ``general``: trailing operators of any kind go to the host.
+    """
     whole, model = model, expansions.leave_out(model)
-    state = Importer(model)
+    state = Importer(model, general)
     for name in model.inputs:
         _input(state, name)
     fusion = pointwise.find(model)
@@ -70,6 +74,7 @@ def canonicalize(model: SourceModel) -> Result:
     supported = frozenset(node.name for node in whole.nodes if node.name not in failed)
     if state.failed:
         return Result(None, tuple(state.findings), supported)
+    host.sink_concats(state)
     outputs = tuple(host.deliver(state, name) for name in model.outputs)
     with np.errstate(over="ignore"):
         graph = simplify.simplify(state.builder.build(outputs))
@@ -101,10 +106,18 @@ def _overflows(graph: Graph) -> list[Finding]:
 def _warnings(graph: Graph) -> list[Finding]:
     """What works, but deserves a word."""
     return [
-        Finding(op.name, f"{op.op} runs on the host, after the NPU.", severity="warning")
+        Finding(
+            op.name,
+            f"{op.op} runs on the host{_by(op)}, after the NPU.",
+            severity="warning",
+        )
         for op in graph.host
-        if op.op in host.HOST
+        if op.op != "Reshape"
     ]
+
+
+def _by(op: HostOp) -> str:
+    return "" if op.op in KINDS else " by ONNX Runtime"
 
 
 def _input(state: Importer, name: str) -> None:
@@ -133,17 +146,51 @@ def _visit(state: Importer, node: SourceNode, region: pointwise.Region | None) -
     problem: UnsupportedError | None = None
     try:
         with np.errstate(all="ignore"):  # results are checked to be finite
-            _dispatch(state, node, region)
+            _on_chip_or_host(state, node, region)
     except UnsupportedError as error:
         problem = error
     except (ValueError, IndexError, KeyError, TypeError) as error:
         text = f"{node.op_type} {node.name} is malformed ({error!r})."
         problem = UnsupportedError(text, "export the model again")
     if problem is not None:
-        state.findings.append(Finding(node.name, problem.sentence, problem.hint))
+        hint = problem.hint or state.tail.advice(node)
+        state.findings.append(Finding(node.name, problem.sentence, hint))
     for name in node.outputs:
         if problem is not None or name not in state.values:
             state.values[name] = state.stand_in(name)
+
+
+def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
+    """On the chip where it can, else on the host where nothing behind it needs the chip.
+
+    A region goes to the host node by node.
+    """
+    members = [node]
+    if region is not None:
+        members = [item for item in state.model.nodes if item.name in region.nodes]
+    if any(item.name not in state.tail.nodes for item in members):
+        _dispatch(state, node, region)
+        return
+    builder, values = state.builder, dict(state.values)
+    nodes, tensors, constants = builder.nodes[:], dict(builder.tensors), dict(builder.constants)
+    host_operations = builder.host[:]
+
+    def undo() -> None:
+        builder.nodes[:], builder.host[:], state.values = nodes, host_operations, dict(values)
+        builder.tensors, builder.constants = dict(tensors), dict(constants)
+
+    try:
+        _dispatch(state, node, region)
+    except UnsupportedError:
+        undo()
+        try:
+            for item in members:
+                host.compute(state, item)
+        except (UnsupportedError, KeyError):
+            undo()
+        else:
+            return
+        raise
 
 
 def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
@@ -163,10 +210,9 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
         return
     if node.outputs[0] not in state.model.shapes:
         raise UnsupportedError(f"the output shape of {reader} cannot be determined.")
-    if kind not in (*host.HOST, *views.VIEWS, *views.SAME) and any(v.on_host for v in values):
+    if kind not in (*host.HOST, *views.SAME) and any(v.on_host for v in values):
         raise UnsupportedError(
-            f"{reader} reads the result of a Softmax or ArgMax, which run on the host and are "
-            "supported at the end of the network only."
+            f"{reader} reads what runs on the host, after the NPU: it would have to run there too."
         )
     if kind not in (*compute.SLIDING, "Pad", *views.SAME) and any(v.pads for v in values):
         raise UnsupportedError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from knightlite.errors import Finding
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
+from knightlite.frontend.tail import Tail
 from knightlite.ir import GraphBuilder
 
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
@@ -31,8 +32,9 @@ class Value:
 class Importer:
     """Fills a builder from a source model; the handlers in the neighbouring files work on it."""
 
-    def __init__(self, model: SourceModel) -> None:
+    def __init__(self, model: SourceModel, general: bool = False) -> None:
         self.model = model
+        self.tail = Tail(model, general)
         self.builder = GraphBuilder(model.name)
         self.values: dict[str, Value | None] = {}  # None: its shape is not known, said already
         self.findings: list[Finding] = []
@@ -117,9 +119,7 @@ class Importer:
             )
             for node in builder.nodes
         ]
-        builder.host[:] = [
-            replace(op, input=new if op.input == old else op.input) for op in builder.host
-        ]
+        builder.host[:] = [replace(op, inputs=swap(op.inputs)) for op in builder.host]
         for key, value in self.values.items():
             if value is not None and value.tensor == old:
                 self.values[key] = replace(value, tensor=new)

@@ -53,17 +53,19 @@ def load(
     weight: str | Path | None = None,
     framework: str | None = None,
     input_shapes: InputShapes | None = None,
+    general: bool = False,
     warn: Callable[[Finding], None] = lambda finding: None,
 ) -> Graph:
     """The canonical float graph of a model file, named after the file's stem.
 
     ``weight`` is Paddle's .pdiparams (default: beside the model). ``input_shapes`` fixes dynamic
-    dimensions: one shape per input in order, or by name. ``warn`` is told what the chip computes
-    badly; what runs on the host stands in the graph. Errors: UsageError and ModelError for
+    dimensions: one shape per input in order, or by name. ``general``: trailing operators of any
+    kind go to the host. ``warn`` is told what the chip computes badly; what runs on the host
+    stands in the graph. Errors: UsageError and ModelError for
     files that cannot be used, UnsupportedError with all findings for what is not supported.
     """
     model = read_source(Path(path), weight, framework, input_shapes)
-    result = canonical.canonicalize(model)
+    result = canonical.canonicalize(model, general)
     if result.graph is None:
         raise unsupported(Path(path), result.findings)
     on_host = {op.name for op in result.graph.host}

@@ -59,7 +59,7 @@ def load_quantized(path: Path, data: bytes | None = None) -> Graph:
         )
     model = replace(model, name=model.name.removesuffix(SUFFIX))
     stripped, findings = _strip(model)
-    result = canonical.canonicalize(stripped)
+    result = canonical.canonicalize(stripped, general=True)  # quant has asked for -gp
     findings += canonical.errors(result.findings)
     if result.graph is not None and not findings:
         findings += check(result.graph)

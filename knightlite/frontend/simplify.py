@@ -249,7 +249,7 @@ def _integers(node: Node, name: str) -> Sequence[int]:
 
 def _finished(graph: Graph, draft: _Draft) -> Graph:
     """Float32 constants named after their node, and only the tensors that are still used."""
-    used = {*graph.inputs, *(op.output for op in graph.host)}
+    used = {*graph.inputs, *(name for op in graph.host for name in op.outputs)}
     for node in draft.nodes.values():
         used.update(node.outputs)
     tensors = {name: draft.tensors[name] for name in draft.tensors if name in used}

@@ -58,10 +58,11 @@ def survey(
     weight: str | Path | None = None,
     framework: str | None = None,
     input_shapes: InputShapes | None = None,
+    general: bool = False,
 ) -> Survey:
     """Survey a float model file. Errors: as ``load``, but unsupported nodes are findings."""
     model = read_source(Path(path), weight, framework, input_shapes)
-    result = canonical.canonicalize(model)
+    result = canonical.canonicalize(model, general)
     totals = Counter(node.kind for node in model.nodes)
     done = Counter(node.kind for node in model.nodes if node.name in result.supported)
     folded = Counter(model.folded)

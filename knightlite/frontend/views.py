@@ -8,8 +8,8 @@ import numpy as np
 from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import host, padding
-from knightlite.frontend.importer import Importer, Value
+from knightlite.frontend import padding
+from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import SourceNode
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
@@ -46,11 +46,7 @@ def view(state: Importer, node: SourceNode) -> None:
             f"{node.op_type} {node.name} must keep all elements, not turn {source} into {target}."
         )
     value, output = state.value(node.inputs[0]), node.outputs[0]
-    if value.on_host:
-        host.append(state, "Reshape", value.tensor, output, {"shape": target}, target)
-        state.values[output] = Value(output, on_host=True)
-    else:
-        state.values[output] = state.stand_in(output) if value.stands_in else value
+    state.values[output] = state.stand_in(output) if value.stands_in else value
 
 
 def pad(state: Importer, node: SourceNode) -> None:

@@ -66,16 +66,30 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class HostOp:
-    """A trailing operation that the host runs on the dequantized output: Reshape, Softmax, ArgMax.
+    """A trailing ONNX operator (opset 21) that the host runs on real numbers, behind the chip.
 
-    ``attributes``: Reshape ``shape`` (with N = 1), Softmax ``axis``, ArgMax ``axis``, ``keepdims``.
+    ``attributes``: those of ONNX, and where ONNX has constant inputs instead: Reshape ``shape``
+    (with N = 1); Slice ``starts``, ``ends``, ``axes``, ``steps``. ``constants``: the arrays of
+    those inputs that are constant. ``op`` may be any operator of ONNX; ``ops.host`` lists the ones
+    that need no ONNX Runtime.
     """
 
     name: str
     op: str
-    input: str
-    output: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    constants: Mapping[str, Array] = field(default_factory=dict, compare=False)
+
+    @property
+    def output(self) -> str:
+        """The first output; the only one of most operators."""
+        return self.outputs[0]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The inputs that are neither constant nor absent."""
+        return tuple(name for name in self.inputs if name and name not in self.constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +111,23 @@ class Graph:
     @property
     def chip_outputs(self) -> tuple[str, ...]:
         """Tensors the chip delivers: the outputs with the trailing host operations undone."""
-        return tuple(dict.fromkeys(self.before_host(name) for name in self.outputs))
+        found = (source for name in self.outputs for source in self.before_host(name))
+        return tuple(dict.fromkeys(found))
 
-    def before_host(self, name: str) -> str:
-        """The chip tensor that output ``name`` is computed from."""
-        sources = {op.output: op.input for op in self.host}
-        while name in sources:
-            name = sources[name]
-        return name
+    def before_host(self, name: str) -> tuple[str, ...]:
+        """The chip tensors that output ``name`` is computed from, in order of first need."""
+        makers = {output: op for op in self.host for output in op.outputs}
+        waiting, found, known = [name], [], set()
+        while waiting:
+            name = waiting.pop()
+            if name in known:
+                continue
+            known.add(name)
+            if name in makers:
+                waiting.extend(reversed(makers[name].features))
+            else:
+                found.append(name)
+        return tuple(found)
 
     def tensor(self, name: str) -> Tensor:
         """The tensor called ``name``."""

@@ -19,7 +19,8 @@ def graph_text(graph: Graph) -> str:
         lines.append(_line(graph, node))
         lines += [f"  {_line(graph, part)}" for part in node.parts]
     for op in graph.host:
-        lines.append(f"host {op.output} = {op.op}({op.input}){_attributes(op.attributes)}")
+        outputs, inputs = ", ".join(op.outputs), ", ".join(op.inputs)
+        lines.append(f"host {outputs} = {op.op}({inputs}){_attributes(op.attributes)}")
     lines += [f"output {name}" for name in graph.outputs]
     return "\n".join(lines) + "\n"
 

@@ -25,9 +25,10 @@ def problems(graph: Graph) -> list[Finding]:
             if name not in graph.tensors:
                 found.append(Finding(node.name, f"output {name} has no tensor description."))
     for op in graph.host:
-        if op.input not in defined:
-            found.append(Finding(op.name, f"host input {op.input} is not defined."))
-        defined.add(op.output)
+        for name in op.features:
+            if name not in defined:
+                found.append(Finding(op.name, f"host input {name} is not defined."))
+        defined.update(op.outputs)
     found.extend(
         Finding(name, "the graph output is not defined.")
         for name in graph.outputs

@@ -93,10 +93,16 @@ class OnnxWriter:
 
     def node(self, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Append a node with one output; returns the output's name."""
-        self._taken.add(output)
-        made = helper.make_node(op_type, list(inputs), [output], output, **attributes)
+        return self.node_with((output,), op_type, inputs, **attributes)
+
+    def node_with(
+        self, outputs: Sequence[str], op_type: str, inputs: Sequence[str], **attributes: Any
+    ) -> str:
+        """Append a node of several outputs; returns the first one's name, which is the node's."""
+        self._taken.update(outputs)
+        made = helper.make_node(op_type, list(inputs), list(outputs), outputs[0], **attributes)
         self._nodes.append(made)
-        return output
+        return outputs[0]
 
     def temporary(
         self, op_type: str, inputs: Sequence[str], hint: str, **attributes: object
@@ -173,8 +179,10 @@ class OnnxWriter:
         kind = dtype if isinstance(dtype, int) else element_type(dtype)
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
-    def model(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
-        """The model, checked; deterministic for the same calls."""
+    def model(
+        self, metadata: Mapping[str, str] | None = None, checked: bool = True
+    ) -> onnx.ModelProto:
+        """The model, checked unless it is unfinished; deterministic for the same calls."""
         graph = helper.make_graph(
             self._nodes, self.name, self._inputs, self._outputs, list(self._initializers.values())
         )
@@ -187,7 +195,8 @@ class OnnxWriter:
         for key, value in sorted((metadata or {}).items()):
             entry = model.metadata_props.add()
             entry.key, entry.value = key, value
-        onnx.checker.check_model(model)
+        if checked:
+            onnx.checker.check_model(model)
         return model
 
 

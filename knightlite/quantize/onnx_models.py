@@ -14,18 +14,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import TensorProto
 
 from knightlite import dtypes
-from knightlite.ir import Graph, HostOp, Node, Tensor
-from knightlite.ops import BY_NAME, View, float_form
+from knightlite.ir import Graph, Node, Tensor
+from knightlite.ops import BY_NAME, View, float_form, host
 from knightlite.ops.onnx_io import OnnxWriter
 
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
 
-BATCH = "N"
+BATCH = host.BATCH
 Shape = tuple[int | str, ...]
 
 
@@ -76,12 +75,7 @@ def write_qdq(
 
 def batchable(graph: Graph) -> bool:
     """True where the written models accept any batch size N and keep pictures apart."""
-    for op in graph.host:
-        if op.op == "Reshape" and _integers(op, "shape")[0] != 1:
-            return False
-        if op.op in ("Softmax", "ArgMax") and op.attributes.get("axis", -1) == 0:
-            return False
-    return True
+    return all(map(host.keeps_batch, graph.host))
 
 
 def session(
@@ -165,50 +159,8 @@ def _dequantized_constant(tensor: Tensor, writer: OnnxWriter, axis: int) -> str:
     )
 
 
-# ------------------------------------------------------------------ host operations
-
-
 def _write_host(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
     """The host operations on float values, then the outputs under their own names."""
-    known: dict[str, tuple[Shape, int]] = {
-        name: (_batched(tensor.shape), TensorProto.FLOAT)
-        for name, tensor in graph.tensors.items()
-        if name not in graph.constants
-    }
-    for op in graph.host:
-        shape, element = known[op.input]
-        source = values.get(op.input, op.input)
-        if op.op == "Reshape":
-            target = _integers(op, "shape")
-            keep = target[0] == 1  # 0 copies the batch size
-            dims = (0, *target[1:]) if keep else target
-            shape = (BATCH, *target[1:]) if keep else tuple(target)
-            constant = writer.constant(f"{op.output}/shape", np.asarray(dims, np.int64))
-            writer.node("Reshape", [source, constant], op.output)
-        elif op.op == "Softmax":
-            writer.node("Softmax", [source], op.output, axis=_integer(op, "axis", -1))
-        elif op.op == "ArgMax":
-            axis, keepdims = _integer(op, "axis", 0), _integer(op, "keepdims", 1)
-            writer.node("ArgMax", [source], op.output, axis=axis, keepdims=keepdims)
-            axis %= len(shape)
-            kept: Shape = (1,) if keepdims else ()
-            shape, element = shape[:axis] + kept + shape[axis + 1 :], TensorProto.INT64
-        else:
-            raise AssertionError(f"host operation {op.op} of {op.name} has no ONNX form")
-        known[op.output] = (shape, element)
-    for name in graph.outputs:
-        shape, element = known[name]
-        fixed = tuple(item if isinstance(item, str) or item > 0 else None for item in shape)
-        writer.output(name, fixed, element)
-
-
-def _integers(op: HostOp, name: str) -> tuple[int, ...]:
-    value = op.attributes[name]
-    assert isinstance(value, tuple)
-    return tuple(int(item) for item in value)
-
-
-def _integer(op: HostOp, name: str, default: int) -> int:
-    value = op.attributes.get(name, default)
-    assert isinstance(value, int)
-    return value
+    host.append(graph, writer, values)
+    for name, (shape, element) in host.outputs(graph).items():
+        writer.output(name, shape, element)

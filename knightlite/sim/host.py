@@ -5,16 +5,19 @@ Everything is float32, as ONNX Runtime computes QuantizeLinear, DequantizeLinear
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import dtypes, numerics
+from knightlite.container import entry_array
 from knightlite.errors import DataError, FormatError
 
 Array = NDArray[Any]
+Attributes = Mapping[str, Any]
+Kind = Callable[[Sequence[Array], Attributes], Array]
 
 
 def tensor_scale(entry: Mapping[str, Any]) -> Array:
@@ -40,29 +43,23 @@ def dequantize(values: Array, entry: Mapping[str, Any]) -> Array:
 
 
 def finish(meta: Mapping[str, Any], outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The graph's outputs, from the chip's integer outputs: dequantize, then the host operators."""
+    """The graph's outputs, from the chip's integer outputs: dequantize, then the host operators.
+
+    FormatError for an operator that only ONNX Runtime can do: it is in the .cfg's host model.
+    """
     values = {entry["name"]: dequantize(outputs[entry["name"]], entry) for entry in meta["outputs"]}
     for step in meta["host"]:
-        values[step["output"]] = _run(step, values[step["input"]])
+        constants = {name: entry_array(entry) for name, entry in step["constants"].items()}
+        if step["op"] not in KINDS:
+            raise FormatError(
+                f"host operator {step['name']} must be one of {', '.join(KINDS)}, not {step['op']}."
+            )
+        operands = [
+            constants[name] if name in constants else values[name] for name in step["inputs"]
+        ]
+        (output,) = step["outputs"]
+        values[output] = np.asarray(KINDS[step["op"]](operands, step["attributes"]))
     return {name: values[name] for name in meta["graph_outputs"]}
-
-
-def _run(step: Mapping[str, Any], x: Array) -> Array:
-    attributes = step["attributes"]
-    if step["op"] == "Reshape":
-        return _reshape(x, attributes["shape"])
-    if step["op"] == "Softmax":
-        return softmax(x, attributes["axis"])
-    if step["op"] == "ArgMax":
-        return np.asarray(np.argmax(x, attributes["axis"], keepdims=bool(attributes["keepdims"])))
-    raise FormatError(
-        f"host operator {step['name']} must be Reshape, Softmax or ArgMax, not {step['op']}."
-    )
-
-
-def _reshape(x: Array, shape: list[int]) -> Array:
-    """ONNX Reshape: 0 keeps a dimension, -1 takes what is left."""
-    return x.reshape([x.shape[at] if size == 0 else size for at, size in enumerate(shape)])
 
 
 def softmax(x: Array, axis: int) -> Array:
@@ -70,3 +67,56 @@ def softmax(x: Array, axis: int) -> Array:
     shifted = np.exp(x - x.max(axis=axis, keepdims=True))
     result: Array = shifted / shifted.sum(axis=axis, keepdims=True)
     return result
+
+
+def _reshape(x: Array, shape: list[int]) -> Array:
+    """ONNX Reshape: 0 keeps a dimension, -1 takes what is left."""
+    return x.reshape([x.shape[at] if size == 0 else size for at, size in enumerate(shape)])
+
+
+def _slice(x: Array, attributes: Attributes) -> Array:
+    """ONNX Slice: ends beyond the start or the end of an axis are cut there."""
+    index = [slice(None)] * x.ndim
+    names = ("starts", "ends", "axes", "steps")
+    for start, end, axis, step in zip(*(attributes[name] for name in names), strict=True):
+        # numpy reads end = -1 as "last" for a negative step, as ONNX does; below that: "past 0"
+        last = None if step < 0 and end < -x.shape[axis] else end
+        index[axis] = slice(start, last, step)
+    return x[tuple(index)]
+
+
+def _sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):  # exp(-x) is infinite where the result is 0
+        return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def _argmax(x: Array, attributes: Attributes) -> Array:
+    return np.asarray(np.argmax(x, attributes["axis"], keepdims=bool(attributes["keepdims"])))
+
+
+def _unary(function: Callable[[Array], Array]) -> Kind:
+    return lambda operands, attributes: function(operands[0])
+
+
+def _binary(function: Callable[[Array, Array], Array]) -> Kind:
+    return lambda operands, attributes: function(operands[0], operands[1])
+
+
+KINDS: dict[str, Kind] = {
+    "ArgMax": lambda operands, attributes: _argmax(operands[0], attributes),
+    "Concat": lambda operands, attributes: np.concatenate(operands, attributes["axis"]),
+    "Reshape": lambda operands, attributes: _reshape(operands[0], attributes["shape"]),
+    "Slice": lambda operands, attributes: _slice(operands[0], attributes),
+    "Softmax": lambda operands, attributes: softmax(operands[0], attributes["axis"]),
+    "Transpose": lambda operands, attributes: operands[0].transpose(attributes["perm"]),
+    "Exp": _unary(np.exp),
+    "Relu": _unary(lambda x: np.maximum(x, 0)),
+    "Sigmoid": _unary(_sigmoid),
+    "Sqrt": _unary(np.sqrt),
+    "Tanh": _unary(np.tanh),
+    "Add": _binary(np.add),
+    "Div": _binary(np.divide),
+    "Mul": _binary(np.multiply),
+    "Pow": _binary(np.power),
+    "Sub": _binary(np.subtract),
+}

@@ -54,6 +54,26 @@ def npy_bytes(values: Array) -> bytes:
     return buffer.getvalue()
 
 
+def host_files(
+    meta: Mapping[str, Any], outputs: Mapping[str, Array], frame: int | None = None
+) -> dict[str, bytes]:
+    """``result-host-<output>.npy`` of every network output that the host has computed.
+
+    A Reshape computes nothing: its values are those of the chip's output.
+    """
+    computed = {
+        name for step in meta["host"] if step["op"] != "Reshape" for name in step["outputs"]
+    }
+    for step in meta["host"]:
+        if computed.intersection(step["inputs"]):
+            computed.update(step["outputs"])
+    return {
+        file_stem(name, "host") + ("" if frame is None else f".{frame}") + ".npy": npy_bytes(values)
+        for name, values in outputs.items()
+        if name in computed
+    }
+
+
 def result_files(outputs: Mapping[str, Array], frame: int | None = None) -> dict[str, bytes]:
     """File names and contents for integer [1, C, H, W] outputs, two texts and one array each.
 

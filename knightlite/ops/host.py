@@ -1,0 +1,126 @@
+"""The host's share in ONNX: host operations written as nodes, alone or behind a network.
+
+``KINDS`` are the operators that every host can run; ``sim.host`` computes them with numpy. Any
+other operator of ONNX needs ONNX Runtime, and travels in the ``.cfg`` as an ONNX model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from knightlite import dtypes
+from knightlite.ir import Graph, HostOp
+from knightlite.ops.onnx_io import OnnxWriter
+
+if TYPE_CHECKING:
+    import onnx
+
+BATCH = "N"
+UNARY = ("Exp", "Relu", "Sigmoid", "Sqrt", "Tanh")
+BINARY = ("Add", "Div", "Mul", "Pow", "Sub")
+KINDS = ("ArgMax", "Concat", "Reshape", "Slice", "Softmax", "Transpose", *UNARY, *BINARY)
+SLICE = ("starts", "ends", "axes", "steps")  # inputs in ONNX, in this order
+
+Described = tuple[tuple[int | str | None, ...] | None, int]
+
+
+def needs_onnx_runtime(graph: Graph) -> bool:
+    """True where an operator of the host's share is not one of ``KINDS``."""
+    return any(op.op not in KINDS for op in graph.host)
+
+
+def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
+    """Write all host operations; ``values``: the float value that stands for a tensor."""
+    for op in graph.host:
+        constants = {
+            name: writer.constant(name, array) for name, array in sorted(op.constants.items())
+        }
+        inputs = [constants.get(name) or values.get(name, name) for name in op.inputs]
+        attributes = dict(op.attributes)
+        if op.op == "Reshape":
+            attributes = {}
+            shape = np.asarray(_reshape_target(graph, op), np.int64)
+            inputs.append(writer.constant(f"{op.output}/shape", shape))
+        elif op.op == "Slice":
+            for name in SLICE:
+                numbers = np.asarray(attributes.pop(name), np.int64)
+                inputs.append(writer.constant(f"{op.output}/{name}", numbers))
+        given = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in attributes.items()
+        }
+        writer.node_with(op.outputs, op.op, inputs, **given)
+
+
+def _reshape_target(graph: Graph, op: HostOp) -> tuple[int, ...]:
+    """The shape, its first dimension 0 (keep) where that is the batch."""
+    target = integers(op, "shape")
+    source = graph.tensors.get(op.inputs[0])
+    batched = target[:1] == (1,) and (source is None or source.shape[:1] == (1,))
+    return (0, *target[1:]) if batched else target
+
+
+def keeps_batch(op: HostOp) -> bool:
+    """True where several pictures along axis 0 stay apart; False where that is not known."""
+    if op.op == "Reshape":
+        return integers(op, "shape")[:1] == (1,)
+    if op.op == "Transpose":
+        return integers(op, "perm")[:1] == (0,)
+    if op.op == "Slice":
+        return 0 not in integers(op, "axes")
+    if op.op in ("ArgMax", "Concat", "Softmax"):
+        axis = op.attributes.get("axis", -1)
+        return axis != 0 and not op.constants
+    return op.op in UNARY or (
+        op.op in BINARY and all(values.shape[:1] in ((), (1,)) for values in op.constants.values())
+    )
+
+
+def integers(op: HostOp, name: str) -> tuple[int, ...]:
+    """An attribute that is a tuple of integers."""
+    value = op.attributes[name]
+    assert isinstance(value, tuple)
+    return tuple(int(item) for item in value)
+
+
+def model(graph: Graph) -> onnx.ModelProto:
+    """The host's share by itself: real values of the chip's outputs to the network's outputs."""
+    described = _describe(graph)
+    writer = _alone(graph)
+    for name in graph.outputs:
+        writer.output(name, *described[name])
+    return writer.model()
+
+
+def outputs(graph: Graph) -> dict[str, Described]:
+    """Shape (batch ``N``) and ONNX element type of every network output."""
+    return _describe(graph)
+
+
+def _alone(graph: Graph) -> OnnxWriter:
+    writer = OnnxWriter(f"{graph.name}_host")
+    for name in graph.chip_outputs:
+        writer.input(name, (BATCH, *graph.tensors[name].shape[1:]), dtypes.F32)
+    append(graph, writer, {})
+    return writer
+
+
+def _describe(graph: Graph) -> dict[str, Described]:
+    """What ONNX's shape inference says of the network's outputs."""
+    from onnx import TensorProto, shape_inference
+
+    inferred = shape_inference.infer_shapes(_alone(graph).model(checked=False), data_prop=True)
+    found: dict[str, Described] = {}
+    for item in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
+        tensor = item.type.tensor_type
+        shape: Sequence[int | str | None] | None = None
+        if tensor.HasField("shape"):
+            shape = [
+                dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+                for dim in tensor.shape.dim
+            ]
+        found[item.name] = (None if shape is None else tuple(shape), tensor.elem_type)
+    return {name: found.get(name, (None, TensorProto.FLOAT)) for name in graph.outputs}
