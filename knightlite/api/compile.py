@@ -168,6 +168,7 @@ def compile_bytes(
     family = chip.find(chip_name)
     asked = settings or CompileSettings()
     graph = load_quantized(path, model)
+    whole = graph.inputs
     if asked.first_layer is not None or asked.last_layer is not None:
         graph = part(graph, asked.first_layer, asked.last_layer)
     graph = with_outputs(graph, asked.outputs)
@@ -177,7 +178,7 @@ def compile_bytes(
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "input_layout": asked.input_order or quantization.get("input_layout", INPUT_LAYOUT),
         "res_version": asked.res_version,
-        "recipe": quantization.get("recipe"),
+        "recipe": quantization.get("recipe") if graph.inputs == whole else None,
         "quantization": quantization,
     }
     compiled = compile_graph(graph, family, chip_name, description, watch, asked.reuse_ddr)

@@ -17,7 +17,13 @@ from knightlite.errors import Finding, UnsupportedError, UsageError, findings_er
 SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
 TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
 VALUE, SWITCH, LIST = "value", "switch", "list"
-_NOTHING = (None, "", "None", False, [])  # what a key may hold that asks for nothing
+_NOTHING: tuple[object, ...] = (
+    None,
+    "",
+    "None",
+    False,
+    [],
+)  # what a key may hold that asks for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ def parameters(
                 later.append(Finding(where, f"not supported yet: {known[name].later}."))
         else:
             try:
-                found[known[name].parameter] = _CONVERT[known[name].kind](value)
+                found[known[name].parameter] = _converted(known[name].kind, value)
             except ValueError as error:
                 wrong.append(Finding(where, f"{error}."))
     _refuse(wrong + later, config.where, UsageError if wrong else UnsupportedError)
@@ -151,4 +157,7 @@ def _list(value: object) -> list[str]:
     return [text for item in value for text in _list(item)]
 
 
-_CONVERT = {VALUE: _value, SWITCH: _switch, LIST: _list}
+def _converted(kind: str, value: object) -> str | bool | list[str]:
+    if kind == SWITCH:
+        return _switch(value)
+    return _list(value) if kind == LIST else _value(value)

@@ -38,11 +38,12 @@ class KnightCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Options that are not on the command line take what the run-config file says."""
         config, rest = split_config(args)
+        config = config or ctx.meta.get("run-config")  # that of build, where it runs this command
         if config is not None:
             section = SECTION[self.word]
             values = run_config.parameters(config, section, dict(self.keys()))
             ctx.default_map = {**(ctx.default_map or {}), **values}
-            if ctx.obj is None:
+            if ctx.obj is None and self.word != "build":  # its stages may name chips of their own
                 ctx.obj = config.chip_of(section)
             ctx.meta["run-config"] = config
         return super().parse_args(ctx, rest)

@@ -27,10 +27,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compile": ("compile", "Compile X_quantize.onnx: .cfg, .weight, golden model, memory map."),
     "sim": ("sim", "Run a compiled network bit for bit on pictures or raw data."),
     "profile": ("profile", "Where every microsecond goes: layers, engines, memory traffic."),
+    "build": ("build", "quant, compile, compare and a check of the binary, from one JSON file."),
+    "compare": ("compare", "Float model, quantized model and chip on one sample."),
     "check": ("check", "Can this model run on that chip? Every doubtful node at once."),
     "inspect": ("inspect", "Show what a .cfg or .weight file holds, instruction by instruction."),
     "explain": ("explain", "Why the compiler fused a node with its neighbours, or did not."),
     "chips": ("chips", "The chips, and where each of their facts comes from."),
+    "model_info": ("model_info", "Inputs and outputs of a model, and their scales."),
+    "show_sim_result": ("show_sim_result", "What sim left in a folder."),
+    "npy2bin": ("npy2bin", "A .npy array as the raw bytes that sim reads."),
 }
 
 EPILOG = """\b

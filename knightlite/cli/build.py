@@ -1,0 +1,48 @@
+"""``knightlite build``: quant, compile, compare and a check of the binary, from one file."""
+
+from __future__ import annotations
+
+import click
+
+from knightlite.api.build import build_files, check_model
+from knightlite.api.compare import CompareOptions, compare
+from knightlite.cli.compare import print_comparison
+from knightlite.cli.compile import command as compile_command
+from knightlite.cli.knight_command import KnightCommand
+from knightlite.cli.quant import command as quant_command
+from knightlite.cli.terminal import print_line, talking
+
+EPILOG = """\b
+Examples:
+  knightlite build --run-config config.json
+  Knight build -rc c.json --quant.iteration 16 --compile.save-dir out
+"""
+
+
+@click.command(cls=KnightCommand, word="build", epilog=EPILOG)
+@click.option("--disable-compare", is_flag=True, help="Do not compare float, quantized and chip.")
+@click.option(
+    "--disable-model-check", is_flag=True, help="Do not compare the binary with its golden model."
+)
+@click.pass_context
+def command(ctx: click.Context, disable_compare: bool, disable_model_check: bool) -> int:
+    """Quantize and compile as a run-config file says, then look at the outcome."""
+    for stage, name in ((quant_command, "quant"), (compile_command, "compile")):
+        with stage.make_context(name, [], parent=ctx) as inner:
+            stage.invoke(inner)
+    with talking() as talk:
+        made = build_files()
+        if not disable_compare:
+            print_comparison(
+                compare(CompareOptions(cfg=made["cfg"], weight=made["weight"]), talk),
+                ["idx", "RMSE%", "max diff"],
+            )
+        if disable_model_check:
+            return 0
+        compared, differing, names = check_model(
+            made["cfg"], made["weight"], made["known_input"], talk
+        )
+    print_line(f"{compared:,} bytes compared with the golden model, {differing:,} differ")
+    for name in names:
+        print_line(f"differs: {name}")
+    return 1 if differing else 0
