@@ -41,8 +41,18 @@ class QuantizedNet:
         shape = BY_NAME[op].infer(View(graph, graph.nodes[-1]))
         return self.builder.tensor(output, shape, dtype, scale)
 
-    def conv(
+    def conv(self, x: str, output: str, channels: int, *args: Any, **more: Any) -> str:
+        """A convolution whose outputs fill their type."""
+        return self.weighted("Conv", x, output, channels, *args, **{"pads": PADS, **more})
+
+    def transposed(self, x: str, output: str, channels: int, *args: Any, **more: Any) -> str:
+        """A ConvTranspose whose outputs fill their type."""
+        values = {"pads": PADS, "output_padding": (0, 0), **more}
+        return self.weighted("ConvTranspose", x, output, channels, *args, **values)
+
+    def weighted(
         self,
+        op: str,
         x: str,
         output: str,
         channels: int,
@@ -51,7 +61,7 @@ class QuantizedNet:
         scale: Any = SCALE,
         **more: Any,
     ) -> str:
-        """A convolution whose outputs fill their type."""
+        """An operator with weights whose outputs fill their type."""
         group = more.setdefault("group", 1)
         depth = self.channels(x) // group
         weights = self.rng.integers(-127, 128, (channels, depth, *kernel)).astype(np.int8)
@@ -65,8 +75,8 @@ class QuantizedNet:
             self.builder.constant(f"{output}.weight", weights, w_scale),
             self.builder.constant(f"{output}.bias", bias, w_scale * x_scale),
         )
-        values = {"strides": (1, 1), "dilations": (1, 1), "pads": PADS, **more}
-        return self.node("Conv", (x, *names), output, dtype, scale, **values)
+        values = {"strides": (1, 1), "dilations": (1, 1), **more}
+        return self.node(op, (x, *names), output, dtype, scale, **values)
 
     def affine(
         self,

@@ -15,7 +15,18 @@ from quantized_nets import RELU, QuantizedNet
 
 TX5368 = find("TX5368AV200").chip
 
-KINDS = ("conv", "depthwise", "grouped", "pool", "add", "mul", "unary", "concat", "resize")
+KINDS = (
+    "conv",
+    "depthwise",
+    "grouped",
+    "transposed",
+    "pool",
+    "add",
+    "mul",
+    "unary",
+    "concat",
+    "resize",
+)
 
 
 @st.composite
@@ -47,7 +58,7 @@ def layers(draw: st.DrawFn) -> Graph:
     dtype = draw(st.sampled_from((dtypes.U8, dtypes.S8)))
     x = net.input("x", channels, height, width, dtype)
     kind = draw(st.sampled_from(KINDS))
-    if kind in ("conv", "depthwise", "grouped", "pool"):
+    if kind in ("conv", "depthwise", "grouped", "transposed", "pool"):
         kernel = (draw(st.integers(1, min(4, height))), draw(st.integers(1, min(4, width))))
         pads = tuple(draw(st.integers(0, kernel[side % 2] - 1)) for side in range(4))
         window: dict[str, Any] = {
@@ -110,8 +121,33 @@ def convolution(
     wide = draw(st.booleans())
     dtype, scale = (dtypes.S16, 0.001) if wide else (dtypes.S8, 0.05)
     clamp = {"clamp": RELU} if draw(st.booleans()) else {}
-    y = net.conv(x, "y", outs, kernel, dtype, scale, **window, **clamp)
+    make = net.conv
+    if kind == "transposed":
+        make = net.transposed
+        outs = transposed_window(draw, net, x, outs, kernel, window)
+    y = make(x, "y", outs, kernel, dtype, scale, **window, **clamp)
     if wide or draw(st.booleans()):
         return y
     _, *shape = net.builder.tensors[y].shape
     return net.add(y, net.input("z", shape[0], shape[1], shape[2]), "sum")
+
+
+def transposed_window(
+    draw: st.DrawFn, net: QuantizedNet, x: str, outs: int, kernel: tuple[int, int], window: Any
+) -> int:
+    """Pads that leave some output, dilations, more rows at the end; the output channels."""
+    _, channels, *sizes = net.builder.tensors[x].shape
+    pads, strides = list(window["pads"]), window["strides"]
+    dilations = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    for axis in range(2):
+        reach = dilations[axis] * (kernel[axis] - 1) + 1
+        left = strides[axis] * (sizes[axis] - 1) + reach
+        for side in (axis, axis + 2):
+            pads[side] = min(pads[side], reach - 1, left - 1)
+            left -= pads[side]
+    window["pads"], window["dilations"] = tuple(pads), dilations
+    window["output_padding"] = tuple(draw(st.integers(0, stride - 1)) for stride in strides)
+    if channels > 1 and draw(st.booleans()):
+        window["group"] = channels
+        return channels
+    return outs

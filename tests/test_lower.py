@@ -39,6 +39,15 @@ CASES: dict[str, tuple[Callable[[QuantizedNet], str], str]] = {
         ),
         "Conv: pads must be smaller than the dilated kernel (3, 2), not (0, 0, 3, 2).",
     ),
+    "transposed_window": (
+        lambda net: net.transposed(net.input("x", 1, 1, 3), "y", 1, (1, 4), dilations=(1, 85)),
+        "ConvTranspose: dilated kernel and stride must be at most 255, not 256.",
+    ),
+    "transposed_weights": (
+        lambda net: net.transposed(net.input("x", 32, 2, 2), "y", 20, (30, 30), strides=(2, 2)),
+        "ConvTranspose: the smallest weight tile needs 460800 bytes of WSPM, the chip has 294912; "
+        "use a kernel smaller than 30x30.",
+    ),
     "weights": (
         lambda net: net.conv(net.input("x", 32, 30, 30), "y", 20, (30, 30)),
         "Conv: the smallest weight tile needs 460800 bytes of WSPM, the chip has 294912; "

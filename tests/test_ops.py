@@ -264,7 +264,12 @@ def test_multiply_accumulates() -> None:
     assert conv.macs(cases["pointwise"]) == 16 * 5 * 7 * 8
     assert conv.macs(cases["stem"]) == 24 * 11 * 10 * 3 * 49
     assert conv.macs(cases["depthwise"]) == 18 * 10 * 9 * 9
-    others = [op for op in ALL_OPS if op is not conv]
+    up = {graph.name: View(graph, graph.nodes[0]) for graph in BY_NAME["ConvTranspose"].samples()}
+    transposed = BY_NAME["ConvTranspose"]
+    assert transposed.macs(up["double"]) == 20 * 10 * 12 * 12  # one tap each
+    assert transposed.macs(up["odd"]) == 18 * 9 * (6 + 6 * 2) * (5 + 5 * 2)
+    assert transposed.macs(up["bilinear"]) == 20 * 10 * 8 * 4
+    others = [op for op in ALL_OPS if op.kernel is None]
     assert [op.macs(view_of(graph)) for op in others for graph in op.samples()] == [0] * sum(
         len(op.samples()) for op in others
     )

@@ -65,6 +65,13 @@ def grouped(net: QuantizedNet) -> Graph:
     return net.build(net.add(x, c, "y"))
 
 
+def transposed(net: QuantizedNet) -> Graph:
+    """Both fusions around a ConvTranspose."""
+    t = net.affine(net.input("x", 6, 4, 3), "t")
+    c = net.transposed(t, "c", 8, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+    return net.build(net.add(c, net.input("z", 8, 7, 5), "y"))
+
+
 def prologue_output(net: QuantizedNet) -> Graph:
     t = net.affine(net.input("x", 6, 5, 4), "t")
     return net.build(net.conv(t, "y", 8), t)
@@ -189,6 +196,11 @@ CASES = {
     "grouped": Case(
         grouped,
         ["y: Affine+Conv+Add"],
+        [("t", P, "runs in front of c"), ("y", R, "runs behind convolution c")],
+    ),
+    "transposed": Case(
+        transposed,
+        ["y: Affine+ConvTranspose+Add"],
         [("t", P, "runs in front of c"), ("y", R, "runs behind convolution c")],
     ),
     "prologue_output": Case(

@@ -54,7 +54,7 @@ def quantized(graph: Graph, depthwise_scales: bool = False) -> Graph:
             scale = rng.uniform(0.02, 0.1, shape[1]).astype(np.float32)
         tensors[name] = Tensor(name, shape, kind, scale)
     for node in graph.nodes:
-        if node.op != "Conv":
+        if ops.BY_NAME[node.op].kernel is None:
             continue
         weight, *bias = node.inputs[1:]
         scale = rng.uniform(0.002, 0.01, graph.tensors[weight].shape[0]).astype(np.float32)

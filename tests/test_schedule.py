@@ -162,7 +162,8 @@ def check_refusal(error: CapacityError) -> None:
 def check_limit(error: UnsupportedError) -> None:
     (finding,) = error.findings
     found = re.fullmatch(
-        r"Conv: the smallest weight tile needs (\d+) bytes of WSPM, the chip has (\d+); "
+        r"Conv(?:Transpose)?: the smallest weight tile needs (\d+) bytes of WSPM, "
+        r"the chip has (\d+); "
         r"use a kernel smaller than \dx\d\.",
         finding.sentence,
     )
@@ -269,8 +270,17 @@ def grouped(net: QuantizedNet) -> Graph:
     return net.build(net.add(c, net.input("z", 27, 9, 7), "y"))
 
 
+def upsampled(net: QuantizedNet) -> Graph:
+    """Phases of unequal kernels; sums in parts, prologue and add."""
+    t = net.affine(net.input("x", 20, 5, 4), "t")
+    more = {"strides": (2, 3), "pads": (1, 1, 0, 2), "output_padding": (0, 1)}
+    c = net.transposed(t, "c", 18, (3, 5), **more)
+    _, channels, height, width = net.builder.tensors[c].shape
+    return net.build(net.add(c, net.input("z", channels, height, width), "y"))
+
+
 @pytest.mark.parametrize(
-    "make", [strided, pooled, gated, smoothed, grouped], ids=lambda item: item.__name__
+    "make", [strided, pooled, gated, smoothed, grouped, upsampled], ids=lambda item: item.__name__
 )
 def test_no_tiling_changes_a_byte(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = make(QuantizedNet())

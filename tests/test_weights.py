@@ -177,6 +177,24 @@ def test_bias_correction_sees_the_inputs_of_its_group() -> None:
         assert alone.bias.tolist() == whole.bias[outs].tolist()
 
 
+def test_bias_correction_of_a_transposed_convolution() -> None:
+    """Every output of a 2x2 kernel with strides 2 sees one tap, a quarter of the outputs each."""
+    weights, mean = random_weights(6, 3, 2, 2), np.asarray([0.4, 1.1, 2.3])
+    net = FloatNet()
+    net.input("x", 3, 6, 5)
+    parts = (net.builder.constant("w", weights), net.builder.constant("b", np.zeros(6, "f4")))
+    net.node(
+        "ConvTranspose", ("x", *parts), "y", strides=(2, 2), dilations=(1, 1), pads=(0, 0, 0, 0),
+        output_padding=(0, 0), group=1,
+    )  # fmt: skip
+    made = quantize(net.build("y"), 0.02, 0.05, mean)
+    assert made.bias is not None
+    lost = weights - made.weights * made.scale.astype(np.float64)[:, None, None, None]
+    wanted = (lost.sum(axis=(2, 3)) / 4 * mean).sum(axis=1)
+    assert np.abs(made.bias * made.bias_scale - wanted).max() <= 0.51 * made.bias_scale.max()
+    assert np.any(made.bias != 0)
+
+
 def test_tap_coverage_counts_padding() -> None:
     graph = one_conv(random_weights(2, 3, 3, 3), np.zeros(2), pads=PADS, strides=(2, 1))
     # rows: first tap at -1, 1, 3 of 6; columns: 5 outputs, the outer taps miss one each

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 MATRICES = ("Gemm", "MatMul")
 SLIDING = ("Conv", "MaxPool", "AveragePool")
 # they need height and width as they are
-WHOLE = (*SLIDING, "GlobalAveragePool", "Resize", "Upsample")
+WHOLE = (*SLIDING, "ConvTranspose", "GlobalAveragePool", "Resize", "Upsample")
 CHAINS = {"Sum": "Add", "Mean": "Add", "Max": "Max", "Min": "Min"}  # of any number of operands
 
 

@@ -82,14 +82,22 @@ def survey(
     )
 
 
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
 def node_macs(model: SourceModel, node: SourceNode) -> int:
-    """Multiply-accumulates of a Conv, Gemm or MatMul, groups included; 0 where unknown."""
-    if node.domain or node.op_type not in ("Conv", "Gemm", "MatMul"):
+    """Multiply-accumulates of a node with weights, groups included; 0 where unknown.
+
+    Those of a ConvTranspose are counted at its input: every pixel meets all taps.
+    """
+    if node.domain or node.op_type not in WEIGHTED:
         return 0
     shapes = [model.shapes.get(name) for name in (*node.inputs[:2], node.outputs[0])]
     left, right, output = shapes
     if left is None or right is None or output is None:
         return 0
+    if node.op_type == "ConvTranspose":
+        return int(np.prod(left, dtype=np.int64)) * int(np.prod(right[1:]))
     if node.op_type == "Conv":
         depth = int(np.prod(right[1:]))
     else:
