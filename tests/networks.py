@@ -71,7 +71,7 @@ class Net:
         spread = (gain / (depth * kernel * kernel)) ** 0.5
         values = self.rng.normal(0, spread, (channels, depth, kernel, kernel)).astype(np.float32)
         # depthwise kernels that smooth: random ones sharpen, and amplify every rounding
-        values = np.abs(values) if group > 1 else values
+        values = np.abs(values) if group > 1 == depth else values
         inputs = [x, self.weight(values)]
         if bias:
             inputs.append(self.weight(self.rng.normal(0, 0.2, channels).astype(np.float32)))
@@ -80,6 +80,18 @@ class Net:
         return self.node(
             "Conv", inputs, channels, kernel_shape=[kernel] * 2, strides=strides, pads=pads,
             group=group,
+        )  # fmt: skip
+
+    def upsample(self, x: str, channels: int, kernel: int, group: int = 1) -> str:
+        """A ConvTranspose that doubles the picture."""
+        depth = self.channels[x] // group
+        spread = (2.0 / (depth * kernel * kernel / 4)) ** 0.5
+        size = (self.channels[x], channels // group, kernel, kernel)
+        values = self.rng.normal(0, spread, size).astype(np.float32)
+        values = np.abs(values) if group > 1 else values
+        return self.node(
+            "ConvTranspose", [x, self.weight(values)], channels, kernel_shape=[kernel] * 2,
+            strides=[2, 2], pads=[kernel // 2 - 1] * 4, group=group,
         )  # fmt: skip
 
     def norm(self, x: str) -> str:
@@ -275,6 +287,34 @@ def pyramid(net: Net, width: int) -> str:
     return block(net.add(fine, resized(x, mode="linear")), 2 * width)
 
 
+def resnext(net: Net, width: int, groups: int) -> str:
+    """Bottlenecks whose 3x3 convolutions are grouped."""
+    x = net.pool(net.relu(net.norm(net.conv("x", width, 3, 2))), 3, 2, 1)
+    for stage in range(2):
+        hidden = 2 * width << stage
+        for index in range(2):
+            stride = 2 if stage and not index else 1
+            y = net.relu(net.norm(net.conv(x, hidden)))
+            y = net.relu(net.norm(net.conv(y, hidden, 3, stride, groups)))
+            y = net.norm(net.conv(y, 2 * hidden, gain=1.0))
+            if not index:
+                x = net.norm(net.conv(x, 2 * hidden, 1, stride))
+            x = net.relu(net.add(x, y))
+    return x
+
+
+def unet(net: Net, width: int) -> str:
+    """Down, up again by transposed convolutions, joined with what was there on the way down."""
+    first = net.relu(net.norm(net.conv("x", width, 3, 2)))
+    second = net.relu(net.norm(net.conv(net.pool(first, 2, 2), 2 * width, 3)))
+    x = net.relu(net.norm(net.conv(net.pool(second, 2, 2), 4 * width, 3)))
+    x = net.concat(net.relu(net.norm(net.upsample(x, 2 * width, 2))), second)
+    x = net.relu(net.norm(net.conv(x, 2 * width, 3)))
+    x = net.concat(net.relu(net.norm(net.upsample(x, width, 4))), first)
+    x = net.relu(net.norm(net.conv(x, width, 3)))
+    return net.relu(net.norm(net.upsample(x, width, 4, width)))
+
+
 @dataclass(frozen=True)
 class Network:
     """A way to build a model: ``body`` gives the features that the classifier reads."""
@@ -315,4 +355,6 @@ SMALL = (
     ),
     Network("text_direction", lambda net: text_direction(net, 8), (3, 48, 96), 2, softmax=True),
     Network("pyramid", lambda net: pyramid(net, 8)),
+    Network("resnext", lambda net: resnext(net, 16, 8)),
+    Network("unet", lambda net: unet(net, 8), (3, 48, 64)),
 )

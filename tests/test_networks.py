@@ -119,6 +119,14 @@ def test_network_is_what_it_is_called(name: str, prepared: Mapping[str, Prepared
         assert "Conv+Add" in layers
     if name == "pyramid":
         assert {"ResizeNearest", "ResizeLinear", "Concat"} <= set(nodes)
+    if name == "resnext":
+        groups = [n.attributes["group"] for n in item.quantized.nodes if n.op == "Conv"]
+        assert groups.count(8) == 4
+    if name == "unet":
+        upsamplings = [n for n in item.quantized.nodes if n.op == "ConvTranspose"]
+        assert [n.attributes["group"] for n in upsamplings] == [1, 1, 8]
+        assert all("clamp" in n.attributes for n in upsamplings)  # BatchNorm and ReLU are part
+        assert nodes.count("Concat") == 2
     if name == "text_direction":
         functions = {n.attributes.get("function") for n in item.quantized.nodes}
         assert {"HardSwish", "HardSigmoid"} <= functions
