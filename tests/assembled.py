@@ -25,7 +25,7 @@ TINY = replace(
 
 Record = TypeVar("Record", bound=Instruction)
 _ONES = {
-    "rows", "columns", "run_bytes", "x_height", "x_width", "x_channels", "y_height", "y_width",
+    "rows", "columns", "run_bytes", "count0", "count1", "count2", "count3", "x_height", "x_width", "x_channels", "y_height", "y_width",
     "y_channels", "kernel_height", "kernel_width", "stride_height", "stride_width",
     "dilation_height", "dilation_width", "groups", "unit_height", "unit_width",
 }  # fmt: skip

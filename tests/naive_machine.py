@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ from knightlite.isa import (
     Instruction,
     Lookup,
     Matrix,
+    Move,
     Pool,
     PoolMode,
     Resize,
@@ -72,6 +74,9 @@ class NaiveMachine:
 
     def execute(self, item: Instruction) -> None:
         """Read everything, then write everything."""
+        if isinstance(item, Move):
+            self.move(item)
+            return
         if isinstance(item, Matrix) and item.accumulate_out:
             values = [self.sums(item, *at) for at in self.places(item)]
             for number, value in enumerate(values):
@@ -85,6 +90,13 @@ class NaiveMachine:
         for (r, c, k), value in zip(self.places(item), values, strict=True):
             at = item.y_address + r * item.y_row_stride + c * item.y_column_stride + k * size
             self.write(item.y_type, at, clamp(value, item.y_type, item.y_low, item.y_high))
+
+    def move(self, item: Move) -> None:
+        for turns in itertools.product(*(range(count) for count, _, _ in item.loops)):
+            x, y = item.x_address, item.y_address
+            for turn, (_, x_stride, y_stride) in zip(turns, item.loops, strict=True):
+                x, y = x + turn * x_stride, y + turn * y_stride
+            self.fspm[y : y + item.run_bytes] = self.fspm[x : x + item.run_bytes]
 
     def places(self, item: Compute) -> list[tuple[int, int, int]]:
         return [

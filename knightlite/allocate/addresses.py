@@ -127,12 +127,12 @@ def locations(
             continue  # never touched by a layer
         block = by_name[part.buffer]
         window = part.window
+        strides = (block.row_stride * window.row_step, block.column_stride * window.column_step)
         found[name] = Location(
             addresses[part.buffer]
             + window.row * block.row_stride
             + window.column * block.column_stride
             + window.channel * graph.tensors[name].dtype.size_bytes,
-            block.row_stride * window.row_step,
-            block.column_stride * window.column_step,
+            *(reversed(strides) if window.turned else strides),
         )
     return found

@@ -190,11 +190,12 @@ def _share(draft: _Draft, output: str) -> bool:
 
 def _shifted(place: Window, part: Window) -> Window:
     """Where a whole lies of which ``part``, without steps of its own, lies at ``place``."""
+    row, column = (part.column, part.row) if place.turned else (part.row, part.column)
     return replace(
         place,
         channel=place.channel - part.channel,
-        row=place.row - part.row * place.row_step,
-        column=place.column - part.column * place.column_step,
+        row=place.row - row * place.row_step,
+        column=place.column - column * place.column_step,
     )
 
 
@@ -218,8 +219,10 @@ def _merge(draft: _Draft, tensor: str, wanted: Window, buffer: str) -> bool:
     One of them must span the other, and nothing may be overwritten that is still read.
     """
     own = draft.places[tensor]
-    if (own.window.row_step, own.window.column_step) != (wanted.row_step, wanted.column_step):
-        return False
+    if replace(own.window, channel=0, row=0, column=0) != replace(
+        wanted, channel=0, row=0, column=0
+    ):
+        return False  # other steps
     shift = (
         wanted.channel - own.window.channel,
         wanted.row - own.window.row,
@@ -334,6 +337,8 @@ def _reads(
 
 def _box(sizes: tuple[int, int, int], window: Window) -> _Box:
     channels, height, width = sizes
+    if window.turned:
+        height, width = width, height
     return _Box(
         (window.channel, window.channel + channels),
         (window.row, window.row + (height - 1) * window.row_step + 1),

@@ -515,6 +515,67 @@ class Resize(FeatureInstruction):
         return self.vector_cycles(chip, elements * taps, elements * (taps + 1))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move(Instruction):
+    """Bytes of FSPM to other places in FSPM: four nested loops, a run of bytes each turn.
+
+    x and y share no byte, and no byte of y is written twice. Unused loops turn once.
+    """
+
+    ENGINE: ClassVar[Engine] = Engine.RCVT
+    MNEMONIC: ClassVar[str] = "move"
+
+    x_address: int = bits(24, "FSPM address of the first run read")
+    y_address: int = bits(24, "FSPM address of the first run written")
+    run_bytes: int = bits(24, "contiguous bytes of a run")
+    count0: int = bits(16, "turns of loop 0, the outermost")
+    x_stride0: int = bits(24, "bytes that a turn of loop 0 goes on in x")
+    y_stride0: int = bits(24, "bytes that a turn of loop 0 goes on in y")
+    count1: int = bits(16, "turns of loop 1")
+    x_stride1: int = bits(24, "bytes that a turn of loop 1 goes on in x")
+    y_stride1: int = bits(24, "bytes that a turn of loop 1 goes on in y")
+    count2: int = bits(16, "turns of loop 2")
+    x_stride2: int = bits(24, "bytes that a turn of loop 2 goes on in x")
+    y_stride2: int = bits(24, "bytes that a turn of loop 2 goes on in y")
+    count3: int = bits(16, "turns of loop 3, the innermost")
+    x_stride3: int = bits(24, "bytes that a turn of loop 3 goes on in x")
+    y_stride3: int = bits(24, "bytes that a turn of loop 3 goes on in y")
+
+    @property
+    def loops(self) -> tuple[tuple[int, int, int], ...]:
+        """(turns, stride in x, stride in y), the outermost first."""
+        return (
+            (self.count0, self.x_stride0, self.y_stride0),
+            (self.count1, self.x_stride1, self.y_stride1),
+            (self.count2, self.x_stride2, self.y_stride2),
+            (self.count3, self.x_stride3, self.y_stride3),
+        )
+
+    def accesses(self) -> tuple[Access, ...]:
+        """x, y."""
+        x = self.x_address + sum((count - 1) * stride for count, stride, _ in self.loops)
+        y = self.y_address + sum((count - 1) * stride for count, _, stride in self.loops)
+        return (
+            Access(Space.FSPM, self.x_address, x + self.run_bytes, False),
+            Access(Space.FSPM, self.y_address, y + self.run_bytes, True),
+        )
+
+    def cycles(self, chip: Chip) -> int:
+        """Setup, then one bank word read and one written per cycle, through a byte crossbar.
+
+        A cycle moves the bytes that lie in one word of x and belong into one word of y: along
+        the innermost loop as many cycles as pairs of words meet, or as its runs take one by one.
+        """
+        word = chip.fspm_bank_bytes_per_cycle
+        one_by_one = self.count3 * -(-self.run_bytes // word)
+        x_words, y_words = (
+            -(-((self.count3 - 1) * stride + self.run_bytes) // word)
+            for stride in (self.x_stride3, self.y_stride3)
+        )
+        turns = self.count0 * self.count1 * self.count2
+        return chip.vector_setup_cycles + turns * min(one_by_one, x_words + y_words - 1)
+
+
 ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Load,
     Store,
@@ -524,4 +585,5 @@ ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Pool,
     Lookup,
     Resize,
+    Move,
 )  # the opcode is the position plus one

@@ -7,6 +7,12 @@ from knightlite.errors import Finding
 from knightlite.ir import Graph, Node
 from knightlite.ir.graph import flatten_chains
 from knightlite.lower.convolution import CONVOLUTION
+from knightlite.lower.moves import (
+    CHANNEL_SHUFFLE,
+    DEPTH_TO_SPACE,
+    SPACE_TO_DEPTH,
+    SWAP_CHANNELS,
+)
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.lower.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.lower.transposed import TRANSPOSED
@@ -27,6 +33,10 @@ LOWERINGS: tuple[Lowering, ...] = (
     MIN,
     MAX_POOL,
     AVERAGE_POOL,
+    SWAP_CHANNELS,
+    CHANNEL_SHUFFLE,
+    DEPTH_TO_SPACE,
+    SPACE_TO_DEPTH,
     TABLE,
     RESIZE_NEAREST,
     RESIZE_LINEAR,

@@ -69,6 +69,7 @@ class Work:
     of ``align``; ``parameters(outs)`` and ``prologue(ins)`` MSPM bytes. ``interleave``: rows and
     columns from one output pixel of an instruction to its next, where several fill a tile.
     ``moves_only``: no compute instruction; the input tile is stored as the output tile.
+    ``cuts_channels``: False where a tile must hold all channels.
     """
 
     x: str
@@ -84,6 +85,7 @@ class Work:
     prologue: Callable[[Range], bytes] | None = None
     one_prologue: bool = False  # the prologue's bytes are the same for all channels: a table
     moves_only: bool = False
+    cuts_channels: bool = True
     group: tuple[int, int] | None = None
     interleave: tuple[int, int] = (1, 1)
 

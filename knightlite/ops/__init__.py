@@ -4,13 +4,16 @@ from knightlite.ops.affine import AFFINE
 from knightlite.ops.concat import CONCAT
 from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
+from knightlite.ops.depth_to_space import DEPTH_TO_SPACE, SPACE_TO_DEPTH
 from knightlite.ops.eltwise import ADD, MAX, MIN, MUL, SUB
 from knightlite.ops.opdef import Constraint, Kernel, OpDef, View, Window
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.ops.prelu import PRELU
 from knightlite.ops.resize import RESIZE_LINEAR, RESIZE_NEAREST
+from knightlite.ops.shuffle import CHANNEL_SHUFFLE
 from knightlite.ops.slice import SLICE
 from knightlite.ops.table import TABLE
+from knightlite.ops.transpose import SWAP_CHANNELS, SWAP_PIXELS
 from knightlite.ops.transposed import CONV_TRANSPOSE
 
 ALL_OPS: tuple[OpDef, ...] = (
@@ -27,6 +30,11 @@ ALL_OPS: tuple[OpDef, ...] = (
     AVERAGE_POOL,
     CONCAT,
     SLICE,
+    SWAP_PIXELS,
+    SWAP_CHANNELS,
+    CHANNEL_SHUFFLE,
+    DEPTH_TO_SPACE,
+    SPACE_TO_DEPTH,
     TABLE,
     RESIZE_NEAREST,
     RESIZE_LINEAR,

@@ -95,22 +95,30 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of a tensor: first channel, row and column, and the steps of rows and columns."""
+    """Which part of a tensor: first channel, row and column, and the steps of rows and columns.
+
+    ``turned``: the part's columns run along the tensor's rows, and its rows along the columns.
+    """
 
     channel: int = 0
     row: int = 0
     column: int = 0
     row_step: int = 1
     column_step: int = 1
+    turned: bool = False
 
     def within(self, outer: Window) -> Window:
         """The same part, seen from the tensor of which ``outer`` is a part."""
+        rows, columns = (self.row, self.row_step), (self.column, self.column_step)
+        if outer.turned:
+            rows, columns = columns, rows
         return Window(
             outer.channel + self.channel,
-            outer.row + self.row * outer.row_step,
-            outer.column + self.column * outer.column_step,
-            outer.row_step * self.row_step,
-            outer.column_step * self.column_step,
+            outer.row + rows[0] * outer.row_step,
+            outer.column + columns[0] * outer.column_step,
+            outer.row_step * rows[1],
+            outer.column_step * columns[1],
+            outer.turned != self.turned,
         )
 
 

@@ -58,6 +58,8 @@ def _whole_phases(geometry: Geometry, rows: int) -> int:
 def _channel_cuts(geometry: Geometry) -> list[int]:
     """All output channels, whole groups that fill the lanes, parts of a group."""
     channels, chip = geometry.y.shape[1], geometry.chip
+    if not geometry.work.cuts_channels:
+        return [channels]
     if geometry.work.channelwise:
         parts = [chip.vector_lanes * factor for factor in FACTORS]
         parts += [part for part in (16, 8, 4) if part < chip.vector_lanes]

@@ -5,6 +5,7 @@ The constants and the network's inputs are there from the start; the scratchpads
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from knightlite.sim.operands import Operand
 
 def merged(item: Operand) -> Operand:
     """The same bytes in fewer, longer runs where runs touch."""
-    if item.rows == item.columns == 1:
+    if item.outer or item.rows == item.columns == 1:
         return item
     if item.columns == 1 or item.column_stride == item.run:
         item = item._replace(columns=1, run=item.columns * item.run, column_stride=0)
@@ -51,7 +52,7 @@ class Shadow:
         for operand in found:
             item = merged(operand)
             shadow: NDArray[Any] = self._written[item.space]
-            if item.rows == item.columns == 1:
+            if item.rows == item.columns == 1 and not item.outer:
                 view = shadow[item.address : item.address + item.run]
             else:
                 view = byte_view(shadow, item)
@@ -66,8 +67,9 @@ class Shadow:
 
 
 def _sentence(item: Operand, shadow: NDArray[Any]) -> str:
-    row, column, byte = np.argwhere(~byte_view(shadow, item))[0]
-    address = item.address + row * item.row_stride + column * item.column_stride + byte
+    *turns, byte = np.argwhere(~byte_view(shadow, item))[0]
+    strides = (stride for _, stride in item.loops)
+    address = item.address + sum(map(operator.mul, turns, strides)) + byte
     return (
         f"reads uninitialised {item.space.name} byte {int(address):#x} of its {item.name} at "
         f"{item.address:#x}."

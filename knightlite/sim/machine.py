@@ -25,6 +25,7 @@ from knightlite.isa import (
     Load,
     Lookup,
     Matrix,
+    Move,
     Pool,
     Resize,
     Space,
@@ -34,6 +35,7 @@ from knightlite.isa import (
 from knightlite.sim.checks import StructureCheck
 from knightlite.sim.engines_dma import TransferStep
 from knightlite.sim.engines_matrix import MatrixStep
+from knightlite.sim.engines_move import MoveStep
 from knightlite.sim.engines_resize import ResizeStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
 from knightlite.sim.initialised import Shadow
@@ -249,6 +251,8 @@ class Machine:
                 return ResizeStep(item, memories, scratch)
             case Pool():
                 return PoolStep(item, memories, scratch)
+            case Move():
+                return MoveStep(item, memories)
             case Lookup():
                 return LookupStep(item, memories, scratch)
         raise AssertionError(f"no engine for {type(item).__name__}")

@@ -50,9 +50,9 @@ def allocate(chip: Chip, ddr_bytes: int) -> dict[Space, Bytes]:
 
 
 def byte_view(memory: NDArray[Any], operand: Operand) -> NDArray[Any]:
-    """The runs of an operand as [rows, columns, run] of a byte-sized array."""
-    shape = (operand.rows, operand.columns, operand.run)
-    strides = (operand.row_stride, operand.column_stride, 1)
+    """The runs of an operand as [outer..., rows, columns, run] of a byte-sized array."""
+    shape = (*(turns for turns, _ in operand.loops), operand.run)
+    strides = (*(stride for _, stride in operand.loops), 1)
     return np.ndarray(shape, memory.dtype, memory, operand.address, strides)
 
 

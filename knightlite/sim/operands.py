@@ -16,6 +16,7 @@ from knightlite.isa import (
     Load,
     Lookup,
     Matrix,
+    Move,
     Pool,
     Space,
     Transfer,
@@ -23,7 +24,10 @@ from knightlite.isa import (
 
 
 class Operand(NamedTuple):
-    """``rows`` x ``columns`` runs of ``run`` contiguous bytes of one memory."""
+    """``rows`` x ``columns`` runs of ``run`` contiguous bytes of one memory.
+
+    ``outer``: further loops around the rows, as (turns, stride).
+    """
 
     name: str
     space: Space
@@ -35,30 +39,27 @@ class Operand(NamedTuple):
     run: int
     write: bool
     unit: int  # bytes of one element: addresses and strides are multiples of it
+    outer: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def loops(self) -> tuple[tuple[int, int], ...]:
+        """All loops as (turns, stride), the outermost first."""
+        return (*self.outer, (self.rows, self.row_stride), (self.columns, self.column_stride))
 
     @property
     def last(self) -> int:
         """One past the last byte."""
-        return (
-            self.address
-            + (self.rows - 1) * self.row_stride
-            + (self.columns - 1) * self.column_stride
-            + self.run
-        )
+        return self.address + sum((turns - 1) * stride for turns, stride in self.loops) + self.run
 
     @property
     def overlaps_itself(self) -> bool:
-        """Whether two of its runs may share bytes (neither loop order nests)."""
-        if self.rows == 1:
-            return self.columns > 1 and self.column_stride < self.run
-        if self.columns == 1:
-            return self.row_stride < self.run
-        by_rows = self.row_stride >= (self.columns - 1) * self.column_stride + self.run
-        by_columns = self.column_stride >= (self.rows - 1) * self.row_stride + self.run
-        return not (
-            (self.column_stride >= self.run and by_rows)
-            or (self.row_stride >= self.run and by_columns)
-        )
+        """Whether two of its runs may share bytes (no order of the loops nests)."""
+        reach = self.run
+        for stride, turns in sorted((stride, turns) for turns, stride in self.loops if turns > 1):
+            if stride < reach:
+                return True
+            reach += (turns - 1) * stride
+        return False
 
 
 def _flat(name: str, space: Space, address: int, size: int, unit: int, write: bool) -> Operand:
@@ -160,12 +161,31 @@ def matrix_operands(item: Matrix) -> tuple[Operand, ...]:
     return tuple(found)
 
 
+def move_operands(item: Move) -> tuple[Operand, Operand]:
+    """Source, destination."""
+    sides = []
+    for name, address, side, write in (
+        ("source", item.x_address, 1, False),
+        ("destination", item.y_address, 2, True),
+    ):
+        first, second, rows, columns = ((loop[0], loop[side]) for loop in item.loops)
+        sides.append(
+            Operand(
+                name, Space.FSPM, address, *rows, *columns, item.run_bytes, write, 1,
+                (first, second),
+            )
+        )  # fmt: skip
+    return sides[0], sides[1]
+
+
 def operands(item: Instruction) -> tuple[Operand, ...]:
     """Every byte run of an instruction; what it reads comes before what it writes."""
     if isinstance(item, Transfer):
         return transfer_operands(item)
     if isinstance(item, Matrix):
         return matrix_operands(item)
+    if isinstance(item, Move):
+        return move_operands(item)
     assert isinstance(item, FeatureInstruction)
     x, y = x_operand(item), y_operand(item)
     if isinstance(item, Eltwise):

@@ -1,0 +1,26 @@
+"""Bytes to other places within FSPM: the loops of a Move as two views of equal shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from knightlite.isa import Move, Space
+from knightlite.sim.memory import Bytes, byte_view
+from knightlite.sim.operands import move_operands
+
+
+class MoveStep:
+    """One Move: source and destination share no byte, so the order of turns does not matter."""
+
+    def __init__(self, item: Move, memories: Mapping[Space, Bytes]) -> None:
+        self._source, self._target = (
+            byte_view(memories[Space.FSPM], operand) for operand in move_operands(item)
+        )
+
+    def bind(self) -> None:
+        """Nothing to do: a move needs no scratch."""
+
+    def run(self) -> int:
+        """Execute; a move saturates nothing."""
+        self._target[...] = self._source
+        return 0

@@ -1,0 +1,94 @@
+"""The move instruction: against plain Python, its checks and its cost."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assembled import TINY, make, whole_memory_program
+from knightlite.errors import MachineError
+from knightlite.isa import Move
+from knightlite.sim import Machine
+from knightlite.sim.operands import operands
+from naive_machine import NaiveMachine
+
+
+def machine(item: Move) -> Machine:
+    return Machine(whole_memory_program([item], b"", b""))
+
+
+@st.composite
+def moves(draw: st.DrawFn) -> Move:
+    """x in the lower half of FSPM with any strides, y above it with loops that nest in any order."""
+    run = draw(st.integers(1, 5))
+    counts = [draw(st.integers(1, 4)) for _ in range(4)]
+    reach, y_strides = run, [0, 0, 0, 0]
+    for loop in draw(st.permutations(range(4))):
+        y_strides[loop] = reach + draw(st.integers(0, 2))
+        reach += (counts[loop] - 1) * y_strides[loop]
+    fields = {"run_bytes": run, "x_address": draw(st.integers(0, 200)), "y_address": 2048}
+    for loop, (count, stride) in enumerate(zip(counts, y_strides, strict=True)):
+        fields |= {f"count{loop}": count, f"y_stride{loop}": stride}
+        fields[f"x_stride{loop}"] = draw(st.integers(0, 140))
+    return make(Move, **fields)
+
+
+@given(moves())
+@settings(max_examples=100)
+def test_against_plain_python(item: Move) -> None:
+    before = np.random.default_rng(0).integers(0, 256, TINY.fspm_bytes).astype(np.uint8)
+    naive = NaiveMachine(bytearray(before.tobytes()), b"", b"")
+    naive.execute(item)
+    after = machine(item).run({"fspm": before.reshape(1, 1, 1, -1)})["after"]
+    assert after.tobytes() == bytes(naive.fspm)
+    assert [operand.last for operand in operands(item)] == [access.last for access in item.accesses()]
+
+
+TRANSPOSE = {"count2": 3, "x_stride2": 4, "y_stride2": 1, "count3": 4, "x_stride3": 1,
+             "y_stride3": 3, "y_address": 64}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"count1": 0}, "must have count1 of at least 1, not 0."),
+        ({"run_bytes": 0}, "must have run_bytes of at least 1, not 0."),
+        ({"y_address": 4090}, "touches FSPM [0xffa, 0x1006) with its destination, beyond its 4096 "
+         "bytes."),
+        ({"count1": 3, "x_stride1": 2045, "y_stride1": 64}, "touches FSPM [0x0, 0x1006) with its "
+         "source, beyond its 4096 bytes."),
+        ({"y_stride2": 2}, "writes a byte of its destination at FSPM 0x40 twice."),
+        ({"y_address": 8}, "overwrites its source at FSPM 0x0 with its destination at FSPM 0x8."),
+    ],
+)  # fmt: skip
+def test_checks(fields: dict[str, int], sentence: str) -> None:
+    item = make(Move, **{**TRANSPOSE, **fields})
+    with pytest.raises(MachineError, match=re.escape(f"(move, layer conv1) {sentence}")):
+        machine(item).check()
+
+
+def test_bytes_between_the_runs_may_be_written() -> None:
+    """Source and destination may be interleaved: what counts are bytes, not extents."""
+    item = make(Move, count3=8, x_stride3=2, y_stride3=2, y_address=1)
+    before = np.arange(TINY.fspm_bytes, dtype=np.int64).astype(np.uint8)
+    after = machine(item).run({"fspm": before.reshape(1, 1, 1, -1)})["after"].reshape(-1)
+    assert after[:16].tolist() == [0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"run_bytes": 64}, 2),
+        ({"count3": 64, "x_stride3": 1, "y_stride3": 2}, 2 + 4 - 1),  # half a channel shuffle
+        ({"count3": 64, "x_stride3": 1, "y_stride3": 64}, 64),  # a transposition: byte by byte
+        ({"count3": 4, "x_stride3": 24, "y_stride3": 48, "run_bytes": 24}, 4),
+        ({"count0": 3, "count1": 5, "count2": 7, "run_bytes": 1}, 105),
+    ],
+)
+def test_cycles(fields: dict[str, int], words: int) -> None:
+    assert TINY.fspm_bank_bytes_per_cycle == 32
+    assert make(Move, **fields).cycles(TINY) == TINY.vector_setup_cycles + words
