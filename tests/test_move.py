@@ -45,7 +45,9 @@ def test_against_plain_python(item: Move) -> None:
     naive.execute(item)
     after = machine(item).run({"fspm": before.reshape(1, 1, 1, -1)})["after"]
     assert after.tobytes() == bytes(naive.fspm)
-    assert [operand.last for operand in operands(item)] == [access.last for access in item.accesses()]
+    assert [operand.last for operand in operands(item)] == [
+        access.last for access in item.accesses()
+    ]
 
 
 TRANSPOSE = {"count2": 3, "x_stride2": 4, "y_stride2": 1, "count3": 4, "x_stride3": 1,

@@ -18,7 +18,9 @@ def move(x_address: int, y_address: int, loops: Sequence[Loop], run: int) -> Mov
     for count, x_stride, y_stride in reversed([loop for loop in loops if loop[0] > 1]):
         if not joined and x_stride == y_stride == run:
             run *= count
-        elif joined and (x_stride, y_stride) == tuple(joined[0][0] * size for size in joined[0][1:]):
+        elif joined and (x_stride, y_stride) == tuple(
+            joined[0][0] * size for size in joined[0][1:]
+        ):
             joined[0] = (joined[0][0] * count, *joined[0][1:])
         else:
             joined.insert(0, (count, x_stride, y_stride))
