@@ -58,6 +58,9 @@ COMMANDS: list[tuple[str, list[str]]] = [
     ("profile", ["profile"]),
     ("profile", ["profile", "--set", "clock_hz=8e8", "-mbw", "5", "-bu", "1"]),
     ("check", ["check", "-m", "digits.onnx"]),
+    ("compare", ["compare"]),
+    ("model_info", ["model_info", "-m", f"{STEM}.onnx"]),
+    ("model_info", ["model_info", "-m", f"{STEM}_r.tsmodel"]),
     ("inspect", ["inspect", f"{STEM}_r.cfg"]),
     ("inspect", ["inspect", f"{STEM}_r.weight"]),
     ("explain", ["explain"]),
@@ -74,7 +77,7 @@ def test_output(here: Path, capsys: Capture, name: str, arguments: list[str]) ->
 
 
 def test_every_command_with_json_has_a_schema() -> None:
-    assert {name for name, _ in COMMANDS} | {"trace", "manifest"} == set(NAMES)
+    assert {name for name, _ in COMMANDS} | {"trace", "manifest", "show_sim_result"} == set(NAMES)
 
 
 def test_files(here: Path, capsys: Capture) -> None:
@@ -86,6 +89,16 @@ def test_files(here: Path, capsys: Capture) -> None:
     ):
         assert complaints(name, json.loads(Path(path).read_text(encoding="utf-8"))) == []
     check_trace(json.loads(Path(f"{STEM}_r.trace.json").read_text(encoding="utf-8")))
+
+
+def test_results(here: Path, capsys: Capture) -> None:
+    assert run(["sim", "--input", "inputs/x.bin", "-s", "results"]) == 0
+    capsys.readouterr()
+    assert run(["show_sim_result", "-sd", "results", "--json"]) == 0
+    assert complaints("show_sim_result", json.loads(capsys.readouterr().out)) == []
+    assert run(["compare", "-sd", "results", "-s", "results"]) == 0
+    text = Path("results/compare.json").read_text(encoding="utf-8")
+    assert complaints("compare", json.loads(text)) == []
 
 
 def check_trace(trace: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,13 @@ class Difference:
 
     ``mre``: sum|r-l| / sum|l|; ``cosine``: 0.5 + 0.5 l.r / |l||r|; ``rmse``: sqrt(sum(r-l)^2 /
     sum l^2), all as fractions; ``buckets``: share of elements by relative error, in percent 0-1,
-    1-10, 10-50, 50-100, above.
+    1-10, 10-50, 50-100, above. ``mre`` and ``rmse`` are None where ``wanted`` is all zeros and
+    ``found`` is not.
     """
 
-    mre: float
+    mre: float | None
     cosine: float
-    rmse: float
+    rmse: float | None
     max_difference: float
     buckets: tuple[float, ...]
 
@@ -82,14 +83,15 @@ def difference(wanted: Array, found: Array) -> Difference:
     size, square = float(np.sum(np.abs(left))), float(np.sum(left**2))
     norms = float(np.sqrt(square) * np.sqrt(np.sum(right**2)))
     alike = not error.any()
+    zero = 0.0 if alike else None
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(error == 0, 0.0, 100 * error / np.abs(left))
     place = np.searchsorted(BUCKETS, relative, side="left")
     counts = np.bincount(place, minlength=len(BUCKETS) + 1)
     return Difference(
-        mre=float(np.sum(error)) / size if size else (0.0 if alike else float("inf")),
+        mre=float(np.sum(error)) / size if size else zero,
         cosine=0.5 + 0.5 * float(left @ right) / norms if norms else (1.0 if alike else 0.5),
-        rmse=float(np.sqrt(np.sum(error**2) / square)) if square else (0.0 if alike else np.inf),
+        rmse=float(np.sqrt(np.sum(error**2) / square)) if square else zero,
         max_difference=float(np.max(error, initial=0.0)),
         buckets=tuple(float(count) / max(1, left.size) for count in counts),
     )
@@ -125,8 +127,6 @@ def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, .
 
 
 def _without_host(graph: Graph) -> Graph:
-    from dataclasses import replace
-
     return replace(graph, outputs=graph.chip_outputs, host=())
 
 
@@ -245,7 +245,7 @@ def _rows(
             told = difference(values[wanted][name], values[found][name])
             rows.append(Comparison(index, name, ops.get(name, ""), wanted, found, told))
     if options.sort:
-        rows.sort(key=lambda row: -row.difference.mre)
+        rows.sort(key=lambda row: (row.difference.mre is not None, -(row.difference.mre or 0.0)))
     return tuple(rows[: options.number])
 
 

@@ -17,13 +17,6 @@ from knightlite.errors import Finding, UnsupportedError, UsageError, findings_er
 SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
 TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
 VALUE, SWITCH, LIST = "value", "switch", "list"
-_NOTHING: tuple[object, ...] = (
-    None,
-    "",
-    "None",
-    False,
-    [],
-)  # what a key may hold that asks for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +104,10 @@ def parameters(
                 wrong.append(Finding(where, "the chip must be a name."))
         elif name not in known:
             wrong.append(Finding(where, f"{section} has no option of this name."))
-        elif value in _NOTHING and not (value is False and known[name].kind == SWITCH):
-            continue
+        elif value in (None, "", "None") or value == []:
+            continue  # as good as not there
         elif known[name].later:
-            if value and str(value) not in known[name].done:
+            if value is not False and str(value) not in known[name].done:
                 later.append(Finding(where, f"not supported yet: {known[name].later}."))
         else:
             try:

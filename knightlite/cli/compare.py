@@ -96,14 +96,18 @@ def print_comparison(rows: tuple[Comparison, ...], hidden: list[str]) -> None:
     print_table("Outputs", columns, [[row[column] for column in columns] for row in cells])
 
 
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.4f}"
+
+
 def _cells(row: Comparison) -> dict[str, str]:
     found = row.difference
     return {
         "idx": str(row.index),
         "compared": f"{row.found} with {row.wanted}",
-        "MRE%": f"{100 * found.mre:.4f}",
-        "cos%": f"{100 * found.cosine:.4f}",
-        "RMSE%": f"{100 * found.rmse:.4f}",
+        "MRE%": _percent(found.mre),
+        "cos%": _percent(found.cosine),
+        "RMSE%": _percent(found.rmse),
         "max diff": f"{found.max_difference:.6g}",
         **{name: f"{100 * share:.1f}" for name, share in zip(BUCKETS, found.buckets, strict=True)},
         "OP-TYPE": row.op,
