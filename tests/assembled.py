@@ -25,9 +25,10 @@ TINY = replace(
 
 Record = TypeVar("Record", bound=Instruction)
 _ONES = {
-    "rows", "columns", "run_bytes", "count0", "count1", "count2", "count3", "x_height", "x_width", "x_channels", "y_height", "y_width",
-    "y_channels", "kernel_height", "kernel_width", "stride_height", "stride_width",
-    "dilation_height", "dilation_width", "groups", "unit_height", "unit_width",
+    "rows", "columns", "run_bytes", "count0", "count1", "count2", "count3", "x_height", "x_width",
+    "x_channels", "y_height", "y_width", "y_channels", "kernel_height", "kernel_width",
+    "stride_height", "stride_width", "dilation_height", "dilation_width", "groups", "unit_height",
+    "unit_width",
 }  # fmt: skip
 _CLAMPS = {"y_low": -32768, "y_high": 32767, "middle_low": -32768, "middle_high": 32767,
            "prologue_low": -32768, "prologue_high": 32767}  # fmt: skip

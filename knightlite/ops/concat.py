@@ -54,9 +54,11 @@ def begins(view: View) -> list[int]:
 def windows(view: View) -> tuple[Window, ...]:
     """Where each input lies in the output."""
     axis = axis_of(view)
-    return tuple(
-        Window(*(begin if place == axis else 0 for place in (1, 2, 3))) for begin in begins(view)
-    )
+    found = []
+    for begin in begins(view):
+        channel, row, column = (begin if place == axis else 0 for place in (1, 2, 3))
+        found.append(Window(channel, row, column))
+    return tuple(found)
 
 
 def region(view: View, index: int, rows: Region) -> Region:

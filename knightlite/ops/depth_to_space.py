@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from knightlite import dtypes
-from knightlite.ir import GraphBuilder
+from knightlite.ir import Attribute, GraphBuilder
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
 from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs
 from knightlite.ops.rearranging import Steps, case, rearrange, write
@@ -91,7 +91,7 @@ def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
     """Both operators; SpaceToDepth has one mode."""
     mode = node.attributes.get("mode", b"DCR")
     name = mode.decode() if isinstance(mode, bytes) else str(mode)
-    values = {"block": int(node.attributes["blocksize"]), "mode": name}
+    values: dict[str, Attribute] = {"block": int(node.attributes["blocksize"]), "mode": name}
     builder.node(node.op_type, (node.inputs[0],), node.output, values)
 
 

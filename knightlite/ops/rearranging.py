@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 class Steps(NamedTuple):
-    """The shape that the axes are split into, their order, the shape they are joined to; all with N."""
+    """Shape that the axes are split into, their order, shape they are joined to; all with N."""
 
     split: tuple[int, ...]
     order: tuple[int, ...]

@@ -65,7 +65,8 @@ def region(view: View, index: int, rows: Region) -> Region:
 def window(view: View) -> Window:
     """Where the output lies in the input."""
     channel, row, column = view.integers("starts")
-    return Window(channel, row, column, *view.integers("steps")[1:])
+    _, row_step, column_step = view.integers("steps")
+    return Window(channel, row, column, row_step, column_step)
 
 
 # ------------------------------------------------------------------ from ONNX

@@ -30,7 +30,7 @@ def exchanges(order: tuple[int, ...]) -> tuple[str, ...]:
         (), (pixels,), (channels,), (pixels, channels), (channels, pixels),
         (pixels, channels, pixels),
     ):  # fmt: skip
-        axes = (0, 1, 2, 3)
+        axes: tuple[int, ...] = (0, 1, 2, 3)
         for name in names:
             axes = tuple(axes[axis] for axis in ORDERS[name])
         if axes == order:

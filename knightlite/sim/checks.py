@@ -34,9 +34,10 @@ from knightlite.sim.operands import Operand, covered, operands
 MAX_UNITS = 1 << 23  # of a linear resize: its sum times the multiplier stays below 2^53
 STAGE_LIMIT = 1 << 28  # elements of a padded input tile: beyond it the fields make no sense
 _COUNTS = (
-    "rows", "columns", "run_bytes", "count0", "count1", "count2", "count3", "x_height", "x_width", "x_channels", "y_height", "y_width",
-    "y_channels", "kernel_height", "kernel_width", "stride_height", "stride_width",
-    "dilation_height", "dilation_width", "groups", "unit_height", "unit_width",
+    "rows", "columns", "run_bytes", "count0", "count1", "count2", "count3", "x_height", "x_width",
+    "x_channels", "y_height", "y_width", "y_channels", "kernel_height", "kernel_width",
+    "stride_height", "stride_width", "dilation_height", "dilation_width", "groups", "unit_height",
+    "unit_width",
 )  # fmt: skip
 
 

@@ -98,7 +98,8 @@ def measure(model: onnx.ModelProto, picture: Array) -> Mapping[str, Array]:
     apart = onnx.ModelProto()
     apart.CopyFrom(model)
     graph = apart.graph
-    nodes, measured = [], {}
+    nodes: list[onnx.NodeProto] = []
+    measured: dict[str, str] = {}
     for node in graph.node:
         if node.op_type != "BatchNormalization":
             nodes.append(node)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 # Before paddle is imported: Paddle 3 writes .json instead of .pdmodel else.
-os.environ["FLAGS_enable_pir_api"] = "0"
+os.environ["FLAGS_enable_pir_api"] = "0"  # noqa: SIM112  # Paddle spells it so
 
 import numpy as np
 import paddle
