@@ -59,9 +59,6 @@ def compute(state: Importer, node: SourceNode) -> None:
     features = state.features(node)
     if not features or not all(map(state.values.get, features)):
         raise UnsupportedError(f"{node.op_type} {node.name} must read features that are known.")
-    for name in features:
-        if state.value(name).pads:
-            raise UnsupportedError(f"{node.op_type} {node.name} reads a Pad, which is no tensor.")
     handler = HANDLERS.get(node.op_type)
     if handler is not None:
         handler(state, node)
@@ -210,6 +207,8 @@ def _source(state: Importer, node: SourceNode) -> str:
 def _as_seen(state: Importer, name: str) -> str:
     """The tensor behind ``name`` in its ONNX shape, through a Reshape where they differ."""
     value = state.value(name)
+    if value.pads:
+        return _padded(state, name)
     if value.on_host or state.seen(name) == state.shape(name):
         return value.tensor
     shape = state.seen(name)
@@ -220,6 +219,17 @@ def _as_seen(state: Importer, name: str) -> str:
     free = name != value.tensor and name not in state.builder.tensors
     output = name if free else state.builder.fresh(f"{name}.reshaped")
     return append(state, "Reshape", value.tensor, output, {"shape": shape}, shape)
+
+
+def _padded(state: Importer, name: str) -> str:
+    """The zeros of a Pad that waited for its reader."""
+    value, shape = state.value(name), state.padded_shape(name)
+    top, left, bottom, right = value.pads or (0, 0, 0, 0)
+    pads = (0, 0, top, left, 0, 0, bottom, right)
+    output = state.builder.fresh(f"{name}.padded")
+    append(state, "Pad", value.tensor, output, {"pads": pads}, shape)
+    state.values[name] = Value(output, on_host=True)
+    return output
 
 
 def _on_host(state: Importer, name: str) -> bool:

@@ -69,9 +69,9 @@ class HostOp:
     """A trailing ONNX operator (opset 21) that the host runs on real numbers, behind the chip.
 
     ``attributes``: those of ONNX, and where ONNX has constant inputs instead: Reshape ``shape``
-    (with N = 1); Slice ``starts``, ``ends``, ``axes``, ``steps``. ``constants``: the arrays of
-    those inputs that are constant. ``op`` may be any operator of ONNX; ``ops.host`` lists the ones
-    that need no ONNX Runtime.
+    (with N = 1); Pad ``pads``; Slice ``starts``, ``ends``, ``axes``, ``steps``. ``constants``: the
+    arrays of those inputs that are constant. ``op`` may be any operator of ONNX; ``ops.host`` lists
+    the ones that need no ONNX Runtime.
     """
 
     name: str

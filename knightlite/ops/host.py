@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BATCH = "N"
 UNARY = ("Exp", "Relu", "Sigmoid", "Sqrt", "Tanh")
 BINARY = ("Add", "Div", "Mul", "Pow", "Sub")
-KINDS = ("ArgMax", "Concat", "Reshape", "Slice", "Softmax", "Transpose", *UNARY, *BINARY)
+KINDS = ("ArgMax", "Concat", "Pad", "Reshape", "Slice", "Softmax", "Transpose", *UNARY, *BINARY)
 SLICE = ("starts", "ends", "axes", "steps")  # inputs in ONNX, in this order
 
 Described = tuple[tuple[int | str | None, ...] | None, int]
@@ -44,6 +44,9 @@ def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
             attributes = {}
             shape = np.asarray(_reshape_target(graph, op), np.int64)
             inputs.append(writer.constant(f"{op.output}/shape", shape))
+        elif op.op == "Pad":
+            pads = np.asarray(attributes.pop("pads"), np.int64)
+            inputs.append(writer.constant(f"{op.output}/pads", pads))
         elif op.op == "Slice":
             for name in SLICE:
                 numbers = np.asarray(attributes.pop(name), np.int64)
@@ -69,6 +72,8 @@ def keeps_batch(op: HostOp) -> bool:
         return integers(op, "shape")[:1] == (1,)
     if op.op == "Transpose":
         return integers(op, "perm")[:1] == (0,)
+    if op.op == "Pad":
+        return True  # of height and width
     if op.op == "Slice":
         return 0 not in integers(op, "axes")
     if op.op in ("ArgMax", "Concat", "Softmax"):

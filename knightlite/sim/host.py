@@ -74,6 +74,11 @@ def _reshape(x: Array, shape: list[int]) -> Array:
     return x.reshape([x.shape[at] if size == 0 else size for at, size in enumerate(shape)])
 
 
+def _pad(x: Array, pads: list[int]) -> Array:
+    """ONNX Pad with zeros: all begins, then all ends."""
+    return np.pad(x, list(zip(pads[: x.ndim], pads[x.ndim :], strict=True)))
+
+
 def _slice(x: Array, attributes: Attributes) -> Array:
     """ONNX Slice: ends beyond the start or the end of an axis are cut there."""
     index = [slice(None)] * x.ndim
@@ -105,6 +110,7 @@ def _binary(function: Callable[[Array, Array], Array]) -> Kind:
 KINDS: dict[str, Kind] = {
     "ArgMax": lambda operands, attributes: _argmax(operands[0], attributes),
     "Concat": lambda operands, attributes: np.concatenate(operands, attributes["axis"]),
+    "Pad": lambda operands, attributes: _pad(operands[0], attributes["pads"]),
     "Reshape": lambda operands, attributes: _reshape(operands[0], attributes["shape"]),
     "Slice": lambda operands, attributes: _slice(operands[0], attributes),
     "Softmax": lambda operands, attributes: softmax(operands[0], attributes["axis"]),

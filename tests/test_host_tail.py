@@ -1,0 +1,164 @@
+"""What ends a network and cannot run on the chip goes to the host: read, written, run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from conformance_checks import DESCRIPTION, MAIN, Pictures
+from knightlite.api.host import finisher
+from knightlite.chip import find
+from knightlite.container import decode_program, encode_program
+from knightlite.emit import compile_graph
+from knightlite.errors import UnsupportedError
+from knightlite.frontend import load, load_quantized, survey
+from knightlite.ops import host
+from knightlite.quantize.onnx_models import session, write_qdq
+from knightlite.quantize.pipeline import quantize_graph
+from knightlite.sim import Machine
+from knightlite.sim import host as sim_host
+from knightlite.sim.host import quantize
+from onnx_nets import Net, checked, operators
+
+Array = NDArray[Any]
+
+
+def test_both_rooms_know_the_same_operators() -> None:
+    assert set(host.KINDS) == set(sim_host.KINDS)
+
+
+def detector(opset: int = 13) -> Net:
+    """Two scales; each joins boxes and scores along channels, all anchors are joined at the end."""
+    net = Net(opset)
+    x = net.conv(net.input("x", (1, 3, 12, 12)), "c", (8, 3, 3, 3), pads=[1] * 4)
+    heads = []
+    for name, stride in (("fine", 1), ("coarse", 2)):
+        y = net.conv(x, name, (8, 8, 3, 3), pads=[1] * 4, strides=[stride] * 2)
+        boxes = net.conv(y, f"{name}_boxes", (4, 8, 1, 1))
+        scores = net.node("Sigmoid", [net.conv(y, f"{name}_s", (3, 8, 1, 1))], f"{name}_scores")
+        joined = net.node("Concat", [boxes, scores], f"{name}_joined", axis=1)
+        shape = net.weight(f"{name}_shape", np.asarray([1, 7, -1], np.int64))
+        heads.append(net.node("Reshape", [joined, shape], f"{name}_flat"))
+    net.node("Concat", heads, "all", axis=2)
+    net.node("Transpose", ["all"], "y", perm=[0, 2, 1])
+    return net
+
+
+def ssd() -> Net:
+    """Transpose, Reshape, Concat and a Softmax over classes; boxes scaled by constants."""
+    net = Net(11)
+    x = net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 3, 3), pads=[1] * 4)
+    for name, depth in (("boxes", 4), ("scores", 3)):
+        parts = []
+        for index, stride in enumerate((1, 2)):
+            y = net.conv(x, f"{name}{index}", (2 * depth, 8, 1, 1), strides=[stride] * 2)
+            y = net.node("Transpose", [y], f"{y}_last", perm=[0, 2, 3, 1])
+            shape = net.weight(f"{name}{index}_shape", np.asarray([1, -1, depth], np.int64))
+            parts.append(net.node("Reshape", [y, shape], f"{name}{index}_flat"))
+        net.node("Concat", parts, f"{name}_all", axis=1)
+    net.node("Softmax", ["scores_all"], "p", axis=2)
+    net.node("Split", ["boxes_all"], "")
+    net.nodes.pop()
+    net.nodes.append(
+        onnx.helper.make_node("Split", ["boxes_all"], ["centre", "extent"], name="cut", axis=2)
+    )
+    net.node("Mul", ["centre", net.weight("step", np.asarray([0.1, 0.2], np.float32))], "moved")
+    net.node("Add", ["moved", net.random("priors", (1, 160, 2))], "middle")
+    net.node("Exp", ["extent"], "size")
+    net.node("Concat", ["middle", "size"], "b", axis=-1)
+    return net
+
+
+def sorted_scores(opset: int) -> Net:
+    """TopK and what follows: only ONNX Runtime can do it."""
+    net = Net(opset)
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 8, 8))
+    net.node("Flatten", ["c"], "f")
+    count = net.weight("k", np.asarray([3], np.int64))
+    net.nodes.append(onnx.helper.make_node("TopK", ["f", count], ["y", "where"], name="top"))
+    net.node("Gather", ["f", net.weight("first", np.asarray([1, 0], np.int64))], "g", axis=1)
+    net.node("ReduceSum" if opset < 13 else "Softplus", ["g"], "z")
+    return net
+
+
+def run_all(
+    net: Net, outputs: tuple[str, ...], folder: Path, general: bool = False
+) -> tuple[list[Array], list[Array]]:
+    """The network's outputs from the simulated program, and from its QDQ model."""
+    path = net.save(folder, *outputs)
+    floating = load(path, general=general)
+    shape = floating.tensors["x"].shape
+    batch = np.random.default_rng(0).normal(0, 1, (4, *shape[1:])).astype(np.float32)
+    result = quantize_graph(floating, Pictures(batch), threads=1)
+    quantized_path = folder / "net_quantize.onnx"
+    quantized_path.write_bytes(write_qdq(result.graph, {}).SerializeToString())
+    quantized = load_quantized(quantized_path)
+    assert quantized.host == floating.host
+    compiled = compile_graph(quantized, find(MAIN), MAIN, DESCRIPTION)
+    program = decode_program(*encode_program(compiled.program), "x.cfg", "x.weight")
+    assert bool(program.host) == general
+    x = batch[:1]
+    (entry,) = program.meta["inputs"]
+    finished = finisher(program)(Machine(program).run({"x": quantize(x, entry)}))
+    assert tuple(finished) == outputs
+    wanted = session(quantized_path.read_bytes(), 1).run(list(outputs), {"x": x})
+    return [finished[name] for name in outputs], [np.asarray(item) for item in wanted]
+
+
+def test_a_detectors_tail(tmp_path: Path) -> None:
+    graph = checked(detector().save(tmp_path, "y"))
+    assert "Concat" not in operators(graph)  # so that no head shares its scale with another
+    assert [op.op for op in graph.host if op.op != "Reshape"] == [*["Concat"] * 3, "Transpose"]
+    assert set(graph.chip_outputs) == {
+        "fine_boxes", "fine_scores", "coarse_boxes", "coarse_scores",
+    }  # fmt: skip
+    found, wanted = run_all(detector(), ("y",), tmp_path)
+    assert found[0].shape == (1, 180, 7)
+    np.testing.assert_allclose(found[0], wanted[0], atol=0.02)
+    assert np.mean(found[0] == wanted[0]) > 0.9
+
+
+def test_an_ssd_tail(tmp_path: Path) -> None:
+    graph = checked(ssd().save(tmp_path, "b", "p"))
+    assert {op.op for op in graph.host} >= {"Transpose", "Concat", "Softmax", "Slice", "Exp", "Add"}
+    assert not host.needs_onnx_runtime(graph)
+    found, wanted = run_all(ssd(), ("b", "p"), tmp_path)
+    for have, want in zip(found, wanted, strict=True):
+        assert have.dtype == want.dtype
+        np.testing.assert_allclose(have, want, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18])
+def test_any_operator_with_general_process(tmp_path: Path, opset: int) -> None:
+    path = sorted_scores(opset).save(tmp_path, "y", "where", "z")
+    with pytest.raises(UnsupportedError) as caught:
+        load(path)
+    assert {item.hint for item in caught.value.findings} == {
+        "-gp runs it and what follows it on the host"
+    }
+    found, wanted = run_all(sorted_scores(opset), ("y", "where", "z"), tmp_path, general=True)
+    for have, want in zip(found, wanted, strict=True):
+        assert (have.dtype, have.shape) == (want.dtype, want.shape)
+        np.testing.assert_allclose(have, want, rtol=1e-3, atol=1e-3)
+    told = [str(item) for item in survey(path, general=True).findings]
+    assert "y: TopK runs on the host by ONNX Runtime, after the NPU." in told
+
+
+def test_work_behind_an_unsupported_node(tmp_path: Path) -> None:
+    net = Net()
+    net.conv(net.input("x", (1, 3, 8, 8)), "a", (4, 3, 3, 3))
+    net.node("Hardmax", ["a"], "h", axis=1)
+    net.conv("h", "y", (4, 4, 3, 3))
+    path = net.save(tmp_path, "y")
+    for general in (False, True):
+        with pytest.raises(UnsupportedError) as caught:
+            load(path, general=general)
+        assert [str(item) for item in caught.value.findings] == [
+            "Hardmax_h: Hardmax is not supported yet. Hint: it cannot go to the host (-gp), since "
+            "it stands between Conv Conv_a and Conv Conv_y on the NPU"
+        ]
