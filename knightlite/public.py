@@ -42,6 +42,7 @@ def quantize(
     iteration: int | None = None,
     batch_size: int = 1,
     seed: int = 0,
+    general_process: bool = False,
     save_dir: str | Path | None = None,
 ) -> QuantizedModel:
     """Quantize a float model to 8 bits.
@@ -64,6 +65,7 @@ def quantize(
         iteration: forward calls; default: all batches of ``data``, else 1.
         batch_size: pictures per call, where ``data`` does not come in batches.
         seed: of the choice of pictures in a folder.
+        general_process: run unsupported operators at the end of the network on the host.
         save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
     """
     from knightlite.api.default_chip import default_chip
@@ -86,6 +88,7 @@ def quantize(
         method=method,
         input_shapes=tuple(tuple(shape) for shape in input_shapes),
         seed=seed,
+        general_process=general_process,
         batches=batches,
     )
     remarks: list[str] = []

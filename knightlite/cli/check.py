@@ -41,6 +41,12 @@ Examples:
     multiple=True,
     help="Shape of an input with dynamic axes.",
 )
+@click.option(
+    "-gp",
+    "--general-process",
+    is_flag=True,
+    help="Run unsupported operators at the end of the network on the host.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
 def command(
@@ -49,10 +55,11 @@ def command(
     weight: Path | None,
     framework: str | None,
     input_shapes: tuple[Shape, ...],
+    general_process: bool,
     as_json: bool,
 ) -> int:
     """List every node that keeps a model off a chip; exit code 1 where there is one."""
-    result = check(model, chip or default_chip(), weight, framework, input_shapes)
+    result = check(model, chip or default_chip(), weight, framework, input_shapes, general_process)
     share = 100.0 * result.npu_macs / result.macs if result.macs else 100.0
     gflops = 2 * result.macs / 1e9
     if as_json:

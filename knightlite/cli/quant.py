@@ -93,6 +93,12 @@ lie away from zero (docs/quantization.md).
     show_default=True,
     help="quant; infer: run the model only; convert: write the float ONNX only.",
 )
+@click.option(
+    "-gp",
+    "--general-process",
+    is_flag=True,
+    help="Run unsupported operators at the end of the network on the host.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the choice of pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
@@ -112,6 +118,7 @@ def command(
     method: str,
     input_shapes: tuple[Shape, ...],
     run_mode: str,
+    general_process: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -132,6 +139,7 @@ def command(
         input_shapes=input_shapes,
         run_mode=run_mode,
         seed=seed,
+        general_process=general_process,
     )
     with talking() as talk:
         result = quantize(options, talk)

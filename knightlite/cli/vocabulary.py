@@ -35,6 +35,7 @@ ACCEPTED: Mapping[str, tuple[Word, ...]] = {
     ),
     "compile": (
         Word(("--debug",), "", "every binary holds the names that sim --debug needs"),
+        Word(("-gp", "--general-process"), "1", "quant -gp has decided it"),
     ),
     "sim": (),
     "profile": (),
@@ -76,7 +77,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
     "compile": (
         Word(("--net",), "FILE", "networks of Caffe: quantize the ONNX model instead"),
         Word(("-w", "--weight"), "FILE", "their weights"),
-        Word(("-gp", "--general-process"), "1", "operators that the NPU lacks, on the host"),
         Word(("--onceload-m",), "N", "several networks resident in MSPM", ("-1",)),
         Word(("--onceload-w",), "N", "the same in WSPM", ("-1",)),
         Word(("--unfixloop",), "", "recurrent networks of any length"),
