@@ -244,53 +244,6 @@ def test_two_pads_add_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "finding"),
-    [
-        ({"mode": "reflect"}, "Pad Pad_p must pad with constant zeros, not by reflect."),
-        ({"value": 1.5}, "Pad Pad_p must pad with zeros, not with 1.5."),
-        ({"pads": [0, 1, 0, 0, 0, 1, 0, 0]}, "Pad Pad_p must pad height and width only, not "
-         "[0, 1, 0, 0, 0, 1, 0, 0]."),
-        ({"pads": [0, 0, 1, 1, 0, 0, -1, 1]}, "Pad Pad_p must add zeros, not cut "
-         "([0, 0, 1, 1, 0, 0, -1, 1])."),
-    ],
-)  # fmt: skip
-def test_other_pads_are_findings(tmp_path: Path, edit: dict[str, Any], finding: str) -> None:
-    net = start(9)
-    net.node("Pad", ["x"], "p", **{"pads": [0, 0, 1, 1, 0, 0, 1, 1], **edit})
-    channels = 6 if edit.get("pads", [0, 0])[1] else 4
-    net.conv("p", "y", (6, channels, 3, 3))
-    hint = (
-        "it cannot go to the host (-gp), since it stands between input x and Conv Conv_y on the NPU"
-    )
-    assert refused(net, tmp_path, "y") == [f"Pad_p: {finding} Hint: {hint}"]
-
-
-def test_a_max_pool_takes_zeros_only_from_non_negative_features(tmp_path: Path) -> None:
-    net = start(9)
-    net.node("Pad", ["x"], "p", pads=[0, 0, 1, 1, 0, 0, 1, 1])
-    net.node("MaxPool", ["p"], "y", kernel_shape=[3, 3])
-    (finding,) = refused(net, tmp_path, "y")
-    assert finding == (
-        "MaxPool_y: MaxPool MaxPool_y reads a Pad with zeros, which equals its own padding only "
-        "after a Relu or another non-negative operator. Hint: -gp runs it and what follows it on "
-        "the host"
-    )
-
-
-def test_a_pad_before_anything_else_is_a_finding(tmp_path: Path) -> None:
-    net = start(9)
-    net.node("Pad", ["x"], "p", pads=[0, 0, 1, 1, 0, 0, 1, 1])
-    net.node("Sigmoid", ["p"], "y")
-    net.conv("y", "z", (1, 4, 1, 1))
-    assert refused(net, tmp_path, "z", "p") == [
-        "Sigmoid_y: Sigmoid Sigmoid_y reads a Pad, which only Conv, MaxPool and AveragePool can "
-        "take over. Hint: it cannot go to the host (-gp), since it stands between Pad Pad_p and "
-        "Conv Conv_z on the NPU",
-        "p: the network output must not be a Pad.",
-    ]
-
-
-@pytest.mark.parametrize(
     "attributes",
     [
         {"pads": [1, 1, 1, 1], "strides": [2, 2], "count_include_pad": 1},

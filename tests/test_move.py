@@ -23,7 +23,7 @@ def machine(item: Move) -> Machine:
 
 @st.composite
 def moves(draw: st.DrawFn) -> Move:
-    """x in the lower half of FSPM with any strides, y above it with loops that nest in any order."""
+    """x in the lower half of FSPM with any strides, y above with loops nested in any order."""
     run = draw(st.integers(1, 5))
     counts = [draw(st.integers(1, 4)) for _ in range(4)]
     reach, y_strides = run, [0, 0, 0, 0]

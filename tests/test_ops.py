@@ -281,4 +281,5 @@ def test_value_preserving_operators_only_move_values(op: OpDef, rng: Random) -> 
         view = view_of(graph)
         inputs = random_inputs(view, rng)
         known = set(np.concatenate([x.ravel() for x in inputs]).tolist())
-        assert set(op.reference(view, inputs).ravel().tolist()) <= known
+        # zero, which a Pad adds, is zero in every scale
+        assert set(op.reference(view, inputs).ravel().tolist()) <= known | {0}

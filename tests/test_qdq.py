@@ -140,7 +140,7 @@ def test_write_then_read(tmp_path: Path, depthwise_scales: bool) -> None:
 SAMPLES = {
     f"{op.name}-{graph.name}": (op, graph)
     for op in ops.ALL_OPS
-    if op.from_onnx is not None
+    if op.from_onnx is not None or op.also_from
     for graph in op.samples()
 }
 

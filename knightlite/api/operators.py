@@ -44,10 +44,9 @@ def operators_of(family: ChipFamily) -> tuple[OperatorSupport, ...]:
         if op.name in BY_OP:
             rules += [item.rule for item in BY_OP[op.name].limits if item.rule not in common]
         engines, refused = _tried(op, family)
+        sources = op.onnx_types or op.also_from
         found.append(
-            OperatorSupport(
-                op.name, op.onnx_types or op.also_from, engines, op.clampable, tuple(rules), refused
-            )
+            OperatorSupport(op.name, sources, engines, op.clampable, tuple(rules), refused)
         )
     return tuple(found)
 

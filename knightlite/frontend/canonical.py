@@ -20,7 +20,9 @@ from knightlite.frontend import (
     decompose,
     expansions,
     host,
+    padding,
     pointwise,
+    repeats,
     simplify,
     split,
     views,
@@ -38,7 +40,8 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(compute.CHAINS, compute.chain),
     **dict.fromkeys(views.VIEWS, views.view),
     **dict.fromkeys(views.SAME, views.same),
-    "Pad": views.pad,
+    "Pad": padding.pad,
+    "Tile": repeats.tile,
     "Split": split.split,
     **dict.fromkeys(host.HOST, host.compute),
 }
@@ -67,6 +70,8 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
         if node.name not in fusion.absorbed:
             _visit(state, node, fusion.regions.get(node.name))
     for name in model.outputs:
+        if state.values.get(name) is not None:
+            padding.settle(state, name)
         host.check_output(state, name)
     failed = state.unseen | {item.where for item in errors(state.findings)}
     for name, region in fusion.regions.items():
@@ -214,10 +219,9 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
         raise UnsupportedError(
             f"{reader} reads what runs on the host, after the NPU: it would have to run there too."
         )
-    if kind not in (*compute.SLIDING, "Pad", *views.SAME) and any(v.pads for v in values):
-        raise UnsupportedError(
-            f"{reader} reads a Pad, which only Conv, MaxPool and AveragePool can take over."
-        )
+    if kind not in (*padding.TAKERS, "Pad"):
+        for name in features:
+            padding.settle(state, name)
     if region is not None:
         pointwise.compute(state, node, region)
     else:

@@ -29,8 +29,8 @@ CHAINS = {"Sum": "Add", "Mean": "Add", "Max": "Max", "Min": "Min"}  # of any num
 def compute(state: Importer, node: SourceNode) -> None:
     """Conv, pools, BatchNormalization, element-wise operators and tables."""
     features = state.features(node)
+    attributes = padding.taken_over(state, node)
     _check_features(state, node, features)
-    attributes = dict(node.attributes)
     shapes: dict[str, Shape] = {node.outputs[0]: _output_shape(state, node, features)}
     constants: dict[str, Array] = {}
     names: list[str] = []
@@ -45,9 +45,6 @@ def compute(state: Importer, node: SourceNode) -> None:
             names.append(tensor)
         else:
             names.append("")
-    pads = state.value(features[0]).pads
-    if pads:
-        padding.take_over(node, attributes, pads, state.builder, names[0])
     resolved = OnnxNode(
         node.name,
         node.op_type,

@@ -207,6 +207,8 @@ def _source(state: Importer, node: SourceNode) -> str:
 def _as_seen(state: Importer, name: str) -> str:
     """The tensor behind ``name`` in its ONNX shape, through a Reshape where they differ."""
     value = state.value(name)
+    if value.turned:
+        return _turned(state, name)
     if value.pads:
         return _padded(state, name)
     if value.on_host or state.seen(name) == state.shape(name):
@@ -232,6 +234,20 @@ def _padded(state: Importer, name: str) -> str:
     return output
 
 
+def _turned(state: Importer, name: str) -> str:
+    """The Transpose that waited for its reader."""
+    value = state.value(name)
+    assert value.turned is not None
+    source, (split, order) = value.tensor, value.turned
+    if split != state.shape(name):
+        parts = state.builder.fresh(f"{name}.parts")
+        source = append(state, "Reshape", source, parts, {"shape": split}, split)
+    output = state.builder.fresh(f"{name}.turned")
+    append(state, "Transpose", source, output, {"perm": order}, state.seen(name))
+    state.values[name] = Value(output, on_host=True)
+    return output
+
+
 def _on_host(state: Importer, name: str) -> bool:
     return any(name in op.outputs for op in state.builder.host)
 
@@ -249,7 +265,8 @@ def sink_concats(state: Importer) -> None:
         if node.op != "Concat" or not _joined_by_host_only(state, node.output):
             continue
         builder.nodes.remove(node)
-        op = HostOp(node.output, "Concat", node.inputs, node.outputs, {"axis": 1})
+        axis = node.attributes.get("axis", 1)
+        op = HostOp(node.output, "Concat", node.inputs, node.outputs, {"axis": axis})
         builder.host.insert(0, op)
         for key, value in state.values.items():
             if value is not None and value.tensor == node.output:
@@ -275,8 +292,6 @@ def check_output(state: Importer, name: str) -> None:
         text = "the network output is a constant."
     elif value is None:
         text = "" if state.failed else "the network output is not computed by any node."
-    elif value.pads:
-        text = "the network output must not be a Pad."
     elif value.tensor in state.builder.inputs:
         text = "the network output is the network input itself."
     if text:

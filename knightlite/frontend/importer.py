@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,17 +15,26 @@ from knightlite.ir import GraphBuilder
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 
 
+class Turned(NamedTuple):
+    """A Transpose: the shape its axes belong to, and their order."""
+
+    split: Shape
+    order: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """What an ONNX value is: a canonical tensor seen in the ONNX shape of that value.
 
-    ``pads``: zeros that a Pad put around it and that its reader must take over. ``on_host``: it is
-    computed after the chip, so that only host operations may read it. ``stands_in``: it follows an
+    ``pads``: zeros that a Pad put around it and that a reader may take over. ``turned``: it is
+    transposed, and waits for the Reshape that tells what becomes of it. ``on_host``: it is computed
+    after the chip, so that only host operations may read it. ``stands_in``: it follows an
     unsupported node and only has the right shape, so that the rest of the network is checked too.
     """
 
     tensor: str
     pads: Pads | None = None
+    turned: Turned | None = None
     on_host: bool = False
     stands_in: bool = False
 
@@ -40,7 +50,10 @@ class Importer:
         self.findings: list[Finding] = []
         self.unseen: set[str] = set()  # nodes that read a value of unknown shape
         self.outputs: tuple[str, ...] = ()
-        self._read = {name for node in model.nodes for name in node.inputs} | set(model.outputs)
+        self._readers: dict[str, set[str]] = {name: {"output"} for name in model.outputs}
+        for node in model.nodes:
+            for name in node.inputs:
+                self._readers.setdefault(name, set()).add(node.op_type)
 
     @property
     def failed(self) -> bool:
@@ -49,7 +62,11 @@ class Importer:
 
     def is_read(self, name: str) -> bool:
         """True where a node or the network's user reads the ONNX value ``name``."""
-        return name in self._read
+        return name in self._readers
+
+    def readers(self, name: str) -> set[str]:
+        """The operators that read the ONNX value ``name``; "output" for the network's user."""
+        return self._readers.get(name, set())
 
     def features(self, node: SourceNode) -> list[str]:
         """The inputs of ``node`` that are present and not constant."""

@@ -13,6 +13,7 @@ from knightlite.lower.moves import (
     SPACE_TO_DEPTH,
     SWAP_CHANNELS,
 )
+from knightlite.lower.pad import PAD
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.lower.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.lower.transposed import TRANSPOSED
@@ -37,6 +38,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     CHANNEL_SHUFFLE,
     DEPTH_TO_SPACE,
     SPACE_TO_DEPTH,
+    PAD,
     TABLE,
     RESIZE_NEAREST,
     RESIZE_LINEAR,

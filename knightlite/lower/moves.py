@@ -18,10 +18,10 @@ def move(x_address: int, y_address: int, loops: Sequence[Loop], run: int) -> Mov
     for count, x_stride, y_stride in reversed([loop for loop in loops if loop[0] > 1]):
         if not joined and x_stride == y_stride == run:
             run *= count
-        elif joined and (x_stride, y_stride) == tuple(
-            joined[0][0] * size for size in joined[0][1:]
-        ):
-            joined[0] = (joined[0][0] * count, *joined[0][1:])
+            continue
+        turns, x_step, y_step = joined[0] if joined else (0, 0, 0)
+        if joined and (x_stride, y_stride) == (turns * x_step, turns * y_step):
+            joined[0] = (turns * count, x_step, y_step)
         else:
             joined.insert(0, (count, x_stride, y_stride))
     spare: list[Loop] = [(1, 0, 0)] * (LOOPS - len(joined))

@@ -7,6 +7,7 @@ from knightlite.ops.copy import COPY
 from knightlite.ops.depth_to_space import DEPTH_TO_SPACE, SPACE_TO_DEPTH
 from knightlite.ops.eltwise import ADD, MAX, MIN, MUL, SUB
 from knightlite.ops.opdef import Constraint, Kernel, OpDef, View, Window
+from knightlite.ops.pad import PAD
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.ops.prelu import PRELU
 from knightlite.ops.resize import RESIZE_LINEAR, RESIZE_NEAREST
@@ -35,6 +36,7 @@ ALL_OPS: tuple[OpDef, ...] = (
     CHANNEL_SHUFFLE,
     DEPTH_TO_SPACE,
     SPACE_TO_DEPTH,
+    PAD,
     TABLE,
     RESIZE_NEAREST,
     RESIZE_LINEAR,

@@ -203,7 +203,7 @@ class OpDef:
     macs: Callable[[View], int]
     constraints: tuple[Constraint, ...]
     samples: Callable[[], tuple[Graph, ...]]
-    also_from: tuple[str, ...] = ()  # ONNX types of another operator whose from_onnx makes it too
+    also_from: tuple[str, ...] = ()  # ONNX types that become it elsewhere: in another operator
     value_preserving: bool = False
     rearranges: bool = False  # every output value is an input's, at another place
     joins: Callable[[View], tuple[Window, ...]] | None = None

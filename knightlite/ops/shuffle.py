@@ -66,6 +66,7 @@ def _check_groups(view: View) -> str | None:
 CHANNEL_SHUFFLE = OpDef(
     name="ChannelShuffle",
     onnx_types=(),
+    also_from=("Reshape", "Transpose"),
     from_onnx=None,
     infer=same_shape,
     to_onnx=to_onnx,

@@ -81,6 +81,7 @@ def _definition(
     return OpDef(
         name=name,
         onnx_types=(),
+        also_from=("Transpose",),
         from_onnx=None,
         infer=infer,
         to_onnx=to_onnx,

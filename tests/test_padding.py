@@ -1,0 +1,144 @@
+"""Pads that are taken over, that stand alone, that cut, and that repeat the border; Tile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from knightlite.errors import UnsupportedError
+from knightlite.frontend import load
+from onnx_nets import Net, checked, operators
+
+
+def start(opset: int = 13) -> Net:
+    net = Net(opset)
+    net.input("x", (1, 4, 9, 7))
+    return net
+
+
+def padded(pads: list[int], opset: int = 9, **more: Any) -> Net:
+    net = start(opset)
+    net.node("Pad", ["x"], "p", pads=pads, **more)
+    return net
+
+
+PICTURE = [0, 0, 1, 2, 0, 0, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("node", "attributes"),
+    [
+        ("Sigmoid", {}),
+        ("MaxPool", {"kernel_shape": [3, 3]}),  # x may be negative: zeros are not its padding
+        ("AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),  # counts some pads only
+        ("Conv", {"auto_pad": "SAME_UPPER"}),
+        ("Conv", {"kernel_shape": [1, 1]}),  # a window of zeros only
+    ],
+)
+def test_a_pad_that_nobody_takes_over(
+    tmp_path: Path, node: str, attributes: dict[str, Any]
+) -> None:
+    net = padded([0, 0, 1, 1, 0, 0, 1, 1])
+    if node == "Conv":
+        kernel = attributes.pop("kernel_shape", [3, 3])
+        net.conv("p", "y", (6, 4, *kernel), **attributes)
+    else:
+        net.node(node, ["p"], "y", **attributes)
+    graph = checked(net.save(tmp_path, "y"))
+    assert len(graph.nodes) == 2
+    assert graph.nodes[0].op == "Pad"
+    assert graph.nodes[0].attributes == {"begins": (0, 1, 1), "ends": (0, 1, 1)}
+
+
+def test_one_reader_takes_over_and_one_does_not(tmp_path: Path) -> None:
+    net = padded([0, 0, 1, 1, 0, 0, 1, 1])
+    net.conv("p", "c", (4, 4, 3, 3))
+    net.node("Sigmoid", ["p"], "s")
+    graph = checked(net.save(tmp_path, "c", "s", "p"))
+    assert operators(graph) == ["Conv", "Pad", "Table"]
+
+
+def test_channels(tmp_path: Path) -> None:
+    """The shortcut of ResNets for CIFAR: every other pixel, and channels of zeros."""
+    net = start(13)
+    bounds = {"starts": [0, 0], "ends": [9, 7], "axes": [2, 3], "steps": [2, 2]}
+    names = [net.weight(name, np.array(values)) for name, values in bounds.items()]
+    net.node("Slice", ["x", *names], "s")
+    net.node("Pad", ["s", net.weight("pads", np.array([0, 2, 0, 0, 0, 2, 0, 0]))], "p")
+    net.conv("x", "c", (8, 4, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2])
+    net.node("Add", ["p", "c"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["Slice", "Pad", "Conv", "Add"]
+
+
+def test_channels_after_zeros_that_wait(tmp_path: Path) -> None:
+    net = padded(PICTURE)
+    net.node("Pad", ["p"], "q", pads=[0, 1, 1, 0, 0, 0, 0, 0])
+    net.node("Relu", ["q"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert graph.nodes[0].attributes == {"begins": (1, 2, 2), "ends": (0, 3, 0)}
+
+
+@pytest.mark.parametrize(
+    ("pads", "made"),
+    [
+        ([0, 0, -1, -2, 0, -1, 0, -1], ["Slice", "Table"]),
+        ([0, -1, -1, 2, 0, 0, 1, 0], ["Slice", "Pad", "Table"]),
+        ([0, 0, 0, 0, 0, 0, 0, 0], ["Table"]),
+    ],
+)
+def test_a_pad_that_cuts(tmp_path: Path, pads: list[int], made: list[str]) -> None:
+    net = padded(pads)
+    net.node("Sigmoid", ["p"], "y")
+    assert operators(checked(net.save(tmp_path, "y"))) == made
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect"])
+def test_borders(tmp_path: Path, mode: str) -> None:
+    net = padded(PICTURE, mode=mode)
+    net.conv("p", "y", (5, 4, 3, 3))
+    graph = checked(net.save(tmp_path, "y"))
+    assert [op for op in operators(graph) if op != "Slice"] == ["Concat", "Concat", "Conv"]
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+@pytest.mark.parametrize("repeats", [[1, 1, 1, 1], [1, 3, 1, 1], [1, 2, 1, 3]])
+def test_tile(tmp_path: Path, opset: int, repeats: list[int]) -> None:
+    net = start(opset)
+    net.node("Tile", ["x", net.weight("repeats", np.array(repeats))], "t")
+    net.node("Sigmoid", ["t"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph).count("Concat") == sum(count > 1 for count in repeats)
+
+
+@pytest.mark.parametrize(
+    ("pads", "more", "finding"),
+    [
+        (PICTURE, {"value": 1.5}, "Pad Pad_p must pad with zeros, not with 1.5."),
+        ([0, 0, 9, 0, 0, 0, 0, 0], {"mode": "reflect"},
+         "Pad Pad_p must reflect fewer than 9 elements, not 9."),
+        ([0, 0, -1, 0, 0, 0, 0, 0], {"mode": "edge"},
+         "Pad Pad_p must pad with zeros or add an edge, reflect, wrap border, not by edge "
+         "((0, -1, 0) and (0, 0, 0))."),
+        ([1, 0, 0, 0, 0, 0, 0, 0], {},
+         "Pad Pad_p must not pad the batch, as [1, 0, 0, 0, 0, 0, 0, 0] does."),
+    ],
+)  # fmt: skip
+def test_refused_pads(tmp_path: Path, pads: list[int], more: Any, finding: str) -> None:
+    net = padded(pads, **more)
+    net.node("Sigmoid", ["p"], "y")
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "y"))
+    assert str(caught.value.findings[0]) == f"Pad_p: {finding}"
+
+
+def test_refused_tiles(tmp_path: Path) -> None:
+    net = start()
+    net.node("Tile", ["x", net.weight("repeats", np.array([1, 1, 1, 65]))], "y")
+    with pytest.raises(
+        UnsupportedError, match=r"1 to 64 times and the batch once, not \[1, 1, 1, 65\]"
+    ):
+        load(net.save(tmp_path, "y"))

@@ -1,0 +1,112 @@
+"""Transposes alone and between Reshapes: known by what they do, not by their spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knightlite.errors import UnsupportedError
+from knightlite.frontend import load
+from knightlite.ops import transpose
+from onnx_nets import Net, checked, operators
+
+
+def start(shape: Sequence[int] = (1, 12, 4, 6)) -> Net:
+    net = Net(13)
+    net.input("x", shape)
+    return net
+
+
+def steps(net: Net, split: Sequence[int], perm: Sequence[int], joined: Sequence[int]) -> str:
+    net.node("Reshape", ["x", net.weight("split", np.array(split))], "parts")
+    net.node("Transpose", ["parts"], "moved", perm=list(perm))
+    net.node("Reshape", ["moved", net.weight("joined", np.array(joined))], "whole")
+    return net.node("Sigmoid", ["whole"], "y")
+
+
+@pytest.mark.parametrize(
+    ("split", "perm", "joined", "op", "attributes"),
+    [
+        ((1, 3, 4, 4, 6), (0, 2, 1, 3, 4), (1, 12, 4, 6), "ChannelShuffle", {"groups": 3}),
+        ((0, 2, 6, -1), (0, 2, 1, 3), (0, -1, 4, 6), "ChannelShuffle", {"groups": 2}),
+        ((1, 3, 2, 2, 4, 6), (0, 1, 4, 2, 5, 3), (1, 3, 8, 12), "DepthToSpace",
+         {"block": 2, "mode": "CRD"}),
+        ((1, 2, 2, 3, 4, 6), (0, 3, 4, 1, 5, 2), (1, 3, 8, 12), "DepthToSpace",
+         {"block": 2, "mode": "DCR"}),
+        ((1, 12, 2, 2, 3, 2), (0, 1, 3, 5, 2, 4), (1, 48, 2, 3), "SpaceToDepth",
+         {"block": 2, "mode": "CRD"}),
+        ((1, 12, 2, 2, 3, 2), (0, 3, 5, 1, 2, 4), (1, 48, 2, 3), "SpaceToDepth",
+         {"block": 2, "mode": "DCR"}),
+        ((1, 12, 24), (0, 2, 1), (1, 4, 6, 12), "SwapPixels", {}),
+    ],
+)  # fmt: skip
+def test_between_reshapes(
+    tmp_path: Path, split: Sequence[int], perm: Sequence[int], joined: Sequence[int], op: str,
+    attributes: dict[str, object],
+) -> None:  # fmt: skip
+    net = start()
+    steps(net, split, perm, joined)
+    graph = checked(net.save(tmp_path, "y"))
+    assert (graph.nodes[0].op, graph.nodes[0].attributes) == (op, attributes)
+
+
+@pytest.mark.parametrize("order", list(permutations((1, 2, 3))))
+def test_every_order(tmp_path: Path, order: tuple[int, ...]) -> None:
+    net = start((1, 5, 4, 6))
+    net.node("Transpose", ["x"], "t", perm=[0, *order])
+    net.node("Sigmoid", ["t"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == [*transpose.exchanges((0, *order)), "Table"]
+    assert operators(graph).count("SwapChannels") <= 1
+
+
+def test_transposes_that_undo_each_other(tmp_path: Path) -> None:
+    net = start()
+    net.node("Transpose", ["x"], "a", perm=[0, 2, 3, 1])
+    net.node("Transpose", ["a"], "b", perm=[0, 3, 1, 2])
+    net.node("Sigmoid", ["b"], "y")
+    assert operators(checked(net.save(tmp_path, "y"))) == ["Table"]
+
+
+def test_flattened_behind_a_transpose(tmp_path: Path) -> None:
+    """As TensorFlow flattens: rows, columns, channels."""
+    net = start((1, 3, 4, 2))
+    net.node("Transpose", ["x"], "t", perm=[0, 2, 3, 1])
+    net.node("Flatten", ["t"], "f")
+    net.node("MatMul", ["f", net.random("w", (24, 5))], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert graph.nodes[-1].op == "Conv"
+
+
+def test_at_the_end(tmp_path: Path) -> None:
+    net = start()
+    net.conv("x", "c", (5, 12, 1, 1))
+    net.node("Transpose", ["c"], "y", perm=[0, 3, 1, 2])
+    checked(net.save(tmp_path, "y"))
+
+
+def test_operators_of_onnx(tmp_path: Path) -> None:
+    net = start()
+    net.node("DepthToSpace", ["x"], "a", blocksize=2)
+    net.node("DepthToSpace", ["x"], "b", blocksize=2, mode="CRD")
+    net.node("Add", ["a", "b"], "c")
+    net.node("SpaceToDepth", ["c"], "d", blocksize=4)
+    net.node("Sigmoid", ["d"], "y")
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["DepthToSpace", "DepthToSpace", "Add", "SpaceToDepth", "Table"]
+
+
+def test_refused(tmp_path: Path) -> None:
+    net = start()
+    steps(net, (1, 3, 2, 2, 4, 6), (0, 3, 1, 2, 5, 4), (1, 12, 4, 6))
+    net.node("DepthToSpace", ["x"], "z", blocksize=5)
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "y"))
+    assert [str(item) for item in caught.value.findings][:1] == [
+        "Reshape_whole: Reshape Reshape_whole of a transposed (1, 2, 3, 2, 6, 4) to "
+        "(1, 12, 4, 6) is not supported yet; channel shuffles and pixel shuffles are."
+    ]
