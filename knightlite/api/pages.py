@@ -191,6 +191,10 @@ def _becomes(kind: str) -> str:
         return BECOMES[kind]
     if kind in HOST:
         return "runs on the host, at the end of the network only"
+    if kind == "Transpose":
+        return "SwapPixels, SwapChannels; between two Reshapes a shuffle, DepthToSpace, SpaceToDepth"
+    if kind == "Tile":
+        return "Concat of the tensor with itself"
     if kind in VIEWS:
         return "a view: no work; at an output, on the host"
     if kind in SAME:
@@ -198,7 +202,7 @@ def _becomes(kind: str) -> str:
     if kind in SEVERAL_OUTPUTS:
         return "a Slice for each output that is read"
     if kind == "Pad":
-        return "zero padding of the convolution or pool that reads it"
+        return "zero padding of the convolution or pool that reads it, else Pad; borders: Concat"
     if kind == "BatchNormalization":
         return "part of a neighbouring convolution, else Affine"
     if kind in ("Max", "Min"):
