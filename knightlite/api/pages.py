@@ -192,7 +192,9 @@ def _becomes(kind: str) -> str:
     if kind in HOST:
         return "runs on the host, at the end of the network only"
     if kind == "Transpose":
-        return "SwapPixels, SwapChannels; between two Reshapes a shuffle, DepthToSpace, SpaceToDepth"
+        return (
+            "SwapPixels, SwapChannels; between two Reshapes a shuffle, DepthToSpace, SpaceToDepth"
+        )
     if kind == "Tile":
         return "Concat of the tensor with itself"
     if kind in VIEWS:

@@ -19,6 +19,7 @@ from knightlite.frontend import (
     compute,
     decompose,
     expansions,
+    focus,
     host,
     padding,
     pointwise,
@@ -82,7 +83,7 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     host.sink_concats(state)
     outputs = tuple(host.deliver(state, name) for name in model.outputs)
     with np.errstate(over="ignore"):
-        graph = simplify.simplify(state.builder.build(outputs))
+        graph = simplify.simplify(focus.fold_focus(state.builder.build(outputs)))
     verify(graph)
     overflows = _overflows(graph)
     findings = (*state.findings, *overflows, *_warnings(graph))
