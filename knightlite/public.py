@@ -163,7 +163,7 @@ def profile(
     """Predict the time of a compiled network, layer by layer.
 
     Args:
-        compiled: what ``compile`` returned, the ``.cfg`` file, or its bytes.
+        compiled: what ``compile`` returned, the ``.cfg`` or ``.tsmodel`` file, or its bytes.
         weight: the ``.weight`` file or its bytes; default: the file beside the ``.cfg``.
         chip: must be the one compiled for, or another name of it.
         save_dir: where the files of ``knightlite profile`` are to be left; default: nowhere.
@@ -182,7 +182,7 @@ class Session:
     """Runs a compiled network in the simulator, bit for bit, like an ONNX Runtime session.
 
     Args:
-        compiled: what ``compile`` returned, the ``.cfg`` file, or its bytes.
+        compiled: what ``compile`` returned, the ``.cfg`` or ``.tsmodel`` file, or its bytes.
         weight: the ``.weight`` file or its bytes; default: the file beside the ``.cfg``.
         chip: must be the one compiled for, or another name of it.
     """

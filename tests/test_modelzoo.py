@@ -47,8 +47,8 @@ def knight(line: str) -> None:
     assert run(words, program) == 0
 
 
-def script() -> str:
-    (line,) = Path("scripts/run.sh").read_text(encoding="utf-8").splitlines()
+def script(name: str = "run.sh") -> str:
+    (line,) = Path("scripts", name).read_text(encoding="utf-8").splitlines()
     return line
 
 
@@ -117,6 +117,52 @@ def test_ocr(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = Path("tmp/ocr/predictions.txt").read_text().splitlines()
     assert len(rows) == 12
     assert rows[-1] == f"{read}\t{read}"
+
+
+@pytest.mark.parametrize(
+    ("project", "stem", "metric"),
+    [
+        ("classification", "digits", 100.0),
+        ("detection", "detector", 100.0),
+        ("ocr", "recognizer", 1.0),
+    ],
+    indirect=["project"],
+)
+def test_run_configs(
+    project: Path, stem: str, metric: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Generation 3.x: one line builds; every later stage takes the same file."""
+    knight(script("run_3x.sh"))
+    shown = capsys.readouterr().out
+    assert metrics(shown) == {"float": metric, "quantized": metric}
+    assert "bytes compared with the golden model, 0 differ" in shown
+    config = f"--run-config data/{project.name}_config.json"
+    for command in ("run", "profiling", "quant", "compile"):
+        knight(f"Knight --chip TX5368AV200 {command} {config}")
+    left = {path.name for path in Path("output/npu").iterdir()}
+    assert {f"{stem}_quantize_r.tsmodel", "layer_cycles_NPU_0.txt"} <= left
+    results = {name for name in left if name.startswith("result-") and name.endswith(".npy")}
+    assert len(results) == (2 if project.name == "detection" else 1)
+
+
+@pytest.mark.parametrize("project", ["classification"], indirect=True)
+def test_run_config_of_one_picture(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    knight(script("run_3x.sh"))
+    capsys.readouterr()
+    knight("Knight --chip TX5368AV200 quant --run-config data/classification_infer_config.json")
+    assert capsys.readouterr().err.count("\n3: ") == 1
+    assert Path("output/quant/model_input.bin").stat().st_size == 3 * 32 * 32 * 4
+
+
+@pytest.mark.parametrize("project", ["ocr"], indirect=True)
+def test_a_section_option_beats_the_run_config(project: Path) -> None:
+    knight(
+        "Knight build -rc data/ocr_config.json --quant.quant-mode kl --quant.save-dir kl "
+        "--compile.onnx kl/recognizer_quantize.onnx --compile.save-dir out"
+    )
+    report = json.loads(Path("kl/recognizer_quantize_report.json").read_text(encoding="utf-8"))
+    assert report["method"] == "kl"
+    assert Path("out/recognizer_quantize_r.tsmodel").is_file()
 
 
 def other_class(row: str) -> str:

@@ -99,7 +99,7 @@ def test_the_files_are_those_of_the_commands(here: Path, tmp_path: Path) -> None
 
     assert run(["profile"]) == 0
     produced = {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
-    assert len(produced) == 4 + 6 + 3
+    assert len(produced) == 4 + 7 + 3
     for name in produced:
         assert (out / name).read_bytes() == (here / name).read_bytes(), name
     assert made.onnx == (here / f"{STEM}.onnx").read_bytes()
@@ -262,7 +262,14 @@ def test_files_and_bytes(here: Path) -> None:
     cfg, weight = Path(f"{STEM}_r.cfg"), Path(f"{STEM}_r.weight")
     picture = min((here / "calib" / "7").iterdir())
     found = []
-    for arguments in ((cfg,), (str(cfg), weight), (cfg.read_bytes(), weight.read_bytes())):
+    both = cfg.with_suffix(".tsmodel")
+    for arguments in (
+        (cfg,),
+        (str(cfg), weight),
+        (cfg.read_bytes(), weight.read_bytes()),
+        (both,),
+        (both.read_bytes(),),
+    ):
         session = Session(*arguments)
         found.append(session.run(None, {"x": session.prepare(picture)})[0])
     assert found[0].argmax() == 7
@@ -282,6 +289,8 @@ def test_files_that_cannot_be_used(here: Path) -> None:
     assert sentence(caught) == "file nothing.cfg does not exist."
     with pytest.raises(KnightliteError, match=r"^network\.cfg is truncated: 8 bytes\.$"):
         Session(b"KLITECFG", cfg.with_suffix(".weight"))
+    with pytest.raises(KnightliteError, match=r"is a \.tsmodel, which holds both files"):
+        Session(cfg.with_suffix(".tsmodel"), cfg.with_suffix(".weight"))
     with pytest.raises(KnightliteError, match="brings its own weights"):
         Session(knightlite.compile(f"{STEM}.onnx"), f"{STEM}_r.weight")
     with pytest.raises(KnightliteError, match="is a float model, not a quantized one"):

@@ -39,7 +39,8 @@ class NodeArg:
 def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> Binary:
     """The two files of a compiled network: paths, their bytes, or what compiling gave.
 
-    ``weight`` None: beside a ``.cfg`` path, under the same name. UsageError, FormatError.
+    A ``.tsmodel`` holds both. ``weight`` None: beside a ``.cfg`` path, under the same name.
+    UsageError, FormatError.
     """
     from knightlite import container
 
@@ -49,14 +50,28 @@ def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> B
         name = f"{compiled.name}_r"
         parts = [(Path(f"{name}.cfg"), compiled.cfg), (Path(f"{name}.weight"), compiled.weight)]
     else:
+        first = _content(compiled, "network.cfg")
+        if first[1].startswith(container.MODEL_MAGIC):
+            return _both(first, weight)
         if weight is None:
             if isinstance(compiled, bytes):
                 raise UsageError("the bytes of a .cfg need those of its .weight.")
             weight = Path(compiled).with_suffix(".weight")
-        parts = [_content(compiled, "network.cfg"), _content(weight, "network.weight")]
+        parts = [first, _content(weight, "network.weight")]
     (cfg_path, cfg), (weight_path, constants) = parts
     program = container.decode_program(cfg, constants, cfg_path.name, weight_path.name)
     return Binary(cfg_path, weight_path, program)
+
+
+def _both(model: tuple[Path, bytes], weight: File | None) -> Binary:
+    """A ``.tsmodel``, which holds the pair."""
+    from knightlite import container
+
+    path, data = model
+    if weight is not None:
+        raise UsageError(f"{path.name} is a .tsmodel, which holds both files: leave weight out.")
+    program = container.decode_model(data, path.name)
+    return Binary(path.with_suffix(".cfg"), path.with_suffix(".weight"), program)
 
 
 def _content(file: File, name: str) -> tuple[Path, bytes]:

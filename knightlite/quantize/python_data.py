@@ -1,7 +1,7 @@
 """Data that a Python program feeds: arrays as the network reads them, or an infer function.
 
-Both are run like a user script (``quantize/user_script.py``), with the same executor, but errors of
-the program's own code reach it as they are.
+Both are run like a user script (``quantize/user_script.py``), with the same executor, but errors
+of the program's own code reach it as they are.
 """
 
 from __future__ import annotations
