@@ -85,12 +85,14 @@ def test_constants_that_are_not_finite() -> None:
 def test_broken_constraints_are_all_listed() -> None:
     net = FloatNet()
     net.input("x", 4, 6, 6)
-    net.conv("x", "a", 4, group=2)
-    net.conv("a", "b", 4, group=2)
+    net.conv("x", "a", 3, group=2)
+    net.conv("a", "b", 3, group=2)
     with pytest.raises(UnsupportedError) as caught:
         check_constraints(quantized_without_check(net.build("b")))
     assert [item.where for item in caught.value.findings] == ["a", "b"]
-    assert caught.value.sentence.startswith("node a: Conv: group must be 1 or depthwise")
+    assert caught.value.sentence.startswith(
+        "node a: Conv: 3 output channels must be a multiple of the 2 groups"
+    )
     assert caught.value.sentence.endswith("(2 findings in all)")
 
 
