@@ -254,7 +254,11 @@ def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
     net.conv("s", "y", (4, 4, 1, 1))
     found = check(net.save(tmp_path, "y"), CHIP)
     assert not found.fits
-    assert found.findings == (Finding("Hardmax_s", "Hardmax is not supported yet."),)
+    hint = (
+        "it cannot go to the host (-gp), since it stands between Conv Conv_c and Conv Conv_y on "
+        "the NPU"
+    )
+    assert found.findings == (Finding("Hardmax_s", "Hardmax is not supported yet.", hint),)
     assert found.operators == {"Conv": (2, 2), "Hardmax": (1, 0)}
     assert found.macs == 36 * 4 * 27 + 36 * 16
 
