@@ -192,6 +192,23 @@ def quantize_input(x: Array | np.float32, scale: Array | float, dtype: DType) ->
     return saturate(np.rint(ratio), dtype)
 
 
+SOFTMAX_ONE = 65535  # exp(0) in the table of a softmax
+
+
+def softmax_table(scale: float) -> Array:
+    """256 entries u16: ``rne(exp(-d * scale) * 65535)`` for d steps below the largest input."""
+    steps = np.arange(256, dtype=np.float64)
+    return np.rint(np.exp(-steps * scale) * SOFTMAX_ONE).astype(np.uint16)
+
+
+def softmax(x: Array, entries: Array, numerator: int) -> Float64:
+    """``rne(e * n / sum(e))`` over axis 1, ``e = entries[max - x]``; docs/numerics.md: exact."""
+    steps = x.max(axis=1, keepdims=True).astype(np.int64) - x
+    shares = entries[steps].astype(np.int64)
+    rounded: Float64 = np.rint(shares * numerator / shares.sum(axis=1, keepdims=True))
+    return rounded
+
+
 def table(
     function: Callable[[Array], Array],
     scale_in: float,

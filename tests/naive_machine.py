@@ -21,9 +21,10 @@ from knightlite.isa import (
     PoolMode,
     Resize,
     ResizeMode,
+    Softmax,
 )
 
-Compute = Matrix | Affine | Eltwise | Pool | Lookup | Resize
+Compute = Matrix | Affine | Eltwise | Pool | Lookup | Resize | Softmax
 
 
 def rne(value: int, shift: int) -> int:
@@ -114,6 +115,8 @@ class NaiveMachine:
             return self.pooled(item, r, c, k)
         if isinstance(item, Resize):
             return self.resized(item, r, c, k)
+        if isinstance(item, Softmax):
+            return self.share(item, r, c, k)
         x = self.x(item, r, c, k)
         if isinstance(item, Affine):
             second = item.y_channels if item.two_sided and x < 0 else 0
@@ -145,6 +148,14 @@ class NaiveMachine:
         if item.mode == PoolMode.MAX:
             return max(window)
         return rne(sum(window) * item.multiplier, item.shift)
+
+    def share(self, item: Softmax, r: int, c: int, k: int) -> int:
+        pixel = [self.x(item, r, c, channel) for channel in range(item.x_channels)]
+        entries = [
+            int.from_bytes(self.mspm[item.table_address + 2 * (max(pixel) - x) :][:2], "little")
+            for x in pixel
+        ]
+        return round(Fraction(entries[k] * item.numerator, sum(entries))) if sum(entries) else 0
 
     def resized(self, item: Resize, r: int, c: int, k: int) -> int:
         row, column = (

@@ -26,6 +26,7 @@ from knightlite.isa import (
     PoolMode,
     Resize,
     ResizeMode,
+    Softmax,
     Space,
     Store,
     assemble,
@@ -163,6 +164,7 @@ def listed() -> list[Instruction]:
         make(Lookup, table_address=512, x_type=1, y_low=-128, y_high=127),
         make(Resize, mode=ResizeMode.LINEAR, step_height=2, offset_height=-1, unit_height=4,
              multiplier=32767, shift=54),
+        make(Softmax, table_address=512, numerator=255),
     ]  # fmt: skip
 
 

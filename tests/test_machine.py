@@ -40,6 +40,7 @@ from knightlite.isa import (
     PoolMode,
     Resize,
     ResizeMode,
+    Softmax,
     Space,
 )
 from knightlite.sim import Machine
@@ -150,6 +151,17 @@ class Random:
             "multiplier": self.integer(-32768, 32767), "shift": self.integer(0, 31),
         }  # fmt: skip
         return make(Pool, **fields)
+
+    def softmax(self) -> Softmax:
+        shape = (self.integer(1, 6), self.integer(1, 6), self.integer(1, 6))
+        y_type = self.one_of(U8, S8, S16)
+        fields: dict[str, int] = {
+            **self.tile("x", 0, shape, self.one_of(U8, S8)), **self.shape("x", shape),
+            **self.tile("y", 1200, shape, y_type), **self.shape("y", shape),
+            **self.clamp("y", y_type), "table_address": 8 * self.integer(0, 60),
+            "numerator": self.one_of(255, 32767, self.integer(0, 65535)),
+        }  # fmt: skip
+        return make(Softmax, **fields)
 
     def resize(self) -> Resize:
         channels = self.integer(1, 6)
@@ -264,6 +276,15 @@ def test_pool(seed: int) -> None:
 
 
 @given(seeds)
+@settings(max_examples=60)
+def test_softmax(seed: int) -> None:
+    draw = Random(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("knightlite.sim.engines_softmax.BLOCK_ELEMENTS", draw.integer(1, 100))
+        assert_equal_to_naive(draw.softmax(), draw)
+
+
+@given(seeds)
 @settings(max_examples=90)
 def test_resize(seed: int) -> None:
     draw = Random(seed)
@@ -303,7 +324,13 @@ def test_affine_eltwise_lookup(seed: int, kind: int) -> None:
 @settings(max_examples=100)
 def test_operands_lie_in_declared_extents(seed: int) -> None:
     draw = Random(seed)
-    for item in (draw.matrix(), draw.pool(), draw.resize(), *map(draw.pointwise, range(3))):
+    for item in (
+        draw.matrix(),
+        draw.pool(),
+        draw.resize(),
+        draw.softmax(),
+        *map(draw.pointwise, range(3)),
+    ):
         declared = item.accesses()
         for operand in operands(item):
             assert any(

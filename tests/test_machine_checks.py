@@ -27,7 +27,17 @@ from assembled import (
     tensor,
 )
 from knightlite.errors import FormatError, MachineError
-from knightlite.isa import Affine, Eltwise, Engine, Instruction, Lookup, Pool, Resize, Space
+from knightlite.isa import (
+    Affine,
+    Eltwise,
+    Engine,
+    Instruction,
+    Lookup,
+    Pool,
+    Resize,
+    Softmax,
+    Space,
+)
 from knightlite.sim import Machine
 from knightlite.sim.ordering import check_races, order
 
@@ -222,6 +232,8 @@ def test_vector_shapes() -> None:
     refuse([lookup], who.format("lookup") + "8-bit input and output types.")
     pool = make(Pool, x_type=U8, y_type=1, y_address=64)
     refuse([pool], who.format("pool") + "equal input and output types for a maximum.")
+    softmax = make(Softmax, x_type=S16, y_address=64)
+    refuse([softmax], who.format("softmax") + "an 8-bit input type.")
     resize = make(Resize, x_type=U8, y_type=1, y_address=64)
     refuse([resize], who.format("resize") + "equal input and output types for nearest.")
     resize = make(Resize, y_channels=2, y_address=64)

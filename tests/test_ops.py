@@ -222,7 +222,9 @@ def test_region_is_no_larger_than_needed(op: OpDef, view: View, rng: Random) -> 
         def answers(touched: slice, place: int = place, inputs: Any = inputs) -> int:
             seen = set()
             dtype = inputs[place].dtype
-            for value in (np.iinfo(dtype).min, np.iinfo(dtype).max):
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+            mixed = np.random.default_rng(0).integers(low, high + 1, inputs[place].shape)
+            for value in (low, high, mixed[:, :, touched]):  # a softmax sees differences only
                 x = inputs[place].copy()
                 x[:, :, touched] = value
                 y = op.reference(view, (*inputs[:place], x, *inputs[place + 1 :]))
@@ -236,7 +238,7 @@ def test_region_is_no_larger_than_needed(op: OpDef, view: View, rng: Random) -> 
             assert view.graph.name in ("far_apart", "small")
             continue
         for row in {first, last - 1}:
-            assert answers(slice(row, row + 1)) == 2, f"row {row} of {first, last} is not read"
+            assert answers(slice(row, row + 1)) >= 2, f"row {row} of {first, last} is not read"
 
 
 @pytest.mark.parametrize(("op", "constraint"), CONSTRAINTS)

@@ -44,7 +44,8 @@ HANDLERS: dict[str, Handler] = {
     "Pad": padding.pad,
     "Tile": repeats.tile,
     "Split": split.split,
-    **dict.fromkeys(host.HOST, host.compute),
+    "ArgMax": host.compute,
+    "Softmax": host.softmax,
 }
 
 

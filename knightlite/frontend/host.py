@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.errors import Finding, UnsupportedError
+from knightlite.frontend import compute as chip
 from knightlite.frontend import modern
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceNode
@@ -69,6 +70,16 @@ def compute(state: Importer, node: SourceNode) -> None:
     for name in node.outputs:
         if name:
             state.values[name] = Value(name, on_host=True)
+
+
+def softmax(state: Importer, node: SourceNode) -> None:
+    """At the end of the network on the host, elsewhere on the chip: there it is quantized."""
+    if node.name in state.tail.built_in and node.outputs[0] not in state.model.quantized:
+        compute(state, node)
+        return
+    axis = int(node.attributes.get("axis", 1 if state.model.opset < 13 else -1))
+    attributes = {"axis": axis % len(state.seen(node.inputs[0]))}
+    chip.compute(state, replace(node, attributes=attributes))
 
 
 # ------------------------------------------------------------------ the operators

@@ -27,8 +27,9 @@ class Tail:
             for name in node.outputs:
                 self._makers[name] = node
         self._model = model
-        self.nodes = self._trailing(general)
-        self.if_general = self.nodes if general else self._trailing(True)
+        self.built_in = self._trailing(False)
+        self.if_general = self._trailing(True)
+        self.nodes = self.if_general if general else self.built_in
 
     def _trailing(self, general: bool) -> frozenset[str]:
         found: set[str] = set()

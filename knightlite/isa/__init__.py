@@ -5,6 +5,7 @@ from knightlite.isa.fields import FieldLayout, layout, size_bytes
 from knightlite.isa.instructions import (
     ACCUMULATOR_BYTES,
     ALL_INSTRUCTIONS,
+    EXPONENTIAL_BYTES,
     PARAMETER_BYTES,
     TABLE_BYTES,
     TYPES,
@@ -23,6 +24,7 @@ from knightlite.isa.instructions import (
     PoolMode,
     Resize,
     ResizeMode,
+    Softmax,
     Space,
     Store,
     Transfer,
@@ -31,6 +33,7 @@ from knightlite.isa.instructions import (
 __all__ = [
     "ACCUMULATOR_BYTES",
     "ALL_INSTRUCTIONS",
+    "EXPONENTIAL_BYTES",
     "PARAMETER_BYTES",
     "TABLE_BYTES",
     "TYPES",
@@ -50,6 +53,7 @@ __all__ = [
     "PoolMode",
     "Resize",
     "ResizeMode",
+    "Softmax",
     "Space",
     "Store",
     "Transfer",

@@ -19,6 +19,7 @@ from knightlite.isa.fields import bits
 
 PARAMETER_BYTES = 8
 TABLE_BYTES = 256
+EXPONENTIAL_BYTES = 512
 ACCUMULATOR_BYTES = 4
 
 
@@ -576,6 +577,31 @@ class Move(Instruction):
         return chip.vector_setup_cycles + turns * min(one_by_one, x_words + y_words - 1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Softmax(FeatureInstruction):
+    """Per pixel ``y = clamp(rne(e_c * n / sum(e)))`` over channels, ``e_c = table[max x - x_c]``.
+
+    The table holds 256 entries u16 in MSPM. The sum is exact in u32; where it is 0, so is y.
+    """
+
+    ENGINE: ClassVar[Engine] = Engine.RCVT
+    MNEMONIC: ClassVar[str] = "softmax"
+
+    table_address: int = bits(20, "MSPM address of the table")
+    numerator: int = bits(16, "n: what a share of 1 becomes")
+
+    def accesses(self) -> tuple[Access, ...]:
+        """x, table, y."""
+        last = self.table_address + EXPONENTIAL_BYTES
+        table = Access(Space.MSPM, self.table_address, last, False)
+        return (self.x_extent(), table, self.y_extent())
+
+    def cycles(self, chip: Chip) -> int:
+        """One element per lane and cycle in each of three passes: maximum, sum, quotient."""
+        elements = self.pixels * self.padded_channels(chip)
+        return self.vector_cycles(chip, 3 * elements, 4 * elements)
+
+
 ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Load,
     Store,
@@ -586,4 +612,5 @@ ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Lookup,
     Resize,
     Move,
+    Softmax,
 )  # the opcode is the position plus one

@@ -16,6 +16,7 @@ from knightlite.lower.moves import (
 from knightlite.lower.pad import PAD
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.lower.resize import RESIZE_LINEAR, RESIZE_NEAREST
+from knightlite.lower.softmax import SOFTMAX
 from knightlite.lower.transposed import TRANSPOSED
 from knightlite.lower.vector import ADD, AFFINE, COPY, MAX, MIN, MUL, PRELU, SUB, TABLE
 from knightlite.lower.work import Limit, Lowering, Placement, Range, Tile, Work, span
@@ -42,6 +43,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     TABLE,
     RESIZE_NEAREST,
     RESIZE_LINEAR,
+    SOFTMAX,
     COPY,
 )
 BY_OP: dict[str, Lowering] = {item.op: item for item in LOWERINGS}

@@ -13,6 +13,7 @@ from knightlite.ops.prelu import PRELU
 from knightlite.ops.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.ops.shuffle import CHANNEL_SHUFFLE
 from knightlite.ops.slice import SLICE
+from knightlite.ops.softmax import SOFTMAX
 from knightlite.ops.table import TABLE
 from knightlite.ops.transpose import SWAP_CHANNELS, SWAP_PIXELS
 from knightlite.ops.transposed import CONV_TRANSPOSE
@@ -40,6 +41,7 @@ ALL_OPS: tuple[OpDef, ...] = (
     TABLE,
     RESIZE_NEAREST,
     RESIZE_LINEAR,
+    SOFTMAX,
     COPY,
 )
 

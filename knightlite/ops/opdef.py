@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import numerics
+from knightlite.dtypes import DType
 from knightlite.ir import Graph, GraphBuilder, Node, Tensor
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
 
@@ -215,6 +216,7 @@ class OpDef:
     broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
     shapes_constants: bool = False  # ``to_onnx`` writes the constants itself, shaped to broadcast
     wide_output: bool = True  # a network output may be requantized to 16 bits here
+    fixed_output: tuple[DType, float] | None = None  # type and scale by definition, not observed
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel
     reads_axes: bool = False  # it names axes: features must come as [N, C, H, W] or [N, C]

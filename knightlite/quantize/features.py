@@ -102,7 +102,10 @@ def choose_features(
     """Type and scale of every feature tensor, by ``method`` (a key of ``ranges.METHODS``)."""
     chosen: dict[str, Feature] = {}
     for index, group in enumerate(scale_groups(graph)):
-        if _delivered_wide(graph, group):
+        fixed = _fixed(graph, group)
+        if fixed is not None:
+            made = (fixed[0], np.float32(fixed[1]), "by definition")
+        elif _delivered_wide(graph, group):
             scale = _output_scale([statistics[name] for name in group.members])
             made = (dtypes.S16, np.float32(scale), "absmax with headroom")
         else:
@@ -118,6 +121,19 @@ def choose_features(
         for name in group.members:
             chosen[name] = Feature(name, made[0], np.asarray(made[1]), index, made[2])
     return chosen
+
+
+def _fixed(graph: Graph, group: Group) -> tuple[DType, float] | None:
+    """Type and scale that the definition of what makes the group's values gives it, or None."""
+    producers = graph.producers()
+    found = set()
+    for name in group.members:
+        if name in graph.inputs:
+            return None
+        definition = BY_NAME[producers[name].op]
+        if not definition.value_preserving:
+            found.add(definition.fixed_output)
+    return found.pop() if len(found) == 1 else None
 
 
 def group_dtype(

@@ -23,6 +23,7 @@ from knightlite.isa import (
     PoolMode,
     Resize,
     ResizeMode,
+    Softmax,
     Space,
     Store,
     Transfer,
@@ -73,7 +74,7 @@ def _used_types(item: FeatureInstruction) -> list[str]:
 def _shape_problem(item: FeatureInstruction) -> str | None:
     x = (item.x_height, item.x_width, item.x_channels)
     y = (item.y_height, item.y_width, item.y_channels)
-    if isinstance(item, Affine | Eltwise | Lookup) and x != y:
+    if isinstance(item, Affine | Eltwise | Lookup | Softmax) and x != y:
         return f"must have equal input and output shapes, not {x} and {y}."
     per_channel = isinstance(item, Pool | Resize) or (isinstance(item, Matrix) and item.depthwise)
     if per_channel and x[2] != y[2]:
@@ -90,6 +91,8 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
         return "must have 8-bit input and output types."
     if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:
         return "must have equal input and output types for a maximum."
+    if isinstance(item, Softmax) and TYPES[item.x_type].bits != 8:
+        return "must have an 8-bit input type."
     if isinstance(item, Resize):
         return _resize_problem(item)
     if isinstance(item, Pool | Matrix):
@@ -192,7 +195,7 @@ class StructureCheck:
 
     def _overlap_problem(self, item: Instruction, found: Sequence[Operand]) -> str | None:
         written = found[-1]
-        streams = isinstance(item, Matrix | Pool | Resize)
+        streams = isinstance(item, Matrix | Pool | Resize | Softmax)
         for read in found[:-1]:
             apart = read.last <= written.address or written.last <= read.address
             if read.space != written.space or apart:

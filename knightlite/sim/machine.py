@@ -28,6 +28,7 @@ from knightlite.isa import (
     Move,
     Pool,
     Resize,
+    Softmax,
     Space,
     Transfer,
     disassemble,
@@ -37,6 +38,7 @@ from knightlite.sim.engines_dma import TransferStep
 from knightlite.sim.engines_matrix import MatrixStep
 from knightlite.sim.engines_move import MoveStep
 from knightlite.sim.engines_resize import ResizeStep
+from knightlite.sim.engines_softmax import SoftmaxStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
 from knightlite.sim.initialised import Shadow
 from knightlite.sim.memory import Bytes, Scratch, allocate, sizes, tile_view
@@ -247,12 +249,14 @@ class Machine:
                 return AffineStep(item, memories, scratch)
             case Eltwise():
                 return EltwiseStep(item, memories, scratch)
+            case Softmax():
+                return SoftmaxStep(item, memories)
             case Resize():
                 return ResizeStep(item, memories, scratch)
-            case Pool():
-                return PoolStep(item, memories, scratch)
             case Move():
                 return MoveStep(item, memories)
+            case Pool():
+                return PoolStep(item, memories, scratch)
             case Lookup():
                 return LookupStep(item, memories, scratch)
         raise AssertionError(f"no engine for {type(item).__name__}")

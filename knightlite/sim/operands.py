@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from knightlite.isa import (
     ACCUMULATOR_BYTES,
+    EXPONENTIAL_BYTES,
     PARAMETER_BYTES,
     TABLE_BYTES,
     TYPES,
@@ -18,6 +19,7 @@ from knightlite.isa import (
     Matrix,
     Move,
     Pool,
+    Softmax,
     Space,
     Transfer,
 )
@@ -192,6 +194,9 @@ def operands(item: Instruction) -> tuple[Operand, ...]:
         return (x, z_operand(item), y)
     if isinstance(item, Affine):
         return (x, parameter_operand("parameters", item.parameter_address, item.records), y)
+    if isinstance(item, Softmax):
+        size = EXPONENTIAL_BYTES
+        return (x, _flat("table", Space.MSPM, item.table_address, size, 8, False), y)
     if isinstance(item, Lookup):
         return (x, _flat("table", Space.MSPM, item.table_address, TABLE_BYTES, 8, False), y)
     return (x, y)

@@ -1,0 +1,47 @@
+"""The vector engine's softmax over the channels of every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from knightlite.isa import EXPONENTIAL_BYTES, TYPES, Softmax, Space
+from knightlite.sim.memory import Bytes, tile_view
+from knightlite.sim.operands import x_operand, y_operand
+from knightlite.sim.rounding import bounds, round_into
+
+BLOCK_ELEMENTS = 1 << 16
+
+
+class SoftmaxStep:
+    """``y = clamp(rne(e * n / sum(e)))``.
+
+    float64 division rounds to the specified integer: e * n < 2^32 and the sum s < 2^32 are exact.
+    A quotient that is no tie k + 1/2 is at least 1/(2s) > 2^-33 away from one; it is at most
+    n < 2^16, so the division is off by less than 2^-37 and cannot reach it. Ties are exact.
+    """
+
+    def __init__(self, item: Softmax, memories: Mapping[Space, Bytes]) -> None:
+        self._item, self._fspm = item, memories[Space.FSPM]
+        table = memories[Space.MSPM][item.table_address : item.table_address + EXPONENTIAL_BYTES]
+        self._table = np.frombuffer(table.tobytes(), "<u2").astype(np.float64)
+        self._low, self._high = bounds(item.y_type, item.y_low, item.y_high)
+        self._rows = max(1, BLOCK_ELEMENTS // (item.y_width * item.y_channels))
+
+    def bind(self) -> None:
+        """Build the views."""
+        self._x = tile_view(self._fspm, x_operand(self._item), TYPES[self._item.x_type])
+        self._y = tile_view(self._fspm, y_operand(self._item), TYPES[self._item.y_type])
+
+    def run(self) -> int:
+        """Execute; the sum of at most 65535 entries cannot leave 32 bits."""
+        for first in range(0, self._item.y_height, self._rows):
+            rows = slice(first, first + self._rows)
+            x = self._x[rows].astype(np.int64)
+            entries = self._table[x.max(axis=2, keepdims=True) - x]
+            sums = entries.sum(axis=2, keepdims=True)
+            with np.errstate(invalid="ignore", divide="ignore"):  # a table of zeros: see below
+                shares = entries * self._item.numerator / sums
+            round_into(np.where(sums > 0, shares, 0), self._low, self._high, self._y[rows])
+        return 0
