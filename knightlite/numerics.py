@@ -198,7 +198,8 @@ SOFTMAX_ONE = 65535  # exp(0) in the table of a softmax
 def softmax_table(scale: float) -> Array:
     """256 entries u16: ``rne(exp(-d * scale) * 65535)`` for d steps below the largest input."""
     steps = np.arange(256, dtype=np.float64)
-    return np.rint(np.exp(-steps * scale) * SOFTMAX_ONE).astype(np.uint16)
+    entries: Array = np.rint(np.exp(-steps * scale) * SOFTMAX_ONE).astype(np.uint16)
+    return entries
 
 
 def softmax(x: Array, entries: Array, numerator: int) -> Float64:
