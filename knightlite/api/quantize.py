@@ -192,6 +192,9 @@ def _load(options: QuantizeOptions, talk: Talk) -> Graph:
         options.general_process,
         lambda finding: talk.warn(str(finding)),
     )
+    for operation in graph.host:
+        if operation.op != "Reshape":
+            talk.warn(f"{operation.name}: {host.sentence(operation)}")
     if host.needs_onnx_runtime(graph):
         model = host.model(graph).SerializeToString(deterministic=True)
         open_session(model, f"the operators of {options.model} for the host")

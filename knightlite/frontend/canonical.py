@@ -30,8 +30,8 @@ from knightlite.frontend import (
 )
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import SourceModel, SourceNode
-from knightlite.ir import Graph, HostOp, verify
-from knightlite.ops.host import KINDS
+from knightlite.ir import Graph, verify
+from knightlite.ops.host import sentence
 
 Handler = Callable[[Importer, SourceNode], None]
 HANDLERS: dict[str, Handler] = {
@@ -113,18 +113,10 @@ def _overflows(graph: Graph) -> list[Finding]:
 def _warnings(graph: Graph) -> list[Finding]:
     """What works, but deserves a word."""
     return [
-        Finding(
-            op.name,
-            f"{op.op} runs on the host{_by(op)}, after the NPU.",
-            severity="warning",
-        )
+        Finding(op.name, sentence(op), severity="warning")
         for op in graph.host
         if op.op != "Reshape"
     ]
-
-
-def _by(op: HostOp) -> str:
-    return "" if op.op in KINDS else " by ONNX Runtime"
 
 
 def _input(state: Importer, name: str) -> None:

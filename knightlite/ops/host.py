@@ -32,6 +32,12 @@ def needs_onnx_runtime(graph: Graph) -> bool:
     return any(op.op not in KINDS for op in graph.host)
 
 
+def sentence(op: HostOp) -> str:
+    """What every user of a network with this operation is told."""
+    by = "" if op.op in KINDS else " by ONNX Runtime"
+    return f"{op.op} runs on the host{by}, after the NPU."
+
+
 def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
     """Write all host operations; ``values``: the float value that stands for a tensor."""
     for op in graph.host:
