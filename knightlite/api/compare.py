@@ -195,6 +195,12 @@ def _chip_outputs(
             f"{', '.join(feeds)}.",
             "compile this quantized model first",
         )
+    missing = set(graph.chip_outputs) - {str(entry["name"]) for entry in meta["outputs"]}
+    if missing:
+        raise UsageError(
+            f"{binary.cfg.name} does not deliver {', '.join(sorted(missing))}.",
+            "compile the whole network first",
+        )
     machine = Machine(binary.program, binary.target(None))
     machine.check()
     integers = {name: quantize(feeds[name], entry) for name, entry in entries.items()}
@@ -208,7 +214,7 @@ def _simulated(folder: Path, graph: Graph) -> dict[str, Array]:
     """What ``sim`` left, times the scales of the quantized model."""
     from knightlite.sim.outputs import file_stem
 
-    reshaped = {op.inputs[0]: op.outputs[0] for op in graph.host if op.op == "Reshape"}
+    reshaped = {op.inputs[0]: op.output for op in graph.host if op.op == "Reshape"}
     found = {}
     for name in graph.chip_outputs:
         blob = reshaped[name] if reshaped.get(name) in graph.outputs else name
@@ -237,7 +243,7 @@ def _rows(
     pairs = [(a, b) for at, a in enumerate(kinds) for b in kinds[at + 1 :]]
     rows = []
     _known(options.names, [*graph.chip_outputs, *graph.outputs], "output")
-    before = {part for name in options.names for part in graph.before_host(name)}
+    before = {source for name in options.names for source in graph.before_host(name)}
     for index, name in enumerate(graph.chip_outputs):
         if (before and name not in before) or options.op_type not in (None, ops.get(name)):
             continue

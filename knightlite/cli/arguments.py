@@ -35,7 +35,7 @@ def _refuse_later(arguments: Sequence[str]) -> None:
             f"Knight's command {command} is not supported yet.", LATER_COMMANDS[command]
         )
     items = list(takewhile(lambda text: text != END_OF_OPTIONS, arguments))
-    for item, follows in zip(items, [*items[1:], ""], strict=True):
+    for item, follows in zip(items, [*items[1:], ""], strict=False):
         option, equals, value = item.partition("=")
         word = later_word(command, option, value if equals else follows)
         if word is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from knightlite.errors import UsageError
-from knightlite.ir.graph import Graph
+from knightlite.ir.graph import Graph, HostOp
 
 SHOWN = 8  # names in a hint
 
@@ -15,7 +15,7 @@ def part(graph: Graph, first: str | None, last: str | None) -> Graph:
     """The nodes that need node ``first`` and that node ``last`` needs; None: from, to the end.
 
     What a kept node reads from outside becomes a network input; what ``last`` writes is the output.
-    UsageError where a name is no node's or nothing lies between them.
+    UsageError where a name is no node's, nothing lies between them, or no output is left.
     """
     names = [node.name for node in graph.nodes]
     for name in (first, last):
@@ -41,9 +41,18 @@ def part(graph: Graph, first: str | None, last: str | None) -> Graph:
     read = dict.fromkeys(name for node in nodes for name in node.inputs)
     inputs = tuple(name for name in read if name not in made and name not in graph.constants)
     if last is None:
-        return replace(graph, nodes=nodes, inputs=inputs)
+        outputs = tuple(name for name in graph.outputs if made.issuperset(graph.before_host(name)))
+        if not outputs:
+            raise UsageError(f"no output of {graph.name} is computed behind layer {first} alone.")
+        host = tuple(op for op in graph.host if made.issuperset(_sources(graph, op)))
+        return replace(graph, nodes=nodes, inputs=inputs, outputs=outputs, host=host)
     (output,) = (node.output for node in nodes if node.name == last)
     return replace(graph, nodes=nodes, inputs=inputs, outputs=(output,), host=())
+
+
+def _sources(graph: Graph, op: HostOp) -> set[str]:
+    """The chip tensors that a host operation is computed from."""
+    return {source for name in op.outputs for source in graph.before_host(name)}
 
 
 def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
