@@ -109,12 +109,22 @@ KNOWN_CHIPS = (
          EXPORT),
         ([*QUANT, "-qm", "kl_v2"], 2, "the range method kl_v2 is not supported yet.",
          "take mse, min_max or kl"),
-        ([*QUANT, "-b", "16"], 2, "Knight's option -b is not supported yet.",
-         "leave it out; --help of the command lists its options"),
-        (["rne-compile", "--general-process=1"], 2,
-         "Knight's option --general-process is not supported yet.", "leave it out*"),
-        (["build", "--run-config", "x.json"], 2, "Knight's command build is not supported yet.",
-         "--help lists the commands"),
+        # of compile, and of models in one file
+        (["compile", "--res-version", "12345678901234567"], 2,
+         "the resource version must have at most 16 characters, not 17.", ""),
+        (["compile", "--output", "no"], 2, "digits has no tensor called no that could be an "
+         "output.", "one of *"),
+        (["compile", "-sln", "no"], 2, "digits has no layer called no.", "one of *"),
+        (["compile", "--opt-ddr", "3"], 2, "Invalid value for '--opt-ddr': '3' is not one of '0', "
+         "'1', '2'.", ""),
+        (["profile", "-m", "no.tsmodel"], 2, "file no.tsmodel does not exist.",
+         f"the stages run here left {STEM}_r.tsmodel"),
+        ([*SIM, "-m", f"{STEM}_r.tsmodel", "--config", f"{STEM}_r.cfg"], 2,
+         f"{STEM}_r.tsmodel holds both files: --config and --weight are unused.", ""),
+        ([*SIM, "-m", f"{STEM}_r.cfg"], 1, f"{STEM}_r.cfg is not a knightlite model (.tsmodel) "
+         "file.", "it is a configuration (.cfg) file: are the two files swapped?"),
+        ([*SIM, "-l", "4"], 2, "Invalid value for '-l' / '--log-level': 4 is not in the range "
+         "0<=x<=3.", ""),
         # unknown values
         (["quant", "-m", "digits"], 2, "digits must end in .onnx or .pdmodel, but has no suffix.",
          "say the framework with -f/--framework"),

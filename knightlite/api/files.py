@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,27 @@ def simulated_results(folder: Path) -> tuple[ResultInfo, ...]:
     found = []
     for index, path in enumerate(paths):
         values = load_array(path)
-        if values.ndim != 4 or values.dtype.kind not in "iu":
+        if values.ndim != 4 or values.size == 0 or values.dtype.kind not in "iu":
             raise DataError(f"{path} is not a result of sim.")
         found.append(ResultInfo(index, path.stem.removeprefix("result-"), path, values))
     return tuple(found)
+
+
+def result_facts(result: ResultInfo) -> dict[str, Any]:
+    """What ``show_sim_result`` lists of a result."""
+    return {
+        "index": result.index,
+        "name": result.name,
+        "shape": list(result.values.shape),
+        "type": str(result.values.dtype),
+        "minimum": int(result.values.min()),
+        "maximum": int(result.values.max()),
+    }
+
+
+def save_facts(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write the list as ``sim_results.json``."""
+    atomic_write.write_text(folder / "sim_results.json", json.dumps(rows, indent=1) + "\n")
 
 
 def result_text(result: ResultInfo, layout: str) -> str:

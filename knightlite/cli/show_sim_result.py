@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from knightlite.api.files import result_text, simulated_results
+from knightlite.api.files import result_facts, result_text, save_facts, simulated_results
 from knightlite.cli.terminal import print_json, print_line, print_table
 from knightlite.errors import UsageError
 
@@ -35,8 +35,16 @@ Examples:
     show_default=True,
     help="Channel by channel, or pixel by pixel.",
 )
+@click.option(
+    "-s",
+    "--save-dir",
+    type=click.Path(path_type=Path),
+    help="Also write the list there, as sim_results.json.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-def command(sim_dir: Path, index: int | None, layout: str, as_json: bool) -> None:
+def command(
+    sim_dir: Path, index: int | None, layout: str, save_dir: Path | None, as_json: bool
+) -> None:
     """List what sim left in a folder, or print one result."""
     results = simulated_results(sim_dir)
     if index is not None:
@@ -44,17 +52,9 @@ def command(sim_dir: Path, index: int | None, layout: str, as_json: bool) -> Non
             raise UsageError(f"there are {len(results)} results in {sim_dir}, not {index + 1}.")
         print_line(result_text(results[index], layout).rstrip("\n"))
         return
-    rows = [
-        {
-            "index": item.index,
-            "name": item.name,
-            "shape": list(item.values.shape),
-            "type": str(item.values.dtype),
-            "minimum": int(item.values.min(initial=0)),
-            "maximum": int(item.values.max(initial=0)),
-        }
-        for item in results
-    ]
+    rows = [result_facts(item) for item in results]
+    if save_dir is not None:
+        save_facts(rows, save_dir)
     if as_json:
         print_json(rows)
         return
