@@ -47,7 +47,7 @@ def test_truncated_binaries(refused: Refusal, name: str) -> None:
     refused(
         ["inspect", name],
         2,
-        f"{name} is neither a .cfg nor a .weight file of knightlite.",
+        f"{name} is neither a .cfg, a .weight nor a .tsmodel file of knightlite.",
         "inspect reads what compile wrote",
     )
 
@@ -64,6 +64,29 @@ def test_every_flipped_bit_of_a_binary_is_found(refused: Refusal, name: str) -> 
         flip(name, position, mask)
     flip(name, 3)
     refused(PROFILE, 1, other_kind(name))
+
+
+def test_damaged_models_in_one_file(refused: Refusal) -> None:
+    name = f"{STEM}_r.tsmodel"
+    commands = [
+        ["sim", "--input", "inputs/x.bin", "-m", f"./{name}"],
+        ["profile", "-m", f"./{name}"],
+        ["inspect", f"./{name}"],
+        ["model_info", "-m", f"./{name}"],
+    ]
+    whole = Path(name).read_bytes()
+    for keep in (len(whole) - 1, len(whole) // 2, 100, 8):
+        cut(name, keep)
+        for command in commands:
+            refused(command, 1, f"{name} is truncated: {keep} bytes*", AGAIN)
+        Path(name).write_bytes(whole)
+    for position in (9, 100, len(whole) // 3, len(whole) - 1):
+        flip(name, position)
+        for command in commands:
+            refused(command, 1, f"{name} *", AGAIN)
+        flip(name, position)
+    flip(name, 3)
+    refused(commands[0], 1, f"{name} is not a knightlite model (.tsmodel) file.")
 
 
 def test_swapped_binaries(refused: Refusal) -> None:

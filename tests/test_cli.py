@@ -18,7 +18,8 @@ import pytest
 from conftest import DIGITS
 from knightlite.cli import main
 from knightlite.cli.arguments import join_shapes, rewrite
-from knightlite.cli.program import ALIASES, COMMANDS, run
+from knightlite.cli.program import COMMANDS, run
+from knightlite.cli.vocabulary import ALIASES
 from refusals import snapshot
 
 STEM = "digits_quantize"

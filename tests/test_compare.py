@@ -22,8 +22,8 @@ def test_difference() -> None:
     """|r-l| is 0, 0.05, 1, 3 and 8 of 1, 1, 4, 4 and 4: 0, 5, 25, 75 and 200 percent."""
     found = difference(np.array([1.0, 1, 4, 4, 4]), np.array([1.0, 1.05, 3, 1, 12]))
     assert found.buckets == (0.2, 0.2, 0.2, 0.2, 0.2)
-    assert math.isclose(found.mre, 12.05 / 14)
-    assert math.isclose(found.rmse, math.sqrt((0.0025 + 1 + 9 + 64) / 50))
+    assert found.mre == pytest.approx(12.05 / 14, rel=1e-12)
+    assert found.rmse == pytest.approx(math.sqrt((0.0025 + 1 + 9 + 64) / 50), rel=1e-12)
     dot, norms = 1 + 1.05 + 12 + 4 + 48, math.sqrt(50) * math.sqrt(1 + 1.1025 + 9 + 1 + 144)
     assert math.isclose(found.cosine, 0.5 + 0.5 * dot / norms)
     assert found.max_difference == 8

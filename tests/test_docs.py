@@ -314,8 +314,14 @@ def examples(name: str | None, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", [None, *program.COMMANDS])
 def test_examples_in_help_parse(
-    name: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    for config in ("config.json", "c.json"):  # run-config files are read while parsing
+        Path(config).write_text("{}")
     shown = examples(name, capsys)
     assert shown, "--help shows no example"
     called: list[str] = []
