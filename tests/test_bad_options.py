@@ -83,7 +83,7 @@ def test_missing_weights_beside_the_model(here: Path, refused: Refusal) -> None:
 
 # ------------------------------------------------------------------ options
 
-EXPORT = "export the model with torch.onnx.export and pass the .onnx"
+NEEDS_SCRIPT = "net needs the script with the function that builds the network."
 KNOWN_RECIPES = (
     "take one of cifar10, cifar10_densenet, digits, imagenet, imagenet_pm1, ppocr_cls, raw, or "
     "name a recipe file of your own, such as my.toml"
@@ -98,15 +98,17 @@ KNOWN_CHIPS = (
     ("arguments", "code", "sentence", "hint"),
     [
         # what comes later
-        (["quant", "-m", "x.json"], 2, "x.json: Paddle's PIR format (.json) is not supported yet.",
-         "save the model as .pdmodel: *"),
-        (["quant", "-m", "x.pth"], 2, "x.pth: PyTorch weights (.pth) are not supported yet.",
-         EXPORT),
+        (["quant", "-m", "x.pth"], 2,
+         "x.pth holds PyTorch weights, and the network is Python code.",
+         "-f pytorch -m FUNCTION -w x.pth -uds SCRIPT, *"),
+        (["check", "-m", "x.pb"], 2,
+         "x.pb is a TensorFlow model, which tf2onnx must convert first.",
+         "python -m tf2onnx.convert --graphdef x.pb *"),
         (["quant", "-m", "x.prototxt"], 2,
-         "x.prototxt: Caffe models (.prototxt) are not supported yet.",
-         "convert the model to ONNX and pass the .onnx"),
-        ([*QUANT, "-f", "pytorch"], 2, "digits.onnx: PyTorch weights (.pth) are not supported yet.",
-         EXPORT),
+         "x.prototxt is a Caffe model, which must be converted to ONNX elsewhere.",
+         "a converter *"),
+        ([*QUANT, "-f", "mindspore"], 2,
+         "digits.onnx is a MindSpore model, which MindSpore must export first.", "mindspore.*"),
         ([*QUANT, "-qm", "kl_v2"], 2, "the range method kl_v2 is not supported yet.",
          "take mse, min_max or kl"),
         # of compile, and of models in one file
@@ -126,10 +128,12 @@ KNOWN_CHIPS = (
         ([*SIM, "-l", "4"], 2, "Invalid value for '-l' / '--log-level': 4 is not in the range "
          "0<=x<=3.", ""),
         # unknown values
-        (["quant", "-m", "digits"], 2, "digits must end in .onnx or .pdmodel, but has no suffix.",
+        (["quant", "-m", "digits"], 2,
+         "digits must end in .onnx, .pdmodel, .json or .pdparams, but has no suffix.",
          "say the framework with -f/--framework"),
         ([*QUANT, "-f", "torch"], 2,
-         "The framework must be one of onnx, paddle, pytorch, caffe, tensorflow, not torch.", ""),
+         "The framework must be one of onnx, paddle, pytorch, caffe, tensorflow, mindspore, not "
+         "torch.", ""),
         ([*QUANT, "-qm", "best"], 2, "the method must be one of kl, min_max, mse, not best.", ""),
         ([*PICTURES, "digit"], 2, "recipe digit is not known.", KNOWN_RECIPES),
         ([*QUANT, "-r", "all"], 2, "Invalid value for '-r' / '--run-mode': 'all' is not one of "
@@ -158,9 +162,26 @@ KNOWN_CHIPS = (
         (["quant"], 2, "Missing option '-m' / '--model'.", ""),
         (["inspect"], 2, "Missing argument 'FILE'.", ""),
         (["--chip"], 2, "Option '--chip' requires an argument.", ""),
+        # models of other frameworks
+        (["quant", "-m", "no.json"], 2, "There is no file no.json.", NO_FILE),
+        (["check", "-m", "knightlite.json"], 1, "knightlite.json is not a Paddle PIR program or is "
+         "damaged: it lacks the parts of one.", "copy the model again, *"),
+        (["quant", "-m", "net", "-f", "pytorch"], 2, NEEDS_SCRIPT, "name it with -uds FILE; *"),
+        (["check", "-m", "net", "-f", "paddle"], 2, NEEDS_SCRIPT, "name it with -uds FILE; *"),
+        (["check", "-m", "net", "-f", "pytorch", "-uds", "no.py"], 2,
+         "user script no.py does not exist.", "name it with -uds FILE"),
+        (["check", "-m", "net", "-f", "pytorch", "-uds", "labels.txt", "--torch-python", "no"], 2,
+         "--torch-python: the Python interpreter no does not exist.", ""),
+        (["quant", "-m", "net", "-f", "paddle", "-uds", "labels.txt", "--paddle-python", "no"], 2,
+         "--paddle-python: the Python interpreter no does not exist.", ""),
+        ([*QUANT, "--torch-exporter", "fx"], 2, "Invalid value for '--torch-exporter': 'fx' is not "
+         "one of 'auto', 'torchscript', 'dynamo'.", ""),
         # contradictions
         ([*QUANT, "-f", "paddle"], 2,
          "digits.onnx is a model of onnx by its suffix, not of paddle.",
+         "leave -f/--framework out"),
+        ([*QUANT, "-f", "pytorch"], 2,
+         "digits.onnx is a model of onnx by its suffix, not of pytorch.",
          "leave -f/--framework out"),
         ([*QUANT, "-w", "digits.pdiparams"], 2, "digits.onnx keeps its weights inside, so the "
          "weight file digits.pdiparams cannot be used.", "leave -w/--weight out"),

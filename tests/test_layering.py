@@ -35,16 +35,19 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "report": ("errors",),
     "talk": (),
     "version": (),
+    "script_loading": ("errors",),
     "chip": ("datafiles", "errors"),
     "workspace": ("atomic_write", "errors", "version"),
     # what instructions and operators are
     "isa": ("chip", "dtypes", "errors"),
     "ir": ("dtypes", "errors"),
     "ops": (*_BOTTOM, "ir"),
+    # runs in another framework's interpreter
+    "foreign": ("errors", "script_loading"),
     # the compiler, in the order in which the data goes
-    "frontend": (*_MEANING,),
+    "frontend": (*_MEANING, "talk"),
     "preprocess": ("datafiles", "errors"),
-    "quantize": (*_MEANING, "chip", "preprocess", "report"),
+    "quantize": (*_MEANING, "chip", "preprocess", "report", "script_loading"),
     "passes": (*_MEANING, "chip", "report"),
     "lower": (*_MEANING, "chip", "isa"),
     "allocate": (*_MEANING, "chip", "report"),
@@ -83,6 +86,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "container": ("numpy",),
     "dtypes": ("numpy",),
     "emit": ("numpy", "onnx"),
+    "foreign": ("paddle", "paddle2onnx", "torch"),
     "frontend": ("google", "numpy", "onnx"),  # google: protobuf's errors
     "ir": ("numpy",),
     "lower": ("numpy",),
@@ -94,11 +98,12 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "public": ("numpy",),
     "quantize": ("numpy", "onnx", "onnxruntime"),
     "schedule": ("numpy",),
+    "script_loading": ("numpy",),
     "sim": ("numpy",),
 }
 
 # imported inside functions only, so that `knightlite --help` is instant
-LAZY = ("PIL", "google", "onnxruntime", "paddle", "paddle2onnx")
+LAZY = ("PIL", "google", "onnxruntime", "paddle", "paddle2onnx", "torch")
 
 # what the machine may know; the rooms under these hold data paths only
 SIM_MAY_REACH = {"errors", "dtypes", "numerics", "chip", "isa", "container", "events", "datafiles"}

@@ -1,4 +1,4 @@
-"""Which reader a file gets, and the sentence for every format that has none yet."""
+"""Which reader a file gets, and the sentence for a name that has none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from knightlite.errors import UnsupportedError, UsageError
+from knightlite.errors import UsageError
 from knightlite.frontend import load
-from knightlite.frontend.model_files import NOT_YET, framework_of
+from knightlite.frontend.model_files import framework_of
 from onnx_nets import Net
 
 
@@ -17,39 +17,21 @@ def test_the_suffix_decides() -> None:
     assert framework_of(Path("a.PDMODEL"), None) == "paddle"
     assert framework_of(Path("a.onnx"), "onnx") == "onnx"
     assert framework_of(Path("a.bin"), "paddle") == "paddle"
-
-
-@pytest.mark.parametrize("suffix", NOT_YET)
-def test_formats_that_come_later(suffix: str) -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        load(f"net{suffix}")
-    assert caught.value.exit_code == 2
-    assert caught.value.sentence.startswith(f"net{suffix}: ")
-    assert "not supported yet" in caught.value.sentence
-    assert caught.value.hint
-
-
-def test_pir_names_the_remedy() -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        load("net.json")
-    assert caught.value.sentence == "net.json: Paddle's PIR format (.json) is not supported yet."
-    assert "DygraphOldIrGuard()" in caught.value.hint
-
-
-@pytest.mark.parametrize("framework", ["pytorch", "caffe", "tensorflow"])
-def test_frameworks_that_come_later(framework: str) -> None:
-    with pytest.raises(UnsupportedError, match=r"are not supported yet\.$"):
-        load("resnet50", framework=framework)
+    assert framework_of(Path("a.json"), None) == "paddle"
+    assert framework_of(Path("a.pdparams"), None) == "paddle"
+    assert framework_of(Path("resnet50"), "pytorch") == "pytorch"
 
 
 @pytest.mark.parametrize(
     ("name", "framework", "sentence"),
     [
-        ("a.bin", None, "a.bin must end in .onnx or .pdmodel, not in .bin."),
-        ("a", None, "a must end in .onnx or .pdmodel, but has no suffix."),
+        ("a.bin", None,
+         "a.bin must end in .onnx, .pdmodel, .json or .pdparams, not in .bin."),
+        ("a", None, "a must end in .onnx, .pdmodel, .json or .pdparams, but has no suffix."),
+        ("a.onnx", "pytorch", "a.onnx is a model of onnx by its suffix, not of pytorch."),
         ("a.onnx", "paddle", "a.onnx is a model of onnx by its suffix, not of paddle."),
         ("a.onnx", "mxnet", "The framework must be one of onnx, paddle, pytorch, caffe, "
-         "tensorflow, not mxnet."),
+         "tensorflow, mindspore, not mxnet."),
         ("a.pdiparams", None, "a.pdiparams holds weights, not a model."),
     ],
 )  # fmt: skip
@@ -57,6 +39,14 @@ def test_names_that_do_not_fit(name: str, framework: str | None, sentence: str) 
     with pytest.raises(UsageError) as caught:
         load(name, framework=framework)
     assert caught.value.sentence == sentence
+
+
+def test_weights_name_the_program_beside_them(tmp_path: Path) -> None:
+    for suffix in (".json", ".pdmodel"):  # the latter wins
+        (tmp_path / f"a{suffix}").touch()
+        with pytest.raises(UsageError) as caught:
+            load(tmp_path / "a.pdiparams")
+        assert caught.value.hint == f"pass {tmp_path}/a{suffix} with -m"
 
 
 def test_an_onnx_model_takes_no_weight_file(tmp_path: Path) -> None:

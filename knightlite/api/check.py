@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knightlite.errors import Finding
+from knightlite.talk import SILENT, Talk
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,21 @@ def check(
     framework: str | None = None,
     input_shapes: tuple[tuple[int, ...], ...] = (),
     general_process: bool = False,
+    script: Path | None = None,
+    paddle_python: str | None = None,
+    torch_python: str | None = None,
+    torch_exporter: str = "auto",
+    talk: Talk = SILENT,
 ) -> CheckResult:
-    """Survey a float model and the limits of a chip's engines."""
+    """Survey a float model and the limits of a chip's engines; arguments as QuantizeOptions."""
     from knightlite import chip
-    from knightlite.frontend import survey
+    from knightlite.frontend import Conversion, survey
     from knightlite.lower import limit_findings
 
     family = chip.find(chip_name)
     shapes = list(input_shapes) if input_shapes else None
-    found = survey(model, weight, framework, shapes, general_process)
+    conversion = Conversion(script, paddle_python, torch_python, torch_exporter, talk)
+    found = survey(model, weight, framework, shapes, general_process, conversion)
     findings = list(found.findings)
     host: tuple[str, ...] = ()
     if found.graph is not None:

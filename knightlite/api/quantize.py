@@ -38,6 +38,8 @@ class QuantizeOptions:
     ``data``; with neither, random data (infer_auto). ``input_shapes`` is one shape per input.
     From Python, ``batches`` are arrays as the network reads them, and ``function`` may be the infer
     function itself.
+    ``model`` is a file, or the name of a function of ``script`` that builds the network; the
+    last three fields are those of ``frontend.Conversion``.
     """
 
     model: Path
@@ -58,6 +60,9 @@ class QuantizeOptions:
     batches: Iterable[Batch] | None = None
     general_process: bool = False
     directory: Path = field(default=Path())  # where the manifest is kept
+    paddle_python: str | None = None
+    torch_python: str | None = None
+    torch_exporter: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,14 @@ class QuantizeOutcome:
 class QuantizedModel:
     """A quantized network in memory.
 
+    ``name``: of the network, after which the files are called.
     ``source``: the float model's file; ``chip``: what it was quantized for; ``onnx`` and
     ``float_onnx``: the bytes of the quantized and the float model as ONNX; ``report``:
     docs/quantization.md; ``samples``: per input the last picture, float32 [1, ...]; metrics in the
     data's unit or None; ``warnings``: one sentence each.
     """
 
+    name: str
     source: Path
     chip: str
     onnx: bytes = field(repr=False)
@@ -95,11 +102,6 @@ class QuantizedModel:
     pictures: int
     seconds: float
     warnings: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """Of the network: the file's name without suffix."""
-        return self.source.stem
 
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Write what ``quant`` leaves into a folder, all files or none; where each one is.
@@ -178,12 +180,15 @@ def _check(options: QuantizeOptions) -> None:
 
 
 def _load(options: QuantizeOptions, talk: Talk) -> Graph:
-    from knightlite.frontend import load
+    from knightlite.frontend import Conversion, load
     from knightlite.ops import host
 
     shapes = None
     if options.input_shapes:
         shapes = list(options.input_shapes)
+    conversion = Conversion(
+        options.script, options.paddle_python, options.torch_python, options.torch_exporter, talk
+    )
     graph = load(
         options.model,
         options.weight,
@@ -191,6 +196,7 @@ def _load(options: QuantizeOptions, talk: Talk) -> Graph:
         shapes,
         options.general_process,
         lambda finding: talk.warn(str(finding)),
+        conversion,
     )
     for operation in graph.host:
         if operation.op != "Reshape":
@@ -201,14 +207,19 @@ def _load(options: QuantizeOptions, talk: Talk) -> Graph:
     return graph
 
 
-def _stem(options: QuantizeOptions) -> str:
-    return options.model.stem
+def _model_sha256(options: QuantizeOptions) -> str:
+    """Of the model's file; where a function builds it, of its weights, else of the script."""
+    if options.model.is_file():
+        return workspace.sha256_of(options.model)
+    source = options.weight or options.script
+    assert source is not None  # the model was loaded
+    return workspace.sha256_of(source)
 
 
 def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutcome:
     from knightlite.quantize.onnx_models import write_float
 
-    target = options.save_dir / f"{_stem(options)}.onnx"
+    target = options.save_dir / f"{graph.name}.onnx"
     if target.resolve() == options.model.resolve():
         raise UsageError(
             f"converting {options.model} would overwrite it.", "name another folder with -s DIR"
@@ -252,7 +263,7 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
                 "data": work.description,
                 "input_layout": "nchw",
                 "method": options.method,
-                "model_sha256": workspace.sha256_of(options.model),
+                "model_sha256": _model_sha256(options),
                 "pictures": result.report["pictures"],
                 "recipe": recipe,
                 "seed": options.seed,
@@ -263,6 +274,7 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
     talk.say("Stage5: Quantitation Postprocess.")
     metric = result.report["metric"]
     return QuantizedModel(
+        name=graph.name,
         source=options.model,
         chip=options.chip,
         onnx=write_qdq(result.graph, metadata).SerializeToString(deterministic=True),
@@ -307,7 +319,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     )
     if options.batches is not None or callable(options.function):
         return _python_data(options, inputs, graph.outputs, talk), None
-    if options.script is not None:
+    if options.script is not None and not _only_builds(options):
         if options.recipe is not None:
             raise UsageError("a user script (-uds) prepares its own pictures: --recipe is unused.")
         script = UserScript(
@@ -384,6 +396,13 @@ def _python_data(
         outputs=outputs,
         say=talk.warn,
     )
+
+
+def _only_builds(options: QuantizeOptions) -> bool:
+    """True where the script is there for the network, and no function of it feeds the data."""
+    from knightlite.frontend import builds_model
+
+    return options.function == INFER_AUTO and builds_model(options.model, options.framework)
 
 
 def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:

@@ -9,12 +9,19 @@ import click
 from knightlite.api import check
 from knightlite.api.default_chip import default_chip
 from knightlite.cli.arguments import Shape, shape
-from knightlite.cli.terminal import print_json, print_line, print_table
+from knightlite.cli.conversion import (
+    FRAMEWORK_HELP,
+    MODEL_HELP,
+    WEIGHT_HELP,
+    conversion_options,
+)
+from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
 EPILOG = """\b
 Examples:
   knightlite check -m model.pdmodel
   knightlite check -m model.onnx --chip TX5112CV201 --json
+  knightlite check -f pytorch -m resnet50 -w resnet50.pth -uds s.py
 """
 
 
@@ -24,15 +31,22 @@ Examples:
     "--model",
     required=True,
     type=click.Path(path_type=Path),
-    help="Model: .pdmodel or .onnx.",
+    help=MODEL_HELP,
 )
 @click.option(
     "-w",
     "--weight",
     type=click.Path(path_type=Path),
-    help="Paddle weights [default: the .pdiparams beside the model].",
+    help=WEIGHT_HELP,
 )
-@click.option("-f", "--framework", help="onnx or paddle [default: by the model's suffix].")
+@click.option("-f", "--framework", help=FRAMEWORK_HELP)
+@click.option(
+    "-uds",
+    "--user-defined-script",
+    "script",
+    type=click.Path(path_type=Path),
+    help="User script with the function that builds the network.",
+)
 @click.option(
     "-is",
     "--input-shapes",
@@ -47,6 +61,7 @@ Examples:
     is_flag=True,
     help="Run unsupported operators at the end of the network on the host.",
 )
+@conversion_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
 def command(
@@ -54,12 +69,29 @@ def command(
     model: Path,
     weight: Path | None,
     framework: str | None,
+    script: Path | None,
     input_shapes: tuple[Shape, ...],
     general_process: bool,
+    paddle_python: str | None,
+    torch_python: str | None,
+    torch_exporter: str,
     as_json: bool,
 ) -> int:
     """List every node that keeps a model off a chip; exit code 1 where there is one."""
-    result = check(model, chip or default_chip(), weight, framework, input_shapes, general_process)
+    with talking() as talk:
+        result = check(
+            model,
+            chip or default_chip(),
+            weight,
+            framework,
+            input_shapes,
+            general_process,
+            script,
+            paddle_python,
+            torch_python,
+            torch_exporter,
+            talk,
+        )
     share = 100.0 * result.npu_macs / result.macs if result.macs else 100.0
     gflops = 2 * result.macs / 1e9
     if as_json:

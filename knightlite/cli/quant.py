@@ -9,6 +9,12 @@ import click
 from knightlite.api import QuantizeOptions, quantize
 from knightlite.api.default_chip import default_chip
 from knightlite.cli.arguments import Shape, shape
+from knightlite.cli.conversion import (
+    FRAMEWORK_HELP,
+    MODEL_HELP,
+    WEIGHT_HELP,
+    conversion_options,
+)
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_files, print_json, print_line, talking
 
@@ -17,6 +23,10 @@ Examples:
   knightlite quant onnx -m model.pdmodel -d pictures --recipe imagenet -i 100
   knightlite quant onnx -m model.onnx -uds s.py -if FUNCTION -d DIR -i 200
   knightlite quant onnx -m model.pdmodel -i 8     # random data: a first look
+  knightlite quant onnx -f pytorch -m resnet50 -w resnet50.pth -uds s.py \\
+    -if FUNCTION -d DIR -i 200             # s.py builds resnet50
+  knightlite quant onnx -m model.json --paddle-python ~/paddle3/bin/python
+  knightlite quant onnx -m model.pdparams -uds s.py -d pictures --recipe imagenet
   Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle \\
     -uds s.py -if FN -s out -d DIR -bs 1 -i 200
 
@@ -32,21 +42,21 @@ lie away from zero (docs/quantization.md).
     "--model",
     required=True,
     type=click.Path(path_type=Path),
-    help="Model: .pdmodel or .onnx.",
+    help=MODEL_HELP,
 )
 @click.option(
     "-w",
     "--weight",
     type=click.Path(path_type=Path),
-    help="Paddle weights [default: the .pdiparams beside the model].",
+    help=WEIGHT_HELP,
 )
-@click.option("-f", "--framework", help="onnx or paddle [default: by the model's suffix].")
+@click.option("-f", "--framework", help=FRAMEWORK_HELP)
 @click.option(
     "-uds",
     "--user-defined-script",
     "script",
     type=click.Path(path_type=Path),
-    help="Knight user script; runs unmodified.",
+    help="Knight user script; runs unmodified. It may also build the network.",
 )
 @click.option(
     "-if",
@@ -99,6 +109,7 @@ lie away from zero (docs/quantization.md).
     is_flag=True,
     help="Run unsupported operators at the end of the network on the host.",
 )
+@conversion_options
 @click.option("--seed", default=0, show_default=True, help="Seed of the choice of pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
@@ -119,6 +130,9 @@ def command(
     input_shapes: tuple[Shape, ...],
     run_mode: str,
     general_process: bool,
+    paddle_python: str | None,
+    torch_python: str | None,
+    torch_exporter: str,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -138,6 +152,9 @@ def command(
         method=method,
         input_shapes=input_shapes,
         run_mode=run_mode,
+        paddle_python=paddle_python,
+        torch_python=torch_python,
+        torch_exporter=torch_exporter,
         seed=seed,
         general_process=general_process,
     )

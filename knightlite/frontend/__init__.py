@@ -1,6 +1,7 @@
 """Models of other tools -> the canonical graph. Functions: load, load_quantized, survey."""
 
-from knightlite.frontend.model_files import load, load_quantized
+from knightlite.frontend.interpreter import Conversion
+from knightlite.frontend.model_files import builds_model, load, load_quantized
 from knightlite.frontend.survey import Survey, survey
 
-__all__ = ["Survey", "load", "load_quantized", "survey"]
+__all__ = ["Conversion", "Survey", "builds_model", "load", "load_quantized", "survey"]

@@ -108,6 +108,12 @@ def _check_features(state: Importer, node: SourceNode, features: Sequence[str]) 
                 f"{reader} [N, C, H, W] features, not {seen} made from {canonical}."
             )
     elif kind == "BatchNormalization":
+        if sum(map(bool, node.outputs)) > 1:  # how opsets below 14 say it
+            raise UnsupportedError(
+                f"BatchNormalization {node.name} must be in inference form with one output, not in "
+                f"training form with {len(node.outputs)}.",
+                "export the model after calling its eval()",
+            )
         if not state.by_channel(first):
             raise UnsupportedError(
                 f"{reader} features by channel, not {seen} made from {canonical}."

@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from knightlite.errors import Finding, KnightliteError, UnsupportedError, UsageError
-from knightlite.frontend import canonical, onnx_file, paddle
+from knightlite.frontend import (
+    canonical,
+    elsewhere,
+    interpreter,
+    onnx_file,
+    paddle,
+    paddle_dygraph,
+    paddle_pir,
+    pytorch,
+)
+from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.source import SourceModel
 from knightlite.frontend.static_shapes import InputShapes
 from knightlite.ir import Graph
 
-FRAMEWORKS = ("onnx", "paddle")
-SUFFIXES = {".onnx": "onnx", ".pdmodel": "paddle"}
-NOT_YET: dict[str, tuple[str, str]] = {
-    ".json": (
-        "Paddle's PIR format (.json) is not supported yet",
-        "save the model as .pdmodel: paddle.jit.save inside "
-        "`with paddle.pir_utils.DygraphOldIrGuard():`",
-    ),
-    ".pdparams": (
-        "a .pdparams file holds weights without a network and is not supported yet",
-        "save network and weights with paddle.jit.save inside "
-        "`with paddle.pir_utils.DygraphOldIrGuard():` and pass the .pdmodel",
-    ),
-    ".pth": (
-        "PyTorch weights (.pth) are not supported yet",
-        "export the model with torch.onnx.export and pass the .onnx",
-    ),
-    ".pt": (
-        "PyTorch models (.pt) are not supported yet",
-        "export the model with torch.onnx.export and pass the .onnx",
-    ),
-    ".prototxt": (
-        "Caffe models (.prototxt) are not supported yet",
-        "convert the model to ONNX and pass the .onnx",
-    ),
-    ".caffemodel": (
-        "Caffe models (.caffemodel) are not supported yet",
-        "convert the model to ONNX and pass the .onnx",
-    ),
-    ".pb": (
-        "TensorFlow models (.pb) are not supported yet",
-        "convert the model with tf2onnx and pass the .onnx",
-    ),
-}
-OTHER_FRAMEWORKS = {"pytorch": ".pth", "caffe": ".prototxt", "tensorflow": ".pb"}
+FRAMEWORKS = ("onnx", "paddle", "pytorch")
+SUFFIXES = {".onnx": "onnx", ".pdmodel": "paddle", ".json": "paddle", ".pdparams": "paddle"}
 
 
 def load(
@@ -55,16 +33,18 @@ def load(
     input_shapes: InputShapes | None = None,
     general: bool = False,
     warn: Callable[[Finding], None] = lambda finding: None,
+    conversion: Conversion = interpreter.DEFAULT,
 ) -> Graph:
-    """The canonical float graph of a model file, named after the file's stem.
+    """The canonical float graph of a model, named after the file's stem or the model function.
 
-    ``weight`` is Paddle's .pdiparams (default: beside the model). ``input_shapes`` fixes dynamic
-    dimensions: one shape per input in order, or by name. ``general``: trailing operators of any
-    kind go to the host. ``warn`` is told what the chip computes badly; what runs on the host
-    stands in the graph. Errors: UsageError and ModelError for
-    files that cannot be used, UnsupportedError with all findings for what is not supported.
+    ``path`` is a file, or the name of a function of ``conversion``'s script. ``weight`` is Paddle's
+    .pdiparams (default: beside the model) or .pdparams, or PyTorch's .pth. ``input_shapes`` fixes
+    dynamic dimensions: one shape per input in order, or by name. ``general``: trailing operators of
+    any kind go to the host. ``warn`` is told what the chip computes badly; what runs on the host
+    stands in the graph. Errors: UsageError and ModelError for files that cannot be used,
+    UnsupportedError with all findings for what is not supported.
     """
-    model = read_source(Path(path), weight, framework, input_shapes)
+    model = read_source(Path(path), weight, framework, input_shapes, conversion)
     result = canonical.canonicalize(model, general)
     if result.graph is None:
         raise unsupported(Path(path), result.findings)
@@ -93,43 +73,63 @@ def read_source(
     weight: str | Path | None = None,
     framework: str | None = None,
     input_shapes: InputShapes | None = None,
+    conversion: Conversion = interpreter.DEFAULT,
 ) -> SourceModel:
     """Read and resolve a float model of any supported framework."""
     kind = framework_of(path, framework)
+    weights = None if weight is None else Path(weight)
     if kind == "onnx":
-        if weight is not None:
+        if weights is not None:
             raise UsageError(
-                f"{path} keeps its weights inside, so the weight file {weight} cannot be used.",
+                f"{path} keeps its weights inside, so the weight file {weights} cannot be used.",
                 "leave -w/--weight out",
             )
         model = onnx_file.read(path, input_shapes)
     else:
-        data = paddle.to_onnx(path, None if weight is None else Path(weight))
+        if kind == "pytorch":
+            data = pytorch.to_onnx(str(path), weights, input_shapes, conversion)
+        elif builds_model(path, framework):
+            data = paddle_dygraph.to_onnx(path, weights, input_shapes, conversion)
+        elif path.suffix.lower() == ".json":
+            data = paddle_pir.to_onnx(path, weights, conversion)
+        else:
+            data = paddle.to_onnx(path, weights)
         model = onnx_file.resolve(onnx_file.parse(data, str(path)), path, input_shapes)
+    if path.suffix.lower() not in SUFFIXES and builds_model(path, framework):
+        model = replace(model, name=path.name)  # a dot in a function's name begins no suffix
     _refuse_quantized(model, path)
     return model
 
 
+def builds_model(path: Path, framework: str | None) -> bool:
+    """True where a function of the user script builds the model: there is no file of a network."""
+    kind, suffix = framework_of(path, framework), path.suffix.lower()
+    if kind == "paddle":
+        return suffix == paddle_dygraph.SUFFIX or (suffix not in SUFFIXES and not path.exists())
+    return kind == "pytorch"
+
+
 def framework_of(path: Path, framework: str | None) -> str:
-    """The framework (onnx or paddle) by ``framework`` or the suffix; a sentence for all others."""
+    """One of FRAMEWORKS, by ``framework`` or the suffix; a sentence for all others."""
     suffix = path.suffix.lower()
     if framework is not None and framework not in FRAMEWORKS:
-        if framework in OTHER_FRAMEWORKS:
-            sentence, hint = NOT_YET[OTHER_FRAMEWORKS[framework]]
-            raise UnsupportedError(f"{path}: {sentence}.", hint)
-        known = ", ".join((*FRAMEWORKS, *OTHER_FRAMEWORKS))
+        if framework in elsewhere.FRAMEWORKS:
+            raise elsewhere.refusal(path, framework)
+        known = ", ".join((*FRAMEWORKS, *elsewhere.FRAMEWORKS))
         raise UsageError(f"The framework must be one of {known}, not {framework}.")
-    if suffix in NOT_YET:
-        sentence, hint = NOT_YET[suffix]
-        raise UnsupportedError(f"{path}: {sentence}.", hint)
+    if suffix in elsewhere.SUFFIXES:
+        raise elsewhere.refusal(path, elsewhere.SUFFIXES[suffix])
     if suffix == ".pdiparams":
+        program = next(
+            (item for item in (".pdmodel", ".json") if path.with_suffix(item).exists()), ".pdmodel"
+        )
         raise UsageError(
-            f"{path} holds weights, not a model.", f"pass {path.with_suffix('.pdmodel')} with -m"
+            f"{path} holds weights, not a model.", f"pass {path.with_suffix(program)} with -m"
         )
     by_suffix = SUFFIXES.get(suffix)
     if framework is None and by_suffix is None:
         raise UsageError(
-            f"{path} must end in .onnx or .pdmodel"
+            f"{path} must end in {', '.join(list(SUFFIXES)[:-1])} or {list(SUFFIXES)[-1]}"
             + (f", not in {suffix}." if suffix else ", but has no suffix."),
             "say the framework with -f/--framework",
         )

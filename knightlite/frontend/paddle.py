@@ -30,15 +30,22 @@ def to_onnx(model: Path, weight: Path | None = None) -> bytes:
     """
     program = read_bytes(model)
     expected = paddle_weights.expected_tensors(program, model)
-    parameters = model.with_suffix(".pdiparams") if weight is None else weight
-    if expected:
-        if weight is None and not parameters.exists():
-            raise UsageError(
-                f"There is no weight file {parameters} beside {model}.",
-                "give it with -w/--weight",
-            )
+    parameters = weight_file(model, weight) if expected else None
+    if parameters is not None:
         paddle_weights.check(read_bytes(parameters), parameters, expected)
-    return _convert(_extension(), model, parameters if expected else None)
+    return _convert(_extension(), model, parameters)
+
+
+def weight_file(model: Path, weight: Path | None) -> Path:
+    """``weight``, or the .pdiparams beside the model; UsageError where there is none."""
+    if weight is not None:
+        return weight
+    beside = model.with_suffix(".pdiparams")
+    if not beside.exists():
+        raise UsageError(
+            f"There is no weight file {beside} beside {model}.", "give it with -w/--weight"
+        )
+    return beside
 
 
 def _extension() -> Path:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from knightlite.errors import Finding
-from knightlite.frontend import canonical
+from knightlite.frontend import canonical, interpreter
+from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.model_files import read_source
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.frontend.static_shapes import InputShapes
@@ -59,9 +60,10 @@ def survey(
     framework: str | None = None,
     input_shapes: InputShapes | None = None,
     general: bool = False,
+    conversion: Conversion = interpreter.DEFAULT,
 ) -> Survey:
-    """Survey a float model file. Errors: as ``load``, but unsupported nodes are findings."""
-    model = read_source(Path(path), weight, framework, input_shapes)
+    """Survey a float model. Errors: as ``load``, but unsupported nodes are findings."""
+    model = read_source(Path(path), weight, framework, input_shapes, conversion)
     result = canonical.canonicalize(model, general)
     totals = Counter(node.kind for node in model.nodes)
     done = Counter(node.kind for node in model.nodes if node.name in result.supported)

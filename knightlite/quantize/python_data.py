@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from knightlite.errors import DataError
 from knightlite.ir import Tensor
-from knightlite.quantize.script_loading import ForwardError
 from knightlite.quantize.user_script import Executor, Say, metric_of, say_nothing
 from knightlite.quantize.workload import Forward
+from knightlite.script_loading import ForwardError
 
 Array = NDArray[Any]
 InferFunction = Callable[[Executor], Any]

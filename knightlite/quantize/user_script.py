@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from knightlite.dtypes import DType
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.ir import Tensor
-from knightlite.quantize.script_loading import ForwardError, Loaded, script_errors, script_loaded
 from knightlite.quantize.workload import Forward
+from knightlite.script_loading import ForwardError, Loaded, script_errors, script_loaded
 
 Array = NDArray[Any]
 Say = Callable[[str], None]

@@ -41,7 +41,7 @@ class ForwardError(Exception):
 
 
 class Registry:
-    """What a script's ``@onnx_infer_func.register("name")`` fills."""
+    """What a script's ``@onnx_infer_func.register("name")`` or ``@pytorch_model`` fills."""
 
     def __init__(self) -> None:
         self.functions: dict[str, Callable[..., Any]] = {}
@@ -61,10 +61,12 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A script that is loaded: its registered functions by name."""
+    """A script that is loaded: its module, and its registered functions by name."""
 
+    module: ModuleType
     infer_functions: dict[str, Callable[..., Any]]
-    model_functions: dict[str, Callable[..., Any]]
+    pytorch_functions: dict[str, Callable[..., Any]]
+    paddle_functions: dict[str, Callable[..., Any]]
 
 
 @contextlib.contextmanager
@@ -76,11 +78,11 @@ def script_loaded(script: Path) -> Iterator[Loaded]:
     """
     if not script.is_file():
         raise UsageError(f"user script {script} does not exist.", "name it with -uds FILE")
-    infer, model = Registry(), Registry()
+    infer, pytorch, paddle = Registry(), Registry(), Registry()
     before = dict(sys.modules)
     path, argv, no_bytecode = list(sys.path), sys.argv, sys.dont_write_bytecode
     states = random.getstate(), np.random.get_state()
-    sys.modules.update(_vendor_modules(infer, model))
+    sys.modules.update(_vendor_modules(infer, pytorch, paddle))
     sys.path.insert(0, str(script.resolve().parent))
     sys.argv = [str(script)]
     sys.dont_write_bytecode = True  # leave no __pycache__ in the user's folder
@@ -88,8 +90,8 @@ def script_loaded(script: Path) -> Iterator[Loaded]:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             with script_errors(script):
-                _execute(script)
-            yield Loaded(infer.functions, model.functions)
+                module = _execute(script)
+            yield Loaded(module, infer.functions, pytorch.functions, paddle.functions)
     finally:
         sys.argv, sys.dont_write_bytecode = argv, no_bytecode
         sys.path[:] = path
@@ -98,14 +100,15 @@ def script_loaded(script: Path) -> Iterator[Loaded]:
         _forget_modules(script.resolve().parent, before)
 
 
-def _vendor_modules(infer: Registry, model: Registry) -> dict[str, ModuleType]:
-    """Modules that stand for the vendor's package."""
+def _vendor_modules(infer: Registry, pytorch: Registry, paddle: Registry) -> dict[str, ModuleType]:
+    """Modules that stand for the vendor's package; ``paddle_model`` is ours."""
     top, common, register = (
         ModuleType(VENDOR_PACKAGE + suffix) for suffix in ("", ".common", ".common.register")
     )
     top.__path__, common.__path__ = [], []
     top.common, common.register = common, register  # type: ignore[attr-defined]  # made up here
-    register.onnx_infer_func, register.pytorch_model = infer, model  # type: ignore[attr-defined]  # made up here
+    register.onnx_infer_func, register.pytorch_model = infer, pytorch  # type: ignore[attr-defined]  # made up here
+    register.paddle_model = paddle  # type: ignore[attr-defined]  # made up here
     return {module.__name__: module for module in (top, common, register)}
 
 
@@ -117,13 +120,14 @@ def _seed() -> None:
         torch.manual_seed(SEED)
 
 
-def _execute(script: Path) -> None:
+def _execute(script: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(MODULE_NAME, script)
     if spec is None or spec.loader is None:
         raise UsageError(f"user script {script} must be a Python file (.py).")
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE_NAME] = module
     spec.loader.exec_module(module)
+    return module
 
 
 def _forget_modules(folder: Path, before: dict[str, ModuleType]) -> None:

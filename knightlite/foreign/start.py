@@ -1,0 +1,60 @@
+"""Run one program of this room: ``PYTHON start.py PROGRAM REQUEST ANSWER``.
+
+Both files hold JSON. The answer is ``{"values": {...}}`` or ``{"error": {"kind", "sentence",
+"hint"}}`` with the name of an error of :mod:`knightlite.errors`. Whatever is printed meanwhile is
+the framework's noise. The file itself must parse under any Python 3, to say which one is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import types
+
+OLDEST = (3, 10)  # the oldest Python that knightlite's own modules parse under
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the program; 0 with its values, or 1 with an error, in the answer file."""
+    program, request, answer = arguments
+    if sys.version_info < OLDEST:
+        found, wanted = (".".join(str(item) for item in v[:2]) for v in (sys.version_info, OLDEST))
+        sentence = f"{sys.executable} must be Python {wanted} or later, not {found}."
+        return _write(answer, {"error": {"kind": "UsageError", "sentence": sentence, "hint": ""}})
+    _make_importable()
+    from knightlite.errors import KnightliteError
+
+    with open(request, encoding="utf-8") as stream:
+        asked = json.load(stream)
+    try:
+        values = importlib.import_module(f"knightlite.foreign.{program}").run(asked)
+    except KnightliteError as error:
+        told = {"kind": type(error).__name__, "sentence": error.sentence, "hint": error.hint}
+        return _write(answer, {"error": told})
+    except ModuleNotFoundError as error:
+        name = str(error.name).partition(".")[0]
+        sentence = f"{sys.executable} has no package {name}."
+        hint = f"{sys.executable} -m pip install {name}"
+        return _write(answer, {"error": {"kind": "UsageError", "sentence": sentence, "hint": hint}})
+    return _write(answer, {"values": values})
+
+
+def _make_importable() -> None:
+    """Let ``import knightlite`` find this copy, and nothing else that lies beside it."""
+    sys.path[:] = [item for item in sys.path if os.path.abspath(item) != HERE]
+    package = types.ModuleType("knightlite")  # without its __init__, which offers everything
+    package.__path__ = [os.path.dirname(HERE)]
+    sys.modules["knightlite"] = package
+
+
+def _write(path: str, answer: dict[str, object]) -> int:
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(answer, stream)
+    return 1 if "error" in answer else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

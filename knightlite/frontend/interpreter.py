@@ -1,0 +1,137 @@
+"""Start a program of the room ``foreign`` in the interpreter that a framework lives in.
+
+paddle2onnx 2 and 1.3.1 cannot live together, and torch is large and talkative: so both frameworks
+are called in a child process, in this interpreter or in another one that the user names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from knightlite import errors
+from knightlite.errors import KnightliteError, ModelError, UsageError
+from knightlite.talk import SILENT, Talk
+
+START = Path(__file__).parent.parent / "foreign" / "start.py"
+TIMEOUT_S: float = 1800
+EXPORTERS = ("auto", "torchscript", "dynamo")
+ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "POLYGRAPHY_AUTOINSTALL_DEPS": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What converting another framework's model may take.
+
+    ``script`` builds the model; the pythons are interpreters (None: the environment variable, then
+    this one); ``torch_exporter`` is one of EXPORTERS; ``talk`` hears what deserves a word.
+    """
+
+    script: Path | None = None
+    paddle_python: str | None = None
+    torch_python: str | None = None
+    torch_exporter: str = "auto"
+    talk: Talk = SILENT
+
+
+DEFAULT = Conversion()
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a framework lives: the option and variable that name it, and how to make one."""
+
+    packages: str
+    option: str
+    variable: str
+    install: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a program gave back (None: it gave up or crashed), and the lines it printed."""
+
+    values: Mapping[str, Any] | None
+    said: tuple[str, ...]
+    code: int
+
+    @property
+    def reason(self) -> str:
+        """Why there are no values, from what was printed last."""
+        if self.code < 0:
+            return f"it crashed with signal {-self.code}"
+        return self.said[-1].rstrip(".") if self.said else "it gave no reason"
+
+
+def find(home: Home, given: str | None, here: bool, purpose: str) -> str:
+    """The interpreter for a framework; ``here``: this one has what it takes."""
+    for source, name in ((home.option, given), (home.variable, os.environ.get(home.variable))):
+        if name:
+            return _named(source, name)
+    if here:
+        return sys.executable
+    raise UsageError(
+        f"{purpose} needs {home.packages}, which this Python does not have.",
+        f"{home.install}; a Python elsewhere is named with {home.option} PATH or {home.variable}",
+    )
+
+
+def _named(source: str, name: str) -> str:
+    path = Path(name)
+    if path.is_dir():
+        python = path / "bin" / "python"
+        raise UsageError(
+            f"{source} {name} is a folder, not a Python interpreter.",
+            f"give {python}" if python.exists() else "",
+        )
+    found = shutil.which(name)
+    if found is None:
+        what = "is not executable" if path.exists() else "does not exist"
+        raise UsageError(f"{source}: the Python interpreter {name} {what}.")
+    return os.path.abspath(found)  # not resolved: a venv is known by the link's place
+
+
+def run(python: str, program: str, request: Mapping[str, Any], what: str) -> Answer:
+    """Run ``foreign/PROGRAM.py`` and read its answer; an error that it gives is raised here.
+
+    ``what`` says what is being done, for the sentence about a child that does not finish.
+    """
+    with tempfile.TemporaryDirectory(prefix="knightlite-foreign-") as folder:
+        asked, answer = Path(folder, "request.json"), Path(folder, "answer.json")
+        asked.write_text(json.dumps(request), encoding="utf-8")
+        try:
+            done = subprocess.run(
+                [python, str(START), program, str(asked), str(answer)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **ENVIRONMENT},
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ModelError(f"{python} did not finish {what} within {TIMEOUT_S} s.") from None
+        except OSError as error:
+            raise UsageError(f"{python} cannot be started: {error.strerror}.") from None
+        said = tuple(_lines(done.stdout))
+        if not answer.exists():
+            return Answer(None, said, done.returncode)
+        found = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in found:
+        told = found["error"]
+        kind = getattr(errors, told["kind"], KnightliteError)
+        raise kind(told["sentence"], told["hint"])
+    return Answer(found["values"], said, done.returncode)
+
+
+def _lines(noise: bytes) -> list[str]:
+    lines = noise.decode(errors="replace").splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip()]

@@ -1,0 +1,145 @@
+"""Paddle's PIR ``.json`` + ``.pdiparams`` -> ONNX bytes, by paddle2onnx 2 in its own interpreter.
+
+Program and weights are checked here first: the converter calls ``abort`` or ``exit`` on damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from knightlite.errors import ModelError, UnsupportedError, UsageError
+from knightlite.frontend import interpreter, paddle, paddle_weights
+from knightlite.frontend.interpreter import Answer, Conversion, Home
+from knightlite.frontend.onnx_file import read_bytes
+from knightlite.frontend.paddle_weights import Expected
+
+PACKAGES = "paddlepaddle 3 and paddle2onnx 2"
+HOME = Home(
+    PACKAGES,
+    "--paddle-python",
+    "KNIGHTLITE_PADDLE_PYTHON",
+    "they need a virtual environment of their own, Python 3.10 to 3.12: "
+    "pip install paddlepaddle==3.3.1 paddle2onnx==2.1.0 packaging",
+)
+ABORTED = "Due to the unsupported operators"
+PARAMETER = "p"  # the operation that stands for a weight
+ELEMENTS: Mapping[str, int] = {  # PIR's element types -> those of LoDTensor records
+    "0.t_bool": 0, "0.t_i16": 1, "0.t_i32": 2, "0.t_i64": 3, "0.t_f16": 4, "0.t_f32": 5,
+    "0.t_f64": 6, "0.t_ui8": 20, "0.t_i8": 21,
+}  # fmt: skip
+
+
+def to_onnx(model: Path, weight: Path | None, conversion: Conversion) -> bytes:
+    """ONNX bytes (opset 13) of a PIR program; ``weight`` defaults to the sibling .pdiparams.
+
+    Errors: UsageError where no interpreter can do it, ModelError for damage.
+    """
+    expected = expected_tensors(read_bytes(model), model)
+    parameters = paddle.weight_file(model, weight) if expected else None
+    if parameters is not None:
+        paddle_weights.check(read_bytes(parameters), parameters, expected)
+    python = interpreter.find(
+        HOME, conversion.paddle_python, _lives_here(), f"Reading Paddle's PIR format ({model})"
+    )
+    with tempfile.TemporaryDirectory(prefix="knightlite-paddle-") as folder:
+        output = Path(folder, "model.onnx")
+        request = {
+            "model": str(model.resolve()),
+            "weight": "" if parameters is None else str(parameters.resolve()),
+            "opset": paddle.OPSET,
+            "output": str(output),
+        }
+        answer = interpreter.run(python, "pir", request, f"converting {model}")
+        said = [_plain(line) for line in answer.said]
+        wrong = [line for line in said if "[ERROR]" in line]
+        if answer.values is not None and answer.values["done"] and not wrong:
+            return output.read_bytes()
+    raise _failure(model, python, answer, said, wrong)
+
+
+def _failure(
+    model: Path, python: str, answer: Answer, said: list[str], wrong: list[str]
+) -> Exception:
+    if any(ABORTED in line for line in said):
+        return UnsupportedError(
+            f"{model} has Paddle operators that paddle2onnx of {python} cannot convert.",
+            "replace these operators, or convert the model elsewhere and pass the .onnx",
+        )
+    if not said and answer.code >= 0:
+        return UsageError(f"{python} is not a Python interpreter: it gave no answer.")
+    text = "; ".join(line.replace("[ERROR]", "").strip().rstrip(".") for line in wrong[-2:])
+    return ModelError(
+        f"paddle2onnx cannot convert {model}: {text or answer.reason}.",
+        "the file may be damaged: save the model again with paddle.jit.save",
+    )
+
+
+def _plain(line: str) -> str:
+    """A line of the converter without colours, time and its name."""
+    line = re.sub(r"\x1b\[[0-9;]*m", "", line).replace("[Paddle2ONNX]", "")
+    return re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line.strip()).strip()
+
+
+def _lives_here() -> bool:
+    """True where this interpreter has paddle and paddle2onnx 2 or later."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError, ValueError):
+        version = importlib.metadata.version("paddle2onnx")
+        found = importlib.util.find_spec("paddle") is not None
+        return found and int(version.partition(".")[0]) >= 2
+    return False
+
+
+# ------------------------------------------------------------------ the program
+
+
+def expected_tensors(program: bytes, where: Path) -> list[Expected]:
+    """The weights a PIR program needs, sorted by name as the .pdiparams has them.
+
+    ModelError where it is no PIR program.
+    """
+    hint = "copy the model again, or save it again with paddle.jit.save"
+    try:
+        read = json.loads(program)
+        if read["base_code"]["magic"] != "pir":
+            raise KeyError("magic")
+        tensors = [
+            _tensor(operation)
+            for operation in _operations(read["program"])
+            if operation["#"] == PARAMETER
+        ]
+    except UnicodeDecodeError:
+        raise ModelError(f"{where} is not a Paddle PIR program: it is not text.", hint) from None
+    except json.JSONDecodeError as error:
+        raise ModelError(
+            f"{where} is not a Paddle PIR program or is truncated (at byte {error.pos}).",
+            hint,
+        ) from None
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, RecursionError):
+        raise ModelError(
+            f"{where} is not a Paddle PIR program or is damaged: it lacks the parts of one.",
+            hint,
+        ) from None
+    return sorted(tensors, key=lambda item: item.name)
+
+
+def _operations(program: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for region in program["regions"]:
+        for block in region["blocks"]:
+            yield from block["ops"]
+
+
+def _tensor(operation: Mapping[str, Any]) -> Expected:
+    """A parameter {"A": [.., .., .., name], "O": {"TT": {"D": [{"#": type}, shape, ...]}}}."""
+    element, shape = operation["O"]["TT"]["D"][:2]
+    name = operation["A"][3]
+    if not isinstance(name, str):
+        raise ValueError(name)
+    return Expected(name, ELEMENTS[element["#"]], tuple(int(size) for size in shape))

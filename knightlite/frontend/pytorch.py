@@ -1,0 +1,57 @@
+"""A PyTorch model function of a user script -> ONNX bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from pathlib import Path
+
+from knightlite.errors import UnsupportedError, UsageError
+from knightlite.frontend import interpreter, model_functions
+from knightlite.frontend.interpreter import EXPORTERS, Conversion, Home
+from knightlite.frontend.static_shapes import InputShapes
+
+HOME = Home(
+    "torch (and onnxscript for its newer exporter)",
+    "--torch-python",
+    "KNIGHTLITE_TORCH_PYTHON",
+    "pip install 'knightlite[torch]'",
+)
+
+
+def to_onnx(
+    function: str, weight: Path | None, input_shapes: InputShapes | None, conversion: Conversion
+) -> bytes:
+    """ONNX bytes of the module that ``function`` of the script builds, static with batch 1.
+
+    Errors: UsageError, DataError and ModelError of script and weights, UnsupportedError where
+    neither exporter can do it.
+    """
+    exporter = conversion.torch_exporter
+    if exporter not in EXPORTERS:
+        raise UsageError(
+            f"The exporter of torch must be one of {', '.join(EXPORTERS)}, not {exporter}."
+        )
+    script = model_functions.script_of(conversion, function, "pytorch")
+    model_functions.require_weight(weight)
+    here = importlib.util.find_spec("torch") is not None
+    python = interpreter.find(HOME, conversion.torch_python, here, f"Exporting {function}")
+    with tempfile.TemporaryDirectory(prefix="knightlite-torch-") as folder:
+        output = Path(folder, "model.onnx")
+        request = {
+            "script": str(script),
+            "function": function,
+            "weight": None if weight is None else str(weight),
+            "input_shapes": model_functions.shapes_as_json(input_shapes),
+            "exporter": exporter,
+            "output": str(output),
+        }
+        answer = interpreter.run(python, "pytorch", request, f"exporting {function}")
+        if answer.values is None:
+            raise UnsupportedError(
+                f"{python} cannot export {function} of {script}: {answer.reason}.",
+                "does the script run by itself there?",
+            )
+        if answer.values["note"]:
+            conversion.talk.warn(answer.values["note"])
+        return output.read_bytes()

@@ -1,0 +1,191 @@
+"""Interpreters for tests of converting: stubs that run here, and the real ones where there are.
+
+A stub interpreter is this Python with a folder of made-up ``paddle``, ``paddle2onnx`` or ``torch``
+packages in front; knightlite's own programs run in it unchanged.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+TORCH = '''
+"""As much of torch as knightlite's program touches; export writes what a test prepared."""
+import os, pickle
+from pathlib import Path
+from . import nn, onnx
+__version__ = "2.9.9"
+float32 = "float32"
+class Tensor:
+    def __init__(self, shape, dtype=float32):
+        self.shape, self.dtype = tuple(shape), dtype
+    def dim(self): return len(self.shape)
+    def to(self, dtype): return Tensor(self.shape, dtype)
+    def __getitem__(self, index): return Tensor((1, *self.shape[1:]), self.dtype)
+class no_grad:
+    def __enter__(self): pass
+    def __exit__(self, *error): pass
+def is_tensor(value): return isinstance(value, Tensor)
+def manual_seed(seed): pass
+def randn(*shape): return Tensor(shape)
+def rand(shape): return Tensor(shape)
+def load(path, map_location, weights_only):
+    assert (map_location, weights_only) == ("cpu", True)
+    return pickle.loads(Path(path).read_bytes())
+'''
+TORCH_NN = """
+class Module:
+    training = True
+    def eval(self):
+        self.training = False
+        return self
+    def __call__(self, *inputs, **options): return self.forward(*inputs, **options)
+    def state_dict(self): return {}
+    def load_state_dict(self, state): self.loaded = state
+"""
+TORCH_ONNX = """
+import json, os
+from pathlib import Path
+def export(model, args, f, *, opset_version, input_names, output_names, dynamo=True,
+           external_data=True):
+    print("noise of the exporter")
+    kind = "dynamo" if dynamo else "torchscript"
+    seen = {"training": model.training, "shapes": [list(a.shape) for a in args], "kind": kind,
+            "opset": opset_version, "inputs": input_names, "outputs": output_names}
+    Path(os.environ["STUB_LOG"]).write_text(json.dumps(seen))
+    if kind in os.environ.get("STUB_FAILS", ""):
+        raise RuntimeError("Unsupported: aten::thing.\\nAdvice:\\n  pages of it")
+    Path(f).write_bytes(Path(os.environ["STUB_ONNX"]).read_bytes())
+"""
+PADDLE = '''
+"""As much of paddle as knightlite's program touches; jit.save copies what a test prepared."""
+import contextlib, json, os, pickle, shutil
+from pathlib import Path
+from . import jit, nn, static
+__version__ = "3.9.9"
+class Tensor: pass
+def seed(number): pass
+def load(path): return pickle.loads(Path(path).read_bytes())
+class pir_utils:
+    @staticmethod
+    def DygraphOldIrGuard():
+        return contextlib.nullcontext()
+'''
+PADDLE_NN = """
+class Parameter:
+    def __init__(self, *shape): self.shape = list(shape)
+class Layer:
+    training = True
+    def __init__(self, **state): self.state = state
+    def eval(self): self.training = False
+    def state_dict(self): return dict(self.state)
+    def set_state_dict(self, state): self.loaded = sorted(state)
+"""
+PADDLE_JIT = """
+import json, os, shutil
+from pathlib import Path
+def save(layer, path, input_spec):
+    print("noise of paddle")
+    seen = {"training": layer.training, "loaded": getattr(layer, "loaded", None),
+            "specs": [[item.shape, item.dtype, item.name] for item in input_spec]}
+    Path(os.environ["STUB_LOG"]).write_text(json.dumps(seen))
+    for suffix in (".pdmodel", ".pdiparams"):
+        shutil.copy(os.environ["STUB_PADDLE"] + suffix, path + suffix)
+"""
+PADDLE_STATIC = """
+class InputSpec:
+    def __init__(self, shape, dtype="float32", name=None):
+        self.shape, self.dtype, self.name = list(shape), dtype, name
+"""
+PADDLE2ONNX = """
+import json, os, sys
+from pathlib import Path
+def export(model_filename, params_filename, save_file, opset_version, verbose, optimize_tool):
+    print("[Paddle2ONNX] Start parsing the Paddle model file...")
+    asked = [model_filename, params_filename, save_file, opset_version, optimize_tool,
+             os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"]]
+    Path(os.environ["STUB_LOG"]).write_text(json.dumps(asked))
+    exec(os.environ.get("STUB_CODE", ""))
+    return Path(os.environ["STUB_ONNX"]).read_bytes()
+"""
+
+
+def interpreter(folder: Path, files: Mapping[str, str], *installed: tuple[str, str]) -> str:
+    """An interpreter with these files as packages, and (name, version) as installed; its path."""
+    packages = folder / "packages"
+    for name, text in files.items():
+        path = packages / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for name, version in installed:
+        described = packages / f"{name}-{version}.dist-info"
+        described.mkdir(parents=True)
+        (described / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys.executable}" "$@"\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def torch_interpreter(folder: Path) -> str:
+    return interpreter(
+        folder,
+        {
+            "torch/__init__.py": TORCH,
+            "torch/nn.py": TORCH_NN,
+            "torch/onnx.py": TORCH_ONNX,
+            "onnxscript.py": "",
+        },
+    )
+
+
+def paddle_interpreter(folder: Path, paddle: str = "3.3.1", converter: str | None = "2.1.0") -> str:
+    files = {
+        "paddle/__init__.py": PADDLE,
+        "paddle/nn.py": PADDLE_NN,
+        "paddle/jit.py": PADDLE_JIT,
+        "paddle/static.py": PADDLE_STATIC,
+    }
+    installed = [("paddlepaddle", paddle)]
+    if converter is not None:
+        files["paddle2onnx/__init__.py"] = PADDLE2ONNX
+        installed.append(("paddle2onnx", converter))
+    return interpreter(folder, files, *installed)
+
+
+# ------------------------------------------------------------------ the real ones
+
+
+def real(variable: str, package: str) -> str:
+    """The interpreter a framework lives in; the test is skipped where there is none."""
+    python = os.environ.get(variable) or None
+    if python is None and importlib.util.find_spec(package) is not None:
+        python = sys.executable
+    if python is None:
+        pytest.skip(f"needs {package}, here or in the interpreter that ${variable} names")
+    return python
+
+
+def has_converter() -> bool:
+    """True where this interpreter reads .pdmodel."""
+    try:
+        return importlib.metadata.version("paddle2onnx") == "1.3.1"
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def run_there(python: str, script: Path, *arguments: str) -> None:
+    """Run a script in a real interpreter; its noise is shown where it fails."""
+    done = subprocess.run(
+        [python, str(script), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,350 @@
+"""PyTorch model functions: built and exported in torch's interpreter; each failure one sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stub_frameworks
+from knightlite.errors import DataError, KnightliteError, ModelError, UnsupportedError, UsageError
+from knightlite.frontend import Conversion, builds_model, load, pytorch
+from knightlite.talk import Talk
+from onnx_nets import Net, checked, operators
+
+HEAD = "from onnx_quantize_tool.common.register import pytorch_model\nimport torch\n"
+KNIGHT = (
+    HEAD
+    + """
+class Module(torch.nn.Module):
+    def forward(self, x, scale=1): return x
+@pytorch_model.register("small.net")
+def small_net(weight_path=None):
+    print("building with", weight_path)
+    return {"model": Module(), "inputs": [torch.randn(2, 4, 9, 9)]}
+"""
+)
+
+
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A stub of torch, which "exports" one convolution."""
+    made = Net()
+    made.input("x", (1, 4, 9, 9))
+    made.conv("x", "y", (8, 4, 3, 3))
+    (tmp_path / "made").mkdir()
+    monkeypatch.setenv("STUB_ONNX", str(made.save(tmp_path / "made", "y")))
+    monkeypatch.setenv("STUB_LOG", str(tmp_path / "log"))
+    monkeypatch.delenv("KNIGHTLITE_TORCH_PYTHON", raising=False)
+    return stub_frameworks.torch_interpreter(tmp_path)
+
+
+def script(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "uds.py"
+    path.write_text(text)
+    return path
+
+
+def function(tmp_path: Path, body: str, parameters: str = "weight_path=None") -> Path:
+    """A script whose model function has this body; Module is a module that does nothing."""
+    text = HEAD + "class Module(torch.nn.Module):\n    def forward(self, x): return x\n"
+    text += f'@pytorch_model.register("net")\ndef net({parameters}):\n'
+    return script(tmp_path, text + "".join(f"    {line}\n" for line in body.splitlines()))
+
+
+def exported(tmp_path: Path) -> dict[str, Any]:
+    found = json.loads((tmp_path / "log").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def refusal(path: Path, python: str | None, name: str = "net", **options: Any) -> KnightliteError:
+    shapes = options.pop("input_shapes", None)
+    weight = options.pop("weight", None)
+    with pytest.raises(KnightliteError) as caught:
+        load(name, weight, "pytorch", shapes, conversion=Conversion(path, None, python, **options))
+    return caught.value
+
+
+# ------------------------------------------------------------------ the forms of Knight's manual
+
+
+def test_knights_form(python: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = script(tmp_path, KNIGHT)
+    (tmp_path / "w.pth").write_bytes(b"")
+    graph = load(
+        "small.net", tmp_path / "w.pth", "pytorch", None, conversion=Conversion(path, None, python)
+    )
+    assert (graph.name, operators(graph)) == ("small.net", ["Conv"])
+    assert exported(tmp_path) == {
+        "training": False, "shapes": [[1, 4, 9, 9]], "kind": "torchscript", "opset": 17,
+        "inputs": ["x"], "outputs": ["output"],
+    }  # fmt: skip
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.rglob("*.pyc"))
+
+
+def test_the_form_of_1_x(python: str, tmp_path: Path) -> None:
+    path = function(tmp_path, 'return Module(), ["batch_size", 4, 9, 9]')
+    load("net", None, "pytorch", None, conversion=Conversion(path, None, python))
+    assert exported(tmp_path)["shapes"] == [[1, 4, 9, 9]]
+
+
+def test_names_of_dynamic_axes_and_concrete_arguments(python: str, tmp_path: Path) -> None:
+    text = KNIGHT.replace(
+        "9, 9)]}",
+        '9, 9)], "concrete_args": {"scale": 2}, "dynamic_axes_inputs": {"image": {0: "n"}}, '
+        '"dynamic_axes_outputs": {"scores": {0: "n"}}}',
+    ).replace("return x\n", "assert scale == 2; return x\n")
+    load(
+        "small.net",
+        None,
+        "pytorch",
+        None,
+        conversion=Conversion(script(tmp_path, text), None, python),
+    )
+    found = exported(tmp_path)
+    assert (found["inputs"], found["outputs"]) == (["image"], ["scores"])
+
+
+def test_input_shapes_replace_the_examples(python: str, tmp_path: Path) -> None:
+    path = function(tmp_path, "return Module()")  # bare: it names no inputs
+    conversion = Conversion(path, None, python)
+    load("net", None, "pytorch", [(-1, 4, 9, 9)], conversion=conversion)
+    assert exported(tmp_path)["shapes"] == [[1, 4, 9, 9]]
+    path = function(tmp_path, "return Module(), ['n', 4, 'h', 'w']")
+    load("net", None, "pytorch", {"x": (1, 4, 9, 9)}, conversion=conversion)
+    assert exported(tmp_path)["shapes"] == [[1, 4, 9, 9]]
+    assert refusal(path, python).sentence == (
+        "uds.py: net has an input of the dynamic shape ['n', 4, 'h', 'w'], but only the batch may "
+        "be dynamic."
+    )
+    error = refusal(path, python, input_shapes=[(1, 4, 9, 9), (1, 4, 9, 9)])
+    assert error.sentence == "uds.py: net has 1 inputs, but 2 shapes were given."
+
+
+def test_a_plain_function(python: str, tmp_path: Path) -> None:
+    path = script(tmp_path, KNIGHT.replace('@pytorch_model.register("small.net")\n', ""))
+    assert load("small_net", None, "pytorch", None, conversion=Conversion(path, None, python)).nodes
+
+
+def test_the_variable(python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KNIGHTLITE_TORCH_PYTHON", python)
+    path = script(tmp_path, KNIGHT)
+    assert load("small.net", None, "pytorch", None, conversion=Conversion(path)).nodes
+
+
+# ------------------------------------------------------------------ exporters
+
+
+def test_auto_falls_back_and_says_so(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    conversion = Conversion(script(tmp_path, KNIGHT), None, python, "auto", Talk(warn=said.append))
+    load("small.net", None, "pytorch", None, conversion=conversion)
+    assert said == []
+    monkeypatch.setenv("STUB_FAILS", "torchscript")
+    load("small.net", None, "pytorch", None, conversion=conversion)
+    assert exported(tmp_path)["kind"] == "dynamo"
+    assert exported(tmp_path)["opset"] == 18
+    assert said == [
+        "torch's exporter torchscript: Unsupported: aten::thing (uds.py: small.net); the exporter "
+        "dynamo is taken."
+    ]
+
+
+def test_no_exporter_can(python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = script(tmp_path, KNIGHT)
+    monkeypatch.setenv("STUB_FAILS", "torchscript dynamo")
+    error = refusal(path, python, "small.net")
+    assert type(error) is UnsupportedError
+    assert error.sentence == (
+        "torch 2.9.9 cannot export uds.py: small.net (torchscript: Unsupported: aten::thing; "
+        "dynamo: Unsupported: aten::thing)."
+    )
+    error = refusal(path, python, "small.net", torch_exporter="torchscript")
+    assert "dynamo" not in error.sentence
+    (tmp_path / "packages" / "onnxscript.py").unlink()
+    error = refusal(path, python, "small.net", torch_exporter="dynamo")
+    assert "dynamo: it needs the package onnxscript, which is not installed" in error.sentence
+    assert refusal(path, python, torch_exporter="fx").sentence == (
+        "The exporter of torch must be one of auto, torchscript, dynamo, not fx."
+    )
+
+
+# ------------------------------------------------------------------ what goes wrong
+
+
+def test_no_script_and_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KNIGHTLITE_TORCH_PYTHON", raising=False)
+    with pytest.raises(UsageError) as caught:
+        load("resnet50", framework="pytorch")
+    assert caught.value.sentence == (
+        "resnet50 needs the script with the function that builds the network."
+    )
+    assert caught.value.hint == (
+        'name it with -uds FILE; the function is marked @pytorch_model.register("NAME")'
+    )
+    assert refusal(tmp_path / "no.py", None).sentence == (
+        f"user script {tmp_path}/no.py does not exist."
+    )
+    path = script(tmp_path, KNIGHT)
+    assert refusal(path, None, weight="no.pth").sentence == "There is no file no.pth."
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    error = refusal(path, None)
+    assert error.sentence == (
+        "Exporting net needs torch (and onnxscript for its newer exporter), which this Python does "
+        "not have."
+    )
+    assert error.hint.startswith("pip install 'knightlite[torch]'; a Python elsewhere is named ")
+    python = stub_frameworks.interpreter(tmp_path, {"torch.py": "raise ImportError"})
+    assert refusal(path, python).sentence.endswith(" has no torch.")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence"),
+    [
+        ("1 / 0", DataError, "uds.py:7: ZeroDivisionError: division by zero."),
+        ("import nothing_such", UsageError,
+         "uds.py:7: the script imports nothing_such, which is not installed."),
+        ("return 5", DataError, "uds.py: net must return a torch.nn.Module, not int."),
+        ("return {'inputs': []}", DataError,
+         'uds.py: net must return a dict with "model" and "inputs", not inputs.'),
+        ("return Module()", UsageError, "uds.py: net does not say the shape of its inputs."),
+        ("return {'model': Module(), 'inputs': [None]}", DataError,
+         "uds.py: net must give a tensor or a shape for input 1, not NoneType."),
+        ("return {'model': Module(), 'inputs': ['x', 'y']}", DataError,
+         "uds.py: net must give a tensor or a shape for input 1, not str."),
+        ("Module.forward = lambda self, x: x.gone\nreturn Module(), ['n', 3, 4, 4]", DataError,
+         "uds.py:7: AttributeError: 'Tensor' object has no attribute 'gone'."),
+        ("import os; os.kill(os.getpid(), 11)", UnsupportedError,
+         "{python} cannot export net of {path}: it crashed with signal 11."),
+        ("raise SystemExit(3)", DataError, "uds.py:7: the script called exit(3)."),
+    ],
+)  # fmt: skip
+def test_functions_that_fail(
+    python: str, tmp_path: Path, body: str, kind: type[KnightliteError], sentence: str
+) -> None:
+    path = function(tmp_path, body)
+    error = refusal(path, python)
+    assert type(error) is kind
+    assert error.sentence == sentence.format(python=python, path=path)
+
+
+def test_another_function(python: str, tmp_path: Path) -> None:
+    path = function(tmp_path, "")
+    path.write_text(path.read_text() + "    pass\n")
+    error = refusal(path, python, "nett")
+    assert error.sentence == f"{path} registers no model function nett."
+    assert error.hint == "it registers net; name one with -m"
+    error = refusal(script(tmp_path, HEAD), python)
+    assert error.hint == (
+        'put @pytorch_model.register("net") before the function that builds the model'
+    )
+
+
+# ------------------------------------------------------------------ weights
+
+
+def test_a_function_without_parameters_gets_its_weights(python: str, tmp_path: Path) -> None:
+    body = "Module.state_dict = lambda self: {'a': 1, 'b': 2}\nreturn Module(), [1, 4, 9, 9]"
+    path, weight = function(tmp_path, body, ""), tmp_path / "w.pth"
+    for held in ({"a": 1, "b": 2}, {"state_dict": {"a": 1, "b": 2}, "epoch": 3}):
+        weight.write_bytes(pickle.dumps(held))
+        assert load("net", weight, "pytorch", None, conversion=Conversion(path, None, python)).nodes
+    weight.write_bytes(pickle.dumps({"a": 1, "c": 2}))
+    error = refusal(path, python, weight=weight)
+    assert type(error) is ModelError
+    assert error.sentence == (
+        f"{weight} does not fit the model of uds.py: net: it lacks b; the model does not have "
+        "its c."
+    )
+    weight.write_bytes(pickle.dumps([1]))
+    assert refusal(path, python, weight=weight).sentence == (
+        f"{weight} must hold a state dict, not list."
+    )
+    weight.write_bytes(b"")
+    assert refusal(path, python, weight=weight).sentence.startswith(
+        f"{weight} is no state dict of torch.save or is damaged: "
+    )
+
+
+def test_builds_model(tmp_path: Path) -> None:
+    (tmp_path / "program").write_bytes(b"")
+    assert builds_model(Path("resnet"), "pytorch")
+    assert builds_model(Path("resnet"), "paddle")
+    assert builds_model(Path("w.pdparams"), None)
+    assert not builds_model(tmp_path / "program", "paddle")
+    assert not builds_model(Path("a.pdmodel"), None)
+    assert not builds_model(Path("a.onnx"), None)
+
+
+# ------------------------------------------------------------------ the real one
+
+REAL = """
+import sys
+import torch
+from torch import nn
+try:
+    from onnx_quantize_tool.common.register import pytorch_model
+    register = pytorch_model.register
+except ImportError:  # run by itself, to make the weights
+    register = lambda name: lambda function: function
+
+class Residual(nn.Module):
+    def __init__(self, channels, activation):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, groups=channels, bias=False),
+            nn.BatchNorm2d(channels), activation(),
+            nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
+    def forward(self, x):
+        return torch.relu(x + self.body(x))
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6(), nn.MaxPool2d(3, 2, 1), Residual(8, nn.ReLU),
+        Residual(8, nn.Hardswish), nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(1), nn.Dropout(0.5),
+        nn.Linear(8, 5))
+
+@register("net")
+def net(weight_path=None):
+    model = network()
+    model.load_state_dict(torch.load(weight_path, weights_only=True))
+    return {"model": model, "inputs": [torch.randn(4, 3, 32, 32)]}
+
+if __name__ == "__main__":
+    model = network().eval()
+    torch.save(model.state_dict(), sys.argv[1])
+    x = torch.arange(3072, dtype=torch.float32).reshape(1, 3, 32, 32) / 1000
+    with torch.no_grad():
+        model(x).numpy().tofile(sys.argv[1] + ".bin")
+"""
+
+
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
+def test_real_torch(tmp_path: Path, exporter: str) -> None:
+    from knightlite.quantize.onnx_models import session, write_float
+
+    python = stub_frameworks.real("KNIGHTLITE_TORCH_PYTHON", "torch")
+    path, weight = script(tmp_path, REAL), tmp_path / "net.pth"
+    stub_frameworks.run_there(python, path, str(weight))
+    conversion = Conversion(path, None, python, exporter)
+    model = tmp_path / "net.onnx"
+    model.write_bytes(pytorch.to_onnx("net", weight, None, conversion))
+    graph = checked(model)
+    assert operators(graph) == [
+        "Conv", "MaxPool", "Conv", "Conv", "Add", "Conv", "Table", "Conv", "Add", "AveragePool",
+        "Conv",
+    ]  # fmt: skip
+    x = np.arange(3072, dtype=np.float32).reshape(1, 3, 32, 32) / 1000
+    (found,) = session(write_float(graph)).run(None, {graph.inputs[0]: x})
+    wanted = np.fromfile(f"{weight}.bin", np.float32).reshape(1, 5)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
