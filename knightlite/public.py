@@ -43,12 +43,16 @@ def quantize(
     batch_size: int = 1,
     seed: int = 0,
     general_process: bool = False,
+    paddle_python: str | None = None,
+    torch_python: str | None = None,
+    torch_exporter: str = "auto",
     save_dir: str | Path | None = None,
 ) -> QuantizedModel:
     """Quantize a float model to 8 bits.
 
     Args:
-        model: a ``.pdmodel`` or ``.onnx`` file.
+        model: a ``.pdmodel``, ``.json`` (Paddle 3) or ``.onnx`` file; or the function of ``script``
+            that builds the network.
         chip: name or chip file; default: that of the commands (``--default-chip``), TX5368AV200.
         data: what calibrates the ranges. A folder of pictures, together with ``recipe``. An array
             of pictures [N, C, H, W] as the network reads them, or one per input by name. An
@@ -58,14 +62,19 @@ def quantize(
         script: a Knight user script, with ``infer`` the name it registers; ``data`` becomes
             ``executor.dataset``.
         infer: with a script a name; else an infer function itself, called as a script's is.
-        weight: of a Paddle model; default: the ``.pdiparams`` beside it.
-        framework: "onnx" or "paddle"; default: by the model's suffix.
+        weight: of a Paddle model; default: the ``.pdiparams`` beside it. ``.pdparams`` or ``.pth``
+            for a model function.
+        framework: "onnx", "paddle" or "pytorch"; default: by the model's suffix.
         input_shapes: one per input, for inputs with dynamic axes.
         method: "mse", "min_max" or "kl".
         iteration: forward calls; default: all batches of ``data``, else 1.
         batch_size: pictures per call, where ``data`` does not come in batches.
         seed: of the choice of pictures in a folder.
         general_process: run unsupported operators at the end of the network on the host.
+        paddle_python: the Python that Paddle lives in, for ``.json`` and ``.pdparams``; default:
+            the environment variable KNIGHTLITE_PADDLE_PYTHON, or this one.
+        torch_python: the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.
+        torch_exporter: "auto", "torchscript" or "dynamo".
         save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
     """
     from knightlite.api.default_chip import default_chip
@@ -90,6 +99,9 @@ def quantize(
         seed=seed,
         general_process=general_process,
         batches=batches,
+        paddle_python=paddle_python,
+        torch_python=torch_python,
+        torch_exporter=torch_exporter,
     )
     remarks: list[str] = []
     made = quantize_model(options, Talk(warn=remarks.append))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import pickle
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
+import knightlite
 import stub_frameworks
+from knightlite.cli.program import run
 from knightlite.errors import DataError, KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import Conversion, builds_model, load, pytorch
 from knightlite.talk import Talk
@@ -283,6 +287,47 @@ def test_builds_model(tmp_path: Path) -> None:
     assert not builds_model(tmp_path / "program", "paddle")
     assert not builds_model(Path("a.pdmodel"), None)
     assert not builds_model(Path("a.onnx"), None)
+
+
+# ------------------------------------------------------------------ through the commands
+
+
+def test_quant_and_check(
+    python: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script(tmp_path, KNIGHT)
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STUB_FAILS", "torchscript")
+    model = ["-f", "pytorch", "-m", "small.net", "-w", "w.pth", "-uds", "uds.py"]
+    assert run(["quant", "onnx", *model, "--torch-python", python, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["files"]["onnx"] == "small.net_quantize.onnx"
+    assert "Warning: torch's exporter torchscript: Unsupported: aten::thing " in err
+    assert "noise" not in out + err
+    made = onnx.load("small.net_quantize.onnx")
+    noted = json.loads(
+        {item.key: item.value for item in made.metadata_props}["knightlite.quantize"]
+    )
+    assert noted["model_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert noted["data"].startswith("random data")  # the script is there for the network only
+    monkeypatch.setenv("KNIGHTLITE_TORCH_PYTHON", python)
+    assert run(["check", *model]) == 0
+    assert "small.net runs on" in capsys.readouterr().out
+
+
+def test_from_python(python: str, tmp_path: Path) -> None:
+    made = knightlite.quantize(
+        "small.net",
+        framework="pytorch",
+        script=script(tmp_path, KNIGHT),
+        torch_python=python,
+        data=np.random.default_rng(0).normal(size=(3, 4, 9, 9)).astype(np.float32),
+    )
+    assert (made.name, made.pictures) == ("small.net", 3)
 
 
 # ------------------------------------------------------------------ the real one

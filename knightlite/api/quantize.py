@@ -319,7 +319,8 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     )
     if options.batches is not None or callable(options.function):
         return _python_data(options, inputs, graph.outputs, talk), None
-    if options.script is not None and not _only_builds(options):
+    feeds = options.function != INFER_AUTO or not _builds(options)
+    if options.script is not None and feeds:
         if options.recipe is not None:
             raise UsageError("a user script (-uds) prepares its own pictures: --recipe is unused.")
         script = UserScript(
@@ -372,7 +373,7 @@ def _python_data(
     """Arrays or an infer function of the calling program."""
     from knightlite.quantize.python_data import CalledFunction, feed
 
-    if options.script is not None or options.recipe is not None:
+    if options.recipe is not None or (options.script is not None and not _builds(options)):
         raise UsageError(
             "arrays and an infer function are data as the network reads them: neither a user "
             "script nor a recipe is used with them."
@@ -398,11 +399,11 @@ def _python_data(
     )
 
 
-def _only_builds(options: QuantizeOptions) -> bool:
-    """True where the script is there for the network, and no function of it feeds the data."""
+def _builds(options: QuantizeOptions) -> bool:
+    """True where the script is there for the network; it may feed the data as well."""
     from knightlite.frontend import builds_model
 
-    return options.function == INFER_AUTO and builds_model(options.model, options.framework)
+    return builds_model(options.model, options.framework)
 
 
 def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
