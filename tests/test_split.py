@@ -27,7 +27,7 @@ def split(net: Net, x: str, outputs: list[str], inputs: tuple[str, ...] = (), **
 def refusal(net: Net, folder: Path, *outputs: str) -> list[str]:
     with pytest.raises(UnsupportedError) as caught:
         load(net.save(folder, *outputs))
-    return [str(item) for item in caught.value.findings]
+    return [f"{item.where}: {item.sentence}" for item in caught.value.findings]
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18])
@@ -117,10 +117,8 @@ def test_refused_slices(tmp_path: Path, bounds: Any, finding: str) -> None:
         for name, values in zip(("starts", "ends", "axes", "steps"), bounds, strict=True)
     ]
     net.node("Slice", ["x", *names], "a")
-    channels = 6 if bounds[2] == [1] and bounds[3] == [-1] else 3
-    net.conv("a", "y", (4, channels, 1, 1))  # not for the host: the slice cannot go there either
-    (found,) = refusal(net, tmp_path, "y")
-    assert found.startswith(finding)
+    net.conv("a", "y", (4, 5 if bounds[3] == [-1] else 3, 1, 1))
+    assert refusal(net, tmp_path, "y") == [finding]
 
 
 def test_refused_concats(tmp_path: Path) -> None:
@@ -128,17 +126,14 @@ def test_refused_concats(tmp_path: Path) -> None:
     net.node("Concat", ["x", net.random("w", (1, 6, 9, 8))], "a", axis=1)
     net.node("Reshape", ["x", net.weight("flat", np.array([1, 6, 72]))], "r")
     net.node("Concat", ["r", "r"], "b", axis=2)
-    net.conv("a", "y", (4, 12, 1, 1))  # not for the host, so that its input cannot go there
-    net.node("Reshape", ["b", net.weight("back", np.array([1, 6, 16, 9]))], "c")
-    net.conv("c", "z", (4, 6, 1, 1))
-    wanted = (
+    net.conv("a", "c", (4, 12, 1, 1))
+    net.node("Reshape", ["b", net.weight("back", np.array([1, 6, 9, 16]))], "s")
+    net.conv("s", "d", (4, 6, 1, 1))
+    assert refusal(net, tmp_path, "c", "d") == [
         "Concat_a: Concat Concat_a must join features only, not constants.",
         "Concat_b: Concat Concat_b must read [N, C, H, W] features, not reshaped ones "
         "((1, 6, 72) made from (1, 6, 9, 8)).",
-    )
-    found = refusal(net, tmp_path, "y", "z")
-    for text, start_of in zip(found, wanted, strict=True):
-        assert text.startswith(start_of)
+    ]
 
 
 def test_sizes_must_be_known(tmp_path: Path) -> None:

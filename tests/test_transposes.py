@@ -86,7 +86,13 @@ def test_at_the_end(tmp_path: Path) -> None:
     net = start()
     net.conv("x", "c", (5, 12, 1, 1))
     net.node("Transpose", ["c"], "y", perm=[0, 3, 1, 2])
-    checked(net.save(tmp_path, "y"))
+    net.node("Reshape", ["x", net.weight("a", np.array([1, 2, 6, 24]))], "p")
+    net.node("Transpose", ["p"], "t", perm=[0, 3, 1, 2])
+    net.node("Reshape", ["t", net.weight("b", np.array([1, 24, 12]))], "z")
+    net.node("Relu", ["z"], "w")
+    graph = checked(net.save(tmp_path, "y", "w"))
+    assert operators(graph) == ["Conv"]
+    assert [op.op for op in graph.host].count("Transpose") == 2
 
 
 def test_operators_of_onnx(tmp_path: Path) -> None:
@@ -103,10 +109,10 @@ def test_operators_of_onnx(tmp_path: Path) -> None:
 def test_refused(tmp_path: Path) -> None:
     net = start()
     steps(net, (1, 3, 2, 2, 4, 6), (0, 3, 1, 2, 5, 4), (1, 12, 4, 6))
-    net.node("DepthToSpace", ["x"], "z", blocksize=5)
+    net.conv("y", "z", (2, 12, 1, 1))
     with pytest.raises(UnsupportedError) as caught:
-        load(net.save(tmp_path, "y"))
-    assert [str(item) for item in caught.value.findings][:1] == [
-        "Reshape_whole: Reshape Reshape_whole of a transposed (1, 2, 3, 2, 6, 4) to "
+        load(net.save(tmp_path, "z"))
+    assert [item.sentence for item in caught.value.findings] == [
+        "Reshape Reshape_whole of a transposed (1, 2, 3, 2, 6, 4) to "
         "(1, 12, 4, 6) is not supported yet; channel shuffles and pixel shuffles are."
     ]

@@ -52,10 +52,10 @@ def transpose(state: Importer, node: SourceNode) -> None:
     """Wait for a Reshape where only such readers follow, else become operators."""
     value, output = state.value(node.inputs[0]), node.outputs[0]
     found = turned(state, node)
-    waits = state.readers(output) <= WAITS_FOR
-    alone = not waits and value.turned is None
-    if alone and node.name in state.tail.nodes and output not in state.model.quantized:
-        raise _unsupported(state, node)  # the host does it beside the user's other work
+    quantized = output in state.model.quantized
+    waits = state.readers(output) <= WAITS_FOR and not quantized
+    if state.readers(output) == {"output"} and not quantized and node.name in state.tail.nodes:
+        raise _unsupported(state, node)  # the host does it while it copies the result
     if value.stands_in and (waits or len(state.seen(output)) == 4):
         state.values[output] = state.stand_in(output)
     elif _in_order(*found):
@@ -73,6 +73,8 @@ def reshaped(state: Importer, node: SourceNode) -> None:
     shape = state.builder.tensors[value.tensor].shape
     if len(target) == 4 and recognised(shape, value.turned, target) is not None:
         _become(state, node, value, value.turned, target)
+    elif node.name in state.tail.nodes:
+        raise _unsupported(state, node)
     else:
         _become(state, node, value, value.turned, state.seen(node.inputs[0]))
 
