@@ -350,7 +350,8 @@ def test_channels_beyond_a_pixel_stride_are_cut(channels: int, dtype: dtypes.DTy
 # The estimate takes all overlap inside a layer as perfect, and none between layers.
 MOST_STALLED = 1.5
 MOST_OVERLAPPED = 1.25
-SAMPLES = [(op.name, graph) for op in ALL_OPS for graph in op.samples()]
+# what is placed has no layer of its own: its copies, if any, overlap
+SAMPLES = [(op.name, graph) for op in ALL_OPS if not op.placed for graph in op.samples()]
 
 
 def times(built: Built) -> tuple[int, int]:
