@@ -260,8 +260,8 @@ def test_fill() -> None:
 def test_instruction_fields_do_not_overlap() -> None:
     """Each field is shown once, in the part that first has it."""
     shown = pages.field_tables()
-    assert shown.count("| `x_address` | 24-47 | u24 |") == 1
-    assert "| `shift` | 623-627 | u5 | common right shift of the add |" in shown
+    assert shown.count("| `x_row_stride` | 48-71 | u24 |") == 1
+    assert "| `shift` | 639-643 | u5 | common right shift of the add |" in shown
     assert shown.count("| `parameter_address` |") == 2  # of matrix and of affine
 
 
