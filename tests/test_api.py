@@ -85,7 +85,7 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
     compiled = compile_model(quantized.files["onnx"], "TX5112CV201", out, out, talk)
     assert {path.name for path in compiled.files.values()} == {
         f"{STEM}_r.cfg", f"{STEM}_r.weight", f"{STEM}_golden.onnx", f"{STEM}_known_input.bin",
-        f"{STEM}_known_output.bin", f"{STEM}_r.map.txt",
+        f"{STEM}_known_output.bin", f"{STEM}_r.map.txt", f"{STEM}_r.tsmodel",
     }  # fmt: skip
     figures = compiled.figures
     assert (figures["name"], figures["chip"]) == ("digits", "TX5112CV201")
