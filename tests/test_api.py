@@ -277,11 +277,12 @@ def test_inspect(here: Path) -> None:
     assert (found.kind, found.meta["name"], found.meta["chip"]) == ("cfg", "digits", CHIP)
     lines = list(found.lines())
     assert lines[0].startswith(f"{STEM}_r.cfg: digits for TX5368AV200 (TX5368), pair ")
-    assert lines[2].startswith("input x: s8 1x3x32x32 scale ")
+    assert lines[2] == "resource version 1.0, input files nchw"
+    assert lines[3].startswith("input x: s8 1x3x32x32 scale ")
     layers = [line for line in lines if line.startswith("-- layer ")]
     assert len(layers) == len(found.meta["layers"])
-    instructions = int(lines[4].split(" instructions")[0].split()[-1])
-    assert len(lines) == 5 + len(layers) + instructions
+    instructions = int(lines[5].split(" instructions")[0].split()[-1])
+    assert len(lines) == 6 + len(layers) + instructions
 
     weight = inspect_file(Path(f"{STEM}_r.weight"))
     assert (weight.kind, weight.meta["pair"]) == ("weight", found.meta["pair"])
