@@ -93,6 +93,24 @@ def test_outputs_are_16_bit_with_headroom() -> None:
     assert chosen.method == "absmax with headroom"
 
 
+def test_an_outputs_steps_are_no_finer_than_the_factors_of_what_makes_it() -> None:
+    """Two features that nearly cancel: 16 bits for the small difference would ask for factors of
+    more than 15 bits, and be off by steps."""
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "a", 4)
+    net.conv("x", "b", 4)
+    net.node("Sub", ("a", "b"), "difference")
+    graph = net.build("difference")
+    for part in ("weight", "bias"):
+        graph.constants[f"b.{part}"][:] = graph.constants[f"a.{part}"]
+    graph.constants["b.bias"][:] += np.float32(0.001)
+    chosen = choose(graph, noise((4, 4, 8, 8)))
+    coarsest = max(float(chosen[name].scale) for name in ("a", "b"))
+    assert chosen["difference"].dtype is dtypes.S16
+    assert float(chosen["difference"].scale) == pytest.approx(coarsest / 64, rel=1e-6)
+
+
 def test_outputs_that_stay_at_8_bits() -> None:
     """Read by another operator, made by a table, by a pool: the machine cannot write 16 bits."""
     net = FloatNet()

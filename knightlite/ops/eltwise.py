@@ -33,6 +33,9 @@ from knightlite.ops.opdef import (
 from knightlite.ops.samples import feature, result
 
 Array = NDArray[Any]
+# Both factors share a shift and have 15 bits. With a shift of 9 or more, rounding them
+# moves the result of two u8 operands by half a step at most.
+FINEST_STEP = 1 / 64
 COMBINE: dict[str, Callable[[Array, Array], Array]] = {
     "Add": np.add,
     "Sub": np.add,  # its second factor is negative
@@ -325,6 +328,7 @@ ADD = OpDef(
     clampable=True,
     scalable=True,
     broadcasts=True,
+    finest_step=FINEST_STEP,
 )
 
 SUB = replace(  # the same arithmetic with a negative second factor
@@ -355,6 +359,7 @@ MUL = replace(
     onnx_types=("Mul",),
     reference=reference_mul,
     to_golden=golden_mul,
+    finest_step=0.0,
     constraints=(
         _shape_rule("Mul"),
         Constraint(

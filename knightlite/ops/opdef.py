@@ -216,6 +216,7 @@ class OpDef:
     broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
     shapes_constants: bool = False  # ``to_onnx`` writes the constants itself, shaped to broadcast
     wide_output: bool = True  # a network output may be requantized to 16 bits here
+    finest_step: float = 0.0  # of such an output, relative to the coarsest input's
     fixed_output: tuple[DType, float] | None = None  # type and scale by definition, not observed
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel

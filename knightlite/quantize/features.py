@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -120,6 +120,22 @@ def choose_features(
             made = (dtype, np.float32(shared), method)
         for name in group.members:
             chosen[name] = Feature(name, made[0], np.asarray(made[1]), index, made[2])
+    return _no_finer_than_factors(graph, chosen)
+
+
+def _no_finer_than_factors(graph: Graph, chosen: dict[str, Feature]) -> dict[str, Feature]:
+    """16-bit outputs in steps that the factors of what produces them can tell apart."""
+    for node in graph.nodes:
+        made, limit = chosen[node.output], BY_NAME[node.op].finest_step
+        if made.dtype != dtypes.S16 or not limit:
+            continue
+        inputs = [chosen[name].scale for name in node.inputs if name in chosen]
+        coarsest = max(float(np.max(scale)) for scale in inputs)
+        least = np.float32(limit * abs(View(graph, node).gain) * coarsest)
+        if made.scale < least:
+            for name, member in chosen.items():
+                if member.group == made.group:
+                    chosen[name] = replace(member, scale=np.asarray(least))
     return chosen
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import paddle
 from paddle import nn
 from paddle.nn import functional
@@ -83,7 +85,7 @@ class UNet(nn.Layer):
     def __init__(self, width: int = 32, levels: int = 4, classes: int = 2) -> None:
         super().__init__()
         sizes = [width << level for level in range(levels + 1)]
-        pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+        pairs = list(pairwise(sizes))
         self.stem = double(3, width)
         self.pool = nn.MaxPool2D(2, 2)
         self.down = nn.LayerList([double(small, large) for small, large in pairs])
