@@ -300,13 +300,13 @@ def judge(built: Built, quantized: Graph, floating: Graph, pictures: Sequence[Te
 def above_floor(golden: conftest.Golden, file: str, name: str, found_db: float) -> None:
     """Hold a figure above the floor in ``tests/golden/<file>``; ``--update-golden`` sets it.
 
-    A new floor is a whole half dB at least half a dB below: calibration on another version of ONNX
-    Runtime may move a range by a hair.
+    A new floor is a whole half dB at least 2 dB below: ONNX Runtime's float kernels differ with the
+    processor and its version, and a range that moves by a hair has moved these networks by 1 dB.
     """
     path = conftest.GOLDEN / file
     floors: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
     if golden.update:
-        floors[name] = math.floor(2 * found_db - 1) / 2
+        floors[name] = math.floor(2 * found_db - 4) / 2
         golden.json(file, floors)
         return
     assert name in floors, f"{path} has no floor for {name}: run pytest --update-golden"

@@ -38,10 +38,10 @@ def test_unsupported_operators_are_all_listed(
     net.input("x", (1, 3, 8, 8))
     net.conv("x", "c", (4, 3, 3, 3))
     net.node("NonZero", ["c"], "where")
-    net.node("Sin", ["c"], "s")
+    net.node("Hardmax", ["c"], "s")
     net.node("LpNormalization", ["s"], "y")
     net.save(here, "y", "where")
-    hint = "`knightlite check` lists every node with its reason"
+    hint = "-gp runs it on the host"
     sentence = (
         "net.onnx cannot run on the NPU, 3 places are not supported: NonZero_where: NonZero is not "
         "supported yet and 2 more."
@@ -49,9 +49,10 @@ def test_unsupported_operators_are_all_listed(
     refused(["quant", "-m", "net.onnx"], 2, sentence, hint)
     _, lines = refused.run(["quant", "-m", "net.onnx"])
     assert [line for line in lines if line.startswith("  - ")] == [
-        "  - NonZero_where: NonZero is not supported yet.",
-        "  - Sin_s: Sin is not supported yet.",
-        "  - LpNormalization_y: LpNormalization is not supported yet.",
+        "  - NonZero_where: NonZero is not supported yet. Hint: -gp runs it on the host",
+        "  - Hardmax_s: Hardmax is not supported yet. Hint: -gp runs it and what follows it on the "
+        "host",
+        "  - LpNormalization_y: LpNormalization is not supported yet. Hint: -gp runs it on the host",
     ]
     assert run(["check", "-m", "net.onnx"]) == 1
     assert "net does not run on TX5368AV200." in capsys.readouterr().out

@@ -22,9 +22,18 @@ def start(opset: int = 13, shape: tuple[int, ...] = (1, 4, 9, 7)) -> Net:
 
 
 def refused(net: Net, folder: Path, *outputs: str) -> list[str]:
+    """The sentences; a Conv behind every output, which no host takes, keeps all on the chip."""
+    ends = []
+    for name in outputs:
+        net.node("Conv", [name, net.random(f"{name}_end", (2, 4, 1, 1))], f"{name}_conv")
+        ends.append(f"{name}_conv")
     with pytest.raises(UnsupportedError) as caught:
-        load(net.save(folder, *outputs))
-    return [str(item) for item in caught.value.findings]
+        load(net.save(folder, *ends))
+    return [
+        f"{item.where}: {item.sentence}"
+        for item in caught.value.findings
+        if not item.where.endswith("_conv")
+    ]
 
 
 def survives(net: Net, folder: Path, *outputs: str) -> list[str]:
@@ -95,8 +104,7 @@ def test_refused_reductions(tmp_path: Path) -> None:
     net.node("ReduceMean", ["x"], "c")
     assert refused(net, tmp_path, "a", "b", "c") == [
         "ReduceMax_a: ReduceMax ReduceMax_a over channels has no instruction: they lie in one "
-        "vector word. Hint: end the network before it, or reduce with Max and Min of split "
-        "channels",
+        "vector word.",
         "ReduceMean_b: ReduceMean ReduceMean_b must reduce channels, or height and width, not "
         "axes [1, 2] of (1, 4, 9, 7).",
         "ReduceMean_c: ReduceMean ReduceMean_c must reduce channels, or height and width, not "
@@ -211,7 +219,8 @@ def test_constants_that_differ_from_pixel_to_pixel_are_refused(tmp_path: Path) -
     found = refused(net, tmp_path, "y0", "y1", "y2", "y3")
     assert len(found) == 4
     assert all(
-        "a constant that differs from pixel to pixel has no instruction" in item for item in found
+        "must have a constant per channel or scalar, not of shape (1, 1, 9, 7)" in item
+        for item in found
     )
 
 

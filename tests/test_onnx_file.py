@@ -293,9 +293,9 @@ def test_unknown_operators_are_findings(tmp_path: Path) -> None:
     path = net.save(tmp_path, "z")
     with pytest.raises(UnsupportedError) as caught:
         load(path)
-    assert [str(item) for item in caught.value.findings] == [
-        "s: Swirl is not supported yet.",
-        "f: my.ops.Fancy is not supported yet.",
+    assert [(item.where, item.sentence) for item in caught.value.findings] == [
+        ("s", "Swirl is not supported yet."),
+        ("f", "my.ops.Fancy is not supported yet."),
     ]
 
 
