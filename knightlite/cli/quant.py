@@ -26,7 +26,8 @@ Examples:
   knightlite quant onnx -f pytorch -m resnet50 -w resnet50.pth -uds s.py \\
     -if FUNCTION -d DIR -i 200             # s.py builds resnet50
   knightlite quant onnx -m model.json --paddle-python ~/paddle3/bin/python
-  knightlite quant onnx -m model.pdparams -uds s.py -d pictures --recipe imagenet
+  knightlite quant onnx -m model.pdparams -uds s.py -d pictures \\
+    --recipe imagenet
   Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle \\
     -uds s.py -if FN -s out -d DIR -bs 1 -i 200
 
