@@ -41,7 +41,7 @@ def test_unsupported_operators_are_all_listed(
     net.node("Hardmax", ["c"], "s")
     net.node("LpNormalization", ["s"], "y")
     net.save(here, "y", "where")
-    hint = "-gp runs it on the host"
+    hint = "-gp runs it and what follows it on the host"
     sentence = (
         "net.onnx cannot run on the NPU, 3 places are not supported: NonZero_where: NonZero is not "
         "supported yet and 2 more."
@@ -49,10 +49,9 @@ def test_unsupported_operators_are_all_listed(
     refused(["quant", "-m", "net.onnx"], 2, sentence, hint)
     _, lines = refused.run(["quant", "-m", "net.onnx"])
     assert [line for line in lines if line.startswith("  - ")] == [
-        "  - NonZero_where: NonZero is not supported yet. Hint: -gp runs it on the host",
-        "  - Hardmax_s: Hardmax is not supported yet. Hint: -gp runs it and what follows it on the "
-        "host",
-        "  - LpNormalization_y: LpNormalization is not supported yet. Hint: -gp runs it on the host",
+        f"  - NonZero_where: NonZero is not supported yet. Hint: {hint}",
+        f"  - Hardmax_s: Hardmax is not supported yet. Hint: {hint}",
+        f"  - LpNormalization_y: LpNormalization is not supported yet. Hint: {hint}",
     ]
     assert run(["check", "-m", "net.onnx"]) == 1
     assert "net does not run on TX5368AV200." in capsys.readouterr().out

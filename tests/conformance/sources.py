@@ -40,7 +40,9 @@ PADDLE_PYTHON = Path(
 CALIBRATION, TEST = 6, 2
 TRAINED_CALIBRATION = 16
 
-# On every chip, for the variety of their operators; all others on the common chip.
+# TX5336x has the facts of TX5368 under a name and a digest of its own.
+FAMILIES = tuple(dict.fromkeys((*CHIPS, "TX5336AV200")))
+# On every family, for the variety of their operators; all others on the common chip.
 EVERYWHERE = (
     "densenet121", "dpn68", "se_resnext50_32x4d", "googlenet", "mobilenet_v3_large",
     "shufflenet_v2_x1_0", "yolox_nano", "unet", "light_inception_v1",
@@ -71,7 +73,7 @@ class Source:
 
 
 def chips_of(name: str) -> tuple[str, ...]:
-    return CHIPS if name in EVERYWHERE else (MAIN,)
+    return FAMILIES if name in EVERYWHERE else (MAIN,)
 
 
 # ------------------------------------------------------------------ made once
