@@ -229,9 +229,14 @@ def _as_seen(state: Importer, name: str) -> str:
         return name
     if name in state.model.outputs:
         return deliver(state, name)
-    free = name != value.tensor and name not in state.builder.tensors
-    output = name if free else state.builder.fresh(f"{name}.reshaped")
+    output = _own_name(state, name, "reshaped")
     return append(state, "Reshape", value.tensor, output, {"shape": shape}, shape)
+
+
+def _own_name(state: Importer, name: str, done: str) -> str:
+    """``name`` itself where it is free: so the written file gives the same names again."""
+    free = name != state.value(name).tensor and name not in state.builder.tensors
+    return name if free else state.builder.fresh(f"{name}.{done}")
 
 
 def _padded(state: Importer, name: str) -> str:
@@ -253,7 +258,7 @@ def _turned(state: Importer, name: str) -> str:
     if split != state.shape(name):
         parts = state.builder.fresh(f"{name}.parts")
         source = append(state, "Reshape", source, parts, {"shape": split}, split)
-    output = state.builder.fresh(f"{name}.turned")
+    output = _own_name(state, name, "turned")
     append(state, "Transpose", source, output, {"perm": order}, state.seen(name))
     state.values[name] = Value(output, on_host=True)
     return output
