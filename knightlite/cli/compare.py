@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from knightlite.api.compare import CompareOptions, Comparison, compare
+from knightlite.cli.binary import pair_options
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_json, print_table, talking
 
@@ -32,19 +33,7 @@ BUCKETS = ("0-1%", "1-10%", "10-50%", "50-100%", "100+%")
     type=click.Path(path_type=Path),
     help="Where sim left results of inputs/ [default: they are computed].",
 )
-@click.option(
-    "-w",
-    "--weight",
-    type=click.Path(path_type=Path),
-    help="X_r.weight [default: what compile left here].",
-)
-@click.option(
-    "-cfg",
-    "--config",
-    "cfg",
-    type=click.Path(path_type=Path),
-    help="X_r.cfg [default: what compile left here].",
-)
+@pair_options
 @click.option("-on", "--out-name", "names", multiple=True, help="Only this output; repeatable.")
 @click.option("--op-type", help="Only outputs of this operator.")
 @click.option("-sn", "--show-number", "number", type=click.IntRange(1), help="Rows [default: all].")

@@ -11,6 +11,7 @@ import click
 from knightlite.api import profile_program
 from knightlite.api.profile import assumed_facts
 from knightlite.cli.arguments import fact
+from knightlite.cli.binary import binary_options
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import (
     print_files,
@@ -42,25 +43,7 @@ NAME_ROOM = 18  # columns that a layer's name should have before the figures are
 
 
 @click.command(cls=KnightCommand, word="profile", epilog=EPILOG)
-@click.option(
-    "-m",
-    "--model",
-    type=click.Path(path_type=Path),
-    help="X_r.tsmodel, instead of the two files.",
-)
-@click.option(
-    "-w",
-    "--weight",
-    type=click.Path(path_type=Path),
-    help="X_r.weight [default: what compile left here].",
-)
-@click.option(
-    "-cfg",
-    "--config",
-    "cfg",
-    type=click.Path(path_type=Path),
-    help="X_r.cfg [default: what compile left here].",
-)
+@binary_options
 @click.option(
     "-s",
     "--outpath",

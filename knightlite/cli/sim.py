@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from knightlite.api import SimulateOptions, simulate
+from knightlite.cli.binary import binary_options
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
@@ -31,25 +32,7 @@ and Paddle); Knight's default is nhwc.
     required=True,
     help="Raw float32 or integer file, .npy, or picture; several inputs as a:b.",
 )
-@click.option(
-    "-m",
-    "--model",
-    type=click.Path(path_type=Path),
-    help="X_r.tsmodel, instead of the two files.",
-)
-@click.option(
-    "-w",
-    "--weight",
-    type=click.Path(path_type=Path),
-    help="X_r.weight [default: what compile left here].",
-)
-@click.option(
-    "-cfg",
-    "--config",
-    "cfg",
-    type=click.Path(path_type=Path),
-    help="X_r.cfg [default: what compile left here].",
-)
+@binary_options
 @click.option(
     "-s",
     "--outpath",
