@@ -36,6 +36,7 @@ from knightlite.ir import Graph
 from knightlite.preprocess import list_pictures, load_recipe
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
+from knightlite.quantize.settings import Settings
 from knightlite.sim import Machine
 from knightlite.sim.host import dequantize, quantize
 
@@ -209,7 +210,7 @@ def measure(
     graph = load(DATA / "models" / case.model, input_shapes=shapes)
     calibration, test, labels = case.data(graph.tensors[graph.inputs[0]].shape)
     workload = Arrays(calibration[:CALIBRATION_PICTURES])
-    result = quantize_graph(graph, workload, method, bias_correction=bias_correction, threads=2)
+    result = quantize_graph(graph, workload, Settings(method, bias_correction), threads=2)
     exact = evaluate(float_forward(graph), test)
     scores = {
         "qdq": compare(exact, evaluate(qdq_forward(result.graph), test), labels),

@@ -13,12 +13,15 @@ from knightlite.errors import ModelError, UnsupportedError
 from knightlite.ir import Graph, verify
 from knightlite.quantize.assign import assign, check_constants, check_constraints
 from knightlite.quantize.features import observation_plan
+from knightlite.quantize.settings import Settings
 from test_features import noise, observed
 
 
 def quantized(graph: Graph, bias_correction: bool = True) -> Graph:
     statistics = observed(graph, noise((8, *graph.tensors[graph.inputs[0]].shape[1:])))
-    return assign(graph, statistics, observation_plan(graph), "mse", bias_correction).graph
+    return assign(
+        graph, statistics, observation_plan(graph), Settings("mse", bias_correction)
+    ).graph
 
 
 def test_the_quantized_graph() -> None:

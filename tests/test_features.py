@@ -21,6 +21,7 @@ from knightlite.quantize.features import (
 )
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.onnx_models import session, write_float
+from knightlite.quantize.settings import Settings
 
 Array = NDArray[Any]
 
@@ -39,7 +40,9 @@ def observed(graph: Graph, pictures: Array) -> dict[str, Statistics]:
 
 
 def choose(graph: Graph, pictures: Array, method: str = "mse") -> dict[str, Feature]:
-    return choose_features(graph, observed(graph, pictures), observation_plan(graph), method)
+    return choose_features(
+        graph, observed(graph, pictures), observation_plan(graph), Settings(method)
+    )
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> Array:

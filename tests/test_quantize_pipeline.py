@@ -13,9 +13,10 @@ from float_nets import RELU, FloatNet, Pictures, small_net
 from knightlite.errors import DataError, ModelError, UsageError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize import pipeline
+from knightlite.quantize import passes
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantization_loss, quantize_graph
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.workload import RandomData
 
 Array = NDArray[Any]
@@ -112,7 +113,7 @@ def test_integers_agree_with_qdq() -> None:
 def test_the_batch_size_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Splitting a batch, because its activations would be too large, changes no statistic."""
     whole = quantize_graph(small_net(), Pictures(count=6, batch=6), threads=1)
-    monkeypatch.setattr(pipeline, "ACTIVATION_BUDGET_BYTES", 1)
+    monkeypatch.setattr(passes, "ACTIVATION_BUDGET_BYTES", 1)
     split = quantize_graph(small_net(), Pictures(count=6, batch=6), threads=1)
     assert whole.report["tensors"] == split.report["tensors"]
     assert whole.report["pictures"] == split.report["pictures"] == 6
@@ -127,7 +128,9 @@ def test_bias_correction_helps() -> None:
     workload = Pictures((16, 8, 8))
     workload.batches = [np.rint(100 + 3 * batch) for batch in workload.batches]
     decibels = [
-        quantize_graph(graph, workload, bias_correction=on, threads=1).report["outputs"][0]
+        quantize_graph(graph, workload, Settings(bias_correction=on), threads=1).report["outputs"][
+            0
+        ]
         for on in (False, True)
     ]
     assert decibels[1]["sqnr_db"] > decibels[0]["sqnr_db"] + 15
@@ -234,13 +237,13 @@ def test_the_wrong_number_of_inputs() -> None:
 
 def test_an_unknown_method() -> None:
     with pytest.raises(UsageError) as caught:
-        quantize_graph(small_net(), Pictures(), "percentile")
+        quantize_graph(small_net(), Pictures(), Settings("percentile"))
     assert caught.value.sentence == "the method must be one of kl, min_max, mse, not percentile."
 
 
 @pytest.mark.parametrize("method", ["kl", "min_max"])
 def test_the_other_methods(method: str) -> None:
-    report = quantize_graph(small_net(), Pictures(), method, threads=1).report
+    report = quantize_graph(small_net(), Pictures(), Settings(method), threads=1).report
     assert report["method"] == method
     assert report["outputs"][0]["sqnr_db"] > 20
 

@@ -234,6 +234,7 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
     """Quantize in memory; nothing is written. Errors: see ``knightlite.errors``."""
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import quantize_graph
+    from knightlite.quantize.settings import Settings
 
     _check(options)
     graph = _load(options, talk)
@@ -251,7 +252,7 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
             announced.add(stage)
         talk.advance(stages[stage], done, options.iteration * options.batch_size)
 
-    result = quantize_graph(graph, work, options.method, progress)
+    result = quantize_graph(graph, work, Settings(method=options.method), progress)
     for warning in result.warnings:
         talk.warn(str(warning))
     talk.say("Stage4: Quantitative Parameter Fixed-point.")

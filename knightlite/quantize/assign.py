@@ -20,6 +20,7 @@ from knightlite.quantize.features import (
     quantized_tensor,
 )
 from knightlite.quantize.observers import Statistics
+from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.weights import QuantizedWeights, quantize_conv
 
 Array = NDArray[Any]
@@ -38,14 +39,13 @@ def assign(
     graph: Graph,
     statistics: Mapping[str, Statistics],
     plan: ObservationPlan,
-    method: str = "mse",
-    bias_correction: bool = True,
+    settings: Settings = DEFAULT_SETTINGS,
 ) -> Assignment:
     """Choose every type and scale and quantize the constants.
 
     UnsupportedError lists every node that the arithmetic cannot represent.
     """
-    chosen = choose_features(graph, statistics, plan, method)
+    chosen = choose_features(graph, statistics, plan, settings)
     weights: dict[str, QuantizedWeights] = {}
     nodes: list[Node] = []
     tensors: dict[str, Tensor] = {
@@ -65,7 +65,7 @@ def assign(
                     define(name, graph.constants[name], None)
             nodes.append(node)
             continue
-        mean = statistics[node.inputs[0]].mean if bias_correction else None
+        mean = statistics[node.inputs[0]].mean if settings.bias_correction else None
         made = quantize_conv(graph, node, chosen, mean)
         weights[node.name] = made
         nodes.append(_quantized_conv(graph, node, made, constants, define))

@@ -18,6 +18,7 @@ from knightlite.ops.table import support
 from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
 from knightlite.quantize.ranges import METHODS, Density, clip, density, min_max, mix
+from knightlite.quantize.settings import Settings
 
 OUTPUT_HEADROOM = 2.0  # a 16-bit output has bits to spare: leave one to pictures not seen
 ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
@@ -97,9 +98,10 @@ def collect(observers: Mapping[str, Observer], plan: ObservationPlan) -> dict[st
 
 
 def choose_features(
-    graph: Graph, statistics: Mapping[str, Statistics], plan: ObservationPlan, method: str
+    graph: Graph, statistics: Mapping[str, Statistics], plan: ObservationPlan, settings: Settings
 ) -> dict[str, Feature]:
-    """Type and scale of every feature tensor, by ``method`` (a key of ``ranges.METHODS``)."""
+    """Type and scale of every feature tensor."""
+    method = settings.method
     chosen: dict[str, Feature] = {}
     for index, group in enumerate(scale_groups(graph)):
         fixed = _fixed(graph, group)

@@ -1,0 +1,181 @@
+"""The two passes over the pictures: the float model observed, then float beside quantized.
+
+First pass (``observe``): the float model with its inner tensors delivered to observers; gives the
+statistics and the float metric. Second pass (``compare``): float and QDQ models side by side over
+the same pictures; gives the quantized metric and the outputs' SQNR from running sums. Nothing
+grows with the number of pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import DataError
+from knightlite.ir import Graph
+from knightlite.quantize.features import (
+    ObservationPlan,
+    collect,
+    make_observers,
+    observation_plan,
+)
+from knightlite.quantize.observers import Statistics
+from knightlite.quantize.onnx_models import batchable, session, write_float, write_qdq
+from knightlite.quantize.report import Entry, decibels
+from knightlite.quantize.workload import Workload
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Array = NDArray[Any]
+Progress = Callable[[str, int], None]
+"""Called with the stage ("float", "quantized") and the number of pictures done in it."""
+
+ACTIVATION_BUDGET_BYTES = 96 << 20  # of observed values held at once: bounds the batch size
+
+
+def observe(
+    graph: Graph, workload: Workload, progress: Progress | None, threads: int | None
+) -> tuple[dict[str, Statistics], ObservationPlan, float | None, int]:
+    """First pass: statistics of every feature tensor, the plan, the float metric, pictures."""
+    plan = observation_plan(graph)
+    observers = make_observers(graph, plan)
+    inner = [name for name in plan.observed if name not in graph.inputs]
+    runner = Runner(graph, session(write_float(graph, inner), threads), _chunk(graph, inner))
+    delivered = list(dict.fromkeys((*graph.outputs, *inner)))
+    pictures = 0
+
+    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+        nonlocal pictures
+        outputs: list[list[Array]] = []
+        for part in runner.parts(inputs):
+            for name, values in zip(graph.inputs, part, strict=True):
+                observers[name].add(values)
+            found = dict(zip(delivered, runner.run(part), strict=True))
+            for name in inner:
+                observers[name].add(found[name])
+            outputs.append([found[name] for name in graph.outputs])
+            pictures += part[0].shape[0]
+            if progress is not None:
+                progress("float", pictures)
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+    metric = workload.run(forward)
+    if pictures == 0:
+        raise DataError(
+            f"{workload.description} gave no picture to calibrate with.",
+            "give at least one picture, better a hundred",
+        )
+    return collect(observers, plan), plan, metric, pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The quantized metric, an entry per chip output, the last batch the network read."""
+
+    metric: float | None
+    outputs: list[Entry]
+    inputs: tuple[Array, ...]
+
+
+def compare(
+    graph: Graph,
+    quantized: Graph,
+    workload: Workload,
+    progress: Progress | None,
+    threads: int | None,
+) -> Comparison:
+    """Second pass: the quantized metric, and float against QDQ at the chip's outputs."""
+    wanted = list(dict.fromkeys((*graph.outputs, *graph.chip_outputs)))
+    chunk = _chunk(graph, wanted)
+    exact = Runner(graph, session(write_float(graph, graph.chip_outputs), threads), chunk)
+    fixed = Runner(graph, session(write_qdq(quantized, {}, graph.chip_outputs), threads), chunk)
+    energy = dict.fromkeys(graph.chip_outputs, 0.0)
+    noise = dict.fromkeys(graph.chip_outputs, 0.0)
+    last: tuple[Array, ...] = ()
+    pictures = 0
+
+    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+        nonlocal last, pictures
+        outputs: list[list[Array]] = []
+        for part in exact.parts(inputs):
+            reference = dict(zip(wanted, exact.run(part), strict=True))
+            values = dict(zip(wanted, fixed.run(part), strict=True))
+            for name in graph.chip_outputs:
+                expected = reference[name].astype(np.float64)
+                energy[name] += float(np.sum(expected**2))
+                noise[name] += float(np.sum((expected - values[name]) ** 2))
+            outputs.append([values[name] for name in graph.outputs])
+            pictures += part[0].shape[0]
+            if progress is not None:
+                progress("quantized", pictures)
+        last = tuple(np.asarray(item, np.float32) for item in inputs)
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+    metric = workload.run(forward)
+    entries = [
+        {"name": name, "type": quantized.tensors[name].dtype.name,
+         "sqnr_db": decibels(energy[name], noise[name])}
+        for name in graph.chip_outputs
+    ]  # fmt: skip
+    return Comparison(metric, entries, last)
+
+
+def _chunk(graph: Graph, names: Sequence[str]) -> int:
+    """Pictures per run such that the values of ``names`` stay inside the budget."""
+    if not batchable(graph):
+        return 1
+    sizes = [graph.tensors[name].elements for name in names if name in graph.tensors]
+    return max(1, ACTIVATION_BUDGET_BYTES // max(1, 4 * sum(sizes)))
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A session and the batch size it is fed with."""
+
+    graph: Graph
+    session: onnxruntime.InferenceSession
+    chunk: int
+
+    def parts(self, inputs: tuple[Array, ...]) -> list[tuple[Array, ...]]:
+        """The checked inputs in pieces of ``chunk`` pictures."""
+        arrays = self._checked(inputs)
+        count = arrays[0].shape[0]
+        return [
+            tuple(item[first : first + self.chunk] for item in arrays)
+            for first in range(0, count, self.chunk)
+        ]
+
+    def run(self, inputs: tuple[Array, ...]) -> list[Array]:
+        """One array per output of the session's model."""
+        feeds = dict(zip(self.graph.inputs, inputs, strict=True))
+        return list(self.session.run(None, feeds))
+
+    def _checked(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        names = self.graph.inputs
+        if len(inputs) != len(names):
+            raise DataError(
+                f"the network has {len(names)} inputs ({', '.join(names)}), "
+                f"but the data gave {len(inputs)} arrays."
+            )
+        arrays = tuple(np.ascontiguousarray(item, dtype=np.float32) for item in inputs)
+        for name, array in zip(names, arrays, strict=True):
+            shape = self.graph.tensors[name].shape
+            if array.ndim != len(shape) or array.shape[1:] != shape[1:] or not array.shape[0]:
+                raise DataError(
+                    f"input {name} must have shape [N, {', '.join(map(str, shape[1:]))}], "
+                    f"not {list(array.shape)}.",
+                    "check the preprocessing: sizes, channel order (NCHW) and the batch axis",
+                )
+            if not np.all(np.isfinite(array)):
+                raise DataError(
+                    f"input {name} must hold finite numbers, but the data holds NaN or infinity.",
+                    "check the calibration data and its preprocessing",
+                )
+        if len({array.shape[0] for array in arrays}) != 1:
+            raise DataError("all inputs must have the same batch size.")
+        return arrays
