@@ -161,21 +161,30 @@ class Observer:
         return grown
 
     def _count_bins(self, values: Array, factor: NDArray[np.float32]) -> None:
-        """Add ``values`` [rows, n]; the product by a power of two is exact, so are the bins."""
+        """Add ``values`` [rows, n]; the product by a power of two is exact, so are the bins.
+
+        The scratch arrays serve every chunk: fresh ones cost more than the counting.
+        """
         rows, length = values.shape
-        offset = np.arange(rows) * self._width + (self._bins - 1 if self._signed else 0)
-        row_step, column_step = max(1, CHUNK // length), CHUNK
+        zero_bin = self._bins - 1 if self._signed else 0
+        row_step, column_step = max(1, CHUNK // length), min(CHUNK, length)
+        scaled = np.empty(row_step * column_step, np.float32)
+        bins = np.empty(row_step * column_step, np.int64)
         for row in range(0, rows, row_step):
             some = slice(row, row + row_step)
             for column in range(0, length, column_step):
                 part = values[some, column : column + column_step]
                 zero = part == 0
-                if rows == 1:
+                if rows == 1:  # without an axis it is three times as fast
                     self._zeros[0] += np.count_nonzero(zero)
                 else:
                     self._zeros[some] += np.count_nonzero(zero, axis=1)
-                index = (part * factor[some, None]).astype(np.int64)  # towards zero
-                index += offset[some, None] - row * self._width
+                product = scaled[: part.size].reshape(part.shape)
+                np.multiply(part, factor[some, None], out=product)
+                index = bins[: part.size].reshape(part.shape)
+                np.copyto(index, product, casting="unsafe")  # towards zero
+                if zero_bin or part.shape[0] > 1:
+                    index += np.arange(part.shape[0])[:, None] * self._width + zero_bin
                 width = part.shape[0] * self._width
                 counted = np.bincount(index.reshape(-1), minlength=width)
                 self._counts[some] += counted.reshape(part.shape[0], self._width)

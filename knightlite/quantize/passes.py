@@ -9,6 +9,7 @@ grows with the number of pictures.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from knightlite.quantize.features import (
 )
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.onnx_models import batchable, session, write_float, write_qdq
+from knightlite.quantize.recording import Recording
 from knightlite.quantize.report import Entry, decibels
 from knightlite.quantize.workload import Workload
 
@@ -38,39 +40,90 @@ Progress = Callable[[str, int], None]
 ACTIVATION_BUDGET_BYTES = 96 << 20  # of observed values held at once: bounds the batch size
 
 
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the first pass learnt: statistics of every feature tensor, metric, pictures, outputs."""
+
+    statistics: dict[str, Statistics]
+    plan: ObservationPlan
+    metric: float | None
+    pictures: int
+    recording: Recording
+
+
 def observe(
     graph: Graph, workload: Workload, progress: Progress | None, threads: int | None
-) -> tuple[dict[str, Statistics], ObservationPlan, float | None, int]:
-    """First pass: statistics of every feature tensor, the plan, the float metric, pictures."""
+) -> Observation:
+    """First pass: the float model, with a thread that observes one batch while the next runs."""
     plan = observation_plan(graph)
     observers = make_observers(graph, plan)
+    recording = Recording()
     inner = [name for name in plan.observed if name not in graph.inputs]
     runner = Runner(graph, session(write_float(graph, inner), threads), _chunk(graph, inner))
     delivered = list(dict.fromkeys((*graph.outputs, *inner)))
+    kept = compared(graph)
     pictures = 0
 
-    def forward(inputs: tuple[Array, ...]) -> list[Array]:
-        nonlocal pictures
-        outputs: list[list[Array]] = []
-        for part in runner.parts(inputs):
-            for name, values in zip(graph.inputs, part, strict=True):
-                observers[name].add(values)
-            found = dict(zip(delivered, runner.run(part), strict=True))
-            for name in inner:
-                observers[name].add(found[name])
-            outputs.append([found[name] for name in graph.outputs])
-            pictures += part[0].shape[0]
-            if progress is not None:
-                progress("float", pictures)
-        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+    def add(found: dict[str, Array]) -> None:
+        for name in plan.observed:
+            observers[name].add(found[name])
 
-    metric = workload.run(forward)
+    with _Behind(add) as observing:
+
+        def forward(inputs: tuple[Array, ...]) -> list[Array]:
+            nonlocal pictures
+            outputs: dict[str, list[Array]] = {name: [] for name in kept}
+            for part in runner.parts(inputs):
+                found = dict(zip(delivered, runner.run(part), strict=True))
+                for name, values in outputs.items():
+                    values.append(found[name])
+                observing.give({**found, **dict(zip(graph.inputs, part, strict=True))})
+                pictures += part[0].shape[0]
+                if progress is not None:
+                    progress("float", pictures)
+            whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
+            recording.add(inputs, {name: whole[name] for name in graph.chip_outputs})
+            return [whole[name] for name in graph.outputs]
+
+        metric = workload.run(forward)
     if pictures == 0:
         raise DataError(
             f"{workload.description} gave no picture to calibrate with.",
             "give at least one picture, better a hundred",
         )
-    return collect(observers, plan), plan, metric, pictures
+    return Observation(collect(observers, plan), plan, metric, pictures, recording)
+
+
+class _Behind:
+    """One call at a time in a thread of its own, in order; what it raises is raised here later.
+
+    At most one call is under way, so that the values of two batches are held at once, not more.
+    """
+
+    def __init__(self, function: Callable[[dict[str, Array]], None]) -> None:
+        self._function = function
+        self._pool = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def give(self, values: dict[str, Array]) -> None:
+        """Wait for the call before, then start this one."""
+        self._wait()
+        self._last = self._pool.submit(self._function, values)
+
+    def _wait(self) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def __enter__(self) -> _Behind:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._wait()
+        finally:
+            self._pool.shutdown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,39 +135,59 @@ class Comparison:
     inputs: tuple[Array, ...]
 
 
+def compared(graph: Graph) -> list[str]:
+    """The outputs that the passes deliver: the network's, and the chip's before a host tail."""
+    return list(dict.fromkeys((*graph.outputs, *graph.chip_outputs)))
+
+
 def compare(
     graph: Graph,
     quantized: Graph,
     workload: Workload,
+    recording: Recording,
     progress: Progress | None,
     threads: int | None,
 ) -> Comparison:
-    """Second pass: the quantized metric, and float against QDQ at the chip's outputs."""
-    wanted = list(dict.fromkeys((*graph.outputs, *graph.chip_outputs)))
+    """Second pass: the quantized metric, and float against QDQ at the chip's outputs.
+
+    The float outputs are those of the first pass where ``recording`` has them.
+    """
+    wanted = compared(graph)
     chunk = _chunk(graph, wanted)
-    exact = Runner(graph, session(write_float(graph, graph.chip_outputs), threads), chunk)
     fixed = Runner(graph, session(write_qdq(quantized, {}, graph.chip_outputs), threads), chunk)
+    exact: Runner | None = None
     energy = dict.fromkeys(graph.chip_outputs, 0.0)
     noise = dict.fromkeys(graph.chip_outputs, 0.0)
     last: tuple[Array, ...] = ()
-    pictures = 0
+    pictures = calls = 0
+
+    def run(runner: Runner, inputs: tuple[Array, ...], stage: str = "") -> dict[str, Array]:
+        nonlocal pictures
+        parts = []
+        for part in runner.parts(inputs):
+            parts.append(runner.run(part))
+            pictures += part[0].shape[0] if stage else 0
+            if stage and progress is not None:
+                progress(stage, pictures)
+        whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
+        return dict(zip(wanted, whole, strict=True))
 
     def forward(inputs: tuple[Array, ...]) -> list[Array]:
-        nonlocal last, pictures
-        outputs: list[list[Array]] = []
-        for part in exact.parts(inputs):
-            reference = dict(zip(wanted, exact.run(part), strict=True))
-            values = dict(zip(wanted, fixed.run(part), strict=True))
-            for name in graph.chip_outputs:
-                expected = reference[name].astype(np.float64)
-                energy[name] += float(np.sum(expected**2))
-                noise[name] += float(np.sum((expected - values[name]) ** 2))
-            outputs.append([values[name] for name in graph.outputs])
-            pictures += part[0].shape[0]
-            if progress is not None:
-                progress("quantized", pictures)
+        nonlocal exact, last, calls
+        values = run(fixed, inputs, "quantized")
+        reference = recording.find(calls, inputs)
+        calls += 1
+        if reference is None:
+            if exact is None:
+                model = write_float(graph, graph.chip_outputs)
+                exact = Runner(graph, session(model, threads), chunk)
+            reference = run(exact, inputs)
+        for name in graph.chip_outputs:
+            expected = reference[name].astype(np.float64)
+            energy[name] += float(np.sum(expected**2))
+            noise[name] += float(np.sum((expected - values[name]) ** 2))
         last = tuple(np.asarray(item, np.float32) for item in inputs)
-        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+        return [values[name] for name in graph.outputs]
 
     metric = workload.run(forward)
     entries = [

@@ -54,11 +54,11 @@ def quantize_graph(
         raise UsageError(f"the method must be one of {known}, not {settings.method}.")
     check_constants(graph)
     started = time.perf_counter()
-    statistics, plan, float_metric, pictures = observe(graph, workload, progress, threads)
+    seen = observe(graph, workload, progress, threads)
     observed = time.perf_counter()
-    assignment = assign(graph, statistics, plan, settings)
+    assignment = assign(graph, seen.statistics, seen.plan, settings)
     assigned = time.perf_counter()
-    comparison = compare(graph, assignment.graph, workload, progress, threads)
+    comparison = compare(graph, assignment.graph, workload, seen.recording, progress, threads)
     finished = time.perf_counter()
     report: Entry = {
         "version": REPORT_VERSION,
@@ -66,14 +66,14 @@ def quantize_graph(
         "method": settings.method,
         "bias_correction": settings.bias_correction,
         "workload": workload.description,
-        "pictures": pictures,
+        "pictures": seen.pictures,
         "metric": {
-            "float": float_metric,
+            "float": seen.metric,
             "quantized": comparison.metric,
-            "loss_percent": quantization_loss(float_metric, comparison.metric),
+            "loss_percent": quantization_loss(seen.metric, comparison.metric),
         },
         "outputs": comparison.outputs,
-        **describe(graph, assignment, statistics),
+        **describe(graph, assignment, seen.statistics),
     }
     return QuantizeResult(
         assignment.graph,
