@@ -36,7 +36,13 @@ from knightlite.ir import Graph
 from knightlite.preprocess import list_pictures, load_recipe
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.settings import (
+    BIAS_CORRECTIONS,
+    EFFORTS,
+    ROUNDINGS,
+    Settings,
+    settings_for,
+)
 from knightlite.sim import Machine
 from knightlite.sim.host import dequantize, quantize
 
@@ -202,15 +208,13 @@ def compare(exact: Array, scores: Array, labels: Array) -> Score:
     )
 
 
-def measure(
-    case: Case, method: str, bias_correction: bool
-) -> tuple[dict[str, Any], QuantizeResult]:
+def measure(case: Case, settings: Settings) -> tuple[dict[str, Any], QuantizeResult]:
     """Quantize one model and compare it with the float one."""
     shapes = None if case.input_shape is None else [case.input_shape]
     graph = load(DATA / "models" / case.model, input_shapes=shapes)
     calibration, test, labels = case.data(graph.tensors[graph.inputs[0]].shape)
     workload = Arrays(calibration[:CALIBRATION_PICTURES])
-    result = quantize_graph(graph, workload, Settings(method, bias_correction), threads=2)
+    result = quantize_graph(graph, workload, settings, threads=2)
     exact = evaluate(float_forward(graph), test)
     scores = {
         "qdq": compare(exact, evaluate(qdq_forward(result.graph), test), labels),
@@ -232,8 +236,16 @@ def main() -> int:
     parser.add_argument("--models", help="comma-separated names; default all")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--method", default="mse")
-    parser.add_argument("--no-bias-correction", action="store_true")
+    parser.add_argument("--effort", choices=EFFORTS, default="normal")
+    parser.add_argument("--bias-correction", choices=BIAS_CORRECTIONS)
+    parser.add_argument("--rounding", choices=ROUNDINGS)
     arguments = parser.parse_args()
+    settings = settings_for(
+        arguments.effort,
+        method=arguments.method,
+        bias_correction=arguments.bias_correction,
+        rounding=arguments.rounding,
+    )
     if not DATA.is_dir():
         print(f"The pictures and models are not here: {DATA} does not exist.", file=sys.stderr)
         return 1
@@ -249,7 +261,7 @@ def main() -> int:
         if case.name not in names:
             continue
         try:
-            row, _ = measure(case, arguments.method, not arguments.no_bias_correction)
+            row, _ = measure(case, settings)
         except KnightliteError as error:
             print(f"{case.name}: {error.sentence} {error.hint}", file=sys.stderr)
             return 1

@@ -17,7 +17,7 @@ from knightlite.quantize.settings import Settings
 from test_features import noise, observed
 
 
-def quantized(graph: Graph, bias_correction: bool = True) -> Graph:
+def quantized(graph: Graph, bias_correction: str = "fast") -> Graph:
     statistics = observed(graph, noise((8, *graph.tensors[graph.inputs[0]].shape[1:])))
     return assign(
         graph, statistics, observation_plan(graph), Settings("mse", bias_correction)
@@ -63,7 +63,7 @@ def test_a_convolution_without_bias_gets_one_for_its_correction_only() -> None:
     graph = net.build("b")
     bare = replace(graph.nodes[1], inputs=("a", "b.weight"))
     graph = graph.with_nodes((graph.nodes[0], bare))
-    assert quantized(graph, bias_correction=False).nodes[1].inputs == ("a", "b.weight")
+    assert quantized(graph, bias_correction="off").nodes[1].inputs == ("a", "b.weight")
     made = quantized(graph)
     assert made.nodes[1].inputs == ("a", "b.weight", "b.bias")
     assert np.abs(made.constants["b.bias"]).max() > 0

@@ -1,68 +1,108 @@
-"""The float32 way is taken only where it equals the specification on every input."""
+"""Rounding with the layer's inputs: never worse than nearest on them, exact where it can be."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from assembled import S8, S16, U8, record
-from knightlite.isa import TYPES
-from knightlite.sim.rounding import apply_map, blocks, channel_map, repeat_lanes
-from naive_machine import rne
+from knightlite.quantize.rounding import (
+    best_ridge,
+    moments,
+    refit,
+    round_rows,
+    squared_error,
+    windows,
+)
 
-
-@pytest.mark.parametrize("code", [U8, S8])
-def test_channel_map_is_exact_for_all_inputs(code: int, rng: np.random.Generator) -> None:
-    """BatchNorm-like gains; offsets that put ties and near-ties on many inputs."""
-    triples = []
-    for index in range(400):
-        q = int(rng.integers(13, 18))
-        m = int(rng.integers(16384, 32768)) * (1 if index % 5 else -1)
-        b = int(rng.integers(-(1 << 22), 1 << 22))
-        if index % 3 == 0:  # some x lands exactly on, or one unit beside, a tie
-            at = int(rng.integers(0, 100))
-            b = (
-                (int(rng.integers(0, 200)) << q)
-                + (1 << (q - 1))
-                - at * m
-                + int(rng.integers(-1, 2))
-            )
-        triples.append((m, q, b))
-    records = b"".join(record(*triple) for triple in triples)
-    channel = channel_map(records, code, U8, 0, 255)
-    dtype = TYPES[code]
-    codes = range(dtype.minimum, dtype.maximum + 1)
-    x = np.array(codes, dtype.numpy)[:, np.newaxis]
-    work = np.empty((256, len(triples)), channel.gain.dtype)
-    found = apply_map(channel, x, work).astype(int).tolist()
-    wanted = [[max(0, min(255, rne(value * m + b, q))) for m, q, b in triples] for value in codes]
-    assert found == wanted
-    assert channel.gain.dtype == np.float32
+Array = NDArray[Any]
 
 
-def test_sixteen_bit_inputs_take_float64() -> None:
-    assert channel_map(record(16384, 20, 5), S16, U8, 0, 255).gain.dtype == np.float64
+def data(seed: int, rows: int = 6, channels: int = 3, pixels: int = 40) -> tuple[Array, Array]:
+    """Correlated inputs [1, K, P] and weights [K, Co] in steps."""
+    rng = np.random.default_rng(seed)
+    mixed = rng.normal(size=(rows, rows)) @ rng.normal(size=(rows, pixels))
+    return mixed[None] + rng.normal(size=(rows, 1)), rng.normal(0, 2, (rows, channels))
 
 
-def test_hopeless_offsets_take_float64() -> None:
-    """16384.5 + 1/2048 + 8x: float32 has no room for the last term, so it would see a tie."""
-    channel = channel_map(record(16384, 11, (1 << 25) + 1025), U8, S16, -32768, 32767)
-    assert channel.gain.dtype == np.float64
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_joined_halves_are_the_moments_of_all(seed: int) -> None:
+    x, weights = data(seed)
+    y = np.einsum("nkp,kc->ncp", x, weights)
+    whole = moments(x, y)
+    parts = moments(x[:, :, :13], y[:, :, :13]).joined(moments(x[:, :, 13:], y[:, :, 13:]))
+    for name in ("gram", "cross", "x_mean", "y_mean"):
+        assert np.allclose(getattr(whole, name), getattr(parts, name), rtol=1e-6, atol=1e-6)
+    assert whole.count == parts.count == 40
 
 
-def test_blocks_cover_every_pixel_once() -> None:
-    memory = np.arange(6 * 8 * 3)
-    even = memory.reshape(6, 8, 3)
-    uneven = memory.reshape(6, 8, 3)[:, :7]
-    parts = blocks([even], 10)
-    assert [part[0].shape for part in parts] == [(1, 10, 3)] * 4 + [(1, 8, 3)]
-    assert np.array_equal(np.concatenate([part[0] for part in parts], axis=1).ravel(), memory)
-    rows = blocks([uneven, uneven], 10)
-    assert [part[0].shape for part in rows] == [(1, 7, 3)] * 6
-    assert np.array_equal(np.concatenate([part[1] for part in rows]), uneven)
+def test_rounding_together_beats_rounding_one_by_one() -> None:
+    """Over many draws: the output error of correlated inputs falls to well below nearest's."""
+    together = nearest = 0.0
+    for seed in range(30):
+        x, weights = data(seed, rows=12)
+        y = np.einsum("nkp,kc->ncp", x, weights)
+        found = moments(x, y)
+        energy = float(np.sum((y - y.mean(axis=2, keepdims=True)) ** 2))
+        codes = round_rows(found.gram, weights, 127).astype(np.float64)
+        together += squared_error(found, codes) + energy
+        nearest += squared_error(found, np.rint(weights)) + energy
+    assert together < 0.6 * nearest
 
 
-def test_repeat_lanes_divides() -> None:
-    assert repeat_lanes(49, 32) == 49
-    assert repeat_lanes(3136, 64) == 64
-    assert repeat_lanes(7, 8192) == 1
+def test_whole_numbers_stay_and_limits_hold() -> None:
+    x, weights = data(1)
+    found = moments(x, np.einsum("nkp,kc->ncp", x, weights))
+    whole = np.rint(3 * weights)
+    assert np.array_equal(round_rows(found.gram, whole, 127), whole)
+    assert np.abs(round_rows(found.gram, 100 * weights, 7)).max() == 7
+
+
+def test_a_fit_makes_good_what_the_inputs_lost() -> None:
+    """The target is another mixture of the inputs: the fit finds it, and the ridge holds it."""
+    x, weights = data(3, pixels=400)
+    wanted = weights + 0.3
+    found = moments(x, np.einsum("nkp,kc->ncp", x, wanted))
+    assert np.allclose(refit(found, weights, 1e-9), wanted, atol=1e-4)
+    assert np.array_equal(refit(found, weights, np.inf), weights)
+    gaps = [np.abs(refit(found, weights, ridge) - weights).sum() for ridge in (10, 0.1, 0.001)]
+    assert gaps == sorted(gaps)
+
+
+def test_noise_is_not_fitted() -> None:
+    """Few pixels and a target that differs by noise alone: unseen pixels refuse any fit."""
+    rng = np.random.default_rng(0)
+    x, weights = data(5, rows=20, pixels=24)
+    y = np.einsum("nkp,kc->ncp", x, weights) + rng.normal(0, 0.5, (1, 3, 24))
+    halves = [moments(x[:, :, half::2], y[:, :, half::2]) for half in (0, 1)]
+    assert best_ridge(halves, weights) >= 1.0
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "pads", "dilations"),
+    [((1, 1), (1, 1), (0, 0, 0, 0), (1, 1)), ((3, 2), (2, 1), (1, 0, 2, 1), (1, 2)),
+     ((1, 1), (2, 2), (0, 0, 0, 0), (1, 1))],
+)  # fmt: skip
+def test_windows_are_what_a_convolution_reads(
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2, 3, 7, 8))
+    padded = np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
+    found = windows(x, kernel, strides, pads, dilations)
+    height = (padded.shape[2] - (kernel[0] - 1) * dilations[0] - 1) // strides[0] + 1
+    width = (padded.shape[3] - (kernel[1] - 1) * dilations[1] - 1) // strides[1] + 1
+    assert found.shape == (2, 3 * kernel[0] * kernel[1], height * width)
+    for c, i, j in np.ndindex(3, *kernel):
+        row = (c * kernel[0] + i) * kernel[1] + j
+        for h, w in np.ndindex(height, width):
+            y, z = h * strides[0] + i * dilations[0], w * strides[1] + j * dilations[1]
+            assert np.array_equal(found[:, row, h * width + w], padded[:, c, y, z])

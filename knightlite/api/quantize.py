@@ -59,6 +59,9 @@ class QuantizeOptions:
     seed: int = 0
     batches: Iterable[Batch] | None = None
     general_process: bool = False
+    effort: str = "normal"
+    bias_correction: str | None = None  # None: as the effort has it
+    rounding: str | None = None
     directory: Path = field(default=Path())  # where the manifest is kept
     paddle_python: str | None = None
     torch_python: str | None = None
@@ -167,6 +170,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
 def _check(options: QuantizeOptions) -> None:
     """UsageError or UnsupportedError for options that no model could be quantized with."""
     from knightlite import chip
+    from knightlite.quantize.settings import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
 
     if options.run_mode not in RUN_MODES:
         raise UsageError(f"run mode must be one of {', '.join(RUN_MODES)}, not {options.run_mode}.")
@@ -174,6 +178,14 @@ def _check(options: QuantizeOptions) -> None:
         raise UnsupportedError(
             f"the range method {options.method} is not supported yet.", "take mse, min_max or kl"
         )
+    for name, value, known in (
+        ("effort", options.effort, tuple(EFFORTS)),
+        ("bias correction", options.bias_correction, (None, *BIAS_CORRECTIONS)),
+        ("rounding", options.rounding, (None, *ROUNDINGS)),
+    ):
+        if value not in known:
+            words = ", ".join(word for word in known if word)
+            raise UsageError(f"{name} must be one of {words}, not {value}.")
     if not 0 <= options.seed < 1 << 32:
         raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
     chip.find(options.chip)
@@ -234,9 +246,15 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
     """Quantize in memory; nothing is written. Errors: see ``knightlite.errors``."""
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import quantize_graph
-    from knightlite.quantize.settings import Settings
+    from knightlite.quantize.settings import settings_for
 
     _check(options)
+    settings = settings_for(
+        options.effort,
+        method=options.method,
+        bias_correction=options.bias_correction,
+        rounding=options.rounding,
+    )
     graph = _load(options, talk)
     talk.say("Stage1: Do Graph Optimize.")
     talk.say(f"{len(graph.nodes)} operators after folding")
@@ -252,7 +270,9 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
             announced.add(stage)
         talk.advance(stages[stage], done, options.iteration * options.batch_size)
 
-    result = quantize_graph(graph, work, Settings(method=options.method), progress)
+    result = quantize_graph(graph, work, settings, progress)
+    for step in result.steps:
+        talk.say(step.sentence)
     for warning in result.warnings:
         talk.warn(str(warning))
     talk.say("Stage4: Quantitative Parameter Fixed-point.")

@@ -89,6 +89,23 @@ lie away from zero (docs/quantization.md).
     help="Range method: mse, min_max or kl.",
 )
 @click.option(
+    "--effort",
+    type=click.Choice(["low", "normal", "high"]),
+    default="normal",
+    show_default=True,
+    help="What to try for accuracy: low, ranges only; high may take minutes.",
+)
+@click.option(
+    "--bias-correction",
+    type=click.Choice(["off", "fast", "sequential"]),
+    help="Against mean errors [default: as the effort has it].",
+)
+@click.option(
+    "--rounding",
+    type=click.Choice(["nearest", "adaptive"]),
+    help="Of weights: adaptive fits them to the layer's inputs [default: as the effort has it].",
+)
+@click.option(
     "-is",
     "--input-shapes",
     metavar="SHAPE",
@@ -128,6 +145,9 @@ def command(
     batch_size: int,
     iteration: int,
     method: str,
+    effort: str,
+    bias_correction: str | None,
+    rounding: str | None,
     input_shapes: tuple[Shape, ...],
     run_mode: str,
     general_process: bool,
@@ -151,6 +171,9 @@ def command(
         batch_size=batch_size,
         iteration=iteration,
         method=method,
+        effort=effort,
+        bias_correction=bias_correction,
+        rounding=rounding,
         input_shapes=input_shapes,
         run_mode=run_mode,
         paddle_python=paddle_python,

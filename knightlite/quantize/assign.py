@@ -65,7 +65,7 @@ def assign(
                     define(name, graph.constants[name], None)
             nodes.append(node)
             continue
-        mean = statistics[node.inputs[0]].mean if settings.bias_correction else None
+        mean = statistics[node.inputs[0]].mean if settings.bias_correction != "off" else None
         made = quantize_conv(graph, node, chosen, mean)
         weights[node.name] = made
         nodes.append(_quantized_conv(graph, node, made, constants, define))

@@ -11,6 +11,7 @@ activation stands between ``t/linear`` and ``t``. Host operations come last, on 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,6 +72,47 @@ def write_qdq(
         if name not in graph.outputs:
             writer.output(values[name], _batched(graph.tensors[name].shape), dtypes.F32)
     return writer.model(metadata)
+
+
+def write_node_model(graph: Graph, node: Node, bias: bool) -> onnx.ModelProto:
+    """One node of a float ``graph`` as a model of its own, features in and the result out.
+
+    Where it multiplies by weights, these are inputs too, then the bias where ``bias``, and a merged
+    activation is left out: so the model serves any weights.
+    """
+    writer = OnnxWriter(graph.name)
+    kernel = BY_NAME[node.op].kernel
+    features = tuple(name for name in node.inputs if name not in graph.constants)
+    for name in dict.fromkeys(features):
+        writer.input(name, _batched(graph.tensors[name].shape), dtypes.F32)
+    inputs = node.inputs
+    if kernel is not None:
+        view = View(graph, node)
+        weights = view.constant(1)
+        writer.input("weights", weights.shape, dtypes.F32)
+        axis = kernel.onnx_axis(view.integer("group"))
+        turned = writer.temporary(
+            "Transpose", ["weights"], "weights/turned", perm=_swapped(weights.ndim, axis)
+        )
+        inputs = (features[0], turned)
+        if bias:
+            writer.input("bias", weights.shape[:1], dtypes.F32)
+            inputs = (*inputs, "bias")
+        node = replace(node, attributes={**node.attributes, "clamp": (-float("inf"), float("inf"))})
+    elif not BY_NAME[node.op].shapes_constants:
+        for name in node.inputs:
+            if name in graph.constants:
+                writer.constant(name, graph.constants[name])
+    _write_node(graph, node, writer, inputs, node.output)
+    writer.output(node.output, _batched(graph.tensors[node.output].shape), dtypes.F32)
+    return writer.model()
+
+
+def _swapped(rank: int, axis: int) -> list[int]:
+    """The order of axes with axis 0 and ``axis`` exchanged."""
+    order = list(range(rank))
+    order[0], order[axis] = axis, 0
+    return order
 
 
 def batchable(graph: Graph) -> bool:

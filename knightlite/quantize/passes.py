@@ -28,6 +28,7 @@ from knightlite.quantize.observers import Statistics
 from knightlite.quantize.onnx_models import batchable, session, write_float, write_qdq
 from knightlite.quantize.recording import Recording
 from knightlite.quantize.report import Entry, decibels
+from knightlite.quantize.sample import Sample
 from knightlite.quantize.workload import Workload
 
 if TYPE_CHECKING:
@@ -42,22 +43,31 @@ ACTIVATION_BUDGET_BYTES = 96 << 20  # of observed values held at once: bounds th
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the first pass learnt: statistics of every feature tensor, metric, pictures, outputs."""
+    """What the first pass learnt: statistics of every feature tensor, metric, pictures, outputs.
+
+    ``sample``: a few pictures, one array [n, C, H, W] per network input.
+    """
 
     statistics: dict[str, Statistics]
     plan: ObservationPlan
     metric: float | None
     pictures: int
     recording: Recording
+    sample: tuple[Array, ...]
 
 
 def observe(
-    graph: Graph, workload: Workload, progress: Progress | None, threads: int | None
+    graph: Graph,
+    workload: Workload,
+    progress: Progress | None,
+    threads: int | None,
+    sample_pictures: int = 1,
 ) -> Observation:
     """First pass: the float model, with a thread that observes one batch while the next runs."""
     plan = observation_plan(graph)
     observers = make_observers(graph, plan)
     recording = Recording()
+    sample = Sample(sample_pictures)
     inner = [name for name in plan.observed if name not in graph.inputs]
     runner = Runner(graph, session(write_float(graph, inner), threads), _chunk(graph, inner))
     delivered = list(dict.fromkeys((*graph.outputs, *inner)))
@@ -74,6 +84,7 @@ def observe(
             nonlocal pictures
             outputs: dict[str, list[Array]] = {name: [] for name in kept}
             for part in runner.parts(inputs):
+                sample.add(part)
                 found = dict(zip(delivered, runner.run(part), strict=True))
                 for name, values in outputs.items():
                     values.append(found[name])
@@ -91,7 +102,9 @@ def observe(
             f"{workload.description} gave no picture to calibrate with.",
             "give at least one picture, better a hundred",
         )
-    return Observation(collect(observers, plan), plan, metric, pictures, recording)
+    return Observation(
+        collect(observers, plan), plan, metric, pictures, recording, sample.pictures()
+    )
 
 
 class _Behind:

@@ -15,6 +15,7 @@ from knightlite.quantize.passes import Progress, compare, observe
 from knightlite.quantize.ranges import METHODS
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
+from knightlite.quantize.steps import StepResult, improve, sample_limit
 from knightlite.quantize.workload import RandomData, Workload
 
 Array = NDArray[Any]
@@ -32,6 +33,7 @@ class QuantizeResult:
     report: Entry
     inputs: tuple[Array, ...]
     warnings: tuple[Finding, ...]
+    steps: tuple[StepResult, ...]
     timings_s: dict[str, float]
 
 
@@ -54,17 +56,21 @@ def quantize_graph(
         raise UsageError(f"the method must be one of {known}, not {settings.method}.")
     check_constants(graph)
     started = time.perf_counter()
-    seen = observe(graph, workload, progress, threads)
+    limit = sample_limit(graph, settings)
+    seen = observe(graph, workload, progress, threads, limit)
     observed = time.perf_counter()
     assignment = assign(graph, seen.statistics, seen.plan, settings)
     assigned = time.perf_counter()
-    comparison = compare(graph, assignment.graph, workload, seen.recording, progress, threads)
+    quantized, steps = improve(graph, assignment.graph, seen.sample, settings, threads)
+    improved = time.perf_counter()
+    comparison = compare(graph, quantized, workload, seen.recording, progress, threads)
     finished = time.perf_counter()
     report: Entry = {
         "version": REPORT_VERSION,
         "model": graph.name,
         "method": settings.method,
         "bias_correction": settings.bias_correction,
+        "rounding": settings.rounding,
         "workload": workload.description,
         "pictures": seen.pictures,
         "metric": {
@@ -73,17 +79,29 @@ def quantize_graph(
             "loss_percent": quantization_loss(seen.metric, comparison.metric),
         },
         "outputs": comparison.outputs,
+        "steps": [
+            {
+                "name": item.name,
+                "before_db": item.before_db,
+                "after_db": item.after_db,
+                "kept": item.kept,
+            }
+            for item in steps
+        ],
+        "sample": len(seen.sample[0]),
         **describe(graph, assignment, seen.statistics),
     }
     return QuantizeResult(
-        assignment.graph,
+        quantized,
         report,
         comparison.inputs,
         tuple(_warnings(graph, assignment, workload)),
+        steps,
         {
             "observe": observed - started,
             "assign": assigned - observed,
-            "compare": finished - assigned,
+            "improve": improved - assigned,
+            "compare": finished - improved,
             "total": finished - started,
         },
     )

@@ -1,0 +1,43 @@
+"""A few of the calibration pictures, kept in memory, for work that needs the values themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Sample:
+    """At most ``limit`` pictures spread evenly over a stream whose length is not known.
+
+    Every ``stride``-th picture is kept; when there are too many, every other one is dropped and
+    the stride doubles. Which ones are kept depends on their number only, so a sample is the same
+    in every run.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """``limit`` >= 1."""
+        self._limit = limit
+        self._stride = 1
+        self._seen = 0
+        self._kept: list[tuple[Array, ...]] = []
+
+    def add(self, inputs: tuple[Array, ...]) -> None:
+        """A batch: one array [N, C, H, W] per network input."""
+        for place in range(inputs[0].shape[0]):
+            if self._seen % self._stride == 0:
+                if len(self._kept) == self._limit:
+                    self._kept = self._kept[::2]
+                    self._stride *= 2
+                if self._seen % self._stride == 0:
+                    self._kept.append(
+                        tuple(np.array(item[place : place + 1], np.float32) for item in inputs)
+                    )
+            self._seen += 1
+
+    def pictures(self) -> tuple[Array, ...]:
+        """One array [n, C, H, W] per network input, in the order of the stream."""
+        return tuple(np.concatenate(parts) for parts in zip(*self._kept, strict=True))

@@ -1,0 +1,126 @@
+"""What is tried on top of ranges: each step measured on pictures it was not tuned on, or undone.
+
+A step changes integer weights and biases of the quantized graph in one walk (quantize/walk.py). It
+is tuned on some pictures of the sample and judged on others by the mean of their SQNR in dB at the
+chip's outputs; where it does not gain, the graph stays as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.ir import Graph
+from knightlite.ops import BY_NAME, View
+from knightlite.quantize.bias import correct_bias
+from knightlite.quantize.rounding import round_weights
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.walk import Constants, Layer, Visitor, Walk, pictures_at_once
+
+Array = NDArray[Any]
+
+FEWEST = 16  # pictures below which a step cannot be judged
+JUDGING = slice(1, None, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step: mean SQNR in dB at the chip's outputs on the judging pictures, what came of it."""
+
+    name: str
+    before_db: float
+    after_db: float
+    kept: bool
+    seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """What a person reads."""
+        gain = self.after_db - self.before_db
+        what = "kept" if self.kept else "undone"
+        return f"{self.name}: {self.before_db:.2f} -> {self.after_db:.2f} dB ({gain:+.2f}), {what}"
+
+
+def sample_limit(graph: Graph, settings: Settings) -> int:
+    """How many pictures the steps need at most; 1 where they would take too long for the effort.
+
+    One picture passes both networks three times or so.
+    """
+    if not steps_of(settings, graph):
+        return 1
+    work = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
+    affordable = settings.sample_macs // max(1, work)
+    return min(settings.sample, affordable) if affordable >= FEWEST else 1
+
+
+def steps_of(settings: Settings, graph: Graph) -> tuple[tuple[str, Visitor], ...]:
+    """The steps that the settings ask for, by name, in order. ``graph`` is the float one."""
+    weights = _float_weights(graph)
+
+    def rounded(layer: Layer) -> Constants | None:
+        if layer.node.output not in weights:
+            return None
+        return correct_bias(layer, round_weights(layer, weights[layer.node.output]))
+
+    found: list[tuple[str, Visitor]] = []
+    if settings.bias_correction == "sequential":
+        found.append(("sequential bias correction", correct_bias))
+    if settings.rounding == "adaptive":
+        found.append(("adaptive rounding", rounded))
+    return tuple(found)
+
+
+def improve(
+    graph: Graph,
+    quantized: Graph,
+    pictures: tuple[Array, ...],
+    settings: Settings,
+    threads: int | None = None,
+) -> tuple[Graph, tuple[StepResult, ...]]:
+    """The quantized graph after every step that gained, and what each one did."""
+    steps = steps_of(settings, graph)
+    walk = Walk(graph, pictures, threads)
+    if not steps or walk.count < FEWEST:
+        return quantized, ()
+    tuning = _tuning(walk.count, pictures_at_once(graph, settings.live_bytes))
+    results = []
+    before = judge(walk, graph, quantized)
+    for name, visitor in steps:
+        started = time.perf_counter()
+        changed = walk.run(quantized, visitor, pictures=tuning).graph
+        after = judge(walk, graph, changed)
+        kept = after > before
+        results.append(StepResult(name, before, after, kept, time.perf_counter() - started))
+        if kept:
+            quantized, before = changed, after
+    return quantized, tuple(results)
+
+
+def judge(walk: Walk, graph: Graph, quantized: Graph) -> float:
+    """Mean SQNR in dB at the chip's outputs on the judging pictures, to two decimals."""
+    errors = walk.measure(quantized, JUDGING)
+    found = [errors[name].mean_decibels for name in graph.chip_outputs]
+    known = [item for item in found if item is not None]
+    return round(float(np.mean(known)), 2) if known else 0.0
+
+
+def _tuning(count: int, most: int) -> slice:
+    """Every other picture, fewer of them where memory wants it, spread over the sample."""
+    step = 2
+    while -(-count // step) > most:
+        step += 2
+    return slice(0, None, step)
+
+
+def _float_weights(graph: Graph) -> Mapping[str, Array]:
+    """The trained weights of every node that multiplies, by the name of its output."""
+    return {
+        node.output: graph.constants[node.inputs[1]]
+        for node in graph.nodes
+        if BY_NAME[node.op].kernel is not None
+    }

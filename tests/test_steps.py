@@ -1,0 +1,99 @@
+"""Steps are judged on pictures they were not tuned on; one that hurts is undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from float_nets import Pictures, small_net
+from knightlite.ir import Graph
+from knightlite.quantize import steps
+from knightlite.quantize.onnx_models import session, write_float, write_qdq
+from knightlite.quantize.pipeline import quantize_graph
+from knightlite.quantize.settings import EFFORTS, Settings, settings_for
+from knightlite.quantize.steps import improve, sample_limit
+from knightlite.quantize.walk import Constants, Layer
+
+Array = NDArray[Any]
+PICTURES = np.concatenate(Pictures(count=32).batches)
+
+
+def start() -> tuple[Graph, Graph]:
+    graph = small_net()
+    settings = Settings(bias_correction="off")
+    return graph, quantize_graph(graph, Pictures(), settings, threads=1).graph
+
+
+def decibels(graph: Graph, quantized: Graph) -> float:
+    """On pictures that nothing has seen."""
+    fresh = np.random.default_rng(99).normal(0, 1, (64, 3, 12, 12)).astype(np.float32)
+    names = [*graph.outputs, "logits"]
+    exact = session(write_float(graph, ["logits"]), 1).run(None, {"x": fresh})
+    fixed = session(write_qdq(quantized, {}, ["logits"]), 1).run(None, {"x": fresh})
+    place = names.index("logits")
+    noise = np.sum((exact[place].astype(np.float64) - fixed[place]) ** 2)
+    return float(10 * np.log10(np.sum(exact[place].astype(np.float64) ** 2) / noise))
+
+
+def test_what_is_kept_has_gained() -> None:
+    graph, quantized = start()
+    made, found = improve(graph, quantized, (PICTURES,), settings_for("high"), 1)
+    assert [item.name for item in found] == ["sequential bias correction", "adaptive rounding"]
+    for item in found:
+        assert item.kept == (item.after_db > item.before_db)
+        assert item.sentence.startswith(f"{item.name}: {item.before_db:.2f} -> ")
+        assert item.sentence.endswith("kept" if item.kept else "undone")
+    assert any(item.kept for item in found)
+    assert decibels(graph, made) > decibels(graph, quantized)
+
+
+def test_a_step_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(layer: Layer) -> Constants | None:
+        if layer.node.op != "Conv":
+            return None
+        name = layer.node.inputs[1]
+        return {name: -layer.graph.constants[name]}
+
+    monkeypatch.setattr(steps, "steps_of", lambda settings, graph: (("spoiling", spoil),))
+    graph, quantized = start()
+    made, (result,) = improve(graph, quantized, (PICTURES,), Settings(), 1)
+    assert made is quantized
+    assert not result.kept
+    assert result.after_db < 10 < result.before_db
+    assert result.sentence.endswith("undone")
+
+
+def test_too_few_pictures_are_no_judge() -> None:
+    graph, quantized = start()
+    made, found = improve(graph, quantized, (PICTURES[: steps.FEWEST - 1],), Settings(), 1)
+    assert made is quantized
+    assert found == ()
+
+
+def test_the_sample_is_bounded_by_what_it_costs() -> None:
+    graph = small_net()
+    assert sample_limit(graph, settings_for("low")) == 1
+    assert sample_limit(graph, Settings()) == Settings().sample
+    assert sample_limit(graph, Settings(sample_macs=1)) == 1
+    macs = 10**9
+    for wanted in (100 * macs, 10 * macs):
+        assert sample_limit(graph, Settings(sample_macs=wanted)) <= Settings().sample
+
+
+@pytest.mark.parametrize("effort", sorted(EFFORTS))
+def test_efforts_are_settings_and_switches_go_first(effort: str) -> None:
+    assert settings_for(effort, method=None) == settings_for(effort)
+    assert settings_for(effort, rounding="nearest").rounding == "nearest"
+    assert settings_for(effort, bias_correction="off").bias_correction == "off"
+
+
+def test_the_report_tells_the_steps() -> None:
+    result = quantize_graph(small_net(), Pictures(count=32), threads=1)
+    (step,) = result.report["steps"]
+    assert step["name"] == "sequential bias correction"
+    assert set(step) == {"name", "before_db", "after_db", "kept"}
+    again = quantize_graph(small_net(), Pictures(count=32), threads=1)
+    assert again.report == result.report

@@ -1,0 +1,128 @@
+"""The walk's two networks are the float model and the QDQ model, tensor by tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from float_nets import Pictures, small_net
+from knightlite.ir import Graph
+from knightlite.quantize import walk as module
+from knightlite.quantize.bias import correct_bias, shrunk_mean
+from knightlite.quantize.onnx_models import session, write_float, write_qdq
+from knightlite.quantize.pipeline import quantize_graph
+from knightlite.quantize.sample import Sample
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.walk import Constants, Layer, Walk, pictures_at_once
+
+Array = NDArray[Any]
+PICTURES = np.concatenate(Pictures(count=12).batches)
+
+
+def quantized() -> Graph:
+    return quantize_graph(
+        small_net(), Pictures(), Settings(bias_correction="fast"), threads=1
+    ).graph
+
+
+def test_both_sides_are_those_of_the_whole_models() -> None:
+    graph, fixed_graph = small_net(), quantized()
+    names = [node.output for node in graph.nodes]
+    delivered = [*graph.outputs, *(name for name in names if name not in graph.outputs)]
+    models = (write_float(graph, names), write_qdq(fixed_graph, {}, names))
+    exact, fixed = (
+        dict(zip(delivered, session(model, 1).run(None, {"x": PICTURES}), strict=True))
+        for model in models
+    )
+    errors = Walk(graph, (PICTURES,), 1).run(fixed_graph).errors
+    for name in names:
+        difference = (exact[name].astype(np.float64) - fixed[name]).reshape(len(PICTURES), -1)
+        energy = (exact[name].astype(np.float64) ** 2).reshape(len(PICTURES), -1).sum(axis=1)
+        assert errors[name].energy == pytest.approx(energy, rel=1e-5)
+        assert errors[name].noise == pytest.approx((difference**2).sum(axis=1), rel=1e-3)
+        cosine = errors[name].cosine
+        assert cosine is not None
+        assert 0.99 < cosine <= 1
+
+
+def test_a_few_pictures_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk, fixed = Walk(small_net(), (PICTURES,), 1), quantized()
+    whole = walk.run(fixed, pictures=slice(1, None, 3)).errors
+    monkeypatch.setattr(module, "LIVE_BYTES", 1)
+    parts = walk.measure(fixed, slice(1, None, 3))
+    for name, errors in whole.items():
+        assert np.allclose(errors.noise, parts[name].noise, rtol=1e-6)
+        assert len(parts[name].noise) == 4
+
+
+def test_an_isolated_layer_reads_float_values() -> None:
+    """Isolated, the last layers have only their own error; the first layer has no other."""
+    walk, fixed = Walk(small_net(), (PICTURES,), 1), quantized()
+    together, alone = (walk.run(fixed, isolated=flag).errors for flag in (False, True))
+    assert np.array_equal(together["x"].noise, alone["x"].noise)
+    assert alone["logits"].noise.sum() < together["logits"].noise.sum() / 2
+
+
+def test_correction_leaves_no_mean_error_and_later_layers_see_it() -> None:
+    graph, fixed = small_net(), quantized()
+    left: dict[str, Array] = {}
+    seen: dict[str, Array] = {}
+
+    def visitor(layer: Layer) -> Constants | None:
+        seen[layer.node.output] = layer.fixed_inputs[0]
+        made = correct_bias(layer)
+        if made is not None:
+            step = layer.graph.tensors[layer.node.inputs[2]].scale
+            error = (layer.exact - layer.linear(made)).mean(axis=(0, 2, 3), dtype=np.float64)
+            shrunk = shrunk_mean((layer.exact - layer.linear({})).astype(np.float64))
+            before = (layer.exact - layer.linear({})).mean(axis=(0, 2, 3), dtype=np.float64)
+            left[layer.node.output] = np.abs(error - (before - shrunk)) / step
+        return made
+
+    walk = Walk(graph, (PICTURES,), 1)
+    corrected = walk.run(fixed, visitor)
+    assert len(left) == 6
+    for steps in left.values():
+        assert steps.max() < 0.51  # the bias is a whole number of steps
+    again = {}
+
+    def look(layer: Layer) -> None:
+        again[layer.node.output] = layer.fixed_inputs[0]
+
+    walk.run(corrected.graph, look)
+    assert all(np.array_equal(seen[name], again[name]) for name in seen)
+
+
+def test_an_unsure_mean_is_shrunk() -> None:
+    sure = np.full((8, 1, 2, 2), 3.0)
+    rng = np.random.default_rng(0)
+    unsure = rng.normal(0, 1, (8, 1, 2, 2))
+    assert shrunk_mean(sure) == pytest.approx([3.0])
+    assert abs(shrunk_mean(unsure)[0]) < abs(unsure.mean())
+    assert shrunk_mean(np.zeros((4, 2, 1, 1))).tolist() == [0.0, 0.0]
+
+
+def test_more_memory_more_pictures() -> None:
+    graph = small_net()
+    one = 8 * max(graph.tensors[name].elements for name in graph.tensors)
+    assert pictures_at_once(graph, 1) == 1
+    assert 1 < pictures_at_once(graph, 100 * one) < 100
+
+
+@pytest.mark.parametrize(("count", "limit"), [(1, 4), (4, 4), (5, 4), (100, 7), (64, 1), (33, 16)])
+def test_a_sample_is_spread_and_does_not_depend_on_batches(count: int, limit: int) -> None:
+    stream = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1)
+    kept = []
+    for batch in (1, 3, 16):
+        sample = Sample(limit)
+        for first in range(0, count, batch):
+            sample.add((stream[first : first + batch],))
+        kept.append(sample.pictures()[0].reshape(-1).tolist())
+    assert kept[0] == kept[1] == kept[2]
+    assert len(kept[0]) <= limit
+    assert len(kept[0]) > limit // 2 or len(kept[0]) == count
+    steps = set(np.diff(kept[0]).tolist())
+    assert len(steps) <= 1
