@@ -6,10 +6,7 @@ program's bytes). Drop, interval, lost, won and SQNR are the chip's against floa
 the chip's output before a trailing Softmax. Reads ../shared/data (private); says so where it is
 absent.
 
-The 95 % interval of the drop is that of Bonett and Price ("Adjusted Wald confidence interval for a
-difference of binomial proportions based on paired data", 2012): with n pictures, b lost (float
-right, quantized wrong), c won, p = (b + 1) / (n + 2), q = (c + 1) / (n + 2), it is
-p - q +- 1.96 * sqrt((p + q - (p - q)^2) / (n + 2)).
+The 95 % interval of the drop is that of ``knightlite.evaluation.Paired``.
 """
 
 from __future__ import annotations
@@ -31,6 +28,7 @@ from numpy.typing import NDArray
 from knightlite import chip
 from knightlite.emit import compile_graph
 from knightlite.errors import KnightliteError
+from knightlite.evaluation import Paired
 from knightlite.frontend import load
 from knightlite.ir import Graph
 from knightlite.preprocess import list_pictures, load_recipe
@@ -53,7 +51,6 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CALIBRATION_PICTURES = 100
 BATCH = 25
 CHIP = "TX5368AV200"
-Z_95 = 1.959964
 HARD = ("mobilenet_v1_0.25",)  # left out of the mean, as the acceptance says
 
 
@@ -194,14 +191,12 @@ def compare(exact: Array, scores: Array, labels: Array) -> Score:
     right_exact, right = exact.argmax(1) == labels, scores.argmax(1) == labels
     n = len(labels)
     lost, won = int((right_exact & ~right).sum()), int((right & ~right_exact).sum())
-    p, q = (lost + 1) / (n + 2), (won + 1) / (n + 2)
-    half = Z_95 * np.sqrt((p + q - (p - q) ** 2) / (n + 2))
+    paired = Paired(n, lost, won)
     noise = np.sum((exact.astype(np.float64) - scores) ** 2)
     return Score(
         100 * float(right.mean()),
-        100 * (lost - won) / n,
-        100 * float(p - q - half),
-        100 * float(p - q + half),
+        paired.drop,
+        *paired.interval,
         lost,
         won,
         float(10 * np.log10(np.sum(exact.astype(np.float64) ** 2) / noise)),

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 # loading it later would put it in the function's place.
 import_module("knightlite.quantize")
 
-from knightlite.public import Session, compile, profile, quantize  # noqa: E402  # see above
+from knightlite.public import Session, compile, evaluate, profile, quantize  # noqa: E402  # see above
 from knightlite.version import __version__  # noqa: E402  # see above
 
 if TYPE_CHECKING:
     from knightlite.api.compile import CompiledModel
+    from knightlite.api.evaluate_models import EvaluationResult, ModelScore
     from knightlite.api.quantize import QuantizedModel
     from knightlite.api.session import NodeArg
     from knightlite.errors import KnightliteError
@@ -32,22 +33,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CompiledModel",
+    "EvaluationResult",
     "KnightliteError",
     "LayerProfile",
+    "ModelScore",
     "NodeArg",
     "Profile",
     "QuantizedModel",
     "Session",
     "__version__",
     "compile",
+    "evaluate",
     "profile",
     "quantize",
 ]
 
 _HOMES = {
     "CompiledModel": "knightlite.api.compile",
+    "EvaluationResult": "knightlite.api.evaluate_models",
     "KnightliteError": "knightlite.errors",
     "LayerProfile": "knightlite.profiler",
+    "ModelScore": "knightlite.api.evaluate_models",
     "NodeArg": "knightlite.api.session",
     "Profile": "knightlite.profiler",
     "QuantizedModel": "knightlite.api.quantize",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from knightlite.api.compile import CompiledModel
+    from knightlite.api.evaluate_models import EvaluationResult
     from knightlite.api.quantize import QuantizedModel
     from knightlite.api.session import File, NodeArg
     from knightlite.profiler import Profile
@@ -163,6 +164,83 @@ def compile(
     if save_dir is not None:
         made.save(save_dir)
     return made
+
+
+def evaluate(
+    models: Sequence[CompiledModel | QuantizedModel | str | Path],
+    data: str | Path,
+    *,
+    recipe: str | Path | None = None,
+    labels: str | Path | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    chip: str | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
+    workers: int = 1,
+    state: str | Path | None = None,
+    shard: tuple[int, int] = (1, 1),
+) -> EvaluationResult:
+    """Accuracy of forms of one network on a folder of pictures, in one pass.
+
+    Args:
+        models: float, quantized, golden or compiled: files, or what ``quantize`` and ``compile``
+            returned. The others are compared with the first.
+        data: folder of pictures, one sub-folder per class; without classes no top-1 is counted.
+        recipe: how pictures become input; default: as the models were calibrated.
+        labels: file with the names of the class folders in the order of the scores, one a line.
+        count: a seeded sample of so many pictures; default: all.
+        seed: of the sample.
+        chip: must be the one compiled for, or another name of it.
+        input_shapes: of the one input, where a model leaves it open.
+        workers: processes. More than one need a program whose main module may be imported
+            (``if __name__ == "__main__":``).
+        state: file of the sums so far, from which the same call goes on after a stop.
+        shard: (i, n) takes every n-th picture from the i-th on; the states of all n shards give the
+            whole with ``knightlite eval --merge``.
+    """
+    import tempfile
+
+    from knightlite.api.evaluate_models import EvaluateOptions, evaluate_models
+    from knightlite.talk import Talk
+
+    remarks: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        found = evaluate_models(
+            EvaluateOptions(
+                data=Path(data),
+                models=tuple(_model_file(model, Path(scratch)) for model in models),
+                recipe=None if recipe is None else str(recipe),
+                labels=None if labels is None else Path(labels),
+                count=count,
+                seed=seed,
+                chip=chip,
+                input_shapes=tuple(tuple(shape) for shape in input_shapes),
+                workers=workers,
+                state=None if state is None else Path(state),
+                shard=shard,
+            ),
+            Talk(warn=remarks.append),
+        )
+    for sentence in remarks:
+        warnings.warn(sentence, UserWarning, stacklevel=2)
+    return found
+
+
+def _model_file(model: CompiledModel | QuantizedModel | str | Path, folder: Path) -> Path:
+    """The file of a model; one in memory is written into ``folder``."""
+    from knightlite.api.compile import CompiledModel
+    from knightlite.api.quantize import QuantizedModel
+
+    if isinstance(model, QuantizedModel):
+        path = folder / f"{model.name}_quantize.onnx"
+        path.write_bytes(model.onnx)
+        return path
+    if isinstance(model, CompiledModel):
+        path = folder / f"{model.name}_r.cfg"
+        path.write_bytes(model.cfg)
+        path.with_suffix(".weight").write_bytes(model.weight)
+        return path
+    return Path(model)
 
 
 def profile(

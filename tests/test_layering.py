@@ -47,6 +47,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # the compiler, in the order in which the data goes
     "frontend": (*_MEANING, "talk"),
     "preprocess": ("datafiles", "errors"),
+    # sums over pictures and their statistics: knows no model
+    "evaluation": ("errors",),
     "quantize": (*_MEANING, "chip", "preprocess", "report", "script_loading"),
     "passes": (*_MEANING, "chip", "report"),
     "lower": (*_MEANING, "chip", "isa"),
@@ -63,6 +65,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "atomic_write",
         "container",
         "emit",
+        "evaluation",
         "events",
         "frontend",
         "preprocess",
@@ -86,6 +89,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "container": ("numpy",),
     "dtypes": ("numpy",),
     "emit": ("numpy", "onnx"),
+    "evaluation": ("numpy",),
     "foreign": ("paddle", "paddle2onnx", "torch"),
     "frontend": ("google", "numpy", "onnx"),  # google: protobuf's errors
     "ir": ("numpy",),

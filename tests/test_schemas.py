@@ -59,6 +59,8 @@ COMMANDS: list[tuple[str, list[str]]] = [
     ("profile", ["profile", "--set", "clock_hz=8e8", "-mbw", "5", "-bu", "1"]),
     ("check", ["check", "-m", "digits.onnx"]),
     ("compare", ["compare"]),
+    ("eval", ["eval", "--data", "calib", "-j", "1"]),
+    ("eval", ["eval", f"{STEM}.onnx", "--data", "calib/3", "-j", "1"]),
     ("model_info", ["model_info", "-m", f"{STEM}.onnx"]),
     ("model_info", ["model_info", "-m", f"{STEM}_r.tsmodel"]),
     ("inspect", ["inspect", f"{STEM}_r.cfg"]),

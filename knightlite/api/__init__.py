@@ -3,6 +3,14 @@
 from knightlite.api.check import CheckResult, check
 from knightlite.api.compile import CompileResult, compile_model, explain
 from knightlite.api.evaluate import Evaluation, evaluate_folder
+from knightlite.api.evaluate_models import (
+    EvaluateOptions,
+    EvaluationResult,
+    ModelScore,
+    default_workers,
+    evaluate_models,
+    merge_states,
+)
 from knightlite.api.inspection import Inspection, inspect_file
 from knightlite.api.profile import ProfileResult, profile_program
 from knightlite.api.quantize import QuantizeOptions, QuantizeOutcome, quantize
@@ -11,8 +19,11 @@ from knightlite.api.simulate import SimulateOptions, SimulateResult, simulate
 __all__ = [
     "CheckResult",
     "CompileResult",
+    "EvaluateOptions",
     "Evaluation",
+    "EvaluationResult",
     "Inspection",
+    "ModelScore",
     "ProfileResult",
     "QuantizeOptions",
     "QuantizeOutcome",
@@ -20,9 +31,12 @@ __all__ = [
     "SimulateResult",
     "check",
     "compile_model",
+    "default_workers",
     "evaluate_folder",
+    "evaluate_models",
     "explain",
     "inspect_file",
+    "merge_states",
     "profile_program",
     "quantize",
     "simulate",

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sim": ("sim", "Run a compiled network bit for bit on pictures or raw data."),
     "profile": ("profile", "Where every microsecond goes: layers, engines, memory traffic."),
     "build": ("build", "quant, compile, compare and a check of the binary, from one JSON file."),
+    "eval": ("eval", "Accuracy of every form of a network on a folder of pictures."),
     "compare": ("compare", "Float model, quantized model and chip on one sample."),
     "check": ("check", "Can this model run on that chip? Every doubtful node at once."),
     "inspect": ("inspect", "Show what a .cfg or .weight file holds, instruction by instruction."),

@@ -1,0 +1,9 @@
+"""What an evaluation counts: mergeable sums over pictures, and paired statistics of them.
+
+Nothing here knows a model or a picture: scores go in, sums and intervals come out.
+"""
+
+from knightlite.evaluation.paired import Paired
+from knightlite.evaluation.tally import Tally, empty_tally, tally_of
+
+__all__ = ["Paired", "Tally", "empty_tally", "tally_of"]

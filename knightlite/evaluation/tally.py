@@ -1,0 +1,160 @@
+"""Sums over pictures of several models side by side; parts that were counted apart add up exactly.
+
+Counts are integers and energies exact fractions, so that the sum of parts is the same, to the last
+bit, in whatever order and on however many machines they were counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import log10
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import FormatError
+from knightlite.evaluation.paired import Paired
+
+Array = NDArray[Any]
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Per model one number in every tuple; the first model is what the others are compared with.
+
+    ``labelled``: pictures with a known class. ``top1``, ``top5``: of these, how many had it first
+    and among the first five. ``lost``, ``won``: right in the first model alone, in this one alone.
+    ``agreed``: same best class as the first model, of all pictures. ``energy``, ``noise``: sums of
+    squares of the first model's scores, and of the difference from them; ``noise`` is None where a
+    score is not finite.
+    """
+
+    pictures: int
+    labelled: int
+    top1: tuple[int, ...]
+    top5: tuple[int, ...]
+    lost: tuple[int, ...]
+    won: tuple[int, ...]
+    agreed: tuple[int, ...]
+    energy: Fraction
+    noise: tuple[Fraction | None, ...]
+
+    def __add__(self, other: Tally) -> Tally:
+        """The tally of both sets of pictures."""
+
+        def sums(mine: tuple[int, ...], theirs: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(a + b for a, b in zip(mine, theirs, strict=True))
+
+        return Tally(
+            self.pictures + other.pictures,
+            self.labelled + other.labelled,
+            sums(self.top1, other.top1),
+            sums(self.top5, other.top5),
+            sums(self.lost, other.lost),
+            sums(self.won, other.won),
+            sums(self.agreed, other.agreed),
+            self.energy + other.energy,
+            tuple(
+                None if a is None or b is None else a + b
+                for a, b in zip(self.noise, other.noise, strict=True)
+            ),
+        )
+
+    def paired(self, model: int) -> Paired | None:
+        """Model number ``model`` against the first; None where no picture has a class."""
+        if not self.labelled:
+            return None
+        return Paired(self.labelled, self.lost[model], self.won[model])
+
+    def exact(self, model: int) -> bool:
+        """True where all scores are those of the first model."""
+        return self.noise[model] == 0
+
+    def sqnr_db(self, model: int) -> float | None:
+        """Energy of the first model's scores over that of the difference.
+
+        None where they are the same, where a score is not finite, or where all of the first
+        model's are 0.
+        """
+        noise = self.noise[model]
+        if not noise or not self.energy:
+            return None
+        return 10 * (_log10(self.energy) - _log10(noise))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and texts, from which ``tally_from_json`` makes the same tally."""
+        return {
+            "pictures": self.pictures,
+            "labelled": self.labelled,
+            **{name: list(getattr(self, name)) for name in _COUNTS},
+            "energy": str(self.energy),
+            "noise": [None if item is None else str(item) for item in self.noise],
+        }
+
+
+_COUNTS = ("top1", "top5", "lost", "won", "agreed")
+
+
+def empty_tally(models: int) -> Tally:
+    """No picture yet."""
+    none = (0,) * models
+    return Tally(0, 0, none, none, none, none, none, Fraction(0), (Fraction(0),) * models)
+
+
+def tally_of(scores: Sequence[Array], label: int | None) -> Tally:
+    """One picture: the scores [classes] of every model, and its class where it is known.
+
+    Where scores are equal the lower class comes first, as numpy's argmax has it.
+    """
+    first = scores[0].astype(np.float64)
+    best = [int(np.argmax(values)) for values in scores]
+    right = [label is not None and guess == label for guess in best]
+    energy = _energy(first)
+    return Tally(
+        1,
+        int(label is not None),
+        tuple(map(int, right)),
+        tuple(int(label is not None and _among_best(values, label)) for values in scores),
+        tuple(int(right[0] and not mine) for mine in right),
+        tuple(int(mine and not right[0]) for mine in right),
+        tuple(int(guess == best[0]) for guess in best),
+        Fraction(0) if energy is None else energy,
+        tuple(_energy(first - values) for values in scores),
+    )
+
+
+def tally_from_json(found: Mapping[str, Any], models: int, where: str) -> Tally:
+    """What ``Tally.to_json`` gave; FormatError, which names ``where``, for anything else."""
+    try:
+        counts = [tuple(int(item) for item in found[name]) for name in _COUNTS]
+        noise = tuple(None if item is None else Fraction(item) for item in found["noise"])
+        if any(len(items) != models for items in (*counts, noise)):
+            raise ValueError
+        whole = [int(found[name]) for name in ("pictures", "labelled")]
+        energy = Fraction(found["energy"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise FormatError(f"{where} does not hold the sums of {models} models.") from error
+    top1, top5, lost, won, agreed = counts
+    return Tally(whole[0], whole[1], top1, top5, lost, won, agreed, energy, noise)
+
+
+def _among_best(values: Array, label: int) -> bool:
+    """True where fewer than five classes come before ``label``."""
+    before = np.count_nonzero(values > values[label])
+    return bool(before + np.count_nonzero(values[:label] == values[label]) < TOP)
+
+
+def _energy(values: Array) -> Fraction | None:
+    """Sum of squares; None where it is not finite."""
+    total = float(np.sum(values**2))
+    return Fraction(total) if np.isfinite(total) else None
+
+
+def _log10(value: Fraction) -> float:
+    """Also of fractions that no float holds."""
+    shift = value.numerator.bit_length() - value.denominator.bit_length()
+    return log10(float(value / Fraction(2) ** shift)) + shift * log10(2)

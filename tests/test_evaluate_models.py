@@ -1,0 +1,363 @@
+"""``eval``: forms of digits over a few pictures; what it counts is counted again here by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import knightlite
+from conftest import DIGITS
+from knightlite.api import EvaluateOptions, EvaluationResult, evaluate_models, merge_states
+from knightlite.cli.program import run
+from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
+from knightlite.preprocess import load_recipe
+from knightlite.quantize.onnx_models import session
+from knightlite.talk import Talk
+
+STEM = "digits_quantize"
+FORMS = ("digits.onnx", f"{STEM}.onnx", f"{STEM}_golden.onnx", f"{STEM}_r.cfg")
+COUNT = 12
+
+
+@pytest.fixture
+def pictures(here: Path) -> Path:
+    """Twelve pictures of three classes, two of them in the wrong folder."""
+    folder = here / "val"
+    for label in range(10):
+        (folder / str(label)).mkdir(parents=True)
+    for label in (2, 3, 7):
+        for path in sorted((DIGITS / "test" / str(label)).iterdir())[:4]:
+            shutil.copy(path, folder / str(label) / f"{label}-{path.name}")
+    for path in sorted((folder / "3").iterdir())[:2]:
+        path.rename(folder / "5" / path.name)
+    return folder
+
+
+def options(pictures: Path, **changes: Any) -> EvaluateOptions:
+    return replace(EvaluateOptions(data=pictures, models=tuple(map(Path, FORMS))), **changes)
+
+
+def listen() -> tuple[Talk, list[str], list[int]]:
+    said: list[str] = []
+    done: list[int] = []
+    return Talk(said.append, said.append, lambda _, number, __: done.append(number)), said, done
+
+
+def test_forms_side_by_side(pictures: Path) -> None:
+    found = evaluate_models(options(pictures))
+    assert (found.pictures, found.labelled, found.scores, found.shard) == (
+        12,
+        12,
+        "outputs",
+        (1, 1),
+    )
+    assert [row.kind for row in found.models] == ["float", "qdq", "golden", "chip"]
+    recipe = load_recipe("digits")
+    runners = [session(Path(name).read_bytes()) for name in FORMS[:2]]
+    paths = sorted(pictures.glob("*/*.png"))
+    fed = [recipe.apply(path, (3, 32, 32))[None] for path in paths]
+    labels = np.array([int(path.parent.name) for path in paths])
+    scores = [
+        np.stack([np.asarray(runner.run(None, {"x": x})[0]).reshape(-1) for x in fed])
+        for runner in runners
+    ]
+    right = [values.argmax(1) == labels for values in scores]
+    assert right[0].sum() == 10
+    for place in (0, 1):
+        assert found.models[place].top1 == 100 * right[place].sum() / COUNT
+    assert found.models[1].lost == (right[0] & ~right[1]).sum()
+    noise = np.sum((scores[0].astype(np.float64) - scores[1]) ** 2)
+    wanted = 10 * np.log10(np.sum(scores[0].astype(np.float64) ** 2) / noise)
+    assert found.models[1].sqnr_db == pytest.approx(wanted, abs=1e-9)
+    golden, chip = found.models[2:]
+    assert replace(golden, model="", kind="") == replace(chip, model="", kind="")
+
+
+def test_the_simulator_gives_the_golden_models_scores(pictures: Path) -> None:
+    found = evaluate_models(options(pictures, models=tuple(map(Path, FORMS[2:]))))
+    chip = found.models[1]
+    assert (chip.exact, chip.sqnr_db, chip.agreed_percent) == (True, None, 100.0)
+    assert (chip.lost, chip.won, chip.drop) == (0, 0, 0.0)
+
+
+def test_everything_that_quant_and_compile_left_is_taken(pictures: Path) -> None:
+    talk, said, _ = listen()
+    found = evaluate_models(EvaluateOptions(data=pictures), talk)
+    assert [row.model for row in found.models] == list(FORMS)
+    assert [line.split()[0] for line in said] == list(FORMS)
+    assert found == evaluate_models(options(pictures))
+
+
+def test_processes_and_shards_give_the_same_sums(pictures: Path) -> None:
+    whole = evaluate_models(options(pictures))
+    assert evaluate_models(options(pictures, workers=2)) == whole
+    states = [Path(f"part{index}.json") for index in (1, 2, 3)]
+    for index, state in enumerate(states, start=1):
+        part = evaluate_models(options(pictures, shard=(index, 3), state=state))
+        assert part.pictures == 4
+    assert merge_states(states) == merge_states(states[::-1]) == whole
+
+
+def test_a_worker_says_what_is_wrong_with_a_picture(pictures: Path) -> None:
+    (pictures / "9" / "broken.png").write_bytes(b"no picture")
+    for workers in (1, 2):
+        with pytest.raises(DataError, match=r"broken\.png is not a picture that Pillow can read\."):
+            evaluate_models(options(pictures, workers=workers))
+
+
+# ------------------------------------------------------------------ stopped, and gone on
+
+
+def stopped(pictures: Path, state: Path) -> None:
+    """Stop behind the first five pictures, as Ctrl-C does."""
+
+    def stop(_: str, done: int, __: int | None) -> None:
+        if done >= 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_models(options(pictures, state=state), Talk(advance=stop))
+    assert json.loads(state.read_text())["tally"]["pictures"] == 5
+
+
+def test_a_stopped_run_goes_on(pictures: Path) -> None:
+    whole = evaluate_models(options(pictures))
+    state = Path("state.json")
+    stopped(pictures, state)
+    talk, said, done = listen()
+    assert evaluate_models(options(pictures, state=state), talk) == whole
+    assert said == ["state.json holds 5 of 12 pictures: the others follow."]
+    assert done[0] > 5
+    assert done[-1] == 12
+    assert evaluate_models(options(pictures, state=state, keep_state=False)) == whole
+    assert not state.exists()
+
+
+def changed_picture(pictures: Path) -> EvaluateOptions:
+    os.utime(next(iter(sorted(pictures.glob("2/*.png")))), (1, 1))
+    return options(pictures)
+
+
+def one_picture_less(pictures: Path) -> EvaluateOptions:
+    next(iter(sorted(pictures.glob("2/*.png")))).unlink()
+    return options(pictures)
+
+
+def another_model(pictures: Path) -> EvaluateOptions:
+    model = onnx.load("digits.onnx")
+    model.doc_string = "changed"
+    onnx.save(model, "digits.onnx")
+    return options(pictures)
+
+
+def another_recipe(pictures: Path) -> EvaluateOptions:
+    text = load_recipe("digits").text.replace("mean = [0.31", "mean = [0.32")
+    Path("mine.toml").write_text(text)
+    return options(pictures, recipe="mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (changed_picture, "the files of the pictures"),
+        (one_picture_less, "the pictures"),
+        (another_model, "the models"),
+        (another_recipe, "the recipe"),
+        (lambda pictures: options(pictures, shard=(1, 2)), "the shard"),
+    ],
+)
+def test_a_changed_input_starts_again(pictures: Path, change: Any, what: str) -> None:
+    state = Path("state.json")
+    stopped(pictures, state)
+    asked = change(pictures)
+    talk, said, done = listen()
+    found = evaluate_models(replace(asked, state=state), talk)
+    assert f"state.json is of another evaluation, which differs in {what}: " in said[0]
+    assert done[0] <= 5
+    assert found == evaluate_models(asked)
+
+
+def test_a_damaged_state_starts_again(pictures: Path) -> None:
+    state = Path("state.json")
+    state.write_text("{")
+    talk, said, _ = listen()
+    assert evaluate_models(options(pictures, state=state), talk) == evaluate_models(
+        options(pictures)
+    )
+    assert said[0].startswith("state.json is not a state file of eval: ")
+    assert said[0].endswith(" The evaluation starts from the first picture.")
+
+
+# ------------------------------------------------------------------ models of other tools
+
+
+def with_softmax(path: Path) -> None:
+    """digits.onnx with a Softmax behind it."""
+    model = onnx.load("digits.onnx")
+    name = model.graph.output[0].name
+    model.graph.node.append(helper.make_node("Softmax", [name], ["probabilities"], axis=1))
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, None)
+    )
+    onnx.save(model, str(path))
+
+
+def test_scores_before_a_softmax_are_compared(pictures: Path) -> None:
+    path = Path("probabilities.onnx")
+    with_softmax(path)
+    with pytest.warns(UserWarning, match="Softmax runs on the host"):
+        made = knightlite.quantize(path, data="calib", recipe="digits", iteration=10)
+    compiled = knightlite.compile(made)
+    found = knightlite.evaluate([path, made, compiled], pictures)
+    assert found.scores == "logits"
+    plain = evaluate_models(options(pictures))
+    assert found.models[2].sqnr_db == plain.models[3].sqnr_db
+    talk, said, _ = listen()
+    mixed = evaluate_models(options(pictures, models=(path, Path(FORMS[0])), recipe="digits"), talk)
+    assert mixed.scores == "outputs"
+    assert said[0].startswith("digits.onnx does not deliver what its Softmax reads, or has none: ")
+
+
+def test_a_paddle_model_is_read_as_quant_reads_it(pictures: Path) -> None:
+    found = evaluate_models(options(pictures, models=(Path("digits.pdmodel"), Path(FORMS[0])),
+                                    recipe="digits"))  # fmt: skip
+    assert [row.kind for row in found.models] == ["float", "float"]
+    assert found.models[1].exact
+
+
+def test_classes_in_another_order(pictures: Path) -> None:
+    for path in sorted(pictures.iterdir()):
+        path.rename(pictures / f"n{9 - int(path.name)}")  # n0 holds the nines
+    labels = Path("synsets.txt")
+    labels.write_text("".join(f"n{9 - place} the digit {place}\n" for place in range(10)))
+    found = evaluate_models(options(pictures, labels=labels))
+    assert found.models[0].top1 == 100 * 10 / 12
+    assert evaluate_models(options(pictures)).models[0].top1 < 20  # type: ignore[operator]
+    labels.write_text("n1\n")
+    with pytest.raises(DataError, match=r"^9 of 10 class folders are not in synsets\.txt, such as"):
+        evaluate_models(options(pictures, labels=labels))
+
+
+def test_without_classes_models_are_compared_with_each_other(pictures: Path) -> None:
+    talk, said, _ = listen()
+    found = evaluate_models(options(pictures / "2"), talk)
+    assert said == [
+        f"{pictures / '2'} has no folders of classes: no top-1, only agreement and SQNR."
+    ]
+    assert (found.labelled, found.models[1].top1, found.models[1].lost) == (0, None, None)
+    assert found.models[1].agreed_percent == 100.0
+    assert found.models[1].sqnr_db is not None
+
+
+def test_a_sample_is_seeded(pictures: Path) -> None:
+    found = [evaluate_models(options(pictures, count=5, seed=seed)) for seed in (0, 0, 1)]
+    assert found[0].pictures == 5
+    assert found[0] == found[1]
+    assert found[0].models[1].sqnr_db != found[2].models[1].sqnr_db
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def other_network(pictures: Path) -> EvaluateOptions:
+    node = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    shape = [1, 3, 32, 32]
+    graph = helper.make_graph(
+        [node], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 1, 1])],
+    )  # fmt: skip
+    onnx.save(
+        helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]),
+        "pool.onnx",
+    )
+    return options(pictures, models=(Path(FORMS[0]), Path("pool.onnx")), recipe="digits")
+
+
+def lonely_golden(pictures: Path) -> EvaluateOptions:
+    shutil.copy(FORMS[2], "alone_golden.onnx")
+    return options(pictures, models=(Path("alone_golden.onnx"),))
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind", "sentence"),
+    [
+        (other_network, UsageError, r"equally many scores, not 10 of digits\.onnx, 3 of pool\.onn"),
+        (lonely_golden, UsageError, r"alone_golden\.onnx reads and writes integers, and alone_r\."),
+        (lambda p: options(p, models=(Path("no.onnx"),)), UsageError, r"no\.onnx does not exist"),
+        (lambda p: options(p, models=(Path(FORMS[0]),)), UsageError, r"hold no recipe, and none"),
+        (lambda p: options(p, shard=(3, 2)), UsageError, r"must be from 1/2 up, not 3/2\."),
+        (
+            lambda p: options(p, shard=(20, 20)),
+            UsageError,
+            r"shard 20/20 of 12 pictures is empty\.",
+        ),
+        (lambda p: options(p, workers=0), UsageError, r"workers must be at least 1, not 0\."),
+        (lambda p: options(p, count=0), UsageError, r"pictures must be at least 1, not 0\."),
+        (lambda p: options(p / "nothing"), UsageError, r"picture folder .*nothing does not exist"),
+    ],
+)
+def test_refusals(pictures: Path, ask: Any, kind: type[KnightliteError], sentence: str) -> None:
+    with pytest.raises(kind, match=sentence):
+        evaluate_models(ask(pictures))
+
+
+def test_merging_refuses_what_does_not_belong_together(pictures: Path) -> None:
+    paths = [Path(f"{name}.json") for name in "abcd"]
+    evaluate_models(options(pictures, shard=(1, 2), state=paths[0]))
+    evaluate_models(options(pictures, shard=(2, 2), state=paths[1], recipe="digits"))
+    evaluate_models(options(pictures, shard=(2, 2), state=paths[2], models=(Path(FORMS[1]),)))
+    stopped(pictures, paths[3])
+    cases: tuple[tuple[list[int], str], ...] = (
+        ([0], r"^of 2 shards, 2/2 is missing\.$"),
+        ([0, 0], r"^a\.json and a\.json are both shard 1/2\.$"),
+        ([0, 2], r"^c\.json and a\.json differ in the models: they are not shards of one eval"),
+        ([3], r"^d\.json is not finished: 5 of 12 pictures\.$"),
+        ([], r"^no state file is named to merge\.$"),
+    )
+    for places, sentence in cases:
+        with pytest.raises(UsageError, match=sentence):
+            merge_states([paths[place] for place in places])
+    assert merge_states(paths[:2]).pictures == 12
+    with pytest.raises(FormatError, match=r"^digits\.onnx is not a state file of eval"):
+        merge_states([Path("digits.onnx")])
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_the_command_prints_what_the_function_returns(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["eval", "--data", "val", "-j", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    wanted: EvaluationResult = evaluate_models(options(pictures))
+    assert [row["sqnr_db"] for row in found["models"]] == [row.sqnr_db for row in wanted.models]
+    assert not Path("knightlite-eval.json").exists()
+    assert run(["eval", "--data", "val", "-j", "1", "--state", "s.json"]) == 0
+    table = capsys.readouterr().out
+    assert "Accuracy on 12 pictures" in table
+    assert "digits_quantize_r.cfg" in table
+    assert run(["eval", "--merge", "s.json"]) == 0
+    assert capsys.readouterr().out == table
+
+
+def test_a_stopped_command_keeps_its_state(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "9" / "broken.png").write_bytes(b"no picture")
+    assert run(["eval", "--data", "val", "-j", "1"]) == 1
+    assert json.loads(Path("knightlite-eval.json").read_text())["tally"]["pictures"] == 10
+    assert run(["eval", *FORMS]) == 2
+    assert "eval needs pictures." in capsys.readouterr().err
+    assert run(["eval", "--data", "val", "--shard", "half"]) == 2
+    assert "a shard must be written as 1/4, not half." in capsys.readouterr().err

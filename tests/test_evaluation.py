@@ -1,0 +1,120 @@
+"""Sums over pictures: what they count, that parts add up exactly, and the interval of a drop."""
+
+from __future__ import annotations
+
+import json
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knightlite.errors import FormatError
+from knightlite.evaluation import Paired, Tally, empty_tally, tally_of
+from knightlite.evaluation.tally import tally_from_json
+
+Pictures = list[tuple[list[np.ndarray[Any, Any]], int | None]]
+CLASSES, MODELS = 8, 3
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> Pictures:
+    """Scores of three models on a few pictures, with ties, huge and tiny values."""
+    value = st.one_of(st.integers(-3, 3).map(float), st.floats(-(2.0**100), 2.0**100, width=32))
+    scores = st.lists(value, min_size=CLASSES, max_size=CLASSES)
+    label = st.one_of(st.none(), st.integers(0, CLASSES - 1))
+    return [
+        ([np.array(draw(scores), np.float32) for _ in range(MODELS)], draw(label))
+        for _ in range(draw(st.integers(1, 8)))
+    ]
+
+
+def tally(items: Pictures) -> Tally:
+    return reduce(add, (tally_of(scores, label) for scores, label in items), empty_tally(MODELS))
+
+
+@given(pictures())
+def test_counts_are_those_of_the_definitions(items: Pictures) -> None:
+    found = tally(items)
+    labelled = [(scores, label) for scores, label in items if label is not None]
+    assert (found.pictures, found.labelled) == (len(items), len(labelled))
+    for model in range(MODELS):
+        orders = [np.argsort(-scores[model], kind="stable") for scores, _ in labelled]
+        first = [int(np.argmax(scores[0])) == label for scores, label in labelled]
+        mine = [order[0] == label for order, (_, label) in zip(orders, labelled, strict=True)]
+        assert found.top1[model] == sum(mine)
+        assert found.top5[model] == sum(
+            label in order[:5] for order, (_, label) in zip(orders, labelled, strict=True)
+        )
+        assert found.lost[model] == sum(a and not b for a, b in zip(first, mine, strict=True))
+        assert found.won[model] == sum(b and not a for a, b in zip(first, mine, strict=True))
+        assert found.agreed[model] == sum(
+            np.argmax(scores[0]) == np.argmax(scores[model]) for scores, _ in items
+        )
+
+
+@given(pictures(), st.integers(1, 4))
+def test_shards_add_up_to_the_last_bit_in_any_order(items: Pictures, count: int) -> None:
+    shards = [tally(items[index::count]) for index in range(count)]
+    assert reduce(add, shards) == reduce(add, reversed(shards)) == tally(items)
+
+
+@given(pictures())
+def test_a_tally_survives_json(items: Pictures) -> None:
+    found = tally(items)
+    assert tally_from_json(json.loads(json.dumps(found.to_json())), MODELS, "x") == found
+
+
+def test_sqnr_is_energy_over_noise() -> None:
+    rng = np.random.default_rng(5)
+    exact = rng.standard_normal((20, 30)).astype(np.float32)
+    other = exact + np.float32(0.01) * rng.standard_normal((20, 30)).astype(np.float32)
+    found = reduce(add, (tally_of([a, b, a], None) for a, b in zip(exact, other, strict=True)))
+    difference = exact.astype(np.float64) - other
+    wanted = 10 * np.log10(np.sum(exact.astype(np.float64) ** 2) / np.sum(difference**2))
+    assert found.sqnr_db(1) == pytest.approx(wanted, abs=1e-9)
+    assert (found.exact(1), found.exact(2)) == (False, True)
+    assert found.sqnr_db(2) is None
+    assert found.paired(1) is None
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_scores_that_are_not_finite_have_no_sqnr(value: float) -> None:
+    good = np.ones(3, np.float32)
+    bad = np.array([1, value, 0], np.float32)
+    found = tally_of([good, bad], 0) + tally_of([good, good], 0)
+    assert (found.sqnr_db(1), found.exact(1)) == (None, False)
+    assert tally_from_json(found.to_json(), 2, "x") == found
+
+
+def test_a_damaged_tally_is_refused() -> None:
+    whole = tally_of([np.ones(3), np.ones(3)], 1).to_json()
+    broken = [{}, {**whole, "top1": [1]}, {**whole, "energy": "1/0"}, {**whole, "lost": ["x", 0]}]
+    for found in broken:
+        with pytest.raises(FormatError, match=r"^s\.json does not hold the sums of 2 models\.$"):
+            tally_from_json(found, 2, "s.json")
+
+
+@pytest.mark.parametrize(
+    ("paired", "drop", "low", "high"),
+    [
+        # p = 11/102, q = 2/102: 9/102 +- 1.959964 sqrt((13/102 - (9/102)^2) / 102)
+        (Paired(100, 10, 1), 9.0, 2.1103, 15.5368),
+        (Paired(500, 0, 0), 0.0, -0.5522, 0.5522),
+        (Paired(1000, 7, 3), 0.4, -0.2779, 1.0763),
+    ],
+)
+def test_interval_worked_out_by_hand(paired: Paired, drop: float, low: float, high: float) -> None:
+    assert paired.drop == drop
+    assert paired.interval == pytest.approx((low, high), abs=1e-4)
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 200))
+def test_an_interval_holds_the_drop_shrunk_and_mirrors(lost: int, won: int, alike: int) -> None:
+    n = lost + won + alike
+    low, high = Paired(n, lost, won).interval
+    assert low < 100 * (lost - won) / (n + 2) < high
+    assert Paired(n, won, lost).interval == pytest.approx((-high, -low))
