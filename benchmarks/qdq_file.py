@@ -63,8 +63,8 @@ class QdqFile:
     def float_ops(self) -> dict[str, int]:
         """Operators between the first Q and the last DQ that read values never quantized, by type.
 
-        A pointwise function of the one result of an operator that reads integers belongs to that
-        operator: Conv, Relu, Q counts none.
+        A pointwise function of one dequantized value, or of the one result of an operator that
+        reads integers, does not count: neither Conv, Relu, Q nor x * Sigmoid(x) does.
         """
         behind: set[str] = set()  # tensors with a Q before them
         integer: set[str] = set()  # outputs of DQ
@@ -82,13 +82,10 @@ class QdqFile:
                 source[name] = name
             elif node.op_type == Q:
                 continue
+            elif node.op_type in POINTWISE and first in source and self._one(features, source):
+                source[name] = source[first]  # a function of one value
             elif all(item in integer for item in features):
                 source[name] = name
-            elif node.op_type in POINTWISE and len({source.get(f, "") for f in features}) == 1:
-                if first in source:
-                    source[name] = source[first]
-                else:
-                    left.append(node)
             else:
                 left.append(node)
         ahead = self._before_a_dq()
@@ -97,6 +94,11 @@ class QdqFile:
             if node.output[0] in behind and node.output[0] in ahead:
                 counts[node.op_type] = counts.get(node.op_type, 0) + 1
         return counts
+
+    @staticmethod
+    def _one(features: Sequence[str], source: dict[str, str]) -> bool:
+        """True where all of ``features`` come from the same value."""
+        return len({source.get(name, "") for name in features}) == 1
 
     def _before_a_dq(self) -> set[str]:
         """Tensors that a DQ comes after."""
