@@ -23,6 +23,7 @@ percentile keeps all activations, 0.18 GiB per picture: it gets 16 and 64 pictur
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import statistics
@@ -40,7 +41,9 @@ import numpy as np
 import onnx
 from accuracy import CALIBRATION_PICTURES, CASES, DATA, Array, Case, Score, compare
 from qdq_file import QdqFile, forward
+from quantizer_table import HEADER, markdown, print_ratios, print_row
 
+import knightlite
 from knightlite.frontend import paddle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,10 +58,7 @@ TIMEOUT_S = 3600
 DENSENET_PICTURES = (16, 64, 256)
 HEAVY_PICTURES = 64  # of what keeps every activation
 SEED = 0
-HEADER = (
-    f"{'model':18} {'tool':11} {'method':21} {'drop [95 % interval]':>23} {'lost':>4} "
-    f"{'won':>4} {'SQNR':>7} {'s':>7} {'MiB':>8} {'float':>5} {'requ.':>5}"
-)
+HAS_EFFORT = "effort" in inspect.signature(knightlite.quantize).parameters
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,17 @@ class Way:
 
 WAYS = (
     Way("knightlite", "mse"),
+    *([Way("knightlite", "mse", "high")] if HAS_EFFORT else []),
     Way("onnxruntime", "min_max"),
     Way("onnxruntime", "percentile"),
     Way("nncf", "fast_bias_correction"),
     Way("nncf", "full_bias_correction"),
 )
-DENSENET_WAYS = (WAYS[0], WAYS[2], WAYS[3])
+DENSENET_WAYS = (
+    Way("knightlite", "mse"),
+    Way("onnxruntime", "percentile"),
+    Way("nncf", "fast_bias_correction"),
+)
 
 
 @dataclass(frozen=True)
@@ -274,51 +279,6 @@ def _picture(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return (smooth + 0.3 * rng.standard_normal(shape)).astype(np.float32)
 
 
-def print_row(row: dict[str, Any]) -> None:
-    """A line of the table."""
-    if "failed" in row:
-        print(f"{_head(row)} failed: {row['failed']}"[:100], flush=True)
-    elif "map" in row:
-        drop = f"mAP {row['map']:.3f} of {row['float_map']:.3f}, drop {row['map_drop']:+.3f}"
-        print(f"{_head(row)} {drop} {_tail(row)}", flush=True)
-    elif "lost" in row:
-        print_classifier(row)
-    else:
-        print(f"{_head(row)} {row['pictures']:4} pictures {_tail(row)}", flush=True)
-
-
-def print_classifier(row: dict[str, Any]) -> None:
-    drop = (
-        f"{row['top1_drop_points']:+6.2f} [{row['interval_low']:+.2f}, {row['interval_high']:+.2f}]"
-    )
-    print(f"{_head(row)} {drop:>23} {row['lost']:4} {row['won']:4} "
-          f"{row['logits_sqnr_db']:7.2f} {_tail(row)}", flush=True)  # fmt: skip
-
-
-def _head(row: dict[str, Any]) -> str:
-    effort = f" {row['effort']}" if "effort" in row else ""
-    return f"{row['model']:18} {row['tool']:11} {row['method'] + effort:21}"
-
-
-def _tail(row: dict[str, Any]) -> str:
-    return (f"{row['seconds']:7.1f} {row['peak_mib']:8.0f} {row['float_ops']:5} "
-            f"{row['concat_requantizes']:5}")  # fmt: skip
-
-
-def print_ratios(rows: Sequence[dict[str, Any]]) -> None:
-    """Growth of memory, and seconds at 64 pictures against each peer's."""
-    at = {(row["tool"], row["pictures"]): row for row in rows if "failed" not in row}
-    smallest, largest = min(DENSENET_PICTURES), max(DENSENET_PICTURES)
-    for tool in dict.fromkeys(row["tool"] for row in rows):
-        if (tool, smallest) in at and (tool, largest) in at:
-            growth = at[tool, largest]["peak_mib"] / at[tool, smallest]["peak_mib"] - 1
-            print(f"{tool}: peak memory grows by {100 * growth:+.1f} % "
-                  f"from {smallest} to {largest} pictures")  # fmt: skip
-        if tool != "knightlite" and {(tool, 64), ("knightlite", 64)} <= set(at):
-            ratio = at["knightlite", 64]["seconds"] / at[tool, 64]["seconds"]
-            print(f"knightlite takes {ratio:.2f} of {tool}'s seconds at 64 pictures")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -331,6 +291,7 @@ def main() -> int:
     parser.add_argument("--counts", default=",".join(map(str, DENSENET_PICTURES)),
                         help="pictures of --densenet121 [default: %(default)s]")  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--markdown", type=Path, help="write tables of them to this file")
     arguments = parser.parse_args()
     if not DATA.is_dir():
         print(f"The pictures and models are not here: {DATA} does not exist.", file=sys.stderr)
@@ -367,7 +328,9 @@ def main() -> int:
             for row in densenet_rows([int(item) for item in arguments.counts.split(",")], folder):
                 found.append(keep(row))
                 print_row(row)
-            print_ratios(found)
+            print_ratios(found, min(DENSENET_PICTURES), max(DENSENET_PICTURES))
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(rows))
     return 0
 
 

@@ -97,6 +97,25 @@ def test_everything_that_quant_and_compile_left_is_taken(pictures: Path) -> None
     assert found == evaluate_models(options(pictures))
 
 
+def test_the_float_model_is_the_one_that_quant_read(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("knightlite.json").unlink()
+    assert run(["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits"]) == 0
+    talk, said, _ = listen()
+    found = evaluate_models(EvaluateOptions(data=pictures), talk)
+    assert [row.model for row in found.models] == list(FORMS[:2])
+    assert said[0] == f"digits.onnx is taken: {STEM}.onnx was made from it."
+    another_model(pictures)
+    talk, said, _ = listen()
+    found = evaluate_models(EvaluateOptions(data=pictures), talk)
+    assert [row.model for row in found.models] == [FORMS[1]]
+    assert said[0] == "the float model digits.onnx has changed since quant read it: it is left out."
+    Path("knightlite.json").unlink()
+    with pytest.raises(UsageError, match=r"^no model is named, and knightlite\.json records no qu"):
+        evaluate_models(EvaluateOptions(data=pictures))
+
+
 def test_processes_and_shards_give_the_same_sums(pictures: Path) -> None:
     whole = evaluate_models(options(pictures))
     assert evaluate_models(options(pictures, workers=2)) == whole

@@ -146,7 +146,8 @@ def _onnx(
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)
     with _refusals(path):
         runner = session(model, threads)
-    recipe = _recipe_of(model)
+    noted = quantization_notes(model).get("recipe")
+    recipe = noted if isinstance(noted, str) else None
 
     def run(picture: Array) -> Scores:
         with _refusals(path):
@@ -170,16 +171,16 @@ def _before_softmax(model: onnx.ModelProto, name: str) -> str | None:
     return found
 
 
-def _recipe_of(model: onnx.ModelProto) -> str | None:
-    """The recipe that ``quant`` noted."""
+def quantization_notes(model: onnx.ModelProto) -> Mapping[str, Any]:
+    """What ``quant`` noted in a model's metadata; empty where it did not write it."""
     import json
 
     for entry in model.metadata_props:
         if entry.key == "knightlite.quantize":
-            with contextlib.suppress(ValueError, AttributeError):
-                recipe = json.loads(entry.value).get("recipe")
-                return recipe if isinstance(recipe, str) else None
-    return None
+            with contextlib.suppress(ValueError):
+                notes = json.loads(entry.value)
+                return notes if isinstance(notes, Mapping) else {}
+    return {}
 
 
 @contextlib.contextmanager

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from knightlite import workspace
+from knightlite import atomic_write, workspace
 from knightlite.api import evaluate_state
 from knightlite.api.evaluate_engine import Bench, Job, Picture, open_bench, tallies
-from knightlite.api.evaluate_forms import Form, source_of
+from knightlite.api.evaluate_forms import Form, quantization_notes, source_of
 from knightlite.api.evaluate_state import WHOLE, Question, State, digest
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally
 from knightlite.talk import SILENT, Talk
 
 SAVE_EVERY = 50  # pictures
-FROM_MANIFEST = (("quant", "float_onnx"), ("quant", "onnx"), ("compile", "golden"),
-                 ("compile", "cfg"))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +83,8 @@ class EvaluationResult:
 def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> EvaluationResult:
     """Run the evaluation; what is counted stays in the state. Errors: ``knightlite.errors``."""
     _check(options)
+    if options.state is not None:
+        atomic_write.require_folder(options.state.parent)  # before the work, not after it
     sources = tuple(source_of(path) for path in _paths(options, talk))
     probe = Job(sources, (), "", options.chip, options.input_shapes, False)
     bench = open_bench(probe)
@@ -171,28 +171,56 @@ def _paths(options: EvaluateOptions, talk: Talk) -> tuple[Path, ...]:
     """The models as named, or everything that quant and compile left here last."""
     space = workspace.open_workspace(options.directory)
     if options.models:
-        found = [workspace.resolve(space, path) for path in options.models]
-        for _, sentence in found:
+        resolved = [workspace.resolve(space, path) for path in options.models]
+        for _, sentence in resolved:
             if sentence:
                 talk.say(sentence)
-        return tuple(path for path, _ in found)
-    paths = []
-    for stage, key in FROM_MANIFEST:
-        if any(item.stage == stage for item in space.records):
-            try:
-                taken = workspace.latest(space, stage, key)
-            except UsageError:
-                if key != "float_onnx":  # quant leaves none beside an .onnx of that name
-                    raise
-                continue
-            talk.say(taken.sentence)
-            paths.append(taken.path)
-    if not paths:
+        return tuple(path for path, _ in resolved)
+    if not any(item.stage == "quant" for item in space.records):
         raise UsageError(
             f"no model is named, and {space.directory / workspace.MANIFEST} records no quant run.",
             "name the models, or run quant here first",
         )
-    return tuple(paths)
+    quantized = workspace.latest(space, "quant", "onnx")
+    found: list[tuple[Path | None, str]] = [
+        (_float_model(quantized, talk), ""),
+        (quantized.path, quantized.sentence),
+    ]
+    if any(item.stage == "compile" for item in space.records):
+        for key in ("golden", "cfg"):
+            taken = workspace.latest(space, "compile", key)
+            found.append((taken.path, taken.sentence))
+    for path, sentence in found:
+        if path is not None and sentence:
+            talk.say(sentence)
+    return tuple(path for path, _ in found if path is not None)
+
+
+def _float_model(quantized: workspace.Found, talk: Talk) -> Path | None:
+    """The model that quant read, or what it wrote of it; None, which is said, where it is gone."""
+    record = quantized.record
+    if "float_onnx" in record.files:
+        written = Path(record.files["float_onnx"].path)
+        path = quantized.path.parent / written.name
+    else:  # it was an .onnx file here, which quant does not write over
+        path = Path(str(record.options.get("model")))
+    wanted = record.files.get("float_onnx")
+    digest = wanted.sha256 if wanted is not None else _noted_hash(quantized.path)
+    if not path.is_file() or workspace.sha256_of(path) != digest:
+        what = "has changed since quant read it" if path.is_file() else "is not here any more"
+        talk.warn(f"the float model {path} {what}: it is left out.")
+        return None
+    talk.say(f"{path} is taken: {quantized.path.name} was made from it.")
+    return path
+
+
+def _noted_hash(quantized: Path) -> str | None:
+    """SHA-256 of the model that an ``X_quantize.onnx`` was made from, as it notes."""
+    from knightlite.frontend import onnx_file
+
+    notes = quantization_notes(onnx_file.parse(quantized.read_bytes(), str(quantized)))
+    found = notes.get("model_sha256")
+    return found if isinstance(found, str) else None
 
 
 def _job(probe: Job, bench: Bench, options: EvaluateOptions, talk: Talk) -> Job:
