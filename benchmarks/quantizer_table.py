@@ -67,8 +67,8 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
                 continue
             way = " ".join(str(row[name]) for name in ("tool", "method", "effort") if name in row)
             if "failed" in row:
-                blanks = " | " * (titles.count("|") + 4)
-                text.append(f"| {row['model']} | {way} | fails{blanks}|")
+                blanks = " |" * (titles.count("|") + 4)
+                text.append(f"| {row['model']} | {way} | fails |{blanks}")
                 continue
             text.append(
                 f"| {row['model']} | {way} | {cells(row)} | {row['seconds']:.1f} | "

@@ -16,7 +16,13 @@ from onnx import TensorProto, helper
 
 import knightlite
 from conftest import DIGITS
-from knightlite.api import EvaluateOptions, EvaluationResult, evaluate_models, merge_states
+from knightlite.api import (
+    EvaluateOptions,
+    EvaluationResult,
+    evaluate_engine,
+    evaluate_models,
+    merge_states,
+)
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
 from knightlite.preprocess import load_recipe
@@ -116,8 +122,11 @@ def test_the_float_model_is_the_one_that_quant_read(
         evaluate_models(EvaluateOptions(data=pictures))
 
 
-def test_processes_and_shards_give_the_same_sums(pictures: Path) -> None:
+def test_processes_and_shards_give_the_same_sums(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = evaluate_models(options(pictures))
+    monkeypatch.setattr(evaluate_engine, "CHUNK", 1)  # more chunks than wait at a time
     assert evaluate_models(options(pictures, workers=2)) == whole
     states = [Path(f"part{index}.json") for index in (1, 2, 3)]
     for index, state in enumerate(states, start=1):
