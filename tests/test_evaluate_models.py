@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import knightlite
 from conftest import DIGITS
@@ -254,6 +254,34 @@ def test_scores_before_a_softmax_are_compared(pictures: Path) -> None:
     mixed = evaluate_models(options(pictures, models=(path, Path(FORMS[0])), recipe="digits"), talk)
     assert mixed.scores == "outputs"
     assert said[0].startswith("digits.onnx does not deliver what its Softmax reads, or has none: ")
+
+
+def test_both_files_in_one_are_the_same_chip(pictures: Path) -> None:
+    models = (Path(FORMS[3]), Path(f"{STEM}_r.tsmodel"))
+    assert evaluate_models(options(pictures, models=models)).models[1].exact
+
+
+def test_a_qdq_file_with_zero_points_runs_as_it_is_written(pictures: Path) -> None:
+    """As other tools write them: u8 with a zero point, here so fine that little is lost."""
+    model = onnx.load("digits.onnx")
+    scale = numpy_helper.from_array(np.array(8 / 255, np.float32), "scale")
+    zero = numpy_helper.from_array(np.array(90, np.uint8), "zero")
+    model.graph.initializer.extend([scale, zero])
+    for node in model.graph.node:
+        node.input[:] = ["x/dq" if name == "x" else name for name in node.input]
+    pair = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["x/q"]),
+        helper.make_node("DequantizeLinear", ["x/q", "scale", "zero"], ["x/dq"]),
+    ]
+    nodes = [*pair, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, "other.onnx")
+    asked = options(pictures, models=(Path(FORMS[0]), Path("other.onnx")), recipe="digits")
+    row = evaluate_models(asked).models[1]
+    assert row.kind == "qdq"
+    assert row.sqnr_db is not None
+    assert 20 < row.sqnr_db < 60
 
 
 def test_a_paddle_model_is_read_as_quant_reads_it(pictures: Path) -> None:

@@ -103,13 +103,14 @@ def open_bench(job: Job) -> Bench:
     return Bench(job, tuple(forms))
 
 
-def tallies(job: Job, bench: Bench, pictures: Sequence[Picture], workers: int) -> Iterator[Tally]:
+def tallies(job: Job, pictures: Sequence[Picture], workers: int) -> Iterator[Tally]:
     """Sums of one chunk of pictures after another, in their order."""
     chunks = [pictures[first : first + CHUNK] for first in range(0, len(pictures), CHUNK)]
-    if workers == 1 or len(chunks) == 1:
-        yield from map(bench.count, chunks)
-    else:
-        yield from _in_processes(job, chunks, min(workers, len(chunks)))
+    workers = min(workers, len(chunks))
+    if workers > 1:
+        yield from _in_processes(job, chunks, workers)
+    elif chunks:
+        yield from map(open_bench(job).count, chunks)
 
 
 def _in_processes(job: Job, chunks: Sequence[Sequence[Picture]], workers: int) -> Iterator[Tally]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from knightlite import atomic_write, workspace
 from knightlite.api import evaluate_state
-from knightlite.api.evaluate_engine import Bench, Job, Picture, open_bench, tallies
+from knightlite.api.evaluate_engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluate_forms import Form, quantization_notes, source_of
 from knightlite.api.evaluate_state import WHOLE, Question, State, digest
 from knightlite.errors import DataError, KnightliteError, UsageError
@@ -87,9 +87,7 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
         atomic_write.require_folder(options.state.parent)  # before the work, not after it
     sources = tuple(source_of(path) for path in _paths(options, talk))
     probe = Job(sources, (), "", options.chip, options.input_shapes, False)
-    bench = open_bench(probe)
-    job = _job(probe, bench, options, talk)
-    bench = replace(bench, job=job)
+    job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
     pictures = _pictures(options, talk)
     mine = pictures[options.shard[0] - 1 :: options.shard[1]]
     if not mine:
@@ -100,7 +98,7 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     stamp = digest([_stamp(picture) for picture in mine])
     state = State(question, options.shard, stamp, len(mine), empty_tally(len(sources)))
     state = _resumed(state, options.state, talk)
-    state = _run(job, bench, mine, state, options, talk)
+    state = _run(job, mine, state, options, talk)
     if options.state is not None and not options.keep_state:
         options.state.unlink(missing_ok=True)
     return result_of(state)
@@ -223,9 +221,8 @@ def _noted_hash(quantized: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _job(probe: Job, bench: Bench, options: EvaluateOptions, talk: Talk) -> Job:
+def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk) -> Job:
     """The job with what only the opened models tell."""
-    forms = bench.forms
     known = [form.input_shape for form in forms if all(form.input_shape)]
     for form in forms:
         if not all(form.input_shape) and not known:
@@ -352,7 +349,6 @@ def _resumed(fresh: State, path: Path | None, talk: Talk) -> State:
 
 def _run(
     job: Job,
-    bench: Bench,
     pictures: Sequence[Picture],
     state: State,
     options: EvaluateOptions,
@@ -369,7 +365,7 @@ def _run(
             saved = state.tally.pictures
 
     try:
-        for tally in tallies(job, bench, left, options.workers):
+        for tally in tallies(job, left, options.workers):
             state = replace(state, tally=state.tally + tally)
             talk.advance("pictures", state.tally.pictures, state.total)
             if state.tally.pictures - saved >= SAVE_EVERY:
