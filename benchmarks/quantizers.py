@@ -23,6 +23,7 @@ percentile keeps all activations, 0.18 GiB per picture: it gets 16 and 64 pictur
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import inspect
 import json
 import os
@@ -295,6 +296,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if not DATA.is_dir():
         print(f"The pictures and models are not here: {DATA} does not exist.", file=sys.stderr)
+        return 1
+    if arguments.yolox and importlib.util.find_spec("pycocotools") is None:
+        print("--yolox needs pycocotools: pip install 'knightlite[detection]'.", file=sys.stderr)
         return 1
     names = known if arguments.models is None else arguments.models.split(",")
     names = [] if names == ["none"] else names
