@@ -198,7 +198,7 @@ def test_refusals(refused: Refusal) -> None:
     refused(["quant", "-rc", "c.json", "--train.epochs", "3"], 2,
             "--train.epochs names no section of a run-config file.",
             "one of quant, compile, run, profiling, compare, build")  # fmt: skip
-    refused(["build", "--quant.bit-width", "16"], 2, "1 key(s) of the command line cannot be used: "
-            "quant.bit-width: not supported yet: 16 bit.", HINT)  # fmt: skip
+    refused(["build", "--quant.lut-len", "9"], 2, "1 key(s) of the command line cannot be used: "
+            "quant.lut-len: not supported yet: length of tables at 16 bit.", HINT)  # fmt: skip
     refused(["build", "--build.model-check", "1"], 2, "1 key(s) of the command line cannot be "
             "used: build.model-check: build has no option of this name.", HINT)  # fmt: skip

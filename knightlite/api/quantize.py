@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from knightlite.atomic_write import FileSet
     from knightlite.ir import Graph, Tensor
     from knightlite.quantize.python_data import Batch, InferFunction
+    from knightlite.quantize.settings import Settings
     from knightlite.quantize.workload import Workload
 
 Array = NDArray[Any]
 MAX_BATCH = 4096
-RUN_MODES = ("quant", "infer", "convert")
+RUN_MODES = ("quant", "auto_quant", "infer", "convert")
 INFER_AUTO = "infer_auto"
 LATER_METHODS = ("kl_v2", "percentile", "all")  # Knight's
 
@@ -38,6 +39,8 @@ class QuantizeOptions:
     ``data``; with neither, random data (infer_auto). ``input_shapes`` is one shape per input.
     From Python, ``batches`` are arrays as the network reads them, and ``function`` may be the infer
     function itself.
+    With the run mode auto_quant, ``mix_ratio`` of the convolutions may have 16 bits, chosen by
+    ``mix_strategy``. ``generate_template`` adds ``{model}.json``, which ``mix_config`` reads.
     ``model`` is a file, or the name of a function of ``script`` that builds the network; the
     last three fields are those of ``frontend.Conversion``.
     """
@@ -62,6 +65,11 @@ class QuantizeOptions:
     effort: str = "normal"
     bias_correction: str | None = None  # None: as the effort has it
     rounding: str | None = None
+    bit_width: int = 8
+    generate_template: bool = False
+    mix_config: Path | None = None
+    mix_ratio: float = 0.5
+    mix_strategy: str = "HAWQ"
     directory: Path = field(default=Path())  # where the manifest is kept
     paddle_python: str | None = None
     torch_python: str | None = None
@@ -105,6 +113,7 @@ class QuantizedModel:
     pictures: int
     seconds: float
     warnings: tuple[str, ...]
+    mix_template: str | None = field(default=None, repr=False)
 
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Write what ``quant`` leaves into a folder, all files or none; where each one is.
@@ -127,6 +136,14 @@ class QuantizedModel:
             del paths["float_onnx"]
         else:
             files.write_bytes(paths["float_onnx"], self.float_onnx)
+        if self.mix_template is not None:
+            paths["mix_template"] = folder / f"{self.name}.json"
+            if paths["mix_template"].resolve() == self.source.resolve():
+                raise UsageError(
+                    f"the template would overwrite the model {self.source}.",
+                    "name another folder with -s DIR",
+                )
+            files.write_text(paths["mix_template"], self.mix_template)
         for name, array in self.samples.items():
             paths[f"input_{name}"] = folder / "inputs" / f"{file_name(name)}.bin"
             files.write_bytes(paths[f"input_{name}"], array.tobytes())
@@ -186,6 +203,18 @@ def _check(options: QuantizeOptions) -> None:
         if value not in known:
             words = ", ".join(word for word in known if word)
             raise UsageError(f"{name} must be one of {words}, not {value}.")
+    if options.bit_width not in (8, 16):
+        raise UsageError(f"the bit width (-b) must be 8 or 16, not {options.bit_width}.")
+    if options.mix_config is not None and options.bit_width == 16:
+        raise UsageError(
+            "-mc mixes 16 bits into a network of 8, but -b 16 gives all of it 16.", "leave out -b"
+        )
+    if options.run_mode == "auto_quant" and (options.bit_width == 16 or options.mix_config):
+        raise UsageError(
+            "-r auto_quant chooses the operators of 16 bits itself.", "leave out -b 16 and -mc"
+        )
+    if options.mix_config is not None and options.generate_template:
+        raise UsageError("-gt writes the template that -mc reads.", "give one of them at a time")
     if not 0 <= options.seed < 1 << 32:
         raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
     chip.find(options.chip)
@@ -244,18 +273,13 @@ def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutc
 
 def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedModel:
     """Quantize in memory; nothing is written. Errors: see ``knightlite.errors``."""
+    from knightlite.quantize.mix_config import template
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import quantize_graph
-    from knightlite.quantize.settings import settings_for
 
     _check(options)
-    settings = settings_for(
-        options.effort,
-        method=options.method,
-        bias_correction=options.bias_correction,
-        rounding=options.rounding,
-    )
     graph = _load(options, talk)
+    graph, settings = _settings(options, graph)
     talk.say("Stage1: Do Graph Optimize.")
     talk.say(f"{len(graph.nodes)} operators after folding")
     work, recipe = workload(options, graph, talk)
@@ -311,7 +335,38 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
         pictures=int(result.report["pictures"]),
         seconds=result.timings_s["total"],
         warnings=tuple(str(warning) for warning in result.warnings),
+        mix_template=template(graph, options.method) if options.generate_template else None,
     )
+
+
+def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
+    """The switches of the options, and the graph that a mix configuration speaks of."""
+    from knightlite.quantize.channels import spread_channels
+    from knightlite.quantize.mix_config import read_mix
+    from knightlite.quantize.settings import settings_for
+
+    settings = settings_for(
+        options.effort,
+        method=options.method,
+        bit_width=options.bit_width,
+        bias_correction=options.bias_correction,
+        rounding=options.rounding,
+    )
+    if options.run_mode == "auto_quant":
+        settings = replace(settings, auto_mix=(options.mix_strategy, options.mix_ratio))
+    if options.mix_config is None:
+        return graph, settings
+    try:
+        text = options.mix_config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the mix configuration {options.mix_config} cannot be read: {error}.",
+            "write a template with -gt",
+        ) from error
+    graph = spread_channels(graph)
+    mix = read_mix(text, options.mix_config.name, graph)
+    methods = tuple(sorted(mix.methods.items()))
+    return graph, replace(settings, mix=mix.widths, tensor_methods=methods)
 
 
 def file_name(name: str) -> str:

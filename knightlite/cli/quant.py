@@ -28,6 +28,9 @@ Examples:
   knightlite quant onnx -m model.json --paddle-python ~/paddle3/bin/python
   knightlite quant onnx -m model.pdparams -uds s.py -d pictures \\
     --recipe imagenet
+  knightlite quant onnx -m model.onnx -d pictures --recipe imagenet -i 100 -gt
+  knightlite quant onnx -m model.onnx -d pictures --recipe imagenet -i 100 \\
+    -mc model.json                          # after editing it
   Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle \\
     -uds s.py -if FN -s out -d DIR -bs 1 -i 200
 
@@ -106,6 +109,26 @@ lie away from zero (docs/quantization.md).
     help="Of weights: adaptive fits them to the layer's inputs [default: as the effort has it].",
 )
 @click.option(
+    "-b",
+    "--bit-width",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="Bits of tensors and weights.",
+)
+@click.option(
+    "-gt",
+    "--generate-template",
+    is_flag=True,
+    help="Also write {model}.json, which -mc reads.",
+)
+@click.option(
+    "-mc",
+    "--mix-config",
+    type=click.Path(path_type=Path),
+    help="JSON that gives operators 16 bits.",
+)
+@click.option(
     "-is",
     "--input-shapes",
     metavar="SHAPE",
@@ -116,10 +139,29 @@ lie away from zero (docs/quantization.md).
 @click.option(
     "-r",
     "--run-mode",
-    type=click.Choice(["quant", "infer", "convert"]),
+    type=click.Choice(["quant", "auto_quant", "infer", "convert"]),
     default="quant",
     show_default=True,
-    help="quant; infer: run the model only; convert: write the float ONNX only.",
+    help="quant; auto_quant: some operators at 16 bits, found by measuring; "
+    "infer: run the model only; convert: write the float ONNX only.",
+)
+@click.option(
+    "-amr",
+    "--auto-mix-ratio",
+    "mix_ratio",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="auto_quant: share of the convolutions that may have 16 bits.",
+)
+@click.option(
+    "-ams",
+    "--auto-mix-strategy",
+    "mix_strategy",
+    type=click.Choice(["HAWQ", "IOhigh", "initial"]),
+    default="HAWQ",
+    show_default=True,
+    help="auto_quant: the most sensitive first, both ends first, from the input on.",
 )
 @click.option(
     "-gp",
@@ -148,8 +190,13 @@ def command(
     effort: str,
     bias_correction: str | None,
     rounding: str | None,
+    bit_width: str,
+    generate_template: bool,
+    mix_config: Path | None,
     input_shapes: tuple[Shape, ...],
     run_mode: str,
+    mix_ratio: float,
+    mix_strategy: str,
     general_process: bool,
     paddle_python: str | None,
     torch_python: str | None,
@@ -174,8 +221,13 @@ def command(
         effort=effort,
         bias_correction=bias_correction,
         rounding=rounding,
+        bit_width=int(bit_width),
+        generate_template=generate_template,
+        mix_config=mix_config,
         input_shapes=input_shapes,
         run_mode=run_mode,
+        mix_ratio=mix_ratio,
+        mix_strategy=mix_strategy,
         paddle_python=paddle_python,
         torch_python=torch_python,
         torch_exporter=torch_exporter,
@@ -204,6 +256,11 @@ def command(
     for label, value in (("float", result.float_metric), ("quantized", result.quantized_metric)):
         if value is not None:
             print_line(f"metric, {label} model: {value:.4f}")
+    for row in result.report.get("mix", []):
+        if row["bits"] == 16:
+            gain = "all" if row["gain_db"] is None else f"{row['gain_db']} dB"
+            share = f"{100 * row['macs_share']:.2f} % of the MACs"
+            print_line(f"16 bits for {', '.join(row['operators'])}: gain {gain}, {share}")
     for output in result.report.get("outputs", []):
         print_line(f"output {output['name']}: {output['type']}, SQNR {output['sqnr_db']} dB")
     if result.files:

@@ -46,16 +46,11 @@ ACCEPTED: Mapping[str, tuple[Word, ...]] = {
 # command -> what its words for later would do
 LATER: Mapping[str, tuple[Word, ...]] = {
     "quant": (
-        Word(("-b", "--bit-width"), "8|16", "16 bit", ("8",)),
         Word(("-per", "--percent"), "SHARE", "of -qm percentile"),
         Word(("-ib", "--ir-batch"), "N", "another batch of the quantized model than 1", ("1",)),
         Word(("-du", "--dump"), "", "the values of every layer, float and fixed"),
         Word(("-gsj", "--generate-scale-json"), "", "write the scales to a file"),
         Word(("-lsj", "--load-scale-json"), "FILE", "take scales from a file"),
-        Word(("-gt", "--generate-template"), "", "a template for mixed precision"),
-        Word(("-mc", "--mix-config"), "FILE", "mixed precision"),
-        Word(("-amr", "--auto-mix-ratio"), "SHARE", "mixed precision found by itself"),
-        Word(("-ams", "--auto-mix-strategy"), "NAME", "how it is found"),
         Word(("-ll", "--lut-len"), "N", "length of tables at 16 bit"),
         Word(("-lt", "--layer-threshold"), "LOW HIGH", "range of LayerNormalization"),
         Word(("-qid", "--quantize-input-dtype"), "TYPE", "inputs in integers"),
@@ -71,7 +66,7 @@ LATER: Mapping[str, tuple[Word, ...]] = {
         Word(("-sp", "--spin-quant"), "", "a more accurate quantization"),
         Word(("-td", "--ts-drop"), "", "a more accurate quantization"),
         Word(("-wm", "--weight-mode"), "int4", "4-bit weights"),
-        Word(("-r", "--run-mode"), "MODE", "auto_quant, compare", values=("auto_quant", "compare")),
+        Word(("-r", "--run-mode"), "MODE", "compare", values=("compare",)),
         Word(("--input-configs",), "LIST", "data per input, in run-config files only"),
     ),
     "compile": (

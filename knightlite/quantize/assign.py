@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,17 +22,23 @@ from knightlite.quantize.features import (
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.weights import QuantizedWeights, quantize_conv
+from knightlite.quantize.widths import NARROW, Widths, choose_widths, refused_widths, without
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The quantized graph with what was decided for features and convolutions (by node name)."""
+    """The quantized graph with what was decided for features and convolutions (by node name).
+
+    ``narrowed``: tensors meant to be wide that an operator wants at 8 bits, and its sentence.
+    """
 
     graph: Graph
     features: Mapping[str, Feature]
     weights: Mapping[str, QuantizedWeights]
+    widths: Widths = NARROW
+    narrowed: Mapping[str, str] = field(default_factory=dict)
 
 
 def assign(
@@ -45,7 +51,7 @@ def assign(
 
     UnsupportedError lists every node that the arithmetic cannot represent.
     """
-    chosen = choose_features(graph, statistics, plan, settings)
+    widths, chosen, narrowed = _features(graph, statistics, plan, settings)
     weights: dict[str, QuantizedWeights] = {}
     nodes: list[Node] = []
     tensors: dict[str, Tensor] = {
@@ -66,13 +72,31 @@ def assign(
             nodes.append(node)
             continue
         mean = statistics[node.inputs[0]].mean if settings.bias_correction != "off" else None
-        made = quantize_conv(graph, node, chosen, mean)
+        made = quantize_conv(graph, node, chosen, mean, wide=node.name in widths.weights16)
         weights[node.name] = made
         nodes.append(_quantized_conv(graph, node, made, constants, define))
     quantized = replace(graph, nodes=tuple(nodes), tensors=tensors, constants=constants)
     verify(quantized)
     check_constraints(quantized)
-    return Assignment(quantized, chosen, weights)
+    return Assignment(quantized, chosen, weights, widths, narrowed)
+
+
+def _features(
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+    settings: Settings,
+) -> tuple[Widths, dict[str, Feature], dict[str, str]]:
+    """Widths, features, and which tensors stay at 8 bits because an operator reads no more."""
+    widths = choose_widths(graph, settings)
+    narrowed: dict[str, str] = {}
+    while True:
+        chosen = choose_features(graph, statistics, plan, settings, widths)
+        refused = refused_widths(graph, chosen, widths)
+        if not refused:
+            return widths, chosen, narrowed
+        narrowed |= refused
+        widths = without(graph, widths, refused)
 
 
 def _quantized_conv(

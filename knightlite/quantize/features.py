@@ -19,6 +19,7 @@ from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
 from knightlite.quantize.ranges import METHODS, Density, clip, density, min_max, mix
 from knightlite.quantize.settings import Settings
+from knightlite.quantize.widths import NARROW, Widths, is_requantize, is_wide, readers_outside
 
 OUTPUT_HEADROOM = 2.0  # a 16-bit output has bits to spare: leave one to pictures not seen
 ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
@@ -98,18 +99,25 @@ def collect(observers: Mapping[str, Observer], plan: ObservationPlan) -> dict[st
 
 
 def choose_features(
-    graph: Graph, statistics: Mapping[str, Statistics], plan: ObservationPlan, settings: Settings
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+    settings: Settings,
+    widths: Widths = NARROW,
 ) -> dict[str, Feature]:
-    """Type and scale of every feature tensor."""
-    method = settings.method
+    """Type and scale of every feature tensor; those of ``widths`` have 16 bits."""
+    own = dict(settings.tensor_methods)
     chosen: dict[str, Feature] = {}
     for index, group in enumerate(scale_groups(graph)):
+        method = next((own[name] for name in group.members if name in own), settings.method)
         fixed = _fixed(graph, group)
         if fixed is not None:
             made = (fixed[0], np.float32(fixed[1]), "by definition")
-        elif _delivered_wide(graph, group):
-            scale = _output_scale([statistics[name] for name in group.members])
-            made = (dtypes.S16, np.float32(scale), "absmax with headroom")
+        elif is_wide(widths, group.members) or _delivered_wide(graph, group):
+            roomy = settings.bit_width == 16 or not _only_looked_up(graph, group)
+            scale = _wide_scale(graph, group, statistics, roomy)
+            rule = "absmax with headroom" if roomy else "absmax"
+            made = (dtypes.S16, np.float32(scale), rule)
         else:
             dtype = group_dtype(graph, group, statistics, plan)
             name = group.members[0]
@@ -171,9 +179,21 @@ def _preserves(graph: Graph, name: str) -> bool:
     return BY_NAME[graph.producers()[name].op].value_preserving
 
 
+def _only_looked_up(graph: Graph, group: Group) -> bool:
+    """True where tables or requantizes alone read the group."""
+    readers = readers_outside(graph, group)
+    return bool(readers) and all(
+        node.op == "Table" or is_requantize(graph, node) for node in readers
+    )
+
+
+def _is_delivered(graph: Graph, group: Group) -> bool:
+    return any(name in graph.chip_outputs for name in group.members)
+
+
 def _delivered_wide(graph: Graph, group: Group) -> bool:
     """True where the group is delivered to the host only, by operators that can write 16 bits."""
-    if not any(name in graph.chip_outputs for name in group.members):
+    if not _is_delivered(graph, group):
         return False
     consumers = graph.consumers()
     producers = graph.producers()
@@ -186,9 +206,26 @@ def _delivered_wide(graph: Graph, group: Group) -> bool:
     return True
 
 
-def _output_scale(parts: list[Statistics]) -> float:
-    absmax = max(float(part.absmax.max()) for part in parts)
-    return (OUTPUT_HEADROOM * absmax or ZERO_SCALE) / dtypes.S16.maximum
+def _wide_scale(
+    graph: Graph, group: Group, statistics: Mapping[str, Statistics], roomy: bool
+) -> float:
+    """The largest magnitude that makes a difference; 1 for raw pixels.
+
+    ``roomy``: with headroom, which is worth much more than the bit where values not seen would
+    saturate (all 16 bits on ResNet-8: 73 dB at the logits, 44 without). What goes to 8 bits next
+    has none: before a requantize per channel a quiet channel needs the bit.
+    """
+    sources = _sources(graph, group)
+    if _is_exact_in(sources, statistics, dtypes.S16):
+        return 1.0
+    absmax = 0.0
+    for name in sources:
+        low, high = felt_interval(graph, name)
+        found = statistics[name]
+        absmax = max(absmax, -max(float(found.minimum.min()), low))
+        absmax = max(absmax, min(float(found.maximum.max()), high))
+    headroom = OUTPUT_HEADROOM if roomy else 1.0
+    return (headroom * absmax or ZERO_SCALE) / dtypes.S16.maximum
 
 
 def _group_scale(

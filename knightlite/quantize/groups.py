@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from knightlite.ir import Graph
+from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME, View
 from knightlite.ops.weighted import is_depthwise
 
@@ -55,13 +55,15 @@ def channel_scaled(graph: Graph) -> frozenset[str]:
             readers
             and name not in graph.chip_outputs
             and BY_NAME[producer.op].per_channel_output
-            and all(_reads_per_channel(View(graph, reader), name) for reader in readers)
+            and all(reads_per_channel(graph, reader, name) for reader in readers)
         ):
             found.add(name)
     return frozenset(found)
 
 
-def _reads_per_channel(view: View, name: str) -> bool:
+def reads_per_channel(graph: Graph, node: Node, name: str) -> bool:
+    """True for a depthwise convolution each of whose outputs is of one channel of ``name``."""
+    view = View(graph, node)
     if not BY_NAME[view.node.op].per_channel_input or view.node.inputs[0] != name:
         return False
     channels = view.tensor(0).shape[1]

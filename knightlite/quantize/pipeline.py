@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from knightlite.errors import Finding, UsageError
 from knightlite.ir import Graph
 from knightlite.quantize.assign import Assignment, assign, check_constants
+from knightlite.quantize.auto_mix import automatic_mix
+from knightlite.quantize.channels import spread_channels
 from knightlite.quantize.passes import Progress, compare, observe
 from knightlite.quantize.ranges import METHODS
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
@@ -55,10 +57,16 @@ def quantize_graph(
         known = ", ".join(sorted(METHODS))
         raise UsageError(f"the method must be one of {known}, not {settings.method}.")
     check_constants(graph)
+    if settings.spread_channels and settings.bit_width == 8:
+        graph = spread_channels(graph)
     started = time.perf_counter()
     limit = sample_limit(graph, settings)
     seen = observe(graph, workload, progress, threads, limit)
     observed = time.perf_counter()
+    mixed: list[Entry] = []
+    if settings.auto_mix is not None:
+        widths, mixed = automatic_mix(graph, workload, seen, settings, threads)
+        settings = replace(settings, mix=widths)
     assignment = assign(graph, seen.statistics, seen.plan, settings)
     assigned = time.perf_counter()
     quantized, steps = improve(graph, assignment.graph, seen.sample, settings, threads)
@@ -89,6 +97,7 @@ def quantize_graph(
             for item in steps
         ],
         "sample": len(seen.sample[0]),
+        "mix": mixed,
         **describe(graph, assignment, seen.statistics),
     }
     return QuantizeResult(

@@ -81,7 +81,7 @@ def round_weights(layer: Layer, float_weights: Array) -> Constants | None:
     integers, scale = layer.graph.constants[name], tensor.scale.astype(np.float64)
     group, outputs = view.integer("group"), len(integers)
     rows, channels = int(np.prod(integers.shape[1:])), outputs // group
-    if rows > MOST_ROWS or len(layer.exact) < 2:
+    if rows > MOST_ROWS or len(layer.exact) < 2 or tensor.dtype.bits > 8:
         return None
     kernel, strides = integers.shape[2:], view.integers("strides")
     x = windows(layer.fixed_inputs[0], kernel, strides, view.integers("pads"),

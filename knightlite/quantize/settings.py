@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from knightlite.quantize.widths import NARROW, Widths
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -17,6 +19,12 @@ class Settings:
     the quantized network computes). ``rounding`` of weights: "nearest", or "adaptive" to what the
     layer computes. ``sample``: pictures at most that sequential work sees; ``sample_macs``: their
     multiply-accumulates at most; ``live_bytes``: of their values in memory at once.
+    ``bit_width``: 8 or 16. At 8, what only tables read (``wide_tables``), the end of the network
+    (``wide_heads``) and what a convolution hands to a residual Add (``wide_middles``) have 16 all
+    the same; ``mix`` is added to these, ``widths`` stands for all of them. ``spread_channels``:
+    tables before depthwise convolutions write 16 bits, which are requantized per channel.
+    ``tensor_methods``: (tensor, method) where it is not ``method``. ``auto_mix``: (strategy, share
+    of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.auto_mix`.
     """
 
     method: str = "mse"
@@ -25,6 +33,15 @@ class Settings:
     sample: int = 64
     sample_macs: int = 24 << 30
     live_bytes: int = 200 << 20
+    bit_width: int = 8
+    wide_tables: bool = True
+    wide_heads: bool = True
+    wide_middles: bool = False
+    spread_channels: bool = True
+    widths: Widths | None = None
+    mix: Widths = NARROW
+    auto_mix: tuple[str, float] | None = None
+    tensor_methods: tuple[tuple[str, str], ...] = ()
 
 
 BIAS_CORRECTIONS = ("off", "fast", "sequential")

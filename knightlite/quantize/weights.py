@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,10 @@ from knightlite.ops import BY_NAME, View
 from knightlite.quantize.features import Feature
 
 Float64 = NDArray[np.float64]
+Integers = NDArray[np.signedinteger[Any]]
 WEIGHT_MAXIMUM = 127
+WIDE_WEIGHT_MAXIMUM = 32639  # 127 * 257: both bytes of a 16-bit weight then fit 8 signed bits
+WIDE_MIN_RATIO = 2.0**-33  # 2^14 / 2^47: sums of 16-bit products have 48 bits to shift away
 EMPTY_RATIO = 2.0**14  # the largest ratio a channel without weights may take
 BIAS_STEPS = 2.0**10  # a channel without weights resolves its bias to 1/1024 of an output step
 
@@ -41,7 +45,7 @@ class Raise:
 class QuantizedWeights:
     """Integers and scales of one convolution; ``bias`` int32 at ``bias_scale`` (Co,)."""
 
-    weights: NDArray[np.int8]
+    weights: Integers
     scale: NDArray[np.float32]
     bias: NDArray[np.int32] | None
     bias_scale: NDArray[np.float32]
@@ -49,10 +53,10 @@ class QuantizedWeights:
     sqnr_db: float | None
 
 
-def weight_scales(weights: NDArray[np.float32]) -> Float64:
-    """Largest magnitude / 127 per output channel (Co,); 0 for a channel of zeros."""
+def weight_scales(weights: NDArray[np.float32], largest: int = WEIGHT_MAXIMUM) -> Float64:
+    """Largest magnitude / ``largest`` per output channel (Co,); 0 for a channel of zeros."""
     flat = np.abs(weights.reshape(weights.shape[0], -1).astype(np.float64))
-    return np.asarray(flat.max(axis=1) / WEIGHT_MAXIMUM)
+    return np.asarray(flat.max(axis=1) / largest)
 
 
 def quantize_conv(
@@ -60,8 +64,12 @@ def quantize_conv(
     node: Node,
     features: Mapping[str, Feature],
     mean: Float64 | None = None,
+    *,
+    wide: bool = False,
 ) -> QuantizedWeights:
     """Integers of one Conv. ``mean`` [C] of its input switches the bias correction on.
+
+    ``wide``: the weights have 16 bits.
 
     UnsupportedError where a requantize ratio is 2^15 or more.
     """
@@ -69,11 +77,13 @@ def quantize_conv(
     bias = graph.constants[node.inputs[2]].astype(np.float64) if len(node.inputs) > 2 else None
     scale_in = features[node.inputs[0]].scale.astype(np.float64)
     scale_out = features[node.output].scale.astype(np.float64)
-    wanted = weight_scales(weights)
-    scale, reasons = raised_scales(wanted, bias, scale_in, scale_out)
+    largest = WIDE_WEIGHT_MAXIMUM if wide else WEIGHT_MAXIMUM
+    wanted = weight_scales(weights, largest)
+    least = WIDE_MIN_RATIO if wide else numerics.MIN_RATIO
+    scale, reasons = raised_scales(wanted, bias, scale_in, scale_out, least)
     _check_ratios(node, scale_in * scale / scale_out)
-    integers = quantize_weights(weights, scale)
-    raises = _raises(node, weights, wanted, scale, reasons)
+    integers = quantize_weights(weights, scale, largest)
+    raises = _raises(node, weights, wanted, scale, reasons, largest)
     bias_scale = features[node.inputs[0]].scale * scale.astype(np.float32)
     if mean is not None:
         bias = (0.0 if bias is None else bias) + _shift(graph, node, integers, scale, mean)
@@ -86,17 +96,24 @@ def quantize_conv(
     )  # fmt: skip
 
 
-def quantize_weights(weights: NDArray[np.float32], scale: Float64) -> NDArray[np.int8]:
-    """``rne(weight / scale)`` per output channel, saturated to [-127, 127]."""
+def quantize_weights(
+    weights: NDArray[np.float32], scale: Float64, largest: int = WEIGHT_MAXIMUM
+) -> Integers:
+    """``rne(weight / scale)`` per output channel, saturated to [-largest, largest]."""
     shaped = scale.reshape((-1,) + (1,) * (weights.ndim - 1))
     codes = np.rint(weights.astype(np.float64) / shaped)
-    return np.clip(codes, -WEIGHT_MAXIMUM, WEIGHT_MAXIMUM).astype(np.int8)
+    clipped = np.clip(codes, -largest, largest)
+    return clipped.astype(np.int8) if largest <= WEIGHT_MAXIMUM else clipped.astype(np.int16)
 
 
 def raised_scales(
-    wanted: Float64, bias: Float64 | None, scale_in: Float64, scale_out: Float64
+    wanted: Float64,
+    bias: Float64 | None,
+    scale_in: Float64,
+    scale_out: Float64,
+    least_ratio: float = numerics.MIN_RATIO,
 ) -> tuple[Float64, dict[int, str]]:
-    """Float32-exact scales that keep ratio >= 2^-17 and |bias| < 2^30, and why each was raised.
+    """Float32-exact scales that keep the least ratio and |bias| < 2^30, and why each was raised.
 
     A channel of zeros takes scale 1, or, where it has a bias, one that resolves the bias finely;
     either is brought into the range of ratios.
@@ -104,7 +121,7 @@ def raised_scales(
     per_ratio = np.broadcast_to(scale_out / scale_in, wanted.shape)  # scale = ratio * this
     empty = wanted == 0
     scale = np.where(empty, 1.0, wanted)
-    least = per_ratio * numerics.MIN_RATIO
+    least = per_ratio * least_ratio
     if bias is not None:
         scale = np.where(empty & (bias != 0), per_ratio / BIAS_STEPS, scale)
         least_bias = np.abs(bias) / scale_in / (numerics.MAX_BIAS - 1)
@@ -114,7 +131,9 @@ def raised_scales(
     reasons = {}
     for channel in np.flatnonzero(~empty & (scale < np.maximum(least, least_bias))):
         by_ratio = least[channel] >= least_bias[channel]
-        reasons[int(channel)] = "ratio below 2^-17" if by_ratio else "bias beyond 2^30"
+        reasons[int(channel)] = (
+            f"ratio below 2^{np.log2(least_ratio):.0f}" if by_ratio else "bias beyond 2^30"
+        )
     needed = np.maximum(least, least_bias)
     rounded = np.maximum(scale, needed).astype(np.float32)
     low = rounded.astype(np.float64) < needed
@@ -144,9 +163,7 @@ def _check_ratios(node: Node, ratio: Float64) -> None:
     )
 
 
-def _shift(
-    graph: Graph, node: Node, integers: NDArray[np.int8], scale: Float64, mean: Float64
-) -> Float64:
+def _shift(graph: Graph, node: Node, integers: Integers, scale: Float64, mean: Float64) -> Float64:
     """What the rounded weights lose on an average input, per output channel.
 
     Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019,
@@ -168,12 +185,13 @@ def _raises(
     wanted: Float64,
     scale: Float64,
     reasons: Mapping[int, str],
+    largest: int = WEIGHT_MAXIMUM,
 ) -> tuple[Raise, ...]:
     made = []
     for channel, reason in reasons.items():
         some = slice(channel, channel + 1)
-        before = quantize_weights(weights[some], wanted[some])
-        after = quantize_weights(weights[some], scale[some])
+        before = quantize_weights(weights[some], wanted[some], largest)
+        after = quantize_weights(weights[some], scale[some], largest)
         made.append(
             Raise(
                 node.name,
@@ -189,7 +207,7 @@ def _raises(
 
 
 def weight_sqnr_db(
-    weights: NDArray[np.float32], integers: NDArray[np.int8], scale: Float64
+    weights: NDArray[np.float32], integers: Integers, scale: Float64
 ) -> float | None:
     """SQNR in dB of the weights alone; None where they are zero or exact."""
     exact = weights.astype(np.float64)

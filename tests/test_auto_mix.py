@@ -1,0 +1,121 @@
+"""Operators worth 16 bits: units, the switched model, what is found and how much of it is taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from float_nets import FloatNet, Pictures
+from knightlite.errors import UsageError
+from knightlite.ir import Graph
+from knightlite.quantize.assign import Assignment, assign
+from knightlite.quantize.auto_mix import (
+    Unit,
+    automatic_mix,
+    flag,
+    sensitivities,
+    switched_model,
+    units,
+)
+from knightlite.quantize.onnx_models import session, write_float, write_qdq
+from knightlite.quantize.passes import Observation, observe
+from knightlite.quantize.settings import Settings
+
+SETTINGS = Settings(bias_correction="off")
+
+
+def chain(outlier: str | None = None) -> Graph:
+    """Four convolutions; the weights of ``outlier`` have one huge tap that multiplies zeros."""
+    net = FloatNet()
+    x = net.input("x", 3, 12, 12)
+    for name in ("a", "b", "c", "d"):
+        channels = net.shape(x)[1]
+        weights = net.rng.normal(0, channels**-0.5, (6, channels, 1, 1))
+        if name == outlier:
+            weights[:, 0] = 90.0
+        if outlier is not None and name == chr(ord(outlier) - 1):
+            weights[0] = 0.0
+        x = net.conv(x, name, 6, weights=weights, bias=np.zeros(6))
+    return net.build(x)
+
+
+def seen(graph: Graph) -> tuple[Observation, Assignment]:
+    observation = observe(graph, Pictures(), None, 1)
+    return observation, assign(graph, observation.statistics, observation.plan, SETTINGS)
+
+
+def test_units_are_groups_with_the_kernels_that_read_them() -> None:
+    net = FloatNet()
+    x = net.input("x", 3, 12, 12)
+    joined = net.node("Concat", (net.conv(x, "a", 4), net.conv(x, "b", 4)), "joined", axis=1)
+    graph = net.build(net.conv(joined, "y", 2))
+    assert units(graph, seen(graph)[1]) == (
+        Unit(("x",), ("a", "b")),
+        Unit(("a", "b", "joined"), ("y",)),
+    )
+
+
+def test_all_flags_give_the_quantized_network_and_none_the_float_one() -> None:
+    graph = chain()
+    _, assignment = seen(graph)
+    found = units(graph, assignment)
+    model = session(switched_model(graph, assignment, found), 1)
+    x = np.random.default_rng(0).normal(size=(1, 3, 12, 12)).astype(np.float32)
+
+    def run(on: bool) -> bytes:
+        flags = {flag(index): np.asarray(on) for index in range(len(found))}
+        return bytes(model.run(None, {"x": x, **flags})[0].tobytes())
+
+    step = float(assignment.features["d"].scale)
+    exact = session(write_float(graph), 1).run(None, {"x": x})[0]
+    fixed = session(write_qdq(assignment.graph, {}), 1).run(None, {"x": x})[0]
+    off = np.frombuffer(run(False), np.float32)
+    on = np.frombuffer(run(True), np.float32)
+    assert np.abs(off - exact.reshape(-1)).max() < 1e-5
+    assert np.abs(on - fixed.reshape(-1)).max() <= step  # only the output's own rounding is left
+    assert np.abs(on - off).max() > 20 * step
+
+
+@pytest.mark.parametrize("outlier", ["b", "c", "d"])
+def test_an_outlier_in_the_weights_is_the_most_sensitive(outlier: str) -> None:
+    graph = chain(outlier)
+    _, assignment = seen(graph)
+    found = units(graph, assignment)
+    noise = sensitivities(graph, assignment, found, Pictures(), 1)
+    worst = found[int(np.argmax(noise))]
+    assert worst.kernels == (outlier,)
+    assert max(noise) > 10 * sorted(noise)[-2]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "share", "taken"),
+    [
+        ("HAWQ", 0.25, [["c"]]),
+        ("initial", 0.5, [["a"], ["b"]]),
+        ("IOhigh", 0.5, [["a"], ["d"]]),
+        ("HAWQ", 0.2, []),
+    ],
+)
+def test_strategies_take_their_share(strategy: str, share: float, taken: list[list[str]]) -> None:
+    graph = chain("c")
+    observation, _ = seen(graph)
+    settings = replace(SETTINGS, auto_mix=(strategy, share))
+    widths, rows = automatic_mix(graph, Pictures(), observation, settings, 1)
+    assert [row["operators"] for row in rows if row["bits"] == 16] == taken
+    assert widths.weights16 == {name for names in taken for name in names}
+    assert sum(row["noise_share"] for row in rows) == pytest.approx(1, abs=1e-5)
+    shares = {row["operators"][0]: row["macs_share"] for row in rows}
+    assert shares == {"a": 0.142857, "b": 0.285714, "c": 0.285714, "d": 0.285714}
+
+
+@pytest.mark.parametrize(
+    ("mix", "said"),
+    [(("best", 0.5), "the strategy must be one of"), (("HAWQ", 1.5), "from 0 to 1, not 1.5")],
+)
+def test_refusals(mix: tuple[str, float], said: str) -> None:
+    graph = chain()
+    observation, settings = seen(graph)[0], replace(SETTINGS, auto_mix=mix)
+    with pytest.raises(UsageError, match=said):
+        automatic_mix(graph, Pictures(), observation, settings, 1)

@@ -1,0 +1,171 @@
+"""Which tensors have 16 bits, and the requantize per channel before depthwise convolutions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import conformance_checks as checks
+from float_nets import PADS, FloatNet
+from knightlite import chip, dtypes, ops
+from knightlite.frontend import load_quantized
+from knightlite.ir import Graph
+from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.onnx_models import write_qdq
+from knightlite.quantize.pipeline import quantize_graph
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.widths import (
+    Widths,
+    everything,
+    head_tensors,
+    middles,
+    table_inputs,
+    whole_groups,
+)
+
+
+def mobile_net() -> Graph:
+    """Conv, HardSwish, depthwise, HardSwish, Conv with a shortcut, and a head of two parts."""
+    net = FloatNet()
+    x = net.input("x", 8, 10, 10)
+    stem = net.conv(x, "stem", 8)
+    swish = net.node("Table", (stem,), "swish", function="HardSwish", alpha=1 / 6, beta=0.5)
+    deep = net.conv(swish, "deep", 8, (3, 3), group=8, pads=PADS)
+    quick = net.node("Table", (deep,), "quick", function="HardSwish", alpha=1 / 6, beta=0.5)
+    flat = net.conv(quick, "flat", 8)
+    total = net.node("Add", (flat, x), "sum")
+    boxes = net.conv(total, "boxes", 4)
+    logits = net.conv(total, "logits", 4)
+    scores = net.node("Table", (logits,), "scores", function="Sigmoid")
+    return net.build(net.node("Concat", (boxes, scores), "head", axis=1))
+
+
+@pytest.fixture
+def wide_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that write 16 bits, as far as the rules see it."""
+    wide = replace(ops.BY_NAME["Table"], wide_output=True)
+    monkeypatch.setitem(ops.BY_NAME, "Table", wide)
+
+
+def test_what_only_tables_read_is_wide() -> None:
+    assert table_inputs(mobile_net()) == {"stem", "deep", "logits"}
+
+
+def test_the_head_is_wide_as_a_whole(wide_tables: None) -> None:
+    assert head_tensors(mobile_net()) == {"boxes", "scores", "head"}
+
+
+def test_a_head_that_a_convolution_reads_is_not() -> None:
+    net = FloatNet()
+    first = net.conv(net.input("x", 3, 4, 4), "first", 4)
+    net.conv(first, "second", 4)
+    assert head_tensors(net.build("first", "second")) == {"second"}
+
+
+def test_what_only_a_shortcut_sum_reads_is_a_middle() -> None:
+    assert middles(mobile_net()) == {"flat"}
+
+
+def test_only_the_later_operand_of_a_sum_runs_in_its_chain() -> None:
+    net = FloatNet()
+    x = net.input("x", 3, 4, 4)
+    left, right = net.conv(x, "left", 4), net.conv(x, "right", 4)
+    assert middles(net.build(net.node("Add", (left, right), "sum"))) == {"right"}
+
+
+def test_a_group_is_wide_as_a_whole_and_weights_follow_their_input() -> None:
+    net = FloatNet()
+    x = net.input("x", 3, 4, 4)
+    joined = net.node("Concat", (net.conv(x, "a", 4), net.conv(x, "b", 4)), "joined", axis=1)
+    graph = net.build(net.conv(joined, "y", 2))
+    widths = whole_groups(graph, Widths(frozenset({"a"})))
+    assert widths == Widths(frozenset({"a", "b", "joined"}), frozenset({"y"}))
+
+
+def test_everything_leaves_what_is_8_bits_by_definition() -> None:
+    net = FloatNet()
+    flat = net.conv(net.input("x", 3, 4, 4), "y", 4)
+    graph = net.build(net.node("Softmax", (flat,), "p"))
+    assert everything(graph) == Widths(frozenset({"x", "y"}), frozenset({"y"}))
+
+
+def test_a_requantize_per_channel_stands_before_the_depthwise_convolution(
+    wide_tables: None,
+) -> None:
+    graph = spread_channels(mobile_net())
+    affine = next(node for node in graph.nodes if node.op == "Affine")
+    assert affine.inputs[0] == "swish"
+    assert affine.output == "swish/channels"
+    assert [n.name for n in graph.nodes if "swish/channels" in n.inputs] == ["deep"]
+    assert {"swish", "stem"} <= table_inputs(graph)
+
+
+def test_no_requantize_where_tables_write_8_bits() -> None:
+    net = mobile_net()
+    assert not ops.BY_NAME["Table"].wide_output, "then the test of the whole chain reads tables"
+    assert spread_channels(net) is net
+
+
+class Noise:
+    """Four pictures of noise."""
+
+    description = "noise"
+
+    def run(self, forward: object) -> None:
+        rng = np.random.default_rng(3)
+        for _ in range(4):
+            forward((rng.normal(size=(1, 8, 12, 12)).astype(np.float32),))  # type: ignore[operator]
+
+
+def spread_net() -> Graph:
+    """A convolution with loud and quiet channels, requantized per channel for a depthwise one."""
+    net = FloatNet()
+    rng = np.random.default_rng(5)
+    x = net.input("x", 8, 12, 12)
+    weights = rng.normal(size=(24, 8, 1, 1)) * 2.0 ** rng.integers(-6, 2, (24, 1, 1, 1))
+    loud = net.conv(x, "loud", 24, weights=weights)
+    names = [
+        net.builder.constant(name, values.astype(np.float32))
+        for name, values in (("gain", np.ones(24)), ("offset", np.zeros(24)))
+    ]
+    even = net.node("Affine", (loud, *names), "even")
+    taps = rng.normal(size=(24, 1, 3, 3)) / weights.std(axis=1)[:, None]
+    deep = net.conv(even, "deep", 24, (3, 3), group=24, pads=PADS, weights=taps)
+    return net.build(deep)
+
+
+@pytest.mark.parametrize("name", [family.names[0] for family in chip.families()])
+def test_a_requantize_from_16_bits_runs_on_every_chip(name: str, tmp_path: Path) -> None:
+    graph = spread_net()
+    result = quantize_graph(graph, Noise(), Settings(widths=Widths(frozenset({"loud"}))))
+    path = tmp_path / "net_quantize.onnx"
+    path.write_bytes(write_qdq(result.graph, {}).SerializeToString())
+    back = load_quantized(path)
+    assert back.tensors["loud"].dtype == dtypes.S16
+    assert back.tensors["even"].per_channel
+    assert back.tensors["even"].dtype.bits == 8
+    pictures = np.random.default_rng(4).normal(size=(2, 8, 12, 12)).astype(np.float32)
+    verdict = checks.judge(checks.build(back, name), back, graph, checks.single("x", pictures))
+    verdict.check()
+    assert verdict.sqnr_db > 30
+
+
+@pytest.mark.parametrize(("name", "headroom"), [("loud", 1), ("deep", 2)])
+def test_no_headroom_where_only_a_requantize_reads(name: str, headroom: int) -> None:
+    settings = Settings(widths=Widths(frozenset({"loud", "deep"})))
+    tensors = quantize_graph(spread_net(), Noise(), settings).report["tensors"]
+    (found,) = (item for item in tensors if item["name"] == name)
+    largest = max(-found["minimum"], found["maximum"])
+    assert found["scale"] == pytest.approx(headroom * largest / 32767, rel=1e-6)
+    assert found["method"] == ("absmax" if headroom == 1 else "absmax with headroom")
+
+
+def test_wide_loud_channels_leave_the_quiet_ones_their_codes() -> None:
+    graph = spread_net()
+    wide = quantize_graph(graph, Noise(), Settings(widths=Widths(frozenset({"loud"}))))
+    narrow = quantize_graph(graph, Noise(), Settings(widths=Widths()))
+    gained = [item.report["outputs"][0]["sqnr_db"] for item in (wide, narrow)]
+    assert gained[0] > gained[1] + 8
