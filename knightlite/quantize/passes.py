@@ -88,7 +88,9 @@ def observe(
                 found = dict(zip(delivered, runner.run(part), strict=True))
                 for name, values in outputs.items():
                     values.append(found[name])
-                observing.give({**found, **dict(zip(graph.inputs, part, strict=True))})
+                # copies: the caller may fill its arrays anew while they are still being counted
+                read = {name: item.copy() for name, item in zip(graph.inputs, part, strict=True)}
+                observing.give({**found, **read})
                 pictures += part[0].shape[0]
                 if progress is not None:
                     progress("float", pictures)
