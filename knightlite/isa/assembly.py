@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from knightlite.errors import FormatError
 from knightlite.isa.fields import layout, pack, size_bytes, spare_bits, unpack
-from knightlite.isa.instructions import ALL_INSTRUCTIONS, Engine, Instruction
+from knightlite.isa.instructions import ALL_INSTRUCTIONS
+from knightlite.isa.records import Engine, Instruction
 
 OPCODE = {record: index for index, record in enumerate(ALL_INSTRUCTIONS, start=1)}
 RECORD = {index: record for record, index in OPCODE.items()}

@@ -1,0 +1,142 @@
+"""The instruction of the matrix engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from knightlite.chip import Chip
+from knightlite.isa.fields import bits
+from knightlite.isa.records import (
+    ACCUMULATOR_BYTES,
+    FLAG,
+    PARAMETER_BYTES,
+    TYPE_NAMES,
+    TYPES,
+    Access,
+    Engine,
+    Space,
+    WindowInstruction,
+    extent,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix(WindowInstruction):
+    """A convolution tile: [affine on x] -> multiply-accumulate -> [requantize -> [residual add]].
+
+    An input pixel (oy*stride - pad_top + ky*dilation, ...) outside x is 0, after the prologue.
+    Accumulators are s32, saturating. Channels lie group by group: output channel c reads the
+    ``group_inputs`` input channels of group c // (y_channels / groups). Weights in WSPM: row
+    (ky*kernel_width + kx)*group_inputs + ci, one byte per output channel, rows
+    ``weight_row_bytes`` apart; depthwise: row ky*kernel_width + kx.
+    """
+
+    ENGINE: ClassVar[Engine] = Engine.RCCN
+    MNEMONIC: ClassVar[str] = "matrix"
+
+    dilation_height: int = bits(8, "rows between taps")
+    dilation_width: int = bits(8, "columns between taps")
+    depthwise: int = bits(1, "each output channel reads its own input channel", names=FLAG)
+    groups: int = bits(16, "groups of channels in the tile; 1: each output reads every input")
+    weight_address: int = bits(24, "WSPM address of the weights")
+    weight_row_bytes: int = bits(16, "bytes between weight rows")
+    prologue: int = bits(1, "x goes through clamp(rne((x*m + b) / 2^q)) first", names=FLAG)
+    prologue_address: int = bits(20, "MSPM address of the prologue's parameters, per input channel")
+    prologue_type: int = bits(2, "type after the prologue", names=TYPE_NAMES)
+    prologue_low: int = bits(16, "lower clamp of the prologue", signed=True)
+    prologue_high: int = bits(16, "upper clamp of the prologue", signed=True)
+    accumulate_in: int = bits(1, "start from the partial sums at accumulator_address", names=FLAG)
+    accumulate_out: int = bits(1, "leave partial sums there instead of requantizing", names=FLAG)
+    accumulator_address: int = bits(24, "FSPM address of s32 partial sums [pixel][output channel]")
+    parameter_address: int = bits(20, "MSPM address of the requantize parameters, per channel")
+    residual: int = bits(1, "add a second tile after requantizing", names=FLAG)
+    residual_address: int = bits(24, "FSPM address of the second tile")
+    residual_row_stride: int = bits(24, "bytes between its rows")
+    residual_column_stride: int = bits(16, "bytes between its pixels")
+    residual_type: int = bits(2, "its type", names=TYPE_NAMES)
+    middle_type: int = bits(2, "type of the requantized value before the add", names=TYPE_NAMES)
+    middle_low: int = bits(16, "lower clamp before the add", signed=True)
+    middle_high: int = bits(16, "upper clamp before the add", signed=True)
+    multiplier: int = bits(16, "factor of the requantized value in the add", signed=True)
+    residual_multiplier: int = bits(16, "factor of the second tile in the add", signed=True)
+    shift: int = bits(5, "common right shift of the add")
+
+    def taps(self) -> int:
+        """Window positions."""
+        return self.kernel_height * self.kernel_width
+
+    @property
+    def group_inputs(self) -> int:
+        """Input channels that an output channel reads."""
+        return 1 if self.depthwise else self.x_channels // max(1, self.groups)
+
+    @property
+    def group_outputs(self) -> int:
+        """Output channels that read the same input channels."""
+        return 1 if self.depthwise else self.y_channels // max(1, self.groups)
+
+    def macs(self) -> int:
+        """Multiply-accumulates done."""
+        return self.pixels * self.y_channels * self.weight_rows()
+
+    def weight_rows(self) -> int:
+        """Rows of the weight tile."""
+        return self.taps() * self.group_inputs
+
+    def accesses(self) -> tuple[Access, ...]:
+        """x, weights, parameters, partial sums, residual and y."""
+        last = self.weight_address + (self.weight_rows() - 1) * self.weight_row_bytes
+        found = [
+            self.x_extent(),
+            Access(Space.WSPM, self.weight_address, last + self.y_channels, False),
+        ]
+        if self.prologue:
+            size = self.x_channels * PARAMETER_BYTES
+            found.append(
+                Access(Space.MSPM, self.prologue_address, self.prologue_address + size, False)
+            )
+        sums = self.accumulator_address + self.pixels * self.y_channels * ACCUMULATOR_BYTES
+        if self.accumulate_in:
+            found.append(Access(Space.FSPM, self.accumulator_address, sums, False))
+        if self.accumulate_out:
+            found.append(Access(Space.FSPM, self.accumulator_address, sums, True))
+            return tuple(found)
+        size = self.y_channels * PARAMETER_BYTES
+        found.append(
+            Access(Space.MSPM, self.parameter_address, self.parameter_address + size, False)
+        )
+        if self.residual:
+            found.append(
+                extent(
+                    Space.FSPM, self.residual_address, self.y_height, self.residual_row_stride,
+                    self.y_width, self.residual_column_stride,
+                    self.y_channels * TYPES[self.residual_type].size_bytes, False,
+                )
+            )  # fmt: skip
+        found.append(self.y_extent())
+        return tuple(found)
+
+    def cycles(self, chip: Chip) -> int:
+        """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.
+
+        As many whole groups as fit a block share it. Partial sums pass through FSPM beside them:
+        whichever is slower.
+        """
+        ins, outs = self.group_inputs, self.group_outputs
+        if self.depthwise:
+            blocks = -(-self.y_channels // chip.depthwise_lanes) * self.taps()
+        else:
+            fitting = min(
+                chip.matrix_input_lanes // max(1, ins), chip.matrix_output_lanes // max(1, outs)
+            )
+            blocks = -(-self.groups // max(1, fitting)) * -(-outs // chip.matrix_output_lanes)
+            if self.groups == 1 and ins <= chip.matrix_packed_channels:
+                packed = self.kernel_width * chip.matrix_packed_channels
+                blocks *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
+            else:
+                blocks *= self.taps() * -(-ins // chip.matrix_input_lanes)
+        directions = self.accumulate_in + self.accumulate_out
+        sums = self.pixels * self.y_channels * ACCUMULATOR_BYTES * directions
+        banks = -(-sums // chip.fspm_bytes_per_cycle)
+        return chip.matrix_setup_cycles + max(self.pixels * blocks, banks)

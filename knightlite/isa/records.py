@@ -1,0 +1,220 @@
+"""What all instructions share: engines, memories, tiles, and the transfers between memories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, NamedTuple
+
+from knightlite import dtypes
+from knightlite.chip import Chip
+from knightlite.isa.fields import bits
+
+PARAMETER_BYTES = 8
+TABLE_BYTES = 256
+EXPONENTIAL_BYTES = 512
+ACCUMULATOR_BYTES = 4
+
+
+class Engine(IntEnum):
+    """The four queues."""
+
+    RDMA = 0
+    WDMA = 1
+    RCCN = 2
+    RCVT = 3
+
+
+class Space(IntEnum):
+    """The memories."""
+
+    DDR = 0
+    FSPM = 1
+    WSPM = 2
+    MSPM = 3
+
+
+class Access(NamedTuple):
+    """Bytes [first, last) of one memory that an instruction reads or writes (its extent)."""
+
+    space: Space
+    first: int
+    last: int
+    write: bool
+
+
+TYPES = (dtypes.U8, dtypes.S8, dtypes.S16)
+TYPE_NAMES = tuple(item.name for item in TYPES)
+FLAG = ("no", "yes")
+
+
+def extent(
+    space: Space, address: int, rows: int, row_stride: int, columns: int, column_stride: int,
+    run: int, write: bool,
+) -> Access:  # fmt: skip
+    """From the first to the last byte of ``rows`` x ``columns`` runs of ``run`` bytes."""
+    last = address + (rows - 1) * row_stride + (columns - 1) * column_stride + run
+    return Access(space, address, last, write)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """Fields that every instruction starts with (after its opcode byte)."""
+
+    ENGINE: ClassVar[Engine]
+    MNEMONIC: ClassVar[str]
+
+    layer: int = bits(16, "index into the layer table of the .cfg, for reports")
+    wait: int = bits(4, "bit e: consume one token from engine e before starting")
+    signal: int = bits(4, "bit e: send one token to engine e when done")
+
+    def accesses(self) -> tuple[Access, ...]:
+        """Extents read and written; hazards and races are judged on them."""
+        raise NotImplementedError
+
+    def cycles(self, chip: Chip) -> int:
+        """Cycles the engine is busy, without waiting for others."""
+        raise NotImplementedError
+
+    def macs(self) -> int:
+        """Multiply-accumulates done."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Instruction):
+    """Shared by Load and Store: rows x columns runs of bytes between DDR and a scratchpad."""
+
+    ddr_address: int = bits(40, "byte address in DDR")
+    ddr_row_stride: int = bits(32, "bytes between rows in DDR")
+    ddr_column_stride: int = bits(32, "bytes between runs of a row in DDR")
+    local_address: int = bits(24, "byte address in the scratchpad")
+    local_row_stride: int = bits(24, "bytes between rows in the scratchpad")
+    local_column_stride: int = bits(24, "bytes between runs of a row in the scratchpad")
+    rows: int = bits(16, "number of rows")
+    columns: int = bits(16, "runs per row")
+    run_bytes: int = bits(24, "contiguous bytes of a run")
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes moved."""
+        return self.rows * self.columns * self.run_bytes
+
+    def ddr_bytes(self, chip: Chip) -> int:
+        """Bytes the DDR is occupied for: whole bursts, runs that touch count as one."""
+        run, count = self.run_bytes, self.rows * self.columns
+        if self.columns == 1 or self.ddr_column_stride == run:
+            run, count = run * self.columns, self.rows
+            if self.rows == 1 or self.ddr_row_stride == run:
+                run, count = run * self.rows, 1
+        burst = chip.ddr_burst_bytes
+        return count * -(-run // burst) * burst
+
+    def ddr_extent(self, write: bool) -> Access:
+        """The DDR bytes from the first to the last one touched."""
+        return extent(
+            Space.DDR, self.ddr_address, self.rows, self.ddr_row_stride, self.columns,
+            self.ddr_column_stride, self.run_bytes, write,
+        )  # fmt: skip
+
+    def local_extent(self, space: Space, write: bool) -> Access:
+        """The scratchpad bytes from the first to the last one touched."""
+        return extent(
+            space, self.local_address, self.rows, self.local_row_stride, self.columns,
+            self.local_column_stride, self.run_bytes, write,
+        )  # fmt: skip
+
+    def cycles(self, chip: Chip) -> int:
+        """Setup, then the bursts at the DDR's effective rate."""
+        return chip.dma_setup_cycles + chip.ddr_cycles(self.ddr_bytes(chip))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load(Transfer):
+    """DDR to a scratchpad."""
+
+    ENGINE: ClassVar[Engine] = Engine.RDMA
+    MNEMONIC: ClassVar[str] = "load"
+
+    space: int = bits(2, "destination", names=tuple(item.name for item in Space))
+
+    def accesses(self) -> tuple[Access, ...]:
+        """Reads DDR, writes the scratchpad."""
+        return (self.ddr_extent(False), self.local_extent(Space(self.space), True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store(Transfer):
+    """FSPM to DDR."""
+
+    ENGINE: ClassVar[Engine] = Engine.WDMA
+    MNEMONIC: ClassVar[str] = "store"
+
+    def accesses(self) -> tuple[Access, ...]:
+        """Reads FSPM, writes DDR."""
+        return (self.local_extent(Space.FSPM, False), self.ddr_extent(True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureInstruction(Instruction):
+    """Shared by all compute instructions: a feature tile x in FSPM, a result tile y in FSPM."""
+
+    x_address: int = bits(24, "FSPM address of the input tile")
+    x_row_stride: int = bits(24, "bytes between input rows")
+    x_column_stride: int = bits(16, "bytes between input pixels")
+    x_height: int = bits(16, "rows of the input tile")
+    x_width: int = bits(16, "pixels of an input row")
+    x_channels: int = bits(16, "input channels")
+    x_type: int = bits(2, "input type", names=TYPE_NAMES)
+    y_address: int = bits(24, "FSPM address of the output tile")
+    y_row_stride: int = bits(24, "bytes between output rows")
+    y_column_stride: int = bits(16, "bytes between output pixels")
+    y_height: int = bits(16, "rows of the output tile")
+    y_width: int = bits(16, "pixels of an output row")
+    y_channels: int = bits(16, "output channels")
+    y_type: int = bits(2, "output type", names=TYPE_NAMES)
+    y_low: int = bits(16, "lower clamp of the output", signed=True)
+    y_high: int = bits(16, "upper clamp of the output", signed=True)
+
+    @property
+    def pixels(self) -> int:
+        """Output pixels."""
+        return self.y_height * self.y_width
+
+    def x_extent(self) -> Access:
+        """FSPM bytes of the input tile."""
+        return extent(
+            Space.FSPM, self.x_address, self.x_height, self.x_row_stride, self.x_width,
+            self.x_column_stride, self.x_channels * TYPES[self.x_type].size_bytes, False,
+        )  # fmt: skip
+
+    def y_extent(self) -> Access:
+        """FSPM bytes of the output tile."""
+        return extent(
+            Space.FSPM, self.y_address, self.y_height, self.y_row_stride, self.y_width,
+            self.y_column_stride, self.y_channels * TYPES[self.y_type].size_bytes, True,
+        )  # fmt: skip
+
+    def vector_cycles(self, chip: Chip, elements: int, touched_bytes: int) -> int:
+        """Setup, then lanes or FSPM banks, whichever is slower."""
+        lanes = -(-elements // chip.vector_lanes)
+        banks = -(-touched_bytes // chip.fspm_bytes_per_cycle)
+        return chip.vector_setup_cycles + max(lanes, banks)
+
+    def padded_channels(self, chip: Chip) -> int:
+        """Channels rounded up to whole vector words: a pixel starts a new word."""
+        lanes = chip.vector_lanes
+        words = -(-self.y_channels // lanes)
+        return self.y_channels if self.y_channels < lanes else words * lanes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowInstruction(FeatureInstruction):
+    """Shared by instructions that slide a window over x."""
+
+    kernel_height: int = bits(8, "window rows")
+    kernel_width: int = bits(8, "window columns")
+    stride_height: int = bits(8, "rows between windows")
+    stride_width: int = bits(8, "columns between windows")
+    pad_top: int = bits(8, "rows above x that the first window covers")
+    pad_left: int = bits(8, "columns left of x that the first window covers")
