@@ -109,8 +109,6 @@ KNOWN_CHIPS = (
          "a converter *"),
         ([*QUANT, "-f", "mindspore"], 2,
          "digits.onnx is a MindSpore model, which MindSpore must export first.", "mindspore.*"),
-        ([*QUANT, "-qm", "kl_v2"], 2, "the range method kl_v2 is not supported yet.",
-         "take mse, min_max or kl"),
         # of compile, and of models in one file
         (["compile", "--res-version", "12345678901234567"], 2,
          "the resource version must have at most 16 characters, not 17.", ""),
@@ -134,7 +132,8 @@ KNOWN_CHIPS = (
         ([*QUANT, "-f", "torch"], 2,
          "The framework must be one of onnx, paddle, pytorch, caffe, tensorflow, mindspore, not "
          "torch.", ""),
-        ([*QUANT, "-qm", "best"], 2, "the method must be one of kl, min_max, mse, not best.", ""),
+        ([*QUANT, "-qm", "best"], 2, "the method must be one of kl, kl_v2, min_max, mse, octav, "
+         "percentile, not best.", ""),
         ([*PICTURES, "digit"], 2, "recipe digit is not known.", KNOWN_RECIPES),
         ([*QUANT, "-r", "all"], 2, "Invalid value for '-r' / '--run-mode': 'all' is not one of "
          "'quant', 'auto_quant', 'infer', 'convert'.", ""),

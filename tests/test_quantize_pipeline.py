@@ -238,11 +238,14 @@ def test_the_wrong_number_of_inputs() -> None:
 
 def test_an_unknown_method() -> None:
     with pytest.raises(UsageError) as caught:
-        quantize_graph(small_net(), Pictures(), Settings("percentile"))
-    assert caught.value.sentence == "the method must be one of kl, min_max, mse, not percentile."
+        quantize_graph(small_net(), Pictures(), Settings("best"))
+    assert (
+        caught.value.sentence
+        == "the method must be one of kl, kl_v2, min_max, mse, octav, percentile, not best."
+    )
 
 
-@pytest.mark.parametrize("method", ["kl", "min_max"])
+@pytest.mark.parametrize("method", ["kl", "kl_v2", "min_max", "octav", "percentile"])
 def test_the_other_methods(method: str) -> None:
     report = quantize_graph(small_net(), Pictures(), Settings(method), threads=1).report
     assert report["method"] == method

@@ -9,15 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite.dtypes import S8, S16, U8, DType
+from knightlite.quantize.divergence import _divergences, kl
+from knightlite.quantize.methods import METHODS
 from knightlite.quantize.observers import Observer
 from knightlite.quantize.ranges import (
-    METHODS,
     Density,
-    _divergences,
     clip,
     clipped_share,
     density,
-    kl,
     min_max,
     mix,
     mse,

@@ -28,7 +28,7 @@ Array = NDArray[Any]
 MAX_BATCH = 4096
 RUN_MODES = ("quant", "auto_quant", "infer", "convert")
 INFER_AUTO = "infer_auto"
-LATER_METHODS = ("kl_v2", "percentile", "all")  # Knight's
+LATER_METHODS = ("all",)  # Knight's
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,8 @@ def _check(options: QuantizeOptions) -> None:
         raise UsageError(f"run mode must be one of {', '.join(RUN_MODES)}, not {options.run_mode}.")
     if options.method in LATER_METHODS:
         raise UnsupportedError(
-            f"the range method {options.method} is not supported yet.", "take mse, min_max or kl"
+            f"the range method {options.method} is not supported yet.",
+            "name one: mse, min_max, kl, kl_v2, percentile or octav",
         )
     for name, value, known in (
         ("effort", options.effort, tuple(EFFORTS)),

@@ -18,7 +18,7 @@ from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
 from knightlite.ops.table import steps_of
 from knightlite.quantize.groups import scale_groups
-from knightlite.quantize.ranges import METHODS
+from knightlite.quantize.methods import METHODS
 from knightlite.quantize.widths import Widths, whole_groups
 
 KEYS = ("op_names", "op_types", "bitwidth", "mode")

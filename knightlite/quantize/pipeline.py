@@ -8,13 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from knightlite.errors import Finding, UsageError
+from knightlite.errors import Finding
 from knightlite.ir import Graph
 from knightlite.quantize.assign import Assignment, assign, check_constants
 from knightlite.quantize.auto_mix import automatic_mix
 from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.methods import method_of
 from knightlite.quantize.passes import Progress, compare, observe
-from knightlite.quantize.ranges import METHODS
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.steps import StepResult, improve, sample_limit
@@ -53,9 +53,7 @@ def quantize_graph(
     cannot be used, ModelError for NaN weights, UnsupportedError for nodes that the arithmetic
     cannot represent.
     """
-    if settings.method not in METHODS:
-        known = ", ".join(sorted(METHODS))
-        raise UsageError(f"the method must be one of {known}, not {settings.method}.")
+    method_of(settings.method, settings.percent)  # refused before any work
     check_constants(graph)
     if settings.spread_channels and settings.bit_width == 8:
         graph = spread_channels(graph)

@@ -1,12 +1,12 @@
-"""From a histogram to a scale: ``min_max``, ``mse`` and ``kl``.
+"""Histograms as densities, the error of a scale, and the ranges ``min_max`` and ``mse``.
 
-All three work on a :class:`Density`: weighted counts over magnitude bins. Several tensors that
-share a scale are one density, each with its weight.
+A :class:`Density` holds weighted counts over magnitude bins. Several tensors that share a scale are
+one density, each with its weight. The other methods are in ``methods`` and ``divergence``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,10 +21,6 @@ Float64 = NDArray[np.float64]
 SMALLEST_SHARE = 1 / 32  # of the min-max scale: below, clipping always costs more
 CANDIDATE_RATIO = 1.01  # between neighbouring scales of the coarse search
 FINE_CANDIDATES = 41  # of the fine search: 0.05 percent apart
-KL_BINS = 2048  # TensorRT's number of magnitude bins
-KL_EPSILON = 1e-9
-KL_CLIPPED_SHARE = 1e-3
-KL_CANDIDATES = 512  # at most: one in four of 2048 bins is 0.2 % of the range apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,74 +223,3 @@ def _bin_errors(bins: int, steps_per_bin: float, largest: int) -> Float64:
     codes = np.minimum(np.rint(edges), largest)
     rest = edges - codes
     return np.asarray(np.diff(codes / 12 + rest * rest * rest / 3) / steps_per_bin)
-
-
-def kl(parts: Sequence[Density], dtype: DType) -> Float64:
-    """Per density the scale whose clip value loses least information; 0 for an all-zero tensor.
-
-    Migacz, "8-bit Inference with TensorRT", GTC 2017: for a number of the magnitude bins, the
-    Kullback-Leibler divergence from the clipped distribution (outliers added to the last bin) to
-    its version in as many levels as the type has codes from 0 up, spread over the bins that are not
-    empty. The least one's edge is the clip value.
-
-    Candidates that clip more than KL_CLIPPED_SHARE of the values are left out: where a distribution
-    lies away from zero, clipping all of it into one bin would look perfect.
-    """
-    return np.asarray([_kl_scale(part, dtype) for part in parts])
-
-
-def _kl_scale(part: Density, dtype: DType) -> float:
-    largest = float(min_max([part], dtype)[0])
-    counts, width = _kl_counts(part)
-    levels = dtype.maximum + 1
-    if largest == 0.0 or counts.size <= levels:
-        return largest
-    sums = np.concatenate([[0.0], np.cumsum(counts)])
-    kept = int(np.searchsorted(sums, (1 - KL_CLIPPED_SHARE) * sums[-1]))
-    first = min(max(levels, kept), counts.size)
-    tried = np.unique(np.linspace(first, counts.size, KL_CANDIDATES).astype(np.int64))
-    best = tried[int(np.argmin(_divergences(counts, sums, tried, levels)))]
-    return min(float(best) * width / dtype.maximum, largest)
-
-
-def _kl_counts(part: Density) -> tuple[Float64, float]:
-    """At most 2048 magnitude bins up to the largest magnitude, and their width.
-
-    Exact zeros are left out and bin 0 is taken as full as bin 1 (as NVIDIA's pytorch-quantization
-    does): any scale represents zero, and its spike would drown the rest of the distribution.
-    """
-    counts = part.positive + part.negative
-    counts[0] = counts[1]
-    if not counts.any():
-        return counts[:1], part.width
-    used = int(np.flatnonzero(counts)[-1]) + 1
-    merged = 2 if used > KL_BINS else 1
-    used += used % merged
-    return counts[:used].reshape(-1, merged).sum(axis=1), part.width * merged
-
-
-def _divergences(counts: Float64, sums: Float64, used: NDArray[np.int64], levels: int) -> Float64:
-    """KL divergence for each number of bins ``used`` (the rest clipped into the last of them).
-
-    Inside a level the coarse distribution is constant over the filled bins, so prefix sums over
-    the bins give everything: p log p up to the last bin, and per level the sums of P and of Q.
-    """
-    filled = np.concatenate([[0], np.cumsum(counts > 0)])
-    entropy = np.concatenate([[0.0], np.cumsum(counts * np.log(np.maximum(counts, 1e-300)))])
-    total = sums[-1]
-    outliers = total - sums[used]
-    last = counts[used - 1] + outliers
-    p_log_p = entropy[used - 1] + last * np.log(np.maximum(last, 1e-300))
-    edges = np.arange(levels + 1)[None, :] * used[:, None] // levels
-    level_sums = np.diff(sums[edges], axis=1)
-    level_filled = np.diff(filled[edges], axis=1).astype(np.float64)
-    level_filled[:, -1] += (counts[used - 1] == 0) & (outliers > 0)  # filled in P, hence in Q
-    q = level_sums / np.maximum(level_filled, 1) / np.maximum(sums[used], KL_EPSILON)[:, None]
-    p_sums = level_sums
-    p_sums[:, -1] += outliers
-    cross = (p_sums * np.log(np.maximum(q, KL_EPSILON))).sum(axis=1)
-    return np.asarray((p_log_p - total * np.log(total) - cross) / total)
-
-
-Method = Callable[[Sequence[Density], DType], Float64]
-METHODS: dict[str, Method] = {"min_max": min_max, "mse": mse, "kl": kl}

@@ -8,12 +8,15 @@ from typing import Any
 
 from knightlite.quantize.widths import NARROW, Widths
 
+DEFAULT_PERCENT = 0.99999  # Knight's
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Switches of the quantizer.
 
-    ``method``: how a range is chosen from a histogram, a key of ``ranges.METHODS``.
+    ``method``: how a range is chosen from a histogram, a key of ``methods.METHODS``;
+    ``percent``: the share of magnitudes inside the range of "percentile".
     ``bias_correction``: biases get what rounding the weights loses on an average input: "off",
     "fast" (from the means of the float network) or "sequential" (after that, layer by layer on what
     the quantized network computes). ``rounding`` of weights: "nearest", or "adaptive" to what the
@@ -42,6 +45,7 @@ class Settings:
     mix: Widths = NARROW
     auto_mix: tuple[str, float] | None = None
     tensor_methods: tuple[tuple[str, str], ...] = ()
+    percent: float = DEFAULT_PERCENT
 
 
 BIAS_CORRECTIONS = ("off", "fast", "sequential")
