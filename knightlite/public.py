@@ -47,6 +47,11 @@ def quantize(
     paddle_python: str | None = None,
     torch_python: str | None = None,
     torch_exporter: str = "auto",
+    input_types: Sequence[str] = (),
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    output_names: Sequence[str] = (),
+    scales: str | Path | None = None,
     save_dir: str | Path | None = None,
 ) -> QuantizedModel:
     """Quantize a float model to 8 bits.
@@ -76,6 +81,11 @@ def quantize(
             the environment variable KNIGHTLITE_PADDLE_PYTHON, or this one.
         torch_python: the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.
         torch_exporter: "auto", "torchscript" or "dynamo".
+        input_types: per input "uint8", "int8" or "int16": it is fed with integers; "float32".
+        mean: what the network subtracts from its first input, one number or one per channel.
+        std: what it divides it by.
+        output_names: cut the network at these tensors.
+        scales: a scale file (``knightlite quant -gsj`` writes one) to take types and scales from.
         save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
     """
     from knightlite.api.default_chip import default_chip
@@ -103,6 +113,11 @@ def quantize(
         paddle_python=paddle_python,
         torch_python=torch_python,
         torch_exporter=torch_exporter,
+        input_types=tuple(input_types),
+        mean=tuple(map(float, mean)),
+        std=tuple(map(float, std)),
+        output_names=tuple(output_names),
+        load_scales=None if scales is None else Path(scales),
     )
     remarks: list[str] = []
     made = quantize_model(options, Talk(warn=remarks.append))

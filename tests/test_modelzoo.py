@@ -151,7 +151,7 @@ def test_run_config_of_one_picture(project: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     knight("Knight --chip TX5368AV200 quant --run-config data/classification_infer_config.json")
     assert capsys.readouterr().err.count("\n3: ") == 1
-    assert Path("output/quant/model_input.bin").stat().st_size == 3 * 32 * 32 * 4
+    assert Path("output/quant/model_input.bin").stat().st_size == 3 * 32 * 32  # pixels
 
 
 @pytest.mark.parametrize("project", ["ocr"], indirect=True)

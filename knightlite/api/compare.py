@@ -158,7 +158,10 @@ def _quant_files(options: CompareOptions, talk: Talk) -> dict[str, Path]:
 
 
 def _sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
-    """The sample that ``quant`` left, float32 per network input."""
+    """The sample that ``quant`` left, as float32 per network input.
+
+    The file's size says whether it holds float32 or, as behind ``-qid``, integers.
+    """
     feeds = {}
     for name in graph.inputs:
         path = files.get(f"input_{name}") or files.get(f"input_{name.replace('/', '_')}")
@@ -167,7 +170,9 @@ def _sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
                 f"the sample of input {name} is not at hand.", "quant leaves it as inputs/NAME.bin"
             )
         shape = graph.tensors[name].shape
-        values = np.fromfile(path, "<f4")
+        integers = np.dtype(graph.tensors[name].dtype.numpy)
+        in_integers = path.stat().st_size == graph.tensors[name].elements * integers.itemsize
+        values = np.fromfile(path, integers if in_integers else "<f4").astype(np.float32)
         if values.size != graph.tensors[name].elements:
             raise DataError(
                 f"{path} must hold {graph.tensors[name].elements} numbers, not {values.size}."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
 from knightlite.api.host import open_session
+from knightlite.api.inputs import InputForm, fed_as, input_forms, normalized, pins
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
@@ -41,8 +42,11 @@ class QuantizeOptions:
     function itself.
     With the run mode auto_quant, ``mix_ratio`` of the convolutions may have 16 bits, chosen by
     ``mix_strategy``. ``generate_template`` adds ``{model}.json``, which ``mix_config`` reads.
-    ``model`` is a file, or the name of a function of ``script`` that builds the network; the
-    last three fields are those of ``frontend.Conversion``.
+    ``model`` is a file, or the name of a function of ``script`` that builds the network;
+    ``paddle_python``, ``torch_python``, ``torch_exporter`` are those of ``frontend.Conversion``.
+    ``input_types``: per input uint8, int8, int16 where it is fed with integers; ``mean`` and
+    ``std`` of the first input become part of the network. ``output_names`` cut it.
+    ``generate_scales`` leaves X_scales.json, ``load_scales`` is such a file to take scales from.
     """
 
     model: Path
@@ -74,6 +78,13 @@ class QuantizeOptions:
     paddle_python: str | None = None
     torch_python: str | None = None
     torch_exporter: str = "auto"
+    input_types: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    output_names: tuple[str, ...] = ()
+    generate_scales: bool = False
+    load_scales: Path | None = None
+    lut_len: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +107,9 @@ class QuantizedModel:
     ``name``: of the network, after which the files are called.
     ``source``: the float model's file; ``chip``: what it was quantized for; ``onnx`` and
     ``float_onnx``: the bytes of the quantized and the float model as ONNX; ``report``:
-    docs/quantization.md; ``samples``: per input the last picture, float32 [1, ...]; metrics in the
-    data's unit or None; ``warnings``: one sentence each.
+    docs/quantization.md; ``samples``: per input the last picture [1, ...] as the network is fed,
+    float32 or integers; ``scales``: text of a scale file, "" where none was asked for; metrics in
+    the data's unit or None; ``warnings``: one sentence each.
     """
 
     name: str
@@ -107,6 +119,7 @@ class QuantizedModel:
     float_onnx: bytes = field(repr=False)
     report: Mapping[str, Any] = field(repr=False)
     samples: Mapping[str, Array] = field(repr=False)
+    scales: str = field(repr=False)
     float_metric: float | None
     quantized_metric: float | None
     loss_percent: float | None
@@ -132,6 +145,9 @@ class QuantizedModel:
         }
         files.write_bytes(paths["onnx"], self.onnx)
         files.write_text(paths["report"], json.dumps(self.report, indent=1, sort_keys=True))
+        if self.scales:
+            paths["scales"] = folder / f"{self.name}_scales.json"
+            files.write_text(paths["scales"], self.scales)
         if paths["float_onnx"].resolve() == self.source.resolve():
             del paths["float_onnx"]
         else:
@@ -216,6 +232,12 @@ def _check(options: QuantizeOptions) -> None:
         )
     if options.mix_config is not None and options.generate_template:
         raise UsageError("-gt writes the template that -mc reads.", "give one of them at a time")
+    if not 8 <= options.lut_len <= 12:
+        raise UsageError(f"the length of tables (-ll) must be from 8 to 12, not {options.lut_len}.")
+    if options.load_scales is not None and options.mix_config is not None:
+        raise UsageError("both -lsj and -mc decide which tensors have 16 bits.", "leave one out")
+    if options.load_scales is not None and options.generate_scales:
+        raise UsageError("scales are either written (-gsj) or read (-lsj), not both at once.")
     if not 0 <= options.seed < 1 << 32:
         raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
     chip.find(options.chip)
@@ -239,7 +261,9 @@ def _load(options: QuantizeOptions, talk: Talk) -> Graph:
         options.general_process,
         lambda finding: talk.warn(str(finding)),
         conversion,
+        options.output_names,
     )
+    graph = normalized(options, graph, talk)
     for operation in graph.host:
         if operation.op != "Reshape":
             talk.warn(f"{operation.name}: {host.sentence(operation)}")
@@ -277,9 +301,13 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
     from knightlite.quantize.mix_config import template
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import quantize_graph
+    from knightlite.quantize.scale_file import read_scales, scale_text
 
     _check(options)
+    loaded = () if options.load_scales is None else read_scales(options.load_scales)
     graph = _load(options, talk)
+    forms = input_forms(options, graph)
+    integers = {form.name: form.dtype for form in forms if form.dtype is not None}
     graph, settings = _settings(options, graph)
     talk.say("Stage1: Do Graph Optimize.")
     talk.say(f"{len(graph.nodes)} operators after folding")
@@ -295,6 +323,7 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
             announced.add(stage)
         talk.advance(stages[stage], done, options.iteration * options.batch_size)
 
+    settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
     result = quantize_graph(graph, work, settings, progress)
     for step in result.steps:
         talk.say(step.sentence)
@@ -313,6 +342,7 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
                 "pictures": result.report["pictures"],
                 "recipe": recipe,
                 "seed": options.seed,
+                **_input_notes(forms),
             },
             sort_keys=True,
         ),
@@ -323,13 +353,18 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
         name=graph.name,
         source=options.model,
         chip=options.chip,
-        onnx=write_qdq(result.graph, metadata).SerializeToString(deterministic=True),
+        onnx=write_qdq(result.graph, metadata, integer_inputs=integers).SerializeToString(
+            deterministic=True
+        ),
         float_onnx=write_float(graph).SerializeToString(deterministic=True),
         report=result.report,
         samples={
-            name: np.ascontiguousarray(array[-1:], np.float32)
+            name: np.ascontiguousarray(
+                array[-1:], integers[name].numpy if name in integers else np.float32
+            )
             for name, array in zip(graph.inputs, result.inputs, strict=True)
         },
+        scales=scale_text(graph.name, result.report["tensors"]) if options.generate_scales else "",
         float_metric=metric["float"],
         quantized_metric=metric["quantized"],
         loss_percent=metric["loss_percent"],
@@ -370,6 +405,20 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
     return graph, replace(settings, mix=mix.widths, tensor_methods=methods)
 
 
+def _input_notes(forms: tuple[InputForm, ...]) -> dict[str, Any]:
+    """What the model's metadata say of inputs that are not plain float32."""
+    notes = {
+        form.name: {
+            "type": "float32" if form.dtype is None else form.dtype.numpy.name,
+            "mean": list(form.mean),
+            "std": list(form.std),
+        }
+        for form in forms
+        if form.dtype is not None or form.mean
+    }
+    return {"inputs": notes} if notes else {}
+
+
 def file_name(name: str) -> str:
     """A tensor name as a file name: '/' becomes '_', as Knight does."""
     return name.replace("/", "_").replace(":", "_")
@@ -377,7 +426,6 @@ def file_name(name: str) -> str:
 
 def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
     """The data of the options, and the recipe's TOML text where there is one."""
-    from knightlite import dtypes
     from knightlite.preprocess import list_recipes, load_recipe
     from knightlite.quantize.user_script import UserScript
     from knightlite.quantize.workload import PictureFolder, RandomData
@@ -387,13 +435,10 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "
             f"not {options.iteration} and {options.batch_size}."
         )
-    # a quantized model is fed with float values too
-    inputs = tuple(
-        replace(graph.tensors[name], dtype=dtypes.F32, scale=None)
-        if graph.tensors[name].scale is not None
-        else graph.tensors[name]
-        for name in graph.inputs
-    )
+    forms = input_forms(options, graph)
+    if any(graph.tensors[name].scale is not None for name in graph.inputs):  # quantized already
+        forms = tuple(_form_of(graph.tensors[form.name]) for form in forms)
+    inputs = tuple(fed_as(graph.tensors[form.name], form) for form in forms)
     if options.batches is not None or callable(options.function):
         return _python_data(options, inputs, graph.outputs, talk), None
     feeds = options.function != INFER_AUTO or not _builds(options)
@@ -430,6 +475,9 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
                 f"pictures feed one input, but the model has {len(inputs)}.", "use a user script"
             )
         recipe = load_recipe(options.recipe)
+        if forms[0].dtype is not None and recipe.normalizes:
+            talk.say(f"the network normalizes its input itself, not recipe {recipe.name}")
+            recipe = recipe.raw()
         folder = PictureFolder(
             Path(options.data),
             recipe,
@@ -442,6 +490,12 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
     return RandomData(inputs, options.iteration, options.batch_size), None
+
+
+def _form_of(tensor: Tensor) -> InputForm:
+    """The form of an input of a quantized model: integers where its scale is 1."""
+    whole = tensor.scale is not None and tensor.scale.ndim == 0 and tensor.scale[()] == 1
+    return InputForm(tensor.name, tensor.dtype if whole else None)
 
 
 def _python_data(
@@ -490,6 +544,12 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
 
     quantized = options.model.name.endswith("_quantize.onnx")
     if quantized:
+        if options.input_types or options.mean or options.std or options.output_names:
+            raise UsageError(
+                f"{options.model} is quantized already: -qid, --mean, --std and -on are for the "
+                "float model.",
+                "leave them out",
+            )
         space = workspace.open_workspace(options.directory)
         path, sentence = workspace.resolve(space, options.model)
         if sentence:
@@ -505,7 +565,8 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
 
     def forward(inputs: tuple[Any, ...]) -> list[Any]:
         nonlocal pictures
-        feeds = dict(zip(graph.inputs, inputs, strict=True))
+        arrays = (np.asarray(item, np.float32) for item in inputs)
+        feeds = dict(zip(graph.inputs, arrays, strict=True))
         outputs = list(runner.run(None, feeds))
         pictures += inputs[0].shape[0]
         talk.advance("infer", pictures, options.iteration * options.batch_size)

@@ -281,6 +281,11 @@ def _picture(options: SimulateOptions, meta: Mapping[str, Any]) -> dict[str, Arr
     return {entry["name"]: quantize(picture(Path(options.input), meta, options.recipe), entry)}
 
 
+def _reads_pixels(entry: Mapping[str, Any]) -> bool:
+    """True for an input in integers, which the network normalizes itself."""
+    return bool(entry["type"] == "u8" and entry["scale"] == 1)
+
+
 def picture(path: Path, meta: Mapping[str, Any], named: str | None) -> Array:
     """A picture as the only input of a .cfg reads it, float32 [1, C, H, W].
 
@@ -292,6 +297,8 @@ def picture(path: Path, meta: Mapping[str, Any], named: str | None) -> Array:
         raise DataError(f"a picture feeds one input, but the network has {len(meta['inputs'])}.")
     if named is not None:
         recipe = load_recipe(named)
+        if _reads_pixels(meta["inputs"][0]):
+            recipe = recipe.raw()  # the network does the rest itself
     elif meta["recipe"] is not None:
         recipe = parse_recipe(str(meta["recipe"]), "stored recipe", "the .cfg")
     else:

@@ -14,6 +14,7 @@ from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, ONE_VALUE, later_
 from knightlite.errors import UnsupportedError
 
 SHAPE_OPTIONS = ("-is", "--input-shapes")
+SEVERAL_OPTIONS = ("-qid", "--quantize-input-dtype", "--mean", "--std", "-on", "--output-name")
 CHIP_OPTION = "--chip"
 END_OF_OPTIONS = "--"
 TARGETS = ("onnx",)  # may follow any option of quant
@@ -24,7 +25,7 @@ def rewrite(arguments: Sequence[str]) -> list[str]:
     """The arguments as click can parse them; UnsupportedError for what comes later."""
     chips, others = _split_chips(arguments)
     _refuse_later(others)
-    return [*chips, *join_shapes(others)]
+    return [*chips, *spread(join_shapes(others))]
 
 
 def _refuse_later(arguments: Sequence[str]) -> None:
@@ -90,6 +91,33 @@ def join_shapes(arguments: Sequence[str]) -> list[str]:
         if numbers:
             joined.append(",".join(numbers))
     return joined
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """``--mean 1 2 3`` as ``--mean 1 --mean 2 --mean 3``: one option takes one value."""
+    found: list[str] = []
+    items = list(arguments)
+    position = 0
+    while position < len(items):
+        option = items[position]
+        if option == END_OF_OPTIONS:
+            return found + items[position:]
+        found.append(option)
+        position += 1
+        if option not in SEVERAL_OPTIONS:
+            continue
+        count = 0
+        while position < len(items) and _belongs(items[position], count):
+            found += [items[position]] if count == 0 else [option, items[position]]
+            position, count = position + 1, count + 1
+    return found
+
+
+def _belongs(text: str, count: int) -> bool:
+    """True for a value, the first of which may be called like a target."""
+    if text.startswith("-"):
+        return text[1:].replace(".", "").replace("e-", "").isdigit()
+    return count == 0 or text not in TARGETS
 
 
 def _is_integer(text: str) -> bool:

@@ -8,6 +8,7 @@ import click
 
 from knightlite.api import QuantizeOptions, quantize
 from knightlite.api.default_chip import default_chip
+from knightlite.api.inputs import numbers
 from knightlite.cli.arguments import Shape, shape
 from knightlite.cli.conversion import (
     FRAMEWORK_HELP,
@@ -31,6 +32,10 @@ Examples:
   knightlite quant onnx -m model.onnx -d pictures --recipe imagenet -i 100 -gt
   knightlite quant onnx -m model.onnx -d pictures --recipe imagenet -i 100 \\
     -mc model.json                          # after editing it
+  knightlite quant onnx -m model.onnx -d DIR --recipe imagenet -qid uint8
+  knightlite quant onnx -m model.onnx -uds s.py -if FUNCTION -d DIR \\
+    -qid uint8 --mean 123.675 116.28 103.53 --std 58.395 57.12 57.375
+  knightlite quant onnx -m model.onnx -d DIR --recipe imagenet -on conv5 fc
   Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle \\
     -uds s.py -if FN -s out -d DIR -bs 1 -i 200
 
@@ -169,6 +174,53 @@ lie away from zero (docs/quantization.md).
     is_flag=True,
     help="Run unsupported operators at the end of the network on the host.",
 )
+@click.option(
+    "-qid",
+    "--quantize-input-dtype",
+    "input_types",
+    metavar="TYPE",
+    multiple=True,
+    help="Per input uint8, int8 or int16: it is fed with integers; float32 or None: real numbers.",
+)
+@click.option(
+    "--mean",
+    metavar="NUMBERS",
+    multiple=True,
+    help="The network subtracts this from its first input: one number, or one per channel.",
+)
+@click.option(
+    "--std", metavar="NUMBERS", multiple=True, help="The network divides its first input by this."
+)
+@click.option(
+    "-on",
+    "--output-name",
+    "output_names",
+    metavar="NAME",
+    multiple=True,
+    help="Cut the network at these tensors: -on A B.",
+)
+@click.option(
+    "-gsj",
+    "--generate-scale-json",
+    "generate_scales",
+    is_flag=True,
+    help="Also write types and scales of all tensors to X_scales.json.",
+)
+@click.option(
+    "-lsj",
+    "--load-scale-json",
+    "load_scales",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Take types and scales from such a file; tensors it leaves out are calibrated.",
+)
+@click.option(
+    "-ll",
+    "--lut-len",
+    default=10,
+    show_default=True,
+    help="Tables of 16-bit tensors have 2^N intervals, N from 8 to 12.",
+)
 @conversion_options
 @click.option("--seed", default=0, show_default=True, help="Seed of the choice of pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
@@ -201,6 +253,13 @@ def command(
     paddle_python: str | None,
     torch_python: str | None,
     torch_exporter: str,
+    input_types: tuple[str, ...],
+    mean: tuple[str, ...],
+    std: tuple[str, ...],
+    output_names: tuple[str, ...],
+    generate_scales: bool,
+    load_scales: Path | None,
+    lut_len: int,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -233,6 +292,13 @@ def command(
         torch_exporter=torch_exporter,
         seed=seed,
         general_process=general_process,
+        input_types=input_types,
+        mean=numbers(mean),
+        std=numbers(std),
+        output_names=output_names,
+        generate_scales=generate_scales,
+        load_scales=load_scales,
+        lut_len=lut_len,
     )
     with talking() as talk:
         result = quantize(options, talk)

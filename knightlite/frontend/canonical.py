@@ -123,7 +123,7 @@ def _input(state: Importer, name: str) -> None:
     """Declare a network input."""
     shape, element = state.model.shapes.get(name), state.model.types.get(name)
     state.values[name] = state.stand_in(name)
-    if element != TensorProto.FLOAT:
+    if element != TensorProto.FLOAT and name not in state.model.quantized:
         kind = TensorProto.DataType.Name(element or 0).lower()
         sentence = f"the network input {name} must be float32, not {kind}."
         state.findings.append(Finding(name, sentence, "export the model in float32"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from knightlite.frontend import (
     paddle_pir,
     pytorch,
 )
+from knightlite.frontend.cut import cut
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.source import SourceModel
 from knightlite.frontend.static_shapes import InputShapes
@@ -34,6 +35,7 @@ def load(
     general: bool = False,
     warn: Callable[[Finding], None] = lambda finding: None,
     conversion: Conversion = interpreter.DEFAULT,
+    outputs: Sequence[str] = (),
 ) -> Graph:
     """The canonical float graph of a model, named after the file's stem or the model function.
 
@@ -41,10 +43,14 @@ def load(
     .pdiparams (default: beside the model) or .pdparams, or PyTorch's .pth. ``input_shapes`` fixes
     dynamic dimensions: one shape per input in order, or by name. ``general``: trailing operators of
     any kind go to the host. ``warn`` is told what the chip computes badly; what runs on the host
-    stands in the graph. Errors: UsageError and ModelError for files that cannot be used,
-    UnsupportedError with all findings for what is not supported.
+    stands in the graph. ``outputs``: ONNX values to cut the network at.
+
+    Errors: UsageError and ModelError for files that cannot be used, UnsupportedError with all
+    findings for what is not supported.
     """
     model = read_source(Path(path), weight, framework, input_shapes, conversion)
+    if outputs:
+        model = cut(model, outputs, Path(path))
     result = canonical.canonicalize(model, general)
     if result.graph is None:
         raise unsupported(Path(path), result.findings)

@@ -157,13 +157,14 @@ def _read_pair(
             _constant(node, integers, scale, pairs)
         return
     quantizer = quantizers.get(node.inputs[0])
-    if quantizer is None:
+    if quantizer is None and node.inputs[0] not in model.inputs:
         text = f"DequantizeLinear must read a constant or a QuantizeLinear, not {node.inputs[0]}."
         pairs.findings.append(Finding(node.name, text, REDO))
         return
-    source = quantizer.inputs[0]
+    # an input of the network may be in integers already
+    source = node.inputs[0] if quantizer is None else quantizer.inputs[0]
     pairs.sources[output] = source
-    first = _scale(model, quantizer, pairs)
+    first = scale if quantizer is None else _scale(model, quantizer, pairs)
     if scale is None or first is None:
         return
     if not np.array_equal(scale, first):

@@ -6,6 +6,7 @@ pixels are 0..255. See calibration/README.md for the recipes that ship.
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -69,6 +70,30 @@ class Recipe:
         """
         channels, height, width = input_shape[-3:]
         return picture.prepare(source, self, (channels, height, width))
+
+    @property
+    def pixel_mean(self) -> tuple[float, ...]:
+        """The mean on the 0..255 scale, per channel."""
+        return tuple(value * self.divide_by for value in self.mean)
+
+    @property
+    def pixel_std(self) -> tuple[float, ...]:
+        """The standard deviation on the 0..255 scale, per channel."""
+        return tuple(value * self.divide_by for value in self.std)
+
+    @property
+    def normalizes(self) -> bool:
+        """True where the result is anything but pixels 0..255."""
+        return any(self.pixel_mean) or any(value != 1 for value in self.pixel_std)
+
+    def raw(self) -> Recipe:
+        """The same pictures as pixels 0..255, for a network that normalizes them itself."""
+        channels = len(self.mean)
+        values = {key: getattr(self, key) for key in _CHECKS}
+        values |= {"divide_by": 1.0, "mean": (0.0,) * channels, "std": (1.0,) * channels}
+        # strings, numbers and flat lists are written alike in JSON and TOML
+        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+        return parse_recipe(text, self.name)
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

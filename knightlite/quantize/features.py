@@ -18,6 +18,7 @@ from knightlite.ops.table import support
 from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.methods import Method, method_of
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
+from knightlite.quantize.pins import BY_DEFINITION, apply_pins, check_integers
 from knightlite.quantize.ranges import Density, clip, density, mix
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.widths import NARROW, Widths, is_requantize, is_wide, readers_outside
@@ -115,7 +116,7 @@ def choose_features(
         choose = method_of(method, settings.percent)
         fixed = _fixed(graph, group)
         if fixed is not None:
-            made = (fixed[0], np.float32(fixed[1]), "by definition")
+            made = (fixed[0], np.float32(fixed[1]), BY_DEFINITION)
         elif is_wide(widths, group.members) or _delivered_wide(graph, group):
             roomy = settings.bit_width == 16 or not _only_looked_up(graph, group)
             scale = _wide_scale(graph, group, statistics, roomy)
@@ -133,7 +134,9 @@ def choose_features(
             made = (dtype, np.float32(shared), method)
         for name in group.members:
             chosen[name] = Feature(name, made[0], np.asarray(made[1]), index, made[2])
-    return _no_finer_than_factors(graph, chosen)
+    check_integers(settings.pins, statistics)
+    pinned = apply_pins(chosen, settings.pins, statistics, plan)
+    return _no_finer_than_factors(graph, pinned)
 
 
 def _no_finer_than_factors(graph: Graph, chosen: dict[str, Feature]) -> dict[str, Feature]:

@@ -10,7 +10,7 @@ activation stands between ``t/linear`` and ``t``. Host operations come last, on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,19 +44,28 @@ def write_float(graph: Graph, extra_outputs: Sequence[str] = ()) -> onnx.ModelPr
 
 
 def write_qdq(
-    graph: Graph, metadata: Mapping[str, str], extra_outputs: Sequence[str] = ()
+    graph: Graph,
+    metadata: Mapping[str, str],
+    extra_outputs: Sequence[str] = (),
+    integer_inputs: Collection[str] = (),
 ) -> onnx.ModelProto:
     """The quantized graph as QDQ ONNX with ``metadata`` as its metadata properties.
 
     ``extra_outputs`` are feature tensors whose dequantized values are delivered after the
-    network's outputs, for comparisons.
+    network's outputs, for comparisons. ``integer_inputs`` are declared in their integer type and
+    dequantized; all others are float32 and quantized first.
     """
     writer = _start(graph)
     axes = _channel_axes(graph)
     values: dict[str, str] = {}  # tensor -> the float value that consumers read
     for name in graph.inputs:
-        writer.input(name, _batched(graph.tensors[name].shape), dtypes.F32)
-        values[name] = _write_pair(graph, writer, name, name)
+        tensor = graph.tensors[name]
+        if name in integer_inputs:
+            writer.input(name, _batched(tensor.shape), tensor.dtype)
+            values[name] = _dequantized(writer, tensor, name)
+        else:
+            writer.input(name, _batched(tensor.shape), dtypes.F32)
+            values[name] = _write_pair(graph, writer, name, name)
     for node in graph.nodes:
         for name in node.inputs:
             if name not in values:
@@ -188,6 +197,14 @@ def _write_pair(graph: Graph, writer: OnnxWriter, name: str, source: str) -> str
     is_output = name in graph.outputs and name not in graph.inputs
     target = name if is_output else writer.fresh(f"{name}/dq")
     return writer.node("DequantizeLinear", [quantized, scale, zero], target, **axis)
+
+
+def _dequantized(writer: OnnxWriter, tensor: Tensor, integers: str) -> str:
+    """DequantizeLinear of an input in integers."""
+    assert tensor.scale is not None, f"tensor {tensor.name} is not quantized"
+    scale = writer.constant(f"{tensor.name}/scale", tensor.scale)
+    zero = writer.constant(f"{tensor.name}/zero", np.zeros(tensor.scale.shape, tensor.dtype.numpy))
+    return writer.temporary("DequantizeLinear", [integers, scale, zero], f"{tensor.name}/dq")
 
 
 def _dequantized_constant(tensor: Tensor, writer: OnnxWriter, axis: int) -> str:

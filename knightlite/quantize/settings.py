@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from knightlite.quantize.pins import Pin
 from knightlite.quantize.widths import NARROW, Widths
 
 DEFAULT_PERCENT = 0.99999  # Knight's
@@ -28,6 +29,8 @@ class Settings:
     tables before depthwise convolutions write 16 bits, which are requantized per channel.
     ``tensor_methods``: (tensor, method) where it is not ``method``. ``auto_mix``: (strategy, share
     of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.auto_mix`.
+    ``pins``: types and scales that the user decides. ``lut_len``: tables of 16-bit tensors have
+    2^lut_len intervals, 8 to 12.
     """
 
     method: str = "mse"
@@ -46,6 +49,8 @@ class Settings:
     auto_mix: tuple[str, float] | None = None
     tensor_methods: tuple[tuple[str, str], ...] = ()
     percent: float = DEFAULT_PERCENT
+    pins: tuple[Pin, ...] = ()
+    lut_len: int = 10
 
 
 BIAS_CORRECTIONS = ("off", "fast", "sequential")

@@ -141,7 +141,14 @@ class Executor:
             if sentence not in self.said:
                 self.said.add(sentence)
                 self.say(sentence)
-        return array.astype(wanted)
+        cast = array.astype(wanted)
+        if not tensor.dtype.is_float and not np.array_equal(cast, array):
+            raise DataError(
+                f"input {tensor.name} takes {wanted}, but the script feeds {array.dtype} from "
+                f"{array.min():.4g} to {array.max():.4g} that it cannot hold.",
+                "feed raw pixels; --mean and --std normalize them inside the network",
+            )
+        return cast
 
 
 def _as_array(value: object) -> Array | None:

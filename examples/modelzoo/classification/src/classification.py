@@ -36,6 +36,11 @@ def preprocess(image):
     return ((x - MEAN) / STD).transpose(2, 0, 1).astype(np.float32)
 
 
+def pixels(image):
+    """For a network with mean, std and uint8 in its run-config: it normalizes itself."""
+    return np.asarray(image.resize((32, 32)), np.uint8).transpose(2, 0, 1)
+
+
 def loader(dataset, batch_size):
     for first in range(0, len(dataset), batch_size):
         items = [dataset[i] for i in range(first, min(first + batch_size, len(dataset)))]
@@ -44,7 +49,16 @@ def loader(dataset, batch_size):
 
 @onnx_infer_func.register("infer_classification")
 def infer_classification(executor):
-    dataset = ImageFolder(executor.dataset, preprocess)
+    return top1_of(executor, preprocess)
+
+
+@onnx_infer_func.register("infer_classification_pixels")
+def infer_classification_pixels(executor):
+    return top1_of(executor, pixels)
+
+
+def top1_of(executor, transform):
+    dataset = ImageFolder(executor.dataset, transform)
     top1 = total = 0
     for i, (x, y) in enumerate(loader(dataset, executor.batch_size)):
         outs = executor.forward(x)
@@ -59,7 +73,16 @@ def infer_classification(executor):
 @onnx_infer_func.register("infer_image")
 def infer_image(executor):
     """One picture: its five best classes, and what the simulator is fed with."""
-    x = preprocess(Image.open(executor.dataset).convert("RGB"))[None]
+    best_five(executor, preprocess)
+
+
+@onnx_infer_func.register("infer_image_pixels")
+def infer_image_pixels(executor):
+    best_five(executor, pixels)
+
+
+def best_five(executor, transform):
+    x = transform(Image.open(executor.dataset).convert("RGB"))[None]
     scores = executor.forward(x)[0].reshape(-1)
     os.makedirs(executor.save_dir, exist_ok=True)
     x.tofile(os.path.join(executor.save_dir, "model_input.bin"))

@@ -1,0 +1,50 @@
+"""``-on``: a network that ends at tensors of the user's choice."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from knightlite.errors import Finding, UsageError, findings_error
+from knightlite.frontend.source import SourceModel, SourceNode
+
+MATCHES = 3
+
+
+def cut(model: SourceModel, outputs: Sequence[str], path: Path) -> SourceModel:
+    """``model`` with these ONNX values as its outputs, in this order, and what they need.
+
+    UsageError names every value that no node makes, with those of similar names.
+    """
+    made = [name for node in model.nodes for name in node.outputs if name]
+    findings = []
+    for name in outputs:
+        if name in made:
+            continue
+        alike = difflib.get_close_matches(name, made, MATCHES, 0.5)
+        hint = (
+            f"similar names: {', '.join(alike)}"
+            if alike
+            else "they are the names of the values in the ONNX model"
+        )
+        findings.append(Finding(name, "no operator of the network makes this tensor.", hint))
+    if findings:
+        raise findings_error(
+            UsageError,
+            f"{path} cannot be cut at {findings[0].where}: {findings[0].sentence}",
+            findings,
+            findings[0].hint,
+        )
+    names = tuple(dict.fromkeys(outputs))
+    return replace(model, outputs=names, nodes=_needed(model.nodes, names))
+
+
+def _needed(nodes: Sequence[SourceNode], outputs: Sequence[str]) -> tuple[SourceNode, ...]:
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))

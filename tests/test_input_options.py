@@ -1,0 +1,264 @@
+"""-qid, --mean, --std, -on, -gsj, -lsj and -ll by real commands, down to the simulated chip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import knightlite
+from knightlite.cli.arguments import spread
+from knightlite.cli.program import run
+from refusals import Refusal
+
+QUANT = ["quant", "-m", "digits.onnx", "-d", "calib", "-i", "10", "-s", "out", "--recipe"]
+NORMALIZE = ["--mean", "79.05", "--std", "89.25", "89.25", "89.25"]
+RAW = """description = "raw pixels of digits"
+color = "RGB"
+resize = "exact"
+resize_size = [32, 32]
+interpolation = "bilinear"
+crop_size = []
+divide_by = 1
+mean = [0, 0, 0]
+std = [1, 1, 1]
+pad_value = 0
+layout = "nchw"
+"""
+SCRIPT = """
+import numpy as np
+from onnx_quantize_tool.common.register import onnx_infer_func
+
+@onnx_infer_func.register("pixels")
+def pixels(executor):
+    assert executor.input_types == {"x": 2}
+    rng = np.random.default_rng(0)
+    for _ in range(executor.iteration):
+        executor.forward(rng.integers(0, 256, (2, 3, 32, 32)).astype(np.uint8))
+
+@onnx_infer_func.register("fractions")
+def fractions(executor):
+    executor.forward(np.full((1, 3, 32, 32), 0.5, np.float32))
+"""
+
+
+def metadata(path: str) -> Any:
+    found = {item.key: item.value for item in onnx.load(path).metadata_props}
+    return json.loads(found["knightlite.quantize"])
+
+
+def output(folder: str = ".") -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = np.load(next(Path(folder).glob("result-*.npy")))
+    return found
+
+
+def test_pixels_straight_into_the_chip(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The recipe's normalization moves into the network; sim reads bytes, nhwc too."""
+    assert run([*QUANT, "digits", "-qid", "uint8"]) == 0
+    model = onnx.load("out/digits_quantize.onnx")
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    noted = metadata("out/digits_quantize.onnx")
+    assert noted["inputs"]["x"]["type"] == "uint8"
+    assert noted["inputs"]["x"]["mean"] == pytest.approx([79.05] * 3)
+    pixels = np.fromfile("out/inputs/x.bin", np.uint8).reshape(1, 3, 32, 32)
+    assert run(["compile", "--onnx", "out/digits_quantize.onnx"]) == 0
+    assert run(["sim", "--input", "out/inputs/x.bin", "--check"]) == 0
+    wanted = output()
+    pixels.transpose(0, 2, 3, 1).tofile("hwc.bin")
+    assert run(["rne-sim", "--input", "hwc.bin", "-fmt", "nhwc", "--outpath", "nhwc"]) == 0
+    assert np.array_equal(output("nhwc"), wanted)
+    picture = sorted(Path("calib").rglob("*.png"))[3]
+    scores = []
+    for words in ([], ["--recipe", "digits"]):  # the one in the .cfg is for pixels; so is any other
+        assert run(["sim", "--input", str(picture), "--outpath", "picture", *words]) == 0
+        scores.append(output("picture"))
+    assert np.array_equal(scores[0], scores[1])
+    assert scores[0].argmax() == 3
+    capsys.readouterr()
+    assert run(["compare", "-qd", "out", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert min(row["difference"]["cosine"] for row in rows) > 0.999
+
+
+def test_the_same_network_by_numbers_and_by_a_recipe(here: Path) -> None:
+    Path("pixels.toml").write_text(RAW, encoding="utf-8")
+    reports = []
+    for words in (["digits", "-qid", "uint8"], ["pixels.toml", "-qid", "uint8", *NORMALIZE]):
+        assert run([*QUANT, *words]) == 0
+        reports.append(json.loads(Path("out/digits_quantize_report.json").read_text("utf-8")))
+    first, second = reports
+    assert first["tensors"] == second["tensors"]
+    assert first["metric"] == second["metric"] == {
+        "float": 100.0, "quantized": 100.0, "loss_percent": 0.0
+    }  # fmt: skip
+    assert first["tensors"][0]["scale"] == 1.0
+    assert first["tensors"][0]["type"] == "u8"
+
+
+def test_normalization_of_real_numbers(here: Path) -> None:
+    """Without -qid the input stays float32."""
+    Path("pixels.toml").write_text(RAW, encoding="utf-8")
+    assert run([*QUANT, "pixels.toml", *NORMALIZE]) == 0
+    model = onnx.load("out/digits_quantize.onnx")
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    assert Path("out/inputs/x.bin").stat().st_size == 4 * 3 * 32 * 32
+    report = json.loads(Path("out/digits_quantize_report.json").read_text("utf-8"))
+    assert report["metric"]["quantized"] == 100.0
+
+
+def test_scripts_feed_integers(here: Path, refused: Refusal) -> None:
+    Path("s.py").write_text(SCRIPT, encoding="utf-8")
+    words = ["quant", "-m", "digits.onnx", "-uds", "s.py", "-s", "out", *NORMALIZE]
+    assert run([*words, "-if", "pixels", "-i", "3", "-qid", "uint8"]) == 0
+    assert Path("out/inputs/x.bin").stat().st_size == 3 * 32 * 32
+    refused(
+        [*words, "-if", "fractions", "-qid", "uint8"], 1,
+        "s.py:14: input x takes uint8, but the script feeds float32 from 0.5 to 0.5 that it cannot "
+        "hold.",
+        "feed raw pixels; --mean and --std normalize them inside the network",
+    )  # fmt: skip
+
+
+def test_a_quantized_model_is_fed_with_pixels(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*QUANT, "digits", "-qid", "uint8"]) == 0
+    capsys.readouterr()
+    infer = ["quant", "-m", "out/digits_quantize.onnx", "-r", "infer", "-d", "calib", "-i", "10"]
+    assert run([*infer, "--recipe", "digits"]) == 0
+    assert "metric, quantized model: 100.0000" in capsys.readouterr().out
+
+
+def test_cut(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At two inner tensors, in the order asked for; the rest is gone."""
+    names = ["relu_3.tmp_0", "conv2d_0.tmp_0"]
+    assert run([*QUANT, "digits", "-on", *names]) == 0
+    model = onnx.load("out/digits_quantize.onnx")
+    assert [item.name for item in model.graph.output] == names
+    assert not [item for item in model.graph.node if item.name.startswith("linear")]
+    assert run(["compile", "--onnx", "out/digits_quantize.onnx"]) == 0
+    assert run(["sim", "--input", "out/inputs/x.bin", "--check"]) == 0
+    assert {path.name for path in Path().glob("result-*.npy")} == {
+        f"result-{name}.npy" for name in names
+    }
+
+
+def test_scales_go_round(here: Path) -> None:
+    """Written and read, the bytes are the same; a pinned one stays, its group with it."""
+    assert run([*QUANT, "digits", "-gsj"]) == 0
+    model = Path("out/digits_quantize.onnx").read_bytes()
+    scales = json.loads(Path("out/digits_scales.json").read_text("utf-8"))
+    assert run([*QUANT, "digits", "-lsj", "out/digits_scales.json"]) == 0
+    assert Path("out/digits_quantize.onnx").read_bytes() == model
+    x = scales["tensors"]["x"]
+    Path("mine.json").write_text(
+        json.dumps({"version": 1, "tensors": {"x": {"type": "s8", "scale": 2 * x["scale"]}}}),
+        encoding="utf-8",
+    )
+    assert run([*QUANT, "digits", "-lsj", "mine.json", "-gsj", "-l", "3"]) == 2
+    assert run([*QUANT, "digits", "-lsj", "mine.json"]) == 0
+    report = json.loads(Path("out/digits_quantize_report.json").read_text("utf-8"))
+    (found,) = [item for item in report["tensors"] if item["name"] == "x"]
+    assert found["scale"] == 2 * x["scale"]
+    assert found["method"] == "scale file mine.json"
+
+
+Scales = Callable[[dict[str, Any]], Any]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "code", "sentence", "hint"),
+    [
+        ({"relu_3.tmp": {"type": "u8", "scale": 1}}, 2,
+         "1 scale(s) cannot be kept: relu_3.tmp: the network has no such tensor.",
+         "similar names: relu_3.tmp_0*"),
+        ({"x": {"type": "u8", "scale": 0.1}}, 2,
+         "1 scale(s) cannot be kept: x: u8 cannot hold its values, which reach -0.8857.",
+         "s8 can"),
+        ({"x": {"type": "s8", "scale": [0.1, 0.1]}}, 2,
+         "1 scale(s) cannot be kept: x: it must have one scale: not only depthwise convolutions "
+         "read it.", ""),
+        ({"x": {"type": "s8", "scale": -1}}, 1,
+         "1 scale(s) of mine.json cannot be used: x: its scale must be a positive number or a "
+         "list of them, not -1.", ""),
+        ({"x": {"type": "s4", "scale": 1}}, 1,
+         "1 scale(s) of mine.json cannot be used: x: its type must be one of u8, s8, s16, not "
+         "'s4'.", ""),
+        ({"x": {"scale": 1}}, 1,
+         "1 scale(s) of mine.json cannot be used: x: it must have a type and a scale.", ""),
+        ([], 1, "scale file mine.json must hold version 1 and tensors.", "-gsj writes one"),
+    ],
+)  # fmt: skip
+def test_scales_that_cannot_be_kept(
+    refused: Refusal, tensors: object, code: int, sentence: str, hint: str
+) -> None:
+    text = json.dumps({"version": 1, "tensors": tensors})
+    Path("mine.json").write_text(text, encoding="utf-8")
+    refused([*QUANT, "digits", "-lsj", "mine.json"], code, sentence, hint)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence", "hint"),
+    [
+        (["digits", *NORMALIZE], 2,
+         "both --mean/--std and recipe digits normalize the pictures.", "take a recipe with*"),
+        (["digits", "-qid", "float16"], 2,
+         "the type of an input (-qid) must be one of float32, int8, uint8, int16, None, not "
+         "float16.", ""),
+        (["digits", "-qid", "uint8", "None"], 2,
+         "the network has 1 input(s), but -qid names 2 types.", ""),
+        (["digits", "--mean", "a", "b"], 2,
+         "--mean and --std must be numbers such as 123.675 116.28 103.53, not a b.", ""),
+        (["digits", "-on", "relu_3.tmp"], 2,
+         "digits.onnx cannot be cut at relu_3.tmp: no operator of the network makes this tensor.",
+         "similar names: relu_3.tmp_0*"),
+        (["digits", "-ll", "13"], 2,
+         "the length of tables (-ll) must be from 8 to 12, not 13.", ""),
+        (["digits", "-gsj", "-lsj", "x.json"], 2,
+         "scales are either written (-gsj) or read (-lsj), not both at once.", ""),
+        (["digits", "-lsj", "x.json"], 2,
+         "scale file x.json cannot be read: No such file or directory.", ""),
+    ],
+)  # fmt: skip
+def test_refusals(refused: Refusal, words: list[str], code: int, sentence: str, hint: str) -> None:
+    refused([*QUANT, *words], code, sentence, hint)
+
+
+def test_arrays_that_are_no_pixels_are_refused(here: Path) -> None:
+    with pytest.raises(knightlite.KnightliteError) as caught:
+        knightlite.quantize(
+            "digits.onnx", data=np.full((1, 3, 32, 32), 300, np.float32), input_types=["uint8"]
+        )
+    assert caught.value.sentence.startswith("input x takes uint8, but the script feeds float32")
+
+
+def test_options_of_python(here: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32)).astype(np.uint8)
+    made = knightlite.quantize(
+        "digits.onnx", data=pixels, input_types=["uint8"], mean=[79.05], std=[89.25],
+        output_names=["relu_3.tmp_0"],
+    )  # fmt: skip
+    assert made.samples["x"].dtype == np.uint8
+    session = knightlite.Session(knightlite.compile(made))
+    (found,) = session.run(None, {"x": pixels[:1]})
+    assert session.get_outputs()[0].name == "relu_3.tmp_0"
+    assert found.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("quant --mean 1 -2.5 3 -m x", "quant --mean 1 --mean -2.5 --mean 3 -m x"),
+        ("quant -qid uint8 None onnx -m x", "quant -qid uint8 -qid None onnx -m x"),
+        ("quant -on onnx onnx -m x", "quant -on onnx onnx -m x"),
+        ("quant -on a -- -on b c", "quant -on a -- -on b c"),
+        ("quant --std=1 2", "quant --std=1 2"),
+    ],
+)
+def test_several_values(line: str, wanted: str) -> None:
+    assert spread(line.split()) == wanted.split()
