@@ -189,7 +189,7 @@ def test_refusals(refused: Refusal) -> None:
     refused(["quant", "-rc", "no.json"], 2,
             "run-config file no.json cannot be read: No such file or directory.")  # fmt: skip
     refused(["quant", "-rc"], 2, "Option '--run-config' requires an argument.")
-    write(quant={**QUANT, "mean": "123.675 116.28 103.53"})
+    write(quant={**QUANT, "layer-threshold": "0 1"})
     refused(["quant", "-rc", "c.json"], 2, "1 key(s) of c.json cannot be used: quant.mean: not "
             "supported yet: normalization of the input in the network.", HINT)  # fmt: skip
     write(quant={**QUANT, "iteration": "many"})
