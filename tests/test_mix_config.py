@@ -10,8 +10,8 @@ import pytest
 from float_nets import RELU, FloatNet
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
+from knightlite.quantize.methods import METHODS
 from knightlite.quantize.mix_config import Mix, read_mix, template
-from knightlite.quantize.ranges import METHODS
 from knightlite.quantize.widths import NARROW, Widths
 
 
