@@ -190,8 +190,8 @@ def test_refusals(refused: Refusal) -> None:
             "run-config file no.json cannot be read: No such file or directory.")  # fmt: skip
     refused(["quant", "-rc"], 2, "Option '--run-config' requires an argument.")
     write(quant={**QUANT, "layer-threshold": "0 1"})
-    refused(["quant", "-rc", "c.json"], 2, "1 key(s) of c.json cannot be used: quant.mean: not "
-            "supported yet: normalization of the input in the network.", HINT)  # fmt: skip
+    refused(["quant", "-rc", "c.json"], 2, "1 key(s) of c.json cannot be used: quant.layer-threshold: "
+            "not supported yet: range of LayerNormalization.", HINT)  # fmt: skip
     write(quant={**QUANT, "iteration": "many"})
     refused(["quant", "-rc", "c.json"], 2,
             "Invalid value for '-i' / '--iteration': 'many' is not a valid integer.")  # fmt: skip
