@@ -190,15 +190,16 @@ def test_refusals(refused: Refusal) -> None:
             "run-config file no.json cannot be read: No such file or directory.")  # fmt: skip
     refused(["quant", "-rc"], 2, "Option '--run-config' requires an argument.")
     write(quant={**QUANT, "layer-threshold": "0 1"})
-    refused(["quant", "-rc", "c.json"], 2, "1 key(s) of c.json cannot be used: quant.layer-threshold: "
-            "not supported yet: range of LayerNormalization.", HINT)  # fmt: skip
+    refused(["quant", "-rc", "c.json"], 2, "1 key(s) of c.json cannot be used: "
+            "quant.layer-threshold: not supported yet: range of LayerNormalization.",
+            HINT)  # fmt: skip
     write(quant={**QUANT, "iteration": "many"})
     refused(["quant", "-rc", "c.json"], 2,
             "Invalid value for '-i' / '--iteration': 'many' is not a valid integer.")  # fmt: skip
     refused(["quant", "-rc", "c.json", "--train.epochs", "3"], 2,
             "--train.epochs names no section of a run-config file.",
             "one of quant, compile, run, profiling, compare, build")  # fmt: skip
-    refused(["build", "--quant.lut-len", "9"], 2, "1 key(s) of the command line cannot be used: "
-            "quant.lut-len: not supported yet: length of tables at 16 bit.", HINT)  # fmt: skip
+    refused(["build", "--quant.spin-quant", "1"], 2, "1 key(s) of the command line cannot be "
+            "used: quant.spin-quant: not supported yet: a more accurate quantization.", HINT)  # fmt: skip
     refused(["build", "--build.model-check", "1"], 2, "1 key(s) of the command line cannot be "
             "used: build.model-check: build has no option of this name.", HINT)  # fmt: skip
