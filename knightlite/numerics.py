@@ -26,6 +26,11 @@ MAX_SHIFT = 31
 MIN_RATIO = 2.0**-17
 MAX_RATIO = 2.0**15
 MAX_BIAS = 1 << 30  # |bias| the quantizer may produce; the accumulator adds to it
+WIDE_MULTIPLIER_BITS = 23  # of the factors of two operands where one, or the result, has 16 bits
+INPUT_BITS = 16  # of an interpolated table's input
+LUT_LENGTHS = (8, 9, 10, 11, 12)  # log2 of such a table's intervals
+LUT_LENGTH = 10
+MAX_FRACTION = 15  # extra bits of such a table's entries
 ACC_MIN, ACC_MAX = -(1 << 31), (1 << 31) - 1
 
 
@@ -48,7 +53,7 @@ class AffineParameters:
 
 @dataclass(frozen=True, slots=True)
 class AddParameters:
-    """``y = clamp(rne((a * ma + b * mb) / 2^q))``: ma, mb signed 16 bit, one common q."""
+    """``y = clamp(rne((a * ma + b * mb) / 2^q))``: ma, mb signed, one common q."""
 
     ma: int
     mb: int
@@ -68,19 +73,20 @@ def round_shift(values: Array, q: Array | int) -> Float64:
     return np.rint(scaled)
 
 
-def multiplier(ratio: Array | float) -> Multiplier:
+def multiplier(ratio: Array | float, bits: int = MULTIPLIER_BITS) -> Multiplier:
     """The (m, q) nearest to ``ratio`` (any shape, real, in [2^-17, 2^15)); ValueError outside.
 
-    Source: numerics section 3. At the upper end m saturates at 2^15 - 1 with q = 0.
+    ``bits``: m lies in [2^(bits-1), 2^bits). Source: numerics section 3. At the upper end m
+    saturates at 2^15 - 1 with q = 0.
     """
     values = np.atleast_1d(np.asarray(ratio, dtype=np.float64))
     if not np.all((values >= MIN_RATIO) & (values < MAX_RATIO)):
         raise ValueError("ratio must lie in [2^-17, 2^15)")
     _, exponent = np.frexp(values)  # values = f * 2^exponent, f in [0.5, 1)
-    q = MULTIPLIER_BITS - exponent.astype(np.int64)
+    q = bits - exponent.astype(np.int64)
     m = np.rint(np.ldexp(values, q)).astype(np.int64)
-    carry = m == (1 << MULTIPLIER_BITS)  # rounding reached 2^15: halve, or saturate at q = 0
-    m = np.where(carry, np.where(q > 0, 1 << (MULTIPLIER_BITS - 1), m - 1), m)
+    carry = m == (1 << bits)  # rounding reached the end: halve, or saturate at q = 0
+    m = np.where(carry, np.where(q > 0, 1 << (bits - 1), m - 1), m)
     q = np.where(carry & (q > 0), q - 1, q)
     return Multiplier(m, q)
 
@@ -129,15 +135,18 @@ def affine(
     return saturate(round_shift(total, params.q), dtype, low, high)
 
 
-def add_parameters(ratio_a: float, ratio_b: float) -> AddParameters:
-    """One common shift chosen by the larger ratio; a ratio may be negative (Sub). Numerics 5."""
+def add_parameters(ratio_a: float, ratio_b: float, bits: int = MULTIPLIER_BITS) -> AddParameters:
+    """One common shift chosen by the larger ratio; a ratio may be negative (Sub). Numerics 5.
+
+    ``bits`` of the larger factor's magnitude, as in :func:`multiplier`.
+    """
     larger = max(abs(ratio_a), abs(ratio_b))
     if not MIN_RATIO <= larger < MAX_RATIO:
         raise ValueError("the larger ratio must lie in [2^-17, 2^15)")
-    q = min(MULTIPLIER_BITS - math.frexp(larger)[1], MAX_SHIFT)
-    if round(math.ldexp(larger, q)) >= (1 << MULTIPLIER_BITS) and q > 0:
+    q = min(bits - math.frexp(larger)[1], MAX_SHIFT + bits - MULTIPLIER_BITS)
+    if round(math.ldexp(larger, q)) >= (1 << bits) and q > 0:
         q -= 1
-    limit = (1 << MULTIPLIER_BITS) - 1
+    limit = (1 << bits) - 1
     ma, mb = (max(-limit, min(limit, round(math.ldexp(ratio, q)))) for ratio in (ratio_a, ratio_b))
     return AddParameters(ma, mb, q)
 
@@ -226,3 +235,40 @@ def table(
     y = function(x).astype(np.float32)
     with np.errstate(over="ignore"):  # a quotient beyond float32 saturates like any other
         return quantize_input(np.where(np.isnan(y), np.float32(0), y), scale_out, dtype_out)
+
+
+def breakpoints(length: int) -> Int64:
+    """The 2^length + 1 inputs (s16, and 32768) between which a table interpolates. Numerics 5."""
+    step = 1 << (INPUT_BITS - length)
+    return np.arange((1 << length) + 1, dtype=np.int64) * step - (1 << (INPUT_BITS - 1))
+
+
+def interpolated_entries(y: Array, scale_out: float, dtype_out: DType) -> tuple[Array, int]:
+    """Entries s16 of an interpolated table, and how many of their bits are fraction.
+
+    ``y``: the function's real values at the breakpoints. Infinite values saturate, what is not a
+    number is 0. The fraction is the largest (at most 15 bits) with which every entry fits s16.
+    """
+    real = np.where(np.isnan(y), 0, y).astype(np.float64) / scale_out
+    steps = np.clip(real, dtype_out.minimum, dtype_out.maximum)
+    for fraction in range(MAX_FRACTION, -1, -1):
+        entries = np.rint(np.ldexp(steps, fraction))
+        if entries.min() >= -(1 << 15) and entries.max() < 1 << 15:
+            return entries.astype(np.int16), fraction
+    raise AssertionError("an s16 fits s16")
+
+
+def interpolate(
+    x: Array, entries: Array, fraction: int, dtype: DType, low: int | None = None,
+    high: int | None = None,
+) -> Array:  # fmt: skip
+    """``clamp(rne((e_i * (F - f) + e_{i+1} * f) / (F * 2^fraction)))`` for s16 ``x``. Numerics 5.
+
+    F = 2^16 / intervals, i = (x + 32768) div F, f its rest: sums stay below 2^23, one rounding.
+    """
+    shift = INPUT_BITS - (entries.size - 1).bit_length() + 1
+    position = x.astype(np.int64) + (1 << (INPUT_BITS - 1))
+    index, rest = position >> shift, position & ((1 << shift) - 1)
+    wide = entries.astype(np.int64)
+    total = wide[index] * ((1 << shift) - rest) + wide[index + 1] * rest
+    return saturate(round_shift(total, shift + fraction), dtype, low, high)

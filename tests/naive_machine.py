@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
+from knightlite.dtypes import S16
 from knightlite.isa import (
     TYPES,
     Affine,
@@ -123,8 +124,7 @@ class NaiveMachine:
             m, q, b = self.parameters(item.parameter_address, k + second)
             return rne(x * m + b, q)
         if isinstance(item, Lookup):
-            entry = self.mspm[item.table_address + x - TYPES[item.x_type].minimum]
-            return entry - 256 if TYPES[item.y_type].signed and entry > 127 else entry
+            return self.looked_up(item, x)
         size = TYPES[item.z_type].size_bytes
         at = item.z_address + r * item.z_row_stride + c * item.z_column_stride
         z = self.read(item.z_type, at + (0 if item.z_broadcast else k * size))
@@ -135,6 +135,19 @@ class NaiveMachine:
         if item.mode == EltwiseMode.MIN:
             return rne(min(x * item.multiplier, z * item.z_multiplier), item.shift)
         return rne(x * z * item.multiplier, item.shift)
+
+    def looked_up(self, item: Lookup, x: int) -> int:
+        def entry(index: int, code: int) -> int:
+            dtype = TYPES[code]
+            raw = self.mspm[item.table_address + index * dtype.size_bytes :][: dtype.size_bytes]
+            return int.from_bytes(raw, "little", signed=dtype.signed)
+
+        if TYPES[item.x_type].bits == 8:
+            return entry(x - TYPES[item.x_type].minimum, item.y_type)
+        left, wide = divmod(x + 32768, 2 ** (16 - item.intervals)), 2 ** (16 - item.intervals)
+        ends = [entry(left[0], TYPES.index(S16)), entry(left[0] + 1, TYPES.index(S16))]
+        exact = Fraction(ends[0] * (wide - left[1]) + ends[1] * left[1], wide * 2**item.fraction)
+        return round(exact)
 
     def pooled(self, item: Pool, r: int, c: int, k: int) -> int:
         outside = TYPES[item.x_type].minimum if item.mode == PoolMode.MAX else 0

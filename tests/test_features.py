@@ -98,7 +98,7 @@ def test_outputs_are_16_bit_with_headroom() -> None:
 
 def test_an_outputs_steps_are_no_finer_than_the_factors_of_what_makes_it() -> None:
     """Two features that nearly cancel: 16 bits for the small difference would ask for factors of
-    more than 15 bits, and be off by steps."""
+    more than 23 bits, and be off by steps."""
     net = FloatNet()
     net.input("x", 4, 8, 8)
     net.conv("x", "a", 4)
@@ -111,11 +111,11 @@ def test_an_outputs_steps_are_no_finer_than_the_factors_of_what_makes_it() -> No
     chosen = choose(graph, noise((4, 4, 8, 8)))
     coarsest = max(float(chosen[name].scale) for name in ("a", "b"))
     assert chosen["difference"].dtype is dtypes.S16
-    assert float(chosen["difference"].scale) == pytest.approx(coarsest / 64, rel=1e-6)
+    assert float(chosen["difference"].scale) == pytest.approx(coarsest / 2**14, rel=1e-6)
 
 
 def test_outputs_that_stay_at_8_bits() -> None:
-    """Read by another operator, made by a table, by a pool: the machine cannot write 16 bits."""
+    """Read by another operator that computes, or pooled."""
     net = FloatNet()
     net.input("x", 4, 8, 8)
     net.conv("x", "read", 4)
@@ -128,7 +128,7 @@ def test_outputs_that_stay_at_8_bits() -> None:
     graph = net.build("read", "table", "pooled", "joined")
     chosen = choose(graph, noise((2, 4, 8, 8)))
     assert {name: chosen[name].dtype.name for name in graph.outputs} == {
-        "read": "s8", "table": "s8", "pooled": "s8", "joined": "s16",
+        "read": "s8", "table": "s16", "pooled": "s8", "joined": "s16",
     }  # fmt: skip
     assert chosen["free"].dtype is dtypes.S16
 

@@ -130,8 +130,8 @@ class Random:
             "prologue_address": 8 * self.integer(0, 3), "parameter_address": 512,
             "accumulate_in": self.integer(0, 1), "accumulate_out": int(self.integer(0, 3) == 0),
             "accumulator_address": 2800, "residual": self.integer(0, 1),
-            "multiplier": self.integer(-32768, 32767),
-            "residual_multiplier": self.integer(-32768, 32767), "shift": self.integer(0, 31),
+            "multiplier": self.integer(-(2**23), 2**23 - 1),
+            "residual_multiplier": self.integer(-(2**23), 2**23 - 1), "shift": self.integer(0, 46),
         }  # fmt: skip
         return make(Matrix, **fields)
 
@@ -185,8 +185,6 @@ class Random:
     def pointwise(self, kind: int) -> Affine | Eltwise | Lookup:
         shape = (self.integer(1, 6), self.integer(1, 6), self.integer(1, 6))
         x_type, y_type = self.one_of(U8, S8, S16), self.one_of(U8, S8, S16)
-        if kind == 2:
-            x_type, y_type = x_type % 2, y_type % 2
         fields = {
             **self.tile("x", 0, shape, x_type), **self.shape("x", shape),
             **self.tile("y", 1200, shape, y_type), **self.shape("y", shape),
@@ -195,14 +193,17 @@ class Random:
         if kind == 0:
             return make(Affine, **fields, parameter_address=512, two_sided=self.integer(0, 1))
         if kind == 2:
-            return make(Lookup, **fields, table_address=512)
+            if x_type == S16:
+                fields |= {"intervals": 8, "fraction": self.integer(0, 15)}
+            return make(Lookup, **fields, table_address=0)
         z = self.tile("z", 2300, shape, self.one_of(U8, S8, S16))
         z.update(
             {name: 0 for name in ("z_row_stride", "z_column_stride") if not self.integer(0, 2)}
         )
         return make(
-            Eltwise, **fields, **z, mode=self.integer(0, 3), multiplier=self.integer(-32768, 32767),
-            z_multiplier=self.integer(-32768, 32767), shift=self.integer(0, 31),
+            Eltwise, **fields, **z, mode=self.integer(0, 3), shift=self.integer(0, 46),
+            multiplier=self.integer(-(2**23) + 1, 2**23 - 1),
+            z_multiplier=self.integer(-(2**23) + 1, 2**23 - 1),
             z_broadcast=self.integer(0, 1),
         )  # fmt: skip
 

@@ -228,8 +228,12 @@ def test_vector_shapes() -> None:
     who = "instruction 0 ({}, layer conv1) must have "
     shapes = "equal input and output shapes, not (1, 2, 1) and (1, 1, 1)."
     refuse([affine], who.format("affine") + shapes)
-    lookup = make(Lookup, x_type=S16, y_address=64)
-    refuse([lookup], who.format("lookup") + "8-bit input and output types.")
+    lookup = make(Lookup, x_type=S16, y_address=64, intervals=7)
+    few = "2^8 to 2^12 intervals for a 16-bit input type, not 2^7."
+    refuse([lookup], who.format("lookup") + few)
+    lookup = make(Lookup, y_address=64, fraction=1)
+    none = "0 intervals and 0 fraction bits for an 8-bit input type, not 0 and 1."
+    refuse([lookup], who.format("lookup") + none)
     pool = make(Pool, x_type=U8, y_type=1, y_address=64)
     refuse([pool], who.format("pool") + "equal input and output types for a maximum.")
     softmax = make(Softmax, x_type=S16, y_address=64)

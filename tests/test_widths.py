@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 import conformance_checks as checks
 from float_nets import PADS, FloatNet
-from knightlite import chip, dtypes, ops
+from knightlite import chip, dtypes
 from knightlite.frontend import load_quantized
 from knightlite.ir import Graph
 from knightlite.quantize.channels import spread_channels
@@ -43,18 +42,11 @@ def mobile_net() -> Graph:
     return net.build(net.node("Concat", (boxes, scores), "head", axis=1))
 
 
-@pytest.fixture
-def wide_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables that write 16 bits, as far as the rules see it."""
-    wide = replace(ops.BY_NAME["Table"], wide_output=True)
-    monkeypatch.setitem(ops.BY_NAME, "Table", wide)
-
-
 def test_what_only_tables_read_is_wide() -> None:
     assert table_inputs(mobile_net()) == {"stem", "deep", "logits"}
 
 
-def test_the_head_is_wide_as_a_whole(wide_tables: None) -> None:
+def test_the_head_is_wide_as_a_whole() -> None:
     assert head_tensors(mobile_net()) == {"boxes", "scores", "head"}
 
 
@@ -92,21 +84,13 @@ def test_everything_leaves_what_is_8_bits_by_definition() -> None:
     assert everything(graph) == Widths(frozenset({"x", "y"}), frozenset({"y"}))
 
 
-def test_a_requantize_per_channel_stands_before_the_depthwise_convolution(
-    wide_tables: None,
-) -> None:
+def test_a_requantize_per_channel_stands_before_the_depthwise_convolution() -> None:
     graph = spread_channels(mobile_net())
     affine = next(node for node in graph.nodes if node.op == "Affine")
     assert affine.inputs[0] == "swish"
     assert affine.output == "swish/channels"
     assert [n.name for n in graph.nodes if "swish/channels" in n.inputs] == ["deep"]
     assert {"swish", "stem"} <= table_inputs(graph)
-
-
-def test_no_requantize_where_tables_write_8_bits() -> None:
-    net = mobile_net()
-    assert not ops.BY_NAME["Table"].wide_output, "then the test of the whole chain reads tables"
-    assert spread_channels(net) is net
 
 
 class Noise:

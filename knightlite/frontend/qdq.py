@@ -7,12 +7,14 @@ where it says the same; otherwise it is refused with everything that is wrong at
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
@@ -22,6 +24,7 @@ from knightlite.errors import Finding, UnsupportedError, UsageError
 from knightlite.frontend import canonical, onnx_file
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
+from knightlite.ops.table import LUT_METADATA, with_lut_lengths
 
 Array = NDArray[Any]
 SUFFIX = "_quantize"
@@ -51,21 +54,26 @@ def load_quantized(path: Path, data: bytes | None = None) -> Graph:
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} must be a quantized .onnx file.", REDO)
     content = onnx_file.read_bytes(path) if data is None else data
-    model = onnx_file.resolve(onnx_file.parse(content, str(path)), path, None)
+    proto = onnx_file.parse(content, str(path))
+    lengths, findings = _lut_lengths(proto)
+    model = onnx_file.resolve(proto, path, None)
     if not any(node.op_type == "DequantizeLinear" for node in model.nodes):
         raise UsageError(
             f"{path} is a float model, not a quantized one.",
             f"quantize it first: knightlite quant onnx -m {path}",
         )
     model = replace(model, name=model.name.removesuffix(SUFFIX))
-    stripped, findings = _strip(model)
+    stripped, more = _strip(model)
+    findings += more
     result = canonical.canonicalize(stripped, general=True)  # quant has asked for -gp
     findings += canonical.errors(result.findings)
-    if result.graph is not None and not findings:
-        findings += check(result.graph)
-    if findings or result.graph is None:
+    graph = result.graph
+    if graph is not None and not findings:
+        graph = with_lut_lengths(graph, lengths)
+        findings += check(graph)
+    if findings or graph is None:
         raise refused(path, findings)
-    return result.graph
+    return graph
 
 
 def refused(path: Path, findings: Sequence[Finding]) -> UnsupportedError:
@@ -77,6 +85,19 @@ def refused(path: Path, findings: Sequence[Finding]) -> UnsupportedError:
         findings[0].hint or REDO,
         findings,
     )
+
+
+def _lut_lengths(model: onnx.ModelProto) -> tuple[dict[str, int], list[Finding]]:
+    """How long interpolated tables are, by what they make, as the metadata say."""
+    (text,) = [item.value for item in model.metadata_props if item.key == LUT_METADATA] or ["{}"]
+    try:
+        lengths = json.loads(text)
+    except ValueError:
+        lengths = None
+    if isinstance(lengths, dict) and all(type(item) is int for item in lengths.values()):
+        return lengths, []
+    sentence = f"metadata property {LUT_METADATA} must map tensors to whole numbers in JSON."
+    return {}, [Finding(LUT_METADATA, sentence, REDO)]
 
 
 # ------------------------------------------------------------------ Q/DQ pairs

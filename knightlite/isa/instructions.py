@@ -18,7 +18,7 @@ from knightlite.isa.records import (
     EXPONENTIAL_BYTES,
     FLAG,
     PARAMETER_BYTES,
-    TABLE_BYTES,
+    TABLE_ENTRIES,
     TYPE_NAMES,
     TYPES,
     Access,
@@ -62,7 +62,7 @@ class Affine(FeatureInstruction):
     def cycles(self, chip: Chip) -> int:
         """One element per lane and cycle."""
         elements = self.pixels * self.padded_channels(chip)
-        return self.vector_cycles(chip, elements, 2 * elements)
+        return self.vector_cycles(chip, elements, elements * (self.x_bytes + self.y_bytes))
 
 
 class EltwiseMode(IntEnum):
@@ -91,9 +91,9 @@ class Eltwise(FeatureInstruction):
     z_column_stride: int = bits(16, "bytes between its pixels, 0 to broadcast")
     z_broadcast: int = bits(1, "one channel of z serves all channels of x", names=FLAG)
     z_type: int = bits(2, "its type", names=TYPE_NAMES)
-    multiplier: int = bits(16, "factor of x, or of the product (Mul)", signed=True)
-    z_multiplier: int = bits(16, "factor of z (not Mul)", signed=True)
-    shift: int = bits(5, "right shift")
+    multiplier: int = bits(24, "factor of x, or of the product (Mul)", signed=True)
+    z_multiplier: int = bits(24, "factor of z (not Mul)", signed=True)
+    shift: int = bits(6, "right shift")
 
     @property
     def z_channels(self) -> int:
@@ -111,7 +111,8 @@ class Eltwise(FeatureInstruction):
     def cycles(self, chip: Chip) -> int:
         """One element per lane and cycle."""
         elements = self.pixels * self.padded_channels(chip)
-        return self.vector_cycles(chip, elements, 3 * elements)
+        touched = self.x_bytes + TYPES[self.z_type].size_bytes + self.y_bytes
+        return self.vector_cycles(chip, elements, elements * touched)
 
 
 class PoolMode(IntEnum):
@@ -140,27 +141,44 @@ class Pool(WindowInstruction):
         """One tap per lane and cycle."""
         elements = self.pixels * self.padded_channels(chip)
         taps = self.kernel_height * self.kernel_width
-        return self.vector_cycles(chip, elements * taps, elements * (taps + 1))
+        touched = taps * self.x_bytes + self.y_bytes
+        return self.vector_cycles(chip, elements * taps, elements * touched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup(FeatureInstruction):
-    """``y = table[x - minimum of x's type]``: 256 one-byte entries in MSPM."""
+    """``y = clamp(table[x - minimum of x's type])``: 256 entries of y's type in MSPM for 8-bit x.
+
+    For s16 x the 2^n + 1 entries e are s16 at the ends of 2^n intervals of F = 2^(16-n) codes:
+    ``clamp(rne((e_i * (F-f) + e_{i+1} * f) / (F * 2^fraction)))``, i = (x + 32768) div F, f its
+    rest.
+    """
 
     ENGINE: ClassVar[Engine] = Engine.RCVT
     MNEMONIC: ClassVar[str] = "lookup"
 
     table_address: int = bits(20, "MSPM address of the table")
+    intervals: int = bits(4, "n: log2 of the intervals for s16 x, 8 to 12; 0 for 8-bit x")
+    fraction: int = bits(4, "fraction bits of the entries for s16 x; 0 for 8-bit x")
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of the table."""
+        if self.intervals:
+            return 2 * ((1 << self.intervals) + 1)
+        return TABLE_ENTRIES * self.y_bytes
 
     def accesses(self) -> tuple[Access, ...]:
         """x, table, y."""
-        table = Access(Space.MSPM, self.table_address, self.table_address + TABLE_BYTES, False)
-        return (self.x_extent(), table, self.y_extent())
+        last = self.table_address + self.table_bytes
+        return (self.x_extent(), Access(Space.MSPM, self.table_address, last, False),
+                self.y_extent())  # fmt: skip
 
     def cycles(self, chip: Chip) -> int:
-        """One element per lane and cycle."""
+        """One entry per lane and cycle: one for 8-bit x, two for s16."""
         elements = self.pixels * self.padded_channels(chip)
-        return self.vector_cycles(chip, elements, 2 * elements)
+        reads = elements * (2 if self.intervals else 1)
+        return self.vector_cycles(chip, reads, elements * (self.x_bytes + self.y_bytes))
 
 
 class ResizeMode(IntEnum):
@@ -199,7 +217,8 @@ class Resize(FeatureInstruction):
         """One element read per lane and cycle: one for nearest, four for linear."""
         elements = self.pixels * self.padded_channels(chip)
         taps = 4 if self.mode == ResizeMode.LINEAR else 1
-        return self.vector_cycles(chip, elements * taps, elements * (taps + 1))
+        touched = taps * self.x_bytes + self.y_bytes
+        return self.vector_cycles(chip, elements * taps, elements * touched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,9 +58,9 @@ class Matrix(WindowInstruction):
     middle_type: int = bits(2, "type of the requantized value before the add", names=TYPE_NAMES)
     middle_low: int = bits(16, "lower clamp before the add", signed=True)
     middle_high: int = bits(16, "upper clamp before the add", signed=True)
-    multiplier: int = bits(16, "factor of the requantized value in the add", signed=True)
-    residual_multiplier: int = bits(16, "factor of the second tile in the add", signed=True)
-    shift: int = bits(5, "common right shift of the add")
+    multiplier: int = bits(24, "factor of the requantized value in the add", signed=True)
+    residual_multiplier: int = bits(24, "factor of the second tile in the add", signed=True)
+    shift: int = bits(6, "common right shift of the add")
 
     def taps(self) -> int:
         """Window positions."""

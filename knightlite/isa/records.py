@@ -11,7 +11,7 @@ from knightlite.chip import Chip
 from knightlite.isa.fields import bits
 
 PARAMETER_BYTES = 8
-TABLE_BYTES = 256
+TABLE_ENTRIES = 256  # of a table for 8-bit x
 EXPONENTIAL_BYTES = 512
 ACCUMULATOR_BYTES = 4
 
@@ -180,6 +180,16 @@ class FeatureInstruction(Instruction):
     def pixels(self) -> int:
         """Output pixels."""
         return self.y_height * self.y_width
+
+    @property
+    def x_bytes(self) -> int:
+        """Bytes of an input element."""
+        return TYPES[self.x_type].size_bytes
+
+    @property
+    def y_bytes(self) -> int:
+        """Bytes of an output element."""
+        return TYPES[self.y_type].size_bytes
 
     def x_extent(self) -> Access:
         """FSPM bytes of the input tile."""

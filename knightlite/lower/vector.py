@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from knightlite import numerics
+from knightlite.chip import Chip
 from knightlite.isa import Affine, Eltwise, EltwiseMode, Instruction, Lookup
 from knightlite.lower.work import (
     SIZE_LIMIT,
+    Limit,
     Lowering,
     Range,
     Tile,
@@ -127,13 +129,26 @@ def mul_work(view: View) -> Work:
 
 
 def table_work(view: View) -> Work:
-    """Table: 256 bytes in MSPM, the same for every tile."""
-    data = table.entries(view).tobytes()
+    """Table: in MSPM, the same for every tile."""
+    intervals = fraction = 0
+    if table.is_interpolated(view):
+        intervals = table.lut_length(view)
+        entries, fraction = table.interpolated_entries(view)
+    else:
+        entries = table.entries(view)
+    data = entries.tobytes()
 
     def compute(tile: Tile) -> tuple[Instruction, ...]:
         dtype = view.output.dtype
         fields = _fields(view, tile, (dtype.minimum, dtype.maximum))
-        return (Lookup(**fields, table_address=tile.prologue_address),)
+        return (
+            Lookup(
+                **fields,
+                table_address=tile.prologue_address,
+                intervals=intervals,
+                fraction=fraction,
+            ),
+        )
 
     return Work(
         x=view.node.inputs[0],
@@ -162,6 +177,20 @@ def copy_work(view: View) -> Work:
     )
 
 
+def _check_table(view: View, chip: Chip) -> str | None:
+    if not table.is_interpolated(view):
+        return None
+    size = 2 * ((1 << table.lut_length(view)) + 1)
+    if size <= chip.mspm_bytes:
+        return None
+    return (
+        f"a table of 2^{table.lut_length(view)} intervals takes {size} bytes of the "
+        f"{chip.mspm_bytes} of MSPM; quantize with a lut_len of "
+        f"{table.lut_length(view) - 1} or less"
+    )
+
+
+TABLE_LIMIT = Limit("the table of a 16-bit tensor fits MSPM", _check_table)
 AFFINE = Lowering("Affine", (SIZE_LIMIT,), affine_work)
 PRELU = Lowering("PRelu", (SIZE_LIMIT,), prelu_work)
 ADD = Lowering("Add", (SIZE_LIMIT,), pair_work)
@@ -169,5 +198,5 @@ SUB = Lowering("Sub", (SIZE_LIMIT,), pair_work)
 MAX = Lowering("Max", (SIZE_LIMIT,), pair_work)
 MIN = Lowering("Min", (SIZE_LIMIT,), pair_work)
 MUL = Lowering("Mul", (SIZE_LIMIT,), mul_work)
-TABLE = Lowering("Table", (SIZE_LIMIT,), table_work)
+TABLE = Lowering("Table", (SIZE_LIMIT, TABLE_LIMIT), table_work)
 COPY = Lowering("Copy", (SIZE_LIMIT,), copy_work)

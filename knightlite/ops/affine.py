@@ -99,17 +99,19 @@ def _case(
     clamp: tuple[float, float] | None = None,
     gain: float = 1.0,
     offset: float = 1.0,
+    x_scale: float = 0.05,
+    y_scale: float = 0.06,
 ) -> Graph:
     rng = seeded(name)
     builder = GraphBuilder(name)
-    feature(builder, "x", shape, x_dtype, 0.05)
+    feature(builder, "x", shape, x_dtype, x_scale)
     gains = (rng.normal(0, gain, shape[0])).astype(np.float32)
     gains[0] = 0.0
     builder.constant("gain", gains)
     builder.constant("offset", rng.normal(0, offset, shape[0]).astype(np.float32))
     attributes = {} if clamp is None else {"clamp": clamp}
     node = Node("y", "Affine", ("x", "gain", "offset"), ("y",), attributes)
-    return result(builder, node, (1, *shape), y_dtype, 0.06)
+    return result(builder, node, (1, *shape), y_dtype, y_scale)
 
 
 RELU = (0.0, float("inf"))
@@ -127,6 +129,8 @@ def samples() -> tuple[Graph, ...]:
         _case("wide", (1100, 3, 3), u8, u8, clamp=RELU),
         _case("tall", (16, 200, 9), u8, u8, clamp=RELU),
         _case("head", (16, 1, 1), u8, s16),
+        _case("wide_in", (20, 6, 5), s16, u8, clamp=RELU, x_scale=3e-4),
+        _case("wide_all", (33, 9, 7), s16, s16, x_scale=3e-4, y_scale=0.002),
     )
 
 

@@ -25,6 +25,7 @@ from knightlite.ops.opdef import (
     Constraint,
     OpDef,
     View,
+    any_step,
     as_inputs,
     clamped_at_zero,
     no_macs,
@@ -33,9 +34,6 @@ from knightlite.ops.opdef import (
 from knightlite.ops.samples import feature, result
 
 Array = NDArray[Any]
-# Both factors share a shift and have 15 bits. With a shift of 9 or more, rounding them
-# moves the result of two u8 operands by half a step at most.
-FINEST_STEP = 1 / 64
 COMBINE: dict[str, Callable[[Array, Array], Array]] = {
     "Add": np.add,
     "Sub": np.add,  # its second factor is negative
@@ -55,16 +53,38 @@ def operand_order(view: View) -> tuple[int, int]:
     return (0, 1) if view.tensor(0).shape == view.output.shape else (1, 0)
 
 
+def factor_bits(view: View) -> int:
+    """15 bits; 23 where an operand or the result has 16, which 15 could not tell apart."""
+    tensors = (view.tensor(0), view.tensor(1), view.output)
+    wide = any(tensor.dtype.bits == 16 for tensor in tensors)
+    return numerics.WIDE_MULTIPLIER_BITS if wide else numerics.MULTIPLIER_BITS
+
+
+def finest_pair(view: View) -> float:
+    """The finest scale of a 16-bit result.
+
+    Both factors share a shift q: rounding them moves the sum by half a step at most if 2^q holds
+    the largest magnitudes of both operands together.
+    """
+    magnitudes = sum(max(-t.dtype.minimum, t.dtype.maximum) for t in map(view.tensor, (0, 1)))
+    room = (1 << numerics.WIDE_MULTIPLIER_BITS) >> (magnitudes - 1).bit_length()
+    room = min(room, int(numerics.MAX_RATIO) // 2)
+    coarser = max(float(view.scale(0)), float(view.scale(1)))
+    return coarser * abs(view.gain) / room
+
+
 def pair_parameters(view: View) -> numerics.AddParameters:
     """(ma, mb, q) of all but Mul; ValueError where the scales are too far apart."""
     out = float(view.output_scale) / view.gain
     sign = -1 if view.node.op == "Sub" else 1
-    return numerics.add_parameters(float(view.scale(0)) / out, sign * float(view.scale(1)) / out)
+    ratios = float(view.scale(0)) / out, sign * float(view.scale(1)) / out
+    return numerics.add_parameters(*ratios, factor_bits(view))
 
 
 def mul_parameters(view: View) -> numerics.Multiplier:
     """(m, q) of the product."""
-    return numerics.multiplier(view.scale(0) * view.scale(1) * view.gain / view.output_scale)
+    ratio = view.scale(0) * view.scale(1) * view.gain / view.output_scale
+    return numerics.multiplier(ratio, factor_bits(view))
 
 
 def reference_pair(view: View, inputs: tuple[Array, ...]) -> Array:
@@ -211,6 +231,8 @@ def samples_add() -> tuple[Graph, ...]:
         _case("ties", "Add", (7, 8, 8), (U8, U8, U8), (0.25, 0.25, 0.5)),
         _case("far_apart", "Add", (7, 8, 8), (U8, S8, S8), (1e-4, 0.3, 0.3), (-4.0, 5.0)),
         _case("wide", "Add", (260, 14, 14), (S8, S8, S16), (0.1, 0.2, 0.01)),
+        _case("wide_all", "Add", (36, 14, 14), (S16, S16, S16), (1e-3, 7e-4, 1.3e-3)),
+        _case("wide_in", "Add", (20, 9, 7), (S16, U8, S8), (4e-4, 0.05, 0.1), RELU),
         _case("mean", "Add", (9, 8, 8), (S8, U8, S8), (0.1, 0.07, 0.09), gain=0.5),
         _case("picture", "Add", (20, 9, 7), (S8, S8, S8), (0.1, 0.1, 0.17), None, (1, 9, 7)),
         _case("number", "Add", (20, 9, 7), (S8, U8, S8), (0.1, 0.1, 0.17), None, (1, 1, 1)),
@@ -225,6 +247,7 @@ def samples_sub() -> tuple[Graph, ...]:
         _case("unsigned", "Sub", (24, 9, 7), (U8, U8, S8), (0.03, 0.11, 0.2)),
         _case("far_apart", "Sub", (7, 8, 8), (S8, U8, S8), (0.3, 1e-4, 0.3), (-4.0, 5.0)),
         _case("wide", "Sub", (260, 14, 14), (S8, U8, S16), (0.1, 0.2, 0.01)),
+        _case("wide_all", "Sub", (36, 14, 14), (S16, S16, S16), (1e-3, 7e-4, 1.3e-3)),
         _case("from", "Sub", (24, 1, 1), (U8, S8, S8), (0.1, 0.1, 0.17), None, (24, 9, 7)),
     )
 
@@ -239,6 +262,10 @@ def samples_mul() -> tuple[Graph, ...]:
         _case("spatial", "Mul", (72, 40, 9), (S8, U8, S8), (0.05, 1 / 255, 0.05), None, (1, 40, 9)),
         _case("rows", "Mul", (24, 9, 7), (S8, U8, S8), (0.05, 1 / 255, 0.05), None, (24, 9, 1)),
         _case("columns", "Mul", (24, 9, 7), (S8, U8, S8), (0.05, 1 / 255, 0.05), None, (24, 1, 7)),
+        _case("wide_all", "Mul", (36, 14, 14), (S16, S16, S16), (1e-3, 7e-4, 0.02)),
+        _case(
+            "wide_gate", "Mul", (24, 9, 7), (S16, U8, S8), (3e-4, 1 / 255, 0.07), None, (24, 1, 1)
+        ),
     )
 
 
@@ -249,6 +276,7 @@ def samples_max() -> tuple[Graph, ...]:
         _case("scales", "Max", (20, 9, 7), (S8, U8, S8), (0.11, 0.03, 0.09)),
         _case("clamped", "Max", (20, 9, 7), (S8, S8, U8), (0.05, 0.1, 0.05), (0.0, 9.0)),
         _case("row", "Max", (20, 9, 7), (U8, S8, U8), (0.02, 0.05, 0.03), None, (1, 1, 7)),
+        _case("wide", "Max", (20, 9, 7), (S16, S8, S16), (4e-4, 0.1, 4e-4)),
     )
 
 
@@ -257,6 +285,7 @@ def samples_min() -> tuple[Graph, ...]:
     return (
         _case("scales", "Min", (20, 9, 7), (S8, U8, S8), (0.11, 0.05, 0.09)),
         _case("first", "Min", (1, 9, 1), (U8, U8, U8), (0.02, 0.03, 0.02), None, (20, 9, 7)),
+        _case("wide", "Min", (20, 9, 7), (S16, S16, S8), (4e-4, 3e-4, 0.1)),
     )
 
 
@@ -328,7 +357,7 @@ ADD = OpDef(
     clampable=True,
     scalable=True,
     broadcasts=True,
-    finest_step=FINEST_STEP,
+    finest_step=finest_pair,
 )
 
 SUB = replace(  # the same arithmetic with a negative second factor
@@ -359,7 +388,7 @@ MUL = replace(
     onnx_types=("Mul",),
     reference=reference_mul,
     to_golden=golden_mul,
-    finest_step=0.0,
+    finest_step=any_step,
     constraints=(
         _shape_rule("Mul"),
         Constraint(

@@ -145,6 +145,23 @@ class OnnxWriter:
         ]
         return self.temporary("ConvInteger", inputs, hint, **attributes)
 
+    def split_bytes(self, x: str, hint: str) -> tuple[str, str]:
+        """int16 values as (int8 high, uint8 low): x = 256 * high + low, exact."""
+        wide = self.cast(x, TensorProto.DOUBLE, f"{hint}/wide")
+        part = self.constant(f"{hint}/part", np.float64(1 / 256))
+        high = self.temporary(
+            "Floor", [self.temporary("Mul", [wide, part], f"{hint}/scaled")], f"{hint}/floor"
+        )
+        whole = self.constant(f"{hint}/whole", np.float64(256))
+        above = self.temporary("Mul", [high, whole], f"{hint}/above")
+        low = self.temporary("Sub", [wide, above], f"{hint}/below")
+        # through int32: a Cast from float64 to 8 bits is not everywhere the same
+        parts = [self.cast(item, TensorProto.INT32, f"{hint}/integer") for item in (high, low)]
+        return (
+            self.cast(parts[0], TensorProto.INT8, f"{hint}/high"),
+            self.cast(parts[1], TensorProto.UINT8, f"{hint}/low"),
+        )
+
     def rescale(
         self, value: str, factor: Array | float, low: int, high: int, dtype: DType, output: str
     ) -> str:

@@ -156,6 +156,11 @@ def as_inputs(view: View, inputs: tuple[bool, ...]) -> bool:
     return view.clamp[0] >= 0 or all(inputs)
 
 
+def any_step(view: View) -> float:
+    """No scale of a 16-bit output is too fine."""
+    return 0.0
+
+
 def first_axis(group: int) -> int:
     """Output channels come first."""
     return 0
@@ -216,7 +221,7 @@ class OpDef:
     broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
     shapes_constants: bool = False  # ``to_onnx`` writes the constants itself, shaped to broadcast
     wide_output: bool = True  # a network output may be requantized to 16 bits here
-    finest_step: float = 0.0  # of such an output, relative to the coarsest input's
+    finest_step: Callable[[View], float] = any_step  # the finest sound scale of such an output
     fixed_output: tuple[DType, float] | None = None  # type and scale by definition, not observed
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel

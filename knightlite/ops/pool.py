@@ -16,7 +16,7 @@ from onnx import TensorProto
 from knightlite import dtypes, numerics
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
-from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
+from knightlite.ops.onnx_io import OnnxNode, OnnxWriter, element_type
 from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs
 from knightlite.ops.samples import feature, result
 from knightlite.ops.windows import output_size, resolve_pads, window_rows, windows
@@ -87,7 +87,7 @@ def reference_average(view: View, inputs: tuple[Array, ...]) -> Array:
 
 
 def to_onnx_max(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
-    """MaxPool; the same node serves the golden model, since it only picks values."""
+    """MaxPool."""
     writer.node(
         "MaxPool",
         inputs,
@@ -96,6 +96,17 @@ def to_onnx_max(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output:
         strides=list(view.integers("strides")),
         pads=list(view.integers("pads")),
     )
+
+
+def golden_max(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
+    """MaxPool; on float64 for 16 bits, which ONNX Runtime's has not (values are picked: exact)."""
+    if view.output.dtype.bits == 8:
+        to_onnx_max(view, writer, inputs, output)
+        return
+    wide = writer.cast(inputs[0], TensorProto.DOUBLE, f"{output}/wide")
+    largest = writer.fresh(f"{output}/largest")
+    to_onnx_max(view, writer, (wide,), largest)
+    writer.node("Cast", [largest], output, to=element_type(view.output.dtype))
 
 
 def to_onnx_average(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
@@ -127,27 +138,42 @@ def _declared(view: View) -> tuple[int, ...]:
 
 
 def golden_average(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
-    """Depthwise ConvInteger with ones, then the divisor's factor at each window."""
+    """The sum, then the divisor's factor at each window, in float64 (exact)."""
+    dtype = view.tensor(0).dtype
+    if dtype.bits == 8:
+        total = _golden_sum(view, writer, inputs[0], dtype, output)
+    else:
+        high, low = writer.split_bytes(inputs[0], f"{output}/bytes")
+        parts = [
+            _golden_sum(view, writer, high, dtypes.S8, output),
+            _golden_sum(view, writer, low, dtypes.U8, output),
+        ]
+        weight = writer.constant(f"{output}/high", np.float64(256))
+        parts[0] = writer.temporary("Mul", [parts[0], weight], f"{output}/sum")
+        total = writer.temporary("Add", parts, f"{output}/sum")
+    counts = divisors(view)
+    factor = np.empty(counts.shape, np.float64)
+    for divisor in np.unique(counts):
+        params = average_parameters(view, int(divisor))
+        factor[counts == divisor] = np.ldexp(float(params.m[0]), -int(params.q[0]))
+    writer.rescale(total, factor[None, None], *view.bounds, view.output.dtype, output)
+
+
+def _golden_sum(view: View, writer: OnnxWriter, x: str, dtype: dtypes.DType, output: str) -> str:
+    """The sums of each window as float64, by a depthwise ConvInteger with ones."""
     channels = view.tensor(0).shape[1]
     kernel = view.integers("kernel")
-    ones = np.ones((channels, 1, *kernel), np.int8)
     acc = writer.conv_integer(
-        inputs[0],
-        view.tensor(0).dtype,
-        ones,
+        x,
+        dtype,
+        np.ones((channels, 1, *kernel), np.int8),
         f"{output}/sum",
         kernel_shape=list(kernel),
         strides=list(view.integers("strides")),
         pads=list(view.integers("pads")),
         group=channels,
     )
-    counts = divisors(view)
-    factor = np.empty(counts.shape, np.float64)
-    for divisor in np.unique(counts):
-        params = average_parameters(view, int(divisor))
-        factor[counts == divisor] = np.ldexp(float(params.m[0]), -int(params.q[0]))
-    wide = writer.cast(acc, TensorProto.DOUBLE, f"{output}/wide")
-    writer.rescale(wide, factor[None, None], *view.bounds, view.output.dtype, output)
+    return writer.cast(acc, TensorProto.DOUBLE, f"{output}/wide")
 
 
 def region(view: View, index: int, rows: Region) -> Region:
@@ -229,6 +255,8 @@ def samples_max() -> tuple[Graph, ...]:
         _case("ceil", "MaxPool", (9, 12, 12), (3, 3), {"strides": (2, 2), "pads": (0, 0, 1, 1)}),
         _case("long", "MaxPool", (70, 100, 30), (3, 3), {"pads": (1, 1, 1, 1)}, x_dtype=dtypes.S8),
         _case("flat", "MaxPool", (4, 6, 40), (1, 3), {"strides": (1, 2)}),
+        _case("wide", "MaxPool", (9, 11, 13), (3, 3), {"strides": (2, 2), "pads": (1, 1, 1, 1)},
+              x_dtype=dtypes.S16),
     )  # fmt: skip
 
 
@@ -245,6 +273,10 @@ def samples_average() -> tuple[Graph, ...]:
               {"pads": (0, 0, 1, 1), "declared_pads": (0, 0, 0, 0), "strides": (2, 2)},
               x_dtype=dtypes.S8),
         _case("head", "AveragePool", (300, 12, 10), (12, 10), y_dtype=dtypes.S16, y_scale=0.001),
+        _case("wide", "AveragePool", (8, 9, 7), (3, 3), {"pads": pads, "strides": (2, 1)},
+              x_dtype=dtypes.S16, y_scale=0.11),
+        _case("wide_in", "AveragePool", (33, 7, 7), (7, 7), x_dtype=dtypes.S16,
+              y_dtype=dtypes.S8, y_scale=10.0),
     )  # fmt: skip
 
 
@@ -283,7 +315,7 @@ MAX_POOL = OpDef(
     infer=infer,
     to_onnx=to_onnx_max,
     reference=reference_max,
-    to_golden=to_onnx_max,
+    to_golden=golden_max,
     region=region,
     macs=no_macs,
     constraints=(
@@ -302,7 +334,6 @@ MAX_POOL = OpDef(
     samples=samples_max,
     value_preserving=True,
     nonnegative=as_inputs,
-    wide_output=False,
 )
 
 AVERAGE_POOL = OpDef(

@@ -104,10 +104,11 @@ def _case(
     *,
     clamp: tuple[float, float] | None = None,
     largest: float = 0.5,
+    x_scale: float = 0.05,
 ) -> Graph:
     rng = seeded(name)
     builder = GraphBuilder(name)
-    feature(builder, "x", shape, x_dtype, 0.05)
+    feature(builder, "x", shape, x_dtype, x_scale)
     slopes = rng.uniform(-0.2, largest, shape[0])
     slopes[:2] = 0.0, largest
     builder.constant("slope", slopes.astype(np.float32))
@@ -125,6 +126,8 @@ def samples() -> tuple[Graph, ...]:
         _case("wide", (1100, 3, 3), s8, s8, 0.06),
         _case("tall", (16, 200, 9), s8, s8, 0.031),
         _case("head", (16, 3, 3), s8, s16, 0.001),
+        _case("wide_in", (20, 6, 5), s16, s8, 0.06, x_scale=3e-4),
+        _case("wide_all", (33, 9, 7), s16, s16, 6e-4, x_scale=3e-4),
     )
 
 

@@ -140,14 +140,14 @@ def choose_features(
 
 
 def _no_finer_than_factors(graph: Graph, chosen: dict[str, Feature]) -> dict[str, Feature]:
-    """16-bit outputs in steps that the factors of what produces them can tell apart."""
+    """16-bit outputs in steps that what produces them, factors or a table, can tell apart."""
     for node in graph.nodes:
-        made, limit = chosen[node.output], BY_NAME[node.op].finest_step
-        if made.dtype != dtypes.S16 or not limit:
+        made = chosen[node.output]
+        if made.dtype != dtypes.S16:
             continue
-        inputs = [chosen[name].scale for name in node.inputs if name in chosen]
-        coarsest = max(float(np.max(scale)) for scale in inputs)
-        least = np.float32(limit * abs(View(graph, node).gain) * coarsest)
+        beside = [chosen[name] for name in (*node.inputs, node.output) if name in chosen]
+        known = graph.with_tensors([quantized_tensor(graph, item) for item in beside])
+        least = np.float32(BY_NAME[node.op].finest_step(View(known, node)))
         if made.scale < least:
             for name, member in chosen.items():
                 if member.group == made.group:

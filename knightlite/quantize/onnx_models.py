@@ -10,6 +10,7 @@ activation stands between ``t/linear`` and ``t``. Host operations come last, on 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from knightlite import dtypes
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, float_form, host
 from knightlite.ops.onnx_io import OnnxWriter
+from knightlite.ops.table import LUT_METADATA, lut_lengths
 
 if TYPE_CHECKING:
     import onnx
@@ -80,6 +82,9 @@ def write_qdq(
     for name in dict.fromkeys(extra_outputs):
         if name not in graph.outputs:
             writer.output(values[name], _batched(graph.tensors[name].shape), dtypes.F32)
+    lengths = lut_lengths(graph)
+    if lengths:
+        metadata = {**metadata, LUT_METADATA: json.dumps(lengths, sort_keys=True)}
     return writer.model(metadata)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from knightlite.errors import Finding
 from knightlite.ir import Graph
+from knightlite.ops.table import with_lut_length
 from knightlite.quantize.assign import Assignment, assign, check_constants
 from knightlite.quantize.auto_mix import automatic_mix
 from knightlite.quantize.channels import spread_channels
@@ -49,12 +50,13 @@ def quantize_graph(
 ) -> QuantizeResult:
     """Quantize the float ``graph`` with the pictures of ``workload``.
 
-    ``threads`` are ONNX Runtime's. UsageError for an unknown method, DataError for data that
-    cannot be used, ModelError for NaN weights, UnsupportedError for nodes that the arithmetic
+    ``threads`` are ONNX Runtime's. UsageError for an unknown method or lut_len, DataError for data
+    that cannot be used, ModelError for NaN weights, UnsupportedError for nodes that the arithmetic
     cannot represent.
     """
     method_of(settings.method, settings.percent)  # refused before any work
     check_constants(graph)
+    graph = with_lut_length(graph, settings.lut_len)
     if settings.spread_channels and settings.bit_width == 8:
         graph = spread_channels(graph)
     started = time.perf_counter()

@@ -28,6 +28,7 @@ from knightlite.isa import (
     Store,
     Transfer,
 )
+from knightlite.numerics import LUT_LENGTHS
 from knightlite.sim.faults import fault
 from knightlite.sim.memory import Bytes, byte_view
 from knightlite.sim.operands import Operand, covered, operands
@@ -87,8 +88,8 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
                 f"must have {item.groups} equal groups, not {x[2]} input and {y[2]} output "
                 "channels."
             )
-    if isinstance(item, Lookup) and (TYPES[item.x_type].bits, TYPES[item.y_type].bits) != (8, 8):
-        return "must have 8-bit input and output types."
+    if isinstance(item, Lookup):
+        return _lookup_problem(item)
     if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:
         return "must have equal input and output types for a maximum."
     if isinstance(item, Softmax) and TYPES[item.x_type].bits != 8:
@@ -99,6 +100,18 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
         high, wide = covered(item)
         if high * wide * item.x_channels > STAGE_LIMIT:
             return f"covers {high} x {wide} x {item.x_channels} inputs, beyond any memory."
+    return None
+
+
+def _lookup_problem(item: Lookup) -> str | None:
+    if TYPES[item.x_type].bits == 8:
+        if item.intervals or item.fraction:
+            return (
+                "must have 0 intervals and 0 fraction bits for an 8-bit input type, not "
+                f"{item.intervals} and {item.fraction}."
+            )
+    elif item.intervals not in LUT_LENGTHS:
+        return f"must have 2^8 to 2^12 intervals for a 16-bit input type, not 2^{item.intervals}."
     return None
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite import numerics
 from knightlite.isa import (
     PARAMETER_BYTES,
-    TABLE_BYTES,
     TYPES,
     Affine,
     Eltwise,
@@ -33,6 +34,7 @@ from knightlite.sim.rounding import (
 )
 
 Array = NDArray[Any]
+_UNSIGNED = {1: np.uint8, 2: np.uint16}  # by bytes of an element
 
 
 def _block_room(columns: int, pixels: int, channels: int) -> int:
@@ -214,24 +216,41 @@ class PoolStep:
             self._combine(target, tap, out=target)
 
 
+@lru_cache(maxsize=64)
+def _results(
+    stored: bytes, intervals: int, fraction: int, y_code: int, ends: tuple[int, int]
+) -> Array:
+    """y for every x, in the order of x as an unsigned number; tiles of a layer share one."""
+    y_type = TYPES[y_code]
+    if not intervals:
+        return np.frombuffer(stored, y_type.numpy).clip(*ends)
+    codes = np.arange(-(1 << 15), 1 << 15)
+    entries = np.frombuffer(stored, np.int16)
+    return numerics.interpolate(codes, entries, fraction, y_type, *ends)
+
+
 class LookupStep:
-    """``y = clamp(table[x - minimum of x's type])``."""
+    """``y = clamp(table[x - minimum of x's type])``; for s16 x, a straight line between entries.
+
+    A line's results for all 65536 x are computed once and looked up.
+    """
 
     def __init__(self, item: Lookup, memories: Mapping[Space, Bytes], scratch: Scratch) -> None:
         self._item, self._fspm, self._scratch = item, memories[Space.FSPM], scratch
         mspm = memories[Space.MSPM]
-        stored = mspm[item.table_address : item.table_address + TABLE_BYTES]
-        y_type = TYPES[item.y_type]
-        entries = stored.view(y_type.numpy)
-        # reordered so that the byte of x, read as unsigned, is the index
-        entries = np.roll(entries, TYPES[item.x_type].minimum)
-        self._table = entries.clip(*bounds(item.y_type, item.y_low, item.y_high))
-        scratch.reserve("wide", _block_room(item.y_width, item.pixels, item.y_channels), 1)
+        stored = mspm[item.table_address : item.table_address + item.table_bytes]
+        ends = bounds(item.y_type, item.y_low, item.y_high)
+        results = _results(stored.tobytes(), item.intervals, item.fraction, item.y_type, ends)
+        # reordered so that x, read as unsigned, is the index
+        self._table = np.roll(results, TYPES[item.x_type].minimum)
+        room = _block_room(item.y_width, item.pixels, item.y_channels)
+        scratch.reserve("wide", room, item.y_bytes)
 
     def bind(self) -> None:
         """Build the views."""
         item = self._item
-        x = tile_view(self._fspm, x_operand(item), TYPES[0])
+        x = tile_view(self._fspm, x_operand(item), TYPES[item.x_type])
+        x = x.view(_UNSIGNED[x.dtype.itemsize])
         y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
         self._blocks = [
             (source, self._scratch.take("wide", source.shape, self._table.dtype.type), target)

@@ -8,7 +8,6 @@ from knightlite.isa import (
     ACCUMULATOR_BYTES,
     EXPONENTIAL_BYTES,
     PARAMETER_BYTES,
-    TABLE_BYTES,
     TYPES,
     Affine,
     Eltwise,
@@ -198,5 +197,6 @@ def operands(item: Instruction) -> tuple[Operand, ...]:
         size = EXPONENTIAL_BYTES
         return (x, _flat("table", Space.MSPM, item.table_address, size, 8, False), y)
     if isinstance(item, Lookup):
-        return (x, _flat("table", Space.MSPM, item.table_address, TABLE_BYTES, 8, False), y)
+        unit = 2 if item.intervals else 8
+        return (x, _flat("table", Space.MSPM, item.table_address, item.table_bytes, unit, False), y)
     return (x, y)
