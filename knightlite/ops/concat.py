@@ -100,6 +100,7 @@ def samples() -> tuple[Graph, ...]:
         _case("odd", (3, 5, 48), dtypes.S8, (0.1, 0.1, 0.1)),
         _case("rows", (2, 5), dtypes.S8, (0.1, 0.1), axis=2),
         _case("columns", (3, 1, 4), dtypes.U8, (0.1, 0.1, 0.1), axis=3),
+        _case("wide", (3, 12, 5), dtypes.S16, (0.1, 0.1, 0.1)),
     )
 
 

@@ -26,13 +26,17 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
 
 
 def samples() -> tuple[Graph, ...]:
-    """A small tensor and one that needs tiles."""
+    """A small tensor, one that needs tiles, 16 bits."""
     graphs = []
-    for name, shape in (("small", (5, 4, 3)), ("tiles", (40, 90, 40))):
+    for name, shape, dtype in (
+        ("small", (5, 4, 3), dtypes.S8),
+        ("tiles", (40, 90, 40), dtypes.S8),
+        ("wide", (5, 4, 3), dtypes.S16),
+    ):
         builder = GraphBuilder(name)
-        feature(builder, "x", shape, dtypes.S8, 0.1)
+        feature(builder, "x", shape, dtype, 0.1)
         node = Node("y", "Copy", ("x",), ("y",))
-        graphs.append(result(builder, node, (1, *shape), dtypes.S8, 0.1))
+        graphs.append(result(builder, node, (1, *shape), dtype, 0.1))
     return tuple(graphs)
 
 

@@ -258,6 +258,7 @@ def samples_nearest() -> tuple[Graph, ...]:
         _case("corners", (6, 9, 7), (23, 5), "align_corners", "round_prefer_ceil"),
         _case("ceil", (5, 12, 9), (17, 20), "pytorch_half_pixel", "ceil", u8),
         _case("scales", (9, 9, 7), (13, 10), "half_pixel", "round_prefer_ceil", scales=(1.5, 1.5)),
+        _case("wide", (12, 7, 5), (14, 10), "asymmetric", "floor", (S16, S16)),
     )
 
 
@@ -271,6 +272,8 @@ def samples_linear() -> tuple[Graph, ...]:
         _case("down", (7, 20, 23), (9, 11), "pytorch_half_pixel", y_scale=0.11),
         _case("wide", (5, 8, 8), (19, 64), "asymmetric", types=(U8, S16), y_scale=0.001),
         _case("scales", (5, 9, 9), (13, 13), "half_pixel_symmetric", scales=(1.5, 1.5)),
+        _case("wide_all", (12, 7, 5), (14, 10), "half_pixel", types=(S16, S16), y_scale=0.11),
+        _case("wide_in", (12, 7, 5), (21, 15), "half_pixel", types=(S16, S8), y_scale=20.0),
     )  # fmt: skip
 
 
