@@ -170,3 +170,18 @@ def test_the_finest_step_is_sound(function: str, length: int) -> None:
     assert furthest(step) <= table.FURTHEST
     if function == "HardSwish":
         assert furthest(step / 4) > table.FURTHEST
+
+
+def test_a_kink_lies_on_an_entry() -> None:
+    """HardSwish bends at 3: with an entry there its output keeps 14 bits, not 11."""
+    made = FloatNet()
+    x = made.input("x", 8, 12, 12)
+    even = made.affine(x, "even")
+    graph = made.build(made.node("Table", (even,), "y", function="HardSwish"))
+    quantized = quantize_graph(graph, Noise(), Settings(bit_width=16)).graph
+    view = ops.View(quantized, quantized.nodes[-1])
+    entries = 3 / (float(view.scale(0)) * table.interval(view))
+    assert entries > 16
+    assert entries == pytest.approx(round(entries), rel=1e-6)
+    largest = float(table.curve(view).max())
+    assert float(view.output_scale) < 1.2 * largest / 32767

@@ -82,6 +82,12 @@ def _evaluate(node: Node, x: Array) -> Array:
     return functions.evaluate(str(node.attributes["function"]), x, node.attributes)
 
 
+def kink(view: View) -> float:
+    """The least magnitude of a bend of the function's support other than 0; 0 where it has none."""
+    bends = (abs(bound) for bound in support(view) if np.isfinite(bound) and bound)
+    return min(bends, default=0.0)
+
+
 def is_interpolated(view: View) -> bool:
     """True where the input has 16 bits."""
     return view.tensor(0).dtype.bits == 16
@@ -123,6 +129,11 @@ def lut_lengths(graph: Graph) -> dict[str, int]:
     return {view.node.output: lut_length(view) for view in views if is_interpolated(view)}
 
 
+def interval(view: View) -> int:
+    """Inputs from one entry of an interpolated table to the next."""
+    return 1 << (numerics.INPUT_BITS - lut_length(view))
+
+
 @lru_cache(maxsize=16)
 def _curve(attributes: tuple[tuple[str, Attribute], ...], scale: float) -> Array:
     """The function at -32768..32768 steps of ``scale``: all inputs s16 and the last breakpoint."""
@@ -138,7 +149,7 @@ def curve(view: View) -> Array:
 
 def interpolated_entries(view: View) -> tuple[Array, int]:
     """The 2^lut_len + 1 entries, and how many of their bits are fraction."""
-    points = curve(view)[:: 1 << (numerics.INPUT_BITS - lut_length(view))]
+    points = curve(view)[:: interval(view)]
     return numerics.interpolated_entries(points, float(view.output_scale), view.output.dtype)
 
 
@@ -183,7 +194,7 @@ def finest_step(view: View) -> float:
     y = curve(view).astype(np.float64)
     if not np.all(np.isfinite(y)):
         return 0.0  # no step is coarse enough: the constraint says so
-    step = 1 << (numerics.INPUT_BITS - lut_length(view))
+    step = interval(view)
     codes = np.arange(y.size)
     lines = np.interp(codes, codes[::step], y[::step])
     apart = float(np.max(np.abs(lines - y)))

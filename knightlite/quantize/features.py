@@ -14,7 +14,7 @@ from knightlite.dtypes import DType
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, Window
 from knightlite.ops.signs import nonnegative_outputs
-from knightlite.ops.table import support
+from knightlite.ops.table import interval, kink, support
 from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.methods import Method, method_of
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
@@ -25,6 +25,7 @@ from knightlite.quantize.widths import NARROW, Widths, is_requantize, is_wide, r
 
 OF_THE_LARGEST = ("min_max", "percentile")  # of a group's members
 OUTPUT_HEADROOM = 2.0  # a 16-bit output has bits to spare: leave one to pictures not seen
+LEAST_ENTRIES = 16  # between 0 and a kink: to move it costs a scale at most a sixteenth
 ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
 CHANNEL_FLOOR = 2.0**-10  # of the largest channel's scale: below, a channel is as good as silent
 
@@ -231,7 +232,22 @@ def _wide_scale(
         absmax = max(absmax, -max(float(found.minimum.min()), low))
         absmax = max(absmax, min(float(found.maximum.max()), high))
     headroom = OUTPUT_HEADROOM if roomy else 1.0
-    return (headroom * absmax or ZERO_SCALE) / dtypes.S16.maximum
+    return _kinks_on_entries(graph, group, (headroom * absmax or ZERO_SCALE) / dtypes.S16.maximum)
+
+
+def _kinks_on_entries(graph: Graph, group: Group, scale: float) -> float:
+    """The scale, a little coarser, in which the kink of a table that reads the group is an entry.
+
+    A line across a kink (HardSwish at 3) is off by the more steps the finer they are; between two
+    entries that meet at the kink it is exact there.
+    """
+    views = [View(graph, node) for node in readers_outside(graph, group) if node.op == "Table"]
+    kinks = {kink(view): interval(view) for view in views if kink(view) > 0}
+    if not kinks:
+        return scale
+    furthest = max(kinks)
+    entries = int(furthest / (scale * kinks[furthest]))
+    return furthest / (entries * kinks[furthest]) if entries >= LEAST_ENTRIES else scale
 
 
 def _group_scale(
