@@ -261,7 +261,7 @@ def test_instruction_fields_do_not_overlap() -> None:
     """Each field is shown once, in the part that first has it."""
     shown = pages.field_tables()
     assert shown.count("| `x_row_stride` | 48-71 | u24 |") == 1
-    assert "| `shift` | 639-643 | u5 | common right shift of the add |" in shown
+    assert "| `shift` | 655-660 | u6 | common right shift of the add |" in shown
     assert shown.count("| `parameter_address` |") == 2  # of matrix and of affine
 
 
