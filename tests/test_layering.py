@@ -58,12 +58,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # the machine: knows the binary and nothing of the compiler
     "sim": ("chip", "container", "dtypes", "errors", "events", "isa", "numerics"),
     "profiler": ("chip", "container", "errors", "events", "isa", "report", "sim"),
+    # the quantized network measured layer by layer, and quantized again where that may help
+    "diagnosis": (*_MEANING, "preprocess", "quantize"),
     # the outside
     "api": (
         *_COMPILER,
         "allocate",
         "atomic_write",
         "container",
+        "diagnosis",
         "emit",
         "evaluation",
         "events",
@@ -78,8 +81,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "version",
         "workspace",
     ),
-    "public": ("api", "errors", "frontend", "profiler", "quantize", "talk"),
-    "cli": ("api", "chip", "errors", "report", "talk", "version", "workspace"),
+    "public": ("api", "diagnosis", "errors", "frontend", "profiler", "quantize", "talk"),
+    "cli": ("api", "chip", "diagnosis", "errors", "report", "talk", "version", "workspace"),
 }
 
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
@@ -87,6 +90,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "chip": ("tomli",),
     "cli": ("click", "rich"),
     "container": ("numpy",),
+    "diagnosis": ("matplotlib", "numpy", "onnx"),
     "dtypes": ("numpy",),
     "emit": ("numpy", "onnx"),
     "evaluation": ("numpy",),
@@ -107,7 +111,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 }
 
 # imported inside functions only, so that `knightlite --help` is instant
-LAZY = ("PIL", "google", "onnxruntime", "paddle", "paddle2onnx", "torch")
+LAZY = ("PIL", "google", "matplotlib", "onnxruntime", "paddle", "paddle2onnx", "torch")
 
 # what the machine may know; the rooms under these hold data paths only
 SIM_MAY_REACH = {"errors", "dtypes", "numerics", "chip", "isa", "container", "events", "datafiles"}

@@ -219,6 +219,16 @@ def quantized_for(path: Path, data: bytes | None = None) -> str | None:
     return noted if isinstance(noted, str) else None
 
 
+def notes_of(path: Path) -> dict[str, Any]:
+    """What the quantizer noted in a quantized model: method, recipe, pictures, ...; {} if nothing.
+
+    ModelError where that is damaged.
+    """
+    from knightlite.frontend import onnx_file
+
+    return _quantization(onnx_file.read_bytes(path), path)
+
+
 def _quantization(data: bytes, path: Path) -> dict[str, Any]:
     """What the quantizer noted in the model's metadata; ModelError where that is damaged."""
     from knightlite.frontend import onnx_file

@@ -186,6 +186,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
             "model": str(options.model),
             "method": options.method,
             "data": made.report["workload"],
+            "source": _source(options),
         },
         paths,
     )
@@ -198,6 +199,19 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
         made.pictures,
         made.seconds,
     )
+
+
+def _source(options: QuantizeOptions) -> dict[str, Any]:
+    """What names the pictures again, as the options say it; arrays of Python are not named."""
+    return {
+        "script": None if options.script is None else str(options.script),
+        "function": options.function if isinstance(options.function, str) else None,
+        "data": options.data,
+        "recipe": options.recipe,
+        "batch_size": options.batch_size,
+        "iteration": options.iteration,
+        "seed": options.seed,
+    }
 
 
 def _check(options: QuantizeOptions) -> None:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("build", "quant, compile, compare and a check of the binary, from one JSON file."),
     "eval": ("eval", "Accuracy of every form of a network on a folder of pictures."),
     "compare": ("compare", "Float model, quantized model and chip on one sample."),
+    "diagnose": ("diagnose", "Which layers lose accuracy, why, and what helps, measured."),
     "check": ("check", "Can this model run on that chip? Every doubtful node at once."),
     "inspect": ("inspect", "Show what a .cfg or .weight file holds, instruction by instruction."),
     "explain": ("explain", "Why the compiler fused a node with its neighbours, or did not."),

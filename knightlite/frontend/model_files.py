@@ -158,8 +158,8 @@ def _refuse_quantized(model: SourceModel, path: Path) -> None:
         )
 
 
-def load_quantized(path: str | Path, data: bytes | None = None) -> Graph:
+def load_quantized(path: str | Path, data: bytes | None = None, *, checked: bool = True) -> Graph:
     """The quantized graph of an ``X_quantize.onnx``; see :mod:`knightlite.frontend.qdq`."""
     from knightlite.frontend import qdq
 
-    return qdq.load_quantized(Path(path), data)
+    return qdq.load_quantized(Path(path), data, checked=checked)

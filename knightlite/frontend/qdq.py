@@ -45,11 +45,13 @@ class _Pairs:
     axes: dict[str, int] = field(default_factory=dict)  # weights -> axis of the output channels
 
 
-def load_quantized(path: Path, data: bytes | None = None) -> Graph:
+def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = True) -> Graph:
     """The quantized graph of a QDQ file, named after the file's stem without ``_quantize``.
 
-    ``data``: the file's bytes where they are not to be read from ``path``. Errors: UsageError for a
-    missing file or a float model, ModelError for damage, UnsupportedError with all findings.
+    ``data``: the file's bytes where they are not to be read from ``path``. ``checked`` False also
+    takes a network whose scales cannot be compiled, to say what is wrong with them. Errors:
+    UsageError for a missing file or a float model, ModelError for damage, UnsupportedError with
+    all findings.
     """
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} must be a quantized .onnx file.", REDO)
@@ -70,7 +72,7 @@ def load_quantized(path: Path, data: bytes | None = None) -> Graph:
     graph = result.graph
     if graph is not None and not findings:
         graph = with_lut_lengths(graph, lengths)
-        findings += check(graph)
+        findings += check(graph) if checked else _unquantized(graph)
     if findings or graph is None:
         raise refused(path, findings)
     return graph
@@ -276,11 +278,8 @@ def _check_readers(model: SourceModel, quantizers: dict[str, SourceNode], pairs:
 
 def check(graph: Graph) -> list[Finding]:
     """All that keeps a quantized graph from being compiled: missing scales, broken constraints."""
-    missing = [name for name in _features(graph) if graph.tensors[name].scale is None]
-    found = [
-        Finding(name, "it has no QuantizeLinear and DequantizeLinear pair.", REDO)
-        for name in missing
-    ]
+    found = _unquantized(graph)
+    missing = [item.where for item in found]
     for node in graph.nodes:
         if any(name in missing for name in (*node.inputs, node.output)):
             continue
@@ -288,6 +287,15 @@ def check(graph: Graph) -> list[Finding]:
         reasons = list(_scales(view, definition)) or _broken(view, definition)
         found += [Finding(node.name, f"{node.op}: {text}.", REDO) for text in reasons]
     return found
+
+
+def _unquantized(graph: Graph) -> list[Finding]:
+    """The features without a scale."""
+    return [
+        Finding(name, "it has no QuantizeLinear and DequantizeLinear pair.", REDO)
+        for name in _features(graph)
+        if graph.tensors[name].scale is None
+    ]
 
 
 def _broken(view: ops.View, definition: ops.OpDef) -> list[str]:

@@ -1,0 +1,8 @@
+"""Where a quantized network loses accuracy, why, and what helps: measured, not guessed."""
+
+from knightlite.diagnosis import page
+from knightlite.diagnosis.judge import Score
+from knightlite.diagnosis.remedies import Remedy
+from knightlite.diagnosis.run import Diagnosis, Finding, LayerQuality, diagnose
+
+__all__ = ["Diagnosis", "Finding", "LayerQuality", "Remedy", "Score", "diagnose", "page"]

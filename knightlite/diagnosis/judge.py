@@ -1,0 +1,109 @@
+"""What a variant of the quantized network is worth: its outputs' SQNR and its metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from knightlite.diagnosis.probe import pair_values, qdq_model
+from knightlite.ir import Graph
+from knightlite.quantize.onnx_models import batchable, session, write_float
+from knightlite.quantize.passes import Runner
+from knightlite.quantize.recording import Recording
+from knightlite.quantize.report import decibels
+from knightlite.quantize.workload import Workload
+
+Array = NDArray[Any]
+CHUNK = 16  # pictures per run: outputs only are delivered
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """``sqnr_db``: of the worst output against the float network; None where nothing differs."""
+
+    sqnr_db: float | None
+    metric: float | None
+
+    def gain_over(self, other: Score) -> float:
+        """Decibels won against ``other``; an exact network counts as 120 dB."""
+        return (self.sqnr_db if self.sqnr_db is not None else 120.0) - (
+            other.sqnr_db if other.sqnr_db is not None else 120.0
+        )
+
+
+@dataclass(slots=True)
+class Judge:
+    """Scores quantized variants of one float network on one workload."""
+
+    graph: Graph
+    workload: Workload
+    recording: Recording
+    threads: int | None = None
+    _exact: Runner | None = field(default=None)
+
+    def score(self, quantized: Graph, float_tensors: Iterable[str] = ()) -> Score:
+        """Run ``quantized``, the feature tensors ``float_tensors`` left unquantized."""
+        model = qdq_model(quantized)
+        pairs = pair_values(model, quantized)
+        bypass = {pairs[name].read: pairs[name].source for name in float_tensors}
+        wanted = list(self.graph.chip_outputs)
+        ends = [bypass.get(pairs[name].read, pairs[name].read) for name in wanted]
+        for node in model.graph.node:
+            node.input[:] = [bypass.get(name, name) for name in node.input]
+        kept = [model.graph.output[index] for index in range(len(self.graph.outputs))]
+        described = {item.name: item for item in model.graph.output}
+        delivered = [*kept, *(described[name] for name in ends if name in described)]
+        unique = {item.name: item for item in delivered}
+        for name in ends:  # an output of the chip that only the host reads
+            if name not in unique:
+                unique[name] = onnx.helper.make_tensor_value_info(name, 1, None)
+        del model.graph.output[:]
+        model.graph.output.extend(unique.values())
+        names = list(unique)
+        runner = Runner(self.graph, session(model, self.threads), self._chunk)
+        return self._run(runner, names, ends)
+
+    @property
+    def _chunk(self) -> int:
+        return CHUNK if batchable(self.graph) else 1
+
+    def _run(self, runner: Runner, names: list[str], ends: list[str]) -> Score:
+        chip = self.graph.chip_outputs
+        energy, noise = dict.fromkeys(chip, 0.0), dict.fromkeys(chip, 0.0)
+        calls = 0
+
+        def forward(inputs: tuple[Array, ...]) -> list[Array]:
+            nonlocal calls
+            parts = [runner.run(part) for part in runner.parts(inputs)]
+            whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
+            found = dict(zip(names, whole, strict=True))
+            reference = self.recording.find(calls, inputs)
+            calls += 1
+            if reference is None:
+                reference = self._float(inputs)
+            for name, end in zip(chip, ends, strict=True):
+                expected = reference[name].astype(np.float64)
+                energy[name] += float(np.sum(expected**2))
+                noise[name] += float(np.sum((expected - found[end]) ** 2))
+            return whole[: len(self.graph.outputs)]
+
+        metric = self.workload.run(forward)
+        told = [decibels(energy[name], noise[name]) for name in chip]
+        known = [value for value in told if value is not None]
+        return Score(min(known) if known else None, metric)
+
+    def _float(self, inputs: tuple[Array, ...]) -> dict[str, Array]:
+        """Outputs of the float network, where the recording was too short."""
+        chip = self.graph.chip_outputs
+        if self._exact is None:
+            model = write_float(self.graph, chip)
+            self._exact = Runner(self.graph, session(model, self.threads), self._chunk)
+        order = [*self.graph.outputs, *(n for n in chip if n not in self.graph.outputs)]
+        parts = [self._exact.run(part) for part in self._exact.parts(inputs)]
+        whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
+        return dict(zip(order, whole, strict=True))

@@ -1,0 +1,233 @@
+"""A diagnosis as one self-contained HTML page. The plots are matplotlib's, drawn as SVG."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.diagnosis.run import Diagnosis, Finding
+from knightlite.errors import UnsupportedError
+from knightlite.ir import Graph
+from knightlite.quantize.ranges import density, mix
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PLOTTED = 4  # findings or layers with plots of their own
+BINS = 256  # of a drawn histogram
+MOST_CHANNELS = 128  # drawn; of more, groups of neighbours by their largest
+SHOWN_DB = 80.0  # beyond, a curve only says "no error"
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  color: #222; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+table { border-collapse: collapse; font-size: 13px; width: 100%; }
+th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child, td.text, th.text { text-align: left; overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; } .finding { border-left: 4px solid #c0392b; padding: .3rem 1rem;
+  background: #fbf3f2; margin: 1rem 0; } .good { border-color: #27803b; background: #f1f8f2; }
+svg { max-width: 100%; height: auto; } code { overflow-wrap: anywhere; }
+"""
+
+
+def require_plots() -> None:
+    """UnsupportedError where matplotlib is not installed."""
+    if find_spec("matplotlib") is None:
+        raise UnsupportedError(
+            "plots need matplotlib, which is not installed.", "pip install 'knightlite[report]'"
+        )
+
+
+def html_page(found: Diagnosis, graph: Graph, model: str, data: str) -> str:
+    """The page; the same bytes for the same diagnosis."""
+    require_plots()
+    body = [
+        f"<h1>{_text(graph.name)}: where accuracy is lost</h1>",
+        f"<p><code>{_text(model)}</code>, {_text(data)}.</p>",
+        _summary(found),
+        "<h2>Causes</h2>",
+        *(_finding(place, item) for place, item in enumerate(found.findings, 1)),
+    ]
+    if found.healthy:
+        body.append('<div class="finding good">Nothing is wrong that has a name.</div>')
+    body += ["<h2>What each layer keeps</h2>", _svg(_curves(found), "curves")]
+    for number, name in enumerate(_places(found)):
+        body += [f"<h2>{_text(name)}</h2>", _svg(_place(found, name), f"place{number}")]
+    body += ["<h2>All layers</h2>", _layers(found)]
+    head = f'<meta charset="utf-8"><title>{_text(graph.name)}: diagnosis</title>'
+    view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    lines = "\n".join(body)
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}{view}<style>{STYLE}</style></head>\n'
+        f"<body>\n{lines}\n</body></html>\n"
+    )
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _summary(found: Diagnosis) -> str:
+    kept = "exact" if found.score.sqnr_db is None else f"{found.score.sqnr_db:.2f} dB"
+    rows = [("SQNR of the worst output", kept), ("pictures", str(found.pictures))]
+    for label, value in (("float", found.float_metric), ("quantized", found.score.metric)):
+        if value is not None:
+            rows.append((f"metric, {label} model", f"{value:.3f}"))
+    rows.append(("preprocessing", found.preprocessing.used))
+    return _table((), [(name, value) for name, value in rows])
+
+
+def _finding(place: int, item: Finding) -> str:
+    cost = "" if item.cost_db is None else f", costs {item.cost_db:.1f} dB at the outputs"
+    remedies = ""
+    if item.remedies:
+        rows = [
+            (r.switch, _db(r.before.sqnr_db), _db(r.after.sqnr_db), _metric(r.before.metric),
+             _metric(r.after.metric))
+            for r in item.remedies
+        ]  # fmt: skip
+        remedies = _table(("tried", "dB before", "after", "metric before", "after"), rows)
+    return (
+        f'<div class="finding"><b>{place}. {_text(item.cause)}</b>: '
+        f"<code>{_text(item.layer)}</code>{cost}<br>{_text(item.sentence)}.<br>"
+        f"<b>Remedy:</b> {_text(item.advice)}{remedies}</div>"
+    )
+
+
+def _db(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f}"
+
+
+def _metric(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _layers(found: Diagnosis) -> str:
+    columns = (
+        "layer", "op", "type", "alone dB", "in all dB", "cosine", "weights dB", "rounding dB",
+        "clipping dB", "middle channel dB",
+    )  # fmt: skip
+    rows = [
+        (
+            item.name, item.op, item.type, f"{item.isolated_db:.1f}", f"{item.accumulated_db:.1f}",
+            f"{item.cosine:.5f}", "" if item.weights_db is None else f"{item.weights_db:.1f}",
+            f"{item.rounding_db:.1f}", f"{item.clipping_db:.1f}", f"{item.middle_channel_db:.1f}",
+        )
+        for item in found.layers
+    ]  # fmt: skip
+    return _table(columns, rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{_text(name)}</th>" for name in columns)
+    lines = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    top = f"<thead><tr>{head}</tr></thead>" if columns else ""
+    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
+
+
+# ------------------------------------------------------------------ plots
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    """The figure as SVG inside HTML: no date, and identifiers of its own."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _curves(found: Diagnosis) -> Figure:
+    figure = _figure(9.5, 3.6)
+    axes = figure.add_subplot()
+    places = np.arange(len(found.layers))
+    alone = [min(item.isolated_db, SHOWN_DB) for item in found.layers]
+    whole = [min(item.accumulated_db, SHOWN_DB) for item in found.layers]
+    axes.plot(places, alone, ".-", color="#2471a3", label="this layer alone quantized")
+    axes.plot(places, whole, ".-", color="#c0392b", label="whole network quantized")
+    names = [item.name for item in found.layers]
+    for item in found.findings:
+        if item.layer in names and item.cost_db is not None:
+            axes.axvline(names.index(item.layer), color="#c0392b", alpha=0.25, linewidth=4)
+    axes.set_xlabel("layer, in the order of the network")
+    axes.set_ylabel("SQNR, dB")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best", frameon=False)
+    return figure
+
+
+def _places(found: Diagnosis) -> list[str]:
+    """The findings' layers, then those that keep least alone."""
+    named = [item.layer for item in found.findings]
+    worst = sorted(found.layers, key=lambda item: item.isolated_db)
+    return list(dict.fromkeys([*named, *(item.name for item in worst)]))[:PLOTTED]
+
+
+def _place(found: Diagnosis, name: str) -> Figure:
+    figure = _figure(9.5, 3.0)
+    left, right = figure.subplots(1, 2)
+    _histogram(left, found, name)
+    _channels(right, found, name)
+    return figure
+
+
+def _histogram(axes: Axes, found: Diagnosis, name: str) -> None:
+    """The float values and the range that the quantized tensor holds."""
+    seen = found.statistics[name]
+    rows = [density(seen, row) for row in range(seen.histogram.rows)]
+    whole = rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))
+    counts = np.concatenate([whole.negative[::-1], whole.positive])
+    edges = np.arange(-whole.negative.size, whole.positive.size + 1) * whole.width
+    used = np.flatnonzero(counts)
+    if used.size:
+        step = max(1, int(np.ceil((used[-1] - used[0] + 1) / BINS)))
+        first, last = int(used[0]), int(used[-1]) + 1
+        starts = np.arange(first, last, step)
+        heights = np.add.reduceat(counts[:last], starts)
+        axes.stairs(heights, np.append(edges[starts], edges[last]), fill=True, color="#5d8aa8")
+    low, high = _limits(found, name)
+    for limit in {low.min(), high.max()} - {0.0}:
+        axes.axvline(limit, color="#c0392b", linestyle="--")
+    axes.set_yscale("symlog")
+    axes.set_title("float values; dashed: the range kept", fontsize=10)
+    axes.set_xlabel("value")
+    axes.set_ylabel("how many")
+
+
+def _limits(found: Diagnosis, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    tensor = found.quantized.tensors[name]
+    assert tensor.scale is not None
+    scale = np.atleast_1d(tensor.scale).astype(np.float64)
+    return scale * tensor.dtype.minimum, scale * tensor.dtype.maximum
+
+
+def _channels(axes: Axes, found: Diagnosis, name: str) -> None:
+    """The range of each channel, and the range kept."""
+    sums = found.sums[name]
+    low, high = sums.minimum, sums.maximum
+    step = max(1, -(-low.size // MOST_CHANNELS))
+    starts = np.arange(0, low.size, step)
+    bottoms, tops = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+    axes.bar(starts, tops - bottoms, width=0.9 * step, bottom=bottoms, color="#7f9c6b")
+    least, most = (np.broadcast_to(item, low.shape) for item in _limits(found, name))
+    for limits in (least, most):
+        axes.step(np.arange(low.size), limits, color="#c0392b", linestyle="--", where="mid")
+    axes.set_title("range of each channel; dashed: the range kept", fontsize=10)
+    axes.set_xlabel("channel")
+    axes.set_ylabel("value")

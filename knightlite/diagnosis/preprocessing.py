@@ -1,0 +1,206 @@
+"""Is the picture what the network was trained on? Other preprocessings are tried, and counted.
+
+The arrays that the data gives are turned back into pixels 0..255 (by the recipe, or by the range
+of the values) and normalised in other ways: those of the recipes that ship, 0..255, 0..1, and each
+with red and blue exchanged. What the float network's metric is then is measured, not guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.ir import Graph
+from knightlite.preprocess import Recipe, list_recipes, load_recipe
+from knightlite.quantize.onnx_models import batchable, session, write_float
+from knightlite.quantize.passes import Runner
+from knightlite.quantize.workload import Workload
+
+Array = NDArray[Any]
+
+CHUNK = 16
+LEAST_POINTS = 5.0  # better by less is not called a fault
+SIGMAS = 3.0  # a dozen alternatives are tried: chance must not make one of them look good
+CHANCES = 3.0  # a float metric below so many times chance is implausible
+SAME = 0.1  # normalisations this near to one another are the same one
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """``(pixel / divide_by - mean) / std``, as a recipe has it; ``swapped``: red and blue too."""
+
+    name: str
+    divide_by: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    swapped: bool = False
+
+    def of(self, pixels: Array) -> Array:
+        """Pixels 0..255 [N, C, H, W] as the network's input, float32."""
+        if self.swapped:
+            pixels = pixels[:, ::-1]
+        mean, std = _shaped(self.mean), _shaped(self.std)
+        return np.ascontiguousarray((pixels / self.divide_by - mean) / std, np.float32)
+
+    def pixels(self, values: Array) -> Array:
+        """The pixels again."""
+        mean, std = _shaped(self.mean), _shaped(self.std)
+        return np.asarray((values * std + mean) * self.divide_by)
+
+    @property
+    def keys(self) -> str:
+        """What a recipe says of it."""
+        mean, std = (", ".join(f"{v:g}" for v in item) for item in (self.mean, self.std))
+        text = f"divide_by = {self.divide_by:g}, mean = [{mean}], std = [{std}]"
+        return f"red and blue exchanged, {text}" if self.swapped else text
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An alternative and the float metric it gives."""
+
+    name: str
+    keys: str
+    metric: float
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Whether the data look like those of the training.
+
+    ``used``: how the data seem to be normalised; ``trials``: the best first; ``implausible``: a
+    sentence where the float metric says that something is wrong, and ``better`` the trial to take.
+    """
+
+    used: str
+    metric: float | None
+    trials: tuple[Trial, ...] = ()
+    better: Trial | None = None
+    implausible: str | None = None
+
+
+def examine(
+    graph: Graph,
+    workload: Workload,
+    metric: float | None,
+    pictures: int,
+    bounds: tuple[float, float],
+    recipe: Recipe | None,
+    classes: int | None,
+    threads: int | None = None,
+) -> Preprocessing:
+    """Try the alternatives; without a metric nothing can be told.
+
+    ``bounds``: extremes of the input's values; ``classes``: how many labels there are, where known.
+    """
+    channels = graph.tensors[graph.inputs[0]].shape[1]
+    used = _from_recipe(recipe) if recipe is not None else guess(*bounds, channels)
+    told = "unknown" if used is None else used.name
+    if metric is None or used is None or len(graph.inputs) != 1 or channels not in (1, 3):
+        return Preprocessing(told, metric)
+    chunk = CHUNK if batchable(graph) else 1
+    runner = Runner(graph, session(write_float(graph), threads), chunk)
+    trials = []
+    for trial in alternatives(used, channels):
+        found = workload.run(_through(runner, used, trial))
+        if found is not None:
+            trials.append(Trial(trial.name, trial.keys, found))
+    trials.sort(key=lambda item: -item.metric)
+    best = trials[0] if trials else None
+    if best is not None and clearly_better(metric, best.metric, pictures):
+        sentence = (
+            f"the float network reaches {metric:.2f} with this preprocessing ({told}) and "
+            f"{best.metric:.2f} with {best.name}"
+        )
+        return Preprocessing(told, metric, tuple(trials), best, sentence)
+    unit = 1.0 if metric <= 1 else 100.0
+    if classes and classes > 1 and metric <= min(CHANCES, classes / 2) * unit / classes:
+        sentence = (
+            f"the float network reaches {metric:.2f} on {classes} classes, about chance, and no "
+            "other preprocessing tried helps: wrong labels (order of the class folders?), another "
+            "resize or crop, or a model that is not trained"
+        )
+        return Preprocessing(told, metric, tuple(trials), None, sentence)
+    return Preprocessing(told, metric, tuple(trials))
+
+
+def clearly_better(metric: float, other: float, pictures: int) -> bool:
+    """More than chance and more than a trifle; metrics are shares, or percent."""
+    unit = 1.0 if max(metric, other) <= 1 else 100.0
+    p, q = min(metric / unit, 1.0), min(other / unit, 1.0)
+    deviation = np.sqrt((p * (1 - p) + q * (1 - q)) / max(1, pictures))
+    return bool(q - p >= max(LEAST_POINTS / 100, SIGMAS * deviation))
+
+
+def alternatives(used: Normalization, channels: int) -> Iterator[Normalization]:
+    """Every other normalisation known, then each with red and blue exchanged."""
+    known: list[Normalization] = [used]
+    for item in _known(channels):
+        if not any(_alike(item, other) for other in known):
+            known.append(item)
+    yield from known[1:]
+    if channels == 3:
+        for item in known:
+            # mean and std stay with the network's channels: only the pixels change places
+            yield Normalization(
+                f"{item.name}, red and blue exchanged", item.divide_by, item.mean, item.std, True
+            )
+
+
+def _known(channels: int) -> Iterator[Normalization]:
+    zero, one = (0.0,) * channels, (1.0,) * channels
+    yield Normalization("pixels 0..255", 1.0, zero, one)
+    yield Normalization("pixels 0..1", 255.0, zero, one)
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        if len(recipe.mean) == channels:
+            yield _from_recipe(recipe)
+
+
+def _from_recipe(recipe: Recipe) -> Normalization:
+    return Normalization(
+        f"the normalisation of recipe {recipe.name}", recipe.divide_by, recipe.mean, recipe.std
+    )
+
+
+def _alike(one: Normalization, other: Normalization) -> bool:
+    """True where both map black and white to nearly the same values."""
+    ends = np.array([0.0, 255.0]).reshape(2, 1, 1, 1) * np.ones((1, len(one.mean), 1, 1))
+    a, b = one.of(ends), other.of(ends)
+    return bool(np.max(np.abs(a - b)) <= SAME * np.max(np.abs(b)))
+
+
+def guess(low: float, high: float, channels: int) -> Normalization | None:
+    """The normalisation that data with these extremes seems to have; None where none fits."""
+    zero, one = (0.0,) * channels, (1.0,) * channels
+    if low >= 0 and 2 < high <= 255.5:
+        return Normalization("values 0..255, by their range", 1.0, zero, one)
+    if low >= 0 and 0 < high <= 1.001:
+        return Normalization("values 0..1, by their range", 255.0, zero, one)
+    if low >= -1.001 and high <= 1.001:
+        return Normalization("values -1..1, by their range", 127.5, one, one)
+    if -3 <= low < 0 < high <= 3 and channels == 3:
+        return Normalization("mean and std of ImageNet, by the range", 255.0, *IMAGENET)
+    return None
+
+
+def _through(
+    runner: Runner, used: Normalization, other: Normalization
+) -> Callable[[tuple[Array, ...]], list[Array]]:
+    """A forward function that sees the same pictures normalised otherwise."""
+
+    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+        changed = (other.of(used.pixels(np.asarray(inputs[0], np.float32))),)
+        parts = [runner.run(part) for part in runner.parts(changed)]
+        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+    return forward
+
+
+def _shaped(values: tuple[float, ...]) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32).reshape(1, -1, 1, 1)
