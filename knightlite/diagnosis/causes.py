@@ -7,7 +7,7 @@ Whether it matters is for :mod:`knightlite.diagnosis.run` to measure, at the net
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -145,6 +145,13 @@ def tensor_suspects(
         suspect = suspect or _range_suspect(graph, quantized, group, fits)
         if suspect is None and len(fits) > 1:
             suspect = _group_suspect(quantized, group, fits)
+            loud = None if suspect is None else suspect.layer
+            if suspect is not None and loud is not None:
+                why = _channel_suspect(graph, quantized, group, loud, sums[loud], fits[loud])
+                if why is not None:
+                    facts = {**why.facts, **suspect.facts, "channel_ratio": why.facts["ratio"]}
+                    text = f"{suspect.sentence}; {why.sentence}"
+                    suspect = replace(suspect, sentence=text, facts=facts)
         if suspect is not None:
             found.append(suspect)
             continue
@@ -269,7 +276,7 @@ def _torn_group(quantized: Graph, group: Group) -> Suspect | None:
 
 
 def _group_suspect(quantized: Graph, group: Group, fits: Mapping[str, _Fit]) -> Suspect | None:
-    """A quiet member beside a loud one: the scale that fits both best fits the quiet one badly."""
+    """A loud member beside a quiet one: the scale that fits both best fits the quiet one badly."""
     quiet = max(fits, key=lambda name: fits[name].gap_db)
     loud = max(fits, key=lambda name: fits[name].best_scale)
     hurt = fits[quiet]
@@ -278,13 +285,13 @@ def _group_suspect(quantized: Graph, group: Group, fits: Mapping[str, _Fit]) -> 
         return None
     dtype = _type(quantized, quiet)
     sentence = (
-        f"it shares one scale with {loud}, which is {ratio:.1f} times louder "
-        f"({_range(dtype, fits[loud].best_scale * dtype.maximum)} against "
-        f"{_range(dtype, hurt.best_scale * dtype.maximum)}): it keeps {hurt.at_db:.1f} dB, "
+        f"its range {_range(dtype, fits[loud].best_scale * dtype.maximum)} decides the one scale "
+        f"of its group and is {ratio:.1f} times that of {quiet} "
+        f"({_range(dtype, hurt.best_scale * dtype.maximum)}), which keeps {hurt.at_db:.1f} dB, and "
         f"{hurt.best_db:.1f} with a scale of its own"
     )
-    facts = {"loud": loud, "ratio": ratio, "sqnr_db": hurt.at_db, "best_db": hurt.best_db}
-    return Suspect(GROUP, quiet, sentence, group.members, (), hurt.at_db, facts)
+    facts = {"quiet": quiet, "ratio": ratio, "sqnr_db": hurt.at_db, "best_db": hurt.best_db}
+    return Suspect(GROUP, loud, sentence, group.members, (), hurt.at_db, facts)
 
 
 def channel_quality(sums: Sums) -> Float64:

@@ -143,7 +143,8 @@ def diagnose(
     candidates.sort(key=lambda item: (not item.certain, item.badness))
     tried: Tried = {}
     makers = {node.output: node.name for node in graph.nodes}
-    costs = _guilty(graph, quantized, candidates[:suspects], judge, before, progress)
+    doubtful = preprocessing.implausible is not None and preprocessing.better is None
+    costs = _guilty(graph, quantized, candidates[:suspects], judge, before, doubtful, progress)
     if lossy and not costs:
         costs = _few_bits(graph, quantized, measured.sums, judge, before)
     costs.sort(key=lambda item: (not item[1].certain, -item[0]))
@@ -176,16 +177,22 @@ def _guilty(
     suspects: list[Suspect],
     judge: Judge,
     before: Score,
+    doubtful: bool,
     progress: Progress | None,
 ) -> list[tuple[float, Suspect]]:
-    """The suspects that cost something at the outputs, with what they cost."""
+    """The suspects that cost something at the outputs, with what they cost.
+
+    ``doubtful``: the float network itself is wrong; then weights that nobody trains are named
+    whatever they cost: what they drown is lost in the float network already.
+    """
     found = []
     for number, suspect in enumerate(suspects):
         bare = without_weights(graph, quantized, suspect.weights)
         cost = judge.score(bare, suspect.tensors).gain_over(before)
         if progress is not None:
             progress("suspects", number + 1)
-        if cost >= _least_cost(suspect) or suspect.certain:
+        damaged = doubtful and suspect.facts.get("weight_ratio", 0.0) >= GLARING
+        if cost >= _least_cost(suspect) or suspect.certain or damaged:
             found.append((cost, suspect))
     return found
 
