@@ -20,19 +20,31 @@ from typing import TYPE_CHECKING, Any
 # loading it later would put it in the function's place.
 import_module("knightlite.quantize")
 
-from knightlite.public import Session, compile, evaluate, profile, quantize  # noqa: E402  # see above
+from knightlite.public import (  # noqa: E402  # see above
+    Session,
+    compare,
+    compile,
+    diagnose,
+    evaluate,
+    profile,
+    quantize,
+)
 from knightlite.version import __version__  # noqa: E402  # see above
 
 if TYPE_CHECKING:
+    from knightlite.api.compare import Comparison
     from knightlite.api.compile import CompiledModel
     from knightlite.api.evaluate_models import EvaluationResult, ModelScore
     from knightlite.api.quantize import QuantizedModel
     from knightlite.api.session import NodeArg
+    from knightlite.diagnosis import Diagnosis
     from knightlite.errors import KnightliteError
     from knightlite.profiler import LayerProfile, Profile
 
 __all__ = [
+    "Comparison",
     "CompiledModel",
+    "Diagnosis",
     "EvaluationResult",
     "KnightliteError",
     "LayerProfile",
@@ -42,14 +54,18 @@ __all__ = [
     "QuantizedModel",
     "Session",
     "__version__",
+    "compare",
     "compile",
+    "diagnose",
     "evaluate",
     "profile",
     "quantize",
 ]
 
 _HOMES = {
+    "Comparison": "knightlite.api.compare",
     "CompiledModel": "knightlite.api.compile",
+    "Diagnosis": "knightlite.diagnosis",
     "EvaluationResult": "knightlite.api.evaluate_models",
     "KnightliteError": "knightlite.errors",
     "LayerProfile": "knightlite.profiler",

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from knightlite.api.compare import Comparison
     from knightlite.api.compile import CompiledModel
     from knightlite.api.evaluate_models import EvaluationResult
     from knightlite.api.quantize import QuantizedModel
     from knightlite.api.session import File, NodeArg
+    from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
     from knightlite.quantize.python_data import Batch, InferFunction
 
@@ -281,6 +283,116 @@ def profile(
     if save_dir is not None:
         save_profile(found, binary.cfg.name.removesuffix(".cfg"), Path(save_dir))
     return found
+
+
+def diagnose(
+    quantized: str | Path | QuantizedModel,
+    model: str | Path | None = None,
+    *,
+    data: Data | None = None,
+    recipe: str | Path | None = None,
+    script: str | Path | None = None,
+    infer: str | InferFunction | None = None,
+    weight: str | Path | None = None,
+    framework: str | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
+    iteration: int | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+    suspects: int = 8,
+    html: str | Path | None = None,
+) -> Diagnosis:
+    """Say which layers of a quantized model lose accuracy, why, and what helps, measured.
+
+    Args:
+        quantized: an ``X_quantize.onnx``, or what :func:`quantize` gave.
+        model: the float model; default: the one in the quantized model, or ``X.onnx`` beside it.
+        data: what is run, as for :func:`quantize`; with labels the preprocessing is judged too.
+        recipe: of the pictures of a folder; default: the one that the model was quantized with.
+        script: a Knight user script, with ``infer`` the name it registers.
+        infer: with a script a name; else an infer function itself.
+        weight: of a Paddle model.
+        framework: "onnx" or "paddle"; default: by the model's suffix.
+        input_shapes: one per input, for inputs with dynamic axes.
+        iteration: forward calls; default: all batches of ``data``, else 1.
+        batch_size: pictures per call, where ``data`` does not come in batches.
+        seed: of the choice of pictures in a folder.
+        suspects: places that are tried.
+        html: a page to write; needs ``knightlite[report]``.
+    """
+    import tempfile
+
+    from knightlite.api.diagnose import DiagnoseOptions
+    from knightlite.api.diagnose import diagnose as run
+    from knightlite.api.quantize import QuantizedModel
+    from knightlite.talk import Talk
+
+    if data is None and infer is None and script is None:
+        from knightlite.errors import UsageError
+
+        raise UsageError("a diagnosis needs data.", 'data="calib", as quantize takes it')
+    batches, calls = _batches(data, batch_size, iteration)
+    remarks: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(quantized, QuantizedModel):
+            files = quantized.save(folder)
+            model = model or files.get("float_onnx", quantized.source)
+            quantized = files["onnx"]
+        options = DiagnoseOptions(
+            model=None if model is None else Path(model),
+            quantized=Path(quantized),
+            weight=None if weight is None else Path(weight),
+            framework=framework,
+            script=None if script is None else Path(script),
+            function=infer,
+            data=str(data) if isinstance(data, (str, Path)) else None,
+            recipe=None if recipe is None else str(recipe),
+            batch_size=batch_size,
+            iteration=calls,
+            input_shapes=tuple(tuple(shape) for shape in input_shapes),
+            seed=seed,
+            suspects=suspects,
+            html=None if html is None else Path(html),
+            batches=batches,
+        )
+        found = run(options, Talk(warn=remarks.append))
+    for sentence in remarks:
+        warnings.warn(sentence, UserWarning, stacklevel=2)
+    return found
+
+
+def compare(
+    quant_dir: str | Path,
+    *,
+    cfg: str | Path,
+    weight: str | Path | None = None,
+    sim_dir: str | Path | None = None,
+    level: int = 4,
+) -> tuple[Comparison, ...]:
+    """Float, quantized, golden and chip on the sample of ``quantize``, layer by layer.
+
+    Args:
+        quant_dir: the ``save_dir`` of :func:`quantize`.
+        cfg: what :func:`compile` left.
+        weight: default: beside ``cfg``.
+        sim_dir: where ``knightlite sim`` left results; default: they are computed.
+        level: 0 to 2 the network's outputs, 3 to 6 every layer (``knightlite compare --help``).
+    """
+    from knightlite.api.compare import LEVELS, CompareOptions
+    from knightlite.api.compare import compare as run
+    from knightlite.errors import UsageError
+
+    if not 0 <= level < len(LEVELS):
+        raise UsageError(f"level must be from 0 to {len(LEVELS) - 1}, not {level}.")
+    return run(
+        CompareOptions(
+            quant_dir=Path(quant_dir),
+            sim_dirs=() if sim_dir is None else (Path(sim_dir),),
+            cfg=Path(cfg),
+            weight=Path(cfg).with_suffix(".weight") if weight is None else Path(weight),
+            level=level,
+        )
+    )
 
 
 class Session:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from knightlite.api.compare import CompareOptions, compare, difference
+from knightlite.api.compare import KEPT, LEVELS, CompareOptions, Comparison, compare
+from knightlite.api.differences import Difference, Tally, difference
+from knightlite.api.layer_values import exact_values, quantized_values
 from knightlite.cli.program import run
+from knightlite.frontend import load_quantized
 from refusals import Refusal, cut
 
 Capture = pytest.CaptureFixture[str]
@@ -27,6 +31,25 @@ def test_difference() -> None:
     dot, norms = 1 + 1.05 + 12 + 4 + 48, math.sqrt(50) * math.sqrt(1 + 1.1025 + 9 + 1 + 144)
     assert math.isclose(found.cosine, 0.5 + 0.5 * dot / norms)
     assert found.max_difference == 8
+    assert found.bias == pytest.approx((0.05 - 1 - 3 + 8) / 5, rel=1e-12)
+    # relative to 4: 0, 0.0125, 0.25, 0.75 and 2
+    assert [i for i, share in enumerate(found.histogram) if share] == [0, 6, 11, 12]
+    assert found.histogram[12] == 0.4
+
+
+def test_batch_by_batch_is_all_at_once() -> None:
+    rng = np.random.default_rng(1)
+    wanted = rng.normal(0, 1, (6, 5))
+    wanted[:, 0] = 10  # the largest of each batch, to which the histogram is relative
+    found = wanted + rng.normal(0, 0.1, (6, 5))
+    tally = Tally()
+    for one, other in zip(wanted, found, strict=True):
+        tally.add(one, other)
+    got, want = tally.result(), difference(wanted, found)
+    assert (got.buckets, got.histogram) == (want.buckets, want.histogram)
+    assert got.max_difference == want.max_difference
+    for name in ("mre", "cosine", "rmse", "bias"):
+        assert getattr(got, name) == pytest.approx(getattr(want, name), rel=1e-12)
 
 
 def test_difference_of_zeros() -> None:
@@ -37,30 +60,142 @@ def test_difference_of_zeros() -> None:
     assert (other.mre, other.cosine, other.rmse, other.buckets[4]) == (None, 0.5, None, 1.0)
 
 
-def test_digits(here: Path) -> None:
-    rows = compare(CompareOptions())
+def of(row: Comparison) -> Difference:
+    assert row.difference is not None
+    return row.difference
+
+
+def test_outputs(here: Path) -> None:
+    rows = compare(CompareOptions(level=2))
     assert [(row.found, row.wanted) for row in rows] == [
-        ("quantized", "float"), ("chip", "float"), ("chip", "quantized"),
+        ("quantized", "float"), ("golden", "float"), ("chip", "float"),
+        ("golden", "quantized"), ("chip", "quantized"), ("chip", "golden"),
     ]  # fmt: skip
     assert {(row.name, row.op, row.index) for row in rows} == {(OUTPUT, "Conv", 0)}
+    for row in rows[:3]:
+        assert 0 < (of(row).mre or 0) < 0.03
+        assert 0.999 < of(row).cosine < 1
+    assert of(rows[5]).max_difference == 0  # golden and chip: the same bytes
+    for level, pairs in ((0, [("chip", "quantized")]), (1, [(b, a) for a, b in NEIGHBOURS])):
+        assert [(row.found, row.wanted) for row in compare(CompareOptions(level=level))] == pairs
+
+
+NEIGHBOURS = [("float", "quantized"), ("quantized", "golden"), ("golden", "chip")]
+
+
+def test_every_layer(here: Path) -> None:
+    graph = load_quantized(Path(f"{STEM}.onnx"))
+    rows = compare(CompareOptions(level=6))
+    layers = [node.output for node in graph.nodes]
+    assert [row.name for row in rows] == [name for name in layers for _ in range(6)]
+    assert [row.index for row in rows] == [
+        number for number in range(len(layers)) for _ in "123456"
+    ]
+    kept = {row.name for row in rows if row.difference is None}
+    assert 0 < len(kept) < len(layers) / 2
     for row in rows:
-        assert row.difference.mre is not None
-        assert 0 < row.difference.mre < 0.03
-        assert 0.999 < row.difference.cosine < 1
-    assert len(compare(CompareOptions(number=2, sort=True))) == 2
+        if row.difference is None:
+            assert (row.remark, "chip" in (row.found, row.wanted)) == (KEPT, True)
+        elif (row.found, row.wanted) == ("chip", "golden"):
+            assert row.difference.max_difference == 0  # byte for byte
+        elif (row.found, row.wanted) == ("golden", "quantized"):
+            # a unit in the last place where a tie rounds the other way, and what follows from it
+            assert (row.difference.mre or 0) < 0.05
+    told = compare(CompareOptions(level=3))
+    assert {(row.found, row.wanted) for row in told} == {("chip", "quantized")}
+    assert [row.name for row in told] == [name for name in layers if name not in kept]
+    assert len(compare(CompareOptions(level=4))) == 3 * len(layers) - len(kept)
+    assert len(compare(CompareOptions(level=5))) == 6 * len(layers) - 3 * len(kept)
+
+
+def test_which_rows(here: Path) -> None:
+    layers = [row.name for row in compare(CompareOptions(level=4)) if row.found == "quantized"]
+    some = compare(CompareOptions(level=4, indices=(3, 4)))
+    assert list(dict.fromkeys(row.name for row in some)) == layers[3:5]
+    assert {row.index for row in some} == {3, 4}
+    pools = compare(CompareOptions(op_type="AveragePool"))
+    assert {row.name for row in pools} == {name for name in layers if name.startswith("pool2d")}
+    assert {row.name for row in compare(CompareOptions(names=("Concat.9",)))} == {"Concat.9"}
+    # a name of the network's outputs stands for what the chip delivers
+    assert {row.name for row in compare(CompareOptions(names=("linear_0.tmp_1",)))} == {OUTPUT}
+    first = compare(CompareOptions(sort=True, number=5))
+    assert [-(of(row).mre or 0) for row in first] == sorted(-(of(row).mre or 0) for row in first)
+    assert of(first[0]).mre == max(of(row).mre or 0 for row in compare(CompareOptions()))
+    assert len(first) == 5
     assert compare(CompareOptions(op_type="Add")) == ()
+
+
+def test_without_golden_and_float(here: Path, capsys: Capture) -> None:
+    Path(f"{STEM}_golden.onnx").unlink()
+    Path("digits.onnx").rename("other.onnx")
+    assert run(["compare", "-qd", ".", "-sl", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert "The float model is not at hand: quantized and chip are compared.\n" in err
+    assert f"The golden model is left out: the golden model {STEM}_golden.onnx does not" in err
+    assert [line.split()[:3] for line in out.splitlines()[2:3]] == [["chip", "with", "quantized"]]
 
 
 def test_from_folders_it_is_the_same(here: Path, capsys: Capture) -> None:
     """What quant left is found by its names, and what sim left replaces the machine."""
     here_rows = compare(CompareOptions())
-    assert run(["sim", "--input", "inputs/x.bin", "-s", "results"]) == 0
-    assert compare(CompareOptions(quant_dir=Path(), sim_dir=Path("results"))) == here_rows
-    name = "results/result-linear_0.tmp_1.npy"
-    values = np.load(name)
-    values[0, 0] += 1000
-    np.save(name, values)
-    assert compare(CompareOptions(quant_dir=Path(), sim_dir=Path("results"))) != here_rows
+    assert run(["sim", "--input", "inputs/x.bin", "--debug", "all", "-s", "results"]) == 0
+    folders = CompareOptions(quant_dir=Path(), sim_dirs=(Path("none"), Path("results")))
+    assert compare(folders) == here_rows
+    for name in ("result-linear_0.tmp_1.npy", "result-debug-Concat.9.npy"):
+        before = np.load(f"results/{name}")
+        values = before.copy()
+        values[0, 0] = ~values[0, 0]
+        np.save(f"results/{name}", values)
+        changed = compare(folders)
+        found = {a.name for a, b in zip(changed, here_rows, strict=True) if a != b}
+        assert found == {OUTPUT if "linear" in name else "Concat.9"}
+        np.save(f"results/{name}", before)
+    for path in Path("results").glob("result-debug-*"):
+        path.unlink()
+    outputs = compare(folders)
+    assert {row.name for row in outputs if row.found == "chip"} == {OUTPUT}
+
+
+def test_dumps_of_quant(here: Path) -> None:
+    """Two pictures, dumped as one batch and one picture: the chip computes each of them."""
+    graph = load_quantized(Path(f"{STEM}.onnx"))
+    feed = np.fromfile("inputs/x.bin", "<f4").reshape(1, 3, 32, 32)
+    exact = exact_values(graph, Path("digits.onnx"), ["x", "Concat.9", OUTPUT])
+    fixed = quantized_values(graph, ["x", "Concat.9", OUTPUT])
+    batches = [np.concatenate([feed, feed / 2]), feed / 4]
+    for number, batch in enumerate(batches):
+        for kind, source in (("float", exact), ("quant", fixed)):
+            parts = [source({"x": item[None]}) for item in batch]
+            for place, name in enumerate(("x", "Concat.9", OUTPUT), 1):
+                folder = Path("dump") / kind / f"{place:04d}:{name}"
+                folder.mkdir(parents=True, exist_ok=True)
+                values = np.concatenate([part[name] for part in parts])
+                np.save(folder / f"batch_{number}.npy", values)
+    rows = compare(CompareOptions(quant_dir=Path()))
+    compared = {row.name for row in rows if row.found == "quantized"}
+    assert compared == {"Concat.9", OUTPUT}
+    (row,) = [row for row in rows if (row.name, row.found) == (OUTPUT, "quantized")]
+    pictures = [item[None] for batch in batches for item in batch]
+    wanted = [exact({"x": item})[OUTPUT] for item in pictures]
+    found = [fixed({"x": item})[OUTPUT] for item in pictures]
+    assert of(row).rmse == pytest.approx(difference(np.stack(wanted), np.stack(found)).rmse)
+    (row,) = [row for row in rows if (row.name, row.found) == (OUTPUT, "golden")]
+    assert 0 <= (of(row).mre or 0) < 0.03
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="knightlite[report] is not installed")
+def test_plots(here: Path, capsys: Capture, refused: Refusal) -> None:
+    refused(["compare", "--show-plot"], 2, "plots are files.", "name their folder with *")
+    for folder in ("one", "two"):
+        assert run(["compare", "-on", "Concat.9", "--show-plot", "-s", folder]) == 0
+    names = sorted(path.name for path in Path("one/plots").iterdir())
+    assert names == [
+        f"0023_Concat.9_{b}_{a}.svg" for a, b in sorted(NEIGHBOURS, key=lambda p: p[1])
+    ]
+    for name in names:
+        text = Path("one/plots", name).read_text(encoding="utf-8")
+        assert text.startswith("<svg")
+        assert text == Path("two/plots", name).read_text(encoding="utf-8")
 
 
 def test_columns(here: Path, capsys: Capture) -> None:
@@ -69,11 +204,15 @@ def test_columns(here: Path, capsys: Capture) -> None:
         assert run(["compare", *options]) == 0
         return capsys.readouterr().out.splitlines()[1].split()
 
+    assert len(LEVELS) == 7
     buckets = ["0-1%", "1-10%", "10-50%", "50-100%", "100+%", "OP-TYPE", "OUT-NAME"]
     assert header() == ["compared", "MRE%", "cos%", *buckets]
     assert header("--no-mre", "--no-cos", "--rmse") == ["compared", "RMSE%", *buckets]
     assert header("-si", "--no-cos", "--maxdiff", "-on", OUTPUT) == [
         "idx", "compared", "MRE%", "max", "diff", *buckets,
+    ]  # fmt: skip
+    assert header("-sh", "--bias", "--no-mre", "--no-cos") == [
+        "compared", "bias", "0", "2^-11..1", *buckets,
     ]  # fmt: skip
 
 
@@ -83,9 +222,8 @@ def test_refusals(here: Path, refused: Refusal) -> None:
             "run sim on one frame, with -s of that folder")  # fmt: skip
     refused(["compare", "-qd", "calib"], 2, "calib must hold one quantized model, not 0.",
             "name the folder in which quant left X_quantize.onnx and inputs/")  # fmt: skip
-    refused(["compare", "-sl", "3"], 2,
-            "Knight's option -sl is not supported yet: needs the dumps of quant -du.",
-            "leave it out; --help of the command lists its options")  # fmt: skip
+    for words in ("-sl 7", "--index-range 3:1", "--index-range a"):
+        assert run(["compare", *words.split()]) == 2
     cut("inputs/x.bin", 100)
     refused(["compare", "-qd", "."], 1, "inputs/x.bin must hold 3072 numbers, not 25.")
 

@@ -22,7 +22,7 @@ _MEANING = (*_BOTTOM, "ir", "ops")
 _COMPILER = (*_MEANING, "chip", "isa", "lower", "passes")
 
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "__init__": ("api", "errors", "profiler", "public", "version"),
+    "__init__": ("api", "diagnosis", "errors", "profiler", "public", "version"),
     "__main__": ("cli",),
     # single modules at the bottom
     "errors": (),

@@ -1,14 +1,16 @@
-"""``compare``: float model, quantized model and chip on one sample, by Knight's measures.
+"""``compare``: float, quantized, golden and chip, layer by layer, by Knight's measures.
 
-The sample is the one that ``quant`` left in ``inputs/``. The chip's outputs are those that ``sim``
-left, or are computed here. Outputs are compared as real numbers, before what the host does.
+The sample is the one that ``quant`` left in ``inputs/``, or the pictures that ``quant -du`` dumped.
+The chip's values are those that ``sim`` left, or are computed here. Values are compared as real
+numbers, before what the host does.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,56 +18,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
+from knightlite.api import layer_values
+from knightlite.api.differences import Difference, Tally
 from knightlite.errors import DataError, UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
+    from knightlite.api.simulate import Binary
     from knightlite.ir import Graph
 
 Array = NDArray[Any]
-BUCKETS = (1.0, 10.0, 50.0, 100.0)  # percent; the last bucket has no end
-FLOAT, QUANTIZED, CHIP = "float", "quantized", "chip"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How far ``found`` is from ``wanted``, elementwise over one tensor.
-
-    ``mre``: sum|r-l| / sum|l|; ``cosine``: 0.5 + 0.5 l.r / |l||r|; ``rmse``: sqrt(sum(r-l)^2 /
-    sum l^2), all as fractions; ``buckets``: share of elements by relative error, in percent 0-1,
-    1-10, 10-50, 50-100, above. ``mre`` and ``rmse`` are None where ``wanted`` is all zeros and
-    ``found`` is not.
-    """
-
-    mre: float | None
-    cosine: float
-    rmse: float | None
-    max_difference: float
-    buckets: tuple[float, ...]
+FLOAT, QUANTIZED, GOLDEN, CHIP = "float", "quantized", "golden", "chip"
+KINDS = (FLOAT, QUANTIZED, GOLDEN, CHIP)
+LEVEL = 4
+LEVELS = (
+    "outputs, chip with quantized",
+    "outputs, neighbours of float, quantized, golden, chip",
+    "outputs, all pairs",
+    "layers, chip with quantized",
+    "layers, neighbours",
+    "layers, all pairs",
+    "the same, and layers that the chip keeps to itself",
+)
+KEPT = "never written to memory: fused into its reader, or part of another tensor"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One row: which tensor of which operator, and which two are compared."""
+    """One row: which tensor of which operator, and which two are compared.
+
+    ``difference`` is None where one of them has no such values; ``remark`` says why.
+    """
 
     index: int
     name: str
     op: str
     wanted: str
     found: str
-    difference: Difference
+    difference: Difference | None
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
     """What ``compare`` is asked for; names as Knight's options.
 
-    ``sim_dir`` None: the chip's outputs are computed from ``cfg`` and ``weight``, or from what
-    ``compile`` left. ``number`` None: all rows. ``sort``: the largest MRE first.
+    ``sim_dirs`` none: the chip's values are computed from ``cfg`` and ``weight``, or from what
+    ``compile`` left. ``number`` None: all rows. ``sort``: the largest MRE first. ``level``: an
+    index of LEVELS. ``indices``: first and last index shown. ``plots``: pictures into ``save_dir``.
     """
 
     quant_dir: Path | None = None
-    sim_dir: Path | None = None
+    sim_dirs: tuple[Path, ...] = ()
     cfg: Path | None = None
     weight: Path | None = None
     names: tuple[str, ...] = ()
@@ -73,61 +77,200 @@ class CompareOptions:
     number: int | None = None
     sort: bool = False
     save_dir: Path | None = None
+    level: int = LEVEL
+    indices: tuple[int, int] | None = None
+    plots: bool = False
     directory: Path = Path()
 
 
-def difference(wanted: Array, found: Array) -> Difference:
-    """Compare two arrays of one shape; where both are nothing but zeros they are alike."""
-    left, right = wanted.astype(np.float64).ravel(), found.astype(np.float64).ravel()
-    error = np.abs(right - left)
-    size, square = float(np.sum(np.abs(left))), float(np.sum(left**2))
-    norms = float(np.sqrt(square) * np.sqrt(np.sum(right**2)))
-    alike = not error.any()
-    zero = 0.0 if alike else None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(error == 0, 0.0, 100 * error / np.abs(left))
-    place = np.searchsorted(BUCKETS, relative, side="left")
-    counts = np.bincount(place, minlength=len(BUCKETS) + 1)
-    return Difference(
-        mre=float(np.sum(error)) / size if size else zero,
-        cosine=0.5 + 0.5 * float(left @ right) / norms if norms else (1.0 if alike else 0.5),
-        rmse=float(np.sqrt(np.sum(error**2) / square)) if square else zero,
-        max_difference=float(np.max(error, initial=0.0)),
-        buckets=tuple(float(count) / max(1, left.size) for count in counts),
-    )
-
-
 def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, ...]:
-    """Every output of the network, float against quantized, and both against the chip."""
-    from knightlite.frontend import load, load_quantized
-    from knightlite.quantize.onnx_models import session, write_float, write_qdq
+    """The rows that the options ask for; memory holds the layers of one picture."""
+    from knightlite.frontend import load_quantized
 
     if options.save_dir is not None:
         atomic_write.require_folder(options.save_dir)
+    if options.plots:
+        _require_plots(options)
     found = _quant_files(options, talk)
     graph = load_quantized(found["onnx"])
-    feeds = _sample(found, graph)
-    names = list(graph.chip_outputs)
-    values: dict[str, Mapping[str, Array]] = {}
-    if "float_onnx" in found:
-        floating = load(found["float_onnx"], None, None, None)
-        outputs = session(write_float(floating, names)).run(names, feeds)
-        values[FLOAT] = dict(zip(names, map(np.asarray, outputs), strict=True))
-    else:
-        talk.say("The float model is not at hand: quantized and chip are compared.")
-    bare = _without_host(graph)
-    outputs = session(write_qdq(bare, {})).run(names, feeds)
-    values[QUANTIZED] = dict(zip(names, map(np.asarray, outputs), strict=True))
-    values[CHIP] = _chip_outputs(options, graph, feeds, talk)
-    rows = _rows(graph, values, options)
+    ops = {node.output: node.op for node in graph.nodes}
+    layers = list(ops) if options.level > 2 else list(graph.chip_outputs)
+    wanted = _wanted(options, graph, layers, ops)
+    if not wanted:
+        return ()
+    tallies: dict[tuple[str, str, str], Tally] = {}
+    have: dict[str, set[str]] = {}
+    for number, values in enumerate(_pictures(options, found, graph, wanted, talk), 1):
+        for kind, known in values.items():
+            have.setdefault(kind, set()).update(known)
+        for one, other in _pairs(options.level, tuple(values)):
+            for name in wanted:
+                if name in values[one] and name in values[other]:
+                    tally = tallies.setdefault((name, one, other), Tally(options.plots))
+                    tally.add(values[one][name], values[other][name])
+        talk.advance("pictures", number, None)
+    rows = _rows(options, layers, wanted, ops, have, tallies, talk)
     if options.save_dir is not None:
-        text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
-        atomic_write.write_text(options.save_dir / "compare.json", text)
+        _save(options.save_dir, rows, tallies if options.plots else {})
     return rows
 
 
-def _without_host(graph: Graph) -> Graph:
-    return replace(graph, outputs=graph.chip_outputs, host=())
+def _require_plots(options: CompareOptions) -> None:
+    from knightlite.diagnosis import page
+
+    if options.save_dir is None:
+        raise UsageError("plots are files.", "name their folder with --save-dir DIR")
+    page.require_plots()
+
+
+def _wanted(
+    options: CompareOptions, graph: Graph, layers: Sequence[str], ops: Mapping[str, str]
+) -> list[str]:
+    """The tensors that are compared, in the order of the network."""
+    _known(options.names, [*layers, *graph.chip_outputs, *graph.outputs], "output")
+    named = {
+        source
+        for name in options.names
+        for source in ([name] if name in layers else graph.before_host(name))
+    }
+    low, high = options.indices or (0, len(layers) - 1)
+    return [
+        name
+        for index, name in enumerate(layers)
+        if (not named or name in named)
+        and options.op_type in (None, ops.get(name))
+        and low <= index <= high
+    ]
+
+
+def _pairs(level: int, kinds: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Which two of the four a level compares."""
+    ordered = [kind for kind in KINDS if kind in kinds]
+    if level in (0, 3):
+        return [(QUANTIZED, CHIP)]
+    return list(pairwise(ordered) if level in (1, 4) else combinations(ordered, 2))
+
+
+def _pictures(
+    options: CompareOptions,
+    files: Mapping[str, Path],
+    graph: Graph,
+    names: Sequence[str],
+    talk: Talk,
+) -> Iterator[dict[str, layer_values.Values]]:
+    """The values of the four, picture by picture; what is not at hand is left out, and said."""
+    binary = _binary(options, talk)
+    golden = layer_values.golden_values(binary, graph, names, talk) if binary else None
+    if options.sim_dirs:
+        chip = layer_values.simulated_values(options.sim_dirs, graph, names)
+    else:
+        assert binary is not None
+        chip = layer_values.chip_values(binary, graph)
+    folder = files["onnx"].parent
+    if options.quant_dir is not None and layer_values.has_dumps(folder):
+        talk.say(f"{folder / layer_values.DUMP}: the values that quant -du left are taken.")
+        for exact, fixed in layer_values.dumped(folder, graph, names):
+            feeds = {name: np.asarray(exact[name], np.float32) for name in graph.inputs}
+            yield _found({FLOAT: exact, QUANTIZED: fixed}, feeds, golden, chip)
+            if options.sim_dirs:
+                return  # sim left one frame
+        return
+    feeds = _sample(files, graph)
+    values: dict[str, layer_values.Values] = {}
+    if "float_onnx" in files:
+        values[FLOAT] = layer_values.exact_values(graph, files["float_onnx"], names)(feeds)
+    else:
+        talk.say("The float model is not at hand: quantized and chip are compared.")
+    values[QUANTIZED] = layer_values.quantized_values(graph, names)(feeds)
+    yield _found(values, feeds, golden, chip)
+
+
+def _found(
+    values: dict[str, layer_values.Values],
+    feeds: layer_values.Values,
+    golden: layer_values.Source | None,
+    chip: layer_values.Source,
+) -> dict[str, layer_values.Values]:
+    if golden is not None:
+        values[GOLDEN] = golden(feeds)
+    values[CHIP] = chip(feeds)
+    return values
+
+
+def _binary(options: CompareOptions, talk: Talk) -> Binary | None:
+    """The compiled network; None where sim's results stand for it and none is at hand."""
+    from knightlite.api.simulate import find_binary
+
+    try:
+        return find_binary(options.directory, options.cfg, options.weight, talk)
+    except UsageError:
+        if not options.sim_dirs or options.cfg is not None:
+            raise
+        return None
+
+
+def _rows(
+    options: CompareOptions,
+    layers: Sequence[str],
+    wanted: Sequence[str],
+    ops: Mapping[str, str],
+    have: Mapping[str, set[str]],
+    tallies: Mapping[tuple[str, str, str], Tally],
+    talk: Talk,
+) -> tuple[Comparison, ...]:
+    rows = []
+    lacking: dict[str, set[str]] = {}
+    pairs = _pairs(options.level, tuple(have))
+    places = {name: index for index, name in enumerate(layers)}
+    for name in wanted:
+        for one, other in pairs:
+            tally = tallies.get((name, one, other))
+            row = (places[name], name, ops.get(name, ""), one, other)
+            if tally is not None:
+                rows.append(Comparison(*row, tally.result()))
+                continue
+            lacks = next(kind for kind in (other, one) if name not in have.get(kind, ()))
+            lacking.setdefault(lacks, set()).add(name)
+            if options.level == len(LEVELS) - 1:
+                remark = KEPT if lacks == CHIP else f"the {lacks} model has no such tensor"
+                rows.append(Comparison(*row, None, remark))
+    for kind, names in lacking.items():
+        why = KEPT if kind == CHIP else "there is no such tensor in it"
+        talk.say(f"{len(names)} layer(s) are not compared with {kind}: {why} (-sl 6 lists them).")
+    if options.sort:
+        rows.sort(key=_badness)
+    return tuple(rows[: options.number])
+
+
+def _badness(row: Comparison) -> tuple[bool, bool, float]:
+    """The largest MRE first, after what has no finite one; rows without values last."""
+    if row.difference is None:
+        return (True, True, 0.0)
+    return (False, row.difference.mre is not None, -(row.difference.mre or 0.0))
+
+
+def _save(
+    folder: Path, rows: Sequence[Comparison], tallies: Mapping[tuple[str, str, str], Tally]
+) -> None:
+    """compare.json, and a plot per row; all of them or none."""
+    from knightlite.api.quantize import file_name
+
+    text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
+    with atomic_write.file_set() as files:
+        files.write_text(folder / "compare.json", text)
+        if not tallies:
+            return
+        from knightlite.diagnosis.scatter import scatter
+
+        for row in rows:
+            tally = tallies.get((row.name, row.wanted, row.found))
+            if tally is not None and tally.wanted is not None and tally.found is not None:
+                name = f"{row.index:04d}_{file_name(row.name)}_{row.found}_{row.wanted}.svg"
+                drawn = scatter(tally.wanted, tally.found, row.name, row.wanted, row.found)
+                files.write_text(folder / "plots" / name, drawn)
+
+
+# ------------------------------------------------------------------ files
 
 
 def _quant_files(options: CompareOptions, talk: Talk) -> dict[str, Path]:
@@ -179,85 +322,6 @@ def _sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
             )
         feeds[name] = values.reshape(shape)
     return feeds
-
-
-def _chip_outputs(
-    options: CompareOptions, graph: Graph, feeds: Mapping[str, Array], talk: Talk
-) -> dict[str, Array]:
-    """Real numbers of the chip's outputs, by tensor."""
-    if options.sim_dir is not None:
-        return _simulated(options.sim_dir, graph)
-    from knightlite.api.simulate import find_binary
-    from knightlite.sim import Machine
-    from knightlite.sim.host import dequantize, quantize
-
-    binary = find_binary(options.directory, options.cfg, options.weight, talk)
-    meta = binary.program.meta
-    entries = {str(entry["name"]): entry for entry in meta["inputs"]}
-    if set(entries) != set(feeds):
-        raise UsageError(
-            f"{binary.cfg.name} reads {', '.join(entries)}, the quantized model "
-            f"{', '.join(feeds)}.",
-            "compile this quantized model first",
-        )
-    missing = set(graph.chip_outputs) - {str(entry["name"]) for entry in meta["outputs"]}
-    if missing:
-        raise UsageError(
-            f"{binary.cfg.name} does not deliver {', '.join(sorted(missing))}.",
-            "compile the whole network first",
-        )
-    machine = Machine(binary.program, binary.target(None))
-    machine.check()
-    integers = {name: quantize(feeds[name], entry) for name, entry in entries.items()}
-    outputs = machine.run(integers)
-    return {
-        str(entry["name"]): dequantize(outputs[entry["name"]], entry) for entry in meta["outputs"]
-    }
-
-
-def _simulated(folder: Path, graph: Graph) -> dict[str, Array]:
-    """What ``sim`` left, times the scales of the quantized model."""
-    from knightlite.sim.outputs import file_stem
-
-    reshaped = {op.inputs[0]: op.output for op in graph.host if op.op == "Reshape"}
-    found = {}
-    for name in graph.chip_outputs:
-        blob = reshaped[name] if reshaped.get(name) in graph.outputs else name
-        path = folder / f"{file_stem(blob)}.npy"
-        if not path.is_file():
-            raise UsageError(
-                f"{folder} holds no {path.name}.", "run sim on one frame, with -s of that folder"
-            )
-        tensor = graph.tensors[name]
-        try:
-            values = np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise DataError(f"{path} is damaged: {error}.") from error
-        if values.shape != tensor.shape or tensor.scale is None:
-            raise DataError(f"{path} must have shape {tensor.shape}, not {values.shape}.")
-        scale = tensor.scale.reshape((1, -1, 1, 1)) if tensor.scale.ndim else tensor.scale
-        found[name] = values.astype(np.float32) * scale
-    return found
-
-
-def _rows(
-    graph: Graph, values: Mapping[str, Mapping[str, Array]], options: CompareOptions
-) -> tuple[Comparison, ...]:
-    ops = {node.output: node.op for node in graph.nodes}
-    kinds = [kind for kind in (FLOAT, QUANTIZED, CHIP) if kind in values]
-    pairs = [(a, b) for at, a in enumerate(kinds) for b in kinds[at + 1 :]]
-    rows = []
-    _known(options.names, [*graph.chip_outputs, *graph.outputs], "output")
-    before = {source for name in options.names for source in graph.before_host(name)}
-    for index, name in enumerate(graph.chip_outputs):
-        if (before and name not in before) or options.op_type not in (None, ops.get(name)):
-            continue
-        for wanted, found in pairs:
-            told = difference(values[wanted][name], values[found][name])
-            rows.append(Comparison(index, name, ops.get(name, ""), wanted, found, told))
-    if options.sort:
-        rows.sort(key=lambda row: (row.difference.mre is not None, -(row.difference.mre or 0.0)))
-    return tuple(rows[: options.number])
 
 
 def _known(names: Sequence[str], known: Sequence[str], what: str) -> None:

@@ -34,7 +34,7 @@ def command(ctx: click.Context, disable_compare: bool, disable_model_check: bool
         made = build_files()
         if not disable_compare:
             print_comparison(
-                compare(CompareOptions(cfg=made["cfg"], weight=made["weight"]), talk),
+                compare(CompareOptions(cfg=made["cfg"], weight=made["weight"], level=2), talk),
                 ["idx", "RMSE%", "max diff"],
             )
         if disable_model_check:

@@ -79,13 +79,7 @@ LATER: Mapping[str, tuple[Word, ...]] = {
     ),
     "sim": (),
     "profile": (),
-    "compare": (
-        Word(("-sl", "--show-level"), "0..6", "needs the dumps of quant -du"),
-        Word(("--index-range",), "RANGE", "the same"),
-        Word(("-sh", "--show-hist"), "", "histograms"),
-        Word(("--show-plot",), "", "plots"),
-        Word(("--bias",), "", "a column of mean differences"),
-    ),
+    "compare": (),
     "build": (),
 }  # fmt: skip
 

@@ -48,9 +48,10 @@ DATA_RANGE = "other data than calibration"
 GAP_DB = 3.0  # twice the error of the best range for the same data
 LOUD = 4.0  # one channel beside the rest, or one group member beside another
 SPREAD_RATIO = 16.0  # loudest against middle channel: the middle one has 4 of 8 bits left
-QUIET_DB = 30.0  # a channel that keeps more is not hurt: 8 bits over a whole range keep about 40
+QUIET_DB = 30.0  # what keeps more is not hurt: 8 bits over a whole range keep about 40
 MEMBER_DB = 10.0  # what a group member loses against a scale of its own
 LOUD_CHANNELS = 0.05  # at most this share of the channels is "a few"
+FOREIGN_SHARE = 0.05  # of an input's values beyond its range: not the data of calibration
 DEADBAND_DB = 120.0  # of what has no error
 
 
@@ -197,9 +198,9 @@ def _range_suspect(
         return None
     first = next(iter(fits))
     together = _together(quantized, fits) if len(fits) > 1 else fits[first]
-    if together.gap_db < GAP_DB:
-        return None
     dtype = _type(quantized, first)
+    if together.gap_db < GAP_DB or min(item.at_db for item in fits.values()) > QUIET_DB:
+        return None
     worst = min(fits, key=lambda name: fits[name].at_db)
     small = together.scale < together.best_scale
     limit, better = together.scale * dtype.maximum, together.best_scale * dtype.maximum
@@ -229,7 +230,9 @@ def _range_suspect(
     elif first in graph.inputs:
         cause = DATA_RANGE if small else cause
         sentence += "; the data differ from those of calibration" if small else ""
-    return Suspect(cause, worst, sentence, group.members, (), together.at_db, facts)
+    # where the data are others, every range behind the input is wrong too: it alone costs little
+    foreign = cause == DATA_RANGE and share >= FOREIGN_SHARE
+    return Suspect(cause, worst, sentence, group.members, (), together.at_db, facts, foreign)
 
 
 def _range(dtype: DType, limit: float) -> str:

@@ -57,9 +57,9 @@ def html_page(found: Diagnosis, graph: Graph, model: str, data: str) -> str:
     ]
     if found.healthy:
         body.append('<div class="finding good">Nothing is wrong that has a name.</div>')
-    body += ["<h2>What each layer keeps</h2>", _svg(_curves(found), "curves")]
+    body += ["<h2>What each layer keeps</h2>", svg(_curves(found), "curves")]
     for number, name in enumerate(_places(found)):
-        body += [f"<h2>{_text(name)}</h2>", _svg(_place(found, name), f"place{number}")]
+        body += [f"<h2>{_text(name)}</h2>", svg(_place(found, name), f"place{number}")]
     body += ["<h2>All layers</h2>", _layers(found)]
     head = f'<meta charset="utf-8"><title>{_text(graph.name)}: diagnosis</title>'
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -136,13 +136,14 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 # ------------------------------------------------------------------ plots
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, inches wide and high."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _svg(figure: Figure, salt: str) -> str:
+def svg(figure: Figure, salt: str) -> str:
     """The figure as SVG inside HTML: no date, and identifiers of its own."""
     import matplotlib
 
@@ -154,7 +155,7 @@ def _svg(figure: Figure, salt: str) -> str:
 
 
 def _curves(found: Diagnosis) -> Figure:
-    figure = _figure(9.5, 3.6)
+    figure = new_figure(9.5, 3.6)
     axes = figure.add_subplot()
     places = np.arange(len(found.layers))
     alone = [min(item.isolated_db, SHOWN_DB) for item in found.layers]
@@ -180,7 +181,7 @@ def _places(found: Diagnosis) -> list[str]:
 
 
 def _place(found: Diagnosis, name: str) -> Figure:
-    figure = _figure(9.5, 3.0)
+    figure = new_figure(9.5, 3.0)
     left, right = figure.subplots(1, 2)
     _histogram(left, found, name)
     _channels(right, found, name)

@@ -32,8 +32,10 @@ from knightlite.quantize.settings import Settings
 
 Array = NDArray[Any]
 
+HELPS_DB = 1.0  # a remedy must win so much to be named
 WIDE_MAXIMUM = 32639  # 127 * 257: of 16-bit weights
-PREFER_DB = 3.0  # what costs more on the chip, or in work, must win so much more to come first
+PREFER_DB = 3.0  # what costs more on the chip must win so much more to come first,
+PREFER_SHARE = 0.5  # and the cheaper one less than this share of its decibels
 HEADROOM = 1.05  # of a tensor made wide, for pictures not seen
 
 
@@ -80,7 +82,8 @@ def try_remedies(
     if not found:
         return []
     best = max(item.gain_db for item in found)
-    first = next(item for item in found if item.gain_db >= best - PREFER_DB)
+    enough = min(best - PREFER_DB, PREFER_SHARE * best) if best > HELPS_DB else best
+    first = next(item for item in found if item.gain_db >= max(enough, min(best, HELPS_DB)))
     rest = [item for item in found if item is not first]
     return [first, *sorted(rest, key=lambda item: -item.gain_db)]
 

@@ -24,7 +24,7 @@ from knightlite.diagnosis.causes import (
 from knightlite.diagnosis.judge import Judge, Score
 from knightlite.diagnosis.preprocessing import Preprocessing, examine
 from knightlite.diagnosis.probe import Sums, measure
-from knightlite.diagnosis.remedies import Remedy, Tried, try_remedies, without_weights
+from knightlite.diagnosis.remedies import HELPS_DB, Remedy, Tried, try_remedies, without_weights
 from knightlite.diagnosis.weight_causes import weight_suspects
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
@@ -44,7 +44,6 @@ LOST_PICTURES = 3  # fewer may be chance
 CAUSE_DB = 3.0  # won at the outputs by repairing one place: it made half of all errors
 GLARING_DB = 1.0  # enough where one channel is so loud that nothing else can be meant
 GLARING = 20.0  # times louder than all others
-HELPS_DB = 1.0  # a remedy must win so much to be named
 INPUT = "Input"
 CUT = 4  # places of "8 bits are few" that are tried
 
