@@ -108,7 +108,7 @@ def test_one_outlier_channel_of_the_weights(
         assert found.facts["weight_ratio"] > 20
     else:
         assert found.sentence.startswith("weight [0, 3, ")
-    assert "bitwidth" in found.remedies[0].switch
+    assert "16" in found.remedies[0].switch
     assert found.remedies[0].gain_db > 2.5
 
 

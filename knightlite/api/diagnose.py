@@ -54,7 +54,7 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     from knightlite import diagnosis as room
     from knightlite.api.compile import notes_of
     from knightlite.frontend import load, load_quantized
-    from knightlite.quantize.ranges import METHODS
+    from knightlite.quantize.methods import METHODS
     from knightlite.quantize.settings import Settings
 
     if options.html is not None:

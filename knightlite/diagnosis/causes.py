@@ -20,9 +20,9 @@ from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
 from knightlite.quantize.features import felt_interval
 from knightlite.quantize.groups import Group, scale_groups
+from knightlite.quantize.methods import METHODS
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.ranges import (
-    METHODS,
     Density,
     clip,
     clipped_share,

@@ -12,31 +12,37 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.diagnosis.causes import (
+    CLIPPED,
+    DATA_RANGE,
     FEW_BITS,
     GROUP,
     OUTLIER_CHANNEL,
     RAISED,
     SPREAD,
+    TOO_WIDE,
     WEIGHT_OUTLIER,
-    WEIGHT_SCALE,
     Suspect,
 )
 from knightlite.diagnosis.judge import Judge, Score
 from knightlite.diagnosis.probe import Sums
 from knightlite.errors import KnightliteError
 from knightlite.ir import Graph, Node, Tensor
+from knightlite.ops import BY_NAME
 from knightlite.quantize.assign import assign
+from knightlite.quantize.mix_config import read_mix
 from knightlite.quantize.passes import Observation
-from knightlite.quantize.ranges import METHODS
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.settings import Settings, settings_for
+from knightlite.quantize.steps import improve
+from knightlite.quantize.widths import Widths
 
 Array = NDArray[Any]
 
 HELPS_DB = 1.0  # a remedy must win so much to be named
 WIDE_MAXIMUM = 32639  # 127 * 257: of 16-bit weights
+HEADROOM = 1.05  # of a tensor made wide, for pictures not seen
 PREFER_DB = 3.0  # what costs more on the chip must win so much more to come first,
 PREFER_SHARE = 0.5  # and the cheaper one less than this share of its decibels
-HEADROOM = 1.05  # of a tensor made wide, for pictures not seen
+TRIED_METHODS = ("mse", "min_max", "kl", "percentile")  # of -qm
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class Remedy:
 Make = Callable[[], Graph]
 Tried = dict[str, Score]  # switch -> score: a requantization serves several suspects
 
+METHODICAL = (CLIPPED, TOO_WIDE, GROUP, DATA_RANGE, OUTLIER_CHANNEL, SPREAD)
 WIDER = (OUTLIER_CHANNEL, SPREAD, GROUP, FEW_BITS, WEIGHT_OUTLIER, RAISED)
 
 
@@ -72,7 +79,7 @@ def try_remedies(
 ) -> list[Remedy]:
     """All remedies against a suspect: first the cheapest of those that help most, then by gain."""
     found = []
-    for switch, make in _candidates(graph, quantized, seen, sums, suspect, settings):
+    for switch, make in _candidates(graph, quantized, seen, sums, suspect, settings, judge.threads):
         if switch not in tried:
             try:
                 tried[switch] = judge.score(make())
@@ -95,21 +102,69 @@ def _candidates(
     sums: dict[str, Sums],
     suspect: Suspect,
     settings: Settings,
+    threads: int | None,
 ) -> Iterator[tuple[str, Make]]:
+    """What to say to ``quant``, the cheapest on the chip first, and the network it gives."""
+
     def again(changed: Settings) -> Make:
-        return lambda: assign(graph, seen.statistics, seen.plan, changed).graph
+        def make() -> Graph:
+            assigned = assign(graph, seen.statistics, seen.plan, changed).graph
+            return improve(graph, assigned, seen.sample, changed, threads)[0]
+
+        return make
 
     yield f"quant -qm {settings.method} over this data", again(settings)
-    if suspect.cause not in (FEW_BITS, WEIGHT_OUTLIER, RAISED, WEIGHT_SCALE):
-        for method in METHODS:
+    if suspect.cause in METHODICAL:
+        for method in TRIED_METHODS:
             if method != settings.method:
                 yield f"quant -qm {method}", again(replace(settings, method=method))
     if suspect.cause in WIDER:
-        names = suspect.weights or suspect.tensors
-        operators = [node.name for node in graph.nodes if node.output in names]
+        operators = _wide_operators(graph, suspect)
         if operators:
-            entry = json.dumps([{"op_names": operators, "bitwidth": 16}])
-            yield f"quant -mc FILE with {entry}", lambda: widen(graph, quantized, sums, suspect)
+            yield _wider(graph, quantized, seen, sums, suspect, settings, operators, again)
+    if suspect.cause == FEW_BITS:
+        yield "quant --effort high", again(settings_for("high", method=settings.method))
+        yield "quant -b 16", again(replace(settings, bit_width=16))
+
+
+def _wider(
+    graph: Graph,
+    quantized: Graph,
+    seen: Observation,
+    sums: dict[str, Sums],
+    suspect: Suspect,
+    settings: Settings,
+    operators: tuple[str, ...],
+    again: Callable[[Settings], Make],
+) -> tuple[str, Make]:
+    """A mix that quant can write; where an operator refuses 16 bits, what they would give."""
+    entry = json.dumps([{"op_names": list(operators), "bitwidth": 16}])
+    try:
+        widths = read_mix(entry, "the mix", graph).widths
+        mix = Widths(settings.mix.wide | widths.wide, settings.mix.weights16 | widths.weights16)
+        wide = replace(settings, mix=mix)
+        refused = assign(graph, seen.statistics, seen.plan, wide).narrowed
+        reason = next(iter(refused.values()), None)
+    except KnightliteError as error:
+        reason = error.sentence
+    if reason is None:
+        return f"quant -mc FILE with {entry}", again(wide)
+    told = f"16 bits for {', '.join(operators)}, which cannot be written ({reason.rstrip('.')})"
+    return told, lambda: widen(graph, quantized, sums, suspect)
+
+
+def _wide_operators(graph: Graph, suspect: Suspect) -> tuple[str, ...]:
+    """Operators that a mix makes wide, with what they read: those of the weights, or the readers.
+
+    One reader is enough for a tensor: the operators behind it read the same 16 bits.
+    """
+    if suspect.weights:
+        return tuple(node.name for node in graph.nodes if node.output in suspect.weights)
+    for node in graph.nodes:
+        moves = BY_NAME[node.op].value_preserving
+        if not moves and not set(node.inputs).isdisjoint(suspect.tensors):
+            return (node.name,)
+    return ()
 
 
 def widen(graph: Graph, quantized: Graph, sums: dict[str, Sums], suspect: Suspect) -> Graph:

@@ -30,10 +30,12 @@ from knightlite.errors import UsageError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
 from knightlite.preprocess import Recipe
+from knightlite.quantize.channels import spread_channels
 from knightlite.quantize.groups import features, scale_groups
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.passes import Observation, observe
 from knightlite.quantize.settings import Settings
+from knightlite.quantize.steps import sample_limit
 from knightlite.quantize.workload import PictureFolder, Workload
 
 Progress = Callable[[str, int], None]
@@ -124,8 +126,11 @@ def diagnose(
     ``settings``: those it was quantized with, for remedies; ``recipe``: of the data, where known;
     ``suspects``: how many places are tried. UsageError where the two are not the same network.
     """
+    if len(features(graph)) != len(features(quantized)):
+        graph = spread_channels(graph)
     require_same(graph, quantized)
-    seen = observe(graph, workload, progress, threads)
+    limit = sample_limit(graph, settings)
+    seen = observe(graph, workload, progress, threads, limit)
     count = seen.pictures
 
     def advance(done: int) -> None:
