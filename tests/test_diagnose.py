@@ -1,0 +1,140 @@
+"""``diagnose`` as a command and from Python: what it finds by itself, prints, writes, refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import knightlite
+from knightlite.cli.program import run
+from refusals import Refusal
+
+Capture = pytest.CaptureFixture[str]
+STEM = "digits_quantize"
+
+
+def plant(name: str, factor: float, target: str) -> None:
+    """The quantized digits with another scale of one tensor, beside their float model."""
+    model = onnx.load(f"{STEM}.onnx")
+    (scale,) = (item for item in model.graph.initializer if item.name == f"{name}/scale")
+    values = numpy_helper.to_array(scale) * np.float32(factor)
+    scale.CopyFrom(numpy_helper.from_array(values.astype(np.float32), scale.name))
+    onnx.save(model, f"{target}_quantize.onnx")
+    Path(f"{target}.onnx").write_bytes(Path("digits.onnx").read_bytes())
+
+
+def test_what_quant_left_is_healthy(here: Path, capsys: Capture) -> None:
+    capsys.readouterr()
+    assert run(["diagnose", "-sn", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert "data: 10 pictures of calib with recipe digits\n" in err
+    lines = out.splitlines()
+    assert lines[1:4] == [
+        "metric, float model: 100.0000",
+        "metric, quantized model: 100.0000",
+        "no cause found: nothing is wrong that has a name.",
+    ]
+    table = lines[lines.index("Layers that keep least") :]
+    assert len([line for line in table if line]) == 2 + 3
+    kept = [float(line.split()[3]) for line in table[2:5]]
+    assert kept == sorted(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "cause"),
+    [("relu_13.tmp_0", 1 / 10, "range clipped"), ("Concat.9", 1 / 4, "group scale")],
+)
+def test_planted_faults_in_a_file(
+    here: Path, capsys: Capture, name: str, factor: float, cause: str
+) -> None:
+    """The second file cannot be compiled any more; that it cannot is said, and why."""
+    plant(name, factor, "bad")
+    capsys.readouterr()
+    words = ["diagnose", "-q", "bad_quantize.onnx", "-d", "calib", "-i", "10"]
+    assert run(words) == 0
+    out, err = capsys.readouterr()
+    assert "the pictures go through the recipe of the quantized model.\n" in err
+    (line,) = re.findall(r"^1\. .*", out, re.MULTILINE)
+    assert line.startswith(f"1. {cause}: {name}")
+    assert re.search(r"^   remedy: quant -qm mse over this data: .* -> .* dB, metric", out, re.M)
+    assert run([*words, "--json"]) == 0
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["cause"], finding["layer"]) == (cause, name)
+    assert finding["remedies"][0]["gain_db"] > 5
+
+
+def test_the_same_twice(here: Path, capsys: Capture) -> None:
+    plant("relu_2.tmp_0", 1 / 10, "bad")
+    told = []
+    for _ in range(2):
+        capsys.readouterr()
+        assert run(["diagnose", "-q", "bad_quantize.onnx", "-d", "calib", "-i", "5", "--json"]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="knightlite[report] is not installed")
+def test_page(here: Path) -> None:
+    plant("relu_13.tmp_0", 1 / 10, "bad")
+    for name in ("one.html", "two.html"):
+        words = ["diagnose", "-q", "bad_quantize.onnx", "-d", "calib", "-i", "5", "--html", name]
+        assert run(words) == 0
+    text = Path("one.html").read_text(encoding="utf-8")
+    assert text == Path("two.html").read_text(encoding="utf-8")
+    assert text.count("<svg") == 1 + 4
+    assert "<b>1. range clipped</b>: <code>relu_13.tmp_0</code>" in text
+    assert not re.search(r"""(src|href)=["']http""", text)  # nothing is loaded from elsewhere
+
+
+def test_without_matplotlib(here: Path, refused: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("knightlite.diagnosis.page.find_spec", lambda name: None)
+    sentence = "plots need matplotlib, which is not installed."
+    refused(["diagnose", "--html", "page.html"], 2, sentence, "pip install 'knightlite[report]'")
+    assert not Path("page.html").exists()
+
+
+def test_refusals(here: Path, refused: Refusal) -> None:
+    Path("alone").mkdir()
+    Path(f"alone/{STEM}.onnx").write_bytes(Path(f"{STEM}.onnx").read_bytes())
+    refused(["diagnose", "-q", f"alone/{STEM}.onnx"], 2,
+            f"the float model of alone/{STEM}.onnx is not at hand.",
+            "name it with -m MODEL")  # fmt: skip
+    refused(["diagnose", "-q", f"alone/{STEM}.onnx", "-m", "digits.onnx"], 2,
+            "no data is named, and no quant run recorded here says which it used.",
+            "name the pictures with -d DIR --recipe NAME, or a script with *")  # fmt: skip
+    refused(["diagnose", "-q", "digits.onnx", "-m", "digits.onnx", "-d", "calib"], 2,
+            "digits.onnx is a float model, not a quantized one.",
+            "quantize it first: *")  # fmt: skip
+
+
+def test_another_network_is_refused(here: Path, refused: Refusal) -> None:
+    model = onnx.load("digits.onnx")
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["relu_x.tmp_0" if n == "relu_13.tmp_0" else n for n in names]
+    onnx.save(model, "other.onnx")
+    refused(["diagnose", "-m", "other.onnx"], 2,
+            "the quantized model is not that of the float model: tensor relu_x.tmp_0 differs "
+            "(1 are missing, 0 have another shape).",
+            "name the float model that was quantized; quant leaves it as X.onnx")  # fmt: skip
+
+
+def test_from_python(here: Path) -> None:
+    made = knightlite.quantize("digits.onnx", data="calib", recipe="digits", iteration=10)
+    found = knightlite.diagnose(made, data="calib", iteration=4)
+    assert isinstance(found, knightlite.Diagnosis)
+    assert found.healthy
+    assert found.pictures == 4
+    by_file = knightlite.diagnose(f"{STEM}.onnx", data="calib", iteration=4)
+    assert [layer.name for layer in by_file.layers] == [layer.name for layer in found.layers]
+    with pytest.raises(knightlite.KnightliteError, match=r"^a diagnosis needs data\."):
+        knightlite.diagnose(made)
+    rows = knightlite.compare(".", cfg=f"{STEM}_r.cfg", level=0)
+    assert [(row.found, row.wanted) for row in rows] == [("chip", "quantized")]
