@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from knightlite.errors import FormatError
 
-VERSION = 2
+VERSION = 3
 CFG_MAGIC = b"KLITECFG"
 WEIGHT_MAGIC = b"KLITEWGT"
 MODEL_MAGIC = b"KLITETSM"

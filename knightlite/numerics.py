@@ -2,7 +2,8 @@
 
 One integer specification for quantizer, golden model, compiler and machine (docs/numerics.md).
 Everything is exact: at 8 bit ``acc * m`` < 2^47 and scaling by a power of two is exact in float64,
-so ``np.rint`` (half to even, as ONNX QuantizeLinear) on float64 is the specified rounding.
+so ``np.rint`` (half to even, as ONNX QuantizeLinear) on float64 is the specified rounding. At
+16 bit it may reach 2^62: then int64, in which the rounding term still has room.
 """
 
 from __future__ import annotations
@@ -31,12 +32,47 @@ INPUT_BITS = 16  # of an interpolated table's input
 LUT_LENGTHS = (8, 9, 10, 11, 12)  # log2 of such a table's intervals
 LUT_LENGTH = 10
 MAX_FRACTION = 15  # extra bits of such a table's entries
-ACC_MIN, ACC_MAX = -(1 << 31), (1 << 31) - 1
+WHOLE_SHIFT = 63  # beyond it every int64 of magnitude up to 2^62 rounds to 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulator:
+    """What a convolution adds up in: signed ``bits``, requantized by shifts up to ``max_shift``."""
+
+    bits: int
+    max_shift: int
+
+    @property
+    def minimum(self) -> int:
+        """Smallest sum; smaller ones saturate."""
+        return -(1 << (self.bits - 1))
+
+    @property
+    def maximum(self) -> int:
+        """Largest sum; larger ones saturate."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def min_ratio(self) -> float:
+        """The smallest ratio that m / 2^q can express."""
+        return math.ldexp(1.0, MULTIPLIER_BITS - 1 - self.max_shift)
+
+
+NARROW = Accumulator(32, MAX_SHIFT)  # both operands have 8 bits
+WIDE = Accumulator(48, 47)  # an operand has 16
+
+
+def accumulator(*operand_bits: int) -> Accumulator:
+    """The accumulator of products of operands of so many bits. Numerics 2."""
+    return NARROW if max(operand_bits) <= 8 else WIDE
 
 
 @dataclass(frozen=True, slots=True)
 class Multiplier:
-    """``ratio ~ m / 2^q`` per channel: ``m`` int64 in [2^14, 2^15), ``q`` int64 in [0, 31]."""
+    """``ratio ~ m / 2^q`` per channel: ``m`` int64 in [2^14, 2^15), ``q`` int64 in [0, 31].
+
+    ``q`` reaches 47 behind a wide accumulator.
+    """
 
     m: Int64
     q: Int64
@@ -73,15 +109,26 @@ def round_shift(values: Array, q: Array | int) -> Float64:
     return np.rint(scaled)
 
 
-def multiplier(ratio: Array | float, bits: int = MULTIPLIER_BITS) -> Multiplier:
+def round_shift_whole(values: Int64, q: Array | int) -> Int64:
+    """``rne(values / 2^q)`` in int64, for |values| <= 2^62 and any q >= 0."""
+    shift = np.minimum(np.asarray(q, dtype=np.int64), WHOLE_SHIFT)
+    odd = (values >> shift) & 1
+    half = np.left_shift(np.int64(1), np.maximum(shift - 1, 0))
+    # half - 1 rounds up what is above a tie; at a tie an odd quotient goes on to the even one
+    return np.where(shift > 0, (values + (half - 1 + odd)) >> shift, values)
+
+
+def multiplier(
+    ratio: Array | float, bits: int = MULTIPLIER_BITS, sums: Accumulator = NARROW
+) -> Multiplier:
     """The (m, q) nearest to ``ratio`` (any shape, real, in [2^-17, 2^15)); ValueError outside.
 
-    ``bits``: m lies in [2^(bits-1), 2^bits). Source: numerics section 3. At the upper end m
-    saturates at 2^15 - 1 with q = 0.
+    ``bits``: m lies in [2^(bits-1), 2^bits). Behind a wide accumulator the range begins at 2^-33.
+    Source: numerics section 3. At the upper end m saturates at 2^15 - 1 with q = 0.
     """
     values = np.atleast_1d(np.asarray(ratio, dtype=np.float64))
-    if not np.all((values >= MIN_RATIO) & (values < MAX_RATIO)):
-        raise ValueError("ratio must lie in [2^-17, 2^15)")
+    if not np.all((values >= sums.min_ratio) & (values < MAX_RATIO)):
+        raise ValueError(f"ratio must lie in [2^{math.frexp(sums.min_ratio)[1] - 1}, 2^15)")
     _, exponent = np.frexp(values)  # values = f * 2^exponent, f in [0.5, 1)
     q = bits - exponent.astype(np.int64)
     m = np.rint(np.ldexp(values, q)).astype(np.int64)
@@ -98,6 +145,13 @@ def requantize(
     return saturate(
         round_shift(np.asarray(acc, dtype=np.float64) * params.m, params.q), dtype, low, high
     )
+
+
+def requantize_wide(
+    acc: Int64, params: Multiplier, dtype: DType, low: int | None = None, high: int | None = None
+) -> Array:
+    """:func:`requantize` of a 48-bit accumulator, in int64: the product may reach 2^62."""
+    return saturate(round_shift_whole(acc * params.m, params.q), dtype, low, high)
 
 
 def affine_parameters(gain: Array, offset: Array) -> AffineParameters:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import conftest
+from knightlite import dtypes
 from knightlite.chip import Chip, ChipFamily, facts_digest, families, find
 from knightlite.container import Program, decode_program, encode_program
 from knightlite.emit import Compiled, compile_graph, golden_model
@@ -76,6 +77,16 @@ def run(built: Built, inputs: Tensors) -> dict[str, Array]:
     for name, values in outputs.items():
         assert values.tobytes() == found[name].tobytes(), name
     return found
+
+
+def multiplies_wide(graph: Graph) -> bool:
+    """Whether a matrix operand of the graph has 16 bits."""
+    return any(
+        graph.tensors[name].dtype == dtypes.S16
+        for node in flatten_chains(graph.nodes)
+        if BY_NAME[node.op].kernel is not None
+        for name in node.inputs[:2]
+    )
 
 
 def random_inputs(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:

@@ -42,9 +42,16 @@ def clamp(value: int, code: int, low: int, high: int) -> int:
     return max(low, dtype.minimum, min(high, dtype.maximum, value))
 
 
-def s32(value: int) -> int:
-    """Saturate to the accumulator."""
-    return max(-(2**31), min(2**31 - 1, value))
+def is_wide(item: Matrix) -> bool:
+    """Whether the weights, or the features behind the prologue, have 16 bits."""
+    x_type = item.prologue_type if item.prologue else item.x_type
+    return item.weight_type == 1 or TYPES[x_type].bits == 16
+
+
+def saturated(item: Matrix, value: int) -> int:
+    """Saturate to the accumulator: 48 bits for 16-bit operands, else 32."""
+    limit = 2**47 if is_wide(item) else 2**31
+    return max(-limit, min(limit - 1, value))
 
 
 @dataclass
@@ -82,9 +89,9 @@ class NaiveMachine:
         if isinstance(item, Matrix) and item.accumulate_out:
             values = [self.sums(item, *at) for at in self.places(item)]
             for number, value in enumerate(values):
-                raw = value.to_bytes(4, "little", signed=True)
-                at = item.accumulator_address + 4 * number
-                self.fspm[at : at + 4] = raw
+                size = 8 if is_wide(item) else 4
+                at = item.accumulator_address + size * number
+                self.fspm[at : at + size] = value.to_bytes(size, "little", signed=True)
             return
         assert isinstance(item, Compute)
         values = [self.value(item, *at) for at in self.places(item)]
@@ -211,18 +218,20 @@ class NaiveMachine:
                 first = k if item.depthwise else k // (item.y_channels // item.groups) * depth
                 for ci in range(first, first + depth):
                     line = tap * depth + ci - first
-                    weight = self.wspm[item.weight_address + line * item.weight_row_bytes + k]
-                    signed = weight - 256 if weight > 127 else weight
-                    total += self.prologue(item, row, column, ci) * signed
+                    size = 2 if item.weight_type else 1
+                    at = item.weight_address + line * item.weight_row_bytes + k * size
+                    weight = int.from_bytes(self.wspm[at : at + size], "little", signed=True)
+                    total += self.prologue(item, row, column, ci) * weight
         if item.accumulate_in:
             number = (r * item.y_width + c) * item.y_channels + k
-            at = item.accumulator_address + 4 * number
-            total += int.from_bytes(self.fspm[at : at + 4], "little", signed=True)
-        return s32(total)
+            size = 8 if is_wide(item) else 4
+            at = item.accumulator_address + size * number
+            total += int.from_bytes(self.fspm[at : at + size], "little", signed=True)
+        return saturated(item, total)
 
     def requantized(self, item: Matrix, r: int, c: int, k: int) -> int:
         m, q, b = self.parameters(item.parameter_address, k)
-        value = rne(s32(self.sums(item, r, c, k) + b) * m, q)
+        value = rne(saturated(item, self.sums(item, r, c, k) + b) * m, q)
         if not item.residual:
             return value
         value = clamp(value, item.middle_type, item.middle_low, item.middle_high)

@@ -93,7 +93,7 @@ class Random:
         """Parameters, often extreme, often with ties (few significant bits)."""
         found = []
         for _ in range(count):
-            q = self.integer(0, 31)
+            q = self.integer(0, 47)
             m = self.one_of(
                 self.integer(-32768, 32767), 16384, -32768, 32767, 1 << self.integer(0, 14)
             )
@@ -112,7 +112,8 @@ class Random:
         wide = channels if depthwise else groups * self.integer(1, 9 // groups)
         kernel = (self.integer(1, 3), self.integer(1, 3)) if self.integer(0, 2) else (1, 1)
         x = (self.integer(1, 6), self.integer(1, 6), channels)
-        y = (self.integer(1, 6), self.integer(1, 6), wide)
+        y = (self.integer(1, 4), self.integer(1, 4), wide)  # room for 48-bit sums of 8 bytes
+        weight_type = self.integer(0, 1)
         x_type, y_type = self.one_of(U8, S8, S8, S16), self.one_of(U8, S8, S16)
         types = {"prologue_type": self.one_of(U8, S8, S16), "middle_type": self.one_of(U8, S8, S16)}
         fields: dict[str, int] = {
@@ -126,7 +127,8 @@ class Random:
             "pad_top": self.one_of(0, 0, 1, 2), "pad_left": self.one_of(0, 0, 1, 2),
             "dilation_height": self.integer(1, 2), "dilation_width": self.integer(1, 2),
             "depthwise": depthwise, "groups": groups, "weight_address": 16 * self.integer(0, 4),
-            "weight_row_bytes": wide + self.integer(0, 3), "prologue": self.integer(0, 1),
+            "weight_row_bytes": (wide + self.integer(0, 3)) * (1 + weight_type),
+            "weight_type": weight_type, "prologue": self.integer(0, 1),
             "prologue_address": 8 * self.integer(0, 3), "parameter_address": 512,
             "accumulate_in": self.integer(0, 1), "accumulate_out": int(self.integer(0, 3) == 0),
             "accumulator_address": 2800, "residual": self.integer(0, 1),
@@ -229,6 +231,9 @@ def assert_equal_to_naive(item: Instruction, draw: Random) -> None:
     fspm = draw.raw(TINY.fspm_bytes)
     wspm = draw.raw(TINY.wspm_bytes)
     mspm = draw.records(TINY.mspm_bytes // 8)
+    if isinstance(item, Matrix) and item.wide and draw.integer(0, 1):
+        sums = draw.rng.integers(-(2**47), 2**47, 162) >> draw.integer(0, 47)
+        fspm = fspm[:2800] + sums.astype("<i8").tobytes()
     naive = NaiveMachine(bytearray(fspm), wspm, mspm)
     naive.execute(item)
     found, _ = run_whole([item], fspm, wspm, mspm)
@@ -382,34 +387,41 @@ def test_transfers_copy_exactly_their_runs(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x_type", "x_value", "weight", "depth"),
+    ("x_type", "x_value", "weight", "depth", "weight_type"),
     [
-        (U8, 255, 127, 518),  # the last depth that float32 adds exactly
-        (U8, 255, 127, 519),
-        (U8, 255, -128, 1151),
-        (S8, -128, -128, 1025),
-        (S8, -128, 127, 1032),
-        (U8, 255, 127, 2500),  # more than four float32 parts: float64
-        (S16, -32768, -128, 500),
-        (S16, 32767, 127, 3),
+        (U8, 255, 127, 518, 0),  # the last depth that float32 adds exactly
+        (U8, 255, 127, 519, 0),
+        (U8, 255, -128, 1151, 0),
+        (S8, -128, -128, 1025, 0),
+        (S8, -128, 127, 1032, 0),
+        (U8, 255, 127, 2500, 0),  # more than four float32 parts: float64
+        (S16, -32768, -128, 500, 0),
+        (S16, 32767, 127, 3, 0),
+        (U8, 255, -32768, 2000, 1),
+        (S16, -32768, -32768, 2000, 1),
+        (S16, 32767, -32768, 2000, 1),
     ],
 )
-def test_worst_case_sums_are_exact(x_type: int, x_value: int, weight: int, depth: int) -> None:
-    """Odd totals beyond 2^24 are lost by a plain float32 sum; partial sums show all 32 bits."""
+def test_worst_case_sums_are_exact(
+    x_type: int, x_value: int, weight: int, depth: int, weight_type: int
+) -> None:
+    """Odd totals beyond 2^24 are lost by a plain float32 sum; partial sums show all their bits."""
     size = 2 if x_type == S16 else 1
+    width = 8 if x_type == S16 or weight_type else 4
     image = (x_value % (1 << 8 * size)).to_bytes(size, "little") * depth
     item = make(
         Matrix, x_channels=depth, x_type=x_type, x_row_stride=8192, x_column_stride=8192,
-        y_channels=1, weight_row_bytes=1, accumulate_out=1, accumulator_address=8188,
+        y_channels=1, weight_row_bytes=1 + weight_type, accumulate_out=1,
+        accumulator_address=8192 - width, weight_type=weight_type,
     )  # fmt: skip
     chip = replace(TINY, fspm_bytes=8192, wspm_bytes=4096)
-    weights = bytearray([weight & 0xFF] * depth)
+    weights = np.full(depth, weight, np.int16 if weight_type else np.int8)
     weights[depth // 2] = 1  # an odd total
-    machine = Machine(whole_memory_program([item], bytes(weights), b"", chip))
+    machine = Machine(whole_memory_program([item], weights.tobytes(), b"", chip))
     fspm = np.frombuffer(image.ljust(8192, b"\0"), np.uint8)
     found = machine.run({"fspm": fspm.reshape(1, 1, 1, -1)})["after"].tobytes()
     expected = x_value * weight * (depth - 1) + x_value
-    assert int.from_bytes(found[8188:], "little", signed=True) == expected
+    assert int.from_bytes(found[-width:], "little", signed=True) == expected
     assert machine.saturations == 0
 
 
@@ -421,6 +433,21 @@ def test_saturation_is_counted() -> None:
     found, saturations = run_whole([item], bytes(fspm), b"\x01" * 32, b"")
     assert found[2048:2056] == b"\xff\xff\xff\x7f" * 2
     assert saturations == 1  # the first ends exactly at the limit
+
+
+def test_wide_sums_saturate_at_48_bits() -> None:
+    item = small_matrix(
+        accumulate_in=1, accumulate_out=1, accumulator_address=2048, weight_type=1,
+        weight_row_bytes=8,
+    )  # fmt: skip
+    fspm = bytearray(TINY.fspm_bytes)
+    fspm[:32] = b"\x02" * 32  # every product sum is 16
+    for at, value in ((2048, 2**47 - 17), (2056, 2**47 - 16), (2064, -(2**47) - 17)):
+        fspm[at : at + 8] = value.to_bytes(8, "little", signed=True)
+    found, saturations = run_whole([item], bytes(fspm), b"\x01\x00" * 32, b"")
+    sums = [int.from_bytes(found[at : at + 8], "little", signed=True) for at in (2048, 2056, 2064)]
+    assert sums == [2**47 - 1, 2**47 - 1, -(2**47)]
+    assert saturations == 2  # the first ends exactly at the limit
 
 
 def test_bias_saturates_with_the_accumulator() -> None:

@@ -20,7 +20,7 @@ from knightlite.numerics import AddParameters, AffineParameters, Multiplier
 SMALL = (dtypes.U8, dtypes.S8, dtypes.S16)
 ratios = st.floats(numerics.MIN_RATIO, numerics.MAX_RATIO, exclude_max=True)
 scales = st.floats(2.0**-20, 2.0**10, width=32)
-accumulators = st.integers(numerics.ACC_MIN, numerics.ACC_MAX)
+accumulators = st.integers(numerics.NARROW.minimum, numerics.NARROW.maximum)
 types = st.sampled_from(SMALL)
 multipliers = st.integers(1 << 14, (1 << 15) - 1)
 shifts = st.integers(0, numerics.MAX_SHIFT)
@@ -101,7 +101,7 @@ def test_ratios_out_of_range(ratio: float) -> None:
 
 
 @given(accumulators, multipliers, shifts, types)
-@example(numerics.ACC_MIN, (1 << 15) - 1, 31, dtypes.S16)
+@example(numerics.NARROW.minimum, (1 << 15) - 1, 31, dtypes.S16)
 @example(3, 1 << 14, 15, dtypes.S8)
 @example(-3, 1 << 14, 15, dtypes.S8)
 def test_requantize(acc: int, m: int, q: int, dtype: DType) -> None:
@@ -119,6 +119,41 @@ def test_requantize_per_channel(pairs: list[tuple[int, float]], dtype: DType) ->
         for (value, _), m, q in zip(pairs, params.m, params.q, strict=True)
     ]
     assert numerics.requantize(acc, params, dtype, 0, 100).tolist() == [wanted] * 2
+
+
+@given(st.integers(-(1 << 62), 1 << 62), st.integers(0, 255))
+@example(-(1 << 62), 63)
+@example((1 << 62) - (1 << 46), 47)
+@example(3 << 20, 21)
+@example(-1 << 20, 21)
+def test_round_shift_whole(value: int, q: int) -> None:
+    wanted = round(Fraction(value, 1 << q))
+    assert numerics.round_shift_whole(one(value), one(q)).tolist() == [wanted]
+
+
+@given(
+    st.integers(numerics.WIDE.minimum, numerics.WIDE.maximum),
+    multipliers,
+    st.integers(0, 47),
+    types,
+)
+@example(numerics.WIDE.minimum, (1 << 15) - 1, 47, dtypes.S16)
+@example(numerics.WIDE.maximum, (1 << 15) - 1, 46, dtypes.S16)
+def test_requantize_wide(acc: int, m: int, q: int, dtype: DType) -> None:
+    params = Multiplier(one(m), one(q))
+    wanted = clamp(round(Fraction(acc * m, 1 << q)), dtype)
+    assert numerics.requantize_wide(one(acc), params, dtype).tolist() == [wanted]
+
+
+@given(st.floats(2.0**-33, numerics.MAX_RATIO, exclude_max=True))
+def test_wide_multiplier(ratio: float) -> None:
+    found = numerics.multiplier(ratio, sums=numerics.WIDE)
+    assert 1 << 14 <= found.m[0] < 1 << 15
+    assert 0 <= found.q[0] <= 47
+    error = abs(Fraction(int(found.m[0]), 1 << int(found.q[0])) / Fraction(ratio) - 1)
+    assert error <= Fraction(1, 1 << 15)
+    with pytest.raises(ValueError, match=r"ratio must lie in \[2\^-33, 2\^15\)"):
+        numerics.multiplier(math.nextafter(2.0**-33, 0), sums=numerics.WIDE)
 
 
 # ------------------------------------------------------------------ affine

@@ -287,9 +287,7 @@ CASES = {
         ["c: Conv", "y: Add"],
         [("y", R, "c or x is broadcast over channels or the picture")],
     ),
-    "residual_wide": Case(
-        residual_wide, ["c: Conv", "y: Add"], [("y", R, "c must have 8 bits and one scale")]
-    ),
+    "residual_wide": Case(residual_wide, ["y: Conv+Add"], [("y", R, "runs behind convolution c")]),
     "residual_of_pools": Case(
         residual_of_pools,
         ["p: MaxPool", "q: AveragePool", "y: Add"],

@@ -308,7 +308,7 @@ def test_float_weights(tmp_path: Path) -> None:
         node(model, "c").input.extend(["c.weight", "c.bias"])
 
     assert edited(edit, tmp_path) == [
-        "c: Conv: its weight c.weight must be quantized to s8.",
+        "c: Conv: its weight c.weight must be quantized to s8 or s16.",
         "c: Conv: its bias c.bias must be quantized to s32.",
     ]
 
@@ -369,12 +369,12 @@ def test_scales_per_channel_where_none_are_allowed(tmp_path: Path) -> None:
 def test_other_types(tmp_path: Path) -> None:
     def edit(model: onnx.ModelProto) -> None:
         put(model, "x/zero", np.asarray(0, np.uint16))
-        put(model, "c.weight", get(model, "c.weight").astype(np.int16))
-        put(model, "c.weight/zero", get(model, "c.weight/zero").astype(np.int16))
+        put(model, "c.weight", get(model, "c.weight").astype(np.uint8))
+        put(model, "c.weight/zero", get(model, "c.weight/zero").astype(np.uint8))
 
     assert edited(edit, tmp_path)[:2] == [
         "x: a feature must be quantized to uint8, int8 or int16, not uint16.",
-        "c.weight: a weight must be int8 and a bias int32, not int16.",
+        "c.weight: a weight must be int8 or int16 and a bias int32, not uint8.",
     ]
 
 

@@ -246,10 +246,10 @@ def _scale(model: SourceModel, node: SourceNode, pairs: _Pairs) -> NDArray[np.fl
 
 
 def _constant(node: SourceNode, integers: Array, scale: NDArray[np.float32], pairs: _Pairs) -> None:
-    """A weight (int8) or bias (int32) with one scale or one per output channel."""
+    """A weight (int8 or int16) or bias (int32) with one scale or one per output channel."""
     where, axis = node.inputs[0], pairs.axes.get(node.outputs[0], 0)
-    if integers.dtype not in (np.int8, np.int32):
-        text = f"a weight must be int8 and a bias int32, not {integers.dtype}."
+    if integers.dtype not in (np.int8, np.int16, np.int32):
+        text = f"a weight must be int8 or int16 and a bias int32, not {integers.dtype}."
         pairs.findings.append(Finding(where, text, REDO))
         return
     channels = integers.shape[axis : axis + 1]
@@ -333,14 +333,15 @@ def _scales(view: ops.View, definition: ops.OpDef) -> Iterator[str]:
             yield f"input {name} must have {tensor.shape[1]} scales, not {tensor.scale.size}"
     if definition.kernel is None:
         return
-    kinds = (("weight", 1, dtypes.S8), ("bias", 2, dtypes.S32))
+    kinds = (("weight", 1, (dtypes.S8, dtypes.S16)), ("bias", 2, (dtypes.S32,)))
     quantized = True
-    for part, index, dtype in kinds:
+    for part, index, known in kinds:
         if index < len(node.inputs) and (
-            view.tensor(index).dtype != dtype or view.tensor(index).scale is None
+            view.tensor(index).dtype not in known or view.tensor(index).scale is None
         ):
             quantized = False
-            yield f"its {part} {node.inputs[index]} must be quantized to {dtype}"
+            names = " or ".join(map(str, known))
+            yield f"its {part} {node.inputs[index]} must be quantized to {names}"
     if quantized and len(node.inputs) > 2 and view.scale(0).shape in ((), view.scale(1).shape):
         wanted = view.scale(0) * view.scale(1)
         if not np.allclose(view.scale(2), wanted, rtol=BIAS_TOLERANCE, atol=0):

@@ -15,13 +15,14 @@ from knightlite.isa.instructions import (
     ResizeMode,
     Softmax,
 )
-from knightlite.isa.matrix import Matrix
+from knightlite.isa.matrix import WEIGHT_TYPES, Matrix
 from knightlite.isa.records import (
     ACCUMULATOR_BYTES,
     EXPONENTIAL_BYTES,
     PARAMETER_BYTES,
     TABLE_ENTRIES,
     TYPES,
+    WIDE_ACCUMULATOR_BYTES,
     Access,
     Engine,
     FeatureInstruction,
@@ -39,6 +40,8 @@ __all__ = [
     "PARAMETER_BYTES",
     "TABLE_ENTRIES",
     "TYPES",
+    "WEIGHT_TYPES",
+    "WIDE_ACCUMULATOR_BYTES",
     "Access",
     "Affine",
     "Eltwise",

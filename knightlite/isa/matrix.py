@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from knightlite import dtypes
 from knightlite.chip import Chip
 from knightlite.isa.fields import bits
 from knightlite.isa.records import (
@@ -13,6 +14,7 @@ from knightlite.isa.records import (
     PARAMETER_BYTES,
     TYPE_NAMES,
     TYPES,
+    WIDE_ACCUMULATOR_BYTES,
     Access,
     Engine,
     Space,
@@ -20,15 +22,19 @@ from knightlite.isa.records import (
     extent,
 )
 
+WEIGHT_TYPES = (dtypes.S8, dtypes.S16)
+WEIGHT_NAMES = tuple(item.name for item in WEIGHT_TYPES)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix(WindowInstruction):
     """A convolution tile: [affine on x] -> multiply-accumulate -> [requantize -> [residual add]].
 
     An input pixel (oy*stride - pad_top + ky*dilation, ...) outside x is 0, after the prologue.
-    Accumulators are s32, saturating. Channels lie group by group: output channel c reads the
+    Accumulators have 32 bits, or 48 where x behind its prologue or the weights have 16, and
+    saturate. Channels lie group by group: output channel c reads the
     ``group_inputs`` input channels of group c // (y_channels / groups). Weights in WSPM: row
-    (ky*kernel_width + kx)*group_inputs + ci, one byte per output channel, rows
+    (ky*kernel_width + kx)*group_inputs + ci, one weight per output channel, rows
     ``weight_row_bytes`` apart; depthwise: row ky*kernel_width + kx.
     """
 
@@ -48,7 +54,7 @@ class Matrix(WindowInstruction):
     prologue_high: int = bits(16, "upper clamp of the prologue", signed=True)
     accumulate_in: int = bits(1, "start from the partial sums at accumulator_address", names=FLAG)
     accumulate_out: int = bits(1, "leave partial sums there instead of requantizing", names=FLAG)
-    accumulator_address: int = bits(24, "FSPM address of s32 partial sums [pixel][output channel]")
+    accumulator_address: int = bits(24, "FSPM address of the partial sums [pixel][output channel]")
     parameter_address: int = bits(20, "MSPM address of the requantize parameters, per channel")
     residual: int = bits(1, "add a second tile after requantizing", names=FLAG)
     residual_address: int = bits(24, "FSPM address of the second tile")
@@ -61,6 +67,7 @@ class Matrix(WindowInstruction):
     multiplier: int = bits(24, "factor of the requantized value in the add", signed=True)
     residual_multiplier: int = bits(24, "factor of the second tile in the add", signed=True)
     shift: int = bits(6, "common right shift of the add")
+    weight_type: int = bits(1, "type of the weights", names=WEIGHT_NAMES)
 
     def taps(self) -> int:
         """Window positions."""
@@ -76,6 +83,22 @@ class Matrix(WindowInstruction):
         """Output channels that read the same input channels."""
         return 1 if self.depthwise else self.y_channels // max(1, self.groups)
 
+    @property
+    def weight_size(self) -> int:
+        """Bytes of a weight."""
+        return WEIGHT_TYPES[self.weight_type].size_bytes
+
+    @property
+    def wide(self) -> bool:
+        """Whether an operand of the products has 16 bits: 48-bit accumulators, half the lanes."""
+        x = TYPES[self.prologue_type if self.prologue else self.x_type]
+        return max(x.bits, WEIGHT_TYPES[self.weight_type].bits) > 8
+
+    @property
+    def accumulator_size(self) -> int:
+        """Bytes of a partial sum."""
+        return WIDE_ACCUMULATOR_BYTES if self.wide else ACCUMULATOR_BYTES
+
     def macs(self) -> int:
         """Multiply-accumulates done."""
         return self.pixels * self.y_channels * self.weight_rows()
@@ -89,14 +112,16 @@ class Matrix(WindowInstruction):
         last = self.weight_address + (self.weight_rows() - 1) * self.weight_row_bytes
         found = [
             self.x_extent(),
-            Access(Space.WSPM, self.weight_address, last + self.y_channels, False),
+            Access(
+                Space.WSPM, self.weight_address, last + self.y_channels * self.weight_size, False
+            ),
         ]
         if self.prologue:
             size = self.x_channels * PARAMETER_BYTES
             found.append(
                 Access(Space.MSPM, self.prologue_address, self.prologue_address + size, False)
             )
-        sums = self.accumulator_address + self.pixels * self.y_channels * ACCUMULATOR_BYTES
+        sums = self.accumulator_address + self.pixels * self.y_channels * self.accumulator_size
         if self.accumulate_in:
             found.append(Access(Space.FSPM, self.accumulator_address, sums, False))
         if self.accumulate_out:
@@ -120,23 +145,24 @@ class Matrix(WindowInstruction):
     def cycles(self, chip: Chip) -> int:
         """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.
 
-        As many whole groups as fit a block share it. Partial sums pass through FSPM beside them:
-        whichever is slower.
+        At 16 bit there are half the output lanes. As many whole groups as fit a block share it.
+        Partial sums pass through FSPM beside them: whichever is slower.
         """
         ins, outs = self.group_inputs, self.group_outputs
+        bit_width = 16 if self.wide else 8
+        depthwise_lanes = chip.output_lanes(chip.depthwise_lanes, bit_width)
+        output_lanes = chip.output_lanes(chip.matrix_output_lanes, bit_width)
         if self.depthwise:
-            blocks = -(-self.y_channels // chip.depthwise_lanes) * self.taps()
+            blocks = -(-self.y_channels // depthwise_lanes) * self.taps()
         else:
-            fitting = min(
-                chip.matrix_input_lanes // max(1, ins), chip.matrix_output_lanes // max(1, outs)
-            )
-            blocks = -(-self.groups // max(1, fitting)) * -(-outs // chip.matrix_output_lanes)
+            fitting = min(chip.matrix_input_lanes // max(1, ins), output_lanes // max(1, outs))
+            blocks = -(-self.groups // max(1, fitting)) * -(-outs // output_lanes)
             if self.groups == 1 and ins <= chip.matrix_packed_channels:
                 packed = self.kernel_width * chip.matrix_packed_channels
                 blocks *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
             else:
                 blocks *= self.taps() * -(-ins // chip.matrix_input_lanes)
         directions = self.accumulate_in + self.accumulate_out
-        sums = self.pixels * self.y_channels * ACCUMULATOR_BYTES * directions
+        sums = self.pixels * self.y_channels * self.accumulator_size * directions
         banks = -(-sums // chip.fspm_bytes_per_cycle)
         return chip.matrix_setup_cycles + max(self.pixels * blocks, banks)

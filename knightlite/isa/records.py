@@ -13,7 +13,8 @@ from knightlite.isa.fields import bits
 PARAMETER_BYTES = 8
 TABLE_ENTRIES = 256  # of a table for 8-bit x
 EXPONENTIAL_BYTES = 512
-ACCUMULATOR_BYTES = 4
+ACCUMULATOR_BYTES = 4  # a partial sum in FSPM
+WIDE_ACCUMULATOR_BYTES = 8  # of 48 bits: a power of two, so that none straddles a bank word
 
 
 class Engine(IntEnum):

@@ -11,9 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
-from knightlite.isa import Instruction
+from knightlite.isa import (
+    ACCUMULATOR_BYTES,
+    WEIGHT_TYPES,
+    WIDE_ACCUMULATOR_BYTES,
+    Instruction,
+)
 from knightlite.lower.work import (
+    Limit,
     Range,
     Tile,
     Work,
@@ -27,9 +34,31 @@ from knightlite.ops import BY_NAME, View, affine, eltwise, weighted
 WEIGHT_ROW_ALIGN = 16  # bytes: output channels of a weight row are padded to whole words
 
 
-def weight_row_bytes(outs: int) -> int:
-    """Bytes of a weight row of ``outs`` output channels."""
-    return -(-outs // WEIGHT_ROW_ALIGN) * WEIGHT_ROW_ALIGN
+def weight_row_bytes(outs: int, size: int) -> int:
+    """Bytes of a weight row of ``outs`` output channels, ``size`` bytes each."""
+    return -(-outs * size // WEIGHT_ROW_ALIGN) * WEIGHT_ROW_ALIGN
+
+
+def weight_size(view: View) -> int:
+    """Bytes of a weight."""
+    return int(weighted.weights(view).dtype.itemsize)
+
+
+def _check_width(view: View, chip: Chip) -> str | None:
+    if weighted.accumulator(view).bits == 32 or 16 in chip.bit_widths:
+        return None
+    sides = []
+    if view.tensor(0).dtype.bits > 8:
+        sides.append(f"features {view.tensor(0).name}")
+    if weight_size(view) > 1:
+        sides.append("weights")
+    return (
+        f"the chip multiplies 8-bit features by 8-bit weights only, but the {' and '.join(sides)} "
+        "have 16 bits; quantize them to 8 bits, or take a chip with 16"
+    )
+
+
+WIDTH_LIMIT = Limit("features and weights have 8 bits where the chip has no 16", _check_width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +110,29 @@ class Chain:
         if rows is not None and columns is not None:
             part = part[:, :, rows][:, :, :, columns]
         matrix = part.transpose(2, 3, 1, 0).reshape(-1, span(outs))
-        padded = np.zeros((matrix.shape[0], weight_row_bytes(span(outs))), np.int8)
+        row = self.row_bytes(outs) // self.weight_size
+        padded = np.zeros((matrix.shape[0], row), WEIGHT_TYPES[self.weight_size - 1].numpy)
         padded[:, : span(outs)] = matrix
         return padded.tobytes()
 
     def tap_bytes(self, outs: Range, ins: Range) -> int:
         """Bytes of the weight rows of one tap."""
-        return span(ins) // self.tile_groups(outs) * weight_row_bytes(span(outs))
+        return span(ins) // self.tile_groups(outs) * self.row_bytes(outs)
+
+    def row_bytes(self, outs: Range) -> int:
+        """Bytes of a weight row."""
+        return weight_row_bytes(span(outs), self.weight_size)
+
+    @property
+    def weight_size(self) -> int:
+        """Bytes of a weight."""
+        return weight_size(self.center)
+
+    @property
+    def accumulator_bytes(self) -> int:
+        """Bytes of a partial sum."""
+        narrow = weighted.accumulator(self.center).bits == 32
+        return ACCUMULATOR_BYTES if narrow else WIDE_ACCUMULATOR_BYTES
 
     def fields(self, tile: Tile) -> dict[str, int]:
         """All fields of Matrix for a tile, but for its window."""
@@ -98,7 +143,7 @@ class Chain:
         fields |= {
             "groups": 1 if self.fixed["depthwise"] else self.tile_groups(tile.outs),
             "weight_address": tile.weight_address,
-            "weight_row_bytes": weight_row_bytes(span(tile.outs)),
+            "weight_row_bytes": self.row_bytes(tile.outs),
             "accumulate_in": int(not tile.first),
             "accumulate_out": int(not tile.last),
             "accumulator_address": 0 if tile.first and tile.last else tile.accumulator_address,
@@ -148,6 +193,7 @@ class Chain:
             parameters=parameters,
             prologue=prologue_parameters if prologue is not None else None,
             group=self.group,
+            accumulator_bytes=self.accumulator_bytes,
             interleave=interleave,
         )
 
@@ -170,6 +216,7 @@ def _fixed_fields(center: View, before: View | None, behind: View | None) -> dic
         "y_low": low,
         "y_high": high,
         "depthwise": int(weighted.is_depthwise(center)),
+        "weight_type": weight_size(center) - 1,
         "middle_type": type_code(center.output.dtype),
         "middle_low": middle_low,
         "middle_high": middle_high,

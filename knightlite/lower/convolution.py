@@ -7,7 +7,13 @@ import numpy as np
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.isa import Instruction, Matrix
-from knightlite.lower.chain import WEIGHT_ROW_ALIGN, chain_of, weight_row_bytes
+from knightlite.lower.chain import (
+    WEIGHT_ROW_ALIGN,
+    WIDTH_LIMIT,
+    chain_of,
+    weight_row_bytes,
+    weight_size,
+)
 from knightlite.lower.work import (
     SIZE_LIMIT,
     Limit,
@@ -79,7 +85,7 @@ def _check_pads(view: View, chip: Chip) -> str | None:
 
 def _check_weights(view: View, chip: Chip) -> str | None:
     kernels = weighted.weights(view)
-    outs = min(weight_row_bytes(kernels.shape[0]), WEIGHT_ROW_ALIGN)
+    outs = min(weight_row_bytes(kernels.shape[0], weight_size(view)), WEIGHT_ROW_ALIGN)
     ins = min(kernels.shape[1], chip.matrix_input_lanes)
     need = int(np.prod(kernels.shape[2:])) * ins * outs
     if need <= chip.wspm_bytes:
@@ -94,6 +100,7 @@ CONVOLUTION = Lowering(
     op="Conv",
     limits=(
         SIZE_LIMIT,
+        WIDTH_LIMIT,
         Limit("kernel, stride, dilation and pad are at most 255", _check_window),
         Limit("pads are smaller than the dilated kernel", _check_pads),
         Limit("the smallest weight tile fits WSPM", _check_weights),

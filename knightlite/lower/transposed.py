@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
-from knightlite.isa import ACCUMULATOR_BYTES, Instruction, Matrix
-from knightlite.lower.chain import WEIGHT_ROW_ALIGN, Chain, chain_of
+from knightlite.isa import Instruction, Matrix
+from knightlite.lower.chain import WEIGHT_ROW_ALIGN, WIDTH_LIMIT, Chain, chain_of
 from knightlite.lower.work import SIZE_LIMIT, Limit, Lowering, Placement, Range, Tile, Work, span
 from knightlite.ops import View, transposed, weighted
 from knightlite.ops.transposed import Phase
@@ -116,7 +116,7 @@ def _instructions(
             placed |= {"weight_address": weight_address}
             if not (tile.first and tile.last):
                 placed["accumulator_address"] = sums
-            sums += down.outputs * right.outputs * span(tile.outs) * ACCUMULATOR_BYTES
+            sums += down.outputs * right.outputs * span(tile.outs) * chain.accumulator_bytes
             found.append(Matrix(**placed))
         weight_address += _aligned(_taps(row, column) * tap, tile.weight_align)
     return tuple(found)
@@ -204,6 +204,7 @@ TRANSPOSED = Lowering(
     op="ConvTranspose",
     limits=(
         SIZE_LIMIT,
+        WIDTH_LIMIT,
         Limit("dilated kernel and stride are at most 255", _check_window),
         Limit("the smallest weight tile fits WSPM", _check_weights),
     ),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
-from knightlite.isa import TYPES, Instruction
+from knightlite.isa import ACCUMULATOR_BYTES, TYPES, Instruction
 from knightlite.ops import View
 
 Range = tuple[int, int]  # [first, last)
@@ -61,10 +61,10 @@ class Work:
 
     ``x``, ``z``, ``y``: tensor names (z: residual or second operand, read at y's rows and
     channels, or broadcast along axes where it has size 1). ``splits_inputs``: input channels may be
-    split, with s32 partial sums in FSPM; otherwise input channels = output channels of a tile if
-    ``channelwise``, else all of them. ``group``: (input, output) channels of a group where output
-    channels read those of their group only; sums are split inside one group. ``input_rows`` maps
-    output rows to input rows.
+    split, with partial sums of ``accumulator_bytes`` in FSPM; otherwise input channels = output
+    channels of a tile if ``channelwise``, else all of them. ``group``: (input, output) channels of
+    a group where output channels read those of their group only; sums are split inside one group.
+    ``input_rows`` maps output rows to input rows.
     ``weights(outs, ins, align)`` are WSPM bytes, where every instruction's own begin at a multiple
     of ``align``; ``parameters(outs)`` and ``prologue(ins)`` MSPM bytes. ``interleave``: rows and
     columns from one output pixel of an instruction to its next, where several fill a tile.
@@ -88,6 +88,7 @@ class Work:
     cuts_channels: bool = True
     group: tuple[int, int] | None = None
     interleave: tuple[int, int] = (1, 1)
+    accumulator_bytes: int = ACCUMULATOR_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,19 +71,19 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
 
 
 def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
-    """ConvInteger, bias, and the requantize in float64."""
-    acc = writer.conv_integer(
+    """ConvInteger, bias, and the requantize."""
+    weighted.write_convolution(
+        view,
+        writer,
         inputs[0],
-        view.tensor(0).dtype,
         weights(view),
-        f"{output}/acc",
+        output,
         kernel_shape=list(weights(view).shape[2:]),
         strides=list(view.integers("strides")),
         dilations=list(view.integers("dilations")),
         pads=list(view.integers("pads")),
         group=view.integer("group"),
     )
-    weighted.write_requantized(view, writer, acc, output)
 
 
 def region(view: View, index: int, rows: Region) -> Region:
@@ -278,6 +278,18 @@ def samples() -> tuple[Graph, ...]:
         ),
         _sample("groups_uneven", (60, 6, 5), 84, (1, 1), group=3, x_dtype=s8, y_dtype=s16),
         _sample("groups_deep", (264, 5, 5), 144, (3, 3), pads=(1, 1, 1, 1), group=2),
+        _sample("wide_features", (12, 7, 6), 20, (3, 3), pads=(1, 1, 1, 1), x_dtype=s16),
+        _sample("wide_weights", (9, 6, 7), 18, (3, 3), strides=(2, 1), weight_bits=16, y_dtype=u8,
+                clamp=RELU),
+        _sample("wide_both", (160, 5, 4), 70, (3, 3), pads=(1, 1, 1, 1), x_dtype=s16, y_dtype=s16,
+                weight_bits=16),
+        _sample("wide_head", (40, 1, 1), 30, (1, 1), x_dtype=s16, weight_bits=16, with_bias=False),
+        _sample("wide_depthwise", (70, 9, 8), 70, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1),
+                group=70, x_dtype=s16, y_dtype=s16, weight_bits=16),
+        _sample("wide_groups", (40, 7, 5), 40, (3, 3), dilations=(1, 2), pads=(1, 2, 1, 2),
+                group=10, x_dtype=s8, y_dtype=s16, weight_bits=16),
+        _sample("wide_worst", (600, 3, 3), 18, (1, 1), worst=True, x_dtype=s16, y_dtype=s16,
+                weight_bits=16),
         _sample("channel_scales", (10, 6, 6), 33, (1, 1), per_channel_output=True, y_dtype=u8,
                 clamp=RELU),
     )  # fmt: skip

@@ -162,6 +162,83 @@ class OnnxWriter:
             self.cast(parts[1], TensorProto.UINT8, f"{hint}/low"),
         )
 
+    def conv_bytes(
+        self, x: str, dtype: DType, weights: Array, hint: str, **attributes: object
+    ) -> str:
+        """Sums of products of 16-bit operands, exact in float64: byte by byte with ConvInteger.
+
+        A 16-bit operand is 256 * high + low, high signed (a zero point of 128), low not. Every
+        sum of byte products must fit 32 bits.
+        """
+        total = ""
+        for part, (value, zero, unit) in enumerate(self._feature_bytes(x, dtype, hint)):
+            for digit, (factors, weight_zero, weight_unit) in enumerate(weight_bytes(weights)):
+                stem = f"{hint}/{part}{digit}"
+                inputs = [
+                    value,
+                    self.constant(f"{stem}/weight", factors),
+                    self.constant(f"{stem}/x_zero", np.uint8(zero)),
+                    self.constant(f"{stem}/weight_zero", np.uint8(weight_zero)),
+                ]
+                sums = self.temporary("ConvInteger", inputs, stem, **attributes)
+                sums = self.cast(sums, TensorProto.DOUBLE, f"{stem}/wide")
+                place = self.constant(f"{stem}/unit", np.float64(unit * weight_unit))
+                sums = self.temporary("Mul", [sums, place], f"{stem}/placed")
+                total = self.temporary("Add", [total, sums], f"{stem}/total") if total else sums
+        return total
+
+    def _feature_bytes(self, x: str, dtype: DType, hint: str) -> list[tuple[str, int, int]]:
+        """(u8 value, its zero point, what its unit is worth) whose sum is ``x``."""
+        if dtype.bits == 8 and not dtype.signed:
+            return [(x, 0, 1)]
+        half = -dtype.minimum
+        wide = self.cast(x, TensorProto.INT32, f"{hint}/x")
+        shifted = self.temporary(
+            "Add", [wide, self.constant(f"{hint}/half", np.int32(half))], f"{hint}/shifted"
+        )
+        if dtype.bits == 8:
+            return [(self.cast(shifted, TensorProto.UINT8, f"{hint}/unsigned"), 128, 1)]
+        byte = self.constant(f"{hint}/byte", np.int32(256))
+        found = []
+        for op, name, zero, unit in (("Div", "high", 128, 256), ("Mod", "low", 0, 1)):
+            value = self.temporary(op, [shifted, byte], f"{hint}/{name}")
+            found.append((self.cast(value, TensorProto.UINT8, f"{hint}/{name}_byte"), zero, unit))
+        return found
+
+    def rescale_whole(
+        self, value: str, m: Array, unit: Array, low: int, high: int, dtype: DType, output: str
+    ) -> str:
+        """``output = cast(clip(rne(value * m / unit), low, high))``, exact for products up to 2^62.
+
+        ``value``: float64 integers; ``m``, ``unit`` (powers of two): int64. The quotient rounds
+        down in int64; of the rest and the quotient's last bit, together below 2^49, float64
+        rounds half to even.
+        """
+        stem = output
+        whole = self.cast(value, TensorProto.INT64, f"{stem}/whole")
+        product = self.temporary("Mul", [whole, self.constant(f"{stem}/m", m)], f"{stem}/product")
+        divisor = self.constant(f"{stem}/unit", unit)
+        rest = self.temporary("Mod", [product, divisor], f"{stem}/rest")
+        floor = self.temporary("Sub", [product, rest], f"{stem}/floor")
+        quotient = self.temporary("Div", [floor, divisor], f"{stem}/quotient")
+        two = self.constant(f"{stem}/two", np.int64(2))
+        odd = self.temporary("Mod", [quotient, two], f"{stem}/odd")
+        rest, quotient, odd = (
+            self.cast(item, TensorProto.DOUBLE, f"{item}/wide") for item in (rest, quotient, odd)
+        )
+        inverse = self.constant(f"{stem}/inverse", 1.0 / unit.astype(np.float64))
+        fraction = self.temporary("Mul", [rest, inverse], f"{stem}/fraction")
+        fraction = self.temporary("Add", [fraction, odd], f"{stem}/fraction_odd")
+        rounded = self.temporary("Round", [fraction], f"{stem}/fraction_rounded")
+        even = self.temporary("Sub", [quotient, odd], f"{stem}/even")
+        rounded = self.temporary("Add", [even, rounded], f"{stem}/rounded")
+        bounds = [
+            self.constant(f"{stem}/low", np.float64(low)),
+            self.constant(f"{stem}/high", np.float64(high)),
+        ]
+        clipped = self.temporary("Clip", [rounded, *bounds], f"{stem}/clipped")
+        return self.node("Cast", [clipped], output, to=element_type(dtype))
+
     def rescale(
         self, value: str, factor: Array | float, low: int, high: int, dtype: DType, output: str
     ) -> str:
@@ -215,6 +292,14 @@ class OnnxWriter:
         if checked:
             onnx.checker.check_model(model)
         return model
+
+
+def weight_bytes(weights: Array) -> list[tuple[Array, int, int]]:
+    """(u8 array, its zero point, what its unit is worth) whose sum is int8 or int16 weights."""
+    if weights.dtype.itemsize == 1:
+        return [((weights.astype(np.int16) + 128).astype(np.uint8), 128, 1)]
+    shifted = weights.astype(np.int32) + (1 << 15)
+    return [((shifted >> 8).astype(np.uint8), 128, 256), ((shifted & 255).astype(np.uint8), 0, 1)]
 
 
 def per_channel(values: Array, rank: int = 4) -> Array:

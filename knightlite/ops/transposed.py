@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from knightlite import dtypes
 from knightlite.errors import UnsupportedError
@@ -132,11 +133,12 @@ def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: s
     dilations, extra = view.integers("dilations"), view.integers("output_padding")
     pads = view.integers("pads")
     reach = [dilations[axis] * (kernel[axis] - 1) for axis in range(2)]
-    acc = writer.conv_integer(
+    weighted.write_convolution(
+        view,
+        writer,
         _spread(view, writer, inputs[0], output),
-        view.tensor(0).dtype,
         weights(view)[:, :, ::-1, ::-1],
-        f"{output}/acc",
+        output,
         kernel_shape=list(kernel),
         strides=[1, 1],
         dilations=list(dilations),
@@ -146,7 +148,6 @@ def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: s
         ],
         group=view.integer("group"),
     )
-    weighted.write_requantized(view, writer, acc, output)
 
 
 def _spread(view: View, writer: OnnxWriter, x: str, output: str) -> str:
@@ -164,8 +165,11 @@ def _spread(view: View, writer: OnnxWriter, x: str, output: str) -> str:
         return writer.constant(f"{output}/spread/{name}", np.asarray(values, np.int64))
 
     stem = f"{output}/spread"
+    kind = tensor.dtype.numpy
+    if tensor.dtype.bits == 16:  # ONNX Runtime has no Pad of int16
+        x, kind = writer.cast(x, TensorProto.INT32, f"{stem}/whole"), np.dtype(np.int32)
     value = writer.temporary("Reshape", [x, integers("apart", apart)], f"{stem}/pixels")
-    zero = writer.constant(f"{stem}/zero", np.zeros((), tensor.dtype.numpy))
+    zero = writer.constant(f"{stem}/zero", np.zeros((), kind))
     value = writer.temporary("Pad", [value, integers("gaps", gaps), zero], f"{stem}/padded")
     value = writer.temporary("Reshape", [value, integers("joined", joined)], f"{stem}/joined")
     bounds = [integers("starts", [0, 0]), integers("ends", ends), integers("axes", [2, 3])]
@@ -383,8 +387,14 @@ def samples() -> tuple[Graph, ...]:
         ),
         _sample("deep", (160, 5, 4), 70, (3, 3), strides=(2, 1), pads=one, y_dtype=s16),
         _sample("same", (7, 6, 6), 40, (3, 3), pads=one, with_bias=False, per_channel_output=True),
+        _sample("wide", (9, 5, 6), 20, (3, 3), strides=(2, 2), pads=one, x_dtype=s16,
+                y_dtype=s16, weight_bits=16),
+        _sample("wide_bilinear", (20, 5, 4), 20, (4, 4), strides=(2, 2), pads=one, group=20,
+                x_dtype=s16),
+        _sample("wide_weights", (160, 4, 4), 24, (2, 3), strides=(2, 1), y_dtype=s16,
+                weight_bits=16),
         _sample("worst", (140, 4, 4), 10, (4, 4), strides=(2, 2), worst=True, y_dtype=s16),
-    )
+    )  # fmt: skip
 
 
 CONV_TRANSPOSE = OpDef(

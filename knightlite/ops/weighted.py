@@ -1,7 +1,8 @@
-"""What operators with integer weights share: sums in 32 bits, one requantize per output channel.
+"""What operators with integer weights share: exact sums, one requantize per output channel.
 
 acc = sum x*w + bias, y = clamp(rne(acc * m_c / 2^q_c)) (numerics 1-3). Weights [Co, Ci/group, kh,
-kw] are input 1, the bias [Co] is input 2 where there is one.
+kw] are input 1, the bias [Co] is input 2 where there is one. Sums have 32 bits, or 48 where the
+features or the weights have 16.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from onnx import TensorProto
 
 from knightlite import dtypes, numerics
 from knightlite.ir import Attribute, Graph, GraphBuilder
-from knightlite.ops.onnx_io import OnnxWriter, per_channel
+from knightlite.ops.onnx_io import OnnxWriter, per_channel, weight_bytes
 from knightlite.ops.opdef import Constraint, View
 
 Array = NDArray[Any]
@@ -39,6 +40,11 @@ def bias(view: View) -> NDArray[np.int64]:
     return view.constant(2).astype(np.int64)
 
 
+def accumulator(view: View) -> numerics.Accumulator:
+    """What the products add up in."""
+    return numerics.accumulator(view.tensor(0).dtype.bits, 8 * weights(view).dtype.itemsize)
+
+
 def requantize_ratio(view: View) -> NDArray[np.float64]:
     """Input scale * weight scale / output scale, per output channel [Co], in float64."""
     ratio = view.scale(0) * view.scale(1) / view.output_scale
@@ -47,7 +53,7 @@ def requantize_ratio(view: View) -> NDArray[np.float64]:
 
 def requantize_parameters(view: View) -> numerics.Multiplier:
     """The (m, q) of every output channel; ValueError where a ratio is out of range."""
-    return numerics.multiplier(requantize_ratio(view))
+    return numerics.multiplier(requantize_ratio(view), sums=accumulator(view))
 
 
 def l1_norms(view: View) -> NDArray[np.int64]:
@@ -65,23 +71,34 @@ def accumulator_bound(view: View, norms: NDArray[np.int64]) -> int:
 def requantized(view: View, sums: NDArray[np.int64]) -> Array:
     """The output [1, Co, H', W'] of sums [Co, H', W'] without their bias."""
     acc = sums + bias(view)[:, None, None]
-    acc = np.clip(acc, numerics.ACC_MIN, numerics.ACC_MAX)
+    limits = accumulator(view)
+    acc = np.clip(acc, limits.minimum, limits.maximum)
     low, high = view.bounds
-    y = numerics.requantize(
-        np.moveaxis(acc, 0, -1), requantize_parameters(view), view.output.dtype, low, high
-    )
+    round_to = numerics.requantize if limits is numerics.NARROW else numerics.requantize_wide
+    y = round_to(np.moveaxis(acc, 0, -1), requantize_parameters(view), view.output.dtype, low, high)
     return np.moveaxis(y, -1, 0)[None]
 
 
-def write_requantized(view: View, writer: OnnxWriter, sums: str, output: str) -> None:
-    """Golden form of :func:`requantized`, in float64."""
-    wide = writer.cast(sums, TensorProto.DOUBLE, f"{output}/wide")
+def write_convolution(
+    view: View, writer: OnnxWriter, x: str, kernel: Array, output: str, **attributes: object
+) -> None:
+    """Golden form: ``kernel`` over ``x`` in integers, the bias, the requantize."""
+    dtype = view.tensor(0).dtype
+    if accumulator(view) is numerics.NARROW:
+        sums = writer.conv_integer(x, dtype, kernel, f"{output}/acc", **attributes)
+        wide = writer.cast(sums, TensorProto.DOUBLE, f"{output}/wide")
+    else:
+        wide = writer.conv_bytes(x, dtype, kernel, f"{output}/acc", **attributes)
     biased = writer.temporary(
         "Add",
         [wide, writer.constant(f"{output}/bias", per_channel(bias(view).astype(np.float64)))],
         f"{output}/biased",
     )
     params = requantize_parameters(view)
+    if accumulator(view) is not numerics.NARROW:
+        m, unit = per_channel(params.m), per_channel(np.left_shift(np.int64(1), params.q))
+        writer.rescale_whole(biased, m, unit, *view.bounds, view.output.dtype, output)
+        return
     factor = per_channel(np.ldexp(params.m.astype(np.float64), -params.q))
     writer.rescale(biased, factor, *view.bounds, view.output.dtype, output)
 
@@ -95,23 +112,32 @@ def constraints(
     """The rules that all of them have. ``bound``: of the accumulator; ``sample``: a 1x1 kernel."""
 
     def check_accumulator(view: View) -> str | None:
-        largest = bound(view)
-        if largest <= numerics.ACC_MAX:
+        largest, limits = bound(view), accumulator(view)
+        if largest <= limits.maximum:
             return None
         return (
-            f"the accumulator must stay within 32 bits, but can reach {largest} (2^31 = {1 << 31})"
+            f"the accumulator must stay within {limits.bits} bits, but can reach {largest} "
+            f"(2^{limits.bits - 1} = {limits.maximum + 1})"
         )
 
     return (
         Constraint(
-            "input scale * weight scale / output scale lies in [2^-17, 2^15)",
+            "input scale * weight scale / output scale lies in [2^-17, 2^15), from 2^-33 on where "
+            "features or weights have 16 bits",
             _check_ratio,
             lambda: sample("ratio", (8, 4, 4), 8, (1, 1), ratio=1e-6),
         ),
         Constraint(
-            "the accumulator fits 32 bits",
+            "the accumulator fits 32 bits, 48 where features or weights have 16",
             check_accumulator,
             lambda: sample("overflow", (70000, 1, 1), 2, (1, 1), worst=True),
+        ),
+        Constraint(
+            "at 16 bit, sums of products of single bytes fit 32 bits: so the golden model adds",
+            _check_bytes,
+            lambda: sample(
+                "bytes", (34000, 1, 1), 2, (1, 1), worst=True, x_dtype=dtypes.S16, weight_bits=16
+            ),
         ),
         Constraint(
             "a clamp on per-channel scales is covered by saturation",
@@ -124,13 +150,30 @@ def constraints(
 
 
 def _check_ratio(view: View) -> str | None:
-    ratio = requantize_ratio(view)
-    bad = np.flatnonzero((ratio < numerics.MIN_RATIO) | (ratio >= numerics.MAX_RATIO))
+    ratio, limits = requantize_ratio(view), accumulator(view)
+    bad = np.flatnonzero((ratio < limits.min_ratio) | (ratio >= numerics.MAX_RATIO))
     if not bad.size:
         return None
+    least = numerics.MULTIPLIER_BITS - 1 - limits.max_shift
     return (
-        f"input scale * weight scale / output scale must lie in [2^-17, 2^15), not "
+        f"input scale * weight scale / output scale must lie in [2^{least}, 2^15), not "
         f"{ratio[bad[0]]:.3g} in channel {bad[0]} ({bad.size} channels in all)"
+    )
+
+
+def _check_bytes(view: View) -> str | None:
+    if accumulator(view) is numerics.NARROW:
+        return None
+    flat = weights(view).reshape(len(weights(view)), -1)
+    largest = 255 * max(
+        int(np.abs(factors.astype(np.int64) - zero).sum(axis=1).max())
+        for factors, zero, _ in weight_bytes(flat)
+    )
+    if largest < 1 << 31:
+        return None
+    return (
+        f"sums of products of single bytes must stay within 32 bits, but can reach {largest} "
+        f"(2^31 = {1 << 31}); use 8-bit features and weights"
     )
 
 
@@ -164,6 +207,7 @@ def sample(
     worst: bool = False,
     ratio: float = 1.0,
     with_bias: bool = True,
+    weight_bits: int = 8,
 ) -> Graph:
     """A quantized graph of one node; the output scale uses the type's range well.
 
@@ -178,12 +222,14 @@ def sample(
         builder.tensor(
             "x", (1, channels, height, width), x_dtype, rng.uniform(0.01, 0.05, channels)
         )
-    w = rng.integers(-127, 128, (co, channels // group, *kernel)).astype(np.int8)
+    most = (1 << (weight_bits - 1)) - 1
+    w = rng.integers(-most, most + 1, (co, channels // group, *kernel))
+    w = w.astype(np.int8 if weight_bits == 8 else np.int16)
     if worst:  # every product at its extreme and of one sign: the accumulator's worst case
-        w = np.full_like(w, 127)
-        w[1::2] = -127
+        w = np.full_like(w, most)
+        w[1::2] = -most
     w_scale = rng.uniform(0.5, 1.5, co) * 0.01
-    spread = (fan_in if worst else fan_in**0.5) * 127 * 128
+    spread = (fan_in if worst else fan_in**0.5) * most * (1 << (x_dtype.bits - 1))
     y_scale = np.float64(0.02 * 0.01 * spread / (y_dtype.maximum + 1)) / ratio
     scales = y_scale * rng.uniform(0.7, 1.4, co) if per_channel_output else y_scale
     inputs = ["x", builder.constant("w", w, w_scale)]

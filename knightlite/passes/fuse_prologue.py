@@ -43,14 +43,11 @@ class FusePrologue:
 
     def obstacle(self, graph: Graph, node: Node, readers: list[Node]) -> str | None:
         """Why the Affine cannot be a prologue, or None."""
-        tensor = graph.tensors[node.output]
         if node.output in graph.chip_outputs:
             return f"{node.output} is an output of the network"
         if len(readers) != 1 or BY_NAME[readers[0].op].kernel is None:
             kinds = ", ".join(f"{reader.op} {reader.name}" for reader in readers) or "nothing"
             return f"{node.output} must be read by exactly one convolution, not by {kinds}"
-        if tensor.dtype.bits != 8:
-            return f"{node.output} must have 8 bits, not {tensor.dtype.bits}"
         return None
 
 

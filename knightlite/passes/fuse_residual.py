@@ -16,7 +16,7 @@ class FuseResidual:
     """A Conv (or Chain) and the Add that alone reads it become one Chain.
 
     Before: ``x -> Conv -> t``, ``t + r -> y``; after: ``x, r -> Chain(Conv, Add) -> y``. The
-    convolution still rounds to 8 bits before the Add rounds (numerics 4).
+    convolution still rounds before the Add rounds (numerics 4), to 8 bits or to 16.
     """
 
     name: str = "fuse_residual"
@@ -66,6 +66,6 @@ class FuseResidual:
         other = graph.tensors[name]
         if tensor.shape != graph.tensors[node.output].shape or other.shape[1] != tensor.shape[1]:
             return f"{producer.output} or {other.name} is broadcast over channels or the picture"
-        if tensor.dtype.bits != 8 or tensor.per_channel:
-            return f"{producer.output} must have 8 bits and one scale"
+        if tensor.per_channel:
+            return f"{producer.output} must have one scale"
         return None

@@ -1,8 +1,9 @@
 """Tiles: how a layer is cut so that it fits the scratchpads, and the order of its steps.
 
 A layer is cut over output rows, output channels and (convolutions) input channels. FSPM holds the
-input tile, the second operand, the output tile and, where input channels are cut, the s32 partial
-sums (``pixels * output channels * 4`` bytes: they live in FSPM, and are counted).
+input tile, the second operand, the output tile and, where input channels are cut, the partial
+sums (``pixels * output channels`` times 4 bytes, or 8 of 48-bit sums: they live in FSPM, and are
+counted).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field
 from knightlite.allocate import align
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Tensor
-from knightlite.isa import ACCUMULATOR_BYTES
 from knightlite.lower import Range, Work, span
 
 LARGEST_PIXEL = (1 << 16) - 1  # bytes: the pixel strides of instructions have 16 bits
@@ -161,7 +161,7 @@ class Geometry:
             parts["z"] = (z_bytes, min(tiling.buffers, tiles))
         if in_count > 1:
             pixels = tiling.rows * self.y.shape[3]
-            sums = align(pixels * outs * ACCUMULATOR_BYTES, self.chip.fspm_align_bytes)
+            sums = align(pixels * outs * self.work.accumulator_bytes, self.chip.fspm_align_bytes)
             parts["sums"] = (sums, 1)
         return parts
 

@@ -31,6 +31,7 @@ from knightlite.sim.weights import Weights, read_weights
 
 Array = NDArray[Any]
 
+EXACT_SUM = 1 << 38  # times a multiplier of 15 bits: 2^53, the last that float64 counts to
 COLUMN_ELEMENTS = 1 << 18  # float32 window columns of one block: one MiB
 
 
@@ -63,18 +64,23 @@ class MatrixStep:
         self._params: Parameters | None = None
         if not item.accumulate_out:
             self._params = parameters(mspm, item.parameter_address, item.y_channels)
-        self._guard_sums, self._guard_bias = self._guards()
+        self._sums_in = numerics.WIDE if item.wide else numerics.NARROW
+        self._guard_sums, self._guard_bias, self._whole = self._guards()
         self._x = tile_view(self._fspm, x_operand(item), dtype)
         self._pointwise = self._is_pointwise()
         self._reserve()
 
-    def _guards(self) -> tuple[bool, bool]:
-        """Whether the sums, and the sums with their bias, could leave the accumulator."""
-        before = -numerics.ACC_MIN if self._item.accumulate_in else 0
+    def _guards(self) -> tuple[bool, bool, bool]:
+        """Whether the sums, and the sums with their bias, could leave the accumulator.
+
+        And whether these times a multiplier could leave what float64 holds exactly.
+        """
+        largest = self._sums_in.maximum
+        before = -self._sums_in.minimum if self._item.accumulate_in else 0
         most = before + self._weights.reach
-        sums = most > numerics.ACC_MAX
         bias = 0 if self._params is None else int(np.abs(self._params.b).max())
-        return sums, min(most, numerics.ACC_MAX) + bias > numerics.ACC_MAX
+        biased = min(most, largest) + bias
+        return most > largest, biased > largest, min(biased, largest + 1) > EXACT_SUM
 
     def _is_pointwise(self) -> bool:
         """One tap that always lies inside x: no window columns, no border."""
@@ -123,9 +129,10 @@ class MatrixStep:
         else:
             self._bind_windows()
 
-    def _sums(self) -> NDArray[np.int32]:
+    def _sums(self) -> NDArray[np.signedinteger[Any]]:
         item = self._item
-        return sums_view(self._fspm, item.accumulator_address, item.pixels, item.y_channels)
+        place = item.accumulator_address, item.pixels, item.y_channels, item.accumulator_size
+        return sums_view(self._fspm, *place)
 
     def _operand_tiles(self) -> list[Array]:
         """The tiles of an output block: y, then residual and partial sums where they exist."""
@@ -330,13 +337,18 @@ class MatrixStep:
         if block.partial is not None:
             np.add(block.tile, block.partial, out=block.tile)
         if self._guard_sums:
-            saturated = _saturate(block.wide)
+            saturated = _saturate(block.wide, self._sums_in)
         if self._params is None:
             np.copyto(block.y, block.tile, casting="unsafe")
             return saturated
         if self._guard_bias:
             np.add(block.lanes, block.bias, out=block.lanes)
-            saturated += _saturate(block.wide)
+            saturated += _saturate(block.wide, self._sums_in)
+        elif self._whole:
+            np.add(block.lanes, block.bias, out=block.lanes)
+        if self._whole:
+            self._requantize_whole(block.wide)
+        elif self._guard_bias:
             np.multiply(block.lanes, block.scale, out=block.lanes)
         else:
             np.multiply(block.lanes, block.scale, out=block.lanes)
@@ -345,6 +357,15 @@ class MatrixStep:
             self._add_residual(block)
         round_into(block.tile, self._low, self._top, block.y)
         return saturated
+
+    def _requantize_whole(self, wide: Array) -> None:
+        """Biased sums [pixels, channels] to rounded values in place, in int64.
+
+        What they become is clamped to 16 bits or fewer: float64 need not hold larger ones exactly.
+        """
+        assert self._params is not None
+        product = wide.astype(np.int64) * self._params.m.astype(np.int64)
+        wide[...] = numerics.round_shift_whole(product, self._params.q)
 
     def _add_residual(self, block: _Block) -> None:
         item = self._item
@@ -385,9 +406,9 @@ class _Block:
     y: Array
 
 
-def _saturate(wide: Array) -> int:
+def _saturate(wide: Array, sums: numerics.Accumulator) -> int:
     """Clip to the accumulator in place; how many values it changed."""
-    low, high = numerics.ACC_MIN, numerics.ACC_MAX
+    low, high = sums.minimum, sums.maximum
     if wide.max() <= high and wide.min() >= low:
         return 0
     count = int(np.count_nonzero((wide > high) | (wide < low)))

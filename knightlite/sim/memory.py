@@ -64,9 +64,11 @@ def tile_view(memory: Bytes, operand: Operand, dtype: DType) -> NDArray[Any]:
     return np.ndarray(shape, dtype.numpy, memory, operand.address, strides)
 
 
-def sums_view(memory: Bytes, address: int, pixels: int, channels: int) -> NDArray[np.int32]:
-    """s32 partial sums as [pixels, channels]."""
-    return np.ndarray((pixels, channels), np.dtype("<i4"), memory, address)
+def sums_view(
+    memory: Bytes, address: int, pixels: int, channels: int, size: int
+) -> NDArray[np.signedinteger[Any]]:
+    """Partial sums of ``size`` bytes as [pixels, channels]."""
+    return np.ndarray((pixels, channels), np.dtype(f"<i{size}"), memory, address)
 
 
 def parameters(memory: Bytes, address: int, channels: int) -> Parameters:

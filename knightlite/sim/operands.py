@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from knightlite.isa import (
-    ACCUMULATOR_BYTES,
     EXPONENTIAL_BYTES,
     PARAMETER_BYTES,
     TYPES,
@@ -138,22 +137,24 @@ def parameter_operand(name: str, address: int, channels: int) -> Operand:
 def matrix_operands(item: Matrix) -> tuple[Operand, ...]:
     """Everything a matrix instruction touches, by name."""
     width = item.y_channels
+    weights = width * item.weight_size
     found = [
         x_operand(item),
         Operand(
             "weights", Space.WSPM, item.weight_address, item.weight_rows(), item.weight_row_bytes,
-            1, width, width, False, 1,
+            1, weights, weights, False, item.weight_size,
         ),
     ]  # fmt: skip
     if item.prologue:
         found.append(
             parameter_operand("prologue parameters", item.prologue_address, item.x_channels)
         )
-    size = item.pixels * width * ACCUMULATOR_BYTES
+    unit = item.accumulator_size
+    size = item.pixels * width * unit
     if item.accumulate_in:
-        found.append(_flat("partial sums", Space.FSPM, item.accumulator_address, size, 4, False))
+        found.append(_flat("partial sums", Space.FSPM, item.accumulator_address, size, unit, False))
     if item.accumulate_out:
-        found.append(_flat("partial sums", Space.FSPM, item.accumulator_address, size, 4, True))
+        found.append(_flat("partial sums", Space.FSPM, item.accumulator_address, size, unit, True))
         return tuple(found)
     found.append(parameter_operand("parameters", item.parameter_address, width))
     if item.residual:

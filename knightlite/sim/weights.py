@@ -2,7 +2,8 @@
 
 A float32 product of integers is exact while no partial sum, in whatever order BLAS adds, leaves
 [-2^24, 2^24]. That is proved per instruction from its weights and the range of its input; where it
-does not hold the depth is split, or float64 used.
+does not hold the depth is split, or float64 used: it is exact up to 2^53, and even 16-bit operands
+(products below 2^30) reach that with 2^23 rows of weights only, more than an address counts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.isa import Matrix
+from knightlite.isa import WEIGHT_TYPES, Matrix
 from knightlite.sim.memory import Bytes
 
 Array = NDArray[Any]
@@ -67,8 +68,9 @@ def read_weights(
 ) -> Weights:
     """Decode the weights of an instruction; equal ones are shared."""
     shape = (item.weight_rows(), item.y_channels)
-    stored = np.ndarray(shape, np.int8, memory, item.weight_address, (item.weight_row_bytes, 1))
-    key = (shape, bool(item.depthwise), low, high, stored.tobytes())
+    dtype, strides = WEIGHT_TYPES[item.weight_type].numpy, (item.weight_row_bytes, item.weight_size)
+    stored = np.ndarray(shape, dtype, memory, item.weight_address, strides)
+    key = (shape, item.weight_type, bool(item.depthwise), low, high, stored.tobytes())
     if key not in known:
         known[key] = _depthwise(stored, low, high) if item.depthwise else split(stored, low, high)
     return known[key]
