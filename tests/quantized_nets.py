@@ -59,18 +59,22 @@ class QuantizedNet:
         kernel: tuple[int, int] = (1, 1),
         dtype: DType = dtypes.S8,
         scale: Any = SCALE,
+        weight_type: type[np.signedinteger[Any]] = np.int8,
         **more: Any,
     ) -> str:
         """An operator with weights whose outputs fill their type."""
         group = more.setdefault("group", 1)
         depth = self.channels(x) // group
-        weights = self.rng.integers(-127, 128, (channels, depth, *kernel)).astype(np.int8)
+        most = int(np.iinfo(weight_type).max)
+        weights = self.rng.integers(-most, most + 1, (channels, depth, *kernel)).astype(weight_type)
         x_scale = self.builder.tensors[x].scale
         assert x_scale is not None
         fan_in = depth * kernel[0] * kernel[1]
         w_scale = np.full(channels, 0.4 * np.mean(scale) / np.mean(x_scale) / fan_in**0.5 / 73)
         w_scale *= self.rng.uniform(0.7, 1.4, channels)
-        bias = self.rng.integers(-5000, 5000, channels).astype(np.int32)
+        wider = most // 127 * (257 if self.builder.tensors[x].dtype == dtypes.S16 else 1)
+        w_scale *= (257 if wider > 1 and dtype == dtypes.S16 else 1) / wider
+        bias = self.rng.integers(-5000 * wider, 5000 * wider, channels).astype(np.int32)
         names = (
             self.builder.constant(f"{output}.weight", weights, w_scale),
             self.builder.constant(f"{output}.bias", bias, w_scale * x_scale),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from knightlite import dtypes
@@ -27,6 +28,7 @@ KINDS = (
     "concat",
     "resize",
 )
+WEIGHTED = ("conv", "depthwise", "grouped", "transposed")
 
 
 @st.composite
@@ -55,9 +57,10 @@ def layers(draw: st.DrawFn) -> Graph:
     net = QuantizedNet(seed=draw(st.integers(0, 9)))
     channels = draw(st.sampled_from((1, 3, 4, 7, 16, 33, 70)))
     height, width = draw(st.integers(1, 12)), draw(st.integers(1, 9))
-    dtype = draw(st.sampled_from((dtypes.U8, dtypes.S8)))
-    x = net.input("x", channels, height, width, dtype)
     kind = draw(st.sampled_from(KINDS))
+    types = (dtypes.U8, dtypes.S8, dtypes.S16) if kind in WEIGHTED else (dtypes.U8, dtypes.S8)
+    dtype = draw(st.sampled_from(types))
+    x = net.input("x", channels, height, width, dtype)
     if kind in ("conv", "depthwise", "grouped", "transposed", "pool"):
         kernel = (draw(st.integers(1, min(4, height))), draw(st.integers(1, min(4, width))))
         pads = tuple(draw(st.integers(0, kernel[side % 2] - 1)) for side in range(4))
@@ -110,7 +113,7 @@ def convolution(
 ) -> str:
     channels = net.channels(x)
     if draw(st.booleans()):
-        x = net.affine(x, "t")
+        x = net.affine(x, "t", draw(st.sampled_from((dtypes.U8, dtypes.S16))))
     outs = channels if kind == "depthwise" else draw(st.sampled_from((1, 6, 16, 20, 65)))
     if kind == "depthwise" and channels > 1:
         window["group"] = channels
@@ -118,6 +121,7 @@ def convolution(
         parts = [part for part in range(1, channels + 1) if channels % part == 0]
         window["group"] = draw(st.sampled_from(parts))
         outs = window["group"] * draw(st.sampled_from((1, 2, 5, 18)))
+    window["weight_type"] = draw(st.sampled_from((np.int8, np.int16)))
     wide = draw(st.booleans())
     dtype, scale = (dtypes.S16, 0.001) if wide else (dtypes.S8, 0.05)
     clamp = {"clamp": RELU} if draw(st.booleans()) else {}
@@ -126,7 +130,7 @@ def convolution(
         make = net.transposed
         outs = transposed_window(draw, net, x, outs, kernel, window)
     y = make(x, "y", outs, kernel, dtype, scale, **window, **clamp)
-    if wide or draw(st.booleans()):
+    if draw(st.booleans()):
         return y
     _, *shape = net.builder.tensors[y].shape
     return net.add(y, net.input("z", shape[0], shape[1], shape[2]), "sum")

@@ -19,7 +19,7 @@ Float64 = NDArray[np.float64]
 Integers = NDArray[np.signedinteger[Any]]
 WEIGHT_MAXIMUM = 127
 WIDE_WEIGHT_MAXIMUM = 32639  # 127 * 257: both bytes of a 16-bit weight then fit 8 signed bits
-WIDE_MIN_RATIO = 2.0**-33  # 2^14 / 2^47: sums of 16-bit products have 48 bits to shift away
+WIDE_MIN_RATIO = numerics.WIDE.min_ratio
 EMPTY_RATIO = 2.0**14  # the largest ratio a channel without weights may take
 BIAS_STEPS = 2.0**10  # a channel without weights resolves its bias to 1/1024 of an output step
 
