@@ -450,6 +450,25 @@ def test_wide_sums_saturate_at_48_bits() -> None:
     assert saturations == 2  # the first ends exactly at the limit
 
 
+@pytest.mark.parametrize("beside", [-1, 0, 1])
+@pytest.mark.parametrize("q", [40, 44, 47])
+def test_wide_requantize_next_to_a_tie(q: int, beside: int) -> None:
+    """Products of up to 62 bits, one off a tie: float64 would round them to the tie."""
+    m = 20003
+    acc = (2 ** (q - 1) + beside) * pow(m, -1, 2**q) % 2**q
+    item = small_matrix(
+        accumulate_in=1, accumulator_address=2048, weight_type=1, weight_row_bytes=8, y_type=S16,
+        y_row_stride=32, y_column_stride=8,
+    )  # fmt: skip
+    fspm = bytearray(TINY.fspm_bytes)
+    fspm[2048:2056] = acc.to_bytes(8, "little")
+    found, _ = run_whole([item], bytes(fspm), b"", record(m, q) * 4)
+    quotient, rest = divmod(acc * m, 2**q)
+    assert rest == 2 ** (q - 1) + beside
+    up = beside > 0 or (beside == 0 and quotient % 2 == 1)
+    assert int.from_bytes(found[1024:1026], "little", signed=True) == quotient + up
+
+
 def test_bias_saturates_with_the_accumulator() -> None:
     item = small_matrix(
         accumulate_in=1, accumulator_address=2048, y_type=S16, y_row_stride=32, y_column_stride=8

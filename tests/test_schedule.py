@@ -42,7 +42,22 @@ def check_plan(built: Built) -> None:
     for layer in built.compiled.plan.layers:
         check_fits(layer)
         check_steps(layer)
+    check_sums(built)
     check_stores(built)
+
+
+def check_sums(built: Built) -> None:
+    """Partial sums stay inside the room that the plan counted for them."""
+    places: dict[int, tuple[int, int]] = {}  # layer -> bytes [first, last)
+    for item in built.machine.instructions:
+        if isinstance(item, Matrix) and (item.accumulate_in or item.accumulate_out):
+            first = item.accumulator_address
+            last = first + item.pixels * item.y_channels * item.accumulator_size
+            low, high = places.get(item.layer, (first, last))
+            places[item.layer] = min(first, low), max(last, high)
+    for index, (first, last) in places.items():
+        layer = built.compiled.plan.layers[index]
+        assert last - first <= layer.geometry.fspm_parts(layer.tiling)["sums"][0]
 
 
 def check_fits(layer: LayerPlan) -> None:
