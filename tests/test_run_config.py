@@ -200,6 +200,7 @@ def test_refusals(refused: Refusal) -> None:
             "--train.epochs names no section of a run-config file.",
             "one of quant, compile, run, profiling, compare, build")  # fmt: skip
     refused(["build", "--quant.spin-quant", "1"], 2, "1 key(s) of the command line cannot be "
-            "used: quant.spin-quant: not supported yet: a more accurate quantization.", HINT)  # fmt: skip
+            "used: quant.spin-quant: not supported yet: a more accurate quantization.",
+            HINT)  # fmt: skip
     refused(["build", "--build.model-check", "1"], 2, "1 key(s) of the command line cannot be "
             "used: build.model-check: build has no option of this name.", HINT)  # fmt: skip

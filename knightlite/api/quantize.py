@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
+from knightlite.api.dump import FOLDER, dump_folder, inspect_layers
 from knightlite.api.host import open_session
 from knightlite.api.inputs import InputForm, fed_as, input_forms, normalized, pins
 from knightlite.errors import UnsupportedError, UsageError
@@ -19,15 +21,17 @@ from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
 
 if TYPE_CHECKING:
+    from knightlite.api.compare import Comparison
     from knightlite.atomic_write import FileSet
     from knightlite.ir import Graph, Tensor
+    from knightlite.quantize.distribution_cache import DistributionCache
     from knightlite.quantize.python_data import Batch, InferFunction
     from knightlite.quantize.settings import Settings
     from knightlite.quantize.workload import Workload
 
 Array = NDArray[Any]
 MAX_BATCH = 4096
-RUN_MODES = ("quant", "auto_quant", "infer", "convert")
+RUN_MODES = ("quant", "auto_quant", "infer", "convert", "compare")
 INFER_AUTO = "infer_auto"
 LATER_METHODS = ("all",)  # Knight's
 
@@ -46,7 +50,9 @@ class QuantizeOptions:
     ``paddle_python``, ``torch_python``, ``torch_exporter`` are those of ``frontend.Conversion``.
     ``input_types``: per input uint8, int8, int16 where it is fed with integers; ``mean`` and
     ``std`` of the first input become part of the network. ``output_names`` cut it.
-    ``generate_scales`` leaves X_scales.json, ``load_scales`` is such a file to take scales from.
+    ``cache``: a file that keeps what the first pass over the data learns. ``dump``: the values of
+    every layer in ``save_dir/dump``. ``generate_scales`` leaves X_scales.json, ``load_scales`` is
+    such a file to take scales from.
     """
 
     model: Path
@@ -85,6 +91,8 @@ class QuantizeOptions:
     generate_scales: bool = False
     load_scales: Path | None = None
     lut_len: int = 10
+    cache: Path | None = None
+    dump: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ class QuantizeOutcome:
     loss_percent: float | None
     pictures: int
     seconds: float
+    layers: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +184,19 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     talk.say("Quant Start")
     if options.run_mode == "convert":
         return _convert(options, _load(options, talk), talk)
-    made = quantize_model(options, talk)
-    with atomic_write.file_set() as files:
+    if options.run_mode == "compare":
+        return _compare_layers(options, talk)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
+        cache = _read_cache(options)
+        made = quantize_model(options, talk, cache=cache, dump=folder)
+        files = stack.enter_context(atomic_write.file_set())
         paths = made.add_to(files, options.save_dir)
+        if cache is not None and options.cache is not None and cache.made is not None:
+            files.write_bytes(options.cache, cache.made)
+            paths["cache"] = options.cache
+    if folder is not None:
+        talk.say(f"Dump : {options.save_dir / FOLDER}")
     workspace.record(
         options.directory,
         "quant",
@@ -212,6 +231,43 @@ def _source(options: QuantizeOptions) -> dict[str, Any]:
         "iteration": options.iteration,
         "seed": options.seed,
     }
+
+
+def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
+    """The cache file as it is before the run."""
+    from knightlite.quantize.distribution_cache import DistributionCache
+
+    if options.cache is None:
+        return None
+    try:
+        data = options.cache.read_bytes() if options.cache.exists() else None
+    except OSError as error:
+        raise UsageError(
+            f"distribution cache {options.cache} cannot be read: {error.strerror}."
+        ) from error
+    return DistributionCache(str(options.cache), data)
+
+
+def _compare_layers(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
+    """Float model beside the quantized one that ``quant`` left in the same folder."""
+    from knightlite.frontend import load_quantized
+
+    graph = _load(options, talk)
+    path = options.save_dir / f"{graph.name}_quantize.onnx"
+    if not path.is_file():
+        raise UsageError(
+            f"{path} does not exist: -r compare runs it beside {options.model}.",
+            "quantize the model first, with the same options and without -r compare",
+        )
+    quantized = load_quantized(path)
+    if set(quantized.inputs) != set(graph.inputs):
+        raise UsageError(f"{path} is not made from {options.model}: other inputs.")
+    work, _ = workload(options, graph, talk)
+    talk.say(f"data: {work.description}")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
+        rows, metric = inspect_layers(graph, quantized, work, folder)
+    return QuantizeOutcome({}, {}, None, metric, None, 0, 0.0, rows)
 
 
 def _check(options: QuantizeOptions) -> None:
@@ -310,8 +366,17 @@ def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutc
     return QuantizeOutcome({"float_onnx": target}, {}, None, None, None, 0, 0.0)
 
 
-def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedModel:
-    """Quantize in memory; nothing is written. Errors: see ``knightlite.errors``."""
+def quantize_model(
+    options: QuantizeOptions,
+    talk: Talk = SILENT,
+    *,
+    cache: DistributionCache | None = None,
+    dump: Path | None = None,
+) -> QuantizedModel:
+    """Quantize in memory; only layers' values are written, into ``dump``.
+
+    ``cache`` is filled, or stands for the first pass. Errors: see ``knightlite.errors``.
+    """
     from knightlite.quantize.mix_config import template
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import quantize_graph
@@ -338,7 +403,11 @@ def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedMo
         talk.advance(stages[stage], done, options.iteration * options.batch_size)
 
     settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
-    result = quantize_graph(graph, work, settings, progress)
+    result = quantize_graph(graph, work, settings, progress, cache=cache)
+    if cache is not None and cache.used:
+        talk.say(f"the first pass is that of {cache.name}")
+    if dump is not None:
+        inspect_layers(graph, result.graph, work, dump)
     for step in result.steps:
         talk.say(step.sentence)
     for warning in result.warnings:

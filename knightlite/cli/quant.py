@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from knightlite.api import QuantizeOptions, quantize
 from knightlite.api.default_chip import default_chip
 from knightlite.api.inputs import numbers
 from knightlite.cli.arguments import Shape, shape
+from knightlite.cli.compare import print_comparison
 from knightlite.cli.conversion import (
     FRAMEWORK_HELP,
     MODEL_HELP,
@@ -144,11 +146,12 @@ lie away from zero (docs/quantization.md).
 @click.option(
     "-r",
     "--run-mode",
-    type=click.Choice(["quant", "auto_quant", "infer", "convert"]),
+    type=click.Choice(["quant", "auto_quant", "infer", "convert", "compare"]),
     default="quant",
     show_default=True,
     help="quant; auto_quant: some operators at 16 bits, found by measuring; "
-    "infer: run the model only; convert: write the float ONNX only.",
+    "infer: run the model only; convert: write the float ONNX only; compare: every layer "
+    "of the float model beside the quantized one that is there.",
 )
 @click.option(
     "-amr",
@@ -221,6 +224,20 @@ lie away from zero (docs/quantization.md).
     show_default=True,
     help="Tables of 16-bit tensors have 2^N intervals, N from 8 to 12.",
 )
+@click.option(
+    "-cd",
+    "--cache-distribution",
+    "cache",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep what the first pass over the data learns, and read it where FILE is there.",
+)
+@click.option(
+    "-du",
+    "--dump",
+    is_flag=True,
+    help="Also write the values of every layer, float and fixed, to dump/.",
+)
 @conversion_options
 @click.option("--seed", default=0, show_default=True, help="Seed of the choice of pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
@@ -260,6 +277,8 @@ def command(
     generate_scales: bool,
     load_scales: Path | None,
     lut_len: int,
+    cache: Path | None,
+    dump: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -299,6 +318,8 @@ def command(
         generate_scales=generate_scales,
         load_scales=load_scales,
         lut_len=lut_len,
+        cache=cache,
+        dump=dump,
     )
     with talking() as talk:
         result = quantize(options, talk)
@@ -316,6 +337,7 @@ def command(
                 "quantization_loss": result.loss_percent,
                 "pictures": result.pictures,
                 "outputs": result.report.get("outputs", []),
+                **({"layers": [asdict(row) for row in result.layers]} if result.layers else {}),
             }
         )
         return
@@ -329,5 +351,7 @@ def command(
             print_line(f"16 bits for {', '.join(row['operators'])}: gain {gain}, {share}")
     for output in result.report.get("outputs", []):
         print_line(f"output {output['name']}: {output['type']}, SQNR {output['sqnr_db']} dB")
+    if result.layers:
+        print_comparison(result.layers, ["compared", "max diff"])
     if result.files:
         print_files(result.files)

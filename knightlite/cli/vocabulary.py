@@ -50,16 +50,13 @@ LATER: Mapping[str, tuple[Word, ...]] = {
     "quant": (
         Word(("-per", "--percent"), "SHARE", "of -qm percentile"),
         Word(("-ib", "--ir-batch"), "N", "another batch of the quantized model than 1", ("1",)),
-        Word(("-du", "--dump"), "", "the values of every layer, float and fixed"),
         Word(("-lt", "--layer-threshold"), "LOW HIGH", "range of LayerNormalization"),
         Word(("-snn", "--start-node-names"), "NAMES", "tf2onnx --inputs cuts a TensorFlow model"),
         Word(("-enn", "--end-node-names"), "NAMES", "tf2onnx --outputs does"),
         Word(("-c2chw", "--convert2chw"), "", "tf2onnx --inputs-as-nchw does it"),
-        Word(("-cd", "--cache-distribution"), "FILE", "keep histograms for the next run"),
         Word(("-sp", "--spin-quant"), "", "a more accurate quantization"),
         Word(("-td", "--ts-drop"), "", "a more accurate quantization"),
         Word(("-wm", "--weight-mode"), "int4", "4-bit weights"),
-        Word(("-r", "--run-mode"), "MODE", "compare", values=("compare",)),
         Word(("--input-configs",), "LIST", "data per input, in run-config files only"),
     ),
     "compile": (

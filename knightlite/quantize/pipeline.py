@@ -14,8 +14,14 @@ from knightlite.ops.table import with_lut_length
 from knightlite.quantize.assign import Assignment, assign, check_constants
 from knightlite.quantize.auto_mix import automatic_mix
 from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.distribution_cache import (
+    DistributionCache,
+    WatchedWorkload,
+    check_data,
+)
+from knightlite.quantize.distribution_cache import observed as observed_or_cached
 from knightlite.quantize.methods import method_of
-from knightlite.quantize.passes import Progress, compare, observe
+from knightlite.quantize.passes import Observation, Progress, compare, observe
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.steps import StepResult, improve, sample_limit
@@ -47,12 +53,13 @@ def quantize_graph(
     progress: Progress | None = None,
     *,
     threads: int | None = None,
+    cache: DistributionCache | None = None,
 ) -> QuantizeResult:
     """Quantize the float ``graph`` with the pictures of ``workload``.
 
-    ``threads`` are ONNX Runtime's. UsageError for an unknown method or lut_len, DataError for data
-    that cannot be used, ModelError for NaN weights, UnsupportedError for nodes that the arithmetic
-    cannot represent.
+    ``threads`` are ONNX Runtime's. ``cache`` may stand for the first pass. UsageError for an
+    unknown method or lut_len, DataError for data that cannot be used, ModelError for NaN weights,
+    UnsupportedError for nodes that the arithmetic cannot represent.
     """
     method_of(settings.method, settings.percent)  # refused before any work
     check_constants(graph)
@@ -61,7 +68,15 @@ def quantize_graph(
         graph = spread_channels(graph)
     started = time.perf_counter()
     limit = sample_limit(graph, settings)
-    seen = observe(graph, workload, progress, threads, limit)
+    watched = WatchedWorkload(workload) if cache is not None else workload
+
+    def first_pass() -> Observation:
+        return observe(graph, watched, progress, threads, limit)
+
+    if isinstance(watched, WatchedWorkload) and cache is not None:
+        seen = observed_or_cached(cache, graph, watched, limit, first_pass)
+    else:
+        seen = first_pass()
     observed = time.perf_counter()
     mixed: list[Entry] = []
     if settings.auto_mix is not None:
@@ -71,7 +86,9 @@ def quantize_graph(
     assigned = time.perf_counter()
     quantized, steps = improve(graph, assignment.graph, seen.sample, settings, threads)
     improved = time.perf_counter()
-    comparison = compare(graph, quantized, workload, seen.recording, progress, threads)
+    comparison = compare(graph, quantized, watched, seen.recording, progress, threads)
+    if isinstance(watched, WatchedWorkload) and cache is not None:
+        check_data(cache, watched)
     finished = time.perf_counter()
     report: Entry = {
         "version": REPORT_VERSION,

@@ -1,0 +1,132 @@
+"""quant -du, -r compare and -cd by real commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knightlite.api.compare import difference
+from knightlite.cli.program import run
+from knightlite.quantize import layer_values
+from knightlite.quantize.onnx_models import session
+from refusals import Refusal
+
+QUANT = ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits", "-bs", "4", "-i", "2",
+         "-s", "out"]  # fmt: skip
+Capture = pytest.CaptureFixture[str]
+
+
+def test_dump(here: Path) -> None:
+    """Knight's folders; the quantized values are the integers of ONNX Runtime's QDQ model."""
+    assert run([*QUANT, "-du"]) == 0
+    index = json.loads(Path("out/dump/dump.json").read_text("utf-8"))
+    tensors = index["tensors"]
+    assert [item["index"] for item in tensors] == list(range(1, len(tensors) + 1))
+    assert tensors[0]["name"] == "x"
+    for item in tensors:
+        name = f"{item['index']:04}:{item['name']}"
+        for batch in range(2):
+            fixed = np.load(f"out/dump/quant/{name}/batch_{batch}.npy")
+            assert fixed.shape == (4, *item["shape"][1:])
+            assert fixed.dtype.itemsize == {"u8": 1, "s8": 1, "s16": 2}[item["type"]]
+            exact = np.load(f"out/dump/float/{name}/batch_{batch}.npy")
+            assert exact.dtype == np.float32
+            assert exact.shape == fixed.shape
+    pictures = np.load("out/dump/float/0001:x/batch_1.npy")
+    model = session(Path("out/digits_quantize.onnx").read_bytes())
+    wanted = np.asarray(model.run(None, {"x": pictures})[0])
+    last = tensors[-1]
+    found = np.load(f"out/dump/quant/{last['index']:04}:{last['name']}/batch_1.npy")
+    step = np.float32(last["scale"])
+    assert np.array_equal(found.reshape(wanted.shape), np.rint(wanted / step))
+    assert np.array_equal(np.fromfile("out/inputs/x.bin", "<f4"), pictures[-1].ravel())
+
+
+def test_a_dump_in_small_batches_is_the_same_dump(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run([*QUANT, "-du"]) == 0
+    name = "0001:x"
+    whole = [np.load(f"out/dump/quant/{name}/batch_{k}.npy") for k in range(2)]
+    monkeypatch.setattr(layer_values, "BUDGET_BYTES", 1)
+    assert run([*QUANT, "-du"]) == 0
+    assert len(list(Path(f"out/dump/quant/{name}").iterdir())) == 8
+    parts = [np.load(f"out/dump/quant/{name}/batch_{k}.npy") for k in range(8)]
+    assert np.array_equal(np.concatenate(parts), np.concatenate(whole))
+
+
+def test_compare_layers(here: Path, capsys: Capture) -> None:
+    """The table says what the dump holds, computed at once over all pictures."""
+    assert run([*QUANT, "-du"]) == 0
+    capsys.readouterr()
+    assert run([*QUANT, "-r", "compare", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    tensors = json.loads(Path("out/dump/dump.json").read_text("utf-8"))["tensors"]
+    assert [row["name"] for row in found["layers"]] == [item["name"] for item in tensors]
+    for row, item in zip(found["layers"], tensors, strict=True):
+        name = f"{item['index']:04}:{item['name']}"
+        exact, fixed = (
+            np.concatenate([np.load(f"out/dump/{kind}/{name}/batch_{k}.npy") for k in range(2)])
+            for kind in ("float", "quant")
+        )
+        scale = np.reshape(np.asarray(item["scale"], np.float32), (1, -1, 1, 1))
+        wanted = difference(exact, fixed * scale)
+        assert row["difference"]["rmse"] == pytest.approx(wanted.rmse, abs=1e-6)
+        assert row["difference"]["mre"] == pytest.approx(wanted.mre, abs=1e-6)
+        assert row["difference"]["cosine"] == pytest.approx(wanted.cosine, abs=1e-6)
+    assert run([*QUANT, "-r", "compare"]) == 0
+    assert "OUT-NAME" in capsys.readouterr().out
+
+
+def test_refusals(refused: Refusal) -> None:
+    refused([*QUANT, "-r", "compare"], 2,
+            "out/digits_quantize.onnx does not exist: -r compare runs it beside digits.onnx.",
+            "quantize the model first*")  # fmt: skip
+    Path("out/dump").mkdir(parents=True)
+    Path("out/dump/mine.txt").write_text("mine", encoding="utf-8")
+    refused([*QUANT, "-du"], 2, "out/dump is no dump of ours.",
+            "remove it, or name another folder")  # fmt: skip
+
+
+def test_a_failed_dump_leaves_nothing(refused: Refusal) -> None:
+    refused(["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "imagenet", "-s", "out",
+             "-du"], 1, "calib/*", "take a recipe*")  # fmt: skip
+    assert not Path("out").exists()
+
+
+def test_cache(here: Path, capsys: Capture) -> None:
+    """The second run leaves out the first pass and writes the same bytes."""
+    assert run([*QUANT, "-cd", "seen.bin"]) == 0
+    model = Path("out/digits_quantize.onnx").read_bytes()
+    report = Path("out/digits_quantize_report.json").read_bytes()
+    cache = Path("seen.bin").read_bytes()
+    assert "the first pass is that of" not in capsys.readouterr().err
+    assert run([*QUANT, "-cd", "seen.bin"]) == 0
+    assert "the first pass is that of seen.bin" in capsys.readouterr().err
+    assert Path("out/digits_quantize.onnx").read_bytes() == model
+    assert Path("out/digits_quantize_report.json").read_bytes() == report
+    assert Path("seen.bin").read_bytes() == cache
+    assert run([*QUANT, "-cd", "seen.bin", "-qm", "kl"]) == 0  # another method reads it too
+    assert Path("out/digits_quantize.onnx").read_bytes() != model
+
+
+REMEDY = "delete the file, or name another one with -cd"
+
+
+def test_a_stale_cache_is_refused(refused: Refusal) -> None:
+    assert run([*QUANT, "-cd", "seen.bin"]) == 0
+    words = [*QUANT, "-cd", "seen.bin"]
+    refused([*words, "-i", "1"], 1,
+            "distribution cache seen.bin is of other data (8 pictures of calib with recipe "
+            "digits).", REMEDY)  # fmt: skip
+    refused([*words, "-qid", "uint8"], 1,
+            "distribution cache seen.bin is of another network, or of the same with other "
+            "options.", REMEDY)  # fmt: skip
+    refused([*words, "--seed", "5"], 1,
+            "distribution cache seen.bin is of other data: 8 pictures of calib with recipe digits "
+            "does not feed the arrays that it was made from.", REMEDY)  # fmt: skip
+    Path("seen.bin").write_bytes(b"PK nothing")
+    refused(words, 1, "seen.bin is not a distribution cache.", REMEDY)
