@@ -111,6 +111,20 @@ def test_normalization_of_real_numbers(here: Path) -> None:
     assert report["metric"]["quantized"] == 100.0
 
 
+def test_frames_of_a_batch(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """-ib 3: sim runs three frames of its input; what a file holds is told by its size alone."""
+    assert run([*QUANT, "digits", "-qid", "uint8", "-ib", "3"]) == 0
+    assert run(["compile", "--onnx", "out/digits_quantize.onnx"]) == 0
+    frame = Path("out/inputs/x.bin").read_bytes()
+    for count, words, ran in ((5, [], 3), (1, [], 1), (5, ["-fc", "2"], 2)):
+        Path("frames.bin").write_bytes(count * frame)
+        capsys.readouterr()
+        assert run(["sim", "--input", "frames.bin", "--json", *words]) == 0
+        shown = capsys.readouterr()
+        assert json.loads(shown.out)["frames"] == ran
+        assert f"input holds {count} frame(s) of u8" in shown.err
+
+
 def test_scripts_feed_integers(here: Path, refused: Refusal) -> None:
     Path("s.py").write_text(SCRIPT, encoding="utf-8")
     words = ["quant", "-m", "digits.onnx", "-uds", "s.py", "-s", "out", *NORMALIZE]
@@ -219,6 +233,8 @@ def test_scales_that_cannot_be_kept(
          "similar names: relu_3.tmp_0*"),
         (["digits", "-ll", "13"], 2,
          "the length of tables (-ll) must be from 8 to 12, not 13.", ""),
+        (["digits", "-ib", "0"], 2, "the batch of the model (-ib) must be from 1 to 4096, not 0.",
+         ""),
         (["digits", "-gsj", "-lsj", "x.json"], 2,
          "scales are either written (-gsj) or read (-lsj), not both at once.", ""),
         (["digits", "-lsj", "x.json"], 2,

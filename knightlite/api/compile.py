@@ -254,6 +254,9 @@ def _sound(notes: Mapping[str, Any], path: Path) -> bool:
     recipe = notes.get("recipe")
     if isinstance(recipe, str):
         parse_recipe(recipe, "stored recipe", path.name)
+    frames = notes.get("ir_batch", 1)
+    if not isinstance(frames, int) or frames < 1:
+        return False
     return notes.get("input_layout") == INPUT_LAYOUT and isinstance(recipe, (str, type(None)))
 
 

@@ -49,6 +49,8 @@ def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
     Where -qid asks for integers, what a recipe would do to pixels is done by the network instead.
     UsageError for unknown types and contradictions.
     """
+    if options.input_configs:
+        return _configured(options, graph)
     words = [word for text in options.input_types for word in re.split(r"[\s,]+", text) if word]
     for word in words:
         if word.lower() not in TYPES:
@@ -76,6 +78,18 @@ def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
         if forms[0].dtype is not None:
             forms[0] = replace(forms[0], mean=moved.pixel_mean, std=moved.pixel_std)
     return tuple(forms)
+
+
+def _configured(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]:
+    """The forms of input-configs, which stand for -qid, --mean, --std and a recipe."""
+    from knightlite.api.input_configs import parse
+
+    if options.input_types or options.mean or options.std or options.recipe is not None:
+        raise UsageError(
+            "input-configs say how each input is fed: -qid, --mean, --std and --recipe are unused."
+        )
+    found = {item.form.name: item.form for item in parse(options.input_configs, graph.inputs)}
+    return tuple(found.get(name, InputForm(name)) for name in graph.inputs)
 
 
 def _recipe_of(options: QuantizeOptions) -> Recipe | None:

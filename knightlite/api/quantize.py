@@ -50,9 +50,10 @@ class QuantizeOptions:
     ``paddle_python``, ``torch_python``, ``torch_exporter`` are those of ``frontend.Conversion``.
     ``input_types``: per input uint8, int8, int16 where it is fed with integers; ``mean`` and
     ``std`` of the first input become part of the network. ``output_names`` cut it.
-    ``cache``: a file that keeps what the first pass over the data learns. ``dump``: the values of
-    every layer in ``save_dir/dump``. ``generate_scales`` leaves X_scales.json, ``load_scales`` is
-    such a file to take scales from.
+    ``ir_batch``: frames that ``sim`` is to run. ``input_configs``: JSON text, see
+    ``api.input_configs``. ``cache``: a file that keeps what the first pass over the data learns.
+    ``dump``: the values of every layer in ``save_dir/dump``. ``generate_scales`` leaves
+    X_scales.json, ``load_scales`` is such a file to take scales from.
     """
 
     model: Path
@@ -93,6 +94,8 @@ class QuantizeOptions:
     lut_len: int = 10
     cache: Path | None = None
     dump: bool = False
+    input_configs: str = ""
+    ir_batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +305,10 @@ def _check(options: QuantizeOptions) -> None:
         )
     if options.mix_config is not None and options.generate_template:
         raise UsageError("-gt writes the template that -mc reads.", "give one of them at a time")
+    if not 1 <= options.ir_batch <= MAX_BATCH:
+        raise UsageError(
+            f"the batch of the model (-ib) must be from 1 to {MAX_BATCH}, not {options.ir_batch}."
+        )
     if not 8 <= options.lut_len <= 12:
         raise UsageError(f"the length of tables (-ll) must be from 8 to 12, not {options.lut_len}.")
     if options.load_scales is not None and options.mix_config is not None:
@@ -426,6 +433,7 @@ def quantize_model(
                 "recipe": recipe,
                 "seed": options.seed,
                 **_input_notes(forms),
+                **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),
             },
             sort_keys=True,
         ),
@@ -547,6 +555,8 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             f"infer function {options.function} (-if) needs the script that defines it.",
             "name it with -uds FILE",
         )
+    if options.input_configs:
+        return _configured_data(options, inputs, talk), None
     if options.data is not None:
         if options.recipe is None:
             raise UsageError(
@@ -573,6 +583,22 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
     return RandomData(inputs, options.iteration, options.batch_size), None
+
+
+def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk: Talk) -> Workload:
+    """The folders that input-configs name."""
+    from knightlite.api import input_configs
+
+    names = tuple(tensor.name for tensor in inputs)
+    configs = input_configs.parse(options.input_configs, names)
+    if options.data is not None:
+        raise UsageError("input-configs name the data of each input: -d is unused.")
+    if any(config.padded for config in configs):
+        talk.say(
+            "padding_constant_value changes nothing here: what convolutions pad are zeros of the "
+            "normalized input, exactly."
+        )
+    return input_configs.workload(configs, inputs, options.iteration, options.batch_size)
 
 
 def _form_of(tensor: Tensor) -> InputForm:

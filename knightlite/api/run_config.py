@@ -16,7 +16,7 @@ from knightlite.errors import Finding, UnsupportedError, UsageError, findings_er
 
 SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
 TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
-VALUE, SWITCH, LIST = "value", "switch", "list"
+VALUE, SWITCH, LIST, JSON = "value", "switch", "list", "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +153,6 @@ def _list(value: object) -> list[str]:
 def _converted(kind: str, value: object) -> str | bool | list[str]:
     if kind == SWITCH:
         return _switch(value)
+    if kind == JSON:
+        return value if isinstance(value, str) else json.dumps(value)
     return _list(value) if kind == LIST else _value(value)

@@ -260,8 +260,9 @@ def _frames(
     layout = options.layout or str(meta["input_layout"])
     said = "as asked" if options.layout else "as stored in the .cfg; Knight's default is nhwc"
     talk.say(f"input layout: {layout} ({said})")
+    usual = int(meta["quantization"].get("ir_batch", 1))
     found = inputs.read(
-        options.input, meta["inputs"], layout, options.frame_count, options.frame_step
+        options.input, meta["inputs"], layout, options.frame_count, options.frame_step, usual
     )
     talk.say(f"input holds {found.available} frame(s) of {found.kind}")
     if len(found.numbers) < found.asked:

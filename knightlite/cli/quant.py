@@ -225,6 +225,19 @@ lie away from zero (docs/quantization.md).
     help="Tables of 16-bit tensors have 2^N intervals, N from 8 to 12.",
 )
 @click.option(
+    "--input-configs",
+    metavar="JSON",
+    default="",
+    help="Type, mean, std and data of each input: a list, as in run-config files.",
+)
+@click.option(
+    "-ib",
+    "--ir-batch",
+    default=1,
+    show_default=True,
+    help="Frames that sim runs of its input, one after the other; the model takes any batch.",
+)
+@click.option(
     "-cd",
     "--cache-distribution",
     "cache",
@@ -279,6 +292,8 @@ def command(
     lut_len: int,
     cache: Path | None,
     dump: bool,
+    input_configs: str,
+    ir_batch: int,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -320,6 +335,8 @@ def command(
         lut_len=lut_len,
         cache=cache,
         dump=dump,
+        input_configs=input_configs,
+        ir_batch=ir_batch,
     )
     with talking() as talk:
         result = quantize(options, talk)

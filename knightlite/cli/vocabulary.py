@@ -49,7 +49,6 @@ ACCEPTED: Mapping[str, tuple[Word, ...]] = {
 LATER: Mapping[str, tuple[Word, ...]] = {
     "quant": (
         Word(("-per", "--percent"), "SHARE", "of -qm percentile"),
-        Word(("-ib", "--ir-batch"), "N", "another batch of the quantized model than 1", ("1",)),
         Word(("-lt", "--layer-threshold"), "LOW HIGH", "range of LayerNormalization"),
         Word(("-snn", "--start-node-names"), "NAMES", "tf2onnx --inputs cuts a TensorFlow model"),
         Word(("-enn", "--end-node-names"), "NAMES", "tf2onnx --outputs does"),
@@ -57,7 +56,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
         Word(("-sp", "--spin-quant"), "", "a more accurate quantization"),
         Word(("-td", "--ts-drop"), "", "a more accurate quantization"),
         Word(("-wm", "--weight-mode"), "int4", "4-bit weights"),
-        Word(("--input-configs",), "LIST", "data per input, in run-config files only"),
     ),
     "compile": (
         Word(("--net",), "FILE", "networks of Caffe: quantize the ONNX model instead"),

@@ -99,11 +99,12 @@ def read(
     layout: str,
     frame_count: int | None = None,
     frame_step: int = 0,
+    usual_count: int = 1,
 ) -> Frames:
     """Frames for the network inputs of a .cfg.
 
     ``argument``: one file per input, or one file that holds all inputs of a frame behind each
-    other. ``frame_count`` None runs the first frame, a count beyond what is there all of them;
+    other. ``frame_count`` None runs ``usual_count``, a count beyond what is there all of them;
     ``frame_step`` n > 1 takes every n-th.
     DataError where a file is missing or its size does not fit.
     """
@@ -132,7 +133,7 @@ def read(
     if max(counts) != available:
         raise DataError(f"the input files must hold equally many frames, not {counts}.")
     step = max(1, frame_step)
-    asked = 1 if frame_count is None else frame_count
+    asked = usual_count if frame_count is None else frame_count
     numbers = tuple(range(0, available, step))[:asked]
     kinds = {"float32" if source.is_float else str(source.entry["type"]) for source in sources}
     return Frames(tuple(sources), available, asked, numbers, " and ".join(sorted(kinds)))

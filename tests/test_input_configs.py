@@ -1,0 +1,97 @@
+"""input-configs of run-config files: two inputs of different kinds, down to the simulated chip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from knightlite.cli.program import run
+from onnx_nets import Net
+from refusals import Refusal
+
+PICTURE = {"input_name": "a", "quant_data_format": "Image", "data_dir": "pictures",
+           "color_space": "BGR", "mean": "120 110 100", "std": "60",
+           "quantize_input_dtype": "uint8", "padding_constant_value": 0}  # fmt: skip
+NUMBERS = {"input_name": "b", "quant_data_format": "Numpy", "data_dir": "numbers"}
+
+
+@pytest.fixture
+def two_inputs(here: Path) -> Path:
+    """A network of two inputs with three frames of each in its own folder."""
+    rng = np.random.default_rng(1)
+    net = Net()
+    a = net.input("a", (1, 3, 8, 8))
+    b = net.input("b", (1, 4, 8, 8))
+    left = net.conv(a, "left", (4, 3, 3, 3), pads=[1, 1, 1, 1])
+    onnx.save(net.model(net.node("Add", [left, b], "sum")), str(here / "two.onnx"))
+    for folder in ("pictures", "numbers"):
+        (here / folder).mkdir()
+    for index in range(3):
+        pixels = rng.integers(0, 256, (9, 10, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(here / f"pictures/{index}.png")
+        values = rng.normal(0, 1, (4, 8, 8)).astype(np.float32)
+        np.save(here / f"numbers/{index}.npy", values)
+        values.tofile(here / f"numbers/{index}.bin")
+    return here
+
+
+def config(*configs: dict[str, Any]) -> list[str]:
+    section = {"model": "two.onnx", "save-dir": "out", "iteration": 3,
+               "input-configs": list(configs)}  # fmt: skip
+    Path("c.json").write_text(json.dumps({"quant": section}), encoding="utf-8")
+    return ["quant", "-rc", "c.json"]
+
+
+def test_two_inputs(two_inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(config(PICTURE, NUMBERS)) == 0
+    assert "padding_constant_value changes nothing here" in capsys.readouterr().err
+    model = onnx.load("out/two_quantize.onnx")
+    kinds = [item.type.tensor_type.elem_type for item in model.graph.input]
+    assert kinds == [onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT]
+    picture = np.asarray(Image.open("pictures/2.png").resize((8, 8), Image.Resampling.BILINEAR))
+    wanted = picture[:, :, ::-1].transpose(2, 0, 1)
+    assert np.array_equal(np.fromfile("out/inputs/a.bin", np.uint8), wanted.ravel())
+    assert Path("out/inputs/b.bin").read_bytes() == Path("numbers/2.bin").read_bytes()
+    report = Path("out/two_quantize_report.json").read_bytes()
+    assert run(["compile", "--onnx", "out/two_quantize.onnx"]) == 0
+    assert run(["sim", "--input", "out/inputs/a.bin:out/inputs/b.bin", "--check"]) == 0
+
+    assert run(config(PICTURE, {**NUMBERS, "quant_data_format": "Bin"})) == 0  # the same numbers
+    assert Path("out/two_quantize_report.json").read_bytes() == report
+
+
+@pytest.mark.parametrize(
+    ("configs", "code", "sentence"),
+    [
+        ([{**PICTURE, "input_name": "c"}], 2,
+         "1 of input-configs cannot be used: input-configs[0]: the network has no input 'c', but "
+         "a, b."),
+        ([{**PICTURE, "color": 1}], 2,
+         "1 of input-configs cannot be used: input-configs[0]: key color is not one of *"),
+        ([{**PICTURE, "mean": "x"}], 2,
+         "1 of input-configs cannot be used: input-configs[0]: mean must be numbers, not 'x'."),
+        ([PICTURE], 2, "input-configs name no data_dir for input b."),
+        ([PICTURE, {**NUMBERS, "data_dir": "no"}], 2, "data folder no does not exist."),
+        ([PICTURE, {**NUMBERS, "data_dir": "pictures"}], 1,
+         "data folder pictures holds no file that ends in .npy."),
+    ],
+)  # fmt: skip
+def test_refusals(
+    two_inputs: Path, refused: Refusal, configs: list[dict[str, Any]], code: int, sentence: str
+) -> None:
+    found, lines = refused.run(config(*configs))
+    assert found == code
+    (error,) = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    assert error.startswith(sentence.rstrip("*"))
+
+
+def test_files_must_belong_together(two_inputs: Path, refused: Refusal) -> None:
+    Path("numbers/2.npy").unlink()
+    refused(config(PICTURE, NUMBERS), 1,
+            "every input must have equally many files, not 3 of a, 2 of b.")  # fmt: skip
