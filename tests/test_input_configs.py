@@ -95,3 +95,23 @@ def test_files_must_belong_together(two_inputs: Path, refused: Refusal) -> None:
     Path("numbers/2.npy").unlink()
     refused(config(PICTURE, NUMBERS), 1,
             "every input must have equally many files, not 3 of a, 2 of b.")  # fmt: skip
+
+
+def test_a_script_reads_the_configs(two_inputs: Path) -> None:
+    """It feeds the data itself; type and normalization are those of the configs."""
+    Path("s.py").write_text(
+        """
+import numpy as np
+from onnx_quantize_tool.common.register import onnx_infer_func
+
+@onnx_infer_func.register("feed")
+def feed(executor):
+    (config,) = executor.input_configs_dict
+    assert config["mean"] == "120 110 100"
+    assert executor.input_types == {"a": 2, "b": 1}
+    executor.forward(np.full((1, 3, 8, 8), 7, np.uint8), np.ones((1, 4, 8, 8), np.float32))
+""",
+        encoding="utf-8",
+    )
+    assert run([*config(PICTURE), "-uds", "s.py", "-if", "feed", "-i", "1"]) == 0
+    assert Path("out/inputs/a.bin").read_bytes() == bytes([7] * 192)

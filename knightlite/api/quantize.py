@@ -547,6 +547,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             inputs=inputs,
             outputs=graph.outputs,
             say=talk.warn,
+            input_configs=tuple(json.loads(options.input_configs or "[]")),
         )
         script.check()
         return script, None

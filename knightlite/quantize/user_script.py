@@ -9,7 +9,7 @@ so every run sees the same data.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,6 +178,7 @@ class UserScript:
 
     ``function`` is the registered infer function (``-if``), ``dataset`` what the script reads
     (``-d``), ``inputs`` and ``outputs`` are the network's; ``say`` gets remarks, one sentence each.
+    ``input_configs``: entries of a run-config file, for scripts that read them.
     """
 
     script: Path
@@ -190,6 +191,7 @@ class UserScript:
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...] = ()
     say: Say = say_nothing
+    input_configs: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def description(self) -> str:
@@ -225,6 +227,7 @@ class UserScript:
                 output_node_list=list(self.outputs),
                 forward_function=forward,
                 say=self.say,
+                input_configs_dict=[dict(item) for item in self.input_configs],
             )
             with script_errors(self.script):
                 returned = function(executor)
