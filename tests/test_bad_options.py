@@ -136,7 +136,7 @@ KNOWN_CHIPS = (
          "percentile, not best.", ""),
         ([*PICTURES, "digit"], 2, "recipe digit is not known.", KNOWN_RECIPES),
         ([*QUANT, "-r", "all"], 2, "Invalid value for '-r' / '--run-mode': 'all' is not one of "
-         "'quant', 'auto_quant', 'infer', 'convert'.", ""),
+         "'quant', 'auto_quant', 'infer', 'convert', 'compare'.", ""),
         ([*QUANT, "-i", "0"], 2, "iteration (-i) must be at least 1 and batch size (-bs) from 1 to "
          "4096, not 0 and 1.", ""),
         ([*QUANT, "-bs", "4097"], 2, "iteration (-i) must be at least 1 and batch size (-bs) from "
