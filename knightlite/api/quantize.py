@@ -447,7 +447,7 @@ def quantize_model(
         onnx=write_qdq(result.graph, metadata, integer_inputs=integers).SerializeToString(
             deterministic=True
         ),
-        float_onnx=write_float(graph).SerializeToString(deterministic=True),
+        float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
         report=result.report,
         samples={
             name: np.ascontiguousarray(

@@ -20,6 +20,7 @@ from knightlite.quantize.distribution_cache import (
     check_data,
 )
 from knightlite.quantize.distribution_cache import observed as observed_or_cached
+from knightlite.quantize.equalizing import try_equalization
 from knightlite.quantize.methods import method_of
 from knightlite.quantize.passes import Observation, Progress, compare, observe
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
@@ -34,11 +35,14 @@ Array = NDArray[Any]
 class QuantizeResult:
     """What quantization made. ``report`` is deterministic; ``timings_s`` are kept apart from it.
 
+    ``float_graph``: the float network that was quantized, whose channels may be equalized: tensor by
+    tensor it is what ``graph`` is compared with.
     ``inputs``: the last batch the network read, one array [N, C, H, W] per network input.
     ``warnings``: what the user should know.
     """
 
     graph: Graph
+    float_graph: Graph
     report: Entry
     inputs: tuple[Array, ...]
     warnings: tuple[Finding, ...]
@@ -64,9 +68,11 @@ def quantize_graph(
     method_of(settings.method, settings.percent)  # refused before any work
     check_constants(graph)
     graph = with_lut_length(graph, settings.lut_len)
+    started = time.perf_counter()
+    graph, equalized, tried = try_equalization(graph, workload, settings, threads)
+    exact = graph
     if settings.spread_channels and settings.bit_width == 8:
         graph = spread_channels(graph)
-    started = time.perf_counter()
     limit = sample_limit(graph, settings)
     watched = WatchedWorkload(workload) if cache is not None else workload
 
@@ -85,6 +91,7 @@ def quantize_graph(
     assignment = assign(graph, seen.statistics, seen.plan, settings)
     assigned = time.perf_counter()
     quantized, steps = improve(graph, assignment.graph, seen.sample, settings, threads)
+    steps = (*tried, *steps)
     improved = time.perf_counter()
     comparison = compare(graph, quantized, watched, seen.recording, progress, threads)
     if isinstance(watched, WatchedWorkload) and cache is not None:
@@ -115,10 +122,20 @@ def quantize_graph(
         ],
         "sample": len(seen.sample[0]),
         "mix": mixed,
+        "equalized": [
+            {
+                "tensors": list(item.tensors),
+                "channels": item.channels,
+                "spread_before": round(item.spread_before, 2),
+                "spread_after": round(item.spread_after, 2),
+            }
+            for item in equalized
+        ],
         **describe(graph, assignment, seen.statistics),
     }
     return QuantizeResult(
         quantized,
+        exact,
         report,
         comparison.inputs,
         tuple(_warnings(graph, assignment, workload)),

@@ -31,6 +31,7 @@ class Settings:
     of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.auto_mix`.
     ``pins``: types and scales that the user decides. ``lut_len``: tables of 16-bit tensors have
     2^lut_len intervals, 8 to 12.
+    ``equalize``: channels that share a scale are brought to like ranges where that gains.
     """
 
     method: str = "mse"
@@ -51,6 +52,7 @@ class Settings:
     percent: float = DEFAULT_PERCENT
     pins: tuple[Pin, ...] = ()
     lut_len: int = 10
+    equalize: bool = True
 
 
 BIAS_CORRECTIONS = ("off", "fast", "sequential")

@@ -1,0 +1,133 @@
+"""Cross-layer equalization as a step: ranges of channels from a few pictures, judged on others."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import UnsupportedError
+from knightlite.ir import Graph
+from knightlite.quantize.assign import assign
+from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.equalize import ChannelRange, Equalized, equalize
+from knightlite.quantize.features import observation_plan
+from knightlite.quantize.onnx_models import session, write_float
+from knightlite.quantize.passes import Runner, observe
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.steps import StepResult, judge
+from knightlite.quantize.walk import Walk
+from knightlite.quantize.workload import Forward, RandomData, Workload
+
+Array = NDArray[Any]
+
+PICTURES = 12  # that the step looks at; every other one judges
+FEWEST = 4  # pictures below which nothing can be judged
+LEAST_GAIN_DB = 0.5  # so few pictures cannot tell less from nothing
+NAME = "cross-layer equalization"
+
+
+def try_equalization(
+    graph: Graph, workload: Workload, settings: Settings, threads: int | None = None
+) -> tuple[Graph, tuple[Equalized, ...], tuple[StepResult, ...]]:
+    """The float graph to quantize, the sets that were equalized in it, and the step where one ran.
+
+    Nothing runs at 16 bits (a step is fine enough) or on random data (its ranges mean nothing).
+    """
+    if not settings.equalize or settings.bit_width == 16 or isinstance(workload, RandomData):
+        return graph, (), ()
+    started = time.perf_counter()
+    pictures = first_pictures(graph, workload, PICTURES)
+    if len(pictures) < FEWEST:
+        return graph, (), ()
+    changed, done = equalize(graph, channel_ranges(graph, pictures[::2], threads))
+    if not done:
+        return graph, (), ()
+    before = _decibels(graph, pictures, settings, threads)
+    try:
+        after = _decibels(changed, pictures, settings, threads)
+    except UnsupportedError:  # a channel was stretched beyond what the arithmetic holds
+        after = -np.inf
+    kept = after >= before + LEAST_GAIN_DB
+    step = StepResult(NAME, before, after, kept, time.perf_counter() - started)
+    return (changed, done, (step,)) if kept else (graph, (), (step,))
+
+
+class _Enough(BaseException):
+    """Leaves a workload early; not an Exception, which a user script may catch."""
+
+
+def first_pictures(graph: Graph, workload: Workload, count: int) -> list[tuple[Array, ...]]:
+    """The first pictures of a workload, each [1, C, H, W] per network input."""
+    found: list[tuple[Array, ...]] = []
+    runner = Runner(graph, session(write_float(graph), 1), 1)
+
+    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+        parts = runner.parts(inputs)
+        outputs = [runner.run(part) for part in parts]
+        found.extend(parts[: count - len(found)])
+        if len(found) >= count:
+            raise _Enough
+        return [np.concatenate(values) for values in zip(*outputs, strict=True)]
+
+    with contextlib.suppress(_Enough):
+        workload.run(forward)
+    return found
+
+
+def channel_ranges(
+    graph: Graph, pictures: Sequence[tuple[Array, ...]], threads: int | None = None
+) -> dict[str, ChannelRange]:
+    """Of every feature tensor, one picture in memory at a time; joined ones follow from parts."""
+    plan = observation_plan(graph)
+    inner = [name for name in plan.observed if name not in graph.inputs]
+    runner = Runner(graph, session(write_float(graph, inner), threads), 1)
+    delivered = list(dict.fromkeys((*graph.outputs, *inner)))
+    peaks: dict[str, Any] = dict.fromkeys(plan.observed, 0.0)
+    squares: dict[str, Any] = dict.fromkeys(plan.observed, 0.0)
+    for picture in pictures:
+        found = dict(zip(delivered, runner.run(picture), strict=True))
+        found.update(zip(graph.inputs, picture, strict=True))
+        for name in plan.observed:
+            values = found[name].reshape(found[name].shape[1], -1).astype(np.float64)
+            peaks[name] = peaks[name] + np.abs(values).max(axis=1) / len(pictures)
+            squares[name] = squares[name] + (values**2).mean(axis=1) / len(pictures)
+    ranges = {name: ChannelRange(peaks[name], np.sqrt(squares[name])) for name in plan.observed}
+    for node in plan.derived:
+        parts = [ranges[name] for name in node.inputs]
+        ranges[node.output] = ChannelRange(
+            np.concatenate([part.peak for part in parts]),
+            np.concatenate([part.rms for part in parts]),
+        )
+    return ranges
+
+
+@dataclass(frozen=True, slots=True)
+class _Few:
+    """A workload over pictures in memory."""
+
+    pictures: Sequence[tuple[Array, ...]]
+    description: str = "a few pictures"
+
+    def run(self, forward: Forward) -> float | None:
+        """One forward call per picture; there is no metric."""
+        for picture in self.pictures:
+            forward(picture)
+        return None
+
+
+def _decibels(
+    graph: Graph, pictures: Sequence[tuple[Array, ...]], settings: Settings, threads: int | None
+) -> float:
+    """Mean SQNR at the outputs on every other picture, calibrated with the others."""
+    if settings.spread_channels:
+        graph = spread_channels(graph)
+    seen = observe(graph, _Few(pictures[::2]), None, threads)
+    quantized = assign(graph, seen.statistics, seen.plan, settings).graph
+    whole = tuple(np.concatenate(values) for values in zip(*pictures, strict=True))
+    return judge(Walk(graph, whole, threads), graph, quantized)
