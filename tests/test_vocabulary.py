@@ -109,10 +109,6 @@ def test_accepted_words_say_so(command: str, word: Word, here: object, capsys: C
          "`make demo` in a checkout runs examples/digits"),
         (["model_modifier"], "Knight's command model_modifier is not supported yet.",
          "cut the model with onnx.utils.extract_model"),
-        (["quant", "-m", "x", "-qm", "kl", "mse"], "several values of -qm are not supported yet.",
-         "run once with each"),
-        (["quant", "-m", "x", "-i", "1", "10"], "several values of -i are not supported yet.",
-         "run once with each"),
         (["rne-compile", "--net", "x.prototxt"], "Knight's option --net is not supported yet: "
          "networks of Caffe: quantize the ONNX model instead.",
          "leave it out; --help of the command lists its options"),
@@ -124,6 +120,19 @@ def test_refusals(refused: Refusal, arguments: list[str], sentence: str, hint: s
 
 def test_no_command_of_ours_is_for_later() -> None:
     assert set(LATER_COMMANDS) & set(COMMANDS) == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "joined"),
+    [
+        ("quant -qm kl mse -i 1 10 onnx -m x", "quant -qm kl,mse -i 1,10 onnx -m x"),
+        ("quant -m x --iteration 5 -qm all", "quant -m x --iteration 5 -qm all"),
+        ("sim -i a b", "sim -i a b"),
+        ("quant -- -qm kl mse", "quant -- -qm kl mse"),
+    ],
+)
+def test_several_values(line: str, joined: str) -> None:
+    assert rewrite(line.split()) == joined.split()
 
 
 def test_one_value_before_a_target_is_fine() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from knightlite import atomic_write, workspace
 from knightlite.api.dump import FOLDER, dump_folder, inspect_layers
 from knightlite.api.host import open_session
 from knightlite.api.inputs import InputForm, fed_as, input_forms, normalized, pins
-from knightlite.errors import UnsupportedError, UsageError
+from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
 
@@ -33,7 +33,7 @@ Array = NDArray[Any]
 MAX_BATCH = 4096
 RUN_MODES = ("quant", "auto_quant", "infer", "convert", "compare")
 INFER_AUTO = "infer_auto"
-LATER_METHODS = ("all",)  # Knight's
+ALL_METHODS = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class QuantizeOptions:
     function itself.
     With the run mode auto_quant, ``mix_ratio`` of the convolutions may have 16 bits, chosen by
     ``mix_strategy``. ``generate_template`` adds ``{model}.json``, which ``mix_config`` reads.
+    Where ``methods`` or ``iterations`` are given they stand for ``method`` and ``iteration``, and
+    every combination is run; "all" is every method. ``percent`` is the share of percentile.
     ``model`` is a file, or the name of a function of ``script`` that builds the network;
     ``paddle_python``, ``torch_python``, ``torch_exporter`` are those of ``frontend.Conversion``.
     ``input_types``: per input uint8, int8, int16 where it is fed with integers; ``mean`` and
@@ -68,6 +70,10 @@ class QuantizeOptions:
     batch_size: int = 1
     iteration: int = 1
     method: str = "mse"
+    methods: tuple[str, ...] = ()
+    iterations: tuple[int, ...] = ()
+    percent: float = 0.99999
+    equalize: bool = True
     input_shapes: tuple[tuple[int, ...], ...] = ()
     run_mode: str = "quant"
     seed: int = 0
@@ -110,6 +116,7 @@ class QuantizeOutcome:
     pictures: int
     seconds: float
     layers: tuple[Comparison, ...] = ()
+    combinations: tuple[Mapping[str, Any], ...] = ()  # the best first
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,8 @@ class QuantizedModel:
 def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     """Run the stage. Errors: see ``knightlite.errors``; no file is left where one is raised."""
     _check(options)
+    pairs = combinations(options)
+    options = replace(options, method=pairs[0][0], iteration=max(count for _, count in pairs))
     if options.run_mode == "infer":
         return _infer(options, talk)
     workspace.require_usable(options.directory, options.save_dir)
@@ -189,11 +198,16 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
         return _convert(options, _load(options, talk), talk)
     if options.run_mode == "compare":
         return _compare_layers(options, talk)
+    if len(combinations(options)) > 1 and (options.dump or options.cache is not None):
+        raise UsageError(
+            "-du and -cd belong to one run, but several range methods or iterations are asked for.",
+            "leave them out, or name one method (-qm) and one iteration (-i)",
+        )
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
         cache = _read_cache(options)
-        made = quantize_model(options, talk, cache=cache, dump=folder)
         files = stack.enter_context(atomic_write.file_set())
+        made, rows = _best(options, files, talk, cache, folder)
         paths = made.add_to(files, options.save_dir)
         if cache is not None and options.cache is not None and cache.made is not None:
             files.write_bytes(options.cache, cache.made)
@@ -206,7 +220,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
         options.chip,
         {
             "model": str(options.model),
-            "method": options.method,
+            "method": made.report["method"],
             "data": made.report["workload"],
             "source": _source(options),
         },
@@ -220,6 +234,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
         made.loss_percent,
         made.pictures,
         made.seconds,
+        rows,
     )
 
 
@@ -273,17 +288,79 @@ def _compare_layers(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     return QuantizeOutcome({}, {}, None, metric, None, 0, 0.0, rows)
 
 
+def _best(
+    options: QuantizeOptions,
+    files: FileSet,
+    talk: Talk,
+    cache: DistributionCache | None,
+    dump: Path | None,
+) -> tuple[QuantizedModel, tuple[Mapping[str, Any], ...]]:
+    """The combination with the least loss, and where there are several one row of each, sorted.
+
+    Each one's files go into a sub-folder of its own, such as kl_it_5. Without a metric, and where
+    losses are equal, the better SQNR at the outputs decides.
+    """
+    rows: list[tuple[tuple[float, float], Mapping[str, Any]]] = []
+    best: QuantizedModel | None = None
+    several = len(combinations(options)) > 1
+    for method, iteration, made in quantize_models(options, talk, cache=cache, dump=dump):
+        loss = made.loss_percent
+        known = [item["sqnr_db"] for item in made.report["outputs"] if item["sqnr_db"] is not None]
+        decibels = float(np.mean(known)) if known else np.inf
+        folder = options.save_dir / f"{method}_it_{iteration}"
+        row = {
+            "method": method,
+            "iteration": iteration,
+            "quantization_loss": loss,
+            "quantized_metric": made.quantized_metric,
+            "sqnr_db": round(decibels, 2) if known else None,
+            "folder": str(folder),
+        }
+        key = (np.inf if loss is None else loss, -decibels)
+        if best is None or key < min(item for item, _ in rows):
+            best = made
+        rows.append((key, row))
+        if several:
+            made.add_to(files, folder)
+            talk.say(f"{method}, {iteration} iteration(s): {folder}")
+    assert best is not None
+    ordered = sorted(rows, key=lambda item: item[0])
+    return best, tuple(row for _, row in ordered) if several else ()
+
+
+def combinations(options: QuantizeOptions) -> tuple[tuple[str, int], ...]:
+    """Every (method, iteration) that is asked for, "all" written out, each once."""
+    from knightlite.quantize.methods import METHODS
+
+    methods = [
+        name
+        for item in options.methods or (options.method,)
+        for name in (METHODS if item == ALL_METHODS else (item,))
+    ]
+    iterations = options.iterations or (options.iteration,)
+    pairs = ((name, count) for name in methods for count in iterations)
+    return tuple(dict.fromkeys(pairs))
+
+
 def _check(options: QuantizeOptions) -> None:
     """UsageError or UnsupportedError for options that no model could be quantized with."""
     from knightlite import chip
+    from knightlite.quantize.methods import method_of
     from knightlite.quantize.settings import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
 
     if options.run_mode not in RUN_MODES:
         raise UsageError(f"run mode must be one of {', '.join(RUN_MODES)}, not {options.run_mode}.")
-    if options.method in LATER_METHODS:
-        raise UnsupportedError(
-            f"the range method {options.method} is not supported yet.",
-            "name one: mse, min_max, kl, kl_v2, percentile or octav",
+    pairs = combinations(options)
+    for method, iteration in pairs:
+        method_of(method, options.percent)
+        if iteration < 1:
+            raise UsageError(
+                f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "
+                f"not {iteration} and {options.batch_size}."
+            )
+    if len(pairs) > 1 and options.run_mode in ("infer", "convert"):
+        raise UsageError(
+            f"run mode {options.run_mode} takes one value of -qm and of -i, not several."
         )
     for name, value, known in (
         ("effort", options.effort, tuple(EFFORTS)),
@@ -373,23 +450,34 @@ def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutc
     return QuantizeOutcome({"float_onnx": target}, {}, None, None, None, 0, 0.0)
 
 
-def quantize_model(
+def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedModel:
+    """Quantize in memory; nothing is written. Errors: see ``knightlite.errors``."""
+    ((_, _, made),) = quantize_models(options, talk)
+    return made
+
+
+def quantize_models(
     options: QuantizeOptions,
     talk: Talk = SILENT,
     *,
     cache: DistributionCache | None = None,
     dump: Path | None = None,
-) -> QuantizedModel:
-    """Quantize in memory; only layers' values are written, into ``dump``.
+) -> Iterator[tuple[str, int, QuantizedModel]]:
+    """Every combination of method and iteration, in memory; layers' values go into ``dump``.
 
-    ``cache`` is filled, or stands for the first pass. Errors: see ``knightlite.errors``.
+    The float model is observed once, as often as the largest iteration says; ranges of fewer come
+    from its first forward calls. All are compared over the same pictures. ``cache`` is filled, or
+    stands for the first pass. Errors: see ``knightlite.errors``.
     """
     from knightlite.quantize.mix_config import template
     from knightlite.quantize.onnx_models import write_float, write_qdq
-    from knightlite.quantize.pipeline import quantize_graph
+    from knightlite.quantize.pipeline import finish, prepare
     from knightlite.quantize.scale_file import read_scales, scale_text
 
     _check(options)
+    pairs = combinations(options)
+    most = max(count for _, count in pairs)
+    options = replace(options, method=pairs[0][0], iteration=most)
     loaded = () if options.load_scales is None else read_scales(options.load_scales)
     graph = _load(options, talk)
     forms = input_forms(options, graph)
@@ -410,60 +498,67 @@ def quantize_model(
         talk.advance(stages[stage], done, options.iteration * options.batch_size)
 
     settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
-    result = quantize_graph(graph, work, settings, progress, cache=cache)
+    counts = sorted({count for _, count in pairs} - {most})
+    prepared = prepare(graph, work, settings, progress, snapshots=counts, cache=cache)
     if cache is not None and cache.used:
         talk.say(f"the first pass is that of {cache.name}")
-    if dump is not None:
-        inspect_layers(graph, result.graph, work, dump)
-    for step in result.steps:
-        talk.say(step.sentence)
-    for warning in result.warnings:
-        talk.warn(str(warning))
-    talk.say("Stage4: Quantitative Parameter Fixed-point.")
-    metadata = {
-        "knightlite.version": __version__,
-        "knightlite.quantize": json.dumps(
-            {
-                "chip": options.chip,
-                "data": work.description,
-                "input_layout": "nchw",
-                "method": options.method,
-                "model_sha256": _model_sha256(options),
-                "pictures": result.report["pictures"],
-                "recipe": recipe,
-                "seed": options.seed,
-                **_input_notes(forms),
-                **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),
+    for method, iteration in pairs:
+        chosen = replace(settings, method=method)
+        result = finish(prepared, work, chosen, progress, calls=iteration, cache=cache)
+        if dump is not None:
+            inspect_layers(graph, result.graph, work, dump)
+        for step in result.steps:
+            talk.say(step.sentence)
+        for warning in result.warnings:
+            talk.warn(str(warning))
+        talk.say("Stage4: Quantitative Parameter Fixed-point.")
+        metadata = {
+            "knightlite.version": __version__,
+            "knightlite.quantize": json.dumps(
+                {
+                    "chip": options.chip,
+                    "data": work.description,
+                    "input_layout": "nchw",
+                    "method": method,
+                    "model_sha256": _model_sha256(options),
+                    "pictures": result.report["pictures"],
+                    "recipe": recipe,
+                    "seed": options.seed,
+                    **_input_notes(forms),
+                    **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),
+                },
+                sort_keys=True,
+            ),
+        }
+        talk.say("Stage5: Quantitation Postprocess.")
+        metric = result.report["metric"]
+        made = QuantizedModel(
+            name=graph.name,
+            source=options.model,
+            chip=options.chip,
+            onnx=write_qdq(result.graph, metadata, integer_inputs=integers).SerializeToString(
+                deterministic=True
+            ),
+            float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
+            report=result.report,
+            samples={
+                name: np.ascontiguousarray(
+                    array[-1:], integers[name].numpy if name in integers else np.float32
+                )
+                for name, array in zip(graph.inputs, result.inputs, strict=True)
             },
-            sort_keys=True,
-        ),
-    }
-    talk.say("Stage5: Quantitation Postprocess.")
-    metric = result.report["metric"]
-    return QuantizedModel(
-        name=graph.name,
-        source=options.model,
-        chip=options.chip,
-        onnx=write_qdq(result.graph, metadata, integer_inputs=integers).SerializeToString(
-            deterministic=True
-        ),
-        float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
-        report=result.report,
-        samples={
-            name: np.ascontiguousarray(
-                array[-1:], integers[name].numpy if name in integers else np.float32
-            )
-            for name, array in zip(graph.inputs, result.inputs, strict=True)
-        },
-        scales=scale_text(graph.name, result.report["tensors"]) if options.generate_scales else "",
-        float_metric=metric["float"],
-        quantized_metric=metric["quantized"],
-        loss_percent=metric["loss_percent"],
-        pictures=int(result.report["pictures"]),
-        seconds=result.timings_s["total"],
-        warnings=tuple(str(warning) for warning in result.warnings),
-        mix_template=template(graph, options.method) if options.generate_template else None,
-    )
+            scales=scale_text(graph.name, result.report["tensors"])
+            if options.generate_scales
+            else "",
+            float_metric=metric["float"],
+            quantized_metric=metric["quantized"],
+            loss_percent=metric["loss_percent"],
+            pictures=int(result.report["pictures"]),
+            seconds=result.timings_s["total"],
+            warnings=tuple(str(warning) for warning in result.warnings),
+            mix_template=template(graph, method) if options.generate_template else None,
+        )
+        yield method, iteration, made
 
 
 def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
@@ -478,6 +573,8 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
         bit_width=options.bit_width,
         bias_correction=options.bias_correction,
         rounding=options.rounding,
+        percent=options.percent,
+        equalize=options.equalize and not options.generate_scales,
     )
     if options.run_mode == "auto_quant":
         settings = replace(settings, auto_mix=(options.mix_strategy, options.mix_ratio))

@@ -10,7 +10,7 @@ from itertools import takewhile
 
 import click
 
-from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, ONE_VALUE, later_word
+from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, SEVERAL, later_word
 from knightlite.errors import UnsupportedError
 
 SHAPE_OPTIONS = ("-is", "--input-shapes")
@@ -25,7 +25,8 @@ def rewrite(arguments: Sequence[str]) -> list[str]:
     """The arguments as click can parse them; UnsupportedError for what comes later."""
     chips, others = _split_chips(arguments)
     _refuse_later(others)
-    return [*chips, *spread(join_shapes(others))]
+    command = ALIASES.get(others[0], others[0]) if others else ""
+    return [*chips, *join_values(spread(join_shapes(others)), SEVERAL.get(command, ()))]
 
 
 def _refuse_later(arguments: Sequence[str]) -> None:
@@ -43,17 +44,6 @@ def _refuse_later(arguments: Sequence[str]) -> None:
             raise UnsupportedError(
                 f"Knight's option {option} is not supported yet: {word.remark}.",
                 "leave it out; --help of the command lists its options",
-            )
-    _refuse_several(command, items)
-
-
-def _refuse_several(command: str, items: Sequence[str]) -> None:
-    single = ONE_VALUE.get(command, ())
-    for option, first, second in zip(items, items[1:], items[2:], strict=False):
-        follows = not second.startswith("-") and second not in TARGETS
-        if option in single and follows and _is_integer(first) == _is_integer(second):
-            raise UnsupportedError(
-                f"several values of {option} are not supported yet.", "run once with each"
             )
 
 
@@ -118,6 +108,44 @@ def _belongs(text: str, count: int) -> bool:
     if text.startswith("-"):
         return text[1:].replace(".", "").replace("e-", "").isdigit()
     return count == 0 or text not in TARGETS
+
+
+def join_values(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
+    """``-qm kl mse`` as ``-qm kl,mse`` for the options ``several``.
+
+    What follows belongs to the value while it is of the same kind, a number or a word.
+    """
+    joined: list[str] = []
+    items = list(arguments)
+    while items:
+        item = items.pop(0)
+        joined.append(item)
+        if item == END_OF_OPTIONS:
+            return [*joined, *items]
+        if item not in several or not items:
+            continue
+        values = [items.pop(0)]
+        while items and not items[0].startswith("-") and items[0] not in TARGETS:
+            if _is_integer(items[0]) != _is_integer(values[0]):
+                break
+            values.append(items.pop(0))
+        joined.append(",".join(values))
+    return joined
+
+
+def words(texts: Sequence[str]) -> tuple[str, ...]:
+    """The words of several values, each once, in order: of ("kl,mse", "kl") kl and mse."""
+    found = (word for text in texts for word in text.replace(",", " ").split())
+    return tuple(dict.fromkeys(found))
+
+
+def whole_numbers(texts: Sequence[str]) -> tuple[int, ...]:
+    """The same of whole numbers."""
+    found = words(texts)
+    for word in found:
+        if not _is_integer(word):
+            raise click.BadParameter(f"'{word}' is not a valid integer.")
+    return tuple(int(word) for word in found)
 
 
 def _is_integer(text: str) -> bool:

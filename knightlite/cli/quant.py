@@ -10,7 +10,7 @@ import click
 from knightlite.api import QuantizeOptions, quantize
 from knightlite.api.default_chip import default_chip
 from knightlite.api.inputs import numbers
-from knightlite.cli.arguments import Shape, shape
+from knightlite.cli.arguments import Shape, shape, whole_numbers, words
 from knightlite.cli.compare import print_comparison
 from knightlite.cli.conversion import (
     FRAMEWORK_HELP,
@@ -25,6 +25,8 @@ EPILOG = """\b
 Examples:
   knightlite quant onnx -m model.pdmodel -d pictures --recipe imagenet -i 100
   knightlite quant onnx -m model.onnx -uds s.py -if FUNCTION -d DIR -i 200
+  knightlite quant onnx -m model.onnx -d pictures --recipe imagenet \\
+    -qm kl mse -i 10 100                   # four runs, a table by loss
   knightlite quant onnx -m model.pdmodel -i 8     # random data: a first look
   knightlite quant onnx -f pytorch -m resnet50 -w resnet50.pth -uds s.py \\
     -if FUNCTION -d DIR -i 200             # s.py builds resnet50
@@ -89,14 +91,40 @@ lie away from zero (docs/quantization.md).
 @click.option(
     "-bs", "--batch-size", default=1, show_default=True, help="Pictures per forward call."
 )
-@click.option("-i", "--iteration", default=1, show_default=True, help="Number of forward calls.")
+@click.option(
+    "-i",
+    "--iteration",
+    metavar="N...",
+    multiple=True,
+    default=("1",),
+    callback=lambda context, option, value: whole_numbers(value),
+    help="Number of forward calls; several are tried one by one [default: 1].",
+)
 @click.option(
     "-qm",
     "--quant-mode",
-    "method",
-    default="mse",
+    "methods",
+    metavar="METHOD...",
+    multiple=True,
+    default=("mse",),
+    callback=lambda context, option, value: words(value),
+    help="Range method: mse, min_max, kl, kl_v2, percentile, octav; several, or all of them with "
+    "all, are tried one by one [default: mse].",
+)
+@click.option(
+    "-per",
+    "--percent",
+    type=float,
+    default=0.99999,
     show_default=True,
-    help="Range method: mse, min_max or kl.",
+    help="percentile: the share of magnitudes inside the range.",
+)
+@click.option(
+    "--equalization",
+    type=click.Choice(["off", "on"]),
+    default="on",
+    show_default=True,
+    help="Bring channels that share a scale to like ranges where that gains.",
 )
 @click.option(
     "--effort",
@@ -267,8 +295,10 @@ def command(
     data: str | None,
     recipe: str | None,
     batch_size: int,
-    iteration: int,
-    method: str,
+    iteration: tuple[int, ...],
+    methods: tuple[str, ...],
+    percent: float,
+    equalization: str,
     effort: str,
     bias_correction: str | None,
     rounding: str | None,
@@ -309,8 +339,10 @@ def command(
         recipe=recipe,
         save_dir=save_dir,
         batch_size=batch_size,
-        iteration=iteration,
-        method=method,
+        iterations=iteration,
+        methods=methods,
+        percent=percent,
+        equalize=equalization == "on",
         effort=effort,
         bias_correction=bias_correction,
         rounding=rounding,
@@ -340,6 +372,12 @@ def command(
     )
     with talking() as talk:
         result = quantize(options, talk)
+        if result.combinations:
+            first = result.combinations[0]
+            talk.say(
+                f"the best of {len(result.combinations)} is {first['method']} with "
+                f"{first['iteration']} iteration(s); its files are also where compile finds them"
+            )
         if "onnx" in result.files:
             talk.say(f"Quantized Model : {result.files['onnx']}")
         if result.loss_percent is not None:
@@ -355,9 +393,18 @@ def command(
                 "pictures": result.pictures,
                 "outputs": result.report.get("outputs", []),
                 **({"layers": [asdict(row) for row in result.layers]} if result.layers else {}),
+                "combinations": list(result.combinations),
             }
         )
         return
+    if result.combinations:
+        print_line(f"{'method':12} {'i':>5} {'loss %':>10} {'SQNR dB':>8}  folder")
+    for row in result.combinations:
+        loss, decibels = row["quantization_loss"], row["sqnr_db"]
+        print_line(
+            f"{row['method']:12} {row['iteration']:5} {'-' if loss is None else f'{loss:.4f}':>10} "
+            f"{'-' if decibels is None else f'{decibels:.2f}':>8}  {row['folder']}"
+        )
     for label, value in (("float", result.float_metric), ("quantized", result.quantized_metric)):
         if value is not None:
             print_line(f"metric, {label} model: {value:.4f}")

@@ -48,7 +48,6 @@ ACCEPTED: Mapping[str, tuple[Word, ...]] = {
 # command -> what its words for later would do
 LATER: Mapping[str, tuple[Word, ...]] = {
     "quant": (
-        Word(("-per", "--percent"), "SHARE", "of -qm percentile"),
         Word(("-lt", "--layer-threshold"), "LOW HIGH", "range of LayerNormalization"),
         Word(("-snn", "--start-node-names"), "NAMES", "tf2onnx --inputs cuts a TensorFlow model"),
         Word(("-enn", "--end-node-names"), "NAMES", "tf2onnx --outputs does"),
@@ -93,8 +92,8 @@ LATER_COMMANDS: Mapping[str, str] = {
     "model_modifier": "cut the model with onnx.utils.extract_model",
 }
 
-# options of ours that take one value here, and several with Knight
-ONE_VALUE: Mapping[str, tuple[str, ...]] = {
+# options that take several values, separated by spaces
+SEVERAL: Mapping[str, tuple[str, ...]] = {
     "quant": ("-qm", "--quant-mode", "-i", "--iteration"),
 }
 

@@ -5,7 +5,7 @@ section 4.1: dividing a channel by s > 0 where it is made and multiplying by s w
 changes nothing in real numbers. Here weights have a scale per output channel, so that the division
 is free; the multiplication is free too where an Affine or a depthwise convolution reads, and widens
 the spread of a dense convolution's weights. How far to go is decided for each set of tied channels
-by a model of both errors, with exponents as in Xiao et al., "SmoothQuant", 2023, one pair per set.
+by a model of both errors: an exponent of the ranges, as in Xiao et al., "SmoothQuant", 2023.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from knightlite.quantize.groups import channel_scaled, scale_groups
 Float64 = NDArray[np.float64]
 
 RANGE_EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a channel's range in its divisor
-WEIGHT_EXPONENTS = (0.0, 0.25, 0.5)  # of the readers' weights, with the opposite sign
 SMALLEST_DIVISOR = 2.0**-8  # of the loudest channel's: what is quieter is as good as silent
 LEAST_GAIN = 0.8  # of the modelled error: for less, nothing is touched
 WEIGHT_CODES = 127
@@ -54,8 +53,7 @@ class Equalized:
     channels: int
     spread_before: float
     spread_after: float
-    range_exponent: float
-    weight_exponent: float
+    exponent: float
 
 
 def equalize(
@@ -73,9 +71,9 @@ def equalize(
         found = model.choose(tensors)
         if found is None:
             continue
-        exponents, classes, values = found
+        exponent, classes, values = found
         divisors[classes] = values
-        done.append(_described(tensors, ranges, ties, divisors, exponents))
+        done.append(_described(tensors, ranges, ties, divisors, exponent))
     return divide(graph, ties, divisors), tuple(done)
 
 
@@ -119,21 +117,18 @@ class _Model:
         self.apart = channel_scaled(graph)
         self.readers: dict[str, _Reader] = {}
 
-    def choose(
-        self, tensors: Sequence[str]
-    ) -> tuple[tuple[float, float], NDArray[np.int64], Float64] | None:
-        """The exponents with the least error, the classes and their divisors; None: leave it."""
+    def choose(self, tensors: Sequence[str]) -> tuple[float, NDArray[np.int64], Float64] | None:
+        """The exponent with the least error, the classes and their divisors; None: leave it."""
         kinds = np.unique(np.concatenate([self.ties.classes[name] for name in tensors]))
         kinds = kinds[self.ties.free[kinds]]
-        ranges, weights = self._class_ranges(tensors), self._class_weights(tensors)
+        ranges = self._class_ranges(tensors)
         tried = {}
-        for a in RANGE_EXPONENTS:
-            for b in WEIGHT_EXPONENTS if weights.any() else (0.0,):
-                values = np.ones(self.ties.free.size)
-                values[kinds] = _divisors(ranges[kinds], weights[kinds], a, b)
-                tried[a, b] = self.error(tensors, values), values[kinds]
+        for exponent in RANGE_EXPONENTS:
+            values = np.ones(self.ties.free.size)
+            values[kinds] = _divisors(ranges[kinds], exponent)
+            tried[exponent] = self.error(tensors, values), values[kinds]
         best = min(tried, key=lambda key: tried[key][0])
-        if tried[best][0] > LEAST_GAIN * tried[0.0, 0.0][0]:
+        if tried[best][0] > LEAST_GAIN * tried[0.0][0]:
             return None
         return best, kinds, tried[best][1]
 
@@ -148,18 +143,6 @@ class _Model:
             logs[spoke] += np.log(peaks[spoke] / peaks.max()) if spoke.any() else 0.0
             counts[spoke] += 1
         return np.asarray(np.where(counts > 0, np.exp(logs / np.maximum(counts, 1)), 0.0))
-
-    def _class_weights(self, tensors: Sequence[str]) -> Float64:
-        """Per class the largest weight that dense convolutions multiply it by, relative to all."""
-        found = np.zeros(self.ties.free.size)
-        for name in tensors:
-            for node in self.consumers.get(name, []):
-                if BY_NAME[node.op].kernel is not None and node.inputs[0] == name:
-                    columns = self._reader(node).columns
-                    if columns.max() > 0:
-                        relative = columns / columns.max()
-                        np.maximum.at(found, self.ties.classes[name], relative)
-        return found
 
     def _reader(self, node: Node) -> _Reader:
         if node.name not in self.readers:
@@ -208,13 +191,12 @@ class _Model:
 class _Reader:
     """Weights of a convolution as its model sees them.
 
-    Per input channel [C] the sum of ``squares`` and the largest magnitude (``columns``); per group,
-    some of its outputs and input channel the ``largest`` magnitude; ``taps`` of the kernel;
-    ``share``: how many outputs each one in ``largest`` stands for.
+    Per input channel [C] the sum of ``squares``; per group, some of its outputs and input channel
+    the ``largest`` magnitude; ``taps`` of the kernel; ``share``: how many outputs each one in
+    ``largest`` stands for.
     """
 
     squares: Float64
-    columns: Float64
     largest: NDArray[np.float32]
     taps: int
     share: float
@@ -230,21 +212,19 @@ def _reader(view: View) -> _Reader:
     squares = np.einsum("goct,goct->gc", grouped, grouped, dtype=np.float64)
     return _Reader(
         squares.reshape(-1),
-        largest.max(axis=1).reshape(-1).astype(np.float64),
         some,
         grouped.shape[3],
         largest.shape[1] / some.shape[1],
     )
 
 
-def _divisors(ranges: Float64, weights: Float64, a: float, b: float) -> Float64:
-    """ranges^a / weights^b where a channel speaks and is read, at most 1, not below the floor."""
+def _divisors(ranges: Float64, exponent: float) -> Float64:
+    """The power of the ranges where a channel speaks, else 1; not below the floor."""
     values = np.ones(ranges.size)
     spoke = ranges > 0
-    heard = np.where(weights > 0, weights, 1.0)
-    values[spoke] = ranges[spoke] ** a / heard[spoke] ** b
-    largest = values[spoke].max() if spoke.any() else 1.0
-    values[spoke] = np.maximum(values[spoke] / largest, SMALLEST_DIVISOR)
+    if spoke.any():
+        relative = (ranges[spoke] / ranges[spoke].max()) ** exponent
+        values[spoke] = np.maximum(relative, SMALLEST_DIVISOR)
     return values
 
 
@@ -291,7 +271,7 @@ def _described(
     ranges: Mapping[str, ChannelRange],
     ties: Ties,
     divisors: Float64,
-    exponents: tuple[float, float],
+    exponent: float,
 ) -> Equalized:
     widest = max(tensors, key=lambda name: int(ties.free[ties.classes[name]].sum()))
     own = ties.classes[widest]
@@ -303,7 +283,7 @@ def _described(
         int(np.sum(divisors[changed] != 1)),
         _spread(peak),
         _spread(peak / divisors[own]),
-        *exponents,
+        exponent,
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
+from knightlite.ops import BY_NAME, View
 from knightlite.quantize.assign import assign
 from knightlite.quantize.channels import spread_channels
 from knightlite.quantize.equalize import ChannelRange, Equalized, equalize
@@ -20,13 +21,15 @@ from knightlite.quantize.features import observation_plan
 from knightlite.quantize.onnx_models import session, write_float
 from knightlite.quantize.passes import Runner, observe
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.steps import StepResult, judge
+from knightlite.quantize.steps import JUDGING, StepResult
 from knightlite.quantize.walk import Walk
 from knightlite.quantize.workload import Forward, RandomData, Workload
 
 Array = NDArray[Any]
 
-PICTURES = 12  # that the step looks at; every other one judges
+MOST_PICTURES = 32  # that the step looks at; every other one judges
+LEAST_PICTURES = 12  # of a network so large that its effort allows no more
+RUNS = 4  # of a picture, about
 FEWEST = 4  # pictures below which nothing can be judged
 LEAST_GAIN_DB = 0.5  # so few pictures cannot tell less from nothing
 NAME = "cross-layer equalization"
@@ -37,15 +40,21 @@ def try_equalization(
 ) -> tuple[Graph, tuple[Equalized, ...], tuple[StepResult, ...]]:
     """The float graph to quantize, the sets that were equalized in it, and the step where one ran.
 
-    Nothing runs at 16 bits (a step is fine enough) or on random data (its ranges mean nothing).
+    Nothing runs at 16 bits (a step is fine enough), on random data (its ranges mean nothing), or
+    where inner scales are given: they are those of the network as it is.
     """
-    if not settings.equalize or settings.bit_width == 16 or isinstance(workload, RandomData):
+    given = any(pin.name not in graph.inputs for pin in settings.pins)
+    at_16 = settings.bit_width == 16
+    if not settings.equalize or at_16 or given or isinstance(workload, RandomData):
         return graph, (), ()
     started = time.perf_counter()
-    pictures = first_pictures(graph, workload, PICTURES)
+    pictures = first_pictures(graph, workload, _affordable(graph, settings))
     if len(pictures) < FEWEST:
         return graph, (), ()
-    changed, done = equalize(graph, channel_ranges(graph, pictures[::2], threads))
+    ranges = channel_ranges(graph, pictures, threads)
+    if not all(np.all(np.isfinite(item.peak)) for item in ranges.values()):
+        return graph, (), ()  # the first pass names the tensor
+    changed, done = equalize(graph, ranges)
     if not done:
         return graph, (), ()
     before = _decibels(graph, pictures, settings, threads)
@@ -56,6 +65,12 @@ def try_equalization(
     kept = after >= before + LEAST_GAIN_DB
     step = StepResult(NAME, before, after, kept, time.perf_counter() - started)
     return (changed, done, (step,)) if kept else (graph, (), (step,))
+
+
+def _affordable(graph: Graph, settings: Settings) -> int:
+    work = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
+    wanted = settings.sample_macs // max(1, RUNS * work)
+    return min(MOST_PICTURES, max(LEAST_PICTURES, wanted))
 
 
 class _Enough(BaseException):
@@ -124,10 +139,15 @@ class _Few:
 def _decibels(
     graph: Graph, pictures: Sequence[tuple[Array, ...]], settings: Settings, threads: int | None
 ) -> float:
-    """Mean SQNR at the outputs on every other picture, calibrated with the others."""
+    """SQNR at the outputs over every other picture, calibrated with the others.
+
+    Over all of them together: a mean of single pictures' would hang on a few lucky ones.
+    """
     if settings.spread_channels:
         graph = spread_channels(graph)
     seen = observe(graph, _Few(pictures[::2]), None, threads)
     quantized = assign(graph, seen.statistics, seen.plan, settings).graph
     whole = tuple(np.concatenate(values) for values in zip(*pictures, strict=True))
-    return judge(Walk(graph, whole, threads), graph, quantized)
+    errors = Walk(graph, whole, threads).measure(quantized, JUDGING)
+    found = [errors[name].decibels() for name in graph.chip_outputs]
+    return float(np.mean([item for item in found if item is not None] or [0.0]))

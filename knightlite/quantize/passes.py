@@ -8,7 +8,7 @@ grows with the number of pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,8 @@ ACTIVATION_BUDGET_BYTES = 96 << 20  # of observed values held at once: bounds th
 class Observation:
     """What the first pass learnt: statistics of every feature tensor, metric, pictures, outputs.
 
-    ``sample``: a few pictures, one array [n, C, H, W] per network input.
+    ``sample``: a few pictures, one array [n, C, H, W] per network input. ``earlier``: the
+    statistics and the number of pictures after some of the forward calls, by their number.
     """
 
     statistics: dict[str, Statistics]
@@ -54,6 +55,7 @@ class Observation:
     pictures: int
     recording: Recording
     sample: tuple[Array, ...]
+    earlier: Mapping[int, tuple[dict[str, Statistics], int]]
 
 
 def observe(
@@ -62,6 +64,7 @@ def observe(
     progress: Progress | None,
     threads: int | None,
     sample_pictures: int = 1,
+    snapshots: Sequence[int] = (),
 ) -> Observation:
     """First pass: the float model, with a thread that observes one batch while the next runs."""
     plan = observation_plan(graph)
@@ -72,7 +75,8 @@ def observe(
     runner = Runner(graph, session(write_float(graph, inner), threads), _chunk(graph, inner))
     delivered = list(dict.fromkeys((*graph.outputs, *inner)))
     kept = compared(graph)
-    pictures = 0
+    pictures = calls = 0
+    earlier: dict[int, tuple[dict[str, Statistics], int]] = {}
 
     def add(found: dict[str, Array]) -> None:
         for name in plan.observed:
@@ -81,7 +85,7 @@ def observe(
     with _Behind(add) as observing:
 
         def forward(inputs: tuple[Array, ...]) -> list[Array]:
-            nonlocal pictures
+            nonlocal pictures, calls
             outputs: dict[str, list[Array]] = {name: [] for name in kept}
             for part in runner.parts(inputs):
                 sample.add(part)
@@ -94,6 +98,10 @@ def observe(
                 pictures += part[0].shape[0]
                 if progress is not None:
                     progress("float", pictures)
+            calls += 1
+            if calls in snapshots:
+                observing.wait()
+                earlier[calls] = collect(observers, plan), pictures
             whole = {name: np.concatenate(parts) for name, parts in outputs.items()}
             recording.add(inputs, {name: whole[name] for name in graph.chip_outputs})
             return [whole[name] for name in graph.outputs]
@@ -105,7 +113,7 @@ def observe(
             "give at least one picture, better a hundred",
         )
     return Observation(
-        collect(observers, plan), plan, metric, pictures, recording, sample.pictures()
+        collect(observers, plan), plan, metric, pictures, recording, sample.pictures(), earlier
     )
 
 
@@ -122,10 +130,11 @@ class _Behind:
 
     def give(self, values: dict[str, Array]) -> None:
         """Wait for the call before, then start this one."""
-        self._wait()
+        self.wait()
         self._last = self._pool.submit(self._function, values)
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Until nothing is under way."""
         last, self._last = self._last, None
         if last is not None:
             last.result()
@@ -136,7 +145,7 @@ class _Behind:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._wait()
+                self.wait()
         finally:
             self._pool.shutdown()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from knightlite.quantize.distribution_cache import (
     check_data,
 )
 from knightlite.quantize.distribution_cache import observed as observed_or_cached
+from knightlite.quantize.equalize import Equalized
 from knightlite.quantize.equalizing import try_equalization
 from knightlite.quantize.methods import method_of
 from knightlite.quantize.passes import Observation, Progress, compare, observe
@@ -35,8 +37,8 @@ Array = NDArray[Any]
 class QuantizeResult:
     """What quantization made. ``report`` is deterministic; ``timings_s`` are kept apart from it.
 
-    ``float_graph``: the float network that was quantized, whose channels may be equalized: tensor by
-    tensor it is what ``graph`` is compared with.
+    ``float_graph``: the float network that was quantized, whose channels may be equalized: tensor
+    by tensor it is what ``graph`` is compared with.
     ``inputs``: the last batch the network read, one array [N, C, H, W] per network input.
     ``warnings``: what the user should know.
     """
@@ -65,6 +67,40 @@ def quantize_graph(
     unknown method or lut_len, DataError for data that cannot be used, ModelError for NaN weights,
     UnsupportedError for nodes that the arithmetic cannot represent.
     """
+    prepared = prepare(graph, workload, settings, progress, threads, cache=cache)
+    return finish(prepared, workload, settings, progress, threads, cache=cache)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What all choices of ranges have in common: the float graph, as observed, and what was seen.
+
+    ``exact``: the same before tables were spread; ``tried``: steps on the float graph;
+    ``watched``: the data, hashed on its way where a cache is checked against it.
+    """
+
+    graph: Graph
+    exact: Graph
+    equalized: tuple[Equalized, ...]
+    tried: tuple[StepResult, ...]
+    seen: Observation
+    watched: Workload
+    seconds: float
+
+
+def prepare(
+    graph: Graph,
+    workload: Workload,
+    settings: Settings = DEFAULT_SETTINGS,
+    progress: Progress | None = None,
+    threads: int | None = None,
+    snapshots: Sequence[int] = (),
+    cache: DistributionCache | None = None,
+) -> Prepared:
+    """The first pass; ``snapshots``: numbers of forward calls of which ``finish`` may be asked.
+
+    ``cache`` may stand for the pass; it holds no snapshots.
+    """
     method_of(settings.method, settings.percent)  # refused before any work
     check_constants(graph)
     graph = with_lut_length(graph, settings.lut_len)
@@ -77,21 +113,40 @@ def quantize_graph(
     watched = WatchedWorkload(workload) if cache is not None else workload
 
     def first_pass() -> Observation:
-        return observe(graph, watched, progress, threads, limit)
+        return observe(graph, watched, progress, threads, limit, snapshots)
 
     if isinstance(watched, WatchedWorkload) and cache is not None:
         seen = observed_or_cached(cache, graph, watched, limit, first_pass)
     else:
         seen = first_pass()
+    return Prepared(graph, exact, equalized, tried, seen, watched, time.perf_counter() - started)
+
+
+def finish(
+    prepared: Prepared,
+    workload: Workload,
+    settings: Settings = DEFAULT_SETTINGS,
+    progress: Progress | None = None,
+    threads: int | None = None,
+    calls: int | None = None,
+    cache: DistributionCache | None = None,
+) -> QuantizeResult:
+    """The choice by ``settings`` and the second pass.
+
+    Ranges come from the first ``calls`` forward calls, of those that ``prepare`` was told, else
+    from all; the comparison is over all pictures.
+    """
+    graph, seen, watched = prepared.graph, prepared.seen, prepared.watched
+    statistics, pictures = seen.earlier.get(calls or 0, (seen.statistics, seen.pictures))
     observed = time.perf_counter()
     mixed: list[Entry] = []
     if settings.auto_mix is not None:
         widths, mixed = automatic_mix(graph, workload, seen, settings, threads)
         settings = replace(settings, mix=widths)
-    assignment = assign(graph, seen.statistics, seen.plan, settings)
+    assignment = assign(graph, statistics, seen.plan, settings)
     assigned = time.perf_counter()
     quantized, steps = improve(graph, assignment.graph, seen.sample, settings, threads)
-    steps = (*tried, *steps)
+    steps = (*prepared.tried, *steps)
     improved = time.perf_counter()
     comparison = compare(graph, quantized, watched, seen.recording, progress, threads)
     if isinstance(watched, WatchedWorkload) and cache is not None:
@@ -104,7 +159,7 @@ def quantize_graph(
         "bias_correction": settings.bias_correction,
         "rounding": settings.rounding,
         "workload": workload.description,
-        "pictures": seen.pictures,
+        "pictures": pictures,
         "metric": {
             "float": seen.metric,
             "quantized": comparison.metric,
@@ -129,23 +184,23 @@ def quantize_graph(
                 "spread_before": round(item.spread_before, 2),
                 "spread_after": round(item.spread_after, 2),
             }
-            for item in equalized
+            for item in prepared.equalized
         ],
-        **describe(graph, assignment, seen.statistics),
+        **describe(graph, assignment, statistics),
     }
     return QuantizeResult(
         quantized,
-        exact,
+        prepared.exact,
         report,
         comparison.inputs,
         tuple(_warnings(graph, assignment, workload)),
         steps,
         {
-            "observe": observed - started,
+            "observe": prepared.seconds,
             "assign": assigned - observed,
             "improve": improved - assigned,
             "compare": finished - improved,
-            "total": finished - started,
+            "total": prepared.seconds + finished - observed,
         },
     )
 

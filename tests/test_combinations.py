@@ -1,0 +1,132 @@
+"""Several -qm and -i at once: files, table, the best one where compile finds it, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from float_nets import Pictures, small_net
+from knightlite.api.quantize import QuantizeOptions, combinations
+from knightlite.cli.program import run
+from knightlite.quantize.methods import METHODS
+from knightlite.quantize.pipeline import finish, prepare, quantize_graph
+from knightlite.quantize.settings import Settings
+from refusals import Refusal
+
+Capture = pytest.CaptureFixture[str]
+HINTS = {"percentile": "0.9999 to 0.999999 are usual"}
+DATA = ["-d", "calib", "--recipe", "digits"]
+
+
+def test_every_pair_once() -> None:
+    options = QuantizeOptions(Path("m"), "c", methods=("kl", "all"), iterations=(10, 1))
+    pairs = combinations(options)
+    assert pairs[:2] == (("kl", 10), ("kl", 1))
+    assert len(pairs) == 2 * len(METHODS)
+    assert set(pairs) == {(name, count) for name in METHODS for count in (1, 10)}
+    assert combinations(QuantizeOptions(Path("m"), "c", method="mse", iteration=3)) == (("mse", 3),)
+
+
+def test_ranges_of_fewer_calls_are_those_of_a_run_of_that_many() -> None:
+    """From one observation, in any order, and the largest as if it had run alone."""
+    graph, settings = small_net(), Settings(bias_correction="off", equalize=False)
+    whole, few = Pictures(count=24), Pictures(count=24)
+    few.batches = few.batches[:2]
+    prepared = prepare(graph, whole, settings, threads=1, snapshots=(2,))
+    alone = [quantize_graph(graph, data, settings, threads=1).report for data in (few, whole)]
+    both = [
+        finish(prepared, whole, settings, threads=1, calls=calls).report
+        for calls in (2, len(whole.batches))
+    ]
+    for one, other in zip(alone, both, strict=True):
+        assert one["pictures"] == other["pictures"]
+        assert one["tensors"] == other["tensors"]
+    assert both[0]["tensors"] != both[1]["tensors"]
+
+
+class Counting(Pictures):
+    """Counts its runs."""
+
+    runs = 0
+
+    def run(self, forward: Any) -> float | None:
+        self.runs += 1
+        return super().run(forward)
+
+
+def test_the_float_model_is_observed_once() -> None:
+    data, settings = Counting(count=12), Settings(bias_correction="off", equalize=False)
+    prepared = prepare(small_net(), data, settings, threads=1)
+    for method in ("kl", "mse", "octav"):
+        finish(prepared, data, Settings(method, bias_correction="off"), threads=1)
+    assert data.runs == 1 + 3
+
+
+def test_combinations_on_the_command_line(here: Path, capsys: Capture) -> None:
+    capsys.readouterr()
+    line = [
+        "quant",
+        "-m",
+        "digits.onnx",
+        *DATA,
+        "-s",
+        "out",
+        "-qm",
+        "kl",
+        "min_max",
+        "-i",
+        "2",
+        "10",
+    ]
+    assert run([*line, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = found["combinations"]
+    assert {(row["method"], row["iteration"]) for row in rows} == {
+        ("kl", 2), ("kl", 10), ("min_max", 2), ("min_max", 10),
+    }  # fmt: skip
+    keys = [
+        (np.inf if row["quantization_loss"] is None else row["quantization_loss"], -row["sqnr_db"])
+        for row in rows
+    ]
+    assert keys == sorted(keys)
+    for row in rows:
+        folder = Path(row["folder"])
+        assert folder == Path("out") / f"{row['method']}_it_{row['iteration']}"
+        report = json.loads((folder / "digits_quantize_report.json").read_text())
+        assert (report["method"], report["pictures"]) == (row["method"], row["iteration"])
+    best = (Path(rows[0]["folder"]) / "digits_quantize.onnx").read_bytes()
+    assert (Path("out") / "digits_quantize.onnx").read_bytes() == best
+    assert run(["compile"]) == 0
+    assert "out/digits_quantize.onnx is taken: quant left it here last." in capsys.readouterr().err
+
+
+def test_the_table(here: Path, capsys: Capture) -> None:
+    capsys.readouterr()
+    assert run(["quant", "-m", "digits.onnx", *DATA, "-s", "out", "-qm", "mse", "octav"]) == 0
+    out, err = capsys.readouterr()
+    lines = [line for line in out.splitlines() if line.startswith(("method ", "mse ", "octav "))]
+    assert lines[0].split() == ["method", "i", "loss", "%", "SQNR", "dB", "folder"]
+    assert {line.split()[0] for line in lines[1:]} == {"mse", "octav"}
+    assert f"the best of 2 is {lines[1].split()[0]} with 1 iteration(s)" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-qm", "kl", "best"],
+         "the method must be one of kl, kl_v2, min_max, mse, octav, percentile, not best."),
+        (["-i", "2", "0"],
+         "iteration (-i) must be at least 1 and batch size (-bs) from 1 to 4096, not 0 and 1."),
+        (["-qm", "percentile", "-per", "1.5"],
+         "the share of percentile must be above 0 and at most 1, not 1.5."),
+        (["-qm", "kl", "mse", "-r", "convert"],
+         "run mode convert takes one value of -qm and of -i, not several."),
+        (["-i", "few"], "Invalid value for '-i' / '--iteration': 'few' is not a valid integer."),
+    ],
+)  # fmt: skip
+def test_refusals(refused: Refusal, arguments: list[str], sentence: str) -> None:
+    refused(["quant", "-m", "digits.onnx", *arguments], 2, sentence, HINTS.get(arguments[1], ""))
