@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knightlite.api.compare import difference
+from knightlite.api.differences import difference
 from knightlite.cli.program import run
 from knightlite.quantize import layer_values
 from knightlite.quantize.onnx_models import session

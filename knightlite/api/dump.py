@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.api.compare import Comparison, Difference
+from knightlite.api.compare import Comparison
+from knightlite.api.differences import Tally
 from knightlite.errors import UsageError
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
-    from knightlite.quantize.layer_values import LayerError, LayerTensor
+    from knightlite.quantize.layer_values import LayerTensor
     from knightlite.quantize.workload import Workload
 
 Array = NDArray[Any]
@@ -63,14 +64,14 @@ def inspect_layers(
     ``folder``: also write ``float/NNNN:name/batch_K.npy`` (float32), the same below ``quant``
     (integers) and ``dump.json`` there.
     """
-    from knightlite.quantize.layer_values import LayerError, describe_layers, integers_of
+    from knightlite.quantize.layer_values import describe_layers, integers_of
     from knightlite.quantize.layer_values import run_layers as run
 
-    sums: dict[LayerTensor, LayerError] = {}
+    sums: dict[LayerTensor, Tally] = {}
 
     def each(batch: int, item: LayerTensor, wanted: Array | None, found: Array) -> None:
         if wanted is not None:
-            sums.setdefault(item, LayerError()).add(wanted, found)
+            sums.setdefault(item, Tally()).add(wanted, found)
         if folder is None:
             return
         name = f"{item.index:04}:{item.name.replace('/', '_').replace(':', '_')}"
@@ -85,8 +86,8 @@ def inspect_layers(
                  "tensors": describe_layers(graph, quantized)}  # fmt: skip
         (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     rows = tuple(
-        Comparison(item.index, item.name, item.op, FLOAT, QUANTIZED, _difference(errors))
-        for item, errors in sums.items()
+        Comparison(item.index, item.name, item.op, FLOAT, QUANTIZED, tally.result())
+        for item, tally in sums.items()
     )
     return rows, metric
 
@@ -100,16 +101,3 @@ def _save(path: Path, values: Array) -> None:
             f"{path} cannot be written: {error.strerror or error}.",
             "make room, name another folder with -s DIR, or dump fewer pictures with -i",
         ) from error
-
-
-def _difference(sums: LayerError) -> Difference:
-    alike = sums.largest == 0
-    zero = 0.0 if alike else None
-    norms = float(np.sqrt(sums.square) * np.sqrt(sums.found))
-    return Difference(
-        mre=sums.error / sums.size if sums.size else zero,
-        cosine=0.5 + 0.5 * sums.product / norms if norms else (1.0 if alike else 0.5),
-        rmse=float(np.sqrt(sums.noise / sums.square)) if sums.square else zero,
-        max_difference=sums.largest,
-        buckets=tuple(float(count) / max(1, sums.count) for count in sums.buckets),
-    )

@@ -234,7 +234,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
         made.loss_percent,
         made.pictures,
         made.seconds,
-        rows,
+        combinations=rows,
     )
 
 

@@ -114,6 +114,7 @@ def observed(
         notes["pictures"],
         Recording(),
         tuple(arrays[f"sample_{index}"] for index in range(len(graph.inputs))),
+        {},
     )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from knightlite.quantize.workload import Workload
 
 Array = NDArray[Any]
 BUDGET_BYTES = 128 << 20  # of values held at once
-EDGES = (1.0, 10.0, 50.0, 100.0)  # percent of relative error; the last bucket has no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +72,6 @@ def run_layers(
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
     return workload.run(forward)
-
-
-class LayerError:
-    """Running sums of one tensor's error; see ``api.compare.Difference`` for the measures."""
-
-    def __init__(self) -> None:
-        """Nothing seen yet."""
-        self.count = 0
-        self.size = self.error = self.square = self.found = self.product = self.noise = 0.0
-        self.largest = 0.0
-        self.buckets = np.zeros(len(EDGES) + 1, np.int64)
-
-    def add(self, wanted: Array, found: Array) -> None:
-        """One batch of float values and the quantized ones."""
-        left, right = wanted.astype(np.float64).ravel(), found.astype(np.float64).ravel()
-        error = np.abs(right - left)
-        self.count += left.size
-        self.size += float(np.sum(np.abs(left)))
-        self.error += float(np.sum(error))
-        self.square += float(left @ left)
-        self.found += float(right @ right)
-        self.product += float(left @ right)
-        self.noise += float(error @ error)
-        self.largest = max(self.largest, float(error.max(initial=0.0)))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.where(error == 0, 0.0, 100 * error / np.abs(left))
-        place = np.searchsorted(EDGES, relative, side="left")
-        self.buckets += np.bincount(place, minlength=len(EDGES) + 1)
 
 
 def integers_of(quantized: Graph, name: str, values: Array) -> Array:
