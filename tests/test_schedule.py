@@ -303,8 +303,24 @@ def upsampled(net: QuantizedNet) -> Graph:
     return net.build(net.add(c, net.input("z", channels, height, width), "y"))
 
 
+def grouped_wide(net: QuantizedNet) -> Graph:
+    """As grouped, with 16-bit features, weights and middle."""
+    t = net.affine(net.input("x", 45, 6, 5), "t", dtypes.S16)
+    more: dict[str, Any] = {"weight_type": np.int16, "dtype": dtypes.S16, "scale": 0.05 / 256}
+    c = net.conv(t, "c", 27, (3, 3), pads=(1, 1, 1, 1), group=3, **more)
+    return net.build(net.add(c, net.input("z", 27, 6, 5), "y"))
+
+
+def upsampled_wide(net: QuantizedNet) -> Graph:
+    """Phases of unequal kernels of 16-bit weights; sums in parts."""
+    more: dict[str, Any] = {"strides": (2, 3), "pads": (1, 1, 0, 2), "weight_type": np.int16}
+    return net.build(net.transposed(net.input("x", 20, 5, 4), "y", 18, (3, 5), **more))
+
+
 @pytest.mark.parametrize(
-    "make", [strided, pooled, gated, smoothed, grouped, upsampled], ids=lambda item: item.__name__
+    "make",
+    [strided, pooled, gated, smoothed, grouped, upsampled, grouped_wide, upsampled_wide],
+    ids=lambda item: item.__name__,
 )
 def test_no_tiling_changes_a_byte(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = make(QuantizedNet())
@@ -340,16 +356,18 @@ def test_chips_of_any_size_give_the_same_bytes() -> None:
     assert len(answers) == 1
 
 
-def test_partial_sums_are_used_where_weights_do_not_fit() -> None:
+@pytest.mark.parametrize(("weight_type", "size"), [(np.int8, 4), (np.int16, 8)])
+def test_partial_sums_are_used_where_weights_do_not_fit(weight_type: Any, size: int) -> None:
     net = QuantizedNet()
-    graph = net.build(net.conv(net.input("x", 64, 3, 3), "y", 16))
-    chip = replace(TX5368, wspm_bytes=512, wspm_align_bytes=64, matrix_input_lanes=8)
+    graph = net.build(net.conv(net.input("x", 64, 3, 3), "y", 16, weight_type=weight_type))
+    wspm = 512 * np.dtype(weight_type).itemsize
+    chip = replace(TX5368, wspm_bytes=wspm, wspm_align_bytes=64, matrix_input_lanes=8)
     built = build(graph, artificial(chip))
     found = [item for item in built.machine.instructions if isinstance(item, Matrix)]
     assert [(item.accumulate_in, item.accumulate_out) for item in found] == [(0, 1), (1, 0)]
     assert built.compiled.plan.layers[0].geometry.fspm_parts(built.compiled.plan.layers[0].tiling)[
         "sums"
-    ] == (3 * 3 * 16 * 4, 1)
+    ] == (3 * 3 * 16 * size, 1)
     check_plan(built)
     check_bytes(built, graph)
 
