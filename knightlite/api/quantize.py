@@ -150,7 +150,8 @@ class QuantizedModel:
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Write what ``quant`` leaves into a folder, all files or none; where each one is.
 
-        The float model is left out where it would overwrite the one that was quantized.
+        The float model is left out where it would overwrite the one that was quantized; where its
+        channels were equalized it is called X_float.onnx then.
         """
         with atomic_write.file_set() as files:
             return self.add_to(files, Path(folder))
@@ -167,7 +168,10 @@ class QuantizedModel:
         if self.scales:
             paths["scales"] = folder / f"{self.name}_scales.json"
             files.write_text(paths["scales"], self.scales)
-        if paths["float_onnx"].resolve() == self.source.resolve():
+        taken = paths["float_onnx"].resolve() == self.source.resolve()
+        if taken and self.report["equalized"]:  # compared tensor by tensor, it must be this one
+            paths["float_onnx"] = folder / f"{self.name}_float.onnx"
+        if taken and not self.report["equalized"]:
             del paths["float_onnx"]
         else:
             files.write_bytes(paths["float_onnx"], self.float_onnx)
