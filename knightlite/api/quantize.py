@@ -510,7 +510,7 @@ def quantize_models(
         chosen = replace(settings, method=method)
         result = finish(prepared, work, chosen, progress, calls=iteration, cache=cache)
         if dump is not None:
-            inspect_layers(graph, result.graph, work, dump)
+            inspect_layers(result.float_graph, result.graph, work, dump)
         for step in result.steps:
             talk.say(step.sentence)
         for warning in result.warnings:
