@@ -82,7 +82,7 @@ def test_pixels_straight_into_the_chip(here: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     assert run(["compare", "-qd", "out", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert min(row["difference"]["cosine"] for row in rows) > 0.999
+    assert min(row["difference"]["cosine"] for row in rows if row["difference"]) > 0.99
 
 
 def test_the_same_network_by_numbers_and_by_a_recipe(here: Path) -> None:

@@ -11,7 +11,7 @@ from knightlite.api import QuantizeOptions, quantize
 from knightlite.api.default_chip import default_chip
 from knightlite.api.inputs import numbers
 from knightlite.cli.arguments import Shape, shape, whole_numbers, words
-from knightlite.cli.compare import print_comparison
+from knightlite.cli.compare import HISTOGRAM, print_comparison
 from knightlite.cli.conversion import (
     FRAMEWORK_HELP,
     MODEL_HELP,
@@ -416,6 +416,6 @@ def command(
     for output in result.report.get("outputs", []):
         print_line(f"output {output['name']}: {output['type']}, SQNR {output['sqnr_db']} dB")
     if result.layers:
-        print_comparison(result.layers, ["compared", "max diff"])
+        print_comparison(result.layers, ["compared", "max diff", "bias", HISTOGRAM])
     if result.files:
         print_files(result.files)
