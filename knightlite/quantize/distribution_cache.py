@@ -99,9 +99,10 @@ def observed(
     notes, arrays = _unpack(cache)
     for name, what in (
         ("version", "was written by another version"),
-        ("network", "is of another network, or of the same with other options"),
         ("data", f"is of other data ({notes['key'].get('data')})"),
         ("sample", "was made with another --effort"),
+        # equalization depends on the data and on the method, and changes the network
+        ("network", "is of another network, or of the same with other options or other pictures"),
     ):
         if notes["key"].get(name) != key[name]:
             raise DataError(f"distribution cache {cache.name} {what}.", REMEDY)
