@@ -41,7 +41,8 @@ from networks import SMALL, Network
 from seeded_pictures import pictures
 
 BY_NAME = {network.name: network for network in SMALL}
-CALIBRATION, TEST = 12, 3
+CALIBRATION, TEST = 48, 3  # from 16 pictures on steps can be judged
+FEW = 12  # 16-bit ranges need no more
 (NARROW,) = (name for name in CHIPS if 16 not in find(name).chip.bit_widths)
 
 
@@ -68,8 +69,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Prepared]
     return Made()
 
 
-def prepare(network: Network, folder: Path, choices: Settings = DEFAULT_SETTINGS) -> Prepared:
-    batch = pictures(CALIBRATION, network.shape, seed=1)
+def prepare(
+    network: Network,
+    folder: Path,
+    choices: Settings = DEFAULT_SETTINGS,
+    count: int = CALIBRATION,
+) -> Prepared:
+    batch = pictures(count, network.shape, seed=1)
     floating = save_and_load(network.model(batch), folder / f"{network.name}.onnx")
     result = quantize_graph(floating, Pictures(batch), choices, threads=2)
     data = write_qdq(result.graph, {}).SerializeToString(deterministic=True)
@@ -95,7 +101,7 @@ def test_network(
 @pytest.mark.parametrize("name", BY_NAME)
 def test_network_at_16_bits(name: str, tmp_path: Path, golden: conftest.Golden) -> None:
     """Features and weights of 16 bits throughout: as exact, and far nearer to the float model."""
-    item = prepare(BY_NAME[name], tmp_path, Settings(bit_width=16))
+    item = prepare(BY_NAME[name], tmp_path, Settings(bit_width=16), FEW)
     weighted = [node for node in item.quantized.nodes if OPERATORS[node.op].kernel is not None]
     types = {item.quantized.tensors[part].dtype for node in weighted for part in node.inputs[:2]}
     assert types == {dtypes.S16}
