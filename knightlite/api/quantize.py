@@ -270,6 +270,20 @@ def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
     return DistributionCache(str(options.cache), data)
 
 
+def _kept_float(options: QuantizeOptions, quantized: Path) -> Graph | None:
+    """The float model that quant left with the quantized one: its channels may be equalized."""
+    from knightlite.frontend import load
+
+    space = workspace.open_workspace(options.directory)
+    for item in reversed(space.records):
+        onnx, kept = item.files.get("onnx"), item.files.get("float_onnx")
+        if item.stage != "quant" or onnx is None:
+            continue
+        if (space.directory / onnx.path).resolve() == quantized.resolve():
+            return None if kept is None else load(space.directory / kept.path)
+    return None
+
+
 def _compare_layers(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     """Float model beside the quantized one that ``quant`` left in the same folder."""
     from knightlite.frontend import load_quantized
@@ -286,6 +300,7 @@ def _compare_layers(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
         raise UsageError(f"{path} is not made from {options.model}: other inputs.")
     work, _ = workload(options, graph, talk)
     talk.say(f"data: {work.description}")
+    graph = _kept_float(options, path) or graph
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
         rows, metric = inspect_layers(graph, quantized, work, folder)
@@ -578,7 +593,7 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
         bias_correction=options.bias_correction,
         rounding=options.rounding,
         percent=options.percent,
-        equalize=options.equalize and not options.generate_scales,
+        equalize=options.equalize and not options.generate_scales and options.cache is None,
     )
     if options.run_mode == "auto_quant":
         settings = replace(settings, auto_mix=(options.mix_strategy, options.mix_ratio))
