@@ -113,9 +113,11 @@ def _belongs(text: str, count: int) -> bool:
 def join_values(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
     """``-qm kl mse`` as ``-qm kl,mse`` for the options ``several``.
 
-    What follows belongs to the value while it is of the same kind, a number or a word.
+    What follows belongs to the value while it is of the same kind, a number or a word. ``several``:
+    short and long name in turn; an option that is given again replaces what it had.
     """
     joined: list[str] = []
+    places: dict[int, int] = {}
     items = list(arguments)
     while items:
         item = items.pop(0)
@@ -129,7 +131,13 @@ def join_values(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
             if _is_integer(items[0]) != _is_integer(values[0]):
                 break
             values.append(items.pop(0))
-        joined.append(",".join(values))
+        number = several.index(item) // 2
+        if number in places:
+            joined[places[number]] = ",".join(values)
+            joined.pop()
+        else:
+            places[number] = len(joined)
+            joined.append(",".join(values))
     return joined
 
 
