@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from float_nets import Pictures, small_net
 from knightlite.ir import Graph
 from knightlite.quantize import walk as module
-from knightlite.quantize.bias import correct_bias, shrunk_mean
+from knightlite.quantize.bias import correct_bias, importance, shrunk_mean
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.sample import Sample
@@ -76,9 +76,14 @@ def test_correction_leaves_no_mean_error_and_later_layers_see_it() -> None:
         made = correct_bias(layer)
         if made is not None:
             step = layer.graph.tensors[layer.node.inputs[2]].scale
-            error = (layer.exact - layer.linear(made)).mean(axis=(0, 2, 3), dtype=np.float64)
-            shrunk = shrunk_mean((layer.exact - layer.linear({})).astype(np.float64))
-            before = (layer.exact - layer.linear({})).mean(axis=(0, 2, 3), dtype=np.float64)
+            counts = importance(layer.exact, layer.view.clamp)
+            share: Array = np.ones(1) if counts is None else counts
+            missing, rest = (
+                (layer.exact - layer.linear(constants)).astype(np.float64) * share
+                for constants in ({}, made)
+            )
+            error, before = rest.mean(axis=(0, 2, 3)), missing.mean(axis=(0, 2, 3))
+            shrunk = shrunk_mean(missing)
             left[layer.node.output] = np.abs(error - (before - shrunk)) / step
         return made
 

@@ -3,7 +3,8 @@
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019,
 section 4.2 (empirical form), layer by layer, each measured with all layers before it corrected. A
 channel's correction is shrunk by how sure its mean is: few values that scatter widely (a layer
-behind a global pool sees one value per picture) say little about pictures not seen.
+behind a global pool sees one value per picture) say little about pictures not seen. Values that a
+merged activation cuts off count little: an error there is cut off too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from knightlite.quantize.walk import Constants, Layer
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
+
+CUT_OFF = 0.1  # what a value counts that the float network's activation cuts off
 
 
 def has_bias(layer: Layer) -> bool:
@@ -38,10 +41,25 @@ def correct_bias(layer: Layer, changed: Constants | None = None) -> Constants | 
     tensor = layer.graph.tensors[name]
     assert tensor.scale is not None
     missing = (layer.exact - layer.linear(changed)).astype(np.float64)
+    counts = importance(layer.exact, layer.view.clamp)
+    if counts is not None:
+        missing *= counts
     shift = shrunk_mean(missing) / tensor.scale.astype(np.float64)
     limit = numerics.MAX_BIAS - 1
     integers = np.clip(layer.graph.constants[name].astype(np.float64) + shift, -limit, limit)
     return {**changed, name: np.rint(integers).astype(np.int32)}
+
+
+def importance(values: Array, clamp: tuple[float, float]) -> Float64 | None:
+    """How much each of ``values`` [n, C, ...] counts, with mean 1 per channel.
+
+    None where ``clamp`` (low, high) cuts nothing off.
+    """
+    low, high = clamp
+    if np.isinf(low) and np.isinf(high):
+        return None
+    counts = np.where((values > low) & (values < high), 1.0, CUT_OFF)
+    return np.asarray(counts / counts.mean(axis=(0, *range(2, counts.ndim)), keepdims=True))
 
 
 def shrunk_mean(values: Float64) -> Float64:
