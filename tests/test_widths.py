@@ -155,3 +155,23 @@ def test_wide_loud_channels_leave_the_quiet_ones_their_codes() -> None:
     )
     gained = [item.report["outputs"][0]["sqnr_db"] for item in (wide, narrow)]
     assert gained[0] > gained[1] + 8
+
+
+@pytest.mark.parametrize("name", checks.CHIPS)
+def test_a_middle_is_wide_and_stays_inside_its_chain_on_every_chip(name: str) -> None:
+    """Also where the matrix engine has 8 bits only: a middle is no operand of its products."""
+    net = FloatNet()
+    x = net.conv(net.input("x", 8, 12, 12), "stem", 16, (3, 3), pads=PADS)
+    total = net.node("Add", (net.conv(x, "middle", 16, (3, 3), pads=PADS), x), "sum")
+    graph = quantize_graph(net.build(net.conv(total, "y", 10)), Noise(), Settings()).graph
+    assert graph.tensors["middle"].dtype == dtypes.S16
+    assert {graph.tensors[item].dtype.bits for item in ("stem", "sum")} == {8}
+    assert {w.dtype for n, w in graph.constants.items() if w.ndim == 4} == {np.dtype(np.int8)}
+    built = checks.build(graph, name)
+    assert "Conv+Add" in [layer["op"] for layer in built.program.meta["layers"]]
+    inputs = checks.random_inputs(graph, np.random.default_rng(4))
+    found, exact = checks.run(built, inputs), checks.Golden(built.compiled.graph).run(inputs)
+    tally = checks.Tally()
+    tally.compare(found, exact)
+    assert not tally.wrong
+    assert max(checks.Layers(graph).differences(exact).values()) <= 1

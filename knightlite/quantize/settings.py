@@ -43,7 +43,7 @@ class Settings:
     bit_width: int = 8
     wide_tables: bool = True
     wide_heads: bool = True
-    wide_middles: bool = False
+    wide_middles: bool = True
     spread_channels: bool = True
     widths: Widths | None = None
     mix: Widths = NARROW
