@@ -28,7 +28,7 @@ from knightlite.quantize.workload import Forward, RandomData, Workload
 Array = NDArray[Any]
 
 MOST_PICTURES = 32  # that the step looks at; every other one judges
-LEAST_PICTURES = 12  # of a network so large that its effort allows no more
+LEAST_PICTURES = 12  # a network so large that its effort allows fewer is left as it is
 RUNS = 4  # of a picture, about
 FEWEST = 4  # pictures below which nothing can be judged
 LEAST_GAIN_DB = 0.5  # so few pictures cannot tell less from nothing
@@ -40,15 +40,19 @@ def try_equalization(
 ) -> tuple[Graph, tuple[Equalized, ...], tuple[StepResult, ...]]:
     """The float graph to quantize, the sets that were equalized in it, and the step where one ran.
 
-    Nothing runs at 16 bits (a step is fine enough), on random data (its ranges mean nothing), or
-    where inner scales are given: they are those of the network as it is.
+    Nothing runs at 16 bits (a step is fine enough), on random data (its ranges mean nothing), where
+    inner scales are given (they are those of the network as it is), or where the effort is too
+    small for the network.
     """
     given = any(pin.name not in graph.inputs for pin in settings.pins)
     at_16 = settings.bit_width == 16
     if not settings.equalize or at_16 or given or isinstance(workload, RandomData):
         return graph, (), ()
     started = time.perf_counter()
-    pictures = first_pictures(graph, workload, _affordable(graph, settings))
+    count = _affordable(graph, settings)
+    if count < LEAST_PICTURES:
+        return graph, (), ()
+    pictures = first_pictures(graph, workload, count)
     if len(pictures) < FEWEST:
         return graph, (), ()
     ranges = channel_ranges(graph, pictures, threads)
@@ -69,8 +73,7 @@ def try_equalization(
 
 def _affordable(graph: Graph, settings: Settings) -> int:
     work = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
-    wanted = settings.sample_macs // max(1, RUNS * work)
-    return min(MOST_PICTURES, max(LEAST_PICTURES, wanted))
+    return min(MOST_PICTURES, settings.sample_macs // max(1, RUNS * work))
 
 
 class _Enough(BaseException):

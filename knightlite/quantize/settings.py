@@ -59,7 +59,7 @@ BIAS_CORRECTIONS = ("off", "fast", "sequential")
 ROUNDINGS = ("nearest", "adaptive")
 
 EFFORTS: Mapping[str, Mapping[str, Any]] = {
-    "low": {"bias_correction": "fast"},
+    "low": {"bias_correction": "fast", "equalize": False},
     "normal": {},
     "high": {
         "rounding": "adaptive",
