@@ -288,7 +288,9 @@ def test_a_paddle_model_is_read_as_quant_reads_it(pictures: Path) -> None:
     found = evaluate_models(options(pictures, models=(Path("digits.pdmodel"), Path(FORMS[0])),
                                     recipe="digits"))  # fmt: skip
     assert [row.kind for row in found.models] == ["float", "float"]
-    assert found.models[1].exact
+    row = found.models[1]
+    assert row.lost == row.won == 0
+    assert row.exact or (row.sqnr_db or 0) > 120  # quant wrote it with its channels equalized
 
 
 def test_classes_in_another_order(pictures: Path) -> None:

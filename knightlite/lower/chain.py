@@ -45,6 +45,8 @@ def weight_size(view: View) -> int:
 
 
 def _check_width(view: View, chip: Chip) -> str | None:
+    if view.tensor(0).dtype.is_float:  # before it is quantized nobody knows
+        return None
     if weighted.accumulator(view).bits == 32 or 16 in chip.bit_widths:
         return None
     sides = []

@@ -88,7 +88,8 @@ def first_pictures(graph: Graph, workload: Workload, count: int) -> list[tuple[A
     def forward(inputs: tuple[Array, ...]) -> list[Array]:
         parts = runner.parts(inputs)
         outputs = [runner.run(part) for part in parts]
-        found.extend(parts[: count - len(found)])
+        kept = parts[: count - len(found)]  # copied: the caller may fill its arrays anew
+        found.extend(tuple(item.copy() for item in part) for part in kept)
         if len(found) >= count:
             raise _Enough
         return [np.concatenate(values) for values in zip(*outputs, strict=True)]
