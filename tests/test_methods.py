@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from knightlite.dtypes import S8, S16, U8, DType
 from knightlite.errors import UsageError
 from knightlite.quantize.divergence import _cell_divergence, kl_v2
-from knightlite.quantize.methods import METHODS, candidates, method_of, octav, percentile
-from knightlite.quantize.ranges import clipped_share, min_max, mse
-from test_ranges import CASES, density_of, samples, true_error, values_for
+from knightlite.quantize.methods import method_of, octav, percentile
+from knightlite.quantize.ranges import clipped_share, min_max
+from test_ranges import CASES, density_of, samples, values_for
 
 Array = NDArray[Any]
 
@@ -152,27 +152,3 @@ def test_kl_v2_clips_little(kind: str, dtype: DType) -> None:
     (scale,), (largest,) = kl_v2([part], dtype), min_max([part], dtype)
     assert 0 < scale <= largest
     assert clipped_share(part, scale, dtype) <= 1.1e-3
-
-
-# ------------------------------------------------------------------ candidates
-
-
-@pytest.mark.parametrize("dtype", [U8, S8])
-def test_candidates_hold_every_method_and_a_grid(dtype: DType) -> None:
-    values = values_for("heavy", dtype)
-    part = density_of(values)
-    found = candidates(part, dtype)
-    scales = [item.scale for item in found]
-    assert len(set(scales)) == len(scales)
-    for method in METHODS.values():
-        assert float(method([part], dtype)[0]) in scales
-    least, largest = float(mse([part], dtype)[0]), float(min_max([part], dtype)[0])
-    named = {item.method: item.scale for item in found}
-    assert named["mse * 0.9"] == 0.9 * least
-    assert max(scales) == largest
-    best = min(found, key=lambda item: true_error(values, item.scale, dtype))
-    assert best.scale == pytest.approx(least, rel=0.02)
-
-
-def test_no_candidates_of_nothing() -> None:
-    assert candidates(density_of(np.zeros(9)), U8) == ()

@@ -175,3 +175,18 @@ def test_a_middle_is_wide_and_stays_inside_its_chain_on_every_chip(name: str) ->
     tally.compare(found, exact)
     assert not tally.wrong
     assert max(checks.Layers(graph).differences(exact).values()) <= 1
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["asked for", "by rule"])
+def test_what_an_operator_keeps_at_8_bits_is_said_where_it_was_asked_for(asked: bool) -> None:
+    net = FloatNet()
+    x = net.conv(net.input("x", 8, 12, 12), "a", 16)
+    net.conv(net.node("Softmax", (x,), "s"), "y", 10)
+    mix = Widths(frozenset({"a"})) if asked else Widths()
+    result = quantize_graph(net.build("y"), Noise(), Settings(mix=mix))
+    assert result.graph.tensors["a"].dtype.bits == 8
+    said = [str(item) for item in result.warnings if item.where == "a"]
+    assert len(said) == asked
+    for sentence in said:
+        assert "it stays at 8 bits: Softmax s: " in sentence
+        assert ".." not in sentence

@@ -603,7 +603,8 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
         text = options.mix_config.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"the mix configuration {options.mix_config} cannot be read: {error}.",
+            f"the mix configuration {options.mix_config} cannot be read: "
+            f"{getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.",
             "write a template with -gt",
         ) from error
     graph = spread_channels(graph)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,7 +15,6 @@ from knightlite.quantize.settings import DEFAULT_PERCENT
 
 OCTAV_STEPS = 100  # at most; it settles within a dozen
 OCTAV_SETTLED = 1e-9
-GRID = (0.7, 0.8, 0.9, 1.1, 1.2)  # of the mse scale, beside it: where a consumer may differ
 
 Method = Callable[[Sequence[Density], DType], Float64]
 
@@ -101,31 +99,3 @@ def method_of(name: str, percent: float = DEFAULT_PERCENT) -> Method:
             "0.9999 to 0.999999 are usual",
         )
     return partial(percentile, percent=percent) if name == "percentile" else METHODS[name]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A scale worth trying, and where it comes from: a method's name, or "mse * 0.9"."""
-
-    method: str
-    scale: float
-
-
-def candidates(
-    part: Density, dtype: DType, percent: float = DEFAULT_PERCENT
-) -> tuple[Candidate, ...]:
-    """Scales of one density to choose from by what its consumers make of them; () where all zero.
-
-    Every method's, then a grid around that of ``mse``, none beyond ``min_max``; each scale once.
-    """
-    largest = float(min_max([part], dtype)[0])
-    if largest == 0.0:
-        return ()
-    found: dict[float, str] = {}
-    for name in METHODS:
-        found.setdefault(float(method_of(name, percent)([part], dtype)[0]), name)
-    middle = float(mse([part], dtype)[0])
-    for factor in GRID:
-        if middle * factor < largest:
-            found.setdefault(middle * factor, f"mse * {factor}")
-    return tuple(Candidate(name, scale) for scale, name in found.items())

@@ -193,7 +193,7 @@ def finish(
         prepared.exact,
         report,
         comparison.inputs,
-        tuple(_warnings(graph, assignment, workload)),
+        tuple(_warnings(graph, assignment, workload, settings)),
         steps,
         {
             "observe": prepared.seconds,
@@ -212,9 +212,16 @@ def quantization_loss(float_metric: float | None, metric: float | None) -> float
     return abs(metric - float_metric) / abs(float_metric) * 100
 
 
-def _warnings(graph: Graph, assignment: Assignment, workload: Workload) -> list[Finding]:
-    """Random data, raised channels, outputs that stay at 8 bits."""
-    found = []
+def _warnings(
+    graph: Graph, assignment: Assignment, workload: Workload, settings: Settings
+) -> list[Finding]:
+    """Random data, raised channels, outputs and tensors that stay at 8 bits."""
+    asked = (settings.widths or settings.mix).wide
+    found = [
+        Finding(name, f"it stays at 8 bits: {sentence}.", severity="warning")
+        for name, sentence in assignment.narrowed.items()
+        if settings.bit_width == 16 or name in asked
+    ]
     if isinstance(workload, RandomData):
         found.append(Finding("data", workload.warning, severity="warning"))
     for name, made in assignment.weights.items():
