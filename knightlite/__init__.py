@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from knightlite.api.compare import Comparison
     from knightlite.api.compile import CompiledModel
     from knightlite.api.evaluate_models import EvaluationResult, ModelScore
-    from knightlite.api.quantize import QuantizedModel
+    from knightlite.api.quantized_model import QuantizedModel
     from knightlite.api.session import NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.errors import KnightliteError
@@ -72,7 +72,7 @@ _HOMES = {
     "ModelScore": "knightlite.api.evaluate_models",
     "NodeArg": "knightlite.api.session",
     "Profile": "knightlite.profiler",
-    "QuantizedModel": "knightlite.api.quantize",
+    "QuantizedModel": "knightlite.api.quantized_model",
 }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from knightlite.api.compare import Comparison
     from knightlite.api.compile import CompiledModel
     from knightlite.api.evaluate_models import EvaluationResult
-    from knightlite.api.quantize import QuantizedModel
+    from knightlite.api.quantized_model import QuantizedModel
     from knightlite.api.session import File, NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
@@ -91,7 +91,8 @@ def quantize(
         save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
     """
     from knightlite.api.default_chip import default_chip
-    from knightlite.api.quantize import INFER_AUTO, QuantizeOptions, quantize_model
+    from knightlite.api.quantize_models import quantize_model
+    from knightlite.api.quantize_options import INFER_AUTO, QuantizeOptions
     from knightlite.talk import Talk
 
     batches, calls = _batches(data, batch_size, iteration)
@@ -169,7 +170,7 @@ def compile(
     """
     from knightlite.api.compile import compile_bytes, quantized_for
     from knightlite.api.default_chip import default_chip
-    from knightlite.api.quantize import QuantizedModel
+    from knightlite.api.quantized_model import QuantizedModel
     from knightlite.frontend.onnx_file import read_bytes
 
     if isinstance(model, QuantizedModel):
@@ -246,7 +247,7 @@ def evaluate(
 def _model_file(model: CompiledModel | QuantizedModel | str | Path, folder: Path) -> Path:
     """The file of a model; one in memory is written into ``folder``."""
     from knightlite.api.compile import CompiledModel
-    from knightlite.api.quantize import QuantizedModel
+    from knightlite.api.quantized_model import QuantizedModel
 
     if isinstance(model, QuantizedModel):
         path = folder / f"{model.name}_quantize.onnx"
@@ -324,7 +325,7 @@ def diagnose(
 
     from knightlite.api.diagnose import DiagnoseOptions
     from knightlite.api.diagnose import diagnose as run
-    from knightlite.api.quantize import QuantizedModel
+    from knightlite.api.quantized_model import QuantizedModel
     from knightlite.talk import Talk
 
     if data is None and infer is None and script is None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from float_nets import Pictures, small_net
-from knightlite.api.quantize import QuantizeOptions, combinations
+from knightlite.api.quantize_options import QuantizeOptions, combinations
 from knightlite.cli.program import run
 from knightlite.quantize.methods import METHODS
 from knightlite.quantize.pipeline import finish, prepare, quantize_graph

@@ -13,7 +13,8 @@ from knightlite.api.evaluate_models import (
 )
 from knightlite.api.inspection import Inspection, inspect_file
 from knightlite.api.profile import ProfileResult, profile_program
-from knightlite.api.quantize import QuantizeOptions, QuantizeOutcome, quantize
+from knightlite.api.quantize import QuantizeOutcome, quantize
+from knightlite.api.quantize_options import QuantizeOptions
 from knightlite.api.simulate import SimulateOptions, SimulateResult, simulate
 
 __all__ = [

@@ -253,7 +253,7 @@ def _save(
     folder: Path, rows: Sequence[Comparison], tallies: Mapping[tuple[str, str, str], Tally]
 ) -> None:
     """compare.json, and a plot per row; all of them or none."""
-    from knightlite.api.quantize import file_name
+    from knightlite.api.quantized_model import file_name
 
     text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
     with atomic_write.file_set() as files:

@@ -194,7 +194,8 @@ def _workload(
     options: DiagnoseOptions, graph: Graph, notes: Mapping[str, Any], talk: Talk
 ) -> tuple[Workload, Recipe | None]:
     """The data, and the recipe where pictures come through one."""
-    from knightlite.api.quantize import INFER_AUTO, QuantizeOptions, workload
+    from knightlite.api.calibration_data import workload
+    from knightlite.api.quantize_options import INFER_AUTO, QuantizeOptions
     from knightlite.preprocess import parse_recipe
     from knightlite.quantize.workload import PictureFolder
 

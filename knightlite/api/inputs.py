@@ -12,7 +12,7 @@ from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
-    from knightlite.api.quantize import QuantizeOptions
+    from knightlite.api.quantize_options import QuantizeOptions
     from knightlite.dtypes import DType
     from knightlite.ir import Graph, Tensor
     from knightlite.preprocess import Recipe

@@ -1,0 +1,225 @@
+"""A float model to the quantized network in memory: every combination that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from knightlite import workspace
+from knightlite.api.calibration_data import workload
+from knightlite.api.dump import inspect_layers
+from knightlite.api.host import open_session
+from knightlite.api.inputs import InputForm, input_forms, normalized, pins
+from knightlite.api.quantize_options import QuantizeOptions, check_options, combinations
+from knightlite.api.quantized_model import QuantizedModel
+from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
+from knightlite.version import __version__
+
+if TYPE_CHECKING:
+    from knightlite.ir import Graph
+    from knightlite.quantize.distribution_cache import DistributionCache
+    from knightlite.quantize.settings import Settings
+
+
+def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedModel:
+    """Quantize in memory; nothing is written. Errors: see ``knightlite.errors``."""
+    ((_, _, made),) = quantize_models(options, talk)
+    return made
+
+
+def quantize_models(
+    options: QuantizeOptions,
+    talk: Talk = SILENT,
+    *,
+    cache: DistributionCache | None = None,
+    dump: Path | None = None,
+) -> Iterator[tuple[str, int, QuantizedModel]]:
+    """Every combination of method and iteration, in memory; layers' values go into ``dump``.
+
+    The float model is observed once, as often as the largest iteration says; ranges of fewer come
+    from its first forward calls. All are compared over the same pictures. ``cache`` is filled, or
+    stands for the first pass. Errors: see ``knightlite.errors``.
+    """
+    from knightlite.quantize.mix_config import template
+    from knightlite.quantize.onnx_models import write_float, write_qdq
+    from knightlite.quantize.pipeline import finish, prepare
+    from knightlite.quantize.scale_file import read_scales, scale_text
+
+    check_options(options)
+    pairs = combinations(options)
+    most = max(count for _, count in pairs)
+    options = replace(options, method=pairs[0][0], iteration=most)
+    loaded = () if options.load_scales is None else read_scales(options.load_scales)
+    graph = load_float(options, talk)
+    forms = input_forms(options, graph)
+    integers = {form.name: form.dtype for form in forms if form.dtype is not None}
+    graph, settings = _settings(options, graph)
+    talk.say("Stage1: Do Graph Optimize.")
+    talk.say(f"{len(graph.nodes)} operators after folding")
+    work, recipe = workload(options, graph, talk)
+    talk.say("Stage2: Run Float Model And Calculate Quantization Scales.")
+    talk.say(f"data: {work.description}")
+    stages = {"float": "float model", "quantized": "quantized model"}
+    announced: set[str] = set()
+
+    def progress(stage: str, done: int) -> None:
+        if stage == "quantized" and stage not in announced:
+            talk.say("Stage3: Run Model Quantization.")
+            announced.add(stage)
+        talk.advance(stages[stage], done, options.iteration * options.batch_size)
+
+    settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
+    counts = sorted({count for _, count in pairs} - {most})
+    prepared = prepare(graph, work, settings, progress, snapshots=counts, cache=cache)
+    if cache is not None and cache.used:
+        talk.say(f"the first pass is that of {cache.name}")
+    for method, iteration in pairs:
+        chosen = replace(settings, method=method)
+        result = finish(prepared, work, chosen, progress, calls=iteration, cache=cache)
+        if dump is not None:
+            inspect_layers(result.float_graph, result.graph, work, dump)
+        for step in result.steps:
+            talk.say(step.sentence)
+        for warning in result.warnings:
+            talk.warn(str(warning))
+        talk.say("Stage4: Quantitative Parameter Fixed-point.")
+        metadata = {
+            "knightlite.version": __version__,
+            "knightlite.quantize": json.dumps(
+                {
+                    "chip": options.chip,
+                    "data": work.description,
+                    "input_layout": "nchw",
+                    "method": method,
+                    "model_sha256": _model_sha256(options),
+                    "pictures": result.report["pictures"],
+                    "recipe": recipe,
+                    "seed": options.seed,
+                    **_input_notes(forms),
+                    **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),
+                },
+                sort_keys=True,
+            ),
+        }
+        talk.say("Stage5: Quantitation Postprocess.")
+        metric = result.report["metric"]
+        made = QuantizedModel(
+            name=graph.name,
+            source=options.model,
+            chip=options.chip,
+            onnx=write_qdq(result.graph, metadata, integer_inputs=integers).SerializeToString(
+                deterministic=True
+            ),
+            float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
+            report=result.report,
+            samples={
+                name: np.ascontiguousarray(
+                    array[-1:], integers[name].numpy if name in integers else np.float32
+                )
+                for name, array in zip(graph.inputs, result.inputs, strict=True)
+            },
+            scales=scale_text(graph.name, result.report["tensors"])
+            if options.generate_scales
+            else "",
+            float_metric=metric["float"],
+            quantized_metric=metric["quantized"],
+            loss_percent=metric["loss_percent"],
+            pictures=int(result.report["pictures"]),
+            seconds=result.timings_s["total"],
+            warnings=tuple(str(warning) for warning in result.warnings),
+            mix_template=template(graph, method) if options.generate_template else None,
+        )
+        yield method, iteration, made
+
+
+def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
+    """The float graph of the options, its inputs normalized; what runs on the host is said."""
+    from knightlite.frontend import Conversion, load
+    from knightlite.ops import host
+
+    shapes = None
+    if options.input_shapes:
+        shapes = list(options.input_shapes)
+    conversion = Conversion(
+        options.script, options.paddle_python, options.torch_python, options.torch_exporter, talk
+    )
+    graph = load(
+        options.model,
+        options.weight,
+        options.framework,
+        shapes,
+        options.general_process,
+        lambda finding: talk.warn(str(finding)),
+        conversion,
+        options.output_names,
+    )
+    graph = normalized(options, graph, talk)
+    for operation in graph.host:
+        if operation.op != "Reshape":
+            talk.warn(f"{operation.name}: {host.sentence(operation)}")
+    if host.needs_onnx_runtime(graph):
+        model = host.model(graph).SerializeToString(deterministic=True)
+        open_session(model, f"the operators of {options.model} for the host")
+    return graph
+
+
+def _model_sha256(options: QuantizeOptions) -> str:
+    """Of the model's file; where a function builds it, of its weights, else of the script."""
+    if options.model.is_file():
+        return workspace.sha256_of(options.model)
+    source = options.weight or options.script
+    assert source is not None  # the model was loaded
+    return workspace.sha256_of(source)
+
+
+def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
+    """The switches of the options, and the graph that a mix configuration speaks of."""
+    from knightlite.quantize.channels import spread_channels
+    from knightlite.quantize.mix_config import read_mix
+    from knightlite.quantize.settings import settings_for
+
+    settings = settings_for(
+        options.effort,
+        method=options.method,
+        bit_width=options.bit_width,
+        bias_correction=options.bias_correction,
+        rounding=options.rounding,
+        percent=options.percent,
+        equalize=options.equalize and not options.generate_scales and options.cache is None,
+    )
+    if options.run_mode == "auto_quant":
+        settings = replace(settings, auto_mix=(options.mix_strategy, options.mix_ratio))
+    if options.mix_config is None:
+        return graph, settings
+    try:
+        text = options.mix_config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the mix configuration {options.mix_config} cannot be read: "
+            f"{getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.",
+            "write a template with -gt",
+        ) from error
+    graph = spread_channels(graph)
+    mix = read_mix(text, options.mix_config.name, graph)
+    methods = tuple(sorted(mix.methods.items()))
+    return graph, replace(settings, mix=mix.widths, tensor_methods=methods)
+
+
+def _input_notes(forms: tuple[InputForm, ...]) -> dict[str, Any]:
+    """What the model's metadata say of inputs that are not plain float32."""
+    notes = {
+        form.name: {
+            "type": "float32" if form.dtype is None else form.dtype.numpy.name,
+            "mean": list(form.mean),
+            "std": list(form.std),
+        }
+        for form in forms
+        if form.dtype is not None or form.mean
+    }
+    return {"inputs": notes} if notes else {}

@@ -1,0 +1,94 @@
+"""A quantized network in memory, and the files that it becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from knightlite import atomic_write
+from knightlite.errors import UsageError
+
+if TYPE_CHECKING:
+    from knightlite.atomic_write import FileSet
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedModel:
+    """A quantized network in memory.
+
+    ``name``: of the network, after which the files are called.
+    ``source``: the float model's file; ``chip``: what it was quantized for; ``onnx`` and
+    ``float_onnx``: the bytes of the quantized and the float model as ONNX; ``report``:
+    docs/quantization.md; ``samples``: per input the last picture [1, ...] as the network is fed,
+    float32 or integers; ``scales``: text of a scale file, "" where none was asked for; metrics in
+    the data's unit or None; ``warnings``: one sentence each.
+    """
+
+    name: str
+    source: Path
+    chip: str
+    onnx: bytes = field(repr=False)
+    float_onnx: bytes = field(repr=False)
+    report: Mapping[str, Any] = field(repr=False)
+    samples: Mapping[str, Array] = field(repr=False)
+    scales: str = field(repr=False)
+    float_metric: float | None
+    quantized_metric: float | None
+    loss_percent: float | None
+    pictures: int
+    seconds: float
+    warnings: tuple[str, ...]
+    mix_template: str | None = field(default=None, repr=False)
+
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Write what ``quant`` leaves into a folder, all files or none; where each one is.
+
+        The float model is left out where it would overwrite the one that was quantized; where its
+        channels were equalized it is called X_float.onnx then.
+        """
+        with atomic_write.file_set() as files:
+            return self.add_to(files, Path(folder))
+
+    def add_to(self, files: FileSet, folder: Path) -> dict[str, Path]:
+        """Put all files into a set that is written as a whole."""
+        paths = {
+            "onnx": folder / f"{self.name}_quantize.onnx",
+            "report": folder / f"{self.name}_quantize_report.json",
+            "float_onnx": folder / f"{self.name}.onnx",
+        }
+        files.write_bytes(paths["onnx"], self.onnx)
+        files.write_text(paths["report"], json.dumps(self.report, indent=1, sort_keys=True))
+        if self.scales:
+            paths["scales"] = folder / f"{self.name}_scales.json"
+            files.write_text(paths["scales"], self.scales)
+        taken = paths["float_onnx"].resolve() == self.source.resolve()
+        if taken and self.report["equalized"]:  # compared tensor by tensor, it must be this one
+            paths["float_onnx"] = folder / f"{self.name}_float.onnx"
+        if taken and not self.report["equalized"]:
+            del paths["float_onnx"]
+        else:
+            files.write_bytes(paths["float_onnx"], self.float_onnx)
+        if self.mix_template is not None:
+            paths["mix_template"] = folder / f"{self.name}.json"
+            if paths["mix_template"].resolve() == self.source.resolve():
+                raise UsageError(
+                    f"the template would overwrite the model {self.source}.",
+                    "name another folder with -s DIR",
+                )
+            files.write_text(paths["mix_template"], self.mix_template)
+        for name, array in self.samples.items():
+            paths[f"input_{name}"] = folder / "inputs" / f"{file_name(name)}.bin"
+            files.write_bytes(paths[f"input_{name}"], array.tobytes())
+        return paths
+
+
+def file_name(name: str) -> str:
+    """A tensor name as a file name: '/' becomes '_', as Knight does."""
+    return name.replace("/", "_").replace(":", "_")
