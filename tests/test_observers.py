@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from knightlite.errors import DataError
 from knightlite.quantize.observers import (
     CHANNEL_BINS,
+    CHUNK,
+    MOST_COUNTED,
     TENSOR_BINS,
     Observer,
     Statistics,
@@ -110,7 +112,8 @@ def test_channels_are_counted_apart(seed: int, sizes: list[float]) -> None:
 
 def test_values_beyond_one_chunk_and_a_nonnegative_tensor() -> None:
     rng = np.random.default_rng(0)
-    values = np.maximum(rng.normal(0, 1, (2, 5, 150, 200)), 0).astype(np.float32)
+    values = np.maximum(rng.normal(0, 1, (1, 5, 150, 150)), 0).astype(np.float32)
+    assert CHUNK < values.size < MOST_COUNTED
     positive = observe([values], signed=False)
     both = observe([values])
     assert np.array_equal(positive.histogram.positive, both.histogram.positive)
@@ -118,6 +121,31 @@ def test_values_beyond_one_chunk_and_a_nonnegative_tensor() -> None:
     assert int(positive.histogram.positive.sum() + positive.histogram.zeros[0]) == values.size
     channels = observe([values], per_channel=True, signed=False).histogram
     assert int(channels.positive.sum() + channels.zeros.sum()) == values.size
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_of_a_large_tensor_every_third_value_is_counted(per_channel: bool) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, (1, 4, 200, 250)).astype(np.float32)
+    values[0, 2, 0, 1:3] = 50.0, -60.0  # neither is counted
+    found = observe([values], per_channel=per_channel, mean=True)
+    twice = np.concatenate([values, values])
+    assert same(
+        observe([twice], per_channel=per_channel), observe([values] * 2, per_channel=per_channel)
+    )
+    bins = found.histogram.bins
+    rows = values.reshape(4 if per_channel else 1, -1)
+    for row, (all_values, histogram) in enumerate(zip(rows, found.histogram.positive, strict=True)):
+        exponent = int(found.histogram.exponent[row])
+        positive, negative, zeros = brute_counts(all_values[::3], bins, exponent)
+        assert histogram.tolist() == positive
+        assert found.histogram.negative[row].tolist() == negative
+        assert int(found.histogram.zeros[row]) == zeros
+        assert found.minimum[row] == all_values.min()
+        assert found.maximum[row] == all_values.max()
+    assert found.count == values.size
+    assert found.mean is not None
+    assert np.allclose(found.mean, values.mean(axis=(0, 2, 3)), atol=1e-6)
 
 
 def test_means_per_channel_and_whole_numbers() -> None:

@@ -22,6 +22,7 @@ Counts = NDArray[np.int64]
 
 TENSOR_BINS = 4096  # per side of zero, for a tensor with one scale
 CHANNEL_BINS = 1024  # per side of zero, for each channel of a tensor with one scale per channel
+MOST_COUNTED = 1 << 17  # values of a tensor that one picture adds to its histogram, about
 CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second-level cache
 LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
 
@@ -56,7 +57,8 @@ class Statistics:
     """What calibration learnt about one feature tensor.
 
     ``count`` values; ``minimum`` and ``maximum`` [rows]; ``mean`` [C] per channel in float64, or
-    None where nobody asked for it. ``integral``: every value was a whole number.
+    None where nobody asked for it. ``integral``: every value was a whole number. Of a large tensor
+    the histogram counts a part of the values only; extremes, mean and ``integral`` are of all.
     """
 
     count: int
@@ -118,8 +120,11 @@ class Observer:
         self._integral = self._integral and bool(np.all(np.rint(values) == values))
         if self._sum is not None:
             self._sum += values.reshape(pictures, channels, size).sum(axis=(0, 2)) / size
-        if self._rows == 1:
+        if self._rows == 1 and _stride(values[:1]) == 1:
             self._add_rows(values.reshape(1, -1))
+        elif self._rows == 1:  # one by one, so that no batch size changes which values are counted
+            for picture in values.reshape(pictures, 1, -1):
+                self._add_rows(picture)
         else:
             for picture in values.reshape(pictures, channels, size):
                 self._add_rows(picture)
@@ -135,7 +140,7 @@ class Observer:
         np.maximum(self._maximum, maximum, out=self._maximum)
         self._grow(np.maximum(np.abs(minimum), np.abs(maximum)))
         factor = np.ldexp(1.0, self._bins.bit_length() - 1 - self._exponent)
-        self._count_bins(values, factor.astype(np.float32))
+        self._count_bins(values[:, :: _stride(values)], factor.astype(np.float32))
 
     def _grow(self, absmax: Array) -> None:
         """Double the ranges of rows that do not cover ``absmax`` and merge their bins."""
@@ -210,6 +215,15 @@ class Observer:
             None if self._sum is None else self._sum / self._pictures,
             self._integral,
         )
+
+
+def _stride(values: Array) -> int:
+    """Which values of one picture are counted: all, or every n-th of a large tensor.
+
+    Odd, so that even widths do not leave out columns, and a shape of the range needs no more.
+    """
+    wanted = -(-values.size // MOST_COUNTED)
+    return wanted + (wanted + 1) % 2
 
 
 def with_exponent(histogram: Histogram, exponent: int) -> Histogram:
