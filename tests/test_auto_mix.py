@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +12,18 @@ from float_nets import FloatNet, Pictures
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
 from knightlite.quantize.assign import Assignment, assign
-from knightlite.quantize.auto_mix import (
+from knightlite.quantize.auto_mix import automatic_mix
+from knightlite.quantize.onnx_models import session, write_float, write_qdq
+from knightlite.quantize.passes import Observation, observe
+from knightlite.quantize.sensitivity import (
+    REST,
+    Meter,
     Unit,
-    automatic_mix,
     flag,
-    sensitivities,
+    some_pictures,
     switched_model,
     units,
 )
-from knightlite.quantize.onnx_models import session, write_float, write_qdq
-from knightlite.quantize.passes import Observation, observe
 from knightlite.quantize.settings import Settings
 
 SETTINGS = Settings(bias_correction="off")
@@ -65,17 +68,18 @@ def test_all_flags_give_the_quantized_network_and_none_the_float_one() -> None:
     x = np.random.default_rng(0).normal(size=(1, 3, 12, 12)).astype(np.float32)
 
     def run(on: bool) -> bytes:
-        flags = {flag(index): np.asarray(on) for index in range(len(found))}
+        flags = {flag(index): np.asarray(on) for index in range(len(found))} | {
+            REST: np.asarray(on)
+        }
         return bytes(model.run(None, {"x": x, **flags})[0].tobytes())
 
-    step = float(assignment.features["d"].scale)
     exact = session(write_float(graph), 1).run(None, {"x": x})[0]
     fixed = session(write_qdq(assignment.graph, {}), 1).run(None, {"x": x})[0]
     off = np.frombuffer(run(False), np.float32)
     on = np.frombuffer(run(True), np.float32)
     assert np.abs(off - exact.reshape(-1)).max() < 1e-5
-    assert np.abs(on - fixed.reshape(-1)).max() <= step  # only the output's own rounding is left
-    assert np.abs(on - off).max() > 20 * step
+    assert on.tobytes() == fixed.tobytes()
+    assert np.abs(on - off).max() > 20 * float(assignment.features["d"].scale)
 
 
 @pytest.mark.parametrize("outlier", ["b", "c", "d"])
@@ -83,7 +87,10 @@ def test_an_outlier_in_the_weights_is_the_most_sensitive(outlier: str) -> None:
     graph = chain(outlier)
     _, assignment = seen(graph)
     found = units(graph, assignment)
-    noise = sensitivities(graph, assignment, found, Pictures(), 1)
+    pictures = some_pictures(graph, Pictures(), (np.zeros((1, 3, 12, 12)),), 1)
+    assert len(pictures[0]) == 6  # all there are
+    meter = Meter(graph, assignment, found, pictures, 1)
+    noise = [meter.noise([index], rest=False) for index in range(len(found))]
     worst = found[int(np.argmax(noise))]
     assert worst.kernels == (outlier,)
     assert max(noise) > 10 * sorted(noise)[-2]
@@ -119,3 +126,34 @@ def test_refusals(mix: tuple[str, float], said: str) -> None:
     observation, settings = seen(graph)[0], replace(SETTINGS, auto_mix=mix)
     with pytest.raises(UsageError, match=said):
         automatic_mix(graph, Pictures(), observation, settings, 1)
+
+
+def test_inputs_become_wide_together_and_vector_groups_are_units_too() -> None:
+    net = FloatNet()
+    x, z = net.input("x", 3, 12, 12), net.input("z", 3, 12, 12)
+    left, right = net.conv(x, "a", 4), net.pool(net.conv(z, "b", 4), "p")
+    total = net.node("Add", (net.pool(left, "q"), right), "s")
+    graph = net.build(net.conv(total, "y", 2))
+    pictures = np.random.default_rng(0).normal(size=(2, 4, 3, 12, 12)).astype(np.float32)
+
+    class Pairs:
+        description = "pairs"
+
+        def run(self, forward: Any) -> None:
+            forward((pictures[0], pictures[1]))
+
+    observation = observe(graph, Pairs(), None, 1)
+    narrow = assign(graph, observation.statistics, observation.plan, SETTINGS)
+    kernels = (Unit(("x", "z"), ("a", "b")), Unit(("s",), ("y",)))
+    assert units(graph, narrow) == kernels
+    assert set(units(graph, narrow, vector=True)) == {
+        *kernels,
+        Unit(("a", "q"), ()),
+        Unit(("b", "p"), ()),
+    }
+
+
+def test_a_sample_of_enough_pictures_is_taken_evenly() -> None:
+    sample = (np.arange(15, dtype=np.float32).reshape(15, 1, 1, 1),)
+    found = some_pictures(chain(), Pictures(), sample, 1)
+    assert found[0].ravel().tolist() == [0, 2, 4, 6, 8, 10, 12, 14]

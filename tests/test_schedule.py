@@ -24,11 +24,12 @@ from conformance_checks import (
 )
 from knightlite import dtypes
 from knightlite.chip import Chip, find
+from knightlite.emit import compile_graph
 from knightlite.errors import CapacityError, UnsupportedError
 from knightlite.ir import Graph
 from knightlite.isa import Matrix, Space, Store
-from knightlite.ops import ALL_OPS
-from knightlite.schedule import Tiling, choose
+from knightlite.ops import ALL_OPS, BY_NAME
+from knightlite.schedule import Tiling, Tilings, choose, layer_key
 from knightlite.schedule.plan import LayerPlan
 from knightlite.schedule.tiling import Geometry
 from knightlite.sim import simulate_time
@@ -442,3 +443,66 @@ def test_late_weights_go_to_wspm_only() -> None:
     built = build(wide_layer(), "TX5368AV200")
     spaces = [item.space for item in built.machine.instructions if hasattr(item, "space")]
     assert set(spaces) == {Space.FSPM, Space.WSPM, Space.MSPM}
+
+
+# ------------------------------------------------------------------ tilings chosen before
+
+
+@pytest.mark.parametrize("chip_name", ["TX5368AV200", "TX5112CV201"])
+def test_known_tilings_change_no_byte(chip_name: str) -> None:
+    """Every operator's samples, and the same with other weights, with one memory of tilings."""
+    family = find(chip_name)
+    tilings: Tilings = {}
+    twins = 0
+    for _, graph in SAMPLES:
+        for some in (graph, negated(graph)):
+            try:
+                alone = compile_graph(some, family, chip_name, {})
+            except UnsupportedError:
+                continue
+            before = len(tilings)
+            together = compile_graph(some, family, chip_name, {}, tilings=tilings)
+            assert together.program.code == alone.program.code
+            assert together.program.data == alone.program.data
+            if some is not graph:
+                assert len(tilings) == before  # cycles do not depend on data
+                twins += alone.program.data != first.program.data
+            first = alone
+    assert len(tilings) > 100  # samples are unlike one another
+    assert twins > 10
+
+
+def negated(graph: Graph) -> Graph:
+    """The graph with every weight and bias of its convolutions turned around."""
+    names = {
+        name
+        for node in graph.nodes
+        if BY_NAME[node.op].kernel is not None
+        for name in node.inputs[1:]
+    }
+    return graph.with_constants({name: -graph.constants[name] for name in names})
+
+
+def test_layers_that_differ_have_keys_of_their_own() -> None:
+    """What a tile costs hangs on the shape, the type, the attributes and the place of its data."""
+
+    def keys(**more: Any) -> list[str]:
+        net = QuantizedNet()
+        x = net.input("x", 8, more.pop("height", 12), 12)
+        dtype = more.pop("dtype", dtypes.S8)
+        names, kernel = more.pop("names", ("a", "b")), more.pop("kernel", (1, 1))
+        for name in names:
+            x = net.conv(x, name, 8, kernel, dtype=dtype, **more)
+        plan = compile_graph(net.builder.build((x,)), find("TX5368AV200"), "TX5368AV200", {}).plan
+        places = {name: replace(place, address=0) for name, place in plan.locations.items()}
+        return [layer_key(plan.graph, layer.node, places) for layer in plan.layers]
+
+    plain = keys()
+    assert plain[0] == plain[1] == keys(names=("other", "names"))[0]
+    changed = [
+        keys(height=13),
+        keys(kernel=(3, 3), pads=(1,) * 4),
+        keys(dtype=dtypes.U8),
+        keys(strides=(2, 2)),
+    ]
+    assert len({plain[0], *(item[0] for item in changed)}) == 5

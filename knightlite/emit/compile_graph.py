@@ -15,7 +15,7 @@ from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings
 from knightlite.ops import BY_NAME, View
 from knightlite.passes import PIPELINE, Explanations, run_passes, watch_nothing
-from knightlite.schedule import Plan, make_plan
+from knightlite.schedule import Plan, Tilings, make_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,13 @@ def compile_graph(
     description: Mapping[str, Any],
     watch: Callable[[str, Graph], None] = watch_nothing,
     reuse_ddr: bool = True,
+    tilings: Tilings | None = None,
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
     ``watch`` sees the graph as read, after each pass, and with the copies that placing needs.
-    ``reuse_ddr``: buffers of features share addresses where their lives allow it.
+    ``reuse_ddr``: buffers of features share addresses where their lives allow it. ``tilings``:
+    chosen for the same chip before, see ``schedule.Tilings``.
     """
     findings = model_findings(graph) + limit_findings(graph, family.chip)
     if findings:
@@ -54,7 +56,7 @@ def compile_graph(
     placed, places = place_tensors(rewritten)
     verify(placed)
     watch("place_tensors", placed)
-    plan = make_plan(placed, places, family.chip, reuse_ddr)
+    plan = make_plan(placed, places, family.chip, reuse_ddr, tilings)
     program = emit_program(plan, family, chip_name, description)
     return Compiled(program, placed, plan, explanations)
 

@@ -87,8 +87,9 @@ class View:
     def bounds(self) -> tuple[int, int]:
         """The merged activation as integer bounds on the output."""
         low, high = self.clamp
-        scales = np.unique(np.atleast_1d(self.output_scale))
-        bounds = {numerics.clamp_bounds(low, high, float(s), self.output.dtype) for s in scales}
+        scales = self.output_scale
+        ends = (float(scales.min()), float(scales.max()))  # a bound grows or falls with the scale
+        bounds = {numerics.clamp_bounds(low, high, s, self.output.dtype) for s in ends}
         if len(bounds) != 1:
             raise ValueError(f"clamp {self.clamp} must be one bound for all channels")
         return bounds.pop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from knightlite.errors import Finding
 from knightlite.ir import Graph
 from knightlite.ops.table import with_lut_length
-from knightlite.quantize.assign import Assignment, assign, check_constants
-from knightlite.quantize.auto_mix import automatic_mix
+from knightlite.quantize.assign import Assignment, check_constants
 from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.cycles import Clock
 from knightlite.quantize.distribution_cache import (
     DistributionCache,
     WatchedWorkload,
@@ -24,6 +24,7 @@ from knightlite.quantize.distribution_cache import observed as observed_or_cache
 from knightlite.quantize.equalize import Equalized
 from knightlite.quantize.equalizing import try_equalization
 from knightlite.quantize.methods import method_of
+from knightlite.quantize.mixing import choose_mix
 from knightlite.quantize.passes import Observation, Progress, compare, observe
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
@@ -60,15 +61,17 @@ def quantize_graph(
     *,
     threads: int | None = None,
     cache: DistributionCache | None = None,
+    clock: Clock | None = None,
 ) -> QuantizeResult:
     """Quantize the float ``graph`` with the pictures of ``workload``.
 
-    ``threads`` are ONNX Runtime's. ``cache`` may stand for the first pass. UsageError for an
-    unknown method or lut_len, DataError for data that cannot be used, ModelError for NaN weights,
-    UnsupportedError for nodes that the arithmetic cannot represent.
+    ``threads`` are ONNX Runtime's. ``cache`` may stand for the first pass. ``clock`` predicts
+    cycles: the report says what widths cost, and a budget of them is kept. UsageError for an
+    unknown method or lut_len or a budget without a clock, DataError for data that cannot be used,
+    ModelError for NaN weights, UnsupportedError for nodes that the arithmetic cannot represent.
     """
     prepared = prepare(graph, workload, settings, progress, threads, cache=cache)
-    return finish(prepared, workload, settings, progress, threads, cache=cache)
+    return finish(prepared, workload, settings, progress, threads, cache=cache, clock=clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +133,18 @@ def finish(
     threads: int | None = None,
     calls: int | None = None,
     cache: DistributionCache | None = None,
+    clock: Clock | None = None,
 ) -> QuantizeResult:
     """The choice by ``settings`` and the second pass.
 
     Ranges come from the first ``calls`` forward calls, of those that ``prepare`` was told, else
-    from all; the comparison is over all pictures.
+    from all; the comparison is over all pictures. ``clock`` as for :func:`quantize_graph`.
     """
     graph, seen, watched = prepared.graph, prepared.seen, prepared.watched
     statistics, pictures = seen.earlier.get(calls or 0, (seen.statistics, seen.pictures))
     observed = time.perf_counter()
-    mixed: list[Entry] = []
-    if settings.auto_mix is not None:
-        widths, mixed = automatic_mix(graph, workload, seen, settings, threads)
-        settings = replace(settings, mix=widths)
-    assignment = assign(graph, statistics, seen.plan, settings)
+    mixed = choose_mix(graph, prepared.exact, workload, seen, statistics, settings, threads, clock)
+    assignment, settings = mixed.assignment, mixed.settings
     assigned = time.perf_counter()
     quantized, steps = improve(graph, assignment.graph, seen.sample, settings, threads)
     steps = (*prepared.tried, *steps)
@@ -176,7 +177,7 @@ def finish(
             for item in steps
         ],
         "sample": len(seen.sample[0]),
-        "mix": mixed,
+        **mixed.report,
         "equalized": [
             {
                 "tensors": list(item.tensors),
@@ -217,11 +218,24 @@ def _warnings(
 ) -> list[Finding]:
     """Random data, raised channels, outputs and tensors that stay at 8 bits."""
     asked = (settings.widths or settings.mix).wide
+    by_rule = [
+        name for name in assignment.narrowed if settings.bit_width == 8 and name not in asked
+    ]
     found = [
         Finding(name, f"it stays at 8 bits: {sentence}.", severity="warning")
         for name, sentence in assignment.narrowed.items()
         if settings.bit_width == 16 or name in asked
     ]
+    if by_rule:
+        more = f" ({len(by_rule)} such tensors in all)" if len(by_rule) > 1 else ""
+        found.append(
+            Finding(
+                by_rule[0],
+                "it stays at 8 bits although a rule gives it 16: "
+                f"{assignment.narrowed[by_rule[0]]}{more}.",
+                severity="warning",
+            )
+        )
     if isinstance(workload, RandomData):
         found.append(Finding("data", workload.warning, severity="warning"))
     for name, made in assignment.weights.items():

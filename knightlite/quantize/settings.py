@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,18 @@ from knightlite.quantize.pins import Pin
 from knightlite.quantize.widths import NARROW, Widths
 
 DEFAULT_PERCENT = 0.99999  # Knight's
+
+
+@dataclass(frozen=True, slots=True)
+class MixBudget:
+    """Extra predicted cycles that 16 bits may cost, in percent or as their number."""
+
+    amount: float
+    absolute: bool = False
+
+    def limit(self, base: int) -> int:
+        """Cycles that a network may take which takes ``base`` without the mix."""
+        return base + math.floor(self.amount if self.absolute else base * self.amount / 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +41,8 @@ class Settings:
     the same; ``mix`` is added to these, ``widths`` stands for all of them. ``spread_channels``:
     tables before depthwise convolutions write 16 bits, which are requantized per channel.
     ``tensor_methods``: (tensor, method) where it is not ``method``. ``auto_mix``: (strategy, share
-    of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.auto_mix`.
+    of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.auto_mix`;
+    ``mix_budget``: what more may be wide by its cost, :mod:`knightlite.quantize.mix_budget`.
     ``pins``: types and scales that the user decides. ``lut_len``: tables of 16-bit tensors have
     2^lut_len intervals, 8 to 12.
     ``equalize``: channels that share a scale are brought to like ranges where that gains.
@@ -48,6 +62,7 @@ class Settings:
     widths: Widths | None = None
     mix: Widths = NARROW
     auto_mix: tuple[str, float] | None = None
+    mix_budget: MixBudget | None = None
     tensor_methods: tuple[tuple[str, str], ...] = ()
     percent: float = DEFAULT_PERCENT
     pins: tuple[Pin, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 
 from knightlite.allocate import Buffer, Location, Place, align, assign, buffers, check_budget
@@ -11,8 +11,10 @@ from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError, Finding, findings_error
 from knightlite.ir import Graph, Node
+from knightlite.ir.graph import flatten_chains
 from knightlite.isa import Instruction
 from knightlite.lower import work_of
+from knightlite.ops import BY_NAME
 from knightlite.schedule.choose import choose
 from knightlite.schedule.steps import (
     ConstantKey,
@@ -49,13 +51,50 @@ class Plan:
     ddr_bytes: int
 
 
+Tilings = MutableMapping[str, tuple[Tiling, int]]
+"""Tilings that were chosen for a chip, with their estimated cycles, by :func:`layer_key`."""
+
+
+def layer_key(graph: Graph, node: Node, locations: Mapping[str, Location]) -> str:
+    """What the choice of a layer's tiling depends on, given the chip; layers alike share it.
+
+    Operators, attributes, shapes, types and places; of constants also the values where they say
+    what is done rather than with which numbers. Cycles do not depend on data or scales.
+    """
+    parts = flatten_chains([node])
+    made = {part.output: f"#{index}" for index, part in enumerate(parts)}
+    inner = {part.output for part in parts[:-1]}
+
+    def told(name: str, shapes: bool) -> str:
+        tensor = graph.tensors[name]
+        text = f"{tensor.shape}{tensor.dtype.name}{made.get(name, '')}"
+        if name in graph.constants:
+            return text + (str(graph.constants[name].tolist()) if shapes else "")
+        return text if name in inner else f"{text}{locations.get(name)}"
+
+    lines = []
+    for part in parts:
+        shapes = BY_NAME[part.op].shapes_constants if part.op in BY_NAME else True
+        names = (*part.inputs, *part.outputs)
+        same = [names.index(name) for name in names]  # a tensor read twice is loaded once or twice
+        attributes = sorted(part.attributes.items())
+        lines.append(f"{part.op}{attributes}{same}{[told(name, shapes) for name in names]}")
+    return "\n".join(lines)
+
+
 def make_plan(
-    graph: Graph, places: Mapping[str, Place], chip: Chip, reuse_ddr: bool = True
+    graph: Graph,
+    places: Mapping[str, Place],
+    chip: Chip,
+    reuse_ddr: bool = True,
+    tilings: Tilings | None = None,
 ) -> Plan:
     """Choose tilings, lay out constants, features behind them; all capacity findings at once.
 
-    ``reuse_ddr``: buffers share addresses where their lives allow it.
+    ``reuse_ddr``: buffers share addresses where their lives allow it. ``tilings``: those chosen
+    before for the same chip, to which new ones are added.
     """
+    tilings = {} if tilings is None else tilings
     blocks = buffers(graph, places, chip)
     if not reuse_ddr:
         end = max((block.last for block in blocks), default=0)
@@ -66,15 +105,18 @@ def make_plan(
     findings: list[Finding] = []
     for node in executed_layers(graph):
         shape = geometry(graph, work_of(graph, node), chip)
+        key = layer_key(graph, node, strides_only)
         try:
-            tiling, cycles = choose(shape, strides_only, node.name)
+            if key not in tilings:
+                tilings[key] = choose(shape, strides_only, node.name)
         except CapacityError as error:
             findings.append(Finding(node.name, error.sentence, error.hint))
             continue
+        tiling, cycles = tilings[key]
         constants: dict[ConstantKey, tuple[int, int]] = {}
-        for key, blob in constant_keys(shape, tiling).items():
+        for part, blob in constant_keys(shape, tiling).items():
             data.extend(bytes(align(len(data), chip.ddr_align_bytes) - len(data)))
-            constants[key] = (len(data), len(blob))
+            constants[part] = (len(data), len(blob))
             data.extend(blob)
         layers.append(LayerPlan(node, shape, tiling, cycles, constants))
     if findings:

@@ -1,0 +1,89 @@
+"""Which mix of 8 and 16 bits the settings ask for, and what it costs.
+
+By hand (``Settings.mix``), by the share of operators (:mod:`knightlite.quantize.auto_mix`) or by
+extra cycles (:mod:`knightlite.quantize.mix_budget`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from knightlite.ir import Graph
+from knightlite.quantize.assign import Assignment, assign
+from knightlite.quantize.auto_mix import automatic_mix
+from knightlite.quantize.cycles import Clock, cost_of_widths, draft
+from knightlite.quantize.mix_budget import Found, Point, budgeted_mix, check_budget, rows
+from knightlite.quantize.observers import Statistics
+from knightlite.quantize.passes import Observation
+from knightlite.quantize.report import Entry
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.widths import NARROW
+from knightlite.quantize.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """The choice by the settings with the mix in them, and the report's keys about it."""
+
+    assignment: Assignment
+    settings: Settings
+    report: Entry
+
+
+def choose_mix(
+    graph: Graph,
+    exact: Graph,
+    workload: Workload,
+    seen: Observation,
+    statistics: Mapping[str, Statistics],
+    settings: Settings,
+    threads: int | None = None,
+    clock: Clock | None = None,
+) -> Mixed:
+    """Choose the mix, then types and scales from ``statistics``.
+
+    ``exact``: the float graph before tables were spread. ``clock``: tells what widths cost.
+    """
+    units: list[Entry] = []
+    points: list[Entry] = []
+    unmixed = replace(settings, mix=NARROW, auto_mix=None, mix_budget=None)
+    asked = unmixed != settings
+    if settings.auto_mix is not None:
+        widths, units = automatic_mix(graph, workload, seen, settings, threads)
+        settings = replace(settings, mix=widths, auto_mix=None)
+    if settings.mix_budget is None:
+        assignment = assign(graph, statistics, seen.plan, settings)
+    else:
+        clock = check_budget(settings.mix_budget, clock)
+        found = budgeted_mix(graph, workload, seen, settings, clock, threads)
+        assignment, settings, point = _within(found, graph, statistics, seen, settings, clock)
+        points = rows(found, clock, point)
+    cost: Entry | None = None
+    if clock is not None:
+        plain = None
+        if asked:
+            plain = draft(graph, statistics, seen.plan, unmixed).graph
+        cost = cost_of_widths(exact, assignment.graph, statistics, settings, clock, plain)
+    return Mixed(assignment, settings, {"mix": units, "mix_points": points, "cycles": cost})
+
+
+def _within(
+    found: Found,
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    seen: Observation,
+    settings: Settings,
+    clock: Clock,
+) -> tuple[Assignment, Settings, Point]:
+    """The best point whose network, as it will be, stays within the budget.
+
+    What was priced had other ranges. Time does not depend on them, and this is the proof.
+    """
+    for point, widths in found.tried[:-1]:
+        mixed = replace(settings, mix=widths, mix_budget=None)
+        assignment = assign(graph, statistics, seen.plan, mixed)
+        if clock.cycles(assignment.graph) <= found.limit:
+            return assignment, mixed, point
+    plain = replace(settings, mix_budget=None)
+    return assign(graph, statistics, seen.plan, plain), plain, found.tried[-1][0]

@@ -1,0 +1,291 @@
+"""A mix within a budget of extra cycles: never exceeded, measured on both axes, deterministic."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from float_nets import RELU, FloatNet, Pictures
+from knightlite.api.cycles import clock_of, parse_budget
+from knightlite.errors import UnsupportedError, UsageError
+from knightlite.ir import Graph
+from knightlite.quantize.cycles import Clock
+from knightlite.quantize.mix_budget import LEAST_SHARE, Point, pareto, search
+from knightlite.quantize.onnx_models import session, write_float, write_qdq
+from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
+from knightlite.quantize.settings import MixBudget, Settings
+
+SETTINGS = Settings(bias_correction="fast", equalize=False)
+CHIP = "TX5368AV200"
+CLOCK = clock_of(CHIP)
+
+
+def branched() -> Graph:
+    """Convolutions of unlike size and accuracy, a residual sum, a table, a pool."""
+    net = FloatNet("branched")
+    x = net.input("x", 3, 12, 12)
+    a = net.conv(x, "a", 40, (3, 3), pads=(1,) * 4, clamp=RELU)
+    b = net.conv(a, "b", 8)
+    c = net.conv(net.hard_swish(net.conv(a, "c", 8), "t"), "d", 8, (3, 3), pads=(1,) * 4)
+    p = net.pool(net.node("Add", (b, c), "s"), "p")
+    return net.build(net.conv(net.conv(p, "e", 70), "y", 5))
+
+
+def quantized(budget: MixBudget | None, **switches: Any) -> QuantizeResult:
+    settings = replace(SETTINGS, mix_budget=budget, **switches)
+    return quantize_graph(branched(), Pictures(), settings, threads=1, clock=CLOCK)
+
+
+# ------------------------------------------------------------------ on a network
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        MixBudget(0),
+        MixBudget(1),
+        MixBudget(4.5),
+        MixBudget(20),
+        MixBudget(1000),
+        MixBudget(500, absolute=True),
+    ],
+)
+def test_a_budget_is_kept_by_the_program_as_it_is(budget: MixBudget) -> None:
+    result = quantized(budget)
+    cost = result.report["cycles"]
+    assert cost["quantized"] == CLOCK.cycles(result.graph)
+    assert cost["without_mix"] == CLOCK.cycles(quantized(None).graph)
+    assert cost["quantized"] <= budget.limit(cost["without_mix"])
+    points = result.report["mix_points"]
+    (chosen,) = [row for row in points if row["chosen"]]
+    assert chosen["extra_cycles"] == cost["quantized"] - cost["without_mix"]
+    assert chosen["extra_percent"] == cost["mix_extra_percent"] or chosen["extra_cycles"] == 0
+    assert chosen["within"]
+    assert chosen["sqnr_db"] == max(row["sqnr_db"] for row in points if row["within"])
+    for first, second in itertools.pairwise(points):
+        assert first["extra_cycles"] < second["extra_cycles"]
+        assert first["sqnr_db"] <= second["sqnr_db"]
+    wide = {name for name in chosen["tensors"] if result.graph.tensors[name].dtype.bits == 16}
+    assert wide == set(chosen["tensors"])
+
+
+def test_more_cycles_give_more_accuracy() -> None:
+    decibels = []
+    for percent in (0, 5, 1000):
+        (output,) = quantized(MixBudget(percent)).report["outputs"]
+        decibels.append(output["sqnr_db"])
+    assert decibels[0] + 1 < decibels[1]
+    assert decibels[1] + 3 < decibels[2]
+
+
+def test_the_same_input_gives_the_same_report() -> None:
+    texts = [json.dumps(quantized(MixBudget(5)).report) for _ in range(2)]
+    assert texts[0] == texts[1]
+
+
+def test_the_measured_point_is_the_network_that_comes_out() -> None:
+    """Units that are exact stand for 16 bits: the noise that is left is that of the others."""
+    result = quantized(MixBudget(5))
+    chosen = next(row for row in result.report["mix_points"] if row["chosen"])
+    inputs = {"x": np.concatenate(Pictures().batches)}
+    exact = session(write_float(branched()), 1).run(None, inputs)[0]
+    fixed = session(write_qdq(result.graph, {}), 1).run(None, inputs)[0]
+    axes = (0, 2, 3)
+    noise = np.mean(np.square(fixed - exact).sum(axis=axes) / np.square(exact).sum(axis=axes))
+    assert abs(chosen["sqnr_db"] + 10 * np.log10(noise)) < 0.1
+    assert len(chosen["tensors"]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("budget", "chip", "kind", "said"),
+    [
+        (MixBudget(-1), CHIP, UsageError, "must be 0 or more, not -1"),
+        (MixBudget(float("nan")), CHIP, UsageError, "must be 0 or more, not nan"),
+        (MixBudget(5), None, UsageError, "needs a chip whose time is predicted"),
+        (MixBudget(5), "TX5105C", UnsupportedError, "TX5105C multiplies 8 bits only"),
+    ],
+)
+def test_refusals(budget: MixBudget, chip: str | None, kind: type[Exception], said: str) -> None:
+    clock = None if chip is None else clock_of(chip)
+    settings = replace(SETTINGS, mix_budget=budget)
+    with pytest.raises(kind, match=said):
+        quantize_graph(branched(), Pictures(), settings, threads=1, clock=clock)
+
+
+def test_a_network_that_the_chip_refuses_has_no_budget() -> None:
+    def refuse(graph: Graph) -> int:
+        raise UnsupportedError("node b cannot run.", "take another")
+
+    clock = Clock(CHIP, 1000, (8, 16), refuse)
+    settings = replace(SETTINGS, mix_budget=MixBudget(5))
+    with pytest.raises(UnsupportedError, match="cannot be predicted: node b cannot run"):
+        quantize_graph(branched(), Pictures(), settings, threads=1, clock=clock)
+    report = quantize_graph(branched(), Pictures(), SETTINGS, threads=1, clock=clock).report
+    assert (report["cycles"]["quantized"], report["cycles"]["extra_percent"]) == (None, None)
+    assert report["cycles"]["reason"] == "node b cannot run."
+
+
+# ------------------------------------------------------------------ what widths cost
+
+
+def test_the_report_says_what_rules_cost() -> None:
+    cost = quantized(None).report["cycles"]
+    narrow = quantized(None, wide_tables=False, wide_heads=False, wide_middles=False)
+    assert cost["all_8_bits"] == CLOCK.cycles(narrow.graph)
+    assert cost["quantized"] > cost["all_8_bits"]  # "c" is read by a table
+    assert cost["extra_percent"] == round(100 * (cost["quantized"] / cost["all_8_bits"] - 1), 2)
+    assert cost["without_mix"] is None
+    assert narrow.report["cycles"]["extra_percent"] == 0
+
+
+def test_the_report_says_what_an_automatic_mix_costs() -> None:
+    result = quantized(None, auto_mix=("HAWQ", 0.5))
+    cost = result.report["cycles"]
+    assert cost["quantized"] == CLOCK.cycles(result.graph)
+    assert cost["without_mix"] == CLOCK.cycles(quantized(None).graph)
+    assert cost["mix_extra_percent"] > 5
+    assert quantize_graph(branched(), Pictures(), SETTINGS, threads=1).report["cycles"] is None
+
+
+@pytest.mark.parametrize("bit_width", [8, 16])
+def test_a_chip_of_8_bits_prices_what_it_runs(bit_width: int) -> None:
+    settings = replace(SETTINGS, bit_width=bit_width)
+    clock = clock_of("TX5105C")
+    cost = quantize_graph(branched(), Pictures(), settings, threads=1, clock=clock).report["cycles"]
+    assert cost["all_8_bits"] > 0
+    assert (cost["quantized"] is None) == (bit_width == 16)
+    assert ("8 bit" in (cost["reason"] or "")) == (bit_width == 16)
+
+
+# ------------------------------------------------------------------ the search alone
+
+
+@st.composite
+def knapsacks(draw: st.DrawFn) -> tuple[list[float], list[int], list[list[int]], int]:
+    """Noise and price of every unit, discounts of pairs, a budget."""
+    count = draw(st.integers(1, 7))
+    noises = draw(st.lists(st.floats(0, 10), min_size=count, max_size=count))
+    prices = draw(st.lists(st.integers(0, 50), min_size=count, max_size=count))
+    pairs = draw(st.lists(st.lists(st.integers(0, count - 1), min_size=2, max_size=2), max_size=4))
+    return noises, prices, pairs, draw(st.integers(0, 120))
+
+
+def solved(
+    noises: Sequence[float], prices: Sequence[int], pairs: Sequence[Sequence[int]], budget: int
+) -> tuple[tuple[Point, ...], Point]:
+    """The search on a problem in which two units of a pair share 3 cycles and some noise."""
+
+    def cycles(taken: frozenset[int]) -> int:
+        shared = sum(3 for pair in pairs if set(pair) <= taken and len(set(pair)) == 2)
+        return 1000 + max(0, sum(prices[index] for index in taken) - shared)
+
+    def noise(taken: frozenset[int]) -> float:
+        left = sum(item for index, item in enumerate(noises) if index not in taken)
+        return 1 + left + sum(0.1 for pair in pairs if not taken.isdisjoint(pair))
+
+    start = Point(frozenset(), 1000, noise(frozenset()))
+    points = search(start, noises, 1.0, 1000 + budget, cycles, noise)
+    for point in points:
+        assert (point.cycles, point.noise) == (cycles(point.taken), noise(point.taken))
+    kept = pareto(points, start.noise)
+    return points, [point for point in kept if point.cycles <= 1000 + budget][-1]
+
+
+@given(knapsacks())
+def test_no_point_beats_the_chosen_one_within_the_budget(problem: Any) -> None:
+    points, best = solved(*problem)
+    within = [point for point in points if point.cycles <= 1000 + problem[3]]
+    assert best.noise == min(point.noise for point in within)
+    kept = pareto(points, points[0].noise)
+    for first, second in itertools.pairwise(kept):
+        assert first.cycles < second.cycles
+        assert first.noise > second.noise
+
+
+@given(knapsacks())
+def test_at_least_half_of_the_best_there_is(problem: Any) -> None:
+    """Noises that add up: the greedy choice or the best single unit reaches half of the optimum."""
+    noises, prices, _, budget = problem
+    points, best = solved(noises, prices, [], budget)
+    worth = [index for index, item in enumerate(noises) if item >= LEAST_SHARE * sum(noises)]
+    optimum = 0.0
+    for bits in range(1 << len(worth)):
+        some = [index for place, index in enumerate(worth) if bits >> place & 1]
+        if sum(prices[index] for index in some) <= budget:
+            optimum = max(optimum, sum(noises[index] for index in some))
+    assert points[0].noise - best.noise >= optimum / 2 - 0.02 * points[0].noise
+
+
+def test_a_unit_that_becomes_dear_beside_another_is_looked_at_again() -> None:
+    """Alone "1" is the better one; with "0" wide it costs more than it may."""
+
+    def cycles(taken: frozenset[int]) -> int:
+        return (
+            100 + 10 * (0 in taken) + 10 * (1 in taken) + 30 * (taken >= {0, 1}) + 9 * (2 in taken)
+        )
+
+    def noise(taken: frozenset[int]) -> float:
+        return 1.0 + sum((9.0, 6.0, 3.0)[index] for index in range(3) if index not in taken)
+
+    start = Point(frozenset(), 100, noise(frozenset()))
+    points = search(start, (9.0, 6.0, 3.0), 1.0, 130, cycles, noise)
+    best = [point for point in pareto(points, start.noise) if point.cycles <= 130][-1]
+    assert best.taken == {0, 2}
+
+
+def test_a_set_that_cannot_be_is_no_point() -> None:
+    def cycles(taken: frozenset[int]) -> int | None:
+        return None if taken >= {0, 1} else 100 + len(taken)
+
+    points = search(
+        Point(frozenset(), 100, 11.0),
+        (5.0, 5.0),
+        1.0,
+        200,
+        cycles,
+        lambda taken: 11.0 - 5 * len(taken),
+    )
+    assert {point.taken for point in points} == {frozenset(), frozenset({0})}
+
+
+# ------------------------------------------------------------------ how a budget is written
+
+
+@pytest.mark.parametrize(
+    ("text", "budget", "limit"),
+    [
+        ("5", MixBudget(5), 10498),
+        ("2.5%", MixBudget(2.5), 10248),
+        ("0", MixBudget(0), 9999),
+        ("20_000cycles", MixBudget(20000, absolute=True), 29999),
+        ("100Cycles", MixBudget(100, absolute=True), 10099),
+    ],
+)
+def test_budgets(text: str, budget: MixBudget, limit: int) -> None:
+    assert parse_budget(text) == budget
+    assert budget.limit(9999) == limit
+
+
+@pytest.mark.parametrize("text", ["", "much", "5 apples", "%"])
+def test_what_is_no_budget(text: str) -> None:
+    with pytest.raises(UsageError, match="must be percent of extra cycles"):
+        parse_budget(text)
+
+
+def test_time_does_not_depend_on_scales() -> None:
+    """The reason why a graph with any ranges tells the price."""
+    first = quantized(None).graph
+    scaled = [
+        replace(tensor, scale=tensor.scale * np.float32(2))
+        for tensor in first.tensors.values()
+        if tensor.scale is not None
+    ]
+    assert CLOCK.cycles(first.with_tensors(scaled)) == CLOCK.cycles(first)
