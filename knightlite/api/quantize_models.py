@@ -12,6 +12,7 @@ import numpy as np
 
 from knightlite import workspace
 from knightlite.api.calibration_data import workload
+from knightlite.api.cycles import clock_of, parse_budget
 from knightlite.api.dump import inspect_layers
 from knightlite.api.host import open_session
 from knightlite.api.inputs import InputForm, input_forms, normalized, pins
@@ -79,9 +80,10 @@ def quantize_models(
     prepared = prepare(graph, work, settings, progress, snapshots=counts, cache=cache)
     if cache is not None and cache.used:
         talk.say(f"the first pass is that of {cache.name}")
+    clock = clock_of(options.chip)
     for method, iteration in pairs:
         chosen = replace(settings, method=method)
-        result = finish(prepared, work, chosen, progress, calls=iteration, cache=cache)
+        result = finish(prepared, work, chosen, progress, calls=iteration, cache=cache, clock=clock)
         if dump is not None:
             inspect_layers(result.float_graph, result.graph, work, dump)
         for step in result.steps:
@@ -195,6 +197,8 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
     )
     if options.run_mode == "auto_quant":
         settings = replace(settings, auto_mix=(options.mix_strategy, options.mix_ratio))
+    if options.mix_budget is not None:
+        settings = replace(settings, mix_budget=parse_budget(options.mix_budget))
     if options.mix_config is None:
         return graph, settings
     try:

@@ -27,7 +27,9 @@ class QuantizeOptions:
     From Python, ``batches`` are arrays as the network reads them, and ``function`` may be the infer
     function itself.
     With the run mode auto_quant, ``mix_ratio`` of the convolutions may have 16 bits, chosen by
-    ``mix_strategy``. ``generate_template`` adds ``{model}.json``, which ``mix_config`` reads.
+    ``mix_strategy``; ``mix_budget`` instead says what 16 bits may cost on the chip, in percent of
+    cycles ("5") or their number ("20000cycles"). ``generate_template`` adds ``{model}.json``,
+    which ``mix_config`` reads.
     Where ``methods`` or ``iterations`` are given they stand for ``method`` and ``iteration``, and
     every combination is run; "all" is every method. ``percent`` is the share of percentile.
     ``model`` is a file, or the name of a function of ``script`` that builds the network;
@@ -69,6 +71,7 @@ class QuantizeOptions:
     mix_config: Path | None = None
     mix_ratio: float = 0.5
     mix_strategy: str = "HAWQ"
+    mix_budget: str | None = None
     directory: Path = field(default=Path())  # where the manifest is kept
     paddle_python: str | None = None
     torch_python: str | None = None
@@ -138,6 +141,8 @@ def check_options(options: QuantizeOptions) -> None:
         raise UsageError(
             "-r auto_quant chooses the operators of 16 bits itself.", "leave out -b 16 and -mc"
         )
+    if options.mix_budget is not None:
+        _check_budget(options)
     if options.mix_config is not None and options.generate_template:
         raise UsageError("-gt writes the template that -mc reads.", "give one of them at a time")
     if not 1 <= options.ir_batch <= MAX_BATCH:
@@ -153,3 +158,24 @@ def check_options(options: QuantizeOptions) -> None:
     if not 0 <= options.seed < 1 << 32:
         raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
     chip.find(options.chip)
+
+
+def _check_budget(options: QuantizeOptions) -> None:
+    """Errors for a budget that cannot be kept whatever the model."""
+    from knightlite.api.cycles import clock_of, parse_budget
+    from knightlite.quantize.mix_budget import check_budget
+
+    assert options.mix_budget is not None
+    for other, name in (
+        (options.run_mode != "quant", f"-r {options.run_mode}"),
+        (options.bit_width == 16, "-b 16"),
+        (options.mix_config is not None, "-mc"),
+        (options.load_scales is not None, "-lsj"),
+    ):
+        if other:
+            raise UsageError(
+                f"--mix-budget chooses the operators of 16 bits itself, but {name} is asked for "
+                "too.",
+                "leave one of them out",
+            )
+    check_budget(parse_budget(options.mix_budget), clock_of(options.chip))

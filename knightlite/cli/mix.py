@@ -1,0 +1,55 @@
+"""What ``quant`` prints of 16 bits: who has them, what they cost, what more of them would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from knightlite.cli.terminal import print_line
+
+ROWS = 20  # of the list of mixes; the report has all
+
+
+def print_mix(report: Mapping[str, Any]) -> None:
+    """The units of ``auto_quant``, the list of a budget, and the predicted cycles."""
+    for row in report.get("mix", []):
+        if row["bits"] == 16:
+            gain = "all" if row["gain_db"] is None else f"{row['gain_db']} dB"
+            share = f"{100 * row['macs_share']:.2f} % of the MACs"
+            print_line(f"16 bits for {', '.join(row['operators'])}: gain {gain}, {share}")
+    points = report.get("mix_points", [])
+    if points:
+        print_line(
+            f"{'extra cycles':>12} {'%':>7} {'ms':>9} {'SQNR dB':>8}  tensors, convolutions wide"
+        )
+    for row in shown(points):
+        decibels = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.2f}"
+        mark = "  <- chosen" if row["chosen"] else "" if row["within"] else "  (beyond)"
+        print_line(
+            f"{row['extra_cycles']:12,} {row['extra_percent']:7.2f} {row['latency_ms']:9.4f} "
+            f"{decibels:>8}  {len(row['tensors'])}, {len(row['operators'])}{mark}"
+        )
+    cost = report.get("cycles")
+    if cost is not None:
+        print_line(cost_line(cost))
+
+
+def shown(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """At most :data:`ROWS` of the list, spread evenly; the chosen one and both ends are there."""
+    chosen = [index for index, row in enumerate(points) if row["chosen"]]
+    kept = {0, len(points) - 1, *chosen} if points else set()
+    step = max(1, -(-len(points) // (ROWS - len(kept))))
+    return [points[index] for index in sorted({*kept, *range(0, len(points), step)})]
+
+
+def cost_line(cost: Mapping[str, Any]) -> str:
+    """One sentence of the report's ``cycles``."""
+    if cost["quantized"] is None:
+        return f"cycles on {cost['chip']}: not predicted, {cost['reason']}"
+    milliseconds = cost["quantized"] * 1e3 / cost["clock_hz"]
+    parts = [f"{cost['quantized']:,} cycles, {milliseconds:.3f} ms on {cost['chip']}, predicted"]
+    if cost["extra_percent"] is not None:
+        parts.append(f"{cost['extra_percent']:+.2f} % against all at 8 bits")
+    if cost["mix_extra_percent"] is not None:
+        parts.append(f"{cost['mix_extra_percent']:+.2f} % against no mix")
+    return "; ".join(parts)
