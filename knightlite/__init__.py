@@ -23,9 +23,12 @@ import_module("knightlite.quantize")
 from knightlite.public import (  # noqa: E402  # see above
     Session,
     compare,
+    compare_layers,
     compile,
+    convert,
     diagnose,
     evaluate,
+    infer,
     profile,
     quantize,
 )
@@ -55,9 +58,12 @@ __all__ = [
     "Session",
     "__version__",
     "compare",
+    "compare_layers",
     "compile",
+    "convert",
     "diagnose",
     "evaluate",
+    "infer",
     "profile",
     "quantize",
 ]

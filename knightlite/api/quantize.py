@@ -49,27 +49,55 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     if options.run_mode == "infer":
         return _infer(options, talk)
     workspace.require_usable(options.directory, options.save_dir)
+    if options.run_mode in ("quant", "auto_quant"):
+        made, paths = quantize_all(options, talk)
+        _record(options, made, paths)
+        return QuantizeOutcome(
+            paths,
+            made.report,
+            made.float_metric,
+            made.quantized_metric,
+            made.loss_percent,
+            made.pictures,
+            made.seconds,
+            combinations=made.combinations,
+        )
     talk.say("Quant Start")
     if options.run_mode == "convert":
         return _convert(options, load_float(options, talk), talk)
-    if options.run_mode == "compare":
-        return _compare_layers(options, talk)
+    return _compare_layers(options, talk)
+
+
+def quantize_all(
+    options: QuantizeOptions, talk: Talk = SILENT, *, save: bool = True
+) -> tuple[QuantizedModel, dict[str, Path]]:
+    """The best of the combinations that are asked for, and where its files are by key.
+
+    ``save``: into ``save_dir``; without it the cache is the only file. No manifest is kept. Errors:
+    see ``knightlite.errors``; no file is left where one is raised.
+    """
+    check_options(options)
     if len(combinations(options)) > 1 and (options.dump or options.cache is not None):
         raise UsageError(
             "-du and -cd belong to one run, but several range methods or iterations are asked for.",
             "leave them out, or name one method (-qm) and one iteration (-i)",
         )
+    talk.say("Quant Start")
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
         cache = _read_cache(options)
         files = stack.enter_context(atomic_write.file_set())
-        made, rows = _best(options, files, talk, cache, folder)
-        paths = made.add_to(files, options.save_dir)
+        made = _best(options, files if save else None, talk, cache, folder)
+        paths = made.add_to(files, options.save_dir) if save else {}
         if cache is not None and options.cache is not None and cache.made is not None:
             files.write_bytes(options.cache, cache.made)
             paths["cache"] = options.cache
     if folder is not None:
         talk.say(f"Dump : {options.save_dir / FOLDER}")
+    return made, paths
+
+
+def _record(options: QuantizeOptions, made: QuantizedModel, paths: Mapping[str, Path]) -> None:
     workspace.record(
         options.directory,
         "quant",
@@ -81,16 +109,6 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
             "source": _source(options),
         },
         paths,
-    )
-    return QuantizeOutcome(
-        paths,
-        made.report,
-        made.float_metric,
-        made.quantized_metric,
-        made.loss_percent,
-        made.pictures,
-        made.seconds,
-        combinations=rows,
     )
 
 
@@ -124,15 +142,15 @@ def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
 
 def _best(
     options: QuantizeOptions,
-    files: FileSet,
+    files: FileSet | None,
     talk: Talk,
     cache: DistributionCache | None,
     dump: Path | None,
-) -> tuple[QuantizedModel, tuple[Mapping[str, Any], ...]]:
+) -> QuantizedModel:
     """The combination with the least loss, and where there are several one row of each, sorted.
 
-    Each one's files go into a sub-folder of its own, such as kl_it_5. Without a metric, and where
-    losses are equal, the better SQNR at the outputs decides.
+    Each one's files go into a sub-folder of its own, such as kl_it_5 (None: no files). Without a
+    metric, and where losses are equal, the better SQNR at the outputs decides.
     """
     rows: list[tuple[tuple[float, float], Mapping[str, Any]]] = []
     best: QuantizedModel | None = None
@@ -148,18 +166,18 @@ def _best(
             "quantization_loss": loss,
             "quantized_metric": made.quantized_metric,
             "sqnr_db": round(decibels, 2) if known else None,
-            "folder": str(folder),
+            "folder": None if files is None else str(folder),
         }
         key = (np.inf if loss is None else loss, -decibels)
         if best is None or key < min(item for item, _ in rows):
             best = made
         rows.append((key, row))
-        if several:
+        if several and files is not None:
             made.add_to(files, folder)
             talk.say(f"{method}, {iteration} iteration(s): {folder}")
     assert best is not None
     ordered = sorted(rows, key=lambda item: item[0])
-    return best, tuple(row for _, row in ordered) if several else ()
+    return replace(best, combinations=tuple(row for _, row in ordered)) if several else best
 
 
 def _kept_float(options: QuantizeOptions, quantized: Path) -> Graph | None:
@@ -178,8 +196,6 @@ def _kept_float(options: QuantizeOptions, quantized: Path) -> Graph | None:
 
 def _compare_layers(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     """Float model beside the quantized one that ``quant`` left in the same folder."""
-    from knightlite.frontend import load_quantized
-
     graph = load_float(options, talk)
     path = options.save_dir / f"{graph.name}_quantize.onnx"
     if not path.is_file():
@@ -187,16 +203,27 @@ def _compare_layers(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
             f"{path} does not exist: -r compare runs it beside {options.model}.",
             "quantize the model first, with the same options and without -r compare",
         )
+    rows, metric = compare_files(options, graph, path, talk, _kept_float(options, path))
+    return QuantizeOutcome({}, {}, None, metric, None, 0, 0.0, rows)
+
+
+def compare_files(
+    options: QuantizeOptions, graph: Graph, path: Path, talk: Talk, kept: Graph | None = None
+) -> tuple[tuple[Comparison, ...], float | None]:
+    """Every layer of ``graph``, or ``kept``, beside that of the quantized model; its metric.
+
+    ``kept``: the equalized form of ``graph``, which was quantized.
+    """
+    from knightlite.frontend import load_quantized
+
     quantized = load_quantized(path)
     if set(quantized.inputs) != set(graph.inputs):
         raise UsageError(f"{path} is not made from {options.model}: other inputs.")
     work, _ = workload(options, graph, talk)
     talk.say(f"data: {work.description}")
-    graph = _kept_float(options, path) or graph
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
-        rows, metric = inspect_layers(graph, quantized, work, folder)
-    return QuantizeOutcome({}, {}, None, metric, None, 0, 0.0, rows)
+        return inspect_layers(kept or graph, quantized, work, folder)
 
 
 def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutcome:

@@ -28,7 +28,9 @@ class QuantizedModel:
     ``float_onnx``: the bytes of the quantized and the float model as ONNX; ``report``:
     docs/quantization.md; ``samples``: per input the last picture [1, ...] as the network is fed,
     float32 or integers; ``scales``: text of a scale file, "" where none was asked for; metrics in
-    the data's unit or None; ``warnings``: one sentence each.
+    the data's unit or None; ``warnings``: one sentence each; ``mix_template``: the text of a mix
+    configuration where one was asked for; ``combinations``: where several range methods or
+    iterations were asked for, one row of each, the best first, which this model is.
     """
 
     name: str
@@ -46,6 +48,7 @@ class QuantizedModel:
     seconds: float
     warnings: tuple[str, ...]
     mix_template: str | None = field(default=None, repr=False)
+    combinations: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Write what ``quant`` leaves into a folder, all files or none; where each one is.

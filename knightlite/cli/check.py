@@ -8,13 +8,9 @@ import click
 
 from knightlite.api import check
 from knightlite.api.default_chip import default_chip
-from knightlite.cli.arguments import Shape, shape
-from knightlite.cli.conversion import (
-    FRAMEWORK_HELP,
-    MODEL_HELP,
-    WEIGHT_HELP,
-    conversion_options,
-)
+from knightlite.cli.arguments import Shape
+from knightlite.cli.conversion import conversion_options
+from knightlite.cli.data_options import data_option
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
 EPILOG = """\b
@@ -26,35 +22,11 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.option(
-    "-m",
-    "--model",
-    required=True,
-    type=click.Path(path_type=Path),
-    help=MODEL_HELP,
-)
-@click.option(
-    "-w",
-    "--weight",
-    type=click.Path(path_type=Path),
-    help=WEIGHT_HELP,
-)
-@click.option("-f", "--framework", help=FRAMEWORK_HELP)
-@click.option(
-    "-uds",
-    "--user-defined-script",
-    "script",
-    type=click.Path(path_type=Path),
-    help="User script with the function that builds the network.",
-)
-@click.option(
-    "-is",
-    "--input-shapes",
-    metavar="SHAPE",
-    type=shape,
-    multiple=True,
-    help="Shape of an input with dynamic axes.",
-)
+@data_option("model", required=True)
+@data_option("weight")
+@data_option("framework")
+@data_option("script", help="User script with the function that builds the network.")
+@data_option("input_shapes")
 @click.option(
     "-gp",
     "--general-process",

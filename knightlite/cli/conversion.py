@@ -9,12 +9,6 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MODEL_HELP = "Model: .pdmodel, .json (Paddle 3), .onnx; or the script's function that builds it."
-WEIGHT_HELP = (
-    "Weights: .pdiparams [default: beside the model]; .pdparams or .pth for a model function."
-)
-FRAMEWORK_HELP = "onnx, paddle or pytorch [default: by the model's suffix]."
-
 
 def conversion_options(command: Command) -> Command:
     """Add ``--paddle-python``, ``--torch-python`` and ``--torch-exporter``."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from knightlite.api.diagnose import LAYERS, SUSPECTS, DiagnoseOptions, as_json, diagnose
-from knightlite.cli.arguments import Shape, shape
+from knightlite.cli.arguments import Shape
+from knightlite.cli.data_options import data_option
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
 if TYPE_CHECKING:
@@ -30,39 +31,17 @@ Examples:
     type=click.Path(path_type=Path),
     help="X_quantize.onnx [default: what quant left here].",
 )
-@click.option(
-    "-m",
-    "--model",
-    type=click.Path(path_type=Path),
-    help="The float model [default: the one that quant left].",
-)
-@click.option("-w", "--weight", type=click.Path(path_type=Path), help="Its weights, of Paddle.")
-@click.option("-f", "--framework", help="onnx or paddle [default: by the model's suffix].")
-@click.option(
-    "-uds",
-    "--user-defined-script",
-    "script",
-    type=click.Path(path_type=Path),
-    help="Knight user script that feeds the data.",
-)
-@click.option("-if", "--infer-func", "function", help="Registered function of the script.")
-@click.option("-d", "--data", help="Picture folder, or the script's data [default: quant's].")
-@click.option("--recipe", help="How pictures become inputs [default: the quantized model's].")
-@click.option(
-    "-bs", "--batch-size", default=1, show_default=True, help="Pictures per forward call."
-)
-@click.option(
-    "-i", "--iteration", type=click.IntRange(1), help="Forward calls [default: quant's, else 1]."
-)
-@click.option(
-    "-is",
-    "--input-shapes",
-    metavar="SHAPE",
-    type=shape,
-    multiple=True,
-    help="Shape of an input with dynamic axes, one per input: -is 1 3 48 192.",
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the choice of pictures.")
+@data_option("model", help="The float model [default: the one that quant left].")
+@data_option("weight", help="Its weights, of Paddle.")
+@data_option("framework", help="onnx or paddle [default: by the model's suffix].")
+@data_option("script", help="Knight user script that feeds the data.")
+@data_option("function")
+@data_option("data", help="Picture folder, or the script's data [default: quant's].")
+@data_option("recipe", help="How pictures become inputs [default: the quantized model's].")
+@data_option("batch_size")
+@data_option("iteration", type=click.IntRange(1), help="Forward calls [default: quant's, else 1].")
+@data_option("input_shapes")
+@data_option("seed")
 @click.option(
     "--suspects",
     type=click.IntRange(1),

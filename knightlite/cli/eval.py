@@ -15,7 +15,7 @@ from knightlite.api import (
     evaluate_models,
     merge_states,
 )
-from knightlite.cli.arguments import shape
+from knightlite.cli.data_options import data_option
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 from knightlite.errors import UsageError
 
@@ -36,14 +36,12 @@ those that only it, or only the other, gets right; the interval of the drop is a
 
 @click.command(epilog=EPILOG)
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path), metavar="[MODEL]...")
-@click.option(
-    "--data",
+@data_option(
+    "data",
     type=click.Path(path_type=Path),
     help="Folder of pictures, one sub-folder per class.",
 )
-@click.option(
-    "--recipe", help="How pictures become input [default: as the models were calibrated]."
-)
+@data_option("recipe", help="How pictures become input [default: as the models were calibrated].")
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
@@ -51,8 +49,8 @@ those that only it, or only the other, gets right; the interval of the drop is a
     "[default: the folders, sorted].",
 )
 @click.option("-n", "--count", type=int, help="Take a seeded sample of so many [default: all].")
-@click.option("--seed", default=0, show_default=True, help="Of the sample.")
-@click.option("-is", "--input-shapes", type=shape, help="Where a model leaves its input open.")
+@data_option("seed", help="Of the sample.")
+@data_option("input_shapes", multiple=False, help="Where a model leaves its input open.")
 @click.option("-j", "--workers", type=int, help="Processes [default: one per processor].")
 @click.option(
     "--state",

@@ -10,14 +10,10 @@ import click
 from knightlite.api import QuantizeOptions, quantize
 from knightlite.api.default_chip import default_chip
 from knightlite.api.inputs import numbers
-from knightlite.cli.arguments import Shape, shape, whole_numbers, words
+from knightlite.cli.arguments import Shape, whole_numbers, words
 from knightlite.cli.compare import HISTOGRAM, print_comparison
-from knightlite.cli.conversion import (
-    FRAMEWORK_HELP,
-    MODEL_HELP,
-    WEIGHT_HELP,
-    conversion_options,
-)
+from knightlite.cli.conversion import conversion_options
+from knightlite.cli.data_options import data_option
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.mix import print_mix
 from knightlite.cli.terminal import print_files, print_json, print_line, talking
@@ -53,30 +49,11 @@ lie away from zero (docs/quantization.md).
 
 @click.command(cls=KnightCommand, word="quant", epilog=EPILOG)
 @click.argument("target", type=click.Choice(["onnx"]), default="onnx", required=False)
-@click.option(
-    "-m",
-    "--model",
-    required=True,
-    type=click.Path(path_type=Path),
-    help=MODEL_HELP,
-)
-@click.option(
-    "-w",
-    "--weight",
-    type=click.Path(path_type=Path),
-    help=WEIGHT_HELP,
-)
-@click.option("-f", "--framework", help=FRAMEWORK_HELP)
-@click.option(
-    "-uds",
-    "--user-defined-script",
-    "script",
-    type=click.Path(path_type=Path),
-    help="Knight user script; runs unmodified. It may also build the network.",
-)
-@click.option(
-    "-if",
-    "--infer-func",
+@data_option("model", required=True)
+@data_option("weight")
+@data_option("framework")
+@data_option("script", help="Knight user script; runs unmodified. It may also build the network.")
+@data_option(
     "function",
     default="infer_auto",
     show_default=True,
@@ -89,14 +66,11 @@ lie away from zero (docs/quantization.md).
     default=Path(),
     help="Where the files go [default: here].",
 )
-@click.option("-d", "--data", help="Picture folder (with --recipe), or the script's data.")
-@click.option("--recipe", help="How pictures become inputs: a name of calibration/ or a TOML file.")
-@click.option(
-    "-bs", "--batch-size", default=1, show_default=True, help="Pictures per forward call."
-)
-@click.option(
-    "-i",
-    "--iteration",
+@data_option("data", help="Picture folder (with --recipe), or the script's data.")
+@data_option("recipe", help="How pictures become inputs: a name of calibration/ or a TOML file.")
+@data_option("batch_size")
+@data_option(
+    "iteration",
     metavar="N...",
     multiple=True,
     default=("1",),
@@ -166,14 +140,7 @@ lie away from zero (docs/quantization.md).
     type=click.Path(path_type=Path),
     help="JSON that gives operators 16 bits.",
 )
-@click.option(
-    "-is",
-    "--input-shapes",
-    metavar="SHAPE",
-    type=shape,
-    multiple=True,
-    help="Shape of an input with dynamic axes, one per input: -is 1 3 48 192.",
-)
+@data_option("input_shapes")
 @click.option(
     "-r",
     "--run-mode",
@@ -289,7 +256,7 @@ lie away from zero (docs/quantization.md).
     help="Also write the values of every layer, float and fixed, to dump/.",
 )
 @conversion_options
-@click.option("--seed", default=0, show_default=True, help="Seed of the choice of pictures.")
+@data_option("seed")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
 def command(

@@ -8,6 +8,7 @@ import click
 
 from knightlite.api import SimulateOptions, simulate
 from knightlite.cli.binary import binary_options
+from knightlite.cli.data_options import data_option
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
@@ -56,7 +57,7 @@ and Paddle); Knight's default is nhwc.
     type=click.Path(path_type=Path),
     help="Print the top 5 with names of this file (idx:name or one a line).",
 )
-@click.option("--recipe", help="Recipe for pictures [default: the one stored in the .cfg].")
+@data_option("recipe", help="Recipe for pictures [default: the one stored in the .cfg].")
 @click.option(
     "--check",
     "compare",

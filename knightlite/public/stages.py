@@ -1,20 +1,15 @@
-"""The functions of ``import knightlite``: typed, and light until one is called.
-
-They translate arguments for ``knightlite.api``, where the work is described, and return what it
-returns. Files are written where a folder is named (``save_dir``), and nowhere else: no manifest is
-kept, unlike on the command line. What a user should know comes as a ``UserWarning``, every error is
-a ``KnightliteError`` with ``sentence`` and ``hint``.
-"""
+"""The functions behind a quantized model: compile, evaluate, profile, diagnose, compare, run."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from knightlite.public.data import batches_of
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from knightlite.api.compare import Comparison
@@ -24,135 +19,10 @@ if TYPE_CHECKING:
     from knightlite.api.session import File, NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
-    from knightlite.quantize.python_data import Batch, InferFunction
+    from knightlite.public.data import Data
+    from knightlite.quantize.python_data import InferFunction
 
     Array = NDArray[Any]
-    Data = str | Path | NDArray[np.floating[Any]] | Mapping[str, Array] | Iterable[Batch]
-
-
-def quantize(
-    model: str | Path,
-    *,
-    chip: str | None = None,
-    data: Data | None = None,
-    recipe: str | Path | None = None,
-    script: str | Path | None = None,
-    infer: str | InferFunction | None = None,
-    weight: str | Path | None = None,
-    framework: str | None = None,
-    input_shapes: Sequence[Sequence[int]] = (),
-    method: str = "mse",
-    iteration: int | None = None,
-    batch_size: int = 1,
-    seed: int = 0,
-    general_process: bool = False,
-    paddle_python: str | None = None,
-    torch_python: str | None = None,
-    torch_exporter: str = "auto",
-    input_types: Sequence[str] = (),
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-    output_names: Sequence[str] = (),
-    scales: str | Path | None = None,
-    save_dir: str | Path | None = None,
-) -> QuantizedModel:
-    """Quantize a float model to 8 bits.
-
-    Args:
-        model: a ``.pdmodel``, ``.json`` (Paddle 3) or ``.onnx`` file; or the function of ``script``
-            that builds the network.
-        chip: name or chip file; default: that of the commands (``--default-chip``), TX5368AV200.
-        data: what calibrates the ranges. A folder of pictures, together with ``recipe``. An array
-            of pictures [N, C, H, W] as the network reads them, or one per input by name. An
-            iterable of batches: an array, or one per input in order or by name, each [n, ...].
-            None: random data, with a warning.
-        recipe: how the pictures of a folder become arrays: a name of calibration/ or a TOML file.
-        script: a Knight user script, with ``infer`` the name it registers; ``data`` becomes
-            ``executor.dataset``.
-        infer: with a script a name; else an infer function itself, called as a script's is.
-        weight: of a Paddle model; default: the ``.pdiparams`` beside it. ``.pdparams`` or ``.pth``
-            for a model function.
-        framework: "onnx", "paddle" or "pytorch"; default: by the model's suffix.
-        input_shapes: one per input, for inputs with dynamic axes.
-        method: "mse", "min_max" or "kl".
-        iteration: forward calls; default: all batches of ``data``, else 1.
-        batch_size: pictures per call, where ``data`` does not come in batches.
-        seed: of the choice of pictures in a folder.
-        general_process: run unsupported operators at the end of the network on the host.
-        paddle_python: the Python that Paddle lives in, for ``.json`` and ``.pdparams``; default:
-            the environment variable KNIGHTLITE_PADDLE_PYTHON, or this one.
-        torch_python: the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.
-        torch_exporter: "auto", "torchscript" or "dynamo".
-        input_types: per input "uint8", "int8" or "int16": it is fed with integers; "float32".
-        mean: what the network subtracts from its first input, one number or one per channel.
-        std: what it divides it by.
-        output_names: cut the network at these tensors.
-        scales: a scale file (``knightlite quant -gsj`` writes one) to take types and scales from.
-        save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
-    """
-    from knightlite.api.default_chip import default_chip
-    from knightlite.api.quantize_models import quantize_model
-    from knightlite.api.quantize_options import INFER_AUTO, QuantizeOptions
-    from knightlite.talk import Talk
-
-    batches, calls = _batches(data, batch_size, iteration)
-    options = QuantizeOptions(
-        model=Path(model),
-        chip=default_chip() if chip is None else chip,
-        weight=None if weight is None else Path(weight),
-        framework=framework,
-        script=None if script is None else Path(script),
-        function=INFER_AUTO if infer is None else infer,
-        data=str(data) if isinstance(data, (str, Path)) else None,
-        recipe=None if recipe is None else str(recipe),
-        save_dir=Path() if save_dir is None else Path(save_dir),
-        batch_size=batch_size,
-        iteration=calls,
-        method=method,
-        input_shapes=tuple(tuple(shape) for shape in input_shapes),
-        seed=seed,
-        general_process=general_process,
-        batches=batches,
-        paddle_python=paddle_python,
-        torch_python=torch_python,
-        torch_exporter=torch_exporter,
-        input_types=tuple(input_types),
-        mean=tuple(map(float, mean)),
-        std=tuple(map(float, std)),
-        output_names=tuple(output_names),
-        load_scales=None if scales is None else Path(scales),
-    )
-    remarks: list[str] = []
-    made = quantize_model(options, Talk(warn=remarks.append))
-    for sentence in remarks:
-        warnings.warn(sentence, UserWarning, stacklevel=2)
-    if save_dir is not None:
-        made.save(save_dir)
-    return made
-
-
-def _batches(
-    data: Data | None, batch_size: int, iteration: int | None
-) -> tuple[Iterable[Batch] | None, int]:
-    """Arrays as batches that can be read twice, and the number of forward calls."""
-    import numpy as np
-
-    from knightlite.errors import UsageError
-    from knightlite.quantize.python_data import count_of, kept, split
-
-    if data is None or isinstance(data, (str, Path)):
-        return None, 1 if iteration is None else iteration
-    if batch_size < 1:
-        raise UsageError(f"the batch size must be at least 1, not {batch_size}.")
-    if isinstance(data, (np.ndarray, Mapping)):
-        found: Iterable[Batch] = split(data, batch_size)
-    elif isinstance(data, Iterable):
-        found = kept(data)
-    else:
-        raise UsageError(
-            f"data must be a folder, an array or an iterable of arrays, not {type(data).__name__}."
-        )
-    return found, count_of(found, iteration)
 
 
 def compile(
@@ -332,7 +202,7 @@ def diagnose(
         from knightlite.errors import UsageError
 
         raise UsageError("a diagnosis needs data.", 'data="calib", as quantize takes it')
-    batches, calls = _batches(data, batch_size, iteration)
+    batches, (calls,) = batches_of(data, batch_size, (iteration,))
     remarks: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(quantized, QuantizedModel):
