@@ -15,6 +15,7 @@ from knightlite.ir import Graph
 from knightlite.ops import View
 from knightlite.ops.conv import tap_coverage
 from knightlite.quantize.features import Feature
+from knightlite.quantize.weight_scales import least_error_scales
 from knightlite.quantize.weights import (
     QuantizedWeights,
     quantize_conv,
@@ -49,12 +50,31 @@ def random_weights(*shape: int) -> Array:
     return np.random.default_rng(1).normal(0, 0.2, shape).astype(np.float32)
 
 
+def test_the_search_never_raises_a_channel_nor_leaves_the_ratios() -> None:
+    """Bounds that the largest magnitude's scale keeps just so are kept."""
+    weights = random_weights(400, 1, 3, 3)
+    plain = weight_scales(weights)
+    for scale_out in (plain * 0.02 * 2**17 * 0.9999, plain * 0.02 / 2**15 * 1.0001):
+        features = {
+            "x": Feature("x", dtypes.U8, np.asarray(0.02, np.float32), 0, ""),
+            "y": Feature("y", dtypes.S8, scale_out.astype(np.float32), 1, ""),
+        }
+        graph = one_conv(weights, np.zeros(400))
+        made = quantize_conv(graph, graph.nodes[0], features)
+        assert made.raises == ()
+        ratio = np.float64(np.float32(0.02)) * made.scale / scale_out.astype(np.float32)
+        assert np.all((ratio >= numerics.MIN_RATIO) & (ratio < numerics.MAX_RATIO))
+        assert np.any(made.scale != plain.astype(np.float32))
+
+
 def test_weights_per_output_channel() -> None:
     weights = random_weights(5, 3, 3, 3)
     bias = np.linspace(-3, 3, 5)
     made = quantize(one_conv(weights, bias), 0.02, 0.05)
     assert made.weights.dtype == np.int8
-    assert np.abs(made.weights).max(axis=(1, 2, 3)).tolist() == [127] * 5
+    plain = weight_scales(weights)
+    assert made.scale.tolist() == least_error_scales(weights, plain, 127).astype("f4").tolist()
+    assert np.any(made.scale != plain.astype("f4"))
     back = made.weights * made.scale[:, None, None, None]
     assert np.abs(back - weights).max() <= made.scale.max() * 0.5001
     assert made.bias is not None

@@ -14,6 +14,7 @@ from knightlite.errors import Finding, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.features import Feature
+from knightlite.quantize.weight_scales import least_error_scales
 
 Float64 = NDArray[np.float64]
 Integers = NDArray[np.signedinteger[Any]]
@@ -82,6 +83,12 @@ def quantize_conv(
     least = WIDE_MIN_RATIO if wide else numerics.MIN_RATIO
     scale, reasons = raised_scales(wanted, bias, scale_in, scale_out, least)
     _check_ratios(node, scale_in * scale / scale_out)
+    if not wide:  # 16 bits are fine enough
+        tuned = least_error_scales(weights, scale, largest)
+        lifted, more = raised_scales(tuned, bias, scale_in, scale_out, least)
+        kept = lifted * scale_in / scale_out >= numerics.MAX_RATIO
+        kept[[*reasons, *more]] = True  # where bounds decide, they decide
+        scale = np.where(kept, scale, lifted)
     integers = quantize_weights(weights, scale, largest)
     raises = _raises(node, weights, wanted, scale, reasons, largest)
     bias_scale = features[node.inputs[0]].scale * scale.astype(np.float32)
