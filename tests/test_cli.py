@@ -95,7 +95,8 @@ def test_four_short_commands(empty: Path, capsys: Capture) -> None:
         "58 operators after folding",
         "Stage2: Run Float Model And Calculate Quantization Scales.",
     ]
-    assert "Warning: data: the model is calibrated with random data" in err
+    assert "data: data-free, from 27 BatchNorm statistics\n" in err
+    assert "Warning: data: the model is calibrated without pictures, on made-up ones" in err
     assert err.endswith(f"Quantized Model : {STEM}.onnx\nQuant complete\n")
     _, err = output(capsys, "compile")
     assert err.startswith(f"{STEM}.onnx is taken: quant left it here last.\n")

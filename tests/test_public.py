@@ -174,13 +174,15 @@ def test_an_error_of_the_callers_function_is_the_callers(pictures: Array) -> Non
     assert sentence(caught) == "infer function <lambda> never called executor.forward."
 
 
-def test_random_data_warns_at_the_callers_line() -> None:
+def test_calibration_without_data_warns_at_the_callers_line() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         made = knightlite.quantize(MODEL)
     assert [item.filename for item in seen] == [__file__]
-    assert "calibrated with random data" in str(seen[0].message)
+    assert "calibrated without pictures, on made-up ones" in str(seen[0].message)
     assert made.warnings == (str(seen[0].message),)
+    assert made.report["workload"] == "data-free, from 27 BatchNorm statistics"
+    assert made.report["pictures"] == 32
 
 
 @pytest.mark.parametrize(

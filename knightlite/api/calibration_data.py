@@ -1,4 +1,4 @@
-"""The data of a run: pictures, a user script, arrays of Python, or random numbers."""
+"""The data of a run: pictures, a user script, arrays of Python, or what is made without any."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
     """The data of the options, and the recipe's TOML text where there is one."""
     from knightlite.preprocess import list_recipes, load_recipe
+    from knightlite.quantize.data_free import without_data
     from knightlite.quantize.user_script import UserScript
-    from knightlite.quantize.workload import PictureFolder, RandomData
+    from knightlite.quantize.workload import PictureFolder
 
     if options.iteration < 1 or not 1 <= options.batch_size <= MAX_BATCH:
         raise UsageError(
@@ -84,7 +85,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
         return folder, recipe.text
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
-    return RandomData(inputs, options.iteration, options.batch_size), None
+    return without_data(graph, inputs, options.iteration, options.batch_size), None
 
 
 def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk: Talk) -> Workload:

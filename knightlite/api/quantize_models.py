@@ -47,6 +47,7 @@ def quantize_models(
     from its first forward calls. All are compared over the same pictures. ``cache`` is filled, or
     stands for the first pass. Errors: see ``knightlite.errors``.
     """
+    from knightlite.quantize.data_free import DataFree
     from knightlite.quantize.mix_config import template
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import finish, prepare
@@ -73,7 +74,8 @@ def quantize_models(
         if stage == "quantized" and stage not in announced:
             talk.say("Stage3: Run Model Quantization.")
             announced.add(stage)
-        talk.advance(stages[stage], done, options.iteration * options.batch_size)
+        calls = work.iteration if isinstance(work, DataFree) else options.iteration
+        talk.advance(stages[stage], done, calls * options.batch_size)
 
     settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
     counts = sorted({count for _, count in pairs} - {most})

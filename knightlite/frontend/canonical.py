@@ -172,11 +172,12 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
         return
     builder, values = state.builder, dict(state.values)
     nodes, tensors, constants = builder.nodes[:], dict(builder.tensors), dict(builder.constants)
-    host_operations = builder.host[:]
+    host_operations, trained = builder.host[:], dict(builder.trained)
 
     def undo() -> None:
         builder.nodes[:], builder.host[:], state.values = nodes, host_operations, dict(values)
         builder.tensors, builder.constants = dict(tensors), dict(constants)
+        builder.trained = dict(trained)
 
     try:
         _dispatch(state, node, region)

@@ -137,6 +137,8 @@ class Importer:
             for node in builder.nodes
         ]
         builder.host[:] = [replace(op, inputs=swap(op.inputs)) for op in builder.host]
+        if old in builder.trained:
+            builder.trained[new] = builder.trained.pop(old)
         for key, value in self.values.items():
             if value is not None and value.tensor == old:
                 self.values[key] = replace(value, tensor=new)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import dtypes, ops
-from knightlite.ir import Attribute, Graph, Node, Tensor
+from knightlite.ir import Attribute, ChannelStatistics, Graph, Node, Tensor
 from knightlite.ops import expressions, table
 from knightlite.ops.opdef import OPEN
 
@@ -50,6 +50,7 @@ class _Draft:
     constants: dict[str, Array]
     readers: Counter[str]
     outputs: frozenset[str]
+    trained: dict[str, ChannelStatistics]
 
     def only_reader(self, name: str) -> bool:
         """True where ``name`` may vanish into its reader."""
@@ -79,7 +80,8 @@ def simplify(graph: Graph) -> Graph:
 def _draft(graph: Graph) -> _Draft:
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     outputs = frozenset(graph.chip_outputs)
-    return _Draft({}, dict(graph.tensors), dict(graph.constants), readers, outputs)
+    tensors, constants = dict(graph.tensors), dict(graph.constants)
+    return _Draft({}, tensors, constants, readers, outputs, dict(graph.trained))
 
 
 def _normalized(draft: _Draft, node: Node) -> Node:
@@ -111,7 +113,22 @@ def _place(draft: _Draft, node: Node) -> None:
         draft.nodes[node.output] = node
         return
     del draft.nodes[producer.output]
+    _hand_on(draft, producer, node)
     draft.nodes[node.output] = replace(merged, name=node.output, outputs=node.outputs)
+
+
+def _hand_on(draft: _Draft, producer: Node, node: Node) -> None:
+    """What BatchNorm knew of ``producer``'s value is known of the value that it becomes.
+
+    A BatchNorm's own numbers go before those of an earlier one.
+    """
+    known = draft.trained.pop(producer.output, None)
+    if known is None or node.output in draft.trained:
+        return
+    if node.op == "Affine":
+        gain, offset = (draft.constants[name].astype(np.float64) for name in node.inputs[1:])
+        known = known.through(gain, offset)
+    draft.trained[node.output] = known
 
 
 def is_clip(node: Node) -> bool:
@@ -270,7 +287,9 @@ def _finished(graph: Graph, draft: _Draft) -> Graph:
             dtype = dtypes.from_numpy(values.dtype)
             tensors[inputs[index]] = Tensor(inputs[index], values.shape, dtype, scale)
         nodes.append(replace(node, name=node.output, inputs=tuple(inputs)))
-    return replace(graph, nodes=tuple(nodes), tensors=tensors, constants=constants)
+    known = {node.output for node in nodes if node.op in AFFINE_KINDS}
+    trained = {name: item for name, item in draft.trained.items() if name in known}
+    return replace(graph, nodes=tuple(nodes), tensors=tensors, constants=constants, trained=trained)
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

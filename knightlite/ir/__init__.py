@@ -1,8 +1,18 @@
 """The narrow waist: a small typed graph shared by front-end, quantizer and compiler."""
 
 from knightlite.ir.builder import GraphBuilder
-from knightlite.ir.graph import Attribute, Graph, HostOp, Node, Tensor
+from knightlite.ir.graph import Attribute, ChannelStatistics, Graph, HostOp, Node, Tensor
 from knightlite.ir.text import graph_text
 from knightlite.ir.verify import verify
 
-__all__ = ["Attribute", "Graph", "GraphBuilder", "HostOp", "Node", "Tensor", "graph_text", "verify"]
+__all__ = [
+    "Attribute",
+    "ChannelStatistics",
+    "Graph",
+    "GraphBuilder",
+    "HostOp",
+    "Node",
+    "Tensor",
+    "graph_text",
+    "verify",
+]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.dtypes import DType
-from knightlite.ir.graph import Attribute, Graph, HostOp, Node, Tensor
+from knightlite.ir.graph import Attribute, ChannelStatistics, Graph, HostOp, Node, Tensor
 
 
 class GraphBuilder:
@@ -23,6 +23,7 @@ class GraphBuilder:
         self.nodes: list[Node] = []
         self.inputs: list[str] = []
         self.host: list[HostOp] = []
+        self.trained: dict[str, ChannelStatistics] = {}
 
     def fresh(self, hint: str) -> str:
         """A tensor name that is not taken yet, ``hint`` where that is free."""
@@ -86,4 +87,5 @@ class GraphBuilder:
             dict(self.tensors),
             dict(self.constants),
             tuple(self.host),
+            dict(self.trained),
         )

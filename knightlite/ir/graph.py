@@ -92,12 +92,26 @@ class HostOp:
         return tuple(name for name in self.inputs if name and name not in self.constants)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelStatistics:
+    """What training learnt of a value: ``mean`` and standard deviation ``std`` per channel [C]."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+    def through(self, gain: Array, offset: Array) -> ChannelStatistics:
+        """Those of ``gain * x + offset``, each [C]."""
+        return ChannelStatistics(self.mean * gain + offset, self.std * np.abs(gain))
+
+
 @dataclass(frozen=True, slots=True)
 class Graph:
     """A network in topological order.
 
     ``outputs`` are what the network's user sees; ``host`` maps the chip's outputs to them.
     ``constants`` hold weights: float32 in a float graph, integers where the tensor has a scale.
+    ``trained``: by the name of a tensor, what a BatchNorm knew of the value that its node computes,
+    before a merged activation; empty where the model came with BatchNorm folded in.
     """
 
     name: str
@@ -107,6 +121,7 @@ class Graph:
     tensors: Mapping[str, Tensor]
     constants: Mapping[str, Array]
     host: tuple[HostOp, ...] = ()
+    trained: Mapping[str, ChannelStatistics] = field(default_factory=dict)
 
     @property
     def chip_outputs(self) -> tuple[str, ...]:

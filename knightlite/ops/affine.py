@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 from knightlite import dtypes, numerics
 from knightlite.errors import UnsupportedError
-from knightlite.ir import Graph, GraphBuilder, Node
+from knightlite.ir import ChannelStatistics, Graph, GraphBuilder, Node
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter, per_channel
 from knightlite.ops.opdef import Constraint, OpDef, View, no_macs, same_rows, same_shape
 from knightlite.ops.samples import feature, result, seeded
@@ -64,7 +64,7 @@ def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: s
 
 
 def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
-    """BatchNormalization with constant statistics."""
+    """BatchNormalization with constant statistics; the graph remembers what it makes of them."""
     parameters = [node.constant(index) for index in range(1, 5)]
     if any(item is None for item in parameters):
         raise UnsupportedError(f"BatchNormalization {node.name} must have constant parameters.")
@@ -75,7 +75,10 @@ def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
         )
     gamma, beta, mean, variance = (np.asarray(item, np.float64) for item in parameters)
     gain = gamma / np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))
-    append(builder, node.inputs[0], gain, beta - mean * gain, node.output)
+    offset = beta - mean * gain
+    append(builder, node.inputs[0], gain, offset, node.output)
+    normalized = ChannelStatistics(mean, np.sqrt(variance))
+    builder.trained[node.output] = normalized.through(gain, offset)
 
 
 def append(builder: GraphBuilder, source: str, gain: Array, offset: Array, output: str) -> None:

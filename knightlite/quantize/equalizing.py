@@ -16,6 +16,7 @@ from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.assign import assign
 from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.data_free import DataFree
 from knightlite.quantize.equalize import ChannelRange, Equalized, equalize
 from knightlite.quantize.features import observation_plan
 from knightlite.quantize.onnx_models import session, write_float
@@ -46,7 +47,7 @@ def try_equalization(
     """
     given = any(pin.name not in graph.inputs for pin in settings.pins)
     at_16 = settings.bit_width == 16
-    if not settings.equalize or at_16 or given or isinstance(workload, RandomData):
+    if not settings.equalize or at_16 or given or isinstance(workload, (DataFree, RandomData)):
         return graph, (), ()
     started = time.perf_counter()
     count = _affordable(graph, settings)

@@ -24,7 +24,6 @@ from knightlite.quantize.settings import Settings
 from knightlite.quantize.widths import NARROW, Widths, is_requantize, is_wide, readers_outside
 
 OF_THE_LARGEST = ("min_max", "percentile")  # of a group's members
-OUTPUT_HEADROOM = 2.0  # a 16-bit output has bits to spare: leave one to pictures not seen
 LEAST_ENTRIES = 16  # between 0 and a kink: to move it costs a scale at most a sixteenth
 ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
 CHANNEL_FLOOR = 2.0**-10  # of the largest channel's scale: below, a channel is as good as silent
@@ -120,7 +119,8 @@ def choose_features(
             made = (fixed[0], np.float32(fixed[1]), BY_DEFINITION)
         elif is_wide(widths, group.members) or _delivered_wide(graph, group):
             roomy = settings.bit_width == 16 or not _only_looked_up(graph, group)
-            scale = _wide_scale(graph, group, statistics, roomy)
+            headroom = settings.output_headroom if roomy else 1.0
+            scale = _wide_scale(graph, group, statistics, headroom)
             rule = "absmax with headroom" if roomy else "absmax"
             made = (dtypes.S16, np.float32(scale), rule)
         else:
@@ -214,11 +214,11 @@ def _delivered_wide(graph: Graph, group: Group) -> bool:
 
 
 def _wide_scale(
-    graph: Graph, group: Group, statistics: Mapping[str, Statistics], roomy: bool
+    graph: Graph, group: Group, statistics: Mapping[str, Statistics], headroom: float
 ) -> float:
     """The largest magnitude that makes a difference; 1 for raw pixels.
 
-    ``roomy``: with headroom, which is worth much more than the bit where values not seen would
+    ``headroom``: times it. It is worth much more than the bit where values not seen would
     saturate (all 16 bits on ResNet-8: 73 dB at the logits, 44 without). What goes to 8 bits next
     has none: before a requantize per channel a quiet channel needs the bit.
     """
@@ -231,7 +231,6 @@ def _wide_scale(
         found = statistics[name]
         absmax = max(absmax, -max(float(found.minimum.min()), low))
         absmax = max(absmax, min(float(found.maximum.max()), high))
-    headroom = OUTPUT_HEADROOM if roomy else 1.0
     return _kinks_on_entries(graph, group, (headroom * absmax or ZERO_SCALE) / dtypes.S16.maximum)
 
 

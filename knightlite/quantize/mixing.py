@@ -33,6 +33,7 @@ class Mixed:
 
 def choose_mix(
     graph: Graph,
+    seen_as: Graph,
     exact: Graph,
     workload: Workload,
     seen: Observation,
@@ -43,20 +44,21 @@ def choose_mix(
 ) -> Mixed:
     """Choose the mix, then types and scales from ``statistics``.
 
-    ``exact``: the float graph before tables were spread. ``clock``: tells what widths cost.
+    ``seen_as``: the float ``graph`` as it was observed, on which a mix is measured; ``exact``: the
+    one before tables were spread. ``clock``: tells what widths cost.
     """
     units: list[Entry] = []
     points: list[Entry] = []
     unmixed = replace(settings, mix=NARROW, auto_mix=None, mix_budget=None)
     asked = unmixed != settings
     if settings.auto_mix is not None:
-        widths, units = automatic_mix(graph, workload, seen, settings, threads)
+        widths, units = automatic_mix(seen_as, workload, seen, settings, threads)
         settings = replace(settings, mix=widths, auto_mix=None)
     if settings.mix_budget is None:
         assignment = assign(graph, statistics, seen.plan, settings)
     else:
         clock = check_budget(settings.mix_budget, clock)
-        found = budgeted_mix(graph, workload, seen, settings, clock, threads)
+        found = budgeted_mix(seen_as, workload, seen, settings, clock, threads)
         assignment, settings, point = _within(found, graph, statistics, seen, settings, clock)
         points = rows(found, clock, point)
     cost: Entry | None = None

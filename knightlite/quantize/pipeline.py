@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from knightlite.ops.table import with_lut_length
 from knightlite.quantize.assign import Assignment, check_constants
 from knightlite.quantize.channels import spread_channels
 from knightlite.quantize.cycles import Clock
+from knightlite.quantize.data_free import DataFree, changes_for
 from knightlite.quantize.distribution_cache import (
     DistributionCache,
     WatchedWorkload,
@@ -28,10 +29,13 @@ from knightlite.quantize.mixing import choose_mix
 from knightlite.quantize.passes import Observation, Progress, compare, observe
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
+from knightlite.quantize.standardize import Changes, changed, restored
 from knightlite.quantize.steps import StepResult, improve, sample_limit
 from knightlite.quantize.workload import RandomData, Workload
 
 Array = NDArray[Any]
+
+BLIND_HEADROOM = 8.0  # answers to made-up pictures are smaller than those to photographs; 16 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,16 @@ def quantize_graph(
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What all choices of ranges have in common: the float graph, as observed, and what was seen.
+    """What all choices of ranges have in common: the float graph, and what was seen.
 
-    ``exact``: the same before tables were spread; ``tried``: steps on the float graph;
+    ``exact``: the float graph before tables were spread; ``tried``: steps on it; ``changes``: what
+    was seen is ``changed(graph, changes)``: without pictures, as its BatchNorms know the network;
     ``watched``: the data, hashed on its way where a cache is checked against it.
     """
 
     graph: Graph
     exact: Graph
+    changes: Changes
     equalized: tuple[Equalized, ...]
     tried: tuple[StepResult, ...]
     seen: Observation
@@ -108,21 +114,27 @@ def prepare(
     check_constants(graph)
     graph = with_lut_length(graph, settings.lut_len)
     started = time.perf_counter()
+    changes: Changes = {}
+    if isinstance(workload, DataFree):
+        changes = changes_for(graph, workload, threads)
     graph, equalized, tried = try_equalization(graph, workload, settings, threads)
     exact = graph
     if settings.spread_channels and settings.bit_width == 8:
         graph = spread_channels(graph)
+    seen_as = changed(graph, changes)
     limit = sample_limit(graph, settings)
     watched = WatchedWorkload(workload) if cache is not None else workload
 
     def first_pass() -> Observation:
-        return observe(graph, watched, progress, threads, limit, snapshots)
+        return observe(seen_as, watched, progress, threads, limit, snapshots)
 
     if isinstance(watched, WatchedWorkload) and cache is not None:
-        seen = observed_or_cached(cache, graph, watched, limit, first_pass)
+        seen = observed_or_cached(cache, seen_as, watched, limit, first_pass)
     else:
         seen = first_pass()
-    return Prepared(graph, exact, equalized, tried, seen, watched, time.perf_counter() - started)
+    return Prepared(
+        graph, exact, changes, equalized, tried, seen, watched, time.perf_counter() - started
+    )
 
 
 def finish(
@@ -142,14 +154,22 @@ def finish(
     """
     graph, seen, watched = prepared.graph, prepared.seen, prepared.watched
     statistics, pictures = seen.earlier.get(calls or 0, (seen.statistics, seen.pictures))
+    seen_as = changed(graph, prepared.changes)
+    if prepared.changes:
+        settings = replace(settings, output_headroom=BLIND_HEADROOM)
     observed = time.perf_counter()
-    mixed = choose_mix(graph, prepared.exact, workload, seen, statistics, settings, threads, clock)
+    mixed = choose_mix(
+        graph, seen_as, prepared.exact, workload, seen, statistics, settings, threads, clock
+    )
     assignment, settings = mixed.assignment, mixed.settings
     assigned = time.perf_counter()
-    quantized, steps = improve(graph, assignment.graph, seen.sample, settings, threads)
+    improved, steps = improve(
+        seen_as, changed(assignment.graph, prepared.changes), seen.sample, settings, threads
+    )
+    quantized = restored(assignment.graph, improved, prepared.changes)
     steps = (*prepared.tried, *steps)
-    improved = time.perf_counter()
-    comparison = compare(graph, quantized, watched, seen.recording, progress, threads)
+    corrected = time.perf_counter()
+    comparison = compare(seen_as, improved, watched, seen.recording, progress, threads)
     if isinstance(watched, WatchedWorkload) and cache is not None:
         check_data(cache, watched)
     finished = time.perf_counter()
@@ -199,8 +219,8 @@ def finish(
         {
             "observe": prepared.seconds,
             "assign": assigned - observed,
-            "improve": improved - assigned,
-            "compare": finished - improved,
+            "improve": corrected - assigned,
+            "compare": finished - corrected,
             "total": prepared.seconds + finished - observed,
         },
     )
@@ -216,7 +236,7 @@ def quantization_loss(float_metric: float | None, metric: float | None) -> float
 def _warnings(
     graph: Graph, assignment: Assignment, workload: Workload, settings: Settings
 ) -> list[Finding]:
-    """Random data, raised channels, outputs and tensors that stay at 8 bits."""
+    """No pictures, raised channels, outputs and tensors that stay at 8 bits."""
     asked = (settings.widths or settings.mix).wide
     by_rule = [
         name for name in assignment.narrowed if settings.bit_width == 8 and name not in asked
@@ -236,7 +256,7 @@ def _warnings(
                 severity="warning",
             )
         )
-    if isinstance(workload, RandomData):
+    if isinstance(workload, (DataFree, RandomData)):
         found.append(Finding("data", workload.warning, severity="warning"))
     for name, made in assignment.weights.items():
         if made.raises:

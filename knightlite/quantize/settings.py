@@ -11,6 +11,7 @@ from knightlite.quantize.pins import Pin
 from knightlite.quantize.widths import NARROW, Widths
 
 DEFAULT_PERCENT = 0.99999  # Knight's
+OUTPUT_HEADROOM = 2.0  # 16 bits have one to spare: leave it to pictures not seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Settings:
     ``mix_budget``: what more may be wide by its cost, :mod:`knightlite.quantize.mix_budget`.
     ``pins``: types and scales that the user decides. ``lut_len``: tables of 16-bit tensors have
     2^lut_len intervals, 8 to 12.
+    ``output_headroom``: how far a 16-bit tensor reaches beyond the largest magnitude seen.
     ``equalize``: channels that share a scale are brought to like ranges where that gains.
     """
 
@@ -68,6 +70,7 @@ class Settings:
     pins: tuple[Pin, ...] = ()
     lut_len: int = 10
     equalize: bool = True
+    output_headroom: float = OUTPUT_HEADROOM
 
 
 BIAS_CORRECTIONS = ("off", "fast", "sequential")

@@ -120,9 +120,10 @@ class RandomData:
     def warning(self) -> str:
         """Why the result is good for a look at speed and size only."""
         return (
-            "the model is calibrated with random data: its ranges mean nothing, so expect wrong "
-            "answers on real pictures; give pictures with -d DIR --recipe NAME, or a script with "
-            "-uds FILE -if FUNCTION."
+            "the model is calibrated with random data, because no BatchNorm is left in it that "
+            "knows what its values are like: its ranges mean nothing, so expect wrong answers on "
+            "real pictures; give pictures with -d DIR --recipe NAME, or a script with -uds FILE "
+            "-if FUNCTION."
         )
 
     @property
