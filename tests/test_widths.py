@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import conformance_checks as checks
-from float_nets import PADS, FloatNet
+from float_nets import PADS, RELU, FloatNet
 from knightlite import chip, dtypes
 from knightlite.frontend import load_quantized
 from knightlite.ir import Graph
@@ -190,3 +190,18 @@ def test_what_an_operator_keeps_at_8_bits_is_said_where_it_was_asked_for(asked: 
     for sentence in said:
         assert "it stays at 8 bits: Softmax s: " in sentence
         assert ".." not in sentence
+
+
+def test_what_only_rules_want_wide_and_stays_narrow_is_one_finding() -> None:
+    net = FloatNet()
+    x = net.input("x", 8, 12, 12)
+    parts = [
+        net.node("Table", (net.conv(x, name, 16, clamp=RELU),), f"{name}r", function="Sqrt")
+        for name in ("a", "b")
+    ]
+    net.conv(net.node("Add", tuple(parts), "s"), "y", 10)
+    result = quantize_graph(net.build("y"), Noise(), Settings(equalize=False))
+    assert [result.graph.tensors[name].dtype.bits for name in ("a", "b", "ar")] == [8, 8, 8]
+    (said,) = [str(item) for item in result.warnings]
+    assert said.startswith("a: it stays at 8 bits although a rule gives it 16: Table ar: ")
+    assert said.endswith(" (2 such tensors in all).")

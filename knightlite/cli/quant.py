@@ -15,7 +15,7 @@ from knightlite.cli.compare import HISTOGRAM, print_comparison
 from knightlite.cli.conversion import conversion_options
 from knightlite.cli.data_options import data_option
 from knightlite.cli.knight_command import KnightCommand
-from knightlite.cli.mix import print_mix
+from knightlite.cli.mix_output import print_mix
 from knightlite.cli.terminal import print_files, print_json, print_line, talking
 
 EPILOG = """\b

@@ -30,7 +30,8 @@ from knightlite.quantize.settings import MixBudget, Settings
 from knightlite.quantize.widths import Widths, whole_groups
 from knightlite.quantize.workload import Workload
 
-LEAST_SHARE = 1e-3  # of all units' noise: what has less is not worth a measurement
+LEAST_SHARE = 2e-3  # of all units' noise: what has less is not worth a measurement
+GLANCE = 2  # pictures for the first order of units; what is taken is measured on all
 LEAST_NOISE = 1.02  # times what no unit explains: below, there is nothing left to win
 MISSES = 6  # units that went beyond the budget before the search ends
 
@@ -122,7 +123,7 @@ def budgeted_mix(
     assert base is not None
     start = Point(frozenset(), base, noise(frozenset()))
     limit = settings.mix_budget.limit(base)
-    alone = [meter.noise([index], rest=False) for index in everything]
+    alone = [meter.noise([index], rest=False, pictures=GLANCE) for index in everything]
     floor = meter.noise([], rest=True)
     points = pareto(search(start, alone, floor, limit, cycles, noise), start.noise)
     within = [point for point in reversed(points) if point.cycles <= limit and point != start]

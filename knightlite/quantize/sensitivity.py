@@ -95,21 +95,23 @@ class Meter:
         ]
         exact = session(write_float(graph, self._names), threads)
         self._wanted = [self._run(exact, picture, {}) for picture in self._pictures]
-        self._energy = [
-            sum(_per_channel(wanted[name]) for wanted in self._wanted) for name in self._names
-        ]
 
-    def noise(self, rounded: Collection[int], *, rest: bool) -> float:
-        """Of the network in which these units are rounded, and the rest where ``rest``."""
+    def noise(self, rounded: Collection[int], *, rest: bool, pictures: int | None = None) -> float:
+        """Of the network in which these units are rounded, and the rest where ``rest``.
+
+        ``pictures``: over so many of them, None for all.
+        """
         flags = {name: np.asarray(index in rounded) for index, name in enumerate(self._flags)}
         flags[REST] = np.asarray(rest)
         error: list[Any] = [0.0] * len(self._names)
-        for picture, wanted in zip(self._pictures, self._wanted, strict=True):
+        some = list(zip(self._pictures, self._wanted, strict=True))[:pictures]
+        for picture, wanted in some:
             values = self._run(self._switched, picture, flags)
             for place, name in enumerate(self._names):
                 wrong = values[name].astype(np.float64) - wanted[name]
                 error[place] = error[place] + _per_channel(wrong)
-        pairs = zip(error, self._energy, strict=True)
+        energies = [sum(_per_channel(wanted[name]) for _, wanted in some) for name in self._names]
+        pairs = zip(error, energies, strict=True)
         return float(np.mean([_relative(noise, energy) for noise, energy in pairs]))
 
     def _run(
