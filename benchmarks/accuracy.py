@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import chip
+from knightlite.api.cycles import clock_of
 from knightlite.emit import compile_graph
 from knightlite.errors import KnightliteError
 from knightlite.evaluation import Paired
@@ -209,7 +210,7 @@ def measure(case: Case, settings: Settings) -> tuple[dict[str, Any], QuantizeRes
     graph = load(DATA / "models" / case.model, input_shapes=shapes)
     calibration, test, labels = case.data(graph.tensors[graph.inputs[0]].shape)
     workload = Arrays(calibration[:CALIBRATION_PICTURES])
-    result = quantize_graph(graph, workload, settings, threads=2)
+    result = quantize_graph(graph, workload, settings, threads=2, clock=clock_of(CHIP))
     exact = evaluate(float_forward(graph), test)
     scores = {
         "qdq": compare(exact, evaluate(qdq_forward(result.graph), test), labels),

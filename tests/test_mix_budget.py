@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -239,6 +240,44 @@ def test_a_unit_that_becomes_dear_beside_another_is_looked_at_again() -> None:
     points = search(start, (9.0, 6.0, 3.0), 1.0, 130, cycles, noise)
     best = [point for point in pareto(points, start.noise) if point.cycles <= 130][-1]
     assert best.taken == {0, 2}
+
+
+def test_no_more_is_spent_than_is_enough() -> None:
+    """Of what reaches the SQNR the cheapest is taken, and a good network is left as it is."""
+    spent = {}
+    for enough in (0.0, 33.0, 38.0, math.inf):
+        settings = Settings(mix_budget=MixBudget(50, enough_db=enough), equalize=False)
+        result = quantize_graph(branched(), Pictures(), settings, clock=CLOCK)
+        (chosen,) = [point for point in result.report["mix_points"] if point["chosen"]]
+        cheaper = [
+            point["sqnr_db"]
+            for point in result.report["mix_points"]
+            if point["extra_cycles"] < chosen["extra_cycles"]
+        ]
+        assert all(decibels < enough for decibels in cheaper)
+        spent[enough] = chosen["extra_cycles"]
+    assert spent[0.0] == 0 < spent[38.0] <= spent[math.inf]
+    assert sorted(spent.values()) == list(spent.values())
+
+
+def test_an_efforts_budget_is_left_where_it_cannot_be_spent() -> None:
+    budget = MixBudget(50, asked=False)
+    plain = quantize_graph(branched(), Pictures(), Settings(equalize=False), clock=CLOCK)
+    for settings, clock in (
+        (Settings(mix_budget=budget, equalize=False), None),
+        (Settings(mix_budget=budget, equalize=False), clock_of("TX5105C")),
+    ):
+        made = quantize_graph(branched(), Pictures(), settings, clock=clock)
+        assert made.report["mix_points"] == []
+        assert made.graph.tensors.keys() == plain.graph.tensors.keys()
+        assert all(
+            made.graph.tensors[name].dtype == tensor.dtype
+            for name, tensor in plain.graph.tensors.items()
+        )
+    made = quantize_graph(
+        branched(), Pictures(), Settings(mix_budget=budget, equalize=False), clock=CLOCK
+    )
+    assert len(made.report["mix_points"]) > 1
 
 
 def test_a_set_that_cannot_be_is_no_point() -> None:

@@ -123,10 +123,15 @@ def budgeted_mix(
     assert base is not None
     start = Point(frozenset(), base, noise(frozenset()))
     limit = settings.mix_budget.limit(base)
-    alone = [meter.noise([index], rest=False, pictures=GLANCE) for index in everything]
-    floor = meter.noise([], rest=True)
-    points = pareto(search(start, alone, floor, limit, cycles, noise), start.noise)
-    within = [point for point in reversed(points) if point.cycles <= limit and point != start]
+    enough = max(
+        LEAST_NOISE * meter.noise([], rest=True), 10 ** (-settings.mix_budget.enough_db / 10)
+    )
+    alone = [0.0] * len(found)
+    if start.noise > enough:
+        alone = [meter.noise([index], rest=False, pictures=GLANCE) for index in everything]
+    points = pareto(search(start, alone, enough, limit, cycles, noise), start.noise)
+    within = [point for point in points if point.cycles <= limit and point != start]
+    within.sort(key=lambda point: max(point.noise, enough))  # what is enough: the cheapest first
     tried = tuple((point, widths(point.taken)) for point in (*within, start))
     return Found(points, tried, found, base, limit)
 
@@ -134,15 +139,15 @@ def budgeted_mix(
 def search(
     start: Point,
     alone: Sequence[float],
-    floor: float,
+    enough: float,
     limit: int,
     cycles: Callable[[frozenset[int]], int | None],
     noise: Callable[[frozenset[int]], float],
 ) -> tuple[Point, ...]:
     """Every set that was measured, ``start`` first.
 
-    ``alone``: per unit the noise where only it is rounded; ``floor``: where none is; ``cycles``
-    may be None where a set cannot be.
+    ``alone``: per unit the noise where only it is rounded; ``enough``: noise at which nothing is
+    left to win; ``cycles`` may be None where a set cannot be.
     """
     points = [start]
     worth = [index for index, item in enumerate(alone) if item >= LEAST_SHARE * sum(alone) > 0]
@@ -166,7 +171,7 @@ def search(
 
     if singles:
         measure(frozenset([max(singles, key=lambda index: (alone[index], -index))]))
-    while queue and misses < MISSES and here.noise > LEAST_NOISE * floor:
+    while queue and misses < MISSES and here.noise > enough:
         _, _, index, at = heapq.heappop(queue)
         point = measure(here.taken | {index})
         if point is None or point.noise >= here.noise:

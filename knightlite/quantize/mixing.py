@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
 from knightlite.quantize.assign import Assignment, assign
 from knightlite.quantize.auto_mix import automatic_mix
 from knightlite.quantize.cycles import Clock, cost_of_widths, draft
+from knightlite.quantize.data_free import DataFree
 from knightlite.quantize.mix_budget import Found, Point, budgeted_mix, check_budget, rows
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.passes import Observation
 from knightlite.quantize.report import Entry
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.widths import NARROW
-from knightlite.quantize.workload import Workload
+from knightlite.quantize.workload import RandomData, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,26 @@ def choose_mix(
     """
     units: list[Entry] = []
     points: list[Entry] = []
+    if not _may_spend(graph, workload, settings, clock):
+        settings = replace(settings, mix_budget=None)
     unmixed = replace(settings, mix=NARROW, auto_mix=None, mix_budget=None)
     asked = unmixed != settings
     if settings.auto_mix is not None:
         widths, units = automatic_mix(seen_as, workload, seen, settings, threads)
         settings = replace(settings, mix=widths, auto_mix=None)
-    if settings.mix_budget is None:
+    found = None
+    if settings.mix_budget is not None:
+        clock = check_budget(settings.mix_budget, clock)
+        try:
+            found = budgeted_mix(seen_as, workload, seen, settings, clock, threads)
+        except UnsupportedError:  # the chip cannot run the network, which compile says
+            if settings.mix_budget.asked:
+                raise
+            settings = replace(settings, mix_budget=None)
+    if found is None:
         assignment = assign(graph, statistics, seen.plan, settings)
     else:
-        clock = check_budget(settings.mix_budget, clock)
-        found = budgeted_mix(seen_as, workload, seen, settings, clock, threads)
+        assert clock is not None
         assignment, settings, point = _within(found, graph, statistics, seen, settings, clock)
         points = rows(found, clock, point)
     cost: Entry | None = None
@@ -68,6 +80,20 @@ def choose_mix(
             plain = draft(graph, statistics, seen.plan, unmixed).graph
         cost = cost_of_widths(exact, assignment.graph, statistics, settings, clock, plain)
     return Mixed(assignment, settings, {"mix": units, "mix_points": points, "cycles": cost})
+
+
+def _may_spend(graph: Graph, workload: Workload, settings: Settings, clock: Clock | None) -> bool:
+    """False for an effort's budget that cannot be spent well.
+
+    Where the chip is unknown or multiplies 8 bits only, where widths are given otherwise, and
+    without pictures, whose noise is all that tells where 16 bits help.
+    """
+    if settings.mix_budget is None or settings.mix_budget.asked:
+        return True
+    given = settings.mix != NARROW or settings.auto_mix is not None or settings.widths is not None
+    given |= settings.bit_width == 16 or any(pin.name not in graph.inputs for pin in settings.pins)
+    blind = isinstance(workload, (DataFree, RandomData))
+    return clock is not None and 16 in clock.bit_widths and not given and not blind
 
 
 def _within(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 PICTURES = 8  # of the calibration data: the time of a measurement grows with them
+ENOUGH = 64  # values of a channel that tell as much about its energy as all channels together
 REST = "knightlite/rounds/rest"  # name of the input that rounds what no unit holds
 
 
@@ -73,7 +74,8 @@ class Meter:
 
     The float network's answers to a few pictures are kept, so that each measurement is one run of
     the switched network over them. Noise is relative to the energy of each output channel, and the
-    mean over channels and outputs: quiet outputs count like loud ones.
+    mean over channels and outputs: quiet outputs count like loud ones
+    (:func:`_relative`).
     """
 
     def __init__(
@@ -110,9 +112,13 @@ class Meter:
             for place, name in enumerate(self._names):
                 wrong = values[name].astype(np.float64) - wanted[name]
                 error[place] = error[place] + _per_channel(wrong)
-        energies = [sum(_per_channel(wanted[name]) for _, wanted in some) for name in self._names]
-        pairs = zip(error, energies, strict=True)
-        return float(np.mean([_relative(noise, energy) for noise, energy in pairs]))
+        energies = [
+            np.sum([_per_channel(wanted[name]) for _, wanted in some], axis=0)
+            for name in self._names
+        ]
+        counts = [sum(wanted[name].size for _, wanted in some) for name in self._names]
+        rows = zip(error, energies, counts, strict=True)
+        return float(np.mean([_relative(*row) for row in rows]))
 
     def _run(
         self, runner: Any, picture: tuple[Array, ...], flags: Mapping[str, Array]
@@ -152,11 +158,17 @@ def _per_channel(values: Array) -> Array:
     return np.asarray(np.sum(np.square(values.astype(np.float64)), axis=axes))
 
 
-def _relative(error: Any, energy: Any) -> float:
-    alive = np.asarray(energy) > 0
-    return (
-        float(np.mean(np.asarray(error)[alive] / np.asarray(energy)[alive])) if alive.any() else 0.0
-    )
+def _relative(error: Array, energy: Array, values: int) -> float:
+    """Mean over channels of ``error`` [C] relative to ``energy`` [C]; ``values`` in all channels.
+
+    A channel's energy is drawn towards the mean of all by :data:`ENOUGH` values: boxes and scores
+    of a detector keep theirs, but a logit of a classifier that a few pictures left near zero
+    would count a hundred times as much as the others.
+    """
+    count = values / len(energy)  # values of one channel
+    drawn = (energy + ENOUGH * energy.mean() / count) * (count / (count + ENOUGH))
+    alive = drawn > 0
+    return float(np.mean(error[alive] / drawn[alive])) if alive.any() else 0.0
 
 
 # ------------------------------------------------------------------ the switched model

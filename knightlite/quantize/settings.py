@@ -16,10 +16,17 @@ OUTPUT_HEADROOM = 2.0  # 16 bits have one to spare: leave it to pictures not see
 
 @dataclass(frozen=True, slots=True)
 class MixBudget:
-    """Extra predicted cycles that 16 bits may cost, in percent or as their number."""
+    """Extra predicted cycles that 16 bits may cost, in percent or as their number.
+
+    ``asked``: by the user. An effort's budget is left where the chip is not known or cannot keep
+    it. ``enough_db``: no more is spent than takes the outputs' SQNR (as the search measures it,
+    before other steps) there.
+    """
 
     amount: float
     absolute: bool = False
+    asked: bool = True
+    enough_db: float = math.inf
 
     def limit(self, base: int) -> int:
         """Cycles that a network may take which takes ``base`` without the mix."""
@@ -84,6 +91,7 @@ EFFORTS: Mapping[str, Mapping[str, Any]] = {
         "sample": 128,
         "sample_macs": 1 << 43,
         "live_bytes": 600 << 20,
+        "mix_budget": MixBudget(10.0, asked=False, enough_db=30.0),
     },
 }
 """What each ``--effort`` sets, against the defaults of ``Settings``."""
