@@ -50,26 +50,35 @@ def fit_input(
     for channel in range(channels):
         flat[channel + 1, channel] = 1
     runner = session(write_float(part), threads)
-    rows, sides, ratios, weights = [], [], [], []
-    answers = zip(part.outputs, runner.run(None, {name: flat}), strict=True)
-    spreads = runner.run(None, {name: probes})
-    for (output, values), spread in zip(answers, spreads, strict=True):
-        known = graph.trained[output]
-        told = known.std > LEAST_STD * known.std.max()
-        means = values.mean(axis=(2, 3), dtype=np.float64)
-        std = known.std[told]
-        rows.append(((means[1:] - means[0]).T[told]) / std[:, None])
-        sides.append((known.mean - means[0])[told] / std)
-        power = spread.astype(np.float64).var(axis=(0, 2, 3))[told]
-        ratios.append(std**2 * power)
-        weights.append(power**2)
-    # least squares in variances: channels that see smooth faces speak loudest, edges little
-    total = float(np.sum(np.concatenate(weights)))
-    variance = float(np.sum(np.concatenate(ratios))) / total if total > 0 else 0.0
+    flats = dict(zip(part.outputs, runner.run(None, {name: flat}), strict=True))
+    rows, sides = [], []
+    for output, values in flats.items():
+        known, told = graph.trained[output], _told(graph, output)
+        means = values.mean(axis=(2, 3), dtype=np.float64)[:, told]
+        rows.append((means[1:] - means[0]).T / known.std[told, None])
+        sides.append((known.mean[told] - means[0]) / known.std[told])
     mean = _means(np.concatenate(rows), np.concatenate(sides))
-    if not (variance > 0 and np.isfinite(variance) and np.all(np.isfinite(mean))):
+    spreads = zip(part.outputs, runner.run(None, {name: probes}), strict=True)
+    products = total = 0.0
+    for output, spread in spreads:
+        zero, told = flats[output][0], _told(graph, output)
+        steps = flats[output][1:] - zero
+        # padding makes a flat picture uneven too, the more the further its mean is from 0
+        border = (zero + np.tensordot(mean, steps, 1)).astype(np.float64).var(axis=(1, 2))
+        power = (spread - zero).astype(np.float64).var(axis=(0, 2, 3))[told]
+        variance = np.maximum(graph.trained[output].std ** 2 - border, 0)[told]
+        # least squares: channels that see smooth faces speak loudest, edges little
+        products += float(variance @ power)
+        total += float(power @ power)
+    if not (products > 0 and np.isfinite(products / total) and np.all(np.isfinite(mean))):
         return None
-    return InputFit(mean, float(np.sqrt(variance)))
+    return InputFit(mean, float(np.sqrt(products / total)))
+
+
+def _told(graph: Graph, name: str) -> NDArray[np.bool_]:
+    """The channels [C] of a BatchNorm that are not as good as constant."""
+    std = graph.trained[name].std
+    return np.asarray(std > LEAST_STD * std.max())
 
 
 def _means(rows: Float64, sides: Float64) -> Float64:

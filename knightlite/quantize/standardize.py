@@ -27,7 +27,8 @@ from knightlite.quantize.onnx_models import session, write_node_model
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
-MOST_FACTOR = 64.0  # a channel that noise leaves silent has no shape that could be stretched
+MOST_FACTOR = 1024.0
+SILENT = 1e-5  # of the loudest channel: no shape in it that could be stretched
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +101,8 @@ def _linear(graph: Graph, node: Node, values: Mapping[str, Array], threads: int 
 
 
 def _change(mean: Float64, std: Float64, known_mean: Float64, known_std: Float64) -> Change:
-    spoke = (std > 0) & (known_std > 0)
+    loudest = max(float(std.max()), float(np.abs(mean).max()))
+    spoke = (std > SILENT * loudest) & (known_std > 0)
     gain = np.divide(known_std, std, out=np.ones_like(std), where=spoke)
     gain = np.clip(gain, 1 / MOST_FACTOR, MOST_FACTOR)
     return Change(gain, known_mean - gain * mean)
@@ -149,25 +151,18 @@ def _with(
         return made.astype(np.float32), replace(tensor, name=name)
     scale = (tensor.scale.astype(np.float64) * change.gain).astype(np.float32)
     if is_last:
-        values = (values.astype(np.int64) + _steps(change, tensor)).astype(np.int32)
+        values = (values.astype(np.int64) + _steps(change, tensor, values.astype(np.int64))).astype(
+            np.int32
+        )
     return values, replace(tensor, name=name, scale=scale)
 
 
-def _steps(change: Change, bias: Tensor) -> NDArray[np.int64]:
-    """The offset in steps of the bias as it was."""
+def _steps(change: Change, bias: Tensor, values: Array) -> NDArray[np.int64]:
+    """The offset in steps of the bias with integers ``values``, as far as there is room for it."""
     assert bias.scale is not None
-    return np.rint(change.offset / change.gain / bias.scale.astype(np.float64)).astype(np.int64)
-
-
-def fits(quantized: Graph, changes: Changes) -> bool:
-    """True where the biases of ``changed(quantized, changes)`` fit their integers."""
-    for node in quantized.nodes:
-        if node.output in changes and BY_NAME[node.op].kernel is not None:
-            bias = quantized.tensors[node.inputs[2]]
-            values = quantized.constants[node.inputs[2]].astype(np.int64)
-            if np.abs(values + _steps(changes[node.output], bias)).max() >= numerics.MAX_BIAS:
-                return False
-    return True
+    steps = np.rint(change.offset / change.gain / bias.scale.astype(np.float64))
+    limit = numerics.MAX_BIAS - 1
+    return np.asarray(np.clip(steps, -limit - values, limit - values).astype(np.int64))
 
 
 def restored(quantized: Graph, improved: Graph, changes: Changes) -> Graph:
@@ -180,7 +175,8 @@ def restored(quantized: Graph, improved: Graph, changes: Changes) -> Graph:
             name = node.inputs[index]
             values = improved.constants[other.inputs[index]]
             if index > 1 and node.output in changes:
-                steps = _steps(changes[node.output], quantized.tensors[name])
+                before = quantized.constants[name].astype(np.int64)
+                steps = _steps(changes[node.output], quantized.tensors[name], before)
                 values = (values.astype(np.int64) - steps).astype(np.int32)
             constants[name] = values
     return replace(quantized, constants=constants)
