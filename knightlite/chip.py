@@ -37,7 +37,9 @@ class Chip:
     matrix_input_lanes: int  # input channels per cycle of the matrix engine, 8 bit
     matrix_output_lanes: int  # output channels per cycle of the matrix engine, 8 bit
     matrix_packed_channels: int  # up to so many input channels, kernel columns share input lanes
-    depthwise_lanes: int  # channels per cycle of a depthwise convolution, one tap each
+    wide_matrix_output_lanes: int  # the same where an operand has 16 bits
+    depthwise_lanes: int  # channels per cycle of a depthwise convolution, one tap each, 8 bit
+    wide_depthwise_lanes: int  # the same where an operand has 16 bits
     vector_lanes: int  # elements per cycle of the vector engine
     matrix_setup_cycles: int  # per instruction
     vector_setup_cycles: int  # per instruction
@@ -61,14 +63,6 @@ class Chip:
         """8-bit multiply-accumulates per cycle of the matrix engine."""
         return self.matrix_input_lanes * self.matrix_output_lanes
 
-    def output_lanes(self, lanes: int, bits: int) -> int:
-        """``lanes`` output channels per cycle at 8 bit are half as many at 16.
-
-        Source: the sparsity blocks of TX5368, 32 inputs x 64 outputs at 8 bit, 32 x 32 at 16; the
-        other chips are taken to be built alike.
-        """
-        return lanes if bits == 8 else max(1, lanes // 2)
-
     @property
     def fspm_bytes_per_cycle(self) -> int:
         """Bytes per cycle that all banks deliver together."""
@@ -85,8 +79,10 @@ TIMING_FACTS = (
     "clock_hz",
     "matrix_input_lanes",
     "matrix_output_lanes",
+    "wide_matrix_output_lanes",
     "matrix_packed_channels",
     "depthwise_lanes",
+    "wide_depthwise_lanes",
     "vector_lanes",
     "matrix_setup_cycles",
     "vector_setup_cycles",

@@ -97,6 +97,19 @@ def test_groups_share_a_block_where_they_fit(groups: int, ins: int, outs: int, b
     assert item.weight_rows() == 9 * ins
 
 
+def test_lanes_at_16_bit_are_facts_of_the_chip() -> None:
+    """Whatever they are to those of 8 bit; and what has 8 bits does not ask them."""
+    dense = {"x_channels": 32, "y_channels": 64, "kernel_height": 3, "kernel_width": 3}
+    depthwise = {**dense, "groups": 64, "x_channels": 64, "depthwise": 1}
+    for width in (7, 16, 64, 80):
+        chip = replace(CHIP, wide_matrix_output_lanes=width, wide_depthwise_lanes=2 * width)
+        for shape, lanes in ((dense, width), (depthwise, 2 * width)):
+            narrow, wide = small_matrix(**shape), small_matrix(**shape, weight_type=1)
+            assert wide.wide
+            assert narrow.cycles(chip) == narrow.cycles(CHIP) == 64 + 4 * 9
+            assert wide.cycles(chip) == 64 + 4 * 9 * -(-64 // lanes)
+
+
 def test_missing_token() -> None:
     with pytest.raises(
         MachineError,

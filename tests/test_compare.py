@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from knightlite.api.compare import KEPT, LEVELS, CompareOptions, Comparison, compare
 from knightlite.api.differences import Difference, Tally, difference
 from knightlite.api.layer_values import exact_values, quantized_values
 from knightlite.cli.program import run
 from knightlite.frontend import load_quantized
+from knightlite.preprocess import load_recipe, sample_pictures
+from knightlite.version import __version__
 from refusals import Refusal, cut
 
+Array = NDArray[Any]
 Capture = pytest.CaptureFixture[str]
 STEM = "digits_quantize"
 OUTPUT = "linear_0.tmp_1.nchw"
@@ -250,6 +256,51 @@ def test_model_info(here: Path, capsys: Capture) -> None:
         assert told["inputs"][0]["shape"] == [1, 3, 32, 32]
     assert run(["model_info", "-m", f"{STEM}.onnx", "-ds", "-qi"]) == 0
     assert "\nInputs\nIndex  Input name  Dequant scale\n0      x  " in capsys.readouterr().out
+
+
+def test_model_info_tells_how_a_model_was_quantized(here: Path, capsys: Capture) -> None:
+    """As it was asked for, the data by their hash; alike for the same run."""
+    line = ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits", "-i", "2"]
+    found = []
+    for folder, words in (
+        ("a", []),
+        ("b", []),
+        ("c", ["--seed", "1"]),
+        ("d", ["--effort", "low", "--rounding", "adaptive"]),
+    ):
+        assert run([*line, "-s", folder, *words]) == 0
+        capsys.readouterr()
+        assert run(["model_info", "-m", f"{folder}/{STEM}.onnx", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["quantization"])
+    first, again, other, low = found
+    assert Path(f"a/{STEM}.onnx").read_bytes() == Path(f"b/{STEM}.onnx").read_bytes()
+    assert first == again
+    asked = ("effort", "rounding", "bias_correction", "bit_width", "method", "version")
+    assert [first[name] for name in asked] == [
+        "normal", "nearest", "sequential", 8, "mse", __version__,
+    ]  # fmt: skip
+    assert [low[name] for name in asked[:3]] == ["low", "adaptive", "fast"]
+    assert low["data_sha256"] == first["data_sha256"] != other["data_sha256"]
+    pictures = np.stack(_fed(2))
+    assert first["data_sha256"] == _sha256_of_calls(pictures)
+    assert run(["model_info", "-m", f"a/{STEM}.onnx"]) == 0
+    shown = capsys.readouterr().out
+    assert f"data_sha256      {first['data_sha256']}" in shown
+    assert "recipe           examples/digits: handwritten digits, 32x32" in shown
+
+
+def _fed(count: int) -> list[Array]:
+    """What quant fed: the seeded sample through the recipe, float32 [3, 32, 32] each."""
+    recipe = load_recipe("digits")
+    _, samples = sample_pictures(Path("calib"), count, 0)
+    return [recipe.apply(item.path, (1, 3, 32, 32)) for item in samples]
+
+
+def _sha256_of_calls(pictures: Array) -> str:
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(b"(1, 3, 32, 32)" + picture.astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def test_show_sim_result(here: Path, capsys: Capture, refused: Refusal) -> None:

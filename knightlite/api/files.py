@@ -58,6 +58,24 @@ def model_info(
     )
 
 
+def quantization_notes(path: Path, directory: Path = Path(), talk: Talk = SILENT) -> dict[str, Any]:
+    """How an ``X_quantize.onnx`` was quantized, as it notes: docs/formats.md; {} for other files.
+
+    ``version`` is knightlite's. ModelError where the notes are damaged.
+    """
+    from knightlite.api.compile import notes_of
+    from knightlite.frontend import onnx_file
+
+    if path.suffix.lower() != ".onnx":
+        return {}
+    found, _ = workspace.resolve(workspace.open_workspace(directory), path)
+    notes = notes_of(found)
+    for entry in onnx_file.parse(onnx_file.read_bytes(found), str(found)).metadata_props:
+        if notes and entry.key == "knightlite.version":
+            notes["version"] = entry.value
+    return notes
+
+
 def _pair(
     sides: Sequence[Sequence[tuple[str, tuple[int, ...], str, Any]]],
 ) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:

@@ -98,12 +98,17 @@ def quantize_models(
             "knightlite.quantize": json.dumps(
                 {
                     "chip": options.chip,
+                    "bias_correction": chosen.bias_correction,
+                    "bit_width": chosen.bit_width,
                     "data": work.description,
+                    "data_sha256": result.data_sha256,
+                    "effort": options.effort,
                     "input_layout": "nchw",
                     "method": method,
                     "model_sha256": _model_sha256(options),
                     "pictures": result.report["pictures"],
                     "recipe": recipe,
+                    "rounding": chosen.rounding,
                     "seed": options.seed,
                     **_input_notes(forms),
                     **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import dtypes
+from knightlite import dtypes, numerics
 from knightlite.diagnosis.causes import (
     CLIPPED,
     DATA_RANGE,
@@ -38,7 +38,6 @@ from knightlite.quantize.widths import Widths
 Array = NDArray[Any]
 
 HELPS_DB = 1.0  # a remedy must win so much to be named
-WIDE_MAXIMUM = 32639  # 127 * 257: of 16-bit weights
 HEADROOM = 1.05  # of a tensor made wide, for pictures not seen
 PREFER_DB = 3.0  # what costs more on the chip must win so much more to come first,
 PREFER_SHARE = 0.5  # and the cheaper one less than this share of its decibels
@@ -179,7 +178,7 @@ def widen(graph: Graph, quantized: Graph, sums: dict[str, Sums], suspect: Suspec
     for node, name in _kernels(graph, quantized, suspect.weights):
         exact = graph.constants[node.inputs[1]].astype(np.float64)
         peaks = np.abs(exact.reshape(exact.shape[0], -1)).max(axis=1)
-        steps = np.where(peaks > 0, peaks / WIDE_MAXIMUM, 1.0)
+        steps = np.where(peaks > 0, peaks / numerics.WIDE_WEIGHT_MAXIMUM, 1.0)
         codes = np.rint(exact / steps.reshape(-1, *(1,) * (exact.ndim - 1))).astype(np.int16)
         changed = changed.with_constants({name: codes}).with_tensors(
             [Tensor(name, codes.shape, dtypes.S16, steps.astype(np.float32))]

@@ -90,7 +90,7 @@ class Matrix(WindowInstruction):
 
     @property
     def wide(self) -> bool:
-        """Whether an operand of the products has 16 bits: 48-bit accumulators, half the lanes."""
+        """Whether an operand of the products has 16 bits: 48-bit accumulators, other lanes."""
         x = TYPES[self.prologue_type if self.prologue else self.x_type]
         return max(x.bits, WEIGHT_TYPES[self.weight_type].bits) > 8
 
@@ -145,13 +145,13 @@ class Matrix(WindowInstruction):
     def cycles(self, chip: Chip) -> int:
         """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.
 
-        At 16 bit there are half the output lanes. As many whole groups as fit a block share it.
+        A chip has other output lanes at 16 bit. As many whole groups as fit a block share it.
         Partial sums pass through FSPM beside them: whichever is slower.
         """
         ins, outs = self.group_inputs, self.group_outputs
-        bit_width = 16 if self.wide else 8
-        depthwise_lanes = chip.output_lanes(chip.depthwise_lanes, bit_width)
-        output_lanes = chip.output_lanes(chip.matrix_output_lanes, bit_width)
+        output_lanes, depthwise_lanes = chip.matrix_output_lanes, chip.depthwise_lanes
+        if self.wide:
+            output_lanes, depthwise_lanes = chip.wide_matrix_output_lanes, chip.wide_depthwise_lanes
         if self.depthwise:
             blocks = -(-self.y_channels // depthwise_lanes) * self.taps()
         else:

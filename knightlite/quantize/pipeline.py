@@ -44,7 +44,8 @@ class QuantizeResult:
 
     ``float_graph``: the float network that was quantized, whose channels may be equalized: tensor
     by tensor it is what ``graph`` is compared with.
-    ``inputs``: the last batch the network read, one array [N, C, H, W] per network input.
+    ``inputs``: the last batch the network read, one array [N, C, H, W] per network input;
+    ``data_sha256``: of all arrays it read.
     ``warnings``: what the user should know.
     """
 
@@ -52,6 +53,7 @@ class QuantizeResult:
     float_graph: Graph
     report: Entry
     inputs: tuple[Array, ...]
+    data_sha256: str
     warnings: tuple[Finding, ...]
     steps: tuple[StepResult, ...]
     timings_s: dict[str, float]
@@ -84,7 +86,7 @@ class Prepared:
 
     ``exact``: the float graph before tables were spread; ``tried``: steps on it; ``changes``: what
     was seen is ``changed(graph, changes)``: without pictures, as its BatchNorms know the network;
-    ``watched``: the data, hashed on its way where a cache is checked against it.
+    ``watched``: the data, hashed on its way.
     """
 
     graph: Graph
@@ -93,7 +95,7 @@ class Prepared:
     equalized: tuple[Equalized, ...]
     tried: tuple[StepResult, ...]
     seen: Observation
-    watched: Workload
+    watched: WatchedWorkload
     seconds: float
 
 
@@ -123,12 +125,12 @@ def prepare(
         graph = spread_channels(graph)
     seen_as = changed(graph, changes)
     limit = sample_limit(graph, settings)
-    watched = WatchedWorkload(workload) if cache is not None else workload
+    watched = WatchedWorkload(workload)
 
     def first_pass() -> Observation:
         return observe(seen_as, watched, progress, threads, limit, snapshots)
 
-    if isinstance(watched, WatchedWorkload) and cache is not None:
+    if cache is not None:
         seen = observed_or_cached(cache, seen_as, watched, limit, first_pass)
     else:
         seen = first_pass()
@@ -170,7 +172,7 @@ def finish(
     steps = (*prepared.tried, *steps)
     corrected = time.perf_counter()
     comparison = compare(seen_as, improved, watched, seen.recording, progress, threads)
-    if isinstance(watched, WatchedWorkload) and cache is not None:
+    if cache is not None:
         check_data(cache, watched)
     finished = time.perf_counter()
     report: Entry = {
@@ -214,6 +216,7 @@ def finish(
         prepared.exact,
         report,
         comparison.inputs,
+        watched.digest,
         tuple(_warnings(graph, assignment, workload, settings)),
         steps,
         {

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.errors import Finding, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node
+from knightlite.numerics import WEIGHT_MAXIMUM, WIDE_WEIGHT_MAXIMUM
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.features import Feature
 from knightlite.quantize.weight_scales import least_error_scales
 
 Float64 = NDArray[np.float64]
 Integers = NDArray[np.signedinteger[Any]]
-WEIGHT_MAXIMUM = 127
-WIDE_WEIGHT_MAXIMUM = 32639  # 127 * 257: both bytes of a 16-bit weight then fit 8 signed bits
 WIDE_MIN_RATIO = numerics.WIDE.min_ratio
 EMPTY_RATIO = 2.0**14  # the largest ratio a channel without weights may take
 BIAS_STEPS = 2.0**10  # a channel without weights resolves its bias to 1/1024 of an output step
