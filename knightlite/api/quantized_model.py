@@ -54,7 +54,7 @@ class QuantizedModel:
         """Write what ``quant`` leaves into a folder, all files or none; where each one is.
 
         The float model is left out where it would overwrite the one that was quantized; where its
-        channels were equalized it is called X_float.onnx then.
+        channels were equalized, or tables lifted, it is called X_float.onnx then.
         """
         with atomic_write.file_set() as files:
             return self.add_to(files, Path(folder))
@@ -72,9 +72,10 @@ class QuantizedModel:
             paths["scales"] = folder / f"{self.name}_scales.json"
             files.write_text(paths["scales"], self.scales)
         taken = paths["float_onnx"].resolve() == self.source.resolve()
-        if taken and self.report["equalized"]:  # compared tensor by tensor, it must be this one
+        changed = self.report["equalized"] or self.report["lifted"]
+        if taken and changed:  # compared tensor by tensor, it must be this one
             paths["float_onnx"] = folder / f"{self.name}_float.onnx"
-        if taken and not self.report["equalized"]:
+        if taken and not changed:
             del paths["float_onnx"]
         else:
             files.write_bytes(paths["float_onnx"], self.float_onnx)

@@ -64,10 +64,15 @@ def attributes_of(steps: Sequence[expressions.Step]) -> dict[str, Attribute]:
 
 
 def support(view: View) -> tuple[float, float]:
-    """The interval of inputs outside which the node's output is constant."""
-    if function_name(view) == EXPRESSION:
+    """The interval of inputs outside which the node's output is constant.
+
+    That of an expression's first step, where no later one reads the input.
+    """
+    first, *others = steps_of(view.node)
+    reads_x = any(item == 0 and isinstance(item, int) for step in others for item in step.operands)
+    if first.op not in FUNCTIONS or reads_x:
         return OPEN_SUPPORT
-    low, high = FUNCTIONS[function_name(view)].support(view.node.attributes)
+    low, high = FUNCTIONS[first.op].support(first.parameters)
     return float(low), float(high)
 
 

@@ -24,6 +24,7 @@ from knightlite.quantize.distribution_cache import (
 from knightlite.quantize.distribution_cache import observed as observed_or_cached
 from knightlite.quantize.equalize import Equalized
 from knightlite.quantize.equalizing import try_equalization
+from knightlite.quantize.lifting import Lifted, lift_tables
 from knightlite.quantize.methods import method_of
 from knightlite.quantize.mixing import choose_mix
 from knightlite.quantize.passes import Observation, Progress, compare, observe
@@ -42,8 +43,8 @@ BLIND_HEADROOM = 8.0  # answers to made-up pictures are smaller than those to ph
 class QuantizeResult:
     """What quantization made. ``report`` is deterministic; ``timings_s`` are kept apart from it.
 
-    ``float_graph``: the float network that was quantized, whose channels may be equalized: tensor
-    by tensor it is what ``graph`` is compared with.
+    ``float_graph``: the float network that was quantized, whose tables may be lifted and whose
+    channels may be equalized: tensor by tensor it is what ``graph`` is compared with.
     ``inputs``: the last batch the network read, one array [N, C, H, W] per network input;
     ``data_sha256``: of all arrays it read.
     ``warnings``: what the user should know.
@@ -91,6 +92,7 @@ class Prepared:
 
     graph: Graph
     exact: Graph
+    lifted: tuple[Lifted, ...]
     changes: Changes
     equalized: tuple[Equalized, ...]
     tried: tuple[StepResult, ...]
@@ -116,6 +118,10 @@ def prepare(
     check_constants(graph)
     graph = with_lut_length(graph, settings.lut_len)
     started = time.perf_counter()
+    lifted: tuple[Lifted, ...] = ()
+    # without any bias correction the rounding of weights would meet a larger mean
+    if settings.lift_tables and settings.bit_width == 8 and settings.bias_correction != "off":
+        graph, lifted = lift_tables(graph)
     changes: Changes = {}
     if isinstance(workload, DataFree):
         changes = changes_for(graph, workload, threads)
@@ -134,9 +140,8 @@ def prepare(
         seen = observed_or_cached(cache, seen_as, watched, limit, first_pass)
     else:
         seen = first_pass()
-    return Prepared(
-        graph, exact, changes, equalized, tried, seen, watched, time.perf_counter() - started
-    )
+    seconds = time.perf_counter() - started
+    return Prepared(graph, exact, lifted, changes, equalized, tried, seen, watched, seconds)
 
 
 def finish(
@@ -200,6 +205,7 @@ def finish(
         ],
         "sample": len(seen.sample[0]),
         **mixed.report,
+        "lifted": [{"tensor": item.tensor, "lift": item.lift} for item in prepared.lifted],
         "equalized": [
             {
                 "tensors": list(item.tensors),

@@ -48,6 +48,8 @@ class Settings:
     (``wide_heads``) and what a convolution hands to a residual Add (``wide_middles``) have 16 all
     the same; ``mix`` is added to these, ``widths`` stands for all of them. ``spread_channels``:
     tables before depthwise convolutions write 16 bits, which are requantized per channel.
+    ``lift_tables``: what a table gives is lifted to 0 where it dips below and readers can take that
+    into their biases.
     ``tensor_methods``: (tensor, method) where it is not ``method``. ``auto_mix``: (strategy, share
     of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.auto_mix`;
     ``mix_budget``: what more may be wide by its cost, :mod:`knightlite.quantize.mix_budget`.
@@ -68,6 +70,7 @@ class Settings:
     wide_heads: bool = True
     wide_middles: bool = True
     spread_channels: bool = True
+    lift_tables: bool = True
     widths: Widths | None = None
     mix: Widths = NARROW
     auto_mix: tuple[str, float] | None = None
