@@ -108,7 +108,8 @@ lie away from zero (docs/quantization.md).
     type=click.Choice(["low", "normal", "high"]),
     default="normal",
     show_default=True,
-    help="What to try for accuracy: low, ranges only; high may take minutes.",
+    help="What to try for accuracy: low, ranges only; high may take minutes, and up to 10 % of "
+    "cycles for 16 bits where 8 keep less than 30 dB.",
 )
 @click.option(
     "--bias-correction",
