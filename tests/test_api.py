@@ -19,7 +19,6 @@ from knightlite.api import (
     SimulateOptions,
     check,
     compile_model,
-    evaluate_folder,
     explain,
     inspect_file,
     profile_program,
@@ -27,7 +26,7 @@ from knightlite.api import (
     simulate,
 )
 from knightlite.api.simulate import find_binary
-from knightlite.errors import DataError, Finding, UsageError
+from knightlite.errors import Finding, UsageError
 from knightlite.talk import Talk
 from onnx_nets import Net
 
@@ -174,62 +173,6 @@ def test_a_quantized_model_is_fed_with_floats(here: Path) -> None:
     """Its graph has integer inputs, but the QDQ file reads float32 as the float model does."""
     options = QuantizeOptions(model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iteration=3)
     assert quantize(options).pictures == 3
-
-
-# ------------------------------------------------------------------ evaluation
-
-
-def chain_files(folder: Path) -> tuple[Path, Path, Path, Path]:
-    """Float model, quantized model and the two compiled files."""
-    return (
-        folder / "digits.onnx",
-        folder / f"{STEM}.onnx",
-        folder / f"{STEM}_r.cfg",
-        folder / f"{STEM}_r.weight",
-    )
-
-
-def test_evaluation_of_twenty_pictures(here: Path, tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    for label in "0123456789":
-        (pictures / label).mkdir(parents=True)
-        for path in sorted((DIGITS / "test" / label).iterdir())[:2]:
-            shutil.copy(path, pictures / label)
-    steps: list[tuple[str, int, int | None]] = []
-    talk = Talk(advance=lambda *step: steps.append(step))
-    found = evaluate_folder(*chain_files(here), pictures, talk)
-    assert (found.pictures, found.differing_bytes) == (20, 0)
-    assert (found.float_right, found.qdq_right, found.chip_right) == (20, 20, 20)
-    assert found.percent(found.chip_right) == 100.0
-    sizes = [
-        int(np.prod(entry["shape"])) * {"u8": 1, "s8": 1, "s16": 2}[entry["type"]]
-        for entry in find_binary(here, None, None).program.meta["tensors"]
-    ]
-    assert found.compared_bytes == 20 * sum(sizes)
-    assert steps == [("pictures", number, 20) for number in range(1, 21)]
-
-    for path in list(
-        (pictures / "3").iterdir()
-    ):  # two pictures of a 3 among the fives: no model may count them as right
-        path.rename(pictures / "5" / path.name)
-    found = evaluate_folder(*chain_files(here), pictures)
-    assert (found.float_right, found.qdq_right, found.chip_right) == (18, 18, 18)
-    assert found.percent(found.float_right) == 90.0
-
-
-def test_evaluation_needs_classes_and_a_recipe(here: Path) -> None:
-    with pytest.raises(DataError, match=r"0 must have one folder per class\.$"):
-        evaluate_folder(*chain_files(here), here / "calib" / "0")
-    made = quantize(QuantizeOptions(model=Path("digits.onnx"), chip=CHIP, save_dir=Path("random")))
-    compiled = compile_model(made.files["onnx"], CHIP, Path("random")).files
-    with pytest.raises(DataError, match=r"^evaluation needs a network of one input that was quant"):
-        evaluate_folder(
-            here / "digits.onnx",
-            made.files["onnx"],
-            compiled["cfg"],
-            compiled["weight"],
-            here / "calib",
-        )
 
 
 # ------------------------------------------------------------------ looking at models and files

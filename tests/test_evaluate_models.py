@@ -23,6 +23,7 @@ from knightlite.api import (
     evaluate_models,
     merge_states,
 )
+from knightlite.api.simulate import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
 from knightlite.preprocess import load_recipe
@@ -93,6 +94,46 @@ def test_the_simulator_gives_the_golden_models_scores(pictures: Path) -> None:
     chip = found.models[1]
     assert (chip.exact, chip.sqnr_db, chip.agreed_percent) == (True, None, 100.0)
     assert (chip.lost, chip.won, chip.drop) == (0, 0, 0.0)
+
+
+def test_every_byte_of_the_chip_is_checked_on_request(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many as all layers hold; a golden model that is off by one in a table is found out."""
+    plain = evaluate_models(options(pictures))
+    assert {(row.compared_bytes, row.differing_bytes) for row in plain.models} == {(None, None)}
+    found = evaluate_models(options(pictures, check=True))
+    whole = evaluate_models(options(pictures, check=True, workers=2))
+    assert found == whole
+    sizes = {"u8": 1, "s8": 1, "s16": 2}
+    tensors = find_binary(pictures.parent, None, None).program.meta["tensors"]
+    frame = sum(int(np.prod(item["shape"])) * sizes[item["type"]] for item in tensors)
+    chip = found.models[3]
+    assert (chip.compared_bytes, chip.differing_bytes) == (COUNT * frame, 0)
+    bare = replace(chip, compared_bytes=None, differing_bytes=None)
+    assert (*found.models[:3], bare) == plain.models
+
+    state = Path("state.json")
+    evaluate_models(options(pictures, state=state))
+    talk, said, _ = listen()
+    evaluate_models(options(pictures, state=state, check=True), talk)
+    assert (
+        f"{state} is of another evaluation, which differs in whether bytes are compared" in said[0]
+    )
+
+    golden = onnx.load(FORMS[2])
+    weights = max(golden.graph.initializer, key=lambda item: int(np.prod(item.dims)))
+    values = numpy_helper.to_array(weights)
+    weights.CopyFrom(numpy_helper.from_array(values + values.dtype.type(1), weights.name))
+    onnx.save(golden, FORMS[2])
+    assert run(["eval", FORMS[3], "--data", "val", "--check", "-j", "1"]) == 1
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith(
+        f"{COUNT * frame:,} bytes of {FORMS[3]} compared with the golden model, "
+    )
+    assert 0 < int(told.split()[-2].replace(",", "")) < COUNT * frame
+    with pytest.raises(UsageError, match=r"^--check compares a compiled network with its golden"):
+        evaluate_models(options(pictures, models=(Path(FORMS[0]),), check=True))
 
 
 def test_everything_that_quant_and_compile_left_is_taken(pictures: Path) -> None:

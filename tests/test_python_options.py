@@ -40,7 +40,7 @@ SAME: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     "run-mode": (("-r", "auto_quant"), {"run_mode": "auto_quant"}),
     "auto-mix-ratio": (("-amr", "0.25"), {"auto_mix_ratio": 0.25}),
     "auto-mix-strategy": (("-ams", "initial"), {"auto_mix_strategy": "initial"}),
-    "mix-budget": (("--mix-budget", "5"), {"mix_budget": "5"}),
+    "mix-budget": (("--mix-budget", "2.5"), {"mix_budget": 2.5}),
     "general-process": (("-gp",), {"general_process": True}),
     "mean": (("--mean", "1", "2"), {"mean": (1, 2)}),
     "std": (("--std", "0.5"), {"std": (0.5,)}),

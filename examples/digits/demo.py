@@ -14,8 +14,14 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
 
-from knightlite.api import QuantizeOptions, compile_model, profile_program, quantize
-from knightlite.api.evaluate import evaluate_folder
+from knightlite.api import (
+    EvaluateOptions,
+    QuantizeOptions,
+    compile_model,
+    evaluate_models,
+    profile_program,
+    quantize,
+)
 from knightlite.cli.terminal import print_line, print_table, report_error, talking
 from knightlite.errors import KnightliteError
 
@@ -42,26 +48,20 @@ def run() -> int:
         compiled = compile_model(quantized.files["onnx"], CHIP, OUT, OUT, talk)
         cfg, weight = compiled.files["cfg"], compiled.files["weight"]
         talk.say("Simulating every test picture and comparing every byte ...")
-        result = evaluate_folder(
-            quantized.files["float_onnx"],
-            quantized.files["onnx"],
-            cfg,
-            weight,
-            HERE / "test",
-            talk,
-        )
+        models = (quantized.files["float_onnx"], quantized.files["onnx"], cfg)
+        result = evaluate_models(EvaluateOptions(HERE / "test", models, check=True), talk)
         profiled = profile_program(cfg, weight, None, OUT, OUT, talk)
     profile = profiled.profile
-    top1 = [
-        result.percent(right) for right in (result.float_right, result.qdq_right, result.chip_right)
-    ]
+    top1 = [model.top1 or 0.0 for model in result.models]
+    compared, differing = result.models[2].compared_bytes, result.models[2].differing_bytes
+    assert compared is not None
     summary = {
         "float_top1": top1[0],
         "qdq_top1": top1[1],
         "chip_top1": top1[2],
         "test_pictures": result.pictures,
-        "compared_bytes": result.compared_bytes,
-        "differing_bytes": result.differing_bytes,
+        "compared_bytes": compared,
+        "differing_bytes": differing,
         "latency_ms": profile.time_ms,
         "mac_utilization": profile.mac_utilization,
         "ddr_bytes": profile.read_bytes + profile.write_bytes,
@@ -81,13 +81,13 @@ def run() -> int:
         ),
         ("MAC utilization", f"{profile.mac_utilization * 100:.1f} %"),
         ("DDR traffic per picture", f"{summary['ddr_bytes']:,} bytes"),
-        ("bytes compared with the golden model", f"{result.compared_bytes:,}"),
-        ("bytes that differ", f"{result.differing_bytes:,}"),
+        ("bytes compared with the golden model", f"{compared:,}"),
+        ("bytes that differ", f"{differing:,}"),
         ("files", f"{OUT}"),
     ]
     print_table(f"DenseNet-BC on handwritten digits, {CHIP}", ("what", "value"), rows)
     print_line(f"{time.perf_counter() - started:.0f} s")
-    return 0 if result.differing_bytes == 0 else 1
+    return 0 if differing == 0 else 1
 
 
 def main() -> int:

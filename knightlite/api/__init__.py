@@ -2,7 +2,6 @@
 
 from knightlite.api.check import CheckResult, check
 from knightlite.api.compile import CompileResult, compile_model, explain
-from knightlite.api.evaluate import Evaluation, evaluate_folder
 from knightlite.api.evaluate_models import (
     EvaluateOptions,
     EvaluationResult,
@@ -21,7 +20,6 @@ __all__ = [
     "CheckResult",
     "CompileResult",
     "EvaluateOptions",
-    "Evaluation",
     "EvaluationResult",
     "Inspection",
     "ModelScore",
@@ -33,7 +31,6 @@ __all__ = [
     "check",
     "compile_model",
     "default_workers",
-    "evaluate_folder",
     "evaluate_models",
     "explain",
     "inspect_file",

@@ -36,7 +36,8 @@ class Picture:
 class Job:
     """What every worker needs. ``shapes``: [C, H, W] that each model reads.
 
-    ``logits``: compare scores before the trailing Softmax, which every model then has.
+    ``logits``: compare scores before the trailing Softmax, which every model then has. ``check``:
+    compare the chip's layers with the golden model's.
     """
 
     sources: tuple[Source, ...]
@@ -45,6 +46,7 @@ class Job:
     chip: str | None
     input_shapes: tuple[tuple[int, ...], ...]
     logits: bool
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,15 @@ class Bench:
                 for shape in dict.fromkeys(self.job.shapes)
             }
             found = [
-                form.run(fed[shape])
+                (form.run(fed[shape]), (0, 0)) if form.checked is None else form.checked(fed[shape])
                 for form, shape in zip(self.forms, self.job.shapes, strict=True)
             ]
             scores = [
                 before if self.job.logits and before is not None else final
-                for final, before in found
+                for (final, before), _ in found
             ]
             self._check(scores, picture)
-            total += tally_of(scores, picture.label)
+            total += tally_of(scores, picture.label, [counted for _, counted in found])
         return total
 
     def _check(self, scores: Sequence[Array], picture: Picture) -> None:
@@ -99,7 +101,7 @@ class Bench:
 
 def open_bench(job: Job) -> Bench:
     """Open every model. Errors: as ``open_form`` raises."""
-    forms = [open_form(source, job.chip, job.input_shapes, 1) for source in job.sources]
+    forms = [open_form(source, job.chip, job.input_shapes, 1, job.check) for source in job.sources]
     return Bench(job, tuple(forms))
 
 

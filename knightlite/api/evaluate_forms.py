@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from knightlite import workspace
 from knightlite.api.session import open_binary
-from knightlite.api.simulate import Binary
+from knightlite.api.simulate import Binary, golden_reference
 from knightlite.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Form:
     """An opened model. ``input_shape``: [C, H, W] of the picture it reads, 0 where it is open.
 
     ``recipe``: the TOML that it was calibrated with, where it says so. ``softmax``: its first
-    output is behind a Softmax. ``run`` takes a float32 picture [1, C, H, W].
+    output is behind a Softmax. ``run`` takes a float32 picture [1, C, H, W]. ``checked``, which
+    only the chip has, does the same and gives (bytes compared, bytes that differ) of all layers.
     """
 
     source: Source
@@ -54,6 +55,7 @@ class Form:
     recipe: str | None
     softmax: bool
     run: Callable[[Array], Scores]
+    checked: Callable[[Array], tuple[Scores, tuple[int, int]]] | None = None
 
 
 def source_of(path: Path) -> Source:
@@ -94,11 +96,18 @@ def cfg_of(golden: Path) -> Path:
 
 
 def open_form(
-    source: Source, chip: str | None, input_shapes: Sequence[Sequence[int]], threads: int
+    source: Source,
+    chip: str | None,
+    input_shapes: Sequence[Sequence[int]],
+    threads: int,
+    check: bool = False,
 ) -> Form:
-    """Open a model for pictures; ``threads`` are ONNX Runtime's. Errors: as the stages raise."""
+    """Open a model for pictures; ``threads`` are ONNX Runtime's. Errors: as the stages raise.
+
+    ``check``: the chip's layers are to be compared with those of its golden model.
+    """
     if source.kind == CHIP:
-        return _chip(source, open_binary(source.path), chip)
+        return _chip(source, open_binary(source.path), chip, check)
     if source.kind == GOLDEN:
         return _golden(source, open_binary(cfg_of(source.path)), threads)
     return _onnx(source, _onnx_model(source.path, input_shapes), input_shapes, threads)
@@ -193,13 +202,32 @@ def _refusals(path: Path) -> Iterator[None]:
         raise ModelError(f"ONNX Runtime refuses {path} ({reason}).") from error
 
 
-def _chip(source: Source, binary: Binary, chip: str | None) -> Form:
+def _chip(source: Source, binary: Binary, chip: str | None, check: bool) -> Form:
     """The program in the simulator."""
     from knightlite.sim import Machine
 
     machine = Machine(binary.program, binary.target(chip))
     machine.check()
-    return _integers(source, binary, machine.run)
+    form = _integers(source, binary, machine.run)
+    if not check:
+        return form
+    golden = golden_reference(binary, None)
+    counted = (0, 0)
+
+    def watched(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        nonlocal counted
+        tensors: dict[str, Array] = {}
+        outputs = machine.run(inputs, tensors.__setitem__)
+        counted = golden.compare(inputs, tensors)[:2]
+        return outputs
+
+    observed = _integers(source, binary, watched)
+
+    def checked(picture: Array) -> tuple[Scores, tuple[int, int]]:
+        scores = observed.run(picture)
+        return scores, counted
+
+    return replace(form, checked=checked)
 
 
 def _golden(source: Source, binary: Binary, threads: int) -> Form:

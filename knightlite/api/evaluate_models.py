@@ -10,7 +10,7 @@ from pathlib import Path
 from knightlite import atomic_write, workspace
 from knightlite.api import evaluate_state
 from knightlite.api.evaluate_engine import Job, Picture, open_bench, tallies
-from knightlite.api.evaluate_forms import Form, quantization_notes, source_of
+from knightlite.api.evaluate_forms import CHIP, Form, quantization_notes, source_of
 from knightlite.api.evaluate_state import WHOLE, Question, State, digest
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally
@@ -26,6 +26,7 @@ class EvaluateOptions:
     ``models``: the first is what the others are compared with; none: what the manifest holds.
     ``recipe``: name or file; None: the one that the models were calibrated with. ``labels``: a file
     of class folders' names in the order of the scores. ``count``: a seeded sample of the pictures.
+    ``check``: compare every byte of the chip's layers with its golden model, which lies beside it.
     ``state``: file of the sums so far; ``keep_state``: leave it when finished. ``shard``: (i, n).
     """
 
@@ -41,6 +42,7 @@ class EvaluateOptions:
     state: Path | None = None
     keep_state: bool = True
     shard: tuple[int, int] = WHOLE
+    check: bool = False
     directory: Path = field(default=Path())
 
 
@@ -49,7 +51,8 @@ class ModelScore:
     """One model. Percent, points and dB; None where pictures have no class, or for the first model.
 
     ``agreed_percent``: pictures with the first model's best class. ``exact``: all scores are those
-    of the first model, and ``sqnr_db`` is None.
+    of the first model, and ``sqnr_db`` is None. ``compared_bytes``, ``differing_bytes``: of the
+    chip's layers against its golden model; None where they were not compared.
     """
 
     model: str
@@ -64,6 +67,8 @@ class ModelScore:
     agreed_percent: float | None
     sqnr_db: float | None
     exact: bool
+    compared_bytes: int | None = None
+    differing_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,12 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     if options.state is not None:
         atomic_write.require_folder(options.state.parent)  # before the work, not after it
     sources = tuple(source_of(path) for path in _paths(options, talk))
-    probe = Job(sources, (), "", options.chip, options.input_shapes, False)
+    if options.check and CHIP not in {source.kind for source in sources}:
+        raise UsageError(
+            "--check compares a compiled network with its golden model, but none is named.",
+            "name X_r.cfg, beside which compile leaves the golden model",
+        )
+    probe = Job(sources, (), "", options.chip, options.input_shapes, False, options.check)
     job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
     pictures = _pictures(options, talk)
     mine = pictures[options.shard[0] - 1 :: options.shard[1]]
@@ -146,6 +156,8 @@ def _score(tally: Tally, place: int, name: str, kind: str) -> ModelScore:
         agreed_percent=_percent(tally.agreed[place], tally.pictures) if place else None,
         sqnr_db=tally.sqnr_db(place) if place else None,
         exact=tally.exact(place),
+        compared_bytes=tally.compared[place] or None,
+        differing_bytes=tally.differing[place] if tally.compared[place] else None,
     )
 
 
@@ -315,6 +327,7 @@ def _question(job: Job, options: EvaluateOptions, pictures: Sequence[Picture]) -
         len(pictures),
         digest([job.recipe, job.input_shapes]),
         "logits" if job.logits else "outputs",
+        job.check,
     )
 
 

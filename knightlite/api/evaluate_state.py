@@ -17,7 +17,7 @@ from knightlite.errors import FormatError, UsageError
 from knightlite.evaluation import Tally
 from knightlite.evaluation.tally import tally_from_json
 
-FORMAT = 1
+FORMAT = 2
 WHOLE = (1, 1)
 
 
@@ -34,6 +34,7 @@ class Question:
     pictures: int
     recipe: str
     scores: str  # "logits" or "outputs"
+    check: bool = False  # bytes of the chip's layers are compared
 
     def difference(self, other: Question) -> str:
         """What differs from another question, for a sentence; "" where nothing does."""
@@ -44,6 +45,7 @@ class Question:
                 ("the pictures", (self.data, self.pictures), (other.data, other.pictures)),
                 ("the recipe", self.recipe, other.recipe),
                 ("the scores that are compared", self.scores, other.scores),
+                ("whether bytes are compared", self.check, other.check),
             )
             if mine != theirs
         ]
@@ -83,6 +85,7 @@ def save(state: State, path: Path) -> None:
                 "pictures": question.pictures,
                 "recipe": question.recipe,
                 "scores": question.scores,
+                "check": question.check,
                 "shard": list(state.shard),
                 "stamp": state.stamp,
                 "total": state.total,
@@ -115,6 +118,7 @@ def read(path: Path) -> State:
             int(found["pictures"]),
             str(found["recipe"]),
             str(found["scores"]),
+            bool(found["check"]),
         )
         tally = tally_from_json(found["tally"], len(models), str(path))
         return State(question, (index, count), str(found["stamp"]), int(found["total"]), tally)

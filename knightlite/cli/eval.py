@@ -24,6 +24,7 @@ EPILOG = f"""\b
 Examples:
   knightlite eval --data val          # all that quant and compile left here
   knightlite eval n.onnx n_quantize.onnx n_r.cfg --data val --recipe imagenet
+  knightlite eval X_r.cfg --data val --check     # every byte of every layer
   knightlite eval --data val --shard 1/4 --state part1.json
   knightlite eval --merge part1.json part2.json part3.json part4.json
 
@@ -58,6 +59,11 @@ those that only it, or only the other, gets right; the interval of the drop is a
     help=f"Where the sums so far are kept, and stay [default: {STATE}, until finished].",
 )
 @click.option("--shard", metavar="I/N", default="1/1", help="Every N-th picture from the I-th on.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Compare every byte of every layer of the compiled network with its golden model.",
+)
 @click.option("--merge", is_flag=True, help="Add up the state files named instead of models.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_obj
@@ -73,10 +79,14 @@ def command(
     workers: int | None,
     state: Path | None,
     shard: str,
+    check: bool,
     merge: bool,
     as_json: bool,
-) -> None:
-    """Accuracy of float, quantized, golden and compiled models on a folder of pictures."""
+) -> int:
+    """Accuracy of float, quantized, golden and compiled models on a folder of pictures.
+
+    Exit code 1 where --check finds a differing byte.
+    """
     if merge:
         found = merge_states(models)
     else:
@@ -95,6 +105,7 @@ def command(
             state=Path(STATE) if state is None else state,
             keep_state=state is not None,
             shard=_shard(shard),
+            check=check,
         )
         with talking() as talk:
             found = evaluate_models(options, talk)
@@ -102,6 +113,7 @@ def command(
         print_json({**asdict(found), "models": [asdict(model) for model in found.models]})
     else:
         _print(found)
+    return 1 if any(row.differing_bytes for row in found.models) else 0
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -129,6 +141,12 @@ def _print(found: EvaluationResult) -> None:
     ]
     print_table(f"Accuracy on {pictures}", [*shown, "same %", sqnr], rows)
     print_line(f"drop, lost, won, same and dB are against {found.models[0].model}")
+    for row in found.models:
+        if row.compared_bytes is not None:
+            print_line(
+                f"{row.compared_bytes:,} bytes of {row.model} compared with the golden model, "
+                f"{row.differing_bytes:,} differ"
+            )
 
 
 def _cells(row: ModelScore) -> list[str]:

@@ -30,7 +30,7 @@ class Tally:
     and among the first five. ``lost``, ``won``: right in the first model alone, in this one alone.
     ``agreed``: same best class as the first model, of all pictures. ``energy``, ``noise``: sums of
     squares of the first model's scores, and of the difference from them; ``noise`` is None where a
-    score is not finite.
+    score is not finite. ``compared``, ``differing``: bytes held against another machine's.
     """
 
     pictures: int
@@ -42,6 +42,8 @@ class Tally:
     agreed: tuple[int, ...]
     energy: Fraction
     noise: tuple[Fraction | None, ...]
+    compared: tuple[int, ...]
+    differing: tuple[int, ...]
 
     def __add__(self, other: Tally) -> Tally:
         """The tally of both sets of pictures."""
@@ -62,6 +64,8 @@ class Tally:
                 None if a is None or b is None else a + b
                 for a, b in zip(self.noise, other.noise, strict=True)
             ),
+            sums(self.compared, other.compared),
+            sums(self.differing, other.differing),
         )
 
     def paired(self, model: int) -> Paired | None:
@@ -96,19 +100,23 @@ class Tally:
         }
 
 
-_COUNTS = ("top1", "top5", "lost", "won", "agreed")
+_COUNTS = ("top1", "top5", "lost", "won", "agreed", "compared", "differing")
 
 
 def empty_tally(models: int) -> Tally:
     """No picture yet."""
     none = (0,) * models
-    return Tally(0, 0, none, none, none, none, none, Fraction(0), (Fraction(0),) * models)
+    noise = (Fraction(0),) * models
+    return Tally(0, 0, none, none, none, none, none, Fraction(0), noise, none, none)
 
 
-def tally_of(scores: Sequence[Array], label: int | None) -> Tally:
+def tally_of(
+    scores: Sequence[Array], label: int | None, size_bytes: Sequence[tuple[int, int]] = ()
+) -> Tally:
     """One picture: the scores [classes] of every model, and its class where it is known.
 
-    Where scores are equal the lower class comes first, as numpy's argmax has it.
+    ``size_bytes``: of every model (compared, differing); none: nothing was compared. Where scores
+    are equal the lower class comes first, as numpy's argmax has it.
     """
     first = scores[0].astype(np.float64)
     best = [int(np.argmax(values)) for values in scores]
@@ -124,6 +132,8 @@ def tally_of(scores: Sequence[Array], label: int | None) -> Tally:
         tuple(int(guess == best[0]) for guess in best),
         Fraction(0) if energy is None else energy,
         tuple(_energy(first - values) for values in scores),
+        tuple(compared for compared, _ in size_bytes or ((0, 0),) * len(scores)),
+        tuple(differing for _, differing in size_bytes or ((0, 0),) * len(scores)),
     )
 
 
@@ -138,8 +148,10 @@ def tally_from_json(found: Mapping[str, Any], models: int, where: str) -> Tally:
         energy = Fraction(found["energy"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise FormatError(f"{where} does not hold the sums of {models} models.") from error
-    top1, top5, lost, won, agreed = counts
-    return Tally(whole[0], whole[1], top1, top5, lost, won, agreed, energy, noise)
+    top1, top5, lost, won, agreed, compared, differing = counts
+    return Tally(
+        whole[0], whole[1], top1, top5, lost, won, agreed, energy, noise, compared, differing
+    )
 
 
 def _among_best(values: Array, label: int) -> bool:

@@ -46,7 +46,7 @@ def quantize(
     run_mode: str = "quant",
     auto_mix_ratio: float = 0.5,
     auto_mix_strategy: str = "HAWQ",
-    mix_budget: str | None = None,
+    mix_budget: str | float | None = None,
     generate_template: bool = False,
     mix_config: str | Path | None = None,
     general_process: bool = False,
@@ -99,8 +99,8 @@ def quantize(
         run_mode: "quant", or "auto_quant": some operators at 16 bits, found by measuring.
         auto_mix_ratio: auto_quant: share of the convolutions that may have 16 bits.
         auto_mix_strategy: auto_quant: "HAWQ", "IOhigh" or "initial".
-        mix_budget: 16 bits where they help most, for extra predicted cycles on ``chip``: percent
-            ("5") or a number ("20000cycles").
+        mix_budget: give 16 bits where they help most, for at most so many percent of extra
+            predicted cycles: 5, "2.5%" or "20000cycles".
         generate_template: also make ``mix_template``, the text of a mix configuration.
         mix_config: such a file, which gives operators 16 bits.
         general_process: run unsupported operators at the end of the network on the host.
@@ -155,7 +155,7 @@ def quantize(
         mix_config=_path(mix_config),
         mix_ratio=auto_mix_ratio,
         mix_strategy=auto_mix_strategy,
-        mix_budget=mix_budget,
+        mix_budget=None if mix_budget is None else str(mix_budget),
         input_types=tuple(input_types),
         mean=tuple(map(float, mean)),
         std=tuple(map(float, std)),

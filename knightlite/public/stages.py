@@ -67,6 +67,7 @@ def evaluate(
     workers: int = 1,
     state: str | Path | None = None,
     shard: tuple[int, int] = (1, 1),
+    check: bool = False,
 ) -> EvaluationResult:
     """Accuracy of forms of one network on a folder of pictures, in one pass.
 
@@ -85,6 +86,7 @@ def evaluate(
         state: file of the sums so far, from which the same call goes on after a stop.
         shard: (i, n) takes every n-th picture from the i-th on; the states of all n shards give the
             whole with ``knightlite eval --merge``.
+        check: also compare every byte of every layer of a compiled network with its golden model.
     """
     import tempfile
 
@@ -106,6 +108,7 @@ def evaluate(
                 workers=workers,
                 state=None if state is None else Path(state),
                 shard=shard,
+                check=check,
             ),
             Talk(warn=remarks.append),
         )
