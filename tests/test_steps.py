@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from float_nets import Pictures, small_net
 from knightlite.ir import Graph
+from knightlite.ops import BY_NAME, View
 from knightlite.quantize import steps
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import EFFORTS, Settings, settings_for
-from knightlite.quantize.steps import improve, sample_limit
+from knightlite.quantize.steps import improve, left_out, sample_limit
 from knightlite.quantize.walk import Constants, Layer
 
 Array = NDArray[Any]
@@ -48,6 +50,24 @@ def test_what_is_kept_has_gained() -> None:
         assert item.sentence.endswith("kept" if item.kept else "undone")
     assert any(item.kept for item in found)
     assert decibels(graph, made) > decibels(graph, quantized)
+
+
+def test_what_is_not_tried_is_said() -> None:
+    """Too few pictures, or too large a network for the effort; silence where steps were tried."""
+    graph = small_net()
+    normal, high, low = (settings_for(effort) for effort in ("normal", "high", "low"))
+    name = "sequential bias correction"
+    assert left_out(graph, normal, steps.FEWEST) == left_out(graph, low, 1) == ""
+    few = left_out(graph, high, steps.FEWEST - 1)
+    assert few == f"{name} and adaptive rounding: not tried, which takes 16 pictures or more"
+    slow = replace(normal, sample_macs=1 << 18)
+    assert sample_limit(graph, slow) == 1
+    said = left_out(graph, slow, sample_limit(graph, slow))
+    macs = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
+    assert said == (
+        f"{name}: not tried, {macs / 1e9:.1f} G multiply-accumulates per picture are more than "
+        "this effort affords; --effort high does it"
+    )
 
 
 def test_a_step_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from knightlite import chip, dtypes, numerics, ops
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.frontend import load_quantized
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
-from knightlite.ops import table
+from knightlite.ops import table, table_functions, wide_table
 from knightlite.ops.samples import feature, result
 from knightlite.quantize.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
@@ -34,7 +34,7 @@ def net() -> Graph:
     stem = made.conv(x, "stem", 8)
     swish = made.node("Table", (stem,), "swish", function="HardSwish", alpha=1 / 6, beta=0.5)
     deep = made.conv(swish, "deep", 8, (3, 3), group=8, pads=PADS)
-    steps = {"function": table.EXPRESSION, "steps": table.SILU}
+    steps = {"function": table_functions.EXPRESSION, "steps": table.SILU}
     silu = made.node("Table", (deep,), "silu", **steps)
     mean = made.node(
         "AveragePool", (silu,), "mean", kernel=(12, 12), strides=(1, 1), pads=(0, 0, 0, 0),
@@ -87,9 +87,9 @@ def test_the_length_goes_through_the_file(length: int, tmp_path: Path) -> None:
     quantized = quantize_graph(net(), Noise(), settings).graph
     back = read_back(quantized, tmp_path)
     views = [ops.View(back, node) for node in back.nodes if node.op == "Table"]
-    wide = [view for view in views if table.is_interpolated(view)]
+    wide = [view for view in views if wide_table.is_interpolated(view)]
     assert [view.node.output for view in wide] == ["swish", "silu", "gate", "scores"]
-    assert {table.lut_length(view) for view in wide} == {length}
+    assert {wide_table.lut_length(view) for view in wide} == {length}
     pictures = np.random.default_rng(4).normal(size=(4, 8, 12, 12)).astype(np.float32)
     built = checks.build(back, "TX5368AV200")
     checks.judge(built, back, net(), checks.single("x", pictures)).check()
@@ -98,7 +98,7 @@ def test_the_length_goes_through_the_file(length: int, tmp_path: Path) -> None:
 def one_table(length: int) -> Graph:
     builder = GraphBuilder("net")
     feature(builder, "x", (4, 3, 3), dtypes.S16, 1e-3)
-    attributes: dict[str, Attribute] = {"function": "Sigmoid", table.LUT_LEN: length}
+    attributes: dict[str, Attribute] = {"function": "Sigmoid", wide_table.LUT_LEN: length}
     node = Node("y", "Table", ("x",), ("y",), attributes)
     return result(builder, node, (1, 4, 3, 3), dtypes.U8, 1 / 255)
 
@@ -157,19 +157,19 @@ def test_the_finest_step_is_sound(function: str, length: int) -> None:
     builder = GraphBuilder("net")
     feature(builder, "x", (4, 3, 3), dtypes.S16, 8 / 32767)
     attributes: dict[str, Attribute] = {
-        "function": function, table.LUT_LEN: length, **parameters,
+        "function": function, wide_table.LUT_LEN: length, **parameters,
     }  # fmt: skip
     node = Node("y", "Table", ("x",), ("y",), attributes)
     graph = result(builder, node, (1, 4, 3, 3), dtypes.S16, 1.0)
-    step = table.finest_step(ops.View(graph, node))
+    step = wide_table.finest_step(ops.View(graph, node))
 
     def furthest(scale: float) -> float:
         y = replace(graph.tensors["y"], scale=np.asarray(scale, np.float32))
-        return table.furthest(ops.View(graph.with_tensors([y]), node))
+        return wide_table.furthest(ops.View(graph.with_tensors([y]), node))
 
-    assert furthest(step) <= table.FURTHEST
+    assert furthest(step) <= wide_table.FURTHEST
     if function == "HardSwish":
-        assert furthest(step / 4) > table.FURTHEST
+        assert furthest(step / 4) > wide_table.FURTHEST
 
 
 def test_a_kink_lies_on_an_entry() -> None:
@@ -180,8 +180,8 @@ def test_a_kink_lies_on_an_entry() -> None:
     graph = made.build(made.node("Table", (even,), "y", function="HardSwish"))
     quantized = quantize_graph(graph, Noise(), Settings(bit_width=16)).graph
     view = ops.View(quantized, quantized.nodes[-1])
-    entries = 3 / (float(view.scale(0)) * table.interval(view))
+    entries = 3 / (float(view.scale(0)) * wide_table.interval(view))
     assert entries > 16
     assert entries == pytest.approx(round(entries), rel=1e-6)
-    largest = float(table.curve(view).max())
+    largest = float(wide_table.curve(view).max())
     assert float(view.output_scale) < 1.2 * largest / 32767

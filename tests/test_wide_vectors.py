@@ -12,7 +12,7 @@ from float_nets import FloatNet
 from knightlite import chip, dtypes
 from knightlite.frontend import load_quantized
 from knightlite.ir import Graph
-from knightlite.ops import table
+from knightlite.ops import table, table_functions
 from knightlite.quantize.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings
@@ -27,7 +27,7 @@ def squeezed() -> Graph:
     x = net.input("x", 8, 12, 12)
     even = net.affine(x, "even")
     swish = net.node("Table", (even,), "swish", function="HardSwish")
-    silu = net.node("Table", (x,), "silu", function=table.EXPRESSION, steps=table.SILU)
+    silu = net.node("Table", (x,), "silu", function=table_functions.EXPRESSION, steps=table.SILU)
     slopes = net.builder.constant("slopes", np.linspace(-0.2, 0.5, 8, dtype=np.float32))
     bent = net.node("PRelu", (swish, slopes), "bent")
     mean = net.average(bent, "mean")

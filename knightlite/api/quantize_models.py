@@ -52,6 +52,7 @@ def quantize_models(
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import finish, prepare
     from knightlite.quantize.scale_file import read_scales, scale_text
+    from knightlite.quantize.steps import left_out
 
     check_options(options)
     pairs = combinations(options)
@@ -90,6 +91,8 @@ def quantize_models(
             inspect_layers(result.float_graph, result.graph, work, dump)
         for step in result.steps:
             talk.say(step.sentence)
+        if reason := left_out(graph, chosen, len(prepared.seen.sample[0])):
+            talk.say(reason)
         for warning in result.warnings:
             talk.warn(str(warning))
         talk.say("Stage4: Quantitative Parameter Fixed-point.")

@@ -23,7 +23,7 @@ from knightlite import ops
 from knightlite.errors import UnsupportedError
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import SourceModel, SourceNode
-from knightlite.ops import functions, table
+from knightlite.ops import functions, table_functions
 from knightlite.ops.expressions import BINARY, Step
 from knightlite.ops.onnx_io import OnnxNode
 
@@ -259,5 +259,5 @@ def compute(state: Importer, node: SourceNode, region: Region) -> None:
     output = node.outputs[0]
     state.declare(output, state.shape(region.root))
     source = state.value(region.root).tensor
-    state.builder.node("Table", (source,), output, table.attributes_of(region.steps))
+    state.builder.node("Table", (source,), output, table_functions.attributes_of(region.steps))
     state.values[output] = Value(output)

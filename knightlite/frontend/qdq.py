@@ -24,7 +24,7 @@ from knightlite.errors import Finding, UnsupportedError, UsageError
 from knightlite.frontend import canonical, onnx_file
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
-from knightlite.ops.table import LUT_METADATA, with_lut_lengths
+from knightlite.ops.wide_table import LUT_METADATA, with_lut_lengths
 
 Array = NDArray[Any]
 SUFFIX = "_quantize"

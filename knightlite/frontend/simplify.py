@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes, ops
 from knightlite.ir import Attribute, ChannelStatistics, Graph, Node, Tensor
-from knightlite.ops import expressions, table
+from knightlite.ops import expressions, table_functions
 from knightlite.ops.opdef import OPEN
 
 Array = NDArray[Any]
@@ -107,8 +107,10 @@ def _place(draft: _Draft, node: Node) -> None:
         elif is_clip(node):
             merged = _clip_into(producer, node)
         if merged is None and node.op == producer.op == "Table":
-            steps = expressions.composed(table.steps_of(producer), table.steps_of(node))
-            merged = replace(producer, attributes=table.attributes_of(steps))
+            steps = expressions.composed(
+                table_functions.steps_of(producer), table_functions.steps_of(node)
+            )
+            merged = replace(producer, attributes=table_functions.attributes_of(steps))
     if merged is None or producer is None:
         draft.nodes[node.output] = node
         return

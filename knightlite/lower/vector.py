@@ -18,7 +18,7 @@ from knightlite.lower.work import (
     tile_fields,
     type_code,
 )
-from knightlite.ops import View, affine, eltwise, prelu, table
+from knightlite.ops import View, affine, eltwise, prelu, table, wide_table
 
 
 def _fields(view: View, tile: Tile, bounds: tuple[int, int]) -> dict[str, int]:
@@ -131,9 +131,9 @@ def mul_work(view: View) -> Work:
 def table_work(view: View) -> Work:
     """Table: in MSPM, the same for every tile."""
     intervals = fraction = 0
-    if table.is_interpolated(view):
-        intervals = table.lut_length(view)
-        entries, fraction = table.interpolated_entries(view)
+    if wide_table.is_interpolated(view):
+        intervals = wide_table.lut_length(view)
+        entries, fraction = wide_table.interpolated_entries(view)
     else:
         entries = table.entries(view)
     data = entries.tobytes()
@@ -178,15 +178,15 @@ def copy_work(view: View) -> Work:
 
 
 def _check_table(view: View, chip: Chip) -> str | None:
-    if not table.is_interpolated(view):
+    if not wide_table.is_interpolated(view):
         return None
-    size = 2 * ((1 << table.lut_length(view)) + 1)
+    size = 2 * ((1 << wide_table.lut_length(view)) + 1)
     if size <= chip.mspm_bytes:
         return None
     return (
-        f"a table of 2^{table.lut_length(view)} intervals takes {size} bytes of the "
+        f"a table of 2^{wide_table.lut_length(view)} intervals takes {size} bytes of the "
         f"{chip.mspm_bytes} of MSPM; quantize with a lut_len of "
-        f"{table.lut_length(view) - 1} or less"
+        f"{wide_table.lut_length(view) - 1} or less"
     )
 
 

@@ -14,7 +14,8 @@ from knightlite.dtypes import DType
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, Window
 from knightlite.ops.signs import nonnegative_outputs
-from knightlite.ops.table import interval, kink, support
+from knightlite.ops.table_functions import kink, support
+from knightlite.ops.wide_table import interval
 from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.methods import Method, method_of
 from knightlite.quantize.observers import Observer, Statistics, add_statistics

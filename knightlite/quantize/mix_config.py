@@ -16,7 +16,7 @@ from typing import Any
 from knightlite.errors import Finding, UsageError, findings_error
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
-from knightlite.ops.table import steps_of
+from knightlite.ops.table_functions import steps_of
 from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.methods import METHODS
 from knightlite.quantize.widths import Widths, whole_groups

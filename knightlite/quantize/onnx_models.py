@@ -21,7 +21,7 @@ from knightlite import dtypes
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, float_form, host
 from knightlite.ops.onnx_io import OnnxWriter
-from knightlite.ops.table import LUT_METADATA, lut_lengths
+from knightlite.ops.wide_table import LUT_METADATA, lut_lengths
 
 if TYPE_CHECKING:
     import onnx

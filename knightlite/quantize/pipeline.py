@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from knightlite.errors import Finding
 from knightlite.ir import Graph
-from knightlite.ops.table import with_lut_length
+from knightlite.ops.wide_table import with_lut_length
 from knightlite.quantize.assign import Assignment, check_constants
 from knightlite.quantize.channels import spread_channels
 from knightlite.quantize.cycles import Clock

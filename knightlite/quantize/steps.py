@@ -53,9 +53,28 @@ def sample_limit(graph: Graph, settings: Settings) -> int:
     """
     if not steps_of(settings, graph):
         return 1
-    work = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
-    affordable = settings.sample_macs // max(1, work)
+    affordable = settings.sample_macs // max(1, _macs(graph))
     return min(settings.sample, affordable) if affordable >= FEWEST else 1
+
+
+def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
+    """Why the steps that are asked for were not tried on a sample of so many pictures.
+
+    A sentence; "" where they were, or where none is asked for.
+    """
+    names = " and ".join(name for name, _ in steps_of(settings, graph))
+    if not names or pictures >= FEWEST:
+        return ""
+    if settings.sample_macs // max(1, _macs(graph)) >= FEWEST:
+        return f"{names}: not tried, which takes {FEWEST} pictures or more"
+    return (
+        f"{names}: not tried, {_macs(graph) / 1e9:.1f} G multiply-accumulates per picture are more "
+        "than this effort affords; --effort high does it"
+    )
+
+
+def _macs(graph: Graph) -> int:
+    return sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
 
 
 def steps_of(settings: Settings, graph: Graph) -> tuple[tuple[str, Visitor], ...]:

@@ -1,0 +1,73 @@
+"""Which function a Table node computes: an entry of FUNCTIONS, or an expression of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.ir import Attribute, Node
+from knightlite.ops import expressions, functions
+from knightlite.ops.functions import FUNCTIONS, OPEN_SUPPORT
+from knightlite.ops.opdef import View
+
+Array = NDArray[Any]
+EXPRESSION = "Expression"
+
+
+def function_name(view: View) -> str:
+    """The function of a Table node."""
+    return str(view.node.attributes["function"])
+
+
+def steps_of(node: Node) -> list[expressions.Step]:
+    """The steps of a Table's expression; one where it has a function of its own."""
+    attributes = node.attributes
+    name = str(attributes["function"])
+    if name != EXPRESSION:
+        parameters: dict[str, Any] = {key: attributes[key] for key in FUNCTIONS[name].parameters}
+        return [expressions.Step(name, (0,), parameters)]
+    texts = attributes["steps"]
+    assert isinstance(texts, tuple)
+    return [expressions.parse(str(text)) for text in texts]
+
+
+def attributes_of(steps: Sequence[expressions.Step]) -> dict[str, Attribute]:
+    """The attributes of a Table that computes ``steps``: a known function, or an expression."""
+    known = expressions.recognised(steps)
+    if known is not None:
+        return {"function": known[0], **known[1]}
+    return {"function": EXPRESSION, "steps": tuple(step.text() for step in steps)}
+
+
+def support(view: View) -> tuple[float, float]:
+    """The interval of inputs outside which the node's output is constant.
+
+    That of an expression's first step, where no later one reads the input.
+    """
+    first, *others = steps_of(view.node)
+    reads_x = any(item == 0 and isinstance(item, int) for step in others for item in step.operands)
+    if first.op not in FUNCTIONS or reads_x:
+        return OPEN_SUPPORT
+    low, high = FUNCTIONS[first.op].support(first.parameters)
+    return float(low), float(high)
+
+
+def values(view: View, x: Array) -> Array:
+    """The real function of float32 values, in float32."""
+    return evaluate(view.node, x)
+
+
+def evaluate(node: Node, x: Array) -> Array:
+    """The real function of a Table node, float32 to float32."""
+    if node.attributes["function"] == EXPRESSION:
+        return expressions.evaluate(steps_of(node), x)
+    return functions.evaluate(str(node.attributes["function"]), x, node.attributes)
+
+
+def kink(view: View) -> float:
+    """The least magnitude of a bend of the function's support other than 0; 0 where it has none."""
+    bends = (abs(bound) for bound in support(view) if np.isfinite(bound) and bound)
+    return min(bends, default=0.0)
