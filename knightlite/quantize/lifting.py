@@ -24,7 +24,8 @@ from knightlite.ir import Attribute, Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
 from knightlite.ops.expressions import Step, composed, evaluate
 from knightlite.ops.signs import nonnegative_outputs
-from knightlite.ops.table import LUT_LEN, attributes_of, steps_of
+from knightlite.ops.table_functions import attributes_of, steps_of
+from knightlite.ops.wide_table import LUT_LEN
 from knightlite.quantize.groups import reads_per_channel
 
 INNER = np.arange(-32, 32, 2.0**-8, dtype=np.float32)  # where a function may dip; 1.5 and 0 in it
