@@ -9,6 +9,9 @@ Minoux, "Accelerated greedy algorithms for maximizing submodular set functions",
 benefit-cost ratio as in Leskovec et al., "Cost-effective outbreak detection in networks" (CELF),
 2007; as there, the best single unit that fits stands beside the greedy choice.
 
+What only tables read has 16 bits by rule, without a question. Here it is a unit like any other: the
+search begins with the longest row of units, by noise saved per cycle, that stays within the budget.
+
 Every set that was measured is a point; those that no other one beats in both are the Pareto list.
 """
 
@@ -30,7 +33,7 @@ from knightlite.quantize.settings import MixBudget, Settings
 from knightlite.quantize.widths import Widths, whole_groups
 from knightlite.quantize.workload import Workload
 
-LEAST_SHARE = 2e-3  # of all units' noise: what has less is not worth a measurement
+LEAST_SHARE = 2e-3  # of the noise without a mix: what has less is not worth a measurement
 GLANCE = 2  # pictures for the first order of units; what is taken is measured on all
 LEAST_NOISE = 1.02  # times what no unit explains: below, there is nothing left to win
 MISSES = 6  # units that went beyond the budget before the search ends
@@ -87,11 +90,18 @@ def budgeted_mix(
     """The search for ``settings.mix_budget``. UnsupportedError where the chip cannot run it."""
     assert settings.mix_budget is not None
     statistics, plan = observation.statistics, observation.plan
-    narrow = assign(graph, statistics, plan, settings)
+    free = without_table_rule(settings)
+    narrow = assign(graph, statistics, plan, free)
     found = units(graph, narrow, vector=True)
     pictures = some_pictures(graph, workload, observation.sample, threads)
     meter = Meter(graph, narrow, found, pictures, threads)
     everything = range(len(found))
+    ruled = draft(graph, statistics, plan, settings).features
+    by_rule = frozenset(
+        index
+        for index in everything
+        if all(ruled[name].dtype.bits == 16 for name in found[index].tensors)
+    )
 
     def widths(taken: frozenset[int]) -> Widths:
         names = frozenset(name for index in taken for name in found[index].tensors)
@@ -101,13 +111,13 @@ def budgeted_mix(
     def cycles(taken: frozenset[int]) -> int | None:
         """None where an operator keeps one of the units at 8 bits, or the chip refuses it."""
         try:
-            made = draft(graph, statistics, plan, replace(settings, mix=widths(taken)))
+            made = draft(graph, statistics, plan, replace(free, mix=widths(taken)))
             wide = {name for index in taken for name in found[index].tensors}
             if any(made.features[name].dtype.bits == 8 for name in wide):
                 return None
             return clock.cycles(made.graph)
         except KnightliteError:
-            if not taken:
+            if taken == by_rule:
                 raise
             return None
 
@@ -115,18 +125,18 @@ def budgeted_mix(
         return meter.noise([index for index in everything if index not in taken], rest=True)
 
     try:
-        base = cycles(frozenset())
+        base = cycles(by_rule)
     except KnightliteError as error:
         raise UnsupportedError(
             f"the cycles on {clock.chip} cannot be predicted: {error.sentence}", error.hint
         ) from error
     assert base is not None
-    start = Point(frozenset(), base, noise(frozenset()))
+    start = Point(by_rule, base, noise(by_rule))
     limit = settings.mix_budget.limit(base)
     enough = max(
         LEAST_NOISE * meter.noise([], rest=True), 10 ** (-settings.mix_budget.enough_db / 10)
     )
-    alone = [0.0] * len(found)
+    alone: list[float] = []
     if start.noise > enough:
         alone = [meter.noise([index], rest=False, pictures=GLANCE) for index in everything]
     points = pareto(search(start, alone, enough, limit, cycles, noise), start.noise)
@@ -134,6 +144,11 @@ def budgeted_mix(
     within.sort(key=lambda point: max(point.noise, enough))  # what is enough: the cheapest first
     tried = tuple((point, widths(point.taken)) for point in (*within, start))
     return Found(points, tried, found, base, limit)
+
+
+def without_table_rule(settings: Settings) -> Settings:
+    """The settings with which the search's widths go: it decides itself what tables read."""
+    return replace(settings, wide_tables=False)
 
 
 def search(
@@ -144,21 +159,14 @@ def search(
     cycles: Callable[[frozenset[int]], int | None],
     noise: Callable[[frozenset[int]], float],
 ) -> tuple[Point, ...]:
-    """Every set that was measured, ``start`` first.
+    """Every set that was measured, ``start``, what is wide without a mix, first.
 
     ``alone``: per unit the noise where only it is rounded; ``enough``: noise at which nothing is
     left to win; ``cycles`` may be None where a set cannot be.
     """
-    points = [start]
-    worth = [index for index, item in enumerate(alone) if item >= LEAST_SHARE * sum(alone) > 0]
-    queue: list[tuple[float, float, int, frozenset[int]]] = []
-    singles: list[int] = []
-    for index in worth:
-        price = cycles(frozenset([index]))
-        if price is not None:
-            singles += [index] if price <= limit else []
-            heapq.heappush(queue, _entry(index, alone[index], price - start.cycles, frozenset()))
-    here, misses, measured = start, 0, {frozenset[int](): start}
+    measured = {start.taken: start}
+    if start.noise <= enough:
+        return (start,)
 
     def measure(taken: frozenset[int]) -> Point | None:
         if taken not in measured:
@@ -166,11 +174,23 @@ def search(
             if price is None:
                 return None
             measured[taken] = Point(taken, price, noise(taken))
-            points.append(measured[taken])
         return measured[taken]
 
+    here = measure(frozenset()) or start
+    queue: list[_Entry] = []
+    singles: list[int] = []
+    for index, item in enumerate(alone):
+        price = cycles(frozenset([index])) if item >= LEAST_SHARE * start.noise > 0 else None
+        if price is not None:
+            singles += [index] if price <= limit else []
+            heapq.heappush(queue, _entry(index, item, price - here.cycles, frozenset()))
     if singles:
         measure(frozenset([max(singles, key=lambda index: (alone[index], -index))]))
+    if start.taken:
+        here = _longest_row(sorted(queue), here, limit, enough, measure)
+        queue = [entry for entry in queue if entry[2] not in here.taken]
+        heapq.heapify(queue)
+    misses = 0
     while queue and misses < MISSES and here.noise > enough:
         _, _, index, at = heapq.heappop(queue)
         point = measure(here.taken | {index})
@@ -185,12 +205,35 @@ def search(
             misses += 1
             continue
         here = point
-    return tuple(points)
+    return tuple(measured.values())
 
 
-def _entry(
-    index: int, gain: float, extra: int, taken: frozenset[int]
-) -> tuple[float, float, int, frozenset[int]]:
+_Entry = tuple[float, float, int, frozenset[int]]
+
+
+def _longest_row(
+    order: Sequence[_Entry],
+    here: Point,
+    limit: int,
+    enough: float,
+    measure: Callable[[frozenset[int]], Point | None],
+) -> Point:
+    """The most units from the front of ``order`` within the limit that are not enough yet.
+
+    By halving: cycles grow and noise falls along the order, nearly always.
+    """
+    low, high = 0, len(order) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        point = measure(frozenset(entry[2] for entry in order[:middle]))
+        if point is not None and point.cycles <= limit and point.noise > enough:
+            low, here = middle, point
+        else:
+            high = middle
+    return here
+
+
+def _entry(index: int, gain: float, extra: int, taken: frozenset[int]) -> _Entry:
     """Smallest first: units that cost nothing by their gain, then by gain per cycle."""
     if extra <= 0:
         return -math.inf, -gain, index, taken

@@ -15,7 +15,14 @@ from knightlite.quantize.assign import Assignment, assign
 from knightlite.quantize.auto_mix import automatic_mix
 from knightlite.quantize.cycles import Clock, cost_of_widths, draft
 from knightlite.quantize.data_free import DataFree
-from knightlite.quantize.mix_budget import Found, Point, budgeted_mix, check_budget, rows
+from knightlite.quantize.mix_budget import (
+    Found,
+    Point,
+    budgeted_mix,
+    check_budget,
+    rows,
+    without_table_rule,
+)
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.passes import Observation
 from knightlite.quantize.report import Entry
@@ -109,7 +116,7 @@ def _within(
     What was priced had other ranges. Time does not depend on them, and this is the proof.
     """
     for point, widths in found.tried[:-1]:
-        mixed = replace(settings, mix=widths, mix_budget=None)
+        mixed = replace(without_table_rule(settings), mix=widths, mix_budget=None)
         assignment = assign(graph, statistics, seen.plan, mixed)
         if clock.cycles(assignment.graph) <= found.limit:
             return assignment, mixed, point
