@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from knightlite.api.quantize_options import QuantizeOptions, combinations
 from knightlite.cli.program import run
 from knightlite.quantize.methods import METHODS
 from knightlite.quantize.pipeline import finish, prepare, quantize_graph
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.range_choice import NAME
+from knightlite.quantize.settings import Settings, settings_for, with_method
 from refusals import Refusal
 
 Capture = pytest.CaptureFixture[str]
@@ -29,6 +31,15 @@ def test_every_pair_once() -> None:
     assert len(pairs) == 2 * len(METHODS)
     assert set(pairs) == {(name, count) for name in METHODS for count in (1, 10)}
     assert combinations(QuantizeOptions(Path("m"), "c", method="mse", iteration=3)) == (("mse", 3),)
+    assert combinations(QuantizeOptions(Path("m"), "c")) == (("mse", 1),)
+    assert combinations(QuantizeOptions(Path("m"), "c", effort="high")) == (("auto", 1),)
+
+
+def test_a_method_that_is_named_serves_every_tensor() -> None:
+    high = settings_for("high")
+    assert with_method(high, "mse") == replace(high, range_choice=False)
+    assert with_method(high, "kl") == replace(high, method="kl", range_choice=False)
+    assert with_method(Settings(), "auto") == Settings(range_choice=True)
 
 
 def test_ranges_of_fewer_calls_are_those_of_a_run_of_that_many() -> None:
@@ -130,3 +141,19 @@ def test_the_table(here: Path, capsys: Capture) -> None:
 )  # fmt: skip
 def test_refusals(refused: Refusal, arguments: list[str], sentence: str) -> None:
     refused(["quant", "-m", "digits.onnx", *arguments], 2, sentence, HINTS.get(arguments[1], ""))
+
+
+def test_auto_is_a_method_beside_others(here: Path, capsys: Capture) -> None:
+    capsys.readouterr()
+    line = ["quant", "-m", "digits.onnx", *DATA, "-s", "out", "-qm", "mse", "auto", "-i", "20"]
+    assert run([*line, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert {row["method"] for row in json.loads(out)["combinations"]} == {"mse", "auto"}
+    reports = {
+        name: json.loads((Path("out") / f"{name}_it_20/digits_quantize_report.json").read_text())
+        for name in ("mse", "auto")
+    }
+    names = {name: [step["name"] for step in report["steps"]] for name, report in reports.items()}
+    assert NAME not in names["mse"]
+    assert reports["auto"]["method"] == "auto"
+    assert (NAME in names["auto"]) == (f"{NAME}: " in err)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
-from knightlite.ir import Graph
+from knightlite.ir import Graph, Tensor
 from knightlite.quantize.features import (
     Feature,
     choose_features,
     collect,
+    expected_error,
     felt_interval,
     make_observers,
     observation_plan,
@@ -213,3 +214,32 @@ def test_a_clamp_that_would_differ_between_channels_takes_one_scale() -> None:
     assert choose(net(RELU), pictures)["t"].scale.shape == (4,)
     assert choose(net((0.0, 6.0)), pictures)["t"].scale.shape == (4,)
     assert choose(net((-0.5, 100.0)), pictures)["t"].scale.shape == ()
+
+
+@pytest.mark.parametrize("sizes", [(1.0, 1.0), (0.05, 5.0), (0.05, 0.1, 0.4, 1.6)])
+def test_a_groups_scale_has_the_least_total_error(sizes: tuple[float, ...]) -> None:
+    """Against 4000 scales in a row, every source of the group looked at by itself."""
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    names = tuple(f"part{index}" for index in range(len(sizes)))
+    for name, size in zip(names, sizes, strict=True):
+        net.conv("x", name, 4, weights=np.eye(4).reshape(4, 4, 1, 1) * size, bias=np.zeros(4))
+    net.node("Concat", names, "joined")
+    net.conv("joined", "y", 2)
+    graph = net.build("y")
+    pictures = np.random.default_rng(3).standard_t(4, (64, 4, 8, 8)).astype(np.float32)
+    statistics = observed(graph, pictures)
+    chosen = choose_features(graph, statistics, observation_plan(graph), Settings())
+
+    def total(scale: float) -> float:
+        tensors = {
+            name: Tensor(name, graph.tensors[name].shape, dtypes.S8, np.asarray(scale))
+            for name in (*names, "joined")
+        }
+        return expected_error(graph, tensors, statistics)
+
+    found = float(chosen["joined"].scale)
+    largest = max(sizes) * float(np.abs(pictures).max()) / 127
+    tried = [total(scale) for scale in largest * np.geomspace(1 / 32, 1, 4000)]
+    assert min(tried) * 0.999 < total(found) < min(tried) * 1.002
+    assert total(largest) > 1.05 * total(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from float_nets import Pictures, small_net
-from knightlite.ir import Graph
+from knightlite.ir import Graph, Node
 from knightlite.quantize import walk as module
 from knightlite.quantize.bias import correct_bias, importance, shrunk_mean
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.sample import Sample
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.walk import Constants, Layer, Walk, pictures_at_once
+from knightlite.quantize.walk import Compute, Constants, Layer, Walk, pictures_at_once
 
 Array = NDArray[Any]
 PICTURES = np.concatenate(Pictures(count=12).batches)
@@ -46,6 +47,37 @@ def test_both_sides_are_those_of_the_whole_models() -> None:
         cosine = errors[name].cosine
         assert cosine is not None
         assert 0.99 < cosine <= 1
+
+
+def test_a_visit_of_the_float_network_sees_the_whole_models_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what a node computes from other values; its merged activation included."""
+    monkeypatch.setattr(module, "LIVE_BYTES", 1)  # a picture at a time
+    graph = small_net()
+    names = [node.output for node in graph.nodes]
+    delivered = [*graph.outputs, *(name for name in names if name not in graph.outputs)]
+    values = session(write_float(graph, names), 1).run(None, {"x": PICTURES})
+    exact = {**dict(zip(delivered, values, strict=True)), "x": PICTURES}
+    seen: dict[str, list[Array]] = {}
+
+    def visitor(node: Node, inputs: Mapping[str, Array], value: Array, compute: Compute) -> None:
+        seen.setdefault(node.output, []).append(value)
+        doubled = compute({name: 2 * item for name, item in inputs.items()})
+        if node.op == "MaxPool":
+            assert np.allclose(doubled, 2 * value)
+        if node.output == "stem":
+            assert doubled.min() == 0
+
+    given: list[Array] = []
+    Walk(graph, (PICTURES,), 1).visit(
+        visitor, slice(1, None, 3), inputs=lambda name, item: given.append(item)
+    )
+    assert np.array_equal(np.concatenate(given), PICTURES[1::3])
+    assert list(seen) == names
+    for name, parts in seen.items():
+        assert len(parts) == 4
+        assert np.allclose(np.concatenate(parts), exact[name][1::3], rtol=1e-4, atol=1e-5)
 
 
 def test_a_few_pictures_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

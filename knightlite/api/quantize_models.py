@@ -52,6 +52,7 @@ def quantize_models(
     from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import finish, prepare
     from knightlite.quantize.scale_file import read_scales, scale_text
+    from knightlite.quantize.settings import with_method
     from knightlite.quantize.steps import left_out
 
     check_options(options)
@@ -80,12 +81,14 @@ def quantize_models(
 
     settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
     counts = sorted({count for _, count in pairs} - {most})
+    chooses = any(with_method(settings, method).range_choice for method, _ in pairs)
+    settings = replace(settings, range_choice=chooses)
     prepared = prepare(graph, work, settings, progress, snapshots=counts, cache=cache)
     if cache is not None and cache.used:
         talk.say(f"the first pass is that of {cache.name}")
     clock = clock_of(options.chip)
     for method, iteration in pairs:
-        chosen = replace(settings, method=method)
+        chosen = with_method(settings, method)
         result = finish(prepared, work, chosen, progress, calls=iteration, cache=cache, clock=clock)
         if dump is not None:
             inspect_layers(result.float_graph, result.graph, work, dump)
@@ -145,7 +148,7 @@ def quantize_models(
             pictures=int(result.report["pictures"]),
             seconds=result.timings_s["total"],
             warnings=tuple(str(warning) for warning in result.warnings),
-            mix_template=template(graph, method) if options.generate_template else None,
+            mix_template=template(graph, chosen.method) if options.generate_template else None,
         )
         yield method, iteration, made
 
@@ -198,7 +201,6 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
 
     settings = settings_for(
         options.effort,
-        method=options.method,
         bit_width=options.bit_width,
         bias_correction=options.bias_correction,
         rounding=options.rounding,

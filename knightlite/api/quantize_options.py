@@ -31,7 +31,8 @@ class QuantizeOptions:
     cycles ("5") or their number ("20000cycles"). ``generate_template`` adds ``{model}.json``,
     which ``mix_config`` reads.
     Where ``methods`` or ``iterations`` are given they stand for ``method`` and ``iteration``, and
-    every combination is run; "all" is every method. ``percent`` is the share of percentile.
+    every combination is run; "all" is every method, "auto" mse and for every tensor another one
+    where that gains. ``percent`` is the share of percentile.
     ``model`` is a file, or the name of a function of ``script`` that builds the network;
     ``paddle_python``, ``torch_python``, ``torch_exporter`` are those of ``frontend.Conversion``.
     ``input_types``: per input uint8, int8, int16 where it is fed with integers; ``mean`` and
@@ -53,7 +54,7 @@ class QuantizeOptions:
     save_dir: Path = Path()
     batch_size: int = 1
     iteration: int = 1
-    method: str = "mse"
+    method: str | None = None  # None: as the effort has it
     methods: tuple[str, ...] = ()
     iterations: tuple[int, ...] = ()
     percent: float = 0.99999
@@ -90,12 +91,18 @@ class QuantizeOptions:
 
 
 def combinations(options: QuantizeOptions) -> tuple[tuple[str, int], ...]:
-    """Every (method, iteration) that is asked for, "all" written out, each once."""
+    """Every (method, iteration) that is asked for, "all" written out, each once.
+
+    Where no method is asked for, it is the effort's.
+    """
     from knightlite.quantize.methods import METHODS
+    from knightlite.quantize.settings import EFFORTS, method_for
+
+    default = method_for(options.effort if options.effort in EFFORTS else "normal")
 
     methods = [
         name
-        for item in options.methods or (options.method,)
+        for item in options.methods or (options.method or default,)
         for name in (METHODS if item == ALL_METHODS else (item,))
     ]
     iterations = options.iterations or (options.iteration,)
@@ -107,13 +114,19 @@ def check_options(options: QuantizeOptions) -> None:
     """UsageError or UnsupportedError for options that no model could be quantized with."""
     from knightlite import chip
     from knightlite.quantize.methods import method_of
-    from knightlite.quantize.settings import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
+    from knightlite.quantize.settings import (
+        AUTO_METHOD,
+        BIAS_CORRECTIONS,
+        DEFAULT_METHOD,
+        EFFORTS,
+        ROUNDINGS,
+    )
 
     if options.run_mode not in RUN_MODES:
         raise UsageError(f"run mode must be one of {', '.join(RUN_MODES)}, not {options.run_mode}.")
     pairs = combinations(options)
     for method, iteration in pairs:
-        method_of(method, options.percent)
+        method_of(DEFAULT_METHOD if method == AUTO_METHOD else method, options.percent)
         if iteration < 1:
             raise UsageError(
                 f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "

@@ -42,8 +42,8 @@ Examples:
   Knight --chip TX5368AV200 quant onnx -m X.pdmodel -w X.pdiparams -f paddle \\
     -uds s.py -if FN -s out -d DIR -bs 1 -i 200
 
-The default method is mse, not Knight's kl, which is weak on distributions that
-lie away from zero (docs/quantization.md).
+The default method is mse (at high effort auto), not Knight's kl, which is weak on
+distributions that lie away from zero (docs/quantization.md).
 """
 
 
@@ -83,10 +83,10 @@ lie away from zero (docs/quantization.md).
     "methods",
     metavar="METHOD...",
     multiple=True,
-    default=("mse",),
     callback=lambda context, option, value: words(value),
-    help="Range method: mse, min_max, kl, kl_v2, percentile, octav; several, or all of them with "
-    "all, are tried one by one [default: mse].",
+    help="Range method: mse, min_max, kl, kl_v2, percentile, octav; auto is mse, and for single "
+    "tensors another one where their readers then err less; several, or all of them but auto with "
+    "all, are tried one by one [default: mse; auto at high effort].",
 )
 @click.option(
     "-per",

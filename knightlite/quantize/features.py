@@ -20,7 +20,7 @@ from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.methods import Method, method_of
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
 from knightlite.quantize.pins import BY_DEFINITION, apply_pins, check_integers
-from knightlite.quantize.ranges import Density, clip, density, mix
+from knightlite.quantize.ranges import Density, clip, density, mix, squared_error
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.widths import NARROW, Widths, is_requantize, is_wide, readers_outside
 
@@ -223,7 +223,7 @@ def _wide_scale(
     saturate (all 16 bits on ResNet-8: 73 dB at the logits, 44 without). What goes to 8 bits next
     has none: before a requantize per channel a quiet channel needs the bit.
     """
-    sources = _sources(graph, group)
+    sources = group_sources(graph, group)
     if _is_exact_in(sources, statistics, dtypes.S16):
         return 1.0
     absmax = 0.0
@@ -265,7 +265,7 @@ def _group_scale(
     only rearranged does not count: its values are its inputs' (with Concats, 22.5 dB). Methods that
     promise something of every member (nothing clipped, this share of it inside) take the largest.
     """
-    sources = _sources(graph, group)
+    sources = group_sources(graph, group)
     parts = [clip(_merged_rows(statistics[name]), *felt_interval(graph, name)) for name in sources]
     default = ZERO_SCALE / dtype.maximum
     if _is_exact_in(sources, statistics, dtype):
@@ -279,7 +279,31 @@ def _group_scale(
     return float(choose([whole], dtype)[0]) or default
 
 
-def _sources(graph: Graph, group: Group) -> list[str]:
+def expected_error(
+    graph: Graph, tensors: Mapping[str, Tensor], statistics: Mapping[str, Statistics]
+) -> float:
+    """What a scale group's choice minimises: squared errors relative to energy, over its sources.
+
+    ``tensors``: the group's members with type and scale, by name.
+    """
+    total = 0.0
+    for name in group_sources(graph, Group(tuple(tensors))):
+        tensor, found = tensors[name], statistics[name]
+        assert tensor.scale is not None
+        if tensor.scale.ndim:
+            parts = [density(found, row) for row in range(found.histogram.rows)]
+        else:
+            parts = [clip(_merged_rows(found), *felt_interval(graph, name))]
+        scales = np.atleast_1d(tensor.scale).astype(float)
+        energy = sum(part.energy for part in parts)
+        if energy > 0:
+            pairs = zip(parts, scales, strict=True)
+            error = sum(squared_error(part, float(scale), tensor.dtype) for part, scale in pairs)
+            total += error / energy
+    return total
+
+
+def group_sources(graph: Graph, group: Group) -> list[str]:
     """The members that are computed, or given: what is only rearranged has their values."""
     rearranged = {node.output for node in graph.nodes if BY_NAME[node.op].rearranges}
     return [name for name in group.members if name not in rearranged]

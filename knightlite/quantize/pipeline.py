@@ -28,8 +28,9 @@ from knightlite.quantize.lifting import Lifted, lift_tables
 from knightlite.quantize.methods import method_of
 from knightlite.quantize.mixing import choose_mix
 from knightlite.quantize.passes import Observation, Progress, compare, observe
+from knightlite.quantize.range_choice import choose_ranges
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
-from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
+from knightlite.quantize.settings import AUTO_METHOD, DEFAULT_SETTINGS, Settings
 from knightlite.quantize.standardize import Changes, changed, restored
 from knightlite.quantize.steps import StepResult, improve, sample_limit
 from knightlite.quantize.workload import RandomData, Workload
@@ -170,11 +171,17 @@ def finish(
     )
     assignment, settings = mixed.assignment, mixed.settings
     assigned = time.perf_counter()
+    chosen: tuple[StepResult, ...] = ()
+    made_up = bool(prepared.changes) or isinstance(workload, RandomData)
+    if not made_up:  # such pictures do not tell what readers make of real ones
+        assignment, chosen = choose_ranges(
+            graph, assignment, statistics, seen.plan, seen.sample, settings, threads
+        )
     improved, steps = improve(
         seen_as, changed(assignment.graph, prepared.changes), seen.sample, settings, threads
     )
     quantized = restored(assignment.graph, improved, prepared.changes)
-    steps = (*prepared.tried, *steps)
+    steps = (*prepared.tried, *chosen, *steps)
     corrected = time.perf_counter()
     comparison = compare(seen_as, improved, watched, seen.recording, progress, threads)
     if cache is not None:
@@ -183,7 +190,7 @@ def finish(
     report: Entry = {
         "version": REPORT_VERSION,
         "model": graph.name,
-        "method": settings.method,
+        "method": AUTO_METHOD if settings.range_choice else settings.method,
         "bias_correction": settings.bias_correction,
         "rounding": settings.rounding,
         "workload": workload.description,

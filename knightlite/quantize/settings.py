@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from knightlite.quantize.pins import Pin
@@ -12,6 +12,8 @@ from knightlite.quantize.widths import NARROW, Widths
 
 DEFAULT_PERCENT = 0.99999  # Knight's
 OUTPUT_HEADROOM = 2.0  # 16 bits have one to spare: leave it to pictures not seen
+DEFAULT_METHOD = "mse"
+AUTO_METHOD = "auto"  # the default method, and every tensor's own where that gains
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,12 @@ class Settings:
     ``pins``: types and scales that the user decides. ``lut_len``: tables of 16-bit tensors have
     2^lut_len intervals, 8 to 12.
     ``output_headroom``: how far a 16-bit tensor reaches beyond the largest magnitude seen.
+    ``range_choice``: of every scale group whose range is by ``method`` another method is taken
+    where the operators that read it then err less, see :mod:`knightlite.quantize.range_choice`.
     ``equalize``: channels that share a scale are brought to like ranges where that gains.
     """
 
-    method: str = "mse"
+    method: str = DEFAULT_METHOD
     bias_correction: str = "sequential"
     rounding: str = "nearest"
     sample: int = 64
@@ -81,6 +85,7 @@ class Settings:
     lut_len: int = 10
     equalize: bool = True
     output_headroom: float = OUTPUT_HEADROOM
+    range_choice: bool = False
 
 
 BIAS_CORRECTIONS = ("off", "fast", "sequential")
@@ -91,6 +96,7 @@ EFFORTS: Mapping[str, Mapping[str, Any]] = {
     "normal": {},
     "high": {
         "rounding": "adaptive",
+        "range_choice": True,
         "sample": 128,
         "sample_macs": 1 << 43,
         "live_bytes": 600 << 20,
@@ -106,3 +112,15 @@ def settings_for(effort: str, **switches: Any) -> Settings:
     """The settings of an effort with single ``switches``; one that is None is the effort's."""
     given = {name: value for name, value in switches.items() if value is not None}
     return Settings(**{**EFFORTS[effort], **given})
+
+
+def method_for(effort: str) -> str:
+    """The method, or ``AUTO_METHOD``, of an effort whose user names none."""
+    return AUTO_METHOD if EFFORTS[effort].get("range_choice") else DEFAULT_METHOD
+
+
+def with_method(settings: Settings, method: str) -> Settings:
+    """The settings with a method that the user names, which then serves every tensor, or "auto"."""
+    if method == AUTO_METHOD:
+        return replace(settings, method=DEFAULT_METHOD, range_choice=True)
+    return replace(settings, method=method, range_choice=False)

@@ -51,7 +51,8 @@ def sample_limit(graph: Graph, settings: Settings) -> int:
 
     One picture passes both networks three times or so.
     """
-    if not steps_of(settings, graph):
+    chooses = settings.range_choice and settings.bit_width == 8
+    if not chooses and not steps_of(settings, graph):
         return 1
     affordable = settings.sample_macs // max(1, _macs(graph))
     return min(settings.sample, affordable) if affordable >= FEWEST else 1

@@ -58,6 +58,12 @@ class Layer:
         return View(self.graph, self.node)
 
 
+Compute = Callable[[Mapping[str, Array]], Array]
+"""A float node's value, its activation included, from other values of its feature tensors."""
+
+FloatVisitor = Callable[[Node, Mapping[str, Array], Array, Compute], None]
+"""Sees a float node, its feature tensors by name, its value, and how it computes."""
+
 Visitor = Callable[[Layer], Constants | None]
 """New integer arrays for constants of the layer's node, by name; None leaves it as it is."""
 
@@ -162,13 +168,58 @@ class Walk:
     ) -> Mapping[str, Errors]:
         """The errors of every feature tensor, a few pictures at a time: any number of them."""
         places = range(self.count)[pictures]
-        step = pictures_at_once(self._graph)
+        step = pictures_at_once(self._graph, LIVE_BYTES)
         parts = []
         for first in range(0, len(places), step):
             some = places[first : first + step]
             chosen = slice(some.start, some.stop, some.step)
             parts.append(self.run(quantized, pictures=chosen, isolated=isolated).errors)
         return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+    def visit(
+        self,
+        visitor: FloatVisitor,
+        pictures: slice = slice(None),
+        inputs: Callable[[str, Array], None] | None = None,
+    ) -> None:
+        """Run the float network alone, a few pictures at a time; ``visitor`` sees every node.
+
+        ``inputs`` sees the network's inputs before, each with its name.
+        """
+        places = range(self.count)[pictures]
+        step = pictures_at_once(self._graph, LIVE_BYTES)
+        for first in range(0, len(places), step):
+            some = places[first : first + step]
+            chosen = slice(some.start, some.stop, some.step)
+            values = {name: item[chosen] for name, item in self._pictures.items()}
+            if inputs is not None:
+                for name, item in values.items():
+                    inputs(name, item)
+            self._visit_part(visitor, values)
+
+    def _visit_part(self, visitor: FloatVisitor, values: dict[str, Array]) -> None:
+        remaining = _reads(self._graph)
+        for node in self._graph.nodes:
+            weights = tuple(self._graph.constants[name] for name in _weights(node))
+            names = list(dict.fromkeys(name for name in node.inputs if name in values))
+
+            def compute(
+                given: Mapping[str, Array],
+                node: Node = node,
+                names: Sequence[str] = names,
+                weights: tuple[Array, ...] = weights,
+            ) -> Array:
+                made = self._compute(node, tuple(given[name] for name in names), weights)
+                return _clamp(made, View(self._graph, node)) if weights else made
+
+            inputs = {name: values[name] for name in names}
+            value = compute(inputs)
+            visitor(node, inputs, value, compute)
+            values[node.output] = value
+            for name in names:
+                remaining[name] -= 1
+                if not remaining[name]:
+                    del values[name]
 
     def _step(
         self,
