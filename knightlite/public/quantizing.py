@@ -33,7 +33,7 @@ def quantize(
     weight: str | Path | None = None,
     framework: str | None = None,
     input_shapes: Shapes = (),
-    method: str | Sequence[str] = "mse",
+    method: str | Sequence[str] | None = None,
     percent: float = 0.99999,
     iteration: int | Sequence[int] | None = None,
     batch_size: int = 1,
@@ -84,8 +84,9 @@ def quantize(
             for a model function.
         framework: "onnx", "paddle" or "pytorch"; default: by the model's suffix.
         input_shapes: one per input, for inputs with dynamic axes.
-        method: how ranges are chosen: "mse", "min_max", "kl", "kl_v2", "percentile" or "octav";
-            several, or "all" of them, are tried and the best is returned, see ``combinations``.
+        method: how ranges are chosen: "mse" (default), "min_max", "kl", "kl_v2", "percentile",
+            "octav", or "auto" per tensor (default at high effort); several, or "all" but "auto",
+            are tried and the best is returned, see ``combinations``.
         percent: the share of magnitudes inside the range of "percentile".
         iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
         batch_size: pictures per call, where ``data`` does not come in batches.
@@ -133,7 +134,7 @@ def quantize(
         )
     if dump and save_dir is None:
         raise UsageError("a dump is written into save_dir, which is not named.", 'save_dir="out"')
-    methods = (method,) if isinstance(method, str) else tuple(method)
+    methods = (method,) if isinstance(method, str) else tuple(method or ())
     options = replace(
         _with_data(
             _float_options(
