@@ -19,8 +19,7 @@ def clock_of(chip_name: str) -> Clock:
     in whichever graph they are.
     """
     from knightlite import chip
-    from knightlite.emit import compile_graph
-    from knightlite.isa import disassemble
+    from knightlite.emit import plan_graph, program_code
     from knightlite.quantize.cycles import Clock
     from knightlite.schedule import Tilings
     from knightlite.sim.clock import simulate_time
@@ -29,8 +28,8 @@ def clock_of(chip_name: str) -> Clock:
     tilings: Tilings = {}
 
     def cycles(graph: Graph) -> int:
-        compiled = compile_graph(graph, family, chip_name, {}, tilings=tilings)
-        return simulate_time(disassemble(compiled.program.code), family.chip).total_cycles
+        plan = plan_graph(graph, family, chip_name, tilings=tilings)
+        return simulate_time(program_code(plan), family.chip).total_cycles
 
     return Clock(chip_name, family.chip.clock_hz, family.chip.bit_widths, cycles)
 

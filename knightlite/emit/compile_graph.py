@@ -43,6 +43,22 @@ def compile_graph(
     ``reuse_ddr``: buffers of features share addresses where their lives allow it. ``tilings``:
     chosen for the same chip before, see ``schedule.Tilings``.
     """
+    explanations = Explanations()
+    plan = plan_graph(graph, family, chip_name, explanations, watch, reuse_ddr, tilings)
+    program = emit_program(plan, family, chip_name, description)
+    return Compiled(program, plan.graph, plan, explanations)
+
+
+def plan_graph(
+    graph: Graph,
+    family: ChipFamily,
+    chip_name: str,
+    explanations: Explanations | None = None,
+    watch: Callable[[str, Graph], None] = watch_nothing,
+    reuse_ddr: bool = True,
+    tilings: Tilings | None = None,
+) -> Plan:
+    """The part of :func:`compile_graph` before bytes; ``explanations`` takes the passes' words."""
     findings = model_findings(graph) + limit_findings(graph, family.chip)
     if findings:
         raise findings_error(
@@ -50,15 +66,13 @@ def compile_graph(
             f"{len(findings)} node(s) of {graph.name} cannot run on {chip_name}: {findings[0]}",
             findings,
         )
-    explanations = Explanations()
     watch("read", graph)
-    rewritten = run_passes(graph, family.chip, PIPELINE, explanations, watch)
+    told = Explanations() if explanations is None else explanations
+    rewritten = run_passes(graph, family.chip, PIPELINE, told, watch)
     placed, places = place_tensors(rewritten)
     verify(placed)
     watch("place_tensors", placed)
-    plan = make_plan(placed, places, family.chip, reuse_ddr, tilings)
-    program = emit_program(plan, family, chip_name, description)
-    return Compiled(program, placed, plan, explanations)
+    return make_plan(placed, places, family.chip, reuse_ddr, tilings)
 
 
 def model_findings(graph: Graph) -> list[Finding]:

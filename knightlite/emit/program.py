@@ -20,17 +20,22 @@ from knightlite.schedule import Plan, plan_instructions
 SCHEDULE_LEVEL = 0
 
 
-def emit_program(
-    plan: Plan, family: ChipFamily, chip_name: str, description: Mapping[str, Any]
-) -> Program:
-    """The program of a plan. ``description``: further metadata (model hash, recipe, version)."""
+def program_code(plan: Plan) -> list[Instruction]:
+    """All instructions of a plan in order, with their layers' numbers and with tokens."""
     per_layer = plan_instructions(plan)
     flat = [
         replace(item, layer=index)
         for index, instructions in enumerate(per_layer)
         for item in instructions
     ]
-    code = with_tokens(flat)
+    return with_tokens(flat)
+
+
+def emit_program(
+    plan: Plan, family: ChipFamily, chip_name: str, description: Mapping[str, Any]
+) -> Program:
+    """The program of a plan. ``description``: further metadata (model hash, recipe, version)."""
+    code = program_code(plan)
     meta = {
         **description,
         "name": plan.graph.name,

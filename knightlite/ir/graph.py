@@ -122,6 +122,9 @@ class Graph:
     constants: Mapping[str, Array]
     host: tuple[HostOp, ...] = ()
     trained: Mapping[str, ChannelStatistics] = field(default_factory=dict)
+    _readers: dict[str, tuple[Node, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # filled when first asked for: a graph does not change
 
     @property
     def chip_outputs(self) -> tuple[str, ...]:
@@ -152,13 +155,15 @@ class Graph:
         """Tensor name -> the node that writes it."""
         return {output: node for node in self.nodes for output in node.outputs}
 
-    def consumers(self) -> dict[str, list[Node]]:
+    def consumers(self) -> Mapping[str, tuple[Node, ...]]:
         """Tensor name -> the nodes that read it, in order."""
-        found: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            for name in dict.fromkeys(node.inputs):
-                found.setdefault(name, []).append(node)
-        return found
+        if not self._readers:
+            found: dict[str, list[Node]] = {}
+            for node in self.nodes:
+                for name in dict.fromkeys(node.inputs):
+                    found.setdefault(name, []).append(node)
+            self._readers.update((name, tuple(readers)) for name, readers in found.items())
+        return self._readers
 
     def with_nodes(self, nodes: Iterable[Node]) -> Graph:
         """The same graph with other nodes."""

@@ -28,7 +28,7 @@ class FusePrologue:
         for node in graph.nodes:
             if node.op != "Affine":
                 continue
-            readers = consumers.get(node.output, [])
+            readers = consumers.get(node.output, ())
             reason = self.obstacle(graph, node, readers)
             explanations.say(node.name, self.name, reason or f"runs in front of {readers[0].name}")
             if reason is None:
@@ -41,7 +41,7 @@ class FusePrologue:
         ]
         return graph.with_nodes(nodes), len(fused)
 
-    def obstacle(self, graph: Graph, node: Node, readers: list[Node]) -> str | None:
+    def obstacle(self, graph: Graph, node: Node, readers: tuple[Node, ...]) -> str | None:
         """Why the Affine cannot be a prologue, or None."""
         if node.output in graph.chip_outputs:
             return f"{node.output} is an output of the network"

@@ -52,7 +52,9 @@ class FuseResidual:
         ]
         return graph.with_nodes(nodes), len(fused)
 
-    def obstacle(self, graph: Graph, node: Node, producer: Node, readers: list[Node]) -> str | None:
+    def obstacle(
+        self, graph: Graph, node: Node, producer: Node, readers: tuple[Node, ...]
+    ) -> str | None:
         """Why ``producer`` cannot take the Add, or None."""
         last = producer.parts[-1] if producer.parts else producer
         tensor = graph.tensors[producer.output]

@@ -72,7 +72,14 @@ def assign(
             nodes.append(node)
             continue
         mean = statistics[node.inputs[0]].mean if settings.bias_correction != "off" else None
-        made = quantize_conv(graph, node, chosen, mean, wide=node.name in widths.weights16)
+        made = quantize_conv(
+            graph,
+            node,
+            chosen,
+            mean,
+            wide=node.name in widths.weights16,
+            search=settings.tuned_weights,
+        )
         weights[node.name] = made
         nodes.append(_quantized_conv(graph, node, made, constants, define))
     quantized = replace(graph, nodes=tuple(nodes), tensors=tensors, constants=constants)

@@ -30,7 +30,7 @@ def spread_channels(graph: Graph) -> Graph:
     producers, consumers = graph.producers(), graph.consumers()
     for group in scale_groups(graph):
         (name, *others) = group.members
-        readers = tuple(consumers.get(name, []))
+        readers = tuple(consumers.get(name, ()))
         if (
             not others
             and readers

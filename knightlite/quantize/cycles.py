@@ -44,7 +44,7 @@ def draft(
     settings: Settings,
 ) -> Assignment:
     """An assignment with the types of ``settings`` and the quickest ranges that serve."""
-    plain = replace(settings, bias_correction="off")
+    plain = replace(settings, bias_correction="off", tuned_weights=False)
     try:
         return assign(graph, statistics, plan, replace(plain, method="min_max", tensor_methods=()))
     except UnsupportedError:  # of ranges that nobody asked for

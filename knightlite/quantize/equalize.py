@@ -162,7 +162,7 @@ class _Model:
                 for member in members
             )
             step = loudest / FEATURE_CODES
-            for node in self.consumers.get(name, []):
+            for node in self.consumers.get(name, ()):
                 if node.output in members:
                     continue  # only moves values
                 energy = float(np.sum(self.ranges[node.output].rms ** 2))

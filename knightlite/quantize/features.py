@@ -209,7 +209,7 @@ def _delivered_wide(graph: Graph, group: Group) -> bool:
         producer = producers.get(name)
         if producer is None or not BY_NAME[producer.op].wide_output:
             return False
-        if not all(BY_NAME[reader.op].rearranges for reader in consumers.get(name, [])):
+        if not all(BY_NAME[reader.op].rearranges for reader in consumers.get(name, ())):
             return False
     return True
 
@@ -326,7 +326,7 @@ def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
     Where only Tables read it, their functions may be constant beyond some value (HardSwish below
     -3): saturating there costs nothing, so no codes are spent on it.
     """
-    readers = graph.consumers().get(name, [])
+    readers = graph.consumers().get(name, ())
     if not readers or name in graph.chip_outputs or any(item.op != "Table" for item in readers):
         return -np.inf, np.inf
     supports = [support(View(graph, item)) for item in readers]

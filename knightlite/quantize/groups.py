@@ -50,7 +50,7 @@ def channel_scaled(graph: Graph) -> frozenset[str]:
     producers, consumers = graph.producers(), graph.consumers()
     found = set()
     for name, producer in producers.items():
-        readers = consumers.get(name, [])
+        readers = consumers.get(name, ())
         if (
             readers
             and name not in graph.chip_outputs

@@ -126,7 +126,7 @@ def _may_be_lifted(graph: Graph, members: tuple[str, ...]) -> bool:
     readers = [
         (name, node)
         for name in members
-        for node in consumers.get(name, [])
+        for node in consumers.get(name, ())
         if not _carries(graph, node)
     ]
     if not readers or any(name in graph.outputs or name in graph.chip_outputs for name in members):

@@ -52,7 +52,7 @@ def units(graph: Graph, assignment: Assignment, *, vector: bool = False) -> tupl
     for group in scale_groups(graph):
         if assignment.features[group.members[0]].dtype.bits != 8:
             continue
-        readers = [node for name in group.members for node in consumers.get(name, [])]
+        readers = [node for name in group.members for node in consumers.get(name, ())]
         kernels = tuple(node.name for node in readers if BY_NAME[node.op].kernel is not None)
         unit = Unit(group.members, kernels)
         if not set(graph.inputs).isdisjoint(unit.tensors):

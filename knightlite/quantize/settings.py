@@ -60,6 +60,7 @@ class Settings:
     ``output_headroom``: how far a 16-bit tensor reaches beyond the largest magnitude seen.
     ``range_choice``: of every scale group whose range is by ``method`` another method is taken
     where the operators that read it then err less, see :mod:`knightlite.quantize.range_choice`.
+    ``tuned_weights``: scales of small kernels are searched (:mod:`knightlite.quantize.weight_scales`).
     ``equalize``: channels that share a scale are brought to like ranges where that gains.
     """
 
@@ -84,6 +85,7 @@ class Settings:
     pins: tuple[Pin, ...] = ()
     lut_len: int = 10
     equalize: bool = True
+    tuned_weights: bool = True
     output_headroom: float = OUTPUT_HEADROOM
     range_choice: bool = False
 

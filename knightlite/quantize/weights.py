@@ -66,10 +66,11 @@ def quantize_conv(
     mean: Float64 | None = None,
     *,
     wide: bool = False,
+    search: bool = True,
 ) -> QuantizedWeights:
     """Integers of one Conv. ``mean`` [C] of its input switches the bias correction on.
 
-    ``wide``: the weights have 16 bits.
+    ``wide``: the weights have 16 bits. ``search``: scales of 8 bits are those of least error.
 
     UnsupportedError where a requantize ratio is 2^15 or more.
     """
@@ -82,7 +83,7 @@ def quantize_conv(
     least = WIDE_MIN_RATIO if wide else numerics.MIN_RATIO
     scale, reasons = raised_scales(wanted, bias, scale_in, scale_out, least)
     _check_ratios(node, scale_in * scale / scale_out)
-    if not wide:  # 16 bits are fine enough
+    if search and not wide:  # 16 bits are fine enough
         tuned = least_error_scales(weights, scale, largest)
         lifted, more = raised_scales(tuned, bias, scale_in, scale_out, least)
         kept = lifted * scale_in / scale_out >= numerics.MAX_RATIO

@@ -168,7 +168,7 @@ def readers_outside(graph: Graph, group: Group) -> list[Node]:
     return [
         node
         for name in group.members
-        for node in consumers.get(name, [])
+        for node in consumers.get(name, ())
         if not BY_NAME[node.op].value_preserving
     ]
 
