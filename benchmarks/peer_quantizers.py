@@ -54,7 +54,7 @@ class Pictures:
 
 
 def run_knightlite(task: Task) -> None:
-    """``method``: a range method; ``effort``: where this knightlite has that switch."""
+    """``method`` of ranges and ``effort``, its default where that is None."""
     import warnings
 
     import knightlite

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import inspect
 import json
 import os
 import statistics
@@ -44,7 +43,6 @@ from accuracy import CALIBRATION_PICTURES, CASES, DATA, Array, Case, Score, comp
 from qdq_file import QdqFile, forward
 from quantizer_table import HEADER, markdown, print_ratios, print_row
 
-import knightlite
 from knightlite.frontend import paddle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +57,6 @@ TIMEOUT_S = 3600
 DENSENET_PICTURES = (16, 64, 256)
 HEAVY_PICTURES = 64  # of what keeps every activation
 SEED = 0
-HAS_EFFORT = "effort" in inspect.signature(knightlite.quantize).parameters
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class Way:
 
 WAYS = (
     Way("knightlite", "mse"),
-    *([Way("knightlite", "mse", "high")] if HAS_EFFORT else []),
+    Way("knightlite", "auto", "high"),
     Way("onnxruntime", "min_max"),
     Way("onnxruntime", "percentile"),
     Way("nncf", "fast_bias_correction"),

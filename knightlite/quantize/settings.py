@@ -60,7 +60,8 @@ class Settings:
     ``output_headroom``: how far a 16-bit tensor reaches beyond the largest magnitude seen.
     ``range_choice``: of every scale group whose range is by ``method`` another method is taken
     where the operators that read it then err less, see :mod:`knightlite.quantize.range_choice`.
-    ``tuned_weights``: scales of small kernels are searched (:mod:`knightlite.quantize.weight_scales`).
+    ``tuned_weights``: scales of small kernels are searched, see
+    :mod:`knightlite.quantize.weight_scales`.
     ``equalize``: channels that share a scale are brought to like ranges where that gains.
     """
 
