@@ -96,6 +96,20 @@ def test_more_cycles_give_more_accuracy() -> None:
     assert decibels[1] + 3 < decibels[2]
 
 
+def test_what_an_operator_keeps_at_8_bits_stays_out_of_the_way() -> None:
+    """A Sqrt does not read 16 bits; others are taken where its input leaves them something."""
+    net = FloatNet("root")
+    x = net.conv(net.input("x", 3, 12, 12), "a", 6, clamp=RELU)
+    root = net.node("Table", (net.conv(x, "b", 6, clamp=RELU),), "r", function="Sqrt")
+    graph = net.build(net.conv(net.conv(root, "c", 6), "y", 3))
+    settings = replace(SETTINGS, mix_budget=MixBudget(1000))
+    result = quantize_graph(graph, Pictures(), settings, threads=1, clock=CLOCK)
+    (chosen,) = [row for row in result.report["mix_points"] if row["chosen"]]
+    assert {"r", "c"} <= set(chosen["tensors"])
+    assert "b" not in chosen["tensors"]
+    assert result.graph.tensors["b"].dtype.bits == 8
+
+
 def test_the_same_input_gives_the_same_report() -> None:
     texts = [json.dumps(quantized(MixBudget(5)).report) for _ in range(2)]
     assert texts[0] == texts[1]
@@ -316,6 +330,15 @@ def test_an_efforts_budget_is_left_where_it_cannot_be_spent() -> None:
         branched(), Pictures(), Settings(mix_budget=budget, equalize=False), clock=CLOCK
     )
     assert len(made.report["mix_points"]) > 1
+
+
+def test_many_quiet_units_are_taken_in_a_row() -> None:
+    """Each is below what is worth a price of its own; together they are half of the noise."""
+    count = 400
+    noises = [1.0, *(1 / count - index * 1e-9 for index in range(count))]
+    points, best = solved(noises, [7] + [1] * count, [], 107)
+    assert best.taken == set(range(101))
+    assert len(points) < 20
 
 
 def test_a_set_that_cannot_be_is_no_point() -> None:

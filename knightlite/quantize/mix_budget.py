@@ -33,7 +33,7 @@ from knightlite.quantize.settings import MixBudget, Settings
 from knightlite.quantize.widths import Widths, whole_groups
 from knightlite.quantize.workload import Workload
 
-LEAST_SHARE = 2e-3  # of the noise without a mix: what has less is not worth a measurement
+LEAST_SHARE = 2e-3  # of the noise without a mix: what has less is not priced by itself
 GLANCE = 2  # pictures for the first order of units; what is taken is measured on all
 LEAST_NOISE = 1.02  # times what no unit explains: below, there is nothing left to win
 MISSES = 6  # units that went beyond the budget before the search ends
@@ -121,6 +121,12 @@ def budgeted_mix(
                 raise
             return None
 
+    def possible(some: Sequence[int]) -> list[int]:
+        """Units that no operator keeps at 8 bits where all are to be wide."""
+        made = draft(graph, statistics, plan, replace(free, mix=widths(frozenset(some))))
+        wide = {name for name, feature in made.features.items() if feature.dtype.bits == 16}
+        return [index for index in some if wide.issuperset(found[index].tensors)]
+
     def noise(taken: frozenset[int]) -> float:
         return meter.noise([index for index in everything if index not in taken], rest=True)
 
@@ -136,9 +142,10 @@ def budgeted_mix(
     enough = max(
         LEAST_NOISE * meter.noise([], rest=True), 10 ** (-settings.mix_budget.enough_db / 10)
     )
-    alone: list[float] = []
+    alone = [0.0] * len(found)  # also of units that cannot be wide
     if start.noise > enough:
-        alone = [meter.noise([index], rest=False, pictures=GLANCE) for index in everything]
+        for index in possible(everything):
+            alone[index] = meter.noise([index], rest=False, pictures=GLANCE)
     points = pareto(search(start, alone, enough, limit, cycles, noise), start.noise)
     within = [point for point in points if point.cycles <= limit and point != start]
     within.sort(key=lambda point: max(point.noise, enough))  # what is enough: the cheapest first
@@ -161,8 +168,8 @@ def search(
 ) -> tuple[Point, ...]:
     """Every set that was measured, ``start``, what is wide without a mix, first.
 
-    ``alone``: per unit the noise where only it is rounded; ``enough``: noise at which nothing is
-    left to win; ``cycles`` may be None where a set cannot be.
+    ``alone``: per unit the noise where only it is rounded, 0 to leave it; ``enough``: noise at
+    which nothing is left to win; ``cycles`` may be None where a set cannot be.
     """
     measured = {start.taken: start}
     if start.noise <= enough:
@@ -187,7 +194,8 @@ def search(
     if singles:
         measure(frozenset([max(singles, key=lambda index: (alone[index], -index))]))
     if start.taken:
-        here = _longest_row(sorted(queue), here, limit, enough, measure)
+        order = [index for _, _, index, _ in sorted(queue)]
+        here = _longest_row(order, here, limit, enough, measure)
         queue = [entry for entry in queue if entry[2] not in here.taken]
         heapq.heapify(queue)
     misses = 0
@@ -205,6 +213,10 @@ def search(
             misses += 1
             continue
         here = point
+    if not queue:
+        quiet = [index for index, item in enumerate(alone) if 0 < item < LEAST_SHARE * start.noise]
+        quiet.sort(key=lambda index: (-alone[index], index))
+        _longest_row(quiet, here, limit, enough, measure)
     return tuple(measured.values())
 
 
@@ -212,20 +224,20 @@ _Entry = tuple[float, float, int, frozenset[int]]
 
 
 def _longest_row(
-    order: Sequence[_Entry],
+    order: Sequence[int],
     here: Point,
     limit: int,
     enough: float,
     measure: Callable[[frozenset[int]], Point | None],
 ) -> Point:
-    """The most units from the front of ``order`` within the limit that are not enough yet.
+    """``here`` with the most units from the front of ``order`` within the limit, not enough yet.
 
     By halving: cycles grow and noise falls along the order, nearly always.
     """
-    low, high = 0, len(order) + 1
+    taken, low, high = here.taken, 0, len(order) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        point = measure(frozenset(entry[2] for entry in order[:middle]))
+        point = measure(taken.union(order[:middle]))
         if point is not None and point.cycles <= limit and point.noise > enough:
             low, here = middle, point
         else:
