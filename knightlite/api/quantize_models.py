@@ -25,13 +25,9 @@ from knightlite.version import __version__
 if TYPE_CHECKING:
     from knightlite.ir import Graph
     from knightlite.quantize.distribution_cache import DistributionCache
+    from knightlite.quantize.pipeline import QuantizeResult
     from knightlite.quantize.settings import Settings
-
-
-def quantize_model(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizedModel:
-    """Quantize in memory; nothing is written. Errors: see ``knightlite.errors``."""
-    ((_, _, made),) = quantize_models(options, talk)
-    return made
+    from knightlite.quantize.workload import Workload
 
 
 def quantize_models(
@@ -48,10 +44,8 @@ def quantize_models(
     stands for the first pass. Errors: see ``knightlite.errors``.
     """
     from knightlite.quantize.data_free import DataFree
-    from knightlite.quantize.mix_config import template
-    from knightlite.quantize.onnx_models import write_float, write_qdq
     from knightlite.quantize.pipeline import finish, prepare
-    from knightlite.quantize.scale_file import read_scales, scale_text
+    from knightlite.quantize.scale_file import read_scales
     from knightlite.quantize.settings import with_method
     from knightlite.quantize.steps import left_out
 
@@ -62,7 +56,6 @@ def quantize_models(
     loaded = () if options.load_scales is None else read_scales(options.load_scales)
     graph = load_float(options, talk)
     forms = input_forms(options, graph)
-    integers = {form.name: form.dtype for form in forms if form.dtype is not None}
     graph, settings = _settings(options, graph)
     talk.say("Stage1: Do Graph Optimize.")
     talk.say(f"{len(graph.nodes)} operators after folding")
@@ -99,58 +92,83 @@ def quantize_models(
         for warning in result.warnings:
             talk.warn(str(warning))
         talk.say("Stage4: Quantitative Parameter Fixed-point.")
-        metadata = {
-            "knightlite.version": __version__,
-            "knightlite.quantize": json.dumps(
-                {
-                    "chip": options.chip,
-                    "bias_correction": chosen.bias_correction,
-                    "bit_width": chosen.bit_width,
-                    "data": work.description,
-                    "data_sha256": result.data_sha256,
-                    "effort": options.effort,
-                    "input_layout": "nchw",
-                    "method": method,
-                    "model_sha256": _model_sha256(options),
-                    "pictures": result.report["pictures"],
-                    "recipe": recipe,
-                    "rounding": chosen.rounding,
-                    "seed": options.seed,
-                    **_input_notes(forms),
-                    **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),
-                },
-                sort_keys=True,
-            ),
-        }
+        notes = _notes(options, work, recipe, method, chosen, result, forms)
         talk.say("Stage5: Quantitation Postprocess.")
-        metric = result.report["metric"]
-        made = QuantizedModel(
-            name=graph.name,
-            source=options.model,
-            chip=options.chip,
-            onnx=write_qdq(result.graph, metadata, integer_inputs=integers).SerializeToString(
-                deterministic=True
-            ),
-            float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
-            report=result.report,
-            samples={
-                name: np.ascontiguousarray(
-                    array[-1:], integers[name].numpy if name in integers else np.float32
-                )
-                for name, array in zip(graph.inputs, result.inputs, strict=True)
-            },
-            scales=scale_text(graph.name, result.report["tensors"])
-            if options.generate_scales
-            else "",
-            float_metric=metric["float"],
-            quantized_metric=metric["quantized"],
-            loss_percent=metric["loss_percent"],
-            pictures=int(result.report["pictures"]),
-            seconds=result.timings_s["total"],
-            warnings=tuple(str(warning) for warning in result.warnings),
-            mix_template=template(graph, chosen.method) if options.generate_template else None,
-        )
-        yield method, iteration, made
+        yield method, iteration, _made(options, graph, forms, result, notes, chosen.method)
+
+
+def _notes(
+    options: QuantizeOptions,
+    work: Workload,
+    recipe: str | None,
+    method: str,
+    settings: Settings,
+    result: QuantizeResult,
+    forms: tuple[InputForm, ...],
+) -> dict[str, str]:
+    """The metadata of the quantized model (docs/formats.md)."""
+    notes = {
+        "bias_correction": settings.bias_correction,
+        "bit_width": settings.bit_width,
+        "chip": options.chip,
+        "data": work.description,
+        "data_sha256": result.data_sha256,
+        "effort": options.effort,
+        "input_layout": "nchw",
+        "method": method,
+        "model_sha256": _model_sha256(options),
+        "pictures": result.report["pictures"],
+        "recipe": recipe,
+        "rounding": settings.rounding,
+        "seed": options.seed,
+        **_input_notes(forms),
+        **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),
+    }
+    return {
+        "knightlite.version": __version__,
+        "knightlite.quantize": json.dumps(notes, sort_keys=True),
+    }
+
+
+def _made(
+    options: QuantizeOptions,
+    graph: Graph,
+    forms: tuple[InputForm, ...],
+    result: QuantizeResult,
+    notes: dict[str, str],
+    method: str,
+) -> QuantizedModel:
+    """The model in memory. ``graph``: the float one as loaded; ``method``: of its template."""
+    from knightlite.quantize.mix_config import template
+    from knightlite.quantize.onnx_models import write_float, write_qdq
+    from knightlite.quantize.scale_file import scale_text
+
+    integers = {form.name: form.dtype for form in forms if form.dtype is not None}
+    written = write_qdq(result.graph, notes, integer_inputs=integers)
+    metric = result.report["metric"]
+    tensors = result.report["tensors"]
+    return QuantizedModel(
+        name=graph.name,
+        source=options.model,
+        chip=options.chip,
+        onnx=written.SerializeToString(deterministic=True),
+        float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
+        report=result.report,
+        samples={
+            name: np.ascontiguousarray(
+                array[-1:], integers[name].numpy if name in integers else np.float32
+            )
+            for name, array in zip(graph.inputs, result.inputs, strict=True)
+        },
+        scales=scale_text(graph.name, tensors) if options.generate_scales else "",
+        float_metric=metric["float"],
+        quantized_metric=metric["quantized"],
+        loss_percent=metric["loss_percent"],
+        pictures=int(result.report["pictures"]),
+        seconds=result.timings_s["total"],
+        warnings=tuple(str(warning) for warning in result.warnings),
+        mix_template=template(graph, method) if options.generate_template else None,
+    )
 
 
 def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
