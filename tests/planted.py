@@ -62,3 +62,22 @@ def louder(graph: Graph, name: str, channels: slice | int, factor: float) -> Gra
         weights[:, channels] /= factor
         changed[reader.inputs[1]] = weights
     return graph.with_constants(changed)
+
+
+def rescaled(graph: Graph, fixed: Graph, output: str, factor: float) -> Graph:
+    """The quantized graph with other scales of one Conv's weights, and the codes they give."""
+    (exact,) = (node for node in graph.nodes if node.output == output)
+    (node,) = (node for node in fixed.nodes if node.output == output)
+    weights, bias = node.inputs[1:]
+    before, step = fixed.tensors[weights].scale, fixed.tensors[bias].scale
+    assert before is not None
+    assert step is not None
+    scale = np.asarray(before * np.float32(factor), np.float32)
+    kernel = graph.constants[exact.inputs[1]]
+    codes = np.clip(np.rint(kernel / scale.reshape(-1, 1, 1, 1)), -127, 127).astype(np.int8)
+    steps = np.asarray(step * np.float32(factor), np.float32)
+    whole = np.rint(graph.constants[exact.inputs[2]] / steps).astype(np.int32)
+    changed = fixed.with_constants({weights: codes, bias: whole})
+    return changed.with_tensors(
+        [replace(fixed.tensors[weights], scale=scale), replace(fixed.tensors[bias], scale=steps)]
+    )

@@ -16,7 +16,7 @@ from knightlite.quantize.onnx_models import batchable, session, write_float
 from knightlite.quantize.passes import Runner
 from knightlite.quantize.recording import Recording
 from knightlite.quantize.report import decibels
-from knightlite.quantize.workload import Workload
+from knightlite.quantize.workload import Forward, Workload
 
 Array = NDArray[Any]
 CHUNK = 16  # pictures per run: outputs only are delivered
@@ -34,6 +34,20 @@ class Score:
         return (self.sqnr_db if self.sqnr_db is not None else 120.0) - (
             other.sqnr_db if other.sqnr_db is not None else 120.0
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A workload of pictures in memory, one array [n, C, H, W] per network input; no metric."""
+
+    pictures: tuple[Array, ...]
+    description: str = "a few pictures"
+
+    def run(self, forward: Forward) -> float | None:
+        """One forward call per picture."""
+        for place in range(self.pictures[0].shape[0]):
+            forward(tuple(item[place : place + 1] for item in self.pictures))
+        return None
 
 
 @dataclass(slots=True)
@@ -85,7 +99,7 @@ class Judge:
             reference = self.recording.find(calls, inputs)
             calls += 1
             if reference is None:
-                reference = self._float(inputs)
+                reference = self.float_outputs(inputs)
             for name, end in zip(chip, ends, strict=True):
                 expected = reference[name].astype(np.float64)
                 energy[name] += float(np.sum(expected**2))
@@ -97,8 +111,8 @@ class Judge:
         known = [value for value in told if value is not None]
         return Score(min(known) if known else None, metric)
 
-    def _float(self, inputs: tuple[Array, ...]) -> dict[str, Array]:
-        """Outputs of the float network, where the recording was too short."""
+    def float_outputs(self, inputs: tuple[Array, ...]) -> dict[str, Array]:
+        """Outputs of the float network, for where there is no recording of them."""
         chip = self.graph.chip_outputs
         if self._exact is None:
             model = write_float(self.graph, chip)
@@ -107,3 +121,20 @@ class Judge:
         parts = [self._exact.run(part) for part in self._exact.parts(inputs)]
         whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
         return dict(zip(order, whole, strict=True))
+
+
+def few_pictures(
+    graph: Graph, sample: tuple[Array, ...], most: int, threads: int | None = None
+) -> Judge:
+    """A judge that runs at most ``most`` pictures of a sample: for places, not for remedies."""
+    step = -(-sample[0].shape[0] // most)
+    still = Still(tuple(item[::step] for item in sample))
+    exact = Judge(graph, still, Recording(), threads)
+    recording = Recording()
+
+    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+        recording.add(inputs, exact.float_outputs(inputs))
+        return []
+
+    still.run(forward)
+    return Judge(graph, still, recording, threads)

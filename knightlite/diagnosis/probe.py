@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from knightlite.ir import Graph
+from knightlite.quantize.features import felt_interval
 from knightlite.quantize.groups import features
 from knightlite.quantize.onnx_models import batchable, session, write_float, write_qdq
 from knightlite.quantize.passes import ACTIVATION_BUDGET_BYTES, Runner
@@ -39,7 +40,9 @@ class Sums:
     the error of the operator with quantized weights on float values (zeros where it has none);
     ``alone`` of both together; ``total`` of the error in the whole quantized network.
     ``quantized_energy`` and ``product``: sums of squares of the quantized network's values, and of
-    float times quantized. ``minimum`` and ``maximum``: extremes of the float values.
+    float times quantized. ``minimum`` and ``maximum``: extremes of the float values. Where only
+    tables read a tensor, values beyond which their functions are constant count as the last ones
+    that matter, in everything but the extremes.
     """
 
     energy: Float64
@@ -81,7 +84,7 @@ def measure(
     if batchable(graph):
         size = sum(graph.tensors[name].elements for name in names)
         chunk = max(1, ACTIVATION_BUDGET_BYTES // (4 * COPIES * max(1, size)))
-    runner = Runner(graph, session(model, threads), chunk)
+    runner = Runner(graph, session(model, threads, lean=True), chunk)
     found: dict[str, Array] = {}
     pictures = 0
 
@@ -242,8 +245,20 @@ def _write_sums(
             value, op_type = parts.node("Mul", [value, value], f"{stem}/{kind}/square"), "ReduceSum"
         keys.append(parts.node(op_type, [value, axes], f"{stem}/{kind}", **more))
 
+    interval = felt_interval(graph, name)
+    bounded = [end for end in interval if np.isfinite(end)]
+    ends = [
+        parts.constant(f"{stem}/end{i}", np.asarray(end, np.float32))
+        for i, end in enumerate(interval)
+    ]
+
+    def felt(value: str, kind: str) -> str:
+        return parts.node("Clip", [value, *ends], f"{stem}/{kind}/felt") if bounded else value
+
+    true = felt(name, "energy")
+
     def error(found: str, kind: str) -> None:
-        apart = parts.node("Sub", [found, name], f"{stem}/{kind}/apart")
+        apart = parts.node("Sub", [felt(found, kind), true], f"{stem}/{kind}/apart")
         reduced("ReduceSumSquare", apart, kind)
 
     scale, zero = f"{ALONE}{pair.scale}", f"{ALONE}{pair.zero}"
@@ -255,7 +270,7 @@ def _write_sums(
     low = parts.constant(f"{stem}/low", (shaped * tensor.dtype.minimum).astype(np.float32))
     held = parts.node("Min", [name, high], f"{stem}/held")
     within = parts.node("Max", [held, low], f"{stem}/within")
-    reduced("ReduceSumSquare", name, "energy")
+    reduced("ReduceSumSquare", true, "energy")
     error(near, "rounding")
     error(within, "clipping")
     if name not in graph.inputs:
@@ -263,10 +278,10 @@ def _write_sums(
         error(f"{ALONE}{pair.read}", "alone")
     else:
         error(near, "alone")
-    whole = f"{QUANTIZED}{pair.read}"
+    whole = felt(f"{QUANTIZED}{pair.read}", "quantized")
     error(whole, "total")
     reduced("ReduceSumSquare", whole, "quantized_energy")
-    product = parts.node("Mul", [name, whole], f"{stem}/product/values")
+    product = parts.node("Mul", [true, whole], f"{stem}/product/values")
     reduced("ReduceSum", product, "product")
     reduced("ReduceMin", name, "minimum")
     reduced("ReduceMax", name, "maximum")

@@ -5,12 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from knightlite import dtypes, numerics
 from knightlite.diagnosis.causes import (
     CLIPPED,
     DATA_RANGE,
@@ -21,27 +16,37 @@ from knightlite.diagnosis.causes import (
     SPREAD,
     TOO_WIDE,
     WEIGHT_OUTLIER,
+    WEIGHT_SCALE,
     Suspect,
 )
 from knightlite.diagnosis.judge import Judge, Score
+from knightlite.diagnosis.places import Mended, Place, mended_score
 from knightlite.diagnosis.probe import Sums
+from knightlite.diagnosis.variants import widen
 from knightlite.errors import KnightliteError
-from knightlite.ir import Graph, Node, Tensor
-from knightlite.ops import BY_NAME
+from knightlite.ir import Graph
+from knightlite.ops import BY_NAME, View
 from knightlite.quantize.assign import assign
+from knightlite.quantize.auto_mix import PICTURES as MIX_PICTURES
+from knightlite.quantize.auto_mix import automatic_mix
+from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.equalizing import try_equalization
+from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.mix_config import read_mix
-from knightlite.quantize.passes import Observation
+from knightlite.quantize.passes import Observation, observe
 from knightlite.quantize.settings import Settings, settings_for
-from knightlite.quantize.steps import improve
+from knightlite.quantize.steps import improve, sample_limit
 from knightlite.quantize.widths import Widths
-
-Array = NDArray[Any]
+from knightlite.quantize.workload import Workload
 
 HELPS_DB = 1.0  # a remedy must win so much to be named
-HEADROOM = 1.05  # of a tensor made wide, for pictures not seen
+ENOUGH_DB = 35.0  # at the outputs: what a remedy wins beyond is worth nothing
 PREFER_DB = 3.0  # what costs more on the chip must win so much more to come first,
 PREFER_SHARE = 0.5  # and the cheaper one less than this share of its decibels
 TRIED_METHODS = ("mse", "min_max", "kl", "percentile")  # of -qm
+MIX = ("HAWQ", 0.1)  # -ams and -amr of the automatic mix that is tried
+RANKING_MACS = 600 << 30  # multiply-accumulates of its ranking at most: half a minute
+NAMED = 3  # operators named in a sentence; of more, how many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,86 +62,145 @@ class Remedy:
         """Won at the worst output."""
         return self.after.gain_over(self.before)
 
+    @property
+    def worth_db(self) -> float:
+        """The same, up to where the outputs are as good as the float ones."""
+        before = 120.0 if self.before.sqnr_db is None else self.before.sqnr_db
+        after = 120.0 if self.after.sqnr_db is None else self.after.sqnr_db
+        return min(after, max(before, ENOUGH_DB)) - before
 
-Make = Callable[[], Graph]
-Tried = dict[str, Score]  # switch -> score: a requantization serves several suspects
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One diagnosis under way.
+
+    ``source``: the float graph as it was read; ``graph``: with a requantize behind its tables where
+    the quantized one has it. ``settings``: those of the quantization. ``before``: the score of the
+    quantized network as it is.
+    """
+
+    source: Graph
+    graph: Graph
+    quantized: Graph
+    workload: Workload
+    settings: Settings
+    seen: Observation
+    sums: dict[str, Sums]
+    judge: Judge
+    before: Score
+
+
+Make = Callable[[], Graph | None]
+Tried = dict[tuple[str, Mended], Score | None]
+"""What was tried, and what it gave: a requantization serves several suspects."""
 
 METHODICAL = (CLIPPED, TOO_WIDE, GROUP, DATA_RANGE, OUTLIER_CHANNEL, SPREAD)
+EVENER = (OUTLIER_CHANNEL, SPREAD, GROUP, WEIGHT_OUTLIER, FEW_BITS)
+ROUNDER = (WEIGHT_OUTLIER, RAISED, WEIGHT_SCALE, FEW_BITS)
 WIDER = (OUTLIER_CHANNEL, SPREAD, GROUP, FEW_BITS, WEIGHT_OUTLIER, RAISED)
 
 
-def try_remedies(
-    graph: Graph,
-    quantized: Graph,
-    seen: Observation,
-    sums: dict[str, Sums],
-    suspect: Suspect,
-    before: Score,
-    judge: Judge,
-    settings: Settings,
-    tried: Tried,
-) -> list[Remedy]:
-    """All remedies against a suspect: first the cheapest of those that help most, then by gain."""
+def try_remedies(case: Case, place: Place, tried: Tried) -> list[Remedy]:
+    """All remedies against a suspect: first the cheapest of those that help most, then by gain.
+
+    Where other places were mended to see this one, its remedies are judged beside them.
+    """
     found = []
-    for switch, make in _candidates(graph, quantized, seen, sums, suspect, settings, judge.threads):
-        if switch not in tried:
-            try:
-                tried[switch] = judge.score(make())
-            except KnightliteError:
-                continue  # this one cannot be represented: no remedy
-        found.append(Remedy(switch, before, tried[switch]))
+    mended = place.mended
+    before = case.before
+    if mended != Mended():
+        before = mended_score(case.graph, case.quantized, case.judge, mended)
+    for switch, make in _candidates(case, place):
+        if (switch, mended) not in tried:
+            tried[switch, mended] = _scored(case, make, mended)
+        score = tried[switch, mended]
+        if score is not None:
+            found.append(Remedy(switch, before, score))
     if not found:
         return []
-    best = max(item.gain_db for item in found)
+    best = max(item.worth_db for item in found)
     enough = min(best - PREFER_DB, PREFER_SHARE * best) if best > HELPS_DB else best
-    first = next(item for item in found if item.gain_db >= max(enough, min(best, HELPS_DB)))
+    first = next(item for item in found if item.worth_db >= max(enough, min(best, HELPS_DB)))
     rest = [item for item in found if item is not first]
     return [first, *sorted(rest, key=lambda item: -item.gain_db)]
 
 
-def _candidates(
-    graph: Graph,
-    quantized: Graph,
-    seen: Observation,
-    sums: dict[str, Sums],
-    suspect: Suspect,
-    settings: Settings,
-    threads: int | None,
-) -> Iterator[tuple[str, Make]]:
+def _scored(case: Case, make: Make, mended: Mended) -> Score | None:
+    """None where this one cannot be represented, or changes nothing: no remedy."""
+    try:
+        made = make()
+    except KnightliteError:
+        return None
+    return None if made is None else mended_score(case.graph, made, case.judge, mended)
+
+
+def _candidates(case: Case, place: Place) -> Iterator[tuple[str, Make]]:
     """What to say to ``quant``, the cheapest on the chip first, and the network it gives."""
-
-    def again(changed: Settings) -> Make:
-        def make() -> Graph:
-            assigned = assign(graph, seen.statistics, seen.plan, changed).graph
-            return improve(graph, assigned, seen.sample, changed, threads)[0]
-
-        return make
-
-    yield f"quant -qm {settings.method} over this data", again(settings)
+    settings, suspect = case.settings, place.suspect
+    affordable = sample_limit(case.graph, settings_for("normal")) > 1
+    yield f"quant -qm {settings.method} over this data", lambda: _again(case, settings)
     if suspect.cause in METHODICAL:
         for method in TRIED_METHODS:
             if method != settings.method:
-                yield f"quant -qm {method}", again(replace(settings, method=method))
+                yield f"quant -qm {method}", _with(case, replace(settings, method=method))
+    if suspect.cause in EVENER and not place.mended.weights:  # its weights are others
+        yield "quant --effort normal, for its equalization", lambda: _equalized(case)
+    if suspect.cause in ROUNDER and affordable:
+        yield "quant --effort high", _with(case, settings_for("high", method=settings.method))
     if suspect.cause in WIDER:
-        operators = _wide_operators(graph, suspect)
+        operators = wide_operators(case.graph, suspect)
         if operators:
-            yield _wider(graph, quantized, seen, sums, suspect, settings, operators, again)
+            yield _wider(case, suspect, operators)
+    if suspect.cause in WIDER and len(suspect.weights or case.graph.nodes) > 1:
+        strategy, share = MIX
+        if _ranking_macs(case.graph) <= RANKING_MACS:
+            yield f"quant -r auto_quant -ams {strategy} -amr {share:g}", lambda: _mixed(case)
     if suspect.cause == FEW_BITS:
-        yield "quant --effort high", again(settings_for("high", method=settings.method))
-        yield "quant -b 16", again(replace(settings, bit_width=16))
+        yield "quant -b 16", _with(case, replace(settings, bit_width=16))
 
 
-def _wider(
-    graph: Graph,
-    quantized: Graph,
-    seen: Observation,
-    sums: dict[str, Sums],
-    suspect: Suspect,
-    settings: Settings,
-    operators: tuple[str, ...],
-    again: Callable[[Settings], Make],
-) -> tuple[str, Make]:
+def _with(case: Case, settings: Settings) -> Make:
+    return lambda: _again(case, settings)
+
+
+def _again(case: Case, settings: Settings) -> Graph:
+    """Quantized anew over the data."""
+    assigned = assign(case.graph, case.seen.statistics, case.seen.plan, settings).graph
+    threads = case.judge.threads
+    return improve(case.graph, assigned, case.seen.sample, settings, threads)[0]
+
+
+def _equalized(case: Case) -> Graph | None:
+    """Quantized anew after equalization; None where ``quant`` would undo or leave it out too."""
+    settings, threads = settings_for("normal", method=case.settings.method), case.judge.threads
+    graph, done, _ = try_equalization(case.source, case.workload, settings, threads)
+    if not done:
+        return None
+    if len(case.source.nodes) != len(case.graph.nodes):
+        graph = spread_channels(graph)
+    limit = sample_limit(graph, case.settings)
+    seen = observe(graph, case.workload, None, threads, limit)
+    assigned = assign(graph, seen.statistics, seen.plan, case.settings).graph
+    return improve(graph, assigned, seen.sample, case.settings, threads)[0]
+
+
+def _mixed(case: Case) -> Graph:
+    """What the automatic mix makes of it."""
+    settings = replace(case.settings, auto_mix=MIX)
+    widths, _ = automatic_mix(case.graph, case.workload, case.seen, settings, case.judge.threads)
+    return _again(case, replace(case.settings, mix=widths))
+
+
+def _ranking_macs(graph: Graph) -> int:
+    """Of a ranking: every convolution is switched once, over a few pictures."""
+    work = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
+    kernels = sum(BY_NAME[node.op].kernel is not None for node in graph.nodes)
+    return work * kernels * MIX_PICTURES
+
+
+def _wider(case: Case, suspect: Suspect, operators: tuple[str, ...]) -> tuple[str, Make]:
     """A mix that quant can write; where an operator refuses 16 bits, what they would give."""
+    graph, seen, settings = case.graph, case.seen, case.settings
     entry = json.dumps([{"op_names": list(operators), "bitwidth": 16}])
     try:
         widths = read_mix(entry, "the mix", graph).widths
@@ -146,78 +210,32 @@ def _wider(
         reason = next(iter(refused.values()), None)
     except KnightliteError as error:
         reason = error.sentence
+    named = ", ".join(operators[:NAMED])
+    if len(operators) > NAMED:
+        named += f" and {len(operators) - NAMED} more"
+    if reason is None and len(operators) > NAMED:
+        return f"quant -mc FILE with 16 bits for {named} (--json has the file as facts.mix)", (
+            _with(case, wide)
+        )
     if reason is None:
-        return f"quant -mc FILE with {entry}", again(wide)
-    told = f"16 bits for {', '.join(operators)}, which cannot be written ({reason.rstrip('.')})"
-    return told, lambda: widen(graph, quantized, sums, suspect)
+        return f"quant -mc FILE with {entry}", _with(case, wide)
+    told = f"16 bits for {named}, which cannot be written ({reason.rstrip('.')})"
+    return told, lambda: widen(graph, case.quantized, case.sums, suspect)
 
 
-def _wide_operators(graph: Graph, suspect: Suspect) -> tuple[str, ...]:
+def wide_operators(graph: Graph, suspect: Suspect) -> tuple[str, ...]:
     """Operators that a mix makes wide, with what they read: those of the weights, or the readers.
 
-    One reader is enough for a tensor: the operators behind it read the same 16 bits.
+    One reader is enough for a scale group: the operators behind it read the same 16 bits.
     """
     if suspect.weights:
         return tuple(node.name for node in graph.nodes if node.output in suspect.weights)
+    groups = [group.members for group in scale_groups(graph)]
+    left = set(suspect.tensors)
+    found = []
     for node in graph.nodes:
-        moves = BY_NAME[node.op].value_preserving
-        if not moves and not set(node.inputs).isdisjoint(suspect.tensors):
-            return (node.name,)
-    return ()
-
-
-def widen(graph: Graph, quantized: Graph, sums: dict[str, Sums], suspect: Suspect) -> Graph:
-    """The quantized graph with the suspect's tensors, or weights, in 16 bits."""
-    changed = quantized
-    tensors = [name for name in suspect.tensors if name in sums]
-    if tensors:
-        largest = max(float(sums[name].absmax.max()) for name in tensors) or 1.0
-        scale = np.asarray(HEADROOM * largest / dtypes.S16.maximum, np.float32)
-        wide = [Tensor(n, quantized.tensors[n].shape, dtypes.S16, scale) for n in tensors]
-        changed = changed.with_tensors(wide)
-    for node, name in _kernels(graph, quantized, suspect.weights):
-        exact = graph.constants[node.inputs[1]].astype(np.float64)
-        peaks = np.abs(exact.reshape(exact.shape[0], -1)).max(axis=1)
-        steps = np.where(peaks > 0, peaks / numerics.WIDE_WEIGHT_MAXIMUM, 1.0)
-        codes = np.rint(exact / steps.reshape(-1, *(1,) * (exact.ndim - 1))).astype(np.int16)
-        changed = changed.with_constants({name: codes}).with_tensors(
-            [Tensor(name, codes.shape, dtypes.S16, steps.astype(np.float32))]
-        )
-    return _with_float_bias(graph, changed, suspect.weights)
-
-
-def without_weights(graph: Graph, quantized: Graph, outputs: tuple[str, ...]) -> Graph:
-    """The quantized graph with the weights and biases of these nodes as they were."""
-    constants = {
-        name: graph.constants[node.inputs[1]] for node, name in _kernels(graph, quantized, outputs)
-    }
-    tensors = [Tensor(name, item.shape, dtypes.F32, None) for name, item in constants.items()]
-    bare = quantized.with_constants(constants).with_tensors(tensors)
-    return _with_float_bias(graph, bare, outputs)
-
-
-def _kernels(
-    graph: Graph, quantized: Graph, outputs: tuple[str, ...]
-) -> Iterator[tuple[Node, str]]:
-    """The float nodes of these outputs, and what the quantized graph calls their weights."""
-    twins = {node.output: node for node in quantized.nodes}
-    for node in graph.nodes:
-        if node.output in outputs:
-            yield node, twins[node.output].inputs[1]
-
-
-def _with_float_bias(graph: Graph, quantized: Graph, outputs: tuple[str, ...]) -> Graph:
-    """A bias that corrects for other weights would be an error: take the float one."""
-    twins = {node.output: node for node in quantized.nodes}
-    constants: dict[str, Array] = {}
-    for node in graph.nodes:
-        twin = twins.get(node.output)
-        if node.output not in outputs or twin is None or len(twin.inputs) < 3:
-            continue
-        has = len(node.inputs) > 2
-        size = quantized.tensors[twin.inputs[2]].shape
-        constants[twin.inputs[2]] = (
-            graph.constants[node.inputs[2]] if has else np.zeros(size, np.float32)
-        )
-    tensors = [Tensor(name, item.shape, dtypes.F32, None) for name, item in constants.items()]
-    return quantized.with_constants(constants).with_tensors(tensors)
+        read = left.intersection(node.inputs)
+        if read and not BY_NAME[node.op].value_preserving:
+            found.append(node.name)
+            left -= {name for group in groups if not read.isdisjoint(group) for name in group}
+    return tuple(found)

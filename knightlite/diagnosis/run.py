@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import dtypes
 from knightlite.diagnosis.causes import (
     DATA_RANGE,
-    FEW_BITS,
-    OUTLIER_CHANNEL,
     PREPROCESSING,
-    WEIGHT_OUTLIER,
     Suspect,
-    channel_quality,
     ratio_db,
     tensor_suspects,
 )
-from knightlite.diagnosis.judge import Judge, Score
+from knightlite.diagnosis.judge import Judge, Score, few_pictures
+from knightlite.diagnosis.places import (
+    EVERYWHERE,
+    Mended,
+    Place,
+    Trial,
+    few_bits,
+    guilty,
+    middle,
+)
 from knightlite.diagnosis.preprocessing import Preprocessing, examine
 from knightlite.diagnosis.probe import Sums, measure
-from knightlite.diagnosis.remedies import HELPS_DB, Remedy, Tried, try_remedies, without_weights
+from knightlite.diagnosis.remedies import (
+    HELPS_DB,
+    NAMED,
+    Case,
+    Remedy,
+    Tried,
+    try_remedies,
+    wide_operators,
+)
 from knightlite.diagnosis.weight_causes import weight_suspects
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
 from knightlite.preprocess import Recipe
 from knightlite.quantize.channels import spread_channels
-from knightlite.quantize.groups import features, scale_groups
+from knightlite.quantize.groups import features
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.passes import Observation, observe
 from knightlite.quantize.settings import Settings
@@ -41,13 +53,12 @@ from knightlite.quantize.workload import PictureFolder, Workload
 Progress = Callable[[str, int], None]
 
 HEALTHY_DB = 25.0  # outputs that keep more lose no accuracy to speak of
+PROVEN_DB = 15.0  # the same, where a metric over enough pictures shows that none is lost
+PROVING = 20  # pictures
 LOST_POINTS = 1.0  # of the metric
 LOST_PICTURES = 3  # fewer may be chance
-CAUSE_DB = 3.0  # won at the outputs by repairing one place: it made half of all errors
-GLARING_DB = 1.0  # enough where one channel is so loud that nothing else can be meant
-GLARING = 20.0  # times louder than all others
+SAMPLE = 16  # pictures on which places are tried
 INPUT = "Input"
-CUT = 4  # places of "8 bits are few" that are tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,86 +137,74 @@ def diagnose(
     ``settings``: those it was quantized with, for remedies; ``recipe``: of the data, where known;
     ``suspects``: how many places are tried. UsageError where the two are not the same network.
     """
+    source = graph
     if len(features(graph)) != len(features(quantized)):
         graph = spread_channels(graph)
     require_same(graph, quantized)
+    tell = progress or (lambda stage, done: None)
     limit = sample_limit(graph, settings)
-    seen = observe(graph, workload, progress, threads, limit)
-    count = seen.pictures
-
-    def advance(done: int) -> None:
-        if progress is not None:
-            progress("layers", done)
-
-    measured = measure(graph, quantized, workload, advance, threads)
+    seen = observe(graph, workload, tell, threads, max(limit, SAMPLE))
+    measured = measure(graph, quantized, workload, lambda done: tell("layers", done), threads)
+    sample, seen = seen.sample, _as_quant_has_it(seen, limit)
     judge = Judge(graph, workload, seen.recording, threads)
     before = judge.score(quantized)
     preprocessing, findings = _preprocessing(graph, workload, seen, recipe, threads)
-    lossy = is_lossy(before, seen.metric, count)
     candidates = tensor_suspects(graph, quantized, seen.statistics, measured.sums)
     candidates += weight_suspects(graph, quantized, measured.sums)
     candidates.sort(key=lambda item: (not item.certain, item.badness))
-    tried: Tried = {}
-    makers = {node.output: node.name for node in graph.nodes}
     doubtful = preprocessing.implausible is not None and preprocessing.better is None
-    costs = _guilty(graph, quantized, candidates[:suspects], judge, before, doubtful, progress)
-    if lossy and not costs:
-        costs = _few_bits(graph, quantized, measured.sums, judge, before)
-    costs.sort(key=lambda item: (not item[1].certain, -item[0]))
-    for number, (cost, suspect) in enumerate(costs):
-        remedies = try_remedies(
-            graph, quantized, seen, measured.sums, suspect, before, judge, settings, tried
-        )
-        if progress is not None:
-            progress("remedies", number + 1)
-        helpful = tuple(item for item in remedies if item.gain_db >= HELPS_DB)
-        findings.append(
-            Finding(
-                suspect.cause, suspect.layer, makers.get(suspect.layer, suspect.layer),
-                suspect.sentence, round(cost, 2), helpful or tuple(remedies[:1]),
-                _advice(suspect, helpful), suspect.facts,
-            )
-        )  # fmt: skip
+
+    def lossy(score: Score) -> bool:
+        return is_lossy(score, seen.metric, seen.pictures)
+
+    trial = Trial(graph, quantized, few_pictures(graph, sample, SAMPLE, threads), lossy)
+    places = guilty(
+        trial, candidates[:suspects], candidates[suspects:], doubtful,
+        lambda done: tell("suspects", done),
+    )  # fmt: skip
+    if not places and lossy(before):
+        places = few_bits(trial, measured.sums)
+    case = Case(
+        source, graph, quantized, workload, settings, seen, measured.sums, judge, before
+    )  # fmt: skip
+    tried: Tried = {}
+    for number, place in enumerate(places, 1):
+        findings.append(_finding(case, place, tried))
+        tell("remedies", number)
     layers = tuple(
         _quality(graph, quantized, name, measured.sums[name]) for name in features(graph)
     )
     return Diagnosis(
-        layers, tuple(findings), before, seen.metric, count, preprocessing,
+        layers, tuple(findings), before, seen.metric, seen.pictures, preprocessing,
         seen.statistics, measured.sums, quantized,
     )  # fmt: skip
 
 
-def _guilty(
-    graph: Graph,
-    quantized: Graph,
-    suspects: list[Suspect],
-    judge: Judge,
-    before: Score,
-    doubtful: bool,
-    progress: Progress | None,
-) -> list[tuple[float, Suspect]]:
-    """The suspects that cost something at the outputs, with what they cost.
-
-    ``doubtful``: the float network itself is wrong; then weights that nobody trains are named
-    whatever they cost: what they drown is lost in the float network already.
-    """
-    found = []
-    for number, suspect in enumerate(suspects):
-        bare = without_weights(graph, quantized, suspect.weights)
-        cost = judge.score(bare, suspect.tensors).gain_over(before)
-        if progress is not None:
-            progress("suspects", number + 1)
-        damaged = doubtful and suspect.facts.get("weight_ratio", 0.0) >= GLARING
-        if cost >= _least_cost(suspect) or suspect.certain or damaged:
-            found.append((cost, suspect))
-    return found
+def _as_quant_has_it(seen: Observation, limit: int) -> Observation:
+    """With the sample that the steps of ``quant`` would see: where it takes none, one picture."""
+    if limit >= SAMPLE:
+        return seen
+    return replace(seen, sample=tuple(item[:limit] for item in seen.sample))
 
 
-def _least_cost(suspect: Suspect) -> float:
-    """What a place must cost at the outputs to be called a cause."""
-    loud = suspect.cause in (OUTLIER_CHANNEL, WEIGHT_OUTLIER)
-    glaring = loud and suspect.facts.get("ratio", 0.0) >= GLARING
-    return GLARING_DB if glaring else CAUSE_DB
+def _finding(case: Case, place: Place, tried: Tried) -> Finding:
+    """A cause with its remedies, tried."""
+    suspect = place.suspect
+    remedies = try_remedies(case, place, tried)
+    helpful = tuple(item for item in remedies if item.gain_db >= HELPS_DB)
+    makers = {node.output: node.name for node in case.graph.nodes}
+    facts = dict(suspect.facts)
+    operators = list(wide_operators(case.graph, suspect))
+    if len(operators) > NAMED:
+        facts["mix"] = [{"op_names": operators, "bitwidth": 16}]
+    advice = _advice(suspect, helpful)
+    if place.mended != Mended():
+        advice += ", where what is above is mended"
+    return Finding(
+        suspect.cause, suspect.layer, makers.get(suspect.layer, suspect.layer), suspect.sentence,
+        None if suspect.layer == EVERYWHERE else round(place.cost_db, 2),
+        helpful or tuple(remedies[:1]), advice, facts,
+    )  # fmt: skip
 
 
 def require_same(graph: Graph, quantized: Graph) -> None:
@@ -225,13 +224,18 @@ def require_same(graph: Graph, quantized: Graph) -> None:
 
 
 def is_lossy(score: Score, float_metric: float | None, pictures: int) -> bool:
-    """True where the outputs, or the metric, say that accuracy is lost."""
-    if score.metric is not None and float_metric is not None:
-        unit = 1.0 if max(score.metric, float_metric) <= 1 else 100.0
-        lost = (float_metric - score.metric) / unit
-        if lost * 100 >= LOST_POINTS and lost * pictures >= LOST_PICTURES - 0.5:
-            return True
-    return score.sqnr_db is not None and score.sqnr_db < HEALTHY_DB
+    """True where the outputs, or the metric, say that accuracy is lost.
+
+    A metric over enough pictures that lost nothing outweighs decibels that are merely low.
+    """
+    if score.sqnr_db is None:
+        return False
+    if score.metric is None or float_metric is None or pictures < PROVING:
+        return score.sqnr_db < HEALTHY_DB
+    unit = 1.0 if max(score.metric, float_metric) <= 1 else 100.0
+    lost = (float_metric - score.metric) / unit
+    missed = lost * 100 >= LOST_POINTS and lost * pictures >= LOST_PICTURES - 0.5
+    return missed or score.sqnr_db < PROVEN_DB
 
 
 def _preprocessing(
@@ -256,53 +260,6 @@ def _preprocessing(
     facts = {"metric": told.metric, "trials": {t.name: t.metric for t in told.trials[:5]}}
     name = graph.inputs[0]
     return told, [Finding(PREPROCESSING, name, name, told.implausible, None, (), advice, facts)]
-
-
-def _few_bits(
-    graph: Graph, quantized: Graph, sums: Mapping[str, Sums], judge: Judge, before: Score
-) -> list[tuple[float, Suspect]]:
-    """The places whose rounding costs most, where nothing else has a name."""
-    narrow = [name for name in features(graph) if quantized.tensors[name].dtype != dtypes.S16]
-    worst = sorted(narrow, key=lambda name: _own(sums[name]))[:CUT]
-    weighted = [node.output for node in graph.nodes if BY_NAME[node.op].kernel is not None]
-    weights = sorted(weighted, key=lambda name: _weights(sums[name]))[:CUT]
-    found = []
-    for tensors in dict.fromkeys(_tied(graph, name) for name in worst):
-        name = next(item for item in worst if item in tensors)
-        kept = _own(sums[name])
-        sentence = (
-            f"its range fits, but 8 bits keep no more than {kept:.1f} dB of it; nothing else at "
-            "this place has a name"
-        )
-        suspect = Suspect(FEW_BITS, name, sentence, tensors, (), kept, {"sqnr_db": kept})
-        found.append((judge.score(quantized, tensors).gain_over(before), suspect))
-    for name in weights:
-        kept = _weights(sums[name])
-        sentence = f"8-bit weights keep no more than {kept:.1f} dB of what they compute"
-        read = _tied(graph, graph.producers()[name].inputs[0])
-        suspect = Suspect(FEW_BITS, name, sentence, read, (name,), kept, {"sqnr_db": kept})
-        bare = without_weights(graph, quantized, (name,))
-        found.append((judge.score(bare, read).gain_over(before), suspect))
-    best = sorted(found, key=lambda item: -item[0])[:2]
-    return [item for item in best if item[0] >= HELPS_DB]
-
-
-def _weights(sums: Sums) -> float:
-    return ratio_db(float(sums.energy.sum()), float(sums.weights.sum()))
-
-
-def _tied(graph: Graph, name: str) -> tuple[str, ...]:
-    """The scale group of a tensor."""
-    return next(group.members for group in scale_groups(graph) if name in group.members)
-
-
-def _own(sums: Sums) -> float:
-    return min(ratio_db(float(sums.energy.sum()), float(sums.rounding.sum())), _middle(sums))
-
-
-def _middle(sums: Sums) -> float:
-    quality = channel_quality(sums)
-    return float(np.median(quality)) if quality.size else 120.0
 
 
 def _advice(suspect: Suspect, helpful: tuple[Remedy, ...]) -> str:
@@ -336,7 +293,7 @@ def _quality(graph: Graph, quantized: Graph, name: str, sums: Sums) -> LayerQual
         _round(energy, sums.weights) if weighted else None,
         _round(energy, sums.rounding),
         _round(energy, sums.clipping),
-        round(_middle(sums), 2),
+        round(middle(sums), 2),
     )
 
 

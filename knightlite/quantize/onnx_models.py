@@ -135,9 +135,11 @@ def batchable(graph: Graph) -> bool:
 
 
 def session(
-    model: onnx.ModelProto | bytes, threads: int | None = None
+    model: onnx.ModelProto | bytes, threads: int | None = None, *, lean: bool = False
 ) -> onnxruntime.InferenceSession:
     """An ONNX Runtime CPU session; ``threads`` None leaves the number to ONNX Runtime.
+
+    ``lean``: memory before speed; a memory plan for all tensors at once is left out.
 
     QDQ models run as they are written: without ``disable_quant_qdq`` ONNX Runtime fuses them
     into u8 x s8 integer kernels that saturate in 16 bits on CPUs without VNNI and are wrong.
@@ -148,6 +150,7 @@ def session(
     options.log_severity_level = 3  # warnings about our own fixed form tell the user nothing
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = not lean
     if threads is not None:
         options.intra_op_num_threads = threads
     data = model if isinstance(model, bytes) else model.SerializeToString()
