@@ -28,7 +28,7 @@ from knightlite.quantize.recording import Recording
 from knightlite.quantize.workload import Forward, Workload
 
 Array = NDArray[Any]
-VERSION = 1
+VERSION = 2
 REMEDY = "delete the file, or name another one with -cd"
 HISTOGRAM = ("positive", "negative", "zeros", "exponent")
 
@@ -139,6 +139,8 @@ def _pack(key: dict[str, Any], digest: str, seen: Observation) -> bytes:
             arrays[f"mean_{index}"] = found.mean
         for part in HISTOGRAM:
             arrays[f"{part}_{index}"] = getattr(found.histogram, part)
+            if found.even is not None:
+                arrays[f"even_{part}_{index}"] = getattr(found.even, part)
     notes = {"key": key, "digest": digest, "metric": seen.metric, "pictures": seen.pictures,
              "tensors": tensors}  # fmt: skip
     arrays["notes"] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
@@ -167,4 +169,7 @@ def _statistics(entry: dict[str, Any], arrays: dict[str, Array], index: int) -> 
         Histogram(*(arrays[f"{part}_{index}"] for part in HISTOGRAM)),
         arrays.get(f"mean_{index}"),
         entry["integral"],
+        Histogram(*(arrays[f"even_{part}_{index}"] for part in HISTOGRAM))
+        if f"even_positive_{index}" in arrays
+        else None,
     )

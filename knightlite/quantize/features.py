@@ -20,7 +20,7 @@ from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.methods import Method, method_of
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
 from knightlite.quantize.pins import BY_DEFINITION, apply_pins, check_integers
-from knightlite.quantize.ranges import Density, clip, density, mix, squared_error
+from knightlite.quantize.ranges import Density, clip, even_density, mix, squared_error
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.widths import NARROW, Widths, is_requantize, is_wide, readers_outside
 
@@ -291,7 +291,7 @@ def expected_error(
         tensor, found = tensors[name], statistics[name]
         assert tensor.scale is not None
         if tensor.scale.ndim:
-            parts = [density(found, row) for row in range(found.histogram.rows)]
+            parts = [even_density(found, row) for row in range(found.histogram.rows)]
         else:
             parts = [clip(_merged_rows(found), *felt_interval(graph, name))]
         scales = np.atleast_1d(tensor.scale).astype(float)
@@ -335,13 +335,13 @@ def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
 
 def _merged_rows(statistics: Statistics) -> Density:
     """One density of a tensor that was observed per channel."""
-    rows = [density(statistics, row) for row in range(statistics.histogram.rows)]
+    rows = [even_density(statistics, row) for row in range(statistics.histogram.rows)]
     return rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))
 
 
 def channel_scales(statistics: Statistics, dtype: DType, choose: Method) -> NDArray[np.float32]:
     """One scale per channel (C,); a channel that never spoke takes the floor."""
-    rows = [density(statistics, row) for row in range(statistics.histogram.rows)]
+    rows = [even_density(statistics, row) for row in range(statistics.histogram.rows)]
     scales = choose(rows, dtype)
     largest = float(scales.max())
     if largest == 0:

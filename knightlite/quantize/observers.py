@@ -5,6 +5,10 @@ doubles and neighbouring bins merge. Because every width is a power of two and b
 from zero outwards, merging is exact: the counts are those of one histogram made at the end,
 whatever the order of the pictures (a test holds it to that). Exact zeros are counted apart: they
 quantize without error, and after a ReLU they are the majority.
+
+A picture may excite a tensor many times as much as all others do (70 times in a text detector): its
+squares would decide the scale alone. Such a picture counts less, as if it were ``LOUD`` times as
+loud as the others; the extremes know it in full.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ TENSOR_BINS = 4096  # per side of zero, for a tensor with one scale
 CHANNEL_BINS = 1024  # per side of zero, for each channel of a tensor with one scale per channel
 MOST_COUNTED = 1 << 17  # values of a tensor that one picture adds to its histogram, about
 CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second-level cache
+LOUD = 3.0  # times the peak of other pictures: beyond it a picture counts less
 LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
 
 
@@ -34,10 +39,11 @@ class Histogram:
     ``positive`` [rows, bins] counts values from ``k * width`` to below ``(k + 1) * width`` in bin
     k; ``negative`` [rows, bins] the same of -v. Tiny values of either sign share positive bin 0;
     exact zeros are in no bin but in ``zeros`` [rows]. ``exponent`` [rows]: all |v| < 2^exponent.
+    Where some pictures count less, counts are float64.
     """
 
-    positive: Counts
-    negative: Counts
+    positive: Counts | NDArray[np.float64]
+    negative: Counts | NDArray[np.float64]
     zeros: Counts
     exponent: Counts
 
@@ -59,6 +65,8 @@ class Statistics:
     ``count`` values; ``minimum`` and ``maximum`` [rows]; ``mean`` [C] per channel in float64, or
     None where nobody asked for it. ``integral``: every value was a whole number. Of a large tensor
     the histogram counts a part of the values only; extremes, mean and ``integral`` are of all.
+    ``even``: the histogram with less of the few pictures that are much louder than the others,
+    where there are such; scales are chosen on it.
     """
 
     count: int
@@ -67,6 +75,7 @@ class Statistics:
     histogram: Histogram
     mean: NDArray[np.float64] | None
     integral: bool = False
+    even: Histogram | None = None
 
     @property
     def absmax(self) -> NDArray[np.float64]:
@@ -78,8 +87,8 @@ class Observer:
     """Accumulates the statistics of one feature tensor, picture by picture."""
 
     __slots__ = (
-        "_bins", "_count", "_counts", "_exponent", "_integral", "_maximum", "_minimum", "_name",
-        "_pictures", "_rows", "_signed", "_sum", "_zeros",
+        "_bins", "_count", "_counts", "_exponent", "_integral", "_loud", "_maximum", "_minimum",
+        "_name", "_peaks", "_pictures", "_rows", "_signed", "_sum", "_zeros",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +115,8 @@ class Observer:
         self._integral = integral
         self._count = 0
         self._pictures = 0
+        self._peaks = Peaks()
+        self._loud: Counts | None = None  # of the loud pictures alone
 
     @property
     def _width(self) -> int:
@@ -120,14 +131,9 @@ class Observer:
         self._integral = self._integral and bool(np.all(np.rint(values) == values))
         if self._sum is not None:
             self._sum += values.reshape(pictures, channels, size).sum(axis=(0, 2)) / size
-        if self._rows == 1 and _stride(values[:1]) == 1:
-            self._add_rows(values.reshape(1, -1))
-        elif self._rows == 1:  # one by one, so that no batch size changes which values are counted
-            for picture in values.reshape(pictures, 1, -1):
-                self._add_rows(picture)
-        else:
-            for picture in values.reshape(pictures, channels, size):
-                self._add_rows(picture)
+        shape = (pictures, 1, channels * size) if self._rows == 1 else (pictures, channels, size)
+        for picture in values.reshape(shape):  # one by one: no batch size changes what is counted
+            self._add_rows(picture)
 
     def _add_rows(self, values: Array) -> None:
         minimum, maximum = values.min(axis=1), values.max(axis=1)
@@ -140,7 +146,16 @@ class Observer:
         np.maximum(self._maximum, maximum, out=self._maximum)
         self._grow(np.maximum(np.abs(minimum), np.abs(maximum)))
         factor = np.ldexp(1.0, self._bins.bit_length() - 1 - self._exponent)
+        is_loud = False
+        if self._rows == 1:
+            others_were, is_loud = self._peaks.add(max(-float(minimum[0]), float(maximum[0])))
+            if others_were:
+                self._loud = self._counts.copy()
+        before = self._counts.copy() if is_loud else None
         self._count_bins(values[:, :: _stride(values)], factor.astype(np.float32))
+        if before is not None:
+            held = 0 if self._loud is None else self._loud
+            self._loud = held + self._counts - before
 
     def _grow(self, absmax: Array) -> None:
         """Double the ranges of rows that do not cover ``absmax`` and merge their bins."""
@@ -150,6 +165,8 @@ class Observer:
             self._exponent[row] = needed[row]
             if self._counts[row].any():
                 self._counts[row] = self._merge(self._counts[row], merged)
+            if self._loud is not None:
+                self._loud[row] = self._merge(self._loud[row], merged)
 
     def _merge(self, counts: Counts, merged: int) -> Counts:
         """``counts`` of one row with ``merged`` bins put together, from zero outwards."""
@@ -201,20 +218,71 @@ class Observer:
                 f"tensor {self._name} was never computed: there is no calibration picture.",
                 "give at least one picture, better a hundred",
             )
-        zero = self._bins - 1 if self._signed else 0
-        positive = self._counts[:, zero:].copy()
+        positive, negative = self._sides(self._counts)
         positive[:, 0] -= self._zeros
-        negative = np.zeros_like(positive)
-        if self._signed:
-            negative[:, 1:] = self._counts[:, :zero][:, ::-1]
+        zeros, exponent = self._zeros.copy(), self._exponent.copy()
+        less, even = 1.0 - self._peaks.weight, None
+        if less > 0 and self._loud is not None:
+            loud = self._sides(self._loud)
+            loud[0][:, 0] = 0  # exact zeros are among them, and the bin has no energy
+            even = Histogram(positive - less * loud[0], negative - less * loud[1], zeros, exponent)
         return Statistics(
             self._count,
             self._minimum.copy(),
             self._maximum.copy(),
-            Histogram(positive, negative, self._zeros.copy(), self._exponent.copy()),
+            Histogram(positive, negative, zeros, exponent),
             None if self._sum is None else self._sum / self._pictures,
             self._integral,
+            even,
         )
+
+    def _sides(self, counts: Counts) -> tuple[Counts, Counts]:
+        """Bins [rows, bins] on either side of zero, the one at zero among the positive ones."""
+        zero = self._bins - 1 if self._signed else 0
+        positive = counts[:, zero:].copy()
+        negative = np.zeros_like(positive)
+        if self._signed:
+            negative[:, 1:] = counts[:, :zero][:, ::-1]
+        return positive, negative
+
+
+class Peaks:
+    """Which pictures are loud beside the others, told by their peaks one after another.
+
+    Only those that are ``LOUD`` times as loud as all others of before, or of after where the first
+    ones are the loud ones, and only while they are the fewer. All-zero pictures tell nothing.
+    """
+
+    __slots__ = ("_high", "_logs", "_loud", "_low", "_plain", "_squares")
+
+    def __init__(self) -> None:
+        self._low, self._high = np.inf, 0.0  # of the plain ones
+        self._plain, self._logs = 0, 0.0
+        self._loud, self._squares = 0, 0.0
+
+    def add(self, peak: float) -> tuple[bool, bool]:
+        """Whether all pictures before turn out to be loud, and whether this one is."""
+        if peak == 0:
+            return False, False
+        if self._plain and peak > LOUD * self._high:
+            self._loud, self._squares = self._loud + 1, self._squares + peak**2
+            return False, True
+        others_were = self._plain > 0 and not self._loud and self._low > LOUD * peak
+        if others_were:
+            mean = 2 * self._logs / self._plain
+            self._loud, self._squares = self._plain, self._plain * float(np.exp(mean))
+            self._low, self._high, self._plain, self._logs = np.inf, 0.0, 0, 0.0
+        self._low, self._high = min(self._low, peak), max(self._high, peak)
+        self._plain, self._logs = self._plain + 1, self._logs + float(np.log(peak))
+        return others_were, False
+
+    @property
+    def weight(self) -> float:
+        """What a value of a loud picture counts: as if that were ``LOUD`` times as loud."""
+        if not 0 < self._loud < self._plain:
+            return 1.0
+        usual = float(np.exp(self._logs / self._plain))
+        return min(1.0, (LOUD * usual) ** 2 / (self._squares / self._loud))
 
 
 def _stride(values: Array) -> int:
@@ -233,7 +301,7 @@ def with_exponent(histogram: Histogram, exponent: int) -> Histogram:
         return histogram
     merged = min(1 << min(step, 62), histogram.bins)
 
-    def fold(counts: Counts) -> Counts:
+    def fold(counts: Array) -> Array:
         wide = np.zeros_like(counts)
         wide[0, : histogram.bins // merged] = counts.reshape(-1, merged).sum(axis=1)
         return wide
@@ -248,18 +316,27 @@ def add_statistics(parts: list[Statistics]) -> Statistics:
     """The statistics of a concatenation, from those of its parts (one row each)."""
     exponent = max(int(item.histogram.exponent[0]) for item in parts)
     aligned = [with_exponent(item.histogram, exponent) for item in parts]
+    even = None
+    if any(item.even is not None for item in parts):
+        even = _summed([with_exponent(item.even or item.histogram, exponent) for item in parts])
     means = [item.mean for item in parts]
     return Statistics(
         sum(item.count for item in parts),
         np.min([item.minimum for item in parts], axis=0),
         np.max([item.maximum for item in parts], axis=0),
-        Histogram(
-            np.sum([item.positive for item in aligned], axis=0),
-            np.sum([item.negative for item in aligned], axis=0),
-            np.sum([item.zeros for item in aligned], axis=0),
-            np.asarray([exponent], dtype=np.int64),
-        ),
+        _summed(aligned),
         None
         if any(mean is None for mean in means)
         else np.concatenate([mean for mean in means if mean is not None]),
+        even=even,
+    )
+
+
+def _summed(parts: list[Histogram]) -> Histogram:
+    """The sum of histograms with one exponent."""
+    return Histogram(
+        np.sum([item.positive for item in parts], axis=0),
+        np.sum([item.negative for item in parts], axis=0),
+        np.sum([item.zeros for item in parts], axis=0),
+        parts[0].exponent,
     )

@@ -7,7 +7,7 @@ one density, each with its weight. The other methods are in ``methods`` and ``di
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -54,6 +54,17 @@ def density(statistics: Statistics, row: int = 0) -> Density:
         _width(histogram, row),
         float(statistics.minimum[row]),
         float(statistics.maximum[row]),
+    )
+
+
+def even_density(statistics: Statistics, row: int = 0) -> Density:
+    """What a scale is chosen on: the density in which few loud pictures count less."""
+    whole = density(statistics, row)
+    if statistics.even is None:
+        return whole
+    positive, negative = statistics.even.positive[row], statistics.even.negative[row]
+    return replace(
+        whole, positive=positive.astype(np.float64), negative=negative.astype(np.float64)
     )
 
 
