@@ -27,13 +27,13 @@ from knightlite.errors import KnightliteError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.assign import assign
-from knightlite.quantize.auto_mix import PICTURES as MIX_PICTURES
 from knightlite.quantize.auto_mix import automatic_mix
 from knightlite.quantize.channels import spread_channels
 from knightlite.quantize.equalizing import try_equalization
 from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.mix_config import read_mix
 from knightlite.quantize.passes import Observation, observe
+from knightlite.quantize.sensitivity import PICTURES as MIX_PICTURES
 from knightlite.quantize.settings import Settings, settings_for
 from knightlite.quantize.steps import improve, sample_limit
 from knightlite.quantize.widths import Widths
