@@ -332,6 +332,12 @@ def test_an_efforts_budget_is_left_where_it_cannot_be_spent() -> None:
     assert len(made.report["mix_points"]) > 1
 
 
+def test_what_still_fits_is_taken_after_what_does_not() -> None:
+    points, best = solved([10.0, 9.0, 2.0], [10, 10, 5], [], 15)
+    assert best.taken == {0, 2}
+    assert {0, 1} in [point.taken for point in points]  # looked at, and beyond
+
+
 def test_many_quiet_units_are_taken_in_a_row() -> None:
     """Each is below what is worth a price of its own; together they are half of the noise."""
     count = 400
