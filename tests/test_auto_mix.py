@@ -17,6 +17,7 @@ from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.passes import Observation, observe
 from knightlite.quantize.sensitivity import (
     REST,
+    WIDE,
     Meter,
     Unit,
     flag,
@@ -69,7 +70,8 @@ def test_all_flags_give_the_quantized_network_and_none_the_float_one() -> None:
 
     def run(on: bool) -> bytes:
         flags = {flag(index): np.asarray(on) for index in range(len(found))} | {
-            REST: np.asarray(on)
+            REST: np.asarray(on),
+            WIDE: np.asarray(False),
         }
         return bytes(model.run(None, {"x": x, **flags})[0].tobytes())
 

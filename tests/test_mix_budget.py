@@ -96,18 +96,19 @@ def test_more_cycles_give_more_accuracy() -> None:
     assert decibels[1] + 3 < decibels[2]
 
 
-def test_what_an_operator_keeps_at_8_bits_stays_out_of_the_way() -> None:
-    """A Sqrt does not read 16 bits; others are taken where its input leaves them something."""
+def test_what_is_no_better_at_16_bits_is_not_taken() -> None:
+    """A Sqrt writes 16 bits in coarser steps than 8: taken as exact, it would seem to gain."""
     net = FloatNet("root")
     x = net.conv(net.input("x", 3, 12, 12), "a", 6, clamp=RELU)
     root = net.node("Table", (net.conv(x, "b", 6, clamp=RELU),), "r", function="Sqrt")
     graph = net.build(net.conv(net.conv(root, "c", 6), "y", 3))
+    plain = quantize_graph(graph, Pictures(), SETTINGS, threads=1)
     settings = replace(SETTINGS, mix_budget=MixBudget(1000))
-    result = quantize_graph(graph, Pictures(), settings, threads=1, clock=CLOCK)
-    (chosen,) = [row for row in result.report["mix_points"] if row["chosen"]]
-    assert {"r", "c"} <= set(chosen["tensors"])
-    assert "b" not in chosen["tensors"]
-    assert result.graph.tensors["b"].dtype.bits == 8
+    mixed = quantize_graph(graph, Pictures(), settings, threads=1, clock=CLOCK)
+    (chosen,) = [row for row in mixed.report["mix_points"] if row["chosen"]]
+    assert "c" in chosen["tensors"]
+    assert "r" not in chosen["tensors"]
+    assert mixed.report["outputs"][0]["sqnr_db"] > plain.report["outputs"][0]["sqnr_db"] + 0.3
 
 
 def test_the_same_input_gives_the_same_report() -> None:
@@ -115,9 +116,10 @@ def test_the_same_input_gives_the_same_report() -> None:
     assert texts[0] == texts[1]
 
 
-def test_the_measured_point_is_the_network_that_comes_out() -> None:
-    """Units that are exact stand for 16 bits: the noise that is left is that of the others."""
-    result = quantized(MixBudget(5))
+@pytest.mark.parametrize("percent", [5, 1000])
+def test_the_measured_point_is_the_network_that_comes_out(percent: float) -> None:
+    """At a budget that leaves most at 8 bits, and where everything has 16."""
+    result = quantized(MixBudget(percent))
     chosen = next(row for row in result.report["mix_points"] if row["chosen"])
     inputs = {"x": np.concatenate(Pictures().batches)}
     exact = session(write_float(branched()), 1).run(None, inputs)[0]
@@ -127,7 +129,7 @@ def test_the_measured_point_is_the_network_that_comes_out() -> None:
     count = exact.size / exact.shape[1]
     drawn = (count * energy + 64 * energy.mean()) / (count + 64)
     noise = np.mean(np.square(fixed - exact).mean(axis=axes) / drawn)
-    assert abs(chosen["sqnr_db"] + 10 * np.log10(noise)) < 0.1
+    assert abs(chosen["sqnr_db"] + 10 * np.log10(noise)) < (0.1 if percent < 100 else 1.5)
     assert len(chosen["tensors"]) >= 2
 
 

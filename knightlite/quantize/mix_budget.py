@@ -94,7 +94,6 @@ def budgeted_mix(
     narrow = assign(graph, statistics, plan, free)
     found = units(graph, narrow, vector=True)
     pictures = some_pictures(graph, workload, observation.sample, threads)
-    meter = Meter(graph, narrow, found, pictures, threads)
     everything = range(len(found))
     ruled = draft(graph, statistics, plan, settings).features
     by_rule = frozenset(
@@ -121,14 +120,15 @@ def budgeted_mix(
                 raise
             return None
 
-    def possible(some: Sequence[int]) -> list[int]:
-        """Units that no operator keeps at 8 bits where all are to be wide."""
-        made = draft(graph, statistics, plan, replace(free, mix=widths(frozenset(some))))
-        wide = {name for name, feature in made.features.items() if feature.dtype.bits == 16}
-        return [index for index in some if wide.issuperset(found[index].tensors)]
+    most = draft(graph, statistics, plan, replace(free, mix=widths(frozenset(everything)))).features
+    wide = {name: item.scale for name, item in most.items() if item.dtype.bits == 16}
+    # units that no operator keeps at 8 bits
+    possible = [index for index in everything if set(wide).issuperset(found[index].tensors)]
+    meter = Meter(graph, narrow, found, pictures, threads, wide)
 
     def noise(taken: frozenset[int]) -> float:
-        return meter.noise([index for index in everything if index not in taken], rest=True)
+        narrow = [index for index in everything if index not in taken]
+        return meter.noise(narrow, rest=True, wide=True)
 
     try:
         base = cycles(by_rule)
@@ -144,7 +144,7 @@ def budgeted_mix(
     )
     alone = [0.0] * len(found)  # also of units that cannot be wide
     if start.noise > enough:
-        for index in possible(everything):
+        for index in possible:
             alone[index] = meter.noise([index], rest=False, pictures=GLANCE)
     points = pareto(search(start, alone, enough, limit, cycles, noise), start.noise)
     within = [point for point in points if point.cycles <= limit and point != start]

@@ -30,6 +30,7 @@ Array = NDArray[Any]
 PICTURES = 8  # of the calibration data: the time of a measurement grows with them
 ENOUGH = 64  # values of a channel that tell as much about its energy as all channels together
 REST = "knightlite/rounds/rest"  # name of the input that rounds what no unit holds
+WIDE = "knightlite/rounds/wide"  # and of the one that rounds to 16 bits what is not rounded to 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,13 @@ class Meter:
         found: Sequence[Unit],
         pictures: tuple[Array, ...],
         threads: int | None = None,
+        wide: Mapping[str, Array] | None = None,
     ) -> None:
-        """``pictures``: one array [n, C, H, W] per network input."""
+        """``pictures``: one array [n, C, H, W] per network input; ``wide`` as switched_model's."""
         self._inputs, self._names = graph.inputs, list(graph.chip_outputs)
         self._flags = [flag(index) for index in range(len(found))]
         self._delivered = list(dict.fromkeys((*graph.outputs, *self._names)))
-        self._switched = session(switched_model(graph, assignment, found), threads)
+        self._switched = session(switched_model(graph, assignment, found, wide or {}), threads)
         self._pictures = [
             tuple(np.ascontiguousarray(item[at : at + 1], np.float32) for item in pictures)
             for at in range(len(pictures[0]))
@@ -98,13 +100,21 @@ class Meter:
         exact = session(write_float(graph, self._names), threads)
         self._wanted = [self._run(exact, picture, {}) for picture in self._pictures]
 
-    def noise(self, rounded: Collection[int], *, rest: bool, pictures: int | None = None) -> float:
+    def noise(
+        self,
+        rounded: Collection[int],
+        *,
+        rest: bool,
+        wide: bool = False,
+        pictures: int | None = None,
+    ) -> float:
         """Of the network in which these units are rounded, and the rest where ``rest``.
 
+        ``wide``: other units have 16 bits where their scales are known, else they are exact.
         ``pictures``: over so many of them, None for all.
         """
         flags = {name: np.asarray(index in rounded) for index, name in enumerate(self._flags)}
-        flags[REST] = np.asarray(rest)
+        flags |= {REST: np.asarray(rest), WIDE: np.asarray(wide)}
         error: list[Any] = [0.0] * len(self._names)
         some = list(zip(self._pictures, self._wanted, strict=True))[:pictures]
         for picture, wanted in some:
@@ -179,9 +189,15 @@ def flag(index: int) -> str:
     return f"knightlite/rounds/{index}"
 
 
-def switched_model(graph: Graph, assignment: Assignment, found: Sequence[Unit]) -> onnx.ModelProto:
+def switched_model(
+    graph: Graph,
+    assignment: Assignment,
+    found: Sequence[Unit],
+    wide: Mapping[str, Array] | None = None,
+) -> onnx.ModelProto:
     """The QDQ model of the assignment in which only units whose flag is true are rounded.
 
+    ``wide``: scales of 16 bits by tensor, which the others have where :data:`WIDE` is true.
     :data:`REST` rounds what belongs to none. A bias is switched with its weights: what is added
     to it makes up for their rounding.
     """
@@ -208,12 +224,34 @@ def switched_model(graph: Graph, assignment: Assignment, found: Sequence[Unit]) 
             continue
         node.output[0] = f"{output}/rounded"
         switch = flag(flags[scale]) if scale in flags else REST
+        name = scale.removesuffix("/scale")
+        if wide and name in wide and scale in flags:
+            made, source = _at_16_bits(model, name, source, wide[name])
+            nodes += made
         nodes.append(helper.make_node("Where", [switch, node.output[0], source], [output]))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    for name in (*(flag(index) for index in range(len(found))), REST):
+    for name in (*(flag(index) for index in range(len(found))), REST, WIDE):
         model.graph.input.append(helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, []))
     return model
+
+
+def _at_16_bits(
+    model: onnx.ModelProto, name: str, source: str, scale: Array
+) -> tuple[list[onnx.NodeProto], str]:
+    """Nodes that round ``source`` to 16 bits where :data:`WIDE` is true, and what they make."""
+    from onnx import helper, numpy_helper
+
+    texts = [f"{name}/wide/{part}" for part in ("scale", "zero", "q", "dq", "value")]
+    for text, values in zip(texts, (scale.astype(np.float32), np.int16(0)), strict=False):
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(values), text))
+    scale_name, zero, integers, rounded, value = texts
+    nodes = [
+        helper.make_node("QuantizeLinear", [source, scale_name, zero], [integers]),
+        helper.make_node("DequantizeLinear", [integers, scale_name, zero], [rounded]),
+        helper.make_node("Where", [WIDE, rounded, source], [value]),
+    ]
+    return nodes, value
 
 
 def _flags(graph: Graph, assignment: Assignment, found: Sequence[Unit]) -> dict[str, int]:
