@@ -23,7 +23,7 @@ class QuantizeOptions:
     """What ``quant`` is asked for; names as Knight's options.
 
     ``data`` with ``recipe`` reads pictures; ``script`` with ``function`` runs a user script on
-    ``data``; with neither, random data (infer_auto). ``input_shapes`` is one shape per input.
+    ``data``; with neither, what is made up (infer_auto). ``input_shapes`` is one shape per input.
     From Python, ``batches`` are arrays as the network reads them, and ``function`` may be the infer
     function itself.
     With the run mode auto_quant, ``mix_ratio`` of the convolutions may have 16 bits, chosen by

@@ -7,7 +7,7 @@ The idea of Nagel et al., "Data-Free Quantization Through Weight Equalization an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from knightlite.ir import Graph, Tensor
 from knightlite.quantize.input_fit import InputFit, fit_input
 from knightlite.quantize.made_pictures import MEAN, STD, picture
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.standardize import Changes, fit_changes
 from knightlite.quantize.walk import pictures_at_once
-from knightlite.quantize.workload import Forward, RandomData
+from knightlite.quantize.workload import Forward, RandomData, Workload
 
 Array = NDArray[Any]
 
@@ -26,6 +27,7 @@ SEED = 123  # the same as that of random data
 PICTURES = 32  # where the user names no number
 PROBES = 16  # for the fit of an input
 MOST_PICTURES = 64  # that the statistics of layers are fitted on
+HEADROOM = 8.0  # answers to made-up pictures are smaller than those to photographs
 UNKNOWN = InputFit(np.zeros(1), 1.0)
 
 
@@ -112,6 +114,13 @@ def changes_for(graph: Graph, workload: DataFree, threads: int | None = None) ->
     count = max(2, min(MOST_PICTURES, pictures_at_once(graph)))
     wanted = min(count, max(PICTURES, workload.iteration * workload.batch_size))
     return fit_changes(graph, workload.first(wanted), threads)
+
+
+def settings_without_pictures(settings: Settings, workload: Workload) -> Settings:
+    """Where ``workload`` is made up, 16-bit tensors reach further beyond what was seen."""
+    if not isinstance(workload, DataFree):
+        return settings
+    return replace(settings, output_headroom=max(HEADROOM, settings.output_headroom))
 
 
 def _pixels(tensor: Tensor, seed: int) -> Iterator[NDArray[np.float32]]:

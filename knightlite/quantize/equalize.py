@@ -63,6 +63,14 @@ def equalize(
 
     ``ranges``: of every feature tensor. Outputs agree to float32 rounding.
     """
+    ties, divisors, done = choose_divisors(graph, ranges)
+    return divide(graph, ties, divisors), done
+
+
+def choose_divisors(
+    graph: Graph, ranges: Mapping[str, ChannelRange]
+) -> tuple[Ties, Float64, tuple[Equalized, ...]]:
+    """The classes of channels, a divisor for each of them, and what they come to."""
     ties = channel_ties(graph)
     model = _Model(graph, ranges, ties)
     divisors = np.ones(ties.free.size)
@@ -74,7 +82,7 @@ def equalize(
         exponent, classes, values = found
         divisors[classes] = values
         done.append(_described(tensors, ranges, ties, divisors, exponent))
-    return divide(graph, ties, divisors), tuple(done)
+    return ties, divisors, tuple(done)
 
 
 def _sets(graph: Graph, ties: Ties) -> list[tuple[str, ...]]:
@@ -263,7 +271,11 @@ def divide(graph: Graph, ties: Ties, divisors: Float64) -> Graph:
         if len(node.inputs) > 2:
             names.append(define(node, node.inputs[2], view.constant(2) / out))
         nodes.append(replace(node, inputs=(node.inputs[0], *names)))
-    return replace(graph, nodes=tuple(nodes), constants=constants, tensors=tensors)
+    trained = {
+        name: known.through(1 / divisors[ties.classes[name]], np.zeros(1))
+        for name, known in graph.trained.items()
+    }
+    return replace(graph, nodes=tuple(nodes), constants=constants, tensors=tensors, trained=trained)
 
 
 def _described(

@@ -16,12 +16,13 @@ from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.assign import assign
 from knightlite.quantize.channels import spread_channels
-from knightlite.quantize.data_free import DataFree
-from knightlite.quantize.equalize import ChannelRange, Equalized, equalize
+from knightlite.quantize.data_free import DataFree, changes_for
+from knightlite.quantize.equalize import ChannelRange, Equalized, choose_divisors, divide
 from knightlite.quantize.features import observation_plan
 from knightlite.quantize.onnx_models import session, write_float
 from knightlite.quantize.passes import Runner, observe
 from knightlite.quantize.settings import Settings
+from knightlite.quantize.standardize import changed
 from knightlite.quantize.steps import JUDGING, StepResult
 from knightlite.quantize.walk import Walk
 from knightlite.quantize.workload import Forward, RandomData, Workload
@@ -43,11 +44,12 @@ def try_equalization(
 
     Nothing runs at 16 bits (a step is fine enough), on random data (its ranges mean nothing), where
     inner scales are given (they are those of the network as it is), or where the effort is too
-    small for the network.
+    small for the network. Without pictures the ranges are those of made-up ones in the network as
+    its BatchNorms know it (quantize/standardize.py), and so is the judgement.
     """
     given = any(pin.name not in graph.inputs for pin in settings.pins)
     at_16 = settings.bit_width == 16
-    if not settings.equalize or at_16 or given or isinstance(workload, (DataFree, RandomData)):
+    if not settings.equalize or at_16 or given or isinstance(workload, RandomData):
         return graph, (), ()
     started = time.perf_counter()
     count = _affordable(graph, settings)
@@ -56,20 +58,23 @@ def try_equalization(
     pictures = first_pictures(graph, workload, count)
     if len(pictures) < FEWEST:
         return graph, (), ()
-    ranges = channel_ranges(graph, pictures, threads)
+    seen_as = graph
+    if isinstance(workload, DataFree):
+        seen_as = changed(graph, changes_for(graph, workload, threads))
+    ranges = channel_ranges(seen_as, pictures, threads)
     if not all(np.all(np.isfinite(item.peak)) for item in ranges.values()):
         return graph, (), ()  # the first pass names the tensor
-    changed, done = equalize(graph, ranges)
+    ties, divisors, done = choose_divisors(seen_as, ranges)
     if not done:
         return graph, (), ()
-    before = _decibels(graph, pictures, settings, threads)
+    before = _decibels(seen_as, pictures, settings, threads)
     try:
-        after = _decibels(changed, pictures, settings, threads)
+        after = _decibels(divide(seen_as, ties, divisors), pictures, settings, threads)
     except UnsupportedError:  # a channel was stretched beyond what the arithmetic holds
         after = -np.inf
     kept = after >= before + LEAST_GAIN_DB
     step = StepResult(NAME, before, after, kept, time.perf_counter() - started)
-    return (changed, done, (step,)) if kept else (graph, (), (step,))
+    return (divide(graph, ties, divisors), done, (step,)) if kept else (graph, (), (step,))
 
 
 def _affordable(graph: Graph, settings: Settings) -> int:

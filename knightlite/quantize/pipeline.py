@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from knightlite.ops.wide_table import with_lut_length
 from knightlite.quantize.assign import Assignment, check_constants
 from knightlite.quantize.channels import spread_channels
 from knightlite.quantize.cycles import Clock
-from knightlite.quantize.data_free import DataFree, changes_for
+from knightlite.quantize.data_free import DataFree, changes_for, settings_without_pictures
 from knightlite.quantize.distribution_cache import (
     DistributionCache,
     WatchedWorkload,
@@ -36,8 +36,6 @@ from knightlite.quantize.steps import StepResult, improve, sample_limit
 from knightlite.quantize.workload import RandomData, Workload
 
 Array = NDArray[Any]
-
-BLIND_HEADROOM = 8.0  # answers to made-up pictures are smaller than those to photographs; 16 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +121,11 @@ def prepare(
     # without any bias correction the rounding of weights would meet a larger mean
     if settings.lift_tables and settings.bit_width == 8 and settings.bias_correction != "off":
         graph, lifted = lift_tables(graph)
+    settings = settings_without_pictures(settings, workload)
+    graph, equalized, tried = try_equalization(graph, workload, settings, threads)
     changes: Changes = {}
     if isinstance(workload, DataFree):
         changes = changes_for(graph, workload, threads)
-    graph, equalized, tried = try_equalization(graph, workload, settings, threads)
     exact = graph
     if settings.spread_channels and settings.bit_width == 8:
         graph = spread_channels(graph)
@@ -163,8 +162,7 @@ def finish(
     graph, seen, watched = prepared.graph, prepared.seen, prepared.watched
     statistics, pictures = seen.earlier.get(calls or 0, (seen.statistics, seen.pictures))
     seen_as = changed(graph, prepared.changes)
-    if prepared.changes:
-        settings = replace(settings, output_headroom=BLIND_HEADROOM)
+    settings = settings_without_pictures(settings, workload)
     observed = time.perf_counter()
     mixed = choose_mix(
         graph, seen_as, prepared.exact, workload, seen, statistics, settings, threads, clock
