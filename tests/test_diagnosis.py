@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import DIGITS
@@ -17,9 +20,10 @@ from knightlite.frontend import load, load_quantized
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, load_recipe
 from knightlite.quantize.settings import DEFAULT_SETTINGS
-from knightlite.quantize.workload import PictureFolder, Workload
+from knightlite.quantize.workload import Forward, PictureFolder, Workload
 from planted import Noise, louder, quantized, scaled
 
+Array = NDArray[Any]
 SHARED = Path("/work/shared/data")
 
 
@@ -237,6 +241,43 @@ def test_red_and_blue_exchanged(tmp_path: Path) -> None:
         assert "red and blue exchanged, divide_by" in finding.advice
         assert found.preprocessing.better is not None
         assert found.preprocessing.better.metric == 100
+
+
+@dataclass(frozen=True)
+class Mistaken:
+    """Pictures whose arrays a script puts into another order than the network's."""
+
+    pictures: PictureFolder
+    order: Callable[[Array], Array]
+    description: str = "pictures in another order"
+
+    def run(self, forward: Forward) -> float | None:
+        return self.pictures.run(lambda inputs: forward((self.order(inputs[0]),)))
+
+
+def last(pictures: Array) -> Array:
+    """The memory of [N, H, W, C] arrays called [N, C, H, W]."""
+    return np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)).reshape(pictures.shape)
+
+
+@pytest.mark.parametrize(
+    ("order", "advice"),
+    [
+        (last, "transpose [H, W, C] arrays to [C, H, W] instead of reshaping them, divide_by"),
+        (lambda item: item.transpose(0, 1, 3, 2), "transpose the pictures' height and width, "),
+    ],
+)
+def test_arrays_in_another_order(
+    digits: tuple[Graph, Graph], order: Callable[[Array], Array], advice: str
+) -> None:
+    recipe = load_recipe("digits")
+    data = Mistaken(pictures(recipe, 40), order)
+    found = told(digits[0], quantized(digits[0], data), data, recipe)
+    finding = found.findings[0]
+    assert (finding.cause, finding.layer) == (cause.PREPROCESSING, "x")
+    assert finding.advice.startswith(advice)
+    assert found.preprocessing.better is not None
+    assert found.preprocessing.better.metric >= 95
 
 
 def test_data_of_another_range_than_calibration() -> None:

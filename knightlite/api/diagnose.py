@@ -71,7 +71,10 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     talk.say(f"data: {work.description}")
     method = str(notes.get("method", "mse"))
     settings = Settings(method=method if method in METHODS else "mse")
-    stages = {"float": "float model", "layers": "every layer"}
+    stages = {
+        "float": "float model", "layers": "every layer", "suspects": "places tried",
+        "remedies": "causes, remedies tried",
+    }  # fmt: skip
     found = room.diagnose(
         graph,
         quantized,

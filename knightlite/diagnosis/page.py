@@ -177,7 +177,8 @@ def _places(found: Diagnosis) -> list[str]:
     """The findings' layers, then those that keep least alone."""
     named = [item.layer for item in found.findings]
     worst = sorted(found.layers, key=lambda item: item.isolated_db)
-    return list(dict.fromkeys([*named, *(item.name for item in worst)]))[:PLOTTED]
+    places = dict.fromkeys([*named, *(item.name for item in worst)])
+    return [name for name in places if name in found.sums][:PLOTTED]
 
 
 def _place(found: Diagnosis, name: str) -> Figure:

@@ -7,8 +7,8 @@ with red and blue exchanged. What the float network's metric is then is measured
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,20 +28,35 @@ SIGMAS = 3.0  # a dozen alternatives are tried: chance must not make one of them
 CHANCES = 3.0  # a float metric below so many times chance is implausible
 SAME = 0.1  # normalisations this near to one another are the same one
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CAFFE = (123.68, 116.779, 103.939)  # RGB means of ImageNet's pixels, which are not scaled
+AS_IT_IS, ROWS_FOR_COLUMNS, CHANNELS_LAST = "", "height and width exchanged", "channels last"
+LAYOUTS: Mapping[str, str] = {
+    ROWS_FOR_COLUMNS: "transpose the pictures' height and width",
+    CHANNELS_LAST: "transpose [H, W, C] arrays to [C, H, W] instead of reshaping them",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """``(pixel / divide_by - mean) / std``, as a recipe has it; ``swapped``: red and blue too."""
+    """``(pixel / divide_by - mean) / std``, as a recipe has it; ``swapped``: red and blue too.
+
+    ``layout``: a key of LAYOUTS, what the arrays were mistaken for; empty where they were not.
+    """
 
     name: str
     divide_by: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
     swapped: bool = False
+    layout: str = AS_IT_IS
 
     def of(self, pixels: Array) -> Array:
         """Pixels 0..255 [N, C, H, W] as the network's input, float32."""
+        if self.layout == ROWS_FOR_COLUMNS:
+            pixels = pixels.transpose(0, 1, 3, 2)
+        if self.layout == CHANNELS_LAST:
+            count, channels, height, width = pixels.shape
+            pixels = pixels.reshape(count, height, width, channels).transpose(0, 3, 1, 2)
         if self.swapped:
             pixels = pixels[:, ::-1]
         mean, std = _shaped(self.mean), _shaped(self.std)
@@ -57,6 +72,8 @@ class Normalization:
         """What a recipe says of it."""
         mean, std = (", ".join(f"{v:g}" for v in item) for item in (self.mean, self.std))
         text = f"divide_by = {self.divide_by:g}, mean = [{mean}], std = [{std}]"
+        if self.layout:
+            return f"{LAYOUTS[self.layout]}, {text}"
         return f"red and blue exchanged, {text}" if self.swapped else text
 
 
@@ -106,7 +123,7 @@ def examine(
     chunk = CHUNK if batchable(graph) else 1
     runner = Runner(graph, session(write_float(graph), threads), chunk)
     trials = []
-    for trial in alternatives(used, channels):
+    for trial in alternatives(used, graph.tensors[graph.inputs[0]].shape[1:]):
         found = workload.run(_through(runner, used, trial))
         if found is not None:
             trials.append(Trial(trial.name, trial.keys, found))
@@ -137,8 +154,12 @@ def clearly_better(metric: float, other: float, pictures: int) -> bool:
     return bool(q - p >= max(LEAST_POINTS / 100, SIGMAS * deviation))
 
 
-def alternatives(used: Normalization, channels: int) -> Iterator[Normalization]:
-    """Every other normalisation known, then each with red and blue exchanged."""
+def alternatives(used: Normalization, shape: tuple[int, ...]) -> Iterator[Normalization]:
+    """Every other normalisation known, each with red and blue exchanged, then other layouts.
+
+    ``shape``: [C, H, W] of the input.
+    """
+    channels = shape[0]
     known: list[Normalization] = [used]
     for item in _known(channels):
         if not any(_alike(item, other) for other in known):
@@ -147,15 +168,18 @@ def alternatives(used: Normalization, channels: int) -> Iterator[Normalization]:
     if channels == 3:
         for item in known:
             # mean and std stay with the network's channels: only the pixels change places
-            yield Normalization(
-                f"{item.name}, red and blue exchanged", item.divide_by, item.mean, item.std, True
-            )
+            yield replace(item, name=f"{item.name}, red and blue exchanged", swapped=True)
+        yield replace(used, name=f"{used.name}, {CHANNELS_LAST}", layout=CHANNELS_LAST)
+    if shape[1] == shape[2]:
+        yield replace(used, name=f"{used.name}, {ROWS_FOR_COLUMNS}", layout=ROWS_FOR_COLUMNS)
 
 
 def _known(channels: int) -> Iterator[Normalization]:
     zero, one = (0.0,) * channels, (1.0,) * channels
     yield Normalization("pixels 0..255", 1.0, zero, one)
     yield Normalization("pixels 0..1", 255.0, zero, one)
+    if channels == 3:
+        yield Normalization("pixels less Caffe's means", 1.0, CAFFE, one)
     for name in list_recipes():
         recipe = load_recipe(name)
         if len(recipe.mean) == channels:

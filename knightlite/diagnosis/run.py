@@ -26,7 +26,7 @@ from knightlite.diagnosis.places import (
     guilty,
     middle,
 )
-from knightlite.diagnosis.preprocessing import Preprocessing, examine
+from knightlite.diagnosis.preprocessing import LAYOUTS, Preprocessing, examine
 from knightlite.diagnosis.probe import Sums, measure
 from knightlite.diagnosis.remedies import (
     HELPS_DB,
@@ -255,7 +255,8 @@ def _preprocessing(
         return told, []
     advice = "compare with the preprocessing of the training"
     if told.better is not None:
-        advice = f"a recipe with {told.better.keys}"
+        layout = any(told.better.keys.startswith(advice) for advice in LAYOUTS.values())
+        advice = told.better.keys if layout else f"a recipe with {told.better.keys}"
         advice += f": {told.metric:.2f} -> {told.better.metric:.2f}"
     facts = {"metric": told.metric, "trials": {t.name: t.metric for t in told.trials[:5]}}
     name = graph.inputs[0]

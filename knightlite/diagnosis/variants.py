@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import dtypes
+from knightlite import dtypes, numerics
 from knightlite.diagnosis.causes import Suspect
 from knightlite.diagnosis.probe import Sums
 from knightlite.ir import Graph, Node, Tensor
 
 Array = NDArray[Any]
 
-WIDE_MAXIMUM = 32639  # 127 * 257: of 16-bit weights
 HEADROOM = 1.05  # of a tensor made wide, for pictures not seen
 
 
@@ -31,7 +30,7 @@ def widen(graph: Graph, quantized: Graph, sums: Mapping[str, Sums], suspect: Sus
     for node, name in _kernels(graph, quantized, suspect.weights):
         exact = graph.constants[node.inputs[1]].astype(np.float64)
         peaks = np.abs(exact.reshape(exact.shape[0], -1)).max(axis=1)
-        steps = np.where(peaks > 0, peaks / WIDE_MAXIMUM, 1.0)
+        steps = np.where(peaks > 0, peaks / numerics.WIDE_WEIGHT_MAXIMUM, 1.0)
         codes = np.rint(exact / steps.reshape(-1, *(1,) * (exact.ndim - 1))).astype(np.int16)
         changed = changed.with_constants({name: codes}).with_tensors(
             [Tensor(name, codes.shape, dtypes.S16, steps.astype(np.float32))]
