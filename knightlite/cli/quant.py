@@ -24,7 +24,7 @@ Examples:
   knightlite quant onnx -m model.onnx -uds s.py -if FUNCTION -d DIR -i 200
   knightlite quant onnx -m model.onnx -d pictures --recipe imagenet \\
     -qm kl mse -i 10 100                   # four runs, a table by loss
-  knightlite quant onnx -m model.pdmodel          # no data: from its BatchNorms
+  knightlite quant onnx -m model.pdmodel        # no data: from its BatchNorms
   knightlite quant onnx -f pytorch -m resnet50 -w resnet50.pth -uds s.py \\
     -if FUNCTION -d DIR -i 200             # s.py builds resnet50
   knightlite quant onnx -m model.json --paddle-python ~/paddle3/bin/python
