@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from knightlite import dtypes
-from knightlite.quantize.observers import LOUD, Observer, Peaks, Statistics, add_statistics
+from knightlite.quantize.observers import (
+    LOUD,
+    Observer,
+    Peaks,
+    Statistics,
+    add_statistics,
+    with_exponent,
+)
 from knightlite.quantize.ranges import clipped_share, density, even_density, mse
 
 
@@ -80,6 +87,21 @@ def test_the_weight_is_that_of_a_picture_three_times_as_loud() -> None:
         (False, False), (True, False), (False, False),
     ]  # fmt: skip
     assert first.weight == pytest.approx((LOUD / 8) ** 2)
+
+
+def test_a_loud_picture_counts_by_its_weight() -> None:
+    items = pictures([1.0] * 9 + [40.0])
+    found, rest, peaks = seen(items), seen(items[:-1]), Peaks()
+    for item in items:
+        peaks.add(float(np.abs(item).max()))
+    assert found.even is not None
+    assert 0 < peaks.weight < 0.1
+    quiet = with_exponent(rest.histogram, int(found.histogram.exponent[0]))
+    for side in ("positive", "negative"):
+        loud = getattr(found.histogram, side) - getattr(quiet, side)
+        wanted = getattr(quiet, side) + peaks.weight * loud
+        some = slice(1, None) if side == "positive" else slice(None)  # zeros share the first bin
+        np.testing.assert_allclose(getattr(found.even, side)[:, some], wanted[:, some], atol=1e-9)
 
 
 def test_what_is_joined_keeps_what_its_parts_know_of_loud_pictures() -> None:
