@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from float_nets import Pictures, small_net
 from knightlite.ir import Graph, Node
 from knightlite.quantize import walk as module
-from knightlite.quantize.bias import correct_bias, importance, shrunk_mean
+from knightlite.quantize.bias import correct_bias, picture_means, shrunk_mean
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.sample import Sample
@@ -108,13 +108,11 @@ def test_correction_leaves_no_mean_error_and_later_layers_see_it() -> None:
         made = correct_bias(layer)
         if made is not None:
             step = layer.graph.tensors[layer.node.inputs[2]].scale
-            counts = importance(layer.exact, layer.view.clamp)
-            share: Array = np.ones(1) if counts is None else counts
             missing, rest = (
-                (layer.exact - layer.linear(constants)).astype(np.float64) * share
+                picture_means(layer.exact, layer.linear(constants), layer.view.clamp)
                 for constants in ({}, made)
             )
-            error, before = rest.mean(axis=(0, 2, 3)), missing.mean(axis=(0, 2, 3))
+            error, before = rest.mean(axis=0), missing.mean(axis=0)
             shrunk = shrunk_mean(missing)
             left[layer.node.output] = np.abs(error - (before - shrunk)) / step
         return made

@@ -40,26 +40,27 @@ def correct_bias(layer: Layer, changed: Constants | None = None) -> Constants | 
     name = layer.node.inputs[2]
     tensor = layer.graph.tensors[name]
     assert tensor.scale is not None
-    missing = (layer.exact - layer.linear(changed)).astype(np.float64)
-    counts = importance(layer.exact, layer.view.clamp)
-    if counts is not None:
-        missing *= counts
-    shift = shrunk_mean(missing) / tensor.scale.astype(np.float64)
+    means = picture_means(layer.exact, layer.linear(changed), layer.view.clamp)
+    shift = shrunk_mean(means) / tensor.scale.astype(np.float64)
     limit = numerics.MAX_BIAS - 1
     integers = np.clip(layer.graph.constants[name].astype(np.float64) + shift, -limit, limit)
     return {**changed, name: np.rint(integers).astype(np.int32)}
 
 
-def importance(values: Array, clamp: tuple[float, float]) -> Float64 | None:
-    """How much each of ``values`` [n, C, ...] counts, with mean 1 per channel.
+def picture_means(exact: Array, computed: Array, clamp: tuple[float, float]) -> Float64:
+    """Mean of ``exact - computed`` [n, C, ...] per picture and channel [n, C].
 
-    None where ``clamp`` (low, high) cuts nothing off.
+    Where ``clamp`` (low, high) cuts a value off it counts little, the others so much more: counts
+    are 1 in the mean of a channel. One picture at a time: memory is that of a picture in float64.
     """
-    low, high = clamp
-    if np.isinf(low) and np.isinf(high):
-        return None
-    counts = np.where((values > low) & (values < high), 1.0, CUT_OFF)
-    return np.asarray(counts / counts.mean(axis=(0, *range(2, counts.ndim)), keepdims=True))
+    means, counted = np.empty(exact.shape[:2]), np.zeros(exact.shape[1])
+    for place, (wanted, found) in enumerate(zip(exact, computed, strict=True)):
+        rows = wanted.reshape(len(wanted), -1)
+        missing = (rows - found.reshape(rows.shape)).astype(np.float64)
+        counts = np.where((rows > clamp[0]) & (rows < clamp[1]), 1.0, CUT_OFF)
+        means[place] = (missing * counts).mean(axis=1)
+        counted += counts.mean(axis=1) / len(exact)
+    return means / counted
 
 
 def shrunk_mean(values: Float64) -> Float64:

@@ -139,7 +139,8 @@ def session(
 ) -> onnxruntime.InferenceSession:
     """An ONNX Runtime CPU session; ``threads`` None leaves the number to ONNX Runtime.
 
-    ``lean``: memory before speed; a memory plan for all tensors at once is left out.
+    ``lean``: memory before speed; there is no memory plan for all tensors at once, and no arena
+    that keeps what one run needed for the next.
 
     QDQ models run as they are written: without ``disable_quant_qdq`` ONNX Runtime fuses them
     into u8 x s8 integer kernels that saturate in 16 bits on CPUs without VNNI and are wrong.
@@ -151,6 +152,7 @@ def session(
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_mem_pattern = not lean
+    options.enable_cpu_mem_arena = not lean
     if threads is not None:
         options.intra_op_num_threads = threads
     data = model if isinstance(model, bytes) else model.SerializeToString()

@@ -84,11 +84,16 @@ def round_weights(layer: Layer, float_weights: Array) -> Constants | None:
     if rows > MOST_ROWS or len(layer.exact) < 2 or tensor.dtype.bits > 8:
         return None
     kernel, strides = integers.shape[2:], view.integers("strides")
-    x = windows(layer.fixed_inputs[0], kernel, strides, view.integers("pads"),
-                view.integers("dilations"))  # fmt: skip
     y = layer.exact.reshape(*layer.exact.shape[:2], -1)
-    step = -(-x.shape[0] * x.shape[2] // (2 * MOST_PIXELS))
-    x, y = x[:, :, ::step], y[:, :, ::step]
+    step = -(-y.shape[0] * y.shape[2] // (2 * MOST_PIXELS))
+    y = y[:, :, ::step]
+    pads, dilations = view.integers("pads"), view.integers("dilations")
+    x = np.concatenate(
+        [  # one by one: a picture's windows are kernel times its size
+            windows(part[None], kernel, strides, pads, dilations)[:, :, ::step]
+            for part in layer.fixed_inputs[0]
+        ]
+    )
     made = np.empty((outputs, rows), np.int64)
     for index in range(group):
         some = slice(index * channels, (index + 1) * channels)

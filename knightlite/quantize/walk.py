@@ -267,7 +267,7 @@ class Walk:
         key = f"{node.output}/{has_bias}"
         if key not in self._sessions:
             model = write_node_model(self._graph, node, has_bias)
-            self._sessions[key] = session(model, self._threads)
+            self._sessions[key] = session(model, self._threads, lean=True)
         found = self._sessions[key]
         names = [item.name for item in found.get_inputs()]
         feeds = dict(zip(names, (*inputs, *weights), strict=True))
