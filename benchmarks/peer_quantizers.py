@@ -171,7 +171,8 @@ def main() -> None:
     for name in ("model", "raw", "pictures", "output"):
         fields[name] = Path(fields[name])
     task = Task(**{**fields, "input_shape": tuple(fields["input_shape"])})
-    __import__(IMPORTED[task.tool])
+    for name in ("onnx", "onnxruntime", IMPORTED[task.tool]):
+        __import__(name)
     started = time.perf_counter()
     TOOLS[task.tool](task)
     seconds = time.perf_counter() - started

@@ -23,6 +23,7 @@ percentile keeps all activations, 0.18 GiB per picture: it gets 16 and 64 pictur
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib.util
 import json
 import os
@@ -159,7 +160,8 @@ def quantize(item: Subject, way: Way, folder: Path, repeats: int = REPEATS) -> d
 
 def _environment() -> dict[str, str]:
     """Of a child: this package found, every library on the same number of threads."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(THREADS)}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(THREADS)}
 
 
 def row_of(name: str, way: Way, made: dict[str, Any]) -> dict[str, Any]:
@@ -291,6 +293,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--markdown", type=Path, help="write tables of them to this file")
     arguments = parser.parse_args()
+    compileall.compile_dir(str(ROOT / "knightlite"), quiet=1)  # as pip did with the peers' packages
     if not DATA.is_dir():
         print(f"The pictures and models are not here: {DATA} does not exist.", file=sys.stderr)
         return 1

@@ -172,7 +172,7 @@ def test_the_report_says_what_rules_cost() -> None:
     assert cost["quantized"] > cost["all_8_bits"]  # "c" is read by a table
     assert cost["extra_percent"] == round(100 * (cost["quantized"] / cost["all_8_bits"] - 1), 2)
     assert cost["without_mix"] is None
-    assert narrow.report["cycles"]["extra_percent"] == 0
+    assert narrow.report["cycles"] is None  # nothing is wide, nothing to weigh
 
 
 def test_the_report_says_what_an_automatic_mix_costs() -> None:

@@ -15,7 +15,9 @@ from knightlite.quantize.observers import (
     CHANNEL_BINS,
     CHUNK,
     MOST_COUNTED,
+    MOST_COUNTED_LATER,
     TENSOR_BINS,
+    WELL_COUNTED,
     Observer,
     Statistics,
     add_statistics,
@@ -138,14 +140,30 @@ def test_of_a_large_tensor_every_third_value_is_counted(per_channel: bool) -> No
     for row, (all_values, histogram) in enumerate(zip(rows, found.histogram.positive, strict=True)):
         exponent = int(found.histogram.exponent[row])
         positive, negative, zeros = brute_counts(all_values[::3], bins, exponent)
-        assert histogram.tolist() == positive
-        assert found.histogram.negative[row].tolist() == negative
-        assert int(found.histogram.zeros[row]) == zeros
+        assert histogram.tolist() == [3 * count for count in positive]  # each stands for three
+        assert found.histogram.negative[row].tolist() == [3 * count for count in negative]
+        assert int(found.histogram.zeros[row]) == 3 * zeros
         assert found.minimum[row] == all_values.min()
         assert found.maximum[row] == all_values.max()
     assert found.count == values.size
     assert found.mean is not None
     assert np.allclose(found.mean, values.mean(axis=(0, 2, 3)), atol=1e-6)
+
+
+def test_many_pictures_are_counted_less_finely_but_weigh_the_same() -> None:
+    rng = np.random.default_rng(0)
+    shape = (1, 4, 150, 150)
+    first = rng.uniform(0.1, 0.4, shape).astype(np.float32)
+    later = rng.uniform(0.6, 0.9, shape).astype(np.float32)
+    assert MOST_COUNTED_LATER < first.size < MOST_COUNTED
+    pictures = [first] * WELL_COUNTED + [later] * WELL_COUNTED
+    counts = observe(pictures, signed=False).histogram.positive[0]
+    half = TENSOR_BINS // 2  # the range is [0, 1)
+    assert int(counts[:half].sum()) == WELL_COUNTED * first.size
+    assert int(counts[half:].sum()) == pytest.approx(WELL_COUNTED * first.size, rel=1e-3)
+    assert not np.any(counts[half:] % 11)  # every eleventh value, 8,182 of 90,000
+    channels = observe(pictures, per_channel=True, signed=False).histogram.positive
+    assert int(channels.sum()) == 2 * WELL_COUNTED * first.size
 
 
 def test_means_per_channel_and_whole_numbers() -> None:
@@ -168,7 +186,7 @@ def test_a_concatenation_has_the_sum_of_its_parts() -> None:
     assert same(summed, expected)
     assert summed.mean is not None
     assert expected.mean is not None
-    assert summed.mean.tolist() == expected.mean.tolist()
+    assert summed.mean == pytest.approx(expected.mean, abs=1e-8 * 90)  # float32 sums of pictures
     assert add_statistics([observe(quiet), observe(loud)]).mean is None
 
 

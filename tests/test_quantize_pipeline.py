@@ -13,7 +13,7 @@ from float_nets import RELU, FloatNet, Pictures, small_net
 from knightlite.errors import DataError, ModelError, UsageError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize import passes
+from knightlite.quantize import picture_runs
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantization_loss, quantize_graph
 from knightlite.quantize.settings import Settings
@@ -27,7 +27,7 @@ def test_the_report() -> None:
     result = quantize_graph(
         small_net(),
         Pictures(),
-        progress=lambda stage, count: seen.append((stage, count)),
+        progress=lambda stage, count, _: seen.append((stage, count)),
         threads=1,
     )
     report = result.report
@@ -113,7 +113,7 @@ def test_integers_agree_with_qdq() -> None:
 def test_the_batch_size_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Splitting a batch, because its activations would be too large, changes no statistic."""
     whole = quantize_graph(small_net(), Pictures(count=6, batch=6), threads=1)
-    monkeypatch.setattr(passes, "ACTIVATION_BUDGET_BYTES", 1)
+    monkeypatch.setattr(picture_runs, "HELD_BYTES", 1)
     split = quantize_graph(small_net(), Pictures(count=6, batch=6), threads=1)
     assert whole.report["tensors"] == split.report["tensors"]
     assert whole.report["pictures"] == split.report["pictures"] == 6

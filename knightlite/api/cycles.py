@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from knightlite.ir import Graph
     from knightlite.quantize.cycles import Clock
     from knightlite.quantize.settings import MixBudget
+    from knightlite.schedule import Tilings
 
 
 def clock_of(chip_name: str) -> Clock:
@@ -19,15 +20,15 @@ def clock_of(chip_name: str) -> Clock:
     in whichever graph they are.
     """
     from knightlite import chip
-    from knightlite.emit import plan_graph, program_code
     from knightlite.quantize.cycles import Clock
-    from knightlite.schedule import Tilings
-    from knightlite.sim.clock import simulate_time
 
     family = chip.find(chip_name)
     tilings: Tilings = {}
 
     def cycles(graph: Graph) -> int:
+        from knightlite.emit import plan_graph, program_code  # not before a price is asked
+        from knightlite.sim.clock import simulate_time
+
         plan = plan_graph(graph, family, chip_name, tilings=tilings)
         return simulate_time(program_code(plan), family.chip).total_cycles
 

@@ -84,7 +84,10 @@ class Tally:
         count = max(1, self.size)
         return Difference(
             mre=sums["error"] / sums["size"] if sums["size"] else zero,
-            cosine=0.5 + 0.5 * sums["product"] / norms if norms else (1.0 if alike else 0.5),
+            # at most 1, whatever the last digit of the sums
+            cosine=min(1.0, 0.5 + 0.5 * sums["product"] / norms)
+            if norms
+            else (1.0 if alike else 0.5),
             rmse=float(np.sqrt(sums["apart"] / sums["square"])) if sums["square"] else zero,
             max_difference=self.largest,
             bias=sums["signed"] / count,

@@ -65,12 +65,15 @@ def quantize_models(
     stages = {"float": "float model", "quantized": "quantized model"}
     announced: set[str] = set()
 
-    def progress(stage: str, done: int) -> None:
+    def progress(stage: str, done: int, enough: int | None) -> None:
         if stage == "quantized" and stage not in announced:
             talk.say("Stage3: Run Model Quantization.")
             announced.add(stage)
         calls = work.iteration if isinstance(work, DataFree) else options.iteration
-        talk.advance(stages[stage], done, calls * options.batch_size)
+        total = calls * options.batch_size
+        talk.advance(
+            stages[stage], done, total if enough is None else min(total, max(done, enough))
+        )
 
     settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
     counts = sorted({count for _, count in pairs} - {most})

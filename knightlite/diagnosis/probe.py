@@ -21,7 +21,7 @@ from knightlite.ir import Graph
 from knightlite.quantize.features import felt_interval
 from knightlite.quantize.groups import features
 from knightlite.quantize.onnx_models import batchable, session, write_float, write_qdq
-from knightlite.quantize.passes import ACTIVATION_BUDGET_BYTES, Runner
+from knightlite.quantize.passes import Runner
 from knightlite.quantize.workload import Workload
 
 Array = NDArray[Any]
@@ -29,6 +29,7 @@ Float64 = NDArray[np.float64]
 
 QUANTIZED, ALONE, SUMS = "@quantized/", "@alone/", "@sums/"  # what no model calls a tensor
 COPIES = 4  # activations per layer alive at once: float, quantized, alone, a difference
+LIVE_BYTES = 96 << 20  # of values at once: bounds the batch size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +84,7 @@ def measure(
     chunk = 1
     if batchable(graph):
         size = sum(graph.tensors[name].elements for name in names)
-        chunk = max(1, ACTIVATION_BUDGET_BYTES // (4 * COPIES * max(1, size)))
+        chunk = max(1, LIVE_BYTES // (4 * COPIES * max(1, size)))
     runner = Runner(graph, session(model, threads, lean=True), chunk)
     found: dict[str, Array] = {}
     pictures = 0

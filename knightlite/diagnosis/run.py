@@ -143,7 +143,9 @@ def diagnose(
     require_same(graph, quantized)
     tell = progress or (lambda stage, done: None)
     limit = sample_limit(graph, settings)
-    seen = observe(graph, workload, tell, threads, max(limit, SAMPLE))
+    seen = observe(
+        graph, workload, lambda stage, done, _: tell(stage, done), threads, max(limit, SAMPLE)
+    )
     measured = measure(graph, quantized, workload, lambda done: tell("layers", done), threads)
     sample, seen = seen.sample, _as_quant_has_it(seen, limit)
     judge = Judge(graph, workload, seen.recording, threads)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,7 @@ class WatchedWorkload:
         """Run the workload with every input hashed."""
         digest = hashlib.sha256()
 
-        def watched(inputs: tuple[Array, ...]) -> list[Array]:
+        def watched(inputs: tuple[Array, ...]) -> Sequence[Array]:
             for item in inputs:
                 digest.update(repr(item.shape).encode())
                 digest.update(np.ascontiguousarray(item, np.float32).data)
@@ -115,6 +115,7 @@ def observed(
         notes["pictures"],
         Recording(),
         tuple(arrays[f"sample_{index}"] for index in range(len(graph.inputs))),
+        (),
         {},
     )  # fmt: skip
 

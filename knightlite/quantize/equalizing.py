@@ -25,7 +25,7 @@ from knightlite.quantize.settings import Settings
 from knightlite.quantize.standardize import changed
 from knightlite.quantize.steps import JUDGING, StepResult
 from knightlite.quantize.walk import Walk
-from knightlite.quantize.workload import Forward, RandomData, Workload
+from knightlite.quantize.workload import Enough, Forward, RandomData, Workload
 
 Array = NDArray[Any]
 
@@ -82,14 +82,10 @@ def _affordable(graph: Graph, settings: Settings) -> int:
     return min(MOST_PICTURES, settings.sample_macs // max(1, RUNS * work))
 
 
-class _Enough(BaseException):
-    """Leaves a workload early; not an Exception, which a user script may catch."""
-
-
 def first_pictures(graph: Graph, workload: Workload, count: int) -> list[tuple[Array, ...]]:
     """The first pictures of a workload, each [1, C, H, W] per network input."""
     found: list[tuple[Array, ...]] = []
-    runner = Runner(graph, session(write_float(graph), 1), 1)
+    runner = Runner(graph, session(write_float(graph, checked=False), 1), 1)
 
     def forward(inputs: tuple[Array, ...]) -> list[Array]:
         parts = runner.parts(inputs)
@@ -97,10 +93,10 @@ def first_pictures(graph: Graph, workload: Workload, count: int) -> list[tuple[A
         kept = parts[: count - len(found)]  # copied: the caller may fill its arrays anew
         found.extend(tuple(item.copy() for item in part) for part in kept)
         if len(found) >= count:
-            raise _Enough
+            raise Enough
         return [np.concatenate(values) for values in zip(*outputs, strict=True)]
 
-    with contextlib.suppress(_Enough):
+    with contextlib.suppress(Enough):
         workload.run(forward)
     return found
 
@@ -111,7 +107,7 @@ def channel_ranges(
     """Of every feature tensor, one picture in memory at a time; joined ones follow from parts."""
     plan = observation_plan(graph)
     inner = [name for name in plan.observed if name not in graph.inputs]
-    runner = Runner(graph, session(write_float(graph, inner), threads), 1)
+    runner = Runner(graph, session(write_float(graph, inner, checked=False), threads), 1)
     delivered = list(dict.fromkeys((*graph.outputs, *inner)))
     peaks: dict[str, Any] = dict.fromkeys(plan.observed, 0.0)
     squares: dict[str, Any] = dict.fromkeys(plan.observed, 0.0)

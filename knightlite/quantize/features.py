@@ -112,18 +112,19 @@ def choose_features(
     """Type and scale of every feature tensor; those of ``widths`` have 16 bits."""
     own = dict(settings.tensor_methods)
     chosen: dict[str, Feature] = {}
+    waiting: dict[tuple[str, DType, int], list[tuple[int, Group, Density]]] = {}
     for index, group in enumerate(scale_groups(graph)):
         method = next((own[name] for name in group.members if name in own), settings.method)
         choose = method_of(method, settings.percent)
         fixed = _fixed(graph, group)
         if fixed is not None:
-            made = (fixed[0], np.float32(fixed[1]), BY_DEFINITION)
+            made = (fixed[0], fixed[1], BY_DEFINITION)
         elif is_wide(widths, group.members) or _delivered_wide(graph, group):
             roomy = settings.bit_width == 16 or not _only_looked_up(graph, group)
             headroom = settings.output_headroom if roomy else 1.0
             scale = _wide_scale(graph, group, statistics, headroom)
             rule = "absmax with headroom" if roomy else "absmax"
-            made = (dtypes.S16, np.float32(scale), rule)
+            made = (dtypes.S16, scale, rule)
         else:
             dtype = group_dtype(graph, group, statistics, plan)
             name = group.members[0]
@@ -133,12 +134,25 @@ def choose_features(
                     chosen[name] = Feature(name, dtype, scales, index, f"{method} per channel")
                     continue
             shared = _group_scale(graph, group, statistics, dtype, choose, method)
-            made = (dtype, np.float32(shared), method)
-        for name in group.members:
-            chosen[name] = Feature(name, made[0], np.asarray(made[1]), index, made[2])
+            if isinstance(shared, Density):
+                alike = (method, dtype, shared.positive.size)
+                waiting.setdefault(alike, []).append((index, group, shared))
+                continue
+            made = (dtype, shared, method)
+        chosen.update(_members(index, group, *made))
+    for (method, dtype, _), found in waiting.items():  # all at once: one matrix product
+        least = method_of(method, settings.percent)([part for *_, part in found], dtype)
+        for (index, group, _), best in zip(found, least.tolist(), strict=True):
+            chosen.update(_members(index, group, dtype, best or ZERO_SCALE / dtype.maximum, method))
+    chosen = {name: chosen[name] for group in scale_groups(graph) for name in group.members}
     check_integers(settings.pins, statistics)
     pinned = apply_pins(chosen, settings.pins, statistics, plan)
     return _no_finer_than_factors(graph, pinned)
+
+
+def _members(index: int, group: Group, dtype: DType, scale: float, rule: str) -> dict[str, Feature]:
+    shared = np.asarray(np.float32(scale))
+    return {name: Feature(name, dtype, shared, index, rule) for name in group.members}
 
 
 def _no_finer_than_factors(graph: Graph, chosen: dict[str, Feature]) -> dict[str, Feature]:
@@ -257,8 +271,10 @@ def _group_scale(
     dtype: DType,
     choose: Method,
     method: str,
-) -> float:
-    """The scale with the least total error, each tensor's relative to its own energy.
+) -> float | Density:
+    """The group's scale, or the density that it is to be chosen on.
+
+    Its error is the members' total, each tensor's relative to its own energy.
 
     So a quiet branch beside a loud one is heard too: on DenseNet-40 the logits keep 23.8 dB,
     against 23.5 with the sum of absolute errors and 21.7 with the members' largest scale. What is
@@ -275,8 +291,7 @@ def _group_scale(
     parts = [part for part in parts if part.energy > 0]
     if not parts:
         return default
-    whole = mix(parts, [1 / part.energy for part in parts]) if len(parts) > 1 else parts[0]
-    return float(choose([whole], dtype)[0]) or default
+    return mix(parts, [1 / part.energy for part in parts]) if len(parts) > 1 else parts[0]
 
 
 def expected_error(

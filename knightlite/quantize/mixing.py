@@ -6,7 +6,7 @@ extra cycles (:mod:`knightlite.quantize.mix_budget`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from knightlite.errors import UnsupportedError
@@ -33,11 +33,16 @@ from knightlite.quantize.workload import RandomData, Workload
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """The choice by the settings with the mix in them, and the report's keys about it."""
+    """The choice by the settings with the mix in them, and the report's keys about it.
+
+    ``price``: makes the report's ``cycles``, None where nothing has 16 bits but what is delivered;
+    it takes as long as to compile the network.
+    """
 
     assignment: Assignment
     settings: Settings
     report: Entry
+    price: Callable[[], Entry | None]
 
 
 def choose_mix(
@@ -80,13 +85,18 @@ def choose_mix(
         assert clock is not None
         assignment, settings, point = _within(found, graph, statistics, seen, settings, clock)
         points = rows(found, clock, point)
-    cost: Entry | None = None
-    if clock is not None:
-        plain = None
-        if asked:
-            plain = draft(graph, statistics, seen.plan, unmixed).graph
-        cost = cost_of_widths(exact, assignment.graph, statistics, settings, clock, plain)
-    return Mixed(assignment, settings, {"mix": units, "mix_points": points, "cycles": cost})
+    chosen, timer = settings, clock
+
+    def price() -> Entry | None:
+        widths = assignment.widths
+        inner = widths.wide - set(graph.chip_outputs)
+        spends = bool(inner or widths.weights16) or exact is not graph
+        if timer is None or not (spends or asked):
+            return None  # all is at 8 bits but what is delivered: nothing to weigh
+        plain = draft(graph, statistics, seen.plan, unmixed).graph if asked else None
+        return cost_of_widths(exact, assignment.graph, statistics, chosen, timer, plain)
+
+    return Mixed(assignment, settings, {"mix": units, "mix_points": points}, price)
 
 
 def _may_spend(graph: Graph, workload: Workload, settings: Settings, clock: Clock | None) -> bool:

@@ -14,6 +14,7 @@ loud as the others; the extremes know it in full.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ Counts = NDArray[np.int64]
 TENSOR_BINS = 4096  # per side of zero, for a tensor with one scale
 CHANNEL_BINS = 1024  # per side of zero, for each channel of a tensor with one scale per channel
 MOST_COUNTED = 1 << 17  # values of a tensor that one picture adds to its histogram, about
+WELL_COUNTED = 8  # pictures; later ones add less, where the tensor has one scale:
+MOST_COUNTED_LATER = 1 << 13
 CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second-level cache
 LOUD = 3.0  # times the peak of other pictures: beyond it a picture counts less
 LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
@@ -62,11 +65,12 @@ class Histogram:
 class Statistics:
     """What calibration learnt about one feature tensor.
 
-    ``count`` values; ``minimum`` and ``maximum`` [rows]; ``mean`` [C] per channel in float64, or
-    None where nobody asked for it. ``integral``: every value was a whole number. Of a large tensor
-    the histogram counts a part of the values only; extremes, mean and ``integral`` are of all.
-    ``even``: the histogram with less of the few pictures that are much louder than the others,
-    where there are such; scales are chosen on it.
+    ``count`` values; ``minimum`` and ``maximum`` [rows], 0 for the minimum where values cannot be
+    negative and have one scale; ``mean`` [C] per channel in float64, or None where nobody asked for
+    it. ``integral``: every value was a whole number. Of a large tensor the histogram counts a part
+    of the values only, each for several; extremes, mean and ``integral`` are of all. ``even``: the
+    histogram with less of the few pictures that are much louder than the others, where there are
+    such; scales are chosen on it.
     """
 
     count: int
@@ -87,8 +91,9 @@ class Observer:
     """Accumulates the statistics of one feature tensor, picture by picture."""
 
     __slots__ = (
-        "_bins", "_count", "_counts", "_exponent", "_integral", "_loud", "_maximum", "_minimum",
-        "_name", "_peaks", "_pictures", "_rows", "_signed", "_sum", "_zeros",
+        "_bins", "_count", "_counts", "_exponent", "_factor", "_integral", "_limit", "_loud",
+        "_maximum", "_minimum", "_name", "_peaks", "_pictures", "_rows", "_signed", "_sum",
+        "_zeros",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +113,7 @@ class Observer:
         self._signed = signed
         self._counts = np.zeros((self._rows, self._width), np.int64)
         self._exponent = np.full(self._rows, LOWEST_EXPONENT, np.int64)
+        self._set_range()
         self._zeros = np.zeros(self._rows, np.int64)
         self._minimum = np.full(self._rows, np.inf)
         self._maximum = np.full(self._rows, -np.inf)
@@ -127,38 +133,53 @@ class Observer:
         pictures, channels = values.shape[:2]
         size = values.size // (pictures * channels)
         self._count += values.size
-        self._pictures += pictures
         self._integral = self._integral and bool(np.all(np.rint(values) == values))
         if self._sum is not None:
-            self._sum += values.reshape(pictures, channels, size).sum(axis=(0, 2)) / size
-        shape = (pictures, 1, channels * size) if self._rows == 1 else (pictures, channels, size)
-        for picture in values.reshape(shape):  # one by one: no batch size changes what is counted
-            self._add_rows(picture)
+            # a product with ones is three times as fast as a sum
+            sums = values.reshape(pictures, channels, size) @ _ones(size)
+            self._sum += sums.sum(axis=0, dtype=np.float64) / size
+        add = self._add_tensor if self._rows == 1 else self._add_channels
+        for picture in values:  # one by one: no batch size changes what is counted
+            self._pictures += 1
+            add(picture.reshape(-1) if self._rows == 1 else picture.reshape(channels, size))
 
-    def _add_rows(self, values: Array) -> None:
+    def _add_channels(self, values: Array) -> None:
+        """One picture [C, n]."""
         minimum, maximum = values.min(axis=1), values.max(axis=1)
-        if not (np.all(np.isfinite(minimum)) and np.all(np.isfinite(maximum))):
-            raise DataError(
-                f"tensor {self._name} must hold finite numbers, but it holds NaN or infinity.",
-                "check the calibration data and its preprocessing, then the model's weights",
-            )
+        absmax = np.maximum(-minimum, maximum)
+        if not np.all(absmax < self._limit):  # NaN is not less than anything
+            self._grow(absmax)
         np.minimum(self._minimum, minimum, out=self._minimum)
         np.maximum(self._maximum, maximum, out=self._maximum)
-        self._grow(np.maximum(np.abs(minimum), np.abs(maximum)))
-        factor = np.ldexp(1.0, self._bins.bit_length() - 1 - self._exponent)
-        is_loud = False
-        if self._rows == 1:
-            others_were, is_loud = self._peaks.add(max(-float(minimum[0]), float(maximum[0])))
-            if others_were:
-                self._loud = self._counts.copy()
+        stride = _stride(values.size, MOST_COUNTED)
+        self._count_bins(values[:, ::stride], stride)
+
+    def _add_tensor(self, values: Array) -> None:
+        """One picture [n]."""
+        minimum, maximum = float(values.min()) if self._signed else 0.0, float(values.max())
+        peak = max(-minimum, maximum) if self._signed else maximum  # NaN stays NaN
+        if not peak < self._limit[0]:
+            self._grow(np.asarray([peak]))
+        self._minimum[0] = min(self._minimum[0], minimum)
+        self._maximum[0] = max(self._maximum[0], maximum)
+        others_were, is_loud = self._peaks.add(peak)
+        if others_were:
+            self._loud = self._counts.copy()
         before = self._counts.copy() if is_loud else None
-        self._count_bins(values[:, :: _stride(values)], factor.astype(np.float32))
+        well = self._pictures <= WELL_COUNTED
+        stride = _stride(values.size, MOST_COUNTED if well else MOST_COUNTED_LATER)
+        self._count_bins(values[None, ::stride], stride)
         if before is not None:
             held = 0 if self._loud is None else self._loud
             self._loud = held + self._counts - before
 
     def _grow(self, absmax: Array) -> None:
         """Double the ranges of rows that do not cover ``absmax`` and merge their bins."""
+        if not np.all(np.isfinite(absmax)):
+            raise DataError(
+                f"tensor {self._name} must hold finite numbers, but it holds NaN or infinity.",
+                "check the calibration data and its preprocessing, then the model's weights",
+            )
         needed = np.where(absmax > 0, np.frexp(absmax)[1], LOWEST_EXPONENT)
         for row in np.flatnonzero(needed > self._exponent):
             merged = min(1 << min(int(needed[row] - self._exponent[row]), 62), self._bins)
@@ -167,6 +188,13 @@ class Observer:
                 self._counts[row] = self._merge(self._counts[row], merged)
             if self._loud is not None:
                 self._loud[row] = self._merge(self._loud[row], merged)
+        self._set_range()
+
+    def _set_range(self) -> None:
+        """What follows from the exponents: the bound of the values, and the factor to the bins."""
+        self._limit = np.ldexp(1.0, self._exponent)
+        factor = np.ldexp(1.0, self._bins.bit_length() - 1 - self._exponent)
+        self._factor = factor.astype(np.float32)
 
     def _merge(self, counts: Counts, merged: int) -> Counts:
         """``counts`` of one row with ``merged`` bins put together, from zero outwards."""
@@ -182,8 +210,10 @@ class Observer:
             grown[zero - kept + 1 : zero] = folded[1:][::-1]
         return grown
 
-    def _count_bins(self, values: Array, factor: NDArray[np.float32]) -> None:
-        """Add ``values`` [rows, n]; the product by a power of two is exact, so are the bins.
+    def _count_bins(self, values: Array, times: int) -> None:
+        """Add ``values`` [rows, n], each of which stands for ``times`` values.
+
+        The product by a power of two is exact, so are the bins.
 
         The scratch arrays serve every chunk: fresh ones cost more than the counting.
         """
@@ -198,17 +228,19 @@ class Observer:
                 part = values[some, column : column + column_step]
                 zero = part == 0
                 if rows == 1:  # without an axis it is three times as fast
-                    self._zeros[0] += np.count_nonzero(zero)
+                    self._zeros[0] += times * np.count_nonzero(zero)
                 else:
-                    self._zeros[some] += np.count_nonzero(zero, axis=1)
+                    self._zeros[some] += times * np.count_nonzero(zero, axis=1)
                 product = scaled[: part.size].reshape(part.shape)
-                np.multiply(part, factor[some, None], out=product)
+                np.multiply(part, self._factor[some, None], out=product)
                 index = bins[: part.size].reshape(part.shape)
                 np.copyto(index, product, casting="unsafe")  # towards zero
                 if zero_bin or part.shape[0] > 1:
                     index += np.arange(part.shape[0])[:, None] * self._width + zero_bin
                 width = part.shape[0] * self._width
                 counted = np.bincount(index.reshape(-1), minlength=width)
+                if times > 1:
+                    counted *= times
                 self._counts[some] += counted.reshape(part.shape[0], self._width)
 
     def result(self) -> Statistics:
@@ -285,12 +317,17 @@ class Peaks:
         return min(1.0, (LOUD * usual) ** 2 / (self._squares / self._loud))
 
 
-def _stride(values: Array) -> int:
-    """Which values of one picture are counted: all, or every n-th of a large tensor.
+@lru_cache(maxsize=64)
+def _ones(size: int) -> NDArray[np.float32]:
+    return np.ones(size, np.float32)
+
+
+def _stride(size: int, most: int) -> int:
+    """Which of ``size`` values of one picture are counted: all, or every n-th of a large tensor.
 
     Odd, so that even widths do not leave out columns, and a shape of the range needs no more.
     """
-    wanted = -(-values.size // MOST_COUNTED)
+    wanted = -(-size // most)
     return wanted + (wanted + 1) % 2
 
 

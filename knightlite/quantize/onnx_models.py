@@ -31,8 +31,13 @@ BATCH = host.BATCH
 Shape = tuple[int | str, ...]
 
 
-def write_float(graph: Graph, extra_outputs: Sequence[str] = ()) -> onnx.ModelProto:
-    """The float model; ``extra_outputs`` are feature tensors delivered beside the outputs."""
+def write_float(
+    graph: Graph, extra_outputs: Sequence[str] = (), *, checked: bool = True
+) -> onnx.ModelProto:
+    """The float model; ``extra_outputs`` are feature tensors delivered beside the outputs.
+
+    ``checked``: by ONNX's checker, which a model for a session does not need.
+    """
     writer = _start(graph)
     for name in graph.inputs:
         writer.input(name, _batched(graph.tensors[name].shape), dtypes.F32)
@@ -42,7 +47,7 @@ def write_float(graph: Graph, extra_outputs: Sequence[str] = ()) -> onnx.ModelPr
     for name in dict.fromkeys(extra_outputs):
         if name not in graph.outputs:
             writer.output(name, _batched(graph.tensors[name].shape), dtypes.F32)
-    return writer.model()
+    return writer.model(checked=checked)
 
 
 def write_qdq(
@@ -50,12 +55,14 @@ def write_qdq(
     metadata: Mapping[str, str],
     extra_outputs: Sequence[str] = (),
     integer_inputs: Collection[str] = (),
+    *,
+    checked: bool = True,
 ) -> onnx.ModelProto:
     """The quantized graph as QDQ ONNX with ``metadata`` as its metadata properties.
 
     ``extra_outputs`` are feature tensors whose dequantized values are delivered after the
     network's outputs, for comparisons. ``integer_inputs`` are declared in their integer type and
-    dequantized; all others are float32 and quantized first.
+    dequantized; all others are float32 and quantized first. ``checked`` as for :func:`write_float`.
     """
     writer = _start(graph)
     axes = _channel_axes(graph)
@@ -85,7 +92,7 @@ def write_qdq(
     lengths = lut_lengths(graph)
     if lengths:
         metadata = {**metadata, LUT_METADATA: json.dumps(lengths, sort_keys=True)}
-    return writer.model(metadata)
+    return writer.model(metadata, checked)
 
 
 def write_node_model(graph: Graph, node: Node, bias: bool) -> onnx.ModelProto:

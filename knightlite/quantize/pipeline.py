@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ from knightlite.quantize.range_choice import choose_ranges
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
 from knightlite.quantize.settings import AUTO_METHOD, DEFAULT_SETTINGS, Settings
 from knightlite.quantize.standardize import Changes, changed, restored
-from knightlite.quantize.steps import StepResult, improve, sample_limit
+from knightlite.quantize.steps import StepResult, comparison_limit, improve, sample_limit
 from knightlite.quantize.workload import RandomData, Workload
 
 Array = NDArray[Any]
@@ -181,7 +182,13 @@ def finish(
     quantized = restored(assignment.graph, improved, prepared.changes)
     steps = (*prepared.tried, *chosen, *steps)
     corrected = time.perf_counter()
-    comparison = compare(seen_as, improved, watched, seen.recording, progress, threads)
+    # without a metric a few pictures tell what the outputs keep; a cache is held against all data
+    whole = seen.metric is not None or not seen.last
+    enough = None if whole else comparison_limit(graph, settings)
+    with ThreadPoolExecutor(1) as beside:  # pricing keeps one core busy, beside ONNX Runtime's runs
+        pricing = beside.submit(mixed.price)
+        comparison = compare(seen_as, improved, watched, seen.recording, progress, threads, enough)
+        cost = pricing.result()
     if cache is not None:
         check_data(cache, watched)
     finished = time.perf_counter()
@@ -199,6 +206,7 @@ def finish(
             "loss_percent": quantization_loss(seen.metric, comparison.metric),
         },
         "outputs": comparison.outputs,
+        "compared": comparison.pictures,
         "steps": [
             {
                 "name": item.name,
@@ -210,6 +218,7 @@ def finish(
         ],
         "sample": len(seen.sample[0]),
         **mixed.report,
+        "cycles": cost,
         "lifted": [{"tensor": item.tensor, "lift": item.lift} for item in prepared.lifted],
         "equalized": [
             {
@@ -226,7 +235,7 @@ def finish(
         quantized,
         prepared.exact,
         report,
-        comparison.inputs,
+        seen.last or comparison.inputs,
         watched.digest,
         tuple(_warnings(graph, assignment, workload, settings)),
         steps,

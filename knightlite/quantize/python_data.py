@@ -111,7 +111,7 @@ def feed(batches: Iterable[Batch], inputs: tuple[Tensor, ...]) -> InferFunction:
 
     def feed_batches(executor: Executor) -> None:
         for batch in islice(batches, executor.iteration):
-            executor.forward(*_arrays(batch, names))
+            executor.feed(*_arrays(batch, names))
 
     return feed_batches
 

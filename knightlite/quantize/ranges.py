@@ -194,8 +194,10 @@ def mse(parts: Sequence[Density], dtype: DType) -> Float64:
     steps = np.empty(len(parts))
     for index in np.unique(best):
         rows = np.flatnonzero(best == index)
-        fine = coarse[index] * CANDIDATE_RATIO ** np.linspace(-1, 1, FINE_CANDIDATES)
-        errors = sum(side[rows] @ _error_table(bins, codes, fine) for side, codes in counts)
+        fine = _fine_steps(float(coarse[index]))
+        errors = sum(
+            side[rows] @ _fine_table(bins, codes, float(coarse[index])) for side, codes in counts
+        )
         allowed = np.where(fine >= most[rows, None], errors, np.inf)
         steps[rows] = fine[np.argmin(allowed, axis=1)]
     return np.where(largest > 0, widths / steps, 0.0)
@@ -223,14 +225,34 @@ def _coarse_table(bins: int, largest: int, codes: int) -> Float64:
     return _error_table(bins, largest, _coarse_steps(bins, codes))
 
 
+def _fine_steps(middle: float) -> Float64:
+    return np.asarray(middle * CANDIDATE_RATIO ** np.linspace(-1, 1, FINE_CANDIDATES))
+
+
+@lru_cache(maxsize=32)  # tensors of one network have few coarse scales, in units of their bins
+def _fine_table(bins: int, largest: int, middle: float) -> Float64:
+    return _error_table(bins, largest, _fine_steps(middle))
+
+
 def _error_table(bins: int, largest: int, steps: Float64) -> Float64:
     """Expected squared error, in bin widths, of one value in each bin [bins, candidates]."""
-    return np.stack([_bin_errors(bins, step, largest) / step**2 for step in steps], axis=1)
+    edges = np.arange(bins + 1)[:, None] * steps
+    return _errors_between(edges, steps, largest) / steps**2
 
 
 def _bin_errors(bins: int, steps_per_bin: float, largest: int) -> Float64:
     """Expected squared error in steps of one value in each bin; see ``squared_error``."""
-    edges = np.arange(bins + 1) * steps_per_bin
-    codes = np.minimum(np.rint(edges), largest)
-    rest = edges - codes
-    return np.asarray(np.diff(codes / 12 + rest * rest * rest / 3) / steps_per_bin)
+    return _errors_between(np.arange(bins + 1) * steps_per_bin, steps_per_bin, largest)
+
+
+def _errors_between(edges: Float64, steps_per_bin: Float64 | float, largest: int) -> Float64:
+    """The same from the bins' edges in steps, along the first axis; ``edges`` are overwritten."""
+    codes = np.rint(edges)
+    np.minimum(codes, largest, out=codes)
+    edges -= codes
+    cubes = edges * edges
+    cubes *= edges
+    cubes /= 3
+    codes /= 12
+    codes += cubes
+    return np.asarray((codes[1:] - codes[:-1]) / steps_per_bin)

@@ -97,7 +97,7 @@ class Meter:
             tuple(np.ascontiguousarray(item[at : at + 1], np.float32) for item in pictures)
             for at in range(len(pictures[0]))
         ]
-        exact = session(write_float(graph, self._names), threads)
+        exact = session(write_float(graph, self._names, checked=False), threads)
         self._wanted = [self._run(exact, picture, {}) for picture in self._pictures]
 
     def noise(
@@ -147,7 +147,7 @@ def some_pictures(
     if len(sample[0]) >= PICTURES:
         places = np.linspace(0, len(sample[0]) - 1, PICTURES).round().astype(int)
         return tuple(item[places] for item in sample)
-    exact = session(write_float(graph), threads)
+    exact = session(write_float(graph, checked=False), threads)
     kept: list[tuple[Array, ...]] = []
 
     def forward(inputs: tuple[Array, ...]) -> list[Array]:
@@ -204,7 +204,7 @@ def switched_model(
     import onnx
     from onnx import helper, numpy_helper
 
-    model = write_qdq(assignment.graph, {}, graph.chip_outputs)
+    model = write_qdq(assignment.graph, {}, graph.chip_outputs, checked=False)
     flags = _flags(graph, assignment, found)
     exact = _exact_constants(graph, assignment)
     sources = {node.output[0]: node.input[0] for node in model.graph.node

@@ -24,6 +24,7 @@ from knightlite.quantize.walk import Constants, Layer, Visitor, Walk, pictures_a
 
 Array = NDArray[Any]
 
+COMPARED = (8, 64)  # pictures that tell what the outputs keep: of a large network, of a small one
 FEWEST = 16  # pictures below which a step cannot be judged
 JUDGING = slice(1, None, 2)
 
@@ -56,6 +57,12 @@ def sample_limit(graph: Graph, settings: Settings) -> int:
         return 1
     affordable = settings.sample_macs // max(1, _macs(graph))
     return min(settings.sample, affordable) if affordable >= FEWEST else 1
+
+
+def comparison_limit(graph: Graph, settings: Settings) -> int:
+    """How many pictures tell what the outputs keep, where no metric wants them all."""
+    least, most = COMPARED
+    return min(most, max(least, settings.sample_macs // max(1, _macs(graph))))
 
 
 def left_out(graph: Graph, settings: Settings, pictures: int) -> str:

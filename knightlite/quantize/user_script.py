@@ -87,6 +87,15 @@ class Executor:
 
     def forward(self, *arrays: Array) -> list[Array]:
         """Run the model on one array per input; a list with one array per output."""
+        try:
+            return list(self.feed(*arrays))
+        except (KnightliteError, ForwardError):
+            raise
+        except Exception as error:
+            raise ForwardError from error
+
+    def feed(self, *arrays: Array) -> Sequence[Array]:
+        """As ``forward``, but without waiting for the outputs before they are looked at."""
         if len(arrays) == 1 and len(self.inputs) > 1 and isinstance(arrays[0], (list, tuple)):
             arrays = tuple(arrays[0])
         if len(arrays) != len(self.inputs):
@@ -105,7 +114,7 @@ class Executor:
             )
         self.forwards += 1
         try:
-            return list(self.forward_function(tuple(checked)))
+            return self.forward_function(tuple(checked))
         except KnightliteError:
             raise
         except Exception as error:

@@ -54,16 +54,17 @@ def _search(rows: Float64, scale: Float64, largest: int) -> Float64:
     best, least = scale.copy(), _errors(rows, scale, largest)
     for factor in candidate_factors(rows.shape[1]):
         tried = (scale * factor).astype(np.float32).astype(np.float64)
-        errors = _errors(rows, tried, largest)
+        errors = _errors(rows, tried, largest, clips=factor < 1)
         better = errors < least
         best[better], least[better] = tried[better], errors[better]
     return best
 
 
-def _errors(rows: Float64, scale: Float64, largest: int) -> Float64:
+def _errors(rows: Float64, scale: Float64, largest: int, *, clips: bool = True) -> Float64:
     codes = rows / scale[:, None]
     np.rint(codes, out=codes)
-    np.clip(codes, -largest, largest, out=codes)
+    if clips:
+        np.clip(codes, -largest, largest, out=codes)
     codes *= scale[:, None]
     codes -= rows
     return np.asarray(np.einsum("ij,ij->i", codes, codes))

@@ -7,6 +7,7 @@ that the float model and the quantized model see the same pictures. User scripts
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,18 @@ from knightlite.ir import Tensor
 from knightlite.preprocess import ImageFolder, Recipe, Sample, sample_pictures
 
 Array = NDArray[Any]
-Forward = Callable[[tuple[Array, ...]], list[Array]]
-"""One array per network input, [N, C, H, W] with any N -> one array per output."""
+Forward = Callable[[tuple[Array, ...]], Sequence[Array]]
+"""One array per network input, [N, C, H, W] with any N -> one array per output.
 
+The outputs may still be computed, and are waited for when they are looked at.
+"""
+
+
+class Enough(BaseException):
+    """Raised in a forward function to leave a workload; not an Exception, which scripts catch."""
+
+
+UNDER_WAY = 16  # batches whose outputs are not yet looked at
 KNIGHT_SEED = 123  # of Knight's infer_auto
 
 
@@ -84,13 +94,23 @@ class PictureFolder:
         """Run all pictures; top-1 in percent, or None where the classes do not match."""
         right = 0
         comparable = bool(self.folder.classes)
-        for samples in _batches(self.samples, self.batch_size):
-            pictures = [self.recipe.apply(item.path, self.input_shape) for item in samples]
-            outputs = forward((np.stack(pictures),))
+        waiting: deque[tuple[Sequence[Sample], Sequence[Array]]] = deque()
+
+        def count() -> None:
+            nonlocal right, comparable
+            samples, outputs = waiting.popleft()
             scores = outputs[0].reshape(len(samples), -1)
             comparable = comparable and scores.shape[1] == len(self.folder.classes)
             guesses = scores.argmax(axis=1).tolist()
             right += sum(guess == item.label for guess, item in zip(guesses, samples, strict=True))
+
+        for samples in _batches(self.samples, self.batch_size):
+            pictures = [self.recipe.apply(item.path, self.input_shape) for item in samples]
+            waiting.append((samples, forward((np.stack(pictures),))))
+            if len(waiting) > UNDER_WAY:
+                count()
+        while waiting:
+            count()
         return 100 * right / len(self.samples) if comparable else None
 
 
