@@ -133,7 +133,7 @@ KNOWN_CHIPS = (
          "The framework must be one of onnx, paddle, pytorch, caffe, tensorflow, mindspore, not "
          "torch.", ""),
         ([*QUANT, "-qm", "best"], 2, "the method must be one of kl, kl_v2, min_max, mse, octav, "
-         "percentile, not best.", ""),
+         "percentile, not best.", "auto chooses one for each tensor, all tries every one"),
         ([*PICTURES, "digit"], 2, "recipe digit is not known.", KNOWN_RECIPES),
         ([*QUANT, "-r", "all"], 2, "Invalid value for '-r' / '--run-mode': 'all' is not one of "
          "'quant', 'auto_quant', 'infer', 'convert', 'compare'.", ""),

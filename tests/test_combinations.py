@@ -20,7 +20,10 @@ from knightlite.quantize.settings import Settings, settings_for, with_method
 from refusals import Refusal
 
 Capture = pytest.CaptureFixture[str]
-HINTS = {"percentile": "0.9999 to 0.999999 are usual"}
+HINTS = {
+    "percentile": "0.9999 to 0.999999 are usual",
+    "best": "auto chooses one for each tensor, all tries every one",
+}
 DATA = ["-d", "calib", "--recipe", "digits"]
 
 
@@ -140,7 +143,8 @@ def test_the_table(here: Path, capsys: Capture) -> None:
     ],
 )  # fmt: skip
 def test_refusals(refused: Refusal, arguments: list[str], sentence: str) -> None:
-    refused(["quant", "-m", "digits.onnx", *arguments], 2, sentence, HINTS.get(arguments[1], ""))
+    hint = HINTS.get(arguments[-1], HINTS.get(arguments[1], ""))
+    refused(["quant", "-m", "digits.onnx", *arguments], 2, sentence, hint)
 
 
 def test_auto_is_a_method_beside_others(here: Path, capsys: Capture) -> None:

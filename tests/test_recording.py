@@ -79,9 +79,9 @@ def test_the_second_pass_needs_no_float_model(limit: int, monkeypatch: pytest.Mo
     quantized = quantize_graph(graph, Pictures(), threads=1).graph
     made: list[object] = []
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Any:
         made.append(arguments)
-        return write(*arguments)
+        return write(*arguments, **options)
 
     write = onnx_models.write_float
     monkeypatch.setattr(passes, "write_float", counted)

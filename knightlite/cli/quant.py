@@ -390,8 +390,11 @@ def command(
         if value is not None:
             print_line(f"metric, {label} model: {value:.4f}")
     print_mix(result.report)
+    compared = result.report.get("compared")
     for output in result.report.get("outputs", []):
-        print_line(f"output {output['name']}: {output['type']}, SQNR {output['sqnr_db']} dB")
+        kept = "exact" if output["sqnr_db"] is None else f"SQNR {output['sqnr_db']} dB"
+        over = f" over {compared} picture{'' if compared == 1 else 's'}" if compared else ""
+        print_line(f"output {output['name']}: {output['type']}, {kept}{over}")
     if result.layers:
         print_comparison(result.layers, ["compared", "max diff", "bias", HISTOGRAM])
     if result.files:

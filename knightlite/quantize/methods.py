@@ -92,7 +92,10 @@ def method_of(name: str, percent: float = DEFAULT_PERCENT) -> Method:
     A share that is not above 0 and at most 1 is a UsageError too.
     """
     if name not in METHODS:
-        raise UsageError(f"the method must be one of {', '.join(METHODS)}, not {name}.")
+        raise UsageError(
+            f"the method must be one of {', '.join(METHODS)}, not {name}.",
+            "auto chooses one for each tensor, all tries every one",
+        )
     if not 0.0 < percent <= 1.0:
         raise UsageError(
             f"the share of percentile must be above 0 and at most 1, not {percent:g}.",

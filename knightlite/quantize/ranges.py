@@ -242,7 +242,8 @@ def _error_table(bins: int, largest: int, steps: Float64) -> Float64:
 
 def _bin_errors(bins: int, steps_per_bin: float, largest: int) -> Float64:
     """Expected squared error in steps of one value in each bin; see ``squared_error``."""
-    return _errors_between(np.arange(bins + 1) * steps_per_bin, steps_per_bin, largest)
+    edges = np.arange(bins + 1, dtype=np.float64) * steps_per_bin
+    return _errors_between(edges, steps_per_bin, largest)
 
 
 def _errors_between(edges: Float64, steps_per_bin: Float64 | float, largest: int) -> Float64:
