@@ -71,6 +71,25 @@ def test_results_come_in_order_and_are_those_of_single_runs(
     assert np.allclose(np.concatenate(together), np.concatenate(alone), atol=1e-6)
 
 
+def test_outputs_that_are_not_held_may_be_kept() -> None:
+    """A later run, in the same memory, does not write over them."""
+    graph, fed = small_net(), pictures(6)
+    kept: list[Array] = []
+    copies: list[Array] = []
+
+    def read(_: Inputs, found: Found) -> Array:
+        (values,) = found.values()
+        kept.append(values)
+        copies.append(values.copy())
+        return values
+
+    with PictureRuns(graph, write_float(graph), 1) as runs:
+        for item in fed:
+            assert runs.give((item,), read, whole)[0].size
+    for values, copy in zip(kept, copies, strict=True):
+        assert np.array_equal(values, copy)
+
+
 @pytest.mark.parametrize("after", [0, 3, 8])
 def test_a_failure_is_raised_and_nothing_hangs(after: int) -> None:
     graph = small_net()

@@ -135,7 +135,8 @@ class PictureRuns:
             return dict(memory.held)
         results = zip(self._names, memory.binding.get_outputs(), strict=True)
         return {
-            name: memory.held[name] if name in memory.held else value.numpy()
+            # a copy: numpy() is a view of what the binding's next run writes to
+            name: memory.held[name] if name in memory.held else value.numpy().copy()
             for name, value in results
         }
 
