@@ -12,14 +12,23 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet
+from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
 from knightlite.quantize import equalizing
+from knightlite.quantize.assign import assign
 from knightlite.quantize.channel_ties import channel_ties
 from knightlite.quantize.equalize import divide, equalize
-from knightlite.quantize.equalizing import channel_ranges, first_pictures, try_equalization
+from knightlite.quantize.equalizing import (
+    channel_ranges,
+    equalization_left_out,
+    first_pictures,
+    try_equalization,
+)
 from knightlite.quantize.onnx_models import session, write_float
+from knightlite.quantize.passes import observe
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings
+from knightlite.quantize.steps import output_errors
 from knightlite.quantize.workload import RandomData
 
 Array = NDArray[Any]
@@ -185,7 +194,8 @@ def test_uneven_channels_are_evened_out_and_it_pays() -> None:
     graph, data = uneven(60.0), Data()
     changed, done, (step,) = try_equalization(graph, data, Settings(), 1)
     assert step.kept
-    assert step.after_db > step.before_db + 10
+    assert step.judgement is not None
+    assert step.judgement.gain_db > 10
     assert data.calls == [24]
     (item,) = [item for item in done if "all" in item.tensors]
     assert set(item.tensors) == {"all", "loud", "quiet"}
@@ -214,10 +224,67 @@ def test_it_is_undone_where_it_does_not_pay(monkeypatch: pytest.MonkeyPatch) -> 
     assert done == ()
 
 
+def test_every_picture_judges_and_none_that_was_calibrated_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four folds: each is measured in networks that never saw it, before and after."""
+    seen: list[set[bytes]] = []
+    measured: list[set[int]] = []
+
+    def watched_observe(graph: Graph, few: Any, *rest: Any) -> Any:
+        seen.append({picture[0].tobytes() for picture in few.pictures})
+        return observe(graph, few, *rest)
+
+    def watched_errors(walk: Any, graph: Graph, quantized: Graph, pictures: slice) -> Any:
+        measured.append(set(range(10)[pictures]))
+        return output_errors(walk, graph, quantized, pictures)
+
+    monkeypatch.setattr(equalizing, "observe", watched_observe)
+    monkeypatch.setattr(equalizing, "output_errors", watched_errors)
+    data = Data(10)
+    _, _, (step,) = try_equalization(uneven(60.0), data, Settings(), 1)
+    assert step.judgement is not None
+    assert step.judgement.pictures == 10
+    whole = {batch.tobytes(): place for place, batch in enumerate(data.batches)}
+    for known, judged in zip(seen, measured, strict=True):
+        assert {whole[item] for item in known} == set(range(10)) - judged
+    for half in (measured[:4], measured[4:]):
+        assert sorted(place for judged in half for place in judged) == list(range(10))
+
+
+def test_a_network_that_does_not_fit_the_arithmetic_is_undone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = uneven(60.0)
+
+    def refuses(changed: Graph, *rest: Any) -> Any:
+        if changed.constants["loud.weight"] is not graph.constants["loud.weight"]:
+            raise UnsupportedError("it is too wide")
+        return assign(changed, *rest)
+
+    monkeypatch.setattr(equalizing, "assign", refuses)
+    changed, done, (step,) = try_equalization(graph, Data(), Settings(), 1)
+    assert (changed, done, step.kept, step.judgement) == (graph, (), False, None)
+
+
+def test_what_is_not_tried_is_said() -> None:
+    graph, data = uneven(60.0), Data()
+    few = equalization_left_out(graph, Settings(), data, 7)
+    assert few == "cross-layer equalization: not tried, which takes 8 pictures or more"
+    assert equalization_left_out(graph, Settings(), data, 8) == ""
+    slow = equalization_left_out(graph, Settings(sample_macs=1000), data, 24)
+    assert slow.startswith("cross-layer equalization: not tried, ")
+    assert slow.endswith("more than this effort affords; --effort high does it")
+    noise = RandomData((graph.tensors["x"],), 20)
+    assert equalization_left_out(graph, Settings(), noise, 1) == ""
+    for settings_ in (Settings(equalize=False), Settings(bit_width=16)):
+        assert equalization_left_out(graph, settings_, data, 1) == ""
+
+
 def test_it_needs_pictures_and_eight_bits() -> None:
     graph = uneven(60.0)
     noise = RandomData((graph.tensors["x"],), 20)
-    assert try_equalization(graph, Data(3), Settings(), 1) == (graph, (), ())
+    assert try_equalization(graph, Data(7), Settings(), 1) == (graph, (), ())
     assert try_equalization(graph, noise, Settings(), 1) == (graph, (), ())
     assert try_equalization(graph, Data(), Settings(bit_width=16), 1) == (graph, (), ())
     assert try_equalization(graph, Data(), Settings(equalize=False), 1) == (graph, (), ())

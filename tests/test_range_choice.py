@@ -126,7 +126,8 @@ def test_a_choice_that_gains_is_kept() -> None:
         graph, assignment, statistics, plan, (spiky(32),), SETTINGS, threads=1
     )
     assert step.kept
-    assert step.after_db > step.before_db + 3
+    assert step.judgement is not None
+    assert step.judgement.gain_db > 3
     assert made.features["x"].method == "kl_v2"
     assert made.features["x"].scale < assignment.features["x"].scale
     assert step.sentence.startswith(f"{NAME}: ")
@@ -140,7 +141,9 @@ def test_a_choice_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert made is assignment
     assert not step.kept
-    assert step.after_db < step.before_db
+    assert step.judgement is not None
+    assert step.judgement.after_db < step.judgement.before_db
+    assert step.judgement.gain_db < 0
 
 
 @pytest.mark.parametrize(

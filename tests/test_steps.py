@@ -13,6 +13,7 @@ from float_nets import Pictures, small_net
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize import steps
+from knightlite.quantize.judgement import FEWEST
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import EFFORTS, Settings, settings_for
@@ -45,8 +46,12 @@ def test_what_is_kept_has_gained() -> None:
     made, found = improve(graph, quantized, (PICTURES,), settings_for("high"), 1)
     assert [item.name for item in found] == ["sequential bias correction", "adaptive rounding"]
     for item in found:
-        assert item.kept == (item.after_db > item.before_db)
-        assert item.sentence.startswith(f"{item.name}: {item.before_db:.2f} -> ")
+        told = item.judgement
+        assert told is not None
+        assert told.pictures == 16
+        assert told.error_db > 0
+        assert item.kept == (told.gain_db > -told.error_db)
+        assert item.sentence.startswith(f"{item.name}: {told.gain_db:+.2f} dB ± ")
         assert item.sentence.endswith("kept" if item.kept else "undone")
     assert any(item.kept for item in found)
     assert decibels(graph, made) > decibels(graph, quantized)
@@ -57,8 +62,8 @@ def test_what_is_not_tried_is_said() -> None:
     graph = small_net()
     normal, high, low = (settings_for(effort) for effort in ("normal", "high", "low"))
     name = "sequential bias correction"
-    assert left_out(graph, normal, steps.FEWEST) == left_out(graph, low, 1) == ""
-    few = left_out(graph, high, steps.FEWEST - 1)
+    assert left_out(graph, normal, FEWEST) == left_out(graph, low, 1) == ""
+    few = left_out(graph, high, FEWEST - 1)
     assert few == f"{name} and adaptive rounding: not tried, which takes 16 pictures or more"
     slow = replace(normal, sample_macs=1 << 18)
     assert sample_limit(graph, slow) == 1
@@ -82,13 +87,15 @@ def test_a_step_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     made, (result,) = improve(graph, quantized, (PICTURES,), Settings(), 1)
     assert made is quantized
     assert not result.kept
-    assert result.after_db < 10 < result.before_db
+    assert result.judgement is not None
+    assert result.judgement.after_db < 10 < result.judgement.before_db
+    assert result.judgement.gain_db < -10
     assert result.sentence.endswith("undone")
 
 
 def test_too_few_pictures_are_no_judge() -> None:
     graph, quantized = start()
-    made, found = improve(graph, quantized, (PICTURES[: steps.FEWEST - 1],), Settings(), 1)
+    made, found = improve(graph, quantized, (PICTURES[: FEWEST - 1],), Settings(), 1)
     assert made is quantized
     assert found == ()
 
@@ -115,6 +122,8 @@ def test_the_report_tells_the_steps() -> None:
     names = [step["name"] for step in result.report["steps"]]
     assert names == ["cross-layer equalization", "sequential bias correction"]
     for step in result.report["steps"]:
-        assert set(step) == {"name", "before_db", "after_db", "kept"}
+        assert set(step) == {
+            "name", "before_db", "after_db", "gain_db", "gain_error_db", "judged", "kept",
+        }  # fmt: skip
     again = quantize_graph(small_net(), Pictures(count=32), threads=1)
     assert again.report == result.report

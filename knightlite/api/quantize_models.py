@@ -25,7 +25,7 @@ from knightlite.version import __version__
 if TYPE_CHECKING:
     from knightlite.ir import Graph
     from knightlite.quantize.distribution_cache import DistributionCache
-    from knightlite.quantize.pipeline import QuantizeResult
+    from knightlite.quantize.pipeline import Prepared, QuantizeResult
     from knightlite.quantize.settings import Settings
     from knightlite.quantize.workload import Workload
 
@@ -47,7 +47,6 @@ def quantize_models(
     from knightlite.quantize.pipeline import finish, prepare
     from knightlite.quantize.scale_file import read_scales
     from knightlite.quantize.settings import with_method
-    from knightlite.quantize.steps import left_out
 
     check_options(options)
     pairs = combinations(options)
@@ -90,7 +89,7 @@ def quantize_models(
             inspect_layers(result.float_graph, result.graph, work, dump)
         for step in result.steps:
             talk.say(step.sentence)
-        if reason := left_out(graph, chosen, len(prepared.seen.sample[0])):
+        for reason in _left_out(graph, chosen, work, prepared):
             talk.say(reason)
         for warning in result.warnings:
             talk.warn(str(warning))
@@ -98,6 +97,20 @@ def quantize_models(
         notes = _notes(options, work, recipe, method, chosen, result, forms)
         talk.say("Stage5: Quantitation Postprocess.")
         yield method, iteration, _made(options, graph, forms, result, notes, chosen.method)
+
+
+def _left_out(
+    graph: Graph, settings: Settings, work: Workload, prepared: Prepared
+) -> tuple[str, ...]:
+    """Why steps that are asked for were not tried, a sentence each."""
+    from knightlite.quantize.equalizing import equalization_left_out
+    from knightlite.quantize.steps import left_out
+
+    found = (
+        equalization_left_out(graph, settings, work, prepared.seen.pictures),
+        left_out(graph, settings, len(prepared.seen.sample[0])),
+    )
+    return tuple(reason for reason in found if reason)
 
 
 def _notes(

@@ -1,4 +1,4 @@
-"""Cross-layer equalization as a step: ranges of channels from a few pictures, judged on others."""
+"""Cross-layer equalization as a step: ranges of channels from a few pictures, and its judgement."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
-from knightlite.ops import BY_NAME, View
 from knightlite.quantize.assign import assign
 from knightlite.quantize.channels import spread_channels
 from knightlite.quantize.data_free import DataFree, changes_for
 from knightlite.quantize.equalize import ChannelRange, Equalized, choose_divisors, divide
 from knightlite.quantize.features import observation_plan
+from knightlite.quantize.judgement import JUDGES, Burden, StepResult, judge
 from knightlite.quantize.onnx_models import session, write_float
 from knightlite.quantize.passes import Runner, observe
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.standardize import changed
-from knightlite.quantize.steps import JUDGING, StepResult
-from knightlite.quantize.walk import Walk
+from knightlite.quantize.steps import macs, output_errors
+from knightlite.quantize.walk import Errors, Walk, joined
 from knightlite.quantize.workload import Enough, Forward, RandomData, Workload
 
 Array = NDArray[Any]
 
-MOST_PICTURES = 32  # that the step looks at; every other one judges
+MOST_PICTURES = 32  # that the step looks at
 LEAST_PICTURES = 12  # a network so large that its effort allows fewer is left as it is
+FOLDS = 4  # each is judged by networks that were calibrated with the others
 RUNS = 4  # of a picture, about
-FEWEST = 4  # pictures below which nothing can be judged
-LEAST_GAIN_DB = 0.5  # so few pictures cannot tell less from nothing
 NAME = "cross-layer equalization"
 
 
@@ -47,16 +46,14 @@ def try_equalization(
     small for the network. Without pictures the ranges are those of made-up ones in the network as
     its BatchNorms know it (quantize/standardize.py), and so is the judgement.
     """
-    given = any(pin.name not in graph.inputs for pin in settings.pins)
-    at_16 = settings.bit_width == 16
-    if not settings.equalize or at_16 or given or isinstance(workload, RandomData):
+    if not _asked(graph, settings) or isinstance(workload, RandomData):
         return graph, (), ()
     started = time.perf_counter()
     count = _affordable(graph, settings)
     if count < LEAST_PICTURES:
         return graph, (), ()
     pictures = first_pictures(graph, workload, count)
-    if len(pictures) < FEWEST:
+    if len(pictures) < JUDGES:
         return graph, (), ()
     seen_as = graph
     if isinstance(workload, DataFree):
@@ -67,19 +64,39 @@ def try_equalization(
     ties, divisors, done = choose_divisors(seen_as, ranges)
     if not done:
         return graph, (), ()
-    before = _decibels(seen_as, pictures, settings, threads)
     try:
-        after = _decibels(divide(seen_as, ties, divisors), pictures, settings, threads)
+        after = _errors(divide(seen_as, ties, divisors), pictures, settings, threads)
     except UnsupportedError:  # a channel was stretched beyond what the arithmetic holds
-        after = -np.inf
-    kept = after >= before + LEAST_GAIN_DB
-    step = StepResult(NAME, before, after, kept, time.perf_counter() - started)
+        return graph, (), (StepResult(NAME, None, False, time.perf_counter() - started),)
+    judgement = judge(_errors(seen_as, pictures, settings, threads), after)
+    kept = judgement.kept(Burden.CHOICE)
+    step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (divide(graph, ties, divisors), done, (step,)) if kept else (graph, (), (step,))
 
 
+def equalization_left_out(
+    graph: Graph, settings: Settings, workload: Workload, pictures: int
+) -> str:
+    """Why equalization was not tried with so many pictures: a sentence, "" where it was."""
+    if not _asked(graph, settings) or isinstance(workload, RandomData):
+        return ""
+    if _affordable(graph, settings) < LEAST_PICTURES:
+        return (
+            f"{NAME}: not tried, {macs(graph) / 1e9:.1f} G multiply-accumulates per picture are "
+            "more than this effort affords; --effort high does it"
+        )
+    if pictures < JUDGES:
+        return f"{NAME}: not tried, which takes {JUDGES} pictures or more"
+    return ""
+
+
+def _asked(graph: Graph, settings: Settings) -> bool:
+    given = any(pin.name not in graph.inputs for pin in settings.pins)
+    return settings.equalize and settings.bit_width == 8 and not given
+
+
 def _affordable(graph: Graph, settings: Settings) -> int:
-    work = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
-    return min(MOST_PICTURES, settings.sample_macs // max(1, RUNS * work))
+    return min(MOST_PICTURES, settings.sample_macs // max(1, RUNS * macs(graph)))
 
 
 def first_pictures(graph: Graph, workload: Workload, count: int) -> list[tuple[Array, ...]]:
@@ -142,18 +159,18 @@ class _Few:
         return None
 
 
-def _decibels(
+def _errors(
     graph: Graph, pictures: Sequence[tuple[Array, ...]], settings: Settings, threads: int | None
-) -> float:
-    """SQNR at the outputs over every other picture, calibrated with the others.
-
-    Over all of them together: a mean of single pictures' would hang on a few lucky ones.
-    """
+) -> tuple[Errors, ...]:
+    """Of the chip's outputs over all pictures, fold by fold, each calibrated without the fold."""
     if settings.spread_channels:
         graph = spread_channels(graph)
-    seen = observe(graph, _Few(pictures[::2]), None, threads)
-    quantized = assign(graph, seen.statistics, seen.plan, settings).graph
     whole = tuple(np.concatenate(values) for values in zip(*pictures, strict=True))
-    errors = Walk(graph, whole, threads).measure(quantized, JUDGING)
-    found = [errors[name].decibels() for name in graph.chip_outputs]
-    return float(np.mean([item for item in found if item is not None] or [0.0]))
+    walk = Walk(graph, whole, threads)
+    parts = []
+    for fold in range(FOLDS):
+        others = [item for place, item in enumerate(pictures) if place % FOLDS != fold]
+        seen = observe(graph, _Few(others), None, threads)
+        quantized = assign(graph, seen.statistics, seen.plan, settings).graph
+        parts.append(output_errors(walk, graph, quantized, slice(fold, None, FOLDS)))
+    return tuple(joined(outputs) for outputs in zip(*parts, strict=True))

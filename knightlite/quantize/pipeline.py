@@ -25,6 +25,7 @@ from knightlite.quantize.distribution_cache import (
 from knightlite.quantize.distribution_cache import observed as observed_or_cached
 from knightlite.quantize.equalize import Equalized
 from knightlite.quantize.equalizing import try_equalization
+from knightlite.quantize.judgement import StepResult
 from knightlite.quantize.lifting import Lifted, lift_tables
 from knightlite.quantize.methods import method_of
 from knightlite.quantize.mixing import choose_mix
@@ -33,7 +34,7 @@ from knightlite.quantize.range_choice import choose_ranges
 from knightlite.quantize.report import REPORT_VERSION, Entry, describe
 from knightlite.quantize.settings import AUTO_METHOD, DEFAULT_SETTINGS, Settings
 from knightlite.quantize.standardize import Changes, changed, restored
-from knightlite.quantize.steps import StepResult, comparison_limit, improve, sample_limit
+from knightlite.quantize.steps import comparison_limit, improve, sample_limit
 from knightlite.quantize.workload import RandomData, Workload
 
 Array = NDArray[Any]
@@ -207,15 +208,7 @@ def finish(
         },
         "outputs": comparison.outputs,
         "compared": comparison.pictures,
-        "steps": [
-            {
-                "name": item.name,
-                "before_db": item.before_db,
-                "after_db": item.after_db,
-                "kept": item.kept,
-            }
-            for item in steps
-        ],
+        "steps": [item.entry for item in steps],
         "sample": len(seen.sample[0]),
         **mixed.report,
         "cycles": cost,

@@ -35,10 +35,11 @@ from knightlite.quantize.features import (
     quantized_tensor,
 )
 from knightlite.quantize.groups import Group, scale_groups
+from knightlite.quantize.judgement import FEWEST, Burden, StepResult, judge
 from knightlite.quantize.methods import METHODS
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.steps import FEWEST, StepResult, judge
+from knightlite.quantize.steps import output_errors
 from knightlite.quantize.walk import Compute, Walk, fake_quantize
 
 Array = NDArray[Any]
@@ -82,15 +83,15 @@ def choose_ranges(
     methods = best_methods(groups, errors)
     if not methods:
         return assignment, ()
-    before = after = judge(walk, graph, assignment.graph)
     own = replace(settings, tensor_methods=(*settings.tensor_methods, *methods))
     try:
         changed = assign(graph, statistics, plan, own)
-        after = judge(walk, graph, changed.graph)
     except UnsupportedError:  # a narrow range may ask for more than the arithmetic holds
-        changed = assignment
-    kept = after > before
-    step = StepResult(NAME, before, after, kept, time.perf_counter() - started)
+        return assignment, (StepResult(NAME, None, False, time.perf_counter() - started),)
+    before, after = (output_errors(walk, graph, item.graph) for item in (assignment, changed))
+    judgement = judge(before, after)
+    kept = judgement.kept(Burden.CHOICE)
+    step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (changed if kept else assignment), (step,)
 
 

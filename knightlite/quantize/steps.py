@@ -1,50 +1,29 @@
 """What is tried on top of ranges: each step measured on pictures it was not tuned on, or undone.
 
 A step changes integer weights and biases of the quantized graph in one walk (quantize/walk.py). It
-is tuned on some pictures of the sample and judged on others by the mean of their SQNR in dB at the
-chip's outputs; where it does not gain, the graph stays as it was.
+is tuned on some pictures of the sample and judged on others (quantize/judgement.py); where that
+undoes it, the graph stays as it was.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.bias import correct_bias
+from knightlite.quantize.judgement import FEWEST, JUDGING, Burden, StepResult, judge
 from knightlite.quantize.rounding import round_weights
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.walk import Constants, Layer, Visitor, Walk, pictures_at_once
+from knightlite.quantize.walk import Constants, Errors, Layer, Visitor, Walk, pictures_at_once
 
 Array = NDArray[Any]
 
 COMPARED = (8, 64)  # pictures that tell what the outputs keep: of a large network, of a small one
-FEWEST = 16  # pictures below which a step cannot be judged
-JUDGING = slice(1, None, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """One step: mean SQNR in dB at the chip's outputs on the judging pictures, what came of it."""
-
-    name: str
-    before_db: float
-    after_db: float
-    kept: bool
-    seconds: float
-
-    @property
-    def sentence(self) -> str:
-        """What a person reads."""
-        gain = self.after_db - self.before_db
-        what = "kept" if self.kept else "undone"
-        return f"{self.name}: {self.before_db:.2f} -> {self.after_db:.2f} dB ({gain:+.2f}), {what}"
 
 
 def sample_limit(graph: Graph, settings: Settings) -> int:
@@ -55,14 +34,14 @@ def sample_limit(graph: Graph, settings: Settings) -> int:
     chooses = settings.range_choice and settings.bit_width == 8
     if not chooses and not steps_of(settings, graph):
         return 1
-    affordable = settings.sample_macs // max(1, _macs(graph))
+    affordable = settings.sample_macs // max(1, macs(graph))
     return min(settings.sample, affordable) if affordable >= FEWEST else 1
 
 
 def comparison_limit(graph: Graph, settings: Settings) -> int:
     """How many pictures tell what the outputs keep, where no metric wants them all."""
     least, most = COMPARED
-    return min(most, max(least, settings.sample_macs // max(1, _macs(graph))))
+    return min(most, max(least, settings.sample_macs // max(1, macs(graph))))
 
 
 def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
@@ -73,15 +52,16 @@ def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
     names = " and ".join(name for name, _ in steps_of(settings, graph))
     if not names or pictures >= FEWEST:
         return ""
-    if settings.sample_macs // max(1, _macs(graph)) >= FEWEST:
+    if settings.sample_macs // max(1, macs(graph)) >= FEWEST:
         return f"{names}: not tried, which takes {FEWEST} pictures or more"
     return (
-        f"{names}: not tried, {_macs(graph) / 1e9:.1f} G multiply-accumulates per picture are more "
+        f"{names}: not tried, {macs(graph) / 1e9:.1f} G multiply-accumulates per picture are more "
         "than this effort affords; --effort high does it"
     )
 
 
-def _macs(graph: Graph) -> int:
+def macs(graph: Graph) -> int:
+    """Multiply-accumulates of a picture."""
     return sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
 
 
@@ -111,31 +91,32 @@ def improve(
     settings: Settings,
     threads: int | None = None,
 ) -> tuple[Graph, tuple[StepResult, ...]]:
-    """The quantized graph after every step that gained, and what each one did."""
+    """The quantized graph after every step that was kept, and what each one did."""
     steps = steps_of(settings, graph)
     walk = Walk(graph, pictures, threads)
     if not steps or walk.count < FEWEST:
         return quantized, ()
     tuning = _tuning(walk.count, pictures_at_once(graph, settings.live_bytes))
     results = []
-    before = judge(walk, graph, quantized)
+    before = output_errors(walk, graph, quantized)
     for name, visitor in steps:
         started = time.perf_counter()
         changed = walk.run(quantized, visitor, pictures=tuning).graph
-        after = judge(walk, graph, changed)
-        kept = after > before
-        results.append(StepResult(name, before, after, kept, time.perf_counter() - started))
+        after = output_errors(walk, graph, changed)
+        judgement = judge(before, after)
+        kept = judgement.kept(Burden.CORRECTION)
+        results.append(StepResult(name, judgement, kept, time.perf_counter() - started))
         if kept:
             quantized, before = changed, after
     return quantized, tuple(results)
 
 
-def judge(walk: Walk, graph: Graph, quantized: Graph) -> float:
-    """Mean SQNR in dB at the chip's outputs on the judging pictures, to two decimals."""
-    errors = walk.measure(quantized, JUDGING)
-    found = [errors[name].mean_decibels for name in graph.chip_outputs]
-    known = [item for item in found if item is not None]
-    return round(float(np.mean(known)), 2) if known else 0.0
+def output_errors(
+    walk: Walk, graph: Graph, quantized: Graph, pictures: slice = JUDGING
+) -> tuple[Errors, ...]:
+    """Of each of the chip's outputs on the judging pictures."""
+    errors = walk.measure(quantized, pictures)
+    return tuple(errors[name] for name in graph.chip_outputs)
 
 
 def _tuning(count: int, most: int) -> slice:

@@ -174,7 +174,7 @@ class Walk:
             some = places[first : first + step]
             chosen = slice(some.start, some.stop, some.step)
             parts.append(self.run(quantized, pictures=chosen, isolated=isolated).errors)
-        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+        return {name: joined([part[name] for part in parts]) for name in parts[0]}
 
     def visit(
         self,
@@ -329,7 +329,8 @@ def _clamp(values: Array, view: View) -> Array:
     return values if np.isinf(low) and np.isinf(high) else np.clip(values, low, high)
 
 
-def _joined(parts: Sequence[Errors]) -> Errors:
+def joined(parts: Sequence[Errors]) -> Errors:
+    """The errors of several sets of pictures as those of one."""
     columns = ((part.energy, part.noise, part.product, part.fixed_energy) for part in parts)
     return Errors(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
