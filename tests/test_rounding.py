@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from float_nets import small_net
+from knightlite.quantize.node_runs import NodeRuns
 from knightlite.quantize.rounding import (
+    Sums,
     best_ridge,
     moments,
     refit,
@@ -29,16 +33,28 @@ def data(seed: int, rows: int = 6, channels: int = 3, pixels: int = 40) -> tuple
     return mixed[None] + rng.normal(size=(rows, 1)), rng.normal(0, 2, (rows, channels))
 
 
-@given(st.integers(0, 10_000))
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 40), max_size=4), st.integers(1, 4))
 @settings(max_examples=40, deadline=None)
-def test_joined_halves_are_the_moments_of_all(seed: int) -> None:
-    x, weights = data(seed)
-    y = np.einsum("nkp,kc->ncp", x, weights)
-    whole = moments(x, y)
-    parts = moments(x[:, :, :13], y[:, :, :13]).joined(moments(x[:, :, 13:], y[:, :, 13:]))
-    for name in ("gram", "cross", "x_mean", "y_mean"):
-        assert np.allclose(getattr(whole, name), getattr(parts, name), rtol=1e-6, atol=1e-6)
-    assert whole.count == parts.count == 40
+def test_sums_by_chunks_are_the_moments_of_all(seed: int, cuts: list[int], groups: int) -> None:
+    """Pixels in any chunks, in two halves that are joined: the moments of one centered product."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(100, 1, (groups, 6, 40)).astype(np.float32)  # means far beyond what varies
+    y = rng.normal(-50, 1, (groups, 3, 40)).astype(np.float32)
+    halves = [Sums(groups, 6, 3) for _ in range(2)]
+    ends = sorted({0, 40, *cuts})
+    for place, (first, last) in enumerate(itertools.pairwise(ends)):
+        halves[place % 2].add(x[:, :, first:last], y[:, :, first:last])
+    for joined, other in (halves, [Sums(groups, 6, 3), halves[0]]):  # to an empty one too
+        if other.count:
+            joined.join(other)
+        assert joined.count == 40
+        for group in range(groups):
+            found = joined.moments(group)
+            rows, wanted = (item[group].astype(np.float64) for item in (x, y))
+            rows -= rows.mean(axis=1, keepdims=True)
+            wanted -= wanted.mean(axis=1, keepdims=True)
+            np.testing.assert_allclose(found.gram, rows @ rows.T, rtol=1e-11, atol=1e-10)
+            np.testing.assert_allclose(found.cross, rows @ wanted.T, rtol=1e-11, atol=1e-10)
 
 
 def test_rounding_together_beats_rounding_one_by_one() -> None:
@@ -80,7 +96,7 @@ def test_noise_is_not_fitted() -> None:
     x, weights = data(5, rows=20, pixels=24)
     y = np.einsum("nkp,kc->ncp", x, weights) + rng.normal(0, 0.5, (1, 3, 24))
     halves = [moments(x[:, :, half::2], y[:, :, half::2]) for half in (0, 1)]
-    assert best_ridge(halves, weights) >= 1.0
+    assert best_ridge(halves, weights, NodeRuns(small_net(), 2)) >= 1.0
 
 
 @pytest.mark.parametrize(
@@ -95,14 +111,17 @@ def test_windows_are_what_a_convolution_reads(
     dilations: tuple[int, int],
 ) -> None:
     rng = np.random.default_rng(2)
-    x = rng.normal(size=(2, 3, 7, 8))
-    padded = np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
-    found = windows(x, kernel, strides, pads, dilations)
-    height = (padded.shape[2] - (kernel[0] - 1) * dilations[0] - 1) // strides[0] + 1
-    width = (padded.shape[3] - (kernel[1] - 1) * dilations[1] - 1) // strides[1] + 1
-    assert found.shape == (2, 3 * kernel[0] * kernel[1], height * width)
+    x = rng.normal(size=(3, 7, 8))
+    padded = np.pad(x, ((0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
+    read = windows(x, kernel, strides, pads, dilations)
+    height = (padded.shape[1] - (kernel[0] - 1) * dilations[0] - 1) // strides[0] + 1
+    width = (padded.shape[2] - (kernel[1] - 1) * dilations[1] - 1) // strides[1] + 1
+    found = read(np.arange(height * width))
+    assert found.shape == (3 * kernel[0] * kernel[1], height * width)
+    some = np.arange(0, height * width, 2)
+    assert np.array_equal(read(some), found[:, some])
     for c, i, j in np.ndindex(3, *kernel):
         row = (c * kernel[0] + i) * kernel[1] + j
         for h, w in np.ndindex(height, width):
             y, z = h * strides[0] + i * dilations[0], w * strides[1] + j * dilations[1]
-            assert np.array_equal(found[:, row, h * width + w], padded[:, c, y, z])
+            assert np.array_equal(found[row, h * width + w], padded[c, y, z])

@@ -53,7 +53,7 @@ def test_a_visit_of_the_float_network_sees_the_whole_models_values(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And what a node computes from other values; its merged activation included."""
-    monkeypatch.setattr(module, "LIVE_BYTES", 1)  # a picture at a time
+    monkeypatch.setattr(module, "MEASURED_BYTES", 1)  # a picture at a time
     graph = small_net()
     names = [node.output for node in graph.nodes]
     delivered = [*graph.outputs, *(name for name in names if name not in graph.outputs)]
@@ -83,7 +83,7 @@ def test_a_visit_of_the_float_network_sees_the_whole_models_values(
 def test_a_few_pictures_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     walk, fixed = Walk(small_net(), (PICTURES,), 1), quantized()
     whole = walk.run(fixed, pictures=slice(1, None, 3)).errors
-    monkeypatch.setattr(module, "LIVE_BYTES", 1)
+    monkeypatch.setattr(module, "MEASURED_BYTES", 1)
     parts = walk.measure(fixed, slice(1, None, 3))
     for name, errors in whole.items():
         assert np.allclose(errors.noise, parts[name].noise, rtol=1e-6)
@@ -104,12 +104,16 @@ def test_correction_leaves_no_mean_error_and_later_layers_see_it() -> None:
     seen: dict[str, Array] = {}
 
     def visitor(layer: Layer) -> Constants | None:
-        seen[layer.node.output] = layer.fixed_inputs[0]
+        seen[layer.node.output] = layer.fixed_inputs[0][:]
         made = correct_bias(layer)
         if made is not None:
             step = layer.graph.tensors[layer.node.inputs[2]].scale
             missing, rest = (
-                picture_means(layer.exact, layer.linear(constants), layer.view.clamp)
+                picture_means(
+                    layer.exact,
+                    np.concatenate(list(layer.linear(constants))),
+                    layer.view.clamp,
+                )
                 for constants in ({}, made)
             )
             error, before = rest.mean(axis=0), missing.mean(axis=0)
@@ -125,7 +129,7 @@ def test_correction_leaves_no_mean_error_and_later_layers_see_it() -> None:
     again = {}
 
     def look(layer: Layer) -> None:
-        again[layer.node.output] = layer.fixed_inputs[0]
+        again[layer.node.output] = layer.fixed_inputs[0][:]
 
     walk.run(corrected.graph, look)
     assert all(np.array_equal(seen[name], again[name]) for name in seen)

@@ -9,6 +9,7 @@ merged activation cuts off count little: an error there is cut off too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,15 +41,16 @@ def correct_bias(layer: Layer, changed: Constants | None = None) -> Constants | 
     name = layer.node.inputs[2]
     tensor = layer.graph.tensors[name]
     assert tensor.scale is not None
-    means = picture_means(layer.exact, layer.linear(changed), layer.view.clamp)
+    computed = (picture for some in layer.linear(changed) for picture in some)
+    means = picture_means(layer.exact, computed, layer.view.clamp)
     shift = shrunk_mean(means) / tensor.scale.astype(np.float64)
     limit = numerics.MAX_BIAS - 1
     integers = np.clip(layer.graph.constants[name].astype(np.float64) + shift, -limit, limit)
     return {**changed, name: np.rint(integers).astype(np.int32)}
 
 
-def picture_means(exact: Array, computed: Array, clamp: tuple[float, float]) -> Float64:
-    """Mean of ``exact - computed`` [n, C, ...] per picture and channel [n, C].
+def picture_means(exact: Array, computed: Iterable[Array], clamp: tuple[float, float]) -> Float64:
+    """Mean of ``exact`` [n, C, ...] less ``computed``, n pictures, per picture and channel [n, C].
 
     Where ``clamp`` (low, high) cuts a value off it counts little, the others so much more: counts
     are 1 in the mean of a channel. One picture at a time: memory is that of a picture in float64.

@@ -36,11 +36,12 @@ from knightlite.quantize.features import (
 )
 from knightlite.quantize.groups import Group, scale_groups
 from knightlite.quantize.judgement import FEWEST, Burden, StepResult, judge
+from knightlite.quantize.live_values import fake_quantize
 from knightlite.quantize.methods import METHODS
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import output_errors
-from knightlite.quantize.walk import Compute, Walk, fake_quantize
+from knightlite.quantize.walk import Compute, Walk
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]

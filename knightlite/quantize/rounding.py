@@ -14,13 +14,14 @@ Post-Training Quantization", 2020, section 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.quantize.node_runs import NodeRuns
 from knightlite.quantize.walk import Constants, Layer
 
 Array = NDArray[Any]
@@ -31,40 +32,79 @@ DAMPING = 0.01  # of the mean diagonal, in the rounding
 MOST_ROWS = 2400  # weights per output channel: a 3x3 kernel over 256 channels
 TINY = 1e-12
 MOST_PIXELS = 1 << 16  # per half: more change no Gram matrix that matters
+CHUNK_BYTES = 8 << 20  # of windows in float64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Centered second moments of x [pixels, K] and y [pixels, Co]; ``count`` pixels."""
+    """Centered second moments of inputs [pixels, K] and outputs [pixels, Co]."""
 
     gram: Float64
     cross: Float64
-    x_mean: Float64
-    y_mean: Float64
-    count: int
 
-    def joined(self, other: Moments) -> Moments:
-        """Of the pixels of both."""
-        count = self.count + other.count
-        share = self.count * other.count / count
-        dx, dy = self.x_mean - other.x_mean, self.y_mean - other.y_mean
-        return Moments(
-            self.gram + other.gram + share * np.outer(dx, dx),
-            self.cross + other.cross + share * np.outer(dx, dy),
-            (self.count * self.x_mean + other.count * other.x_mean) / count,
-            (self.count * self.y_mean + other.count * other.y_mean) / count,
-            count,
-        )
+
+class Sums:
+    """Running sums over pixels of what :class:`Moments` need, for G groups side by side.
+
+    Values are taken less the means of the first ones added, so little is lost where a mean is large
+    beside what varies. Memory is that of G * K * (K + Co) values, however many pixels there are.
+    """
+
+    def __init__(self, groups: int, rows: int, outputs: int) -> None:
+        """``rows`` K inputs and ``outputs`` Co, of each group."""
+        self.gram = np.zeros((groups, rows, rows))
+        self.cross = np.zeros((groups, rows, outputs))
+        self._x = np.zeros((groups, rows, 1))
+        self._y = np.zeros((groups, outputs, 1))
+        self._offsets: tuple[Float64, Float64] | None = None
+        self.count = 0
+
+    def add(self, x: Array, y: Array) -> None:
+        """Of x [G, K, P] and y [G, Co, P]."""
+        inputs, wanted = x.astype(np.float64), y.astype(np.float64)
+        if self._offsets is None:
+            self._offsets = (
+                inputs.mean(axis=2, keepdims=True),
+                wanted.mean(axis=2, keepdims=True),
+            )
+        inputs -= self._offsets[0]
+        wanted -= self._offsets[1]
+        self._x += inputs.sum(axis=2, keepdims=True)
+        self._y += wanted.sum(axis=2, keepdims=True)
+        self.gram += inputs @ inputs.transpose(0, 2, 1)
+        self.cross += inputs @ wanted.transpose(0, 2, 1)
+        self.count += x.shape[2]
+
+    def join(self, other: Sums) -> None:
+        """Add the pixels of ``other``, which has some too."""
+        if self._offsets is None:
+            self._offsets = np.zeros_like(self._x), np.zeros_like(self._y)
+        assert other._offsets is not None
+        dx, dy = other._offsets[0] - self._offsets[0], other._offsets[1] - self._offsets[1]
+        x, y, count = other._x, other._y, other.count
+        turned = (0, 2, 1)
+        self.gram += other.gram
+        self.gram += x @ dx.transpose(turned) + dx @ (x + count * dx).transpose(turned)
+        self.cross += other.cross
+        self.cross += x @ dy.transpose(turned) + dx @ (y + count * dy).transpose(turned)
+        self._x += x + count * dx
+        self._y += y + count * dy
+        self.count += count
+
+    def moments(self, group: int) -> Moments:
+        """Of all pixels so far, about their means."""
+        x, y = self._x[group], self._y[group]
+        gram = x @ (x.T / -self.count)
+        gram += self.gram[group]
+        return Moments(gram, self.cross[group] - x @ (y.T / self.count))
 
 
 def moments(x: Array, y: Array) -> Moments:
     """Of x [n, K, P] and y [n, Co, P]."""
-    rows = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1).astype(np.float64)
-    wanted = np.moveaxis(y, 1, 0).reshape(y.shape[1], -1).astype(np.float64)
-    x_mean, y_mean = rows.mean(axis=1), wanted.mean(axis=1)
-    rows -= x_mean[:, None]
-    wanted -= y_mean[:, None]
-    return Moments(rows @ rows.T, rows @ wanted.T, x_mean, y_mean, rows.shape[1])
+    sums = Sums(1, x.shape[1], y.shape[1])
+    for some, wanted in zip(x, y, strict=True):
+        sums.add(some[None], wanted[None])
+    return sums.moments(0)
 
 
 def round_weights(layer: Layer, float_weights: Array) -> Constants | None:
@@ -75,36 +115,63 @@ def round_weights(layer: Layer, float_weights: Array) -> Constants | None:
     """
     if layer.node.op != "Conv":
         return None
-    view, name = layer.view, layer.node.inputs[1]
+    name = layer.node.inputs[1]
     tensor = layer.graph.tensors[name]
     assert tensor.scale is not None
     integers, scale = layer.graph.constants[name], tensor.scale.astype(np.float64)
-    group, outputs = view.integer("group"), len(integers)
+    group, outputs = layer.view.integer("group"), len(integers)
     rows, channels = int(np.prod(integers.shape[1:])), outputs // group
     if rows > MOST_ROWS or len(layer.exact) < 2 or tensor.dtype.bits > 8:
         return None
-    kernel, strides = integers.shape[2:], view.integers("strides")
-    y = layer.exact.reshape(*layer.exact.shape[:2], -1)
-    step = -(-y.shape[0] * y.shape[2] // (2 * MOST_PIXELS))
-    y = y[:, :, ::step]
-    pads, dilations = view.integers("pads"), view.integers("dilations")
-    x = np.concatenate(
-        [  # one by one: a picture's windows are kernel times its size
-            windows(part[None], kernel, strides, pads, dilations)[:, :, ::step]
-            for part in layer.fixed_inputs[0]
-        ]
-    )
+    halves = list(layer.runs.side_by_side(lambda half: half_sums(layer, half), (0, 1)))
+    limit = int(tensor.dtype.maximum)
+    trained = [
+        float_weights[index * channels : (index + 1) * channels].reshape(channels, rows).T
+        for index in range(group)
+    ]
+    ridges = [
+        best_ridge([half.moments(index) for half in halves], trained[index], layer.runs)
+        for index in range(group)
+    ]
+    both = halves[0]
+    both.join(halves.pop())
     made = np.empty((outputs, rows), np.int64)
     for index in range(group):
         some = slice(index * channels, (index + 1) * channels)
-        inputs = x[:, index * rows : (index + 1) * rows]
-        halves = [moments(inputs[half::2], y[half::2, some]) for half in (0, 1)]
-        trained = float_weights[some].reshape(channels, rows).T.astype(np.float64)
-        both = halves[0].joined(halves[1])
-        wanted = refit(both, trained, best_ridge(halves, trained))
-        limit = int(tensor.dtype.maximum)
-        made[some] = round_rows(both.gram, wanted / scale[some], limit).T
+        found = both.moments(index)
+        wanted = refit(found, trained[index].astype(np.float64), ridges[index])
+        made[some] = round_rows(found.gram, wanted / scale[some], limit).T
     return {name: made.reshape(integers.shape).astype(integers.dtype)}
+
+
+def half_sums(layer: Layer, half: int) -> Sums:
+    """The sums of a convolution over every other picture, from ``half`` (0 or 1) on.
+
+    One picture at a time, and so many pixels of it that :data:`CHUNK_BYTES` hold their windows.
+    """
+    view, weights = layer.view, layer.graph.constants[layer.node.inputs[1]]
+    group, rows = view.integer("group"), int(np.prod(weights.shape[1:]))
+    count, outputs, size = len(layer.exact), len(weights), int(np.prod(layer.exact.shape[2:]))
+    pixels = np.arange(0, size, -(-count * size // (2 * MOST_PIXELS)))
+    chunk = max(1, CHUNK_BYTES // (8 * group * rows))
+    sums = Sums(group, rows, outputs // group)
+    for place in range(half, count, 2):
+        one = slice(place, place + 1)
+        x, y = layer.fixed_inputs[0][one][0], layer.exact[place].reshape(outputs, size)
+        read = windows(
+            x,
+            weights.shape[2:],
+            view.integers("strides"),
+            view.integers("pads"),
+            view.integers("dilations"),
+        )
+        for first in range(0, len(pixels), chunk):
+            some = pixels[first : first + chunk]
+            sums.add(
+                read(some).reshape(group, rows, len(some)),
+                y[:, some].reshape(group, outputs // group, len(some)),
+            )
+    return sums
 
 
 def windows(
@@ -113,26 +180,37 @@ def windows(
     strides: Sequence[int],
     pads: Sequence[int],
     dilations: Sequence[int],
-) -> Array:
-    """The windows of x [n, C, H, W] as [n, C * kh * kw, H' * W'], channels outermost."""
+) -> Callable[[NDArray[np.intp]], Array]:
+    """What a convolution over x [C, H, W] reads for some of its output pixels, as a function.
+
+    Of the numbers of P pixels, row by row, it makes [C * kh * kw, P], channels outermost.
+    """
     top, left, bottom, right = pads
-    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right)))
     spans = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-    views = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
-    views = views[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
-    n, channels, height, width = views.shape[:4]
-    ordered = views.transpose(0, 1, 4, 5, 2, 3)
-    return np.asarray(ordered.reshape(n, channels * kernel[0] * kernel[1], height * width))
+    views = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(1, 2))
+    views = views[:, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
+    turned = views.transpose(0, 3, 4, 1, 2)
+
+    def read(pixels: NDArray[np.intp]) -> Array:
+        down, across = np.divmod(pixels, views.shape[2])
+        return np.asarray(turned[:, :, :, down, across].reshape(-1, len(pixels)))
+
+    return read
 
 
-def best_ridge(halves: Sequence[Moments], trained: Float64) -> float:
+def best_ridge(halves: Sequence[Moments], trained: Array, runs: NodeRuns) -> float:
     """The ridge with the least error on the half that a fit did not see; infinite: no fit."""
-    ridges = (np.inf, *RIDGES)
-    errors = [0.0] * len(ridges)
-    for fitted, other in ((halves[0], halves[1]), (halves[1], halves[0])):
-        for place, ridge in enumerate(ridges):
-            errors[place] += squared_error(other, refit(fitted, trained, ridge))
-    return ridges[int(np.argmin(errors))]
+    ridges, weights = (np.inf, *RIDGES), trained.astype(np.float64)
+
+    def errors(fitted: int) -> list[float]:
+        return [
+            squared_error(halves[1 - fitted], refit(halves[fitted], weights, ridge))
+            for ridge in ridges
+        ]
+
+    sums = np.sum(list(runs.side_by_side(errors, (0, 1))), axis=0)
+    return ridges[int(np.argmin(sums))]
 
 
 def refit(found: Moments, trained: Float64, ridge: float) -> Float64:
@@ -151,8 +229,10 @@ def squared_error(found: Moments, weights: Float64) -> float:
 def round_rows(gram: Float64, weights: Float64, limit: int) -> NDArray[np.int64]:
     """Integers [K, Co] for ``weights`` [K, Co] in steps; the loudest inputs' rows come first."""
     order = np.argsort(-np.diag(gram), kind="stable")
-    inverse = np.linalg.inv(_damped(gram[np.ix_(order, order)], DAMPING))
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    inverse = np.linalg.inv(_damped(gram, DAMPING)[np.ix_(order, order)])
+    inverse += inverse.T
+    inverse /= 2
+    upper = np.linalg.cholesky(inverse).T
     rest = weights[order]
     codes = np.empty(rest.shape)
     for row in range(len(rest)):
@@ -167,4 +247,6 @@ def round_rows(gram: Float64, weights: Float64, limit: int) -> NDArray[np.int64]
 def _damped(gram: Float64, share: float) -> Float64:
     """The Gram matrix with ``share`` of its mean diagonal added: inputs that never varied too."""
     size = len(gram)
-    return np.asarray(gram + np.eye(size) * (share * np.trace(gram) / size + TINY))
+    made = gram.copy()
+    made.flat[:: size + 1] += share * np.trace(gram) / size + TINY
+    return made

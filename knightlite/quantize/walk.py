@@ -6,51 +6,56 @@ quantized network's own inputs. Before a quantized node runs, a *visitor* sees b
 really receives, all layers before it being final already. What comes back is the changed graph and
 how far every tensor is from its float value (:class:`Errors`), without another run.
 
-Tensors are freed after their last reader, so memory is that of the widest place in the network;
-:func:`pictures_at_once` says how many pictures that allows. The values of a quantized tensor are
-those of the QDQ model: ``saturate(rne(x / scale)) * scale`` in float32.
+Tensors are freed after their last reader, and quantized ones are kept as integers, so memory is
+that of the widest place in the network; :func:`pictures_at_once` says how many pictures that
+allows. Every operator takes a few of them at a time, side by side on the cores. The values of a
+quantized tensor are those of the QDQ model: ``saturate(rne(x / scale)) * scale`` in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.onnx_models import session, write_node_model
+from knightlite.quantize.live_values import Rounded, empty, parts, real_value
+from knightlite.quantize.node_runs import NodeRuns
 from knightlite.quantize.report import decibels
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 Array = NDArray[Any]
 Constants = Mapping[str, Array]
+Values = Array | Rounded
+"""Float32 values [n, C, H, W]; a slice of the pictures gives theirs."""
 
 LIVE_BYTES = 200 << 20  # of live values, float and quantized together
+MEASURED_BYTES = 64 << 20  # the same where nothing needs many pictures together
+VALUE_BYTES = 6  # of a float value and its quantized one, in 16 bits at most
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A node of the quantized graph with the values on both sides, [n, C, H, W] each.
 
-    ``exact_inputs`` and ``exact`` are float; ``fixed_inputs`` are the quantized network's values.
-    Where the node has weights, ``exact`` is what they compute, before a merged activation.
-    ``graph`` is the quantized graph.
+    ``exact`` is float; ``fixed_inputs`` are the quantized network's values. Where the node has
+    weights, ``exact`` is what they compute, before a merged activation. ``graph`` is the quantized
+    graph; ``runs`` are there for what a visitor computes itself.
     """
 
     graph: Graph
     node: Node
-    exact_inputs: tuple[Array, ...]
-    fixed_inputs: tuple[Array, ...]
+    fixed_inputs: tuple[Values, ...]
     exact: Array
-    linear: Callable[[Constants], Array]
-    """The quantized node's value, before a merged activation, with other integer constants."""
+    linear: Callable[[Constants], Iterator[Array]]
+    """The quantized node's value, before a merged activation, with other integer constants: a few
+    pictures at a time, in order."""
+    runs: NodeRuns
 
     @cached_property
     def view(self) -> View:
@@ -104,19 +109,15 @@ class Walked:
 
 
 class Walk:
-    """The float ``graph`` on ``pictures``, one array [n, C, H, W] per network input.
-
-    One session per node, made when first needed and kept for further walks.
-    """
+    """The float ``graph`` on ``pictures``, one array [n, C, H, W] per network input."""
 
     def __init__(
         self, graph: Graph, pictures: tuple[Array, ...], threads: int | None = None
     ) -> None:
-        """``threads``: ONNX Runtime's."""
+        """``threads``: operators at once, each on other pictures; None for all cores."""
         self._graph = graph
         self._pictures = dict(zip(graph.inputs, pictures, strict=True))
-        self._threads = threads
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._runs = NodeRuns(graph, threads)
 
     @property
     def count(self) -> int:
@@ -137,44 +138,46 @@ class Walk:
         of its own node alone: its weights and its rounding.
         """
         exact: dict[str, Array] = {}
-        fixed: dict[str, Array] = {}
+        fixed: dict[str, Values] = {}
         errors: dict[str, Errors] = {}
         remaining = _reads(self._graph)
-        changed = quantized
 
-        def keep(name: str, value: Array, quantized_value: Array) -> None:
-            errors[name] = _errors(value, quantized_value)
+        def keep(name: str, made: _Made) -> None:
+            errors[name] = made.errors
             if remaining.get(name):
-                exact[name] = value
-                fixed[name] = value if isolated else quantized_value
+                exact[name] = made.exact
+                fixed[name] = made.exact if isolated else made.fixed
 
         for name, values in self._pictures.items():
-            value = values[pictures]
-            keep(name, value, fake_quantize(value, quantized.tensors[name]))
-        for node, fixed_node in zip(self._graph.nodes, quantized.nodes, strict=True):
-            changed, value, quantized_value = self._step(
-                node, fixed_node, changed, exact, fixed, visitor
+            keep(name, _made_input(values[pictures], quantized.tensors[name]))
+        for place, node in enumerate(self._graph.nodes):
+            names = list(dict.fromkeys(name for name in node.inputs if name in exact))
+            quantized, made = self._step(
+                quantized,
+                place,
+                tuple(exact[name] for name in names),
+                tuple(fixed[name] for name in names),
+                visitor,
             )
-            keep(node.output, value, quantized_value)
-            for name in dict.fromkeys(node.inputs):
-                if name in exact:
-                    remaining[name] -= 1
-                    if not remaining[name]:
-                        del exact[name], fixed[name]
-        return Walked(changed, errors)
+            keep(node.output, made)
+            for name in names:
+                remaining[name] -= 1
+                if not remaining[name]:
+                    del exact[name], fixed[name]
+        return Walked(quantized, errors)
 
     def measure(
         self, quantized: Graph, pictures: slice = slice(None), *, isolated: bool = False
     ) -> Mapping[str, Errors]:
         """The errors of every feature tensor, a few pictures at a time: any number of them."""
         places = range(self.count)[pictures]
-        step = pictures_at_once(self._graph, LIVE_BYTES)
-        parts = []
+        step = pictures_at_once(self._graph, MEASURED_BYTES)
+        found = []
         for first in range(0, len(places), step):
             some = places[first : first + step]
             chosen = slice(some.start, some.stop, some.step)
-            parts.append(self.run(quantized, pictures=chosen, isolated=isolated).errors)
-        return {name: joined([part[name] for part in parts]) for name in parts[0]}
+            found.append(self.run(quantized, pictures=chosen, isolated=isolated).errors)
+        return {name: joined([part[name] for part in found]) for name in found[0]}
 
     def visit(
         self,
@@ -187,7 +190,7 @@ class Walk:
         ``inputs`` sees the network's inputs before, each with its name.
         """
         places = range(self.count)[pictures]
-        step = pictures_at_once(self._graph, LIVE_BYTES)
+        step = pictures_at_once(self._graph, MEASURED_BYTES)
         for first in range(0, len(places), step):
             some = places[first : first + step]
             chosen = slice(some.start, some.stop, some.step)
@@ -209,8 +212,7 @@ class Walk:
                 names: Sequence[str] = names,
                 weights: tuple[Array, ...] = weights,
             ) -> Array:
-                made = self._compute(node, tuple(given[name] for name in names), weights)
-                return _clamp(made, View(self._graph, node)) if weights else made
+                return self._value(node, [given[name] for name in names], weights)
 
             inputs = {name: values[name] for name in names}
             value = compute(inputs)
@@ -221,79 +223,102 @@ class Walk:
                 if not remaining[name]:
                     del values[name]
 
+    def _value(self, node: Node, inputs: Sequence[Array], weights: Sequence[Array]) -> Array:
+        """The float node's value for all pictures of ``inputs``, its activation included."""
+        value = empty((len(inputs[0]), *self._graph.tensors[node.output].shape[1:]), np.float32)
+
+        def compute(part: slice) -> None:
+            value[part] = self._runs.compute(node, [item[part] for item in inputs], weights)
+            if weights:
+                _clamp(value[part], View(self._graph, node))
+
+        self._run_all(compute, self._parts(node, len(value)))
+        return value
+
     def _step(
         self,
-        node: Node,
-        fixed_node: Node,
         quantized: Graph,
-        exact: Mapping[str, Array],
-        fixed: Mapping[str, Array],
+        place: int,
+        exact_inputs: tuple[Array, ...],
+        fixed_inputs: tuple[Values, ...],
         visitor: Visitor | None,
-    ) -> tuple[Graph, Array, Array]:
-        """The graph as the visitor leaves it, the float output, the quantized output."""
-        features = list(dict.fromkeys(name for name in node.inputs if name in exact))
-        exact_inputs = tuple(exact[name] for name in features)
-        fixed_inputs = tuple(fixed[name] for name in features)
-        weights = {name: self._graph.constants[name] for name in _weights(node)}
-        value = self._compute(node, exact_inputs, tuple(weights.values()))
+    ) -> tuple[Graph, _Made]:
+        """The graph as the visitor leaves it, and both sides of the node at ``place``."""
+        graph, runs = self._graph, self._runs
+        node, fixed_node = graph.nodes[place], quantized.nodes[place]
+        weights = tuple(graph.constants[name] for name in _weights(node))
+        tensor, count = quantized.tensors[node.output], len(exact_inputs[0])
+        value = empty((count, *graph.tensors[node.output].shape[1:]), np.float32)
+        rounded = Rounded.of(count, tensor)
+        pieces = self._parts(node, count)
 
-        def linear(constants: Constants) -> Array:
+        def exactly(part: slice) -> None:
+            value[part] = runs.compute(node, [item[part] for item in exact_inputs], weights)
+
+        def linear(constants: Constants) -> Callable[[slice], Array]:
             real = [
                 real_value(constants.get(name, quantized.constants[name]), quantized.tensors[name])
                 for name in _weights(fixed_node)
             ]
-            return self._compute(node, fixed_inputs, tuple(real), bias=len(real) > 1)
+            has_bias = len(real) > 1
+            return lambda part: runs.compute(
+                node, [item[part] for item in fixed_inputs], real, has_bias
+            )
 
         constants: Constants = {}
         if visitor is not None:
-            layer = Layer(quantized, fixed_node, exact_inputs, fixed_inputs, value, linear)
+            self._run_all(exactly, pieces)
+            layer = Layer(
+                quantized,
+                fixed_node,
+                fixed_inputs,
+                value,
+                lambda given: runs.side_by_side(linear(given), pieces),
+                runs,
+            )
             constants = visitor(layer) or {}
-        if constants:
-            quantized = quantized.with_constants(constants)
-        made = linear(constants)
-        if weights:
-            value, made = (_clamp(item, View(self._graph, node)) for item in (value, made))
-        return quantized, value, fake_quantize(made, quantized.tensors[node.output])
+        fixed = linear(constants)
 
-    def _compute(
-        self,
-        node: Node,
-        inputs: tuple[Array, ...],
-        weights: tuple[Array, ...],
-        bias: bool | None = None,
-    ) -> Array:
-        """The float node, without its activation where it has weights."""
-        has_bias = len(weights) > 1 if bias is None else bias
-        key = f"{node.output}/{has_bias}"
-        if key not in self._sessions:
-            model = write_node_model(self._graph, node, has_bias)
-            self._sessions[key] = session(model, self._threads, lean=True)
-        found = self._sessions[key]
-        names = [item.name for item in found.get_inputs()]
-        feeds = dict(zip(names, (*inputs, *weights), strict=True))
-        return np.asarray(found.run(None, feeds)[0])
+        def both(part: slice) -> Errors:
+            if visitor is None:
+                exactly(part)
+            made = fixed(part)
+            if weights:
+                _clamp(value[part], View(graph, node))
+                _clamp(made, View(graph, node))
+            return _errors(value[part], rounded.put(part, made, tensor))
 
+        errors = _joined(list(runs.side_by_side(both, pieces)))
+        changed = quantized.with_constants(constants) if constants else quantized
+        return changed, _Made(value, rounded, errors)
 
-def fake_quantize(values: Array, tensor: Tensor) -> Array:
-    """What QuantizeLinear and DequantizeLinear make of float32 ``values`` [n, C, ...]."""
-    assert tensor.scale is not None
-    scale = tensor.scale.astype(np.float32)
-    if scale.ndim:
-        scale = scale.reshape(1, -1, *(1,) * (values.ndim - 2))
-    made = values / scale
-    np.rint(made, out=made)
-    np.clip(made, tensor.dtype.minimum, tensor.dtype.maximum, out=made)
-    made *= scale
-    return made
+    def _parts(self, node: Node, count: int) -> list[slice]:
+        """Pictures that the node takes at a time."""
+        names = [name for name in node.inputs if name not in self._graph.constants]
+        return parts(
+            count, sum(self._graph.tensors[name].elements for name in (*names, node.output))
+        )
+
+    def _run_all(self, function: Callable[[slice], None], pieces: Sequence[slice]) -> None:
+        deque(self._runs.side_by_side(function, pieces), maxlen=0)
 
 
-def real_value(integers: Array, tensor: Tensor) -> Array:
-    """The float32 values of integer weights or biases, one scale per output channel."""
-    assert tensor.scale is not None
-    scale = tensor.scale.astype(np.float32)
-    if scale.ndim:
-        scale = scale.reshape(-1, *(1,) * (integers.ndim - 1))
-    return integers.astype(np.float32) * scale
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """Both sides of a tensor."""
+
+    exact: Array
+    fixed: Rounded
+    errors: Errors
+
+
+def _made_input(values: Array, tensor: Tensor) -> _Made:
+    rounded = Rounded.of(len(values), tensor)
+    errors = [
+        _errors(values[part], rounded.put(part, values[part], tensor))
+        for part in parts(len(values), tensor.elements)
+    ]
+    return _Made(values, rounded, _joined(errors))
 
 
 def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
@@ -303,7 +328,7 @@ def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
     live = sum(alive.values())
     for node in graph.nodes:
         size = graph.tensors[node.output].elements
-        widest = max(widest, live + 2 * size)
+        widest = max(widest, live + size)
         alive[node.output] = size
         live += size
         for name in dict.fromkeys(node.inputs):
@@ -311,7 +336,7 @@ def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
                 remaining[name] -= 1
                 if not remaining[name]:
                     live -= alive.pop(name)
-    return max(1, live_bytes // (8 * widest))
+    return max(1, live_bytes // (VALUE_BYTES * widest))
 
 
 def _reads(graph: Graph) -> dict[str, int]:
@@ -324,9 +349,11 @@ def _weights(node: Node) -> tuple[str, ...]:
     return node.inputs[1:] if BY_NAME[node.op].kernel is not None else ()
 
 
-def _clamp(values: Array, view: View) -> Array:
+def _clamp(values: Array, view: View) -> None:
+    """Cut ``values`` off in place where the node has a merged activation."""
     low, high = view.clamp
-    return values if np.isinf(low) and np.isinf(high) else np.clip(values, low, high)
+    if not (np.isinf(low) and np.isinf(high)):
+        np.clip(values, low, high, out=values)
 
 
 def joined(parts: Sequence[Errors]) -> Errors:
