@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Graph, Node, Tensor
-from knightlite.ops import BY_NAME, View
+from knightlite.ops import View
 from knightlite.quantize.live_values import Rounded, empty, parts, real_value
-from knightlite.quantize.node_runs import NodeRuns
+from knightlite.quantize.node_runs import NodeRuns, weights_of
 from knightlite.quantize.report import decibels
 
 Array = NDArray[Any]
@@ -137,6 +137,7 @@ class Walk:
         ``isolated``: every quantized node reads float values instead. Then a tensor's error is that
         of its own node alone: its weights and its rounding.
         """
+        self._runs.prepare(self._graph, quantized)
         exact: dict[str, Array] = {}
         fixed: dict[str, Values] = {}
         errors: dict[str, Errors] = {}
@@ -189,6 +190,7 @@ class Walk:
 
         ``inputs`` sees the network's inputs before, each with its name.
         """
+        self._runs.prepare(self._graph)
         places = range(self.count)[pictures]
         step = pictures_at_once(self._graph, MEASURED_BYTES)
         for first in range(0, len(places), step):
@@ -203,7 +205,7 @@ class Walk:
     def _visit_part(self, visitor: FloatVisitor, values: dict[str, Array]) -> None:
         remaining = _reads(self._graph)
         for node in self._graph.nodes:
-            weights = tuple(self._graph.constants[name] for name in _weights(node))
+            weights = tuple(self._graph.constants[name] for name in weights_of(node))
             names = list(dict.fromkeys(name for name in node.inputs if name in values))
 
             def compute(
@@ -246,7 +248,7 @@ class Walk:
         """The graph as the visitor leaves it, and both sides of the node at ``place``."""
         graph, runs = self._graph, self._runs
         node, fixed_node = graph.nodes[place], quantized.nodes[place]
-        weights = tuple(graph.constants[name] for name in _weights(node))
+        weights = tuple(graph.constants[name] for name in weights_of(node))
         tensor, count = quantized.tensors[node.output], len(exact_inputs[0])
         value = empty((count, *graph.tensors[node.output].shape[1:]), np.float32)
         rounded = Rounded.of(count, tensor)
@@ -258,12 +260,9 @@ class Walk:
         def linear(constants: Constants) -> Callable[[slice], Array]:
             real = [
                 real_value(constants.get(name, quantized.constants[name]), quantized.tensors[name])
-                for name in _weights(fixed_node)
+                for name in weights_of(fixed_node)
             ]
-            has_bias = len(real) > 1
-            return lambda part: runs.compute(
-                node, [item[part] for item in fixed_inputs], real, has_bias
-            )
+            return lambda part: runs.compute(node, [item[part] for item in fixed_inputs], real)
 
         constants: Constants = {}
         if visitor is not None:
@@ -342,11 +341,6 @@ def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
 def _reads(graph: Graph) -> dict[str, int]:
     """Tensor -> number of nodes that read it."""
     return {name: len(nodes) for name, nodes in graph.consumers().items()}
-
-
-def _weights(node: Node) -> tuple[str, ...]:
-    """The names of a node's weights and bias; none where it multiplies by none."""
-    return node.inputs[1:] if BY_NAME[node.op].kernel is not None else ()
 
 
 def _clamp(values: Array, view: View) -> None:
