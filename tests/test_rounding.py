@@ -11,17 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from float_nets import small_net
+from float_nets import Pictures, small_net
+from knightlite.quantize import rounding
 from knightlite.quantize.node_runs import NodeRuns
+from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rounding import (
     Sums,
     best_ridge,
+    half_sums,
     moments,
     refit,
     round_rows,
     squared_error,
     windows,
 )
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.walk import Layer, Walk
 
 Array = NDArray[Any]
 
@@ -125,3 +130,42 @@ def test_windows_are_what_a_convolution_reads(
         for h, w in np.ndindex(height, width):
             y, z = h * strides[0] + i * dilations[0], w * strides[1] + j * dilations[1]
             assert np.array_equal(found[row, h * width + w], padded[c, y, z])
+
+
+@pytest.mark.parametrize("most", [1 << 16, 200])
+def test_halves_are_every_other_picture_in_any_chunks(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Of every convolution of a network, grouped ones too; few pixels of a picture where told."""
+    monkeypatch.setattr(rounding, "MOST_PIXELS", most)
+    graph, pictures = small_net(), np.concatenate(Pictures(count=5).batches)
+    fixed = quantize_graph(graph, Pictures(), Settings(bias_correction="fast"), threads=1).graph
+    seen = set()
+
+    def visitor(layer: Layer) -> None:
+        if layer.node.op != "Conv":
+            return
+        view, shape = layer.view, layer.graph.constants[layer.node.inputs[1]].shape
+        group, size = view.integer("group"), int(np.prod(layer.exact.shape[2:]))
+        pixels = np.arange(0, size, -(-len(layer.exact) * size // (2 * most)))
+        seen.add((group > 1, len(pixels) < size))
+        monkeypatch.setattr(rounding, "CHUNK_BYTES", 8 * group * int(np.prod(shape[1:])) * 7)
+        for half in (0, 1):
+            sums = half_sums(layer, half)
+            x = np.stack([
+                windows(picture, shape[2:], *(view.integers(name) for name in
+                        ("strides", "pads", "dilations")))(pixels)
+                for picture in layer.fixed_inputs[0][half::2]
+            ])  # fmt: skip
+            y = layer.exact[half::2].reshape(len(x), shape[0], size)[:, :, pixels]
+            assert sums.count == len(x) * len(pixels)
+            for index in range(group):
+                rows = slice(index * x.shape[1] // group, (index + 1) * x.shape[1] // group)
+                some = slice(index * shape[0] // group, (index + 1) * shape[0] // group)
+                wanted, found = moments(x[:, rows], y[:, some]), sums.moments(index)
+                np.testing.assert_allclose(found.gram, wanted.gram, rtol=1e-9, atol=1e-9)
+                np.testing.assert_allclose(found.cross, wanted.cross, rtol=1e-9, atol=1e-9)
+
+    Walk(graph, (pictures,), 1).run(fixed, visitor)
+    assert (True, most == 200) in seen
+    assert (False, most == 200) in seen

@@ -100,6 +100,14 @@ def test_too_few_pictures_are_no_judge() -> None:
     assert found == ()
 
 
+def test_the_sample_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = small_net()
+    picture = 4 * graph.tensors["x"].elements
+    for held, wanted in ((40, 40), (1000, Settings().sample), (3, steps.FEWEST)):
+        monkeypatch.setattr(steps, "SAMPLE_BYTES", held * picture)
+        assert sample_limit(graph, Settings()) == wanted
+
+
 def test_the_sample_is_bounded_by_what_it_costs() -> None:
     graph = small_net()
     assert sample_limit(graph, settings_for("low")) == 1

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import mmap
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import DTypeLike, NDArray
 
 from float_nets import Pictures, small_net
 from knightlite.ir import Graph, Node
+from knightlite.quantize import live_values
 from knightlite.quantize import walk as module
 from knightlite.quantize.bias import correct_bias, picture_means, shrunk_mean
+from knightlite.quantize.live_values import Rounded, fake_quantize
+from knightlite.quantize.node_runs import NodeRuns
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.sample import Sample
@@ -146,9 +154,84 @@ def test_an_unsure_mean_is_shrunk() -> None:
 
 def test_more_memory_more_pictures() -> None:
     graph = small_net()
-    one = 8 * max(graph.tensors[name].elements for name in graph.tensors)
+    one = 6 * max(graph.tensors[name].elements for name in graph.tensors)
     assert pictures_at_once(graph, 1) == 1
     assert 1 < pictures_at_once(graph, 100 * one) < 100
+
+
+def test_no_more_values_are_held_than_the_bound_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes of both sides that live at once, counted as they are made and dropped."""
+    graph, fixed = small_net(), quantized()
+    live, most = 0, 0
+
+    def counted(shape: Sequence[int], kind: DTypeLike) -> Array:
+        nonlocal live, most
+        made = np.empty(shape, kind)
+        size = made.nbytes
+        live, most = live + size, max(most, live + size)
+
+        def drop() -> None:
+            nonlocal live
+            live -= size
+
+        weakref.finalize(made, drop)
+        return made
+
+    for owner in (module, live_values):
+        monkeypatch.setattr(owner, "empty", counted)
+    Walk(graph, (PICTURES,), 1).run(fixed, correct_bias)
+    bound = next(
+        size for size in itertools.count(1 << 10, 1 << 8)
+        if pictures_at_once(graph, size) >= len(PICTURES)
+    )  # fmt: skip
+    assert 0.4 * bound < most <= bound  # mostly 5 bytes of 6, and the float input is the caller's
+    assert live == 0
+
+
+@pytest.mark.parametrize("name", ["x", "stem", "logits"])
+def test_rounded_values_are_those_of_the_qdq_model(name: str) -> None:
+    """Kept as integers, and the same bits as what QuantizeLinear and DequantizeLinear make."""
+    tensor = quantized().tensors[name]
+    values = np.random.default_rng(4).normal(0, 3, (5, *tensor.shape[1:])).astype(np.float32)
+    rounded = Rounded.of(len(values), tensor)
+    for part in (slice(0, 2), slice(2, 5)):
+        wanted = fake_quantize(values[part], tensor)
+        assert np.array_equal(rounded.put(part, values[part], tensor), wanted)
+        assert np.array_equal(rounded[part], wanted)
+    assert rounded.integers.dtype == tensor.dtype.numpy
+    assert len(rounded) == len(values)
+
+
+@given(st.integers(1, 200), st.integers(1, 10_000_000))
+def test_parts_are_all_pictures_once_and_small(count: int, elements: int) -> None:
+    found = live_values.parts(count, elements)
+    assert [place for part in found for place in range(count)[part]] == list(range(count))
+    for part in found:
+        size = part.stop - part.start
+        assert size == 1 or 4 * size * elements <= live_values.PART_BYTES
+
+
+def test_a_large_array_goes_back_to_the_system() -> None:
+    made = live_values.empty((3, live_values.OWN_PAGES), np.float32)
+    made[:] = 7
+    assert made.shape == (3, live_values.OWN_PAGES)
+    assert made.flags.writeable
+    owner: Any = made.base
+    assert isinstance(memoryview(owner.base).obj, mmap.mmap)
+    assert live_values.empty((2, 3), np.int8).base is None
+
+
+def test_results_come_in_order_and_few_are_ahead() -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        return item * item
+
+    found = NodeRuns(small_net(), 2).side_by_side(work, range(20))
+    for place, item in enumerate(found):
+        assert item == place * place
+        assert len(started) <= place + 3
 
 
 @pytest.mark.parametrize(("count", "limit"), [(1, 4), (4, 4), (5, 4), (100, 7), (64, 1), (33, 16)])

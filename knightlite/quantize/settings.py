@@ -70,7 +70,7 @@ class Settings:
     rounding: str = "nearest"
     sample: int = 64
     sample_macs: int = 24 << 30
-    live_bytes: int = 200 << 20
+    live_bytes: int = 128 << 20
     bit_width: int = 8
     wide_tables: bool = True
     wide_heads: bool = True
@@ -102,7 +102,7 @@ EFFORTS: Mapping[str, Mapping[str, Any]] = {
         "range_choice": True,
         "sample": 128,
         "sample_macs": 1 << 43,
-        "live_bytes": 600 << 20,
+        "live_bytes": 320 << 20,
         "mix_budget": MixBudget(10.0, asked=False, enough_db=30.0),
     },
 }

@@ -24,18 +24,22 @@ from knightlite.quantize.walk import Constants, Errors, Layer, Visitor, Walk, pi
 Array = NDArray[Any]
 
 COMPARED = (8, 64)  # pictures that tell what the outputs keep: of a large network, of a small one
+SAMPLE_BYTES = 128 << 20  # of the sample's pictures, which stay in memory to the end
 
 
 def sample_limit(graph: Graph, settings: Settings) -> int:
     """How many pictures the steps need at most; 1 where they would take too long for the effort.
 
-    One picture passes both networks three times or so.
+    One picture passes both networks three times or so. Of large ones :data:`SAMPLE_BYTES` hold
+    fewer, though never less than can be judged.
     """
     chooses = settings.range_choice and settings.bit_width == 8
     if not chooses and not steps_of(settings, graph):
         return 1
     affordable = settings.sample_macs // max(1, macs(graph))
-    return min(settings.sample, affordable) if affordable >= FEWEST else 1
+    picture = 4 * sum(graph.tensors[name].elements for name in graph.inputs)
+    held = max(FEWEST, SAMPLE_BYTES // picture)
+    return min(settings.sample, affordable, held) if affordable >= FEWEST else 1
 
 
 def comparison_limit(graph: Graph, settings: Settings) -> int:

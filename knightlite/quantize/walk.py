@@ -34,7 +34,7 @@ Constants = Mapping[str, Array]
 Values = Array | Rounded
 """Float32 values [n, C, H, W]; a slice of the pictures gives theirs."""
 
-LIVE_BYTES = 200 << 20  # of live values, float and quantized together
+LIVE_BYTES = 128 << 20  # of live values, float and quantized together
 MEASURED_BYTES = 64 << 20  # the same where nothing needs many pictures together
 VALUE_BYTES = 6  # of a float value and its quantized one, in 16 bits at most
 
@@ -287,7 +287,7 @@ class Walk:
                 _clamp(made, View(graph, node))
             return _errors(value[part], rounded.put(part, made, tensor))
 
-        errors = _joined(list(runs.side_by_side(both, pieces)))
+        errors = joined(list(runs.side_by_side(both, pieces)))
         changed = quantized.with_constants(constants) if constants else quantized
         return changed, _Made(value, rounded, errors)
 
@@ -317,7 +317,7 @@ def _made_input(values: Array, tensor: Tensor) -> _Made:
         _errors(values[part], rounded.put(part, values[part], tensor))
         for part in parts(len(values), tensor.elements)
     ]
-    return _Made(values, rounded, _joined(errors))
+    return _Made(values, rounded, joined(errors))
 
 
 def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
