@@ -114,14 +114,21 @@ def finest_step(view: View) -> float:
     """
     if not is_interpolated(view):
         return 0.0
-    y = curve(view).astype(np.float64)
+    attributes = tuple(sorted(view.node.attributes.items()))
+    return _finest(attributes, float(view.scale(0)), interval(view), int(view.output.dtype.maximum))
+
+
+@lru_cache(maxsize=1024)  # a search over widths asks again and again
+def _finest(
+    attributes: tuple[tuple[str, Attribute], ...], scale: float, step: int, maximum: int
+) -> float:
+    y = _curve(attributes, scale).astype(np.float64)
     if not np.all(np.isfinite(y)):
         return 0.0  # no step is coarse enough: the constraint says so
-    step = interval(view)
     codes = np.arange(y.size)
     lines = np.interp(codes, codes[::step], y[::step])
     apart = float(np.max(np.abs(lines - y)))
-    return max(apart / (FURTHEST - 1), float(np.max(np.abs(y))) / view.output.dtype.maximum)
+    return max(apart / (FURTHEST - 1), float(np.max(np.abs(y))) / maximum)
 
 
 def to_golden(view: View, writer: OnnxWriter, x: str, output: str) -> None:

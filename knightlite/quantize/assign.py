@@ -13,6 +13,7 @@ from knightlite import dtypes
 from knightlite.errors import Finding, ModelError, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node, Tensor, verify
 from knightlite.ops import BY_NAME, View
+from knightlite.quantize.coarse_steps import coarse_widths
 from knightlite.quantize.features import (
     Feature,
     ObservationPlan,
@@ -31,7 +32,8 @@ Array = NDArray[Any]
 class Assignment:
     """The quantized graph with what was decided for features and convolutions (by node name).
 
-    ``narrowed``: tensors meant to be wide that an operator wants at 8 bits, and its sentence.
+    ``narrowed``: tensors meant to be wide that an operator wants at 8 bits, or that would be the
+    coarser for it, and the sentence that says so.
     """
 
     graph: Graph
@@ -94,12 +96,14 @@ def _features(
     plan: ObservationPlan,
     settings: Settings,
 ) -> tuple[Widths, dict[str, Feature], dict[str, str]]:
-    """Widths, features, and which tensors stay at 8 bits because an operator reads no more."""
+    """Widths, features, and which tensors stay at 8 bits: an operator wants it so, or gains."""
     widths = choose_widths(graph, settings)
     narrowed: dict[str, str] = {}
     while True:
         chosen = choose_features(graph, statistics, plan, settings, widths)
-        refused = refused_widths(graph, chosen, widths)
+        refused = refused_widths(graph, chosen, widths) or coarse_widths(
+            graph, statistics, plan, settings, chosen, widths
+        )
         if not refused:
             return widths, chosen, narrowed
         narrowed |= refused

@@ -9,6 +9,7 @@ for both factors at once. Noises of units are taken to add up, as independent er
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from knightlite.errors import UsageError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.assign import assign
+from knightlite.quantize.cycles import draft
 from knightlite.quantize.passes import Observation
 from knightlite.quantize.report import Entry
 from knightlite.quantize.sensitivity import Meter, Unit, some_pictures, units
@@ -35,8 +37,8 @@ def automatic_mix(
 ) -> tuple[Widths, list[Entry]]:
     """The widths for ``settings.auto_mix`` = (strategy, share), and a row per unit, best first.
 
-    A unit is taken while the kernels at 16 bits stay within ``share`` of all. UsageError for an
-    unknown strategy or a share outside 0..1.
+    A unit is taken while the kernels at 16 bits stay within ``share`` of all, but for those that an
+    operator keeps at 8 bits. UsageError for an unknown strategy or a share outside 0..1.
     """
     assert settings.auto_mix is not None
     strategy, share = settings.auto_mix
@@ -50,11 +52,12 @@ def automatic_mix(
     meter = Meter(graph, narrow, found, pictures, threads)
     noise = [meter.noise([index], rest=False) for index in range(len(found))]
     order = _order(strategy, noise)
+    possible = _possible(graph, observation, settings, found)
     total = sum(len(unit.kernels) for unit in found)
     taken: list[int] = []
     used = 0
     for index in order:
-        if used + len(found[index].kernels) <= share * total:
+        if index in possible and used + len(found[index].kernels) <= share * total:
             used += len(found[index].kernels)
             taken.append(index)
     wide = {name for index in taken for name in found[index].tensors}
@@ -64,6 +67,20 @@ def automatic_mix(
         for index in order
     ]
     return whole_groups(graph, Widths(frozenset(wide))), rows
+
+
+def _possible(
+    graph: Graph, observation: Observation, settings: Settings, found: Sequence[Unit]
+) -> frozenset[int]:
+    """The units that have 16 bits where all are to have them."""
+    every = whole_groups(graph, Widths(frozenset(name for unit in found for name in unit.tensors)))
+    wide = replace(settings, mix=every, auto_mix=None)
+    made = draft(graph, observation.statistics, observation.plan, wide).features
+    return frozenset(
+        index
+        for index, unit in enumerate(found)
+        if all(made[name].dtype.bits == 16 for name in unit.tensors)
+    )
 
 
 def _order(strategy: str, noise: Sequence[float]) -> list[int]:

@@ -119,7 +119,7 @@ def choose_features(
         fixed = _fixed(graph, group)
         if fixed is not None:
             made = (fixed[0], fixed[1], BY_DEFINITION)
-        elif is_wide(widths, group.members) or _delivered_wide(graph, group):
+        elif is_wide(widths, group.members) or delivered_wide(graph, group):
             roomy = settings.bit_width == 16 or not _only_looked_up(graph, group)
             headroom = settings.output_headroom if roomy else 1.0
             scale = _wide_scale(graph, group, statistics, headroom)
@@ -133,7 +133,7 @@ def choose_features(
                 if _clamp_allows(graph, name, dtype, scales):
                     chosen[name] = Feature(name, dtype, scales, index, f"{method} per channel")
                     continue
-            shared = _group_scale(graph, group, statistics, dtype, choose, method)
+            shared = group_scale(graph, group, statistics, dtype, choose, method)
             if isinstance(shared, Density):
                 alike = (method, dtype, shared.positive.size)
                 waiting.setdefault(alike, []).append((index, group, shared))
@@ -213,7 +213,7 @@ def _is_delivered(graph: Graph, group: Group) -> bool:
     return any(name in graph.chip_outputs for name in group.members)
 
 
-def _delivered_wide(graph: Graph, group: Group) -> bool:
+def delivered_wide(graph: Graph, group: Group) -> bool:
     """True where the group is delivered to the host only, by operators that can write 16 bits."""
     if not _is_delivered(graph, group):
         return False
@@ -264,7 +264,7 @@ def _kinks_on_entries(graph: Graph, group: Group, scale: float) -> float:
     return furthest / (entries * kinks[furthest]) if entries >= LEAST_ENTRIES else scale
 
 
-def _group_scale(
+def group_scale(
     graph: Graph,
     group: Group,
     statistics: Mapping[str, Statistics],
