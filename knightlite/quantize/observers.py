@@ -7,8 +7,8 @@ whatever the order of the pictures (a test holds it to that). Exact zeros are co
 quantize without error, and after a ReLU they are the majority.
 
 A picture may excite a tensor many times as much as all others do (70 times in a text detector): its
-squares would decide the scale alone. Such a picture counts less, as if it were ``LOUD`` times as
-loud as the others; the extremes know it in full.
+squares would decide the scale alone. Such a picture counts less
+(:mod:`knightlite.quantize.loudness`); the extremes know it in full.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.quantize.loudness import Kinds
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]
@@ -31,7 +32,6 @@ MOST_COUNTED = 1 << 17  # values of a tensor that one picture adds to its histog
 WELL_COUNTED = 8  # pictures; later ones add less, where the tensor has one scale:
 MOST_COUNTED_LATER = 1 << 13
 CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second-level cache
-LOUD = 3.0  # times the peak of other pictures: beyond it a picture counts less
 LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
 
 
@@ -91,9 +91,8 @@ class Observer:
     """Accumulates the statistics of one feature tensor, picture by picture."""
 
     __slots__ = (
-        "_bins", "_count", "_counts", "_exponent", "_factor", "_integral", "_limit", "_loud",
-        "_maximum", "_minimum", "_name", "_peaks", "_pictures", "_rows", "_signed", "_sum",
-        "_zeros",
+        "_bins", "_count", "_exponent", "_factor", "_integral", "_kinds", "_limit", "_maximum",
+        "_minimum", "_name", "_pictures", "_rows", "_signed", "_sum", "_zeros",
     )  # fmt: skip
 
     def __init__(
@@ -111,7 +110,7 @@ class Observer:
         self._rows = channels if per_channel else 1
         self._bins = CHANNEL_BINS if per_channel else TENSOR_BINS
         self._signed = signed
-        self._counts = np.zeros((self._rows, self._width), np.int64)
+        self._kinds = Kinds(np.zeros((self._rows, self._width), np.int64))
         self._exponent = np.full(self._rows, LOWEST_EXPONENT, np.int64)
         self._set_range()
         self._zeros = np.zeros(self._rows, np.int64)
@@ -121,8 +120,6 @@ class Observer:
         self._integral = integral
         self._count = 0
         self._pictures = 0
-        self._peaks = Peaks()
-        self._loud: Counts | None = None  # of the loud pictures alone
 
     @property
     def _width(self) -> int:
@@ -152,7 +149,7 @@ class Observer:
         np.minimum(self._minimum, minimum, out=self._minimum)
         np.maximum(self._maximum, maximum, out=self._maximum)
         stride = _stride(values.size, MOST_COUNTED)
-        self._count_bins(values[:, ::stride], stride)
+        self._count_bins(values[:, ::stride], stride, self._kinds.of(0.0))
 
     def _add_tensor(self, values: Array) -> None:
         """One picture [n]."""
@@ -162,16 +159,9 @@ class Observer:
             self._grow(np.asarray([peak]))
         self._minimum[0] = min(self._minimum[0], minimum)
         self._maximum[0] = max(self._maximum[0], maximum)
-        others_were, is_loud = self._peaks.add(peak)
-        if others_were:
-            self._loud = self._counts.copy()
-        before = self._counts.copy() if is_loud else None
         well = self._pictures <= WELL_COUNTED
         stride = _stride(values.size, MOST_COUNTED if well else MOST_COUNTED_LATER)
-        self._count_bins(values[None, ::stride], stride)
-        if before is not None:
-            held = 0 if self._loud is None else self._loud
-            self._loud = held + self._counts - before
+        self._count_bins(values[None, ::stride], stride, self._kinds.of(peak))
 
     def _grow(self, absmax: Array) -> None:
         """Double the ranges of rows that do not cover ``absmax`` and merge their bins."""
@@ -184,10 +174,9 @@ class Observer:
         for row in np.flatnonzero(needed > self._exponent):
             merged = min(1 << min(int(needed[row] - self._exponent[row]), 62), self._bins)
             self._exponent[row] = needed[row]
-            if self._counts[row].any():
-                self._counts[row] = self._merge(self._counts[row], merged)
-            if self._loud is not None:
-                self._loud[row] = self._merge(self._loud[row], merged)
+            for counts in self._kinds.arrays():
+                if counts[row].any():
+                    counts[row] = self._merge(counts[row], merged)
         self._set_range()
 
     def _set_range(self) -> None:
@@ -210,8 +199,8 @@ class Observer:
             grown[zero - kept + 1 : zero] = folded[1:][::-1]
         return grown
 
-    def _count_bins(self, values: Array, times: int) -> None:
-        """Add ``values`` [rows, n], each of which stands for ``times`` values.
+    def _count_bins(self, values: Array, times: int, counts: Counts) -> None:
+        """Add ``values`` [rows, n], each of which stands for ``times`` values, to ``counts``.
 
         The product by a power of two is exact, so are the bins.
 
@@ -241,7 +230,7 @@ class Observer:
                 counted = np.bincount(index.reshape(-1), minlength=width)
                 if times > 1:
                     counted *= times
-                self._counts[some] += counted.reshape(part.shape[0], self._width)
+                counts[some] += counted.reshape(part.shape[0], self._width)
 
     def result(self) -> Statistics:
         """The statistics so far; DataError where there was no picture."""
@@ -250,14 +239,11 @@ class Observer:
                 f"tensor {self._name} was never computed: there is no calibration picture.",
                 "give at least one picture, better a hundred",
             )
-        positive, negative = self._sides(self._counts)
+        positive, negative = self._sides(self._kinds.whole)
         positive[:, 0] -= self._zeros
         zeros, exponent = self._zeros.copy(), self._exponent.copy()
-        less, even = 1.0 - self._peaks.weight, None
-        if less > 0 and self._loud is not None:
-            loud = self._sides(self._loud)
-            loud[0][:, 0] = 0  # exact zeros are among them, and the bin has no energy
-            even = Histogram(positive - less * loud[0], negative - less * loud[1], zeros, exponent)
+        less = self._less()
+        even = less and Histogram(positive - less[0], negative - less[1], zeros, exponent)
         return Statistics(
             self._count,
             self._minimum.copy(),
@@ -268,6 +254,16 @@ class Observer:
             even,
         )
 
+    def _less(self) -> tuple[Array, Array] | None:
+        """What loud pictures do not count, on either side of zero; None where all count alike."""
+        found = None
+        for counts, weight in self._kinds.loud():
+            sides = self._sides(counts)
+            sides[0][:, 0] = 0  # exact zeros are among them, and the bin has no energy
+            less = ((1 - weight) * sides[0], (1 - weight) * sides[1])
+            found = less if found is None else (found[0] + less[0], found[1] + less[1])
+        return found
+
     def _sides(self, counts: Counts) -> tuple[Counts, Counts]:
         """Bins [rows, bins] on either side of zero, the one at zero among the positive ones."""
         zero = self._bins - 1 if self._signed else 0
@@ -276,45 +272,6 @@ class Observer:
         if self._signed:
             negative[:, 1:] = counts[:, :zero][:, ::-1]
         return positive, negative
-
-
-class Peaks:
-    """Which pictures are loud beside the others, told by their peaks one after another.
-
-    Only those that are ``LOUD`` times as loud as all others of before, or of after where the first
-    ones are the loud ones, and only while they are the fewer. All-zero pictures tell nothing.
-    """
-
-    __slots__ = ("_high", "_logs", "_loud", "_low", "_plain", "_squares")
-
-    def __init__(self) -> None:
-        self._low, self._high = np.inf, 0.0  # of the plain ones
-        self._plain, self._logs = 0, 0.0
-        self._loud, self._squares = 0, 0.0
-
-    def add(self, peak: float) -> tuple[bool, bool]:
-        """Whether all pictures before turn out to be loud, and whether this one is."""
-        if peak == 0:
-            return False, False
-        if self._plain and peak > LOUD * self._high:
-            self._loud, self._squares = self._loud + 1, self._squares + peak**2
-            return False, True
-        others_were = self._plain > 0 and not self._loud and self._low > LOUD * peak
-        if others_were:
-            mean = 2 * self._logs / self._plain
-            self._loud, self._squares = self._plain, self._plain * float(np.exp(mean))
-            self._low, self._high, self._plain, self._logs = np.inf, 0.0, 0, 0.0
-        self._low, self._high = min(self._low, peak), max(self._high, peak)
-        self._plain, self._logs = self._plain + 1, self._logs + float(np.log(peak))
-        return others_were, False
-
-    @property
-    def weight(self) -> float:
-        """What a value of a loud picture counts: as if that were ``LOUD`` times as loud."""
-        if not 0 < self._loud < self._plain:
-            return 1.0
-        usual = float(np.exp(self._logs / self._plain))
-        return min(1.0, (LOUD * usual) ** 2 / (self._squares / self._loud))
 
 
 @lru_cache(maxsize=64)
