@@ -14,7 +14,7 @@ from float_nets import PADS, RELU, FloatNet
 from knightlite import dtypes
 from knightlite.frontend import load, load_quantized
 from knightlite.ir import Graph
-from knightlite.quantize.features import felt_interval
+from knightlite.quantize.group_scales import felt_interval
 from knightlite.quantize.lifting import lift_tables
 from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph

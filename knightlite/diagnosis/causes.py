@@ -18,7 +18,7 @@ from knightlite.diagnosis.probe import Sums
 from knightlite.dtypes import DType
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
-from knightlite.quantize.features import felt_interval
+from knightlite.quantize.group_scales import felt_interval
 from knightlite.quantize.groups import Group, scale_groups
 from knightlite.quantize.methods import METHODS
 from knightlite.quantize.observers import Statistics

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from knightlite.ir import Graph
-from knightlite.quantize.features import felt_interval
+from knightlite.quantize.group_scales import felt_interval
 from knightlite.quantize.groups import features
 from knightlite.quantize.onnx_models import batchable, session, write_float, write_qdq
 from knightlite.quantize.passes import Runner

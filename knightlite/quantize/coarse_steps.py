@@ -19,13 +19,12 @@ from knightlite.quantize.features import (
     ObservationPlan,
     delivered_wide,
     group_dtype,
-    group_scale,
     quantized_tensor,
 )
+from knightlite.quantize.group_scales import Shared, group_scale, least_scales
 from knightlite.quantize.groups import Group, scale_groups
 from knightlite.quantize.methods import method_of
 from knightlite.quantize.observers import Statistics
-from knightlite.quantize.ranges import Density
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.widths import Widths, refusal
 
@@ -87,8 +86,8 @@ def _at_8_bits(
     method = next((own[item] for item in group.members if item in own), settings.method)
     choose = method_of(method, settings.percent)
     scale = group_scale(graph, group, statistics, dtype, choose, method)
-    if isinstance(scale, Density):
-        scale = float(choose([scale], dtype)[0])
+    if isinstance(scale, Shared):
+        (scale,) = least_scales([scale], dtype, method, settings.percent)
     return Tensor(name, graph.tensors[name].shape, dtype, np.asarray(np.float32(scale)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,19 +14,26 @@ from knightlite.dtypes import DType
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, Window
 from knightlite.ops.signs import nonnegative_outputs
-from knightlite.ops.table_functions import kink, support
+from knightlite.ops.table_functions import kink
 from knightlite.ops.wide_table import interval
+from knightlite.quantize.group_scales import (
+    ZERO_SCALE,
+    Shared,
+    felt_interval,
+    group_scale,
+    group_sources,
+    is_exact_in,
+    least_scales,
+)
 from knightlite.quantize.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.methods import Method, method_of
 from knightlite.quantize.observers import Observer, Statistics, add_statistics
 from knightlite.quantize.pins import BY_DEFINITION, apply_pins, check_integers
-from knightlite.quantize.ranges import Density, clip, even_density, mix, squared_error
+from knightlite.quantize.ranges import even_density
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.widths import NARROW, Widths, is_requantize, is_wide, readers_outside
 
-OF_THE_LARGEST = ("min_max", "percentile")  # of a group's members
 LEAST_ENTRIES = 16  # between 0 and a kink: to move it costs a scale at most a sixteenth
-ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
 CHANNEL_FLOOR = 2.0**-10  # of the largest channel's scale: below, a channel is as good as silent
 
 
@@ -112,7 +119,7 @@ def choose_features(
     """Type and scale of every feature tensor; those of ``widths`` have 16 bits."""
     own = dict(settings.tensor_methods)
     chosen: dict[str, Feature] = {}
-    waiting: dict[tuple[str, DType, int], list[tuple[int, Group, Density]]] = {}
+    waiting: dict[tuple[str, DType, int], list[tuple[int, Group, Shared]]] = {}
     for index, group in enumerate(scale_groups(graph)):
         method = next((own[name] for name in group.members if name in own), settings.method)
         choose = method_of(method, settings.percent)
@@ -134,16 +141,16 @@ def choose_features(
                     chosen[name] = Feature(name, dtype, scales, index, f"{method} per channel")
                     continue
             shared = group_scale(graph, group, statistics, dtype, choose, method)
-            if isinstance(shared, Density):
-                alike = (method, dtype, shared.positive.size)
+            if isinstance(shared, Shared):
+                alike = (method, dtype, shared.mixed.positive.size)
                 waiting.setdefault(alike, []).append((index, group, shared))
                 continue
             made = (dtype, shared, method)
         chosen.update(_members(index, group, *made))
-    for (method, dtype, _), found in waiting.items():  # all at once: one matrix product
-        least = method_of(method, settings.percent)([part for *_, part in found], dtype)
-        for (index, group, _), best in zip(found, least.tolist(), strict=True):
-            chosen.update(_members(index, group, dtype, best or ZERO_SCALE / dtype.maximum, method))
+    for (method, dtype, _), found in waiting.items():
+        least = least_scales([part for *_, part in found], dtype, method, settings.percent)
+        for (index, group, _), best in zip(found, least, strict=True):
+            chosen.update(_members(index, group, dtype, best, method))
     chosen = {name: chosen[name] for group in scale_groups(graph) for name in group.members}
     check_integers(settings.pins, statistics)
     pinned = apply_pins(chosen, settings.pins, statistics, plan)
@@ -238,7 +245,7 @@ def _wide_scale(
     has none: before a requantize per channel a quiet channel needs the bit.
     """
     sources = group_sources(graph, group)
-    if _is_exact_in(sources, statistics, dtypes.S16):
+    if is_exact_in(sources, statistics, dtypes.S16):
         return 1.0
     absmax = 0.0
     for name in sources:
@@ -262,96 +269,6 @@ def _kinks_on_entries(graph: Graph, group: Group, scale: float) -> float:
     furthest = max(kinks)
     entries = int(furthest / (scale * kinks[furthest]))
     return furthest / (entries * kinks[furthest]) if entries >= LEAST_ENTRIES else scale
-
-
-def group_scale(
-    graph: Graph,
-    group: Group,
-    statistics: Mapping[str, Statistics],
-    dtype: DType,
-    choose: Method,
-    method: str,
-) -> float | Density:
-    """The group's scale, or the density that it is to be chosen on.
-
-    Its error is the members' total, each tensor's relative to its own energy.
-
-    So a quiet branch beside a loud one is heard too: on DenseNet-40 the logits keep 23.8 dB,
-    against 23.5 with the sum of absolute errors and 21.7 with the members' largest scale. What is
-    only rearranged does not count: its values are its inputs' (with Concats, 22.5 dB). Methods that
-    promise something of every member (nothing clipped, this share of it inside) take the largest.
-    """
-    sources = group_sources(graph, group)
-    parts = [clip(_merged_rows(statistics[name]), *felt_interval(graph, name)) for name in sources]
-    default = ZERO_SCALE / dtype.maximum
-    if _is_exact_in(sources, statistics, dtype):
-        return 1.0
-    if method in OF_THE_LARGEST:
-        return float(choose(parts, dtype).max()) or default
-    parts = [part for part in parts if part.energy > 0]
-    if not parts:
-        return default
-    return mix(parts, [1 / part.energy for part in parts]) if len(parts) > 1 else parts[0]
-
-
-def expected_error(
-    graph: Graph, tensors: Mapping[str, Tensor], statistics: Mapping[str, Statistics]
-) -> float:
-    """What a scale group's choice minimises: squared errors relative to energy, over its sources.
-
-    ``tensors``: the group's members with type and scale, by name.
-    """
-    total = 0.0
-    for name in group_sources(graph, Group(tuple(tensors))):
-        tensor, found = tensors[name], statistics[name]
-        assert tensor.scale is not None
-        if tensor.scale.ndim:
-            parts = [even_density(found, row) for row in range(found.histogram.rows)]
-        else:
-            parts = [clip(_merged_rows(found), *felt_interval(graph, name))]
-        scales = np.atleast_1d(tensor.scale).astype(float)
-        energy = sum(part.energy for part in parts)
-        if energy > 0:
-            pairs = zip(parts, scales, strict=True)
-            error = sum(squared_error(part, float(scale), tensor.dtype) for part, scale in pairs)
-            total += error / energy
-    return total
-
-
-def group_sources(graph: Graph, group: Group) -> list[str]:
-    """The members that are computed, or given: what is only rearranged has their values."""
-    rearranged = {node.output for node in graph.nodes if BY_NAME[node.op].rearranges}
-    return [name for name in group.members if name not in rearranged]
-
-
-def _is_exact_in(
-    sources: Sequence[str], statistics: Mapping[str, Statistics], dtype: DType
-) -> bool:
-    """True for a network input whose values are whole numbers that the type holds: raw pixels."""
-    if len(sources) != 1 or not statistics[sources[0]].integral:
-        return False
-    only = statistics[sources[0]]
-    lowest, highest = float(only.minimum.min()), float(only.maximum.max())
-    return dtype.minimum <= lowest and highest <= dtype.maximum and highest > lowest
-
-
-def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
-    """The interval of values that make a difference to the readers of a tensor.
-
-    Where only Tables read it, their functions may be constant beyond some value (HardSwish below
-    -3): saturating there costs nothing, so no codes are spent on it.
-    """
-    readers = graph.consumers().get(name, ())
-    if not readers or name in graph.chip_outputs or any(item.op != "Table" for item in readers):
-        return -np.inf, np.inf
-    supports = [support(View(graph, item)) for item in readers]
-    return min(0.0, *(low for low, _ in supports)), max(0.0, *(high for _, high in supports))
-
-
-def _merged_rows(statistics: Statistics) -> Density:
-    """One density of a tensor that was observed per channel."""
-    rows = [even_density(statistics, row) for row in range(statistics.histogram.rows)]
-    return rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))
 
 
 def channel_scales(statistics: Statistics, dtype: DType, choose: Method) -> NDArray[np.float32]:

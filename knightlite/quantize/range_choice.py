@@ -29,11 +29,9 @@ from knightlite.quantize.assign import Assignment, assign
 from knightlite.quantize.features import (
     ObservationPlan,
     choose_features,
-    expected_error,
-    felt_interval,
-    group_sources,
     quantized_tensor,
 )
+from knightlite.quantize.group_scales import expected_error, felt_interval, group_sources
 from knightlite.quantize.groups import Group, scale_groups
 from knightlite.quantize.judgement import FEWEST, Burden, StepResult, judge
 from knightlite.quantize.live_values import fake_quantize

@@ -6,7 +6,7 @@ one density, each with its weight. The other methods are in ``methods`` and ``di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -21,6 +21,11 @@ Float64 = NDArray[np.float64]
 SMALLEST_SHARE = 1 / 32  # of the min-max scale: below, clipping always costs more
 CANDIDATE_RATIO = 1.01  # between neighbouring scales of the coarse search
 FINE_CANDIDATES = 41  # of the fine search: 0.05 percent apart
+FAR = 128  # times wider bins: what has so much finer ones than the widest keeps its own
+FAR_BINS = 512  # of these
+FAR_RATIO = 1.1  # between neighbouring scales of the search over their wide range
+VALLEYS = 3  # in which it looks more closely
+WORTH = 0.95  # times the error: what it must save to clip a loud member to next to nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +98,39 @@ def mix(parts: Sequence[Density], weights: Sequence[float]) -> Density:
         width,
         min(part.minimum for part in parts),
         max(part.maximum for part in parts),
+    )
+
+
+def apart(parts: Sequence[Density], weights: Sequence[float]) -> tuple[Density, ...]:
+    """What ``mix`` puts together, members with far finer bins by themselves; () if there are none.
+
+    All values of such a member would lie in a few bins of the widest one, taken as uniform there.
+    """
+    width = max(part.width for part in parts)
+    classes: dict[float, list[int]] = {}
+    for place, part in enumerate(parts):
+        far = part.width * FAR <= width
+        classes.setdefault(part.width if far else width, []).append(place)
+    if len(classes) == 1:
+        return ()
+
+    def mixed(places: list[int]) -> Density:
+        return mix([parts[place] for place in places], [weights[place] for place in places])
+
+    return tuple(
+        mixed(places) if own == width else _folded(mixed(places), FAR_BINS)
+        for own, places in classes.items()
+    )
+
+
+def _folded(part: Density, bins: int) -> Density:
+    """The density in so many bins of the same range."""
+    merged = part.positive.size // bins
+    return replace(
+        part,
+        positive=part.positive.reshape(bins, -1).sum(axis=1),
+        negative=part.negative.reshape(bins, -1).sum(axis=1),
+        width=part.width * merged,
     )
 
 
@@ -201,6 +239,40 @@ def mse(parts: Sequence[Density], dtype: DType) -> Float64:
         allowed = np.where(fine >= most[rows, None], errors, np.inf)
         steps[rows] = fine[np.argmin(allowed, axis=1)]
     return np.where(largest > 0, widths / steps, 0.0)
+
+
+def common_scale(parts: Sequence[Density], dtype: DType, known: float) -> float:
+    """The scale with the least sum of squared errors over ``parts``, each on its own bins.
+
+    ``known``: a scale to improve on. Where one member is a thousand times as large as another no
+    scale serves both, and the least error may clip the larger one to a fraction of its range: below
+    ``SMALLEST_SHARE`` a scale must have ``WORTH`` times the error of all above.
+    """
+
+    def error(scale: float) -> float:
+        return sum(squared_error(part, scale, dtype) for part in parts)
+
+    covering = min_max(parts, dtype)
+    largest, smallest = float(covering.max()), float(covering.min()) * SMALLEST_SHARE
+    middle = largest * SMALLEST_SHARE
+    usual = min(_deepest(error, middle, largest), (error(known), known))
+    below = _deepest(error, min(smallest, middle), middle)
+    return below[1] if below[0] < WORTH * usual[0] else usual[1]
+
+
+def _deepest(error: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+    """The least error from ``low`` to ``high`` and its scale, in steps that grow smaller."""
+
+    def best(scales: Sequence[float], count: int = 1) -> list[tuple[float, float]]:
+        return sorted((error(scale), scale) for scale in scales if scale <= high)[:count]
+
+    count = int(np.ceil(np.log(high / low) / np.log(FAR_RATIO))) + 1
+    valleys = best((high * FAR_RATIO ** -np.arange(count)).tolist(), VALLEYS)
+    turns = round(np.log(FAR_RATIO) / np.log(CANDIDATE_RATIO))
+    around = CANDIDATE_RATIO ** np.arange(-turns, turns + 1)
+    (near,) = best([scale * turn for _, scale in valleys for turn in around.tolist()])
+    fine = CANDIDATE_RATIO ** np.linspace(-1, 1, FINE_CANDIDATES)
+    return best([*(near[1] * fine).tolist(), near[1]])[0]
 
 
 def _sides(parts: Sequence[Density], dtype: DType) -> list[tuple[Float64, int]]:

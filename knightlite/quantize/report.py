@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from knightlite.ir import Graph
 from knightlite.quantize.assign import Assignment
-from knightlite.quantize.features import Feature, felt_interval
+from knightlite.quantize.features import Feature
+from knightlite.quantize.group_scales import felt_interval
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.ranges import clip, clipped_share, density, squared_error
 from knightlite.quantize.weights import QuantizedWeights
