@@ -13,7 +13,17 @@ import pytest
 from onnx import numpy_helper
 
 import knightlite
+from conftest import DIGITS
+from knightlite.api.compile import notes_of
+from knightlite.api.diagnose import DiagnoseOptions, diagnose, settings_of
 from knightlite.cli.program import run
+from knightlite.frontend import load, load_quantized
+from knightlite.preprocess import load_recipe
+from knightlite.quantize.groups import features
+from knightlite.quantize.pipeline import quantize_graph
+from knightlite.quantize.settings import EFFORTS
+from knightlite.quantize.workload import PictureFolder
+from knightlite.talk import Talk
 from refusals import Refusal
 
 Capture = pytest.CaptureFixture[str]
@@ -89,6 +99,8 @@ def test_page(here: Path) -> None:
     text = Path("one.html").read_text(encoding="utf-8")
     assert text == Path("two.html").read_text(encoding="utf-8")
     assert text.count("<svg") == 1 + 4
+    assert text.count("; shown as cause 1.") == text.count("dB in the whole network") - 3 == 1
+    assert text.count('<tr class="marked"><td class="text">relu_13.tmp_0</td>') == 1
     assert "<b>1. range clipped</b>: <code>relu_13.tmp_0</code>" in text
     assert not re.search(r"""(src|href)=["']http""", text)  # nothing is loaded from elsewhere
 
@@ -138,3 +150,53 @@ def test_from_python(here: Path) -> None:
         knightlite.diagnose(made)
     rows = knightlite.compare(".", cfg=f"{STEM}_r.cfg", level=0)
     assert [(row.found, row.wanted) for row in rows] == [("chip", "quantized")]
+
+
+def test_progress_ends_where_it_says(here: Path) -> None:
+    """The last bar of every stage is full, also where faults behind others are tried again."""
+    plant("relu_13.tmp_0", 1 / 10, "bad")
+    ends: dict[str, tuple[int, int | None]] = {}
+    options = DiagnoseOptions(
+        quantized=Path("bad_quantize.onnx"), data="calib", recipe="digits", iteration=5
+    )
+    found = diagnose(options, Talk(advance=lambda s, done, total: ends.update({s: (done, total)})))
+    assert len(found.findings) == 1
+    stages = {"float model", "every layer", "places tried", "remedies tried"}
+    assert set(ends) == stages  # a perfect float metric: no preprocessing could be better
+    assert all(done == total for done, total in ends.values()), ends
+    assert ends["every layer"] == (5, 5)
+
+
+@pytest.mark.parametrize(("batch", "pictures"), [(1, 7), (3, 6)])
+def test_pictures_where_nobody_says_how_many(
+    here: Path, monkeypatch: pytest.MonkeyPatch, batch: int, pictures: int
+) -> None:
+    monkeypatch.setattr("knightlite.api.diagnose.PICTURES", 7)
+    found = diagnose(DiagnoseOptions(batch_size=batch, data="calib", recipe="digits"))
+    assert found.pictures == pictures
+    assert diagnose(DiagnoseOptions()).pictures == 7  # of the 10 that quant took
+
+
+@pytest.mark.parametrize("effort", ["low", "normal", "high"])
+def test_what_it_was_quantized_with_is_read(here: Path, effort: str) -> None:
+    """What quantizing again would give is the model as it is: the same switches, the same bytes."""
+    words = ["-d", str(DIGITS / "test"), "--recipe", "digits", "-i", "20", "--equalization", "off"]
+    assert (
+        run(["quant", "onnx", "-m", "digits.onnx", "--effort", effort, *words, "-s", "made"]) == 0
+    )
+    path = Path("made/digits_quantize.onnx")
+    fixed = load_quantized(path)
+    settings = settings_of(notes_of(path), fixed)
+    assert settings.bias_correction == EFFORTS[effort].get("bias_correction", "sequential")
+    assert settings.rounding == EFFORTS[effort].get("rounding", "nearest")
+    assert settings.range_choice == (effort == "high")
+    graph = load(Path("made/digits.onnx"), None, None, None)
+    data = PictureFolder(DIGITS / "test", load_recipe("digits"), 20, 1, (1, 3, 32, 32))
+    again = quantize_graph(graph, data, settings).graph
+    assert again.nodes == fixed.nodes
+    for name, values in fixed.constants.items():
+        np.testing.assert_array_equal(again.constants[name], values, name)
+    for name in features(fixed):
+        tensor = fixed.tensors[name]
+        assert again.tensors[name].dtype == tensor.dtype
+        np.testing.assert_array_equal(again.tensors[name].scale, tensor.scale)

@@ -15,11 +15,24 @@ if TYPE_CHECKING:
     from knightlite.diagnosis import Diagnosis
     from knightlite.ir import Graph
     from knightlite.preprocess import Recipe
+    from knightlite.quantize.cycles import Clock
     from knightlite.quantize.python_data import Batch, InferFunction
+    from knightlite.quantize.settings import Settings
     from knightlite.quantize.workload import Workload
 
 SUSPECTS = 8
 LAYERS = 10  # rows of the ranked table
+PICTURES = 100  # at most, where nobody says how many
+
+
+STAGES = {
+    "float": "float model",
+    "layers": "every layer",
+    "preprocessing": "preprocessings tried",
+    "suspects": "places tried",
+    "remedies": "remedies tried",
+}
+"""Of a diagnosis, as a progress bar calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +40,9 @@ class DiagnoseOptions:
     """What ``diagnose`` is asked for.
 
     ``model``: the float model; ``quantized``: its X_quantize.onnx; None: what ``quant`` left. Data
-    as for ``quant``; none: those of ``quant``. ``suspects``: how many places are tried; ``html``: a
-    page to write.
+    as for ``quant``; none: those of ``quant``. ``iteration``: forward calls; None: as many as
+    ``quant`` made, else all pictures of a folder, at most PICTURES pictures either way.
+    ``suspects``: how many places are tried; ``html``: a page to write.
     """
 
     model: Path | None = None
@@ -54,8 +68,6 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     from knightlite import diagnosis as room
     from knightlite.api.compile import notes_of
     from knightlite.frontend import load, load_quantized
-    from knightlite.quantize.methods import METHODS
-    from knightlite.quantize.settings import Settings
 
     if options.html is not None:
         atomic_write.require_folder(options.html.parent)
@@ -69,20 +81,18 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     graph = load(options.model, options.weight, options.framework, shapes, True)
     work, recipe = _workload(options, graph, notes, talk)
     talk.say(f"data: {work.description}")
-    method = str(notes.get("method", "mse"))
-    settings = Settings(method=method if method in METHODS else "mse")
-    stages = {
-        "float": "float model", "layers": "every layer", "suspects": "places tried",
-        "remedies": "causes, remedies tried",
-    }  # fmt: skip
+    pictures = _count(work)
     found = room.diagnose(
         graph,
         quantized,
         work,
-        settings,
+        settings_of(notes, quantized),
         recipe,
         suspects=options.suspects,
-        progress=lambda stage, done: talk.advance(stages.get(stage, stage), done, None),
+        progress=lambda stage, done, total: talk.advance(
+            STAGES[stage], done, max(done, pictures) if total is None else total
+        ),
+        clock=_clock(notes),
     )
     if options.html is not None:
         text = room.page.html_page(found, graph, options.quantized.name, work.description)
@@ -188,9 +198,75 @@ def _same_data(options: DiagnoseOptions, record: workspace.Record | None) -> Dia
         data=source.get("data"),
         recipe=options.recipe or source.get("recipe"),
         batch_size=int(source.get("batch_size", 1)),
-        iteration=options.iteration or int(source.get("iteration", 1)),
+        iteration=options.iteration or _at_most(source),
         seed=int(source.get("seed", 0)),
     )
+
+
+def _at_most(source: Mapping[str, Any]) -> int:
+    """The forward calls of the quant run, PICTURES pictures of them."""
+    most = max(1, PICTURES // int(source.get("batch_size", 1)))
+    return min(int(source.get("iteration", 1)), most)
+
+
+def _forwards(options: DiagnoseOptions) -> int:
+    """How often the network is run: of a folder as many pictures as it has, PICTURES at most."""
+    from knightlite.preprocess import list_pictures
+
+    if options.iteration is not None:
+        return options.iteration
+    if options.data is None or options.script is not None or callable(options.function):
+        return 1
+    count = min(PICTURES, len(list_pictures(options.data).samples))
+    return max(1, count // options.batch_size)
+
+
+def _count(work: Workload) -> int:
+    """How many pictures the data are; a script may feed others."""
+    from knightlite.quantize.workload import PictureFolder
+
+    if isinstance(work, PictureFolder):
+        return len(work.samples)
+    return int(getattr(work, "iteration", 1)) * int(getattr(work, "batch_size", 1))
+
+
+def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
+    """The switches that the model was quantized with, as its notes say, and its widths."""
+    from knightlite import dtypes
+    from knightlite.ops import BY_NAME
+    from knightlite.quantize import settings as known
+    from knightlite.quantize.groups import features
+    from knightlite.quantize.methods import METHODS
+    from knightlite.quantize.widths import Widths
+
+    def noted(key: str, words: Iterable[Any]) -> Any:
+        return notes.get(key) if notes.get(key) in list(words) else None
+
+    bits = noted("bit_width", (8, 16)) or 8
+    made = known.settings_for(
+        noted("effort", known.EFFORTS) or "normal",
+        bias_correction=noted("bias_correction", known.BIAS_CORRECTIONS),
+        rounding=noted("rounding", known.ROUNDINGS),
+        bit_width=bits,
+    )
+    method = noted("method", (*METHODS, known.AUTO_METHOD)) or known.DEFAULT_METHOD
+    made = known.with_method(made, method)
+    wide = {n for n in features(quantized) if quantized.tensors[n].dtype == dtypes.S16}
+    kernels = [node for node in quantized.nodes if BY_NAME[node.op].kernel is not None]
+    weights = {n.name for n in kernels if quantized.tensors[n.inputs[1]].dtype == dtypes.S16}
+    widths = Widths(frozenset(wide), frozenset(weights)) if bits == 8 else None
+    # X.onnx is the equalized network
+    return replace(made, mix_budget=None, widths=widths, equalize=False)
+
+
+def _clock(notes: Mapping[str, Any]) -> Clock | None:
+    """Of the chip that the model was quantized for; None where its notes do not say."""
+    from knightlite.api.cycles import clock_of
+
+    try:
+        return clock_of(str(notes["chip"])) if notes.get("chip") else None
+    except UsageError:
+        return None
 
 
 def _workload(
@@ -216,7 +292,7 @@ def _workload(
             data=options.data,
             recipe="raw" if noted else recipe,
             batch_size=options.batch_size,
-            iteration=options.iteration or 1,
+            iteration=_forwards(options),
             seed=options.seed,
             batches=options.batches,
         ),

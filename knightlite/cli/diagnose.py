@@ -39,7 +39,11 @@ Examples:
 @data_option("data", help="Picture folder, or the script's data [default: quant's].")
 @data_option("recipe", help="How pictures become inputs [default: the quantized model's].")
 @data_option("batch_size")
-@data_option("iteration", type=click.IntRange(1), help="Forward calls [default: quant's, else 1].")
+@data_option(
+    "iteration",
+    type=click.IntRange(1),
+    help="Forward calls [default: quant's, else all pictures; at most 100 pictures].",
+)
 @data_option("input_shapes")
 @data_option("seed")
 @click.option(

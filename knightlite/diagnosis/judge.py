@@ -14,6 +14,7 @@ from knightlite.diagnosis.probe import pair_values, qdq_model
 from knightlite.ir import Graph
 from knightlite.quantize.onnx_models import batchable, session, write_float
 from knightlite.quantize.passes import Runner
+from knightlite.quantize.picture_runs import Found, Inputs, PictureRuns
 from knightlite.quantize.recording import Recording
 from knightlite.quantize.report import decibels
 from knightlite.quantize.workload import Forward, Workload
@@ -78,24 +79,23 @@ class Judge:
                 unique[name] = onnx.helper.make_tensor_value_info(name, 1, None)
         del model.graph.output[:]
         model.graph.output.extend(unique.values())
-        names = list(unique)
-        runner = Runner(self.graph, session(model, self.threads), self._chunk)
-        return self._run(runner, names, ends)
+        return self._run(model, ends)
 
     @property
     def _chunk(self) -> int:
         return CHUNK if batchable(self.graph) else 1
 
-    def _run(self, runner: Runner, names: list[str], ends: list[str]) -> Score:
+    def _run(self, model: onnx.ModelProto, ends: list[str]) -> Score:
         chip = self.graph.chip_outputs
         energy, noise = dict.fromkeys(chip, 0.0), dict.fromkeys(chip, 0.0)
         calls = 0
 
-        def forward(inputs: tuple[Array, ...]) -> list[Array]:
+        def read(_: Inputs, found: Found) -> Found:
+            return found
+
+        def join(inputs: Inputs, parts: list[Found]) -> list[Array]:
             nonlocal calls
-            parts = [runner.run(part) for part in runner.parts(inputs)]
-            whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
-            found = dict(zip(names, whole, strict=True))
+            found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
             reference = self.recording.find(calls, inputs)
             calls += 1
             if reference is None:
@@ -104,9 +104,10 @@ class Judge:
                 expected = reference[name].astype(np.float64)
                 energy[name] += float(np.sum(expected**2))
                 noise[name] += float(np.sum((expected - found[end]) ** 2))
-            return whole[: len(self.graph.outputs)]
+            return list(found.values())[: len(self.graph.outputs)]
 
-        metric = self.workload.run(forward)
+        with PictureRuns(self.graph, model, self.threads) as runs:
+            metric = self.workload.run(lambda inputs: runs.give(inputs, read, join))
         told = [decibels(energy[name], noise[name]) for name in chip]
         known = [value for value in told if value is not None]
         return Score(min(known) if known else None, metric)

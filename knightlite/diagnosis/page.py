@@ -30,10 +30,13 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-size: 13px; width: 100%; }
 th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child, td.text, th.text { text-align: left; overflow-wrap: anywhere; }
+th { vertical-align: bottom; } td { vertical-align: top; }
+td.text, th.text { text-align: left; }
+td.text:first-child { min-width: 8rem; overflow-wrap: anywhere; }
+.marked td { background: #fbf3f2; }
 .scroll { overflow-x: auto; } .finding { border-left: 4px solid #c0392b; padding: .3rem 1rem;
   background: #fbf3f2; margin: 1rem 0; } .good { border-color: #27803b; background: #f1f8f2; }
-svg { max-width: 100%; height: auto; } code { overflow-wrap: anywhere; }
+svg { width: 100%; min-width: 38rem; height: auto; } h1, h2, code { overflow-wrap: anywhere; }
 """
 
 
@@ -57,9 +60,10 @@ def html_page(found: Diagnosis, graph: Graph, model: str, data: str) -> str:
     ]
     if found.healthy:
         body.append('<div class="finding good">Nothing is wrong that has a name.</div>')
-    body += ["<h2>What each layer keeps</h2>", svg(_curves(found), "curves")]
+    body += ["<h2>What each layer keeps</h2>", _drawn(_curves(found), "curves")]
     for number, name in enumerate(_places(found)):
-        body += [f"<h2>{_text(name)}</h2>", svg(_place(found, name), f"place{number}")]
+        body += [f"<h2>{_text(name)}</h2>", f"<p>{_text(_why(found, name))}</p>"]
+        body.append(_drawn(_place(found, name), f"place{number}"))
     body += ["<h2>All layers</h2>", _layers(found)]
     head = f'<meta charset="utf-8"><title>{_text(graph.name)}: diagnosis</title>'
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -67,6 +71,21 @@ def html_page(found: Diagnosis, graph: Graph, model: str, data: str) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}{view}<style>{STYLE}</style></head>\n'
         f"<body>\n{lines}\n</body></html>\n"
+    )
+
+
+def _drawn(figure: Figure, salt: str) -> str:
+    return f'<div class="scroll">{svg(figure, salt)}</div>'
+
+
+def _why(found: Diagnosis, name: str) -> str:
+    """What the plotted layer is, and why it is plotted."""
+    number, item = next(pair for pair in enumerate(found.layers) if pair[1].name == name)
+    causes = [f"cause {place}" for place, one in enumerate(found.findings, 1) if one.layer == name]
+    return (
+        f"Layer {number}, {item.op}, {item.type}: {item.isolated_db:.1f} dB alone, "
+        f"{item.accumulated_db:.1f} dB in the whole network; shown as "
+        f"{' and '.join(causes) or 'one of those that keep least alone'}."
     )
 
 
@@ -81,19 +100,24 @@ def _summary(found: Diagnosis) -> str:
         if value is not None:
             rows.append((f"metric, {label} model", f"{value:.3f}"))
     rows.append(("preprocessing", found.preprocessing.used))
-    return _table((), [(name, value) for name, value in rows])
+    return _table((), rows, texts=2)
 
 
 def _finding(place: int, item: Finding) -> str:
     cost = "" if item.cost_db is None else f", costs {item.cost_db:.1f} dB at the outputs"
     remedies = ""
     if item.remedies:
-        rows = [
-            (r.switch, _db(r.before.sqnr_db), _db(r.after.sqnr_db), _metric(r.before.metric),
-             _metric(r.after.metric))
-            for r in item.remedies
-        ]  # fmt: skip
-        remedies = _table(("tried", "dB before", "after", "metric before", "after"), rows)
+        rows: list[tuple[str, ...]] = [
+            (r.switch, _db(r.before.sqnr_db), _db(r.after.sqnr_db)) for r in item.remedies
+        ]
+        columns: tuple[str, ...] = ("tried", "dB before", "after")
+        if any(r.after.metric is not None for r in item.remedies):
+            columns += ("metric before", "after")
+            rows = [
+                (*row, _metric(r.before.metric), _metric(r.after.metric))
+                for row, r in zip(rows, item.remedies, strict=True)
+            ]
+        remedies = _table(columns, rows)
     return (
         f'<div class="finding"><b>{place}. {_text(item.cause)}</b>: '
         f"<code>{_text(item.layer)}</code>{cost}<br>{_text(item.sentence)}.<br>"
@@ -111,24 +135,39 @@ def _metric(value: float | None) -> str:
 
 def _layers(found: Diagnosis) -> str:
     columns = (
-        "layer", "op", "type", "alone dB", "in all dB", "cosine", "weights dB", "rounding dB",
-        "clipping dB", "middle channel dB",
+        "layer", "op", "type", "number", "alone dB", "in all dB", "cosine", "weights dB",
+        "rounding dB", "clipping dB", "middle channel dB",
     )  # fmt: skip
     rows = [
         (
-            item.name, item.op, item.type, f"{item.isolated_db:.1f}", f"{item.accumulated_db:.1f}",
+            item.name, item.op, item.type, str(number), f"{item.isolated_db:.1f}",
+            f"{item.accumulated_db:.1f}",
             f"{item.cosine:.5f}", "" if item.weights_db is None else f"{item.weights_db:.1f}",
             f"{item.rounding_db:.1f}", f"{item.clipping_db:.1f}", f"{item.middle_channel_db:.1f}",
         )
-        for item in found.layers
+        for number, item in enumerate(found.layers)
     ]  # fmt: skip
-    return _table(columns, rows)
+    return _table(columns, rows, 3, frozenset(item.layer for item in found.findings))
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_text(name)}</th>" for name in columns)
-    lines = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
+def _table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    texts: int = 1,
+    marked: frozenset[str] = frozenset(),
+) -> str:
+    """The first ``texts`` columns are words; rows that begin with one of ``marked`` stand out."""
+
+    def line(kind: str, cells: Sequence[str]) -> str:
+        words = ['<{} class="text">' if place < texts else "<{}>" for place in range(len(cells))]
+        return "".join(
+            f"{word.format(kind)}{_text(cell)}</{kind}>"
+            for word, cell in zip(words, cells, strict=True)
+        )
+
+    head = line("th", columns)
+    begins = {True: '<tr class="marked">', False: "<tr>"}
+    body = "".join(f"{begins[row[0] in marked]}{line('td', row)}</tr>" for row in rows)
     top = f"<thead><tr>{head}</tr></thead>" if columns else ""
     return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
 
@@ -166,7 +205,7 @@ def _curves(found: Diagnosis) -> Figure:
     for item in found.findings:
         if item.layer in names and item.cost_db is not None:
             axes.axvline(names.index(item.layer), color="#c0392b", alpha=0.25, linewidth=4)
-    axes.set_xlabel("layer, in the order of the network")
+    axes.set_xlabel("number of the layer, in the order of the network")
     axes.set_ylabel("SQNR, dB")
     axes.grid(alpha=0.3)
     axes.legend(loc="best", frameon=False)

@@ -29,6 +29,7 @@ from knightlite.quantize.groups import features, scale_groups
 CAUSE_DB = 3.0  # won at the outputs by repairing one place: it made half of all errors
 GLARING_DB = 1.0  # enough where one channel is so loud that nothing else can be meant
 GLARING = 20.0  # times louder than all others
+LEAST_DB = 0.1  # what costs less is not named as dearest
 CUT = 4  # places of "8 bits are few" that are tried
 NAMED = 4  # layers listed in a sentence
 LOSSY_DB = 40.0  # alone: below, a layer adds to what is lost
@@ -88,7 +89,7 @@ def guilty(
     suspects: Sequence[Suspect],
     others: Sequence[Suspect],
     doubtful: bool,
-    advance: Callable[[int], None],
+    advance: Callable[[int, int], None],
 ) -> list[Place]:
     """The suspects that cost something at the outputs; ``others`` count only together.
 
@@ -102,10 +103,11 @@ def guilty(
     base = trial.score(mended)
     while left:
         new = []
+        total = number + len(left)
         for suspect in left:
             cost = trial.cost(suspect, base, mended)
             number += 1
-            advance(number)
+            advance(number, total)
             damaged = doubtful and suspect.facts.get("weight_ratio", 0.0) >= GLARING
             if cost >= _least_cost(suspect) or ((suspect.certain or damaged) and not found):
                 new.append(Place(cost, suspect, mended))
@@ -191,9 +193,9 @@ def _everywhere(graph: Graph, sums: Mapping[str, Sums], best: list[Place]) -> li
         f"no single place makes the loss: {len(lossy)} of {len(names)} layers keep less than "
         f"{LOSSY_DB:.0f} dB alone, and their errors add up"
     )
-    if best:
+    if best and best[0].cost_db >= LEAST_DB:
         dearest = best[0]
-        sentence += f"; {dearest.suspect.layer} costs most, {max(dearest.cost_db, 0.0):.1f} dB"
+        sentence += f"; {dearest.suspect.layer} costs most, {dearest.cost_db:.1f} dB"
     facts = {"layers": len(lossy), "dearest": [item.suspect.layer for item in best]}
     return [Place(0.0, Suspect(FEW_BITS, EVERYWHERE, sentence, (), (), 0.0, facts))]
 

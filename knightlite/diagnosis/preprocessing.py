@@ -7,7 +7,7 @@ with red and blue exchanged. What the float network's metric is then is measured
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, list_recipes, load_recipe
-from knightlite.quantize.onnx_models import batchable, session, write_float
-from knightlite.quantize.passes import Runner
-from knightlite.quantize.workload import Workload
+from knightlite.quantize.onnx_models import write_float
+from knightlite.quantize.picture_runs import Found, Inputs, PictureRuns
+from knightlite.quantize.workload import Forward, Workload
 
 Array = NDArray[Any]
 
-CHUNK = 16
 LEAST_POINTS = 5.0  # better by less is not called a fault
 SIGMAS = 3.0  # a dozen alternatives are tried: chance must not make one of them look good
 CHANCES = 3.0  # a float metric below so many times chance is implausible
@@ -110,23 +109,31 @@ def examine(
     recipe: Recipe | None,
     classes: int | None,
     threads: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
 ) -> Preprocessing:
     """Try the alternatives; without a metric nothing can be told.
 
-    ``bounds``: extremes of the input's values; ``classes``: how many labels there are, where known.
+    They are left out where not even all pictures right would be clearly better. ``bounds``:
+    extremes of the input's values; ``classes``: how many labels there are, where known.
+    ``advance`` is called with how many alternatives are done, and of how many.
     """
     channels = graph.tensors[graph.inputs[0]].shape[1]
     used = _from_recipe(recipe) if recipe is not None else guess(*bounds, channels)
     told = "unknown" if used is None else used.name
     if metric is None or used is None or len(graph.inputs) != 1 or channels not in (1, 3):
         return Preprocessing(told, metric)
-    chunk = CHUNK if batchable(graph) else 1
-    runner = Runner(graph, session(write_float(graph), threads), chunk)
+    if not clearly_better(metric, 1.0 if metric <= 1 else 100.0, pictures):
+        return Preprocessing(told, metric)
+    model = write_float(graph)
+    others = list(alternatives(used, graph.tensors[graph.inputs[0]].shape[1:]))
     trials = []
-    for trial in alternatives(used, graph.tensors[graph.inputs[0]].shape[1:]):
-        found = workload.run(_through(runner, used, trial))
+    for number, trial in enumerate(others, 1):
+        with PictureRuns(graph, model, threads) as runs:
+            found = workload.run(_through(runs, graph, used, trial))
         if found is not None:
             trials.append(Trial(trial.name, trial.keys, found))
+        if advance is not None:
+            advance(number, len(others))
     trials.sort(key=lambda item: -item.metric)
     best = trials[0] if trials else None
     if best is not None and clearly_better(metric, best.metric, pictures):
@@ -213,15 +220,18 @@ def guess(low: float, high: float, channels: int) -> Normalization | None:
     return None
 
 
-def _through(
-    runner: Runner, used: Normalization, other: Normalization
-) -> Callable[[tuple[Array, ...]], list[Array]]:
+def _through(runs: PictureRuns, graph: Graph, used: Normalization, other: Normalization) -> Forward:
     """A forward function that sees the same pictures normalised otherwise."""
 
-    def forward(inputs: tuple[Array, ...]) -> list[Array]:
-        changed = (other.of(used.pixels(np.asarray(inputs[0], np.float32))),)
-        parts = [runner.run(part) for part in runner.parts(changed)]
+    def read(_: Inputs, found: Found) -> list[Array]:
+        return [found[name] for name in graph.outputs]
+
+    def join(_: Inputs, parts: list[list[Array]]) -> list[Array]:
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+    def forward(inputs: Inputs) -> Sequence[Array]:
+        changed = (other.of(used.pixels(np.asarray(inputs[0], np.float32))),)
+        return runs.give(changed, read, join)
 
     return forward
 

@@ -29,15 +29,26 @@ from knightlite.ops import BY_NAME, View
 from knightlite.quantize.assign import assign
 from knightlite.quantize.auto_mix import automatic_mix
 from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.cycles import Clock
+from knightlite.quantize.data_free import DataFree
 from knightlite.quantize.equalizing import try_equalization
 from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.mix_config import read_mix
 from knightlite.quantize.passes import Observation, observe
+from knightlite.quantize.pipeline import quantize_graph
+from knightlite.quantize.range_choice import choose_ranges
 from knightlite.quantize.sensitivity import PICTURES as MIX_PICTURES
-from knightlite.quantize.settings import Settings, settings_for
+from knightlite.quantize.settings import (
+    BIAS_CORRECTIONS,
+    EFFORTS,
+    ROUNDINGS,
+    Settings,
+    settings_for,
+    with_method,
+)
 from knightlite.quantize.steps import improve, sample_limit
 from knightlite.quantize.widths import Widths
-from knightlite.quantize.workload import Workload
+from knightlite.quantize.workload import RandomData, Workload
 
 HELPS_DB = 1.0  # a remedy must win so much to be named
 ENOUGH_DB = 35.0  # at the outputs: what a remedy wins beyond is worth nothing
@@ -76,7 +87,7 @@ class Case:
 
     ``source``: the float graph as it was read; ``graph``: with a requantize behind its tables where
     the quantized one has it. ``settings``: those of the quantization. ``before``: the score of the
-    quantized network as it is.
+    quantized network as it is. ``clock``: tells what widths cost, as for ``quant``.
     """
 
     source: Graph
@@ -88,6 +99,7 @@ class Case:
     sums: dict[str, Sums]
     judge: Judge
     before: Score
+    clock: Clock | None = None
 
 
 Make = Callable[[], Graph | None]
@@ -100,10 +112,13 @@ ROUNDER = (WEIGHT_OUTLIER, RAISED, WEIGHT_SCALE, FEW_BITS)
 WIDER = (OUTLIER_CHANNEL, SPREAD, GROUP, FEW_BITS, WEIGHT_OUTLIER, RAISED)
 
 
-def try_remedies(case: Case, place: Place, tried: Tried) -> list[Remedy]:
+def try_remedies(
+    case: Case, place: Place, tried: Tried, advance: Callable[[], None]
+) -> list[Remedy]:
     """All remedies against a suspect: first the cheapest of those that help most, then by gain.
 
-    Where other places were mended to see this one, its remedies are judged beside them.
+    Where other places were mended to see this one, its remedies are judged beside them. ``advance``
+    is called after each of :func:`remedy_count`.
     """
     found = []
     mended = place.mended
@@ -113,6 +128,7 @@ def try_remedies(case: Case, place: Place, tried: Tried) -> list[Remedy]:
     for switch, make in _candidates(case, place):
         if (switch, mended) not in tried:
             tried[switch, mended] = _scored(case, make, mended)
+        advance()
         score = tried[switch, mended]
         if score is not None:
             found.append(Remedy(switch, before, score))
@@ -123,6 +139,11 @@ def try_remedies(case: Case, place: Place, tried: Tried) -> list[Remedy]:
     first = next(item for item in found if item.worth_db >= max(enough, min(best, HELPS_DB)))
     rest = [item for item in found if item is not first]
     return [first, *sorted(rest, key=lambda item: -item.gain_db)]
+
+
+def remedy_count(case: Case, place: Place) -> int:
+    """How many remedies there are against a suspect."""
+    return sum(1 for _ in _candidates(case, place))
 
 
 def _scored(case: Case, make: Make, mended: Mended) -> Score | None:
@@ -138,15 +159,20 @@ def _candidates(case: Case, place: Place) -> Iterator[tuple[str, Make]]:
     """What to say to ``quant``, the cheapest on the chip first, and the network it gives."""
     settings, suspect = case.settings, place.suspect
     affordable = sample_limit(case.graph, settings_for("normal")) > 1
-    yield f"quant -qm {settings.method} over this data", lambda: _again(case, settings)
+    named = "auto" if settings.range_choice else settings.method
+    yield f"quant -qm {named} over this data", lambda: _again(case, settings)
     if suspect.cause in METHODICAL:
         for method in TRIED_METHODS:
-            if method != settings.method:
-                yield f"quant -qm {method}", _with(case, replace(settings, method=method))
+            if method != named:
+                yield f"quant -qm {method}", _with(case, with_method(settings, method))
     if suspect.cause in EVENER and not place.mended.weights:  # its weights are others
         yield "quant --effort normal, for its equalization", lambda: _equalized(case)
-    if suspect.cause in ROUNDER and affordable:
-        yield "quant --effort high", _with(case, settings_for("high", method=settings.method))
+    if suspect.cause in ROUNDER and affordable and not place.mended.weights:
+        for effort in EFFORTS:
+            if _tries_more(settings_for(effort), settings):
+                yield f"quant --effort {effort}", _by_effort(case, effort)
+    if settings.bit_width == 16:
+        return
     if suspect.cause in WIDER:
         operators = wide_operators(case.graph, suspect)
         if operators:
@@ -156,7 +182,7 @@ def _candidates(case: Case, place: Place) -> Iterator[tuple[str, Make]]:
         if _ranking_macs(case.graph) <= RANKING_MACS:
             yield f"quant -r auto_quant -ams {strategy} -amr {share:g}", lambda: _mixed(case)
     if suspect.cause == FEW_BITS:
-        yield "quant -b 16", _with(case, replace(settings, bit_width=16))
+        yield "quant -b 16", _with(case, replace(settings, bit_width=16, widths=None))
 
 
 def _with(case: Case, settings: Settings) -> Make:
@@ -165,9 +191,30 @@ def _with(case: Case, settings: Settings) -> Make:
 
 def _again(case: Case, settings: Settings) -> Graph:
     """Quantized anew over the data."""
-    assigned = assign(case.graph, case.seen.statistics, case.seen.plan, settings).graph
-    threads = case.judge.threads
-    return improve(case.graph, assigned, case.seen.sample, settings, threads)[0]
+    seen, threads = case.seen, case.judge.threads
+    assignment = assign(case.graph, seen.statistics, seen.plan, settings)
+    if not isinstance(case.workload, (DataFree, RandomData)):
+        assignment, _ = choose_ranges(
+            case.graph, assignment, seen.statistics, seen.plan, seen.sample, settings, threads
+        )
+    return improve(case.graph, assignment.graph, seen.sample, settings, threads)[0]
+
+
+def _tries_more(effort: Settings, than: Settings) -> bool:
+    """True where an effort does what the model was quantized without."""
+    return (BIAS_CORRECTIONS.index(effort.bias_correction), ROUNDINGS.index(effort.rounding)) > (
+        BIAS_CORRECTIONS.index(than.bias_correction), ROUNDINGS.index(than.rounding)
+    )  # fmt: skip
+
+
+def _by_effort(case: Case, effort: str) -> Make:
+    """All that ``quant`` does with this effort, its mix within a budget included."""
+    settings, threads = settings_for(effort), case.judge.threads
+    return lambda: (
+        quantize_graph(
+            case.source, case.workload, settings, threads=threads, clock=case.clock
+        ).graph
+    )  # fmt: skip
 
 
 def _equalized(case: Case) -> Graph | None:
@@ -186,9 +233,10 @@ def _equalized(case: Case) -> Graph | None:
 
 def _mixed(case: Case) -> Graph:
     """What the automatic mix makes of it."""
-    settings = replace(case.settings, auto_mix=MIX)
+    plain = replace(case.settings, widths=None)
+    settings = replace(plain, auto_mix=MIX)
     widths, _ = automatic_mix(case.graph, case.workload, case.seen, settings, case.judge.threads)
-    return _again(case, replace(case.settings, mix=widths))
+    return _again(case, replace(plain, mix=widths))
 
 
 def _ranking_macs(graph: Graph) -> int:
@@ -204,8 +252,12 @@ def _wider(case: Case, suspect: Suspect, operators: tuple[str, ...]) -> tuple[st
     entry = json.dumps([{"op_names": list(operators), "bitwidth": 16}])
     try:
         widths = read_mix(entry, "the mix", graph).widths
-        mix = Widths(settings.mix.wide | widths.wide, settings.mix.weights16 | widths.weights16)
-        wide = replace(settings, mix=mix)
+        given = settings.mix if settings.widths is None else settings.widths
+        more = Widths(given.wide | widths.wide, given.weights16 | widths.weights16)
+        if settings.widths is None:
+            wide = replace(settings, mix=more)
+        else:
+            wide = replace(settings, widths=more)
         refused = assign(graph, seen.statistics, seen.plan, wide).narrowed
         reason = next(iter(refused.values()), None)
     except KnightliteError as error:

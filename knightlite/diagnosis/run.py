@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from knightlite.diagnosis.remedies import (
     Case,
     Remedy,
     Tried,
+    remedy_count,
     try_remedies,
     wide_operators,
 )
@@ -43,6 +44,7 @@ from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
 from knightlite.preprocess import Recipe
 from knightlite.quantize.channels import spread_channels
+from knightlite.quantize.cycles import Clock
 from knightlite.quantize.groups import features
 from knightlite.quantize.observers import Statistics
 from knightlite.quantize.passes import Observation, observe
@@ -50,7 +52,8 @@ from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import sample_limit
 from knightlite.quantize.workload import PictureFolder, Workload
 
-Progress = Callable[[str, int], None]
+Progress = Callable[[str, int, int | None], None]
+"""(stage, how much is done, of how much where that is known here: not of pictures)."""
 
 HEALTHY_DB = 25.0  # outputs that keep more lose no accuracy to speak of
 PROVEN_DB = 15.0  # the same, where a metric over enough pictures shows that none is lost
@@ -131,26 +134,35 @@ def diagnose(
     suspects: int = 8,
     progress: Progress | None = None,
     threads: int | None = None,
+    clock: Clock | None = None,
 ) -> Diagnosis:
     """Find out where ``quantized`` loses what the float ``graph`` has, and why.
 
     ``settings``: those it was quantized with, for remedies; ``recipe``: of the data, where known;
-    ``suspects``: how many places are tried. UsageError where the two are not the same network.
+    ``suspects``: how many places are tried; ``clock``: of the chip, for what ``quant`` decides by
+    cycles. UsageError where the two are not the same network.
     """
     source = graph
     if len(features(graph)) != len(features(quantized)):
         graph = spread_channels(graph)
     require_same(graph, quantized)
-    tell = progress or (lambda stage, done: None)
+    tell = progress or (lambda stage, done, total: None)
     limit = sample_limit(graph, settings)
     seen = observe(
-        graph, workload, lambda stage, done, _: tell(stage, done), threads, max(limit, SAMPLE)
+        graph,
+        workload,
+        lambda stage, done, _: tell(stage, done, None),
+        threads,
+        max(limit, SAMPLE),
     )
-    measured = measure(graph, quantized, workload, lambda done: tell("layers", done), threads)
+    measured = measure(graph, quantized, workload, lambda done: tell("layers", done, None), threads)
     sample, seen = seen.sample, _as_quant_has_it(seen, limit)
     judge = Judge(graph, workload, seen.recording, threads)
     before = judge.score(quantized)
-    preprocessing, findings = _preprocessing(graph, workload, seen, recipe, threads)
+    preprocessing, findings = _preprocessing(
+        graph, workload, seen, recipe, threads,
+        lambda done, total: tell("preprocessing", done, total),
+    )  # fmt: skip
     candidates = tensor_suspects(graph, quantized, seen.statistics, measured.sums)
     candidates += weight_suspects(graph, quantized, measured.sums)
     candidates.sort(key=lambda item: (not item.certain, item.badness))
@@ -162,17 +174,14 @@ def diagnose(
     trial = Trial(graph, quantized, few_pictures(graph, sample, SAMPLE, threads), lossy)
     places = guilty(
         trial, candidates[:suspects], candidates[suspects:], doubtful,
-        lambda done: tell("suspects", done),
+        lambda done, total: tell("suspects", done, total),
     )  # fmt: skip
     if not places and lossy(before):
         places = few_bits(trial, measured.sums)
     case = Case(
-        source, graph, quantized, workload, settings, seen, measured.sums, judge, before
+        source, graph, quantized, workload, settings, seen, measured.sums, judge, before, clock
     )  # fmt: skip
-    tried: Tried = {}
-    for number, place in enumerate(places, 1):
-        findings.append(_finding(case, place, tried))
-        tell("remedies", number)
+    findings += _findings(case, places, lambda done, total: tell("remedies", done, total))
     layers = tuple(
         _quality(graph, quantized, name, measured.sums[name]) for name in features(graph)
     )
@@ -189,10 +198,25 @@ def _as_quant_has_it(seen: Observation, limit: int) -> Observation:
     return replace(seen, sample=tuple(item[:limit] for item in seen.sample))
 
 
-def _finding(case: Case, place: Place, tried: Tried) -> Finding:
+def _findings(
+    case: Case, places: Sequence[Place], tell: Callable[[int, int], None]
+) -> list[Finding]:
+    """Every place with its remedies, tried."""
+    tried: Tried = {}
+    done, total = 0, sum(remedy_count(case, place) for place in places)
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        tell(done, total)
+
+    return [_finding(case, place, tried, advance) for place in places]
+
+
+def _finding(case: Case, place: Place, tried: Tried, advance: Callable[[], None]) -> Finding:
     """A cause with its remedies, tried."""
     suspect = place.suspect
-    remedies = try_remedies(case, place, tried)
+    remedies = try_remedies(case, place, tried, advance)
     helpful = tuple(item for item in remedies if item.gain_db >= HELPS_DB)
     makers = {node.output: node.name for node in case.graph.nodes}
     facts = dict(suspect.facts)
@@ -246,13 +270,14 @@ def _preprocessing(
     seen: Observation,
     recipe: Recipe | None,
     threads: int | None,
+    advance: Callable[[int, int], None],
 ) -> tuple[Preprocessing, list[Finding]]:
     """The examination, and a finding where there is one."""
     first = seen.statistics[graph.inputs[0]]
     bounds = float(first.minimum.min()), float(first.maximum.max())
     classes = len(workload.folder.classes) if isinstance(workload, PictureFolder) else None
     count = seen.pictures
-    told = examine(graph, workload, seen.metric, count, bounds, recipe, classes, threads)
+    told = examine(graph, workload, seen.metric, count, bounds, recipe, classes, threads, advance)
     if told.implausible is None:
         return told, []
     advice = "compare with the preprocessing of the training"
@@ -292,7 +317,7 @@ def _quality(graph: Graph, quantized: Graph, name: str, sums: Sums) -> LayerQual
         quantized.tensors[name].dtype.name,
         _round(energy, sums.alone),
         _round(energy, sums.total),
-        round(float(sums.product.sum() / norms), 6) if norms > 0 else 1.0,
+        min(1.0, round(float(sums.product.sum() / norms), 6)) if norms > 0 else 1.0,
         _round(energy, sums.weights) if weighted else None,
         _round(energy, sums.rounding),
         _round(energy, sums.clipping),
