@@ -58,6 +58,24 @@ def test_batch_by_batch_is_all_at_once() -> None:
         assert getattr(got, name) == pytest.approx(getattr(want, name), rel=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_shares_are_those_of_a_search(seed: int) -> None:
+    """Values on the edges of buckets and bins, equal ones, wanted zeros, tiny differences."""
+    rng = np.random.default_rng(seed)
+    wanted = rng.integers(-8, 9, 200) * (seed != 0)
+    steps = rng.choice([0, 0, 0.01, 0.1, 0.5, 1, 2, 1e-300], 200) * rng.choice([-1, 1], 200)
+    found = wanted + steps * np.where(seed % 2, np.abs(wanted), 2.0 ** -rng.integers(0, 14, 200))
+    error, largest = np.abs(found - wanted), np.abs(wanted).max()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(error == 0, 0, 100 * error / np.abs(wanted))
+        share = np.where(error == 0, 0, error / largest)
+    buckets = np.searchsorted([1, 10, 50, 100], relative, side="left")
+    bins = np.where(error == 0, 0, 1 + np.searchsorted(2.0 ** np.arange(-11, 0), share, "right"))
+    got = difference(wanted, found)
+    assert got.buckets == tuple(np.bincount(buckets, minlength=5) / 200)
+    assert got.histogram == tuple(np.bincount(bins, minlength=13) / 200)
+
+
 def test_difference_of_zeros() -> None:
     zeros, ones = np.zeros(4), np.ones(4)
     same = difference(zeros, zeros)

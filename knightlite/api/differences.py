@@ -50,30 +50,40 @@ class Tally:
     def add(self, wanted: Array, found: Array) -> None:
         """Count two arrays of one shape."""
         left, right = wanted.astype(np.float64).ravel(), found.astype(np.float64).ravel()
-        error = np.abs(right - left)
+        signed = right - left
+        error = np.abs(signed)
         for key, value in (
             ("error", np.sum(error)),
             ("size", np.sum(np.abs(left))),
-            ("square", np.sum(left**2)),
-            ("found", np.sum(right**2)),
+            ("square", left @ left),
+            ("found", right @ right),
             ("product", left @ right),
-            ("apart", np.sum(error**2)),
-            ("signed", np.sum(right - left)),
+            ("apart", error @ error),
+            ("signed", np.sum(signed)),
         ):
             self.sums[key] = self.sums.get(key, 0.0) + float(value)
         self.size += left.size
         self.largest = max(self.largest, float(np.max(error, initial=0.0)))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.where(error == 0, 0.0, 100 * error / np.abs(left))
-            share = error / np.max(np.abs(left), initial=0.0)
-        place = np.searchsorted(BUCKETS, relative, side="left")
-        self.buckets += np.bincount(place, minlength=len(BUCKETS) + 1)
-        edges = 2.0 ** np.arange(2 - HISTOGRAM, 0)
-        bins = np.where(error == 0, 0, 1 + np.searchsorted(edges, share, side="right"))
-        self.histogram += np.bincount(bins, minlength=HISTOGRAM)
+        self._count(left, error)
         if self.keep and self.wanted is None:
             step = max(1, left.size // SAMPLES)
             self.wanted, self.found = left[::step].copy(), right[::step].copy()
+
+    def _count(self, left: Array, error: Array) -> None:
+        """Sort the elements into buckets and histogram: most often few of them differ."""
+        apart = np.flatnonzero(error)
+        most = float(np.max(np.abs(left), initial=0.0))
+        self.buckets[0] += left.size - apart.size
+        self.histogram[0] += left.size - apart.size
+        error = error[apart]
+        with np.errstate(divide="ignore"):
+            relative = 100 * error / np.abs(left[apart])
+        above = [int(np.count_nonzero(relative > end)) for end in BUCKETS]
+        self.buckets -= np.diff(np.asarray([apart.size, *above, 0], np.int64))
+        bins = np.full(error.shape, HISTOGRAM - 1)
+        if most > 0:  # an exponent is the bin: faster than a search
+            bins = 1 + np.clip(np.frexp(error / most)[1] + HISTOGRAM - 2, 0, HISTOGRAM - 2)
+        self.histogram += np.bincount(bins, minlength=HISTOGRAM)
 
     def result(self) -> Difference:
         """The measures of all that was added; where both are nothing but zeros they are alike."""
