@@ -103,7 +103,7 @@ def test_too_few_pictures_are_no_judge() -> None:
 def test_the_sample_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = small_net()
     picture = 4 * graph.tensors["x"].elements
-    for held, wanted in ((40, 40), (1000, Settings().sample), (3, steps.FEWEST)):
+    for held, wanted in ((40, 40), (1000, Settings().sample), (3, FEWEST)):
         monkeypatch.setattr(steps, "SAMPLE_BYTES", held * picture)
         assert sample_limit(graph, Settings()) == wanted
 
