@@ -41,8 +41,8 @@ def test_one_odd_picture_turns_nothing(odd: float) -> None:
     found = judge([errors(before)], [errors(after)])
     assert -0.7 <= found.gain_db <= -0.5
     assert found.error_db < 0.1
-    assert not found.kept(Burden.CHOICE)
-    assert not found.kept(Burden.CORRECTION)
+    assert not found.kept(Burden.DOUBTFUL)
+    assert not found.kept(Burden.LIKELY)
 
 
 def test_outputs_count_alike() -> None:
@@ -56,19 +56,25 @@ def test_exact_outputs() -> None:
     nothing = np.zeros(8)
     still = judge([errors(nothing)], [errors(nothing)])
     assert (still.gain_db, still.before_db, still.after_db) == (0.0, 0.0, 0.0)
-    assert not still.kept(Burden.CORRECTION)
-    assert judge([errors(np.ones(8))], [errors(nothing)]).kept(Burden.CHOICE)
-    assert not judge([errors(nothing)], [errors(np.ones(8))]).kept(Burden.CORRECTION)
+    assert not still.kept(Burden.LIKELY)
+    assert judge([errors(np.ones(8))], [errors(nothing)]).kept(Burden.DOUBTFUL)
+    assert not judge([errors(nothing)], [errors(np.ones(8))]).kept(Burden.LIKELY)
 
 
 @pytest.mark.parametrize(
-    ("gain", "correction", "choice"),
-    [(0.4, True, True), (0.2, True, False), (-0.2, True, False), (-0.4, False, False)],
+    ("gain", "burdens"),
+    [
+        (0.4, {Burden.LIKELY, Burden.OPEN, Burden.DOUBTFUL}),
+        (0.3, {Burden.LIKELY, Burden.OPEN}),
+        (0.01, {Burden.LIKELY, Burden.OPEN}),
+        (0.0, {Burden.LIKELY}),
+        (-0.2, {Burden.LIKELY}),
+        (-0.3, set()),
+    ],
 )
-def test_the_burden_of_a_step(gain: float, correction: bool, choice: bool) -> None:
+def test_the_burden_of_a_step(gain: float, burdens: set[Burden]) -> None:
     found = Judgement(gain, 0.3, 20.0, 20.0 + gain, 8)
-    assert found.kept(Burden.CORRECTION) == correction
-    assert found.kept(Burden.CHOICE) == choice
+    assert {burden for burden in Burden if found.kept(burden)} == burdens
 
 
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=40))

@@ -32,7 +32,7 @@ Array = NDArray[Any]
 MOST_PICTURES = 32  # that the step looks at
 LEAST_PICTURES = 12  # a network so large that its effort allows fewer is left as it is
 FOLDS = 4  # each is judged by networks that were calibrated with the others
-RUNS = 4  # of a picture, about
+RUNS = 4  # per picture, of those that the effort affords; it takes 11, seven of them float
 NAME = "cross-layer equalization"
 
 
@@ -69,7 +69,7 @@ def try_equalization(
     except UnsupportedError:  # a channel was stretched beyond what the arithmetic holds
         return graph, (), (StepResult(NAME, None, False, time.perf_counter() - started),)
     judgement = judge(_errors(seen_as, pictures, settings, threads), after)
-    kept = judgement.kept(Burden.CHOICE)
+    kept = judgement.kept(Burden.DOUBTFUL)
     step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (divide(graph, ties, divisors), done, (step,)) if kept else (graph, (), (step,))
 

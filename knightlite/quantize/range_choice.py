@@ -89,7 +89,7 @@ def choose_ranges(
         return assignment, (StepResult(NAME, None, False, time.perf_counter() - started),)
     before, after = (output_errors(walk, graph, item.graph) for item in (assignment, changed))
     judgement = judge(before, after)
-    kept = judgement.kept(Burden.CHOICE)
+    kept = judgement.kept(Burden.DOUBTFUL)
     step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (changed if kept else assignment), (step,)
 

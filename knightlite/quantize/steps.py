@@ -53,7 +53,7 @@ def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
 
     A sentence; "" where they were, or where none is asked for.
     """
-    names = " and ".join(name for name, _ in steps_of(settings, graph))
+    names = " and ".join(name for name, *_ in steps_of(settings, graph))
     if not names or pictures >= FEWEST:
         return ""
     if settings.sample_macs // max(1, macs(graph)) >= FEWEST:
@@ -69,8 +69,11 @@ def macs(graph: Graph) -> int:
     return sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
 
 
-def steps_of(settings: Settings, graph: Graph) -> tuple[tuple[str, Visitor], ...]:
-    """The steps that the settings ask for, by name, in order. ``graph`` is the float one."""
+def steps_of(settings: Settings, graph: Graph) -> tuple[tuple[str, Visitor, Burden], ...]:
+    """The steps that the settings ask for, in order: name, visitor, what each must show.
+
+    ``graph`` is the float one.
+    """
     if settings.bit_width == 16:
         return ()  # its rounding errors are not worth a pass
     weights = _float_weights(graph)
@@ -80,11 +83,11 @@ def steps_of(settings: Settings, graph: Graph) -> tuple[tuple[str, Visitor], ...
             return None
         return correct_bias(layer, round_weights(layer, weights[layer.node.output]))
 
-    found: list[tuple[str, Visitor]] = []
+    found: list[tuple[str, Visitor, Burden]] = []
     if settings.bias_correction == "sequential":
-        found.append(("sequential bias correction", correct_bias))
+        found.append(("sequential bias correction", correct_bias, Burden.OPEN))
     if settings.rounding == "adaptive":
-        found.append(("adaptive rounding", rounded))
+        found.append(("adaptive rounding", rounded, Burden.LIKELY))
     return tuple(found)
 
 
@@ -103,12 +106,12 @@ def improve(
     tuning = _tuning(walk.count, pictures_at_once(graph, settings.live_bytes))
     results = []
     before = output_errors(walk, graph, quantized)
-    for name, visitor in steps:
+    for name, visitor, burden in steps:
         started = time.perf_counter()
         changed = walk.run(quantized, visitor, pictures=tuning).graph
         after = output_errors(walk, graph, changed)
         judgement = judge(before, after)
-        kept = judgement.kept(Burden.CORRECTION)
+        kept = judgement.kept(burden)
         results.append(StepResult(name, judgement, kept, time.perf_counter() - started))
         if kept:
             quantized, before = changed, after
