@@ -19,6 +19,7 @@ from knightlite.diagnosis import causes as cause
 from knightlite.frontend import load, load_quantized
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, load_recipe
+from knightlite.quantize.onnx_models import session, write_float
 from knightlite.quantize.settings import DEFAULT_SETTINGS
 from knightlite.quantize.workload import Forward, PictureFolder, Workload
 from planted import Noise, louder, quantized, scaled
@@ -206,6 +207,49 @@ def test_wrong_mean_and_std(digits: tuple[Graph, Graph], other: str) -> None:
     assert found.preprocessing.better is not None
     assert found.preprocessing.better.metric >= 95
     assert "divide_by = 255, mean = [" in first.advice
+
+
+def test_an_answer_that_is_always_the_same_is_no_better(
+    digits: tuple[Graph, Graph],
+) -> None:
+    """Pictures of one class, as the first ones of a folder: pixels 0..255 always give a class."""
+    graph, recipe = digits[0], load_recipe("digits")
+    raw = replace(recipe, divide_by=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+    answers: list[int] = []
+    run = session(write_float(graph), 1)
+
+    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+        made = run.run(None, {graph.inputs[0]: inputs[0]})
+        answers.extend(made[0].reshape(len(inputs[0]), -1).argmax(1).tolist())
+        return list(made)
+
+    pictures(raw, 40).run(forward)
+    always = max(set(answers), key=answers.count)
+    found = told(graph, digits[1], OneClass(pictures(recipe, 40), always), recipe)
+    assert answers.count(always) >= 0.8 * len(answers)
+    assert found.float_metric is not None
+    assert found.float_metric < 20
+    assert found.preprocessing.better is None
+
+
+@dataclass(frozen=True)
+class OneClass:
+    """Pictures that are all said to be of one class; the metric is the share of such answers."""
+
+    pictures: PictureFolder
+    label: int
+    description: str = "pictures of one class"
+
+    def run(self, forward: Forward) -> float | None:
+        right: list[bool] = []
+
+        def counted(inputs: tuple[Array, ...]) -> Any:
+            outputs = forward(inputs)
+            right.extend(outputs[0].reshape(len(inputs[0]), -1).argmax(1) == self.label)
+            return outputs
+
+        self.pictures.run(counted)
+        return 100 * float(np.mean(right))
 
 
 def colors(folder: Path) -> Path:

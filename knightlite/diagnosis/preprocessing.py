@@ -7,6 +7,7 @@ with red and blue exchanged. What the float network's metric is then is measured
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ Array = NDArray[Any]
 
 LEAST_POINTS = 5.0  # better by less is not called a fault
 SIGMAS = 3.0  # a dozen alternatives are tried: chance must not make one of them look good
+SAME_ANSWER = 0.8  # of the pictures: more of one class tell nothing
 CHANCES = 3.0  # a float metric below so many times chance is implausible
 SAME = 0.1  # normalisations this near to one another are the same one
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -128,9 +130,10 @@ def examine(
     others = list(alternatives(used, graph.tensors[graph.inputs[0]].shape[1:]))
     trials = []
     for number, trial in enumerate(others, 1):
+        answers: Counter[int] = Counter()
         with PictureRuns(graph, model, threads) as runs:
-            found = workload.run(_through(runs, graph, used, trial))
-        if found is not None:
+            found = workload.run(_through(runs, graph, used, trial, answers))
+        if found is not None and _says_something(answers):
             trials.append(Trial(trial.name, trial.keys, found))
         if advance is not None:
             advance(number, len(others))
@@ -151,6 +154,14 @@ def examine(
         )
         return Preprocessing(told, metric, tuple(trials), None, sentence)
     return Preprocessing(told, metric, tuple(trials))
+
+
+def _says_something(answers: Counter[int]) -> bool:
+    """False where nearly all pictures get one answer: right by chance where they are of one class.
+
+    Pictures taken in the order of their folders are.
+    """
+    return not answers or max(answers.values()) <= SAME_ANSWER * answers.total()
 
 
 def clearly_better(metric: float, other: float, pictures: int) -> bool:
@@ -220,14 +231,28 @@ def guess(low: float, high: float, channels: int) -> Normalization | None:
     return None
 
 
-def _through(runs: PictureRuns, graph: Graph, used: Normalization, other: Normalization) -> Forward:
-    """A forward function that sees the same pictures normalised otherwise."""
+def _through(
+    runs: PictureRuns,
+    graph: Graph,
+    used: Normalization,
+    other: Normalization,
+    answers: Counter[int],
+) -> Forward:
+    """A forward function that sees the same pictures normalised otherwise.
+
+    ``answers`` counts the classes that a network of one score per class finds.
+    """
+    classes = graph.tensors[graph.chip_outputs[0]].shape[1]
+    scores = graph.tensors[graph.chip_outputs[0]].elements == classes > 1
 
     def read(_: Inputs, found: Found) -> list[Array]:
         return [found[name] for name in graph.outputs]
 
     def join(_: Inputs, parts: list[list[Array]]) -> list[Array]:
-        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+        outputs = [np.concatenate(values) for values in zip(*parts, strict=True)]
+        if scores and outputs[0].size == classes * len(outputs[0]):
+            answers.update(outputs[0].reshape(-1, classes).argmax(1).tolist())
+        return outputs
 
     def forward(inputs: Inputs) -> Sequence[Array]:
         changed = (other.of(used.pixels(np.asarray(inputs[0], np.float32))),)
