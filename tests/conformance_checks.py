@@ -347,3 +347,13 @@ def save_and_load(model: Any, path: Path) -> Graph:
 
     path.write_bytes(model.SerializeToString())
     return load(path)
+
+
+def assert_exact(graph: Graph, built: Built, rng: np.random.Generator) -> None:
+    """Simulator equals golden model in every byte, and golden the QDQ model within 1 LSB."""
+    inputs = random_inputs(graph, rng)
+    found, exact = run(built, inputs), Golden(built.compiled.graph).run(inputs)
+    tally = Tally()
+    tally.compare(found, exact)
+    assert not tally.wrong
+    assert max(Layers(graph).differences(exact).values()) <= 1

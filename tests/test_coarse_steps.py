@@ -73,12 +73,7 @@ def test_what_a_steep_table_reads_stays_at_8_bits(attributes: dict[str, Any]) ->
 def test_byte_for_byte(attributes: dict[str, Any]) -> None:
     graph = quantized(net(attributes), WIDE).graph
     built = checks.build(graph, "TX5368AV200")
-    inputs = checks.random_inputs(graph, np.random.default_rng(4))
-    found, exact = checks.run(built, inputs), checks.Golden(built.compiled.graph).run(inputs)
-    tally = checks.Tally()
-    tally.compare(found, exact)
-    assert not tally.wrong
-    assert max(checks.Layers(graph).differences(exact).values()) <= 1
+    checks.assert_exact(graph, built, np.random.default_rng(4))
 
 
 @pytest.mark.parametrize("function", sorted(functions.FUNCTIONS))

@@ -169,12 +169,7 @@ def test_a_middle_is_wide_and_stays_inside_its_chain_on_every_chip(name: str) ->
     assert {w.dtype for n, w in graph.constants.items() if w.ndim == 4} == {np.dtype(np.int8)}
     built = checks.build(graph, name)
     assert "Conv+Add" in [layer["op"] for layer in built.program.meta["layers"]]
-    inputs = checks.random_inputs(graph, np.random.default_rng(4))
-    found, exact = checks.run(built, inputs), checks.Golden(built.compiled.graph).run(inputs)
-    tally = checks.Tally()
-    tally.compare(found, exact)
-    assert not tally.wrong
-    assert max(checks.Layers(graph).differences(exact).values()) <= 1
+    checks.assert_exact(graph, built, np.random.default_rng(4))
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["asked for", "by rule"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,9 +122,9 @@ def merge_states(paths: Sequence[Path]) -> EvaluationResult:
 
 def default_workers() -> int:
     """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    from knightlite.quantize.picture_runs import available_cores
+
+    return available_cores()
 
 
 def result_of(state: State) -> EvaluationResult:
