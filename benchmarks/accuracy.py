@@ -26,16 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import chip
-from knightlite.api.cycles import clock_of
+from knightlite.api.quantization.cycles import clock_of
 from knightlite.emit import compile_graph
 from knightlite.errors import KnightliteError
 from knightlite.evaluation import Paired
 from knightlite.frontend import load
+from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.preprocess import list_pictures, load_recipe
-from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.settings import (
+from knightlite.quantize.scales.settings import (
     BIAS_CORRECTIONS,
     EFFORTS,
     ROUNDINGS,

@@ -35,11 +35,11 @@ from knightlite.public import (  # noqa: E402  # see above
 from knightlite.version import __version__  # noqa: E402  # see above
 
 if TYPE_CHECKING:
-    from knightlite.api.compare import Comparison
+    from knightlite.api.comparison.compare import Comparison
     from knightlite.api.compile import CompiledModel
-    from knightlite.api.evaluate_models import EvaluationResult, ModelScore
-    from knightlite.api.quantized_model import QuantizedModel
-    from knightlite.api.session import NodeArg
+    from knightlite.api.evaluation.models import EvaluationResult, ModelScore
+    from knightlite.api.quantization.quantized_model import QuantizedModel
+    from knightlite.api.simulation.session import NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.errors import KnightliteError
     from knightlite.profiler import LayerProfile, Profile
@@ -69,16 +69,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "knightlite.api.compare",
+    "Comparison": "knightlite.api.comparison.compare",
     "CompiledModel": "knightlite.api.compile",
     "Diagnosis": "knightlite.diagnosis",
-    "EvaluationResult": "knightlite.api.evaluate_models",
+    "EvaluationResult": "knightlite.api.evaluation.models",
     "KnightliteError": "knightlite.errors",
     "LayerProfile": "knightlite.profiler",
-    "ModelScore": "knightlite.api.evaluate_models",
-    "NodeArg": "knightlite.api.session",
+    "ModelScore": "knightlite.api.evaluation.models",
+    "NodeArg": "knightlite.api.simulation.session",
     "Profile": "knightlite.profiler",
-    "QuantizedModel": "knightlite.api.quantized_model",
+    "QuantizedModel": "knightlite.api.quantization.quantized_model",
 }
 
 

@@ -22,10 +22,10 @@ from knightlite import dtypes
 from knightlite.chip import Chip, ChipFamily, facts_digest, families, find
 from knightlite.container import Program, decode_program, encode_program
 from knightlite.emit import Compiled, compile_graph, golden_model
+from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.ir.graph import flatten_chains
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.onnx_models import session, write_float, write_qdq
 from knightlite.sim import Machine
 from knightlite.sim.host import dequantize, quantize
 

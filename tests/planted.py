@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Graph
-from knightlite.quantize.assign import assign
-from knightlite.quantize.passes import observe
-from knightlite.quantize.settings import DEFAULT_SETTINGS
-from knightlite.quantize.workload import Forward, Workload
+from knightlite.quantize.data.workload import Forward, Workload
+from knightlite.quantize.scales.assign import assign
+from knightlite.quantize.scales.settings import DEFAULT_SETTINGS
+from knightlite.quantize.statistics.passes import observe
 
 Array = NDArray[Any]
 

@@ -25,7 +25,7 @@ from knightlite.api import (
     quantize,
     simulate,
 )
-from knightlite.api.simulate import find_binary
+from knightlite.api.simulation.simulate import find_binary
 from knightlite.errors import Finding, UsageError
 from knightlite.talk import Talk
 from onnx_nets import Net

@@ -10,12 +10,10 @@ import pytest
 
 from float_nets import FloatNet, Pictures
 from knightlite.errors import UsageError
+from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
-from knightlite.quantize.assign import Assignment, assign
-from knightlite.quantize.auto_mix import automatic_mix
-from knightlite.quantize.onnx_models import session, write_float, write_qdq
-from knightlite.quantize.passes import Observation, observe
-from knightlite.quantize.sensitivity import (
+from knightlite.quantize.mixed.auto_mix import automatic_mix
+from knightlite.quantize.mixed.sensitivity import (
     REST,
     WIDE,
     Meter,
@@ -25,7 +23,9 @@ from knightlite.quantize.sensitivity import (
     switched_model,
     units,
 )
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.scales.assign import Assignment, assign
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.statistics.passes import Observation, observe
 
 SETTINGS = Settings(bias_correction="off")
 

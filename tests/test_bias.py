@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from knightlite.quantize.bias import CUT_OFF, picture_means, shrunk_mean
+from knightlite.quantize.steps.bias import CUT_OFF, picture_means, shrunk_mean
 
 INFINITE = float("inf")
 SHAPE = (4, 3, 5, 5)

@@ -14,11 +14,11 @@ from float_nets import RELU, FloatNet, Pictures
 from knightlite import dtypes
 from knightlite.ir import Graph
 from knightlite.ops import functions, table_functions
-from knightlite.quantize.auto_mix import automatic_mix
-from knightlite.quantize.mix_config import read_mix
-from knightlite.quantize.passes import observe
+from knightlite.quantize.mixed.auto_mix import automatic_mix
+from knightlite.quantize.mixed.mix_config import read_mix
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.statistics.passes import observe
 
 PLAIN = Settings(equalize=False, bias_correction="off")
 WIDE = replace(PLAIN, bit_width=16)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from float_nets import Pictures, small_net
-from knightlite.api.quantize_options import QuantizeOptions, combinations
+from knightlite.api.quantization.options import QuantizeOptions, combinations
 from knightlite.cli.program import run
-from knightlite.quantize.methods import METHODS
 from knightlite.quantize.pipeline import finish, prepare, quantize_graph
-from knightlite.quantize.range_choice import NAME
-from knightlite.quantize.settings import Settings, settings_for, with_method
+from knightlite.quantize.scales.methods import METHODS
+from knightlite.quantize.scales.settings import Settings, settings_for, with_method
+from knightlite.quantize.steps.range_choice import NAME
 from refusals import Refusal
 
 Capture = pytest.CaptureFixture[str]

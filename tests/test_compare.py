@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from knightlite.api.compare import KEPT, LEVELS, CompareOptions, Comparison, compare
-from knightlite.api.differences import Difference, Tally, difference
-from knightlite.api.layer_values import exact_values, quantized_values
+from knightlite.api.comparison.compare import KEPT, LEVELS, CompareOptions, Comparison, compare
+from knightlite.api.comparison.differences import Difference, Tally, difference
+from knightlite.api.comparison.layer_values import exact_values, quantized_values
 from knightlite.cli.program import run
 from knightlite.frontend import load_quantized
 from knightlite.preprocess import load_recipe, sample_pictures

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.frontend import load
 from knightlite.frontend.normalization import normalize_input
+from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import ChannelStatistics, Graph, Tensor
 from knightlite.ops.opdef import OPEN
-from knightlite.quantize.data_free import PICTURES, DataFree, changes_for, without_data
-from knightlite.quantize.input_fit import fit_input
-from knightlite.quantize.made_pictures import MEAN, STD, picture
-from knightlite.quantize.onnx_models import session, write_float, write_qdq
+from knightlite.quantize.data.data_free import PICTURES, DataFree, changes_for, without_data
+from knightlite.quantize.data.input_fit import fit_input
+from knightlite.quantize.data.made_pictures import MEAN, STD, picture
+from knightlite.quantize.data.standardize import Change, changed, fit_changes, restored
+from knightlite.quantize.data.workload import RandomData
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.settings import Settings
-from knightlite.quantize.standardize import Change, changed, fit_changes, restored
-from knightlite.quantize.walk import Walk
-from knightlite.quantize.workload import RandomData
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.steps.walk import Walk
 from onnx_nets import Net
 
 Array = NDArray[Any]

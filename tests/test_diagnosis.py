@@ -17,11 +17,11 @@ from float_nets import RELU, FloatNet
 from knightlite.diagnosis import Diagnosis, Finding, diagnose
 from knightlite.diagnosis import causes as cause
 from knightlite.frontend import load, load_quantized
+from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, load_recipe
-from knightlite.quantize.onnx_models import session, write_float
-from knightlite.quantize.settings import DEFAULT_SETTINGS
-from knightlite.quantize.workload import Forward, PictureFolder, Workload
+from knightlite.quantize.data.workload import Forward, PictureFolder, Workload
+from knightlite.quantize.scales.settings import DEFAULT_SETTINGS
 from planted import Noise, louder, quantized, scaled
 
 Array = NDArray[Any]

@@ -19,15 +19,15 @@ from conftest import DIGITS
 from knightlite.api import (
     EvaluateOptions,
     EvaluationResult,
-    evaluate_engine,
     evaluate_models,
     merge_states,
 )
-from knightlite.api.simulate import find_binary
+from knightlite.api.evaluation import engine as evaluate_engine
+from knightlite.api.simulation.simulate import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
+from knightlite.inference.onnx_models import session
 from knightlite.preprocess import load_recipe
-from knightlite.quantize.onnx_models import session
 from knightlite.talk import Talk
 
 STEM = "digits_quantize"

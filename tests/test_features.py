@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
+from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph, Tensor
-from knightlite.quantize.features import (
+from knightlite.quantize.scales.features import (
     Feature,
     choose_features,
     collect,
     make_observers,
     observation_plan,
 )
-from knightlite.quantize.group_scales import expected_error, felt_interval
-from knightlite.quantize.observers import Statistics
-from knightlite.quantize.onnx_models import session, write_float
-from knightlite.quantize.ranges import even_density, squared_error
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.scales.group_scales import expected_error, felt_interval
+from knightlite.quantize.scales.ranges import even_density, squared_error
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.statistics.observers import Statistics
 
 Array = NDArray[Any]
 

@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite import dtypes, numerics
+from knightlite.inference.onnx_models import session
 from knightlite.ir import GraphBuilder, Node
 from knightlite.ops import BY_NAME, View, expressions, functions, table
 from knightlite.ops.functions import FUNCTIONS
 from knightlite.ops.onnx_io import OnnxWriter
 from knightlite.ops.samples import result
-from knightlite.quantize.onnx_models import session
 
 Array = NDArray[Any]
 OTHERS: dict[str, list[dict[str, Any]]] = {

@@ -13,14 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 from conformance_checks import DESCRIPTION, MAIN, Pictures
-from knightlite.api.host import finisher
+from knightlite.api.simulation.host import finisher
 from knightlite.chip import find
 from knightlite.container import decode_program, encode_program
 from knightlite.emit import compile_graph
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized, survey
+from knightlite.inference.onnx_models import session, write_qdq
 from knightlite.ops import host
-from knightlite.quantize.onnx_models import session, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.sim import Machine
 from knightlite.sim import host as sim_host

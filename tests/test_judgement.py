@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from knightlite.quantize.judgement import Burden, Judgement, StepResult, judge, trimmed_mean
-from knightlite.quantize.walk import Errors
+from knightlite.quantize.steps.judgement import Burden, Judgement, StepResult, judge, trimmed_mean
+from knightlite.quantize.steps.walk import Errors
 
 Array = NDArray[Any]
 

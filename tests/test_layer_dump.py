@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knightlite.api.differences import difference
+from knightlite.api.comparison.differences import difference
 from knightlite.cli.program import run
-from knightlite.quantize import layer_values
-from knightlite.quantize.onnx_models import session
+from knightlite.inference.onnx_models import session
+from knightlite.quantize.statistics import layer_values
 from refusals import Refusal
 
 QUANT = ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits", "-bs", "4", "-i", "2",

@@ -49,7 +49,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "preprocess": ("datafiles", "errors"),
     # sums over pictures and their statistics: knows no model
     "evaluation": ("errors",),
-    "quantize": (*_MEANING, "chip", "preprocess", "report", "script_loading"),
+    # a network in ONNX Runtime, in float or quantized
+    "inference": _MEANING,
+    "quantize": (*_MEANING, "chip", "inference", "preprocess", "report", "script_loading"),
     "passes": (*_MEANING, "chip", "report"),
     "lower": (*_MEANING, "chip", "isa"),
     "allocate": (*_MEANING, "chip", "report"),
@@ -59,7 +61,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "sim": ("chip", "container", "dtypes", "errors", "events", "isa", "numerics"),
     "profiler": ("chip", "container", "errors", "events", "isa", "report", "sim"),
     # the quantized network measured layer by layer, and quantized again where that may help
-    "diagnosis": (*_MEANING, "preprocess", "quantize"),
+    "diagnosis": (*_MEANING, "inference", "preprocess", "quantize"),
     # the outside
     "api": (
         *_COMPILER,
@@ -71,6 +73,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "evaluation",
         "events",
         "frontend",
+        "inference",
         "preprocess",
         "profiler",
         "quantize",
@@ -81,7 +84,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "version",
         "workspace",
     ),
-    "public": ("api", "diagnosis", "errors", "frontend", "profiler", "quantize", "talk"),
+    "public": (
+        "api",
+        "diagnosis",
+        "errors",
+        "frontend",
+        "inference",
+        "profiler",
+        "quantize",
+        "talk",
+    ),
     "cli": ("api", "chip", "diagnosis", "errors", "report", "talk", "version", "workspace"),
 }
 
@@ -96,6 +108,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "evaluation": ("numpy",),
     "foreign": ("paddle", "paddle2onnx", "torch"),
     "frontend": ("google", "numpy", "onnx"),  # google: protobuf's errors
+    "inference": ("numpy", "onnx", "onnxruntime"),
     "ir": ("numpy",),
     "lower": ("numpy",),
     "numerics": ("numpy",),
@@ -322,7 +335,7 @@ def test_planted_imports(room: str, source: str, sentence: str) -> None:
 def test_allowed_imports_pass() -> None:
     source = (
         "import json\nimport numpy as np\nfrom knightlite import numerics, ir\n"
-        "from knightlite.quantize.workload import Forward\n"
+        "from knightlite.quantize.data.workload import Forward\n"
         "if TYPE_CHECKING:\n    import onnxruntime\n"
         "def f():\n    import onnxruntime as ort\n"
     )

@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from knightlite import dtypes
-from knightlite.quantize.loudness import LOUD, Kinds
-from knightlite.quantize.observers import Observer, Statistics, add_statistics, with_exponent
-from knightlite.quantize.ranges import clipped_share, density, even_density, mse
+from knightlite.quantize.scales.ranges import clipped_share, density, even_density, mse
+from knightlite.quantize.statistics.loudness import LOUD, Kinds
+from knightlite.quantize.statistics.observers import (
+    Observer,
+    Statistics,
+    add_statistics,
+    with_exponent,
+)
 
 
 def pictures(loudness: Sequence[float], seed: int = 0) -> list[NDArray[np.float32]]:

@@ -10,9 +10,9 @@ import pytest
 from float_nets import RELU, FloatNet
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
-from knightlite.quantize.methods import METHODS
-from knightlite.quantize.mix_config import Mix, read_mix, template
-from knightlite.quantize.widths import NARROW, Widths
+from knightlite.quantize.mixed.mix_config import Mix, read_mix, template
+from knightlite.quantize.scales.methods import METHODS
+from knightlite.quantize.scales.widths import NARROW, Widths
 
 
 def net() -> Graph:

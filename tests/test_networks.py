@@ -31,12 +31,12 @@ from knightlite import dtypes
 from knightlite.chip import find
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load_quantized
+from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME as OPERATORS
 from knightlite.profiler import profile
-from knightlite.quantize.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
+from knightlite.quantize.scales.settings import DEFAULT_SETTINGS, Settings
 from networks import SMALL, Network
 from seeded_pictures import pictures
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
-from knightlite.quantize.observers import (
+from knightlite.quantize.statistics.observers import (
     CHANNEL_BINS,
     CHUNK,
     MOST_COUNTED,

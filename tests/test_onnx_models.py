@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from float_nets import FloatNet, small_net
+from knightlite.inference.onnx_models import batchable, session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import ALL_OPS, OpDef, View
-from knightlite.quantize.onnx_models import batchable, session, write_float, write_qdq
 
 Array = NDArray[Any]
 CASES = [

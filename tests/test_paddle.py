@@ -12,7 +12,7 @@ import pytest
 
 from knightlite.errors import KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import load, paddle, paddle_weights
-from knightlite.quantize.onnx_models import session, write_float
+from knightlite.inference.onnx_models import session, write_float
 from paddle_program import (
     conv_relu_program,
     conv_relu_weights,

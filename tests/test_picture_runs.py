@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from float_nets import FloatNet
 from knightlite.errors import DataError
+from knightlite.inference import picture_runs
+from knightlite.inference.onnx_models import write_float
+from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
 from knightlite.ir import Graph
-from knightlite.quantize import picture_runs
-from knightlite.quantize.onnx_models import write_float
-from knightlite.quantize.picture_runs import Found, Inputs, PictureRuns
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.steps import COMPARED
+from knightlite.quantize.steps.steps import COMPARED
 
 Array = NDArray[Any]
 SHAPE = (3, 6, 6)

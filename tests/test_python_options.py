@@ -13,7 +13,7 @@ import pytest
 
 import knightlite
 from knightlite import KnightliteError
-from knightlite.api.quantize_options import QuantizeOptions
+from knightlite.api.quantization.options import QuantizeOptions
 from knightlite.cli import quant
 from knightlite.cli.program import run
 from knightlite.cli.vocabulary import ACCEPTED, LATER
@@ -89,7 +89,7 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> list[tuple[QuantizeOptions, bool]
         found.append((options, save))
         raise Caught
 
-    monkeypatch.setattr(sys.modules["knightlite.api.quantize"], "quantize_all", stop)
+    monkeypatch.setattr(sys.modules["knightlite.api.quantization.quantize"], "quantize_all", stop)
     monkeypatch.setattr(quant, "quantize", stop)
     return found
 

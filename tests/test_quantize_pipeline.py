@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet, Pictures, small_net
 from knightlite.errors import DataError, ModelError, UsageError
+from knightlite.inference import picture_runs
+from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize import picture_runs
-from knightlite.quantize.onnx_models import session, write_float, write_qdq
+from knightlite.quantize.data.workload import RandomData
 from knightlite.quantize.pipeline import quantization_loss, quantize_graph
-from knightlite.quantize.settings import Settings
-from knightlite.quantize.workload import RandomData
+from knightlite.quantize.scales.settings import Settings
 
 Array = NDArray[Any]
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from float_nets import FloatNet, Pictures, small_net
 from knightlite import dtypes
 from knightlite.ir import Graph
-from knightlite.quantize import range_choice
-from knightlite.quantize.assign import Assignment, assign
-from knightlite.quantize.features import observation_plan
-from knightlite.quantize.methods import METHODS
-from knightlite.quantize.pins import Pin
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.range_choice import (
+from knightlite.quantize.scales.assign import Assignment, assign
+from knightlite.quantize.scales.features import observation_plan
+from knightlite.quantize.scales.methods import METHODS
+from knightlite.quantize.scales.pins import Pin
+from knightlite.quantize.scales.settings import Settings, settings_for
+from knightlite.quantize.steps import range_choice
+from knightlite.quantize.steps.range_choice import (
     NAME,
     Candidate,
     best_methods,
@@ -26,8 +27,7 @@ from knightlite.quantize.range_choice import (
     choose_ranges,
     readers_errors,
 )
-from knightlite.quantize.settings import Settings, settings_for
-from knightlite.quantize.walk import Walk
+from knightlite.quantize.steps.walk import Walk
 from test_features import observed
 
 Array = NDArray[Any]

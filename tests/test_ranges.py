@@ -9,10 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite.dtypes import S8, S16, U8, DType
-from knightlite.quantize.divergence import _divergences, kl
-from knightlite.quantize.methods import METHODS
-from knightlite.quantize.observers import Observer
-from knightlite.quantize.ranges import (
+from knightlite.quantize.scales.divergence import _divergences, kl
+from knightlite.quantize.scales.methods import METHODS
+from knightlite.quantize.scales.ranges import (
     Density,
     clip,
     clipped_share,
@@ -23,6 +22,7 @@ from knightlite.quantize.ranges import (
     signal_to_noise_db,
     squared_error,
 )
+from knightlite.quantize.statistics.observers import Observer
 
 Array = NDArray[Any]
 

@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from float_nets import Pictures, small_net
-from knightlite.quantize import onnx_models, passes, recording
-from knightlite.quantize.passes import compare, observe
+from knightlite.inference import onnx_models
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.recording import Recording
+from knightlite.quantize.statistics import passes, recording
+from knightlite.quantize.statistics.passes import compare, observe
+from knightlite.quantize.statistics.recording import Recording
 
 Array = NDArray[Any]
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from float_nets import Pictures, small_net
-from knightlite.quantize import rounding
-from knightlite.quantize.node_runs import NodeRuns
+from knightlite.inference.node_runs import NodeRuns
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.rounding import (
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.steps import rounding
+from knightlite.quantize.steps.rounding import (
     Sums,
     best_ridge,
     half_sums,
@@ -25,8 +26,7 @@ from knightlite.quantize.rounding import (
     squared_error,
     windows,
 )
-from knightlite.quantize.settings import Settings
-from knightlite.quantize.walk import Layer, Walk
+from knightlite.quantize.steps.walk import Layer, Walk
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.errors import DataError, KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.ir import Tensor
-from knightlite.quantize.user_script import UserScript
+from knightlite.quantize.data.user_script import UserScript
 
 Array = NDArray[Any]
 IMPORT = "from onnx_quantize_tool.common.register import onnx_infer_func, pytorch_model\n"

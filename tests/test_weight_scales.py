@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from knightlite.quantize.weight_scales import (
+from knightlite.quantize.scales.weight_scales import (
     HIGHEST,
     LOWEST,
     MOST_WEIGHTS,
     candidate_factors,
     least_error_scales,
 )
-from knightlite.quantize.weights import quantize_weights, weight_scales
+from knightlite.quantize.scales.weights import quantize_weights, weight_scales
 
 Array = NDArray[Any]
 

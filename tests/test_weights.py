@@ -14,9 +14,9 @@ from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
 from knightlite.ops import View
 from knightlite.ops.conv import tap_coverage
-from knightlite.quantize.features import Feature
-from knightlite.quantize.weight_scales import least_error_scales
-from knightlite.quantize.weights import (
+from knightlite.quantize.scales.features import Feature
+from knightlite.quantize.scales.weight_scales import least_error_scales
+from knightlite.quantize.scales.weights import (
     QuantizedWeights,
     quantize_conv,
     quantize_weights,

@@ -26,8 +26,8 @@ from conformance_checks import (
 )
 from knightlite.chip import find
 from knightlite.dtypes import S8, S16, U8
+from knightlite.inference.onnx_models import session, write_qdq
 from knightlite.ir import Graph
-from knightlite.quantize.onnx_models import session, write_qdq
 from quantized_nets import RELU, SCALE, QuantizedNet
 
 FINE = SCALE / 256  # the step of a 16-bit tensor with the range of an 8-bit one

@@ -16,13 +16,13 @@ from float_nets import PADS, FloatNet
 from knightlite import chip, dtypes, numerics, ops
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.frontend import load_quantized
+from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
 from knightlite.ops import table, table_functions, wide_table
 from knightlite.ops.samples import feature, result
-from knightlite.quantize.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.settings import Settings
-from knightlite.quantize.widths import Widths
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.scales.widths import Widths
 
 FAMILIES = [family.names[0] for family in chip.families()]
 

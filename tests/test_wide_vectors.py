@@ -11,11 +11,11 @@ import conformance_checks as checks
 from float_nets import FloatNet
 from knightlite import chip, dtypes
 from knightlite.frontend import load_quantized
+from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import table, table_functions
-from knightlite.quantize.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.scales.settings import Settings
 
 NO_PADS = (0, 0, 0, 0)
 TWICE = {"scales": (2.0, 2.0), "size": (12, 12)}

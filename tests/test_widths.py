@@ -11,12 +11,12 @@ import conformance_checks as checks
 from float_nets import PADS, RELU, FloatNet
 from knightlite import chip, dtypes
 from knightlite.frontend import load_quantized
+from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
-from knightlite.quantize.channels import spread_channels
-from knightlite.quantize.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.settings import Settings
-from knightlite.quantize.widths import (
+from knightlite.quantize.scales.channels import spread_channels
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.scales.widths import (
     Widths,
     everything,
     head_tensors,

@@ -2,7 +2,7 @@
 
 from knightlite.api.check import CheckResult, check
 from knightlite.api.compile import CompileResult, compile_model, explain
-from knightlite.api.evaluate_models import (
+from knightlite.api.evaluation.models import (
     EvaluateOptions,
     EvaluationResult,
     ModelScore,
@@ -12,9 +12,9 @@ from knightlite.api.evaluate_models import (
 )
 from knightlite.api.inspection import Inspection, inspect_file
 from knightlite.api.profile import ProfileResult, profile_program
-from knightlite.api.quantize import QuantizeOutcome, quantize
-from knightlite.api.quantize_options import QuantizeOptions
-from knightlite.api.simulate import SimulateOptions, SimulateResult, simulate
+from knightlite.api.quantization.options import QuantizeOptions
+from knightlite.api.quantization.quantize import QuantizeOutcome, quantize
+from knightlite.api.simulation.simulate import SimulateOptions, SimulateResult, simulate
 
 __all__ = [
     "CheckResult",

@@ -262,7 +262,7 @@ def _sound(notes: Mapping[str, Any], path: Path) -> bool:
 
 def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
     """Seeded random input integers and the golden model's answer, concatenated raw (NCHW)."""
-    from knightlite.quantize.onnx_models import session
+    from knightlite.inference.onnx_models import session
 
     rng = np.random.default_rng(KNOWN_ANSWER_SEED)
     feeds = {}

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from knightlite.diagnosis import Diagnosis
     from knightlite.ir import Graph
     from knightlite.preprocess import Recipe
-    from knightlite.quantize.cycles import Clock
-    from knightlite.quantize.python_data import Batch, InferFunction
-    from knightlite.quantize.settings import Settings
-    from knightlite.quantize.workload import Workload
+    from knightlite.quantize.data.python_data import Batch, InferFunction
+    from knightlite.quantize.data.workload import Workload
+    from knightlite.quantize.mixed.cycles import Clock
+    from knightlite.quantize.scales.settings import Settings
 
 SUSPECTS = 8
 LAYERS = 10  # rows of the ranked table
@@ -223,7 +223,7 @@ def _forwards(options: DiagnoseOptions) -> int:
 
 def _count(work: Workload) -> int:
     """How many pictures the data are; a script may feed others."""
-    from knightlite.quantize.workload import PictureFolder
+    from knightlite.quantize.data.workload import PictureFolder
 
     if isinstance(work, PictureFolder):
         return len(work.samples)
@@ -234,10 +234,10 @@ def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
     """The switches that the model was quantized with, as its notes say, and its widths."""
     from knightlite import dtypes
     from knightlite.ops import BY_NAME
-    from knightlite.quantize import settings as known
-    from knightlite.quantize.groups import features
-    from knightlite.quantize.methods import METHODS
-    from knightlite.quantize.widths import Widths
+    from knightlite.quantize.scales import settings as known
+    from knightlite.quantize.scales.groups import features
+    from knightlite.quantize.scales.methods import METHODS
+    from knightlite.quantize.scales.widths import Widths
 
     def noted(key: str, words: Iterable[Any]) -> Any:
         return notes.get(key) if notes.get(key) in list(words) else None
@@ -261,7 +261,7 @@ def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
 
 def _clock(notes: Mapping[str, Any]) -> Clock | None:
     """Of the chip that the model was quantized for; None where its notes do not say."""
-    from knightlite.api.cycles import clock_of
+    from knightlite.api.quantization.cycles import clock_of
 
     try:
         return clock_of(str(notes["chip"])) if notes.get("chip") else None
@@ -273,10 +273,10 @@ def _workload(
     options: DiagnoseOptions, graph: Graph, notes: Mapping[str, Any], talk: Talk
 ) -> tuple[Workload, Recipe | None]:
     """The data, and the recipe where pictures come through one."""
-    from knightlite.api.calibration_data import workload
-    from knightlite.api.quantize_options import INFER_AUTO, QuantizeOptions
+    from knightlite.api.quantization.calibration_data import workload
+    from knightlite.api.quantization.options import INFER_AUTO, QuantizeOptions
     from knightlite.preprocess import parse_recipe
-    from knightlite.quantize.workload import PictureFolder
+    from knightlite.quantize.data.workload import PictureFolder
 
     stored = notes.get("recipe")
     recipe = options.recipe

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightlite import atomic_write, workspace
-from knightlite.api.simulate import Binary, find_binary
+from knightlite.api.simulation.simulate import Binary, find_binary
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:

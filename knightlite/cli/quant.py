@@ -9,7 +9,7 @@ import click
 
 from knightlite.api import QuantizeOptions, quantize
 from knightlite.api.default_chip import default_chip
-from knightlite.api.inputs import numbers
+from knightlite.api.quantization.inputs import numbers
 from knightlite.cli.arguments import Shape, whole_numbers, words
 from knightlite.cli.compare import HISTOGRAM, print_comparison
 from knightlite.cli.conversion import conversion_options

@@ -18,11 +18,10 @@ from knightlite.diagnosis.probe import Sums
 from knightlite.dtypes import DType
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
-from knightlite.quantize.group_scales import felt_interval
-from knightlite.quantize.groups import Group, scale_groups
-from knightlite.quantize.methods import METHODS
-from knightlite.quantize.observers import Statistics
-from knightlite.quantize.ranges import (
+from knightlite.quantize.scales.group_scales import felt_interval
+from knightlite.quantize.scales.groups import Group, scale_groups
+from knightlite.quantize.scales.methods import METHODS
+from knightlite.quantize.scales.ranges import (
     Density,
     clip,
     clipped_share,
@@ -30,6 +29,7 @@ from knightlite.quantize.ranges import (
     mix,
     squared_error,
 )
+from knightlite.quantize.statistics.observers import Statistics
 
 Float64 = NDArray[np.float64]
 

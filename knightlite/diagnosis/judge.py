@@ -11,13 +11,13 @@ import onnx
 from numpy.typing import NDArray
 
 from knightlite.diagnosis.probe import pair_values, qdq_model
+from knightlite.inference.onnx_models import batchable, session, write_float
+from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
 from knightlite.ir import Graph
-from knightlite.quantize.onnx_models import batchable, session, write_float
-from knightlite.quantize.passes import Runner
-from knightlite.quantize.picture_runs import Found, Inputs, PictureRuns
-from knightlite.quantize.recording import Recording
+from knightlite.quantize.data.workload import Forward, Workload
 from knightlite.quantize.report import decibels
-from knightlite.quantize.workload import Forward, Workload
+from knightlite.quantize.statistics.passes import Runner
+from knightlite.quantize.statistics.recording import Recording
 
 Array = NDArray[Any]
 CHUNK = 16  # pictures per run: outputs only are delivered

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.inference.onnx_models import write_float
+from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, list_recipes, load_recipe
-from knightlite.quantize.onnx_models import write_float
-from knightlite.quantize.picture_runs import Found, Inputs, PictureRuns
-from knightlite.quantize.workload import Forward, Workload
+from knightlite.quantize.data.workload import Forward, Workload
 
 Array = NDArray[Any]
 

@@ -17,12 +17,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from knightlite.inference.onnx_models import batchable, session, write_float, write_qdq
 from knightlite.ir import Graph
-from knightlite.quantize.group_scales import felt_interval
-from knightlite.quantize.groups import features
-from knightlite.quantize.onnx_models import batchable, session, write_float, write_qdq
-from knightlite.quantize.passes import Runner
-from knightlite.quantize.workload import Workload
+from knightlite.quantize.data.workload import Workload
+from knightlite.quantize.scales.group_scales import felt_interval
+from knightlite.quantize.scales.groups import features
+from knightlite.quantize.statistics.passes import Runner
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]

@@ -26,19 +26,17 @@ from knightlite.diagnosis.variants import widen
 from knightlite.errors import KnightliteError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.assign import assign
-from knightlite.quantize.auto_mix import automatic_mix
-from knightlite.quantize.channels import spread_channels
-from knightlite.quantize.cycles import Clock
-from knightlite.quantize.data_free import DataFree
-from knightlite.quantize.equalizing import try_equalization
-from knightlite.quantize.groups import scale_groups
-from knightlite.quantize.mix_config import read_mix
-from knightlite.quantize.passes import Observation, observe
+from knightlite.quantize.data.data_free import DataFree
+from knightlite.quantize.data.workload import RandomData, Workload
+from knightlite.quantize.mixed.auto_mix import automatic_mix
+from knightlite.quantize.mixed.cycles import Clock
+from knightlite.quantize.mixed.mix_config import read_mix
+from knightlite.quantize.mixed.sensitivity import PICTURES as MIX_PICTURES
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.range_choice import choose_ranges
-from knightlite.quantize.sensitivity import PICTURES as MIX_PICTURES
-from knightlite.quantize.settings import (
+from knightlite.quantize.scales.assign import assign
+from knightlite.quantize.scales.channels import spread_channels
+from knightlite.quantize.scales.groups import scale_groups
+from knightlite.quantize.scales.settings import (
     BIAS_CORRECTIONS,
     EFFORTS,
     ROUNDINGS,
@@ -46,9 +44,11 @@ from knightlite.quantize.settings import (
     settings_for,
     with_method,
 )
-from knightlite.quantize.steps import improve, sample_limit
-from knightlite.quantize.widths import Widths
-from knightlite.quantize.workload import RandomData, Workload
+from knightlite.quantize.scales.widths import Widths
+from knightlite.quantize.statistics.passes import Observation, observe
+from knightlite.quantize.steps.equalizing import try_equalization
+from knightlite.quantize.steps.range_choice import choose_ranges
+from knightlite.quantize.steps.steps import improve, sample_limit
 
 HELPS_DB = 1.0  # a remedy must win so much to be named
 ENOUGH_DB = 35.0  # at the outputs: what a remedy wins beyond is worth nothing

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from knightlite.quantize.python_data import Batch
+    from knightlite.quantize.data.python_data import Batch
 
     Data = str | Path | NDArray[np.floating[Any]] | Mapping[str, NDArray[Any]] | Iterable[Batch]
 
@@ -25,7 +25,7 @@ def batches_of(
     import numpy as np
 
     from knightlite.errors import UsageError
-    from knightlite.quantize.python_data import count_of, kept, split
+    from knightlite.quantize.data.python_data import count_of, kept, split
 
     if data is None or isinstance(data, (str, Path)):
         return None, tuple(1 if count is None else count for count in asked)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from knightlite.public.data import batches_of
 
 if TYPE_CHECKING:
-    from knightlite.api.compare import Comparison
-    from knightlite.api.quantize_options import QuantizeOptions
-    from knightlite.api.quantized_model import QuantizedModel
+    from knightlite.api.comparison.compare import Comparison
+    from knightlite.api.quantization.options import QuantizeOptions
+    from knightlite.api.quantization.quantized_model import QuantizedModel
     from knightlite.public.data import Data
-    from knightlite.quantize.python_data import InferFunction
+    from knightlite.quantize.data.python_data import InferFunction
 
     Shapes = Sequence[Sequence[int]]
     File = str | Path
@@ -123,7 +123,7 @@ def quantize(
         dump: also write the values of every layer, float and fixed, to ``save_dir``/dump.
         save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
     """
-    from knightlite.api.quantize import quantize_all
+    from knightlite.api.quantization.quantize import quantize_all
     from knightlite.errors import UsageError
     from knightlite.talk import Talk
 
@@ -195,8 +195,8 @@ def convert(
     std: Sequence[float] = (),
 ) -> bytes:
     """A float model as the ONNX file that ``quantize`` starts from. Arguments: its own."""
-    from knightlite.api.quantize_models import load_float
-    from knightlite.quantize.onnx_models import write_float
+    from knightlite.api.quantization.models import load_float
+    from knightlite.inference.onnx_models import write_float
     from knightlite.talk import Talk
 
     options = replace(
@@ -237,8 +237,8 @@ def infer(
     """
     import tempfile
 
-    from knightlite.api.quantize import quantize as run
-    from knightlite.api.quantized_model import QuantizedModel
+    from knightlite.api.quantization.quantize import quantize as run
+    from knightlite.api.quantization.quantized_model import QuantizedModel
     from knightlite.talk import Talk
 
     remarks: list[str] = []
@@ -278,9 +278,9 @@ def compare_layers(
     """
     import tempfile
 
-    from knightlite.api.quantize import compare_files
-    from knightlite.api.quantize_models import load_float
-    from knightlite.api.quantized_model import QuantizedModel
+    from knightlite.api.quantization.models import load_float
+    from knightlite.api.quantization.quantize import compare_files
+    from knightlite.api.quantization.quantized_model import QuantizedModel
     from knightlite.errors import UsageError
     from knightlite.talk import Talk
 
@@ -322,7 +322,7 @@ def _float_options(
 ) -> QuantizeOptions:
     """What says which float model is meant."""
     from knightlite.api.default_chip import default_chip
-    from knightlite.api.quantize_options import QuantizeOptions
+    from knightlite.api.quantization.options import QuantizeOptions
 
     return QuantizeOptions(
         model=Path(model),
@@ -349,7 +349,7 @@ def _with_data(
     seed: int,
 ) -> QuantizeOptions:
     """The options with the data that the arguments name."""
-    from knightlite.api.quantize_options import INFER_AUTO
+    from knightlite.api.quantization.options import INFER_AUTO
     from knightlite.errors import UsageError
 
     asked = (iteration,) if iteration is None or isinstance(iteration, int) else tuple(iteration)

@@ -12,15 +12,15 @@ from knightlite.public.data import batches_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from knightlite.api.compare import Comparison
+    from knightlite.api.comparison.compare import Comparison
     from knightlite.api.compile import CompiledModel
-    from knightlite.api.evaluate_models import EvaluationResult
-    from knightlite.api.quantized_model import QuantizedModel
-    from knightlite.api.session import File, NodeArg
+    from knightlite.api.evaluation.models import EvaluationResult
+    from knightlite.api.quantization.quantized_model import QuantizedModel
+    from knightlite.api.simulation.session import File, NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
     from knightlite.public.data import Data
-    from knightlite.quantize.python_data import InferFunction
+    from knightlite.quantize.data.python_data import InferFunction
 
     Array = NDArray[Any]
 
@@ -40,7 +40,7 @@ def compile(
     """
     from knightlite.api.compile import compile_bytes, quantized_for
     from knightlite.api.default_chip import default_chip
-    from knightlite.api.quantized_model import QuantizedModel
+    from knightlite.api.quantization.quantized_model import QuantizedModel
     from knightlite.frontend.onnx_file import read_bytes
 
     if isinstance(model, QuantizedModel):
@@ -90,7 +90,7 @@ def evaluate(
     """
     import tempfile
 
-    from knightlite.api.evaluate_models import EvaluateOptions, evaluate_models
+    from knightlite.api.evaluation.models import EvaluateOptions, evaluate_models
     from knightlite.talk import Talk
 
     remarks: list[str] = []
@@ -120,7 +120,7 @@ def evaluate(
 def _model_file(model: CompiledModel | QuantizedModel | str | Path, folder: Path) -> Path:
     """The file of a model; one in memory is written into ``folder``."""
     from knightlite.api.compile import CompiledModel
-    from knightlite.api.quantized_model import QuantizedModel
+    from knightlite.api.quantization.quantized_model import QuantizedModel
 
     if isinstance(model, QuantizedModel):
         path = folder / f"{model.name}_quantize.onnx"
@@ -150,7 +150,7 @@ def profile(
         save_dir: where the files of ``knightlite profile`` are to be left; default: nowhere.
     """
     from knightlite.api.profile import profile_binary, save_profile
-    from knightlite.api.session import open_binary
+    from knightlite.api.simulation.session import open_binary
 
     binary = open_binary(compiled, weight)
     found = profile_binary(binary, chip)
@@ -198,7 +198,7 @@ def diagnose(
 
     from knightlite.api.diagnose import DiagnoseOptions
     from knightlite.api.diagnose import diagnose as run
-    from knightlite.api.quantized_model import QuantizedModel
+    from knightlite.api.quantization.quantized_model import QuantizedModel
     from knightlite.talk import Talk
 
     if data is None and infer is None and script is None:
@@ -252,8 +252,8 @@ def compare(
         sim_dir: where ``knightlite sim`` left results; default: they are computed.
         level: 0 to 2 the network's outputs, 3 to 6 every layer (``knightlite compare --help``).
     """
-    from knightlite.api.compare import LEVELS, CompareOptions
-    from knightlite.api.compare import compare as run
+    from knightlite.api.comparison.compare import LEVELS, CompareOptions
+    from knightlite.api.comparison.compare import compare as run
     from knightlite.errors import UsageError
 
     if not 0 <= level < len(LEVELS):
@@ -284,7 +284,7 @@ class Session:
         weight: File | None = None,
         chip: str | None = None,
     ) -> None:
-        from knightlite.api.session import CompiledNetwork
+        from knightlite.api.simulation.session import CompiledNetwork
 
         self._network = CompiledNetwork(compiled, weight, chip)
 

@@ -13,29 +13,29 @@ from numpy.typing import NDArray
 from knightlite.errors import Finding
 from knightlite.ir import Graph
 from knightlite.ops.wide_table import with_lut_length
-from knightlite.quantize.assign import Assignment, check_constants
-from knightlite.quantize.channels import spread_channels
-from knightlite.quantize.cycles import Clock
-from knightlite.quantize.data_free import DataFree, changes_for, settings_without_pictures
-from knightlite.quantize.distribution_cache import (
+from knightlite.quantize.data.data_free import DataFree, changes_for, settings_without_pictures
+from knightlite.quantize.data.standardize import Changes, changed, restored
+from knightlite.quantize.data.workload import RandomData, Workload
+from knightlite.quantize.mixed.cycles import Clock
+from knightlite.quantize.mixed.mixing import choose_mix
+from knightlite.quantize.report import REPORT_VERSION, Entry, describe
+from knightlite.quantize.scales.assign import Assignment, check_constants
+from knightlite.quantize.scales.channels import spread_channels
+from knightlite.quantize.scales.lifting import Lifted, lift_tables
+from knightlite.quantize.scales.methods import method_of
+from knightlite.quantize.scales.settings import AUTO_METHOD, DEFAULT_SETTINGS, Settings
+from knightlite.quantize.statistics.distribution_cache import (
     DistributionCache,
     WatchedWorkload,
     check_data,
 )
-from knightlite.quantize.distribution_cache import observed as observed_or_cached
-from knightlite.quantize.equalize import Equalized
-from knightlite.quantize.equalizing import try_equalization
-from knightlite.quantize.judgement import StepResult
-from knightlite.quantize.lifting import Lifted, lift_tables
-from knightlite.quantize.methods import method_of
-from knightlite.quantize.mixing import choose_mix
-from knightlite.quantize.passes import Observation, Progress, compare, observe
-from knightlite.quantize.range_choice import choose_ranges
-from knightlite.quantize.report import REPORT_VERSION, Entry, describe
-from knightlite.quantize.settings import AUTO_METHOD, DEFAULT_SETTINGS, Settings
-from knightlite.quantize.standardize import Changes, changed, restored
-from knightlite.quantize.steps import comparison_limit, improve, sample_limit
-from knightlite.quantize.workload import RandomData, Workload
+from knightlite.quantize.statistics.distribution_cache import observed as observed_or_cached
+from knightlite.quantize.statistics.passes import Observation, Progress, compare, observe
+from knightlite.quantize.steps.equalize import Equalized
+from knightlite.quantize.steps.equalizing import try_equalization
+from knightlite.quantize.steps.judgement import StepResult
+from knightlite.quantize.steps.range_choice import choose_ranges
+from knightlite.quantize.steps.steps import comparison_limit, improve, sample_limit
 
 Array = NDArray[Any]
 

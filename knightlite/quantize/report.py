@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Graph
-from knightlite.quantize.assign import Assignment
-from knightlite.quantize.features import Feature
-from knightlite.quantize.group_scales import felt_interval
-from knightlite.quantize.observers import Statistics
-from knightlite.quantize.ranges import clip, clipped_share, density, squared_error
-from knightlite.quantize.weights import QuantizedWeights
+from knightlite.quantize.scales.assign import Assignment
+from knightlite.quantize.scales.features import Feature
+from knightlite.quantize.scales.group_scales import felt_interval
+from knightlite.quantize.scales.ranges import clip, clipped_share, density, squared_error
+from knightlite.quantize.scales.weights import QuantizedWeights
+from knightlite.quantize.statistics.observers import Statistics
 
 REPORT_VERSION = 1
 Entry = dict[str, Any]

@@ -1,0 +1,1 @@
+"""``compare``: values of layers side by side."""

@@ -1,0 +1,171 @@
+"""Pictures in, sums out: one after another here, or in processes that each hold every model.
+
+What goes to a worker and what comes back can be pickled and is small (a ``Job`` once, places of
+pictures, a ``Tally``), so that other engines can run the same work elsewhere.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from knightlite.api.evaluation.forms import Form, Source, open_form
+from knightlite.errors import DataError, KnightliteError, UsageError
+from knightlite.evaluation import Tally, empty_tally, tally_of
+
+Array = NDArray[Any]
+CHUNK = 5  # pictures that a worker gets at a time
+WAITING = 2  # chunks per worker that wait, so that none is idle
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file and the place of its class among the scores (None: not known)."""
+
+    path: Path
+    label: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every worker needs. ``shapes``: [C, H, W] that each model reads.
+
+    ``logits``: compare scores before the trailing Softmax, which every model then has. ``check``:
+    compare the chip's layers with the golden model's.
+    """
+
+    sources: tuple[Source, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    recipe: str
+    chip: str | None
+    input_shapes: tuple[tuple[int, ...], ...]
+    logits: bool
+    check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A job with its models opened."""
+
+    job: Job
+    forms: tuple[Form, ...]
+
+    def count(self, pictures: Sequence[Picture]) -> Tally:
+        """Each picture is decoded once per input shape and goes through every model."""
+        from knightlite.preprocess import parse_recipe
+
+        recipe = parse_recipe(self.job.recipe, "the recipe")
+        total = empty_tally(len(self.forms))
+        for picture in pictures:
+            fed = {
+                shape: recipe.apply(picture.path, shape)[None]
+                for shape in dict.fromkeys(self.job.shapes)
+            }
+            found = [
+                (form.run(fed[shape]), (0, 0)) if form.checked is None else form.checked(fed[shape])
+                for form, shape in zip(self.forms, self.job.shapes, strict=True)
+            ]
+            scores = [
+                before if self.job.logits and before is not None else final
+                for (final, before), _ in found
+            ]
+            self._check(scores, picture)
+            total += tally_of(scores, picture.label, [counted for _, counted in found])
+        return total
+
+    def _check(self, scores: Sequence[Array], picture: Picture) -> None:
+        """UsageError where the models are not of one network, or lack the picture's class."""
+        sizes = [values.size for values in scores]
+        if len(set(sizes)) > 1:
+            listed = ", ".join(
+                f"{size} of {form.source.path.name}"
+                for size, form in zip(sizes, self.forms, strict=True)
+            )
+            raise UsageError(
+                f"the models must give equally many scores, not {listed}.",
+                "compare forms of one network",
+            )
+        if picture.label is not None and picture.label >= sizes[0]:
+            raise UsageError(
+                f"{picture.path} is of class {picture.label}, but the models give {sizes[0]} "
+                "scores.",
+                "name the classes in the order of the scores with --labels FILE",
+            )
+
+
+def open_bench(job: Job) -> Bench:
+    """Open every model. Errors: as ``open_form`` raises."""
+    forms = [open_form(source, job.chip, job.input_shapes, 1, job.check) for source in job.sources]
+    return Bench(job, tuple(forms))
+
+
+def tallies(job: Job, pictures: Sequence[Picture], workers: int) -> Iterator[Tally]:
+    """Sums of one chunk of pictures after another, in their order."""
+    chunks = [pictures[first : first + CHUNK] for first in range(0, len(pictures), CHUNK)]
+    workers = min(workers, len(chunks))
+    if workers > 1:
+        yield from _in_processes(job, chunks, workers)
+    elif chunks:
+        yield from map(open_bench(job).count, chunks)
+
+
+def _in_processes(job: Job, chunks: Sequence[Sequence[Picture]], workers: int) -> Iterator[Tally]:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    # spawned, not forked: ONNX Runtime's threads do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (job,))
+    try:
+        waiting = deque(pool.submit(_work, chunk) for chunk in chunks[: WAITING * workers])
+        following = iter(chunks[len(waiting) :])
+        while waiting:
+            found = waiting.popleft().result()
+            if isinstance(found, Refusal):
+                raise found.error()
+            for chunk in following:
+                waiting.append(pool.submit(_work, chunk))
+                break
+            yield found
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"one of {workers} worker processes was ended, by lack of memory most likely.",
+            "fewer of them: --workers 1",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error as it travels between processes."""
+
+    kind: type[KnightliteError]
+    sentence: str
+    hint: str
+
+    def error(self) -> KnightliteError:
+        """The error again."""
+        return self.kind(self.sentence, self.hint)
+
+
+_benches: list[Bench] = []  # of this worker process; filled once when it starts
+
+
+def _start_worker(job: Job) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops, and says so
+    _benches.append(open_bench(job))
+
+
+def _work(pictures: Sequence[Picture]) -> Tally | Refusal:
+    try:
+        return _benches[0].count(pictures)
+    except KnightliteError as error:
+        return Refusal(type(error), error.sentence, error.hint)

@@ -1,0 +1,280 @@
+"""The forms of a network that ``eval`` puts side by side: float, QDQ, golden and chip.
+
+Each reads the same prepared picture and gives the same scores, so that only its arithmetic differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import workspace
+from knightlite.api.simulation.session import open_binary
+from knightlite.api.simulation.simulate import Binary, golden_reference
+from knightlite.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = NDArray[Any]
+Scores = tuple[Array, Array | None]
+"""Flat float scores: of the first output, and before its trailing Softmax (None: it has none)."""
+
+FLOAT, QDQ, GOLDEN, CHIP = "float", "qdq", "golden", "chip"
+SUFFIXES = (".cfg", ".tsmodel")
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze", *QUANTIZERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model as named: what form of a network its file holds, and the hash of all its files."""
+
+    path: Path
+    kind: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An opened model. ``input_shape``: [C, H, W] of the picture it reads, 0 where it is open.
+
+    ``recipe``: the TOML that it was calibrated with, where it says so. ``softmax``: its first
+    output is behind a Softmax. ``run`` takes a float32 picture [1, C, H, W]. ``checked``, which
+    only the chip has, does the same and gives (bytes compared, bytes that differ) of all layers.
+    """
+
+    source: Source
+    input_shape: tuple[int, ...]
+    recipe: str | None
+    softmax: bool
+    run: Callable[[Array], Scores]
+    checked: Callable[[Array], tuple[Scores, tuple[int, int]]] | None = None
+
+
+def source_of(path: Path) -> Source:
+    """What form a file holds, from its content. UsageError, ModelError, FormatError."""
+    from knightlite.frontend import onnx_file
+
+    if not path.is_file():
+        what = "is a folder, not a model file" if path.is_dir() else "does not exist"
+        raise UsageError(f"model {path} {what}.", "eval reads files of models")
+    digest = workspace.sha256_of(path)
+    if path.suffix == ".cfg":
+        digest += workspace.sha256_of(open_binary(path).weight)
+    if path.suffix in SUFFIXES:
+        return Source(path, CHIP, digest)
+    if path.suffix != ".onnx":
+        weights = path.with_suffix(".pdiparams")
+        return Source(
+            path, FLOAT, digest + (workspace.sha256_of(weights) if weights.is_file() else "")
+        )
+    model = onnx_file.parse(path.read_bytes(), str(path))
+    notes = {entry.key for entry in model.metadata_props}
+    if "knightlite.pair" in notes:
+        return Source(path, GOLDEN, digest + workspace.sha256_of(cfg_of(path)))
+    quantized = any(node.op_type in QUANTIZERS for node in model.graph.node)
+    return Source(path, QDQ if quantized else FLOAT, digest)
+
+
+def cfg_of(golden: Path) -> Path:
+    """The ``.cfg`` that tells a golden model's scales; UsageError where it is not beside it."""
+    path = golden.with_name(golden.name.replace("_golden.onnx", "_r.cfg"))
+    if path == golden or not path.is_file():
+        raise UsageError(
+            f"the golden model {golden} reads and writes integers, and {path.name}, which tells "
+            "their scales, is not beside it.",
+            "keep X_golden.onnx, X_r.cfg and X_r.weight together, as compile leaves them",
+        )
+    return path
+
+
+def open_form(
+    source: Source,
+    chip: str | None,
+    input_shapes: Sequence[Sequence[int]],
+    threads: int,
+    check: bool = False,
+) -> Form:
+    """Open a model for pictures; ``threads`` are ONNX Runtime's. Errors: as the stages raise.
+
+    ``check``: the chip's layers are to be compared with those of its golden model.
+    """
+    if source.kind == CHIP:
+        return _chip(source, open_binary(source.path), chip, check)
+    if source.kind == GOLDEN:
+        return _golden(source, open_binary(cfg_of(source.path)), threads)
+    return _onnx(source, _onnx_model(source.path, input_shapes), input_shapes, threads)
+
+
+def _onnx_model(path: Path, input_shapes: Sequence[Sequence[int]]) -> onnx.ModelProto:
+    """An ``.onnx`` file as it is; a model of another framework converted, as ``quant`` does."""
+    from knightlite.frontend import load, onnx_file
+    from knightlite.inference.onnx_models import write_float
+
+    if path.suffix == ".onnx":
+        return onnx_file.parse(path.read_bytes(), str(path))
+    shapes = [tuple(shape) for shape in input_shapes] or None
+    return write_float(load(path, input_shapes=shapes))
+
+
+def _onnx(
+    source: Source,
+    model: onnx.ModelProto,
+    input_shapes: Sequence[Sequence[int]],
+    threads: int,
+) -> Form:
+    """A float or QDQ model of any tool, in ONNX Runtime as it is written."""
+    import onnx
+
+    from knightlite.inference.onnx_models import session
+
+    path = source.path
+    weights = {item.name for item in model.graph.initializer}
+    inputs = [item for item in model.graph.input if item.name not in weights]
+    if len(inputs) != 1:
+        raise UsageError(f"eval feeds pictures to one input, but {path} has {len(inputs)}.")
+    (entry,) = inputs
+    if entry.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        raise UsageError(f"input {entry.name} of {path} must be float32, which eval feeds.")
+    dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+    if input_shapes:
+        dims = [given or have for have, given in zip(dims, input_shapes[0], strict=False)]
+    if len(dims) != 4:
+        raise UsageError(f"input {entry.name} of {path} must be [N, C, H, W], not {dims}.")
+    first = model.graph.output[0].name
+    logits = _before_softmax(model, first)
+    names = [first] if logits is None else [first, logits]
+    have = {item.name for item in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)
+    with _refusals(path):
+        runner = session(model, threads)
+    noted = quantization_notes(model).get("recipe")
+    recipe = noted if isinstance(noted, str) else None
+
+    def run(picture: Array) -> Scores:
+        with _refusals(path):
+            found = runner.run(names, {entry.name: picture})
+        return found[0].reshape(-1), found[1].reshape(-1) if logits is not None else None
+
+    return Form(source, tuple(dims[1:]), recipe, logits is not None, run)
+
+
+def _before_softmax(model: onnx.ModelProto, name: str) -> str | None:
+    """What a Softmax behind which nothing is computed any more reads; None without one."""
+    writers = {output: node for node in model.graph.node for output in node.output}
+    found = None
+    while name in writers:
+        node = writers[name]
+        if node.op_type == "Softmax":
+            found = node.input[0]
+        elif node.op_type not in MOVES:
+            break
+        name = node.input[0]
+    return found
+
+
+def quantization_notes(model: onnx.ModelProto) -> Mapping[str, Any]:
+    """What ``quant`` noted in a model's metadata; empty where it did not write it."""
+    import json
+
+    for entry in model.metadata_props:
+        if entry.key == "knightlite.quantize":
+            with contextlib.suppress(ValueError):
+                notes = json.loads(entry.value)
+                return notes if isinstance(notes, Mapping) else {}
+    return {}
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """ModelError for whatever ONNX Runtime says of a model."""
+    try:
+        yield
+    except Exception as error:  # its errors have no base class of their own
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ModelError(f"ONNX Runtime refuses {path} ({reason}).") from error
+
+
+def _chip(source: Source, binary: Binary, chip: str | None, check: bool) -> Form:
+    """The program in the simulator."""
+    from knightlite.sim import Machine
+
+    machine = Machine(binary.program, binary.target(chip))
+    machine.check()
+    form = _integers(source, binary, machine.run)
+    if not check:
+        return form
+    golden = golden_reference(binary, None)
+    counted = (0, 0)
+
+    def watched(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        nonlocal counted
+        tensors: dict[str, Array] = {}
+        outputs = machine.run(inputs, tensors.__setitem__)
+        counted = golden.compare(inputs, tensors)[:2]
+        return outputs
+
+    observed = _integers(source, binary, watched)
+
+    def checked(picture: Array) -> tuple[Scores, tuple[int, int]]:
+        scores = observed.run(picture)
+        return scores, counted
+
+    return replace(form, checked=checked)
+
+
+def _golden(source: Source, binary: Binary, threads: int) -> Form:
+    """The compiler's own integer model in ONNX Runtime."""
+    from knightlite.frontend import onnx_file
+    from knightlite.inference.onnx_models import session
+
+    path = source.path
+    model = onnx_file.parse(path.read_bytes(), str(path))
+    pair = {entry.key: entry.value for entry in model.metadata_props}["knightlite.pair"]
+    if pair != binary.program.meta["pair"]:
+        raise UsageError(
+            f"{path.name} and {binary.cfg.name} are not of the same compile run.",
+            "compile again",
+        )
+    with _refusals(path):
+        runner = session(model, threads)
+    names = [item.name for item in model.graph.output]
+
+    def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with _refusals(path):
+            return dict(zip(names, map(np.asarray, runner.run(names, dict(inputs))), strict=True))
+
+    return _integers(source, binary, run)
+
+
+def _integers(
+    source: Source, binary: Binary, run: Callable[[Mapping[str, Array]], Mapping[str, Array]]
+) -> Form:
+    """What reads and gives the chip's integers, with the host's share around it."""
+    from knightlite.api.simulation.host import finisher
+    from knightlite.sim.host import dequantize, quantize
+
+    meta = binary.program.meta
+    if len(meta["inputs"]) != 1:
+        raise UsageError(
+            f"eval feeds pictures to one input, but {source.path} has {len(meta['inputs'])}."
+        )
+    (entry,), output = meta["inputs"], meta["outputs"][0]
+    finish, first = finisher(binary.program), str(meta["graph_outputs"][0])
+    kinds = [str(step["op"]) for step in meta["host"]]
+    softmax = "Softmax" in kinds and set(kinds) <= {"Softmax", *MOVES} and len(meta["outputs"]) == 1
+    recipe = None if meta["recipe"] is None else str(meta["recipe"])
+
+    def scores(picture: Array) -> Scores:
+        outputs = run({str(entry["name"]): quantize(picture, entry)})
+        logits = dequantize(outputs[output["name"]], output).reshape(-1) if softmax else None
+        return np.asarray(finish(outputs)[first]).reshape(-1), logits
+
+    return Form(source, tuple(entry["shape"][1:]), recipe, softmax, scores)

@@ -1,0 +1,149 @@
+"""The data of a run: pictures, a user script, arrays of Python, or what is made without any."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knightlite.api.quantization.inputs import InputForm, fed_as, input_forms
+from knightlite.api.quantization.options import INFER_AUTO, MAX_BATCH, QuantizeOptions
+from knightlite.errors import UsageError
+from knightlite.talk import Talk
+
+if TYPE_CHECKING:
+    from knightlite.ir import Graph, Tensor
+    from knightlite.quantize.data.workload import Workload
+
+
+def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
+    """The data of the options, and the recipe's TOML text where there is one."""
+    from knightlite.preprocess import list_recipes, load_recipe
+    from knightlite.quantize.data.data_free import without_data
+    from knightlite.quantize.data.user_script import UserScript
+    from knightlite.quantize.data.workload import PictureFolder
+
+    if options.iteration < 1 or not 1 <= options.batch_size <= MAX_BATCH:
+        raise UsageError(
+            f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "
+            f"not {options.iteration} and {options.batch_size}."
+        )
+    forms = input_forms(options, graph)
+    if any(graph.tensors[name].scale is not None for name in graph.inputs):  # quantized already
+        forms = tuple(_form_of(graph.tensors[form.name]) for form in forms)
+    inputs = tuple(fed_as(graph.tensors[form.name], form) for form in forms)
+    if options.batches is not None or callable(options.function):
+        return _python_data(options, inputs, graph.outputs, talk), None
+    feeds = options.function != INFER_AUTO or not _builds(options)
+    if options.script is not None and feeds:
+        if options.recipe is not None:
+            raise UsageError("a user script (-uds) prepares its own pictures: --recipe is unused.")
+        script = UserScript(
+            script=options.script,
+            function=options.function,
+            dataset=options.data,
+            iteration=options.iteration,
+            batch_size=options.batch_size,
+            save_dir=options.save_dir,
+            run_mode=options.run_mode,
+            inputs=inputs,
+            outputs=graph.outputs,
+            say=talk.warn,
+            input_configs=tuple(json.loads(options.input_configs or "[]")),
+        )
+        script.check()
+        return script, None
+    if options.function != INFER_AUTO:
+        raise UsageError(
+            f"infer function {options.function} (-if) needs the script that defines it.",
+            "name it with -uds FILE",
+        )
+    if options.input_configs:
+        return _configured_data(options, inputs, talk), None
+    if options.data is not None:
+        if options.recipe is None:
+            raise UsageError(
+                f"the pictures of {options.data} need a recipe that prepares them.",
+                f"--recipe with one of {', '.join(list_recipes())}, or a recipe file of your own",
+            )
+        if len(inputs) != 1:
+            raise UsageError(
+                f"pictures feed one input, but the model has {len(inputs)}.", "use a user script"
+            )
+        recipe = load_recipe(options.recipe)
+        if forms[0].dtype is not None and recipe.normalizes:
+            talk.say(f"the network normalizes its input itself, not recipe {recipe.name}")
+            recipe = recipe.raw()
+        folder = PictureFolder(
+            Path(options.data),
+            recipe,
+            options.iteration,
+            options.batch_size,
+            inputs[0].shape,
+            options.seed,
+        )
+        return folder, recipe.text
+    if options.recipe is not None:
+        raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
+    return without_data(graph, inputs, options.iteration, options.batch_size), None
+
+
+def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk: Talk) -> Workload:
+    """The folders that input-configs name."""
+    from knightlite.api.quantization import input_configs
+
+    names = tuple(tensor.name for tensor in inputs)
+    configs = input_configs.parse(options.input_configs, names)
+    if options.data is not None:
+        raise UsageError("input-configs name the data of each input: -d is unused.")
+    if any(config.padded for config in configs):
+        talk.say(
+            "padding_constant_value changes nothing here: what convolutions pad are zeros of the "
+            "normalized input, exactly."
+        )
+    return input_configs.workload(configs, inputs, options.iteration, options.batch_size)
+
+
+def _form_of(tensor: Tensor) -> InputForm:
+    """The form of an input of a quantized model: integers where its scale is 1."""
+    whole = tensor.scale is not None and tensor.scale.ndim == 0 and tensor.scale[()] == 1
+    return InputForm(tensor.name, tensor.dtype if whole else None)
+
+
+def _python_data(
+    options: QuantizeOptions, inputs: tuple[Tensor, ...], outputs: tuple[str, ...], talk: Talk
+) -> Workload:
+    """Arrays or an infer function of the calling program."""
+    from knightlite.quantize.data.python_data import CalledFunction, feed
+
+    if options.recipe is not None or (options.script is not None and not _builds(options)):
+        raise UsageError(
+            "arrays and an infer function are data as the network reads them: neither a user "
+            "script nor a recipe is used with them."
+        )
+    if options.batches is not None:
+        function = feed(options.batches, inputs)
+        description = f"{options.iteration} batch(es) of arrays"
+    else:
+        assert callable(options.function)
+        function = options.function
+        description = f"infer function {getattr(function, '__name__', 'of Python')}"
+    return CalledFunction(
+        function=function,
+        description=description,
+        dataset=options.data,
+        iteration=options.iteration,
+        batch_size=options.batch_size,
+        save_dir=options.save_dir,
+        run_mode=options.run_mode,
+        inputs=inputs,
+        outputs=outputs,
+        say=talk.warn,
+    )
+
+
+def _builds(options: QuantizeOptions) -> bool:
+    """True where the script is there for the network; it may feed the data as well."""
+    from knightlite.frontend import builds_model
+
+    return builds_model(options.model, options.framework)

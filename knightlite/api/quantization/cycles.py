@@ -1,0 +1,51 @@
+"""Predicted cycles of a quantized graph, for choices that the quantizer makes by their cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knightlite.errors import UsageError
+
+if TYPE_CHECKING:
+    from knightlite.ir import Graph
+    from knightlite.quantize.mixed.cycles import Clock
+    from knightlite.quantize.scales.settings import MixBudget
+    from knightlite.schedule import Tilings
+
+
+def clock_of(chip_name: str) -> Clock:
+    """A clock that compiles a graph for the chip and reads the time of its program.
+
+    That is the time that ``profile`` predicts. Tilings are chosen once for layers that are alike,
+    in whichever graph they are.
+    """
+    from knightlite import chip
+    from knightlite.quantize.mixed.cycles import Clock
+
+    family = chip.find(chip_name)
+    tilings: Tilings = {}
+
+    def cycles(graph: Graph) -> int:
+        from knightlite.emit import plan_graph, program_code  # not before a price is asked
+        from knightlite.sim.clock import simulate_time
+
+        plan = plan_graph(graph, family, chip_name, tilings=tilings)
+        return simulate_time(program_code(plan), family.chip).total_cycles
+
+    return Clock(chip_name, family.chip.clock_hz, family.chip.bit_widths, cycles)
+
+
+def parse_budget(text: str) -> MixBudget:
+    """Percent of extra cycles ("5", "2.5%") or their number ("20000cycles"); else UsageError."""
+    from knightlite.quantize.scales.settings import MixBudget
+
+    number = text.strip().lower().replace("_", "")
+    absolute = number.endswith("cycles")
+    try:
+        amount = float(number.removesuffix("cycles").removesuffix("%"))
+    except ValueError:
+        raise UsageError(
+            f"the budget of a mix must be percent of extra cycles (5, 2.5%) or a number of them "
+            f"(20000cycles), not {text!r}."
+        ) from None
+    return MixBudget(amount, absolute)

@@ -1,0 +1,126 @@
+"""How the inputs of a network are fed: real numbers, or integers that the network normalizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from knightlite import dtypes
+from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
+
+if TYPE_CHECKING:
+    from knightlite.api.quantization.options import QuantizeOptions
+    from knightlite.dtypes import DType
+    from knightlite.ir import Graph, Tensor
+    from knightlite.preprocess import Recipe
+    from knightlite.quantize.scales.pins import Pin
+
+TYPES = {"float32": None, "none": None, "uint8": dtypes.U8, "int8": dtypes.S8, "int16": dtypes.S16}
+
+
+@dataclass(frozen=True, slots=True)
+class InputForm:
+    """One input. ``dtype`` None: float32. ``mean`` and ``std``: what the network is to do first."""
+
+    name: str
+    dtype: DType | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+def numbers(texts: Iterable[str]) -> tuple[float, ...]:
+    """The numbers of ``("123.675 116.28 103.53",)``, ``("0.5", "0.5")`` or ``("1,2,3",)``."""
+    words = [word for text in texts for word in re.split(r"[\s,\[\]]+", text) if word]
+    try:
+        return tuple(float(word) for word in words)
+    except ValueError:
+        raise UsageError(
+            "--mean and --std must be numbers such as 123.675 116.28 103.53, not "
+            f"{' '.join(words)}."
+        ) from None
+
+
+def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]:
+    """One form per input: -qid in order, --mean and --std for the first, as Knight has it.
+
+    Where -qid asks for integers, what a recipe would do to pixels is done by the network instead.
+    UsageError for unknown types and contradictions.
+    """
+    if options.input_configs:
+        return _configured(options, graph)
+    words = [word for text in options.input_types for word in re.split(r"[\s,]+", text) if word]
+    for word in words:
+        if word.lower() not in TYPES:
+            raise UsageError(
+                f"the type of an input (-qid) must be one of float32, int8, uint8, int16, None, "
+                f"not {word}."
+            )
+    if len(words) > len(graph.inputs):
+        raise UsageError(
+            f"the network has {len(graph.inputs)} input(s), but -qid names {len(words)} types."
+        )
+    kinds = [TYPES[word.lower()] for word in words]
+    kinds += [None] * (len(graph.inputs) - len(kinds))
+    forms = [InputForm(name, kind) for name, kind in zip(graph.inputs, kinds, strict=True)]
+    if options.mean or options.std:
+        forms[0] = replace(forms[0], mean=options.mean or (0.0,), std=options.std or (1.0,))
+    moved = _recipe_of(options)
+    if moved is not None and moved.normalizes:
+        if forms[0].mean:
+            raise UsageError(
+                f"both --mean/--std and recipe {moved.name} normalize the pictures.",
+                "take a recipe with divide_by 1, mean 0 and std 1; or leave --mean and --std out: "
+                "-qid uint8 moves the recipe's into the network",
+            )
+        if forms[0].dtype is not None:
+            forms[0] = replace(forms[0], mean=moved.pixel_mean, std=moved.pixel_std)
+    return tuple(forms)
+
+
+def _configured(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]:
+    """The forms of input-configs, which stand for -qid, --mean, --std and a recipe."""
+    from knightlite.api.quantization.input_configs import parse
+
+    if options.input_types or options.mean or options.std or options.recipe is not None:
+        raise UsageError(
+            "input-configs say how each input is fed: -qid, --mean, --std and --recipe are unused."
+        )
+    found = {item.form.name: item.form for item in parse(options.input_configs, graph.inputs)}
+    return tuple(found.get(name, InputForm(name)) for name in graph.inputs)
+
+
+def _recipe_of(options: QuantizeOptions) -> Recipe | None:
+    from knightlite.preprocess import load_recipe
+
+    return None if options.recipe is None else load_recipe(options.recipe)
+
+
+def normalized(options: QuantizeOptions, graph: Graph, talk: Talk = SILENT) -> Graph:
+    """The float graph with what the forms ask the network to do to its inputs."""
+    from knightlite.frontend.normalization import normalize_input
+
+    for form in input_forms(options, graph):
+        if not form.mean:
+            continue
+        graph = normalize_input(graph, form.name, form.mean, form.std)
+        stays = any(node.op == "Affine" and form.name in node.inputs for node in graph.nodes)
+        talk.say(
+            f"mean and std of input {form.name} are "
+            + ("an affine at the start of the network" if stays else "in the first layer's weights")
+        )
+    return graph
+
+
+def fed_as(tensor: Tensor, form: InputForm) -> Tensor:
+    """The input as scripts and random data see it: its type in integers, or float32."""
+    return replace(tensor, dtype=dtypes.F32 if form.dtype is None else form.dtype, scale=None)
+
+
+def pins(forms: Iterable[InputForm]) -> tuple[Pin, ...]:
+    """Scale 1 for the inputs in integers."""
+    from knightlite.quantize.scales.pins import input_pin
+
+    return tuple(input_pin(form.name, form.dtype) for form in forms if form.dtype is not None)

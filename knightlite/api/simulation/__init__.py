@@ -1,0 +1,1 @@
+"""``sim``, and the session of Python."""

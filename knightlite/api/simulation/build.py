@@ -1,0 +1,47 @@
+"""The last step of ``build``: does the compiled network do what its golden model does?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import workspace
+from knightlite.api.simulation.simulate import find_binary, golden_reference
+from knightlite.errors import DataError
+from knightlite.talk import SILENT, Talk
+
+
+def build_files() -> dict[str, Path]:
+    """The files that ``compile`` left here last, by key; UsageError where they have changed."""
+    space = workspace.open_workspace()
+    latest = workspace.latest(space, "compile", "cfg")
+    return {key: workspace.latest(space, "compile", key).path for key in latest.record.files}
+
+
+def check_model(
+    cfg: Path, weight: Path, known_input: Path, talk: Talk = SILENT
+) -> tuple[int, int, tuple[str, ...]]:
+    """Run the known input; (bytes compared with the golden model, that differ, tensors)."""
+    from knightlite.dtypes import BY_NAME
+    from knightlite.sim import Machine
+
+    binary = find_binary(Path(), cfg, weight, talk)
+    machine = Machine(binary.program, binary.target(None))
+    machine.check()
+    data = known_input.read_bytes()
+    inputs = {}
+    for entry in binary.program.meta["inputs"]:
+        kind = BY_NAME[entry["type"]].numpy
+        count = int(np.prod(entry["shape"], dtype=np.int64))
+        size = count * np.dtype(kind).itemsize
+        if len(data) < size:
+            raise DataError(f"{known_input} is too short.", "compile the model again")
+        inputs[str(entry["name"])] = np.frombuffer(data[:size], kind).reshape(entry["shape"])
+        data = data[size:]
+    tensors: dict[str, NDArray[Any]] = {}
+    machine.run(inputs, tensors.__setitem__)
+    compared, differing, names = golden_reference(binary, None, talk).compare(inputs, tensors)
+    return compared, differing, tuple(names)

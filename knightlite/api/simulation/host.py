@@ -1,0 +1,45 @@
+"""The host's share behind a program: with numpy, or in ONNX Runtime where an operator needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.container import Program
+from knightlite.errors import ModelError
+
+Array = NDArray[Any]
+Finisher = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+def finisher(program: Program) -> Finisher:
+    """What makes the network's outputs of the chip's integers; ModelError for a damaged model."""
+    from knightlite.sim.host import dequantize, finish
+
+    meta = program.meta
+    if not program.host:
+        return lambda outputs: finish(meta, outputs)
+    session = open_session(program.host, f"the host model in the .cfg of {meta['name']}")
+    names = [str(name) for name in meta["graph_outputs"]]
+
+    def run(outputs: Mapping[str, Array]) -> dict[str, Array]:
+        feeds = {
+            entry["name"]: dequantize(outputs[entry["name"]], entry) for entry in meta["outputs"]
+        }
+        return dict(zip(names, map(np.asarray, session.run(names, feeds)), strict=True))
+
+    return run
+
+
+def open_session(model: bytes, what: str) -> Any:
+    """An ONNX Runtime session of a host model; ModelError where ONNX Runtime refuses it."""
+    from knightlite.inference.onnx_models import session
+
+    try:
+        return session(model)
+    except Exception as error:  # its errors have no base class of their own
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ModelError(f"ONNX Runtime refuses {what} ({reason}).") from error

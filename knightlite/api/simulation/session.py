@@ -1,0 +1,224 @@
+"""A compiled network that a Python program runs, with the interface of ONNX Runtime's session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.api.compile import CompiledModel
+from knightlite.api.simulation.simulate import Binary, blob_names, picture
+from knightlite.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from knightlite.sim import Machine
+
+Array = NDArray[Any]
+File = str | Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeArg:
+    """An input or output. ``shape``: of one frame, N = 1; ``type``: as "tensor(float)".
+
+    ``integer_type`` ("int8", ...) and ``scale`` say how the chip stores it: value = integer *
+    scale, a number or one per channel. Both are None for an output that the host computes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    integer_type: str | None
+    scale: float | tuple[float, ...] | None
+
+
+def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> Binary:
+    """The two files of a compiled network: paths, their bytes, or what compiling gave.
+
+    A ``.tsmodel`` holds both. ``weight`` None: beside a ``.cfg`` path, under the same name.
+    UsageError, FormatError.
+    """
+    from knightlite import container
+
+    if isinstance(compiled, CompiledModel):
+        if weight is not None:
+            raise UsageError("a compiled model brings its own weights: leave weight out.")
+        name = f"{compiled.name}_r"
+        parts = [(Path(f"{name}.cfg"), compiled.cfg), (Path(f"{name}.weight"), compiled.weight)]
+    else:
+        first = _content(compiled, "network.cfg")
+        if first[1].startswith(container.MODEL_MAGIC):
+            return _both(first, weight)
+        if weight is None:
+            if isinstance(compiled, bytes):
+                raise UsageError("the bytes of a .cfg need those of its .weight.")
+            weight = Path(compiled).with_suffix(".weight")
+        parts = [first, _content(weight, "network.weight")]
+    (cfg_path, cfg), (weight_path, constants) = parts
+    program = container.decode_program(cfg, constants, cfg_path.name, weight_path.name)
+    return Binary(cfg_path, weight_path, program)
+
+
+def _both(model: tuple[Path, bytes], weight: File | None) -> Binary:
+    """A ``.tsmodel``, which holds the pair."""
+    from knightlite import container
+
+    path, data = model
+    if weight is not None:
+        raise UsageError(f"{path.name} is a .tsmodel, which holds both files: leave weight out.")
+    program = container.decode_model(data, path.name)
+    return Binary(path.with_suffix(".cfg"), path.with_suffix(".weight"), program)
+
+
+def _content(file: File, name: str) -> tuple[Path, bytes]:
+    if isinstance(file, bytes):
+        return Path(name), file
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"file {path} does not exist.", "compile writes X_r.cfg and X_r.weight")
+    return path, path.read_bytes()
+
+
+class CompiledNetwork:
+    """A machine with a program in it, fed and read like an ONNX Runtime session."""
+
+    def __init__(
+        self, compiled: File | CompiledModel, weight: File | None, chip: str | None
+    ) -> None:
+        from knightlite.sim import Machine
+
+        binary = open_binary(compiled, weight)
+        self.binary = binary
+        self.meta = binary.program.meta
+        self.machine: Machine = Machine(binary.program, binary.target(chip))
+        self.machine.check()
+
+    def inputs(self) -> list[NodeArg]:
+        """The network's inputs, in order."""
+        return [_stored(entry, str(entry["name"])) for entry in self.meta["inputs"]]
+
+    def outputs(self) -> list[NodeArg]:
+        """The network's outputs as ``run`` gives them, behind the host's operators."""
+        from knightlite.sim.host import finish
+
+        zeros = {
+            entry["name"]: np.zeros(entry["shape"], _numpy(entry)) for entry in self.meta["outputs"]
+        }
+        stored = {item.name: item for item in self.integer_outputs()}
+        found = []
+        for name, values in finish(self.meta, zeros).items():
+            item = stored.get(name)
+            scale = item.scale if item is not None else None
+            kind = item.integer_type if item is not None else None
+            found.append(NodeArg(name, values.shape, _onnx_type(values.dtype), kind, scale))
+        return found
+
+    def integer_outputs(self) -> list[NodeArg]:
+        """What the chip itself delivers; named as the output where the host only reshapes it."""
+        names = blob_names(self.meta)
+        return [
+            replace(_stored(entry, names.get(entry["name"], str(entry["name"]))), type=kind)
+            for entry in self.meta["outputs"]
+            for kind in [f"tensor({_numpy(entry)})"]
+        ]
+
+    def run(self, output_names: Sequence[str] | None, feed: Mapping[str, Any]) -> list[Array]:
+        """Float outputs of all frames, [N, ...] each; see ``knightlite.Session.run``."""
+        from knightlite.sim.host import finish
+
+        known = [str(name) for name in self.meta["graph_outputs"]]
+        wanted = known if output_names is None else list(output_names)
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise UsageError(
+                f"the network has no output {unknown[0]}.", f"its outputs are {', '.join(known)}"
+            )
+        frames = [finish(self.meta, self.machine.run(inputs)) for inputs in self._frames(feed)]
+        return [np.concatenate([frame[name] for frame in frames]) for name in wanted]
+
+    def run_integers(self, feed: Mapping[str, Any]) -> dict[str, Array]:
+        """The chip's own outputs, [N, C, H, W] integers by name as ``integer_outputs`` has them."""
+        names = blob_names(self.meta)
+        frames = [self.machine.run(inputs) for inputs in self._frames(feed)]
+        return {
+            names.get(name, name): np.concatenate([frame[name] for frame in frames])
+            for name in (str(entry["name"]) for entry in self.meta["outputs"])
+        }
+
+    def prepare(self, path: Path, recipe: str | None) -> Array:
+        """A picture as the network's only input reads it, float32 [1, C, H, W]."""
+        return picture(path, self.meta, recipe)
+
+    def _frames(self, feed: Mapping[str, Any]) -> list[dict[str, Array]]:
+        """The feed as input integers, one dictionary per frame."""
+        entries = self.meta["inputs"]
+        names = [str(entry["name"]) for entry in entries]
+        if not isinstance(feed, Mapping):
+            raise UsageError(
+                f"the feed must map names of inputs to arrays, not be of type "
+                f"{type(feed).__name__}.",
+                f'as {{"{names[0]}": array}}',
+            )
+        if set(feed) != set(names):
+            raise UsageError(
+                f"the feed must have the inputs {', '.join(names)}, not "
+                f"{', '.join(map(str, feed)) or 'none'}."
+            )
+        arrays = {name: _fed(feed[name], entry) for name, entry in zip(names, entries, strict=True)}
+        counts = {name: len(values) for name, values in arrays.items()}
+        if len(set(counts.values())) != 1:
+            listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
+            raise DataError(f"all inputs must have equally many frames, not {listed}.")
+        return [
+            {name: values[number : number + 1] for name, values in arrays.items()}
+            for number in range(counts[names[0]])
+        ]
+
+
+def _fed(value: Any, entry: Mapping[str, Any]) -> Array:
+    """An array of frames as integers [N, C, H, W]: float32 is quantized, the stored type kept."""
+    from knightlite.sim.host import quantize
+
+    name, stored = entry["name"], _numpy(entry)
+    values = np.asarray(value)
+    if values.dtype not in (np.dtype(np.float32), stored):
+        raise DataError(
+            f"input {name} must be float32 or {stored}, not {values.dtype}.",
+            "pictures: array.astype(numpy.float32) after the normalisation of the training",
+        )
+    shape = tuple(entry["shape"][1:])
+    fits = values.ndim and len(values) and values.shape[1:] == shape[: values.ndim - 1]
+    if not fits or any(side != 1 for side in shape[values.ndim - 1 :]):  # [N, K] is [N, K, 1, 1]
+        raise DataError(
+            f"input {name} must have shape (N, {', '.join(map(str, shape))}), not {values.shape}.",
+            "the first axis counts frames: array[None] makes one frame a batch of one",
+        )
+    values = values.reshape(len(values), *shape)
+    if values.dtype == stored:
+        return values
+    return np.concatenate([quantize(frame[None], entry) for frame in values])
+
+
+def _stored(entry: Mapping[str, Any], name: str) -> NodeArg:
+    scale = entry["scale"]
+    return NodeArg(
+        name,
+        tuple(entry["shape"]),
+        "tensor(float)",
+        str(_numpy(entry)),
+        tuple(scale) if isinstance(scale, list) else float(scale),
+    )
+
+
+def _numpy(entry: Mapping[str, Any]) -> np.dtype[Any]:
+    from knightlite import dtypes
+
+    return np.dtype(dtypes.BY_NAME[entry["type"]].numpy)
+
+
+def _onnx_type(dtype: np.dtype[Any]) -> str:
+    return "tensor(float)" if dtype == np.float32 else f"tensor({dtype})"

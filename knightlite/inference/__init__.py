@@ -1,0 +1,1 @@
+"""Running a float or quantized network in ONNX Runtime."""

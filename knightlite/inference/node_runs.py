@@ -1,0 +1,80 @@
+"""Single operators of a float network, computed for a few pictures at a time on every core."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.inference.onnx_models import session, write_node_model
+from knightlite.inference.picture_runs import available_cores
+from knightlite.ir import Graph, Node
+from knightlite.ops import BY_NAME
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Array = NDArray[Any]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class NodeRuns:
+    """Runs of nodes of ``graph``. One session per node, kept once it is made.
+
+    Sessions are made before any values: between these they would keep a heap from giving freed ones
+    back (YOLOX-nano's steps took 1.15 GiB so, and take 0.66).
+    """
+
+    def __init__(self, graph: Graph, threads: int | None = None) -> None:
+        """``threads``: calls at once, None for as many as there are cores."""
+        self._graph = graph
+        self._threads = threads or available_cores()
+        self._sessions: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
+        self._pool = ThreadPoolExecutor(self._threads)
+
+    def prepare(self, *graphs: Graph) -> None:
+        """Make the sessions for the nodes as they are in each of ``graphs``, with bias or without.
+
+        They are ``graph`` and what quantization made of it, nodes in the same order.
+        """
+        for other in graphs:
+            for node, same in zip(self._graph.nodes, other.nodes, strict=True):
+                key = node.output, len(weights_of(same)) > 1
+                if key not in self._sessions:
+                    model = write_node_model(self._graph, node, key[1])
+                    self._sessions[key] = session(model, 1, lean=True)
+
+    def compute(self, node: Node, inputs: Sequence[Array], weights: Sequence[Array]) -> Array:
+        """The float node of ``inputs`` [n, C, H, W]; without its activation if it has ``weights``.
+
+        These are its weights and, where there are two, its bias. ``prepare`` has seen it so.
+        """
+        found = self._sessions[node.output, len(weights) > 1]
+        names = [item.name for item in found.get_inputs()]
+        feeds = dict(zip(names, (*inputs, *weights), strict=True))
+        return np.asarray(found.run(None, feeds)[0])
+
+    def side_by_side(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
+        """What ``function`` returns for every item, in order.
+
+        Few results are ahead of the one that is looked at. ``function`` may not call this itself.
+        """
+        ahead: deque[Future[Result]] = deque()
+        for item in items:
+            ahead.append(self._pool.submit(function, item))
+            if len(ahead) > self._threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def weights_of(node: Node) -> tuple[str, ...]:
+    """The names of a node's weights and bias; none where it multiplies by none."""
+    return node.inputs[1:] if BY_NAME[node.op].kernel is not None else ()

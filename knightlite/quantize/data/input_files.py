@@ -1,0 +1,118 @@
+"""Data of several inputs from a folder each: pictures, .npy or raw files, one frame per file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import DataError, UsageError
+from knightlite.ir import Tensor
+from knightlite.preprocess import parse_recipe
+from knightlite.quantize.data.workload import Forward
+
+Array = NDArray[Any]
+SUFFIXES = {"Image": (".jpg", ".jpeg", ".png", ".bmp"), "Numpy": (".npy",), "Bin": (".bin",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The frames of input ``tensor``: the files of ``directory`` (or one file), sorted by name.
+
+    ``kind``: "Image" (pixels 0..255 in the order of ``color``, resized to the input), "Numpy" or
+    "Bin" (raw, of the tensor's type, NCHW).
+    """
+
+    tensor: Tensor
+    kind: str
+    directory: Path
+    color: str = "RGB"
+
+    def files(self) -> list[Path]:
+        """The files; UsageError for a missing folder, DataError for one without such files."""
+        if self.directory.is_file():
+            return [self.directory]
+        if not self.directory.is_dir():
+            raise UsageError(f"data folder {self.directory} does not exist.")
+        suffixes = SUFFIXES[self.kind]
+        found = [path for path in sorted(self.directory.iterdir())
+                 if path.suffix.lower() in suffixes and path.is_file()]  # fmt: skip
+        if not found:
+            raise DataError(
+                f"data folder {self.directory} holds no file that ends in {', '.join(suffixes)}."
+            )
+        return found
+
+    def read(self, path: Path) -> Array:
+        """One frame [C, H, W]; DataError where the file does not hold one."""
+        shape = self.tensor.shape[1:]
+        if self.kind == "Image":
+            return self._picture(path)
+        if self.kind == "Numpy":
+            try:
+                values: Array = np.load(path, allow_pickle=False)
+            except (ValueError, OSError, EOFError) as error:
+                raise DataError(f"{path} is not a .npy file of numbers.") from error
+        else:
+            values = np.fromfile(path, self.tensor.dtype.numpy)
+        if values.size != self.tensor.elements or values.dtype.kind not in "fiu":
+            kind = np.dtype(self.tensor.dtype.numpy)
+            raise DataError(
+                f"{path} must hold one frame of input {self.tensor.name}, {self.tensor.elements} "
+                f"numbers ({kind}), not {values.size}."
+            )
+        return values.reshape(shape)
+
+    def _picture(self, path: Path) -> Array:
+        channels = 1 if self.color == "GRAY" else 3
+        keys = {
+            "description": "input-configs", "color": self.color, "resize": "exact",
+            "resize_size": [], "interpolation": "bilinear", "crop_size": [], "divide_by": 1.0,
+            "mean": [0.0] * channels, "std": [1.0] * channels, "pad_value": 0.0, "layout": "nchw",
+        }  # fmt: skip
+        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        return parse_recipe(text, "of input-configs").apply(path, self.tensor.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFiles:
+    """``iteration`` batches from the sources, whose files belong together in sorted order."""
+
+    sources: tuple[Source, ...]
+    iteration: int
+    batch_size: int
+    files: tuple[tuple[Path, ...], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """List the files now, so that a missing folder is found before any work."""
+        lists = [source.files() for source in self.sources]
+        if len({len(files) for files in lists}) > 1:
+            counts = ", ".join(
+                f"{len(files)} of {source.tensor.name}"
+                for files, source in zip(lists, self.sources, strict=True)
+            )
+            raise DataError(f"every input must have equally many files, not {counts}.")
+        limit = self.iteration * self.batch_size
+        object.__setattr__(self, "files", tuple(zip(*lists, strict=True))[:limit])
+
+    @property
+    def description(self) -> str:
+        """How many frames of which folders."""
+        folders = ", ".join(source.directory.name for source in self.sources)
+        return f"{len(self.files)} frame(s) of {folders}"
+
+    def run(self, forward: Forward) -> float | None:
+        """Feed all frames; there is no metric."""
+        for first in range(0, len(self.files), self.batch_size):
+            batch = self.files[first : first + self.batch_size]
+            forward(
+                tuple(
+                    np.stack([source.read(frame[index]) for frame in batch])
+                    for index, source in enumerate(self.sources)
+                )
+            )
+        return None

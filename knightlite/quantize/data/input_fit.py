@@ -1,0 +1,124 @@
+"""What the pictures of the training were: mean and spread of an input, from the first BatchNorms.
+
+Before the first activation a network is linear in its input. What a BatchNorm there knows of its
+channels' means are as many equations for the means of the input's channels, and its standard
+deviations, beside those that pictures of known spread give, tell how far the input spreads. So a
+network that wants pixels 0..255 is told from one that wants -1..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.inference.onnx_models import session, write_float
+from knightlite.ir import Graph
+from knightlite.ops import View
+from knightlite.ops.opdef import OPEN
+
+Array = NDArray[Any]
+Float64 = NDArray[np.float64]
+
+LINEAR = ("Affine", "AveragePool", "Concat", "Conv", "Copy", "Slice", "SwapPixels")
+LEAST_STD = 1e-3  # of the widest channel: what is narrower was as good as constant
+RIDGE = 1e-3  # towards equal means of the input's channels, which the equations may not tell apart
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InputFit:
+    """Mean [C] and standard deviation of the values that an input had in training."""
+
+    mean: Float64
+    std: float
+
+
+def fit_input(
+    graph: Graph, name: str, probes: NDArray[np.float32], threads: int | None = None
+) -> InputFit | None:
+    """The fit for input ``name``, or None where no BatchNorm is linear in it alone.
+
+    ``probes`` [n, C, H, W]: pictures of mean 0 and standard deviation 1, as photographs otherwise.
+    """
+    part = _linear_part(graph, name)
+    if part is None:
+        return None
+    channels = probes.shape[1]
+    flat = np.zeros((channels + 1, *probes.shape[1:]), np.float32)
+    for channel in range(channels):
+        flat[channel + 1, channel] = 1
+    runner = session(write_float(part), threads)
+    flats = dict(zip(part.outputs, runner.run(None, {name: flat}), strict=True))
+    rows, sides = [], []
+    for output, values in flats.items():
+        known, told = graph.trained[output], _told(graph, output)
+        means = values.mean(axis=(2, 3), dtype=np.float64)[:, told]
+        rows.append((means[1:] - means[0]).T / known.std[told, None])
+        sides.append((known.mean[told] - means[0]) / known.std[told])
+    mean = _means(np.concatenate(rows), np.concatenate(sides))
+    spreads = zip(part.outputs, runner.run(None, {name: probes}), strict=True)
+    products = total = 0.0
+    for output, spread in spreads:
+        zero, told = flats[output][0], _told(graph, output)
+        steps = flats[output][1:] - zero
+        # padding makes a flat picture uneven too, the more the further its mean is from 0
+        border = (zero + np.tensordot(mean, steps, 1)).astype(np.float64).var(axis=(1, 2))
+        power = (spread - zero).astype(np.float64).var(axis=(0, 2, 3))[told]
+        variance = np.maximum(graph.trained[output].std ** 2 - border, 0)[told]
+        # least squares: channels that see smooth faces speak loudest, edges little
+        products += float(variance @ power)
+        total += float(power @ power)
+    if not (products > 0 and np.isfinite(products / total) and np.all(np.isfinite(mean))):
+        return None
+    return InputFit(mean, float(np.sqrt(products / total)))
+
+
+def _told(graph: Graph, name: str) -> NDArray[np.bool_]:
+    """The channels [C] of a BatchNorm that are not as good as constant."""
+    std = graph.trained[name].std
+    return np.asarray(std > LEAST_STD * std.max())
+
+
+def _means(rows: Float64, sides: Float64) -> Float64:
+    """Least squares; what the equations leave open is the same in all channels."""
+    channels = rows.shape[1]
+    apart = np.eye(channels) - 1 / channels
+    size = RIDGE * max(float(np.abs(rows).max()), np.finfo(float).tiny)
+    found = np.linalg.lstsq(
+        np.concatenate([rows, size * apart]), np.concatenate([sides, np.zeros(channels)]), None
+    )
+    return np.asarray(found[0], np.float64)
+
+
+def _linear_part(graph: Graph, name: str) -> Graph | None:
+    """The nodes up to the BatchNorms that are linear in input ``name``, activations left out."""
+    linear, known, nodes = {name}, [], []
+    for node in graph.nodes:
+        features = [item for item in node.inputs if item not in graph.constants]
+        if node.op not in LINEAR or not linear.issuperset(features):
+            continue
+        if node.output in graph.trained:
+            known.append(node.output)
+        is_open = View(graph, node).clamp == OPEN
+        if is_open:
+            linear.add(node.output)
+        opened = {**node.attributes, "clamp": OPEN}
+        nodes.append(node if is_open else replace(node, attributes=opened))
+    needed = set(known)
+    for node in reversed(nodes):
+        if node.output in needed:
+            needed.update(node.inputs)
+    return (
+        None
+        if not known
+        else replace(
+            graph,
+            inputs=(name,),
+            outputs=tuple(known),
+            nodes=tuple(node for node in nodes if node.output in needed),
+            constants={key: graph.constants[key] for key in needed & set(graph.constants)},
+            host=(),
+        )
+    )

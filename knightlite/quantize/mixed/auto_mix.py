@@ -1,0 +1,112 @@
+"""Which operators of an 8-bit network are worth 16 bits, found by measuring.
+
+The sensitivity of a unit (:mod:`knightlite.quantize.mixed.sensitivity`) is the noise at the outputs
+when it alone is rounded to 8 bits. Dong et al., "HAWQ", 2019, rank layers by the Hessian of the
+loss times the perturbation; that needs labels and gradients. The measured error of the outputs
+stands in for both factors at once. Noises of units are taken to add up, as independent errors do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from knightlite.errors import UsageError
+from knightlite.ir import Graph
+from knightlite.ops import BY_NAME, View
+from knightlite.quantize.data.workload import Workload
+from knightlite.quantize.mixed.cycles import draft
+from knightlite.quantize.mixed.sensitivity import Meter, Unit, some_pictures, units
+from knightlite.quantize.report import Entry
+from knightlite.quantize.scales.assign import assign
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.scales.widths import Widths, whole_groups
+from knightlite.quantize.statistics.passes import Observation
+
+STRATEGIES = ("HAWQ", "IOhigh", "initial")
+
+
+def automatic_mix(
+    graph: Graph,
+    workload: Workload,
+    observation: Observation,
+    settings: Settings,
+    threads: int | None,
+) -> tuple[Widths, list[Entry]]:
+    """The widths for ``settings.auto_mix`` = (strategy, share), and a row per unit, best first.
+
+    A unit is taken while the kernels at 16 bits stay within ``share`` of all, but for those that an
+    operator keeps at 8 bits. UsageError for an unknown strategy or a share outside 0..1.
+    """
+    assert settings.auto_mix is not None
+    strategy, share = settings.auto_mix
+    if strategy not in STRATEGIES:
+        raise UsageError(f"the strategy must be one of {', '.join(STRATEGIES)}, not {strategy}.")
+    if not 0 <= share <= 1:
+        raise UsageError(f"the share of operators at 16 bits must be from 0 to 1, not {share:g}.")
+    narrow = assign(graph, observation.statistics, observation.plan, settings)
+    found = units(graph, narrow)
+    pictures = some_pictures(graph, workload, observation.sample, threads)
+    meter = Meter(graph, narrow, found, pictures, threads)
+    noise = [meter.noise([index], rest=False) for index in range(len(found))]
+    order = _order(strategy, noise)
+    possible = _possible(graph, observation, settings, found)
+    total = sum(len(unit.kernels) for unit in found)
+    taken: list[int] = []
+    used = 0
+    for index in order:
+        if index in possible and used + len(found[index].kernels) <= share * total:
+            used += len(found[index].kernels)
+            taken.append(index)
+    wide = {name for index in taken for name in found[index].tensors}
+    rows = [
+        _row(found[index], noise, index, index in taken)
+        | {"macs_share": _macs(graph, found[index])}
+        for index in order
+    ]
+    return whole_groups(graph, Widths(frozenset(wide))), rows
+
+
+def _possible(
+    graph: Graph, observation: Observation, settings: Settings, found: Sequence[Unit]
+) -> frozenset[int]:
+    """The units that have 16 bits where all are to have them."""
+    every = whole_groups(graph, Widths(frozenset(name for unit in found for name in unit.tensors)))
+    wide = replace(settings, mix=every, auto_mix=None)
+    made = draft(graph, observation.statistics, observation.plan, wide).features
+    return frozenset(
+        index
+        for index, unit in enumerate(found)
+        if all(made[name].dtype.bits == 16 for name in unit.tensors)
+    )
+
+
+def _order(strategy: str, noise: Sequence[float]) -> list[int]:
+    """Unit numbers, those to widen first at the front."""
+    count = len(noise)
+    if strategy == "initial":
+        return list(range(count))
+    if strategy == "IOhigh":
+        return sorted(range(count), key=lambda index: (min(index, count - 1 - index), index))
+    return sorted(range(count), key=lambda index: (-noise[index], index))
+
+
+def _macs(graph: Graph, unit: Unit) -> float:
+    """Share of the network's multiply-accumulates, which take twice the time at 16 bits."""
+    macs = {node.name: BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes}
+    return round(sum(macs[name] for name in unit.kernels) / max(1, sum(macs.values())), 6)
+
+
+def _row(unit: Unit, noise: Sequence[float], index: int, taken: bool) -> Entry:
+    """``gain_db``: of the outputs' SQNR where this unit alone becomes wide, noises adding up."""
+    whole = float(sum(noise))
+    rest = whole - noise[index]
+    return {
+        "tensors": list(unit.tensors),
+        "operators": list(unit.kernels),
+        "noise_share": round(noise[index] / whole, 6) if whole else 0.0,
+        "gain_db": round(float(10 * np.log10(whole / rest)), 2) if rest > 0 else None,
+        "bits": 16 if taken else 8,
+    }

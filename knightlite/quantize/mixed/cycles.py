@@ -1,0 +1,118 @@
+"""What widths cost in predicted cycles of a chip: a clock that the caller brings.
+
+The quantizer knows no compiler. Who has one hands down a :class:`Clock`, which compiles a quantized
+graph and reads the time of its program. Time depends on types and shapes, not on scales, so graphs
+that are only priced get their ranges the quick way (:func:`draft`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from knightlite.errors import KnightliteError, UnsupportedError
+from knightlite.ir import Graph
+from knightlite.quantize.report import Entry
+from knightlite.quantize.scales.assign import Assignment, assign
+from knightlite.quantize.scales.features import ObservationPlan, observation_plan
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.scales.widths import NARROW
+from knightlite.quantize.statistics.observers import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Predicted time on a chip. ``cycles`` of a quantized graph; it raises KnightliteErrors.
+
+    ``bit_widths``: of the operands that the chip's matrix engine multiplies.
+    """
+
+    chip: str
+    clock_hz: int
+    bit_widths: tuple[int, ...]
+    cycles: Callable[[Graph], int]
+
+    def milliseconds(self, cycles: int) -> float:
+        """Latency of one frame, to four decimals."""
+        return round(cycles * 1e3 / self.clock_hz, 4)
+
+
+def draft(
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+    settings: Settings,
+) -> Assignment:
+    """An assignment with the types of ``settings`` and the quickest ranges that serve."""
+    plain = replace(settings, bias_correction="off", tuned_weights=False)
+    try:
+        return assign(graph, statistics, plan, replace(plain, method="min_max", tensor_methods=()))
+    except UnsupportedError:  # of ranges that nobody asked for
+        return assign(graph, statistics, plan, plain)
+
+
+def cost_of_widths(
+    exact: Graph,
+    quantized: Graph,
+    statistics: Mapping[str, Statistics],
+    settings: Settings,
+    clock: Clock,
+    plain: Graph | None = None,
+) -> Entry:
+    """The report's ``cycles``: of the quantized network, and of the same one all at 8 bits.
+
+    ``exact``: the float graph before tables were spread. What is delivered has 16 bits in either.
+    ``plain``: the quantized network without a mix, where there is one. Where the chip cannot run
+    one of them, its figure is None, and ``reason`` says why.
+    """
+    reasons: list[str] = []
+
+    def priced(find: Callable[[], int]) -> int | None:
+        try:
+            return find()
+        except KnightliteError as error:
+            reasons.append(error.sentence)
+            return None
+
+    def all_8_bits() -> int:
+        least = replace(
+            settings, bit_width=8, mix=NARROW, widths=NARROW, wide_tables=False, wide_heads=False,
+            wide_middles=False, spread_channels=False, auto_mix=None, mix_budget=None,
+        )  # fmt: skip
+        narrow = draft(exact, statistics, observation_plan(exact), least).graph
+        if cycles is not None and _same_types(quantized, narrow):
+            return cycles
+        return clock.cycles(narrow)
+
+    cycles = priced(lambda: clock.cycles(quantized))
+    least = priced(all_8_bits)
+    found: Entry = {
+        "chip": clock.chip,
+        "clock_hz": clock.clock_hz,
+        "quantized": cycles,
+        "all_8_bits": least,
+        "extra_percent": percent(cycles, least),
+        "without_mix": None,
+        "mix_extra_percent": None,
+        "reason": reasons[0] if reasons else None,
+    }
+    if plain is not None and cycles is not None:
+        before = priced(lambda: clock.cycles(plain))
+        found |= {"without_mix": before, "mix_extra_percent": percent(cycles, before)}
+    return found
+
+
+def _same_types(one: Graph, other: Graph) -> bool:
+    """True where two quantized graphs differ in values only: their programs take equally long."""
+
+    def types(graph: Graph) -> dict[str, tuple[object, ...]]:
+        return {
+            name: (item.dtype, item.shape, item.per_channel) for name, item in graph.tensors.items()
+        }
+
+    return one.nodes == other.nodes and types(one) == types(other)
+
+
+def percent(cycles: int | None, base: int | None) -> float | None:
+    """By how much ``cycles`` is more than ``base``, to two decimals; None where one is."""
+    return None if cycles is None or not base else round(100 * (cycles - base) / base, 2)

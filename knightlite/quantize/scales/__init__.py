@@ -1,0 +1,1 @@
+"""How types, groups and scales of tensors and weights are chosen."""

@@ -1,0 +1,164 @@
+"""The whole choice: from a float graph and its statistics to the quantized graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import dtypes
+from knightlite.errors import Finding, ModelError, UnsupportedError, findings_error
+from knightlite.ir import Graph, Node, Tensor, verify
+from knightlite.ops import BY_NAME, View
+from knightlite.quantize.scales.coarse_steps import coarse_widths
+from knightlite.quantize.scales.features import (
+    Feature,
+    ObservationPlan,
+    choose_features,
+    quantized_tensor,
+)
+from knightlite.quantize.scales.settings import DEFAULT_SETTINGS, Settings
+from knightlite.quantize.scales.weights import QuantizedWeights, quantize_conv
+from knightlite.quantize.scales.widths import NARROW, Widths, choose_widths, refused_widths, without
+from knightlite.quantize.statistics.observers import Statistics
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The quantized graph with what was decided for features and convolutions (by node name).
+
+    ``narrowed``: tensors meant to be wide that an operator wants at 8 bits, or that would be the
+    coarser for it, and the sentence that says so.
+    """
+
+    graph: Graph
+    features: Mapping[str, Feature]
+    weights: Mapping[str, QuantizedWeights]
+    widths: Widths = NARROW
+    narrowed: Mapping[str, str] = field(default_factory=dict)
+
+
+def assign(
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+    settings: Settings = DEFAULT_SETTINGS,
+) -> Assignment:
+    """Choose every type and scale and quantize the constants.
+
+    UnsupportedError lists every node that the arithmetic cannot represent.
+    """
+    widths, chosen, narrowed = _features(graph, statistics, plan, settings)
+    weights: dict[str, QuantizedWeights] = {}
+    nodes: list[Node] = []
+    tensors: dict[str, Tensor] = {
+        name: quantized_tensor(graph, feature) for name, feature in chosen.items()
+    }
+    constants: dict[str, Array] = {}
+
+    def define(name: str, values: Array, scale: Array | None) -> str:
+        tensors[name] = Tensor(name, values.shape, dtypes.from_numpy(values.dtype), scale)
+        constants[name] = values
+        return name
+
+    for node in graph.nodes:
+        if BY_NAME[node.op].kernel is None:
+            for name in node.inputs:
+                if name in graph.constants:
+                    define(name, graph.constants[name], None)
+            nodes.append(node)
+            continue
+        mean = statistics[node.inputs[0]].mean if settings.bias_correction != "off" else None
+        made = quantize_conv(
+            graph,
+            node,
+            chosen,
+            mean,
+            wide=node.name in widths.weights16,
+            search=settings.tuned_weights,
+        )
+        weights[node.name] = made
+        nodes.append(_quantized_conv(graph, node, made, constants, define))
+    quantized = replace(graph, nodes=tuple(nodes), tensors=tensors, constants=constants)
+    verify(quantized)
+    check_constraints(quantized)
+    return Assignment(quantized, chosen, weights, widths, narrowed)
+
+
+def _features(
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+    settings: Settings,
+) -> tuple[Widths, dict[str, Feature], dict[str, str]]:
+    """Widths, features, and which tensors stay at 8 bits: an operator wants it so, or gains."""
+    widths = choose_widths(graph, settings)
+    narrowed: dict[str, str] = {}
+    while True:
+        chosen = choose_features(graph, statistics, plan, settings, widths)
+        refused = refused_widths(graph, chosen, widths) or coarse_widths(
+            graph, statistics, plan, settings, chosen, widths
+        )
+        if not refused:
+            return widths, chosen, narrowed
+        narrowed |= refused
+        widths = without(graph, widths, refused)
+
+
+def _quantized_conv(
+    graph: Graph, node: Node, made: QuantizedWeights, taken: Mapping[str, Array], define: Any
+) -> Node:
+    """The node reading integer constants; ones shared with another node get a name of their own."""
+
+    def free(name: str) -> str:
+        candidate, count = name, 1
+        while candidate in taken or (count > 1 and candidate in graph.tensors):
+            candidate, count = f"{name}_{count}", count + 1
+        return candidate
+
+    names = [node.inputs[0], define(free(node.inputs[1]), made.weights, made.scale)]
+    if made.bias is not None:
+        wanted = node.inputs[2] if len(node.inputs) > 2 else f"{node.output}.bias"
+        names.append(define(free(wanted), made.bias, made.bias_scale))
+    return replace(node, inputs=tuple(names))
+
+
+def check_constants(graph: Graph) -> None:
+    """ModelError naming every constant of a float graph that holds NaN or infinity."""
+    findings = [
+        Finding(name, "the constant holds NaN or infinity.", "export the model again")
+        for name, values in graph.constants.items()
+        if not np.all(np.isfinite(values))
+    ]
+    if findings:
+        raise findings_error(
+            ModelError,
+            f"constant {findings[0].where} must hold finite numbers, but it holds NaN or infinity "
+            f"({len(findings)} such constants in all).",
+            findings,
+            "export the model again; its training may have diverged",
+        )
+
+
+def check_constraints(graph: Graph) -> None:
+    """UnsupportedError with every model constraint that a node of the quantized graph breaks."""
+    findings = []
+    for node in graph.nodes:
+        view = View(graph, node)
+        for constraint in BY_NAME[node.op].constraints:
+            reason = constraint.check(view)
+            if reason is not None:
+                findings.append(Finding(node.name, f"{node.op}: {reason}."))
+    if findings:
+        more = f" ({len(findings)} findings in all)" if len(findings) > 1 else ""
+        raise findings_error(
+            UnsupportedError,
+            f"node {findings[0]}{more}",
+            findings,
+            "see all of them with `knightlite check`",
+        )

@@ -1,0 +1,107 @@
+"""Where 16 bits would be coarser than 8.
+
+How fine a 16-bit tensor may be is limited by what makes it: lines between the entries of a table
+(Sqrt near 0, the jumps of Floor), the factors of a sum (``OpDef.finest_step``). Where that step is
+no finer than the one of 8 bits, 16 bits are a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from knightlite import dtypes
+from knightlite.ir import Graph, Node, Tensor
+from knightlite.ops import BY_NAME, View
+from knightlite.quantize.scales.features import (
+    Feature,
+    ObservationPlan,
+    delivered_wide,
+    group_dtype,
+    quantized_tensor,
+)
+from knightlite.quantize.scales.group_scales import Shared, group_scale, least_scales
+from knightlite.quantize.scales.groups import Group, scale_groups
+from knightlite.quantize.scales.methods import method_of
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.scales.widths import Widths, refusal
+from knightlite.quantize.statistics.observers import Statistics
+
+
+def coarse_widths(
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+    settings: Settings,
+    chosen: Mapping[str, Feature],
+    widths: Widths,
+) -> dict[str, str]:
+    """Wide tensors that must have 8 bits lest a result be coarser than at 8, and a sentence each.
+
+    ``chosen`` are the features of the float ``graph``. It is the result that gets 8 bits where the
+    operator can write them from what it reads (an Exp, whose largest value was never seen), else
+    what it reads: 256 entries of a table are exact, and the result keeps its 16 bits.
+    """
+    changed = graph.with_tensors([quantized_tensor(graph, item) for item in chosen.values()])
+    pinned = {pin.name for pin in settings.pins}
+    found: dict[str, str] = {}
+    for node in graph.nodes:
+        made = chosen[node.output]
+        if made.dtype != dtypes.S16 or node.output in pinned:
+            continue
+        if np.float32(BY_NAME[node.op].finest_step(View(changed, node))) < made.scale:
+            continue  # it is not what makes the step as coarse as it is
+        narrow = _at_8_bits(graph, node.output, statistics, plan, settings)
+        assert narrow.scale is not None
+        if made.scale < narrow.scale:
+            continue
+        read = [name for name in node.inputs if name in widths.wide and name not in pinned]
+        least = [_at_8_bits(graph, name, statistics, plan, settings) for name in read]
+        names: list[str] = []
+        if node.output in widths.wide and _may_be_narrow(graph, changed, node, narrow):
+            names = [node.output]
+        elif _is_finer(changed.with_tensors(least), node, made):
+            names = read
+        sentence = (
+            f"{node.op} {node.name}: between 16-bit tensors it cannot write {node.output} in steps "
+            f"finer than {made.scale:.3g}, and those of 8 bits are {narrow.scale:.3g}"
+        )
+        for name in names:
+            found.setdefault(name, sentence)
+    return found
+
+
+def _at_8_bits(
+    graph: Graph,
+    name: str,
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+    settings: Settings,
+) -> Tensor:
+    """The tensor as it would be at 8 bits, with one scale."""
+    group = _group_of(graph, name)
+    dtype = group_dtype(graph, group, statistics, plan)
+    own = dict(settings.tensor_methods)
+    method = next((own[item] for item in group.members if item in own), settings.method)
+    choose = method_of(method, settings.percent)
+    scale = group_scale(graph, group, statistics, dtype, choose, method)
+    if isinstance(scale, Shared):
+        (scale,) = least_scales([scale], dtype, method, settings.percent)
+    return Tensor(name, graph.tensors[name].shape, dtype, np.asarray(np.float32(scale)))
+
+
+def _group_of(graph: Graph, name: str) -> Group:
+    return next(group for group in scale_groups(graph) if name in group.members)
+
+
+def _may_be_narrow(graph: Graph, changed: Graph, node: Node, narrow: Tensor) -> bool:
+    """True where the operator writes 8 bits from what it reads now, and nothing wants it wide."""
+    if delivered_wide(graph, _group_of(graph, node.output)):
+        return False
+    return refusal(View(changed.with_tensors([narrow]), node)) is None
+
+
+def _is_finer(narrow: Graph, node: Node, made: Feature) -> bool:
+    """True where the operator tells finer steps apart in the graph in which it reads 8 bits."""
+    return bool(np.float32(BY_NAME[node.op].finest_step(View(narrow, node))) < made.scale)

@@ -1,0 +1,142 @@
+"""The one scale of a scale group: what it is chosen on, and the error that it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from knightlite.dtypes import DType
+from knightlite.ir import Graph, Tensor
+from knightlite.ops import BY_NAME, View
+from knightlite.ops.table_functions import support
+from knightlite.quantize.scales.groups import Group
+from knightlite.quantize.scales.methods import Method, method_of
+from knightlite.quantize.scales.ranges import (
+    Density,
+    apart,
+    clip,
+    common_scale,
+    even_density,
+    mix,
+    squared_error,
+)
+from knightlite.quantize.statistics.observers import Statistics
+
+OF_THE_LARGEST = ("min_max", "percentile")  # of a group's members
+ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What the scale of a group is chosen on: its members' weighted ``mixed`` density.
+
+    ``apart``: its parts, where some member's bins are far finer than the widest one's.
+    """
+
+    mixed: Density
+    apart: tuple[Density, ...] = ()
+
+
+def group_scale(
+    graph: Graph,
+    group: Group,
+    statistics: Mapping[str, Statistics],
+    dtype: DType,
+    choose: Method,
+    method: str,
+) -> float | Shared:
+    """The group's scale, or what it is to be chosen on.
+
+    Its error is the members' total, each tensor's relative to its own energy.
+
+    So a quiet branch beside a loud one is heard too: on DenseNet-40 the logits keep 23.8 dB,
+    against 23.5 with the sum of absolute errors and 21.7 with the members' largest scale. What is
+    only rearranged does not count: its values are its inputs' (with Concats, 22.5 dB). Methods that
+    promise something of every member (nothing clipped, this share of it inside) take the largest.
+    """
+    sources = group_sources(graph, group)
+    parts = [clip(_merged_rows(statistics[name]), *felt_interval(graph, name)) for name in sources]
+    default = ZERO_SCALE / dtype.maximum
+    if is_exact_in(sources, statistics, dtype):
+        return 1.0
+    if method in OF_THE_LARGEST:
+        return float(choose(parts, dtype).max()) or default
+    parts = [part for part in parts if part.energy > 0]
+    if not parts:
+        return default
+    if len(parts) == 1:
+        return Shared(parts[0])
+    weights = [1 / part.energy for part in parts]
+    return Shared(mix(parts, weights), apart(parts, weights) if method == "mse" else ())
+
+
+def least_scales(
+    shared: Sequence[Shared], dtype: DType, method: str, percent: float
+) -> list[float]:
+    """The scales that a method chooses for several groups, all at once: one matrix product."""
+    found = method_of(method, percent)([item.mixed for item in shared], dtype).tolist()
+    return [
+        (common_scale(item.apart, dtype, scale) if item.apart else scale)
+        or ZERO_SCALE / dtype.maximum
+        for item, scale in zip(shared, found, strict=True)
+    ]
+
+
+def expected_error(
+    graph: Graph, tensors: Mapping[str, Tensor], statistics: Mapping[str, Statistics]
+) -> float:
+    """What a scale group's choice minimises: squared errors relative to energy, over its sources.
+
+    ``tensors``: the group's members with type and scale, by name.
+    """
+    total = 0.0
+    for name in group_sources(graph, Group(tuple(tensors))):
+        tensor, found = tensors[name], statistics[name]
+        assert tensor.scale is not None
+        if tensor.scale.ndim:
+            parts = [even_density(found, row) for row in range(found.histogram.rows)]
+        else:
+            parts = [clip(_merged_rows(found), *felt_interval(graph, name))]
+        scales = np.atleast_1d(tensor.scale).astype(float)
+        energy = sum(part.energy for part in parts)
+        if energy > 0:
+            pairs = zip(parts, scales, strict=True)
+            error = sum(squared_error(part, float(scale), tensor.dtype) for part, scale in pairs)
+            total += error / energy
+    return total
+
+
+def group_sources(graph: Graph, group: Group) -> list[str]:
+    """The members that are computed, or given: what is only rearranged has their values."""
+    rearranged = {node.output for node in graph.nodes if BY_NAME[node.op].rearranges}
+    return [name for name in group.members if name not in rearranged]
+
+
+def is_exact_in(sources: Sequence[str], statistics: Mapping[str, Statistics], dtype: DType) -> bool:
+    """True for a network input whose values are whole numbers that the type holds: raw pixels."""
+    if len(sources) != 1 or not statistics[sources[0]].integral:
+        return False
+    only = statistics[sources[0]]
+    lowest, highest = float(only.minimum.min()), float(only.maximum.max())
+    return dtype.minimum <= lowest and highest <= dtype.maximum and highest > lowest
+
+
+def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
+    """The interval of values that make a difference to the readers of a tensor.
+
+    Where only Tables read it, their functions may be constant beyond some value (HardSwish below
+    -3): saturating there costs nothing, so no codes are spent on it.
+    """
+    readers = graph.consumers().get(name, ())
+    if not readers or name in graph.chip_outputs or any(item.op != "Table" for item in readers):
+        return -np.inf, np.inf
+    supports = [support(View(graph, item)) for item in readers]
+    return min(0.0, *(low for low, _ in supports)), max(0.0, *(high for _, high in supports))
+
+
+def _merged_rows(statistics: Statistics) -> Density:
+    """One density of a tensor that was observed per channel."""
+    rows = [even_density(statistics, row) for row in range(statistics.histogram.rows)]
+    return rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))

@@ -1,0 +1,131 @@
+"""Types and scales that the user decides: of inputs in integers, and those of a scale file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.dtypes import DType
+from knightlite.errors import DataError, Finding, UsageError, findings_error
+
+if TYPE_CHECKING:
+    from knightlite.quantize.scales.features import Feature, ObservationPlan
+    from knightlite.quantize.statistics.observers import Statistics
+
+BY_DEFINITION = "by definition"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pin:
+    """Type and scale (float32, shape () or (C,)) of tensor ``name``, and who says so."""
+
+    name: str
+    dtype: DType
+    scale: NDArray[np.float32]
+    source: str
+
+
+def input_pin(name: str, dtype: DType) -> Pin:
+    """An input that is fed with integers: its scale is 1."""
+    return Pin(name, dtype, np.asarray(1.0, np.float32), f"-qid {dtype.numpy.name}")
+
+
+def check_integers(pins: Sequence[Pin], statistics: Mapping[str, Statistics]) -> None:
+    """DataError where an input in integers was fed with anything else."""
+    for pin in pins:
+        seen = statistics.get(pin.name)
+        if seen is None or not pin.source.startswith("-qid"):
+            continue
+        low, high = float(seen.minimum.min()), float(seen.maximum.max())
+        if not seen.integral or low < pin.dtype.minimum or high > pin.dtype.maximum:
+            kind = "numbers" if seen.integral else "fractions"
+            raise DataError(
+                f"input {pin.name} must be fed whole numbers from {pin.dtype.minimum} to "
+                f"{pin.dtype.maximum} ({pin.source}), but the data holds {kind} from {low:.4g} to "
+                f"{high:.4g}.",
+                "feed raw pixels and leave their normalization to --mean and --std",
+            )
+
+
+def apply_pins(
+    chosen: Mapping[str, Feature],
+    pins: Sequence[Pin],
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+) -> dict[str, Feature]:
+    """``chosen`` with the pinned types and scales, each for the whole scale group.
+
+    UsageError with every pin that cannot be kept: unknown tensors, scales per channel where there
+    is one, unsigned types for negative values, two scales for one group, definitions.
+    """
+    found = dict(chosen)
+    findings: list[Finding] = []
+    groups: dict[int, Pin] = {}
+    for pin in pins:
+        reason, hint = _obstacle(pin, chosen, statistics, plan)
+        first = groups.get(chosen[pin.name].group) if pin.name in chosen else None
+        if reason is None and first is not None and not _same(first, pin):
+            reason = f"it shares its scale with {first.name}, which is to have another one"
+        if reason is not None:
+            findings.append(Finding(pin.name, f"{reason}.", hint))
+            continue
+        groups[chosen[pin.name].group] = pin
+        for name, feature in chosen.items():
+            if feature.group == chosen[pin.name].group:
+                found[name] = replace(
+                    feature, dtype=pin.dtype, scale=np.asarray(pin.scale), method=pin.source
+                )
+    if findings:
+        raise findings_error(
+            UsageError,
+            f"{len(findings)} scale(s) cannot be kept: {findings[0].where}: {findings[0].sentence}",
+            findings if len(findings) > 1 else (),
+            findings[0].hint,
+        )
+    return found
+
+
+def _same(one: Pin, other: Pin) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one.scale, other.scale)
+
+
+def _obstacle(
+    pin: Pin,
+    chosen: Mapping[str, Feature],
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+) -> tuple[str | None, str]:
+    if pin.name not in chosen:
+        alike = difflib.get_close_matches(pin.name, chosen, 3, 0.5)
+        return (
+            "the network has no such tensor",
+            f"similar names: {', '.join(alike)}" if alike else "-gsj writes all of them",
+        )
+    feature = chosen[pin.name]
+    if feature.method == BY_DEFINITION:
+        if pin.dtype == feature.dtype and np.array_equal(pin.scale, feature.scale):
+            return None, ""
+        return f"its scale is {_shown(feature.scale)} ({feature.dtype.name}) by definition", ""
+    if pin.scale.ndim:
+        channels = statistics[pin.name].histogram.rows
+        if pin.name not in plan.per_channel:
+            return "it must have one scale: not only depthwise convolutions read it", ""
+        if pin.scale.size != channels:
+            return f"it has {channels} channels, not {pin.scale.size}", ""
+    lowest = min(
+        float(statistics[name].minimum.min())
+        for name, other in chosen.items()
+        if other.group == feature.group
+    )
+    if lowest < 0 and not pin.dtype.signed:
+        return f"{pin.dtype.name} cannot hold its values, which reach {lowest:.4g}", "s8 can"
+    return None, ""
+
+
+def _shown(scale: NDArray[Any]) -> str:
+    return str(scale[()]) if not scale.ndim else f"{scale.size} numbers"

@@ -1,0 +1,130 @@
+"""What the user asks of the quantizer, in one record that goes down to every choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from knightlite.quantize.scales.pins import Pin
+from knightlite.quantize.scales.widths import NARROW, Widths
+
+DEFAULT_PERCENT = 0.99999  # Knight's
+OUTPUT_HEADROOM = 2.0  # 16 bits have one to spare: leave it to pictures not seen
+DEFAULT_METHOD = "mse"
+AUTO_METHOD = "auto"  # the default method, and every tensor's own where that gains
+
+
+@dataclass(frozen=True, slots=True)
+class MixBudget:
+    """Extra predicted cycles that 16 bits may cost, in percent or as their number.
+
+    ``asked``: by the user. An effort's budget is left where the chip is not known or cannot keep
+    it. ``enough_db``: no more is spent than takes the outputs' SQNR (as the search measures it,
+    before other steps) there.
+    """
+
+    amount: float
+    absolute: bool = False
+    asked: bool = True
+    enough_db: float = math.inf
+
+    def limit(self, base: int) -> int:
+        """Cycles that a network may take which takes ``base`` without the mix."""
+        return base + math.floor(self.amount if self.absolute else base * self.amount / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Switches of the quantizer.
+
+    ``method``: how a range is chosen from a histogram, a key of ``methods.METHODS``;
+    ``percent``: the share of magnitudes inside the range of "percentile".
+    ``bias_correction``: biases get what rounding the weights loses on an average input: "off",
+    "fast" (from the means of the float network) or "sequential" (after that, layer by layer on what
+    the quantized network computes). ``rounding`` of weights: "nearest", or "adaptive" to what the
+    layer computes. ``sample``: pictures at most that sequential work sees; ``sample_macs``: their
+    multiply-accumulates at most; ``live_bytes``: of their values in memory at once.
+    ``bit_width``: 8 or 16. At 8, what only tables read (``wide_tables``), the end of the network
+    (``wide_heads``) and what a convolution hands to a residual Add (``wide_middles``) have 16 all
+    the same; ``mix`` is added to these, ``widths`` stands for all of them. ``spread_channels``:
+    tables before depthwise convolutions write 16 bits, which are requantized per channel.
+    ``lift_tables``: what a table gives is lifted to 0 where it dips below and readers can take that
+    into their biases.
+    ``tensor_methods``: (tensor, method) where it is not ``method``. ``auto_mix``: (strategy, share
+    of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.mixed.auto_mix`;
+    ``mix_budget``: what more may be wide by its cost, :mod:`knightlite.quantize.mixed.mix_budget`.
+    ``pins``: types and scales that the user decides. ``lut_len``: tables of 16-bit tensors have
+    2^lut_len intervals, 8 to 12.
+    ``output_headroom``: how far a 16-bit tensor reaches beyond the largest magnitude seen.
+    ``range_choice``: of every scale group whose range is by ``method`` another method is taken
+    where the operators that read it then err less, see
+    :mod:`knightlite.quantize.steps.range_choice`.
+    ``tuned_weights``: scales of small kernels are searched, see
+    :mod:`knightlite.quantize.scales.weight_scales`.
+    ``equalize``: channels that share a scale are brought to like ranges where that gains.
+    """
+
+    method: str = DEFAULT_METHOD
+    bias_correction: str = "sequential"
+    rounding: str = "nearest"
+    sample: int = 64
+    sample_macs: int = 24 << 30
+    live_bytes: int = 128 << 20
+    bit_width: int = 8
+    wide_tables: bool = True
+    wide_heads: bool = True
+    wide_middles: bool = True
+    spread_channels: bool = True
+    lift_tables: bool = True
+    widths: Widths | None = None
+    mix: Widths = NARROW
+    auto_mix: tuple[str, float] | None = None
+    mix_budget: MixBudget | None = None
+    tensor_methods: tuple[tuple[str, str], ...] = ()
+    percent: float = DEFAULT_PERCENT
+    pins: tuple[Pin, ...] = ()
+    lut_len: int = 10
+    equalize: bool = True
+    tuned_weights: bool = True
+    output_headroom: float = OUTPUT_HEADROOM
+    range_choice: bool = False
+
+
+BIAS_CORRECTIONS = ("off", "fast", "sequential")
+ROUNDINGS = ("nearest", "adaptive")
+
+EFFORTS: Mapping[str, Mapping[str, Any]] = {
+    "low": {"bias_correction": "fast", "equalize": False},
+    "normal": {},
+    "high": {
+        "rounding": "adaptive",
+        "range_choice": True,
+        "sample": 128,
+        "sample_macs": 1 << 43,
+        "live_bytes": 320 << 20,
+        "mix_budget": MixBudget(10.0, asked=False, enough_db=30.0),
+    },
+}
+"""What each ``--effort`` sets, against the defaults of ``Settings``."""
+
+DEFAULT_SETTINGS = Settings()
+
+
+def settings_for(effort: str, **switches: Any) -> Settings:
+    """The settings of an effort with single ``switches``; one that is None is the effort's."""
+    given = {name: value for name, value in switches.items() if value is not None}
+    return Settings(**{**EFFORTS[effort], **given})
+
+
+def method_for(effort: str) -> str:
+    """The method, or ``AUTO_METHOD``, of an effort whose user names none."""
+    return AUTO_METHOD if EFFORTS[effort].get("range_choice") else DEFAULT_METHOD
+
+
+def with_method(settings: Settings, method: str) -> Settings:
+    """The settings with a method that the user names, which then serves every tensor, or "auto"."""
+    if method == AUTO_METHOD:
+        return replace(settings, method=DEFAULT_METHOD, range_choice=True)
+    return replace(settings, method=method, range_choice=False)

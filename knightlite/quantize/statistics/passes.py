@@ -1,0 +1,224 @@
+"""The two passes over the pictures: the float model observed, then float beside quantized.
+
+First pass (``observe``): the float model with its inner tensors delivered to observers; gives the
+statistics and the float metric. Second pass (``compare``): float and QDQ models side by side over
+the same pictures; gives the quantized metric and the outputs' SQNR from running sums. Nothing
+grows with the number of pictures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import DataError
+from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference.picture_runs import Found, Inputs, PictureRuns, checked
+from knightlite.ir import Graph
+from knightlite.quantize.data.sample import Sample
+from knightlite.quantize.data.workload import Enough, Workload
+from knightlite.quantize.report import Entry, decibels
+from knightlite.quantize.scales.features import (
+    ObservationPlan,
+    collect,
+    make_observers,
+    observation_plan,
+)
+from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.statistics.recording import Recording
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Array = NDArray[Any]
+Progress = Callable[[str, int, int | None], None]
+"""Called with the stage ("float", "quantized"), the number of pictures done in it, and of how many,
+where the pass ends before its data does.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the first pass learnt: statistics of every feature tensor, metric, pictures, outputs.
+
+    ``sample``: a few pictures, one array [n, C, H, W] per network input; ``last``: the last batch
+    of all, empty where a cache stood for the pass. ``earlier``: the
+    statistics and the number of pictures after some of the forward calls, by their number.
+    """
+
+    statistics: dict[str, Statistics]
+    plan: ObservationPlan
+    metric: float | None
+    pictures: int
+    recording: Recording
+    sample: tuple[Array, ...]
+    last: tuple[Array, ...]
+    earlier: Mapping[int, tuple[dict[str, Statistics], int]]
+
+
+def observe(
+    graph: Graph,
+    workload: Workload,
+    progress: Progress | None,
+    threads: int | None,
+    sample_pictures: int = 1,
+    snapshots: Sequence[int] = (),
+) -> Observation:
+    """First pass: the float model, with a thread that observes one picture while others run."""
+    plan = observation_plan(graph)
+    observers = make_observers(graph, plan)
+    recording = Recording()
+    sample = Sample(sample_pictures)
+    inner = [name for name in plan.observed if name not in graph.inputs]
+    kept = compared(graph)
+    pictures = calls = 0
+    last: Inputs = ()
+    earlier: dict[int, tuple[dict[str, Statistics], int]] = {}
+
+    def read(inputs: Inputs, found: Found) -> Found:
+        found.update(zip(graph.inputs, inputs, strict=True))
+        for name in plan.observed:
+            observers[name].add(found[name])
+        return {name: found[name].copy() for name in kept}
+
+    def join(inputs: Inputs, parts: list[Found]) -> list[Array]:
+        nonlocal pictures, calls, last
+        last = inputs
+        sample.add(inputs)
+        pictures, calls = pictures + inputs[0].shape[0], calls + 1
+        if calls in snapshots:
+            earlier[calls] = collect(observers, plan), pictures
+        if progress is not None:
+            progress("float", pictures, None)
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in kept}
+        recording.add(inputs, {name: whole[name] for name in graph.chip_outputs})
+        return [whole[name] for name in graph.outputs]
+
+    with PictureRuns(graph, write_float(graph, inner, checked=False), threads, inner) as runs:
+        metric = workload.run(lambda inputs: runs.give(inputs, read, join))
+    if pictures == 0:
+        raise DataError(
+            f"{workload.description} gave no picture to calibrate with.",
+            "give at least one picture, better a hundred",
+        )
+    return Observation(
+        collect(observers, plan), plan, metric, pictures, recording, sample.pictures(), last,
+        earlier,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The quantized metric, an entry per chip output, its number of pictures, the last batch."""
+
+    metric: float | None
+    outputs: list[Entry]
+    pictures: int
+    inputs: tuple[Array, ...]
+
+
+def compared(graph: Graph) -> list[str]:
+    """The outputs that the passes deliver: the network's, and the chip's before a host tail."""
+    return list(dict.fromkeys((*graph.outputs, *graph.chip_outputs)))
+
+
+def compare(
+    graph: Graph,
+    quantized: Graph,
+    workload: Workload,
+    recording: Recording,
+    progress: Progress | None,
+    threads: int | None,
+    enough: int | None = None,
+) -> Comparison:
+    """Second pass: the quantized metric, and float against QDQ at the chip's outputs.
+
+    The float outputs are those of the first pass where ``recording`` has them. ``enough``: the
+    number of pictures after which it ends; the metric is None then.
+    """
+    wanted = compared(graph)
+    exact: Runner | None = None
+    energy = dict.fromkeys(graph.chip_outputs, 0.0)
+    noise = dict.fromkeys(graph.chip_outputs, 0.0)
+    last: Inputs = ()
+    pictures = calls = given = 0
+
+    def reference(inputs: Inputs) -> Mapping[str, Array]:
+        nonlocal exact
+        recorded = recording.find(calls, inputs)
+        if recorded is not None:
+            return recorded
+        if exact is None:
+            exact = Runner(
+                graph, session(write_float(graph, graph.chip_outputs, checked=False), threads), 1
+            )
+        parts = [exact.run(part) for part in exact.parts(inputs)]
+        whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
+        return dict(zip(wanted, whole, strict=True))
+
+    def read(_: Inputs, found: Found) -> Found:
+        return dict(zip(wanted, found.values(), strict=True))  # the model has names of its own
+
+    def join(inputs: Inputs, parts: list[Found]) -> list[Array]:
+        nonlocal last, pictures, calls
+        values = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+        exactly = reference(inputs)
+        last = inputs
+        pictures, calls = pictures + inputs[0].shape[0], calls + 1
+        for name in graph.chip_outputs:
+            expected = exactly[name].astype(np.float64)
+            energy[name] += float(np.sum(expected**2))
+            noise[name] += float(np.sum((expected - values[name]) ** 2))
+        if progress is not None:
+            progress("quantized", pictures, enough)
+        return [values[name] for name in graph.outputs]
+
+    metric: float | None = None
+    with PictureRuns(
+        graph, write_qdq(quantized, {}, graph.chip_outputs, checked=False), threads
+    ) as runs:
+
+        def forward(inputs: Inputs) -> Sequence[Array]:
+            nonlocal given
+            outputs = runs.give(inputs, read, join)
+            given += len(inputs[0])
+            if enough is not None and given >= enough:
+                raise Enough
+            return outputs
+
+        with contextlib.suppress(Enough):
+            metric = workload.run(forward)
+    entries = [
+        {"name": name, "type": quantized.tensors[name].dtype.name,
+         "sqnr_db": decibels(energy[name], noise[name])}
+        for name in graph.chip_outputs
+    ]  # fmt: skip
+    return Comparison(metric, entries, pictures, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A session and the batch size it is fed with."""
+
+    graph: Graph
+    session: onnxruntime.InferenceSession
+    chunk: int
+
+    def parts(self, inputs: tuple[Array, ...]) -> list[tuple[Array, ...]]:
+        """The checked inputs in pieces of ``chunk`` pictures."""
+        arrays = checked(self.graph, inputs)
+        count = arrays[0].shape[0]
+        return [
+            tuple(item[first : first + self.chunk] for item in arrays)
+            for first in range(0, count, self.chunk)
+        ]
+
+    def run(self, inputs: tuple[Array, ...]) -> list[Array]:
+        """One array per output of the session's model."""
+        feeds = dict(zip(self.graph.inputs, inputs, strict=True))
+        return list(self.session.run(None, feeds))

@@ -1,0 +1,1 @@
+"""What is tried on top of the choice of scales: judged on other pictures, kept or undone."""

@@ -1,0 +1,143 @@
+"""What is tried on top of ranges: each step measured on pictures it was not tuned on, or undone.
+
+A step changes integer weights and biases of the quantized graph in one walk (quantize/walk.py). It
+is tuned on some pictures of the sample and judged on others (quantize/judgement.py); where that
+undoes it, the graph stays as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from knightlite.ir import Graph
+from knightlite.ops import BY_NAME, View
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.steps.bias import correct_bias
+from knightlite.quantize.steps.judgement import FEWEST, JUDGING, Burden, StepResult, judge
+from knightlite.quantize.steps.rounding import round_weights
+from knightlite.quantize.steps.walk import Constants, Errors, Layer, Visitor, Walk, pictures_at_once
+
+Array = NDArray[Any]
+
+COMPARED = (8, 64)  # pictures that tell what the outputs keep: of a large network, of a small one
+SAMPLE_BYTES = 128 << 20  # of the sample's pictures, which stay in memory to the end
+
+
+def sample_limit(graph: Graph, settings: Settings) -> int:
+    """How many pictures the steps need at most; 1 where they would take too long for the effort.
+
+    One picture passes both networks three times or so. Of large ones :data:`SAMPLE_BYTES` hold
+    fewer, though never less than can be judged.
+    """
+    chooses = settings.range_choice and settings.bit_width == 8
+    if not chooses and not steps_of(settings, graph):
+        return 1
+    affordable = settings.sample_macs // max(1, macs(graph))
+    picture = 4 * sum(graph.tensors[name].elements for name in graph.inputs)
+    held = max(FEWEST, SAMPLE_BYTES // picture)
+    return min(settings.sample, affordable, held) if affordable >= FEWEST else 1
+
+
+def comparison_limit(graph: Graph, settings: Settings) -> int:
+    """How many pictures tell what the outputs keep, where no metric wants them all."""
+    least, most = COMPARED
+    return min(most, max(least, settings.sample_macs // max(1, macs(graph))))
+
+
+def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
+    """Why the steps that are asked for were not tried on a sample of so many pictures.
+
+    A sentence; "" where they were, or where none is asked for.
+    """
+    names = " and ".join(name for name, *_ in steps_of(settings, graph))
+    if not names or pictures >= FEWEST:
+        return ""
+    if settings.sample_macs // max(1, macs(graph)) >= FEWEST:
+        return f"{names}: not tried, which takes {FEWEST} pictures or more"
+    return (
+        f"{names}: not tried, {macs(graph) / 1e9:.1f} G multiply-accumulates per picture are more "
+        "than this effort affords; --effort high does it"
+    )
+
+
+def macs(graph: Graph) -> int:
+    """Multiply-accumulates of a picture."""
+    return sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
+
+
+def steps_of(settings: Settings, graph: Graph) -> tuple[tuple[str, Visitor, Burden], ...]:
+    """The steps that the settings ask for, in order: name, visitor, what each must show.
+
+    ``graph`` is the float one.
+    """
+    if settings.bit_width == 16:
+        return ()  # its rounding errors are not worth a pass
+    weights = _float_weights(graph)
+
+    def rounded(layer: Layer) -> Constants | None:
+        if layer.node.output not in weights:
+            return None
+        return correct_bias(layer, round_weights(layer, weights[layer.node.output]))
+
+    found: list[tuple[str, Visitor, Burden]] = []
+    if settings.bias_correction == "sequential":
+        found.append(("sequential bias correction", correct_bias, Burden.OPEN))
+    if settings.rounding == "adaptive":
+        found.append(("adaptive rounding", rounded, Burden.LIKELY))
+    return tuple(found)
+
+
+def improve(
+    graph: Graph,
+    quantized: Graph,
+    pictures: tuple[Array, ...],
+    settings: Settings,
+    threads: int | None = None,
+) -> tuple[Graph, tuple[StepResult, ...]]:
+    """The quantized graph after every step that was kept, and what each one did."""
+    steps = steps_of(settings, graph)
+    walk = Walk(graph, pictures, threads)
+    if not steps or walk.count < FEWEST:
+        return quantized, ()
+    tuning = _tuning(walk.count, pictures_at_once(graph, settings.live_bytes))
+    results = []
+    before = output_errors(walk, graph, quantized)
+    for name, visitor, burden in steps:
+        started = time.perf_counter()
+        changed = walk.run(quantized, visitor, pictures=tuning).graph
+        after = output_errors(walk, graph, changed)
+        judgement = judge(before, after)
+        kept = judgement.kept(burden)
+        results.append(StepResult(name, judgement, kept, time.perf_counter() - started))
+        if kept:
+            quantized, before = changed, after
+    return quantized, tuple(results)
+
+
+def output_errors(
+    walk: Walk, graph: Graph, quantized: Graph, pictures: slice = JUDGING
+) -> tuple[Errors, ...]:
+    """Of each of the chip's outputs on the judging pictures."""
+    errors = walk.measure(quantized, pictures)
+    return tuple(errors[name] for name in graph.chip_outputs)
+
+
+def _tuning(count: int, most: int) -> slice:
+    """Every other picture, fewer of them where memory wants it, spread over the sample."""
+    step = 2
+    while -(-count // step) > most:
+        step += 2
+    return slice(0, None, step)
+
+
+def _float_weights(graph: Graph) -> Mapping[str, Array]:
+    """The trained weights of every node that multiplies, by the name of its output."""
+    return {
+        node.output: graph.constants[node.inputs[1]]
+        for node in graph.nodes
+        if BY_NAME[node.op].kernel is not None
+    }

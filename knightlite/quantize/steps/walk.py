@@ -1,0 +1,369 @@
+"""The float and the quantized network side by side, node by node, on a sample of pictures.
+
+``Walk(graph, pictures)`` runs every float node on float inputs and every quantized node on the
+quantized network's own inputs. Before a quantized node runs, a *visitor* sees both sides
+(:class:`Layer`) and may give the node other integer constants: so a layer can be fitted to what it
+really receives, all layers before it being final already. What comes back is the changed graph and
+how far every tensor is from its float value (:class:`Errors`), without another run.
+
+Tensors are freed after their last reader, and quantized ones are kept as integers, so memory is
+that of the widest place in the network; :func:`pictures_at_once` says how many pictures that
+allows. Every operator takes a few of them at a time, side by side on the cores. The values of a
+quantized tensor are those of the QDQ model: ``saturate(rne(x / scale)) * scale`` in float32.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.inference.node_runs import NodeRuns, weights_of
+from knightlite.ir import Graph, Node, Tensor
+from knightlite.ops import View
+from knightlite.quantize.report import decibels
+from knightlite.quantize.steps.live_values import Rounded, empty, parts, real_value
+
+Array = NDArray[Any]
+Constants = Mapping[str, Array]
+Values = Array | Rounded
+"""Float32 values [n, C, H, W]; a slice of the pictures gives theirs."""
+
+LIVE_BYTES = 128 << 20  # of live values, float and quantized together
+MEASURED_BYTES = 64 << 20  # the same where nothing needs many pictures together
+VALUE_BYTES = 6  # of a float value and its quantized one, in 16 bits at most
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A node of the quantized graph with the values on both sides, [n, C, H, W] each.
+
+    ``exact`` is float; ``fixed_inputs`` are the quantized network's values. Where the node has
+    weights, ``exact`` is what they compute, before a merged activation. ``graph`` is the quantized
+    graph; ``runs`` are there for what a visitor computes itself.
+    """
+
+    graph: Graph
+    node: Node
+    fixed_inputs: tuple[Values, ...]
+    exact: Array
+    linear: Callable[[Constants], Iterator[Array]]
+    """The quantized node's value, before a merged activation, with other integer constants: a few
+    pictures at a time, in order."""
+    runs: NodeRuns
+
+    @cached_property
+    def view(self) -> View:
+        """The node in its graph."""
+        return View(self.graph, self.node)
+
+
+Compute = Callable[[Mapping[str, Array]], Array]
+"""A float node's value, its activation included, from other values of its feature tensors."""
+
+FloatVisitor = Callable[[Node, Mapping[str, Array], Array, Compute], None]
+"""Sees a float node, its feature tensors by name, its value, and how it computes."""
+
+Visitor = Callable[[Layer], Constants | None]
+"""New integer arrays for constants of the layer's node, by name; None leaves it as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Of one tensor, per picture [n]: energy of the float values and of the difference, cosine."""
+
+    energy: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    product: NDArray[np.float64]
+    fixed_energy: NDArray[np.float64]
+
+    def decibels(self, pictures: slice = slice(None)) -> float | None:
+        """SQNR in dB over some of the pictures; None where there is no signal or no noise."""
+        return decibels(float(self.energy[pictures].sum()), float(self.noise[pictures].sum()))
+
+    @property
+    def mean_decibels(self) -> float | None:
+        """Mean of the pictures' own SQNR in dB: no picture outweighs the others."""
+        told = (self.energy > 0) & (self.noise > 0)
+        ratios = self.energy[told] / self.noise[told]
+        return float(np.mean(10 * np.log10(ratios))) if ratios.size else None
+
+    @property
+    def cosine(self) -> float | None:
+        """Cosine of the angle between float and quantized values; None where one is all zero."""
+        square = float(self.energy.sum()) * float(self.fixed_energy.sum())
+        return float(self.product.sum()) / square**0.5 if square > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """The quantized graph with what the visitor changed, and every feature tensor's errors."""
+
+    graph: Graph
+    errors: Mapping[str, Errors]
+
+
+class Walk:
+    """The float ``graph`` on ``pictures``, one array [n, C, H, W] per network input."""
+
+    def __init__(
+        self, graph: Graph, pictures: tuple[Array, ...], threads: int | None = None
+    ) -> None:
+        """``threads``: operators at once, each on other pictures; None for all cores."""
+        self._graph = graph
+        self._pictures = dict(zip(graph.inputs, pictures, strict=True))
+        self._runs = NodeRuns(graph, threads)
+
+    @property
+    def count(self) -> int:
+        """Number of pictures."""
+        return len(next(iter(self._pictures.values())))
+
+    def run(
+        self,
+        quantized: Graph,
+        visitor: Visitor | None = None,
+        *,
+        pictures: slice = slice(None),
+        isolated: bool = False,
+    ) -> Walked:
+        """Run both networks on some of the pictures, all of them at once.
+
+        ``isolated``: every quantized node reads float values instead. Then a tensor's error is that
+        of its own node alone: its weights and its rounding.
+        """
+        self._runs.prepare(self._graph, quantized)
+        exact: dict[str, Array] = {}
+        fixed: dict[str, Values] = {}
+        errors: dict[str, Errors] = {}
+        remaining = _reads(self._graph)
+
+        def keep(name: str, made: _Made) -> None:
+            errors[name] = made.errors
+            if remaining.get(name):
+                exact[name] = made.exact
+                fixed[name] = made.exact if isolated else made.fixed
+
+        for name, values in self._pictures.items():
+            keep(name, _made_input(values[pictures], quantized.tensors[name]))
+        for place, node in enumerate(self._graph.nodes):
+            names = list(dict.fromkeys(name for name in node.inputs if name in exact))
+            quantized, made = self._step(
+                quantized,
+                place,
+                tuple(exact[name] for name in names),
+                tuple(fixed[name] for name in names),
+                visitor,
+            )
+            keep(node.output, made)
+            for name in names:
+                remaining[name] -= 1
+                if not remaining[name]:
+                    del exact[name], fixed[name]
+        return Walked(quantized, errors)
+
+    def measure(
+        self, quantized: Graph, pictures: slice = slice(None), *, isolated: bool = False
+    ) -> Mapping[str, Errors]:
+        """The errors of every feature tensor, a few pictures at a time: any number of them."""
+        places = range(self.count)[pictures]
+        step = pictures_at_once(self._graph, MEASURED_BYTES)
+        found = []
+        for first in range(0, len(places), step):
+            some = places[first : first + step]
+            chosen = slice(some.start, some.stop, some.step)
+            found.append(self.run(quantized, pictures=chosen, isolated=isolated).errors)
+        return {name: joined([part[name] for part in found]) for name in found[0]}
+
+    def visit(
+        self,
+        visitor: FloatVisitor,
+        pictures: slice = slice(None),
+        inputs: Callable[[str, Array], None] | None = None,
+    ) -> None:
+        """Run the float network alone, a few pictures at a time; ``visitor`` sees every node.
+
+        ``inputs`` sees the network's inputs before, each with its name.
+        """
+        self._runs.prepare(self._graph)
+        places = range(self.count)[pictures]
+        step = pictures_at_once(self._graph, MEASURED_BYTES)
+        for first in range(0, len(places), step):
+            some = places[first : first + step]
+            chosen = slice(some.start, some.stop, some.step)
+            values = {name: item[chosen] for name, item in self._pictures.items()}
+            if inputs is not None:
+                for name, item in values.items():
+                    inputs(name, item)
+            self._visit_part(visitor, values)
+
+    def _visit_part(self, visitor: FloatVisitor, values: dict[str, Array]) -> None:
+        remaining = _reads(self._graph)
+        for node in self._graph.nodes:
+            weights = tuple(self._graph.constants[name] for name in weights_of(node))
+            names = list(dict.fromkeys(name for name in node.inputs if name in values))
+
+            def compute(
+                given: Mapping[str, Array],
+                node: Node = node,
+                names: Sequence[str] = names,
+                weights: tuple[Array, ...] = weights,
+            ) -> Array:
+                return self._value(node, [given[name] for name in names], weights)
+
+            inputs = {name: values[name] for name in names}
+            value = compute(inputs)
+            visitor(node, inputs, value, compute)
+            values[node.output] = value
+            for name in names:
+                remaining[name] -= 1
+                if not remaining[name]:
+                    del values[name]
+
+    def _value(self, node: Node, inputs: Sequence[Array], weights: Sequence[Array]) -> Array:
+        """The float node's value for all pictures of ``inputs``, its activation included."""
+        value = empty((len(inputs[0]), *self._graph.tensors[node.output].shape[1:]), np.float32)
+
+        def compute(part: slice) -> None:
+            value[part] = self._runs.compute(node, [item[part] for item in inputs], weights)
+            if weights:
+                _clamp(value[part], View(self._graph, node))
+
+        self._run_all(compute, self._parts(node, len(value)))
+        return value
+
+    def _step(
+        self,
+        quantized: Graph,
+        place: int,
+        exact_inputs: tuple[Array, ...],
+        fixed_inputs: tuple[Values, ...],
+        visitor: Visitor | None,
+    ) -> tuple[Graph, _Made]:
+        """The graph as the visitor leaves it, and both sides of the node at ``place``."""
+        graph, runs = self._graph, self._runs
+        node, fixed_node = graph.nodes[place], quantized.nodes[place]
+        weights = tuple(graph.constants[name] for name in weights_of(node))
+        tensor, count = quantized.tensors[node.output], len(exact_inputs[0])
+        value = empty((count, *graph.tensors[node.output].shape[1:]), np.float32)
+        rounded = Rounded.of(count, tensor)
+        pieces = self._parts(node, count)
+
+        def exactly(part: slice) -> None:
+            value[part] = runs.compute(node, [item[part] for item in exact_inputs], weights)
+
+        def linear(constants: Constants) -> Callable[[slice], Array]:
+            real = [
+                real_value(constants.get(name, quantized.constants[name]), quantized.tensors[name])
+                for name in weights_of(fixed_node)
+            ]
+            return lambda part: runs.compute(node, [item[part] for item in fixed_inputs], real)
+
+        constants: Constants = {}
+        if visitor is not None:
+            self._run_all(exactly, pieces)
+            layer = Layer(
+                quantized,
+                fixed_node,
+                fixed_inputs,
+                value,
+                lambda given: runs.side_by_side(linear(given), pieces),
+                runs,
+            )
+            constants = visitor(layer) or {}
+        fixed = linear(constants)
+
+        def both(part: slice) -> Errors:
+            if visitor is None:
+                exactly(part)
+            made = fixed(part)
+            if weights:
+                _clamp(value[part], View(graph, node))
+                _clamp(made, View(graph, node))
+            return _errors(value[part], rounded.put(part, made, tensor))
+
+        errors = joined(list(runs.side_by_side(both, pieces)))
+        changed = quantized.with_constants(constants) if constants else quantized
+        return changed, _Made(value, rounded, errors)
+
+    def _parts(self, node: Node, count: int) -> list[slice]:
+        """Pictures that the node takes at a time."""
+        names = [name for name in node.inputs if name not in self._graph.constants]
+        return parts(
+            count, sum(self._graph.tensors[name].elements for name in (*names, node.output))
+        )
+
+    def _run_all(self, function: Callable[[slice], None], pieces: Sequence[slice]) -> None:
+        deque(self._runs.side_by_side(function, pieces), maxlen=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """Both sides of a tensor."""
+
+    exact: Array
+    fixed: Rounded
+    errors: Errors
+
+
+def _made_input(values: Array, tensor: Tensor) -> _Made:
+    rounded = Rounded.of(len(values), tensor)
+    errors = [
+        _errors(values[part], rounded.put(part, values[part], tensor))
+        for part in parts(len(values), tensor.elements)
+    ]
+    return _Made(values, rounded, joined(errors))
+
+
+def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
+    """How many pictures fit ``live_bytes`` at the widest place of the network; at least 1."""
+    widest, remaining = 1, _reads(graph)
+    alive: dict[str, int] = {name: graph.tensors[name].elements for name in graph.inputs}
+    live = sum(alive.values())
+    for node in graph.nodes:
+        size = graph.tensors[node.output].elements
+        widest = max(widest, live + size)
+        alive[node.output] = size
+        live += size
+        for name in dict.fromkeys(node.inputs):
+            if name in alive:
+                remaining[name] -= 1
+                if not remaining[name]:
+                    live -= alive.pop(name)
+    return max(1, live_bytes // (VALUE_BYTES * widest))
+
+
+def _reads(graph: Graph) -> dict[str, int]:
+    """Tensor -> number of nodes that read it."""
+    return {name: len(nodes) for name, nodes in graph.consumers().items()}
+
+
+def _clamp(values: Array, view: View) -> None:
+    """Cut ``values`` off in place where the node has a merged activation."""
+    low, high = view.clamp
+    if not (np.isinf(low) and np.isinf(high)):
+        np.clip(values, low, high, out=values)
+
+
+def joined(parts: Sequence[Errors]) -> Errors:
+    """The errors of several sets of pictures as those of one."""
+    columns = ((part.energy, part.noise, part.product, part.fixed_energy) for part in parts)
+    return Errors(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+
+def _errors(exact: Array, fixed: Array) -> Errors:
+    rows = exact.reshape(len(exact), -1)
+    other = fixed.reshape(len(fixed), -1)
+    difference = rows - other
+
+    def dots(a: Array, b: Array) -> NDArray[np.float64]:
+        return np.asarray([float(np.dot(x, y)) for x, y in zip(a, b, strict=True)])
+
+    return Errors(
+        dots(rows, rows), dots(difference, difference), dots(rows, other), dots(other, other)
+    )
