@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from knightlite import chip
 from knightlite.api.quantization.cycles import clock_of
-from knightlite.emit import compile_graph
+from knightlite.compiler import compile_graph
 from knightlite.errors import KnightliteError
 from knightlite.evaluation import Paired
 from knightlite.frontend import load

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 import conftest
 from knightlite import dtypes
 from knightlite.chip import Chip, ChipFamily, facts_digest, families, find
+from knightlite.compiler import Compiled, compile_graph
 from knightlite.container import Program, decode_program, encode_program
-from knightlite.emit import Compiled, compile_graph, golden_model
+from knightlite.emit import golden_model
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.ir.graph import flatten_chains

@@ -25,7 +25,7 @@ from conformance_checks import (
     run,
 )
 from knightlite.chip import find
-from knightlite.emit import compile_graph
+from knightlite.compiler import compile_graph
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
 from knightlite.isa import Transfer, assemble, disassemble

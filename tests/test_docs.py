@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 import pytest
 
-from knightlite.api import pages
+import generated_tables
 from knightlite.cli import program
 from knightlite.cli.vocabulary import ACCEPTED, LATER, LATER_COMMANDS
 from test_layering import ALLOWED, THIRD_PARTY
@@ -201,7 +201,7 @@ def rooms_table() -> str:
         for room, allowed in ALLOWED.items()
         if not room.startswith("__")
     ]
-    return pages.table(("room", "may import", "packages"), rows)
+    return generated_tables.table(("room", "may import", "packages"), rows)
 
 
 def words_table(name: str) -> str:
@@ -217,15 +217,15 @@ def words_table(name: str) -> str:
             (", ".join(f"`{item}`" for item in word.names), f"*{note}*: {word.remark}")
             for word in words
         ]
-    return pages.table(("option", "does"), rows)
+    return generated_tables.table(("option", "does"), rows)
 
 
 def words_of(name: str) -> Callable[[], str]:
     return lambda: words_table(name)
 
 
-BLOCKS: pages.Blocks = {
-    **pages.BLOCKS,
+BLOCKS: generated_tables.Blocks = {
+    **generated_tables.BLOCKS,
     "rooms": rooms_table,
     **{f"words-{name}": words_of(name) for name in LATER},
 }
@@ -234,7 +234,7 @@ BLOCKS: pages.Blocks = {
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_generated_tables_are_up_to_date(path: Path, request: pytest.FixtureRequest) -> None:
     text = path.read_text("utf-8")
-    wanted = pages.fill(text, BLOCKS)
+    wanted = generated_tables.fill(text, BLOCKS)
     if request.config.getoption("--update-golden"):
         path.write_text(wanted, encoding="utf-8")
         return
@@ -253,13 +253,13 @@ def test_every_table_is_shown_once() -> None:
 def test_fill() -> None:
     text = "a\n<!-- generated: x -->\nold\n<!-- end of x -->\nb\n"
     filled = "a\n<!-- generated: x -->\n\nnew\n\n<!-- end of x -->\nb\n"
-    assert pages.fill(text, {"x": lambda: "new\n"}) == filled
-    assert pages.fill(filled, {"x": lambda: "new\n"}) == filled
+    assert generated_tables.fill(text, {"x": lambda: "new\n"}) == filled
+    assert generated_tables.fill(filled, {"x": lambda: "new\n"}) == filled
 
 
 def test_instruction_fields_do_not_overlap() -> None:
     """Each field is shown once, in the part that first has it."""
-    shown = pages.field_tables()
+    shown = generated_tables.field_tables()
     assert shown.count("| `x_row_stride` | 48-71 | u24 |") == 1
     assert "| `shift` | 655-660 | u6 | common right shift of the add |" in shown
     assert shown.count("| `parameter_address` |") == 2  # of matrix and of affine

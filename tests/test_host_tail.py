@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from conformance_checks import DESCRIPTION, MAIN, Pictures
 from knightlite.api.simulation.host import finisher
 from knightlite.chip import find
+from knightlite.compiler import compile_graph
 from knightlite.container import decode_program, encode_program
-from knightlite.emit import compile_graph
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized, survey
 from knightlite.inference.onnx_models import session, write_qdq

@@ -24,7 +24,7 @@ from conformance_checks import (
 )
 from knightlite import dtypes
 from knightlite.chip import Chip, find
-from knightlite.emit import compile_graph
+from knightlite.compiler import compile_graph
 from knightlite.errors import CapacityError, UnsupportedError
 from knightlite.ir import Graph
 from knightlite.isa import Matrix, Space, Store

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
     from knightlite.atomic_write import FileSet
-    from knightlite.emit import Compiled
+    from knightlite.compiler import Compiled
     from knightlite.ir import Graph
 
 KNOWN_ANSWER_SEED = 1
@@ -161,7 +161,8 @@ def compile_bytes(
     graph after each rewrite.
     """
     from knightlite import chip, container
-    from knightlite.emit import compile_graph, golden_model, memory_map
+    from knightlite.compiler import compile_graph
+    from knightlite.emit import golden_model, memory_map
     from knightlite.frontend import load_quantized
     from knightlite.ir.part import part, with_outputs
 

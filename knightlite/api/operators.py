@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from knightlite import isa
 from knightlite.chip import Chip, ChipFamily
-from knightlite.emit import compile_graph
+from knightlite.compiler import compile_graph
 from knightlite.errors import KnightliteError
 from knightlite.isa import Engine
 from knightlite.lower import BY_OP, LOWERINGS

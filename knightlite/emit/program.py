@@ -11,7 +11,7 @@ from knightlite.allocate import is_placed
 from knightlite.chip import ChipFamily
 from knightlite.container import Program, array_entry
 from knightlite.emit.tokens import with_tokens
-from knightlite.ir import Graph, Node, Tensor
+from knightlite.ir import Node, Tensor
 from knightlite.ir.graph import flatten_chains
 from knightlite.isa import Instruction, Store, assemble
 from knightlite.ops import BY_NAME, View, host
@@ -141,8 +141,3 @@ def _entry(plan: Plan, tensor: Tensor) -> dict[str, Any]:
         "row_stride": location.row_stride,
         "column_stride": location.column_stride,
     }
-
-
-def materialised(graph: Graph) -> list[str]:
-    """Tensors that the program writes to memory: all but the inner ones of chains."""
-    return [node.output for node in graph.nodes]

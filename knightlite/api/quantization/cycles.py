@@ -26,7 +26,8 @@ def clock_of(chip_name: str) -> Clock:
     tilings: Tilings = {}
 
     def cycles(graph: Graph) -> int:
-        from knightlite.emit import plan_graph, program_code  # not before a price is asked
+        from knightlite.compiler import plan_graph  # not before a price is asked
+        from knightlite.emit import program_code
         from knightlite.sim.clock import simulate_time
 
         plan = plan_graph(graph, family, chip_name, tilings=tilings)

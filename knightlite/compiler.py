@@ -9,7 +9,7 @@ from typing import Any
 from knightlite.allocate import place_tensors
 from knightlite.chip import ChipFamily
 from knightlite.container import Program
-from knightlite.emit.program import emit_program
+from knightlite.emit import emit_program
 from knightlite.errors import Finding, UnsupportedError, findings_error
 from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings
