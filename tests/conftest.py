@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import settings
 
 import conformance_table
+from golden_table import Layout, Rows
 from knightlite.cli.program import run
 from refusals import Refusal
 
@@ -25,6 +27,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, databas
 settings.load_profile("repeatable")
 
 GOLDEN = Path(__file__).parent / "golden"
+UPDATED = "golden figures"  # property of a test: what it wrote, before and after
 DIGITS = Path(__file__).parent.parent / "examples" / "digits"
 
 
@@ -43,7 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The conformance suite's table, where it ran."""
+    """Golden figures that were updated; the conformance suite's table, where it ran."""
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, table in report.user_properties:
+            if name == UPDATED:
+                terminalreporter.section(UPDATED)
+                terminalreporter.write(table)
     config = terminalreporter.config
     rows = config.stash.get(conformance_table.ROWS, [])
     if not rows:
@@ -60,9 +68,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @dataclass(frozen=True)
 class Golden:
-    """Compares text or JSON with ``tests/golden/<name>``."""
+    """Compares text, JSON or figures with ``tests/golden/<name>``.
+
+    ``tell`` takes what an update of figures changed.
+    """
 
     update: bool
+    tell: Callable[[str], None] = print
 
     def text(self, name: str, found: str) -> None:
         """Fail with a diff where ``found`` is not exactly what the file holds."""
@@ -84,10 +96,30 @@ class Golden:
         """The same for a JSON value, written with sorted keys."""
         self.text(name, json.dumps(found, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
+    def table(self, name: str, layout: Layout, found: Rows) -> None:
+        """The same for figures; fails, and tells after an update, with before and after."""
+        path = GOLDEN / name
+        if self.update:
+            before = layout.rows(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            self.text(name, layout.text(found))
+            if changes := layout.changes(before, found):
+                self.tell(f"golden/{name}\n{changes}")
+        elif not path.is_file():
+            self.text(name, "")  # fails: it says what to do
+        elif changes := layout.changes(layout.rows(path.read_text(encoding="utf-8")), found):
+            pytest.fail(
+                f"golden/{name} has other figures:\n{changes}"
+                "(pytest --update-golden writes the new ones)"
+            )
+
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
-    return Golden(update=bool(request.config.getoption("--update-golden")))
+    properties = request.node.user_properties  # they reach the summary from any process
+    return Golden(
+        update=bool(request.config.getoption("--update-golden")),
+        tell=lambda table: properties.append((UPDATED, table)),
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,101 @@
+"""What compiling gives: time, traffic and bytes of six networks on three chips at every level.
+
+Nothing else in the tests says that a program may not become slower. A change of the scheduler, of
+a cost or of a byte shows as a table of before and after; what is wanted is written by
+``pytest --update-golden``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from conformance_checks import DESCRIPTION
+from conftest import Golden
+from golden_table import Layout
+from integer_nets import NETWORKS
+from knightlite.chip import find
+from knightlite.container import decode_program, encode_program
+from knightlite.emit import Compiled, compile_graph
+from knightlite.emit.program import SCHEDULE_LEVEL
+from knightlite.profiler import profile
+from knightlite.sim import Machine
+
+CHIPS = ("TX5368AV200", "TX5215CV200", "TX5112CV201")  # 32 x 64, 16 x 32, 16 x 16 lanes
+LEVELS = range(SCHEDULE_LEVEL + 1)
+LAYOUT = Layout(
+    ("network", "chip", "level"),
+    ("cycles", "read_bytes", "write_bytes", "mac_percent", "ddr_percent", "ddr_bytes",
+     "cfg_sha256", "weight_sha256"),
+)  # fmt: skip
+
+Key = tuple[str, str, int]  # network, chip, level
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Mapping[Key, Compiled]:
+    """Every network on every chip at every level, in the order of the rows.
+
+    Level 0 is what the compiler does unasked, further ones are asked for. The description has no
+    version in it: a release changes no row.
+    """
+    found: dict[Key, Compiled] = {}
+    for make in NETWORKS:
+        graph = make()
+        for chip in CHIPS:
+            for level in LEVELS:
+                asked: dict[str, Any] = {"level": level} if level else {}
+                made = compile_graph(graph, find(chip), chip, DESCRIPTION, **asked)
+                assert made.program.meta["schedule_level"] == level
+                found[graph.name, chip, level] = made
+    return found
+
+
+def figures(made: Compiled, chip: str) -> dict[str, str]:
+    """One row, from the files' bytes; the machine's checks have nothing to say against them."""
+    cfg, weight = encode_program(made.program)
+    program = decode_program(cfg, weight, "x.cfg", "x.weight")
+    Machine(program, find(chip)).check()
+    found = profile(program)
+    return {
+        "cycles": str(found.cycles),
+        "read_bytes": str(found.read_bytes),
+        "write_bytes": str(found.write_bytes),
+        "mac_percent": f"{100 * found.mac_utilization:.3f}",
+        "ddr_percent": f"{100 * found.ddr_utilization:.3f}",
+        "ddr_bytes": str(program.meta["ddr_bytes"]),
+        "cfg_sha256": hashlib.sha256(cfg).hexdigest()[:16],
+        "weight_sha256": hashlib.sha256(weight).hexdigest()[:16],
+    }
+
+
+def test_figures(golden: Golden, compiled: Mapping[Key, Compiled]) -> None:
+    rows: dict[tuple[str, ...], dict[str, str]] = {
+        (network, chip, str(level)): figures(made, chip)
+        for (network, chip, level), made in compiled.items()
+    }
+    golden.table("figures.txt", LAYOUT, rows)
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_every_way_to_cut_a_layer_is_in_the_figures(
+    chip: str, compiled: Mapping[Key, Compiled]
+) -> None:
+    """Rows, channels of outputs and of inputs are cut; weights are loaded again, in turn."""
+    seen = set()
+    for (_, where, _), made in compiled.items():
+        for layer in made.plan.layers if where == chip else ():
+            shape, tiling = layer.geometry, layer.tiling
+            outs, ins, _ = shape.counts(tiling)
+            _, tiles, slots = shape.weight_slots(tiling)
+            ways = {
+                "rows": tiling.rows < shape.y.shape[2],
+                "outs": outs > 1,
+                "ins": ins > 1,
+                "weights in turn": tiles > slots,
+            }
+            seen |= {name for name, is_taken in ways.items() if is_taken}
+    assert seen == {"rows", "outs", "ins", "weights in turn"}
