@@ -340,6 +340,31 @@ def test_show_sim_result(here: Path, capsys: Capture, refused: Refusal) -> None:
     refused(["show_sim_result", "-i", "1"], 2, "there are 1 results in ., not 2.")
 
 
+@pytest.mark.parametrize(
+    ("values", "facts", "text"),
+    [
+        (np.array([[0.25, 0.5]], "f4"), ["float32", 0.25, 0.5], "SHAPE:(1, 2)\n0.25,0.5,\n"),
+        (np.array([3]), ["int64", 3, 3], "SHAPE:(1)\n3,\n"),
+        (np.array(False), ["bool", 0, 0], "SHAPE:()\nFalse,\n"),
+        (np.array([-np.inf, 1], "f4"), ["float32", None, 1.0], "SHAPE:(2)\n-inf,1.0,\n"),
+        (np.zeros((0, 3), np.int64), ["int64", None, None], "SHAPE:(0, 3)\n"),
+    ],
+)
+def test_show_what_the_host_left(
+    tmp_path: Path, capsys: Capture, values: Array, facts: list[Any], text: str
+) -> None:
+    np.save(tmp_path / "result-host-y.npy", values)
+    np.save(tmp_path / "result-z.npy", np.ones((1, 2, 1, 1), np.int8))
+    where = ["show_sim_result", "-sd", str(tmp_path)]
+    assert run([*where, "--json"]) == 0
+    host, chip = json.loads(capsys.readouterr().out)
+    assert (host["name"], host["shape"]) == ("host-y", list(values.shape))
+    assert [host[key] for key in ("type", "minimum", "maximum")] == facts
+    assert chip["name"] == "z"
+    assert run([*where, "-i", "0"]) == 0
+    assert capsys.readouterr().out == text
+
+
 def test_npy2bin(here: Path, refused: Refusal) -> None:
     for kind, stored in (("<f8", "<f4"), (">f4", "<f4"), ("<f2", "<f4"), ("<i2", "<i2")):
         array = np.arange(6).astype(kind).reshape(1, 2, 3)

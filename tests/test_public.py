@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.utils
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
@@ -260,6 +262,73 @@ def test_outputs_of_host_operators(tmp_path: Path) -> None:
     exact = onnxruntime.InferenceSession(str(path))
     wanted = np.concatenate([exact.run(None, {"x": frame[None]})[0] for frame in data])
     assert np.abs(found - wanted).max() < 0.05 < wanted.std()
+
+
+def ended(net: Net, source: str, kind: str) -> tuple[str, ...]:
+    """Ends the network in operators that only ONNX Runtime has; the network's outputs."""
+    if kind == "LogSoftmax":
+        return (net.node("LogSoftmax", [source], "y", axis=1),)
+    if kind == "Greater":  # booleans
+        half = net.weight("half", np.float32(0.1))
+        return (net.node("Greater", [source, half], "y"),)
+    count = net.weight("count", np.asarray([2], np.int64))
+    net.nodes.append(onnx.helper.make_node("TopK", [source, count], ["y", "where"], name="top"))
+    return ("y", "where")
+
+
+@pytest.mark.parametrize(
+    ("kind", "types"),
+    [
+        ("LogSoftmax", ["tensor(float)"]),
+        ("TopK", ["tensor(float)", "tensor(int64)"]),
+        ("Greater", ["tensor(bool)"]),
+    ],
+)
+def test_outputs_that_only_onnx_runtime_makes(tmp_path: Path, kind: str, types: list[str]) -> None:
+    net = Net()
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (4, 3, 8, 8), bias=True)
+    net.node("Flatten", ["c"], "f", axis=1)
+    names = ended(net, "f", kind)
+    data = np.random.default_rng(1).normal(0, 1, (3, 3, 8, 8)).astype(np.float32)
+    path = net.save(tmp_path, *names)
+    with pytest.warns(UserWarning, match=f"y: {kind} runs on the host by ONNX Runtime"):
+        quantized = knightlite.quantize(path, data=data, general_process=True)
+    session = Session(knightlite.compile(quantized))
+    assert [item.name for item in session.get_outputs()] == list(names)
+    assert [item.type for item in session.get_outputs()] == types
+    found = session.run(None, {"x": data})
+    assert [item.shape[1:] for item in session.get_outputs()] == [a.shape[1:] for a in found]
+    (stored,) = session.get_integer_outputs()
+    features = session.run_integers({"x": data})[stored.name] * np.asarray(stored.scale, np.float32)
+    tail = onnx.utils.Extractor(onnx.load(path)).extract_model(["f"], list(names))
+    runner = onnxruntime.InferenceSession(tail.SerializeToString())
+    for frame, scores in enumerate(features.reshape(3, 1, 4)):
+        for have, want in zip(found, runner.run(list(names), {"f": scores}), strict=True):
+            assert have.dtype == want.dtype
+            np.testing.assert_allclose(have[frame], want[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(0, "(4,)"), (None, "()")])
+def test_frames_without_an_axis_are_not_joined(
+    tmp_path: Path, axis: int | None, shape: str
+) -> None:
+    net = Net(18)
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (4, 3, 8, 8))
+    net.node("Flatten", ["c"], "f", axis=1)
+    axes = [] if axis is None else [net.weight("axes", np.asarray([axis], np.int64))]
+    net.node("ReduceMax", ["f", *axes], "y", keepdims=0)
+    data = np.random.default_rng(1).normal(0, 1, (2, 3, 8, 8)).astype(np.float32)
+    with pytest.warns(UserWarning, match="y: ReduceMax runs on the host"):
+        quantized = knightlite.quantize(net.save(tmp_path, "y"), data=data, general_process=True)
+    session = Session(knightlite.compile(quantized))
+    (one,) = session.run(None, {"x": data[:1]})
+    assert str(one.shape) == shape
+    with pytest.raises(KnightliteError) as caught:
+        session.run(None, {"x": data})
+    assert sentence(caught) == (
+        "output y must have one shape (1, ...) in every frame for several to be joined, "
+        f"not {shape}."
+    )
 
 
 def test_files_and_bytes(here: Path) -> None:

@@ -91,7 +91,10 @@ def _pair(
 
 @dataclass(frozen=True, slots=True)
 class ResultInfo:
-    """A result of the simulator: its file and what its integers are like."""
+    """A result of the simulator: the chip's integers [1, C, H, W], or what the host made of them.
+
+    The host's are of any rank and of ONNX's number types.
+    """
 
     index: int
     name: str
@@ -109,8 +112,8 @@ def simulated_results(folder: Path) -> tuple[ResultInfo, ...]:
     found = []
     for index, path in enumerate(paths):
         values = load_array(path)
-        if values.ndim != 4 or values.size == 0 or values.dtype.kind not in "iu":
-            raise DataError(f"{path} is not a result of sim.")
+        if values.dtype.kind not in "iufb":
+            raise DataError(f"{path} is no result of sim: it holds {values.dtype}, not numbers.")
         found.append(ResultInfo(index, path.stem.removeprefix("result-"), path, values))
     return tuple(found)
 
@@ -122,9 +125,16 @@ def result_facts(result: ResultInfo) -> dict[str, Any]:
         "name": result.name,
         "shape": list(result.values.shape),
         "type": str(result.values.dtype),
-        "minimum": int(result.values.min()),
-        "maximum": int(result.values.max()),
+        "minimum": _number(result.values.min()) if result.values.size else None,
+        "maximum": _number(result.values.max()) if result.values.size else None,
     }
+
+
+def _number(value: np.generic) -> int | float | None:
+    """As JSON has it; None for what it cannot write."""
+    if value.dtype.kind == "f":
+        return float(value) if np.isfinite(value) else None
+    return int(value)
 
 
 def save_facts(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
@@ -133,9 +143,14 @@ def save_facts(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
 
 
 def result_text(result: ResultInfo, layout: str) -> str:
-    """The values of a result in Knight's text form, channel by channel or pixel by pixel."""
-    from knightlite.sim.outputs import chw_text, hwc_text
+    """The values of a result in Knight's text form, channel by channel or pixel by pixel.
 
+    What the host left in another shape has no pixels: one line per row of its last axis.
+    """
+    from knightlite.sim.outputs import chw_text, hwc_text, plain_text
+
+    if result.values.ndim != 4 or len(result.values) != 1:
+        return plain_text(result.values)
     return chw_text(result.values) if layout == "nchw" else hwc_text(result.values)
 
 

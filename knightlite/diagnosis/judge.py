@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from knightlite.diagnosis.probe import pair_values, qdq_model
+from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import batchable, session, write_float
 from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
 from knightlite.ir import Graph
@@ -95,7 +96,7 @@ class Judge:
 
         def join(inputs: Inputs, parts: list[Found]) -> list[Array]:
             nonlocal calls
-            found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            found = join_parts(parts[0], [part.values() for part in parts])
             reference = self.recording.find(calls, inputs)
             calls += 1
             if reference is None:
@@ -120,8 +121,7 @@ class Judge:
             self._exact = Runner(self.graph, session(model, self.threads), self._chunk)
         order = [*self.graph.outputs, *(n for n in chip if n not in self.graph.outputs)]
         parts = [self._exact.run(part) for part in self._exact.parts(inputs)]
-        whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
-        return dict(zip(order, whole, strict=True))
+        return join_parts(order, parts)
 
 
 def few_pictures(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import write_float
 from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
 from knightlite.ir import Graph
@@ -249,7 +250,7 @@ def _through(
         return [found[name] for name in graph.outputs]
 
     def join(_: Inputs, parts: list[list[Array]]) -> list[Array]:
-        outputs = [np.concatenate(values) for values in zip(*parts, strict=True)]
+        outputs = list(join_parts(graph.outputs, parts).values())
         if scores and outputs[0].size == classes * len(outputs[0]):
             answers.update(outputs[0].reshape(-1, classes).argmax(1).tolist())
         return outputs

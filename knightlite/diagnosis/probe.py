@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import batchable, session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Workload
@@ -91,17 +92,16 @@ def measure(
 
     def forward(inputs: tuple[Array, ...]) -> list[Array]:
         nonlocal pictures
-        outputs: dict[str, list[Array]] = {name: [] for name in graph.outputs}
+        outputs = []
         for part in runner.parts(inputs):
             values = runner.run(part)
-            for name, value in zip(graph.outputs, values, strict=False):
-                outputs[name].append(value)
+            outputs.append(values[: len(graph.outputs)])
             for key, value in zip(delivered, values[len(graph.outputs) :], strict=True):
                 _merge(found, key, value)
             pictures += part[0].shape[0]
             if progress is not None:
                 progress(pictures)
-        return [np.concatenate(outputs[name]) for name in graph.outputs]
+        return list(join_parts(graph.outputs, outputs).values())
 
     metric = workload.run(forward)
     return Measured({name: _collected(found, name) for name in names}, metric)

@@ -47,6 +47,14 @@ def hwc_text(values: Array) -> str:
     return "\n".join(lines) + "\n"
 
 
+def plain_text(values: Array) -> str:
+    """Numbers of any shape in the same spelling: the shape, then one line per row."""
+    title = f"SHAPE:({', '.join(map(str, values.shape))})"
+    if values.size == 0:
+        return f"{title}\n"
+    return "\n".join([title, *_rows(values.reshape(-1, np.atleast_1d(values).shape[-1]))]) + "\n"
+
+
 def npy_bytes(values: Array) -> bytes:
     """The bytes of a ``.npy`` file."""
     buffer = io.BytesIO()

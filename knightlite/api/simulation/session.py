@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.api.compile import CompiledModel
+from knightlite.api.simulation.host import finisher
 from knightlite.api.simulation.simulate import Binary, blob_names, picture
 from knightlite.errors import DataError, UsageError
 
@@ -24,6 +25,8 @@ File = str | Path | bytes
 @dataclass(frozen=True, slots=True)
 class NodeArg:
     """An input or output. ``shape``: of one frame, N = 1; ``type``: as "tensor(float)".
+
+    A shape that depends on the values (of what ONNX Runtime selects) is that of a frame of zeros.
 
     ``integer_type`` ("int8", ...) and ``scale`` say how the chip stores it: value = integer *
     scale, a number or one per channel. Both are None for an output that the host computes.
@@ -96,6 +99,7 @@ class CompiledNetwork:
         self.meta = binary.program.meta
         self.machine: Machine = Machine(binary.program, binary.target(chip))
         self.machine.check()
+        self._finish = finisher(binary.program)
 
     def inputs(self) -> list[NodeArg]:
         """The network's inputs, in order."""
@@ -103,14 +107,12 @@ class CompiledNetwork:
 
     def outputs(self) -> list[NodeArg]:
         """The network's outputs as ``run`` gives them, behind the host's operators."""
-        from knightlite.sim.host import finish
-
         zeros = {
             entry["name"]: np.zeros(entry["shape"], _numpy(entry)) for entry in self.meta["outputs"]
         }
         stored = {item.name: item for item in self.integer_outputs()}
         found = []
-        for name, values in finish(self.meta, zeros).items():
+        for name, values in self._finish(zeros).items():
             item = stored.get(name)
             scale = item.scale if item is not None else None
             kind = item.integer_type if item is not None else None
@@ -128,8 +130,6 @@ class CompiledNetwork:
 
     def run(self, output_names: Sequence[str] | None, feed: Mapping[str, Any]) -> list[Array]:
         """Float outputs of all frames, [N, ...] each; see ``knightlite.Session.run``."""
-        from knightlite.sim.host import finish
-
         known = [str(name) for name in self.meta["graph_outputs"]]
         wanted = known if output_names is None else list(output_names)
         unknown = [name for name in wanted if name not in known]
@@ -137,8 +137,8 @@ class CompiledNetwork:
             raise UsageError(
                 f"the network has no output {unknown[0]}.", f"its outputs are {', '.join(known)}"
             )
-        frames = [finish(self.meta, self.machine.run(inputs)) for inputs in self._frames(feed)]
-        return [np.concatenate([frame[name] for frame in frames]) for name in wanted]
+        frames = [self._finish(self.machine.run(inputs)) for inputs in self._frames(feed)]
+        return [_joined(name, [frame[name] for frame in frames]) for name in wanted]
 
     def run_integers(self, feed: Mapping[str, Any]) -> dict[str, Array]:
         """The chip's own outputs, [N, C, H, W] integers by name as ``integer_outputs`` has them."""
@@ -177,6 +177,20 @@ class CompiledNetwork:
             {name: values[number : number + 1] for name, values in arrays.items()}
             for number in range(counts[names[0]])
         ]
+
+
+def _joined(name: str, frames: Sequence[Array]) -> Array:
+    """An output of all frames; DataError where the host left it no axis that counts frames."""
+    if len(frames) == 1:
+        return frames[0]
+    for values in frames:
+        if values.shape[:1] != (1,) or values.shape != frames[0].shape:
+            raise DataError(
+                f"output {name} must have one shape (1, ...) in every frame for several to be "
+                f"joined, not {values.shape}.",
+                "run one frame at a time",
+            )
+    return np.concatenate(frames)
 
 
 def _fed(value: Any, entry: Mapping[str, Any]) -> Array:
@@ -221,4 +235,5 @@ def _numpy(entry: Mapping[str, Any]) -> np.dtype[Any]:
 
 
 def _onnx_type(dtype: np.dtype[Any]) -> str:
-    return "tensor(float)" if dtype == np.float32 else f"tensor({dtype})"
+    """As ONNX Runtime names it: C's words for the two usual floating types."""
+    return f"tensor({ {'float32': 'float', 'float64': 'double'}.get(str(dtype), str(dtype)) })"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import batchable, session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Workload
@@ -69,7 +70,7 @@ def run_layers(
                 each(batch, item, wanted.get(item.name), np.asarray(found[item.name]))
             parts.append([found[name] for name in quantized.outputs])
             batch += 1
-        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+        return list(join_parts(quantized.outputs, parts).values())
 
     return workload.run(forward)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.inference.picture_runs import Found, Inputs, PictureRuns, checked
 from knightlite.ir import Graph
@@ -95,7 +96,7 @@ def observe(
             earlier[calls] = collect(observers, plan), pictures
         if progress is not None:
             progress("float", pictures, None)
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in kept}
+        whole = join_parts(kept, [[part[name] for name in kept] for part in parts])
         recording.add(inputs, {name: whole[name] for name in graph.chip_outputs})
         return [whole[name] for name in graph.outputs]
 
@@ -158,15 +159,14 @@ def compare(
                 graph, session(write_float(graph, graph.chip_outputs, checked=False), threads), 1
             )
         parts = [exact.run(part) for part in exact.parts(inputs)]
-        whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
-        return dict(zip(wanted, whole, strict=True))
+        return join_parts(wanted, parts)
 
     def read(_: Inputs, found: Found) -> Found:
         return dict(zip(wanted, found.values(), strict=True))  # the model has names of its own
 
     def join(inputs: Inputs, parts: list[Found]) -> list[Array]:
         nonlocal last, pictures, calls
-        values = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+        values = join_parts(wanted, [[part[name] for name in wanted] for part in parts])
         exactly = reference(inputs)
         last = inputs
         pictures, calls = pictures + inputs[0].shape[0], calls + 1

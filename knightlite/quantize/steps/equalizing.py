@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
+from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph
 from knightlite.quantize.data.data_free import DataFree, changes_for
@@ -111,7 +112,7 @@ def first_pictures(graph: Graph, workload: Workload, count: int) -> list[tuple[A
         found.extend(tuple(item.copy() for item in part) for part in kept)
         if len(found) >= count:
             raise Enough
-        return [np.concatenate(values) for values in zip(*outputs, strict=True)]
+        return list(join_parts(graph.outputs, outputs).values())
 
     with contextlib.suppress(Enough):
         workload.run(forward)
