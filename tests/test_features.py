@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
+from knightlite.errors import UsageError
 from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph, Tensor
 from knightlite.quantize.scales.features import (
@@ -21,6 +22,7 @@ from knightlite.quantize.scales.features import (
 )
 from knightlite.quantize.scales.group_scales import expected_error, felt_interval
 from knightlite.quantize.scales.ranges import even_density, squared_error
+from knightlite.quantize.scales.pins import Pin
 from knightlite.quantize.scales.settings import Settings
 from knightlite.quantize.statistics.observers import Statistics
 
@@ -113,6 +115,41 @@ def test_an_outputs_steps_are_no_finer_than_the_factors_of_what_makes_it() -> No
     coarsest = max(float(chosen[name].scale) for name in ("a", "b"))
     assert chosen["difference"].dtype is dtypes.S16
     assert float(chosen["difference"].scale) == pytest.approx(coarsest / 2**14, rel=1e-6)
+
+
+def test_pinned_scales_are_kept_or_refused_with_the_least_that_can_be() -> None:
+    """What sums and tables write at 16 bits has a finest step; a tensor of the same group counts."""
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "a", 4)
+    net.conv("x", "b", 4)
+    net.node("Add", ("a", "b"), "sum")
+    net.node("Table", ("a",), "table", function="Sigmoid")
+    net.node("Slice", ("table",), "part", starts=(0, 1, 0), ends=(4, 3, 8), steps=(1, 1, 1))
+    graph = net.build("sum", "part")
+    pictures = noise((4, 4, 8, 8))
+    statistics, plan = observed(graph, pictures), observation_plan(graph)
+    inputs = {name: Pin(name, dtypes.S16, np.asarray(0.0004, "f4"), "x.json") for name in "ab"}
+
+    def pinned(**scales: np.float32) -> dict[str, Feature]:
+        asked = (Pin(name, dtypes.S16, np.asarray(s), "x.json") for name, s in scales.items())
+        settings = Settings(pins=(*inputs.values(), *asked))
+        return choose_features(graph, statistics, plan, settings)
+
+    least = {"sum": np.float32(0.0004 / 2**7), "part": np.float32(1 / 32767)}
+    with pytest.raises(UsageError) as caught:
+        pinned(**{name: step / 2 for name, step in least.items()})
+    first, second = caught.value.findings
+    assert (first.where, second.where) == ("sum", "part")
+    assert first.sentence == "Add sum writes steps of 3.125e-06 or more, not of 1.5625e-06."
+    assert caught.value.sentence == f"2 scale(s) cannot be kept: sum: {first.sentence}"
+    assert second.sentence.startswith("Table table writes steps of 3.05")
+    assert second.sentence.endswith("e-05 or more, not of 1.5259255e-05.")
+    with pytest.raises(UsageError, match=r"^1 scale\(s\) cannot be kept: sum: .* 3.1249997e-06\."):
+        pinned(sum=np.nextafter(least["sum"], np.float32(0)))
+    chosen = pinned(**least)
+    assert {name: chosen[name].scale for name in least} == least
+    assert chosen["table"].scale == least["part"]
 
 
 def test_outputs_that_stay_at_8_bits() -> None:

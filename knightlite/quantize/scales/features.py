@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.dtypes import DType
+from knightlite.errors import Finding
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, Window
 from knightlite.ops.signs import nonnegative_outputs
@@ -27,7 +28,13 @@ from knightlite.quantize.scales.group_scales import (
 )
 from knightlite.quantize.scales.groups import Group, channel_scaled, scale_groups
 from knightlite.quantize.scales.methods import Method, method_of
-from knightlite.quantize.scales.pins import BY_DEFINITION, apply_pins, check_integers
+from knightlite.quantize.scales.pins import (
+    BY_DEFINITION,
+    Pin,
+    apply_pins,
+    check_integers,
+    not_kept,
+)
 from knightlite.quantize.scales.ranges import even_density
 from knightlite.quantize.scales.settings import Settings
 from knightlite.quantize.scales.widths import (
@@ -40,6 +47,7 @@ from knightlite.quantize.scales.widths import (
 from knightlite.quantize.statistics.observers import Observer, Statistics, add_statistics
 
 LEAST_ENTRIES = 16  # between 0 and a kink: to move it costs a scale at most a sixteenth
+FINER = "a coarser scale, or none: what calibration finds is fine enough"
 CHANNEL_FLOOR = 2.0**-10  # of the largest channel's scale: below, a channel is as good as silent
 
 
@@ -160,7 +168,7 @@ def choose_features(
     chosen = {name: chosen[name] for group in scale_groups(graph) for name in group.members}
     check_integers(settings.pins, statistics)
     pinned = apply_pins(chosen, settings.pins, statistics, plan)
-    return _no_finer_than_factors(graph, pinned)
+    return _no_finer_than_factors(graph, pinned, settings.pins)
 
 
 def _members(index: int, group: Group, dtype: DType, scale: float, rule: str) -> dict[str, Feature]:
@@ -168,8 +176,15 @@ def _members(index: int, group: Group, dtype: DType, scale: float, rule: str) ->
     return {name: Feature(name, dtype, shared, index, rule) for name in group.members}
 
 
-def _no_finer_than_factors(graph: Graph, chosen: dict[str, Feature]) -> dict[str, Feature]:
-    """16-bit outputs in steps that what produces them, factors or a table, can tell apart."""
+def _no_finer_than_factors(
+    graph: Graph, chosen: dict[str, Feature], pins: Sequence[Pin]
+) -> dict[str, Feature]:
+    """16-bit outputs in steps that what produces them, factors or a table, can tell apart.
+
+    UsageError with every pin that is finer than that.
+    """
+    pinned = {chosen[pin.name].group: pin.name for pin in pins}
+    findings: list[Finding] = []
     for node in graph.nodes:
         made = chosen[node.output]
         if made.dtype != dtypes.S16:
@@ -177,10 +192,19 @@ def _no_finer_than_factors(graph: Graph, chosen: dict[str, Feature]) -> dict[str
         beside = [chosen[name] for name in (*node.inputs, node.output) if name in chosen]
         known = graph.with_tensors([quantized_tensor(graph, item) for item in beside])
         least = np.float32(BY_NAME[node.op].finest_step(View(known, node)))
-        if made.scale < least:
+        if made.scale >= least:
+            continue
+        if made.group in pinned:
+            sentence = (
+                f"{node.op} {node.name} writes steps of {least!s} or more, not of {made.scale!s}."
+            )
+            findings.append(Finding(pinned[made.group], sentence, FINER))
+        else:
             for name, member in chosen.items():
                 if member.group == made.group:
                     chosen[name] = replace(member, scale=np.asarray(least))
+    if findings:
+        raise not_kept(findings)
     return chosen
 
 

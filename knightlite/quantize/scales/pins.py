@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.dtypes import DType
-from knightlite.errors import DataError, Finding, UsageError, findings_error
+from knightlite.errors import DataError, Finding, KnightliteError, UsageError, findings_error
 
 if TYPE_CHECKING:
     from knightlite.quantize.scales.features import Feature, ObservationPlan
@@ -81,13 +81,18 @@ def apply_pins(
                     feature, dtype=pin.dtype, scale=np.asarray(pin.scale), method=pin.source
                 )
     if findings:
-        raise findings_error(
-            UsageError,
-            f"{len(findings)} scale(s) cannot be kept: {findings[0].where}: {findings[0].sentence}",
-            findings if len(findings) > 1 else (),
-            findings[0].hint,
-        )
+        raise not_kept(findings)
     return found
+
+
+def not_kept(findings: Sequence[Finding]) -> KnightliteError:
+    """The error with all pins that cannot be kept."""
+    return findings_error(
+        UsageError,
+        f"{len(findings)} scale(s) cannot be kept: {findings[0].where}: {findings[0].sentence}",
+        findings if len(findings) > 1 else (),
+        findings[0].hint,
+    )
 
 
 def _same(one: Pin, other: Pin) -> bool:
