@@ -21,8 +21,8 @@ from knightlite.quantize.scales.features import (
     observation_plan,
 )
 from knightlite.quantize.scales.group_scales import expected_error, felt_interval
-from knightlite.quantize.scales.ranges import even_density, squared_error
 from knightlite.quantize.scales.pins import Pin
+from knightlite.quantize.scales.ranges import even_density, squared_error
 from knightlite.quantize.scales.settings import Settings
 from knightlite.quantize.statistics.observers import Statistics
 
@@ -118,7 +118,7 @@ def test_an_outputs_steps_are_no_finer_than_the_factors_of_what_makes_it() -> No
 
 
 def test_pinned_scales_are_kept_or_refused_with_the_least_that_can_be() -> None:
-    """What sums and tables write at 16 bits has a finest step; a tensor of the same group counts."""
+    """Sums and tables write 16 bits in steps of some size; any tensor of their group counts."""
     net = FloatNet()
     net.input("x", 4, 8, 8)
     net.conv("x", "a", 4)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from conformance_checks import artificial, build
@@ -48,6 +51,18 @@ CASES: dict[str, tuple[Callable[[QuantizedNet], str], str]] = {
         "ConvTranspose: the smallest weight tile needs 460800 bytes of WSPM, the chip has 294912; "
         "use a kernel smaller than 30x30.",
     ),
+    "weights_16": (
+        lambda net: net.conv(net.input("x", 32, 18, 18), "y", 20, (18, 18), weight_type=np.int16),
+        "Conv: the smallest weight tile needs 331776 bytes of WSPM, the chip has 294912; use "
+        "8-bit weights, or a kernel smaller than 18x18.",
+    ),
+    "transposed_weights_16": (
+        lambda net: net.transposed(
+            net.input("x", 32, 2, 2), "y", 20, (18, 18), strides=(2, 2), weight_type=np.int16
+        ),
+        "ConvTranspose: the smallest weight tile needs 331776 bytes of WSPM, the chip has 294912; "
+        "use 8-bit weights, or a kernel smaller than 18x18.",
+    ),
     "weights": (
         lambda net: net.conv(net.input("x", 32, 30, 30), "y", 20, (30, 30)),
         "Conv: the smallest weight tile needs 460800 bytes of WSPM, the chip has 294912; "
@@ -84,6 +99,42 @@ def test_limits_follow_the_chip() -> None:
     graph = net.build(make(net))
     assert limit_findings(graph, replace(CHIP, wspm_bytes=460800)) == []
     assert len(limit_findings(graph, replace(CHIP, wspm_bytes=460799))) == 1
+
+
+@pytest.mark.parametrize("weight_type", [np.int8, np.int16])
+@pytest.mark.parametrize(
+    ("op", "ins", "outs", "group", "lanes"),
+    [
+        ("Conv", 40, 40, 1, 64),
+        ("Conv", 40, 20, 1, 24),
+        ("Conv", 12, 9, 1, 64),  # fewer channels than are cut
+        ("Conv", 40, 40, 1, 8),  # lanes of fewer channels than are cut
+        ("Conv", 24, 40, 2, 64),
+        ("Conv", 12, 12, 12, 64),
+        ("ConvTranspose", 40, 40, 1, 64),
+        ("ConvTranspose", 12, 12, 12, 64),
+    ],
+)
+def test_the_smallest_weight_tile_is_the_schedules(
+    op: str, ins: int, outs: int, group: int, lanes: int, weight_type: type[np.signedinteger[Any]]
+) -> None:
+    """What the limit says is needed is enough, and not one byte less: no other error comes."""
+    net = QuantizedNet()
+    make = net.conv if op == "Conv" else net.transposed
+    x = net.input("x", ins, 4, 4)
+    strides = (1, 1) if op == "Conv" else (2, 2)
+    graph = net.build(
+        make(x, "y", outs, (3, 3), strides=strides, group=group, weight_type=weight_type)
+    )
+    chip = replace(CHIP, wspm_align_bytes=64, matrix_output_lanes=lanes)
+    (finding,) = limit_findings(graph, replace(chip, wspm_bytes=64))
+    found = re.search(r"needs (\d+) bytes of WSPM, the chip has 64;", finding.sentence)
+    assert found
+    least = int(found[1])
+    assert least > 64
+    build(graph, artificial(replace(chip, wspm_bytes=least)))
+    with pytest.raises(UnsupportedError, match=f"needs {least} bytes of WSPM, the chip has"):
+        build(graph, artificial(replace(chip, wspm_bytes=least - 1)))
 
 
 def test_all_findings_at_once() -> None:

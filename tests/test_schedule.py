@@ -167,7 +167,7 @@ def test_any_layer_on_any_chip(graph: Graph, chip: Chip) -> None:
 
 
 SENTENCE = re.compile(
-    r"layer (?P<layer>\S+) needs (?P<need>\d+) bytes of (?P<memory>FSPM|WSPM|MSPM) for .*, "
+    r"layer (?P<layer>\S+) needs (?P<need>\d+) bytes of (?P<memory>FSPM|MSPM) for .*, "
     r"the chip has (?P<have>\d+)\."
 )
 
@@ -221,11 +221,6 @@ def wide_layer() -> Graph:
             "layer y needs 512 bytes of MSPM for the parameters of its smallest tile, "
             "the chip has 256.",
             "use a chip with more MSPM",
-        ),
-        (
-            {"wspm_bytes": 4608, "wspm_align_bytes": 4096},
-            "layer y needs 8192 bytes of WSPM for its smallest weight tile, the chip has 4608.",
-            "use a smaller kernel",
         ),
     ],
 )

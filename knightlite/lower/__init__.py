@@ -6,6 +6,7 @@ from knightlite.chip import Chip
 from knightlite.errors import Finding
 from knightlite.ir import Graph, Node
 from knightlite.ir.graph import flatten_chains
+from knightlite.lower.chain import LEAST_CHANNELS
 from knightlite.lower.convolution import CONVOLUTION
 from knightlite.lower.moves import (
     CHANNEL_SHUFFLE,
@@ -76,6 +77,7 @@ def limit_findings(graph: Graph, chip: Chip) -> list[Finding]:
 
 
 __all__ = [
+    "LEAST_CHANNELS",
     "LOWERINGS",
     "Limit",
     "Lowering",

@@ -6,7 +6,7 @@ fields of Matrix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ from knightlite.lower.work import (
 from knightlite.ops import BY_NAME, View, affine, eltwise, weighted
 
 WEIGHT_ROW_ALIGN = 16  # bytes: output channels of a weight row are padded to whole words
+LEAST_CHANNELS = 16  # output channels of a weight tile are not cut below this, or the lanes
 
 
 def weight_row_bytes(outs: int, size: int) -> int:
@@ -57,6 +58,33 @@ def _check_width(view: View, chip: Chip) -> str | None:
     return (
         f"the chip multiplies 8-bit features by 8-bit weights only, but the {' and '.join(sides)} "
         "have 16 bits; quantize them to 8 bits, or take a chip with 16"
+    )
+
+
+def weight_tile_bytes(taps: Iterable[int], tap_bytes: int, align: int) -> int:
+    """Bytes of a weight tile that holds a kernel of so many taps after the other, each aligned."""
+    return sum(-(-count * tap_bytes // align) * align for count in taps)
+
+
+def weights_limit(view: View, chip: Chip, taps: Sequence[int]) -> str | None:
+    """Why the smallest weight tile that a schedule may cut does not fit, or None."""
+    kernels = weighted.weights(view)
+    outs = min(kernels.shape[0] // view.integer("group"), chip.matrix_output_lanes, LEAST_CHANNELS)
+    ins = min(kernels.shape[1], chip.matrix_input_lanes)
+
+    def need(size: int) -> int:
+        row = weight_row_bytes(outs, size)
+        return weight_tile_bytes(taps, ins * row, chip.wspm_align_bytes)
+
+    # of a float model nobody knows: most are quantized to 8 bits
+    size = 1 if view.tensor(0).dtype.is_float else weight_size(view)
+    if need(size) <= chip.wspm_bytes:
+        return None
+    narrower = "8-bit weights, or " if size > 1 and need(1) <= chip.wspm_bytes else ""
+    kernel = "x".join(map(str, kernels.shape[2:]))
+    return (
+        f"the smallest weight tile needs {need(size)} bytes of WSPM, the chip has "
+        f"{chip.wspm_bytes}; use {narrower}a kernel smaller than {kernel}"
     )
 
 

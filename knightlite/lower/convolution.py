@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.isa import Instruction, Matrix
-from knightlite.lower.chain import (
-    WEIGHT_ROW_ALIGN,
-    WIDTH_LIMIT,
-    chain_of,
-    weight_row_bytes,
-    weight_size,
-)
+from knightlite.lower.chain import WIDTH_LIMIT, chain_of, weights_limit
 from knightlite.lower.work import (
     SIZE_LIMIT,
     Limit,
@@ -84,16 +78,7 @@ def _check_pads(view: View, chip: Chip) -> str | None:
 
 
 def _check_weights(view: View, chip: Chip) -> str | None:
-    kernels = weighted.weights(view)
-    outs = min(weight_row_bytes(kernels.shape[0], weight_size(view)), WEIGHT_ROW_ALIGN)
-    ins = min(kernels.shape[1], chip.matrix_input_lanes)
-    need = int(np.prod(kernels.shape[2:])) * ins * outs
-    if need <= chip.wspm_bytes:
-        return None
-    return (
-        f"the smallest weight tile needs {need} bytes of WSPM, the chip has {chip.wspm_bytes}; "
-        f"use a kernel smaller than {kernels.shape[2]}x{kernels.shape[3]}"
-    )
+    return weights_limit(view, chip, (math.prod(weighted.weights(view).shape[2:]),))
 
 
 CONVOLUTION = Lowering(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.isa import Instruction, Matrix
-from knightlite.lower.chain import WEIGHT_ROW_ALIGN, WIDTH_LIMIT, Chain, chain_of
+from knightlite.lower.chain import WIDTH_LIMIT, Chain, chain_of, weight_tile_bytes, weights_limit
 from knightlite.lower.work import SIZE_LIMIT, Limit, Lowering, Placement, Range, Tile, Work, span
 from knightlite.ops import View, transposed, weighted
 from knightlite.ops.transposed import Phase
@@ -57,11 +57,8 @@ def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
     """A chain [Affine,] ConvTranspose [, Add]."""
     chain = chain_of(graph, parts)
     view = chain.center
-    pairs = tuple(
-        (row, column)
-        for row in transposed.axis_phases(view, 0)
-        for column in transposed.axis_phases(view, 1)
-    )
+    pairs = _pairs(view)
+    taps = [_taps(*pair) for pair in pairs]
 
     def weights(outs: Range, ins: Range, align: int) -> bytes:
         found = bytearray()
@@ -73,8 +70,7 @@ def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
         return bytes(found)
 
     def weight_bytes(outs: Range, ins: Range, align: int) -> int:
-        tap = chain.tap_bytes(outs, ins)
-        return sum(_aligned(_taps(*pair) * tap, align) for pair in pairs)
+        return weight_tile_bytes(taps, chain.tap_bytes(outs, ins), align)
 
     def compute(tile: Tile) -> tuple[Instruction, ...]:
         return _instructions(chain, pairs, tile)
@@ -88,12 +84,17 @@ def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
     )
 
 
+def _pairs(view: View) -> tuple[tuple[Phase, Phase], ...]:
+    """The phases of rows with those of columns, in the order of their kernels in a weight tile."""
+    return tuple(
+        (row, column)
+        for row in transposed.axis_phases(view, 0)
+        for column in transposed.axis_phases(view, 1)
+    )
+
+
 def _taps(row: Phase, column: Phase) -> int:
     return max(1, len(row.taps) * len(column.taps))
-
-
-def _aligned(size: int, align: int) -> int:
-    return -(-size // align) * align
 
 
 def _instructions(
@@ -118,7 +119,7 @@ def _instructions(
                 placed["accumulator_address"] = sums
             sums += down.outputs * right.outputs * span(tile.outs) * chain.accumulator_bytes
             found.append(Matrix(**placed))
-        weight_address += _aligned(_taps(row, column) * tap, tile.weight_align)
+        weight_address += weight_tile_bytes((_taps(row, column),), tap, tile.weight_align)
     return tuple(found)
 
 
@@ -185,19 +186,7 @@ def _check_window(view: View, chip: Chip) -> str | None:
 
 
 def _check_weights(view: View, chip: Chip) -> str | None:
-    ins = min(weighted.weights(view).shape[1], chip.matrix_input_lanes)
-    need = sum(
-        _aligned(_taps(row, column) * ins * WEIGHT_ROW_ALIGN, chip.wspm_align_bytes)
-        for row in transposed.axis_phases(view, 0)
-        for column in transposed.axis_phases(view, 1)
-    )
-    if need <= chip.wspm_bytes:
-        return None
-    kernel = "x".join(map(str, weighted.weights(view).shape[2:]))
-    return (
-        f"the smallest weight tile needs {need} bytes of WSPM, the chip has {chip.wspm_bytes}; "
-        f"use a kernel smaller than {kernel}"
-    )
+    return weights_limit(view, chip, [_taps(*pair) for pair in _pairs(view)])
 
 
 TRANSPOSED = Lowering(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from knightlite.allocate import Location
 from knightlite.errors import CapacityError
-from knightlite.lower import span
+from knightlite.lower import LEAST_CHANNELS, span
 from knightlite.schedule.steps import ConstantKey, LayerBuilder, LayerWalk, Scratchpads
 from knightlite.schedule.tiling import Geometry, Tiling
 
@@ -68,7 +68,7 @@ def _channel_cuts(geometry: Geometry) -> list[int]:
     lanes = chip.matrix_output_lanes
     filling = max(1, min(chip.matrix_input_lanes // ins, lanes // outs))  # groups of one block
     whole = [outs * filling * factor for factor in FACTORS] + [outs]
-    parts = [lanes * factor for factor in FACTORS] + [16] * (lanes > 16)
+    parts = [lanes * factor for factor in FACTORS] + [LEAST_CHANNELS] * (lanes > LEAST_CHANNELS)
     inside = [part for part in parts if part < outs]
     return list(dict.fromkeys([channels, *(cut for cut in whole if cut < channels), *inside]))
 
@@ -168,7 +168,7 @@ def constant_bytes(geometry: Geometry, key: ConstantKey) -> int:
 
 
 def _capacity_error(geometry: Geometry, name: str) -> CapacityError:
-    """Names the scratchpad that even the smallest tile does not fit."""
+    """Names the scratchpad that even the smallest tile does not fit; the limits saw to WSPM."""
     chip = geometry.chip
     smallest = min(_channel_cuts(geometry))
     tiling = Tiling(1, smallest, min(geometry.group[0], chip.matrix_input_lanes), False, 1)
@@ -179,13 +179,6 @@ def _capacity_error(geometry: Geometry, name: str) -> CapacityError:
             f"layer {name} needs {need} bytes of FSPM for one row of its smallest tile "
             f"({smallest} channels, {width} pixels a row), the chip has {chip.fspm_bytes}.",
             "use a narrower input, or a chip with more FSPM",
-        )
-    size, _, slots = geometry.weight_slots(tiling)
-    if size and not slots:
-        return CapacityError(
-            f"layer {name} needs {size} bytes of WSPM for its smallest weight tile, "
-            f"the chip has {chip.wspm_bytes}.",
-            "use a smaller kernel",
         )
     need = sum(geometry.parameter_bytes(tiling))
     return CapacityError(
