@@ -18,8 +18,8 @@ from conftest import Golden
 from golden_table import Layout
 from integer_nets import NETWORKS
 from knightlite.chip import find
+from knightlite.compiler import Compiled, compile_graph
 from knightlite.container import decode_program, encode_program
-from knightlite.emit import Compiled, compile_graph
 from knightlite.emit.program import SCHEDULE_LEVEL
 from knightlite.profiler import profile
 from knightlite.sim import Machine
