@@ -12,6 +12,7 @@ import pytest
 from assembled import tensor
 from knightlite.errors import DataError, UsageError
 from knightlite.sim import inputs
+from knightlite.sim.raw_kind import Look, look_of
 
 ENTRY = tensor("x", "u8", (3, 2, 2), 0, scale=0.5, column_stride=4)
 FRAMES = np.arange(5 * 12, dtype=np.uint8).reshape(5, 3, 2, 2)
@@ -62,18 +63,69 @@ def test_ten_pictures_of_the_walkthrough(tmp_path: Path) -> None:
     assert values(found) == flat(0)
 
 
-def test_count_decides_between_four_pictures_and_one(tmp_path: Path) -> None:
-    name = write(tmp_path / "x.bin", FRAMES[:4] + np.uint8(200))
-    with pytest.raises(
-        DataError,
-        match=r"has 48 bytes, which are 1 frames of float32 or 4 of u8, and its values do not look",
-    ) as caught:
-        inputs.read(name, [ENTRY], "nchw")
-    assert caught.value.hint == (
-        "-fc 4 says that it holds so many frames of u8, -fc 1 that it is float32"
-    )
-    found = inputs.read(name, [ENTRY], "nchw", 4)
-    assert (found.kind, found.available) == ("u8", 4)
+RNG = np.random.default_rng(0)
+SMALL = RNG.normal(0, 1, (1, 3, 2, 2)).astype(np.float32)
+LOOKS: dict[str, tuple[np.ndarray[Any, Any], str]] = {
+    "floats": (SMALL, "look like float32"),
+    "floats of pixels": (RNG.integers(0, 256, (1, 3, 2, 2)).astype("<f4"), "look like float32"),
+    "bright": (FRAMES[:4] + np.uint8(200), "do not look like float32"),
+    "dark": (RNG.integers(0, 20, (4, 3, 2, 2)).astype(np.uint8), "do not look like float32"),
+    "black but for a pixel": (np.eye(1, 48, 17, dtype=np.uint8), "do not look like float32"),
+    "grey": (RNG.integers(60, 68, (4, 3, 2, 2)).astype(np.uint8), "may be either"),
+    "black": (np.zeros((4, 3, 2, 2), np.uint8), "are all 0"),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_values_and_count_agree_on_four_frames_or_one(tmp_path: Path, name: str) -> None:
+    """48 bytes are one frame of float32 or four of u8."""
+    data, look = LOOKS[name]
+    path = write(tmp_path / "x.bin", data)
+    may_be = {
+        "look like float32": (True, True, False),
+        "do not look like float32": (False, False, True),
+        "may be either": (False, True, True),
+        "are all 0": (True, True, True),
+    }[look]
+    for count, fits in zip((None, 1, 4), may_be, strict=True):
+        if fits:
+            found = inputs.read(path, [ENTRY], "nchw", count)
+            wanted = ("u8", 4) if count == 4 else ("float32", 1)
+            assert (found.kind, found.available) == wanted
+            continue
+        with pytest.raises(DataError) as caught:
+            inputs.read(path, [ENTRY], "nchw", count)
+        assert caught.value.sentence == (
+            f"{path} has 48 bytes, which are 1 frames of float32 or 4 of u8, and its values {look}."
+        )
+        ways = ["-fc 4 says that it holds so many frames of u8", "-fc 1 says that it is float32"]
+        said = [way for way, there in zip(ways, (may_be[2], may_be[1]), strict=True) if there]
+        assert caught.value.hint == ", ".join([*said, "a .npy file says what it holds by itself"])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 12000), (-300, 300), (13000, 20000)])
+def test_integers_of_16_bits(tmp_path: Path, low: int, high: int) -> None:
+    """Two frames of s16, or one of float32; those beyond 12,544 have the bytes of floats."""
+    entry = tensor("x", "s16", (3, 2, 2), 0)
+    data = RNG.integers(low, high, (2, 3, 2, 2)).astype("<i2")
+    path = write(tmp_path / "x.bin", data)
+    look = "may be either" if low > 12544 else "do not look like float32"
+    with pytest.raises(DataError, match=f"1 frames of float32 or 2 of s16, and its values {look}"):
+        inputs.read(path, [entry], "nchw")
+    assert values(inputs.read(path, [entry], "nchw", 2)) == data.reshape(2, -1).tolist()
+
+
+def test_whole_pictures_look_like_what_they_are() -> None:
+    """Of 40 pictures each, none is taken for the other kind."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        ramp = rng.uniform(0, 255, (3, 1, 1)) + np.add.outer(*rng.uniform(-2, 2, (2, 32)).cumsum(1))
+        picture = np.clip(ramp + rng.normal(0, 2, ramp.shape), 0, 255).astype(np.uint8)
+        floats = ((picture.astype(np.float32) / 255 - 0.45) / 0.225).ravel()
+        for kind in (floats, picture.astype(np.float32).ravel()):
+            assert look_of(kind.view(np.uint8), 1) is Look.FLOATS
+        found = look_of(picture.ravel(), 1)
+        assert found in (Look.INTEGERS, Look.EITHER)
 
 
 def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
@@ -84,6 +136,10 @@ def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
         f"{name} has 50 bytes; a frame needs 48 bytes as float32 or 12 as u8 in nchw order."
     )
     assert inputs.read(name, [ENTRY], "nchw", 1).kind == "float32"  # a remainder, one frame fits
+    dark = write(tmp_path / "dark.bin", np.full(50, 9, np.uint8))
+    with pytest.raises(DataError, match=r"or 4 of u8, and its values do not look like float32\.$"):
+        inputs.read(dark, [ENTRY], "nchw", 1)
+    assert inputs.read(dark, [ENTRY], "nchw", 3).kind == "u8"
     empty = write(tmp_path / "empty.bin", np.zeros(0, np.uint8))
     with pytest.raises(DataError, match="has 0 bytes"):
         inputs.read(empty, [ENTRY], "nchw")

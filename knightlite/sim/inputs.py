@@ -1,7 +1,8 @@
 """Reads what ``--input`` names: raw float32 or integer files and ``.npy``, one or many frames.
 
-The number of bytes decides what a raw file holds; it is never guessed silently, and a file that
-does not fit is refused with what it should have and what it has.
+The number of bytes decides what a raw file holds, and where it allows float32 and integers, the
+values and the frames asked for have to agree. It is never guessed silently: a file that does not
+fit is refused with what it should have and what it has.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.errors import DataError, UsageError
 from knightlite.sim.host import quantize
+from knightlite.sim.raw_kind import Look, look_of
 
 Array = NDArray[Any]
 Entry = Mapping[str, Any]
 
 FORMATS = ("nchw", "nhwc", "nhwcstride")
-PLAUSIBLE = 1e9  # no picture holds a larger float; integers read as float32 nearly always do
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,39 +174,53 @@ def _sources(
 def _holds_floats(
     path: Path, size: int, entries: list[Entry], layout: str, frame_count: int | None
 ) -> bool:
-    """Whether a raw file is float32; DataError where its size fits neither or says nothing."""
+    """Whether a raw file is float32; DataError where size, values and count do not settle it."""
     float_bytes = _frame_bytes(entries, layout, True)
     integer_bytes = _frame_bytes(entries, layout, False)
     kind = " and ".join(sorted({str(entry["type"]) for entry in entries}))
-    if frame_count is not None:  # the frames asked for settle it where they fit exactly
-        if size == frame_count * float_bytes:
-            return True
-        if size == frame_count * integer_bytes:
-            return False
     fits_float = size > 0 and size % float_bytes == 0
     fits_integer = size > 0 and size % integer_bytes == 0
-    if fits_integer and not fits_float:
-        return False
-    if fits_float:
-        values = np.fromfile(path, "<f4", float_bytes // 4)
-        plausible = bool(np.isfinite(values).all()) and float(np.abs(values).max()) < PLAUSIBLE
-        if plausible or not fits_integer:
-            return True
+    if fits_float and fits_integer:
+        counts = {size // float_bytes: True, size // integer_bytes: False}
+        asked = None if frame_count is None else counts.get(frame_count)
+    elif fits_float or fits_integer:
+        return fits_float
+    elif frame_count is not None and size >= frame_count * integer_bytes:
+        if size < float_bytes:
+            return False
+        asked = size >= frame_count * float_bytes  # what is behind these frames is left alone
+    else:
         raise DataError(
-            f"{path} has {size} bytes, which are {size // float_bytes} frames of float32 or "
-            f"{size // integer_bytes} of {kind}, and its values do not look like float32.",
-            f"-fc {size // integer_bytes} says that it holds so many frames of {kind}, "
-            f"-fc {size // float_bytes} that it is float32",
+            f"{path} has {size} bytes; a frame needs {float_bytes} bytes as float32 or "
+            f"{integer_bytes} as {kind} in {layout} order.",
+            "check the input's shape and format, or ask for fewer frames",
         )
-    if frame_count is not None and size >= frame_count * float_bytes:
-        return True
-    if frame_count is not None and size >= frame_count * integer_bytes:
-        return False
+    narrowest = min(dtypes.BY_NAME[entry["type"]].size_bytes for entry in entries)
+    look = look_of(np.fromfile(path, np.uint8, float_bytes), narrowest)
+    settled = {
+        Look.NOTHING: asked is not False,
+        Look.FLOATS: None if asked is False else True,
+        Look.INTEGERS: False if asked is False else None,
+        Look.EITHER: asked,
+    }[look]
+    if settled is not None:
+        return settled
+    floats, integers = size // float_bytes, size // integer_bytes
     raise DataError(
-        f"{path} has {size} bytes; a frame needs {float_bytes} bytes as float32 or "
-        f"{integer_bytes} as {kind} in {layout} order.",
-        "check the input's shape and format, or ask for fewer frames",
+        f"{path} has {size} bytes, which are {floats} frames of float32 or {integers} of {kind}, "
+        f"and its values {look.value}.",
+        _remedy(look, floats, integers, kind),
     )
+
+
+def _remedy(look: Look, floats: int, integers: int, kind: str) -> str:
+    """How to say what a file holds: by a count, where its values do not speak against it."""
+    counts = {
+        Look.FLOATS: f"-fc {floats} says that it is float32",
+        Look.INTEGERS: f"-fc {integers} says that it holds so many frames of {kind}",
+    }
+    said = [counts[look]] if look in counts else list(counts.values())[::-1]
+    return ", ".join((*said, "a .npy file says what it holds by itself"))
 
 
 def _open_array(path: Path, entries: list[Entry], layout: str) -> tuple[list[_Source], int]:
