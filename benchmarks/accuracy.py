@@ -33,9 +33,9 @@ from knightlite.evaluation import Paired
 from knightlite.frontend import load
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
-from knightlite.preprocess import list_pictures, load_recipe
+from knightlite.preprocess import list_pictures, load_recipe, prepare_picture
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.scales.settings import (
+from knightlite.quantize.settings import (
     BIAS_CORRECTIONS,
     EFFORTS,
     ROUNDINGS,
@@ -102,8 +102,8 @@ def imagenet(recipe_name: str) -> Callable[[tuple[int, ...]], tuple[Array, Array
         labels = [index[sample.path.parent.name] for sample in folder.samples]
         calibration = list_pictures(DATA / "imagenet/calib").samples
         return (
-            np.stack([recipe.apply(item.path, shape) for item in calibration]),
-            np.stack([recipe.apply(item.path, shape) for item in folder.samples]),
+            np.stack([prepare_picture(item.path, recipe, shape) for item in calibration]),
+            np.stack([prepare_picture(item.path, recipe, shape) for item in folder.samples]),
             np.asarray(labels),
         )
 
@@ -120,8 +120,8 @@ def cifar10(recipe_name: str) -> Callable[[tuple[int, ...]], tuple[Array, Array,
         test = np.load(DATA / "cifar10/test1000.npz")
         calibration = list_pictures(DATA / "cifar10/calib").samples
         return (
-            np.stack([recipe.apply(item.path, shape) for item in calibration]),
-            np.stack([recipe.apply(Image.fromarray(item), shape) for item in test["x"]]),
+            np.stack([prepare_picture(item.path, recipe, shape) for item in calibration]),
+            np.stack([prepare_picture(Image.fromarray(item), recipe, shape) for item in test["x"]]),
             test["y"].astype(np.int64),
         )
 

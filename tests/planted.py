@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward, Workload
-from knightlite.quantize.scales.assign import assign
-from knightlite.quantize.scales.settings import DEFAULT_SETTINGS
+from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.settings import DEFAULT_SETTINGS
 from knightlite.quantize.statistics.passes import observe
 
 Array = NDArray[Any]

@@ -149,10 +149,10 @@ def test_frames_and_debug_tensors(here: Path) -> None:
 
 def test_a_float_array_a_raw_file_and_a_picture_are_the_same(here: Path) -> None:
     """Three ways to feed one picture: the recipe in the .cfg, raw float32 in two layouts, .npy."""
-    from knightlite.preprocess import load_recipe
+    from knightlite.preprocess import load_recipe, prepare_picture
 
     picture = min((here / "calib" / "7").iterdir())
-    values = load_recipe("digits").apply(picture, (1, 3, 32, 32))
+    values = prepare_picture(picture, load_recipe("digits"), (1, 3, 32, 32))
     values.tofile("nchw.bin")
     np.ascontiguousarray(values.transpose(1, 2, 0)).tofile("nhwc.bin")
     np.save("x.npy", values)

@@ -23,8 +23,8 @@ from knightlite.quantize.mixed.sensitivity import (
     switched_model,
     units,
 )
-from knightlite.quantize.scales.assign import Assignment, assign
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.passes import Observation, observe
 
 SETTINGS = Settings(bias_correction="off")

@@ -17,7 +17,7 @@ from knightlite.ops import functions, table_functions
 from knightlite.quantize.mixed.auto_mix import automatic_mix
 from knightlite.quantize.mixed.mix_config import read_mix
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.passes import observe
 
 PLAIN = Settings(equalize=False, bias_correction="off")

@@ -14,8 +14,8 @@ from float_nets import Pictures, small_net
 from knightlite.api.quantization.options import QuantizeOptions, combinations
 from knightlite.cli.program import run
 from knightlite.quantize.pipeline import finish, prepare, quantize_graph
-from knightlite.quantize.scales.methods import METHODS
-from knightlite.quantize.scales.settings import Settings, settings_for, with_method
+from knightlite.quantize.ranges.methods import METHODS
+from knightlite.quantize.settings import Settings, settings_for, with_method
 from knightlite.quantize.steps.range_choice import NAME
 from refusals import Refusal
 

@@ -18,7 +18,7 @@ from knightlite.api.comparison.differences import Difference, Tally, difference
 from knightlite.api.comparison.layer_values import exact_values, quantized_values
 from knightlite.cli.program import run
 from knightlite.frontend import load_quantized
-from knightlite.preprocess import load_recipe, sample_pictures
+from knightlite.preprocess import load_recipe, prepare_picture, sample_pictures
 from knightlite.version import __version__
 from refusals import Refusal, cut
 
@@ -311,7 +311,7 @@ def _fed(count: int) -> list[Array]:
     """What quant fed: the seeded sample through the recipe, float32 [3, 32, 32] each."""
     recipe = load_recipe("digits")
     _, samples = sample_pictures(Path("calib"), count, 0)
-    return [recipe.apply(item.path, (1, 3, 32, 32)) for item in samples]
+    return [prepare_picture(item.path, recipe, (1, 3, 32, 32)) for item in samples]
 
 
 def _sha256_of_calls(pictures: Array) -> str:

@@ -18,13 +18,18 @@ from knightlite.frontend.normalization import normalize_input
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import ChannelStatistics, Graph, Tensor
 from knightlite.ops.opdef import OPEN
-from knightlite.quantize.data.data_free import PICTURES, DataFree, changes_for, without_data
-from knightlite.quantize.data.input_fit import fit_input
-from knightlite.quantize.data.made_pictures import MEAN, STD, picture
-from knightlite.quantize.data.standardize import Change, changed, fit_changes, restored
-from knightlite.quantize.data.workload import RandomData
+from knightlite.quantize.data_free.input_fit import fit_input
+from knightlite.quantize.data_free.made_pictures import MEAN, STD, picture
+from knightlite.quantize.data_free.standardize import Change, changed, fit_changes, restored
+from knightlite.quantize.data_free.workloads import (
+    PICTURES,
+    DataFree,
+    RandomData,
+    changes_for,
+    without_data,
+)
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps.walk import Walk
 from onnx_nets import Net
 

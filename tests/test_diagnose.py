@@ -20,9 +20,9 @@ from knightlite.cli.program import run
 from knightlite.frontend import load, load_quantized
 from knightlite.preprocess import load_recipe
 from knightlite.quantize.data.workload import PictureFolder
+from knightlite.quantize.groups import features
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.groups import features
-from knightlite.quantize.scales.settings import EFFORTS
+from knightlite.quantize.settings import EFFORTS
 from knightlite.talk import Talk
 from refusals import Refusal
 

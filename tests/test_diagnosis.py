@@ -21,7 +21,7 @@ from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, load_recipe
 from knightlite.quantize.data.workload import Forward, PictureFolder, Workload
-from knightlite.quantize.scales.settings import DEFAULT_SETTINGS
+from knightlite.quantize.settings import DEFAULT_SETTINGS
 from planted import Noise, louder, quantized, scaled
 
 Array = NDArray[Any]

@@ -16,7 +16,7 @@ from knightlite.diagnosis import causes as cause
 from knightlite.diagnosis.places import EVERYWHERE
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward, Workload
-from knightlite.quantize.scales.settings import DEFAULT_SETTINGS
+from knightlite.quantize.settings import DEFAULT_SETTINGS
 from planted import Noise, louder, quantized, rescaled
 
 Array = NDArray[Any]

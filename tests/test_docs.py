@@ -25,7 +25,7 @@ import pytest
 import generated_tables
 from knightlite.cli import program
 from knightlite.cli.vocabulary import ACCEPTED, LATER, LATER_COMMANDS
-from test_layering import ALLOWED, THIRD_PARTY
+from test_layering import ALLOWED, THIRD_PARTY, WINGS, faces
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -204,6 +204,18 @@ def rooms_table() -> str:
     return generated_tables.table(("room", "may import", "packages"), rows)
 
 
+def wings_table() -> str:
+    """The wings of quantize: what each is about, what it may import, how many names it shows."""
+
+    def row(wing: str) -> tuple[str, ...]:
+        about = (import_module(f"knightlite.quantize.{wing}").__doc__ or "").splitlines()[0]
+        below = ", ".join(WINGS[wing]) or "nothing"
+        return f"`{wing}`", about, below, str(len(faces()[wing]))
+
+    columns = ("wing", "is about", "may import", "names")
+    return generated_tables.table(columns, [row(wing) for wing in WINGS])
+
+
 def words_table(name: str) -> str:
     """Every option of a command and what it does, from what the parser is made of."""
     command = command_of(name)
@@ -227,6 +239,7 @@ def words_of(name: str) -> Callable[[], str]:
 BLOCKS: generated_tables.Blocks = {
     **generated_tables.BLOCKS,
     "rooms": rooms_table,
+    "wings": wings_table,
     **{f"words-{name}": words_of(name) for name in LATER},
 }
 

@@ -15,21 +15,21 @@ from float_nets import RELU, FloatNet
 from knightlite.errors import UnsupportedError
 from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph
-from knightlite.quantize.data.workload import RandomData
+from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.assign import assign
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.rewrites.channel_ties import channel_ties
+from knightlite.quantize.rewrites.equalization import divide, equalize
+from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.passes import observe
 from knightlite.quantize.steps import equalizing
-from knightlite.quantize.steps.channel_ties import channel_ties
-from knightlite.quantize.steps.equalize import divide, equalize
 from knightlite.quantize.steps.equalizing import (
     channel_ranges,
     equalization_left_out,
     first_pictures,
     try_equalization,
 )
-from knightlite.quantize.steps.steps import output_errors
+from knightlite.quantize.steps.improvement import output_errors
 
 Array = NDArray[Any]
 OPEN_POOL = {"kernel": (2, 2), "strides": (1, 1), "pads": (0, 0, 1, 1)}

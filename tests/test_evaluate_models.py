@@ -27,7 +27,7 @@ from knightlite.api.simulation.simulate import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
 from knightlite.inference.onnx_models import session
-from knightlite.preprocess import load_recipe
+from knightlite.preprocess import load_recipe, prepare_picture
 from knightlite.talk import Talk
 
 STEM = "digits_quantize"
@@ -71,7 +71,7 @@ def test_forms_side_by_side(pictures: Path) -> None:
     recipe = load_recipe("digits")
     runners = [session(Path(name).read_bytes()) for name in FORMS[:2]]
     paths = sorted(pictures.glob("*/*.png"))
-    fed = [recipe.apply(path, (3, 32, 32))[None] for path in paths]
+    fed = [prepare_picture(path, recipe, (3, 32, 32))[None] for path in paths]
     labels = np.array([int(path.parent.name) for path in paths])
     scores = [
         np.stack([np.asarray(runner.run(None, {"x": x})[0]).reshape(-1) for x in fed])

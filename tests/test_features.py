@@ -13,17 +13,18 @@ from knightlite import dtypes
 from knightlite.errors import UsageError
 from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph, Tensor
-from knightlite.quantize.scales.features import (
-    Feature,
-    choose_features,
+from knightlite.quantize.groups import felt_interval
+from knightlite.quantize.ranges.densities import even_density
+from knightlite.quantize.ranges.scale_errors import squared_error
+from knightlite.quantize.scales.feature_choice import choose_features
+from knightlite.quantize.scales.features import Feature
+from knightlite.quantize.scales.group_scales import expected_error
+from knightlite.quantize.settings import Pin, Settings
+from knightlite.quantize.statistics.observation_plan import (
     collect,
     make_observers,
     observation_plan,
 )
-from knightlite.quantize.scales.group_scales import expected_error, felt_interval
-from knightlite.quantize.scales.pins import Pin
-from knightlite.quantize.scales.ranges import even_density, squared_error
-from knightlite.quantize.scales.settings import Settings
 from knightlite.quantize.statistics.observers import Statistics
 
 Array = NDArray[Any]

@@ -9,7 +9,7 @@ import pytest
 
 from float_nets import RELU, FloatNet, small_net
 from knightlite.ops.signs import nonnegative_outputs
-from knightlite.quantize.scales.groups import channel_scaled, features, scale_groups
+from knightlite.quantize.groups import channel_scaled, features, scale_groups
 
 
 def groups_of(graph: Any) -> list[tuple[str, ...]]:

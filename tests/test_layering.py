@@ -2,19 +2,33 @@
 
 Imports inside functions and under TYPE_CHECKING count too. A room is a package or a single module
 directly below ``knightlite``; ``ALLOWED`` names what each room may import, ``THIRD_PARTY`` which
-packages from outside. Adding a room or an edge is a decision: make it here, in the same commit.
+packages from outside. A wing is the same inside a large room: ``WINGS`` names what each wing of
+``quantize`` may import of the others, and what other rooms take from a wing stands in its face.
+Adding a room, a wing or an edge is a decision: make it here, in the same commit.
 What is listed is used: a room, an edge or a package that nothing needs any more is taken off.
 """
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from imports import (
+    chip_comparisons,
+    imported,
+    imports_of,
+    module_graph,
+    on_circles,
+    prints,
+    reach,
+    room_of,
+)
 
 ROOT = Path(__file__).parent.parent / "knightlite"
 
@@ -129,6 +143,58 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "cli": ("api", "chip", "diagnosis", "errors", "talk", "version"),
 }
 
+# inside quantize, lower wings first: a wing is a package or a single module
+WINGS: dict[str, tuple[str, ...]] = {
+    # what is asked, what the graph alone decides, what a report is made of
+    "settings": (),
+    "groups": (),
+    "report_entries": (),
+    "rewrites": ("groups",),
+    "data": (),
+    "data_free": ("data", "settings"),
+    "statistics": ("data", "groups", "report_entries"),
+    "ranges": ("settings", "statistics"),
+    "scales": ("groups", "ranges", "report_entries", "settings", "statistics"),
+    "mixed": (
+        "data",
+        "data_free",
+        "groups",
+        "ranges",
+        "report_entries",
+        "scales",
+        "settings",
+        "statistics",
+    ),
+    "steps": (
+        "data",
+        "data_free",
+        "groups",
+        "ranges",
+        "report_entries",
+        "rewrites",
+        "scales",
+        "settings",
+        "statistics",
+    ),
+    "report": ("groups", "ranges", "report_entries", "scales", "statistics"),
+    "pipeline": (
+        "data",
+        "data_free",
+        "mixed",
+        "ranges",
+        "report",
+        "report_entries",
+        "rewrites",
+        "scales",
+        "settings",
+        "statistics",
+        "steps",
+    ),
+}
+
+LARGEST_FACE = 12  # names that other rooms take from a wing: more are a sign of two wings
+LARGEST_WING = 20  # modules
+
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "api": ("numpy", "onnx"),
     "chip": ("tomli",),
@@ -163,45 +229,6 @@ STANDARD = sys.stdlib_module_names | {"tomllib"}  # 3.10 does not have it; its i
 FORBIDDEN_NAMES = ("utils", "util", "common", "base", "helpers", "helper", "misc")
 
 
-@dataclass(frozen=True)
-class Import:
-    """One imported module: its dotted name, where, and whether importing the file runs it."""
-
-    target: str
-    line: int
-    at_load: bool
-
-
-def imports_of(source: str) -> Iterator[Import]:
-    """Every import in the source, wherever it stands."""
-    yield from _imports(ast.parse(source), at_load=True)
-
-
-def _imports(node: ast.AST, at_load: bool) -> Iterator[Import]:
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            yield Import(alias.name, node.lineno, at_load)
-    elif isinstance(node, ast.ImportFrom):
-        if node.level:
-            yield Import("." * node.level + (node.module or ""), node.lineno, at_load)
-        elif node.module == "knightlite":
-            for alias in node.names:
-                yield Import(f"knightlite.{alias.name}", node.lineno, at_load)
-        elif node.module:
-            yield Import(node.module, node.lineno, at_load)
-    inside_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-    guarded = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-    for child in ast.iter_child_nodes(node):
-        yield from _imports(child, at_load and not inside_function and not guarded)
-
-
-def room_of(target: str) -> str:
-    """The room of a knightlite import; a name that is no room is the package itself."""
-    parts = target.split(".")
-    name = parts[1] if len(parts) > 1 else "__init__"
-    return "__init__" if name.startswith("__") and name != "__main__" else name
-
-
 def violations(room: str, source: str) -> list[str]:
     """What the source of a module in ``room`` imports and may not."""
     found = []
@@ -218,7 +245,7 @@ def violations(room: str, source: str) -> list[str]:
                 found.append(f"line {item.line}: {room} may not import the package {top}")
             if item.at_load and top in LAZY:
                 found.append(f"line {item.line}: {top} must be imported inside a function")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def unused(room: str, sources: Iterable[str]) -> list[str]:
@@ -231,54 +258,34 @@ def unused(room: str, sources: Iterable[str]) -> list[str]:
     ]
 
 
-def chip_comparisons(source: str) -> list[int]:
-    """Lines where code asks for a chip's name instead of a fact."""
-    lines = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Compare):
-            asked = [node.left, *node.comparators]
-        elif isinstance(node, ast.Match):
-            asked = [node.subject]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            asked = [node.func.value] if node.func.attr in ("startswith", "endswith") else []
-        else:
-            continue
-        if any(_is_chip_name(item) for item in asked):
-            lines.append(node.lineno)
-    return lines
+def wing_of(module: str) -> str:
+    """The wing of a module of quantize; "" for the room's own face."""
+    return ".".join(module.split(".")[2:3])
 
 
-def _is_chip_name(node: ast.expr) -> bool:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value.startswith("TX5")
-    if not (isinstance(node, ast.Attribute) and node.attr in ("name", "names", "family")):
-        return False
-    owner = node.value
-    name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
-    return "chip" in name or "family" in name
+def wing_violations(wing: str, source: str) -> list[str]:
+    """What the source of a module in a wing of quantize imports of other wings and may not."""
+    found = []
+    for item in imports_of(source):
+        target = imported(item, SOURCES)
+        if room_of(target) == "quantize" and wing_of(target) not in (wing, *WINGS[wing]):
+            found.append(f"line {item.line}: {wing} may not import {wing_of(target) or 'quantize'}")
+    return list(dict.fromkeys(found))
 
 
-def prints(source: str) -> list[int]:
-    """Lines that call print."""
-    return [
-        node.lineno
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "print"
-    ]
+def taken_from_wings(source: str) -> dict[str, str]:
+    """What a module of another room imports of quantize: name -> the wing that it is taken from.
 
-
-def reach(graph: Mapping[str, tuple[str, ...]], start: str) -> set[str]:
-    """All rooms that can be reached from ``start``."""
-    found: set[str] = set()
-    waiting = list(graph[start])
-    while waiting:
-        room = waiting.pop()
-        if room not in found:
-            found.add(room)
-            waiting.extend(graph[room])
-    return found
+    AssertionError with the line of an import from a module inside a wing.
+    """
+    taken = {}
+    for item in imports_of(source):
+        target = imported(item, SOURCES)
+        if room_of(target) == "quantize":
+            place = f"line {item.line}: {target}"
+            assert target.count(".") == 2, f"{place} is not the face of a wing of quantize"
+            taken[item.name] = wing_of(target)
+    return taken
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -288,6 +295,18 @@ def modules() -> list[tuple[str, Path]]:
         for path in sorted(ROOT.rglob("*.py"))
     ]
 
+
+SOURCES = {
+    ".".join(("knightlite", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path.read_text(encoding="utf-8")
+    for _, path in modules()
+}
+OUTSIDE = [
+    *(path for room, path in modules() if room != "quantize"),
+    *sorted((ROOT.parent / "benchmarks").rglob("*.py")),
+    *sorted((ROOT.parent / "examples").rglob("*.py")),
+]
 
 MODULES = [
     pytest.param(room, path, id=path.relative_to(ROOT).as_posix()) for room, path in modules()
@@ -350,6 +369,67 @@ def test_module_names_say_what_they_hold(room: str, path: Path) -> None:
     assert [part for part in parts if part in FORBIDDEN_NAMES] == []
 
 
+# ------------------------------------------------------------------ modules and wings
+
+
+def test_wings_are_acyclic_and_complete() -> None:
+    assert on_circles(WINGS) == []
+    known = {wing_of(name) for name in SOURCES if room_of(name) == "quantize"} - {""}
+    assert known == set(WINGS)
+    assert {item for wings in WINGS.values() for item in wings} <= known
+
+
+@pytest.mark.parametrize("module", [name for name in SOURCES if room_of(name) == "quantize"])
+def test_wings_import_what_lies_below(module: str) -> None:
+    wing = wing_of(module)
+    if wing:
+        assert wing_violations(wing, SOURCES[module]) == []
+
+
+def test_every_arrow_between_wings_is_needed() -> None:
+    graph = module_graph(SOURCES)
+    arrows = {
+        (wing_of(module), wing_of(name))
+        for module, names in graph.items()
+        for name in names
+        if room_of(module) == room_of(name) == "quantize"
+    }
+    unused = {(wing, item) for wing, wings in WINGS.items() for item in wings} - arrows
+    assert unused == set()
+
+
+def test_no_wing_is_too_large() -> None:
+    counts = Counter(wing_of(name) for name in SOURCES if room_of(name) == "quantize")
+    assert {wing: count for wing, count in counts.items() if count - 1 > LARGEST_WING} == {}
+    assert len(WINGS) <= LARGEST_WING
+
+
+@cache
+def faces() -> dict[str, set[str]]:
+    """Wing -> the names that other rooms take from it."""
+    found: dict[str, set[str]] = {wing: set() for wing in WINGS}
+    for path in OUTSIDE:
+        for name, wing in taken_from_wings(path.read_text(encoding="utf-8")).items():
+            found[wing].add(name)
+    return found
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: path.relative_to(ROOT.parent).as_posix())
+def test_other_rooms_import_faces_of_wings(path: Path) -> None:
+    taken_from_wings(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_faces_are_what_is_taken(wing: str) -> None:
+    """A wing's ``__all__`` has every name that others take and no other one, and few of them."""
+    taken = faces()[wing]
+    face = import_module(f"knightlite.quantize.{wing}")
+    if hasattr(face, "__path__"):
+        assert set(face.__all__) == taken
+    assert len(taken) <= LARGEST_FACE, f"{wing} has {len(taken)} names: {sorted(taken)}"
+    assert (face.__doc__ or "").splitlines()[0].endswith(".")
+
+
 # ------------------------------------------------------------------ planted faults are caught
 
 
@@ -382,6 +462,81 @@ def test_planted_leftovers() -> None:
     sources = ["from knightlite.errors import UsageError", "def f():\n    import PIL.Image"]
     assert unused("preprocess", sources) == ["datafiles", "numpy", "tomli"]
     assert unused("preprocess", [*sources, "import numpy as np\nimport tomli"]) == ["datafiles"]
+
+
+@pytest.mark.parametrize(
+    ("wing", "source", "sentence"),
+    [
+        (
+            "ranges",
+            "from knightlite.quantize.scales.widths import choose_widths",
+            "line 1: ranges may not import scales",
+        ),
+        (
+            "groups",
+            "from knightlite.quantize import settings",
+            "line 1: groups may not import settings",
+        ),
+        (
+            "statistics",
+            "def f():\n    from knightlite.quantize.steps import walk",
+            "line 2: statistics may not import steps",
+        ),
+        (
+            "data",
+            "if TYPE_CHECKING:\n    import knightlite.quantize.pipeline",
+            "line 2: data may not import pipeline",
+        ),
+        (
+            "data",
+            "from knightlite.quantize import quantize_graph",
+            "line 1: data may not import quantize",
+        ),
+    ],
+)
+def test_planted_arrows_between_wings(wing: str, source: str, sentence: str) -> None:
+    assert wing_violations(wing, source) == [sentence]
+
+
+def test_allowed_arrows_between_wings_pass() -> None:
+    source = (
+        "from knightlite.quantize.groups import Group\nfrom knightlite.quantize.ranges import mix\n"
+        "from knightlite.quantize.scales import widths\nfrom knightlite.ops import BY_NAME\n"
+    )
+    assert wing_violations("scales", source) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [
+        ("from knightlite.quantize.steps.walk import Walk", "steps.walk"),
+        ("def f():\n    from knightlite.quantize.steps import walk", "steps.walk"),
+        ("import knightlite.quantize.data.workload", "data.workload"),
+        ("from knightlite.quantize import nothing", ""),
+    ],
+)
+def test_planted_imports_past_a_face(source: str, module: str) -> None:
+    name = f"knightlite.quantize.{module}".removesuffix(".")
+    with pytest.raises(AssertionError, match=f"line \\d: {name} is not the face of a wing"):
+        taken_from_wings(source)
+
+
+def test_what_is_taken_from_a_face() -> None:
+    source = "from knightlite.quantize.steps import improve, left_out\nimport knightlite.ops\n"
+    assert taken_from_wings(source) == {"improve": "steps", "left_out": "steps"}
+
+
+def test_planted_knot() -> None:
+    sources = {
+        "knightlite.a": "",
+        "knightlite.a.one": "from knightlite.a import two",
+        "knightlite.a.two": "def f():\n    from knightlite.a.three import g",
+        "knightlite.a.three": "if TYPE_CHECKING:\n    import knightlite.a.one",
+        "knightlite.b": "from knightlite.a.one import h\nfrom knightlite import a",
+    }
+    graph = module_graph(sources)
+    assert graph["knightlite.b"] == ("knightlite.a.one", "knightlite.a")
+    assert on_circles(graph) == ["knightlite.a.one", "knightlite.a.two", "knightlite.a.three"]
 
 
 def test_allowed_imports_pass() -> None:

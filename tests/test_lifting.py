@@ -15,10 +15,10 @@ from knightlite import dtypes
 from knightlite.frontend import load, load_quantized
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
+from knightlite.quantize.groups import felt_interval
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.group_scales import felt_interval
-from knightlite.quantize.scales.lifting import lift_tables
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.rewrites.lifting import lift_tables
+from knightlite.quantize.settings import Settings
 
 SILU = {"function": "Expression", "steps": ("Sigmoid x", "Mul x %1")}
 SWISH = {"function": "HardSwish"}

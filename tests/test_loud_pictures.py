@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from knightlite import dtypes
-from knightlite.quantize.scales.ranges import clipped_share, density, even_density, mse
+from knightlite.quantize.ranges.densities import density, even_density
+from knightlite.quantize.ranges.least_squares import mse
+from knightlite.quantize.ranges.scale_errors import clipped_share
 from knightlite.quantize.statistics.loudness import LOUD, Kinds
 from knightlite.quantize.statistics.observers import (
     Observer,

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from knightlite.dtypes import S8, S16, U8, DType
 from knightlite.errors import UsageError
-from knightlite.quantize.scales.divergence import _cell_divergence, kl_v2
-from knightlite.quantize.scales.methods import method_of, octav, percentile
-from knightlite.quantize.scales.ranges import clipped_share, min_max
+from knightlite.quantize.ranges.divergence import _cell_divergence, kl_v2
+from knightlite.quantize.ranges.least_squares import min_max
+from knightlite.quantize.ranges.methods import method_of, octav, percentile
+from knightlite.quantize.ranges.scale_errors import clipped_share
 from test_ranges import CASES, density_of, samples, values_for
 
 Array = NDArray[Any]

@@ -22,7 +22,7 @@ from knightlite.ir import Graph
 from knightlite.quantize.mixed.cycles import Clock
 from knightlite.quantize.mixed.mix_budget import LEAST_SHARE, Point, pareto, search
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.scales.settings import MixBudget, Settings
+from knightlite.quantize.settings import MixBudget, Settings
 
 SETTINGS = Settings(bias_correction="fast", equalize=False)
 CHIP = "TX5368AV200"

@@ -11,8 +11,8 @@ from float_nets import RELU, FloatNet
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
 from knightlite.quantize.mixed.mix_config import Mix, read_mix, template
-from knightlite.quantize.scales.methods import METHODS
-from knightlite.quantize.scales.widths import NARROW, Widths
+from knightlite.quantize.ranges.methods import METHODS
+from knightlite.quantize.settings import NARROW, Widths
 
 
 def net() -> Graph:

@@ -36,7 +36,7 @@ from knightlite.ir import Graph
 from knightlite.ops import BY_NAME as OPERATORS
 from knightlite.profiler import profile
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.settings import DEFAULT_SETTINGS, Settings
+from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from networks import SMALL, Network
 from seeded_pictures import pictures
 

@@ -17,7 +17,7 @@ from knightlite.inference.onnx_models import write_float
 from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
 from knightlite.ir import Graph
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.steps.steps import COMPARED
+from knightlite.quantize.steps.improvement import COMPARED
 
 Array = NDArray[Any]
 SHAPE = (3, 6, 6)

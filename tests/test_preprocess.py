@@ -15,6 +15,7 @@ from knightlite.preprocess import (
     list_recipes,
     load_recipe,
     parse_recipe,
+    prepare_picture,
     sample_pictures,
 )
 
@@ -146,7 +147,7 @@ def test_not_toml() -> None:
 
 
 def test_normalisation_and_layout() -> None:
-    x = parse_recipe(GOOD, "r").apply(gradient(4, 6), (3, 4, 6))
+    x = prepare_picture(gradient(4, 6), parse_recipe(GOOD, "r"), (3, 4, 6))
     assert (str(x.dtype), x.shape, x.flags.c_contiguous) == ("float32", (3, 4, 6), True)
     rows, columns = np.mgrid[0:4, 0:6]
     np.testing.assert_array_equal(x[0], rows / 2 - 1)
@@ -155,20 +156,20 @@ def test_normalisation_and_layout() -> None:
 
 
 def test_bgr_statistics_follow_the_colour_order() -> None:
-    x = parse_recipe(recipe_with(color='"BGR"'), "r").apply(gradient(4, 6), (1, 3, 4, 6))
+    x = prepare_picture(gradient(4, 6), parse_recipe(recipe_with(color='"BGR"'), "r"), (1, 3, 4, 6))
     np.testing.assert_array_equal(x[0], np.full((4, 6), 100 - 1))
     np.testing.assert_array_equal(x[2], (np.mgrid[0:4, 0:6][0] / 2 - 3) / 4)
 
 
 def test_gray() -> None:
     recipe = parse_recipe(recipe_with(color='"GRAY"', mean="[0.0]", std="[1.0]"), "r")
-    x = recipe.apply(Image.new("RGB", (2, 3), (90, 90, 90)), (1, 3, 2))
+    x = prepare_picture(Image.new("RGB", (2, 3), (90, 90, 90)), recipe, (1, 3, 2))
     np.testing.assert_array_equal(x, np.full((1, 3, 2), 45, np.float32))
 
 
 def test_exact_without_size_takes_the_models() -> None:
     recipe = parse_recipe(recipe_with(resize='"exact"'), "r")
-    x = recipe.apply(gradient(4, 6), (3, 8, 12))
+    x = prepare_picture(gradient(4, 6), recipe, (3, 8, 12))
     np.testing.assert_array_equal(x[0], np.repeat(np.mgrid[0:4, 0:12][0], 2, axis=0) / 2 - 1)
 
 
@@ -179,28 +180,28 @@ def test_short_side_truncates_the_long_side(
     size: tuple[int, int], resized: tuple[int, int]
 ) -> None:
     recipe = parse_recipe(recipe_with(resize='"short_side"', resize_size="[10]"), "r")
-    assert recipe.apply(gradient(*size), (3, *resized)).shape == (3, *resized)
+    assert prepare_picture(gradient(*size), recipe, (3, *resized)).shape == (3, *resized)
 
 
 def test_crop_is_central_and_rounds_half_to_even() -> None:
     recipe = parse_recipe(recipe_with(crop_size="[4, 4]", mean="[0, 0, 0]", std="[1, 1, 1]"), "r")
-    x = recipe.apply(gradient(7, 9), (3, 4, 4)) * 2
+    x = prepare_picture(gradient(7, 9), recipe, (3, 4, 4)) * 2
     assert (x[0, 0, 0], x[1, 0, 0]) == (2, 2)  # (7 - 4) / 2 = 1.5 -> 2, (9 - 4) / 2 = 2.5 -> 2
 
 
 def test_keep_ratio_pads_on_the_right() -> None:
     recipe = load_recipe("ppocr_cls")
-    x = recipe.apply(Image.new("RGB", (50, 24), (255, 0, 0)), (3, 48, 192))
+    x = prepare_picture(Image.new("RGB", (50, 24), (255, 0, 0)), recipe, (3, 48, 192))
     assert np.all(x[2, :, :100] == 1)  # red stands last in BGR
     assert np.all(x[:2, :, :100] == -1)
     assert np.all(x[:, :, 100:] == 0)
-    wide = recipe.apply(Image.new("RGB", (900, 24)), (3, 48, 192))
+    wide = prepare_picture(Image.new("RGB", (900, 24)), recipe, (3, 48, 192))
     assert np.all(wide == -1)
 
 
 def test_shape_that_the_model_does_not_take() -> None:
     with pytest.raises(DataError) as caught:
-        load_recipe("imagenet").apply(gradient(300, 300), (1, 3, 64, 64))
+        prepare_picture(gradient(300, 300), load_recipe("imagenet"), (1, 3, 64, 64))
     assert caught.value.sentence == (
         "the picture becomes 3x224x224 with recipe imagenet, but the model's input is 3x64x64 "
         "(channels x height x width)."
@@ -211,7 +212,7 @@ def test_picture_smaller_than_the_crop(tmp_path: Path) -> None:
     path = tmp_path / "small.png"
     gradient(3, 9).save(path)
     with pytest.raises(DataError, match=r"small\.png has 3x9 pixels .* at least 4x4"):
-        parse_recipe(recipe_with(crop_size="[4, 4]"), "r").apply(path, (3, 4, 4))
+        prepare_picture(path, parse_recipe(recipe_with(crop_size="[4, 4]"), "r"), (3, 4, 4))
 
 
 def _write_text(path: Path) -> None:
@@ -249,7 +250,7 @@ def test_bad_pictures_are_named(
     path = tmp_path / "cat.jpg"
     write(path)
     with pytest.raises(DataError) as caught:
-        parse_recipe(GOOD, "r").apply(path, (3, 4, 4))
+        prepare_picture(path, parse_recipe(GOOD, "r"), (3, 4, 4))
     assert str(path) in caught.value.sentence
     assert sentence in caught.value.sentence
 
@@ -261,7 +262,8 @@ def test_orientation_is_not_applied(tmp_path: Path) -> None:
     image.save(tmp_path / "turned.png", exif=exif)
     recipe = parse_recipe(GOOD, "r")
     np.testing.assert_array_equal(
-        recipe.apply(tmp_path / "turned.png", (3, 4, 6)), recipe.apply(image, (3, 4, 6))
+        prepare_picture(tmp_path / "turned.png", recipe, (3, 4, 6)),
+        prepare_picture(image, recipe, (3, 4, 6)),
     )
 
 
@@ -269,7 +271,7 @@ def test_alpha_and_palette_become_the_colours(tmp_path: Path) -> None:
     palette = Image.new("P", (2, 2))
     palette.putpalette([10, 20, 30])
     palette.info["transparency"] = b"\x00"
-    x = parse_recipe(GOOD, "r").apply(palette, (3, 2, 2))
+    x = prepare_picture(palette, parse_recipe(GOOD, "r"), (3, 2, 2))
     assert x[:, 0, 0].tolist() == [10 / 2 - 1, (20 / 2 - 2) / 2, (30 / 2 - 3) / 4]
 
 

@@ -15,9 +15,9 @@ from knightlite.inference import picture_runs
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.data.workload import RandomData
+from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.pipeline import quantization_loss, quantize_graph
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.settings import Settings
 
 Array = NDArray[Any]
 

@@ -13,11 +13,10 @@ from float_nets import FloatNet, Pictures, small_net
 from knightlite import dtypes
 from knightlite.ir import Graph
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.assign import Assignment, assign
-from knightlite.quantize.scales.features import observation_plan
-from knightlite.quantize.scales.methods import METHODS
-from knightlite.quantize.scales.pins import Pin
-from knightlite.quantize.scales.settings import Settings, settings_for
+from knightlite.quantize.ranges.methods import METHODS
+from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.settings import Pin, Settings, settings_for
+from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.steps import range_choice
 from knightlite.quantize.steps.range_choice import (
     NAME,

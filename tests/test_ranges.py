@@ -9,19 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite.dtypes import S8, S16, U8, DType
-from knightlite.quantize.scales.divergence import _divergences, kl
-from knightlite.quantize.scales.methods import METHODS
-from knightlite.quantize.scales.ranges import (
-    Density,
-    clip,
-    clipped_share,
-    density,
-    min_max,
-    mix,
-    mse,
-    signal_to_noise_db,
-    squared_error,
-)
+from knightlite.quantize.ranges.densities import Density, clip, density, mix
+from knightlite.quantize.ranges.divergence import _divergences, kl
+from knightlite.quantize.ranges.least_squares import min_max, mse
+from knightlite.quantize.ranges.methods import METHODS
+from knightlite.quantize.ranges.scale_errors import clipped_share, signal_to_noise_db, squared_error
 from knightlite.quantize.statistics.observers import Observer
 
 Array = NDArray[Any]

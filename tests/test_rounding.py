@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from float_nets import Pictures, small_net
 from knightlite.inference.node_runs import NodeRuns
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import rounding
 from knightlite.quantize.steps.rounding import (
     Sums,

@@ -14,10 +14,10 @@ from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.settings import EFFORTS, Settings, settings_for
-from knightlite.quantize.steps import steps
+from knightlite.quantize.settings import EFFORTS, Settings, settings_for
+from knightlite.quantize.steps import improvement as steps
+from knightlite.quantize.steps.improvement import improve, left_out, sample_limit
 from knightlite.quantize.steps.judgement import FEWEST, Burden
-from knightlite.quantize.steps.steps import improve, left_out, sample_limit
 from knightlite.quantize.steps.walk import Constants, Layer
 
 Array = NDArray[Any]

@@ -18,14 +18,14 @@ from float_nets import Pictures, small_net
 from knightlite.inference.node_runs import NodeRuns
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph, Node
-from knightlite.quantize.data.sample import Sample
+from knightlite.quantize.data.sample import Sample, pictures_at_once
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import live_values
 from knightlite.quantize.steps import walk as module
 from knightlite.quantize.steps.bias import correct_bias, picture_means, shrunk_mean
 from knightlite.quantize.steps.live_values import Rounded, fake_quantize
-from knightlite.quantize.steps.walk import Compute, Constants, Layer, Walk, pictures_at_once
+from knightlite.quantize.steps.walk import Compute, Constants, Layer, Walk
 
 Array = NDArray[Any]
 PICTURES = np.concatenate(Pictures(count=12).batches)

@@ -21,8 +21,7 @@ from knightlite.ir import Attribute, Graph, GraphBuilder, Node
 from knightlite.ops import table, table_functions, wide_table
 from knightlite.ops.samples import feature, result
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.settings import Settings
-from knightlite.quantize.scales.widths import Widths
+from knightlite.quantize.settings import Settings, Widths
 
 FAMILIES = [family.names[0] for family in chip.families()]
 

@@ -15,7 +15,7 @@ from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import table, table_functions
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.settings import Settings
 
 NO_PADS = (0, 0, 0, 0)
 TWICE = {"scales": (2.0, 2.0), "size": (12, 12)}

@@ -14,16 +14,15 @@ from knightlite.frontend import load_quantized
 from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.channels import spread_channels
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.widths import (
-    Widths,
     everything,
     head_tensors,
     middles,
     table_inputs,
     whole_groups,
 )
+from knightlite.quantize.settings import Settings, Widths
 
 
 def mobile_net() -> Graph:

@@ -15,7 +15,8 @@ from knightlite import dtypes
 from knightlite.errors import UsageError
 from knightlite.ir import Tensor
 from knightlite.preprocess import parse_recipe
-from knightlite.quantize.data.workload import PictureFolder, RandomData
+from knightlite.quantize.data.workload import PictureFolder
+from knightlite.quantize.data_free.workloads import RandomData
 
 Array = NDArray[Any]
 RECIPE = parse_recipe(

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from knightlite.diagnosis import Diagnosis
     from knightlite.ir import Graph
     from knightlite.preprocess import Recipe
-    from knightlite.quantize.data.python_data import Batch, InferFunction
-    from knightlite.quantize.data.workload import Workload
-    from knightlite.quantize.mixed.cycles import Clock
-    from knightlite.quantize.scales.settings import Settings
+    from knightlite.quantize.data import Batch, InferFunction, Workload
+    from knightlite.quantize.mixed import Clock
+    from knightlite.quantize.settings import Settings
 
 SUSPECTS = 8
 LAYERS = 10  # rows of the ranked table
@@ -223,7 +222,7 @@ def _forwards(options: DiagnoseOptions) -> int:
 
 def _count(work: Workload) -> int:
     """How many pictures the data are; a script may feed others."""
-    from knightlite.quantize.data.workload import PictureFolder
+    from knightlite.quantize.data import PictureFolder
 
     if isinstance(work, PictureFolder):
         return len(work.samples)
@@ -234,23 +233,31 @@ def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
     """The switches that the model was quantized with, as its notes say, and its widths."""
     from knightlite import dtypes
     from knightlite.ops import BY_NAME
-    from knightlite.quantize.scales import settings as known
-    from knightlite.quantize.scales.groups import features
-    from knightlite.quantize.scales.methods import METHODS
-    from knightlite.quantize.scales.widths import Widths
+    from knightlite.quantize.groups import features
+    from knightlite.quantize.ranges import METHODS
+    from knightlite.quantize.settings import (
+        AUTO_METHOD,
+        BIAS_CORRECTIONS,
+        DEFAULT_METHOD,
+        EFFORTS,
+        ROUNDINGS,
+        Widths,
+        settings_for,
+        with_method,
+    )
 
     def noted(key: str, words: Iterable[Any]) -> Any:
         return notes.get(key) if notes.get(key) in list(words) else None
 
     bits = noted("bit_width", (8, 16)) or 8
-    made = known.settings_for(
-        noted("effort", known.EFFORTS) or "normal",
-        bias_correction=noted("bias_correction", known.BIAS_CORRECTIONS),
-        rounding=noted("rounding", known.ROUNDINGS),
+    made = settings_for(
+        noted("effort", EFFORTS) or "normal",
+        bias_correction=noted("bias_correction", BIAS_CORRECTIONS),
+        rounding=noted("rounding", ROUNDINGS),
         bit_width=bits,
     )
-    method = noted("method", (*METHODS, known.AUTO_METHOD)) or known.DEFAULT_METHOD
-    made = known.with_method(made, method)
+    method = noted("method", (*METHODS, AUTO_METHOD)) or DEFAULT_METHOD
+    made = with_method(made, method)
     wide = {n for n in features(quantized) if quantized.tensors[n].dtype == dtypes.S16}
     kernels = [node for node in quantized.nodes if BY_NAME[node.op].kernel is not None]
     weights = {n.name for n in kernels if quantized.tensors[n.inputs[1]].dtype == dtypes.S16}
@@ -276,7 +283,7 @@ def _workload(
     from knightlite.api.quantization.calibration_data import workload
     from knightlite.api.quantization.options import INFER_AUTO, QuantizeOptions
     from knightlite.preprocess import parse_recipe
-    from knightlite.quantize.data.workload import PictureFolder
+    from knightlite.quantize.data import PictureFolder
 
     stored = notes.get("recipe")
     recipe = options.recipe

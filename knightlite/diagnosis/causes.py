@@ -18,10 +18,9 @@ from knightlite.diagnosis.probe import Sums
 from knightlite.dtypes import DType
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
-from knightlite.quantize.scales.group_scales import felt_interval
-from knightlite.quantize.scales.groups import Group, scale_groups
-from knightlite.quantize.scales.methods import METHODS
-from knightlite.quantize.scales.ranges import (
+from knightlite.quantize.groups import Group, felt_interval, scale_groups
+from knightlite.quantize.ranges import (
+    METHODS,
     Density,
     clip,
     clipped_share,
@@ -29,7 +28,7 @@ from knightlite.quantize.scales.ranges import (
     mix,
     squared_error,
 )
-from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.statistics import Statistics
 
 Float64 = NDArray[np.float64]
 

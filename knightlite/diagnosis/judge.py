@@ -15,10 +15,9 @@ from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import batchable, session, write_float
 from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
 from knightlite.ir import Graph
-from knightlite.quantize.data.workload import Forward, Workload
-from knightlite.quantize.report import decibels
-from knightlite.quantize.statistics.passes import Runner
-from knightlite.quantize.statistics.recording import Recording
+from knightlite.quantize.data import Forward, Workload
+from knightlite.quantize.report_entries import decibels
+from knightlite.quantize.statistics import Recording, Runner
 
 Array = NDArray[Any]
 CHUNK = 16  # pictures per run: outputs only are delivered

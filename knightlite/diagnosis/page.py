@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from knightlite.diagnosis.run import Diagnosis, Finding
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
-from knightlite.quantize.scales.ranges import density, mix
+from knightlite.quantize.ranges import density, mix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

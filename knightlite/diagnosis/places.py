@@ -24,7 +24,7 @@ from knightlite.diagnosis.probe import Sums
 from knightlite.diagnosis.variants import without_weights
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
-from knightlite.quantize.scales.groups import features, scale_groups
+from knightlite.quantize.groups import features, scale_groups
 
 CAUSE_DB = 3.0  # won at the outputs by repairing one place: it made half of all errors
 GLARING_DB = 1.0  # enough where one channel is so loud that nothing else can be meant

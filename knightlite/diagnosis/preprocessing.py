@@ -20,7 +20,7 @@ from knightlite.inference.onnx_models import write_float
 from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, list_recipes, load_recipe
-from knightlite.quantize.data.workload import Forward, Workload
+from knightlite.quantize.data import Forward, Workload
 
 Array = NDArray[Any]
 

@@ -20,10 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import batchable, session, write_float, write_qdq
 from knightlite.ir import Graph
-from knightlite.quantize.data.workload import Workload
-from knightlite.quantize.scales.group_scales import felt_interval
-from knightlite.quantize.scales.groups import features
-from knightlite.quantize.statistics.passes import Runner
+from knightlite.quantize.data import Workload
+from knightlite.quantize.groups import features, felt_interval
+from knightlite.quantize.statistics import Runner
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]

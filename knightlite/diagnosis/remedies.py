@@ -25,30 +25,25 @@ from knightlite.diagnosis.probe import Sums
 from knightlite.diagnosis.variants import widen
 from knightlite.errors import KnightliteError
 from knightlite.ir import Graph
-from knightlite.ops import BY_NAME, View
-from knightlite.quantize.data.data_free import DataFree
-from knightlite.quantize.data.workload import RandomData, Workload
-from knightlite.quantize.mixed.auto_mix import automatic_mix
-from knightlite.quantize.mixed.cycles import Clock
-from knightlite.quantize.mixed.mix_config import read_mix
-from knightlite.quantize.mixed.sensitivity import PICTURES as MIX_PICTURES
+from knightlite.ops import BY_NAME
+from knightlite.quantize.data import Workload
+from knightlite.quantize.data_free import is_made_up
+from knightlite.quantize.groups import scale_groups
+from knightlite.quantize.mixed import Clock, automatic_mix, ranking_macs, read_mix
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.scales.assign import assign
-from knightlite.quantize.scales.channels import spread_channels
-from knightlite.quantize.scales.groups import scale_groups
-from knightlite.quantize.scales.settings import (
+from knightlite.quantize.rewrites import spread_channels
+from knightlite.quantize.scales import assign
+from knightlite.quantize.settings import (
     BIAS_CORRECTIONS,
     EFFORTS,
     ROUNDINGS,
     Settings,
+    Widths,
     settings_for,
     with_method,
 )
-from knightlite.quantize.scales.widths import Widths
-from knightlite.quantize.statistics.passes import Observation, observe
-from knightlite.quantize.steps.equalizing import try_equalization
-from knightlite.quantize.steps.range_choice import choose_ranges
-from knightlite.quantize.steps.steps import improve, sample_limit
+from knightlite.quantize.statistics import Observation, observe
+from knightlite.quantize.steps import choose_ranges, improve, sample_limit, try_equalization
 
 HELPS_DB = 1.0  # a remedy must win so much to be named
 ENOUGH_DB = 35.0  # at the outputs: what a remedy wins beyond is worth nothing
@@ -179,7 +174,7 @@ def _candidates(case: Case, place: Place) -> Iterator[tuple[str, Make]]:
             yield _wider(case, suspect, operators)
     if suspect.cause in WIDER and len(suspect.weights or case.graph.nodes) > 1:
         strategy, share = MIX
-        if _ranking_macs(case.graph) <= RANKING_MACS:
+        if ranking_macs(case.graph) <= RANKING_MACS:
             yield f"quant -r auto_quant -ams {strategy} -amr {share:g}", lambda: _mixed(case)
     if suspect.cause == FEW_BITS:
         yield "quant -b 16", _with(case, replace(settings, bit_width=16, widths=None))
@@ -193,7 +188,7 @@ def _again(case: Case, settings: Settings) -> Graph:
     """Quantized anew over the data."""
     seen, threads = case.seen, case.judge.threads
     assignment = assign(case.graph, seen.statistics, seen.plan, settings)
-    if not isinstance(case.workload, (DataFree, RandomData)):
+    if not is_made_up(case.workload):
         assignment, _ = choose_ranges(
             case.graph, assignment, seen.statistics, seen.plan, seen.sample, settings, threads
         )
@@ -237,13 +232,6 @@ def _mixed(case: Case) -> Graph:
     settings = replace(plain, auto_mix=MIX)
     widths, _ = automatic_mix(case.graph, case.workload, case.seen, settings, case.judge.threads)
     return _again(case, replace(plain, mix=widths))
-
-
-def _ranking_macs(graph: Graph) -> int:
-    """Of a ranking: every convolution is switched once, over a few pictures."""
-    work = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
-    kernels = sum(BY_NAME[node.op].kernel is not None for node in graph.nodes)
-    return work * kernels * MIX_PICTURES
 
 
 def _wider(case: Case, suspect: Suspect, operators: tuple[str, ...]) -> tuple[str, Make]:

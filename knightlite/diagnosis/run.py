@@ -43,14 +43,13 @@ from knightlite.errors import UsageError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
 from knightlite.preprocess import Recipe
-from knightlite.quantize.data.workload import PictureFolder, Workload
-from knightlite.quantize.mixed.cycles import Clock
-from knightlite.quantize.scales.channels import spread_channels
-from knightlite.quantize.scales.groups import features
-from knightlite.quantize.scales.settings import Settings
-from knightlite.quantize.statistics.observers import Statistics
-from knightlite.quantize.statistics.passes import Observation, observe
-from knightlite.quantize.steps.steps import sample_limit
+from knightlite.quantize.data import PictureFolder, Workload
+from knightlite.quantize.groups import features
+from knightlite.quantize.mixed import Clock
+from knightlite.quantize.rewrites import spread_channels
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.statistics import Observation, Statistics, observe
+from knightlite.quantize.steps import sample_limit
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, how much is done, of how much where that is known here: not of pictures)."""

@@ -19,7 +19,7 @@ from knightlite.diagnosis.causes import (
 from knightlite.diagnosis.probe import Sums
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
-from knightlite.quantize.scales.groups import scale_groups
+from knightlite.quantize.groups import scale_groups
 
 Float64 = NDArray[np.float64]
 

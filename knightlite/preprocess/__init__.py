@@ -1,6 +1,7 @@
 """Pictures to tensors: recipes and picture folders, for calibration, evaluation and simulation."""
 
 from knightlite.preprocess.folder import ImageFolder, Sample, list_pictures, sample_pictures
+from knightlite.preprocess.picture import prepare_picture
 from knightlite.preprocess.recipe import Recipe, list_recipes, load_recipe, parse_recipe
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "list_recipes",
     "load_recipe",
     "parse_recipe",
+    "prepare_picture",
     "sample_pictures",
 ]

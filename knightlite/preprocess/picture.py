@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.preprocess.recipe import Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from knightlite.preprocess.recipe import Recipe
 
 Pixels = NDArray[np.float32]  # [H, W, C] in the recipe's colour order, 0..255
 EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 
-def prepare(
-    source: str | Path | Image.Image, recipe: Recipe, shape: tuple[int, int, int]
+def prepare_picture(
+    source: str | Path | Image.Image, recipe: Recipe, input_shape: Sequence[int]
 ) -> NDArray[np.float32]:
-    """The picture as float32 ``shape`` = [C, H, W]; see :meth:`Recipe.apply`."""
+    """A picture (file or Pillow image) as float32 [C, H, W].
+
+    ``input_shape`` is the model's input, [C, H, W] or [N, C, H, W] with any N. The EXIF
+    orientation is not applied: pixels count in the order in which the file stores them, as they do
+    in the loaders that models are trained with. DataError where the file is not a picture or where
+    the result does not have the input's shape.
+    """
+    shape = tuple(input_shape[-3:])
     image, name = _open(source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a palette's transparency, which is dropped

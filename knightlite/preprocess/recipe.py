@@ -12,22 +12,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from knightlite.datafiles import calibration_folder
 from knightlite.errors import Finding, FormatError, UsageError
-from knightlite.preprocess import picture
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 COLORS = {"RGB": 3, "BGR": 3, "GRAY": 1}  # colour order -> channels
 RESIZES = ("short_side", "exact", "keep_ratio_pad_right", "none")
@@ -57,19 +50,6 @@ class Recipe:
     std: tuple[float, ...]
     pad_value: float
     layout: str
-
-    def apply(
-        self, source: str | Path | Image.Image, input_shape: Sequence[int]
-    ) -> NDArray[np.float32]:
-        """A picture (file or Pillow image) as float32 [C, H, W].
-
-        ``input_shape`` is the model's input, [C, H, W] or [N, C, H, W] with any N. The EXIF
-        orientation is not applied: pixels count in the order in which the file stores them, as
-        they do in the loaders that models are trained with. DataError where the file is not a
-        picture or where the result does not have the input's shape.
-        """
-        channels, height, width = input_shape[-3:]
-        return picture.prepare(source, self, (channels, height, width))
 
     @property
     def pixel_mean(self) -> tuple[float, ...]:

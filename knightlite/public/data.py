@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from knightlite.quantize.data.python_data import Batch
+    from knightlite.quantize.data import Batch
 
     Data = str | Path | NDArray[np.floating[Any]] | Mapping[str, NDArray[Any]] | Iterable[Batch]
 
@@ -25,18 +25,15 @@ def batches_of(
     import numpy as np
 
     from knightlite.errors import UsageError
-    from knightlite.quantize.data.python_data import count_of, kept, split
+    from knightlite.quantize.data import as_batches, count_of
 
     if data is None or isinstance(data, (str, Path)):
         return None, tuple(1 if count is None else count for count in asked)
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, not {batch_size}.")
-    if isinstance(data, (np.ndarray, Mapping)):
-        found: Iterable[Batch] = split(data, batch_size)
-    elif isinstance(data, Iterable):
-        found = kept(data)
-    else:
+    if not isinstance(data, (np.ndarray, Mapping, Iterable)):
         raise UsageError(
             f"data must be a folder, an array or an iterable of arrays, not {type(data).__name__}."
         )
+    found = as_batches(data, batch_size)
     return found, tuple(count_of(found, count) for count in asked)

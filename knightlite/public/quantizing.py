@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from knightlite.api.quantization.options import QuantizeOptions
     from knightlite.api.quantization.quantized_model import QuantizedModel
     from knightlite.public.data import Data
-    from knightlite.quantize.data.python_data import InferFunction
+    from knightlite.quantize.data import InferFunction
 
     Shapes = Sequence[Sequence[int]]
     File = str | Path

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
     from knightlite.public.data import Data
-    from knightlite.quantize.data.python_data import InferFunction
+    from knightlite.quantize.data import InferFunction
 
     Array = NDArray[Any]
 

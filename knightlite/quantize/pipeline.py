@@ -13,17 +13,25 @@ from numpy.typing import NDArray
 from knightlite.errors import Finding
 from knightlite.ir import Graph
 from knightlite.ops.wide_table import with_lut_length
-from knightlite.quantize.data.data_free import DataFree, changes_for, settings_without_pictures
-from knightlite.quantize.data.standardize import Changes, changed, restored
-from knightlite.quantize.data.workload import RandomData, Workload
+from knightlite.quantize.data.workload import Workload
+from knightlite.quantize.data_free.standardize import Changes, changed, restored
+from knightlite.quantize.data_free.workloads import (
+    DataFree,
+    RandomData,
+    changes_for,
+    is_made_up,
+    settings_without_pictures,
+)
 from knightlite.quantize.mixed.cycles import Clock
 from knightlite.quantize.mixed.mixing import choose_mix
-from knightlite.quantize.report import REPORT_VERSION, Entry, describe
-from knightlite.quantize.scales.assign import Assignment, check_constants
-from knightlite.quantize.scales.channels import spread_channels
-from knightlite.quantize.scales.lifting import Lifted, lift_tables
-from knightlite.quantize.scales.methods import method_of
-from knightlite.quantize.scales.settings import AUTO_METHOD, DEFAULT_SETTINGS, Settings
+from knightlite.quantize.ranges.methods import method_of
+from knightlite.quantize.report import REPORT_VERSION, describe
+from knightlite.quantize.report_entries import Entry
+from knightlite.quantize.rewrites.equalization import Equalized
+from knightlite.quantize.rewrites.lifting import Lifted, lift_tables
+from knightlite.quantize.rewrites.spreading import spread_channels
+from knightlite.quantize.scales.assignment import Assignment, check_constants
+from knightlite.quantize.settings import AUTO_METHOD, DEFAULT_SETTINGS, Settings
 from knightlite.quantize.statistics.distribution_cache import (
     DistributionCache,
     WatchedWorkload,
@@ -31,11 +39,10 @@ from knightlite.quantize.statistics.distribution_cache import (
 )
 from knightlite.quantize.statistics.distribution_cache import observed as observed_or_cached
 from knightlite.quantize.statistics.passes import Observation, Progress, compare, observe
-from knightlite.quantize.steps.equalize import Equalized
 from knightlite.quantize.steps.equalizing import try_equalization
+from knightlite.quantize.steps.improvement import comparison_limit, improve, sample_limit
 from knightlite.quantize.steps.judgement import StepResult
 from knightlite.quantize.steps.range_choice import choose_ranges
-from knightlite.quantize.steps.steps import comparison_limit, improve, sample_limit
 
 Array = NDArray[Any]
 
@@ -172,8 +179,7 @@ def finish(
     assignment, settings = mixed.assignment, mixed.settings
     assigned = time.perf_counter()
     chosen: tuple[StepResult, ...] = ()
-    made_up = bool(prepared.changes) or isinstance(workload, RandomData)
-    if not made_up:  # such pictures do not tell what readers make of real ones
+    if not is_made_up(workload):  # such pictures do not tell what readers make of real ones
         assignment, chosen = choose_ranges(
             graph, assignment, statistics, seen.plan, seen.sample, settings, threads
         )

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from knightlite.ir import Graph
-from knightlite.quantize.scales.assign import Assignment
+from knightlite.quantize.groups import felt_interval
+from knightlite.quantize.ranges.densities import clip, density
+from knightlite.quantize.ranges.scale_errors import clipped_share, squared_error
+from knightlite.quantize.report_entries import Entry, decibels, short
+from knightlite.quantize.scales.assignment import Assignment
 from knightlite.quantize.scales.features import Feature
-from knightlite.quantize.scales.group_scales import felt_interval
-from knightlite.quantize.scales.ranges import clip, clipped_share, density, squared_error
 from knightlite.quantize.scales.weights import QuantizedWeights
 from knightlite.quantize.statistics.observers import Statistics
 
 REPORT_VERSION = 1
-Entry = dict[str, Any]
 
 
 def feature_entry(
@@ -86,16 +85,3 @@ def describe(graph: Graph, assignment: Assignment, statistics: Mapping[str, Stat
         **{kind: types.count(kind) for kind in ("u8", "s8", "s16")},
     }
     return {"tensors": tensors, "weights": weights, "raises": raises, "counts": counts}
-
-
-def decibels(energy: float, error: float) -> float | None:
-    """10 log10(energy / error) to two decimals; None where either is zero."""
-    return round(float(10 * np.log10(energy / error)), 2) if energy > 0 and error > 0 else None
-
-
-def short(values: NDArray[Any] | np.floating[Any]) -> float | list[float]:
-    """Float32 values as the shortest decimals that read back as the same float32."""
-    array = np.asarray(values, np.float32)
-    if array.ndim:
-        return [float(str(item)) for item in array]
-    return float(str(array[()]))

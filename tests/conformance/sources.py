@@ -25,7 +25,7 @@ from zoo_networks import ZOO, Zoo
 from conformance_checks import CHIPS, MAIN
 from knightlite.frontend import load
 from knightlite.ir import Graph
-from knightlite.preprocess import list_pictures, load_recipe
+from knightlite.preprocess import list_pictures, load_recipe, prepare_picture
 from seeded_pictures import pictures
 
 Array = NDArray[Any]
@@ -164,7 +164,7 @@ def example() -> Source:
         shape = graph.tensors[graph.inputs[0]].shape
         recipe = load_recipe("imagenet")
         samples = list_pictures(folder / "DIR").samples[:EXAMPLE_CALIBRATION]
-        batch = np.stack([recipe.apply(item.path, shape) for item in samples])
+        batch = np.stack([prepare_picture(item.path, recipe, shape) for item in samples])
         test = np.fromfile(folder / "model_input.bin", np.float32).reshape(-1, *shape[1:])
         return Loaded(graph, batch, test[:TEST], make_s, time.perf_counter() - started)
 
@@ -178,7 +178,9 @@ def photographs(recipe_name: str, factor: float = 1.0) -> Callable[[Shape], tupl
     def read(shape: Shape) -> tuple[Array, Array]:
         recipe = load_recipe(recipe_name)
         return tuple(  # type: ignore[return-value]  # two arrays
-            np.stack([recipe.apply(item.path, shape) * np.float32(factor) for item in samples])
+            np.stack(
+                [prepare_picture(item.path, recipe, shape) * np.float32(factor) for item in samples]
+            )
             for samples in (
                 list_pictures(DATA / "imagenet/calib").samples[:TRAINED_CALIBRATION],
                 list_pictures(DATA / "imagenet/val").samples[:: 500 // TRAINED_TEST][:TRAINED_TEST],
@@ -196,8 +198,8 @@ def cifar(recipe_name: str) -> Callable[[Shape], tuple[Array, Array]]:
         samples = list_pictures(DATA / "cifar10/calib").samples[:: 100 // TRAINED_CALIBRATION]
         test = np.load(DATA / "cifar10/test1000.npz")["x"][:TRAINED_TEST]
         return (
-            np.stack([recipe.apply(item.path, shape) for item in samples]),
-            np.stack([recipe.apply(Image.fromarray(item), shape) for item in test]),
+            np.stack([prepare_picture(item.path, recipe, shape) for item in samples]),
+            np.stack([prepare_picture(Image.fromarray(item), recipe, shape) for item in test]),
         )
 
     return read

@@ -19,8 +19,8 @@ from knightlite.errors import UsageError
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
-    from knightlite.quantize.data.workload import Workload
-    from knightlite.quantize.statistics.layer_values import LayerTensor
+    from knightlite.quantize.data import Workload
+    from knightlite.quantize.statistics import LayerTensor
 
 Array = NDArray[Any]
 FOLDER, INDEX = "dump", "dump.json"
@@ -64,8 +64,8 @@ def inspect_layers(
     ``folder``: also write ``float/NNNN:name/batch_K.npy`` (float32), the same below ``quant``
     (integers) and ``dump.json`` there.
     """
-    from knightlite.quantize.statistics.layer_values import describe_layers, integers_of
-    from knightlite.quantize.statistics.layer_values import run_layers as run
+    from knightlite.quantize.statistics import describe_layers, integers_of
+    from knightlite.quantize.statistics import run_layers as run
 
     sums: dict[LayerTensor, Tally] = {}
 

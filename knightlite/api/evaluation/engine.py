@@ -58,13 +58,13 @@ class Bench:
 
     def count(self, pictures: Sequence[Picture]) -> Tally:
         """Each picture is decoded once per input shape and goes through every model."""
-        from knightlite.preprocess import parse_recipe
+        from knightlite.preprocess import parse_recipe, prepare_picture
 
         recipe = parse_recipe(self.job.recipe, "the recipe")
         total = empty_tally(len(self.forms))
         for picture in pictures:
             fed = {
-                shape: recipe.apply(picture.path, shape)[None]
+                shape: prepare_picture(picture.path, recipe, shape)[None]
                 for shape in dict.fromkeys(self.job.shapes)
             }
             found = [

@@ -13,15 +13,14 @@ from knightlite.talk import Talk
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph, Tensor
-    from knightlite.quantize.data.workload import Workload
+    from knightlite.quantize.data import Workload
 
 
 def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
     """The data of the options, and the recipe's TOML text where there is one."""
     from knightlite.preprocess import list_recipes, load_recipe
-    from knightlite.quantize.data.data_free import without_data
-    from knightlite.quantize.data.user_script import UserScript
-    from knightlite.quantize.data.workload import PictureFolder
+    from knightlite.quantize.data import PictureFolder, UserScript
+    from knightlite.quantize.data_free import without_data
 
     if options.iteration < 1 or not 1 <= options.batch_size <= MAX_BATCH:
         raise UsageError(
@@ -114,7 +113,7 @@ def _python_data(
     options: QuantizeOptions, inputs: tuple[Tensor, ...], outputs: tuple[str, ...], talk: Talk
 ) -> Workload:
     """Arrays or an infer function of the calling program."""
-    from knightlite.quantize.data.python_data import CalledFunction, feed
+    from knightlite.quantize.data import CalledFunction, feed
 
     if options.recipe is not None or (options.script is not None and not _builds(options)):
         raise UsageError(

@@ -12,7 +12,7 @@ from knightlite.errors import Finding, UsageError, findings_error
 
 if TYPE_CHECKING:
     from knightlite.ir import Tensor
-    from knightlite.quantize.data.input_files import InputFiles
+    from knightlite.quantize.data import InputFiles
 
 KEYS = (
     "input_name", "quant_data_format", "data_dir", "color_space", "mean", "std",
@@ -101,7 +101,7 @@ def workload(
     configs: tuple[InputConfig, ...], inputs: tuple[Tensor, ...], iteration: int, batch_size: int
 ) -> InputFiles:
     """The files of every input; UsageError where an input has none."""
-    from knightlite.quantize.data.input_files import InputFiles, Source
+    from knightlite.quantize.data import InputFiles, Source
 
     by_name = {config.form.name: config for config in configs}
     sources = []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from knightlite.dtypes import DType
     from knightlite.ir import Graph, Tensor
     from knightlite.preprocess import Recipe
-    from knightlite.quantize.scales.pins import Pin
+    from knightlite.quantize.settings import Pin
 
 TYPES = {"float32": None, "none": None, "uint8": dtypes.U8, "int8": dtypes.S8, "int16": dtypes.S16}
 
@@ -121,6 +121,6 @@ def fed_as(tensor: Tensor, form: InputForm) -> Tensor:
 
 def pins(forms: Iterable[InputForm]) -> tuple[Pin, ...]:
     """Scale 1 for the inputs in integers."""
-    from knightlite.quantize.scales.pins import input_pin
+    from knightlite.quantize.settings import Pin
 
-    return tuple(input_pin(form.name, form.dtype) for form in forms if form.dtype is not None)
+    return tuple(Pin.of_integers(form.name, form.dtype) for form in forms if form.dtype is not None)

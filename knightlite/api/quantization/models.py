@@ -24,10 +24,10 @@ from knightlite.version import __version__
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
-    from knightlite.quantize.data.workload import Workload
+    from knightlite.quantize.data import Workload
     from knightlite.quantize.pipeline import Prepared, QuantizeResult
-    from knightlite.quantize.scales.settings import Settings
-    from knightlite.quantize.statistics.distribution_cache import DistributionCache
+    from knightlite.quantize.settings import Settings
+    from knightlite.quantize.statistics import DistributionCache
 
 
 def quantize_models(
@@ -43,10 +43,10 @@ def quantize_models(
     from its first forward calls. All are compared over the same pictures. ``cache`` is filled, or
     stands for the first pass. Errors: see ``knightlite.errors``.
     """
-    from knightlite.quantize.data.data_free import DataFree
+    from knightlite.quantize.data_free import DataFree
     from knightlite.quantize.pipeline import finish, prepare
-    from knightlite.quantize.scales.scale_file import read_scales
-    from knightlite.quantize.scales.settings import with_method
+    from knightlite.quantize.scales import read_scales
+    from knightlite.quantize.settings import with_method
 
     check_options(options)
     pairs = combinations(options)
@@ -103,8 +103,7 @@ def _left_out(
     graph: Graph, settings: Settings, work: Workload, prepared: Prepared
 ) -> tuple[str, ...]:
     """Why steps that are asked for were not tried, a sentence each."""
-    from knightlite.quantize.steps.equalizing import equalization_left_out
-    from knightlite.quantize.steps.steps import left_out
+    from knightlite.quantize.steps import equalization_left_out, left_out
 
     found = (
         equalization_left_out(graph, settings, work, prepared.seen.pictures),
@@ -156,8 +155,8 @@ def _made(
 ) -> QuantizedModel:
     """The model in memory. ``graph``: the float one as loaded; ``method``: of its template."""
     from knightlite.inference.onnx_models import write_float, write_qdq
-    from knightlite.quantize.mixed.mix_config import template
-    from knightlite.quantize.scales.scale_file import scale_text
+    from knightlite.quantize.mixed import template
+    from knightlite.quantize.scales import scale_text
 
     integers = {form.name: form.dtype for form in forms if form.dtype is not None}
     written = write_qdq(result.graph, notes, integer_inputs=integers)
@@ -229,9 +228,9 @@ def _model_sha256(options: QuantizeOptions) -> str:
 
 def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
     """The switches of the options, and the graph that a mix configuration speaks of."""
-    from knightlite.quantize.mixed.mix_config import read_mix
-    from knightlite.quantize.scales.channels import spread_channels
-    from knightlite.quantize.scales.settings import settings_for
+    from knightlite.quantize.mixed import read_mix
+    from knightlite.quantize.rewrites import spread_channels
+    from knightlite.quantize.settings import settings_for
 
     settings = settings_for(
         options.effort,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from knightlite.errors import UsageError
 
 if TYPE_CHECKING:
-    from knightlite.quantize.data.python_data import Batch, InferFunction
+    from knightlite.quantize.data import Batch, InferFunction
 
 MAX_BATCH = 4096
 RUN_MODES = ("quant", "auto_quant", "infer", "convert", "compare")
@@ -95,8 +95,8 @@ def combinations(options: QuantizeOptions) -> tuple[tuple[str, int], ...]:
 
     Where no method is asked for, it is the effort's.
     """
-    from knightlite.quantize.scales.methods import METHODS
-    from knightlite.quantize.scales.settings import EFFORTS, method_for
+    from knightlite.quantize.ranges import METHODS
+    from knightlite.quantize.settings import EFFORTS, method_for
 
     default = method_for(options.effort if options.effort in EFFORTS else "normal")
 
@@ -113,8 +113,8 @@ def combinations(options: QuantizeOptions) -> tuple[tuple[str, int], ...]:
 def check_options(options: QuantizeOptions) -> None:
     """UsageError or UnsupportedError for options that no model could be quantized with."""
     from knightlite import chip
-    from knightlite.quantize.scales.methods import method_of
-    from knightlite.quantize.scales.settings import (
+    from knightlite.quantize.ranges import method_of
+    from knightlite.quantize.settings import (
         AUTO_METHOD,
         BIAS_CORRECTIONS,
         DEFAULT_METHOD,
@@ -176,7 +176,7 @@ def check_options(options: QuantizeOptions) -> None:
 def _check_budget(options: QuantizeOptions) -> None:
     """Errors for a budget that cannot be kept whatever the model."""
     from knightlite.api.quantization.cycles import clock_of, parse_budget
-    from knightlite.quantize.mixed.mix_budget import check_budget
+    from knightlite.quantize.mixed import check_budget
 
     assert options.mix_budget is not None
     for other, name in (

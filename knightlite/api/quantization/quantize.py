@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from knightlite.api.comparison.compare import Comparison
     from knightlite.atomic_write import FileSet
     from knightlite.ir import Graph
-    from knightlite.quantize.statistics.distribution_cache import DistributionCache
+    from knightlite.quantize.statistics import DistributionCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _source(options: QuantizeOptions) -> dict[str, Any]:
 
 def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
     """The cache file as it is before the run."""
-    from knightlite.quantize.statistics.distribution_cache import DistributionCache
+    from knightlite.quantize.statistics import DistributionCache
 
     if options.cache is None:
         return None

@@ -292,7 +292,7 @@ def picture(path: Path, meta: Mapping[str, Any], named: str | None) -> Array:
 
     ``named``: a recipe; None takes the one in the .cfg, UsageError where it has none.
     """
-    from knightlite.preprocess import load_recipe, parse_recipe
+    from knightlite.preprocess import load_recipe, parse_recipe, prepare_picture
 
     if len(meta["inputs"]) != 1:
         raise DataError(f"a picture feeds one input, but the network has {len(meta['inputs'])}.")
@@ -307,7 +307,7 @@ def picture(path: Path, meta: Mapping[str, Any], named: str | None) -> Array:
             "the network was quantized without a recipe, so a picture cannot be prepared.",
             "name one with --recipe, or give a raw file",
         )
-    values: Array = recipe.apply(path, tuple(meta["inputs"][0]["shape"]))
+    values: Array = prepare_picture(path, recipe, tuple(meta["inputs"][0]["shape"]))
     return values[None]
 
 

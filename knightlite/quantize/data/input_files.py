@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from knightlite.errors import DataError, UsageError
 from knightlite.ir import Tensor
-from knightlite.preprocess import parse_recipe
+from knightlite.preprocess import parse_recipe, prepare_picture
 from knightlite.quantize.data.workload import Forward
 
 Array = NDArray[Any]
@@ -75,7 +75,7 @@ class Source:
             "mean": [0.0] * channels, "std": [1.0] * channels, "pad_value": 0.0, "layout": "nchw",
         }  # fmt: skip
         text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
-        return parse_recipe(text, "of input-configs").apply(path, self.tensor.shape)
+        return prepare_picture(path, parse_recipe(text, "of input-configs"), self.tensor.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Data that a Python program feeds: arrays as the network reads them, or an infer function.
 
-Both are run like a user script (``quantize/user_script.py``), with the same executor, but errors
+Both are run like a user script (``user_script``), with the same executor, but errors
 of the program's own code reach it as they are.
 """
 
@@ -71,8 +71,20 @@ class CalledFunction:
         return metric_of(returned, self.description)
 
 
-def split(data: Array | Mapping[str, Array], batch_size: int) -> list[Batch]:
-    """Pictures [N, ...] of one input, or of several by name, in batches of ``batch_size``."""
+def as_batches(
+    data: Array | Mapping[str, Array] | Iterable[Batch], batch_size: int
+) -> Iterable[Batch]:
+    """Batches that can be read twice.
+
+    Pictures [N, ...] of one input, or of several by name, are cut into batches of ``batch_size``.
+    An iterator over batches is read into memory, all else is as it is.
+    """
+    if isinstance(data, (np.ndarray, Mapping)):
+        return _split(data, batch_size)
+    return list(data) if iter(data) is data else data
+
+
+def _split(data: Array | Mapping[str, Array], batch_size: int) -> list[Batch]:
     if isinstance(data, Mapping):
         counts = {len(values) for values in data.values()}
         if len(counts) != 1:
@@ -87,11 +99,6 @@ def split(data: Array | Mapping[str, Array], batch_size: int) -> list[Batch]:
     if data.ndim == 0:
         raise DataError("the data must be an array of pictures [N, ...], not a single number.")
     return [data[first : first + batch_size] for first in range(0, len(data), batch_size)]
-
-
-def kept(batches: Iterable[Batch]) -> Iterable[Batch]:
-    """Batches that can be read twice: an iterator is read into memory, all else is as it is."""
-    return list(batches) if iter(batches) is batches else batches
 
 
 def count_of(batches: Iterable[Batch], limit: int | None) -> int:

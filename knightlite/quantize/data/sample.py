@@ -1,4 +1,4 @@
-"""A few of the calibration pictures, kept in memory, for work that needs the values themselves."""
+"""A few of the pictures, kept in memory, for work that needs the values themselves: how many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.ir import Graph
+
 Array = NDArray[Any]
+
+LIVE_BYTES = 128 << 20  # of live values, float and quantized together
+VALUE_BYTES = 6  # of a float value and its quantized one, in 16 bits at most
 
 
 class Sample:
@@ -41,3 +46,22 @@ class Sample:
     def pictures(self) -> tuple[Array, ...]:
         """One array [n, C, H, W] per network input, in the order of the stream."""
         return tuple(np.concatenate(parts) for parts in zip(*self._kept, strict=True))
+
+
+def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
+    """How many pictures fit ``live_bytes`` at the widest place of the network; at least 1."""
+    widest = 1
+    remaining = {name: len(nodes) for name, nodes in graph.consumers().items()}
+    alive: dict[str, int] = {name: graph.tensors[name].elements for name in graph.inputs}
+    live = sum(alive.values())
+    for node in graph.nodes:
+        size = graph.tensors[node.output].elements
+        widest = max(widest, live + size)
+        alive[node.output] = size
+        live += size
+        for name in dict.fromkeys(node.inputs):
+            if name in alive:
+                remaining[name] -= 1
+                if not remaining[name]:
+                    live -= alive.pop(name)
+    return max(1, live_bytes // (VALUE_BYTES * widest))

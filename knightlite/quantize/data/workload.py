@@ -1,8 +1,7 @@
-"""What a calibration or evaluation run feeds to a model: pictures in a folder, or random data.
+"""What a calibration or evaluation run feeds to a model: pictures of a folder, or anything else.
 
 A workload runs a forward function over the same data in the same order each time it is run, so
-that the float model and the quantized model see the same pictures. User scripts are in
-``quantize/user_script.py``.
+that the float model and the quantized model see the same pictures.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.ir import Tensor
-from knightlite.preprocess import ImageFolder, Recipe, Sample, sample_pictures
+from knightlite.preprocess import ImageFolder, Recipe, Sample, prepare_picture, sample_pictures
 
 Array = NDArray[Any]
 Forward = Callable[[tuple[Array, ...]], Sequence[Array]]
@@ -32,7 +30,6 @@ class Enough(BaseException):
 
 
 UNDER_WAY = 16  # batches whose outputs are not yet looked at
-KNIGHT_SEED = 123  # of Knight's infer_auto
 
 
 class Workload(Protocol):
@@ -105,7 +102,9 @@ class PictureFolder:
             right += sum(guess == item.label for guess, item in zip(guesses, samples, strict=True))
 
         for samples in _batches(self.samples, self.batch_size):
-            pictures = [self.recipe.apply(item.path, self.input_shape) for item in samples]
+            pictures = [
+                prepare_picture(item.path, self.recipe, self.input_shape) for item in samples
+            ]
             waiting.append((samples, forward((np.stack(pictures),))))
             if len(waiting) > UNDER_WAY:
                 count()
@@ -116,54 +115,3 @@ class PictureFolder:
 
 def _batches(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
     return (samples[first : first + size] for first in range(0, len(samples), size))
-
-
-@dataclass(frozen=True, slots=True)
-class RandomData:
-    """Seeded normal noise of the inputs' shapes, new in every batch: Knight's infer_auto.
-
-    ``inputs`` are the network's inputs (N is replaced by ``batch_size``). ``warning`` is what a
-    user must be told.
-    """
-
-    inputs: tuple[Tensor, ...]
-    iteration: int = 1
-    batch_size: int = 1
-    seed: int = KNIGHT_SEED
-
-    @property
-    def description(self) -> str:
-        """The kind of data and its seed."""
-        return f"random data (seed {self.seed})"
-
-    @property
-    def warning(self) -> str:
-        """Why the result is good for a look at speed and size only."""
-        return (
-            "the model is calibrated with random data, because no BatchNorm is left in it that "
-            "knows what its values are like: its ranges mean nothing, so expect wrong answers on "
-            "real pictures; give pictures with -d DIR --recipe NAME, or a script with -uds FILE "
-            "-if FUNCTION."
-        )
-
-    @property
-    def forwards(self) -> int:
-        """Number of forward calls."""
-        return self.iteration
-
-    def run(self, forward: Forward) -> float | None:
-        """Feed ``iteration`` seeded batches; there is no metric."""
-        # each input has a stream of its own that starts with the seed
-        streams = [np.random.RandomState(self.seed) for _ in self.inputs]
-        for _ in range(self.iteration):
-            pairs = zip(self.inputs, streams, strict=True)
-            forward(tuple(self._values(tensor, rng) for tensor, rng in pairs))
-        return None
-
-    def _values(self, tensor: Tensor, rng: np.random.RandomState) -> Array:
-        # integers have Knight's ranges
-        shape = (self.batch_size, *tensor.shape[1:])
-        if tensor.dtype.is_float:
-            return rng.randn(*shape).astype(tensor.dtype.numpy)
-        low = -10 if tensor.dtype.signed else 1
-        return rng.randint(low, 10, size=shape).astype(tensor.dtype.numpy)

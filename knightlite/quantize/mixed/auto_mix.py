@@ -18,11 +18,11 @@ from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.mixed.cycles import draft
-from knightlite.quantize.mixed.sensitivity import Meter, Unit, some_pictures, units
-from knightlite.quantize.report import Entry
-from knightlite.quantize.scales.assign import assign
-from knightlite.quantize.scales.settings import Settings
-from knightlite.quantize.scales.widths import Widths, whole_groups
+from knightlite.quantize.mixed.sensitivity import PICTURES, Meter, Unit, some_pictures, units
+from knightlite.quantize.report_entries import Entry
+from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.scales.widths import whole_groups
+from knightlite.quantize.settings import Settings, Widths
 from knightlite.quantize.statistics.passes import Observation
 
 STRATEGIES = ("HAWQ", "IOhigh", "initial")
@@ -67,6 +67,13 @@ def automatic_mix(
         for index in order
     ]
     return whole_groups(graph, Widths(frozenset(wide))), rows
+
+
+def ranking_macs(graph: Graph) -> int:
+    """Multiply-accumulates of a ranking: each unit is switched once, over a few pictures."""
+    work = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
+    kernels = sum(BY_NAME[node.op].kernel is not None for node in graph.nodes)
+    return work * kernels * PICTURES
 
 
 def _possible(

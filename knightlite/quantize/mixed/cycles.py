@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 from knightlite.errors import KnightliteError, UnsupportedError
 from knightlite.ir import Graph
-from knightlite.quantize.report import Entry
-from knightlite.quantize.scales.assign import Assignment, assign
-from knightlite.quantize.scales.features import ObservationPlan, observation_plan
-from knightlite.quantize.scales.settings import Settings
-from knightlite.quantize.scales.widths import NARROW
+from knightlite.quantize.report_entries import Entry
+from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.settings import NARROW, Settings
+from knightlite.quantize.statistics.observation_plan import ObservationPlan, observation_plan
 from knightlite.quantize.statistics.observers import Statistics
 
 

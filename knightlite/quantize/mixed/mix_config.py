@@ -17,9 +17,10 @@ from knightlite.errors import Finding, UsageError, findings_error
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
 from knightlite.ops.table_functions import steps_of
-from knightlite.quantize.scales.groups import scale_groups
-from knightlite.quantize.scales.methods import METHODS
-from knightlite.quantize.scales.widths import Widths, whole_groups
+from knightlite.quantize.groups import scale_groups
+from knightlite.quantize.ranges.methods import METHODS
+from knightlite.quantize.scales.widths import whole_groups
+from knightlite.quantize.settings import Widths
 
 KEYS = ("op_names", "op_types", "bitwidth", "mode")
 BIT_WIDTHS = (8, 16)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
-from knightlite.quantize.data.data_free import DataFree
-from knightlite.quantize.data.workload import RandomData, Workload
+from knightlite.quantize.data.workload import Workload
+from knightlite.quantize.data_free.workloads import is_made_up
 from knightlite.quantize.mixed.auto_mix import automatic_mix
 from knightlite.quantize.mixed.cycles import Clock, cost_of_widths, draft
 from knightlite.quantize.mixed.mix_budget import (
@@ -23,10 +23,9 @@ from knightlite.quantize.mixed.mix_budget import (
     rows,
     without_table_rule,
 )
-from knightlite.quantize.report import Entry
-from knightlite.quantize.scales.assign import Assignment, assign
-from knightlite.quantize.scales.settings import Settings
-from knightlite.quantize.scales.widths import NARROW
+from knightlite.quantize.report_entries import Entry
+from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.settings import NARROW, Settings
 from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.statistics.passes import Observation
 
@@ -109,7 +108,7 @@ def _may_spend(graph: Graph, workload: Workload, settings: Settings, clock: Cloc
         return True
     given = settings.mix != NARROW or settings.auto_mix is not None or settings.widths is not None
     given |= settings.bit_width == 16 or any(pin.name not in graph.inputs for pin in settings.pins)
-    blind = isinstance(workload, (DataFree, RandomData))
+    blind = is_made_up(workload)
     return clock is not None and 16 in clock.bit_widths and not given and not blind
 
 

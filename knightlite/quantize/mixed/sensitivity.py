@@ -20,8 +20,8 @@ from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data.workload import Workload
-from knightlite.quantize.scales.assign import Assignment
-from knightlite.quantize.scales.groups import scale_groups
+from knightlite.quantize.groups import scale_groups
+from knightlite.quantize.scales.assignment import Assignment
 
 if TYPE_CHECKING:
     import onnx

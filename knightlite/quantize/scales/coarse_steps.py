@@ -14,18 +14,14 @@ import numpy as np
 from knightlite import dtypes
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.scales.features import (
-    Feature,
-    ObservationPlan,
-    delivered_wide,
-    group_dtype,
-    quantized_tensor,
-)
+from knightlite.quantize.groups import group_of
+from knightlite.quantize.ranges.methods import method_of
+from knightlite.quantize.scales.feature_choice import group_dtype
+from knightlite.quantize.scales.features import Feature, quantized_tensor
 from knightlite.quantize.scales.group_scales import Shared, group_scale, least_scales
-from knightlite.quantize.scales.groups import Group, scale_groups
-from knightlite.quantize.scales.methods import method_of
-from knightlite.quantize.scales.settings import Settings
-from knightlite.quantize.scales.widths import Widths, refusal
+from knightlite.quantize.scales.widths import delivered_wide, refusal
+from knightlite.quantize.settings import Settings, Widths
+from knightlite.quantize.statistics.observation_plan import ObservationPlan
 from knightlite.quantize.statistics.observers import Statistics
 
 
@@ -80,7 +76,7 @@ def _at_8_bits(
     settings: Settings,
 ) -> Tensor:
     """The tensor as it would be at 8 bits, with one scale."""
-    group = _group_of(graph, name)
+    group = group_of(graph, name)
     dtype = group_dtype(graph, group, statistics, plan)
     own = dict(settings.tensor_methods)
     method = next((own[item] for item in group.members if item in own), settings.method)
@@ -91,13 +87,9 @@ def _at_8_bits(
     return Tensor(name, graph.tensors[name].shape, dtype, np.asarray(np.float32(scale)))
 
 
-def _group_of(graph: Graph, name: str) -> Group:
-    return next(group for group in scale_groups(graph) if name in group.members)
-
-
 def _may_be_narrow(graph: Graph, changed: Graph, node: Node, narrow: Tensor) -> bool:
     """True where the operator writes 8 bits from what it reads now, and nothing wants it wide."""
-    if delivered_wide(graph, _group_of(graph, node.output)):
+    if delivered_wide(graph, group_of(graph, node.output)):
         return False
     return refusal(View(changed.with_tensors([narrow]), node)) is None
 

@@ -9,19 +9,11 @@ import numpy as np
 
 from knightlite.dtypes import DType
 from knightlite.ir import Graph, Tensor
-from knightlite.ops import BY_NAME, View
-from knightlite.ops.table_functions import support
-from knightlite.quantize.scales.groups import Group
-from knightlite.quantize.scales.methods import Method, method_of
-from knightlite.quantize.scales.ranges import (
-    Density,
-    apart,
-    clip,
-    common_scale,
-    even_density,
-    mix,
-    squared_error,
-)
+from knightlite.quantize.groups import Group, computed_members, felt_interval
+from knightlite.quantize.ranges.densities import Density, apart, clip, even_density, mix
+from knightlite.quantize.ranges.least_squares import common_scale
+from knightlite.quantize.ranges.methods import Method, method_of
+from knightlite.quantize.ranges.scale_errors import squared_error
 from knightlite.quantize.statistics.observers import Statistics
 
 OF_THE_LARGEST = ("min_max", "percentile")  # of a group's members
@@ -56,7 +48,7 @@ def group_scale(
     only rearranged does not count: its values are its inputs' (with Concats, 22.5 dB). Methods that
     promise something of every member (nothing clipped, this share of it inside) take the largest.
     """
-    sources = group_sources(graph, group)
+    sources = computed_members(graph, group)
     parts = [clip(_merged_rows(statistics[name]), *felt_interval(graph, name)) for name in sources]
     default = ZERO_SCALE / dtype.maximum
     if is_exact_in(sources, statistics, dtype):
@@ -92,7 +84,7 @@ def expected_error(
     ``tensors``: the group's members with type and scale, by name.
     """
     total = 0.0
-    for name in group_sources(graph, Group(tuple(tensors))):
+    for name in computed_members(graph, Group(tuple(tensors))):
         tensor, found = tensors[name], statistics[name]
         assert tensor.scale is not None
         if tensor.scale.ndim:
@@ -108,12 +100,6 @@ def expected_error(
     return total
 
 
-def group_sources(graph: Graph, group: Group) -> list[str]:
-    """The members that are computed, or given: what is only rearranged has their values."""
-    rearranged = {node.output for node in graph.nodes if BY_NAME[node.op].rearranges}
-    return [name for name in group.members if name not in rearranged]
-
-
 def is_exact_in(sources: Sequence[str], statistics: Mapping[str, Statistics], dtype: DType) -> bool:
     """True for a network input whose values are whole numbers that the type holds: raw pixels."""
     if len(sources) != 1 or not statistics[sources[0]].integral:
@@ -121,19 +107,6 @@ def is_exact_in(sources: Sequence[str], statistics: Mapping[str, Statistics], dt
     only = statistics[sources[0]]
     lowest, highest = float(only.minimum.min()), float(only.maximum.max())
     return dtype.minimum <= lowest and highest <= dtype.maximum and highest > lowest
-
-
-def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
-    """The interval of values that make a difference to the readers of a tensor.
-
-    Where only Tables read it, their functions may be constant beyond some value (HardSwish below
-    -3): saturating there costs nothing, so no codes are spent on it.
-    """
-    readers = graph.consumers().get(name, ())
-    if not readers or name in graph.chip_outputs or any(item.op != "Table" for item in readers):
-        return -np.inf, np.inf
-    supports = [support(View(graph, item)) for item in readers]
-    return min(0.0, *(low for low, _ in supports)), max(0.0, *(high for _, high in supports))
 
 
 def _merged_rows(statistics: Statistics) -> Density:

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.dtypes import DType
 from knightlite.errors import DataError, Finding, KnightliteError, UsageError, findings_error
+from knightlite.quantize.settings import Pin
 
 if TYPE_CHECKING:
-    from knightlite.quantize.scales.features import Feature, ObservationPlan
+    from knightlite.quantize.scales.features import Feature
+    from knightlite.quantize.statistics.observation_plan import ObservationPlan
     from knightlite.quantize.statistics.observers import Statistics
 
 BY_DEFINITION = "by definition"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pin:
-    """Type and scale (float32, shape () or (C,)) of tensor ``name``, and who says so."""
-
-    name: str
-    dtype: DType
-    scale: NDArray[np.float32]
-    source: str
-
-
-def input_pin(name: str, dtype: DType) -> Pin:
-    """An input that is fed with integers: its scale is 1."""
-    return Pin(name, dtype, np.asarray(1.0, np.float32), f"-qid {dtype.numpy.name}")
 
 
 def check_integers(pins: Sequence[Pin], statistics: Mapping[str, Statistics]) -> None:
     """DataError where an input in integers was fed with anything else."""
     for pin in pins:
         seen = statistics.get(pin.name)
-        if seen is None or not pin.source.startswith("-qid"):
+        if seen is None or not pin.integral:
             continue
         low, high = float(seen.minimum.min()), float(seen.maximum.max())
         if not seen.integral or low < pin.dtype.minimum or high > pin.dtype.maximum:

@@ -12,8 +12,8 @@ import numpy as np
 
 from knightlite import dtypes
 from knightlite.errors import Finding, FormatError, UsageError, findings_error
-from knightlite.quantize.report import Entry
-from knightlite.quantize.scales.pins import Pin
+from knightlite.quantize.report_entries import Entry
+from knightlite.quantize.settings import Pin
 
 VERSION = 1
 TYPES = {kind.name: kind for kind in (dtypes.U8, dtypes.S8, dtypes.S16)}

@@ -8,30 +8,21 @@ always shares its width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
-from knightlite.ir import Graph, Node
+from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.scales.groups import Group, features, scale_groups
-
-if TYPE_CHECKING:
-    from knightlite.quantize.scales.features import Feature
-    from knightlite.quantize.scales.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Widths:
-    """What has 16 bits: ``wide`` feature tensors, and the weights of the nodes ``weights16``."""
-
-    wide: frozenset[str] = field(default=frozenset())
-    weights16: frozenset[str] = field(default=frozenset())
-
-
-NARROW = Widths()
+from knightlite.quantize.groups import (
+    Group,
+    features,
+    is_fixed,
+    only_looked_up,
+    readers_outside,
+    scale_groups,
+    writes_wide,
+)
+from knightlite.quantize.scales.features import Feature, quantized_tensor
+from knightlite.quantize.settings import Settings, Widths
 
 
 def choose_widths(graph: Graph, settings: Settings) -> Widths:
@@ -51,7 +42,7 @@ def _by_rule(graph: Graph, settings: Settings) -> set[str]:
     if settings.wide_heads:
         wide |= head_tensors(graph)
     if settings.wide_tables:
-        wide |= table_inputs(graph, frozenset(wide))
+        wide |= table_inputs(graph)
     if settings.wide_middles:
         wide |= middles(graph)
     return wide
@@ -60,7 +51,7 @@ def _by_rule(graph: Graph, settings: Settings) -> set[str]:
 def everything(graph: Graph) -> Widths:
     """16 bits for every tensor and all weights; what is u8 by definition (Softmax) stays so."""
     fixed = {
-        name for group in scale_groups(graph) if _is_fixed(graph, group) for name in group.members
+        name for group in scale_groups(graph) if is_fixed(graph, group) for name in group.members
     }
     kernels = frozenset(node.name for node in graph.nodes if BY_NAME[node.op].kernel is not None)
     return Widths(frozenset(features(graph)) - fixed, kernels)
@@ -71,7 +62,7 @@ def whole_groups(graph: Graph, widths: Widths) -> Widths:
 
     The matrix engine multiplies 16 by 16 bits or 8 by 8, so that 8-bit weights would save nothing.
     """
-    groups = (g for g in scale_groups(graph) if not _is_fixed(graph, g))
+    groups = (g for g in scale_groups(graph) if not is_fixed(graph, g))
     wide = frozenset(
         name for g in groups if not widths.wide.isdisjoint(g.members) for name in g.members
     )
@@ -80,19 +71,10 @@ def whole_groups(graph: Graph, widths: Widths) -> Widths:
     return Widths(wide, widths.weights16 | beside)
 
 
-def _is_fixed(graph: Graph, group: Group) -> bool:
-    """True where an operator's definition gives the group type and scale (Softmax: u8, 1/255)."""
-    producers = graph.producers()
-    return any(
-        name in producers and BY_NAME[producers[name].op].fixed_output is not None
-        for name in group.members
-    )
-
-
 # ------------------------------------------------------------------ rules at 8 bits
 
 
-def table_inputs(graph: Graph, wide: frozenset[str] = NARROW.wide) -> frozenset[str]:
+def table_inputs(graph: Graph) -> frozenset[str]:
     """Tensors that are only looked up in tables or requantized, or moved to where they are.
 
     A SiLU, HardSwish or Sigmoid of an 8-bit tensor rounds twice, and where its slope is small or
@@ -100,12 +82,10 @@ def table_inputs(graph: Graph, wide: frozenset[str] = NARROW.wide) -> frozenset[
     """
     found: set[str] = set()
     for group in scale_groups(graph):
-        readers = readers_outside(graph, group)
         if (
-            readers
-            and all(node.op == "Table" or is_requantize(graph, node) for node in readers)
-            and not any(name in graph.chip_outputs for name in group.members)
-            and writes_wide(graph, group, wide)
+            only_looked_up(graph, group)
+            and not _is_delivered(graph, group)
+            and writes_wide(graph, group)
         ):
             found.update(group.members)
     return frozenset(found)
@@ -119,7 +99,7 @@ def head_tensors(graph: Graph) -> frozenset[str]:
     """
     found: set[str] = set()
     for group in scale_groups(graph):
-        delivered = any(name in graph.chip_outputs for name in group.members)
+        delivered = _is_delivered(graph, group)
         if delivered and not readers_outside(graph, group) and writes_wide(graph, group):
             found.update(group.members)
     return frozenset(found)
@@ -154,50 +134,34 @@ def middles(graph: Graph) -> frozenset[str]:
     return frozenset(found)
 
 
-def is_requantize(graph: Graph, node: Node) -> bool:
-    """True for an Affine that only changes the scale (gain 1, offset 0)."""
-    if node.op != "Affine" or "clamp" in node.attributes:
+def delivered_wide(graph: Graph, group: Group) -> bool:
+    """True where the group is delivered to the host only, by operators that can write 16 bits."""
+    if not _is_delivered(graph, group):
         return False
-    gain, offset = (graph.constants[name] for name in node.inputs[1:])
-    return bool(np.all(gain == 1) and not np.any(offset))
-
-
-def readers_outside(graph: Graph, group: Group) -> list[Node]:
-    """The nodes that read members of the group and compute something new from them."""
     consumers = graph.consumers()
-    return [
-        node
-        for name in group.members
-        for node in consumers.get(name, ())
-        if not BY_NAME[node.op].value_preserving
-    ]
-
-
-def writes_wide(graph: Graph, group: Group, wide: frozenset[str] = NARROW.wide) -> bool:
-    """True where everything that makes the group's values can write 16 bits."""
     producers = graph.producers()
-    if _is_fixed(graph, group):
-        return False
     for name in group.members:
         producer = producers.get(name)
-        if producer is None:
+        if producer is None or not BY_NAME[producer.op].wide_output:
             return False
-        if not BY_NAME[producer.op].wide_output and not BY_NAME[producer.op].value_preserving:
+        if not all(BY_NAME[reader.op].rearranges for reader in consumers.get(name, ())):
             return False
     return True
+
+
+def _is_delivered(graph: Graph, group: Group) -> bool:
+    return any(name in graph.chip_outputs for name in group.members)
 
 
 # ------------------------------------------------------------------ what operators refuse
 
 
-def refused_widths(graph: Graph, chosen: dict[str, Feature], widths: Widths) -> dict[str, str]:
+def refused_widths(graph: Graph, chosen: Mapping[str, Feature], widths: Widths) -> dict[str, str]:
     """Wide tensors that an operator beside them cannot take, with the operator's sentence.
 
     ``chosen`` are the features of the float ``graph``. An operator that refuses regardless of
     widths is not listed: its sentence is an error of its own.
     """
-    from knightlite.quantize.scales.features import quantized_tensor
-
     changed = graph.with_tensors([quantized_tensor(graph, item) for item in chosen.values()])
     found: dict[str, str] = {}
     for node in graph.nodes:

@@ -22,7 +22,7 @@ from knightlite.errors import DataError, FormatError
 from knightlite.inference.onnx_models import write_float
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward, Workload
-from knightlite.quantize.scales.features import observation_plan
+from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.statistics.observers import Histogram, Statistics
 from knightlite.quantize.statistics.passes import Observation
 from knightlite.quantize.statistics.recording import Recording

@@ -23,8 +23,8 @@ from knightlite.inference.picture_runs import Found, Inputs, PictureRuns, checke
 from knightlite.ir import Graph
 from knightlite.quantize.data.sample import Sample
 from knightlite.quantize.data.workload import Enough, Workload
-from knightlite.quantize.report import Entry, decibels
-from knightlite.quantize.scales.features import (
+from knightlite.quantize.report_entries import Entry, decibels
+from knightlite.quantize.statistics.observation_plan import (
     ObservationPlan,
     collect,
     make_observers,

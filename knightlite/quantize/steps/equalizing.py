@@ -15,17 +15,22 @@ from knightlite.errors import UnsupportedError
 from knightlite.inference.joining import join_parts
 from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph
-from knightlite.quantize.data.data_free import DataFree, changes_for
-from knightlite.quantize.data.standardize import changed
-from knightlite.quantize.data.workload import Enough, Forward, RandomData, Workload
-from knightlite.quantize.scales.assign import assign
-from knightlite.quantize.scales.channels import spread_channels
-from knightlite.quantize.scales.features import observation_plan
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.data.workload import Enough, Forward, Workload
+from knightlite.quantize.data_free.standardize import changed
+from knightlite.quantize.data_free.workloads import DataFree, RandomData, changes_for
+from knightlite.quantize.rewrites.equalization import (
+    ChannelRange,
+    Equalized,
+    choose_divisors,
+    divide,
+)
+from knightlite.quantize.rewrites.spreading import spread_channels
+from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.statistics.passes import Runner, observe
-from knightlite.quantize.steps.equalize import ChannelRange, Equalized, choose_divisors, divide
+from knightlite.quantize.steps.improvement import macs, output_errors
 from knightlite.quantize.steps.judgement import JUDGES, Burden, StepResult, judge
-from knightlite.quantize.steps.steps import macs, output_errors
 from knightlite.quantize.steps.walk import Errors, Walk, joined
 
 Array = NDArray[Any]
@@ -45,7 +50,7 @@ def try_equalization(
     Nothing runs at 16 bits (a step is fine enough), on random data (its ranges mean nothing), where
     inner scales are given (they are those of the network as it is), or where the effort is too
     small for the network. Without pictures the ranges are those of made-up ones in the network as
-    its BatchNorms know it (quantize/standardize.py), and so is the judgement.
+    its BatchNorms know it (``data_free.standardize``), and so is the judgement.
     """
     if not _asked(graph, settings) or isinstance(workload, RandomData):
         return graph, (), ()

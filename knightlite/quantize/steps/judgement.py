@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.quantize.report import Entry
+from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.steps.walk import Errors
 
 Array = NDArray[Any]

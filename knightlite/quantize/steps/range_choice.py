@@ -25,20 +25,18 @@ from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph, Node, Tensor
-from knightlite.quantize.scales.assign import Assignment, assign
-from knightlite.quantize.scales.features import (
-    ObservationPlan,
-    choose_features,
-    quantized_tensor,
-)
-from knightlite.quantize.scales.group_scales import expected_error, felt_interval, group_sources
-from knightlite.quantize.scales.groups import Group, scale_groups
-from knightlite.quantize.scales.methods import METHODS
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.groups import Group, computed_members, felt_interval, scale_groups
+from knightlite.quantize.ranges.methods import METHODS
+from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.scales.feature_choice import choose_features
+from knightlite.quantize.scales.features import quantized_tensor
+from knightlite.quantize.scales.group_scales import expected_error
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.statistics.observation_plan import ObservationPlan
 from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.steps.improvement import output_errors
 from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult, judge
 from knightlite.quantize.steps.live_values import fake_quantize
-from knightlite.quantize.steps.steps import output_errors
 from knightlite.quantize.steps.walk import Compute, Walk
 
 Array = NDArray[Any]
@@ -170,7 +168,7 @@ def _errors_on(
     sources = {
         name: felt_interval(graph, name)
         for some in groups
-        for name in group_sources(graph, Group(tuple(some[0].tensors)))
+        for name in computed_members(graph, Group(tuple(some[0].tensors)))
     }
 
     def made(name: str, values: Array) -> None:

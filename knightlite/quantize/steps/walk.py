@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from knightlite.inference.node_runs import NodeRuns, weights_of
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import View
-from knightlite.quantize.report import decibels
+from knightlite.quantize.data.sample import pictures_at_once
+from knightlite.quantize.report_entries import decibels
 from knightlite.quantize.steps.live_values import Rounded, empty, parts, real_value
 
 Array = NDArray[Any]
@@ -34,9 +35,7 @@ Constants = Mapping[str, Array]
 Values = Array | Rounded
 """Float32 values [n, C, H, W]; a slice of the pictures gives theirs."""
 
-LIVE_BYTES = 128 << 20  # of live values, float and quantized together
-MEASURED_BYTES = 64 << 20  # the same where nothing needs many pictures together
-VALUE_BYTES = 6  # of a float value and its quantized one, in 16 bits at most
+MEASURED_BYTES = 64 << 20  # of live values, where nothing needs many pictures together
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,24 +317,6 @@ def _made_input(values: Array, tensor: Tensor) -> _Made:
         for part in parts(len(values), tensor.elements)
     ]
     return _Made(values, rounded, joined(errors))
-
-
-def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
-    """How many pictures fit ``live_bytes`` at the widest place of the network; at least 1."""
-    widest, remaining = 1, _reads(graph)
-    alive: dict[str, int] = {name: graph.tensors[name].elements for name in graph.inputs}
-    live = sum(alive.values())
-    for node in graph.nodes:
-        size = graph.tensors[node.output].elements
-        widest = max(widest, live + size)
-        alive[node.output] = size
-        live += size
-        for name in dict.fromkeys(node.inputs):
-            if name in alive:
-                remaining[name] -= 1
-                if not remaining[name]:
-                    live -= alive.pop(name)
-    return max(1, live_bytes // (VALUE_BYTES * widest))
 
 
 def _reads(graph: Graph) -> dict[str, int]:

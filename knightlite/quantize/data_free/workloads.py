@@ -1,7 +1,7 @@
-"""Calibration without any picture: made-up ones, and what BatchNorm knows of the network's values.
+"""Workloads without any picture of the user's: made-up pictures, or random data.
 
-The idea of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
-2019, carried through all ranges: see quantize/standardize.py.
+Made-up pictures serve where BatchNorms know what the network's values are like
+(:mod:`knightlite.quantize.data_free.standardize`).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Graph, Tensor
-from knightlite.quantize.data.input_fit import InputFit, fit_input
-from knightlite.quantize.data.made_pictures import MEAN, STD, picture
-from knightlite.quantize.data.standardize import Changes, fit_changes
-from knightlite.quantize.data.workload import Forward, RandomData, Workload
-from knightlite.quantize.scales.settings import Settings
-from knightlite.quantize.steps.walk import pictures_at_once
+from knightlite.quantize.data.sample import pictures_at_once
+from knightlite.quantize.data.workload import Forward, Workload
+from knightlite.quantize.data_free.input_fit import InputFit, fit_input
+from knightlite.quantize.data_free.made_pictures import MEAN, STD, picture
+from knightlite.quantize.data_free.standardize import Changes, fit_changes
+from knightlite.quantize.settings import Settings
 
 Array = NDArray[Any]
 
-SEED = 123  # the same as that of random data
+SEED = 123  # of Knight's infer_auto
 PICTURES = 32  # where the user names no number
 PROBES = 16  # for the fit of an input
 MOST_PICTURES = 64  # that the statistics of layers are fitted on
@@ -84,6 +84,62 @@ class DataFree:
         tensor, fit = self.inputs[index], self.fits[index]
         for pixels in _pixels(tensor, self.seed + index):
             yield _as_fed(pixels, tensor, fit)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomData:
+    """Seeded normal noise of the inputs' shapes, new in every batch: Knight's infer_auto.
+
+    ``inputs`` are the network's inputs (N is replaced by ``batch_size``). ``warning`` is what a
+    user must be told.
+    """
+
+    inputs: tuple[Tensor, ...]
+    iteration: int = 1
+    batch_size: int = 1
+    seed: int = SEED
+
+    @property
+    def description(self) -> str:
+        """The kind of data and its seed."""
+        return f"random data (seed {self.seed})"
+
+    @property
+    def warning(self) -> str:
+        """Why the result is good for a look at speed and size only."""
+        return (
+            "the model is calibrated with random data, because no BatchNorm is left in it that "
+            "knows what its values are like: its ranges mean nothing, so expect wrong answers on "
+            "real pictures; give pictures with -d DIR --recipe NAME, or a script with -uds FILE "
+            "-if FUNCTION."
+        )
+
+    @property
+    def forwards(self) -> int:
+        """Number of forward calls."""
+        return self.iteration
+
+    def run(self, forward: Forward) -> float | None:
+        """Feed ``iteration`` seeded batches; there is no metric."""
+        # each input has a stream of its own that starts with the seed
+        streams = [np.random.RandomState(self.seed) for _ in self.inputs]
+        for _ in range(self.iteration):
+            pairs = zip(self.inputs, streams, strict=True)
+            forward(tuple(self._values(tensor, rng) for tensor, rng in pairs))
+        return None
+
+    def _values(self, tensor: Tensor, rng: np.random.RandomState) -> Array:
+        # integers have Knight's ranges
+        shape = (self.batch_size, *tensor.shape[1:])
+        if tensor.dtype.is_float:
+            return rng.randn(*shape).astype(tensor.dtype.numpy)
+        low = -10 if tensor.dtype.signed else 1
+        return rng.randint(low, 10, size=shape).astype(tensor.dtype.numpy)
+
+
+def is_made_up(workload: Workload) -> bool:
+    """True where no picture of the user's is fed: what readers make of these proves little."""
+    return isinstance(workload, (DataFree, RandomData))
 
 
 def without_data(

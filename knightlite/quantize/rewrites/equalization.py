@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.scales.groups import channel_scaled, scale_groups
-from knightlite.quantize.steps.channel_ties import ABSORBING, Ties, channel_ties
+from knightlite.quantize.groups import channel_scaled, scale_groups
+from knightlite.quantize.rewrites.channel_ties import ABSORBING, Ties, channel_ties
 
 Float64 = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 """What is tried on top of ranges: each step measured on pictures it was not tuned on, or undone.
 
-A step changes integer weights and biases of the quantized graph in one walk (quantize/walk.py). It
-is tuned on some pictures of the sample and judged on others (quantize/judgement.py); where that
+A step changes integer weights and biases of the quantized graph in one walk (``walk``). It
+is tuned on some pictures of the sample and judged on others (``judgement``); where that
 undoes it, the graph stays as it was.
 """
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.data.sample import pictures_at_once
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps.bias import correct_bias
 from knightlite.quantize.steps.judgement import FEWEST, JUDGING, Burden, StepResult, judge
 from knightlite.quantize.steps.rounding import round_weights
-from knightlite.quantize.steps.walk import Constants, Errors, Layer, Visitor, Walk, pictures_at_once
+from knightlite.quantize.steps.walk import Constants, Errors, Layer, Visitor, Walk
 
 Array = NDArray[Any]
 

@@ -14,8 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from knightlite.ir import Graph, Node, Tensor
-from knightlite.quantize.scales.groups import reads_per_channel, scale_groups
-from knightlite.quantize.scales.widths import writes_wide
+from knightlite.quantize.groups import reads_per_channel, scale_groups, writes_wide
 
 SUFFIX = "/channels"
 

@@ -14,15 +14,12 @@ from knightlite.errors import Finding, ModelError, UnsupportedError, findings_er
 from knightlite.ir import Graph, Node, Tensor, verify
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.scales.coarse_steps import coarse_widths
-from knightlite.quantize.scales.features import (
-    Feature,
-    ObservationPlan,
-    choose_features,
-    quantized_tensor,
-)
-from knightlite.quantize.scales.settings import DEFAULT_SETTINGS, Settings
+from knightlite.quantize.scales.feature_choice import choose_features
+from knightlite.quantize.scales.features import Feature, quantized_tensor
 from knightlite.quantize.scales.weights import QuantizedWeights, quantize_conv
-from knightlite.quantize.scales.widths import NARROW, Widths, choose_widths, refused_widths, without
+from knightlite.quantize.scales.widths import choose_widths, refused_widths, without
+from knightlite.quantize.settings import DEFAULT_SETTINGS, NARROW, Settings, Widths
+from knightlite.quantize.statistics.observation_plan import ObservationPlan
 from knightlite.quantize.statistics.observers import Statistics
 
 Array = NDArray[Any]

@@ -11,9 +11,9 @@ from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
 from knightlite.errors import ModelError, UnsupportedError
 from knightlite.ir import Graph, verify
-from knightlite.quantize.scales.assign import assign, check_constants, check_constraints
-from knightlite.quantize.scales.features import observation_plan
-from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.scales.assignment import assign, check_constants, check_constraints
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.statistics.observation_plan import observation_plan
 from test_features import noise, observed
 
 

@@ -4,16 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from knightlite.quantize.scales.pins import Pin
-from knightlite.quantize.scales.widths import NARROW, Widths
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.dtypes import DType
 
 DEFAULT_PERCENT = 0.99999  # Knight's
 OUTPUT_HEADROOM = 2.0  # 16 bits have one to spare: leave it to pictures not seen
 DEFAULT_METHOD = "mse"
 AUTO_METHOD = "auto"  # the default method, and every tensor's own where that gains
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """What has 16 bits: ``wide`` feature tensors, and the weights of the nodes ``weights16``."""
+
+    wide: frozenset[str] = field(default=frozenset())
+    weights16: frozenset[str] = field(default=frozenset())
+
+
+NARROW = Widths()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pin:
+    """Type and scale (float32, shape () or (C,)) of tensor ``name``, and who says so.
+
+    ``integral``: an input that must be fed whole numbers of the type.
+    """
+
+    name: str
+    dtype: DType
+    scale: NDArray[np.float32]
+    source: str
+    integral: bool = False
+
+    @classmethod
+    def of_integers(cls, name: str, dtype: DType) -> Pin:
+        """An input that is fed with integers: its scale is 1."""
+        scale = np.asarray(1.0, np.float32)
+        return cls(name, dtype, scale, f"-qid {dtype.numpy.name}", integral=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.dtypes import DType
-from knightlite.quantize.scales.ranges import Density, Float64, min_max
+from knightlite.quantize.ranges.densities import Density, Float64
+from knightlite.quantize.ranges.least_squares import min_max
 
 KL_BINS = 2048  # TensorRT's number of magnitude bins
 KL_EPSILON = 1e-9

@@ -26,7 +26,7 @@ from knightlite.ops.expressions import Step, composed, evaluate
 from knightlite.ops.signs import nonnegative_outputs
 from knightlite.ops.table_functions import attributes_of, steps_of
 from knightlite.ops.wide_table import LUT_LEN
-from knightlite.quantize.scales.groups import reads_per_channel
+from knightlite.quantize.groups import reads_per_channel
 
 INNER = np.arange(-32, 32, 2.0**-8, dtype=np.float32)  # where a function may dip; 1.5 and 0 in it
 OUTER = np.asarray([64, 100, 1e3, 1e4], np.float32)
@@ -135,7 +135,7 @@ def _may_be_lifted(graph: Graph, members: tuple[str, ...]) -> bool:
 
 
 def _takes_it_away(graph: Graph, node: Node, name: str) -> bool:
-    """A depthwise convolution reads a scale per channel instead (quantize/channels.py)."""
+    """A depthwise convolution reads a scale per channel instead (``spreading``)."""
     if node.op != "Conv" or name in node.inputs[1:] or reads_per_channel(graph, node, name):
         return False
     return not any(View(graph, node).integers("pads"))

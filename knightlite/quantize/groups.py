@@ -1,0 +1,153 @@
+"""Scale groups, what makes them and what reads them: all that the float graph alone decides.
+
+Tensors tied by value-preserving operators share one scale (numerics 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from knightlite.ir import Graph, Node
+from knightlite.ops import BY_NAME, View
+from knightlite.ops.table_functions import support
+from knightlite.ops.weighted import is_depthwise
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Feature tensors that share one scale and one type, in graph order."""
+
+    members: tuple[str, ...]
+
+
+def features(graph: Graph) -> tuple[str, ...]:
+    """All feature tensors in graph order: inputs, then every node's output."""
+    return (*graph.inputs, *(node.output for node in graph.nodes))
+
+
+def scale_groups(graph: Graph) -> tuple[Group, ...]:
+    """The groups in order of their first member, found by union-find."""
+    parent = {name: name for name in features(graph)}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for node in graph.nodes:
+        if BY_NAME[node.op].value_preserving:
+            for name in node.inputs:
+                parent[root(name)] = root(node.output)
+    members: dict[str, list[str]] = {}
+    for name in features(graph):
+        members.setdefault(root(name), []).append(name)
+    return tuple(Group(tuple(names)) for names in members.values())
+
+
+def group_of(graph: Graph, name: str) -> Group:
+    """The group of a tensor."""
+    return next(group for group in scale_groups(graph) if name in group.members)
+
+
+def computed_members(graph: Graph, group: Group) -> list[str]:
+    """The members that are computed, or given: what is only rearranged has their values."""
+    rearranged = {node.output for node in graph.nodes if BY_NAME[node.op].rearranges}
+    return [name for name in group.members if name not in rearranged]
+
+
+def channel_scaled(graph: Graph) -> frozenset[str]:
+    """Tensors that may carry one scale per channel (numerics 1).
+
+    Only depthwise convolutions read them, each output channel its own input channel, and their
+    producer requantizes per channel anyway.
+    """
+    producers, consumers = graph.producers(), graph.consumers()
+    found = set()
+    for name, producer in producers.items():
+        readers = consumers.get(name, ())
+        if (
+            readers
+            and name not in graph.chip_outputs
+            and BY_NAME[producer.op].per_channel_output
+            and all(reads_per_channel(graph, reader, name) for reader in readers)
+        ):
+            found.add(name)
+    return frozenset(found)
+
+
+def reads_per_channel(graph: Graph, node: Node, name: str) -> bool:
+    """True for a depthwise convolution each of whose outputs is of one channel of ``name``."""
+    view = View(graph, node)
+    if not BY_NAME[view.node.op].per_channel_input or view.node.inputs[0] != name:
+        return False
+    channels = view.tensor(0).shape[1]
+    return is_depthwise(view) and view.constant(1).shape[0] == channels
+
+
+# ------------------------------------------------------------------ what reads and makes a group
+
+
+def readers_outside(graph: Graph, group: Group) -> list[Node]:
+    """The nodes that read members of the group and compute something new from them."""
+    consumers = graph.consumers()
+    return [
+        node
+        for name in group.members
+        for node in consumers.get(name, ())
+        if not BY_NAME[node.op].value_preserving
+    ]
+
+
+def only_looked_up(graph: Graph, group: Group) -> bool:
+    """True where tables or requantizes alone read the group."""
+    readers = readers_outside(graph, group)
+    return bool(readers) and all(
+        node.op == "Table" or is_requantize(graph, node) for node in readers
+    )
+
+
+def is_requantize(graph: Graph, node: Node) -> bool:
+    """True for an Affine that only changes the scale (gain 1, offset 0)."""
+    if node.op != "Affine" or "clamp" in node.attributes:
+        return False
+    gain, offset = (graph.constants[name] for name in node.inputs[1:])
+    return bool(np.all(gain == 1) and not np.any(offset))
+
+
+def is_fixed(graph: Graph, group: Group) -> bool:
+    """True where an operator's definition gives the group type and scale (Softmax: u8, 1/255)."""
+    producers = graph.producers()
+    return any(
+        name in producers and BY_NAME[producers[name].op].fixed_output is not None
+        for name in group.members
+    )
+
+
+def writes_wide(graph: Graph, group: Group) -> bool:
+    """True where everything that makes the group's values can write 16 bits."""
+    producers = graph.producers()
+    if is_fixed(graph, group):
+        return False
+    for name in group.members:
+        producer = producers.get(name)
+        if producer is None:
+            return False
+        if not BY_NAME[producer.op].wide_output and not BY_NAME[producer.op].value_preserving:
+            return False
+    return True
+
+
+def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
+    """The interval of values that make a difference to the readers of a tensor.
+
+    Where only Tables read it, their functions may be constant beyond some value (HardSwish below
+    -3): saturating there costs nothing, so no codes are spent on it.
+    """
+    readers = graph.consumers().get(name, ())
+    if not readers or name in graph.chip_outputs or any(item.op != "Table" for item in readers):
+        return -np.inf, np.inf
+    supports = [support(View(graph, item)) for item in readers]
+    return min(0.0, *(low for low, _ in supports)), max(0.0, *(high for _, high in supports))

@@ -1,0 +1,20 @@
+"""Range methods: from a histogram and a type to a scale, and the error that a scale leaves.
+
+They see one distribution at a time and know no network: min-max, least squares, percentile, two
+divergences, OCTAV.
+"""
+
+from knightlite.quantize.ranges.densities import Density, clip, density, mix
+from knightlite.quantize.ranges.methods import METHODS, method_of
+from knightlite.quantize.ranges.scale_errors import clipped_share, squared_error
+
+__all__ = [
+    "METHODS",
+    "Density",
+    "clip",
+    "clipped_share",
+    "density",
+    "method_of",
+    "mix",
+    "squared_error",
+]

@@ -1,0 +1,150 @@
+"""Histograms as densities: weighted counts over magnitude bins, joined, clipped, told apart.
+
+Several tensors that share a scale are one density, each with its weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.quantize.statistics.observers import Histogram, Statistics
+
+Float64 = NDArray[np.float64]
+
+FAR = 128  # times wider bins: what has so much finer ones than the widest keeps its own
+FAR_BINS = 512  # of these
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Density:
+    """Weighted counts of magnitudes: ``positive`` and ``negative`` [bins], bins ``width`` wide.
+
+    ``zeros`` is the weighted count of exact zeros, ``minimum`` and ``maximum`` the extreme values.
+    """
+
+    positive: Float64
+    negative: Float64
+    zeros: float
+    width: float
+    minimum: float
+    maximum: float
+
+    @property
+    def energy(self) -> float:
+        """Sum of squares, values taken as uniform inside their bin."""
+        edges = np.arange(self.positive.size + 1) ** 3 * (self.width**2 / 3)
+        return float(np.dot(self.positive + self.negative, np.diff(edges)))
+
+
+def density(statistics: Statistics, row: int = 0) -> Density:
+    """The density of one tensor, or of channel ``row``."""
+    histogram = statistics.histogram
+    return Density(
+        histogram.positive[row].astype(np.float64),
+        histogram.negative[row].astype(np.float64),
+        float(histogram.zeros[row]),
+        _width(histogram, row),
+        float(statistics.minimum[row]),
+        float(statistics.maximum[row]),
+    )
+
+
+def even_density(statistics: Statistics, row: int = 0) -> Density:
+    """What a scale is chosen on: the density in which few loud pictures count less."""
+    whole = density(statistics, row)
+    if statistics.even is None:
+        return whole
+    positive, negative = statistics.even.positive[row], statistics.even.negative[row]
+    return replace(
+        whole, positive=positive.astype(np.float64), negative=negative.astype(np.float64)
+    )
+
+
+def _width(histogram: Histogram, row: int) -> float:
+    return float(np.ldexp(1.0 / histogram.bins, int(histogram.exponent[row])))
+
+
+def mix(parts: Sequence[Density], weights: Sequence[float]) -> Density:
+    """The weighted sum of densities; bins of a finer one merge into the widest one's.
+
+    Widths are powers of two apart and bin counts equal, so each bin falls into exactly one.
+    """
+    width = max(part.width for part in parts)
+    bins = parts[0].positive.size
+    positive, negative, zeros = np.zeros(bins), np.zeros(bins), 0.0
+    for part, weight in zip(parts, weights, strict=True):
+        merged = min(round(width / part.width), bins)
+        kept = bins // merged
+        positive[:kept] += weight * part.positive.reshape(-1, merged).sum(axis=1)
+        negative[:kept] += weight * part.negative.reshape(-1, merged).sum(axis=1)
+        zeros += weight * part.zeros
+    return Density(
+        positive,
+        negative,
+        zeros,
+        width,
+        min(part.minimum for part in parts),
+        max(part.maximum for part in parts),
+    )
+
+
+def apart(parts: Sequence[Density], weights: Sequence[float]) -> tuple[Density, ...]:
+    """What ``mix`` puts together, members with far finer bins by themselves; () if there are none.
+
+    All values of such a member would lie in a few bins of the widest one, taken as uniform there.
+    """
+    width = max(part.width for part in parts)
+    classes: dict[float, list[int]] = {}
+    for place, part in enumerate(parts):
+        far = part.width * FAR <= width
+        classes.setdefault(part.width if far else width, []).append(place)
+    if len(classes) == 1:
+        return ()
+
+    def mixed(places: list[int]) -> Density:
+        return mix([parts[place] for place in places], [weights[place] for place in places])
+
+    return tuple(
+        mixed(places) if own == width else _folded(mixed(places), FAR_BINS)
+        for own, places in classes.items()
+    )
+
+
+def _folded(part: Density, bins: int) -> Density:
+    """The density in so many bins of the same range."""
+    merged = part.positive.size // bins
+    return replace(
+        part,
+        positive=part.positive.reshape(bins, -1).sum(axis=1),
+        negative=part.negative.reshape(bins, -1).sum(axis=1),
+        width=part.width * merged,
+    )
+
+
+def clip(part: Density, low: float, high: float) -> Density:
+    """The density of min(max(v, low), high), low <= 0 <= high: what lies beyond moves to the edge.
+
+    The bin that holds an edge is kept whole.
+    """
+
+    def side(counts: Float64, bound: float) -> Float64:
+        if bound >= counts.size * part.width:
+            return counts
+        last = int(bound / part.width)
+        kept = np.zeros_like(counts)
+        kept[:last] = counts[:last]
+        kept[last] = counts[last:].sum()
+        return kept
+
+    return Density(
+        side(part.positive, high),
+        side(part.negative, -low),
+        part.zeros,
+        part.width,
+        min(max(part.minimum, low), high),
+        min(max(part.maximum, low), high),
+    )

@@ -1,0 +1,217 @@
+"""Types and scales of the feature tensors: signedness, groups, per-channel scales, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import dtypes
+from knightlite.dtypes import DType
+from knightlite.errors import Finding
+from knightlite.ir import Graph, Tensor
+from knightlite.ops import BY_NAME, View
+from knightlite.ops.table_functions import kink
+from knightlite.ops.wide_table import interval
+from knightlite.quantize.groups import (
+    Group,
+    computed_members,
+    felt_interval,
+    only_looked_up,
+    readers_outside,
+    scale_groups,
+)
+from knightlite.quantize.ranges.densities import even_density
+from knightlite.quantize.ranges.methods import Method, method_of
+from knightlite.quantize.scales.features import Feature, quantized_tensor
+from knightlite.quantize.scales.group_scales import (
+    ZERO_SCALE,
+    Shared,
+    group_scale,
+    is_exact_in,
+    least_scales,
+)
+from knightlite.quantize.scales.pins import BY_DEFINITION, apply_pins, check_integers, not_kept
+from knightlite.quantize.scales.widths import delivered_wide, is_wide
+from knightlite.quantize.settings import NARROW, Pin, Settings, Widths
+from knightlite.quantize.statistics.observation_plan import ObservationPlan
+from knightlite.quantize.statistics.observers import Statistics
+
+LEAST_ENTRIES = 16  # between 0 and a kink: to move it costs a scale at most a sixteenth
+FINER = "a coarser scale, or none: what calibration finds is fine enough"
+CHANNEL_FLOOR = 2.0**-10  # of the largest channel's scale: below, a channel is as good as silent
+
+
+def choose_features(
+    graph: Graph,
+    statistics: Mapping[str, Statistics],
+    plan: ObservationPlan,
+    settings: Settings,
+    widths: Widths = NARROW,
+) -> dict[str, Feature]:
+    """Type and scale of every feature tensor; those of ``widths`` have 16 bits."""
+    own = dict(settings.tensor_methods)
+    chosen: dict[str, Feature] = {}
+    waiting: dict[tuple[str, DType, int], list[tuple[int, Group, Shared]]] = {}
+    for index, group in enumerate(scale_groups(graph)):
+        method = next((own[name] for name in group.members if name in own), settings.method)
+        choose = method_of(method, settings.percent)
+        fixed = _fixed(graph, group)
+        if fixed is not None:
+            made = (fixed[0], fixed[1], BY_DEFINITION)
+        elif is_wide(widths, group.members) or delivered_wide(graph, group):
+            roomy = settings.bit_width == 16 or not only_looked_up(graph, group)
+            headroom = settings.output_headroom if roomy else 1.0
+            scale = _wide_scale(graph, group, statistics, headroom)
+            rule = "absmax with headroom" if roomy else "absmax"
+            made = (dtypes.S16, scale, rule)
+        else:
+            dtype = group_dtype(graph, group, statistics, plan)
+            name = group.members[0]
+            if name in plan.per_channel:
+                scales = channel_scales(statistics[name], dtype, choose)
+                if _clamp_allows(graph, name, dtype, scales):
+                    chosen[name] = Feature(name, dtype, scales, index, f"{method} per channel")
+                    continue
+            shared = group_scale(graph, group, statistics, dtype, choose, method)
+            if isinstance(shared, Shared):
+                alike = (method, dtype, shared.mixed.positive.size)
+                waiting.setdefault(alike, []).append((index, group, shared))
+                continue
+            made = (dtype, shared, method)
+        chosen.update(_members(index, group, *made))
+    for (method, dtype, _), found in waiting.items():
+        least = least_scales([part for *_, part in found], dtype, method, settings.percent)
+        for (index, group, _), best in zip(found, least, strict=True):
+            chosen.update(_members(index, group, dtype, best, method))
+    chosen = {name: chosen[name] for group in scale_groups(graph) for name in group.members}
+    check_integers(settings.pins, statistics)
+    pinned = apply_pins(chosen, settings.pins, statistics, plan)
+    return _no_finer_than_factors(graph, pinned, settings.pins)
+
+
+def _members(index: int, group: Group, dtype: DType, scale: float, rule: str) -> dict[str, Feature]:
+    shared = np.asarray(np.float32(scale))
+    return {name: Feature(name, dtype, shared, index, rule) for name in group.members}
+
+
+def _no_finer_than_factors(
+    graph: Graph, chosen: dict[str, Feature], pins: Sequence[Pin]
+) -> dict[str, Feature]:
+    """16-bit outputs in steps that what produces them, factors or a table, can tell apart.
+
+    UsageError with every pin that is finer than that.
+    """
+    pinned = {chosen[pin.name].group: pin.name for pin in pins}
+    findings: list[Finding] = []
+    for node in graph.nodes:
+        made = chosen[node.output]
+        if made.dtype != dtypes.S16:
+            continue
+        beside = [chosen[name] for name in (*node.inputs, node.output) if name in chosen]
+        known = graph.with_tensors([quantized_tensor(graph, item) for item in beside])
+        least = np.float32(BY_NAME[node.op].finest_step(View(known, node)))
+        if made.scale >= least:
+            continue
+        if made.group in pinned:
+            sentence = (
+                f"{node.op} {node.name} writes steps of {least!s} or more, not of {made.scale!s}."
+            )
+            findings.append(Finding(pinned[made.group], sentence, FINER))
+        else:
+            for name, member in chosen.items():
+                if member.group == made.group:
+                    chosen[name] = replace(member, scale=np.asarray(least))
+    if findings:
+        raise not_kept(findings)
+    return chosen
+
+
+def _fixed(graph: Graph, group: Group) -> tuple[DType, float] | None:
+    """Type and scale that the definition of what makes the group's values gives it, or None."""
+    producers = graph.producers()
+    found = set()
+    for name in group.members:
+        if name in graph.inputs:
+            return None
+        definition = BY_NAME[producers[name].op]
+        if not definition.value_preserving:
+            found.add(definition.fixed_output)
+    return found.pop() if len(found) == 1 else None
+
+
+def group_dtype(
+    graph: Graph, group: Group, statistics: Mapping[str, Statistics], plan: ObservationPlan
+) -> DType:
+    """u8 where no member can be negative (an input: was never negative), else s8."""
+
+    def can_be_negative(name: str) -> bool:
+        if name in graph.inputs:
+            return float(statistics[name].minimum.min()) < 0
+        return name not in plan.nonnegative and not _preserves(graph, name)
+
+    return dtypes.S8 if any(can_be_negative(name) for name in group.members) else dtypes.U8
+
+
+def _preserves(graph: Graph, name: str) -> bool:
+    return BY_NAME[graph.producers()[name].op].value_preserving
+
+
+def _wide_scale(
+    graph: Graph, group: Group, statistics: Mapping[str, Statistics], headroom: float
+) -> float:
+    """The largest magnitude that makes a difference; 1 for raw pixels.
+
+    ``headroom``: times it. It is worth much more than the bit where values not seen would
+    saturate (all 16 bits on ResNet-8: 73 dB at the logits, 44 without). What goes to 8 bits next
+    has none: before a requantize per channel a quiet channel needs the bit.
+    """
+    sources = computed_members(graph, group)
+    if is_exact_in(sources, statistics, dtypes.S16):
+        return 1.0
+    absmax = 0.0
+    for name in sources:
+        low, high = felt_interval(graph, name)
+        found = statistics[name]
+        absmax = max(absmax, -max(float(found.minimum.min()), low))
+        absmax = max(absmax, min(float(found.maximum.max()), high))
+    return _kinks_on_entries(graph, group, (headroom * absmax or ZERO_SCALE) / dtypes.S16.maximum)
+
+
+def _kinks_on_entries(graph: Graph, group: Group, scale: float) -> float:
+    """The scale, a little coarser, in which the kink of a table that reads the group is an entry.
+
+    A line across a kink (HardSwish at 3) is off by the more steps the finer they are; between two
+    entries that meet at the kink it is exact there.
+    """
+    views = [View(graph, node) for node in readers_outside(graph, group) if node.op == "Table"]
+    kinks = {kink(view): interval(view) for view in views if kink(view) > 0}
+    if not kinks:
+        return scale
+    furthest = max(kinks)
+    entries = int(furthest / (scale * kinks[furthest]))
+    return furthest / (entries * kinks[furthest]) if entries >= LEAST_ENTRIES else scale
+
+
+def channel_scales(statistics: Statistics, dtype: DType, choose: Method) -> NDArray[np.float32]:
+    """One scale per channel (C,); a channel that never spoke takes the floor."""
+    rows = [even_density(statistics, row) for row in range(statistics.histogram.rows)]
+    scales = choose(rows, dtype)
+    largest = float(scales.max())
+    if largest == 0:
+        return np.full(scales.shape, ZERO_SCALE / dtype.maximum, np.float32)
+    floored: NDArray[np.float64] = np.maximum(scales, largest * CHANNEL_FLOOR)
+    return floored.astype(np.float32)
+
+
+def _clamp_allows(graph: Graph, name: str, dtype: DType, scales: NDArray[np.float32]) -> bool:
+    """True where the producer's clamp has one integer bound for all channels' scales."""
+    tensor = graph.tensors[name]
+    changed = graph.with_tensors([Tensor(name, tensor.shape, dtype, scales)])
+    try:
+        _ = View(changed, graph.producers()[name]).bounds
+    except ValueError:
+        return False
+    return True
