@@ -116,7 +116,7 @@ def subject(name: str, raw: Path, folder: Path, pictures: Sequence[Array]) -> Su
     model = raw
     if raw.suffix == ".pdmodel":
         model = folder / f"{name}.onnx"
-        model.write_bytes(paddle.to_onnx(raw))
+        model.write_bytes(paddle.convert(raw).data)
     held = onnx.load(model)
     weights = {item.name for item in held.graph.initializer}
     (entry,) = (item for item in held.graph.input if item.name not in weights)

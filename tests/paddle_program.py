@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
 FEED, FETCH, LOD_TENSOR, FP32 = 9, 10, 7, 5
-INT, STRING, INTS = 0, 2, 3
+INT, FLOAT, STRING, INTS, BOOLEAN = 0, 1, 2, 3, 6
+Attribute = bool | int | float | str | Sequence[int]
 
 
 def varint(value: int) -> bytes:
@@ -49,14 +50,18 @@ def operator(
     kind: str,
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
-    attributes: Mapping[str, int | str | Sequence[int]],
+    attributes: Mapping[str, Attribute],
 ) -> bytes:
     data = b"".join(field(1, field(1, key) + field(2, name)) for key, name in inputs.items())
     data += b"".join(field(2, field(1, key) + field(2, name)) for key, name in outputs.items())
     data += field(3, kind)
     for key, value in attributes.items():
-        if isinstance(value, int):
+        if isinstance(value, bool):
+            item = field(1, key) + field(2, BOOLEAN) + field(10, int(value))
+        elif isinstance(value, int):
             item = field(1, key) + field(2, INT) + field(3, value)
+        elif isinstance(value, float):
+            item = field(1, key) + field(2, FLOAT) + varint(4 << 3 | 5) + struct.pack("<f", value)
         elif isinstance(value, str):
             item = field(1, key) + field(2, STRING) + field(5, value)
         else:
@@ -76,7 +81,7 @@ def conv_relu_program(weights: Mapping[str, Float32], size: int = 8) -> bytes:
     block += variable("conv.b", b.shape, LOD_TENSOR, True)
     for name in ("conv.out", "sum.out", "relu.out"):
         block += variable(name, out, LOD_TENSOR, False)
-    convolution: dict[str, int | str | Sequence[int]] = {
+    convolution: dict[str, Attribute] = {
         "strides": [1, 1], "paddings": [1, 1], "dilations": [1, 1], "groups": 1,
         "padding_algorithm": "EXPLICIT", "data_format": "NCHW",
     }  # fmt: skip
@@ -88,6 +93,36 @@ def conv_relu_program(weights: Mapping[str, Float32], size: int = 8) -> bytes:
     block += operator("relu", {"X": "sum.out"}, {"Out": "relu.out"}, {})
     block += operator("fetch", {"X": "relu.out"}, {"Out": "fetch"}, {"col": 0})
     return field(1, block) + field(4, field(1, 0))
+
+
+def one_operator(
+    folder: Path,
+    kind: str,
+    parameters: tuple[str, str],
+    shapes: tuple[Sequence[int], Sequence[int]],
+    attributes: Mapping[str, Attribute],
+    weights: Mapping[str, Float32] | None = None,
+) -> Path:
+    """Write a program of one operator from ``x`` to ``y``.
+
+    ``parameters``: the operator's names of the two; ``shapes``: theirs, batch included;
+    ``weights`` by the operator's name of each.
+    """
+    weights = weights or {}
+    block = field(1, 0) + field(2, -1)
+    block += variable("feed", None, FEED, True) + variable("fetch", None, FETCH, True)
+    for name, shape in zip("xy", shapes, strict=True):
+        block += variable(name, shape, LOD_TENSOR, False)
+    for name, values in weights.items():
+        block += variable(name, values.shape, LOD_TENSOR, True)
+    block += operator("feed", {"X": "feed"}, {"Out": "x"}, {"col": 0})
+    inputs = {parameters[0]: "x"} | {name: name for name in weights}
+    block += operator(kind, inputs, {parameters[1]: "y"}, attributes)
+    block += operator("fetch", {"X": "y"}, {"Out": "fetch"}, {"col": 0})
+    path = folder / "one.pdmodel"
+    path.write_bytes(field(1, block) + field(4, field(1, 0)))
+    path.with_suffix(".pdiparams").write_bytes(records(weights))
+    return path
 
 
 def record(values: Float32) -> bytes:

@@ -53,6 +53,48 @@ def test_a_pad_that_nobody_takes_over(
     assert graph.nodes[0].attributes == {"begins": (0, 1, 1), "ends": (0, 1, 1)}
 
 
+@pytest.mark.parametrize(
+    ("place", "pads", "made"),
+    [
+        (2, [0, 0, 0, 1, 1, 0, 0, 0, 1, 1], ["Conv"]),
+        (2, [0, 2, 0, 1, 1, 0, 0, 0, 1, 1], ["Pad", "Conv"]),
+        (1, [0, 0, 0, 1, 1, 0, 0, 0, 1, 1], ["Conv"]),
+        (2, [0, 0, 0, -1, 0, 0, 0, 0, 0, -2], ["Slice", "Conv"]),
+    ],
+)
+def test_a_pad_of_a_volume_of_depth_one(
+    tmp_path: Path, place: int, pads: list[int], made: list[str]
+) -> None:
+    """[N, C, 1, H, W], as Paddle pads pictures: the convolution behind it takes zeros over."""
+    net = start(9)
+    net.node("Unsqueeze", ["x"], "u", axes=[place])
+    net.node("Pad", ["u"], "p", pads=pads)
+    net.node("Squeeze", ["p"], "q", axes=[place])
+    net.conv("q", "y", (6, 4 + pads[1], 3, 3))
+    assert operators(checked(net.save(tmp_path, "y"))) == made
+
+
+def test_a_border_of_a_volume_of_depth_one(tmp_path: Path) -> None:
+    net = start(9)
+    net.node("Unsqueeze", ["x"], "u", axes=[2])
+    net.node("Pad", ["u"], "p", pads=[0, 0, 0, 1, 2, 0, 0, 0, 2, 1], mode="reflect")
+    net.node("Squeeze", ["p"], "q", axes=[2])
+    net.node("Sigmoid", ["q"], "y")
+    assert "Concat" in operators(checked(net.save(tmp_path, "y")))
+
+
+def test_the_depth_itself_is_not_padded(tmp_path: Path) -> None:
+    net = start(9)
+    net.node("Unsqueeze", ["x"], "u", axes=[2])
+    net.node("Pad", ["u"], "p", pads=[0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+    net.node("Sigmoid", ["p"], "y")
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "y"))
+    assert caught.value.findings[0].sentence == (
+        "Pad Pad_p must not pad axis 2 of size 1, as [0, 0, 1, 0, 0, 0, 0, 0, 0, 0] does."
+    )
+
+
 def test_one_reader_takes_over_and_one_does_not(tmp_path: Path) -> None:
     net = padded([0, 0, 1, 1, 0, 0, 1, 1])
     net.conv("p", "c", (4, 4, 3, 3))

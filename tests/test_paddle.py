@@ -14,8 +14,10 @@ from knightlite.errors import KnightliteError, ModelError, UnsupportedError, Usa
 from knightlite.frontend import load, paddle, paddle_weights
 from knightlite.inference.onnx_models import session, write_float
 from paddle_program import (
+    Attribute,
     conv_relu_program,
     conv_relu_weights,
+    one_operator,
     record,
     records,
     write_conv_relu,
@@ -120,8 +122,7 @@ def test_an_operator_the_converter_does_not_know(tmp_path: Path) -> None:
     ("old", "new", "reason"),
     [
         (b"Filter", b"Filtex", "Cannot find input: Filter in operator: conv2d"),
-        # here the converter still delivers a model, one that takes rows for channels
-        (b"NCHW", b"NHWC", "[conv2d: conv.out] Cannot support input with NHWC format"),
+        (b"groups", b"groupx", "Cannot found attribute groups in op: conv2d"),
     ],
 )
 def test_what_the_converter_says_is_passed_on(
@@ -135,6 +136,22 @@ def test_what_the_converter_says_is_passed_on(
     error = fails(tmp_path)
     assert error.sentence == f"paddle2onnx cannot convert {path}: {reason}."
     assert "save it again with paddle.jit.save" in error.hint
+
+
+@needs_converter
+def test_a_model_that_the_converter_delivers_beside_an_error(tmp_path: Path) -> None:
+    shapes = ((1, 4, 4, 4, 3), (1, 2, 2, 2, 3))
+    attributes: dict[str, Attribute] = {
+        "pooling_type": "max", "ksize": [2, 2, 2], "strides": [2, 2, 2], "paddings": [0, 0, 0],
+        "global_pooling": False, "adaptive": False, "ceil_mode": False, "exclusive": True,
+        "data_format": "NDHWC", "padding_algorithm": "EXPLICIT",
+    }  # fmt: skip
+    path = one_operator(tmp_path, "pool3d", ("X", "Out"), shapes, attributes)
+    with pytest.raises(ModelError) as caught:
+        load(path)
+    assert caught.value.sentence == (
+        f"paddle2onnx cannot convert {path}: [pool3d: y] NDHWC format is not supported."
+    )
 
 
 # ------------------------------------------------------------------ weights

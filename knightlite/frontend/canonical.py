@@ -80,14 +80,14 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
         failed |= set(region.nodes) & fusion.absorbed if name in failed else set()
     supported = frozenset(node.name for node in whole.nodes if node.name not in failed)
     if state.failed:
-        return Result(None, tuple(state.findings), supported)
+        return Result(None, (*whole.warnings, *state.findings), supported)
     host.sink_concats(state)
     outputs = tuple(host.deliver(state, name) for name in model.outputs)
     with np.errstate(over="ignore"):
         graph = simplify.simplify(focus.fold_focus(state.builder.build(outputs)))
     verify(graph)
     overflows = _overflows(graph)
-    findings = (*state.findings, *overflows, *_warnings(graph))
+    findings = (*whole.warnings, *state.findings, *overflows, *_warnings(graph))
     return Result(None if overflows else graph, findings, supported)
 
 

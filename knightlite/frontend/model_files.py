@@ -92,15 +92,20 @@ def read_source(
             )
         model = onnx_file.read(path, input_shapes)
     else:
+        converted = None
         if kind == "pytorch":
             data = pytorch.to_onnx(str(path), weights, input_shapes, conversion)
         elif builds_model(path, framework):
-            data = paddle_dygraph.to_onnx(path, weights, input_shapes, conversion)
+            converted = paddle_dygraph.convert(path, weights, input_shapes, conversion)
         elif path.suffix.lower() == ".json":
             data = paddle_pir.to_onnx(path, weights, conversion)
         else:
-            data = paddle.to_onnx(path, weights)
+            converted = paddle.convert(path, weights)
+        if converted is not None:
+            data = converted.data
         model = onnx_file.resolve(onnx_file.parse(data, str(path)), path, input_shapes)
+        if converted is not None:
+            model = paddle.checked(model, converted, path)
     if path.suffix.lower() not in SUFFIXES and builds_model(path, framework):
         model = replace(model, name=path.name)  # a dot in a function's name begins no suffix
     _refuse_quantized(model, path)

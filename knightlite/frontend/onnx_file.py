@@ -49,7 +49,7 @@ def read_bytes(path: Path) -> bytes:
 def parse(data: bytes, where: str) -> onnx.ModelProto:
     """The ModelProto in ``data``; ModelError where it is truncated or something else."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
+    from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()
     hint = "export or copy the model again"

@@ -26,11 +26,13 @@ BORDERS = ("edge", "reflect", "wrap")
 
 
 def pad(state: Importer, node: SourceNode) -> None:
-    """Any Pad of [N, C, H, W] features."""
+    """Any Pad of [N, C, H, W] features, between whose axes there may be further ones of size 1."""
     name, output = node.inputs[0], node.outputs[0]
-    if state.seen(name) != state.padded_shape(name):
-        raise UnsupportedError(f"Pad {node.name} must read [N, C, H, W] features.")
-    begins, ends = _amounts(node, state.model.constants)
+    seen = state.seen(name)
+    places = _places(seen, state.padded_shape(name))
+    if places is None:
+        raise UnsupportedError(f"Pad {node.name} must read [N, C, H, W] features, not {seen}.")
+    begins, ends = _amounts(node, state.model.constants, places)
     mode = node.attributes.get("mode", "constant")
     cuts = min(*begins, *ends) < 0
     if mode != "constant" or cuts:
@@ -51,7 +53,7 @@ def pad(state: Importer, node: SourceNode) -> None:
     state.values[output] = _with_zeros(state, value, begins, ends)
     if begins[0] or ends[0]:
         _append(state, output, (begins[0], ends[0]))
-    elif not state.readers(output) & {*TAKERS, "Pad"}:
+    elif not state.readers(output) & {*TAKERS, "Pad", *(["Squeeze"] if len(places) > 4 else [])}:
         settle(state, output)
 
 
@@ -83,18 +85,50 @@ def _append(state: Importer, name: str, channels: tuple[int, int]) -> None:
 # ------------------------------------------------------------------ what a Pad says
 
 
-def _amounts(node: SourceNode, constants: Mapping[str, Array]) -> tuple[Amounts, Amounts]:
+def _places(seen: tuple[int, ...], canonical: tuple[int, ...]) -> tuple[int | None, ...] | None:
+    """The canonical axis of every axis of the file's shape, None for one of size 1 between them.
+
+    Paddle pads pictures as volumes of depth 1: [N, C, 1, H, W]. None where the shapes do not fit.
+    """
+    places: list[int | None] = []
+    spare = len(seen) - len(canonical)
+    following = 0
+    for size in seen:
+        if (
+            following < len(canonical)
+            and size == canonical[following]
+            and not (size == 1 and spare > 0 and following > 1)
+        ):
+            places.append(following)
+            following += 1
+        elif size == 1 and spare > 0:
+            places.append(None)
+            spare -= 1
+        else:
+            return None
+    return tuple(places) if following == len(canonical) else None
+
+
+def _amounts(
+    node: SourceNode, constants: Mapping[str, Array], places: tuple[int | None, ...]
+) -> tuple[Amounts, Amounts]:
     """Zeros before and behind channels, rows and columns; negative where the Pad cuts."""
-    rank = 4
+    rank = len(places)
     amounts = _operand(node, constants, 1, "pads")
     axes = _operand(node, constants, 3, "axes")
     if amounts is None:
         raise UnsupportedError(f"Pad {node.name} must have constant pads.")
     listed = range(rank) if axes is None else [int(axis) % rank for axis in np.ravel(axes)]
-    begin, end = [0] * rank, [0] * rank
+    begin, end = [0] * 4, [0] * 4
     sizes = [int(item) for item in np.ravel(amounts)]
     for index, axis in enumerate(listed):
-        begin[axis], end[axis] = sizes[index], sizes[index + len(listed)]
+        before, behind, place = sizes[index], sizes[index + len(listed)], places[axis]
+        if place is not None:
+            begin[place], end[place] = before, behind
+        elif before or behind:
+            raise UnsupportedError(
+                f"Pad {node.name} must not pad axis {axis} of size 1, as {sizes} does."
+            )
     if begin[0] or end[0]:
         raise UnsupportedError(f"Pad {node.name} must not pad the batch, as {sizes} does.")
     return (begin[1], begin[2], begin[3]), (end[1], end[2], end[3])

@@ -10,11 +10,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from knightlite.errors import KnightliteError, ModelError, UnsupportedError, UsageError
-from knightlite.frontend import paddle_weights
+from knightlite.errors import Finding, KnightliteError, ModelError, UnsupportedError, UsageError
+from knightlite.frontend import paddle_forms, paddle_weights
 from knightlite.frontend.onnx_file import read_bytes
+from knightlite.frontend.source import SourceModel
 
 OPSET = 13
 VERSION = "1.3.1"  # its private ``export`` signature is what paddle_child calls
@@ -23,17 +26,63 @@ UNSUPPORTED = "some operators not supported yet,"  # so the converter begins its
 CHILD = Path(__file__).with_name("paddle_child.py")
 
 
-def to_onnx(model: Path, weight: Path | None = None) -> bytes:
-    """ONNX bytes (opset 13) of a Paddle model; ``weight`` defaults to the sibling .pdiparams.
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """ONNX bytes (opset 13) of a program, and what the program says of itself.
 
-    Errors: UsageError for files that are not there or paddle2onnx missing, ModelError for damage.
+    ``shapes`` by variable (-1: left open); ``unknown``: kinds of operators whose conversion has
+    not been compared with Paddle.
+    """
+
+    data: bytes
+    shapes: Mapping[str, tuple[int, ...]]
+    unknown: tuple[str, ...]
+
+
+def convert(model: Path, weight: Path | None = None) -> Converted:
+    """Convert a Paddle model; ``weight`` defaults to the sibling .pdiparams.
+
+    Errors: UsageError for files that are not there or paddle2onnx missing, ModelError for damage,
+    UnsupportedError with the operators that have no exact conversion.
     """
     program = read_bytes(model)
     expected = paddle_weights.expected_tensors(program, model)
     parameters = weight_file(model, weight) if expected else None
     if parameters is not None:
         paddle_weights.check(read_bytes(parameters), parameters, expected)
-    return _convert(_extension(), model, parameters)
+    spelled = paddle_forms.spelled_out(program, model)
+    data = _convert(_extension(), model, spelled.program, parameters)
+    return Converted(data, spelled.shapes, spelled.unknown)
+
+
+def checked(model: SourceModel, converted: Converted, path: Path) -> SourceModel:
+    """The model with a warning for what has not been compared; ModelError where shapes differ."""
+    for name, said in converted.shapes.items():
+        made = model.shapes.get(name)
+        # what the program leaves open comes from the input's shape
+        if made is None or name in model.constants or -1 in said[1:]:
+            continue
+        if _extents(said) != _extents(made):
+            raise ModelError(
+                f"paddle2onnx gives {name} of {path} the shape {list(made)}, but the program says "
+                f"{list(said)}.",
+                "export the model to ONNX elsewhere and pass the .onnx",
+            )
+    warnings = tuple(
+        Finding(
+            kind,
+            f"how paddle2onnx converts {kind} has not been compared with Paddle",
+            "compare the outputs with Paddle's own",
+            "warning",
+        )
+        for kind in converted.unknown
+    )
+    return replace(model, warnings=warnings)
+
+
+def _extents(shape: tuple[int, ...]) -> list[int]:
+    """The sizes behind the batch that are not 1: the converter is free in the rest."""
+    return [size for size in shape[1:] if size != 1]
 
 
 def weight_file(model: Path, weight: Path | None) -> Path:
@@ -79,12 +128,14 @@ def _extension() -> Path:
     raise UsageError(f"paddle2onnx {VERSION} is installed without its extension.", remedy)
 
 
-def _convert(extension: Path, model: Path, weight: Path | None) -> bytes:
+def _convert(extension: Path, model: Path, program: bytes, weight: Path | None) -> bytes:
     with tempfile.TemporaryDirectory(prefix="knightlite-paddle-") as folder:
         output, reason = Path(folder, "model.onnx"), Path(folder, "reason")
+        source = Path(folder, "model.pdmodel")
+        source.write_bytes(program)
         command = [
             sys.executable, "-I", "-S", str(CHILD),
-            str(extension), str(model.resolve()), "" if weight is None else str(weight.resolve()),
+            str(extension), str(source), "" if weight is None else str(weight.resolve()),
             str(OPSET), str(output), str(reason),
         ]  # fmt: skip
         try:

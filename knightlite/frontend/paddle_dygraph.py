@@ -23,10 +23,10 @@ HOME = Home(
 )
 
 
-def to_onnx(
+def convert(
     model: Path, weight: Path | None, input_shapes: InputShapes | None, conversion: Conversion
-) -> bytes:
-    """ONNX bytes of the layer of a script; ``model`` is its function's name, or a .pdparams.
+) -> paddle.Converted:
+    """The converted layer of a script; ``model`` is its function's name, or a .pdparams.
 
     A ``.pdparams`` as the model takes the function of its name, or the only one of the script.
     """
@@ -53,7 +53,7 @@ def to_onnx(
                 "does the script run by itself there?",
             )
         try:
-            return paddle.to_onnx(saved.with_suffix(".pdmodel"))
+            return paddle.convert(saved.with_suffix(".pdmodel"))
         except KnightliteError as error:  # the user knows no such file
             sentence = error.sentence.replace(str(saved.with_suffix(".pdmodel")), str(model))
             raise type(error)(sentence, error.hint, error.findings) from error

@@ -3,23 +3,24 @@
 A ``.pdiparams`` is a concatenation of LoDTensor records in the sorted order of the names of the
 program's persistable variables: u32 version 0, u64 LoD levels (0), u32 version 0, i32 length of a
 protobuf description {1: type, 2: dims}, the description, raw data. The names stand only in the
-program, a protobuf ProgramDesc, of which the few fields needed are read here.
+program.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from knightlite.errors import ModelError
+from knightlite.frontend.paddle_program import LOD_TENSOR, parse, parse_program
 
-# VarType.Type of the program's variables
-LOD_TENSOR = 7
+# VarType.Type of a tensor's elements
 ELEMENT_TYPES: Mapping[int, str] = {
     0: "?", 1: "<i2", 2: "<i4", 3: "<i8", 4: "<f2", 5: "<f4", 6: "<f8", 20: "u1", 21: "i1",
 }  # fmt: skip
@@ -37,22 +38,20 @@ class Expected:
 
 
 class _Damaged(Exception):
-    """Bytes that are no protobuf message."""
+    """A description that is none."""
 
 
 def expected_tensors(program: bytes, where: Path) -> list[Expected]:
     """The persistable tensors of a ProgramDesc, sorted by name; ModelError where it is none."""
+    message = parse_program(program, where)
     try:
-        blocks = [value for number, value in _fields(program) if number == 1]
-        if not blocks:
-            raise _Damaged
         tensors = [
             item
-            for block in blocks
-            for number, value in _fields(_message(block))
-            if number == 3 and (item := _variable(_message(value))) is not None
+            for block in message.blocks
+            for described in block.vars
+            if (item := _variable(described)) is not None
         ]
-    except (_Damaged, UnicodeDecodeError):
+    except _Damaged:
         raise ModelError(
             f"{where} is not a Paddle program or is truncated.", "copy or save the model again"
         ) from None
@@ -90,7 +89,10 @@ def _check_record(data: bytes, position: int, where: Path, tensor: Expected, whi
     if start + length > len(data):
         raise ModelError(f"{where} is truncated inside {which}.", AGAIN)
     try:
-        element, shape = _tensor_description(data[start : start + length])
+        described = parse("TensorDesc", data[start : start + length])
+        if described is None:
+            raise _Damaged
+        element, shape = _element_and_shape(described)
     except _Damaged:
         raise ModelError(f"{where} is damaged: {which} has no valid description.", AGAIN) from None
     if (element, shape) != (tensor.element, tensor.shape):
@@ -124,96 +126,21 @@ def _described(element: int) -> str:
     return f"type {element}" if name is None else np.dtype(name).name
 
 
-# ------------------------------------------------------------------ protobuf, as far as needed
+# ------------------------------------------------------------------ descriptions
 
 
-def _variable(data: bytes) -> Expected | None:
-    """A VarDesc {1: name, 2: type, 3: persistable} where it is a persistable tensor."""
-    name, described, persistable = "", b"", 0
-    for number, value in _fields(data):
-        if number == 1:
-            name = _message(value).decode()
-        elif number == 2:
-            described = _message(value)
-        elif number == 3:
-            persistable = _number(value)
-    if not persistable:
+def _variable(described: Any) -> Expected | None:
+    """A VarDesc where it is a persistable tensor; feed and fetch lists are persistable too."""
+    if not described.persistable or described.type.type != LOD_TENSOR:
         return None
-    kind, lod = -1, b""
-    for number, value in _fields(described):  # VarType {1: kind, 3: LoDTensorDesc {1: tensor}}
-        if number == 1:
-            kind = _number(value)
-        elif number == 3:
-            lod = _message(value)
-    if kind != LOD_TENSOR:  # feed and fetch lists are persistable too
-        return None
-    tensor = next((_message(value) for number, value in _fields(lod) if number == 1), None)
-    if tensor is None:
+    if not described.type.HasField("lod_tensor"):
         raise _Damaged
-    return Expected(name, *_tensor_description(tensor))
+    return Expected(described.name, *_element_and_shape(described.type.lod_tensor.tensor))
 
 
-def _tensor_description(data: bytes) -> tuple[int, tuple[int, ...]]:
-    """Element type and shape of a TensorDesc; dims come packed or one by one."""
-    element, dims = -1, []
-    for number, value in _fields(data):
-        if number == 1:
-            element = _number(value)
-        elif number == 2:
-            dims += [value] if isinstance(value, int) else list(_varints(value))
-    signed = tuple(item - (1 << 64) if item >> 63 else item for item in dims)
-    if element not in ELEMENT_TYPES or any(item < 0 for item in signed):
+def _element_and_shape(tensor: Any) -> tuple[int, tuple[int, ...]]:
+    """Element type and shape of a TensorDesc."""
+    shape = tuple(tensor.dims)
+    if tensor.data_type not in ELEMENT_TYPES or any(size < 0 for size in shape):
         raise _Damaged
-    return element, signed
-
-
-def _message(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise _Damaged
-    return value
-
-
-def _number(value: int | bytes) -> int:
-    if not isinstance(value, int):
-        raise _Damaged
-    return value
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Field numbers and values of a protobuf message: integers, or bytes of fields with length."""
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, position = _varint(data, position)
-            yield number, value
-            continue
-        if wire == 2:
-            size, position = _varint(data, position)
-        else:
-            size = {1: 8, 5: 4}.get(wire, -1)
-        if size < 0 or number == 0 or position + size > len(data):
-            raise _Damaged
-        yield number, data[position : position + size]
-        position += size
-
-
-def _varints(data: bytes) -> Iterator[int]:
-    position = 0
-    while position < len(data):
-        value, position = _varint(data, position)
-        yield value
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(data):
-            break
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & ((1 << 64) - 1), position
-    raise _Damaged
+    return int(tensor.data_type), shape

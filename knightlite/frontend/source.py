@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.dtypes import DType
+from knightlite.errors import Finding
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -50,7 +51,8 @@ class SourceModel:
 
     ``shapes`` and ``types`` (ONNX element types) lack the values that inference could not reach.
     ``aliases`` maps the output of a removed Identity to its source; ``folded`` counts removed
-    nodes per operator type. ``quantized`` is filled by the QDQ reader only.
+    nodes per operator type. ``quantized`` is filled by the QDQ reader only. ``warnings``: what the
+    reader has to say.
     """
 
     name: str
@@ -63,3 +65,4 @@ class SourceModel:
     types: Mapping[str, int]
     folded: Mapping[str, int] = field(default_factory=dict)
     quantized: Mapping[str, Quantization] = field(default_factory=dict)
+    warnings: tuple[Finding, ...] = ()

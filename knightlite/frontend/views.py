@@ -6,7 +6,7 @@ import numpy as np
 from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import transposes
+from knightlite.frontend import padding, transposes
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import SourceNode
 
@@ -44,4 +44,15 @@ def view(state: Importer, node: SourceNode) -> None:
     elif value.turned is not None:
         transposes.reshaped(state, node)
     else:
+        if value.pads is not None and not _hands_on(state, node):
+            padding.settle(state, node.inputs[0])
+            value = state.value(node.inputs[0])
         state.values[output] = state.stand_in(output) if value.stands_in else value
+
+
+def _hands_on(state: Importer, node: SourceNode) -> bool:
+    """True where zeros that wait may go on waiting: every reader of the view takes them over."""
+    output = node.outputs[0]
+    return state.seen(output) == state.padded_shape(node.inputs[0]) and state.readers(
+        output
+    ) <= set(padding.TAKERS)

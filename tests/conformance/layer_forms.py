@@ -200,9 +200,7 @@ NORM = (
             "nn.utils.weight_norm(nn.Conv2D(6, 8, 3))",
         ),
     ),
-    *_named(
-        "norm1d", ("nn.BatchNorm1D(6)", "nn.InstanceNorm1D(6)", "nn.LayerNorm(20)"), LINE
-    ),
+    *_named("norm1d", ("nn.BatchNorm1D(6)", "nn.InstanceNorm1D(6)", "nn.LayerNorm(20)"), LINE),
     *_named("norm_vector", ("nn.BatchNorm1D(12)", "nn.LayerNorm(12)"), VECTOR),
     *_named("norm3d", ("nn.BatchNorm3D(4)", "nn.InstanceNorm3D(4)"), VOLUME),
 )
@@ -273,7 +271,7 @@ _PLACES = (
     "lambda x: paddle.strided_slice(x, [2], [1], [12], [3])",
     "lambda x: paddle.full_like(x, 0.5) + x", "lambda x: paddle.zeros_like(x) + x",
     "lambda x: paddle.cast(x, 'float32')", "lambda x: x.detach()",
-    "lambda x: paddle.meshgrid(paddle.arange(13), paddle.arange(11))[0].astype('float32') * 0.1 + x",
+    "lambda x: paddle.meshgrid(paddle.arange(13), paddle.arange(11))[0].astype('float32') + x",
     "lambda x: paddle.linspace(0, 1, 11) + x", "lambda x: paddle.tril(paddle.ones([13, 11])) * x",
     "lambda x: paddle.crop(x, [1, 3, 5, 5], [0, 1, 2, 3])",
     "lambda x: F.temporal_shift(x, 1, 0.25)",
@@ -293,8 +291,9 @@ COMMON = (
             "lambda x: F.scaled_dot_product_attention(x, x, x)",
         ),
     ),
-    *_named("linear_vector", ("nn.Linear(12, 5)", "nn.Sequential(nn.Linear(12, 5), nn.ReLU())"),
-            VECTOR),
+    *_named(
+        "linear_vector", ("nn.Linear(12, 5)", "nn.Sequential(nn.Linear(12, 5), nn.ReLU())"), VECTOR
+    ),
     *_named(
         "upsample",
         (
@@ -311,7 +310,7 @@ COMMON = (
             "nn.Upsample(size=[6, 5], mode='bilinear')",
             "nn.Upsample(scale_factor=[0.5, 2], mode='bilinear')",
             "nn.Upsample(scale_factor=1.7, mode='bilinear')",
-            "nn.Upsample(scale_factor=1.7)",
+            "nn.Upsample(scale_factor=1.6)",
             "nn.Upsample(scale_factor=2, mode='bicubic')",
             "nn.Upsample(size=[6, 5], mode='area')",
             "nn.UpsamplingNearest2D(scale_factor=3)",
@@ -320,7 +319,9 @@ COMMON = (
             "lambda x: F.interpolate(F.avg_pool2d(x, 2), size=paddle.shape(x)[2:], mode='nearest')",
         ),
     ),
-    *_named("upsample1d", ("nn.Upsample(scale_factor=[2], mode='linear', data_format='NCW')",), LINE),
+    *_named(
+        "upsample1d", ("nn.Upsample(scale_factor=[2], mode='linear', data_format='NCW')",), LINE
+    ),
     *_named(
         "dropout",
         (

@@ -74,7 +74,7 @@ def randomize(layer: nn.Layer, rng: np.random.Generator) -> None:
             part._variance.set_value(rng.uniform(0.5, 1.5, size).astype(np.float32))
         norm = "Norm" in type(part).__name__
         for name, values in part.named_parameters(include_sublayers=False):
-            if norm or name == "bias":
+            if not name.startswith("_") and (norm or name == "bias"):
                 spread = rng.uniform(-0.4, 0.4, values.shape).astype(np.float32)
                 values.set_value(spread + np.float32(norm and name in ("weight", "scale")))
 
