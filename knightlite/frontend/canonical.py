@@ -214,7 +214,7 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
         raise UnsupportedError(
             f"{reader} reads what runs on the host, after the NPU: it would have to run there too."
         )
-    if kind not in (*padding.TAKERS, "Pad"):
+    if kind not in (*padding.TAKERS, *padding.HAND_ON):
         for name in features:
             padding.settle(state, name)
     if region is not None:

@@ -22,6 +22,7 @@ from knightlite.ops.signs import nonnegative_outputs
 Array = NDArray[Any]
 Amounts = tuple[int, int, int]  # of channels, rows and columns
 TAKERS = ("Conv", "MaxPool", "AveragePool")  # they pad by themselves
+HAND_ON = ("Pad", "Squeeze")  # zeros wait on behind them
 BORDERS = ("edge", "reflect", "wrap")
 
 
@@ -53,7 +54,7 @@ def pad(state: Importer, node: SourceNode) -> None:
     state.values[output] = _with_zeros(state, value, begins, ends)
     if begins[0] or ends[0]:
         _append(state, output, (begins[0], ends[0]))
-    elif not state.readers(output) & {*TAKERS, "Pad", *(["Squeeze"] if len(places) > 4 else [])}:
+    elif not state.readers(output) & {*TAKERS, *HAND_ON}:
         settle(state, output)
 
 
