@@ -56,7 +56,14 @@ $(PADDLE)/.zoo: requirements-ci.lock | check-tools
 	@$(PADDLE)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps paddleclas==2.6.0
 	@touch $@
 
-conformance: $(VENV)/.dev $(PADDLE)/.zoo
+# Paddle 2 saves the programs that most users have: tests/conformance/test_layer_forms.py
+$(PADDLE)2/.zoo: requirements-ci.lock | check-tools
+	@echo "Setting up $(PADDLE)2 ..."
+	@test -e $@ || $(PYTHON) -m venv $(PADDLE)2
+	@$(PADDLE)2/bin/python -m pip --disable-pip-version-check --quiet install -c requirements-ci.lock paddlepaddle==2.6.2 setuptools
+	@touch $@
+
+conformance: $(VENV)/.dev $(PADDLE)/.zoo $(PADDLE)2/.zoo
 	$(BIN)/python -m pytest -rs -m conformance tests/conformance $(if $(K),-k '$(K)') \
 		--conformance-json build/conformance.json $(OPTIONS)
 
@@ -65,4 +72,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(PADDLE) build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PADDLE) $(PADDLE)2 build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis

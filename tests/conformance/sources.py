@@ -37,6 +37,9 @@ CACHE = ROOT / "build" / "zoo"
 PADDLE_PYTHON = Path(
     os.environ.get("KNIGHTLITE_PADDLE_PYTHON", ROOT / ".venv-paddle" / "bin" / "python")
 )
+PADDLE2_PYTHON = Path(
+    os.environ.get("KNIGHTLITE_PADDLE2_PYTHON", ROOT / ".venv-paddle2" / "bin" / "python")
+)
 CALIBRATION, TEST = 6, 2
 EXAMPLE_CALIBRATION = 16
 # Half of them judge a step and some pictures a floor: with 16 and 2, which step was kept and the
@@ -102,11 +105,11 @@ def made(name: str, make: Callable[[Path], None], *recipe: str | Path) -> tuple[
     return folder, time.perf_counter() - started
 
 
-def run_paddle(script: Path, *arguments: str | Path) -> None:
-    """Run a script with the interpreter that has Paddle."""
-    if not PADDLE_PYTHON.is_file():
-        pytest.skip(f"needs {PADDLE_PYTHON} with Paddle: `make conformance` sets it up")
-    command = [PADDLE_PYTHON, script, *arguments]
+def run_paddle(script: Path, *arguments: str | Path, python: Path = PADDLE_PYTHON) -> None:
+    """Run a script with an interpreter that has Paddle."""
+    if not python.is_file():
+        pytest.skip(f"needs {python} with Paddle: `make conformance` sets it up")
+    command = [python, script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.fail(f"{script.name} {arguments[0]}: {done.stderr[-2000:]}")
