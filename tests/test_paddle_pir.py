@@ -190,6 +190,75 @@ def test_other_json(text: str) -> None:
     assert "paddle.jit.save" in caught.value.hint
 
 
+# ------------------------------------------------------------------ what is approximated
+
+
+def operation(kind: str, number: int, shape: Any, read: list[int], **attributes: Any) -> Any:
+    """An operation of one result, as Paddle 3.3 writes it."""
+    listed = [
+        {"N": name, "AT": {"#": "0.a", "D": [{"#": "0.a", "D": part} for part in value]
+                           if isinstance(value, list) else value}}
+        for name, value in attributes.items()
+    ]  # fmt: skip
+    result = {"%": number, "TT": {"#": "0.t_dtensor", "D": [{"#": "0.t_f32"}, shape, "NCHW"]}}
+    return {"#": f"1.{kind}", "A": listed, "I": [{"%": item} for item in read], "O": [result]}
+
+
+TURNED = {
+    "strides": [2, 2], "paddings": [1, 1], "output_padding": [], "dilations": [1, 1], "groups": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "made", "attributes", "reason"),
+    [
+        ("pool2d", [1, 6, 5, 5], {"adaptive": True},
+         "[13, 11] rows and columns fall into bins of unlike sizes"),
+        ("pool2d", [1, 6, 13, 1], {"adaptive": True}, ""),
+        ("pool2d", [1, 6, 1, 1], {"adaptive": True}, ""),
+        ("pool2d", [1, 6, 6, 5], {"adaptive": False}, ""),
+        ("max_pool2d_with_index", [1, 6, 4, 11], {"adaptive": True},
+         "[13, 11] rows and columns fall into bins of unlike sizes"),
+        ("conv2d_transpose", [1, 8, 25, 21], {**TURNED, "padding_algorithm": "EXPLICIT"}, ""),
+        ("conv2d_transpose", [1, 8, 26, 22], {**TURNED, "padding_algorithm": "EXPLICIT"},
+         "it leaves the output size out"),
+        ("conv2d_transpose", [1, 8, 26, 22],
+         {**TURNED, "output_padding": [1, 1], "padding_algorithm": "EXPLICIT"}, ""),
+        ("conv2d_transpose", [1, 8, 26, 22], {**TURNED, "padding_algorithm": "SAME"},
+         "it leaves SAME padding out"),
+        ("thresholded_relu", [1, 6, 13, 11], {"threshold": 0.3, "value": 0.1},
+         "it gives 0 below the threshold, not 0.1"),
+        ("thresholded_relu", [1, 6, 13, 11], {"threshold": 0.3, "value": 0.0}, ""),
+    ],
+)  # fmt: skip
+def test_what_the_converter_would_approximate(
+    kind: str, made: list[int], attributes: dict[str, Any], reason: str
+) -> None:
+    weight = {**parameter("w", (6, 8, 3, 3))}
+    weight["O"] = {**weight["O"], "%": 1}
+    read = program(
+        weight,
+        operation("data", 2, [1, 6, 13, 11], []),
+        operation(kind, 3, made, [2, 1], **attributes),
+    )["program"]
+    if not reason:
+        paddle_pir.refuse_approximated(read, Path("m.json"))
+        return
+    with pytest.raises(UnsupportedError) as caught:
+        paddle_pir.refuse_approximated(read, Path("m.json"))
+    assert caught.value.sentence == (
+        f"paddle2onnx approximates {kind} to {made} of m.json: {reason}."
+    )
+    assert "DygraphOldIrGuard" in caught.value.hint
+
+
+def test_an_operation_that_lacks_parts() -> None:
+    broken = operation("pool2d", 3, [1, 6, 5, 5], [2], adaptive=True)
+    del broken["I"]
+    with pytest.raises(ModelError, match="an operation lacks parts"):
+        paddle_pir.refuse_approximated(program(broken)["program"], Path("m.json"))
+
+
 def test_weights_of_another_model(net: Path, tmp_path: Path) -> None:
     (tmp_path / "net.pdiparams").write_bytes(records(conv_relu_weights())[:-1])
     error = refusal(net, "/bin/true")

@@ -11,15 +11,17 @@ import importlib.util
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from knightlite.errors import ModelError, UnsupportedError, UsageError
+from knightlite.errors import Finding, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import interpreter, paddle, paddle_weights
 from knightlite.frontend.interpreter import Answer, Conversion, Home
 from knightlite.frontend.onnx_file import read_bytes
 from knightlite.frontend.paddle_weights import Expected
+
+Shapes = Sequence[tuple[int, ...]]
 
 PACKAGES = "paddlepaddle 3 and paddle2onnx 2"
 HOME = Home(
@@ -42,7 +44,9 @@ def to_onnx(model: Path, weight: Path | None, conversion: Conversion) -> bytes:
 
     Errors: UsageError where no interpreter can do it, ModelError for damage.
     """
-    expected = expected_tensors(read_bytes(model), model)
+    program = read_bytes(model)
+    expected = expected_tensors(program, model)
+    refuse_approximated(json.loads(program)["program"], model)
     parameters = paddle.weight_file(model, weight) if expected else None
     if parameters is not None:
         paddle_weights.check(read_bytes(parameters), parameters, expected)
@@ -128,6 +132,102 @@ def expected_tensors(program: bytes, where: Path) -> list[Expected]:
             hint,
         ) from None
     return sorted(tensors, key=lambda item: item.name)
+
+
+def refuse_approximated(program: Mapping[str, Any], where: Path) -> None:
+    """UnsupportedError with every operation that paddle2onnx would approximate.
+
+    What the old format spells out (:mod:`knightlite.frontend.paddle_forms`) cannot be rewritten in
+    this one, whose text belongs to Paddle.
+    """
+    try:
+        findings = list(_approximated(program))
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError):
+        raise ModelError(
+            f"{where} is not a Paddle PIR program or is damaged: an operation lacks parts.",
+            "copy the model again, or save it again with paddle.jit.save",
+        ) from None
+    if findings:
+        more = "" if len(findings) == 1 else f" and {len(findings) - 1} more"
+        raise UnsupportedError(
+            f"paddle2onnx approximates {findings[0].where} of {where}: "
+            f"{findings[0].sentence}{more}.",
+            "save the model in the old format, which is converted exactly: "
+            "`with paddle.pir_utils.DygraphOldIrGuard(): paddle.jit.save(...)`",
+            findings,
+        )
+
+
+def _approximated(program: Mapping[str, Any]) -> Iterator[Finding]:
+    shapes: dict[int, tuple[int, ...]] = {}
+    for operation in _operations(program):
+        results = _results(operation)
+        shapes.update(results)
+        kind = str(operation["#"]).rpartition(".")[2]
+        if kind not in APPROXIMATED:
+            continue
+        read = [shapes[item["%"]] for item in operation["I"] if item["%"] in shapes]
+        made = next(iter(results.values()))
+        reason = APPROXIMATED[kind](_attributes(operation), read, made)
+        if reason:
+            yield Finding(f"{kind} to {list(made)}", reason)
+
+
+def _results(operation: Mapping[str, Any]) -> dict[int, tuple[int, ...]]:
+    """Shapes of the values that an operation makes, by number."""
+    found = {}
+    for item in operation.get("O", ()) if isinstance(operation.get("O"), list) else ():
+        described = item.get("TT", {}).get("D", ())
+        if len(described) > 1 and isinstance(described[1], list):
+            found[item["%"]] = tuple(described[1])
+    if isinstance(operation.get("O"), dict) and "%" in operation["O"]:  # a parameter has one
+        found[operation["O"]["%"]] = tuple(operation["O"]["TT"]["D"][1])
+    return found
+
+
+def _attributes(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes by name; arrays as lists."""
+    found = {}
+    for item in operation.get("A", ()):
+        value = item["AT"]["D"]
+        found[item["N"]] = [part["D"] for part in value] if isinstance(value, list) else value
+    return found
+
+
+def _adaptive(attributes: Mapping[str, Any], read: Shapes, made: tuple[int, ...]) -> str:
+    if not attributes.get("adaptive") or all(size == 1 for size in made[2:]):
+        return ""
+    size = read[0][2:]
+    if any(extent < 1 or extent % count for extent, count in zip(size, made[2:], strict=True)):
+        return f"{list(size)} rows and columns fall into bins of unlike sizes"
+    return ""
+
+
+def _transposed(attributes: Mapping[str, Any], read: Shapes, made: tuple[int, ...]) -> str:
+    if attributes.get("padding_algorithm") == "SAME":
+        return "it leaves SAME padding out"
+    pads, extra = attributes["paddings"], attributes.get("output_padding") or [0, 0]
+    pads = pads if len(pads) == 4 else [item for item in pads for _ in range(2)]
+    for axis, (size, kernel) in enumerate(zip(read[0][2:], read[1][2:], strict=True)):
+        stride, dilation = attributes["strides"][axis], attributes["dilations"][axis]
+        whole = (size - 1) * stride + dilation * (kernel - 1) + 1 + extra[axis]
+        if size > 0 and whole - pads[2 * axis] - pads[2 * axis + 1] != made[2 + axis]:
+            return "it leaves the output size out"
+    return ""
+
+
+def _thresholded(attributes: Mapping[str, Any], read: Shapes, made: tuple[int, ...]) -> str:
+    value = attributes.get("value", 0.0)
+    return f"it gives 0 below the threshold, not {value:g}" if value else ""
+
+
+APPROXIMATED: Mapping[str, Callable[[Mapping[str, Any], Shapes, tuple[int, ...]], str]] = {
+    "conv2d_transpose": _transposed,
+    "depthwise_conv2d_transpose": _transposed,
+    "max_pool2d_with_index": _adaptive,
+    "pool2d": _adaptive,
+    "thresholded_relu": _thresholded,
+}
 
 
 def _operations(program: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
