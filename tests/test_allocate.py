@@ -321,3 +321,28 @@ def test_memory_map_lists_every_buffer() -> None:
     assert [line.split()[-1] for line in lines[-len(plan.layers) :]] == [
         layer.node.name for layer in plan.layers
     ]
+
+
+def test_the_memory_map_word_for_word() -> None:
+    """What lies where, and of each layer the bytes of FSPM and WSPM with the slots it has there."""
+    net = QuantizedNet("map")
+    x = net.conv(net.input("x", 3, 8, 8), "a", 64, (3, 3), pads=(1,) * 4)
+    graph = net.build(net.max_pool(net.conv(x, "b", 192), "c", strides=(2, 2)))
+    chip = replace(CHIP, fspm_bytes=6144, wspm_bytes=8292, wspm_align_bytes=64)
+    plan = build(graph, artificial(chip)).compiled.plan
+    a, b, c = plan.layers
+    b = replace(b, tiling=replace(b.tiling, outs=32))  # 6 weight tiles of 2048 bytes, 4 fit
+    assert memory_map(replace(plan, layers=(a, b, c)), chip) == (
+        "DDR: 32448 bytes of 268435456\n"
+        "  0x00000000      16064 constants (weights, parameters, tables)\n"
+        "  0x00003ec0        256 layers -1..0 x\n"
+        "  0x00003ec0      12288 layers 1..2 b\n"
+        "  0x00006ec0       4096 layers 0..1 a\n"
+        "  0x00006ec0       3072 layers 2..3 c\n"
+        "\n"
+        "Scratchpads: FSPM 6144, WSPM 8292, MSPM 16384 bytes\n"
+        "  layer     FSPM     WSPM  rows  outs   ins  name\n"
+        "      0     4352     1728     8    64     3  a\n"
+        "      1     3072     8192     2    32    64  b\n"
+        "      2     3840        0     1   192   192  c\n"
+    )

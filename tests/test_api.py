@@ -8,6 +8,7 @@ import inspect
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +26,9 @@ from knightlite.api import (
     quantize,
     simulate,
 )
-from knightlite.api.simulation.simulate import find_binary
+from knightlite.api.simulation.simulate import GoldenReference, find_binary
 from knightlite.errors import Finding, UsageError
+from knightlite.sim import Machine
 from knightlite.talk import Talk
 from onnx_nets import Net
 
@@ -145,6 +147,31 @@ def test_frames_and_debug_tensors(here: Path) -> None:
     first, last = (np.load(result.files[f"result-linear_0.tmp_1.{k}.npy"]) for k in (0, 1))
     assert np.array_equal(first, np.load(one.files["result-linear_0.tmp_1.npy"]))
     assert not np.array_equal(first, last)
+
+
+def test_every_frame_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that differ, tensors that do and saturations are those of all frames together."""
+    found = iter([(70, 3, ["b"]), (70, 0, []), (70, 4, ["b", "a"]), (70, 0, [])])
+    saturated = iter([1, 0, 5, 0])
+    run = Machine.run
+
+    def saturating(machine: Machine, *rest: Any) -> Any:
+        outputs = run(machine, *rest)
+        machine.saturations = next(saturated)
+        return outputs
+
+    monkeypatch.setattr(GoldenReference, "compare", lambda *_: next(found))
+    monkeypatch.setattr(Machine, "run", saturating)
+    np.tile(np.fromfile("inputs/x.bin", np.float32), 4).tofile("four.bin")
+    warnings: list[str] = []
+    result = simulate(
+        SimulateOptions(input="four.bin", frame_count=4, check=True, out_dir=Path("out")),
+        Talk(warn=warnings.append),
+    )
+    assert (result.frames, result.compared_bytes, result.differing_bytes) == (4, 280, 7)
+    assert result.differing_tensors == ("b", "a")
+    assert result.saturations == 6
+    assert warnings == ["6 accumulators saturated at 32 bits: the compiler proves this away."]
 
 
 def test_a_float_array_a_raw_file_and_a_picture_are_the_same(here: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from float_nets import Pictures, small_net
+from knightlite.api.quantization import quantize as quantize_module
 from knightlite.api.quantization.options import QuantizeOptions, combinations
 from knightlite.cli.program import run
 from knightlite.quantize.pipeline import finish, prepare, quantize_graph
@@ -116,6 +118,48 @@ def test_combinations_on_the_command_line(here: Path, capsys: Capture) -> None:
     assert (Path("out") / "digits_quantize.onnx").read_bytes() == best
     assert run(["compile"]) == 0
     assert "out/digits_quantize.onnx is taken: quant left it here last." in capsys.readouterr().err
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What a combination gives, as far as the choice looks at it."""
+
+    loss_percent: float | None
+    sqnr_db: tuple[float | None, ...]
+    quantized_metric: float | None = None
+    combinations: tuple[Any, ...] = ()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return {"outputs": [{"sqnr_db": item} for item in self.sqnr_db]}
+
+
+@pytest.mark.parametrize(
+    ("made", "order"),
+    [
+        ([Made(2, (9,)), Made(1, (9,)), Made(3, (9,))], "bac"),
+        ([Made(1, (9,)), Made(3, (9,)), Made(2, (9,))], "acb"),
+        ([Made(3, (9,)), Made(1, (9,)), Made(2, (9,))], "bca"),
+        ([Made(1, (9,)), Made(1, (11,)), Made(1, (10,))], "bca"),  # equal losses: the better SQNR
+        ([Made(-1, (9,)), Made(0, (90,)), Made(-2, (1,))], "cab"),  # a network may gain
+        ([Made(None, (20, 30)), Made(None, (40, 11)), Made(None, (10, 40))], "bac"),  # the mean
+        ([Made(None, (20, None)), Made(None, (None,)), Made(None, (21, None))], "bca"),  # exact
+        ([Made(1, (9,)), Made(1, (9,)), Made(1, (9,))], "abc"),  # the first of equal ones
+    ],
+)
+def test_the_best_of_all_combinations(
+    made: list[Made], order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least loss, then the best mean SQNR; sorted like that in the table."""
+    runs = [(name, 1, item) for name, item in zip("abc", made, strict=True)]
+    monkeypatch.setattr(quantize_module, "quantize_models", lambda *_, **__: iter(runs))
+    options = QuantizeOptions(Path("m"), "c", methods=("kl", "mse", "octav"))
+    best, _ = quantize_module.quantize_all(
+        dataclasses.replace(options, chip="TX5368AV200"), save=False
+    )
+    assert "".join(row["method"] for row in best.combinations) == order
+    first = made["abc".index(order[0])]
+    assert (best.loss_percent, best.report) == (first.loss_percent, first.report)
 
 
 def test_the_table(here: Path, capsys: Capture) -> None:

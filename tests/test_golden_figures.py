@@ -1,8 +1,8 @@
 """What compiling gives: time, traffic and bytes of six networks on three chips at every level.
 
-Nothing else in the tests says that a program may not become slower. A change of the scheduler, of
-a cost or of a byte shows as a table of before and after; what is wanted is written by
-``pytest --update-golden``.
+Beside them time and traffic of all operators' samples. Nothing else in the tests says that a
+program may not become slower. A change of the scheduler, of a cost or of a byte shows as a table of
+before and after; what is wanted is written by ``pytest --update-golden``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from conftest import Golden
 from golden_table import Layout
 from integer_nets import NETWORKS
 from knightlite.chip import find
-from knightlite.compiler import Compiled, compile_graph
+from knightlite.compiler import Compiled, compile_graph, plan_graph
 from knightlite.container import decode_program, encode_program
+from knightlite.emit import program_code
 from knightlite.emit.program import SCHEDULE_LEVEL
+from knightlite.isa import Load, Store
+from knightlite.ops import ALL_OPS
 from knightlite.profiler import profile
-from knightlite.sim import Machine
+from knightlite.sim import Machine, simulate_time
 
 CHIPS = ("TX5368AV200", "TX5215CV200", "TX5112CV201")  # 32 x 64, 16 x 32, 16 x 16 lanes
 LEVELS = range(SCHEDULE_LEVEL + 1)
@@ -99,3 +102,31 @@ def test_every_way_to_cut_a_layer_is_in_the_figures(
             }
             seen |= {name for name, is_taken in ways.items() if is_taken}
     assert seen == {"rows", "outs", "ins", "weights in turn"}
+
+
+OPERATORS = Layout(
+    ("operator", "chip"), ("samples", "instructions", "cycles", "read_bytes", "write_bytes")
+)
+
+
+def test_operators(golden: Golden) -> None:
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for operator in ALL_OPS:
+        for chip in (CHIPS[0], CHIPS[-1]):
+            samples = operator.samples()
+            codes = [program_code(plan_graph(graph, find(chip), chip)) for graph in samples]
+            moved = [
+                (type(item), item.payload_bytes)
+                for code in codes
+                for item in code
+                if isinstance(item, Load | Store)
+            ]
+            cycles = (simulate_time(code, find(chip).chip).total_cycles for code in codes)
+            rows[operator.name, chip] = {
+                "samples": str(len(samples)),
+                "instructions": str(sum(map(len, codes))),
+                "cycles": str(sum(cycles)),
+                "read_bytes": str(sum(size for kind, size in moved if kind is Load)),
+                "write_bytes": str(sum(size for kind, size in moved if kind is Store)),
+            }
+    golden.table("operator_figures.txt", OPERATORS, rows)

@@ -211,6 +211,59 @@ def test_broken_rule(index: int, fields: dict[str, int], sentence: str) -> None:
     refuse(changed(index, **fields), WHO[index] + sentence)
 
 
+LAST = {
+    "input tile": ({2: {"local_address": 4064}, 3: {"x_address": 4064}}, 3, "x_address"),
+    "output tile": ({3: {"y_address": 4080}, 4: {"local_address": 4080}}, 3, "y_address"),
+    "weights": ({0: {"local_address": 2016}, 3: {"weight_address": 2016}}, 0, "local_address"),
+    "parameters": ({1: {"local_address": 992}, 3: {"parameter_address": 992}}, 1, "local_address"),
+    "source": ({2: {"ddr_address": 64}}, 2, "ddr_address"),
+    "result": ({4: {"ddr_address": 4080}}, 4, "ddr_address"),
+}
+
+
+@pytest.mark.parametrize("part", LAST)
+def test_a_memory_ends_behind_its_last_byte(part: str) -> None:
+    """What ends with it is sound; one byte on is refused, in every memory."""
+    changes, index, name = LAST[part]
+    code = sound()
+    for place, fields in changes.items():
+        code[place] = replace(code[place], **fields)
+    more = {"ddr_bytes": 96} if part == "source" else {}
+    if part == "source":
+        code = code[:4]
+    check(code, **more)
+    code[index] = replace(code[index], **{name: getattr(code[index], name) + 1})
+    with pytest.raises(MachineError, match=r"beyond its \d+ bytes\.$"):
+        check(code, **more)
+
+
+def test_tensors_and_constants_end_where_they_do() -> None:
+    whole = {"outputs": [tensor("y", "s8", (4, 1, 4), 128)], "ddr_bytes": 144}
+    check(sound(), **whole)
+    code = changed(4, ddr_address=64)  # the first byte behind the constants
+    check(code, outputs=[tensor("y", "s8", (4, 1, 4), 64)])
+    for more, sentence in (
+        ({**whole, "ddr_bytes": 143}, "tensor y ends at DDR 0x90, beyond 143 bytes."),
+        (
+            {"inputs": [tensor("x", "u8", (8, 1, 4), 63)]},
+            "input x lies at DDR 0x3f, inside the constants.",
+        ),
+        (
+            {"ddr_bytes": 63},
+            "the .cfg asks for 63 bytes of DDR, with 64 bytes of constants and 1048576 bytes on "
+            "the chip.",
+        ),
+        (
+            {"ddr_bytes": (1 << 20) + 1},
+            "the .cfg asks for 1048577 bytes of DDR, with 64 bytes of constants and 1048576 bytes "
+            "on the chip.",
+        ),
+    ):
+        with pytest.raises(FormatError, match=f"^{re.escape(sentence)}$"):
+            check(sound(), **more)
+    check(sound(), ddr_bytes=1 << 20)
+
+
 def test_unknown_layer() -> None:
     refuse(
         changed(3, layer=3),

@@ -14,6 +14,7 @@ from assembled import (
     TINY,
     WDMA,
     load,
+    make,
     program,
     record,
     small_matrix,
@@ -23,7 +24,7 @@ from assembled import (
 from knightlite.chip import TIMING_FACTS, Chip
 from knightlite.container import Program
 from knightlite.errors import UsageError
-from knightlite.isa import Space
+from knightlite.isa import Instruction, Lookup, Space
 from knightlite.profiler import (
     assumed_facts,
     profile,
@@ -65,9 +66,41 @@ def test_rows_and_totals() -> None:
     assert found.busy_cycles == {"RDMA": 200, "WDMA": 103, "RCCN": 68, "RCVT": 0}
 
 
-def test_bound_by_matrix() -> None:
-    matrix = small_matrix(x_height=60, y_height=60)
-    assert profile(program([matrix])).layers[0].bound == "matrix"
+@pytest.mark.parametrize(
+    ("item", "bound"),
+    [
+        (small_matrix(x_height=16, y_height=16), "matrix"),  # 64 cycles behind a setup of 64
+        (small_matrix(x_height=63, y_height=63, x_width=1, y_width=1), "latency"),
+        (make(Lookup, x_width=32, y_width=32, x_channels=64, y_channels=64), "vector"),  # 32 of 64
+        (make(Lookup, x_width=31, y_width=31, x_channels=64, y_channels=64), "latency"),
+        (load(Space.FSPM, 0, 2560), "ddr read"),  # 100 cycles behind a setup of 100
+        (load(Space.FSPM, 0, 2496), "latency"),
+        (store(0, 4096, 2560), "ddr write"),
+        (store(0, 4096, 2496), "latency"),
+    ],
+)
+def test_a_layer_is_bound_by_what_is_busy_for_half_of_it(item: Instruction, bound: str) -> None:
+    """Setups are nobody's work."""
+    assert profile(program([item], chip=CHIP)).layers[0].bound == bound
+
+
+def test_layers_that_overlap_share_no_cycle() -> None:
+    """A short load that ends before a long compute in front of it moved nothing on."""
+    code = [
+        small_matrix(x_height=100, y_height=100, layer=0),  # 0 to 464
+        load(Space.WSPM, 0, 2560, layer=1),  # 0 to 200
+        store(0, 4096, 2560, layer=2),  # behind the load's bytes: 0 to 300
+        load(Space.WSPM, 0, 2560, layer=1),  # 200 to 400
+        load(Space.WSPM, 0, 2560, layer=2),  # 400 to 600
+    ]
+    found = profile(program(code, chip=CHIP))
+    assert [row.cycles for row in found.layers] == [464, 0, 136]
+    assert found.cycles == 600
+    assert [row.read_bytes for row in found.layers] == [0, 5120, 2560]
+    assert (found.read_bytes, found.write_bytes) == (7680, 2560)
+    assert found.ddr_busy_cycles == 400
+    assert found.mac_utilization == found.macs / (600 * 2048)
+    assert found.macs == 100 * 4 * 8 * 4
 
 
 def test_text() -> None:

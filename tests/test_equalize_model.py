@@ -1,0 +1,142 @@
+"""How far equalization goes: its model of both errors, number by number, at the edge of each."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from float_nets import FloatNet
+from knightlite.ir import Graph
+from knightlite.quantize.data.workload import Forward
+from knightlite.quantize.scales.settings import Settings
+from knightlite.quantize.steps.equalize import ChannelRange, choose_divisors
+from knightlite.quantize.steps.equalizing import equalization_left_out, try_equalization
+from knightlite.quantize.steps.steps import macs
+
+
+def read_by_affine(gains: Sequence[float]) -> Graph:
+    """x -> a -> an Affine with these gains -> y."""
+    net, count = FloatNet(), len(gains)
+    net.conv(net.input("x", 1, 1, 1), "a", count, weights=np.ones((count, 1, 1, 1)))
+    gain = net.builder.constant("gain", np.asarray(gains, np.float32))
+    offset = net.builder.constant("offset", np.zeros(count, np.float32))
+    net.node("Affine", ("a", gain, offset), "even", clamp=(0.0, 6.0))  # which no divisor passes
+    return net.build(net.conv("even", "y", 1, weights=np.ones((1, count, 1, 1))))
+
+
+def read_by_conv(weights: Sequence[float]) -> Graph:
+    """x -> a -> a convolution with one output -> y."""
+    net, count = FloatNet(), len(weights)
+    net.conv(net.input("x", 1, 1, 1), "a", count, weights=np.ones((count, 1, 1, 1)))
+    return net.build(net.conv("a", "y", 1, weights=np.reshape(weights, (1, count, 1, 1))))
+
+
+def chosen(
+    graph: Graph, peaks: Sequence[float], rms: Sequence[float]
+) -> tuple[float, list[float]] | None:
+    """The exponent for "a" and the divisors of its channels; None where it is left as it is."""
+    ranges = {
+        name: ChannelRange(np.ones(tensor.shape[1]), np.ones(tensor.shape[1]))
+        for name, tensor in graph.tensors.items()
+        if name not in graph.constants
+    }
+    ranges["a"] = ChannelRange(np.asarray(peaks, np.float64), np.asarray(rms, np.float64))
+    ties, divisors, done = choose_divisors(graph, ranges)
+    if not done:
+        return None
+    (found,) = done
+    assert found.tensors == ("a",)
+    return found.exponent, divisors[ties.classes["a"]].tolist()
+
+
+def test_what_an_affine_reads_is_evened_out_down_to_a_256th() -> None:
+    """The loudest channel sets the step for all; a factor costs an Affine nothing."""
+    found = chosen(read_by_affine([1, 1, 1, 1, 1]), [8, 2, 2**-4, 2**-6, 0], [1, 1, 1, 1, 0])
+    assert found is not None
+    assert found[0] == 1.0
+    assert found[1] == pytest.approx([1.0, 1 / 4, 1 / 128, 1 / 256, 1.0], rel=1e-12)
+
+
+def test_for_less_than_a_fifth_nothing_is_touched() -> None:
+    """Noise (1 + (g r)^2) of (1 + g^2), r = 1/64, is 0.8 of it at g = 0.50024."""
+    for gain, is_left in ((0.5, True), (0.5005, False)):
+        found = chosen(read_by_affine([1, gain]), [64, 1], [32, 0.5])
+        assert (found is None) == is_left
+
+
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PEAKS = (1.0, 1 / 64)
+
+
+def model(exponent: float, weight: float, rms: float) -> float:
+    """Noise at y: of a's steps, 255 to its peak, and of its weights', 127 to the largest."""
+    divisors = [peak**exponent for peak in PEAKS]
+    step = max(peak / divisor for peak, divisor in zip(PEAKS, divisors, strict=True)) / 255
+    scaled = [divisors[0], weight * divisors[1]]
+    noise = sum(step**2 / 12 * item**2 for item in scaled)
+    power = (0.02 / divisors[0]) ** 2 + (rms / divisors[1]) ** 2
+    return float(noise + (max(scaled) / 127) ** 2 / 12 * power)
+
+
+def best(weight: float, rms: float) -> float | None:
+    errors = {item: model(item, weight, rms) for item in EXPONENTS}
+    least = min(EXPONENTS, key=errors.__getitem__)
+    return least if errors[least] <= 0.8 * errors[0.0] else None
+
+
+@pytest.mark.parametrize("weight", [1.0, 6.0])
+def test_a_convolution_weighs_both_errors(weight: float) -> None:
+    """The louder a quiet channel is for its peak, the dearer a finer step in coarser weights.
+
+    What is chosen changes where the model says so, to a thousandth.
+    """
+    graph, seen = read_by_conv([1.0, weight]), []
+    for low, high in itertools.pairwise(np.geomspace(1e-5, 10, 200).tolist()):
+        if best(weight, low) == best(weight, high):
+            continue
+        while high > 1.001 * low:
+            middle = math.sqrt(low * high)
+            if best(weight, middle) == best(weight, low):
+                low = middle
+            else:
+                high = middle
+        for rms in (low, high):
+            found = chosen(graph, PEAKS, [0.02, rms])
+            assert (None if found is None else found[0]) == best(weight, rms)
+            seen.append(best(weight, rms))
+    assert set(seen) == {None, 0.25, 0.5, 0.75, 1.0}
+
+
+class Pictures:
+    """So many of one pixel, one by one."""
+
+    description = "pictures"
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def run(self, forward: Forward) -> float | None:
+        for index in range(self.count):
+            forward((np.full((1, 1, 1, 1), 0.5 + index % 7, np.float32),))
+        return None
+
+
+@pytest.mark.parametrize(("count", "judged"), [(12, 12), (40, 32)])
+def test_at_most_32_pictures_judge(count: int, judged: int) -> None:
+    graph = read_by_affine([1, 1, 1])
+    graph = graph.with_constants({"a.weight": np.asarray([8, 1, 0.1], "f4").reshape(3, 1, 1, 1)})
+    _, _, (step,) = try_equalization(graph, Pictures(count), Settings(), 1)
+    assert step.judgement is not None
+    assert step.judgement.pictures == judged
+
+
+def test_an_effort_must_afford_twelve_pictures_of_four_runs() -> None:
+    graph = read_by_affine([1, 1, 1])
+    enough = 12 * 4 * macs(graph)
+    for sample_macs, is_tried in ((enough, True), (enough - 1, False)):
+        settings = Settings(sample_macs=sample_macs)
+        assert (equalization_left_out(graph, settings, Pictures(12), 12) == "") == is_tried
