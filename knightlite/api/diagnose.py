@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knightlite import atomic_write, workspace
+from knightlite.api.quant_folder import float_beside
 from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
 
@@ -175,8 +176,8 @@ def _float_model(
         source = Path(str(record.options.get("model", "")))
         if source.suffix == ".onnx" and source.is_file():
             return source
-    beside = quantized.with_name(quantized.name.replace("_quantize.onnx", ".onnx"))
-    if beside != quantized and beside.is_file():
+    beside = float_beside(quantized)
+    if beside is not None:
         return beside
     raise UsageError(f"the float model of {quantized} is not at hand.", "name it with -m MODEL")
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from knightlite import atomic_write, workspace
 from knightlite.api.comparison import layer_values
 from knightlite.api.comparison.differences import Difference, Tally
+from knightlite.api.quant_folder import float_beside, quantized_in
 from knightlite.errors import DataError, UsageError
 from knightlite.talk import SILENT, Talk
 
@@ -274,7 +275,7 @@ def _save(
 
 
 def _quant_files(options: CompareOptions, talk: Talk) -> dict[str, Path]:
-    """The files that ``quant`` left: by the manifest, or by their names in a folder."""
+    """The files that ``quant`` left: by the manifest, or by what the files of a folder hold."""
     if options.quant_dir is None:
         space = workspace.open_workspace(options.directory)
         latest = workspace.latest(space, "quant", "onnx")
@@ -285,15 +286,9 @@ def _quant_files(options: CompareOptions, talk: Talk) -> dict[str, Path]:
         if "float_onnx" not in files and source.suffix == ".onnx" and source.is_file():
             files["float_onnx"] = source
         return files
-    models = sorted(options.quant_dir.glob("*_quantize.onnx"))
-    if len(models) != 1:
-        raise UsageError(
-            f"{options.quant_dir} must hold one quantized model, not {len(models)}.",
-            "name the folder in which quant left X_quantize.onnx and inputs/",
-        )
-    files = {"onnx": models[0]}
-    floating = models[0].with_name(models[0].name.replace("_quantize.onnx", ".onnx"))
-    if floating.is_file():
+    files = {"onnx": quantized_in(options.quant_dir)}
+    floating = float_beside(files["onnx"])
+    if floating is not None:
         files["float_onnx"] = floating
     for path in sorted((options.quant_dir / "inputs").glob("*.bin")):
         files[f"input_{path.stem}"] = path

@@ -26,10 +26,11 @@ Array = NDArray[Any]
 Scores = tuple[Array, Array | None]
 """Flat float scores: of the first output, and before its trailing Softmax (None: it has none)."""
 
-FLOAT, QDQ, GOLDEN, CHIP = "float", "qdq", "golden", "chip"
+FLOAT, GOLDEN, CHIP = "float", "golden", "chip"
 SUFFIXES = (".cfg", ".tsmodel")
-QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
-MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze", *QUANTIZERS)
+MOVES = (
+    "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze", "QuantizeLinear", "DequantizeLinear",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Form:
 def source_of(path: Path) -> Source:
     """What form a file holds, from its content. UsageError, ModelError, FormatError."""
     from knightlite.frontend import onnx_file
+    from knightlite.frontend.model_kind import ModelKind, kind_of
 
     if not path.is_file():
         what = "is a folder, not a model file" if path.is_dir() else "does not exist"
@@ -76,11 +78,10 @@ def source_of(path: Path) -> Source:
             path, FLOAT, digest + (workspace.sha256_of(weights) if weights.is_file() else "")
         )
     model = onnx_file.parse(path.read_bytes(), str(path))
-    notes = {entry.key for entry in model.metadata_props}
-    if "knightlite.pair" in notes:
-        return Source(path, GOLDEN, digest + workspace.sha256_of(cfg_of(path)))
-    quantized = any(node.op_type in QUANTIZERS for node in model.graph.node)
-    return Source(path, QDQ if quantized else FLOAT, digest)
+    kind = kind_of(model)
+    if kind is ModelKind.GOLDEN:
+        digest += workspace.sha256_of(cfg_of(path))
+    return Source(path, kind.value, digest)
 
 
 def cfg_of(golden: Path) -> Path:

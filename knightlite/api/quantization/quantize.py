@@ -245,22 +245,18 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     from knightlite.frontend import load_quantized
     from knightlite.inference.onnx_models import session, write_float, write_qdq
 
-    quantized = options.model.name.endswith("_quantize.onnx")
-    if quantized:
+    quantized = _quantized_model(options, talk)
+    if quantized is not None:
         if options.input_types or options.mean or options.std or options.output_names:
             raise UsageError(
                 f"{options.model} is quantized already: -qid, --mean, --std and -on are for the "
                 "float model.",
                 "leave them out",
             )
-        space = workspace.open_workspace(options.directory)
-        path, sentence = workspace.resolve(space, options.model)
-        if sentence:
-            talk.say(sentence)
-        graph = load_quantized(path)
+        graph = load_quantized(quantized)
     else:
         graph = load_float(options, talk)
-    model = write_qdq(graph, {}) if quantized else write_float(graph)
+    model = write_float(graph) if quantized is None else write_qdq(graph, {})
     runner = session(model)
     work, _ = workload(options, graph, talk)
     talk.say(f"data: {work.description}")
@@ -276,5 +272,19 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
         return outputs
 
     metric = work.run(forward)
-    exact, fixed = (None, metric) if quantized else (metric, None)
+    exact, fixed = (metric, None) if quantized is None else (None, metric)
     return QuantizeOutcome({}, {}, exact, fixed, None, pictures, 0.0)
+
+
+def _quantized_model(options: QuantizeOptions, talk: Talk) -> Path | None:
+    """The model's file where it is a quantized one, here or recorded; None for any other."""
+    from knightlite.frontend.model_kind import ModelKind, kind_of_file
+
+    if options.model.suffix.lower() != ".onnx":
+        return None
+    path, sentence = workspace.resolve(workspace.open_workspace(options.directory), options.model)
+    if kind_of_file(path) is not ModelKind.QDQ:
+        return None
+    if sentence:
+        talk.say(sentence)
+    return path

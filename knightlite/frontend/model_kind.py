@@ -1,0 +1,37 @@
+"""What an ``.onnx`` file is, from what it holds: its name says nothing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knightlite.frontend import onnx_file
+
+if TYPE_CHECKING:
+    import onnx
+
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+PAIR_NOTE = "knightlite.pair"  # metadata of a golden model: the compiled files that it goes with
+
+
+class ModelKind(Enum):
+    """The forms of a network that are ONNX files."""
+
+    FLOAT = "float"
+    QDQ = "qdq"
+    GOLDEN = "golden"
+
+
+def kind_of(model: onnx.ModelProto) -> ModelKind:
+    """The form of a parsed model."""
+    if any(entry.key == PAIR_NOTE for entry in model.metadata_props):
+        return ModelKind.GOLDEN
+    if any(node.op_type in QUANTIZERS for node in model.graph.node):
+        return ModelKind.QDQ
+    return ModelKind.FLOAT
+
+
+def kind_of_file(path: Path) -> ModelKind:
+    """The form of a file. Errors: UsageError, ModelError."""
+    return kind_of(onnx_file.parse(onnx_file.read_bytes(path), str(path)))

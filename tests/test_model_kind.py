@@ -1,0 +1,81 @@
+"""Models are told apart by what they hold, whatever their files are called."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from knightlite.api.comparison.compare import CompareOptions, compare
+from knightlite.api.evaluation.forms import source_of
+from knightlite.api.quant_folder import float_beside, quantized_in
+from knightlite.cli.program import run
+from knightlite.frontend.model_kind import ModelKind, kind_of_file
+from refusals import Refusal
+
+STEM = "digits_quantize"
+Capture = pytest.CaptureFixture[str]
+Names = dict[str, str]  # of a float, a quantized and a golden model
+USUAL = {"float": "digits", "qdq": STEM, "golden": f"{STEM}_golden"}
+MISLEADING = {"float": "f_quantize", "qdq": "golden", "golden": "digits"}
+
+
+@pytest.fixture
+def renamed(here: Path) -> Callable[[Names], Path]:
+    def make(names: Names) -> Path:
+        folder = here / "renamed"
+        folder.mkdir()
+        for kind, name in names.items():
+            shutil.copy(f"{USUAL[kind]}.onnx", folder / f"{name}.onnx")
+        shutil.copytree("inputs", folder / "inputs")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("names", [USUAL, MISLEADING])
+def test_kinds(renamed: Callable[[Names], Path], names: Names) -> None:
+    folder = renamed(names)
+    for kind, name in names.items():
+        assert kind_of_file(folder / f"{name}.onnx") is ModelKind(kind)
+        if kind != "golden":  # whose .cfg is not there
+            assert source_of(folder / f"{name}.onnx").kind == kind
+    assert quantized_in(folder) == folder / f"{names['qdq']}.onnx"
+    assert float_beside(quantized_in(folder)) == folder / f"{names['float']}.onnx"
+    (folder / "z.onnx").write_bytes(b"no model")
+    assert quantized_in(folder) == folder / f"{names['qdq']}.onnx"
+
+
+def test_the_float_model_that_was_changed_comes_first(renamed: Callable[[Names], Path]) -> None:
+    folder = renamed(USUAL)
+    shutil.copy(folder / "digits.onnx", folder / "digits_float.onnx")
+    assert float_beside(folder / f"{STEM}.onnx") == folder / "digits_float.onnx"
+    shutil.move(folder / f"{STEM}.onnx", folder / "q.onnx")
+    assert float_beside(folder / "q.onnx") is None  # which of two is not to be known
+
+
+def test_infer_runs_either(renamed: Callable[[Names], Path], capsys: Capture) -> None:
+    folder = renamed(MISLEADING)
+    for name, said in (
+        ("golden", "metric, quantized model"),
+        ("f_quantize", "metric, float model"),
+    ):
+        capsys.readouterr()
+        words = ["quant", "-m", f"{folder}/{name}.onnx", "-r", "infer", "-d", "calib", "-i", "10"]
+        assert run([*words, "--recipe", "digits"]) == 0
+        assert capsys.readouterr().out == f"{said}: 100.0000\n"
+
+
+def test_compare_and_its_refusals(renamed: Callable[[Names], Path], refused: Refusal) -> None:
+    folder = renamed(MISLEADING)
+    found = compare(
+        CompareOptions(quant_dir=folder, cfg=Path(f"{STEM}_r.cfg"), weight=Path(f"{STEM}_r.weight"))
+    )
+    assert found == compare(CompareOptions())
+    assert {row.wanted for row in found} >= {"float"}
+    shutil.copy(folder / "golden.onnx", folder / "again.onnx")
+    refused(["compare", "-qd", str(folder)], 2,
+            f"{folder} must hold one quantized model, not 2 (again.onnx, golden.onnx).",
+            "name the folder in which quant left X_quantize.onnx and inputs/")  # fmt: skip
