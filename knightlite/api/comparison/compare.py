@@ -22,6 +22,7 @@ from knightlite.api.comparison import layer_values
 from knightlite.api.comparison.differences import Difference, Tally
 from knightlite.api.quant_folder import float_beside, quantized_in
 from knightlite.errors import DataError, UsageError
+from knightlite.file_names import file_names
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -254,8 +255,6 @@ def _save(
     folder: Path, rows: Sequence[Comparison], tallies: Mapping[tuple[str, str, str], Tally]
 ) -> None:
     """compare.json, and a plot per row; all of them or none."""
-    from knightlite.api.quantization.quantized_model import file_name
-
     text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
     with atomic_write.file_set() as files:
         files.write_text(folder / "compare.json", text)
@@ -263,10 +262,11 @@ def _save(
             return
         from knightlite.diagnosis.scatter import scatter
 
+        stems = file_names(row.name for row in rows)
         for row in rows:
             tally = tallies.get((row.name, row.wanted, row.found))
             if tally is not None and tally.wanted is not None and tally.found is not None:
-                name = f"{row.index:04d}_{file_name(row.name)}_{row.found}_{row.wanted}.svg"
+                name = f"{row.index:04d}_{stems[row.name]}_{row.found}_{row.wanted}.svg"
                 drawn = scatter(tally.wanted, tally.found, row.name, row.wanted, row.found)
                 files.write_text(folder / "plots" / name, drawn)
 
@@ -290,8 +290,6 @@ def _quant_files(options: CompareOptions, talk: Talk) -> dict[str, Path]:
     floating = float_beside(files["onnx"])
     if floating is not None:
         files["float_onnx"] = floating
-    for path in sorted((options.quant_dir / "inputs").glob("*.bin")):
-        files[f"input_{path.stem}"] = path
     return files
 
 
@@ -301,9 +299,10 @@ def _sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
     The file's size says whether it holds float32 or, as behind ``-qid``, integers.
     """
     feeds = {}
-    for name in graph.inputs:
-        path = files.get(f"input_{name}") or files.get(f"input_{name.replace('/', '_')}")
-        if path is None or not path.is_file():
+    folder = files["onnx"].parent / "inputs"
+    for name, stem in file_names(graph.inputs).items():
+        path = files.get(f"input_{name}", folder / f"{stem}.bin")
+        if not path.is_file():
             raise UsageError(
                 f"the sample of input {name} is not at hand.", "quant leaves it as inputs/NAME.bin"
             )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from knightlite.api.comparison.compare import Comparison
 from knightlite.api.comparison.differences import Tally
+from knightlite.api.comparison.layer_values import layer_folders
 from knightlite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,17 +69,18 @@ def inspect_layers(
     from knightlite.quantize.statistics import run_layers as run
 
     sums: dict[LayerTensor, Tally] = {}
+    places = layer_folders(quantized)
 
     def each(batch: int, item: LayerTensor, wanted: Array | None, found: Array) -> None:
         if wanted is not None:
             sums.setdefault(item, Tally()).add(wanted, found)
         if folder is None:
             return
-        name = f"{item.index:04}:{item.name.replace('/', '_').replace(':', '_')}"
+        place = places[item.name]
         if wanted is not None:
-            _save(folder / "float" / name / f"batch_{batch}.npy", np.asarray(wanted, np.float32))
+            _save(folder / "float" / place / f"batch_{batch}.npy", np.asarray(wanted, np.float32))
         integers = integers_of(quantized, item.name, found)
-        _save(folder / "quant" / name / f"batch_{batch}.npy", integers)
+        _save(folder / "quant" / place / f"batch_{batch}.npy", integers)
 
     metric = run(graph, quantized, work, each)
     if folder is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError, UsageError
+from knightlite.file_names import file_names
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ Source = Callable[[Values], Values]
 """Real inputs by name, [1, C, H, W] -> real values by tensor; tensors it lacks are left out."""
 
 DUMP = "dump"
-_NUMBERED = re.compile(r"\d+:(.+)")
 
 
 def exact_values(graph: Graph, model: Path, names: Sequence[str]) -> Source:
@@ -188,8 +187,10 @@ def has_dumps(folder: Path) -> bool:
 
 def dumped(folder: Path, graph: Graph, names: Sequence[str]) -> Iterator[tuple[Values, Values]]:
     """(float values, quantized values) of every picture that ``quant -du`` dumped, in order."""
-    wanted = list(dict.fromkeys((*graph.inputs, *names)))
-    layers = {kind: _dump_folders(folder / DUMP / kind, wanted) for kind in ("float", "quant")}
+    wanted = {*graph.inputs, *names}
+    layers = {
+        kind: _dump_folders(folder / DUMP / kind, graph, wanted) for kind in ("float", "quant")
+    }
     lacking = [name for name in graph.inputs if name not in layers["float"]]
     if lacking:
         raise UsageError(
@@ -210,14 +211,23 @@ def dumped(folder: Path, graph: Graph, names: Sequence[str]) -> Iterator[tuple[V
             yield exact, fixed
 
 
-def _dump_folders(folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Tensor -> its folder NNNN:NAME; '/' and ':' in a name are '_' there."""
-    by_name = {re.sub("[/:]", "_", name): name for name in names}
+def layer_folders(quantized: Graph) -> dict[str, str]:
+    """The folder NNNN:NAME of every tensor in a dump."""
+    from knightlite.quantize.statistics.layer_values import layer_tensors
+
+    tensors = layer_tensors(quantized)
+    stems = file_names(item.name for item in tensors)
+    return {item.name: f"{item.index:04}:{stems[item.name]}" for item in tensors}
+
+
+def _dump_folders(folder: Path, quantized: Graph, wanted: Set[str]) -> dict[str, Path]:
+    """Tensor -> its folder in a dump, by the name behind the number."""
+    names = {place.partition(":")[2]: name for name, place in layer_folders(quantized).items()}
     found = {}
     for path in sorted(folder.iterdir()):
-        match = _NUMBERED.fullmatch(path.name)
-        if match and re.sub("[/:]", "_", match[1]) in by_name:
-            found[by_name[re.sub("[/:]", "_", match[1])]] = path
+        name = names.get(path.name.partition(":")[2].replace(":", "_"), "")
+        if name in wanted:
+            found[name] = path
     return found
 
 

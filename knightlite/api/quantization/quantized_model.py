@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from knightlite import atomic_write
 from knightlite.errors import UsageError
+from knightlite.file_names import file_names
 
 if TYPE_CHECKING:
     from knightlite.atomic_write import FileSet
@@ -87,12 +88,7 @@ class QuantizedModel:
                     "name another folder with -s DIR",
                 )
             files.write_text(paths["mix_template"], self.mix_template)
-        for name, array in self.samples.items():
-            paths[f"input_{name}"] = folder / "inputs" / f"{file_name(name)}.bin"
-            files.write_bytes(paths[f"input_{name}"], array.tobytes())
+        for name, stem in file_names(self.samples).items():
+            paths[f"input_{name}"] = folder / "inputs" / f"{stem}.bin"
+            files.write_bytes(paths[f"input_{name}"], self.samples[name].tobytes())
         return paths
-
-
-def file_name(name: str) -> str:
-    """A tensor name as a file name: '/' becomes '_', as Knight does."""
-    return name.replace("/", "_").replace(":", "_")
