@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assembled import S8, S16, TINY, make
+from assembled import S8, S16, TINY, U8, make
 from knightlite.isa import (
     ALL_INSTRUCTIONS,
     Affine,
@@ -116,6 +116,8 @@ DENSE = {
     **X, **Y, "x_channels": 4, "y_channels": 6, "weight_address": 64, "weight_row_bytes": 9,
     "parameter_address": 512,
 }  # fmt: skip
+TALL = {**DENSE, "x_height": 4, "x_width": 5, "x_row_stride": 70, "kernel_height": 3,
+        "kernel_width": 3}  # fmt: skip
 PAIRS: dict[str, int] = {"rows": 3, "columns": 2, "run_bytes": 5, "ddr_address": 7,
                          "ddr_row_stride": 90, "ddr_column_stride": 8, "local_address": 11,
                          "local_row_stride": 33, "local_column_stride": 6}  # fmt: skip
@@ -133,9 +135,14 @@ NEEDY: tuple[Instruction, ...] = (
     make(Matrix, **DENSE, prologue=1, prologue_address=40),
     make(Matrix, **{**DENSE, "weight_row_bytes": 14}, weight_type=1),
     make(Matrix, **DENSE, **SUMS, accumulate_in=1),
-    make(Matrix, **DENSE, **SUMS, accumulate_in=1, accumulate_out=1),
+    make(Matrix, **TALL, **SUMS, accumulate_in=1, accumulate_out=1),
     make(Matrix, **DENSE, **SUMS, accumulate_out=1, x_type=S16),
-    make(Matrix, **DENSE, **SECOND, y_type=S16),
+    make(Matrix, **{**DENSE, "weight_row_bytes": 14}, **SUMS, accumulate_out=1, weight_type=1),
+    make(Matrix, **DENSE, **SUMS, accumulate_out=1, prologue=1, prologue_type=S16),
+    make(Matrix, **DENSE, **SUMS, accumulate_in=1, prologue=1, x_type=S16),
+    make(Matrix, **TALL, **SECOND),
+    make(Matrix, **TALL, **{**SECOND, "residual": 0}),
+    make(Matrix, **DENSE, **{**SECOND, "residual_type": U8}, y_type=S16),
     make(Affine, **SAME, parameter_address=80),
     make(Affine, **SAME, parameter_address=80, two_sided=1, x_type=S8, x_address=100),
     make(Eltwise, **SAME, **Z, x_type=S16),
@@ -146,6 +153,8 @@ NEEDY: tuple[Instruction, ...] = (
     make(Pool, **{**SAME, "x_height": 4}, kernel_height=2, stride_height=2, x_type=S16),
     make(Lookup, **COLUMN, table_address=24),
     make(Lookup, **COLUMN, table_address=24, y_type=S16),
+    make(Lookup, **{**COLUMN, "x_channels": 128, "y_channels": 128}, x_height=2, x_row_stride=257,
+         y_height=2, y_row_stride=300, table_address=24, x_type=S16, intervals=8),
     make(Resize, **SAME, step_height=1, step_width=1),
     make(Resize, **{**SAME, "y_height": 3, "y_width": 5, "y_row_stride": 80, "unit_height": 2,
                     "unit_width": 2}, step_height=1, step_width=1, mode=1),
@@ -167,6 +176,35 @@ def test_what_is_declared_is_needed(item: Instruction) -> None:
 
 def test_every_instruction_is_needy() -> None:
     assert {type(item) for item in NEEDY} == set(ALL_INSTRUCTIONS)
+
+
+# bytes that addresses and strides are multiples of, where that is more than one
+UNITS = {
+    (Matrix, "input tile"): {1, 2},
+    (Matrix, "weights"): {1, 2},
+    (Matrix, "prologue parameters"): {8},
+    (Matrix, "parameters"): {8},
+    (Matrix, "partial sums"): {4, 8},
+    (Matrix, "residual tile"): {1, 2},
+    (Matrix, "output tile"): {1, 2},
+    (Affine, "parameters"): {8},
+    (Eltwise, "input tile"): {1, 2},
+    (Eltwise, "second tile"): {1, 2},
+    (Eltwise, "output tile"): {1, 2},
+    (Pool, "input tile"): {1, 2},
+    (Lookup, "input tile"): {1, 2},
+    (Lookup, "table"): {2, 8},
+    (Lookup, "output tile"): {1, 2},
+    (Softmax, "table"): {8},
+}
+
+
+def test_units() -> None:
+    found: dict[tuple[type[Instruction], str], set[int]] = {}
+    for item in NEEDY:
+        for operand in item.operands():
+            found.setdefault((type(item), operand.name), set()).add(operand.unit)
+    assert {key: units for key, units in found.items() if units != {1}} == UNITS
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 6))
