@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from knightlite.quantize.mixed.mix_budget import Point, pareto, search
-from knightlite.quantize.scales.settings import MixBudget
+from knightlite.quantize.settings import MixBudget
 
 REST = 1.0  # noise that no unit explains
 

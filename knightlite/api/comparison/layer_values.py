@@ -213,7 +213,7 @@ def dumped(folder: Path, graph: Graph, names: Sequence[str]) -> Iterator[tuple[V
 
 def layer_folders(quantized: Graph) -> dict[str, str]:
     """The folder NNNN:NAME of every tensor in a dump."""
-    from knightlite.quantize.statistics.layer_values import layer_tensors
+    from knightlite.quantize.statistics import layer_tensors
 
     tensors = layer_tensors(quantized)
     stems = file_names(item.name for item in tensors)

@@ -9,6 +9,7 @@ from knightlite.quantize.statistics.layer_values import (
     LayerTensor,
     describe_layers,
     integers_of,
+    layer_tensors,
     run_layers,
 )
 from knightlite.quantize.statistics.observers import Statistics
@@ -24,6 +25,7 @@ __all__ = [
     "Statistics",
     "describe_layers",
     "integers_of",
+    "layer_tensors",
     "observe",
     "run_layers",
 ]
