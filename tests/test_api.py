@@ -61,7 +61,7 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
         data=str(DIGITS / "calib"),
         recipe="digits",
         save_dir=out,
-        iteration=10,
+        iterations=(10,),
         batch_size=2,
         directory=out,
     )
@@ -198,7 +198,9 @@ def test_a_float_array_a_raw_file_and_a_picture_are_the_same(here: Path) -> None
 
 def test_a_quantized_model_is_fed_with_floats(here: Path) -> None:
     """Its graph has integer inputs, but the QDQ file reads float32 as the float model does."""
-    options = QuantizeOptions(model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iteration=3)
+    options = QuantizeOptions(
+        model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iterations=(3,)
+    )
     assert quantize(options).pictures == 3
 
 

@@ -104,6 +104,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "preprocess",
         "quantize",
     ),
+    # what every command can be asked for: words and checks of other rooms, light to import
+    "options": ("chip", "errors", "quantize"),
     # the outside
     "api": (
         "atomic_write",
@@ -122,6 +124,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "isa",
         "lower",
         "ops",
+        "options",
         "passes",
         "preprocess",
         "profiler",
@@ -138,11 +141,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "errors",
         "frontend",
         "inference",
+        "options",
         "profiler",
         "quantize",
         "talk",
     ),
-    "cli": ("api", "chip", "diagnosis", "errors", "talk", "version"),
+    "cli": ("api", "chip", "diagnosis", "errors", "options", "talk", "version"),
 }
 
 # inside quantize, lower wings first: a wing is a package or a single module

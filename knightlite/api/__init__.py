@@ -12,9 +12,9 @@ from knightlite.api.evaluation.models import (
 )
 from knightlite.api.inspection import Inspection, inspect_file
 from knightlite.api.profile import ProfileResult, profile_program
-from knightlite.api.quantization.options import QuantizeOptions
 from knightlite.api.quantization.quantize import QuantizeOutcome, quantize
 from knightlite.api.simulation.simulate import SimulateOptions, SimulateResult, simulate
+from knightlite.options.quantize import QuantizeOptions
 
 __all__ = [
     "CheckResult",

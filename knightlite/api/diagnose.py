@@ -282,7 +282,8 @@ def _workload(
 ) -> tuple[Workload, Recipe | None]:
     """The data, and the recipe where pictures come through one."""
     from knightlite.api.quantization.calibration_data import workload
-    from knightlite.api.quantization.options import INFER_AUTO, QuantizeOptions
+    from knightlite.options.quantize import QuantizeOptions
+    from knightlite.options.shared import INFER_AUTO
     from knightlite.preprocess import parse_recipe
     from knightlite.quantize.data import PictureFolder
 
@@ -293,14 +294,13 @@ def _workload(
     assert options.model is not None
     work, text = workload(
         QuantizeOptions(
-            options.model,
-            chip="",
+            model=options.model,
             script=options.script,
             function=INFER_AUTO if options.function is None else options.function,
             data=options.data,
             recipe="raw" if noted else recipe,
             batch_size=options.batch_size,
-            iteration=_forwards(options),
+            iterations=(_forwards(options),),
             seed=options.seed,
             batches=options.batches,
         ),

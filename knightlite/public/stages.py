@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from knightlite.public.data import batches_of
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from knightlite.api.comparison.compare import Comparison
     from knightlite.api.compile import CompiledModel
     from knightlite.api.evaluation.models import EvaluationResult
+    from knightlite.api.quantization.batches import Data
     from knightlite.api.quantization.quantized_model import QuantizedModel
     from knightlite.api.simulation.session import File, NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
-    from knightlite.public.data import Data
     from knightlite.quantize.data import InferFunction
 
     Array = NDArray[Any]
@@ -205,7 +203,11 @@ def diagnose(
         from knightlite.errors import UsageError
 
         raise UsageError("a diagnosis needs data.", 'data="calib", as quantize takes it')
-    batches, (calls,) = batches_of(data, batch_size, (iteration,))
+    batches, calls = None, iteration
+    if data is not None and not isinstance(data, (str, Path)):
+        from knightlite.api.quantization.batches import batches_of
+
+        batches, (calls,) = batches_of(data, batch_size, (iteration,))
     remarks: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(quantized, QuantizedModel):

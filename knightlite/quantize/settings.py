@@ -1,16 +1,20 @@
-"""What the user asks of the quantizer, in one record that goes down to every choice."""
+"""What the user asks of the quantizer, in one record that goes down to every choice.
+
+It is light: the options of the commands and of Python are made of it (``knightlite.options``).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from knightlite.dtypes import DType
+    from knightlite.dtypes import DType
 
 DEFAULT_PERCENT = 0.99999  # Knight's
 OUTPUT_HEADROOM = 2.0  # 16 bits have one to spare: leave it to pictures not seen
@@ -45,6 +49,8 @@ class Pin:
     @classmethod
     def of_integers(cls, name: str, dtype: DType) -> Pin:
         """An input that is fed with integers: its scale is 1."""
+        import numpy as np
+
         scale = np.asarray(1.0, np.float32)
         return cls(name, dtype, scale, f"-qid {dtype.numpy.name}", integral=True)
 
@@ -127,6 +133,7 @@ class Settings:
 
 BIAS_CORRECTIONS = ("off", "fast", "sequential")
 ROUNDINGS = ("nearest", "adaptive")
+STRATEGIES = ("HAWQ", "IOhigh", "initial")  # of automatic mixes
 
 EFFORTS: Mapping[str, Mapping[str, Any]] = {
     "low": {"bias_correction": "fast", "equalize": False},

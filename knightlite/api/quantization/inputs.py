@@ -12,9 +12,9 @@ from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
-    from knightlite.api.quantization.options import QuantizeOptions
     from knightlite.dtypes import DType
     from knightlite.ir import Graph, Tensor
+    from knightlite.options.quantize import QuantizeOptions
     from knightlite.preprocess import Recipe
     from knightlite.quantize.settings import Pin
 
@@ -29,18 +29,6 @@ class InputForm:
     dtype: DType | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-
-
-def numbers(texts: Iterable[str]) -> tuple[float, ...]:
-    """The numbers of ``("123.675 116.28 103.53",)``, ``("0.5", "0.5")`` or ``("1,2,3",)``."""
-    words = [word for text in texts for word in re.split(r"[\s,\[\]]+", text) if word]
-    try:
-        return tuple(float(word) for word in words)
-    except ValueError:
-        raise UsageError(
-            "--mean and --std must be numbers such as 123.675 116.28 103.53, not "
-            f"{' '.join(words)}."
-        ) from None
 
 
 def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]:

@@ -22,10 +22,8 @@ from knightlite.quantize.mixed.sensitivity import PICTURES, Meter, Unit, some_pi
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.widths import whole_groups
-from knightlite.quantize.settings import Settings, Widths
+from knightlite.quantize.settings import STRATEGIES, Settings, Widths
 from knightlite.quantize.statistics.passes import Observation
-
-STRATEGIES = ("HAWQ", "IOhigh", "initial")
 
 
 def automatic_mix(
