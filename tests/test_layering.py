@@ -152,16 +152,18 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 # inside quantize, lower wings first: a wing is a package or a single module
 WINGS: dict[str, tuple[str, ...]] = {
     # what is asked, what the graph alone decides, what a report is made of
-    "settings": (),
+    "choices": (),
+    "settings": ("choices",),
     "groups": (),
     "report_entries": (),
     "rewrites": ("groups",),
     "data": (),
     "data_free": ("data", "settings"),
     "statistics": ("data", "groups", "report_entries"),
-    "ranges": ("settings", "statistics"),
+    "ranges": ("choices", "statistics"),
     "scales": ("groups", "ranges", "report_entries", "settings", "statistics"),
     "mixed": (
+        "choices",
         "data",
         "data_free",
         "groups",
@@ -184,6 +186,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     ),
     "report": ("groups", "ranges", "report_entries", "scales", "statistics"),
     "pipeline": (
+        "choices",
         "data",
         "data_free",
         "mixed",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from knightlite.quantize.choices import MixBudget
 from knightlite.quantize.mixed.mix_budget import Point, pareto, search
 from knightlite.quantize.settings import MixBudget
 

@@ -234,18 +234,16 @@ def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
     """The switches that the model was quantized with, as its notes say, and its widths."""
     from knightlite import dtypes
     from knightlite.ops import BY_NAME
-    from knightlite.quantize.groups import features
-    from knightlite.quantize.ranges import METHODS
-    from knightlite.quantize.settings import (
+    from knightlite.quantize.choices import (
         AUTO_METHOD,
         BIAS_CORRECTIONS,
         DEFAULT_METHOD,
         EFFORTS,
         ROUNDINGS,
-        Widths,
-        settings_for,
-        with_method,
     )
+    from knightlite.quantize.groups import features
+    from knightlite.quantize.ranges import METHODS
+    from knightlite.quantize.settings import Widths, settings_for, with_method
 
     def noted(key: str, words: Iterable[Any]) -> Any:
         return notes.get(key) if notes.get(key) in list(words) else None

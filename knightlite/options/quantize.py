@@ -27,9 +27,10 @@ from knightlite.options.kinds import (
 )
 from knightlite.options.option import like, option
 from knightlite.options.shared import INFER_AUTO
-from knightlite.quantize.settings import (
+from knightlite.quantize.choices import (
     BIAS_CORRECTIONS,
-    DEFAULT_SETTINGS,
+    DEFAULT_LUT_LEN,
+    DEFAULT_PERCENT,
     EFFORTS,
     ROUNDINGS,
     STRATEGIES,
@@ -138,7 +139,7 @@ class QuantizeOptions:
         "--percent",
         kind=REAL,
         help="percentile: the share of magnitudes inside the range.",
-        default=DEFAULT_SETTINGS.percent,
+        default=DEFAULT_PERCENT,
         check=rules.usable_percent,
         doc='the share of magnitudes inside the range of "percentile".',
     )
@@ -146,7 +147,7 @@ class QuantizeOptions:
         "--equalization",
         kind=ON_OFF,
         help="Bring channels that share a scale to like ranges where that gains.",
-        default=DEFAULT_SETTINGS.equalize,
+        default=True,
     )
     effort: str = option(
         "--effort",
@@ -174,7 +175,7 @@ class QuantizeOptions:
         "--bit-width",
         kind=BITS,
         help="Bits of tensors and weights.",
-        default=DEFAULT_SETTINGS.bit_width,
+        default=8,
         said="the bit width (-b)",
         doc="8 or 16.",
     )
@@ -293,7 +294,7 @@ class QuantizeOptions:
         "--lut-len",
         kind=WHOLE,
         help="Tables of 16-bit tensors have 2^N intervals, N from 8 to 12.",
-        default=DEFAULT_SETTINGS.lut_len,
+        default=DEFAULT_LUT_LEN,
         check=within(8, 12, "the length of tables (-ll)"),
         doc="tables of 16-bit tensors have 2^lut_len intervals, 8 to 12.",
     )

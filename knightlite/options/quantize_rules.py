@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from knightlite.errors import UsageError
 from knightlite.options.checks import MAX_BATCH as MAX_BATCH
 from knightlite.options.checks import Check, forward_calls
-from knightlite.quantize.settings import AUTO_METHOD, DEFAULT_SETTINGS, method_for
+from knightlite.quantize.choices import AUTO_METHOD, DEFAULT_METHOD, method_for
 
 if TYPE_CHECKING:
     from knightlite.options.quantize import QuantizeOptions
@@ -33,7 +33,7 @@ def usable_percent(percent: float) -> None:
     """That percentile could take the share, whether it is asked for or not."""
     from knightlite.quantize.ranges import method_of
 
-    method_of(DEFAULT_SETTINGS.method, percent)
+    method_of(DEFAULT_METHOD, percent)
 
 
 # ------------------------------------------------------------------ between options

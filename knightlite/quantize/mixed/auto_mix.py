@@ -16,13 +16,14 @@ import numpy as np
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
+from knightlite.quantize.choices import STRATEGIES
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.mixed.cycles import draft
 from knightlite.quantize.mixed.sensitivity import PICTURES, Meter, Unit, some_pictures, units
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.widths import whole_groups
-from knightlite.quantize.settings import STRATEGIES, Settings, Widths
+from knightlite.quantize.settings import Settings, Widths
 from knightlite.quantize.statistics.passes import Observation
 
 
