@@ -11,7 +11,6 @@ import pytest
 
 from knightlite.quantize.choices import MixBudget
 from knightlite.quantize.mixed.mix_budget import Point, pareto, search
-from knightlite.quantize.settings import MixBudget
 
 REST = 1.0  # noise that no unit explains
 
