@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import chip
-from knightlite.api.quantization.cycles import clock_of
+from knightlite.api.quantization import clock_of
 from knightlite.compiler import compile_graph
 from knightlite.errors import KnightliteError
 from knightlite.evaluation import Paired
@@ -34,9 +34,14 @@ from knightlite.frontend import load
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.preprocess import list_pictures, load_recipe, prepare_picture
-from knightlite.quantize.choices import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.settings import Settings, settings_for
+from knightlite.quantize.settings import (
+    BIAS_CORRECTIONS,
+    EFFORTS,
+    ROUNDINGS,
+    Settings,
+    settings_for,
+)
 from knightlite.sim import Machine
 from knightlite.sim.host import dequantize, quantize
 

@@ -35,7 +35,7 @@ import numpy as np
 
 import knightlite
 from knightlite import chip
-from knightlite.api import check
+from knightlite.api.checking import check
 from knightlite.errors import KnightliteError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -35,11 +35,10 @@ from knightlite.public import (  # noqa: E402  # see above
 from knightlite.version import __version__  # noqa: E402  # see above
 
 if TYPE_CHECKING:
-    from knightlite.api.comparison.compare import Comparison
-    from knightlite.api.compile import CompiledModel
-    from knightlite.api.evaluation.models import EvaluationResult, ModelScore
-    from knightlite.api.quantization.quantized_model import QuantizedModel
-    from knightlite.api.simulation.session import NodeArg
+    from knightlite.api.comparison import Comparison
+    from knightlite.api.evaluation import EvaluationResult, ModelScore
+    from knightlite.api.models import CompiledModel, QuantizedModel
+    from knightlite.api.simulation import NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.errors import KnightliteError
     from knightlite.profiler import LayerProfile, Profile
@@ -69,16 +68,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "knightlite.api.comparison.compare",
-    "CompiledModel": "knightlite.api.compile",
+    "Comparison": "knightlite.api.comparison",
+    "CompiledModel": "knightlite.api.models",
     "Diagnosis": "knightlite.diagnosis",
-    "EvaluationResult": "knightlite.api.evaluation.models",
+    "EvaluationResult": "knightlite.api.evaluation",
     "KnightliteError": "knightlite.errors",
     "LayerProfile": "knightlite.profiler",
-    "ModelScore": "knightlite.api.evaluation.models",
-    "NodeArg": "knightlite.api.simulation.session",
+    "ModelScore": "knightlite.api.evaluation",
+    "NodeArg": "knightlite.api.simulation",
     "Profile": "knightlite.profiler",
-    "QuantizedModel": "knightlite.api.quantization.quantized_model",
+    "QuantizedModel": "knightlite.api.models",
 }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 
 from knightlite import chip, isa
-from knightlite.api.operators import common_rules, operators_of
+from knightlite.api.chips.operators import common_rules, operators_of
 from knightlite.frontend.canonical import HANDLERS
 from knightlite.frontend.host import HOST
 from knightlite.frontend.split import SEVERAL_OUTPUTS
@@ -115,8 +115,7 @@ def _values(item: FieldLayout) -> str:
         return ", ".join(f"{index} {name}" for index, name in enumerate(item.names))
     if item.name in ("wait", "signal"):
         return "mask"
-    kind = f"s{item.width}" if item.signed else f"u{item.width}"
-    return f"{kind}, at least {item.minimum}" if item.minimum > 0 else kind
+    return f"s{item.width}" if item.signed else f"u{item.width}"
 
 
 def cycle_formulas() -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import inspect
 import json
+import pkgutil
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,13 @@ import pytest
 
 from conftest import DIGITS
 from knightlite import api, container, workspace
-from knightlite.api import (
-    QuantizeOptions,
-    SimulateOptions,
-    check,
-    compile_model,
-    explain,
-    inspect_file,
-    profile_program,
-    quantize,
-    simulate,
-)
-from knightlite.api.simulation.simulate import GoldenReference, find_binary
+from knightlite.api.checking import check
+from knightlite.api.compilation import compile_model, explain
+from knightlite.api.inspection import inspect_file
+from knightlite.api.models import find_binary
+from knightlite.api.profiling import profile_program
+from knightlite.api.quantization import QuantizeOptions, quantize
+from knightlite.api.simulation import CompiledNetwork, GoldenReference, SimulateOptions, simulate
 from knightlite.errors import Finding, UsageError
 from knightlite.sim import Machine
 from knightlite.talk import Talk
@@ -61,7 +57,7 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
         data=str(DIGITS / "calib"),
         recipe="digits",
         save_dir=out,
-        iterations=(10,),
+        iteration=10,
         batch_size=2,
         directory=out,
     )
@@ -198,9 +194,7 @@ def test_a_float_array_a_raw_file_and_a_picture_are_the_same(here: Path) -> None
 
 def test_a_quantized_model_is_fed_with_floats(here: Path) -> None:
     """Its graph has integer inputs, but the QDQ file reads float32 as the float model does."""
-    options = QuantizeOptions(
-        model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iterations=(3,)
-    )
+    options = QuantizeOptions(model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iteration=3)
     assert quantize(options).pictures == 3
 
 
@@ -268,17 +262,29 @@ def test_inspect(here: Path) -> None:
 # ------------------------------------------------------------------ the interface itself
 
 
-def test_everything_public_is_documented_and_typed() -> None:
-    for name in api.__all__:
-        item = getattr(api, name)
-        assert inspect.getdoc(item), name
+ROOMS = [item.name for item in pkgutil.iter_modules(api.__path__, "knightlite.api.")]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_face_is_documented_and_typed(room: str) -> None:
+    module = import_module(room)
+    assert inspect.getdoc(module)
+    names = getattr(module, "__all__", None) or [
+        name
+        for name, item in vars(module).items()
+        if not name.startswith("_") and getattr(item, "__module__", "") == room
+    ]
+    items = [getattr(module, name) for name in names]
+    for item in items:
         if inspect.isfunction(item):
+            assert inspect.getdoc(item), item
             signature = inspect.signature(item)
             assert signature.return_annotation is not inspect.Signature.empty
             assert all(p.annotation is not p.empty for p in signature.parameters.values())
-        else:
-            assert dataclasses.is_dataclass(item)
+        elif inspect.isclass(item) and item is not CompiledNetwork:  # which holds a machine
+            assert inspect.getdoc(item), item
             assert vars(item)["__dataclass_params__"].frozen
+    assert any(map(inspect.isfunction, items))
 
 
 def test_no_stage_talks_by_itself(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import knightlite
-from knightlite.api.comparison.compare import CompareOptions, compare
+from knightlite.api.comparison import CompareOptions, compare
 from knightlite.cli.program import run
 from knightlite.file_names import file_names
 from knightlite.frontend import load_quantized

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from knightlite.api.comparison.compare import KEPT, LEVELS, CompareOptions, Comparison, compare
-from knightlite.api.comparison.differences import Difference, Tally, difference
+from knightlite.api.comparison import LEVELS, CompareOptions, Comparison, Difference, compare
+from knightlite.api.comparison.differences import Tally, difference
 from knightlite.api.comparison.layer_values import exact_values, quantized_values
+from knightlite.api.comparison.run import KEPT
 from knightlite.cli.program import run
 from knightlite.frontend import load_quantized
 from knightlite.preprocess import load_recipe, prepare_picture, sample_pictures

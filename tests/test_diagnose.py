@@ -14,15 +14,15 @@ from onnx import numpy_helper
 
 import knightlite
 from conftest import DIGITS
-from knightlite.api.compile import notes_of
-from knightlite.api.diagnose import DiagnoseOptions, diagnose, settings_of
+from knightlite.api.diagnosis import DiagnoseOptions, diagnose, settings_of
+from knightlite.api.models import notes_of
 from knightlite.cli.program import run
 from knightlite.frontend import load, load_quantized
 from knightlite.preprocess import load_recipe
-from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.data.workload import PictureFolder
 from knightlite.quantize.groups import features
 from knightlite.quantize.pipeline import quantize_graph
+from knightlite.quantize.settings import EFFORTS
 from knightlite.talk import Talk
 from refusals import Refusal
 
@@ -171,7 +171,7 @@ def test_progress_ends_where_it_says(here: Path) -> None:
 def test_pictures_where_nobody_says_how_many(
     here: Path, monkeypatch: pytest.MonkeyPatch, batch: int, pictures: int
 ) -> None:
-    monkeypatch.setattr("knightlite.api.diagnose.PICTURES", 7)
+    monkeypatch.setattr("knightlite.api.diagnosis.PICTURES", 7)
     found = diagnose(DiagnoseOptions(batch_size=batch, data="calib", recipe="digits"))
     assert found.pictures == pictures
     assert diagnose(DiagnoseOptions()).pictures == 7  # of the 10 that quant took

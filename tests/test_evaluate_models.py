@@ -16,14 +16,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 import knightlite
 from conftest import DIGITS
-from knightlite.api import (
+from knightlite.api.evaluation import (
     EvaluateOptions,
     EvaluationResult,
     evaluate_models,
     merge_states,
 )
 from knightlite.api.evaluation import engine as evaluate_engine
-from knightlite.api.simulation.simulate import find_binary
+from knightlite.api.models import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
 from knightlite.inference.onnx_models import session

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knightlite.api.comparison import layers
 from knightlite.api.comparison.differences import difference
 from knightlite.cli.program import run
 from knightlite.inference.onnx_models import session
-from knightlite.quantize.statistics import layer_values
 from refusals import Refusal
 
 QUANT = ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits", "-bs", "4", "-i", "2",
@@ -51,7 +51,7 @@ def test_a_dump_in_small_batches_is_the_same_dump(
     assert run([*QUANT, "-du"]) == 0
     name = "0001:x"
     whole = [np.load(f"out/dump/quant/{name}/batch_{k}.npy") for k in range(2)]
-    monkeypatch.setattr(layer_values, "BUDGET_BYTES", 1)
+    monkeypatch.setattr(layers, "BUDGET_BYTES", 1)
     assert run([*QUANT, "-du"]) == 0
     assert len(list(Path(f"out/dump/quant/{name}").iterdir())) == 8
     parts = [np.load(f"out/dump/quant/{name}/batch_{k}.npy") for k in range(8)]

@@ -104,8 +104,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "preprocess",
         "quantize",
     ),
-    # what every command can be asked for: words and checks of other rooms, light to import
-    "options": ("chip", "errors", "quantize"),
     # the outside
     "api": (
         "atomic_write",
@@ -124,7 +122,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "isa",
         "lower",
         "ops",
-        "options",
         "passes",
         "preprocess",
         "profiler",
@@ -141,29 +138,26 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "errors",
         "frontend",
         "inference",
-        "options",
         "profiler",
         "quantize",
         "talk",
     ),
-    "cli": ("api", "chip", "diagnosis", "errors", "options", "talk", "version"),
+    "cli": ("api", "chip", "diagnosis", "errors", "talk", "version"),
 }
 
 # inside quantize, lower wings first: a wing is a package or a single module
 WINGS: dict[str, tuple[str, ...]] = {
     # what is asked, what the graph alone decides, what a report is made of
-    "choices": (),
-    "settings": ("choices",),
+    "settings": (),
     "groups": (),
     "report_entries": (),
     "rewrites": ("groups",),
     "data": (),
     "data_free": ("data", "settings"),
     "statistics": ("data", "groups", "report_entries"),
-    "ranges": ("choices", "statistics"),
+    "ranges": ("settings", "statistics"),
     "scales": ("groups", "ranges", "report_entries", "settings", "statistics"),
     "mixed": (
-        "choices",
         "data",
         "data_free",
         "groups",
@@ -186,7 +180,6 @@ WINGS: dict[str, tuple[str, ...]] = {
     ),
     "report": ("groups", "ranges", "report_entries", "scales", "statistics"),
     "pipeline": (
-        "choices",
         "data",
         "data_free",
         "mixed",

@@ -14,14 +14,10 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
 
-from knightlite.api import (
-    EvaluateOptions,
-    QuantizeOptions,
-    compile_model,
-    evaluate_models,
-    profile_program,
-    quantize,
-)
+from knightlite.api.compilation import compile_model
+from knightlite.api.evaluation import EvaluateOptions, evaluate_models
+from knightlite.api.profiling import profile_program
+from knightlite.api.quantization import QuantizeOptions, quantize
 from knightlite.cli.terminal import print_line, print_table, report_error, talking
 from knightlite.errors import KnightliteError
 
@@ -41,7 +37,7 @@ def run() -> int:
             data=str(HERE / "calib"),
             recipe="digits",
             save_dir=OUT,
-            iterations=(CALIBRATION_PICTURES,),
+            iteration=CALIBRATION_PICTURES,
             directory=OUT,
         )
         quantized = quantize(options, talk)

@@ -1,41 +1,9 @@
-"""One function per stage. The command line parses, calls these and prints; nothing else decides."""
+"""The work behind each command: a room per verb, and no arrows back between them.
 
-from knightlite.api.check import CheckResult, check
-from knightlite.api.compile import CompileResult, compile_model, explain
-from knightlite.api.evaluation.models import (
-    EvaluateOptions,
-    EvaluationResult,
-    ModelScore,
-    default_workers,
-    evaluate_models,
-    merge_states,
-)
-from knightlite.api.inspection import Inspection, inspect_file
-from knightlite.api.profile import ProfileResult, profile_program
-from knightlite.api.quantization.quantize import QuantizeOutcome, quantize
-from knightlite.api.simulation.simulate import SimulateOptions, SimulateResult, simulate
-from knightlite.options.quantize import QuantizeOptions
-
-__all__ = [
-    "CheckResult",
-    "CompileResult",
-    "EvaluateOptions",
-    "EvaluationResult",
-    "Inspection",
-    "ModelScore",
-    "ProfileResult",
-    "QuantizeOptions",
-    "QuantizeOutcome",
-    "SimulateOptions",
-    "SimulateResult",
-    "check",
-    "compile_model",
-    "default_workers",
-    "evaluate_models",
-    "explain",
-    "inspect_file",
-    "merge_states",
-    "profile_program",
-    "quantize",
-    "simulate",
-]
+``models`` and ``chips`` lie below all others: a network as one verb hands it to the next, and the
+chip that is meant. Above them ``checking``, ``compilation``, ``profiling``, ``inspection``,
+``simulation``; ``comparison`` and ``evaluation``, which simulate; ``quantization``, which compares;
+``diagnosis``, which quantizes. ``run_config`` reads the files that hold options of all of them.
+The command line and ``import knightlite`` parse, call these and show what comes back; nothing else
+decides.
+"""

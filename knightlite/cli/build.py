@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from knightlite.api.comparison.compare import CompareOptions, compare
-from knightlite.api.simulation.build import build_files, check_model
+from knightlite.api.comparison import CompareOptions, compare
+from knightlite.api.simulation import build_files, check_model
 from knightlite.cli.compare import print_comparison
 from knightlite.cli.compile import command as compile_command
 from knightlite.cli.knight_command import KnightCommand

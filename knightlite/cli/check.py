@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from knightlite.api import check
-from knightlite.api.default_chip import default_chip
+from knightlite.api.checking import check
+from knightlite.api.chips import default_chip
 from knightlite.cli.arguments import Shape
 from knightlite.cli.conversion import conversion_options
 from knightlite.cli.data_options import data_option

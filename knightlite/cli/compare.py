@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from knightlite.api.comparison.compare import LEVEL, LEVELS, CompareOptions, Comparison, compare
+from knightlite.api.comparison import LEVEL, LEVELS, CompareOptions, Comparison, compare
 from knightlite.cli.binary import pair_options
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_json, print_table, talking

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from knightlite.api import compile_model
-from knightlite.api.compile import CompileSettings, find_onnx, quantized_for
-from knightlite.api.default_chip import default_chip
+from knightlite.api.chips import default_chip
+from knightlite.api.compilation import CompileSettings, compile_model
+from knightlite.api.models import find_quantized, quantized_for
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.terminal import print_files, print_json, print_table, talking
 
@@ -85,7 +85,7 @@ def command(
         outputs, first_layer, last_layer, opt_ddr != "0", res_version, input_order
     )
     with talking() as talk:
-        path = find_onnx(Path(), onnx_path, talk)
+        path = find_quantized(Path(), onnx_path, talk)
         if opt_ddr == "2":
             talk.say("--opt-ddr 2 is taken as 1: tensors share DDR where their lives allow it.")
         target = chip or quantized_for(path) or default_chip()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from knightlite.api.diagnose import LAYERS, SUSPECTS, DiagnoseOptions, as_json, diagnose
+from knightlite.api.diagnosis import LAYERS, SUSPECTS, DiagnoseOptions, as_json, diagnose
 from knightlite.cli.arguments import Shape
 from knightlite.cli.data_options import data_option
 from knightlite.cli.terminal import print_json, print_line, print_table, talking

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from knightlite.api import (
+from knightlite.api.evaluation import (
     EvaluateOptions,
     EvaluationResult,
     ModelScore,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from knightlite.api.compile import explain, find_onnx, quantized_for
-from knightlite.api.default_chip import default_chip
+from knightlite.api.chips import default_chip
+from knightlite.api.compilation import explain
+from knightlite.api.models import find_quantized, quantized_for
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 
 EPILOG = """\b
@@ -30,7 +31,7 @@ Examples:
 def command(chip: str | None, node: str | None, onnx_path: Path | None, as_json: bool) -> None:
     """Say why each rewrite did or did not apply to a node."""
     with talking() as talk:
-        path = find_onnx(Path(), onnx_path, talk)
+        path = find_quantized(Path(), onnx_path, talk)
         chip = chip or quantized_for(path) or default_chip()
     columns = ("node", "pass", "what happened")
     rows = explain(path, chip, node)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from knightlite.api import inspect_file
+from knightlite.api.inspection import inspect_file
 from knightlite.cli.terminal import print_json, print_line, talking
 
 EPILOG = """\b

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from knightlite.api.files import TensorInfo, model_info, quantization_notes
+from knightlite.api.inspection import TensorInfo, model_info, quantization_notes
 from knightlite.cli.terminal import print_json, print_table, talking
 
 EPILOG = """\b

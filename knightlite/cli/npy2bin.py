@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from knightlite.api.files import npy_to_raw
+from knightlite.api.inspection import npy_to_raw
 from knightlite.cli.terminal import say
 
 EPILOG = """\b

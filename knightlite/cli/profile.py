@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from knightlite.api import profile_program
-from knightlite.api.profile import assumed_facts
+from knightlite.api.profiling import assumed_facts, profile_program
 from knightlite.cli.arguments import fact
 from knightlite.cli.binary import binary_options
 from knightlite.cli.knight_command import KnightCommand
@@ -23,7 +22,7 @@ from knightlite.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from knightlite.api.profile import LayerProfile
+    from knightlite.api.profiling import LayerProfile
 
 EPILOG = """\b
 Examples:

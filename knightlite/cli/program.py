@@ -102,7 +102,7 @@ def group(ctx: click.Context, chip: tuple[str, ...], default_chip: str | None) -
     """Quantize, compile, simulate and profile networks for TX5368-style NPUs."""
     ctx.obj = chip[0] if chip else None
     if default_chip is not None:
-        from knightlite.api.default_chip import store_chip
+        from knightlite.api.chips import store_chip
 
         say(f"{default_chip} is the default chip from now on, as {store_chip(default_chip)} says.")
     elif ctx.invoked_subcommand is None:

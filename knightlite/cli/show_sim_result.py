@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from knightlite.api.files import result_facts, result_text, save_facts, simulated_results
+from knightlite.api.inspection import result_facts, result_text, save_facts, simulated_results
 from knightlite.cli.terminal import print_json, print_line, print_table
 from knightlite.errors import UsageError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from knightlite.api import SimulateOptions, simulate
+from knightlite.api.simulation import SimulateOptions, simulate
 from knightlite.cli.binary import binary_options
 from knightlite.cli.data_options import data_option
 from knightlite.cli.knight_command import KnightCommand

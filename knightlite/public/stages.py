@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from knightlite.public.data import batches_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from knightlite.api.comparison.compare import Comparison
-    from knightlite.api.compile import CompiledModel
-    from knightlite.api.evaluation.models import EvaluationResult
-    from knightlite.api.quantization.batches import Data
-    from knightlite.api.quantization.quantized_model import QuantizedModel
-    from knightlite.api.simulation.session import File, NodeArg
+    from knightlite.api.comparison import Comparison
+    from knightlite.api.evaluation import EvaluationResult
+    from knightlite.api.models import CompiledModel, File, QuantizedModel
+    from knightlite.api.simulation import NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
+    from knightlite.public.data import Data
     from knightlite.quantize.data import InferFunction
 
     Array = NDArray[Any]
@@ -36,9 +37,9 @@ def compile(
         chip: name or chip file; default: the one the model was quantized for.
         save_dir: where the files of ``knightlite compile`` are to be left; default: nowhere.
     """
-    from knightlite.api.compile import compile_bytes, quantized_for
-    from knightlite.api.default_chip import default_chip
-    from knightlite.api.quantization.quantized_model import QuantizedModel
+    from knightlite.api.chips import default_chip
+    from knightlite.api.compilation import compile_bytes
+    from knightlite.api.models import QuantizedModel, quantized_for
     from knightlite.frontend.onnx_file import read_bytes
 
     if isinstance(model, QuantizedModel):
@@ -88,7 +89,7 @@ def evaluate(
     """
     import tempfile
 
-    from knightlite.api.evaluation.models import EvaluateOptions, evaluate_models
+    from knightlite.api.evaluation import EvaluateOptions, evaluate_models
     from knightlite.talk import Talk
 
     remarks: list[str] = []
@@ -117,8 +118,7 @@ def evaluate(
 
 def _model_file(model: CompiledModel | QuantizedModel | str | Path, folder: Path) -> Path:
     """The file of a model; one in memory is written into ``folder``."""
-    from knightlite.api.compile import CompiledModel
-    from knightlite.api.quantization.quantized_model import QuantizedModel
+    from knightlite.api.models import CompiledModel, QuantizedModel
 
     if isinstance(model, QuantizedModel):
         path = folder / f"{model.name}_quantize.onnx"
@@ -147,8 +147,8 @@ def profile(
         chip: must be the one compiled for, or another name of it.
         save_dir: where the files of ``knightlite profile`` are to be left; default: nowhere.
     """
-    from knightlite.api.profile import profile_binary, save_profile
-    from knightlite.api.simulation.session import open_binary
+    from knightlite.api.models import open_binary
+    from knightlite.api.profiling import profile_binary, save_profile
 
     binary = open_binary(compiled, weight)
     found = profile_binary(binary, chip)
@@ -194,20 +194,16 @@ def diagnose(
     """
     import tempfile
 
-    from knightlite.api.diagnose import DiagnoseOptions
-    from knightlite.api.diagnose import diagnose as run
-    from knightlite.api.quantization.quantized_model import QuantizedModel
+    from knightlite.api.diagnosis import DiagnoseOptions
+    from knightlite.api.diagnosis import diagnose as run
+    from knightlite.api.models import QuantizedModel
     from knightlite.talk import Talk
 
     if data is None and infer is None and script is None:
         from knightlite.errors import UsageError
 
         raise UsageError("a diagnosis needs data.", 'data="calib", as quantize takes it')
-    batches, calls = None, iteration
-    if data is not None and not isinstance(data, (str, Path)):
-        from knightlite.api.quantization.batches import batches_of
-
-        batches, (calls,) = batches_of(data, batch_size, (iteration,))
+    batches, (calls,) = batches_of(data, batch_size, (iteration,))
     remarks: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(quantized, QuantizedModel):
@@ -254,8 +250,8 @@ def compare(
         sim_dir: where ``knightlite sim`` left results; default: they are computed.
         level: 0 to 2 the network's outputs, 3 to 6 every layer (``knightlite compare --help``).
     """
-    from knightlite.api.comparison.compare import LEVELS, CompareOptions
-    from knightlite.api.comparison.compare import compare as run
+    from knightlite.api.comparison import LEVELS, CompareOptions
+    from knightlite.api.comparison import compare as run
     from knightlite.errors import UsageError
 
     if not 0 <= level < len(LEVELS):
@@ -286,7 +282,7 @@ class Session:
         weight: File | None = None,
         chip: str | None = None,
     ) -> None:
-        from knightlite.api.simulation.session import CompiledNetwork
+        from knightlite.api.simulation import CompiledNetwork
 
         self._network = CompiledNetwork(compiled, weight, chip)
 

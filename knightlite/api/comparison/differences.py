@@ -12,6 +12,8 @@ Array = NDArray[Any]
 BUCKETS = (1.0, 10.0, 50.0, 100.0)  # percent; the last bucket has no end
 HISTOGRAM = 13  # bins: no difference, below 2^-11 of the largest value, ..., 1/2 to 1 and beyond
 SAMPLES = 4096  # values kept for a plot
+FLOAT, QUANTIZED, GOLDEN, CHIP = "float", "quantized", "golden", "chip"
+KINDS = (FLOAT, QUANTIZED, GOLDEN, CHIP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,22 @@ class Difference:
     bias: float
     buckets: tuple[float, ...]
     histogram: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One row: which tensor of which operator, and which two are compared.
+
+    ``difference`` is None where one of them has no such values; ``remark`` says why.
+    """
+
+    index: int
+    name: str
+    op: str
+    wanted: str
+    found: str
+    difference: Difference | None
+    remark: str = ""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,8 @@
-"""``-du`` and ``-r compare``: every layer's values in Knight's layout, and how far they are off."""
+"""``dump/``, which ``quant -du`` leaves: every layer's values in Knight's layout, batch by batch.
+
+``float/NNNN:name/batch_K.npy`` holds float32 values [n, C, H, W], the same below ``quant``
+integers; ``dump.json`` lists the tensors. NNNN counts from 1.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,40 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.api.comparison.compare import Comparison
-from knightlite.api.comparison.differences import Tally
-from knightlite.api.comparison.layer_values import layer_folders
-from knightlite.errors import UsageError
+from knightlite.api.comparison.layer_values import Values, real
+from knightlite.errors import DataError, UsageError
+from knightlite.file_names import file_names
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
-    from knightlite.quantize.data import Workload
-    from knightlite.quantize.statistics import LayerTensor
 
 Array = NDArray[Any]
 FOLDER, INDEX = "dump", "dump.json"
-FLOAT, QUANTIZED = "float", "quantized"
+FLOAT, QUANTIZED = "float", "quant"  # Knight's folders
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTensor:
+    """A tensor to look at: its place in the network from 1 on, name, and what makes it."""
+
+    index: int
+    name: str
+    op: str
+
+
+def layer_tensors(quantized: Graph) -> tuple[LayerTensor, ...]:
+    """The inputs and what every node makes, in order."""
+    made = [(name, "Input") for name in quantized.inputs]
+    made += [(node.output, node.op) for node in quantized.nodes]
+    return tuple(LayerTensor(index, *item) for index, item in enumerate(made, start=1))
 
 
 @contextlib.contextmanager
@@ -57,44 +75,16 @@ def dump_folder(save_dir: Path) -> Iterator[Path]:
         raise
 
 
-def inspect_layers(
-    graph: Graph, quantized: Graph, work: Workload, folder: Path | None
-) -> tuple[tuple[Comparison, ...], float | None]:
-    """Run both networks over the data: a row per tensor, and the quantized metric.
-
-    ``folder``: also write ``float/NNNN:name/batch_K.npy`` (float32), the same below ``quant``
-    (integers) and ``dump.json`` there.
-    """
-    from knightlite.quantize.statistics import describe_layers, integers_of
-    from knightlite.quantize.statistics import run_layers as run
-
-    sums: dict[LayerTensor, Tally] = {}
-    places = layer_folders(quantized)
-
-    def each(batch: int, item: LayerTensor, wanted: Array | None, found: Array) -> None:
-        if wanted is not None:
-            sums.setdefault(item, Tally()).add(wanted, found)
-        if folder is None:
-            return
-        place = places[item.name]
-        if wanted is not None:
-            _save(folder / "float" / place / f"batch_{batch}.npy", np.asarray(wanted, np.float32))
-        integers = integers_of(quantized, item.name, found)
-        _save(folder / "quant" / place / f"batch_{batch}.npy", integers)
-
-    metric = run(graph, quantized, work, each)
-    if folder is not None:
-        index = {"version": 1, "model": quantized.name, "data": work.description,
-                 "tensors": describe_layers(graph, quantized)}  # fmt: skip
-        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    rows = tuple(
-        Comparison(item.index, item.name, item.op, FLOAT, QUANTIZED, tally.result())
-        for item, tally in sums.items()
-    )
-    return rows, metric
+def layer_folders(quantized: Graph) -> dict[str, str]:
+    """The folder NNNN:NAME of every tensor in a dump."""
+    tensors = layer_tensors(quantized)
+    stems = file_names(item.name for item in tensors)
+    return {item.name: f"{item.index:04}:{stems[item.name]}" for item in tensors}
 
 
-def _save(path: Path, values: Array) -> None:
+def write_values(folder: Path, kind: str, place: str, batch: int, values: Array) -> None:
+    """One batch of one tensor; ``kind`` is FLOAT or QUANTIZED, ``place`` the tensor's folder."""
+    path = folder / kind / place / f"batch_{batch}.npy"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, values)
@@ -103,3 +93,84 @@ def _save(path: Path, values: Array) -> None:
             f"{path} cannot be written: {error.strerror or error}.",
             "make room, name another folder with -s DIR, or dump fewer pictures with -i",
         ) from error
+
+
+def write_index(folder: Path, graph: Graph, quantized: Graph, data: str) -> None:
+    """``dump.json``: the model's name, what the data are, and every tensor."""
+    tensors = _described(graph, quantized)
+    index = {"version": 1, "model": quantized.name, "data": data, "tensors": tensors}
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def _described(graph: Graph, quantized: Graph) -> list[Mapping[str, Any]]:
+    """What the index says of every tensor."""
+    found: list[Mapping[str, Any]] = []
+    for item in layer_tensors(quantized):
+        tensor = quantized.tensors[item.name]
+        assert tensor.scale is not None, f"tensor {item.name} is not quantized"
+        found.append(
+            {
+                "index": item.index,
+                "name": item.name,
+                "op": item.op,
+                "shape": list(tensor.shape),
+                "type": tensor.dtype.name,
+                "scale": [float(value) for value in tensor.scale.ravel()]
+                if tensor.scale.ndim
+                else float(tensor.scale),
+                "float": item.name in graph.tensors,
+            }
+        )
+    return found
+
+
+def is_dumped(folder: Path) -> bool:
+    """True where ``quant -du`` left the values of every layer there."""
+    return all((folder / FOLDER / kind).is_dir() for kind in (FLOAT, QUANTIZED))
+
+
+def dumped(folder: Path, graph: Graph, names: Sequence[str]) -> Iterator[tuple[Values, Values]]:
+    """(float values, quantized values) of every picture that ``quant -du`` dumped, in order."""
+    wanted = {*graph.inputs, *names}
+    layers = {kind: _folders(folder / FOLDER / kind, graph, wanted) for kind in (FLOAT, QUANTIZED)}
+    lacking = [name for name in graph.inputs if name not in layers[FLOAT]]
+    if lacking:
+        raise UsageError(
+            f"{folder / FOLDER / FLOAT} holds no values of input {lacking[0]}.",
+            "quantize again with -du, or name another folder with -qd",
+        )
+    first = layers[FLOAT][graph.inputs[0]]
+    for number in range(len(list(first.glob("batch_*.npy")))):
+        batches = {
+            kind: {name: _batch(path, number, graph, name) for name, path in found.items()}
+            for kind, found in layers.items()
+        }
+        for picture in range(len(batches[FLOAT][graph.inputs[0]])):
+            exact, fixed = (
+                {name: values[picture : picture + 1] for name, values in batches[kind].items()}
+                for kind in (FLOAT, QUANTIZED)
+            )
+            yield exact, fixed
+
+
+def _folders(folder: Path, quantized: Graph, wanted: Set[str]) -> dict[str, Path]:
+    """Tensor -> its folder in a dump, by the name behind the number."""
+    names = {place.partition(":")[2]: name for name, place in layer_folders(quantized).items()}
+    found = {}
+    for path in sorted(folder.iterdir()):
+        name = names.get(path.name.partition(":")[2].replace(":", "_"), "")
+        if name in wanted:
+            found[name] = path
+    return found
+
+
+def _batch(path: Path, number: int, graph: Graph, name: str) -> Array:
+    file = path / f"batch_{number}.npy"
+    try:
+        values = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {error}.") from error
+    shape = graph.tensors[name].shape
+    if values.shape[1:] != shape[1:]:
+        raise DataError(f"{file} must have shape [N, {shape[1:]}], not {values.shape}.")
+    return real(graph, name, values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.api.simulation import golden_reference
 from knightlite.errors import DataError, UsageError
-from knightlite.file_names import file_names
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
-    from knightlite.api.simulation.simulate import Binary
+    from knightlite.api.models import Binary
     from knightlite.ir import Graph
 
 Array = NDArray[Any]
 Values = Mapping[str, Array]
 Source = Callable[[Values], Values]
 """Real inputs by name, [1, C, H, W] -> real values by tensor; tensors it lacks are left out."""
-
-DUMP = "dump"
 
 
 def exact_values(graph: Graph, model: Path, names: Sequence[str]) -> Source:
@@ -58,7 +56,6 @@ def golden_values(binary: Binary, graph: Graph, names: Sequence[str], talk: Talk
     """The golden model in ONNX Runtime; None, and a sentence, where there is none."""
     import onnx
 
-    from knightlite.api.simulation.simulate import golden_reference
     from knightlite.frontend import onnx_file
     from knightlite.inference.onnx_models import session
 
@@ -177,67 +174,4 @@ def _simulated(path: Path, graph: Graph, name: str) -> Array:
     shape = graph.tensors[name].shape
     if values.shape != shape:
         raise DataError(f"{path} must have shape {shape}, not {values.shape}.")
-    return real(graph, name, values)
-
-
-def has_dumps(folder: Path) -> bool:
-    """True where ``quant -du`` left the values of every layer there."""
-    return (folder / DUMP / "float").is_dir() and (folder / DUMP / "quant").is_dir()
-
-
-def dumped(folder: Path, graph: Graph, names: Sequence[str]) -> Iterator[tuple[Values, Values]]:
-    """(float values, quantized values) of every picture that ``quant -du`` dumped, in order."""
-    wanted = {*graph.inputs, *names}
-    layers = {
-        kind: _dump_folders(folder / DUMP / kind, graph, wanted) for kind in ("float", "quant")
-    }
-    lacking = [name for name in graph.inputs if name not in layers["float"]]
-    if lacking:
-        raise UsageError(
-            f"{folder / DUMP / 'float'} holds no values of input {lacking[0]}.",
-            "quantize again with -du, or name another folder with -qd",
-        )
-    first = layers["float"][graph.inputs[0]]
-    for number in range(len(list(first.glob("batch_*.npy")))):
-        batches = {
-            kind: {name: _batch(path, number, graph, name) for name, path in found.items()}
-            for kind, found in layers.items()
-        }
-        for picture in range(len(batches["float"][graph.inputs[0]])):
-            exact, fixed = (
-                {name: values[picture : picture + 1] for name, values in batches[kind].items()}
-                for kind in ("float", "quant")
-            )
-            yield exact, fixed
-
-
-def layer_folders(quantized: Graph) -> dict[str, str]:
-    """The folder NNNN:NAME of every tensor in a dump."""
-    from knightlite.quantize.statistics import layer_tensors
-
-    tensors = layer_tensors(quantized)
-    stems = file_names(item.name for item in tensors)
-    return {item.name: f"{item.index:04}:{stems[item.name]}" for item in tensors}
-
-
-def _dump_folders(folder: Path, quantized: Graph, wanted: Set[str]) -> dict[str, Path]:
-    """Tensor -> its folder in a dump, by the name behind the number."""
-    names = {place.partition(":")[2]: name for name, place in layer_folders(quantized).items()}
-    found = {}
-    for path in sorted(folder.iterdir()):
-        name = names.get(path.name.partition(":")[2].replace(":", "_"), "")
-        if name in wanted:
-            found[name] = path
-    return found
-
-
-def _batch(path: Path, number: int, graph: Graph, name: str) -> Array:
-    file = path / f"batch_{number}.npy"
-    try:
-        values = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}.") from error
-    shape = graph.tensors[name].shape
-    if values.shape[1:] != shape[1:]:
-        raise DataError(f"{file} must have shape [N, {shape[1:]}], not {values.shape}.")
     return real(graph, name, values)

@@ -1,1 +1,22 @@
-"""``eval``."""
+"""``eval``: accuracy of the forms of one network on a folder of pictures, in one pass.
+
+Sums so far are kept in a file, so that a stopped run goes on, and shards run elsewhere add up.
+"""
+
+from knightlite.api.evaluation.run import (
+    EvaluateOptions,
+    EvaluationResult,
+    ModelScore,
+    default_workers,
+    evaluate_models,
+    merge_states,
+)
+
+__all__ = [
+    "EvaluateOptions",
+    "EvaluationResult",
+    "ModelScore",
+    "default_workers",
+    "evaluate_models",
+    "merge_states",
+]

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import workspace
-from knightlite.api.simulation.session import open_binary
-from knightlite.api.simulation.simulate import Binary, golden_reference
+from knightlite.api.models.binary import Binary, open_binary
+from knightlite.api.models.notes import notes_as_found, pair_of
+from knightlite.api.models.stage_files import COMPILE_FILES, sibling
+from knightlite.api.simulation import finisher, golden_reference
 from knightlite.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -86,11 +88,12 @@ def source_of(path: Path) -> Source:
 
 def cfg_of(golden: Path) -> Path:
     """The ``.cfg`` that tells a golden model's scales; UsageError where it is not beside it."""
-    path = golden.with_name(golden.name.replace("_golden.onnx", "_r.cfg"))
-    if path == golden or not path.is_file():
+    path = sibling(golden, COMPILE_FILES["golden"], COMPILE_FILES["cfg"])
+    if path is None or not path.is_file():
+        name = COMPILE_FILES["cfg"].format("X") if path is None else path.name
         raise UsageError(
-            f"the golden model {golden} reads and writes integers, and {path.name}, which tells "
-            "their scales, is not beside it.",
+            f"the golden model {golden} reads and writes integers, and {name}, which tells their "
+            "scales, is not beside it.",
             "keep X_golden.onnx, X_r.cfg and X_r.weight together, as compile leaves them",
         )
     return path
@@ -156,7 +159,7 @@ def _onnx(
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)
     with _refusals(path):
         runner = session(model, threads)
-    noted = quantization_notes(model).get("recipe")
+    noted = notes_as_found(model).get("recipe")
     recipe = noted if isinstance(noted, str) else None
 
     def run(picture: Array) -> Scores:
@@ -179,18 +182,6 @@ def _before_softmax(model: onnx.ModelProto, name: str) -> str | None:
             break
         name = node.input[0]
     return found
-
-
-def quantization_notes(model: onnx.ModelProto) -> Mapping[str, Any]:
-    """What ``quant`` noted in a model's metadata; empty where it did not write it."""
-    import json
-
-    for entry in model.metadata_props:
-        if entry.key == "knightlite.quantize":
-            with contextlib.suppress(ValueError):
-                notes = json.loads(entry.value)
-                return notes if isinstance(notes, Mapping) else {}
-    return {}
 
 
 @contextlib.contextmanager
@@ -238,8 +229,7 @@ def _golden(source: Source, binary: Binary, threads: int) -> Form:
 
     path = source.path
     model = onnx_file.parse(path.read_bytes(), str(path))
-    pair = {entry.key: entry.value for entry in model.metadata_props}["knightlite.pair"]
-    if pair != binary.program.meta["pair"]:
+    if pair_of(model) != binary.program.meta["pair"]:
         raise UsageError(
             f"{path.name} and {binary.cfg.name} are not of the same compile run.",
             "compile again",
@@ -259,7 +249,6 @@ def _integers(
     source: Source, binary: Binary, run: Callable[[Mapping[str, Array]], Mapping[str, Array]]
 ) -> Form:
     """What reads and gives the chip's integers, with the host's share around it."""
-    from knightlite.api.simulation.host import finisher
     from knightlite.sim.host import dequantize, quantize
 
     meta = binary.program.meta

@@ -1,1 +1,30 @@
-"""``quant``."""
+"""``quant``: a float model and data to a quantized network, in memory or as files.
+
+The options say which model, how its inputs are fed and with what, and what is tried; every
+combination of range method and number of forward calls becomes a network, and the best is kept.
+"""
+
+from knightlite.api.quantization.calibration_data import workload
+from knightlite.api.quantization.cycles import clock_of
+from knightlite.api.quantization.in_memory import load_float
+from knightlite.api.quantization.input_forms import numbers
+from knightlite.api.quantization.options import INFER_AUTO, QuantizeOptions
+from knightlite.api.quantization.run import (
+    QuantizeOutcome,
+    compare_files,
+    quantize,
+    quantize_all,
+)
+
+__all__ = [
+    "INFER_AUTO",
+    "QuantizeOptions",
+    "QuantizeOutcome",
+    "clock_of",
+    "compare_files",
+    "load_float",
+    "numbers",
+    "quantize",
+    "quantize_all",
+    "workload",
+]

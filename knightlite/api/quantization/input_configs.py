@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from knightlite.api.quantization.inputs import TYPES, InputForm
+from knightlite.api.quantization.input_forms import TYPES, InputForm, numbers
 from knightlite.errors import Finding, UsageError, findings_error
-from knightlite.options.texts import numbers
 
 if TYPE_CHECKING:
     from knightlite.ir import Tensor

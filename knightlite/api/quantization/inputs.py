@@ -1,34 +1,22 @@
-"""How the inputs of a network are fed: real numbers, or integers that the network normalizes."""
+"""The forms of a network's inputs as the options have them, and what they ask of the network."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from knightlite import dtypes
+from knightlite.api.quantization import input_configs
+from knightlite.api.quantization.input_forms import TYPES, InputForm
 from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
-    from knightlite.dtypes import DType
-    from knightlite.ir import Graph, Tensor
-    from knightlite.options.quantize import QuantizeOptions
+    from knightlite.api.quantization.options import QuantizeOptions
+    from knightlite.ir import Graph
     from knightlite.preprocess import Recipe
     from knightlite.quantize.settings import Pin
-
-TYPES = {"float32": None, "none": None, "uint8": dtypes.U8, "int8": dtypes.S8, "int16": dtypes.S16}
-
-
-@dataclass(frozen=True, slots=True)
-class InputForm:
-    """One input. ``dtype`` None: float32. ``mean`` and ``std``: what the network is to do first."""
-
-    name: str
-    dtype: DType | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
 
 
 def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]:
@@ -70,13 +58,12 @@ def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
 
 def _configured(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]:
     """The forms of input-configs, which stand for -qid, --mean, --std and a recipe."""
-    from knightlite.api.quantization.input_configs import parse
-
     if options.input_types or options.mean or options.std or options.recipe is not None:
         raise UsageError(
             "input-configs say how each input is fed: -qid, --mean, --std and --recipe are unused."
         )
-    found = {item.form.name: item.form for item in parse(options.input_configs, graph.inputs)}
+    known = input_configs.parse(options.input_configs, graph.inputs)
+    found = {item.form.name: item.form for item in known}
     return tuple(found.get(name, InputForm(name)) for name in graph.inputs)
 
 
@@ -100,11 +87,6 @@ def normalized(options: QuantizeOptions, graph: Graph, talk: Talk = SILENT) -> G
             + ("an affine at the start of the network" if stays else "in the first layer's weights")
         )
     return graph
-
-
-def fed_as(tensor: Tensor, form: InputForm) -> Tensor:
-    """The input as scripts and random data see it: its type in integers, or float32."""
-    return replace(tensor, dtype=dtypes.F32 if form.dtype is None else form.dtype, scale=None)
 
 
 def pins(forms: Iterable[InputForm]) -> tuple[Pin, ...]:

@@ -1,1 +1,25 @@
-"""``sim``, and the session of Python."""
+"""``sim``: a compiled network run bit for bit, by files or from Python, with the host's share.
+
+The golden model in ONNX Runtime is what its bytes are compared with.
+"""
+
+from knightlite.api.simulation.build import build_files, check_model
+from knightlite.api.simulation.golden import GoldenReference, golden_reference
+from knightlite.api.simulation.host import finisher, open_session
+from knightlite.api.simulation.options import SimulateOptions
+from knightlite.api.simulation.run import SimulateResult, simulate
+from knightlite.api.simulation.session import CompiledNetwork, NodeArg
+
+__all__ = [
+    "CompiledNetwork",
+    "GoldenReference",
+    "NodeArg",
+    "SimulateOptions",
+    "SimulateResult",
+    "build_files",
+    "check_model",
+    "finisher",
+    "golden_reference",
+    "open_session",
+    "simulate",
+]

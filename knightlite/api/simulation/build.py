@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import workspace
-from knightlite.api.simulation.simulate import find_binary, golden_reference
+from knightlite.api.models.binary import find_binary
+from knightlite.api.simulation.golden import golden_reference
 from knightlite.errors import DataError
 from knightlite.talk import SILENT, Talk
 

@@ -34,6 +34,16 @@ def finisher(program: Program) -> Finisher:
     return run
 
 
+def blob_names(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Chip output -> the network output that is the same values in another shape."""
+    reshaped = {op["inputs"][0]: op["outputs"][0] for op in meta["host"] if op["op"] == "Reshape"}
+    return {
+        name: reshaped[name]
+        for name in (entry["name"] for entry in meta["outputs"])
+        if reshaped.get(name) in meta["graph_outputs"]
+    }
+
+
 def open_session(model: bytes, what: str) -> Any:
     """An ONNX Runtime session of a host model; ModelError where ONNX Runtime refuses it."""
     from knightlite.inference.onnx_models import session

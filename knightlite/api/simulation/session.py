@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.api.compile import CompiledModel
-from knightlite.api.simulation.host import finisher
-from knightlite.api.simulation.simulate import Binary, blob_names, picture
+from knightlite.api.models.binary import File, open_binary
+from knightlite.api.models.compiled import CompiledModel
+from knightlite.api.simulation.frames import picture
+from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from knightlite.sim import Machine
 
 Array = NDArray[Any]
-File = str | Path | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,53 +37,6 @@ class NodeArg:
     type: str
     integer_type: str | None
     scale: float | tuple[float, ...] | None
-
-
-def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> Binary:
-    """The two files of a compiled network: paths, their bytes, or what compiling gave.
-
-    A ``.tsmodel`` holds both. ``weight`` None: beside a ``.cfg`` path, under the same name.
-    UsageError, FormatError.
-    """
-    from knightlite import container
-
-    if isinstance(compiled, CompiledModel):
-        if weight is not None:
-            raise UsageError("a compiled model brings its own weights: leave weight out.")
-        name = f"{compiled.name}_r"
-        parts = [(Path(f"{name}.cfg"), compiled.cfg), (Path(f"{name}.weight"), compiled.weight)]
-    else:
-        first = _content(compiled, "network.cfg")
-        if first[1].startswith(container.MODEL_MAGIC):
-            return _both(first, weight)
-        if weight is None:
-            if isinstance(compiled, bytes):
-                raise UsageError("the bytes of a .cfg need those of its .weight.")
-            weight = Path(compiled).with_suffix(".weight")
-        parts = [first, _content(weight, "network.weight")]
-    (cfg_path, cfg), (weight_path, constants) = parts
-    program = container.decode_program(cfg, constants, cfg_path.name, weight_path.name)
-    return Binary(cfg_path, weight_path, program)
-
-
-def _both(model: tuple[Path, bytes], weight: File | None) -> Binary:
-    """A ``.tsmodel``, which holds the pair."""
-    from knightlite import container
-
-    path, data = model
-    if weight is not None:
-        raise UsageError(f"{path.name} is a .tsmodel, which holds both files: leave weight out.")
-    program = container.decode_model(data, path.name)
-    return Binary(path.with_suffix(".cfg"), path.with_suffix(".weight"), program)
-
-
-def _content(file: File, name: str) -> tuple[Path, bytes]:
-    if isinstance(file, bytes):
-        return Path(name), file
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"file {path} does not exist.", "compile writes X_r.cfg and X_r.weight")
-    return path, path.read_bytes()
 
 
 class CompiledNetwork:

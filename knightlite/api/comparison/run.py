@@ -1,0 +1,316 @@
+"""``compare``: float, quantized, golden and chip, layer by layer, by Knight's measures.
+
+The sample is the one that ``quant`` left in ``inputs/``, or the pictures that ``quant -du`` dumped.
+The chip's values are those that ``sim`` left, or are computed here. Values are compared as real
+numbers, before what the host does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import atomic_write, workspace
+from knightlite.api.comparison import dump, layer_values
+from knightlite.api.comparison.differences import (
+    CHIP,
+    FLOAT,
+    GOLDEN,
+    KINDS,
+    QUANTIZED,
+    Comparison,
+    Tally,
+)
+from knightlite.api.models import Binary, find_binary
+from knightlite.api.models.quant_folder import float_beside, quantized_in
+from knightlite.api.models.stage_files import SAMPLES
+from knightlite.errors import DataError, UsageError
+from knightlite.file_names import file_names
+from knightlite.talk import SILENT, Talk
+
+if TYPE_CHECKING:
+    from knightlite.ir import Graph
+
+Array = NDArray[Any]
+LEVEL = 4
+LEVELS = (
+    "outputs, chip with quantized",
+    "outputs, neighbours of float, quantized, golden, chip",
+    "outputs, all pairs",
+    "layers, chip with quantized",
+    "layers, neighbours",
+    "layers, all pairs",
+    "the same, and layers that the chip keeps to itself",
+)
+KEPT = "never written to memory: fused into its reader, or part of another tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What ``compare`` is asked for; names as Knight's options.
+
+    ``sim_dirs`` none: the chip's values are computed from ``cfg`` and ``weight``, or from what
+    ``compile`` left. ``number`` None: all rows. ``sort``: the largest MRE first. ``level``: an
+    index of LEVELS. ``indices``: first and last index shown. ``plots``: pictures into ``save_dir``.
+    """
+
+    quant_dir: Path | None = None
+    sim_dirs: tuple[Path, ...] = ()
+    cfg: Path | None = None
+    weight: Path | None = None
+    names: tuple[str, ...] = ()
+    op_type: str | None = None
+    number: int | None = None
+    sort: bool = False
+    save_dir: Path | None = None
+    level: int = LEVEL
+    indices: tuple[int, int] | None = None
+    plots: bool = False
+    directory: Path = Path()
+
+
+def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, ...]:
+    """The rows that the options ask for; memory holds the layers of one picture."""
+    from knightlite.frontend import load_quantized
+
+    if options.save_dir is not None:
+        atomic_write.require_folder(options.save_dir)
+    if options.plots:
+        _require_plots(options)
+    found = _quant_files(options, talk)
+    graph = load_quantized(found["onnx"])
+    ops = {node.output: node.op for node in graph.nodes}
+    layers = list(ops) if options.level > 2 else list(graph.chip_outputs)
+    wanted = _wanted(options, graph, layers, ops)
+    if not wanted:
+        return ()
+    tallies: dict[tuple[str, str, str], Tally] = {}
+    have: dict[str, set[str]] = {}
+    for number, values in enumerate(_pictures(options, found, graph, wanted, talk), 1):
+        for kind, known in values.items():
+            have.setdefault(kind, set()).update(known)
+        for one, other in _pairs(options.level, tuple(values)):
+            for name in wanted:
+                if name in values[one] and name in values[other]:
+                    tally = tallies.setdefault((name, one, other), Tally(options.plots))
+                    tally.add(values[one][name], values[other][name])
+        talk.advance("pictures", number, None)
+    rows = _rows(options, layers, wanted, ops, have, tallies, talk)
+    if options.save_dir is not None:
+        _save(options.save_dir, rows, tallies if options.plots else {})
+    return rows
+
+
+def _require_plots(options: CompareOptions) -> None:
+    from knightlite.diagnosis import page
+
+    if options.save_dir is None:
+        raise UsageError("plots are files.", "name their folder with --save-dir DIR")
+    page.require_plots()
+
+
+def _wanted(
+    options: CompareOptions, graph: Graph, layers: Sequence[str], ops: Mapping[str, str]
+) -> list[str]:
+    """The tensors that are compared, in the order of the network."""
+    _known(options.names, [*layers, *graph.chip_outputs, *graph.outputs], "output")
+    named = {
+        source
+        for name in options.names
+        for source in ([name] if name in layers else graph.before_host(name))
+    }
+    low, high = options.indices or (0, len(layers) - 1)
+    return [
+        name
+        for index, name in enumerate(layers)
+        if (not named or name in named)
+        and options.op_type in (None, ops.get(name))
+        and low <= index <= high
+    ]
+
+
+def _pairs(level: int, kinds: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Which two of the four a level compares."""
+    ordered = [kind for kind in KINDS if kind in kinds]
+    if level in (0, 3):
+        return [(QUANTIZED, CHIP)]
+    return list(pairwise(ordered) if level in (1, 4) else combinations(ordered, 2))
+
+
+def _pictures(
+    options: CompareOptions,
+    files: Mapping[str, Path],
+    graph: Graph,
+    names: Sequence[str],
+    talk: Talk,
+) -> Iterator[dict[str, layer_values.Values]]:
+    """The values of the four, picture by picture; what is not at hand is left out, and said."""
+    binary = _binary(options, talk)
+    golden = layer_values.golden_values(binary, graph, names, talk) if binary else None
+    if options.sim_dirs:
+        chip = layer_values.simulated_values(options.sim_dirs, graph, names)
+    else:
+        assert binary is not None
+        chip = layer_values.chip_values(binary, graph)
+    folder = files["onnx"].parent
+    if options.quant_dir is not None and dump.is_dumped(folder):
+        talk.say(f"{folder / dump.FOLDER}: the values that quant -du left are taken.")
+        for exact, fixed in dump.dumped(folder, graph, names):
+            feeds = {name: np.asarray(exact[name], np.float32) for name in graph.inputs}
+            yield _found({FLOAT: exact, QUANTIZED: fixed}, feeds, golden, chip)
+            if options.sim_dirs:
+                return  # sim left one frame
+        return
+    feeds = _sample(files, graph)
+    values: dict[str, layer_values.Values] = {}
+    if "float_onnx" in files:
+        values[FLOAT] = layer_values.exact_values(graph, files["float_onnx"], names)(feeds)
+    else:
+        talk.say("The float model is not at hand: quantized and chip are compared.")
+    values[QUANTIZED] = layer_values.quantized_values(graph, names)(feeds)
+    yield _found(values, feeds, golden, chip)
+
+
+def _found(
+    values: dict[str, layer_values.Values],
+    feeds: layer_values.Values,
+    golden: layer_values.Source | None,
+    chip: layer_values.Source,
+) -> dict[str, layer_values.Values]:
+    if golden is not None:
+        values[GOLDEN] = golden(feeds)
+    values[CHIP] = chip(feeds)
+    return values
+
+
+def _binary(options: CompareOptions, talk: Talk) -> Binary | None:
+    """The compiled network; None where sim's results stand for it and none is at hand."""
+    try:
+        return find_binary(options.directory, options.cfg, options.weight, talk)
+    except UsageError:
+        if not options.sim_dirs or options.cfg is not None:
+            raise
+        return None
+
+
+def _rows(
+    options: CompareOptions,
+    layers: Sequence[str],
+    wanted: Sequence[str],
+    ops: Mapping[str, str],
+    have: Mapping[str, set[str]],
+    tallies: Mapping[tuple[str, str, str], Tally],
+    talk: Talk,
+) -> tuple[Comparison, ...]:
+    rows = []
+    lacking: dict[str, set[str]] = {}
+    pairs = _pairs(options.level, tuple(have))
+    places = {name: index for index, name in enumerate(layers)}
+    for name in wanted:
+        for one, other in pairs:
+            tally = tallies.get((name, one, other))
+            row = (places[name], name, ops.get(name, ""), one, other)
+            if tally is not None:
+                rows.append(Comparison(*row, tally.result()))
+                continue
+            lacks = next(kind for kind in (other, one) if name not in have.get(kind, ()))
+            lacking.setdefault(lacks, set()).add(name)
+            if options.level == len(LEVELS) - 1:
+                remark = KEPT if lacks == CHIP else f"the {lacks} model has no such tensor"
+                rows.append(Comparison(*row, None, remark))
+    for kind, names in lacking.items():
+        why = KEPT if kind == CHIP else "there is no such tensor in it"
+        talk.say(f"{len(names)} layer(s) are not compared with {kind}: {why} (-sl 6 lists them).")
+    if options.sort:
+        rows.sort(key=_badness)
+    return tuple(rows[: options.number])
+
+
+def _badness(row: Comparison) -> tuple[bool, bool, float]:
+    """The largest MRE first, after what has no finite one; rows without values last."""
+    if row.difference is None:
+        return (True, True, 0.0)
+    return (False, row.difference.mre is not None, -(row.difference.mre or 0.0))
+
+
+def _save(
+    folder: Path, rows: Sequence[Comparison], tallies: Mapping[tuple[str, str, str], Tally]
+) -> None:
+    """compare.json, and a plot per row; all of them or none."""
+    text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
+    with atomic_write.file_set() as files:
+        files.write_text(folder / "compare.json", text)
+        if not tallies:
+            return
+        from knightlite.diagnosis.scatter import scatter
+
+        stems = file_names(row.name for row in rows)
+        for row in rows:
+            tally = tallies.get((row.name, row.wanted, row.found))
+            if tally is not None and tally.wanted is not None and tally.found is not None:
+                name = f"{row.index:04d}_{stems[row.name]}_{row.found}_{row.wanted}.svg"
+                drawn = scatter(tally.wanted, tally.found, row.name, row.wanted, row.found)
+                files.write_text(folder / "plots" / name, drawn)
+
+
+# ------------------------------------------------------------------ files
+
+
+def _quant_files(options: CompareOptions, talk: Talk) -> dict[str, Path]:
+    """The files that ``quant`` left: by the manifest, or by what the files of a folder hold."""
+    if options.quant_dir is None:
+        space = workspace.open_workspace(options.directory)
+        latest = workspace.latest(space, "quant", "onnx")
+        talk.say(latest.sentence)
+        keys = latest.record.files
+        files = {key: workspace.latest(space, "quant", key).path for key in keys}
+        source = Path(str(latest.record.options.get("model", "")))
+        if "float_onnx" not in files and source.suffix == ".onnx" and source.is_file():
+            files["float_onnx"] = source
+        return files
+    files = {"onnx": quantized_in(options.quant_dir)}
+    floating = float_beside(files["onnx"])
+    if floating is not None:
+        files["float_onnx"] = floating
+    return files
+
+
+def _sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
+    """The sample that ``quant`` left, as float32 per network input.
+
+    The file's size says whether it holds float32 or, as behind ``-qid``, integers.
+    """
+    feeds = {}
+    folder = files["onnx"].parent / SAMPLES
+    for name, stem in file_names(graph.inputs).items():
+        path = files.get(f"input_{name}", folder / f"{stem}.bin")
+        if not path.is_file():
+            raise UsageError(
+                f"the sample of input {name} is not at hand.", "quant leaves it as inputs/NAME.bin"
+            )
+        shape = graph.tensors[name].shape
+        integers = np.dtype(graph.tensors[name].dtype.numpy)
+        in_integers = path.stat().st_size == graph.tensors[name].elements * integers.itemsize
+        values = np.fromfile(path, integers if in_integers else "<f4").astype(np.float32)
+        if values.size != graph.tensors[name].elements:
+            raise DataError(
+                f"{path} must hold {graph.tensors[name].elements} numbers, not {values.size}."
+            )
+        feeds[name] = values.reshape(shape)
+    return feeds
+
+
+def _known(names: Sequence[str], known: Sequence[str], what: str) -> None:
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"the network has no {what} called {name}.",
+                f"one of {', '.join(dict.fromkeys(known))}",
+            )

@@ -1,0 +1,317 @@
+"""``diagnose``: which layer loses accuracy, why, and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from knightlite import atomic_write, workspace
+from knightlite.api.models import notes_of
+from knightlite.api.models.quant_folder import float_beside
+from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
+
+if TYPE_CHECKING:
+    from knightlite.diagnosis import Diagnosis
+    from knightlite.ir import Graph
+    from knightlite.preprocess import Recipe
+    from knightlite.quantize.data import Batch, InferFunction, Workload
+    from knightlite.quantize.mixed import Clock
+    from knightlite.quantize.settings import Settings
+
+SUSPECTS = 8
+LAYERS = 10  # rows of the ranked table
+PICTURES = 100  # at most, where nobody says how many
+
+
+STAGES = {
+    "float": "float model",
+    "layers": "every layer",
+    "preprocessing": "preprocessings tried",
+    "suspects": "places tried",
+    "remedies": "remedies tried",
+}
+"""Of a diagnosis, as a progress bar calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnoseOptions:
+    """What ``diagnose`` is asked for.
+
+    ``model``: the float model; ``quantized``: its X_quantize.onnx; None: what ``quant`` left. Data
+    as for ``quant``; none: those of ``quant``. ``iteration``: forward calls; None: as many as
+    ``quant`` made, else all pictures of a folder, at most PICTURES pictures either way.
+    ``suspects``: how many places are tried; ``html``: a page to write.
+    """
+
+    model: Path | None = None
+    quantized: Path | None = None
+    weight: Path | None = None
+    framework: str | None = None
+    script: Path | None = None
+    function: str | InferFunction | None = None
+    data: str | None = None
+    recipe: str | None = None
+    batch_size: int = 1
+    iteration: int | None = None
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    seed: int = 0
+    suspects: int = SUSPECTS
+    html: Path | None = None
+    batches: Iterable[Batch] | None = None
+    directory: Path = Path()
+
+
+def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
+    """Run the stage. Errors: see ``knightlite.errors``; no page is left where one is raised."""
+    from knightlite import diagnosis as room
+    from knightlite.frontend import load, load_quantized
+
+    if options.html is not None:
+        atomic_write.require_folder(options.html.parent)
+        room.page.require_plots()
+    options = _named(options, talk)
+    assert options.model is not None
+    assert options.quantized is not None
+    quantized = load_quantized(options.quantized, checked=False)
+    notes = notes_of(options.quantized)
+    shapes = list(options.input_shapes) or None
+    graph = load(options.model, options.weight, options.framework, shapes, True)
+    work, recipe = _workload(options, graph, notes, talk)
+    talk.say(f"data: {work.description}")
+    pictures = _count(work)
+    found = room.diagnose(
+        graph,
+        quantized,
+        work,
+        settings_of(notes, quantized),
+        recipe,
+        suspects=options.suspects,
+        progress=lambda stage, done, total: talk.advance(
+            STAGES[stage], done, max(done, pictures) if total is None else total
+        ),
+        clock=_clock(notes),
+    )
+    if options.html is not None:
+        text = room.page.html_page(found, graph, options.quantized.name, work.description)
+        atomic_write.write_text(options.html, text)
+    return found
+
+
+def as_json(found: Diagnosis) -> dict[str, Any]:
+    """A diagnosis as the JSON that ``--json`` prints (schemas/diagnose.json)."""
+    return {
+        "healthy": found.healthy,
+        "pictures": found.pictures,
+        "float_metric": found.float_metric,
+        "quantized_metric": found.score.metric,
+        "sqnr_db": found.score.sqnr_db,
+        "preprocessing": {
+            "used": found.preprocessing.used,
+            "trials": [asdict(item) for item in found.preprocessing.trials],
+        },
+        "findings": [
+            {
+                "cause": item.cause,
+                "layer": item.layer,
+                "node": item.node,
+                "sentence": item.sentence,
+                "cost_db": item.cost_db,
+                "advice": item.advice,
+                "facts": dict(item.facts),
+                "remedies": [
+                    {
+                        "switch": remedy.switch,
+                        "gain_db": round(remedy.gain_db, 2),
+                        "before": asdict(remedy.before),
+                        "after": asdict(remedy.after),
+                    }
+                    for remedy in item.remedies
+                ],
+            }
+            for item in found.findings
+        ],
+        "layers": [asdict(item) for item in found.layers],
+    }
+
+
+def _named(options: DiagnoseOptions, talk: Talk) -> DiagnoseOptions:
+    """The options with the files and the data that ``quant`` left where none are named."""
+    space = workspace.open_workspace(options.directory)
+    if options.quantized is not None:
+        path, sentence = workspace.resolve(space, options.quantized)
+        record = next((run for run in reversed(space.records) if _is_of(space, run, path)), None)
+    else:
+        latest = workspace.latest(space, "quant", "onnx")
+        path, sentence, record = latest.path, latest.sentence, latest.record
+    if sentence:
+        talk.say(sentence)
+    options = replace(options, quantized=path)
+    if options.model is None:
+        options = replace(options, model=_float_model(space, record, path))
+    named = (options.data, options.script, options.batches, options.function)
+    if all(item is None for item in named):
+        options = _same_data(options, record)
+    return options
+
+
+def _is_of(space: workspace.Workspace, run: workspace.Record, path: Path) -> bool:
+    entry = run.files.get("onnx")
+    return (
+        run.stage == "quant"
+        and entry is not None
+        and (space.directory / entry.path).resolve() == path.resolve()
+    )
+
+
+def _float_model(
+    space: workspace.Workspace, record: workspace.Record | None, quantized: Path
+) -> Path:
+    """The float ONNX of the same run, or beside the quantized model."""
+    if record is not None:
+        if "float_onnx" in record.files:
+            return space.directory / record.files["float_onnx"].path
+        source = Path(str(record.options.get("model", "")))
+        if source.suffix == ".onnx" and source.is_file():
+            return source
+    beside = float_beside(quantized)
+    if beside is not None:
+        return beside
+    raise UsageError(f"the float model of {quantized} is not at hand.", "name it with -m MODEL")
+
+
+def _same_data(options: DiagnoseOptions, record: workspace.Record | None) -> DiagnoseOptions:
+    """The data of the quant run, as its record says."""
+    source = None if record is None else record.options.get("source")
+    if not isinstance(source, dict):
+        raise UsageError(
+            "no data is named, and no quant run recorded here says which it used.",
+            "name the pictures with -d DIR --recipe NAME, or a script with -uds FILE -if FUNCTION",
+        )
+    script = source.get("script")
+    return replace(
+        options,
+        script=None if script is None else Path(script),
+        function=source.get("function"),
+        data=source.get("data"),
+        recipe=options.recipe or source.get("recipe"),
+        batch_size=int(source.get("batch_size", 1)),
+        iteration=options.iteration or _at_most(source),
+        seed=int(source.get("seed", 0)),
+    )
+
+
+def _at_most(source: Mapping[str, Any]) -> int:
+    """The forward calls of the quant run, PICTURES pictures of them."""
+    most = max(1, PICTURES // int(source.get("batch_size", 1)))
+    return min(int(source.get("iteration", 1)), most)
+
+
+def _forwards(options: DiagnoseOptions) -> int:
+    """How often the network is run: of a folder as many pictures as it has, PICTURES at most."""
+    from knightlite.preprocess import list_pictures
+
+    if options.iteration is not None:
+        return options.iteration
+    if options.data is None or options.script is not None or callable(options.function):
+        return 1
+    count = min(PICTURES, len(list_pictures(options.data).samples))
+    return max(1, count // options.batch_size)
+
+
+def _count(work: Workload) -> int:
+    """How many pictures the data are; a script may feed others."""
+    from knightlite.quantize.data import PictureFolder
+
+    if isinstance(work, PictureFolder):
+        return len(work.samples)
+    return int(getattr(work, "iteration", 1)) * int(getattr(work, "batch_size", 1))
+
+
+def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
+    """The switches that the model was quantized with, as its notes say, and its widths."""
+    from knightlite import dtypes
+    from knightlite.ops import BY_NAME
+    from knightlite.quantize.groups import features
+    from knightlite.quantize.ranges import METHODS
+    from knightlite.quantize.settings import (
+        AUTO_METHOD,
+        BIAS_CORRECTIONS,
+        DEFAULT_METHOD,
+        EFFORTS,
+        ROUNDINGS,
+        Widths,
+        settings_for,
+        with_method,
+    )
+
+    def noted(key: str, words: Iterable[Any]) -> Any:
+        return notes.get(key) if notes.get(key) in list(words) else None
+
+    bits = noted("bit_width", (8, 16)) or 8
+    made = settings_for(
+        noted("effort", EFFORTS) or "normal",
+        bias_correction=noted("bias_correction", BIAS_CORRECTIONS),
+        rounding=noted("rounding", ROUNDINGS),
+        bit_width=bits,
+    )
+    method = noted("method", (*METHODS, AUTO_METHOD)) or DEFAULT_METHOD
+    made = with_method(made, method)
+    wide = {n for n in features(quantized) if quantized.tensors[n].dtype == dtypes.S16}
+    kernels = [node for node in quantized.nodes if BY_NAME[node.op].kernel is not None]
+    weights = {n.name for n in kernels if quantized.tensors[n.inputs[1]].dtype == dtypes.S16}
+    widths = Widths(frozenset(wide), frozenset(weights)) if bits == 8 else None
+    # X.onnx is the equalized network
+    return replace(made, mix_budget=None, widths=widths, equalize=False)
+
+
+def _clock(notes: Mapping[str, Any]) -> Clock | None:
+    """Of the chip that the model was quantized for; None where its notes do not say."""
+    from knightlite.api.quantization.cycles import clock_of
+
+    try:
+        return clock_of(str(notes["chip"])) if notes.get("chip") else None
+    except UsageError:
+        return None
+
+
+def _workload(
+    options: DiagnoseOptions, graph: Graph, notes: Mapping[str, Any], talk: Talk
+) -> tuple[Workload, Recipe | None]:
+    """The data, and the recipe where pictures come through one."""
+    from knightlite.api.quantization.calibration_data import workload
+    from knightlite.api.quantization.options import INFER_AUTO, QuantizeOptions
+    from knightlite.preprocess import parse_recipe
+    from knightlite.quantize.data import PictureFolder
+
+    stored = notes.get("recipe")
+    recipe = options.recipe
+    pictures = options.data is not None and options.script is None and options.batches is None
+    noted = pictures and recipe is None and isinstance(stored, str)
+    assert options.model is not None
+    work, text = workload(
+        QuantizeOptions(
+            options.model,
+            chip="",
+            script=options.script,
+            function=INFER_AUTO if options.function is None else options.function,
+            data=options.data,
+            recipe="raw" if noted else recipe,
+            batch_size=options.batch_size,
+            iteration=_forwards(options),
+            seed=options.seed,
+            batches=options.batches,
+        ),
+        graph,
+        talk,
+    )
+    if not isinstance(work, PictureFolder):
+        return work, None
+    if noted:
+        talk.say("the pictures go through the recipe of the quantized model.")
+        work = replace(work, recipe=parse_recipe(str(stored), "of the quantized model"))
+    elif isinstance(stored, str) and text is not None and stored != text:
+        talk.warn("the recipe is not the one that the model was quantized with.")
+    return work, work.recipe

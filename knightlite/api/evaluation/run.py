@@ -1,0 +1,388 @@
+"""``eval``: forms of one network over a folder of pictures, in one pass, against the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from knightlite import atomic_write, workspace
+from knightlite.api.evaluation import state as evaluate_state
+from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
+from knightlite.api.evaluation.forms import CHIP, Form, source_of
+from knightlite.api.evaluation.state import WHOLE, Question, State, digest
+from knightlite.api.models.notes import notes_as_found
+from knightlite.errors import DataError, KnightliteError, UsageError
+from knightlite.evaluation import Tally, empty_tally
+from knightlite.talk import SILENT, Talk
+
+SAVE_EVERY = 50  # pictures
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """What ``eval`` is asked for.
+
+    ``models``: the first is what the others are compared with; none: what the manifest holds.
+    ``recipe``: name or file; None: the one that the models were calibrated with. ``labels``: a file
+    of class folders' names in the order of the scores. ``count``: a seeded sample of the pictures.
+    ``check``: compare every byte of the chip's layers with its golden model, which lies beside it.
+    ``state``: file of the sums so far; ``keep_state``: leave it when finished. ``shard``: (i, n).
+    """
+
+    data: Path
+    models: tuple[Path, ...] = ()
+    recipe: str | None = None
+    labels: Path | None = None
+    count: int | None = None
+    seed: int = 0
+    chip: str | None = None
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    workers: int = 1
+    state: Path | None = None
+    keep_state: bool = True
+    shard: tuple[int, int] = WHOLE
+    check: bool = False
+    directory: Path = field(default=Path())
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScore:
+    """One model. Percent, points and dB; None where pictures have no class, or for the first model.
+
+    ``agreed_percent``: pictures with the first model's best class. ``exact``: all scores are those
+    of the first model, and ``sqnr_db`` is None. ``compared_bytes``, ``differing_bytes``: of the
+    chip's layers against its golden model; None where they were not compared.
+    """
+
+    model: str
+    kind: str
+    top1: float | None
+    top5: float | None
+    drop: float | None
+    interval_low: float | None
+    interval_high: float | None
+    lost: int | None
+    won: int | None
+    agreed_percent: float | None
+    sqnr_db: float | None
+    exact: bool
+    compared_bytes: int | None = None
+    differing_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """Scores of every model over ``pictures`` pictures, ``labelled`` of them of known class.
+
+    ``scores``: "logits", before a trailing Softmax, or "outputs". ``shard``: (1, 1) for all.
+    """
+
+    pictures: int
+    labelled: int
+    scores: str
+    shard: tuple[int, int]
+    models: tuple[ModelScore, ...]
+
+
+def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> EvaluationResult:
+    """Run the evaluation; what is counted stays in the state. Errors: ``knightlite.errors``."""
+    _check(options)
+    if options.state is not None:
+        atomic_write.require_folder(options.state.parent)  # before the work, not after it
+    sources = tuple(source_of(path) for path in _paths(options, talk))
+    if options.check and CHIP not in {source.kind for source in sources}:
+        raise UsageError(
+            "--check compares a compiled network with its golden model, but none is named.",
+            "name X_r.cfg, beside which compile leaves the golden model",
+        )
+    probe = Job(sources, (), "", options.chip, options.input_shapes, False, options.check)
+    job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
+    pictures = _pictures(options, talk)
+    mine = pictures[options.shard[0] - 1 :: options.shard[1]]
+    if not mine:
+        raise UsageError(
+            f"shard {options.shard[0]}/{options.shard[1]} of {len(pictures)} pictures is empty."
+        )
+    question = _question(job, options, pictures)
+    stamp = digest([_stamp(picture) for picture in mine])
+    state = State(question, options.shard, stamp, len(mine), empty_tally(len(sources)))
+    state = _resumed(state, options.state, talk)
+    state = _run(job, mine, state, options, talk)
+    if options.state is not None and not options.keep_state:
+        options.state.unlink(missing_ok=True)
+    return result_of(state)
+
+
+def merge_states(paths: Sequence[Path]) -> EvaluationResult:
+    """The result of all shards of an evaluation, from their state files."""
+    if not paths:
+        raise UsageError("no state file is named to merge.")
+    return result_of(evaluate_state.merged(paths))
+
+
+def default_workers() -> int:
+    """The processors that this process may use."""
+    from knightlite.inference.picture_runs import available_cores
+
+    return available_cores()
+
+
+def result_of(state: State) -> EvaluationResult:
+    """Figures of the sums."""
+    tally = state.tally
+    models = tuple(
+        _score(tally, place, name, kind)
+        for place, (name, kind, _) in enumerate(state.question.models)
+    )
+    return EvaluationResult(
+        tally.pictures, tally.labelled, state.question.scores, state.shard, models
+    )
+
+
+def _score(tally: Tally, place: int, name: str, kind: str) -> ModelScore:
+    paired = tally.paired(place) if place else None
+    low, high = paired.interval if paired else (None, None)
+    return ModelScore(
+        model=name,
+        kind=kind,
+        top1=_percent(tally.top1[place], tally.labelled),
+        top5=_percent(tally.top5[place], tally.labelled),
+        drop=paired.drop if paired else None,
+        interval_low=low,
+        interval_high=high,
+        lost=paired.lost if paired else None,
+        won=paired.won if paired else None,
+        agreed_percent=_percent(tally.agreed[place], tally.pictures) if place else None,
+        sqnr_db=tally.sqnr_db(place) if place else None,
+        exact=tally.exact(place),
+        compared_bytes=tally.compared[place] or None,
+        differing_bytes=tally.differing[place] if tally.compared[place] else None,
+    )
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return 100 * part / whole if whole else None
+
+
+def _check(options: EvaluateOptions) -> None:
+    index, count = options.shard
+    if not 1 <= index <= count:
+        raise UsageError(f"a shard must be from 1/{max(count, 1)} up, not {index}/{count}.")
+    if options.workers < 1:
+        raise UsageError(f"workers must be at least 1, not {options.workers}.")
+    if options.count is not None and options.count < 1:
+        raise UsageError(f"the number of pictures must be at least 1, not {options.count}.")
+    if not 0 <= options.seed < 1 << 32:
+        raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
+
+
+def _paths(options: EvaluateOptions, talk: Talk) -> tuple[Path, ...]:
+    """The models as named, or everything that quant and compile left here last."""
+    space = workspace.open_workspace(options.directory)
+    if options.models:
+        resolved = [workspace.resolve(space, path) for path in options.models]
+        for _, sentence in resolved:
+            if sentence:
+                talk.say(sentence)
+        return tuple(path for path, _ in resolved)
+    if not any(item.stage == "quant" for item in space.records):
+        raise UsageError(
+            f"no model is named, and {space.directory / workspace.MANIFEST} records no quant run.",
+            "name the models, or run quant here first",
+        )
+    quantized = workspace.latest(space, "quant", "onnx")
+    found: list[tuple[Path | None, str]] = [
+        (_float_model(quantized, talk), ""),
+        (quantized.path, quantized.sentence),
+    ]
+    if any(item.stage == "compile" for item in space.records):
+        for key in ("golden", "cfg"):
+            taken = workspace.latest(space, "compile", key)
+            found.append((taken.path, taken.sentence))
+    for path, sentence in found:
+        if path is not None and sentence:
+            talk.say(sentence)
+    return tuple(path for path, _ in found if path is not None)
+
+
+def _float_model(quantized: workspace.Found, talk: Talk) -> Path | None:
+    """The model that quant read, or what it wrote of it; None, which is said, where it is gone."""
+    record = quantized.record
+    if "float_onnx" in record.files:
+        written = Path(record.files["float_onnx"].path)
+        path = quantized.path.parent / written.name
+    else:  # it was an .onnx file here, which quant does not write over
+        path = Path(str(record.options.get("model")))
+    wanted = record.files.get("float_onnx")
+    digest = wanted.sha256 if wanted is not None else _noted_hash(quantized.path)
+    if not path.is_file() or workspace.sha256_of(path) != digest:
+        what = "has changed since quant read it" if path.is_file() else "is not here any more"
+        talk.warn(f"the float model {path} {what}: it is left out.")
+        return None
+    talk.say(f"{path} is taken: {quantized.path.name} was made from it.")
+    return path
+
+
+def _noted_hash(quantized: Path) -> str | None:
+    """SHA-256 of the model that an ``X_quantize.onnx`` was made from, as it notes."""
+    from knightlite.frontend import onnx_file
+
+    notes = notes_as_found(onnx_file.parse(quantized.read_bytes(), str(quantized)))
+    found = notes.get("model_sha256")
+    return found if isinstance(found, str) else None
+
+
+def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk) -> Job:
+    """The job with what only the opened models tell."""
+    known = [form.input_shape for form in forms if all(form.input_shape)]
+    for form in forms:
+        if not all(form.input_shape) and not known:
+            raise UsageError(
+                f"the size of the pictures that {form.source.path} reads is open.",
+                "say it with -is, as in -is 1 3 224 224",
+            )
+    softmax = {form.softmax for form in forms}
+    if len(softmax) > 1:
+        without = next(form for form in forms if not form.softmax)
+        talk.warn(
+            f"{without.source.path.name} does not deliver what its Softmax reads, or has none: "
+            "the final outputs are compared, whose SQNR says less than that of logits."
+        )
+    return replace(
+        probe,
+        shapes=tuple(form.input_shape if all(form.input_shape) else known[0] for form in forms),
+        recipe=_recipe(forms, options),
+        logits=softmax == {True},
+    )
+
+
+def _recipe(forms: Sequence[Form], options: EvaluateOptions) -> str:
+    """TOML text: as named, or the one that the models agree on."""
+    from knightlite.preprocess import list_recipes, load_recipe
+
+    if options.recipe is not None:
+        return load_recipe(options.recipe).text
+    stored = {form.recipe for form in forms if form.recipe is not None}
+    if len(stored) != 1:
+        why = "hold no recipe" if not stored else f"hold {len(stored)} different recipes"
+        raise UsageError(
+            f"the models {why}, and none is named.",
+            f"--recipe with one of {', '.join(list_recipes())}, or a recipe file of your own",
+        )
+    return stored.pop()
+
+
+def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[Picture, ...]:
+    """The pictures with their classes, in sorted order, or a seeded sample of them."""
+    from knightlite.preprocess import list_pictures, sample_pictures
+
+    if options.count is None:
+        folder = list_pictures(options.data)
+        samples = folder.samples
+    else:
+        folder, samples = sample_pictures(options.data, options.count, options.seed)
+    places: tuple[int, ...] = tuple(range(len(folder.classes)))
+    if options.labels is not None:
+        if not folder.classes:
+            raise UsageError(
+                f"{options.data} has no folders of classes, which --labels would order."
+            )
+        places = _places(folder.classes, options.labels)
+    elif not folder.classes:
+        talk.warn(f"{options.data} has no folders of classes: no top-1, only agreement and SQNR.")
+    return tuple(
+        Picture(item.path, None if item.label is None else places[item.label]) for item in samples
+    )
+
+
+def _places(classes: Sequence[str], path: Path) -> tuple[int, ...]:
+    """Place of every class folder among the lines of a file, by whole line or first word."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"labels file {path} cannot be read: {error}.") from error
+    places: dict[str, int] = {}
+    for place, line in enumerate(lines):
+        if line.strip():
+            places.setdefault(line.split()[0], place)
+    places.update({line.strip(): place for place, line in enumerate(lines) if line.strip()})
+    unknown = [name for name in classes if name not in places]
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} of {len(classes)} class folders are not in {path}, such as "
+            f"{unknown[0]}.",
+            "one class a line, in the order of the scores, beginning with its folder's name",
+        )
+    return tuple(places[name] for name in classes)
+
+
+def _question(job: Job, options: EvaluateOptions, pictures: Sequence[Picture]) -> Question:
+    names = [
+        (picture.path.relative_to(options.data).as_posix(), picture.label) for picture in pictures
+    ]
+    return Question(
+        tuple((item.path.name, item.kind, digest([item.sha256])) for item in job.sources),
+        digest(names),
+        len(pictures),
+        digest([job.recipe, job.input_shapes]),
+        "logits" if job.logits else "outputs",
+        job.check,
+    )
+
+
+def _stamp(picture: Picture) -> tuple[str, int, int]:
+    found = picture.path.stat()
+    return picture.path.name, found.st_size, found.st_mtime_ns
+
+
+def _resumed(fresh: State, path: Path | None, talk: Talk) -> State:
+    """What the state file holds where it answers the same question; else ``fresh``."""
+    if path is None or not path.exists():
+        return fresh
+    try:
+        old = evaluate_state.read(path)
+    except KnightliteError as error:
+        talk.warn(f"{error.sentence} The evaluation starts from the first picture.")
+        return fresh
+    what = fresh.question.difference(old.question)
+    if not what and old.shard != fresh.shard:
+        what = "the shard"
+    if not what and (old.stamp, old.total) != (fresh.stamp, fresh.total):
+        what = "the files of the pictures"
+    if what:
+        talk.warn(
+            f"{path} is of another evaluation, which differs in {what}: "
+            "this one starts from the first picture."
+        )
+        return fresh
+    talk.say(f"{path} holds {old.tally.pictures} of {old.total} pictures: the others follow.")
+    return old
+
+
+def _run(
+    job: Job,
+    pictures: Sequence[Picture],
+    state: State,
+    options: EvaluateOptions,
+    talk: Talk,
+) -> State:
+    """Count what is left; the state is kept every SAVE_EVERY pictures and whatever happens."""
+    saved = state.tally.pictures
+    left = pictures[saved:]
+
+    def keep() -> None:
+        nonlocal saved
+        if options.state is not None and saved != state.tally.pictures:
+            evaluate_state.save(state, options.state)
+            saved = state.tally.pictures
+
+    try:
+        for tally in tallies(job, left, options.workers):
+            state = replace(state, tally=state.tally + tally)
+            talk.advance("pictures", state.tally.pictures, state.total)
+            if state.tally.pictures - saved >= SAVE_EVERY:
+                keep()
+    finally:
+        keep()
+    return state

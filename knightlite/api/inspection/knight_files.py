@@ -1,0 +1,180 @@
+"""Knight's helper commands: what a model or a result holds, and ``.npy`` as raw bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import atomic_write
+from knightlite.api.inspection.compiled_files import inspect_file
+from knightlite.api.models.finding import resolved
+from knightlite.api.models.notes import VERSION, notes_of, property_of
+from knightlite.errors import DataError, UsageError
+from knightlite.talk import SILENT, Talk
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """An input or output of a model: ``scale`` is the dequant scale, one number or several."""
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    scale: tuple[float, ...]
+
+
+def model_info(
+    path: Path, directory: Path = Path(), talk: Talk = SILENT
+) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+    """Inputs and chip outputs of ``X_quantize.onnx``, ``X_r.cfg`` or ``X_r.tsmodel``."""
+    from knightlite.frontend import load_quantized
+
+    if path.suffix.lower() == ".onnx":
+        found = resolved(directory, path, talk)
+        graph = load_quantized(found)
+        sides = [
+            [graph.tensors[name] for name in names] for names in (graph.inputs, graph.chip_outputs)
+        ]
+        return _pair(
+            [[(t.name, t.shape, t.dtype.name, t.scale) for t in tensors] for tensors in sides]
+        )
+    seen = inspect_file(path, directory, talk)
+    if seen.kind != "cfg":
+        raise UsageError(f"{path} holds weights only.", "name the .cfg or .tsmodel beside it")
+    return _pair(
+        [
+            [(e["name"], tuple(e["shape"]), e["type"], e["scale"]) for e in seen.meta[side]]
+            for side in ("inputs", "outputs")
+        ]
+    )
+
+
+def quantization_notes(path: Path, directory: Path = Path()) -> dict[str, Any]:
+    """How an ``X_quantize.onnx`` was quantized, as it notes: docs/formats.md; {} for other files.
+
+    ``version`` is knightlite's. ModelError where the notes are damaged.
+    """
+    from knightlite.frontend import onnx_file
+
+    if path.suffix.lower() != ".onnx":
+        return {}
+    found = resolved(directory, path, SILENT)
+    data = onnx_file.read_bytes(found)
+    notes = notes_of(found, data)
+    version = property_of(onnx_file.parse(data, str(found)), VERSION)
+    return {**notes, "version": version} if notes and version is not None else notes
+
+
+def _pair(
+    sides: Sequence[Sequence[tuple[str, tuple[int, ...], str, Any]]],
+) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+    inputs, outputs = (
+        tuple(
+            TensorInfo(at, name, shape, kind, tuple(np.atleast_1d(scale).astype(float).tolist()))
+            for at, (name, shape, kind, scale) in enumerate(side)
+        )
+        for side in sides
+    )
+    return inputs, outputs
+
+
+@dataclass(frozen=True, slots=True)
+class ResultInfo:
+    """A result of the simulator: the chip's integers [1, C, H, W], or what the host made of them.
+
+    The host's are of any rank and of ONNX's number types.
+    """
+
+    index: int
+    name: str
+    path: Path
+    values: Array
+
+
+def simulated_results(folder: Path) -> tuple[ResultInfo, ...]:
+    """Every ``result-*.npy`` of a folder, by name."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder.", "name the folder in which sim left results")
+    paths = sorted(folder.glob("result-*.npy"))
+    if not paths:
+        raise UsageError(f"{folder} holds no result-*.npy.", "sim leaves them, with -s DIR")
+    found = []
+    for index, path in enumerate(paths):
+        values = load_array(path)
+        if values.dtype.kind not in "iufb":
+            raise DataError(f"{path} is no result of sim: it holds {values.dtype}, not numbers.")
+        found.append(ResultInfo(index, path.stem.removeprefix("result-"), path, values))
+    return tuple(found)
+
+
+def result_facts(result: ResultInfo) -> dict[str, Any]:
+    """What ``show_sim_result`` lists of a result."""
+    return {
+        "index": result.index,
+        "name": result.name,
+        "shape": list(result.values.shape),
+        "type": str(result.values.dtype),
+        "minimum": _number(result.values.min()) if result.values.size else None,
+        "maximum": _number(result.values.max()) if result.values.size else None,
+    }
+
+
+def _number(value: np.generic) -> int | float | None:
+    """As JSON has it; None for what it cannot write."""
+    if value.dtype.kind == "f":
+        return float(value) if np.isfinite(value) else None
+    return int(value)
+
+
+def save_facts(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write the list as ``sim_results.json``."""
+    atomic_write.write_text(folder / "sim_results.json", json.dumps(rows, indent=1) + "\n")
+
+
+def result_text(result: ResultInfo, layout: str) -> str:
+    """The values of a result in Knight's text form, channel by channel or pixel by pixel.
+
+    What the host left in another shape has no pixels: one line per row of its last axis.
+    """
+    from knightlite.sim.outputs import chw_text, hwc_text, plain_text
+
+    if result.values.ndim != 4 or len(result.values) != 1:
+        return plain_text(result.values)
+    return chw_text(result.values) if layout == "nchw" else hwc_text(result.values)
+
+
+def npy_to_raw(source: Path, target: Path) -> Array:
+    """Write an array as raw little-endian bytes, as ``sim`` reads them; returns what was written.
+
+    Numbers of 64 bits become float32, which is what a network reads.
+    """
+    values = load_array(source)
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{source} must hold numbers, not {values.dtype}.")
+    if values.dtype.itemsize > 4 or values.dtype == np.float16:
+        values = values.astype(np.float32)
+    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    atomic_write.write_bytes(target, values.tobytes())
+    return values
+
+
+def load_array(path: Path) -> Array:
+    """A ``.npy`` file; UsageError where it is missing, DataError where it is none."""
+    if not path.is_file():
+        raise UsageError(f"file {path} does not exist.")
+    try:
+        found: Array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path} is not a .npy file of numbers.") from error
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"{path} holds several arrays, not one.", "save one with numpy.save")
+    return found

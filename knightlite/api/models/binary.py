@@ -1,0 +1,120 @@
+"""A compiled network as its files hold it, found by name, through the manifest, or in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knightlite.api.models.compiled import CompiledModel
+from knightlite.api.models.finding import find_file, resolved
+from knightlite.api.models.stage_files import COMPILE_FILES, weights_beside
+from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
+
+if TYPE_CHECKING:
+    from knightlite.chip import ChipFamily
+    from knightlite.container import Program
+
+File = str | Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A compiled network, and the two files it came from (or whose place a ``.tsmodel`` takes)."""
+
+    cfg: Path
+    weight: Path
+    program: Program
+
+    def target(self, asked: str | None) -> ChipFamily | None:
+        """The chip asked for, or else the one compiled for; UsageError where they differ.
+
+        None where it was compiled for a chip file of the user's: its facts are in the ``.cfg``.
+        """
+        from knightlite import chip
+
+        compiled_for = str(self.program.meta["chip"])
+        if asked is None:
+            own = compiled_for.endswith(chip.FILE_SUFFIX)
+            return None if own else chip.find(compiled_for)
+        target = chip.find(asked)
+        if asked != compiled_for and target.digest != self.program.meta["chip_digest"]:
+            raise UsageError(
+                f"{self.cfg.name} was compiled for chip {compiled_for}, not for {asked}.",
+                f"leave --chip out, or compile for {asked}",
+            )
+        return target
+
+
+def find_binary(
+    directory: Path,
+    cfg: Path | None,
+    weight: Path | None,
+    talk: Talk = SILENT,
+    model: Path | None = None,
+) -> Binary:
+    """The files as named, through the manifest, or what ``compile`` left last.
+
+    ``model``: a ``.tsmodel`` instead of the pair.
+    """
+    from knightlite import container
+
+    if model is not None:
+        if cfg is not None or weight is not None:
+            raise UsageError(f"{model} holds both files: --config and --weight are unused.")
+        path = resolved(directory, model, talk)
+        return _both(path, path.read_bytes())
+    one, other = (
+        find_file(directory, "compile", key, named, talk)
+        for key, named in (("cfg", cfg), ("weight", weight))
+    )
+    program = container.decode_program(one.read_bytes(), other.read_bytes(), one.name, other.name)
+    return Binary(one, other, program)
+
+
+def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> Binary:
+    """The two files of a compiled network: paths, their bytes, or what compiling gave.
+
+    A ``.tsmodel`` holds both. ``weight`` None: beside a ``.cfg`` path, under the same name.
+    UsageError, FormatError.
+    """
+    from knightlite import container
+
+    if isinstance(compiled, CompiledModel):
+        if weight is not None:
+            raise UsageError("a compiled model brings its own weights: leave weight out.")
+        cfg_path, cfg = Path(COMPILE_FILES["cfg"].format(compiled.name)), compiled.cfg
+        weight_path, constants = weights_beside(cfg_path), compiled.weight
+    else:
+        cfg_path, cfg = _content(compiled, "network.cfg")
+        if cfg.startswith(container.MODEL_MAGIC):
+            if weight is not None:
+                raise UsageError(
+                    f"{cfg_path.name} is a .tsmodel, which holds both files: leave weight out."
+                )
+            return _both(cfg_path, cfg)
+        if weight is None:
+            if isinstance(compiled, bytes):
+                raise UsageError("the bytes of a .cfg need those of its .weight.")
+            weight = weights_beside(Path(compiled))
+        weight_path, constants = _content(weight, "network.weight")
+    program = container.decode_program(cfg, constants, cfg_path.name, weight_path.name)
+    return Binary(cfg_path, weight_path, program)
+
+
+def _both(path: Path, data: bytes) -> Binary:
+    """A ``.tsmodel``, which holds the pair."""
+    from knightlite import container
+
+    cfg = path.with_suffix(".cfg")
+    return Binary(cfg, weights_beside(cfg), container.decode_model(data, path.name))
+
+
+def _content(file: File, name: str) -> tuple[Path, bytes]:
+    if isinstance(file, bytes):
+        return Path(name), file
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"file {path} does not exist.", "compile writes X_r.cfg and X_r.weight")
+    return path, path.read_bytes()

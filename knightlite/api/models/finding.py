@@ -1,0 +1,41 @@
+"""Files that a stage left: as named, by a bare name through the manifest, or the last ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from knightlite import workspace
+from knightlite.errors import UsageError
+from knightlite.talk import Talk
+
+
+def resolved(directory: Path, path: Path, talk: Talk) -> Path:
+    """``path``; a bare name that is absent in ``directory`` through its manifest, which is said.
+
+    UsageError where it is nowhere.
+    """
+    found, sentence = workspace.resolve(workspace.open_workspace(directory), path)
+    if sentence:
+        talk.say(sentence)
+    return found
+
+
+def find_file(directory: Path, stage: str, key: str, named: Path | None, talk: Talk) -> Path:
+    """The file ``key`` of a stage: as named, through the manifest, or what the stage left last.
+
+    UsageError where there is none.
+    """
+    if named is not None:
+        path = resolved(directory, named, talk)
+    else:
+        found = workspace.latest(workspace.open_workspace(directory), stage, key)
+        path = found.path
+        talk.say(found.sentence)
+    if not path.is_file():
+        raise UsageError(f"file {path} does not exist.")
+    return path
+
+
+def find_quantized(directory: Path, named: Path | None, talk: Talk) -> Path:
+    """The quantized model: as named, through the manifest, or what ``quant`` left last."""
+    return find_file(directory, "quant", "onnx", named, talk)

@@ -1,0 +1,94 @@
+"""A quantized network in memory, and the files that it becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from knightlite import atomic_write
+from knightlite.api.models.stage_files import CHANGED_FLOAT, QUANT_FILES, SAMPLES
+from knightlite.errors import UsageError
+from knightlite.file_names import file_names
+
+if TYPE_CHECKING:
+    from knightlite.atomic_write import FileSet
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedModel:
+    """A quantized network in memory.
+
+    ``name``: of the network, after which the files are called.
+    ``source``: the float model's file; ``chip``: what it was quantized for; ``onnx`` and
+    ``float_onnx``: the bytes of the quantized and the float model as ONNX; ``report``:
+    docs/quantization.md; ``samples``: per input the last picture [1, ...] as the network is fed,
+    float32 or integers; ``scales``: text of a scale file, "" where none was asked for; metrics in
+    the data's unit or None; ``warnings``: one sentence each; ``mix_template``: the text of a mix
+    configuration where one was asked for; ``combinations``: where several range methods or
+    iterations were asked for, one row of each, the best first, which this model is.
+    """
+
+    name: str
+    source: Path
+    chip: str
+    onnx: bytes = field(repr=False)
+    float_onnx: bytes = field(repr=False)
+    report: Mapping[str, Any] = field(repr=False)
+    samples: Mapping[str, Array] = field(repr=False)
+    scales: str = field(repr=False)
+    float_metric: float | None
+    quantized_metric: float | None
+    loss_percent: float | None
+    pictures: int
+    seconds: float
+    warnings: tuple[str, ...]
+    mix_template: str | None = field(default=None, repr=False)
+    combinations: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Write what ``quant`` leaves into a folder, all files or none; where each one is.
+
+        The float model is left out where it would overwrite the one that was quantized; where its
+        channels were equalized, or tables lifted, it is called X_float.onnx then.
+        """
+        with atomic_write.file_set() as files:
+            return self.add_to(files, Path(folder))
+
+    def add_to(self, files: FileSet, folder: Path) -> dict[str, Path]:
+        """Put all files into a set that is written as a whole."""
+        paths = {
+            key: folder / QUANT_FILES[key].format(self.name)
+            for key in ("onnx", "report", "float_onnx")
+        }
+        files.write_bytes(paths["onnx"], self.onnx)
+        files.write_text(paths["report"], json.dumps(self.report, indent=1, sort_keys=True))
+        if self.scales:
+            paths["scales"] = folder / QUANT_FILES["scales"].format(self.name)
+            files.write_text(paths["scales"], self.scales)
+        taken = paths["float_onnx"].resolve() == self.source.resolve()
+        changed = self.report["equalized"] or self.report["lifted"]
+        if taken and changed:  # compared tensor by tensor, it must be this one
+            paths["float_onnx"] = folder / CHANGED_FLOAT.format(self.name)
+        if taken and not changed:
+            del paths["float_onnx"]
+        else:
+            files.write_bytes(paths["float_onnx"], self.float_onnx)
+        if self.mix_template is not None:
+            paths["mix_template"] = folder / QUANT_FILES["mix_template"].format(self.name)
+            if paths["mix_template"].resolve() == self.source.resolve():
+                raise UsageError(
+                    f"the template would overwrite the model {self.source}.",
+                    "name another folder with -s DIR",
+                )
+            files.write_text(paths["mix_template"], self.mix_template)
+        for name, stem in file_names(self.samples).items():
+            paths[f"input_{name}"] = folder / SAMPLES / f"{stem}.bin"
+            files.write_bytes(paths[f"input_{name}"], self.samples[name].tobytes())
+        return paths

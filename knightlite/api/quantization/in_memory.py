@@ -1,0 +1,276 @@
+"""A float model to the quantized network in memory: every combination that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from knightlite import workspace
+from knightlite.api.comparison import inspect_layers
+from knightlite.api.models import QuantizedModel
+from knightlite.api.models.notes import INPUT_LAYOUT, QUANTIZATION, VERSION
+from knightlite.api.quantization.calibration_data import workload
+from knightlite.api.quantization.cycles import clock_of, parse_budget
+from knightlite.api.quantization.input_forms import InputForm
+from knightlite.api.quantization.inputs import input_forms, normalized, pins
+from knightlite.api.quantization.options import QuantizeOptions, check_options, combinations
+from knightlite.api.simulation import open_session
+from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
+from knightlite.version import __version__
+
+if TYPE_CHECKING:
+    from knightlite.ir import Graph
+    from knightlite.quantize.data import Workload
+    from knightlite.quantize.pipeline import Prepared, QuantizeResult
+    from knightlite.quantize.settings import Settings
+    from knightlite.quantize.statistics import DistributionCache
+
+
+def quantize_models(
+    options: QuantizeOptions,
+    talk: Talk = SILENT,
+    *,
+    cache: DistributionCache | None = None,
+    dump: Path | None = None,
+) -> Iterator[tuple[str, int, QuantizedModel]]:
+    """Every combination of method and iteration, in memory; layers' values go into ``dump``.
+
+    The float model is observed once, as often as the largest iteration says; ranges of fewer come
+    from its first forward calls. All are compared over the same pictures. ``cache`` is filled, or
+    stands for the first pass. Errors: see ``knightlite.errors``.
+    """
+    from knightlite.quantize.data_free import DataFree
+    from knightlite.quantize.pipeline import finish, prepare
+    from knightlite.quantize.scales import read_scales
+    from knightlite.quantize.settings import with_method
+
+    check_options(options)
+    pairs = combinations(options)
+    most = max(count for _, count in pairs)
+    options = replace(options, method=pairs[0][0], iteration=most)
+    loaded = () if options.load_scales is None else read_scales(options.load_scales)
+    graph = load_float(options, talk)
+    forms = input_forms(options, graph)
+    graph, settings = _settings(options, graph)
+    talk.say("Stage1: Do Graph Optimize.")
+    talk.say(f"{len(graph.nodes)} operators after folding")
+    work, recipe = workload(options, graph, talk)
+    talk.say("Stage2: Run Float Model And Calculate Quantization Scales.")
+    talk.say(f"data: {work.description}")
+    stages = {"float": "float model", "quantized": "quantized model"}
+    announced: set[str] = set()
+
+    def progress(stage: str, done: int, enough: int | None) -> None:
+        if stage == "quantized" and stage not in announced:
+            talk.say("Stage3: Run Model Quantization.")
+            announced.add(stage)
+        calls = work.iteration if isinstance(work, DataFree) else options.iteration
+        total = calls * options.batch_size
+        talk.advance(
+            stages[stage], done, total if enough is None else min(total, max(done, enough))
+        )
+
+    settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
+    counts = sorted({count for _, count in pairs} - {most})
+    chooses = any(with_method(settings, method).range_choice for method, _ in pairs)
+    settings = replace(settings, range_choice=chooses)
+    prepared = prepare(graph, work, settings, progress, snapshots=counts, cache=cache)
+    if cache is not None and cache.used:
+        talk.say(f"the first pass is that of {cache.name}")
+    clock = clock_of(options.chip)
+    for method, iteration in pairs:
+        chosen = with_method(settings, method)
+        result = finish(prepared, work, chosen, progress, calls=iteration, cache=cache, clock=clock)
+        if dump is not None:
+            inspect_layers(result.float_graph, result.graph, work, dump)
+        for step in result.steps:
+            talk.say(step.sentence)
+        for reason in _left_out(graph, chosen, work, prepared):
+            talk.say(reason)
+        for warning in result.warnings:
+            talk.warn(str(warning))
+        talk.say("Stage4: Quantitative Parameter Fixed-point.")
+        notes = _notes(options, work, recipe, method, chosen, result, forms)
+        talk.say("Stage5: Quantitation Postprocess.")
+        yield method, iteration, _made(options, graph, forms, result, notes, chosen.method)
+
+
+def _left_out(
+    graph: Graph, settings: Settings, work: Workload, prepared: Prepared
+) -> tuple[str, ...]:
+    """Why steps that are asked for were not tried, a sentence each."""
+    from knightlite.quantize.steps import equalization_left_out, left_out
+
+    found = (
+        equalization_left_out(graph, settings, work, prepared.seen.pictures),
+        left_out(graph, settings, len(prepared.seen.sample[0])),
+    )
+    return tuple(reason for reason in found if reason)
+
+
+def _notes(
+    options: QuantizeOptions,
+    work: Workload,
+    recipe: str | None,
+    method: str,
+    settings: Settings,
+    result: QuantizeResult,
+    forms: tuple[InputForm, ...],
+) -> dict[str, str]:
+    """The metadata of the quantized model (docs/formats.md)."""
+    notes = {
+        "bias_correction": settings.bias_correction,
+        "bit_width": settings.bit_width,
+        "chip": options.chip,
+        "data": work.description,
+        "data_sha256": result.data_sha256,
+        "effort": options.effort,
+        "input_layout": INPUT_LAYOUT,
+        "method": method,
+        "model_sha256": _model_sha256(options),
+        "pictures": result.report["pictures"],
+        "recipe": recipe,
+        "rounding": settings.rounding,
+        "seed": options.seed,
+        **_input_notes(forms),
+        **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),
+    }
+    return {
+        VERSION: __version__,
+        QUANTIZATION: json.dumps(notes, sort_keys=True),
+    }
+
+
+def _made(
+    options: QuantizeOptions,
+    graph: Graph,
+    forms: tuple[InputForm, ...],
+    result: QuantizeResult,
+    notes: dict[str, str],
+    method: str,
+) -> QuantizedModel:
+    """The model in memory. ``graph``: the float one as loaded; ``method``: of its template."""
+    from knightlite.inference.onnx_models import write_float, write_qdq
+    from knightlite.quantize.mixed import template
+    from knightlite.quantize.scales import scale_text
+
+    integers = {form.name: form.dtype for form in forms if form.dtype is not None}
+    written = write_qdq(result.graph, notes, integer_inputs=integers)
+    metric = result.report["metric"]
+    tensors = result.report["tensors"]
+    return QuantizedModel(
+        name=graph.name,
+        source=options.model,
+        chip=options.chip,
+        onnx=written.SerializeToString(deterministic=True),
+        float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
+        report=result.report,
+        samples={
+            name: np.ascontiguousarray(
+                array[-1:], integers[name].numpy if name in integers else np.float32
+            )
+            for name, array in zip(graph.inputs, result.inputs, strict=True)
+        },
+        scales=scale_text(graph.name, tensors) if options.generate_scales else "",
+        float_metric=metric["float"],
+        quantized_metric=metric["quantized"],
+        loss_percent=metric["loss_percent"],
+        pictures=int(result.report["pictures"]),
+        seconds=result.timings_s["total"],
+        warnings=tuple(str(warning) for warning in result.warnings),
+        mix_template=template(graph, method) if options.generate_template else None,
+    )
+
+
+def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
+    """The float graph of the options, its inputs normalized; what runs on the host is said."""
+    from knightlite.frontend import Conversion, load
+    from knightlite.ops import host
+
+    shapes = None
+    if options.input_shapes:
+        shapes = list(options.input_shapes)
+    conversion = Conversion(
+        options.script, options.paddle_python, options.torch_python, options.torch_exporter, talk
+    )
+    graph = load(
+        options.model,
+        options.weight,
+        options.framework,
+        shapes,
+        options.general_process,
+        lambda finding: talk.warn(str(finding)),
+        conversion,
+        options.output_names,
+    )
+    graph = normalized(options, graph, talk)
+    for operation in graph.host:
+        if operation.op != "Reshape":
+            talk.warn(f"{operation.name}: {host.sentence(operation)}")
+    if host.needs_onnx_runtime(graph):
+        model = host.model(graph).SerializeToString(deterministic=True)
+        open_session(model, f"the operators of {options.model} for the host")
+    return graph
+
+
+def _model_sha256(options: QuantizeOptions) -> str:
+    """Of the model's file; where a function builds it, of its weights, else of the script."""
+    if options.model.is_file():
+        return workspace.sha256_of(options.model)
+    source = options.weight or options.script
+    assert source is not None  # the model was loaded
+    return workspace.sha256_of(source)
+
+
+def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
+    """The switches of the options, and the graph that a mix configuration speaks of."""
+    from knightlite.quantize.mixed import read_mix
+    from knightlite.quantize.rewrites import spread_channels
+    from knightlite.quantize.settings import settings_for
+
+    settings = settings_for(
+        options.effort,
+        bit_width=options.bit_width,
+        bias_correction=options.bias_correction,
+        rounding=options.rounding,
+        percent=options.percent,
+        equalize=options.equalize and not options.generate_scales and options.cache is None,
+    )
+    if options.run_mode == "auto_quant":
+        settings = replace(settings, auto_mix=(options.mix_strategy, options.mix_ratio))
+    if options.mix_budget is not None:
+        settings = replace(settings, mix_budget=parse_budget(options.mix_budget))
+    if options.mix_config is None:
+        return graph, settings
+    try:
+        text = options.mix_config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the mix configuration {options.mix_config} cannot be read: "
+            f"{getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.",
+            "write a template with -gt",
+        ) from error
+    graph = spread_channels(graph)
+    mix = read_mix(text, options.mix_config.name, graph)
+    methods = tuple(sorted(mix.methods.items()))
+    return graph, replace(settings, mix=mix.widths, tensor_methods=methods)
+
+
+def _input_notes(forms: tuple[InputForm, ...]) -> dict[str, Any]:
+    """What the model's metadata say of inputs that are not plain float32."""
+    notes = {
+        form.name: {
+            "type": "float32" if form.dtype is None else form.dtype.numpy.name,
+            "mean": list(form.mean),
+            "std": list(form.std),
+        }
+        for form in forms
+        if form.dtype is not None or form.mean
+    }
+    return {"inputs": notes} if notes else {}

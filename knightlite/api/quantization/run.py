@@ -1,0 +1,291 @@
+"""``quant``: a float model and pictures to ``X_quantize.onnx``, its report and sample inputs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from knightlite import atomic_write, workspace
+from knightlite.api.comparison import Comparison, inspect_layers
+from knightlite.api.comparison.dump import FOLDER, dump_folder
+from knightlite.api.models import QuantizedModel
+from knightlite.api.models.stage_files import QUANT_FILES
+from knightlite.api.quantization.calibration_data import workload
+from knightlite.api.quantization.in_memory import load_float, quantize_models
+from knightlite.api.quantization.options import QuantizeOptions, check_options, combinations
+from knightlite.errors import UsageError
+from knightlite.talk import SILENT, Talk
+
+if TYPE_CHECKING:
+    from knightlite.atomic_write import FileSet
+    from knightlite.ir import Graph
+    from knightlite.quantize.statistics import DistributionCache
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeOutcome:
+    """What ``quant`` made: files by key, the report, metrics in the workload's unit (or None)."""
+
+    files: Mapping[str, Path]
+    report: Mapping[str, Any]
+    float_metric: float | None
+    quantized_metric: float | None
+    loss_percent: float | None
+    pictures: int
+    seconds: float
+    layers: tuple[Comparison, ...] = ()
+    combinations: tuple[Mapping[str, Any], ...] = ()  # the best first
+
+
+def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
+    """Run the stage. Errors: see ``knightlite.errors``; no file is left where one is raised."""
+    check_options(options)
+    pairs = combinations(options)
+    options = replace(options, method=pairs[0][0], iteration=max(count for _, count in pairs))
+    if options.run_mode == "infer":
+        return _infer(options, talk)
+    workspace.require_usable(options.directory, options.save_dir)
+    if options.run_mode in ("quant", "auto_quant"):
+        made, paths = quantize_all(options, talk)
+        _record(options, made, paths)
+        return QuantizeOutcome(
+            paths,
+            made.report,
+            made.float_metric,
+            made.quantized_metric,
+            made.loss_percent,
+            made.pictures,
+            made.seconds,
+            combinations=made.combinations,
+        )
+    talk.say("Quant Start")
+    if options.run_mode == "convert":
+        return _convert(options, load_float(options, talk), talk)
+    return _compare_layers(options, talk)
+
+
+def quantize_all(
+    options: QuantizeOptions, talk: Talk = SILENT, *, save: bool = True
+) -> tuple[QuantizedModel, dict[str, Path]]:
+    """The best of the combinations that are asked for, and where its files are by key.
+
+    ``save``: into ``save_dir``; without it the cache is the only file. No manifest is kept. Errors:
+    see ``knightlite.errors``; no file is left where one is raised.
+    """
+    check_options(options)
+    if len(combinations(options)) > 1 and (options.dump or options.cache is not None):
+        raise UsageError(
+            "-du and -cd belong to one run, but several range methods or iterations are asked for.",
+            "leave them out, or name one method (-qm) and one iteration (-i)",
+        )
+    talk.say("Quant Start")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
+        cache = _read_cache(options)
+        files = stack.enter_context(atomic_write.file_set())
+        made = _best(options, files if save else None, talk, cache, folder)
+        paths = made.add_to(files, options.save_dir) if save else {}
+        if cache is not None and options.cache is not None and cache.made is not None:
+            files.write_bytes(options.cache, cache.made)
+            paths["cache"] = options.cache
+    if folder is not None:
+        talk.say(f"Dump : {options.save_dir / FOLDER}")
+    return made, paths
+
+
+def _record(options: QuantizeOptions, made: QuantizedModel, paths: Mapping[str, Path]) -> None:
+    workspace.record(
+        options.directory,
+        "quant",
+        options.chip,
+        {
+            "model": str(options.model),
+            "method": made.report["method"],
+            "data": made.report["workload"],
+            "source": _source(options),
+        },
+        paths,
+    )
+
+
+def _source(options: QuantizeOptions) -> dict[str, Any]:
+    """What names the pictures again, as the options say it; arrays of Python are not named."""
+    return {
+        "script": None if options.script is None else str(options.script),
+        "function": options.function if isinstance(options.function, str) else None,
+        "data": options.data,
+        "recipe": options.recipe,
+        "batch_size": options.batch_size,
+        "iteration": options.iteration,
+        "seed": options.seed,
+    }
+
+
+def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
+    """The cache file as it is before the run."""
+    from knightlite.quantize.statistics import DistributionCache
+
+    if options.cache is None:
+        return None
+    try:
+        data = options.cache.read_bytes() if options.cache.exists() else None
+    except OSError as error:
+        raise UsageError(
+            f"distribution cache {options.cache} cannot be read: {error.strerror}."
+        ) from error
+    return DistributionCache(str(options.cache), data)
+
+
+def _best(
+    options: QuantizeOptions,
+    files: FileSet | None,
+    talk: Talk,
+    cache: DistributionCache | None,
+    dump: Path | None,
+) -> QuantizedModel:
+    """The combination with the least loss, and where there are several one row of each, sorted.
+
+    Each one's files go into a sub-folder of its own, such as kl_it_5 (None: no files). Without a
+    metric, and where losses are equal, the better SQNR at the outputs decides.
+    """
+    rows: list[tuple[tuple[float, float], Mapping[str, Any]]] = []
+    best: QuantizedModel | None = None
+    several = len(combinations(options)) > 1
+    for method, iteration, made in quantize_models(options, talk, cache=cache, dump=dump):
+        loss = made.loss_percent
+        known = [item["sqnr_db"] for item in made.report["outputs"] if item["sqnr_db"] is not None]
+        decibels = float(np.mean(known)) if known else np.inf
+        folder = options.save_dir / f"{method}_it_{iteration}"
+        row = {
+            "method": method,
+            "iteration": iteration,
+            "quantization_loss": loss,
+            "quantized_metric": made.quantized_metric,
+            "sqnr_db": round(decibels, 2) if known else None,
+            "folder": None if files is None else str(folder),
+        }
+        key = (np.inf if loss is None else loss, -decibels)
+        if best is None or key < min(item for item, _ in rows):
+            best = made
+        rows.append((key, row))
+        if several and files is not None:
+            made.add_to(files, folder)
+            talk.say(f"{method}, {iteration} iteration(s): {folder}")
+    assert best is not None
+    ordered = sorted(rows, key=lambda item: item[0])
+    return replace(best, combinations=tuple(row for _, row in ordered)) if several else best
+
+
+def _kept_float(options: QuantizeOptions, quantized: Path) -> Graph | None:
+    """The float model that quant left with the quantized one: its channels may be equalized."""
+    from knightlite.frontend import load
+
+    space = workspace.open_workspace(options.directory)
+    for item in reversed(space.records):
+        onnx, kept = item.files.get("onnx"), item.files.get("float_onnx")
+        if item.stage != "quant" or onnx is None:
+            continue
+        if (space.directory / onnx.path).resolve() == quantized.resolve():
+            return None if kept is None else load(space.directory / kept.path)
+    return None
+
+
+def _compare_layers(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
+    """Float model beside the quantized one that ``quant`` left in the same folder."""
+    graph = load_float(options, talk)
+    path = options.save_dir / QUANT_FILES["onnx"].format(graph.name)
+    if not path.is_file():
+        raise UsageError(
+            f"{path} does not exist: -r compare runs it beside {options.model}.",
+            "quantize the model first, with the same options and without -r compare",
+        )
+    rows, metric = compare_files(options, graph, path, talk, _kept_float(options, path))
+    return QuantizeOutcome({}, {}, None, metric, None, 0, 0.0, rows)
+
+
+def compare_files(
+    options: QuantizeOptions, graph: Graph, path: Path, talk: Talk, kept: Graph | None = None
+) -> tuple[tuple[Comparison, ...], float | None]:
+    """Every layer of ``graph``, or ``kept``, beside that of the quantized model; its metric.
+
+    ``kept``: the equalized form of ``graph``, which was quantized.
+    """
+    from knightlite.frontend import load_quantized
+
+    quantized = load_quantized(path)
+    if set(quantized.inputs) != set(graph.inputs):
+        raise UsageError(f"{path} is not made from {options.model}: other inputs.")
+    work, _ = workload(options, graph, talk)
+    talk.say(f"data: {work.description}")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
+        return inspect_layers(kept or graph, quantized, work, folder)
+
+
+def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutcome:
+    from knightlite.inference.onnx_models import write_float
+
+    target = options.save_dir / QUANT_FILES["float_onnx"].format(graph.name)
+    if target.resolve() == options.model.resolve():
+        raise UsageError(
+            f"converting {options.model} would overwrite it.", "name another folder with -s DIR"
+        )
+    with atomic_write.file_set() as files:
+        files.write_bytes(target, write_float(graph).SerializeToString(deterministic=True))
+    talk.say(f"Converted Model : {target}")
+    return QuantizeOutcome({"float_onnx": target}, {}, None, None, None, 0, 0.0)
+
+
+def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
+    """Run a float or quantized model over the data and report its metric."""
+    from knightlite.frontend import load_quantized
+    from knightlite.inference.onnx_models import session, write_float, write_qdq
+
+    quantized = _quantized_model(options, talk)
+    if quantized is not None:
+        if options.input_types or options.mean or options.std or options.output_names:
+            raise UsageError(
+                f"{options.model} is quantized already: -qid, --mean, --std and -on are for the "
+                "float model.",
+                "leave them out",
+            )
+        graph = load_quantized(quantized)
+    else:
+        graph = load_float(options, talk)
+    model = write_float(graph) if quantized is None else write_qdq(graph, {})
+    runner = session(model)
+    work, _ = workload(options, graph, talk)
+    talk.say(f"data: {work.description}")
+    pictures = 0
+
+    def forward(inputs: tuple[Any, ...]) -> list[Any]:
+        nonlocal pictures
+        arrays = (np.asarray(item, np.float32) for item in inputs)
+        feeds = dict(zip(graph.inputs, arrays, strict=True))
+        outputs = list(runner.run(None, feeds))
+        pictures += inputs[0].shape[0]
+        talk.advance("infer", pictures, options.iteration * options.batch_size)
+        return outputs
+
+    metric = work.run(forward)
+    exact, fixed = (metric, None) if quantized is None else (None, metric)
+    return QuantizeOutcome({}, {}, exact, fixed, None, pictures, 0.0)
+
+
+def _quantized_model(options: QuantizeOptions, talk: Talk) -> Path | None:
+    """The model's file where it is a quantized one, here or recorded; None for any other."""
+    from knightlite.frontend.model_kind import ModelKind, kind_of_file
+
+    if options.model.suffix.lower() != ".onnx":
+        return None
+    path, sentence = workspace.resolve(workspace.open_workspace(options.directory), options.model)
+    if kind_of_file(path) is not ModelKind.QDQ:
+        return None
+    if sentence:
+        talk.say(sentence)
+    return path

@@ -1,0 +1,105 @@
+"""The frames that ``sim`` runs: raw data or a picture, as the integers that the network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from knightlite import workspace
+from knightlite.api.simulation.options import SimulateOptions
+from knightlite.errors import DataError, UsageError
+from knightlite.talk import Talk
+
+Array = NDArray[Any]
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+def found_input(options: SimulateOptions, talk: Talk) -> str:
+    """The input argument, with bare file names that are absent here taken from the manifest."""
+    from knightlite.sim.inputs import input_paths
+
+    space = workspace.open_workspace(options.directory)
+    recorded = {Path(item.path).name for run in space.records for item in run.files.values()}
+    parts = []
+    for path in input_paths(options.input):
+        if not path.exists() and str(path) in recorded:
+            path, sentence = workspace.resolve(space, path)
+            talk.say(sentence)
+        parts.append(str(path))
+    return ":".join(parts)
+
+
+def frames_of(
+    options: SimulateOptions, meta: Mapping[str, Any], talk: Talk
+) -> tuple[Iterator[dict[str, Array]], int]:
+    """The frames to run as input integers, and how many they are."""
+    from knightlite.sim import inputs
+
+    if Path(options.input).suffix.lower() in PICTURES:
+        if options.layout is not None:
+            raise UsageError(
+                f"the recipe decides the layout of picture {options.input}: -fmt is unused."
+            )
+        if options.frame_count is not None and options.frame_count > 1:
+            talk.say(f"{options.frame_count} frames are asked for, a picture is one.")
+        return iter([_picture(options, meta)]), 1
+    if options.recipe is not None:
+        raise UsageError(
+            f"--recipe prepares a picture, but {options.input} does not end in one of "
+            f"{', '.join(PICTURES)}."
+        )
+    layout = options.layout or str(meta["input_layout"])
+    said = "as asked" if options.layout else "as stored in the .cfg; Knight's default is nhwc"
+    talk.say(f"input layout: {layout} ({said})")
+    usual = int(meta["quantization"].get("ir_batch", 1))
+    found = inputs.read(
+        options.input, meta["inputs"], layout, options.frame_count, options.frame_step, usual
+    )
+    talk.say(f"input holds {found.available} frame(s) of {found.kind}")
+    if len(found.numbers) < found.asked:
+        talk.say(f"{found.asked} frames are asked for, {len(found.numbers)} run.")
+    elif found.remaining:
+        talk.say(
+            f"{len(found.numbers)} frame(s) run, {found.remaining} remain; -fc N runs more of them."
+        )
+    return iter(found), len(found.numbers)
+
+
+def _picture(options: SimulateOptions, meta: Mapping[str, Any]) -> dict[str, Array]:
+    """A picture as input integers, through the recipe in the binary or the one asked for."""
+    from knightlite.sim.host import quantize
+
+    entry = meta["inputs"][0]
+    return {entry["name"]: quantize(picture(Path(options.input), meta, options.recipe), entry)}
+
+
+def _reads_pixels(entry: Mapping[str, Any]) -> bool:
+    """True for an input in integers, which the network normalizes itself."""
+    return bool(entry["type"] == "u8" and entry["scale"] == 1)
+
+
+def picture(path: Path, meta: Mapping[str, Any], named: str | None) -> Array:
+    """A picture as the only input of a .cfg reads it, float32 [1, C, H, W].
+
+    ``named``: a recipe; None takes the one in the .cfg, UsageError where it has none.
+    """
+    from knightlite.preprocess import load_recipe, parse_recipe, prepare_picture
+
+    if len(meta["inputs"]) != 1:
+        raise DataError(f"a picture feeds one input, but the network has {len(meta['inputs'])}.")
+    if named is not None:
+        recipe = load_recipe(named)
+        if _reads_pixels(meta["inputs"][0]):
+            recipe = recipe.raw()  # the network does the rest itself
+    elif meta["recipe"] is not None:
+        recipe = parse_recipe(str(meta["recipe"]), "stored recipe", "the .cfg")
+    else:
+        raise UsageError(
+            "the network was quantized without a recipe, so a picture cannot be prepared.",
+            "name one with --recipe, or give a raw file",
+        )
+    values: Array = prepare_picture(path, recipe, tuple(meta["inputs"][0]["shape"]))
+    return values[None]

@@ -1,0 +1,163 @@
+"""``sim``: run the bytes on pictures or raw data; compare with the golden model on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import atomic_write, workspace
+from knightlite.api.models.binary import find_binary
+from knightlite.api.simulation.frames import found_input, frames_of
+from knightlite.api.simulation.golden import golden_reference
+from knightlite.api.simulation.host import blob_names, finisher
+from knightlite.api.simulation.options import SimulateOptions
+from knightlite.errors import DataError, UsageError
+from knightlite.talk import SILENT, Talk
+
+Array = NDArray[Any]
+TOP = 5
+INPUT_TEXT = "intofile.txt"  # Knight's name
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One of the best classes of a frame: label, its index and its score."""
+
+    label: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateResult:
+    """What ``sim`` found. ``top``: per frame the best classes of the first output."""
+
+    files: Mapping[str, Path]
+    frames: int
+    top: tuple[tuple[Guess, ...], ...]
+    saturations: int
+    compared_bytes: int
+    differing_bytes: int
+    differing_tensors: tuple[str, ...]
+
+
+def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
+    """Run the stage; either all result files appear or none."""
+    from knightlite.sim import Machine
+    from knightlite.sim.outputs import chw_text, host_files, result_files
+
+    workspace.require_usable(options.directory, options.out_dir)
+    binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
+    options = replace(options, input=found_input(options, talk))
+    meta = binary.program.meta
+    machine = Machine(binary.program, binary.target(options.chip))
+    machine.check()
+    for entry in meta["inputs"]:
+        talk.say(f"the cfg file input bit: {entry['name']} : {_knight_type(entry['type'])}")
+    frames, count = frames_of(options, meta, talk)
+    labels = _labels(options.labels) if options.labels is not None else None
+    if options.golden is not None and not options.check:
+        raise UsageError("--golden names what --check compares with.", "add --check")
+    golden = golden_reference(binary, options.golden, talk) if options.check else None
+    wanted = _debug_names(options.debug, meta)
+    blobs = blob_names(meta)
+    finish = finisher(binary.program)
+    paths: dict[str, Path] = {}
+    top: list[tuple[Guess, ...]] = []
+    compared = differing = saturations = 0
+    different: dict[str, None] = {}
+    input_texts: list[str] = []
+    with atomic_write.file_set() as files:
+        for number, inputs in enumerate(frames):
+            if options.into_file:
+                input_texts += (chw_text(inputs[entry["name"]]) for entry in meta["inputs"])
+            tensors: dict[str, Array] = {}
+            observe = tensors.__setitem__ if golden is not None or wanted else None
+            outputs = machine.run(inputs, observe)
+            saturations += machine.saturations
+            named = {blobs.get(name, name): values for name, values in outputs.items()}
+            for name, data in result_files(named, number if count > 1 else None).items():
+                paths[name] = options.out_dir / name
+                files.write_bytes(paths[name], data)
+            for name, data in _debug_files(wanted, tensors, number if count > 1 else None).items():
+                paths[name] = options.out_dir / name
+                files.write_bytes(paths[name], data)
+            if golden is not None:
+                result = golden.compare(inputs, tensors)
+                compared += result[0]
+                differing += result[1]
+                different.update(dict.fromkeys(result[2]))
+            finished = finish(outputs)
+            for name, data in host_files(meta, finished, number if count > 1 else None).items():
+                paths[name] = options.out_dir / name
+                files.write_bytes(paths[name], data)
+            if labels is not None:
+                top.append(_best(next(iter(finished.values())), labels))
+            talk.advance("frames", number + 1, count)
+        if options.into_file:
+            paths[INPUT_TEXT] = options.out_dir / INPUT_TEXT
+            files.write_text(paths[INPUT_TEXT], "".join(input_texts))
+    if saturations:
+        talk.warn(
+            f"{saturations} accumulators saturated at 32 bits: the compiler proves this away."
+        )
+    workspace.record(options.directory, "sim", str(meta["chip"]), {"input": options.input}, paths)
+    return SimulateResult(
+        paths, count, tuple(top), saturations, compared, differing, tuple(different)
+    )
+
+
+def _knight_type(name: str) -> str:
+    return {"u8": "uint8", "s8": "int8", "s16": "int16"}[name]
+
+
+def _labels(path: Path) -> list[str]:
+    """Lines ``idx:name`` (Knight), or one name a line; by index."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(f"labels file {path} cannot be read: {reason}.") from error
+    lines = [line for line in lines if line]
+    pairs = [line.partition(":") for line in lines]
+    if lines and all(sign and index.strip().isdigit() for index, sign, _ in pairs):
+        numbered = {int(index): name.strip() for index, _, name in pairs}
+        return [numbered.get(index, str(index)) for index in range(max(numbered) + 1)]
+    return lines
+
+
+def _best(scores: Array, labels: list[str]) -> tuple[Guess, ...]:
+    flat = np.asarray(scores).reshape(-1)
+    order = np.argsort(-flat, kind="stable")[:TOP]
+    return tuple(
+        Guess(labels[i] if i < len(labels) else str(i), int(i), float(flat[i])) for i in order
+    )
+
+
+def _debug_names(debug: str | None, meta: Mapping[str, Any]) -> set[str]:
+    """Tensors to write: all, or the outputs of a layer or tensor of that name."""
+    if debug is None:
+        return set()
+    names = {str(entry["name"]) for entry in meta["tensors"]}
+    if debug == "all":
+        return names
+    if debug not in names:
+        raise UsageError(
+            f"the program has no materialised tensor called {debug}.",
+            f"all, or one of {', '.join(sorted(names)[:8])}, ... (inspect lists the layers)",
+        )
+    return {debug}
+
+
+def _debug_files(
+    wanted: set[str], tensors: Mapping[str, Array], frame: int | None
+) -> dict[str, bytes]:
+    from knightlite.sim.outputs import result_files
+
+    chosen = {f"debug-{name}": tensors[name] for name in tensors if name in wanted}
+    return result_files(chosen, frame)
