@@ -34,14 +34,9 @@ from knightlite.frontend import load
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.preprocess import list_pictures, load_recipe, prepare_picture
+from knightlite.quantize.choices import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.settings import (
-    BIAS_CORRECTIONS,
-    EFFORTS,
-    ROUNDINGS,
-    Settings,
-    settings_for,
-)
+from knightlite.quantize.settings import Settings, settings_for
 from knightlite.sim import Machine
 from knightlite.sim.host import dequantize, quantize
 

@@ -10,10 +10,10 @@ from knightlite.allocate import place_tensors
 from knightlite.chip import ChipFamily
 from knightlite.container import Program
 from knightlite.emit import emit_program
-from knightlite.errors import Finding, UnsupportedError, findings_error
+from knightlite.errors import UnsupportedError, findings_error
 from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings
-from knightlite.ops import BY_NAME, View
+from knightlite.ops import constraint_findings
 from knightlite.passes import PIPELINE, Explanations, run_passes, watch_nothing
 from knightlite.schedule import Plan, Tilings, make_plan
 
@@ -59,7 +59,7 @@ def plan_graph(
     tilings: Tilings | None = None,
 ) -> Plan:
     """The part of :func:`compile_graph` before bytes; ``explanations`` takes the passes' words."""
-    findings = model_findings(graph) + limit_findings(graph, family.chip)
+    findings = constraint_findings(graph) + limit_findings(graph, family.chip)
     if findings:
         raise findings_error(
             UnsupportedError,
@@ -73,15 +73,3 @@ def plan_graph(
     verify(placed)
     watch("place_tensors", placed)
     return make_plan(placed, places, family.chip, reuse_ddr, tilings)
-
-
-def model_findings(graph: Graph) -> list[Finding]:
-    """Every node that breaks a constraint of its operator."""
-    found = []
-    for node in graph.nodes:
-        view = View(graph, node)
-        for constraint in BY_NAME[node.op].constraints:
-            reason = constraint.check(view)
-            if reason:
-                found.append(Finding(node.name, f"{node.op}: {reason}."))
-    return found

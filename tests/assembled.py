@@ -24,12 +24,6 @@ TINY = replace(
 )
 
 Record = TypeVar("Record", bound=Instruction)
-_ONES = {
-    "rows", "columns", "run_bytes", "count0", "count1", "count2", "count3", "x_height", "x_width",
-    "x_channels", "y_height", "y_width", "y_channels", "kernel_height", "kernel_width",
-    "stride_height", "stride_width", "dilation_height", "dilation_width", "groups", "unit_height",
-    "unit_width",
-}  # fmt: skip
 _CLAMPS = {"y_low": -32768, "y_high": 32767, "middle_low": -32768, "middle_high": 32767,
            "prologue_low": -32768, "prologue_high": 32767}  # fmt: skip
 
@@ -37,10 +31,10 @@ _CLAMPS = {"y_low": -32768, "y_high": 32767, "middle_low": -32768, "middle_high"
 def make(record: type[Record], **given: int) -> Record:
     """An instruction; fields not given are 1 for counts, open for clamps, else 0."""
     kind: type = record
-    names = [item.name for item in layout(kind)]
-    unknown = set(given) - set(names)
+    least = {item.name: max(0, item.minimum) for item in layout(kind)}
+    unknown = set(given) - set(least)
     assert not unknown, unknown
-    values = {name: _CLAMPS.get(name, int(name in _ONES)) for name in names}
+    values = {name: _CLAMPS.get(name, value) for name, value in least.items()}
     return record(**{**values, **given})
 
 

@@ -115,7 +115,8 @@ def _values(item: FieldLayout) -> str:
         return ", ".join(f"{index} {name}" for index, name in enumerate(item.names))
     if item.name in ("wait", "signal"):
         return "mask"
-    return f"s{item.width}" if item.signed else f"u{item.width}"
+    kind = f"s{item.width}" if item.signed else f"u{item.width}"
+    return f"{kind}, at least {item.minimum}" if item.minimum > 0 else kind
 
 
 def cycle_formulas() -> str:

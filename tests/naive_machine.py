@@ -59,8 +59,8 @@ class NaiveMachine:
     """Three memories as bytearrays."""
 
     fspm: bytearray
-    wspm: bytes
-    mspm: bytes
+    wspm: bytes | bytearray
+    mspm: bytes | bytearray
 
     def read(self, code: int, address: int) -> int:
         dtype = TYPES[code]
@@ -73,7 +73,8 @@ class NaiveMachine:
         self.fspm[address : address + dtype.size_bytes] = raw
 
     def parameters(self, address: int, channel: int) -> tuple[int, int, int]:
-        m, q, _, b = struct.unpack_from("<hBBi", self.mspm, address + 8 * channel)
+        at = address + 8 * channel
+        m, q, _, b = struct.unpack("<hBBi", self.mspm[at : at + 8])
         return m, q, b
 
     def x(self, item: Compute, r: int, c: int, k: int) -> int:
@@ -146,7 +147,8 @@ class NaiveMachine:
     def looked_up(self, item: Lookup, x: int) -> int:
         def entry(index: int, code: int) -> int:
             dtype = TYPES[code]
-            raw = self.mspm[item.table_address + index * dtype.size_bytes :][: dtype.size_bytes]
+            at = item.table_address + index * dtype.size_bytes
+            raw = self.mspm[at : at + dtype.size_bytes]
             return int.from_bytes(raw, "little", signed=dtype.signed)
 
         if TYPES[item.x_type].bits == 8:
@@ -172,8 +174,8 @@ class NaiveMachine:
     def share(self, item: Softmax, r: int, c: int, k: int) -> int:
         pixel = [self.x(item, r, c, channel) for channel in range(item.x_channels)]
         entries = [
-            int.from_bytes(self.mspm[item.table_address + 2 * (max(pixel) - x) :][:2], "little")
-            for x in pixel
+            int.from_bytes(self.mspm[at : at + 2], "little")
+            for at in (item.table_address + 2 * (max(pixel) - x) for x in pixel)
         ]
         return round(Fraction(entries[k] * item.numerator, sum(entries))) if sum(entries) else 0
 

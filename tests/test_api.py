@@ -21,9 +21,10 @@ from knightlite.api.compilation import compile_model, explain
 from knightlite.api.inspection import inspect_file
 from knightlite.api.models import find_binary
 from knightlite.api.profiling import profile_program
-from knightlite.api.quantization import QuantizeOptions, quantize
+from knightlite.api.quantization import quantize
 from knightlite.api.simulation import CompiledNetwork, GoldenReference, SimulateOptions, simulate
 from knightlite.errors import Finding, UsageError
+from knightlite.options.quantize import QuantizeOptions
 from knightlite.sim import Machine
 from knightlite.talk import Talk
 from onnx_nets import Net
@@ -57,7 +58,7 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
         data=str(DIGITS / "calib"),
         recipe="digits",
         save_dir=out,
-        iteration=10,
+        iterations=(10,),
         batch_size=2,
         directory=out,
     )
@@ -194,7 +195,9 @@ def test_a_float_array_a_raw_file_and_a_picture_are_the_same(here: Path) -> None
 
 def test_a_quantized_model_is_fed_with_floats(here: Path) -> None:
     """Its graph has integer inputs, but the QDQ file reads float32 as the float model does."""
-    options = QuantizeOptions(model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iteration=3)
+    options = QuantizeOptions(
+        model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iterations=(3,)
+    )
     assert quantize(options).pictures == 3
 
 

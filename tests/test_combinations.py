@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from float_nets import Pictures, small_net
-from knightlite.api.quantization import QuantizeOptions
 from knightlite.api.quantization import run as run_module
-from knightlite.api.quantization.options import combinations
 from knightlite.cli.program import run
+from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.quantize_rules import combinations
 from knightlite.quantize.pipeline import finish, prepare, quantize_graph
 from knightlite.quantize.ranges.methods import METHODS
 from knightlite.quantize.settings import Settings, settings_for, with_method
@@ -31,14 +31,15 @@ DATA = ["-d", "calib", "--recipe", "digits"]
 
 
 def test_every_pair_once() -> None:
-    options = QuantizeOptions(Path("m"), "c", methods=("kl", "all"), iterations=(10, 1))
+    options = QuantizeOptions(model=Path("m"), methods=("kl", "all"), iterations=(10, 1))
     pairs = combinations(options)
     assert pairs[:2] == (("kl", 10), ("kl", 1))
     assert len(pairs) == 2 * len(METHODS)
     assert set(pairs) == {(name, count) for name in METHODS for count in (1, 10)}
-    assert combinations(QuantizeOptions(Path("m"), "c", method="mse", iteration=3)) == (("mse", 3),)
-    assert combinations(QuantizeOptions(Path("m"), "c")) == (("mse", 1),)
-    assert combinations(QuantizeOptions(Path("m"), "c", effort="high")) == (("auto", 1),)
+    plain = QuantizeOptions(model=Path("m"))
+    assert combinations(plain) == (("mse", 1),)
+    assert combinations(replace(plain, methods=("kl",), iterations=(3,))) == (("kl", 3),)
+    assert combinations(replace(plain, effort="high")) == (("auto", 1),)
 
 
 def test_a_method_that_is_named_serves_every_tensor() -> None:
@@ -154,7 +155,7 @@ def test_the_best_of_all_combinations(
     """The least loss, then the best mean SQNR; sorted like that in the table."""
     runs = [(name, 1, item) for name, item in zip("abc", made, strict=True)]
     monkeypatch.setattr(run_module, "quantize_models", lambda *_, **__: iter(runs))
-    options = QuantizeOptions(Path("m"), "c", methods=("kl", "mse", "octav"))
+    options = QuantizeOptions(model=Path("m"), methods=("kl", "mse", "octav"))
     best, _ = run_module.quantize_all(dataclasses.replace(options, chip="TX5368AV200"), save=False)
     assert "".join(row["method"] for row in best.combinations) == order
     first = made["abc".index(order[0])]

@@ -19,10 +19,10 @@ from knightlite.api.models import notes_of
 from knightlite.cli.program import run
 from knightlite.frontend import load, load_quantized
 from knightlite.preprocess import load_recipe
+from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.data.workload import PictureFolder
 from knightlite.quantize.groups import features
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.settings import EFFORTS
 from knightlite.talk import Talk
 from refusals import Refusal
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from knightlite.quantize.scales.settings import Settings
-from knightlite.quantize.steps.equalize import ChannelRange, choose_divisors
-from knightlite.quantize.steps.steps import macs
 
 from float_nets import FloatNet
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward
+from knightlite.quantize.rewrites.equalization import ChannelRange, choose_divisors
+from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps.equalizing import equalization_left_out, try_equalization
+from knightlite.quantize.steps.improvement import macs
 
 
 def read_by_affine(gains: Sequence[float]) -> Graph:

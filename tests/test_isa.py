@@ -14,6 +14,7 @@ from conftest import Golden
 from knightlite.errors import FormatError, MachineError
 from knightlite.isa import (
     ALL_INSTRUCTIONS,
+    Affine,
     Eltwise,
     EltwiseMode,
     Engine,
@@ -22,6 +23,7 @@ from knightlite.isa import (
     Load,
     Lookup,
     Matrix,
+    Move,
     Pool,
     PoolMode,
     Resize,
@@ -77,12 +79,12 @@ def test_code_and_instructions_round_trip(items: list[Instruction]) -> None:
 
 @RECORDS
 def test_fields_do_not_touch_each_other(record: type[Instruction]) -> None:
-    """Each field alone at its ends, all others zero, and the other way round."""
+    """Each field alone at its ends, all others zero or least, and the other way round."""
     fields = layout(record)
     assert [item.offset for item in fields] == [
         sum(before.width for before in fields[:place]) for place in range(len(fields))
     ]
-    zero = {item.name: 0 for item in fields}
+    zero = {item.name: max(0, item.minimum) for item in fields}
     full = {item.name: item.minimum if item.signed else item.maximum for item in fields}
     for rest, ends in ((zero, "maximum"), (zero, "minimum"), (full, "minimum"), (full, "maximum")):
         for item in fields:
@@ -101,6 +103,46 @@ def test_out_of_range_is_refused(record: type[Instruction]) -> None:
             )
             with pytest.raises(MachineError, match=f"^{re.escape(sentence)}$"):
                 assemble([bad])
+
+
+# ------------------------------------------------------------------ counts
+
+_TILES = ("x_height", "x_width", "x_channels", "y_height", "y_width", "y_channels")
+_WINDOW = (*_TILES, "kernel_height", "kernel_width", "stride_height", "stride_width")
+COUNTS: dict[type[Instruction], tuple[str, ...]] = {
+    Load: ("rows", "columns", "run_bytes"),
+    Store: ("rows", "columns", "run_bytes"),
+    Matrix: (*_WINDOW, "dilation_height", "dilation_width", "groups"),
+    Affine: _TILES,
+    Eltwise: _TILES,
+    Pool: _WINDOW,
+    Lookup: _TILES,
+    Resize: (*_TILES, "unit_height", "unit_width"),
+    Move: ("run_bytes", "count0", "count1", "count2", "count3"),
+    Softmax: _TILES,
+}
+
+
+@RECORDS
+def test_counts_are_at_least_one(record: type[Instruction]) -> None:
+    """None is written, none is read; all other fields may be 0."""
+    code = assemble([make(Store), make(record)])
+    first = len(assemble([make(Store)]))
+    for item in layout(record):
+        bad = make(record, **{item.name: 0})
+        if item.name not in COUNTS[record]:
+            assert disassemble(assemble([bad])) == [bad]
+            continue
+        with pytest.raises(MachineError, match=f"^field {item.name} of .* not 0.$"):
+            assemble([bad])
+        place = 8 * (first + HEADER) + item.offset
+        damaged = int.from_bytes(code, "little") & ~(((1 << item.width) - 1) << place)
+        with pytest.raises(FormatError) as caught:
+            disassemble(damaged.to_bytes(len(code), "little"))
+        assert caught.value.sentence == (
+            f"the instruction at byte {first} ({record.MNEMONIC}) must have {item.name} of at "
+            "least 1, not 0."
+        )
 
 
 # ------------------------------------------------------------------ damage

@@ -104,6 +104,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "preprocess",
         "quantize",
     ),
+    # what every command can be asked for: words and checks of other rooms, light to import
+    "options": ("chip", "errors", "quantize"),
     # the outside
     "api": (
         "atomic_write",
@@ -122,6 +124,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "isa",
         "lower",
         "ops",
+        "options",
         "passes",
         "preprocess",
         "profiler",
@@ -138,26 +141,29 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "errors",
         "frontend",
         "inference",
+        "options",
         "profiler",
         "quantize",
         "talk",
     ),
-    "cli": ("api", "chip", "diagnosis", "errors", "talk", "version"),
+    "cli": ("api", "chip", "diagnosis", "errors", "options", "talk", "version"),
 }
 
 # inside quantize, lower wings first: a wing is a package or a single module
 WINGS: dict[str, tuple[str, ...]] = {
     # what is asked, what the graph alone decides, what a report is made of
-    "settings": (),
+    "choices": (),
+    "settings": ("choices",),
     "groups": (),
     "report_entries": (),
     "rewrites": ("groups",),
     "data": (),
     "data_free": ("data", "settings"),
     "statistics": ("data", "groups", "report_entries"),
-    "ranges": ("settings", "statistics"),
+    "ranges": ("choices", "statistics"),
     "scales": ("groups", "ranges", "report_entries", "settings", "statistics"),
     "mixed": (
+        "choices",
         "data",
         "data_free",
         "groups",
@@ -180,6 +186,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     ),
     "report": ("groups", "ranges", "report_entries", "scales", "statistics"),
     "pipeline": (
+        "choices",
         "data",
         "data_free",
         "mixed",

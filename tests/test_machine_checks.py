@@ -166,11 +166,8 @@ WHO = {
             {"residual": 1, "middle_type": 3},
             "must have middle_type of u8, s8 or s16, not code 3.",
         ),
-        (3, {"kernel_height": 0}, "must have kernel_height of at least 1, not 0."),
-        (3, {"y_channels": 0}, "must have y_channels of at least 1, not 0."),
         (3, {"y_low": 200}, "has an empty y clamp [200, 32767] for s8."),
         (3, {"depthwise": 1}, "must have as many output as input channels, not 4 and 8."),
-        (3, {"groups": 0}, "must have groups of at least 1, not 0."),
         (3, {"groups": 3}, "must have 3 equal groups, not 8 input and 4 output channels."),
         (3, {"groups": 8}, "must have 8 equal groups, not 8 input and 4 output channels."),
         (
@@ -179,7 +176,6 @@ WHO = {
             "must have 1 group where it is depthwise, not 4.",
         ),
         (2, {"space": 0}, "must load into a scratchpad, not DDR."),
-        (0, {"run_bytes": 0}, "must have run_bytes of at least 1, not 0."),
         (4, {"ddr_address": 63}, "stores to DDR 0x3f inside the 64 bytes of constants."),
         (
             3,
@@ -298,8 +294,6 @@ def test_vector_shapes() -> None:
     resize = make(Resize, mode=1, unit_height=4096, unit_width=2049, y_address=64)
     sentence = "units whose product is at most 8388608, not 8392704."
     refuse([resize], who.format("resize") + sentence)
-    resize = make(Resize, unit_width=0, y_address=64)
-    refuse([resize], who.format("resize") + "unit_width of at least 1, not 0.")
     eltwise = make(Eltwise, z_type=3, y_address=64)
     refuse([eltwise], who.format("eltwise") + "z_type of u8, s8 or s16, not code 3.")
 

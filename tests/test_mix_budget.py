@@ -20,10 +20,11 @@ from knightlite.api.quantization.cycles import parse_budget
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
+from knightlite.quantize.choices import MixBudget
 from knightlite.quantize.mixed.cycles import Clock
 from knightlite.quantize.mixed.mix_budget import LEAST_SHARE, Point, pareto, search
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.settings import MixBudget, Settings
+from knightlite.quantize.settings import Settings
 
 SETTINGS = Settings(bias_correction="fast", equalize=False)
 CHIP = "TX5368AV200"

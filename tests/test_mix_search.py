@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from knightlite.quantize.scales.settings import MixBudget
 
+from knightlite.quantize.choices import MixBudget
 from knightlite.quantize.mixed.mix_budget import Point, pareto, search
 
 REST = 1.0  # noise that no unit explains

@@ -295,6 +295,19 @@ def test_another_shape_than_the_program_says(tmp_path: Path) -> None:
     )
 
 
+def test_inputs_of_other_sizes(tmp_path: Path) -> None:
+    """A program may be read with another size, but not with bins for its own."""
+    path = one_operator(tmp_path, "pool2d", ("X", "Out"), (X, (1, 4, 3, 3)), pooled("avg", (3, 3)))
+    with pytest.raises(UnsupportedError) as caught:
+        load(path, input_shapes=[(1, 4, 9, 9)])
+    assert caught.value.sentence == (
+        f"{path} must be read with x of shape [1, 4, 7, 5], not [1, 4, 9, 9]: its pool2d depends "
+        "on it."
+    )
+    plain = one_operator(tmp_path, "relu", ("X", "Out"), (X, X), {})
+    assert load(plain, input_shapes=[(1, 4, 9, 9)]).tensors["x"].shape == (1, 4, 9, 9)
+
+
 def test_a_program_without_such_operators_stays_as_it_is(tmp_path: Path) -> None:
     path = one_operator(tmp_path, "relu", ("X", "Out"), (X, X), {})
     data = path.read_bytes()

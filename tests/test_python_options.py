@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,67 +12,61 @@ import pytest
 
 import knightlite
 from knightlite import KnightliteError
-from knightlite.api.quantization import QuantizeOptions
 from knightlite.cli import quant
 from knightlite.cli.program import run
 from knightlite.cli.vocabulary import ACCEPTED, LATER
+from knightlite.options import Option, kinds, options_of
+from knightlite.options.kinds import Kind
+from knightlite.options.quantize import QuantizeOptions
 
-# long option -> (words of the command line, arguments in Python); an argument has the option's name
-SAME: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
-    "chip": (("--chip", "TX5112CV201"), {"chip": "TX5112CV201"}),
-    "weight": (("-w", "w"), {"weight": "w"}),
-    "framework": (("-f", "onnx"), {"framework": "onnx"}),
-    "save-dir": (("-s", "out"), {"save_dir": "out"}),
-    "data": (("-d", "pictures"), {"data": "pictures"}),
-    "recipe": (("--recipe", "digits"), {"recipe": "digits"}),
-    "batch-size": (("-bs", "3"), {"batch_size": 3}),
-    "iteration": (("-i", "2", "7"), {"iteration": (2, 7)}),
-    "percent": (("-per", "0.9"), {"percent": 0.9}),
-    "equalization": (("--equalization", "off"), {"equalization": False}),
-    "effort": (("--effort", "high"), {"effort": "high"}),
-    "bias-correction": (("--bias-correction", "off"), {"bias_correction": "off"}),
-    "rounding": (("--rounding", "adaptive"), {"rounding": "adaptive"}),
-    "bit-width": (("-b", "16"), {"bit_width": 16}),
-    "generate-template": (("-gt",), {"generate_template": True}),
-    "mix-config": (("-mc", "mix.json"), {"mix_config": "mix.json"}),
-    "input-shapes": (("-is", "1", "3", "8", "8"), {"input_shapes": [(1, 3, 8, 8)]}),
-    "run-mode": (("-r", "auto_quant"), {"run_mode": "auto_quant"}),
-    "auto-mix-ratio": (("-amr", "0.25"), {"auto_mix_ratio": 0.25}),
-    "auto-mix-strategy": (("-ams", "initial"), {"auto_mix_strategy": "initial"}),
-    "mix-budget": (("--mix-budget", "2.5"), {"mix_budget": 2.5}),
-    "general-process": (("-gp",), {"general_process": True}),
-    "mean": (("--mean", "1", "2"), {"mean": (1, 2)}),
-    "std": (("--std", "0.5"), {"std": (0.5,)}),
-    "generate-scale-json": (("-gsj",), {"generate_scale_json": True}),
-    "lut-len": (("-ll", "9"), {"lut_len": 9}),
-    "input-configs": (
-        ("--input-configs", '[{"input_name": "x"}]'),
-        {"input_configs": [{"input_name": "x"}]},
-    ),
-    "ir-batch": (("-ib", "4"), {"ir_batch": 4}),
-    "cache-distribution": (("-cd", "seen"), {"cache_distribution": "seen"}),
-    "dump": (("-du", "-s", "out"), {"dump": True, "save_dir": "out"}),
-    "paddle-python": (("--paddle-python", "p"), {"paddle_python": "p"}),
-    "torch-python": (("--torch-python", "t"), {"torch_python": "t"}),
-    "torch-exporter": (("--torch-exporter", "dynamo"), {"torch_exporter": "dynamo"}),
-    "seed": (("--seed", "5"), {"seed": 5}),
-}
-# the same under a name that was there first
-SHORTER: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = {
-    "user-defined-script": (("-uds", "s.py"), {"script": "s.py"}),
-    "infer-func": (("-if", "f"), {"infer": "f"}),
-    "quant-mode": (("-qm", "kl", "mse"), {"method": ("kl", "mse")}),
-    "quantize-input-dtype": (("-qid", "uint8"), {"input_types": ("uint8",)}),
-    "output-name": (("-on", "a", "b"), {"output_names": ("a", "b")}),
-    "load-scale-json": (("-lsj", "s.json"), {"scales": "s.json"}),
-}
+# kind -> (words behind the flag, the argument in Python): values other than any default
+SAMPLES: Sequence[tuple[Kind, tuple[str, ...], Any]] = (
+    (kinds.TEXT, ("text",), "text"),
+    (kinds.NAME, ("digits",), Path("digits")),
+    (kinds.FILE, ("folder/file",), "folder/file"),
+    (kinds.FOLDER, ("pictures",), Path("pictures")),
+    (kinds.FUNCTION, ("function",), "function"),
+    (kinds.WHOLE, ("3",), 3),
+    (kinds.REAL, ("0.25",), 0.25),
+    (kinds.SWITCH, (), True),
+    (kinds.ON_OFF, ("off",), False),
+    (kinds.BITS, ("16",), 16),
+    (kinds.BUDGET, ("2.5",), 2.5),
+    (kinds.TEXTS, ("a", "b"), ["a", "b"]),
+    (kinds.WORDS, ("kl", "mse"), ["kl", "mse"]),
+    (kinds.COUNTS, ("2", "7"), (2, 7)),
+    (kinds.NUMBERS, ("1", "-2.5"), (1, -2.5)),
+    (kinds.SHAPES, ("1", "3", "8", "8"), [[1, 3, 8, 8]]),
+    (kinds.JSON_LIST, ('[{"input_name": "x"}]',), [{"input_name": "x"}]),
+)
 # options of the command line alone
 NOT_ARGUMENTS: Mapping[str, str] = {
     "json": "the result is an object",
     "log-level": "remarks are Python's warnings, which its filters choose",
     "run-config": "a Python program has its own",
 }
-BOTH = {**SAME, **SHORTER}
+OPTIONS = options_of(QuantizeOptions)
+BOTH = [name for name, item in OPTIONS.items() if item.python and item.flags and name != "model"]
+
+
+# what the kind of an option does not give
+SPECIAL: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "no option": ((), {}),
+    "chip": (("--chip", "TX5112CV201"), {"chip": "TX5112CV201"}),
+    "save_dir": (("-s", "out"), {"save_dir": "out"}),
+    "dump": (("-du", "-s", "out"), {"dump": True, "save_dir": "out"}),
+    "run_mode": (("-r", "auto_quant"), {"run_mode": "auto_quant"}),
+}
+
+
+def sample(item: Option) -> tuple[tuple[str, ...], Any]:
+    """A value that is not the default, on the command line and in Python."""
+    if item.kind.words and item.kind not in (kinds.ON_OFF, kinds.BITS):
+        word = next(word for word in item.kind.words if word != item.default)
+        return (word,), word
+    if item.kind.form is kinds.Form.REAL:
+        return ("0.25",), 0.25
+    return next((words, value) for kind, words, value in SAMPLES if kind == item.kind)
 
 
 class Caught(Exception):
@@ -106,20 +100,22 @@ def long_options() -> set[str]:
 
 
 def test_every_option_is_an_argument() -> None:
-    known = {"model", *BOTH, *NOT_ARGUMENTS}
-    assert long_options() == known - {"chip"}  # which stands before the command's name too
-    arguments = set(inspect.signature(knightlite.quantize).parameters)
-    given = {name for _, arguments in BOTH.values() for name in arguments}
-    assert arguments == {"model"} | given
-    assert all(option.replace("-", "_") in arguments for option in SAME)
+    """Of the parser, and of the function: not of the record alone."""
+    arguments = [OPTIONS[name].parameter for name in BOTH]
+    assert set(inspect.signature(knightlite.quantize).parameters) == {
+        "model", "chip", "save_dir", *arguments
+    }  # fmt: skip
+    assert len(set(arguments)) == len(arguments)
+    known = {key for name in ("model", *BOTH) for key in OPTIONS[name].keys}
+    assert long_options() == known | {"save-dir"} | set(NOT_ARGUMENTS)
 
 
-@pytest.mark.parametrize("option", ["no option", *BOTH])
+@pytest.mark.parametrize("name", sorted({*SPECIAL, *BOTH}))
 def test_either_way_asks_for_the_same(
-    option: str, caught: list[tuple[QuantizeOptions, bool]], monkeypatch: pytest.MonkeyPatch
+    name: str, caught: list[tuple[QuantizeOptions, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KNIGHTLITE_DEBUG", "1")
-    words, arguments = BOTH.get(option, ((), {}))
+    words, arguments = SPECIAL.get(name) or asked(OPTIONS[name])
     with pytest.raises(Caught):
         run(["quant", "onnx", "-m", "m.onnx", *words])
     with pytest.raises(Caught):
@@ -129,7 +125,12 @@ def test_either_way_asks_for_the_same(
     (typed, _), (called, saved), (plain, _) = caught
     assert called == typed
     assert saved == ("save_dir" in arguments)
-    assert (called != plain) == (option != "no option")
+    assert (called != plain) == (name != "no option")
+
+
+def asked(item: Option) -> tuple[tuple[str, ...], dict[str, Any]]:
+    words, value = sample(item)
+    return (item.flags[0], *words), {item.parameter: value}
 
 
 def test_other_run_modes_have_functions_of_their_own(tmp_path: Path) -> None:

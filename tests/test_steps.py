@@ -13,8 +13,9 @@ from float_nets import Pictures, small_net
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
+from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.settings import EFFORTS, Settings, settings_for
+from knightlite.quantize.settings import Settings, settings_for
 from knightlite.quantize.steps import improvement as steps
 from knightlite.quantize.steps.improvement import improve, left_out, sample_limit
 from knightlite.quantize.steps.judgement import FEWEST, Burden

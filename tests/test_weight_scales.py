@@ -82,3 +82,20 @@ def test_large_channels_and_single_weights_stay() -> None:
     found = least_error_scales(single, weight_scales(single), 127)
     assert np.all(errors(single, found) <= errors(single, weight_scales(single)))
     assert candidate_factors(9).size > candidate_factors(100).size > candidate_factors(500).size
+
+
+def test_scales_are_remembered_by_what_the_weights_hold() -> None:
+    """Neither an array that is filled anew nor a result that is written to changes another one."""
+    random = np.random.default_rng(8)
+    weights = random.normal(size=(6, 3, 3, 3)).astype(np.float32)
+    plain = weight_scales(weights)
+    first = least_error_scales(weights, plain, 127)
+    wanted = first.tolist()
+    first[:] = 0
+    assert least_error_scales(weights.copy(), plain.copy(), 127).tolist() == wanted
+    assert least_error_scales(weights, 2 * plain, 127).tolist() != wanted
+    assert least_error_scales(weights, plain, 100).tolist() != wanted
+    weights[0] = random.normal(size=(3, 3, 3))
+    changed = least_error_scales(weights, plain, 127).tolist()
+    assert changed[0] != wanted[0]
+    assert changed[1:] == wanted[1:]

@@ -37,7 +37,7 @@ def run() -> int:
             data=str(HERE / "calib"),
             recipe="digits",
             save_dir=OUT,
-            iteration=CALIBRATION_PICTURES,
+            iterations=(CALIBRATION_PICTURES,),
             directory=OUT,
         )
         quantized = quantize(options, talk)

@@ -234,18 +234,16 @@ def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
     """The switches that the model was quantized with, as its notes say, and its widths."""
     from knightlite import dtypes
     from knightlite.ops import BY_NAME
-    from knightlite.quantize.groups import features
-    from knightlite.quantize.ranges import METHODS
-    from knightlite.quantize.settings import (
+    from knightlite.quantize.choices import (
         AUTO_METHOD,
         BIAS_CORRECTIONS,
         DEFAULT_METHOD,
         EFFORTS,
         ROUNDINGS,
-        Widths,
-        settings_for,
-        with_method,
     )
+    from knightlite.quantize.groups import features
+    from knightlite.quantize.ranges import METHODS
+    from knightlite.quantize.settings import Widths, settings_for, with_method
 
     def noted(key: str, words: Iterable[Any]) -> Any:
         return notes.get(key) if notes.get(key) in list(words) else None
@@ -282,7 +280,8 @@ def _workload(
 ) -> tuple[Workload, Recipe | None]:
     """The data, and the recipe where pictures come through one."""
     from knightlite.api.quantization.calibration_data import workload
-    from knightlite.api.quantization.options import INFER_AUTO, QuantizeOptions
+    from knightlite.options.quantize import QuantizeOptions
+    from knightlite.options.shared import INFER_AUTO
     from knightlite.preprocess import parse_recipe
     from knightlite.quantize.data import PictureFolder
 
@@ -293,14 +292,13 @@ def _workload(
     assert options.model is not None
     work, text = workload(
         QuantizeOptions(
-            options.model,
-            chip="",
+            model=options.model,
             script=options.script,
             function=INFER_AUTO if options.function is None else options.function,
             data=options.data,
             recipe="raw" if noted else recipe,
             batch_size=options.batch_size,
-            iteration=_forwards(options),
+            iterations=(_forwards(options),),
             seed=options.seed,
             batches=options.batches,
         ),

@@ -17,7 +17,7 @@ SHAPE_OPTIONS = ("-is", "--input-shapes")
 SEVERAL_OPTIONS = ("-qid", "--quantize-input-dtype", "--mean", "--std", "-on", "--output-name")
 CHIP_OPTION = "--chip"
 END_OF_OPTIONS = "--"
-TARGETS = ("onnx",)  # may follow any option of quant
+TARGETS = ("onnx",)  # of quant; may follow any option
 Shape = tuple[int, ...]
 
 

@@ -9,6 +9,7 @@ import click
 
 from knightlite.api import run_config
 from knightlite.api.run_config import JSON, LIST, SWITCH, VALUE, Key, RunConfig
+from knightlite.cli.record_command import RecordOption
 from knightlite.cli.terminal import LOG_LEVEL, say
 from knightlite.cli.vocabulary import ACCEPTED, LATER, Word
 
@@ -22,7 +23,6 @@ SECTION = {
     "build": "build",
 }
 RUN_CONFIG = ("-rc", "--run-config")
-JSON_METAVAR = "JSON"  # of options that hold any JSON value
 Override = tuple[str, str, object]
 
 
@@ -54,7 +54,8 @@ class KnightCommand(click.Command):
         for option in self.params:
             if isinstance(option, click.Option) and "--run-config" not in option.opts:
                 kind = SWITCH if option.is_flag else LIST if option.multiple else VALUE
-                kind = JSON if option.metavar == JSON_METAVAR else kind
+                if isinstance(option, RecordOption) and option.option.kind.json:
+                    kind = JSON
                 for name in option.opts:
                     if name.startswith("--"):
                         yield name[2:], Key(str(option.name), kind)

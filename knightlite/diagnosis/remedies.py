@@ -26,6 +26,7 @@ from knightlite.diagnosis.variants import widen
 from knightlite.errors import KnightliteError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
+from knightlite.quantize.choices import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
 from knightlite.quantize.data import Workload
 from knightlite.quantize.data_free import is_made_up
 from knightlite.quantize.groups import scale_groups
@@ -33,15 +34,7 @@ from knightlite.quantize.mixed import Clock, automatic_mix, ranking_macs, read_m
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites import spread_channels
 from knightlite.quantize.scales import assign
-from knightlite.quantize.settings import (
-    BIAS_CORRECTIONS,
-    EFFORTS,
-    ROUNDINGS,
-    Settings,
-    Widths,
-    settings_for,
-    with_method,
-)
+from knightlite.quantize.settings import Settings, Widths, settings_for, with_method
 from knightlite.quantize.statistics import Observation, observe
 from knightlite.quantize.steps import choose_ranges, improve, sample_limit, try_equalization
 

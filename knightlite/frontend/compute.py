@@ -206,8 +206,7 @@ def _check_made(state: Importer, made: Node) -> None:
     builder = state.builder
     graph = Graph(builder.name, (), (), (made,), builder.tensors, builder.constants)
     definition, view = ops.BY_NAME[made.op], ops.View(graph, made)
-    reasons = [rule.check(view) for rule in definition.constraints if rule.structural]
-    broken = [text for text in reasons if text]
+    broken = list(definition.broken(view, structural=True))
     if broken:
         raise UnsupportedError(f"{made.op}: " + "; ".join(broken) + ".")
     shape = definition.infer(view)

@@ -31,12 +31,13 @@ class Converted:
     """ONNX bytes (opset 13) of a program, and what the program says of itself.
 
     ``shapes`` by variable (-1: left open); ``unknown``: kinds of operators whose conversion has
-    not been compared with Paddle.
+    not been compared with Paddle; ``rewritten``: kinds in other forms, for these shapes.
     """
 
     data: bytes
     shapes: Mapping[str, tuple[int, ...]]
     unknown: tuple[str, ...]
+    rewritten: tuple[str, ...] = ()
 
 
 def convert(model: Path, weight: Path | None = None) -> Converted:
@@ -52,12 +53,24 @@ def convert(model: Path, weight: Path | None = None) -> Converted:
         paddle_weights.check(read_bytes(parameters), parameters, expected)
     spelled = paddle_forms.spelled_out(program, model)
     data = _convert(_extension(), model, spelled.program, parameters)
-    return Converted(data, spelled.shapes, spelled.unknown)
+    return Converted(data, spelled.shapes, spelled.unknown, spelled.rewritten)
 
 
 def checked(model: SourceModel, converted: Converted, path: Path) -> SourceModel:
-    """The model with a warning for what has not been compared; ModelError where shapes differ."""
-    for name, said in converted.shapes.items():
+    """The model with a warning for what has not been compared; ModelError where shapes differ.
+
+    UnsupportedError where inputs of other sizes than the program's meet operators in forms for it.
+    """
+    other = [
+        name for name in model.inputs if _is_other(converted.shapes.get(name, ()), model, name)
+    ]
+    if other and converted.rewritten:
+        raise UnsupportedError(
+            f"{path} must be read with {other[0]} of shape {list(converted.shapes[other[0]])}, not "
+            f"{list(model.shapes[other[0]])}: its {', '.join(converted.rewritten)} depends on it.",
+            "save the model with the input shape that you want",
+        )
+    for name, said in () if other else converted.shapes.items():
         made = model.shapes.get(name)
         # what the program leaves open comes from the input's shape
         if made is None or name in model.constants or -1 in said[1:]:
@@ -78,6 +91,12 @@ def checked(model: SourceModel, converted: Converted, path: Path) -> SourceModel
         for kind in converted.unknown
     )
     return replace(model, warnings=warnings)
+
+
+def _is_other(said: tuple[int, ...], model: SourceModel, name: str) -> bool:
+    """True where an input has sizes that the program does not say."""
+    made = model.shapes[name]
+    return any(a > 0 and a != b for a, b in zip(said[1:], made[1:], strict=False))
 
 
 def _extents(shape: tuple[int, ...]) -> list[int]:

@@ -27,12 +27,14 @@ LAST = ("NHWC", "NDHWC", "NLC")
 class Spelled:
     """A program in forms that are converted exactly, as bytes; its variables' shapes.
 
-    ``unknown``: kinds of operators that have not been compared with Paddle.
+    ``unknown``: kinds of operators that have not been compared with Paddle; ``rewritten``: kinds of
+    operators in other forms, which hold for these shapes only.
     """
 
     program: bytes
     shapes: Mapping[str, Shape]
     unknown: tuple[str, ...]
+    rewritten: tuple[str, ...] = ()
 
 
 def spelled_out(data: bytes, where: Path) -> Spelled:
@@ -47,13 +49,14 @@ def spelled_out(data: bytes, where: Path) -> Spelled:
     unknown = tuple(kind for kind in kinds if kind not in COMPARED and kind not in RULES)
     findings: list[Finding] = []
     rewritten = []
-    changed = False
+    changed: dict[str, None] = {}
     for operator in block.operators():
         block.made.clear()
         reason = _spell_out(block, operator)
         if reason is not None:
             findings.append(Finding(operator.output() or operator.kind, reason))
-        changed = changed or bool(block.made)
+        if block.made:
+            changed[operator.kind] = None
         rewritten += block.made or [_copied(operator)]
     if findings:
         first = findings[0]
@@ -66,7 +69,7 @@ def spelled_out(data: bytes, where: Path) -> Spelled:
     if changed:
         block.replace(rewritten)
         data = bytes(program.SerializeToString(deterministic=True))
-    return Spelled(data, shapes, unknown)
+    return Spelled(data, shapes, unknown, tuple(changed))
 
 
 def _copied(operator: Operator) -> object:

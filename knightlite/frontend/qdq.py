@@ -8,7 +8,7 @@ where it says the same; otherwise it is refused with everything that is wrong at
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -300,16 +300,19 @@ def _unquantized(graph: Graph) -> list[Finding]:
 
 def _broken(view: ops.View, definition: ops.OpDef) -> list[str]:
     """Why the node breaks the operator's constraints."""
-    reasons: list[str] = []
     failures: list[str] = []
-    for rule in definition.constraints:
-        try:
-            text = rule.check(view)
-        except ValueError as error:  # scales of other sizes, which another rule puts into words
-            failures.append(str(error))
-        else:
-            reasons += [text] if text else []
-    return reasons or failures
+
+    def lenient(rule: ops.Constraint) -> Callable[[ops.View], str | None]:
+        def check(view: ops.View) -> str | None:
+            try:
+                return rule.check(view)
+            except ValueError as error:  # scales of other sizes, which another rule puts into words
+                failures.append(str(error))
+                return None
+
+        return check
+
+    return list(ops.reasons(map(lenient, definition.constraints), view)) or failures
 
 
 def _features(graph: Graph) -> Iterator[str]:

@@ -16,21 +16,20 @@ from knightlite.isa.instructions import (
     Softmax,
 )
 from knightlite.isa.matrix import WEIGHT_TYPES, Matrix
+from knightlite.isa.operands import PARAMETER_BYTES, Access, Operand, Space
 from knightlite.isa.records import (
     ACCUMULATOR_BYTES,
     EXPONENTIAL_BYTES,
-    PARAMETER_BYTES,
     TABLE_ENTRIES,
     TYPES,
     WIDE_ACCUMULATOR_BYTES,
-    Access,
     Engine,
     FeatureInstruction,
     Instruction,
     Load,
-    Space,
     Store,
     Transfer,
+    WindowInstruction,
 )
 
 __all__ = [
@@ -54,6 +53,7 @@ __all__ = [
     "Lookup",
     "Matrix",
     "Move",
+    "Operand",
     "Pool",
     "PoolMode",
     "Resize",
@@ -62,6 +62,7 @@ __all__ = [
     "Space",
     "Store",
     "Transfer",
+    "WindowInstruction",
     "assemble",
     "disassemble",
     "layout",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from knightlite.errors import FormatError
-from knightlite.isa.fields import layout, pack, size_bytes, spare_bits, unpack
+from knightlite.isa.fields import layout, pack, size_bytes, spare_bits, too_small, unpack
 from knightlite.isa.instructions import ALL_INSTRUCTIONS
 from knightlite.isa.records import Engine, Instruction
 
@@ -37,7 +37,14 @@ def disassemble(code: bytes) -> list[Instruction]:
             raise FormatError(
                 f"the instruction at byte {position} has bits set that belong to no field."
             )
-        found.append(record(**unpack(record, packed)))
+        values = unpack(record, packed)
+        small = too_small(record, values)
+        if small is not None:
+            raise FormatError(
+                f"the instruction at byte {position} ({record.MNEMONIC}) must have {small.name} of "
+                f"at least {small.minimum}, not {values[small.name]}."
+            )
+        found.append(record(**values))
         position = end
     return found
 

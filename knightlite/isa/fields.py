@@ -1,23 +1,48 @@
 """Bit fields of instructions, declared once: encoder, decoder, listing and ISA page use them.
 
-An instruction is a frozen dataclass whose fields are made with :func:`bits`. Fields are packed
-from bit 0 upwards, little-endian, in the order of declaration; the record is padded to 4 bytes.
+An instruction is a frozen dataclass whose fields are made with :func:`bits` and :func:`count`.
+Fields are packed from bit 0 upwards, little-endian, in the order of declaration; the record is
+padded to 4 bytes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from knightlite.errors import MachineError
 
 
-def bits(width: int, doc: str, *, signed: bool = False, names: tuple[str, ...] = ()) -> Any:
-    """A field of ``width`` bits; ``names`` lists the meanings of its values, for the listing."""
+def bits(
+    width: int,
+    doc: str,
+    *,
+    signed: bool = False,
+    names: tuple[str, ...] = (),
+    at_least: int | None = None,
+) -> Any:
+    """A field of ``width`` bits.
+
+    ``names`` lists the meanings of its values, for the listing; ``at_least`` is its smallest value
+    where that is not the smallest the bits can hold.
+    """
+    lowest = -(1 << (width - 1)) if signed else 0
     return dataclasses.field(
-        metadata={"width": width, "signed": signed, "doc": doc, "names": names}
+        metadata={
+            "width": width,
+            "signed": signed,
+            "doc": doc,
+            "names": names,
+            "minimum": lowest if at_least is None else at_least,
+        }
     )
+
+
+def count(width: int, doc: str) -> Any:
+    """A field that counts, or divides: at least 1."""
+    return bits(width, doc, at_least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +55,7 @@ class FieldLayout:
     signed: bool
     doc: str
     names: tuple[str, ...]
-
-    @property
-    def minimum(self) -> int:
-        """Smallest encodable value."""
-        return -(1 << (self.width - 1)) if self.signed else 0
+    minimum: int  # the smallest value that makes sense
 
     @property
     def maximum(self) -> int:
@@ -65,6 +86,7 @@ def _make_layout(record: type) -> tuple[FieldLayout, ...]:
                 bool(item.metadata["signed"]),
                 str(item.metadata["doc"]),
                 tuple(item.metadata["names"]),
+                int(item.metadata["minimum"]),
             )
         )
         offset += width
@@ -107,3 +129,8 @@ def unpack(record: type, data: bytes) -> dict[str, int]:
             number -= 1 << item.width
         found[item.name] = number
     return found
+
+
+def too_small(record: type, values: Mapping[str, int]) -> FieldLayout | None:
+    """The first field of an instruction class that is below its minimum, if any."""
+    return next((item for item in layout(record) if values[item.name] < item.minimum), None)

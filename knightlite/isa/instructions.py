@@ -12,24 +12,21 @@ from enum import IntEnum
 from typing import ClassVar
 
 from knightlite.chip import Chip
-from knightlite.isa.fields import bits
+from knightlite.isa.fields import bits, count
 from knightlite.isa.matrix import Matrix
+from knightlite.isa.operands import Operand, Space, flat, parameter_records, tile
 from knightlite.isa.records import (
     EXPONENTIAL_BYTES,
     FLAG,
-    PARAMETER_BYTES,
     TABLE_ENTRIES,
     TYPE_NAMES,
     TYPES,
-    Access,
     Engine,
     FeatureInstruction,
     Instruction,
     Load,
-    Space,
     Store,
     WindowInstruction,
-    extent,
 )
 
 
@@ -51,13 +48,13 @@ class Affine(FeatureInstruction):
         """Parameter records that are read."""
         return self.y_channels * (2 if self.two_sided else 1)
 
-    def accesses(self) -> tuple[Access, ...]:
+    def parameters(self) -> Operand:
+        """Its records."""
+        return parameter_records("parameters", self.parameter_address, self.records)
+
+    def operands(self) -> tuple[Operand, ...]:
         """x, parameters, y."""
-        size = self.records * PARAMETER_BYTES
-        parameters = Access(
-            Space.MSPM, self.parameter_address, self.parameter_address + size, False
-        )
-        return (self.x_extent(), parameters, self.y_extent())
+        return (self.x_tile(), self.parameters(), self.y_tile())
 
     def cycles(self, chip: Chip) -> int:
         """One element per lane and cycle."""
@@ -100,13 +97,16 @@ class Eltwise(FeatureInstruction):
         """Channels of the second tile."""
         return 1 if self.z_broadcast else self.y_channels
 
-    def accesses(self) -> tuple[Access, ...]:
-        """x, z, y."""
-        z = extent(
-            Space.FSPM, self.z_address, self.y_height, self.z_row_stride, self.y_width,
-            self.z_column_stride, self.z_channels * TYPES[self.z_type].size_bytes, False,
+    def z_tile(self) -> Operand:
+        """The second tile."""
+        return tile(
+            "second tile", self.z_address, self.y_height, self.z_row_stride, self.y_width,
+            self.z_column_stride, self.z_channels, TYPES[self.z_type],
         )  # fmt: skip
-        return (self.x_extent(), z, self.y_extent())
+
+    def operands(self) -> tuple[Operand, ...]:
+        """x, z, y."""
+        return (self.x_tile(), self.z_tile(), self.y_tile())
 
     def cycles(self, chip: Chip) -> int:
         """One element per lane and cycle."""
@@ -132,10 +132,6 @@ class Pool(WindowInstruction):
     mode: int = bits(1, "operation", names=tuple(item.name for item in PoolMode))
     multiplier: int = bits(16, "factor of the sum", signed=True)
     shift: int = bits(5, "right shift of the sum")
-
-    def accesses(self) -> tuple[Access, ...]:
-        """x, y."""
-        return (self.x_extent(), self.y_extent())
 
     def cycles(self, chip: Chip) -> int:
         """One tap per lane and cycle."""
@@ -168,11 +164,14 @@ class Lookup(FeatureInstruction):
             return 2 * ((1 << self.intervals) + 1)
         return TABLE_ENTRIES * self.y_bytes
 
-    def accesses(self) -> tuple[Access, ...]:
+    def table(self) -> Operand:
+        """Its entries."""
+        unit = 2 if self.intervals else 8
+        return flat("table", Space.MSPM, self.table_address, self.table_bytes, unit)
+
+    def operands(self) -> tuple[Operand, ...]:
         """x, table, y."""
-        last = self.table_address + self.table_bytes
-        return (self.x_extent(), Access(Space.MSPM, self.table_address, last, False),
-                self.y_extent())  # fmt: skip
+        return (self.x_tile(), self.table(), self.y_tile())
 
     def cycles(self, chip: Chip) -> int:
         """One entry per lane and cycle: one for 8-bit x, two for s16."""
@@ -202,16 +201,12 @@ class Resize(FeatureInstruction):
     mode: int = bits(1, "operation", names=tuple(item.name for item in ResizeMode))
     step_height: int = bits(32, "row positions between output rows, in 1/unit_height")
     offset_height: int = bits(32, "row position of the first output row", signed=True)
-    unit_height: int = bits(32, "denominator of row positions")
+    unit_height: int = count(32, "denominator of row positions")
     step_width: int = bits(32, "column positions between output pixels, in 1/unit_width")
     offset_width: int = bits(32, "column position of the first output pixel", signed=True)
-    unit_width: int = bits(32, "denominator of column positions")
+    unit_width: int = count(32, "denominator of column positions")
     multiplier: int = bits(16, "factor of the weighted sum (linear)", signed=True)
     shift: int = bits(6, "right shift of the weighted sum (linear)")
-
-    def accesses(self) -> tuple[Access, ...]:
-        """x, y."""
-        return (self.x_extent(), self.y_extent())
 
     def cycles(self, chip: Chip) -> int:
         """One element read per lane and cycle: one for nearest, four for linear."""
@@ -233,17 +228,17 @@ class Move(Instruction):
 
     x_address: int = bits(24, "FSPM address of the first run read")
     y_address: int = bits(24, "FSPM address of the first run written")
-    run_bytes: int = bits(24, "contiguous bytes of a run")
-    count0: int = bits(16, "turns of loop 0, the outermost")
+    run_bytes: int = count(24, "contiguous bytes of a run")
+    count0: int = count(16, "turns of loop 0, the outermost")
     x_stride0: int = bits(24, "bytes that a turn of loop 0 goes on in x")
     y_stride0: int = bits(24, "bytes that a turn of loop 0 goes on in y")
-    count1: int = bits(16, "turns of loop 1")
+    count1: int = count(16, "turns of loop 1")
     x_stride1: int = bits(24, "bytes that a turn of loop 1 goes on in x")
     y_stride1: int = bits(24, "bytes that a turn of loop 1 goes on in y")
-    count2: int = bits(16, "turns of loop 2")
+    count2: int = count(16, "turns of loop 2")
     x_stride2: int = bits(24, "bytes that a turn of loop 2 goes on in x")
     y_stride2: int = bits(24, "bytes that a turn of loop 2 goes on in y")
-    count3: int = bits(16, "turns of loop 3, the innermost")
+    count3: int = count(16, "turns of loop 3, the innermost")
     x_stride3: int = bits(24, "bytes that a turn of loop 3 goes on in x")
     y_stride3: int = bits(24, "bytes that a turn of loop 3 goes on in y")
 
@@ -257,13 +252,18 @@ class Move(Instruction):
             (self.count3, self.x_stride3, self.y_stride3),
         )
 
-    def accesses(self) -> tuple[Access, ...]:
+    def operands(self) -> tuple[Operand, ...]:
         """x, y."""
-        x = self.x_address + sum((count - 1) * stride for count, stride, _ in self.loops)
-        y = self.y_address + sum((count - 1) * stride for count, _, stride in self.loops)
         return (
-            Access(Space.FSPM, self.x_address, x + self.run_bytes, False),
-            Access(Space.FSPM, self.y_address, y + self.run_bytes, True),
+            self._side("source", self.x_address, 1, False),
+            self._side("destination", self.y_address, 2, True),
+        )
+
+    def _side(self, name: str, address: int, stride: int, write: bool) -> Operand:
+        """x or y; ``stride``: where its stride stands in ``loops``."""
+        *outer, rows, columns = ((loop[0], loop[stride]) for loop in self.loops)
+        return Operand(
+            name, Space.FSPM, address, *rows, *columns, self.run_bytes, write, 1, tuple(outer)
         )
 
     def cycles(self, chip: Chip) -> int:
@@ -295,11 +295,13 @@ class Softmax(FeatureInstruction):
     table_address: int = bits(20, "MSPM address of the table")
     numerator: int = bits(16, "n: what a share of 1 becomes")
 
-    def accesses(self) -> tuple[Access, ...]:
+    def table(self) -> Operand:
+        """Its exponentials."""
+        return flat("table", Space.MSPM, self.table_address, EXPONENTIAL_BYTES, 8)
+
+    def operands(self) -> tuple[Operand, ...]:
         """x, table, y."""
-        last = self.table_address + EXPONENTIAL_BYTES
-        table = Access(Space.MSPM, self.table_address, last, False)
-        return (self.x_extent(), table, self.y_extent())
+        return (self.x_tile(), self.table(), self.y_tile())
 
     def cycles(self, chip: Chip) -> int:
         """One element per lane and cycle in each of three passes: maximum, sum, quotient."""

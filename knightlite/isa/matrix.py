@@ -7,19 +7,16 @@ from typing import ClassVar
 
 from knightlite import dtypes
 from knightlite.chip import Chip
-from knightlite.isa.fields import bits
+from knightlite.isa.fields import bits, count
+from knightlite.isa.operands import Operand, Space, flat, parameter_records, tile
 from knightlite.isa.records import (
     ACCUMULATOR_BYTES,
     FLAG,
-    PARAMETER_BYTES,
     TYPE_NAMES,
     TYPES,
     WIDE_ACCUMULATOR_BYTES,
-    Access,
     Engine,
-    Space,
     WindowInstruction,
-    extent,
 )
 
 WEIGHT_TYPES = (dtypes.S8, dtypes.S16)
@@ -41,10 +38,10 @@ class Matrix(WindowInstruction):
     ENGINE: ClassVar[Engine] = Engine.RCCN
     MNEMONIC: ClassVar[str] = "matrix"
 
-    dilation_height: int = bits(8, "rows between taps")
-    dilation_width: int = bits(8, "columns between taps")
+    dilation_height: int = count(8, "rows between taps")
+    dilation_width: int = count(8, "columns between taps")
     depthwise: int = bits(1, "each output channel reads its own input channel", names=FLAG)
-    groups: int = bits(16, "groups of channels in the tile; 1: each output reads every input")
+    groups: int = count(16, "groups of channels in the tile; 1: each output reads every input")
     weight_address: int = bits(24, "WSPM address of the weights")
     weight_row_bytes: int = bits(16, "bytes between weight rows")
     prologue: int = bits(1, "x goes through clamp(rne((x*m + b) / 2^q)) first", names=FLAG)
@@ -76,12 +73,12 @@ class Matrix(WindowInstruction):
     @property
     def group_inputs(self) -> int:
         """Input channels that an output channel reads."""
-        return 1 if self.depthwise else self.x_channels // max(1, self.groups)
+        return 1 if self.depthwise else self.x_channels // self.groups
 
     @property
     def group_outputs(self) -> int:
         """Output channels that read the same input channels."""
-        return 1 if self.depthwise else self.y_channels // max(1, self.groups)
+        return 1 if self.depthwise else self.y_channels // self.groups
 
     @property
     def weight_size(self) -> int:
@@ -107,40 +104,54 @@ class Matrix(WindowInstruction):
         """Rows of the weight tile."""
         return self.taps() * self.group_inputs
 
-    def accesses(self) -> tuple[Access, ...]:
-        """x, weights, parameters, partial sums, residual and y."""
-        last = self.weight_address + (self.weight_rows() - 1) * self.weight_row_bytes
-        found = [
-            self.x_extent(),
-            Access(
-                Space.WSPM, self.weight_address, last + self.y_channels * self.weight_size, False
-            ),
-        ]
-        if self.prologue:
-            size = self.x_channels * PARAMETER_BYTES
-            found.append(
-                Access(Space.MSPM, self.prologue_address, self.prologue_address + size, False)
-            )
-        sums = self.accumulator_address + self.pixels * self.y_channels * self.accumulator_size
-        if self.accumulate_in:
-            found.append(Access(Space.FSPM, self.accumulator_address, sums, False))
-        if self.accumulate_out:
-            found.append(Access(Space.FSPM, self.accumulator_address, sums, True))
-            return tuple(found)
-        size = self.y_channels * PARAMETER_BYTES
-        found.append(
-            Access(Space.MSPM, self.parameter_address, self.parameter_address + size, False)
+    @property
+    def dilations(self) -> tuple[int, int]:
+        """Rows and columns between taps."""
+        return self.dilation_height, self.dilation_width
+
+    def weights(self) -> Operand:
+        """Its rows of weights, one weight per output channel."""
+        row = self.y_channels * self.weight_size
+        return Operand(
+            "weights", Space.WSPM, self.weight_address, self.weight_rows(), self.weight_row_bytes,
+            1, row, row, False, self.weight_size,
+        )  # fmt: skip
+
+    def prologue_parameters(self) -> Operand:
+        """The records of the prologue."""
+        return parameter_records("prologue parameters", self.prologue_address, self.x_channels)
+
+    def partial_sums(self, write: bool) -> Operand:
+        """The partial sums that it starts from, or leaves."""
+        size = self.pixels * self.y_channels * self.accumulator_size
+        return flat(
+            "partial sums", Space.FSPM, self.accumulator_address, size, self.accumulator_size, write
         )
+
+    def parameters(self) -> Operand:
+        """The records of the requantization."""
+        return parameter_records("parameters", self.parameter_address, self.y_channels)
+
+    def residual_tile(self) -> Operand:
+        """The second tile, added after requantizing."""
+        return tile(
+            "residual tile", self.residual_address, self.y_height, self.residual_row_stride,
+            self.y_width, self.residual_column_stride, self.y_channels, TYPES[self.residual_type],
+        )  # fmt: skip
+
+    def operands(self) -> tuple[Operand, ...]:
+        """x, weights, parameters, partial sums, residual and y."""
+        found = [self.x_tile(), self.weights()]
+        if self.prologue:
+            found.append(self.prologue_parameters())
+        if self.accumulate_in:
+            found.append(self.partial_sums(write=False))
+        if self.accumulate_out:
+            return (*found, self.partial_sums(write=True))
+        found.append(self.parameters())
         if self.residual:
-            found.append(
-                extent(
-                    Space.FSPM, self.residual_address, self.y_height, self.residual_row_stride,
-                    self.y_width, self.residual_column_stride,
-                    self.y_channels * TYPES[self.residual_type].size_bytes, False,
-                )
-            )  # fmt: skip
-        found.append(self.y_extent())
-        return tuple(found)
+            found.append(self.residual_tile())
+        return (*found, self.y_tile())
 
     def cycles(self, chip: Chip) -> int:
         """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from knightlite import dtypes
 from knightlite.chip import Chip
-from knightlite.isa.fields import bits
+from knightlite.isa.fields import bits, count
+from knightlite.isa.operands import Access, Operand, Space, tile
 
-PARAMETER_BYTES = 8
 TABLE_ENTRIES = 256  # of a table for 8-bit x
 EXPONENTIAL_BYTES = 512
 ACCUMULATOR_BYTES = 4  # a partial sum in FSPM
@@ -26,36 +26,9 @@ class Engine(IntEnum):
     RCVT = 3
 
 
-class Space(IntEnum):
-    """The memories."""
-
-    DDR = 0
-    FSPM = 1
-    WSPM = 2
-    MSPM = 3
-
-
-class Access(NamedTuple):
-    """Bytes [first, last) of one memory that an instruction reads or writes (its extent)."""
-
-    space: Space
-    first: int
-    last: int
-    write: bool
-
-
 TYPES = (dtypes.U8, dtypes.S8, dtypes.S16)
 TYPE_NAMES = tuple(item.name for item in TYPES)
 FLAG = ("no", "yes")
-
-
-def extent(
-    space: Space, address: int, rows: int, row_stride: int, columns: int, column_stride: int,
-    run: int, write: bool,
-) -> Access:  # fmt: skip
-    """From the first to the last byte of ``rows`` x ``columns`` runs of ``run`` bytes."""
-    last = address + (rows - 1) * row_stride + (columns - 1) * column_stride + run
-    return Access(space, address, last, write)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +42,13 @@ class Instruction:
     wait: int = bits(4, "bit e: consume one token from engine e before starting")
     signal: int = bits(4, "bit e: send one token to engine e when done")
 
+    def operands(self) -> tuple[Operand, ...]:
+        """Every byte run it touches; what it reads comes before what it writes."""
+        raise NotImplementedError
+
     def accesses(self) -> tuple[Access, ...]:
         """Extents read and written; hazards and races are judged on them."""
-        raise NotImplementedError
+        return tuple(item.extent for item in self.operands())
 
     def cycles(self, chip: Chip) -> int:
         """Cycles the engine is busy, without waiting for others."""
@@ -92,9 +69,9 @@ class Transfer(Instruction):
     local_address: int = bits(24, "byte address in the scratchpad")
     local_row_stride: int = bits(24, "bytes between rows in the scratchpad")
     local_column_stride: int = bits(24, "bytes between runs of a row in the scratchpad")
-    rows: int = bits(16, "number of rows")
-    columns: int = bits(16, "runs per row")
-    run_bytes: int = bits(24, "contiguous bytes of a run")
+    rows: int = count(16, "number of rows")
+    columns: int = count(16, "runs per row")
+    run_bytes: int = count(24, "contiguous bytes of a run")
 
     @property
     def payload_bytes(self) -> int:
@@ -111,18 +88,18 @@ class Transfer(Instruction):
         burst = chip.ddr_burst_bytes
         return count * -(-run // burst) * burst
 
-    def ddr_extent(self, write: bool) -> Access:
-        """The DDR bytes from the first to the last one touched."""
-        return extent(
-            Space.DDR, self.ddr_address, self.rows, self.ddr_row_stride, self.columns,
-            self.ddr_column_stride, self.run_bytes, write,
+    def ddr_side(self, write: bool) -> Operand:
+        """Its runs in DDR."""
+        return Operand(
+            "DDR side", Space.DDR, self.ddr_address, self.rows, self.ddr_row_stride, self.columns,
+            self.ddr_column_stride, self.run_bytes, write, 1,
         )  # fmt: skip
 
-    def local_extent(self, space: Space, write: bool) -> Access:
-        """The scratchpad bytes from the first to the last one touched."""
-        return extent(
-            space, self.local_address, self.rows, self.local_row_stride, self.columns,
-            self.local_column_stride, self.run_bytes, write,
+    def local_side(self, space: Space, write: bool) -> Operand:
+        """Its runs in a scratchpad."""
+        return Operand(
+            "scratchpad side", space, self.local_address, self.rows, self.local_row_stride,
+            self.columns, self.local_column_stride, self.run_bytes, write, 1,
         )  # fmt: skip
 
     def cycles(self, chip: Chip) -> int:
@@ -139,9 +116,9 @@ class Load(Transfer):
 
     space: int = bits(2, "destination", names=tuple(item.name for item in Space))
 
-    def accesses(self) -> tuple[Access, ...]:
+    def operands(self) -> tuple[Operand, ...]:
         """Reads DDR, writes the scratchpad."""
-        return (self.ddr_extent(False), self.local_extent(Space(self.space), True))
+        return (self.ddr_side(False), self.local_side(Space(self.space), True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +128,9 @@ class Store(Transfer):
     ENGINE: ClassVar[Engine] = Engine.WDMA
     MNEMONIC: ClassVar[str] = "store"
 
-    def accesses(self) -> tuple[Access, ...]:
+    def operands(self) -> tuple[Operand, ...]:
         """Reads FSPM, writes DDR."""
-        return (self.local_extent(Space.FSPM, False), self.ddr_extent(True))
+        return (self.local_side(Space.FSPM, False), self.ddr_side(True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,16 +140,16 @@ class FeatureInstruction(Instruction):
     x_address: int = bits(24, "FSPM address of the input tile")
     x_row_stride: int = bits(24, "bytes between input rows")
     x_column_stride: int = bits(16, "bytes between input pixels")
-    x_height: int = bits(16, "rows of the input tile")
-    x_width: int = bits(16, "pixels of an input row")
-    x_channels: int = bits(16, "input channels")
+    x_height: int = count(16, "rows of the input tile")
+    x_width: int = count(16, "pixels of an input row")
+    x_channels: int = count(16, "input channels")
     x_type: int = bits(2, "input type", names=TYPE_NAMES)
     y_address: int = bits(24, "FSPM address of the output tile")
     y_row_stride: int = bits(24, "bytes between output rows")
     y_column_stride: int = bits(16, "bytes between output pixels")
-    y_height: int = bits(16, "rows of the output tile")
-    y_width: int = bits(16, "pixels of an output row")
-    y_channels: int = bits(16, "output channels")
+    y_height: int = count(16, "rows of the output tile")
+    y_width: int = count(16, "pixels of an output row")
+    y_channels: int = count(16, "output channels")
     y_type: int = bits(2, "output type", names=TYPE_NAMES)
     y_low: int = bits(16, "lower clamp of the output", signed=True)
     y_high: int = bits(16, "upper clamp of the output", signed=True)
@@ -192,19 +169,23 @@ class FeatureInstruction(Instruction):
         """Bytes of an output element."""
         return TYPES[self.y_type].size_bytes
 
-    def x_extent(self) -> Access:
-        """FSPM bytes of the input tile."""
-        return extent(
-            Space.FSPM, self.x_address, self.x_height, self.x_row_stride, self.x_width,
-            self.x_column_stride, self.x_channels * TYPES[self.x_type].size_bytes, False,
+    def x_tile(self) -> Operand:
+        """The input tile."""
+        return tile(
+            "input tile", self.x_address, self.x_height, self.x_row_stride, self.x_width,
+            self.x_column_stride, self.x_channels, TYPES[self.x_type],
         )  # fmt: skip
 
-    def y_extent(self) -> Access:
-        """FSPM bytes of the output tile."""
-        return extent(
-            Space.FSPM, self.y_address, self.y_height, self.y_row_stride, self.y_width,
-            self.y_column_stride, self.y_channels * TYPES[self.y_type].size_bytes, True,
+    def y_tile(self) -> Operand:
+        """The output tile."""
+        return tile(
+            "output tile", self.y_address, self.y_height, self.y_row_stride, self.y_width,
+            self.y_column_stride, self.y_channels, TYPES[self.y_type], write=True,
         )  # fmt: skip
+
+    def operands(self) -> tuple[Operand, ...]:
+        """x, y: all there is where a class does not say more."""
+        return (self.x_tile(), self.y_tile())
 
     def vector_cycles(self, chip: Chip, elements: int, touched_bytes: int) -> int:
         """Setup, then lanes or FSPM banks, whichever is slower."""
@@ -223,9 +204,21 @@ class FeatureInstruction(Instruction):
 class WindowInstruction(FeatureInstruction):
     """Shared by instructions that slide a window over x."""
 
-    kernel_height: int = bits(8, "window rows")
-    kernel_width: int = bits(8, "window columns")
-    stride_height: int = bits(8, "rows between windows")
-    stride_width: int = bits(8, "columns between windows")
+    kernel_height: int = count(8, "window rows")
+    kernel_width: int = count(8, "window columns")
+    stride_height: int = count(8, "rows between windows")
+    stride_width: int = count(8, "columns between windows")
     pad_top: int = bits(8, "rows above x that the first window covers")
     pad_left: int = bits(8, "columns left of x that the first window covers")
+
+    @property
+    def dilations(self) -> tuple[int, int]:
+        """Rows and columns between taps."""
+        return 1, 1
+
+    def covered(self) -> tuple[int, int]:
+        """Rows and columns from the first tap of the first window to the last tap of the last."""
+        down, right = self.dilations
+        high = (self.y_height - 1) * self.stride_height + (self.kernel_height - 1) * down + 1
+        wide = (self.y_width - 1) * self.stride_width + (self.kernel_width - 1) * right + 1
+        return high, wide

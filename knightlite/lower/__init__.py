@@ -68,11 +68,8 @@ def limit_findings(graph: Graph, chip: Chip) -> list[Finding]:
         if lowering is None:
             found.append(Finding(node.name, f"no engine does {node.op} yet."))
             continue
-        view = View(graph, node)
-        for limit in lowering.limits:
-            reason = limit.check(view, chip)
-            if reason:
-                found.append(Finding(node.name, f"{node.op}: {reason}."))
+        for reason in lowering.broken(View(graph, node), chip):
+            found.append(Finding(node.name, f"{node.op}: {reason}."))
     return found
 
 

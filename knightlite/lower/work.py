@@ -7,7 +7,7 @@ compute a tile. The scheduler knows no operator; a lowering knows no schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.isa import ACCUMULATOR_BYTES, TYPES, Instruction
-from knightlite.ops import View
+from knightlite.ops import View, reasons
 
 Range = tuple[int, int]  # [first, last)
 
@@ -107,6 +107,10 @@ class Lowering:
     limits: tuple[Limit, ...]
     work: Callable[[View], Work]
     chain: Callable[[Graph, tuple[Node, ...]], Work] | None = None  # with an Affine, an Add
+
+    def broken(self, view: View, chip: Chip) -> Iterator[str]:
+        """Which limits keep a node off the chip's engines."""
+        return reasons((limit.check for limit in self.limits), view, chip)
 
 
 def parameter_records(m: NDArray[Any], q: NDArray[Any], b: NDArray[Any] | None = None) -> bytes:

@@ -1,12 +1,14 @@
 """What operators mean. ``ALL_OPS`` is the written-out list; adding one is adding it here."""
 
+from knightlite.errors import Finding
+from knightlite.ir import Graph
 from knightlite.ops.affine import AFFINE
 from knightlite.ops.concat import CONCAT
 from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
 from knightlite.ops.depth_to_space import DEPTH_TO_SPACE, SPACE_TO_DEPTH
 from knightlite.ops.eltwise import ADD, MAX, MIN, MUL, SUB
-from knightlite.ops.opdef import Constraint, Kernel, OpDef, View, Window
+from knightlite.ops.opdef import Constraint, Kernel, OpDef, View, Window, reasons
 from knightlite.ops.pad import PAD
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.ops.prelu import PRELU
@@ -48,4 +50,25 @@ ALL_OPS: tuple[OpDef, ...] = (
 BY_NAME: dict[str, OpDef] = {op.name: op for op in ALL_OPS}
 BY_ONNX_TYPE: dict[str, OpDef] = {kind: op for op in ALL_OPS for kind in op.onnx_types}
 
-__all__ = ["ALL_OPS", "BY_NAME", "BY_ONNX_TYPE", "Constraint", "Kernel", "OpDef", "View", "Window"]
+
+def constraint_findings(graph: Graph) -> list[Finding]:
+    """Every node of a quantized graph that breaks a constraint of its operator."""
+    return [
+        Finding(node.name, f"{node.op}: {reason}.")
+        for node in graph.nodes
+        for reason in BY_NAME[node.op].broken(View(graph, node))
+    ]
+
+
+__all__ = [
+    "ALL_OPS",
+    "BY_NAME",
+    "BY_ONNX_TYPE",
+    "Constraint",
+    "Kernel",
+    "OpDef",
+    "View",
+    "Window",
+    "constraint_findings",
+    "reasons",
+]

@@ -7,9 +7,9 @@ constraints, and sample cases that ONE test body runs through the whole chain on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
 
 Array = NDArray[Any]
 Region = tuple[int, int]  # rows [first, last) of an NCHW tensor
+Asked = ParamSpec("Asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,13 @@ class Constraint:
     structural: bool = False
 
 
+def reasons(
+    checks: Iterable[Callable[Asked, str | None]], *asked: Asked.args, **named: Asked.kwargs
+) -> Iterator[str]:
+    """What the checks object to, in their order, each only as it is asked for."""
+    return filter(None, (check(*asked, **named) for check in checks))
+
+
 def clamped_at_zero(view: View, inputs: tuple[bool, ...]) -> bool:
     """Non-negative by the merged activation alone."""
     return view.clamp[0] >= 0
@@ -232,6 +240,11 @@ class OpDef:
     def placed(self) -> bool:
         """True where it costs no instruction: its tensors only lie inside one another."""
         return self.joins is not None or self.cuts is not None
+
+    def broken(self, view: View, structural: bool = False) -> Iterator[str]:
+        """Why a node breaks the constraints; ``structural``: only those that read no scale."""
+        rules = (rule for rule in self.constraints if rule.structural or not structural)
+        return reasons((rule.check for rule in rules), view)
 
 
 def no_macs(view: View) -> int:

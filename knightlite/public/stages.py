@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from knightlite.public.data import batches_of
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from knightlite.api.comparison import Comparison
     from knightlite.api.evaluation import EvaluationResult
     from knightlite.api.models import CompiledModel, File, QuantizedModel
+    from knightlite.api.quantization import Data
     from knightlite.api.simulation import NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
-    from knightlite.public.data import Data
     from knightlite.quantize.data import InferFunction
 
     Array = NDArray[Any]
@@ -203,7 +201,11 @@ def diagnose(
         from knightlite.errors import UsageError
 
         raise UsageError("a diagnosis needs data.", 'data="calib", as quantize takes it')
-    batches, (calls,) = batches_of(data, batch_size, (iteration,))
+    batches, calls = None, iteration
+    if data is not None and not isinstance(data, (str, Path)):
+        from knightlite.api.quantization.batches import batches_of
+
+        batches, (calls,) = batches_of(data, batch_size, (iteration,))
     remarks: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(quantized, QuantizedModel):

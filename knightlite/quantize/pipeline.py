@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from knightlite.errors import Finding
 from knightlite.ir import Graph
 from knightlite.ops.wide_table import with_lut_length
+from knightlite.quantize.choices import AUTO_METHOD
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.data_free.standardize import Changes, changed, restored
 from knightlite.quantize.data_free.workloads import (
@@ -31,7 +32,7 @@ from knightlite.quantize.rewrites.equalization import Equalized
 from knightlite.quantize.rewrites.lifting import Lifted, lift_tables
 from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.assignment import Assignment, check_constants
-from knightlite.quantize.settings import AUTO_METHOD, DEFAULT_SETTINGS, Settings
+from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.statistics.distribution_cache import (
     DistributionCache,
     WatchedWorkload,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.dtypes import DType
+from knightlite.quantize.choices import (
+    AUTO_METHOD,
+    DEFAULT_LUT_LEN,
+    DEFAULT_METHOD,
+    DEFAULT_PERCENT,
+    EFFORTS,
+    MixBudget,
+)
 
-DEFAULT_PERCENT = 0.99999  # Knight's
 OUTPUT_HEADROOM = 2.0  # 16 bits have one to spare: leave it to pictures not seen
-DEFAULT_METHOD = "mse"
-AUTO_METHOD = "auto"  # the default method, and every tensor's own where that gains
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +50,6 @@ class Pin:
         """An input that is fed with integers: its scale is 1."""
         scale = np.asarray(1.0, np.float32)
         return cls(name, dtype, scale, f"-qid {dtype.numpy.name}", integral=True)
-
-
-@dataclass(frozen=True, slots=True)
-class MixBudget:
-    """Extra predicted cycles that 16 bits may cost, in percent or as their number.
-
-    ``asked``: by the user. An effort's budget is left where the chip is not known or cannot keep
-    it. ``enough_db``: no more is spent than takes the outputs' SQNR (as the search measures it,
-    before other steps) there.
-    """
-
-    amount: float
-    absolute: bool = False
-    asked: bool = True
-    enough_db: float = math.inf
-
-    def limit(self, base: int) -> int:
-        """Cycles that a network may take which takes ``base`` without the mix."""
-        return base + math.floor(self.amount if self.absolute else base * self.amount / 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +102,12 @@ class Settings:
     tensor_methods: tuple[tuple[str, str], ...] = ()
     percent: float = DEFAULT_PERCENT
     pins: tuple[Pin, ...] = ()
-    lut_len: int = 10
+    lut_len: int = DEFAULT_LUT_LEN
     equalize: bool = True
     tuned_weights: bool = True
     output_headroom: float = OUTPUT_HEADROOM
     range_choice: bool = False
 
-
-BIAS_CORRECTIONS = ("off", "fast", "sequential")
-ROUNDINGS = ("nearest", "adaptive")
-
-EFFORTS: Mapping[str, Mapping[str, Any]] = {
-    "low": {"bias_correction": "fast", "equalize": False},
-    "normal": {},
-    "high": {
-        "rounding": "adaptive",
-        "range_choice": True,
-        "sample": 128,
-        "sample_macs": 1 << 43,
-        "live_bytes": 320 << 20,
-        "mix_budget": MixBudget(10.0, asked=False, enough_db=30.0),
-    },
-}
-"""What each ``--effort`` sets, against the defaults of ``Settings``."""
 
 DEFAULT_SETTINGS = Settings()
 
@@ -149,11 +116,6 @@ def settings_for(effort: str, **switches: Any) -> Settings:
     """The settings of an effort with single ``switches``; one that is None is the effort's."""
     given = {name: value for name, value in switches.items() if value is not None}
     return Settings(**{**EFFORTS[effort], **given})
-
-
-def method_for(effort: str) -> str:
-    """The method, or ``AUTO_METHOD``, of an effort whose user names none."""
-    return AUTO_METHOD if EFFORTS[effort].get("range_choice") else DEFAULT_METHOD
 
 
 def with_method(settings: Settings, method: str) -> Settings:

@@ -1,4 +1,4 @@
-"""What every instruction must fulfil on its own: codes, counts, bounds, alignment, overlap.
+"""What every instruction must fulfil on its own: codes, bounds, alignment, overlap.
 
 All of it is known before a picture runs, so a program is checked once.
 """
@@ -19,6 +19,7 @@ from knightlite.isa import (
     Load,
     Lookup,
     Matrix,
+    Operand,
     Pool,
     PoolMode,
     Resize,
@@ -27,27 +28,18 @@ from knightlite.isa import (
     Space,
     Store,
     Transfer,
+    WindowInstruction,
 )
 from knightlite.numerics import LUT_LENGTHS
 from knightlite.sim.faults import fault
 from knightlite.sim.memory import Bytes, byte_view
-from knightlite.sim.operands import Operand, covered, operands
 
 MAX_UNITS = 1 << 23  # of a linear resize: its sum times the multiplier stays below 2^53
 STAGE_LIMIT = 1 << 28  # elements of a padded input tile: beyond it the fields make no sense
-_COUNTS = (
-    "rows", "columns", "run_bytes", "count0", "count1", "count2", "count3", "x_height", "x_width",
-    "x_channels", "y_height", "y_width", "y_channels", "kernel_height", "kernel_width",
-    "stride_height", "stride_width", "dilation_height", "dilation_width", "groups", "unit_height",
-    "unit_width",
-)  # fmt: skip
 
 
 def field_problem(item: Instruction) -> str | None:
     """The first field that does not make sense, as the end of a sentence."""
-    for name in _COUNTS:
-        if getattr(item, name, 1) < 1:
-            return f"must have {name} of at least 1, not 0."
     if isinstance(item, Load) and item.space == Space.DDR:
         return "must load into a scratchpad, not DDR."
     if not isinstance(item, FeatureInstruction):
@@ -96,8 +88,8 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
         return "must have an 8-bit input type."
     if isinstance(item, Resize):
         return _resize_problem(item)
-    if isinstance(item, Pool | Matrix):
-        high, wide = covered(item)
+    if isinstance(item, WindowInstruction):
+        high, wide = item.covered()
         if high * wide * item.x_channels > STAGE_LIMIT:
             return f"covers {high} x {wide} x {item.x_channels} inputs, beyond any memory."
     return None
@@ -160,7 +152,7 @@ class StructureCheck:
         problem = field_problem(item)
         if problem:
             raise fault(index, item, self._layers, problem)
-        found = operands(item)
+        found = item.operands()
         problem = next(filter(None, map(self._operand_problem, found)), None)
         if problem is None and isinstance(item, Matrix):
             problem = self._weight_problem(item)

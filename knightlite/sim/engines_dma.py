@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from knightlite.isa import Space, Transfer
+from knightlite.isa import Operand, Space, Transfer
 from knightlite.sim.initialised import merged
 from knightlite.sim.memory import Bytes, byte_view
-from knightlite.sim.operands import Operand, transfer_operands
 
 
 class TransferStep:
     """One load or store, as a copy between two views of equal shape."""
 
     def __init__(self, item: Transfer, memories: Mapping[Space, Bytes]) -> None:
-        source, target = transfer_operands(item)
+        source, target = item.operands()
         flat = [merged(operand) for operand in (source, target)]
         if (flat[0].rows, flat[0].columns) == (flat[1].rows, flat[1].columns):
             source, target = flat

@@ -15,9 +15,16 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from knightlite import numerics
-from knightlite.isa import PARAMETER_BYTES, TYPES, Matrix, Space
-from knightlite.sim.memory import Bytes, Parameters, Scratch, parameters, sums_view, tile_view
-from knightlite.sim.operands import covered, residual_operand, x_operand, y_operand
+from knightlite.isa import TYPES, Matrix, Space
+from knightlite.sim.memory import (
+    Bytes,
+    Parameters,
+    Scratch,
+    flat_view,
+    parameters,
+    sums_view,
+    tile_view,
+)
 from knightlite.sim.rounding import (
     BLOCK_ELEMENTS,
     apply_map,
@@ -53,8 +60,7 @@ class MatrixStep:
         low, high = dtype.minimum, dtype.maximum
         self._prologue = None
         if item.prologue:
-            size = item.x_channels * PARAMETER_BYTES
-            records = mspm[item.prologue_address : item.prologue_address + size].tobytes()
+            records = flat_view(mspm, item.prologue_parameters()).tobytes()
             self._prologue = channel_map(
                 records, item.x_type, item.prologue_type, item.prologue_low, item.prologue_high
             )
@@ -63,10 +69,10 @@ class MatrixStep:
         self._float = self._weights.dtype
         self._params: Parameters | None = None
         if not item.accumulate_out:
-            self._params = parameters(mspm, item.parameter_address, item.y_channels)
+            self._params = parameters(flat_view(mspm, item.parameters()))
         self._sums_in = numerics.WIDE if item.wide else numerics.NARROW
         self._guard_sums, self._guard_bias, self._whole = self._guards()
-        self._x = tile_view(self._fspm, x_operand(item), dtype)
+        self._x = tile_view(self._fspm, item.x_tile(), dtype)
         self._pointwise = self._is_pointwise()
         self._reserve()
 
@@ -100,7 +106,7 @@ class MatrixStep:
         self._block_pixels = max(1, limit)
         most = self._block_pixels + item.y_width  # a block holds at least one row
         most = min(most, item.pixels)
-        self._high, self._wide = covered(item)
+        self._high, self._wide = item.covered()
         stage = most if self._pointwise else self._high * self._wide
         self._scratch.reserve("stage", stage * item.x_channels)
         row = item.x_width * item.x_channels  # the prologue works on blocks or whole rows
@@ -116,7 +122,7 @@ class MatrixStep:
             shape = (item.y_height, item.y_width, item.y_channels)
             self._y: Array = self._sums().reshape(shape)
         else:
-            self._y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
+            self._y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
         self._low, self._top = (
             bounds(item.y_type, item.y_low, item.y_high) if self._params else (0, 0)
         )
@@ -130,9 +136,9 @@ class MatrixStep:
             self._bind_windows()
 
     def _sums(self) -> NDArray[np.signedinteger[Any]]:
-        item = self._item
-        place = item.accumulator_address, item.pixels, item.y_channels, item.accumulator_size
-        return sums_view(self._fspm, *place)
+        """Where the partial sums lie, read or written."""
+        operand = self._item.partial_sums(write=False)
+        return sums_view(self._fspm, operand, self._item.y_channels)
 
     def _operand_tiles(self) -> list[Array]:
         """The tiles of an output block: y, then residual and partial sums where they exist."""
@@ -140,8 +146,7 @@ class MatrixStep:
         shape = (item.y_height, item.y_width, item.y_channels)
         tiles = [self._y]
         if item.residual and self._params:
-            operand = residual_operand(item)
-            tiles.append(tile_view(self._fspm, operand, TYPES[item.residual_type]))
+            tiles.append(tile_view(self._fspm, item.residual_tile(), TYPES[item.residual_type]))
         if item.accumulate_in:
             tiles.append(self._sums().reshape(shape))
         return tiles

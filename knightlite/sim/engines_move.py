@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from knightlite.isa import Move, Space
 from knightlite.sim.memory import Bytes, byte_view
-from knightlite.sim.operands import move_operands
 
 
 class MoveStep:
@@ -14,7 +13,7 @@ class MoveStep:
 
     def __init__(self, item: Move, memories: Mapping[Space, Bytes]) -> None:
         self._source, self._target = (
-            byte_view(memories[Space.FSPM], operand) for operand in move_operands(item)
+            byte_view(memories[Space.FSPM], operand) for operand in item.operands()
         )
 
     def bind(self) -> None:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from knightlite.isa import TYPES, Resize, ResizeMode, Space
 from knightlite.sim.memory import Bytes, Scratch, tile_view
-from knightlite.sim.operands import x_operand, y_operand
 from knightlite.sim.rounding import bounds, round_into
 
 Array = NDArray[Any]
@@ -39,8 +38,8 @@ class ResizeStep:
     def bind(self) -> None:
         """Build the views."""
         item = self._item
-        self._x = tile_view(self._fspm, x_operand(item), TYPES[item.x_type])
-        self._y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
+        self._x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
+        self._y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
 
     def run(self) -> int:
         """Execute; the sums cannot leave the accumulator, so nothing saturates."""

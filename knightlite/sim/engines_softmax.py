@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from knightlite.isa import EXPONENTIAL_BYTES, TYPES, Softmax, Space
-from knightlite.sim.memory import Bytes, tile_view
-from knightlite.sim.operands import x_operand, y_operand
+from knightlite.isa import TYPES, Softmax, Space
+from knightlite.sim.memory import Bytes, flat_view, tile_view
 from knightlite.sim.rounding import bounds, round_into
 
 BLOCK_ELEMENTS = 1 << 16
@@ -24,15 +23,15 @@ class SoftmaxStep:
 
     def __init__(self, item: Softmax, memories: Mapping[Space, Bytes]) -> None:
         self._item, self._fspm = item, memories[Space.FSPM]
-        table = memories[Space.MSPM][item.table_address : item.table_address + EXPONENTIAL_BYTES]
+        table = flat_view(memories[Space.MSPM], item.table())
         self._table = np.frombuffer(table.tobytes(), "<u2").astype(np.float64)
         self._low, self._high = bounds(item.y_type, item.y_low, item.y_high)
         self._rows = max(1, BLOCK_ELEMENTS // (item.y_width * item.y_channels))
 
     def bind(self) -> None:
         """Build the views."""
-        self._x = tile_view(self._fspm, x_operand(self._item), TYPES[self._item.x_type])
-        self._y = tile_view(self._fspm, y_operand(self._item), TYPES[self._item.y_type])
+        self._x = tile_view(self._fspm, self._item.x_tile(), TYPES[self._item.x_type])
+        self._y = tile_view(self._fspm, self._item.y_tile(), TYPES[self._item.y_type])
 
     def run(self) -> int:
         """Execute; the sum of at most 65535 entries cannot leave 32 bits."""

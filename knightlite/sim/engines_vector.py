@@ -21,8 +21,7 @@ from knightlite.isa import (
     PoolMode,
     Space,
 )
-from knightlite.sim.memory import Bytes, Scratch, tile_view
-from knightlite.sim.operands import covered, x_operand, y_operand, z_operand
+from knightlite.sim.memory import Bytes, Scratch, flat_view, tile_view
 from knightlite.sim.rounding import (
     BLOCK_ELEMENTS,
     ChannelMap,
@@ -48,7 +47,7 @@ class AffineStep:
     def __init__(self, item: Affine, memories: Mapping[Space, Bytes], scratch: Scratch) -> None:
         self._item, self._fspm, self._scratch = item, memories[Space.FSPM], scratch
         size = item.y_channels * PARAMETER_BYTES
-        sides = memories[Space.MSPM][item.parameter_address :][: item.records * PARAMETER_BYTES]
+        sides = flat_view(memories[Space.MSPM], item.parameters())
         self._map, *self._below = [
             channel_map(
                 sides[at : at + size].tobytes(), item.x_type, item.y_type, item.y_low, item.y_high
@@ -64,8 +63,8 @@ class AffineStep:
     def bind(self) -> None:
         """Build the views."""
         item = self._item
-        x = tile_view(self._fspm, x_operand(item), TYPES[item.x_type])
-        y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
+        x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
+        y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
         kind = self._map.gain.dtype.type
         self._blocks = [
             (source, self._scratch.take("wide", source.shape, kind), target)
@@ -110,9 +109,9 @@ class EltwiseStep:
     def bind(self) -> None:
         """Build the views."""
         item = self._item
-        x = tile_view(self._fspm, x_operand(item), TYPES[item.x_type])
-        y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
-        z = tile_view(self._fspm, z_operand(item), TYPES[item.z_type])
+        x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
+        y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
+        z = tile_view(self._fspm, item.z_tile(), TYPES[item.z_type])
         self._blocks = [
             (
                 first,
@@ -152,7 +151,7 @@ class PoolStep:
         self._kind: Any = sum_type if self._is_sum else dtype.numpy.type
         self._combine: Callable[..., Array] = np.add if self._is_sum else np.maximum
         self._outside = 0 if self._is_sum else dtype.minimum
-        self._high, self._wide = covered(item)
+        self._high, self._wide = item.covered()
         self._factor = float(np.ldexp(item.multiplier, -item.shift))
         self._low, self._top = bounds(item.y_type, item.y_low, item.y_high)
         scratch.reserve("stage", self._high * self._wide * item.x_channels)
@@ -163,8 +162,8 @@ class PoolStep:
         """Build the views."""
         item = self._item
         channels = item.x_channels
-        x = tile_view(self._fspm, x_operand(item), TYPES[item.x_type])
-        self._y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
+        x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
+        self._y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
         stage = self._scratch.take("stage", (self._high, self._wide, channels), self._kind)
         top, left = item.pad_top, item.pad_left
         rows = max(0, min(item.x_height, self._high - top))
@@ -237,8 +236,7 @@ class LookupStep:
 
     def __init__(self, item: Lookup, memories: Mapping[Space, Bytes], scratch: Scratch) -> None:
         self._item, self._fspm, self._scratch = item, memories[Space.FSPM], scratch
-        mspm = memories[Space.MSPM]
-        stored = mspm[item.table_address : item.table_address + item.table_bytes]
+        stored = flat_view(memories[Space.MSPM], item.table())
         ends = bounds(item.y_type, item.y_low, item.y_high)
         results = _results(stored.tobytes(), item.intervals, item.fraction, item.y_type, ends)
         # reordered so that x, read as unsigned, is the index
@@ -249,9 +247,9 @@ class LookupStep:
     def bind(self) -> None:
         """Build the views."""
         item = self._item
-        x = tile_view(self._fspm, x_operand(item), TYPES[item.x_type])
+        x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
         x = x.view(_UNSIGNED[x.dtype.itemsize])
-        y = tile_view(self._fspm, y_operand(item), TYPES[item.y_type])
+        y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
         self._blocks = [
             (source, self._scratch.take("wide", source.shape, self._table.dtype.type), target)
             for source, target in blocks([x, y], BLOCK_ELEMENTS // item.y_channels)

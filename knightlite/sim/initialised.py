@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.isa import Instruction, Space
+from knightlite.isa import Instruction, Operand, Space
 from knightlite.sim.faults import fault
 from knightlite.sim.memory import byte_view
-from knightlite.sim.operands import Operand
 
 
 def merged(item: Operand) -> Operand:

@@ -26,6 +26,7 @@ from knightlite.isa import (
     Lookup,
     Matrix,
     Move,
+    Operand,
     Pool,
     Resize,
     Softmax,
@@ -42,7 +43,6 @@ from knightlite.sim.engines_softmax import SoftmaxStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
 from knightlite.sim.initialised import Shadow
 from knightlite.sim.memory import Bytes, Scratch, allocate, sizes, tile_view
-from knightlite.sim.operands import Operand
 from knightlite.sim.ordering import check_races, order
 from knightlite.sim.weights import Weights
 
@@ -231,7 +231,7 @@ class Machine:
     def _loads_computed(self, item: Instruction) -> bool:
         if not isinstance(item, Load) or item.space == Space.FSPM:
             return False
-        return item.ddr_extent(False).last > len(self.program.data)
+        return item.ddr_side(write=False).last > len(self.program.data)
 
     def _decode_alone(self, item: Instruction) -> Step:
         step = self._decode(item, Scratch())

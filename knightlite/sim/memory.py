@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from knightlite.chip import Chip
 from knightlite.dtypes import DType
-from knightlite.isa import PARAMETER_BYTES, Space
-from knightlite.sim.operands import Operand
+from knightlite.isa import PARAMETER_BYTES, Operand, Space
 
 Bytes = NDArray[np.uint8]
 
@@ -64,16 +63,19 @@ def tile_view(memory: Bytes, operand: Operand, dtype: DType) -> NDArray[Any]:
     return np.ndarray(shape, dtype.numpy, memory, operand.address, strides)
 
 
-def sums_view(
-    memory: Bytes, address: int, pixels: int, channels: int, size: int
-) -> NDArray[np.signedinteger[Any]]:
-    """Partial sums of ``size`` bytes as [pixels, channels]."""
-    return np.ndarray((pixels, channels), np.dtype(f"<i{size}"), memory, address)
+def flat_view(memory: Bytes, operand: Operand) -> Bytes:
+    """The bytes of an operand that has no gaps."""
+    return memory[operand.address : operand.last]
 
 
-def parameters(memory: Bytes, address: int, channels: int) -> Parameters:
-    """Decode ``channels`` records; a copy."""
-    records = np.ndarray((channels,), _RECORD, memory, address)
+def sums_view(memory: Bytes, operand: Operand, channels: int) -> NDArray[np.signedinteger[Any]]:
+    """Partial sums as [pixels, channels]."""
+    return flat_view(memory, operand).view(f"<i{operand.unit}").reshape(-1, channels)
+
+
+def parameters(stored: Bytes) -> Parameters:
+    """Decode 8-byte records; a copy."""
+    records = stored.view(_RECORD)
     return Parameters(
         records["m"].astype(np.float64),
         records["q"].astype(np.int64),

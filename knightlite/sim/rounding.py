@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from knightlite.isa import PARAMETER_BYTES, TYPES
+from knightlite.isa import TYPES
 from knightlite.sim.memory import parameters
 
 Array = NDArray[Any]
@@ -39,7 +39,7 @@ class ChannelMap:
 @lru_cache(maxsize=4096)
 def channel_map(records: bytes, x_code: int, y_code: int, low: int, high: int) -> ChannelMap:
     """The map of parameter records on inputs of a type: float32 where proved, else float64."""
-    params = parameters(np.frombuffer(records, np.uint8), 0, len(records) // PARAMETER_BYTES)
+    params = parameters(np.frombuffer(records, np.uint8))
     gain, offset = params.scale, np.ldexp(params.b, -params.q)
     x_type, y_type = TYPES[x_code], TYPES[y_code]
     low, high = max(low, y_type.minimum), min(high, y_type.maximum)

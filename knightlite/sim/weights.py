@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.isa import WEIGHT_TYPES, Matrix
-from knightlite.sim.memory import Bytes
+from knightlite.sim.memory import Bytes, tile_view
 
 Array = NDArray[Any]
 
@@ -67,10 +67,8 @@ def read_weights(
     item: Matrix, memory: Bytes, low: int, high: int, known: dict[tuple[Any, ...], Weights]
 ) -> Weights:
     """Decode the weights of an instruction; equal ones are shared."""
-    shape = (item.weight_rows(), item.y_channels)
-    dtype, strides = WEIGHT_TYPES[item.weight_type].numpy, (item.weight_row_bytes, item.weight_size)
-    stored = np.ndarray(shape, dtype, memory, item.weight_address, strides)
-    key = (shape, item.weight_type, bool(item.depthwise), low, high, stored.tobytes())
+    stored = tile_view(memory, item.weights(), WEIGHT_TYPES[item.weight_type])[:, 0]
+    key = (stored.shape, item.weight_type, bool(item.depthwise), low, high, stored.tobytes())
     if key not in known:
         known[key] = _depthwise(stored, low, high) if item.depthwise else split(stored, low, high)
     return known[key]

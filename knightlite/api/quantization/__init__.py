@@ -4,11 +4,11 @@ The options say which model, how its inputs are fed and with what, and what is t
 combination of range method and number of forward calls becomes a network, and the best is kept.
 """
 
+from knightlite.api.quantization.batches import Data
 from knightlite.api.quantization.calibration_data import workload
 from knightlite.api.quantization.cycles import clock_of
 from knightlite.api.quantization.in_memory import load_float
-from knightlite.api.quantization.input_forms import numbers
-from knightlite.api.quantization.options import INFER_AUTO, QuantizeOptions
+from knightlite.api.quantization.options import completed
 from knightlite.api.quantization.run import (
     QuantizeOutcome,
     compare_files,
@@ -17,13 +17,12 @@ from knightlite.api.quantization.run import (
 )
 
 __all__ = [
-    "INFER_AUTO",
-    "QuantizeOptions",
+    "Data",
     "QuantizeOutcome",
     "clock_of",
     "compare_files",
+    "completed",
     "load_float",
-    "numbers",
     "quantize",
     "quantize_all",
     "workload",

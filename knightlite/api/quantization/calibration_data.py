@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from knightlite.api.quantization import input_configs
 from knightlite.api.quantization.input_forms import InputForm, fed_as
 from knightlite.api.quantization.inputs import input_forms
-from knightlite.api.quantization.options import INFER_AUTO, MAX_BATCH, QuantizeOptions
 from knightlite.errors import UsageError
+from knightlite.options.checks import forward_calls
+from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.shared import INFER_AUTO
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
@@ -24,11 +26,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     from knightlite.quantize.data import PictureFolder, UserScript
     from knightlite.quantize.data_free import without_data
 
-    if options.iteration < 1 or not 1 <= options.batch_size <= MAX_BATCH:
-        raise UsageError(
-            f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "
-            f"not {options.iteration} and {options.batch_size}."
-        )
+    forward_calls((options.calls,), options.batch_size)
     forms = input_forms(options, graph)
     if any(graph.tensors[name].scale is not None for name in graph.inputs):  # quantized already
         forms = tuple(_form_of(graph.tensors[form.name]) for form in forms)
@@ -43,7 +41,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             script=options.script,
             function=options.function,
             dataset=options.data,
-            iteration=options.iteration,
+            iteration=options.calls,
             batch_size=options.batch_size,
             save_dir=options.save_dir,
             run_mode=options.run_mode,
@@ -78,7 +76,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
         folder = PictureFolder(
             Path(options.data),
             recipe,
-            options.iteration,
+            options.calls,
             options.batch_size,
             inputs[0].shape,
             options.seed,
@@ -86,7 +84,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
         return folder, recipe.text
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
-    return without_data(graph, inputs, options.iteration, options.batch_size), None
+    return without_data(graph, inputs, options.calls, options.batch_size), None
 
 
 def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk: Talk) -> Workload:
@@ -100,7 +98,7 @@ def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk:
             "padding_constant_value changes nothing here: what convolutions pad are zeros of the "
             "normalized input, exactly."
         )
-    return input_configs.workload(configs, inputs, options.iteration, options.batch_size)
+    return input_configs.workload(configs, inputs, options.calls, options.batch_size)
 
 
 def _form_of(tensor: Tensor) -> InputForm:
@@ -122,7 +120,7 @@ def _python_data(
         )
     if options.batches is not None:
         function = feed(options.batches, inputs)
-        description = f"{options.iteration} batch(es) of arrays"
+        description = f"{options.calls} batch(es) of arrays"
     else:
         assert callable(options.function)
         function = options.function
@@ -131,7 +129,7 @@ def _python_data(
         function=function,
         description=description,
         dataset=options.data,
-        iteration=options.iteration,
+        iteration=options.calls,
         batch_size=options.batch_size,
         save_dir=options.save_dir,
         run_mode=options.run_mode,

@@ -8,8 +8,8 @@ from knightlite.errors import UsageError
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
+    from knightlite.quantize.choices import MixBudget
     from knightlite.quantize.mixed import Clock
-    from knightlite.quantize.settings import MixBudget
     from knightlite.schedule import Tilings
 
 
@@ -38,7 +38,7 @@ def clock_of(chip_name: str) -> Clock:
 
 def parse_budget(text: str) -> MixBudget:
     """Percent of extra cycles ("5", "2.5%") or their number ("20000cycles"); else UsageError."""
-    from knightlite.quantize.settings import MixBudget
+    from knightlite.quantize.choices import MixBudget
 
     number = text.strip().lower().replace("_", "")
     absolute = number.endswith("cycles")

@@ -18,9 +18,10 @@ from knightlite.api.quantization.calibration_data import workload
 from knightlite.api.quantization.cycles import clock_of, parse_budget
 from knightlite.api.quantization.input_forms import InputForm
 from knightlite.api.quantization.inputs import input_forms, normalized, pins
-from knightlite.api.quantization.options import QuantizeOptions, check_options, combinations
 from knightlite.api.simulation import open_session
 from knightlite.errors import UsageError
+from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.quantize_rules import combinations
 from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
 
@@ -41,6 +42,7 @@ def quantize_models(
 ) -> Iterator[tuple[str, int, QuantizedModel]]:
     """Every combination of method and iteration, in memory; layers' values go into ``dump``.
 
+    ``options`` as :func:`~knightlite.api.quantization.options.completed` gives them.
     The float model is observed once, as often as the largest iteration says; ranges of fewer come
     from its first forward calls. All are compared over the same pictures. ``cache`` is filled, or
     stands for the first pass. Errors: see ``knightlite.errors``.
@@ -50,10 +52,7 @@ def quantize_models(
     from knightlite.quantize.scales import read_scales
     from knightlite.quantize.settings import with_method
 
-    check_options(options)
     pairs = combinations(options)
-    most = max(count for _, count in pairs)
-    options = replace(options, method=pairs[0][0], iteration=most)
     loaded = () if options.load_scales is None else read_scales(options.load_scales)
     graph = load_float(options, talk)
     forms = input_forms(options, graph)
@@ -70,20 +69,20 @@ def quantize_models(
         if stage == "quantized" and stage not in announced:
             talk.say("Stage3: Run Model Quantization.")
             announced.add(stage)
-        calls = work.iteration if isinstance(work, DataFree) else options.iteration
+        calls = work.iteration if isinstance(work, DataFree) else options.calls
         total = calls * options.batch_size
         talk.advance(
             stages[stage], done, total if enough is None else min(total, max(done, enough))
         )
 
     settings = replace(settings, pins=(*pins(forms), *loaded), lut_len=options.lut_len)
-    counts = sorted({count for _, count in pairs} - {most})
+    counts = sorted({count for _, count in pairs} - {options.calls})
     chooses = any(with_method(settings, method).range_choice for method, _ in pairs)
     settings = replace(settings, range_choice=chooses)
     prepared = prepare(graph, work, settings, progress, snapshots=counts, cache=cache)
     if cache is not None and cache.used:
         talk.say(f"the first pass is that of {cache.name}")
-    clock = clock_of(options.chip)
+    clock = clock_of(options.target)
     for method, iteration in pairs:
         chosen = with_method(settings, method)
         result = finish(prepared, work, chosen, progress, calls=iteration, cache=cache, clock=clock)
@@ -127,7 +126,7 @@ def _notes(
     notes = {
         "bias_correction": settings.bias_correction,
         "bit_width": settings.bit_width,
-        "chip": options.chip,
+        "chip": options.target,
         "data": work.description,
         "data_sha256": result.data_sha256,
         "effort": options.effort,
@@ -167,7 +166,7 @@ def _made(
     return QuantizedModel(
         name=graph.name,
         source=options.model,
-        chip=options.chip,
+        chip=options.target,
         onnx=written.SerializeToString(deterministic=True),
         float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
         report=result.report,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from knightlite.api.quantization.input_forms import TYPES, InputForm, numbers
+from knightlite.api.quantization.input_forms import TYPES, InputForm
 from knightlite.errors import Finding, UsageError, findings_error
+from knightlite.options.texts import numbers
 
 if TYPE_CHECKING:
     from knightlite.ir import Tensor

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from knightlite import dtypes
-from knightlite.errors import UsageError
 
 if TYPE_CHECKING:
     from knightlite.dtypes import DType
@@ -25,18 +22,6 @@ class InputForm:
     dtype: DType | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-
-
-def numbers(texts: Iterable[str]) -> tuple[float, ...]:
-    """The numbers of ``("123.675 116.28 103.53",)``, ``("0.5", "0.5")`` or ``("1,2,3",)``."""
-    words = [word for text in texts for word in re.split(r"[\s,\[\]]+", text) if word]
-    try:
-        return tuple(float(word) for word in words)
-    except ValueError:
-        raise UsageError(
-            "--mean and --std must be numbers such as 123.675 116.28 103.53, not "
-            f"{' '.join(words)}."
-        ) from None
 
 
 def fed_as(tensor: Tensor, form: InputForm) -> Tensor:

@@ -13,8 +13,8 @@ from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
-    from knightlite.api.quantization.options import QuantizeOptions
     from knightlite.ir import Graph
+    from knightlite.options.quantize import QuantizeOptions
     from knightlite.preprocess import Recipe
     from knightlite.quantize.settings import Pin
 

@@ -17,8 +17,10 @@ from knightlite.api.models import QuantizedModel
 from knightlite.api.models.stage_files import QUANT_FILES
 from knightlite.api.quantization.calibration_data import workload
 from knightlite.api.quantization.in_memory import load_float, quantize_models
-from knightlite.api.quantization.options import QuantizeOptions, check_options, combinations
+from knightlite.api.quantization.options import completed
 from knightlite.errors import UsageError
+from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.quantize_rules import QUANTIZING, combinations
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -44,14 +46,12 @@ class QuantizeOutcome:
 
 def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     """Run the stage. Errors: see ``knightlite.errors``; no file is left where one is raised."""
-    check_options(options)
-    pairs = combinations(options)
-    options = replace(options, method=pairs[0][0], iteration=max(count for _, count in pairs))
+    options = completed(options)
     if options.run_mode == "infer":
         return _infer(options, talk)
     workspace.require_usable(options.directory, options.save_dir)
-    if options.run_mode in ("quant", "auto_quant"):
-        made, paths = quantize_all(options, talk)
+    if options.run_mode in QUANTIZING:
+        made, paths = _quantized(options, talk, save=True)
         _record(options, made, paths)
         return QuantizeOutcome(
             paths,
@@ -77,12 +77,13 @@ def quantize_all(
     ``save``: into ``save_dir``; without it the cache is the only file. No manifest is kept. Errors:
     see ``knightlite.errors``; no file is left where one is raised.
     """
-    check_options(options)
-    if len(combinations(options)) > 1 and (options.dump or options.cache is not None):
-        raise UsageError(
-            "-du and -cd belong to one run, but several range methods or iterations are asked for.",
-            "leave them out, or name one method (-qm) and one iteration (-i)",
-        )
+    return _quantized(completed(options), talk, save)
+
+
+def _quantized(
+    options: QuantizeOptions, talk: Talk, save: bool
+) -> tuple[QuantizedModel, dict[str, Path]]:
+    """The same of options that are ``completed``."""
     talk.say("Quant Start")
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
@@ -102,7 +103,7 @@ def _record(options: QuantizeOptions, made: QuantizedModel, paths: Mapping[str, 
     workspace.record(
         options.directory,
         "quant",
-        options.chip,
+        options.target,
         {
             "model": str(options.model),
             "method": made.report["method"],
@@ -121,7 +122,7 @@ def _source(options: QuantizeOptions) -> dict[str, Any]:
         "data": options.data,
         "recipe": options.recipe,
         "batch_size": options.batch_size,
-        "iteration": options.iteration,
+        "iteration": options.calls,
         "seed": options.seed,
     }
 
@@ -269,7 +270,7 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
         feeds = dict(zip(graph.inputs, arrays, strict=True))
         outputs = list(runner.run(None, feeds))
         pictures += inputs[0].shape[0]
-        talk.advance("infer", pictures, options.iteration * options.batch_size)
+        talk.advance("infer", pictures, options.calls * options.batch_size)
         return outputs
 
     metric = work.run(forward)

@@ -16,6 +16,7 @@ import numpy as np
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
+from knightlite.quantize.choices import STRATEGIES
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.mixed.cycles import draft
 from knightlite.quantize.mixed.sensitivity import PICTURES, Meter, Unit, some_pictures, units
@@ -24,8 +25,6 @@ from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.widths import whole_groups
 from knightlite.quantize.settings import Settings, Widths
 from knightlite.quantize.statistics.passes import Observation
-
-STRATEGIES = ("HAWQ", "IOhigh", "initial")
 
 
 def automatic_mix(

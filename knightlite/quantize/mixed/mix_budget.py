@@ -24,13 +24,14 @@ from dataclasses import dataclass, replace
 
 from knightlite.errors import KnightliteError, UnsupportedError, UsageError
 from knightlite.ir import Graph
+from knightlite.quantize.choices import MixBudget
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.mixed.cycles import Clock, draft, percent
 from knightlite.quantize.mixed.sensitivity import Meter, Unit, some_pictures, units
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.widths import whole_groups
-from knightlite.quantize.settings import MixBudget, Settings, Widths
+from knightlite.quantize.settings import Settings, Widths
 from knightlite.quantize.statistics.passes import Observation
 
 LEAST_SHARE = 2e-3  # of the noise without a mix: what has less is not priced by itself

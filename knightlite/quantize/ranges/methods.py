@@ -9,10 +9,10 @@ import numpy as np
 
 from knightlite.dtypes import DType
 from knightlite.errors import UsageError
+from knightlite.quantize.choices import DEFAULT_PERCENT
 from knightlite.quantize.ranges.densities import Density, Float64
 from knightlite.quantize.ranges.divergence import kl, kl_v2
 from knightlite.quantize.ranges.least_squares import min_max, mse
-from knightlite.quantize.settings import DEFAULT_PERCENT
 
 OCTAV_STEPS = 100  # at most; it settles within a dozen
 OCTAV_SETTLED = 1e-9

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.errors import Finding, ModelError, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node, Tensor, verify
-from knightlite.ops import BY_NAME, View
+from knightlite.ops import BY_NAME, constraint_findings
 from knightlite.quantize.scales.coarse_steps import coarse_widths
 from knightlite.quantize.scales.feature_choice import choose_features
 from knightlite.quantize.scales.features import Feature, quantized_tensor
@@ -144,13 +144,7 @@ def check_constants(graph: Graph) -> None:
 
 def check_constraints(graph: Graph) -> None:
     """UnsupportedError with every model constraint that a node of the quantized graph breaks."""
-    findings = []
-    for node in graph.nodes:
-        view = View(graph, node)
-        for constraint in BY_NAME[node.op].constraints:
-            reason = constraint.check(view)
-            if reason is not None:
-                findings.append(Finding(node.name, f"{node.op}: {reason}."))
+    findings = constraint_findings(graph)
     if findings:
         more = f" ({len(findings)} findings in all)" if len(findings) > 1 else ""
         raise findings_error(

@@ -19,7 +19,7 @@ from knightlite.quantize.ranges.methods import method_of
 from knightlite.quantize.scales.feature_choice import group_dtype
 from knightlite.quantize.scales.features import Feature, quantized_tensor
 from knightlite.quantize.scales.group_scales import Shared, group_scale, least_scales
-from knightlite.quantize.scales.widths import delivered_wide, refusal
+from knightlite.quantize.scales.widths import delivered_wide
 from knightlite.quantize.settings import Settings, Widths
 from knightlite.quantize.statistics.observation_plan import ObservationPlan
 from knightlite.quantize.statistics.observers import Statistics
@@ -91,7 +91,7 @@ def _may_be_narrow(graph: Graph, changed: Graph, node: Node, narrow: Tensor) -> 
     """True where the operator writes 8 bits from what it reads now, and nothing wants it wide."""
     if delivered_wide(graph, group_of(graph, node.output)):
         return False
-    return refusal(View(changed.with_tensors([narrow]), node)) is None
+    return not any(BY_NAME[node.op].broken(View(changed.with_tensors([narrow]), node)))
 
 
 def _is_finer(narrow: Graph, node: Node, made: Feature) -> bool:

@@ -10,6 +10,7 @@ magnitude's.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ FEWEST_CANDIDATES = 31
 TRIALS = 1 << 14  # candidates times weights of a channel, about
 MOST_WEIGHTS = 512  # of a channel: more average out, and their search would take long
 CHUNK = 1 << 15  # weights rounded at a time: scratch that stays in the cache
+TOGETHER = 1 << 12  # for so few, candidates are rounded together
+MOST_KNOWN = 2048  # weights whose scales are remembered
 
 
 def least_error_scales(weights: NDArray[Any], scale: Float64, largest: int) -> Float64:
@@ -31,16 +34,29 @@ def least_error_scales(weights: NDArray[Any], scale: Float64, largest: int) -> F
     The error is that of ``rne(weight / scale)`` saturated to [-largest, largest]. Every scale but
     ``scale`` itself is a float32.
     """
-    count = len(weights)
-    flat = weights.reshape(count, -1).astype(np.float64)
-    found = scale.copy()
+    flat = weights.reshape(len(weights), -1)
     if not 0 < flat.shape[1] <= MOST_WEIGHTS:
-        return found
-    step = max(1, CHUNK // flat.shape[1])
-    for first in range(0, count, step):
-        some = slice(first, first + step)
-        found[some] = _search(flat[some], scale[some], largest)
-    return found
+        return scale.copy()
+    asked = _digest(flat, scale, largest)
+    found = _KNOWN.get(asked)
+    if found is None:
+        found = _search(flat.astype(np.float64), scale, largest)
+        if len(_KNOWN) >= MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[asked] = found
+    return found.copy()
+
+
+# Every fold of a judgement, every step and every remedy asks for the same weights again: a network
+# is searched once. By content; only the scales are kept.
+_KNOWN: dict[bytes, Float64] = {}
+
+
+def _digest(flat: NDArray[Any], scale: Float64, largest: int) -> bytes:
+    found = blake2b(f"{flat.shape} {flat.dtype} {largest}".encode())
+    found.update(flat.tobytes())
+    found.update(scale.tobytes())
+    return found.digest()
 
 
 def candidate_factors(size: int) -> Float64:
@@ -51,20 +67,32 @@ def candidate_factors(size: int) -> Float64:
 
 
 def _search(rows: Float64, scale: Float64, largest: int) -> Float64:
-    best, least = scale.copy(), _errors(rows, scale, largest)
-    for factor in candidate_factors(rows.shape[1]):
-        tried = (scale * factor).astype(np.float32).astype(np.float64)
-        errors = _errors(rows, tried, largest, clips=factor < 1)
-        better = errors < least
-        best[better], least[better] = tried[better], errors[better]
-    return best
+    """Some channels at a time; of small ones many candidates at once."""
+    found = scale.copy()
+    factors = candidate_factors(rows.shape[1])
+    step = max(1, CHUNK // rows.shape[1])
+    for first in range(0, len(rows), step):
+        part, best = rows[first : first + step], found[first : first + step]
+        around = best.copy()
+        least = _errors(part, around[None], largest)[0]
+        at_once = max(1, TOGETHER // part.size)
+        for place in range(0, len(factors), at_once):
+            tried = around * factors[place : place + at_once, None]
+            tried = tried.astype(np.float32).astype(np.float64)
+            errors = _errors(part, tried, largest)
+            for error, candidate in zip(errors, tried, strict=True):
+                better = error < least
+                best[better], least[better] = candidate[better], error[better]
+    return found
 
 
-def _errors(rows: Float64, scale: Float64, largest: int, *, clips: bool = True) -> Float64:
-    codes = rows / scale[:, None]
+def _errors(rows: Float64, scales: Float64, largest: int) -> Float64:
+    """Squared errors [candidates, channels] of ``rows`` [channels, n]."""
+    steps = scales[:, :, None]
+    codes = rows / steps
     np.rint(codes, out=codes)
-    if clips:
-        np.clip(codes, -largest, largest, out=codes)
-    codes *= scale[:, None]
+    np.clip(codes, -largest, largest, out=codes)
+    codes *= steps
     codes -= rows
-    return np.asarray(np.einsum("ij,ij->i", codes, codes))
+    codes = codes.reshape(-1, rows.shape[1])
+    return np.asarray(np.einsum("ij,ij->i", codes, codes)).reshape(scales.shape)

@@ -168,20 +168,11 @@ def refused_widths(graph: Graph, chosen: Mapping[str, Feature], widths: Widths) 
         beside = [name for name in (*node.inputs, node.output) if name in widths.wide]
         if not beside or BY_NAME[node.op].kernel is not None:
             continue
-        reason = refusal(View(changed, node))
+        reason = next(BY_NAME[node.op].broken(View(changed, node)), None)
         if reason is not None:
             for name in beside:
                 found.setdefault(name, f"{node.op} {node.name}: {reason}")
     return found
-
-
-def refusal(view: View) -> str | None:
-    """The sentence of the first of its operator's constraints that a node breaks."""
-    for constraint in BY_NAME[view.node.op].constraints:
-        reason = constraint.check(view)
-        if reason is not None:
-            return reason
-    return None
 
 
 def without(graph: Graph, widths: Widths, names: Iterable[str]) -> Widths:

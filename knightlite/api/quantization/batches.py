@@ -1,34 +1,34 @@
-"""What may stand for ``data``: a folder, arrays, or batches of them."""
+"""Arrays that a Python program gives as data, as batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from knightlite.errors import UsageError
+from knightlite.quantize.data import as_batches, count_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from knightlite.quantize.data import Batch
 
-    Data = str | Path | NDArray[np.floating[Any]] | Mapping[str, NDArray[Any]] | Iterable[Batch]
+Data: TypeAlias = (
+    "str | Path | NDArray[np.floating[Any]] | Mapping[str, NDArray[Any]] | Iterable[Batch]"
+)
+"""What may stand for the data of a run: a folder, arrays, or batches of them."""
 
 
 def batches_of(
-    data: Data | None, batch_size: int, asked: Sequence[int | None]
-) -> tuple[Iterable[Batch] | None, tuple[int, ...]]:
+    data: Any, batch_size: int, asked: Sequence[int | None]
+) -> tuple[Iterable[Batch], tuple[int, ...]]:
     """Arrays as batches that can be read twice, and the number of forward calls for each asked.
 
-    Asked None: all batches of the data, else 1.
+    Asked None: all batches of the data.
     """
-    import numpy as np
-
-    from knightlite.errors import UsageError
-    from knightlite.quantize.data import as_batches, count_of
-
-    if data is None or isinstance(data, (str, Path)):
-        return None, tuple(1 if count is None else count for count in asked)
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, not {batch_size}.")
     if not isinstance(data, (np.ndarray, Mapping, Iterable)):

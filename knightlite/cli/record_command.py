@@ -1,0 +1,122 @@
+"""A click command whose options are those of a record (``knightlite.options``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from knightlite.options import Option, options_of
+from knightlite.options.kinds import Form, Kind
+
+FORMS: Mapping[Form, Any] = {
+    Form.TEXT: click.STRING,
+    Form.FILE: click.Path(path_type=Path),
+    Form.WHOLE: click.INT,
+    Form.REAL: click.FLOAT,
+    Form.SWITCH: click.BOOL,
+}
+
+
+class RecordOption(click.Option):
+    """An option of click's that knows the record's."""
+
+    def __init__(self, *args: Any, option: Option, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.option = option
+
+
+def record_command(
+    record: type,
+    *,
+    epilog: str,
+    cls: type[click.Command] = click.Command,
+    before: Sequence[click.Parameter] = (),
+    **settings: Any,
+) -> Callable[[Callable[[Any], int | None]], click.Command]:
+    """Make a command of a function of the record; its docstring is the command's help.
+
+    ``before``: parameters of the command line alone, which the record does not get. ``settings``
+    are those of ``cls``. A record that has a ``chip`` gets the one that the command group, or a
+    run-config file, names.
+    """
+
+    def make(function: Callable[[Any], int | None]) -> click.Command:
+        def called(**values: Any) -> int | None:
+            chip = {"chip": click.get_current_context().obj} if "chip" in known else {}
+            return function(record(**values, **chip))
+
+        typed = [parameter(item) for item in known.values() if item.flags or item.position]
+        return cls(
+            name=function.__name__,
+            callback=called,
+            help=function.__doc__,
+            epilog=epilog,
+            params=[*before, *typed],
+            **settings,
+        )
+
+    known = options_of(record)
+    return make
+
+
+def parameter(item: Option) -> click.Parameter:
+    """An option as click parses it."""
+    kind = item.kind
+    shared: dict[str, Any] = {
+        "type": type_of(kind),
+        "required": item.required,
+        "metavar": item.metavar,
+        "callback": reading(kind),
+    }
+    if item.position:
+        return click.Argument([item.name], nargs=-1 if kind.multiple else 1, **shared)
+    if not item.required and item.default is not None:
+        shared["default"] = kind.write(item.default)
+    return RecordOption(
+        (*item.flags, item.name),
+        option=item,
+        help=item.help,
+        is_flag=kind.form is Form.SWITCH,
+        multiple=kind.multiple,
+        show_default=item.shows_default,
+        **shared,
+    )
+
+
+def type_of(kind: Kind) -> Any:
+    """What click makes of one value: a type of its own, or a function of a text."""
+    if kind.item is not None:
+        return _item(kind.item)
+    if kind.words:
+        return click.Choice(kind.words)
+    low, high = kind.low, kind.high
+    if low is None and high is None:
+        return FORMS[kind.form]
+    if kind.form is Form.REAL:
+        return click.FloatRange(low, high)
+    return click.IntRange(None if low is None else int(low), None if high is None else int(high))
+
+
+def _item(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    def text(value: str) -> Any:  # its name is the placeholder in --help
+        try:
+            return read(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return text
+
+
+def reading(kind: Kind) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """What the record holds of what click found; what is wrong with it is a sentence of click's."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        try:
+            return None if value is None else kind.read(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return read

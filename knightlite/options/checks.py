@@ -1,0 +1,56 @@
+"""Checks of single values: each raises UsageError with what the value must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from knightlite.errors import UsageError
+
+MAX_BATCH = 4096
+
+Check = Callable[[Any], None]
+"""Raises UsageError for a value, or for a record, that cannot be used."""
+
+
+def within(low: float | None, high: float | None, called: str) -> Check:
+    """That a number, which sentences call so, has bounds; both are inside, None is no bound."""
+
+    def check(value: Any) -> None:
+        if (low is None or value >= low) and (high is None or value <= high):
+            return
+        if high is None:
+            raise UsageError(f"{called} must be at least {low}, not {value}.")
+        raise UsageError(f"{called} must be from {low} to {high}, not {value}.")
+
+    return check
+
+
+def among(words: Iterable[Any], called: str) -> Check:
+    """That a value is one of the words, or numbers."""
+    known = tuple(words)
+    texts = [str(word) for word in known]
+    listed = f"one of {', '.join(texts)}" if texts != [*map(repr, known)] else " or ".join(texts)
+
+    def check(value: Any) -> None:
+        if value not in known:
+            raise UsageError(f"{called} must be {listed}, not {value}.")
+
+    return check
+
+
+def known_chip(name: str) -> None:
+    """That there is such a chip, or chip file."""
+    from knightlite import chip
+
+    chip.find(name)
+
+
+def forward_calls(iterations: Iterable[int], batch_size: int) -> None:
+    """That the numbers of forward calls and of pictures in each make sense."""
+    for iteration in iterations:
+        if iteration < 1 or not 1 <= batch_size <= MAX_BATCH:
+            raise UsageError(
+                f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "
+                f"not {iteration} and {batch_size}."
+            )

@@ -1,0 +1,148 @@
+"""How the values of an option are written: on the command line, in a run-config file, in Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from knightlite.errors import UsageError
+from knightlite.options.texts import numbers, shape, whole_numbers, words
+
+
+class Form(Enum):
+    """What one value is to the parser of the command line."""
+
+    TEXT = "text"
+    FILE = "file"
+    WHOLE = "whole number"
+    REAL = "real number"
+    SWITCH = "switch"  # there or not, without a value
+
+
+class Several(Enum):
+    """How several values of one option are written on the command line."""
+
+    REPEATED = "--output a --output b"
+    SPREAD = "--mean 1 2 3"  # or repeated
+    JOINED = "-qm kl mse"  # or with commas; given again, it stands for what was there
+    SHAPE = "-is 1 3 48 192"  # one shape; repeated for another
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of values.
+
+    ``words``: the only ones there are. ``low``, ``high``: bounds that belong to it, both inside.
+    ``several``: how more than one is written; with ``single`` there is one all the same.
+    ``item`` reads one text, ``read`` makes what the record holds of what the parser found (of all
+    texts where there are several); both raise ValueError with the end of a sentence. ``write`` is
+    the way back, for defaults. ``json``: a run-config file may hold any value. ``python``: the
+    type in Python's signature, ``take`` makes what the record holds of an argument.
+    """
+
+    form: Form = Form.TEXT
+    words: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    several: Several | None = None
+    single: bool = False
+    item: Callable[[str], Any] | None = None
+    read: Callable[[Any], Any] = _same
+    write: Callable[[Any], Any] = _same
+    json: bool = False
+    shown: bool = True
+    python: str = "str"
+    take: Callable[[Any], Any] = _same
+
+    @property
+    def multiple(self) -> bool:
+        """Whether the record holds as many values as there are."""
+        return self.several is not None and not self.single
+
+    @property
+    def known(self) -> tuple[Any, ...]:
+        """The ``words`` as the record holds them."""
+        return tuple(self.read(word) for word in self.words)
+
+
+def whole(low: int | None = None, high: int | None = None) -> Kind:
+    """A whole number."""
+    return Kind(form=Form.WHOLE, low=low, high=high, python="int")
+
+
+def real(low: float | None = None, high: float | None = None) -> Kind:
+    """A real number."""
+    return Kind(form=Form.REAL, low=low, high=high, python="float")
+
+
+def one_of(words: Iterable[str]) -> Kind:
+    """One of the words."""
+    return Kind(words=tuple(words))
+
+
+def _named(read: Callable[[str], bool | int], write: Mapping[Any, str], python: str) -> Kind:
+    return Kind(words=tuple(write.values()), read=read, write=write.__getitem__, python=python)
+
+
+def _several(values: Any) -> tuple[Any, ...]:
+    """One text or number as well as several."""
+    if values is None or (isinstance(values, (list, tuple)) and not values):
+        return ()
+    return (values,) if isinstance(values, (str, int)) else tuple(values)
+
+
+def _counts(values: int | Sequence[int]) -> tuple[int, ...]:
+    found = _several(values)
+    if not found:
+        raise UsageError("iteration must be a number, or several, not an empty list.")
+    return found
+
+
+def _shapes(values: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(item) for item in values)
+
+
+def _json_text(values: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps([dict(item) for item in values]) if values else ""
+
+
+TEXT = Kind()
+FILE = Kind(form=Form.FILE, python="str | Path", take=Path)
+NAME = Kind(python="str | Path", take=str)  # of something that ships, or a file
+WHOLE, REAL = whole(), real()
+SWITCH = Kind(form=Form.SWITCH, python="bool")
+ON_OFF = _named(lambda text: text == "on", {False: "off", True: "on"}, "bool")
+BITS = _named(int, {8: "8", 16: "16"}, "int")
+TEXTS = Kind(several=Several.SPREAD, read=tuple, python="Sequence[str]", take=tuple)
+REPEATED = Kind(several=Several.REPEATED, read=tuple, python="Sequence[str]", take=tuple)
+WORDS = Kind(several=Several.JOINED, read=words, python="str | Sequence[str]", take=_several)
+COUNTS = Kind(
+    several=Several.JOINED, read=whole_numbers, python="int | Sequence[int]", take=_counts
+)
+NUMBERS = Kind(
+    several=Several.SPREAD,
+    read=numbers,
+    python="Sequence[float]",
+    take=lambda values: tuple(map(float, values)),
+)
+SHAPES = Kind(
+    several=Several.SHAPE, item=shape, read=tuple, python="Sequence[Sequence[int]]", take=_shapes
+)
+JSON_LIST = Kind(json=True, python="Sequence[Mapping[str, Any]]", take=_json_text)
+FUNCTION = Kind(python="str | InferFunction")
+# one argument of Python for two fields: where pictures lie, or what is in memory
+FOLDER = Kind(python="Data", take=lambda data: str(data) if _is_path(data) else None)
+ARRAYS = Kind(python="Data", take=lambda data: None if _is_path(data) else data)
+BUDGET = Kind(python="str | float", take=str)
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, (str, Path))

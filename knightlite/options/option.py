@@ -1,0 +1,133 @@
+"""One option, declared once: command line, run-config keys, Python and checks derive from it.
+
+What a command can be asked for is a frozen dataclass; a field made with :func:`option` or
+:func:`like` is an option, any other is for callers in the program only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from knightlite.options.checks import Check, among, within
+from knightlite.options.kinds import TEXT, Form, Kind
+
+
+class Default(Enum):
+    """What stands for a default."""
+
+    NONE = "the option must be given"
+    RECORDS = "the same as the record's"
+
+
+REQUIRED = Default.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """What is known of an option; of a record's, ``name`` is the field.
+
+    ``flags``: its names on the command line, the long ones being the keys of run-config files; none
+    for what the command group takes. ``position``: it has no flag there, but a place. ``help`` and
+    ``metavar`` as ``--help`` shows them. ``check``: what its kind does not say of a value; ``said``
+    is its name in sentences, by default that of Python in words.
+    In Python it is an ``argument`` (by default its long flag) with ``doc`` (by default the help)
+    and the default ``unsaid`` (by default the record's), unless ``python`` is False; ``also``
+    names functions beside the command's own that take it.
+    """
+
+    flags: tuple[str, ...] = ()
+    kind: Kind = TEXT
+    help: str = ""
+    name: str = ""
+    default: Any = None
+    metavar: str | None = None
+    position: bool = False
+    check: Check | None = None
+    said: str = ""
+    python: bool = True
+    argument: str = ""
+    doc: str = ""
+    unsaid: Any = Default.RECORDS
+    also: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is REQUIRED
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its keys in run-config files."""
+        return tuple(flag[2:] for flag in self.flags if flag.startswith("--"))
+
+    @property
+    def parameter(self) -> str:
+        """Its name in Python."""
+        return self.argument or next(iter(self.keys), self.name).replace("-", "_")
+
+    @property
+    def parameter_default(self) -> Any:
+        """Its default in Python."""
+        return self.default if self.unsaid is Default.RECORDS else self.unsaid
+
+    @property
+    def documentation(self) -> str:
+        """What Python's documentation says of it."""
+        return self.doc or self.help[:1].lower() + self.help[1:]
+
+    @property
+    def shows_default(self) -> bool:
+        """Whether ``--help`` is to add the default to what it says already."""
+        plain = self.kind.several is None and self.kind.form not in (Form.FILE, Form.SWITCH)
+        known = self.default not in (None, "") and not self.required
+        return plain and known and self.kind.shown and "[default" not in self.help
+
+    def refuse(self, value: Any) -> None:
+        """UsageError for a value that the option cannot have; None is not asked for."""
+        if value is None:
+            return
+        called = self.said or self.parameter.replace("_", " ")
+        if self.kind.words:
+            among(self.kind.known, called)(value)
+        within(self.kind.low, self.kind.high, called)(value)
+        if self.check is not None:
+            self.check(value)
+
+
+def option(*flags: str, **known: Any) -> Any:
+    """A field that is an option with these flags; ``known``: the fields of :class:`Option`."""
+    return _field(Option(flags=flags, **known))
+
+
+def like(usual: Option, **differently: Any) -> Any:
+    """A field that is a usual option, with what this command says differently."""
+    return _field(replace(usual, **differently))
+
+
+def _field(item: Option) -> Any:
+    known: dict[str, Any] = {} if item.required else {"default": item.default}
+    return dataclasses.field(**known, metadata={"option": item})
+
+
+def options_of(record: type) -> Mapping[str, Option]:
+    """The options of a record by field, in order."""
+    return {
+        item.name: replace(item.metadata["option"], name=item.name)
+        for item in dataclasses.fields(record)
+        if "option" in item.metadata
+    }
+
+
+def check(asked: Any) -> None:
+    """UsageError for a record that asks for what cannot be: each option alone, then the rules.
+
+    The rules are the functions in ``RULES`` of the record's class: what must hold between options.
+    """
+    for name, item in options_of(type(asked)).items():
+        item.refuse(getattr(asked, name))
+    for rule in type(asked).RULES:
+        rule(asked)

@@ -1,0 +1,126 @@
+"""Options that several commands have: which model, which data, which chip, where files go.
+
+What a command says otherwise it says where its record has one (``like(DATA, help=...)``).
+"""
+
+from __future__ import annotations
+
+from knightlite.options.checks import known_chip, within
+from knightlite.options.kinds import (
+    ARRAYS,
+    FILE,
+    FOLDER,
+    FUNCTION,
+    NAME,
+    SHAPES,
+    SWITCH,
+    TEXT,
+    WHOLE,
+    one_of,
+)
+from knightlite.options.option import REQUIRED, Option
+
+INFER_AUTO = "infer_auto"
+EXPORTERS = ("auto", "torchscript", "dynamo")
+MAX_SEED = (1 << 32) - 1
+
+CHIP = Option(kind=TEXT, check=known_chip)
+
+# ------------------------------------------------------------------ the model
+
+MODEL = Option(
+    flags=("-m", "--model"),
+    kind=FILE,
+    help="Model: .pdmodel, .json (Paddle 3), .onnx; or the script's function that builds it.",
+    default=REQUIRED,
+    doc="a ``.pdmodel``, ``.json`` (Paddle 3) or ``.onnx`` file; or the function of ``script`` "
+    "that builds the network.",
+)
+WEIGHT = Option(
+    flags=("-w", "--weight"),
+    kind=FILE,
+    help="Weights: .pdiparams [default: beside the model]; .pdparams or .pth for a model function.",
+    doc="of a Paddle model; default: the ``.pdiparams`` beside it. ``.pdparams`` or ``.pth`` for "
+    "a model function.",
+)
+FRAMEWORK = Option(
+    flags=("-f", "--framework"),
+    help="onnx, paddle or pytorch [default: by the model's suffix].",
+    doc='"onnx", "paddle" or "pytorch"; default: by the model\'s suffix.',
+)
+SCRIPT = Option(flags=("-uds", "--user-defined-script"), kind=FILE, argument="script")
+INPUT_SHAPES = Option(
+    flags=("-is", "--input-shapes"),
+    kind=SHAPES,
+    help="Shape of an input with dynamic axes, one per input: -is 1 3 48 192.",
+    default=(),
+    metavar="SHAPE",
+    doc="one per input, for inputs with dynamic axes.",
+)
+GENERAL_PROCESS = Option(
+    flags=("-gp", "--general-process"),
+    kind=SWITCH,
+    help="Run unsupported operators at the end of the network on the host.",
+    default=False,
+)
+PADDLE_PYTHON = Option(
+    flags=("--paddle-python",),
+    help="Python with Paddle, for .json and .pdparams [default: $KNIGHTLITE_PADDLE_PYTHON, or "
+    "this one].",
+    metavar="PATH",
+    doc="the Python that Paddle lives in, for ``.json`` and ``.pdparams``; default: the "
+    "environment variable KNIGHTLITE_PADDLE_PYTHON, or this one.",
+)
+TORCH_PYTHON = Option(
+    flags=("--torch-python",),
+    help="Python with torch, for -f pytorch [default: $KNIGHTLITE_TORCH_PYTHON, or this one].",
+    metavar="PATH",
+    doc="the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.",
+)
+TORCH_EXPORTER = Option(
+    flags=("--torch-exporter",),
+    kind=one_of(EXPORTERS),
+    help="torch's older or newer ONNX exporter; auto: the older one, else the newer one.",
+    default="auto",
+    said="The exporter of torch",
+    doc='"auto", "torchscript" or "dynamo".',
+)
+
+# ------------------------------------------------------------------ the data
+
+FUNCTION_NAME = Option(
+    flags=("-if", "--infer-func"),
+    kind=FUNCTION,
+    help="Registered function of the script.",
+    argument="infer",
+    doc="with a script a name; else an infer function itself, called as a script's is.",
+)
+DATA = Option(flags=("-d", "--data"), kind=FOLDER)
+BATCHES = Option(kind=ARRAYS, argument="data")
+RECIPE = Option(flags=("--recipe",), kind=NAME)
+BATCH_SIZE = Option(
+    flags=("-bs", "--batch-size"),
+    kind=WHOLE,
+    help="Pictures per forward call.",
+    default=1,
+    doc="pictures per call, where ``data`` does not come in batches.",
+)
+ITERATION = Option(flags=("-i", "--iteration"), kind=WHOLE)
+SEED = Option(
+    flags=("--seed",),
+    kind=WHOLE,
+    help="Seed of the choice of pictures.",
+    default=0,
+    check=within(0, MAX_SEED, "the seed"),
+    doc="of the choice of pictures in a folder.",
+)
+
+# ------------------------------------------------------------------ what is made
+
+AS_JSON = Option(
+    flags=("--json",),
+    kind=SWITCH,
+    help="Print the result as JSON on stdout.",
+    default=False,
+    python=False,
+)

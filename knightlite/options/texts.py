@@ -1,0 +1,50 @@
+"""Values as the command line and run-config files write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from knightlite.errors import UsageError
+
+Shape = tuple[int, ...]
+
+
+def words(texts: Iterable[str]) -> tuple[str, ...]:
+    """The words of several values, each once, in order: of ("kl,mse", "kl") kl and mse."""
+    found = (word for text in texts for word in text.replace(",", " ").split())
+    return tuple(dict.fromkeys(found))
+
+
+def whole_numbers(texts: Iterable[str]) -> tuple[int, ...]:
+    """The same of whole numbers."""
+    found = words(texts)
+    for word in found:
+        if not is_whole(word):
+            raise ValueError(f"'{word}' is not a valid integer.")
+    return tuple(int(word) for word in found)
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number."""
+    return text.removeprefix("-").isdigit()
+
+
+def numbers(texts: Iterable[str]) -> tuple[float, ...]:
+    """The numbers of ``("123.675 116.28 103.53",)``, ``("0.5", "0.5")`` or ``("1,2,3",)``."""
+    found = [word for text in texts for word in re.split(r"[\s,\[\]]+", text) if word]
+    try:
+        return tuple(float(word) for word in found)
+    except ValueError:
+        raise UsageError(
+            "--mean and --std must be numbers such as 123.675 116.28 103.53, not "
+            f"{' '.join(found)}."
+        ) from None
+
+
+def shape(text: str) -> Shape:
+    """A shape: integers separated by commas, spaces or x."""
+    try:
+        return tuple(int(item) for item in text.replace("x", ",").replace(" ", ",").split(","))
+    except ValueError:
+        raise ValueError(f"{text} must be integers such as 1,3,48,192.") from None

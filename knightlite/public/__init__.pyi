@@ -1,0 +1,349 @@
+"""The functions of ``import knightlite``, for editors and type checkers.
+
+``pytest --update-golden tests/test_public_stub.py`` writes this from what they are made of.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from knightlite.api.comparison import Comparison
+from knightlite.api.evaluation import EvaluationResult
+from knightlite.api.models import CompiledModel, File, QuantizedModel
+from knightlite.api.quantization import Data
+from knightlite.diagnosis import Diagnosis
+from knightlite.profiler import Profile
+from knightlite.public.stages import Session as Session
+from knightlite.quantize.data import InferFunction
+
+__all__ = [
+    "Session",
+    "compare",
+    "compare_layers",
+    "compile",
+    "convert",
+    "diagnose",
+    "evaluate",
+    "infer",
+    "profile",
+    "quantize",
+]
+
+def compare(
+    quant_dir: str | Path,
+    *,
+    cfg: str | Path,
+    weight: str | Path | None = None,
+    sim_dir: str | Path | None = None,
+    level: int = 4,
+) -> tuple[Comparison, ...]:
+    """Float, quantized, golden and chip on the sample of ``quantize``, layer by layer.
+
+    Args:
+        quant_dir: the ``save_dir`` of :func:`quantize`.
+        cfg: what :func:`compile` left.
+        weight: default: beside ``cfg``.
+        sim_dir: where ``knightlite sim`` left results; default: they are computed.
+        level: 0 to 2 the network's outputs, 3 to 6 every layer (``knightlite compare --help``).
+    """
+
+def compare_layers(
+    quantized: QuantizedModel | str | Path,
+    model: str | Path | None = None,
+    *,
+    script: str | Path | None = None,
+    infer: str | InferFunction | None = None,
+    data: Data | None = None,
+    recipe: str | Path | None = None,
+    batch_size: int = 1,
+    iteration: int | Sequence[int] | None = None,
+    seed: int = 0,
+) -> tuple[Comparison, ...]:
+    """Every layer of the float model beside the quantized one, over the data.
+
+    Args:
+        quantized: what ``quantize`` gave, or its ``X_quantize.onnx``.
+        model: the float ONNX file that ``quantize`` left with it; default: the one in the quantized
+            model.
+        script: a Knight user script, with ``infer`` the name it registers; ``data`` becomes
+            ``executor.dataset``.
+        infer: with a script a name; else an infer function itself, called as a script's is.
+        data: what is run, as for ``quantize``.
+        recipe: how the pictures of a folder become arrays: a name of calibration/ or a TOML file.
+        batch_size: pictures per call, where ``data`` does not come in batches.
+        iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
+        seed: of the choice of pictures in a folder.
+    """
+
+def compile(
+    model: QuantizedModel | str | Path,
+    *,
+    chip: str | None = None,
+    save_dir: str | Path | None = None,
+) -> CompiledModel:
+    """Compile a quantized model: the result of ``quantize``, or an ``X_quantize.onnx`` file.
+
+    Args:
+        model: what ``quantize`` returned, or its file.
+        chip: name or chip file; default: the one the model was quantized for.
+        save_dir: where the files of ``knightlite compile`` are to be left; default: nowhere.
+    """
+
+def convert(
+    model: str | Path,
+    *,
+    weight: str | Path | None = None,
+    framework: str | None = None,
+    script: str | Path | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
+    general_process: bool = False,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    output_names: Sequence[str] = (),
+    paddle_python: str | None = None,
+    torch_python: str | None = None,
+    torch_exporter: str = "auto",
+) -> bytes:
+    """A float model as the ONNX file that ``quantize`` starts from.
+
+    Args:
+        model: a ``.pdmodel``, ``.json`` (Paddle 3) or ``.onnx`` file; or the function of ``script``
+            that builds the network.
+        weight: of a Paddle model; default: the ``.pdiparams`` beside it. ``.pdparams`` or ``.pth``
+            for a model function.
+        framework: "onnx", "paddle" or "pytorch"; default: by the model's suffix.
+        script: a Knight user script, with ``infer`` the name it registers; ``data`` becomes
+            ``executor.dataset``.
+        input_shapes: one per input, for inputs with dynamic axes.
+        general_process: run unsupported operators at the end of the network on the host.
+        mean: what the network subtracts from its first input, one number or one per channel.
+        std: what it divides it by.
+        output_names: cut the network at these tensors.
+        paddle_python: the Python that Paddle lives in, for ``.json`` and ``.pdparams``; default:
+            the environment variable KNIGHTLITE_PADDLE_PYTHON, or this one.
+        torch_python: the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.
+        torch_exporter: "auto", "torchscript" or "dynamo".
+    """
+
+def diagnose(
+    quantized: str | Path | QuantizedModel,
+    model: str | Path | None = None,
+    *,
+    data: Data | None = None,
+    recipe: str | Path | None = None,
+    script: str | Path | None = None,
+    infer: str | InferFunction | None = None,
+    weight: str | Path | None = None,
+    framework: str | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
+    iteration: int | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+    suspects: int = 8,
+    html: str | Path | None = None,
+) -> Diagnosis:
+    """Say which layers of a quantized model lose accuracy, why, and what helps, measured.
+
+    Args:
+        quantized: an ``X_quantize.onnx``, or what :func:`quantize` gave.
+        model: the float model; default: the one in the quantized model, or ``X.onnx`` beside it.
+        data: what is run, as for :func:`quantize`; with labels the preprocessing is judged too.
+        recipe: of the pictures of a folder; default: the one that the model was quantized with.
+        script: a Knight user script, with ``infer`` the name it registers.
+        infer: with a script a name; else an infer function itself.
+        weight: of a Paddle model.
+        framework: "onnx" or "paddle"; default: by the model's suffix.
+        input_shapes: one per input, for inputs with dynamic axes.
+        iteration: forward calls; default: all batches of ``data``, else 1.
+        batch_size: pictures per call, where ``data`` does not come in batches.
+        seed: of the choice of pictures in a folder.
+        suspects: places that are tried.
+        html: a page to write; needs ``knightlite[report]``.
+    """
+
+def evaluate(
+    models: Sequence[CompiledModel | QuantizedModel | str | Path],
+    data: str | Path,
+    *,
+    recipe: str | Path | None = None,
+    labels: str | Path | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    chip: str | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
+    workers: int = 1,
+    state: str | Path | None = None,
+    shard: tuple[int, int] = (1, 1),
+    check: bool = False,
+) -> EvaluationResult:
+    """Accuracy of forms of one network on a folder of pictures, in one pass.
+
+    Args:
+        models: float, quantized, golden or compiled: files, or what ``quantize`` and ``compile``
+            returned. The others are compared with the first.
+        data: folder of pictures, one sub-folder per class; without classes no top-1 is counted.
+        recipe: how pictures become input; default: as the models were calibrated.
+        labels: file with the names of the class folders in the order of the scores, one a line.
+        count: a seeded sample of so many pictures; default: all.
+        seed: of the sample.
+        chip: must be the one compiled for, or another name of it.
+        input_shapes: of the one input, where a model leaves it open.
+        workers: processes. More than one need a program whose main module may be imported
+            (``if __name__ == "__main__":``).
+        state: file of the sums so far, from which the same call goes on after a stop.
+        shard: (i, n) takes every n-th picture from the i-th on; the states of all n shards give the
+            whole with ``knightlite eval --merge``.
+        check: also compare every byte of every layer of a compiled network with its golden model.
+    """
+
+def infer(
+    model: QuantizedModel | str | Path,
+    *,
+    weight: str | Path | None = None,
+    framework: str | None = None,
+    script: str | Path | None = None,
+    infer: str | InferFunction | None = None,
+    data: Data | None = None,
+    recipe: str | Path | None = None,
+    batch_size: int = 1,
+    iteration: int | Sequence[int] | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
+    seed: int = 0,
+) -> float | None:
+    """Run a float or quantized model over data; its metric.
+
+    That is what the infer function returns, top-1 in percent over a folder of classes, else None.
+
+    Args:
+        model: a float model as for ``quantize``, an ``X_quantize.onnx``, or what ``quantize`` gave.
+        weight: of a Paddle model; default: the ``.pdiparams`` beside it. ``.pdparams`` or ``.pth``
+            for a model function.
+        framework: "onnx", "paddle" or "pytorch"; default: by the model's suffix.
+        script: a Knight user script, with ``infer`` the name it registers; ``data`` becomes
+            ``executor.dataset``.
+        infer: with a script a name; else an infer function itself, called as a script's is.
+        data: what is run, as for ``quantize``.
+        recipe: how the pictures of a folder become arrays: a name of calibration/ or a TOML file.
+        batch_size: pictures per call, where ``data`` does not come in batches.
+        iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
+        input_shapes: one per input, for inputs with dynamic axes.
+        seed: of the choice of pictures in a folder.
+    """
+
+def profile(
+    compiled: CompiledModel | File,
+    weight: File | None = None,
+    *,
+    chip: str | None = None,
+    save_dir: str | Path | None = None,
+) -> Profile:
+    """Predict the time of a compiled network, layer by layer.
+
+    Args:
+        compiled: what ``compile`` returned, the ``.cfg`` or ``.tsmodel`` file, or its bytes.
+        weight: the ``.weight`` file or its bytes; default: the file beside the ``.cfg``.
+        chip: must be the one compiled for, or another name of it.
+        save_dir: where the files of ``knightlite profile`` are to be left; default: nowhere.
+    """
+
+def quantize(
+    model: str | Path,
+    *,
+    chip: str | None = None,
+    weight: str | Path | None = None,
+    framework: str | None = None,
+    script: str | Path | None = None,
+    infer: str | InferFunction | None = None,
+    data: Data | None = None,
+    recipe: str | Path | None = None,
+    batch_size: int = 1,
+    iteration: int | Sequence[int] | None = None,
+    method: str | Sequence[str] | None = None,
+    percent: float = 0.99999,
+    equalization: bool = True,
+    effort: str = "normal",
+    bias_correction: str | None = None,
+    rounding: str | None = None,
+    bit_width: int = 8,
+    generate_template: bool = False,
+    mix_config: str | Path | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
+    run_mode: str = "quant",
+    auto_mix_ratio: float = 0.5,
+    auto_mix_strategy: str = "HAWQ",
+    mix_budget: str | float | None = None,
+    general_process: bool = False,
+    input_types: Sequence[str] = (),
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    output_names: Sequence[str] = (),
+    generate_scale_json: bool = False,
+    scales: str | Path | None = None,
+    lut_len: int = 10,
+    input_configs: Sequence[Mapping[str, Any]] = (),
+    ir_batch: int = 1,
+    cache_distribution: str | Path | None = None,
+    dump: bool = False,
+    paddle_python: str | None = None,
+    torch_python: str | None = None,
+    torch_exporter: str = "auto",
+    seed: int = 0,
+    save_dir: str | Path | None = None,
+) -> QuantizedModel:
+    """Quantize a float model to 8 bits, or 16, or a mix of both.
+
+    Args:
+        model: a ``.pdmodel``, ``.json`` (Paddle 3) or ``.onnx`` file; or the function of ``script``
+            that builds the network.
+        chip: name or chip file; default: that of the commands (``--default-chip``), TX5368AV200.
+        weight: of a Paddle model; default: the ``.pdiparams`` beside it. ``.pdparams`` or ``.pth``
+            for a model function.
+        framework: "onnx", "paddle" or "pytorch"; default: by the model's suffix.
+        script: a Knight user script, with ``infer`` the name it registers; ``data`` becomes
+            ``executor.dataset``.
+        infer: with a script a name; else an infer function itself, called as a script's is.
+        data: what calibrates the ranges. A folder of pictures, together with ``recipe``. An array
+            of pictures [N, C, H, W] as the network reads them, or one per input by name. An
+            iterable of batches: an array, or one per input in order or by name, each [n, ...].
+            None: random data, with a warning.
+        recipe: how the pictures of a folder become arrays: a name of calibration/ or a TOML file.
+        batch_size: pictures per call, where ``data`` does not come in batches.
+        iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
+        method: how ranges are chosen: "mse" (default), "min_max", "kl", "kl_v2", "percentile",
+            "octav", or "auto" per tensor (default at high effort); several, or "all" but "auto",
+            are tried and the best is returned, see ``combinations``.
+        percent: the share of magnitudes inside the range of "percentile".
+        equalization: bring channels that share a scale to like ranges where that gains.
+        effort: what to try for accuracy: "low" (ranges only), "normal" or "high" (may take
+            minutes).
+        bias_correction: "off", "fast" or "sequential"; default: as the effort has it.
+        rounding: of weights, "nearest" or "adaptive"; default: as the effort has it.
+        bit_width: 8 or 16.
+        generate_template: also make ``mix_template``, the text of a mix configuration.
+        mix_config: such a file, which gives operators 16 bits.
+        input_shapes: one per input, for inputs with dynamic axes.
+        run_mode: "quant", or "auto_quant": some operators at 16 bits, found by measuring.
+        auto_mix_ratio: auto_quant: share of the convolutions that may have 16 bits.
+        auto_mix_strategy: auto_quant: "HAWQ", "IOhigh" or "initial".
+        mix_budget: give 16 bits where they help most, for at most so many percent of extra
+            predicted cycles: 5, "2.5%" or "20000cycles".
+        general_process: run unsupported operators at the end of the network on the host.
+        input_types: per input "uint8", "int8" or "int16": it is fed with integers; "float32".
+        mean: what the network subtracts from its first input, one number or one per channel.
+        std: what it divides it by.
+        output_names: cut the network at these tensors.
+        generate_scale_json: also make ``scales``, the text of a scale file.
+        scales: a scale file (``generate_scale_json`` makes one) to take types and scales from.
+        lut_len: tables of 16-bit tensors have 2^lut_len intervals, 8 to 12.
+        input_configs: type, mean, std and data of each input, as in run-config files.
+        ir_batch: frames that ``sim`` runs of its input; the model takes any batch.
+        cache_distribution: a file that keeps what the first pass over the data learns, and stands
+            for that pass where it is there.
+        dump: also write the values of every layer, float and fixed, to ``save_dir``/dump.
+        paddle_python: the Python that Paddle lives in, for ``.json`` and ``.pdparams``; default:
+            the environment variable KNIGHTLITE_PADDLE_PYTHON, or this one.
+        torch_python: the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.
+        torch_exporter: "auto", "torchscript" or "dynamo".
+        seed: of the choice of pictures in a folder.
+        save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
+    """
