@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from knightlite import chip
 from knightlite.api.quantization import clock_of
 from knightlite.compiler import compile_graph
+from knightlite.container import Origin
 from knightlite.errors import KnightliteError
 from knightlite.evaluation import Paired
 from knightlite.frontend import load
@@ -159,18 +160,18 @@ def qdq_forward(quantized: Graph) -> Forward:
 
 def chip_forward(quantized: Graph) -> Forward:
     """The compiled network on the simulated chip, up to its output."""
-    description = {"version": "", "model_sha256": "", "recipe": None, "input_layout": "nchw"}
-    compiled = compile_graph(quantized, chip.find(CHIP), CHIP, description)
+    origin = Origin(version="", model_sha256="0" * 64)
+    compiled = compile_graph(quantized, chip.find(CHIP), CHIP, origin)
     machine = Machine(compiled.program)
     machine.check()
-    (entry,) = compiled.program.meta["inputs"]
-    output = compiled.program.meta["outputs"][0]
+    (entry,) = compiled.program.meta.inputs
+    output = compiled.program.meta.outputs[0]
 
     def forward(pictures: Array) -> Array:
         answers = []
         for picture in pictures:
-            outputs = machine.run({entry["name"]: quantize(picture[None], entry)})
-            answers.append(dequantize(outputs[output["name"]], output))
+            outputs = machine.run({entry.name: quantize(picture[None], entry)})
+            answers.append(dequantize(outputs[output.name], output))
         return np.concatenate(answers)
 
     return forward

@@ -192,10 +192,10 @@ def measure(name: str, model: Path, folder: Path, pictures: dict[int, Path]) -> 
     rng = np.random.default_rng(0)
     inputs = {}
     feeds = {}
-    for entry in program.meta["inputs"]:
-        values = rng.integers(0, 128, entry["shape"])
-        inputs[entry["name"]] = values.astype("u1" if entry["type"] == "u8" else "i1")
-        feeds[entry["name"]] = (values * np.float32(0.02)).astype(np.float32)
+    for entry in program.meta.inputs:
+        values = rng.integers(0, 128, entry.shape)
+        inputs[entry.name] = values.astype(entry.dtype.numpy)
+        feeds[entry.name] = (values * np.float32(0.02)).astype(np.float32)
     simulate_seconds = median_seconds(lambda: machine.run(inputs))
     float_path = folder / f"{model.stem}.onnx"
     if not float_path.is_file():

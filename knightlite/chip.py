@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from knightlite.datafiles import chips_folder
 from knightlite.errors import Finding, FormatError, UsageError
+from knightlite.json_records import AtLeast, Misfit, NotEmpty, PowerOfTwo, read, record_form
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,35 +29,42 @@ FILE_SUFFIX = ".toml"
 DEFAULT = "TX5368AV200"  # taken where no chip is asked for, as Knight does
 
 
+Positive = Annotated[int, AtLeast(1)]
+Alignment = Annotated[int, AtLeast(4), PowerOfTwo()]  # partial sums, the widest, have 4 bytes
+BitWidths = Annotated[tuple[Literal[8, 16], ...], NotEmpty()]
+
+
 @dataclass(frozen=True, slots=True)
 class Chip:
     """One chip family's facts; see ``chips/*.toml`` for where each value comes from."""
 
-    clock_hz: int
-    bit_widths: tuple[int, ...]
-    matrix_input_lanes: int  # input channels per cycle of the matrix engine, 8 bit
-    matrix_output_lanes: int  # output channels per cycle of the matrix engine, 8 bit
-    matrix_packed_channels: int  # up to so many input channels, kernel columns share input lanes
-    wide_matrix_output_lanes: int  # the same where an operand has 16 bits
-    depthwise_lanes: int  # channels per cycle of a depthwise convolution, one tap each, 8 bit
-    wide_depthwise_lanes: int  # the same where an operand has 16 bits
-    vector_lanes: int  # elements per cycle of the vector engine
-    matrix_setup_cycles: int  # per instruction
-    vector_setup_cycles: int  # per instruction
-    fspm_bytes: int
-    fspm_align_bytes: int
-    fspm_banks: int
-    fspm_bank_bytes_per_cycle: int
-    wspm_bytes: int
-    wspm_align_bytes: int
-    mspm_bytes: int
-    mspm_align_bytes: int
-    ddr_bytes: int
-    ddr_align_bytes: int
-    ddr_bytes_per_second: int
-    ddr_efficiency_percent: int
-    ddr_burst_bytes: int
-    dma_setup_cycles: int  # per transfer, before its first byte
+    clock_hz: Positive
+    bit_widths: BitWidths
+    matrix_input_lanes: Positive  # input channels per cycle of the matrix engine, 8 bit
+    matrix_output_lanes: Positive  # output channels per cycle of the matrix engine, 8 bit
+    matrix_packed_channels: (
+        Positive  # up to so many input channels, kernel columns share input lanes
+    )
+    wide_matrix_output_lanes: Positive  # the same where an operand has 16 bits
+    depthwise_lanes: Positive  # channels per cycle of a depthwise convolution, one tap each, 8 bit
+    wide_depthwise_lanes: Positive  # the same where an operand has 16 bits
+    vector_lanes: Positive  # elements per cycle of the vector engine
+    matrix_setup_cycles: Positive  # per instruction
+    vector_setup_cycles: Positive  # per instruction
+    fspm_bytes: Positive
+    fspm_align_bytes: Alignment
+    fspm_banks: Positive
+    fspm_bank_bytes_per_cycle: Positive
+    wspm_bytes: Positive
+    wspm_align_bytes: Alignment
+    mspm_bytes: Positive
+    mspm_align_bytes: Alignment
+    ddr_bytes: Positive
+    ddr_align_bytes: Alignment
+    ddr_bytes_per_second: Positive
+    ddr_efficiency_percent: Positive
+    ddr_burst_bytes: Positive
+    dma_setup_cycles: Positive  # per transfer, before its first byte
 
     @property
     def peak_macs_per_cycle(self) -> int:
@@ -165,33 +173,25 @@ def facts_digest(chip: Chip) -> str:
 def _parse_values(
     table: Mapping[str, Any], where: str, found: list[Finding]
 ) -> tuple[dict[str, Any], dict[str, Provenance]]:
-    expected = {field.name for field in fields(Chip)}
+    expected = {item.name: item.form for item in record_form(Chip).keys}
     found += [Finding(where, f"unknown value {key}.") for key in table if key not in expected]
-    found += [Finding(where, f"value {key} is missing.") for key in sorted(expected - set(table))]
+    found += [
+        Finding(where, f"value {key} is missing.") for key in sorted(set(expected) - set(table))
+    ]
     values: dict[str, Any] = {}
     provenance: dict[str, Provenance] = {}
-    for key in sorted(expected & set(table)):
+    for key in sorted(expected.keys() & table.keys()):
         entry = table[key]
         if not isinstance(entry, dict) or not {"value", "source"} <= set(entry):
             found.append(Finding(where, f"{key} must be a table with value, source and note."))
             continue
         if set(entry) - {"value", "source", "note"}:
             found.append(Finding(where, f"{key} may only have value, source and note."))
-        value = entry["value"]
-        if key == "bit_widths":
-            known = isinstance(value, list) and all(
-                type(item) is int and item in (8, 16) for item in value
-            )
-            if not known or not value:
-                found.append(Finding(where, f"{key} must be a list of 8 and 16, not {value}."))
-                continue
-            value = tuple(value)
-        elif not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-            found.append(Finding(where, f"{key} must be a positive integer, not {value!r}."))
-            continue
-        elif key.endswith("_align_bytes") and (value < 4 or value & (value - 1)):
-            # partial sums, the widest elements, have 4 bytes
-            found.append(Finding(where, f"{key} must be 4 or more and a power of 2, not {value}."))
+        try:
+            values[key] = read(expected[key], entry["value"], key)
+        except Misfit as misfit:
+            sentence = f"{misfit.path} must be {misfit.wanted}, not {misfit.found}."
+            found.append(Finding(where, sentence))
             continue
         if entry["source"] not in SOURCES:
             found.append(
@@ -200,7 +200,6 @@ def _parse_values(
                     f"{key}: source must be one of {', '.join(SOURCES)}, not {entry['source']}.",
                 )
             )
-        values[key] = value
         provenance[key] = Provenance(str(entry["source"]), str(entry.get("note", "")))
     return values, provenance
 

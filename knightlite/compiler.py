@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from knightlite.allocate import place_tensors
 from knightlite.chip import ChipFamily
-from knightlite.container import Program
+from knightlite.container import Origin, Program
 from knightlite.emit import emit_program
 from knightlite.errors import UnsupportedError, findings_error
 from knightlite.ir import Graph, verify
@@ -32,20 +31,20 @@ def compile_graph(
     graph: Graph,
     family: ChipFamily,
     chip_name: str,
-    description: Mapping[str, Any],
+    origin: Origin,
     watch: Callable[[str, Graph], None] = watch_nothing,
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
-    ``watch`` sees the graph as read, after each pass, and with the copies that placing needs.
-    ``reuse_ddr``: buffers of features share addresses where their lives allow it. ``tilings``:
-    chosen for the same chip before, see ``schedule.Tilings``.
+    ``origin``: what the graph was read from. ``watch`` sees the graph as read, after each pass, and
+    with the copies that placing needs. ``reuse_ddr``: buffers of features share addresses where
+    their lives allow it. ``tilings``: chosen for the same chip before, see ``schedule.Tilings``.
     """
     explanations = Explanations()
     plan = plan_graph(graph, family, chip_name, explanations, watch, reuse_ddr, tilings)
-    program = emit_program(plan, family, chip_name, description)
+    program = emit_program(plan, family, chip_name, origin)
     return Compiled(program, plan.graph, plan, explanations)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from knightlite.chip import Chip, facts_digest, find
-from knightlite.container import Program
+from knightlite.container import Description, Layer, Program, StoredTensor, Tile, pair_digest
+from knightlite.container.description import IntegerType
+from knightlite.dtypes import BY_NAME
 from knightlite.isa import Engine, Instruction, Load, Matrix, Space, Store, assemble, layout
 
 RDMA, WDMA, RCCN, RCVT = (1 << engine for engine in Engine)
@@ -58,45 +60,57 @@ def record(m: int, q: int = 0, b: int = 0) -> bytes:
     return struct.pack("<hBBi", m, q, 0, b)
 
 
-def tensor(name: str, kind: str, shape: Sequence[int], address: int, **more: Any) -> dict[str, Any]:
-    """A dense NHWC tensor of the .cfg; ``shape`` is C, H, W."""
+def tensor(
+    name: str, kind: IntegerType, shape: Sequence[int], address: int, **more: Any
+) -> StoredTensor:
+    """A dense NHWC tensor of the .cfg, there from the start; ``shape`` is C, H, W."""
     channels, height, width = shape
-    size = {"u8": 1, "s8": 1, "s16": 2}[kind]
-    entry = {
-        "name": name, "shape": [1, channels, height, width], "type": kind, "scale": 1.0,
-        "address": address, "row_stride": width * channels * size, "column_stride": channels * size,
-    }  # fmt: skip
-    return {**entry, **more}
-
-
-def facts(chip: Chip) -> dict[str, Any]:
-    """``chip_values`` of a .cfg."""
-    values = {field.name: getattr(chip, field.name) for field in fields(Chip)}
-    return {**values, "bit_widths": list(chip.bit_widths)}
+    size = BY_NAME[kind].size_bytes
+    dense = StoredTensor(
+        name, (1, channels, height, width), kind, 1.0, address, width * channels * size,
+        channels * size, -1,
+    )  # fmt: skip
+    return replace(dense, **more)
 
 
 def program(
     instructions: Iterable[Instruction],
     data: bytes = b"",
-    inputs: Sequence[dict[str, Any]] = (),
-    outputs: Sequence[dict[str, Any]] = (),
-    tensors: Sequence[dict[str, Any]] = (),
+    inputs: Sequence[StoredTensor] = (),
+    outputs: Sequence[StoredTensor] = (),
+    tensors: Sequence[StoredTensor] = (),
     layers: Sequence[str] = ("conv1", "conv2", "conv3"),
     chip: Chip = TINY,
     ddr_bytes: int = 1 << 16,
     **more: Any,
 ) -> Program:
     """A program of these instructions."""
-    meta: dict[str, Any] = {
-        "name": "net", "version": "0", "chip": "tiny", "chip_family": "tiny",
-        "chip_digest": facts_digest(chip), "chip_values": facts(chip), "model_sha256": "0" * 64,
-        "schedule_level": 0, "layers": [{"name": n, "op": "Conv", "macs": 0} for n in layers],
-        "inputs": list(inputs), "outputs": list(outputs), "tensors": list(tensors), "host": [],
-        "graph_outputs": [entry["name"] for entry in outputs], "input_layout": "nchw",
-        "recipe": None, "fspm_peak": [0 for _ in layers], "constants_bytes": len(data),
-        "ddr_bytes": ddr_bytes,
-    }  # fmt: skip
-    return Program({**meta, **more}, assemble(instructions), data)
+    code = assemble(instructions)
+    tile = Tile(1, 1, 1, "rows", 1)
+    meta = Description(
+        name="net", version="0", pair=pair_digest(code, data), chip="tiny", chip_family="tiny",
+        chip_values=chip, chip_digest=facts_digest(chip), model_sha256="0" * 64, quantization=None,
+        recipe=None, input_layout="nchw", res_version="1.0", schedule_level=0,
+        layers=tuple(Layer(name, "Conv", 0, 0, tile) for name in layers),
+        fspm_peak=(0,) * len(layers), ddr_bytes=ddr_bytes, constants_bytes=len(data),
+        inputs=tuple(inputs), outputs=tuple(outputs), tensors=tuple(tensors),
+        graph_outputs=tuple(entry.name for entry in outputs), host=(),
+    )  # fmt: skip
+    return Program(replace(meta, **more), code, data)
+
+
+def copying_program(**more: Any) -> Program:
+    """Copies input ``x`` to tensor ``first``, and again to output ``y``."""
+    code = [
+        load(Space.FSPM, 64, 24, signal=WDMA),
+        store(0, 128, 24, wait=RDMA),
+        load(Space.FSPM, 64, 24, local_address=64, wait=0, signal=WDMA),
+        store(64, 192, 24, wait=RDMA),
+    ]
+    x = tensor("x", "u8", (3, 2, 4), 64)
+    first = tensor("first", "u8", (3, 2, 4), 128, ready=1)
+    y = tensor("y", "u8", (3, 2, 4), 192, ready=3)
+    return program(code, bytes(64), [x], [y], [x, first, y], **more)
 
 
 def whole_memory_program(

@@ -21,7 +21,7 @@ import conftest
 from knightlite import dtypes
 from knightlite.chip import Chip, ChipFamily, facts_digest, families, find
 from knightlite.compiler import Compiled, compile_graph
-from knightlite.container import Program, decode_program, encode_program
+from knightlite.container import Origin, Program, decode_program, encode_program
 from knightlite.emit import golden_model
 from knightlite.inference.onnx_models import session, write_float, write_qdq
 from knightlite.ir import Graph
@@ -36,7 +36,7 @@ Tensors = Mapping[str, Array]
 CHIPS = tuple({family.digest: family.names[0] for family in families()}.values())
 MAIN, TIGHT = "TX5368AV200", "TX5112CV201"  # the common one, and the smallest memories
 DISTINCT = 16
-DESCRIPTION = {"version": "0", "input_layout": "nchw", "recipe": None}
+ORIGIN = Origin(version="0", model_sha256="0" * 64)
 THREADS = 2
 
 
@@ -62,7 +62,7 @@ def build(graph: Graph, family: ChipFamily | str) -> Built:
     """Compile to bytes, decode them and check the program."""
     if isinstance(family, str):
         family = find(family)
-    compiled = compile_graph(graph, family, family.names[0], DESCRIPTION)
+    compiled = compile_graph(graph, family, family.names[0], ORIGIN)
     cfg, weight = encode_program(compiled.program)
     program = decode_program(cfg, weight, "x.cfg", "x.weight")
     machine = Machine(program, family)
@@ -280,8 +280,8 @@ def judge(built: Built, quantized: Graph, floating: Graph, pictures: Sequence[Te
     exact = session(write_float(floating, floating.chip_outputs), THREADS)
     lsb: dict[str, int] = {}
     signal = noise = 0.0
-    entries = {entry["name"]: entry for entry in built.program.meta["inputs"]}
-    ends = {entry["name"]: entry for entry in built.program.meta["outputs"]}
+    entries = {entry.name: entry for entry in built.program.meta.inputs}
+    ends = {entry.name: entry for entry in built.program.meta.outputs}
     for picture in pictures:
         integers = {name: quantize(picture[name], entries[name]) for name in graph.inputs}
         wanted = golden.run(integers)

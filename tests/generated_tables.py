@@ -6,7 +6,9 @@ what lies between. A test holds the committed pages to it.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +16,27 @@ from dataclasses import fields
 
 from knightlite import chip, isa
 from knightlite.api.chips.operators import common_rules, operators_of
+from knightlite.chip import Chip
+from knightlite.container import Description
 from knightlite.frontend.canonical import HANDLERS
 from knightlite.frontend.host import HOST
 from knightlite.frontend.split import SEVERAL_OUTPUTS
 from knightlite.frontend.views import SAME, VIEWS
 from knightlite.isa import FeatureInstruction, FieldLayout, Instruction, Transfer
 from knightlite.isa.assembly import HEADER_BYTES, OPCODE
+from knightlite.json_records import record_form
+from knightlite.json_records.forms import (
+    Either,
+    Form,
+    Items,
+    Key,
+    ListOf,
+    MapOf,
+    OneOf,
+    RecordOf,
+    rule_words,
+    words,
+)
 from knightlite.ops import ALL_OPS
 from knightlite.ops.functions import FUNCTIONS
 
@@ -258,7 +275,70 @@ def chip_names_table() -> str:
     return table(("family", "chips", "what"), rows)
 
 
+# ------------------------------------------------------------------ files
+
+
+def key_tables() -> str:
+    """The keys of the ``meta`` of a ``.cfg``: a table per record, the whole first."""
+    texts = []
+    for record in _records(record_form(Description)):
+        if record.kind is Chip:
+            continue  # its facts are those of docs/machine.md
+        title = "" if record.kind is Description else f"`{record.kind.__name__}`: "
+        rows = [(f"`{item.name}`", _key_values(item), item.doc) for item in record.keys]
+        first = _first_line(record.kind).replace("``", "`")
+        texts.append(f"{title}{first}\n\n" + table(("key", "value", "what"), rows))
+    return "\n".join(texts)
+
+
+def _records(form: Form) -> list[RecordOf]:
+    """A record and those inside it, each once, in the order in which they are met."""
+    found: dict[type, RecordOf] = {}
+
+    def visit(inner: Form) -> None:
+        if isinstance(inner, RecordOf) and inner.kind not in found:
+            found[inner.kind] = inner
+            for part in inner.keys:
+                visit(part.form)
+        elif isinstance(inner, ListOf):
+            visit(inner.item)
+        elif isinstance(inner, MapOf):
+            visit(inner.value)
+        elif isinstance(inner, Either):
+            for choice in inner.forms:
+                visit(choice)
+
+    visit(form)
+    return list(found.values())
+
+
+def _key_values(item: Key) -> str:
+    """What may stand behind a key, and whether it may be left out."""
+    empty = " or `{}`" if item.none_as_empty else ""
+    absent = {dataclasses.MISSING: "", None: "; may be absent"}
+    return _form(item.form) + empty + absent.get(item.default, f"; {item.default} where absent")
+
+
+def _form(form: Form) -> str:
+    match form:
+        case RecordOf(kind):
+            return f"`{kind.__name__}`"
+        case ListOf(inner, rules):
+            return " ".join((f"[{_form(inner)}, ...]", *map(rule_words, rules)))
+        case Items(forms):
+            return f"[{', '.join(map(_form, forms))}]"
+        case MapOf(inner):
+            return f"{{name: {_form(inner)}, ...}}"
+        case Either(forms):
+            return " or ".join(map(_form, forms))
+        case OneOf(values):
+            return ", ".join(f"`{json.dumps(value)}`" for value in values)
+        case _:
+            return words(form).removeprefix("a ")
+
+
 BLOCKS: Blocks = {
+    "cfg-keys": key_tables,
     "instructions": instruction_table,
     "fields": field_tables,
     "cycles": cycle_formulas,

@@ -169,7 +169,7 @@ def test_concats_are_exact(make: Callable[[QuantizedNet], Graph], rng: np.random
     assert sum(item.op == "Concat" for item in built.compiled.graph.nodes) == sum(
         item.op == "Concat" for item in graph.nodes
     )
-    ops = [layer["op"] for layer in built.program.meta["layers"]]
+    ops = [layer.op for layer in built.program.meta.layers]
     assert "Concat" not in ops
     assert ops.count("Copy") == len(CONCATS[make][1])
     for _ in range(2):  # nothing is left over from the picture before
@@ -266,7 +266,7 @@ def test_bytes_are_reused() -> None:
     built = build(net.build(x), "TX5368AV200")
     plan = built.compiled.plan
     assert plan.ddr_bytes - align(len(plan.constants), 64) == 2 * 64 * 8 * 8
-    assert built.program.meta["ddr_bytes"] == plan.ddr_bytes
+    assert built.program.meta.ddr_bytes == plan.ddr_bytes
 
 
 # ------------------------------------------------------------------ budget

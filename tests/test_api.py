@@ -131,7 +131,7 @@ def test_frames_and_debug_tensors(here: Path) -> None:
     x = np.fromfile("inputs/x.bin", np.float32)
     np.concatenate([x, x / 2, x / 4]).tofile("three.bin")
     binary = find_binary(here, None, None)
-    tensors = {str(entry["name"]) for entry in binary.program.meta["tensors"]}
+    tensors = {entry.name for entry in binary.program.meta.tensors}
     options = SimulateOptions(
         input="three.bin", frame_count=2, frame_step=2, debug="all", out_dir=Path("all")
     )
@@ -243,18 +243,19 @@ def test_explain(here: Path) -> None:
 
 def test_inspect(here: Path) -> None:
     found = inspect_file(Path(f"{STEM}_r.cfg"))
-    assert (found.kind, found.meta["name"], found.meta["chip"]) == ("cfg", "digits", CHIP)
+    assert isinstance(found.meta, container.Description)
+    assert (found.kind, found.meta.name, found.meta.chip) == ("cfg", "digits", CHIP)
     lines = list(found.lines())
     assert lines[0].startswith(f"{STEM}_r.cfg: digits for TX5368AV200 (TX5368), pair ")
     assert lines[2] == "resource version 1.0, input files nchw"
     assert lines[3].startswith("input x: s8 1x3x32x32 scale ")
     layers = [line for line in lines if line.startswith("-- layer ")]
-    assert len(layers) == len(found.meta["layers"])
+    assert len(layers) == len(found.meta.layers)
     instructions = int(lines[5].split(" instructions")[0].split()[-1])
     assert len(lines) == 6 + len(layers) + instructions
 
     weight = inspect_file(Path(f"{STEM}_r.weight"))
-    assert (weight.kind, weight.meta["pair"]) == ("weight", found.meta["pair"])
+    assert (weight.kind, weight.meta.pair) == ("weight", found.meta.pair)
     assert list(weight.lines())[1] == f"DDR image of {weight.sizes['data']} bytes"
     sections = container.read_sections(
         container.CFG_MAGIC, Path(f"{STEM}_r.cfg").read_bytes(), "x.cfg"

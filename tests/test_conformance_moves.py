@@ -21,7 +21,7 @@ def exact(graph: Graph, chip: str) -> list[str]:
         for name, values in {**golden.run(inputs), **wanted}.items():
             if name in found:
                 np.testing.assert_array_equal(found[name], values, name)
-    return [layer["op"] for layer in built.program.meta["layers"]]
+    return [layer.op for layer in built.program.meta.layers]
 
 
 def drawn(draw: st.DrawFn, net: QuantizedNet, x: str, output: str) -> str:

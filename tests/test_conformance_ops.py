@@ -13,8 +13,8 @@ import pytest
 
 from conformance_checks import (
     CHIPS,
-    DESCRIPTION,
     MAIN,
+    ORIGIN,
     Golden,
     Tally,
     build,
@@ -75,7 +75,7 @@ def test_sample_on_chip(sample: tuple[str, Graph, list[Any]], chip_name: str) ->
     transfers = [item for item in built.machine.instructions if isinstance(item, Transfer)]
     moved = sum(item.payload_bytes for item in transfers)
     assert told.read_bytes + told.write_bytes == moved
-    assert told.macs == sum(layer["macs"] for layer in built.program.meta["layers"])
+    assert told.macs == sum(layer.macs for layer in built.program.meta.layers)
     assert told.cycles >= told.macs / chip.peak_macs_per_cycle
     assert told.cycles >= chip.ddr_cycles(moved)
     tensors = [graph.tensors[item] for item in (*graph.inputs, *graph.outputs)]
@@ -97,7 +97,7 @@ def test_constraint_refuses(op: OpDef, constraint: Constraint) -> None:
     (node,) = graph.nodes
     reason = constraint.check(View(graph, node))
     with pytest.raises(UnsupportedError) as caught:
-        compile_graph(graph, find(MAIN), MAIN, DESCRIPTION)
+        compile_graph(graph, find(MAIN), MAIN, ORIGIN)
     told = [(finding.where, finding.sentence) for finding in caught.value.findings]
     assert (node.name, f"{op.name}: {reason}.") in told
     assert caught.value.sentence == (

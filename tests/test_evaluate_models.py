@@ -105,9 +105,8 @@ def test_every_byte_of_the_chip_is_checked_on_request(
     found = evaluate_models(options(pictures, check=True))
     whole = evaluate_models(options(pictures, check=True, workers=2))
     assert found == whole
-    sizes = {"u8": 1, "s8": 1, "s16": 2}
-    tensors = find_binary(pictures.parent, None, None).program.meta["tensors"]
-    frame = sum(int(np.prod(item["shape"])) * sizes[item["type"]] for item in tensors)
+    tensors = find_binary(pictures.parent, None, None).program.meta.tensors
+    frame = sum(int(np.prod(item.shape)) * item.dtype.size_bytes for item in tensors)
     chip = found.models[3]
     assert (chip.compared_bytes, chip.differing_bytes) == (COUNT * frame, 0)
     bare = replace(chip, compared_bytes=None, differing_bytes=None)

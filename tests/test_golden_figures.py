@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conformance_checks import DESCRIPTION
+from conformance_checks import ORIGIN
 from conftest import Golden
 from golden_table import Layout
 from integer_nets import NETWORKS
@@ -51,8 +51,8 @@ def compiled() -> Mapping[Key, Compiled]:
         for chip in CHIPS:
             for level in LEVELS:
                 asked: dict[str, Any] = {"level": level} if level else {}
-                made = compile_graph(graph, find(chip), chip, DESCRIPTION, **asked)
-                assert made.program.meta["schedule_level"] == level
+                made = compile_graph(graph, find(chip), chip, ORIGIN, **asked)
+                assert made.program.meta.schedule_level == level
                 found[graph.name, chip, level] = made
     return found
 
@@ -69,7 +69,7 @@ def figures(made: Compiled, chip: str) -> dict[str, str]:
         "write_bytes": str(found.write_bytes),
         "mac_percent": f"{100 * found.mac_utilization:.3f}",
         "ddr_percent": f"{100 * found.ddr_utilization:.3f}",
-        "ddr_bytes": str(program.meta["ddr_bytes"]),
+        "ddr_bytes": str(program.meta.ddr_bytes),
         "cfg_sha256": hashlib.sha256(cfg).hexdigest()[:16],
         "weight_sha256": hashlib.sha256(weight).hexdigest()[:16],
     }

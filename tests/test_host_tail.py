@@ -12,7 +12,7 @@ import onnx.utils
 import pytest
 from numpy.typing import NDArray
 
-from conformance_checks import DESCRIPTION, MAIN, Pictures
+from conformance_checks import MAIN, ORIGIN, Pictures
 from knightlite.api.simulation import finisher
 from knightlite.chip import find
 from knightlite.compiler import compile_graph
@@ -104,17 +104,17 @@ def run_all(
     quantized_path.write_bytes(write_qdq(result.graph, {}).SerializeToString())
     quantized = load_quantized(quantized_path)
     assert quantized.host == floating.host
-    compiled = compile_graph(quantized, find(MAIN), MAIN, DESCRIPTION)
+    compiled = compile_graph(quantized, find(MAIN), MAIN, ORIGIN)
     program = decode_program(*encode_program(compiled.program), "x.cfg", "x.weight")
     assert bool(program.host) == general
     x = batch[:1]
-    (entry,) = program.meta["inputs"]
+    (entry,) = program.meta.inputs
     delivered = Machine(program).run({"x": quantize(x, entry)})
     finished = finisher(program)(delivered)
     assert tuple(finished) == outputs
     feeds = {}
-    for item in program.meta["outputs"]:
-        feeds[f"{item['name']}/dq"] = dequantize(delivered[item["name"]], item)
+    for item in program.meta.outputs:
+        feeds[f"{item.name}/dq"] = dequantize(delivered[item.name], item)
     whole = onnx.shape_inference.infer_shapes(onnx.load(quantized_path))
     tail = onnx.utils.Extractor(whole).extract_model(list(feeds), list(outputs))
     wanted = session(tail.SerializeToString(), 1).run(list(outputs), feeds)

@@ -419,6 +419,11 @@ def test_outputs_must_be_written() -> None:
         check(sound(), outputs=[tensor("y", "s8", (5, 1, 4), 128)])
     with pytest.raises(FormatError, match=r"^tensor y ends at DDR 0x1010, beyond 4096 bytes\.$"):
         check(sound(), outputs=[tensor("y", "s8", (4, 1, 4), 4096)])
+    late = tensor("y", "s8", (4, 1, 4), 128, ready=6)
+    with pytest.raises(
+        FormatError, match=r"^tensor y must be ready after one of \d instructions, n"
+    ):
+        check(sound(), outputs=[late])
     with pytest.raises(FormatError, match=r"^input x lies at DDR 0x20, inside the constants\.$"):
         check(sound(), inputs=[tensor("x", "u8", (8, 1, 4), 32)])
 

@@ -123,7 +123,7 @@ def check_time(built: Built) -> None:
     told = profile(built.program)
     estimate = sum(layer.estimated_cycles for layer in built.compiled.plan.layers)
     assert 0.8 * told.cycles <= estimate <= 1.3 * told.cycles
-    assert told.macs == sum(layer["macs"] for layer in built.program.meta["layers"])
+    assert told.macs == sum(layer.macs for layer in built.program.meta.layers)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -131,7 +131,7 @@ def test_network_is_what_it_is_called(name: str, prepared: Mapping[str, Prepared
     """Operators after compiling, so that a network that lost what it tests is noticed."""
     item = prepared[name]
     built = build(item.quantized, MAIN)
-    layers = [layer["op"] for layer in built.program.meta["layers"]]
+    layers = [layer.op for layer in built.program.meta.layers]
     nodes = [node.op for node in built.compiled.graph.nodes]
     strides = {node.attributes.get("strides") for node in item.quantized.nodes}
     if name.startswith("densenet"):

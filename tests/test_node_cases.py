@@ -213,7 +213,7 @@ def compare(found: list[Array], expected: list[Array]) -> None:
 def check_bytes(quantized: Graph, form: Form) -> None:
     """Machine = golden model, and within one step of QDQ."""
     built = build(quantized, MAIN)
-    entries = {entry["name"]: entry for entry in built.program.meta["inputs"]}
+    entries = {entry.name: entry for entry in built.program.meta.inputs}
     golden, layers, tally = Golden(built.compiled.graph), Layers(quantized), Tally()
     for feeds in form.inputs:
         integers = {name: quantize(feeds[name], entries[name]) for name in quantized.inputs}

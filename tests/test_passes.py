@@ -344,9 +344,9 @@ def test_every_fusion_is_counted() -> None:
 def test_hidden_tensors_are_not_materialised() -> None:
     net = QuantizedNet()
     built = build(residual_behind_prologue(net), "TX5368AV200")
-    assert [entry["name"] for entry in built.program.meta["tensors"]] == ["x", "y"]
-    assert built.program.meta["layers"][0]["op"] == "Affine+Conv+Add"
-    assert len(built.program.meta["layers"]) == 1
+    assert [entry.name for entry in built.program.meta.tensors] == ["x", "y"]
+    assert built.program.meta.layers[0].op == "Affine+Conv+Add"
+    assert len(built.program.meta.layers) == 1
 
 
 def test_pipeline_is_in_order() -> None:

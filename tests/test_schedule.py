@@ -14,6 +14,7 @@ from hypothesis import given, settings
 
 from conformance_checks import (
     CHIPS,
+    ORIGIN,
     Built,
     artificial,
     build,
@@ -120,7 +121,7 @@ def check_stores(built: Built) -> None:
     """What the stores of the bytes write to DDR is every output once, and nothing else."""
     meta = built.program.meta
     for index, layer in enumerate(built.compiled.plan.layers):
-        written = np.zeros(meta["ddr_bytes"], np.uint8)
+        written = np.zeros(meta.ddr_bytes, np.uint8)
         for item in built.machine.instructions:
             if isinstance(item, Store) and item.layer == index:
                 written[runs(item)] += 1
@@ -453,11 +454,11 @@ def test_known_tilings_change_no_byte(chip_name: str) -> None:
     for _, graph in SAMPLES:
         for some in (graph, negated(graph)):
             try:
-                alone = compile_graph(some, family, chip_name, {})
+                alone = compile_graph(some, family, chip_name, ORIGIN)
             except UnsupportedError:
                 continue
             before = len(tilings)
-            together = compile_graph(some, family, chip_name, {}, tilings=tilings)
+            together = compile_graph(some, family, chip_name, ORIGIN, tilings=tilings)
             assert together.program.code == alone.program.code
             assert together.program.data == alone.program.data
             data.append(alone.program.data)
@@ -489,7 +490,9 @@ def test_layers_that_differ_have_keys_of_their_own() -> None:
         names, kernel = more.pop("names", ("a", "b")), more.pop("kernel", (1, 1))
         for name in names:
             x = net.conv(x, name, 8, kernel, dtype=dtype, **more)
-        plan = compile_graph(net.builder.build((x,)), find("TX5368AV200"), "TX5368AV200", {}).plan
+        plan = compile_graph(
+            net.builder.build((x,)), find("TX5368AV200"), "TX5368AV200", ORIGIN
+        ).plan
         places = {name: replace(place, address=0) for name, place in plan.locations.items()}
         return [layer_key(plan.graph, layer.node, places) for layer in plan.layers]
 

@@ -211,7 +211,7 @@ def test_machine_says_what_a_missing_token_does(built: Built) -> None:
     program = Program(built.program.meta, assemble(damaged), built.program.data)
     with pytest.raises(MachineError, match=r"a race with instruction .*: no token orders") as e:
         Machine(program, SMALL).check()
-    layer = built.program.meta["layers"][items[index].layer]["name"]
+    layer = built.program.meta.layers[items[index].layer].name
     assert e.value.sentence.startswith(f"instruction {index} (matrix, layer {layer}) reads ")
 
 

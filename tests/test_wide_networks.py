@@ -88,7 +88,7 @@ def test_wide_network(
     if not fused:
         monkeypatch.setattr(compiler, "PIPELINE", ())
     built = build(graph, chip_name)
-    layers = [layer["op"] for layer in built.program.meta["layers"]]
+    layers = [layer.op for layer in built.program.meta.layers]
     assert (CHAINS.get(name) in layers) == (fused and name in CHAINS)
     golden, qdq, tally = Golden(built.compiled.graph), Layers(graph), Tally()
     for inputs in (random_inputs(graph, rng), random_inputs(graph, rng), *extreme_inputs(graph)):

@@ -167,7 +167,7 @@ def test_a_middle_is_wide_and_stays_inside_its_chain_on_every_chip(name: str) ->
     assert {graph.tensors[item].dtype.bits for item in ("stem", "sum")} == {8}
     assert {w.dtype for n, w in graph.constants.items() if w.ndim == 4} == {np.dtype(np.int8)}
     built = checks.build(graph, name)
-    assert "Conv+Add" in [layer["op"] for layer in built.program.meta["layers"]]
+    assert "Conv+Add" in [layer.op for layer in built.program.meta.layers]
     checks.assert_exact(graph, built, np.random.default_rng(4))
 
 

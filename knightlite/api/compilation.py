@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from knightlite import atomic_write, workspace
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.notes import INPUT_LAYOUT, notes_of
+from knightlite.container import Origin
+from knightlite.container.description import LAYOUTS, MAX_RES_VERSION, Layout
 from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from knightlite.ir import Graph
 
 KNOWN_ANSWER_SEED = 1
-MAX_RES_VERSION = 16
 
 
 def _nothing(name: str, graph: Graph) -> None:
@@ -48,12 +49,25 @@ class CompileSettings:
     input_order: str | None = None
 
     def __post_init__(self) -> None:
-        """UsageError for a text that is too long to store."""
+        """UsageError for a text that cannot be stored."""
         if len(self.res_version) > MAX_RES_VERSION:
             raise UsageError(
                 f"the resource version must have at most {MAX_RES_VERSION} characters, not "
                 f"{len(self.res_version)}."
             )
+        if not self.res_version.isprintable():
+            raise UsageError(
+                f"the resource version must be printable text, not {self.res_version!a}."
+            )
+        if self.input_order not in (None, *LAYOUTS):
+            raise UsageError(
+                f"the input order must be one of {', '.join(LAYOUTS)}, not {self.input_order}."
+            )
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of raw input files."""
+        return cast(Layout, self.input_order or INPUT_LAYOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +139,16 @@ def compile_bytes(
     if asked.first_layer is not None or asked.last_layer is not None:
         graph = part(graph, asked.first_layer, asked.last_layer)
     graph = with_outputs(graph, asked.outputs)
-    quantization = notes_of(path, model)
-    description = {
-        "version": __version__,
-        "model_sha256": hashlib.sha256(model).hexdigest(),
-        "input_layout": asked.input_order or quantization.get("input_layout", INPUT_LAYOUT),
-        "res_version": asked.res_version,
-        "recipe": quantization.get("recipe") if graph.inputs == whole else None,
-        "quantization": quantization,
-    }
-    compiled = compile_graph(graph, family, chip_name, description, watch, asked.reuse_ddr)
+    notes = notes_of(path, model)
+    origin = Origin(
+        version=__version__,
+        model_sha256=hashlib.sha256(model).hexdigest(),
+        input_layout=asked.layout,
+        res_version=asked.res_version,
+        recipe=notes.recipe if notes is not None and graph.inputs == whole else None,
+        quantization=notes,
+    )
+    compiled = compile_graph(graph, family, chip_name, origin, watch, asked.reuse_ddr)
     program = compiled.program
     cfg, weight = container.encode_program(program)
     golden = golden_model(
@@ -179,19 +193,19 @@ def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
 def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
     meta, plan = compiled.program.meta, compiled.plan
     return {
-        "name": meta["name"],
-        "chip": meta["chip"],
-        "layers": len(meta["layers"]),
-        "macs": sum(layer["macs"] for layer in meta["layers"]),
+        "name": meta.name,
+        "chip": meta.chip,
+        "layers": len(meta.layers),
+        "macs": sum(layer.macs for layer in meta.layers),
         "cfg_bytes": len(cfg),
         "weight_bytes": len(weight),
         "ddr_bytes": plan.ddr_bytes,
         "constants_bytes": len(plan.constants),
-        "fspm_peak_bytes": max(meta["fspm_peak"], default=0),
-        "estimated_cycles": sum(layer["estimated_cycles"] for layer in meta["layers"]),
+        "fspm_peak_bytes": max(meta.fspm_peak, default=0),
+        "estimated_cycles": sum(layer.estimated_cycles for layer in meta.layers),
         "copies": sum(node.op == "Copy" for node in compiled.graph.nodes),
         "chains": sum(bool(node.parts) for node in compiled.graph.nodes),
-        "host": [op["op"] for op in meta["host"]],
+        "host": [op.op for op in meta.host],
         "cfg_sha256": hashlib.sha256(cfg).hexdigest(),
         "weight_sha256": hashlib.sha256(weight).hexdigest(),
     }

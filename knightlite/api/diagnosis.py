@@ -14,6 +14,7 @@ from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
+    from knightlite.container import QuantizationNotes
     from knightlite.diagnosis import Diagnosis
     from knightlite.ir import Graph
     from knightlite.preprocess import Recipe
@@ -230,8 +231,11 @@ def _count(work: Workload) -> int:
     return int(getattr(work, "iteration", 1)) * int(getattr(work, "batch_size", 1))
 
 
-def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
-    """The switches that the model was quantized with, as its notes say, and its widths."""
+def settings_of(notes: QuantizationNotes | None, quantized: Graph) -> Settings:
+    """The switches that the model was quantized with, as its notes say, and its widths.
+
+    What is noted in words that this version does not know counts as not noted.
+    """
     from knightlite import dtypes
     from knightlite.ops import BY_NAME
     from knightlite.quantize.choices import (
@@ -246,7 +250,8 @@ def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
     from knightlite.quantize.settings import Widths, settings_for, with_method
 
     def noted(key: str, words: Iterable[Any]) -> Any:
-        return notes.get(key) if notes.get(key) in list(words) else None
+        value = getattr(notes, key, None)
+        return value if value in list(words) else None
 
     bits = noted("bit_width", (8, 16)) or 8
     made = settings_for(
@@ -265,18 +270,18 @@ def settings_of(notes: Mapping[str, Any], quantized: Graph) -> Settings:
     return replace(made, mix_budget=None, widths=widths, equalize=False)
 
 
-def _clock(notes: Mapping[str, Any]) -> Clock | None:
+def _clock(notes: QuantizationNotes | None) -> Clock | None:
     """Of the chip that the model was quantized for; None where its notes do not say."""
     from knightlite.api.quantization.cycles import clock_of
 
     try:
-        return clock_of(str(notes["chip"])) if notes.get("chip") else None
+        return clock_of(notes.chip) if notes is not None and notes.chip else None
     except UsageError:
         return None
 
 
 def _workload(
-    options: DiagnoseOptions, graph: Graph, notes: Mapping[str, Any], talk: Talk
+    options: DiagnoseOptions, graph: Graph, notes: QuantizationNotes | None, talk: Talk
 ) -> tuple[Workload, Recipe | None]:
     """The data, and the recipe where pictures come through one."""
     from knightlite.api.quantization.calibration_data import workload
@@ -285,10 +290,10 @@ def _workload(
     from knightlite.preprocess import parse_recipe
     from knightlite.quantize.data import PictureFolder
 
-    stored = notes.get("recipe")
+    stored = None if notes is None else notes.recipe
     recipe = options.recipe
     pictures = options.data is not None and options.script is None and options.batches is None
-    noted = pictures and recipe is None and isinstance(stored, str)
+    noted = pictures and recipe is None and stored is not None
     assert options.model is not None
     work, text = workload(
         QuantizeOptions(
@@ -310,6 +315,6 @@ def _workload(
     if noted:
         talk.say("the pictures go through the recipe of the quantized model.")
         work = replace(work, recipe=parse_recipe(str(stored), "of the quantized model"))
-    elif isinstance(stored, str) and text is not None and stored != text:
+    elif None not in (stored, text) and stored != text:
         talk.warn("the recipe is not the one that the model was quantized with.")
     return work, work.recipe

@@ -57,7 +57,7 @@ def profile_program(
     meta = binary.program.meta
     found = profile_binary(binary, chip_name, facts)
     paths = save_profile(found, binary.cfg.name.removesuffix(".cfg"), out_dir)
-    workspace.record(directory, "profile", str(meta["chip"]), {"cfg": str(binary.cfg)}, paths)
+    workspace.record(directory, "profile", meta.chip, {"cfg": str(binary.cfg)}, paths)
     return ProfileResult(paths, found, tuple(totals(found)))
 
 

@@ -24,8 +24,7 @@ def command(file: Path, as_json: bool) -> None:
     with talking() as talk:
         found = inspect_file(file, talk=talk)
     if as_json:
-        sizes = dict(found.sizes)
-        print_json({"file": found.file, "kind": found.kind, "meta": found.meta, "bytes": sizes})
+        print_json(found.as_json())
         return
     for line in found.lines():
         print_line(line)

@@ -128,7 +128,7 @@ FULL: tuple[Column, ...] = (
     ("DDR read", lambda row: f"{row.read_bytes:,}"),
     ("DDR write", lambda row: f"{row.write_bytes:,}"),
     ("bound by", lambda row: row.bound),
-    ("FSPM", lambda row: "" if row.fspm_peak_bytes is None else f"{row.fspm_peak_bytes:,}"),
+    ("FSPM", lambda row: f"{row.fspm_peak_bytes:,}"),
 )
 COMPACT: tuple[Column, ...] = (
     LAYER,
@@ -140,7 +140,7 @@ COMPACT: tuple[Column, ...] = (
     ("read", lambda row: short(row.read_bytes)),
     ("write", lambda row: short(row.write_bytes)),
     ("bound by", lambda row: row.bound),
-    ("FSPM", lambda row: "" if row.fspm_peak_bytes is None else short(row.fspm_peak_bytes)),
+    ("FSPM", lambda row: short(row.fspm_peak_bytes)),
 )
 NARROW = tuple(column for column in COMPACT if column is not OPERATOR)
 

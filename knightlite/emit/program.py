@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Literal, cast
 
-from knightlite.allocate import is_placed
+from knightlite.allocate import Location, is_placed
 from knightlite.chip import ChipFamily
-from knightlite.container import Program, array_entry
+from knightlite.container import (
+    Description,
+    HostOperator,
+    Layer,
+    Origin,
+    Program,
+    StoredTensor,
+    Tile,
+    constant,
+    pair_digest,
+)
+from knightlite.container.description import IntegerType
 from knightlite.emit.tokens import with_tokens
-from knightlite.ir import Node, Tensor
+from knightlite.ir import Graph, HostOp, Node, Tensor
 from knightlite.ir.graph import flatten_chains
 from knightlite.isa import Instruction, Store, assemble
 from knightlite.ops import BY_NAME, View, host
-from knightlite.schedule import Plan, plan_instructions
+from knightlite.schedule import LayerPlan, Plan, plan_instructions
 
 SCHEDULE_LEVEL = 0
 
@@ -31,56 +41,58 @@ def program_code(plan: Plan) -> list[Instruction]:
     return with_tokens(flat)
 
 
-def emit_program(
-    plan: Plan, family: ChipFamily, chip_name: str, description: Mapping[str, Any]
-) -> Program:
-    """The program of a plan. ``description``: further metadata (model hash, recipe, version)."""
-    code = program_code(plan)
-    meta = {
-        **description,
-        "name": plan.graph.name,
-        "chip": chip_name,
-        "chip_family": family.family,
-        "chip_digest": family.digest,
-        "chip_values": {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in dataclasses.asdict(family.chip).items()
-        },
-        "schedule_level": SCHEDULE_LEVEL,
-        "layers": [_layer(plan, index) for index in range(len(plan.layers))],
-        "fspm_peak": [layer.geometry.fspm_bytes(layer.tiling) for layer in plan.layers],
-        "ddr_bytes": plan.ddr_bytes,
-        "constants_bytes": len(plan.constants),
-        **_interface(plan, code),
-    }
+def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin) -> Program:
+    """The program of a plan; ``origin``: what its model came from."""
+    instructions = program_code(plan)
+    code = assemble(instructions)
+    graph = plan.graph
+    tensors = _tensors(plan, instructions)
+    meta = Description(
+        name=graph.name,
+        version=origin.version,
+        pair=pair_digest(code, plan.constants),
+        chip=chip_name,
+        chip_family=family.family,
+        chip_values=family.chip,
+        chip_digest=family.digest,
+        model_sha256=origin.model_sha256,
+        quantization=origin.quantization,
+        recipe=origin.recipe,
+        input_layout=origin.input_layout,
+        res_version=origin.res_version,
+        schedule_level=SCHEDULE_LEVEL,
+        layers=tuple(_layer(graph, layer) for layer in plan.layers),
+        fspm_peak=tuple(layer.geometry.fspm_bytes(layer.tiling) for layer in plan.layers),
+        ddr_bytes=plan.ddr_bytes,
+        constants_bytes=len(plan.constants),
+        inputs=tuple(tensors[name] for name in graph.inputs),
+        outputs=tuple(tensors[name] for name in graph.chip_outputs),
+        tensors=tuple(tensors.values()),
+        graph_outputs=graph.outputs,
+        host=tuple(map(_host_operator, graph.host)),
+    )
     host_model = b""
-    if host.needs_onnx_runtime(plan.graph):
-        host_model = host.model(plan.graph).SerializeToString(deterministic=True)
-    return Program(meta, assemble(code), plan.constants, host_model)
+    if host.needs_onnx_runtime(graph):
+        host_model = host.model(graph).SerializeToString(deterministic=True)
+    return Program(meta, code, plan.constants, host_model)
 
 
-def _layer(plan: Plan, index: int) -> dict[str, Any]:
-    layer = plan.layers[index]
+def _layer(graph: Graph, layer: LayerPlan) -> Layer:
     parts = flatten_chains([layer.node])
-    macs = sum(BY_NAME[part.op].macs(View(plan.graph, part)) for part in parts)
     tiling = layer.tiling
     ins, outs = layer.geometry.tile_channels(tiling)
-    return {
-        "name": layer.node.name,
-        "op": "+".join(part.op for part in parts),
-        "macs": macs,
-        "estimated_cycles": layer.estimated_cycles,
-        "tile": {
-            "rows": tiling.rows,
-            "output_channels": outs,
-            "input_channels": ins,
-            "order": "channels" if tiling.outs_outer else "rows",
-            "buffers": tiling.buffers,
-        },
-    }
+    order: Literal["channels", "rows"] = "channels" if tiling.outs_outer else "rows"
+    return Layer(
+        name=layer.node.name,
+        op="+".join(part.op for part in parts),
+        macs=sum(BY_NAME[part.op].macs(View(graph, part)) for part in parts),
+        estimated_cycles=layer.estimated_cycles,
+        tile=Tile(tiling.rows, outs, ins, order, tiling.buffers),
+    )
 
 
-def _interface(plan: Plan, code: list[Instruction]) -> dict[str, Any]:
+def _tensors(plan: Plan, code: Sequence[Instruction]) -> dict[str, StoredTensor]:
+    """Every tensor that lies in DDR, inputs first."""
     graph = plan.graph
     last_store: dict[int, int] = {}
     for index, item in enumerate(code):
@@ -90,33 +102,22 @@ def _interface(plan: Plan, code: list[Instruction]) -> dict[str, Any]:
     executed = {layer.node.output: index for index, layer in enumerate(plan.layers)}
     for node in graph.nodes:
         ready[node.output] = _ready(node, ready, executed, last_store)
-    entries = {
-        name: {**_entry(plan, graph.tensors[name]), "ready": ready[name]}
+    return {
+        name: _stored(graph.tensors[name], plan.locations[name], ready[name])
         for name in ready
         if name in plan.locations
     }
-    return {
-        "inputs": [entries[name] for name in graph.inputs],
-        "outputs": [entries[name] for name in graph.chip_outputs],
-        "tensors": list(entries.values()),
-        "graph_outputs": list(graph.outputs),
-        "host": [
-            {
-                "name": op.name,
-                "op": op.op,
-                "inputs": list(op.inputs),
-                "outputs": list(op.outputs),
-                "constants": {
-                    name: array_entry(values) for name, values in sorted(op.constants.items())
-                },
-                "attributes": {
-                    key: list(value) if isinstance(value, tuple) else value
-                    for key, value in op.attributes.items()
-                },
-            }
-            for op in graph.host
-        ],
-    }
+
+
+def _host_operator(op: HostOp) -> HostOperator:
+    return HostOperator(
+        name=op.name,
+        op=op.op,
+        inputs=op.inputs,
+        outputs=op.outputs,
+        attributes=op.attributes,
+        constants={name: constant(values) for name, values in sorted(op.constants.items())},
+    )
 
 
 def _ready(
@@ -128,16 +129,18 @@ def _ready(
     return last_store[executed[node.output]]
 
 
-def _entry(plan: Plan, tensor: Tensor) -> dict[str, Any]:
-    location = plan.locations[tensor.name]
+def _stored(tensor: Tensor, location: Location, ready: int) -> StoredTensor:
+    _, channels, height, width = tensor.shape
     assert tensor.scale is not None
     scale = tensor.scale.tolist()
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "type": tensor.dtype.name,
-        "scale": scale,
-        "address": location.address,
-        "row_stride": location.row_stride,
-        "column_stride": location.column_stride,
-    }
+    kind = cast(IntegerType, tensor.dtype.name)  # another is refused where it is written
+    return StoredTensor(
+        name=tensor.name,
+        shape=(1, channels, height, width),
+        type=kind,
+        scale=tuple(scale) if isinstance(scale, list) else scale,
+        address=location.address,
+        row_stride=location.row_stride,
+        column_stride=location.column_stride,
+        ready=ready,
+    )

@@ -6,6 +6,7 @@ does everything behind it. Softmax and ArgMax at the end always do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -187,8 +188,26 @@ def _with_operands(state: Importer, node: SourceNode, attributes: Mapping[str, A
         else:
             names.append(_as_seen(state, name) if name else "")
     outputs = tuple(name for name in node.outputs if name)
-    op = HostOp(outputs[0], node.op_type, tuple(names), outputs, dict(attributes), constants)
+    written = {name: _attribute(node, name, value) for name, value in attributes.items()}
+    op = HostOp(outputs[0], node.op_type, tuple(names), outputs, written, constants)
     _append(state, op, tuple(state.model.shapes.get(name, ()) for name in outputs))
+
+
+def _attribute(node: SourceNode, name: str, value: Any) -> Attribute:
+    """An attribute as a host operation holds it; UnsupportedError for what a .cfg cannot hold."""
+    items = tuple(
+        item.decode(errors="replace") if isinstance(item, bytes) else item
+        for item in (value if isinstance(value, (list, tuple)) else (value,))
+    )
+    if not all(isinstance(item, (int, str)) or _is_finite(item) for item in items):
+        raise UnsupportedError(
+            f"attribute {name} of {node.op_type} {node.name} must be finite numbers or texts."
+        )
+    return items if isinstance(value, (list, tuple)) else items[0]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _general(state: Importer, node: SourceNode) -> None:

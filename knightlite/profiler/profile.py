@@ -25,7 +25,6 @@ class LayerProfile:
     """One row. ``bound``: the busiest of matrix, vector, ddr read, ddr write, or "latency".
 
     ``mac_utilization`` is the share of the matrix engine's peak over the layer's own cycles.
-    ``fspm_peak_bytes`` is None where the .cfg does not say.
     """
 
     name: str
@@ -38,7 +37,7 @@ class LayerProfile:
     read_bytes: int
     write_bytes: int
     bound: str
-    fspm_peak_bytes: int | None
+    fspm_peak_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +120,10 @@ def profile(
     target, assumed = assume(chip or program_chip(program), facts or {})
     instructions = disassemble(program.code)
     timeline = simulate_time(instructions, target)
-    layers = [_Work() for _ in program.meta["layers"]]
+    layers = [_Work() for _ in program.meta.layers]
     front = 0
     for item, event in zip(instructions, timeline.events, strict=True):
+        program.meta.layer(item.layer)
         work = layers[item.layer]
         _add(work, item, event.cycles, target)
         work.cycles += max(0, event.end - front)
@@ -134,8 +134,8 @@ def profile(
     for event in timeline.events:
         busy[event.engine] += event.cycles
     return Profile(
-        name=str(program.meta["name"]),
-        chip_name=str(program.meta["chip"]),
+        name=program.meta.name,
+        chip_name=program.meta.chip,
         clock_hz=target.clock_hz,
         ddr_bytes_per_second=target.ddr_bytes_per_second,
         ddr_efficiency_percent=target.ddr_efficiency_percent,
@@ -185,11 +185,11 @@ def _add(work: _Work, item: Instruction, cycles: int, chip: Chip) -> None:
 
 
 def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerProfile, ...]:
-    peaks = program.meta.get("fspm_peak")
+    meta = program.meta
     return tuple(
         LayerProfile(
-            name=str(entry["name"]),
-            op=str(entry["op"]),
+            name=entry.name,
+            op=entry.op,
             instructions=work.instructions,
             cycles=work.cycles,
             time_ms=work.cycles * 1e3 / chip.clock_hz,
@@ -198,7 +198,7 @@ def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerP
             read_bytes=work.read_bytes,
             write_bytes=work.write_bytes,
             bound=work.bound(),
-            fspm_peak_bytes=int(peaks[index]) if peaks else None,
+            fspm_peak_bytes=peak,
         )
-        for index, (entry, work) in enumerate(zip(program.meta["layers"], layers, strict=True))
+        for entry, peak, work in zip(meta.layers, meta.fspm_peak, layers, strict=True)
     )

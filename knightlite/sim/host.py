@@ -5,61 +5,92 @@ Everything is float32, as ONNX Runtime computes QuantizeLinear, DequantizeLinear
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import dtypes, numerics
-from knightlite.container import entry_array
+from knightlite import numerics
+from knightlite.container import Description, HostOperator, StoredTensor
 from knightlite.errors import DataError, FormatError
+
+# what numpy raises for attributes and operands that an operator cannot have
+UNFIT = (IndexError, KeyError, OverflowError, TypeError, ValueError)
+MAX_ELEMENTS = 1 << 28  # of what a host operator computes
 
 Array = NDArray[Any]
 Attributes = Mapping[str, Any]
 Kind = Callable[[Sequence[Array], Attributes], Array]
 
 
-def tensor_scale(entry: Mapping[str, Any]) -> Array:
+def tensor_scale(entry: StoredTensor) -> Array:
     """The scale of a tensor of the .cfg as float32, shaped to multiply [1, C, H, W]."""
-    scale = np.asarray(entry["scale"], np.float32)
+    scale = np.asarray(entry.scale, np.float32)
     return scale if scale.ndim == 0 else scale.reshape(1, -1, 1, 1)
 
 
-def quantize(values: Array, entry: Mapping[str, Any]) -> Array:
+def quantize(values: Array, entry: StoredTensor) -> Array:
     """Integers of a float [1, C, H, W] input; DataError where it holds NaN or has another shape."""
-    shape = tuple(entry["shape"])
-    if values.shape != shape:
-        raise DataError(f"input {entry['name']} must have shape {shape}, not {values.shape}.")
+    if values.shape != entry.shape:
+        raise DataError(f"input {entry.name} must have shape {entry.shape}, not {values.shape}.")
     if np.isnan(values).any():
-        raise DataError(f"input {entry['name']} must hold numbers, not NaN.")
-    return numerics.quantize_input(values, tensor_scale(entry), dtypes.BY_NAME[entry["type"]])
+        raise DataError(f"input {entry.name} must hold numbers, not NaN.")
+    return numerics.quantize_input(values, tensor_scale(entry), entry.dtype)
 
 
-def dequantize(values: Array, entry: Mapping[str, Any]) -> Array:
+def dequantize(values: Array, entry: StoredTensor) -> Array:
     """float32 values of an integer [1, C, H, W] tensor."""
     result: Array = values.astype(np.float32) * tensor_scale(entry)
     return result
 
 
-def finish(meta: Mapping[str, Any], outputs: Mapping[str, Array]) -> dict[str, Array]:
+def finish(meta: Description, outputs: Mapping[str, Array]) -> dict[str, Array]:
     """The graph's outputs, from the chip's integer outputs: dequantize, then the host operators.
 
-    FormatError for an operator that only ONNX Runtime can do: it is in the .cfg's host model.
+    FormatError for an operator that only ONNX Runtime can do (it is in the .cfg's host model), and
+    for attributes or operands that an operator cannot have.
     """
-    values = {entry["name"]: dequantize(outputs[entry["name"]], entry) for entry in meta["outputs"]}
-    for step in meta["host"]:
-        constants = {name: entry_array(entry) for name, entry in step["constants"].items()}
-        if step["op"] not in KINDS:
+    values = {entry.name: dequantize(outputs[entry.name], entry) for entry in meta.outputs}
+    for step in meta.host:
+        if step.op not in KINDS:
             raise FormatError(
-                f"host operator {step['name']} must be one of {', '.join(KINDS)}, not {step['op']}."
+                f"host operator {step.name} must be one of {', '.join(KINDS)}, not {step.op}."
             )
-        operands = [
-            constants[name] if name in constants else values[name] for name in step["inputs"]
-        ]
-        (output,) = step["outputs"]
-        values[output] = np.asarray(KINDS[step["op"]](operands, step["attributes"]))
-    return {name: values[name] for name in meta["graph_outputs"]}
+        try:
+            values[step.outputs[0]] = _compute(step, values)
+        except UNFIT as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise FormatError(
+                f"host operator {step.name} ({step.op}) does not fit what it reads ({reason}).",
+                "compile the model again",
+            ) from error
+    return {name: values[name] for name in meta.graph_outputs}
+
+
+def _compute(step: HostOperator, values: Mapping[str, Array]) -> Array:
+    """What an operator computes; one of ``UNFIT`` where it cannot."""
+    operands = [
+        step.constants[name].array if name in step.constants else values[name]
+        for name in step.inputs
+    ]
+    elements = _elements(step, operands)
+    if len(step.outputs) != 1 or elements > MAX_ELEMENTS:
+        raise ValueError(f"{elements} elements for {len(step.outputs)} outputs")
+    return np.asarray(KINDS[step.op](operands, step.attributes))
+
+
+def _elements(step: HostOperator, operands: Sequence[Array]) -> int:
+    """How many the result has at most, known before it is made."""
+    if step.op == "Pad":
+        pads: Any = step.attributes["pads"]
+        shape = operands[0].shape
+        ends = zip(shape, pads[: len(shape)], pads[len(shape) :], strict=True)
+        return math.prod(max(0, size + before + after) for size, before, after in ends)
+    if step.op == "Concat":
+        return sum(operand.size for operand in operands)
+    return math.prod(np.broadcast_shapes(*(operand.shape for operand in operands)))
 
 
 def softmax(x: Array, axis: int) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import dtypes
+from knightlite.container import StoredTensor
+from knightlite.container.description import LAYOUTS
 from knightlite.errors import DataError, UsageError
 from knightlite.sim.host import quantize
 from knightlite.sim.raw_kind import Look, look_of
 
 Array = NDArray[Any]
-Entry = Mapping[str, Any]
 
-FORMATS = ("nchw", "nhwc", "nhwcstride")
+FORMATS = LAYOUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _Source:
     """Where one input's frames lie: byte 0 of frame k is at ``offset + k * step`` of ``path``."""
 
     path: Path
-    entry: Entry
+    entry: StoredTensor
     offset: int
     step: int
     is_float: bool
@@ -41,11 +41,11 @@ class _Source:
 
     def frame(self, number: int) -> Array:
         """Frame ``number`` as [1, C, H, W] integers."""
-        kind = np.dtype("<f4") if self.is_float else dtypes.BY_NAME[self.entry["type"]].numpy
+        kind = np.dtype("<f4") if self.is_float else self.entry.dtype.numpy
         count = stored_elements(self.entry, self.layout)
         at = self.offset + number * self.step
         values = np.fromfile(self.path, kind, count, offset=at)
-        _, channels, height, width = self.entry["shape"]
+        _, channels, height, width = self.entry.shape
         if self.layout == "nchw":
             values = values.reshape(1, channels, height, width)
         else:
@@ -76,14 +76,14 @@ class Frames:
     def __iter__(self) -> Iterator[dict[str, Array]]:
         """Input name to [1, C, H, W] integers, per frame."""
         for number in self.numbers:
-            yield {source.entry["name"]: source.frame(number) for source in self.sources}
+            yield {source.entry.name: source.frame(number) for source in self.sources}
 
 
-def stored_elements(entry: Entry, layout: str) -> int:
+def stored_elements(entry: StoredTensor, layout: str) -> int:
     """Elements of one frame in a file; ``nhwcstride`` pads channels to the chip's pixel stride."""
-    _, channels, height, width = entry["shape"]
+    _, channels, height, width = entry.shape
     if layout == "nhwcstride":
-        channels = entry["column_stride"] // dtypes.BY_NAME[entry["type"]].size_bytes
+        channels = entry.column_stride // entry.dtype.size_bytes
     return int(channels * height * width)
 
 
@@ -96,7 +96,7 @@ def input_paths(argument: str) -> list[Path]:
 
 def read(
     argument: str | Sequence[Path],
-    inputs: Sequence[Entry],
+    inputs: Sequence[StoredTensor],
     layout: str,
     frame_count: int | None = None,
     frame_step: int = 0,
@@ -122,7 +122,7 @@ def read(
     elif len(paths) == 1:
         groups = [(paths[0], list(inputs))]
     else:
-        names = ", ".join(str(entry["name"]) for entry in inputs)
+        names = ", ".join(entry.name for entry in inputs)
         raise DataError(f"the network has {len(inputs)} inputs ({names}), not {len(paths)}.")
     sources: list[_Source] = []
     counts: list[int] = []
@@ -136,12 +136,12 @@ def read(
     step = max(1, frame_step)
     asked = usual_count if frame_count is None else frame_count
     numbers = tuple(range(0, available, step))[:asked]
-    kinds = {"float32" if source.is_float else str(source.entry["type"]) for source in sources}
+    kinds = {"float32" if source.is_float else source.entry.type for source in sources}
     return Frames(tuple(sources), available, asked, numbers, " and ".join(sorted(kinds)))
 
 
 def _open(
-    path: Path, entries: list[Entry], layout: str, frame_count: int | None
+    path: Path, entries: list[StoredTensor], layout: str, frame_count: int | None
 ) -> tuple[list[_Source], int]:
     if path.suffix == ".npy":
         return _open_array(path, entries, layout)
@@ -152,16 +152,15 @@ def _open(
     )
 
 
-def _frame_bytes(entries: list[Entry], layout: str, is_float: bool) -> int:
+def _frame_bytes(entries: list[StoredTensor], layout: str, is_float: bool) -> int:
     return sum(
-        stored_elements(entry, layout)
-        * (4 if is_float else dtypes.BY_NAME[entry["type"]].size_bytes)
+        stored_elements(entry, layout) * (4 if is_float else entry.dtype.size_bytes)
         for entry in entries
     )
 
 
 def _sources(
-    path: Path, entries: list[Entry], layout: str, is_float: bool, offset: int
+    path: Path, entries: list[StoredTensor], layout: str, is_float: bool, offset: int
 ) -> list[_Source]:
     step = _frame_bytes(entries, layout, is_float)
     found = []
@@ -172,12 +171,12 @@ def _sources(
 
 
 def _holds_floats(
-    path: Path, size: int, entries: list[Entry], layout: str, frame_count: int | None
+    path: Path, size: int, entries: list[StoredTensor], layout: str, frame_count: int | None
 ) -> bool:
     """Whether a raw file is float32; DataError where size, values and count do not settle it."""
     float_bytes = _frame_bytes(entries, layout, True)
     integer_bytes = _frame_bytes(entries, layout, False)
-    kind = " and ".join(sorted({str(entry["type"]) for entry in entries}))
+    kind = " and ".join(sorted({entry.type for entry in entries}))
     fits_float = size > 0 and size % float_bytes == 0
     fits_integer = size > 0 and size % integer_bytes == 0
     if fits_float and fits_integer:
@@ -195,7 +194,7 @@ def _holds_floats(
             f"{integer_bytes} as {kind} in {layout} order.",
             "check the input's shape and format, or ask for fewer frames",
         )
-    narrowest = min(dtypes.BY_NAME[entry["type"]].size_bytes for entry in entries)
+    narrowest = min(entry.dtype.size_bytes for entry in entries)
     look = look_of(np.fromfile(path, np.uint8, float_bytes), narrowest)
     settled = {
         Look.NOTHING: asked is not False,
@@ -223,7 +222,7 @@ def _remedy(look: Look, floats: int, integers: int, kind: str) -> str:
     return ", ".join((*said, "a .npy file says what it holds by itself"))
 
 
-def _open_array(path: Path, entries: list[Entry], layout: str) -> tuple[list[_Source], int]:
+def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[list[_Source], int]:
     """A ``.npy`` of one input: [frames, ...] in the stated layout, float32 or the integer type."""
     if len(entries) != 1:
         raise DataError(f"{path} can hold one input, but the network has {len(entries)}.")
@@ -232,11 +231,11 @@ def _open_array(path: Path, entries: list[Entry], layout: str) -> tuple[list[_So
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is not a readable .npy file.") from error
-    wanted = dtypes.BY_NAME[entry["type"]].numpy
+    wanted = entry.dtype.numpy
     is_float = values.dtype == np.dtype("<f4")
     if not is_float and values.dtype != wanted:
         raise DataError(f"{path} must hold float32 or {wanted}, not {values.dtype}.")
-    _, channels, height, width = entry["shape"]
+    _, channels, height, width = entry.shape
     if layout == "nchw":
         shape: tuple[int, ...] = (channels, height, width)
     else:

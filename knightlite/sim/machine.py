@@ -6,16 +6,14 @@ every legal overlap of the four queues equal to it (``ordering``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import dtypes
 from knightlite.chip import Chip, ChipFamily, facts_digest
-from knightlite.container import Program
+from knightlite.container import Program, StoredTensor
 from knightlite.dtypes import DType
 from knightlite.errors import DataError, FormatError
 from knightlite.isa import (
@@ -62,14 +60,7 @@ class Step(Protocol):
 
 def program_chip(program: Program, family: ChipFamily | None = None) -> Chip:
     """The chip a program was compiled for; FormatError where ``family`` is another."""
-    values = dict(program.meta["chip_values"])
-    expected = {field.name for field in fields(Chip)}
-    if set(values) != expected:
-        wrong = ", ".join(sorted(set(values) ^ expected))
-        raise FormatError(f"the .cfg describes its chip by other facts than ours: {wrong}.")
-    values["bit_widths"] = tuple(values["bit_widths"])
-    chip = Chip(**values)
-    name, digest = program.meta["chip"], program.meta["chip_digest"]
+    chip, name, digest = program.meta.chip_values, program.meta.chip, program.meta.chip_digest
     if facts_digest(chip) != digest:
         raise FormatError(f"the .cfg carries facts of chip {name} that do not match their hash.")
     if family is not None and family.digest != digest:
@@ -80,16 +71,14 @@ def program_chip(program: Program, family: ChipFamily | None = None) -> Chip:
     return chip
 
 
-def tensor_operand(entry: Mapping[str, Any], write: bool) -> tuple[Operand, DType]:
+def tensor_operand(entry: StoredTensor, write: bool) -> tuple[Operand, DType]:
     """Where a tensor of the .cfg lies in DDR, and its type."""
-    dtype = dtypes.BY_NAME[entry["type"]]
-    _, channels, height, width = entry["shape"]
-    size = dtype.size_bytes
+    _, _, height, width = entry.shape
     operand = Operand(
-        entry["name"], Space.DDR, entry["address"], height, entry["row_stride"], width,
-        entry["column_stride"], channels * size, write, size,
+        entry.name, Space.DDR, entry.address, height, entry.row_stride, width,
+        entry.column_stride, entry.pixel_bytes, write, entry.dtype.size_bytes,
     )  # fmt: skip
-    return operand, dtype
+    return operand, entry.dtype
 
 
 class Machine:
@@ -101,8 +90,8 @@ class Machine:
         self.chip = program_chip(program, family)
         self.instructions = disassemble(program.code)
         self.saturations = 0
-        self._layers = [str(layer["name"]) for layer in meta["layers"]]
-        self._ddr_bytes = int(meta["ddr_bytes"])
+        self._layers = [layer.name for layer in meta.layers]
+        self._ddr_bytes = meta.ddr_bytes
         if not len(program.data) <= self._ddr_bytes <= self.chip.ddr_bytes:
             raise FormatError(
                 f"the .cfg asks for {self._ddr_bytes} bytes of DDR, with {len(program.data)} bytes "
@@ -133,14 +122,18 @@ class Machine:
     def _check_tensors(self, ddr_bytes: int) -> list[Operand]:
         """All tensors of the .cfg lie in DDR; the inputs, beyond the constants, come back."""
         meta = self.program.meta
-        for entry in (*meta["inputs"], *meta["outputs"], *meta["tensors"]):
+        for entry in (*meta.inputs, *meta.outputs, *meta.tensors):
             operand, _ = tensor_operand(entry, False)
             if operand.last > ddr_bytes:
                 raise FormatError(
-                    f"tensor {entry['name']} ends at DDR {operand.last:#x}, "
-                    f"beyond {ddr_bytes} bytes."
+                    f"tensor {entry.name} ends at DDR {operand.last:#x}, beyond {ddr_bytes} bytes."
                 )
-        inputs = [tensor_operand(entry, True)[0] for entry in meta["inputs"]]
+            if entry.ready >= len(self.instructions):
+                raise FormatError(
+                    f"tensor {entry.name} must be ready after one of {len(self.instructions)} "
+                    f"instructions, not after number {entry.ready}."
+                )
+        inputs = [tensor_operand(entry, True)[0] for entry in meta.inputs]
         for item in inputs:
             if item.address < len(self.program.data):
                 raise FormatError(
@@ -149,10 +142,10 @@ class Machine:
         return inputs
 
     def _check_results(self, shadow: Shadow) -> None:
-        for entry in self.program.meta["outputs"]:
+        for entry in self.program.meta.outputs:
             operand, _ = tensor_operand(entry, False)
             if not shadow.covers(operand):
-                raise FormatError(f"output {entry['name']} is not written by the program.")
+                raise FormatError(f"output {entry.name} is not written by the program.")
 
     def run(self, inputs: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Array]:
         """Run one picture.
@@ -165,10 +158,10 @@ class Machine:
         if self._steps is None:
             self._steps = self._prepare()
         self._write_inputs(inputs)
-        ready: dict[int, list[Mapping[str, Any]]] = {}
+        ready: dict[int, list[StoredTensor]] = {}
         if observe is not None:
-            for entry in self.program.meta["tensors"]:
-                ready.setdefault(int(entry["ready"]), []).append(entry)
+            for entry in self.program.meta.tensors:
+                ready.setdefault(entry.ready, []).append(entry)
         self._observe(ready.get(-1, ()), observe)
         self.saturations = 0
         steps = self._steps
@@ -177,32 +170,32 @@ class Machine:
             self.saturations += step.run()
             if index in ready:
                 self._observe(ready[index], observe)
-        return {entry["name"]: self._read(entry) for entry in self.program.meta["outputs"]}
+        return {entry.name: self._read(entry) for entry in self.program.meta.outputs}
 
     def _write_inputs(self, inputs: Mapping[str, Array]) -> None:
-        for entry in self.program.meta["inputs"]:
+        for entry in self.program.meta.inputs:
             operand, dtype = tensor_operand(entry, True)
-            given = inputs.get(entry["name"])
+            given = inputs.get(entry.name)
             if given is None:
-                raise DataError(f"input {entry['name']} is missing.")
-            shape = tuple(entry["shape"])
+                raise DataError(f"input {entry.name} is missing.")
+            shape = entry.shape
             if given.shape != shape or given.dtype != dtype.numpy:
                 raise DataError(
-                    f"input {entry['name']} must be {dtype} of shape {shape}, "
+                    f"input {entry.name} must be {dtype} of shape {shape}, "
                     f"not {given.dtype} of shape {given.shape}."
                 )
             view = tile_view(self._memories[Space.DDR], operand, dtype)
             view[...] = given[0].transpose(1, 2, 0)
 
-    def _read(self, entry: Mapping[str, Any]) -> Array:
+    def _read(self, entry: StoredTensor) -> Array:
         operand, dtype = tensor_operand(entry, False)
         view = tile_view(self._memories[Space.DDR], operand, dtype)
         return view.transpose(2, 0, 1)[np.newaxis].copy()
 
-    def _observe(self, entries: Any, observe: Observer | None) -> None:
+    def _observe(self, entries: Iterable[StoredTensor], observe: Observer | None) -> None:
         if observe is not None:
             for entry in entries:
-                observe(str(entry["name"]), self._read(entry))
+                observe(entry.name, self._read(entry))
 
     def _prepare(self) -> list[Step]:
         """Decode every instruction once, walking the weights and parameters through WSPM and MSPM.

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.container import Description
+
 Array = NDArray[Any]
 
 
@@ -63,18 +65,16 @@ def npy_bytes(values: Array) -> bytes:
 
 
 def host_files(
-    meta: Mapping[str, Any], outputs: Mapping[str, Array], frame: int | None = None
+    meta: Description, outputs: Mapping[str, Array], frame: int | None = None
 ) -> dict[str, bytes]:
     """``result-host-<output>.npy`` of every network output that the host has computed.
 
     A Reshape computes nothing: its values are those of the chip's output.
     """
-    computed = {
-        name for step in meta["host"] if step["op"] != "Reshape" for name in step["outputs"]
-    }
-    for step in meta["host"]:
-        if computed.intersection(step["inputs"]):
-            computed.update(step["outputs"])
+    computed = {name for step in meta.host if step.op != "Reshape" for name in step.outputs}
+    for step in meta.host:
+        if computed.intersection(step.inputs):
+            computed.update(step.outputs)
     return {
         file_stem(name, "host") + ("" if frame is None else f".{frame}") + ".npy": npy_bytes(values)
         for name, values in outputs.items()

@@ -115,8 +115,7 @@ def test_full_size(
 def simulated_s(built: Built, picture: dict[str, Array], repeats: int = 2) -> float:
     """Seconds that the machine takes for a picture, the best of a few."""
     inputs = {
-        entry["name"]: quantize(picture[entry["name"]], entry)
-        for entry in built.program.meta["inputs"]
+        entry.name: quantize(picture[entry.name], entry) for entry in built.program.meta.inputs
     }
     seconds = []
     for _ in range(repeats):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from knightlite import isa
 from knightlite.chip import Chip, ChipFamily
-from knightlite.compiler import compile_graph
+from knightlite.compiler import plan_graph
+from knightlite.emit import program_code
 from knightlite.errors import KnightliteError
 from knightlite.isa import Engine
 from knightlite.lower import BY_OP, LOWERINGS
@@ -65,12 +65,12 @@ def _tried(op: OpDef, family: ChipFamily) -> tuple[tuple[str, ...], str]:
     refused = ""
     for graph in op.samples():
         try:
-            program = compile_graph(graph, family, family.names[0], {}).program
+            code = program_code(plan_graph(graph, family, family.names[0]))
         except KnightliteError as error:
             refused = refused or error.sentence
             continue
         if op.name not in BY_OP:
             return (), ""
-        used = {item.ENGINE for item in isa.disassemble(program.code)}
+        used = {item.ENGINE for item in code}
         return tuple(item.name for item in sorted(used - {Engine.RDMA, Engine.WDMA} or used)), ""
     return (), refused

@@ -16,6 +16,7 @@ from knightlite.talk import Talk
 
 if TYPE_CHECKING:
     from knightlite.api.models import Binary
+    from knightlite.container import StoredTensor
     from knightlite.ir import Graph
 
 Array = NDArray[Any]
@@ -90,9 +91,7 @@ def chip_values(binary: Binary, graph: Graph) -> Source:
     from knightlite.sim import Machine
 
     entries = _inputs(binary, graph)
-    missing = set(graph.chip_outputs) - {
-        str(item["name"]) for item in binary.program.meta["outputs"]
-    }
+    missing = set(graph.chip_outputs) - {item.name for item in binary.program.meta.outputs}
     if missing:
         raise UsageError(
             f"{binary.cfg.name} does not deliver {', '.join(sorted(missing))}.",
@@ -113,8 +112,8 @@ def chip_values(binary: Binary, graph: Graph) -> Source:
     return run
 
 
-def _inputs(binary: Binary, graph: Graph) -> dict[str, Mapping[str, Any]]:
-    entries = {str(entry["name"]): entry for entry in binary.program.meta["inputs"]}
+def _inputs(binary: Binary, graph: Graph) -> dict[str, StoredTensor]:
+    entries = {entry.name: entry for entry in binary.program.meta.inputs}
     if set(entries) != set(graph.inputs):
         raise UsageError(
             f"{binary.cfg.name} reads {', '.join(entries)}, the quantized model "
@@ -124,7 +123,7 @@ def _inputs(binary: Binary, graph: Graph) -> dict[str, Mapping[str, Any]]:
     return entries
 
 
-def _integers(feeds: Values, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Array]:
+def _integers(feeds: Values, entries: Mapping[str, StoredTensor]) -> dict[str, Array]:
     from knightlite.sim.host import quantize
 
     return {name: quantize(feeds[name], entry) for name, entry in entries.items()}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from knightlite import workspace
 from knightlite.api.models.binary import Binary, open_binary
-from knightlite.api.models.notes import notes_as_found, pair_of
+from knightlite.api.models.notes import notes_in, pair_of
 from knightlite.api.models.stage_files import COMPILE_FILES, sibling
 from knightlite.api.simulation import finisher, golden_reference
 from knightlite.errors import ModelError, UsageError
@@ -159,8 +159,8 @@ def _onnx(
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)
     with _refusals(path):
         runner = session(model, threads)
-    noted = notes_as_found(model).get("recipe")
-    recipe = noted if isinstance(noted, str) else None
+    notes = notes_in(model, path)
+    recipe = None if notes is None else notes.recipe
 
     def run(picture: Array) -> Scores:
         with _refusals(path):
@@ -229,7 +229,7 @@ def _golden(source: Source, binary: Binary, threads: int) -> Form:
 
     path = source.path
     model = onnx_file.parse(path.read_bytes(), str(path))
-    if pair_of(model) != binary.program.meta["pair"]:
+    if pair_of(model) != binary.program.meta.pair:
         raise UsageError(
             f"{path.name} and {binary.cfg.name} are not of the same compile run.",
             "compile again",
@@ -252,19 +252,18 @@ def _integers(
     from knightlite.sim.host import dequantize, quantize
 
     meta = binary.program.meta
-    if len(meta["inputs"]) != 1:
+    if len(meta.inputs) != 1:
         raise UsageError(
-            f"eval feeds pictures to one input, but {source.path} has {len(meta['inputs'])}."
+            f"eval feeds pictures to one input, but {source.path} has {len(meta.inputs)}."
         )
-    (entry,), output = meta["inputs"], meta["outputs"][0]
-    finish, first = finisher(binary.program), str(meta["graph_outputs"][0])
-    kinds = [str(step["op"]) for step in meta["host"]]
-    softmax = "Softmax" in kinds and set(kinds) <= {"Softmax", *MOVES} and len(meta["outputs"]) == 1
-    recipe = None if meta["recipe"] is None else str(meta["recipe"])
+    (entry,), output = meta.inputs, meta.outputs[0]
+    finish, first = finisher(binary.program), meta.graph_outputs[0]
+    kinds = [step.op for step in meta.host]
+    softmax = "Softmax" in kinds and set(kinds) <= {"Softmax", *MOVES} and len(meta.outputs) == 1
 
     def scores(picture: Array) -> Scores:
-        outputs = run({str(entry["name"]): quantize(picture, entry)})
-        logits = dequantize(outputs[output["name"]], output).reshape(-1) if softmax else None
+        outputs = run({entry.name: quantize(picture, entry)})
+        logits = dequantize(outputs[output.name], output).reshape(-1) if softmax else None
         return np.asarray(finish(outputs)[first]).reshape(-1), logits
 
-    return Form(source, tuple(entry["shape"][1:]), recipe, softmax, scores)
+    return Form(source, entry.shape[1:], meta.recipe, softmax, scores)

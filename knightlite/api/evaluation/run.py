@@ -11,7 +11,7 @@ from knightlite.api.evaluation import state as evaluate_state
 from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluation.forms import CHIP, Form, source_of
 from knightlite.api.evaluation.state import WHOLE, Question, State, digest
-from knightlite.api.models.notes import notes_as_found
+from knightlite.api.models.notes import notes_of
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally
 from knightlite.talk import SILENT, Talk
@@ -226,11 +226,8 @@ def _float_model(quantized: workspace.Found, talk: Talk) -> Path | None:
 
 def _noted_hash(quantized: Path) -> str | None:
     """SHA-256 of the model that an ``X_quantize.onnx`` was made from, as it notes."""
-    from knightlite.frontend import onnx_file
-
-    notes = notes_as_found(onnx_file.parse(quantized.read_bytes(), str(quantized)))
-    found = notes.get("model_sha256")
-    return found if isinstance(found, str) else None
+    notes = notes_of(quantized)
+    return None if notes is None else notes.model_sha256
 
 
 def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk) -> Job:

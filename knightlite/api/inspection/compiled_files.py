@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from knightlite.api.models.finding import resolved
+from knightlite.container import Description, WeightDescription
 from knightlite.errors import UsageError
+from knightlite.json_records import to_json
 from knightlite.talk import SILENT, Talk
 
 
@@ -22,13 +23,20 @@ class Inspection:
 
     file: str
     kind: str
-    meta: Mapping[str, Any]
+    meta: Description | WeightDescription
     sizes: Mapping[str, int]
     code: bytes
 
     def lines(self) -> Iterator[str]:
         """The file as text: metadata, then one line per instruction."""
-        return _listing(self) if self.kind == "cfg" else _weights(self)
+        if isinstance(self.meta, Description):
+            return _listing(self, self.meta)
+        return _weights(self, self.meta)
+
+    def as_json(self) -> dict[str, Any]:
+        """The file as the JSON that ``--json`` prints (schemas/inspect.json)."""
+        meta, sizes = to_json(self.meta), dict(self.sizes)
+        return {"file": self.file, "kind": self.kind, "meta": meta, "bytes": sizes}
 
 
 def inspect_file(path: Path, directory: Path = Path(), talk: Talk = SILENT) -> Inspection:
@@ -44,42 +52,42 @@ def inspect_file(path: Path, directory: Path = Path(), talk: Talk = SILENT) -> I
     data = found.read_bytes()
     if data[:8] == container.MODEL_MAGIC:  # the listing is that of the .cfg in it
         data = container.read_sections(container.MODEL_MAGIC, data, found.name).get("cfg", b"")
-    kinds = {container.CFG_MAGIC: "cfg", container.WEIGHT_MAGIC: "weight"}
     magic = data[:8]
-    if magic not in kinds:
+    if magic not in (container.CFG_MAGIC, container.WEIGHT_MAGIC):
         raise UsageError(
             f"{found} is neither a .cfg, a .weight nor a .tsmodel file of knightlite.",
             "inspect reads what compile wrote",
         )
     sections = container.read_sections(magic, data, found.name)
     sizes = {name: len(section) for name, section in sections.items()}
-    meta = json.loads(sections["meta"])
-    return Inspection(found.name, kinds[magic], meta, sizes, sections.get("code", b""))
+    if magic == container.WEIGHT_MAGIC:
+        weight = container.weight_description(sections, found.name)
+        return Inspection(found.name, "weight", weight, sizes, b"")
+    meta = container.cfg_description(sections, found.name)
+    return Inspection(found.name, "cfg", meta, sizes, sections.get("code", b""))
 
 
-def _weights(found: Inspection) -> Iterator[str]:
-    yield f"{found.file}: weights of {found.meta['name']}, pair {found.meta['pair'][:16]}"
+def _weights(found: Inspection, meta: WeightDescription) -> Iterator[str]:
+    yield f"{found.file}: weights of {meta.name}, pair {meta.pair[:16]}"
     yield f"DDR image of {found.sizes['data']} bytes"
 
 
-def _listing(found: Inspection) -> Iterator[str]:
+def _listing(found: Inspection, meta: Description) -> Iterator[str]:
     from knightlite import isa
 
-    meta = found.meta
     code = isa.disassemble(found.code)
-    chip = f"{meta['chip']} ({meta['chip_family']})"
-    yield f"{found.file}: {meta['name']} for {chip}, pair {meta['pair'][:16]}"
-    yield f"made by knightlite {meta['version']} from model {meta['model_sha256'][:16]}"
-    yield f"resource version {meta['res_version']}, input files {meta['input_layout']}"
-    for kind in ("inputs", "outputs"):
-        for item in meta[kind]:
-            shape = "x".join(map(str, item["shape"]))
-            yield f"{kind[:-1]} {item['name']}: {item['type']} {shape} scale {item['scale']}"
-    yield f"{len(meta['layers'])} layers, {len(code)} instructions, DDR {meta['ddr_bytes']} bytes"
+    yield f"{found.file}: {meta.name} for {meta.chip} ({meta.chip_family}), pair {meta.pair[:16]}"
+    yield f"made by knightlite {meta.version} from model {meta.model_sha256[:16]}"
+    yield f"resource version {meta.res_version}, input files {meta.input_layout}"
+    for kind, tensors in (("input", meta.inputs), ("output", meta.outputs)):
+        for item in tensors:
+            shape, scale = "x".join(map(str, item.shape)), to_json(item.scale)
+            yield f"{kind} {item.name}: {item.type} {shape} scale {scale}"
+    yield f"{len(meta.layers)} layers, {len(code)} instructions, DDR {meta.ddr_bytes} bytes"
     layer = -1
     for index, instruction in enumerate(code):
         if instruction.layer != layer:
             layer = instruction.layer
-            entry = meta["layers"][layer]
-            yield f"-- layer {layer}: {entry['name']} ({entry['op']}), {entry['macs']} MACs"
+            entry = meta.layer(layer)
+            yield f"-- layer {layer}: {entry.name} ({entry.op}), {entry.macs} MACs"
         yield isa.listing_line(index, instruction)

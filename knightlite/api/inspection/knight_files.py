@@ -15,7 +15,9 @@ from knightlite import atomic_write
 from knightlite.api.inspection.compiled_files import inspect_file
 from knightlite.api.models.finding import resolved
 from knightlite.api.models.notes import VERSION, notes_of, property_of
+from knightlite.container import WeightDescription
 from knightlite.errors import DataError, UsageError
+from knightlite.json_records import to_json
 from knightlite.talk import SILENT, Talk
 
 Array = NDArray[Any]
@@ -48,12 +50,12 @@ def model_info(
             [[(t.name, t.shape, t.dtype.name, t.scale) for t in tensors] for tensors in sides]
         )
     seen = inspect_file(path, directory, talk)
-    if seen.kind != "cfg":
+    if isinstance(seen.meta, WeightDescription):
         raise UsageError(f"{path} holds weights only.", "name the .cfg or .tsmodel beside it")
     return _pair(
         [
-            [(e["name"], tuple(e["shape"]), e["type"], e["scale"]) for e in seen.meta[side]]
-            for side in ("inputs", "outputs")
+            [(item.name, item.shape, item.type, item.scale) for item in tensors]
+            for tensors in (seen.meta.inputs, seen.meta.outputs)
         ]
     )
 
@@ -61,7 +63,7 @@ def model_info(
 def quantization_notes(path: Path, directory: Path = Path()) -> dict[str, Any]:
     """How an ``X_quantize.onnx`` was quantized, as it notes: docs/formats.md; {} for other files.
 
-    ``version`` is knightlite's. ModelError where the notes are damaged.
+    ``version`` is knightlite's. FormatError where the notes are damaged.
     """
     from knightlite.frontend import onnx_file
 
@@ -70,8 +72,10 @@ def quantization_notes(path: Path, directory: Path = Path()) -> dict[str, Any]:
     found = resolved(directory, path, SILENT)
     data = onnx_file.read_bytes(found)
     notes = notes_of(found, data)
+    if notes is None:
+        return {}
     version = property_of(onnx_file.parse(data, str(found)), VERSION)
-    return {**notes, "version": version} if notes and version is not None else notes
+    return {**to_json(notes), **({} if version is None else {"version": version})}
 
 
 def _pair(

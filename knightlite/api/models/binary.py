@@ -34,12 +34,12 @@ class Binary:
         """
         from knightlite import chip
 
-        compiled_for = str(self.program.meta["chip"])
+        compiled_for = self.program.meta.chip
         if asked is None:
             own = compiled_for.endswith(chip.FILE_SUFFIX)
             return None if own else chip.find(compiled_for)
         target = chip.find(asked)
-        if asked != compiled_for and target.digest != self.program.meta["chip_digest"]:
+        if asked != compiled_for and target.digest != self.program.meta.chip_digest:
             raise UsageError(
                 f"{self.cfg.name} was compiled for chip {compiled_for}, not for {asked}.",
                 f"leave --chip out, or compile for {asked}",

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-from knightlite.errors import ModelError
+from knightlite.json_records import from_json, parse_json, to_json
+from knightlite.version import __version__
 
 if TYPE_CHECKING:
     import onnx
+
+    from knightlite.container import QuantizationNotes
 
 # metadata properties of an ONNX file
 QUANTIZATION = "knightlite.quantize"
 VERSION = "knightlite.version"
 
-INPUT_LAYOUT = "nchw"  # of ONNX and Paddle models
+INPUT_LAYOUT: Literal["nchw"] = "nchw"  # of ONNX and Paddle models
+REMEDY = "quantize the model again"
 
 
 def property_of(model: onnx.ModelProto, key: str) -> str | None:
     """A metadata property of a model; None where it has none of this key."""
-    return next((str(entry.value) for entry in model.metadata_props if entry.key == key), None)
+    return next((entry.value for entry in model.metadata_props if entry.key == key), None)
 
 
 def pair_of(model: onnx.ModelProto) -> str | None:
@@ -32,28 +34,35 @@ def pair_of(model: onnx.ModelProto) -> str | None:
     return property_of(model, PAIR_NOTE)
 
 
-def notes_of(path: Path, data: bytes | None = None) -> dict[str, Any]:
-    """What the quantizer noted in a quantized model: method, recipe, pictures, ...; {} if nothing.
+def notes_metadata(notes: QuantizationNotes) -> dict[str, str]:
+    """The metadata properties that the quantizer writes."""
+    return {VERSION: __version__, QUANTIZATION: json.dumps(to_json(notes), sort_keys=True)}
 
-    ``data``: the model where it is not read from ``path``. ModelError where the notes are damaged.
+
+def notes_of(path: Path, data: bytes | None = None) -> QuantizationNotes | None:
+    """What the quantizer noted in a quantized model: method, recipe, pictures; None if nothing.
+
+    ``data``: the model where it is not read from ``path``. ModelError, FormatError.
     """
     from knightlite.frontend import onnx_file
 
-    model = onnx_file.parse(onnx_file.read_bytes(path) if data is None else data, str(path))
-    found = _noted(model)
-    if found is None:
-        return {}
-    if not found or not _sound(found, path):
-        raise ModelError(
-            f"{path} is damaged: its notes of the quantization cannot be read.",
-            "quantize the model again",
-        )
-    return found
+    read = onnx_file.read_bytes(path) if data is None else data
+    return notes_in(onnx_file.parse(read, str(path)), path)
 
 
-def notes_as_found(model: onnx.ModelProto) -> Mapping[str, Any]:
-    """The notes, whatever they say; {} where there are none or they cannot be read."""
-    return _noted(model) or {}
+def notes_in(model: onnx.ModelProto, path: Path) -> QuantizationNotes | None:
+    """As :func:`notes_of`, of a parsed model. FormatError where the notes do not fit."""
+    from knightlite.container import QuantizationNotes
+    from knightlite.preprocess import parse_recipe
+
+    text = property_of(model, QUANTIZATION)
+    if text is None:
+        return None
+    where = f"{QUANTIZATION} in {path}"
+    notes = from_json(QuantizationNotes, parse_json(text, where, REMEDY), where, REMEDY)
+    if notes.recipe is not None:
+        parse_recipe(notes.recipe, "stored recipe", path.name)
+    return notes
 
 
 def quantized_for(path: Path, data: bytes | None = None) -> str | None:
@@ -63,30 +72,5 @@ def quantized_for(path: Path, data: bytes | None = None) -> str | None:
     """
     if path.suffix.lower() != ".onnx":
         return None
-    noted = notes_of(path, data).get("chip")
-    return noted if isinstance(noted, str) else None
-
-
-def _noted(model: onnx.ModelProto) -> dict[str, Any] | None:
-    """The notes; None where there are none, {} where they cannot be read."""
-    with contextlib.suppress(ValueError):  # neither JSON, nor perhaps UTF-8
-        text = property_of(model, QUANTIZATION)
-        if text is None:
-            return None
-        found = json.loads(text)
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _sound(notes: Mapping[str, Any], path: Path) -> bool:
-    """Whether the notes that end up in the ``.cfg`` make sense; FormatError for a recipe."""
-    from knightlite.preprocess import parse_recipe
-
-    recipe = notes.get("recipe")
-    if isinstance(recipe, str):
-        parse_recipe(recipe, "stored recipe", path.name)
-    frames = notes.get("ir_batch", 1)
-    if not isinstance(frames, int) or frames < 1:
-        return False
-    return notes.get("input_layout") == INPUT_LAYOUT and isinstance(recipe, (str, type(None)))
+    notes = notes_of(path, data)
+    return None if notes is None else notes.chip

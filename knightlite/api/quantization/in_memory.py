@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from knightlite import workspace
 from knightlite.api.comparison import inspect_layers
 from knightlite.api.models import QuantizedModel
-from knightlite.api.models.notes import INPUT_LAYOUT, QUANTIZATION, VERSION
+from knightlite.api.models.notes import INPUT_LAYOUT, notes_metadata
 from knightlite.api.quantization.calibration_data import workload
 from knightlite.api.quantization.cycles import clock_of, parse_budget
 from knightlite.api.quantization.input_forms import InputForm
 from knightlite.api.quantization.inputs import input_forms, normalized, pins
 from knightlite.api.simulation import open_session
+from knightlite.container import InputNote, QuantizationNotes
+from knightlite.container.description import FedAs
 from knightlite.errors import UsageError
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.options.quantize_rules import combinations
 from knightlite.talk import SILENT, Talk
-from knightlite.version import __version__
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
@@ -123,27 +123,24 @@ def _notes(
     forms: tuple[InputForm, ...],
 ) -> dict[str, str]:
     """The metadata of the quantized model (docs/formats.md)."""
-    notes = {
-        "bias_correction": settings.bias_correction,
-        "bit_width": settings.bit_width,
-        "chip": options.target,
-        "data": work.description,
-        "data_sha256": result.data_sha256,
-        "effort": options.effort,
-        "input_layout": INPUT_LAYOUT,
-        "method": method,
-        "model_sha256": _model_sha256(options),
-        "pictures": result.report["pictures"],
-        "recipe": recipe,
-        "rounding": settings.rounding,
-        "seed": options.seed,
-        **_input_notes(forms),
-        **({"ir_batch": options.ir_batch} if options.ir_batch > 1 else {}),
-    }
-    return {
-        VERSION: __version__,
-        QUANTIZATION: json.dumps(notes, sort_keys=True),
-    }
+    notes = QuantizationNotes(
+        bias_correction=settings.bias_correction,
+        bit_width=16 if settings.bit_width == 16 else 8,
+        chip=options.target,
+        data=work.description,
+        data_sha256=result.data_sha256,
+        effort=options.effort,
+        input_layout=INPUT_LAYOUT,
+        method=method,
+        model_sha256=_model_sha256(options),
+        pictures=result.report["pictures"],
+        recipe=recipe,
+        rounding=settings.rounding,
+        seed=options.seed,
+        inputs=_input_notes(forms),
+        ir_batch=options.ir_batch,
+    )
+    return notes_metadata(notes)
 
 
 def _made(
@@ -261,15 +258,15 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
     return graph, replace(settings, mix=mix.widths, tensor_methods=methods)
 
 
-def _input_notes(forms: tuple[InputForm, ...]) -> dict[str, Any]:
-    """What the model's metadata say of inputs that are not plain float32."""
+def _input_notes(forms: tuple[InputForm, ...]) -> dict[str, InputNote] | None:
+    """What the model's metadata say of inputs that are not plain float32; None where all are."""
     notes = {
-        form.name: {
-            "type": "float32" if form.dtype is None else form.dtype.numpy.name,
-            "mean": list(form.mean),
-            "std": list(form.std),
-        }
+        form.name: InputNote(
+            "float32" if form.dtype is None else cast(FedAs, form.dtype.numpy.name),
+            form.mean,
+            form.std,
+        )
         for form in forms
         if form.dtype is not None or form.mean
     }
-    return {"inputs": notes} if notes else {}
+    return notes or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ def check_model(
     cfg: Path, weight: Path, known_input: Path, talk: Talk = SILENT
 ) -> tuple[int, int, tuple[str, ...]]:
     """Run the known input; (bytes compared with the golden model, that differ, tensors)."""
-    from knightlite.dtypes import BY_NAME
     from knightlite.sim import Machine
 
     binary = find_binary(Path(), cfg, weight, talk)
@@ -34,13 +34,12 @@ def check_model(
     machine.check()
     data = known_input.read_bytes()
     inputs = {}
-    for entry in binary.program.meta["inputs"]:
-        kind = BY_NAME[entry["type"]].numpy
-        count = int(np.prod(entry["shape"], dtype=np.int64))
-        size = count * np.dtype(kind).itemsize
+    for entry in binary.program.meta.inputs:
+        kind = entry.dtype.numpy
+        size = math.prod(entry.shape) * kind.itemsize
         if len(data) < size:
             raise DataError(f"{known_input} is too short.", "compile the model again")
-        inputs[str(entry["name"])] = np.frombuffer(data[:size], kind).reshape(entry["shape"])
+        inputs[entry.name] = np.frombuffer(data[:size], kind).reshape(entry.shape)
         data = data[size:]
     tensors: dict[str, NDArray[Any]] = {}
     machine.run(inputs, tensors.__setitem__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from knightlite import workspace
 from knightlite.api.simulation.options import SimulateOptions
+from knightlite.container import Description, StoredTensor
 from knightlite.errors import DataError, UsageError
 from knightlite.talk import Talk
 
@@ -33,7 +34,7 @@ def found_input(options: SimulateOptions, talk: Talk) -> str:
 
 
 def frames_of(
-    options: SimulateOptions, meta: Mapping[str, Any], talk: Talk
+    options: SimulateOptions, meta: Description, talk: Talk
 ) -> tuple[Iterator[dict[str, Array]], int]:
     """The frames to run as input integers, and how many they are."""
     from knightlite.sim import inputs
@@ -51,12 +52,12 @@ def frames_of(
             f"--recipe prepares a picture, but {options.input} does not end in one of "
             f"{', '.join(PICTURES)}."
         )
-    layout = options.layout or str(meta["input_layout"])
+    layout = options.layout or meta.input_layout
     said = "as asked" if options.layout else "as stored in the .cfg; Knight's default is nhwc"
     talk.say(f"input layout: {layout} ({said})")
-    usual = int(meta["quantization"].get("ir_batch", 1))
+    usual = 1 if meta.quantization is None else meta.quantization.ir_batch
     found = inputs.read(
-        options.input, meta["inputs"], layout, options.frame_count, options.frame_step, usual
+        options.input, meta.inputs, layout, options.frame_count, options.frame_step, usual
     )
     talk.say(f"input holds {found.available} frame(s) of {found.kind}")
     if len(found.numbers) < found.asked:
@@ -68,38 +69,38 @@ def frames_of(
     return iter(found), len(found.numbers)
 
 
-def _picture(options: SimulateOptions, meta: Mapping[str, Any]) -> dict[str, Array]:
+def _picture(options: SimulateOptions, meta: Description) -> dict[str, Array]:
     """A picture as input integers, through the recipe in the binary or the one asked for."""
     from knightlite.sim.host import quantize
 
-    entry = meta["inputs"][0]
-    return {entry["name"]: quantize(picture(Path(options.input), meta, options.recipe), entry)}
+    entry = meta.inputs[0]
+    return {entry.name: quantize(picture(Path(options.input), meta, options.recipe), entry)}
 
 
-def _reads_pixels(entry: Mapping[str, Any]) -> bool:
+def _reads_pixels(entry: StoredTensor) -> bool:
     """True for an input in integers, which the network normalizes itself."""
-    return bool(entry["type"] == "u8" and entry["scale"] == 1)
+    return entry.type == "u8" and entry.scale == 1
 
 
-def picture(path: Path, meta: Mapping[str, Any], named: str | None) -> Array:
+def picture(path: Path, meta: Description, named: str | None) -> Array:
     """A picture as the only input of a .cfg reads it, float32 [1, C, H, W].
 
     ``named``: a recipe; None takes the one in the .cfg, UsageError where it has none.
     """
     from knightlite.preprocess import load_recipe, parse_recipe, prepare_picture
 
-    if len(meta["inputs"]) != 1:
-        raise DataError(f"a picture feeds one input, but the network has {len(meta['inputs'])}.")
+    if len(meta.inputs) != 1:
+        raise DataError(f"a picture feeds one input, but the network has {len(meta.inputs)}.")
     if named is not None:
         recipe = load_recipe(named)
-        if _reads_pixels(meta["inputs"][0]):
+        if _reads_pixels(meta.inputs[0]):
             recipe = recipe.raw()  # the network does the rest itself
-    elif meta["recipe"] is not None:
-        recipe = parse_recipe(str(meta["recipe"]), "stored recipe", "the .cfg")
+    elif meta.recipe is not None:
+        recipe = parse_recipe(meta.recipe, "stored recipe", "the .cfg")
     else:
         raise UsageError(
             "the network was quantized without a recipe, so a picture cannot be prepared.",
             "name one with --recipe, or give a raw file",
         )
-    values: Array = prepare_picture(path, recipe, tuple(meta["inputs"][0]["shape"]))
+    values: Array = prepare_picture(path, recipe, meta.inputs[0].shape)
     return values[None]

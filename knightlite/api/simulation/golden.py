@@ -40,12 +40,12 @@ def golden_reference(binary: Binary, named: Path | None, talk: Talk = SILENT) ->
         )
     talk.say(f"comparing with {path} in ONNX Runtime")
     model = onnx_file.parse(path.read_bytes(), str(path))
-    if pair_of(model) != binary.program.meta["pair"]:
+    if pair_of(model) != binary.program.meta.pair:
         raise UsageError(
             f"{path.name} and {binary.cfg.name} are not of the same compile run.",
             "compile again, or name the golden model with --golden",
         )
-    names = tuple(str(entry["name"]) for entry in binary.program.meta["tensors"])
+    names = tuple(entry.name for entry in binary.program.meta.tensors)
     inputs = frozenset(item.name for item in model.graph.input)
     have = {item.name for item in model.graph.output}
     for name in names:

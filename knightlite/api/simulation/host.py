@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.container import Program
+from knightlite.container import Description, Program
 from knightlite.errors import ModelError
 
 Array = NDArray[Any]
@@ -22,25 +22,23 @@ def finisher(program: Program) -> Finisher:
     meta = program.meta
     if not program.host:
         return lambda outputs: finish(meta, outputs)
-    session = open_session(program.host, f"the host model in the .cfg of {meta['name']}")
-    names = [str(name) for name in meta["graph_outputs"]]
+    session = open_session(program.host, f"the host model in the .cfg of {meta.name}")
+    names = meta.graph_outputs
 
     def run(outputs: Mapping[str, Array]) -> dict[str, Array]:
-        feeds = {
-            entry["name"]: dequantize(outputs[entry["name"]], entry) for entry in meta["outputs"]
-        }
+        feeds = {entry.name: dequantize(outputs[entry.name], entry) for entry in meta.outputs}
         return dict(zip(names, map(np.asarray, session.run(names, feeds)), strict=True))
 
     return run
 
 
-def blob_names(meta: Mapping[str, Any]) -> dict[str, str]:
+def blob_names(meta: Description) -> dict[str, str]:
     """Chip output -> the network output that is the same values in another shape."""
-    reshaped = {op["inputs"][0]: op["outputs"][0] for op in meta["host"] if op["op"] == "Reshape"}
+    reshaped = {op.inputs[0]: op.outputs[0] for op in meta.host if op.op == "Reshape"}
     return {
         name: reshaped[name]
-        for name in (entry["name"] for entry in meta["outputs"])
-        if reshaped.get(name) in meta["graph_outputs"]
+        for name in (entry.name for entry in meta.outputs)
+        if reshaped.get(name) in meta.graph_outputs
     }
 
 

@@ -16,6 +16,7 @@ from knightlite.api.simulation.frames import found_input, frames_of
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.api.simulation.options import SimulateOptions
+from knightlite.container import Description
 from knightlite.errors import DataError, UsageError
 from knightlite.talk import SILENT, Talk
 
@@ -57,8 +58,8 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     meta = binary.program.meta
     machine = Machine(binary.program, binary.target(options.chip))
     machine.check()
-    for entry in meta["inputs"]:
-        talk.say(f"the cfg file input bit: {entry['name']} : {_knight_type(entry['type'])}")
+    for entry in meta.inputs:
+        talk.say(f"the cfg file input bit: {entry.name} : {_knight_type(entry.type)}")
     frames, count = frames_of(options, meta, talk)
     labels = _labels(options.labels) if options.labels is not None else None
     if options.golden is not None and not options.check:
@@ -75,7 +76,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     with atomic_write.file_set() as files:
         for number, inputs in enumerate(frames):
             if options.into_file:
-                input_texts += (chw_text(inputs[entry["name"]]) for entry in meta["inputs"])
+                input_texts += (chw_text(inputs[entry.name]) for entry in meta.inputs)
             tensors: dict[str, Array] = {}
             observe = tensors.__setitem__ if golden is not None or wanted else None
             outputs = machine.run(inputs, observe)
@@ -106,7 +107,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
         talk.warn(
             f"{saturations} accumulators saturated at 32 bits: the compiler proves this away."
         )
-    workspace.record(options.directory, "sim", str(meta["chip"]), {"input": options.input}, paths)
+    workspace.record(options.directory, "sim", meta.chip, {"input": options.input}, paths)
     return SimulateResult(
         paths, count, tuple(top), saturations, compared, differing, tuple(different)
     )
@@ -139,11 +140,11 @@ def _best(scores: Array, labels: list[str]) -> tuple[Guess, ...]:
     )
 
 
-def _debug_names(debug: str | None, meta: Mapping[str, Any]) -> set[str]:
+def _debug_names(debug: str | None, meta: Description) -> set[str]:
     """Tensors to write: all, or the outputs of a layer or tensor of that name."""
     if debug is None:
         return set()
-    names = {str(entry["name"]) for entry in meta["tensors"]}
+    names = {entry.name for entry in meta.tensors}
     if debug == "all":
         return names
     if debug not in names:

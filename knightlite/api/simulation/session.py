@@ -17,6 +17,7 @@ from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from knightlite.container import StoredTensor
     from knightlite.sim import Machine
 
 Array = NDArray[Any]
@@ -56,12 +57,12 @@ class CompiledNetwork:
 
     def inputs(self) -> list[NodeArg]:
         """The network's inputs, in order."""
-        return [_stored(entry, str(entry["name"])) for entry in self.meta["inputs"]]
+        return [_stored(entry, entry.name) for entry in self.meta.inputs]
 
     def outputs(self) -> list[NodeArg]:
         """The network's outputs as ``run`` gives them, behind the host's operators."""
         zeros = {
-            entry["name"]: np.zeros(entry["shape"], _numpy(entry)) for entry in self.meta["outputs"]
+            entry.name: np.zeros(entry.shape, entry.dtype.numpy) for entry in self.meta.outputs
         }
         stored = {item.name: item for item in self.integer_outputs()}
         found = []
@@ -76,14 +77,14 @@ class CompiledNetwork:
         """What the chip itself delivers; named as the output where the host only reshapes it."""
         names = blob_names(self.meta)
         return [
-            replace(_stored(entry, names.get(entry["name"], str(entry["name"]))), type=kind)
-            for entry in self.meta["outputs"]
-            for kind in [f"tensor({_numpy(entry)})"]
+            replace(_stored(entry, names.get(entry.name, entry.name)), type=kind)
+            for entry in self.meta.outputs
+            for kind in [f"tensor({entry.dtype.numpy})"]
         ]
 
     def run(self, output_names: Sequence[str] | None, feed: Mapping[str, Any]) -> list[Array]:
         """Float outputs of all frames, [N, ...] each; see ``knightlite.Session.run``."""
-        known = [str(name) for name in self.meta["graph_outputs"]]
+        known = list(self.meta.graph_outputs)
         wanted = known if output_names is None else list(output_names)
         unknown = [name for name in wanted if name not in known]
         if unknown:
@@ -99,7 +100,7 @@ class CompiledNetwork:
         frames = [self.machine.run(inputs) for inputs in self._frames(feed)]
         return {
             names.get(name, name): np.concatenate([frame[name] for frame in frames])
-            for name in (str(entry["name"]) for entry in self.meta["outputs"])
+            for name in (entry.name for entry in self.meta.outputs)
         }
 
     def prepare(self, path: Path, recipe: str | None) -> Array:
@@ -108,8 +109,8 @@ class CompiledNetwork:
 
     def _frames(self, feed: Mapping[str, Any]) -> list[dict[str, Array]]:
         """The feed as input integers, one dictionary per frame."""
-        entries = self.meta["inputs"]
-        names = [str(entry["name"]) for entry in entries]
+        entries = self.meta.inputs
+        names = [entry.name for entry in entries]
         if not isinstance(feed, Mapping):
             raise UsageError(
                 f"the feed must map names of inputs to arrays, not be of type "
@@ -146,18 +147,18 @@ def _joined(name: str, frames: Sequence[Array]) -> Array:
     return np.concatenate(frames)
 
 
-def _fed(value: Any, entry: Mapping[str, Any]) -> Array:
+def _fed(value: Any, entry: StoredTensor) -> Array:
     """An array of frames as integers [N, C, H, W]: float32 is quantized, the stored type kept."""
     from knightlite.sim.host import quantize
 
-    name, stored = entry["name"], _numpy(entry)
+    name, stored = entry.name, entry.dtype.numpy
     values = np.asarray(value)
     if values.dtype not in (np.dtype(np.float32), stored):
         raise DataError(
             f"input {name} must be float32 or {stored}, not {values.dtype}.",
             "pictures: array.astype(numpy.float32) after the normalisation of the training",
         )
-    shape = tuple(entry["shape"][1:])
+    shape = entry.shape[1:]
     fits = values.ndim and len(values) and values.shape[1:] == shape[: values.ndim - 1]
     if not fits or any(side != 1 for side in shape[values.ndim - 1 :]):  # [N, K] is [N, K, 1, 1]
         raise DataError(
@@ -170,21 +171,8 @@ def _fed(value: Any, entry: Mapping[str, Any]) -> Array:
     return np.concatenate([quantize(frame[None], entry) for frame in values])
 
 
-def _stored(entry: Mapping[str, Any], name: str) -> NodeArg:
-    scale = entry["scale"]
-    return NodeArg(
-        name,
-        tuple(entry["shape"]),
-        "tensor(float)",
-        str(_numpy(entry)),
-        tuple(scale) if isinstance(scale, list) else float(scale),
-    )
-
-
-def _numpy(entry: Mapping[str, Any]) -> np.dtype[Any]:
-    from knightlite import dtypes
-
-    return np.dtype(dtypes.BY_NAME[entry["type"]].numpy)
+def _stored(entry: StoredTensor, name: str) -> NodeArg:
+    return NodeArg(name, entry.shape, "tensor(float)", str(entry.dtype.numpy), entry.scale)
 
 
 def _onnx_type(dtype: np.dtype[Any]) -> str:

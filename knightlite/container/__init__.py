@@ -1,0 +1,61 @@
+"""The binary files ``.cfg``, ``.weight`` and ``.tsmodel``: sections, descriptions, programs."""
+
+from knightlite.container.description import (
+    Constant,
+    Description,
+    HostOperator,
+    InputNote,
+    Layer,
+    Origin,
+    QuantizationNotes,
+    StoredTensor,
+    Tile,
+    WeightDescription,
+    constant,
+)
+from knightlite.container.program import (
+    Program,
+    cfg_description,
+    decode_model,
+    decode_program,
+    encode_model,
+    encode_program,
+    pair_digest,
+    weight_description,
+)
+from knightlite.container.sections import (
+    CFG_MAGIC,
+    MODEL_MAGIC,
+    VERSION,
+    WEIGHT_MAGIC,
+    read_sections,
+    write_sections,
+)
+
+__all__ = [
+    "CFG_MAGIC",
+    "MODEL_MAGIC",
+    "VERSION",
+    "WEIGHT_MAGIC",
+    "Constant",
+    "Description",
+    "HostOperator",
+    "InputNote",
+    "Layer",
+    "Origin",
+    "Program",
+    "QuantizationNotes",
+    "StoredTensor",
+    "Tile",
+    "WeightDescription",
+    "cfg_description",
+    "constant",
+    "decode_model",
+    "decode_program",
+    "encode_model",
+    "encode_program",
+    "pair_digest",
+    "read_sections",
+    "weight_description",
+    "write_sections",
+]

@@ -1,0 +1,305 @@
+"""What a ``.cfg`` says of its program: one frozen record per kind of thing, checked when read.
+
+The page on formats is generated from these records. A change of a key is a change of the format:
+:data:`knightlite.container.sections.VERSION`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite import dtypes
+from knightlite.chip import Chip
+from knightlite.container.sections import REMEDY
+from knightlite.dtypes import DType
+from knightlite.errors import FormatError
+from knightlite.json_records import (
+    AtLeast,
+    AtMostCharacters,
+    AtMostItems,
+    Between,
+    Hexadecimal,
+    NotEmpty,
+    PositiveFloat32,
+    key,
+    shown,
+)
+
+MAX_RES_VERSION = 16
+MAX_DIMENSIONS = 32  # of a constant; what every numpy can hold
+MAX_ELEMENTS = 1 << 40  # of a constant, were no dimension 0
+DDR_BITS = 40  # of an address
+
+Count = Annotated[int, AtLeast(0)]
+Positive = Annotated[int, AtLeast(1)]
+Bytes = Annotated[int, Between(0, 1 << DDR_BITS)]
+Digest = Annotated[str, Hexadecimal(64)]
+Scale = Annotated[float, PositiveFloat32()]
+Layout = Literal["nchw", "nhwc", "nhwcstride"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+FedAs = Literal["float32", "uint8", "int8", "int16"]
+IntegerType = Literal["u8", "s8", "s16"]
+ElementType = Literal[
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64",
+]  # fmt: skip
+Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+Fault = tuple[str, str, str]
+"""A key, what it must be, and what it is: two ends of a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputNote:
+    """How an input of the network is fed that is not plain float32."""
+
+    type: FedAs = key("what it is fed with")
+    mean: tuple[float, ...] = key("what the network subtracts, per channel or for all")
+    std: tuple[float, ...] = key("what it divides by then")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationNotes:
+    """What ``quant`` was asked for, as ``X_quantize.onnx`` notes it."""
+
+    bias_correction: str = key("off, or how biases were corrected")
+    bit_width: Literal[8, 16] = key("of features and weights")
+    chip: str = key("chip name")
+    data: str = key("what the network was fed with, in words")
+    data_sha256: Digest = key("of all arrays that the network was fed with")
+    effort: str = key("how much was tried")
+    input_layout: Literal["nchw"] = key("layout of raw input files")
+    method: str = key("how ranges were chosen")
+    model_sha256: Digest = key(
+        "of the float model's file; of the weights, or else the script, where a function builds it"
+    )
+    pictures: Positive = key("how many were seen")
+    recipe: str | None = key("TOML text that prepares pictures")
+    rounding: str = key("how weights were rounded")
+    seed: Count = key("of what is drawn at random")
+    inputs: Mapping[str, InputNote] | None = key(
+        "with `-qid`, `--mean` or `--std`, by input name", default=None
+    )
+    ir_batch: Positive = key("frames that `sim` runs where none are asked for", default=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a program was made from, and by what: the part of its description that is not the plan.
+
+    See :class:`Description` for the keys.
+    """
+
+    version: str
+    model_sha256: str
+    input_layout: Layout = "nchw"
+    res_version: str = "1.0"
+    recipe: str | None = None
+    quantization: QuantizationNotes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """How a layer is cut into pieces that fit the scratchpads."""
+
+    rows: Positive = key("output rows of a tile")
+    output_channels: Positive = key("output channels of a tile")
+    input_channels: Positive = key("input channels of a tile")
+    order: Literal["channels", "rows"] = key("what the outer loop goes over")
+    buffers: Positive = key("tiles of each operand that FSPM holds at once")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A node of the network, or several in one pass."""
+
+    name: str = key("of the node")
+    op: str = key("operators, joined by +")
+    macs: Count = key("multiply-accumulates")
+    estimated_cycles: Count = key("what the scheduler expects")
+    tile: Tile = key("how it is cut")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor in DDR: value = integer * scale. Pixels are apart by strides, channels dense."""
+
+    name: str = key("of the tensor")
+    shape: tuple[Literal[1], Positive, Positive, Positive] = key("1, C, H, W")
+    type: IntegerType = key("of the integers")
+    scale: Scale | tuple[Scale, ...] = key("what 1 is worth, or a list per channel")
+    address: Bytes = key("byte address in DDR")
+    row_stride: Bytes = key("bytes between rows")
+    column_stride: Bytes = key("bytes between pixels of a row")
+    ready: Annotated[int, AtLeast(-1)] = key(
+        "index of the instruction after which it is complete; -1: from the start"
+    )
+
+    @property
+    def dtype(self) -> DType:
+        """Its element type."""
+        return dtypes.BY_NAME[self.type]
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of all channels of a pixel."""
+        return self.shape[1] * self.dtype.size_bytes
+
+    @property
+    def end(self) -> int:
+        """One past its last byte in DDR."""
+        _, _, height, width = self.shape
+        before = (height - 1) * self.row_stride + (width - 1) * self.column_stride
+        return self.address + before + self.pixel_bytes
+
+    def misfits(self) -> Iterator[Fault]:
+        """What two keys contradict each other in."""
+        _, channels, height, width = self.shape
+        if isinstance(self.scale, tuple) and len(self.scale) != channels:
+            yield "scale", f"a list of {channels}, one per channel", f"a list of {len(self.scale)}"
+        steps = (
+            (self.column_stride, width, "column_stride"),
+            (self.row_stride, height, "row_stride"),
+        )
+        reach = self.pixel_bytes
+        for stride, count, name in sorted(steps):  # of a transposed tensor, rows are the shorter
+            if count > 1 and stride < reach:
+                yield name, f"at least {reach}", str(stride)
+            reach += (count - 1) * stride
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """An array that a host operator reads."""
+
+    type: ElementType = key("numpy's name of the elements")
+    shape: Annotated[tuple[Count, ...], AtMostItems(MAX_DIMENSIONS)] = key("sizes of the axes")
+    data: bytes = key("little-endian elements, the last axis fastest")
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The values; read only."""
+        return np.frombuffer(self.data, np.dtype(self.type).newbyteorder("<")).reshape(self.shape)
+
+    def misfits(self) -> Iterator[Fault]:
+        """Whether the shape is that of the data, found out before an array is made."""
+        largest = math.prod(max(1, size) for size in self.shape)
+        wanted = math.prod(self.shape) * np.dtype(self.type).itemsize
+        if largest > MAX_ELEMENTS:
+            yield "shape", f"that of at most {MAX_ELEMENTS} elements", f"of {largest}"
+        elif wanted != len(self.data):
+            yield "data", f"{wanted} bytes as its shape says", str(len(self.data))
+
+
+def constant(values: NDArray[Any]) -> Constant:
+    """The record of an array."""
+    little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"))
+    kind = cast(ElementType, str(values.dtype))  # another is refused where it is written
+    return Constant(kind, values.shape, little.tobytes())
+
+
+@dataclass(frozen=True, slots=True)
+class HostOperator:
+    """An ONNX operator (opset 21) that the host runs behind the chip, on real numbers."""
+
+    name: str = key("of the node")
+    op: str = key("ONNX operator")
+    inputs: Annotated[tuple[str, ...], NotEmpty()] = key(
+        "outputs of the chip, of operators before, or constants; an empty name: left out"
+    )
+    outputs: Annotated[tuple[str, ...], NotEmpty()] = key("what it computes")
+    attributes: Mapping[str, Attribute] = key(
+        "those of ONNX; of Reshape also `shape`, of Pad `pads`, of Slice `starts`, `ends`, `axes`, "
+        "`steps`"
+    )
+    constants: Mapping[str, Constant] = key("by the name that the operator reads them by")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """A compiled program: for which chip, made from what, its layers, and where its tensors lie."""
+
+    name: str = key("of the network")
+    version: str = key("of knightlite")
+    pair: Digest = key("SHA-256(SHA-256(code) + SHA-256(data)), which both files carry")
+    chip: str = key("chip name")
+    chip_family: str = key("family of the chip")
+    chip_values: Chip = key("the [facts](machine.md#chips) compiled for")
+    chip_digest: Digest = key("their SHA-256")
+    model_sha256: Digest = key("of `X_quantize.onnx`")
+    quantization: QuantizationNotes | None = key(
+        "what `quant` noted there; `{}` for a model of others", none_as_empty=True
+    )
+    recipe: str | None = key("TOML text that prepares pictures")
+    input_layout: Layout = key("layout of raw input files: the model's, or as `--input-order` says")
+    res_version: Annotated[str, AtMostCharacters(MAX_RES_VERSION)] = key("as `--res-version` says")
+    schedule_level: Count = key("0")
+    layers: tuple[Layer, ...] = key("in the order of execution")
+    fspm_peak: tuple[Count, ...] = key("per layer: bytes of FSPM")
+    ddr_bytes: Bytes = key("bytes of DDR in all")
+    constants_bytes: Bytes = key("of them constants, from address 0")
+    inputs: Annotated[tuple[StoredTensor, ...], NotEmpty()] = key("tensors that the host writes")
+    outputs: Annotated[tuple[StoredTensor, ...], NotEmpty()] = key("tensors that the host reads")
+    tensors: tuple[StoredTensor, ...] = key("every tensor that the program writes to memory")
+    graph_outputs: Annotated[tuple[str, ...], NotEmpty()] = key("names of the network's outputs")
+    host: tuple[HostOperator, ...] = key("what runs behind the chip, in order")
+
+    def layer(self, index: int) -> Layer:
+        """The layer that an instruction names; FormatError where there is none."""
+        if index >= len(self.layers):
+            sentence = f"an instruction must name one of {len(self.layers)} layers, not {index}."
+            raise FormatError(sentence, REMEDY)
+        return self.layers[index]
+
+    def misfits(self) -> Iterator[Fault]:
+        """What keys contradict each other in."""
+        if len(self.fspm_peak) != len(self.layers):
+            found = f"a list of {len(self.fspm_peak)}"
+            yield "fspm_peak", f"a list of {len(self.layers)}, one per layer", found
+        if self.constants_bytes > self.ddr_bytes:
+            yield "constants_bytes", f"at most {self.ddr_bytes}", str(self.constants_bytes)
+        yield from self._misplaced()
+        yield from self._unconnected()
+
+    def _misplaced(self) -> Iterator[Fault]:
+        """Tensors that are described twice, or beyond the program's DDR."""
+        known: dict[str, StoredTensor] = {}
+        for at, tensor in enumerate(self.tensors):
+            if tensor.name in known:
+                yield f"tensors[{at}].name", "a name of its own", f"{shown(tensor.name)} again"
+            if tensor.end > self.ddr_bytes:
+                wanted = f"such that it ends within {self.ddr_bytes} bytes"
+                yield f"tensors[{at}].address", wanted, str(tensor.address)
+            known[tensor.name] = tensor
+        for side, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            for at, tensor in enumerate(tensors):
+                if known.get(tensor.name) != tensor:
+                    yield f"{side}[{at}]", "one of the tensors", f"another {shown(tensor.name)}"
+
+    def _unconnected(self) -> Iterator[Fault]:
+        """What is read and nobody computes."""
+        known = {tensor.name for tensor in self.outputs}
+        for at, step in enumerate(self.host):
+            readable = {"", *known, *step.constants}  # "": an input that is left out
+            yield from _unknown(f"host[{at}].inputs", step.inputs, readable)
+            known.update(step.outputs)
+        yield from _unknown("graph_outputs", self.graph_outputs, known)
+
+
+def _unknown(path: str, names: Iterable[str], known: set[str]) -> Iterator[Fault]:
+    for at, name in enumerate(names):
+        if name not in known:
+            yield f"{path}[{at}]", "what the chip or the host computes", shown(name)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightDescription:
+    """What a ``.weight`` file says of itself."""
+
+    name: str = key("of the network")
+    pair: Digest = key("SHA-256(SHA-256(code) + SHA-256(data)), which both files carry")

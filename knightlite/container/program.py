@@ -1,0 +1,110 @@
+"""A compiled network as its two files, which name each other by hash, or as one that holds both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from knightlite.container.description import Description, WeightDescription
+from knightlite.container.sections import (
+    CFG_MAGIC,
+    MODEL_MAGIC,
+    REMEDY,
+    WEIGHT_MAGIC,
+    read_sections,
+    write_sections,
+)
+from knightlite.errors import FormatError
+from knightlite.json_records import decode, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled network: what the two files hold.
+
+    ``code``: instructions; ``data``: the DDR image of all constants. ``host``: the host's share as
+    an ONNX model where an operator in it needs ONNX Runtime, else empty.
+    """
+
+    meta: Description
+    code: bytes
+    data: bytes
+    host: bytes = b""
+
+
+def pair_digest(code: bytes, data: bytes) -> str:
+    """The identity of a compiled network: both files carry it."""
+    return hashlib.sha256(hashlib.sha256(code).digest() + hashlib.sha256(data).digest()).hexdigest()
+
+
+def encode_program(program: Program) -> tuple[bytes, bytes]:
+    """The bytes of (``.cfg``, ``.weight``); FormatError where the description cannot be read."""
+    meta = program.meta
+    where = f"the description of {meta.name}"
+    sections = {"meta": encode(meta, where), "code": program.code}
+    if program.host:
+        sections["host"] = program.host
+    cfg = write_sections(CFG_MAGIC, sections)
+    weight_meta = encode(WeightDescription(meta.name, meta.pair), where)
+    weight = write_sections(WEIGHT_MAGIC, {"meta": weight_meta, "data": program.data})
+    _require_own(meta, program.code, program.data, where)
+    return cfg, weight
+
+
+def encode_model(cfg: bytes, weight: bytes) -> bytes:
+    """The bytes of a ``.tsmodel`` that holds both files."""
+    return write_sections(MODEL_MAGIC, {"cfg": cfg, "weight": weight})
+
+
+def decode_model(data: bytes, where: str) -> Program:
+    """Read a ``.tsmodel``; FormatError where it is damaged."""
+    sections = read_sections(MODEL_MAGIC, data, where)
+    return decode_program(
+        _section(sections, "cfg", where), _section(sections, "weight", where), where, where
+    )
+
+
+def decode_program(cfg: bytes, weight: bytes, cfg_name: str, weight_name: str) -> Program:
+    """Read both files; FormatError where one is damaged, or they do not belong together."""
+    cfg_sections = read_sections(CFG_MAGIC, cfg, cfg_name)
+    weight_sections = read_sections(WEIGHT_MAGIC, weight, weight_name)
+    code = _section(cfg_sections, "code", cfg_name)
+    data = _section(weight_sections, "data", weight_name)
+    meta = cfg_description(cfg_sections, cfg_name)
+    other = weight_description(weight_sections, weight_name)
+    if meta.pair != other.pair:
+        raise FormatError(
+            f"{cfg_name} ({meta.name}) and {weight_name} ({other.name}) do not belong together.",
+            "take both from the same compile run",
+        )
+    _require_own(meta, code, data, cfg_name)
+    return Program(meta, code, data, cfg_sections.get("host", b""))
+
+
+def cfg_description(sections: Mapping[str, bytes], where: str) -> Description:
+    """What a ``.cfg`` says of its program, from its checked sections; FormatError."""
+    return decode(Description, _section(sections, "meta", where), where, REMEDY)
+
+
+def weight_description(sections: Mapping[str, bytes], where: str) -> WeightDescription:
+    """What a ``.weight`` says of itself, from its checked sections; FormatError."""
+    return decode(WeightDescription, _section(sections, "meta", where), where, REMEDY)
+
+
+def _section(sections: Mapping[str, bytes], name: str, where: str) -> bytes:
+    if name not in sections:
+        raise FormatError(f"{where} has no section {name}.", REMEDY)
+    return sections[name]
+
+
+def _require_own(meta: Description, code: bytes, data: bytes, where: str) -> None:
+    """FormatError where a description is of other code or data."""
+    pair = pair_digest(code, data)
+    if meta.pair != pair:
+        raise FormatError(f"{where} is damaged: pair must be {pair}, not {meta.pair}.", REMEDY)
+    if meta.constants_bytes != len(data):
+        raise FormatError(
+            f"{where} is damaged: constants_bytes must be {len(data)}, not {meta.constants_bytes}.",
+            REMEDY,
+        )
