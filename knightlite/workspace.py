@@ -1,8 +1,9 @@
 """The manifest ``knightlite.json`` of a working folder: what each stage left there, with hashes.
 
-A stage records the files it made; the next stage, called without options, takes what the last one
-left. A recorded file that has changed or is gone is refused, never taken silently. The manifest
-holds no time and no absolute path below its folder: the same commands leave the same bytes.
+A stage records the files it made and those it made them from; the next stage, called without
+options, takes what the last one left. A recorded file that has changed or is gone is refused, and
+so is one whose sources have changed since: never is one taken silently. The manifest holds no time
+and no absolute path below its folder: the same commands leave the same bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,21 @@ from knightlite.errors import FormatError, UsageError
 from knightlite.version import __version__
 
 MANIFEST = "knightlite.json"
-FORMAT = 1
+FORMAT = 2
 STAGES = ("quant", "compile", "sim", "profile")
+FEEDS = {"compile": ("quant", "onnx")}  # a stage, the one before it, and the file it takes of it
+SOURCE_OPTIONS = {  # the option that names a stage's first source, and that source
+    "quant": ("-m", "model"),
+    "compile": ("--onnx", "onnx"),
+    "sim": ("--config", "cfg"),
+    "profile": ("--config", "cfg"),
+}
 Options = Mapping[str, Any]  # what JSON can hold
 
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """A file that a stage made: its path as recorded (relative below the folder) and its hash."""
+    """A file that a stage made or read: its path (relative below the folder) and its hash."""
 
     path: str
     sha256: str
@@ -35,13 +43,18 @@ class Produced:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run of a stage. ``files`` maps a key ("onnx", "cfg", "weight", ...) to the file."""
+    """One run of a stage.
+
+    ``files`` maps a key ("onnx", "cfg", "weight", ...) to a file that it made, ``sources``
+    ("model", "onnx", ...) to one that it made them from.
+    """
 
     stage: str
     chip: str
     version: str
     options: Options
     files: Mapping[str, Produced]
+    sources: Mapping[str, Produced]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +119,18 @@ def record(
     chip: str,
     options: Options,
     files: Mapping[str, str | Path],
+    sources: Mapping[str, Produced],
 ) -> Record:
     """Note a finished stage and the files it made; the manifest is replaced as a whole.
 
-    A run that made the same files as an earlier one of the same stage takes its place.
+    ``sources``: what it made them from, as :func:`hashed` had it before the work. A run that made
+    the same files as an earlier one of the same stage takes its place.
     """
     if stage not in STAGES:
         raise ValueError(f"stage must be one of {STAGES}, not {stage}")
     workspace = open_workspace(directory)
-    produced = {
-        key: Produced(_recorded_path(workspace.directory, Path(path)), sha256_of(path))
-        for key, path in sorted(files.items())
-    }
-    new = Record(stage, chip, __version__, dict(options), produced)
+    produced = hashed(directory, files)
+    new = Record(stage, chip, __version__, dict(options), produced, sources)
     kept = [item for item in workspace.records if not _same_outcome(item, new)]
     text = json.dumps(
         {"format": FORMAT, "records": [_as_json(item) for item in [*kept, new]]},
@@ -131,14 +143,27 @@ def record(
     return new
 
 
+def hashed(directory: str | Path, files: Mapping[str, str | Path]) -> dict[str, Produced]:
+    """Files as they are now; what is not there is left out."""
+    return {
+        key: Produced(_recorded_path(Path(directory), Path(path)), sha256_of(path))
+        for key, path in sorted(files.items())
+        if Path(path).is_file()
+    }
+
+
 def latest(workspace: Workspace, stage: str, key: str) -> Found:
     """The file ``key`` of the last run of ``stage``; it must be as that run left it.
 
-    UsageError where no such run is recorded, where the file is gone or where it has changed.
+    UsageError where no such run is recorded, where the file is gone or has changed, and where what
+    it was made from has changed, or the stage before it has left something else since.
     """
     for item in reversed(workspace.records):
         if item.stage == stage and key in item.files:
             path = _checked(workspace, item, key)
+            old = stale(workspace, item) or _superseded(workspace, item)
+            if old is not None:
+                raise old.refusal(path)
             return Found(path, item, f"{path} is taken: {stage} left it here last.")
     raise UsageError(
         f"no file is named, and {workspace.directory / MANIFEST} records no {stage} run.",
@@ -150,18 +175,22 @@ def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
     """An existing path as it is; a bare file name that is absent here, through the manifest.
 
     Returns the path and the sentence that says where it was found ("" where it was simply there).
-    UsageError where it is nowhere, or where the recorded file is gone or has changed.
+    UsageError where it is nowhere, or where the recorded file is gone, or has changed, or what it
+    was made from has.
     """
     path = Path(path)
     if (workspace.directory / path).is_dir():
         raise UsageError(f"{path} is a folder, not a file.", "name the file inside it")
     if (workspace.directory / path).exists():
-        return workspace.directory / path, ""
+        return workspace.directory / path, _remark(workspace, workspace.directory / path)
     if path.name == str(path):
         for item in reversed(workspace.records):
             for key, produced in item.files.items():
                 if Path(produced.path).name == path.name:
                     found = _checked(workspace, item, key)
+                    old = stale(workspace, item)
+                    if old is not None:
+                        raise old.refusal(found)
                     return found, f"{path} is not here; {found} is taken, which {item.stage} left."
     known = sorted(
         {Path(entry.path).name for item in workspace.records for entry in item.files.values()}
@@ -198,6 +227,80 @@ def _checked(workspace: Workspace, item: Record, key: str) -> Path:
     return path
 
 
+# ------------------------------------------------------------------ what has been overtaken
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Why what a run left does not hold any more: a clause, and the runs that make it anew."""
+
+    reason: str
+    again: tuple[Record, ...]
+
+    def refusal(self, path: Path) -> UsageError:
+        """The error that says so."""
+        commands = " and then ".join(f"`{_command(item)}`" for item in self.again)
+        return UsageError(
+            f"{path} is out of date: {self.reason}.",
+            f"run {commands}, or name the file with its path to take it as it is",
+        )
+
+
+def stale(workspace: Workspace, item: Record) -> Stale | None:
+    """Whether something that a run's files were made from has changed since, however far back."""
+    return _stale(workspace, item, ())
+
+
+def _stale(workspace: Workspace, item: Record, behind: tuple[Record, ...]) -> Stale | None:
+    if item in behind:
+        return None
+    chain = (item, *behind)
+    for source in item.sources.values():
+        path = workspace.directory / source.path
+        if path.is_file() and sha256_of(path) != source.sha256:
+            return Stale(f"{path} has changed since {item.stage} read it", chain)
+    for source in item.sources.values():
+        for maker in workspace.records:
+            found = _stale(workspace, maker, chain) if source in maker.files.values() else None
+            if found is not None:
+                return found
+    return None
+
+
+def _superseded(workspace: Workspace, item: Record) -> Stale | None:
+    """Whether the stage before has left something else since: then this is of another network."""
+    before, key = FEEDS.get(item.stage, ("", ""))
+    if key not in item.sources:
+        return None
+    later = workspace.records[workspace.records.index(item) + 1 :]
+    newest = next(
+        (run for run in reversed(later) if run.stage == before and key in run.files), None
+    )
+    if newest is None or newest.files[key].sha256 == item.sources[key].sha256:
+        return None
+    left = newest.files[key]
+    made = replace(item, sources={key: left})
+    return Stale(f"{before} has left {workspace.directory / left.path} since", (made,))
+
+
+def _remark(workspace: Workspace, path: Path) -> str:
+    """What to say of a file that is named with its path though it is out of date; "" if not."""
+    recorded = _recorded_path(workspace.directory, path)
+    for item in reversed(workspace.records):
+        for produced in item.files.values():
+            if produced.path == recorded and produced.sha256 == sha256_of(path):
+                old = stale(workspace, item)
+                return f"{path} is taken as it is, though {old.reason}." if old else ""
+    return ""
+
+
+def _command(item: Record) -> str:
+    """What to type for a run of a stage on its sources; its other options are the user's."""
+    flag, key = SOURCE_OPTIONS[item.stage]
+    source = item.sources[key].path if key in item.sources else str(item.options.get(key, "..."))
+    return f"knightlite --chip {item.chip} {item.stage} {flag} {source}"
+
+
 def _recorded_path(directory: Path, path: Path) -> str:
     """Relative below the folder, absolute elsewhere; with forward slashes."""
     home, target = directory.resolve(), path.resolve()
@@ -215,12 +318,17 @@ def _paths(item: Record) -> set[str]:
 
 
 def _record(data: Mapping[str, Any]) -> Record:
-    files = {
-        key: Produced(_text(value["path"]), _text(value["sha256"]))
-        for key, value in data["files"].items()
-    }
+    files, sources = (
+        {
+            key: Produced(_text(value["path"]), _text(value["sha256"]))
+            for key, value in data[part].items()
+        }
+        for part in ("files", "sources")
+    )
     options = dict(data["options"])
-    return Record(_text(data["stage"]), _text(data["chip"]), _text(data["version"]), options, files)
+    return Record(
+        _text(data["stage"]), _text(data["chip"]), _text(data["version"]), options, files, sources
+    )
 
 
 def _text(value: object) -> str:
@@ -235,8 +343,10 @@ def _as_json(item: Record) -> dict[str, Any]:
         "chip": item.chip,
         "version": item.version,
         "options": item.options,
-        "files": {
-            key: {"path": produced.path, "sha256": produced.sha256}
-            for key, produced in item.files.items()
-        },
+        "files": _as_entries(item.files),
+        "sources": _as_entries(item.sources),
     }
+
+
+def _as_entries(files: Mapping[str, Produced]) -> dict[str, Any]:
+    return {key: {"path": item.path, "sha256": item.sha256} for key, item in files.items()}

@@ -152,11 +152,18 @@ def test_the_float_model_is_the_one_that_quant_read(
     found = evaluate_models(EvaluateOptions(data=pictures), talk)
     assert [row.model for row in found.models] == list(FORMS[:2])
     assert said[0] == f"digits.onnx is taken: {STEM}.onnx was made from it."
-    another_model(pictures)
+    Path("digits.onnx").rename("kept.onnx")
     talk, said, _ = listen()
     found = evaluate_models(EvaluateOptions(data=pictures), talk)
     assert [row.model for row in found.models] == [FORMS[1]]
-    assert said[0] == "the float model digits.onnx has changed since quant read it: it is left out."
+    assert said[0] == "the float model digits.onnx is not here any more: it is left out."
+    Path("kept.onnx").rename("digits.onnx")
+    another_model(pictures)
+    with pytest.raises(UsageError) as caught:
+        evaluate_models(EvaluateOptions(data=pictures))
+    assert caught.value.sentence == (
+        f"{STEM}.onnx is out of date: digits.onnx has changed since quant read it."
+    )
     Path("knightlite.json").unlink()
     with pytest.raises(UsageError, match=r"^no model is named, and knightlite\.json records no qu"):
         evaluate_models(EvaluateOptions(data=pictures))

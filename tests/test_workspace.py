@@ -10,7 +10,15 @@ import pytest
 
 from knightlite.errors import FormatError, UsageError
 from knightlite.version import __version__
-from knightlite.workspace import MANIFEST, Workspace, latest, open_workspace, record, resolve
+from knightlite.workspace import (
+    MANIFEST,
+    Workspace,
+    hashed,
+    latest,
+    open_workspace,
+    record,
+    resolve,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +34,15 @@ def make(path: str, content: str = "x") -> str:
 
 def left_by_quant(folder: str = "tmp/densenet", content: str = "x") -> Workspace:
     files = {"onnx": make(f"{folder}/d_quantize.onnx", content)}
-    record(".", "quant", "TX5368AV200", {"iteration": 200, "method": "mse"}, files)
+    sources = hashed(".", {"model": make("d.pdmodel", "model"), "weight": "gone"})
+    record(".", "quant", "TX5368AV200", {"iteration": 200, "method": "mse"}, files, sources)
     return open_workspace()
 
 
 def test_manifest_bytes() -> None:
     left_by_quant()
     assert json.loads(Path(MANIFEST).read_text()) == {
-        "format": 1,
+        "format": 2,
         "records": [
             {
                 "stage": "quant",
@@ -44,6 +53,12 @@ def test_manifest_bytes() -> None:
                     "onnx": {
                         "path": "tmp/densenet/d_quantize.onnx",
                         "sha256": hashlib.sha256(b"x").hexdigest(),
+                    }
+                },
+                "sources": {
+                    "model": {
+                        "path": "d.pdmodel",
+                        "sha256": hashlib.sha256(b"model").hexdigest(),
                     }
                 },
             }
@@ -131,7 +146,7 @@ def test_files_outside_are_recorded_by_absolute_path(tmp_path: Path) -> None:
     work.mkdir()
     outside = tmp_path / "out" / "x.cfg"
     make(str(outside))
-    record(work, "compile", "TX510x", {}, {"cfg": outside, "weight": make("work/x.weight")})
+    record(work, "compile", "TX510x", {}, {"cfg": outside, "weight": make("work/x.weight")}, {})
     (entry,) = open_workspace(work).records
     assert {key: item.path for key, item in entry.files.items()} == {
         "cfg": outside.as_posix(),
@@ -141,18 +156,121 @@ def test_files_outside_are_recorded_by_absolute_path(tmp_path: Path) -> None:
     assert latest(open_workspace(work), "compile", "weight").path == work / "x.weight"
 
 
+# ------------------------------------------------------------------ sources that changed since
+
+
+def left_by_compile(onnx: str, content: str = "cfg") -> Workspace:
+    sources = hashed(".", {"onnx": onnx})
+    record(".", "compile", "TX510x", {"onnx": onnx}, {"cfg": make("d_r.cfg", content)}, sources)
+    return open_workspace()
+
+
+ONNX, FLOAT = "tmp/densenet/d_quantize.onnx", "d.pdmodel"
+COMPILE = f"`knightlite --chip TX510x compile --onnx {ONNX}`"
+QUANT = f"`knightlite --chip TX5368AV200 quant -m {FLOAT}`"
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason", "commands"),
+    [
+        (ONNX, f"{ONNX} has changed since compile read it", COMPILE),
+        (FLOAT, f"{FLOAT} has changed since quant read it", f"{QUANT} and then {COMPILE}"),
+    ],
+)
+def test_what_was_made_from_something_else_is_not_taken(
+    changed: str, reason: str, commands: str
+) -> None:
+    left_by_quant()
+    space = left_by_compile(ONNX)
+    assert latest(space, "compile", "cfg").path == Path("d_r.cfg")
+    assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), "")
+    make(changed, "trained again")
+    with pytest.raises(UsageError) as caught:
+        latest(space, "compile", "cfg")
+    assert caught.value.sentence == f"d_r.cfg is out of date: {reason}."
+    assert caught.value.hint == (
+        f"run {commands}, or name the file with its path to take it as it is"
+    )
+    assert resolve(space, "d_r.cfg") == (
+        Path("d_r.cfg"),
+        f"d_r.cfg is taken as it is, though {reason}.",
+    )
+    make("d_r.cfg", "changed by hand")  # then it is the user's
+    assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), "")
+
+
+def test_a_name_that_is_looked_up_must_not_be_out_of_date() -> None:
+    space = left_by_quant()
+    make(FLOAT, "trained again")
+    with pytest.raises(UsageError) as caught:
+        resolve(space, "d_quantize.onnx")
+    assert (
+        caught.value.sentence == f"{ONNX} is out of date: {FLOAT} has changed since quant read it."
+    )
+    assert caught.value.hint.startswith(f"run {QUANT}, or name")
+
+
+def test_made_anew_it_is_taken_again() -> None:
+    left_by_quant()
+    left_by_compile(ONNX)
+    make(FLOAT, "trained again")
+    left_by_quant(content="quantized again")
+    with pytest.raises(UsageError, match=r"d_quantize\.onnx has changed since compile read it\."):
+        latest(open_workspace(), "compile", "cfg")
+    assert latest(left_by_compile(ONNX, "again"), "compile", "cfg").record.chip == "TX510x"
+
+
+def test_sources_that_are_gone_say_nothing() -> None:
+    left_by_quant()
+    space = left_by_compile(ONNX)
+    for path in (ONNX, FLOAT):
+        Path(path).unlink()
+    assert latest(space, "compile", "cfg").path == Path("d_r.cfg")
+
+
+def test_another_network_quantized_since() -> None:
+    """The same again is the same; what another run left is another network."""
+    left_by_quant()
+    left_by_compile(ONNX)
+    assert latest(left_by_quant(), "compile", "cfg").path == Path("d_r.cfg")
+    space = left_by_quant("b", "other")
+    with pytest.raises(UsageError) as caught:
+        latest(space, "compile", "cfg")
+    assert caught.value.sentence == (
+        "d_r.cfg is out of date: quant has left b/d_quantize.onnx since."
+    )
+    assert caught.value.hint.startswith(
+        "run `knightlite --chip TX510x compile --onnx b/d_quantize.onnx`, or name"
+    )
+    assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), "")  # named, it is wanted
+    assert latest(left_by_compile(ONNX), "compile", "cfg").path == Path("d_r.cfg")
+
+
+def test_runs_that_feed_each_other_end() -> None:
+    """Each made from the other's file: what changed in either is found, and the search ends."""
+    for name, source in (("a", "b"), ("b", "a"), ("a", "b")):
+        sources = hashed(".", {"model": make(source)})
+        record(".", "quant", "TX510x", {}, {"onnx": make(name)}, sources)
+    assert latest(open_workspace(), "quant", "onnx").path == Path("a")
+    make("b", "changed")
+    with pytest.raises(
+        UsageError, match=r"^a is out of date: b has changed since quant read it\.$"
+    ):
+        latest(open_workspace(), "quant", "onnx")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("{", "knightlite.json is damaged: Expecting property name"),
         ("[]", "knightlite.json is not a manifest of knightlite."),
-        ('{"format": 2, "records": []}', "knightlite.json has format 2, not 1."),
-        ('{"format": 1}', "knightlite.json is damaged: a record is incomplete (KeyError"),
-        ('{"format": 1, "records": [{"stage": "quant"}]}', "a record is incomplete (KeyError"),
-        ('{"format": 1, "records": 7}', "a record is incomplete (TypeError"),
+        ('{"format": 1, "records": []}', "knightlite.json has format 1, not 2."),
+        ('{"format": 2}', "knightlite.json is damaged: a record is incomplete (KeyError"),
+        ('{"format": 2, "records": [{"stage": "quant"}]}', "a record is incomplete (KeyError"),
+        ('{"format": 2, "records": 7}', "a record is incomplete (TypeError"),
         (
-            '{"format": 1, "records": [{"stage": 1, "chip": "", "version": "", "options": {},'
-            ' "files": {}}]}',
+            '{"format": 2, "records": [{"stage": 1, "chip": "", "version": "", "options": {},'
+            ' "files": {}, "sources": {}}]}',
             "a record is incomplete (ValueError: expected a text, found 1).",
         ),
     ],
@@ -173,4 +291,4 @@ def test_manifest_that_is_no_text() -> None:
 
 def test_unknown_stage_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="stage must be one of"):
-        record(".", "cook", "TX510x", {}, {})
+        record(".", "cook", "TX510x", {}, {}, {})

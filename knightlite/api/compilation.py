@@ -96,6 +96,7 @@ def compile_model(
     from knightlite.ir import graph_text
 
     workspace.require_usable(directory, out_dir)
+    sources = workspace.hashed(directory, {"onnx": onnx_path})
     dumps: dict[str, str] = {}
 
     def watch(name: str, seen: Graph) -> None:
@@ -109,7 +110,7 @@ def compile_model(
         if dump_dir is not None:
             for name, text in dumps.items():
                 files.write_text(dump_dir / name, text)
-    workspace.record(directory, "compile", chip_name, {"onnx": str(onnx_path)}, paths)
+    workspace.record(directory, "compile", chip_name, {"onnx": str(onnx_path)}, paths, sources)
     return CompileResult(paths, made.figures, made.explanations)
 
 

@@ -57,7 +57,8 @@ def profile_program(
     meta = binary.program.meta
     found = profile_binary(binary, chip_name, facts)
     paths = save_profile(found, binary.cfg.name.removesuffix(".cfg"), out_dir)
-    workspace.record(directory, "profile", meta.chip, {"cfg": str(binary.cfg)}, paths)
+    told = {"cfg": str(binary.cfg)}
+    workspace.record(directory, "profile", meta.chip, told, paths, binary.sources)
     return ProfileResult(paths, found, tuple(totals(found)))
 
 

@@ -61,6 +61,15 @@ def load(
     return result.graph
 
 
+def files_beside(path: Path) -> tuple[Path, ...]:
+    """The files that a model's file keeps its weights in, where they are not named."""
+    if path.suffix.lower() == ".onnx" and path.is_file():
+        return onnx_file.external_files(onnx_file.parse(path.read_bytes(), str(path)), path)
+    weights = path.with_suffix(".pdiparams")
+    kept = path.suffix.lower() in (".pdmodel", ".json") and weights.is_file()
+    return (weights,) if kept else ()
+
+
 def unsupported(path: Path, findings: tuple[Finding, ...]) -> KnightliteError:
     """The error that lists every finding of severity error."""
     errors = [item for item in findings if item.severity == "error"]

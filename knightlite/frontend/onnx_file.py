@@ -202,6 +202,24 @@ def _load_external(tensor: onnx.TensorProto, name: str, path: Path) -> None:
     del tensor.external_data[:]
 
 
+def external_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    """The files beside the model that hold its tensors' data."""
+    from onnx import TensorProto
+
+    attributes = [
+        item for node in model.graph.node for item in node.attribute if item.HasField("t")
+    ]
+    tensors = (*model.graph.initializer, *(item.t for item in attributes))
+    names = {
+        entry.value
+        for tensor in tensors
+        if tensor.data_location == TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return tuple(path.parent / name for name in sorted(names))
+
+
 def _describe_constants(model: onnx.ModelProto, constants: Mapping[str, Array]) -> None:
     """Tell inference about the constants: small ones by value, large ones as inputs.
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knightlite import workspace
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_file, resolved
 from knightlite.api.models.stage_files import COMPILE_FILES, weights_beside
 from knightlite.errors import UsageError
 from knightlite.talk import SILENT, Talk
+from knightlite.workspace import Produced
 
 if TYPE_CHECKING:
     from knightlite.chip import ChipFamily
@@ -21,11 +24,15 @@ File = str | Path | bytes
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A compiled network, and the two files it came from (or whose place a ``.tsmodel`` takes)."""
+    """A compiled network, and the two files it came from (or whose place a ``.tsmodel`` takes).
+
+    ``sources``: the files that were found and read, for the record of a stage.
+    """
 
     cfg: Path
     weight: Path
     program: Program
+    sources: Mapping[str, Produced] = field(default_factory=dict)
 
     def target(self, asked: str | None) -> ChipFamily | None:
         """The chip asked for, or else the one compiled for; UsageError where they differ.
@@ -64,13 +71,14 @@ def find_binary(
         if cfg is not None or weight is not None:
             raise UsageError(f"{model} holds both files: --config and --weight are unused.")
         path = resolved(directory, model, talk)
-        return _both(path, path.read_bytes())
+        found = _both(path, path.read_bytes())
+        return replace(found, sources=workspace.hashed(directory, {"tsmodel": path}))
     one, other = (
         find_file(directory, "compile", key, named, talk)
         for key, named in (("cfg", cfg), ("weight", weight))
     )
     program = container.decode_program(one.read_bytes(), other.read_bytes(), one.name, other.name)
-    return Binary(one, other, program)
+    return Binary(one, other, program, workspace.hashed(directory, {"cfg": one, "weight": other}))
 
 
 def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> Binary:

@@ -51,8 +51,9 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
         return _infer(options, talk)
     workspace.require_usable(options.directory, options.save_dir)
     if options.run_mode in QUANTIZING:
+        sources = workspace.hashed(options.directory, _source_files(options))
         made, paths = _quantized(options, talk, save=True)
-        _record(options, made, paths)
+        _record(options, made, paths, sources)
         return QuantizeOutcome(
             paths,
             made.report,
@@ -99,7 +100,28 @@ def _quantized(
     return made, paths
 
 
-def _record(options: QuantizeOptions, made: QuantizedModel, paths: Mapping[str, Path]) -> None:
+def _source_files(options: QuantizeOptions) -> dict[str, Path]:
+    """What the quantized model is made from, but for its data: a record names these files."""
+    from knightlite.frontend.model_files import files_beside
+
+    named = {
+        "model": options.model,
+        "weight": options.weight,
+        "script": options.script,
+        "recipe": None if options.recipe is None else Path(options.recipe),
+        "scales": options.load_scales,
+        "mix": options.mix_config,
+    }
+    found = {key: path for key, path in named.items() if path is not None}
+    return found | {f"model_{path.name}": path for path in files_beside(options.model)}
+
+
+def _record(
+    options: QuantizeOptions,
+    made: QuantizedModel,
+    paths: Mapping[str, Path],
+    sources: Mapping[str, workspace.Produced],
+) -> None:
     workspace.record(
         options.directory,
         "quant",
@@ -111,6 +133,7 @@ def _record(options: QuantizeOptions, made: QuantizedModel, paths: Mapping[str, 
             "source": _source(options),
         },
         paths,
+        sources,
     )
 
 

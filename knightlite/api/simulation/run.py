@@ -107,7 +107,8 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
         talk.warn(
             f"{saturations} accumulators saturated at 32 bits: the compiler proves this away."
         )
-    workspace.record(options.directory, "sim", meta.chip, {"input": options.input}, paths)
+    told = {"input": options.input}
+    workspace.record(options.directory, "sim", meta.chip, told, paths, binary.sources)
     return SimulateResult(
         paths, count, tuple(top), saturations, compared, differing, tuple(different)
     )
