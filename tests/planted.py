@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward, Workload
 from knightlite.quantize.scales.assignment import assign
-from knightlite.quantize.settings import DEFAULT_SETTINGS
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.statistics.passes import observe
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ class Noise:
 def quantized(graph: Graph, workload: Workload) -> Graph:
     """The graph as ``quant`` would have it."""
     seen = observe(graph, workload, None, 1)
-    return assign(graph, seen.statistics, seen.plan, DEFAULT_SETTINGS).graph
+    return assign(Basis.of(graph, seen)).graph
 
 
 def scaled(graph: Graph, name: str, factor: float) -> Graph:

@@ -13,15 +13,12 @@ from knightlite.errors import ModelError, UnsupportedError
 from knightlite.ir import Graph, verify
 from knightlite.quantize.scales.assignment import assign, check_constants, check_constraints
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.statistics.observation_plan import observation_plan
-from test_features import noise, observed
+from test_features import basis_of, noise
 
 
 def quantized(graph: Graph, bias_correction: str = "fast") -> Graph:
-    statistics = observed(graph, noise((8, *graph.tensors[graph.inputs[0]].shape[1:])))
-    return assign(
-        graph, statistics, observation_plan(graph), Settings("mse", bias_correction)
-    ).graph
+    pictures = noise((8, *graph.tensors[graph.inputs[0]].shape[1:]))
+    return assign(basis_of(graph, pictures, Settings("mse", bias_correction))).graph
 
 
 def test_the_quantized_graph() -> None:

@@ -24,7 +24,8 @@ from knightlite.quantize.mixed.sensitivity import (
     units,
 )
 from knightlite.quantize.scales.assignment import Assignment, assign
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.settings import Settings, Widths
 from knightlite.quantize.statistics.passes import Observation, observe
 
 SETTINGS = Settings(bias_correction="off")
@@ -47,7 +48,14 @@ def chain(outlier: str | None = None) -> Graph:
 
 def seen(graph: Graph) -> tuple[Observation, Assignment]:
     observation = observe(graph, Pictures(), None, 1)
-    return observation, assign(graph, observation.statistics, observation.plan, SETTINGS)
+    return observation, assign(Basis.of(graph, observation, SETTINGS))
+
+
+def mixed(
+    graph: Graph, observation: Observation, strategy: str, share: float
+) -> tuple[Widths, list[dict[str, Any]]]:
+    basis = Basis.of(graph, observation, replace(SETTINGS, auto_mix=(strategy, share)))
+    return automatic_mix(basis, Pictures(), observation.sample, 1)
 
 
 def test_units_are_groups_with_the_kernels_that_read_them() -> None:
@@ -110,8 +118,7 @@ def test_an_outlier_in_the_weights_is_the_most_sensitive(outlier: str) -> None:
 def test_strategies_take_their_share(strategy: str, share: float, taken: list[list[str]]) -> None:
     graph = chain("c")
     observation, _ = seen(graph)
-    settings = replace(SETTINGS, auto_mix=(strategy, share))
-    widths, rows = automatic_mix(graph, Pictures(), observation, settings, 1)
+    widths, rows = mixed(graph, observation, strategy, share)
     assert [row["operators"] for row in rows if row["bits"] == 16] == taken
     assert widths.weights16 == {name for names in taken for name in names}
     assert sum(row["noise_share"] for row in rows) == pytest.approx(1, abs=1e-5)
@@ -125,9 +132,9 @@ def test_strategies_take_their_share(strategy: str, share: float, taken: list[li
 )
 def test_refusals(mix: tuple[str, float], said: str) -> None:
     graph = chain()
-    observation, settings = seen(graph)[0], replace(SETTINGS, auto_mix=mix)
+    observation, _ = seen(graph)
     with pytest.raises(UsageError, match=said):
-        automatic_mix(graph, Pictures(), observation, settings, 1)
+        mixed(graph, observation, *mix)
 
 
 def test_inputs_become_wide_together_and_vector_groups_are_units_too() -> None:
@@ -145,7 +152,7 @@ def test_inputs_become_wide_together_and_vector_groups_are_units_too() -> None:
             forward((pictures[0], pictures[1]))
 
     observation = observe(graph, Pairs(), None, 1)
-    narrow = assign(graph, observation.statistics, observation.plan, SETTINGS)
+    narrow = assign(Basis.of(graph, observation, SETTINGS))
     kernels = (Unit(("x", "z"), ("a", "b")), Unit(("s",), ("y",)))
     assert units(graph, narrow) == kernels
     assert set(units(graph, narrow, vector=True)) == {

@@ -17,6 +17,7 @@ from knightlite.ops import functions, table_functions
 from knightlite.quantize.mixed.auto_mix import automatic_mix
 from knightlite.quantize.mixed.mix_config import read_mix
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.passes import observe
 
@@ -119,7 +120,7 @@ def test_an_automatic_mix_spends_nothing_on_what_stays_at_8_bits() -> None:
     graph = made.build(made.conv(sums, "y", 3))
     settings = replace(PLAIN, auto_mix=("HAWQ", 1.0))
     seen = observe(graph, Pictures(), None, 1)
-    widths, rows = automatic_mix(graph, Pictures(), seen, settings, 1)
+    widths, rows = automatic_mix(Basis.of(graph, seen, settings), Pictures(), seen.sample, 1)
     assert {tuple(row["tensors"]): row["bits"] for row in rows} == {
         ("x",): 16, ("a",): 16, ("b",): 8, ("r",): 16, ("s",): 16,
     }  # fmt: skip

@@ -20,6 +20,7 @@ from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites.channel_ties import channel_ties
 from knightlite.quantize.rewrites.equalization import divide, equalize
 from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.passes import observe
 from knightlite.quantize.steps import equalizing
@@ -257,10 +258,10 @@ def test_a_network_that_does_not_fit_the_arithmetic_is_undone(
 ) -> None:
     graph = uneven(60.0)
 
-    def refuses(changed: Graph, *rest: Any) -> Any:
-        if changed.constants["loud.weight"] is not graph.constants["loud.weight"]:
+    def refuses(basis: Basis) -> Any:
+        if basis.graph.constants["loud.weight"] is not graph.constants["loud.weight"]:
             raise UnsupportedError("it is too wide")
-        return assign(changed, *rest)
+        return assign(basis)
 
     monkeypatch.setattr(equalizing, "assign", refuses)
     changed, done, (step,) = try_equalization(graph, Data(), Settings(), 1)

@@ -16,10 +16,11 @@ from knightlite.ir import Graph, Tensor
 from knightlite.quantize.groups import felt_interval
 from knightlite.quantize.ranges.densities import even_density
 from knightlite.quantize.ranges.scale_errors import squared_error
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.feature_choice import choose_features
-from knightlite.quantize.scales.features import Feature
+from knightlite.quantize.scales.features import LARGEST_WITH_HEADROOM, Feature
 from knightlite.quantize.scales.group_scales import expected_error
-from knightlite.quantize.settings import Pin, Settings
+from knightlite.quantize.settings import DEFAULT_SETTINGS, Pin, Settings
 from knightlite.quantize.statistics.observation_plan import (
     collect,
     make_observers,
@@ -43,10 +44,12 @@ def observed(graph: Graph, pictures: Array) -> dict[str, Statistics]:
     return collect(observers, plan)
 
 
+def basis_of(graph: Graph, pictures: Array, settings: Settings = DEFAULT_SETTINGS) -> Basis:
+    return Basis(graph, observed(graph, pictures), observation_plan(graph), settings)
+
+
 def choose(graph: Graph, pictures: Array, method: str = "mse") -> dict[str, Feature]:
-    return choose_features(
-        graph, observed(graph, pictures), observation_plan(graph), Settings(method)
-    )
+    return choose_features(basis_of(graph, pictures, Settings(method)))
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> Array:
@@ -97,7 +100,7 @@ def test_outputs_are_16_bit_with_headroom() -> None:
     chosen = choose(graph, pictures)["logits"]
     largest = float(statistics["logits"].absmax[0])
     assert float(chosen.scale) == pytest.approx(2 * largest / 32767, rel=1e-6)
-    assert chosen.method == "absmax with headroom"
+    assert chosen.rule == LARGEST_WITH_HEADROOM
 
 
 def test_an_outputs_steps_are_no_finer_than_the_factors_of_what_makes_it() -> None:
@@ -129,13 +132,12 @@ def test_pinned_scales_are_kept_or_refused_with_the_least_that_can_be() -> None:
     net.node("Slice", ("table",), "part", starts=(0, 1, 0), ends=(4, 3, 8), steps=(1, 1, 1))
     graph = net.build("sum", "part")
     pictures = noise((4, 4, 8, 8))
-    statistics, plan = observed(graph, pictures), observation_plan(graph)
+    basis = basis_of(graph, pictures)
     inputs = {name: Pin(name, dtypes.S16, np.asarray(0.0004, "f4"), "x.json") for name in "ab"}
 
     def pinned(**scales: np.float32) -> dict[str, Feature]:
         asked = (Pin(name, dtypes.S16, np.asarray(s), "x.json") for name, s in scales.items())
-        settings = Settings(pins=(*inputs.values(), *asked))
-        return choose_features(graph, statistics, plan, settings)
+        return choose_features(basis.switched(pins=(*inputs.values(), *asked)))
 
     least = {"sum": np.float32(0.0004 / 2**7), "part": np.float32(1 / 32767)}
     with pytest.raises(UsageError) as caught:
@@ -275,10 +277,10 @@ def test_a_groups_scale_has_the_least_total_error(sizes: tuple[float, ...]) -> N
     net.conv("joined", "y", 2)
     graph = net.build("y")
     pictures = np.random.default_rng(3).standard_t(4, (64, 4, 8, 8)).astype(np.float32)
-    statistics = observed(graph, pictures)
-    chosen = choose_features(graph, statistics, observation_plan(graph), Settings())
+    basis = basis_of(graph, pictures)
+    chosen = choose_features(basis)
 
-    parts = [even_density(statistics[name]) for name in names]
+    parts = [even_density(basis.statistics[name]) for name in names]
 
     def total(scale: float) -> float:
         return sum(squared_error(part, scale, dtypes.S8) / part.energy for part in parts)
@@ -288,7 +290,7 @@ def test_a_groups_scale_has_the_least_total_error(sizes: tuple[float, ...]) -> N
         name: Tensor(name, graph.tensors[name].shape, dtypes.S8, np.asarray(found))
         for name in (*names, "joined")
     }
-    assert expected_error(graph, tensors, statistics) == pytest.approx(total(found), rel=1e-9)
+    assert expected_error(basis, tensors) == pytest.approx(total(found), rel=1e-9)
     largest = max(sizes) * float(np.abs(pictures).max()) / 127
     least = min(sizes) / max(sizes) / 32
     scales = largest * np.geomspace(least, 1, 4000)

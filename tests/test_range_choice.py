@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from float_nets import FloatNet, Pictures, small_net
+from float_nets import RELU, FloatNet, Pictures, small_net
 from knightlite import dtypes
 from knightlite.ir import Graph
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.ranges.methods import METHODS
 from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.scales.features import Rule
 from knightlite.quantize.settings import Pin, Settings, settings_for
-from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.steps import range_choice
 from knightlite.quantize.steps.range_choice import (
     NAME,
@@ -27,7 +28,7 @@ from knightlite.quantize.steps.range_choice import (
     readers_errors,
 )
 from knightlite.quantize.steps.walk import Walk
-from test_features import observed
+from test_features import basis_of
 
 Array = NDArray[Any]
 SETTINGS = Settings(bias_correction="fast", range_choice=True, equalize=False)
@@ -55,17 +56,13 @@ def read_by(*gains: tuple[float, ...]) -> Graph:
 
 def scales(graph: Graph, seen: Array, sample: Array) -> tuple[dict[str, float], str]:
     """The scale of x by every method, and the method that is chosen for it."""
-    statistics, plan = observed(graph, seen), observation_plan(graph)
-    assignment = assign(graph, statistics, plan, SETTINGS)
+    basis = basis_of(graph, seen, SETTINGS)
     found = {
-        method: float(
-            assign(graph, statistics, plan, replace(SETTINGS, method=method)).features["x"].scale
-        )
+        method: float(assign(basis.switched(method=method)).features["x"].scale)
         for method in METHODS
     }
-    groups = candidates(graph, assignment, statistics, plan, SETTINGS)
-    walk = Walk(graph, (sample,), 1)
-    errors = readers_errors(walk, graph, groups, statistics, slice(None))
+    groups = candidates(basis, assign(basis))
+    errors = readers_errors(Walk(graph, (sample,), 1), basis, groups, slice(None))
     return found, dict(best_methods(groups, errors)).get("x", SETTINGS.method)
 
 
@@ -97,13 +94,27 @@ def test_what_a_few_pictures_lack_the_histograms_know() -> None:
     seen, sample = spiky(32), spiky(8, spikes=False)
     found, chosen = scales(graph, seen, sample)
     assert found[chosen] > 1.5 * min(found.values())
-    statistics, plan = observed(graph, seen), observation_plan(graph)
-    groups = candidates(
-        graph, assign(graph, statistics, plan, SETTINGS), statistics, plan, SETTINGS
-    )
+    basis = basis_of(graph, seen, SETTINGS)
+    groups = candidates(basis, assign(basis))
     (alone,), _ = range_choice._errors_on(Walk(graph, (sample,), 1), graph, groups, slice(None))
     best = groups[0][int(np.argmin(alone))]
     assert found[best.method] == min(found.values())
+
+
+def test_a_scale_per_channel_is_its_methods_too() -> None:
+    net = FloatNet()
+    net.conv(net.input("x", 4, 16, 16), "a", 4, clamp=RELU)
+    net.conv("a", "deep", 4, (3, 3), group=4)
+    graph = net.build(net.conv("deep", "y", 4))
+    basis = basis_of(graph, spiky(8), SETTINGS)
+    assignment = assign(basis)
+    made = assignment.features["a"]
+    assert made.scale.shape == (4,)
+    assert made.rule == Rule("mse", is_method=True, per_channel=True)
+    assert made.rule.text == "mse per channel"
+    free = {next(iter(some[0].tensors)) for some in candidates(basis, assignment)}
+    assert "a" in free
+    assert "y" not in free  # 16 bits: no method decides
 
 
 def test_little_gain_is_none() -> None:
@@ -113,31 +124,26 @@ def test_little_gain_is_none() -> None:
     assert best_methods([some], [np.asarray([1.0, 0.94])]) == (("t", "kl"),)
 
 
-def start(settings: Settings = SETTINGS) -> tuple[Graph, Any, Any, Assignment]:
-    graph = read_by(NOISE)
-    statistics, plan = observed(graph, spiky(32)), observation_plan(graph)
-    return graph, statistics, plan, assign(graph, statistics, plan, settings)
+def start(settings: Settings = SETTINGS) -> tuple[Basis, Assignment]:
+    basis = basis_of(read_by(NOISE), spiky(32), settings)
+    return basis, assign(basis)
 
 
 def test_a_choice_that_gains_is_kept() -> None:
-    graph, statistics, plan, assignment = start()
-    made, (step,) = choose_ranges(
-        graph, assignment, statistics, plan, (spiky(32),), SETTINGS, threads=1
-    )
+    basis, assignment = start()
+    made, (step,) = choose_ranges(basis, assignment, (spiky(32),), threads=1)
     assert step.kept
     assert step.judgement is not None
     assert step.judgement.gain_db > 3
-    assert made.features["x"].method == "kl_v2"
+    assert made.features["x"].rule == Rule("kl_v2", is_method=True)
     assert made.features["x"].scale < assignment.features["x"].scale
     assert step.sentence.startswith(f"{NAME}: ")
 
 
 def test_a_choice_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph, statistics, plan, assignment = start()
+    basis, assignment = start()
     monkeypatch.setattr(range_choice, "best_methods", lambda *_: (("x", "min_max"),))
-    made, (step,) = choose_ranges(
-        graph, assignment, statistics, plan, (spiky(32),), SETTINGS, threads=1
-    )
+    made, (step,) = choose_ranges(basis, assignment, (spiky(32),), threads=1)
     assert made is assignment
     assert not step.kept
     assert step.judgement is not None
@@ -155,17 +161,15 @@ def test_a_choice_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_decided_stays(settings: Settings) -> None:
-    graph, statistics, plan, assignment = start(settings)
-    made, steps = choose_ranges(
-        graph, assignment, statistics, plan, (spiky(32),), settings, threads=1
-    )
+    basis, assignment = start(settings)
+    made, steps = choose_ranges(basis, assignment, (spiky(32),), threads=1)
     assert made is assignment
     assert steps == ()
 
 
 def test_too_few_pictures_choose_nothing() -> None:
-    graph, statistics, plan, assignment = start()
-    found = choose_ranges(graph, assignment, statistics, plan, (spiky(8),), SETTINGS, threads=1)
+    basis, assignment = start()
+    found = choose_ranges(basis, assignment, (spiky(8),), threads=1)
     assert found == (assignment, ())
 
 

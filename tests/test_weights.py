@@ -14,7 +14,7 @@ from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
 from knightlite.ops import View
 from knightlite.ops.conv import tap_coverage
-from knightlite.quantize.scales.features import Feature
+from knightlite.quantize.scales.features import BY_DEFINITION, Feature
 from knightlite.quantize.scales.weight_scales import least_error_scales
 from knightlite.quantize.scales.weights import (
     QuantizedWeights,
@@ -40,8 +40,8 @@ def quantize(
     graph: Graph, scale_in: Any, scale_out: float, mean: Array | None = None
 ) -> QuantizedWeights:
     features = {
-        "x": Feature("x", dtypes.U8, np.asarray(scale_in, np.float32), 0, ""),
-        "y": Feature("y", dtypes.S8, np.asarray(scale_out, np.float32), 1, ""),
+        "x": Feature("x", dtypes.U8, np.asarray(scale_in, np.float32), 0, BY_DEFINITION),
+        "y": Feature("y", dtypes.S8, np.asarray(scale_out, np.float32), 1, BY_DEFINITION),
     }
     return quantize_conv(graph, graph.nodes[0], features, mean)
 
@@ -56,8 +56,8 @@ def test_the_search_never_raises_a_channel_nor_leaves_the_ratios() -> None:
     plain = weight_scales(weights)
     for scale_out in (plain * 0.02 * 2**17 * 0.9999, plain * 0.02 / 2**15 * 1.0001):
         features = {
-            "x": Feature("x", dtypes.U8, np.asarray(0.02, np.float32), 0, ""),
-            "y": Feature("y", dtypes.S8, scale_out.astype(np.float32), 1, ""),
+            "x": Feature("x", dtypes.U8, np.asarray(0.02, np.float32), 0, BY_DEFINITION),
+            "y": Feature("y", dtypes.S8, scale_out.astype(np.float32), 1, BY_DEFINITION),
         }
         graph = one_conv(weights, np.zeros(400))
         made = quantize_conv(graph, graph.nodes[0], features)

@@ -33,7 +33,7 @@ from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.mixed import Clock, automatic_mix, ranking_macs, read_mix
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites import spread_channels
-from knightlite.quantize.scales import assign
+from knightlite.quantize.scales import Basis, assign
 from knightlite.quantize.settings import Settings, Widths, settings_for, with_method
 from knightlite.quantize.statistics import Observation, observe
 from knightlite.quantize.steps import choose_ranges, improve, sample_limit, try_equalization
@@ -180,11 +180,10 @@ def _with(case: Case, settings: Settings) -> Make:
 def _again(case: Case, settings: Settings) -> Graph:
     """Quantized anew over the data."""
     seen, threads = case.seen, case.judge.threads
-    assignment = assign(case.graph, seen.statistics, seen.plan, settings)
+    basis = Basis.of(case.graph, seen, settings)
+    assignment = assign(basis)
     if not is_made_up(case.workload):
-        assignment, _ = choose_ranges(
-            case.graph, assignment, seen.statistics, seen.plan, seen.sample, settings, threads
-        )
+        assignment, _ = choose_ranges(basis, assignment, seen.sample, threads)
     return improve(case.graph, assignment.graph, seen.sample, settings, threads)[0]
 
 
@@ -215,7 +214,7 @@ def _equalized(case: Case) -> Graph | None:
         graph = spread_channels(graph)
     limit = sample_limit(graph, case.settings)
     seen = observe(graph, case.workload, None, threads, limit)
-    assigned = assign(graph, seen.statistics, seen.plan, case.settings).graph
+    assigned = assign(Basis.of(graph, seen, case.settings)).graph
     return improve(graph, assigned, seen.sample, case.settings, threads)[0]
 
 
@@ -223,7 +222,8 @@ def _mixed(case: Case) -> Graph:
     """What the automatic mix makes of it."""
     plain = replace(case.settings, widths=None)
     settings = replace(plain, auto_mix=MIX)
-    widths, _ = automatic_mix(case.graph, case.workload, case.seen, settings, case.judge.threads)
+    basis = Basis.of(case.graph, case.seen, settings)
+    widths, _ = automatic_mix(basis, case.workload, case.seen.sample, case.judge.threads)
     return _again(case, replace(plain, mix=widths))
 
 
@@ -239,7 +239,7 @@ def _wider(case: Case, suspect: Suspect, operators: tuple[str, ...]) -> tuple[st
             wide = replace(settings, mix=more)
         else:
             wide = replace(settings, widths=more)
-        refused = assign(graph, seen.statistics, seen.plan, wide).narrowed
+        refused = assign(Basis.of(graph, seen, wide)).narrowed
         reason = next(iter(refused.values()), None)
     except KnightliteError as error:
         reason = error.sentence

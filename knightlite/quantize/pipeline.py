@@ -32,6 +32,7 @@ from knightlite.quantize.rewrites.equalization import Equalized
 from knightlite.quantize.rewrites.lifting import Lifted, lift_tables
 from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.assignment import Assignment, check_constants
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.statistics.distribution_cache import (
     DistributionCache,
@@ -174,16 +175,13 @@ def finish(
     seen_as = changed(graph, prepared.changes)
     settings = settings_without_pictures(settings, workload)
     observed = time.perf_counter()
-    mixed = choose_mix(
-        graph, seen_as, prepared.exact, workload, seen, statistics, settings, threads, clock
-    )
+    basis = Basis(graph, statistics, seen.plan, settings)
+    mixed = choose_mix(basis, seen_as, prepared.exact, workload, seen, threads, clock)
     assignment, settings = mixed.assignment, mixed.settings
     assigned = time.perf_counter()
     chosen: tuple[StepResult, ...] = ()
     if not is_made_up(workload):  # such pictures do not tell what readers make of real ones
-        assignment, chosen = choose_ranges(
-            graph, assignment, statistics, seen.plan, seen.sample, settings, threads
-        )
+        assignment, chosen = choose_ranges(basis.under(settings), assignment, seen.sample, threads)
     improved, steps = improve(
         seen_as, changed(assignment.graph, prepared.changes), seen.sample, settings, threads
     )
@@ -229,7 +227,7 @@ def finish(
             }
             for item in prepared.equalized
         ],
-        **describe(graph, assignment, statistics),
+        **describe(basis, assignment),
     }
     return QuantizeResult(
         quantized,

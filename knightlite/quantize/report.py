@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
 
-from knightlite.ir import Graph
 from knightlite.quantize.groups import felt_interval
 from knightlite.quantize.ranges.densities import clip, density
 from knightlite.quantize.ranges.scale_errors import clipped_share, squared_error
 from knightlite.quantize.report_entries import Entry, decibels, short
 from knightlite.quantize.scales.assignment import Assignment
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import Feature
 from knightlite.quantize.scales.weights import QuantizedWeights
 from knightlite.quantize.statistics.observers import Statistics
@@ -43,7 +42,7 @@ def feature_entry(
         "type": feature.dtype.name,
         "scale": short(feature.scale),
         "group": feature.group,
-        "method": feature.method,
+        "method": feature.rule.text,
         "minimum": short(np.asarray(statistics.minimum.min(), np.float32)),
         "maximum": short(np.asarray(statistics.maximum.max(), np.float32)),
         "clipped_share": round(clipped, 8),
@@ -62,10 +61,10 @@ def weight_entry(node: str, made: QuantizedWeights) -> Entry:
     }
 
 
-def describe(graph: Graph, assignment: Assignment, statistics: Mapping[str, Statistics]) -> Entry:
+def describe(basis: Basis, assignment: Assignment) -> Entry:
     """The part of the report that follows from the choice: tensors, weights, raises, counts."""
     tensors = [
-        feature_entry(feature, statistics[name], felt_interval(graph, name))
+        feature_entry(feature, basis.statistics[name], felt_interval(basis.graph, name))
         for name, feature in assignment.features.items()
     ]
     weights = [weight_entry(name, made) for name, made in assignment.weights.items()]
@@ -77,7 +76,7 @@ def describe(graph: Graph, assignment: Assignment, statistics: Mapping[str, Stat
     ]  # fmt: skip
     types = [entry["type"] for entry in tensors]
     counts: Entry = {
-        "nodes": len(graph.nodes),
+        "nodes": len(basis.graph.nodes),
         "tensors": len(tensors),
         "groups": len({entry["group"] for entry in tensors}),
         "per_channel_tensors": sum(isinstance(entry["scale"], list) for entry in tensors),

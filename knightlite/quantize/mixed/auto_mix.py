@@ -9,9 +9,10 @@ stands in for both factors at once. Noises of units are taken to add up, as inde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightlite.errors import UsageError
 from knightlite.ir import Graph
@@ -22,36 +23,36 @@ from knightlite.quantize.mixed.cycles import draft
 from knightlite.quantize.mixed.sensitivity import PICTURES, Meter, Unit, some_pictures, units
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.widths import whole_groups
-from knightlite.quantize.settings import Settings, Widths
-from knightlite.quantize.statistics.passes import Observation
+from knightlite.quantize.settings import Widths
+
+Array = NDArray[Any]
 
 
 def automatic_mix(
-    graph: Graph,
-    workload: Workload,
-    observation: Observation,
-    settings: Settings,
-    threads: int | None,
+    basis: Basis, workload: Workload, sample: tuple[Array, ...], threads: int | None
 ) -> tuple[Widths, list[Entry]]:
     """The widths for ``settings.auto_mix`` = (strategy, share), and a row per unit, best first.
 
-    A unit is taken while the kernels at 16 bits stay within ``share`` of all, but for those that an
-    operator keeps at 8 bits. UsageError for an unknown strategy or a share outside 0..1.
+    ``sample``: pictures of the ``workload``, one array [n, C, H, W] per network input. A unit is
+    taken while the kernels at 16 bits stay within ``share`` of all, but for those that an operator
+    keeps at 8 bits. UsageError for an unknown strategy or a share outside 0..1.
     """
-    assert settings.auto_mix is not None
-    strategy, share = settings.auto_mix
+    graph, asked = basis.graph, basis.settings.auto_mix
+    assert asked is not None
+    strategy, share = asked
     if strategy not in STRATEGIES:
         raise UsageError(f"the strategy must be one of {', '.join(STRATEGIES)}, not {strategy}.")
     if not 0 <= share <= 1:
         raise UsageError(f"the share of operators at 16 bits must be from 0 to 1, not {share:g}.")
-    narrow = assign(graph, observation.statistics, observation.plan, settings)
+    narrow = assign(basis)
     found = units(graph, narrow)
-    pictures = some_pictures(graph, workload, observation.sample, threads)
+    pictures = some_pictures(graph, workload, sample, threads)
     meter = Meter(graph, narrow, found, pictures, threads)
     noise = [meter.noise([index], rest=False) for index in range(len(found))]
     order = _order(strategy, noise)
-    possible = _possible(graph, observation, settings, found)
+    possible = _possible(basis, found)
     total = sum(len(unit.kernels) for unit in found)
     taken: list[int] = []
     used = 0
@@ -75,13 +76,11 @@ def ranking_macs(graph: Graph) -> int:
     return work * kernels * PICTURES
 
 
-def _possible(
-    graph: Graph, observation: Observation, settings: Settings, found: Sequence[Unit]
-) -> frozenset[int]:
+def _possible(basis: Basis, found: Sequence[Unit]) -> frozenset[int]:
     """The units that have 16 bits where all are to have them."""
-    every = whole_groups(graph, Widths(frozenset(name for unit in found for name in unit.tensors)))
-    wide = replace(settings, mix=every, auto_mix=None)
-    made = draft(graph, observation.statistics, observation.plan, wide).features
+    names = frozenset(name for unit in found for name in unit.tensors)
+    every = whole_groups(basis.graph, Widths(names))
+    made = draft(basis.switched(mix=every, auto_mix=None)).features
     return frozenset(
         index
         for index, unit in enumerate(found)

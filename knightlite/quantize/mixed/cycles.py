@@ -7,16 +7,15 @@ that are only priced get their ranges the quick way (:func:`draft`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from knightlite.errors import KnightliteError, UnsupportedError
 from knightlite.ir import Graph
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import Assignment, assign
-from knightlite.quantize.settings import NARROW, Settings
-from knightlite.quantize.statistics.observation_plan import ObservationPlan, observation_plan
-from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.settings import NARROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +35,23 @@ class Clock:
         return round(cycles * 1e3 / self.clock_hz, 4)
 
 
-def draft(
-    graph: Graph,
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-    settings: Settings,
-) -> Assignment:
-    """An assignment with the types of ``settings`` and the quickest ranges that serve."""
-    plain = replace(settings, bias_correction="off", tuned_weights=False)
+def draft(basis: Basis) -> Assignment:
+    """An assignment with the types of the settings and the quickest ranges that serve."""
+    plain = basis.switched(bias_correction="off", tuned_weights=False)
     try:
-        return assign(graph, statistics, plan, replace(plain, method="min_max", tensor_methods=()))
+        return assign(plain.switched(method="min_max", tensor_methods=()))
     except UnsupportedError:  # of ranges that nobody asked for
-        return assign(graph, statistics, plan, plain)
+        return assign(plain)
 
 
 def cost_of_widths(
-    exact: Graph,
-    quantized: Graph,
-    statistics: Mapping[str, Statistics],
-    settings: Settings,
-    clock: Clock,
-    plain: Graph | None = None,
+    exact: Basis, quantized: Graph, clock: Clock, plain: Graph | None = None
 ) -> Entry:
     """The report's ``cycles``: of the quantized network, and of the same one all at 8 bits.
 
-    ``exact``: the float graph before tables were spread. What is delivered has 16 bits in either.
-    ``plain``: the quantized network without a mix, where there is one. Where the chip cannot run
-    one of them, its figure is None, and ``reason`` says why.
+    ``exact``: of the float graph before tables were spread. What is delivered has 16 bits in
+    either. ``plain``: the quantized network without a mix, where there is one. Where the chip
+    cannot run one of them, its figure is None, and ``reason`` says why.
     """
     reasons: list[str] = []
 
@@ -74,11 +63,11 @@ def cost_of_widths(
             return None
 
     def all_8_bits() -> int:
-        least = replace(
-            settings, bit_width=8, mix=NARROW, widths=NARROW, wide_tables=False, wide_heads=False,
+        least = exact.switched(
+            bit_width=8, mix=NARROW, widths=NARROW, wide_tables=False, wide_heads=False,
             wide_middles=False, spread_channels=False, auto_mix=None, mix_budget=None,
         )  # fmt: skip
-        narrow = draft(exact, statistics, observation_plan(exact), least).graph
+        narrow = draft(least).graph
         if cycles is not None and _same_types(quantized, narrow):
             return cycles
         return clock.cycles(narrow)

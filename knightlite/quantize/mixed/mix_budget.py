@@ -20,19 +20,23 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from knightlite.errors import KnightliteError, UnsupportedError, UsageError
-from knightlite.ir import Graph
 from knightlite.quantize.choices import MixBudget
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.mixed.cycles import Clock, draft, percent
 from knightlite.quantize.mixed.sensitivity import Meter, Unit, some_pictures, units
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.widths import whole_groups
-from knightlite.quantize.settings import Settings, Widths
-from knightlite.quantize.statistics.passes import Observation
+from knightlite.quantize.settings import Widths
+
+Array = NDArray[Any]
 
 LEAST_SHARE = 2e-3  # of the noise without a mix: what has less is not priced by itself
 GLANCE = 2  # pictures for the first order of units; what is taken is measured on all
@@ -81,22 +85,24 @@ def check_budget(budget: MixBudget, clock: Clock | None) -> Clock:
 
 
 def budgeted_mix(
-    graph: Graph,
+    basis: Basis,
     workload: Workload,
-    observation: Observation,
-    settings: Settings,
+    sample: tuple[Array, ...],
     clock: Clock,
     threads: int | None = None,
 ) -> Found:
-    """The search for ``settings.mix_budget``. UnsupportedError where the chip cannot run it."""
+    """The search for ``settings.mix_budget``. UnsupportedError where the chip cannot run it.
+
+    ``sample``: pictures of the ``workload``, one array [n, C, H, W] per network input.
+    """
+    graph, settings = basis.graph, basis.settings
     assert settings.mix_budget is not None
-    statistics, plan = observation.statistics, observation.plan
-    free = without_table_rule(settings)
-    narrow = assign(graph, statistics, plan, free)
+    free = without_table_rule(basis)
+    narrow = assign(free)
     found = units(graph, narrow, vector=True)
-    pictures = some_pictures(graph, workload, observation.sample, threads)
+    pictures = some_pictures(graph, workload, sample, threads)
     everything = range(len(found))
-    ruled = draft(graph, statistics, plan, settings).features
+    ruled = draft(basis).features
     by_rule = frozenset(
         index
         for index in everything
@@ -111,7 +117,7 @@ def budgeted_mix(
     def cycles(taken: frozenset[int]) -> int | None:
         """None where an operator keeps one of the units at 8 bits, or the chip refuses it."""
         try:
-            made = draft(graph, statistics, plan, replace(free, mix=widths(taken)))
+            made = draft(free.switched(mix=widths(taken)))
             wide = {name for index in taken for name in found[index].tensors}
             if any(made.features[name].dtype.bits == 8 for name in wide):
                 return None
@@ -121,7 +127,7 @@ def budgeted_mix(
                 raise
             return None
 
-    most = draft(graph, statistics, plan, replace(free, mix=widths(frozenset(everything)))).features
+    most = draft(free.switched(mix=widths(frozenset(everything)))).features
     wide = {name: item.scale for name, item in most.items() if item.dtype.bits == 16}
     # units that no operator keeps at 8 bits
     possible = [index for index in everything if set(wide).issuperset(found[index].tensors)]
@@ -154,9 +160,9 @@ def budgeted_mix(
     return Found(points, tried, found, base, limit)
 
 
-def without_table_rule(settings: Settings) -> Settings:
+def without_table_rule(basis: Basis) -> Basis:
     """The settings with which the search's widths go: it decides itself what tables read."""
-    return replace(settings, wide_tables=False)
+    return basis.switched(wide_tables=False)
 
 
 def search(

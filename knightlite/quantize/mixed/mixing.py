@@ -6,8 +6,8 @@ by extra cycles (:mod:`knightlite.quantize.mixed.mix_budget`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
@@ -25,8 +25,9 @@ from knightlite.quantize.mixed.mix_budget import (
 )
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import NARROW, Settings
-from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.statistics.passes import Observation
 
 
@@ -45,89 +46,84 @@ class Mixed:
 
 
 def choose_mix(
-    graph: Graph,
+    basis: Basis,
     seen_as: Graph,
     exact: Graph,
     workload: Workload,
     seen: Observation,
-    statistics: Mapping[str, Statistics],
-    settings: Settings,
     threads: int | None = None,
     clock: Clock | None = None,
 ) -> Mixed:
-    """Choose the mix, then types and scales from ``statistics``.
+    """Choose the mix, then types and scales by ``basis``.
 
-    ``seen_as``: the float ``graph`` as it was observed, on which a mix is measured; ``exact``: the
-    one before tables were spread. ``clock``: tells what widths cost.
+    ``seen_as``: its float graph as it was ``seen``, on which a mix is measured; ``exact``: the one
+    before tables were spread. ``clock``: tells what widths cost.
     """
     units: list[Entry] = []
     points: list[Entry] = []
-    if not _may_spend(graph, workload, settings, clock):
-        settings = replace(settings, mix_budget=None)
-    unmixed = replace(settings, mix=NARROW, auto_mix=None, mix_budget=None)
-    asked = unmixed != settings
-    if settings.auto_mix is not None:
-        widths, units = automatic_mix(seen_as, workload, seen, settings, threads)
-        settings = replace(settings, mix=widths, auto_mix=None)
+    if not _may_spend(basis, workload, clock):
+        basis = basis.switched(mix_budget=None)
+    unmixed = basis.switched(mix=NARROW, auto_mix=None, mix_budget=None)
+    asked = unmixed.settings != basis.settings
+    if basis.settings.auto_mix is not None:
+        measured = Basis.of(seen_as, seen, basis.settings)
+        widths, units = automatic_mix(measured, workload, seen.sample, threads)
+        basis = basis.switched(mix=widths, auto_mix=None)
     found = None
-    if settings.mix_budget is not None:
-        clock = check_budget(settings.mix_budget, clock)
+    if basis.settings.mix_budget is not None:
+        clock = check_budget(basis.settings.mix_budget, clock)
+        measured = Basis.of(seen_as, seen, basis.settings)
         try:
-            found = budgeted_mix(seen_as, workload, seen, settings, clock, threads)
+            found = budgeted_mix(measured, workload, seen.sample, clock, threads)
         except UnsupportedError:  # the chip cannot run the network, which compile says
-            if settings.mix_budget.asked:
+            if basis.settings.mix_budget.asked:
                 raise
-            settings = replace(settings, mix_budget=None)
+            basis = basis.switched(mix_budget=None)
     if found is None:
-        assignment = assign(graph, statistics, seen.plan, settings)
+        assignment = assign(basis)
     else:
         assert clock is not None
-        assignment, settings, point = _within(found, graph, statistics, seen, settings, clock)
+        assignment, basis, point = _within(found, basis, clock)
         points = rows(found, clock, point)
-    chosen, timer = settings, clock
+    settings, timer = basis.settings, clock
 
     def price() -> Entry | None:
         widths = assignment.widths
-        inner = widths.wide - set(graph.chip_outputs)
-        spends = bool(inner or widths.weights16) or exact is not graph
+        inner = widths.wide - set(basis.graph.chip_outputs)
+        spends = bool(inner or widths.weights16) or exact is not basis.graph
         if timer is None or not (spends or asked):
             return None  # all is at 8 bits but what is delivered: nothing to weigh
-        plain = draft(graph, statistics, seen.plan, unmixed).graph if asked else None
-        return cost_of_widths(exact, assignment.graph, statistics, chosen, timer, plain)
+        plain = draft(unmixed).graph if asked else None
+        narrow = Basis(exact, basis.statistics, observation_plan(exact), settings)
+        return cost_of_widths(narrow, assignment.graph, timer, plain)
 
     return Mixed(assignment, settings, {"mix": units, "mix_points": points}, price)
 
 
-def _may_spend(graph: Graph, workload: Workload, settings: Settings, clock: Clock | None) -> bool:
+def _may_spend(basis: Basis, workload: Workload, clock: Clock | None) -> bool:
     """False for an effort's budget that cannot be spent well.
 
     Where the chip is unknown or multiplies 8 bits only, where widths are given otherwise, and
     without pictures, whose noise is all that tells where 16 bits help.
     """
+    settings, inputs = basis.settings, basis.graph.inputs
     if settings.mix_budget is None or settings.mix_budget.asked:
         return True
     given = settings.mix != NARROW or settings.auto_mix is not None or settings.widths is not None
-    given |= settings.bit_width == 16 or any(pin.name not in graph.inputs for pin in settings.pins)
+    given |= settings.bit_width == 16 or any(pin.name not in inputs for pin in settings.pins)
     blind = is_made_up(workload)
     return clock is not None and 16 in clock.bit_widths and not given and not blind
 
 
-def _within(
-    found: Found,
-    graph: Graph,
-    statistics: Mapping[str, Statistics],
-    seen: Observation,
-    settings: Settings,
-    clock: Clock,
-) -> tuple[Assignment, Settings, Point]:
+def _within(found: Found, basis: Basis, clock: Clock) -> tuple[Assignment, Basis, Point]:
     """The best point whose network, as it will be, stays within the budget.
 
     What was priced had other ranges. Time does not depend on them, and this is the proof.
     """
     for point, widths in found.tried[:-1]:
-        mixed = replace(without_table_rule(settings), mix=widths, mix_budget=None)
-        assignment = assign(graph, statistics, seen.plan, mixed)
+        mixed = without_table_rule(basis).switched(mix=widths, mix_budget=None)
+        assignment = assign(mixed)
         if clock.cycles(assignment.graph) <= found.limit:
             return assignment, mixed, point
-    plain = replace(settings, mix_budget=None)
-    return assign(graph, statistics, seen.plan, plain), plain, found.tried[-1][0]
+    plain = basis.switched(mix_budget=None)
+    return assign(plain), plain, found.tried[-1][0]

@@ -5,6 +5,7 @@ and biases in integers; what an operator refuses is taken back. :func:`assign` d
 """
 
 from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.scale_file import read_scales, scale_text
 
-__all__ = ["assign", "read_scales", "scale_text"]
+__all__ = ["Basis", "assign", "read_scales", "scale_text"]

@@ -13,14 +13,13 @@ from knightlite import dtypes
 from knightlite.errors import Finding, ModelError, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node, Tensor, verify
 from knightlite.ops import BY_NAME, constraint_findings
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.coarse_steps import coarse_widths
 from knightlite.quantize.scales.feature_choice import choose_features
 from knightlite.quantize.scales.features import Feature, quantized_tensor
 from knightlite.quantize.scales.weights import QuantizedWeights, quantize_conv
 from knightlite.quantize.scales.widths import choose_widths, refused_widths, without
-from knightlite.quantize.settings import DEFAULT_SETTINGS, NARROW, Settings, Widths
-from knightlite.quantize.statistics.observation_plan import ObservationPlan
-from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.settings import NARROW, Widths
 
 Array = NDArray[Any]
 
@@ -40,17 +39,13 @@ class Assignment:
     narrowed: Mapping[str, str] = field(default_factory=dict)
 
 
-def assign(
-    graph: Graph,
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-    settings: Settings = DEFAULT_SETTINGS,
-) -> Assignment:
+def assign(basis: Basis) -> Assignment:
     """Choose every type and scale and quantize the constants.
 
     UnsupportedError lists every node that the arithmetic cannot represent.
     """
-    widths, chosen, narrowed = _features(graph, statistics, plan, settings)
+    graph, settings = basis.graph, basis.settings
+    widths, chosen, narrowed = _features(basis)
     weights: dict[str, QuantizedWeights] = {}
     nodes: list[Node] = []
     tensors: dict[str, Tensor] = {
@@ -70,7 +65,7 @@ def assign(
                     define(name, graph.constants[name], None)
             nodes.append(node)
             continue
-        mean = statistics[node.inputs[0]].mean if settings.bias_correction != "off" else None
+        mean = basis.statistics[node.inputs[0]].mean if settings.bias_correction != "off" else None
         made = quantize_conv(
             graph,
             node,
@@ -87,20 +82,14 @@ def assign(
     return Assignment(quantized, chosen, weights, widths, narrowed)
 
 
-def _features(
-    graph: Graph,
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-    settings: Settings,
-) -> tuple[Widths, dict[str, Feature], dict[str, str]]:
+def _features(basis: Basis) -> tuple[Widths, dict[str, Feature], dict[str, str]]:
     """Widths, features, and which tensors stay at 8 bits: an operator wants it so, or gains."""
-    widths = choose_widths(graph, settings)
+    graph = basis.graph
+    widths = choose_widths(graph, basis.settings)
     narrowed: dict[str, str] = {}
     while True:
-        chosen = choose_features(graph, statistics, plan, settings, widths)
-        refused = refused_widths(graph, chosen, widths) or coarse_widths(
-            graph, statistics, plan, settings, chosen, widths
-        )
+        chosen = choose_features(basis, widths)
+        refused = refused_widths(graph, chosen, widths) or coarse_widths(basis, chosen, widths)
         if not refused:
             return widths, chosen, narrowed
         narrowed |= refused

@@ -15,32 +15,24 @@ from knightlite import dtypes
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.groups import group_of
-from knightlite.quantize.ranges.methods import method_of
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.feature_choice import group_dtype
 from knightlite.quantize.scales.features import Feature, quantized_tensor
 from knightlite.quantize.scales.group_scales import Shared, group_scale, least_scales
 from knightlite.quantize.scales.widths import delivered_wide
-from knightlite.quantize.settings import Settings, Widths
-from knightlite.quantize.statistics.observation_plan import ObservationPlan
-from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.settings import Widths
 
 
-def coarse_widths(
-    graph: Graph,
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-    settings: Settings,
-    chosen: Mapping[str, Feature],
-    widths: Widths,
-) -> dict[str, str]:
+def coarse_widths(basis: Basis, chosen: Mapping[str, Feature], widths: Widths) -> dict[str, str]:
     """Wide tensors that must have 8 bits lest a result be coarser than at 8, and a sentence each.
 
-    ``chosen`` are the features of the float ``graph``. It is the result that gets 8 bits where the
+    ``chosen`` are the features of the float graph. It is the result that gets 8 bits where the
     operator can write them from what it reads (an Exp, whose largest value was never seen), else
     what it reads: 256 entries of a table are exact, and the result keeps its 16 bits.
     """
+    graph = basis.graph
     changed = graph.with_tensors([quantized_tensor(graph, item) for item in chosen.values()])
-    pinned = {pin.name for pin in settings.pins}
+    pinned = {pin.name for pin in basis.settings.pins}
     found: dict[str, str] = {}
     for node in graph.nodes:
         made = chosen[node.output]
@@ -48,12 +40,12 @@ def coarse_widths(
             continue
         if np.float32(BY_NAME[node.op].finest_step(View(changed, node))) < made.scale:
             continue  # it is not what makes the step as coarse as it is
-        narrow = _at_8_bits(graph, node.output, statistics, plan, settings)
+        narrow = _at_8_bits(basis, node.output)
         assert narrow.scale is not None
         if made.scale < narrow.scale:
             continue
         read = [name for name in node.inputs if name in widths.wide and name not in pinned]
-        least = [_at_8_bits(graph, name, statistics, plan, settings) for name in read]
+        least = [_at_8_bits(basis, name) for name in read]
         names: list[str] = []
         if node.output in widths.wide and _may_be_narrow(graph, changed, node, narrow):
             names = [node.output]
@@ -68,23 +60,15 @@ def coarse_widths(
     return found
 
 
-def _at_8_bits(
-    graph: Graph,
-    name: str,
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-    settings: Settings,
-) -> Tensor:
+def _at_8_bits(basis: Basis, name: str) -> Tensor:
     """The tensor as it would be at 8 bits, with one scale."""
-    group = group_of(graph, name)
-    dtype = group_dtype(graph, group, statistics, plan)
-    own = dict(settings.tensor_methods)
-    method = next((own[item] for item in group.members if item in own), settings.method)
-    choose = method_of(method, settings.percent)
-    scale = group_scale(graph, group, statistics, dtype, choose, method)
+    group = group_of(basis.graph, name)
+    dtype = group_dtype(basis, group)
+    scale = group_scale(basis, group, dtype)
     if isinstance(scale, Shared):
-        (scale,) = least_scales([scale], dtype, method, settings.percent)
-    return Tensor(name, graph.tensors[name].shape, dtype, np.asarray(np.float32(scale)))
+        method, percent = basis.method_of(group), basis.settings.percent
+        (scale,) = least_scales([scale], dtype, method, percent)
+    return Tensor(name, basis.graph.tensors[name].shape, dtype, np.asarray(np.float32(scale)))
 
 
 def _may_be_narrow(graph: Graph, changed: Graph, node: Node, narrow: Tensor) -> bool:

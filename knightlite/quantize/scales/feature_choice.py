@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +24,15 @@ from knightlite.quantize.groups import (
 )
 from knightlite.quantize.ranges.densities import even_density
 from knightlite.quantize.ranges.methods import Method, method_of
-from knightlite.quantize.scales.features import Feature, quantized_tensor
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.scales.features import (
+    BY_DEFINITION,
+    LARGEST,
+    LARGEST_WITH_HEADROOM,
+    Feature,
+    Rule,
+    quantized_tensor,
+)
 from knightlite.quantize.scales.group_scales import (
     ZERO_SCALE,
     Shared,
@@ -33,10 +40,9 @@ from knightlite.quantize.scales.group_scales import (
     is_exact_in,
     least_scales,
 )
-from knightlite.quantize.scales.pins import BY_DEFINITION, apply_pins, check_integers, not_kept
+from knightlite.quantize.scales.pins import apply_pins, check_integers, not_kept
 from knightlite.quantize.scales.widths import delivered_wide, is_wide
-from knightlite.quantize.settings import NARROW, Pin, Settings, Widths
-from knightlite.quantize.statistics.observation_plan import ObservationPlan
+from knightlite.quantize.settings import NARROW, Widths
 from knightlite.quantize.statistics.observers import Statistics
 
 LEAST_ENTRIES = 16  # between 0 and a kink: to move it costs a scale at most a sixteenth
@@ -44,66 +50,73 @@ FINER = "a coarser scale, or none: what calibration finds is fine enough"
 CHANNEL_FLOOR = 2.0**-10  # of the largest channel's scale: below, a channel is as good as silent
 
 
-def choose_features(
-    graph: Graph,
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-    settings: Settings,
-    widths: Widths = NARROW,
-) -> dict[str, Feature]:
+def choose_features(basis: Basis, widths: Widths = NARROW) -> dict[str, Feature]:
     """Type and scale of every feature tensor; those of ``widths`` have 16 bits."""
-    own = dict(settings.tensor_methods)
+    groups = scale_groups(basis.graph)
     chosen: dict[str, Feature] = {}
     waiting: dict[tuple[str, DType, int], list[tuple[int, Group, Shared]]] = {}
-    for index, group in enumerate(scale_groups(graph)):
-        method = next((own[name] for name in group.members if name in own), settings.method)
-        choose = method_of(method, settings.percent)
-        fixed = _fixed(graph, group)
-        if fixed is not None:
-            made = (fixed[0], fixed[1], BY_DEFINITION)
-        elif is_wide(widths, group.members) or delivered_wide(graph, group):
-            roomy = settings.bit_width == 16 or not only_looked_up(graph, group)
-            headroom = settings.output_headroom if roomy else 1.0
-            scale = _wide_scale(graph, group, statistics, headroom)
-            rule = "absmax with headroom" if roomy else "absmax"
-            made = (dtypes.S16, scale, rule)
-        else:
-            dtype = group_dtype(graph, group, statistics, plan)
-            name = group.members[0]
-            if name in plan.per_channel:
-                scales = channel_scales(statistics[name], dtype, choose)
-                if _clamp_allows(graph, name, dtype, scales):
-                    chosen[name] = Feature(name, dtype, scales, index, f"{method} per channel")
-                    continue
-            shared = group_scale(graph, group, statistics, dtype, choose, method)
-            if isinstance(shared, Shared):
-                alike = (method, dtype, shared.mixed.positive.size)
-                waiting.setdefault(alike, []).append((index, group, shared))
+    for index, group in enumerate(groups):
+        made = _by_rule(basis, index, group, widths) or _per_channel(basis, index, group)
+        if made is None:
+            method, dtype = basis.method_of(group), group_dtype(basis, group)
+            scale = group_scale(basis, group, dtype)
+            if isinstance(scale, Shared):
+                alike = (method, dtype, scale.mixed.positive.size)
+                waiting.setdefault(alike, []).append((index, group, scale))
                 continue
-            made = (dtype, shared, method)
-        chosen.update(_members(index, group, *made))
+            made = _members(index, group, dtype, scale, Rule(method, is_method=True))
+        chosen.update(made)
     for (method, dtype, _), found in waiting.items():
-        least = least_scales([part for *_, part in found], dtype, method, settings.percent)
+        shared = [part for *_, part in found]
+        least = least_scales(shared, dtype, method, basis.settings.percent)
         for (index, group, _), best in zip(found, least, strict=True):
-            chosen.update(_members(index, group, dtype, best, method))
-    chosen = {name: chosen[name] for group in scale_groups(graph) for name in group.members}
-    check_integers(settings.pins, statistics)
-    pinned = apply_pins(chosen, settings.pins, statistics, plan)
-    return _no_finer_than_factors(graph, pinned, settings.pins)
+            chosen.update(_members(index, group, dtype, best, Rule(method, is_method=True)))
+    chosen = {name: chosen[name] for group in groups for name in group.members}
+    check_integers(basis)
+    return _no_finer_than_factors(basis, apply_pins(basis, chosen))
 
 
-def _members(index: int, group: Group, dtype: DType, scale: float, rule: str) -> dict[str, Feature]:
+def _by_rule(basis: Basis, index: int, group: Group, widths: Widths) -> dict[str, Feature] | None:
+    """The features of a group that no range method decides: by definition, or with 16 bits."""
+    graph, settings = basis.graph, basis.settings
+    fixed = _fixed(graph, group)
+    if fixed is not None:
+        return _members(index, group, *fixed, BY_DEFINITION)
+    if not is_wide(widths, group.members) and not delivered_wide(graph, group):
+        return None
+    if settings.bit_width == 16 or not only_looked_up(graph, group):
+        scale = _wide_scale(basis, group, settings.output_headroom)
+        return _members(index, group, dtypes.S16, scale, LARGEST_WITH_HEADROOM)
+    return _members(index, group, dtypes.S16, _wide_scale(basis, group, 1.0), LARGEST)
+
+
+def _per_channel(basis: Basis, index: int, group: Group) -> dict[str, Feature] | None:
+    """The feature of a tensor that may have a scale per channel; None where there is no such."""
+    name = group.members[0]
+    if name not in basis.plan.per_channel:
+        return None
+    method, dtype = basis.method_of(group), group_dtype(basis, group)
+    choose = method_of(method, basis.settings.percent)
+    scales = channel_scales(basis.statistics[name], dtype, choose)
+    if not _clamp_allows(basis.graph, name, dtype, scales):
+        return None
+    rule = Rule(method, is_method=True, per_channel=True)
+    return {name: Feature(name, dtype, scales, index, rule)}
+
+
+def _members(
+    index: int, group: Group, dtype: DType, scale: float, rule: Rule
+) -> dict[str, Feature]:
     shared = np.asarray(np.float32(scale))
     return {name: Feature(name, dtype, shared, index, rule) for name in group.members}
 
 
-def _no_finer_than_factors(
-    graph: Graph, chosen: dict[str, Feature], pins: Sequence[Pin]
-) -> dict[str, Feature]:
+def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str, Feature]:
     """16-bit outputs in steps that what produces them, factors or a table, can tell apart.
 
     UsageError with every pin that is finer than that.
     """
+    graph, pins = basis.graph, basis.settings.pins
     pinned = {chosen[pin.name].group: pin.name for pin in pins}
     findings: list[Finding] = []
     for node in graph.nodes:
@@ -142,15 +155,14 @@ def _fixed(graph: Graph, group: Group) -> tuple[DType, float] | None:
     return found.pop() if len(found) == 1 else None
 
 
-def group_dtype(
-    graph: Graph, group: Group, statistics: Mapping[str, Statistics], plan: ObservationPlan
-) -> DType:
+def group_dtype(basis: Basis, group: Group) -> DType:
     """u8 where no member can be negative (an input: was never negative), else s8."""
+    graph = basis.graph
 
     def can_be_negative(name: str) -> bool:
         if name in graph.inputs:
-            return float(statistics[name].minimum.min()) < 0
-        return name not in plan.nonnegative and not _preserves(graph, name)
+            return float(basis.statistics[name].minimum.min()) < 0
+        return name not in basis.plan.nonnegative and not _preserves(graph, name)
 
     return dtypes.S8 if any(can_be_negative(name) for name in group.members) else dtypes.U8
 
@@ -159,15 +171,14 @@ def _preserves(graph: Graph, name: str) -> bool:
     return BY_NAME[graph.producers()[name].op].value_preserving
 
 
-def _wide_scale(
-    graph: Graph, group: Group, statistics: Mapping[str, Statistics], headroom: float
-) -> float:
+def _wide_scale(basis: Basis, group: Group, headroom: float) -> float:
     """The largest magnitude that makes a difference; 1 for raw pixels.
 
     ``headroom``: times it. It is worth much more than the bit where values not seen would
     saturate (all 16 bits on ResNet-8: 73 dB at the logits, 44 without). What goes to 8 bits next
     has none: before a requantize per channel a quiet channel needs the bit.
     """
+    graph, statistics = basis.graph, basis.statistics
     sources = computed_members(graph, group)
     if is_exact_in(sources, statistics, dtypes.S16):
         return 1.0

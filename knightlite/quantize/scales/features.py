@@ -12,6 +12,28 @@ from knightlite.dtypes import DType
 from knightlite.ir import Graph, Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What decided a scale: the range method ``name``, or something else that is called so.
+
+    ``per_channel``: the method chose a scale for every channel.
+    """
+
+    name: str
+    is_method: bool = False
+    per_channel: bool = False
+
+    @property
+    def text(self) -> str:
+        """As reports say it."""
+        return f"{self.name} per channel" if self.per_channel else self.name
+
+
+BY_DEFINITION = Rule("by definition")
+LARGEST = Rule("absmax")
+LARGEST_WITH_HEADROOM = Rule("absmax with headroom")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Feature:
     """What is decided about one feature tensor. ``scale`` is float32, shape () or (C,)."""
@@ -20,7 +42,7 @@ class Feature:
     dtype: DType
     scale: NDArray[np.float32]
     group: int
-    method: str
+    rule: Rule
 
 
 def quantized_tensor(graph: Graph, feature: Feature) -> Tensor:

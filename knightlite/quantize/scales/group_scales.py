@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from knightlite.dtypes import DType
-from knightlite.ir import Graph, Tensor
+from knightlite.ir import Tensor
 from knightlite.quantize.groups import Group, computed_members, felt_interval
 from knightlite.quantize.ranges.densities import Density, apart, clip, even_density, mix
 from knightlite.quantize.ranges.least_squares import common_scale
-from knightlite.quantize.ranges.methods import Method, method_of
+from knightlite.quantize.ranges.methods import method_of
 from knightlite.quantize.ranges.scale_errors import squared_error
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.statistics.observers import Statistics
 
 OF_THE_LARGEST = ("min_max", "percentile")  # of a group's members
@@ -31,14 +32,7 @@ class Shared:
     apart: tuple[Density, ...] = ()
 
 
-def group_scale(
-    graph: Graph,
-    group: Group,
-    statistics: Mapping[str, Statistics],
-    dtype: DType,
-    choose: Method,
-    method: str,
-) -> float | Shared:
+def group_scale(basis: Basis, group: Group, dtype: DType) -> float | Shared:
     """The group's scale, or what it is to be chosen on.
 
     Its error is the members' total, each tensor's relative to its own energy.
@@ -48,12 +42,14 @@ def group_scale(
     only rearranged does not count: its values are its inputs' (with Concats, 22.5 dB). Methods that
     promise something of every member (nothing clipped, this share of it inside) take the largest.
     """
+    graph, statistics, method = basis.graph, basis.statistics, basis.method_of(group)
     sources = computed_members(graph, group)
     parts = [clip(_merged_rows(statistics[name]), *felt_interval(graph, name)) for name in sources]
     default = ZERO_SCALE / dtype.maximum
     if is_exact_in(sources, statistics, dtype):
         return 1.0
     if method in OF_THE_LARGEST:
+        choose = method_of(method, basis.settings.percent)
         return float(choose(parts, dtype).max()) or default
     parts = [part for part in parts if part.energy > 0]
     if not parts:
@@ -76,21 +72,19 @@ def least_scales(
     ]
 
 
-def expected_error(
-    graph: Graph, tensors: Mapping[str, Tensor], statistics: Mapping[str, Statistics]
-) -> float:
+def expected_error(basis: Basis, tensors: Mapping[str, Tensor]) -> float:
     """What a scale group's choice minimises: squared errors relative to energy, over its sources.
 
     ``tensors``: the group's members with type and scale, by name.
     """
     total = 0.0
-    for name in computed_members(graph, Group(tuple(tensors))):
-        tensor, found = tensors[name], statistics[name]
+    for name in computed_members(basis.graph, Group(tuple(tensors))):
+        tensor, found = tensors[name], basis.statistics[name]
         assert tensor.scale is not None
         if tensor.scale.ndim:
             parts = [even_density(found, row) for row in range(found.histogram.rows)]
         else:
-            parts = [clip(_merged_rows(found), *felt_interval(graph, name))]
+            parts = [clip(_merged_rows(found), *felt_interval(basis.graph, name))]
         scales = np.atleast_1d(tensor.scale).astype(float)
         energy = sum(part.energy for part in parts)
         if energy > 0:

@@ -5,26 +5,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError, Finding, KnightliteError, UsageError, findings_error
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.scales.features import BY_DEFINITION, Feature, Rule
 from knightlite.quantize.settings import Pin
 
-if TYPE_CHECKING:
-    from knightlite.quantize.scales.features import Feature
-    from knightlite.quantize.statistics.observation_plan import ObservationPlan
-    from knightlite.quantize.statistics.observers import Statistics
 
-BY_DEFINITION = "by definition"
-
-
-def check_integers(pins: Sequence[Pin], statistics: Mapping[str, Statistics]) -> None:
+def check_integers(basis: Basis) -> None:
     """DataError where an input in integers was fed with anything else."""
-    for pin in pins:
-        seen = statistics.get(pin.name)
+    for pin in basis.settings.pins:
+        seen = basis.statistics.get(pin.name)
         if seen is None or not pin.integral:
             continue
         low, high = float(seen.minimum.min()), float(seen.maximum.max())
@@ -38,13 +33,8 @@ def check_integers(pins: Sequence[Pin], statistics: Mapping[str, Statistics]) ->
             )
 
 
-def apply_pins(
-    chosen: Mapping[str, Feature],
-    pins: Sequence[Pin],
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-) -> dict[str, Feature]:
-    """``chosen`` with the pinned types and scales, each for the whole scale group.
+def apply_pins(basis: Basis, chosen: Mapping[str, Feature]) -> dict[str, Feature]:
+    """``chosen`` with the types and scales of the pins, each for the whole scale group.
 
     UsageError with every pin that cannot be kept: unknown tensors, scales per channel where there
     is one, unsigned types for negative values, two scales for one group, definitions.
@@ -52,8 +42,8 @@ def apply_pins(
     found = dict(chosen)
     findings: list[Finding] = []
     groups: dict[int, Pin] = {}
-    for pin in pins:
-        reason, hint = _obstacle(pin, chosen, statistics, plan)
+    for pin in basis.settings.pins:
+        reason, hint = _obstacle(basis, pin, chosen)
         first = groups.get(chosen[pin.name].group) if pin.name in chosen else None
         if reason is None and first is not None and not _same(first, pin):
             reason = f"it shares its scale with {first.name}, which is to have another one"
@@ -64,7 +54,7 @@ def apply_pins(
         for name, feature in chosen.items():
             if feature.group == chosen[pin.name].group:
                 found[name] = replace(
-                    feature, dtype=pin.dtype, scale=np.asarray(pin.scale), method=pin.source
+                    feature, dtype=pin.dtype, scale=np.asarray(pin.scale), rule=Rule(pin.source)
                 )
     if findings:
         raise not_kept(findings)
@@ -85,12 +75,8 @@ def _same(one: Pin, other: Pin) -> bool:
     return one.dtype == other.dtype and np.array_equal(one.scale, other.scale)
 
 
-def _obstacle(
-    pin: Pin,
-    chosen: Mapping[str, Feature],
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-) -> tuple[str | None, str]:
+def _obstacle(basis: Basis, pin: Pin, chosen: Mapping[str, Feature]) -> tuple[str | None, str]:
+    """Why a pin cannot be kept, None where it can, and a hint."""
     if pin.name not in chosen:
         alike = difflib.get_close_matches(pin.name, chosen, 3, 0.5)
         return (
@@ -98,18 +84,18 @@ def _obstacle(
             f"similar names: {', '.join(alike)}" if alike else "-gsj writes all of them",
         )
     feature = chosen[pin.name]
-    if feature.method == BY_DEFINITION:
+    if feature.rule == BY_DEFINITION:
         if pin.dtype == feature.dtype and np.array_equal(pin.scale, feature.scale):
             return None, ""
         return f"its scale is {_shown(feature.scale)} ({feature.dtype.name}) by definition", ""
     if pin.scale.ndim:
-        channels = statistics[pin.name].histogram.rows
-        if pin.name not in plan.per_channel:
+        channels = basis.statistics[pin.name].histogram.rows
+        if pin.name not in basis.plan.per_channel:
             return "it must have one scale: not only depthwise convolutions read it", ""
         if pin.scale.size != channels:
             return f"it has {channels} channels, not {pin.scale.size}", ""
     lowest = min(
-        float(statistics[name].minimum.min())
+        float(basis.statistics[name].minimum.min())
         for name, other in chosen.items()
         if other.group == feature.group
     )

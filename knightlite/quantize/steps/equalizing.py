@@ -26,6 +26,7 @@ from knightlite.quantize.rewrites.equalization import (
 )
 from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.statistics.passes import Runner, observe
@@ -177,6 +178,6 @@ def _errors(
     for fold in range(FOLDS):
         others = [item for place, item in enumerate(pictures) if place % FOLDS != fold]
         seen = observe(graph, _Few(others), None, threads)
-        quantized = assign(graph, seen.statistics, seen.plan, settings).graph
+        quantized = assign(Basis.of(graph, seen, settings)).graph
         parts.append(output_errors(walk, graph, quantized, slice(fold, None, FOLDS)))
     return tuple(joined(outputs) for outputs in zip(*parts, strict=True))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,10 @@ from knightlite.ir import Graph, Node, Tensor
 from knightlite.quantize.groups import Group, computed_members, felt_interval, scale_groups
 from knightlite.quantize.ranges.methods import METHODS
 from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.feature_choice import choose_features
 from knightlite.quantize.scales.features import quantized_tensor
 from knightlite.quantize.scales.group_scales import expected_error
-from knightlite.quantize.settings import Settings
-from knightlite.quantize.statistics.observation_plan import ObservationPlan
-from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.steps.improvement import output_errors
 from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult, judge
 from knightlite.quantize.steps.live_values import fake_quantize
@@ -57,32 +55,30 @@ class Candidate:
 
 
 def choose_ranges(
-    graph: Graph,
+    basis: Basis,
     assignment: Assignment,
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
     pictures: tuple[Array, ...],
-    settings: Settings,
     threads: int | None = None,
 ) -> tuple[Assignment, tuple[StepResult, ...]]:
     """The assignment with each group's best method, where that gains on other pictures; the step.
 
     ``pictures`` [n, C, H, W] per network input: the first of every two choose, the others judge.
     """
+    graph, settings = basis.graph, basis.settings
     walk = Walk(graph, pictures, threads)
     if not settings.range_choice or settings.bit_width == 16 or walk.count < FEWEST:
         return assignment, ()
-    groups = candidates(graph, assignment, statistics, plan, settings)
+    groups = candidates(basis, assignment)
     if not groups:
         return assignment, ()
     started = time.perf_counter()
-    errors = readers_errors(walk, graph, groups, statistics, slice(0, 2 * MOST_PICTURES, 2))
+    errors = readers_errors(walk, basis, groups, slice(0, 2 * MOST_PICTURES, 2))
     methods = best_methods(groups, errors)
     if not methods:
         return assignment, ()
-    own = replace(settings, tensor_methods=(*settings.tensor_methods, *methods))
+    own = basis.switched(tensor_methods=(*settings.tensor_methods, *methods))
     try:
-        changed = assign(graph, statistics, plan, own)
+        changed = assign(own)
     except UnsupportedError:  # a narrow range may ask for more than the arithmetic holds
         return assignment, (StepResult(NAME, None, False, time.perf_counter() - started),)
     before, after = (output_errors(walk, graph, item.graph) for item in (assignment, changed))
@@ -92,29 +88,24 @@ def choose_ranges(
     return (changed if kept else assignment), (step,)
 
 
-def candidates(
-    graph: Graph,
-    assignment: Assignment,
-    statistics: Mapping[str, Statistics],
-    plan: ObservationPlan,
-    settings: Settings,
-) -> tuple[tuple[Candidate, ...], ...]:
+def candidates(basis: Basis, assignment: Assignment) -> tuple[tuple[Candidate, ...], ...]:
     """Per scale group whose method is free the scales to choose from, the present one first.
 
     A method is free where it made the scale, and neither the user's scales nor a method for this
     tensor alone decide. Groups on which all methods agree are left out.
     """
+    graph, settings = basis.graph, basis.settings
     decided = {name for name, _ in settings.tensor_methods} | {pin.name for pin in settings.pins}
     chosen = {settings.method: assignment.features}
     for method in METHODS:
         if method not in chosen:
-            other = replace(settings, method=method)
-            chosen[method] = choose_features(graph, statistics, plan, other, assignment.widths)
+            chosen[method] = choose_features(basis.switched(method=method), assignment.widths)
     found = []
     for group in scale_groups(graph):
         first = group.members[0]
-        rule = assignment.features[first].method.split()[0]  # "mse per channel" is mse's too
-        if rule != settings.method or decided.intersection(group.members):
+        rule = assignment.features[first].rule
+        by_method = rule.is_method and rule.name == settings.method
+        if not by_method or decided.intersection(group.members):
             continue
         some: list[Candidate] = []
         for method, features in chosen.items():
@@ -135,21 +126,17 @@ def _alike(one: Tensor, other: Tensor) -> bool:
 
 
 def readers_errors(
-    walk: Walk,
-    graph: Graph,
-    groups: Sequence[Sequence[Candidate]],
-    statistics: Mapping[str, Statistics],
-    pictures: slice,
+    walk: Walk, basis: Basis, groups: Sequence[Sequence[Candidate]], pictures: slice
 ) -> list[Float64]:
     """Per group the error [candidates] behind its readers to expect over all pictures.
 
     On the pictures of the slice the readers' error is so many times that of the group's values;
     the histograms tell what the latter is over all.
     """
-    behind, own = _errors_on(walk, graph, groups, pictures)
+    behind, own = _errors_on(walk, basis.graph, groups, pictures)
     found = []
     for some, outer, inner in zip(groups, behind, own, strict=True):
-        whole = [expected_error(graph, item.tensors, statistics) for item in some]
+        whole = [expected_error(basis, item.tensors) for item in some]
         ratio = np.divide(whole, inner, out=np.ones(len(some)), where=inner > 0)
         found.append(outer * ratio)
     return found

@@ -1,0 +1,45 @@
+"""What every choice of types and scales rests on, in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from knightlite.ir import Graph
+from knightlite.quantize.groups import Group
+from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
+from knightlite.quantize.statistics.observation_plan import ObservationPlan
+from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.statistics.passes import Observation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """A float network, what was seen of it, and what the user asks.
+
+    ``statistics``: of every feature tensor of ``graph``, watched as ``plan`` says.
+    """
+
+    graph: Graph
+    statistics: Mapping[str, Statistics]
+    plan: ObservationPlan
+    settings: Settings = DEFAULT_SETTINGS
+
+    @classmethod
+    def of(cls, graph: Graph, seen: Observation, settings: Settings = DEFAULT_SETTINGS) -> Basis:
+        """The basis of all pictures of a first pass over ``graph``."""
+        return cls(graph, seen.statistics, seen.plan, settings)
+
+    def under(self, settings: Settings) -> Basis:
+        """The same network and statistics under other settings."""
+        return replace(self, settings=settings)
+
+    def switched(self, **switches: Any) -> Basis:
+        """The same with single settings changed."""
+        return self.under(replace(self.settings, **switches))
+
+    def method_of(self, group: Group) -> str:
+        """The name of a group's range method: that of a member alone, or the general one."""
+        own = dict(self.settings.tensor_methods)
+        return next((own[name] for name in group.members if name in own), self.settings.method)
