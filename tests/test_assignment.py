@@ -13,7 +13,7 @@ from knightlite.errors import ModelError, UnsupportedError
 from knightlite.ir import Graph, verify
 from knightlite.quantize.scales.assignment import assign, check_constants, check_constraints
 from knightlite.quantize.settings import Settings
-from test_features import basis_of, noise
+from test_feature_choice import basis_of, noise
 
 
 def quantized(graph: Graph, bias_correction: str = "fast") -> Graph:

@@ -12,16 +12,11 @@ from numpy.typing import NDArray
 
 from knightlite.dtypes import S8, S16, U8, DType
 from knightlite.errors import UsageError
-from knightlite.quantize.ranges.divergence import _cell_divergence, kl_v2
 from knightlite.quantize.ranges.least_squares import min_max
 from knightlite.quantize.ranges.methods import method_of, octav, percentile
-from knightlite.quantize.ranges.scale_errors import clipped_share
-from test_ranges import CASES, density_of, samples, values_for
+from range_cases import CASES, density_of, samples, values_for
 
 Array = NDArray[Any]
-
-
-# ------------------------------------------------------------------ percentile
 
 
 @given(
@@ -103,53 +98,3 @@ def test_octav_is_a_fixed_point(seed: int, dtype: DType) -> None:
 
 
 # ------------------------------------------------------------------ kl_v2
-
-
-def reference_cells(signed: Array, kept: int, dtype: DType) -> float:
-    """Bin by bin: its code, the mass of the code spread over the code's filled bins."""
-    zero = signed.size // 2 if dtype.minimum else 0
-    p: dict[int, float] = {}
-    for place, count in enumerate(signed):
-        inside = min(max(place - zero, -kept), kept - 1)
-        p[inside] = p.get(inside, 0.0) + float(count)
-    p = {place: count for place, count in p.items() if count > 0}
-
-    def code(place: int) -> int:
-        edges = np.rint((np.arange(dtype.maximum) + 0.5) * (kept / dtype.maximum))
-        magnitude = place if place >= 0 else -place - 1
-        found = int(np.searchsorted(edges, magnitude, side="right"))
-        return found if place >= 0 else -found
-
-    cells: dict[int, float] = {}
-    sizes: dict[int, int] = {}
-    total = sum(p.values())
-    for place, count in p.items():
-        cells[code(place)] = cells.get(code(place), 0.0) + count
-        sizes[code(place)] = sizes.get(code(place), 0) + 1
-    return float(
-        sum(
-            count / total * np.log(count / (cells[code(place)] / sizes[code(place)]))
-            for place, count in p.items()
-        )
-    )
-
-
-@pytest.mark.parametrize("dtype", [U8, S8])
-@pytest.mark.parametrize("kept", [256, 300, 517, 700])
-def test_cell_divergence_is_that_of_its_definition(dtype: DType, kept: int) -> None:
-    values = values_for("lopsided", dtype)
-    low = -values.max() if dtype.minimum else 0.0
-    counts = np.histogram(values, 1400 if dtype.minimum else 700, (low, values.max()))[0]
-    counts[90:110] = 0
-    counts = counts.astype(np.float64)
-    assert _cell_divergence(counts, kept, dtype) == pytest.approx(
-        reference_cells(counts, kept, dtype), abs=1e-12
-    )
-
-
-@pytest.mark.parametrize(("kind", "dtype"), CASES)
-def test_kl_v2_clips_little(kind: str, dtype: DType) -> None:
-    part = density_of(values_for(kind, dtype))
-    (scale,), (largest,) = kl_v2([part], dtype), min_max([part], dtype)
-    assert 0 < scale <= largest
-    assert clipped_share(part, scale, dtype) <= 1.1e-3

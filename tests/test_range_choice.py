@@ -28,7 +28,7 @@ from knightlite.quantize.steps.range_choice import (
     readers_errors,
 )
 from knightlite.quantize.steps.walk import Walk
-from test_features import basis_of
+from test_feature_choice import basis_of
 
 Array = NDArray[Any]
 SETTINGS = Settings(bias_correction="fast", range_choice=True, equalize=False)

@@ -8,7 +8,7 @@ from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
 from knightlite.ops.depth_to_space import DEPTH_TO_SPACE, SPACE_TO_DEPTH
 from knightlite.ops.eltwise import ADD, MAX, MIN, MUL, SUB
-from knightlite.ops.opdef import Constraint, Kernel, OpDef, View, Window, reasons
+from knightlite.ops.opdef import Constraint, Kernel, Lookup, OpDef, Tie, View, Window, reasons
 from knightlite.ops.pad import PAD
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.ops.prelu import PRELU
@@ -66,7 +66,9 @@ __all__ = [
     "BY_ONNX_TYPE",
     "Constraint",
     "Kernel",
+    "Lookup",
     "OpDef",
+    "Tie",
     "View",
     "Window",
     "constraint_findings",

@@ -40,6 +40,13 @@ def reference(view: View, inputs: tuple[Array, ...]) -> Array:
     return np.moveaxis(y, -1, 1)
 
 
+def only_requantizes(view: View) -> bool:
+    """True where the gain is 1 and the offset 0, and no activation is merged: a new scale."""
+    if "clamp" in view.node.attributes:
+        return False
+    return bool(np.all(view.constant(1) == 1) and not np.any(view.constant(2)))
+
+
 def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
     """Mul and Add by per-channel float constants, which keep their names (QDQ is read back)."""
     gain = writer.constant(view.node.inputs[1], per_channel(view.constant(1)))
@@ -163,6 +170,9 @@ AFFINE = OpDef(
         ),
     ),
     samples=samples,
+    absorbs_factors=True,
+    linear=True,
+    requantizes=only_requantizes,
     clampable=True,
     per_channel_output=True,
     shapes_constants=True,

@@ -12,7 +12,7 @@ from knightlite.dtypes import DType
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph, GraphBuilder, Node
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
-from knightlite.ops.opdef import Constraint, OpDef, Region, View, Window, as_inputs, no_macs
+from knightlite.ops.opdef import Constraint, OpDef, Region, Tie, View, Window, as_inputs, no_macs
 from knightlite.ops.samples import feature, result
 from knightlite.ops.sharing import same_scale
 
@@ -58,6 +58,15 @@ def windows(view: View) -> tuple[Window, ...]:
     for begin in begins(view):
         channel, row, column = (begin if place == axis else 0 for place in (1, 2, 3))
         found.append(Window(channel, row, column))
+    return tuple(found)
+
+
+def channel_ties(view: View) -> tuple[Tie, ...]:
+    """Each input's channels where they lie in the output."""
+    found = []
+    for index, window in enumerate(windows(view)):
+        channels = np.arange(view.tensor(index).shape[1])
+        found.append(Tie(index, channels, window.channel + channels))
     return tuple(found)
 
 
@@ -148,5 +157,7 @@ CONCAT = OpDef(
     rearranges=True,
     joins=windows,
     nonnegative=as_inputs,
+    ties=channel_ties,
+    linear=True,
     reads_axes=True,
 )

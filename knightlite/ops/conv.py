@@ -295,6 +295,11 @@ def samples() -> tuple[Graph, ...]:
     )  # fmt: skip
 
 
+def reads_no_padding(view: View) -> bool:
+    """True where every window lies inside the picture."""
+    return not any(view.integers("pads"))
+
+
 CONV = OpDef(
     name="Conv",
     onnx_types=("Conv", "Gemm", "MatMul"),
@@ -320,7 +325,9 @@ CONV = OpDef(
         ),
     ),
     samples=samples,
-    kernel=Kernel(tap_coverage),
+    kernel=Kernel(tap_coverage, all_taps=reads_no_padding),
+    absorbs_factors=True,
+    linear=True,
     clampable=True,
     per_channel_output=True,
     per_channel_input=True,

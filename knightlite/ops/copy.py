@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.ir import Graph, GraphBuilder, Node
 from knightlite.ops.onnx_io import OnnxWriter
-from knightlite.ops.opdef import OpDef, View, no_macs, same_rows, same_shape
+from knightlite.ops.opdef import OpDef, View, no_macs, own_channels, same_rows, same_shape
 from knightlite.ops.samples import feature, result
 
 Array = NDArray[Any]
@@ -54,4 +54,6 @@ COPY = OpDef(
     samples=samples,
     value_preserving=True,
     rearranges=True,
+    ties=own_channels,
+    linear=True,
 )

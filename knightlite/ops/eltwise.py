@@ -24,12 +24,14 @@ from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
 from knightlite.ops.opdef import (
     Constraint,
     OpDef,
+    Tie,
     View,
     any_step,
     as_inputs,
     clamped_at_zero,
     no_macs,
     same_rows,
+    untied,
 )
 from knightlite.ops.samples import feature, result
 
@@ -46,6 +48,13 @@ def infer(view: View) -> tuple[int, ...]:
     """The larger of the two sizes along each axis."""
     a, b = view.tensor(0).shape, view.tensor(1).shape
     return tuple(max(pair) for pair in zip(a, b, strict=True))
+
+
+def like_channels(view: View) -> tuple[Tie, ...]:
+    """Of channels that are divided alike; one channel that is broadcast goes with all of them."""
+    channels = np.arange(view.output.shape[1])
+    sizes = [view.tensor(index).shape[1] for index in range(len(view.node.inputs))]
+    return tuple(Tie(index, channels % size, channels) for index, size in enumerate(sizes))
 
 
 def operand_order(view: View) -> tuple[int, int]:
@@ -354,6 +363,7 @@ ADD = OpDef(
     constraints=_pair_rules("Add"),
     samples=samples_add,
     nonnegative=as_inputs,
+    ties=like_channels,
     clampable=True,
     scalable=True,
     broadcasts=True,
@@ -389,6 +399,7 @@ MUL = replace(
     reference=reference_mul,
     to_golden=golden_mul,
     finest_step=any_step,
+    ties=untied,  # of a gate and what it gates: which is which, its makers tell
     constraints=(
         _shape_rule("Mul"),
         Constraint(

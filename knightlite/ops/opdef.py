@@ -7,7 +7,7 @@ constraints, and sample cases that ONE test body runs through the whole chain on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.dtypes import DType
 from knightlite.ir import Graph, GraphBuilder, Node, Tensor
+from knightlite.ops.expressions import Step
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
 
 Array = NDArray[Any]
+Indices = NDArray[np.int64]
 Region = tuple[int, int]  # rows [first, last) of an NCHW tensor
 Asked = ParamSpec("Asked")
 
@@ -170,6 +172,30 @@ def any_step(view: View) -> float:
     return 0.0
 
 
+def never(view: View) -> bool:
+    """What holds for none of an operator's nodes."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tie:
+    """Channels of an operand, and as many of the output that are divided if these are."""
+
+    operand: int
+    channels: Indices
+    outputs: Indices
+
+
+def untied(view: View) -> None:
+    """Nothing follows: what is divided in an operand cannot be multiplied again in the output."""
+
+
+def own_channels(view: View) -> tuple[Tie, ...]:
+    """For operators on single planes with f(s x) = s f(x), s > 0: each channel follows its own."""
+    channels = np.arange(view.output.shape[1])
+    return (Tie(0, channels, channels),)
+
+
 def first_axis(group: int) -> int:
     """Output channels come first."""
     return 0
@@ -182,11 +208,28 @@ class Kernel:
     Its inputs are features, weights [Co, Ci/group, kh, kw] and, where there is one, a bias [Co];
     it has an attribute ``group``. ``tap_coverage``: the share of the output positions at which a
     tap [kh, kw] reads a pixel of the picture. ``onnx_axis``: the axis of the output channels in
-    an ONNX file, for a number of groups; it is swapped with axis 0.
+    an ONNX file, for a number of groups; it is swapped with axis 0. ``all_taps``: every output
+    adds up all its taps, so that a number added to the input adds it times their sum everywhere.
     """
 
     tap_coverage: Callable[[View], NDArray[np.float64]]
     onnx_axis: Callable[[int], int] = first_axis
+    all_taps: Callable[[View], bool] = never
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What is known of an operator that looks its values up: any function of one value.
+
+    ``support``: the interval of inputs outside which the output is constant. ``interval``: inputs
+    from one entry of the table of a 16-bit tensor to the next. ``steps``: the function as an
+    expression; ``computing``: the node with another one.
+    """
+
+    support: Callable[[View], tuple[float, float]]
+    interval: Callable[[View], int]
+    steps: Callable[[Node], Sequence[Step]]
+    computing: Callable[[Node, Sequence[Step]], Node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +244,16 @@ class OpDef:
     output rows need, per feature input; ``macs`` multiply-accumulates (0 where it has none);
     ``value_preserving`` output values are input values, so all its tensors share one scale;
     ``nonnegative`` whether the output cannot be negative, told which inputs cannot;
-    ``kernel`` what is known of its weights, None where it multiplies by none.
+    ``kernel`` what is known of its weights, None where it multiplies by none; ``lookup`` of its
+    function, None where it looks nothing up.
+
+    Traits are promises that the quantizer relies on, a merged activation aside; what is not said
+    is not used. ``ties``: which channels of its output are divided with those of its operands, so
+    that x / s gives y / s; ``absorbs_factors``: factors per channel of its input and its output go
+    into its constants; ``carries_offsets``: a number added to all its features is added to its
+    output (None: as it is value preserving); ``linear``: it is affine in its features;
+    ``requantizes``: its output is its input at another scale; ``aliases``: the names by which a
+    user may mean a node, where they are not its own and ONNX's.
 
     An operator that is placed instead of executed has ``joins`` (each input is this part of the
     output: Concat) or ``cuts`` (the output is this part of the input: Slice).
@@ -225,6 +277,13 @@ class OpDef:
     cuts: Callable[[View], Window] | None = None
     nonnegative: Callable[[View, tuple[bool, ...]], bool] = clamped_at_zero
     kernel: Kernel | None = None
+    lookup: Lookup | None = None
+    ties: Callable[[View], tuple[Tie, ...] | None] = untied
+    absorbs_factors: bool = False
+    carries_offsets: Callable[[View], bool] | None = None
+    linear: bool = False
+    requantizes: Callable[[View], bool] = never
+    aliases: Callable[[Node], tuple[str, ...]] | None = None
     clampable: bool = False  # a following Relu/Clip may be merged into its ``clamp`` attribute
     scalable: bool = False  # a following scalar factor may be merged into its ``gain`` attribute
     broadcasts: bool = False  # operands broadcast as in numpy; a constant one comes as [1, C, 1, 1]
@@ -235,6 +294,16 @@ class OpDef:
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel
     reads_axes: bool = False  # it names axes: features must come as [N, C, H, W] or [N, C]
+
+    def names_of(self, node: Node) -> tuple[str, ...]:
+        """Operator types by which a user may mean the node, the one that is shown first."""
+        return (self.name, *self.onnx_types) if self.aliases is None else self.aliases(node)
+
+    def adds_through(self, view: View) -> bool:
+        """True where f(x + c) = f(x) + c for a number c."""
+        if self.carries_offsets is None:
+            return self.value_preserving
+        return self.carries_offsets(view)
 
     @property
     def placed(self) -> bool:

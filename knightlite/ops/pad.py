@@ -14,7 +14,17 @@ from onnx import TensorProto
 from knightlite import dtypes
 from knightlite.ir import Graph
 from knightlite.ops.onnx_io import OnnxWriter, element_type
-from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs
+from knightlite.ops.opdef import (
+    Constraint,
+    OpDef,
+    Region,
+    Tie,
+    View,
+    as_inputs,
+    never,
+    no_macs,
+    own_channels,
+)
 from knightlite.ops.rearranging import case
 from knightlite.ops.sharing import same_scale
 
@@ -49,6 +59,12 @@ def golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str)
     wide = writer.fresh(f"{output}/padded")
     to_onnx(view, writer, (writer.cast(inputs[0], TensorProto.INT32, f"{output}/wide"),), wide)
     writer.node("Cast", [wide], output, to=element_type(view.output.dtype))
+
+
+def channel_ties(view: View) -> tuple[Tie, ...] | None:
+    """Each channel's own, unless channels of zeros are added."""
+    begins, ends = amounts(view)
+    return None if begins[0] or ends[0] else own_channels(view)
 
 
 def region(view: View, index: int, rows: Region) -> Region:
@@ -106,4 +122,6 @@ PAD = OpDef(
     value_preserving=True,
     rearranges=True,
     nonnegative=as_inputs,
+    ties=channel_ties,
+    carries_offsets=never,  # the zeros that it adds stay zeros
 )

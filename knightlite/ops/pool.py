@@ -17,7 +17,7 @@ from knightlite import dtypes, numerics
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter, element_type
-from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs
+from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs, own_channels
 from knightlite.ops.samples import feature, result
 from knightlite.ops.windows import output_size, resolve_pads, window_rows, windows
 
@@ -334,7 +334,14 @@ MAX_POOL = OpDef(
     samples=samples_max,
     value_preserving=True,
     nonnegative=as_inputs,
+    ties=own_channels,
 )
+
+
+def pads_nothing(view: View) -> bool:
+    """True where no padding counts: the average of what is c larger is c larger."""
+    return not any(view.integers("pads")) and not any(view.integers("counted_pads"))
+
 
 AVERAGE_POOL = OpDef(
     name="AveragePool",
@@ -361,6 +368,9 @@ AVERAGE_POOL = OpDef(
     ),
     samples=samples_average,
     nonnegative=as_inputs,
+    ties=own_channels,
+    carries_offsets=pads_nothing,
+    linear=True,
     clampable=True,
     scalable=True,
 )

@@ -24,6 +24,7 @@ from knightlite.ops.opdef import (
     View,
     as_inputs,
     no_macs,
+    own_channels,
     same_rows,
     same_shape,
 )
@@ -158,6 +159,7 @@ PRELU = OpDef(
     ),
     samples=samples,
     nonnegative=as_inputs,
+    ties=own_channels,
     clampable=True,
     broadcasts=True,
     per_channel_output=True,

@@ -20,7 +20,7 @@ from knightlite.errors import UnsupportedError
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
 from knightlite.ops import sampling
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
-from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs
+from knightlite.ops.opdef import Constraint, OpDef, Region, View, as_inputs, no_macs, own_channels
 from knightlite.ops.samples import feature, result
 from knightlite.ops.sampling import Axis
 
@@ -340,6 +340,7 @@ RESIZE_NEAREST = OpDef(
     samples=samples_nearest,
     value_preserving=True,
     nonnegative=as_inputs,
+    ties=own_channels,
     wide_output=False,
 )
 
@@ -369,5 +370,6 @@ RESIZE_LINEAR = OpDef(
     ),
     samples=samples_linear,
     nonnegative=as_inputs,
+    ties=own_channels,
     clampable=True,
 )

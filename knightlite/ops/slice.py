@@ -15,7 +15,7 @@ from knightlite.dtypes import DType
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph, GraphBuilder, Node
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
-from knightlite.ops.opdef import Constraint, OpDef, Region, View, Window, as_inputs, no_macs
+from knightlite.ops.opdef import Constraint, OpDef, Region, Tie, View, Window, as_inputs, no_macs
 from knightlite.ops.samples import feature, result
 from knightlite.ops.sharing import same_scale
 
@@ -54,6 +54,13 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
         )
     ]
     writer.node("Slice", [*inputs, *operands], output)
+
+
+def channel_ties(view: View) -> tuple[Tie, ...]:
+    """The channels that are kept."""
+    first, step = view.integers("starts")[0], view.integers("steps")[0]
+    channels = np.arange(view.output.shape[1])
+    return (Tie(0, first + step * channels, channels),)
 
 
 def region(view: View, index: int, rows: Region) -> Region:
@@ -171,5 +178,7 @@ SLICE = OpDef(
     rearranges=True,
     cuts=window,
     nonnegative=as_inputs,
+    ties=channel_ties,
+    linear=True,
     reads_axes=True,
 )

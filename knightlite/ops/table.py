@@ -21,9 +21,17 @@ from knightlite.ir import Attribute, Graph, GraphBuilder, Node
 from knightlite.ops import expressions, functions, wide_table
 from knightlite.ops.functions import FUNCTIONS
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
-from knightlite.ops.opdef import Constraint, OpDef, View, no_macs, same_rows, same_shape
+from knightlite.ops.opdef import Constraint, Lookup, OpDef, View, no_macs, same_rows, same_shape
 from knightlite.ops.samples import feature, result
-from knightlite.ops.table_functions import EXPRESSION, function_name, steps_of, values
+from knightlite.ops.table_functions import (
+    EXPRESSION,
+    computing,
+    function_name,
+    function_names,
+    steps_of,
+    support,
+    values,
+)
 from knightlite.ops.wide_table import LUT_LEN
 
 Array = NDArray[Any]
@@ -187,5 +195,7 @@ TABLE = OpDef(
     ),
     samples=samples,
     nonnegative=nonnegative,
+    lookup=Lookup(support, wide_table.interval, steps_of, computing),
+    aliases=function_names,
     finest_step=wide_table.finest_step,
 )

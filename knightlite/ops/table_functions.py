@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Attribute, Node
@@ -42,6 +42,24 @@ def attributes_of(steps: Sequence[expressions.Step]) -> dict[str, Attribute]:
     return {"function": EXPRESSION, "steps": tuple(step.text() for step in steps)}
 
 
+def computing(node: Node, steps: Sequence[expressions.Step]) -> Node:
+    """The node with another function; how long its table is stays."""
+    known = ("function", "steps", *_parameters(node))
+    rest = {key: value for key, value in node.attributes.items() if key not in known}
+    return replace(node, attributes={**attributes_of(steps), **rest})
+
+
+def _parameters(node: Node) -> tuple[str, ...]:
+    name = str(node.attributes["function"])
+    return () if name == EXPRESSION else tuple(FUNCTIONS[name].parameters)
+
+
+def function_names(node: Node) -> tuple[str, ...]:
+    """What a user calls the node: its function, Table, and the steps of an expression."""
+    names = (str(node.attributes["function"]), "Table", *(step.op for step in steps_of(node)))
+    return tuple(dict.fromkeys(names))
+
+
 def support(view: View) -> tuple[float, float]:
     """The interval of inputs outside which the node's output is constant.
 
@@ -65,9 +83,3 @@ def evaluate(node: Node, x: Array) -> Array:
     if node.attributes["function"] == EXPRESSION:
         return expressions.evaluate(steps_of(node), x)
     return functions.evaluate(str(node.attributes["function"]), x, node.attributes)
-
-
-def kink(view: View) -> float:
-    """The least magnitude of a bend of the function's support other than 0; 0 where it has none."""
-    bends = (abs(bound) for bound in support(view) if np.isfinite(bound) and bound)
-    return min(bends, default=0.0)

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.ir import Graph
 from knightlite.ops.onnx_io import OnnxWriter
-from knightlite.ops.opdef import OpDef, Region, View, Window, as_inputs, no_macs, same_rows
+from knightlite.ops.opdef import (
+    OpDef,
+    Region,
+    View,
+    Window,
+    as_inputs,
+    no_macs,
+    own_channels,
+    same_rows,
+)
 from knightlite.ops.rearranging import case
 from knightlite.ops.sharing import same_scale
 
@@ -77,6 +86,7 @@ def _definition(
     samples: Callable[[], tuple[Graph, ...]],
     breaks: Callable[[], Graph],
     cuts: Callable[[View], Window] | None = None,
+    **traits: Any,
 ) -> OpDef:
     return OpDef(
         name=name,
@@ -95,6 +105,7 @@ def _definition(
         rearranges=True,
         cuts=cuts,
         nonnegative=as_inputs,
+        **traits,
     )
 
 
@@ -104,6 +115,8 @@ SWAP_PIXELS = _definition(
     lambda: (_pixels("wide", (3, 4, 9)), _pixels("high", (6, 8, 5), dtype=dtypes.U8)),
     lambda: _pixels("scales", (3, 4, 9), y_scale=0.2),
     cuts=lambda view: Window(turned=True),
+    ties=own_channels,
+    linear=True,
 )
 SWAP_CHANNELS = _definition(
     "SwapChannels",

@@ -430,6 +430,7 @@ CONV_TRANSPOSE = OpDef(
     ),
     samples=samples,
     kernel=Kernel(tap_coverage, onnx_axis),
+    absorbs_factors=True,
     clampable=True,
     per_channel_output=True,
 )

@@ -26,7 +26,7 @@ class FusePrologue:
         consumers = graph.consumers()
         fused: dict[str, Node] = {}  # Conv name -> Affine
         for node in graph.nodes:
-            if node.op != "Affine":
+            if node.op != "Affine":  # itself: in front of the matrix engine stands gain and offset
                 continue
             readers = consumers.get(node.output, ())
             reason = self.obstacle(graph, node, readers)

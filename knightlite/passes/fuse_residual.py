@@ -29,7 +29,9 @@ class FuseResidual:
         producers = graph.producers()
         fused: dict[str, Node] = {}  # Add name -> producer
         for node in graph.nodes:
-            if node.op != "Add":
+            if (
+                node.op != "Add"
+            ):  # itself: behind the matrix engine two values are added (numerics 5)
                 continue
             names = dict.fromkeys(node.inputs)
             candidates = [producers[name] for name in names if name in producers]

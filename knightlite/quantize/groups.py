@@ -11,7 +11,6 @@ import numpy as np
 
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME, View
-from knightlite.ops.table_functions import support
 from knightlite.ops.weighted import is_depthwise
 
 
@@ -105,16 +104,9 @@ def only_looked_up(graph: Graph, group: Group) -> bool:
     """True where tables or requantizes alone read the group."""
     readers = readers_outside(graph, group)
     return bool(readers) and all(
-        node.op == "Table" or is_requantize(graph, node) for node in readers
+        BY_NAME[node.op].lookup is not None or BY_NAME[node.op].requantizes(View(graph, node))
+        for node in readers
     )
-
-
-def is_requantize(graph: Graph, node: Node) -> bool:
-    """True for an Affine that only changes the scale (gain 1, offset 0)."""
-    if node.op != "Affine" or "clamp" in node.attributes:
-        return False
-    gain, offset = (graph.constants[name] for name in node.inputs[1:])
-    return bool(np.all(gain == 1) and not np.any(offset))
 
 
 def is_fixed(graph: Graph, group: Group) -> bool:
@@ -143,11 +135,16 @@ def writes_wide(graph: Graph, group: Group) -> bool:
 def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
     """The interval of values that make a difference to the readers of a tensor.
 
-    Where only Tables read it, their functions may be constant beyond some value (HardSwish below
-    -3): saturating there costs nothing, so no codes are spent on it.
+    Where it is only looked up, functions may be constant beyond some value (HardSwish below -3):
+    saturating there costs nothing, so no codes are spent on it.
     """
     readers = graph.consumers().get(name, ())
-    if not readers or name in graph.chip_outputs or any(item.op != "Table" for item in readers):
+    lookups = [BY_NAME[node.op].lookup for node in readers]
+    if not readers or name in graph.chip_outputs or None in lookups:
         return -np.inf, np.inf
-    supports = [support(View(graph, item)) for item in readers]
+    supports = [
+        lookup.support(View(graph, node))
+        for lookup, node in zip(lookups, readers, strict=True)
+        if lookup is not None
+    ]
     return min(0.0, *(low for low, _ in supports)), max(0.0, *(high for _, high in supports))

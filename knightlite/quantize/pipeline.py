@@ -24,7 +24,7 @@ from knightlite.quantize.data_free.workloads import (
     settings_without_pictures,
 )
 from knightlite.quantize.mixed.cycles import Clock
-from knightlite.quantize.mixed.mixing import choose_mix
+from knightlite.quantize.mixed.mix_choice import choose_mix
 from knightlite.quantize.ranges.methods import method_of
 from knightlite.quantize.report import REPORT_VERSION, describe
 from knightlite.quantize.report_entries import Entry

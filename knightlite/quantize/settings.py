@@ -56,7 +56,7 @@ class Pin:
 class Settings:
     """Switches of the quantizer.
 
-    ``method``: how a range is chosen from a histogram, a key of ``methods.METHODS``;
+    ``method``: how a range is chosen from a histogram, a key of ``ranges.METHODS``;
     ``percent``: the share of magnitudes inside the range of "percentile".
     ``bias_correction``: biases get what rounding the weights loses on an average input: "off",
     "fast" (from the means of the float network) or "sequential" (after that, layer by layer on what

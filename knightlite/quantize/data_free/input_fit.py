@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph
-from knightlite.ops import View
+from knightlite.ops import BY_NAME, View
 from knightlite.ops.opdef import OPEN
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
-LINEAR = ("Affine", "AveragePool", "Concat", "Conv", "Copy", "Slice", "SwapPixels")
 LEAST_STD = 1e-3  # of the widest channel: what is narrower was as good as constant
 RIDGE = 1e-3  # towards equal means of the input's channels, which the equations may not tell apart
 
@@ -97,7 +96,7 @@ def _linear_part(graph: Graph, name: str) -> Graph | None:
     linear, known, nodes = {name}, [], []
     for node in graph.nodes:
         features = [item for item in node.inputs if item not in graph.constants]
-        if node.op not in LINEAR or not linear.issuperset(features):
+        if not BY_NAME[node.op].linear or not linear.issuperset(features):
             continue
         if node.output in graph.trained:
             known.append(node.output)

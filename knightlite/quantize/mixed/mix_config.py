@@ -16,7 +16,6 @@ from typing import Any
 from knightlite.errors import Finding, UsageError, findings_error
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
-from knightlite.ops.table_functions import steps_of
 from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.ranges.methods import METHODS
 from knightlite.quantize.scales.widths import whole_groups
@@ -84,16 +83,12 @@ def read_mix(text: str, where: str, graph: Graph) -> Mix:
 
 def shown_type(node: Node) -> str:
     """The operator type that a user knows: a table is called like its function."""
-    if node.op != "Table":
-        return node.op
-    return str(node.attributes["function"])
+    return BY_NAME[node.op].names_of(node)[0]
 
 
 def types_of(node: Node) -> set[str]:
     """All operator types that mean this node: ours, ONNX's, and the steps of an expression."""
-    if node.op == "Table":
-        return {"Table", shown_type(node), *(step.op for step in steps_of(node))}
-    return {node.op, *BY_NAME[node.op].onnx_types}
+    return set(BY_NAME[node.op].names_of(node))
 
 
 # ------------------------------------------------------------------ reading

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.groups import channel_scaled, scale_groups
-from knightlite.quantize.rewrites.channel_ties import ABSORBING, Ties, channel_ties
+from knightlite.quantize.rewrites.channel_ties import Ties, channel_ties
 
 Float64 = NDArray[np.float64]
 
@@ -181,9 +181,10 @@ class _Model:
     def _noise(self, node: Node, name: str, divisors: Float64, step: float) -> float:
         """Noise energy per pixel at a reader's output: of its input's rounding, of its weights'."""
         view, noise = View(self.graph, node), step**2 / 12 * divisors**2
-        if node.op == "Affine":
+        definition = BY_NAME[node.op]
+        if definition.kernel is None and definition.absorbs_factors:
             return float(np.sum(noise * view.constant(1).astype(np.float64) ** 2))
-        if BY_NAME[node.op].kernel is None:
+        if definition.kernel is None:
             return float(np.sum(noise))
         reader = self._reader(node)
         shape = reader.largest.shape
@@ -251,7 +252,8 @@ def divide(graph: Graph, ties: Ties, divisors: Float64) -> Graph:
         return kept
 
     for node in graph.nodes:
-        if node.op not in ABSORBING:
+        definition = BY_NAME[node.op]
+        if not definition.absorbs_factors:
             nodes.append(node)
             continue
         into = divisors[ties.classes[node.inputs[0]]]
@@ -261,7 +263,7 @@ def divide(graph: Graph, ties: Ties, divisors: Float64) -> Graph:
             continue
         view = View(graph, node)
         first = view.constant(1).astype(np.float64)
-        if node.op == "Affine":
+        if definition.kernel is None:  # a gain [C]
             first = first * into / out
         else:
             group = view.integer("group")

@@ -21,11 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Attribute, Graph, Node, Tensor
-from knightlite.ops import BY_NAME, View
+from knightlite.ops import BY_NAME, Lookup, View
 from knightlite.ops.expressions import Step, composed, evaluate
 from knightlite.ops.signs import nonnegative_outputs
-from knightlite.ops.table_functions import attributes_of, steps_of
-from knightlite.ops.wide_table import LUT_LEN
 from knightlite.quantize.groups import reads_per_channel
 
 INNER = np.arange(-32, 32, 2.0**-8, dtype=np.float32)  # where a function may dip; 1.5 and 0 in it
@@ -52,7 +50,7 @@ def lift_tables(graph: Graph) -> tuple[Graph, tuple[Lifted, ...]]:
     sources = {
         node.output: lift
         for node in graph.nodes
-        if node.op == "Table" and node.output not in nonnegative
+        if node.output not in nonnegative
         for lift in (_lift(node),)
         if lift > 0
     }
@@ -68,13 +66,18 @@ def lift_tables(graph: Graph) -> tuple[Graph, tuple[Lifted, ...]]:
 
 
 def _lift(node: Node) -> float:
-    return _lift_of(tuple(sorted(node.attributes.items())))
+    """How far a looked up function dips below 0; 0 where nothing is looked up."""
+    if BY_NAME[node.op].lookup is None:
+        return 0.0
+    return _lift_of(node.op, tuple(sorted(node.attributes.items())))
 
 
 @lru_cache(maxsize=64)
-def _lift_of(attributes: tuple[tuple[str, Attribute], ...]) -> float:
+def _lift_of(op: str, attributes: tuple[tuple[str, Attribute], ...]) -> float:
     """How far the function dips below 0, where it has no upper bound but a lower one; else 0."""
-    steps = steps_of(Node("", "Table", (), (), dict(attributes)))
+    lookup = BY_NAME[op].lookup
+    assert lookup is not None
+    steps = lookup.steps(Node("", op, (), (), dict(attributes)))
     inner, outer = (evaluate(steps, x) for x in (INNER, np.concatenate([OUTER, -OUTER])))
     if not np.all(np.isfinite(inner)) or not np.all(np.isfinite(outer)):
         return 0.0
@@ -88,10 +91,7 @@ def _carries(graph: Graph, node: Node) -> bool:
     """True where the output is lifted by what the inputs are lifted by."""
     if "clamp" in node.attributes:
         return False
-    view = View(graph, node)
-    if node.op == "AveragePool":
-        return not any(view.integers("pads")) and not any(view.integers("counted_pads"))
-    return BY_NAME[node.op].value_preserving and node.op != "Pad"  # which adds zeros
+    return BY_NAME[node.op].adds_through(View(graph, node))
 
 
 def _carried(graph: Graph, name: str) -> bool:
@@ -136,17 +136,19 @@ def _may_be_lifted(graph: Graph, members: tuple[str, ...]) -> bool:
 
 def _takes_it_away(graph: Graph, node: Node, name: str) -> bool:
     """A depthwise convolution reads a scale per channel instead (``spreading``)."""
-    if node.op != "Conv" or name in node.inputs[1:] or reads_per_channel(graph, node, name):
+    kernel = BY_NAME[node.op].kernel
+    if kernel is None or name in node.inputs[1:] or reads_per_channel(graph, node, name):
         return False
-    return not any(View(graph, node).integers("pads"))
+    return kernel.all_taps(View(graph, node))
 
 
 def _rewritten(graph: Graph, lifts: Mapping[str, float]) -> Graph:
     nodes, tensors, constants = [], dict(graph.tensors), dict(graph.constants)
     for node in graph.nodes:
-        if node.op == "Table" and node.output in lifts:
-            nodes.append(_lifted_table(node, lifts[node.output]))
-        elif node.op == "Conv" and node.inputs[0] in lifts:
+        definition = BY_NAME[node.op]
+        if definition.lookup is not None and node.output in lifts:
+            nodes.append(_lifted(definition.lookup, node, lifts[node.output]))
+        elif definition.kernel is not None and node.inputs[0] in lifts:
             bias = f"{node.output}/lifted.bias"
             held = _bias(View(graph, node), lifts[node.inputs[0]])
             constants[bias] = held
@@ -164,16 +166,13 @@ def _rewritten(graph: Graph, lifts: Mapping[str, float]) -> Graph:
     )
 
 
-def _lifted_table(node: Node, lift: float) -> Node:
+def _lifted(lookup: Lookup, node: Node, lift: float) -> Node:
     """The Relu says for certain that nothing is negative, where float32 rounds."""
     more = [
         Step("Add", (0, lift), {}),
         Step("Clip", (1,), {"alpha": 0.0, "beta": float("inf")}),
     ]
-    attributes = dict(attributes_of(composed(steps_of(node), more)))
-    if LUT_LEN in node.attributes:
-        attributes[LUT_LEN] = node.attributes[LUT_LEN]
-    return replace(node, attributes=attributes)
+    return lookup.computing(node, composed(lookup.steps(node), more))
 
 
 def _bias(view: View, lift: float) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from knightlite.ir import Graph, Node, Tensor
+from knightlite.ops import BY_NAME
 from knightlite.quantize.groups import reads_per_channel, scale_groups, writes_wide
 
 SUFFIX = "/channels"
@@ -35,7 +36,7 @@ def spread_channels(graph: Graph) -> Graph:
             and readers
             and name not in graph.chip_outputs
             and name in producers
-            and producers[name].op == "Table"
+            and BY_NAME[producers[name].op].lookup is not None
             and writes_wide(graph, group)
             and all(reads_per_channel(graph, node, name) for node in readers)
         ):

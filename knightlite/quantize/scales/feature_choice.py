@@ -12,8 +12,6 @@ from knightlite.dtypes import DType
 from knightlite.errors import Finding
 from knightlite.ir import Graph, Tensor
 from knightlite.ops import BY_NAME, View
-from knightlite.ops.table_functions import kink
-from knightlite.ops.wide_table import interval
 from knightlite.quantize.groups import (
     Group,
     computed_members,
@@ -197,13 +195,22 @@ def _kinks_on_entries(graph: Graph, group: Group, scale: float) -> float:
     A line across a kink (HardSwish at 3) is off by the more steps the finer they are; between two
     entries that meet at the kink it is exact there.
     """
-    views = [View(graph, node) for node in readers_outside(graph, group) if node.op == "Table"]
-    kinks = {kink(view): interval(view) for view in views if kink(view) > 0}
+    kinks: dict[float, int] = {}  # and inputs from entry to entry
+    for node in readers_outside(graph, group):
+        lookup, view = BY_NAME[node.op].lookup, View(graph, node)
+        if lookup is not None and _kink(lookup.support(view)) > 0:
+            kinks[_kink(lookup.support(view))] = lookup.interval(view)
     if not kinks:
         return scale
     furthest = max(kinks)
     entries = int(furthest / (scale * kinks[furthest]))
     return furthest / (entries * kinks[furthest]) if entries >= LEAST_ENTRIES else scale
+
+
+def _kink(support: tuple[float, float]) -> float:
+    """The least magnitude of a bend at the support's ends other than 0; 0 where it has none."""
+    bends = (abs(bound) for bound in support if np.isfinite(bound) and bound)
+    return min(bends, default=0.0)
 
 
 def channel_scales(statistics: Statistics, dtype: DType, choose: Method) -> NDArray[np.float32]:

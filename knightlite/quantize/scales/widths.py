@@ -114,6 +114,7 @@ def middles(graph: Graph) -> frozenset[str]:
     single = {g.members[0] for g in scale_groups(graph) if len(g.members) == 1}
     found: set[str] = set()
     for node in graph.nodes:
+        # the chain of passes.fuse_residual: what runs behind the matrix engine is this addition
         if node.op != "Add" or node.inputs[0] == node.inputs[1]:
             continue
         shape = graph.tensors[node.output].shape

@@ -113,6 +113,7 @@ def round_weights(layer: Layer, float_weights: Array) -> Constants | None:
     ``float_weights`` [Co, Ci / group, kh, kw] are the trained ones. None for a node that is not a
     convolution, or whose Gram matrix would be too large.
     """
+    # windows of a convolution: a transposed one reads each pixel with another part of its kernel
     if layer.node.op != "Conv":
         return None
     name = layer.node.inputs[1]

@@ -1,0 +1,61 @@
+"""The range with the least error, and the one that clips nothing, against brute force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from knightlite.dtypes import S8, S16, U8, DType
+from knightlite.quantize.ranges.least_squares import min_max, mse
+from knightlite.quantize.ranges.methods import METHODS
+from range_cases import CASES, density_of, samples, true_error, values_for
+
+Array = NDArray[Any]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), CASES)
+def test_mse_finds_the_least_error(kind: str, dtype: DType) -> None:
+    values = values_for(kind, dtype)
+    part = density_of(values)
+    (largest,), (found,) = min_max([part], dtype), mse([part], dtype)
+    scales = np.geomspace(largest / 20, largest, 300)
+    errors = [true_error(values, scale, dtype) for scale in scales]
+    assert true_error(values, found, dtype) <= 1.003 * min(errors)
+    assert true_error(values, found, dtype) < true_error(values, largest, dtype)
+    assert 0 < found <= largest
+
+
+def test_mse_lays_codes_on_spikes() -> None:
+    """Two thirds of a picture are background of one value: it must fall on a code."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.full(40_000, 0.731), rng.uniform(0, 1, 20_000)])
+    (scale,) = mse([density_of(values)], U8)
+    off_code = abs(0.731 / scale - round(0.731 / scale))
+    assert off_code < 0.05
+
+
+def test_mse_of_many_is_mse_of_each() -> None:
+    parts = [density_of(samples("normal") * size) for size in (1e-3, 1.0, 37.0)]
+    together = mse(parts, S8)
+    apart = [float(mse([part], S8)[0]) for part in parts]
+    assert together.tolist() == pytest.approx(apart, rel=1e-12)
+
+
+def test_min_max_is_exact() -> None:
+    signed = density_of(np.asarray([-2.0, 0.5, 1.0]))
+    assert min_max([signed], S8).tolist() == [2.0 / 128]
+    assert min_max([density_of(np.asarray([-1.0, 1.0]))], S8).tolist() == [1.0 / 127]
+    assert min_max([density_of(np.asarray([0.0, 51.0]))], U8).tolist() == [0.2]
+    assert min_max([signed], S16).tolist() == [2.0 / 32768]
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("dtype", [U8, S8])
+def test_an_all_zero_tensor_has_no_range(method: str, dtype: DType) -> None:
+    zero = density_of(np.zeros(50))
+    other = density_of(np.ones(50))
+    assert METHODS[method]([zero, other], dtype)[0] == 0
+    assert METHODS[method]([other, zero], dtype)[1] == 0
