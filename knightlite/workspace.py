@@ -160,7 +160,7 @@ def latest(workspace: Workspace, stage: str, key: str) -> Found:
     """
     for item in reversed(workspace.records):
         if item.stage == stage and key in item.files:
-            path = _checked(workspace, item, key)
+            path = recorded_file(workspace, item, key)
             old = stale(workspace, item) or _superseded(workspace, item)
             if old is not None:
                 raise old.refusal(path)
@@ -169,6 +169,34 @@ def latest(workspace: Workspace, stage: str, key: str) -> Found:
         f"no file is named, and {workspace.directory / MANIFEST} records no {stage} run.",
         f"name the file with its option, or run {stage} here first",
     )
+
+
+def of_content(workspace: Workspace, stage: str, key: str, sha256: str) -> Found | None:
+    """The file ``key`` of the last run of ``stage`` that left it with this hash; else None.
+
+    UsageError where it is gone, has changed or is out of date.
+    """
+    for at, item in reversed(list(enumerate(workspace.records))):
+        if item.stage == stage and key in item.files and item.files[key].sha256 == sha256:
+            path = recorded_file(workspace, item, key)
+            old = stale(workspace, item)
+            if old is not None:
+                raise old.refusal(path)
+            last = not any(run.stage == stage for run in workspace.records[at + 1 :])
+            which = f"{stage} left it here last" if last else "what came of it is here"
+            return Found(path, item, f"{path} is taken: {which}.")
+    return None
+
+
+def left_in(workspace: Workspace, stage: str, folder: Path) -> Record | None:
+    """The last run of ``stage`` of which a file lies in ``folder`` as it was left; else None."""
+    for item in reversed(workspace.records):
+        for produced in item.files.values() if item.stage == stage else ():
+            path = workspace.directory / produced.path
+            own = path.resolve().parent == folder.resolve()
+            if own and path.is_file() and sha256_of(path) == produced.sha256:
+                return item
+    return None
 
 
 def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
@@ -187,7 +215,7 @@ def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
         for item in reversed(workspace.records):
             for key, produced in item.files.items():
                 if Path(produced.path).name == path.name:
-                    found = _checked(workspace, item, key)
+                    found = recorded_file(workspace, item, key)
                     old = stale(workspace, item)
                     if old is not None:
                         raise old.refusal(found)
@@ -211,8 +239,8 @@ def sha256_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _checked(workspace: Workspace, item: Record, key: str) -> Path:
-    """The file's path, its hash compared with the recorded one."""
+def recorded_file(workspace: Workspace, item: Record, key: str) -> Path:
+    """The path of a run's file; UsageError where it is gone or has changed since."""
     produced = item.files[key]
     path = workspace.directory / produced.path
     if not path.is_file():

@@ -181,6 +181,49 @@ def test_from_folders_it_is_the_same(here: Path, capsys: Capture) -> None:
     assert {row.name for row in outputs if row.found == "chip"} == {OUTPUT}
 
 
+def test_what_was_compiled_from_something_else_is_not_compared(
+    here: Path, capsys: Capture, refused: Refusal
+) -> None:
+    """Quantized again, not compiled again: said. Compiled, its own quantized model is taken."""
+    before = compare(CompareOptions())
+    other = "by-chance/digits_quantize.onnx"
+    assert run(["quant", "-m", "digits.pdmodel", "-i", "2", "-s", "by-chance"]) == 0
+    sentence = f"{STEM}_r.cfg is out of date: quant has left {other} since."
+    hint = f"run `knightlite --chip TX5368AV200 compile --onnx {other}`, or name *"
+    for words in (["compare"], ["sim", "--input", "x.bin"], ["profile"]):
+        refused(words, 2, sentence, hint)
+    refused(["eval", "--data", "calib"], 2, sentence.replace("_r.cfg", "_golden.onnx"), hint)
+    listed = ["eval", other, f"{STEM}_r.cfg", "--data", "calib", "--count", "2"]
+    assert run([*listed, "--recipe", "digits"]) == 0
+    assert f"Warning: {STEM}_r.cfg was not compiled from {other}.\n" in capsys.readouterr().err
+    named = ["compare", "-qd", "by-chance", "--config", f"{STEM}_r.cfg"]
+    refused([*named, "--weight", f"{STEM}_r.weight"], 2,
+            f"{STEM}_r.cfg was not compiled from {other}.",
+            f"`knightlite compile --onnx {other}` does it; or name *")  # fmt: skip
+    assert compare(CompareOptions(cfg=Path(f"{STEM}_r.cfg"), weight=Path(f"{STEM}_r.weight"))) == (
+        before
+    )
+    assert run(["compile", "--onnx", f"{STEM}.onnx"]) == 0
+    capsys.readouterr()
+    assert compare(CompareOptions()) == before
+    assert run(["compare"]) == 0
+    assert f"{STEM}.onnx is taken: what came of it is here." in capsys.readouterr().err
+    assert run(["compile", "--onnx", other]) == 0
+    assert {row.name for row in compare(CompareOptions())} == {row.name for row in before}
+    assert compare(CompareOptions()) != before
+
+
+def test_results_of_another_program_are_not_compared(here: Path, refused: Refusal) -> None:
+    assert run(["sim", "--input", "inputs/x.bin", "-s", "results"]) == 0
+    assert run(["compare", "-sd", "results"]) == 0
+    assert run(["compile", "--chip", "TX5112CV201"]) == 0
+    refused(["compare", "-sd", "results"], 2,
+            f"the results in results are not of {STEM}_r.cfg as it is now.",
+            f"`knightlite sim --config {STEM}_r.cfg -s results` makes them anew")  # fmt: skip
+    assert run(["sim", "--input", "inputs/x.bin", "-s", "results"]) == 0
+    assert run(["compare", "-sd", "results"]) == 0
+
+
 def test_dumps_of_quant(here: Path) -> None:
     """Two pictures, dumped as one batch and one picture: the chip computes each of them."""
     graph = load_quantized(Path(f"{STEM}.onnx"))

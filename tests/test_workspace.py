@@ -15,6 +15,8 @@ from knightlite.workspace import (
     Workspace,
     hashed,
     latest,
+    left_in,
+    of_content,
     open_workspace,
     record,
     resolve,
@@ -244,6 +246,43 @@ def test_another_network_quantized_since() -> None:
     )
     assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), "")  # named, it is wanted
     assert latest(left_by_compile(ONNX), "compile", "cfg").path == Path("d_r.cfg")
+
+
+def test_what_something_was_made_from_is_found_again() -> None:
+    def found(content: str) -> Path | None:
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        item = of_content(open_workspace(), "quant", "onnx", digest)
+        said.append("" if item is None else item.sentence)
+        return None if item is None else item.path
+
+    said: list[str] = []
+    left_by_quant("a", "one")
+    left_by_quant("b", "two")
+    assert found("one") == Path("a/d_quantize.onnx")
+    assert found("two") == Path("b/d_quantize.onnx")
+    assert found("three") is None
+    assert said == [
+        "a/d_quantize.onnx is taken: what came of it is here.",
+        "b/d_quantize.onnx is taken: quant left it here last.",
+        "",
+    ]
+    make(FLOAT, "trained again")
+    with pytest.raises(UsageError, match=r"^a/d_quantize\.onnx is out of date: d\.pdmodel has cha"):
+        found("one")
+
+
+def test_the_run_that_left_something_in_a_folder() -> None:
+    sources = hashed(".", {"cfg": make("a.cfg")})
+    record(".", "sim", "TX510x", {}, {"y.npy": make("out/y.npy"), "z": make("out/z")}, sources)
+    record(".", "sim", "TX510x", {}, {"y.npy": make("other/y.npy")}, {})
+    item = left_in(open_workspace(), "sim", Path("out"))
+    assert item is not None
+    assert list(item.sources) == ["cfg"]
+    make("out/y.npy", "changed")
+    assert left_in(open_workspace(), "sim", Path("out")) == item  # of which z is left
+    make("out/z", "changed")
+    assert left_in(open_workspace(), "sim", Path("out")) is None
+    assert left_in(open_workspace(), "quant", Path("other")) is None
 
 
 def test_runs_that_feed_each_other_end() -> None:

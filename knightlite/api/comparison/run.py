@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import atomic_write, workspace
+from knightlite import atomic_write
 from knightlite.api.comparison import dump, layer_values
 from knightlite.api.comparison.differences import (
     CHIP,
@@ -28,10 +28,9 @@ from knightlite.api.comparison.differences import (
     Comparison,
     Tally,
 )
+from knightlite.api.comparison.stage_files import quant_files, require_results_of, sample
 from knightlite.api.models import Binary, find_binary
-from knightlite.api.models.quant_folder import float_beside, quantized_in
-from knightlite.api.models.stage_files import SAMPLES
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import UsageError
 from knightlite.file_names import file_names
 from knightlite.talk import SILENT, Talk
 
@@ -84,7 +83,9 @@ def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, .
         atomic_write.require_folder(options.save_dir)
     if options.plots:
         _require_plots(options)
-    found = _quant_files(options, talk)
+    binary = _binary(options, talk)
+    found = quant_files(options.directory, options.quant_dir, binary, talk)
+    require_results_of(options.directory, options.sim_dirs, binary)
     graph = load_quantized(found["onnx"])
     ops = {node.output: node.op for node in graph.nodes}
     layers = list(ops) if options.level > 2 else list(graph.chip_outputs)
@@ -93,7 +94,7 @@ def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, .
         return ()
     tallies: dict[tuple[str, str, str], Tally] = {}
     have: dict[str, set[str]] = {}
-    for number, values in enumerate(_pictures(options, found, graph, wanted, talk), 1):
+    for number, values in enumerate(_pictures(options, found, graph, wanted, binary, talk), 1):
         for kind, known in values.items():
             have.setdefault(kind, set()).update(known)
         for one, other in _pairs(options.level, tuple(values)):
@@ -149,10 +150,10 @@ def _pictures(
     files: Mapping[str, Path],
     graph: Graph,
     names: Sequence[str],
+    binary: Binary | None,
     talk: Talk,
 ) -> Iterator[dict[str, layer_values.Values]]:
     """The values of the four, picture by picture; what is not at hand is left out, and said."""
-    binary = _binary(options, talk)
     golden = layer_values.golden_values(binary, graph, names, talk) if binary else None
     if options.sim_dirs:
         chip = layer_values.simulated_values(options.sim_dirs, graph, names)
@@ -168,7 +169,7 @@ def _pictures(
             if options.sim_dirs:
                 return  # sim left one frame
         return
-    feeds = _sample(files, graph)
+    feeds = sample(files, graph)
     values: dict[str, layer_values.Values] = {}
     if "float_onnx" in files:
         values[FLOAT] = layer_values.exact_values(graph, files["float_onnx"], names)(feeds)
@@ -258,53 +259,6 @@ def _save(
                 name = f"{row.index:04d}_{stems[row.name]}_{row.found}_{row.wanted}.svg"
                 drawn = scatter(tally.wanted, tally.found, row.name, row.wanted, row.found)
                 files.write_text(folder / "plots" / name, drawn)
-
-
-# ------------------------------------------------------------------ files
-
-
-def _quant_files(options: CompareOptions, talk: Talk) -> dict[str, Path]:
-    """The files that ``quant`` left: by the manifest, or by what the files of a folder hold."""
-    if options.quant_dir is None:
-        space = workspace.open_workspace(options.directory)
-        latest = workspace.latest(space, "quant", "onnx")
-        talk.say(latest.sentence)
-        keys = latest.record.files
-        files = {key: workspace.latest(space, "quant", key).path for key in keys}
-        source = Path(str(latest.record.options.get("model", "")))
-        if "float_onnx" not in files and source.suffix == ".onnx" and source.is_file():
-            files["float_onnx"] = source
-        return files
-    files = {"onnx": quantized_in(options.quant_dir)}
-    floating = float_beside(files["onnx"])
-    if floating is not None:
-        files["float_onnx"] = floating
-    return files
-
-
-def _sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
-    """The sample that ``quant`` left, as float32 per network input.
-
-    The file's size says whether it holds float32 or, as behind ``-qid``, integers.
-    """
-    feeds = {}
-    folder = files["onnx"].parent / SAMPLES
-    for name, stem in file_names(graph.inputs).items():
-        path = files.get(f"input_{name}", folder / f"{stem}.bin")
-        if not path.is_file():
-            raise UsageError(
-                f"the sample of input {name} is not at hand.", "quant leaves it as inputs/NAME.bin"
-            )
-        shape = graph.tensors[name].shape
-        integers = np.dtype(graph.tensors[name].dtype.numpy)
-        in_integers = path.stat().st_size == graph.tensors[name].elements * integers.itemsize
-        values = np.fromfile(path, integers if in_integers else "<f4").astype(np.float32)
-        if values.size != graph.tensors[name].elements:
-            raise DataError(
-                f"{path} must hold {graph.tensors[name].elements} numbers, not {values.size}."
-            )
-        feeds[name] = values.reshape(shape)
-    return feeds
 
 
 def _known(names: Sequence[str], known: Sequence[str], what: str) -> None:

@@ -37,11 +37,15 @@ MOVES = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model as named: what form of a network its file holds, and the hash of all its files."""
+    """A model as named: what form of a network its file holds, and the hash of all its files.
+
+    ``made_from``: of a compiled network the hash of the quantized model's file, else "".
+    """
 
     path: Path
     kind: str
     sha256: str
+    made_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,11 @@ def source_of(path: Path) -> Source:
         what = "is a folder, not a model file" if path.is_dir() else "does not exist"
         raise UsageError(f"model {path} {what}.", "eval reads files of models")
     digest = workspace.sha256_of(path)
-    if path.suffix == ".cfg":
-        digest += workspace.sha256_of(open_binary(path).weight)
     if path.suffix in SUFFIXES:
-        return Source(path, CHIP, digest)
+        binary = open_binary(path)
+        if path.suffix == ".cfg":
+            digest += workspace.sha256_of(binary.weight)
+        return Source(path, CHIP, digest, binary.program.meta.model_sha256)
     if path.suffix != ".onnx":
         weights = path.with_suffix(".pdiparams")
         return Source(

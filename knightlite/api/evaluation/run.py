@@ -9,7 +9,7 @@ from pathlib import Path
 from knightlite import atomic_write, workspace
 from knightlite.api.evaluation import state as evaluate_state
 from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
-from knightlite.api.evaluation.forms import CHIP, Form, source_of
+from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
 from knightlite.api.evaluation.state import WHOLE, Question, State, digest
 from knightlite.api.models.notes import notes_of
 from knightlite.errors import DataError, KnightliteError, UsageError
@@ -91,6 +91,7 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     if options.state is not None:
         atomic_write.require_folder(options.state.parent)  # before the work, not after it
     sources = tuple(source_of(path) for path in _paths(options, talk))
+    _warn_of_other_networks(sources, talk)
     if options.check and CHIP not in {source.kind for source in sources}:
         raise UsageError(
             "--check compares a compiled network with its golden model, but none is named.",
@@ -191,19 +192,36 @@ def _paths(options: EvaluateOptions, talk: Talk) -> tuple[Path, ...]:
             f"no model is named, and {space.directory / workspace.MANIFEST} records no quant run.",
             "name the models, or run quant here first",
         )
-    quantized = workspace.latest(space, "quant", "onnx")
+    compiled = [
+        workspace.latest(space, "compile", key)
+        for key in ("golden", "cfg")
+        if any(item.stage == "compile" for item in space.records)
+    ]
+    quantized = None
+    if compiled and "onnx" in compiled[0].record.sources:
+        digest = compiled[0].record.sources["onnx"].sha256
+        quantized = workspace.of_content(space, "quant", "onnx", digest)
+    quantized = quantized or workspace.latest(space, "quant", "onnx")
     found: list[tuple[Path | None, str]] = [
         (_float_model(quantized, talk), ""),
         (quantized.path, quantized.sentence),
     ]
-    if any(item.stage == "compile" for item in space.records):
-        for key in ("golden", "cfg"):
-            taken = workspace.latest(space, "compile", key)
-            found.append((taken.path, taken.sentence))
+    found += [(taken.path, taken.sentence) for taken in compiled]
     for path, sentence in found:
         if path is not None and sentence:
             talk.say(sentence)
     return tuple(path for path, _ in found if path is not None)
+
+
+def _warn_of_other_networks(sources: Sequence[Source], talk: Talk) -> None:
+    """Say of each compiled network beside quantized ones that it was made from none of them."""
+    from knightlite.frontend.model_kind import ModelKind
+
+    quantized = {item.sha256: item.path for item in sources if item.kind == ModelKind.QDQ.value}
+    for item in sources:
+        if quantized and item.made_from and item.made_from not in quantized:
+            names = ", ".join(str(path) for path in quantized.values())
+            talk.warn(f"{item.path} was not compiled from {names}.")
 
 
 def _float_model(quantized: workspace.Found, talk: Talk) -> Path | None:
