@@ -14,15 +14,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from knightlite import atomic_write
+from knightlite import atomic_write, json_records
 from knightlite.errors import FormatError, UsageError
+from knightlite.json_records import Hexadecimal
 from knightlite.version import __version__
 
 MANIFEST = "knightlite.json"
-FORMAT = 2
-STAGES = ("quant", "compile", "sim", "profile")
+FORMAT: Literal[2] = 2
+Stage = Literal["quant", "compile", "sim", "profile"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 FEEDS = {"compile": ("quant", "onnx")}  # a stage, the one before it, and the file it takes of it
 SOURCE_OPTIONS = {  # the option that names a stage's first source, and that source
     "quant": ("-m", "model"),
@@ -35,26 +37,32 @@ Options = Mapping[str, Any]  # what JSON can hold
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """A file that a stage made or read: its path (relative below the folder) and its hash."""
+    """A file that a stage made or read."""
 
-    path: str
-    sha256: str
+    path: str = json_records.key(
+        "relative below the folder, absolute elsewhere; with forward slashes"
+    )
+    sha256: Annotated[str, Hexadecimal(64)] = json_records.key("of its bytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run of a stage.
+    """One run of a stage."""
 
-    ``files`` maps a key ("onnx", "cfg", "weight", ...) to a file that it made, ``sources``
-    ("model", "onnx", ...) to one that it made them from.
-    """
+    stage: Stage = json_records.key("which")
+    chip: str = json_records.key("chip name")
+    version: str = json_records.key("of knightlite")
+    options: Options = json_records.key("what was asked for")
+    files: Mapping[str, Produced] = json_records.key("files that it made")
+    sources: Mapping[str, Produced] = json_records.key("files that it made them from")
 
-    stage: str
-    chip: str
-    version: str
-    options: Options
-    files: Mapping[str, Produced]
-    sources: Mapping[str, Produced]
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a folder's ``knightlite.json`` holds; it holds no time."""
+
+    format: Literal[2] = json_records.key("of the manifest")
+    records: tuple[Record, ...] = json_records.key("oldest first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +92,13 @@ def open_workspace(directory: str | Path = ".") -> Workspace:
         return Workspace(directory, ())
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path} cannot be read: {error}.", _REMEDY) from error
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise FormatError(f"{path} is damaged: {error}.", _REMEDY) from error
+    data = json_records.parse_json(text, str(path), _REMEDY)
     if not isinstance(data, dict) or "format" not in data:
         raise FormatError(f"{path} is not a manifest of knightlite.", _REMEDY)
     if data["format"] != FORMAT:
-        raise FormatError(f"{path} has format {data['format']}, not {FORMAT}.", _REMEDY)
-    try:
-        return Workspace(directory, tuple(_record(item) for item in data["records"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(
-            f"{path} is damaged: a record is incomplete ({type(error).__name__}: {error}).", _REMEDY
-        ) from error
+        found = json_records.shown(data["format"])
+        raise FormatError(f"{path} has format {found}, not {FORMAT}.", _REMEDY)
+    return Workspace(directory, json_records.from_json(Manifest, data, str(path), _REMEDY).records)
 
 
 def require_usable(directory: str | Path, out_dir: str | Path) -> Workspace:
@@ -115,7 +116,7 @@ _REMEDY = f"remove {MANIFEST} and run the stages again, or name each file with i
 
 def record(
     directory: str | Path,
-    stage: str,
+    stage: Stage,
     chip: str,
     options: Options,
     files: Mapping[str, str | Path],
@@ -133,7 +134,7 @@ def record(
     new = Record(stage, chip, __version__, dict(options), produced, sources)
     kept = [item for item in workspace.records if not _same_outcome(item, new)]
     text = json.dumps(
-        {"format": FORMAT, "records": [_as_json(item) for item in [*kept, new]]},
+        json_records.to_json(Manifest(FORMAT, (*kept, new))),
         indent=2,
         sort_keys=True,
         ensure_ascii=False,
@@ -343,38 +344,3 @@ def _same_outcome(old: Record, new: Record) -> bool:
 
 def _paths(item: Record) -> set[str]:
     return {produced.path for produced in item.files.values()}
-
-
-def _record(data: Mapping[str, Any]) -> Record:
-    files, sources = (
-        {
-            key: Produced(_text(value["path"]), _text(value["sha256"]))
-            for key, value in data[part].items()
-        }
-        for part in ("files", "sources")
-    )
-    options = dict(data["options"])
-    return Record(
-        _text(data["stage"]), _text(data["chip"]), _text(data["version"]), options, files, sources
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"expected a text, found {value!r}")
-    return value
-
-
-def _as_json(item: Record) -> dict[str, Any]:
-    return {
-        "stage": item.stage,
-        "chip": item.chip,
-        "version": item.version,
-        "options": item.options,
-        "files": _as_entries(item.files),
-        "sources": _as_entries(item.sources),
-    }
-
-
-def _as_entries(files: Mapping[str, Produced]) -> dict[str, Any]:
-    return {key: {"path": item.path, "sha256": item.sha256} for key, item in files.items()}

@@ -39,6 +39,7 @@ from knightlite.json_records.forms import (
 )
 from knightlite.ops import ALL_OPS
 from knightlite.ops.functions import FUNCTIONS
+from knightlite.workspace import Manifest
 
 Blocks = Mapping[str, Callable[[], str]]
 
@@ -278,13 +279,13 @@ def chip_names_table() -> str:
 # ------------------------------------------------------------------ files
 
 
-def key_tables() -> str:
-    """The keys of the ``meta`` of a ``.cfg``: a table per record, the whole first."""
+def key_tables(whole: type) -> str:
+    """The keys of a record: a table for it, then one for each record inside it."""
     texts = []
-    for record in _records(record_form(Description)):
+    for record in _records(record_form(whole)):
         if record.kind is Chip:
             continue  # its facts are those of docs/machine.md
-        title = "" if record.kind is Description else f"`{record.kind.__name__}`: "
+        title = "" if record.kind is whole else f"`{record.kind.__name__}`: "
         rows = [(f"`{item.name}`", _key_values(item), item.doc) for item in record.keys]
         first = _first_line(record.kind).replace("``", "`")
         texts.append(f"{title}{first}\n\n" + table(("key", "value", "what"), rows))
@@ -338,7 +339,8 @@ def _form(form: Form) -> str:
 
 
 BLOCKS: Blocks = {
-    "cfg-keys": key_tables,
+    "cfg-keys": lambda: key_tables(Description),
+    "manifest-keys": lambda: key_tables(Manifest),
     "instructions": instruction_table,
     "fields": field_tables,
     "cycles": cycle_formulas,

@@ -71,7 +71,7 @@ def values(form: Form) -> SearchStrategy[Any]:
     """Random values of a form, as records hold them."""
     match form:
         case Anything():
-            return st.none()
+            return NAMES | WHOLE | st.none() | st.lists(st.booleans(), max_size=2)
         case OneOf(choices):
             return st.sampled_from(choices)
         case Binary():

@@ -38,11 +38,12 @@ from knightlite.json_records import (
     record_form,
     to_json,
 )
+from knightlite.workspace import Manifest
 from record_values import mutations, records
 
 EXAMPLES = {
     Description: 120, WeightDescription: 30, QuantizationNotes: 60, HostOperator: 60, Constant: 60,
-    Chip: 60,
+    Chip: 60, Manifest: 60,
 }  # fmt: skip
 
 
@@ -214,6 +215,10 @@ def test_changed_bytes_are_refused_or_another_record(data: st.DataObject) -> Non
         ({"parts": [{}, {}, {}]}, "parts must be a list of at most 2 items, not a list of 3."),
         ({"parts": [{"size": 1, "text": 5}]}, "parts[0].text must be a text, not 5."),
         ({"parts": [{"size": 1, "n\nw": [5]}]}, "parts[0].n\\nw must be absent, not a list of 1."),
+        ({"free": {"a": [1, float("inf")]}}, "free must be JSON of finite numbers and UTF-8 texts, "
+         "not an object of 1."),
+        ({"free": {"\ud800": 1}}, "free must be JSON of finite numbers and UTF-8 texts, not an "
+         "object of 1."),
         ({"new": 5}, "new must be absent, not 5."),
         ({"part": {"size": 1, "count": 1}}, "part.count must be absent, not 1."),
         ({"part": {"size": 1, "text": None}}, "part.text must be a text, not null."),

@@ -49,7 +49,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "script_loading": ("errors",),
     "chip": ("datafiles", "errors", "json_records"),
     "container": ("chip", "dtypes", "errors", "json_records"),
-    "workspace": ("atomic_write", "errors", "version"),
+    "workspace": ("atomic_write", "errors", "json_records", "version"),
     # what instructions and operators are
     "isa": ("chip", "dtypes", "errors"),
     "ir": ("dtypes", "errors"),

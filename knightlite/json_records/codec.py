@@ -160,7 +160,7 @@ def takes(form: Form, value: Any) -> bool:
     """Whether a form fits the outermost part of a value: what is inside a list is not looked at."""
     match form:
         case Anything():
-            return True
+            return _all_sound(value)
         case Scalar(kind, rules):
             return type(value) is kind and _sound(value) and all(_holds(r, value) for r in rules)
         case OneOf(values):
@@ -183,6 +183,20 @@ def _sound(value: Any) -> bool:
     if type(value) is int:
         return -INT64 <= value < INT64
     return type(value) is not float or math.isfinite(value)
+
+
+def _all_sound(value: Any) -> bool:
+    """Whether all texts and numbers in a JSON value are; it may be nested deeply."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend((*item.keys(), *item.values()))
+        elif isinstance(item, list):
+            waiting.extend(item)
+        elif not _sound(item):
+            return False
+    return True
 
 
 def _holds(rule: Rule, value: Any) -> bool:

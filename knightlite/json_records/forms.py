@@ -215,7 +215,7 @@ def words(form: Form) -> str:
     """What a sentence asks for, as in "must be a list that is not empty"."""
     match form:
         case Anything():
-            return "any value"
+            return "JSON of finite numbers and UTF-8 texts"
         case Scalar(kind, rules):
             return " ".join((NOUNS[kind], *map(rule_words, rules)))
         case OneOf((value,)):
