@@ -1,4 +1,4 @@
-"""Scale groups, what makes them and what reads them: all that the float graph alone decides.
+"""Scale groups, what makes and what reads them: all that the float graph alone decides.
 
 Tensors tied by value-preserving operators share one scale (numerics 7).
 """

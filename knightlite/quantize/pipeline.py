@@ -1,4 +1,4 @@
-"""``quantize_graph``: observe the float model, choose scales, compare with the quantized model."""
+"""A whole quantization: observe the float network, choose, try, compare with the quantized one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quantization report: a plain dictionary, the same bytes for the same input."""
+"""The quantization report of all tensors and weights: the same bytes for the same input."""
 
 from __future__ import annotations
 

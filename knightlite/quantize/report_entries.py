@@ -1,4 +1,4 @@
-"""What a part of the report is: a plain dictionary, its numbers rounded the same everywhere."""
+"""What reports are made of: plain dictionaries, numbers rounded the same way everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user asks of the quantizer, in one record that goes down to every choice."""
+"""What the user asks, in one record that goes down to every choice: switches, widths, pins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data that calibrate: picture folders, user scripts, arrays and infer functions of Python, files.
+"""Data that calibrate: picture folders, user scripts, arrays and functions of Python, files.
 
 All of them are workloads: they run a forward function over the same data in the same order every
 time. What stands in for data where there are none is in :mod:`knightlite.quantize.data_free`.

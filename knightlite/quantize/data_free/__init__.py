@@ -1,4 +1,4 @@
-"""Calibration without pictures: made-up ones, and what BatchNorms know of the network's values.
+"""Calibration without pictures: made-up ones and what BatchNorms know of them, or random data.
 
 The idea of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
 2019, carried through all ranges: what the input was is fitted to the first BatchNorms, and the

@@ -1,4 +1,8 @@
-"""8 and 16 bits in one network: by hand, by measuring, by a budget of cycles; what they cost."""
+"""More 16 bits than by rule: by hand, by measured sensitivity, by a budget of cycles.
+
+A mix configuration names operators; a ranking measures what each unit costs at the outputs; a
+search spends a budget of predicted cycles, told by a :class:`Clock` that the caller brings.
+"""
 
 from knightlite.quantize.mixed.auto_mix import automatic_mix, ranking_macs
 from knightlite.quantize.mixed.cycles import Clock

@@ -1,7 +1,8 @@
-"""Float graphs of the same function that lose less in 8 bits.
+"""Float graphs of the same function: tables lifted, channels requantized, or evened out.
 
-Tables lifted to zero, a requantize per channel behind tables, channels brought to like ranges. What
-a rewrite is worth is judged elsewhere (:mod:`knightlite.quantize.steps`).
+All of them lose less in 8 bits: a table that dips below zero is lifted to it, each channel gets a
+scale of its own behind a table, channels that share one are brought to like ranges. Whether that
+pays is judged elsewhere (:mod:`knightlite.quantize.steps`).
 """
 
 from knightlite.quantize.rewrites.spreading import spread_channels

@@ -1,7 +1,8 @@
-"""The choice of type and scale for every tensor and weight, and the quantized graph it gives.
+"""Type and scale of every tensor, 16 bits by rule, pins, scale files, weights in integers.
 
-Signed or not, 8 or 16 bits, one scale for a group or one per channel, what the user pins, weights
-and biases in integers; what an operator refuses is taken back. :func:`assign` does all of it.
+Signed or not, one scale for a group or one per channel; what an operator refuses at 16 bits is
+taken back. :func:`assign` does all of it, on a :class:`Basis`: the float graph, what was seen of
+it, and the settings.
 """
 
 from knightlite.quantize.scales.assignment import assign

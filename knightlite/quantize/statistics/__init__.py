@@ -1,7 +1,7 @@
-"""What is watched while pictures pass: histograms, extremes and means of tensors, in flat memory.
+"""The passes over the pictures: histograms, extremes and means of tensors, and their cache.
 
-Two passes over the data: the float network observed, then float beside quantized. What the first
-one learnt can be kept in a file for the next run.
+The float network is observed, then float and quantized run side by side, in memory that does not
+grow with the pictures. What the first pass learnt can be kept in a file for the next run.
 """
 
 from knightlite.quantize.statistics.distribution_cache import DistributionCache

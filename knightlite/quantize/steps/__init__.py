@@ -1,7 +1,7 @@
-"""What is tried on top of the choice of scales, judged on other pictures, and kept or undone.
+"""Tried on top, judged, kept or undone: equalization, other ranges, bias correction, rounding.
 
-Equalization, other range methods, bias correction, adaptive rounding of weights: each one compares
-the network before and after it, picture by picture, in a walk through both networks.
+Each step compares the network before and after it on pictures that it was not tuned on, in a walk
+through both networks side by side.
 """
 
 from knightlite.quantize.steps.equalizing import equalization_left_out, try_equalization
