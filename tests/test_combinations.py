@@ -15,7 +15,6 @@ from float_nets import Pictures, small_net
 from knightlite.api.quantization import run as run_module
 from knightlite.cli.program import run
 from knightlite.options.quantize import QuantizeOptions
-from knightlite.options.quantize_rules import combinations
 from knightlite.quantize.pipeline import finish, prepare, quantize_graph
 from knightlite.quantize.ranges.methods import METHODS
 from knightlite.quantize.settings import Settings, settings_for, with_method
@@ -32,14 +31,14 @@ DATA = ["-d", "calib", "--recipe", "digits"]
 
 def test_every_pair_once() -> None:
     options = QuantizeOptions(model=Path("m"), methods=("kl", "all"), iterations=(10, 1))
-    pairs = combinations(options)
+    pairs = options.combinations
     assert pairs[:2] == (("kl", 10), ("kl", 1))
     assert len(pairs) == 2 * len(METHODS)
     assert set(pairs) == {(name, count) for name in METHODS for count in (1, 10)}
     plain = QuantizeOptions(model=Path("m"))
-    assert combinations(plain) == (("mse", 1),)
-    assert combinations(replace(plain, methods=("kl",), iterations=(3,))) == (("kl", 3),)
-    assert combinations(replace(plain, effort="high")) == (("auto", 1),)
+    assert plain.combinations == (("mse", 1),)
+    assert replace(plain, methods=("kl",), iterations=(3,)).combinations == (("kl", 3),)
+    assert replace(plain, effort="high").combinations == (("auto", 1),)
 
 
 def test_a_method_that_is_named_serves_every_tensor() -> None:

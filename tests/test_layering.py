@@ -386,6 +386,10 @@ def test_module_names_say_what_they_hold(room: str, path: Path) -> None:
 # ------------------------------------------------------------------ modules and wings
 
 
+def test_no_module_knots() -> None:
+    assert on_circles(module_graph(SOURCES)) == []
+
+
 def test_wings_are_acyclic_and_complete() -> None:
     assert on_circles(WINGS) == []
     known = {wing_of(name) for name in SOURCES if room_of(name) == "quantize"} - {""}

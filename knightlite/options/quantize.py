@@ -346,6 +346,11 @@ class QuantizeOptions:
         return max(self.iterations, default=1)
 
     @property
+    def combinations(self) -> tuple[tuple[str, int], ...]:
+        """Every (method, iteration) that is run, each once."""
+        return rules.combinations(self.methods, self.iterations, self.effort)
+
+    @property
     def target(self) -> str:
         """The chip, where it is known which."""
         assert self.chip is not None

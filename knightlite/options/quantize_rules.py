@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 from knightlite.errors import UsageError
 from knightlite.options.checks import MAX_BATCH as MAX_BATCH
 from knightlite.options.checks import Check, forward_calls
 from knightlite.quantize.choices import AUTO_METHOD, DEFAULT_METHOD, method_for
-
-if TYPE_CHECKING:
-    from knightlite.options.quantize import QuantizeOptions
 
 RUN_MODES = ("quant", "auto_quant", "infer", "convert", "compare")
 QUANTIZING = ("quant", "auto_quant")
@@ -39,29 +37,48 @@ def usable_percent(percent: float) -> None:
 # ------------------------------------------------------------------ between options
 
 
-def combinations(options: QuantizeOptions) -> tuple[tuple[str, int], ...]:
+class Asked(Protocol):
+    """What the rules read of the record that names them, ``options.quantize.QuantizeOptions``."""
+
+    combinations: tuple[tuple[str, int], ...]
+    iterations: tuple[int, ...]
+    batch_size: int
+    run_mode: str
+    bit_width: int
+    mix_config: Path | None
+    mix_budget: str | None
+    generate_template: bool
+    generate_scales: bool
+    load_scales: Path | None
+    cache: Path | None
+    dump: bool
+
+
+def combinations(
+    methods: Sequence[str], iterations: Sequence[int], effort: str
+) -> tuple[tuple[str, int], ...]:
     """Every (method, iteration) that is asked for, "all" written out, each once.
 
     Where no method is asked for, it is the effort's.
     """
     from knightlite.quantize.ranges import METHODS
 
-    methods = [
+    names = [
         name
-        for item in options.methods or (method_for(options.effort),)
+        for item in methods or (method_for(effort),)
         for name in (METHODS if item == ALL_METHODS else (item,))
     ]
-    pairs = ((name, count) for name in methods for count in options.iterations or (1,))
+    pairs = ((name, count) for name in names for count in iterations or (1,))
     return tuple(dict.fromkeys(pairs))
 
 
-def _forward_calls(options: QuantizeOptions) -> None:
+def _forward_calls(options: Asked) -> None:
     forward_calls(options.iterations or (1,), options.batch_size)
 
 
-def _one_combination(options: QuantizeOptions) -> None:
+def _one_combination(options: Asked) -> None:
     """Where one is all that can be run."""
-    several = len(combinations(options)) > 1
+    several = len(options.combinations) > 1
     if several and options.run_mode in ("infer", "convert"):
         raise UsageError(
             f"run mode {options.run_mode} takes one value of -qm and of -i, not several."
@@ -74,7 +91,7 @@ def _one_combination(options: QuantizeOptions) -> None:
         )
 
 
-def _one_source_of_widths(options: QuantizeOptions) -> None:
+def _one_source_of_widths(options: Asked) -> None:
     """Which tensors have 16 bits is said once."""
     wide, mixed = options.bit_width == 16, options.mix_config is not None
     if mixed and wide:
@@ -93,7 +110,7 @@ def _one_source_of_widths(options: QuantizeOptions) -> None:
         raise UsageError("both -lsj and -mc decide which tensors have 16 bits.", "leave one out")
 
 
-def _no_other_mix(options: QuantizeOptions) -> None:
+def _no_other_mix(options: Asked) -> None:
     for other, name in (
         (options.run_mode != "quant", f"-r {options.run_mode}"),
         (options.bit_width == 16, "-b 16"),
@@ -108,7 +125,7 @@ def _no_other_mix(options: QuantizeOptions) -> None:
             )
 
 
-def _scales_one_way(options: QuantizeOptions) -> None:
+def _scales_one_way(options: Asked) -> None:
     if options.load_scales is not None and options.generate_scales:
         raise UsageError("scales are either written (-gsj) or read (-lsj), not both at once.")
 

@@ -22,7 +22,6 @@ from knightlite.container import InputNote, QuantizationNotes
 from knightlite.container.description import FedAs
 from knightlite.errors import UsageError
 from knightlite.options.quantize import QuantizeOptions
-from knightlite.options.quantize_rules import combinations
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def quantize_models(
     from knightlite.quantize.scales import read_scales
     from knightlite.quantize.settings import with_method
 
-    pairs = combinations(options)
+    pairs = options.combinations
     loaded = () if options.load_scales is None else read_scales(options.load_scales)
     graph = load_float(options, talk)
     forms = input_forms(options, graph)

@@ -20,7 +20,7 @@ from knightlite.api.quantization.in_memory import load_float, quantize_models
 from knightlite.api.quantization.options import completed
 from knightlite.errors import UsageError
 from knightlite.options.quantize import QuantizeOptions
-from knightlite.options.quantize_rules import QUANTIZING, combinations
+from knightlite.options.quantize_rules import QUANTIZING
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _best(
     """
     rows: list[tuple[tuple[float, float], Mapping[str, Any]]] = []
     best: QuantizedModel | None = None
-    several = len(combinations(options)) > 1
+    several = len(options.combinations) > 1
     for method, iteration, made in quantize_models(options, talk, cache=cache, dump=dump):
         loss = made.loss_percent
         known = [item["sqnr_db"] for item in made.report["outputs"] if item["sqnr_db"] is not None]
