@@ -221,8 +221,8 @@ def test_broken_chip_files(here: Path, refused: Refusal) -> None:
         (b"", "knightlite.json is damaged: *"),
         (b"{", "knightlite.json is damaged: *"),
         (b"[]", "knightlite.json is not a manifest of knightlite."),
-        (b'{"format": 2, "records": []}', "knightlite.json has format 2, not 1."),
-        (b'{"format": 1, "records": [{}]}', "knightlite.json is damaged: *"),
+        (b'{"format": 3, "records": []}', "knightlite.json has format 3, not 2."),
+        (b'{"format": 2, "records": [{}]}', "knightlite.json is damaged: *"),
         (b"\xff\xfe", "knightlite.json cannot be read: *"),
     ],
 )
@@ -321,15 +321,16 @@ def test_simulator_inputs(here: Path, refused: Refusal) -> None:
     x[0, 1, 2, 3] = np.nan
     x.tofile("x.bin")
     np.save("x.npy", x)
-    refused(
-        ["sim", "--input", "x.bin"],
-        1,
-        "x.bin has 12288 bytes, which are 1 frames of float32 or 4 of s8, and its values do not "
-        "look like float32.",
-        "-fc 4 says that it holds so many frames of s8, -fc 1 that it is float32",
-    )
+    for count in ([], ["-fc", "1"]):
+        refused(
+            ["sim", "--input", "x.bin", *count],
+            1,
+            "x.bin has 12288 bytes, which are 1 frames of float32 or 4 of s8, and its values do "
+            "not look like float32.",
+            "-fc 4 says that it holds so many frames of s8, a .npy file says what it holds by "
+            "itself",
+        )
     sentence = "input x must hold numbers, not NaN."
-    refused(["sim", "--input", "x.bin", "-fc", "1"], 1, sentence)
     refused(["sim", "--input", "x.npy"], 1, sentence)
 
 

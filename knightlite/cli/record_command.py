@@ -79,7 +79,7 @@ def parameter(item: Option) -> click.Parameter:
         (*item.flags, item.name),
         option=item,
         help=item.help,
-        is_flag=kind.form is Form.SWITCH,
+        is_flag=True if kind.form is Form.SWITCH else None,  # False: a value may be left out
         multiple=kind.multiple,
         show_default=item.shows_default,
         **shared,

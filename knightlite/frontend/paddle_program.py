@@ -114,11 +114,32 @@ def parse(message: str, data: bytes) -> Any | None:
 def parse_program(data: bytes, where: Path) -> Any:
     """The ProgramDesc in ``data``; ModelError where it is none."""
     program = parse("ProgramDesc", data)
-    if program is None or not program.blocks:
+    if program is None or not program.blocks or not all(map(_is_text, _texts(program))):
         raise ModelError(
             f"{where} is not a Paddle program or is truncated.", "copy or save the model again"
         )
     return program
+
+
+def _texts(program: Any) -> Iterator[Any]:
+    """Every name and text of a ProgramDesc."""
+    for block in program.blocks:
+        for variable in block.vars:
+            yield variable.name
+        for operator in block.ops:
+            yield operator.type
+            for entry in (*operator.inputs, *operator.outputs):
+                yield entry.parameter
+                yield from entry.arguments
+            for attribute in operator.attrs:
+                yield attribute.name
+                yield attribute.s
+                yield from attribute.strings
+
+
+def _is_text(value: Any) -> bool:
+    """False for bytes that are no UTF-8, which protobuf hands on as they are."""
+    return isinstance(value, str)
 
 
 @dataclass(frozen=True, slots=True)
