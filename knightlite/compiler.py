@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from knightlite.allocate import place_tensors
@@ -13,7 +12,7 @@ from knightlite.errors import UnsupportedError, findings_error
 from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings
 from knightlite.ops import constraint_findings
-from knightlite.passes import PIPELINE, Explanations, run_passes, watch_nothing
+from knightlite.passes import PIPELINE, Explanations, run_passes
 from knightlite.schedule import Plan, Tilings, make_plan
 
 
@@ -32,18 +31,17 @@ def compile_graph(
     family: ChipFamily,
     chip_name: str,
     origin: Origin,
-    watch: Callable[[str, Graph], None] = watch_nothing,
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
-    ``origin``: what the graph was read from. ``watch`` sees the graph as read, after each pass, and
-    with the copies that placing needs. ``reuse_ddr``: buffers of features share addresses where
-    their lives allow it. ``tilings``: chosen for the same chip before, see ``schedule.Tilings``.
+    ``origin``: what the graph was read from. ``reuse_ddr``: buffers of features share addresses
+    where their lives allow it. ``tilings``: chosen for the same chip before, see
+    ``schedule.Tilings``.
     """
     explanations = Explanations()
-    plan = plan_graph(graph, family, chip_name, explanations, watch, reuse_ddr, tilings)
+    plan = plan_graph(graph, family, chip_name, explanations, reuse_ddr, tilings)
     program = emit_program(plan, family, chip_name, origin)
     return Compiled(program, plan.graph, plan, explanations)
 
@@ -53,7 +51,6 @@ def plan_graph(
     family: ChipFamily,
     chip_name: str,
     explanations: Explanations | None = None,
-    watch: Callable[[str, Graph], None] = watch_nothing,
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
 ) -> Plan:
@@ -65,10 +62,8 @@ def plan_graph(
             f"{len(findings)} node(s) of {graph.name} cannot run on {chip_name}: {findings[0]}",
             findings,
         )
-    watch("read", graph)
     told = Explanations() if explanations is None else explanations
-    rewritten = run_passes(graph, family.chip, PIPELINE, told, watch)
+    rewritten = run_passes(graph, family.chip, PIPELINE, told)
     placed, places = place_tensors(rewritten)
     verify(placed)
-    watch("place_tensors", placed)
     return make_plan(placed, places, family.chip, reuse_ddr, tilings)

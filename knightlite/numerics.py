@@ -207,18 +207,6 @@ def add_parameters(ratio_a: float, ratio_b: float, bits: int = MULTIPLIER_BITS) 
     return AddParameters(ma, mb, q)
 
 
-def add(
-    a: Array,
-    b: Array,
-    params: AddParameters,
-    dtype: DType,
-    low: int | None = None,
-    high: int | None = None,
-) -> Array:
-    """``clamp(rne((a * ma + b * mb) / 2^q))``. Numerics 5."""
-    return pair(np.add, a, b, params, dtype, low, high)
-
-
 def pair(
     combine: Callable[[Array, Array], Array],
     a: Array,
@@ -293,17 +281,12 @@ def table(
         return quantize_input(np.where(np.isnan(y), np.float32(0), y), scale_out, dtype_out)
 
 
-def breakpoints(length: int) -> Int64:
-    """The 2^length + 1 inputs (s16, and 32768) between which a table interpolates. Numerics 5."""
-    step = 1 << (INPUT_BITS - length)
-    return np.arange((1 << length) + 1, dtype=np.int64) * step - (1 << (INPUT_BITS - 1))
-
-
 def interpolated_entries(y: Array, scale_out: float, dtype_out: DType) -> tuple[Array, int]:
     """Entries s16 of an interpolated table, and how many of their bits are fraction.
 
-    ``y``: the function's real values at the breakpoints. Infinite values saturate, what is not a
-    number is 0. The fraction is the largest (at most 15 bits) with which every entry fits s16.
+    ``y``: the function's real values at the ends of the intervals. Infinite values saturate, what
+    is not a number is 0. The fraction is the largest (at most 15 bits) with which every entry fits
+    s16.
     """
     real = np.where(np.isnan(y), 0, y).astype(np.float64) / scale_out
     steps = np.clip(real, dtype_out.minimum, dtype_out.maximum)

@@ -37,7 +37,7 @@ from knightlite.json_records.forms import (
     rule_words,
     words,
 )
-from knightlite.ops import ALL_OPS
+from knightlite.ops import ALL_OPS, BY_NAME
 from knightlite.ops.functions import FUNCTIONS
 from knightlite.workspace import Manifest
 
@@ -171,7 +171,7 @@ def operator_table() -> str:
             op.name,
             ", ".join(op.onnx_types) or "the compiler inserts it",
             " and ".join(op.engines) or "nothing: it is a placement",
-            "yes" if op.takes_clamp else "no",
+            "yes" if BY_NAME[op.name].clampable else "no",
             "; ".join(op.rules) or "none",
         )
         for op in operators_of(chip.families()[-1])

@@ -80,7 +80,7 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
     assert ("quantized model", 20, 20) in steps
     assert said[0] == "Quant Start"
 
-    compiled = compile_model(quantized.files["onnx"], "TX5112CV201", out, out, talk)
+    compiled = compile_model(quantized.files["onnx"], "TX5112CV201", out, out)
     assert {path.name for path in compiled.files.values()} == {
         f"{STEM}_r.cfg", f"{STEM}_r.weight", f"{STEM}_golden.onnx", f"{STEM}_known_input.bin",
         f"{STEM}_known_output.bin", f"{STEM}_r.map.txt", f"{STEM}_r.tsmodel",

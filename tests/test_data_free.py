@@ -266,9 +266,9 @@ def test_the_changed_quantized_network_is_that_of_the_changed_float_one(
         for name, item in graph.trained.items()
     }
     walks = (Walk(graph, (pictures,), 1), Walk(changed(graph, changes), (pictures,), 1))
-    plain = walks[0].run(quantized).errors["y"].decibels()
-    other = walks[1].run(changed(quantized, changes)).errors["y"].decibels()
-    wrong = walks[1].run(quantized).errors["y"].decibels()
+    plain = walks[0].run(quantized).errors["y"].mean_decibels
+    other = walks[1].run(changed(quantized, changes)).errors["y"].mean_decibels
+    wrong = walks[1].run(quantized).errors["y"].mean_decibels
     assert plain is not None
     assert other is not None
     assert wrong is not None

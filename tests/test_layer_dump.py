@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from knightlite.api.comparison import layers
-from knightlite.api.comparison.differences import difference
+from knightlite.api.comparison.differences import Tally
 from knightlite.cli.program import run
 from knightlite.inference.onnx_models import session
 from refusals import Refusal
@@ -73,7 +73,9 @@ def test_compare_layers(here: Path, capsys: Capture) -> None:
             for kind in ("float", "quant")
         )
         scale = np.reshape(np.asarray(item["scale"], np.float32), (1, -1, 1, 1))
-        wanted = difference(exact, fixed * scale)
+        tally = Tally()
+        tally.add(exact, fixed * scale)
+        wanted = tally.result()
         assert row["difference"]["rmse"] == pytest.approx(wanted.rmse, abs=1e-6)
         assert row["difference"]["mre"] == pytest.approx(wanted.mre, abs=1e-6)
         assert row["difference"]["cosine"] == pytest.approx(wanted.cosine, abs=1e-6)

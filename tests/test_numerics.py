@@ -227,7 +227,7 @@ def test_add_parameters_out_of_range(pair: tuple[float, float]) -> None:
 )
 def test_add_exhaustively(params: AddParameters) -> None:
     codes = np.arange(-128, 128)
-    found = numerics.add(codes[:, None], codes[None, :], params, dtypes.S8)
+    found = numerics.pair(np.add, codes[:, None], codes[None, :], params, dtypes.S8)
     wanted = [
         [clamp(round(Fraction(a * params.ma + b * params.mb, 1 << params.q)), dtypes.S8)
          for b in range(-128, 128)]
@@ -246,7 +246,7 @@ def test_add_exhaustively(params: AddParameters) -> None:
 def test_add(a: int, b: int, ratio_a: float, ratio_b: float, dtype: DType) -> None:
     params = numerics.add_parameters(ratio_a, ratio_b)
     exact = round(Fraction(a * params.ma + b * params.mb, 1 << params.q))
-    found = numerics.add(one(a), one(b), params, dtype, 0, 7)
+    found = numerics.pair(np.add, one(a), one(b), params, dtype, 0, 7)
     assert found.tolist() == [clamp(exact, dtype, 0, 7)]
 
 

@@ -42,7 +42,9 @@ CONSTRAINTS = [
 
 def features(view: View) -> list[int]:
     """Which of the node's inputs are features, not constants."""
-    return [index for index in range(len(view.node.inputs)) if not view.is_constant(index)]
+    return [
+        index for index, name in enumerate(view.node.inputs) if name not in view.graph.constants
+    ]
 
 
 def random_inputs(view: View, rng: Random) -> tuple[Array, ...]:
@@ -93,7 +95,7 @@ def float_model(op: OpDef, view: View) -> Any:
     writer = OnnxWriter("float")
     names = []
     for index, name in enumerate(view.node.inputs):
-        if not view.is_constant(index):
+        if view.node.inputs[index] not in view.graph.constants:
             names.append(writer.input(name, view.tensor(index).shape, dtypes.F32))
         elif view.tensor(index).dtype.is_float:
             names.append(writer.constant(name, view.constant(index)))

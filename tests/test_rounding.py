@@ -17,10 +17,10 @@ from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import rounding
 from knightlite.quantize.steps.rounding import (
+    Moments,
     Sums,
     best_ridge,
     half_sums,
-    moments,
     refit,
     round_rows,
     squared_error,
@@ -29,6 +29,14 @@ from knightlite.quantize.steps.rounding import (
 from knightlite.quantize.steps.walk import Layer, Walk
 
 Array = NDArray[Any]
+
+
+def moments(x: Array, y: Array) -> Moments:
+    """Of x [n, K, P] and y [n, Co, P]."""
+    sums = Sums(1, x.shape[1], y.shape[1])
+    for some, wanted in zip(x, y, strict=True):
+        sums.add(some[None], wanted[None])
+    return sums.moments(0)
 
 
 def data(seed: int, rows: int = 6, channels: int = 3, pixels: int = 40) -> tuple[Array, Array]:

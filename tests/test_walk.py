@@ -98,14 +98,6 @@ def test_a_few_pictures_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) 
         assert len(parts[name].noise) == 4
 
 
-def test_an_isolated_layer_reads_float_values() -> None:
-    """Isolated, the last layers have only their own error; the first layer has no other."""
-    walk, fixed = Walk(small_net(), (PICTURES,), 1), quantized()
-    together, alone = (walk.run(fixed, isolated=flag).errors for flag in (False, True))
-    assert np.array_equal(together["x"].noise, alone["x"].noise)
-    assert alone["logits"].noise.sum() < together["logits"].noise.sum() / 2
-
-
 def test_correction_leaves_no_mean_error_and_later_layers_see_it() -> None:
     graph, fixed = small_net(), quantized()
     left: dict[str, Array] = {}

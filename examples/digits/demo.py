@@ -41,7 +41,7 @@ def run() -> int:
             directory=OUT,
         )
         quantized = quantize(options, talk)
-        compiled = compile_model(quantized.files["onnx"], CHIP, OUT, OUT, talk)
+        compiled = compile_model(quantized.files["onnx"], CHIP, OUT, OUT)
         cfg, weight = compiled.files["cfg"], compiled.files["weight"]
         talk.say("Simulating every test picture and comparing every byte ...")
         models = (quantized.files["float_onnx"], quantized.files["onnx"], cfg)

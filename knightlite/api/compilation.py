@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +16,6 @@ from knightlite.api.models.notes import INPUT_LAYOUT, notes_of
 from knightlite.container import Origin
 from knightlite.container.description import LAYOUTS, MAX_RES_VERSION, Layout
 from knightlite.errors import UsageError
-from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
 
 if TYPE_CHECKING:
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from knightlite.ir import Graph
 
 KNOWN_ANSWER_SEED = 1
-
-
-def _nothing(name: str, graph: Graph) -> None:
-    """For callers that do not look at the graph between rewrites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,32 +79,16 @@ def compile_model(
     chip_name: str,
     out_dir: Path = Path(),
     directory: Path = Path(),
-    talk: Talk = SILENT,
-    dump_dir: Path | None = None,
     settings: CompileSettings | None = None,
 ) -> CompileResult:
-    """Run the stage; either all files appear or none.
-
-    ``dump_dir``: where the graph's text after each rewrite goes, numbered; None for nowhere.
-    """
+    """Run the stage; either all files appear or none."""
     from knightlite.frontend import onnx_file
-    from knightlite.ir import graph_text
 
     workspace.require_usable(directory, out_dir)
     sources = workspace.hashed(directory, {"onnx": onnx_path})
-    dumps: dict[str, str] = {}
-
-    def watch(name: str, seen: Graph) -> None:
-        dumps[f"{len(dumps):02d}_{name}.txt"] = graph_text(seen)
-
-    made = compile_bytes(
-        onnx_file.read_bytes(onnx_path), onnx_path, chip_name, watch, settings or CompileSettings()
-    )
+    made = compile_bytes(onnx_file.read_bytes(onnx_path), onnx_path, chip_name, settings)
     with atomic_write.file_set() as files:
         paths = made.add_to(files, out_dir)
-        if dump_dir is not None:
-            for name, text in dumps.items():
-                files.write_text(dump_dir / name, text)
     workspace.record(directory, "compile", chip_name, {"onnx": str(onnx_path)}, paths, sources)
     return CompileResult(paths, made.figures, made.explanations)
 
@@ -118,13 +97,11 @@ def compile_bytes(
     model: bytes,
     path: Path,
     chip_name: str,
-    watch: Callable[[str, Graph], None] = _nothing,
     settings: CompileSettings | None = None,
 ) -> CompiledModel:
     """Compile the quantized model in ``model``; nothing is read or written.
 
-    ``path``: what it is called in sentences and, by its stem, in file names; ``watch`` sees the
-    graph after each rewrite.
+    ``path``: what it is called in sentences and, by its stem, in file names.
     """
     from knightlite import chip, container
     from knightlite.compiler import compile_graph
@@ -149,7 +126,7 @@ def compile_bytes(
         recipe=notes.recipe if notes is not None and graph.inputs == whole else None,
         quantization=notes,
     )
-    compiled = compile_graph(graph, family, chip_name, origin, watch, asked.reuse_ddr)
+    compiled = compile_graph(graph, family, chip_name, origin, asked.reuse_ddr)
     program = compiled.program
     cfg, weight = container.encode_program(program)
     golden = golden_model(

@@ -141,21 +141,6 @@ def join_values(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
     return joined
 
 
-def words(texts: Sequence[str]) -> tuple[str, ...]:
-    """The words of several values, each once, in order: of ("kl,mse", "kl") kl and mse."""
-    found = (word for text in texts for word in text.replace(",", " ").split())
-    return tuple(dict.fromkeys(found))
-
-
-def whole_numbers(texts: Sequence[str]) -> tuple[int, ...]:
-    """The same of whole numbers."""
-    found = words(texts)
-    for word in found:
-        if not _is_integer(word):
-            raise click.BadParameter(f"'{word}' is not a valid integer.")
-    return tuple(int(word) for word in found)
-
-
 def _is_integer(text: str) -> bool:
     return text.removeprefix("-").isdigit()
 

@@ -89,7 +89,7 @@ def command(
         if opt_ddr == "2":
             talk.say("--opt-ddr 2 is taken as 1: tensors share DDR where their lives allow it.")
         target = chip or quantized_for(path) or default_chip()
-        result = compile_model(path, target, out_dir, talk=talk, settings=settings)
+        result = compile_model(path, target, out_dir, settings=settings)
         if result.figures["host"]:
             host = ", ".join(result.figures["host"])
             talk.say(f"On the host, outside the byte comparison: {host}.")

@@ -180,7 +180,7 @@ def pair_values(model: onnx.ModelProto, quantized: Graph) -> dict[str, Pair]:
     found = {}
     for name in features(quantized):
         if reads[name] not in made or made[reads[name]].op_type != "DequantizeLinear":
-            reads[name] = _before_host(model, quantized, name)
+            reads[name] = _before_host(model, name)
         quantizer = made[made[reads[name]].input[0]]
         found[name] = Pair(
             quantizer.input[0], quantizer.output[0], reads[name], *quantizer.input[1:3]
@@ -188,7 +188,7 @@ def pair_values(model: onnx.ModelProto, quantized: Graph) -> dict[str, Pair]:
     return found
 
 
-def _before_host(model: onnx.ModelProto, quantized: Graph, name: str) -> str:
+def _before_host(model: onnx.ModelProto, name: str) -> str:
     """The DequantizeLinear of an input that is an output as well."""
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[0] == name:

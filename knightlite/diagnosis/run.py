@@ -163,7 +163,7 @@ def diagnose(
         lambda done, total: tell("preprocessing", done, total),
     )  # fmt: skip
     candidates = tensor_suspects(graph, quantized, seen.statistics, measured.sums)
-    candidates += weight_suspects(graph, quantized, measured.sums)
+    candidates += weight_suspects(graph, quantized)
     candidates.sort(key=lambda item: (not item.certain, item.badness))
     doubtful = preprocessing.implausible is not None and preprocessing.better is None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from knightlite.diagnosis.causes import (
     WEIGHT_SCALE,
     Suspect,
 )
-from knightlite.diagnosis.probe import Sums
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
 from knightlite.quantize.groups import scale_groups
@@ -28,7 +26,7 @@ COARSE = 1.05  # a scale this much above what the largest weight asks for was ra
 NEAR = 1.05  # of the bounds that raise scales
 
 
-def weight_suspects(graph: Graph, quantized: Graph, sums: Mapping[str, Sums]) -> list[Suspect]:
+def weight_suspects(graph: Graph, quantized: Graph) -> list[Suspect]:
     """At most one suspect per operator with weights, in graph order."""
     made = {node.output: node for node in quantized.nodes}
     found = []
@@ -36,7 +34,7 @@ def weight_suspects(graph: Graph, quantized: Graph, sums: Mapping[str, Sums]) ->
         twin = made.get(node.output)
         if BY_NAME[node.op].kernel is None or twin is None:
             continue
-        suspect = _suspect(graph, quantized, node, twin, sums[node.output])
+        suspect = _suspect(graph, quantized, node, twin)
         if suspect is not None:
             found.append(suspect)
     return found
@@ -75,7 +73,7 @@ def dequantized(quantized: Graph, name: str) -> NDArray[Any]:
     return np.asarray(values.astype(np.float64) * shaped)
 
 
-def _suspect(graph: Graph, quantized: Graph, node: Node, twin: Node, sums: Sums) -> Suspect | None:
+def _suspect(graph: Graph, quantized: Graph, node: Node, twin: Node) -> Suspect | None:
     exact = graph.constants[node.inputs[1]]
     codes, scale = quantized.constants[twin.inputs[1]], quantized.tensors[twin.inputs[1]].scale
     if scale is None or codes.shape != exact.shape:

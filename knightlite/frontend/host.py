@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.errors import Finding, UnsupportedError
@@ -24,7 +23,6 @@ from knightlite.frontend.tail import VIEWS
 from knightlite.ir import Attribute, HostOp
 from knightlite.ops import host as kinds
 
-Array = NDArray[Any]
 HOST = ("Softmax", "ArgMax")
 
 

@@ -93,7 +93,7 @@ def _resolve(model: onnx.ModelProto, path: Path, input_shapes: InputShapes | Non
     folded: Counter[str] = Counter()
     nodes, shapes, types = _infer_and_fold(model, nodes, constants, opset, folded)
     shapes.update({name: values.shape for name, values in constants.items()})
-    nodes, outputs = _remove_identities(nodes, constants, outputs, folded)
+    nodes = _remove_identities(nodes, outputs, folded)
     nodes = _needed(nodes, outputs)
     stem = path.stem
     return SourceModel(
@@ -350,11 +350,8 @@ def _fold(
 
 
 def _remove_identities(
-    nodes: Sequence[SourceNode],
-    constants: dict[str, Array],
-    outputs: tuple[str, ...],
-    folded: Counter[str],
-) -> tuple[list[SourceNode], tuple[str, ...]]:
+    nodes: Sequence[SourceNode], outputs: tuple[str, ...], folded: Counter[str]
+) -> list[SourceNode]:
     """Let readers of an Identity read its source; one that names a graph output stays."""
     sources: dict[str, str] = {}
     kept: list[SourceNode] = []
@@ -368,7 +365,7 @@ def _remove_identities(
             folded["Identity"] += 1
         else:
             kept.append(node)
-    return kept, outputs
+    return kept
 
 
 def _needed(nodes: Sequence[SourceNode], outputs: Sequence[str]) -> list[SourceNode]:

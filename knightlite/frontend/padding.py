@@ -51,7 +51,7 @@ def pad(state: Importer, node: SourceNode) -> None:
     if cuts:
         value = Value(_cut(state, node, begins, ends))
         begins, ends = _positive(begins), _positive(ends)
-    state.values[output] = _with_zeros(state, value, begins, ends)
+    state.values[output] = _with_zeros(value, begins, ends)
     if begins[0] or ends[0]:
         _append(state, output, (begins[0], ends[0]))
     elif not state.readers(output) & {*TAKERS, *HAND_ON}:
@@ -64,7 +64,7 @@ def settle(state: Importer, name: str) -> None:
         _append(state, name, (0, 0))
 
 
-def _with_zeros(state: Importer, value: Value, begins: Amounts, ends: Amounts) -> Value:
+def _with_zeros(value: Value, begins: Amounts, ends: Amounts) -> Value:
     """The value with more zeros around the picture."""
     both = value.pads or (0, 0, 0, 0)
     total = (both[0] + begins[1], both[1] + begins[2], both[2] + ends[1], both[3] + ends[2])

@@ -48,11 +48,6 @@ class Survey:
         """The findings that keep the model off the NPU."""
         return tuple(item for item in self.findings if item.severity == "error")
 
-    @property
-    def gflops(self) -> float:
-        """2 * macs in units of 10^9."""
-        return 2 * self.macs / 1e9
-
 
 def survey(
     path: str | Path,

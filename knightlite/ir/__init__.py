@@ -2,7 +2,6 @@
 
 from knightlite.ir.builder import GraphBuilder
 from knightlite.ir.graph import Attribute, ChannelStatistics, Graph, HostOp, Node, Tensor
-from knightlite.ir.text import graph_text
 from knightlite.ir.verify import verify
 
 __all__ = [
@@ -13,6 +12,5 @@ __all__ = [
     "HostOp",
     "Node",
     "Tensor",
-    "graph_text",
     "verify",
 ]

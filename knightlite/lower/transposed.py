@@ -113,7 +113,7 @@ def _instructions(
         right = window(column, strides[1], (0, y_width), (0, width))
         if down is not None and right is not None:
             placed = fields | _window_fields(row, column, down, right)
-            placed |= _places(chain, tile, down, right, strides)
+            placed |= _places(tile, down, right, strides)
             placed |= {"weight_address": weight_address}
             if not (tile.first and tile.last):
                 placed["accumulator_address"] = sums
@@ -141,9 +141,7 @@ def _window_fields(row: Phase, column: Phase, down: Window, right: Window) -> di
     }
 
 
-def _places(
-    chain: Chain, tile: Tile, down: Window, right: Window, strides: tuple[int, ...]
-) -> dict[str, int]:
+def _places(tile: Tile, down: Window, right: Window, strides: tuple[int, ...]) -> dict[str, int]:
     """Addresses and strides of the tiles: the input's window, every n-th output pixel."""
     x, y = tile.x, _every(tile.y, down, right, strides)
     found = {

@@ -302,6 +302,6 @@ def weight_bytes(weights: Array) -> list[tuple[Array, int, int]]:
     return [((shifted >> 8).astype(np.uint8), 128, 256), ((shifted & 255).astype(np.uint8), 0, 1)]
 
 
-def per_channel(values: Array, rank: int = 4) -> Array:
-    """A (C,) array shaped to broadcast over axis 1 of a ``rank``-dimensional tensor."""
-    return np.asarray(values).reshape((1, -1) + (1,) * (rank - 2))
+def per_channel(values: Array) -> Array:
+    """A (C,) array shaped to broadcast over axis 1 of [N, C, H, W]."""
+    return np.asarray(values).reshape(1, -1, 1, 1)

@@ -46,10 +46,6 @@ class View:
         """The constant array of input ``index``; KeyError where the input is not constant."""
         return self.graph.constants[self.node.inputs[index]]
 
-    def is_constant(self, index: int) -> bool:
-        """True where input ``index`` is a constant."""
-        return self.node.inputs[index] in self.graph.constants
-
     def integers(self, name: str) -> tuple[int, ...]:
         """An attribute that is a tuple of integers."""
         value = self.node.attributes[name]

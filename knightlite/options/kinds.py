@@ -26,7 +26,6 @@ class Form(Enum):
 class Several(Enum):
     """How several values of one option are written on the command line."""
 
-    REPEATED = "--output a --output b"
     SPREAD = "--mean 1 2 3"  # or repeated
     JOINED = "-qm kl mse"  # or with commas; given again, it stands for what was there
     SHAPE = "-is 1 3 48 192"  # one shape; repeated for another
@@ -122,7 +121,6 @@ SWITCH = Kind(form=Form.SWITCH, python="bool")
 ON_OFF = _named(lambda text: text == "on", {False: "off", True: "on"}, "bool")
 BITS = _named(int, {8: "8", 16: "16"}, "int")
 TEXTS = Kind(several=Several.SPREAD, read=tuple, python="Sequence[str]", take=tuple)
-REPEATED = Kind(several=Several.REPEATED, read=tuple, python="Sequence[str]", take=tuple)
 WORDS = Kind(several=Several.JOINED, read=words, python="str | Sequence[str]", take=_several)
 COUNTS = Kind(
     several=Several.JOINED, read=whole_numbers, python="int | Sequence[int]", take=_counts

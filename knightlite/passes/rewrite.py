@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,24 +36,15 @@ class Pass(Protocol):
         """The rewritten graph and how many changes were made."""
 
 
-def watch_nothing(name: str, graph: Graph) -> None:
-    """For callers that do not look at the graph between passes."""
-
-
 def run_passes(
-    graph: Graph,
-    chip: Chip,
-    passes: Sequence[Pass],
-    explanations: Explanations,
-    watch: Callable[[str, Graph], None] = watch_nothing,
+    graph: Graph, chip: Chip, passes: Sequence[Pass], explanations: Explanations
 ) -> Graph:
-    """Run the passes in order and verify the graph after each; ``watch`` sees it then."""
+    """Run the passes in order and verify the graph after each."""
     done: set[str] = set()
     for item in passes:
         missing = [name for name in item.after if name not in done]
         assert not missing, f"pass {item.name} must run after {missing}"
         graph, _ = item.run(graph, chip, explanations)
         verify(graph)
-        watch(item.name, graph)
         done.add(item.name)
     return graph

@@ -12,7 +12,6 @@ from knightlite.profiler.assumptions import GIB
 from knightlite.profiler.profile import Profile
 
 SCHEMA = "knightlite.profile/1"
-TEXT_NAME = "layer_cycles_NPU_0.txt"
 _LANES = ("RDMA", "WDMA", "RCCN", "RCVT")
 
 

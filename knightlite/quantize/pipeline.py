@@ -77,18 +77,17 @@ def quantize_graph(
     progress: Progress | None = None,
     *,
     threads: int | None = None,
-    cache: DistributionCache | None = None,
     clock: Clock | None = None,
 ) -> QuantizeResult:
     """Quantize the float ``graph`` with the pictures of ``workload``.
 
-    ``threads`` are ONNX Runtime's. ``cache`` may stand for the first pass. ``clock`` predicts
-    cycles: the report says what widths cost, and a budget of them is kept. UsageError for an
-    unknown method or lut_len or a budget without a clock, DataError for data that cannot be used,
-    ModelError for NaN weights, UnsupportedError for nodes that the arithmetic cannot represent.
+    ``threads`` are ONNX Runtime's. ``clock`` predicts cycles: the report says what widths cost, and
+    a budget of them is kept. UsageError for an unknown method or lut_len or a budget without a
+    clock, DataError for data that cannot be used, ModelError for NaN weights, UnsupportedError for
+    nodes that the arithmetic cannot represent.
     """
-    prepared = prepare(graph, workload, settings, progress, threads, cache=cache)
-    return finish(prepared, workload, settings, progress, threads, cache=cache, clock=clock)
+    prepared = prepare(graph, workload, settings, progress, threads)
+    return finish(prepared, workload, settings, progress, threads, clock=clock)
 
 
 @dataclass(frozen=True, slots=True)

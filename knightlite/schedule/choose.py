@@ -125,7 +125,7 @@ def price(
         for request in visit.requests:
             key = request.shape()
             if key not in memo:
-                memo[key] = builder.load(request, tile).cycles(chip)
+                memo[key] = builder.load(request).cycles(chip)
             total += memo[key]
         if first_load is None:
             first_load = total

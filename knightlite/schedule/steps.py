@@ -212,13 +212,13 @@ class LayerBuilder:
     def code(self, visit: Visit) -> StepCode:
         """The instructions of one step."""
         return StepCode(
-            tuple(self.load(item, visit.tile) for item in visit.requests if item.early),
-            tuple(self.load(item, visit.tile) for item in visit.requests if not item.early),
+            tuple(self.load(item) for item in visit.requests if item.early),
+            tuple(self.load(item) for item in visit.requests if not item.early),
             self.geometry.work.compute(visit.tile),
             (self.store(visit.tile),) if visit.step.last else (),
         )
 
-    def load(self, request: Request, tile: Tile) -> Load:
+    def load(self, request: Request) -> Load:
         """The transfer that fulfils a request."""
         if request.key is not None:
             source, size = self.constants(request.key)

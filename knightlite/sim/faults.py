@@ -16,7 +16,7 @@ def describe(index: int, instruction: Instruction, layers: Sequence[str]) -> str
 
 
 def fault(
-    index: int, instruction: Instruction, layers: Sequence[str], sentence: str, hint: str = ""
+    index: int, instruction: Instruction, layers: Sequence[str], sentence: str
 ) -> MachineError:
     """A MachineError about one instruction."""
-    return MachineError(f"{describe(index, instruction, layers)} {sentence}", hint)
+    return MachineError(f"{describe(index, instruction, layers)} {sentence}")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-Array = NDArray[Any]
 
 USUAL = (97, 156)  # exponents of float32: magnitudes from 2^-30 to 2^30, which networks are fed
 MOSTLY = 0.9  # of the values that are not 0

@@ -25,7 +25,6 @@ class OperatorSupport:
     name: str
     onnx_types: tuple[str, ...]
     engines: tuple[str, ...]
-    takes_clamp: bool
     rules: tuple[str, ...]
     refused: str
 
@@ -45,9 +44,7 @@ def operators_of(family: ChipFamily) -> tuple[OperatorSupport, ...]:
             rules += [item.rule for item in BY_OP[op.name].limits if item.rule not in common]
         engines, refused = _tried(op, family)
         sources = op.onnx_types or op.also_from
-        found.append(
-            OperatorSupport(op.name, sources, engines, op.clampable, tuple(rules), refused)
-        )
+        found.append(OperatorSupport(op.name, sources, engines, tuple(rules), refused))
     return tuple(found)
 
 

@@ -122,10 +122,3 @@ class Tally:
             buckets=tuple(float(item) / count for item in self.buckets),
             histogram=tuple(float(item) / count for item in self.histogram),
         )
-
-
-def difference(wanted: Array, found: Array) -> Difference:
-    """Compare two arrays of one shape."""
-    tally = Tally()
-    tally.add(wanted, found)
-    return tally.result()

@@ -25,7 +25,7 @@ Source = Callable[[Values], Values]
 """Real inputs by name, [1, C, H, W] -> real values by tensor; tensors it lacks are left out."""
 
 
-def exact_values(graph: Graph, model: Path, names: Sequence[str]) -> Source:
+def exact_values(model: Path, names: Sequence[str]) -> Source:
     """The float model in ONNX Runtime."""
     from knightlite.frontend import load
     from knightlite.inference.onnx_models import session, write_float

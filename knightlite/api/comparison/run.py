@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from knightlite import atomic_write
 from knightlite.api.comparison import dump, layer_values
@@ -37,7 +36,6 @@ from knightlite.talk import SILENT, Talk
 if TYPE_CHECKING:
     from knightlite.ir import Graph
 
-Array = NDArray[Any]
 LEVEL = 4
 LEVELS = (
     "outputs, chip with quantized",
@@ -172,7 +170,7 @@ def _pictures(
     feeds = sample(files, graph)
     values: dict[str, layer_values.Values] = {}
     if "float_onnx" in files:
-        values[FLOAT] = layer_values.exact_values(graph, files["float_onnx"], names)(feeds)
+        values[FLOAT] = layer_values.exact_values(files["float_onnx"], names)(feeds)
     else:
         talk.say("The float model is not at hand: quantized and chip are compared.")
     values[QUANTIZED] = layer_values.quantized_values(graph, names)(feeds)

@@ -9,7 +9,6 @@ network that wants pixels 0..255 is told from one that wants -1..1.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,6 @@ from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.ops.opdef import OPEN
 
-Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 LEAST_STD = 1e-3  # of the widest channel: what is narrower was as good as constant

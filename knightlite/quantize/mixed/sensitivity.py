@@ -205,7 +205,7 @@ def switched_model(
     from onnx import helper, numpy_helper
 
     model = write_qdq(assignment.graph, {}, graph.chip_outputs, checked=False)
-    flags = _flags(graph, assignment, found)
+    flags = _flags(assignment, found)
     exact = _exact_constants(graph, assignment)
     sources = {node.output[0]: node.input[0] for node in model.graph.node
                if node.op_type == "QuantizeLinear"}  # fmt: skip
@@ -254,7 +254,7 @@ def _at_16_bits(
     return nodes, value
 
 
-def _flags(graph: Graph, assignment: Assignment, found: Sequence[Unit]) -> dict[str, int]:
+def _flags(assignment: Assignment, found: Sequence[Unit]) -> dict[str, int]:
     """Name of a scale in the QDQ model -> unit."""
     constants = {node.name: node.inputs[1:] for node in assignment.graph.nodes}
     made: dict[str, int] = {}

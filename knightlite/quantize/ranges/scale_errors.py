@@ -34,14 +34,6 @@ def clipped_share(part: Density, scale: float, dtype: DType) -> float:
     return clipped / count if count else 0.0
 
 
-def signal_to_noise_db(part: Density, scale: float, dtype: DType) -> float | None:
-    """SQNR in dB of quantizing the tensor alone; None where it has no energy or no error."""
-    energy, error = part.energy, squared_error(part, scale, dtype)
-    if energy <= 0 or error <= 0:
-        return None
-    return float(10 * np.log10(energy / error))
-
-
 def errors_between(edges: Float64, steps_per_bin: Float64 | float, largest: int) -> Float64:
     """Expected squared error in steps of one value in each bin, by the closed form.
 

@@ -56,17 +56,6 @@ class Equalized:
     exponent: float
 
 
-def equalize(
-    graph: Graph, ranges: Mapping[str, ChannelRange]
-) -> tuple[Graph, tuple[Equalized, ...]]:
-    """A float graph of the same function with like channels, and what was done.
-
-    ``ranges``: of every feature tensor. Outputs agree to float32 rounding.
-    """
-    ties, divisors, done = choose_divisors(graph, ranges)
-    return divide(graph, ties, divisors), done
-
-
 def choose_divisors(
     graph: Graph, ranges: Mapping[str, ChannelRange]
 ) -> tuple[Ties, Float64, tuple[Equalized, ...]]:

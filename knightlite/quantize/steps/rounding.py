@@ -99,14 +99,6 @@ class Sums:
         return Moments(gram, self.cross[group] - x @ (y.T / self.count))
 
 
-def moments(x: Array, y: Array) -> Moments:
-    """Of x [n, K, P] and y [n, Co, P]."""
-    sums = Sums(1, x.shape[1], y.shape[1])
-    for some, wanted in zip(x, y, strict=True):
-        sums.add(some[None], wanted[None])
-    return sums.moments(0)
-
-
 def round_weights(layer: Layer, float_weights: Array) -> Constants | None:
     """A visitor's answer: the node's weights fitted to its inputs and rounded together.
 

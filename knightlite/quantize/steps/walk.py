@@ -27,7 +27,6 @@ from knightlite.inference.node_runs import NodeRuns, weights_of
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import View
 from knightlite.quantize.data.sample import pictures_at_once
-from knightlite.quantize.report_entries import decibels
 from knightlite.quantize.steps.live_values import Rounded, empty, parts, real_value
 
 Array = NDArray[Any]
@@ -81,10 +80,6 @@ class Errors:
     product: NDArray[np.float64]
     fixed_energy: NDArray[np.float64]
 
-    def decibels(self, pictures: slice = slice(None)) -> float | None:
-        """SQNR in dB over some of the pictures; None where there is no signal or no noise."""
-        return decibels(float(self.energy[pictures].sum()), float(self.noise[pictures].sum()))
-
     @property
     def mean_decibels(self) -> float | None:
         """Mean of the pictures' own SQNR in dB: no picture outweighs the others."""
@@ -129,13 +124,8 @@ class Walk:
         visitor: Visitor | None = None,
         *,
         pictures: slice = slice(None),
-        isolated: bool = False,
     ) -> Walked:
-        """Run both networks on some of the pictures, all of them at once.
-
-        ``isolated``: every quantized node reads float values instead. Then a tensor's error is that
-        of its own node alone: its weights and its rounding.
-        """
+        """Run both networks on some of the pictures, all of them at once."""
         self._runs.prepare(self._graph, quantized)
         exact: dict[str, Array] = {}
         fixed: dict[str, Values] = {}
@@ -146,7 +136,7 @@ class Walk:
             errors[name] = made.errors
             if remaining.get(name):
                 exact[name] = made.exact
-                fixed[name] = made.exact if isolated else made.fixed
+                fixed[name] = made.fixed
 
         for name, values in self._pictures.items():
             keep(name, _made_input(values[pictures], quantized.tensors[name]))
@@ -166,9 +156,7 @@ class Walk:
                     del exact[name], fixed[name]
         return Walked(quantized, errors)
 
-    def measure(
-        self, quantized: Graph, pictures: slice = slice(None), *, isolated: bool = False
-    ) -> Mapping[str, Errors]:
+    def measure(self, quantized: Graph, pictures: slice = slice(None)) -> Mapping[str, Errors]:
         """The errors of every feature tensor, a few pictures at a time: any number of them."""
         places = range(self.count)[pictures]
         step = pictures_at_once(self._graph, MEASURED_BYTES)
@@ -176,7 +164,7 @@ class Walk:
         for first in range(0, len(places), step):
             some = places[first : first + step]
             chosen = slice(some.start, some.stop, some.step)
-            found.append(self.run(quantized, pictures=chosen, isolated=isolated).errors)
+            found.append(self.run(quantized, pictures=chosen).errors)
         return {name: joined([part[name] for part in found]) for name in found[0]}
 
     def visit(
