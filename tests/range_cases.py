@@ -43,3 +43,9 @@ CASES = [(kind, dtype) for kind in ("normal", "heavy", "lopsided") for dtype in 
 
 def values_for(kind: str, dtype: DType) -> Array:
     return np.maximum(samples(kind), 0) if dtype is U8 else samples(kind)
+
+
+def even_part(last: float, width: float, count: float = 1.0, bins: int = 4096) -> Density:
+    """``count`` values in every bin up to ``last``."""
+    counts = np.where(np.arange(bins) * width < last, count, 0.0)
+    return Density(counts, np.zeros(bins), 0.0, width, 0.0, last)

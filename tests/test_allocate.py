@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance_checks import artificial, build, random_inputs, reference, run
+from conformance_checks import ORIGIN, artificial, build, random_inputs, reference, run
 from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget, place_tensors
 from knightlite.chip import find
+from knightlite.compiler import compile_graph
 from knightlite.emit import memory_map
 from knightlite.errors import CapacityError
 from knightlite.ir import Graph, verify
@@ -267,6 +268,19 @@ def test_bytes_are_reused() -> None:
     plan = built.compiled.plan
     assert plan.ddr_bytes - align(len(plan.constants), 64) == 2 * 64 * 8 * 8
     assert built.program.meta.ddr_bytes == plan.ddr_bytes
+
+
+def test_bytes_are_not_reused_where_nobody_wants_it() -> None:
+    """Every buffer has bytes of its own, from before the first layer to behind the last."""
+    net = QuantizedNet()
+    x = net.input("x", 64, 8, 8)
+    for index in range(6):
+        x = net.conv(x, f"c{index}", 64)
+    family = find("TX5368AV200")
+    plan = compile_graph(net.build(x), family, "", ORIGIN, reuse_ddr=False).plan
+    assert {(block.first, block.last) for block in plan.buffers} == {(-1, 6)}
+    assert plan.ddr_bytes - align(len(plan.constants), 64) == 7 * 64 * 8 * 8
+    assert len(set(plan.addresses.values())) == 7
 
 
 # ------------------------------------------------------------------ budget

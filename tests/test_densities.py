@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite.dtypes import S8
-from knightlite.quantize.ranges.densities import clip, mix
+from knightlite.quantize.ranges.densities import Density, apart, clip, mix
 from knightlite.quantize.ranges.least_squares import min_max
 from knightlite.quantize.ranges.scale_errors import squared_error
-from range_cases import density_of, samples
+from range_cases import density_of, even_part, samples
 
 Array = NDArray[Any]
 
@@ -38,3 +38,20 @@ def test_mix_adds_weighted_errors() -> None:
     expected = 3 * squared_error(quiet, scale, S8) + 0.5 * squared_error(loud, scale, S8)
     assert squared_error(both, scale, S8) == pytest.approx(expected, rel=0.03)
     assert both.minimum == loud.minimum
+
+
+def test_mix_is_exact_where_bins_fall_into_one() -> None:
+    fine = Density(np.arange(8.0), np.arange(8.0, 0, -1), 3.0, 0.25, -2.0, 1.5)
+    wide = Density(np.ones(8), np.zeros(8), 10.0, 1.0, 0.5, 7.5)
+    both = mix([fine, wide], [2.0, 0.5])
+    assert both.positive.tolist() == [12.5, 44.5, *[0.5] * 6]
+    assert both.negative.tolist() == [52.0, 20.0, *[0.0] * 6]
+    assert (both.zeros, both.width, both.minimum, both.maximum) == (11.0, 1.0, -2.0, 7.5)
+
+
+def test_members_with_128_times_finer_bins_keep_their_own() -> None:
+    wide = even_part(4096.0, 1.0)
+    assert apart([wide, even_part(64.0, 2.0**-6)], [1.0, 1.0]) == ()
+    whole, fine = apart([wide, even_part(32.0, 2.0**-7, 3.0)], [1.0, 2.0])
+    assert (whole.width, whole.positive.tolist()) == (1.0, wide.positive.tolist())
+    assert (fine.width, fine.positive.tolist()) == (2.0**-4, [8 * 2.0 * 3.0] * 512)

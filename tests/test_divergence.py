@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite.dtypes import S8, U8, DType
+from knightlite.quantize.ranges.densities import Density
 from knightlite.quantize.ranges.divergence import _cell_divergence, _divergences, kl, kl_v2
 from knightlite.quantize.ranges.least_squares import min_max
 from knightlite.quantize.ranges.scale_errors import clipped_share
@@ -48,6 +49,21 @@ def test_kl_clips_outliers_only(kind: str, dtype: DType) -> None:
     (scale,), (largest,) = kl([part], dtype), min_max([part], dtype)
     assert 0.2 * largest < scale < largest
     assert 0 < clipped_share(part, scale, dtype) <= 1.1e-3
+
+
+@pytest.mark.parametrize(("dtype", "levels"), [(U8, 256), (S8, 128)])
+def test_kl_is_the_least_of_the_classical_loop(dtype: DType, levels: int) -> None:
+    """As many levels as codes from 0 up; bin 0 as full as bin 1; a thousandth clipped at most."""
+    random = np.random.default_rng(levels)
+    counts = random.uniform(900, 1100, 512) * np.exp(-np.arange(512) / 40)
+    counts[0] = 1e7  # a spike, which any scale represents
+    even = counts.copy()
+    even[0] = even[1]
+    tried = [used for used in range(levels, 513) if even[used:].sum() <= 1e-3 * even.sum()]
+    best = min(tried, key=lambda used: reference_divergence(even, used, levels))
+    assert best not in (tried[0], tried[-1])
+    part = Density(counts, np.zeros(512), 5.0, 0.25, 0.0, 128.0)
+    assert kl([part], dtype).tolist() == [best * 0.25 / dtype.maximum]
 
 
 def test_kl_does_not_clip_what_lies_away_from_zero() -> None:

@@ -12,9 +12,14 @@ import pytest
 from float_nets import FloatNet
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward
+from knightlite.quantize.rewrites import equalization
 from knightlite.quantize.rewrites.equalization import ChannelRange, choose_divisors
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.steps.equalizing import equalization_left_out, try_equalization
+from knightlite.quantize.steps.equalizing import (
+    channel_ranges,
+    equalization_left_out,
+    try_equalization,
+)
 from knightlite.quantize.steps.improvement import macs
 
 
@@ -28,22 +33,27 @@ def read_by_affine(gains: Sequence[float]) -> Graph:
     return net.build(net.conv("even", "y", 1, weights=np.ones((1, count, 1, 1))))
 
 
-def read_by_conv(weights: Sequence[float]) -> Graph:
-    """x -> a -> a convolution with one output -> y."""
+def read_by_conv(weights: Sequence[float], outputs: int = 1) -> Graph:
+    """x -> a -> a convolution with outputs that are all alike -> y."""
     net, count = FloatNet(), len(weights)
     net.conv(net.input("x", 1, 1, 1), "a", count, weights=np.ones((count, 1, 1, 1)))
-    return net.build(net.conv("a", "y", 1, weights=np.reshape(weights, (1, count, 1, 1))))
+    rows = np.tile(np.reshape(weights, (1, count, 1, 1)), (outputs, 1, 1, 1))
+    return net.build(net.conv("a", "y", outputs, weights=rows))
+
+
+def all_ones(graph: Graph) -> dict[str, ChannelRange]:
+    return {
+        name: ChannelRange(np.ones(tensor.shape[1]), np.ones(tensor.shape[1]))
+        for name, tensor in graph.tensors.items()
+        if name not in graph.constants
+    }
 
 
 def chosen(
     graph: Graph, peaks: Sequence[float], rms: Sequence[float]
 ) -> tuple[float, list[float]] | None:
     """The exponent for "a" and the divisors of its channels; None where it is left as it is."""
-    ranges = {
-        name: ChannelRange(np.ones(tensor.shape[1]), np.ones(tensor.shape[1]))
-        for name, tensor in graph.tensors.items()
-        if name not in graph.constants
-    }
+    ranges = all_ones(graph)
     ranges["a"] = ChannelRange(np.asarray(peaks, np.float64), np.asarray(rms, np.float64))
     ties, divisors, done = choose_divisors(graph, ranges)
     if not done:
@@ -59,6 +69,35 @@ def test_what_an_affine_reads_is_evened_out_down_to_a_256th() -> None:
     assert found is not None
     assert found[0] == 1.0
     assert found[1] == pytest.approx([1.0, 1 / 4, 1 / 128, 1 / 256, 1.0], rel=1e-12)
+
+
+def test_what_was_done_is_told() -> None:
+    """How many channels have another size, and the loudest over the middle one of those that speak.
+
+    Peaks of 8, 2, 1/16 and 1/64 become 8, 8, 8 and 4.
+    """
+    graph = read_by_affine([1, 1, 1, 1, 1])
+    ranges = all_ones(graph)
+    ranges["a"] = ChannelRange(np.asarray([8, 2, 2**-4, 2**-6, 0]), np.asarray([1.0, 1, 1, 1, 0]))
+    _, _, (found,) = choose_divisors(graph, ranges)
+    assert (found.tensors, found.channels, found.exponent) == (("a",), 3, 1.0)
+    assert found.spread_before == pytest.approx(8 / (1 + 1 / 32), rel=1e-12)
+    assert found.spread_after == pytest.approx(1.0, rel=1e-12)
+
+
+def test_ranges_of_channels_are_means_over_pictures() -> None:
+    """Peaks of +-3 and 5 are 4 in the mean; mean squares of 5 and 25, their root."""
+    net = FloatNet()
+    net.conv(net.input("x", 2, 1, 2), "a", 1, weights=np.asarray([2.0, 0]).reshape(1, 2, 1, 1),
+             bias=np.zeros(1))  # fmt: skip
+    pictures = [[[-3, 1], [1, 1]], [[5, -5], [0, 2]]]
+    found = channel_ranges(
+        net.build("a"), [(np.asarray(item, np.float32).reshape(1, 2, 1, 2),) for item in pictures]
+    )
+    assert found["x"].peak.tolist() == [4.0, 1.5]
+    assert found["x"].rms.tolist() == pytest.approx([15**0.5, 1.5**0.5], rel=1e-12)
+    assert found["a"].peak.tolist() == [8.0]
+    assert found["a"].rms.tolist() == pytest.approx([60**0.5], rel=1e-12)
 
 
 def test_for_less_than_a_fifth_nothing_is_touched() -> None:
@@ -88,13 +127,17 @@ def best(weight: float, rms: float) -> float | None:
     return least if errors[least] <= 0.8 * errors[0.0] else None
 
 
-@pytest.mark.parametrize("weight", [1.0, 6.0])
-def test_a_convolution_weighs_both_errors(weight: float) -> None:
+@pytest.mark.parametrize(("weight", "outputs"), [(1.0, 1), (6.0, 1), (6.0, 5)])
+def test_a_convolution_weighs_both_errors(
+    weight: float, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The louder a quiet channel is for its peak, the dearer a finer step in coarser weights.
 
-    What is chosen changes where the model says so, to a thousandth.
+    What is chosen changes where the model says so, to a thousandth; also where of five outputs
+    alike the model looks at two, which stand for all.
     """
-    graph, seen = read_by_conv([1.0, weight]), []
+    monkeypatch.setattr(equalization, "MOST_WEIGHTS", 4)
+    graph, seen = read_by_conv([1.0, weight], outputs), []
     for low, high in itertools.pairwise(np.geomspace(1e-5, 10, 200).tolist()):
         if best(weight, low) == best(weight, high):
             continue

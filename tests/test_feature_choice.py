@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
+from knightlite.dtypes import DType
 from knightlite.errors import UsageError
 from knightlite.inference.onnx_models import session, write_float
 from knightlite.ir import Graph, Tensor
@@ -19,14 +21,14 @@ from knightlite.quantize.ranges.scale_errors import squared_error
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.feature_choice import choose_features
 from knightlite.quantize.scales.features import LARGEST_WITH_HEADROOM, Feature
-from knightlite.quantize.scales.group_scales import expected_error
+from knightlite.quantize.scales.group_scales import expected_error, is_exact_in
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Pin, Settings
 from knightlite.quantize.statistics.observation_plan import (
     collect,
     make_observers,
     observation_plan,
 )
-from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.statistics.observers import Observer, Statistics
 
 Array = NDArray[Any]
 
@@ -91,6 +93,28 @@ def test_raw_pixels_are_taken_as_they_are(method: str) -> None:
     assert (float(chosen.scale), chosen.dtype) == (1.0, dtypes.U8)
     assert float(choose(graph, pixels + np.float32(0.25), method)["x"].scale) != 1.0
     assert float(choose(graph, pixels * 2, method)["x"].scale) != 1.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "is_exact"),
+    [
+        (0, 255, dtypes.U8, True),
+        (0, 256, dtypes.U8, False),
+        (-128, 127, dtypes.S8, True),
+        (-129, 5, dtypes.S8, False),
+        (-3, 128, dtypes.S8, False),
+        (7, 7, dtypes.U8, False),  # one value only: nothing says that these are pixels
+    ],
+)
+def test_whole_numbers_that_a_type_holds_are_exact_in_it(
+    low: float, high: float, dtype: DType, is_exact: bool
+) -> None:
+    observer = Observer("x", 1, integral=True)
+    observer.add(np.asarray([low, high], np.float32).reshape(1, 1, 1, 2))
+    assert is_exact_in(["x"], {"x": observer.result()}, dtype) == is_exact
+    seen = observer.result()
+    assert not is_exact_in(["x", "z"], {"x": seen, "z": seen}, dtype)
+    assert not is_exact_in(["x"], {"x": replace(seen, integral=False)}, dtype)
 
 
 def test_outputs_are_16_bit_with_headroom() -> None:

@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite.dtypes import S8, S16, U8, DType
-from knightlite.quantize.ranges.least_squares import min_max, mse
+from knightlite.quantize.ranges.densities import Density
+from knightlite.quantize.ranges.least_squares import common_scale, min_max, mse
 from knightlite.quantize.ranges.methods import METHODS
-from range_cases import CASES, density_of, samples, true_error, values_for
+from range_cases import CASES, density_of, even_part, samples, true_error, values_for
 
 Array = NDArray[Any]
 
@@ -59,3 +60,16 @@ def test_an_all_zero_tensor_has_no_range(method: str, dtype: DType) -> None:
     other = density_of(np.ones(50))
     assert METHODS[method]([zero, other], dtype)[0] == 0
     assert METHODS[method]([other, zero], dtype)[1] == 0
+
+
+@pytest.mark.parametrize(("share", "clips"), [(0.96, False), (0.94, True)])
+def test_a_loud_member_is_clipped_to_nothing_only_where_it_saves_a_twentieth(
+    share: float, clips: bool
+) -> None:
+    """Few values at 1000 beside many below 1/32, which no scale of the former tells from 0."""
+    quiet = even_part(1 / 32, 2.0**-17)
+    loud = Density(np.zeros(4096), np.zeros(4096), 0.0, 0.25, 0.0, 1000.25)
+    loud.positive[4000] = share * quiet.energy / 1000**2
+    found = common_scale([quiet, loud], U8, 1000.25 / 255)
+    assert (found * 255 < 1) == clips
+    assert (found * 255 > 900) == (not clips)

@@ -12,11 +12,12 @@ import pytest
 
 from conformance_checks import artificial, build
 from knightlite.chip import find
+from knightlite.dtypes import S8, S16
 from knightlite.errors import UnsupportedError
-from knightlite.ir import Graph, Node
+from knightlite.ir import Node
 from knightlite.lower import LOWERINGS, limit_findings
-from knightlite.ops import ALL_OPS
-from quantized_nets import QuantizedNet
+from knightlite.ops import ALL_OPS, resize
+from quantized_nets import SCALE, QuantizedNet
 
 CHIP = find("TX5368AV200").chip
 CASES: dict[str, tuple[Callable[[QuantizedNet], str], str]] = {
@@ -63,6 +64,26 @@ CASES: dict[str, tuple[Callable[[QuantizedNet], str], str]] = {
         "ConvTranspose: the smallest weight tile needs 331776 bytes of WSPM, the chip has 294912; "
         "use 8-bit weights, or a kernel smaller than 18x18.",
     ),
+    "pads_above": (
+        lambda net: net.moved(
+            "Pad", (net.input("x", 1, 1, 1),), "y", begins=(0, 256, 3), ends=(0, 300, 0)
+        ),
+        "Pad: zeros above and on the left must be at most 255, not 256.",
+    ),
+    "positions": (  # a step of 2^30 columns, in halves
+        lambda net: net.node(
+            resize.LINEAR,
+            (net.input("x", 1, 1, 3),),
+            "y",
+            S8,
+            SCALE,
+            size=(1, 2),
+            scales=(1.0, 2.0**-30),
+            coordinates="half_pixel",
+        ),
+        "ResizeLinear: positions must have steps, offsets and units of at most 2147483647, not "
+        "2147483648.",
+    ),
     "weights": (
         lambda net: net.conv(net.input("x", 32, 30, 30), "y", 20, (30, 30)),
         "Conv: the smallest weight tile needs 460800 bytes of WSPM, the chip has 294912; "
@@ -82,15 +103,42 @@ def test_limit(name: str) -> None:
     assert caught.value.sentence == f"1 node(s) of {name} cannot run on test: y: {sentence}"
 
 
-def largest(net: QuantizedNet) -> Graph:
-    """At every limit, not beyond."""
-    return net.build(net.max_pool(net.input("x", 1, 1, 65535), "y", kernel=(1, 255)))
+AT_THE_LIMITS: dict[str, Callable[[QuantizedNet], str]] = {
+    "long": lambda net: net.table(net.input("x", 1, 1, 65535), "y"),
+    "window": lambda net: net.max_pool(net.input("x", 1, 1, 600), "y", kernel=(1, 255)),
+    "stride": lambda net: net.conv(net.input("x", 1, 1, 600), "y", 1, strides=(1, 255)),
+    "dilation": lambda net: net.conv(net.input("x", 1, 1, 600), "y", 1, (1, 2), dilations=(1, 255)),
+    "pads": lambda net: net.conv(
+        net.input("x", 1, 5, 5), "y", 1, (2, 2), pads=(0, 0, 2, 1), dilations=(2, 1)
+    ),
+    "transposed_window": lambda net: net.transposed(
+        net.input("x", 1, 1, 3), "y", 1, (1, 128), dilations=(1, 2)
+    ),
+    "pads_above": lambda net: net.moved(
+        "Pad", (net.input("x", 1, 1, 1),), "y", begins=(0, 255, 255), ends=(0, 300, 300)
+    ),
+}
 
 
-def test_at_the_limits() -> None:
-    graph = largest(QuantizedNet())
+@pytest.mark.parametrize("name", AT_THE_LIMITS)
+def test_at_the_limits(name: str) -> None:
+    net = QuantizedNet(name)
+    graph = net.build(AT_THE_LIMITS[name](net))
     assert limit_findings(graph, CHIP) == []
     build(graph, artificial(CHIP))
+
+
+def test_a_table_of_16_bits_fits_to_the_byte() -> None:
+    """2^12 + 1 entries of two bytes."""
+    net = QuantizedNet()
+    x = net.input("x", 1, 3, 3, S16)
+    graph = net.build(net.node("Table", (x,), "y", S16, SCALE, function="HardSwish", lut_len=12))
+    assert limit_findings(graph, replace(CHIP, mspm_bytes=8194)) == []
+    (finding,) = limit_findings(graph, replace(CHIP, mspm_bytes=8193))
+    assert finding.sentence == (
+        "Table: a table of 2^12 intervals takes 8194 bytes of the 8193 of MSPM; quantize with a "
+        "lut_len of 11 or less."
+    )
 
 
 def test_limits_follow_the_chip() -> None:
@@ -158,7 +206,8 @@ def test_every_operator_has_a_lowering() -> None:
 
 
 def test_operator_without_an_engine() -> None:
-    graph = largest(QuantizedNet())
+    net = QuantizedNet()
+    graph = net.build(net.table(net.input("x", 1, 1, 1), "y"))
     strange = graph.with_nodes([Node("n", "Fourier", ("x",), ("y",))])
     assert [str(item) for item in limit_findings(strange, CHIP)] == [
         "n: no engine does Fourier yet."

@@ -33,6 +33,7 @@ from knightlite.errors import DataError, FormatError
 from knightlite.isa import (
     Instruction,
     Matrix,
+    Pool,
     Resize,
     Space,
 )
@@ -227,6 +228,17 @@ def test_worst_case_sums_are_exact(
     expected = x_value * weight * (depth - 1) + x_value
     assert int.from_bytes(found[-width:], "little", signed=True) == expected
     assert machine.saturations == 0
+
+
+def test_sums_of_wide_windows_are_exact() -> None:
+    """Three columns of 255 times 32767 are odd and beyond 2^24; three more take them away."""
+    item = make(
+        Pool, x_height=255, x_row_stride=12, x_width=6, x_column_stride=2, x_type=S16, y_type=S16,
+        y_address=3072, kernel_height=255, kernel_width=6, mode=1, multiplier=1,
+    )  # fmt: skip
+    rows = np.tile(np.asarray([32767] * 3 + [-32767] * 3, np.int16), 255)
+    found, _ = run_whole([item], rows.tobytes().ljust(TINY.fspm_bytes, b"\0"), b"", b"")
+    assert found[3072:3074] == b"\0\0"
 
 
 def test_saturation_is_counted() -> None:

@@ -33,12 +33,14 @@ from knightlite.isa import (
     Engine,
     Instruction,
     Lookup,
+    Matrix,
     Pool,
     Resize,
     Softmax,
     Space,
 )
 from knightlite.sim import Machine
+from knightlite.sim.checks import field_problem
 from knightlite.sim.ordering import check_races, order
 
 LAYERS = ("conv1", "conv2", "conv3")
@@ -313,6 +315,21 @@ def test_windows_may_be_large_but_not_absurd() -> None:
         chip=wide,
         inputs=x,
         ddr_bytes=1 << 18,
+    )
+
+
+def test_a_window_may_cover_so_much_and_no_more() -> None:
+    """2^28 inputs: 16384 rows and columns of one channel."""
+    reach = {"y_height": 65, "y_width": 65, "stride_height": 255, "stride_width": 255}
+    pool = make(Pool, **reach, kernel_height=64, kernel_width=64)
+    assert field_problem(pool) is None
+    assert field_problem(replace(pool, kernel_width=65)) == (
+        "covers 16384 x 16385 x 1 inputs, beyond any memory."
+    )
+    matrix = make(Matrix, **reach, kernel_height=64, kernel_width=22, dilation_width=3)
+    assert field_problem(matrix) is None
+    assert field_problem(replace(matrix, kernel_width=23)) == (
+        "covers 16384 x 16387 x 1 inputs, beyond any memory."
     )
 
 

@@ -51,6 +51,11 @@ def test_percentile_of_many_values(kind: str, dtype: DType, percent: float) -> N
 
 
 def test_percentile_at_its_edges() -> None:
+    for share in (1e-6, 1.0):
+        method_of("percentile", share)
+    for share in (0.0, 1.0000001):
+        with pytest.raises(UsageError, match="must be above 0 and at most 1"):
+            method_of("percentile", share)
     part = density_of(samples("heavy"))
     assert percentile([part], S8, 1.0).tolist() == min_max([part], S8).tolist()
     sparse = density_of(np.concatenate([np.zeros(999), [5.1]]))

@@ -80,6 +80,23 @@ def test_a_budget_is_kept_by_the_program_as_it_is(budget: MixBudget) -> None:
     assert wide == set(chosen["tensors"])
 
 
+def test_a_budget_may_be_spent_to_the_last_cycle() -> None:
+    """A mix of exactly so many more cycles is within the budget; of one more it is not."""
+    exact = next(row for row in quantized(MixBudget(20)).report["mix_points"] if row["chosen"])
+    extra = exact["extra_cycles"]
+    assert extra > 0
+    for budget in (extra, extra - 1):
+        result = quantized(MixBudget(budget, absolute=True))
+        (chosen,) = [row for row in result.report["mix_points"] if row["chosen"]]
+        assert (chosen["tensors"] == exact["tensors"]) == (budget == extra)
+        assert (chosen["extra_cycles"] == extra) == (budget == extra)
+        within = [row["within"] for row in result.report["mix_points"]]
+        assert within == [row["extra_cycles"] <= budget for row in result.report["mix_points"]]
+    base = result.report["cycles"]["without_mix"]
+    milliseconds = round((base + chosen["extra_cycles"]) * 1e3 / CLOCK.clock_hz, 4)
+    assert chosen["latency_ms"] == milliseconds
+
+
 def test_what_tables_read_is_wide_only_where_it_pays() -> None:
     """The rule makes "c" wide; without a cycle more, others do more for the outputs."""
     plain, mixed = quantized(None), quantized(MixBudget(0))

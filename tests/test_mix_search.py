@@ -56,6 +56,29 @@ def test_what_is_wide_by_rule_keeps_its_budget_to_the_cycle(limit: int, best: se
     assert taken_within([8, 9, 0.5], [15, 15, 15], limit, frozenset({2}))[0] == best
 
 
+def test_with_nothing_left_to_spend_what_is_free_is_still_taken() -> None:
+    """The first costs all there is; beside it the second, which shares its tensor, nothing."""
+
+    def cycles(taken: frozenset[int]) -> int:
+        return 1010 if 0 in taken else 1000 + 9 * len(taken)
+
+    def noise(taken: frozenset[int]) -> float:
+        return REST + sum((8.0, 4.0)[index] for index in range(2) if index not in taken)
+
+    start = Point(frozenset(), 1000, noise(frozenset()))
+    for limit, best in ((1010, {0, 1}), (1009, {1})):
+        points = search(start, (8.0, 4.0), REST, limit, cycles, noise)
+        within = [point for point in pareto(points, start.noise) if point.cycles <= limit]
+        assert within[-1].taken == best
+
+
+def test_a_row_goes_on_where_the_budget_is_spent() -> None:
+    """Three quiet units, of which the last two cost nothing: the first takes the last cycle."""
+    noises = [998.0, 0.5, 0.3, 0.2]
+    assert taken_within(noises, [10, 10, 0, 0], 1020)[0] == {0, 1, 2, 3}
+    assert taken_within(noises, [10, 10, 0, 0], 1019)[0] == {0}
+
+
 def test_the_search_ends_where_noise_is_enough() -> None:
     """Equal to what is enough is enough."""
     noises, prices = [8.0, 4.0, 2.0], [10, 10, 10]

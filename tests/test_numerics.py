@@ -156,6 +156,12 @@ def test_wide_multiplier(ratio: float) -> None:
         numerics.multiplier(math.nextafter(2.0**-33, 0), sums=numerics.WIDE)
 
 
+def test_both_bytes_of_the_largest_wide_weight_fit_eight_signed_bits() -> None:
+    """w = 256 * high + low with both in [-128, 127]; one more would need a high byte of 128."""
+    largest = numerics.WIDE_WEIGHT_MAXIMUM
+    assert [(value + 128) >> 8 for value in (largest, largest + 1)] == [127, 128]
+
+
 # ------------------------------------------------------------------ affine
 
 
@@ -211,7 +217,10 @@ def test_add_parameters(a: float, b: float) -> None:
     found = numerics.add_parameters(a, b)
     limit = (1 << 15) - 1
     for value, m in ((a, found.ma), (b, found.mb)):
-        assert m == max(-limit, min(limit, round(Fraction(value) * (1 << found.q))))
+        exact = round(Fraction(value) * (1 << found.q))
+        assert m == (
+            exact if found.q else max(-limit, min(limit, exact))
+        )  # cut off at the end only
     assert 0 <= found.q <= numerics.MAX_SHIFT
     assert max(abs(found.ma), abs(found.mb)) >= 1 << 14  # the larger uses all its bits
 

@@ -162,6 +162,8 @@ def test_many_pictures_are_counted_less_finely_but_weigh_the_same() -> None:
     assert int(counts[:half].sum()) == WELL_COUNTED * first.size
     assert int(counts[half:].sum()) == pytest.approx(WELL_COUNTED * first.size, rel=1e-3)
     assert not np.any(counts[half:] % 11)  # every eleventh value, 8,182 of 90,000
+    silent = observe([0 * first] * (WELL_COUNTED + 1)).histogram.zeros
+    assert silent.tolist() == [WELL_COUNTED * first.size + 11 * 8182]
     channels = observe(pictures, per_channel=True, signed=False).histogram.positive
     assert int(channels.sum()) == 2 * WELL_COUNTED * first.size
 

@@ -155,6 +155,23 @@ def test_normalisation_and_layout() -> None:
     np.testing.assert_array_equal(x[2], np.full((4, 6), (100 - 3) / 4))
 
 
+def test_whether_a_recipe_normalizes_is_told_by_its_pixels() -> None:
+    """Divided by 255 and by a std of 1/255 they are what they were."""
+    same = recipe_with(divide_by="4.0", mean="[0, 0, 0]", std="[0.25, 0.25, 0.25]")
+    assert not parse_recipe(same, "r").normalizes
+    for change in (
+        {"std": "[0.25, 0.25, 1.0]"},
+        {"mean": "[0, 0, 1]"},
+        {"divide_by": "2.0"},
+        {"divide_by": "1.0", "std": "[1, 1, 1]", "mean": "[0, 0, 0.5]"},
+    ):
+        values = {"divide_by": "4.0", "mean": "[0, 0, 0]", "std": "[0.25, 0.25, 0.25]", **change}
+        assert parse_recipe(recipe_with(**values), "r").normalizes
+    raw = parse_recipe(recipe_with(), "r").raw()
+    assert not raw.normalizes
+    assert (raw.divide_by, raw.mean, raw.std) == (1.0, (0.0,) * 3, (1.0,) * 3)
+
+
 def test_bgr_statistics_follow_the_colour_order() -> None:
     x = prepare_picture(gradient(4, 6), parse_recipe(recipe_with(color='"BGR"'), "r"), (1, 3, 4, 6))
     np.testing.assert_array_equal(x[0], np.full((4, 6), 100 - 1))
@@ -174,7 +191,13 @@ def test_exact_without_size_takes_the_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "resized"), [((100, 151), (10, 15)), ((151, 100), (15, 10)), ((30, 30), (10, 10))]
+    ("size", "resized"),
+    [
+        ((100, 151), (10, 15)),
+        ((100, 159), (10, 15)),
+        ((159, 100), (15, 10)),
+        ((30, 30), (10, 10)),
+    ],
 )
 def test_short_side_truncates_the_long_side(
     size: tuple[int, int], resized: tuple[int, int]

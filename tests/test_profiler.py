@@ -130,6 +130,24 @@ def test_bandwidth_in_knights_unit() -> None:
     assert profile(net(), chip=replace(CHIP, dma_setup_cycles=50)).cycles == 271
 
 
+def test_the_ends_of_what_can_be_assumed() -> None:
+    """A bandwidth in units of 2^30 bytes, a share in whole percent."""
+    assert assumed_facts(max_bandwidth=2.5, utilization=1.0) == {
+        "ddr_bytes_per_second": 5 << 29, "ddr_efficiency_percent": 100,
+    }  # fmt: skip
+    assert assumed_facts(max_bandwidth=999_999_999.0) == {"ddr_bytes_per_second": 999_999_999 << 30}
+    assert assumed_facts(utilization=0.01) == {"ddr_efficiency_percent": 1}
+    for bandwidth in (-1.0, 1e9, 1e-12):
+        with pytest.raises(UsageError, match=r"must be 0 or a number of GB/s, not "):
+            assumed_facts(max_bandwidth=bandwidth)
+    for utilization in (0.0, 1.01, 0.555, -0.5):
+        with pytest.raises(UsageError, match=r"whole percentage, 0\.01 to 1\.00, not "):
+            assumed_facts(utilization=utilization)
+    with pytest.raises(UsageError, match=r"^ddr_efficiency_percent must be at most 100, not 101"):
+        profile(net(), facts={"ddr_efficiency_percent": 101})
+    profile(net(), facts={"ddr_efficiency_percent": 100})
+
+
 def test_what_was_assumed_is_said() -> None:
     found = profile(net(), facts={"clock_hz": 1_000_000_000, "dma_setup_cycles": 100})
     (only,) = found.assumed  # 100 it is already

@@ -167,10 +167,15 @@ def test_what_is_decided_stays(settings: Settings) -> None:
     assert steps == ()
 
 
-def test_too_few_pictures_choose_nothing() -> None:
+@pytest.mark.parametrize(("count", "steps"), [(15, 0), (16, 1)])
+def test_sixteen_pictures_are_the_fewest(count: int, steps: int) -> None:
+    """Eight of them judge."""
     basis, assignment = start()
-    found = choose_ranges(basis, assignment, (spiky(8),), threads=1)
-    assert found == (assignment, ())
+    pictures = (spiky(count),)
+    made, found = choose_ranges(basis, assignment, pictures, threads=1)
+    assert len(found) == steps
+    assert (made is assignment) == (not steps or not found[0].kept)
+    assert [step.judgement.pictures for step in found if step.judgement] == [8] * steps
 
 
 def test_high_effort_chooses_and_the_report_tells(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from knightlite.errors import CapacityError, UnsupportedError
 from knightlite.ir import Graph
 from knightlite.isa import Matrix, Space, Store
 from knightlite.ops import ALL_OPS, BY_NAME
-from knightlite.schedule import Tiling, Tilings, choose, layer_key
+from knightlite.schedule import Tiling, Tilings, choose, layer_key, plan
 from knightlite.schedule.plan import LayerPlan
 from knightlite.schedule.tiling import Geometry
 from knightlite.sim import simulate_time
@@ -467,6 +467,24 @@ def test_known_tilings_change_no_byte(chip_name: str) -> None:
                 twins += data[-1] != data[-2]
     assert len(tilings) > 100  # samples are unlike one another
     assert twins > 10
+
+
+def test_layers_that_are_alike_are_priced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    priced: list[str] = []
+
+    def counted(geometry: Geometry, places: Any, name: str) -> Any:
+        priced.append(name)
+        return choose.choose(geometry, places, name)
+
+    monkeypatch.setattr(plan, "choose", counted)
+    net = QuantizedNet()
+    x = net.input("x", 8, 6, 6)
+    for name in "abcd":
+        x = net.conv(x, name, 8 if name < "c" else 9)
+    tilings: Tilings = {}
+    for expected in (["a", "c", "d"], ["a", "c", "d"]):
+        compile_graph(net.build(x), find("TX5368AV200"), "TX5368AV200", ORIGIN, tilings=tilings)
+        assert priced == expected
 
 
 def negated(graph: Graph) -> Graph:

@@ -111,6 +111,23 @@ def test_results_are_bounded_before_they_are_made(monkeypatch: pytest.MonkeyPatc
         host.finish(meta(*chain, last="z39"), {"y": VALUES})
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "steps", "found"),
+    [
+        (0, 4, 1, [1, -2, 3, 3]),
+        (1, 3, 1, [-2, 3]),
+        (-1, -5, -1, [3, 3, -2, 1]),  # beyond the first: all of them
+        (-1, -4, -1, [3, 3, -2]),  # the first itself is the end, and left out
+        (3, -(1 << 62), -2, [3, -2]),
+        (-3, 1 << 62, 2, [-2, 3]),
+    ],
+)
+def test_slices_end_as_those_of_onnx(start: int, end: int, steps: int, found: list[int]) -> None:
+    given = {"starts": (start,), "ends": (end,), "axes": (1,), "steps": (steps,)}
+    sliced = host.finish(meta(step("Slice", "y", "z", **given), last="z"), {"y": VALUES})["z"]
+    assert sliced.ravel().tolist() == found
+
+
 def test_unknown_operator() -> None:
     with pytest.raises(
         FormatError,

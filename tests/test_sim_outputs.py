@@ -6,7 +6,9 @@ import io
 
 import numpy as np
 
+from assembled import program
 from knightlite.sim import outputs
+from test_sim_host import step
 
 VALUES = np.array([[[[1, -2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]]]], np.int16)
 
@@ -35,3 +37,17 @@ def test_files() -> None:
         "result-y.3.npy",
     ]
     assert outputs.file_stem("a/b", "conv/1") == "result-conv_1-a_b"
+
+
+def test_what_the_host_computes_has_files_and_what_it_reshapes_has_not() -> None:
+    """Behind something computed a Reshape is new, before it the same values as the chip's."""
+    steps = [("Reshape", "y", "flat"), ("Softmax", "flat", "p"), ("Reshape", "p", "grid")]
+    meta = program([], host=tuple(step(*item) for item in steps)).meta
+    values = {name: VALUES for name in ("y", "flat", "p", "grid")}
+    for frame, names in (
+        (None, ["result-host-p.npy", "result-host-grid.npy"]),
+        (4, ["result-host-p.4.npy", "result-host-grid.4.npy"]),
+    ):
+        found = outputs.host_files(meta, values, frame)
+        assert list(found) == names
+        assert np.array_equal(np.load(io.BytesIO(found[names[1]])), VALUES)

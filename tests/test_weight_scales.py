@@ -99,3 +99,10 @@ def test_scales_are_remembered_by_what_the_weights_hold() -> None:
     changed = least_error_scales(weights, plain, 127).tolist()
     assert changed[0] != wanted[0]
     assert changed[1:] == wanted[1:]
+
+
+@pytest.mark.parametrize(("size", "is_searched"), [(512, True), (513, False)])
+def test_channels_of_up_to_512_weights_are_searched(size: int, is_searched: bool) -> None:
+    weights = np.random.default_rng(3).normal(size=(40, size)).astype(np.float32)
+    plain = weight_scales(weights)
+    assert bool(np.any(least_error_scales(weights, plain, 127) != plain)) == is_searched

@@ -65,6 +65,10 @@ def test_the_search_never_raises_a_channel_nor_leaves_the_ratios() -> None:
         ratio = np.float64(np.float32(0.02)) * made.scale / scale_out.astype(np.float32)
         assert np.all((ratio >= numerics.MIN_RATIO) & (ratio < numerics.MAX_RATIO))
         assert np.any(made.scale != plain.astype(np.float32))
+        # where the best one lies beyond a bound, it is not taken halfway
+        tuned = least_error_scales(weights, plain.astype(np.float32).astype(np.float64), 127)
+        either = [plain.astype(np.float32), tuned.astype(np.float32)]
+        assert np.all(np.isclose(made.scale, either, rtol=3e-7, atol=0).any(axis=0))
 
 
 def test_weights_per_output_channel() -> None:

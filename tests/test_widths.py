@@ -13,6 +13,8 @@ from knightlite import chip, dtypes
 from knightlite.frontend import load_quantized
 from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
+from knightlite.ops import View
+from knightlite.ops.affine import only_requantizes
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.widths import (
@@ -65,6 +67,35 @@ def test_only_the_later_operand_of_a_sum_runs_in_its_chain() -> None:
     x = net.input("x", 3, 4, 4)
     left, right = net.conv(x, "left", 4), net.conv(x, "right", 4)
     assert middles(net.build(net.node("Add", (left, right), "sum"))) == {"right"}
+
+
+@pytest.mark.parametrize("case", ["also read", "also delivered", "twice", "broadcast", "pool"])
+def test_what_is_no_middle(case: str) -> None:
+    """Only what a convolution hands to one Add of its own shape."""
+    net = FloatNet()
+    x = net.input("x", 4, 4, 4)
+    left = net.conv(x, "left", 4) if case != "pool" else net.average(x, "left")
+    other = left if case == "twice" else net.average(x, "mean") if case == "broadcast" else x
+    net.node("Add", (left, other), "sum")
+    more = [net.conv("left", "more", 4)] if case == "also read" else []
+    more = ["left"] if case == "also delivered" else more
+    assert middles(net.build("sum", *more)) == frozenset()
+
+
+def test_an_affine_that_moves_or_cuts_values_is_no_requantize() -> None:
+    for gain, offset, more, is_one in (
+        (1.0, 0.0, {}, True),
+        (1.0, 0.5, {}, False),
+        (0.5, 0.0, {}, False),
+        (1.0, 0.0, {"clamp": RELU}, False),
+    ):
+        net = FloatNet()
+        names = (
+            net.builder.constant("gain", np.asarray([1, gain, 1], np.float32)),
+            net.builder.constant("offset", np.asarray([0, 0, offset], np.float32)),
+        )
+        graph = net.build(net.node("Affine", (net.input("x", 3, 2, 2), *names), "y", **more))
+        assert only_requantizes(View(graph, graph.nodes[0])) == is_one
 
 
 def test_a_group_is_wide_as_a_whole_and_weights_follow_their_input() -> None:

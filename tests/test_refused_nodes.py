@@ -1,0 +1,116 @@
+"""Nodes that are refused, one by one, word for word: what they must be, and what they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from knightlite.errors import UnsupportedError
+from knightlite.frontend import load
+from onnx_nets import Net
+
+SHAPE = (1, 6, 4, 5)
+
+
+def whole(net: Net, *values: int) -> str:
+    return net.weight(f"whole{len(net.weights)}", np.asarray(values, np.int64))
+
+
+def real(net: Net, *values: float) -> str:
+    return net.weight(f"real{len(net.weights)}", np.asarray(values, np.float32))
+
+
+def ones(net: Net, *shape: int) -> str:
+    return net.weight(f"ones{len(net.weights)}", np.ones(shape, np.float32))
+
+
+def resize(net: Net, scales: tuple[float, ...] = (1, 1, 2, 2), **more: Any) -> str:
+    return net.node("Resize", ["x", "", real(net, *scales)], "y", **more)
+
+
+def pool(net: Net, **more: Any) -> str:
+    return net.node("MaxPool", ["x"], "y", kernel_shape=[2, 2], **more)
+
+
+def tile(net: Net, *repeats: int) -> str:
+    return net.node("Tile", ["x", whole(net, *repeats)], "y")
+
+
+# x and z are features; "row" is x as [1, K], "flat" as [1, C, K], "v" a computed vector
+CASES: tuple[tuple[Callable[[Net], str], str], ...] = (
+    (lambda net: tile(net, 1, 1, 65, 2),
+     "Tile Tile_y must repeat channels, rows and columns 1 to 64 times and the batch once, not "
+     "[1, 1, 65, 2] times."),
+    (lambda net: tile(net, 2, 1, 1, 1),
+     "Tile Tile_y must repeat channels, rows and columns 1 to 64 times and the batch once, not "
+     "[2, 1, 1, 1] times."),
+    (lambda net: net.conv("flat", "y", (2, 6, 3)),
+     "Conv Conv_y must read [N, C, H, W] features, not (1, 6, 20) made from (1, 6, 4, 5)."),
+    (lambda net: net.node("Conv", ["x", "z"], "y", kernel_shape=[4, 5]),
+     "Conv Conv_y must have constant weights."),
+    (lambda net: net.node("Conv", ["x", ones(net, 6, 6, 1, 1), "v"], "y"),
+     "Conv Conv_y must have a constant bias."),
+    (lambda net: net.node("Gemm", ["row", ones(net, 1, 4)], "y", transA=1),
+     "Gemm Gemm_y must not transpose its features."),
+    (lambda net: net.node("Gemm", ["row", ones(net, 120, 4), "v"], "y"),
+     "Gemm Gemm_y must have a constant bias."),
+    (lambda net: net.node("MatMul", ["x", "turned"], "y"),
+     "MatMul MatMul_y must read features [1, K], not (1, 6, 4, 5)."),
+    (lambda net: net.node("BatchNormalization", ["x", "v", "v", "v", "v"], "y"),
+     "BatchNormalization BatchNormalization_y must have constant parameters."),
+    (lambda net: net.node("Concat", ["x", "z"], "y", axis=0),
+     "Concat Concat_y must not join pictures (axis 0)."),
+    (lambda net: net.node("Div", ["x", real(net, 0.0)], "y"), "Div Div_y must not divide by zero."),
+    (lambda net: net.node("Div", [ones(net, 1, 6, 1, 1), "x"], "y"),
+     "Div Div_y must divide features or a scalar by features."),
+    (lambda net: pool(net, storage_order=1), "MaxPool MaxPool_y must have storage_order 0."),
+    (lambda net: pool(net, dilations=[1, 2]), "MaxPool MaxPool_y must have dilations 1."),
+    (lambda net: resize(net, mode="cubic"),
+     "Resize Resize_y must have mode nearest or linear, not cubic."),
+    (lambda net: resize(net, coordinate_transformation_mode="tf_crop_and_resize"),
+     "Resize Resize_y must have a coordinate_transformation_mode of asymmetric, half_pixel, "
+     "pytorch_half_pixel, align_corners, half_pixel_symmetric, not tf_crop_and_resize."),
+    (lambda net: resize(net, nearest_mode="simple"),
+     "Resize Resize_y must have a nearest_mode of floor, ceil, round_prefer_floor, "
+     "round_prefer_ceil, not simple."),
+    (lambda net: resize(net, (1, 2, 2, 2)),
+     "Resize Resize_y must resize height and width only, not (1, 6, 4, 5) to (1, 12, 8, 10)."),
+    (lambda net: net.conv("x", "y", (2, 6, 3, 3), auto_pad="SAME"),
+     "auto_pad must be NOTSET, SAME_* or VALID, not SAME."),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "sentence"), CASES, ids=[item for _, item in CASES])
+def test_refused(make: Callable[[Net], str], sentence: str, tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", SHAPE)
+    net.input("z", SHAPE)
+    net.node("Reshape", ["x", whole(net, 1, 6, 20)], "flat")
+    net.node("Reshape", ["x", whole(net, 1, 120)], "row")
+    net.node("Transpose", ["z"], "turned", perm=[0, 1, 3, 2])
+    net.node("GlobalAveragePool", ["z"], "mean")
+    net.node("Reshape", ["mean", whole(net, 6)], "v")
+    end = net.conv(make(net), "end", (2, 6, 1, 1))  # else the host might take the node
+    drop_unread(net, end)
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, end))
+    refused = next(node for node in net.nodes if node.output[0] == "y")
+    assert (caught.value.findings[0].where, caught.value.findings[0].sentence) == (
+        refused.name,
+        sentence,
+    )
+
+
+def drop_unread(net: Net, output: str) -> None:
+    """Keep the nodes and inputs that the output needs."""
+    wanted, kept = {output}, []
+    for node in reversed(net.nodes):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    net.nodes[:] = kept[::-1]
+    net.inputs[:] = [item for item in net.inputs if item.name in wanted]
