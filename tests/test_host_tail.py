@@ -159,6 +159,32 @@ def test_any_operator_with_general_process(tmp_path: Path, opset: int) -> None:
     assert "y: TopK runs on the host by ONNX Runtime, after the NPU." in told
 
 
+@pytest.mark.parametrize("high", [2.5, float("inf")])
+def test_attributes_that_no_file_can_hold(tmp_path: Path, high: float) -> None:
+    net = Net()
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 8, 8))
+    net.node("RandomUniformLike", ["c"], "y", high=high)
+    path = net.save(tmp_path, "y")
+    if high == 2.5:
+        assert load(path, general=True).host[0].attributes["high"] == 2.5
+        return
+    with pytest.raises(UnsupportedError) as caught:
+        load(path, general=True)
+    assert str(caught.value.findings[0]) == (
+        "RandomUniformLike_y: RandomUniformLike is not supported yet."
+    )
+
+
+def test_lists_of_attributes_reach_the_file(tmp_path: Path) -> None:
+    net = Net()
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 3, 3))
+    net.node("LpPool", ["c"], "y", kernel_shape=[2, 2], strides=[2, 2], p=1)
+    (step,) = load(net.save(tmp_path, "y"), general=True).host
+    assert step.attributes["kernel_shape"] == (2, 2)
+    found, wanted = run_all(net, ("y",), tmp_path, general=True)
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-6)
+
+
 def test_work_behind_an_unsupported_node(tmp_path: Path) -> None:
     net = Net()
     net.conv(net.input("x", (1, 3, 8, 8)), "a", (4, 3, 3, 3))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knightlite.api.compilation import CompileSettings
 from knightlite.cli.program import run
 from knightlite.errors import UsageError
 from knightlite.ir import Graph, GraphBuilder, HostOp
@@ -136,3 +137,20 @@ def test_texts_that_are_kept(here: Path, capsys: Capture) -> None:
     text = Path("intofile.txt").read_text(encoding="ascii")
     assert text.startswith("SHAPE:(N:1, C:3, H:32, W:32)\nC[0]:\n")
     assert len(text.splitlines()) == 1 + 3 * 33
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"res_version": "1" * 17},
+         "the resource version must have at most 16 characters, not 17."),
+        ({"res_version": "a\udcff"},
+         "the resource version must be printable text, not 'a\\udcff'."),
+        ({"input_order": "hwc"},
+         "the input order must be one of nchw, nhwc, nhwcstride, not hwc."),
+    ],
+)  # fmt: skip
+def test_settings_that_no_file_can_hold(given: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        CompileSettings(**given)  # type: ignore[arg-type]  # texts all of them
+    assert caught.value.sentence == sentence
