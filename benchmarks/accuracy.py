@@ -32,8 +32,9 @@ from knightlite.container import Origin
 from knightlite.errors import KnightliteError
 from knightlite.evaluation import Paired
 from knightlite.frontend import load
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.preprocess import list_pictures, load_recipe, prepare_picture
 from knightlite.quantize.choices import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from knightlite.inference.onnx_models import session
+from knightlite.inference import session
 
 Array = NDArray[Any]
 Key = tuple[bytes, ...]  # scale and zero point

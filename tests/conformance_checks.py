@@ -23,9 +23,10 @@ from knightlite.chip import Chip, ChipFamily, facts_digest, families, find
 from knightlite.compiler import Compiled, compile_graph
 from knightlite.container import Origin, Program, decode_program, encode_program
 from knightlite.emit import golden_model
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import session
 from knightlite.ir import Graph
 from knightlite.ir.graph import flatten_chains
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import BY_NAME, View
 from knightlite.sim import Machine
 from knightlite.sim.host import dequantize, quantize

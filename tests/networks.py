@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from knightlite.inference.onnx_models import session
+from knightlite.inference import session
 
 Array = NDArray[Any]
 OPSET = 14  # the first with HardSwish

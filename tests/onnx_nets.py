@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from knightlite.frontend import load
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float
 
 Array = NDArray[Any]
 SHARED = Path(__file__).parent.parent.parent / "shared"

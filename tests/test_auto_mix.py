@@ -10,8 +10,9 @@ import pytest
 
 from float_nets import FloatNet, Pictures
 from knightlite.errors import UsageError
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import Runner, session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.mixed.auto_mix import automatic_mix
 from knightlite.quantize.mixed.sensitivity import (
     REST,
@@ -20,7 +21,7 @@ from knightlite.quantize.mixed.sensitivity import (
     Unit,
     flag,
     some_pictures,
-    switched_model,
+    switched_network,
     units,
 )
 from knightlite.quantize.scales.assignment import Assignment, assign
@@ -73,7 +74,7 @@ def test_all_flags_give_the_quantized_network_and_none_the_float_one() -> None:
     graph = chain()
     _, assignment = seen(graph)
     found = units(graph, assignment)
-    model = session(switched_model(graph, assignment, found), 1)
+    runner = Runner(switched_network(graph, assignment, found), 1)
     x = np.random.default_rng(0).normal(size=(1, 3, 12, 12)).astype(np.float32)
 
     def run(on: bool) -> bytes:
@@ -81,7 +82,8 @@ def test_all_flags_give_the_quantized_network_and_none_the_float_one() -> None:
             REST: np.asarray(on),
             WIDE: np.asarray(False),
         }
-        return bytes(model.run(None, {"x": x, **flags})[0].tobytes())
+        (values,) = runner.run((x,), flags).values()
+        return bytes(values.tobytes())
 
     exact = session(write_float(graph), 1).run(None, {"x": x})[0]
     fixed = session(write_qdq(assignment.graph, {}), 1).run(None, {"x": x})[0]

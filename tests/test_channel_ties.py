@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float
 from knightlite.quantize.rewrites.channel_ties import channel_ties
 from knightlite.quantize.rewrites.equalization import divide
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.frontend import load
 from knightlite.frontend.normalization import normalize_input
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import session
 from knightlite.ir import ChannelStatistics, Graph, Tensor
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops.opdef import OPEN
 from knightlite.quantize.data_free.input_fit import fit_input
 from knightlite.quantize.data_free.made_pictures import MEAN, STD, picture

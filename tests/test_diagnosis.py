@@ -17,8 +17,9 @@ from float_nets import RELU, FloatNet
 from knightlite.diagnosis import Diagnosis, Finding, diagnose
 from knightlite.diagnosis import causes as cause
 from knightlite.frontend import load, load_quantized
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float
 from knightlite.preprocess import Recipe, load_recipe
 from knightlite.quantize.data.workload import Forward, PictureFolder, Workload
 from knightlite.quantize.settings import DEFAULT_SETTINGS

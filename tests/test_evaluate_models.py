@@ -26,7 +26,7 @@ from knightlite.api.evaluation import engine as evaluate_engine
 from knightlite.api.models import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
-from knightlite.inference.onnx_models import session
+from knightlite.inference import session
 from knightlite.preprocess import load_recipe, prepare_picture
 from knightlite.talk import Talk
 

@@ -13,8 +13,9 @@ from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
 from knightlite.dtypes import DType
 from knightlite.errors import UsageError
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import session
 from knightlite.ir import Graph, Tensor
+from knightlite.onnx_models import write_float
 from knightlite.quantize.groups import felt_interval
 from knightlite.quantize.ranges.densities import even_density
 from knightlite.quantize.ranges.scale_errors import squared_error

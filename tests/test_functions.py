@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite import dtypes, numerics
-from knightlite.inference.onnx_models import session
+from knightlite.inference import session
 from knightlite.ir import GraphBuilder, Node
 from knightlite.ops import BY_NAME, View, expressions, functions, table
 from knightlite.ops.functions import FUNCTIONS

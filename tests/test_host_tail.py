@@ -19,7 +19,8 @@ from knightlite.compiler import compile_graph
 from knightlite.container import decode_program, encode_program
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized, survey
-from knightlite.inference.onnx_models import session, write_qdq
+from knightlite.inference import session
+from knightlite.onnx_models import write_qdq
 from knightlite.ops import host
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.sim import Machine

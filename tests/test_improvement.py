@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from float_nets import Pictures, small_net
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.pipeline import quantize_graph

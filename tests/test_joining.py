@@ -25,7 +25,7 @@ Array = NDArray[Any]
     ],
 )
 def test_join(parts: list[Array], wanted: Array) -> None:
-    found = join_parts(["y", "z"], [(part, 2 * part) for part in parts])
+    found = join_parts(["y", "z"], [{"y": part, "x": part, "z": 2 * part} for part in parts])
     assert list(found) == ["y", "z"]
     assert found["y"].shape == wanted.shape
     assert np.array_equal(found["y"], wanted)
@@ -35,7 +35,7 @@ def test_join(parts: list[Array], wanted: Array) -> None:
 @pytest.mark.parametrize("other", [(1, 4), (1, 3, 1)])
 def test_shapes_that_do_not_fit(other: tuple[int, ...]) -> None:
     with pytest.raises(DataError) as caught:
-        join_parts(["y"], [[np.zeros((1, 3))], [np.zeros((1, 3))], [np.zeros(other)]])
+        join_parts(["y"], [{"y": np.zeros(shape)} for shape in ((1, 3), (1, 3), other)])
     assert caught.value.sentence == (
         f"output y must have one shape in all pictures of a batch, not (1, 3) and {other}."
     )

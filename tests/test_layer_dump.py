@@ -11,7 +11,7 @@ import pytest
 from knightlite.api.comparison import layers
 from knightlite.api.comparison.differences import Tally
 from knightlite.cli.program import run
-from knightlite.inference.onnx_models import session
+from knightlite.inference import session
 from refusals import Refusal
 
 QUANT = ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits", "-bs", "4", "-i", "2",

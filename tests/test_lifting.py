@@ -13,8 +13,9 @@ import conformance_checks as checks
 from float_nets import PADS, RELU, FloatNet
 from knightlite import dtypes
 from knightlite.frontend import load, load_quantized
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.groups import felt_interval
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites.lifting import lift_tables

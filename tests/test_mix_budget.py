@@ -18,8 +18,9 @@ from float_nets import RELU, FloatNet, Pictures
 from knightlite.api.quantization import clock_of
 from knightlite.api.quantization.cycles import parse_budget
 from knightlite.errors import UnsupportedError, UsageError
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.choices import MixBudget
 from knightlite.quantize.mixed.cycles import Clock
 from knightlite.quantize.mixed.mix_budget import LEAST_SHARE, Point, pareto, search

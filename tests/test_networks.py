@@ -31,8 +31,8 @@ from knightlite import dtypes
 from knightlite.chip import find
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load_quantized
-from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_qdq
 from knightlite.ops import BY_NAME as OPERATORS
 from knightlite.profiler import profile
 from knightlite.quantize.pipeline import quantize_graph

@@ -24,8 +24,9 @@ import conftest
 from conformance_checks import MAIN, Golden, Layers, Tally, build, run
 from knightlite.errors import KnightliteError
 from knightlite.frontend import canonical, load, load_quantized
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.sim.host import quantize
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from float_nets import PADS, FloatNet
 from knightlite.errors import UsageError
 from knightlite.frontend.normalization import normalize_input
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float
 
 Array = NDArray[Any]
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from float_nets import FloatNet, small_net
-from knightlite.inference.onnx_models import batchable, session, write_float, write_qdq
+from knightlite.inference import session
 from knightlite.ir import Graph
+from knightlite.onnx_models import batchable, write_float, write_qdq
 from knightlite.ops import ALL_OPS, OpDef, View
 
 Array = NDArray[Any]

@@ -12,7 +12,8 @@ import pytest
 
 from knightlite.errors import KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import load, paddle, paddle_weights
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import session
+from knightlite.onnx_models import write_float
 from paddle_program import (
     Attribute,
     conv_relu_program,

@@ -211,7 +211,8 @@ if __name__ == "__main__":
 
 @needs_converter
 def test_real_paddle(tmp_path: Path) -> None:
-    from knightlite.inference.onnx_models import session, write_float
+    from knightlite.inference import session
+    from knightlite.onnx_models import write_float
 
     python = stub_frameworks.real("KNIGHTLITE_PADDLE_PYTHON", "paddle")
     path, weight = tmp_path / "uds.py", tmp_path / "net.pdparams"

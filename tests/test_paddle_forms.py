@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from knightlite.errors import Finding, ModelError, UnsupportedError
 from knightlite.frontend import load, paddle, paddle_forms
 from knightlite.frontend.paddle_program import Block, parse_program
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import session
+from knightlite.onnx_models import write_float
 from paddle_program import Attribute, one_operator
 
 Array = NDArray[Any]

@@ -290,7 +290,8 @@ net(x).numpy().tofile(sys.argv[1] + ".bin")
 
 
 def test_real_paddle(tmp_path: Path) -> None:
-    from knightlite.inference.onnx_models import session, write_float
+    from knightlite.inference import session
+    from knightlite.onnx_models import write_float
 
     python = stub_frameworks.real("KNIGHTLITE_PADDLE_PYTHON", "paddle")
     save = tmp_path / "save.py"

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from float_nets import FloatNet
 from knightlite.errors import DataError
-from knightlite.inference import picture_runs
-from knightlite.inference.onnx_models import write_float
-from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
+from knightlite.inference import Inputs, PictureRuns, Values, float_network, picture_runs
 from knightlite.ir import Graph
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.steps.improvement import COMPARED
@@ -35,13 +33,12 @@ def pictures(count: int, batch: int = 1) -> list[Array]:
     return [rng.normal(0, 1, (batch, *SHAPE)).astype(np.float32) for _ in range(count)]
 
 
-def first_of(found: Found) -> Array:
-    (values,) = found.values()
-    return values.copy()
+def copied(found: Values) -> Values:
+    return {name: values.copy() for name, values in found.items()}
 
 
-def whole(_: Inputs, parts: list[Array]) -> list[Array]:
-    return [np.concatenate(parts)]
+def whole(_: Inputs, found: Values) -> list[Array]:
+    return list(found.values())
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -53,21 +50,17 @@ def test_results_come_in_order_and_are_those_of_single_runs(
     graph, fed = small_net(), pictures(9, batch)
     seen: list[Array] = []
 
-    def read(inputs: Inputs, found: Found) -> Array:
+    def read(inputs: Inputs, found: Values) -> Values:
         seen.append(inputs[0])
-        return first_of(found)
+        return copied(found)
 
-    with PictureRuns(graph, write_float(graph), threads, held) as runs:
-        outputs = [runs.give((item,), read, whole) for item in fed]
+    with PictureRuns(float_network(graph), threads, held) as runs:
+        outputs = [runs.give((item,), whole, read) for item in fed]
         assert all(len(item) == 1 for item in outputs)
         together = [item[0] for item in outputs]
     assert np.array_equal(np.concatenate(seen), np.concatenate(fed))
-    with PictureRuns(graph, write_float(graph), 1) as runs:
-        alone = [
-            runs.give((item[None],), lambda _, found: first_of(found), whole)[0]
-            for batch_of in fed
-            for item in batch_of
-        ]
+    with PictureRuns(float_network(graph), 1) as runs:
+        alone = [runs.give((item[None],), whole)[0] for batch_of in fed for item in batch_of]
     assert np.allclose(np.concatenate(together), np.concatenate(alone), atol=1e-6)
 
 
@@ -77,15 +70,14 @@ def test_outputs_that_are_not_held_may_be_kept() -> None:
     kept: list[Array] = []
     copies: list[Array] = []
 
-    def read(_: Inputs, found: Found) -> Array:
-        (values,) = found.values()
-        kept.append(values)
-        copies.append(values.copy())
-        return values
+    def read(_: Inputs, found: Values) -> Values:
+        kept.append(found["y"])
+        copies.append(found["y"].copy())
+        return found
 
-    with PictureRuns(graph, write_float(graph), 1) as runs:
+    with PictureRuns(float_network(graph), 1) as runs:
         for item in fed:
-            assert runs.give((item,), read, whole)[0].size
+            assert runs.give((item,), whole, read)[0].size
     for values, copy in zip(kept, copies, strict=True):
         assert np.array_equal(values, copy)
 
@@ -95,15 +87,15 @@ def test_a_failure_is_raised_and_nothing_hangs(after: int) -> None:
     graph = small_net()
     count = itertools.count()
 
-    def read(_: Inputs, found: Found) -> Array:
+    def read(_: Inputs, found: Values) -> Values:
         if next(count) == after:
             raise DataError("picture 3 is odd.")
-        return first_of(found)
+        return copied(found)
 
     def run() -> None:
-        with PictureRuns(graph, write_float(graph), 2) as runs:
+        with PictureRuns(float_network(graph), 2) as runs:
             for item in pictures(9):
-                runs.give((item,), read, whole)
+                runs.give((item,), whole, read)
 
     with pytest.raises(DataError, match="picture 3 is odd"):
         run()
@@ -114,12 +106,12 @@ def test_a_batch_larger_than_what_is_held_at_once(monkeypatch: pytest.MonkeyPatc
     graph, (fed,) = small_net(), pictures(1, 20)
     sizes: list[int] = []
 
-    def read(inputs: Inputs, found: Found) -> Array:
+    def read(inputs: Inputs, found: Values) -> Values:
         sizes.append(len(inputs[0]))
-        return first_of(found)
+        return copied(found)
 
-    with PictureRuns(graph, write_float(graph), 4, ["y"]) as runs:
-        assert runs.give((fed,), read, whole)[0].shape == (20, 4, 4, 4)
+    with PictureRuns(float_network(graph), 4, ["y"]) as runs:
+        assert runs.give((fed,), whole, read)[0].shape == (20, 4, 4, 4)
     assert sizes == [1] * 20
 
 
@@ -143,7 +135,7 @@ class Fed:
 
 
 def test_arrays_may_be_filled_anew_before_they_are_run() -> None:
-    """Found out by a caller who does not wait for the outputs."""
+    """Values out by a caller who does not wait for the outputs."""
     expected = quantize_graph(small_net(), Fed(30, reuse=False), threads=2)
     found = quantize_graph(small_net(), Fed(30), threads=2)
     assert found.report == expected.report

@@ -376,7 +376,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
 def test_real_torch(tmp_path: Path, exporter: str) -> None:
-    from knightlite.inference.onnx_models import session, write_float
+    from knightlite.inference import session
+    from knightlite.onnx_models import write_float
 
     python = stub_frameworks.real("KNIGHTLITE_TORCH_PYTHON", "torch")
     path, weight = script(tmp_path, REAL), tmp_path / "net.pth"

@@ -16,8 +16,8 @@ from onnx import TensorProto, numpy_helper
 from knightlite import dtypes, ops
 from knightlite.errors import ModelError, UnsupportedError, UsageError
 from knightlite.frontend import load, load_quantized
-from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph, Tensor
+from knightlite.onnx_models import write_qdq
 from onnx_nets import MODELS, Net, needs_shared
 
 Array = NDArray[Any]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet, Pictures, small_net
 from knightlite.errors import DataError, ModelError, UsageError
-from knightlite.inference import picture_runs
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import picture_runs, session
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.pipeline import quantization_loss, quantize_graph

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from float_nets import Pictures, small_net
-from knightlite.inference import onnx_models
+from knightlite import inference
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.statistics import passes, recording
 from knightlite.quantize.statistics.passes import compare, observe
@@ -84,8 +84,8 @@ def test_the_second_pass_needs_no_float_model(limit: int, monkeypatch: pytest.Mo
         made.append(arguments)
         return write(*arguments, **options)
 
-    write = onnx_models.write_float
-    monkeypatch.setattr(passes, "write_float", counted)
+    write = inference.float_network
+    monkeypatch.setattr(passes, "float_network", counted)
     found = compare(graph, quantized, Pictures(), seen.recording, None, 1)
     assert found.outputs == expected
     assert len(made) == (0 if limit else 1)

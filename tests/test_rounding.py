@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from float_nets import Pictures, small_net
-from knightlite.inference.node_runs import NodeRuns
+from knightlite.inference import NodeRuns
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import rounding

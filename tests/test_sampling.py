@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from knightlite.inference.onnx_models import session
+from knightlite.inference import session
 from knightlite.ops import sampling
 from knightlite.ops.resize import size_scale
 from knightlite.ops.sampling import COORDINATES, ROUNDINGS, Axis, Line

@@ -12,7 +12,7 @@ from conformance_checks import MAIN, Pictures, build, judge, single
 from knightlite import numerics
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized
-from knightlite.inference.onnx_models import write_qdq
+from knightlite.onnx_models import write_qdq
 from knightlite.quantize.pipeline import quantize_graph
 from onnx_nets import Net, checked, operators
 

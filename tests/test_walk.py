@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
 from float_nets import Pictures, small_net
-from knightlite.inference.node_runs import NodeRuns
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import NodeRuns, session
 from knightlite.ir import Graph, Node
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.data.sample import Sample, pictures_at_once
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings

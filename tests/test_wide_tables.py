@@ -16,8 +16,8 @@ from float_nets import PADS, FloatNet
 from knightlite import chip, dtypes, numerics, ops
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.frontend import load_quantized
-from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
+from knightlite.onnx_models import write_qdq
 from knightlite.ops import table, table_functions, wide_table
 from knightlite.ops.samples import feature, result
 from knightlite.quantize.pipeline import quantize_graph

@@ -11,8 +11,8 @@ import conformance_checks as checks
 from float_nets import FloatNet
 from knightlite import chip, dtypes
 from knightlite.frontend import load_quantized
-from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_qdq
 from knightlite.ops import table, table_functions
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings

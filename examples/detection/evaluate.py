@@ -25,7 +25,7 @@ from yolox import Detections, detect, letterbox
 
 import knightlite
 from knightlite.errors import KnightliteError
-from knightlite.inference.onnx_models import session
+from knightlite.inference import session
 
 Array = NDArray[Any]
 Forward = Callable[[Array], Array]  # [1, 3, H, W] -> [1, cells, 5 + classes]

@@ -153,7 +153,7 @@ def compile_bytes(
 
 def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
     """Seeded random input integers and the golden model's answer, concatenated raw (NCHW)."""
-    from knightlite.inference.onnx_models import session
+    from knightlite.inference import session
 
     rng = np.random.default_rng(KNOWN_ANSWER_SEED)
     feeds = {}
@@ -164,7 +164,7 @@ def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
     outputs = session(golden).run(list(graph.chip_outputs), feeds)
     return (
         b"".join(array.tobytes() for array in feeds.values()),
-        b"".join(np.asarray(array).tobytes() for array in outputs),
+        b"".join(array.tobytes() for array in outputs),
     )
 
 

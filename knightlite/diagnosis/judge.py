@@ -11,13 +11,11 @@ import onnx
 from numpy.typing import NDArray
 
 from knightlite.diagnosis.probe import pair_values, qdq_model
-from knightlite.inference.joining import join_parts
-from knightlite.inference.onnx_models import batchable, session, write_float
-from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
+from knightlite.inference import Inputs, Network, PictureRuns, Runner, Values, float_network
 from knightlite.ir import Graph
 from knightlite.quantize.data import Forward, Workload
 from knightlite.quantize.report_entries import decibels
-from knightlite.quantize.statistics import Recording, Runner
+from knightlite.quantize.statistics import Recording
 
 Array = NDArray[Any]
 CHUNK = 16  # pictures per run: outputs only are delivered
@@ -79,23 +77,15 @@ class Judge:
                 unique[name] = onnx.helper.make_tensor_value_info(name, 1, None)
         del model.graph.output[:]
         model.graph.output.extend(unique.values())
-        return self._run(model, ends)
+        return self._run(Network(self.graph, model, tuple(unique)), ends)
 
-    @property
-    def _chunk(self) -> int:
-        return CHUNK if batchable(self.graph) else 1
-
-    def _run(self, model: onnx.ModelProto, ends: list[str]) -> Score:
+    def _run(self, network: Network, ends: list[str]) -> Score:
         chip = self.graph.chip_outputs
         energy, noise = dict.fromkeys(chip, 0.0), dict.fromkeys(chip, 0.0)
         calls = 0
 
-        def read(_: Inputs, found: Found) -> Found:
-            return found
-
-        def join(inputs: Inputs, parts: list[Found]) -> list[Array]:
+        def join(inputs: Inputs, found: Values) -> list[Array]:
             nonlocal calls
-            found = join_parts(parts[0], [part.values() for part in parts])
             reference = self.recording.find(calls, inputs)
             calls += 1
             if reference is None:
@@ -106,21 +96,18 @@ class Judge:
                 noise[name] += float(np.sum((expected - found[end]) ** 2))
             return list(found.values())[: len(self.graph.outputs)]
 
-        with PictureRuns(self.graph, model, self.threads) as runs:
-            metric = self.workload.run(lambda inputs: runs.give(inputs, read, join))
+        with PictureRuns(network, self.threads) as runs:
+            metric = self.workload.run(lambda inputs: runs.give(inputs, join))
         told = [decibels(energy[name], noise[name]) for name in chip]
         known = [value for value in told if value is not None]
         return Score(min(known) if known else None, metric)
 
     def float_outputs(self, inputs: tuple[Array, ...]) -> dict[str, Array]:
         """Outputs of the float network, for where there is no recording of them."""
-        chip = self.graph.chip_outputs
         if self._exact is None:
-            model = write_float(self.graph, chip)
-            self._exact = Runner(self.graph, session(model, self.threads), self._chunk)
-        order = [*self.graph.outputs, *(n for n in chip if n not in self.graph.outputs)]
-        parts = [self._exact.run(part) for part in self._exact.parts(inputs)]
-        return join_parts(order, parts)
+            network = float_network(self.graph, self.graph.chip_outputs)
+            self._exact = Runner(network, self.threads, at_once=CHUNK)
+        return self._exact.values(inputs)
 
 
 def few_pictures(

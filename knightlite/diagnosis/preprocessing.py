@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.inference.joining import join_parts
-from knightlite.inference.onnx_models import write_float
-from knightlite.inference.picture_runs import Found, Inputs, PictureRuns
+from knightlite.inference import Inputs, PictureRuns, Values, float_network
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, list_recipes, load_recipe
 from knightlite.quantize.data import Forward, Workload
@@ -127,12 +125,12 @@ def examine(
         return Preprocessing(told, metric)
     if not clearly_better(metric, 1.0 if metric <= 1 else 100.0, pictures):
         return Preprocessing(told, metric)
-    model = write_float(graph)
+    network = float_network(graph)
     others = list(alternatives(used, graph.tensors[graph.inputs[0]].shape[1:]))
     trials = []
     for number, trial in enumerate(others, 1):
         answers: Counter[int] = Counter()
-        with PictureRuns(graph, model, threads) as runs:
+        with PictureRuns(network, threads) as runs:
             found = workload.run(_through(runs, graph, used, trial, answers))
         if found is not None and _says_something(answers):
             trials.append(Trial(trial.name, trial.keys, found))
@@ -246,18 +244,15 @@ def _through(
     classes = graph.tensors[graph.chip_outputs[0]].shape[1]
     scores = graph.tensors[graph.chip_outputs[0]].elements == classes > 1
 
-    def read(_: Inputs, found: Found) -> list[Array]:
-        return [found[name] for name in graph.outputs]
-
-    def join(_: Inputs, parts: list[list[Array]]) -> list[Array]:
-        outputs = list(join_parts(graph.outputs, parts).values())
+    def join(_: Inputs, found: Values) -> list[Array]:
+        outputs = [found[name] for name in graph.outputs]
         if scores and outputs[0].size == classes * len(outputs[0]):
             answers.update(outputs[0].reshape(-1, classes).argmax(1).tolist())
         return outputs
 
     def forward(inputs: Inputs) -> Sequence[Array]:
         changed = (other.of(used.pixels(np.asarray(inputs[0], np.float32))),)
-        return runs.give(changed, read, join)
+        return runs.give(changed, join)
 
     return forward
 

@@ -17,12 +17,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from knightlite.inference.joining import join_parts
-from knightlite.inference.onnx_models import batchable, session, write_float, write_qdq
+from knightlite.inference import Inputs, Network, Runner, Values
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.data import Workload
 from knightlite.quantize.groups import features, felt_interval
-from knightlite.quantize.statistics import Runner
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -81,28 +80,22 @@ def measure(
     """Run the probe over the workload. ``quantized`` is ``graph`` with types and scales."""
     names = features(graph)
     model, delivered = probe_model(graph, quantized)
-    chunk = 1
-    if batchable(graph):
-        size = sum(graph.tensors[name].elements for name in names)
-        chunk = max(1, LIVE_BYTES // (4 * COPIES * max(1, size)))
-    runner = Runner(graph, session(model, threads, lean=True), chunk)
+    size = sum(graph.tensors[name].elements for name in names)
+    at_once = max(1, LIVE_BYTES // (4 * COPIES * max(1, size)))
+    network = Network(graph, model, (*graph.outputs, *delivered))
+    runner = Runner(network, threads, at_once=at_once, lean=True)
     found: dict[str, Array] = {}
     pictures = 0
 
-    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+    def add(inputs: Inputs, values: Values) -> None:
         nonlocal pictures
-        outputs = []
-        for part in runner.parts(inputs):
-            values = runner.run(part)
-            outputs.append(values[: len(graph.outputs)])
-            for key, value in zip(delivered, values[len(graph.outputs) :], strict=True):
-                _merge(found, key, value)
-            pictures += part[0].shape[0]
-            if progress is not None:
-                progress(pictures)
-        return list(join_parts(graph.outputs, outputs).values())
+        for key in delivered:
+            _merge(found, key, values[key])
+        pictures += inputs[0].shape[0]
+        if progress is not None:
+            progress(pictures)
 
-    metric = workload.run(forward)
+    metric = workload.run(lambda inputs: runner.outputs(inputs, add))
     return Measured({name: _collected(found, name) for name in names}, metric)
 
 

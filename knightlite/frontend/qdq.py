@@ -1,4 +1,4 @@
-"""Read ``X_quantize.onnx`` (QDQ form, see inference/onnx_models.py) back into a quantized graph.
+"""Read ``X_quantize.onnx`` (QDQ form, see onnx_models.py) back into a quantized graph.
 
 QuantizeLinear/DequantizeLinear pairs become the types and scales of tensors; the nodes between
 them go through the same canonical form as a float model. A file from another tool is accepted

@@ -1,1 +1,34 @@
-"""Running a float or quantized network in ONNX Runtime."""
+"""A float or quantized network run in ONNX Runtime, which only this room imports.
+
+``Runner`` runs a network when it is asked to, ``PictureRuns`` a stream of pictures on all cores,
+``NodeRuns`` single nodes; values go by tensor, and what they are for is the caller's. ``session``
+opens any other model.
+"""
+
+from knightlite.inference.networks import (
+    Inputs,
+    Network,
+    Runner,
+    Values,
+    float_network,
+    quantized_network,
+)
+from knightlite.inference.node_runs import NodeRuns, run_node, weights_of
+from knightlite.inference.picture_runs import PictureRuns
+from knightlite.inference.sessions import Session, available_cores, session
+
+__all__ = [
+    "Inputs",
+    "Network",
+    "NodeRuns",
+    "PictureRuns",
+    "Runner",
+    "Session",
+    "Values",
+    "available_cores",
+    "float_network",
+    "quantized_network",
+    "run_node",
+    "session",
+    "weights_of",
+]

@@ -1,8 +1,8 @@
-"""What a network gave for the parts of a batch, as one array per output."""
+"""What a network gave for the parts of a batch, as one array per tensor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ from knightlite.errors import DataError
 Array = NDArray[Any]
 
 
-def join_parts(names: Iterable[str], parts: Sequence[Iterable[Array]]) -> dict[str, Array]:
-    """The values of each output along its first axis; ``parts``: arrays in the order of ``names``.
+def join_parts(names: Iterable[str], parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The values of ``names`` in all parts, along their first axis.
 
     Operators on the host may leave no axis that counts pictures: numbers are lined up. DataError
     where shapes depend on the values and do not fit.
     """
-    return {name: _joined(name, values) for name, *values in zip(names, *parts, strict=True)}
+    return {name: _joined(name, [part[name] for part in parts]) for name in names}
 
 
 def _joined(name: str, values: Sequence[Array]) -> Array:

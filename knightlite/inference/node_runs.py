@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.inference.onnx_models import session, write_node_model
-from knightlite.inference.picture_runs import available_cores
+from knightlite.inference.sessions import Session, available_cores, session
 from knightlite.ir import Graph, Node
+from knightlite.onnx_models import write_node_model
 from knightlite.ops import BY_NAME
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 Array = NDArray[Any]
 Item = TypeVar("Item")
@@ -34,7 +30,7 @@ class NodeRuns:
         """``threads``: calls at once, None for as many as there are cores."""
         self._graph = graph
         self._threads = threads or available_cores()
-        self._sessions: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[tuple[str, bool], Session] = {}
         self._pool = ThreadPoolExecutor(self._threads)
 
     def prepare(self, *graphs: Graph) -> None:
@@ -54,10 +50,7 @@ class NodeRuns:
 
         These are its weights and, where there are two, its bias. ``prepare`` has seen it so.
         """
-        found = self._sessions[node.output, len(weights) > 1]
-        names = [item.name for item in found.get_inputs()]
-        feeds = dict(zip(names, (*inputs, *weights), strict=True))
-        return np.asarray(found.run(None, feeds)[0])
+        return _run(self._sessions[node.output, len(weights) > 1], inputs, weights)
 
     def side_by_side(
         self, function: Callable[[Item], Result], items: Iterable[Item]
@@ -73,6 +66,23 @@ class NodeRuns:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def run_node(
+    graph: Graph, node: Node, inputs: Sequence[Array], threads: int | None = None
+) -> Array:
+    """One node of ``graph`` once, on its features [n, C, H, W], with its own weights and bias.
+
+    Without its activation if it has weights. ``threads`` work on the one operator; nothing is kept.
+    """
+    names = weights_of(node)
+    opened = session(write_node_model(graph, node, len(names) > 1), threads)
+    return _run(opened, inputs, [graph.constants[name] for name in names])
+
+
+def _run(opened: Session, inputs: Sequence[Array], weights: Sequence[Array]) -> Array:
+    (value,) = opened.run(None, dict(zip(opened.inputs, (*inputs, *weights), strict=True)))
+    return value
 
 
 def weights_of(node: Node) -> tuple[str, ...]:

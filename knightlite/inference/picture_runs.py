@@ -10,28 +10,24 @@ every 4 KiB of it.
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.errors import DataError
-from knightlite.inference.onnx_models import batchable, session
-from knightlite.ir import Graph
+from knightlite.inference.joining import join_parts
+from knightlite.inference.networks import Inputs, Network, Values, checked
+from knightlite.inference.sessions import available_cores, session
+from knightlite.onnx_models import batchable
 
 if TYPE_CHECKING:
-    import onnx
     import onnxruntime
 
 Array = NDArray[Any]
-Inputs = tuple[Array, ...]
-Found = dict[str, Array]
-Part = TypeVar("Part")
 
 HELD_BYTES = 256 << 20  # of values that are held at once, about: bounds pictures and their batches
 LIVE_FEATURES = 3  # of the largest one's size: what a run needs beside what it delivers
@@ -59,38 +55,36 @@ class _Memory:
 
     binding: onnxruntime.IOBinding
     batch: int = 0
-    held: Found = field(default_factory=dict)
+    held: Values = field(default_factory=dict)
 
 
 class PictureRuns:
-    """Runs of a written model of ``graph``; a context that ends when all results are handed on.
+    """Runs of a network; a context that ends when all results are handed on.
 
-    ``held``: the feature tensors that its runs deliver beside the outputs, by name.
+    ``held``: delivered tensors whose values are looked at, not kept.
     """
 
     def __init__(
-        self,
-        graph: Graph,
-        model: onnx.ModelProto,
-        threads: int | None = None,
-        held: Sequence[str] = (),
+        self, network: Network, threads: int | None = None, held: Sequence[str] = ()
     ) -> None:
         """``threads`` None: as many as there are cores."""
+        graph = network.graph
         cores = threads or available_cores()
         largest = max((tensor.elements for tensor in graph.tensors.values()), default=0)
         delivered = sum(graph.tensors[name].elements for name in held)
         size = 4 * (delivered + LIVE_FEATURES * largest)
         at_once = max(1, min(cores, HELD_BYTES // max(1, size) - 1))
         self._graph = graph
-        self._session = session(model, max(1, cores // at_once))
-        self._names = [item.name for item in self._session.get_outputs()]
+        self._session = session(network.model, max(1, cores // at_once))
+        # what each tensor is called in the model
+        self._names = dict(zip(network.delivered, self._session.outputs, strict=True))
         self._shapes = {name: graph.tensors[name].shape[1:] for name in held}
         self._chunk = max(1, HELD_BYTES // max(1, size * (at_once + 1))) if batchable(graph) else 1
         self._at_once = at_once
         # one set more than there are runs: it is read while they write theirs
         self._free: queue.SimpleQueue[_Memory] = queue.SimpleQueue()
         for _ in range(at_once + 1):
-            self._free.put(_Memory(self._session.io_binding()))
+            self._free.put(_Memory(self._session.binding()))
         self._runners = ThreadPoolExecutor(at_once)
         self._reader = ThreadPoolExecutor(1)
         self._failure: BaseException | None = None
@@ -98,16 +92,17 @@ class PictureRuns:
     def give(
         self,
         inputs: Inputs,
-        read: Callable[[Inputs, Found], Part],
-        join: Callable[[Inputs, list[Part]], list[Array]],
+        join: Callable[[Inputs, Values], list[Array]],
+        read: Callable[[Inputs, Values], Values] | None = None,
     ) -> Outputs:
         """Run a batch; returns before it is done, and waits where too much is under way.
 
-        ``read`` is called with the float32 inputs and all values of each part of the batch, in
-        the order of the model's outputs; it may not keep those of ``held``. ``join`` makes the
-        call's outputs of all inputs and of what ``read`` returned. Both run in one thread, in the
-        order of the calls. What fails is raised by a later call, or at the end. DataError for
-        inputs that do not fit the network.
+        ``read`` is called with the float32 inputs and all that is delivered of each part of the
+        batch, by tensor and in order, and may not keep the values of ``held``; None: it returns
+        them. What it returns of the parts is joined along the first axis (DataError where that
+        cannot be), and ``join`` makes the call's outputs of it and of all inputs. Both run in one
+        thread, in the order of the calls. What fails is raised by a later call, or at the end.
+        DataError for inputs that do not fit the network.
         """
         # copies: the caller may fill its arrays anew while they are still being read
         arrays = tuple(item.copy() for item in checked(self._graph, inputs))
@@ -123,13 +118,13 @@ class PictureRuns:
         self._raise_failure()
         return Outputs(whole)
 
-    def _run(self, part: Inputs, memory: _Memory) -> Found:
+    def _run(self, part: Inputs, memory: _Memory) -> Values:
         batch = part[0].shape[0]
         if memory.batch != batch:
             self._bind(memory, batch)
         for name, values in zip(self._graph.inputs, part, strict=True):
             memory.binding.bind_cpu_input(name, values)
-        self._session.run_with_iobinding(memory.binding)
+        self._session.run_bound(memory.binding)
         memory.binding.clear_binding_inputs()
         if len(memory.held) == len(self._names):
             return dict(memory.held)
@@ -143,24 +138,25 @@ class PictureRuns:
     def _bind(self, memory: _Memory, batch: int) -> None:
         """Let the outputs of runs of ``batch`` pictures lie in the memory."""
         memory.batch = batch
-        for name in self._names:
+        for name, output in self._names.items():
             if name not in self._shapes:
-                memory.binding.bind_output(name, "cpu")
+                memory.binding.bind_output(output, "cpu")
                 continue
             shape = (batch, *self._shapes[name])
             values = np.empty(shape, np.float32)
             memory.held[name] = values
-            memory.binding.bind_output(name, "cpu", 0, np.float32, shape, values.ctypes.data)
+            memory.binding.bind_output(output, "cpu", 0, np.float32, shape, values.ctypes.data)
 
     def _read(
         self,
         part: Inputs,
         memory: _Memory,
-        running: Future[Found],
-        read: Callable[[Inputs, Found], Part],
-    ) -> Part:
+        running: Future[Values],
+        read: Callable[[Inputs, Values], Values] | None,
+    ) -> Values:
         try:
-            return read(part, running.result())
+            found = running.result()
+            return found if read is None else read(part, found)
         except BaseException as error:
             self._failure = self._failure or error
             raise
@@ -170,11 +166,12 @@ class PictureRuns:
     def _join(
         self,
         arrays: Inputs,
-        parts: list[Future[Part]],
-        join: Callable[[Inputs, list[Part]], list[Array]],
+        parts: list[Future[Values]],
+        join: Callable[[Inputs, Values], list[Array]],
     ) -> list[Array]:
         try:
-            return join(arrays, [part.result() for part in parts])
+            found = [part.result() for part in parts]
+            return join(arrays, join_parts(found[0], found))
         except BaseException as error:
             self._failure = self._failure or error
             raise
@@ -193,37 +190,3 @@ class PictureRuns:
         self._reader.shutdown()
         if kind is None:
             self._raise_failure()
-
-
-def available_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def checked(graph: Graph, inputs: Inputs) -> Inputs:
-    """Contiguous float32 arrays [N, C, H, W], one per input of ``graph``; DataError otherwise."""
-    names = graph.inputs
-    if len(inputs) != len(names):
-        raise DataError(
-            f"the network has {len(names)} inputs ({', '.join(names)}), "
-            f"but the data gave {len(inputs)} arrays."
-        )
-    arrays = tuple(np.ascontiguousarray(item, dtype=np.float32) for item in inputs)
-    for name, array in zip(names, arrays, strict=True):
-        shape = graph.tensors[name].shape
-        if array.ndim != len(shape) or array.shape[1:] != shape[1:] or not array.shape[0]:
-            raise DataError(
-                f"input {name} must have shape [N, {', '.join(map(str, shape[1:]))}], "
-                f"not {list(array.shape)}.",
-                "check the preprocessing: sizes, channel order (NCHW) and the batch axis",
-            )
-        if not np.all(np.isfinite(array)):
-            raise DataError(
-                f"input {name} must hold finite numbers, but the data holds NaN or infinity.",
-                "check the calibration data and its preprocessing",
-            )
-    if len({array.shape[0] for array in arrays}) != 1:
-        raise DataError("all inputs must have the same batch size.")
-    return arrays

@@ -47,12 +47,9 @@ def quantize(asked: Asked, talk: Talk, *, save_dir: str | Path | None = None) ->
 @record_function(QuantizeOptions, whole=False)
 def convert(asked: Asked, talk: Talk) -> bytes:
     """A float model as the ONNX file that ``quantize`` starts from."""
-    from knightlite.api.quantization import completed, load_float
-    from knightlite.inference.onnx_models import write_float
+    from knightlite.api.quantization import completed, float_onnx, load_float
 
-    graph = load_float(completed(asked(run_mode="convert")), talk)
-    written: bytes = write_float(graph).SerializeToString(deterministic=True)
-    return written
+    return float_onnx(load_float(completed(asked(run_mode="convert")), talk))
 
 
 @record_function(QuantizeOptions, whole=False)

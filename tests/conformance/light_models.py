@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from knightlite.inference.onnx_models import session
+from knightlite.inference import session
 
 Array = NDArray[Any]
 NAMES = (

@@ -22,8 +22,8 @@ import conftest
 from conformance_checks import Built, Pictures, above_floor, build, judge, single
 from conformance_table import ROWS, Row
 from knightlite.frontend import load_quantized
-from knightlite.inference.onnx_models import write_qdq
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_qdq
 from knightlite.profiler import profile
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.sim.host import quantize

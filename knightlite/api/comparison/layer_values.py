@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.api.simulation import golden_reference
+from knightlite.api.simulation import open_golden, read_golden
 from knightlite.errors import DataError, UsageError
+from knightlite.inference import Runner, float_network, quantized_network
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
@@ -28,58 +29,43 @@ Source = Callable[[Values], Values]
 def exact_values(model: Path, names: Sequence[str]) -> Source:
     """The float model in ONNX Runtime."""
     from knightlite.frontend import load
-    from knightlite.inference.onnx_models import session, write_float
 
     floating = load(model, None, None, None, True)
     known = [name for name in names if name in floating.tensors]
-    computed = [name for name in known if name not in floating.inputs]
-    runner = session(write_float(floating, computed))
-    return lambda feeds: {
-        **{name: feeds[name] for name in known if name in feeds},
-        **dict(zip(computed, map(np.asarray, runner.run(computed, dict(feeds))), strict=True)),
-    }
+    runner = Runner(
+        float_network(floating, [name for name in known if name not in floating.inputs])
+    )
+
+    def run(feeds: Values) -> Values:
+        found = {**feeds, **runner.run(tuple(feeds[name] for name in floating.inputs))}
+        return {name: found[name] for name in known if name in found}
+
+    return run
 
 
 def quantized_values(graph: Graph, names: Sequence[str]) -> Source:
     """The QDQ model in ONNX Runtime, without the host's share."""
-    from knightlite.inference.onnx_models import session, write_qdq
-
     bare = replace(graph, outputs=graph.chip_outputs, host=())
-    extra = [name for name in names if name not in bare.outputs]
-    runner = session(write_qdq(bare, {}, extra))
-    delivered = [*bare.outputs, *extra]
-    return lambda feeds: dict(
-        zip(delivered, map(np.asarray, runner.run(None, dict(feeds))), strict=True)
-    )
+    runner = Runner(quantized_network(bare, names))
+    return lambda feeds: runner.run(tuple(feeds[name] for name in bare.inputs))
 
 
 def golden_values(binary: Binary, graph: Graph, names: Sequence[str], talk: Talk) -> Source | None:
     """The golden model in ONNX Runtime; None, and a sentence, where there is none."""
-    import onnx
-
-    from knightlite.frontend import onnx_file
-    from knightlite.inference.onnx_models import session
-
     try:
-        path = golden_reference(binary, None).path
+        path, model = read_golden(binary, None)
     except UsageError as error:
         talk.say(f"The golden model is left out: {error.sentence}")
         return None
-    model = onnx_file.parse(path.read_bytes(), str(path))
     made = {output for node in model.graph.node for output in node.output}
-    have = {item.name for item in model.graph.output}
     inside = [name for name in names if name in made]
-    for name in inside:
-        if name not in have:
-            model.graph.output.append(onnx.ValueInfoProto(name=name))
-    runner = session(model)
-    known = [item.name for item in model.graph.input]
+    opened = open_golden(path, model, inside)
     entries = _inputs(binary, graph)
 
     def run(feeds: Values) -> Values:
         integers = _integers(feeds, entries)
-        found = runner.run(inside, {name: integers[name] for name in known})
-        values = dict(zip(inside, map(np.asarray, found), strict=True))
+        found = opened.run(inside, {name: integers[name] for name in opened.inputs})
+        values = dict(zip(inside, found, strict=True))
         values |= {name: integers[name] for name in names if name in integers}
         return {name: real(graph, name, value) for name, value in values.items()}
 

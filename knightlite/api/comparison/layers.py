@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from knightlite.api.comparison import dump
 from knightlite.api.comparison.differences import FLOAT, QUANTIZED, Comparison, Tally
+from knightlite.inference import Inputs, Runner, Values, float_network, quantized_network
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
@@ -61,35 +62,22 @@ def run_layers(graph: Graph, quantized: Graph, work: Workload, each: Each) -> fl
     A forward call whose values would not fit the budget is cut into several batches, so memory
     depends neither on the number of pictures nor on their batches. Returns the quantized metric.
     """
-    from knightlite.inference.joining import join_parts
-    from knightlite.inference.onnx_models import batchable, session, write_float, write_qdq
-
     tensors = dump.layer_tensors(quantized)
     names = [item.name for item in tensors]
     inner = [name for name in names if name in graph.tensors and name not in graph.inputs]
-    exact = session(write_float(graph, inner, checked=False))
-    fixed = session(write_qdq(quantized, {}, names, checked=False))
-    exact_names = list(dict.fromkeys((*graph.outputs, *inner)))
-    fixed_names = list(dict.fromkeys((*quantized.outputs, *names)))
     size = 8 * sum(quantized.tensors[name].elements for name in names)
-    count = max(1, BUDGET_BYTES // size) if batchable(graph) else 1
+    exact = Runner(float_network(graph, inner))
+    fixed = Runner(quantized_network(quantized, names), at_once=max(1, BUDGET_BYTES // size))
     batch = 0
 
-    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+    def look(inputs: Inputs, found: Values) -> None:
         nonlocal batch
-        parts = []
-        for first in range(0, inputs[0].shape[0], count):
-            arrays = [np.asarray(item[first : first + count], np.float32) for item in inputs]
-            feeds = dict(zip(graph.inputs, arrays, strict=True))
-            wanted = {**feeds, **dict(zip(exact_names, exact.run(None, feeds), strict=True))}
-            found = dict(zip(fixed_names, fixed.run(None, feeds), strict=True))
-            for item in tensors:
-                each(batch, item, wanted.get(item.name), np.asarray(found[item.name]))
-            parts.append([found[name] for name in quantized.outputs])
-            batch += 1
-        return list(join_parts(quantized.outputs, parts).values())
+        wanted = {**dict(zip(graph.inputs, inputs, strict=True)), **exact.run(inputs)}
+        for item in tensors:
+            each(batch, item, wanted.get(item.name), found[item.name])
+        batch += 1
 
-    return work.run(forward)
+    return work.run(lambda inputs: fixed.outputs(inputs, look))
 
 
 def _integers_of(quantized: Graph, name: str, values: Array) -> Array:

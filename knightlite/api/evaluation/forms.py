@@ -5,8 +5,7 @@ Each reads the same prepared picture and gives the same scores, so that only its
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 
 from knightlite import workspace
 from knightlite.api.models.binary import Binary, open_binary
-from knightlite.api.models.notes import notes_in, pair_of
+from knightlite.api.models.notes import notes_in
 from knightlite.api.models.stage_files import COMPILE_FILES, sibling
-from knightlite.api.simulation import finisher, golden_reference
-from knightlite.errors import ModelError, UsageError
+from knightlite.api.simulation import finisher, golden_reference, read_golden
+from knightlite.errors import UsageError
 
 if TYPE_CHECKING:
     import onnx
@@ -125,7 +124,7 @@ def open_form(
 def _onnx_model(path: Path, input_shapes: Sequence[Sequence[int]]) -> onnx.ModelProto:
     """An ``.onnx`` file as it is; a model of another framework converted, as ``quant`` does."""
     from knightlite.frontend import load, onnx_file
-    from knightlite.inference.onnx_models import write_float
+    from knightlite.onnx_models import write_float
 
     if path.suffix == ".onnx":
         return onnx_file.parse(path.read_bytes(), str(path))
@@ -142,7 +141,8 @@ def _onnx(
     """A float or QDQ model of any tool, in ONNX Runtime as it is written."""
     import onnx
 
-    from knightlite.inference.onnx_models import session
+    from knightlite.inference import session
+    from knightlite.onnx_models import deliver
 
     path = source.path
     weights = {item.name for item in model.graph.initializer}
@@ -160,16 +160,13 @@ def _onnx(
     first = model.graph.output[0].name
     logits = _before_softmax(model, first)
     names = [first] if logits is None else [first, logits]
-    have = {item.name for item in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)
-    with _refusals(path):
-        runner = session(model, threads)
+    deliver(model, names)
+    opened = session(model, threads, called=str(path))
     notes = notes_in(model, path)
     recipe = None if notes is None else notes.recipe
 
     def run(picture: Array) -> Scores:
-        with _refusals(path):
-            found = runner.run(names, {entry.name: picture})
+        found = opened.run(names, {entry.name: picture})
         return found[0].reshape(-1), found[1].reshape(-1) if logits is not None else None
 
     return Form(source, tuple(dims[1:]), recipe, logits is not None, run)
@@ -187,16 +184,6 @@ def _before_softmax(model: onnx.ModelProto, name: str) -> str | None:
             break
         name = node.input[0]
     return found
-
-
-@contextlib.contextmanager
-def _refusals(path: Path) -> Iterator[None]:
-    """ModelError for whatever ONNX Runtime says of a model."""
-    try:
-        yield
-    except Exception as error:  # its errors have no base class of their own
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise ModelError(f"ONNX Runtime refuses {path} ({reason}).") from error
 
 
 def _chip(source: Source, binary: Binary, chip: str | None, check: bool) -> Form:
@@ -229,23 +216,13 @@ def _chip(source: Source, binary: Binary, chip: str | None, check: bool) -> Form
 
 def _golden(source: Source, binary: Binary, threads: int) -> Form:
     """The compiler's own integer model in ONNX Runtime."""
-    from knightlite.frontend import onnx_file
-    from knightlite.inference.onnx_models import session
+    from knightlite.inference import session
 
-    path = source.path
-    model = onnx_file.parse(path.read_bytes(), str(path))
-    if pair_of(model) != binary.program.meta.pair:
-        raise UsageError(
-            f"{path.name} and {binary.cfg.name} are not of the same compile run.",
-            "compile again",
-        )
-    with _refusals(path):
-        runner = session(model, threads)
-    names = [item.name for item in model.graph.output]
+    path, model = read_golden(binary, source.path, "compile again")
+    opened = session(model, threads, called=str(path))
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with _refusals(path):
-            return dict(zip(names, map(np.asarray, runner.run(names, dict(inputs))), strict=True))
+        return dict(zip(opened.outputs, opened.run(None, inputs), strict=True))
 
     return _integers(source, binary, run)
 

@@ -124,7 +124,7 @@ def merge_states(paths: Sequence[Path]) -> EvaluationResult:
 
 def default_workers() -> int:
     """The processors that this process may use."""
-    from knightlite.inference.picture_runs import available_cores
+    from knightlite.inference import available_cores
 
     return available_cores()
 

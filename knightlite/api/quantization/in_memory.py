@@ -17,7 +17,6 @@ from knightlite.api.quantization.calibration_data import workload
 from knightlite.api.quantization.cycles import clock_of, parse_budget
 from knightlite.api.quantization.input_forms import InputForm
 from knightlite.api.quantization.inputs import input_forms, normalized, pins
-from knightlite.api.simulation import open_session
 from knightlite.container import InputNote, QuantizationNotes
 from knightlite.container.description import FedAs
 from knightlite.errors import UsageError
@@ -151,7 +150,7 @@ def _made(
     method: str,
 ) -> QuantizedModel:
     """The model in memory. ``graph``: the float one as loaded; ``method``: of its template."""
-    from knightlite.inference.onnx_models import write_float, write_qdq
+    from knightlite.onnx_models import write_qdq
     from knightlite.quantize.mixed import template
     from knightlite.quantize.scales import scale_text
 
@@ -164,7 +163,7 @@ def _made(
         source=options.model,
         chip=options.target,
         onnx=written.SerializeToString(deterministic=True),
-        float_onnx=write_float(result.float_graph).SerializeToString(deterministic=True),
+        float_onnx=float_onnx(result.float_graph),
         report=result.report,
         samples={
             name: np.ascontiguousarray(
@@ -186,6 +185,7 @@ def _made(
 def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
     """The float graph of the options, its inputs normalized; what runs on the host is said."""
     from knightlite.frontend import Conversion, load
+    from knightlite.inference import session
     from knightlite.ops import host
 
     shapes = None
@@ -210,8 +210,16 @@ def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
             talk.warn(f"{operation.name}: {host.sentence(operation)}")
     if host.needs_onnx_runtime(graph):
         model = host.model(graph).SerializeToString(deterministic=True)
-        open_session(model, f"the operators of {options.model} for the host")
+        session(model, called=f"the operators of {options.model} for the host")
     return graph
+
+
+def float_onnx(graph: Graph) -> bytes:
+    """A float graph as the ONNX file that quantization starts from."""
+    from knightlite.onnx_models import write_float
+
+    written: bytes = write_float(graph).SerializeToString(deterministic=True)
+    return written
 
 
 def _model_sha256(options: QuantizeOptions) -> str:

@@ -16,7 +16,7 @@ from knightlite.api.comparison.dump import FOLDER, dump_folder
 from knightlite.api.models import QuantizedModel
 from knightlite.api.models.stage_files import QUANT_FILES
 from knightlite.api.quantization.calibration_data import workload
-from knightlite.api.quantization.in_memory import load_float, quantize_models
+from knightlite.api.quantization.in_memory import float_onnx, load_float, quantize_models
 from knightlite.api.quantization.options import completed
 from knightlite.errors import UsageError
 from knightlite.options.quantize import QuantizeOptions
@@ -252,15 +252,13 @@ def compare_files(
 
 
 def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutcome:
-    from knightlite.inference.onnx_models import write_float
-
     target = options.save_dir / QUANT_FILES["float_onnx"].format(graph.name)
     if target.resolve() == options.model.resolve():
         raise UsageError(
             f"converting {options.model} would overwrite it.", "name another folder with -s DIR"
         )
     with atomic_write.file_set() as files:
-        files.write_bytes(target, write_float(graph).SerializeToString(deterministic=True))
+        files.write_bytes(target, float_onnx(graph))
     talk.say(f"Converted Model : {target}")
     return QuantizeOutcome({"float_onnx": target}, {}, None, None, None, 0, 0.0)
 
@@ -268,7 +266,7 @@ def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutc
 def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     """Run a float or quantized model over the data and report its metric."""
     from knightlite.frontend import load_quantized
-    from knightlite.inference.onnx_models import session, write_float, write_qdq
+    from knightlite.inference import Runner, float_network, quantized_network
 
     quantized = _quantized_model(options, talk)
     if quantized is not None:
@@ -281,20 +279,17 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
         graph = load_quantized(quantized)
     else:
         graph = load_float(options, talk)
-    model = write_float(graph) if quantized is None else write_qdq(graph, {})
-    runner = session(model)
+    runner = Runner(float_network(graph) if quantized is None else quantized_network(graph))
     work, _ = workload(options, graph, talk)
     talk.say(f"data: {work.description}")
     pictures = 0
 
     def forward(inputs: tuple[Any, ...]) -> list[Any]:
         nonlocal pictures
-        arrays = (np.asarray(item, np.float32) for item in inputs)
-        feeds = dict(zip(graph.inputs, arrays, strict=True))
-        outputs = list(runner.run(None, feeds))
+        found = runner.run(tuple(np.asarray(item, np.float32) for item in inputs))
         pictures += inputs[0].shape[0]
         talk.advance("infer", pictures, options.calls * options.batch_size)
-        return outputs
+        return [found[name] for name in graph.outputs]
 
     metric = work.run(forward)
     exact, fixed = (metric, None) if quantized is None else (None, metric)

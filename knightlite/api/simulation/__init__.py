@@ -4,8 +4,13 @@ The golden model in ONNX Runtime is what its bytes are compared with.
 """
 
 from knightlite.api.simulation.build import build_files, check_model
-from knightlite.api.simulation.golden import GoldenReference, golden_reference
-from knightlite.api.simulation.host import finisher, open_session
+from knightlite.api.simulation.golden import (
+    GoldenReference,
+    golden_reference,
+    open_golden,
+    read_golden,
+)
+from knightlite.api.simulation.host import finisher
 from knightlite.api.simulation.options import SimulateOptions
 from knightlite.api.simulation.run import SimulateResult, simulate
 from knightlite.api.simulation.session import CompiledNetwork, NodeArg
@@ -20,6 +25,7 @@ __all__ = [
     "check_model",
     "finisher",
     "golden_reference",
-    "open_session",
+    "open_golden",
+    "read_golden",
     "simulate",
 ]

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.container import Description, Program
-from knightlite.errors import ModelError
 
 Array = NDArray[Any]
 Finisher = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -22,12 +20,14 @@ def finisher(program: Program) -> Finisher:
     meta = program.meta
     if not program.host:
         return lambda outputs: finish(meta, outputs)
-    session = open_session(program.host, f"the host model in the .cfg of {meta.name}")
+    from knightlite.inference import session
+
+    opened = session(program.host, called=f"the host model in the .cfg of {meta.name}")
     names = meta.graph_outputs
 
     def run(outputs: Mapping[str, Array]) -> dict[str, Array]:
         feeds = {entry.name: dequantize(outputs[entry.name], entry) for entry in meta.outputs}
-        return dict(zip(names, map(np.asarray, session.run(names, feeds)), strict=True))
+        return dict(zip(names, opened.run(names, feeds), strict=True))
 
     return run
 
@@ -40,14 +40,3 @@ def blob_names(meta: Description) -> dict[str, str]:
         for name in (entry.name for entry in meta.outputs)
         if reshaped.get(name) in meta.graph_outputs
     }
-
-
-def open_session(model: bytes, what: str) -> Any:
-    """An ONNX Runtime session of a host model; ModelError where ONNX Runtime refuses it."""
-    from knightlite.inference.onnx_models import session
-
-    try:
-        return session(model)
-    except Exception as error:  # its errors have no base class of their own
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise ModelError(f"ONNX Runtime refuses {what} ({reason}).") from error

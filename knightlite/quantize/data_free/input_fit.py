@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import Runner, float_network
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.ops.opdef import OPEN
@@ -46,8 +46,8 @@ def fit_input(
     flat = np.zeros((channels + 1, *probes.shape[1:]), np.float32)
     for channel in range(channels):
         flat[channel + 1, channel] = 1
-    runner = session(write_float(part), threads)
-    flats = dict(zip(part.outputs, runner.run(None, {name: flat}), strict=True))
+    runner = Runner(float_network(part), threads)
+    flats = runner.run((flat,))
     rows, sides = [], []
     for output, values in flats.items():
         known, told = graph.trained[output], _told(graph, output)
@@ -55,9 +55,8 @@ def fit_input(
         rows.append((means[1:] - means[0]).T / known.std[told, None])
         sides.append((known.mean[told] - means[0]) / known.std[told])
     mean = _means(np.concatenate(rows), np.concatenate(sides))
-    spreads = zip(part.outputs, runner.run(None, {name: probes}), strict=True)
     products = total = 0.0
-    for output, spread in spreads:
+    for output, spread in runner.run((probes,)).items():
         zero, told = flats[output][0], _told(graph, output)
         steps = flats[output][1:] - zero
         # padding makes a flat picture uneven too, the more the further its mean is from 0

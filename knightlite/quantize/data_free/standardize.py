@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import numerics
-from knightlite.inference.onnx_models import session, write_node_model
+from knightlite.inference import run_node
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
 from knightlite.ops.opdef import OPEN
@@ -85,19 +85,10 @@ def _needed(graph: Graph) -> set[str]:
 
 def _linear(graph: Graph, node: Node, values: Mapping[str, Array], threads: int | None) -> Array:
     """What a node computes, float32 [n, C, H, W], before a merged activation."""
-    kernel = BY_NAME[node.op].kernel is not None
-    has_bias = kernel and len(node.inputs) > 2
-    opened = replace(node, attributes={**node.attributes, "clamp": OPEN})
-    model = write_node_model(graph, opened if "clamp" in node.attributes else node, has_bias)
-    found = session(model, threads)
+    if "clamp" in node.attributes:
+        node = replace(node, attributes={**node.attributes, "clamp": OPEN})
     names = dict.fromkeys(name for name in node.inputs if name not in graph.constants)
-    weights = node.inputs[1:] if kernel else ()
-    arrays = (
-        *(values[name] for name in names),
-        *(graph.constants[name] for name in weights),
-    )
-    feeds = {item.name: array for item, array in zip(found.get_inputs(), arrays, strict=True)}
-    return np.asarray(found.run(None, feeds)[0])
+    return run_node(graph, node, [values[name] for name in names], threads)
 
 
 def _change(mean: Float64, std: Float64, known_mean: Float64, known_std: Float64) -> Change:

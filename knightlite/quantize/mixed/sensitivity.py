@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
-from knightlite.inference.onnx_models import session, write_float, write_qdq
+from knightlite.inference import Network, Runner, float_network, quantized_network
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data.workload import Workload
@@ -88,17 +88,16 @@ class Meter:
         threads: int | None = None,
         wide: Mapping[str, Array] | None = None,
     ) -> None:
-        """``pictures``: one array [n, C, H, W] per network input; ``wide`` as switched_model's."""
-        self._inputs, self._names = graph.inputs, list(graph.chip_outputs)
+        """``pictures``: an array [n, C, H, W] per network input; ``wide`` as switched_network's."""
+        self._names = list(graph.chip_outputs)
         self._flags = [flag(index) for index in range(len(found))]
-        self._delivered = list(dict.fromkeys((*graph.outputs, *self._names)))
-        self._switched = session(switched_model(graph, assignment, found, wide or {}), threads)
+        self._switched = Runner(switched_network(graph, assignment, found, wide or {}), threads)
         self._pictures = [
             tuple(np.ascontiguousarray(item[at : at + 1], np.float32) for item in pictures)
             for at in range(len(pictures[0]))
         ]
-        exact = session(write_float(graph, self._names, checked=False), threads)
-        self._wanted = [self._run(exact, picture, {}) for picture in self._pictures]
+        exact = Runner(float_network(graph, self._names), threads)
+        self._wanted = [exact.run(picture) for picture in self._pictures]
 
     def noise(
         self,
@@ -118,7 +117,7 @@ class Meter:
         error: list[Any] = [0.0] * len(self._names)
         some = list(zip(self._pictures, self._wanted, strict=True))[:pictures]
         for picture, wanted in some:
-            values = self._run(self._switched, picture, flags)
+            values = self._switched.run(picture, flags)
             for place, name in enumerate(self._names):
                 wrong = values[name].astype(np.float64) - wanted[name]
                 error[place] = error[place] + _per_channel(wrong)
@@ -129,12 +128,6 @@ class Meter:
         counts = [sum(wanted[name].size for _, wanted in some) for name in self._names]
         rows = zip(error, energies, counts, strict=True)
         return float(np.mean([_relative(*row) for row in rows]))
-
-    def _run(
-        self, runner: Any, picture: tuple[Array, ...], flags: Mapping[str, Array]
-    ) -> dict[str, Array]:
-        feeds = dict(zip(self._inputs, picture, strict=True))
-        return dict(zip(self._delivered, runner.run(None, {**feeds, **flags}), strict=True))
 
 
 def some_pictures(
@@ -147,14 +140,15 @@ def some_pictures(
     if len(sample[0]) >= PICTURES:
         places = np.linspace(0, len(sample[0]) - 1, PICTURES).round().astype(int)
         return tuple(item[places] for item in sample)
-    exact = session(write_float(graph, checked=False), threads)
+    exact = Runner(float_network(graph), threads)
     kept: list[tuple[Array, ...]] = []
 
     def forward(inputs: tuple[Array, ...]) -> list[Array]:
         arrays = tuple(np.ascontiguousarray(values, np.float32) for values in inputs)
         for at in range(min(len(arrays[0]), PICTURES - len(kept))):
             kept.append(tuple(item[at : at + 1].copy() for item in arrays))
-        return list(exact.run(None, dict(zip(graph.inputs, arrays, strict=True))))
+        found = exact.run(arrays)
+        return [found[name] for name in graph.outputs]
 
     workload.run(forward)
     if not kept:
@@ -189,13 +183,13 @@ def flag(index: int) -> str:
     return f"knightlite/rounds/{index}"
 
 
-def switched_model(
+def switched_network(
     graph: Graph,
     assignment: Assignment,
     found: Sequence[Unit],
     wide: Mapping[str, Array] | None = None,
-) -> onnx.ModelProto:
-    """The QDQ model of the assignment in which only units whose flag is true are rounded.
+) -> Network:
+    """The QDQ network of the assignment in which only units whose flag is true are rounded.
 
     ``wide``: scales of 16 bits by tensor, which the others have where :data:`WIDE` is true.
     :data:`REST` rounds what belongs to none. A bias is switched with its weights: what is added
@@ -204,7 +198,8 @@ def switched_model(
     import onnx
     from onnx import helper, numpy_helper
 
-    model = write_qdq(assignment.graph, {}, graph.chip_outputs, checked=False)
+    network = quantized_network(assignment.graph, graph.chip_outputs)
+    model = network.model
     flags = _flags(assignment, found)
     exact = _exact_constants(graph, assignment)
     sources = {node.output[0]: node.input[0] for node in model.graph.node
@@ -233,7 +228,7 @@ def switched_model(
     model.graph.node.extend(nodes)
     for name in (*(flag(index) for index in range(len(found))), REST, WIDE):
         model.graph.input.append(helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, []))
-    return model
+    return network
 
 
 def _at_16_bits(

@@ -6,14 +6,13 @@ grow with the pictures. What the first pass learnt can be kept in a file for the
 
 from knightlite.quantize.statistics.distribution_cache import DistributionCache
 from knightlite.quantize.statistics.observers import Statistics
-from knightlite.quantize.statistics.passes import Observation, Runner, observe
+from knightlite.quantize.statistics.passes import Observation, observe
 from knightlite.quantize.statistics.recording import Recording
 
 __all__ = [
     "DistributionCache",
     "Observation",
     "Recording",
-    "Runner",
     "Statistics",
     "observe",
 ]

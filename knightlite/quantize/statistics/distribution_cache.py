@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError, FormatError
-from knightlite.inference.onnx_models import write_float
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_float
 from knightlite.quantize.data.workload import Forward, Workload
 from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.statistics.observers import Histogram, Statistics

@@ -11,15 +11,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
-from knightlite.inference.joining import join_parts
-from knightlite.inference.onnx_models import session, write_float, write_qdq
-from knightlite.inference.picture_runs import Found, Inputs, PictureRuns, checked
+from knightlite.inference import (
+    Inputs,
+    PictureRuns,
+    Runner,
+    Values,
+    float_network,
+    quantized_network,
+)
 from knightlite.ir import Graph
 from knightlite.quantize.data.sample import Sample
 from knightlite.quantize.data.workload import Enough, Workload
@@ -32,9 +37,6 @@ from knightlite.quantize.statistics.observation_plan import (
 )
 from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.statistics.recording import Recording
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int | None], None]
@@ -81,13 +83,13 @@ def observe(
     last: Inputs = ()
     earlier: dict[int, tuple[dict[str, Statistics], int]] = {}
 
-    def read(inputs: Inputs, found: Found) -> Found:
+    def read(inputs: Inputs, found: Values) -> Values:
         found.update(zip(graph.inputs, inputs, strict=True))
         for name in plan.observed:
             observers[name].add(found[name])
         return {name: found[name].copy() for name in kept}
 
-    def join(inputs: Inputs, parts: list[Found]) -> list[Array]:
+    def join(inputs: Inputs, whole: Values) -> list[Array]:
         nonlocal pictures, calls, last
         last = inputs
         sample.add(inputs)
@@ -96,12 +98,11 @@ def observe(
             earlier[calls] = collect(observers, plan), pictures
         if progress is not None:
             progress("float", pictures, None)
-        whole = join_parts(kept, [[part[name] for name in kept] for part in parts])
         recording.add(inputs, {name: whole[name] for name in graph.chip_outputs})
         return [whole[name] for name in graph.outputs]
 
-    with PictureRuns(graph, write_float(graph, inner, checked=False), threads, inner) as runs:
-        metric = workload.run(lambda inputs: runs.give(inputs, read, join))
+    with PictureRuns(float_network(graph, inner), threads, inner) as runs:
+        metric = workload.run(lambda inputs: runs.give(inputs, join, read))
     if pictures == 0:
         raise DataError(
             f"{workload.description} gave no picture to calibrate with.",
@@ -142,7 +143,6 @@ def compare(
     The float outputs are those of the first pass where ``recording`` has them. ``enough``: the
     number of pictures after which it ends; the metric is None then.
     """
-    wanted = compared(graph)
     exact: Runner | None = None
     energy = dict.fromkeys(graph.chip_outputs, 0.0)
     noise = dict.fromkeys(graph.chip_outputs, 0.0)
@@ -155,18 +155,11 @@ def compare(
         if recorded is not None:
             return recorded
         if exact is None:
-            exact = Runner(
-                graph, session(write_float(graph, graph.chip_outputs, checked=False), threads), 1
-            )
-        parts = [exact.run(part) for part in exact.parts(inputs)]
-        return join_parts(wanted, parts)
+            exact = Runner(float_network(graph, graph.chip_outputs), threads)
+        return exact.values(inputs)
 
-    def read(_: Inputs, found: Found) -> Found:
-        return dict(zip(wanted, found.values(), strict=True))  # the model has names of its own
-
-    def join(inputs: Inputs, parts: list[Found]) -> list[Array]:
+    def join(inputs: Inputs, values: Values) -> list[Array]:
         nonlocal last, pictures, calls
-        values = join_parts(wanted, [[part[name] for name in wanted] for part in parts])
         exactly = reference(inputs)
         last = inputs
         pictures, calls = pictures + inputs[0].shape[0], calls + 1
@@ -179,13 +172,11 @@ def compare(
         return [values[name] for name in graph.outputs]
 
     metric: float | None = None
-    with PictureRuns(
-        graph, write_qdq(quantized, {}, graph.chip_outputs, checked=False), threads
-    ) as runs:
+    with PictureRuns(quantized_network(quantized, graph.chip_outputs), threads) as runs:
 
         def forward(inputs: Inputs) -> Sequence[Array]:
             nonlocal given
-            outputs = runs.give(inputs, read, join)
+            outputs = runs.give(inputs, join)
             given += len(inputs[0])
             if enough is not None and given >= enough:
                 raise Enough
@@ -199,26 +190,3 @@ def compare(
         for name in graph.chip_outputs
     ]  # fmt: skip
     return Comparison(metric, entries, pictures, last)
-
-
-@dataclass(frozen=True, slots=True)
-class Runner:
-    """A session and the batch size it is fed with."""
-
-    graph: Graph
-    session: onnxruntime.InferenceSession
-    chunk: int
-
-    def parts(self, inputs: tuple[Array, ...]) -> list[tuple[Array, ...]]:
-        """The checked inputs in pieces of ``chunk`` pictures."""
-        arrays = checked(self.graph, inputs)
-        count = arrays[0].shape[0]
-        return [
-            tuple(item[first : first + self.chunk] for item in arrays)
-            for first in range(0, count, self.chunk)
-        ]
-
-    def run(self, inputs: tuple[Array, ...]) -> list[Array]:
-        """One array per output of the session's model."""
-        feeds = dict(zip(self.graph.inputs, inputs, strict=True))
-        return list(self.session.run(None, feeds))

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.inference.joining import join_parts
-from knightlite.inference.onnx_models import session, write_float
+from knightlite.inference import Inputs, Runner, Values, float_network
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Enough, Forward, Workload
 from knightlite.quantize.data_free.standardize import changed
@@ -29,7 +28,7 @@ from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.observation_plan import observation_plan
-from knightlite.quantize.statistics.passes import Runner, observe
+from knightlite.quantize.statistics.passes import observe
 from knightlite.quantize.steps.improvement import macs, output_errors
 from knightlite.quantize.steps.judgement import JUDGES, Burden, StepResult, judge
 from knightlite.quantize.steps.walk import Errors, Walk, joined
@@ -109,16 +108,17 @@ def _affordable(graph: Graph, settings: Settings) -> int:
 def first_pictures(graph: Graph, workload: Workload, count: int) -> list[tuple[Array, ...]]:
     """The first pictures of a workload, each [1, C, H, W] per network input."""
     found: list[tuple[Array, ...]] = []
-    runner = Runner(graph, session(write_float(graph, checked=False), 1), 1)
+    runner = Runner(float_network(graph), 1)
 
-    def forward(inputs: tuple[Array, ...]) -> list[Array]:
-        parts = runner.parts(inputs)
-        outputs = [runner.run(part) for part in parts]
-        kept = parts[: count - len(found)]  # copied: the caller may fill its arrays anew
-        found.extend(tuple(item.copy() for item in part) for part in kept)
+    def keep(inputs: Inputs, _: Values) -> None:
+        if len(found) < count:  # copied: the caller may fill its arrays anew
+            found.append(tuple(item.copy() for item in inputs))
+
+    def forward(inputs: Inputs) -> list[Array]:
+        outputs = runner.outputs(inputs, keep)
         if len(found) >= count:
             raise Enough
-        return list(join_parts(graph.outputs, outputs).values())
+        return outputs
 
     with contextlib.suppress(Enough):
         workload.run(forward)
@@ -131,12 +131,11 @@ def channel_ranges(
     """Of every feature tensor, one picture in memory at a time; joined ones follow from parts."""
     plan = observation_plan(graph)
     inner = [name for name in plan.observed if name not in graph.inputs]
-    runner = Runner(graph, session(write_float(graph, inner, checked=False), threads), 1)
-    delivered = list(dict.fromkeys((*graph.outputs, *inner)))
+    runner = Runner(float_network(graph, inner), threads)
     peaks: dict[str, Any] = dict.fromkeys(plan.observed, 0.0)
     squares: dict[str, Any] = dict.fromkeys(plan.observed, 0.0)
     for picture in pictures:
-        found = dict(zip(delivered, runner.run(picture), strict=True))
+        found = runner.run(picture)
         found.update(zip(graph.inputs, picture, strict=True))
         for name in plan.observed:
             values = found[name].reshape(found[name].shape[1], -1).astype(np.float64)

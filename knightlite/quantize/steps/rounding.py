@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.inference.node_runs import NodeRuns
+from knightlite.inference import NodeRuns
 from knightlite.quantize.steps.walk import Constants, Layer
 
 Array = NDArray[Any]

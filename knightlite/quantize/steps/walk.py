@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.inference.node_runs import NodeRuns, weights_of
+from knightlite.inference import NodeRuns, weights_of
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import View
 from knightlite.quantize.data.sample import pictures_at_once

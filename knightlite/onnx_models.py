@@ -11,7 +11,7 @@ activation stands between ``t/linear`` and ``t``. Host operations come last, on 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ from knightlite.ops.wide_table import LUT_METADATA, lut_lengths
 
 if TYPE_CHECKING:
     import onnx
-    import onnxruntime
 
 BATCH = host.BATCH
 Shape = tuple[int | str, ...]
@@ -141,29 +140,14 @@ def batchable(graph: Graph) -> bool:
     return all(map(host.keeps_batch, graph.host))
 
 
-def session(
-    model: onnx.ModelProto | bytes, threads: int | None = None, *, lean: bool = False
-) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime CPU session; ``threads`` None leaves the number to ONNX Runtime.
+def deliver(model: onnx.ModelProto, names: Iterable[str]) -> None:
+    """Let a model deliver inner values too, behind its outputs; those it delivers stay as is."""
+    import onnx
 
-    ``lean``: memory before speed; there is no memory plan for all tensors at once, and no arena
-    that keeps what one run needed for the next.
-
-    QDQ models run as they are written: without ``disable_quant_qdq`` ONNX Runtime fuses them
-    into u8 x s8 integer kernels that saturate in 16 bits on CPUs without VNNI and are wrong.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # warnings about our own fixed form tell the user nothing
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = not lean
-    options.enable_cpu_mem_arena = not lean
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    data = model if isinstance(model, bytes) else model.SerializeToString()
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    have = {item.name for item in model.graph.output}
+    for name in names:
+        if name not in have:
+            model.graph.output.append(onnx.ValueInfoProto(name=name))
 
 
 def _start(graph: Graph) -> OnnxWriter:

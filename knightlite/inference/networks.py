@@ -1,0 +1,136 @@
+"""A graph as a network that ONNX Runtime runs, its inputs in order, its values by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import DataError
+from knightlite.inference.joining import join_parts
+from knightlite.inference.sessions import session
+from knightlite.ir import Graph
+from knightlite.onnx_models import batchable, write_float, write_qdq
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = NDArray[Any]
+Inputs = tuple[Array, ...]
+"""Float32, one array [n, C, H, W] per network input."""
+
+Values = dict[str, Array]
+"""By tensor, float32 [n, ...]."""
+
+_NOTHING: Mapping[str, Array] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """A model that does what ``graph`` does; ``delivered``: the tensor that each output is."""
+
+    graph: Graph
+    model: onnx.ModelProto
+    delivered: tuple[str, ...]
+
+
+def float_network(graph: Graph, watched: Sequence[str] = ()) -> Network:
+    """The float network; ``watched``: feature tensors, no inputs, delivered behind the outputs."""
+    return Network(graph, write_float(graph, watched, checked=False), _delivered(graph, watched))
+
+
+def quantized_network(graph: Graph, watched: Sequence[str] = ()) -> Network:
+    """The QDQ network of a quantized graph; ``watched``: tensors delivered as real numbers."""
+    return Network(graph, write_qdq(graph, {}, watched, checked=False), _delivered(graph, watched))
+
+
+def _delivered(graph: Graph, watched: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*graph.outputs, *watched)))
+
+
+class Runner:
+    """A network in a session, run when it is asked for, with all cores on each operator.
+
+    :class:`PictureRuns` is faster where there are many pictures.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        threads: int | None = None,
+        *,
+        at_once: int = 1,
+        lean: bool = False,
+    ) -> None:
+        """``at_once``: pictures that ``outputs`` and ``values`` run, where they can be batched.
+
+        ``threads``, ``lean``: the session's.
+        """
+        self._graph, self._delivered = network.graph, network.delivered
+        self._at_once = at_once if batchable(network.graph) else 1
+        self._session = session(network.model, threads, lean=lean)
+
+    def run(self, inputs: Inputs, more: Mapping[str, Array] = _NOTHING) -> Values:
+        """All that is delivered; ``more``: further inputs of the model, by name."""
+        feeds = dict(zip(self._graph.inputs, inputs, strict=True))
+        found = self._session.run(None, {**feeds, **more})
+        return dict(zip(self._delivered, found, strict=True))
+
+    def outputs(
+        self, inputs: Inputs, each: Callable[[Inputs, Values], None] | None = None
+    ) -> list[Array]:
+        """The network's outputs of any number of pictures, which :func:`checked` checks.
+
+        ``each`` sees every part that was run, and all that is delivered of it.
+        """
+        return list(self._joined(inputs, self._graph.outputs, each).values())
+
+    def values(self, inputs: Inputs) -> Values:
+        """All that is delivered of any number of pictures, which :func:`checked` checks."""
+        return self._joined(inputs, self._delivered, None)
+
+    def _joined(
+        self,
+        inputs: Inputs,
+        names: Sequence[str],
+        each: Callable[[Inputs, Values], None] | None,
+    ) -> Values:
+        arrays = checked(self._graph, inputs)
+        kept = []
+        for first in range(0, len(arrays[0]), self._at_once):
+            part = tuple(item[first : first + self._at_once] for item in arrays)
+            found = self.run(part)
+            if each is not None:
+                each(part, found)
+            kept.append({name: found[name] for name in names})
+        return join_parts(names, kept)
+
+
+def checked(graph: Graph, inputs: Inputs) -> Inputs:
+    """Contiguous float32 arrays [N, C, H, W], one per input of ``graph``; DataError otherwise."""
+    names = graph.inputs
+    if len(inputs) != len(names):
+        raise DataError(
+            f"the network has {len(names)} inputs ({', '.join(names)}), "
+            f"but the data gave {len(inputs)} arrays."
+        )
+    arrays = tuple(np.ascontiguousarray(item, dtype=np.float32) for item in inputs)
+    for name, array in zip(names, arrays, strict=True):
+        shape = graph.tensors[name].shape
+        if array.ndim != len(shape) or array.shape[1:] != shape[1:] or not array.shape[0]:
+            raise DataError(
+                f"input {name} must have shape [N, {', '.join(map(str, shape[1:]))}], "
+                f"not {list(array.shape)}.",
+                "check the preprocessing: sizes, channel order (NCHW) and the batch axis",
+            )
+        if not np.all(np.isfinite(array)):
+            raise DataError(
+                f"input {name} must hold finite numbers, but the data holds NaN or infinity.",
+                "check the calibration data and its preprocessing",
+            )
+    if len({array.shape[0] for array in arrays}) != 1:
+        raise DataError("all inputs must have the same batch size.")
+    return arrays

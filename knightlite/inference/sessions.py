@@ -1,0 +1,101 @@
+"""The one way to open a model in ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+Array = NDArray[Any]
+
+
+def session(
+    model: onnx.ModelProto | bytes,
+    threads: int | None = None,
+    *,
+    lean: bool = False,
+    called: str = "",
+    remedy: str = "",
+) -> Session:
+    """An ONNX Runtime CPU session; ``threads`` None leaves the number to ONNX Runtime.
+
+    ``lean``: memory before speed; there is no memory plan for all tensors at once, and no arena
+    that keeps what one run needed for the next.
+
+    ``called``: the name in a sentence of a model that came from outside: whatever ONNX Runtime says
+    of it, here or when it runs, is a ModelError. ``remedy``: the hint where we wrote the model
+    ourselves, so that it must be damaged. What it says of a model that is ours and was in no file
+    is a fault of ours, and is raised as it is.
+
+    QDQ models run as they are written: without ``disable_quant_qdq`` ONNX Runtime fuses them
+    into u8 x s8 integer kernels that saturate in 16 bits on CPUs without VNNI and are wrong.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warnings about our own fixed form tell the user nothing
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = not lean
+    options.enable_cpu_mem_arena = not lean
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    try:
+        opened = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no base class of their own
+        if called:
+            raise _refusal(error, called, remedy) from error
+        raise
+    return Session(opened, called, remedy)
+
+
+class Session:
+    """An opened model. ``inputs`` and ``outputs``: their names, in order."""
+
+    def __init__(self, opened: onnxruntime.InferenceSession, called: str, remedy: str) -> None:
+        """See :func:`session`."""
+        self._opened, self._called, self._remedy = opened, called, remedy
+        self.inputs = tuple(str(item.name) for item in opened.get_inputs())
+        self.outputs = tuple(str(item.name) for item in opened.get_outputs())
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
+        """The outputs ``names``, None for all of them in order, of inputs by name."""
+        try:
+            found = self._opened.run(names, feeds)
+        except Exception as error:  # its errors have no base class of their own
+            if self._called:
+                raise _refusal(error, self._called, self._remedy) from error
+            raise
+        return [np.asarray(values) for values in found]
+
+    def binding(self) -> onnxruntime.IOBinding:
+        """Places for inputs and outputs of :meth:`run_bound`."""
+        return self._opened.io_binding()
+
+    def run_bound(self, binding: onnxruntime.IOBinding) -> None:
+        """Run from and into the places of ``binding``."""
+        self._opened.run_with_iobinding(binding)
+
+
+def _refusal(error: Exception, called: str, remedy: str) -> ModelError:
+    reason = " ".join(str(error).split()).rstrip(".")
+    if remedy:
+        return ModelError(f"{called} is damaged: ONNX Runtime refuses it ({reason}).", remedy)
+    return ModelError(f"ONNX Runtime refuses {called} ({reason}).")
+
+
+def available_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
