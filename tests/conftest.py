@@ -21,6 +21,7 @@ from hypothesis import settings
 import conformance_table
 from golden_table import Layout, Rows
 from knightlite.cli.program import run
+from made_once import MadeOnce, of_this_run
 from refusals import Refusal
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -129,9 +130,17 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
-def digits_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    return of_this_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def digits_chain(made_once: MadeOnce) -> Path:
     """A folder in which digits was quantized (10 pictures) and compiled; not to be changed."""
-    folder = tmp_path_factory.mktemp("digits_chain")
+    return made_once.folder("digits_chain", make_digits_chain)
+
+
+def make_digits_chain(folder: Path) -> None:
     for name in ("digits.pdmodel", "digits.pdiparams", "labels.txt"):
         shutil.copy(DIGITS / name, folder)
     for label in "0123456789":
@@ -145,7 +154,6 @@ def digits_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert run(["compile"]) == 0
     finally:
         os.chdir(before)
-    return folder
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ must be there at that point.
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import shlex
@@ -25,6 +26,7 @@ import pytest
 import generated_tables
 from knightlite.cli import program
 from knightlite.cli.vocabulary import ACCEPTED, LATER, LATER_COMMANDS
+from made_once import MadeOnce
 from test_layering import ALLOWED, THIRD_PARTY, WINGS, faces
 
 ROOT = Path(__file__).parent.parent
@@ -104,13 +106,18 @@ def _as_shell(block: Block, root: Path) -> str:
     return ""
 
 
+def make_checkout(folder: Path) -> None:
+    """What pages may change, compiled: Python compiles what was changed again, and no more."""
+    for name in COPIED:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    assert compileall.compile_dir(folder / "knightlite", quiet=1)
+
+
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(made_once: MadeOnce, tmp_path: Path) -> Path:
     """A checkout to run commands in; only the examples are the real one's, and they are read."""
     root = tmp_path / "checkout"
-    root.mkdir()
-    for name in COPIED:
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(made_once.folder("checkout", make_checkout), root)
     for name in SHARED:
         (root / name).symlink_to(ROOT / name)
     programs = root / ".venv" / "bin"
@@ -134,7 +141,6 @@ def run_script(text: str, name: str, checkout: Path) -> subprocess.CompletedProc
         "PATH": f"{checkout / '.venv' / 'bin'}:{os.environ['PATH']}",
         "HOME": str(checkout.parent / "home"),
         "PYTHONPATH": str(checkout),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "GIT_CEILING_DIRECTORIES": str(checkout.parent),
         "LC_ALL": "C.UTF-8",
     }
