@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from typing import Any
 
 import numpy as np
 import pytest
@@ -37,8 +35,7 @@ def suspects(
     node = exact.nodes[0]
     builder.node("Conv", ("x", *names), "y", node.attributes)
     builder.tensor("y", (1, 2, 2, 2), S8, y)
-    sums: Any = defaultdict(lambda: None)
-    return weight_suspects(exact, builder.build(("y",)), sums)
+    return weight_suspects(exact, builder.build(("y",)))
 
 
 def kept_db(weights: tuple[float, ...], scale: float) -> float:
