@@ -37,6 +37,7 @@ import knightlite
 from knightlite import chip
 from knightlite.api.checking import check
 from knightlite.errors import KnightliteError
+from knightlite.options.inspection import CheckOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKER = ROOT / "tests" / "conformance" / "paddle_zoo.py"
@@ -119,7 +120,7 @@ def find_or_make(name: str, folder: Path, paddle: Path) -> Path:
 def measure(published: Published, path: Path) -> Row:
     """Count, quantize once, compile for every family and predict."""
     families = chip.families()
-    counted = check(path, families[0].names[0])
+    counted = check(CheckOptions(model=path, chip=families[0].names[0]))
     noise = np.random.default_rng(SEED).normal(0, 1, (PICTURES, *SHAPE)).astype(np.float32)
     predicted: dict[str, float] = {}
     refusals: dict[str, str] = {}

@@ -39,6 +39,8 @@ from knightlite.json_records.forms import (
 )
 from knightlite.ops import ALL_OPS, BY_NAME
 from knightlite.ops.functions import FUNCTIONS
+from knightlite.options import options_of
+from knightlite.options.quantize import QuantizeOptions
 from knightlite.workspace import Manifest
 
 Blocks = Mapping[str, Callable[[], str]]
@@ -338,7 +340,18 @@ def _form(form: Form) -> str:
             return words(form).removeprefix("a ")
 
 
+def shorter_arguments() -> str:
+    """The options of ``quant`` that have another name in Python than on the command line."""
+    rows = [
+        (f"`--{item.keys[0]}`", f"`{item.parameter}`")
+        for item in options_of(QuantizeOptions).values()
+        if item.python and item.keys and item.parameter != item.keys[0].replace("-", "_")
+    ]
+    return table(("option", "argument"), rows)
+
+
 BLOCKS: Blocks = {
+    "shorter-arguments": shorter_arguments,
     "cfg-keys": lambda: key_tables(Description),
     "manifest-keys": lambda: key_tables(Manifest),
     "instructions": instruction_table,

@@ -7,6 +7,7 @@ import inspect
 import json
 import pkgutil
 import shutil
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,13 @@ from knightlite.api.inspection import inspect_file
 from knightlite.api.models import find_binary
 from knightlite.api.profiling import profile_program
 from knightlite.api.quantization import quantize
-from knightlite.api.simulation import CompiledNetwork, GoldenReference, SimulateOptions, simulate
+from knightlite.api.simulation import CompiledNetwork, GoldenReference, simulate
 from knightlite.errors import Finding, UsageError
+from knightlite.options.compile import CompileOptions, ExplainOptions
+from knightlite.options.inspection import CheckOptions
+from knightlite.options.profile import ProfileOptions
 from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.simulate import SimulateOptions
 from knightlite.sim import Machine
 from knightlite.talk import Talk
 from onnx_nets import Net
@@ -80,7 +85,12 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
     assert ("quantized model", 20, 20) in steps
     assert said[0] == "Quant Start"
 
-    compiled = compile_model(quantized.files["onnx"], "TX5112CV201", out, out)
+    compiled = compile_model(
+        CompileOptions(
+            onnx=quantized.files["onnx"], chip="TX5112CV201", out_dir=out, directory=out
+        ),
+        talk,
+    )
     assert {path.name for path in compiled.files.values()} == {
         f"{STEM}_r.cfg", f"{STEM}_r.weight", f"{STEM}_golden.onnx", f"{STEM}_known_input.bin",
         f"{STEM}_known_output.bin", f"{STEM}_r.map.txt", f"{STEM}_r.tsmodel",
@@ -107,7 +117,11 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
     assert result.top[0][0].label == "4"
     assert result.compared_bytes > figures["macs"] / 100
 
-    profiled = profile_program(compiled.files["cfg"], compiled.files["weight"], None, out, out)
+    profiled = profile_program(
+        ProfileOptions(
+            cfg=compiled.files["cfg"], weight=compiled.files["weight"], out_dir=out, directory=out
+        )
+    )
     profile = profiled.profile
     assert profile.macs == figures["macs"]
     assert sum(row.cycles for row in profile.layers) == profile.cycles
@@ -205,13 +219,15 @@ def test_a_quantized_model_is_fed_with_floats(here: Path) -> None:
 
 
 def test_check_of_a_model_that_runs() -> None:
-    found = check(DIGITS / "digits.pdmodel", CHIP)
+    found = check(CheckOptions(model=DIGITS / "digits.pdmodel", chip=CHIP))
     assert (found.name, found.chip, found.fits, found.findings) == ("digits", CHIP, True, ())
     assert found.macs == found.npu_macs == 10_935_684
     assert found.operators["Conv"] == (27, 27)
     assert found.host == ("Reshape",)
     assert found.parameters > 100_000
-    doubled = check(DIGITS / "digits.pdmodel", CHIP, input_shapes=((1, 3, 64, 32),))
+    doubled = check(
+        CheckOptions(model=DIGITS / "digits.pdmodel", chip=CHIP, input_shapes=((1, 3, 64, 32),))
+    )
     assert 1.9 * found.macs < doubled.macs <= 2 * found.macs
 
 
@@ -221,7 +237,7 @@ def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
     net.conv("x", "c", (4, 3, 3, 3))
     net.node("Hardmax", ["c"], "s")
     net.conv("s", "y", (4, 4, 1, 1))
-    found = check(net.save(tmp_path, "y"), CHIP)
+    found = check(CheckOptions(model=net.save(tmp_path, "y"), chip=CHIP))
     assert not found.fits
     hint = (
         "it cannot go to the host (-gp), since it stands between Conv Conv_c and Conv Conv_y on "
@@ -234,11 +250,14 @@ def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
 
 def test_explain(here: Path) -> None:
     path = Path(f"{STEM}.onnx")
-    rows = explain(path, CHIP, None)
+    options = ExplainOptions(onnx=path, chip=CHIP)
+    rows = explain(options)
     assert ("relu_0.tmp_0", "fuse_prologue", "runs in front of relu_1.tmp_0") in rows
-    assert explain(path, CHIP, "relu_0.tmp_0") == [row for row in rows if row[0] == "relu_0.tmp_0"]
+    assert explain(replace(options, node="relu_0.tmp_0")) == [
+        row for row in rows if row[0] == "relu_0.tmp_0"
+    ]
     with pytest.raises(UsageError, match=f"^{STEM}.onnx has no node called nobody"):
-        explain(path, CHIP, "nobody")
+        explain(replace(options, node="nobody"))
 
 
 def test_inspect(here: Path) -> None:
@@ -293,7 +312,7 @@ def test_a_face_is_documented_and_typed(room: str) -> None:
 
 def test_no_stage_talks_by_itself(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quantize(QuantizeOptions(model=Path("digits.onnx"), chip=CHIP))
-    compile_model(Path(f"{STEM}.onnx"), CHIP)
+    compile_model(CompileOptions(onnx=Path(f"{STEM}.onnx"), chip=CHIP))
     simulate(SimulateOptions(input="inputs/x.bin", check=True))
-    profile_program()
+    profile_program(ProfileOptions())
     assert capsys.readouterr() == ("", "")

@@ -17,7 +17,7 @@ import pytest
 
 from conftest import DIGITS
 from knightlite.cli import main
-from knightlite.cli.arguments import join_shapes, rewrite
+from knightlite.cli.arguments import rewrite
 from knightlite.cli.program import COMMANDS, run
 from knightlite.cli.vocabulary import ALIASES
 from refusals import snapshot
@@ -371,10 +371,13 @@ def test_help_is_instant() -> None:
         ("-is 1 3 -is 2 4 -m x", "-is 1,3 -is 2,4 -m x"),
         ("-is 1,3,48,192", "-is 1,3,48,192"),
         ("-is", "-is"),
+        ("-m x -- -is 1 3", "-m x -- -is 1 3"),
     ],
 )
 def test_shapes_are_joined(arguments: str, joined: str) -> None:
-    assert join_shapes(arguments.split()) == joined.split()
+    for command in ("quant", "check", "diagnose", "eval", "--default-chip TX5105C quant"):
+        words = command.split()
+        assert rewrite([*words, *arguments.split()]) == [*words, *joined.split()]
 
 
 @pytest.mark.parametrize(

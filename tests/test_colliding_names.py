@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 import knightlite
-from knightlite.api.comparison import CompareOptions, compare
+from knightlite.api.comparison import compare
 from knightlite.cli.program import run
 from knightlite.file_names import file_names
 from knightlite.frontend import load_quantized
+from knightlite.options.compare import CompareOptions
 from onnx_nets import Net
 
 Array = NDArray[Any]

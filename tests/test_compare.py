@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from knightlite.api.comparison import LEVELS, CompareOptions, Comparison, Difference, compare
+from knightlite.api.comparison import Comparison, Difference, compare
 from knightlite.api.comparison.differences import Tally
 from knightlite.api.comparison.layer_values import exact_values, quantized_values
 from knightlite.api.comparison.run import KEPT
 from knightlite.cli.program import run
 from knightlite.frontend import load_quantized
+from knightlite.options.compare import LEVELS, CompareOptions
 from knightlite.preprocess import load_recipe, prepare_picture, sample_pictures
 from knightlite.version import __version__
 from refusals import Refusal, cut

@@ -14,10 +14,11 @@ from onnx import numpy_helper
 
 import knightlite
 from conftest import DIGITS
-from knightlite.api.diagnosis import DiagnoseOptions, diagnose, settings_of
+from knightlite.api.diagnosis import diagnose, settings_of
 from knightlite.api.models import notes_of
 from knightlite.cli.program import run
 from knightlite.frontend import load, load_quantized
+from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.preprocess import load_recipe
 from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.data.workload import PictureFolder

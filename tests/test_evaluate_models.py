@@ -16,17 +16,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 import knightlite
 from conftest import DIGITS
-from knightlite.api.evaluation import (
-    EvaluateOptions,
-    EvaluationResult,
-    evaluate_models,
-    merge_states,
-)
+from knightlite.api.evaluation import EvaluationResult, evaluate_models
 from knightlite.api.evaluation import engine as evaluate_engine
+from knightlite.api.evaluation.run import merge_states
 from knightlite.api.models import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
 from knightlite.inference import session
+from knightlite.options.evaluate import EvaluateOptions
 from knightlite.preprocess import load_recipe, prepare_picture
 from knightlite.talk import Talk
 
@@ -50,7 +47,9 @@ def pictures(here: Path) -> Path:
 
 
 def options(pictures: Path, **changes: Any) -> EvaluateOptions:
-    return replace(EvaluateOptions(data=pictures, models=tuple(map(Path, FORMS))), **changes)
+    return replace(
+        EvaluateOptions(data=pictures, models=tuple(map(Path, FORMS)), workers=1), **changes
+    )
 
 
 def listen() -> tuple[Talk, list[str], list[int]]:
@@ -137,7 +136,7 @@ def test_every_byte_of_the_chip_is_checked_on_request(
 
 def test_everything_that_quant_and_compile_left_is_taken(pictures: Path) -> None:
     talk, said, _ = listen()
-    found = evaluate_models(EvaluateOptions(data=pictures), talk)
+    found = evaluate_models(EvaluateOptions(data=pictures, workers=1), talk)
     assert [row.model for row in found.models] == list(FORMS)
     assert [line.split()[0] for line in said] == list(FORMS)
     assert found == evaluate_models(options(pictures))
@@ -149,12 +148,12 @@ def test_the_float_model_is_the_one_that_quant_read(
     Path("knightlite.json").unlink()
     assert run(["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits"]) == 0
     talk, said, _ = listen()
-    found = evaluate_models(EvaluateOptions(data=pictures), talk)
+    found = evaluate_models(EvaluateOptions(data=pictures, workers=1), talk)
     assert [row.model for row in found.models] == list(FORMS[:2])
     assert said[0] == f"digits.onnx is taken: {STEM}.onnx was made from it."
     Path("digits.onnx").rename("kept.onnx")
     talk, said, _ = listen()
-    found = evaluate_models(EvaluateOptions(data=pictures), talk)
+    found = evaluate_models(EvaluateOptions(data=pictures, workers=1), talk)
     assert [row.model for row in found.models] == [FORMS[1]]
     assert said[0] == "the float model digits.onnx is not here any more: it is left out."
     Path("kept.onnx").rename("digits.onnx")
@@ -166,7 +165,7 @@ def test_the_float_model_is_the_one_that_quant_read(
     )
     Path("knightlite.json").unlink()
     with pytest.raises(UsageError, match=r"^no model is named, and knightlite\.json records no qu"):
-        evaluate_models(EvaluateOptions(data=pictures))
+        evaluate_models(EvaluateOptions(data=pictures, workers=1))
 
 
 def test_processes_and_shards_give_the_same_sums(

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 import knightlite
-from knightlite.cli.arguments import spread
+from knightlite.cli.arguments import rewrite
 from knightlite.cli.program import run
 from refusals import Refusal
 
@@ -274,7 +274,8 @@ def test_options_of_python(here: Path) -> None:
         ("quant -on onnx onnx -m x", "quant -on onnx onnx -m x"),
         ("quant -on a -- -on b c", "quant -on a -- -on b c"),
         ("quant --std=1 2", "quant --std=1 2"),
+        ("compare -on a b --out-name c", "compare -on a -on b --out-name c"),
     ],
 )
 def test_several_values(line: str, wanted: str) -> None:
-    assert spread(line.split()) == wanted.split()
+    assert rewrite(line.split()) == wanted.split()

@@ -109,7 +109,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "quantize",
     ),
     # what every command can be asked for: words and checks of other rooms, light to import
-    "options": ("chip", "errors", "quantize"),
+    "options": ("chip", "container", "errors", "quantize"),
     # the outside
     "api": (
         "atomic_write",
@@ -148,7 +148,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "frontend",
         "options",
         "profiler",
-        "quantize",
         "talk",
     ),
     "cli": ("api", "chip", "diagnosis", "errors", "options", "talk", "version"),

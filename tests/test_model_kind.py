@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from knightlite.api.comparison import CompareOptions, compare
+from knightlite.api.comparison import compare
 from knightlite.api.evaluation.forms import source_of
 from knightlite.api.models.quant_folder import float_beside, quantized_in
 from knightlite.cli.program import run
 from knightlite.frontend.model_kind import ModelKind, kind_of_file
+from knightlite.options.compare import CompareOptions
 from refusals import Refusal
 
 STEM = "digits_quantize"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,78 +18,105 @@ import knightlite
 from knightlite import KnightliteError
 from knightlite.api.quantization import options as asking
 from knightlite.api.quantization import quantize
-from knightlite.cli.knight_command import KnightCommand
-from knightlite.cli.program import run
-from knightlite.cli.record_command import record_command
+from knightlite.cli.knight_command import SECTION, KnightCommand
+from knightlite.cli.program import COMMANDS, run
+from knightlite.cli.record_command import RecordOption, record_command
+from knightlite.cli.vocabulary import ACCEPTED, LATER
+from knightlite.container import description
 from knightlite.errors import UsageError
-from knightlite.options import Option, check, option, options_of
+from knightlite.frontend import interpreter
+from knightlite.options import Option, check, like, options_of, shared
+from knightlite.options import compile as compile_options
+from knightlite.options import simulate as simulate_options
 from knightlite.options.checks import within
+from knightlite.options.commands import RECORDS
+from knightlite.options.compare import CompareOptions
+from knightlite.options.compile import CompileOptions, ExplainOptions
+from knightlite.options.diagnose import DiagnoseOptions
+from knightlite.options.evaluate import EvaluateOptions
 from knightlite.options.kinds import WHOLE
+from knightlite.options.profile import ProfileOptions
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.public.record_function import record_function
-from test_public_stub import function_text
+from knightlite.sim import inputs
+from test_docs import command_of
+from test_public_stub import function_text, public_functions
 
-RECORDS = (QuantizeOptions,)
+REQUIRED: Mapping[str, list[str]] = {  # what must be given beside the planted option
+    "quant": ["-m", "x"],
+    "sim": ["-i", "x"],
+    "check": ["-m", "x"],
+    "inspect": ["x"],
+    "model_info": ["-m", "x"],
+    "npy2bin": ["-i", "x", "-o", "y"],
+}
+PATIENCE = Option(
+    flags=("-pt", "--patience-steps"),
+    kind=WHOLE,
+    help="Steps without gain before giving up.",
+    default=7,
+    check=within(1, 9, "the patience (-pt)"),
+    also=("infer",),
+)
 
 
 # ------------------------------------------------------------------ a planted option
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Planted(QuantizeOptions):
-    """One option more than ``quant`` has."""
-
-    patience: int = option(
-        "-pt",
-        "--patience-steps",
-        kind=WHOLE,
-        help="Steps without gain before giving up.",
-        default=7,
-        check=within(1, 9, "the patience (-pt)"),
-        also=("infer",),
-    )
+def planted(record: type) -> Any:
+    """The record with an option more: one field."""
+    return dataclasses.make_dataclass(
+        "Planted", [("patience", int, like(PATIENCE))], bases=(record,),
+        frozen=True, slots=True, kw_only=True,
+    )  # fmt: skip
 
 
-def planted_command(found: list[Planted]) -> click.Command:
-    """``quant`` of the record; what it is asked for is put into ``found``."""
+def command_with(record: type, found: list[Any], **settings: Any) -> click.Command:
+    """A command of the record; what it is asked for is put into ``found``."""
 
-    def command(options: Planted) -> None:
-        """Quantize."""
+    def command(options: Any) -> None:
+        """Do it."""
         found.append(options)
 
-    return record_command(Planted, cls=KnightCommand, word="quant", epilog="")(command)
+    return record_command(record, epilog="", **settings)(command)
 
 
-def made(asked: Callable[..., Planted], talk: object) -> Planted:
-    """Quantize."""
-    return asked()
-
-
-def test_a_new_field_is_an_option_of_the_command_line() -> None:
-    found: list[Planted] = []
-    command = planted_command(found)
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_new_field_is_an_option_of_the_command_line(name: str) -> None:
+    found: list[Any] = []
+    command = command_with(planted(RECORDS[name]), found)
     shown = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     wanted = "-pt, --patience-steps INTEGER Steps without gain before giving up. [default: 7]"
     assert wanted in shown
     for words in ([], ["-pt", "3"], ["--patience-steps=3"]):
-        assert CliRunner().invoke(command, ["-m", "x", *words]).exit_code == 0
+        done = CliRunner().invoke(command, [*REQUIRED.get(name, []), *words])
+        assert done.exit_code == 0, done.output
     assert [options.patience for options in found] == [7, 3, 3]
 
 
-def test_a_new_field_is_a_key_of_run_config_files(tmp_path: Path) -> None:
-    found: list[Planted] = []
+@pytest.mark.parametrize("name", SECTION)
+def test_a_new_field_is_a_key_of_run_config_files(name: str, tmp_path: Path) -> None:
+    found: list[Any] = []
+    command = command_with(planted(RECORDS[name]), found, cls=KnightCommand, word=name)
     config = tmp_path / "c.json"
-    config.write_text(json.dumps({"quant": {"model": "x", "patience-steps": 4}}))
-    for words in ([], ["-pt", "5"], ["--quant.patience-steps", "6"]):
-        done = CliRunner().invoke(planted_command(found), ["-rc", str(config), *words])
+    config.write_text(json.dumps({SECTION[name]: {"patience-steps": 4}}))
+    for words in ([], ["-pt", "5"], [f"--{SECTION[name]}.patience-steps", "6"]):
+        given = ["-rc", str(config), *REQUIRED.get(name, []), *words]
+        done = CliRunner().invoke(command, given)
         assert done.exit_code == 0, done.output
     assert [options.patience for options in found] == [4, 5, 6]
 
 
-def test_a_new_field_is_an_argument_in_python() -> None:
-    function = record_function(Planted)(made)
-    assert function("x").patience == 7
-    assert function("x", patience_steps=3).patience == 3
+@pytest.mark.parametrize(
+    "record",
+    [QuantizeOptions, CompileOptions, EvaluateOptions, ProfileOptions, DiagnoseOptions,
+     CompareOptions],
+)  # fmt: skip
+def test_a_new_field_is_an_argument_in_python(record: type) -> None:
+    function = record_function(planted(record))(_body("made"))
+    given = ["x"] if record is QuantizeOptions else []
+    assert function(*given).patience == 7
+    assert function(*given, patience_steps=3).patience == 3
     parameter = inspect.signature(function).parameters["patience_steps"]
     assert (parameter.annotation, parameter.default) == ("int", 7)
     line = "    patience_steps: steps without gain before giving up."
@@ -97,13 +125,13 @@ def test_a_new_field_is_an_argument_in_python() -> None:
     assert "    patience_steps: int = 7,\n" in stub
     assert f"    {line}\n" in stub
     for name, has in (("infer", True), ("convert", False)):
-        other = record_function(Planted, whole=False)(_named(name))
+        other = record_function(planted(record), whole=False)(_body(name))
         assert ("patience_steps" in inspect.signature(other).parameters) == has
 
 
-def _named(name: str) -> Callable[..., Planted]:
-    def body(asked: Callable[..., Planted], talk: object) -> Planted:
-        """Quantize."""
+def _body(name: str) -> Callable[..., Any]:
+    def body(asked: Callable[..., Any], talk: object) -> Any:
+        """Do it."""
         return asked()
 
     body.__name__ = name
@@ -111,16 +139,37 @@ def _named(name: str) -> Callable[..., Planted]:
 
 
 def test_a_new_field_is_checked() -> None:
-    check(Planted(model=Path("x")))
+    record = planted(ExplainOptions)
+    check(record(patience=9))
     with pytest.raises(UsageError) as caught:
-        check(Planted(model=Path("x"), patience=10))
+        check(record(patience=10))
     assert caught.value.sentence == "the patience (-pt) must be from 1 to 9, not 10."
 
 
 # ------------------------------------------------------------------ every record
 
 
-@pytest.mark.parametrize("record", RECORDS)
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_command_has_the_options_of_its_record_and_no_others(name: str) -> None:
+    """But for the words of Knight's that a table of their own lists."""
+    command = command_of(name)
+    own = [option for option in command.params if isinstance(option, RecordOption)]
+    assert [tuple(option.opts) for option in own] == [
+        item.flags for item in options_of(RECORDS[name]).values() if item.flags
+    ]
+    others = {flag for option in command.params for flag in option.opts if option not in own}
+    words = {
+        flag for word in (*ACCEPTED.get(name, ()), *LATER.get(name, ())) for flag in word.names
+    }
+    places = {key for key, item in options_of(RECORDS[name]).items() if item.position}
+    assert others - words <= {"-rc", "--run-config", "-l", "--log-level", "target"} | places
+
+
+def test_every_command_has_a_record() -> None:
+    assert list(RECORDS) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("record", RECORDS.values())
 def test_names_are_given_once(record: type) -> None:
     items = list(options_of(record).values())
     flags = [flag for item in items for flag in item.flags]
@@ -132,7 +181,7 @@ def test_names_are_given_once(record: type) -> None:
 def every_option() -> list[Any]:
     return [
         pytest.param(item, id=f"{record.__name__}.{name}")
-        for record in RECORDS
+        for record in RECORDS.values()
         for name, item in options_of(record).items()
     ]
 
@@ -140,11 +189,24 @@ def every_option() -> list[Any]:
 @pytest.mark.parametrize("item", every_option())
 def test_an_option_is_told_and_its_default_is_one_of_its_values(item: Option) -> None:
     assert item.help.endswith(".") or not item.flags
-    assert item.documentation.endswith(".") or not item.python or item.parameter == "data"
     if item.required or item.default is None:
         return
     item.refuse(item.default)
-    assert item.kind.read(item.kind.write(item.default)) == item.default
+    assert item.kind.several or item.kind.read(item.kind.write(item.default)) == item.default
+
+
+def test_words_are_those_of_the_rooms_that_read_them() -> None:
+    """Rooms that are not light have lists of their own, which may not differ."""
+    assert interpreter.EXPORTERS == shared.EXPORTERS
+    assert set(compile_options.LAYOUTS) < set(description.LAYOUTS)
+    assert inputs.FORMATS == simulate_options.LAYOUTS
+
+
+@pytest.mark.parametrize("function", public_functions())
+def test_every_argument_is_told(function: Callable[..., Any]) -> None:
+    _, _, lines = (function.__doc__ or "").partition("\n\nArgs:\n")
+    told = re.findall(r"^    (\w+): \S(?:.|\n {8})*\.$", lines, re.MULTILINE)
+    assert told == list(inspect.signature(function).parameters)
 
 
 # ------------------------------------------------------------------ checks

@@ -15,11 +15,15 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
 
 from knightlite.api.compilation import compile_model
-from knightlite.api.evaluation import EvaluateOptions, evaluate_models
+from knightlite.api.evaluation import evaluate_models
 from knightlite.api.profiling import profile_program
-from knightlite.api.quantization import QuantizeOptions, quantize
+from knightlite.api.quantization import quantize
 from knightlite.cli.terminal import print_line, print_table, report_error, talking
 from knightlite.errors import KnightliteError
+from knightlite.options.compile import CompileOptions
+from knightlite.options.evaluate import EvaluateOptions
+from knightlite.options.profile import ProfileOptions
+from knightlite.options.quantize import QuantizeOptions
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent.parent / "demo-out"
@@ -41,12 +45,19 @@ def run() -> int:
             directory=OUT,
         )
         quantized = quantize(options, talk)
-        compiled = compile_model(quantized.files["onnx"], CHIP, OUT, OUT)
+        compiled = compile_model(
+            CompileOptions(onnx=quantized.files["onnx"], chip=CHIP, out_dir=OUT, directory=OUT),
+            talk,
+        )
         cfg, weight = compiled.files["cfg"], compiled.files["weight"]
         talk.say("Simulating every test picture and comparing every byte ...")
         models = (quantized.files["float_onnx"], quantized.files["onnx"], cfg)
-        result = evaluate_models(EvaluateOptions(HERE / "test", models, check=True), talk)
-        profiled = profile_program(cfg, weight, None, OUT, OUT, talk)
+        result = evaluate_models(
+            EvaluateOptions(data=HERE / "test", models=models, workers=1, check=True), talk
+        )
+        profiled = profile_program(
+            ProfileOptions(cfg=cfg, weight=weight, out_dir=OUT, directory=OUT), talk
+        )
     profile = profiled.profile
     top1 = [model.top1 or 0.0 for model in result.models]
     compared, differing = result.models[2].compared_bytes, result.models[2].differing_bytes

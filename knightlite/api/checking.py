@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from knightlite.api.chips import default_chip
 from knightlite.errors import Finding
+from knightlite.options import check as check_options
+from knightlite.options.inspection import CheckOptions
 from knightlite.talk import SILENT, Talk
 
 
@@ -29,28 +31,29 @@ class CheckResult:
         return not any(item.severity == "error" for item in self.findings)
 
 
-def check(
-    model: Path,
-    chip_name: str,
-    weight: Path | None = None,
-    framework: str | None = None,
-    input_shapes: tuple[tuple[int, ...], ...] = (),
-    general_process: bool = False,
-    script: Path | None = None,
-    paddle_python: str | None = None,
-    torch_python: str | None = None,
-    torch_exporter: str = "auto",
-    talk: Talk = SILENT,
-) -> CheckResult:
-    """Survey a float model and the limits of a chip's engines; arguments as QuantizeOptions."""
+def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
+    """Survey a float model and the limits of a chip's engines."""
     from knightlite import chip
     from knightlite.frontend import Conversion, survey
     from knightlite.lower import limit_findings
 
-    family = chip.find(chip_name)
-    shapes = list(input_shapes) if input_shapes else None
-    conversion = Conversion(script, paddle_python, torch_python, torch_exporter, talk)
-    found = survey(model, weight, framework, shapes, general_process, conversion)
+    check_options(options)
+    name = options.chip or default_chip()
+    family = chip.find(name)
+    found = survey(
+        options.model,
+        options.weight,
+        options.framework,
+        list(options.input_shapes) or None,
+        options.general_process,
+        Conversion(
+            options.script,
+            options.paddle_python,
+            options.torch_python,
+            options.torch_exporter,
+            talk,
+        ),
+    )
     findings = list(found.findings)
     host: tuple[str, ...] = ()
     if found.graph is not None:
@@ -58,7 +61,7 @@ def check(
         host = tuple(op.op for op in found.graph.host)
     return CheckResult(
         found.name,
-        chip_name,
+        name,
         tuple(findings),
         {kind: (count.total, count.supported) for kind, count in found.operators.items()},
         found.macs,

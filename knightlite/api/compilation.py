@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from knightlite import atomic_write, workspace
+from knightlite.api.chips import default_chip
+from knightlite.api.models import find_quantized, quantized_for
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.notes import INPUT_LAYOUT, notes_of
 from knightlite.container import Origin
-from knightlite.container.description import LAYOUTS, MAX_RES_VERSION, Layout
+from knightlite.container.description import Layout
 from knightlite.errors import UsageError
+from knightlite.options import check
+from knightlite.options.compile import CompileOptions, ExplainOptions
+from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
 
 if TYPE_CHECKING:
@@ -28,44 +33,6 @@ KNOWN_ANSWER_SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
-class CompileSettings:
-    """How to compile. ``outputs``: inner tensors that the network delivers too.
-
-    ``first_layer``, ``last_layer``: the part between them, None for all. ``reuse_ddr``: features
-    share addresses. ``res_version``: a text of the user's, up to 16 characters. ``input_order``:
-    layout of raw input files, None for that of the model.
-    """
-
-    outputs: tuple[str, ...] = ()
-    first_layer: str | None = None
-    last_layer: str | None = None
-    reuse_ddr: bool = True
-    res_version: str = "1.0"
-    input_order: str | None = None
-
-    def __post_init__(self) -> None:
-        """UsageError for a text that cannot be stored."""
-        if len(self.res_version) > MAX_RES_VERSION:
-            raise UsageError(
-                f"the resource version must have at most {MAX_RES_VERSION} characters, not "
-                f"{len(self.res_version)}."
-            )
-        if not self.res_version.isprintable():
-            raise UsageError(
-                f"the resource version must be printable text, not {self.res_version!a}."
-            )
-        if self.input_order not in (None, *LAYOUTS):
-            raise UsageError(
-                f"the input order must be one of {', '.join(LAYOUTS)}, not {self.input_order}."
-            )
-
-    @property
-    def layout(self) -> Layout:
-        """The layout of raw input files."""
-        return cast(Layout, self.input_order or INPUT_LAYOUT)
-
-
-@dataclass(frozen=True, slots=True)
 class CompileResult:
     """What ``compile`` made: files by key, and the figures it prints (bytes, counts, cycles)."""
 
@@ -74,30 +41,30 @@ class CompileResult:
     explanations: tuple[tuple[str, str, str], ...]  # node, pass, sentence
 
 
-def compile_model(
-    onnx_path: Path,
-    chip_name: str,
-    out_dir: Path = Path(),
-    directory: Path = Path(),
-    settings: CompileSettings | None = None,
-) -> CompileResult:
+def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult:
     """Run the stage; either all files appear or none."""
     from knightlite.frontend import onnx_file
 
-    workspace.require_usable(directory, out_dir)
-    sources = workspace.hashed(directory, {"onnx": onnx_path})
-    made = compile_bytes(onnx_file.read_bytes(onnx_path), onnx_path, chip_name, settings)
+    path = find_quantized(options.directory, options.onnx, talk)
+    if options.opt_ddr == 2:
+        talk.say("--opt-ddr 2 is taken as 1: tensors share DDR where their lives allow it.")
+    workspace.require_usable(options.directory, options.out_dir)
+    sources = workspace.hashed(options.directory, {"onnx": path})
+    made = compile_bytes(onnx_file.read_bytes(path), path, options)
     with atomic_write.file_set() as files:
-        paths = made.add_to(files, out_dir)
-    workspace.record(directory, "compile", chip_name, {"onnx": str(onnx_path)}, paths, sources)
+        paths = made.add_to(files, options.out_dir)
+    chip = made.figures["chip"]
+    workspace.record(options.directory, "compile", chip, {"onnx": str(path)}, paths, sources)
+    if made.figures["host"]:
+        host = ", ".join(made.figures["host"])
+        talk.say(f"On the host, outside the byte comparison: {host}.")
     return CompileResult(paths, made.figures, made.explanations)
 
 
 def compile_bytes(
     model: bytes,
     path: Path,
-    chip_name: str,
-    settings: CompileSettings | None = None,
+    options: CompileOptions,
 ) -> CompiledModel:
     """Compile the quantized model in ``model``; nothing is read or written.
 
@@ -110,23 +77,24 @@ def compile_bytes(
     from knightlite.frontend.model_kind import PAIR_NOTE
     from knightlite.ir.part import part, with_outputs
 
-    family = chip.find(chip_name)
-    asked = settings or CompileSettings()
+    check(options)
+    target = _chip_for(options.chip, path, model)
+    family = chip.find(target)
     graph = load_quantized(path, model)
     whole = graph.inputs
-    if asked.first_layer is not None or asked.last_layer is not None:
-        graph = part(graph, asked.first_layer, asked.last_layer)
-    graph = with_outputs(graph, asked.outputs)
+    if options.first_layer is not None or options.last_layer is not None:
+        graph = part(graph, options.first_layer, options.last_layer)
+    graph = with_outputs(graph, options.outputs)
     notes = notes_of(path, model)
     origin = Origin(
         version=__version__,
         model_sha256=hashlib.sha256(model).hexdigest(),
-        input_layout=asked.layout,
-        res_version=asked.res_version,
+        input_layout=cast(Layout, options.input_order or INPUT_LAYOUT),
+        res_version=options.res_version,
         recipe=notes.recipe if notes is not None and graph.inputs == whole else None,
         quantization=notes,
     )
-    compiled = compile_graph(graph, family, chip_name, origin, asked.reuse_ddr)
+    compiled = compile_graph(graph, family, target, origin, options.opt_ddr != 0)
     program = compiled.program
     cfg, weight = container.encode_program(program)
     golden = golden_model(
@@ -189,19 +157,27 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
     }
 
 
-def explain(onnx_path: Path, chip_name: str, node: str | None) -> list[tuple[str, str, str]]:
-    """(node, pass, sentence) of every rewrite that looked at ``node`` (or at any)."""
+def _chip_for(asked: str | None, path: Path, data: bytes | None = None) -> str:
+    """The chip that is asked for, else the one quantized for, else the default one."""
+    return asked or quantized_for(path, data) or default_chip()
+
+
+def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str, str]]:
+    """(node, pass, sentence) of every rewrite that looked at the node (or at any)."""
     from knightlite import chip
     from knightlite.frontend import load_quantized
     from knightlite.passes import PIPELINE, Explanations, run_passes
 
-    graph = load_quantized(onnx_path)
+    check(options)
+    path, node = find_quantized(options.directory, options.onnx, talk), options.node
+    family = chip.find(_chip_for(options.chip, path))
+    graph = load_quantized(path)
     known = {item.name for item in graph.nodes}
     if node is not None and node not in known:
         raise UsageError(
-            f"{onnx_path} has no node called {node}.",
+            f"{path} has no node called {node}.",
             "knightlite explain without a name lists them all",
         )
     explanations = Explanations()
-    run_passes(graph, chip.find(chip_name).chip, PIPELINE, explanations)
+    run_passes(graph, family.chip, PIPELINE, explanations)
     return [row for row in explanations.sentences if node in (None, row[0])]

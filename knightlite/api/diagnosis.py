@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from knightlite import atomic_write, workspace
 from knightlite.api.models import notes_of
 from knightlite.api.models.quant_folder import float_beside
 from knightlite.errors import UsageError
+from knightlite.options import check
+from knightlite.options.diagnose import PICTURES, DiagnoseOptions
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -18,14 +20,9 @@ if TYPE_CHECKING:
     from knightlite.diagnosis import Diagnosis
     from knightlite.ir import Graph
     from knightlite.preprocess import Recipe
-    from knightlite.quantize.data import Batch, InferFunction, Workload
+    from knightlite.quantize.data import Workload
     from knightlite.quantize.mixed import Clock
     from knightlite.quantize.settings import Settings
-
-SUSPECTS = 8
-LAYERS = 10  # rows of the ranked table
-PICTURES = 100  # at most, where nobody says how many
-
 
 STAGES = {
     "float": "float model",
@@ -37,39 +34,18 @@ STAGES = {
 """Of a diagnosis, as a progress bar calls them."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiagnoseOptions:
-    """What ``diagnose`` is asked for.
-
-    ``model``: the float model; ``quantized``: its X_quantize.onnx; None: what ``quant`` left. Data
-    as for ``quant``; none: those of ``quant``. ``iteration``: forward calls; None: as many as
-    ``quant`` made, else all pictures of a folder, at most PICTURES pictures either way.
-    ``suspects``: how many places are tried; ``html``: a page to write.
-    """
-
-    model: Path | None = None
-    quantized: Path | None = None
-    weight: Path | None = None
-    framework: str | None = None
-    script: Path | None = None
-    function: str | InferFunction | None = None
-    data: str | None = None
-    recipe: str | None = None
-    batch_size: int = 1
-    iteration: int | None = None
-    input_shapes: tuple[tuple[int, ...], ...] = ()
-    seed: int = 0
-    suspects: int = SUSPECTS
-    html: Path | None = None
-    batches: Iterable[Batch] | None = None
-    directory: Path = Path()
-
-
 def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     """Run the stage. Errors: see ``knightlite.errors``; no page is left where one is raised."""
     from knightlite import diagnosis as room
     from knightlite.frontend import load, load_quantized
 
+    if options.batches is not None:
+        from knightlite.api.quantization.batches import batches_of
+
+        asked = (options.iteration,)
+        batches, (calls,) = batches_of(options.batches, options.batch_size, asked)
+        options = replace(options, batches=batches, iteration=calls)
+    check(options)
     if options.html is not None:
         atomic_write.require_folder(options.html.parent)
         room.page.require_plots()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from knightlite import atomic_write, workspace
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.api.models.stage_files import PROFILE_FILES
+from knightlite.options import check
+from knightlite.options.profile import ProfileOptions
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -26,46 +28,33 @@ class ProfileResult:
     totals: tuple[tuple[str, str], ...]  # Knight's terms: label, value
 
 
-def assumed_facts(
-    facts: Mapping[str, int], max_bandwidth: float, utilization: float | None
-) -> dict[str, int]:
-    """See ``profiler.assumed_facts``."""
-    from knightlite import profiler
-
-    return profiler.assumed_facts(facts, max_bandwidth, utilization)
-
-
-def profile_program(
-    cfg: Path | None = None,
-    weight: Path | None = None,
-    chip_name: str | None = None,
-    out_dir: Path = Path(),
-    directory: Path = Path(),
-    talk: Talk = SILENT,
-    facts: Mapping[str, int] | None = None,
-    model: Path | None = None,
-) -> ProfileResult:
-    """Run the stage; either all files appear or none.
-
-    ``facts``: figures to assume instead of the chip's (``profiler.assumed_facts``).
-    ``model``: a ``.tsmodel`` instead of the pair.
-    """
+def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResult:
+    """Run the stage; either all files appear or none."""
     from knightlite.profiler.writers import totals
 
-    workspace.require_usable(directory, out_dir)
-    binary = find_binary(directory, cfg, weight, talk, model)
-    meta = binary.program.meta
-    found = profile_binary(binary, chip_name, facts)
-    paths = save_profile(found, binary.cfg.name.removesuffix(".cfg"), out_dir)
+    check(options)
+    facts = assumptions(options)
+    workspace.require_usable(options.directory, options.out_dir)
+    binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
+    found = profile_binary(binary, options.chip, facts)
+    paths = save_profile(found, binary.cfg.name.removesuffix(".cfg"), options.out_dir)
+    chip = binary.program.meta.chip
     told = {"cfg": str(binary.cfg)}
-    workspace.record(directory, "profile", meta.chip, told, paths, binary.sources)
+    workspace.record(options.directory, "profile", chip, told, paths, binary.sources)
     return ProfileResult(paths, found, tuple(totals(found)))
+
+
+def assumptions(options: ProfileOptions) -> dict[str, int]:
+    """What is to be assumed of the chip, as facts of it; see ``profiler.assumed_facts``."""
+    from knightlite import profiler
+
+    return profiler.assumed_facts(dict(options.facts), options.max_bandwidth, options.utilization)
 
 
 def profile_binary(
     binary: Binary, chip_name: str | None = None, facts: Mapping[str, int] | None = None
 ) -> Profile:
-    """Predict in memory; nothing is written. ``facts`` as in :func:`profile_program`."""
+    """Predict in memory; nothing is written. ``facts``: to assume instead of the chip's."""
     from knightlite.profiler import profile
     from knightlite.sim.machine import program_chip
 

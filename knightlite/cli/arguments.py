@@ -8,35 +8,54 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-import click
-
-from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, SEVERAL, later_word
+from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, later_word
 from knightlite.errors import UnsupportedError
+from knightlite.options import options_of
+from knightlite.options.commands import RECORDS
+from knightlite.options.kinds import Several
+from knightlite.options.texts import is_whole
 
-SHAPE_OPTIONS = ("-is", "--input-shapes")
-SEVERAL_OPTIONS = ("-qid", "--quantize-input-dtype", "--mean", "--std", "-on", "--output-name")
 CHIP_OPTION = "--chip"
 END_OF_OPTIONS = "--"
 TARGETS = ("onnx",)  # of quant; may follow any option
-Shape = tuple[int, ...]
+Names = Sequence[tuple[str, ...]]  # the flags of each option
 
 
 def rewrite(arguments: Sequence[str]) -> list[str]:
     """The arguments as click can parse them; UnsupportedError for what comes later."""
     chips, others = _split_chips(arguments)
     _refuse_later(others)
-    command = ALIASES.get(others[0], others[0]) if others else ""
-    return [*chips, *join_values(spread(join_shapes(others)), SEVERAL.get(command, ()))]
+    shapes, spreading, joined = (
+        flags_of(others, kind) for kind in (Several.SHAPE, Several.SPREAD, Several.JOINED)
+    )
+    return [*chips, *join_values(spread(join_shapes(others, shapes), spreading), joined)]
+
+
+def flags_of(arguments: Sequence[str], several: Several) -> Names:
+    """The flags of the options of a command that take several values in this way."""
+    command = command_of(arguments)
+    items = options_of(RECORDS[command]).values() if command in RECORDS else ()
+    return [item.flags for item in items if item.kind.several is several]
+
+
+def command_of(arguments: Sequence[str]) -> str:
+    """Our name of the command that is called, or Knight's of one for later; "" where none is."""
+    names = (ALIASES.get(item, item) for item in _before_end(arguments))
+    return next((name for name in names if name in RECORDS or name in LATER_COMMANDS), "")
+
+
+def _before_end(arguments: Sequence[str]) -> list[str]:
+    return list(takewhile(lambda text: text != END_OF_OPTIONS, arguments))
 
 
 def _refuse_later(arguments: Sequence[str]) -> None:
     """Asked before click parses, which would stumble over the values of words it does not know."""
-    command = ALIASES.get(arguments[0], arguments[0]) if arguments else ""
+    command = command_of(arguments)
     if command in LATER_COMMANDS:
         raise UnsupportedError(
             f"Knight's command {command} is not supported yet.", LATER_COMMANDS[command]
         )
-    items = list(takewhile(lambda text: text != END_OF_OPTIONS, arguments))
+    items = _before_end(arguments)
     for item, follows in zip(items, [*items[1:], ""], strict=False):
         option, equals, value = item.partition("=")
         word = later_word(command, option, value if equals else follows)
@@ -64,18 +83,21 @@ def _split_chips(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return chips, others
 
 
-def join_shapes(arguments: Sequence[str]) -> list[str]:
+def join_shapes(arguments: Sequence[str], shapes: Names) -> list[str]:
     """``-is 1 3 48 192`` as ``-is 1,3,48,192``, which an option with one value can take."""
+    flags = {flag for names in shapes for flag in names}
     joined: list[str] = []
     items = list(arguments)
     position = 0
     while position < len(items):
         joined.append(items[position])
         position += 1
-        if joined[-1] not in SHAPE_OPTIONS:
+        if joined[-1] == END_OF_OPTIONS:
+            return joined + items[position:]
+        if joined[-1] not in flags:
             continue
         numbers = []
-        while position < len(items) and _is_integer(items[position]):
+        while position < len(items) and is_whole(items[position]):
             numbers.append(items[position])
             position += 1
         if numbers:
@@ -83,8 +105,9 @@ def join_shapes(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
+def spread(arguments: Sequence[str], spreading: Names) -> list[str]:
     """``--mean 1 2 3`` as ``--mean 1 --mean 2 --mean 3``: one option takes one value."""
+    flags = {flag for names in spreading for flag in names}
     found: list[str] = []
     items = list(arguments)
     position = 0
@@ -94,7 +117,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
             return found + items[position:]
         found.append(option)
         position += 1
-        if option not in SEVERAL_OPTIONS:
+        if option not in flags:
             continue
         count = 0
         while position < len(items) and _belongs(items[position], count):
@@ -110,12 +133,13 @@ def _belongs(text: str, count: int) -> bool:
     return count == 0 or text not in TARGETS
 
 
-def join_values(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
+def join_values(arguments: Sequence[str], several: Names) -> list[str]:
     """``-qm kl mse`` as ``-qm kl,mse`` for the options ``several``.
 
-    What follows belongs to the value while it is of the same kind, a number or a word. ``several``:
-    short and long name in turn; an option that is given again replaces what it had.
+    What follows belongs to the value while it is of the same kind, a number or a word; an option
+    that is given again replaces what it had.
     """
+    numbers = {flag: number for number, names in enumerate(several) for flag in names}
     joined: list[str] = []
     places: dict[int, int] = {}
     items = list(arguments)
@@ -124,14 +148,14 @@ def join_values(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
         joined.append(item)
         if item == END_OF_OPTIONS:
             return [*joined, *items]
-        if item not in several or not items:
+        if item not in numbers or not items:
             continue
         values = [items.pop(0)]
         while items and not items[0].startswith("-") and items[0] not in TARGETS:
-            if _is_integer(items[0]) != _is_integer(values[0]):
+            if is_whole(items[0]) != is_whole(values[0]):
                 break
             values.append(items.pop(0))
-        number = several.index(item) // 2
+        number = numbers[item]
         if number in places:
             joined[places[number]] = ",".join(values)
             joined.pop()
@@ -139,30 +163,3 @@ def join_values(arguments: Sequence[str], several: Sequence[str]) -> list[str]:
             places[number] = len(joined)
             joined.append(",".join(values))
     return joined
-
-
-def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").isdigit()
-
-
-def fact(text: str) -> tuple[str, int]:
-    """``clock_hz=800e6`` or ``clock_hz=800_000_000``: a fact of a chip and a whole number."""
-    name, sign, value = text.partition("=")
-    try:
-        number = float(value)
-        whole = int(value) if value.replace("_", "").isdigit() else int(number)
-        if not sign or whole != number:
-            raise ValueError(value)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"{text} must be a fact of a chip and a whole number, such as clock_hz=800_000_000."
-        ) from None
-    return name, whole
-
-
-def shape(text: str) -> Shape:
-    """A shape: integers separated by commas, spaces or x."""
-    try:
-        return tuple(int(item) for item in text.replace("x", ",").replace(" ", ",").split(","))
-    except ValueError:
-        raise click.BadParameter(f"{text} must be integers such as 1,3,48,192.") from None

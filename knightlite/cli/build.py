@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import click
 
-from knightlite.api.comparison import CompareOptions, compare
+from knightlite.api.comparison import compare
 from knightlite.api.simulation import build_files, check_model
 from knightlite.cli.compare import print_comparison
 from knightlite.cli.compile import command as compile_command
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.quant import command as quant_command
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_line, talking
+from knightlite.options.compare import CompareOptions
+from knightlite.options.compile import BuildOptions
 
 EPILOG = """\b
 Examples:
@@ -19,25 +22,21 @@ Examples:
 """
 
 
-@click.command(cls=KnightCommand, word="build", epilog=EPILOG)
-@click.option("--disable-compare", is_flag=True, help="Do not compare float, quantized and chip.")
-@click.option(
-    "--disable-model-check", is_flag=True, help="Do not compare the binary with its golden model."
-)
-@click.pass_context
-def command(ctx: click.Context, disable_compare: bool, disable_model_check: bool) -> int:
+@record_command(BuildOptions, cls=KnightCommand, word="build", epilog=EPILOG)
+def command(options: BuildOptions) -> int:
     """Quantize and compile as a run-config file says, then look at the outcome."""
+    ctx = click.get_current_context()
     for stage, name in ((quant_command, "quant"), (compile_command, "compile")):
         with stage.make_context(name, [], parent=ctx) as inner:
             stage.invoke(inner)
     with talking() as talk:
         made = build_files()
-        if not disable_compare:
+        if not options.disable_compare:
             print_comparison(
                 compare(CompareOptions(cfg=made["cfg"], weight=made["weight"], level=2), talk),
                 ["idx", "RMSE%", "max diff"],
             )
-        if disable_model_check:
+        if options.disable_model_check:
             return 0
         compared, differing, names = check_model(
             made["cfg"], made["weight"], made["known_input"], talk

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import click
-
 from knightlite.api.checking import check
-from knightlite.api.chips import default_chip
-from knightlite.cli.arguments import Shape
-from knightlite.cli.conversion import conversion_options
-from knightlite.cli.data_options import data_option
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
+from knightlite.options.inspection import CheckOptions
 
 EPILOG = """\b
 Examples:
@@ -21,52 +15,14 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
-@data_option("model", required=True)
-@data_option("weight")
-@data_option("framework")
-@data_option("script", help="User script with the function that builds the network.")
-@data_option("input_shapes")
-@click.option(
-    "-gp",
-    "--general-process",
-    is_flag=True,
-    help="Run unsupported operators at the end of the network on the host.",
-)
-@conversion_options
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-@click.pass_obj
-def command(
-    chip: str | None,
-    model: Path,
-    weight: Path | None,
-    framework: str | None,
-    script: Path | None,
-    input_shapes: tuple[Shape, ...],
-    general_process: bool,
-    paddle_python: str | None,
-    torch_python: str | None,
-    torch_exporter: str,
-    as_json: bool,
-) -> int:
+@record_command(CheckOptions, epilog=EPILOG)
+def command(options: CheckOptions) -> int:
     """List every node that keeps a model off a chip; exit code 1 where there is one."""
     with talking() as talk:
-        result = check(
-            model,
-            chip or default_chip(),
-            weight,
-            framework,
-            input_shapes,
-            general_process,
-            script,
-            paddle_python,
-            torch_python,
-            torch_exporter,
-            talk,
-        )
+        result = check(options, talk)
     share = 100.0 * result.npu_macs / result.macs if result.macs else 100.0
     gflops = 2 * result.macs / 1e9
-    if as_json:
+    if options.as_json:
         print_json(
             {
                 "name": result.name,

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import click
 
 from knightlite.api.chips import chip_facts, chip_names, chip_operators
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table
+from knightlite.options.inspection import ChipsOptions
 
 EPILOG = """\b
 Examples:
@@ -21,12 +23,10 @@ FACT = ("fact", "value", "source", "note")
 OPERATOR = ("operator", "from ONNX", "runs on", "rules")
 
 
-@click.command(epilog=EPILOG)
-@click.argument("name", required=False)
-@click.option("--ops", is_flag=True, help="List the operators that the chip runs instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-def command(name: str | None, ops: bool, as_json: bool) -> None:
+@record_command(ChipsOptions, epilog=EPILOG)
+def command(options: ChipsOptions) -> None:
     """List the chips, one chip's facts with their sources, or the operators it runs."""
+    name, ops = options.name, options.ops
     if ops and name is None:
         raise click.UsageError("--ops needs the NAME of a chip.")
     rows: Sequence[Sequence[object]]
@@ -38,7 +38,7 @@ def command(name: str | None, ops: bool, as_json: bool) -> None:
         rows, remarks = chip_operators(name)
     else:
         columns, rows = FACT, chip_facts(name)
-    if as_json:
+    if options.as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
     print_table(name or "Chips", columns, rows)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from knightlite.api.diagnosis import LAYERS, SUSPECTS, DiagnoseOptions, as_json, diagnose
-from knightlite.cli.arguments import Shape
-from knightlite.cli.data_options import data_option
+from knightlite.api.diagnosis import as_json, diagnose
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
+from knightlite.options.diagnose import DiagnoseOptions
 
 if TYPE_CHECKING:
     from knightlite.diagnosis import Diagnosis
@@ -24,94 +21,17 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.option(
-    "-q",
-    "--quantized",
-    type=click.Path(path_type=Path),
-    help="X_quantize.onnx [default: what quant left here].",
-)
-@data_option("model", help="The float model [default: the one that quant left].")
-@data_option("weight", help="Its weights, of Paddle.")
-@data_option("framework", help="onnx or paddle [default: by the model's suffix].")
-@data_option("script", help="Knight user script that feeds the data.")
-@data_option("function")
-@data_option("data", help="Picture folder, or the script's data [default: quant's].")
-@data_option("recipe", help="How pictures become inputs [default: the quantized model's].")
-@data_option("batch_size")
-@data_option(
-    "iteration",
-    type=click.IntRange(1),
-    help="Forward calls [default: quant's, else all pictures; at most 100 pictures].",
-)
-@data_option("input_shapes")
-@data_option("seed")
-@click.option(
-    "--suspects",
-    type=click.IntRange(1),
-    default=SUSPECTS,
-    show_default=True,
-    help="Places that are tried: each costs a run of the network.",
-)
-@click.option(
-    "-sn",
-    "--show-number",
-    "number",
-    type=click.IntRange(1),
-    default=LAYERS,
-    show_default=True,
-    help="Rows of the table of layers.",
-)
-@click.option(
-    "--html",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Also write a page with plots (needs knightlite[report]).",
-)
-@click.option("--json", "as_data", is_flag=True, help="Print the result as JSON on stdout.")
-def command(
-    quantized: Path | None,
-    model: Path | None,
-    weight: Path | None,
-    framework: str | None,
-    script: Path | None,
-    function: str | None,
-    data: str | None,
-    recipe: str | None,
-    batch_size: int,
-    iteration: int | None,
-    input_shapes: tuple[Shape, ...],
-    seed: int,
-    suspects: int,
-    number: int,
-    html: Path | None,
-    as_data: bool,
-) -> None:
+@record_command(DiagnoseOptions, epilog=EPILOG)
+def command(options: DiagnoseOptions) -> None:
     """Say which layers lose accuracy, why, and what helps, with the measured effect."""
-    options = DiagnoseOptions(
-        model=model,
-        quantized=quantized,
-        weight=weight,
-        framework=framework,
-        script=script,
-        function=function,
-        data=data,
-        recipe=recipe,
-        batch_size=batch_size,
-        iteration=iteration,
-        input_shapes=input_shapes,
-        seed=seed,
-        suspects=suspects,
-        html=html,
-    )
     with talking() as talk:
         found = diagnose(options, talk)
-        if html is not None:
-            talk.say(f"Page : {html}")
-    if as_data:
+        if options.html is not None:
+            talk.say(f"Page : {options.html}")
+    if options.as_json:
         print_json(as_json(found))
         return
-    print_diagnosis(found, number)
+    print_diagnosis(found, options.number)
 
 
 def print_diagnosis(found: Diagnosis, number: int) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import click
-
 from knightlite.api.inspection import inspect_file
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, talking
+from knightlite.options.inspection import InspectOptions
 
 EPILOG = """\b
 Examples:
@@ -16,14 +14,12 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the metadata as JSON on stdout.")
-def command(file: Path, as_json: bool) -> None:
+@record_command(InspectOptions, epilog=EPILOG)
+def command(options: InspectOptions) -> None:
     """Print what a compiled file holds: metadata, then one line per instruction."""
     with talking() as talk:
-        found = inspect_file(file, talk=talk)
-    if as_json:
+        found = inspect_file(options.file, talk=talk)
+    if options.as_json:
         print_json(found.as_json())
         return
     for line in found.lines():

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-import click
-
 from knightlite.api.inspection import TensorInfo, model_info, quantization_notes
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_table, talking
+from knightlite.options.inspection import ModelInfoOptions
 
 EPILOG = """\b
 Examples:
@@ -20,28 +19,18 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.option(
-    "-m",
-    "--model",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="X_quantize.onnx, X_r.cfg or X_r.tsmodel.",
-)
-@click.option("-ds", "--dequant-scale", is_flag=True, help="Show outputs and their scales only.")
-@click.option("-qi", "inputs_too", is_flag=True, help="With -ds: the scales of the inputs too.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-def command(model: Path, dequant_scale: bool, inputs_too: bool, as_json: bool) -> None:
+@record_command(ModelInfoOptions, epilog=EPILOG)
+def command(options: ModelInfoOptions) -> None:
     """Show the inputs and outputs of a quantized or compiled model, and how it was quantized."""
     with talking() as talk:
-        inputs, outputs = model_info(model, talk=talk)
-        notes = quantization_notes(model)
-    if as_json:
+        inputs, outputs = model_info(options.model, talk=talk)
+        notes = quantization_notes(options.model)
+    if options.as_json:
         sides = {"inputs": list(map(asdict, inputs)), "outputs": list(map(asdict, outputs))}
         print_json({**sides, "quantization": notes})
-    elif dequant_scale:
+    elif options.dequant_scale:
         print_table("Outputs", ("Index", "Output name", "Dequant scale"), _scales(outputs))
-        if inputs_too:
+        if options.inputs_too:
             print_table("Inputs", ("Index", "Input name", "Dequant scale"), _scales(inputs))
     else:
         for title, side in (("Inputs", inputs), ("Outputs", outputs)):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import click
-
 from knightlite.api.inspection import npy_to_raw
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import say
+from knightlite.options.inspection import Npy2BinOptions
 
 EPILOG = """\b
 Examples:
@@ -15,25 +13,9 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.option(
-    "-i",
-    "--input",
-    "source",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Array of numpy.save; its layout stays as it is.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Raw file for sim --input.",
-)
-def command(source: Path, target: Path) -> None:
+@record_command(Npy2BinOptions, epilog=EPILOG)
+def command(options: Npy2BinOptions) -> None:
     """Write a .npy array as the raw bytes that sim reads."""
-    values = npy_to_raw(source, target)
+    values = npy_to_raw(options.source, options.target)
     shape = "x".join(map(str, values.shape)) or "1"
-    say(f"{target} holds {values.size} numbers of {values.dtype}, shape {shape}.")
+    say(f"{options.target} holds {values.size} numbers of {values.dtype}, shape {shape}.")

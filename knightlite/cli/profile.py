@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from knightlite.api.profiling import assumed_facts, profile_program
-from knightlite.cli.arguments import fact
-from knightlite.cli.binary import binary_options
+from knightlite.api.profiling import profile_program
 from knightlite.cli.knight_command import KnightCommand
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import (
     print_files,
     print_line,
@@ -20,6 +16,7 @@ from knightlite.cli.terminal import (
     talking,
     terminal_width,
 )
+from knightlite.options.profile import ProfileOptions
 
 if TYPE_CHECKING:
     from knightlite.api.profiling import LayerProfile
@@ -41,60 +38,12 @@ Open the .trace.json at ui.perfetto.dev to see a lane per engine.
 NAME_ROOM = 18  # columns that a layer's name should have before the figures are shortened
 
 
-@click.command(cls=KnightCommand, word="profile", epilog=EPILOG)
-@binary_options
-@click.option(
-    "-s",
-    "--outpath",
-    "--save-dir",
-    "out_dir",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    help="Where the files go [default: here].",
-)
-@click.option(
-    "-mbw",
-    "--max-storage-bandwidth",
-    "max_bandwidth",
-    metavar="GB/S",
-    type=float,
-    default=0.0,
-    help="Assume this DDR rate in Knight's unit, 2^30 bytes [default: 0, the chip's].",
-)
-@click.option(
-    "-bu",
-    "--bandwidth-utilization",
-    "utilization",
-    metavar="SHARE",
-    type=float,
-    help="Assume that transfers reach this share of it, up to 1 [default: the chip's].",
-)
-@click.option(
-    "--set",
-    "facts",
-    metavar="FACT=VALUE",
-    type=fact,
-    multiple=True,
-    help="Assume another figure of the chip, one that only time depends on.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON on stdout.")
-@click.pass_obj
-def command(
-    chip: str | None,
-    model: Path | None,
-    weight: Path | None,
-    cfg: Path | None,
-    out_dir: Path,
-    max_bandwidth: float,
-    utilization: float | None,
-    facts: tuple[tuple[str, int], ...],
-    as_json: bool,
-) -> None:
+@record_command(ProfileOptions, cls=KnightCommand, word="profile", epilog=EPILOG)
+def command(options: ProfileOptions) -> None:
     """Predict the time of a compiled network, layer by layer."""
-    assumed = assumed_facts(dict(facts), max_bandwidth, utilization)
     with talking() as talk:
-        result = profile_program(cfg, weight, chip, out_dir, talk=talk, facts=assumed, model=model)
-    if as_json:
+        result = profile_program(options, talk)
+    if options.as_json:
         print_line(result.files["json"].read_text(encoding="utf-8").rstrip())
         return
     found = result.profile

@@ -69,11 +69,11 @@ def parameter(item: Option) -> click.Parameter:
         "type": type_of(kind),
         "required": item.required,
         "metavar": item.metavar,
-        "callback": reading(kind),
+        "callback": reading(item),
     }
     if item.position:
         return click.Argument([item.name], nargs=-1 if kind.multiple else 1, **shared)
-    if not item.required and item.default is not None:
+    if not item.required and item.default not in (None, ()):
         shared["default"] = kind.write(item.default)
     return RecordOption(
         (*item.flags, item.name),
@@ -110,12 +110,12 @@ def _item(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return text
 
 
-def reading(kind: Kind) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def reading(item: Option) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """What the record holds of what click found; what is wrong with it is a sentence of click's."""
 
     def read(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         try:
-            return None if value is None else kind.read(value)
+            return item.default if value is None else item.kind.read(value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import click
-
 from knightlite.api.inspection import result_facts, result_text, save_facts, simulated_results
+from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table
 from knightlite.errors import UsageError
+from knightlite.options.inspection import ShowSimResultOptions
 
 EPILOG = """\b
 Examples:
@@ -17,45 +15,21 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
-@click.option(
-    "-sd",
-    "--sim-dir",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    help="Where sim left its results [default: here].",
-)
-@click.option("-i", "--index", type=click.IntRange(0), help="Print the values of this result.")
-@click.option(
-    "-fmt",
-    "--format",
-    "layout",
-    type=click.Choice(["nchw", "nhwc"]),
-    default="nchw",
-    show_default=True,
-    help="Channel by channel, or pixel by pixel.",
-)
-@click.option(
-    "-s",
-    "--save-dir",
-    type=click.Path(path_type=Path),
-    help="Also write the list there, as sim_results.json.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-def command(
-    sim_dir: Path, index: int | None, layout: str, save_dir: Path | None, as_json: bool
-) -> None:
+@record_command(ShowSimResultOptions, epilog=EPILOG)
+def command(options: ShowSimResultOptions) -> None:
     """List what sim left in a folder, or print one result."""
-    results = simulated_results(sim_dir)
+    results, index = simulated_results(options.sim_dir), options.index
     if index is not None:
         if index >= len(results):
-            raise UsageError(f"there are {len(results)} results in {sim_dir}, not {index + 1}.")
-        print_line(result_text(results[index], layout).rstrip("\n"))
+            raise UsageError(
+                f"there are {len(results)} results in {options.sim_dir}, not {index + 1}."
+            )
+        print_line(result_text(results[index], options.layout).rstrip("\n"))
         return
     rows = [result_facts(item) for item in results]
-    if save_dir is not None:
-        save_facts(rows, save_dir)
-    if as_json:
+    if options.save_dir is not None:
+        save_facts(rows, options.save_dir)
+    if options.as_json:
         print_json(rows)
         return
     columns = ("Index", "Output name", "shape", "type", "min", "max")

@@ -92,11 +92,6 @@ LATER_COMMANDS: Mapping[str, str] = {
     "model_modifier": "cut the model with onnx.utils.extract_model",
 }
 
-# options that take several values, separated by spaces
-SEVERAL: Mapping[str, tuple[str, ...]] = {
-    "quant": ("-qm", "--quant-mode", "-i", "--iteration"),
-}
-
 
 def later_word(command: str, name: str, value: str) -> Word | None:
     """The word for later that this option and value are."""

@@ -26,6 +26,7 @@ class Form(Enum):
 class Several(Enum):
     """How several values of one option are written on the command line."""
 
+    REPEATED = "--output a --output b"
     SPREAD = "--mean 1 2 3"  # or repeated
     JOINED = "-qm kl mse"  # or with commas; given again, it stands for what was there
     SHAPE = "-is 1 3 48 192"  # one shape; repeated for another
@@ -105,7 +106,8 @@ def _counts(values: int | Sequence[int]) -> tuple[int, ...]:
     return found
 
 
-def _shapes(values: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
+def shapes_of(values: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
+    """Shapes as records hold them."""
     return tuple(tuple(item) for item in values)
 
 
@@ -121,6 +123,7 @@ SWITCH = Kind(form=Form.SWITCH, python="bool")
 ON_OFF = _named(lambda text: text == "on", {False: "off", True: "on"}, "bool")
 BITS = _named(int, {8: "8", 16: "16"}, "int")
 TEXTS = Kind(several=Several.SPREAD, read=tuple, python="Sequence[str]", take=tuple)
+REPEATED = Kind(several=Several.REPEATED, read=tuple, python="Sequence[str]", take=tuple)
 WORDS = Kind(several=Several.JOINED, read=words, python="str | Sequence[str]", take=_several)
 COUNTS = Kind(
     several=Several.JOINED, read=whole_numbers, python="int | Sequence[int]", take=_counts
@@ -132,7 +135,7 @@ NUMBERS = Kind(
     take=lambda values: tuple(map(float, values)),
 )
 SHAPES = Kind(
-    several=Several.SHAPE, item=shape, read=tuple, python="Sequence[Sequence[int]]", take=_shapes
+    several=Several.SHAPE, item=shape, read=tuple, python="Sequence[Sequence[int]]", take=shapes_of
 )
 JSON_LIST = Kind(json=True, python="Sequence[Mapping[str, Any]]", take=_json_text)
 FUNCTION = Kind(python="str | InferFunction")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from knightlite.options import quantize_rules as rules
 from knightlite.options import shared
 from knightlite.options.checks import Check, within
+from knightlite.options.fields import like, option
 from knightlite.options.kinds import (
     BITS,
     BUDGET,
@@ -25,7 +26,6 @@ from knightlite.options.kinds import (
     one_of,
     real,
 )
-from knightlite.options.option import like, option
 from knightlite.options.shared import INFER_AUTO
 from knightlite.quantize.choices import (
     BIAS_CORRECTIONS,

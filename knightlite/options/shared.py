@@ -5,7 +5,11 @@ What a command says otherwise it says where its record has one (``like(DATA, hel
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from knightlite.options.checks import known_chip, within
+from knightlite.options.fields import REQUIRED, Option
 from knightlite.options.kinds import (
     ARRAYS,
     FILE,
@@ -18,7 +22,6 @@ from knightlite.options.kinds import (
     WHOLE,
     one_of,
 )
-from knightlite.options.option import REQUIRED, Option
 
 INFER_AUTO = "infer_auto"
 EXPORTERS = ("auto", "torchscript", "dynamo")
@@ -115,12 +118,41 @@ SEED = Option(
     doc="of the choice of pictures in a folder.",
 )
 
-# ------------------------------------------------------------------ what is made
+# ------------------------------------------------------------------ files of the stages
 
-AS_JSON = Option(
-    flags=("--json",),
-    kind=SWITCH,
-    help="Print the result as JSON on stdout.",
-    default=False,
+QUANTIZED = Option(
+    flags=("--onnx",),
+    kind=FILE,
+    help="Quantized model [default: what quant left here].",
     python=False,
 )
+CFG_FILE = Option(
+    flags=("-cfg", "--config"),
+    kind=FILE,
+    help="X_r.cfg [default: what compile left here].",
+    python=False,
+)
+WEIGHT_FILE = Option(
+    flags=("-w", "--weight"),
+    kind=FILE,
+    help="X_r.weight [default: what compile left here].",
+    python=False,
+)
+TSMODEL = Option(
+    flags=("-m", "--model"),
+    kind=FILE,
+    help="X_r.tsmodel, instead of the two files.",
+    python=False,
+)
+OUT_DIR = Option(
+    flags=("-s", "--outpath", "--save-dir"),
+    kind=FILE,
+    help="Where the files go [default: here].",
+    default=Path(),
+    python=False,
+)
+
+# ------------------------------------------------------------------ what is printed
+
+SHOWN = Option(kind=SWITCH, default=False, python=False)
+AS_JSON = replace(SHOWN, flags=("--json",), help="Print the result as JSON on stdout.")

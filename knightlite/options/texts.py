@@ -48,3 +48,30 @@ def shape(text: str) -> Shape:
         return tuple(int(item) for item in text.replace("x", ",").replace(" ", ",").split(","))
     except ValueError:
         raise ValueError(f"{text} must be integers such as 1,3,48,192.") from None
+
+
+def span(text: str) -> tuple[int, int]:
+    """FIRST:LAST, or one number."""
+    first, _, last = text.partition(":")
+    try:
+        found = int(first), int(last or first)
+    except ValueError:
+        found = (-1, -1)
+    if not 0 <= found[0] <= found[1]:
+        raise ValueError(f"{text} must be FIRST:LAST, two numbers from 0 up.")
+    return found
+
+
+def fact(text: str) -> tuple[str, int]:
+    """``clock_hz=800e6`` or ``clock_hz=800_000_000``: a fact of a chip and a whole number."""
+    name, sign, value = text.partition("=")
+    try:
+        number = float(value)
+        whole = int(value) if value.replace("_", "").isdigit() else int(number)
+        if not sign or whole != number:
+            raise ValueError(value)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text} must be a fact of a chip and a whole number, such as clock_hz=800_000_000."
+        ) from None
+    return name, whole

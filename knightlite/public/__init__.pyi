@@ -32,19 +32,19 @@ __all__ = [
 def compare(
     quant_dir: str | Path,
     *,
-    cfg: str | Path,
-    weight: str | Path | None = None,
     sim_dir: str | Path | None = None,
+    weight: str | Path | None = None,
     level: int = 4,
+    cfg: str | Path,
 ) -> tuple[Comparison, ...]:
     """Float, quantized, golden and chip on the sample of ``quantize``, layer by layer.
 
     Args:
-        quant_dir: the ``save_dir`` of :func:`quantize`.
-        cfg: what :func:`compile` left.
-        weight: default: beside ``cfg``.
+        quant_dir: the ``save_dir`` of ``quantize``.
         sim_dir: where ``knightlite sim`` left results; default: they are computed.
+        weight: default: beside ``cfg``.
         level: 0 to 2 the network's outputs, 3 to 6 every layer (``knightlite compare --help``).
+        cfg: what ``compile`` left.
     """
 
 def compare_layers(
@@ -79,6 +79,12 @@ def compile(
     model: QuantizedModel | str | Path,
     *,
     chip: str | None = None,
+    outputs: Sequence[str] = (),
+    start_layer_name: str | None = None,
+    end_layer_name: str | None = None,
+    opt_ddr: int = 1,
+    res_version: str = "1.0",
+    input_order: str | None = None,
     save_dir: str | Path | None = None,
 ) -> CompiledModel:
     """Compile a quantized model: the result of ``quantize``, or an ``X_quantize.onnx`` file.
@@ -86,6 +92,13 @@ def compile(
     Args:
         model: what ``quantize`` returned, or its file.
         chip: name or chip file; default: the one the model was quantized for.
+        outputs: inner tensors that are delivered too.
+        start_layer_name: a layer; what is before it is left out.
+        end_layer_name: a layer; what is behind it is left out.
+        opt_ddr: 0: no two tensors share DDR; 1: they do; 2: as 1.
+        res_version: a text of yours to keep in the ``.cfg``.
+        input_order: layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the
+            model's.
         save_dir: where the files of ``knightlite compile`` are to be left; default: nowhere.
     """
 
@@ -129,15 +142,15 @@ def diagnose(
     quantized: str | Path | QuantizedModel,
     model: str | Path | None = None,
     *,
-    data: Data | None = None,
-    recipe: str | Path | None = None,
-    script: str | Path | None = None,
-    infer: str | InferFunction | None = None,
     weight: str | Path | None = None,
     framework: str | None = None,
-    input_shapes: Sequence[Sequence[int]] = (),
-    iteration: int | None = None,
+    script: str | Path | None = None,
+    infer: str | InferFunction | None = None,
+    data: Data | None = None,
+    recipe: str | Path | None = None,
     batch_size: int = 1,
+    iteration: int | None = None,
+    input_shapes: Sequence[Sequence[int]] = (),
     seed: int = 0,
     suspects: int = 8,
     html: str | Path | None = None,
@@ -145,17 +158,17 @@ def diagnose(
     """Say which layers of a quantized model lose accuracy, why, and what helps, measured.
 
     Args:
-        quantized: an ``X_quantize.onnx``, or what :func:`quantize` gave.
+        quantized: an ``X_quantize.onnx``, or what ``quantize`` gave.
         model: the float model; default: the one in the quantized model, or ``X.onnx`` beside it.
-        data: what is run, as for :func:`quantize`; with labels the preprocessing is judged too.
-        recipe: of the pictures of a folder; default: the one that the model was quantized with.
-        script: a Knight user script, with ``infer`` the name it registers.
-        infer: with a script a name; else an infer function itself.
         weight: of a Paddle model.
         framework: "onnx" or "paddle"; default: by the model's suffix.
-        input_shapes: one per input, for inputs with dynamic axes.
-        iteration: forward calls; default: all batches of ``data``, else 1.
+        script: a Knight user script, with ``infer`` the name it registers.
+        infer: with a script a name; else an infer function itself.
+        data: what is run, as for ``quantize``; with labels the preprocessing is judged too.
+        recipe: of the pictures of a folder; default: the one that the model was quantized with.
         batch_size: pictures per call, where ``data`` does not come in batches.
+        iteration: forward calls; default: all batches of ``data``, else 1.
+        input_shapes: one per input, for inputs with dynamic axes.
         seed: of the choice of pictures in a folder.
         suspects: places that are tried.
         html: a page to write; needs ``knightlite[report]``.
@@ -165,11 +178,11 @@ def evaluate(
     models: Sequence[CompiledModel | QuantizedModel | str | Path],
     data: str | Path,
     *,
+    chip: str | None = None,
     recipe: str | Path | None = None,
     labels: str | Path | None = None,
     count: int | None = None,
     seed: int = 0,
-    chip: str | None = None,
     input_shapes: Sequence[Sequence[int]] = (),
     workers: int = 1,
     state: str | Path | None = None,
@@ -182,14 +195,14 @@ def evaluate(
         models: float, quantized, golden or compiled: files, or what ``quantize`` and ``compile``
             returned. The others are compared with the first.
         data: folder of pictures, one sub-folder per class; without classes no top-1 is counted.
+        chip: must be the one compiled for, or another name of it.
         recipe: how pictures become input; default: as the models were calibrated.
         labels: file with the names of the class folders in the order of the scores, one a line.
         count: a seeded sample of so many pictures; default: all.
         seed: of the sample.
-        chip: must be the one compiled for, or another name of it.
         input_shapes: of the one input, where a model leaves it open.
-        workers: processes. More than one need a program whose main module may be imported
-            (``if __name__ == "__main__":``).
+        workers: processes. More than one need a program whose main module may be imported (``if
+            __name__ == "__main__":``).
         state: file of the sums so far, from which the same call goes on after a stop.
         shard: (i, n) takes every n-th picture from the i-th on; the states of all n shards give the
             whole with ``knightlite eval --merge``.
@@ -235,6 +248,9 @@ def profile(
     weight: File | None = None,
     *,
     chip: str | None = None,
+    max_storage_bandwidth: float = 0.0,
+    bandwidth_utilization: float | None = None,
+    facts: Mapping[str, int] | None = None,
     save_dir: str | Path | None = None,
 ) -> Profile:
     """Predict the time of a compiled network, layer by layer.
@@ -243,6 +259,11 @@ def profile(
         compiled: what ``compile`` returned, the ``.cfg`` or ``.tsmodel`` file, or its bytes.
         weight: the ``.weight`` file or its bytes; default: the file beside the ``.cfg``.
         chip: must be the one compiled for, or another name of it.
+        max_storage_bandwidth: assume this DDR rate, in 2^30 bytes a second; 0 is the chip's.
+        bandwidth_utilization: assume that transfers reach this share of it, up to 1; default: the
+            chip's.
+        facts: assume other figures of the chip, such as {"clock_hz": 800_000_000}, that only time
+            depends on.
         save_dir: where the files of ``knightlite profile`` are to be left; default: nowhere.
     """
 

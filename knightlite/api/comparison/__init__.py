@@ -5,12 +5,9 @@ By files that the stages left, or (``-du``, ``-r compare``) while the quantizer'
 
 from knightlite.api.comparison.differences import Comparison, Difference
 from knightlite.api.comparison.layers import inspect_layers
-from knightlite.api.comparison.run import LEVEL, LEVELS, CompareOptions, compare
+from knightlite.api.comparison.run import compare
 
 __all__ = [
-    "LEVEL",
-    "LEVELS",
-    "CompareOptions",
     "Comparison",
     "Difference",
     "compare",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,52 +31,21 @@ from knightlite.api.comparison.stage_files import quant_files, require_results_o
 from knightlite.api.models import Binary, find_binary
 from knightlite.errors import UsageError
 from knightlite.file_names import file_names
+from knightlite.options import check
+from knightlite.options.compare import LEVELS, CompareOptions
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
 
-LEVEL = 4
-LEVELS = (
-    "outputs, chip with quantized",
-    "outputs, neighbours of float, quantized, golden, chip",
-    "outputs, all pairs",
-    "layers, chip with quantized",
-    "layers, neighbours",
-    "layers, all pairs",
-    "the same, and layers that the chip keeps to itself",
-)
 KEPT = "never written to memory: fused into its reader, or part of another tensor"
-
-
-@dataclass(frozen=True, slots=True)
-class CompareOptions:
-    """What ``compare`` is asked for; names as Knight's options.
-
-    ``sim_dirs`` none: the chip's values are computed from ``cfg`` and ``weight``, or from what
-    ``compile`` left. ``number`` None: all rows. ``sort``: the largest MRE first. ``level``: an
-    index of LEVELS. ``indices``: first and last index shown. ``plots``: pictures into ``save_dir``.
-    """
-
-    quant_dir: Path | None = None
-    sim_dirs: tuple[Path, ...] = ()
-    cfg: Path | None = None
-    weight: Path | None = None
-    names: tuple[str, ...] = ()
-    op_type: str | None = None
-    number: int | None = None
-    sort: bool = False
-    save_dir: Path | None = None
-    level: int = LEVEL
-    indices: tuple[int, int] | None = None
-    plots: bool = False
-    directory: Path = Path()
 
 
 def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, ...]:
     """The rows that the options ask for; memory holds the layers of one picture."""
     from knightlite.frontend import load_quantized
 
+    check(options)
     if options.save_dir is not None:
         atomic_write.require_folder(options.save_dir)
     if options.plots:

@@ -4,19 +4,15 @@ Sums so far are kept in a file, so that a stopped run goes on, and shards run el
 """
 
 from knightlite.api.evaluation.run import (
-    EvaluateOptions,
     EvaluationResult,
     ModelScore,
-    default_workers,
     evaluate_models,
-    merge_states,
+    resumable,
 )
 
 __all__ = [
-    "EvaluateOptions",
     "EvaluationResult",
     "ModelScore",
-    "default_workers",
     "evaluate_models",
-    "merge_states",
+    "resumable",
 ]

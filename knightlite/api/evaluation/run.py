@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from knightlite import atomic_write, workspace
 from knightlite.api.evaluation import state as evaluate_state
 from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
-from knightlite.api.evaluation.state import WHOLE, Question, State, digest
+from knightlite.api.evaluation.state import Question, State, digest
 from knightlite.api.models.notes import notes_of
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally
+from knightlite.options import check
+from knightlite.options.evaluate import STATE, EvaluateOptions
 from knightlite.talk import SILENT, Talk
 
 SAVE_EVERY = 50  # pictures
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluateOptions:
-    """What ``eval`` is asked for.
-
-    ``models``: the first is what the others are compared with; none: what the manifest holds.
-    ``recipe``: name or file; None: the one that the models were calibrated with. ``labels``: a file
-    of class folders' names in the order of the scores. ``count``: a seeded sample of the pictures.
-    ``check``: compare every byte of the chip's layers with its golden model, which lies beside it.
-    ``state``: file of the sums so far; ``keep_state``: leave it when finished. ``shard``: (i, n).
-    """
-
-    data: Path
-    models: tuple[Path, ...] = ()
-    recipe: str | None = None
-    labels: Path | None = None
-    count: int | None = None
-    seed: int = 0
-    chip: str | None = None
-    input_shapes: tuple[tuple[int, ...], ...] = ()
-    workers: int = 1
-    state: Path | None = None
-    keep_state: bool = True
-    shard: tuple[int, int] = WHOLE
-    check: bool = False
-    directory: Path = field(default=Path())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +61,13 @@ class EvaluationResult:
 
 
 def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> EvaluationResult:
-    """Run the evaluation; what is counted stays in the state. Errors: ``knightlite.errors``."""
-    _check(options)
+    """Run the evaluation; what is counted stays in the state. Errors: ``knightlite.errors``.
+
+    With ``merge`` nothing is run: the state files named are added up.
+    """
+    check(options)
+    if options.merge:
+        return merge_states(options.models)
     if options.state is not None:
         atomic_write.require_folder(options.state.parent)  # before the work, not after it
     sources = tuple(source_of(path) for path in _paths(options, talk))
@@ -113,6 +93,13 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     if options.state is not None and not options.keep_state:
         options.state.unlink(missing_ok=True)
     return result_of(state)
+
+
+def resumable(options: EvaluateOptions) -> EvaluateOptions:
+    """The options with a file that keeps the sums until they are finished, where none is named."""
+    if options.state is not None:
+        return options
+    return replace(options, state=STATE, keep_state=False)
 
 
 def merge_states(paths: Sequence[Path]) -> EvaluationResult:
@@ -164,18 +151,6 @@ def _score(tally: Tally, place: int, name: str, kind: str) -> ModelScore:
 
 def _percent(part: int, whole: int) -> float | None:
     return 100 * part / whole if whole else None
-
-
-def _check(options: EvaluateOptions) -> None:
-    index, count = options.shard
-    if not 1 <= index <= count:
-        raise UsageError(f"a shard must be from 1/{max(count, 1)} up, not {index}/{count}.")
-    if options.workers < 1:
-        raise UsageError(f"workers must be at least 1, not {options.workers}.")
-    if options.count is not None and options.count < 1:
-        raise UsageError(f"the number of pictures must be at least 1, not {options.count}.")
-    if not 0 <= options.seed < 1 << 32:
-        raise UsageError(f"the seed must be from 0 to {(1 << 32) - 1}, not {options.seed}.")
 
 
 def _paths(options: EvaluateOptions, talk: Talk) -> tuple[Path, ...]:
@@ -293,19 +268,19 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[Picture, ...]:
     from knightlite.preprocess import list_pictures, sample_pictures
 
     if options.count is None:
-        folder = list_pictures(options.data)
+        folder = list_pictures(options.folder)
         samples = folder.samples
     else:
-        folder, samples = sample_pictures(options.data, options.count, options.seed)
+        folder, samples = sample_pictures(options.folder, options.count, options.seed)
     places: tuple[int, ...] = tuple(range(len(folder.classes)))
     if options.labels is not None:
         if not folder.classes:
             raise UsageError(
-                f"{options.data} has no folders of classes, which --labels would order."
+                f"{options.folder} has no folders of classes, which --labels would order."
             )
         places = _places(folder.classes, options.labels)
     elif not folder.classes:
-        talk.warn(f"{options.data} has no folders of classes: no top-1, only agreement and SQNR.")
+        talk.warn(f"{options.folder} has no folders of classes: no top-1, only agreement and SQNR.")
     return tuple(
         Picture(item.path, None if item.label is None else places[item.label]) for item in samples
     )
@@ -334,7 +309,7 @@ def _places(classes: Sequence[str], path: Path) -> tuple[int, ...]:
 
 def _question(job: Job, options: EvaluateOptions, pictures: Sequence[Picture]) -> Question:
     names = [
-        (picture.path.relative_to(options.data).as_posix(), picture.label) for picture in pictures
+        (picture.path.relative_to(options.folder).as_posix(), picture.label) for picture in pictures
     ]
     return Question(
         tuple((item.path.name, item.kind, digest([item.sha256])) for item in job.sources),
@@ -393,7 +368,7 @@ def _run(
             saved = state.tally.pictures
 
     try:
-        for tally in tallies(job, left, options.workers):
+        for tally in tallies(job, left, options.workers or default_workers()):
             state = replace(state, tally=state.tally + tally)
             talk.advance("pictures", state.tally.pictures, state.total)
             if state.tally.pictures - saved >= SAVE_EVERY:

@@ -16,9 +16,9 @@ from knightlite import atomic_write
 from knightlite.errors import FormatError, UsageError
 from knightlite.evaluation import Tally
 from knightlite.evaluation.tally import tally_from_json
+from knightlite.options.evaluate import WHOLE
 
 FORMAT = 2
-WHOLE = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)

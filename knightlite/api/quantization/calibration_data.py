@@ -10,7 +10,6 @@ from knightlite.api.quantization import input_configs
 from knightlite.api.quantization.input_forms import InputForm, fed_as
 from knightlite.api.quantization.inputs import input_forms
 from knightlite.errors import UsageError
-from knightlite.options.checks import forward_calls
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.options.shared import INFER_AUTO
 from knightlite.talk import Talk
@@ -26,7 +25,6 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     from knightlite.quantize.data import PictureFolder, UserScript
     from knightlite.quantize.data_free import without_data
 
-    forward_calls((options.calls,), options.batch_size)
     forms = input_forms(options, graph)
     if any(graph.tensors[name].scale is not None for name in graph.inputs):  # quantized already
         forms = tuple(_form_of(graph.tensors[form.name]) for form in forms)

@@ -11,7 +11,6 @@ from knightlite.api.simulation.golden import (
     read_golden,
 )
 from knightlite.api.simulation.host import finisher
-from knightlite.api.simulation.options import SimulateOptions
 from knightlite.api.simulation.run import SimulateResult, simulate
 from knightlite.api.simulation.session import CompiledNetwork, NodeArg
 
@@ -19,7 +18,6 @@ __all__ = [
     "CompiledNetwork",
     "GoldenReference",
     "NodeArg",
-    "SimulateOptions",
     "SimulateResult",
     "build_files",
     "check_model",

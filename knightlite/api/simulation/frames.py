@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from knightlite import workspace
-from knightlite.api.simulation.options import SimulateOptions
 from knightlite.container import Description, StoredTensor
 from knightlite.errors import DataError, UsageError
+from knightlite.options.simulate import SimulateOptions
 from knightlite.talk import Talk
 
 Array = NDArray[Any]

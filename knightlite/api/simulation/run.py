@@ -15,9 +15,10 @@ from knightlite.api.models.binary import find_binary
 from knightlite.api.simulation.frames import found_input, frames_of
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.api.simulation.host import blob_names, finisher
-from knightlite.api.simulation.options import SimulateOptions
 from knightlite.container import Description
 from knightlite.errors import DataError, UsageError
+from knightlite.options import check
+from knightlite.options.simulate import SimulateOptions
 from knightlite.talk import SILENT, Talk
 
 Array = NDArray[Any]
@@ -52,6 +53,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     from knightlite.sim import Machine
     from knightlite.sim.outputs import chw_text, host_files, result_files
 
+    check(options)
     workspace.require_usable(options.directory, options.out_dir)
     binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
     options = replace(options, input=found_input(options, talk))

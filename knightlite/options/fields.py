@@ -125,9 +125,10 @@ def options_of(record: type) -> Mapping[str, Option]:
 def check(asked: Any) -> None:
     """UsageError for a record that asks for what cannot be: each option alone, then the rules.
 
-    The rules are the functions in ``RULES`` of the record's class: what must hold between options.
+    The rules are the functions in ``RULES`` of its class, if it has any: what must hold between
+    options.
     """
     for name, item in options_of(type(asked)).items():
         item.refuse(getattr(asked, name))
-    for rule in type(asked).RULES:
+    for rule in getattr(type(asked), "RULES", ()):
         rule(asked)

@@ -1,0 +1,39 @@
+"""The record of every command: what it can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from knightlite.options.compare import CompareOptions
+from knightlite.options.compile import BuildOptions, CompileOptions, ExplainOptions
+from knightlite.options.diagnose import DiagnoseOptions
+from knightlite.options.evaluate import EvaluateOptions
+from knightlite.options.inspection import (
+    CheckOptions,
+    ChipsOptions,
+    InspectOptions,
+    ModelInfoOptions,
+    Npy2BinOptions,
+    ShowSimResultOptions,
+)
+from knightlite.options.profile import ProfileOptions
+from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.simulate import SimulateOptions
+
+RECORDS: Mapping[str, type] = {
+    "quant": QuantizeOptions,
+    "compile": CompileOptions,
+    "sim": SimulateOptions,
+    "profile": ProfileOptions,
+    "build": BuildOptions,
+    "eval": EvaluateOptions,
+    "compare": CompareOptions,
+    "diagnose": DiagnoseOptions,
+    "check": CheckOptions,
+    "inspect": InspectOptions,
+    "explain": ExplainOptions,
+    "chips": ChipsOptions,
+    "model_info": ModelInfoOptions,
+    "show_sim_result": ShowSimResultOptions,
+    "npy2bin": Npy2BinOptions,
+}

@@ -1,0 +1,117 @@
+"""What ``compile``, ``explain``, ``build`` and ``knightlite.compile`` can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from knightlite.errors import UsageError
+from knightlite.options import shared
+from knightlite.options.fields import like, option
+from knightlite.options.kinds import REPEATED, Kind, one_of
+
+LAYOUTS = ("nchw", "nhwc")
+REUSE = Kind(words=("0", "1", "2"), read=int, write=str, python="int")
+
+
+def _storable(text: str) -> None:
+    """That a ``.cfg`` can keep the text."""
+    from knightlite.container.description import MAX_RES_VERSION
+
+    if len(text) > MAX_RES_VERSION:
+        raise UsageError(
+            f"the resource version must have at most {MAX_RES_VERSION} characters, not {len(text)}."
+        )
+    if not text.isprintable():
+        raise UsageError(f"the resource version must be printable text, not {text!a}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileOptions:
+    """What ``compile`` is asked for.
+
+    ``onnx`` None: what ``quant`` left. ``chip`` None: the one that the model was quantized for.
+    ``outputs``: inner tensors that the network delivers too. ``first_layer``, ``last_layer``: the
+    part between them, None for all. ``opt_ddr`` 0: features share no addresses; 1 and 2: they do.
+    ``res_version``: a text of the user's. ``input_order``: layout of raw input files, None for
+    that of the model. ``directory``: where the manifest is kept.
+    """
+
+    onnx: Path | None = like(shared.QUANTIZED)
+    chip: str | None = like(
+        shared.CHIP, doc="name or chip file; default: the one the model was quantized for."
+    )
+    out_dir: Path = like(shared.OUT_DIR)
+    outputs: tuple[str, ...] = option(
+        "--output",
+        kind=REPEATED,
+        help="Deliver this inner tensor too; may be repeated.",
+        default=(),
+        metavar="BLOB",
+        argument="outputs",
+        doc="inner tensors that are delivered too.",
+    )
+    first_layer: str | None = option(
+        "-sln",
+        "--start-layer-name",
+        help="Leave out what is before.",
+        metavar="LAYER",
+        doc="a layer; what is before it is left out.",
+    )
+    last_layer: str | None = option(
+        "-eln",
+        "--end-layer-name",
+        help="Leave out what is behind.",
+        metavar="LAYER",
+        doc="a layer; what is behind it is left out.",
+    )
+    opt_ddr: int = option(
+        "--opt-ddr",
+        kind=REUSE,
+        help="0: no two tensors share DDR; 1: they do; 2: as 1.",
+        default=1,
+        doc="0: no two tensors share DDR; 1: they do; 2: as 1.",
+    )
+    res_version: str = option(
+        "--res-version",
+        help="Text of yours to keep in the .cfg.",
+        default="1.0",
+        check=_storable,
+        doc="a text of yours to keep in the ``.cfg``.",
+    )
+    input_order: str | None = option(
+        "--input-order",
+        kind=one_of(LAYOUTS),
+        help="Layout that sim takes raw files to have [default: nchw, the model's].",
+        said="the input order",
+        doc='layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the model\'s.',
+    )
+    as_json: bool = like(shared.AS_JSON)
+    directory: Path = Path()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainOptions:
+    """What ``explain`` is asked for; ``node`` None: all."""
+
+    node: str | None = option(position=True)
+    chip: str | None = like(shared.CHIP)
+    onnx: Path | None = like(shared.QUANTIZED)
+    as_json: bool = like(shared.AS_JSON)
+    directory: Path = Path()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What ``build`` is asked for, beside what its stages are."""
+
+    disable_compare: bool = like(
+        shared.SHOWN,
+        flags=("--disable-compare",),
+        help="Do not compare float, quantized and chip.",
+    )
+    disable_model_check: bool = like(
+        shared.SHOWN,
+        flags=("--disable-model-check",),
+        help="Do not compare the binary with its golden model.",
+    )

@@ -1,0 +1,107 @@
+"""What the commands that look at models, files and chips can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from knightlite.options import shared
+from knightlite.options.fields import REQUIRED, like, option
+from knightlite.options.kinds import FILE, one_of, whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """What ``check`` is asked for, as :class:`~knightlite.options.quantize.QuantizeOptions`."""
+
+    model: Path = like(shared.MODEL)
+    chip: str | None = like(shared.CHIP)
+    weight: Path | None = like(shared.WEIGHT)
+    framework: str | None = like(shared.FRAMEWORK)
+    script: Path | None = like(
+        shared.SCRIPT, help="User script with the function that builds the network."
+    )
+    input_shapes: tuple[tuple[int, ...], ...] = like(shared.INPUT_SHAPES)
+    general_process: bool = like(shared.GENERAL_PROCESS)
+    paddle_python: str | None = like(shared.PADDLE_PYTHON)
+    torch_python: str | None = like(shared.TORCH_PYTHON)
+    torch_exporter: str = like(shared.TORCH_EXPORTER)
+    as_json: bool = like(shared.AS_JSON)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectOptions:
+    """What ``inspect`` is asked for."""
+
+    file: Path = option(kind=FILE, default=REQUIRED, position=True)
+    as_json: bool = like(shared.AS_JSON, help="Print the metadata as JSON on stdout.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipsOptions:
+    """What ``chips`` is asked for; ``name`` None: all chips."""
+
+    name: str | None = option(position=True)
+    ops: bool = like(
+        shared.SHOWN, flags=("--ops",), help="List the operators that the chip runs instead."
+    )
+    as_json: bool = like(shared.AS_JSON)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfoOptions:
+    """What ``model_info`` is asked for."""
+
+    model: Path = like(shared.MODEL, help="X_quantize.onnx, X_r.cfg or X_r.tsmodel.")
+    dequant_scale: bool = like(
+        shared.SHOWN,
+        flags=("-ds", "--dequant-scale"),
+        help="Show outputs and their scales only.",
+    )
+    inputs_too: bool = like(
+        shared.SHOWN, flags=("-qi",), help="With -ds: the scales of the inputs too."
+    )
+    as_json: bool = like(shared.AS_JSON)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowSimResultOptions:
+    """What ``show_sim_result`` is asked for; ``index`` None: a list of all."""
+
+    sim_dir: Path = option(
+        "-sd",
+        "--sim-dir",
+        kind=FILE,
+        help="Where sim left its results [default: here].",
+        default=Path(),
+    )
+    index: int | None = option(
+        "-i", "--index", kind=whole(0), help="Print the values of this result."
+    )
+    layout: str = option(
+        "-fmt",
+        "--format",
+        kind=one_of(("nchw", "nhwc")),
+        help="Channel by channel, or pixel by pixel.",
+        default="nchw",
+    )
+    save_dir: Path | None = option(
+        "-s", "--save-dir", kind=FILE, help="Also write the list there, as sim_results.json."
+    )
+    as_json: bool = like(shared.AS_JSON)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Npy2BinOptions:
+    """What ``npy2bin`` is asked for."""
+
+    source: Path = option(
+        "-i",
+        "--input",
+        kind=FILE,
+        help="Array of numpy.save; its layout stays as it is.",
+        default=REQUIRED,
+    )
+    target: Path = option(
+        "-o", "--output", kind=FILE, help="Raw file for sim --input.", default=REQUIRED
+    )
