@@ -15,8 +15,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "knightlite"
 
-# what is called from outside: by users, by click, by another framework's interpreter
-CALLED = ("knightlite.public.*", "knightlite.cli.*.command", "knightlite.foreign.*.run")
+# what is called from outside: by users, by click, by another framework's interpreter; Data is a
+# type of signatures in the stub of knightlite.public
+CALLED = (
+    "knightlite.public.*", "knightlite.cli.*.command", "knightlite.foreign.*.run",
+    "knightlite.api.quantization.batches.Data",
+)  # fmt: skip
 
 Name = tuple[str, str]  # dotted module, name in it
 
