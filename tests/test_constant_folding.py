@@ -44,6 +44,8 @@ CASES: list[tuple[str, int, list[Array], dict[str, Any]]] = [
     ("Slice", 13, [DATA, ints(0, 1), ints(9, 3)], {}),
     ("Slice", 13, [DATA, ints(-1), ints(-(2**63)), ints(1), ints(-1)], {}),
     ("Slice", 13, [DATA, ints(3, 2), ints(0, 0), ints(2, 1), ints(-2, -1)], {}),
+    ("Slice", 13, [DATA, ints(3), ints(-4), ints(2), ints(-1)], {}),  # without the first
+    ("Slice", 13, [DATA, ints(3), ints(-5), ints(2), ints(-1)], {}),  # with it
     ("Squeeze", 11, [DATA[:, :1]], {"axes": [1]}),
     ("Squeeze", 13, [DATA[:1, :, :1], ints(-1)], {}),
     ("Squeeze", 13, [DATA[:1, :, :1]], {}),

@@ -51,11 +51,16 @@ def test_kl_clips_outliers_only(kind: str, dtype: DType) -> None:
     assert 0 < clipped_share(part, scale, dtype) <= 1.1e-3
 
 
-@pytest.mark.parametrize(("dtype", "levels"), [(U8, 256), (S8, 128)])
-def test_kl_is_the_least_of_the_classical_loop(dtype: DType, levels: int) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "levels", "decay", "second"), [(U8, 256, 40, 0.0), (S8, 128, 60, 3e4)]
+)
+def test_kl_is_the_least_of_the_classical_loop(
+    dtype: DType, levels: int, decay: float, second: float
+) -> None:
     """As many levels as codes from 0 up; bin 0 as full as bin 1; a thousandth clipped at most."""
     random = np.random.default_rng(levels)
-    counts = random.uniform(900, 1100, 512) * np.exp(-np.arange(512) / 40)
+    counts = random.uniform(900, 1100, 512) * np.exp(-np.arange(512) / decay)
+    counts[1] += second  # also where that is much, bin 0 is taken to be as full
     counts[0] = 1e7  # a spike, which any scale represents
     even = counts.copy()
     even[0] = even[1]

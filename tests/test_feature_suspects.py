@@ -138,6 +138,15 @@ def test_a_loud_member_of_a_group() -> None:
     )
 
 
+def test_a_scale_that_serves_no_member_of_a_group() -> None:
+    """The member that keeps least is named; the share that is cut off is that of the worst."""
+    values = {"a": RAMP, "b": RAMP / 2, "c": RAMP}
+    found = only(suspects(joined(), values, dict.fromkeys("abc", 0.25)), causes.GROUP, "a")
+    assert found.sentence.startswith("the one scale of a, b does not fit: at a 75.00% of the ")
+    assert found.facts["clipped_share"] == pytest.approx(0.75, abs=1e-6)
+    assert (found.facts["minimum"], found.facts["maximum"]) == (0.0, 255.0)
+
+
 def test_members_of_a_group_with_scales_of_their_own() -> None:
     found = only(suspects(joined(), {}, {"a": 1.0, "b": 2.0, "c": 1.0}), causes.GROUP, "b")
     assert found.sentence == (
@@ -157,13 +166,13 @@ def channel_suspect(loudness: Array, rounding: Array) -> list[Suspect]:
     return suspects(chain(count), {"a": np.append(RAMP, 0.4)}, {"a": 1.0}, sums={"a": sums})
 
 
-@pytest.mark.parametrize("next_one", [4.0, 3.99])
-def test_one_channel_beside_the_rest(next_one: float) -> None:
+@pytest.mark.parametrize(("next_one", "third"), [(4.0, 1.0), (3.99, 1.0), (8.0, 7.0)])
+def test_one_channel_beside_the_rest(next_one: float, third: float) -> None:
     """A twentieth of 40 channels may be loud: two are, four times as much as the next."""
     loudness = np.ones(40)
-    loudness[[7, 30]] = next_one, 9.0
+    loudness[[7, 30, 31]] = next_one, 9.0, third
     found = channel_suspect(loudness, np.full(40, 0.01))
-    if next_one < 4:
+    if next_one < 4 or third > 1:
         assert found == []
         return
     assert only(found, causes.OUTLIER_CHANNEL, "a").sentence == (

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knightlite.frontend import load
 from onnx_nets import Net, checked, operators
 
 CELLS = ((0, 0), (1, 0), (0, 1), (1, 1))
@@ -63,6 +64,18 @@ def test_space_to_depth(tmp_path: Path, mode: str) -> None:
         net.node("Reshape", ["t", net.weight("b", np.array([1, 12, 6, 4]))], "s")
     net.conv("s", "y", (5, 12, 3, 3), pads=[0, 1, 1, 0])
     assert operators(checked(net.save(tmp_path, "y"))) == ["Conv"]
+
+
+@pytest.mark.parametrize(("kernel", "op"), [(85, ["Conv"]), (86, ["SpaceToDepth", "Conv"])])
+def test_a_kernel_may_become_as_large_as_its_field(
+    tmp_path: Path, kernel: int, op: list[str]
+) -> None:
+    """Blocks of 3: 255 rows and columns, not 258."""
+    net = Net(13)
+    net.input("x", (1, 1, 261, 261))
+    net.node("SpaceToDepth", ["x"], "s", blocksize=3)
+    net.conv("s", "y", (1, 9, kernel, 1))
+    assert operators(load(net.save(tmp_path, "y"))) == op
 
 
 def test_another_reader_keeps_the_stack(tmp_path: Path) -> None:

@@ -105,6 +105,16 @@ def test_refused(make: Callable[[Net], str], sentence: str, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize(("axis", "times"), [(1, 64), (2, 64), (3, 64), (2, 1)])
+def test_as_many_repeats_as_there_may_be(axis: int, times: int, tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", (1, 2, 1, 2))
+    repeats = [times if place == axis else 1 for place in range(4)]
+    net.node("Tile", ["x", whole(net, *repeats)], "y")
+    graph = load(net.save(tmp_path, net.conv("y", "end", (2, 2 * repeats[1], 1, 1))))
+    assert graph.tensors["end"].shape == (1, 2, repeats[2], 2 * repeats[3])
+
+
 def drop_unread(net: Net, output: str) -> None:
     """Keep the nodes and inputs that the output needs."""
     wanted, kept = {output}, []

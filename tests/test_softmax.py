@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from conformance_checks import MAIN, Pictures, build, judge, single
-from knightlite import numerics
+from knightlite import dtypes, numerics
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized
+from knightlite.ir import GraphBuilder
 from knightlite.onnx_models import write_qdq
+from knightlite.ops import View
+from knightlite.ops.softmax import SOFTMAX
 from knightlite.quantize.pipeline import quantize_graph
 from onnx_nets import Net, checked, operators
 
@@ -93,3 +96,19 @@ def test_the_quotient_is_exact(channels: int) -> None:
             total = int(shares.sum())
             for place in range(0, channels, max(1, channels // 50)):
                 assert found[place] == round(Fraction(int(shares[place]) * numerator, total))
+
+
+@pytest.mark.parametrize(
+    ("channels", "says"), [(256, None), (257, "at most 256 channels, not 257")]
+)
+def test_of_so_many_channels_and_no_more(channels: int, says: str | None) -> None:
+    builder = GraphBuilder("net")
+    builder.input("x", (1, channels, 1, 1), dtypes.S8, 0.05)
+    builder.node("Softmax", ("x",), "y")
+    builder.tensor("y", (1, channels, 1, 1), dtypes.U8, 1 / 255)
+    graph = builder.build(("y",))
+    view = View(graph, graph.nodes[0])
+    reasons = [item.check(view) for item in SOFTMAX.constraints]
+    assert [reason for reason in reasons if reason] == (
+        [] if says is None else [f"it must run over {says}"]
+    )

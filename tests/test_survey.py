@@ -57,6 +57,16 @@ def test_counts_and_sizes(tmp_path: Path) -> None:
     assert found.parameters == (288 + 8) + 4 * 8 + 324 + (2250 + 10) + 30
 
 
+def test_a_gemm_that_transposes_multiplies_along_the_other_axis(tmp_path: Path) -> None:
+    """[1, 8] transposed times [1, 4]: 8 x 4 products."""
+    net = Net()
+    net.input("x", (1, 8, 1, 1))
+    net.node("Flatten", ["x"], "f")
+    net.node("Gemm", ["f", net.random("w", (1, 4))], "y", transA=1)
+    found = survey(net.save(tmp_path, "y"))
+    assert (found.macs, found.npu_macs) == (32, 0)
+
+
 def test_a_supported_model_has_a_graph_and_warnings(tmp_path: Path) -> None:
     net = Net()
     net.input("x", (1, 4, 9, 9))

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from knightlite.cli.profile import FULL, NARROW, _fitting, short
 from knightlite.cli.program import run
-from knightlite.cli.terminal import plain_table
+from knightlite.cli.terminal import LOG_LEVEL, plain_table, print_table, talking
 from knightlite.profiler import LayerProfile
 
 
@@ -40,6 +41,38 @@ def test_plain_table() -> None:
         "a     3,400  x",
         "",
     ]
+
+
+def test_columns_of_numbers_are_aligned_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where some cells are empty; not the first column, and not where a text is among them."""
+    rows = [("1", "12", "3,400", "1.5k", "7"), ("2", "", "-8", "70 %", "x")]
+    print_table("T", ("a", "number", "sum", "share", "text"), rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "T",
+        "a  number    sum  share  text",
+        "1      12  3,400   1.5k  7",
+        "2             -8   70 %  x",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (0, ["done", "Warning: odd"]),
+        (1, ["done", "Warning: odd"]),
+        (2, ["Warning: odd"]),
+        (3, []),
+    ],
+)
+def test_log_levels(level: int, said: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    context = click.Context(click.Command("any"))
+    context.meta[LOG_LEVEL] = level
+    with context, talking() as talk:
+        talk.say("done")
+        talk.warn("odd")
+        talk.warn("odd")  # once is enough
+    assert capsys.readouterr().err.splitlines() == said
 
 
 def layer(name: str) -> LayerProfile:
@@ -108,5 +141,6 @@ def test_a_terminal_of_80_columns(here: Path) -> None:
     assert text.count("Warning: once") == 1
     lines = [line for line in text.replace("\r", "").split("\n") if "\x1b" not in line]
     assert max(len(line) for line in lines) <= 80
+    assert any(line.rstrip() == f"…{name[-38:]} {'1' * 40}" for line in lines)  # to the last column
     assert "…tures/denseblock1/denselayer1/conv1/Conv_output_0"[-38:] in text
     assert text.replace("\r", "").replace("\n", "").replace(" ", "").count(name[-13:]) >= 4

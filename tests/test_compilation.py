@@ -1,0 +1,46 @@
+"""The figures that ``compile`` gives beside its files, number by number."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from integer_nets import resnet
+from knightlite.api.compilation import compile_bytes
+from knightlite.onnx_models import write_qdq
+from knightlite.options.compile import CompileOptions
+
+
+def test_figures() -> None:
+    """Of the row of resnet in golden/figures.txt: Adds run behind convolutions, eight of them."""
+    model = write_qdq(resnet(), {}).SerializeToString()
+    options = CompileOptions(chip="TX5112CV201")
+    made = compile_bytes(model, Path("some/resnet_quantize.onnx"), options)
+    assert made.name == "resnet_quantize"
+    assert set(made.contents) == {
+        "cfg", "weight", "tsmodel", "golden", "known_input", "known_output", "map",
+    }  # fmt: skip
+    known = np.random.default_rng(1).integers(-128, 128, (1, 3, 128, 128)).astype(np.int8)
+    assert made.contents["known_input"] == known.tobytes()
+    assert made.figures == {
+        "name": "resnet",
+        "chip": "TX5112CV201",
+        "layers": 23,
+        "macs": 157_682_176,
+        "cfg_bytes": len(made.cfg),
+        "weight_bytes": len(made.weight),
+        "ddr_bytes": 3_014_144,
+        "constants_bytes": 2_817_488,
+        "fspm_peak_bytes": 65_536,
+        "estimated_cycles": 1_401_930,
+        "copies": 0,
+        "chains": 8,
+        "host": [],
+        "cfg_sha256": hashlib.sha256(made.cfg).hexdigest(),
+        "weight_sha256": hashlib.sha256(made.weight).hexdigest(),
+    }
+    assert {node for node, _, said in made.explanations if "runs behind convolution" in said} == {
+        f"sum{place}" for place in (4, 7, 11, 14, 18, 21, 25, 28)
+    }
