@@ -20,10 +20,11 @@ from knightlite import api, container, workspace
 from knightlite.api.checking import check
 from knightlite.api.compilation import compile_model, explain
 from knightlite.api.inspection import inspect_file
-from knightlite.api.models import find_binary
+from knightlite.api.models.binary import find_binary
 from knightlite.api.profiling import profile_program
 from knightlite.api.quantization import quantize
-from knightlite.api.simulation import CompiledNetwork, GoldenReference, simulate
+from knightlite.api.simulation import CompiledNetwork, simulate
+from knightlite.api.simulation.golden import GoldenReference
 from knightlite.errors import Finding, UsageError
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.options.inspection import CheckOptions

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from knightlite.api.comparison import Comparison, Difference, compare
-from knightlite.api.comparison.differences import Tally
+from knightlite.api.comparison import Comparison, compare
+from knightlite.api.comparison.differences import Difference, Tally
 from knightlite.api.comparison.layer_values import exact_values, quantized_values
 from knightlite.api.comparison.run import KEPT
 from knightlite.cli.program import run

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from knightlite.api.chips import default_chip, store_chip
-from knightlite.api.chips.settings import settings_file, stored_chip
+from knightlite.api.chips import store_chip
+from knightlite.api.chips.settings import default_chip, settings_file, stored_chip
 from knightlite.chip import DEFAULT
 from knightlite.cli.program import run
 from knightlite.datafiles import chips_folder

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assembled import copying_program, program, tensor
-from knightlite.api.inspection import Inspection
+from knightlite.api.inspection.compiled_files import Inspection
 from knightlite.api.simulation.host import blob_names
 from knightlite.container import (
     CFG_MAGIC,

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 import knightlite
 from conftest import DIGITS
 from knightlite.api.diagnosis import diagnose, settings_of
-from knightlite.api.models import notes_of
+from knightlite.api.models.notes import notes_of
 from knightlite.cli.program import run
 from knightlite.frontend import load, load_quantized
 from knightlite.options.diagnose import DiagnoseOptions

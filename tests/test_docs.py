@@ -210,16 +210,20 @@ def rooms_table() -> str:
     return generated_tables.table(("room", "may import", "packages"), rows)
 
 
-def wings_table() -> str:
-    """The wings of quantize: what each is about, what it may import, how many names it shows."""
+def wings_table(room: str) -> str:
+    """The wings of a room: what each is about, what it may import, how many names it shows."""
 
     def row(wing: str) -> tuple[str, ...]:
-        about = (import_module(f"knightlite.quantize.{wing}").__doc__ or "").splitlines()[0]
-        below = ", ".join(WINGS[wing]) or "nothing"
-        return f"`{wing}`", about, below, str(len(faces()[wing]))
+        about = (import_module(f"knightlite.{room}.{wing}").__doc__ or "").splitlines()[0]
+        below = ", ".join(WINGS[room][wing]) or "nothing"
+        return f"`{wing}`", about.replace("``", "`"), below, str(len(faces(room)[wing]))
 
     columns = ("wing", "is about", "may import", "names")
-    return generated_tables.table(columns, [row(wing) for wing in WINGS])
+    return generated_tables.table(columns, [row(wing) for wing in WINGS[room]])
+
+
+def wings_of(room: str) -> Callable[[], str]:
+    return lambda: wings_table(room)
 
 
 def words_table(name: str) -> str:
@@ -245,7 +249,7 @@ def words_of(name: str) -> Callable[[], str]:
 BLOCKS: generated_tables.Blocks = {
     **generated_tables.BLOCKS,
     "rooms": rooms_table,
-    "wings": wings_table,
+    **{f"wings-{room}": wings_of(room) for room in WINGS},
     **{f"words-{name}": words_of(name) for name in LATER},
 }
 

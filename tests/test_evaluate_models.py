@@ -19,7 +19,7 @@ from conftest import DIGITS
 from knightlite.api.evaluation import EvaluationResult, evaluate_models
 from knightlite.api.evaluation import engine as evaluate_engine
 from knightlite.api.evaluation.run import merge_states
-from knightlite.api.models import find_binary
+from knightlite.api.models.binary import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
 from knightlite.inference import session

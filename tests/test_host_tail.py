@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from conformance_checks import MAIN, ORIGIN, Pictures
-from knightlite.api.simulation import finisher
+from knightlite.api.simulation.host import finisher
 from knightlite.chip import find
 from knightlite.compiler import compile_graph
 from knightlite.container import decode_program, encode_program

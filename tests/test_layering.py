@@ -3,7 +3,7 @@
 Imports inside functions and under TYPE_CHECKING count too. A room is a package or a single module
 directly below ``knightlite``; ``ALLOWED`` names what each room may import, ``THIRD_PARTY`` which
 packages from outside. A wing is the same inside a large room: ``WINGS`` names what each wing of
-``quantize`` may import of the others, and what other rooms take from a wing stands in its face.
+``quantize`` and ``api`` may import of the others, and what other rooms take stands in its face.
 Adding a room, a wing or an edge is a decision: make it here, in the same commit.
 What is listed is used: a room, an edge or a package that nothing needs any more is taken off.
 """
@@ -153,56 +153,74 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "cli": ("api", "chip", "diagnosis", "errors", "options", "talk", "version"),
 }
 
-# inside quantize, lower wings first: a wing is a package or a single module
-WINGS: dict[str, tuple[str, ...]] = {
-    # what is asked, what the graph alone decides, what a report is made of
-    "choices": (),
-    "settings": ("choices",),
-    "groups": (),
-    "report_entries": (),
-    "rewrites": ("groups",),
-    "data": (),
-    "data_free": ("data", "settings"),
-    "statistics": ("data", "groups", "report_entries"),
-    "ranges": ("choices", "statistics"),
-    "scales": ("groups", "ranges", "report_entries", "settings", "statistics"),
-    "mixed": (
-        "choices",
-        "data",
-        "data_free",
-        "groups",
-        "ranges",
-        "report_entries",
-        "scales",
-        "settings",
-        "statistics",
-    ),
-    "steps": (
-        "data",
-        "data_free",
-        "groups",
-        "ranges",
-        "report_entries",
-        "rewrites",
-        "scales",
-        "settings",
-        "statistics",
-    ),
-    "report": ("groups", "ranges", "report_entries", "scales", "statistics"),
-    "pipeline": (
-        "choices",
-        "data",
-        "data_free",
-        "mixed",
-        "ranges",
-        "report",
-        "report_entries",
-        "rewrites",
-        "scales",
-        "settings",
-        "statistics",
-        "steps",
-    ),
+# inside a large room, lower wings first: a wing is a package or a single module
+WINGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "quantize": {
+        # what is asked, what the graph alone decides, what a report is made of
+        "choices": (),
+        "settings": ("choices",),
+        "groups": (),
+        "report_entries": (),
+        "rewrites": ("groups",),
+        "data": (),
+        "data_free": ("data", "settings"),
+        "statistics": ("data", "groups", "report_entries"),
+        "ranges": ("choices", "statistics"),
+        "scales": ("groups", "ranges", "report_entries", "settings", "statistics"),
+        "mixed": (
+            "choices",
+            "data",
+            "data_free",
+            "groups",
+            "ranges",
+            "report_entries",
+            "scales",
+            "settings",
+            "statistics",
+        ),
+        "steps": (
+            "data",
+            "data_free",
+            "groups",
+            "ranges",
+            "report_entries",
+            "rewrites",
+            "scales",
+            "settings",
+            "statistics",
+        ),
+        "report": ("groups", "ranges", "report_entries", "scales", "statistics"),
+        "pipeline": (
+            "choices",
+            "data",
+            "data_free",
+            "mixed",
+            "ranges",
+            "report",
+            "report_entries",
+            "rewrites",
+            "scales",
+            "settings",
+            "statistics",
+            "steps",
+        ),
+    },
+    "api": {
+        # what verbs hand on, and which chip is meant
+        "models": (),
+        "chips": (),
+        "run_config": (),
+        # a verb each
+        "checking": ("chips",),
+        "compilation": ("chips", "models"),
+        "profiling": ("models",),
+        "inspection": ("models",),
+        "simulation": ("models",),
+        "comparison": ("models", "simulation"),
+        "evaluation": ("models", "simulation"),
+        "quantization": ("chips", "comparison", "models"),
+        "diagnosis": ("models", "quantization"),
+    },
 }
 
 LARGEST_FACE = 12  # names that other rooms take from a wing: more are a sign of two wings
@@ -276,31 +294,31 @@ def unused(room: str, sources: Iterable[str]) -> list[str]:
 
 
 def wing_of(module: str) -> str:
-    """The wing of a module of quantize; "" for the room's own face."""
+    """The wing of a module of a large room; "" for the room's own face."""
     return ".".join(module.split(".")[2:3])
 
 
-def wing_violations(wing: str, source: str) -> list[str]:
-    """What the source of a module in a wing of quantize imports of other wings and may not."""
+def wing_violations(room: str, wing: str, source: str) -> list[str]:
+    """What the source of a module in a wing imports of the room's other wings and may not."""
     found = []
     for item in imports_of(source):
         target = imported(item, SOURCES)
-        if room_of(target) == "quantize" and wing_of(target) not in (wing, *WINGS[wing]):
-            found.append(f"line {item.line}: {wing} may not import {wing_of(target) or 'quantize'}")
+        if room_of(target) == room and wing_of(target) not in (wing, *WINGS[room][wing]):
+            found.append(f"line {item.line}: {wing} may not import {wing_of(target) or room}")
     return list(dict.fromkeys(found))
 
 
-def taken_from_wings(source: str) -> dict[str, str]:
-    """What a module of another room imports of quantize: name -> the wing that it is taken from.
+def taken_from_wings(room: str, source: str) -> dict[str, str]:
+    """What a module of another room imports of ``room``: name -> the wing that it is taken from.
 
     AssertionError with the line of an import from a module inside a wing.
     """
     taken = {}
     for item in imports_of(source):
         target = imported(item, SOURCES)
-        if room_of(target) == "quantize":
+        if room_of(target) == room:
             place = f"line {item.line}: {target}"
-            assert target.count(".") == 2, f"{place} is not the face of a wing of quantize"
+            assert target.count(".") == 2, f"{place} is not the face of a wing of {room}"
             taken[item.name] = wing_of(target)
     return taken
 
@@ -319,10 +337,16 @@ SOURCES = {
     ): path.read_text(encoding="utf-8")
     for _, path in modules()
 }
+PROGRAMS = [
+    path
+    for folder in ("benchmarks", "examples")
+    for path in sorted((ROOT.parent / folder).rglob("*.py"))
+]
+STUBS = sorted(ROOT.rglob("*.pyi"))
 OUTSIDE = [
-    *(path for room, path in modules() if room != "quantize"),
-    *sorted((ROOT.parent / "benchmarks").rglob("*.py")),
-    *sorted((ROOT.parent / "examples").rglob("*.py")),
+    (room, path)
+    for room in WINGS
+    for path in [*(path for home, path in modules() if home != room), *STUBS, *PROGRAMS]
 ]
 
 MODULES = [
@@ -393,58 +417,65 @@ def test_no_module_knots() -> None:
     assert on_circles(module_graph(SOURCES)) == []
 
 
-def test_wings_are_acyclic_and_complete() -> None:
-    assert on_circles(WINGS) == []
-    known = {wing_of(name) for name in SOURCES if room_of(name) == "quantize"} - {""}
-    assert known == set(WINGS)
-    assert {item for wings in WINGS.values() for item in wings} <= known
+IN_WINGS = [name for name in SOURCES if room_of(name) in WINGS and wing_of(name)]
 
 
-@pytest.mark.parametrize("module", [name for name in SOURCES if room_of(name) == "quantize"])
+@pytest.mark.parametrize("room", WINGS)
+def test_wings_are_acyclic_and_complete(room: str) -> None:
+    assert on_circles(WINGS[room]) == []
+    known = {wing_of(name) for name in IN_WINGS if room_of(name) == room}
+    assert known == set(WINGS[room])
+    assert {item for wings in WINGS[room].values() for item in wings} <= known
+
+
+@pytest.mark.parametrize("module", IN_WINGS)
 def test_wings_import_what_lies_below(module: str) -> None:
-    wing = wing_of(module)
-    if wing:
-        assert wing_violations(wing, SOURCES[module]) == []
+    assert wing_violations(room_of(module), wing_of(module), SOURCES[module]) == []
 
 
-def test_every_arrow_between_wings_is_needed() -> None:
+@pytest.mark.parametrize("room", WINGS)
+def test_every_arrow_between_wings_is_needed(room: str) -> None:
     graph = module_graph(SOURCES)
     arrows = {
         (wing_of(module), wing_of(name))
         for module, names in graph.items()
         for name in names
-        if room_of(module) == room_of(name) == "quantize"
+        if room_of(module) == room_of(name) == room
     }
-    unused = {(wing, item) for wing, wings in WINGS.items() for item in wings} - arrows
+    unused = {(wing, item) for wing, wings in WINGS[room].items() for item in wings} - arrows
     assert unused == set()
 
 
 def test_no_wing_is_too_large() -> None:
-    counts = Counter(wing_of(name) for name in SOURCES if room_of(name) == "quantize")
+    counts = Counter((room_of(name), wing_of(name)) for name in IN_WINGS)
     assert {wing: count for wing, count in counts.items() if count - 1 > LARGEST_WING} == {}
-    assert len(WINGS) <= LARGEST_WING
+    assert max(map(len, WINGS.values())) <= LARGEST_WING
 
 
 @cache
-def faces() -> dict[str, set[str]]:
+def faces(room: str) -> dict[str, set[str]]:
     """Wing -> the names that other rooms take from it."""
-    found: dict[str, set[str]] = {wing: set() for wing in WINGS}
-    for path in OUTSIDE:
-        for name, wing in taken_from_wings(path.read_text(encoding="utf-8")).items():
-            found[wing].add(name)
+    found: dict[str, set[str]] = {wing: set() for wing in WINGS[room]}
+    for home, path in OUTSIDE:
+        if home == room:
+            for name, wing in taken_from_wings(room, path.read_text(encoding="utf-8")).items():
+                found[wing].add(name)
     return found
 
 
-@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: path.relative_to(ROOT.parent).as_posix())
-def test_other_rooms_import_faces_of_wings(path: Path) -> None:
-    taken_from_wings(path.read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    ("room", "path"),
+    [pytest.param(*item, id=f"{item[0]}-{item[1].relative_to(ROOT.parent)}") for item in OUTSIDE],
+)
+def test_other_rooms_import_faces_of_wings(room: str, path: Path) -> None:
+    taken_from_wings(room, path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("wing", WINGS)
-def test_faces_are_what_is_taken(wing: str) -> None:
+@pytest.mark.parametrize(("room", "wing"), [(room, wing) for room in WINGS for wing in WINGS[room]])
+def test_faces_are_what_is_taken(room: str, wing: str) -> None:
     """A wing's ``__all__`` has every name that others take and no other one, and few of them."""
-    taken = faces()[wing]
-    face = import_module(f"knightlite.quantize.{wing}")
+    taken = faces(room)[wing]
+    face = import_module(f"knightlite.{room}.{wing}")
     if hasattr(face, "__path__"):
         assert set(face.__all__) == taken
     assert len(taken) <= LARGEST_FACE, f"{wing} has {len(taken)} names: {sorted(taken)}"
@@ -516,7 +547,17 @@ def test_planted_leftovers() -> None:
     ],
 )
 def test_planted_arrows_between_wings(wing: str, source: str, sentence: str) -> None:
-    assert wing_violations(wing, source) == [sentence]
+    assert wing_violations("quantize", wing, source) == [sentence]
+
+
+def test_a_verb_that_reaches_up_is_found() -> None:
+    source = "from knightlite.api.comparison.run import compare"
+    assert wing_violations("api", "simulation", source) == [
+        "line 1: simulation may not import comparison"
+    ]
+    assert wing_violations("api", "quantization", source) == []
+    with pytest.raises(AssertionError, match=r"comparison\.run is not the face of a wing of api"):
+        taken_from_wings("api", source)
 
 
 def test_allowed_arrows_between_wings_pass() -> None:
@@ -524,7 +565,7 @@ def test_allowed_arrows_between_wings_pass() -> None:
         "from knightlite.quantize.groups import Group\nfrom knightlite.quantize.ranges import mix\n"
         "from knightlite.quantize.scales import widths\nfrom knightlite.ops import BY_NAME\n"
     )
-    assert wing_violations("scales", source) == []
+    assert wing_violations("quantize", "scales", source) == []
 
 
 @pytest.mark.parametrize(
@@ -539,12 +580,12 @@ def test_allowed_arrows_between_wings_pass() -> None:
 def test_planted_imports_past_a_face(source: str, module: str) -> None:
     name = f"knightlite.quantize.{module}".removesuffix(".")
     with pytest.raises(AssertionError, match=f"line \\d: {name} is not the face of a wing"):
-        taken_from_wings(source)
+        taken_from_wings("quantize", source)
 
 
 def test_what_is_taken_from_a_face() -> None:
     source = "from knightlite.quantize.steps import improve, left_out\nimport knightlite.ops\n"
-    assert taken_from_wings(source) == {"improve": "steps", "left_out": "steps"}
+    assert taken_from_wings("quantize", source) == {"improve": "steps", "left_out": "steps"}
 
 
 def test_planted_knot() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from knightlite.api.chips import default_chip
+from knightlite.api.chips.settings import default_chip
 from knightlite.errors import Finding
 from knightlite.options import check as check_options
 from knightlite.options.inspection import CheckOptions

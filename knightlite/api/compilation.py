@@ -1,4 +1,4 @@
-"""``compile``: ``X_quantize.onnx`` to ``.cfg`` and ``.weight``, golden model, known answer, map."""
+"""``compile`` and ``explain``: a quantized model to the files of a compiled network, and why so."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from knightlite import atomic_write, workspace
-from knightlite.api.chips import default_chip
-from knightlite.api.models import find_quantized, quantized_for
+from knightlite.api.chips.settings import default_chip
 from knightlite.api.models.compiled import CompiledModel
-from knightlite.api.models.notes import INPUT_LAYOUT, notes_of
+from knightlite.api.models.finding import find_quantized
+from knightlite.api.models.notes import INPUT_LAYOUT, notes_of, quantized_for
 from knightlite.container import Origin
 from knightlite.container.description import Layout
 from knightlite.errors import UsageError

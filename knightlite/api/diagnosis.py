@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knightlite import atomic_write, workspace
-from knightlite.api.models import notes_of
+from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quant_folder import float_beside
 from knightlite.errors import UsageError
 from knightlite.options import check

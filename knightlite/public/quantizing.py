@@ -99,7 +99,7 @@ def compare_layers(
         if isinstance(quantized, QuantizedModel):
             exact = Path(scratch) / "float.onnx"
             exact.write_bytes(quantized.float_onnx)
-            path = Path(scratch) / f"{quantized.name}_quantize.onnx"
+            path = Path(scratch) / quantized.file_name
             path.write_bytes(quantized.onnx)
             model = exact if model is None else model
         else:

@@ -47,7 +47,7 @@ def compile(
     from knightlite.frontend.onnx_file import read_bytes
 
     if isinstance(model, QuantizedModel):
-        path, data = Path(f"{model.name}_quantize.onnx"), model.onnx
+        path, data = Path(model.file_name), model.onnx
     else:
         path = Path(model)
         data = read_bytes(path)
@@ -85,14 +85,11 @@ def _model_file(model: CompiledModel | QuantizedModel | str | Path, folder: Path
     from knightlite.api.models import CompiledModel, QuantizedModel
 
     if isinstance(model, QuantizedModel):
-        path = folder / f"{model.name}_quantize.onnx"
+        path = folder / model.file_name
         path.write_bytes(model.onnx)
         return path
     if isinstance(model, CompiledModel):
-        path = folder / f"{model.name}_r.cfg"
-        path.write_bytes(model.cfg)
-        path.with_suffix(".weight").write_bytes(model.weight)
-        return path
+        return model.save(folder)["cfg"]  # with the golden model, which check compares with
     return Path(model)
 
 
@@ -171,9 +168,10 @@ def compare(
         cfg: what ``compile`` left.
     """
     from knightlite.api.comparison import compare as run
+    from knightlite.api.models import weights_beside
 
     options = asked(quant_dir=Path(quant_dir), cfg=Path(cfg))
-    weight = options.weight or Path(cfg).with_suffix(".weight")
+    weight = options.weight or weights_beside(Path(cfg))
     return run(replace(options, weight=weight))
 
 

@@ -1,6 +1,11 @@
 """The chips: which one is taken where none is named, their facts, and the operators they run."""
 
 from knightlite.api.chips.facts import chip_facts, chip_names, chip_operators
-from knightlite.api.chips.settings import default_chip, store_chip
+from knightlite.api.chips.settings import store_chip
 
-__all__ = ["chip_facts", "chip_names", "chip_operators", "default_chip", "store_chip"]
+__all__ = [
+    "chip_facts",
+    "chip_names",
+    "chip_operators",
+    "store_chip",
+]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.api.simulation import open_golden, read_golden
+from knightlite.api.simulation.golden import open_golden, read_golden
 from knightlite.errors import DataError, UsageError
 from knightlite.inference import Runner, float_network, quantized_network
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
-    from knightlite.api.models import Binary
+    from knightlite.api.models.binary import Binary
     from knightlite.container import StoredTensor
     from knightlite.ir import Graph
 

@@ -28,7 +28,7 @@ from knightlite.api.comparison.differences import (
     Tally,
 )
 from knightlite.api.comparison.stage_files import quant_files, require_results_of, sample
-from knightlite.api.models import Binary, find_binary
+from knightlite.api.models.binary import Binary, find_binary
 from knightlite.errors import UsageError
 from knightlite.file_names import file_names
 from knightlite.options import check

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import workspace
-from knightlite.api.models import Binary
+from knightlite.api.models.binary import Binary
 from knightlite.api.models.quant_folder import float_beside, quantized_in
 from knightlite.api.models.stage_files import SAMPLES
 from knightlite.errors import DataError, UsageError

@@ -3,12 +3,7 @@
 Sums so far are kept in a file, so that a stopped run goes on, and shards run elsewhere add up.
 """
 
-from knightlite.api.evaluation.run import (
-    EvaluationResult,
-    ModelScore,
-    evaluate_models,
-    resumable,
-)
+from knightlite.api.evaluation.run import EvaluationResult, ModelScore, evaluate_models, resumable
 
 __all__ = [
     "EvaluationResult",

@@ -17,7 +17,8 @@ from knightlite import workspace
 from knightlite.api.models.binary import Binary, open_binary
 from knightlite.api.models.notes import notes_in
 from knightlite.api.models.stage_files import COMPILE_FILES, sibling
-from knightlite.api.simulation import finisher, golden_reference, read_golden
+from knightlite.api.simulation.golden import golden_reference, read_golden
+from knightlite.api.simulation.host import finisher
 from knightlite.errors import UsageError
 
 if TYPE_CHECKING:

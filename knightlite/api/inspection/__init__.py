@@ -1,11 +1,9 @@
-"""What a file holds: a compiled network, a model's inputs and outputs, results of ``sim``."""
+"""``inspect``, ``model_info``, ``show_sim_result``, ``npy2bin``: what a file holds."""
 
-from knightlite.api.inspection.compiled_files import Inspection, inspect_file
-from knightlite.api.inspection.knight_files import (
-    TensorInfo,
-    model_info,
+from knightlite.api.inspection.compiled_files import inspect_file
+from knightlite.api.inspection.model_tensors import TensorInfo, model_info, quantization_notes
+from knightlite.api.inspection.results import (
     npy_to_raw,
-    quantization_notes,
     result_facts,
     result_text,
     save_facts,
@@ -13,7 +11,6 @@ from knightlite.api.inspection.knight_files import (
 )
 
 __all__ = [
-    "Inspection",
     "TensorInfo",
     "inspect_file",
     "model_info",

@@ -52,6 +52,11 @@ class QuantizedModel:
     mix_template: str | None = field(default=None, repr=False)
     combinations: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
+    @property
+    def file_name(self) -> str:
+        """What its file is called."""
+        return QUANT_FILES["onnx"].format(self.name)
+
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Write what ``quant`` leaves into a folder, all files or none; where each one is.
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from knightlite import workspace
-from knightlite.api.comparison import inspect_layers
-from knightlite.api.models import QuantizedModel
+from knightlite.api.comparison.layers import inspect_layers
 from knightlite.api.models.notes import INPUT_LAYOUT, notes_metadata
+from knightlite.api.models.quantized import QuantizedModel
 from knightlite.api.quantization.calibration_data import workload
 from knightlite.api.quantization.cycles import clock_of, parse_budget
 from knightlite.api.quantization.input_forms import InputForm

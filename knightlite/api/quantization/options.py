@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from knightlite.api.chips import default_chip
+from knightlite.api.chips.settings import default_chip
 from knightlite.options import check
 from knightlite.options.quantize import QuantizeOptions
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knightlite import atomic_write, workspace
-from knightlite.api.comparison import Comparison, inspect_layers
+from knightlite.api.comparison.differences import Comparison
 from knightlite.api.comparison.dump import FOLDER, dump_folder
-from knightlite.api.models import QuantizedModel
+from knightlite.api.comparison.layers import inspect_layers
+from knightlite.api.models.quantized import QuantizedModel
 from knightlite.api.models.stage_files import QUANT_FILES
 from knightlite.api.quantization.calibration_data import workload
 from knightlite.api.quantization.in_memory import float_onnx, load_float, quantize_models

@@ -4,26 +4,13 @@ The golden model in ONNX Runtime is what its bytes are compared with.
 """
 
 from knightlite.api.simulation.build import build_files, check_model
-from knightlite.api.simulation.golden import (
-    GoldenReference,
-    golden_reference,
-    open_golden,
-    read_golden,
-)
-from knightlite.api.simulation.host import finisher
-from knightlite.api.simulation.run import SimulateResult, simulate
+from knightlite.api.simulation.run import simulate
 from knightlite.api.simulation.session import CompiledNetwork, NodeArg
 
 __all__ = [
     "CompiledNetwork",
-    "GoldenReference",
     "NodeArg",
-    "SimulateResult",
     "build_files",
     "check_model",
-    "finisher",
-    "golden_reference",
-    "open_golden",
-    "read_golden",
     "simulate",
 ]
