@@ -294,7 +294,11 @@ def test_scores_before_a_softmax_are_compared(pictures: Path) -> None:
     found = knightlite.evaluate([path, made, knightlite.compile(made)], pictures)
     assert found.scores == "logits"
     bare = knightlite.quantize("digits.onnx", data="calib", recipe="digits", iteration=10)
-    plain = knightlite.evaluate(["digits.onnx", bare, knightlite.compile(bare)], pictures)
+    plain = knightlite.evaluate(
+        ["digits.onnx", bare, knightlite.compile(bare)], pictures, check=True
+    )
+    assert plain.models[2].differing_bytes == 0
+    assert plain.models[2].compared_bytes  # a compiled network in memory has its golden model
     assert plain.scores == "outputs"
     assert found.models[2].sqnr_db == plain.models[2].sqnr_db
     talk, said, _ = listen()

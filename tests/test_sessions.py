@@ -1,0 +1,58 @@
+"""What ONNX Runtime says of a model from outside is a sentence, of one of ours a fault of ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from knightlite.errors import ModelError
+from knightlite.inference import session
+
+DAMAGED = b"\x08\x07 no model"
+
+
+def doubled() -> onnx.ModelProto:
+    """y = x + x, x of shape [2]."""
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy"]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])], "g", sides[:1], sides[1:]
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def test_names_and_values() -> None:
+    opened = session(doubled(), 1)
+    assert (opened.inputs, opened.outputs) == (("x",), ("y",))
+    (found,) = opened.run(None, {"x": np.array([1, -3], np.float32)})
+    assert found.tolist() == [2.0, -6.0]
+
+
+@pytest.mark.parametrize(
+    ("remedy", "begin"),
+    [
+        ("", "ONNX Runtime refuses out/x.onnx ("),
+        ("compile again", "out/x.onnx is damaged: ONNX Runtime refuses it ("),
+    ],
+)
+@pytest.mark.parametrize("when", ["opened", "run"])
+def test_refusals(when: str, remedy: str, begin: str) -> None:
+    model = DAMAGED if when == "opened" else doubled().SerializeToString()
+    with pytest.raises(ModelError) as caught:
+        session(model, 1, called="out/x.onnx", remedy=remedy).run(
+            None, {"x": np.zeros(3, np.float32)}
+        )
+    sentence = caught.value.sentence
+    assert sentence.startswith(begin)
+    assert sentence.endswith(").")
+    assert "\n" not in sentence
+    assert ("protobuf parsing failed" if when == "opened" else "Got: 3 Expected: 2") in sentence
+    assert caught.value.hint == remedy
+
+
+@pytest.mark.parametrize("model", [DAMAGED, doubled().SerializeToString()])
+def test_faults_of_ours_are_raised_as_they_are(model: bytes) -> None:
+    with pytest.raises(Exception, match=r"protobuf parsing failed|Got: 3 Expected: 2") as caught:
+        session(model, 1).run(None, {"x": np.zeros(3, np.float32)})
+    assert not isinstance(caught.value, ModelError)
