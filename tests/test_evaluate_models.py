@@ -16,8 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import knightlite
 from conftest import DIGITS
-from knightlite.api.evaluation import EvaluationResult, evaluate_models
+from knightlite.api.evaluation import EvaluationResult, ModelScore, evaluate_models
 from knightlite.api.evaluation import engine as evaluate_engine
+from knightlite.api.evaluation import run as evaluate_run
 from knightlite.api.evaluation.run import merge_states
 from knightlite.api.models.binary import find_binary
 from knightlite.cli.program import run
@@ -214,6 +215,22 @@ def test_a_stopped_run_goes_on(pictures: Path) -> None:
     assert done[-1] == 12
     assert evaluate_models(options(pictures, state=state, keep_state=False)) == whole
     assert not state.exists()
+
+
+def test_the_state_is_kept_as_often_as_it_should_be(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five pictures are counted at a time; when the next ones are, those before are in the file."""
+    monkeypatch.setattr(evaluate_run, "SAVE_EVERY", 5)
+    state, seen = Path("state.json"), []
+
+    def look(_: str, done: int, __: int | None) -> None:
+        kept = json.loads(state.read_text())["tally"]["pictures"] if state.exists() else None
+        seen.append((done, kept))
+
+    one = options(pictures, models=(Path(FORMS[1]),), state=state)
+    evaluate_models(one, Talk(advance=look))
+    assert seen == [(5, None), (10, 5), (12, 10)]
 
 
 def changed_picture(pictures: Path) -> EvaluateOptions:
@@ -458,6 +475,20 @@ def test_the_command_prints_what_the_function_returns(
     assert "digits_quantize_r.cfg" in table
     assert run(["eval", "--merge", "s.json"]) == 0
     assert capsys.readouterr().out == table
+
+
+@pytest.mark.parametrize(("differing", "code"), [((None, 0, 0), 0), ((None, 0, 1), 1)])
+def test_the_exit_code_tells_of_one_differing_byte(
+    monkeypatch: pytest.MonkeyPatch, differing: tuple[int | None, ...], code: int
+) -> None:
+    plain = ModelScore("m", "chip", *(None,) * 8, None, exact=True)
+    rows = tuple(
+        replace(plain, compared_bytes=None if wrong is None else 70, differing_bytes=wrong)
+        for wrong in differing
+    )
+    found = EvaluationResult(1, 0, "outputs", (1, 1), rows)
+    monkeypatch.setattr("knightlite.cli.eval.evaluate_models", lambda *_: found)
+    assert run(["eval", "--data", "val"]) == code
 
 
 def test_a_stopped_command_keeps_its_state(

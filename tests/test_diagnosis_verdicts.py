@@ -1,0 +1,240 @@
+"""Where diagnosis draws its lines: each from both sides, told without running a diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from float_nets import FloatNet
+from knightlite.diagnosis import places
+from knightlite.diagnosis.causes import OUTLIER_CHANNEL, SPREAD, Suspect
+from knightlite.diagnosis.judge import Score
+from knightlite.diagnosis.places import Mended, Place, guilty, middle
+from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
+from knightlite.diagnosis.probe import Sums
+from knightlite.diagnosis.run import is_lossy
+from knightlite.quantize.data.workload import Forward
+
+
+@pytest.mark.parametrize(
+    ("sqnr_db", "metric", "exact", "pictures", "lossy"),
+    [
+        (None, 0.0, 1.0, 1000, False),  # no output differs
+        (25.0, None, 0.9, 1000, False),
+        (24.9, None, 0.9, 1000, True),
+        (24.9, 0.9, None, 1000, True),
+        (24.9, 0.9, 0.9, 19, True),  # too few to prove anything
+        (24.9, 0.9, 0.9, 20, False),
+        (15.0, 0.9, 0.9, 20, False),
+        (14.9, 0.9, 0.9, 20, True),
+        (60.0, 0.875, 1.0, 20, True),  # two pictures and a half are three
+        (60.0, 0.875, 1.0, 24, True),
+        (60.0, 0.9375, 1.0, 32, False),  # two
+        (60.0, 1 - 8 / 1024, 1.0, 1024, False),  # less than a point
+        (60.0, 1 - 16 / 1024, 1.0, 1024, True),
+        (60.0, 87.5, 100.0, 24, True),
+        (60.0, 93.75, 100.0, 32, False),
+        (60.0, 1.0, 0.875, 24, False),  # won
+    ],
+)
+def test_what_is_lossy(
+    sqnr_db: float | None, metric: float | None, exact: float | None, pictures: int, lossy: bool
+) -> None:
+    assert is_lossy(Score(sqnr_db, metric), exact, pictures) is lossy
+
+
+@pytest.mark.parametrize(
+    ("metric", "other", "pictures", "better"),
+    [
+        (0.5, 0.5625, 1 << 20, True),
+        (0.5, 0.53125, 1 << 20, False),  # a trifle
+        (0.5, 0.75, 64, True),
+        (0.5, 0.75, 16, False),  # chance
+        (50.0, 75.0, 64, True),
+        (50.0, 53.125, 1 << 20, False),
+        (0.75, 0.5, 1 << 20, False),
+    ],
+)
+def test_what_is_clearly_better(metric: float, other: float, pictures: int, better: bool) -> None:
+    assert clearly_better(metric, other, pictures) is better
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "channels", "name"),
+    [
+        (0.0, 255.5, 3, "values 0..255, by their range"),
+        (0.0, 255.6, 3, None),
+        (0.0, 2.0, 3, None),
+        (0.0, 1.001, 3, "values 0..1, by their range"),
+        (0.0, 1.002, 3, None),
+        (-1.001, 1.001, 1, "values -1..1, by their range"),
+        (-1.002, 1.0, 1, None),
+        (-1.002, 1.0, 3, "mean and std of ImageNet, by the range"),
+        (-3.0, 3.0, 3, "mean and std of ImageNet, by the range"),
+        (-3.1, 3.0, 3, None),
+        (-2.0, 3.1, 3, None),
+    ],
+)
+def test_what_a_range_tells(low: float, high: float, channels: int, name: str | None) -> None:
+    found = guess(low, high, channels)
+    assert (found and found.name) == name
+
+
+# ------------------------------------------------------------------ other preprocessings
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Pictures that fall, then some that rise; the metric is whatever it is said to be."""
+
+    falling: int
+    rising: int
+    metric: float
+    description: str = "slopes"
+
+    def run(self, forward: Forward) -> float | None:
+        fall = np.asarray([[0.75, 0.5], [0.5, 0.25]], np.float32)
+        for number in range(self.falling + self.rising):
+            picture = fall if number < self.falling else fall[::-1, ::-1]
+            forward((np.ascontiguousarray(picture[np.newaxis, np.newaxis]),))
+        return self.metric
+
+
+def examined(data: Slopes, metric: float, pictures: int, classes: int | None) -> Preprocessing:
+    """Of a network that tells falling from rising, however the pictures are normalised."""
+    net = FloatNet()
+    weights = np.zeros((2, 1, 2, 2))
+    weights[0, 0] = (1, 0), (0, -1)
+    net.conv(net.input("x", 1, 2, 2), "y", 2, (2, 2), weights=weights, bias=np.zeros(2))
+    return examine(net.build("y"), data, metric, pictures, (0.0, 1.0), None, classes, threads=1)
+
+
+def test_answers_that_are_nearly_all_the_same_tell_nothing() -> None:
+    found = examined(Slopes(4, 1, 1.0), 0.0, 5, None)
+    assert found.better == found.trials[0]
+    assert found.implausible == (
+        "the float network reaches 0.00 with this preprocessing (values 0..1, by their range) and "
+        f"1.00 with {found.trials[0].name}"
+    )
+    assert examined(Slopes(9, 2, 1.0), 0.0, 11, None).trials == ()
+
+
+@pytest.mark.parametrize(
+    ("metric", "classes", "chance"),
+    [
+        (0.5, 2, True),
+        (0.5625, 2, False),
+        (0.3, 10, True),
+        (0.31, 10, False),
+        (30.0, 10, True),
+        (31.0, 10, False),
+        (0.0, None, False),
+        (0.0, 1, False),
+    ],
+)
+def test_what_is_about_chance(metric: float, classes: int | None, chance: bool) -> None:
+    found = examined(Slopes(1, 1, metric), metric, 1000, classes)
+    assert found.better is None
+    assert (found.implausible is not None) is chance
+    if chance:
+        start = f"the float network reaches {metric:.2f} on {classes} classes, about chance, and no"
+        assert str(found.implausible).startswith(start)
+
+
+# ------------------------------------------------------------------ places
+
+
+def suspect(layer: str, cause: str = SPREAD, ratio: float = 0.0, certain: bool = False) -> Suspect:
+    facts = {"ratio": ratio}
+    return Suspect(cause, layer, f"{layer} is wide", (layer,), (), 0.0, facts, certain)
+
+
+def found(
+    monkeypatch: pytest.MonkeyPatch,
+    costs: dict[str, float],
+    suspects: Sequence[Suspect],
+    others: Sequence[Suspect] = (),
+    enough: float = 20.0,
+) -> tuple[list[Place], list[tuple[int, int]]]:
+    """Places found where each tensor left in float wins so many dB upon 16, and ``advance``."""
+
+    def score(_: Any, __: Any, ___: Any, mended: Mended) -> Score:
+        return Score(16.0 + sum(costs[name] for name in mended.tensors), None)
+
+    monkeypatch.setattr(places, "mended_score", score)
+    nothing = cast(Any, None)
+    trial = places.Trial(
+        nothing, nothing, nothing, lambda item: item.sqnr_db is not None and item.sqnr_db < enough
+    )
+    steps: list[tuple[int, int]] = []
+    told = guilty(trial, suspects, others, False, lambda *step: steps.append(step))
+    return told, steps
+
+
+def test_what_a_place_must_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = {"a": 3.0, "b": 2.875, "c": 1.0, "d": 1.0, "e": 0.875, "f": 4.0}
+    suspects = [
+        suspect("a"),
+        suspect("b"),
+        suspect("c", OUTLIER_CHANNEL, 20.0),  # so loud that nothing else can be meant
+        suspect("d", OUTLIER_CHANNEL, 19.9),
+        suspect("e", OUTLIER_CHANNEL, 20.0),
+        suspect("f"),
+    ]
+    told, steps = found(monkeypatch, costs, suspects)
+    assert [(place.suspect.layer, place.cost_db) for place in told] == [
+        ("f", 4.0),
+        ("a", 3.0),
+        ("c", 1.0),
+    ]
+    assert steps == [(number, 6) for number in range(1, 7)]  # now 24 dB: enough
+
+
+def test_what_is_certain_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = {"a": 9.0, "b": 0.0}
+    told, _ = found(monkeypatch, costs, [suspect("a"), suspect("b", certain=True)])
+    assert [place.suspect.layer for place in told] == ["b", "a"]
+    assert [place.mended for place in told] == [Mended(), Mended()]
+
+
+@pytest.mark.parametrize(
+    ("count", "listed"), [(4, "a, b, c, d"), (5, "a, b, c, d and 1 more"), (2, None)]
+)
+def test_what_only_costs_together(
+    monkeypatch: pytest.MonkeyPatch, count: int, listed: str | None
+) -> None:
+    names = "abcdef"[:count]
+    items = [suspect(name) for name in names]
+    told, _ = found(monkeypatch, dict.fromkeys(names, 1.0), items[:1], items[1:], 99.0)
+    if listed is None:
+        assert told == []
+        return
+    (place,) = told
+    assert place.cost_db == count
+    assert place.suspect.sentence == (
+        f"in {count} layers together ({listed}); the worst: a is wide"
+    )
+    assert place.suspect.tensors == tuple(names)
+    assert place.suspect.facts == {"ratio": 0.0, "layers": list(names)}
+
+
+def test_one_alone_is_not_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts only with others is not named without them, whatever it costs."""
+    assert found(monkeypatch, {"a": 9.0}, [], [suspect("a")], 99.0) == ([], [])
+
+
+def test_the_middle_channel() -> None:
+    zeros = np.zeros(4)
+
+    def sums(energy: Sequence[float], rounding: Sequence[float]) -> Sums:
+        return Sums(
+            np.asarray(energy), np.asarray(rounding), zeros, zeros, zeros, zeros, zeros, zeros,
+            zeros, zeros,
+        )  # fmt: skip
+
+    assert middle(sums([1, 0, 1, 1], [0.1, 5, 0.01, 1e-6])) == pytest.approx(20.0)
+    assert middle(sums([0, 0, 0, 0], [0, 0, 0, 0])) == 120.0
