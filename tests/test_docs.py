@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("examples/*/README.md"))]
 COPIED = ("knightlite", "chips", "calibration", "schemas", "tests", "docs")
-SHARED = ("examples", "pyproject.toml", "README.md", "CHANGELOG.md")
+SHARED = ("benchmarks", "examples", "pyproject.toml", "README.md", "CHANGELOG.md")
 TIMEOUT_S = 900
 
 
