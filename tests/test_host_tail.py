@@ -199,3 +199,44 @@ def test_work_behind_an_unsupported_node(tmp_path: Path) -> None:
             "Hardmax_h: Hardmax is not supported yet. Hint: it cannot go to the host (-gp), since "
             "it stands between Conv Conv_a and Conv Conv_y on the NPU"
         ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("Softmax", ""),
+        ("ArgMax", ""),
+        (
+            "Transpose",
+            " (Transpose [3, 2, 1, 0] of (1, 3, 8, 8) is not supported yet; on the chip an order "
+            "of [N, C, H, W], a channel shuffle and pixel shuffles are)",
+        ),
+    ],
+)
+def test_a_network_that_leaves_nothing_for_the_chip(tmp_path: Path, kind: str, why: str) -> None:
+    net = Net()
+    net.node(kind, [net.input("x", (1, 3, 8, 8))], "y")
+    path = net.save(tmp_path, "y")
+    sentence = (
+        f"y: nothing is left for the NPU: {kind} would run on the host{why}, from the network "
+        "input x on. Hint: run this network with ONNX Runtime, or export it with the layers in "
+        "front of it"
+    )
+    assert [str(item) for item in survey(path).errors] == [sentence]
+    with pytest.raises(UnsupportedError) as caught:
+        load(path)
+    assert [str(item) for item in caught.value.findings] == [sentence]
+
+
+def test_the_host_cannot_read_the_input(tmp_path: Path) -> None:
+    net = Net()
+    x = net.input("x", (1, 3, 8, 8))
+    net.conv(x, "c", (4, 3, 3, 3))
+    net.node("Softmax", [x], "p", axis=1)
+    path = net.save(tmp_path, "p", "c")
+    assert [str(item) for item in survey(path).errors] == [
+        "p: Softmax would run on the host and read the network input x, but the host gets only "
+        "what the NPU computes. Hint: leave this output out with -on, and compute it of the input "
+        "in your program"
+    ]
+    assert load(path, outputs=["c"]).outputs == ("c",)

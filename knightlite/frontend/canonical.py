@@ -7,7 +7,7 @@ reader says whether it can take the tensor so. What remains at the outputs becom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,14 +86,44 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     with np.errstate(over="ignore"):
         graph = simplify.simplify(focus.fold_focus(state.builder.build(outputs)))
     verify(graph)
-    overflows = _overflows(graph)
-    findings = (*whole.warnings, *state.findings, *overflows, *_warnings(graph))
-    return Result(None if overflows else graph, findings, supported)
+    problems = [*_left_to_host(graph, state.kept_off), *_overflows(graph)]
+    findings = (*whole.warnings, *state.findings, *problems, *_warnings(graph))
+    return Result(None if problems else graph, findings, supported)
 
 
 def errors(findings: Sequence[Finding]) -> list[Finding]:
     """The findings of severity error."""
     return [item for item in findings if item.severity == "error"]
+
+
+def _left_to_host(graph: Graph, reasons: Mapping[str, str]) -> list[Finding]:
+    """The host's operators that read a network input: the chip delivers only what it computes.
+
+    ``reasons``: why the chip refused an operator, by its first output.
+    """
+    read = [name for name in graph.chip_outputs if name in graph.inputs]
+    if not graph.nodes:
+        kinds = ", ".join(dict.fromkeys(op.op for op in graph.host)) or "no operator"
+        why = next((f" ({reason.rstrip('.')})" for reason in reasons.values()), "")
+        return [
+            Finding(
+                graph.outputs[0],
+                f"nothing is left for the NPU: {kinds} would run on the host{why}, from the "
+                f"network input {', '.join(read)} on.",
+                "run this network with ONNX Runtime, or export it with the layers in front of it",
+            )
+        ]
+    return [
+        Finding(
+            op.name,
+            f"{op.op} would run on the host and read the network input {name}, but the host gets "
+            "only what the NPU computes.",
+            "leave this output out with -on, and compute it of the input in your program",
+        )
+        for name in read
+        for op in graph.host
+        if name in op.inputs
+    ]
 
 
 def _overflows(graph: Graph) -> list[Finding]:
@@ -181,7 +211,7 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
 
     try:
         _dispatch(state, node, region)
-    except UnsupportedError:
+    except UnsupportedError as refusal:
         undo()
         try:
             for item in members:
@@ -189,6 +219,7 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
         except (UnsupportedError, KeyError):
             undo()
         else:
+            state.kept_off.update((item.outputs[0], refusal.sentence) for item in members)
             return
         raise
 

@@ -48,6 +48,7 @@ class Importer:
         self.builder = GraphBuilder(model.name)
         self.values: dict[str, Value | None] = {}  # None: its shape is not known, said already
         self.findings: list[Finding] = []
+        self.kept_off: dict[str, str] = {}  # of the host's operators: why the chip refused them
         self.unseen: set[str] = set()  # nodes that read a value of unknown shape
         self.outputs: tuple[str, ...] = ()
         self._readers: dict[str, set[str]] = {name: {"output"} for name in model.outputs}
