@@ -342,6 +342,26 @@ def test_observe_sees_every_tensor_once_in_nchw() -> None:
     assert out["y"].dtype == np.uint8
 
 
+def test_tensors_are_observed_before_their_bytes_serve_again() -> None:
+    """Every store writes where the tensor before it lay, the first over the input."""
+    x = np.arange(24, dtype=np.uint8).reshape(1, 3, 2, 4)
+    code = [
+        load(Space.FSPM, 64, 24, signal=WDMA),
+        store(0, 64, 12, wait=RDMA),
+        store(6, 64, 12),
+        store(12, 64, 12),
+    ]
+    tensors = [tensor("x", "u8", (3, 2, 4), 64)]
+    tensors += [tensor(name, "u8", (1, 1, 12), 64, ready=at + 1) for at, name in enumerate("abc")]
+    seen: list[tuple[str, list[int]]] = []
+    machine = Machine(program(code, bytes(64), tensors[:1], tensors[3:], tensors))
+    machine.run({"x": x}, lambda name, value: seen.append((name, value.ravel().tolist())))
+    stored = x.transpose(0, 2, 3, 1).ravel().tolist()
+    assert seen == [
+        ("x", x.ravel().tolist()), ("a", stored[:12]), ("b", stored[6:18]), ("c", stored[12:]),
+    ]  # fmt: skip
+
+
 def test_inputs_are_checked() -> None:
     machine = Machine(copying_program())
     with pytest.raises(DataError, match=r"^input x is missing\.$"):

@@ -250,6 +250,26 @@ def test_values_that_cannot_be(wrong: dict[str, Any], sentence: str) -> None:
     assert caught.value.sentence == sentence
 
 
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"lut_len": (8, 12)},
+        {"ir_batch": (1, 4096)},
+        {"batch_size": (1, 4096)},
+        {"iterations": ((1,), (1 << 20, 1))},
+        {"seed": (0, (1 << 32) - 1)},
+        {"mix_ratio": (0.0, 1.0)},
+        {"percent": (1e-6, 1.0)},
+    ],
+    ids=str,
+)
+def test_the_ends_of_what_can_be(ends: dict[str, tuple[Any, Any]]) -> None:
+    """The first and the last value that is taken, beside those above that are not."""
+    for name, values in ends.items():
+        for value in values:
+            check(QuantizeOptions(model=Path("m.onnx"), **{name: value}))
+
+
 def test_arguments_are_named_as_pythons_own_are() -> None:
     for arguments, said in (
         ({"metod": "kl"}, r"^quantize\(\) got an unexpected keyword argument 'metod'$"),

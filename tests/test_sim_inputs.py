@@ -115,6 +115,37 @@ def test_integers_of_16_bits(tmp_path: Path, low: int, high: int) -> None:
     assert values(inputs.read(path, [entry], "nchw", 2)) == data.reshape(2, -1).tolist()
 
 
+def floats(*numbers: float) -> np.ndarray[Any, Any]:
+    return np.array(numbers, "<f4").view(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("data", "look"),
+    [
+        # magnitudes from 2^-30 to below 2^30 are numbers, those beyond are none
+        (floats(2.0**-30, -(2.0**-30), 2.0**29, -1.75 * 2.0**29), Look.FLOATS),
+        (floats(1.75 * 2.0**-31), Look.INTEGERS),
+        (floats(2.0**30), Look.INTEGERS),
+        # nine of ten may suffice, zeros of both signs left aside; one that is not finite is enough
+        (floats(*[1] * 9, 2.0**-31, *[0.0] * 5, *[-0.0] * 5), Look.FLOATS),
+        (floats(*[1] * 8, 2.0**-31, *[0.0] * 5, *[-0.0] * 5), Look.INTEGERS),
+        (floats(*[1] * 99, np.inf), Look.INTEGERS),
+        (floats(*[1] * 99, np.nan), Look.INTEGERS),
+        # half of the bytes that u8 would have elsewhere may look like the tops of floats
+        (np.array([0x30, 0x4E, 0x2F, 0x40, 0x4F, 0xB0, 0x00, 0x40], np.uint8), Look.FLOATS),
+        (np.array([0x30, 0x4E, 0x2F, 0x40, 0xCE, 0xB0, 0x00, 0x40], np.uint8), Look.EITHER),
+    ],
+)
+def test_edges_of_what_looks_like_float32(data: np.ndarray[Any, Any], look: Look) -> None:
+    assert look_of(data, 1) is look
+
+
+def test_the_top_bytes_of_s16_are_every_other_one() -> None:
+    data = np.array([0x30, 0x00, 0x30, 0x40], np.uint8)
+    assert [look_of(data, size) for size in (1, 2)] == [Look.EITHER, Look.FLOATS]
+    assert look_of(data[[1, 0, 1, 3]], 2) is Look.EITHER
+
+
 def test_whole_pictures_look_like_what_they_are() -> None:
     """Of 40 pictures each, none is taken for the other kind."""
     for seed in range(40):

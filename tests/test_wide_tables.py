@@ -115,8 +115,10 @@ def test_a_table_that_does_not_fit_is_refused(name: str) -> None:
 
 
 def test_other_lengths_are_refused() -> None:
-    with pytest.raises(UsageError, match="must lie in 8 to 12"):
-        quantize_graph(net(), Noise(), Settings(lut_len=13))
+    assert [*numerics.LUT_LENGTHS] == [8, 9, 10, 11, 12]
+    for length in (7, 13):
+        with pytest.raises(UsageError, match=rf"must lie in 8 to 12 .*, not {length}\.$"):
+            quantize_graph(net(), Noise(), Settings(lut_len=length))
 
 
 def test_metadata_that_are_not_lengths_are_refused(tmp_path: Path) -> None:
