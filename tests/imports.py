@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,14 @@ class Import:
     name: str = ""
 
 
-def imports_of(source: str) -> Iterator[Import]:
+# Some thousand tests ask of a few hundred sources: each is parsed once.
+_parsed = cache(ast.parse)
+
+
+@cache
+def imports_of(source: str) -> tuple[Import, ...]:
     """Every import in the source, wherever it stands."""
-    yield from _imports(ast.parse(source), at_load=True)
+    return tuple(_imports(_parsed(source), at_load=True))
 
 
 def _imports(node: ast.AST, at_load: bool) -> Iterator[Import]:
@@ -54,7 +60,7 @@ def room_of(target: str) -> str:
 def chip_comparisons(source: str) -> list[int]:
     """Lines where code asks for a chip's name instead of a fact."""
     lines = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_parsed(source)):
         if isinstance(node, ast.Compare):
             asked = [node.left, *node.comparators]
         elif isinstance(node, ast.Match):
@@ -82,7 +88,7 @@ def prints(source: str) -> list[int]:
     """Lines that call print."""
     return [
         node.lineno
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(_parsed(source))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
