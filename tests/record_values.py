@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, get_args
 
 import numpy as np
@@ -53,6 +54,7 @@ JSON = st.recursive(
 )
 
 
+@cache  # a strategy that is kept is not validated anew in every draw
 def records(kind: type) -> SearchStrategy[Any]:
     """Random records of a class, those of ``COMPOSED`` without contradictions."""
     if kind in COMPOSED:
@@ -67,6 +69,7 @@ def records(kind: type) -> SearchStrategy[Any]:
     return st.builds(kind, **given)
 
 
+@cache
 def values(form: Form) -> SearchStrategy[Any]:
     """Random values of a form, as records hold them."""
     match form:
