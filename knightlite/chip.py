@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from knightlite.datafiles import chips_folder
-from knightlite.errors import Finding, FormatError, UsageError
+from knightlite.errors import Finding, FormatError, UsageError, suggestion
 from knightlite.json_records import AtLeast, Misfit, NotEmpty, PowerOfTwo, read, record_form
 
 if sys.version_info >= (3, 11):
@@ -229,7 +229,6 @@ def find(name: str) -> ChipFamily:
     for family in families():
         if name in family.names:
             return family
-    known = ", ".join(item for family in families() for item in family.names)
-    raise UsageError(
-        f"chip {name} is not known.", f"one of {known}, or your own chip file NAME.toml"
-    )
+    known = [item for family in families() for item in family.names]
+    what_else = "`knightlite chips` lists them; a chip of your own is a file NAME.toml"
+    raise UsageError(f"chip {name} is not known.", suggestion(name, known, what_else))

@@ -6,9 +6,12 @@ Exit codes: 1 the request could not be carried out, 2 the request itself is wron
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+SHOWN_NAMES = 12  # of a longer list in a hint
+NEAREST, NEAR = 3, 0.6  # names suggested at most, and how alike they are (of difflib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,31 @@ class CapacityError(KnightliteError):
 
 class MachineError(KnightliteError):
     """The simulated machine stopped: race, out of bounds, uninitialised read, bad instruction."""
+
+
+def suggestion(name: str, known: Iterable[str], what_else: str = "") -> str:
+    """The hint for a name that is none of the known ones: the nearest to it, letter case apart.
+
+    Where none is near, those there are, the first SHOWN_NAMES of many. ``what_else`` follows: where
+    all of them are listed, or what may stand for a name.
+    """
+    names = [*known]
+    listed = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+    near = nearest(name, names)
+    if near or not names:
+        return f"{near} {what_else}".strip()
+    return f"one of {listed}; {what_else}" if what_else else f"one of {listed}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Of the known names the nearest to a wrong one, as a question, letter case apart; or ""."""
+    from difflib import get_close_matches
+
+    names = {item.casefold(): item for item in reversed([*known])}
+    folded = name.casefold()
+    near = get_close_matches(folded, names, n=NEAREST, cutoff=NEAR)
+    near = [folded] if folded in names else near
+    return f"did you mean {' or '.join(names[item] for item in near)}?" if near else ""
 
 
 def findings_error(

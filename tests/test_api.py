@@ -317,3 +317,20 @@ def test_no_stage_talks_by_itself(here: Path, capsys: pytest.CaptureFixture[str]
     simulate(SimulateOptions(input="inputs/x.bin", check=True))
     profile_program(ProfileOptions())
     assert capsys.readouterr() == ("", "")
+
+
+def test_of_a_pair_the_other_file_is_the_one_beside(here: Path) -> None:
+    """Whatever compile left last: a pair copied elsewhere belongs together."""
+    Path("A").mkdir()
+    for suffix in (".cfg", ".weight"):
+        shutil.copy(f"{STEM}_r{suffix}", f"A/{STEM}_r{suffix}")
+    Path(f"{STEM}_r.weight").write_bytes(b"another network's")
+    pair = {"cfg": Path(f"A/{STEM}_r.cfg"), "weight": Path(f"A/{STEM}_r.weight")}
+    for named in (pair, {"cfg": pair["cfg"]}, {"weight": pair["weight"]}):
+        found = find_binary(Path(), named.get("cfg"), named.get("weight"))
+        assert (found.cfg, found.weight) == (pair["cfg"], pair["weight"])
+    pair["weight"].unlink()
+    with pytest.raises(UsageError) as caught:
+        find_binary(Path(), pair["cfg"], None)
+    sentence = f"A/{STEM}_r.weight is not there, which belongs to A/{STEM}_r.cfg."
+    assert (caught.value.sentence, caught.value.hint) == (sentence, "name it with --weight FILE")

@@ -194,7 +194,7 @@ def test_broken_recipes(here: Path, refused: Refusal) -> None:
     refused([*PICTURES, "my.toml"], 1, "recipe file my.toml is not UTF-8 text.")
     recipe.write_text('color = "RGB"\nblur = 3\n')
     sentence = "my.toml is not a usable recipe: key blur is not known."
-    refused([*PICTURES, "my.toml"], 1, sentence, "the keys are description, *")
+    refused([*PICTURES, "my.toml"], 1, sentence, "one of description, *")
     _, lines = refused.run([*PICTURES, "my.toml"])
     findings = [line for line in lines if line.startswith("  - ")]
     assert findings[0].startswith("  - my.toml: key blur is not known.")
@@ -439,7 +439,7 @@ def test_user_scripts(
         ([*SIM, "-fmt", "chw"], 2, [
             "Usage: knightlite sim [OPTIONS]", "Try 'knightlite sim --help' for help.", "",
             "Error: Invalid value for '-fmt' / '--format': 'chw' is not one of 'nchw', 'nhwc', "
-            "'nhwcstride'."]),
+            "'nhwcstride': did you mean nchw?"]),
     ],
 )  # fmt: skip
 def test_in_a_process_of_its_own(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from knightlite.chip import TIMING_FACTS, families
+from knightlite.chip import TIMING_FACTS
 from refusals import Refusal
 
 STEM = "digits_quantize"
@@ -84,14 +84,8 @@ def test_missing_weights_beside_the_model(here: Path, refused: Refusal) -> None:
 # ------------------------------------------------------------------ options
 
 NEEDS_SCRIPT = "net needs the script with the function that builds the network."
-KNOWN_RECIPES = (
-    "take one of cifar10, cifar10_densenet, digits, imagenet, imagenet_pm1, ppocr_cls, raw, or "
-    "name a recipe file of your own, such as my.toml"
-)
-KNOWN_CHIPS = (
-    f"one of {', '.join(name for family in families() for name in family.names)}, or your own "
-    "chip file NAME.toml"
-)
+LISTED_CHIPS = "`knightlite chips` lists them; a chip of your own is a file NAME.toml"
+KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
 
 
 @pytest.mark.parametrize(
@@ -131,10 +125,11 @@ KNOWN_CHIPS = (
          "say the framework with -f/--framework"),
         ([*QUANT, "-f", "torch"], 2,
          "The framework must be one of onnx, paddle, pytorch, caffe, tensorflow, mindspore, not "
-         "torch.", ""),
+         "torch.", "did you mean pytorch?"),
         ([*QUANT, "-qm", "best"], 2, "the method must be one of kl, kl_v2, min_max, mse, octav, "
          "percentile, not best.", "auto chooses one for each tensor, all tries every one"),
-        ([*PICTURES, "digit"], 2, "recipe digit is not known.", KNOWN_RECIPES),
+        ([*PICTURES, "digit"], 2, "recipe digit is not known.",
+         "did you mean digits? a recipe of your own is a file NAME.toml"),
         ([*QUANT, "-r", "all"], 2, "Invalid value for '-r' / '--run-mode': 'all' is not one of "
          "'quant', 'auto_quant', 'infer', 'convert', 'compare'.", ""),
         ([*QUANT, "-i", "0"], 2, "iteration (-i) must be at least 1 and batch size (-bs) from 1 to "
@@ -144,18 +139,28 @@ KNOWN_CHIPS = (
         ([*QUANT, "-i", "many"], 2,
          "Invalid value for '-i' / '--iteration': 'many' is not a valid integer.", ""),
         ([*QUANT, "--seed", "-1"], 2, "the seed must be from 0 to 4294967295, not -1.", ""),
-        ([*QUANT, "--color"], 2, "No such option*", ""),
+        ([*QUANT, "--color"], 2, "there is no option --color.",
+         "`knightlite quant --help` lists them"),
+        (["quant", "-efort=high"], 2, "there is no option -efort.",
+         "did you mean --effort or -per? `knightlite quant --help` lists them"),
+        (["--chp", "x"], 2, "there is no option --chp.", "did you mean --chip or *"),
         ([*SIM, "-fmt", "chw"], 2, "Invalid value for '-fmt' / '--format': 'chw' is not one of "
-         "'nchw', 'nhwc', 'nhwcstride'.", ""),
+         "'nchw', 'nhwc', 'nhwcstride': did you mean nchw?", ""),
         ([*SIM, "-fc", "0"], 2,
          "the frame count must be at least 1 and the frame step at least 0.", ""),
         ([*SIM, "-fs", "-1"], 2,
          "the frame count must be at least 1 and the frame step at least 0.", ""),
         ([*SIM, "--debug", "conv"], 2, "the program has no materialised tensor called conv.",
-         "all, or one of *"),
+         "one of Concat.1, *"),
         (["explain", "conv"], 2, f"{STEM}.onnx has no node called conv.",
-         "knightlite explain without a name lists them all"),
-        (["compute"], 2, "No such command 'compute'.", ""),
+         "one of Concat.1, *"),
+        (["computer"], 2, "there is no command computer.",
+         "did you mean compile or compare? `knightlite --help` lists them"),
+        (["rne-cmpile"], 2, "there is no command rne-cmpile.", "did you mean rne-compile *"),
+        (["chips", "tx5368av200"], 2, "chip tx5368av200 is not known.",
+         f"did you mean TX5368AV200? {LISTED_CHIPS}"),
+        ([*QUANT, "--effort", "hihg"], 2, "Invalid value for '--effort': 'hihg' is not one of "
+         "'low', 'normal', 'high': did you mean high?", ""),
         (["quant", "pytorch", "-m", "x"], 2,
          "Invalid value for '[onnx]': 'pytorch' is not 'onnx'.", ""),
         (["quant"], 2, "Missing option '-m' / '--model'.", ""),
@@ -243,7 +248,8 @@ KNOWN_CHIPS = (
          CAN_BE_ASSUMED),
         ([*PROFILE, "--set", "ddr_efficiency_percent=101"], 2,
          "ddr_efficiency_percent must be at most 100, not 101.", CAN_BE_ASSUMED),
-        ([*PROFILE, "--set", "clock=1"], 2, "a chip has no fact called clock.", CAN_BE_ASSUMED),
+        ([*PROFILE, "--set", "clock=1"], 2, "a chip has no fact called clock.",
+         "did you mean clock_hz?"),
         ([*PROFILE, "--set", "fspm_bytes=1048576"], 2,
          "fspm_bytes cannot be assumed: the program was laid out for it.", CAN_BE_ASSUMED),
         ([*PROFILE, "-bu", "0"], 2, f"{UTILIZATION} 0.0.", ""),

@@ -18,6 +18,7 @@ from knightlite.api.comparison.differences import Difference, Tally
 from knightlite.api.comparison.layer_values import exact_values, quantized_values
 from knightlite.api.comparison.run import KEPT
 from knightlite.cli.program import run
+from knightlite.errors import UsageError
 from knightlite.frontend import load_quantized
 from knightlite.options.compare import LEVELS, CompareOptions
 from knightlite.preprocess import load_recipe, prepare_picture, sample_pictures
@@ -155,7 +156,9 @@ def test_which_rows(here: Path) -> None:
     assert [-(of(row).mre or 0) for row in first] == sorted(-(of(row).mre or 0) for row in first)
     assert of(first[0]).mre == max(of(row).mre or 0 for row in compare(CompareOptions()))
     assert len(first) == 5
-    assert compare(CompareOptions(op_type="Add")) == ()
+    with pytest.raises(UsageError, match="no operator called conv") as caught:
+        compare(CompareOptions(op_type="conv"))
+    assert caught.value.hint == "did you mean Conv?"
 
 
 def test_without_golden_and_float(here: Path, capsys: Capture) -> None:

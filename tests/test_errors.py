@@ -61,3 +61,24 @@ def test_findings_error_keeps_all() -> None:
     assert isinstance(error, UnsupportedError)
     assert error.sentence == "2 nodes are not supported."
     assert (error.hint, error.findings) == ("see check", tuple(findings))
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "what_else", "hint"),
+    [
+        ("imagnet", ["imagenet", "raw"], "", "did you mean imagenet?"),
+        ("TX5368av200", ["TX5368AV200", "TX51"], "chips", "did you mean TX5368AV200? chips"),
+        ("relu", ["relu6", "Relu"], "", "did you mean Relu?"),
+        ("relo", ["Relu", "relu6", "conv"], "", "did you mean Relu or relu6?"),
+        ("other", ["a", "b"], "", "one of a, b"),
+        ("other", ["a", "b"], "a file", "one of a, b; a file"),
+        ("other", [], "a file", "a file"),
+        ("zzz", [f"n{i}" for i in range(13)], "",
+         "one of n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, ..."),
+    ],
+)  # fmt: skip
+def test_suggestions(name: str, known: list[str], what_else: str, hint: str) -> None:
+    assert errors.suggestion(name, known, what_else) == hint
+    assert errors.nearest(name, known) == (
+        hint.removesuffix(f" {what_else}") if "?" in hint else ""
+    )

@@ -190,7 +190,7 @@ Scales = Callable[[dict[str, Any]], Any]
     [
         ({"relu_3.tmp": {"type": "u8", "scale": 1}}, 2,
          "1 scale(s) cannot be kept: relu_3.tmp: the network has no such tensor.",
-         "similar names: relu_3.tmp_0*"),
+         "did you mean relu_3.tmp_0 or *"),
         ({"x": {"type": "u8", "scale": 0.1}}, 2,
          "1 scale(s) cannot be kept: x: u8 cannot hold its values, which reach -0.8857.",
          "s8 can"),
@@ -230,7 +230,7 @@ def test_scales_that_cannot_be_kept(
          "--mean and --std must be numbers such as 123.675 116.28 103.53, not a b.", ""),
         (["digits", "-on", "relu_3.tmp"], 2,
          "digits.onnx cannot be cut at relu_3.tmp: no operator of the network makes this tensor.",
-         "similar names: relu_3.tmp_0*"),
+         "did you mean relu_3.tmp_0 or *"),
         (["digits", "-ll", "13"], 2,
          "the length of tables (-ll) must be from 8 to 12, not 13.", ""),
         (["digits", "-ib", "0"], 2, "the batch of the model (-ib) must be from 1 to 4096, not 0.",

@@ -267,6 +267,7 @@ def test_a_fixed_batch_network_runs_picture_by_picture() -> None:
 
 def test_quantization_loss() -> None:
     assert quantization_loss(80.0, 79.0) == pytest.approx(1.25)
+    assert quantization_loss(80.0, 82.0) == pytest.approx(-2.5)
     assert quantization_loss(-4.0, -5.0) == pytest.approx(25.0)
     assert quantization_loss(None, 1.0) is None
     assert quantization_loss(0.0, 1.0) is None

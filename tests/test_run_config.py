@@ -97,7 +97,7 @@ def test_overrides_and_chips() -> None:
         ('{"quant": []}', "1 key(s) of c.json cannot be used: quant: a section must be an object "
          "of options."),
         ('{"quantize": {}}', "1 key(s) of c.json cannot be used: quantize: unknown section, not "
-         "one of quant, compile, run, profiling, compare, build."),
+         "one of quant, compile, run, profiling, compare, build. Hint: did you mean quant?"),
         ('{"chip": 1}', "1 key(s) of c.json cannot be used: chip: the chip must be a name."),
     ],
 )  # fmt: skip
@@ -203,4 +203,5 @@ def test_refusals(refused: Refusal) -> None:
             "used: quant.spin-quant: not supported yet: a more accurate quantization.",
             HINT)  # fmt: skip
     refused(["build", "--build.model-check", "1"], 2, "1 key(s) of the command line cannot be "
-            "used: build.model-check: build has no option of this name.", HINT)  # fmt: skip
+            "used: build.model-check: build has no option of this name. "
+            "Hint: did you mean disable-model-check?", HINT)  # fmt: skip

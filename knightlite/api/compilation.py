@@ -17,7 +17,7 @@ from knightlite.api.models.finding import find_quantized
 from knightlite.api.models.notes import INPUT_LAYOUT, notes_of, quantized_for
 from knightlite.container import Origin
 from knightlite.container.description import Layout
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, suggestion
 from knightlite.options import check
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.talk import SILENT, Talk
@@ -176,7 +176,7 @@ def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str
     if node is not None and node not in known:
         raise UsageError(
             f"{path} has no node called {node}.",
-            "knightlite explain without a name lists them all",
+            suggestion(node, sorted(known), "`knightlite explain` without a name lists them"),
         )
     explanations = Explanations()
     run_passes(graph, family.chip, PIPELINE, explanations)

@@ -12,7 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from knightlite.errors import Finding, UnsupportedError, UsageError, findings_error
+from knightlite.errors import (
+    Finding,
+    UnsupportedError,
+    UsageError,
+    findings_error,
+    nearest,
+    suggestion,
+)
 
 SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
 TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
@@ -68,7 +75,8 @@ def read(path: str | Path) -> RunConfig:
             if not isinstance(value, dict):
                 found.append(Finding(name, "a section must be an object of options."))
         elif name not in TOP_SWITCHES:
-            found.append(Finding(name, f"unknown section, not one of {', '.join(SECTIONS)}."))
+            sentence = f"unknown section, not one of {', '.join(SECTIONS)}."
+            found.append(Finding(name, sentence, nearest(name, [*SECTIONS, *TOP_SWITCHES])))
     _refuse(found, str(path))
     sections = {name: data[name] for name in SECTIONS if name in data}
     for name in TOP_SWITCHES:
@@ -84,7 +92,7 @@ def with_overrides(config: RunConfig, overrides: Iterable[tuple[str, str, object
         if section not in SECTIONS:
             raise UsageError(
                 f"--{section}.{key} names no section of a run-config file.",
-                f"one of {', '.join(SECTIONS)}",
+                suggestion(section, SECTIONS),
             )
         sections.setdefault(section, {})[key] = value
     return replace(config, sections=sections)
@@ -103,7 +111,8 @@ def parameters(
             if not isinstance(value, str):
                 wrong.append(Finding(where, "the chip must be a name."))
         elif name not in known:
-            wrong.append(Finding(where, f"{section} has no option of this name."))
+            hint = nearest(name, known)
+            wrong.append(Finding(where, f"{section} has no option of this name.", hint))
         elif value in (None, "", "None") or value == []:
             continue  # as good as not there
         elif known[name].later:

@@ -16,7 +16,7 @@ from knightlite import chip as chips
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.terminal import one_line, report_error, say
 from knightlite.cli.vocabulary import ALIASES
-from knightlite.errors import KnightliteError, UsageError
+from knightlite.errors import KnightliteError, UsageError, nearest, suggestion
 from knightlite.version import __version__
 
 PROGRAM = "knightlite"
@@ -65,6 +65,15 @@ class LazyGroup(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; UsageError for a name that is none."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            hint = suggestion(args[0], [*COMMANDS, *ALIASES], f"`{PROGRAM} --help` lists them")
+            raise UsageError(f"there is no command {args[0]}.", hint)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -120,6 +129,9 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         sys.stdout.flush()  # a closed pager shows here, not at the interpreter's end
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.NoSuchOption as error:
+        _report_option(error, arguments)
+        return 2
     except click.ClickException as error:
         error.show()
         return 2
@@ -142,6 +154,19 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         _report_unforeseen(error)
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _report_option(error: click.NoSuchOption, arguments: Sequence[str]) -> None:
+    """What was typed, not the letter that the parser stumbled over, and what it is near to."""
+    typed = [item.partition("=")[0] for item in arguments if item.startswith(error.option_name)]
+    option = next(iter(typed), error.option_name)
+    flags: list[str] = []
+    lists = f"`{PROGRAM} --help` lists them"
+    if error.ctx is not None:
+        flags = [flag for item in error.ctx.command.get_params(error.ctx) for flag in item.opts]
+        lists = f"`{error.ctx.command_path} --help` lists them"
+    near = nearest(option, (flag for flag in flags if flag.startswith("-")))
+    report_error(UsageError(f"there is no option {option}.", f"{near} {lists}".strip()))
 
 
 def _refuse_undecodable(arguments: Sequence[str]) -> None:

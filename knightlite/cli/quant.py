@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from knightlite.api.quantization import quantize
+from knightlite.api.quantization import QuantizeOutcome, quantize
 from knightlite.cli.arguments import TARGETS
 from knightlite.cli.compare import HISTOGRAM, print_comparison
 from knightlite.cli.knight_command import KnightCommand
@@ -63,7 +63,7 @@ def command(options: QuantizeOptions) -> None:
         if "onnx" in result.files:
             talk.say(f"Quantized Model : {result.files['onnx']}")
         if result.loss_percent is not None:
-            talk.say(f"Quantization Loss: {result.loss_percent:.4f}")
+            talk.say(loss_sentence(result))
         talk.say("Quant complete")
     if options.as_json:
         print_json(
@@ -102,3 +102,15 @@ def command(options: QuantizeOptions) -> None:
         print_comparison(result.layers, ["compared", "max diff", "bias", HISTOGRAM])
     if result.files:
         print_files(result.files)
+
+
+def loss_sentence(result: QuantizeOutcome) -> str:
+    """Knight's line, and what its number says: by how much the metric falls or rises."""
+    assert result.loss_percent is not None
+    relation = (
+        "falls" if result.loss_percent > 0 else "rises" if result.loss_percent < 0 else "stays"
+    )
+    return (
+        f"Quantization Loss: {result.loss_percent:.4f} % (the metric {relation}: "
+        f"{result.float_metric:.4f} float, {result.quantized_metric:.4f} quantized)"
+    )

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from knightlite.errors import nearest
 from knightlite.options import Option, options_of
 from knightlite.options.kinds import Form, Kind
+
+if TYPE_CHECKING:
+    Choice = click.Choice[str]
+else:
+    Choice = click.Choice  # of click 8.1, which cannot be subscripted
 
 FORMS: Mapping[Form, Any] = {
     Form.TEXT: click.STRING,
@@ -18,6 +24,21 @@ FORMS: Mapping[Form, Any] = {
     Form.REAL: click.FLOAT,
     Form.SWITCH: click.BOOL,
 }
+
+
+class OneOf(Choice):
+    """One of the words; what is none of them is told which one it is near to."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word; click.BadParameter."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            near = nearest(str(value), self.choices)
+            if not near:
+                raise
+            sentence = f"{error.message.rstrip('.')}: {near}"
+            raise click.BadParameter(sentence, ctx, param) from None
 
 
 class RecordOption(click.Option):
@@ -91,7 +112,7 @@ def type_of(kind: Kind) -> Any:
     if kind.item is not None:
         return _item(kind.item)
     if kind.words:
-        return click.Choice(kind.words)
+        return OneOf(kind.words)
     low, high = kind.low, kind.high
     if low is None and high is None:
         return FORMS[kind.form]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from knightlite.errors import Finding, UsageError, findings_error
+from knightlite.errors import Finding, UsageError, findings_error, suggestion
 from knightlite.frontend.source import SourceModel, SourceNode
-
-MATCHES = 3
 
 
 def cut(model: SourceModel, outputs: Sequence[str], path: Path) -> SourceModel:
@@ -23,12 +20,7 @@ def cut(model: SourceModel, outputs: Sequence[str], path: Path) -> SourceModel:
     for name in outputs:
         if name in made:
             continue
-        alike = difflib.get_close_matches(name, made, MATCHES, 0.5)
-        hint = (
-            f"similar names: {', '.join(alike)}"
-            if alike
-            else "they are the names of the values in the ONNX model"
-        )
+        hint = suggestion(name, made, "these are names of values in the ONNX model")
         findings.append(Finding(name, "no operator of the network makes this tensor.", hint))
     if findings:
         raise findings_error(

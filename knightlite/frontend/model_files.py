@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from knightlite.errors import Finding, KnightliteError, UnsupportedError, UsageError
+from knightlite.errors import Finding, KnightliteError, UnsupportedError, UsageError, nearest
 from knightlite.frontend import (
     canonical,
     elsewhere,
@@ -136,7 +136,8 @@ def framework_of(path: Path, framework: str | None) -> str:
         if framework in elsewhere.FRAMEWORKS:
             raise elsewhere.refusal(path, framework)
         known = ", ".join((*FRAMEWORKS, *elsewhere.FRAMEWORKS))
-        raise UsageError(f"The framework must be one of {known}, not {framework}.")
+        hint = nearest(framework, FRAMEWORKS)
+        raise UsageError(f"The framework must be one of {known}, not {framework}.", hint)
     if suffix in elsewhere.SUFFIXES:
         raise elsewhere.refusal(path, elsewhere.SUFFIXES[suffix])
     if suffix == ".pdiparams":

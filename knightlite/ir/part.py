@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, suggestion
 from knightlite.ir.graph import Graph, HostOp
-
-SHOWN = 8  # names in a hint
 
 
 def part(graph: Graph, first: str | None, last: str | None) -> Graph:
@@ -21,7 +19,8 @@ def part(graph: Graph, first: str | None, last: str | None) -> Graph:
     for name in (first, last):
         if name is not None and name not in names:
             raise UsageError(
-                f"{graph.name} has no layer called {name}.", f"one of {_some(names)} (see explain)"
+                f"{graph.name} has no layer called {name}.",
+                suggestion(name, names, "`knightlite explain` lists them"),
             )
     producers = graph.producers()
     behind: set[str] = set()
@@ -62,10 +61,6 @@ def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
         if name not in known:
             raise UsageError(
                 f"{graph.name} has no tensor called {name} that could be an output.",
-                f"one of {_some(list(known))}",
+                suggestion(name, known),
             )
     return replace(graph, outputs=tuple(dict.fromkeys((*graph.outputs, *names))))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, nearest
 
 MAX_BATCH = 4096
 
@@ -34,7 +34,7 @@ def among(words: Iterable[Any], called: str) -> Check:
 
     def check(value: Any) -> None:
         if value not in known:
-            raise UsageError(f"{called} must be {listed}, not {value}.")
+            raise UsageError(f"{called} must be {listed}, not {value}.", nearest(str(value), texts))
 
     return check
 

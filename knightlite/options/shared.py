@@ -129,13 +129,13 @@ QUANTIZED = Option(
 CFG_FILE = Option(
     flags=("-cfg", "--config"),
     kind=FILE,
-    help="X_r.cfg [default: what compile left here].",
+    help="X_r.cfg [default: beside --weight, or what compile left here].",
     python=False,
 )
 WEIGHT_FILE = Option(
     flags=("-w", "--weight"),
     kind=FILE,
-    help="X_r.weight [default: what compile left here].",
+    help="X_r.weight [default: beside --config, or what compile left here].",
     python=False,
 )
 TSMODEL = Option(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from knightlite.datafiles import calibration_folder
-from knightlite.errors import Finding, FormatError, UsageError
+from knightlite.errors import Finding, FormatError, UsageError, suggestion
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -85,10 +85,11 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     if path.suffix != ".toml":
         path = calibration_folder() / f"{name_or_path}.toml"
         if path.name != f"{name_or_path}.toml" or not path.is_file():
-            known = ", ".join(list_recipes())
             raise UsageError(
                 f"recipe {name_or_path} is not known.",
-                f"take one of {known}, or name a recipe file of your own, such as my.toml",
+                suggestion(
+                    str(name_or_path), list_recipes(), "a recipe of your own is a file NAME.toml"
+                ),
             )
     try:
         text = path.read_text(encoding="utf-8")
@@ -112,7 +113,7 @@ def parse_recipe(text: str, name: str, where: str = "") -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise FormatError(f"{where} is not valid TOML: {error}.") from error
     found = [
-        Finding(where, f"key {key} is not known.", f"the keys are {', '.join(_CHECKS)}")
+        Finding(where, f"key {key} is not known.", suggestion(key, _CHECKS))
         for key in table
         if key not in _CHECKS
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from knightlite.chip import TIMING_FACTS, Chip
-from knightlite.errors import Finding, UsageError, findings_error
+from knightlite.errors import Finding, UsageError, findings_error, suggestion
 
 GIB = 1 << 30
 BANDWIDTH, EFFICIENCY = "ddr_bytes_per_second", "ddr_efficiency_percent"
@@ -69,7 +69,8 @@ def assume(chip: Chip, facts: Mapping[str, int]) -> tuple[Chip, tuple[Assumption
     found = []
     for fact, value in facts.items():
         if fact not in known:
-            found.append(Finding("--set", f"a chip has no fact called {fact}."))
+            hint = suggestion(fact, TIMING_FACTS)
+            found.append(Finding("--set", f"a chip has no fact called {fact}.", hint))
         elif fact not in TIMING_FACTS:
             found.append(
                 Finding("--set", f"{fact} cannot be assumed: the program was laid out for it.")
@@ -83,7 +84,8 @@ def assume(chip: Chip, facts: Mapping[str, int]) -> tuple[Chip, tuple[Assumption
             UsageError,
             found[0].sentence,
             found if len(found) > 1 else (),
-            f"{', '.join(TIMING_FACTS)} can be assumed; for others compile for a chip file",
+            found[0].hint
+            or f"{', '.join(TIMING_FACTS)} can be assumed; for others compile for a chip file",
         )
     changed = tuple(
         Assumption(fact, value, getattr(chip, fact))

@@ -247,10 +247,14 @@ def finish(
 
 
 def quantization_loss(float_metric: float | None, metric: float | None) -> float | None:
-    """Knight's ``|fix - float| / |float| * 100``; None where there is no metric or it is zero."""
+    """Percent of the float metric that is lost, negative where the quantized one is higher.
+
+    Knight's ``|fix - float| / |float| * 100`` with its sign; None where there is no metric or it is
+    zero.
+    """
     if float_metric is None or metric is None or float_metric == 0:
         return None
-    return abs(metric - float_metric) / abs(float_metric) * 100
+    return (float_metric - metric) / abs(float_metric) * 100
 
 
 def _warnings(

@@ -29,7 +29,7 @@ from knightlite.api.comparison.differences import (
 )
 from knightlite.api.comparison.stage_files import quant_files, require_results_of, sample
 from knightlite.api.models.binary import Binary, find_binary
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, suggestion
 from knightlite.file_names import file_names
 from knightlite.options import check
 from knightlite.options.compare import LEVELS, CompareOptions
@@ -89,6 +89,10 @@ def _wanted(
 ) -> list[str]:
     """The tensors that are compared, in the order of the network."""
     _known(options.names, [*layers, *graph.chip_outputs, *graph.outputs], "output")
+    if options.op_type is not None:
+        _known(
+            (options.op_type,), sorted({ops[name] for name in layers if name in ops}), "operator"
+        )
     named = {
         source
         for name in options.names
@@ -233,5 +237,5 @@ def _known(names: Sequence[str], known: Sequence[str], what: str) -> None:
         if name not in known:
             raise UsageError(
                 f"the network has no {what} called {name}.",
-                f"one of {', '.join(dict.fromkeys(known))}",
+                suggestion(name, known),
             )

@@ -61,7 +61,7 @@ def find_binary(
     talk: Talk = SILENT,
     model: Path | None = None,
 ) -> Binary:
-    """The files as named, through the manifest, or what ``compile`` left last.
+    """The files as named and beside one that is named, or what ``compile`` left last.
 
     ``model``: a ``.tsmodel`` instead of the pair.
     """
@@ -73,12 +73,30 @@ def find_binary(
         path = resolved(directory, model, talk)
         found = _both(path, path.read_bytes())
         return replace(found, sources=workspace.hashed(directory, {"tsmodel": path}))
-    one, other = (
-        find_file(directory, "compile", key, named, talk)
-        for key, named in (("cfg", cfg), ("weight", weight))
-    )
+    one, other = _pair(directory, cfg, weight, talk)
     program = container.decode_program(one.read_bytes(), other.read_bytes(), one.name, other.name)
     return Binary(one, other, program, workspace.hashed(directory, {"cfg": one, "weight": other}))
+
+
+def _pair(directory: Path, cfg: Path | None, weight: Path | None, talk: Talk) -> tuple[Path, Path]:
+    """The two files; of a pair of which one is named the other is the one beside it."""
+    named = {"cfg": cfg, "weight": weight}
+    found = {
+        key: find_file(directory, "compile", key, path, talk)
+        for key, path in named.items()
+        if path is not None or cfg is weight
+    }
+    for key, suffix, option in (("cfg", ".cfg", "--config"), ("weight", ".weight", "--weight")):
+        if key not in found:
+            (given,) = found.values()
+            beside = given.with_suffix(suffix)
+            if not beside.is_file():
+                raise UsageError(
+                    f"{beside} is not there, which belongs to {given}.",
+                    f"name it with {option} FILE",
+                )
+            found[key] = beside
+    return found["cfg"], found["weight"]
 
 
 def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> Binary:

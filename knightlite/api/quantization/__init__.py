@@ -8,10 +8,16 @@ from knightlite.api.quantization.batches import Data
 from knightlite.api.quantization.cycles import clock_of
 from knightlite.api.quantization.in_memory import float_onnx, load_float
 from knightlite.api.quantization.options import completed
-from knightlite.api.quantization.run import compare_files, quantize, quantize_all
+from knightlite.api.quantization.run import (
+    QuantizeOutcome,
+    compare_files,
+    quantize,
+    quantize_all,
+)
 
 __all__ = [
     "Data",
+    "QuantizeOutcome",
     "clock_of",
     "compare_files",
     "completed",

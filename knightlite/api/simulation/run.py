@@ -16,7 +16,7 @@ from knightlite.api.simulation.frames import found_input, frames_of
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.container import Description
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, UsageError, suggestion
 from knightlite.options import check
 from knightlite.options.simulate import SimulateOptions
 from knightlite.talk import SILENT, Talk
@@ -153,7 +153,7 @@ def _debug_names(debug: str | None, meta: Description) -> set[str]:
     if debug not in names:
         raise UsageError(
             f"the program has no materialised tensor called {debug}.",
-            f"all, or one of {', '.join(sorted(names)[:8])}, ... (inspect lists the layers)",
+            suggestion(debug, sorted(names), "all writes every one"),
         )
     return {debug}
 

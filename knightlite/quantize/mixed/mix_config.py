@@ -7,13 +7,12 @@ as wide as its readers want it. A name counts before a type; of two entries, the
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from knightlite.errors import Finding, UsageError, findings_error
+from knightlite.errors import Finding, UsageError, findings_error, suggestion
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
 from knightlite.quantize.groups import scale_groups
@@ -147,15 +146,14 @@ def _resolve(
             if not found:
                 known = sorted({shown_type(node) for node in graph.nodes})
                 text = f"the network has no operator of type {kind}."
-                findings.append(Finding(where, text, f"it has {', '.join(known)}"))
+                findings.append(Finding(where, text, suggestion(kind, known)))
             chosen |= dict.fromkeys(found, entry)
     for entry in entries:
         for name in entry.op_names:
             if name in by_name:
                 chosen[by_name[name]] = entry
                 continue
-            near = difflib.get_close_matches(name, by_name, 3)
-            hint = f"is it {' or '.join(near)}?" if near else "-gt writes all names"
+            hint = suggestion(name, by_name, "-gt writes all names")
             text = (
                 f"the network has no operator {name}; it may have become part of another one "
                 "(BatchNormalization of its convolution)."

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from knightlite.dtypes import DType
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, nearest
 from knightlite.quantize.choices import DEFAULT_PERCENT
 from knightlite.quantize.ranges.densities import Density, Float64
 from knightlite.quantize.ranges.divergence import kl, kl_v2
@@ -87,6 +87,9 @@ METHODS: dict[str, Method] = {
 }
 
 
+OTHER_METHODS = "auto chooses one for each tensor, all tries every one"
+
+
 def method_of(name: str, percent: float = DEFAULT_PERCENT) -> Method:
     """The method of a name, with its share where it takes one; UsageError for another name.
 
@@ -95,7 +98,7 @@ def method_of(name: str, percent: float = DEFAULT_PERCENT) -> Method:
     if name not in METHODS:
         raise UsageError(
             f"the method must be one of {', '.join(METHODS)}, not {name}.",
-            "auto chooses one for each tensor, all tries every one",
+            f"{nearest(name, METHODS)} {OTHER_METHODS}".strip(),
         )
     if not 0.0 < percent <= 1.0:
         raise UsageError(

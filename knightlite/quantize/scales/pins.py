@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.errors import DataError, Finding, KnightliteError, UsageError, findings_error
+from knightlite.errors import (
+    DataError,
+    Finding,
+    KnightliteError,
+    UsageError,
+    findings_error,
+    suggestion,
+)
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import BY_DEFINITION, Feature, Rule
 from knightlite.quantize.settings import Pin
@@ -78,11 +84,8 @@ def _same(one: Pin, other: Pin) -> bool:
 def _obstacle(basis: Basis, pin: Pin, chosen: Mapping[str, Feature]) -> tuple[str | None, str]:
     """Why a pin cannot be kept, None where it can, and a hint."""
     if pin.name not in chosen:
-        alike = difflib.get_close_matches(pin.name, chosen, 3, 0.5)
-        return (
-            "the network has no such tensor",
-            f"similar names: {', '.join(alike)}" if alike else "-gsj writes all of them",
-        )
+        hint = suggestion(pin.name, chosen, "-gsj writes all of them")
+        return "the network has no such tensor", hint
     feature = chosen[pin.name]
     if feature.rule == BY_DEFINITION:
         if pin.dtype == feature.dtype and np.array_equal(pin.scale, feature.scale):
