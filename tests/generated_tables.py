@@ -203,7 +203,10 @@ BECOMES = {
 def onnx_table() -> str:
     """Every ONNX operator that a model may hold, and what becomes of it."""
     rows = [(kind, _becomes(kind)) for kind in sorted(HANDLERS)]
-    rows.append(("Constant, and nodes that read constants only", "computed while reading"))
+    rows.append(
+        ("Constant, and nodes of any operator that read constants only", "computed while reading")
+    )
+    rows.append(("If with a condition that is known", "the branch that counts"))
     return table(("ONNX operator", "becomes"), rows)
 
 

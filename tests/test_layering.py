@@ -56,14 +56,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ops": ("dtypes", "errors", "ir", "numerics"),
     # runs in another framework's interpreter
     "foreign": ("errors", "script_loading"),
-    # from a model to a quantized graph
-    "frontend": ("dtypes", "errors", "ir", "ops", "talk"),
     "preprocess": ("datafiles", "errors"),
     # sums over pictures and their statistics: knows no model
     "evaluation": ("errors",),
     # a float or quantized network written as ONNX, and run in ONNX Runtime
     "onnx_models": ("dtypes", "ir", "ops"),
     "inference": ("errors", "ir", "onnx_models", "ops"),
+    # from a model to a quantized graph; a model's constants are run
+    "frontend": ("dtypes", "errors", "inference", "ir", "ops", "talk"),
     "quantize": (
         "dtypes",
         "errors",

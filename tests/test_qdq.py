@@ -239,7 +239,7 @@ def test_a_float_model_is_no_quantized_one(tmp_path: Path) -> None:
 
 def test_a_quantized_model_is_no_float_one(tmp_path: Path) -> None:
     path, _ = simple(tmp_path)
-    with pytest.raises(UsageError, match="must be a float model, but has 8 quantize and dequant"):
+    with pytest.raises(UsageError, match="must be a float model, but has 6 quantize and dequant"):
         load(path)
 
 

@@ -21,6 +21,7 @@ from knightlite.frontend import (
     expansions,
     focus,
     host,
+    opsets,
     padding,
     pointwise,
     repeats,
@@ -224,9 +225,25 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
         raise
 
 
+def _of_constants(state: Importer, node: SourceNode) -> UnsupportedError:
+    """Why a node that reads constants only was not computed while reading."""
+    finding = state.model.uncomputed.get(node.name)
+    if finding is not None:
+        return UnsupportedError(finding.sentence, finding.hint)
+    return UnsupportedError(f"{node.op_type} {node.name} must read features, not constants only.")
+
+
 def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
     """Check what holds for every operator and call its handler."""
     kind, reader = node.op_type, f"{node.op_type} {node.name}"
+    if node.name in state.model.uncomputed:
+        raise _of_constants(state, node)
+    new = opsets.difference(node, state.model.opset)
+    if new:
+        raise UnsupportedError(
+            f"{reader} of opset {state.model.opset} has {new}, which opset {opsets.KNOWN} has not.",
+            f"export it with opset {opsets.KNOWN} or older",
+        )
     if region is None and (node.domain or kind not in HANDLERS):
         raise UnsupportedError(f"{node.kind} is not supported yet.")
     for name in node.outputs[1:]:
@@ -234,7 +251,7 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
             raise UnsupportedError(f"the second output {name} of {kind} is not supported yet.")
     features = state.features(node) if region is None else [region.root]
     if not features:
-        raise UnsupportedError(f"{reader} must read features, not constants only.")
+        raise _of_constants(state, node)
     values = [value for name in features if (value := state.values.get(name)) is not None]
     if len(values) < len(features):
         state.unseen.add(node.name)  # an earlier finding is the cause

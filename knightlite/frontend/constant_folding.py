@@ -1,22 +1,51 @@
-"""Evaluate ONNX nodes whose inputs are all constant: shape computations and weight reshaping.
+"""Evaluate ONNX nodes whose inputs are all constant.
 
-Only the operators that exporters put between Shape and Reshape or around weights are known here;
-anything else stays in the graph, and the canonical form says that it is not supported.
+The operators that exporters put between Shape and Reshape or around weights are computed here, at
+once: a detector has hundreds of them. All others run in ONNX Runtime, see constant_runs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.errors import Finding, UnsupportedError
+from knightlite.frontend import constant_runs
+from knightlite.frontend.constant_runs import Budget
 from knightlite.frontend.source import Shape, SourceNode
 
 Array = NDArray[Any]
 Operands = Sequence[Array | None]
-LIMIT_ELEMENTS = 1 << 28  # a larger result is a damaged model, not a weight
+SMALL_ELEMENTS = 1 << 20  # of a result: beyond it ONNX Runtime computes it, within bounds
+
+
+def values_of(
+    node: SourceNode, operands: Operands, opset: int, budget: Budget
+) -> tuple[Array, ...] | Finding:
+    """What a node with constant ``operands`` (None: absent) makes, in order; or why it stays."""
+    try:
+        small = _is_small(node, operands)
+        if not small:
+            constant_runs.afford(node, operands, opset, budget)
+        found = evaluate(node, operands, opset)
+        if found is not None:
+            return (found,)
+        if small:  # it was not what it seemed
+            constant_runs.afford(node, operands, opset, budget)
+        return constant_runs.run(node, operands, opset)
+    except UnsupportedError as error:
+        return Finding(node.name, error.sentence, error.hint)
+
+
+def _is_small(node: SourceNode, operands: Operands) -> bool:
+    """True where the function below makes a view, or few elements whatever it does."""
+    sizes = [item.size for item in operands if item is not None]
+    many = math.prod(size or 1 for size in sizes) > SMALL_ELEMENTS
+    return node.op_type in VIEWS or (node.op_type in FUNCTIONS and not many)
 
 
 def evaluate(node: SourceNode, operands: Operands, opset: int) -> Array | None:
@@ -27,7 +56,7 @@ def evaluate(node: SourceNode, operands: Operands, opset: int) -> Array | None:
     try:
         return np.asarray(function(node, operands, opset))
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, AttributeError):
-        return None  # malformed: the node stays and becomes a finding
+        return None  # malformed: ONNX Runtime will say why
 
 
 def evaluate_shape(node: SourceNode, shape: Shape) -> Array:
@@ -122,7 +151,7 @@ def _transpose(node: SourceNode, operands: Operands, opset: int) -> Array:
 
 def _constant_of_shape(node: SourceNode, operands: Operands, opset: int) -> Array:
     shape = [int(item) for item in _given(operands, 0).reshape(-1)]
-    if np.prod(shape, dtype=np.float64) > LIMIT_ELEMENTS:
+    if np.prod(shape, dtype=np.float64) > SMALL_ELEMENTS:
         raise ValueError("the constant is too large")
     value = node.attributes.get("value", np.zeros(1, np.float32))
     return np.asarray(np.full(shape, value.reshape(-1)[0], value.dtype))
@@ -131,7 +160,7 @@ def _constant_of_shape(node: SourceNode, operands: Operands, opset: int) -> Arra
 def _expand(node: SourceNode, operands: Operands, opset: int) -> Array:
     data = _given(operands, 0)
     shape = np.broadcast_shapes(data.shape, tuple(int(item) for item in _given(operands, 1)))
-    if np.prod(shape, dtype=np.float64) > LIMIT_ELEMENTS:
+    if np.prod(shape, dtype=np.float64) > SMALL_ELEMENTS:
         raise ValueError("the constant is too large")
     return np.broadcast_to(data, shape)
 
@@ -158,6 +187,7 @@ def _binary(function: Callable[[Array, Array], Array]) -> Function:
     return apply
 
 
+VIEWS = ("Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 Function = Callable[[SourceNode, Operands, int], Array]
 FUNCTIONS: Mapping[str, Function] = {
     "Add": _binary(np.add),

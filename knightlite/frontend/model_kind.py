@@ -27,9 +27,18 @@ def kind_of(model: onnx.ModelProto) -> ModelKind:
     """The form of a parsed model."""
     if any(entry.key == PAIR_NOTE for entry in model.metadata_props):
         return ModelKind.GOLDEN
-    if any(node.op_type in QUANTIZERS for node in model.graph.node):
-        return ModelKind.QDQ
-    return ModelKind.FLOAT
+    return ModelKind.QDQ if _quantizes_features(model.graph) else ModelKind.FLOAT
+
+
+def _quantizes_features(graph: onnx.GraphProto) -> bool:
+    """False where only constants are quantized, as in files that store their weights in 8 bits."""
+    constants = {"", *(item.name for item in graph.initializer)}
+    for node in graph.node:
+        if node.op_type == "Constant" or (node.input and constants.issuperset(node.input)):
+            constants.update(node.output)
+        elif node.op_type in QUANTIZERS:
+            return True
+    return False
 
 
 def kind_of_file(path: Path) -> ModelKind:

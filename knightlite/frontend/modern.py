@@ -10,6 +10,7 @@ import numpy as np
 from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
+from knightlite.frontend import opsets
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Attribute
 from knightlite.ops.onnx_io import OPSET
@@ -41,10 +42,10 @@ def _unchanged(node: SourceNode, opset: int) -> bool:
     from onnx import defs
 
     try:
-        then = defs.get_schema(node.op_type, opset, "")
+        then = defs.get_schema(node.op_type, opsets.version_known(opset), "")
         now = defs.get_schema(node.op_type, OPSET, "")
     except defs.SchemaError:
-        raise UnsupportedError(f"{node.kind} is no operator of ONNX.") from None
+        raise UnsupportedError(f"{node.kind} is no operator of ONNX up to opset {OPSET}.") from None
     return bool(then.since_version == now.since_version)
 
 
@@ -73,7 +74,7 @@ def _converted(node: SourceNode, model: SourceModel) -> list[SourceNode]:
         if name not in model.constants
     ]
     constants = [
-        numpy_helper.from_array(np.ascontiguousarray(model.constants[name]), name)
+        numpy_helper.from_array(np.asarray(model.constants[name], order="C"), name)
         for name in names
         if name in model.constants
     ]
@@ -88,8 +89,8 @@ def _converted(node: SourceNode, model: SourceModel) -> list[SourceNode]:
         node.op_type, list(node.inputs), list(node.outputs), node.name, **node.attributes
     )
     graph = helper.make_graph([made], "node", inputs, outputs, constants)
-    opsets = [helper.make_opsetid("", model.opset)]
-    whole = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    versions = [helper.make_opsetid("", model.opset)]
+    whole = helper.make_model(graph, opset_imports=versions, ir_version=8)
     try:
         found = version_converter.convert_version(whole, OPSET)
     except Exception as error:  # the converter raises RuntimeError, and bare C++ errors

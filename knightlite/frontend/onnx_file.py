@@ -6,8 +6,7 @@ a dynamic batch and shape computations are resolved here.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import ModelError, UnsupportedError, UsageError
-from knightlite.frontend import constant_folding, static_shapes
-from knightlite.frontend.source import Shape, SourceModel, SourceNode
+from knightlite.frontend import opsets, resolving, static_shapes
+from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.frontend.static_shapes import InputShapes
 
 if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
-
-MIN_OPSET, MAX_OPSET = 9, 21
-SMALL_ELEMENTS = 1024  # constants that shape inference may need to see
 
 
 def read(path: Path, input_shapes: InputShapes | None = None) -> SourceModel:
@@ -63,13 +59,20 @@ def parse(data: bytes, where: str) -> onnx.ModelProto:
 
 
 def resolve(
-    model: onnx.ModelProto, path: Path, input_shapes: InputShapes | None = None
+    model: onnx.ModelProto,
+    path: Path,
+    input_shapes: InputShapes | None = None,
+    *,
+    keep_quantizers: bool = False,
 ) -> SourceModel:
-    """Resolve a parsed model (which is consumed); external data is looked up beside ``path``."""
+    """Resolve a parsed model (which is consumed); external data is looked up beside ``path``.
+
+    ``keep_quantizers``: integers behind a DequantizeLinear stay what they are.
+    """
     from onnx import shape_inference
 
     try:
-        return _resolve(model, path, input_shapes)
+        return _resolve(model, path, input_shapes, keep_quantizers)
     except UnicodeDecodeError:
         reason = "a name in it is not text"
     except shape_inference.InferenceError as error:
@@ -77,27 +80,42 @@ def resolve(
     raise ModelError(f"{path} is not a valid ONNX model: {reason}.", "export or copy it again")
 
 
-def _resolve(model: onnx.ModelProto, path: Path, input_shapes: InputShapes | None) -> SourceModel:
+def _resolve(
+    model: onnx.ModelProto, path: Path, input_shapes: InputShapes | None, keep_quantizers: bool
+) -> SourceModel:
     opset = _opset(model, path)
     if model.functions:
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
-    constants = _take_constants(model, path)
-    _describe_constants(model, constants)
+    constants = take_constants(model, path)
+    resolving.describe(model, constants)
     _check(model, path)
     names = [item.name for item in model.graph.input if item.name not in constants]
     static_shapes.pin_inputs(model, names, path, input_shapes)
-    nodes = list(_nodes(model, path))
-    outputs = tuple(item.name for item in model.graph.output)
-    folded: Counter[str] = Counter()
-    nodes, shapes, types = _infer_and_fold(model, nodes, constants, opset, folded)
+    state = resolving.Resolving(model, constants, opset, keep_quantizers)
+
+    def read_again() -> list[SourceNode]:
+        """The nodes of the graph as it is now; constants of a branch are taken out like others."""
+        constants.update(take_constants(model, path))
+        resolving.describe(model, constants)
+        return list(_nodes(model, path))
+
+    nodes, shapes, types = resolving.infer_and_fold(state, read_again)
     shapes.update({name: values.shape for name, values in constants.items()})
-    nodes = _remove_identities(nodes, outputs, folded)
-    nodes = _needed(nodes, outputs)
-    stem = path.stem
+    outputs = tuple(item.name for item in model.graph.output)
+    nodes = resolving.needed(resolving.without_identities(nodes, outputs, state.folded), outputs)
     return SourceModel(
-        stem, opset, tuple(names), outputs, tuple(nodes), constants, shapes, types, dict(folded)
+        path.stem,
+        opset,
+        tuple(names),
+        outputs,
+        tuple(nodes),
+        constants,
+        shapes,
+        types,
+        dict(state.folded),
+        uncomputed=state.uncomputed,
     )
 
 
@@ -108,15 +126,16 @@ def _opset(model: onnx.ModelProto, path: Path) -> int:
     versions = [item.version for item in model.opset_import if item.domain in ("", "ai.onnx")]
     if not versions:
         raise ModelError(f"{path} does not say which ONNX opset it uses.", "export it again")
-    if not MIN_OPSET <= versions[0] <= MAX_OPSET:
+    newest = opsets.newest()
+    if not opsets.OLDEST <= versions[0] <= newest:
         raise UnsupportedError(
-            f"{path} must use an opset from {MIN_OPSET} to {MAX_OPSET}, not {versions[0]}.",
+            f"{path} must use an opset from {opsets.OLDEST} to {newest}, not {versions[0]}.",
             "export it with opset 13",
         )
     return int(versions[0])
 
 
-def _take_constants(model: onnx.ModelProto, path: Path) -> dict[str, Array]:
+def take_constants(model: onnx.ModelProto, path: Path) -> dict[str, Array]:
     """Move initializers and Constant nodes out of the model into arrays by name."""
     graph = model.graph
     if graph.sparse_initializer:
@@ -220,24 +239,6 @@ def external_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
     return tuple(path.parent / name for name in sorted(names))
 
 
-def _describe_constants(model: onnx.ModelProto, constants: Mapping[str, Array]) -> None:
-    """Tell inference about the constants: small ones by value, large ones as inputs.
-
-    The model without its weights is cheap to check and to infer, whatever its size.
-    """
-    from onnx import helper, numpy_helper
-
-    graph = model.graph
-    listed = {item.name for item in graph.input}
-    for name, values in constants.items():
-        if values.size <= SMALL_ELEMENTS:
-            graph.initializer.append(numpy_helper.from_array(values, name))
-        elif name not in listed:
-            element = helper.np_dtype_to_tensor_dtype(values.dtype)
-            graph.input.append(helper.make_tensor_value_info(name, element, values.shape))
-    model.ir_version = max(model.ir_version, 4)  # the first where initializers need not be inputs
-
-
 def _check(model: onnx.ModelProto, path: Path) -> None:
     from onnx import checker
 
@@ -280,100 +281,3 @@ def _nodes(model: onnx.ModelProto, path: Path) -> Iterator[SourceNode]:
         yield SourceNode(
             name, node.op_type, domain, tuple(node.input), tuple(node.output), attributes
         )
-
-
-def _infer_and_fold(
-    model: onnx.ModelProto,
-    nodes: list[SourceNode],
-    constants: dict[str, Array],
-    opset: int,
-    folded: Counter[str],
-) -> tuple[list[SourceNode], dict[str, Shape], dict[str, int]]:
-    """Alternate shape inference and constant folding until neither learns anything."""
-    from onnx import shape_inference
-
-    while True:
-        inferred = shape_inference.infer_shapes(model, data_prop=True)
-        shapes, types = _shapes(inferred)
-        nodes, values = _fold(nodes, constants, shapes, opset, folded)
-        known = {**shapes, **values}
-        unknown = any(name not in known for node in nodes for name in node.outputs if name)
-        small = {name: item for name, item in values.items() if item.size <= SMALL_ELEMENTS}
-        if not small or not unknown:
-            return nodes, shapes, types
-        produced = {name for name in values}
-        remaining = [item for item in model.graph.node if item.output[0] not in produced]
-        copies = [type(item).FromString(item.SerializeToString()) for item in remaining]
-        del model.graph.node[:]
-        model.graph.node.extend(copies)
-        _describe_constants(model, values)
-
-
-def _shapes(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
-    shapes: dict[str, Shape] = {}
-    types: dict[str, int] = {}
-    graph = model.graph
-    for item in (*graph.input, *graph.output, *graph.value_info):
-        tensor = item.type.tensor_type
-        if tensor.elem_type:
-            types[item.name] = tensor.elem_type
-        sizes = [static_shapes.dimension(dim) for dim in tensor.shape.dim]
-        if tensor.HasField("shape") and all(isinstance(size, int) for size in sizes):
-            shapes[item.name] = tuple(int(size) for size in sizes)
-    return shapes, types
-
-
-def _fold(
-    nodes: Sequence[SourceNode],
-    constants: dict[str, Array],
-    shapes: Mapping[str, Shape],
-    opset: int,
-    folded: Counter[str],
-) -> tuple[list[SourceNode], dict[str, Array]]:
-    """Evaluate what is constant: the remaining nodes, and the new constants by name."""
-    kept: list[SourceNode] = []
-    values: dict[str, Array] = {}
-    for node in nodes:
-        value: Array | None = None
-        if node.op_type in ("Shape", "Size") and not node.domain:
-            if node.inputs[0] in shapes:
-                value = constant_folding.evaluate_shape(node, shapes[node.inputs[0]])
-        elif node.inputs and all(not name or name in constants for name in node.inputs):
-            operands = [constants[name] if name else None for name in node.inputs]
-            value = constant_folding.evaluate(node, operands, opset)
-        if value is None:
-            kept.append(node)
-            continue
-        constants[node.outputs[0]] = values[node.outputs[0]] = value
-        folded[node.op_type] += 1
-    return kept, values
-
-
-def _remove_identities(
-    nodes: Sequence[SourceNode], outputs: tuple[str, ...], folded: Counter[str]
-) -> list[SourceNode]:
-    """Let readers of an Identity read its source; one that names a graph output stays."""
-    sources: dict[str, str] = {}
-    kept: list[SourceNode] = []
-    for node in nodes:
-        inputs = tuple(sources.get(name, name) for name in node.inputs)
-        node = SourceNode(
-            node.name, node.op_type, node.domain, inputs, node.outputs, node.attributes
-        )
-        if node.op_type == "Identity" and not node.domain and node.outputs[0] not in outputs:
-            sources[node.outputs[0]] = inputs[0]
-            folded["Identity"] += 1
-        else:
-            kept.append(node)
-    return kept
-
-
-def _needed(nodes: Sequence[SourceNode], outputs: Sequence[str]) -> list[SourceNode]:
-    """The nodes that some output depends on, in order."""
-    wanted = set(outputs)
-    kept: list[SourceNode] = []
-    for node in reversed(nodes):
-        if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
-            kept.append(node)
-    return kept[::-1]

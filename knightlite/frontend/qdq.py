@@ -58,7 +58,7 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
     content = onnx_file.read_bytes(path) if data is None else data
     proto = onnx_file.parse(content, str(path))
     lengths, findings = _lut_lengths(proto)
-    model = onnx_file.resolve(proto, path, None)
+    model = onnx_file.resolve(proto, path, None, keep_quantizers=True)
     if not any(node.op_type == "DequantizeLinear" for node in model.nodes):
         raise UsageError(
             f"{path} is a float model, not a quantized one.",

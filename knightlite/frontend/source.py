@@ -51,8 +51,9 @@ class SourceModel:
 
     ``shapes`` and ``types`` (ONNX element types) lack the values that inference could not reach.
     ``aliases`` maps the output of a removed Identity to its source; ``folded`` counts removed
-    nodes per operator type. ``quantized`` is filled by the QDQ reader only. ``warnings``: what the
-    reader has to say.
+    nodes per operator type. ``quantized`` is filled by the QDQ reader only. ``uncomputed``: why
+    nodes that read constants only were not computed, by name. ``warnings``: what the reader has to
+    say.
     """
 
     name: str
@@ -65,4 +66,5 @@ class SourceModel:
     types: Mapping[str, int]
     folded: Mapping[str, int] = field(default_factory=dict)
     quantized: Mapping[str, Quantization] = field(default_factory=dict)
+    uncomputed: Mapping[str, Finding] = field(default_factory=dict)
     warnings: tuple[Finding, ...] = ()
