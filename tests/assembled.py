@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from knightlite.chip import Chip, facts_digest, find
-from knightlite.container import Description, Layer, Program, StoredTensor, Tile, pair_digest
+from knightlite.container import Description, Layer, Program, StoredTensor, Tile, paired
 from knightlite.container.description import IntegerType
 from knightlite.dtypes import BY_NAME
 from knightlite.isa import Engine, Instruction, Load, Matrix, Space, Store, assemble, layout
@@ -63,14 +63,17 @@ def record(m: int, q: int = 0, b: int = 0) -> bytes:
 def tensor(
     name: str, kind: IntegerType, shape: Sequence[int], address: int, **more: Any
 ) -> StoredTensor:
-    """A dense NHWC tensor of the .cfg, there from the start; ``shape`` is C, H, W."""
+    """A dense NHWC tensor of the .cfg, there from the start; ``shape`` is C, H, W.
+
+    ``ready``: one instruction writes all of it, where ``first`` says nothing else.
+    """
     channels, height, width = shape
     size = BY_NAME[kind].size_bytes
     dense = StoredTensor(
         name, (1, channels, height, width), kind, 1.0, address, width * channels * size,
-        channels * size, -1,
+        channels * size, -1, -1,
     )  # fmt: skip
-    return replace(dense, **more)
+    return replace(dense, **{"first": more.get("ready", -1), **more})
 
 
 def program(
@@ -84,11 +87,19 @@ def program(
     ddr_bytes: int = 1 << 16,
     **more: Any,
 ) -> Program:
-    """A program of these instructions."""
-    code = assemble(instructions)
+    """A program of these instructions, all of which make an output that says nothing else."""
+    items = list(instructions)
+    code = assemble(items)
+    last = len(items) - 1
+    outputs = [
+        replace(entry, first=min(0, last), ready=last)
+        if entry.ready == -1 and entry not in inputs
+        else entry
+        for entry in outputs
+    ]
     tile = Tile(1, 1, 1, "rows", 1)
     meta = Description(
-        name="net", version="0", pair=pair_digest(code, data), chip="tiny", chip_family="tiny",
+        name="net", version="0", pair="", chip="tiny", chip_family="tiny",
         chip_values=chip, chip_digest=facts_digest(chip), model_sha256="0" * 64, quantization=None,
         recipe=None, input_layout="nchw", res_version="1.0", schedule_level=0,
         layers=tuple(Layer(name, "Conv", 0, 0, tile) for name in layers),
@@ -96,7 +107,7 @@ def program(
         inputs=tuple(inputs), outputs=tuple(outputs), tensors=tuple(tensors),
         graph_outputs=tuple(entry.name for entry in outputs), host=(),
     )  # fmt: skip
-    return Program(replace(meta, **more), code, data)
+    return paired(Program(replace(meta, **more), code, data))
 
 
 def copying_program(**more: Any) -> Program:

@@ -17,7 +17,7 @@ from dataclasses import fields
 from knightlite import chip, isa
 from knightlite.api.chips.operators import common_rules, operators_of
 from knightlite.chip import Chip
-from knightlite.container import Description
+from knightlite.container import Description, Interface
 from knightlite.frontend.canonical import HANDLERS
 from knightlite.frontend.host import HOST
 from knightlite.frontend.split import SEVERAL_OUTPUTS
@@ -356,6 +356,7 @@ def shorter_arguments() -> str:
 BLOCKS: Blocks = {
     "shorter-arguments": shorter_arguments,
     "cfg-keys": lambda: key_tables(Description),
+    "interface-keys": lambda: key_tables(Interface),
     "manifest-keys": lambda: key_tables(Manifest),
     "instructions": instruction_table,
     "fields": field_tables,

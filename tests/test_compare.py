@@ -167,7 +167,7 @@ def test_without_golden_and_float(here: Path, capsys: Capture) -> None:
     assert run(["compare", "-qd", ".", "-sl", "2"]) == 0
     out, err = capsys.readouterr()
     assert "The float model is not at hand: quantized and chip are compared.\n" in err
-    assert f"The golden model is left out: the golden model {STEM}_golden.onnx does not" in err
+    assert f"The golden model is left out: the golden model of {STEM}_r.cfg is not" in err
     assert [line.split()[:3] for line in out.splitlines()[2:3]] == [["chip", "with", "quantized"]]
 
 

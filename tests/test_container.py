@@ -23,6 +23,7 @@ from knightlite.container import (
     decode_program,
     encode_program,
     pair_digest,
+    paired,
     read_sections,
     write_sections,
 )
@@ -40,9 +41,8 @@ def small_file() -> bytes:
 
 
 def compiled(name: str = "net", code: bytes = b"code", data: bytes = b"data") -> Program:
-    own = pair_digest(code, data)
-    meta = replace(META, name=name, pair=own, constants_bytes=len(data))
-    return Program(meta, code, data)
+    meta = replace(META, name=name, constants_bytes=len(data))
+    return paired(Program(meta, code, data))
 
 
 def pair(name: str = "net", code: bytes = b"code", data: bytes = b"data") -> tuple[bytes, bytes]:
@@ -206,7 +206,7 @@ def test_missing_section_is_refused(missing: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"pair": "0" * 64}, f"pair must be {pair_digest(b'code', b'data')}, not {'0' * 64}."),
+        ({"pair": "0" * 64}, f"pair must be {compiled().meta.pair}, not {'0' * 64}."),
         ({"constants_bytes": 5}, "constants_bytes must be 4, not 5."),
     ],
 )
@@ -214,6 +214,8 @@ def test_a_description_of_other_bytes_is_refused(changed: dict[str, Any], senten
     """Written it is not, and read it is not, whatever the checksums say."""
     right = compiled()
     wrong = replace(right.meta, **changed)
+    if "pair" not in changed:
+        wrong = paired(replace(right, meta=wrong)).meta
     with pytest.raises(FormatError) as caught:
         encode_program(replace(right, meta=wrong))
     assert caught.value.sentence == f"the description of net is damaged: {sentence}"
@@ -226,4 +228,64 @@ def test_a_description_of_other_bytes_is_refused(changed: dict[str, Any], senten
     )
     with pytest.raises(FormatError) as caught:
         decode_program(cfg, weight, "x.cfg", "x.weight")
+    assert caught.value.sentence == f"x.cfg is damaged: {sentence}"
+
+
+@pytest.mark.parametrize("part", ["meta", "code", "data", "host"])
+def test_the_identity_covers_every_byte(part: str) -> None:
+    """Checksums repaired, the pair kept: whatever was changed, the program is not that one."""
+    right = compiled()
+    changed: dict[str, Any] = {part: b"kode"}
+    if part == "meta":
+        changed = {part: replace(right.meta, version="9")}
+    wrong = replace(right, **changed)
+    assert pair_digest(wrong) != right.meta.pair
+    with pytest.raises(FormatError) as caught:
+        encode_program(wrong)
+    assert caught.value.sentence == (
+        f"the description of net is damaged: pair must be {pair_digest(wrong)}, "
+        f"not {right.meta.pair}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("sections", "sentence"),
+    [
+        ({"more": b"x"}, 'its sections must be of meta, code, host, not "more".'),
+        ({"name": "other"}, 'name must be "net", not "other".'),
+    ],
+)
+def test_what_no_reader_looks_at_is_refused(sections: dict[str, Any], sentence: str) -> None:
+    cfg, weight = pair()
+    name = "x.cfg"
+    if "more" in sections:
+        found = read_sections(CFG_MAGIC, cfg, name)
+        cfg = write_sections(CFG_MAGIC, {**found, **sections})
+    else:
+        name, own = "x.weight", compiled().meta.pair
+        meta = encode(WeightDescription("other", own), "x")
+        weight = write_sections(WEIGHT_MAGIC, {"meta": meta, "data": b"data"})
+    with pytest.raises(FormatError) as caught:
+        decode_program(cfg, weight, "x.cfg", "x.weight")
+    assert caught.value.sentence == f"{name} is damaged: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        (0, b"meta", "it has two sections meta."),
+        (1, 209, "section code must start at byte 183, not 209."),
+        (1, 176, "section code must start at byte 183, not 176."),
+    ],
+)
+def test_sections_lie_one_behind_the_other(field: int, value: Any, sentence: str) -> None:
+    """Nothing between them that no checksum covers, nothing that is read twice."""
+    data = bytearray(small_file())
+    entry = struct.Struct("<16sQQ32s")
+    fields = list(entry.unpack_from(data, 16 + 64))
+    fields[field] = value.ljust(16, b"\0") if field == 0 else value
+    entry.pack_into(data, 16 + 64, *fields)
+    data[144:176] = hashlib.sha256(data[:144]).digest()
+    with pytest.raises(FormatError) as caught:
+        read_sections(CFG_MAGIC, bytes(data), "x.cfg")
     assert caught.value.sentence == f"x.cfg is damaged: {sentence}"

@@ -410,15 +410,16 @@ def other_network(pictures: Path) -> EvaluateOptions:
 
 
 def lonely_golden(pictures: Path) -> EvaluateOptions:
-    shutil.copy(FORMS[2], "alone_golden.onnx")
-    return options(pictures, models=(Path("alone_golden.onnx"),))
+    Path("alone").mkdir()
+    shutil.copy(FORMS[2], "alone/g.onnx")
+    return options(pictures, models=(Path("alone/g.onnx"),))
 
 
 @pytest.mark.parametrize(
     ("ask", "kind", "sentence"),
     [
         (other_network, UsageError, r"equally many scores, not 10 of digits\.onnx, 3 of pool\.onn"),
-        (lonely_golden, UsageError, r"alone_golden\.onnx reads and writes integers, and alone_r\."),
+        (lonely_golden, UsageError, r"alone/g\.onnx reads and .* not beside it: no \.cfg file is"),
         (lambda p: options(p, models=(Path("no.onnx"),)), UsageError, r"no\.onnx does not exist"),
         (lambda p: options(p, models=(Path(FORMS[0]),)), UsageError, r"hold no recipe, and none"),
         (lambda p: options(p, shard=(3, 2)), UsageError, r"must be from 1/2 up, not 3/2\."),

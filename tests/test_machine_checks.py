@@ -228,7 +228,7 @@ def test_a_memory_ends_behind_its_last_byte(part: str) -> None:
         code[place] = replace(code[place], **fields)
     more = {"ddr_bytes": 96} if part == "source" else {}
     if part == "source":
-        code = code[:4]
+        code = [*code[:3], replace(code[3], signal=0)]
     check(code, **more)
     code[index] = replace(code[index], **{name: getattr(code[index], name) + 1})
     with pytest.raises(MachineError, match=r"beyond its \d+ bytes\.$"):
@@ -236,10 +236,10 @@ def test_a_memory_ends_behind_its_last_byte(part: str) -> None:
 
 
 def test_tensors_and_constants_end_where_they_do() -> None:
-    whole = {"outputs": [tensor("y", "s8", (4, 1, 4), 128)], "ddr_bytes": 144}
+    whole = {"outputs": [tensor("y", "s8", (4, 1, 4), 128, ready=4)], "ddr_bytes": 144}
     check(sound(), **whole)
     code = changed(4, ddr_address=64)  # the first byte behind the constants
-    check(code, outputs=[tensor("y", "s8", (4, 1, 4), 64)])
+    check(code, outputs=[tensor("y", "s8", (4, 1, 4), 64, ready=4)])
     for more, sentence in (
         ({**whole, "ddr_bytes": 143}, "tensor y ends at DDR 0x90, beyond 143 bytes."),
         (
@@ -422,7 +422,8 @@ def test_token_counter_overflow() -> None:
     # the same tokens, taken in time
     idle = make(Eltwise, x_address=0, z_address=8, y_address=16, wait=RDMA, signal=RDMA)
     pairs = [item for _ in range(256) for item in (replace(many[0], wait=RCVT), idle)]
-    check([replace(many[0]), idle, *pairs])
+    end = replace(many[0], wait=RCVT, signal=0)
+    check([many[0], idle, *pairs, end])
     # without the way back RDMA may run ahead
     ahead = [item for _ in range(256) for item in (many[0], replace(idle, signal=0, x_address=64))]
     with pytest.raises(
@@ -431,9 +432,62 @@ def test_token_counter_overflow() -> None:
         order(ahead, LAYERS)
 
 
+def test_a_token_too_many_is_found() -> None:
+    """Counters are back at 0 when a picture ends: the next one starts with them."""
+    refuse(
+        changed(4, signal=RCVT),
+        "instruction 4 (store, layer conv3) sends a token to RCVT that no instruction takes: 1 of "
+        "WDMA would be left at the end.",
+    )
+    twice = [*sound(), replace(sound()[2], wait=0, signal=RDMA | RCCN)]
+    refuse(
+        twice,
+        "instruction 5 (load, layer conv1) sends a token to RDMA that no instruction takes: 1 of "
+        "RDMA would be left at the end.",
+    )
+
+
+def test_an_output_is_not_what_was_there_before() -> None:
+    """A byte of an output whose store is gone was written once, as part of another tensor."""
+    t = tensor("t", "s8", (4, 1, 4), 128, ready=1)
+    y = tensor("y", "s8", (4, 1, 4), 128, first=3, ready=5)
+    read = load(Space.FSPM, 128, 8, local_address=64)
+    code = [
+        load(Space.FSPM, 64, 32, signal=WDMA),
+        store(0, 128, 16, wait=RDMA, signal=RDMA),
+        replace(read, wait=WDMA, signal=WDMA),
+        store(0, 128, 8, wait=RDMA),
+        store(16, 136, 8),
+        store(16, 200, 8),
+    ]
+    check(code, tensors=[t, y], outputs=[y])
+    gone = [*code[:4], replace(code[4], ddr_address=208), code[5]]
+    with pytest.raises(FormatError, match=r"^output y is not wholly written by instructions 3 to"):
+        check(gone, tensors=[t, y], outputs=[y])
+    # nor may anyone read there before it is written again, or write there afterwards
+    refuse(
+        [*code[:2], store(0, 128, 8), replace(read, ddr_address=136, wait=WDMA), code[4]],
+        "instruction 3 (load, layer conv1) reads uninitialised DDR byte 0x88 of its DDR side at "
+        "0x88.",
+        tensors=[t, replace(y, first=2, ready=4)],
+    )
+    refuse(
+        [*code, store(0, 140, 8, layer=2)],
+        "instruction 6 (store, layer conv3) overwrites delivered DDR byte 0x8c of its DDR side at "
+        "0x8c.",
+        tensors=[t, y], outputs=[y],
+    )  # fmt: skip
+    check([*code, store(0, 144, 8)], tensors=[t, y], outputs=[y])
+
+
 def test_outputs_must_be_written() -> None:
-    with pytest.raises(FormatError, match=r"^output y is not written by the program\.$"):
-        check(sound(), outputs=[tensor("y", "s8", (5, 1, 4), 128)])
+    for shape, first, ready in (
+        ((5, 1, 4), 4, 4), ((4, 1, 4), 3, 3), ((4, 1, 4), 0, 3),
+    ):  # fmt: skip
+        y = tensor("y", "s8", shape, 128, first=first, ready=ready)
+        sentence = f"^output y is not wholly written by instructions {first} to {ready}\\.$"
+        with pytest.raises(FormatError, match=sentence):
+            check(sound(), outputs=[y])
     with pytest.raises(FormatError, match=r"^tensor y ends at DDR 0x1010, beyond 4096 bytes\.$"):
         check(sound(), outputs=[tensor("y", "s8", (4, 1, 4), 4096)])
     late = tensor("y", "s8", (4, 1, 4), 128, ready=6)
@@ -461,6 +515,17 @@ def _reachable(code: Sequence[Instruction]) -> list[set[int]]:
             if item.signal >> receiver & 1:
                 sent.setdefault((item.ENGINE, receiver), []).append(index)
     return before
+
+
+IDLE: dict[Engine, Instruction] = {
+    item.ENGINE: item
+    for item in (
+        load(Space.FSPM, 64, 1, 4000),
+        store(4001, 4000, 1),
+        small_matrix(x_address=2048, y_address=3000),
+        make(Pool, x_address=4002, y_address=4003),
+    )
+}
 
 
 @st.composite
@@ -493,6 +558,9 @@ def token_programs(draw: st.DrawFn) -> list[Instruction]:
                 waiting[item.ENGINE, engine] = waiting.get((item.ENGINE, engine), 0) + 1
                 signal |= 1 << engine
         code.append(replace(item, wait=wait, signal=signal))
+    for (sender, receiver), surplus in waiting.items():  # taken last of all, in memory of its own
+        for _ in range(surplus):
+            code.append(replace(IDLE[receiver], wait=1 << sender))
     return code
 
 

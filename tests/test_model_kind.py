@@ -80,3 +80,24 @@ def test_compare_and_its_refusals(renamed: Callable[[Names], Path], refused: Ref
     refused(["compare", "-qd", str(folder)], 2,
             f"{folder} must hold one quantized model, not 2 (again.onnx, golden.onnx).",
             "name the folder in which quant left X_quantize.onnx and inputs/")  # fmt: skip
+
+
+def test_a_golden_model_is_known_by_its_hash(here: Path, refused: Refusal) -> None:
+    """Whatever the three files are called, and whatever lies beside them."""
+    folder = here / "deployed"
+    folder.mkdir()
+    shutil.copy(f"{STEM}_r.cfg", folder / "network.cfg")
+    shutil.copy(f"{STEM}_r.weight", folder / "network.weight")
+    shutil.copy(f"{STEM}.onnx", folder / "a.onnx")
+    (folder / "broken.onnx").write_bytes(b"no model " + (folder / "network.cfg").read_bytes())
+    (folder / "empty.onnx").touch()
+    cfg, weight = (str(folder / f"network.{kind}") for kind in ("cfg", "weight"))
+    words = ["sim", "--input", "inputs/x.bin", "--check", "-s", "results"]
+    words += ["--config", cfg, "--weight", weight]
+    refused(words, 2,
+            f"the golden model of {folder}/network.cfg is not beside it: none of the .onnx files "
+            "there carries its hash (a.onnx, broken.onnx, empty.onnx).",
+            "compile writes it; or name it with --golden")  # fmt: skip
+    shutil.copy(f"{STEM}_golden.onnx", folder / "z.onnx")
+    assert run(words) == 0
+    assert source_of(folder / "z.onnx").kind == "golden"

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from assembled import load, make, store
 from conformance_checks import Built, artificial, build, random_inputs
 from knightlite.chip import find
-from knightlite.container import Program
+from knightlite.container import StoredTensor
 from knightlite.emit.tokens import with_tokens
 from knightlite.errors import MachineError
 from knightlite.ir import Graph
-from knightlite.isa import Affine, Engine, Instruction, Matrix, Space, assemble
+from knightlite.isa import Affine, Engine, Instruction, Matrix, Space, Store, assemble
 from knightlite.sim import Machine, simulate_time
 from knightlite.sim.ordering import check_races, order
 from quantized_nets import SCALE, QuantizedNet
@@ -79,16 +79,19 @@ def tokens(items: Sequence[Instruction]) -> Iterator[tuple[Engine, Engine, list[
 
 
 def before(items: Sequence[Instruction]) -> NDArray[np.bool_] | None:
-    """``[i, j]``: instruction i has surely ended when j starts; None where one waits for ever."""
+    """``[i, j]``: instruction i has surely ended when j starts.
+
+    None where one waits for ever, or a token is left at the end.
+    """
     found = np.zeros((len(items), len(items)), np.bool_)
     for engine in Engine:
         queue = [i for i, item in enumerate(items) if engine == item.ENGINE]
         for first, second in pairwise(queue):
             found[first, second] = True
     for _, _, sent, taken in tokens(items):
-        if len(taken) > len(sent):
+        if len(taken) != len(sent):
             return None
-        for first, second in zip(sent, taken, strict=False):
+        for first, second in zip(sent, taken, strict=True):
             if first >= second:
                 return None
             found[first, second] = True
@@ -185,10 +188,8 @@ def test_a_missing_token_is_found(built: Built) -> None:
 
 
 def test_a_token_that_is_not_sent_is_found(built: Built) -> None:
-    """Taking away only the signal, or only the wait, is found as well."""
+    """Taking away only the signal, or only the wait, is found as well: the counter is not 0."""
     items = built.machine.instructions
-    pairs = conflicts(items)
-    found = 0
     for taker, sender in all_tokens(items):
         (sent,) = (row[2] for row in tokens(items) if row[:2] == (sender, items[taker].ENGINE))
         silent = list(items)
@@ -197,10 +198,7 @@ def test_a_token_that_is_not_sent_is_found(built: Built) -> None:
         assert not accepted(silent)
         deaf = list(items)
         deaf[taker] = replace(items[taker], wait=items[taker].wait & ~(1 << sender))
-        verdict = accepted(deaf)
-        assert verdict == safe(deaf, pairs)
-        found += not verdict
-    assert found > 0
+        assert not accepted(deaf)
 
 
 def test_machine_says_what_a_missing_token_does(built: Built) -> None:
@@ -208,15 +206,15 @@ def test_machine_says_what_a_missing_token_does(built: Built) -> None:
     items = list(built.machine.instructions)
     index = next(i for i, item in enumerate(items) if isinstance(item, Matrix))
     damaged = without(items, index, Engine.RDMA)
-    program = Program(built.program.meta, assemble(damaged), built.program.data)
+    program = replace(built.program, code=assemble(damaged))
     with pytest.raises(MachineError, match=r"a race with instruction .*: no token orders") as e:
         Machine(program, SMALL).check()
     layer = built.program.meta.layers[items[index].layer].name
     assert e.value.sentence.startswith(f"instruction {index} (matrix, layer {layer}) reads ")
 
 
-def other_order(items: Sequence[Instruction], rng: np.random.Generator) -> list[Instruction]:
-    """The same queues, interleaved otherwise, as tokens allow."""
+def other_order(items: Sequence[Instruction], rng: np.random.Generator) -> list[int]:
+    """The same queues, interleaved otherwise, as tokens allow: which instruction is next."""
     surely = before(items)
     assert surely is not None
     left = set(range(len(items)))
@@ -225,20 +223,30 @@ def other_order(items: Sequence[Instruction], rng: np.random.Generator) -> list[
         free = [j for j in sorted(left) if not any(surely[i, j] for i in left)]
         place = int(rng.choice(free))
         left.remove(place)
-        found.append(items[place])
+        found.append(place)
     return found
 
 
+def moved(entry: StoredTensor, old: Sequence[Instruction], new: Sequence[int]) -> StoredTensor:
+    """The entry of a layer's output where its stores have other numbers."""
+    layer = old[entry.ready].layer
+    stores = [at for at, i in enumerate(new) if isinstance(old[i], Store) and old[i].layer == layer]
+    return replace(entry, first=min(stores), ready=max(stores))
+
+
 def test_any_legal_order_gives_the_same_bytes(built: Built, rng: np.random.Generator) -> None:
-    graph = network()
+    graph, items, meta = network(), built.machine.instructions, built.program.meta
     inputs = random_inputs(graph, rng)
     wanted = built.machine.run(inputs)["y"].tobytes()
     seen = set()
     for _ in range(5):
-        code = assemble(other_order(built.machine.instructions, rng))
+        order = other_order(items, rng)
+        code = assemble(items[i] for i in order)
         assert code not in seen
         seen.add(code)
-        machine = Machine(Program(built.program.meta, code, built.program.data), SMALL)
+        y = tuple(moved(entry, items, order) for entry in meta.outputs)
+        changed = replace(meta, outputs=y, tensors=(*meta.inputs, *y))
+        machine = Machine(replace(built.program, meta=changed, code=code), SMALL)
         assert machine.run(inputs)["y"].tobytes() == wanted
 
 

@@ -14,7 +14,7 @@ from knightlite import atomic_write, workspace
 from knightlite.api.chips.settings import default_chip
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_quantized
-from knightlite.api.models.notes import INPUT_LAYOUT, notes_of, quantized_for
+from knightlite.api.models.notes import INPUT_LAYOUT, golden_metadata, notes_of, quantized_for
 from knightlite.container import Origin
 from knightlite.container.description import Layout
 from knightlite.errors import UsageError, suggestion
@@ -74,7 +74,6 @@ def compile_bytes(
     from knightlite.compiler import compile_graph
     from knightlite.emit import golden_model, memory_map
     from knightlite.frontend import load_quantized
-    from knightlite.frontend.model_kind import PAIR_NOTE
     from knightlite.ir.part import part, with_outputs
 
     check(options)
@@ -97,10 +96,7 @@ def compile_bytes(
     compiled = compile_graph(graph, family, target, origin, options.opt_ddr != 0)
     program = compiled.program
     cfg, weight = container.encode_program(program)
-    golden = golden_model(
-        compiled.graph,
-        metadata={PAIR_NOTE: container.pair_digest(program.code, program.data)},
-    )
+    golden = golden_model(compiled.graph, metadata=golden_metadata(program))
     known_input, known_output = known_answer(compiled.graph, golden)
     contents = {
         "cfg": cfg,

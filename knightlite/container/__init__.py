@@ -13,6 +13,7 @@ from knightlite.container.description import (
     WeightDescription,
     constant,
 )
+from knightlite.container.interface import Interface, Seen, contradictions, interface
 from knightlite.container.program import (
     Program,
     cfg_description,
@@ -21,6 +22,7 @@ from knightlite.container.program import (
     encode_model,
     encode_program,
     pair_digest,
+    paired,
     weight_description,
 )
 from knightlite.container.sections import (
@@ -41,20 +43,25 @@ __all__ = [
     "Description",
     "HostOperator",
     "InputNote",
+    "Interface",
     "Layer",
     "Origin",
     "Program",
     "QuantizationNotes",
+    "Seen",
     "StoredTensor",
     "Tile",
     "WeightDescription",
     "cfg_description",
     "constant",
+    "contradictions",
     "decode_model",
     "decode_program",
     "encode_model",
     "encode_program",
+    "interface",
     "pair_digest",
+    "paired",
     "read_sections",
     "weight_description",
     "write_sections",

@@ -136,6 +136,9 @@ class StoredTensor:
     address: Bytes = key("byte address in DDR")
     row_stride: Bytes = key("bytes between rows")
     column_stride: Bytes = key("bytes between pixels of a row")
+    first: Annotated[int, AtLeast(-1)] = key(
+        "index of the instruction from which on its bytes are its own; -1: from the start"
+    )
     ready: Annotated[int, AtLeast(-1)] = key(
         "index of the instruction after which it is complete; -1: from the start"
     )
@@ -171,6 +174,9 @@ class StoredTensor:
             if count > 1 and stride < reach:
                 yield name, f"at least {reach}", str(stride)
             reach += (count - 1) * stride
+        if self.first > self.ready or (self.first < 0) != (self.ready < 0):
+            wanted = "-1, as its first is" if self.first < 0 else f"at least {self.first}"
+            yield "ready", wanted, str(self.ready)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +232,7 @@ class Description:
 
     name: str = key("of the network")
     version: str = key("of knightlite")
-    pair: Digest = key("SHA-256(SHA-256(code) + SHA-256(data)), which both files carry")
+    pair: Digest = key("[identity](#pair) of the program, which both files carry")
     chip: str = key("chip name")
     chip_family: str = key("family of the chip")
     chip_values: Chip = key("the [facts](machine.md#chips) compiled for")
@@ -248,6 +254,11 @@ class Description:
     tensors: tuple[StoredTensor, ...] = key("every tensor that the program writes to memory")
     graph_outputs: Annotated[tuple[str, ...], NotEmpty()] = key("names of the network's outputs")
     host: tuple[HostOperator, ...] = key("what runs behind the chip, in order")
+
+    @property
+    def usual_frames(self) -> int:
+        """The frames that ``sim`` runs where none are asked for."""
+        return 1 if self.quantization is None else self.quantization.ir_batch
 
     def layer(self, index: int) -> Layer:
         """The layer that an instruction names; FormatError where there is none."""
@@ -280,6 +291,19 @@ class Description:
             for at, tensor in enumerate(tensors):
                 if known.get(tensor.name) != tensor:
                     yield f"{side}[{at}]", "one of the tensors", f"another {shown(tensor.name)}"
+                if tensor in tensors[:at]:
+                    yield f"{side}[{at}]", "listed once", f"{shown(tensor.name)} again"
+        yield from self._misplaced_inputs()
+
+    def _misplaced_inputs(self) -> Iterator[Fault]:
+        """Inputs that are not there from the start, or not each in a place of its own."""
+        for at, tensor in enumerate(self.inputs):
+            if tensor.ready != -1:
+                yield f"inputs[{at}].ready", "-1", str(tensor.ready)
+            for other in self.inputs[:at]:
+                if tensor.address < other.end and other.address < tensor.end:
+                    wanted = f"outside input {shown(other.name)}"
+                    yield f"inputs[{at}].address", wanted, str(tensor.address)
 
     def _unconnected(self) -> Iterator[Fault]:
         """What is read and nobody computes."""
@@ -287,8 +311,19 @@ class Description:
         for at, step in enumerate(self.host):
             readable = {"", *known, *step.constants}  # "": an input that is left out
             yield from _unknown(f"host[{at}].inputs", step.inputs, readable)
+            yield from _again(f"host[{at}].outputs", step.outputs, readable)
             known.update(step.outputs)
         yield from _unknown("graph_outputs", self.graph_outputs, known)
+        yield from _again("graph_outputs", self.graph_outputs, set())
+
+
+def _again(path: str, names: Iterable[str], known: set[str]) -> Iterator[Fault]:
+    """Names that something else has already."""
+    seen = set(known)
+    for at, name in enumerate(names):
+        if name in seen:
+            yield f"{path}[{at}]", "a name of its own", shown(name)
+        seen.add(name)
 
 
 def _unknown(path: str, names: Iterable[str], known: set[str]) -> Iterator[Fault]:
@@ -302,4 +337,4 @@ class WeightDescription:
     """What a ``.weight`` file says of itself."""
 
     name: str = key("of the network")
-    pair: Digest = key("SHA-256(SHA-256(code) + SHA-256(data)), which both files carry")
+    pair: Digest = key("[identity](#pair) of the program, which both files carry")

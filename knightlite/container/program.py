@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from knightlite.container.description import Description, WeightDescription
 from knightlite.container.sections import (
@@ -16,7 +16,7 @@ from knightlite.container.sections import (
     write_sections,
 )
 from knightlite.errors import FormatError
-from knightlite.json_records import decode, encode
+from knightlite.json_records import canonical_json, decode, encode, shown, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,20 @@ class Program:
     host: bytes = b""
 
 
-def pair_digest(code: bytes, data: bytes) -> str:
-    """The identity of a compiled network: both files carry it."""
-    return hashlib.sha256(hashlib.sha256(code).digest() + hashlib.sha256(data).digest()).hexdigest()
+def pair_digest(program: Program) -> str:
+    """The identity of a compiled network, which both files carry: every byte of it counts.
+
+    Of the description all but the identity itself.
+    """
+    meta = canonical_json(to_json(replace(program.meta, pair="")))
+    parts = (meta, program.code, program.data, program.host)
+    digests = (hashlib.sha256(part).digest() for part in parts)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def paired(program: Program) -> Program:
+    """The program with its identity in its description, whatever stood there."""
+    return replace(program, meta=replace(program.meta, pair=pair_digest(program)))
 
 
 def encode_program(program: Program) -> tuple[bytes, bytes]:
@@ -48,7 +59,7 @@ def encode_program(program: Program) -> tuple[bytes, bytes]:
     cfg = write_sections(CFG_MAGIC, sections)
     weight_meta = encode(WeightDescription(meta.name, meta.pair), where)
     weight = write_sections(WEIGHT_MAGIC, {"meta": weight_meta, "data": program.data})
-    _require_own(meta, program.code, program.data, where)
+    _require_own(program, where)
     return cfg, weight
 
 
@@ -60,6 +71,7 @@ def encode_model(cfg: bytes, weight: bytes) -> bytes:
 def decode_model(data: bytes, where: str) -> Program:
     """Read a ``.tsmodel``; FormatError where it is damaged."""
     sections = read_sections(MODEL_MAGIC, data, where)
+    _require_known(sections, ("cfg", "weight"), where)
     return decode_program(
         _section(sections, "cfg", where), _section(sections, "weight", where), where, where
     )
@@ -69,6 +81,8 @@ def decode_program(cfg: bytes, weight: bytes, cfg_name: str, weight_name: str) -
     """Read both files; FormatError where one is damaged, or they do not belong together."""
     cfg_sections = read_sections(CFG_MAGIC, cfg, cfg_name)
     weight_sections = read_sections(WEIGHT_MAGIC, weight, weight_name)
+    _require_known(cfg_sections, ("meta", "code", "host"), cfg_name)
+    _require_known(weight_sections, ("meta", "data"), weight_name)
     code = _section(cfg_sections, "code", cfg_name)
     data = _section(weight_sections, "data", weight_name)
     meta = cfg_description(cfg_sections, cfg_name)
@@ -78,8 +92,14 @@ def decode_program(cfg: bytes, weight: bytes, cfg_name: str, weight_name: str) -
             f"{cfg_name} ({meta.name}) and {weight_name} ({other.name}) do not belong together.",
             "take both from the same compile run",
         )
-    _require_own(meta, code, data, cfg_name)
-    return Program(meta, code, data, cfg_sections.get("host", b""))
+    if meta.name != other.name:
+        raise FormatError(
+            f"{weight_name} is damaged: name must be {shown(meta.name)}, not {shown(other.name)}.",
+            REMEDY,
+        )
+    program = Program(meta, code, data, cfg_sections.get("host", b""))
+    _require_own(program, cfg_name)
+    return program
 
 
 def cfg_description(sections: Mapping[str, bytes], where: str) -> Description:
@@ -98,9 +118,20 @@ def _section(sections: Mapping[str, bytes], name: str, where: str) -> bytes:
     return sections[name]
 
 
-def _require_own(meta: Description, code: bytes, data: bytes, where: str) -> None:
-    """FormatError where a description is of other code or data."""
-    pair = pair_digest(code, data)
+def _require_known(sections: Mapping[str, bytes], known: Sequence[str], where: str) -> None:
+    """FormatError for a section that no reader looks at: what it says would count for nothing."""
+    for name in sections:
+        if name not in known:
+            listed = ", ".join(known)
+            raise FormatError(
+                f"{where} is damaged: its sections must be of {listed}, not {shown(name)}.", REMEDY
+            )
+
+
+def _require_own(program: Program, where: str) -> None:
+    """FormatError where a description is of other bytes, or was itself changed since."""
+    meta, data = program.meta, program.data
+    pair = pair_digest(program)
     if meta.pair != pair:
         raise FormatError(f"{where} is damaged: pair must be {pair}, not {meta.pair}.", REMEDY)
     if meta.constants_bytes != len(data):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from knightlite.errors import FormatError
 
-VERSION = 3
+VERSION = 4
 CFG_MAGIC = b"KLITECFG"
 WEIGHT_MAGIC = b"KLITEWGT"
 MODEL_MAGIC = b"KLITETSM"
@@ -60,6 +60,13 @@ def read_sections(magic: bytes, data: bytes, where: str) -> dict[str, bytes]:
     for index in range(count):
         raw, offset, size, digest = _ENTRY.unpack_from(data, _HEAD.size + index * _ENTRY.size)
         name = raw.rstrip(b"\0").decode("ascii", "backslashreplace")
+        if name in sections:
+            raise FormatError(f"{where} is damaged: it has two sections {name}.", REMEDY)
+        if offset != last:
+            raise FormatError(
+                f"{where} is damaged: section {name} must start at byte {last}, not {offset}.",
+                REMEDY,
+            )
         if offset + size > len(data):
             have, need = len(data), offset + size
             raise FormatError(f"{where} is truncated: {have} bytes, needs {need}.", REMEDY)
@@ -69,7 +76,7 @@ def read_sections(magic: bytes, data: bytes, where: str) -> dict[str, bytes]:
                 f"{where} is damaged: the checksum of section {name} is wrong.", REMEDY
             )
         sections[name] = section
-        last = max(last, offset + size)
+        last = offset + size
     if last != len(data):
         sentence = f"{where} is damaged: it has {len(data)} bytes, but its sections end at {last}."
         raise FormatError(sentence, REMEDY)

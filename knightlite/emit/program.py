@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, cast
 
@@ -17,11 +17,11 @@ from knightlite.container import (
     StoredTensor,
     Tile,
     constant,
-    pair_digest,
+    paired,
 )
 from knightlite.container.description import IntegerType
 from knightlite.emit.tokens import with_tokens
-from knightlite.ir import Graph, HostOp, Node, Tensor
+from knightlite.ir import Graph, HostOp, Tensor
 from knightlite.ir.graph import flatten_chains
 from knightlite.isa import Instruction, Store, assemble
 from knightlite.ops import BY_NAME, View, host
@@ -50,7 +50,7 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
     meta = Description(
         name=graph.name,
         version=origin.version,
-        pair=pair_digest(code, plan.constants),
+        pair="",
         chip=chip_name,
         chip_family=family.family,
         chip_values=family.chip,
@@ -74,7 +74,7 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
     host_model = b""
     if host.needs_onnx_runtime(graph):
         host_model = host.model(graph).SerializeToString(deterministic=True)
-    return Program(meta, code, plan.constants, host_model)
+    return paired(Program(meta, code, plan.constants, host_model))
 
 
 def _layer(graph: Graph, layer: LayerPlan) -> Layer:
@@ -94,17 +94,21 @@ def _layer(graph: Graph, layer: LayerPlan) -> Layer:
 def _tensors(plan: Plan, code: Sequence[Instruction]) -> dict[str, StoredTensor]:
     """Every tensor that lies in DDR, inputs first."""
     graph = plan.graph
-    last_store: dict[int, int] = {}
+    stores: dict[int, tuple[int, int]] = {}  # layer -> its first and its last store
     for index, item in enumerate(code):
         if isinstance(item, Store):
-            last_store[item.layer] = index
-    ready = dict.fromkeys(graph.inputs, -1)
+            stores[item.layer] = (stores.get(item.layer, (index,))[0], index)
+    lives = dict.fromkeys(graph.inputs, (-1, -1))
     executed = {layer.node.output: index for index, layer in enumerate(plan.layers)}
     for node in graph.nodes:
-        ready[node.output] = _ready(node, ready, executed, last_store)
+        if is_placed(node):  # its bytes are those of its inputs, or among them
+            parts = [lives[name] for name in node.inputs]
+            lives[node.output] = (min(a for a, _ in parts), max(b for _, b in parts))
+        else:
+            lives[node.output] = stores[executed[node.output]]
     return {
-        name: _stored(graph.tensors[name], plan.locations[name], ready[name])
-        for name in ready
+        name: _stored(graph.tensors[name], plan.locations[name], *life)
+        for name, life in lives.items()
         if name in plan.locations
     }
 
@@ -120,16 +124,7 @@ def _host_operator(op: HostOp) -> HostOperator:
     )
 
 
-def _ready(
-    node: Node, ready: Mapping[str, int], executed: Mapping[str, int], last_store: Mapping[int, int]
-) -> int:
-    """The instruction after which the node's output is complete in DDR."""
-    if is_placed(node):
-        return max(ready[name] for name in node.inputs)
-    return last_store[executed[node.output]]
-
-
-def _stored(tensor: Tensor, location: Location, ready: int) -> StoredTensor:
+def _stored(tensor: Tensor, location: Location, first: int, ready: int) -> StoredTensor:
     _, channels, height, width = tensor.shape
     assert tensor.scale is not None
     scale = tensor.scale.tolist()
@@ -142,5 +137,6 @@ def _stored(tensor: Tensor, location: Location, ready: int) -> StoredTensor:
         address=location.address,
         row_stride=location.row_stride,
         column_stride=location.column_stride,
+        first=first,
         ready=ready,
     )

@@ -1,20 +1,20 @@
 """A byte-exact shadow of the memories: nothing may be read that nothing has written.
 
-The constants and the network's inputs are there from the start; the scratchpads are not.
+The constants and the network's inputs are there from the start; the scratchpads are not. DDR is
+used again and again: where the life of a tensor begins, its bytes count as unwritten, so that what
+an earlier tensor left there is not taken for it. A delivered tensor keeps its bytes to the end.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from knightlite.isa import Instruction, Operand, Space
 from knightlite.sim.faults import fault
-from knightlite.sim.memory import byte_view
+from knightlite.sim.memory import Bytes, byte_view
 
 
 def merged(item: Operand) -> Operand:
@@ -28,8 +28,11 @@ def merged(item: Operand) -> Operand:
     return item
 
 
+UNWRITTEN, WRITTEN, DELIVERED = range(3)  # of a byte
+
+
 class Shadow:
-    """Which bytes have been written so far, in program order."""
+    """What has happened to every byte so far, in program order."""
 
     def __init__(
         self,
@@ -39,37 +42,50 @@ class Shadow:
         layers: Sequence[str],
     ) -> None:
         self._layers = layers
-        self._written: dict[Space, NDArray[np.bool_]] = {
-            space: np.zeros(size, np.bool_) for space, size in sizes.items()
+        self._bytes: dict[Space, Bytes] = {
+            space: np.zeros(size, np.uint8) for space, size in sizes.items()
         }
-        self._written[Space.DDR][:constants_bytes] = True
+        self._bytes[Space.DDR][:constants_bytes] = WRITTEN
+        self._holds_outputs = False
         for item in inputs:
-            byte_view(self._written[Space.DDR], item)[...] = True
+            byte_view(self._bytes[Space.DDR], item)[...] = WRITTEN
+
+    def begin(self, tensor: Operand) -> None:
+        """From here on what lies in the bytes of a tensor is its own, or nothing."""
+        view = byte_view(self._bytes[tensor.space], tensor)
+        view[view == WRITTEN] = UNWRITTEN
+
+    def complete(self, tensor: Operand, delivered: bool) -> bool:
+        """Whether all bytes of a tensor are its own by now; a delivered one must keep them."""
+        view = byte_view(self._bytes[tensor.space], tensor)
+        if delivered:
+            view[view == WRITTEN] = DELIVERED
+            self._holds_outputs = True
+        return bool(view.min() != UNWRITTEN)
 
     def execute(self, index: int, instruction: Instruction, found: Iterable[Operand]) -> None:
         """Check what an instruction reads, then mark what it writes."""
         for operand in found:
             item = merged(operand)
-            shadow: NDArray[Any] = self._written[item.space]
+            shadow = self._bytes[item.space]
             if item.rows == item.columns == 1 and not item.outer:
                 view = shadow[item.address : item.address + item.run]
             else:
                 view = byte_view(shadow, item)
             if item.write:
-                view[...] = True
-            elif not view.all():
-                raise fault(index, instruction, self._layers, _sentence(operand, shadow))
+                if self._holds_outputs and item.space == Space.DDR and view.max() == DELIVERED:
+                    sentence = _sentence("overwrites delivered", operand, shadow, DELIVERED)
+                    raise fault(index, instruction, self._layers, sentence)
+                view[...] = WRITTEN
+            elif view.min() == UNWRITTEN:
+                sentence = _sentence("reads uninitialised", operand, shadow, UNWRITTEN)
+                raise fault(index, instruction, self._layers, sentence)
 
-    def covers(self, operand: Operand) -> bool:
-        """Whether all bytes of an operand have been written."""
-        return bool(byte_view(self._written[operand.space], operand).all())
 
-
-def _sentence(item: Operand, shadow: NDArray[Any]) -> str:
-    *turns, byte = np.argwhere(~byte_view(shadow, item))[0]
+def _sentence(does: str, item: Operand, shadow: Bytes, state: int) -> str:
+    *turns, byte = np.argwhere(byte_view(shadow, item) == state)[0]
     strides = (stride for _, stride in item.loops)
     address = item.address + sum(map(operator.mul, turns, strides)) + byte
     return (
-        f"reads uninitialised {item.space.name} byte {int(address):#x} of its {item.name} at "
-        f"{item.address:#x}."
+        f"{does} {item.space.name} byte {int(address):#x} of its {item.name} at {item.address:#x}."
     )

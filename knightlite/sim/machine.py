@@ -81,6 +81,15 @@ def tensor_operand(entry: StoredTensor, write: bool) -> tuple[Operand, DType]:
     return operand, entry.dtype
 
 
+def _grouped(
+    entries: Iterable[StoredTensor], number: Callable[[StoredTensor], int]
+) -> dict[int, list[StoredTensor]]:
+    found: dict[int, list[StoredTensor]] = {}
+    for entry in entries:
+        found.setdefault(number(entry), []).append(entry)
+    return found
+
+
 class Machine:
     """A chip with a program in it. ``saturations`` counts those of the last picture."""
 
@@ -92,6 +101,7 @@ class Machine:
         self.saturations = 0
         self._layers = [layer.name for layer in meta.layers]
         self._ddr_bytes = meta.ddr_bytes
+        self._delivered = {entry.name for entry in meta.outputs}
         if not len(program.data) <= self._ddr_bytes <= self.chip.ddr_bytes:
             raise FormatError(
                 f"the .cfg asks for {self._ddr_bytes} bytes of DDR, with {len(program.data)} bytes "
@@ -114,9 +124,18 @@ class Machine:
         ordered = order(self.instructions, self._layers)
         check_races(self.instructions, ordered, self._layers)
         shadow = Shadow(room, constants, inputs, self._layers)
+        meta = self.program.meta
+        known = dict.fromkeys((*meta.inputs, *meta.outputs, *meta.tensors))
+        begun = _grouped(known, lambda entry: entry.first)
+        completed = _grouped(known, lambda entry: entry.ready)
+        for entry in completed.get(-1, ()):
+            self._require_complete(shadow, entry)
         for index, (item, touched) in enumerate(zip(self.instructions, found, strict=True)):
+            for entry in begun.get(index, ()):
+                shadow.begin(tensor_operand(entry, False)[0])
             shadow.execute(index, item, touched)
-        self._check_results(shadow)
+            for entry in completed.get(index, ()):
+                self._require_complete(shadow, entry)
         self._checked = True
 
     def _check_tensors(self, ddr_bytes: int) -> list[Operand]:
@@ -141,11 +160,15 @@ class Machine:
                 )
         return inputs
 
-    def _check_results(self, shadow: Shadow) -> None:
-        for entry in self.program.meta.outputs:
-            operand, _ = tensor_operand(entry, False)
-            if not shadow.covers(operand):
-                raise FormatError(f"output {entry.name} is not written by the program.")
+    def _require_complete(self, shadow: Shadow, entry: StoredTensor) -> None:
+        """FormatError where the instructions that a tensor names leave a byte of it to others."""
+        delivered = entry.name in self._delivered
+        if not shadow.complete(tensor_operand(entry, False)[0], delivered):
+            raise FormatError(
+                f"{'output' if delivered else 'tensor'} {entry.name} is not wholly written by "
+                f"instructions {entry.first} to {entry.ready}.",
+                "compile the model again",
+            )
 
     def run(self, inputs: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Array]:
         """Run one picture.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 from knightlite.isa import Access, Engine, Instruction, Space
@@ -66,7 +67,30 @@ def order(instructions: Sequence[Instruction], layers: Sequence[str]) -> list[Or
                     f"{len(tokens) - consumed}, beyond {TOKEN_LIMIT}."
                 )
                 raise fault(index, item, layers, sentence)
+    _require_all_taken(sent, taken, instructions, layers)
     return found
+
+
+def _require_all_taken(
+    sent: Sequence[Sequence[Sequence[Clock]]],
+    taken: Sequence[Sequence[Sequence[int]]],
+    instructions: Sequence[Instruction],
+    layers: Sequence[str],
+) -> None:
+    """MachineError where a counter is not back at 0: the next picture would start with it."""
+    for sender, receiver in product(range(_COUNT), repeat=2):
+        surplus = len(sent[sender][receiver]) - len(taken[sender][receiver])
+        if surplus:
+            index = max(
+                index
+                for index, item in enumerate(instructions)
+                if sender == item.ENGINE and item.signal >> receiver & 1
+            )
+            sentence = (
+                f"sends a token to {_NAMES[receiver]} that no instruction takes: {surplus} of "
+                f"{_NAMES[sender]} would be left at the end."
+            )
+            raise fault(index, instructions[index], layers, sentence)
 
 
 def _underflow(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from knightlite import workspace
 from knightlite.api.models.binary import Binary, open_binary
-from knightlite.api.models.notes import notes_in
-from knightlite.api.models.stage_files import COMPILE_FILES, sibling
+from knightlite.api.models.notes import notes_in, pair_of
+from knightlite.api.models.partners import cfg_beside
 from knightlite.api.simulation.golden import golden_reference, read_golden
 from knightlite.api.simulation.host import finisher
 from knightlite.errors import UsageError
@@ -87,21 +87,13 @@ def source_of(path: Path) -> Source:
     model = onnx_file.parse(path.read_bytes(), str(path))
     kind = kind_of(model)
     if kind is ModelKind.GOLDEN:
-        digest += workspace.sha256_of(cfg_of(path))
+        digest += workspace.sha256_of(_cfg_of(path, model))
     return Source(path, kind.value, digest)
 
 
-def cfg_of(golden: Path) -> Path:
+def _cfg_of(path: Path, golden: onnx.ModelProto) -> Path:
     """The ``.cfg`` that tells a golden model's scales; UsageError where it is not beside it."""
-    path = sibling(golden, COMPILE_FILES["golden"], COMPILE_FILES["cfg"])
-    if path is None or not path.is_file():
-        name = COMPILE_FILES["cfg"].format("X") if path is None else path.name
-        raise UsageError(
-            f"the golden model {golden} reads and writes integers, and {name}, which tells their "
-            "scales, is not beside it.",
-            "keep X_golden.onnx, X_r.cfg and X_r.weight together, as compile leaves them",
-        )
-    return path
+    return cfg_beside(path, pair_of(golden) or "")
 
 
 def open_form(
@@ -115,10 +107,13 @@ def open_form(
 
     ``check``: the chip's layers are to be compared with those of its golden model.
     """
+    from knightlite.frontend import onnx_file
+
     if source.kind == CHIP:
         return _chip(source, open_binary(source.path), chip, check)
     if source.kind == GOLDEN:
-        return _golden(source, open_binary(cfg_of(source.path)), threads)
+        golden = onnx_file.parse(source.path.read_bytes(), str(source.path))
+        return _golden(source, open_binary(_cfg_of(source.path, golden)), threads)
     return _onnx(source, _onnx_model(source.path, input_shapes), input_shapes, threads)
 
 
@@ -203,7 +198,7 @@ def _chip(source: Source, binary: Binary, chip: str | None, check: bool) -> Form
         nonlocal counted
         tensors: dict[str, Array] = {}
         outputs = machine.run(inputs, tensors.__setitem__)
-        counted = golden.compare(inputs, tensors)[:2]
+        counted = golden.compare(inputs, tensors, outputs)[:2]
         return outputs
 
     observed = _integers(source, binary, watched)

@@ -6,17 +6,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from knightlite.json_records import from_json, parse_json, to_json
+from knightlite.json_records import canonical_json, decode, from_json, parse_json, to_json
 from knightlite.version import __version__
 
 if TYPE_CHECKING:
     import onnx
 
-    from knightlite.container import QuantizationNotes
+    from knightlite.container import Interface, Program, QuantizationNotes
 
 # metadata properties of an ONNX file
 QUANTIZATION = "knightlite.quantize"
 VERSION = "knightlite.version"
+INTERFACE = "knightlite.interface"  # of a golden model: what its program promises
 
 INPUT_LAYOUT: Literal["nchw"] = "nchw"  # of ONNX and Paddle models
 REMEDY = "quantize the model again"
@@ -32,6 +33,23 @@ def pair_of(model: onnx.ModelProto) -> str | None:
     from knightlite.frontend.model_kind import PAIR_NOTE
 
     return property_of(model, PAIR_NOTE)
+
+
+def golden_metadata(program: Program) -> dict[str, str]:
+    """The metadata properties of a golden model: of which program, and what that promises."""
+    from knightlite.container import interface
+    from knightlite.frontend.model_kind import PAIR_NOTE
+
+    promised = canonical_json(to_json(interface(program))).decode("ascii")
+    return {PAIR_NOTE: program.meta.pair, INTERFACE: promised}
+
+
+def interface_of(model: onnx.ModelProto, where: str) -> Interface:
+    """What a golden model says of its program's interface; FormatError where it does not."""
+    from knightlite.container import Interface
+
+    text = property_of(model, INTERFACE) or ""
+    return decode(Interface, text.encode(), f"{INTERFACE} in {where}", "compile the model again")
 
 
 def notes_metadata(notes: QuantizationNotes) -> dict[str, str]:

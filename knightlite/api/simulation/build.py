@@ -42,6 +42,7 @@ def check_model(
         inputs[entry.name] = np.frombuffer(data[:size], kind).reshape(entry.shape)
         data = data[size:]
     tensors: dict[str, NDArray[Any]] = {}
-    machine.run(inputs, tensors.__setitem__)
-    compared, differing, names = golden_reference(binary, None, talk).compare(inputs, tensors)
+    outputs = machine.run(inputs, tensors.__setitem__)
+    golden = golden_reference(binary, None, talk)
+    compared, differing, names = golden.compare(inputs, tensors, outputs)
     return compared, differing, tuple(names)

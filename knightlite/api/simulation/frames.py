@@ -55,9 +55,13 @@ def frames_of(
     layout = options.layout or meta.input_layout
     said = "as asked" if options.layout else "as stored in the .cfg; Knight's default is nhwc"
     talk.say(f"input layout: {layout} ({said})")
-    usual = 1 if meta.quantization is None else meta.quantization.ir_batch
     found = inputs.read(
-        options.input, meta.inputs, layout, options.frame_count, options.frame_step, usual
+        options.input,
+        meta.inputs,
+        layout,
+        options.frame_count,
+        options.frame_step,
+        meta.usual_frames,
     )
     talk.say(f"input holds {found.available} frame(s) of {found.kind}")
     if len(found.numbers) < found.asked:

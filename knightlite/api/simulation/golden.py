@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.api.models.binary import Binary
-from knightlite.api.models.notes import pair_of
-from knightlite.api.models.stage_files import COMPILE_FILES, sibling
-from knightlite.errors import MachineError, UsageError
+from knightlite.api.models.notes import interface_of, pair_of
+from knightlite.api.models.partners import golden_beside
+from knightlite.errors import Finding, FormatError, MachineError, UsageError, findings_error
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -29,19 +29,14 @@ def read_golden(
     named: Path | None,
     hint: str = "compile again, or name the golden model with --golden",
 ) -> tuple[Path, onnx.ModelProto]:
-    """The golden model of a binary: as named, else beside its ``.cfg``.
+    """The golden model of a binary: as named, else beside its ``.cfg``, known by its hash.
 
     UsageError where there is none, or it is of another compile run: ``hint`` says what to do then.
+    FormatError where the two promise their user different things.
     """
     from knightlite.frontend import onnx_file
 
-    path = named or sibling(binary.cfg, COMPILE_FILES["cfg"], COMPILE_FILES["golden"])
-    if path is None:
-        raise UsageError(
-            f"the golden model of {binary.cfg} cannot be told from its name, which does not end in "
-            f"{COMPILE_FILES['cfg'].format('')}.",
-            "name it with --golden",
-        )
+    path = named or golden_beside(binary.cfg, binary.program.meta.pair)
     if not path.is_file():
         raise UsageError(
             f"the golden model {path} does not exist.", "compile writes it; or use --golden"
@@ -51,7 +46,27 @@ def read_golden(
         raise UsageError(
             f"{path.name} and {binary.cfg.name} are not of the same compile run.", hint
         )
+    _require_same_interface(binary, path, model)
     return path, model
+
+
+def _require_same_interface(binary: Binary, path: Path, model: onnx.ModelProto) -> None:
+    from knightlite.container import contradictions, interface
+
+    findings = [
+        Finding(binary.cfg.name, f"{what} must be {wanted}, as {path.name} has it, not {found}.")
+        for what, wanted, found in contradictions(
+            interface_of(model, str(path)), interface(binary.program)
+        )
+    ]
+    if findings:
+        raise findings_error(
+            FormatError,
+            f"{binary.cfg.name} and its golden model {path.name} promise different things: "
+            f"{findings[0].sentence}",
+            findings,
+            "compile the model again",
+        )
 
 
 def open_golden(path: Path, model: onnx.ModelProto, names: Iterable[str]) -> Session:
@@ -82,27 +97,39 @@ class GoldenReference:
     session: Session
 
     def compare(
-        self, inputs: Mapping[str, Array], tensors: Mapping[str, Array]
+        self,
+        inputs: Mapping[str, Array],
+        tensors: Mapping[str, Array],
+        outputs: Mapping[str, Array],
     ) -> tuple[int, int, list[str]]:
-        """(bytes compared, bytes that differ, tensors that differ) of one frame."""
+        """(bytes compared, bytes that differ, tensors that differ) of one frame.
+
+        ``tensors``: each as it was when the program had completed it. ``outputs``: what was
+        delivered in the end; a byte of them differs where either does.
+        """
         names = [name for name in self.names if name not in self.inputs]
         expected = dict(zip(names, self.session.run(names, inputs), strict=True))
         expected.update({name: inputs[name] for name in self.names if name in self.inputs})
         compared = differing = 0
         different = []
         for name in self.names:
-            want, have = expected[name], tensors[name]
-            if want.dtype != have.dtype or want.shape != have.shape:
-                raise MachineError(
-                    f"tensor {name} is {have.dtype} {have.shape} in the program and "
-                    f"{want.dtype} {want.shape} in the golden model."
-                )
+            want = expected[name]
+            wrong = _differing(name, want, tensors[name])
+            if name in outputs:
+                wrong |= _differing(name, want, outputs[name])
             compared += want.nbytes
-            wrong = np.count_nonzero(
-                np.ascontiguousarray(want).view(np.uint8)
-                != np.ascontiguousarray(have).view(np.uint8)
-            )
-            differing += int(wrong)
-            if wrong:
+            differing += int(np.count_nonzero(wrong))
+            if wrong.any():
                 different.append(name)
         return compared, differing, different
+
+
+def _differing(name: str, want: Array, have: Array) -> Array:
+    """Which bytes of a tensor are not the golden model's; MachineError where it has no such."""
+    if want.dtype != have.dtype or want.shape != have.shape:
+        raise MachineError(
+            f"tensor {name} is {have.dtype} {have.shape} in the program and "
+            f"{want.dtype} {want.shape} in the golden model."
+        )
+    one, other = (np.ascontiguousarray(item).reshape(-1).view(np.uint8) for item in (want, have))
+    return np.asarray(one != other)

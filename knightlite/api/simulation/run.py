@@ -91,7 +91,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
                 paths[name] = options.out_dir / name
                 files.write_bytes(paths[name], data)
             if golden is not None:
-                result = golden.compare(inputs, tensors)
+                result = golden.compare(inputs, tensors, outputs)
                 compared += result[0]
                 differing += result[1]
                 different.update(dict.fromkeys(result[2]))
