@@ -223,7 +223,7 @@ def test_check_of_a_model_that_runs() -> None:
     found = check(CheckOptions(model=DIGITS / "digits.pdmodel", chip=CHIP))
     assert (found.name, found.chip, found.fits, found.findings) == ("digits", CHIP, True, ())
     assert found.macs == found.npu_macs == 10_935_684
-    assert found.operators["Conv"] == (27, 27)
+    assert found.operators["Conv"] == (27, 27, 0)
     assert found.host == ("Reshape",)
     assert found.parameters > 100_000
     doubled = check(
@@ -245,7 +245,7 @@ def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
         "the NPU"
     )
     assert found.findings == (Finding("Hardmax_s", "Hardmax is not supported yet.", hint),)
-    assert found.operators == {"Conv": (2, 2), "Hardmax": (1, 0)}
+    assert found.operators == {"Conv": (2, 2, 0), "Hardmax": (1, 0, 0)}
     assert found.macs == 36 * 4 * 27 + 36 * 16
 
 

@@ -19,6 +19,7 @@ from knightlite.compiler import compile_graph
 from knightlite.container import decode_program, encode_program
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized, survey
+from knightlite.frontend.survey import OpCount
 from knightlite.inference import session
 from knightlite.onnx_models import write_qdq
 from knightlite.ops import host
@@ -33,6 +34,7 @@ Array = NDArray[Any]
 
 def test_both_rooms_know_the_same_operators() -> None:
     assert set(host.KINDS) == set(sim_host.KINDS)
+    assert host.CASTS == sim_host.CASTS
 
 
 def detector(opset: int = 13) -> Net:
@@ -172,7 +174,8 @@ def test_attributes_that_no_file_can_hold(tmp_path: Path, high: float) -> None:
     with pytest.raises(UnsupportedError) as caught:
         load(path, general=True)
     assert str(caught.value.findings[0]) == (
-        "RandomUniformLike_y: RandomUniformLike is not supported yet."
+        "RandomUniformLike_y: RandomUniformLike is not supported yet. Hint: -on c ends the network "
+        "in front of it, with 100 % of the MACs; your program computes the rest"
     )
 
 
@@ -240,3 +243,133 @@ def test_the_host_cannot_read_the_input(tmp_path: Path) -> None:
         "in your program"
     ]
     assert load(path, outputs=["c"]).outputs == ("c",)
+
+
+def endings(opset: int) -> tuple[Net, tuple[str, ...]]:
+    """What classifiers, segmentations and decoders end in: most is behind a Softmax.
+
+    ``bins`` is YOLO's distribution over four bins, whose mean a 1x1 Conv or a MatMul takes.
+    """
+    net = Net(opset)
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 3, 3), bias=True)
+    net.node("Softmax", ["c"], "p", axis=1)
+    net.node("Neg", [net.node("Log", ["p"], "log")], "loss")
+    net.node("LogSoftmax", ["c"], "soft", axis=1)
+    net.node("ArgMax", ["c"], "top", axis=1)
+    net.node("Cast", ["top"], "top32", to=onnx.TensorProto.INT32)
+    net.node("Cast", ["top"], "real", to=onnx.TensorProto.FLOAT)
+    net.node("Cast", ["c"], "whole", to=onnx.TensorProto.INT16)
+    bounds = [net.weight(f"bound{k}", np.float32(k)) for k in (0.125, 0.25)]
+    net.node("Clip", ["p", *bounds], "clipped")
+    net.node("Clip", ["p", *bounds[::-1]], "crossed")
+    net.node("Abs", [net.node("Sub", ["p", "clipped"], "beyond")], "far")
+    net.node("Max", ["p", "clipped"], "upper")
+    net.node("Min", ["p", bounds[1]], "lower")
+    axes = net.weight("axes", np.asarray([-1, 1], np.int64))
+    net.node("ReduceSum", ["far", axes], "sum", keepdims=0)
+    net.node("ReduceMax", ["p"], "peak")
+    split = net.weight("split", np.asarray([1, 2, 4, 36], np.int64))
+    net.node("Transpose", [net.node("Reshape", ["c", split], "parts")], "turned", perm=[0, 2, 1, 3])
+    net.node("Softmax", ["turned"], "bins", axis=1)
+    net.conv("bins", "mean", (1, 4, 1, 1), bias=True)
+    net.node("Transpose", ["bins"], "last", perm=[0, 3, 2, 1])
+    net.node("MatMul", ["last", net.random("project", (4, 1))], "kept")
+    net.node("MatMul", ["last", net.random("vector", (4,))], "gone")
+    outputs = (
+        "loss", "soft", "top32", "real", "whole", "clipped", "crossed", "upper", "lower", "sum",
+        "peak", "mean", "kept", "gone",
+    )  # fmt: skip
+    return net, outputs
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_what_the_host_does_better(tmp_path: Path, opset: int) -> None:
+    net, outputs = endings(opset)
+    varying = [name for name in outputs if name not in ("crossed", "peak")]  # one value each
+    graph = checked(net.save(tmp_path, *varying), 1e-4)
+    assert operators(graph) == ["Conv"]
+    assert not host.needs_onnx_runtime(graph)
+    found, wanted = run_all(net, outputs, tmp_path)
+    for name, have, want in zip(outputs, found, wanted, strict=True):
+        assert (have.dtype, have.shape) == (want.dtype, want.shape), name
+        assert np.ptp(want) or name not in varying
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_old_forms_of_what_the_host_does(tmp_path: Path) -> None:
+    """LogSoftmax over all axes from the first on, axes and bounds as attributes."""
+    net = Net(10)
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 3, 3))
+    net.node("LogSoftmax", ["c"], "soft", axis=1)
+    net.node("Clip", ["soft"], "clipped", min=-6.0)
+    net.node("ReduceSum", ["clipped"], "sum", axes=[-1, 1], keepdims=0)
+    outputs = ("soft", "clipped", "sum")
+    checked(net.save(tmp_path, *outputs), 1e-4)
+    found, wanted = run_all(net, outputs, tmp_path)
+    for have, want in zip(found, wanted, strict=True):
+        assert have.shape == want.shape
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6)
+
+
+def test_the_hosts_macs_are_not_the_chips(tmp_path: Path) -> None:
+    net, outputs = endings(13)
+    found = survey(net.save(tmp_path, *outputs))
+    assert found.npu_macs == 6 * 6 * 8 * 27
+    assert found.macs == found.npu_macs + 3 * 2 * 36 * 4  # the means of the bins
+    assert found.operators["Conv"] == OpCount(2, 2, 1)
+
+
+@pytest.mark.parametrize(("layout", "steps"), [(0, (9, 1)), (1, (1, 9))])
+def test_recurrent_layers_have_macs(tmp_path: Path, layout: int, steps: tuple[int, int]) -> None:
+    """Else 100 % of them would be on the NPU."""
+    net = Net(14)
+    net.conv(net.input("x", (1, 3, 1, 9)), "c", (4, 3, 1, 1))
+    net.node("Squeeze", ["c", net.weight("axis", np.asarray([2], np.int64))], "flat")
+    net.node("Transpose", ["flat"], "steps", perm=[2, 0, 1] if layout == 0 else [0, 2, 1])
+    weights = [net.random("w", (2, 4 * 5, 4)), net.random("r", (2, 4 * 5, 5))]
+    net.node("LSTM", ["steps", *weights], "y", hidden_size=5, direction="bidirectional",
+             layout=layout)  # fmt: skip
+    found = survey(net.save(tmp_path, "y"))
+    assert found.macs == 9 * 4 * 3 + 9 * 2 * 4 * 5 * (4 + 5)
+    assert found.npu_macs == 9 * 4 * 3
+    assert "LSTM_y: LSTM is not supported yet." in [str(item) for item in found.errors]
+
+
+def test_general_process_is_told_where_it_is_true(tmp_path: Path) -> None:
+    """A detector's NonMaxSuppression: what it selects has shapes that only the values decide."""
+    net = Net()
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 3, 3), pads=[1] * 4)
+    for name, depth in (("b", 4), ("s", 2)):
+        net.conv("c", f"{name}c", (depth, 8, 1, 1))
+        shape = net.weight(f"{name}_shape", np.asarray([1, depth, 64], np.int64))
+        net.node("Reshape", [f"{name}c", shape], f"{name}_flat")
+    net.node("Transpose", ["b_flat"], "boxes", perm=[0, 2, 1])
+    limits = [net.weight("count", np.asarray([5], np.int64)), net.weight("iou", np.float32(0.9))]
+    net.node("NonMaxSuppression", ["boxes", "s_flat", *limits], "chosen")
+    ends = [net.weight(f"at{k}", np.asarray([k], np.int64)) for k in (2, 3, 1)]
+    net.node("Squeeze", [net.node("Slice", ["chosen", *ends], "index"), ends[2]], "places")
+    net.node("Squeeze", ["boxes", net.weight("zero", np.asarray([0], np.int64))], "all")
+    net.node("Gather", ["all", "places"], "y")
+    path = net.save(tmp_path, "y")
+    hints = {item.where: item.hint for item in survey(path).errors}
+    assert hints["NonMaxSuppression_chosen"] == "-gp runs it and what follows it on the host"
+    found, wanted = run_all(net, ("y",), tmp_path, general=True)
+    assert found[0].shape == wanted[0].shape
+    assert len(found[0])
+    assert np.array_equal(found[0], wanted[0])
+
+
+def test_where_to_cut_is_told(tmp_path: Path) -> None:
+    """What no -gp runs: the tensors in front of it and of all that follows it."""
+    net = Net()
+    net.conv(net.input("x", (1, 3, 32, 32)), "c", (16, 3, 5, 5))
+    heads = [net.conv("c", name, (depth, 16, 1, 1)) for name, depth in (("b", 4), ("s", 2))]
+    net.domains.append("custom")
+    net.nodes.append(onnx.helper.make_node("Decode", heads, ["y"], name="decode", domain="custom"))
+    (error,) = survey(net.save(tmp_path, "y")).errors
+    assert error.where == "decode"
+    assert error.hint == (
+        "-on b s ends the network in front of it, with 100 % of the MACs; your program computes "
+        "the rest"
+    )
+    assert set(load(tmp_path / "net.onnx", outputs=["b", "s"]).outputs) == {"b", "s"}

@@ -20,12 +20,12 @@ from knightlite.quantize.pipeline import quantize_graph
 from onnx_nets import Net, checked, operators
 
 
-def integral(opset: int = 13, axis: int = 1) -> Net:
+def integral(opset: int = 13, axis: int = 1, means: int = 1) -> Net:
     """As a detector's box head: a distribution over 16 bins, then its mean by a convolution."""
     net = Net(opset)
     net.conv(net.input("x", (1, 3, 10, 12)), "bins", (16, 3, 3, 3))
     net.node("Softmax", ["bins"], "shares", axis=axis)
-    net.weight("steps", np.arange(16, dtype=np.float32).reshape(1, 16, 1, 1))
+    net.weight("steps", np.arange(16 * means, dtype=np.float32).reshape(means, 16, 1, 1))
     net.node("Conv", ["shares", "steps"], "y", kernel_shape=[1, 1])
     return net
 
@@ -72,7 +72,7 @@ def test_at_the_end_it_stays_on_the_host(tmp_path: Path) -> None:
     ],
 )
 def test_other_axes_are_refused(tmp_path: Path, opset: int, axis: int, sentence: str) -> None:
-    path = integral(opset, axis).save(tmp_path, "y")
+    path = integral(opset, axis, means=2).save(tmp_path, "y")
     with pytest.raises(UnsupportedError) as caught:
         load(path)
     (finding,) = caught.value.findings
@@ -82,6 +82,12 @@ def test_other_axes_are_refused(tmp_path: Path, opset: int, axis: int, sentence:
         "it cannot go to the host (-gp), since it stands between Conv Conv_bins and Conv Conv_y on "
         "the NPU"
     )
+
+
+def test_a_mean_of_bins_that_the_chip_cannot_take_is_taken_by_the_host(tmp_path: Path) -> None:
+    graph = checked(integral(axis=3).save(tmp_path, "y"))
+    kinds = [op.op for op in graph.host]
+    assert (operators(graph), kinds) == (["Conv"], ["Softmax", "Mul", "ReduceSum"])
 
 
 @pytest.mark.parametrize("channels", [2, 3, 255, 256, 65535])

@@ -50,7 +50,7 @@ def test_counts_and_sizes(tmp_path: Path) -> None:
         "MatMul": OpCount(1, 1),
         "Reshape": OpCount(1, 1),
         "Shape": OpCount(1, 1),
-        "Softmax": OpCount(1, 1),
+        "Softmax": OpCount(1, 1, 1),
     }
     assert found.macs == 14112 + 8100 + 2250 + 30
     assert found.npu_macs == 14112 + 2250 + 30
@@ -87,9 +87,7 @@ def test_what_lies_behind_an_unknown_shape_is_not_called_supported(tmp_path: Pat
     net.node("NonZero", ["x"], "i")
     net.node("Relu", ["i"], "y")
     found = survey(net.save(tmp_path, "y"))
-    assert [str(item) for item in found.errors] == [
-        "NonZero_i: NonZero is not supported yet. Hint: -gp runs it and what follows it on the host"
-    ]
+    assert [str(item) for item in found.errors] == ["NonZero_i: NonZero is not supported yet."]
     assert found.operators == {"NonZero": OpCount(1, 0), "Relu": OpCount(1, 0)}
 
 
@@ -129,7 +127,7 @@ def test_the_detector_ends_on_the_host() -> None:
     ]  # fmt: skip
     assert found.operators["Slice"] == OpCount(8, 8)
     assert found.operators["Conv"] == OpCount(113, 113)
-    assert found.operators["Concat"] == OpCount(18, 18)
+    assert found.operators["Concat"] == OpCount(18, 18, 4)
     assert found.macs == found.npu_macs == 522_553_408
 
 

@@ -14,12 +14,15 @@ from knightlite.talk import SILENT, Talk
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Findings and sizes. ``macs``: of one picture; ``operators``: type -> (all, done)."""
+    """Findings and sizes. ``macs``: of one picture; ``operators``: type -> nodes.
+
+    Those are: all, supported, and on the host of these.
+    """
 
     name: str
     chip: str
     findings: tuple[Finding, ...]
-    operators: Mapping[str, tuple[int, int]]
+    operators: Mapping[str, tuple[int, int, int]]
     macs: int
     npu_macs: int
     parameters: int
@@ -63,7 +66,10 @@ def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
         found.name,
         name,
         tuple(findings),
-        {kind: (count.total, count.supported) for kind, count in found.operators.items()},
+        {
+            kind: (count.total, count.supported, count.host)
+            for kind, count in found.operators.items()
+        },
         found.macs,
         found.npu_macs,
         found.parameters,

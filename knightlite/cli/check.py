@@ -34,8 +34,8 @@ def command(options: CheckOptions) -> int:
                 "parameters": result.parameters,
                 "host": list(result.host),
                 "operators": {
-                    kind: {"nodes": total, "supported": done}
-                    for kind, (total, done) in result.operators.items()
+                    kind: {"nodes": total, "supported": done, "host": host}
+                    for kind, (total, done, host) in result.operators.items()
                 },
                 "findings": [
                     {
@@ -49,8 +49,13 @@ def command(options: CheckOptions) -> int:
             }
         )
         return 0 if result.fits else 1
-    rows = [(kind, total, done) for kind, (total, done) in sorted(result.operators.items())]
-    print_table(f"{result.name} on {result.chip}", ("operator", "nodes", "on the NPU"), rows)
+    rows = [
+        (kind, total, done - host, host)
+        for kind, (total, done, host) in sorted(result.operators.items())
+    ]
+    columns = ("operator", "nodes", "on the NPU", "on the host")
+    shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    print_table(f"{result.name} on {result.chip}", columns[:shown], [row[:shown] for row in rows])
     print_line(
         f"{gflops:.3f} GFLOPs, {result.parameters / 1e6:.3f} M parameters, "
         f"{share:.1f} % of the MACs on the NPU"

@@ -8,7 +8,7 @@ reader says whether it can take the tensor so. What remains at the outputs becom
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import TensorProto
@@ -21,6 +21,7 @@ from knightlite.frontend import (
     expansions,
     focus,
     host,
+    host_values,
     opsets,
     padding,
     pointwise,
@@ -29,6 +30,7 @@ from knightlite.frontend import (
     split,
     views,
 )
+from knightlite.frontend.endings import advised
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Graph, verify
@@ -46,17 +48,22 @@ HANDLERS: dict[str, Handler] = {
     "Tile": repeats.tile,
     "Split": split.split,
     "ArgMax": host.compute,
+    "LogSoftmax": host.compute,
     "Softmax": host.softmax,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The canonical graph where there are no errors, all findings, and the supported nodes."""
+    """The canonical graph where there are no errors, all findings, and which nodes run where.
+
+    ``supported``: names of source nodes, ``hosted`` those of them that run on the host.
+    """
 
     graph: Graph | None
     findings: tuple[Finding, ...]
-    supported: frozenset[str]  # names of source nodes
+    supported: frozenset[str]
+    hosted: frozenset[str] = frozenset()
 
 
 def canonicalize(model: SourceModel, general: bool = False) -> Result:
@@ -64,6 +71,18 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
 
     ``general``: trailing operators of any kind go to the host.
     """
+    result = _walked(model, general)
+    if result.graph is not None:
+        return result
+
+    def runs(other: SourceModel, general: bool) -> bool:
+        return _walked(other, general).graph is not None
+
+    return replace(result, findings=advised(model, result.findings, general, runs))
+
+
+def _walked(model: SourceModel, general: bool) -> Result:
+    """The same, without hints where the end of the network is not supported."""
     whole, model = model, expansions.leave_out(model)
     state = Importer(model, general)
     for name in model.inputs:
@@ -75,21 +94,31 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     for name in model.outputs:
         if state.values.get(name) is not None:
             padding.settle(state, name)
-        host.check_output(state, name)
+        host_values.check_output(state, name)
     failed = state.unseen | {item.where for item in errors(state.findings)}
     for name, region in fusion.regions.items():
         failed |= set(region.nodes) & fusion.absorbed if name in failed else set()
     supported = frozenset(node.name for node in whole.nodes if node.name not in failed)
     if state.failed:
-        return Result(None, (*whole.warnings, *state.findings), supported)
-    host.sink_concats(state)
-    outputs = tuple(host.deliver(state, name) for name in model.outputs)
+        findings = (*whole.warnings, *state.findings)
+        return Result(None, findings, supported, _hosted(state, supported))
+    host_values.sink_concats(state)
+    outputs = tuple(host_values.deliver(state, name) for name in model.outputs)
     with np.errstate(over="ignore"):
         graph = simplify.simplify(focus.fold_focus(state.builder.build(outputs)))
     verify(graph)
     problems = [*_left_to_host(graph, state.kept_off), *_overflows(graph)]
     findings = (*whole.warnings, *state.findings, *problems, *_warnings(graph))
-    return Result(None if problems else graph, findings, supported)
+    hosted = _hosted(state, supported)
+    return Result(None if problems else graph, findings, supported, hosted)
+
+
+def _hosted(state: Importer, supported: frozenset[str]) -> frozenset[str]:
+    """The source nodes that the host computes."""
+    made = (
+        (node.name, state.values.get(name)) for node in state.model.nodes for name in node.outputs
+    )
+    return supported & {node for node, value in made if value is not None and value.on_host}
 
 
 def errors(findings: Sequence[Finding]) -> list[Finding]:
@@ -105,7 +134,7 @@ def _left_to_host(graph: Graph, reasons: Mapping[str, str]) -> list[Finding]:
     read = [name for name in graph.chip_outputs if name in graph.inputs]
     if not graph.nodes:
         kinds = ", ".join(dict.fromkeys(op.op for op in graph.host)) or "no operator"
-        why = next((f" ({reason.rstrip('.')})" for reason in reasons.values()), "")
+        why = _in_brackets(next(iter(reasons.values()), ""))
         return [
             Finding(
                 graph.outputs[0],
@@ -117,14 +146,18 @@ def _left_to_host(graph: Graph, reasons: Mapping[str, str]) -> list[Finding]:
     return [
         Finding(
             op.name,
-            f"{op.op} would run on the host and read the network input {name}, but the host gets "
-            "only what the NPU computes.",
+            f"{op.op} would run on the host{_in_brackets(reasons.get(op.output, ''))} and read the "
+            f"network input {name}, but the host gets only what the NPU computes.",
             "leave this output out with -on, and compute it of the input in your program",
         )
         for name in read
         for op in graph.host
         if name in op.inputs
     ]
+
+
+def _in_brackets(reason: str) -> str:
+    return f" ({reason.rstrip('.')})" if reason else ""
 
 
 def _overflows(graph: Graph) -> list[Finding]:
@@ -216,7 +249,8 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
         undo()
         try:
             for item in members:
-                host.compute(state, item)
+                if not host_values.is_made(state, item.outputs[0]):  # by another region
+                    host.compute(state, item)
         except (UnsupportedError, KeyError):
             undo()
         else:

@@ -12,18 +12,20 @@ import numpy as np
 from knightlite.errors import Finding
 from knightlite.frontend import canonical, interpreter
 from knightlite.frontend.interpreter import Conversion
+from knightlite.frontend.macs import node_macs
 from knightlite.frontend.model_files import read_source
-from knightlite.frontend.source import SourceModel, SourceNode
+from knightlite.frontend.source import SourceModel
 from knightlite.frontend.static_shapes import InputShapes
 from knightlite.ir import Graph
 
 
 @dataclass(frozen=True, slots=True)
 class OpCount:
-    """How many nodes of one ONNX operator a model has, and how many of them are supported."""
+    """Nodes of one ONNX operator: all, those that are supported, and those of them on the host."""
 
     total: int
     supported: int
+    host: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class Survey:
     """What ``check`` prints. ``graph`` is None where there are errors among the ``findings``.
 
     ``operators`` by ONNX type, shape computations and Identities included, constants not. ``macs``
-    counts the multiply-accumulates of one picture in Conv, Gemm and MatMul, ``npu_macs`` those in
-    supported nodes. ``parameters`` counts the elements of all float constants that nodes read.
+    counts the multiply-accumulates of one picture in convolutions, products of matrices and
+    recurrent layers, ``npu_macs`` those in nodes that the NPU does. ``parameters`` counts the
+    elements of all float constants that nodes read.
     """
 
     name: str
@@ -62,9 +65,10 @@ def survey(
     result = canonical.canonicalize(model, general)
     totals = Counter(node.kind for node in model.nodes)
     done = Counter(node.kind for node in model.nodes if node.name in result.supported)
+    hosted = Counter(node.kind for node in model.nodes if node.name in result.hosted)
     folded = Counter(model.folded)
     operators = {
-        kind: OpCount(totals[kind] + folded[kind], done[kind] + folded[kind])
+        kind: OpCount(totals[kind] + folded[kind], done[kind] + folded[kind], hosted[kind])
         for kind in sorted(totals | folded)
     }
     counted = [(node, node_macs(model, node)) for node in model.nodes]
@@ -74,32 +78,9 @@ def survey(
         result.findings,
         operators,
         sum(count for _, count in counted),
-        sum(count for node, count in counted if node.name in result.supported),
+        sum(count for node, count in counted if node.name in result.supported - result.hosted),
         parameters(model),
     )
-
-
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-
-
-def node_macs(model: SourceModel, node: SourceNode) -> int:
-    """Multiply-accumulates of a node with weights, groups included; 0 where unknown.
-
-    Those of a ConvTranspose are counted at its input: every pixel meets all taps.
-    """
-    if node.domain or node.op_type not in WEIGHTED:
-        return 0
-    shapes = [model.shapes.get(name) for name in (*node.inputs[:2], node.outputs[0])]
-    left, right, output = shapes
-    if left is None or right is None or output is None:
-        return 0
-    if node.op_type == "ConvTranspose":
-        return int(np.prod(left, dtype=np.int64)) * int(np.prod(right[1:]))
-    if node.op_type == "Conv":
-        depth = int(np.prod(right[1:]))
-    else:
-        depth = left[0] if node.attributes.get("transA", 0) else left[-1]
-    return int(np.prod(output, dtype=np.int64)) * depth
 
 
 def parameters(model: SourceModel) -> int:

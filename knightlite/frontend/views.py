@@ -7,6 +7,7 @@ from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import padding, transposes
+from knightlite.frontend.host_values import is_integer
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import SourceNode
 
@@ -18,6 +19,8 @@ FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProt
 def same(state: Importer, node: SourceNode) -> None:
     """Identity, Dropout and a Cast between float types change nothing."""
     if node.op_type == "Cast":
+        if is_integer(state, state.value(node.inputs[0]).tensor):
+            raise UnsupportedError("Cast of integers is not supported yet.")
         if node.attributes.get("to") not in FLOATS:
             kind = TensorProto.DataType.Name(node.attributes.get("to", 0)).lower()
             raise UnsupportedError(f"Cast of features to {kind} is not supported yet.")

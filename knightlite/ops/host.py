@@ -12,17 +12,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knightlite import dtypes
-from knightlite.ir import Graph, HostOp
+from knightlite.ir import Attribute, Graph, HostOp
 from knightlite.ops.onnx_io import OnnxWriter
 
 if TYPE_CHECKING:
     import onnx
 
 BATCH = "N"
-UNARY = ("Exp", "Relu", "Sigmoid", "Sqrt", "Tanh")
-BINARY = ("Add", "Div", "Mul", "Pow", "Sub")
-KINDS = ("ArgMax", "Concat", "Pad", "Reshape", "Slice", "Softmax", "Transpose", *UNARY, *BINARY)
+UNARY = ("Abs", "Exp", "Log", "Neg", "Relu", "Sigmoid", "Sqrt", "Tanh")
+BINARY = ("Add", "Div", "Max", "Min", "Mul", "Pow", "Sub")
+SOFT = ("LogSoftmax", "Softmax")
+REDUCING = ("ReduceMax", "ReduceSum")
+KINDS = (
+    "ArgMax", "Cast", "Clip", "Concat", "Pad", "Reshape", "Slice", "Transpose",
+    *SOFT, *REDUCING, *UNARY, *BINARY,
+)  # fmt: skip
 SLICE = ("starts", "ends", "axes", "steps")  # inputs in ONNX, in this order
+# what is an attribute here and an input in ONNX
+AS_INPUTS = {"Pad": ("pads",), "Slice": SLICE, **dict.fromkeys(REDUCING, ("axes",))}
+# what a Cast may make, as numpy calls it
+CASTS = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64",
+)  # fmt: skip
+CLIP = ("min", "max")
 
 Described = tuple[tuple[int | str | None, ...] | None, int]
 
@@ -50,11 +63,16 @@ def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
             attributes = {}
             shape = np.asarray(_reshape_target(graph, op), np.int64)
             inputs.append(writer.constant(f"{op.output}/shape", shape))
-        elif op.op == "Pad":
-            pads = np.asarray(attributes.pop("pads"), np.int64)
-            inputs.append(writer.constant(f"{op.output}/pads", pads))
-        elif op.op == "Slice":
-            for name in SLICE:
+        elif op.op == "Cast":
+            attributes["to"] = _element_type(attributes["to"])
+        elif op.op == "Clip":
+            for name in CLIP:
+                bound = attributes.pop(name, None)
+                array = np.asarray(0 if bound is None else bound, np.float32)
+                at = f"{op.output}/{name}"
+                inputs.append("" if bound is None else writer.constant(at, array))
+        for name in AS_INPUTS.get(op.op, ()):
+            if name in attributes:
                 numbers = np.asarray(attributes.pop(name), np.int64)
                 inputs.append(writer.constant(f"{op.output}/{name}", numbers))
         given = {
@@ -62,6 +80,13 @@ def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
             for key, value in attributes.items()
         }
         writer.node_with(op.outputs, op.op, inputs, **given)
+
+
+def _element_type(name: Attribute) -> int:
+    """ONNX's number of a type that is called as numpy calls it."""
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(str(name))))
 
 
 def _reshape_target(graph: Graph, op: HostOp) -> tuple[int, ...]:
@@ -80,12 +105,12 @@ def keeps_batch(op: HostOp) -> bool:
         return integers(op, "perm")[:1] == (0,)
     if op.op == "Pad":
         return True  # of height and width
-    if op.op == "Slice":
-        return 0 not in integers(op, "axes")
-    if op.op in ("ArgMax", "Concat", "Softmax"):
+    if op.op == "Slice" or op.op in REDUCING:
+        return "axes" in op.attributes and 0 not in integers(op, "axes")
+    if op.op in ("ArgMax", "Concat", *SOFT):
         axis = op.attributes.get("axis", -1)
         return axis != 0 and not op.constants
-    return op.op in UNARY or (
+    return op.op in (*UNARY, "Cast", "Clip") or (
         op.op in BINARY and all(values.shape[:1] in ((), (1,)) for values in op.constants.values())
     )
 

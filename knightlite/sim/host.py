@@ -78,7 +78,8 @@ def _compute(step: HostOperator, values: Mapping[str, Array]) -> Array:
     elements = _elements(step, operands)
     if len(step.outputs) != 1 or elements > MAX_ELEMENTS:
         raise ValueError(f"{elements} elements for {len(step.outputs)} outputs")
-    return np.asarray(KINDS[step.op](operands, step.attributes))
+    with np.errstate(all="ignore"):  # Log(0) is -inf and 0 / 0 is NaN, as in ONNX Runtime
+        return np.asarray(KINDS[step.op](operands, step.attributes))
 
 
 def _elements(step: HostOperator, operands: Sequence[Array]) -> int:
@@ -121,9 +122,39 @@ def _slice(x: Array, attributes: Attributes) -> Array:
     return x[tuple(index)]
 
 
+def log_softmax(x: Array, axis: int) -> Array:
+    """float32 logarithm of softmax, exact where softmax itself underflows."""
+    shifted = x - x.max(axis=axis, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return result
+
+
 def _sigmoid(x: Array) -> Array:
-    with np.errstate(over="ignore"):  # exp(-x) is infinite where the result is 0
-        return np.asarray(1 / (1 + np.exp(-x)))
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def _cast(x: Array, name: Any) -> Array:
+    """To a type of ``CASTS``: towards zero, as C does."""
+    if name not in CASTS:
+        raise ValueError(f"a cast to {name}")
+    return x.astype(np.dtype(name))
+
+
+def _clip(x: Array, attributes: Attributes) -> Array:
+    """Below ``min`` it is that, then above ``max`` that: where they cross, ``max`` wins."""
+    if "min" in attributes:
+        x = np.maximum(x, np.float32(attributes["min"]))
+    if "max" in attributes:
+        x = np.minimum(x, np.float32(attributes["max"]))
+    return x
+
+
+def _reducing(function: Any) -> Kind:
+    def reduce(operands: Sequence[Array], attributes: Attributes) -> Array:
+        axes, kept = tuple(attributes["axes"]), bool(attributes["keepdims"])
+        return np.asarray(function(operands[0], axes, kept))
+
+    return reduce
 
 
 def _argmax(x: Array, attributes: Attributes) -> Array:
@@ -138,21 +169,36 @@ def _binary(function: Callable[[Array, Array], Array]) -> Kind:
     return lambda operands, attributes: function(operands[0], operands[1])
 
 
+# what numpy calls the types that a Cast on the host may make
+CASTS = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64",
+)  # fmt: skip
 KINDS: dict[str, Kind] = {
     "ArgMax": lambda operands, attributes: _argmax(operands[0], attributes),
+    "Cast": lambda operands, attributes: _cast(operands[0], attributes["to"]),
+    "Clip": lambda operands, attributes: _clip(operands[0], attributes),
     "Concat": lambda operands, attributes: np.concatenate(operands, attributes["axis"]),
     "Pad": lambda operands, attributes: _pad(operands[0], attributes["pads"]),
     "Reshape": lambda operands, attributes: _reshape(operands[0], attributes["shape"]),
     "Slice": lambda operands, attributes: _slice(operands[0], attributes),
     "Softmax": lambda operands, attributes: softmax(operands[0], attributes["axis"]),
     "Transpose": lambda operands, attributes: operands[0].transpose(attributes["perm"]),
+    "LogSoftmax": lambda operands, attributes: log_softmax(operands[0], attributes["axis"]),
+    "ReduceMax": _reducing(lambda x, axes, kept: x.max(axes, keepdims=kept)),
+    "ReduceSum": _reducing(lambda x, axes, kept: x.sum(axes, x.dtype, keepdims=kept)),
+    "Abs": _unary(np.abs),
     "Exp": _unary(np.exp),
+    "Log": _unary(np.log),
+    "Neg": _unary(np.negative),
     "Relu": _unary(lambda x: np.maximum(x, 0)),
     "Sigmoid": _unary(_sigmoid),
     "Sqrt": _unary(np.sqrt),
     "Tanh": _unary(np.tanh),
     "Add": _binary(np.add),
     "Div": _binary(np.divide),
+    "Max": _binary(np.maximum),
+    "Min": _binary(np.minimum),
     "Mul": _binary(np.multiply),
     "Pow": _binary(np.power),
     "Sub": _binary(np.subtract),
