@@ -398,4 +398,26 @@ VISION = _named(
     ),
 )
 
-FORMS = (*CONV, *POOLING, *NORM, *ACTIVATION, *COMMON, *VISION)
+# What leaves nothing for the chip where it is alone, behind a layer that is for the chip.
+ENDING = _named(
+    "ending",
+    (
+        "nn.Sequential(nn.Conv2D(6, 8, 3), nn.Softmax2D())",
+        "nn.Sequential(nn.Conv2D(6, 8, 3), nn.Softmax(axis=1))",
+        "nn.Sequential(nn.Conv2D(6, 8, 3), nn.Softmax())",
+        "nn.Sequential(nn.Conv2D(6, 8, 3), nn.LogSoftmax(axis=1))",
+        "nn.Sequential(nn.Conv2D(6, 8, 3), nn.LogSoftmax())",
+        "lambda x: paddle.log(F.softmax(F.relu(x), axis=1))",
+        "lambda x: paddle.argmax(F.relu(x), axis=1)",
+        "lambda x: paddle.argmax(F.relu(x), axis=1).astype('int32')",
+        "lambda x: F.relu(x).transpose([0, 2, 3, 1])",
+        "lambda x: F.relu(x).transpose([0, 1, 3, 2])",
+        "lambda x: paddle.full_like(x, 0.5) + F.relu(x)",
+        "lambda x: paddle.zeros_like(x) + F.relu(x)",
+        "lambda x: F.relu(x) - F.avg_pool2d(x, 3, stride=1, padding=1)",
+        "lambda x: paddle.fmin(F.relu(x), F.avg_pool2d(x, 3, stride=1, padding=1))",
+        "nn.Sequential(nn.ReLU(), nn.Pad2D([1, 0, 3, 2], mode='circular'))",
+    ),
+)
+
+FORMS = (*CONV, *POOLING, *NORM, *ACTIVATION, *COMMON, *VISION, *ENDING)
