@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load
-from onnx_nets import Net, checked, operators
+from knightlite.onnx_models import write_float
+from onnx_nets import Net, checked, operators, run
 
 INF = float("inf")
 
@@ -187,6 +188,44 @@ def test_sub_refusals(tmp_path: Path) -> None:
         "on features (1, 4, 9, 9). Hint: a constant that differs from pixel to pixel has no "
         "instruction: make it a network input, or end the network before it",
     ]
+
+
+@pytest.mark.parametrize("before", ["Conv", "MaxPool", "Add", "Sigmoid"])
+@pytest.mark.parametrize(("low", "high"), [(0.5, 0.2), (-0.2, -0.5), (0.3, 0.3), (70.0, 80.0)])
+def test_bounds_that_cross_or_meet(tmp_path: Path, before: str, low: float, high: float) -> None:
+    """Where the lower bound is above the upper one, the upper one wins; merged or not."""
+    net = start()
+    if before == "Conv":
+        net.conv("x", "d", (4, 4, 1, 1))
+    elif before == "MaxPool":
+        net.node("MaxPool", ["x"], "d", kernel_shape=[1, 1])
+    else:
+        net.node(before, ["x", "x"][: 2 if before == "Add" else 1], "d")
+    bounds = [net.weight("low", np.float32(low)), net.weight("high", np.float32(high))]
+    net.node("Clip", ["d", *bounds], "y")
+    path = net.save(tmp_path, "y")
+    graph = load(path)
+    (wanted,), (found,) = run(path.read_bytes(), graph), run(write_float(graph), graph)
+    assert np.array_equal(found, wanted)
+    assert np.all(found == np.float32(min(low, high)))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sentence"),
+    [
+        (np.nan, 1, "Clip Clip_y must have bounds that are numbers, but min is NaN."),
+        (0, np.nan, "Clip Clip_y must have bounds that are numbers, but max is NaN."),
+        (np.inf, np.inf, "Clip Clip_y must leave finite values, not only those from inf to inf."),
+        (0, -np.inf, "Clip Clip_y must leave finite values, not only those from 0.0 to -inf."),
+    ],
+)
+def test_bounds_that_are_no_numbers(tmp_path: Path, low: float, high: float, sentence: str) -> None:
+    net = start()
+    net.conv("x", "d", (4, 4, 1, 1))
+    bounds = [net.weight("low", np.float32(low)), net.weight("high", np.float32(high))]
+    net.node("Clip", ["d", *bounds], "y")
+    net.conv("y", "z", (4, 4, 1, 1))  # so that the host is no way out
+    assert refused(net, tmp_path, "z")[0].startswith(f"Clip_y: {sentence} Hint: export the model")
 
 
 def test_constant_per_channel_after_a_matrix(tmp_path: Path) -> None:

@@ -247,7 +247,10 @@ def from_node(node: OnnxNode) -> tuple[str, dict[str, float | str]]:
 
 
 def clip_bounds(node: OnnxNode) -> tuple[float, float]:
-    """Real bounds of a Relu or Clip, from attributes (opset < 11) or constant inputs."""
+    """Real bounds of a Relu or Clip, from attributes (opset < 11) or constant inputs.
+
+    Where they cross, ONNX lets the upper one win: every value is that bound.
+    """
     if node.op_type == "Relu":
         return 0.0, INFINITY
     bounds = []
@@ -258,5 +261,16 @@ def clip_bounds(node: OnnxNode) -> tuple[float, float]:
             if array is None:
                 raise UnsupportedError(f"Clip {node.name} must have constant bounds.")
             value = float(array.reshape(-1)[0])
+        if np.isnan(value):
+            raise UnsupportedError(
+                f"Clip {node.name} must have bounds that are numbers, but {name} is NaN.",
+                "export the model again, without this bound",
+            )
         bounds.append(value if abs(value) < 3e38 else float(np.copysign(INFINITY, value)))
-    return bounds[0], bounds[1]
+    low, high = bounds
+    if low == INFINITY or high == -INFINITY:
+        raise UnsupportedError(
+            f"Clip {node.name} must leave finite values, not only those from {low} to {high}.",
+            "export the model again with the bounds that were meant",
+        )
+    return min(low, high), high
