@@ -201,7 +201,8 @@ def check_meaning(graph: Graph, form: Form) -> None:
     """The float graph gives the case's outputs."""
     runner = session(write_float(graph), 1)
     for feeds, expected in zip(form.inputs, form.outputs, strict=True):
-        compare(runner.run(None, {name: feeds[name] for name in graph.inputs}), expected)
+        real = {name: feeds[name].astype(np.float32) for name in graph.inputs}
+        compare(runner.run(None, real), expected)
 
 
 def compare(found: list[Array], expected: list[Array]) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from onnx import TensorProto
 
 from knightlite import ops
 from knightlite.errors import Finding, UnsupportedError
@@ -22,6 +21,7 @@ from knightlite.frontend import (
     focus,
     host,
     host_values,
+    network_inputs,
     opsets,
     padding,
     pointwise,
@@ -31,7 +31,7 @@ from knightlite.frontend import (
     views,
 )
 from knightlite.frontend.endings import advised
-from knightlite.frontend.importer import Importer, Value
+from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Graph, verify
 from knightlite.ops.host import sentence
@@ -86,7 +86,7 @@ def _walked(model: SourceModel, general: bool) -> Result:
     whole, model = model, expansions.leave_out(model)
     state = Importer(model, general)
     for name in model.inputs:
-        _input(state, name)
+        network_inputs.declare(state, name)
     fusion = pointwise.find(model)
     for node in model.nodes:
         if node.name not in fusion.absorbed:
@@ -107,8 +107,9 @@ def _walked(model: SourceModel, general: bool) -> Result:
     with np.errstate(over="ignore"):
         graph = simplify.simplify(focus.fold_focus(state.builder.build(outputs)))
     verify(graph)
+    types = network_inputs.other_types(model, graph)
     problems = [*_left_to_host(graph, state.kept_off), *_overflows(graph)]
-    findings = (*whole.warnings, *state.findings, *problems, *_warnings(graph))
+    findings = (*whole.warnings, *state.findings, *types, *problems, *_warnings(graph))
     hosted = _hosted(state, supported)
     return Result(None if problems else graph, findings, supported, hosted)
 
@@ -181,24 +182,6 @@ def _warnings(graph: Graph) -> list[Finding]:
         for op in graph.host
         if op.op != "Reshape"
     ]
-
-
-def _input(state: Importer, name: str) -> None:
-    """Declare a network input."""
-    shape, element = state.model.shapes.get(name), state.model.types.get(name)
-    state.values[name] = state.stand_in(name)
-    if element != TensorProto.FLOAT and name not in state.model.quantized:
-        kind = TensorProto.DataType.Name(element or 0).lower()
-        sentence = f"the network input {name} must be float32, not {kind}."
-        state.findings.append(Finding(name, sentence, "export the model in float32"))
-    elif shape is None or len(shape) != 4 or shape[0] != 1:
-        sentence = f"the network input {name} must be [1, C, H, W], not {shape}."
-        hint = "give the shape with -is/--input-shapes where the batch is fixed to another size"
-        state.findings.append(Finding(name, sentence, hint))
-    else:
-        state.declare(name, shape)
-        state.builder.inputs.append(name)
-        state.values[name] = Value(name)
 
 
 def _visit(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:

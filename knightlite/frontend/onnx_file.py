@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import ModelError, UnsupportedError, UsageError
-from knightlite.frontend import opsets, resolving, static_shapes
+from knightlite.frontend import opsets, resolving, static_shapes, written_batch
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.frontend.static_shapes import InputShapes
 
@@ -92,7 +92,11 @@ def _resolve(
     resolving.describe(model, constants)
     _check(model, path)
     names = [item.name for item in model.graph.input if item.name not in constants]
-    static_shapes.pin_inputs(model, names, path, input_shapes)
+    declared = static_shapes.declared_shapes(model, names)
+    pinned = static_shapes.pinned_shapes(declared, path, input_shapes)
+    known = {name: sizes for name, sizes in declared.items() if sizes is not None}
+    warnings = written_batch.follow(model, constants, known, pinned)
+    static_shapes.pin_inputs(model, pinned)
     state = resolving.Resolving(model, constants, opset, keep_quantizers)
 
     def read_again() -> list[SourceNode]:
@@ -116,6 +120,7 @@ def _resolve(
         types,
         dict(state.folded),
         uncomputed=state.uncomputed,
+        warnings=tuple(warnings),
     )
 
 
@@ -242,6 +247,8 @@ def external_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
 def _check(model: onnx.ModelProto, path: Path) -> None:
     from onnx import checker
 
+    if not model.graph.output:
+        raise ModelError(f"{path} is a network without outputs.", "export it again")
     for item in model.graph.output:  # a missing shape is harmless: all are inferred again
         if item.type.HasField("tensor_type"):
             item.type.tensor_type.shape.SetInParent()

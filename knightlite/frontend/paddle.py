@@ -90,7 +90,7 @@ def checked(model: SourceModel, converted: Converted, path: Path) -> SourceModel
         )
         for kind in converted.unknown
     )
-    return replace(model, warnings=warnings)
+    return replace(model, warnings=(*model.warnings, *warnings))
 
 
 def _is_other(said: tuple[int, ...], model: SourceModel, name: str) -> bool:

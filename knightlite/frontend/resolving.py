@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from knightlite.errors import Finding
-from knightlite.frontend import branches, constant_folding, static_shapes
+from knightlite.frontend import branches, constant_folding, pool_windows, static_shapes
 from knightlite.frontend.constant_runs import SMALL_ELEMENTS, Budget
 from knightlite.frontend.source import Shape, SourceNode
 
@@ -62,12 +62,9 @@ def infer_and_fold(
     state: Resolving, read: Callable[[], list[SourceNode]]
 ) -> tuple[list[SourceNode], dict[str, Shape], dict[str, int]]:
     """The nodes that are left, and shapes and types; ``read`` gives the nodes of the model."""
-    from onnx import shape_inference
-
     nodes = read()
     while True:
-        inferred = shape_inference.infer_shapes(state.model, data_prop=True)
-        shapes, types = _shapes(inferred)
+        shapes, types = _inferred(state.model)
         nodes, values = _fold(state, nodes, shapes)
         chosen = branches.known(nodes, state.constants)
         known = {**shapes, **values}
@@ -82,6 +79,18 @@ def infer_and_fold(
             nodes = read()
         else:
             describe(state.model, values)
+
+
+def _inferred(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
+    """Shapes and types by ONNX's inference, which counts too many windows of some pools."""
+    from onnx import shape_inference
+
+    while True:
+        shapes, types = _shapes(shape_inference.infer_shapes(model, data_prop=True))
+        wrong = pool_windows.miscounted(model.graph, shapes)
+        if not wrong:
+            return shapes, types
+        model = pool_windows.counted(model, wrong)
 
 
 def _shapes(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:

@@ -16,22 +16,36 @@ MAX_SIZE = (1 << 16) - 1  # what an instruction can say of rows, columns and cha
 InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 
 
-def pin_inputs(
-    model: onnx.ModelProto, names: Sequence[str], path: Path, input_shapes: InputShapes | None
-) -> None:
-    """Write static shapes (batch 1) into the inputs; forget the shapes of all other values."""
-    wanted = _wanted_shapes(names, input_shapes, path)
+def declared_shapes(
+    model: onnx.ModelProto, names: Sequence[str]
+) -> dict[str, list[int | str] | None]:
+    """The shapes of the inputs ``names`` in the file; None where one has none."""
+    found: dict[str, list[int | str] | None] = {}
+    for item in model.graph.input:
+        if item.name in names:
+            tensor = item.type.tensor_type
+            sizes = [dimension(dim) for dim in tensor.shape.dim]
+            found[item.name] = sizes if tensor.HasField("shape") else None
+    return found
+
+
+def pinned_shapes(
+    declared: Mapping[str, Sequence[int | str] | None], path: Path, input_shapes: InputShapes | None
+) -> dict[str, Shape]:
+    """Static shapes (batch 1) for the inputs; UsageError where they are not known."""
+    wanted = _wanted_shapes(list(declared), input_shapes, path)
+    return {name: _pinned(name, shape, wanted.get(name), path) for name, shape in declared.items()}
+
+
+def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> None:
+    """Write static shapes into the inputs; forget the shapes of all other values."""
     graph = model.graph
     for item in graph.input:
-        if item.name not in names:
-            continue
-        tensor = item.type.tensor_type
-        declared = [dimension(dim) for dim in tensor.shape.dim]
-        known = tensor.HasField("shape")
-        shape = _pinned(item.name, declared if known else None, wanted.get(item.name), path)
-        del tensor.shape.dim[:]
-        for size in shape:
-            tensor.shape.dim.add().dim_value = size
+        if item.name in shapes:
+            tensor = item.type.tensor_type
+            del tensor.shape.dim[:]
+            for size in shapes[item.name]:
+                tensor.shape.dim.add().dim_value = size
     del graph.value_info[:]
     for item in graph.output:
         item.type.tensor_type.ClearField("shape")

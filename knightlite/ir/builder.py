@@ -24,6 +24,7 @@ class GraphBuilder:
         self.inputs: list[str] = []
         self.host: list[HostOp] = []
         self.trained: dict[str, ChannelStatistics] = {}
+        self.integer_inputs: dict[str, DType] = {}
 
     def fresh(self, hint: str) -> str:
         """A tensor name that is not taken yet, ``hint`` where that is free."""
@@ -88,4 +89,5 @@ class GraphBuilder:
             dict(self.constants),
             tuple(self.host),
             dict(self.trained),
+            dict(self.integer_inputs),
         )

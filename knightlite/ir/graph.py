@@ -112,6 +112,7 @@ class Graph:
     ``constants`` hold weights: float32 in a float graph, integers where the tensor has a scale.
     ``trained``: by the name of a tensor, what a BatchNorm knew of the value that its node computes,
     before a merged activation; empty where the model came with BatchNorm folded in.
+    ``integer_inputs``: of a float graph, the inputs that its user feeds with integers of this type.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Graph:
     constants: Mapping[str, Array]
     host: tuple[HostOp, ...] = ()
     trained: Mapping[str, ChannelStatistics] = field(default_factory=dict)
+    integer_inputs: Mapping[str, DType] = field(default_factory=dict)
     _readers: dict[str, tuple[Node, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # filled when first asked for: a graph does not change

@@ -30,12 +30,15 @@ def resolve_pads(
 ) -> tuple[int, ...]:
     """Explicit (top, left, bottom, right) from pads, auto_pad and ceil_mode. ONNX Conv, MaxPool.
 
+    Of any number of axes: all begins, then all ends.
+
     With ``ceil_mode`` the end pads grow so that floor gives the same number of windows; windows
     that would start in the end padding are dropped, as ONNX says.
     """
     mode = attributes.get("auto_pad", "NOTSET")
-    begin, end = [0, 0], [0, 0]
-    for axis in range(2):
+    rank = len(kernel)
+    begin, end = [0] * rank, [0] * rank
+    for axis in range(rank):
         reach = dilations[axis] * (kernel[axis] - 1) + 1
         if mode in ("SAME_UPPER", "SAME_LOWER"):
             out = -(-size[axis] // strides[axis])
@@ -43,8 +46,8 @@ def resolve_pads(
             small, large = total // 2, total - total // 2
             begin[axis], end[axis] = (small, large) if mode == "SAME_UPPER" else (large, small)
         elif mode == "NOTSET":
-            pads = tuple(attributes.get("pads", (0, 0, 0, 0)))
-            begin[axis], end[axis] = int(pads[axis]), int(pads[axis + 2])
+            pads = tuple(attributes.get("pads", (0,) * 2 * rank))
+            begin[axis], end[axis] = int(pads[axis]), int(pads[axis + rank])
         elif mode != "VALID":
             raise UnsupportedError(f"auto_pad must be NOTSET, SAME_* or VALID, not {mode}.")
         if ceil_mode:
@@ -53,7 +56,7 @@ def resolve_pads(
             if (out - 1) * strides[axis] >= size[axis] + begin[axis]:
                 out -= 1
             end[axis] += max(0, (out - 1) * strides[axis] - span)
-    return (begin[0], begin[1], end[0], end[1])
+    return (*begin, *end)
 
 
 def window_rows(

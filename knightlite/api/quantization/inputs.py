@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]:
     """One form per input: -qid in order, --mean and --std for the first, as Knight has it.
 
+    Without -qid an input that the model takes in integers is fed with these.
     Where -qid asks for integers, what a recipe would do to pixels is done by the network instead.
     UsageError for unknown types and contradictions.
     """
@@ -39,7 +40,7 @@ def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
             f"the network has {len(graph.inputs)} input(s), but -qid names {len(words)} types."
         )
     kinds = [TYPES[word.lower()] for word in words]
-    kinds += [None] * (len(graph.inputs) - len(kinds))
+    kinds += [graph.integer_inputs.get(name) for name in graph.inputs[len(kinds) :]]
     forms = [InputForm(name, kind) for name, kind in zip(graph.inputs, kinds, strict=True)]
     if options.mean or options.std:
         forms[0] = replace(forms[0], mean=options.mean or (0.0,), std=options.std or (1.0,))
@@ -51,7 +52,7 @@ def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
                 "take a recipe with divide_by 1, mean 0 and std 1; or leave --mean and --std out: "
                 "-qid uint8 moves the recipe's into the network",
             )
-        if forms[0].dtype is not None:
+        if forms[0].dtype is not None and graph.inputs[0] not in graph.integer_inputs:
             forms[0] = replace(forms[0], mean=moved.pixel_mean, std=moved.pixel_std)
     return tuple(forms)
 
@@ -64,7 +65,9 @@ def _configured(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
         )
     known = input_configs.parse(options.input_configs, graph.inputs)
     found = {item.form.name: item.form for item in known}
-    return tuple(found.get(name, InputForm(name)) for name in graph.inputs)
+    return tuple(
+        found.get(name, InputForm(name, graph.integer_inputs.get(name))) for name in graph.inputs
+    )
 
 
 def _recipe_of(options: QuantizeOptions) -> Recipe | None:

@@ -1,0 +1,193 @@
+"""Inputs of a network: unused ones, integers, other floats, a batch that the file writes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
+
+import knightlite
+from knightlite import dtypes
+from knightlite.errors import Finding, ModelError, UnsupportedError
+from knightlite.frontend import load, survey
+from knightlite.inference import session
+from knightlite.onnx_models import write_float
+from onnx_nets import Net, checked
+
+
+def pixels(element: int, *, turned: bool = False) -> Net:
+    """A network that casts and normalizes its own pixels; ``turned``: [1, H, W, C] ones."""
+    net = Net()
+    x = net.input("x", (1, 8, 9, 3) if turned else (1, 3, 8, 9), element)
+    if turned:
+        x = net.node("Transpose", [x], "t", perm=[0, 3, 1, 2])
+    net.node("Cast", [x], "f", to=TensorProto.FLOAT)
+    net.node("Sub", ["f", net.random("mean", (1, 3, 1, 1), 100, 130)], "centred")
+    net.node("Div", ["centred", net.random("std", (1, 3, 1, 1), 50, 60)], "normal")
+    net.conv("normal", "y", (4, 3, 3, 3), pads=[1, 1, 1, 1])
+    return net
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_bytes_stay_bytes_down_to_the_chip(tmp_path: Path, turned: bool) -> None:
+    net = pixels(TensorProto.UINT8, turned=turned)
+    path = net.save(tmp_path, "y")
+    graph = load(path)
+    assert graph.integer_inputs == {"x": dtypes.U8}
+    shape = (6, 8, 9, 3) if turned else (6, 3, 8, 9)
+    pictures = net.rng.integers(0, 256, shape).astype(np.uint8)
+    compiled = knightlite.compile(knightlite.quantize(path, data=pictures))
+    running = knightlite.Session(compiled)
+    (entry,) = running.get_inputs()
+    assert (entry.integer_type, entry.scale) == ("uint8", 1.0)
+    found = running.run(None, {"x": pictures})[0]
+    original = session(path.read_bytes())
+    wanted = np.concatenate([original.run(None, {"x": item[None]})[0] for item in pictures])
+    assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+def test_integers_that_something_computes_with(tmp_path: Path) -> None:
+    net = Net(14)
+    net.input("x", (1, 3, 8, 9), TensorProto.UINT8)
+    net.node("Add", ["x", net.weight("one", np.array(1, np.uint8))], "more")
+    net.node("Cast", ["more"], "f", to=TensorProto.FLOAT)
+    net.conv("f", "y", (4, 3, 3, 3))
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "y"))
+    assert str(caught.value.findings[0]) == (
+        "x: Add Add_more computes with the uint8 of the network input x, which only a Cast to "
+        "float32 may read. Hint: export the model in float32"
+    )
+
+
+def test_other_integers_are_fed_as_real_numbers(tmp_path: Path) -> None:
+    graph = load(pixels(TensorProto.INT32).save(tmp_path, "y"))
+    assert not graph.integer_inputs
+    assert findings(pixels(TensorProto.INT32).save(tmp_path, "y")) == [
+        Finding(
+            "x", "the network input x is of int32 in the model, here of float32.", "", "warning"
+        )
+    ]
+
+
+def findings(path: Path) -> list[Finding]:
+    """What check says of a network that runs; quant hears the same."""
+    found = survey(path)
+    assert found.graph is not None
+    heard: list[Finding] = []
+    load(path, warn=heard.append)
+    assert heard == list(found.findings)
+    return heard
+
+
+@pytest.mark.parametrize("kind", ["float16", "double"])
+def test_models_in_other_floats(tmp_path: Path, kind: str) -> None:
+    element = {"float16": TensorProto.FLOAT16, "double": TensorProto.DOUBLE}[kind]
+    dtype = np.dtype(kind)
+    net = Net()
+    net.input("x", (1, 3, 8, 8), element)
+    net.weight("w", net.rng.uniform(-0.5, 0.5, (4, 3, 3, 3)).astype(dtype))
+    net.weight("b", net.rng.uniform(-1, 1, 4).astype(dtype))
+    net.node("Conv", ["x", "w", "b"], "c")
+    net.node("Sqrt", [net.weight("four", np.full((1, 4, 1, 1), 4, dtype))], "two")
+    net.node("Mul", ["c", "two"], "m")
+    net.node("Clip", ["m", net.weight("low", np.zeros((), dtype))], "y")
+    path = net.save(tmp_path, "y")
+    for found, name, what in zip(findings(path), "xy", ("input", "output"), strict=True):
+        sentence = f"the network {what} {name} is of {kind} in the model, here of float32."
+        assert found == Finding(name, sentence, "", "warning")
+    x = net.rng.normal(0, 1, (1, 3, 8, 8)).astype(dtype)
+    (wanted,) = ReferenceEvaluator(str(path)).run(None, {"x": x})  # ONNX Runtime has no double Conv
+    (made,) = session(write_float(load(path))).run(None, {"x": x.astype(np.float32)})
+    assert made.dtype == np.float32
+    assert np.abs(made - wanted).max() < 1e-2
+    assert np.ptp(wanted) > 1
+
+
+def test_an_input_that_nothing_reads_is_left_out(tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", (1, 3, 8, 8))
+    net.input("im_shape", (1, 2))
+    net.node("Shape", ["im_shape"], "unread")
+    net.conv("x", "y", (4, 3, 3, 3))
+    path = net.save(tmp_path, "y")
+    assert load(path).inputs == ("x",)
+    assert [str(item) for item in findings(path)] == [
+        "im_shape: nothing reads the network input im_shape: it is left out. "
+        "Hint: feed the network without it"
+    ]
+
+
+# ------------------------------------------------------------------ a written batch
+
+
+def reshaped(net: Net, batch: int) -> None:
+    sizes = net.weight("sizes", np.array([batch, -1]))
+    net.node("Reshape", ["c", sizes], "flat")
+    net.node("MatMul", ["flat", net.random("w", (4 * 6 * 6, 5))], "y")
+
+
+def resized(net: Net, batch: int) -> None:
+    sizes = net.weight("sizes", np.array([batch, 4, 12, 12]))
+    net.node("Resize", ["c", "", "", sizes], "y", mode="nearest",
+             coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", [reshaped, resized])
+def test_batch_one_of_a_file_that_has_another(
+    tmp_path: Path, layer: Callable[[Net, int], None]
+) -> None:
+    def net(batch: int) -> Net:
+        made = Net()
+        made.input("x", (batch, 3, 6, 6))
+        made.conv("x", "c", (4, 3, 3, 3), pads=[1, 1, 1, 1])
+        layer(made, batch)
+        return made
+
+    four = net(4).save(tmp_path, "y")
+    with pytest.raises(UnsupportedError) as caught:
+        load(four)
+    assert caught.value.findings[0].hint == "run it frame by frame: -is 1 3 6 6"
+    heard: list[Finding] = []
+    graph = load(four, input_shapes=[[1, 3, 6, 6]], warn=heard.append)
+    sentence = heard[0].sentence
+    assert (
+        sentence
+        == f"{heard[0].where.split('_')[0]} {heard[0].where} names a batch of 4, which is 1 here."
+    )
+    x = np.random.default_rng(0).normal(0, 1, (4, 3, 6, 6)).astype(np.float32)
+    (wanted,) = session(four.read_bytes()).run(None, {"x": x})
+    network = session(write_float(graph))
+    made = np.concatenate([network.run(None, {"x": frame[None]})[0] for frame in x])
+    np.testing.assert_allclose(made, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "pad"),
+    [((7, 8), 3, 3, 1), ((7, 8), 2, 3, 1), ((7, 9), 2, 3, 0), ((5, 6), 2, 2, 1)],
+)
+def test_windows_that_would_start_in_the_padding(
+    tmp_path: Path, kind: str, size: tuple[int, int], kernel: int, stride: int, pad: int
+) -> None:
+    """A layer behind the pool needs the right shape too."""
+    net = Net()
+    net.input("x", (1, 3, *size))
+    net.conv("x", "c", (4, 3, 1, 1))
+    net.node(kind, ["c"], "p", kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4,
+             ceil_mode=1)  # fmt: skip
+    net.conv("p", "y", (4, 4, 1, 1))
+    checked(net.save(tmp_path, "y"))
+
+
+def test_a_network_needs_outputs(tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", (1, 3, 6, 6))
+    net.conv("x", "c", (4, 3, 3, 3))
+    path = net.save(tmp_path)
+    with pytest.raises(ModelError, match="is a network without outputs"):
+        load(path)
