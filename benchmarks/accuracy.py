@@ -25,7 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import chip
+from knightlite import chip_files
 from knightlite.api.quantization import clock_of
 from knightlite.compiler import compile_graph
 from knightlite.container import Origin
@@ -162,7 +162,7 @@ def qdq_forward(quantized: Graph) -> Forward:
 def chip_forward(quantized: Graph) -> Forward:
     """The compiled network on the simulated chip, up to its output."""
     origin = Origin(version="", model_sha256="0" * 64)
-    compiled = compile_graph(quantized, chip.find(CHIP), CHIP, origin)
+    compiled = compile_graph(quantized, chip_files.find(CHIP), CHIP, origin)
     machine = Machine(compiled.program)
     machine.check()
     (entry,) = compiled.program.meta.inputs

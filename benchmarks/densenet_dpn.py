@@ -34,7 +34,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; 
 import numpy as np
 
 import knightlite
-from knightlite import chip
+from knightlite import chip_files
 from knightlite.api.checking import check
 from knightlite.errors import KnightliteError
 from knightlite.options.inspection import CheckOptions
@@ -119,7 +119,7 @@ def find_or_make(name: str, folder: Path, paddle: Path) -> Path:
 
 def measure(published: Published, path: Path) -> Row:
     """Count, quantize once, compile for every family and predict."""
-    families = chip.families()
+    families = chip_files.families()
     counted = check(CheckOptions(model=path, chip=families[0].names[0]))
     noise = np.random.default_rng(SEED).normal(0, 1, (PICTURES, *SHAPE)).astype(np.float32)
     predicted: dict[str, float] = {}
@@ -164,7 +164,7 @@ def print_tables(rows: Sequence[Row]) -> None:
             f"{table.top1:.3f}", f"{table.top5:.3f}",
         )  # fmt: skip
     console.print(sizes)
-    families = [family.family for family in chip.families()]
+    families = [family.family for family in chip_files.families()]
     times = Table(
         title="Milliseconds: predicted for one picture (approximate, docs/machine.md), "
         "and published for batches of 1 / 4 / 8"

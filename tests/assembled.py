@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from knightlite.chip import Chip, facts_digest, find
+from knightlite.chip import Chip, facts_digest
+from knightlite.chip_files import find
 from knightlite.container import Description, Layer, Program, StoredTensor, Tile, paired
 from knightlite.container.description import IntegerType
 from knightlite.dtypes import BY_NAME

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 import conftest
 from knightlite import dtypes
-from knightlite.chip import Chip, ChipFamily, facts_digest, families, find
+from knightlite.chip import Chip, ChipFamily, facts_digest
+from knightlite.chip_files import families, find
 from knightlite.compiler import Compiled, compile_graph
 from knightlite.container import Origin, Program, decode_program, encode_program
 from knightlite.emit import golden_model

@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 
-from knightlite import chip, isa
+from knightlite import chip_files, isa
 from knightlite.api.chips.operators import common_rules, operators_of
 from knightlite.chip import Chip
 from knightlite.container import Description, Interface
@@ -148,7 +148,7 @@ def cycle_formulas() -> str:
     costs = [(", ".join(names), owner.cycles) for owner, names in owners.items()]  # type: ignore[attr-defined]  # found by that name
     costs += [
         ("Bytes", Transfer.ddr_bytes),
-        ("DDR", chip.Chip.ddr_cycles),
+        ("DDR", Chip.ddr_cycles),
         ("Vector", FeatureInstruction.vector_cycles),
         ("Channels", FeatureInstruction.padded_channels),
     ]
@@ -176,7 +176,7 @@ def operator_table() -> str:
             "yes" if BY_NAME[op.name].clampable else "no",
             "; ".join(op.rules) or "none",
         )
-        for op in operators_of(chip.families()[-1])
+        for op in operators_of(chip_files.families()[-1])
     ]
     columns = ("operator", "from ONNX", "runs on", "takes over a Relu or Clip", "rules")
     return table(columns, rows) + f"\nFor all: {'; '.join(common_rules())}.\n"
@@ -260,9 +260,9 @@ def function_table() -> str:
 
 def chip_table() -> str:
     """The facts of every chip family side by side, each with where it comes from."""
-    families = chip.families()
+    families = chip_files.families()
     rows: list[list[str]] = []
-    for item in fields(chip.Chip):
+    for item in fields(Chip):
         row = [f"`{item.name}`"]
         for family in families:
             value = getattr(family.chip, item.name)
@@ -276,7 +276,7 @@ def chip_names_table() -> str:
     """The families and their chip names."""
     rows = [
         (family.family, ", ".join(f"`{name}`" for name in family.names), family.description)
-        for family in chip.families()
+        for family in chip_files.families()
     ]
     return table(("family", "chips", "what"), rows)
 

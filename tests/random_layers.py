@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from knightlite import dtypes
-from knightlite.chip import Chip, find
+from knightlite.chip import Chip
+from knightlite.chip_files import find
 from knightlite.ir import Graph
 from knightlite.ops import resize, sampling
 from quantized_nets import RELU, QuantizedNet

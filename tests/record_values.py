@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from knightlite.chip import families
+from knightlite.chip_files import families
 from knightlite.container import (
     Constant,
     Description,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conformance_checks import ORIGIN, artificial, build, random_inputs, reference, run
 from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget, place_tensors
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.emit import memory_map
 from knightlite.errors import CapacityError

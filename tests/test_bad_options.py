@@ -244,7 +244,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          f"Invalid value for '--set': clock_hz=1.5 {A_FACT}", ""),
         ([*PROFILE, "--set", "clock_hz=inf"], 2,
          f"Invalid value for '--set': clock_hz=inf {A_FACT}", ""),
-        ([*PROFILE, "--set", "clock_hz=0"], 2, "clock_hz must be a positive integer, not 0.",
+        ([*PROFILE, "--set", "clock_hz=0"], 2, "clock_hz must be a whole number of at least 1, not 0.",
          CAN_BE_ASSUMED),
         ([*PROFILE, "--set", "ddr_efficiency_percent=101"], 2,
          "ddr_efficiency_percent must be at most 100, not 101.", CAN_BE_ASSUMED),

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from knightlite.chip import SOURCES, Chip, facts_digest, families, find, parse
+from conformance_checks import build, random_inputs, reference, run
+from knightlite import dtypes
+from knightlite.chip import Chip, facts_digest
+from knightlite.chip_files import SOURCES, families, find, parse
 from knightlite.datafiles import chips_folder
-from knightlite.errors import FormatError, UsageError
+from knightlite.errors import CapacityError, FormatError, UnsupportedError, UsageError
+from knightlite.ir import Graph
+from knightlite.isa import ALL_INSTRUCTIONS, Space, layout
+from knightlite.isa.chip_limits import addresses
+from knightlite.json_records import LARGEST_WHOLE
+from knightlite.profiler import profile, profile_json, profile_text, trace_json
+from quantized_nets import QuantizedNet
 
 PATHS = sorted(chips_folder().glob("*.toml"))
 FACTS = [field.name for field in fields(Chip)]
@@ -195,6 +206,8 @@ def test_every_fact_is_required(name: str) -> None:
          "clock_hz may only have value, source and note."),
         ('fspm_align_bytes = { value = 2, source = "stated" }',
          "fspm_align_bytes must be a whole number of at least 4 that is a power of 2, not 2."),
+        ('ddr_efficiency_percent = { value = 101, source = "stated" }',
+         "ddr_efficiency_percent must be a whole number from 1 to 100, not 101."),
         ('wspm_align_bytes = { value = 48, source = "stated" }',
          "wspm_align_bytes must be a whole number of at least 4 that is a power of 2, not 48."),
         ('bit_widths = { value = [8, 12], source = "stated" }',
@@ -229,3 +242,121 @@ def test_all_mistakes_at_once() -> None:
         "key family must be present and of type str.",
         "unknown key Family.",
     ]
+
+
+# ------------------------------------------------------------------ facts against instructions
+
+SIZES = {"fspm_bytes": 1 << 24, "wspm_bytes": 1 << 24, "mspm_bytes": 1 << 20, "ddr_bytes": 1 << 40}
+
+
+def with_value(name: str, value: int) -> str:
+    return with_line(name, f'{name} = {{ value = {value}, source = "modelled" }}')
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted", "hint"),
+    [
+        ("fspm_bytes", (1 << 24) + 1,
+         "fspm_bytes must be at most 16777216, not 16777217: instructions address FSPM with 24 "
+         "bits.", "write 16777216: no instruction reaches more"),
+        ("wspm_bytes", 1 << 26,
+         "wspm_bytes must be at most 16777216, not 67108864: instructions address WSPM with 24 "
+         "bits.", "write 16777216: no instruction reaches more"),
+        ("mspm_bytes", 1 << 24,
+         "mspm_bytes must be at most 1048576, not 16777216: instructions address MSPM with 20 "
+         "bits.", "write 1048576: no instruction reaches more"),
+        ("ddr_bytes", 1 << 41,
+         "ddr_bytes must be at most 1099511627776, not 2199023255552: instructions address DDR "
+         "with 40 bits.", "write 1099511627776: no instruction reaches more"),
+        ("mspm_align_bytes", 4,
+         "mspm_align_bytes must be at least 8, not 4: instructions find what lies in MSPM at "
+         "multiples of 8 bytes.", "write 8, or a larger power of 2"),
+        ("fspm_align_bytes", 4,
+         "fspm_align_bytes must be at least 8, not 4: instructions find what lies in FSPM at "
+         "multiples of 8 bytes.", "write 8, or a larger power of 2"),
+        ("wspm_align_bytes", 1 << 19,
+         "wspm_align_bytes must be at most wspm_bytes, 294912, not 524288.",
+         "write a smaller power of 2: nothing but address 0 is a multiple of this one"),
+    ],
+)  # fmt: skip
+def test_a_fact_that_instructions_cannot_live_with(
+    name: str, value: int, wanted: str, hint: str
+) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse(with_value(name, value), "my.toml")
+    assert [(item.sentence, item.hint) for item in caught.value.findings] == [(wanted, hint)]
+    assert caught.value.hint == hint
+    if name in SIZES:
+        assert getattr(parse(with_value(name, SIZES[name]), "").chip, name) == SIZES[name]
+
+
+def test_facts_and_fields_are_judged_together() -> None:
+    text = with_value("fspm_bytes", 1 << 30)
+    text = re.sub("(?m)^(mspm_bytes = .*value =) [0-9_]+", r"\1 0", text)
+    text = re.sub("(?m)^(mspm_align_bytes = .*value =) [0-9]+", r"\1 4", text)
+    found = sentences(re.sub(r"(?m)^clock_hz = .*$", "", text))
+    assert [sentence.split(":")[0] for sentence in found] == [
+        "value clock_hz is missing.",
+        "mspm_bytes must be a whole number of at least 1, not 0.",
+        "fspm_bytes must be at most 16777216, not 1073741824",
+        "mspm_align_bytes must be at least 8, not 4",
+    ]
+
+
+def test_every_address_says_where_it_lies() -> None:
+    """A field that is called an address names a memory, and the doc names the same one."""
+    for record in ALL_INSTRUCTIONS:
+        for item in layout(record):
+            assert item.name.endswith("_address") == bool(item.spaces), item.name
+            if len(item.spaces) == 1:
+                assert item.spaces[0].name in item.doc
+    assert [min(item.width for item in addresses(space)) for space in Space] == [40, 24, 24, 20]
+
+
+def small() -> Graph:
+    """Both widths, parameters behind tables of both, a chain, and layers that only move."""
+    net = QuantizedNet()
+    x = net.input("x", 20, 4, 3)
+    c = net.conv(net.affine(x, "t"), "c", 33, (3, 3), pads=(1, 1, 1, 1))
+    f = net.conv(net.table(c, "f"), "d", 5, weight_type=np.int16, dtype=dtypes.S16, scale=2e-4)
+    last = net.conv(net.table(f, "g"), "y", 9)
+    return net.build(last, net.max_pool(c, "p"))
+
+
+SMALL = small()
+PICTURE = random_inputs(SMALL, np.random.default_rng(1))
+WANTED = reference(SMALL, PICTURE)
+REFUSAL = re.compile(
+    r"needs (\d+) bytes of .*, the chip (?:has|gives) (\d+)"
+    r"|takes (\d+) (?:bytes of the|cycles, a \.cfg counts up to) (\d+)"
+)
+
+
+def outcome(name: str, value: int) -> str:
+    """What becomes of a chip file with this value: a true refusal, or a program that runs."""
+    try:
+        family = parse(with_value(name, value), "my.toml")
+    except FormatError as error:
+        sentences = [item.sentence for item in error.findings]
+        return "refused" if all(name in sentence for sentence in sentences) else str(sentences)
+    try:
+        built = build(SMALL, family)
+    except (CapacityError, UnsupportedError) as error:
+        told = REFUSAL.search(error.sentence)
+        need, have = (int(number) for number in told.groups() if number) if told else (0, 0)
+        return "too small" if need > have else error.sentence
+    found = run(built, PICTURE)
+    assert all(found[item].tobytes() == WANTED[item].tobytes() for item in ("y", "p"))
+    times = profile(built.program)
+    assert all((profile_text(times), profile_json(times), trace_json(times)))
+    return "runs"
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_any_value_is_refused_when_read_or_runs(name: str) -> None:
+    """A chip file that is taken makes programs that the machine takes, or compile says why not."""
+    usual, rng = getattr(find("TX5368AV200").chip, name), random.Random(name)
+    values = {1, 3, 4, 8, usual - 1, usual + 1, 2 * usual, rng.randrange(9, 99), 1 << 20}
+    values |= {rng.randrange(1 << 12, 1 << 20), 1 << 24, (1 << 24) + 8, 1 << 40, LARGEST_WHOLE}
+    found = {outcome(name, value) for value in values}
+    assert {"runs"} <= found <= {"runs", "refused", "too small"}

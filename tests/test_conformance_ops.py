@@ -24,7 +24,7 @@ from conformance_checks import (
     reference,
     run,
 )
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph

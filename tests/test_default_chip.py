@@ -9,7 +9,7 @@ import pytest
 
 from knightlite.api.chips import store_chip
 from knightlite.api.chips.settings import default_chip, settings_file, stored_chip
-from knightlite.chip import DEFAULT
+from knightlite.chip_files import DEFAULT
 from knightlite.cli.program import run
 from knightlite.datafiles import chips_folder
 from knightlite.errors import KnightliteError

@@ -17,7 +17,7 @@ from conformance_checks import ORIGIN
 from conftest import Golden
 from golden_table import Layout
 from integer_nets import NETWORKS
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.compiler import Compiled, compile_graph, plan_graph
 from knightlite.container import decode_program, encode_program
 from knightlite.emit import program_code

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from conformance_checks import MAIN, ORIGIN, Pictures
 from knightlite.api.simulation.host import finisher
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.container import decode_program, encode_program
 from knightlite.errors import UnsupportedError

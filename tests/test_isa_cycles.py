@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from assembled import S16, make
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.isa import (
     ALL_INSTRUCTIONS,
     Affine,

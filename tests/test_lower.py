@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from conformance_checks import artificial, build
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.dtypes import S8, S16
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Node

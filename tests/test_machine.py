@@ -27,7 +27,7 @@ from assembled import (
     tensor,
     whole_memory_program,
 )
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.container import decode_program, encode_program
 from knightlite.errors import DataError, FormatError
 from knightlite.isa import (

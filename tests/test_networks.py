@@ -28,7 +28,7 @@ from conformance_checks import (
     single,
 )
 from knightlite import dtypes
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load_quantized
 from knightlite.ir import Graph

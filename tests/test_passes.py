@@ -10,7 +10,8 @@ import pytest
 
 from conformance_checks import build, extreme_inputs, random_inputs, reference, run
 from knightlite import dtypes
-from knightlite.chip import Chip, find
+from knightlite.chip import Chip
+from knightlite.chip_files import find
 from knightlite.errors import ModelError
 from knightlite.ir import Graph, verify
 from knightlite.passes import PIPELINE, Explanations, run_passes

@@ -143,7 +143,9 @@ def test_the_ends_of_what_can_be_assumed() -> None:
     for utilization in (0.0, 1.01, 0.555, -0.5):
         with pytest.raises(UsageError, match=r"whole percentage, 0\.01 to 1\.00, not "):
             assumed_facts(utilization=utilization)
-    with pytest.raises(UsageError, match=r"^ddr_efficiency_percent must be at most 100, not 101"):
+    with pytest.raises(
+        UsageError, match=r"^ddr_efficiency_percent must be a whole number from 1 to 100, not"
+    ):
         profile(net(), facts={"ddr_efficiency_percent": 101})
     profile(net(), facts={"ddr_efficiency_percent": 100})
 
@@ -185,7 +187,7 @@ def test_facts_that_cannot_be_assumed() -> None:
     assert [item.sentence for item in caught.value.findings] == [
         "a chip has no fact called clock.",
         "fspm_bytes cannot be assumed: the program was laid out for it.",
-        "clock_hz must be a positive integer, not 0.",
+        "clock_hz must be a whole number of at least 1, not 0.",
     ]
 
 

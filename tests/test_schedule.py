@@ -24,15 +24,17 @@ from conformance_checks import (
     run,
 )
 from knightlite import dtypes
-from knightlite.chip import Chip, find
+from knightlite.chip import Chip
+from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.errors import CapacityError, UnsupportedError
 from knightlite.ir import Graph
 from knightlite.isa import Matrix, Space, Store
+from knightlite.lower import work_of
 from knightlite.ops import ALL_OPS, BY_NAME
 from knightlite.schedule import Tiling, Tilings, choose, layer_key, plan
 from knightlite.schedule.plan import LayerPlan
-from knightlite.schedule.tiling import Geometry
+from knightlite.schedule.tiling import Geometry, geometry
 from knightlite.sim import simulate_time
 from quantized_nets import QuantizedNet
 from random_layers import TX5368, chips, layers
@@ -382,6 +384,43 @@ def test_channels_beyond_a_pixel_stride_are_cut(channels: int, dtype: dtypes.DTy
     built = build(graph, "TX5368AV200")
     assert built.compiled.plan.layers[0].tiling.outs < channels
     check_bytes(built, graph)
+
+
+LARGE = replace(TX5368, fspm_bytes=1 << 24, wspm_bytes=1 << 24, mspm_bytes=1 << 20)
+
+
+def test_weight_rows_beyond_their_field_are_cut() -> None:
+    """Of 80,000 bytes, where pixels have 40,000, all memories are large and transfers dear."""
+    net = QuantizedNet()
+    x = net.input("x", 40_000, 1, 1)
+    graph = net.build(net.conv(x, "y", 40_000, weight_type=np.int16, group=40_000))
+    built = build(graph, artificial(replace(LARGE, dma_setup_cycles=10**7)))
+    found = [item for item in built.machine.instructions if isinstance(item, Matrix)]
+    assert len(found) > 1
+    assert max(item.weight_row_bytes for item in found) <= 65_535
+    check_bytes(built, graph)
+
+
+@pytest.mark.parametrize(("channels", "fits"), [(4096, False), (4080, True)])
+def test_a_weight_tile_is_one_transfer(channels: int, fits: bool) -> None:
+    """Of 2^24 - 1 bytes at most, one less than WSPM may have."""
+    net = QuantizedNet()
+    graph = net.build(net.conv(net.input("x", 4096, 1, 1), "y", channels))
+    shape = geometry(graph, work_of(graph, graph.nodes[0]), LARGE)
+    whole = Tiling(1, channels, 4096, False, 1)
+    assert shape.weight_slots(whole) == (4096 * channels, 1, 1)
+    assert shape.fits(whole) == fits
+
+
+@pytest.mark.parametrize(("width", "fits"), [(512, False), (511, True)])
+def test_a_row_does_not_fill_the_largest_fspm(width: int, fits: bool) -> None:
+    """The next row would begin 2^24 bytes on, and strides have 24 bits."""
+    net = QuantizedNet()
+    graph = net.build(net.moved("Copy", (net.input("x", 1 << 15, 1, width),), "y"))
+    shape = geometry(graph, work_of(graph, graph.nodes[0]), LARGE)
+    whole = Tiling(1, 1 << 15, 1, False, 1)
+    assert shape.fspm_bytes(whole) == width << 15
+    assert shape.fits(whole) == fits
 
 
 # ------------------------------------------------------------------ estimates

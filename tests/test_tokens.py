@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from assembled import load, make, store
 from conformance_checks import Built, artificial, build, random_inputs
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.container import StoredTensor
 from knightlite.emit.tokens import with_tokens
 from knightlite.errors import MachineError

@@ -24,7 +24,7 @@ from conformance_checks import (
     run,
 )
 from knightlite import compiler
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.dtypes import S8, S16, U8
 from knightlite.inference import session
 from knightlite.ir import Graph

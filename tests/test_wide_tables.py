@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import conformance_checks as checks
 from float_nets import PADS, FloatNet
-from knightlite import chip, dtypes, numerics, ops
+from knightlite import chip_files, dtypes, numerics, ops
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.frontend import load_quantized
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
@@ -23,7 +23,7 @@ from knightlite.ops.samples import feature, result
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings, Widths
 
-FAMILIES = [family.names[0] for family in chip.families()]
+FAMILIES = [family.names[0] for family in chip_files.families()]
 
 
 def net() -> Graph:
@@ -104,7 +104,7 @@ def one_table(length: int) -> Graph:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_table_that_does_not_fit_is_refused(name: str) -> None:
-    family = chip.find(name)
+    family = chip_files.find(name)
     if family.chip.mspm_bytes > 8194:
         checks.build(one_table(12), name)
         return

@@ -9,7 +9,7 @@ import pytest
 
 import conformance_checks as checks
 from float_nets import FloatNet
-from knightlite import chip, dtypes
+from knightlite import chip_files, dtypes
 from knightlite.frontend import load_quantized
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_qdq
@@ -73,7 +73,7 @@ class Noise:
             forward((rng.normal(size=(1, 8, 12, 12)).astype(np.float32),))  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("name", [family.names[0] for family in chip.families()])
+@pytest.mark.parametrize("name", [family.names[0] for family in chip_files.families()])
 @pytest.mark.parametrize("make", [squeezed, moved])
 def test_sixteen_bits_throughout(make: object, name: str, tmp_path: Path) -> None:
     """Byte for byte on every chip, those of 8-bit matrix engines too, and one step from QDQ."""

@@ -9,7 +9,7 @@ import pytest
 
 import conformance_checks as checks
 from float_nets import PADS, RELU, FloatNet
-from knightlite import chip, dtypes
+from knightlite import chip_files, dtypes
 from knightlite.frontend import load_quantized
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_qdq
@@ -151,7 +151,7 @@ def spread_net() -> Graph:
     return net.build(deep)
 
 
-@pytest.mark.parametrize("name", [family.names[0] for family in chip.families()])
+@pytest.mark.parametrize("name", [family.names[0] for family in chip_files.families()])
 def test_a_requantize_from_16_bits_runs_on_every_chip(name: str, tmp_path: Path) -> None:
     graph = spread_net()
     result = quantize_graph(graph, Noise(), Settings(widths=Widths(frozenset({"loud"}))))

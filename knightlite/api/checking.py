@@ -36,13 +36,13 @@ class CheckResult:
 
 def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
     """Survey a float model and the limits of a chip's engines."""
-    from knightlite import chip
+    from knightlite import chip_files
     from knightlite.frontend import Conversion, survey
     from knightlite.lower import limit_findings
 
     check_options(options)
     name = options.chip or default_chip()
-    family = chip.find(name)
+    family = chip_files.find(name)
     found = survey(
         options.model,
         options.weight,

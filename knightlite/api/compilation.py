@@ -70,7 +70,7 @@ def compile_bytes(
 
     ``path``: what it is called in sentences and, by its stem, in file names.
     """
-    from knightlite import chip, container
+    from knightlite import chip_files, container
     from knightlite.compiler import compile_graph
     from knightlite.emit import golden_model, memory_map
     from knightlite.frontend import load_quantized
@@ -78,7 +78,7 @@ def compile_bytes(
 
     check(options)
     target = _chip_for(options.chip, path, model)
-    family = chip.find(target)
+    family = chip_files.find(target)
     graph = load_quantized(path, model)
     whole = graph.inputs
     if options.first_layer is not None or options.last_layer is not None:
@@ -160,13 +160,13 @@ def _chip_for(asked: str | None, path: Path, data: bytes | None = None) -> str:
 
 def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str, str]]:
     """(node, pass, sentence) of every rewrite that looked at the node (or at any)."""
-    from knightlite import chip
+    from knightlite import chip_files
     from knightlite.frontend import load_quantized
     from knightlite.passes import PIPELINE, Explanations, run_passes
 
     check(options)
     path, node = find_quantized(options.directory, options.onnx, talk), options.node
-    family = chip.find(_chip_for(options.chip, path))
+    family = chip_files.find(_chip_for(options.chip, path))
     graph = load_quantized(path)
     known = {item.name for item in graph.nodes}
     if node is not None and node not in known:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from knightlite import chip as chips
+from knightlite import chip_files
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.terminal import one_line, report_error, say
 from knightlite.cli.vocabulary import ALIASES
@@ -103,7 +103,7 @@ class LazyGroup(click.Group):
     "--default-chip",
     metavar="NAME",
     help="From now on take this chip or chip file where none is named; "
-    f"before that {chips.DEFAULT} is.",
+    f"before that {chip_files.DEFAULT} is.",
 )
 @click.version_option(__version__, "-v", "--version", prog_name="knightlite")
 @click.pass_context

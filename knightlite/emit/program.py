@@ -21,9 +21,11 @@ from knightlite.container import (
 )
 from knightlite.container.description import IntegerType
 from knightlite.emit.tokens import with_tokens
+from knightlite.errors import CapacityError, Finding, findings_error
 from knightlite.ir import Graph, HostOp, Tensor
 from knightlite.ir.graph import flatten_chains
 from knightlite.isa import Instruction, Store, assemble
+from knightlite.json_records import LARGEST_WHOLE
 from knightlite.ops import BY_NAME, View, host
 from knightlite.schedule import LayerPlan, Plan, plan_instructions
 
@@ -42,7 +44,11 @@ def program_code(plan: Plan) -> list[Instruction]:
 
 
 def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin) -> Program:
-    """The program of a plan; ``origin``: what its model came from."""
+    """The program of a plan; ``origin``: what its model came from.
+
+    CapacityError where a layer takes more cycles than the .cfg counts.
+    """
+    _check_cycles(plan)
     instructions = program_code(plan)
     code = assemble(instructions)
     graph = plan.graph
@@ -75,6 +81,25 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
     if host.needs_onnx_runtime(graph):
         host_model = host.model(graph).SerializeToString(deterministic=True)
     return paired(Program(meta, code, plan.constants, host_model))
+
+
+def _check_cycles(plan: Plan) -> None:
+    findings = [
+        Finding(
+            layer.node.name,
+            f"it takes {layer.estimated_cycles} cycles, a .cfg counts up to {LARGEST_WHOLE}.",
+        )
+        for layer in plan.layers
+        if layer.estimated_cycles > LARGEST_WHOLE
+    ]
+    if findings:
+        raise findings_error(
+            CapacityError,
+            f"{len(findings)} layer(s) take more cycles on this chip than can be counted: "
+            f"{findings[0]}",
+            findings,
+            "check clock_hz, the setup cycles and the figures of the DDR in the chip file",
+        )
 
 
 def _layer(graph: Graph, layer: LayerPlan) -> Layer:

@@ -1,7 +1,8 @@
 """The instruction set: records, their bytes, their listing, what they touch and cost."""
 
 from knightlite.isa.assembly import assemble, disassemble, listing_line
-from knightlite.isa.fields import FieldLayout, layout, size_bytes
+from knightlite.isa.chip_limits import chip_findings
+from knightlite.isa.fields import FieldLayout, largest, layout, size_bytes
 from knightlite.isa.instructions import (
     ALL_INSTRUCTIONS,
     Affine,
@@ -64,7 +65,9 @@ __all__ = [
     "Transfer",
     "WindowInstruction",
     "assemble",
+    "chip_findings",
     "disassemble",
+    "largest",
     "layout",
     "listing_line",
     "size_bytes",

@@ -1,6 +1,7 @@
 """Bit fields of instructions, declared once: encoder, decoder, listing and ISA page use them.
 
-An instruction is a frozen dataclass whose fields are made with :func:`bits` and :func:`count`.
+An instruction is a frozen dataclass whose fields are made with :func:`bits`, :func:`count` and
+:func:`address`.
 Fields are packed from bit 0 upwards, little-endian, in the order of declaration; the record is
 padded to 4 bytes.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knightlite.errors import MachineError
+from knightlite.isa.operands import Space
 
 
 def bits(
@@ -22,11 +24,13 @@ def bits(
     signed: bool = False,
     names: tuple[str, ...] = (),
     at_least: int | None = None,
+    spaces: tuple[Space, ...] = (),
+    unit: int = 1,
 ) -> Any:
     """A field of ``width`` bits.
 
     ``names`` lists the meanings of its values, for the listing; ``at_least`` is its smallest value
-    where that is not the smallest the bits can hold.
+    where that is not the smallest the bits can hold. ``spaces``, ``unit``: see :func:`address`.
     """
     lowest = -(1 << (width - 1)) if signed else 0
     return dataclasses.field(
@@ -36,6 +40,8 @@ def bits(
             "doc": doc,
             "names": names,
             "minimum": lowest if at_least is None else at_least,
+            "spaces": spaces,
+            "unit": unit,
         }
     )
 
@@ -43,6 +49,14 @@ def bits(
 def count(width: int, doc: str) -> Any:
     """A field that counts, or divides: at least 1."""
     return bits(width, doc, at_least=1)
+
+
+def address(width: int, doc: str, *spaces: Space, unit: int = 1) -> Any:
+    """A field for a byte address in one of some memories.
+
+    ``unit``: what lies there may have to lie at a multiple of so many bytes, a power of two.
+    """
+    return bits(width, doc, spaces=spaces, unit=unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,8 @@ class FieldLayout:
     doc: str
     names: tuple[str, ...]
     minimum: int  # the smallest value that makes sense
+    spaces: tuple[Space, ...]  # an address in one of these memories
+    unit: int  # bytes: what lies at the address may have to lie at a multiple of it
 
     @property
     def maximum(self) -> int:
@@ -73,6 +89,11 @@ def layout(record: type) -> tuple[FieldLayout, ...]:
     return _layouts[record]
 
 
+def largest(record: type, name: str) -> int:
+    """The largest value that a field of an instruction class can hold."""
+    return next(item.maximum for item in layout(record) if item.name == name)
+
+
 def _make_layout(record: type) -> tuple[FieldLayout, ...]:
     found = []
     offset = 0
@@ -87,6 +108,8 @@ def _make_layout(record: type) -> tuple[FieldLayout, ...]:
                 str(item.metadata["doc"]),
                 tuple(item.metadata["names"]),
                 int(item.metadata["minimum"]),
+                tuple(item.metadata["spaces"]),
+                int(item.metadata["unit"]),
             )
         )
         offset += width

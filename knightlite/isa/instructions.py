@@ -12,13 +12,21 @@ from enum import IntEnum
 from typing import ClassVar
 
 from knightlite.chip import Chip
-from knightlite.isa.fields import bits, count
+from knightlite.isa.fields import address, bits, count
 from knightlite.isa.matrix import Matrix
-from knightlite.isa.operands import Operand, Space, flat, parameter_records, tile
+from knightlite.isa.operands import (
+    PARAMETER_BYTES,
+    Operand,
+    Space,
+    flat,
+    parameter_records,
+    tile,
+)
 from knightlite.isa.records import (
     EXPONENTIAL_BYTES,
     FLAG,
     TABLE_ENTRIES,
+    TABLE_UNIT,
     TYPE_NAMES,
     TYPES,
     Engine,
@@ -40,7 +48,9 @@ class Affine(FeatureInstruction):
     ENGINE: ClassVar[Engine] = Engine.RCVT
     MNEMONIC: ClassVar[str] = "affine"
 
-    parameter_address: int = bits(20, "MSPM address of the parameters, per channel")
+    parameter_address: int = address(
+        20, "MSPM address of the parameters, per channel", Space.MSPM, unit=PARAMETER_BYTES
+    )
     two_sided: int = bits(1, "negative x has a second set of parameters", names=FLAG)
 
     @property
@@ -83,7 +93,7 @@ class Eltwise(FeatureInstruction):
     MNEMONIC: ClassVar[str] = "eltwise"
 
     mode: int = bits(2, "operation", names=tuple(item.name for item in EltwiseMode))
-    z_address: int = bits(24, "FSPM address of the second tile")
+    z_address: int = address(24, "FSPM address of the second tile", Space.FSPM)
     z_row_stride: int = bits(24, "bytes between its rows, 0 to broadcast")
     z_column_stride: int = bits(16, "bytes between its pixels, 0 to broadcast")
     z_broadcast: int = bits(1, "one channel of z serves all channels of x", names=FLAG)
@@ -153,7 +163,7 @@ class Lookup(FeatureInstruction):
     ENGINE: ClassVar[Engine] = Engine.RCVT
     MNEMONIC: ClassVar[str] = "lookup"
 
-    table_address: int = bits(20, "MSPM address of the table")
+    table_address: int = address(20, "MSPM address of the table", Space.MSPM, unit=TABLE_UNIT)
     intervals: int = bits(4, "n: log2 of the intervals for s16 x, 8 to 12; 0 for 8-bit x")
     fraction: int = bits(4, "fraction bits of the entries for s16 x; 0 for 8-bit x")
 
@@ -166,7 +176,7 @@ class Lookup(FeatureInstruction):
 
     def table(self) -> Operand:
         """Its entries."""
-        unit = 2 if self.intervals else 8
+        unit = 2 if self.intervals else TABLE_UNIT
         return flat("table", Space.MSPM, self.table_address, self.table_bytes, unit)
 
     def operands(self) -> tuple[Operand, ...]:
@@ -226,8 +236,8 @@ class Move(Instruction):
     ENGINE: ClassVar[Engine] = Engine.RCVT
     MNEMONIC: ClassVar[str] = "move"
 
-    x_address: int = bits(24, "FSPM address of the first run read")
-    y_address: int = bits(24, "FSPM address of the first run written")
+    x_address: int = address(24, "FSPM address of the first run read", Space.FSPM)
+    y_address: int = address(24, "FSPM address of the first run written", Space.FSPM)
     run_bytes: int = count(24, "contiguous bytes of a run")
     count0: int = count(16, "turns of loop 0, the outermost")
     x_stride0: int = bits(24, "bytes that a turn of loop 0 goes on in x")
@@ -292,12 +302,12 @@ class Softmax(FeatureInstruction):
     ENGINE: ClassVar[Engine] = Engine.RCVT
     MNEMONIC: ClassVar[str] = "softmax"
 
-    table_address: int = bits(20, "MSPM address of the table")
+    table_address: int = address(20, "MSPM address of the table", Space.MSPM, unit=TABLE_UNIT)
     numerator: int = bits(16, "n: what a share of 1 becomes")
 
     def table(self) -> Operand:
         """Its exponentials."""
-        return flat("table", Space.MSPM, self.table_address, EXPONENTIAL_BYTES, 8)
+        return flat("table", Space.MSPM, self.table_address, EXPONENTIAL_BYTES, TABLE_UNIT)
 
     def operands(self) -> tuple[Operand, ...]:
         """x, table, y."""

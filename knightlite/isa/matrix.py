@@ -7,8 +7,15 @@ from typing import ClassVar
 
 from knightlite import dtypes
 from knightlite.chip import Chip
-from knightlite.isa.fields import bits, count
-from knightlite.isa.operands import Operand, Space, flat, parameter_records, tile
+from knightlite.isa.fields import address, bits, count
+from knightlite.isa.operands import (
+    PARAMETER_BYTES,
+    Operand,
+    Space,
+    flat,
+    parameter_records,
+    tile,
+)
 from knightlite.isa.records import (
     ACCUMULATOR_BYTES,
     FLAG,
@@ -42,19 +49,36 @@ class Matrix(WindowInstruction):
     dilation_width: int = count(8, "columns between taps")
     depthwise: int = bits(1, "each output channel reads its own input channel", names=FLAG)
     groups: int = count(16, "groups of channels in the tile; 1: each output reads every input")
-    weight_address: int = bits(24, "WSPM address of the weights")
+    weight_address: int = address(
+        24, "WSPM address of the weights", Space.WSPM, unit=WEIGHT_TYPES[-1].size_bytes
+    )
     weight_row_bytes: int = bits(16, "bytes between weight rows")
     prologue: int = bits(1, "x goes through clamp(rne((x*m + b) / 2^q)) first", names=FLAG)
-    prologue_address: int = bits(20, "MSPM address of the prologue's parameters, per input channel")
+    prologue_address: int = address(
+        20,
+        "MSPM address of the prologue's parameters, per input channel",
+        Space.MSPM,
+        unit=PARAMETER_BYTES,
+    )
     prologue_type: int = bits(2, "type after the prologue", names=TYPE_NAMES)
     prologue_low: int = bits(16, "lower clamp of the prologue", signed=True)
     prologue_high: int = bits(16, "upper clamp of the prologue", signed=True)
     accumulate_in: int = bits(1, "start from the partial sums at accumulator_address", names=FLAG)
     accumulate_out: int = bits(1, "leave partial sums there instead of requantizing", names=FLAG)
-    accumulator_address: int = bits(24, "FSPM address of the partial sums [pixel][output channel]")
-    parameter_address: int = bits(20, "MSPM address of the requantize parameters, per channel")
+    accumulator_address: int = address(
+        24,
+        "FSPM address of the partial sums [pixel][output channel]",
+        Space.FSPM,
+        unit=WIDE_ACCUMULATOR_BYTES,
+    )
+    parameter_address: int = address(
+        20,
+        "MSPM address of the requantize parameters, per channel",
+        Space.MSPM,
+        unit=PARAMETER_BYTES,
+    )
     residual: int = bits(1, "add a second tile after requantizing", names=FLAG)
-    residual_address: int = bits(24, "FSPM address of the second tile")
+    residual_address: int = address(24, "FSPM address of the second tile", Space.FSPM)
     residual_row_stride: int = bits(24, "bytes between its rows")
     residual_column_stride: int = bits(16, "bytes between its pixels")
     residual_type: int = bits(2, "its type", names=TYPE_NAMES)

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from knightlite import dtypes
 from knightlite.chip import Chip
-from knightlite.isa.fields import bits, count
+from knightlite.isa.fields import address, bits, count
 from knightlite.isa.operands import Access, Operand, Space, tile
 
 TABLE_ENTRIES = 256  # of a table for 8-bit x
 EXPONENTIAL_BYTES = 512
+TABLE_UNIT = 8  # bytes: tables of 8-bit x, and of exponentials, begin at a multiple of it
 ACCUMULATOR_BYTES = 4  # a partial sum in FSPM
 WIDE_ACCUMULATOR_BYTES = 8  # of 48 bits: a power of two, so that none straddles a bank word
 
@@ -29,6 +30,7 @@ class Engine(IntEnum):
 TYPES = (dtypes.U8, dtypes.S8, dtypes.S16)
 TYPE_NAMES = tuple(item.name for item in TYPES)
 FLAG = ("no", "yes")
+SCRATCHPADS = (Space.FSPM, Space.WSPM, Space.MSPM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +65,10 @@ class Instruction:
 class Transfer(Instruction):
     """Shared by Load and Store: rows x columns runs of bytes between DDR and a scratchpad."""
 
-    ddr_address: int = bits(40, "byte address in DDR")
+    ddr_address: int = address(40, "byte address in DDR", Space.DDR)
     ddr_row_stride: int = bits(32, "bytes between rows in DDR")
     ddr_column_stride: int = bits(32, "bytes between runs of a row in DDR")
-    local_address: int = bits(24, "byte address in the scratchpad")
+    local_address: int = address(24, "byte address in the scratchpad", *SCRATCHPADS)
     local_row_stride: int = bits(24, "bytes between rows in the scratchpad")
     local_column_stride: int = bits(24, "bytes between runs of a row in the scratchpad")
     rows: int = count(16, "number of rows")
@@ -137,14 +139,14 @@ class Store(Transfer):
 class FeatureInstruction(Instruction):
     """Shared by all compute instructions: a feature tile x in FSPM, a result tile y in FSPM."""
 
-    x_address: int = bits(24, "FSPM address of the input tile")
+    x_address: int = address(24, "FSPM address of the input tile", Space.FSPM)
     x_row_stride: int = bits(24, "bytes between input rows")
     x_column_stride: int = bits(16, "bytes between input pixels")
     x_height: int = count(16, "rows of the input tile")
     x_width: int = count(16, "pixels of an input row")
     x_channels: int = count(16, "input channels")
     x_type: int = bits(2, "input type", names=TYPE_NAMES)
-    y_address: int = bits(24, "FSPM address of the output tile")
+    y_address: int = address(24, "FSPM address of the output tile", Space.FSPM)
     y_row_stride: int = bits(24, "bytes between output rows")
     y_column_stride: int = bits(16, "bytes between output pixels")
     y_height: int = count(16, "rows of the output tile")

@@ -8,6 +8,7 @@ a value may be: ``str``, ``int``, ``float``, ``bool``, ``None``, ``bytes`` (base
 """
 
 from knightlite.json_records.codec import (
+    LARGEST_WHOLE,
     Misfit,
     canonical_json,
     decode,
@@ -32,6 +33,7 @@ from knightlite.json_records.forms import (
 )
 
 __all__ = [
+    "LARGEST_WHOLE",
     "AtLeast",
     "AtMostCharacters",
     "AtMostItems",

@@ -45,7 +45,7 @@ Record = TypeVar("Record")
 
 ABSENT = "absent"
 SHOWN = 60  # characters of a wrong value, or of a key
-INT64 = 1 << 63
+LARGEST_WHOLE = (1 << 63) - 1  # of whole numbers, which have 64 bits with their sign
 
 
 def key(doc: str, *, none_as_empty: bool = False, **given: Any) -> Any:
@@ -181,7 +181,7 @@ def _sound(value: Any) -> bool:
     if type(value) is str:
         return not any("\ud800" <= letter <= "\udfff" for letter in value)
     if type(value) is int:
-        return -INT64 <= value < INT64
+        return -LARGEST_WHOLE - 1 <= value <= LARGEST_WHOLE
     return type(value) is not float or math.isfinite(value)
 
 

@@ -220,6 +220,7 @@ class Chain:
             compute=compute,
             weights=weights,
             weight_bytes=weight_bytes,
+            weight_row_bytes=self.row_bytes,
             parameters=parameters,
             prologue=prologue_parameters if prologue is not None else None,
             group=self.group,

@@ -9,6 +9,7 @@ from knightlite.ir import Graph, Node
 from knightlite.isa import Instruction, Matrix
 from knightlite.lower.chain import WIDTH_LIMIT, chain_of, weights_limit
 from knightlite.lower.work import (
+    LARGEST_WINDOW,
     SIZE_LIMIT,
     Limit,
     Lowering,
@@ -63,8 +64,8 @@ def _window_fields(center: View) -> dict[str, int]:
 
 def _check_window(view: View, chip: Chip) -> str | None:
     dilation = max(view.integers("dilations"))
-    if dilation > 255:
-        return f"dilation must be at most 255, not {dilation}"
+    if dilation > LARGEST_WINDOW:
+        return f"dilation must be at most {LARGEST_WINDOW}, not {dilation}"
     return window_limits(view, weighted.weights(view).shape[2:], view.integers("strides"))
 
 
@@ -86,7 +87,7 @@ CONVOLUTION = Lowering(
     limits=(
         SIZE_LIMIT,
         WIDTH_LIMIT,
-        Limit("kernel, stride, dilation and pad are at most 255", _check_window),
+        Limit(f"kernel, stride, dilation and pad are at most {LARGEST_WINDOW}", _check_window),
         Limit("pads are smaller than the dilated kernel", _check_pads),
         Limit("the smallest weight tile fits WSPM", _check_weights),
     ),

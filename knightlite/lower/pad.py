@@ -7,7 +7,17 @@ from dataclasses import replace
 
 from knightlite.chip import Chip
 from knightlite.isa import Instruction, Pool, PoolMode
-from knightlite.lower.work import SIZE_LIMIT, Limit, Lowering, Range, Tile, Work, span, tile_fields
+from knightlite.lower.work import (
+    LARGEST_WINDOW,
+    SIZE_LIMIT,
+    Limit,
+    Lowering,
+    Range,
+    Tile,
+    Work,
+    span,
+    tile_fields,
+)
 from knightlite.ops import View, pad
 
 
@@ -79,11 +89,13 @@ def _pieces(begin: int, end: int, most: int) -> Iterator[tuple[int, int]]:
 
 def _check_pads(view: View, chip: Chip) -> str | None:
     (_, top, left), _ = pad.amounts(view)
-    if max(top, left) <= 255:
+    if max(top, left) <= LARGEST_WINDOW:
         return None
-    return f"zeros above and on the left must be at most 255, not {max(top, left)}"
+    return f"zeros above and on the left must be at most {LARGEST_WINDOW}, not {max(top, left)}"
 
 
 PAD = Lowering(
-    "Pad", (SIZE_LIMIT, Limit("at most 255 zeros above and on the left", _check_pads)), work
+    "Pad",
+    (SIZE_LIMIT, Limit(f"at most {LARGEST_WINDOW} zeros above and on the left", _check_pads)),
+    work,
 )

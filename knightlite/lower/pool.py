@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from knightlite.chip import Chip
 from knightlite.isa import TYPES, Instruction, Pool, PoolMode
 from knightlite.lower.work import (
+    LARGEST_WINDOW,
     SIZE_LIMIT,
     Limit,
     Lowering,
@@ -114,6 +115,6 @@ def _check_window(view: View, chip: Chip) -> str | None:
     return window_limits(view, view.integers("kernel"), view.integers("strides"))
 
 
-_LIMITS = (SIZE_LIMIT, Limit("window, stride and pad are at most 255", _check_window))
+_LIMITS = (SIZE_LIMIT, Limit(f"window, stride and pad are at most {LARGEST_WINDOW}", _check_window))
 MAX_POOL = Lowering("MaxPool", _LIMITS, max_work)
 AVERAGE_POOL = Lowering("AveragePool", _LIMITS, average_work)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from knightlite.chip import Chip
-from knightlite.isa import Instruction, Resize, ResizeMode
+from knightlite.isa import Instruction, Resize, ResizeMode, largest
 from knightlite.lower.work import SIZE_LIMIT, Limit, Lowering, Range, Tile, Work, tile_fields
 from knightlite.ops import View, resize, sampling
 from knightlite.ops.sampling import Line
 
-LARGEST = (1 << 31) - 1
+LARGEST = largest(Resize, "offset_height")  # signed: steps and units hold twice as much
 
 
 def nearest_lines(view: View) -> list[Line]:
@@ -86,10 +86,10 @@ def linear_work(view: View) -> Work:
 def _check(lines: Callable[[View], list[Line]]) -> Callable[[View, Chip], str | None]:
     def check(view: View, chip: Chip) -> str | None:
         numbers = ((item.step, abs(item.offset), item.unit) for item in lines(view))
-        largest = max(map(max, numbers), default=0)
-        if largest <= LARGEST:
+        found = max(map(max, numbers), default=0)
+        if found <= LARGEST:
             return None
-        return f"positions must have steps, offsets and units of at most {LARGEST}, not {largest}"
+        return f"positions must have steps, offsets and units of at most {LARGEST}, not {found}"
 
     return check
 

@@ -13,11 +13,19 @@ from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.isa import Instruction, Matrix
 from knightlite.lower.chain import WIDTH_LIMIT, Chain, chain_of, weight_tile_bytes, weights_limit
-from knightlite.lower.work import SIZE_LIMIT, Limit, Lowering, Placement, Range, Tile, Work, span
+from knightlite.lower.work import (
+    LARGEST_WINDOW,
+    SIZE_LIMIT,
+    Limit,
+    Lowering,
+    Placement,
+    Range,
+    Tile,
+    Work,
+    span,
+)
 from knightlite.ops import View, transposed, weighted
 from knightlite.ops.transposed import Phase
-
-LARGEST_FIELD = 255  # strides, pads and kernels have 8 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +186,9 @@ def _check_window(view: View, chip: Chip) -> str | None:
     kernel, dilations = weighted.weights(view).shape[2:], view.integers("dilations")
     reach = tuple(dilations[axis] * (kernel[axis] - 1) + 1 for axis in range(2))
     largest = max(*reach, *view.integers("strides"))
-    if largest <= LARGEST_FIELD:
+    if largest <= LARGEST_WINDOW:
         return None
-    return f"dilated kernel and stride must be at most {LARGEST_FIELD}, not {largest}"
+    return f"dilated kernel and stride must be at most {LARGEST_WINDOW}, not {largest}"
 
 
 def _check_weights(view: View, chip: Chip) -> str | None:
@@ -192,7 +200,7 @@ TRANSPOSED = Lowering(
     limits=(
         SIZE_LIMIT,
         WIDTH_LIMIT,
-        Limit("dilated kernel and stride are at most 255", _check_window),
+        Limit(f"dilated kernel and stride are at most {LARGEST_WINDOW}", _check_window),
         Limit("the smallest weight tile fits WSPM", _check_weights),
     ),
     work=work,

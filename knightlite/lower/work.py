@@ -16,10 +16,21 @@ from numpy.typing import NDArray
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
-from knightlite.isa import ACCUMULATOR_BYTES, TYPES, Instruction
+from knightlite.isa import (
+    ACCUMULATOR_BYTES,
+    TYPES,
+    FeatureInstruction,
+    Instruction,
+    WindowInstruction,
+    largest,
+)
 from knightlite.ops import View, reasons
 
 Range = tuple[int, int]  # [first, last)
+
+# what the fields of instructions hold: channels, rows and columns; kernels, strides and pads
+LARGEST_SIZE = largest(FeatureInstruction, "x_width")
+LARGEST_WINDOW = largest(WindowInstruction, "kernel_height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +77,9 @@ class Work:
     a group where output channels read those of their group only; sums are split inside one group.
     ``input_rows`` maps output rows to input rows.
     ``weights(outs, ins, align)`` are WSPM bytes, where every instruction's own begin at a multiple
-    of ``align``; ``parameters(outs)`` and ``prologue(ins)`` MSPM bytes. ``interleave``: rows and
-    columns from one output pixel of an instruction to its next, where several fill a tile.
+    of ``align``; ``weight_row_bytes(outs)`` those of one of their rows; ``parameters(outs)`` and
+    ``prologue(ins)`` MSPM bytes. ``interleave``: rows and columns from one output pixel of an
+    instruction to its next, where several fill a tile.
     ``moves_only``: no compute instruction; the input tile is stored as the output tile.
     ``cuts_channels``: False where a tile must hold all channels.
     """
@@ -81,6 +93,7 @@ class Work:
     compute: Callable[[Tile], tuple[Instruction, ...]]
     weights: Callable[[Range, Range, int], bytes] | None = None
     weight_bytes: Callable[[Range, Range, int], int] | None = None  # len(weights(...)), but cheap
+    weight_row_bytes: Callable[[Range], int] | None = None
     parameters: Callable[[Range], bytes] | None = None
     prologue: Callable[[Range], bytes] | None = None
     one_prologue: bool = False  # the prologue's bytes are the same for all channels: a table
@@ -158,19 +171,19 @@ def tile_fields(view_x: Any, view_y: Any, width_x: int, width_y: int, tile: Tile
 
 
 def window_limits(view: View, kernel: tuple[int, ...], strides: tuple[int, ...]) -> str | None:
-    """Why a window does not fit the instructions' 8-bit fields, or None."""
-    largest = max(*kernel, *strides, *view.integers("pads"))
-    if largest > 255:
-        return f"kernel, stride and pad must be at most 255, not {largest}"
+    """Why a window does not fit its fields of instructions, or None."""
+    found = max(*kernel, *strides, *view.integers("pads"))
+    if found > LARGEST_WINDOW:
+        return f"kernel, stride and pad must be at most {LARGEST_WINDOW}, not {found}"
     return None
 
 
 def size_limits(view: View, chip: Chip) -> str | None:
-    """Why a tensor does not fit the instructions' 16-bit size fields, or None."""
+    """Why a tensor does not fit the size fields of instructions, or None."""
     for tensor in (view.tensor(0), view.output):
-        if max(tensor.shape) > 65535:
-            return f"{tensor.name} must have at most 65535 channels, rows and columns"
+        if max(tensor.shape) > LARGEST_SIZE:
+            return f"{tensor.name} must have at most {LARGEST_SIZE} channels, rows and columns"
     return None
 
 
-SIZE_LIMIT = Limit("tensors have at most 65535 channels, rows and columns", size_limits)
+SIZE_LIMIT = Limit(f"tensors have at most {LARGEST_SIZE} channels, rows and columns", size_limits)

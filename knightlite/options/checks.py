@@ -41,9 +41,9 @@ def among(words: Iterable[Any], called: str) -> Check:
 
 def known_chip(name: str) -> None:
     """That there is such a chip, or chip file."""
-    from knightlite import chip
+    from knightlite import chip_files
 
-    chip.find(name)
+    chip_files.find(name)
 
 
 def forward_calls(iterations: Iterable[int], batch_size: int) -> None:

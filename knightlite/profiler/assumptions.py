@@ -7,11 +7,12 @@ laid out for the others, so on a chip that differs there it would be another pro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from knightlite.chip import TIMING_FACTS, Chip
 from knightlite.errors import Finding, UsageError, findings_error, suggestion
+from knightlite.json_records import Misfit, read, record_form
 
 GIB = 1 << 30
 BANDWIDTH, EFFICIENCY = "ddr_bytes_per_second", "ddr_efficiency_percent"
@@ -65,7 +66,7 @@ def assumed_facts(
 
 def assume(chip: Chip, facts: Mapping[str, int]) -> tuple[Chip, tuple[Assumption, ...]]:
     """The chip with these facts, and those of them that differ; UsageError with all findings."""
-    known = tuple(item.name for item in fields(Chip))
+    known = {item.name: item.form for item in record_form(Chip).keys}
     found = []
     for fact, value in facts.items():
         if fact not in known:
@@ -75,10 +76,12 @@ def assume(chip: Chip, facts: Mapping[str, int]) -> tuple[Chip, tuple[Assumption
             found.append(
                 Finding("--set", f"{fact} cannot be assumed: the program was laid out for it.")
             )
-        elif value < 1:
-            found.append(Finding("--set", f"{fact} must be a positive integer, not {value}."))
-        elif fact == EFFICIENCY and value > 100:
-            found.append(Finding("--set", f"{fact} must be at most 100, not {value}."))
+        else:
+            try:
+                read(known[fact], value, fact)
+            except Misfit as misfit:
+                sentence = f"{fact} must be {misfit.wanted}, not {misfit.found}."
+                found.append(Finding("--set", sentence))
     if found:
         raise findings_error(
             UsageError,

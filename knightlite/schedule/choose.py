@@ -9,7 +9,7 @@ from knightlite.allocate import Location
 from knightlite.errors import CapacityError
 from knightlite.lower import LEAST_CHANNELS, span
 from knightlite.schedule.steps import ConstantKey, LayerBuilder, LayerWalk, Scratchpads
-from knightlite.schedule.tiling import Geometry, Tiling
+from knightlite.schedule.tiling import LARGEST_PIXEL, LARGEST_ROW, Geometry, Tiling
 
 FACTORS = (16, 8, 4, 2, 1)
 INPUT_CUTS = 3  # how many cuts of the input channels are priced: the largest that fit
@@ -168,7 +168,7 @@ def constant_bytes(geometry: Geometry, key: ConstantKey) -> int:
 
 
 def _capacity_error(geometry: Geometry, name: str) -> CapacityError:
-    """Names the scratchpad that even the smallest tile does not fit; the limits saw to WSPM."""
+    """Names what even the smallest tile does not fit; the limits saw to WSPM."""
     chip = geometry.chip
     smallest = min(_channel_cuts(geometry))
     tiling = Tiling(1, smallest, min(geometry.group[0], chip.matrix_input_lanes), False, 1)
@@ -181,6 +181,14 @@ def _capacity_error(geometry: Geometry, name: str) -> CapacityError:
             "use a narrower input, or a chip with more FSPM",
         )
     need = sum(geometry.parameter_bytes(tiling))
+    if need <= chip.mspm_bytes:
+        return CapacityError(
+            f"layer {name} takes strides that instructions cannot hold even in its smallest tile "
+            f"({smallest} channels): {geometry.pixel_bytes(tiling)} bytes a pixel, at most "
+            f"{LARGEST_PIXEL}, and {geometry.row_bytes(tiling)} bytes a row, at most "
+            f"{LARGEST_ROW}.",
+            "use fewer channels, or features of 8 bits",
+        )
     return CapacityError(
         f"layer {name} needs {need} bytes of MSPM for the parameters of its smallest tile, "
         f"the chip has {chip.mspm_bytes}.",

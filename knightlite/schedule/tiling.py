@@ -14,9 +14,14 @@ from dataclasses import dataclass, field
 from knightlite.allocate import align
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Tensor
+from knightlite.isa import FeatureInstruction, Load, Matrix, largest
 from knightlite.lower import Range, Work, span
 
-LARGEST_PIXEL = (1 << 16) - 1  # bytes: the pixel strides of instructions have 16 bits
+# what the fields of instructions hold: bytes between pixels, rows and weight rows, of a transfer
+LARGEST_PIXEL = largest(FeatureInstruction, "x_column_stride")
+LARGEST_ROW = largest(FeatureInstruction, "x_row_stride")
+LARGEST_WEIGHT_ROW = largest(Matrix, "weight_row_bytes")
+LARGEST_RUN = largest(Load, "run_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,18 +215,48 @@ class Geometry:
         )
 
     def pixel_bytes(self, tiling: Tiling) -> int:
-        """The largest pixel stride of an instruction: it must fit its field."""
+        """The largest pixel stride of an instruction."""
         ins, outs = self.tile_channels(tiling)
         written = self.column_stride(self.y, outs) * self.work.interleave[1]
         second = self.column_stride(self.z, outs) * self.work.interleave[1] if self.z else 0
         return max(self.column_stride(self.x, ins), written, second)
+
+    def row_bytes(self, tiling: Tiling) -> int:
+        """The largest row stride of a tile.
+
+        Instructions that skip rows have several in their tile, so that FSPM holds more than these.
+        """
+        ins, outs = self.tile_channels(tiling)
+        tensors = ((self.x, ins), (self.y, outs), (self.z, outs))
+        return max(
+            tensor.shape[3] * self.column_stride(tensor, channels)
+            for tensor, channels in tensors
+            if tensor is not None
+        )
+
+    def weights_encodable(self, tiling: Tiling) -> bool:
+        """True where a weight tile is one run of bytes, and its rows fit their field."""
+        if self.work.weights is None:
+            return True
+        assert self.work.weight_row_bytes is not None
+        _, outs = self.tile_channels(tiling)
+        row = self.work.weight_row_bytes((0, outs))
+        return row <= LARGEST_WEIGHT_ROW and self._weight_bytes(tiling) <= LARGEST_RUN
+
+    def encodable(self, tiling: Tiling) -> bool:
+        """True where what depends on the tiling fits the fields of the instructions."""
+        return (
+            self.pixel_bytes(tiling) <= LARGEST_PIXEL
+            and self.row_bytes(tiling) <= LARGEST_ROW
+            and self.weights_encodable(tiling)
+        )
 
     def fits(self, tiling: Tiling) -> bool:
         """True where every scratchpad suffices, and the fields of the instructions do."""
         size, _, slots = self.weight_slots(tiling)
         return (
             (not size or slots >= 1)
-            and self.pixel_bytes(tiling) <= LARGEST_PIXEL
+            and self.encodable(tiling)
             and self.parameter_slots(tiling) is not None
             and self.fspm_bytes(tiling) <= self.chip.fspm_bytes
         )

@@ -14,11 +14,11 @@ def chip_names() -> list[tuple[str, str, str, str]]:
 
     The family of the user's default comes last where it is a chip file.
     """
-    from knightlite import chip
+    from knightlite import chip_files
 
     default = default_chip()
-    taken = chip.find(default)
-    known = chip.families()
+    taken = chip_files.find(default)
+    known = chip_files.families()
     return [
         (
             family.family,
@@ -32,9 +32,9 @@ def chip_names() -> list[tuple[str, str, str, str]]:
 
 def chip_facts(name: str) -> list[tuple[str, object, str, str]]:
     """(fact, value, source, note) of one chip."""
-    from knightlite import chip
+    from knightlite import chip_files
 
-    family = chip.find(name)
+    family = chip_files.find(name)
     return [
         (
             field.name,
@@ -48,11 +48,11 @@ def chip_facts(name: str) -> list[tuple[str, object, str, str]]:
 
 def chip_operators(name: str) -> tuple[list[tuple[str, str, str, str]], list[str]]:
     """(operator, from ONNX, runs on, rules) of one chip, and what holds for all of them."""
-    from knightlite import chip
+    from knightlite import chip_files
     from knightlite.api.chips.operators import common_rules, operators_of, sizes
     from knightlite.frontend.host import HOST
 
-    family = chip.find(name)
+    family = chip_files.find(name)
     rows = [
         (
             op.name,

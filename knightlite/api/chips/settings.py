@@ -43,10 +43,10 @@ def stored_chip() -> str | None:
 
 def store_chip(name: str) -> Path:
     """Make a chip, or a chip file by its absolute path, the user's default; where that is kept."""
-    from knightlite import chip
+    from knightlite import chip_files
 
-    chip.find(name)
-    if name.endswith(chip.FILE_SUFFIX):
+    chip_files.find(name)
+    if name.endswith(chip_files.FILE_SUFFIX):
         name = os.path.abspath(name)
     path = settings_file()
     text = json.dumps({"format": FORMAT, "default_chip": name}, indent=2, sort_keys=True)
@@ -56,13 +56,13 @@ def store_chip(name: str) -> Path:
 
 def default_chip() -> str:
     """The user's default, else the program's; UsageError where the user's no longer exists."""
-    from knightlite import chip
+    from knightlite import chip_files
 
     stored = stored_chip()
     if stored is None:
-        return chip.DEFAULT
+        return chip_files.DEFAULT
     try:
-        chip.find(stored)
+        chip_files.find(stored)
     except KnightliteError as error:
         raise UsageError(f"the default chip cannot be taken: {error.sentence}", _REMEDY) from error
     return stored

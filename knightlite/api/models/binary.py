@@ -39,13 +39,13 @@ class Binary:
 
         None where it was compiled for a chip file of the user's: its facts are in the ``.cfg``.
         """
-        from knightlite import chip
+        from knightlite import chip_files
 
         compiled_for = self.program.meta.chip
         if asked is None:
-            own = compiled_for.endswith(chip.FILE_SUFFIX)
-            return None if own else chip.find(compiled_for)
-        target = chip.find(asked)
+            own = compiled_for.endswith(chip_files.FILE_SUFFIX)
+            return None if own else chip_files.find(compiled_for)
+        target = chip_files.find(asked)
         if asked != compiled_for and target.digest != self.program.meta.chip_digest:
             raise UsageError(
                 f"{self.cfg.name} was compiled for chip {compiled_for}, not for {asked}.",

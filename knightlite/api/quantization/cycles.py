@@ -19,10 +19,10 @@ def clock_of(chip_name: str) -> Clock:
     That is the time that ``profile`` predicts. Tilings are chosen once for layers that are alike,
     in whichever graph they are.
     """
-    from knightlite import chip
+    from knightlite import chip_files
     from knightlite.quantize.mixed import Clock
 
-    family = chip.find(chip_name)
+    family = chip_files.find(chip_name)
     tilings: Tilings = {}
 
     def cycles(graph: Graph) -> int:

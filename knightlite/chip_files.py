@@ -1,0 +1,148 @@
+"""Chip files: strict TOML into the frozen records of ``chip``, every mistake said at once.
+
+Every value says where it comes from: ``stated`` (vendor), ``inferred`` (from vendor facts) or
+``modelled`` (ours). Source: design machine.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from knightlite.chip import Chip, ChipFamily, Provenance, facts_digest
+from knightlite.datafiles import chips_folder
+from knightlite.errors import (
+    Finding,
+    FormatError,
+    KnightliteError,
+    UsageError,
+    findings_error,
+    suggestion,
+)
+from knightlite.json_records import Misfit, read, record_form
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SOURCES = ("stated", "inferred", "modelled")
+FORMAT = 1
+FILE_SUFFIX = ".toml"
+DEFAULT = "TX5368AV200"  # taken where no chip is asked for, as Knight does
+
+
+def parse(text: str, where: str) -> ChipFamily:
+    """Parse a chip file; FormatError with all findings at once.
+
+    Unknown, missing and mistyped keys, and facts that instructions cannot live with.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FormatError(f"chip file {where} is not valid TOML: {error}.") from error
+    found: list[Finding] = []
+    kinds: dict[str, type] = {
+        "format": int,
+        "family": str,
+        "names": list,
+        "description": str,
+        "values": dict,
+    }
+    for key, kind in kinds.items():
+        if not isinstance(data.get(key), kind):
+            found.append(Finding(where, f"key {key} must be present and of type {kind.__name__}."))
+    found += [Finding(where, f"unknown key {key}.") for key in data if key not in kinds]
+    if found:
+        raise _unusable(where, found)
+    if data["format"] != FORMAT:
+        raise FormatError(f"chip file {where} has format {data['format']}, not {FORMAT}.")
+    values, provenance = _parse_values(data["values"], where, found)
+    if not data["names"] or not all(isinstance(name, str) for name in data["names"]):
+        found.append(Finding(where, "names must be a list of chip names."))
+    if found:
+        raise _unusable(where, found)
+    chip = Chip(**values)
+    return ChipFamily(
+        data["family"],
+        tuple(data["names"]),
+        data["description"],
+        chip,
+        provenance,
+        facts_digest(chip),
+    )
+
+
+def _unusable(where: str, found: Sequence[Finding]) -> KnightliteError:
+    sentence = f"chip file {where} is not usable: {found[0].sentence}"
+    return findings_error(FormatError, sentence, found, found[0].hint)
+
+
+def _parse_values(
+    table: Mapping[str, Any], where: str, found: list[Finding]
+) -> tuple[dict[str, Any], dict[str, Provenance]]:
+    from knightlite.isa import chip_findings  # with numpy: for those who read a file
+
+    expected = {item.name: item.form for item in record_form(Chip).keys}
+    found += [Finding(where, f"unknown value {key}.") for key in table if key not in expected]
+    found += [
+        Finding(where, f"value {key} is missing.") for key in sorted(set(expected) - set(table))
+    ]
+    values: dict[str, Any] = {}
+    provenance: dict[str, Provenance] = {}
+    for key in sorted(expected.keys() & table.keys()):
+        entry = table[key]
+        if not isinstance(entry, dict) or not {"value", "source"} <= set(entry):
+            found.append(Finding(where, f"{key} must be a table with value, source and note."))
+            continue
+        if set(entry) - {"value", "source", "note"}:
+            found.append(Finding(where, f"{key} may only have value, source and note."))
+        try:
+            values[key] = read(expected[key], entry["value"], key)
+        except Misfit as misfit:
+            sentence = f"{misfit.path} must be {misfit.wanted}, not {misfit.found}."
+            found.append(Finding(where, sentence))
+            continue
+        if entry["source"] not in SOURCES:
+            found.append(
+                Finding(
+                    where,
+                    f"{key}: source must be one of {', '.join(SOURCES)}, not {entry['source']}.",
+                )
+            )
+        provenance[key] = Provenance(str(entry["source"]), str(entry.get("note", "")))
+    found += chip_findings(values, where)
+    return values, provenance
+
+
+@lru_cache(maxsize=1)
+def families() -> tuple[ChipFamily, ...]:
+    """All families that ship with the program, by file name."""
+    return tuple(
+        parse(path.read_text(encoding="utf-8"), path.name)
+        for path in sorted(chips_folder().glob("*.toml"))
+    )
+
+
+def find(name: str) -> ChipFamily:
+    """The family of a chip name, or the file of a user's own chip (``path/to/my.toml``)."""
+    if name.endswith(FILE_SUFFIX):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"chip file {name} does not exist.")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError(
+                f"chip file {name} is not valid TOML: it is not UTF-8 text."
+            ) from error
+        return parse(text, name)
+    for family in families():
+        if name in family.names:
+            return family
+    known = [item for family in families() for item in family.names]
+    what_else = "`knightlite chips` lists them; a chip of your own is a file NAME.toml"
+    raise UsageError(f"chip {name} is not known.", suggestion(name, known, what_else))
