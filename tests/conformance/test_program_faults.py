@@ -1,0 +1,37 @@
+"""A thousand changed programs: none is wrong and unnoticed (``tests/program_faults.py``)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from program_faults import NOTICED, PROGRAMS, REFUSED, SAME, Bench, faults, reason
+
+pytestmark = pytest.mark.conformance
+
+COUNT = 250  # of each program
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_planted_faults(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    bench = Bench(name, tmp_path)
+    verdicts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    wrong = []
+    for _, fault in zip(range(COUNT), faults(bench.program, seed=2026), strict=False):
+        verdict = bench.judge(fault)
+        verdicts[verdict] += 1
+        if verdict == SAME:
+            reasons[reason(fault, bench.program)] += 1
+        elif verdict not in (REFUSED, NOTICED):
+            wrong.append((fault.kind, fault.what))
+    record_property("verdicts", dict(verdicts))  # --junit-xml shows them
+    record_property("without effect", dict(reasons))
+    assert wrong == []
+    assert verdicts[NOTICED] > COUNT // 20
+    assert verdicts[REFUSED] > COUNT // 4
