@@ -21,7 +21,7 @@ from conformance_checks import artificial
 from knightlite import dtypes
 from knightlite.api.models.notes import golden_metadata
 from knightlite.api.simulation import CompiledNetwork, simulate
-from knightlite.chip import find
+from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.container import (
     CFG_MAGIC,
@@ -347,14 +347,14 @@ def host_model(program: Program, rng: random.Random) -> Mutation | None:
     elif what == "op":
         rng.choice(graph.node).op_type = rng.choice(["Add", "Div", "Relu", "Identity"])
     elif what == "loop":
-        _put_in_a_loop(graph)
+        put_in_a_loop(graph)
     else:
         return "no host model", replace(program, host=b"")
     told = f"host model: {what}"
     return told, replace(program, host=model.SerializeToString(deterministic=True))
 
 
-def _put_in_a_loop(graph: onnx.GraphProto) -> None:
+def put_in_a_loop(graph: onnx.GraphProto) -> None:
     """A Loop without an end in front of everything."""
     helper, kind = onnx.helper, onnx.TensorProto
     go = helper.make_tensor_value_info("go", kind.BOOL, [])
@@ -558,8 +558,8 @@ def reason(fault: Fault, sound: Program) -> str:
         for item in disassemble(sound.code):
             if isinstance(item, Load):
                 byte_view(read, item.ddr_side(write=False))[...] = True
-        before, after = (np.frombuffer(item.data, np.uint8) for item in (sound, fault.program))
-        if not read[: len(before)][before != after].any():
+        one, other = (np.frombuffer(item.data, np.uint8) for item in (sound, fault.program))
+        if not read[: len(one)][one != other].any():
             return "no instruction reads it"
     if fault.kind == "field_of_an_instruction":
         before, after = (disassemble(item.code) for item in (sound, fault.program))
@@ -569,10 +569,10 @@ def reason(fault: Fault, sound: Program) -> str:
         if "stride" in fault.what and _turns(pair[0]) == _turns(pair[1]):
             return "a stride of what turns once"
     if fault.kind == "tensor" and "stride" in fault.what:
-        before, after = (item.meta.tensors for item in (sound, fault.program))
-        (moved,) = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
-        one, other = (tensor_operand(entry, False)[0] for entry in moved)
-        if _loops(one) == _loops(other):
+        tables = (item.meta.tensors for item in (sound, fault.program))
+        (moved,) = [(a, b) for a, b in zip(*tables, strict=True) if a != b]
+        was, now = (tensor_operand(entry, False)[0] for entry in moved)
+        if _loops(was) == _loops(now):
             return "a stride of what turns once"
     return "all bytes are the golden model's, on every frame"
 

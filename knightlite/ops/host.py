@@ -124,11 +124,13 @@ def integers(op: HostOp, name: str) -> tuple[int, ...]:
 
 def model(graph: Graph) -> onnx.ModelProto:
     """The host's share by itself: real values of the chip's outputs to the network's outputs."""
-    described = _describe(graph)
-    writer = _alone(graph)
-    for name in graph.outputs:
-        writer.output(name, *described[name])
-    return writer.model()
+    import onnx
+
+    found = share(graph)
+    for name, (shape, kind) in _describe(graph).items():
+        found.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    onnx.checker.check_model(found)
+    return found
 
 
 def outputs(graph: Graph) -> dict[str, Described]:
@@ -136,19 +138,20 @@ def outputs(graph: Graph) -> dict[str, Described]:
     return _describe(graph)
 
 
-def _alone(graph: Graph) -> OnnxWriter:
+def share(graph: Graph, batch: int | str = BATCH) -> onnx.ModelProto:
+    """As :func:`model`, without what it delivers: that needs shapes of everything."""
     writer = OnnxWriter(f"{graph.name}_host")
     for name in graph.chip_outputs:
-        writer.input(name, (BATCH, *graph.tensors[name].shape[1:]), dtypes.F32)
+        writer.input(name, (batch, *graph.tensors[name].shape[1:]), dtypes.F32)
     append(graph, writer, {})
-    return writer
+    return writer.model(checked=False)
 
 
-def _describe(graph: Graph) -> dict[str, Described]:
-    """What ONNX's shape inference says of the network's outputs."""
-    from onnx import TensorProto, shape_inference
+def shapes(unfinished: onnx.ModelProto) -> dict[str, Described]:
+    """Shape and ONNX element type of every value of a :func:`share`, as ONNX infers them."""
+    from onnx import shape_inference
 
-    inferred = shape_inference.infer_shapes(_alone(graph).model(checked=False), data_prop=True)
+    inferred = shape_inference.infer_shapes(unfinished, data_prop=True)
     found: dict[str, Described] = {}
     for item in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         tensor = item.type.tensor_type
@@ -159,4 +162,12 @@ def _describe(graph: Graph) -> dict[str, Described]:
                 for dim in tensor.shape.dim
             ]
         found[item.name] = (None if shape is None else tuple(shape), tensor.elem_type)
+    return found
+
+
+def _describe(graph: Graph) -> dict[str, Described]:
+    """What ONNX's shape inference says of the network's outputs."""
+    from onnx import TensorProto
+
+    found = shapes(share(graph))
     return {name: found.get(name, (None, TensorProto.FLOAT)) for name in graph.outputs}
