@@ -202,6 +202,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
             "statistics",
         ),
         "report": ("groups", "ranges", "report_entries", "scales", "statistics"),
+        "weak_layers": ("ranges", "report_entries", "scales", "statistics"),
         "pipeline": (
             "choices",
             "data",
@@ -215,6 +216,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
             "settings",
             "statistics",
             "steps",
+            "weak_layers",
         ),
     },
     "api": {

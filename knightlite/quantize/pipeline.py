@@ -45,6 +45,7 @@ from knightlite.quantize.steps.equalizing import try_equalization
 from knightlite.quantize.steps.improvement import comparison_limit, improve, sample_limit
 from knightlite.quantize.steps.judgement import StepResult
 from knightlite.quantize.steps.range_choice import choose_ranges
+from knightlite.quantize.weak_layers import findings, weak_layers
 
 Array = NDArray[Any]
 
@@ -197,6 +198,7 @@ def finish(
     if cache is not None:
         check_data(cache, watched)
     finished = time.perf_counter()
+    described = describe(basis, assignment)
     report: Entry = {
         "version": REPORT_VERSION,
         "model": graph.name,
@@ -226,7 +228,7 @@ def finish(
             }
             for item in prepared.equalized
         ],
-        **describe(basis, assignment),
+        **described,
     }
     return QuantizeResult(
         quantized,
@@ -234,7 +236,10 @@ def finish(
         report,
         seen.last or comparison.inputs,
         watched.digest,
-        tuple(_warnings(graph, assignment, workload, settings)),
+        (
+            *_warnings(graph, assignment, workload, settings),
+            *findings(weak_layers(basis, assignment, described["tensors"])),
+        ),
         steps,
         {
             "observe": prepared.seconds,
