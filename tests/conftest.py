@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from refusals import Refusal
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+gc.disable()  # until the tests are collected: what that makes stays to the end
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATED = "golden figures"  # property of a test: what it wrote, before and after
@@ -44,6 +46,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="write the conformance suite's table to FILE as JSON",
     )
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests out of every later look for garbage, and look for less at a time.
+
+    It takes a seventh of the time otherwise.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

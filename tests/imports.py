@@ -21,14 +21,13 @@ class Import:
     name: str = ""
 
 
-# Some thousand tests ask of a few hundred sources: each is parsed once.
-_parsed = cache(ast.parse)
+_HOLD_STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
-@cache
+@cache  # some thousand tests ask of a few hundred sources
 def imports_of(source: str) -> tuple[Import, ...]:
     """Every import in the source, wherever it stands."""
-    return tuple(_imports(_parsed(source), at_load=True))
+    return tuple(_imports(ast.parse(source), at_load=True))
 
 
 def _imports(node: ast.AST, at_load: bool) -> Iterator[Import]:
@@ -44,10 +43,11 @@ def _imports(node: ast.AST, at_load: bool) -> Iterator[Import]:
         elif node.module:
             for alias in node.names:
                 yield Import(node.module, node.lineno, at_load, alias.name)
-    inside_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+    inside_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     guarded = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
     for child in ast.iter_child_nodes(node):
-        yield from _imports(child, at_load and not inside_function and not guarded)
+        if isinstance(child, _HOLD_STATEMENTS):  # an expression, most of a tree, imports nothing
+            yield from _imports(child, at_load and not inside_function and not guarded)
 
 
 def room_of(target: str) -> str:
@@ -60,7 +60,7 @@ def room_of(target: str) -> str:
 def chip_comparisons(source: str) -> list[int]:
     """Lines where code asks for a chip's name instead of a fact."""
     lines = []
-    for node in ast.walk(_parsed(source)):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Compare):
             asked = [node.left, *node.comparators]
         elif isinstance(node, ast.Match):
@@ -88,7 +88,7 @@ def prints(source: str) -> list[int]:
     """Lines that call print."""
     return [
         node.lineno
-        for node in ast.walk(_parsed(source))
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"

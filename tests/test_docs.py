@@ -143,6 +143,7 @@ def run_script(text: str, name: str, checkout: Path) -> subprocess.CompletedProc
         "PYTHONPATH": str(checkout),
         "GIT_CEILING_DIRECTORIES": str(checkout.parent),
         "LC_ALL": "C.UTF-8",
+        "OPENBLAS_NUM_THREADS": "1",  # other tests are running
     }
     return subprocess.run(
         ["bash", "-c", script_of(text, name, checkout)],

@@ -125,7 +125,7 @@ def _fine_steps(middle: float) -> Float64:
     return np.asarray(middle * CANDIDATE_RATIO ** np.linspace(-1, 1, FINE_CANDIDATES))
 
 
-@lru_cache(maxsize=32)  # tensors of one network have few coarse scales, in units of their bins
+@lru_cache(maxsize=64)  # tensors of one network have few coarse scales, in units of their bins
 def _fine_table(bins: int, largest: int, middle: float) -> Float64:
     return _error_table(bins, largest, _fine_steps(middle))
 
