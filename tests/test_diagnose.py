@@ -140,7 +140,7 @@ def test_another_network_is_refused(here: Path, refused: Refusal) -> None:
 
 
 def test_from_python(here: Path) -> None:
-    made = knightlite.quantize("digits.onnx", data="calib", recipe="digits", iteration=10)
+    made = knightlite.quantize("digits.onnx", data="calib", recipe="digits", iteration=4)
     found = knightlite.diagnose(made, data="calib", iteration=4)
     assert isinstance(found, knightlite.Diagnosis)
     assert found.healthy

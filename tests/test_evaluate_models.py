@@ -307,10 +307,10 @@ def test_scores_before_a_softmax_are_compared(pictures: Path) -> None:
     path = Path("probabilities.onnx")
     with_softmax(path)
     with pytest.warns(UserWarning, match="Softmax runs on the host"):
-        made = knightlite.quantize(path, data="calib", recipe="digits", iteration=10)
+        made = knightlite.quantize(path, data="calib", recipe="digits", iteration=4)
     found = knightlite.evaluate([path, made, knightlite.compile(made)], pictures)
     assert found.scores == "logits"
-    bare = knightlite.quantize("digits.onnx", data="calib", recipe="digits", iteration=10)
+    bare = knightlite.quantize("digits.onnx", data="calib", recipe="digits", iteration=4)
     plain = knightlite.evaluate(
         ["digits.onnx", bare, knightlite.compile(bare)], pictures, check=True
     )

@@ -12,7 +12,7 @@ from knightlite.cli.mix_output import ROWS, cost_line, shown
 from knightlite.cli.program import run
 
 Capture = pytest.CaptureFixture[str]
-QUANT = ["quant", "-m", "digits.pdmodel", "-d", "calib", "--recipe", "digits", "-i", "4"]
+QUANT = ["quant", "-m", "digits.pdmodel", "-d", "calib", "--recipe", "digits", "-i", "2"]
 COST = {
     "chip": "TX5368AV200", "clock_hz": 500_000_000, "quantized": 1_250_000,
     "all_8_bits": 1_000_000, "extra_percent": 25.0, "without_mix": None,

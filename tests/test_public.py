@@ -179,7 +179,7 @@ def test_an_error_of_the_callers_function_is_the_callers(pictures: Array) -> Non
 def test_calibration_without_data_warns_at_the_callers_line() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        made = knightlite.quantize(MODEL)
+        made = knightlite.quantize(MODEL, effort="low")
     assert [item.filename for item in seen] == [__file__]
     assert "calibrated without pictures, on made-up ones" in str(seen[0].message)
     assert made.warnings == (str(seen[0].message),)

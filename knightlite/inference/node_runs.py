@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
@@ -17,6 +18,12 @@ from knightlite.ops import BY_NAME
 Array = NDArray[Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@lru_cache(maxsize=256)  # some 60 KiB each
+def _opened(model: bytes) -> Session:
+    """The session of a node's model, which holds no weights: a step's next walk needs it again."""
+    return session(model, 1, lean=True)
 
 
 class NodeRuns:
@@ -43,7 +50,7 @@ class NodeRuns:
                 key = node.output, len(weights_of(same)) > 1
                 if key not in self._sessions:
                     model = write_node_model(self._graph, node, key[1])
-                    self._sessions[key] = session(model, 1, lean=True)
+                    self._sessions[key] = _opened(model.SerializeToString(deterministic=True))
 
     def compute(self, node: Node, inputs: Sequence[Array], weights: Sequence[Array]) -> Array:
         """The float node of ``inputs`` [n, C, H, W]; without its activation if it has ``weights``.
