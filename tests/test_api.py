@@ -25,7 +25,8 @@ from knightlite.api.profiling import profile_program
 from knightlite.api.quantization import quantize
 from knightlite.api.simulation import CompiledNetwork, simulate
 from knightlite.api.simulation.golden import GoldenReference
-from knightlite.errors import Finding, UsageError
+from knightlite.datafiles import chips_folder
+from knightlite.errors import CapacityError, Finding, UsageError
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.options.inspection import CheckOptions
 from knightlite.options.profile import ProfileOptions
@@ -116,6 +117,10 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
     assert result.saturations == 0
     assert len(result.top[0]) == 5
     assert result.top[0][0].label == "4"
+    unnamed = simulate(SimulateOptions(input=str(picture), out_dir=out, directory=out))
+    scores = [[(guess.index, guess.score) for guess in found.top[0]] for found in (result, unnamed)]
+    assert scores[0] == scores[1]
+    assert {guess.label for guess in unnamed.top[0]} == {None}
     assert result.compared_bytes > figures["macs"] / 100
 
     profiled = profile_program(
@@ -247,6 +252,46 @@ def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
     assert found.findings == (Finding("Hardmax_s", "Hardmax is not supported yet.", hint),)
     assert found.operators == {"Conv": (2, 2, 0), "Hardmax": (1, 0, 0)}
     assert found.macs == 36 * 4 * 27 + 36 * 16
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "sentence"),
+    [
+        ("ddr_bytes = { value = 268_435_456", "ddr_bytes = { value = 150_000", "bytes of DDR"),
+        ("fspm_bytes = { value = 524_288", "fspm_bytes = { value = 1_024", "bytes of FSPM"),
+    ],
+)
+def test_check_refuses_what_compile_will(
+    here: Path, fact: str, value: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network too large for the chip's memories: the same sentences before any calibration."""
+    text = (chips_folder() / "tx5368.toml").read_text(encoding="utf-8")
+    assert fact in text
+    Path("small.toml").write_text(text.replace(fact, value), encoding="utf-8")
+    found = check(CheckOptions(model=Path("digits.onnx"), chip="small.toml"))
+    assert not found.fits
+    with pytest.raises(CapacityError, match=sentence) as caught:
+        compile_model(CompileOptions(onnx=Path(f"{STEM}.onnx"), chip="small.toml"))
+    assert found.findings[0].sentence == caught.value.sentence
+    assert found.findings[0].hint == caught.value.hint
+
+
+def test_quant_tells_before_the_work_what_compile_will_refuse(tmp_path: Path) -> None:
+    net = Net()
+    net.input("x", (1, 3, 260, 4))
+    net.node("GlobalAveragePool", ["x"], "y")
+    path = net.save(tmp_path, "y")
+    said: list[str] = []
+    quantize(
+        QuantizeOptions(model=path, chip=CHIP, save_dir=tmp_path, directory=tmp_path),
+        Talk(said.append, said.append),
+    )
+    (warning,) = (sentence for sentence in said if sentence.startswith("compile will refuse"))
+    assert warning == (
+        f"compile will refuse 1 node(s) for {CHIP}: y: AveragePool: kernel, stride and pad must be "
+        f"at most 255, not 260. `knightlite check -m {path} --chip {CHIP}` lists all of them."
+    )
+    assert said.index(warning) < said.index("Stage1: Do Graph Optimize.")
 
 
 def test_explain(here: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -125,6 +126,28 @@ def test_refusals(here: Path, refused: Refusal) -> None:
     refused(["diagnose", "-q", "digits.onnx", "-m", "digits.onnx", "-d", "calib"], 2,
             "digits.onnx is a float model, not a quantized one.",
             "quantize it first: *")  # fmt: skip
+
+
+def test_labels_that_match_no_class(here: Path, capsys: Capture) -> None:
+    """Without the network's classes the preprocessing is not judged, which is said."""
+    for name in "37":
+        shutil.copytree(DIGITS / "test" / name, f"two/{name}")
+    arguments = ["diagnose", "-d", "two", "-i", "20"]
+    capsys.readouterr()
+    assert run([*arguments, "--json"]) == 0
+    out, err = capsys.readouterr()
+    why = (
+        "two has 2 class folders, but the network gives 10 scores; --labels FILE names the classes "
+    )
+    why += "in their order"
+    assert f"Warning: there is no top-1: {why}.\n" in err
+    found = json.loads(out)
+    assert found["preprocessing"]["unjudged"] == why
+    assert found["remarks"][-1] == f"the preprocessing was not judged: {why}."
+    assert run([*arguments, "--json", "--labels", str(DIGITS / "labels.txt")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["float_metric"] == 100
+    assert found["preprocessing"]["unjudged"] is None
 
 
 def test_another_network_is_refused(here: Path, refused: Refusal) -> None:

@@ -16,7 +16,8 @@ from knightlite.diagnosis.judge import Score
 from knightlite.diagnosis.places import Mended, Place, guilty, middle
 from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
 from knightlite.diagnosis.probe import Sums
-from knightlite.diagnosis.run import is_lossy
+from knightlite.diagnosis.run import Diagnosis, is_lossy
+from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward
 
 
@@ -104,13 +105,67 @@ class Slopes:
         return self.metric
 
 
-def examined(data: Slopes, metric: float, pictures: int, classes: int | None) -> Preprocessing:
+def examined(
+    data: Slopes, metric: float | None, pictures: int, classes: int | None
+) -> Preprocessing:
     """Of a network that tells falling from rising, however the pictures are normalised."""
     net = FloatNet()
     weights = np.zeros((2, 1, 2, 2))
     weights[0, 0] = (1, 0), (0, -1)
     net.conv(net.input("x", 1, 2, 2), "y", 2, (2, 2), weights=weights, bias=np.zeros(2))
     return examine(net.build("y"), data, metric, pictures, (0.0, 1.0), None, classes, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "pictures", "unjudged"),
+    [
+        (None, 20, "the data give no metric"),
+        (0.8, 2, "over 2 pictures no other one could be clearly better"),
+        (0.96, 2, None),  # no other one could be clearly better over any number
+        (0.5, 20, None),
+    ],
+)
+def test_whether_the_preprocessing_was_judged(
+    metric: float | None, pictures: int, unjudged: str | None
+) -> None:
+    data = Slopes(pictures, 0, 0.5)
+    assert examined(data, metric, pictures, None).unjudged == unjudged
+
+
+def test_values_that_are_no_pixels_are_not_judged() -> None:
+    net = FloatNet()
+    net.conv(net.input("x", 2, 2, 2), "y", 2, (2, 2))
+    found = examine(net.build("y"), Slopes(1, 1, 0.5), 0.5, 20, (0.0, 1.0), None, None, threads=1)
+    assert found.unjudged == "an input of 2 channels is no picture"
+    net = FloatNet()
+    net.conv(net.input("x", 1, 2, 2), "y", 2, (2, 2))
+    found = examine(net.build("y"), Slopes(1, 1, 0.5), 0.5, 20, (-9.0, 1e4), None, None, threads=1)
+    assert found.unjudged == "its values, -9 to 1e+04, tell no normalisation"
+
+
+@pytest.mark.parametrize(
+    ("metric", "exact", "unjudged", "remarks"),
+    [
+        (None, None, None, ["no cause found: nothing is wrong that has a name."]),
+        (0.9, 0.9, None, ["no cause found: nothing is wrong that has a name."]),
+        (91.0, 90.0, None, ["no cause found: nothing is wrong that has a name."]),
+        (90.0, 92.5, None, [
+            "no cause found, but the metric falls by 2.50 points, 1 of 40 pictures: that may be "
+            "chance; more pictures tell (-i N).",
+        ]),
+        (None, None, "why", [
+            "no cause found in the layers.", "the preprocessing was not judged: why.",
+        ]),
+    ],
+)  # fmt: skip
+def test_remarks(
+    metric: float | None, exact: float | None, unjudged: str | None, remarks: list[str]
+) -> None:
+    looked_at = Preprocessing("used", exact, unjudged=unjudged)
+    found = Diagnosis(
+        (), (), Score(40.0, metric), exact, 40, looked_at, {}, {}, cast("Graph", None)
+    )
+    assert list(found.remarks) == remarks
 
 
 def test_answers_that_are_nearly_all_the_same_tell_nothing() -> None:

@@ -168,7 +168,7 @@ def test_page_runs_as_written(path: Path, checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("```sh\nknightlite nonsense\n```\n", "No such command 'nonsense'"),
+        ("```sh\nknightlite nonsense\n```\n", "there is no command nonsense"),
         ("```python\nassert 1 == 2\n```\n", "AssertionError"),
         (
             "```diff\n--- a/pyproject.toml\n+++ b/pyproject.toml\n@@ -1 +1 @@\n-x\n+y\n```\n",

@@ -378,7 +378,8 @@ def test_without_classes_models_are_compared_with_each_other(pictures: Path) -> 
     talk, said, _ = listen()
     found = evaluate_models(options(pictures / "2"), talk)
     assert said == [
-        f"{pictures / '2'} has no folders of classes: no top-1, only agreement and SQNR."
+        f"{pictures / '2'} has no folders of classes: no top-1, only agreement and SQNR. "
+        "One sub-folder per class gives it."
     ]
     assert (found.labelled, found.models[1].top1, found.models[1].lost) == (0, None, None)
     assert found.models[1].agreed_percent == 100.0

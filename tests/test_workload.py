@@ -74,6 +74,33 @@ def test_top1_over_class_folders(pictures: Path) -> None:
     assert workload.forwards == 5
 
 
+def test_labels_give_classes_their_places(pictures: Path, tmp_path: Path) -> None:
+    """Of a network of 6 scores, whose classes 0, 1, 2 are called c0, c2 and c1."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("c0\nc2\nc1\nc9\n")
+    workload = PictureFolder(pictures, RECIPE, 12, 1, (1, 2, 3), labels=labels)
+    assert workload.places == (0, 2, 1)
+    _, forward = recorder(6)
+    assert workload.run(forward) == 100 * 4 / 12
+    assert workload.mismatch(3) is None
+    assert workload.mismatch(2) == (
+        f"{labels} has a class folder at place 2, but the network gives 2 scores; another file of "
+        "labels may fit"
+    )
+    without = PictureFolder(pictures, RECIPE, 12, 1, (1, 2, 3))
+    assert without.run(recorder(6)[1]) is None
+    assert without.mismatch(6) == (
+        f"{pictures.name} has 3 class folders, but the network gives 6 scores; --labels FILE names "
+        "the classes in their order"
+    )
+    flat = PictureFolder(pictures / "c0", RECIPE, 1, 1, (1, 2, 3))
+    assert flat.mismatch(3) == (
+        "the pictures of c0 lie in no folders of classes; one sub-folder per class gives the metric"
+    )
+    with pytest.raises(UsageError, match=r"c0 has no folders of classes, which --labels would"):
+        PictureFolder(pictures / "c0", RECIPE, 1, 1, (1, 2, 3), labels=labels)
+
+
 def test_every_run_feeds_the_same(pictures: Path) -> None:
     workload = PictureFolder(pictures, RECIPE, 12, 1, (1, 2, 3), seed=5)
     (first, forward), (second, again) = recorder(3), recorder(3)

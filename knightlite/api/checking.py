@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from knightlite.api.chips.settings import default_chip
-from knightlite.errors import Finding
+from knightlite.errors import CapacityError, Finding
 from knightlite.options import check as check_options
 from knightlite.options.inspection import CheckOptions
 from knightlite.talk import SILENT, Talk
+
+if TYPE_CHECKING:
+    from knightlite.chip import ChipFamily
+    from knightlite.ir import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class CheckResult:
 
 
 def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
-    """Survey a float model and the limits of a chip's engines."""
+    """Survey a float model, and the limits of a chip's engines and memories."""
     from knightlite import chip_files
     from knightlite.frontend import Conversion, survey
     from knightlite.lower import limit_findings
@@ -60,7 +65,9 @@ def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
     findings = list(found.findings)
     host: tuple[str, ...] = ()
     if found.graph is not None:
-        findings += limit_findings(found.graph, family.chip)
+        findings += limit_findings(found.graph, family.chip) or _too_large(
+            found.graph, family, name
+        )
         host = tuple(op.op for op in found.graph.host)
     return CheckResult(
         found.name,
@@ -75,3 +82,24 @@ def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
         found.parameters,
         host,
     )
+
+
+def _too_large(graph: Graph, family: ChipFamily, name: str) -> list[Finding]:
+    """What does not fit the chip's memories: the network is planned in the types that it will have.
+
+    What scales decide is not looked at: no node is refused that calibration may save.
+    """
+    from knightlite.compiler import plan_graph
+    from knightlite.ops import constraint_findings
+    from knightlite.quantize.scales import with_unit_scales
+
+    quantized = with_unit_scales(graph)
+    if constraint_findings(quantized):
+        return []
+    try:
+        plan_graph(quantized, family, name)
+    except CapacityError as error:
+        of_layers = [item for item in error.findings if item.sentence == error.sentence]
+        whole = [Finding(graph.name, error.sentence, error.hint)]
+        return [*error.findings] if of_layers else whole
+    return []

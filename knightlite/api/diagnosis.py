@@ -81,12 +81,14 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
     """A diagnosis as the JSON that ``--json`` prints (schemas/diagnose.json)."""
     return {
         "healthy": found.healthy,
+        "remarks": list(found.remarks),
         "pictures": found.pictures,
         "float_metric": found.float_metric,
         "quantized_metric": found.score.metric,
         "sqnr_db": found.score.sqnr_db,
         "preprocessing": {
             "used": found.preprocessing.used,
+            "unjudged": found.preprocessing.unjudged,
             "trials": [asdict(item) for item in found.preprocessing.trials],
         },
         "findings": [
@@ -174,6 +176,7 @@ def _same_data(options: DiagnoseOptions, record: workspace.Record | None) -> Dia
         function=source.get("function"),
         data=source.get("data"),
         recipe=options.recipe or source.get("recipe"),
+        labels=options.labels or (None if source.get("labels") is None else Path(source["labels"])),
         batch_size=int(source.get("batch_size", 1)),
         iteration=options.iteration or _at_most(source),
         seed=int(source.get("seed", 0)),
@@ -278,6 +281,7 @@ def _workload(
             function=INFER_AUTO if options.function is None else options.function,
             data=options.data,
             recipe="raw" if noted else recipe,
+            labels=options.labels,
             batch_size=options.batch_size,
             iterations=(_forwards(options),),
             seed=options.seed,

@@ -41,8 +41,8 @@ def print_diagnosis(found: Diagnosis, number: int) -> None:
     for label, value in (("float", found.float_metric), ("quantized", found.score.metric)):
         if value is not None:
             print_line(f"metric, {label} model: {value:.4f}")
-    if found.healthy:
-        print_line("no cause found: nothing is wrong that has a name.")
+    for remark in found.remarks:
+        print_line(remark)
     print_line("")
     for place, item in enumerate(found.findings, 1):
         where = item.layer if item.node == item.layer else f"{item.layer} (node {item.node})"

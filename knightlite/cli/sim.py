@@ -44,8 +44,13 @@ def command(options: SimulateOptions) -> int:
         )
         return code
     for number, guesses in enumerate(result.top):
-        rows = [(guess.label, guess.index, f"{guess.score:.4f}") for guess in guesses]
-        print_table(f"Top {len(rows)} of frame {number}", ("label", "index", "score"), rows)
+        columns = ("label", "index", "score")
+        cells = [[guess.label, guess.index, f"{guess.score:.4f}"] for guess in guesses]
+        first = 0 if options.labels else 1
+        title = f"Top {len(cells)} of frame {number}"
+        print_table(title, columns[first:], [row[first:] for row in cells])
+    if result.top and not options.labels:
+        print_line("--labels FILE names the classes.")
     for name, path in result.files.items():
         if name.endswith("_p.txt") and "_hwc_" not in name:
             print_line(f"result: {path} (also _hwc_p.txt and .npy)")

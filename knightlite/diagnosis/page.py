@@ -58,8 +58,8 @@ def html_page(found: Diagnosis, graph: Graph, model: str, data: str) -> str:
         "<h2>Causes</h2>",
         *(_finding(place, item) for place, item in enumerate(found.findings, 1)),
     ]
-    if found.healthy:
-        body.append('<div class="finding good">Nothing is wrong that has a name.</div>')
+    kind = "finding good" if found.healthy else "finding"
+    body += [f'<div class="{kind}">{_text(remark)}</div>' for remark in found.remarks]
     body += ["<h2>What each layer keeps</h2>", _drawn(_curves(found), "curves")]
     for number, name in enumerate(_places(found)):
         body += [f"<h2>{_text(name)}</h2>", f"<p>{_text(_why(found, name))}</p>"]

@@ -92,6 +92,7 @@ class Preprocessing:
 
     ``used``: how the data seem to be normalised; ``trials``: the best first; ``implausible``: a
     sentence where the float metric says that something is wrong, and ``better`` the trial to take.
+    ``unjudged``: why nothing can be said of it; None where it was judged.
     """
 
     used: str
@@ -99,6 +100,7 @@ class Preprocessing:
     trials: tuple[Trial, ...] = ()
     better: Trial | None = None
     implausible: str | None = None
+    unjudged: str | None = None
 
 
 def examine(
@@ -109,22 +111,28 @@ def examine(
     bounds: tuple[float, float],
     recipe: Recipe | None,
     classes: int | None,
+    no_metric: str = "the data give no metric",
     threads: int | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Preprocessing:
-    """Try the alternatives; without a metric nothing can be told.
+    """Try the alternatives; without a metric nothing can be told, ``no_metric`` says why.
 
     They are left out where not even all pictures right would be clearly better. ``bounds``:
-    extremes of the input's values; ``classes``: how many labels there are, where known.
+    extremes of the input's values; ``classes``: how many there are, where known.
     ``advance`` is called with how many alternatives are done, and of how many.
     """
     channels = graph.tensors[graph.inputs[0]].shape[1]
     used = _from_recipe(recipe) if recipe is not None else guess(*bounds, channels)
     told = "unknown" if used is None else used.name
-    if metric is None or used is None or len(graph.inputs) != 1 or channels not in (1, 3):
-        return Preprocessing(told, metric)
-    if not clearly_better(metric, 1.0 if metric <= 1 else 100.0, pictures):
-        return Preprocessing(told, metric)
+    obstacle = no_metric if metric is None else _no_pixels(graph, used, bounds)
+    if metric is None or used is None or obstacle is not None:
+        return Preprocessing(told, metric, unjudged=obstacle)
+    unit = 1.0 if metric <= 1 else 100.0
+    if not clearly_better(metric, unit, pictures):
+        counted = f"{pictures} picture{'' if pictures == 1 else 's'}"
+        few = f"over {counted} no other one could be clearly better"
+        room = unit - metric >= LEAST_POINTS / 100 * unit
+        return Preprocessing(told, metric, unjudged=few if room else None)
     network = float_network(graph)
     others = list(alternatives(used, graph.tensors[graph.inputs[0]].shape[1:]))
     trials = []
@@ -144,7 +152,6 @@ def examine(
             f"{best.metric:.2f} with {best.name}"
         )
         return Preprocessing(told, metric, tuple(trials), best, sentence)
-    unit = 1.0 if metric <= 1 else 100.0
     if classes and classes > 1 and metric <= min(CHANCES, classes / 2) * unit / classes:
         sentence = (
             f"the float network reaches {metric:.2f} on {classes} classes, about chance, and no "
@@ -153,6 +160,19 @@ def examine(
         )
         return Preprocessing(told, metric, tuple(trials), None, sentence)
     return Preprocessing(told, metric, tuple(trials))
+
+
+def _no_pixels(graph: Graph, used: Normalization | None, bounds: tuple[float, float]) -> str | None:
+    """Why the inputs cannot be turned back into pixels; None where they can."""
+    channels = graph.tensors[graph.inputs[0]].shape[1]
+    if len(graph.inputs) != 1:
+        return f"the network has {len(graph.inputs)} inputs"
+    if channels not in (1, 3):
+        return f"an input of {channels} channels is no picture"
+    if used is None:
+        low, high = bounds
+        return f"its values, {low:.4g} to {high:.4g}, tell no normalisation"
+    return None
 
 
 def _says_something(answers: Counter[int]) -> bool:

@@ -122,6 +122,27 @@ class Diagnosis:
         """True where there is no finding."""
         return not self.findings
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said beside the findings: that there are none, and what was not judged."""
+        unjudged = self.preprocessing.unjudged
+        found = []
+        if self.healthy:
+            lost = _lost(self.score, self.float_metric)
+            count = round(lost * self.pictures)
+            if lost > 0:
+                found.append(
+                    f"no cause found, but the metric falls by {lost * 100:.2f} points, {count} of "
+                    f"{self.pictures} pictures: that may be chance; more pictures tell (-i N)."
+                )
+            elif unjudged is not None:
+                found.append("no cause found in the layers.")
+            else:
+                found.append("no cause found: nothing is wrong that has a name.")
+        if unjudged is not None:
+            found.append(f"the preprocessing was not judged: {unjudged}.")
+        return tuple(found)
+
 
 def diagnose(
     graph: Graph,
@@ -257,10 +278,19 @@ def is_lossy(score: Score, float_metric: float | None, pictures: int) -> bool:
         return False
     if score.metric is None or float_metric is None or pictures < PROVING:
         return score.sqnr_db < HEALTHY_DB
-    unit = 1.0 if max(score.metric, float_metric) <= 1 else 100.0
-    lost = (float_metric - score.metric) / unit
+    lost = _lost(score, float_metric)
     missed = lost * 100 >= LOST_POINTS and lost * pictures >= LOST_PICTURES - 0.5
     return missed or score.sqnr_db < PROVEN_DB
+
+
+def _lost(score: Score, float_metric: float | None) -> float:
+    """The share of the metric that is lost, below 0 where it is won; metrics are shares or percent.
+
+    0 where there is none.
+    """
+    if score.metric is None or float_metric is None:
+        return 0.0
+    return (float_metric - score.metric) / (1.0 if max(score.metric, float_metric) <= 1 else 100.0)
 
 
 def _preprocessing(
@@ -274,9 +304,15 @@ def _preprocessing(
     """The examination, and a finding where there is one."""
     first = seen.statistics[graph.inputs[0]]
     bounds = float(first.minimum.min()), float(first.maximum.max())
-    classes = len(workload.folder.classes) if isinstance(workload, PictureFolder) else None
-    count = seen.pictures
-    told = examine(graph, workload, seen.metric, count, bounds, recipe, classes, threads, advance)
+    classes, no_metric = None, "the data give no metric"
+    if isinstance(workload, PictureFolder):
+        classes = graph.tensors[graph.chip_outputs[0]].elements
+        why = workload.mismatch(classes)
+        no_metric = no_metric if why is None else why
+    told = examine(
+        graph, workload, seen.metric, seen.pictures, bounds, recipe, classes, no_metric, threads,
+        advance,
+    )  # fmt: skip
     if told.implausible is None:
         return told, []
     advice = "compare with the preprocessing of the training"

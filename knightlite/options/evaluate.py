@@ -82,13 +82,7 @@ class EvaluateOptions:
         help="How pictures become input [default: as the models were calibrated].",
         doc="how pictures become input; default: as the models were calibrated.",
     )
-    labels: Path | None = option(
-        "--labels",
-        kind=FILE,
-        help="Folder names of the classes in the order of the scores, one a line [default: the "
-        "folders, sorted].",
-        doc="file with the names of the class folders in the order of the scores, one a line.",
-    )
+    labels: Path | None = like(shared.LABELS)
     count: int | None = option(
         "-n",
         "--count",

@@ -107,6 +107,7 @@ class QuantizeOptions:
         doc="how the pictures of a folder become arrays: a name of calibration/ or a TOML file.",
         also=RUNS,
     )
+    labels: Path | None = like(shared.LABELS, also=RUNS)
     batch_size: int = like(shared.BATCH_SIZE, also=RUNS)
     iterations: tuple[int, ...] = like(
         shared.ITERATION,

@@ -101,6 +101,14 @@ FUNCTION_NAME = Option(
 DATA = Option(flags=("-d", "--data"), kind=FOLDER)
 BATCHES = Option(kind=ARRAYS, argument="data")
 RECIPE = Option(flags=("--recipe",), kind=NAME)
+LABELS = Option(
+    flags=("--labels",),
+    kind=FILE,
+    help="Folder names of the classes in the order of the scores, one a line or as idx:name "
+    "[default: the folders, sorted].",
+    doc="file with the names of the class folders in the order of the scores, one a line or as "
+    "idx:name; default: the folders, sorted.",
+)
 BATCH_SIZE = Option(
     flags=("-bs", "--batch-size"),
     kind=WHOLE,

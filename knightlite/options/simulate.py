@@ -49,7 +49,7 @@ class SimulateOptions:
     labels: Path | None = option(
         "--labels",
         kind=FILE,
-        help="Print the top 5 with names of this file (idx:name or one a line).",
+        help="Print the top 5 with the names of this file (idx:name or one a line).",
     )
     recipe: str | None = like(
         shared.RECIPE, help="Recipe for pictures [default: the one stored in the .cfg]."

@@ -1,6 +1,7 @@
 """Pictures to tensors: recipes and picture folders, for calibration, evaluation and simulation."""
 
 from knightlite.preprocess.folder import ImageFolder, Sample, list_pictures, sample_pictures
+from knightlite.preprocess.labels import class_places, read_labels
 from knightlite.preprocess.picture import prepare_picture
 from knightlite.preprocess.recipe import Recipe, list_recipes, load_recipe, parse_recipe
 
@@ -8,10 +9,12 @@ __all__ = [
     "ImageFolder",
     "Recipe",
     "Sample",
+    "class_places",
     "list_pictures",
     "list_recipes",
     "load_recipe",
     "parse_recipe",
     "prepare_picture",
+    "read_labels",
     "sample_pictures",
 ]

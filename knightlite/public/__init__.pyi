@@ -55,6 +55,7 @@ def compare_layers(
     infer: str | InferFunction | None = None,
     data: Data | None = None,
     recipe: str | Path | None = None,
+    labels: str | Path | None = None,
     batch_size: int = 1,
     iteration: int | Sequence[int] | None = None,
     seed: int = 0,
@@ -70,6 +71,8 @@ def compare_layers(
         infer: with a script a name; else an infer function itself, called as a script's is.
         data: what is run, as for ``quantize``.
         recipe: how the pictures of a folder become arrays: a name of calibration/ or a TOML file.
+        labels: file with the names of the class folders in the order of the scores, one a line or
+            as idx:name; default: the folders, sorted.
         batch_size: pictures per call, where ``data`` does not come in batches.
         iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
         seed: of the choice of pictures in a folder.
@@ -148,6 +151,7 @@ def diagnose(
     infer: str | InferFunction | None = None,
     data: Data | None = None,
     recipe: str | Path | None = None,
+    labels: str | Path | None = None,
     batch_size: int = 1,
     iteration: int | None = None,
     input_shapes: Sequence[Sequence[int]] = (),
@@ -166,6 +170,8 @@ def diagnose(
         infer: with a script a name; else an infer function itself.
         data: what is run, as for ``quantize``; with labels the preprocessing is judged too.
         recipe: of the pictures of a folder; default: the one that the model was quantized with.
+        labels: file with the names of the class folders in the order of the scores, one a line or
+            as idx:name; default: the folders, sorted.
         batch_size: pictures per call, where ``data`` does not come in batches.
         iteration: forward calls; default: all batches of ``data``, else 1.
         input_shapes: one per input, for inputs with dynamic axes.
@@ -197,7 +203,8 @@ def evaluate(
         data: folder of pictures, one sub-folder per class; without classes no top-1 is counted.
         chip: must be the one compiled for, or another name of it.
         recipe: how pictures become input; default: as the models were calibrated.
-        labels: file with the names of the class folders in the order of the scores, one a line.
+        labels: file with the names of the class folders in the order of the scores, one a line or
+            as idx:name; default: the folders, sorted.
         count: a seeded sample of so many pictures; default: all.
         seed: of the sample.
         input_shapes: of the one input, where a model leaves it open.
@@ -218,6 +225,7 @@ def infer(
     infer: str | InferFunction | None = None,
     data: Data | None = None,
     recipe: str | Path | None = None,
+    labels: str | Path | None = None,
     batch_size: int = 1,
     iteration: int | Sequence[int] | None = None,
     input_shapes: Sequence[Sequence[int]] = (),
@@ -237,6 +245,8 @@ def infer(
         infer: with a script a name; else an infer function itself, called as a script's is.
         data: what is run, as for ``quantize``.
         recipe: how the pictures of a folder become arrays: a name of calibration/ or a TOML file.
+        labels: file with the names of the class folders in the order of the scores, one a line or
+            as idx:name; default: the folders, sorted.
         batch_size: pictures per call, where ``data`` does not come in batches.
         iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
         input_shapes: one per input, for inputs with dynamic axes.
@@ -277,6 +287,7 @@ def quantize(
     infer: str | InferFunction | None = None,
     data: Data | None = None,
     recipe: str | Path | None = None,
+    labels: str | Path | None = None,
     batch_size: int = 1,
     iteration: int | Sequence[int] | None = None,
     method: str | Sequence[str] | None = None,
@@ -328,6 +339,8 @@ def quantize(
             iterable of batches: an array, or one per input in order or by name, each [n, ...].
             None: random data, with a warning.
         recipe: how the pictures of a folder become arrays: a name of calibration/ or a TOML file.
+        labels: file with the names of the class folders in the order of the scores, one a line or
+            as idx:name; default: the folders, sorted.
         batch_size: pictures per call, where ``data`` does not come in batches.
         iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
         method: how ranges are chosen: "mse" (default), "min_max", "kl", "kl_v2", "percentile",

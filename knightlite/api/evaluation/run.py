@@ -12,7 +12,7 @@ from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
 from knightlite.api.evaluation.state import Question, State, digest
 from knightlite.api.models.notes import notes_of
-from knightlite.errors import DataError, KnightliteError, UsageError
+from knightlite.errors import KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally
 from knightlite.options import check
 from knightlite.options.evaluate import STATE, EvaluateOptions
@@ -265,7 +265,7 @@ def _recipe(forms: Sequence[Form], options: EvaluateOptions) -> str:
 
 def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[Picture, ...]:
     """The pictures with their classes, in sorted order, or a seeded sample of them."""
-    from knightlite.preprocess import list_pictures, sample_pictures
+    from knightlite.preprocess import class_places, list_pictures, sample_pictures
 
     if options.count is None:
         folder = list_pictures(options.folder)
@@ -276,35 +276,18 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[Picture, ...]:
     if options.labels is not None:
         if not folder.classes:
             raise UsageError(
-                f"{options.folder} has no folders of classes, which --labels would order."
+                f"{options.folder} has no folders of classes, which --labels would order.",
+                "one sub-folder per class, called as a line of the labels begins",
             )
-        places = _places(folder.classes, options.labels)
+        places = class_places(folder.classes, options.labels)
     elif not folder.classes:
-        talk.warn(f"{options.folder} has no folders of classes: no top-1, only agreement and SQNR.")
+        talk.warn(
+            f"{options.folder} has no folders of classes: no top-1, only agreement and SQNR. "
+            "One sub-folder per class gives it."
+        )
     return tuple(
         Picture(item.path, None if item.label is None else places[item.label]) for item in samples
     )
-
-
-def _places(classes: Sequence[str], path: Path) -> tuple[int, ...]:
-    """Place of every class folder among the lines of a file, by whole line or first word."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"labels file {path} cannot be read: {error}.") from error
-    places: dict[str, int] = {}
-    for place, line in enumerate(lines):
-        if line.strip():
-            places.setdefault(line.split()[0], place)
-    places.update({line.strip(): place for place, line in enumerate(lines) if line.strip()})
-    unknown = [name for name in classes if name not in places]
-    if unknown:
-        raise DataError(
-            f"{len(unknown)} of {len(classes)} class folders are not in {path}, such as "
-            f"{unknown[0]}.",
-            "one class a line, in the order of the scores, beginning with its folder's name",
-        )
-    return tuple(places[name] for name in classes)
 
 
 def _question(job: Job, options: EvaluateOptions, pictures: Sequence[Picture]) -> Question:

@@ -16,7 +16,7 @@ from knightlite.talk import Talk
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph, Tensor
-    from knightlite.quantize.data import Workload
+    from knightlite.quantize.data import PictureFolder, Workload
 
 
 def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
@@ -26,6 +26,11 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     from knightlite.quantize.data_free import without_data
 
     forms = input_forms(options, graph)
+    if options.labels is not None and not _reads_folder(options):
+        raise UsageError(
+            "--labels orders the class folders of pictures, and no such folder is read.",
+            "name it with -d DIR --recipe NAME",
+        )
     if any(graph.tensors[name].scale is not None for name in graph.inputs):  # quantized already
         forms = tuple(_form_of(graph.tensors[form.name]) for form in forms)
     inputs = tuple(fed_as(graph.tensors[form.name], form) for form in forms)
@@ -78,11 +83,29 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             options.batch_size,
             inputs[0].shape,
             options.seed,
+            options.labels,
         )
+        _warn_of_classes(folder, graph, talk)
         return folder, recipe.text
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
     return without_data(graph, inputs, options.calls, options.batch_size), None
+
+
+def _reads_folder(options: QuantizeOptions) -> bool:
+    """True where a picture folder and a recipe are the data."""
+    other = (options.script, options.batches, options.input_configs or None)
+    named = options.data is not None and options.recipe is not None
+    return named and not callable(options.function) and all(item is None for item in other)
+
+
+def _warn_of_classes(folder: PictureFolder, graph: Graph, talk: Talk) -> None:
+    """Class folders that are not the network's classes: there will be no top-1."""
+    scores = graph.tensors.get(graph.outputs[0])
+    if folder.folder.classes and scores is not None:
+        why = folder.mismatch(scores.elements // scores.shape[0])
+        if why is not None:
+            talk.warn(f"there is no top-1: {why}.")
 
 
 def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk: Talk) -> Workload:

@@ -53,6 +53,7 @@ def quantize_models(
     pairs = options.combinations
     loaded = () if options.load_scales is None else read_scales(options.load_scales)
     graph = load_float(options, talk)
+    _warn_of_limits(options, graph, talk)
     forms = input_forms(options, graph)
     graph, settings = _settings(options, graph)
     talk.say("Stage1: Do Graph Optimize.")
@@ -96,6 +97,19 @@ def quantize_models(
         notes = _notes(options, work, recipe, method, chosen, result, forms)
         talk.say("Stage5: Quantitation Postprocess.")
         yield method, iteration, _made(options, graph, forms, result, notes, chosen.method)
+
+
+def _warn_of_limits(options: QuantizeOptions, graph: Graph, talk: Talk) -> None:
+    """Before the work: that ``compile`` will refuse the network for this chip, and why."""
+    from knightlite import chip_files
+    from knightlite.lower import limit_findings
+
+    findings = limit_findings(graph, chip_files.find(options.target).chip)
+    if findings:
+        talk.warn(
+            f"compile will refuse {len(findings)} node(s) for {options.target}: {findings[0]} "
+            f"`knightlite check -m {options.model} --chip {options.target}` lists all of them."
+        )
 
 
 def _left_out(

@@ -145,6 +145,7 @@ def _source(options: QuantizeOptions) -> dict[str, Any]:
         "function": options.function if isinstance(options.function, str) else None,
         "data": options.data,
         "recipe": options.recipe,
+        "labels": None if options.labels is None else str(options.labels),
         "batch_size": options.batch_size,
         "iteration": options.calls,
         "seed": options.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from knightlite.api.simulation.frames import found_input, frames_of
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.container import Description
-from knightlite.errors import DataError, UsageError, suggestion
+from knightlite.errors import UsageError, suggestion
 from knightlite.options import check
 from knightlite.options.simulate import SimulateOptions
 from knightlite.talk import SILENT, Talk
@@ -28,16 +28,19 @@ INPUT_TEXT = "intofile.txt"  # Knight's name
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One of the best classes of a frame: label, its index and its score."""
+    """One of the best classes of a frame: label (None without labels), its index and its score."""
 
-    label: str
+    label: str | None
     index: int
     score: float
 
 
 @dataclass(frozen=True, slots=True)
 class SimulateResult:
-    """What ``sim`` found. ``top``: per frame the best classes of the first output."""
+    """What ``sim`` found.
+
+    ``top``: per frame the best classes of the first output; none where it does not score classes.
+    """
 
     files: Mapping[str, Path]
     frames: int
@@ -50,6 +53,7 @@ class SimulateResult:
 
 def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     """Run the stage; either all result files appear or none."""
+    from knightlite.preprocess import read_labels
     from knightlite.sim import Machine
     from knightlite.sim.outputs import chw_text, host_files, result_files
 
@@ -63,7 +67,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     for entry in meta.inputs:
         talk.say(f"the cfg file input bit: {entry.name} : {_knight_type(entry.type)}")
     frames, count = frames_of(options, meta, talk)
-    labels = _labels(options.labels) if options.labels is not None else None
+    labels = None if options.labels is None else read_labels(options.labels)
     if options.golden is not None and not options.check:
         raise UsageError("--golden names what --check compares with.", "add --check")
     golden = golden_reference(binary, options.golden, talk) if options.check else None
@@ -99,8 +103,8 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             for name, data in host_files(meta, finished, number if count > 1 else None).items():
                 paths[name] = options.out_dir / name
                 files.write_bytes(paths[name], data)
-            if labels is not None:
-                top.append(_best(next(iter(finished.values())), labels))
+            best = _best(next(iter(finished.values())), labels)
+            top += [best] if best else []
             talk.advance("frames", number + 1, count)
         if options.into_file:
             paths[INPUT_TEXT] = options.out_dir / INPUT_TEXT
@@ -120,27 +124,21 @@ def _knight_type(name: str) -> str:
     return {"u8": "uint8", "s8": "int8", "s16": "int16"}[name]
 
 
-def _labels(path: Path) -> list[str]:
-    """Lines ``idx:name`` (Knight), or one name a line; by index."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataError(f"labels file {path} cannot be read: {reason}.") from error
-    lines = [line for line in lines if line]
-    pairs = [line.partition(":") for line in lines]
-    if lines and all(sign and index.strip().isdigit() for index, sign, _ in pairs):
-        numbered = {int(index): name.strip() for index, _, name in pairs}
-        return [numbered.get(index, str(index)) for index in range(max(numbered) + 1)]
-    return lines
-
-
-def _best(scores: Array, labels: list[str]) -> tuple[Guess, ...]:
-    flat = np.asarray(scores).reshape(-1)
+def _best(scores: Array, labels: Sequence[str] | None) -> tuple[Guess, ...]:
+    """The best classes; without labels none, where the output is not one score per class."""
+    values = np.asarray(scores)
+    classes = values.shape[1] if values.ndim > 1 else 1
+    if labels is None and not 1 < values.size == classes:
+        return ()
+    flat = values.reshape(-1)
     order = np.argsort(-flat, kind="stable")[:TOP]
-    return tuple(
-        Guess(labels[i] if i < len(labels) else str(i), int(i), float(flat[i])) for i in order
-    )
+    return tuple(Guess(_label(labels, int(i)), int(i), float(flat[i])) for i in order)
+
+
+def _label(labels: Sequence[str] | None, index: int) -> str | None:
+    if labels is None:
+        return None
+    return labels[index] if index < len(labels) else str(index)
 
 
 def _debug_names(debug: str | None, meta: Description) -> set[str]:

@@ -15,7 +15,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.preprocess import ImageFolder, Recipe, Sample, prepare_picture, sample_pictures
+from knightlite.errors import UsageError
+from knightlite.preprocess import (
+    ImageFolder,
+    Recipe,
+    Sample,
+    class_places,
+    prepare_picture,
+    sample_pictures,
+)
 
 Array = NDArray[Any]
 Forward = Callable[[tuple[Array, ...]], Sequence[Array]]
@@ -48,8 +56,8 @@ class PictureFolder:
     """``iteration`` batches of pictures of a folder through a recipe, seeded, even across classes.
 
     Each picture is decoded when its turn comes, in every run: memory does not grow with their
-    number. The metric is top-1 in percent where the folder has one sub-folder per class and as
-    many as the first output has values; otherwise None.
+    number. The metric is top-1 in percent where the sub-folders are the classes of the first
+    output: as many as it has values, or each at its place in ``labels``; otherwise None.
     """
 
     directory: Path
@@ -58,6 +66,8 @@ class PictureFolder:
     batch_size: int
     input_shape: tuple[int, ...]  # [C, H, W] or [N, C, H, W] with any N
     seed: int = 0
+    labels: Path | None = None
+    places: tuple[int, ...] = field(init=False, repr=False)  # of the classes, among the scores
     folder: ImageFolder = field(init=False, repr=False)
     samples: tuple[Sample, ...] = field(init=False, repr=False)
 
@@ -66,6 +76,15 @@ class PictureFolder:
         folder, samples = sample_pictures(
             self.directory, self.iteration * self.batch_size, self.seed
         )
+        places = tuple(range(len(folder.classes)))
+        if self.labels is not None:
+            if not folder.classes:
+                raise UsageError(
+                    f"{self.directory} has no folders of classes, which --labels would order.",
+                    "one sub-folder per class, called as a line of the labels begins",
+                )
+            places = class_places(folder.classes, self.labels)
+        object.__setattr__(self, "places", places)
         object.__setattr__(self, "folder", folder)
         object.__setattr__(self, "samples", samples)
 
@@ -87,6 +106,28 @@ class PictureFolder:
         """Number of batches; the last one may be smaller."""
         return -(-len(self.samples) // self.batch_size)
 
+    def mismatch(self, scores: int) -> str | None:
+        """Why there is no top-1 where the first output has so many values, and what gives it."""
+        count = len(self.folder.classes)
+        if not count:
+            return (
+                f"the pictures of {self.directory.name} lie in no folders of classes; one "
+                "sub-folder per class gives the metric"
+            )
+        if self.labels is not None:
+            if max(self.places) < scores:
+                return None
+            return (
+                f"{self.labels} has a class folder at place {max(self.places)}, but the network "
+                f"gives {scores} scores; another file of labels may fit"
+            )
+        if count == scores:
+            return None
+        return (
+            f"{self.directory.name} has {count} class folder{'' if count == 1 else 's'}, but the "
+            f"network gives {scores} scores; --labels FILE names the classes in their order"
+        )
+
     def run(self, forward: Forward) -> float | None:
         """Run all pictures; top-1 in percent, or None where the classes do not match."""
         right = 0
@@ -97,9 +138,10 @@ class PictureFolder:
             nonlocal right, comparable
             samples, outputs = waiting.popleft()
             scores = outputs[0].reshape(len(samples), -1)
-            comparable = comparable and scores.shape[1] == len(self.folder.classes)
-            guesses = scores.argmax(axis=1).tolist()
-            right += sum(guess == item.label for guess, item in zip(guesses, samples, strict=True))
+            comparable = comparable and self.mismatch(scores.shape[1]) is None
+            if comparable:
+                wanted = [self.places[item.label or 0] for item in samples]
+                right += int(np.count_nonzero(scores.argmax(axis=1) == wanted))
 
         for samples in _batches(self.samples, self.batch_size):
             pictures = [

@@ -8,5 +8,6 @@ it, and the settings.
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.scale_file import read_scales, scale_text
+from knightlite.quantize.scales.unit_scales import with_unit_scales
 
-__all__ = ["Basis", "assign", "read_scales", "scale_text"]
+__all__ = ["Basis", "assign", "read_scales", "scale_text", "with_unit_scales"]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from knightlite import dtypes
 from knightlite.errors import Finding, ModelError, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node, Tensor, verify
 from knightlite.ops import BY_NAME, constraint_findings
@@ -17,11 +14,10 @@ from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.coarse_steps import coarse_widths
 from knightlite.quantize.scales.feature_choice import choose_features
 from knightlite.quantize.scales.features import Feature, quantized_tensor
+from knightlite.quantize.scales.quantized_nodes import Constants, quantized_conv
 from knightlite.quantize.scales.weights import QuantizedWeights, quantize_conv
 from knightlite.quantize.scales.widths import choose_widths, refused_widths, without
 from knightlite.quantize.settings import NARROW, Widths
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +47,10 @@ def assign(basis: Basis) -> Assignment:
     tensors: dict[str, Tensor] = {
         name: quantized_tensor(graph, feature) for name, feature in chosen.items()
     }
-    constants: dict[str, Array] = {}
-
-    def define(name: str, values: Array, scale: Array | None) -> str:
-        tensors[name] = Tensor(name, values.shape, dtypes.from_numpy(values.dtype), scale)
-        constants[name] = values
-        return name
-
+    constants = Constants(graph, tensors)
     for node in graph.nodes:
         if BY_NAME[node.op].kernel is None:
-            for name in node.inputs:
-                if name in graph.constants:
-                    define(name, graph.constants[name], None)
-            nodes.append(node)
+            nodes.append(constants.kept(node))
             continue
         mean = basis.statistics[node.inputs[0]].mean if settings.bias_correction != "off" else None
         made = quantize_conv(
@@ -75,8 +62,8 @@ def assign(basis: Basis) -> Assignment:
             search=settings.tuned_weights,
         )
         weights[node.name] = made
-        nodes.append(_quantized_conv(graph, node, made, constants, define))
-    quantized = replace(graph, nodes=tuple(nodes), tensors=tensors, constants=constants)
+        nodes.append(quantized_conv(node, made, constants))
+    quantized = replace(graph, nodes=tuple(nodes), tensors=tensors, constants=constants.values)
     verify(quantized)
     check_constraints(quantized)
     return Assignment(quantized, chosen, weights, widths, narrowed)
@@ -94,24 +81,6 @@ def _features(basis: Basis) -> tuple[Widths, dict[str, Feature], dict[str, str]]
             return widths, chosen, narrowed
         narrowed |= refused
         widths = without(graph, widths, refused)
-
-
-def _quantized_conv(
-    graph: Graph, node: Node, made: QuantizedWeights, taken: Mapping[str, Array], define: Any
-) -> Node:
-    """The node reading integer constants; ones shared with another node get a name of their own."""
-
-    def free(name: str) -> str:
-        candidate, count = name, 1
-        while candidate in taken or (count > 1 and candidate in graph.tensors):
-            candidate, count = f"{name}_{count}", count + 1
-        return candidate
-
-    names = [node.inputs[0], define(free(node.inputs[1]), made.weights, made.scale)]
-    if made.bias is not None:
-        wanted = node.inputs[2] if len(node.inputs) > 2 else f"{node.output}.bias"
-        names.append(define(free(wanted), made.bias, made.bias_scale))
-    return replace(node, inputs=tuple(names))
 
 
 def check_constants(graph: Graph) -> None:

@@ -77,7 +77,7 @@ def choose_features(basis: Basis, widths: Widths = NARROW) -> dict[str, Feature]
 def _by_rule(basis: Basis, index: int, group: Group, widths: Widths) -> dict[str, Feature] | None:
     """The features of a group that no range method decides: by definition, or with 16 bits."""
     graph, settings = basis.graph, basis.settings
-    fixed = _fixed(graph, group)
+    fixed = fixed_output(graph, group)
     if fixed is not None:
         return _members(index, group, *fixed, BY_DEFINITION)
     if not is_wide(widths, group.members) and not delivered_wide(graph, group):
@@ -140,7 +140,7 @@ def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str
     return chosen
 
 
-def _fixed(graph: Graph, group: Group) -> tuple[DType, float] | None:
+def fixed_output(graph: Graph, group: Group) -> tuple[DType, float] | None:
     """Type and scale that the definition of what makes the group's values gives it, or None."""
     producers = graph.producers()
     found = set()

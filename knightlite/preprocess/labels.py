@@ -1,0 +1,62 @@
+"""Files of labels: the classes in the order of a network's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from knightlite.errors import DataError
+
+MAX_CLASSES = 1 << 20  # of a file with numbers: a list is as long as its largest
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """One class a line, by index; or on every line ``idx:name``, as Knight's files have it.
+
+    A class that numbers leave out is called by its index. DataError where it cannot be read.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(f"labels file {path} cannot be read: {reason}.") from error
+    pairs = [line.partition(":") for line in lines if line]
+    if not pairs:
+        raise DataError(f"labels file {path} is empty.", "one class a line, or idx:name")
+    numbers = [_number(text) if sign else None for text, sign, _ in pairs]
+    if None in numbers:
+        while not lines[-1]:
+            lines.pop()
+        return tuple(line or str(index) for index, line in enumerate(lines))
+    named = {number: name.strip() for number, (*_, name) in zip(numbers, pairs, strict=True)}
+    count = max(number for number in named if number is not None) + 1
+    if count > MAX_CLASSES:
+        raise DataError(
+            f"labels file {path} numbers a class {count - 1}, more than {MAX_CLASSES - 1}."
+        )
+    return tuple(named.get(index, str(index)) for index in range(count))
+
+
+def class_places(classes: Sequence[str], path: Path) -> tuple[int, ...]:
+    """The place among the scores of every class folder: the line that is, or begins with, its name.
+
+    DataError where a folder is on no line.
+    """
+    places: dict[str, int] = {}
+    labels = read_labels(path)
+    for place, label in enumerate(labels):
+        places.setdefault(label.split()[0] if label else "", place)
+    places.update({label: place for place, label in enumerate(labels)})
+    unknown = [name for name in classes if name not in places]
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} of {len(classes)} class folders are not in {path}, such as "
+            f"{unknown[0]}.",
+            "one class a line, in the order of the scores, beginning with its folder's name",
+        )
+    return tuple(places[name] for name in classes)
+
+
+def _number(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -1,0 +1,69 @@
+"""Files of labels, as eval, quant, diagnose and sim read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from knightlite.errors import DataError
+from knightlite.preprocess import class_places, read_labels
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("cat\ndog\n\n", ("cat", "dog")),
+        ("cat\n\ndog\n", ("cat", "1", "dog")),  # a line is a class, also an empty one
+        ("\ufeffcat\r\ndog", ("cat", "dog")),
+        ("1:dog\n\n 0 : cat \n", ("cat", "dog")),
+        ("3:a:b\n0:c\n", ("c", "1", "2", "a:b")),
+        ("0:cat\ndog: a pet\n", ("0:cat", "dog: a pet")),  # not all are numbered
+        ("²:two\n", ("²:two",)),
+        ("0:cat\n1048575:last", ("cat", *map(str, range(1, 1048575)), "last")),
+    ],
+)
+def test_labels(tmp_path: Path, text: str, labels: tuple[str, ...]) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(text.encode())
+    assert read_labels(path) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b" \n\n", "labels file {} is empty."),
+        (b"\xff", "labels file {} cannot be read: it is not UTF-8 text."),
+        (b"0:a\n1048576:b", "labels file {} numbers a class 1048576, more than 1048575."),
+    ],
+)
+def test_no_labels(tmp_path: Path, text: bytes, sentence: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(text)
+    with pytest.raises(DataError) as caught:
+        read_labels(path)
+    assert caught.value.sentence == sentence.format(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("b\nx\na\n", (2, 0)),
+        ("b the second\nx\na first\n", (2, 0)),
+        ("4:a\n1:b\n", (4, 1)),
+        ("a b\nb\na\n", (2, 1)),  # a whole line before a first word
+        ("a b\na c\nb\n", (0, 2)),  # the first of two
+    ],
+)
+def test_places_of_class_folders(tmp_path: Path, text: str, places: tuple[int, ...]) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(text)
+    assert class_places(("a", "b"), path) == places
+
+
+def test_class_folders_that_no_line_names(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("a\nc\n")
+    with pytest.raises(DataError) as caught:
+        class_places(("a", "b", "d"), path)
+    assert caught.value.sentence == f"2 of 3 class folders are not in {path}, such as b."
