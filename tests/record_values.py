@@ -125,9 +125,11 @@ def stored_tensors(draw: DrawFn) -> StoredTensor:
     scale = draw(scales | st.lists(scales, min_size=channels, max_size=channels).map(tuple))
     column_stride = channels * (2 if kind == "s16" else 1) + draw(st.integers(0, 3))
     row_stride = width * column_stride + draw(st.integers(0, 3))
+    first = draw(st.integers(-1, 9))
+    ready = first if first < 0 else draw(st.integers(first, 9))
     return StoredTensor(
         draw(NAMES), (1, channels, height, width), kind, scale, draw(st.integers(0, 1 << 20)),
-        row_stride, column_stride, draw(st.integers(-1, 9)),
+        row_stride, column_stride, first, ready,
     )  # fmt: skip
 
 

@@ -43,12 +43,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "file_names": (),
     "atomic_write": ("errors",),
     "json_records": ("errors",),
+    "layouts": (),
     "numerics": ("dtypes",),
     "talk": (),
     "version": (),
     "script_loading": ("errors",),
     "chip": ("json_records",),
-    "container": ("chip", "dtypes", "errors", "json_records"),
+    "container": ("chip", "dtypes", "errors", "json_records", "layouts"),
     "workspace": ("atomic_write", "errors", "json_records", "version"),
     # what instructions and operators are
     "isa": ("chip", "dtypes", "errors"),
@@ -105,7 +106,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "schedule",
     ),
     # the machine: knows the binary and nothing of the compiler
-    "sim": ("chip", "container", "dtypes", "errors", "events", "isa", "numerics"),
+    "sim": ("chip", "container", "dtypes", "errors", "events", "isa", "layouts", "numerics"),
     "profiler": ("chip", "container", "errors", "events", "isa", "json_records", "sim"),
     # the quantized network measured layer by layer, and quantized again where that may help
     "diagnosis": (
@@ -120,7 +121,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "quantize",
     ),
     # what every command can be asked for: words and checks of other rooms, light to import
-    "options": ("chip_files", "container", "errors", "quantize"),
+    "options": ("chip_files", "container", "errors", "layouts", "quantize"),
     # the outside
     "api": (
         "atomic_write",
@@ -139,6 +140,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir",
         "isa",
         "json_records",
+        "layouts",
         "lower",
         "onnx_models",
         "ops",
@@ -270,7 +272,7 @@ LAZY = ("PIL", "google", "matplotlib", "onnxruntime", "paddle", "paddle2onnx", "
 # what the machine may know; the rooms under these hold data paths only
 SIM_MAY_REACH = {
     "errors", "dtypes", "numerics", "chip", "isa", "container", "events", "datafiles",
-    "json_records",
+    "json_records", "layouts",
 }  # fmt: skip
 
 STANDARD = sys.stdlib_module_names | {"tomllib"}  # 3.10 does not have it; its import is guarded

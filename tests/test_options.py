@@ -22,12 +22,9 @@ from knightlite.cli.knight_command import SECTION, KnightCommand
 from knightlite.cli.program import COMMANDS, run
 from knightlite.cli.record_command import RecordOption, record_command
 from knightlite.cli.vocabulary import ACCEPTED, LATER
-from knightlite.container import description
 from knightlite.errors import UsageError
 from knightlite.frontend import interpreter
 from knightlite.options import Option, check, like, options_of, shared
-from knightlite.options import compile as compile_options
-from knightlite.options import simulate as simulate_options
 from knightlite.options.checks import within
 from knightlite.options.commands import RECORDS
 from knightlite.options.compare import CompareOptions
@@ -38,7 +35,6 @@ from knightlite.options.kinds import WHOLE
 from knightlite.options.profile import ProfileOptions
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.public.record_function import record_function
-from knightlite.sim import inputs
 from test_docs import command_of
 from test_public_stub import function_text, public_functions
 
@@ -198,8 +194,6 @@ def test_an_option_is_told_and_its_default_is_one_of_its_values(item: Option) ->
 def test_words_are_those_of_the_rooms_that_read_them() -> None:
     """Rooms that are not light have lists of their own, which may not differ."""
     assert interpreter.EXPORTERS == shared.EXPORTERS
-    assert set(compile_options.LAYOUTS) < set(description.LAYOUTS)
-    assert inputs.FORMATS == simulate_options.LAYOUTS
 
 
 @pytest.mark.parametrize("function", public_functions())

@@ -13,12 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from assembled import RCCN, RDMA, WDMA, load, program, small_matrix, store
 from knightlite.cli.program import run
+from knightlite.container import Description, WeightDescription
 from knightlite.isa import Space
+from knightlite.json_records import to_json
 from knightlite.profiler import profile, profile_json, trace_json
+from record_schemas import definitions
+from record_values import records
 
 Capture = pytest.CaptureFixture[str]
 FOLDER = Path(__file__).parent.parent / "schemas"
@@ -44,6 +50,44 @@ def test_schema_is_one(name: str) -> None:
 def test_the_page_on_formats_names_them_all() -> None:
     text = (FOLDER.parent / "docs" / "formats.md").read_text(encoding="utf-8")
     assert [name for name in NAMES if f"schemas/{name}.json" not in text] == []
+
+
+# ------------------------------------------------------------------ what records say
+
+RECORDS = {"cfg": Description, "weight": WeightDescription}
+
+
+def test_inspect_describes_the_records(request: pytest.FixtureRequest) -> None:
+    """``meta`` follows the frozen records, to the last key: ``--update-golden`` writes it."""
+    found = schema("inspect")
+    found["properties"]["meta"] = {
+        "anyOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in RECORDS.values()],
+        "description": "docs/formats.md",
+    }
+    found["allOf"] = [
+        {
+            "if": {"properties": {"kind": {"const": name}}},
+            "then": {"properties": {"meta": {"$ref": f"#/$defs/{kind.__name__}"}}},
+        }
+        for name, kind in RECORDS.items()
+    ]
+    found["$defs"] = definitions(*RECORDS.values())
+    if request.config.getoption("--update-golden"):
+        text = json.dumps(found, indent=2) + "\n"
+        (FOLDER / "inspect.json").write_text(text, encoding="utf-8")
+    assert schema("inspect") == found, "pytest --update-golden writes the schema anew"
+
+
+@settings(max_examples=25)
+@given(st.data())
+@pytest.mark.parametrize("kind", RECORDS)
+def test_random_records_are_as_inspect_says(kind: str, data: st.DataObject) -> None:
+    meta = to_json(data.draw(records(RECORDS[kind])))
+    value = {"file": "f", "kind": kind, "meta": meta, "bytes": {"code": 0}}
+    assert complaints("inspect", value) == []
+    key = data.draw(st.sampled_from(sorted(meta)))
+    wrong = {**meta, key: {"no": "such"}} if data.draw(st.booleans()) else {**meta, "more": 1}
+    assert complaints("inspect", {**value, "meta": wrong}) != []
 
 
 # ------------------------------------------------------------------ what the commands print

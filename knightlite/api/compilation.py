@@ -16,8 +16,8 @@ from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_quantized
 from knightlite.api.models.notes import INPUT_LAYOUT, golden_metadata, notes_of, quantized_for
 from knightlite.container import Origin
-from knightlite.container.description import Layout
 from knightlite.errors import UsageError, suggestion
+from knightlite.layouts import Layout
 from knightlite.options import check
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.talk import SILENT, Talk

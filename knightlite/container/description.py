@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from knightlite.json_records import (
     key,
     shown,
 )
+from knightlite.layouts import Layout
 
 MAX_RES_VERSION = 16
 MAX_DIMENSIONS = 32  # of a constant; what every numpy can hold
@@ -41,8 +42,6 @@ Positive = Annotated[int, AtLeast(1)]
 Bytes = Annotated[int, Between(0, 1 << DDR_BITS)]
 Digest = Annotated[str, Hexadecimal(64)]
 Scale = Annotated[float, PositiveFloat32()]
-Layout = Literal["nchw", "nhwc", "nhwcstride"]
-LAYOUTS: tuple[str, ...] = get_args(Layout)
 FedAs = Literal["float32", "uint8", "int8", "int16"]
 IntegerType = Literal["u8", "s8", "s16"]
 ElementType = Literal[

@@ -15,12 +15,12 @@ from knightlite.container.description import (
     Fault,
     HostOperator,
     IntegerType,
-    Layout,
     Positive,
     Scale,
 )
 from knightlite.container.program import Program
 from knightlite.json_records import encode, key, shown, to_json
+from knightlite.layouts import Layout
 
 
 @dataclass(frozen=True, slots=True)

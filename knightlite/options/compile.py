@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knightlite.errors import UsageError
+from knightlite.layouts import COMPILED_LAYOUTS
 from knightlite.options import shared
 from knightlite.options.fields import like, option
 from knightlite.options.kinds import REPEATED, Kind, one_of
 
-LAYOUTS = ("nchw", "nhwc")
 REUSE = Kind(words=("0", "1", "2"), read=int, write=str, python="int")
 
 
@@ -81,7 +81,7 @@ class CompileOptions:
     )
     input_order: str | None = option(
         "--input-order",
-        kind=one_of(LAYOUTS),
+        kind=one_of(COMPILED_LAYOUTS),
         help="Layout that sim takes raw files to have [default: nchw, the model's].",
         said="the input order",
         doc='layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the model\'s.',

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from knightlite.layouts import LAYOUTS
 from knightlite.options import shared
 from knightlite.options.fields import REQUIRED, like, option
 from knightlite.options.kinds import FILE, SWITCH, WHOLE, Form, Kind, one_of
 
-LAYOUTS = ("nchw", "nhwc", "nhwcstride")
 NOT_ZERO = Kind(form=Form.WHOLE, low=-1, read=bool, write=int, python="bool")
 
 

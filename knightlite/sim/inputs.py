@@ -18,14 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.container import StoredTensor
-from knightlite.container.description import LAYOUTS
 from knightlite.errors import DataError, UsageError
+from knightlite.layouts import LAYOUTS
 from knightlite.sim.host import quantize
 from knightlite.sim.raw_kind import Look, look_of
 
 Array = NDArray[Any]
-
-FORMATS = LAYOUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +107,8 @@ def read(
     ``frame_step`` n > 1 takes every n-th.
     DataError where a file is missing or its size does not fit.
     """
-    if layout not in FORMATS:
-        raise UsageError(f"the input format must be one of {', '.join(FORMATS)}, not {layout}.")
+    if layout not in LAYOUTS:
+        raise UsageError(f"the input format must be one of {', '.join(LAYOUTS)}, not {layout}.")
     if (frame_count is not None and frame_count < 1) or frame_step < 0:
         raise UsageError("the frame count must be at least 1 and the frame step at least 0.")
     paths = input_paths(argument) if isinstance(argument, str) else list(argument)
