@@ -151,8 +151,12 @@ def host_operators(draw: DrawFn, known: list[str]) -> HostOperator:
         )
     )
     sources = st.sampled_from(["", *known, *made.constants])
-    known.extend(made.outputs)
-    return dataclasses.replace(made, inputs=tuple(draw(st.lists(sources, min_size=1, max_size=3))))
+    taken = {"", *known, *made.constants}
+    new = tuple(dict.fromkeys(name for name in made.outputs if name not in taken))
+    outputs = new or (max(taken, key=len) + "+",)
+    known.extend(outputs)
+    inputs = tuple(draw(st.lists(sources, min_size=1, max_size=3)))
+    return dataclasses.replace(made, inputs=inputs, outputs=outputs)
 
 
 @st.composite
@@ -160,8 +164,9 @@ def descriptions(draw: DrawFn) -> Description:
     """A program whose parts fit together."""
     given = {item.name: item.form for item in record_form(Description).keys}
     tensors = draw(st.lists(stored_tensors(), min_size=1, max_size=3, unique_by=lambda t: t.name))
-    chosen = st.lists(st.sampled_from(tensors), min_size=1, max_size=2).map(tuple)
-    outputs = draw(chosen)
+    tensors[0] = dataclasses.replace(tensors[0], first=-1, ready=-1)  # the input
+    chosen = st.lists(st.sampled_from(tensors), min_size=1, max_size=2, unique_by=lambda t: t.name)
+    outputs = tuple(draw(chosen))
     known = [tensor.name for tensor in outputs]
     host = tuple(draw(host_operators(known)) for _ in range(draw(st.integers(0, 2))))
     layers = tuple(draw(st.lists(records(Layer), max_size=2)))
@@ -181,10 +186,12 @@ def descriptions(draw: DrawFn) -> Description:
         fspm_peak=tuple(draw(st.integers(0, 9)) for _ in layers),
         ddr_bytes=ddr_bytes,
         constants_bytes=draw(st.integers(0, ddr_bytes)),
-        inputs=draw(chosen),
+        inputs=(tensors[0],),
         outputs=outputs,
         tensors=tuple(tensors),
-        graph_outputs=tuple(draw(st.lists(st.sampled_from(known), min_size=1, max_size=2))),
+        graph_outputs=tuple(
+            draw(st.lists(st.sampled_from(known), min_size=1, max_size=2, unique=True))
+        ),
         host=host,
     )
 
