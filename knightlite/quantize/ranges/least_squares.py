@@ -17,6 +17,8 @@ from knightlite.quantize.ranges.scale_errors import errors_between, squared_erro
 SMALLEST_SHARE = 1 / 32  # of the min-max scale: below, clipping always costs more
 CANDIDATE_RATIO = 1.01  # between neighbouring scales of the coarse search
 FINE_CANDIDATES = 41  # of the fine search: 0.05 percent apart
+FINE_TURNS = CANDIDATE_RATIO ** np.linspace(-1, 1, FINE_CANDIDATES)
+SMALL_TABLE = 1 << 16  # entries
 CHUNK = 1 << 14  # entries of an error table made at a time
 FAR_RATIO = 1.1  # between neighbouring scales of the search over their wide range
 VALLEYS = 3  # in which it looks more closely
@@ -95,8 +97,7 @@ def _deepest(error: Callable[[float], float], low: float, high: float) -> tuple[
     turns = round(np.log(FAR_RATIO) / np.log(CANDIDATE_RATIO))
     around = CANDIDATE_RATIO ** np.arange(-turns, turns + 1)
     (near,) = best([scale * turn for _, scale in valleys for turn in around.tolist()])
-    fine = CANDIDATE_RATIO ** np.linspace(-1, 1, FINE_CANDIDATES)
-    return best([*(near[1] * fine).tolist(), near[1]])[0]
+    return best([*(near[1] * FINE_TURNS).tolist(), near[1]])[0]
 
 
 def _sides(parts: Sequence[Density], dtype: DType) -> list[tuple[Float64, int]]:
@@ -122,11 +123,22 @@ def _coarse_table(bins: int, largest: int, codes: int) -> Float64:
 
 
 def _fine_steps(middle: float) -> Float64:
-    return np.asarray(middle * CANDIDATE_RATIO ** np.linspace(-1, 1, FINE_CANDIDATES))
+    return np.asarray(middle * FINE_TURNS)
 
 
-@lru_cache(maxsize=64)  # tensors of one network have few coarse scales, in units of their bins
 def _fine_table(bins: int, largest: int, middle: float) -> Float64:
+    """Kept, as tensors and channels have few coarse scales in units of their bins."""
+    kept = _small_table if bins * FINE_CANDIDATES <= SMALL_TABLE else _large_table
+    return kept(bins, largest, middle)
+
+
+@lru_cache(maxsize=128)  # of 0.3 MB, for channels
+def _small_table(bins: int, largest: int, middle: float) -> Float64:
+    return _error_table(bins, largest, _fine_steps(middle))
+
+
+@lru_cache(maxsize=64)  # of 1.3 MB
+def _large_table(bins: int, largest: int, middle: float) -> Float64:
     return _error_table(bins, largest, _fine_steps(middle))
 
 
