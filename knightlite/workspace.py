@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,14 @@ SOURCE_OPTIONS = {  # the option that names a stage's first source, and that sou
     "compile": ("--onnx", "onnx"),
     "sim": ("--config", "cfg"),
     "profile": ("--config", "cfg"),
+}
+DATA_OPTIONS = {  # of quant: what names its data again, as its records keep them below "source"
+    "script": "-uds",
+    "function": "-if",
+    "data": "-d",
+    "recipe": "--recipe",
+    "labels": "--labels",
+    "iteration": "-i",
 }
 Options = Mapping[str, Any]  # what JSON can hold
 
@@ -268,7 +277,7 @@ class Stale:
 
     def refusal(self, path: Path) -> UsageError:
         """The error that says so."""
-        commands = " and then ".join(f"`{_command(item)}`" for item in self.again)
+        commands = " and then ".join(f"`{command_of(item)}`" for item in self.again)
         return UsageError(
             f"{path} is out of date: {self.reason}.",
             f"run {commands}, or name the file with its path to take it as it is",
@@ -323,11 +332,18 @@ def _remark(workspace: Workspace, path: Path) -> str:
     return ""
 
 
-def _command(item: Record) -> str:
-    """What to type for a run of a stage on its sources; its other options are the user's."""
+def command_of(item: Record) -> str:
+    """What to type for a run of a stage on its sources and data; other options are the user's."""
     flag, key = SOURCE_OPTIONS[item.stage]
     source = item.sources[key].path if key in item.sources else str(item.options.get(key, "..."))
-    return f"knightlite --chip {item.chip} {item.stage} {flag} {source}"
+    words = ["knightlite", "--chip", item.chip, item.stage, flag, source]
+    named = item.options.get("source")
+    if isinstance(named, dict):
+        known = {option: named.get(key) for key, option in DATA_OPTIONS.items()}
+        words += [str(word) for pair in known.items() if pair[1] is not None for word in pair]
+    if item.stage == "sim":
+        words += ["--input", str(item.options.get("input", "..."))]
+    return shlex.join(words)
 
 
 def _recorded_path(directory: Path, path: Path) -> str:

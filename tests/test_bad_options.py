@@ -271,7 +271,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "up to 65535, not [1, 3, 32, 99999999999].", ""),
         ([*QUANT, "-is", "1", "1", "32", "32"], 2, "digits.onnx cannot run on the NPU, one place "
          "is not supported: conv2d_0.tmp_0: Conv conv2d_0.tmp_0 must have 1 input channels, not 1 "
-         "groups of 3.", "`knightlite check` lists every node with its reason"),
+         "groups of 3.", "`knightlite check -m *"),
         ([*QUANT, "-is", "4", "3", "32", "32"], 2, "digits.onnx cannot run on the NPU, one place "
          "is not supported: x: the network input x must be [1, C, H, W], not (4, 3, 32, 32).",
          "give the shape with -is/--input-shapes where the batch is fixed to another size"),

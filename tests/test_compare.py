@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from knightlite.api.comparison import Comparison, compare
 from knightlite.api.comparison.differences import Difference, Tally
 from knightlite.api.comparison.layer_values import exact_values, quantized_values
-from knightlite.api.comparison.run import KEPT
+from knightlite.api.comparison.run import KEPT, LEFT_OUT
 from knightlite.cli.program import run
 from knightlite.errors import UsageError
 from knightlite.frontend import load_quantized
@@ -230,9 +230,31 @@ def test_results_of_another_program_are_not_compared(here: Path, refused: Refusa
     assert run(["compile", "--chip", "TX5112CV201"]) == 0
     refused(["compare", "-sd", "results"], 2,
             f"the results in results are not of {STEM}_r.cfg as it is now.",
-            f"`knightlite sim --config {STEM}_r.cfg -s results` makes them anew")  # fmt: skip
+            f"`knightlite --chip TX5368AV200 sim --config {STEM}_r.cfg --input inputs/x.bin "
+            "-s results` makes them anew")  # fmt: skip
     assert run(["sim", "--input", "inputs/x.bin", "-s", "results"]) == 0
     assert run(["compare", "-sd", "results"]) == 0
+
+
+def test_layers_that_sim_left_out(here: Path, capsys: Capture) -> None:
+    """Written to memory, but not asked for with --debug all: not called unwritten."""
+    layers = {row.name for row in compare(CompareOptions(level=3))}
+    assert run(["sim", "--input", "inputs/x.bin", "-s", "results"]) == 0
+    rows = compare(CompareOptions(sim_dirs=(Path("results"),), level=6))
+    lacking = [row for row in rows if "chip" in (row.found, row.wanted) and row.remark]
+    remarks = {
+        remark: {r.name for r in lacking if r.remark == remark} for remark in (KEPT, LEFT_OUT)
+    }
+    assert remarks[LEFT_OUT] == layers - {OUTPUT}
+    assert remarks[KEPT].isdisjoint(layers)
+    capsys.readouterr()
+    assert run(["compare", "-sd", "results", "-sl", "3"]) == 0
+    said = capsys.readouterr().err
+    assert f"{len(layers) - 1} layers are not compared with chip: {LEFT_OUT} (-sl 6" in said
+    assert f"{len(remarks[KEPT])} layers are not compared with chip: {KEPT} (-sl 6" in said
+    assert run(["sim", "--input", "inputs/x.bin", "-s", "results", "--debug", "all"]) == 0
+    left = compare(CompareOptions(sim_dirs=(Path("results"),), level=3))
+    assert {row.name for row in left} == layers
 
 
 def test_dumps_of_quant(here: Path) -> None:

@@ -19,7 +19,7 @@ from conftest import DIGITS
 from knightlite.api.evaluation import EvaluationResult, ModelScore, evaluate_models
 from knightlite.api.evaluation import engine as evaluate_engine
 from knightlite.api.evaluation import run as evaluate_run
-from knightlite.api.evaluation.run import merge_states
+from knightlite.api.evaluation.run import merge_states, names_of
 from knightlite.api.models.binary import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
@@ -372,6 +372,21 @@ def test_classes_in_another_order(pictures: Path) -> None:
     labels.write_text("n1\n")
     with pytest.raises(DataError, match=r"^9 of 10 class folders are not in synsets\.txt, such as"):
         evaluate_models(options(pictures, labels=labels))
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/X_r.cfg", "a/X.onnx"], ["X_r.cfg", "X.onnx"]),
+        (["a/X_r.cfg", "b/X_r.cfg", "c/Y"], ["a/X_r.cfg", "b/X_r.cfg", "Y"]),
+        (["1/a/X", "2/a/X", "2/b/X"], ["1/a/X", "2/a/X", "b/X"]),
+        (["X", "a/X"], ["X", "a/X"]),
+        (["/t/a/X", "a/X"], ["t/a/X", "a/X"]),
+        (["a/X", "a/X"], ["X", "X"]),  # one file twice
+    ],
+)
+def test_files_of_one_name_are_told_apart(paths: list[str], names: list[str]) -> None:
+    assert names_of([Path(item) for item in paths]) == names
 
 
 def test_without_classes_models_are_compared_with_each_other(pictures: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from knightlite.errors import DataError, FormatError, UsageError
+from knightlite.errors import DataError, FormatError, UsageError, suggestion
 from knightlite.preprocess import (
     list_pictures,
     list_recipes,
@@ -79,7 +79,8 @@ def test_recipe_of_the_user_by_path(tmp_path: Path) -> None:
 def test_unknown_recipe_lists_the_known(name: str) -> None:
     with pytest.raises(UsageError, match=f"recipe {name} is not known") as caught:
         load_recipe(name)
-    assert "digits, imagenet" in caught.value.hint
+    own = "a recipe of your own is a file NAME.toml"
+    assert caught.value.hint == suggestion(name, list_recipes(), own)
 
 
 def test_recipe_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -220,6 +221,34 @@ def test_keep_ratio_pads_on_the_right() -> None:
     assert np.all(x[:, :, 100:] == 0)
     wide = prepare_picture(Image.new("RGB", (900, 24)), recipe, (3, 48, 192))
     assert np.all(wide == -1)
+
+
+@pytest.mark.parametrize(
+    ("resize", "picture", "size", "box"),
+    [
+        ("center", (10, 20), (32, 40), (6, 26, 0, 40)),
+        ("center", (20, 10), (40, 32), (0, 40, 6, 26)),
+        ("center", (10, 19), (32, 32), (7, 24, 0, 32)),  # 16.8 rows are 17: 7 above, 8 below
+        ("corner", (10, 19), (32, 32), (0, 16, 0, 32)),
+        ("center", (3, 900), (32, 32), (15, 16, 0, 32)),  # never less than one row
+        ("corner", (32, 32), (32, 32), (0, 32, 0, 32)),
+    ],
+)
+def test_letterboxes(
+    resize: str, picture: tuple[int, int], size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    """All of the picture, as large as fits, inside ``box`` (top, bottom, left, right)."""
+    lines = {"resize": f'"keep_ratio_pad_{resize}"', "pad_value": "114.0", "divide_by": "1.0"}
+    text = recipe_with(**lines, mean="[0, 0, 0]", std="[1, 1, 1]", resize_size=str([*size]))
+    recipe = parse_recipe(text, "r")
+    x = prepare_picture(Image.new("RGB", picture[::-1], (9, 9, 9)), recipe, (3, *size))
+    wanted = np.full((3, *size), 114, np.float32)
+    wanted[:, box[0] : box[1], box[2] : box[3]] = 9
+    assert np.array_equal(x, wanted)
+    free = parse_recipe(text.replace(str([*size]), "[]"), "r")
+    assert np.array_equal(
+        prepare_picture(Image.new("RGB", picture[::-1], (9, 9, 9)), free, (3, *size)), wanted
+    )
 
 
 def test_shape_that_the_model_does_not_take() -> None:

@@ -212,6 +212,8 @@ def _check_made(state: Importer, made: Node) -> None:
     shape = definition.infer(view)
     if shape != view.output.shape or min(shape) < 1:
         raise UnsupportedError(
-            f"{made.op}: its output must have shape {shape}, not {view.output.shape}.",
-            "the model is inconsistent; export it again",
+            f"{made.op}: by its definition its output has shape {shape}, but ONNX's shape "
+            f"inference gives {view.output.shape}.",
+            "where ONNX Runtime runs the model, the inference is wrong: another version of the "
+            "package onnx may be right",
         )

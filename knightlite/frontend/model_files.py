@@ -78,7 +78,7 @@ def unsupported(path: Path, findings: tuple[Finding, ...]) -> KnightliteError:
     more = "" if len(errors) == 1 else f" and {len(errors) - 1} more"
     return UnsupportedError(
         f"{path} cannot run on the NPU, {count} not supported: {first}{more}.",
-        errors[0].hint or "`knightlite check` lists every node with its reason",
+        errors[0].hint or f"`knightlite check -m {path}` also counts what is supported",
         errors,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
-from knightlite.preprocess.recipe import Recipe
+from knightlite.preprocess.recipe import PAD_CENTER, PAD_CORNER, PAD_RIGHT, Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,10 +98,12 @@ def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...]) -> 
     if (height, width) != (image.height, image.width):
         image = image.resize((width, height), filters[recipe.interpolation])
     pixels = np.asarray(image, dtype=np.float32).reshape(height, width, -1)
-    if recipe.resize == "keep_ratio_pad_right":
-        full = (recipe.resize_size or input_size)[1]
-        right = ((0, 0), (0, full - width), (0, 0))
-        pixels = np.pad(pixels, right, constant_values=np.float32(recipe.pad_value))
+    if recipe.resize in (PAD_RIGHT, PAD_CENTER, PAD_CORNER):
+        full = recipe.resize_size or input_size
+        below, beside = full[0] - height, full[1] - width
+        top, left = (below // 2, beside // 2) if recipe.resize == PAD_CENTER else (0, 0)
+        pads = ((top, below - top), (left, beside - left), (0, 0))
+        pixels = np.pad(pixels, pads, constant_values=np.float32(recipe.pad_value))
     return pixels
 
 
@@ -118,8 +120,13 @@ def _resized_size(
         if height <= width:
             return side, int(side * width / height)
         return int(side * height / width), side
-    if recipe.resize == "keep_ratio_pad_right":
+    if recipe.resize == PAD_RIGHT:
         return size[0], min(size[1], math.ceil(size[0] * width / height))
+    if recipe.resize in (PAD_CENTER, PAD_CORNER):
+        ratio = min(size[0] / height, size[1] / width)
+        # YOLOv5 and later pad on all sides and round, YOLOX pads in one corner and cuts off
+        whole = round if recipe.resize == PAD_CENTER else int
+        return max(1, whole(height * ratio)), max(1, whole(width * ratio))
     return height, width
 
 

@@ -23,7 +23,10 @@ else:
     import tomli as tomllib
 
 COLORS = {"RGB": 3, "BGR": 3, "GRAY": 1}  # colour order -> channels
-RESIZES = ("short_side", "exact", "keep_ratio_pad_right", "none")
+PAD_RIGHT, PAD_CENTER, PAD_CORNER = (
+    "keep_ratio_pad_right", "keep_ratio_pad_center", "keep_ratio_pad_corner",
+)  # fmt: skip
+RESIZES = ("short_side", "exact", PAD_RIGHT, PAD_CENTER, PAD_CORNER, "none")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 LAYOUTS = ("nchw",)
 
@@ -199,7 +202,7 @@ _CHECKS: dict[str, Callable[[object], str | None]] = {
     "layout": _one_of(LAYOUTS),
 }
 
-_SIZE_COUNTS = {"short_side": (1,), "exact": (0, 2), "keep_ratio_pad_right": (0, 2), "none": (0,)}
+_SIZE_COUNTS = {"short_side": (1,), "none": (0,)}  # of others a size, or the input's
 
 
 def _contradictions(table: dict[str, Any]) -> list[str]:
@@ -211,7 +214,7 @@ def _contradictions(table: dict[str, Any]) -> list[str]:
             found.append(
                 f"{key} must have {channels} numbers for {table['color']}, not {len(table[key])}."
             )
-    counts = _SIZE_COUNTS[table["resize"]]
+    counts = _SIZE_COUNTS.get(table["resize"], (0, 2))
     if len(table["resize_size"]) not in counts:
         wanted = " or ".join(str(count) for count in counts)
         found.append(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from knightlite.ir import Graph
 
 KEPT = "never written to memory: fused into its reader, or part of another tensor"
+LEFT_OUT = "not among the results of sim, which leaves all that are written with --debug all"
 
 
 def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, ...]:
@@ -70,7 +71,10 @@ def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, .
                     tally = tallies.setdefault((name, one, other), Tally(options.plots))
                     tally.add(values[one][name], values[other][name])
         talk.advance("pictures", number, None)
-    rows = _rows(options, layers, wanted, ops, have, tallies, talk)
+    kept = frozenset[str]() if options.sim_dirs else frozenset(layers)
+    if binary is not None:
+        kept = frozenset(layers) - {entry.name for entry in binary.program.meta.tensors}
+    rows = _rows(options, layers, wanted, ops, have, tallies, kept, talk)
     if options.save_dir is not None:
         _save(options.save_dir, rows, tallies if options.plots else {})
     return rows
@@ -179,10 +183,21 @@ def _rows(
     ops: Mapping[str, str],
     have: Mapping[str, set[str]],
     tallies: Mapping[tuple[str, str, str], Tally],
+    kept: frozenset[str],
     talk: Talk,
 ) -> tuple[Comparison, ...]:
+    """Every comparison that there is; what is not compared is said, and why.
+
+    ``kept``: layers that the chip never writes; of others ``sim`` left no results.
+    """
+
+    def why(kind: str, name: str) -> str:
+        if kind == CHIP:
+            return KEPT if name in kept else LEFT_OUT
+        return f"the {kind} model has no such tensor"
+
     rows = []
-    lacking: dict[str, set[str]] = {}
+    lacking: dict[tuple[str, str], set[str]] = {}
     pairs = _pairs(options.level, tuple(have))
     places = {name: index for index, name in enumerate(layers)}
     for name in wanted:
@@ -193,13 +208,14 @@ def _rows(
                 rows.append(Comparison(*row, tally.result()))
                 continue
             lacks = next(kind for kind in (other, one) if name not in have.get(kind, ()))
-            lacking.setdefault(lacks, set()).add(name)
+            remark = why(lacks, name)
+            lacking.setdefault((lacks, remark), set()).add(name)
             if options.level == len(LEVELS) - 1:
-                remark = KEPT if lacks == CHIP else f"the {lacks} model has no such tensor"
                 rows.append(Comparison(*row, None, remark))
-    for kind, names in lacking.items():
-        why = KEPT if kind == CHIP else "there is no such tensor in it"
-        talk.say(f"{len(names)} layer(s) are not compared with {kind}: {why} (-sl 6 lists them).")
+    for (kind, remark), names in lacking.items():
+        them = f"{len(names)} layer{'' if len(names) == 1 else 's'}"
+        are = "is" if len(names) == 1 else "are"
+        talk.say(f"{them} {are} not compared with {kind}: {remark} (-sl 6 lists them).")
     if options.sort:
         rows.sort(key=_badness)
     return tuple(rows[: options.number])

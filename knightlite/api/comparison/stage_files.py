@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +98,10 @@ def require_results_of(directory: Path, sim_dirs: Sequence[Path], binary: Binary
         made = run.sources.get("cfg")
         given = None if binary is None else binary.sources.get("cfg")
         if made is not None and given is not None and made.sha256 != given.sha256:
+            command = workspace.command_of(replace(run, sources={"cfg": given}))
             raise UsageError(
                 f"the results in {folder} are not of {given.path} as it is now.",
-                f"`knightlite sim --config {given.path} -s {folder}` makes them anew",
+                f"`{command} -s {folder}` makes them anew",
             )
         old = workspace.stale(space, run)
         if old is not None:

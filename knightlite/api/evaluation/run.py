@@ -290,12 +290,30 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[Picture, ...]:
     )
 
 
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """What tells files apart: the name, of those that share it as much of the path as it takes."""
+    names = [path.name for path in paths]
+    for place, path in enumerate(paths):
+        others = [other for other in paths if other != path and other.name == path.name]
+        parts = 1
+        while parts < len(path.parts) and any(
+            other.parts[-parts:] == path.parts[-parts:] for other in others
+        ):
+            parts += 1
+        names[place] = str(Path(*path.parts[-parts:]))
+    return names
+
+
 def _question(job: Job, options: EvaluateOptions, pictures: Sequence[Picture]) -> Question:
     names = [
         (picture.path.relative_to(options.folder).as_posix(), picture.label) for picture in pictures
     ]
+    called = names_of([item.path for item in job.sources])
     return Question(
-        tuple((item.path.name, item.kind, digest([item.sha256])) for item in job.sources),
+        tuple(
+            (name, item.kind, digest([item.sha256]))
+            for name, item in zip(called, job.sources, strict=True)
+        ),
         digest(names),
         len(pictures),
         digest([job.recipe, job.input_shapes]),

@@ -109,5 +109,5 @@ def check_constraints(graph: Graph) -> None:
             UnsupportedError,
             f"node {findings[0]}{more}",
             findings,
-            "see all of them with `knightlite check`",
+            "the scales come from the pictures: others, or another range method (-qm), give others",
         )
