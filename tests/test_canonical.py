@@ -340,11 +340,11 @@ def test_shuffled_views_are_findings(tmp_path: Path) -> None:
     net.conv("r", "c", (6, 9, 1, 1))
     net.node("Flatten", ["x"], "f")
     net.node("Add", ["f", net.random("b", (36,))], "g")
-    net.node("MatMul", ["x", net.random("w", (3, 5))], "m")
+    net.node("MatMul", ["r", net.random("w", (2, 5))], "m")
     assert refused(net, tmp_path, "c", "g", "m") == [
         "Conv_c: Conv Conv_c must read [N, C, H, W] features, not (1, 9, 2, 2) made from "
         "(1, 4, 3, 3).",
-        "MatMul_m: MatMul MatMul_m must read features [1, K], not (1, 4, 3, 3).",
+        "MatMul_m: MatMul MatMul_m must read features [1, K], not (1, 9, 2, 2).",
     ]
 
 
@@ -399,9 +399,10 @@ def test_folding_that_overflows_is_a_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "element", "finding"),
     [
-        ((1, 4), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], not (1, 4)."),
-        ((2, 4, 3, 3), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], not "
-         "(2, 4, 3, 3)."),
+        ((1, 4, 2, 3, 3), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], "
+         "[1, C, L] or [1, C], not (1, 4, 2, 3, 3)."),
+        ((2, 4, 3, 3), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], [1, C, L] "
+         "or [1, C], not (2, 4, 3, 3)."),
         ((1, 4, 3, 3), TensorProto.BOOL, "x: the network input x must be of numbers, not of bool."),
         ((1, 4, 3, 3), TensorProto.INT8, "x: Relu Relu_y computes with the int8 of the network "
          "input x, which only a Cast to float32 may read."),

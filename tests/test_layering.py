@@ -41,6 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "datafiles": (),
     "events": (),
     "file_names": (),
+    "frames": (),
     "atomic_write": ("errors",),
     "json_records": ("errors",),
     "layouts": (),
@@ -63,12 +64,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "evaluation": ("errors",),
     # a float or quantized network written as ONNX, and run in ONNX Runtime
     "onnx_models": ("dtypes", "ir", "ops"),
-    "inference": ("errors", "ir", "onnx_models", "ops"),
+    "inference": ("errors", "frames", "ir", "onnx_models", "ops"),
     # from a model to a quantized graph; a model's constants are run
     "frontend": ("dtypes", "errors", "inference", "ir", "ops", "talk"),
     "quantize": (
         "dtypes",
         "errors",
+        "frames",
         "inference",
         "ir",
         "numerics",
@@ -106,7 +108,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "schedule",
     ),
     # the machine: knows the binary and nothing of the compiler
-    "sim": ("chip", "container", "dtypes", "errors", "events", "isa", "layouts", "numerics"),
+    "sim": (
+        "chip",
+        "container",
+        "dtypes",
+        "errors",
+        "events",
+        "frames",
+        "isa",
+        "layouts",
+        "numerics",
+    ),
     "profiler": ("chip", "container", "errors", "events", "isa", "json_records", "sim"),
     # the quantized network measured layer by layer, and quantized again where that may help
     "diagnosis": (
@@ -135,6 +147,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "errors",
         "evaluation",
         "file_names",
+        "frames",
         "frontend",
         "inference",
         "ir",

@@ -15,6 +15,7 @@ import numpy as np
 from knightlite import ops
 from knightlite.errors import Finding, UnsupportedError
 from knightlite.frontend import (
+    carrying,
     compute,
     decompose,
     expansions,
@@ -284,5 +285,5 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
             padding.settle(state, name)
     if region is not None:
         pointwise.compute(state, node, region)
-    else:
+    elif kind in (*views.VIEWS, *views.SAME) or not carrying.carry(state, node, HANDLERS[kind]):
         HANDLERS[kind](state, node)

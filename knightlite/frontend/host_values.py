@@ -8,7 +8,7 @@ from typing import Any
 
 from knightlite import dtypes
 from knightlite.errors import Finding
-from knightlite.frontend.importer import Importer, Value
+from knightlite.frontend.importer import IN_ORDER, Importer, Value
 from knightlite.frontend.source import Shape, SourceNode
 from knightlite.ir import HostOp
 
@@ -54,6 +54,8 @@ def source_of(state: Importer, node: SourceNode) -> str:
 def as_seen(state: Importer, name: str) -> str:
     """The tensor behind ``name`` in its ONNX shape, through a Reshape where they differ."""
     value = state.value(name)
+    if value.order != IN_ORDER:
+        return _reordered(state, name)
     if value.turned:
         return _turned(state, name)
     if value.pads:
@@ -84,6 +86,27 @@ def _padded(state: Importer, name: str) -> str:
     append(state, "Pad", value.tensor, output, {"pads": pads}, shape)
     state.values[name] = Value(output, on_host=True)
     return output
+
+
+def _reordered(state: Importer, name: str) -> str:
+    """A tensor that the file has in another order: a Transpose, and the file's shape."""
+    value, seen = state.value(name), state.seen(name)
+    if value.pads:
+        value = replace(value, tensor=_padded(state, name))
+    tensor, is_output = value.tensor, name in state.model.outputs
+    if tensor == name:  # the name belongs to the value in the order its user knows
+        tensor = state.builder.fresh(f"{name}.nchw")
+        state.rename(name, tensor)
+    sizes = state.builder.tensors[tensor].shape
+    shape = tuple(sizes[axis] for axis in value.order)
+    free = name if name not in state.builder.tensors else state.builder.fresh(f"{name}.turned")
+    turned = free if shape == seen else state.builder.fresh(f"{name}.turned")
+    append(state, "Transpose", tensor, turned, {"perm": value.order}, shape)
+    if shape != seen:
+        append(state, "Reshape", turned, free, {"shape": seen}, seen)
+    assert not is_output or free == name, f"{name} is made by another operator"
+    state.values[name] = Value(free, on_host=True)
+    return free
 
 
 def _turned(state: Importer, name: str) -> str:
@@ -151,6 +174,8 @@ def deliver(state: Importer, name: str) -> str:
     if is_made(state, name):
         return name
     value, shape = state.value(name), state.seen(name)
+    if value.order != IN_ORDER:
+        return _reordered(state, name)
     if value.tensor == name and shape == state.shape(name):
         return name
     shared = value.tensor in state.model.outputs or value.on_host

@@ -13,6 +13,7 @@ from knightlite.frontend.tail import Tail
 from knightlite.ir import GraphBuilder
 
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
+IN_ORDER = (0, 1, 2, 3)
 
 
 class Turned(NamedTuple):
@@ -27,7 +28,8 @@ class Value:
     """What an ONNX value is: a canonical tensor seen in the ONNX shape of that value.
 
     ``pads``: zeros that a Pad put around it and that a reader may take over. ``turned``: it is
-    transposed, and waits for the Reshape that tells what becomes of it. ``on_host``: it is computed
+    transposed, and waits for the Reshape that tells what becomes of it. ``order``: the canonical
+    axes in the order in which the file has them (layouts). ``on_host``: it is computed
     after the chip, so that only host operations may read it. ``stands_in``: it follows an
     unsupported node and only has the right shape, so that the rest of the network is checked too.
     """
@@ -37,6 +39,7 @@ class Value:
     turned: Turned | None = None
     on_host: bool = False
     stands_in: bool = False
+    order: tuple[int, ...] = IN_ORDER
 
 
 class Importer:
@@ -116,8 +119,11 @@ class Importer:
         shape = self.model.shapes.get(name)
         if shape is None or (len(shape) in (2, 4) and shape[0] != 1):
             return None  # a wrong batch is one finding, not one at every node
-        flat = (1, int(np.prod(shape)), 1, 1)
-        canonical = {4: shape, 2: (*shape, 1, 1)}.get(len(shape), flat)
+        canonical: Shape = (1, int(np.prod(shape)), 1, 1)
+        if len(shape) in (2, 4):
+            canonical = (*shape, 1, 1)[:4]
+        elif len(shape) == 3 and shape[0] == 1:
+            canonical = (*shape[:2], 1, shape[2])
         return Value(self.builder.tensor(name, canonical), stands_in=True)
 
     def rename(self, old: str, new: str) -> None:

@@ -6,14 +6,16 @@ may make anything. Those of uint8 and int8 stay integers at scale 1 all the way 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from onnx import TensorProto
 
 from knightlite import dtypes
 from knightlite.dtypes import DType
 from knightlite.errors import Finding
 from knightlite.frontend.importer import Importer, Value
-from knightlite.frontend.source import SourceModel, SourceNode
-from knightlite.frontend.views import FLOATS, VIEWS
+from knightlite.frontend.source import Shape, SourceModel, SourceNode
+from knightlite.frontend.views import FLOATS, SAME, VIEWS
 from knightlite.ir import Graph
 
 INTEGERS: dict[int, DType | None] = {
@@ -27,6 +29,11 @@ INTEGERS: dict[int, DType | None] = {
     TensorProto.UINT64: None,
 }
 """Types that a Cast may make real numbers of; None: fed as float32."""
+ROWS: dict[int, Callable[[Shape], Shape]] = {
+    4: lambda shape: shape,
+    3: lambda shape: (*shape[:2], 1, shape[2]),  # a signal is a picture of one row
+    2: lambda shape: (*shape, 1, 1),
+}
 
 
 def declare(state: Importer, name: str) -> None:
@@ -53,11 +60,14 @@ def declare(state: Importer, name: str) -> None:
             )
             state.findings.append(Finding(name, sentence, "export the model in float32"))
             return
-    if shape is None or len(shape) != 4 or shape[0] != 1:
-        sentence = f"the network input {name} must be [1, C, H, W], not {shape}."
+    canonical = None if shape is None else _canonical(state, name, shape)
+    if canonical is None:
+        sentence = (
+            f"the network input {name} must be [1, C, H, W], [1, C, L] or [1, C], not {shape}."
+        )
         state.findings.append(Finding(name, sentence, _remedy(state, shape)))
         return
-    state.declare(name, shape)
+    state.declare(name, canonical)
     state.builder.inputs.append(name)
     state.values[name] = Value(name)
     stored = INTEGERS.get(element or 0)
@@ -68,11 +78,32 @@ def declare(state: Importer, name: str) -> None:
         state.findings.append(Finding(name, sentence, severity="warning"))
 
 
-def _remedy(state: Importer, shape: tuple[int, ...] | None) -> str:
-    """The shape to give, where only the batch is another one and there is one input."""
-    if shape is None or len(shape) != 4:
+def _canonical(state: Importer, name: str, shape: Shape) -> Shape | None:
+    """The shape of the tensor: as the first operator that is no view of the input sees it.
+
+    Elements have the same order in all views, so that nothing is moved for it.
+    """
+    if len(shape) not in ROWS or shape[0] != 1:
+        return None
+    while len(shape) < 4:
+        readers = [node for node in state.model.nodes if name in node.inputs]
+        if len(readers) != 1 or readers[0].op_type not in (*VIEWS, *SAME):
+            break
+        name = readers[0].outputs[0]
+        seen = state.model.shapes.get(name, ())
+        moves = readers[0].op_type == "Transpose"
+        if moves or len(seen) not in ROWS or seen[0] != 1:
+            break
+        shape = seen
+    return ROWS[len(shape)](shape)
+
+
+def _remedy(state: Importer, shape: Shape | None) -> str:
+    """The shape to give, where only the batch is another one."""
+    if shape is None or len(shape) not in ROWS or shape[0] == 1:
         return ""
-    example = " ".join(map(str, (1, *shape[1:]))) if len(state.model.inputs) == 1 else "1 C H W"
+    others = len(state.model.inputs) > 1
+    example = "1 C H W" if others else " ".join(map(str, (1, *shape[1:])))
     return f"run it frame by frame: -is {example}"
 
 

@@ -6,7 +6,7 @@ operators are applied to numbered elements; the operator that puts them at the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
 
@@ -86,20 +86,31 @@ def _become(state: Importer, node: SourceNode, value: Value, found: Turned, targ
     moves = recognised(shape, found, target) if len(target) == 4 else None
     if moves is None:
         raise _unsupported(state, node)
-    source, direct = builder.tensors[value.tensor], target == state.seen(output)
+    name = output if target == state.seen(output) else builder.fresh(f"{output}.turned")
+    state.values[output] = Value(append_moves(state, value.tensor, moves, name, target))
+
+
+def append_moves(
+    state: Importer, tensor: str, moves: Sequence[Move], output: str, target: Shape
+) -> str:
+    """Append the operators that turn ``tensor`` into ``output`` of shape ``target``."""
+    builder, source = state.builder, state.builder.tensors[tensor]
+    shape = source.shape
     for index, (op, attributes) in enumerate(moves):
         if op in exchange.ORDERS:
             shape = exchange.swapped(shape, op)
-        last = index == len(moves) - 1
-        if last and direct:
-            name = output
-            state.declare(name, target)
-        else:
+        if index < len(moves) - 1:
             name = builder.fresh(f"{output}.turned")
-            builder.tensor(name, target if last else shape, source.dtype, source.scale)
-        builder.node(op, (builder.nodes[-1].output if index else value.tensor,), name, attributes)
-    tensor = builder.nodes[-1].output if moves else value.tensor
-    state.values[output] = Value(tensor)
+            builder.tensor(name, shape, source.dtype, source.scale)
+        else:
+            name = output
+            if name in state.model.shapes:  # the file says how it is quantized
+                state.declare(name, target)
+            else:
+                builder.tensor(name, target, source.dtype, source.scale)
+        builder.node(op, (tensor,), name, attributes)
+        tensor = name
+    return tensor
 
 
 def _unsupported(state: Importer, node: SourceNode) -> UnsupportedError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import padding, transposes
+from knightlite.frontend import carrying, layouts, padding, transposes
 from knightlite.frontend.host_values import is_integer
-from knightlite.frontend.importer import Importer
+from knightlite.frontend.importer import IN_ORDER, Importer, Turned, Value
 from knightlite.frontend.source import SourceNode
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
@@ -42,7 +44,17 @@ def view(state: Importer, node: SourceNode) -> None:
             f"{node.op_type} {node.name} must keep all elements, not turn {source} into {target}."
         )
     value, output = state.value(node.inputs[0]), node.outputs[0]
-    if node.op_type == "Transpose" and transposes.moves_elements(state, node):
+    moves = node.op_type == "Transpose" and transposes.moves_elements(state, node)
+    reordered = _reordered(state, node) if moves else None
+    if reordered is not None:
+        state.values[output] = reordered
+        return
+    if value.order != IN_ORDER and (
+        moves or layouts.groups(target, state.padded_shape(node.inputs[0]), value.order) is None
+    ):
+        node = _as_turned(state, node)
+        value = state.value(node.inputs[0])
+    if moves:
         transposes.transpose(state, node)
     elif value.turned is not None:
         transposes.reshaped(state, node)
@@ -51,6 +63,33 @@ def view(state: Importer, node: SourceNode) -> None:
             padding.settle(state, node.inputs[0])
             value = state.value(node.inputs[0])
         state.values[output] = state.stand_in(output) if value.stands_in else value
+
+
+def _reordered(state: Importer, node: SourceNode) -> Value | None:
+    """What a Transpose makes where its readers take any order, or where it turns back."""
+    output, readers = node.outputs[0], state.readers(node.outputs[0])
+    at_end = readers == {"output"} and node.name in state.tail.nodes  # the host copies it anyway
+    if output in state.model.quantized or at_end:
+        return None
+    made = layouts.transposed(state, node)
+    if made is None or made.order == IN_ORDER:
+        return made
+    four = len(state.seen(output)) == 4 and state.value(node.inputs[0]).order == IN_ORDER
+    return made if not four or readers & (carrying.CARRIED | set(VIEWS)) else None
+
+
+def _as_turned(state: Importer, node: SourceNode) -> SourceNode:
+    """The node reading its input as a Transpose that waits."""
+    name = node.inputs[0]
+    value, shape = state.value(name), state.shape(name)
+    waiting = f"{name}.waiting"
+    seen = tuple(shape[axis] for axis in value.order)
+    if node.op_type == "Transpose" and state.seen(name) != seen:
+        layouts.settle(state, name)
+        return node
+    state.model = replace(state.model, shapes={**state.model.shapes, waiting: seen})
+    state.values[waiting] = replace(value, order=IN_ORDER, turned=Turned(shape, value.order))
+    return replace(node, inputs=(waiting, *node.inputs[1:]))
 
 
 def _hands_on(state: Importer, node: SourceNode) -> bool:

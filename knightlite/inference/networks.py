@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.frames import are_frames
 from knightlite.inference.joining import join_parts
 from knightlite.inference.sessions import session
 from knightlite.ir import Graph
@@ -117,10 +118,10 @@ def checked(graph: Graph, inputs: Inputs) -> Inputs:
             f"the network has {len(names)} inputs ({', '.join(names)}), "
             f"but the data gave {len(inputs)} arrays."
         )
-    arrays = tuple(np.ascontiguousarray(item, dtype=np.float32) for item in inputs)
-    for name, array in zip(names, arrays, strict=True):
+    arrays = [np.ascontiguousarray(item, dtype=np.float32) for item in inputs]
+    for index, (name, array) in enumerate(zip(names, arrays, strict=True)):
         shape = graph.tensors[name].shape
-        if array.ndim != len(shape) or array.shape[1:] != shape[1:] or not array.shape[0]:
+        if not are_frames(array.shape, shape[1:]):
             raise DataError(
                 f"input {name} must have shape [N, {', '.join(map(str, shape[1:]))}], "
                 f"not {list(array.shape)}.",
@@ -131,6 +132,7 @@ def checked(graph: Graph, inputs: Inputs) -> Inputs:
                 f"input {name} must hold finite numbers, but the data holds NaN or infinity.",
                 "check the calibration data and its preprocessing",
             )
+        arrays[index] = array.reshape(-1, *shape[1:])
     if len({array.shape[0] for array in arrays}) != 1:
         raise DataError("all inputs must have the same batch size.")
-    return arrays
+    return tuple(arrays)

@@ -7,7 +7,6 @@ fit is refused with what it should have and what it has.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from knightlite.container import StoredTensor
 from knightlite.errors import DataError, UsageError
+from knightlite.frames import are_frames, is_frame
 from knightlite.layouts import LAYOUTS
 from knightlite.sim.host import quantize
 from knightlite.sim.raw_kind import Look, look_of
@@ -238,9 +238,10 @@ def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[l
         shape: tuple[int, ...] = (channels, height, width)
     else:
         shape = (height, width, stored_elements(entry, layout) // (height * width))
-    if values.shape[-3:] != shape or values.ndim > 4 or not values.flags.c_contiguous:
+    one = is_frame(values.shape, shape)
+    if not (one or are_frames(values.shape, shape)) or not values.flags.c_contiguous:
         raise DataError(f"{path} must hold frames of shape {shape} ({layout}), not {values.shape}.")
     if not values.size:
         raise DataError(f"{path} must hold at least one frame, not {values.shape}.")
     offset = int(getattr(values, "offset", 0))
-    return _sources(path, entries, layout, is_float, offset), math.prod(values.shape[:-3])
+    return _sources(path, entries, layout, is_float, offset), 1 if one else len(values)

@@ -15,6 +15,7 @@ from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.simulation.frames import picture
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.errors import DataError, UsageError
+from knightlite.frames import are_frames
 
 if TYPE_CHECKING:
     from knightlite.container import StoredTensor
@@ -159,8 +160,7 @@ def _fed(value: Any, entry: StoredTensor) -> Array:
             "pictures: array.astype(numpy.float32) after the normalisation of the training",
         )
     shape = entry.shape[1:]
-    fits = values.ndim and len(values) and values.shape[1:] == shape[: values.ndim - 1]
-    if not fits or any(side != 1 for side in shape[values.ndim - 1 :]):  # [N, K] is [N, K, 1, 1]
+    if not are_frames(values.shape, shape):
         raise DataError(
             f"input {name} must have shape (N, {', '.join(map(str, shape))}), not {values.shape}.",
             "the first axis counts frames: array[None] makes one frame a batch of one",

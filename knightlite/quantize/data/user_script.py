@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from knightlite.dtypes import DType
 from knightlite.errors import DataError, KnightliteError, UsageError
+from knightlite.frames import are_frames
 from knightlite.ir import Tensor
 from knightlite.quantize.data.workload import Forward
 from knightlite.script_loading import ForwardError, Loaded, script_errors, script_loaded
@@ -129,8 +130,7 @@ class Executor:
                 f"not {type(value).__name__}."
             )
         shape = tensor.shape[1:]
-        flat = shape[: len(shape) - _trailing_ones(shape)]  # a [N, K] input is [N, K, 1, 1] here
-        if array.ndim == 0 or array.shape[0] == 0 or array.shape[1:] not in (shape, flat):
+        if not are_frames(array.shape, shape):
             raise DataError(
                 f"input {tensor.name} must have shape ({', '.join(['N', *map(str, shape)])}), "
                 f"not {array.shape}."
@@ -167,13 +167,6 @@ def _as_array(value: object) -> Array | None:
     if hasattr(value, "__array__"):
         return np.asarray(value)
     return None
-
-
-def _trailing_ones(shape: Sequence[int]) -> int:
-    count = 0
-    while count < len(shape) and shape[len(shape) - 1 - count] == 1:
-        count += 1
-    return count
 
 
 def _holds(source: np.dtype[Any], target: DType) -> bool:

@@ -1,0 +1,19 @@
+"""Arrays of frames beside the shape of a network's input: axes of size 1 make no difference.
+
+Inside, every input is [C, H, W]: a signal [C, L] is [C, 1, L], a vector [C] is [C, 1, 1]. Their
+elements have the same order, so that users feed either.
+"""
+
+from __future__ import annotations
+
+Shape = tuple[int, ...]
+
+
+def is_frame(shape: Shape, frame: Shape) -> bool:
+    """True where an array of ``shape`` holds one frame of shape ``frame``."""
+    return [size for size in shape if size != 1] == [size for size in frame if size != 1]
+
+
+def are_frames(shape: Shape, frame: Shape) -> bool:
+    """True where an array of ``shape`` holds frames along its first axis, at least one."""
+    return bool(shape) and shape[0] > 0 and is_frame(shape[1:], frame)
