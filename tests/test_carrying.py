@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import layouts, load
+from knightlite.frontend import axis_orders, load
 from knightlite.inference import session
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_float
@@ -314,7 +314,7 @@ def test_groups_say_where_elements_are(
     ordered = [shape[axis] for axis in order]
     cuts = sorted(data.draw(st.sets(st.integers(1, 3))))
     seen = tuple(int(np.prod(ordered[a:b])) for a, b in zip([0, *cuts], [*cuts, 4], strict=True))
-    found = layouts.groups(seen, shape, order)
+    found = axis_orders.groups(seen, shape, order)
     assert found is not None
     assert tuple(int(np.prod([shape[axis] for axis in group])) for group in found) == seen
     long = [axis for group in found for axis in group if shape[axis] != 1]
@@ -322,5 +322,5 @@ def test_groups_say_where_elements_are(
 
 
 def test_axes_that_are_split_have_no_groups() -> None:
-    assert layouts.groups((1, 2, 3, 4, 5), (1, 6, 4, 5)) is None
-    assert layouts.groups((1, 5, 24), (1, 6, 4, 5)) is None
+    assert axis_orders.groups((1, 2, 3, 4, 5), (1, 6, 4, 5)) is None
+    assert axis_orders.groups((1, 5, 24), (1, 6, 4, 5)) is None

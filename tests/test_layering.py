@@ -285,7 +285,7 @@ LAZY = ("PIL", "google", "matplotlib", "onnxruntime", "paddle", "paddle2onnx", "
 # what the machine may know; the rooms under these hold data paths only
 SIM_MAY_REACH = {
     "errors", "dtypes", "numerics", "chip", "isa", "container", "events", "datafiles",
-    "json_records", "layouts",
+    "frames", "json_records", "layouts",
 }  # fmt: skip
 
 STANDARD = sys.stdlib_module_names | {"tomllib"}  # 3.10 does not have it; its import is guarded

@@ -201,7 +201,10 @@ def check_meaning(graph: Graph, form: Form) -> None:
     """The float graph gives the case's outputs."""
     runner = session(write_float(graph), 1)
     for feeds, expected in zip(form.inputs, form.outputs, strict=True):
-        real = {name: feeds[name].astype(np.float32) for name in graph.inputs}
+        real = {
+            name: feeds[name].astype(np.float32).reshape(graph.tensors[name].shape)
+            for name in graph.inputs
+        }
         compare(runner.run(None, real), expected)
 
 
@@ -218,7 +221,10 @@ def check_bytes(quantized: Graph, form: Form) -> None:
     entries = {entry.name: entry for entry in built.program.meta.inputs}
     golden, layers, tally = Golden(built.compiled.graph), Layers(quantized), Tally()
     for feeds in form.inputs:
-        integers = {name: quantize(feeds[name], entries[name]) for name in quantized.inputs}
+        integers = {
+            name: quantize(feeds[name].reshape(entries[name].shape), entries[name])
+            for name in quantized.inputs
+        }
         wanted = golden.run(integers)
         tally.compare(run(built, integers), wanted)
         far = {name: steps for name, steps in layers.differences(wanted).items() if steps > 1}

@@ -86,12 +86,13 @@ def test_at_the_end(tmp_path: Path) -> None:
     net = start()
     net.conv("x", "c", (5, 12, 1, 1))
     net.node("Transpose", ["c"], "y", perm=[0, 3, 1, 2])
-    net.node("Reshape", ["x", net.weight("a", np.array([1, 2, 6, 24]))], "p")
+    net.node("Sigmoid", ["x"], "s")
+    net.node("Reshape", ["s", net.weight("a", np.array([1, 2, 6, 24]))], "p")
     net.node("Transpose", ["p"], "t", perm=[0, 3, 1, 2])
     net.node("Reshape", ["t", net.weight("b", np.array([1, 24, 12]))], "z")
     net.node("Relu", ["z"], "w")
     graph = checked(net.save(tmp_path, "y", "w"))
-    assert operators(graph) == ["Conv"]
+    assert operators(graph) == ["Conv", "Table"]
     assert [op.op for op in graph.host].count("Transpose") == 2
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from knightlite import ops
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import compute, host, layouts, padding
+from knightlite.frontend import axis_orders, compute, host, padding
+from knightlite.frontend.axis_orders import Groups
 from knightlite.frontend.importer import IN_ORDER, Importer
-from knightlite.frontend.layouts import Groups
 from knightlite.frontend.source import Shape, SourceNode
 from knightlite.ops import functions
 
@@ -61,13 +61,13 @@ def carry(state: Importer, node: SourceNode, handler: Handler) -> bool:
             _settle_turned(state, name)
         return False
     if kind in WINDOWS:
-        layouts.settle(state, features[0])
+        axis_orders.settle(state, features[0])
     elif kind in DENSE:
         return _dense(state, node, features[0])
     found = _agreed(state, node, features)
     if found is None:
         for name in features:
-            layouts.settle(state, name)
+            axis_orders.settle(state, name)
         found = _agreed(state, node, features)
     if found is None or not _helps(state, node, features, found):
         return False
@@ -135,7 +135,7 @@ class _View:
 
 def _settle_turned(state: Importer, name: str) -> None:
     if state.value(name).order != IN_ORDER:
-        layouts.settle(state, name)
+        axis_orders.settle(state, name)
 
 
 def _reference(
@@ -149,11 +149,11 @@ def _reference(
 def _agreed(state: Importer, node: SourceNode, features: Sequence[str]) -> Groups | None:
     """The groups that all features have, axes of size 1 aside; None where they differ."""
     seen, canonical, order = _reference(state, node, features)
-    whole = layouts.groups(seen, canonical, order)
+    whole = axis_orders.groups(seen, canonical, order)
     if whole is None or any(state.value(name).turned is not None for name in features):
         return None
     for name in features:
-        found, sizes = layouts.groups_of(state, name), state.seen(name)
+        found, sizes = axis_orders.groups_of(state, name), state.seen(name)
         if found is None:
             return None
         for size, group, wanted in zip(sizes[::-1], found[::-1], whole[::-1], strict=False):
@@ -211,7 +211,7 @@ def _run(
             continue
         made = replace(value, order=tuple(view.order))
         state.values[name] = made
-        if layouts.groups_of(state, name) is None:
+        if axis_orders.groups_of(state, name) is None:
             raise UnsupportedError(f"{view.reader} makes {seen[name]} of {state.shape(name)}.")
 
 
@@ -390,7 +390,7 @@ def _dense(state: Importer, node: SourceNode, name: str) -> bool:
             return False
         _flattened(state, node, name, weights)
         return True
-    found = layouts.groups_of(state, name)
+    found = axis_orders.groups_of(state, name)
     matrix = weights.reshape(weights.shape[-2:]) if weights.size else weights
     if found is None or weights.size != matrix.size or len(found[-1]) > 1:
         return False  # the reader says what it wants
@@ -399,7 +399,7 @@ def _dense(state: Importer, node: SourceNode, name: str) -> bool:
     last = found[-1][0] if found[-1] else next(axis for axis in (1, 3, 2) if shape[axis] == 1)
     if last != 1:
         others = [axis for axis in IN_ORDER[1:] if axis != last]
-        layouts.move(state, name, (0, last, *others))
+        axis_orders.move(state, name, (0, last, *others))
     if node.attributes.get("transB", 0):
         matrix = matrix.T
     _as_convolution(state, node, name, matrix)

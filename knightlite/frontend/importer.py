@@ -29,7 +29,7 @@ class Value:
 
     ``pads``: zeros that a Pad put around it and that a reader may take over. ``turned``: it is
     transposed, and waits for the Reshape that tells what becomes of it. ``order``: the canonical
-    axes in the order in which the file has them (layouts). ``on_host``: it is computed
+    axes in the order in which the file has them (axis_orders). ``on_host``: it is computed
     after the chip, so that only host operations may read it. ``stands_in``: it follows an
     unsupported node and only has the right shape, so that the rest of the network is checked too.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import carrying, layouts, padding, transposes
+from knightlite.frontend import axis_orders, carrying, padding, transposes
 from knightlite.frontend.host_values import is_integer
 from knightlite.frontend.importer import IN_ORDER, Importer, Turned, Value
 from knightlite.frontend.source import SourceNode
@@ -50,7 +50,7 @@ def view(state: Importer, node: SourceNode) -> None:
         state.values[output] = reordered
         return
     if value.order != IN_ORDER and (
-        moves or layouts.groups(target, state.padded_shape(node.inputs[0]), value.order) is None
+        moves or axis_orders.groups(target, state.padded_shape(node.inputs[0]), value.order) is None
     ):
         node = _as_turned(state, node)
         value = state.value(node.inputs[0])
@@ -71,7 +71,7 @@ def _reordered(state: Importer, node: SourceNode) -> Value | None:
     at_end = readers == {"output"} and node.name in state.tail.nodes  # the host copies it anyway
     if output in state.model.quantized or at_end:
         return None
-    made = layouts.transposed(state, node)
+    made = axis_orders.transposed(state, node)
     if made is None or made.order == IN_ORDER:
         return made
     four = len(state.seen(output)) == 4 and state.value(node.inputs[0]).order == IN_ORDER
@@ -85,7 +85,7 @@ def _as_turned(state: Importer, node: SourceNode) -> SourceNode:
     waiting = f"{name}.waiting"
     seen = tuple(shape[axis] for axis in value.order)
     if node.op_type == "Transpose" and state.seen(name) != seen:
-        layouts.settle(state, name)
+        axis_orders.settle(state, name)
         return node
     state.model = replace(state.model, shapes={**state.model.shapes, waiting: seen})
     state.values[waiting] = replace(value, order=IN_ORDER, turned=Turned(shape, value.order))
