@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 LONGEST_BYTES = 160  # file systems take 255, with what commands put before and behind
 RESERVED = frozenset('/\\:<>"|?*')  # on one system or another
 HASH_DIGITS = 8
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def file_names(names: Iterable[str], endings: Sequence[str] = ("",)) -> dict[str, str]:
@@ -21,17 +24,21 @@ def file_names(names: Iterable[str], endings: Sequence[str] = ("",)) -> dict[str
     ``endings``: what is put behind each; no file is another's, on systems that do not know capitals
     from small letters neither. Who reads the files must name the same tensors as who wrote them.
     """
-    listed = list(dict.fromkeys(names))
+    return stems({name: name for name in names}, endings)
+
+
+def stems(wanted: Mapping[Key, str], endings: Sequence[str] = ("",)) -> dict[Key, str]:
+    """As :func:`file_names`, of anything that wants a name; the earlier it stands, the surer."""
     taken: set[str] = set()
-    found: dict[str, str] = {}
-    for name in sorted(listed, key=lambda item: _plain(item) != item):  # unchanged ones first
-        stem, tries = _plain(name), 0
+    found: dict[Key, str] = {}
+    for key in sorted(wanted, key=lambda key: _plain(wanted[key]) != wanted[key]):  # as they are
+        name, stem, tries = wanted[key], _plain(wanted[key]), 0
         while len(stem.encode()) > LONGEST_BYTES or not taken.isdisjoint(_files(stem, endings)):
             stem = _told_apart(name, tries)
             tries += 1
         taken.update(_files(stem, endings))
-        found[name] = stem
-    return {name: found[name] for name in listed}
+        found[key] = stem
+    return {key: found[key] for key in wanted}
 
 
 def _plain(name: str) -> str:

@@ -64,6 +64,9 @@ class Record:
     options: Options = json_records.key("what was asked for")
     files: Mapping[str, Produced] = json_records.key("files that it made")
     sources: Mapping[str, Produced] = json_records.key("files that it made them from")
+    tensors: Mapping[str, str] | None = json_records.key(
+        "of files that hold a tensor: its name, by the keys of `files`", default=None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +133,19 @@ def record(
     options: Options,
     files: Mapping[str, str | Path],
     sources: Mapping[str, Produced],
+    tensors: Mapping[str, str] | None = None,
 ) -> Record:
     """Note a finished stage and the files it made; the manifest is replaced as a whole.
 
-    ``sources``: what it made them from, as :func:`hashed` had it before the work. A run that made
+    ``sources``: what it made them from, as :func:`hashed` had it before the work; ``tensors``: what
+    files hold, by their keys. A run that made
     the same files as an earlier one of the same stage takes its place.
     """
     if stage not in STAGES:
         raise ValueError(f"stage must be one of {STAGES}, not {stage}")
     workspace = open_workspace(directory)
     produced = hashed(directory, files)
-    new = Record(stage, chip, __version__, dict(options), produced, sources)
+    new = Record(stage, chip, __version__, dict(options), produced, sources, tensors)
     kept = [item for item in workspace.records if not _same_outcome(item, new)]
     text = json.dumps(
         json_records.to_json(Manifest(FORMAT, (*kept, new))),

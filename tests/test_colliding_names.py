@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from numpy.typing import NDArray
 
 import knightlite
 from knightlite.api.comparison import compare
+from knightlite.api.inspection import simulated_results
+from knightlite.api.simulation import simulate
 from knightlite.cli.program import run
 from knightlite.file_names import file_names
 from knightlite.frontend import load_quantized
 from knightlite.options.compare import CompareOptions
+from knightlite.options.simulate import SimulateOptions
+from knightlite.workspace import open_workspace
 from onnx_nets import Net
 
 Array = NDArray[Any]
@@ -83,3 +88,38 @@ def test_dumps(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for row in dumped:
         assert row.difference is not None
         assert row.difference.mre is None or row.difference.mre < 1  # percent
+
+
+def test_results(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``sim`` leaves: every tensor's own values, and the manifest says which file has them."""
+    monkeypatch.chdir(tmp_path)
+    stems = file_names(INPUTS)
+    inputs = ":".join(str(folder / "inputs" / f"{stems[name]}.bin") for name in INPUTS)
+    compiled: dict[str, Any] = {
+        "cfg": folder / "net_quantize_r.cfg",
+        "weight": folder / "net_quantize_r.weight",
+    }
+    found = simulate(
+        SimulateOptions(input=inputs, **compiled, out_dir=Path("r"), debug="all", check=True)
+    )
+    assert found.differing_bytes == 0
+    (run_of_sim,) = open_workspace(tmp_path).records
+    assert run_of_sim.tensors == found.tensors
+    machine = knightlite.Session(*compiled.values())
+    feed = {name: np.fromfile(folder / "inputs" / f"{stem}.bin", "<f4").reshape(1, 3, 8, 8)
+            for name, stem in stems.items()}  # fmt: skip
+    wanted = machine.run_integers(feed)
+    seen = set()
+    for name, tensor in found.tensors.items():
+        if name.endswith(".npy") and "result-debug-" not in name:
+            assert np.array_equal(np.load(found.files[name]), wanted[tensor])
+            seen.add(tensor)
+    assert seen == set(wanted) >= set(OUTPUTS)
+    assert {"head/0", "head_0", "mid_sum"} <= {item for item in found.tensors.values()}
+    options = CompareOptions(quant_dir=folder, **compiled, level=5)
+    same = compare(replace(options, sim_dirs=(Path("r"),)))
+    assert same == compare(options)
+    assert {row.name for row in same} >= set(OUTPUTS)
+    shown = simulated_results(Path("r"))
+    assert {item.tensor for item in shown} == set(found.tensors.values())
+    assert [item.tensor for item in shown] == [found.tensors[item.path.name] for item in shown]

@@ -408,8 +408,8 @@ def test_show_sim_result(here: Path, capsys: Capture, refused: Refusal) -> None:
     (told,) = json.loads(Path("told/sim_results.json").read_text(encoding="utf-8"))
     assert (told["minimum"], told["maximum"]) == (values.min(), values.max())
     cells = capsys.readouterr().out.splitlines()[2].split()
-    wanted = ["0", "linear_0.tmp_1", "1x10x1x1", "int16", str(values.min()), str(values.max())]
-    assert cells == wanted
+    name, ends = "linear_0.tmp_1", [str(values.min()), str(values.max())]
+    assert cells == ["0", name, name, "1x10x1x1", "int16", *ends]
     for layout, file in (("nchw", "_p.txt"), ("nhwc", "_hwc_p.txt")):
         assert run(["show_sim_result", "-i", "0", "-fmt", layout]) == 0
         text = Path(f"result-linear_0.tmp_1{file}").read_text(encoding="ascii")

@@ -33,7 +33,7 @@ from knightlite.json_records import canonical_json, encode, from_json, to_json
 from knightlite.profiler import profile, profile_text
 from knightlite.sim import Machine
 from knightlite.sim.host import finish
-from knightlite.sim.outputs import host_files
+from knightlite.sim.outputs import stems_of
 from record_values import mutations
 
 NOTES = QuantizationNotes(
@@ -230,7 +230,8 @@ def use(made: Program) -> None:
     seen: dict[str, Any] = {}
     outputs = machine.run(inputs, seen.__setitem__)
     assert seen.keys() == {item.name for item in made.meta.tensors}
-    host_files(made.meta, finish(made.meta, outputs))
+    finish(made.meta, outputs)
+    stems_of(made.meta)
 
 
 def test_a_layer_that_is_not_there() -> None:
@@ -250,3 +251,41 @@ def test_what_a_tensor_takes() -> None:
         ("column_stride", "at least 12", "11")
     ]
     assert apart(X, row_stride=100, column_stride=10, address=7).end == 7 + 3 * 100 + 4 * 10 + 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"first": 9}, "outputs[0].ready must be at least 9, not 7."),
+        ({"first": -1}, "outputs[0].ready must be -1, as its first is, not 7."),
+        ({"first": 0, "ready": -1}, "outputs[0].ready must be at least 0, not -1."),
+    ],
+)
+def test_the_life_of_a_tensor(changes: dict[str, int], sentence: str) -> None:
+    meta = value()
+    for name, new in changes.items():
+        meta["outputs"][0][name] = new
+    with pytest.raises(FormatError) as caught:
+        read(meta)
+    assert caught.value.sentence == f"x.cfg is damaged: {sentence}"
+
+
+def test_whoever_is_listed_twice_or_lies_in_another() -> None:
+    late, again = replace(X, first=0, ready=0), replace(X, name="z", address=57)
+    for changes, sentence in (
+        ({"inputs": (X, X)}, 'inputs[1] must be listed once, not "x" again.'),
+        ({"outputs": (Y, Y)}, 'outputs[1] must be listed once, not "y" again.'),
+        ({"inputs": (late,), "tensors": (late, Y)}, "inputs[0].ready must be -1, not 0."),
+        ({"inputs": (X, again), "tensors": (X, again, Y)},
+         'inputs[1].address must be outside input "x", not 57.'),
+        ({"graph_outputs": ("y", "t", "y")},
+         'graph_outputs[2] must be a name of its own, not "y".'),
+        ({"host": (RESHAPE, replace(SUM, outputs=("y",)))},
+         'host[1].outputs[0] must be a name of its own, not "y".'),
+        ({"host": (RESHAPE, replace(SUM, outputs=("t", "t")))},
+         'host[1].outputs[1] must be a name of its own, not "t".'),
+    ):  # fmt: skip
+        made: Any = replace(described(), ddr_bytes=200, **changes)
+        with pytest.raises(FormatError) as caught:
+            read(to_json(made))
+        assert caught.value.sentence == f"x.cfg is damaged: {sentence}"

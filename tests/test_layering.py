@@ -114,6 +114,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "dtypes",
         "errors",
         "events",
+        "file_names",
         "frames",
         "isa",
         "layouts",
@@ -285,7 +286,7 @@ LAZY = ("PIL", "google", "matplotlib", "onnxruntime", "paddle", "paddle2onnx", "
 # what the machine may know; the rooms under these hold data paths only
 SIM_MAY_REACH = {
     "errors", "dtypes", "numerics", "chip", "isa", "container", "events", "datafiles",
-    "frames", "json_records", "layouts",
+    "file_names", "frames", "json_records", "layouts",
 }  # fmt: skip
 
 STANDARD = sys.stdlib_module_names | {"tomllib"}  # 3.10 does not have it; its import is guarded

@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 
-from assembled import program
 from knightlite.sim import outputs
 from test_sim_host import step
 
@@ -28,26 +27,55 @@ def test_hwc() -> None:
 
 
 def test_files() -> None:
-    files = outputs.result_files({"a/b": VALUES})
+    files = outputs.result_files("result-a_b", VALUES)
     assert list(files) == ["result-a_b_p.txt", "result-a_b_hwc_p.txt", "result-a_b.npy"]
     assert np.array_equal(np.load(io.BytesIO(files["result-a_b.npy"])), VALUES)
-    assert list(outputs.result_files({"y": VALUES}, 3)) == [
+    assert list(outputs.result_files("result-y", VALUES, 3)) == [
         "result-y.3_p.txt",
         "result-y.3_hwc_p.txt",
         "result-y.3.npy",
     ]
-    assert outputs.file_stem("a/b", "conv/1") == "result-conv_1-a_b"
+    for frame, name in ((None, "result-host-p.npy"), (4, "result-host-p.4.npy")):
+        (item,) = outputs.host_file("result-host-p", VALUES[0], frame).items()
+        assert item[0] == name
+        assert np.array_equal(np.load(io.BytesIO(item[1])), VALUES[0])
 
 
 def test_what_the_host_computes_has_files_and_what_it_reshapes_has_not() -> None:
     """Behind something computed a Reshape is new, before it the same values as the chip's."""
     steps = [("Reshape", "y", "flat"), ("Softmax", "flat", "p"), ("Reshape", "p", "grid")]
-    meta = program([], host=tuple(step(*item) for item in steps)).meta
-    values = {name: VALUES for name in ("y", "flat", "p", "grid")}
-    for frame, names in (
-        (None, ["result-host-p.npy", "result-host-grid.npy"]),
-        (4, ["result-host-p.4.npy", "result-host-grid.4.npy"]),
-    ):
-        found = outputs.host_files(meta, values, frame)
-        assert list(found) == names
-        assert np.array_equal(np.load(io.BytesIO(found[names[1]])), VALUES)
+    host = [step(*item) for item in steps]
+    assert outputs.host_computed(host, ["flat", "p", "grid", "y"]) == ["p", "grid"]
+    assert outputs.delivered_as(["y"], host, ["p", "grid"]) == {"y": ("y",)}
+    assert outputs.delivered_as(["y"], host, ["flat", "p", "y"]) == {"y": ("flat", "y")}
+
+
+def test_outputs_that_are_one_another_are_all_delivered() -> None:
+    """Through as many Reshapes as it takes; of two chip outputs each has its own."""
+    steps = [("Reshape", "y", "z"), ("Reshape", "z", "w"), ("Reshape", "y", "c"),
+             ("Reshape", "b", "d")]  # fmt: skip
+    found = outputs.delivered_as(["y", "b"], [step(*item) for item in steps], list("wyzcd"))
+    assert found == {"y": ("w", "y", "z", "c"), "b": ("d",)}
+
+
+def test_no_result_is_another() -> None:
+    """Whatever outputs, what the host computes and inner tensors are called."""
+    host = [step("Softmax", "head/0", "p"), step("Softmax", "head_0", "debug-x")]
+    long = "stage/" * 90
+    names = ["head/0", "head_0", f"{long}a", f"{long}b", "host-p", "y", "y_hwc"]
+    shown = ["p", "debug-x", *names]
+    stems = outputs.result_stems(names, host, shown, [*names, "x", "p"])
+    files = [
+        name
+        for stem in stems.values()
+        for name in (*outputs.result_files(stem, VALUES), *outputs.host_file(stem, VALUES))
+    ]
+    assert len({name.casefold() for name in files}) == 3 * len(stems)
+    assert max(len(name.encode()) for name in files) < 200
+    plain = {(outputs.OUTPUT, "head_0"): "result-head_0", (outputs.OUTPUT, "host-p"):
+             "result-host-p", (outputs.DEBUG, "x"): "result-debug-x",
+             (outputs.OUTPUT, "y"): "result-y"}  # fmt: skip
+    assert {key: stems[key] for key in plain} == plain
+    for key in ((outputs.OUTPUT, "head/0"), (outputs.HOST, "p"), (outputs.OUTPUT, "y_hwc")):
+        assert stems[key].startswith(f"{key[0]}{key[1].replace('/', '_')}-")
+    assert stems.keys() == outputs.result_stems(names, host, shown, ["x", *names, "p"]).keys()

@@ -32,7 +32,7 @@ def command(options: ShowSimResultOptions) -> None:
     if options.as_json:
         print_json(rows)
         return
-    columns = ("Index", "Output name", "shape", "type", "min", "max")
+    columns = ("Index", "Output name", "tensor", "shape", "type", "min", "max")
     print_table("Results", columns, [_cells(row) for row in rows])
 
 

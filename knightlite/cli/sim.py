@@ -31,6 +31,7 @@ def command(options: SimulateOptions) -> int:
         print_json(
             {
                 "files": {key: str(path) for key, path in result.files.items()},
+                "tensors": dict(result.tensors),
                 "frames": result.frames,
                 "saturations": result.saturations,
                 "compared_bytes": result.compared_bytes,
@@ -51,9 +52,10 @@ def command(options: SimulateOptions) -> int:
         print_table(title, columns[first:], [row[first:] for row in cells])
     if result.top and not options.labels:
         print_line("--labels FILE names the classes.")
-    for name, path in result.files.items():
-        if name.endswith("_p.txt") and "_hwc_" not in name:
-            print_line(f"result: {path} (also _hwc_p.txt and .npy)")
+    for name in result.files:
+        text = result.files.get(f"{name.removesuffix('.npy')}_p.txt")
+        if text is not None:  # what the host computed has none
+            print_line(f"result: {text} (also _hwc_p.txt and .npy)")
     if options.check:
         print_line(
             f"{result.compared_bytes:,} bytes compared with the golden model, "

@@ -1,27 +1,93 @@
 """The simulator's result files: Knight's two text forms and ``.npy``. The caller writes them.
 
 ``result-<blob>_p.txt`` lists channel by channel, ``result-<blob>_hwc_p.txt`` pixel by pixel; every
-value is decimal and followed by a comma. A '/' in a blob's name becomes '_' in the file's.
+value is decimal and followed by a comma. ``file_names`` says what stands for a blob's name.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.container import Description
+from knightlite.file_names import stems
 
 Array = NDArray[Any]
 
 
-def file_stem(blob: str, layer: str | None = None) -> str:
-    """``result-<blob>``, or with a layer (``--debug``) ``result-<layer>-<blob>``."""
-    name = blob if layer is None else f"{layer}-{blob}"
-    return "result-" + name.replace("/", "_")
+OUTPUT, HOST, DEBUG = "result-", "result-host-", "result-debug-"
+ENDINGS = ("_p.txt", "_hwc_p.txt", ".npy")
+
+
+class Step(Protocol):
+    """An operator of the host, in a ``.cfg`` or in a graph."""
+
+    @property
+    def op(self) -> str:
+        """ONNX operator."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What it reads."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What it computes."""
+
+
+def delivered_as(
+    chip_outputs: Iterable[str], host: Iterable[Step], outputs: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Chip output -> the network outputs that are its values, whatever their shape.
+
+    Where there is none, the host computes with it: then it goes by its own name.
+    """
+    source = {name: name for name in chip_outputs}
+    found: dict[str, list[str]] = {name: [] for name in source}
+    for step in host:
+        if step.op == "Reshape" and step.inputs[0] in source:
+            source[step.outputs[0]] = source[step.inputs[0]]
+    for name in outputs:
+        if name in source:
+            found[source[name]].append(name)
+    return {name: tuple(names) or (name,) for name, names in found.items()}
+
+
+def host_computed(host: Iterable[Step], outputs: Iterable[str]) -> list[str]:
+    """The network outputs that the host computes. A Reshape alone computes nothing."""
+    computed: set[str] = set()
+    for step in host:
+        if step.op != "Reshape" or computed.intersection(step.inputs):
+            computed.update(step.outputs)
+    return [name for name in outputs if name in computed]
+
+
+def result_stems(
+    chip_outputs: Iterable[str],
+    host: Sequence[Step],
+    outputs: Sequence[str],
+    tensors: Iterable[str],
+) -> dict[tuple[str, str], str]:
+    """What the files of results are called, by (OUTPUT, HOST or DEBUG, tensor).
+
+    All at once, so that a name does not depend on what was asked for: who reads them asks the same.
+    """
+    delivered = delivered_as(chip_outputs, host, outputs).values()
+    keys = [(OUTPUT, name) for names in delivered for name in names]
+    keys += [(HOST, name) for name in host_computed(host, outputs)]
+    keys += [(DEBUG, name) for name in tensors]
+    return stems({(kind, name): f"{kind}{name}" for kind, name in keys}, ENDINGS)
+
+
+def stems_of(meta: Description) -> dict[tuple[str, str], str]:
+    """The :func:`result_stems` of a compiled network."""
+    chip_outputs = [entry.name for entry in meta.outputs]
+    tensors = [entry.name for entry in meta.tensors]
+    return result_stems(chip_outputs, meta.host, meta.graph_outputs, tensors)
 
 
 def _rows(values: Array) -> Iterable[str]:
@@ -64,33 +130,18 @@ def npy_bytes(values: Array) -> bytes:
     return buffer.getvalue()
 
 
-def host_files(
-    meta: Description, outputs: Mapping[str, Array], frame: int | None = None
-) -> dict[str, bytes]:
-    """``result-host-<output>.npy`` of every network output that the host has computed.
-
-    A Reshape computes nothing: its values are those of the chip's output.
-    """
-    computed = {name for step in meta.host if step.op != "Reshape" for name in step.outputs}
-    for step in meta.host:
-        if computed.intersection(step.inputs):
-            computed.update(step.outputs)
-    return {
-        file_stem(name, "host") + ("" if frame is None else f".{frame}") + ".npy": npy_bytes(values)
-        for name, values in outputs.items()
-        if name in computed
-    }
-
-
-def result_files(outputs: Mapping[str, Array], frame: int | None = None) -> dict[str, bytes]:
-    """File names and contents for integer [1, C, H, W] outputs, two texts and one array each.
+def result_files(stem: str, values: Array, frame: int | None = None) -> dict[str, bytes]:
+    """File names and contents for integers [1, C, H, W], two texts and one array.
 
     ``frame`` numbers the files of one of several frames: ``result-<blob>.3_p.txt``.
     """
-    files: dict[str, bytes] = {}
-    for blob, values in outputs.items():
-        stem = file_stem(blob) + ("" if frame is None else f".{frame}")
-        files[f"{stem}_p.txt"] = chw_text(values).encode("ascii")
-        files[f"{stem}_hwc_p.txt"] = hwc_text(values).encode("ascii")
-        files[f"{stem}.npy"] = npy_bytes(values)
-    return files
+    numbered = stem if frame is None else f"{stem}.{frame}"
+    contents = (chw_text(values).encode("ascii"), hwc_text(values).encode("ascii"))
+    return dict(
+        zip((numbered + ending for ending in ENDINGS), (*contents, npy_bytes(values)), strict=True)
+    )
+
+
+def host_file(stem: str, values: Array, frame: int | None = None) -> dict[str, bytes]:
+    """As :func:`result_files`, of what the host has computed: an array of any shape."""
+    return {(stem if frame is None else f"{stem}.{frame}") + ENDINGS[-1]: npy_bytes(values)}

@@ -130,22 +130,33 @@ def real(graph: Graph, name: str, values: Array) -> Array:
 # ------------------------------------------------------------------ files that other commands left
 
 
-def simulated_values(folders: Sequence[Path], graph: Graph, names: Sequence[str]) -> Source:
-    """What ``sim`` left: the outputs, and with --debug all the layers of the chip."""
-    from knightlite.sim.outputs import file_stem
+def simulated_values(
+    folders: Sequence[Path], graph: Graph, names: Sequence[str], binary: Binary | None
+) -> Source:
+    """What ``sim`` left: the outputs, and with --debug all the layers of the chip.
 
-    reshaped = {op.inputs[0]: op.output for op in graph.host if op.op == "Reshape"}
+    ``binary``: the compiled network, where it is at hand: its tensors are those that have files.
+    """
+    from knightlite.sim.outputs import DEBUG, OUTPUT, delivered_as, result_stems, stems_of
+
+    features = (*graph.inputs, *(node.output for node in graph.nodes))
+    known = (
+        result_stems(graph.chip_outputs, graph.host, graph.outputs, features)
+        if binary is None
+        else stems_of(binary.program.meta)
+    )
+    blobs = delivered_as(graph.chip_outputs, graph.host, graph.outputs)
     found: dict[str, Array] = {}
     for name in dict.fromkeys((*graph.chip_outputs, *names)):
-        blob = reshaped[name] if reshaped.get(name) in graph.outputs else name
-        stems = (file_stem(blob), file_stem(name, "debug"))
+        keys = [*((OUTPUT, blob) for blob in blobs.get(name, ())), (DEBUG, name)]
+        stems = [known[key] for key in keys if key in known]
         paths = [folder / f"{stem}.npy" for folder in folders for stem in stems]
         path = next((item for item in paths if item.is_file()), None)
         if path is not None:
             found[name] = _simulated(path, graph, name)
         elif name in graph.chip_outputs:
             raise UsageError(
-                f"{folders[0]} holds no {stems[0]}.npy.",
+                f"{folders[0]} holds no {stems[0] if stems else OUTPUT + name}.npy.",
                 "run sim on one frame, with -s of that folder",
             )
     return lambda feeds: found

@@ -131,7 +131,7 @@ def _pictures(
     """The values of the four, picture by picture; what is not at hand is left out, and said."""
     golden = layer_values.golden_values(binary, graph, names, talk) if binary else None
     if options.sim_dirs:
-        chip = layer_values.simulated_values(options.sim_dirs, graph, names)
+        chip = layer_values.simulated_values(options.sim_dirs, graph, names, binary)
     else:
         assert binary is not None
         chip = layer_values.chip_values(binary, graph)

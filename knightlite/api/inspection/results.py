@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import atomic_write
+from knightlite import atomic_write, workspace
 from knightlite.errors import DataError, UsageError
 
 Array = NDArray[Any]
@@ -21,28 +21,33 @@ Array = NDArray[Any]
 class ResultInfo:
     """A result of the simulator: the chip's integers [1, C, H, W], or what the host made of them.
 
-    The host's are of any rank and of ONNX's number types.
+    The host's are of any rank and of ONNX's number types. ``name``: the file's; ``tensor``: which
+    one it holds, None where the manifest does not say.
     """
 
     index: int
     name: str
+    tensor: str | None
     path: Path
     values: Array
 
 
 def simulated_results(folder: Path) -> tuple[ResultInfo, ...]:
-    """Every ``result-*.npy`` of a folder, by name."""
+    """Every ``result-*.npy`` of a folder, by name; the manifest knows what was put there."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.", "name the folder in which sim left results")
     paths = sorted(folder.glob("result-*.npy"))
     if not paths:
         raise UsageError(f"{folder} holds no result-*.npy.", "sim leaves them, with -s DIR")
+    run = workspace.left_in(workspace.open_workspace(Path()), "sim", folder)
+    tensors = {} if run is None or run.tensors is None else run.tensors
     found = []
     for index, path in enumerate(paths):
         values = load_array(path)
         if values.dtype.kind not in "iufb":
             raise DataError(f"{path} is no result of sim: it holds {values.dtype}, not numbers.")
-        found.append(ResultInfo(index, path.stem.removeprefix("result-"), path, values))
+        name = path.stem.removeprefix("result-")
+        found.append(ResultInfo(index, name, tensors.get(path.name), path, values))
     return tuple(found)
 
 
@@ -51,6 +56,7 @@ def result_facts(result: ResultInfo) -> dict[str, Any]:
     return {
         "index": result.index,
         "name": result.name,
+        "tensor": result.tensor,
         "shape": list(result.values.shape),
         "type": str(result.values.dtype),
         "minimum": _number(result.values.min()) if result.values.size else None,

@@ -66,11 +66,8 @@ def _require_as_listed(program: Program) -> None:
         raise FormatError(f"{where} {problem}.", "compile the model again")
 
 
-def blob_names(meta: Description) -> dict[str, str]:
-    """Chip output -> the network output that is the same values in another shape."""
-    reshaped = {op.inputs[0]: op.outputs[0] for op in meta.host if op.op == "Reshape"}
-    return {
-        name: reshaped[name]
-        for name in (entry.name for entry in meta.outputs)
-        if reshaped.get(name) in meta.graph_outputs
-    }
+def blob_names(meta: Description) -> dict[str, tuple[str, ...]]:
+    """Chip output -> the network outputs that are its values, or its own name."""
+    from knightlite.sim.outputs import delivered_as
+
+    return delivered_as([entry.name for entry in meta.outputs], meta.host, meta.graph_outputs)

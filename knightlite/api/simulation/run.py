@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,11 @@ class SimulateResult:
     """What ``sim`` found.
 
     ``top``: per frame the best classes of the first output; none where it does not score classes.
+    ``files``: by their names; ``tensors``: which tensor a file holds, by the same names.
     """
 
     files: Mapping[str, Path]
+    tensors: Mapping[str, str]
     frames: int
     top: tuple[tuple[Guess, ...], ...]
     saturations: int
@@ -55,7 +57,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     """Run the stage; either all result files appear or none."""
     from knightlite.preprocess import read_labels
     from knightlite.sim import Machine
-    from knightlite.sim.outputs import chw_text, host_files, result_files
+    from knightlite.sim.outputs import chw_text
 
     check(options)
     workspace.require_usable(options.directory, options.out_dir)
@@ -72,9 +74,9 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
         raise UsageError("--golden names what --check compares with.", "add --check")
     golden = golden_reference(binary, options.golden, talk) if options.check else None
     wanted = _debug_names(options.debug, meta)
-    blobs = blob_names(meta)
     finish = finisher(binary.program)
     paths: dict[str, Path] = {}
+    holds: dict[str, str] = {}
     top: list[tuple[Guess, ...]] = []
     compared = differing = saturations = 0
     different: dict[str, None] = {}
@@ -87,22 +89,16 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             observe = tensors.__setitem__ if golden is not None or wanted else None
             outputs = machine.run(inputs, observe)
             saturations += machine.saturations
-            named = {blobs.get(name, name): values for name, values in outputs.items()}
-            for name, data in result_files(named, number if count > 1 else None).items():
-                paths[name] = options.out_dir / name
-                files.write_bytes(paths[name], data)
-            for name, data in _debug_files(wanted, tensors, number if count > 1 else None).items():
-                paths[name] = options.out_dir / name
+            finished = finish(outputs)
+            frame = number if count > 1 else None
+            for tensor, name, data in _files(meta, outputs, finished, tensors, wanted, frame):
+                paths[name], holds[name] = options.out_dir / name, tensor
                 files.write_bytes(paths[name], data)
             if golden is not None:
                 result = golden.compare(inputs, tensors, outputs)
                 compared += result[0]
                 differing += result[1]
                 different.update(dict.fromkeys(result[2]))
-            finished = finish(outputs)
-            for name, data in host_files(meta, finished, number if count > 1 else None).items():
-                paths[name] = options.out_dir / name
-                files.write_bytes(paths[name], data)
             best = _best(next(iter(finished.values())), labels)
             top += [best] if best else []
             talk.advance("frames", number + 1, count)
@@ -114,9 +110,9 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             f"{saturations} accumulators saturated at 32 bits: the compiler proves this away."
         )
     told = {"input": options.input}
-    workspace.record(options.directory, "sim", meta.chip, told, paths, binary.sources)
+    workspace.record(options.directory, "sim", meta.chip, told, paths, binary.sources, holds)
     return SimulateResult(
-        paths, count, tuple(top), saturations, compared, differing, tuple(different)
+        paths, holds, count, tuple(top), saturations, compared, differing, tuple(different)
     )
 
 
@@ -156,10 +152,27 @@ def _debug_names(debug: str | None, meta: Description) -> set[str]:
     return {debug}
 
 
-def _debug_files(
-    wanted: set[str], tensors: Mapping[str, Array], frame: int | None
-) -> dict[str, bytes]:
-    from knightlite.sim.outputs import result_files
+def _files(
+    meta: Description,
+    outputs: Mapping[str, Array],
+    finished: Mapping[str, Array],
+    tensors: Mapping[str, Array],
+    wanted: set[str],
+    frame: int | None,
+) -> Iterator[tuple[str, str, bytes]]:
+    """(Tensor, file name, content) of everything that one frame leaves."""
+    from knightlite.sim.outputs import DEBUG, HOST, OUTPUT, host_file, result_files, stems_of
 
-    chosen = {f"debug-{name}": tensors[name] for name in tensors if name in wanted}
-    return result_files(chosen, frame)
+    stems = stems_of(meta)
+    delivered = [
+        (name, outputs[source]) for source, names in blob_names(meta).items() for name in names
+    ]
+    asked = [(name, values) for name, values in tensors.items() if name in wanted]
+    for kind, chosen in ((OUTPUT, delivered), (DEBUG, asked)):
+        for tensor, values in chosen:
+            for name, data in result_files(stems[kind, tensor], values, frame).items():
+                yield tensor, name, data
+    for tensor, values in finished.items():
+        if (HOST, tensor) in stems:
+            for name, data in host_file(stems[HOST, tensor], values, frame).items():
+                yield tensor, name, data

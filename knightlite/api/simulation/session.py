@@ -78,9 +78,9 @@ class CompiledNetwork:
         """What the chip itself delivers; named as the output where the host only reshapes it."""
         names = blob_names(self.meta)
         return [
-            replace(_stored(entry, names.get(entry.name, entry.name)), type=kind)
+            replace(_stored(entry, name), type=f"tensor({entry.dtype.numpy})")
             for entry in self.meta.outputs
-            for kind in [f"tensor({entry.dtype.numpy})"]
+            for name in names[entry.name]
         ]
 
     def run(self, output_names: Sequence[str] | None, feed: Mapping[str, Any]) -> list[Array]:
@@ -100,8 +100,9 @@ class CompiledNetwork:
         names = blob_names(self.meta)
         frames = [self.machine.run(inputs) for inputs in self._frames(feed)]
         return {
-            names.get(name, name): np.concatenate([frame[name] for frame in frames])
-            for name in (entry.name for entry in self.meta.outputs)
+            name: np.concatenate([frame[entry.name] for frame in frames])
+            for entry in self.meta.outputs
+            for name in names[entry.name]
         }
 
     def prepare(self, path: Path, recipe: str | None) -> Array:
