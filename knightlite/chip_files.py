@@ -6,12 +6,12 @@ Every value says where it comes from: ``stated`` (vendor), ``inferred`` (from ve
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from knightlite import limits
 from knightlite.chip import Chip, ChipFamily, Provenance, facts_digest
 from knightlite.datafiles import chips_folder
 from knightlite.errors import (
@@ -23,11 +23,7 @@ from knightlite.errors import (
     suggestion,
 )
 from knightlite.json_records import Misfit, read, record_form
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from knightlite.reading import read_text, toml_table
 
 SOURCES = ("stated", "inferred", "modelled")
 FORMAT = 1
@@ -41,8 +37,8 @@ def parse(text: str, where: str) -> ChipFamily:
     Unknown, missing and mistyped keys, and facts that instructions cannot live with.
     """
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = toml_table(text)
+    except ValueError as error:
         raise FormatError(f"chip file {where} is not valid TOML: {error}.") from error
     found: list[Finding] = []
     kinds: dict[str, type] = {
@@ -134,7 +130,9 @@ def find(name: str) -> ChipFamily:
         if not path.is_file():
             raise UsageError(f"chip file {name} does not exist.")
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path, limits.TOML_BYTES)
+        except OSError as error:
+            raise UsageError(f"chip file {name} cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
             raise FormatError(
                 f"chip file {name} is not valid TOML: it is not UTF-8 text."

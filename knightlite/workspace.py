@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, get_args
 from knightlite import atomic_write, json_records
 from knightlite.errors import FormatError, UsageError
 from knightlite.json_records import Hexadecimal
+from knightlite.reading import read_text
 from knightlite.version import __version__
 
 MANIFEST = "knightlite.json"
@@ -99,7 +100,7 @@ def open_workspace(directory: str | Path = ".") -> Workspace:
     directory = Path(directory)
     path = directory / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         return Workspace(directory, ())
     except (OSError, UnicodeDecodeError) as error:

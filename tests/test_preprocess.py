@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from PIL import Image
 
 from knightlite.errors import DataError, FormatError, UsageError, suggestion
 from knightlite.preprocess import (
+    SUFFIXES,
     list_pictures,
     list_recipes,
     load_recipe,
@@ -110,12 +113,12 @@ def test_all_findings_at_once() -> None:
     [
         ("description", '""', "description must be a text that is not empty, not ''."),
         ("resize", '"crop"', 'resize must be one of "short_side", "exact",'),
-        ("resize_size", "[1, 2, 3]", "resize_size must be a list of 0 or 1 or 2 positive whole"),
-        ("resize_size", "[2.0]", "resize_size must be a list of 0 or 1 or 2 positive whole"),
-        ("resize_size", "[true]", "resize_size must be a list of 0 or 1 or 2 positive whole"),
+        ("resize_size", "[1, 2, 3]", "resize_size must be a list of 0 or 1 or 2 whole numbers"),
+        ("resize_size", "[2.0]", "resize_size must be a list of 0 or 1 or 2 whole numbers"),
+        ("resize_size", "[true]", "resize_size must be a list of 0 or 1 or 2 whole numbers"),
         ("resize_size", "[8]", "resize_size must have 0 numbers with resize none, not 1."),
-        ("crop_size", "[4]", "crop_size must be a list of 0 or 2 positive whole numbers, not [4]."),
-        ("crop_size", "[0, 4]", "crop_size must be a list of 0 or 2 positive whole numbers"),
+        ("crop_size", "[4]", "crop_size must be a list of 0 or 2 whole numbers from 1 to 65535"),
+        ("crop_size", "[0, 4]", "crop_size must be a list of 0 or 2 whole numbers from 1 to 65535"),
         ("divide_by", "0.0", "divide_by must be a number above 0, not 0.0."),
         ("divide_by", "nan", "divide_by must be a number above 0, not nan."),
         ("divide_by", "true", "divide_by must be a number above 0, not True."),
@@ -142,6 +145,13 @@ def test_crop_larger_than_resize() -> None:
 def test_not_toml() -> None:
     with pytest.raises(FormatError, match="recipe r is not valid TOML"):
         parse_recipe("a b c", "r")
+
+
+def test_numbers_that_float32_does_not_hold() -> None:
+    with pytest.raises(FormatError, match=r"a pixel of 255 must become a float32 number"):
+        parse_recipe(recipe_with(divide_by="1e-45"), "r")
+    with pytest.raises(FormatError, match=r"a whole number has more than 64 bits"):
+        parse_recipe(recipe_with(divide_by="1" + "0" * 400), "r")
 
 
 # ------------------------------------------------------------------ pictures
@@ -281,17 +291,35 @@ def _write_nothing(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def _write_sixteen_bits(path: Path) -> None:
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(path, format="PNG")
+def _write_floats(path: Path) -> None:
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(path, format="TIFF")
+
+
+def _write_postscript(path: Path) -> None:
+    """Pillow by itself would start Ghostscript."""
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n")
+
+
+def _write_wide(path: Path) -> None:
+    """Few bytes that hold 300 million pixels, which Pillow would refuse as a bomb or decode."""
+    header = struct.pack(">IIBBBBB", 15_000, 10_000, 1, 0, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    chunks = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
 
 
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (_write_text, "is not a picture that Pillow can read."),
-        (_write_nothing, "is not a picture that Pillow can read."),
+        (_write_text, "is not a picture in one of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP."),
+        (_write_nothing, "is not a picture in one of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP."),
         (_write_truncated, "is damaged: "),
-        (_write_sixteen_bits, "must have 8 bits per channel, not Pillow mode I;16."),
+        (_write_floats, "must have 8 or 16 bits per channel, not Pillow mode F."),
+        (_write_postscript, "is not a picture in one of the formats "),
+        (_write_wide, "has 10000x15000 pixels (height x width), more than 134217728."),
         (Path.mkdir, "cannot be read: Is a directory."),
         (lambda path: None, "does not exist."),
     ],
@@ -305,6 +333,61 @@ def test_bad_pictures_are_named(
         prepare_picture(path, parse_recipe(GOOD, "r"), (3, 4, 4))
     assert str(path) in caught.value.sentence
     assert sentence in caught.value.sentence
+
+
+def test_of_sixteen_bits_the_upper_ones_count(tmp_path: Path) -> None:
+    deep = np.arange(0, 1 << 16, 4096, dtype=np.uint16).reshape(4, 4)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray((deep // 256).astype(np.uint8)).save(tmp_path / "flat.png")
+    recipe = parse_recipe(GOOD, "r")
+    deep_values, flat_values = (
+        prepare_picture(tmp_path / name, recipe, (3, 4, 4)) for name in ("deep.png", "flat.png")
+    )
+    np.testing.assert_array_equal(deep_values, flat_values)
+    assert np.ptp(deep_values) > 0
+
+
+def test_what_resizing_makes_is_bounded(tmp_path: Path) -> None:
+    """A picture of one row and a short side of 8: each pixel of it becomes 64."""
+    recipe = parse_recipe(recipe_with(resize='"short_side"', resize_size="[8]"), "r")
+    Image.new("L", (1 << 19, 1)).save(tmp_path / "wider.png")
+    with pytest.raises(DataError, match=r"becomes 8x4194304 pixels .*, more than 16777216"):
+        prepare_picture(tmp_path / "wider.png", recipe, (3, 4, 4))
+    tall = parse_recipe(recipe_with(resize='"exact"', resize_size="[1, 60000]"), "r")
+    Image.new("1", (1, 1 << 16)).save(tmp_path / "tall.png")  # its rows are resized first
+    with pytest.raises(DataError, match=r"becomes 65536x60000 pixels"):
+        prepare_picture(tmp_path / "tall.png", tall, (3, 4, 4))
+
+
+def test_every_format_is_a_picture_in_a_folder_and_decoded(tmp_path: Path) -> None:
+    image = gradient(4, 4)
+    for number, suffix in enumerate(SUFFIXES):
+        image.convert("RGB").save(tmp_path / f"{number}{suffix.upper()}")
+    for name in ("b.heic", "a.svg", "notes.txt", "more.csv", ".hidden"):
+        (tmp_path / name).write_bytes(b"")
+    found = list_pictures(tmp_path)
+    assert len(found.samples) == len(SUFFIXES) == 8
+    recipe = parse_recipe(GOOD, "r")
+    for sample in found.samples:
+        assert prepare_picture(sample.path, recipe, (3, 4, 4)).shape == (3, 4, 4)
+    assert found.remark == (
+        f"4 files of {tmp_path} left out, as pictures end in .bmp, .gif, .jpeg, .jpg, .png, .tif, "
+        ".tiff, .webp: a.svg, b.heic, more.csv and 1 more."
+    )
+    for name in ("b.heic", "a.svg", "notes.txt", "more.csv"):
+        (tmp_path / name).unlink()
+    assert list_pictures(tmp_path).remark == ""
+
+
+def test_files_left_out_of_class_folders_are_named(tmp_path: Path) -> None:
+    for kind in ("cat", "dog"):
+        (tmp_path / kind).mkdir()
+        gradient(4, 4).save(tmp_path / kind / "a.png")
+    (tmp_path / "dog" / "b.avif").write_bytes(b"")
+    (tmp_path / "labels.txt").write_bytes(b"")  # beside the classes: not among the pictures
+    remark = list_pictures(tmp_path).remark
+    assert remark.startswith("1 file of ")
+    assert remark.endswith(": dog/b.avif.")
 
 
 def test_orientation_is_not_applied(tmp_path: Path) -> None:
@@ -364,7 +447,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         list_pictures(tmp_path / "file")
     with pytest.raises(DataError, match="holds no picture") as caught:
         list_pictures(tmp_path)
-    assert ".jpg, .jpeg, .png, .bmp" in caught.value.hint
+    assert ".bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp" in caught.value.hint
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").touch()
     (tmp_path / "2.png").touch()

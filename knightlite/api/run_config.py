@@ -20,6 +20,7 @@ from knightlite.errors import (
     nearest,
     suggestion,
 )
+from knightlite.reading import json_value, read_text
 
 SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
 TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
@@ -57,7 +58,7 @@ class RunConfig:
 def read(path: str | Path) -> RunConfig:
     """Read a file; UsageError with everything that is wrong with its form."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = json_value(read_text(path))
     except OSError as error:
         raise UsageError(
             f"run-config file {path} cannot be read: {error.strerror or error}."

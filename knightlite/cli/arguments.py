@@ -129,7 +129,7 @@ def spread(arguments: Sequence[str], spreading: Names) -> list[str]:
 def _belongs(text: str, count: int) -> bool:
     """True for a value, the first of which may be called like a target."""
     if text.startswith("-"):
-        return text[1:].replace(".", "").replace("e-", "").isdigit()
+        return text[1:].replace(".", "").replace("e-", "").isdecimal()
     return count == 0 or text not in TARGETS
 
 

@@ -112,7 +112,7 @@ def split_config(args: Sequence[str]) -> tuple[RunConfig | None, list[str]]:
 def _values(items: list[str]) -> object:
     """What follows an override up to the next option: nothing is True, several are a list."""
     found = []
-    while items and (not items[0].startswith("-") or items[0][1:].replace(".", "").isdigit()):
+    while items and (not items[0].startswith("-") or items[0][1:].replace(".", "").isdecimal()):
         found.append(items.pop(0))
     if not found:
         return True

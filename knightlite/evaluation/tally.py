@@ -6,6 +6,7 @@ bit, in whatever order and on however many machines they were counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -140,18 +141,31 @@ def tally_of(
 def tally_from_json(found: Mapping[str, Any], models: int, where: str) -> Tally:
     """What ``Tally.to_json`` gave; FormatError, which names ``where``, for anything else."""
     try:
-        counts = [tuple(int(item) for item in found[name]) for name in _COUNTS]
-        noise = tuple(None if item is None else Fraction(item) for item in found["noise"])
+        counts = [tuple(map(_count, found[name])) for name in _COUNTS]
+        noise = tuple(None if item is None else _fraction(item) for item in found["noise"])
         if any(len(items) != models for items in (*counts, noise)):
             raise ValueError
-        whole = [int(found[name]) for name in ("pictures", "labelled")]
-        energy = Fraction(found["energy"])
+        whole = [_count(found[name]) for name in ("pictures", "labelled")]
+        energy = _fraction(found["energy"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise FormatError(f"{where} does not hold the sums of {models} models.") from error
     top1, top5, lost, won, agreed, compared, differing = counts
     return Tally(
         whole[0], whole[1], top1, top5, lost, won, agreed, energy, noise, compared, differing
     )
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError
+    return value
+
+
+def _fraction(text: Any) -> Fraction:
+    """What ``str`` makes of a Fraction; an exponent could ask for any number of digits."""
+    if not isinstance(text, str) or re.fullmatch(r"[0-9]{1,4000}(/[0-9]{1,4000})?", text) is None:
+        raise ValueError
+    return Fraction(text)
 
 
 def _among_best(values: Array, label: int) -> bool:

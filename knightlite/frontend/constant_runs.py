@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite import limits
 from knightlite.errors import ModelError, UnsupportedError
 from knightlite.frontend.source import Shape, SourceNode
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Operands = Sequence[Array | None]
-LIMIT_BYTES = 1 << 30  # all that a model's constants grow to: no weights of a CNN are larger
+LIMIT_BYTES = limits.COMPUTED_BYTES  # all that a model's constants grow to
 LIMIT_WORK = 1 << 35  # products, or elements where there are none: some seconds of one core
 RUN_WORK = 1 << 20  # a node of no elements has a session all the same
 SMALL_ELEMENTS = 1024  # constants that shape inference may need to see

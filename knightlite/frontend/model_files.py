@@ -64,7 +64,9 @@ def load(
 def files_beside(path: Path) -> tuple[Path, ...]:
     """The files that a model's file keeps its weights in, where they are not named."""
     if path.suffix.lower() == ".onnx" and path.is_file():
-        return onnx_file.external_files(onnx_file.parse(path.read_bytes(), str(path)), path)
+        return onnx_file.external_files(
+            onnx_file.parse(onnx_file.read_bytes(path), str(path)), path
+        )
     weights = path.with_suffix(".pdiparams")
     kept = path.suffix.lower() in (".pdmodel", ".json") and weights.is_file()
     return (weights,) if kept else ()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite import reading
 from knightlite.errors import ModelError, UnsupportedError, UsageError
-from knightlite.frontend import opsets, resolving, static_shapes, written_batch
+from knightlite.frontend import onnx_bounds, opsets, resolving, static_shapes, written_batch
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.frontend.static_shapes import InputShapes
 
@@ -34,7 +35,7 @@ def read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise UsageError(f"{path} is a folder, not a model file.", "give the file inside it")
     try:
-        return path.read_bytes()
+        return reading.read_bytes(path)
     except FileNotFoundError:
         raise UsageError(f"There is no file {path}.", "check the name and the folder") from None
     except OSError as error:
@@ -55,6 +56,7 @@ def parse(data: bytes, where: str) -> onnx.ModelProto:
         raise ModelError(f"{where} is not an ONNX model or is truncated.", hint) from None
     if not model.HasField("graph") or not model.opset_import:
         raise ModelError(f"{where} is not an ONNX model: it has no graph or no opset.", hint)
+    onnx_bounds.require_bounded(model, where)
     return model
 
 
@@ -219,9 +221,12 @@ def _load_external(tensor: onnx.TensorProto, name: str, path: Path) -> None:
             f"{location} must have {offset + length} bytes for tensor {name}, not {size}.",
             f"copy {location} again",
         )
-    with file.open("rb") as stream:
-        stream.seek(offset)
-        tensor.raw_data = stream.read(length)
+    try:
+        tensor.raw_data = reading.read_part(file, offset, length)
+    except OSError as error:
+        raise ModelError(
+            f"{path} keeps tensor {name} in {location}, which cannot be read: {error.strerror}."
+        ) from None
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]
 

@@ -20,6 +20,7 @@ from knightlite.frontend import interpreter, paddle, paddle_weights
 from knightlite.frontend.interpreter import Answer, Conversion, Home
 from knightlite.frontend.onnx_file import read_bytes
 from knightlite.frontend.paddle_weights import Expected
+from knightlite.reading import json_value
 
 Shapes = Sequence[tuple[int, ...]]
 
@@ -46,7 +47,7 @@ def to_onnx(model: Path, weight: Path | None, conversion: Conversion) -> bytes:
     """
     program = read_bytes(model)
     expected = expected_tensors(program, model)
-    refuse_approximated(json.loads(program)["program"], model)
+    refuse_approximated(json_value(program)["program"], model)
     parameters = paddle.weight_file(model, weight) if expected else None
     if parameters is not None:
         paddle_weights.check(read_bytes(parameters), parameters, expected)
@@ -111,7 +112,7 @@ def expected_tensors(program: bytes, where: Path) -> list[Expected]:
     """
     hint = "copy the model again, or save it again with paddle.jit.save"
     try:
-        read = json.loads(program)
+        read = json_value(program)
         if read["base_code"]["magic"] != "pir":
             raise KeyError("magic")
         tensors = [

@@ -7,7 +7,6 @@ where it says the same; otherwise it is refused with everything that is wrong at
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from knightlite.frontend import canonical, onnx_file
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
 from knightlite.ops.wide_table import LUT_METADATA, with_lut_lengths
+from knightlite.reading import json_value
 
 Array = NDArray[Any]
 SUFFIX = "_quantize"
@@ -93,7 +93,7 @@ def _lut_lengths(model: onnx.ModelProto) -> tuple[dict[str, int], list[Finding]]
     """How long interpolated tables are, by what they make, as the metadata say."""
     (text,) = [item.value for item in model.metadata_props if item.key == LUT_METADATA] or ["{}"]
     try:
-        lengths = json.loads(text)
+        lengths = json_value(text)
     except ValueError:
         lengths = None
     if isinstance(lengths, dict) and all(type(item) is int for item in lengths.values()):

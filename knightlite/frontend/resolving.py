@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from knightlite.errors import Finding
-from knightlite.frontend import branches, constant_folding, pool_windows, static_shapes
+from knightlite.frontend import branches, constant_folding, onnx_bounds, pool_windows, static_shapes
 from knightlite.frontend.constant_runs import SMALL_ELEMENTS, Budget
 from knightlite.frontend.source import Shape, SourceNode
 
@@ -86,7 +86,8 @@ def _inferred(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]
     from onnx import shape_inference
 
     while True:
-        shapes, types = _shapes(shape_inference.infer_shapes(model, data_prop=True))
+        # values are found out by folding, which has a budget; data_prop has none
+        shapes, types = _shapes(shape_inference.infer_shapes(model))
         wrong = pool_windows.miscounted(model.graph, shapes)
         if not wrong:
             return shapes, types
@@ -104,6 +105,7 @@ def _shapes(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
         sizes = [static_shapes.dimension(dim) for dim in tensor.shape.dim]
         if tensor.HasField("shape") and all(isinstance(size, int) for size in sizes):
             shapes[item.name] = tuple(int(size) for size in sizes)
+            onnx_bounds.require_elements(shapes[item.name], f"tensor {item.name}")
     return shapes, types
 
 

@@ -40,6 +40,7 @@ from knightlite.json_records.forms import (
     record_form,
     words,
 )
+from knightlite.reading import json_value
 
 Record = TypeVar("Record")
 
@@ -116,8 +117,8 @@ def parse_json(text: str | bytes, where: str, hint: str = "") -> Any:
     """The value of a JSON text; FormatError where it is none."""
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        return json.loads(decoded)
-    except (ValueError, RecursionError) as error:  # ValueError: neither JSON, nor perhaps UTF-8
+        return json_value(decoded)
+    except ValueError as error:  # ValueError: neither JSON, nor perhaps UTF-8
         raise FormatError(f"{where} is damaged: it is not JSON ({error}).", hint) from None
 
 

@@ -19,7 +19,7 @@ WHOLE = (1, 1)  # the only shard
 
 def _shard(text: str) -> tuple[int, int]:
     index, slash, count = text.partition("/")
-    if not (slash and index.isdigit() and count.isdigit()):
+    if not (slash and index.isdecimal() and count.isdecimal()):
         raise UsageError(f"a shard must be written as 1/4, not {text}.")
     return int(index), int(count)
 

@@ -27,7 +27,7 @@ def whole_numbers(texts: Iterable[str]) -> tuple[int, ...]:
 
 def is_whole(text: str) -> bool:
     """Whether a text is a whole number."""
-    return text.removeprefix("-").isdigit()
+    return text.removeprefix("-").isdecimal()
 
 
 def numbers(texts: Iterable[str]) -> tuple[float, ...]:
@@ -67,7 +67,7 @@ def fact(text: str) -> tuple[str, int]:
     name, sign, value = text.partition("=")
     try:
         number = float(value)
-        whole = int(value) if value.replace("_", "").isdigit() else int(number)
+        whole = int(value) if value.replace("_", "").isdecimal() else int(number)
         if not sign or whole != number:
             raise ValueError(value)
     except (ValueError, OverflowError):

@@ -1,15 +1,18 @@
 """Pictures to tensors: recipes and picture folders, for calibration, evaluation and simulation."""
 
 from knightlite.preprocess.folder import ImageFolder, Sample, list_pictures, sample_pictures
+from knightlite.preprocess.formats import SUFFIXES, is_picture
 from knightlite.preprocess.labels import class_places, read_labels
 from knightlite.preprocess.picture import prepare_picture
 from knightlite.preprocess.recipe import Recipe, list_recipes, load_recipe, parse_recipe
 
 __all__ = [
+    "SUFFIXES",
     "ImageFolder",
     "Recipe",
     "Sample",
     "class_places",
+    "is_picture",
     "list_pictures",
     "list_recipes",
     "load_recipe",

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from knightlite.errors import DataError, UsageError
+from knightlite.preprocess.formats import SUFFIXES, is_picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+NAMED = 3  # files left out that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,28 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """The pictures below a folder in sorted order; ``classes`` is empty where it is flat."""
+    """The pictures below a folder in sorted order; ``classes`` is empty where it is flat.
+
+    ``left_out``: the files among them that are no pictures; hidden ones are not counted.
+    """
 
     directory: Path
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
+    left_out: tuple[Path, ...] = ()
+
+    @property
+    def remark(self) -> str:
+        """How many files were left out, and which; "" where none was."""
+        if not self.left_out:
+            return ""
+        names = [path.relative_to(self.directory).as_posix() for path in self.left_out[:NAMED]]
+        more = "" if len(self.left_out) <= NAMED else f" and {len(self.left_out) - NAMED} more"
+        files = "1 file" if len(self.left_out) == 1 else f"{len(self.left_out)} files"
+        return (
+            f"{files} of {self.directory} left out, as pictures end in {', '.join(SUFFIXES)}: "
+            f"{', '.join(names)}{more}."
+        )
 
 
 def list_pictures(directory: str | Path) -> ImageFolder:
@@ -40,13 +58,14 @@ def list_pictures(directory: str | Path) -> ImageFolder:
     if not directory.is_dir():
         what = "is a file, not a folder" if directory.exists() else "does not exist"
         raise UsageError(f"picture folder {directory} {what}.")
-    flat = [path for path in sorted(directory.iterdir()) if _is_picture(path)]
-    folders = [path for path in sorted(directory.iterdir()) if path.is_dir()]
-    found = {
-        path: [item for item in sorted(path.rglob("*")) if _is_picture(item)]
-        for path in folders
-        if not path.name.startswith(".")
+    entries = sorted(directory.iterdir())
+    flat, others = _sorted_out(entries)
+    below = {
+        path: _sorted_out(sorted(path.rglob("*")))
+        for path in entries
+        if path.is_dir() and not path.name.startswith(".")
     }
+    found = {path: pictures for path, (pictures, _) in below.items()}
     # an empty class folder keeps its place: leaving it out would shift every later class
     classes = list(found) if any(found.values()) else []
     if not flat and not classes:
@@ -61,11 +80,12 @@ def list_pictures(directory: str | Path) -> ImageFolder:
             "move the pictures into class folders, or all of them into one folder",
         )
     if flat:
-        return ImageFolder(directory, (), tuple(Sample(path, None) for path in flat))
+        return ImageFolder(directory, (), tuple(Sample(path, None) for path in flat), others)
     samples = tuple(
         Sample(path, label) for label, folder in enumerate(classes) for path in found[folder]
     )
-    return ImageFolder(directory, tuple(path.name for path in classes), samples)
+    left_out = tuple(item for _, others in below.values() for item in others)
+    return ImageFolder(directory, tuple(path.name for path in classes), samples, left_out)
 
 
 def sample_pictures(
@@ -94,5 +114,8 @@ def sample_pictures(
     return folder, tuple(order if count is None else order[:count])
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+def _sorted_out(paths: list[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The files that are pictures, and those that are not; hidden ones are neither."""
+    files = [path for path in paths if path.is_file() and not path.name.startswith(".")]
+    pictures = tuple(path for path in files if is_picture(path))
+    return pictures, tuple(path for path in files if not is_picture(path))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from knightlite import limits
 from knightlite.errors import DataError
-
-MAX_CLASSES = 1 << 20  # of a file with numbers: a list is as long as its largest
+from knightlite.reading import read_text
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -16,7 +16,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     A class that numbers leave out is called by its index. DataError where it cannot be read.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in read_text(path).removeprefix("\ufeff").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise DataError(f"labels file {path} cannot be read: {reason}.") from error
@@ -30,9 +30,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
         return tuple(line or str(index) for index, line in enumerate(lines))
     named = {number: name.strip() for number, (*_, name) in zip(numbers, pairs, strict=True)}
     count = max(number for number in named if number is not None) + 1
-    if count > MAX_CLASSES:
+    if count > limits.LABELS:  # a list is as long as its largest number
         raise DataError(
-            f"labels file {path} numbers a class {count - 1}, more than {MAX_CLASSES - 1}."
+            f"labels file {path} numbers a class {count - 1}, more than {limits.LABELS - 1}."
         )
     return tuple(named.get(index, str(index)) for index in range(count))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite import limits
 from knightlite.errors import DataError
 from knightlite.preprocess.recipe import PAD_CENTER, PAD_CORNER, PAD_RIGHT, Recipe
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.float32]  # [H, W, C] in the recipe's colour order, 0..255
 EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def prepare_picture(
@@ -36,7 +39,7 @@ def prepare_picture(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a palette's transparency, which is dropped
         converted = image.convert("L" if recipe.color == "GRAY" else "RGB")
-    pixels = _resize(converted, recipe, shape[1:])
+    pixels = _resize(converted, recipe, shape[1:], name)
     if recipe.color == "BGR":
         pixels = pixels[:, :, ::-1]
     pixels = _crop(pixels, recipe.crop_size, name, recipe.name)
@@ -57,35 +60,61 @@ def _open(source: str | Path | Image.Image) -> tuple[Image.Image, str]:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(source, Image.Image):
-        return source, "the picture"
+        return _in_eight_bits(source, "the picture"), "the picture"
     name = str(source)
     try:
-        with open(source, "rb") as stream, warnings.catch_warnings():
-            # Pillow warns of oddities in metadata and of big pictures; the pixels are what counts
-            warnings.simplefilter("ignore")
-            image = Image.open(stream)
-            image.load()
+        data = read_bytes(source, limits.PICTURE_BYTES)
     except FileNotFoundError as error:
         raise DataError(f"picture {name} does not exist.") from error
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise DataError(f"picture {name} cannot be read: {error.strerror}.") from error
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of oddities in metadata and of big pictures; the pixels are what counts
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            _require_pixels(image.height, image.width, limits.PICTURE_PIXELS, f"picture {name} has")
+            image.load()
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{name} is not a picture that Pillow can read.", "remove the file or convert it"
+            f"{name} is not a picture in one of the formats {', '.join(FORMATS)}.",
+            "remove the file or convert it",
         ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except MemoryError as error:
+        raise DataError(f"picture {name} needs more memory than there is.") from error
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise anything over damaged files
         raise DataError(
             f"picture {name} is damaged: {str(error).rstrip('.')}.", "remove or replace the file"
         ) from error
+    return _in_eight_bits(image, name), name
+
+
+def _in_eight_bits(image: Image.Image, name: str) -> Image.Image:
+    """The picture with 8 bits per channel: the upper ones of 16, as most loaders take them."""
+    from PIL import Image
+
+    if image.mode in SIXTEEN_BIT_MODES:
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode not in EIGHT_BIT_MODES:
         raise DataError(
-            f"picture {name} must have 8 bits per channel, not Pillow mode {image.mode}.",
+            f"picture {name} must have 8 or 16 bits per channel, not Pillow mode {image.mode}.",
             "convert it to an 8-bit PNG or JPEG",
         )
-    return image, name
+    return image
 
 
-def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...]) -> Pixels:
+def _require_pixels(height: int, width: int, most: int, what: str) -> None:
+    """DataError where ``what`` has, or becomes, more pixels than are made."""
+    if height * width > most:
+        raise DataError(
+            f"{what} {height}x{width} pixels (height x width), more than {most}.",
+            "crop or shrink it",
+        )
+
+
+def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...], name: str) -> Pixels:
     """[H, W, C] pixels after the recipe's resize, 0..255 as float32."""
     from PIL import Image
 
@@ -95,11 +124,20 @@ def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...]) -> 
         "nearest": Image.Resampling.NEAREST,
     }
     height, width = _resized_size(image.height, image.width, recipe, input_size)
+    padded = recipe.resize in (PAD_RIGHT, PAD_CENTER, PAD_CORNER)
+    full = (recipe.resize_size or input_size) if padded else (height, width)
+    becomes = f"with recipe {recipe.name} picture {name} becomes"
+    # rows are resized before columns
+    _require_pixels(image.height, width, limits.PICTURE_PIXELS, becomes)
+    _require_pixels(
+        *(max(pair) for pair in zip((height, width), full, strict=True)),
+        limits.RESIZED_PIXELS,
+        becomes,
+    )
     if (height, width) != (image.height, image.width):
         image = image.resize((width, height), filters[recipe.interpolation])
     pixels = np.asarray(image, dtype=np.float32).reshape(height, width, -1)
-    if recipe.resize in (PAD_RIGHT, PAD_CENTER, PAD_CORNER):
-        full = recipe.resize_size or input_size
+    if padded:
         below, beside = full[0] - height, full[1] - width
         top, left = (below // 2, beside // 2) if recipe.resize == PAD_CENTER else (0, 0)
         pads = ((top, below - top), (left, beside - left), (0, 0))

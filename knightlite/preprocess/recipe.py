@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from knightlite import limits
 from knightlite.datafiles import calibration_folder
 from knightlite.errors import Finding, FormatError, UsageError, suggestion
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from knightlite.reading import read_text, toml_table
 
 COLORS = {"RGB": 3, "BGR": 3, "GRAY": 1}  # colour order -> channels
 PAD_RIGHT, PAD_CENTER, PAD_CORNER = (
@@ -29,6 +27,7 @@ PAD_RIGHT, PAD_CENTER, PAD_CORNER = (
 RESIZES = ("short_side", "exact", PAD_RIGHT, PAD_CENTER, PAD_CORNER, "none")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 LAYOUTS = ("nchw",)
+SHOWN = 60  # letters of a wrong value
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
                 ),
             )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, limits.TOML_BYTES)
     except OSError as error:
         raise UsageError(f"recipe file {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -112,8 +111,8 @@ def parse_recipe(text: str, name: str, where: str = "") -> Recipe:
     """The recipe written as TOML in ``text``; FormatError lists everything that is wrong."""
     where = where or f"recipe {name}"
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = toml_table(text)
+    except ValueError as error:
         raise FormatError(f"{where} is not valid TOML: {error}.") from error
     found = [
         Finding(where, f"key {key} is not known.", suggestion(key, _CHECKS))
@@ -125,13 +124,19 @@ def parse_recipe(text: str, name: str, where: str = "") -> Recipe:
         if key in table:
             wrong = check(table[key])
             if wrong:
-                found.append(Finding(where, f"{key} must be {wrong}, not {table[key]!r}."))
+                found.append(Finding(where, f"{key} must be {wrong}, not {_shown(table[key])}."))
     found = found or [Finding(where, sentence) for sentence in _contradictions(table)]
     if found:
         summary = f"{where} is not a usable recipe: {found[0].sentence}"
         raise FormatError(summary, found[0].hint, findings=found)
     values = {key: _frozen(key, table[key]) for key in _CHECKS}
     return Recipe(name=name, text=text, **values)
+
+
+def _shown(value: object) -> str:
+    """A wrong value in a sentence, short however much it holds."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def _frozen(key: str, value: Any) -> Any:
@@ -160,10 +165,14 @@ def _one_of(choices: Sequence[str]) -> Callable[[object], str | None]:
 def _sizes(*counts: int) -> Callable[[object], str | None]:
     def check(value: object) -> str | None:
         good = isinstance(value, list) and len(value) in counts
-        good = good and all(type(item) is int and item > 0 for item in value)  # type: ignore[attr-defined]  # a list here
+        good = good and all(
+            type(item) is int and 0 < item <= limits.PICTURE_SIDE
+            for item in value  # type: ignore[attr-defined]  # a list here
+        )
         if good:
             return None
-        return f"a list of {' or '.join(str(count) for count in counts)} positive whole numbers"
+        some = " or ".join(str(count) for count in counts)
+        return f"a list of {some} whole numbers from 1 to {limits.PICTURE_SIDE}"
 
     return check
 
@@ -202,6 +211,19 @@ _CHECKS: dict[str, Callable[[object], str | None]] = {
     "layout": _one_of(LAYOUTS),
 }
 
+
+def _overflows(table: dict[str, Any]) -> Iterator[str]:
+    """Normalization that leaves float32: pixels 0 and 255 are the ends of all."""
+    with np.errstate(all="ignore"):
+        mean, std, by = (np.asarray(table[key], np.float32) for key in ("mean", "std", "divide_by"))
+        for pixel in (0, 255):
+            if not np.all(np.isfinite((np.float32(pixel) / by - mean) / std)):
+                yield (
+                    f"a pixel of {pixel} must become a float32 number with its divide_by, mean and "
+                    "std, which are too large or too small."
+                )
+
+
 _SIZE_COUNTS = {"short_side": (1,), "none": (0,)}  # of others a size, or the input's
 
 
@@ -214,6 +236,8 @@ def _contradictions(table: dict[str, Any]) -> list[str]:
             found.append(
                 f"{key} must have {channels} numbers for {table['color']}, not {len(table[key])}."
             )
+    if not found:
+        found += _overflows(table)
     counts = _SIZE_COUNTS.get(table["resize"], (0, 2))
     if len(table["resize_size"]) not in counts:
         wanted = " or ".join(str(count) for count in counts)

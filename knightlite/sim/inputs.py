@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.array_files import map_array
 from knightlite.container import StoredTensor
 from knightlite.errors import DataError, UsageError
 from knightlite.frames import are_frames, is_frame
@@ -226,7 +227,7 @@ def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[l
         raise DataError(f"{path} can hold one input, but the network has {len(entries)}.")
     entry = entries[0]
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        values = map_array(path)
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is not a readable .npy file.") from error
     wanted = entry.dtype.numpy

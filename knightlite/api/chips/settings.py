@@ -12,6 +12,7 @@ from pathlib import Path
 
 from knightlite import atomic_write
 from knightlite.errors import FormatError, KnightliteError, UsageError
+from knightlite.reading import json_value, read_text
 
 FORMAT = 1
 _REMEDY = "set another with --default-chip NAME"
@@ -28,7 +29,7 @@ def stored_chip() -> str | None:
     """The user's default; None where none is set. FormatError where the file is damaged."""
     path = settings_file()
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json_value(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:  # JSON's and UTF-8's errors are ValueErrors

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.api.comparison.layer_values import Values, real
+from knightlite.array_files import map_array
 from knightlite.errors import DataError, UsageError
 from knightlite.file_names import file_names
 
@@ -167,7 +168,7 @@ def _folders(folder: Path, quantized: Graph, wanted: Set[str]) -> dict[str, Path
 def _batch(path: Path, number: int, graph: Graph, name: str) -> Array:
     file = path / f"batch_{number}.npy"
     try:
-        values = np.load(file, mmap_mode="r", allow_pickle=False)
+        values = map_array(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {error}.") from error
     shape = graph.tensors[name].shape

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.api.simulation.golden import open_golden, read_golden
+from knightlite.array_files import read_array
 from knightlite.errors import DataError, UsageError
 from knightlite.inference import Runner, float_network, quantized_network
 from knightlite.talk import Talk
@@ -164,7 +165,7 @@ def simulated_values(
 
 def _simulated(path: Path, graph: Graph, name: str) -> Array:
     try:
-        values = np.load(path, allow_pickle=False)
+        values = read_array(path)
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}.") from error
     shape = graph.tensors[name].shape

@@ -14,6 +14,7 @@ from knightlite import workspace
 from knightlite.api.models.binary import Binary
 from knightlite.api.models.quant_folder import float_beside, quantized_in
 from knightlite.api.models.stage_files import SAMPLES
+from knightlite.array_files import raw_values
 from knightlite.errors import DataError, UsageError
 from knightlite.file_names import file_names
 from knightlite.talk import Talk
@@ -79,7 +80,7 @@ def sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
         shape = graph.tensors[name].shape
         integers = np.dtype(graph.tensors[name].dtype.numpy)
         in_integers = path.stat().st_size == graph.tensors[name].elements * integers.itemsize
-        values = np.fromfile(path, integers if in_integers else "<f4").astype(np.float32)
+        values = raw_values(path, integers if in_integers else "<f4").astype(np.float32)
         if values.size != graph.tensors[name].elements:
             raise DataError(
                 f"{path} must hold {graph.tensors[name].elements} numbers, not {values.size}."

@@ -84,7 +84,7 @@ def source_of(path: Path) -> Source:
         return Source(
             path, FLOAT, digest + (workspace.sha256_of(weights) if weights.is_file() else "")
         )
-    model = onnx_file.parse(path.read_bytes(), str(path))
+    model = onnx_file.parse(onnx_file.read_bytes(path), str(path))
     kind = kind_of(model)
     if kind is ModelKind.GOLDEN:
         digest += workspace.sha256_of(_cfg_of(path, model))
@@ -123,7 +123,7 @@ def _onnx_model(path: Path, input_shapes: Sequence[Sequence[int]]) -> onnx.Model
     from knightlite.onnx_models import write_float
 
     if path.suffix == ".onnx":
-        return onnx_file.parse(path.read_bytes(), str(path))
+        return onnx_file.parse(onnx_file.read_bytes(path), str(path))
     shapes = [tuple(shape) for shape in input_shapes] or None
     return write_float(load(path, input_shapes=shapes))
 

@@ -272,6 +272,8 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[Picture, ...]:
         samples = folder.samples
     else:
         folder, samples = sample_pictures(options.folder, options.count, options.seed)
+    if folder.remark:
+        talk.warn(folder.remark)
     places: tuple[int, ...] = tuple(range(len(folder.classes)))
     if options.labels is not None:
         if not folder.classes:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knightlite import atomic_write
+from knightlite import atomic_write, json_records, limits
 from knightlite.errors import FormatError, UsageError
 from knightlite.evaluation import Tally
 from knightlite.evaluation.tally import tally_from_json
 from knightlite.options.evaluate import WHOLE
+from knightlite.reading import json_value, read_text
 
 FORMAT = 2
 
@@ -100,7 +101,7 @@ def save(state: State, path: Path) -> None:
 def read(path: Path) -> State:
     """A state file. UsageError where there is none, FormatError where it is damaged."""
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = json_value(read_text(path))
     except FileNotFoundError:
         raise UsageError(
             f"state file {path} does not exist.", "eval --state FILE keeps it"
@@ -111,19 +112,28 @@ def read(path: Path) -> State:
         raise FormatError(f"{path} is not a state file of this eval (format {FORMAT}).", _REMEDY)
     try:
         models = tuple((str(a), str(b), str(c)) for a, b, c in found["models"])
-        index, count = (int(item) for item in found["shard"])
+        index, count = (_whole(item, limits.EVALUATION_SHARDS) for item in found["shard"])
+        if not 1 <= index <= count:
+            raise ValueError(f"shard {index}/{count}")
         question = Question(
             models,
             str(found["data"]),
-            int(found["pictures"]),
+            _whole(found["pictures"]),
             str(found["recipe"]),
             str(found["scores"]),
             bool(found["check"]),
         )
         tally = tally_from_json(found["tally"], len(models), str(path))
-        return State(question, (index, count), str(found["stamp"]), int(found["total"]), tally)
+        return State(question, (index, count), str(found["stamp"]), _whole(found["total"]), tally)
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path} is damaged: {error!r}.", _REMEDY) from error
+
+
+def _whole(value: Any, most: int = (1 << 63) - 1) -> int:
+    """A count as it is; ValueError where it is none or larger than ``most``."""
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{json_records.shown(value)} where a count up to {most} belongs")
+    return value
 
 
 _REMEDY = "remove it, or name another file"

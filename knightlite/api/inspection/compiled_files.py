@@ -11,6 +11,7 @@ from knightlite.api.models.finding import resolved
 from knightlite.container import Description, WeightDescription
 from knightlite.errors import UsageError
 from knightlite.json_records import to_json
+from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 
 
@@ -49,7 +50,7 @@ def inspect_file(path: Path, directory: Path = Path(), talk: Talk = SILENT) -> I
     found = resolved(directory, path, talk)
     if not found.is_file():
         raise UsageError(f"{found} is not a file.", "inspect reads a .cfg or .weight file")
-    data = found.read_bytes()
+    data = read_bytes(found)
     if data[:8] == container.MODEL_MAGIC:  # the listing is that of the .cfg in it
         data = container.read_sections(container.MODEL_MAGIC, data, found.name).get("cfg", b"")
     magic = data[:8]

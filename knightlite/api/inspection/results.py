@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
+from knightlite.array_files import read_array
 from knightlite.errors import DataError, UsageError
 
 Array = NDArray[Any]
@@ -108,7 +109,7 @@ def load_array(path: Path) -> Array:
     if not path.is_file():
         raise UsageError(f"file {path} does not exist.")
     try:
-        found: Array = np.load(path, allow_pickle=False)
+        found: Array = read_array(path)
     except (ValueError, EOFError, OSError) as error:
         raise DataError(f"{path} is not a .npy file of numbers.") from error
     if not isinstance(found, np.ndarray):

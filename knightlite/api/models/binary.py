@@ -11,7 +11,8 @@ from knightlite import workspace
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_file, resolved
 from knightlite.api.models.stage_files import COMPILE_FILES, weights_beside
-from knightlite.errors import UsageError
+from knightlite.errors import FormatError, UsageError
+from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 from knightlite.workspace import Produced
 
@@ -71,10 +72,10 @@ def find_binary(
         if cfg is not None or weight is not None:
             raise UsageError(f"{model} holds both files: --config and --weight are unused.")
         path = resolved(directory, model, talk)
-        found = _both(path, path.read_bytes())
+        found = _both(path, _read(path))
         return replace(found, sources=workspace.hashed(directory, {"tsmodel": path}))
     one, other = _pair(directory, cfg, weight, talk)
-    program = container.decode_program(one.read_bytes(), other.read_bytes(), one.name, other.name)
+    program = container.decode_program(_read(one), _read(other), one.name, other.name)
     return Binary(one, other, program, workspace.hashed(directory, {"cfg": one, "weight": other}))
 
 
@@ -143,4 +144,11 @@ def _content(file: File, name: str) -> tuple[Path, bytes]:
     path = Path(file)
     if not path.is_file():
         raise UsageError(f"file {path} does not exist.", "compile writes X_r.cfg and X_r.weight")
-    return path, path.read_bytes()
+    return path, _read(path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}.") from error

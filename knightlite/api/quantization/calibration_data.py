@@ -86,6 +86,8 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             options.labels,
         )
         _warn_of_classes(folder, graph, talk)
+        if folder.folder.remark:
+            talk.warn(folder.folder.remark)
         return folder, recipe.text
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")

@@ -21,6 +21,7 @@ from knightlite.container import InputNote, QuantizationNotes
 from knightlite.container.description import FedAs
 from knightlite.errors import UsageError
 from knightlite.options.quantize import QuantizeOptions
+from knightlite.reading import read_text
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
     if options.mix_config is None:
         return graph, settings
     try:
-        text = options.mix_config.read_text(encoding="utf-8")
+        text = read_text(options.mix_config)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"the mix configuration {options.mix_config} cannot be read: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from knightlite.api.quantization.input_forms import TYPES, InputForm
 from knightlite.errors import Finding, UsageError, findings_error
 from knightlite.options.texts import numbers
+from knightlite.reading import json_value
 
 if TYPE_CHECKING:
     from knightlite.ir import Tensor
@@ -37,7 +37,7 @@ class InputConfig:
 def parse(text: str, inputs: tuple[str, ...]) -> tuple[InputConfig, ...]:
     """The entries in the order of ``inputs``; UsageError with everything that is wrong."""
     try:
-        data = json.loads(text)
+        data = json_value(text)
     except ValueError as error:
         raise UsageError(f"input-configs must be a JSON list: {error}.") from error
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from knightlite import atomic_write, workspace
+from knightlite import atomic_write, limits, workspace
 from knightlite.api.comparison.differences import Comparison
 from knightlite.api.comparison.dump import FOLDER, dump_folder
 from knightlite.api.comparison.layers import inspect_layers
@@ -22,6 +22,7 @@ from knightlite.api.quantization.options import completed
 from knightlite.errors import UsageError
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.options.quantize_rules import QUANTIZING
+from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
     if options.cache is None:
         return None
     try:
-        data = options.cache.read_bytes() if options.cache.exists() else None
+        data = read_bytes(options.cache, limits.CACHE_BYTES) if options.cache.exists() else None
     except OSError as error:
         raise UsageError(
             f"distribution cache {options.cache} cannot be read: {error.strerror}."

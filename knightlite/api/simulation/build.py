@@ -13,6 +13,7 @@ from knightlite import workspace
 from knightlite.api.models.binary import find_binary
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.errors import DataError
+from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 
 
@@ -32,7 +33,7 @@ def check_model(
     binary = find_binary(Path(), cfg, weight, talk)
     machine = Machine(binary.program, binary.target(None))
     machine.check()
-    data = known_input.read_bytes()
+    data = read_bytes(known_input)
     inputs = {}
     for entry in binary.program.meta.inputs:
         kind = entry.dtype.numpy

@@ -12,10 +12,11 @@ from knightlite import workspace
 from knightlite.container import Description, StoredTensor
 from knightlite.errors import DataError, UsageError
 from knightlite.options.simulate import SimulateOptions
+from knightlite.preprocess import SUFFIXES as PICTURES
+from knightlite.preprocess import is_picture
 from knightlite.talk import Talk
 
 Array = NDArray[Any]
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 def found_input(options: SimulateOptions, talk: Talk) -> str:
@@ -39,7 +40,7 @@ def frames_of(
     """The frames to run as input integers, and how many they are."""
     from knightlite.sim import inputs
 
-    if Path(options.input).suffix.lower() in PICTURES:
+    if is_picture(Path(options.input)):
         if options.layout is not None:
             raise UsageError(
                 f"the recipe decides the layout of picture {options.input}: -fmt is unused."

@@ -41,7 +41,7 @@ def read_golden(
         raise UsageError(
             f"the golden model {path} does not exist.", "compile writes it; or use --golden"
         )
-    model = onnx_file.parse(path.read_bytes(), str(path))
+    model = onnx_file.parse(onnx_file.read_bytes(path), str(path))
     if pair_of(model) != binary.program.meta.pair:
         raise UsageError(
             f"{path.name} and {binary.cfg.name} are not of the same compile run.", hint

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.array_files import raw_values, read_array
 from knightlite.errors import DataError, UsageError
 from knightlite.ir import Tensor
+from knightlite.preprocess import SUFFIXES as PICTURES
 from knightlite.preprocess import parse_recipe, prepare_picture
 from knightlite.quantize.data.workload import Forward
 
 Array = NDArray[Any]
-SUFFIXES = {"Image": (".jpg", ".jpeg", ".png", ".bmp"), "Numpy": (".npy",), "Bin": (".bin",)}
+SUFFIXES = {"Image": PICTURES, "Numpy": (".npy",), "Bin": (".bin",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,11 @@ class Source:
             return self._picture(path)
         if self.kind == "Numpy":
             try:
-                values: Array = np.load(path, allow_pickle=False)
+                values: Array = read_array(path)
             except (ValueError, OSError, EOFError) as error:
                 raise DataError(f"{path} is not a .npy file of numbers.") from error
         else:
-            values = np.fromfile(path, self.tensor.dtype.numpy)
+            values = raw_values(path, self.tensor.dtype.numpy)
         if values.size != self.tensor.elements or values.dtype.kind not in "fiu":
             kind = np.dtype(self.tensor.dtype.numpy)
             raise DataError(

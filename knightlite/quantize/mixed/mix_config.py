@@ -19,6 +19,7 @@ from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.ranges.methods import METHODS
 from knightlite.quantize.scales.widths import whole_groups
 from knightlite.quantize.settings import Widths
+from knightlite.reading import json_value
 
 KEYS = ("op_names", "op_types", "bitwidth", "mode")
 BIT_WIDTHS = (8, 16)
@@ -58,10 +59,15 @@ def template(graph: Graph, method: str) -> str:
 def read_mix(text: str, where: str, graph: Graph) -> Mix:
     """Widths and methods of a mix configuration; UsageError with everything that is wrong."""
     try:
-        content = json.loads(text)
+        content = json_value(text)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{where} must be JSON, but line {error.lineno} is not: {error.msg}.",
+            "write a template with -gt and change that",
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"{where} must be JSON of entries: {error}.",
             "write a template with -gt and change that",
         ) from error
     findings: list[Finding] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from knightlite import dtypes
 from knightlite.errors import Finding, FormatError, UsageError, findings_error
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.settings import Pin
+from knightlite.reading import json_value, read_text
 
 VERSION = 1
+SMALLEST, LARGEST = float(np.finfo(np.float32).smallest_subnormal), float(np.finfo(np.float32).max)
 TYPES = {kind.name: kind for kind in (dtypes.U8, dtypes.S8, dtypes.S16)}
 
 
@@ -28,7 +29,7 @@ def scale_text(model: str, tensors: list[Entry]) -> str:
 def read_scales(path: Path) -> tuple[Pin, ...]:
     """The pins of a file, which need not name every tensor; FormatError with all findings."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json_value(read_text(path))
     except OSError as error:
         raise UsageError(f"scale file {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
@@ -60,11 +61,11 @@ def _wrong(entry: Any) -> str | None:
     """What keeps an entry from being a pin."""
     if not isinstance(entry, Mapping) or set(entry) != {"type", "scale"}:
         return "it must have a type and a scale"
-    if entry["type"] not in TYPES:
+    if not isinstance(entry["type"], str) or entry["type"] not in TYPES:
         return f"its type must be one of {', '.join(TYPES)}, not {entry['type']!r}"
     scale = entry["scale"]
     for number in scale if isinstance(scale, list) and scale else [scale]:
         good = isinstance(number, (int, float)) and not isinstance(number, bool)
-        if not good or not math.isfinite(number) or not np.float32(number) > 0:
+        if not good or not SMALLEST <= number <= LARGEST:
             return f"its scale must be a positive number or a list of them, not {number!r}"
     return None
