@@ -27,7 +27,6 @@ MODEL_DEPTH = 32  # functions and graphs within one another
 TENSOR_ELEMENTS = 1 << 28  # of one tensor between layers, or of one weight
 TENSOR_AXES = 16
 COMPUTED_BYTES = GIB // 2  # constants that are computed while a model is read, all together
-WINDOW_SIZE = (1 << 16) - 1  # what an instruction can say of rows, columns, kernels and steps
 
 # pictures
 PICTURE_BYTES = GIB // 2

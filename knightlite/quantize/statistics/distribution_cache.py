@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.array_files import read_arrays
 from knightlite.errors import DataError, FormatError
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_float
@@ -26,6 +26,7 @@ from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.statistics.observers import Histogram, Statistics
 from knightlite.quantize.statistics.passes import Observation
 from knightlite.quantize.statistics.recording import Recording
+from knightlite.reading import json_value
 
 Array = NDArray[Any]
 VERSION = 2
@@ -152,12 +153,11 @@ def _pack(key: dict[str, Any], digest: str, seen: Observation) -> bytes:
 
 def _unpack(cache: DistributionCache) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
-        with np.load(io.BytesIO(cache.data or b""), allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-        notes: dict[str, Any] = json.loads(arrays["notes"].tobytes())
+        arrays = read_arrays(cache.data or b"")
+        notes: dict[str, Any] = json_value(arrays["notes"].tobytes())
         if not {"key", "digest", "metric", "pictures", "tensors"} <= set(notes):
             raise ValueError
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{cache.name} is not a distribution cache.", REMEDY) from error
     return notes, arrays
 
