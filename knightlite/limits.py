@@ -11,8 +11,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 # files that are read as a whole
-MODEL_BYTES = 2 * GIB  # what a protobuf message can have
-WEIGHT_BYTES = 4 * GIB  # parameters beside a model, compiled files, raw data
+FILE_BYTES = 4 * GIB  # models, parameters beside them, compiled files, raw data
 TEXT_BYTES = 32 * MIB  # JSON, labels, lists
 TOML_BYTES = 256 << 10  # recipes and chips, for which Python's parser is slow
 CACHE_BYTES = GIB  # the arrays of a distribution cache, unpacked

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from knightlite import limits
 
 
-def read_bytes(path: str | Path, most: int = limits.WEIGHT_BYTES) -> bytes:
+def read_bytes(path: str | Path, most: int = limits.FILE_BYTES) -> bytes:
     """The bytes of a regular file; OSError where there is none, or more than ``most`` of them.
 
     A pipe or a device is refused rather than waited for.
@@ -29,7 +29,7 @@ def read_part(path: str | Path, offset: int, length: int) -> bytes:
     with _opened(path) as stream:
         stream.seek(offset)
         left = os.fstat(stream.fileno()).st_size - offset
-        return stream.read(max(0, min(length, left, limits.WEIGHT_BYTES)))
+        return stream.read(max(0, min(length, left, limits.FILE_BYTES)))
 
 
 def _opened(path: str | Path) -> BinaryIO:
