@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from knightlite import limits
 from knightlite.errors import DataError
+from knightlite.preprocess.formats import FORMATS
 from knightlite.preprocess.recipe import PAD_CENTER, PAD_CORNER, PAD_RIGHT, Recipe
+from knightlite.reading import read_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -129,11 +131,8 @@ def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...], nam
     becomes = f"with recipe {recipe.name} picture {name} becomes"
     # rows are resized before columns
     _require_pixels(image.height, width, limits.PICTURE_PIXELS, becomes)
-    _require_pixels(
-        *(max(pair) for pair in zip((height, width), full, strict=True)),
-        limits.RESIZED_PIXELS,
-        becomes,
-    )
+    made_height, made_width = max(height, full[0]), max(width, full[1])
+    _require_pixels(made_height, made_width, limits.RESIZED_PIXELS, becomes)
     if (height, width) != (image.height, image.width):
         image = image.resize((width, height), filters[recipe.interpolation])
     pixels = np.asarray(image, dtype=np.float32).reshape(height, width, -1)
