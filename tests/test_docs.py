@@ -109,7 +109,7 @@ def _as_shell(block: Block, root: Path) -> str:
 def make_checkout(folder: Path) -> None:
     """What pages may change, compiled: Python compiles what was changed again, and no more."""
     for name in COPIED:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name)  # with what is compiled of it
     assert compileall.compile_dir(folder / "knightlite", quiet=1)
 
 

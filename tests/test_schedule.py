@@ -295,7 +295,7 @@ def grouped(net: QuantizedNet) -> Graph:
 
 def upsampled(net: QuantizedNet) -> Graph:
     """Phases of unequal kernels; sums in parts, prologue and add."""
-    t = net.affine(net.input("x", 20, 5, 4), "t")
+    t = net.affine(net.input("x", 20, 3, 4), "t")
     more = {"strides": (2, 3), "pads": (1, 1, 0, 2), "output_padding": (0, 1)}
     c = net.transposed(t, "c", 18, (3, 5), **more)
     _, channels, height, width = net.builder.tensors[c].shape
@@ -313,7 +313,7 @@ def grouped_wide(net: QuantizedNet) -> Graph:
 def upsampled_wide(net: QuantizedNet) -> Graph:
     """Phases of unequal kernels of 16-bit weights; sums in parts."""
     more: dict[str, Any] = {"strides": (2, 3), "pads": (1, 1, 0, 2), "weight_type": np.int16}
-    return net.build(net.transposed(net.input("x", 20, 5, 4), "y", 18, (3, 5), **more))
+    return net.build(net.transposed(net.input("x", 20, 3, 4), "y", 18, (3, 5), **more))
 
 
 @pytest.mark.parametrize(
