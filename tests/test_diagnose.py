@@ -7,6 +7,7 @@ import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from onnx import numpy_helper
 
 import knightlite
 from conftest import DIGITS
+from knightlite import diagnosis
 from knightlite.api.diagnosis import diagnose, settings_of
 from knightlite.api.models.notes import notes_of
 from knightlite.cli.program import run
@@ -42,6 +44,19 @@ def plant(name: str, factor: float, target: str) -> None:
     Path(f"{target}.onnx").write_bytes(Path("digits.onnx").read_bytes())
 
 
+@pytest.fixture
+def shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's commands show one diagnosis: what differs is how (``test_the_same_twice``)."""
+    made: list[diagnosis.Diagnosis] = []
+    first = diagnosis.diagnose
+
+    def found(*arguments: Any, **more: Any) -> diagnosis.Diagnosis:
+        made.extend([] if made else [first(*arguments, **more)])
+        return made[0]
+
+    monkeypatch.setattr(diagnosis, "diagnose", found)
+
+
 def test_what_quant_left_is_healthy(here: Path, capsys: Capture) -> None:
     capsys.readouterr()
     assert run(["diagnose", "-sn", "3"]) == 0
@@ -64,7 +79,7 @@ def test_what_quant_left_is_healthy(here: Path, capsys: Capture) -> None:
     [("relu_13.tmp_0", 1 / 10, "range clipped"), ("Concat.9", 1 / 4, "group scale")],
 )
 def test_planted_faults_in_a_file(
-    here: Path, capsys: Capture, name: str, factor: float, cause: str
+    here: Path, shown_again: None, capsys: Capture, name: str, factor: float, cause: str
 ) -> None:
     """The second file cannot be compiled any more; that it cannot is said, and why."""
     plant(name, factor, "bad")
@@ -93,7 +108,7 @@ def test_the_same_twice(here: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="knightlite[report] is not installed")
-def test_page(here: Path) -> None:
+def test_page(here: Path, shown_again: None) -> None:
     plant("relu_13.tmp_0", 1 / 10, "bad")
     for name in ("one.html", "two.html"):
         words = ["diagnose", "-q", "bad_quantize.onnx", "-d", "calib", "-i", "5", "--html", name]
