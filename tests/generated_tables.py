@@ -197,6 +197,7 @@ BECOMES = {
     "ReduceSum": "AveragePool with a gain; over channels: Conv",
     "ReduceSumSquare": "Table, then as ReduceSum",
     "Sum": "Adds",
+    "Where": "by a constant condition: Muls by the mask and an Add",
 }  # of what the front-end writes with several canonical operators
 
 

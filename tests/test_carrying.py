@@ -324,3 +324,20 @@ def test_groups_say_where_elements_are(
 def test_axes_that_are_split_have_no_groups() -> None:
     assert axis_orders.groups((1, 2, 3, 4, 5), (1, 6, 4, 5)) is None
     assert axis_orders.groups((1, 5, 24), (1, 6, 4, 5)) is None
+
+
+@pytest.mark.parametrize(
+    ("pads", "include", "stride"), [((2, 2), 1, 1), ((2, 1), 0, 1), ((0, 0), 0, 2)]
+)
+def test_averages_over_neighbouring_channels(
+    tmp_path: Path, pads: tuple[int, int], include: int, stride: int
+) -> None:
+    """A pool of volumes: so PyTorch and Paddle export local response normalization."""
+    net = Net()
+    net.input("x", (1, 8, 4, 5))
+    net.node("Mul", ["x", "x"], "s")
+    net.node("Unsqueeze", ["s", ints(net, 1)], "volume")
+    net.node("AveragePool", ["volume"], "p", kernel_shape=[4, 1, 1], strides=[stride, 1, 1],
+             pads=[pads[0], 0, 0, pads[1], 0, 0], count_include_pad=include)  # fmt: skip
+    net.node("Squeeze", ["p", ints(net, 1)], "y")
+    assert operators(same(net, tmp_path, "y")) == ["Table", "Conv"]

@@ -159,7 +159,7 @@ def test_tile(tmp_path: Path, opset: int, repeats: list[int]) -> None:
 @pytest.mark.parametrize(
     ("pads", "more", "finding"),
     [
-        (PICTURE, {"value": 1.5}, "Pad Pad_p must pad with zeros, not with 1.5."),
+        (PICTURE, {"value": -np.inf}, "Pad Pad_p must pad with a finite number, not with -inf."),
         ([0, 0, 9, 0, 0, 0, 0, 0], {"mode": "reflect"},
          "Pad Pad_p must reflect fewer than 9 elements, not 9."),
         ([0, 0, -1, 0, 0, 0, 0, 0], {"mode": "edge"},
@@ -184,3 +184,11 @@ def test_refused_tiles(tmp_path: Path) -> None:
         UnsupportedError, match=r"1 to 64 times and the batch once, not \[1, 1, 1, 65\]"
     ):
         load(net.save(tmp_path, "y"))
+
+
+@pytest.mark.parametrize("pads", [PICTURE, [0, 2, 0, 0, 0, 0, 0, 1]])
+def test_pads_of_a_number(tmp_path: Path, pads: list[int]) -> None:
+    net = padded(pads, value=-1.5)
+    net.conv("p", "y", (2, 4 + pads[1] + pads[5], 3, 3))
+    graph = checked(net.save(tmp_path, "y"))
+    assert operators(graph) == ["Affine", "Pad", "Conv"]

@@ -8,11 +8,17 @@ costs nothing until an operator needs the canonical order itself: then it is set
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import padding, transposes
 from knightlite.frontend.importer import IN_ORDER, Importer, Turned, Value
 from knightlite.frontend.source import Shape, SourceNode
 
+Array = NDArray[Any]
 Groups = tuple[tuple[int, ...], ...]
 STANDARD = {4: IN_ORDER, 3: (0, 1, 3), 2: (0, 1)}
 """Which canonical axis each axis is, by the number of axes: signals lie in one row."""
@@ -133,3 +139,39 @@ def move(state: Importer, name: str, order: tuple[int, ...]) -> None:
     if long == sorted(long):
         moved = Value(moved.tensor, stands_in=value.stands_in)
     state.values[name] = moved
+
+
+# ------------------------------------------------------------------ for nodes that are rewritten
+
+
+def straighten(state: Importer, name: str) -> None:
+    """Settle a value that a Transpose put into another order."""
+    if state.value(name).order != IN_ORDER:
+        settle(state, name)
+
+
+def alias(state: Importer, name: str) -> str:
+    """The canonical tensor behind a feature as a value of its own."""
+    if not name or name in state.model.constants:
+        return name
+    found, value = f"{name}.canonical", state.value(name)
+    shapes = {**state.model.shapes, found: state.padded_shape(name)}
+    state.model = replace(state.model, shapes=shapes)
+    state.values[found] = replace(value, order=IN_ORDER)
+    return found
+
+
+def constant(state: Importer, node: SourceNode, name: str, values: Array) -> str:
+    """A constant operand of ``node`` in place of ``name``."""
+    made = f"{name}/{node.outputs[0]}"
+    constants = {**state.model.constants, made: values}
+    state.model = replace(state.model, constants=constants)
+    return made
+
+
+def operand(state: Importer, node: SourceNode, index: int) -> Array | None:
+    """The constant input ``index``, None where it is absent; UnsupportedError for features."""
+    name = node.inputs[index] if index < len(node.inputs) else ""
+    if name and name not in state.model.constants:
+        raise UnsupportedError(f"{node.op_type} {node.name} must have a constant input {index}.")
+    return state.model.constants[name] if name else None

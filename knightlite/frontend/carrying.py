@@ -9,7 +9,7 @@ them that turns back nothing either. Where the operands' orders do not agree, th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from knightlite import ops
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import axis_orders, compute, host, padding
+from knightlite.frontend import axis_orders, compute, dense, host
 from knightlite.frontend.axis_orders import Groups
 from knightlite.frontend.importer import IN_ORDER, Importer
 from knightlite.frontend.source import Shape, SourceNode
@@ -29,7 +29,7 @@ Handler = Callable[[Importer, SourceNode], None]
 POINTWISE = frozenset(
     {
         *functions.FUNCTIONS, *compute.CHAINS, "BatchNormalization", "Clip", "Div", "Neg", "PRelu",
-        "Relu",
+        "Relu", "Where",
         *(kind for kind, item in ops.BY_ONNX_TYPE.items() if item.broadcasts),
     }
 )  # fmt: skip
@@ -58,12 +58,14 @@ def carry(state: Importer, node: SourceNode, handler: Handler) -> bool:
         return False  # the host puts them in order
     if kind not in CARRIED | WINDOWS:
         for name in features:
-            _settle_turned(state, name)
+            axis_orders.straighten(state, name)
         return False
     if kind in WINDOWS:
+        if len(state.seen(features[0])) == 5 and dense.averages_channels(state, node, features[0]):
+            return True
         axis_orders.settle(state, features[0])
     elif kind in DENSE:
-        return _dense(state, node, features[0])
+        return dense.dense(state, node, features[0])
     found = _agreed(state, node, features)
     if found is None:
         for name in features:
@@ -71,21 +73,22 @@ def carry(state: Importer, node: SourceNode, handler: Handler) -> bool:
         found = _agreed(state, node, features)
     if found is None or not _helps(state, node, features, found):
         return False
-    rewritten = replace(node, inputs=tuple(_alias(state, name) for name in node.inputs))
+    rewritten = replace(node, inputs=tuple(axis_orders.alias(state, name) for name in node.inputs))
     rewrite = REWRITES.get(kind, _along_windows if kind in WINDOWS else _pointwise)
-    rewritten = rewrite(state, rewritten, _View(node, found, *_reference(state, node, features)))
+    rewritten = rewrite(state, rewritten, _view(state, node, features, found))
     _run(state, node, rewritten, handler, found, features)
     return True
 
 
+@dataclass(frozen=True, slots=True)
 class _View:
-    """How the file sees the operand that has all axes of the output."""
+    """How the file sees the operand that has all axes of the output, for ``reader``."""
 
-    def __init__(
-        self, node: SourceNode, found: Groups, seen: Shape, canonical: Shape, order: Sequence[int]
-    ) -> None:
-        self.groups, self.seen, self.canonical, self.order = found, seen, canonical, order
-        self.reader = f"{node.op_type} {node.name}"
+    reader: str
+    groups: Groups
+    seen: Shape
+    canonical: Shape
+    order: tuple[int, ...]
 
     def axis(self, axis: int) -> int:
         """The canonical axis; UnsupportedError where it is none by itself."""
@@ -133,17 +136,16 @@ class _View:
 # ------------------------------------------------------------------ how operands are seen
 
 
-def _settle_turned(state: Importer, name: str) -> None:
-    if state.value(name).order != IN_ORDER:
-        axis_orders.settle(state, name)
-
-
 def _reference(
     state: Importer, node: SourceNode, features: Sequence[str]
 ) -> tuple[Shape, Shape, tuple[int, ...]]:
     """The feature with all axes of the output: its shape in the file, its own, and its order."""
     name = max(features, key=lambda item: (len(state.seen(item)), np.prod(state.seen(item))))
     return state.seen(name), state.padded_shape(name), state.value(name).order
+
+
+def _view(state: Importer, node: SourceNode, features: Sequence[str], found: Groups) -> _View:
+    return _View(f"{node.op_type} {node.name}", found, *_reference(state, node, features))
 
 
 def _agreed(state: Importer, node: SourceNode, features: Sequence[str]) -> Groups | None:
@@ -178,17 +180,6 @@ def _helps(state: Importer, node: SourceNode, features: Sequence[str], found: Gr
     return spread or node.op_type not in POINTWISE
 
 
-def _alias(state: Importer, name: str) -> str:
-    """The canonical tensor behind a feature as a value of its own."""
-    if not name or name in state.model.constants:
-        return name
-    alias, value = f"{name}.canonical", state.value(name)
-    shapes = {**state.model.shapes, alias: state.padded_shape(name)}
-    state.model = replace(state.model, shapes=shapes)
-    state.values[alias] = replace(value, order=IN_ORDER)
-    return alias
-
-
 def _run(
     state: Importer,
     node: SourceNode,
@@ -198,7 +189,7 @@ def _run(
     features: Sequence[str],
 ) -> None:
     """Let the handler compute canonical shapes; then the outputs are seen as the file has them."""
-    view = _View(node, found, *_reference(state, node, features))
+    view = _view(state, node, features, found)
     names = [name for name in node.outputs if name]
     seen = {name: state.seen(name) for name in names}
     canonical = {name: _output_shape(view, rewritten, shape) for name, shape in seen.items()}
@@ -226,21 +217,6 @@ def _output_shape(view: _View, rewritten: SourceNode, seen: Shape) -> Shape:
 # ------------------------------------------------------------------ nodes rewritten
 
 
-def _constant(state: Importer, node: SourceNode, name: str, values: Array) -> str:
-    """A constant operand of ``node`` in place of ``name``."""
-    made = f"{name}/{node.outputs[0]}"
-    constants = {**state.model.constants, made: values}
-    state.model = replace(state.model, constants=constants)
-    return made
-
-
-def _operand(state: Importer, node: SourceNode, index: int) -> Array | None:
-    name = node.inputs[index] if index < len(node.inputs) else ""
-    if name and name not in state.model.constants:
-        raise UnsupportedError(f"{node.op_type} {node.name} must have a constant input {index}.")
-    return state.model.constants[name] if name else None
-
-
 def _pointwise(state: Importer, node: SourceNode, view: _View) -> SourceNode:
     """Constants broadcast along canonical axes; BatchNormalization reads them by channel."""
     if node.op_type == "BatchNormalization":
@@ -251,7 +227,7 @@ def _pointwise(state: Importer, node: SourceNode, view: _View) -> SourceNode:
             )
         return node
     names = [
-        _constant(state, node, name, view.aligned(state.model.constants[name]))
+        axis_orders.constant(state, node, name, view.aligned(state.model.constants[name]))
         if name in state.model.constants and state.model.constants[name].size > 1
         else name
         for name in node.inputs
@@ -282,12 +258,12 @@ def _sliced(state: Importer, node: SourceNode, view: _View) -> SourceNode:
         axes = node.attributes.get("axes", range(count))
         named = [view.axis(int(axis)) for axis in axes]
         return replace(node, attributes={**node.attributes, "axes": named})
-    starts, given = _operand(state, node, 1), _operand(state, node, 3)
+    starts, given = axis_orders.operand(state, node, 1), axis_orders.operand(state, node, 3)
     assert starts is not None
     axes = range(starts.size) if given is None else np.ravel(given)
     mapped = np.array([view.axis(int(axis)) for axis in axes], np.int64)
     inputs = [*node.inputs, "", ""][:5]
-    inputs[3] = _constant(state, node, f"{node.inputs[1]}.axes", mapped)
+    inputs[3] = axis_orders.constant(state, node, f"{node.inputs[1]}.axes", mapped)
     return replace(node, inputs=tuple(inputs))
 
 
@@ -295,7 +271,7 @@ def _reduced(state: Importer, node: SourceNode, view: _View) -> SourceNode:
     """All members of an axis that is merged of several."""
     axes = node.attributes.get("axes")
     if axes is None:
-        given = _operand(state, node, 1)
+        given = axis_orders.operand(state, node, 1)
         axes = [] if given is None else np.ravel(given)
     if not len(axes) and not node.attributes.get("noop_with_empty_axes", 0):
         axes = range(len(view.seen))
@@ -309,8 +285,8 @@ def _reduced(state: Importer, node: SourceNode, view: _View) -> SourceNode:
 def _padded(state: Importer, node: SourceNode, view: _View) -> SourceNode:
     """Amounts at the begin and the end of all canonical axes."""
     given = node.attributes.get("pads")
-    amounts = _operand(state, node, 1) if given is None else np.asarray(given)
-    axes = _operand(state, node, 3)
+    amounts = axis_orders.operand(state, node, 1) if given is None else np.asarray(given)
+    axes = axis_orders.operand(state, node, 3)
     if amounts is None:
         raise UnsupportedError(f"{view.reader} must have constant pads.")
     listed = range(len(view.seen)) if axes is None else np.ravel(axes)
@@ -322,18 +298,20 @@ def _padded(state: Importer, node: SourceNode, view: _View) -> SourceNode:
     pads = np.concatenate([begins, ends])
     if given is not None:
         return replace(node, attributes={**node.attributes, "pads": pads.tolist()})
-    inputs = [node.inputs[0], _constant(state, node, node.inputs[1], pads)]
+    inputs = [node.inputs[0], axis_orders.constant(state, node, node.inputs[1], pads)]
     return replace(node, inputs=(*inputs, *node.inputs[2:3]))
 
 
 def _tiled(state: Importer, node: SourceNode, view: _View) -> SourceNode:
-    counts = _operand(state, node, 1)
+    counts = axis_orders.operand(state, node, 1)
     assert counts is not None
     repeats = np.ones(4, np.int64)
     for axis, count in enumerate(np.ravel(counts)):
         if count != 1:
             repeats[view.axis(axis)] = count
-    return replace(node, inputs=(node.inputs[0], _constant(state, node, node.inputs[1], repeats)))
+    return replace(
+        node, inputs=(node.inputs[0], axis_orders.constant(state, node, node.inputs[1], repeats))
+    )
 
 
 def _along_windows(state: Importer, node: SourceNode, view: _View) -> SourceNode:
@@ -350,15 +328,15 @@ def _along_windows(state: Importer, node: SourceNode, view: _View) -> SourceNode
         attributes["pads"] = [0, before, 0, behind]
     inputs = list(node.inputs)
     if node.op_type in ("Conv", "ConvTranspose"):
-        weights = _operand(state, node, 1)
+        weights = axis_orders.operand(state, node, 1)
         assert weights is not None
-        inputs[1] = _constant(state, node, node.inputs[1], weights[:, :, None])
+        inputs[1] = axis_orders.constant(state, node, node.inputs[1], weights[:, :, None])
     elif node.op_type in ("Resize", "Upsample"):
         for index, name in enumerate(inputs[1:], start=1):
-            values = _operand(state, node, index)
+            values = axis_orders.operand(state, node, index)
             if values is not None and values.size == 3:
                 wider = np.insert(values, 2, 1)
-                inputs[index] = _constant(state, node, name, wider)
+                inputs[index] = axis_orders.constant(state, node, name, wider)
         if len(attributes.get("scales", ())) == 3:
             attributes["scales"] = list(np.insert(attributes["scales"], 2, 1.0))
     return replace(node, inputs=tuple(inputs), attributes=attributes)
@@ -373,72 +351,3 @@ REWRITES: Mapping[str, Callable[[Importer, SourceNode, _View], SourceNode]] = {
     "Tile": _tiled,
     **dict.fromkeys(REDUCE, _reduced),
 }
-
-
-# ------------------------------------------------------------------ dense layers
-
-
-def _dense(state: Importer, node: SourceNode, name: str) -> bool:
-    """Over the last axis it is a 1x1 convolution; of a flattened picture its weights move."""
-    weights = state.model.constants.get(node.inputs[1])
-    if weights is None or node.inputs[0] != name or node.attributes.get("transA", 0):
-        _settle_turned(state, name)
-        return False
-    seen, value = state.seen(name), state.value(name)
-    if len(seen) == 2 and seen[0] == 1:
-        if value.order == IN_ORDER:
-            return False
-        _flattened(state, node, name, weights)
-        return True
-    found = axis_orders.groups_of(state, name)
-    matrix = weights.reshape(weights.shape[-2:]) if weights.size else weights
-    if found is None or weights.size != matrix.size or len(found[-1]) > 1:
-        return False  # the reader says what it wants
-    padding.settle(state, name)
-    shape = state.shape(name)
-    last = found[-1][0] if found[-1] else next(axis for axis in (1, 3, 2) if shape[axis] == 1)
-    if last != 1:
-        others = [axis for axis in IN_ORDER[1:] if axis != last]
-        axis_orders.move(state, name, (0, last, *others))
-    if node.attributes.get("transB", 0):
-        matrix = matrix.T
-    _as_convolution(state, node, name, matrix)
-    return True
-
-
-def _flattened(state: Importer, node: SourceNode, name: str, weights: Array) -> None:
-    """Rows of the weights in the order of the canonical tensor."""
-    value, shape = state.value(name), state.shape(name)
-    sizes = [shape[axis] for axis in value.order]
-    numbers = np.arange(int(np.prod(shape))).reshape(sizes)
-    rows = numbers.transpose(np.argsort(value.order)).reshape(-1)
-    by_output = bool(node.attributes.get("transB", 0))
-    moved = weights[:, rows] if by_output else weights[rows]
-    flat = f"{name}.flat"
-    shapes = {**state.model.shapes, flat: state.seen(name)}
-    state.model = replace(state.model, shapes=shapes)
-    state.values[flat] = replace(value, order=IN_ORDER)
-    inputs = (flat, _constant(state, node, node.inputs[1], moved), *node.inputs[2:])
-    compute.compute(state, replace(node, inputs=inputs))
-
-
-def _as_convolution(state: Importer, node: SourceNode, name: str, matrix: Array) -> None:
-    """``matrix`` [K, M] over the channels."""
-    output, shape, order = node.outputs[0], state.shape(name), state.value(name).order
-    alpha, beta = (float(node.attributes.get(key, 1.0)) for key in ("alpha", "beta"))
-    kernel = (alpha * matrix.T.astype(np.float64)).astype(np.float32)[:, :, None, None]
-    inputs = [_alias(state, name), _constant(state, node, node.inputs[1], kernel)]
-    if len(node.inputs) > 2 and node.inputs[2]:
-        bias = _operand(state, node, 2)
-        assert bias is not None
-        if bias.size not in (1, matrix.shape[1]):
-            raise UnsupportedError(f"Gemm {node.name} must have one bias for every output.")
-        full = np.broadcast_to(beta * bias.reshape(-1), matrix.shape[1:]).astype(np.float32)
-        inputs.append(_constant(state, node, node.inputs[2], full))
-    seen = state.seen(output)
-    canonical = (1, matrix.shape[1], *shape[2:])
-    state.model = replace(state.model, shapes={**state.model.shapes, output: canonical})
-    made = replace(node, op_type="Conv", inputs=tuple(inputs), attributes={})
-    compute.compute(state, made)
-    state.model = replace(state.model, shapes={**state.model.shapes, output: seen})
-    state.values[output] = replace(state.value(output), order=order)

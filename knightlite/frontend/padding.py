@@ -46,7 +46,6 @@ def pad(state: Importer, node: SourceNode) -> None:
             f"Pad {node.name} must pad with zeros or add an {', '.join(BORDERS)} border, not by "
             f"{mode} ({begins} and {ends})."
         )
-    _check_value(node, state.model.constants)
     value = state.value(name)
     if cuts:
         value = Value(_cut(state, node, begins, ends))
@@ -133,14 +132,6 @@ def _amounts(
     if begin[0] or end[0]:
         raise UnsupportedError(f"Pad {node.name} must not pad the batch, as {sizes} does.")
     return (begin[1], begin[2], begin[3]), (end[1], end[2], end[3])
-
-
-def _check_value(node: SourceNode, constants: Mapping[str, Array]) -> None:
-    value = _operand(node, constants, 2, "value")
-    if value is not None and np.any(value):
-        raise UnsupportedError(
-            f"Pad {node.name} must pad with zeros, not with {float(np.ravel(value)[0])}."
-        )
 
 
 def _operand(
