@@ -52,3 +52,21 @@ def test_a_price_is_what_its_tiles_cost(make: Callable[[QuantizedNet], Graph]) -
         assert price(layer.geometry, tiling, plan.locations, wanted) is None
         prices.add(wanted)
     assert len(prices) >= 6
+
+
+def test_rows_of_every_phase_have_their_own_price() -> None:
+    """Row by row, tiles that read two rows have three taps or two, as their phase has."""
+    net = QuantizedNet()
+    x = net.input("x", 20, 9, 4)
+    graph = net.build(net.transposed(x, "y", 18, (5, 1), strides=(2, 1)))
+    plan = build(graph, artificial(TX5368)).compiled.plan
+    (layer,) = plan.layers
+    tiling = Tiling(1, 18, 20, False, 1)
+    tiles = [visit.tile for visit in LayerWalk(layer.geometry, tiling, Scratchpads()).visits()]
+    cycles = {
+        sum(item.cycles(TX5368) for item in layer.geometry.work.compute(tile))
+        for tile in tiles[1:-1]
+        if tile.x_rows[1] - tile.x_rows[0] == 2
+    }
+    assert len(cycles) == 2
+    assert price(layer.geometry, tiling, plan.locations) == added_up(plan, layer, tiling)

@@ -235,6 +235,19 @@ def test_a_layer_that_cannot_fit(change: dict[str, Any], sentence: str, hint: st
     check_refusal(caught.value)
 
 
+def test_refusals_at_the_edge() -> None:
+    """FSPM that just suffices is not to blame; the pixels are those of the input's rows."""
+    just = artificial(
+        replace(TX5368, fspm_bytes=10560, mspm_bytes=256, mspm_align_bytes=256, fspm_align_bytes=16)
+    )
+    with pytest.raises(CapacityError, match=r"^layer y needs 512 bytes of MSPM"):
+        build(wide_layer(), just)
+    net = QuantizedNet()
+    graph = net.build(net.max_pool(net.input("x", 8, 4, 60), "y", kernel=(2, 2), strides=(2, 2)))
+    with pytest.raises(CapacityError, match=r"\(4 channels, 60 pixels a row\), the chip has 512\."):
+        build(graph, artificial(replace(TX5368, fspm_bytes=512)))
+
+
 def test_every_layer_that_cannot_fit_is_named() -> None:
     net = QuantizedNet()
     x = net.input("x", 40, 3, 60)
@@ -421,6 +434,27 @@ def test_a_row_does_not_fill_the_largest_fspm(width: int, fits: bool) -> None:
     whole = Tiling(1, 1 << 15, 1, False, 1)
     assert shape.fspm_bytes(whole) == width << 15
     assert shape.fits(whole) == fits
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 7), (9, 1), (1, 1), (9, 7)])
+def test_a_second_operand_of_one_row_or_column(height: int, width: int) -> None:
+    """Its rows and its columns are read again on their own."""
+    net = QuantizedNet()
+    z = net.input("z", 18, height, width, dtypes.U8)
+    graph = net.build(net.node("Mul", (net.input("x", 18, 9, 7), z), "y", dtypes.S8, 0.2))
+    check_bytes(build(graph, artificial(replace(TX5368, fspm_bytes=4096))), graph)
+
+
+def test_pixel_strides_of_interleaved_tiles() -> None:
+    """An instruction that writes every third pixel goes on by three; so does its second operand."""
+    net = QuantizedNet()
+    graph = net.build(net.transposed(net.input("x", 64, 2, 2), "y", 32, (1, 1), strides=(2, 3)))
+    shape = geometry(graph, work_of(graph, graph.nodes[0]), TX5368)
+    whole = Tiling(4, 32, 64, False, 1)
+    assert shape.pixel_bytes(replace(whole, outs=16)) == 64  # of the input: 3 * 16 are less
+    assert shape.pixel_bytes(whole) == 3 * 32
+    wide = replace(shape.y, name="z", dtype=dtypes.S16)
+    assert replace(shape, z=wide).pixel_bytes(whole) == 3 * 64
 
 
 # ------------------------------------------------------------------ estimates
