@@ -48,6 +48,12 @@ def test_setup_overlaps_the_other_queue_s_bytes() -> None:
     assert found.total_cycles == 160
 
 
+def test_bytes_wait_for_those_that_waited() -> None:
+    """The store moves from 110 to 160; the second load is set up at 120 and waits for it."""
+    code = [load(Space.FSPM, 0, 100), store(0, 0, 50), load(Space.FSPM, 0, 20)]
+    assert times(code) == [(0, 110), (0, 160), (110, 180)]
+
+
 def test_ddr_is_given_in_program_order() -> None:
     code = [store(0, 0, 50), load(Space.FSPM, 0, 100)]
     assert times(code) == [(0, 60), (0, 160)]

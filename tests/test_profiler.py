@@ -99,6 +99,9 @@ def test_layers_that_overlap_share_no_cycle() -> None:
     assert [row.read_bytes for row in found.layers] == [0, 5120, 2560]
     assert (found.read_bytes, found.write_bytes) == (7680, 2560)
     assert found.ddr_busy_cycles == 400
+    assert [(item.start, item.end) for item in found.transfers] == [
+        (100, 200), (200, 300), (300, 400), (500, 600),
+    ]  # fmt: skip
     assert found.mac_utilization == found.macs / (600 * 2048)
     assert found.macs == 100 * 4 * 8 * 4
 

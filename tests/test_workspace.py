@@ -35,6 +35,13 @@ def make(path: str, content: str = "x") -> str:
     return path
 
 
+def test_all_of_a_large_file_is_hashed() -> None:
+    data = bytes(range(256)) * 4100  # more than one piece
+    Path("large.onnx").write_bytes(data)
+    (source,) = hashed(".", {"model": "large.onnx"}).values()
+    assert source.sha256 == hashlib.sha256(data).hexdigest()
+
+
 def left_by_quant(folder: str = "tmp/densenet", content: str = "x") -> Workspace:
     files = {"onnx": make(f"{folder}/d_quantize.onnx", content)}
     sources = hashed(".", {"model": make("d.pdmodel", "model"), "weight": "gone"})
