@@ -298,7 +298,7 @@ def main() -> int:
         print(f"The pictures and models are not here: {DATA} does not exist.", file=sys.stderr)
         return 1
     if arguments.yolox and importlib.util.find_spec("pycocotools") is None:
-        print("--yolox needs pycocotools: pip install 'knightlite[detection]'.", file=sys.stderr)
+        print("--yolox needs pycocotools: pip install pycocotools.", file=sys.stderr)
         return 1
     names = known if arguments.models is None else arguments.models.split(",")
     names = [] if names == ["none"] else names

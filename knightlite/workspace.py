@@ -342,7 +342,8 @@ def command_of(item: Record) -> str:
     """What to type for a run of a stage on its sources and data; other options are the user's."""
     flag, key = SOURCE_OPTIONS[item.stage]
     source = item.sources[key].path if key in item.sources else str(item.options.get(key, "..."))
-    words = ["knightlite", "--chip", item.chip, item.stage, flag, source]
+    chip = ("--chip", item.chip) if item.stage in ("quant", "compile") else ()  # else the file's
+    words = ["knightlite", *chip, item.stage, flag, source]
     named = item.options.get("source")
     if isinstance(named, dict):
         known = {option: named.get(key) for key, option in DATA_OPTIONS.items()}

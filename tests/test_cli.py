@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from click.shell_completion import BashComplete
 
 from conftest import DIGITS
 from knightlite.cli import main
 from knightlite.cli.arguments import rewrite
-from knightlite.cli.program import COMMANDS, run
+from knightlite.cli.program import COMMANDS, group, run
 from knightlite.cli.vocabulary import ALIASES
 from refusals import snapshot
 
@@ -469,3 +470,27 @@ def test_a_bare_input_name_is_looked_up(here: Path, capsys: pytest.CaptureFixtur
     Path("inputs/x.bin").write_bytes(b"changed")
     assert run(["sim", "--input", "x.bin"]) == 2
     assert "inputs/x.bin has changed since quant left it." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["--chip", "tx5105cv"], ["plain,TX5105CV100"]),
+        (["--chip", "my."], ["file,my."]),
+        (["chips", "TX5110"], ["plain,TX5110CV206"]),
+        (["quant", "--recipe", "cifar10_"], ["plain,cifar10_densenet"]),
+        (["quant", "--effort", "hi"], ["plain,high"]),
+        (["quant", "--bias-c"], ["plain,--bias-correction"]),
+        (["compile", "-sln", "relu_26"], ["plain,relu_26.tmp_0"]),
+        (["explain", "pool2d_1"], ["plain,pool2d_1.tmp_0"]),
+        (["compile", "--output", "no"], []),
+        (["compa"], ["plain,compare"]),
+    ],
+)
+def test_completion(
+    here: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], offered: list[str]
+) -> None:
+    monkeypatch.setenv("COMP_WORDS", " ".join(["knightlite", *words]))
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    shell = BashComplete(group, {}, "knightlite", "_KNIGHTLITE_COMPLETE")
+    assert shell.complete().splitlines() == offered

@@ -230,7 +230,7 @@ def test_results_of_another_program_are_not_compared(here: Path, refused: Refusa
     assert run(["compile", "--chip", "TX5112CV201"]) == 0
     refused(["compare", "-sd", "results"], 2,
             f"the results in results are not of {STEM}_r.cfg as it is now.",
-            f"`knightlite --chip TX5368AV200 sim --config {STEM}_r.cfg --input inputs/x.bin "
+            f"`knightlite sim --config {STEM}_r.cfg --input inputs/x.bin "
             "-s results` makes them anew")  # fmt: skip
     assert run(["sim", "--input", "inputs/x.bin", "-s", "results"]) == 0
     assert run(["compare", "-sd", "results"]) == 0

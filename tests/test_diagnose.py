@@ -125,7 +125,7 @@ def test_page(here: Path, shown_again: None) -> None:
 def test_without_matplotlib(here: Path, refused: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("knightlite.diagnosis.page.find_spec", lambda name: None)
     sentence = "plots need matplotlib, which is not installed."
-    refused(["diagnose", "--html", "page.html"], 2, sentence, "pip install 'knightlite[report]'")
+    refused(["diagnose", "--html", "page.html"], 2, sentence, "pip install 'matplotlib>=3.8'")
     assert not Path("page.html").exists()
 
 

@@ -249,6 +249,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "models": (),
         "chips": (),
         "run_config": (),
+        "names": ("models",),
         # a verb each
         "checking": ("chips",),
         "compilation": ("chips", "models"),

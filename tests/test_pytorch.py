@@ -203,12 +203,12 @@ def test_no_script_and_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     error = refusal(path, None)
     assert error.sentence == (
-        "Exporting net needs torch (and onnxscript for its newer exporter), which this Python does "
-        "not have."
+        "Exporting net needs torch, numpy and onnx (and onnxscript for its newer exporter), which "
+        "this Python does not have."
     )
-    assert error.hint.startswith("pip install 'knightlite[torch]'; a Python elsewhere is named ")
+    assert error.hint.startswith("pip install 'torch>=2.4' numpy onnx onnxscript; a Python else")
     python = stub_frameworks.interpreter(tmp_path, {"torch.py": "raise ImportError"})
-    assert refusal(path, python).sentence.endswith(" has no torch.")
+    assert " cannot be imported: " in refusal(path, python).sentence
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 from yolox import Detections
 
-MISSING = "pycocotools is missing: pip install pycocotools (or knightlite[detection])"
+MISSING = "pycocotools is missing: pip install pycocotools"
 
 
 @dataclass(frozen=True)

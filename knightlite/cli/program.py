@@ -14,9 +14,11 @@ import click
 
 from knightlite import chip_files
 from knightlite.cli.arguments import rewrite
+from knightlite.cli.completion import completion
 from knightlite.cli.terminal import one_line, report_error, say
 from knightlite.cli.vocabulary import ALIASES
 from knightlite.errors import KnightliteError, UsageError, nearest, suggestion
+from knightlite.options import Names
 from knightlite.version import __version__
 
 PROGRAM = "knightlite"
@@ -96,12 +98,14 @@ class LazyGroup(click.Group):
     "--chip",
     metavar="NAME",
     multiple=True,
+    shell_complete=completion(Names.CHIPS),
     help="Chip name or chip file; may also follow the command, the first one given wins "
     "[default: see --default-chip].",
 )
 @click.option(
     "--default-chip",
     metavar="NAME",
+    shell_complete=completion(Names.CHIPS),
     help="From now on take this chip or chip file where none is named; "
     f"before that {chip_files.DEFAULT} is.",
 )

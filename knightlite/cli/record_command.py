@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from knightlite.cli.completion import completion
 from knightlite.errors import nearest
 from knightlite.options import Option, options_of
 from knightlite.options.kinds import Form, Kind
@@ -91,6 +92,7 @@ def parameter(item: Option) -> click.Parameter:
         "required": item.required,
         "metavar": item.metavar,
         "callback": reading(item),
+        "shell_complete": None if item.completes is None else completion(item.completes),
     }
     if item.position:
         return click.Argument([item.name], nargs=-1 if kind.multiple else 1, **shared)

@@ -88,7 +88,7 @@ ALIASES: Mapping[str, str] = {
 
 # commands for later, and what can be done meanwhile
 LATER_COMMANDS: Mapping[str, str] = {
-    "demo": "`make demo` in a checkout runs examples/digits",
+    "demo": "`python examples/digits/demo.py` in a checkout does it",
     "model_modifier": "cut the model with onnx.utils.extract_model",
 }
 

@@ -44,7 +44,7 @@ def require_plots() -> None:
     """UnsupportedError where matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         raise UnsupportedError(
-            "plots need matplotlib, which is not installed.", "pip install 'knightlite[report]'"
+            "plots need matplotlib, which is not installed.", "pip install 'matplotlib>=3.8'"
         )
 
 

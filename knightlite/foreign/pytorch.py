@@ -36,7 +36,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         import torch
     except ImportError as error:
         raise UsageError(
-            f"{sys.executable} has no torch.", f"{sys.executable} -m pip install torch onnxscript"
+            f"torch of {sys.executable} cannot be imported: {_line(error)}.",
+            f"{sys.executable} -m pip install --force-reinstall torch",
         ) from error
     script, weight = Path(request["script"]), request["weight"]
     torch.manual_seed(SEED)

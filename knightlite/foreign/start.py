@@ -8,12 +8,14 @@ the framework's noise. The file itself must parse under any Python 3, to say whi
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import sys
 import types
 
 OLDEST = (3, 10)  # the oldest Python that knightlite's own modules parse under
+NEEDED = {"pytorch": ("torch", "numpy", "onnx")}  # all told at once; other programs tell their own
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -24,6 +26,9 @@ def main(arguments: list[str]) -> int:
         found, wanted = (".".join(str(item) for item in v[:2]) for v in (sys.version_info, OLDEST))
         sentence = f"{sys.executable} must be Python {wanted} or later, not {found}."
         return _write(answer, {"error": {"kind": "UsageError", "sentence": sentence, "hint": ""}})
+    missing = [name for name in NEEDED.get(program, ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        return _write(answer, _lacks(missing))
     _make_importable()
     from knightlite.errors import KnightliteError
 
@@ -35,11 +40,15 @@ def main(arguments: list[str]) -> int:
         told = {"kind": type(error).__name__, "sentence": error.sentence, "hint": error.hint}
         return _write(answer, {"error": told})
     except ModuleNotFoundError as error:
-        name = str(error.name).partition(".")[0]
-        sentence = f"{sys.executable} has no package {name}."
-        hint = f"{sys.executable} -m pip install {name}"
-        return _write(answer, {"error": {"kind": "UsageError", "sentence": sentence, "hint": hint}})
+        return _write(answer, _lacks([str(error.name).partition(".")[0]]))
     return _write(answer, {"values": values})
+
+
+def _lacks(packages: list[str]) -> dict[str, object]:
+    """The error of an interpreter without these packages."""
+    sentence = f"{sys.executable} has no package {' and no package '.join(packages)}."
+    hint = f"{sys.executable} -m pip install {' '.join(packages)}"
+    return {"error": {"kind": "UsageError", "sentence": sentence, "hint": hint}}
 
 
 def _make_importable() -> None:

@@ -210,7 +210,12 @@ def _check_made(state: Importer, made: Node) -> None:
     if broken:
         raise UnsupportedError(f"{made.op}: " + "; ".join(broken) + ".")
     shape = definition.infer(view)
-    if shape != view.output.shape or min(shape) < 1:
+    if min(shape) < 1:
+        raise UnsupportedError(
+            f"{made.op}: its output is empty, of shape {shape}.",
+            "a larger input has something there: -is SHAPE, where the input is dynamic",
+        )
+    if shape != view.output.shape:
         raise UnsupportedError(
             f"{made.op}: by its definition its output has shape {shape}, but ONNX's shape "
             f"inference gives {view.output.shape}.",

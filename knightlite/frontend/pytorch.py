@@ -12,10 +12,10 @@ from knightlite.frontend.interpreter import EXPORTERS, Conversion, Home
 from knightlite.frontend.static_shapes import InputShapes
 
 HOME = Home(
-    "torch (and onnxscript for its newer exporter)",
+    "torch, numpy and onnx (and onnxscript for its newer exporter)",
     "--torch-python",
     "KNIGHTLITE_TORCH_PYTHON",
-    "pip install 'knightlite[torch]'",
+    "pip install 'torch>=2.4' numpy onnx onnxscript",
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knightlite.options import shared
-from knightlite.options.fields import like, option
+from knightlite.options.fields import Names, like, option
 from knightlite.options.kinds import FILE, TEXTS, Kind, whole
 from knightlite.options.texts import span
 
@@ -72,6 +72,7 @@ class CompareOptions:
         "--out-name",
         kind=TEXTS,
         help="Only this tensor; repeatable.",
+        completes=Names.TENSORS,
         default=(),
         python=False,
     )

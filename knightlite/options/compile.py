@@ -8,7 +8,7 @@ from pathlib import Path
 from knightlite.errors import UsageError
 from knightlite.layouts import COMPILED_LAYOUTS
 from knightlite.options import shared
-from knightlite.options.fields import like, option
+from knightlite.options.fields import Names, like, option
 from knightlite.options.kinds import REPEATED, Kind, one_of
 
 REUSE = Kind(words=("0", "1", "2"), read=int, write=str, python="int")
@@ -48,6 +48,7 @@ class CompileOptions:
         help="Deliver this inner tensor too; may be repeated.",
         default=(),
         metavar="BLOB",
+        completes=Names.TENSORS,
         argument="outputs",
         doc="inner tensors that are delivered too.",
     )
@@ -56,6 +57,7 @@ class CompileOptions:
         "--start-layer-name",
         help="Leave out what is before.",
         metavar="LAYER",
+        completes=Names.LAYERS,
         doc="a layer; what is before it is left out.",
     )
     last_layer: str | None = option(
@@ -63,6 +65,7 @@ class CompileOptions:
         "--end-layer-name",
         help="Leave out what is behind.",
         metavar="LAYER",
+        completes=Names.LAYERS,
         doc="a layer; what is behind it is left out.",
     )
     opt_ddr: int = option(
@@ -94,7 +97,7 @@ class CompileOptions:
 class ExplainOptions:
     """What ``explain`` is asked for; ``node`` None: all."""
 
-    node: str | None = option(position=True)
+    node: str | None = option(position=True, completes=Names.LAYERS)
     chip: str | None = like(shared.CHIP)
     onnx: Path | None = like(shared.QUANTIZED)
     as_json: bool = like(shared.AS_JSON)

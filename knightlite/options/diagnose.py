@@ -106,9 +106,9 @@ class DiagnoseOptions:
     html: Path | None = option(
         "--html",
         kind=FILE,
-        help="Also write a page with plots (needs knightlite[report]).",
+        help="Also write a page with plots (needs matplotlib).",
         metavar="FILE",
-        doc="a page to write; needs ``knightlite[report]``.",
+        doc="a page to write; needs matplotlib.",
     )
     as_json: bool = like(shared.AS_JSON)
     directory: Path = Path()

@@ -26,6 +26,15 @@ class Default(Enum):
 REQUIRED = Default.NONE
 
 
+class Names(Enum):
+    """Names that a shell can offer."""
+
+    CHIPS = "chips that ship"
+    RECIPES = "recipes that ship"
+    LAYERS = "layers of the network that quant left here"
+    TENSORS = "what its layers make"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """What is known of an option; of a record's, ``name`` is the field.
@@ -36,7 +45,8 @@ class Option:
     is its name in sentences, by default that of Python in words.
     In Python it is an ``argument`` (by default its long flag) with ``doc`` (by default the help)
     and the default ``unsaid`` (by default the record's), unless ``python`` is False; ``also``
-    names functions beside the command's own that take it.
+    names functions beside the command's own that take it. ``completes``: what a shell offers for
+    it, where that is neither a word of its kind nor a file.
     """
 
     flags: tuple[str, ...] = ()
@@ -53,6 +63,7 @@ class Option:
     doc: str = ""
     unsaid: Any = Default.RECORDS
     also: tuple[str, ...] = ()
+    completes: Names | None = None
 
     @property
     def required(self) -> bool:

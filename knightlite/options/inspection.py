@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knightlite.options import shared
-from knightlite.options.fields import REQUIRED, like, option
+from knightlite.options.fields import REQUIRED, Names, like, option
 from knightlite.options.kinds import FILE, one_of, whole
 
 
@@ -41,7 +41,7 @@ class InspectOptions:
 class ChipsOptions:
     """What ``chips`` is asked for; ``name`` None: all chips."""
 
-    name: str | None = option(position=True)
+    name: str | None = option(position=True, completes=Names.CHIPS)
     ops: bool = like(
         shared.SHOWN, flags=("--ops",), help="List the operators that the chip runs instead."
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from knightlite.options.checks import known_chip, within
-from knightlite.options.fields import REQUIRED, Option
+from knightlite.options.fields import REQUIRED, Names, Option
 from knightlite.options.kinds import (
     ARRAYS,
     FILE,
@@ -100,7 +100,7 @@ FUNCTION_NAME = Option(
 )
 DATA = Option(flags=("-d", "--data"), kind=FOLDER)
 BATCHES = Option(kind=ARRAYS, argument="data")
-RECIPE = Option(flags=("--recipe",), kind=NAME)
+RECIPE = Option(flags=("--recipe",), kind=NAME, completes=Names.RECIPES)
 LABELS = Option(
     flags=("--labels",),
     kind=FILE,

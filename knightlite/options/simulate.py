@@ -7,7 +7,7 @@ from pathlib import Path
 
 from knightlite.layouts import LAYOUTS
 from knightlite.options import shared
-from knightlite.options.fields import REQUIRED, like, option
+from knightlite.options.fields import REQUIRED, Names, like, option
 from knightlite.options.kinds import FILE, SWITCH, WHOLE, Form, Kind, one_of
 
 NOT_ZERO = Kind(form=Form.WHOLE, low=-1, read=bool, write=int, python="bool")
@@ -71,7 +71,10 @@ class SimulateOptions:
         default=False,
     )
     debug: str | None = option(
-        "-d", "--debug", help="Also write a tensor that the program materialises, or all."
+        "-d",
+        "--debug",
+        help="Also write a tensor that the program materialises, or all.",
+        completes=Names.TENSORS,
     )
     as_json: bool = like(shared.AS_JSON)
     directory: Path = Path()

@@ -177,7 +177,7 @@ def diagnose(
         input_shapes: one per input, for inputs with dynamic axes.
         seed: of the choice of pictures in a folder.
         suspects: places that are tried.
-        html: a page to write; needs ``knightlite[report]``.
+        html: a page to write; needs matplotlib.
     """
 
 def evaluate(
