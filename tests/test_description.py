@@ -137,6 +137,8 @@ ADDRESS = "a whole number from 0 to 1099511627776"
         ("inputs[0].name", "w", 'inputs[0] must be one of the tensors, not another "w".'),
         ("outputs[0].ready", 8, 'outputs[0] must be one of the tensors, not another "y".'),
         ("ddr_bytes", 67, "tensors[1].address must be such that it ends within 67 bytes, not 64."),
+        ("fspm_peak[1]", 524289,
+         "fspm_peak[1] must be at most 4096, what the chip has, not 524289."),
         ("constants_bytes", 129, "constants_bytes must be at most 128, not 129."),
         ("graph_outputs", [], "graph_outputs must be a list that is not empty, not a list of 0."),
         ("graph_outputs[0]", "x",

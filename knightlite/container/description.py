@@ -271,6 +271,10 @@ class Description:
         if len(self.fspm_peak) != len(self.layers):
             found = f"a list of {len(self.fspm_peak)}"
             yield "fspm_peak", f"a list of {len(self.layers)}, one per layer", found
+        room = self.chip_values.fspm_bytes
+        for at, peak in enumerate(self.fspm_peak):
+            if peak > room:
+                yield f"fspm_peak[{at}]", f"at most {room}, what the chip has", str(peak)
         if self.constants_bytes > self.ddr_bytes:
             yield "constants_bytes", f"at most {self.ddr_bytes}", str(self.constants_bytes)
         yield from self._misplaced()
