@@ -6,8 +6,10 @@ Made-up pictures serve where BatchNorms know what the network's values are like
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ Array = NDArray[Any]
 SEED = 123  # of Knight's infer_auto
 PICTURES = 32  # where the user names no number
 PROBES = 16  # for the fit of an input
+KEPT_BYTES = 1 << 25  # of an input's pictures: 32 of 3 x 256 x 256
 MOST_PICTURES = 64  # that the statistics of layers are fitted on
 HEADROOM = 8.0  # answers to made-up pictures are smaller than those to photographs
 UNKNOWN = InputFit(np.zeros(1), 1.0)
@@ -180,13 +183,30 @@ def settings_without_pictures(settings: Settings, workload: Workload) -> Setting
 
 
 def _pixels(tensor: Tensor, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Endless pictures [C, H, W] with values 0..1."""
-    rng = np.random.RandomState(seed)
+    """Endless pictures [C, H, W] with values 0..1, not to be changed."""
     channels, height, width = tensor.shape[1:]
-    kind = 0
+    shape = channels, height, width
+    pictures, state = _first_pixels(shape, seed)
+    yield from pictures
+    rng = np.random.RandomState()
+    rng.set_state(state)
+    kind = len(pictures)
     while True:
-        yield picture(rng, (channels, height, width), kind)
+        yield picture(rng, shape, kind)
         kind += 1
+
+
+@lru_cache(maxsize=2)
+def _first_pixels(
+    shape: tuple[int, int, int], seed: int
+) -> tuple[tuple[NDArray[np.float32], ...], dict[str, Any]]:
+    """Kept, as half a dozen passes see them; and where the random numbers go on."""
+    rng = np.random.RandomState(seed)
+    count = min(PICTURES, KEPT_BYTES // (4 * math.prod(shape)))
+    pictures = tuple(picture(rng, shape, kind) for kind in range(count))
+    for item in pictures:
+        item.flags.writeable = False
+    return pictures, rng.get_state(legacy=False)
 
 
 def _as_fed(pixels: Array, tensor: Tensor, fit: InputFit | None) -> Array:
