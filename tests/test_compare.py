@@ -443,7 +443,8 @@ def test_show_what_the_host_left(
 
 
 def test_npy2bin(here: Path, refused: Refusal) -> None:
-    for kind, stored in (("<f8", "<f4"), (">f4", "<f4"), ("<f2", "<f4"), ("<i2", "<i2")):
+    kinds = ("<f8", "<f4"), (">f4", "<f4"), ("<f2", "<f4"), ("<i2", "<i2"), ("<i4", "<i4")
+    for kind, stored in (*kinds, ("<i8", "<f4")):
         array = np.arange(6).astype(kind).reshape(1, 2, 3)
         np.save("a.npy", array.transpose(0, 2, 1))
         assert run(["npy2bin", "--input", "a.npy", "--output", "a.bin"]) == 0
