@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +110,8 @@ def load_array(path: Path) -> Array:
     if not path.is_file():
         raise UsageError(f"file {path} does not exist.")
     try:
-        found: Array = read_array(path)
+        if zipfile.is_zipfile(path):  # .npz
+            raise DataError(f"{path} holds several arrays, not one.", "save one with numpy.save")
+        return read_array(path)
     except (ValueError, EOFError, OSError) as error:
         raise DataError(f"{path} is not a .npy file of numbers.") from error
-    if not isinstance(found, np.ndarray):
-        raise DataError(f"{path} holds several arrays, not one.", "save one with numpy.save")
-    return found
