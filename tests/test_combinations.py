@@ -24,6 +24,7 @@ from refusals import Refusal
 Capture = pytest.CaptureFixture[str]
 HINTS = {
     "percentile": "0.9999 to 0.999999 are usual",
+    "few": "in sim, -i is the input",
     "best": "auto chooses one for each tensor, all tries every one",
 }
 DATA = ["-d", "calib", "--recipe", "digits"]
@@ -168,7 +169,7 @@ def test_the_table(here: Path, capsys: Capture) -> None:
     lines = [line for line in out.splitlines() if line.startswith(("method ", "mse ", "octav "))]
     assert lines[0].split() == ["method", "i", "loss", "%", "SQNR", "dB", "folder"]
     assert {line.split()[0] for line in lines[1:]} == {"mse", "octav"}
-    assert f"the best of 2 is {lines[1].split()[0]} with 1 iteration(s)" in err
+    assert f"the best of 2 is {lines[1].split()[0]} with 10 iteration(s)" in err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -282,3 +284,73 @@ def test_options_of_python(here: Path) -> None:
 )
 def test_several_values(line: str, wanted: str) -> None:
     assert rewrite(line.split()) == wanted.split()
+
+
+# ------------------------------------------------------------------ how many pictures
+
+
+def quantized(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    capsys.readouterr()
+    assert run(rewrite(["quant", "-m", "digits.onnx", "-s", "out", *arguments])) == 0
+    out, err = capsys.readouterr()
+    return out, err
+
+
+def test_without_i_a_folder_gives_a_hundred_pictures_or_all(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = ["-d", "calib", "--recipe", "digits", "-bs", "4"]
+    out, err = quantized(capsys, *pictures)
+    assert "10 of the 10 pictures of calib are taken; -i takes others" in err
+    assert re.search(r"SQNR [0-9.]+ dB over 10 pictures \(median [0-9.]+, 80 % of them from", out)
+    for picture in list((here / "calib").rglob("*.png")):
+        for copy in range(10):
+            shutil.copy(picture, picture.with_name(f"{copy}_{picture.name}"))
+    out, err = quantized(capsys, *pictures, "--effort", "low")
+    assert "100 of the 110 pictures of calib are taken" in err
+    assert metadata("out/digits_quantize.onnx")["pictures"] == 100
+    out, err = quantized(capsys, *pictures[:-2], "-i", "1")
+    assert "are taken" not in err
+    assert re.search(r"SQNR [0-9.]+ dB over 1 picture: not a verdict", out)
+
+
+def test_a_script_keeps_knights_one_call_and_is_warned(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "s.py").write_text(
+        SCRIPT.replace('{"x": 2}', "{}")
+        .replace("executor.input_types == {}", "True")
+        .replace(".astype(np.uint8)", ".astype(np.float32)")
+    )
+    script = ["-uds", "s.py", "-if", "pixels"]
+    _, err = quantized(capsys, *script)
+    warning = (
+        "without -i infer function pixels is run for one forward call of 1 picture(s), Knight's "
+        "default: too few to choose ranges and to judge by. Hint: -i 100"
+    )
+    assert warning in err
+    _, err = quantized(capsys, *script, "-i", "3")
+    assert warning not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "hint"),
+    [
+        (["sim", "-i", "100"], "there is no input file 100.",
+         "in quant, -i is the number of forward calls"),
+        (["sim", "-i", "in.bin", "-if", "infer_digits"],
+         "Invalid value for '-if' / '--intofile': 'infer_digits' is not a valid integer range.",
+         "in quant, -if is the infer function"),
+        (["sim", "-i", "calib/0/0000.png", "-d", "calib"],
+         "the program has no materialised tensor called calib.",
+         "in quant, -d is the data; sim reads what -i names"),
+        (["quant", "-m", "digits.onnx", "-uds", "s.py", "-if", "1"],
+         "the infer function (-if) must be the name of a function, not 1.",
+         "in sim, -if writes the input integers; quant has nothing like it"),
+    ],
+)  # fmt: skip
+def test_what_looks_like_the_other_commands_value(
+    here: Path, refused: Refusal, arguments: list[str], sentence: str, hint: str
+) -> None:
+    picture = next((here / "calib").rglob("*.png"))
+    refused([str(picture) if "0000" in item else item for item in arguments], 2, sentence, hint)

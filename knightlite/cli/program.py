@@ -15,6 +15,7 @@ import click
 from knightlite import chip_files
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.completion import completion
+from knightlite.cli.record_command import RecordOption
 from knightlite.cli.terminal import one_line, report_error, say
 from knightlite.cli.vocabulary import ALIASES
 from knightlite.errors import KnightliteError, UsageError, nearest, suggestion
@@ -138,6 +139,9 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         return 2
     except click.ClickException as error:
         error.show()
+        param = error.param if isinstance(error, click.BadParameter) else None
+        if isinstance(param, RecordOption) and param.option.unlike:
+            say(f"Hint: {param.option.unlike}")
         return 2
     except (click.Abort, KeyboardInterrupt):
         say("Stopped.")

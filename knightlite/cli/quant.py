@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -43,6 +45,8 @@ The default method is mse (at high effort auto), not Knight's kl, which is weak 
 distributions that lie away from zero (docs/quantization.md).
 """
 
+
+FEW = 10  # pictures: below, the interval is that of all of them
 
 TARGET = click.Argument(
     ["target"], type=click.Choice(TARGETS), default=TARGETS[0], required=False, expose_value=False
@@ -95,9 +99,7 @@ def command(options: QuantizeOptions) -> None:
     print_mix(result.report)
     compared = result.report.get("compared")
     for output in result.report.get("outputs", []):
-        kept = "exact" if output["sqnr_db"] is None else f"SQNR {output['sqnr_db']} dB"
-        over = f" over {compared} picture{'' if compared == 1 else 's'}" if compared else ""
-        print_line(f"output {output['name']}: {output['type']}, {kept}{over}")
+        print_line(f"output {output['name']}: {output['type']}, {_kept(output, compared)}")
     if result.layers:
         print_comparison(result.layers, ["compared", "max diff", "bias", HISTOGRAM])
     if result.files:
@@ -114,3 +116,18 @@ def loss_sentence(result: QuantizeOutcome) -> str:
         f"Quantization Loss: {result.loss_percent:.4f} % (the metric {relation}: "
         f"{result.float_metric:.4f} float, {result.quantized_metric:.4f} quantized)"
     )
+
+
+def _kept(output: Mapping[str, Any], compared: int | None) -> str:
+    """What an output keeps, and how sure that is."""
+    kept = "exact" if output["sqnr_db"] is None else f"SQNR {output['sqnr_db']} dB"
+    if not compared:
+        return kept
+    if compared == 1:
+        return f"{kept} over 1 picture: not a verdict"
+    over = f"{kept} over {compared} pictures"
+    low, middle, high = (output[key] for key in ("low_db", "median_db", "high_db"))
+    if None in (low, middle, high):
+        return over
+    share = "all" if compared < FEW else "80 % of them"
+    return f"{over} (median {middle:.1f}, {share} from {low:.1f} to {high:.1f})"

@@ -101,7 +101,7 @@ def parameter(item: Option) -> click.Parameter:
     return RecordOption(
         (*item.flags, item.name),
         option=item,
-        help=item.help,
+        help=item.helped,
         is_flag=True if kind.form is Form.SWITCH else None,  # False: a value may be left out
         multiple=kind.multiple,
         show_default=item.shows_default,

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from onnx import TensorProto
+
 from knightlite import dtypes
 from knightlite.errors import Finding
+from knightlite.frontend.element_types import INTEGERS
 from knightlite.frontend.importer import IN_ORDER, Importer, Value
 from knightlite.frontend.source import Shape, SourceNode
 from knightlite.ir import HostOp
@@ -27,13 +30,28 @@ def append(
 
 
 def add(state: Importer, op: HostOp, shapes: tuple[Shape, ...]) -> None:
-    """Integers come of ArgMax, of casts to them, and of what reads integers."""
-    integers = op.op == "ArgMax" or any(is_integer(state, name) for name in op.inputs)
-    if op.op == "Cast":
-        integers = not str(op.attributes["to"]).startswith("float")
+    """Append a host operation and describe what it makes."""
     state.builder.host.append(op)
     for output, shape in zip(op.outputs, shapes, strict=True):
+        integers = _makes_integers(state, op, output)
         state.builder.tensor(output, shape, dtypes.S32 if integers else dtypes.F32)
+
+
+def _makes_integers(state: Importer, op: HostOp, output: str) -> bool:
+    """Whether an output is of whole numbers.
+
+    The file's type tells, but where it is that of an input: integers of the network's input are
+    real numbers here.
+    """
+    if op.op == "Cast":
+        return not str(op.attributes["to"]).startswith("float")
+    types = state.model.types
+    if types.get(output) == TensorProto.FLOAT:
+        return False
+    chosen = types.get(output) in INTEGERS and not any(
+        types.get(name) in INTEGERS for name in op.inputs
+    )
+    return chosen or op.op == "ArgMax" or any(is_integer(state, name) for name in op.inputs)
 
 
 def is_made(state: Importer, name: str) -> bool:

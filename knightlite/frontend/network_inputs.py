@@ -10,24 +10,13 @@ from collections.abc import Callable
 
 from onnx import TensorProto
 
-from knightlite import dtypes
-from knightlite.dtypes import DType
 from knightlite.errors import Finding
+from knightlite.frontend.element_types import INTEGERS
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.views import FLOATS, SAME, VIEWS
 from knightlite.ir import Graph
 
-INTEGERS: dict[int, DType | None] = {
-    TensorProto.UINT8: dtypes.U8,
-    TensorProto.INT8: dtypes.S8,
-    TensorProto.INT16: dtypes.S16,
-    TensorProto.UINT16: None,
-    TensorProto.INT32: None,
-    TensorProto.UINT32: None,
-    TensorProto.INT64: None,
-    TensorProto.UINT64: None,
-}
 """Types that a Cast may make real numbers of; None: fed as float32."""
 ROWS: dict[int, Callable[[Shape], Shape]] = {
     4: lambda shape: shape,

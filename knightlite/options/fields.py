@@ -41,8 +41,9 @@ class Option:
 
     ``flags``: its names on the command line, the long ones being the keys of run-config files; none
     for what the command group takes. ``position``: it has no flag there, but a place. ``help`` and
-    ``metavar`` as ``--help`` shows them. ``check``: what its kind does not say of a value; ``said``
-    is its name in sentences, by default that of Python in words.
+    ``metavar`` as ``--help`` shows them, ``unlike``: what the same flag is in another command.
+    ``check``: what its kind does not say of a value; ``said`` is its name in sentences, by default
+    that of Python in words.
     In Python it is an ``argument`` (by default its long flag) with ``doc`` (by default the help)
     and the default ``unsaid`` (by default the record's), unless ``python`` is False; ``also``
     names functions beside the command's own that take it. ``completes``: what a shell offers for
@@ -52,6 +53,7 @@ class Option:
     flags: tuple[str, ...] = ()
     kind: Kind = TEXT
     help: str = ""
+    unlike: str = ""
     name: str = ""
     default: Any = None
     metavar: str | None = None
@@ -84,6 +86,12 @@ class Option:
     def parameter_default(self) -> Any:
         """Its default in Python."""
         return self.default if self.unsaid is Default.RECORDS else self.unsaid
+
+    @property
+    def helped(self) -> str:
+        """The help of the command line, and what the same flag is elsewhere."""
+        other = f" ({self.unlike[:1].upper()}{self.unlike[1:]}.)" if self.unlike else ""
+        return self.help + other
 
     @property
     def documentation(self) -> str:

@@ -79,6 +79,8 @@ class QuantizeOptions:
     function: str | InferFunction = like(
         shared.FUNCTION_NAME,
         help="Registered function of the script; infer_auto feeds what is made up without data.",
+        unlike="in sim, -if writes the input integers",
+        check=rules.not_a_number,
         default=INFER_AUTO,
         unsaid=None,
         also=RUNS,
@@ -94,6 +96,7 @@ class QuantizeOptions:
     data: str | None = like(
         shared.DATA,
         help="Picture folder (with --recipe), or the script's data.",
+        unlike="in sim, -d names a tensor to write",
         doc="what calibrates the ranges. A folder of pictures, together with ``recipe``. An array "
         "of pictures [N, C, H, W] as the network reads them, or one per input by name. An "
         "iterable of batches: an array, or one per input in order or by name, each [n, ...]. "
@@ -112,10 +115,13 @@ class QuantizeOptions:
     iterations: tuple[int, ...] = like(
         shared.ITERATION,
         kind=COUNTS,
-        help="Number of forward calls; several are tried one by one [default: 1].",
+        help="Number of forward calls; several are tried one by one [default: 100 pictures "
+        "of a folder, or all there are; 1 where a script runs].",
+        unlike="in sim, -i is the input",
         default=(),
         metavar="N...",
-        doc="forward calls; default: all batches of ``data``, else 1. Several are tried.",
+        doc="forward calls; default: all batches of ``data``, 100 pictures of a folder or all "
+        "there are, else 1. Several are tried.",
         unsaid=None,
         also=RUNS,
     )

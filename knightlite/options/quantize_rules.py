@@ -34,6 +34,15 @@ def usable_percent(percent: float) -> None:
     method_of(DEFAULT_METHOD, percent)
 
 
+def not_a_number(function: object) -> None:
+    """That the function is not meant as sim's -if."""
+    if isinstance(function, str) and function.isdigit():
+        raise UsageError(
+            f"the infer function (-if) must be the name of a function, not {function}.",
+            "in sim, -if writes the input integers; quant has nothing like it",
+        )
+
+
 # ------------------------------------------------------------------ between options
 
 
@@ -43,6 +52,8 @@ class Asked(Protocol):
     combinations: tuple[tuple[str, int], ...]
     iterations: tuple[int, ...]
     batch_size: int
+    data: str | None
+    recipe: str | None
     run_mode: str
     bit_width: int
     mix_config: Path | None
@@ -74,6 +85,15 @@ def combinations(
 
 def _forward_calls(options: Asked) -> None:
     forward_calls(options.iterations or (1,), options.batch_size)
+
+
+def _folder_of_pictures(options: Asked) -> None:
+    """A folder is named where a recipe prepares its pictures; sim's -d names a tensor."""
+    if options.data is not None and options.recipe is not None and not Path(options.data).exists():
+        raise UsageError(
+            f"picture folder {options.data} does not exist.",
+            "-d of quant names the pictures (-d of sim is a tensor to write)",
+        )
 
 
 def _one_combination(options: Asked) -> None:
@@ -132,6 +152,7 @@ def _scales_one_way(options: Asked) -> None:
 
 RULES: tuple[Check, ...] = (
     _forward_calls,
+    _folder_of_pictures,
     _one_combination,
     _one_source_of_widths,
     _scales_one_way,

@@ -116,6 +116,7 @@ BATCH_SIZE = Option(
     default=1,
     doc="pictures per call, where ``data`` does not come in batches.",
 )
+PICTURES = 100  # of a folder that calibrate, where nobody says how many
 ITERATION = Option(flags=("-i", "--iteration"), kind=WHOLE)
 SEED = Option(
     flags=("--seed",),

@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from knightlite.errors import UsageError
 from knightlite.layouts import LAYOUTS
 from knightlite.options import shared
 from knightlite.options.fields import REQUIRED, Names, like, option
 from knightlite.options.kinds import FILE, SWITCH, WHOLE, Form, Kind, one_of
 
 NOT_ZERO = Kind(form=Form.WHOLE, low=-1, read=bool, write=int, python="bool")
+
+
+def no_count(text: str) -> None:
+    """That the input is not meant as quant's -i."""
+    if text.isdigit() and not Path(text).exists():
+        raise UsageError(
+            f"there is no input file {text}.", "in quant, -i is the number of forward calls"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +36,9 @@ class SimulateOptions:
         "-i",
         "--input",
         help="Raw float32 or integer file, .npy, or picture; several inputs as a:b.",
+        unlike="in quant, -i is the number of forward calls",
         default=REQUIRED,
+        check=no_count,
     )
     chip: str | None = like(shared.CHIP)
     model: Path | None = like(shared.TSMODEL)
@@ -68,6 +79,7 @@ class SimulateOptions:
         "--intofile",
         kind=NOT_ZERO,
         help="Where not 0: also write the input integers to intofile.txt.",
+        unlike="in quant, -if is the infer function",
         default=False,
     )
     debug: str | None = option(
@@ -75,6 +87,7 @@ class SimulateOptions:
         "--debug",
         help="Also write a tensor that the program materialises, or all.",
         completes=Names.TENSORS,
+        unlike="in quant, -d is the data",
     )
     as_json: bool = like(shared.AS_JSON)
     directory: Path = Path()

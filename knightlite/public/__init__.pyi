@@ -74,7 +74,8 @@ def compare_layers(
         labels: file with the names of the class folders in the order of the scores, one a line or
             as idx:name; default: the folders, sorted.
         batch_size: pictures per call, where ``data`` does not come in batches.
-        iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
+        iteration: forward calls; default: all batches of ``data``, 100 pictures of a folder or all
+            there are, else 1. Several are tried.
         seed: of the choice of pictures in a folder.
     """
 
@@ -248,7 +249,8 @@ def infer(
         labels: file with the names of the class folders in the order of the scores, one a line or
             as idx:name; default: the folders, sorted.
         batch_size: pictures per call, where ``data`` does not come in batches.
-        iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
+        iteration: forward calls; default: all batches of ``data``, 100 pictures of a folder or all
+            there are, else 1. Several are tried.
         input_shapes: one per input, for inputs with dynamic axes.
         seed: of the choice of pictures in a folder.
     """
@@ -342,7 +344,8 @@ def quantize(
         labels: file with the names of the class folders in the order of the scores, one a line or
             as idx:name; default: the folders, sorted.
         batch_size: pictures per call, where ``data`` does not come in batches.
-        iteration: forward calls; default: all batches of ``data``, else 1. Several are tried.
+        iteration: forward calls; default: all batches of ``data``, 100 pictures of a folder or all
+            there are, else 1. Several are tried.
         method: how ranges are chosen: "mse" (default), "min_max", "kl", "kl_v2", "percentile",
             "octav", or "auto" per tensor (default at high effort); several, or "all" but "auto",
             are tried and the best is returned, see ``combinations``.

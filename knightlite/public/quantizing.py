@@ -106,7 +106,7 @@ def compare_layers(
             path = Path(quantized)
         if model is None:
             raise UsageError(f"the float model of {path} is not named.", 'model="X.onnx"')
-        options = completed(asked(model=Path(model)))
+        options = completed(asked(model=Path(model)), talk)
         options = replace(options, iterations=options.iterations[:1])
         rows, _ = compare_files(options, load_float(options, talk), path, talk)
     return rows

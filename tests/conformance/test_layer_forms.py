@@ -1,7 +1,8 @@
 """Paddle's layers in their documented forms, from its own files to the chip, against Paddle itself.
 
-``tests/golden/layers_paddle2.txt`` and ``layers_paddle3.txt`` have the outcome of every form: right (60 dB and more at 16 bits),
-how near it comes where the operator allows no more, or the sentence that refuses it.
+``layers_paddle2.txt`` and ``layers_paddle3.txt`` in ``tests/golden`` have the outcome of every
+form: right (60 dB and more at 16 bits), how near it comes where the operator allows no more, or the
+sentence that refuses it.
 """
 
 from __future__ import annotations

@@ -54,6 +54,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             input_configs=tuple(json.loads(options.input_configs or "[]")),
         )
         script.check()
+        _warn_of_one_call(options, f"infer function {options.function}", talk)
         return script, None
     if options.function != INFER_AUTO:
         raise UsageError(
@@ -110,12 +111,23 @@ def _warn_of_classes(folder: PictureFolder, graph: Graph, talk: Talk) -> None:
             talk.warn(f"there is no top-1: {why}.")
 
 
+def _warn_of_one_call(options: QuantizeOptions, what: str, talk: Talk) -> None:
+    """Knight's default, which is not ours where we know how many pictures there are."""
+    if options.iterations:
+        return
+    talk.warn(
+        f"without -i {what} is run for one forward call of {options.batch_size} picture(s), "
+        "Knight's default: too few to choose ranges and to judge by. Hint: -i 100"
+    )
+
+
 def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk: Talk) -> Workload:
     """The folders that input-configs name."""
     names = tuple(tensor.name for tensor in inputs)
     configs = input_configs.parse(options.input_configs, names)
     if options.data is not None:
         raise UsageError("input-configs name the data of each input: -d is unused.")
+    _warn_of_one_call(options, "what input-configs name", talk)
     if any(config.padded for config in configs):
         talk.say(
             "padding_constant_value changes nothing here: what convolutions pad are zeros of the "
@@ -147,6 +159,7 @@ def _python_data(
     else:
         assert callable(options.function)
         function = options.function
+        _warn_of_one_call(options, "the infer function", talk)
         description = f"infer function {getattr(function, '__name__', 'of Python')}"
     return CalledFunction(
         function=function,

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from knightlite.api.chips.settings import default_chip
+from knightlite.errors import KnightliteError
 from knightlite.options import check
 from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.shared import INFER_AUTO, PICTURES
+from knightlite.talk import SILENT, Talk
 
 
-def completed(options: QuantizeOptions) -> QuantizeOptions:
+def completed(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOptions:
     """The options as the work takes them: with a chip, and with batches that can be read twice.
+
+    Where nobody says how many pictures of a folder are to be taken, ``PICTURES`` are, or all.
 
     Every way to quantize comes through here, once. UsageError or UnsupportedError for options that
     no model could be quantized with.
@@ -23,9 +28,27 @@ def completed(options: QuantizeOptions) -> QuantizeOptions:
         options = replace(options, batches=batches, iterations=calls)
     check(options)
     options = replace(options, chip=options.chip or default_chip())
+    options = _with_pictures(options, talk)
     if options.mix_budget is not None:
         _check_budget(options.mix_budget, options.target)
     return options
+
+
+def _with_pictures(options: QuantizeOptions, talk: Talk) -> QuantizeOptions:
+    """A script keeps Knight's default, one call: it may take more than a picture in one."""
+    from knightlite.preprocess import list_pictures
+
+    scripted = options.function != INFER_AUTO or options.batches is not None
+    if options.iterations or scripted or options.data is None or options.recipe is None:
+        return options
+    try:
+        there = len(list_pictures(options.data).samples)
+    except KnightliteError:
+        return options  # said with the rest of what is wrong, where the folder is read
+    taken = min(there, PICTURES)
+    if options.run_mode != "convert":
+        talk.say(f"{taken} of the {there} pictures of {options.data} are taken; -i takes others")
+    return replace(options, iterations=(-(-taken // options.batch_size),))
 
 
 def _check_budget(text: str, chip: str) -> None:

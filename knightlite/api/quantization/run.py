@@ -48,7 +48,7 @@ class QuantizeOutcome:
 
 def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     """Run the stage. Errors: see ``knightlite.errors``; no file is left where one is raised."""
-    options = completed(options)
+    options = completed(options, talk)
     if options.run_mode == "infer":
         return _infer(options, talk)
     workspace.require_usable(options.directory, options.save_dir)
@@ -80,7 +80,7 @@ def quantize_all(
     ``save``: into ``save_dir``; without it the cache is the only file. No manifest is kept. Errors:
     see ``knightlite.errors``; no file is left where one is raised.
     """
-    return _quantized(completed(options), talk, save)
+    return _quantized(completed(options, talk), talk, save)
 
 
 def _quantized(

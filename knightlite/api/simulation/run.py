@@ -147,7 +147,9 @@ def _debug_names(debug: str | None, meta: Description) -> set[str]:
     if debug not in names:
         raise UsageError(
             f"the program has no materialised tensor called {debug}.",
-            suggestion(debug, sorted(names), "all writes every one"),
+            "in quant, -d is the data; sim reads what -i names"
+            if Path(debug).is_dir()
+            else suggestion(debug, sorted(names), "all writes every one"),
         )
     return {debug}
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
@@ -28,7 +27,8 @@ from knightlite.inference import (
 from knightlite.ir import Graph
 from knightlite.quantize.data.sample import Sample
 from knightlite.quantize.data.workload import Enough, Workload
-from knightlite.quantize.report_entries import Entry, decibels
+from knightlite.quantize.report_entries import Entry
+from knightlite.quantize.statistics.kept import Kept
 from knightlite.quantize.statistics.observation_plan import (
     ObservationPlan,
     collect,
@@ -144,8 +144,7 @@ def compare(
     number of pictures after which it ends; the metric is None then.
     """
     exact: Runner | None = None
-    energy = dict.fromkeys(graph.chip_outputs, 0.0)
-    noise = dict.fromkeys(graph.chip_outputs, 0.0)
+    kept = {name: Kept() for name in graph.chip_outputs}
     last: Inputs = ()
     pictures = calls = given = 0
 
@@ -164,9 +163,7 @@ def compare(
         last = inputs
         pictures, calls = pictures + inputs[0].shape[0], calls + 1
         for name in graph.chip_outputs:
-            expected = exactly[name].astype(np.float64)
-            energy[name] += float(np.sum(expected**2))
-            noise[name] += float(np.sum((expected - values[name]) ** 2))
+            kept[name].add(exactly[name], values[name])
         if progress is not None:
             progress("quantized", pictures, enough)
         return [values[name] for name in graph.outputs]
@@ -186,7 +183,7 @@ def compare(
             metric = workload.run(forward)
     entries = [
         {"name": name, "type": quantized.tensors[name].dtype.name,
-         "sqnr_db": decibels(energy[name], noise[name])}
+         **kept[name].entry()}
         for name in graph.chip_outputs
     ]  # fmt: skip
     return Comparison(metric, entries, pictures, last)
