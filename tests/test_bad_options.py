@@ -275,8 +275,8 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "is not supported: conv2d_0.tmp_0: Conv conv2d_0.tmp_0 must have 1 input channels, not 1 "
          "groups of 3.", "`knightlite check -m *"),
         ([*QUANT, "-is", "4", "3", "32", "32"], 2, "digits.onnx cannot run on the NPU, one place "
-         "is not supported: x: the network input x must be [1, C, H, W], not (4, 3, 32, 32).",
-         "give the shape with -is/--input-shapes where the batch is fixed to another size"),
+         "is not supported: x: the network input x must be [1, C, H, W], [1, C, L] or [1, C], not "
+         "(4, 3, 32, 32).", "run it frame by frame: -is 1 3 32 32"),
         ([*QUANT, "-is", "1,3,32,32", "-is", "1,3"], 2,
          "digits.onnx has 1 inputs (x), but 2 shapes were given.", ""),
         ([*QUANT, "-is", "1,3,x"], 2,
