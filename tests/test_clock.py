@@ -59,6 +59,12 @@ def test_ddr_is_given_in_program_order() -> None:
     assert times(code) == [(0, 60), (0, 160)]
 
 
+def test_a_transfer_that_waited_keeps_the_ddr_to_its_own_end() -> None:
+    code = [load(Space.FSPM, 0, 100), store(0, 0, 50), load(Space.FSPM, 0, 30)]
+    assert times(code) == [(0, 110), (0, 160), (110, 190)]  # 100 bytes, 50, then 30
+    assert simulate_time(code, CHIP).events[2].ddr_stall == 40
+
+
 def test_load_compute_store_chain() -> None:
     matrix = small_matrix(wait=RDMA, signal=WDMA)  # 4 pixels, one block each: 64 + 4
     code = [load(Space.FSPM, 0, 32, signal=RCCN), matrix, store(1024, 0, 16, wait=RCCN)]

@@ -125,6 +125,23 @@ def test_lrn(tmp_path: Path, size: int) -> None:
     assert survives(net, tmp_path, "y") == ["Conv", "Table", "Conv", "Table", "Mul", "Conv"]
 
 
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_window_and_the_defaults_of_lrn(tmp_path: Path, size: int) -> None:
+    """Of ONNX: floor((size - 1) / 2) channels before, ceil((size - 1) / 2) behind."""
+    net = start(shape=(1, 6, 3, 2))
+    net.node("LRN", ["x"], "y", size=size)
+    graph = load(net.save(tmp_path, "y"))
+    _, band, factor, _ = graph.nodes
+    wanted = [
+        [float(c - (size - 1) // 2 <= i <= c + size // 2) for i in range(6)] for c in range(6)
+    ]
+    assert graph.constants[band.inputs[1]].reshape(6, 6).tolist() == wanted
+    alpha, beta = float(np.float32(1e-4 / size)), 0.75
+    assert factor.attributes["steps"] == (
+        f"Mul x {alpha}", "Add %1 1.0", f"Pow %2 exponent={-beta}",
+    )  # fmt: skip
+
+
 def test_division(tmp_path: Path) -> None:
     net = start()
     net.node("Sigmoid", ["x"], "s")

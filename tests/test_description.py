@@ -148,6 +148,8 @@ ADDRESS = "a whole number from 0 to 1099511627776"
         ("host[0].inputs", [], "host[0].inputs must be a list that is not empty, not a list of 0."),
         ("graph_outputs[0]", "",
          'graph_outputs[0] must be what the chip or the host computes, not "".'),
+        ("host[0].outputs[0]", "y", 'host[0].outputs[0] must be a name of its own, not "y".'),
+        ("host[1].outputs[0]", "z", 'host[1].outputs[0] must be a name of its own, not "z".'),
         ("host[0].outputs", [],
          "host[0].outputs must be a list that is not empty, not a list of 0."),
         ("host[0].attributes.shape", [1, "a"], "host[0].attributes.shape must be a whole number or "
@@ -252,6 +254,10 @@ def test_what_a_tensor_takes() -> None:
     assert list(apart(X, row_stride=3, column_stride=11).misfits()) == [
         ("column_stride", "at least 12", "11")
     ]
+    # every other column of five: the last one is followed by nothing, least of all a gap
+    odd = tensor("x", "u8", (4, 2, 3), 0, column_stride=8, row_stride=20)
+    assert list(odd.misfits()) == []
+    assert list(apart(odd, row_stride=19).misfits()) == [("row_stride", "at least 20", "19")]
     assert apart(X, row_stride=100, column_stride=10, address=7).end == 7 + 3 * 100 + 4 * 10 + 3
 
 

@@ -236,6 +236,8 @@ def test_codes_are_not_spent_where_a_table_is_flat() -> None:
     graph = net.build("y")
     assert felt_interval(graph, "t") == (-3.0, np.inf)
     assert felt_interval(graph, "product") == (-np.inf, np.inf)
+    # who reads the network's outputs may feel every value
+    assert felt_interval(replace(graph, outputs=("y", "t")), "t") == (-np.inf, np.inf)
     pictures = 6 * noise((16, 4, 8, 8))
     scale = float(choose(graph, pictures, "min_max")["t"].scale)
     highest = float(pictures.max()) - 20

@@ -15,6 +15,7 @@ from knightlite.diagnosis.causes import Suspect, ratio_db, tensor_suspects
 from knightlite.diagnosis.probe import Sums
 from knightlite.dtypes import S8, U8, DType
 from knightlite.ir import Graph, Tensor
+from knightlite.quantize.ranges import Density
 from knightlite.quantize.statistics.observers import Observer
 
 Array = NDArray[Any]
@@ -212,3 +213,14 @@ def test_channels_that_keep_enough_are_left(db: float) -> None:
 )
 def test_ratios_end_where_nothing_is_left(energy: float, error: float, db: float) -> None:
     assert ratio_db(energy, error) == db
+
+
+def test_a_scale_per_channel_clips_a_share_of_all_values() -> None:
+    """All of one channel, nothing of the other: half of all."""
+    counts = np.zeros((2, 4096))
+    counts[:, 2048] = 1.0  # at 1.0
+    rows = [Density(row, np.zeros(4096), 0.0, 2.0 / 4096, 0.0, 1.0) for row in counts]
+    found = causes.fit(rows, np.asarray([1 / 255, 1 / 2550]), U8)
+    assert found.clipped == 0.5
+    assert found.scale == 1 / 255
+    assert causes.fit(rows, np.asarray(1 / 2550), U8).clipped == 1.0  # one scale, for both

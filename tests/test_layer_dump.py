@@ -132,5 +132,7 @@ def test_a_stale_cache_is_refused(refused: Refusal) -> None:
             "distribution cache seen.bin is of another network, or of the same with other "
             "options or other pictures.", REMEDY)  # fmt: skip
     refused([*words, "--seed", "5"], 1, "distribution cache seen.bin is of *", REMEDY)
+    refused([*words, "--effort", "high"], 1,
+            "distribution cache seen.bin was made with another --effort.", REMEDY)  # fmt: skip
     Path("seen.bin").write_bytes(b"PK nothing")
     refused(words, 1, "seen.bin is not a distribution cache.", REMEDY)

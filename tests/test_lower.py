@@ -189,10 +189,11 @@ def test_all_findings_at_once() -> None:
     net = QuantizedNet("net")
     x = net.input("x", 1, 1, 600)
     net.max_pool(x, "a", kernel=(1, 256))
-    graph = net.build(net.max_pool(x, "b", kernel=(1, 300)), "a")
-    with pytest.raises(UnsupportedError, match=r"^2 node") as caught:
+    net.average_pool(x, "c", scale=1e6, kernel=(1, 2))  # an operator's rule, beside the engine's
+    graph = net.build(net.max_pool(x, "b", kernel=(1, 300)), "a", "c")
+    with pytest.raises(UnsupportedError, match=r"^3 node") as caught:
         build(graph, artificial(CHIP))
-    assert [item.where for item in caught.value.findings] == ["a", "b"]
+    assert [item.where for item in caught.value.findings] == ["c", "a", "b"]
 
 
 def test_every_operator_has_a_lowering() -> None:

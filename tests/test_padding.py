@@ -54,6 +54,20 @@ def test_a_pad_that_nobody_takes_over(
 
 
 @pytest.mark.parametrize(
+    ("more", "total"),
+    [({}, (1, 1, 1, 1)), ({"pads": [1, 0, 1, 0], "count_include_pad": 1}, (2, 1, 2, 1))],
+)
+def test_zeros_that_an_average_takes_over_count(
+    tmp_path: Path, more: dict[str, Any], total: tuple[int, ...]
+) -> None:
+    net = padded([0, 0, 1, 1, 0, 0, 1, 1])
+    net.node("AveragePool", ["p"], "y", kernel_shape=[3, 3], **more)
+    (node,) = checked(net.save(tmp_path, "y")).nodes
+    assert node.op == "AveragePool"
+    assert node.attributes["pads"] == node.attributes["counted_pads"] == total
+
+
+@pytest.mark.parametrize(
     ("place", "pads", "made"),
     [
         (2, [0, 0, 0, 1, 1, 0, 0, 0, 1, 1], ["Conv"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from knightlite import dtypes
 from knightlite.chip import Chip
 from knightlite.chip_files import find
 from knightlite.errors import ModelError
-from knightlite.ir import Graph, verify
+from knightlite.ir import Graph, HostOp, verify
 from knightlite.passes import PIPELINE, Explanations, run_passes
 from knightlite.passes.fuse_prologue import FusePrologue
 from knightlite.passes.fuse_residual import FuseResidual
@@ -365,3 +365,13 @@ def test_a_pass_that_breaks_the_graph_is_caught() -> None:
 
     with pytest.raises(ModelError, match="input c is not defined before it is read"):
         run_passes(residual(QuantizedNet()), CHIP, [DropsANode()], Explanations())
+
+
+@pytest.mark.parametrize("make", [prologue, residual])
+def test_what_the_host_reads_stays(make: Callable[[QuantizedNet], Graph]) -> None:
+    """It is an output of the chip, though none of the network."""
+    graph = make(QuantizedNet())
+    inner = graph.nodes[0].output
+    host = (HostOp("s", "Softmax", (inner,), ("s",), {"axis": 1}),)
+    found, _ = rewrite(replace(graph, outputs=(*graph.outputs, "s"), host=host))
+    assert found.nodes == graph.nodes

@@ -168,6 +168,17 @@ def test_copies(make: Callable[[QuantizedNet], Graph]) -> None:
     exact(graph)
 
 
+def test_the_larger_of_two_operands_keeps_its_place() -> None:
+    """A part of a tensor in front of the whole: either could stay, a copy of the part costs less."""
+    net = QuantizedNet()
+    x = net.input("x", 3, 4, 4)
+    b = net.conv(x, "b", 5)
+    s = net.cut(b, "s", starts=(1, 0, 0))
+    graph = net.build(net.concat("k", x, s, net.concat("j", s, b)))
+    assert copies(graph) == ["s", "x", "s"]
+    exact(graph)
+
+
 def test_bytes_are_shared_in_time() -> None:
     """The branch overwrites the half that nobody reads any more."""
     _, found = place_tensors(chunk(QuantizedNet()))

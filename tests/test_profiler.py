@@ -194,6 +194,14 @@ def test_facts_that_cannot_be_assumed() -> None:
     ]
 
 
+def test_utilization_is_of_the_assumed_peak() -> None:
+    """Twice the lanes, half the share, in a layer and in all."""
+    assumed = profile(net(), facts={"matrix_output_lanes": 2 * TINY.matrix_output_lanes})
+    assert assumed.cycles == 371
+    assert assumed.layers[1].mac_utilization == 128 / (68 * 4096)
+    assert assumed.mac_utilization == 128 / (371 * 4096)
+
+
 def test_json() -> None:
     value = json.loads(profile_json(profile(net())))
     assert value["schema"] == "knightlite.profile/1"
@@ -243,4 +251,17 @@ def test_bandwidth_in_the_trace() -> None:
         (0.4, {"read": 0.0, "write": 0.0}),
         (0.736, {"read": 0.0, "write": 16 * 5e8 / 3 / 1e9}),
         (0.742, {"read": 0.0, "write": 0.0}),
+    ]
+
+
+def test_a_transfer_that_waits_moves_nothing_yet() -> None:
+    """A store is set up beside a load, and has the DDR when the load's bytes are there."""
+    code = [load(Space.FSPM, 0, 2560), store(0, 4096, 2560)]
+    found = profile(program(code, chip=CHIP))
+    assert [(item.start, item.end) for item in found.transfers] == [(100, 200), (200, 300)]
+    events = json.loads(trace_json(found))["traceEvents"]
+    assert [(e["ts"], e["args"]) for e in events if e["ph"] == "C"] == [
+        (0.2, {"read": 12.8, "write": 0.0}),
+        (0.4, {"read": 0.0, "write": 12.8}),
+        (0.6, {"read": 0.0, "write": 0.0}),
     ]

@@ -29,6 +29,17 @@ def test_names_and_values() -> None:
     assert found.tolist() == [2.0, -6.0]
 
 
+def test_qdq_is_not_fused() -> None:
+    """Into kernels that saturate where the CPU has no instruction for them: few tests would see."""
+    made = session(doubled(), 1, lean=True)._opened.get_session_options()
+    assert made.get_session_config_entry("session.disable_quant_qdq") == "1"
+    assert made.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert (made.enable_mem_pattern, made.enable_cpu_mem_arena) == (False, False)
+    assert made.intra_op_num_threads == 1
+    usual = session(doubled())._opened.get_session_options()
+    assert (usual.enable_mem_pattern, usual.enable_cpu_mem_arena) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("remedy", "begin"),
     [

@@ -62,6 +62,7 @@ def only(found: list[Suspect], cause: str) -> Suspect:
 
 def test_weights_that_fit_are_no_suspects() -> None:
     assert suspects(EVEN, 1 / 127) == []
+    assert suspects((1.0, 0.0, 0.0, 0.0), 1 / 127) == []  # zeros have no error
 
 
 @pytest.mark.parametrize(("share", "clips"), [(0.25, True), (0.66, True), (0.67, False)])

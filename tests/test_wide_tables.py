@@ -150,6 +150,24 @@ def test_a_line_between_two_entries(
     assert found.tolist() == [max(-(2**15), min(2**15 - 1, round(exact)))]
 
 
+@pytest.mark.parametrize(
+    ("steps", "entry", "fraction"),
+    [
+        (0.25, 8192, 15),  # no more than 15 bits, whatever is left
+        (32767 / 2**15, 32767, 15),
+        (1.0, 16384, 14),
+        (-1.0, -(2**15), 15),
+        (-1.01, -16548, 14),
+        (32767, 32767, 0),
+        (40000, 32767, 0),  # saturates
+    ],
+)
+def test_entries_take_all_the_fraction_that_fits(steps: float, entry: int, fraction: int) -> None:
+    """Real values in output steps of 1/4."""
+    found = numerics.interpolated_entries(np.array([0.0, steps / 4]), 0.25, dtypes.S16)
+    assert (found[0].tolist(), found[1]) == ([0, entry], fraction)
+
+
 @pytest.mark.parametrize("function", ["HardSwish", "Sigmoid", "LeakyRelu", "Tanh", "Elu", "Abs"])
 @pytest.mark.parametrize("length", [8, 10, 12])
 def test_the_finest_step_is_sound(function: str, length: int) -> None:
