@@ -465,8 +465,9 @@ def test_an_output_is_not_what_was_there_before() -> None:
     with pytest.raises(FormatError, match=r"^output y is not wholly written by instructions 3 to"):
         check(gone, tensors=[t, y], outputs=[y])
     # nor may anyone read there before it is written again, or write there afterwards
+    early = replace(read, ddr_address=136, wait=WDMA, signal=WDMA)
     refuse(
-        [*code[:2], store(0, 128, 8), replace(read, ddr_address=136, wait=WDMA), code[4]],
+        [*code[:2], store(0, 128, 8), early, replace(code[4], wait=RDMA)],
         "instruction 3 (load, layer conv1) reads uninitialised DDR byte 0x88 of its DDR side at "
         "0x88.",
         tensors=[t, replace(y, first=2, ready=4)],
