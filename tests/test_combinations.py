@@ -26,6 +26,9 @@ HINTS = {
     "percentile": "0.9999 to 0.999999 are usual",
     "few": "in sim, -i is the input",
     "best": "auto chooses one for each tensor, all tries every one",
+    **dict.fromkeys(
+        ("seen.bin", "-du"), "leave them out, or name one method (-qm) and one iteration (-i)"
+    ),
 }
 DATA = ["-d", "calib", "--recipe", "digits"]
 
@@ -183,6 +186,10 @@ def test_the_table(here: Path, capsys: Capture) -> None:
          "the share of percentile must be above 0 and at most 1, not 1.5."),
         (["-qm", "kl", "mse", "-r", "convert"],
          "run mode convert takes one value of -qm and of -i, not several."),
+        (["-qm", "kl", "mse", "-cd", "seen.bin"],
+         "-du and -cd belong to one run, but several range methods or iterations are asked for."),
+        (["-i", "1", "2", "-du"],
+         "-du and -cd belong to one run, but several range methods or iterations are asked for."),
         (["-i", "few"], "Invalid value for '-i' / '--iteration': 'few' is not a valid integer."),
     ],
 )  # fmt: skip

@@ -348,6 +348,11 @@ def test_pointwise_may_work_in_place_a_window_may_not() -> None:
         "instruction 2 (resize, layer conv1) overwrites its input tile at FSPM 0x0 with its output "
         "tile at FSPM 0x0.",
     )
+    refuse(  # all channels are read for the first one that is written
+        [*start, load(Space.MSPM, 0, 512), make(Softmax, **tile, wait=RDMA)],
+        "instruction 3 (softmax, layer conv1) overwrites its input tile at FSPM 0x0 with its "
+        "output tile at FSPM 0x0.",
+    )
     # channels side by side in one buffer share no byte, though their extents overlap
     side = {**tile, "x_channels": 4, "y_channels": 4, "y_address": 4}
     check([*start, make(Pool, **side, wait=RDMA)])
@@ -419,6 +424,7 @@ def test_token_counter_overflow() -> None:
         "instruction 255 (load, layer conv1) may bring the token counter from RDMA to RCVT to "
         "256, beyond 255.",
     )
+    order([*many[1:], *[make(Eltwise, wait=RDMA)] * 255], LAYERS)  # so many fit
     # the same tokens, taken in time
     idle = make(Eltwise, x_address=0, z_address=8, y_address=16, wait=RDMA, signal=RDMA)
     pairs = [item for _ in range(256) for item in (replace(many[0], wait=RCVT), idle)]

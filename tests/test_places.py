@@ -169,7 +169,7 @@ def test_copies(make: Callable[[QuantizedNet], Graph]) -> None:
 
 
 def test_the_larger_of_two_operands_keeps_its_place() -> None:
-    """A part of a tensor in front of the whole: either could stay, a copy of the part costs less."""
+    """A part in front of the whole: either could stay, and a copy of the part costs less."""
     net = QuantizedNet()
     x = net.input("x", 3, 4, 4)
     b = net.conv(x, "b", 5)

@@ -243,6 +243,7 @@ def test_another_network_quantized_since() -> None:
     left_by_quant()
     left_by_compile(ONNX)
     assert latest(left_by_quant(), "compile", "cfg").path == Path("d_r.cfg")
+    assert latest(left_by_quant("a"), "compile", "cfg").path == Path("d_r.cfg")  # at another place
     space = left_by_quant("b", "other")
     with pytest.raises(UsageError) as caught:
         latest(space, "compile", "cfg")
