@@ -266,7 +266,8 @@ def test_json_is_alone_on_stdout(
         raise ValueError(f"{text} is not JSON")
 
     found = json.loads(out, parse_constant=refuse)
-    assert keys <= set(found[0] if isinstance(found, list) else found)
+    assert found["schema"] == f"knightlite.{arguments[0]}/1"
+    assert keys <= set(found["rows"][0] if "rows" in found else found)
     talks = arguments[0] in ("quant", "compile", "sim", "profile", "explain", "compare")
     assert bool(err) == talks
 

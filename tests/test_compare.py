@@ -434,7 +434,7 @@ def test_show_what_the_host_left(
     np.save(tmp_path / "result-z.npy", np.ones((1, 2, 1, 1), np.int8))
     where = ["show_sim_result", "-sd", str(tmp_path)]
     assert run([*where, "--json"]) == 0
-    host, chip = json.loads(capsys.readouterr().out)
+    host, chip = json.loads(capsys.readouterr().out)["rows"]
     assert (host["name"], host["shape"]) == ("host-y", list(values.shape))
     assert [host[key] for key in ("type", "minimum", "maximum")] == facts
     assert chip["name"] == "z"

@@ -43,7 +43,7 @@ def test_the_command(settings: Path, capsys: Capture) -> None:
     assert out == ""
     assert err == f"TX5112CV201 is the default chip from now on, as {settings} says.\n"
     assert run(["chips", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["rows"]
     assert {row["family"]: row["default"] for row in rows if row["default"]} == {
         "TX5112x201": "TX5112CV201"
     }

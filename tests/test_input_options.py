@@ -86,7 +86,7 @@ def test_pixels_straight_into_the_chip(here: Path, capsys: pytest.CaptureFixture
     assert scores[0].argmax() == 3
     capsys.readouterr()
     assert run(["compare", "-qd", "out", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["rows"]
     assert min(row["difference"]["cosine"] for row in rows if row["difference"]) > 0.99
 
 

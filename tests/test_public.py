@@ -17,6 +17,7 @@ import onnx.utils
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import knightlite
 from conftest import DIGITS
@@ -348,6 +349,14 @@ def test_files_and_bytes(here: Path) -> None:
     assert found[0].argmax() == 7
     assert all(np.array_equal(item, found[0]) for item in found)
     assert np.array_equal(session.prepare(picture, recipe="digits"), session.prepare(picture))
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    assert np.array_equal(session.prepare(pixels), session.prepare(picture))
+    for wrong in (pixels.astype(np.float32), pixels.transpose(2, 0, 1), pixels[:0]):
+        with pytest.raises(
+            knightlite.KnightliteError, match=r"^pixels must be uint8 \[H, W, 3\] or"
+        ):
+            session.prepare(wrong)
     profiles = [knightlite.profile(cfg), knightlite.profile(cfg.read_bytes(), weight.read_bytes())]
     assert profiles[0].cycles == profiles[1].cycles == sum(row.cycles for row in profiles[0].layers)
 

@@ -22,6 +22,7 @@ from knightlite.cli.program import run
 from knightlite.container import Description, WeightDescription
 from knightlite.isa import Space
 from knightlite.json_records import to_json
+from knightlite.options import commands, options_of
 from knightlite.profiler import profile, profile_json, trace_json
 from record_schemas import definitions
 from record_values import records
@@ -126,6 +127,9 @@ def test_output(here: Path, capsys: Capture, name: str, arguments: list[str]) ->
 
 
 def test_every_command_with_json_has_a_schema() -> None:
+    records = commands.RECORDS.items()
+    for name in (name for name, record in records if "as_json" in options_of(record)):
+        assert schema(name)["properties"]["schema"] == {"const": f"knightlite.{name}/1"}
     assert {name for name, _ in COMMANDS} | {"trace", "manifest", "show_sim_result"} == set(NAMES)
 
 

@@ -24,6 +24,7 @@ def command(options: CheckOptions) -> int:
     gflops = 2 * result.macs / 1e9
     if options.as_json:
         print_json(
+            "check",
             {
                 "name": result.name,
                 "chip": result.chip,
@@ -46,7 +47,7 @@ def command(options: CheckOptions) -> int:
                     }
                     for item in result.findings
                 ],
-            }
+            },
         )
         return 0 if result.fits else 1
     rows = [

@@ -39,7 +39,7 @@ def command(options: ChipsOptions) -> None:
     else:
         columns, rows = FACT, chip_facts(name)
     if options.as_json:
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        print_json("chips", [dict(zip(columns, row, strict=True)) for row in rows])
         return
     print_table(name or "Chips", columns, rows)
     for line in remarks:

@@ -31,7 +31,7 @@ def command(options: CompareOptions) -> None:
     with talking() as talk:
         rows = compare(options, talk)
     if options.as_json:
-        print_json([asdict(row) for row in rows])
+        print_json("compare", [asdict(row) for row in rows])
         return
     shown = {"idx": options.show_index, "MRE%": not options.no_mre, "cos%": not options.no_cos}
     shown |= {"RMSE%": options.rmse, "max diff": options.maxdiff, "bias": options.bias}

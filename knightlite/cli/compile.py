@@ -25,7 +25,7 @@ def command(options: CompileOptions) -> None:
         result = compile_model(options, talk)
     if options.as_json:
         files = {key: str(value) for key, value in result.files.items()}
-        print_json({**result.figures, "files": files})
+        print_json("compile", {**result.figures, "files": files})
         return
     figures = result.figures
     rows = [

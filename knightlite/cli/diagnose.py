@@ -29,7 +29,7 @@ def command(options: DiagnoseOptions) -> None:
         if options.html is not None:
             talk.say(f"Page : {options.html}")
     if options.as_json:
-        print_json(as_json(found))
+        print_json("diagnose", as_json(found))
         return
     print_diagnosis(found, options.number)
 

@@ -33,7 +33,7 @@ def command(options: EvaluateOptions) -> int:
     with talking() as talk:
         found = evaluate_models(resumable(options), talk)
     if options.as_json:
-        print_json({**asdict(found), "models": [asdict(model) for model in found.models]})
+        print_json("eval", {**asdict(found), "models": [asdict(model) for model in found.models]})
     else:
         _print(found)
     return 1 if any(row.differing_bytes for row in found.models) else 0

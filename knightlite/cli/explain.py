@@ -22,7 +22,7 @@ def command(options: ExplainOptions) -> None:
     columns = ("node", "pass", "what happened")
     if options.as_json:
         keys = ("node", "pass", "sentence")
-        print_json([dict(zip(keys, row, strict=True)) for row in rows])
+        print_json("explain", [dict(zip(keys, row, strict=True)) for row in rows])
     elif rows:
         print_table("Rewrites", columns, rows)
     else:

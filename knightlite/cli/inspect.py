@@ -20,7 +20,7 @@ def command(options: InspectOptions) -> None:
     with talking() as talk:
         found = inspect_file(options.file, talk=talk)
     if options.as_json:
-        print_json(found.as_json())
+        print_json("inspect", found.as_json())
         return
     for line in found.lines():
         print_line(line)

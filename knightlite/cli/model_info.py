@@ -27,7 +27,7 @@ def command(options: ModelInfoOptions) -> None:
         notes = quantization_notes(options.model)
     if options.as_json:
         sides = {"inputs": list(map(asdict, inputs)), "outputs": list(map(asdict, outputs))}
-        print_json({**sides, "quantization": notes})
+        print_json("model_info", {**sides, "quantization": notes})
     elif options.dequant_scale:
         print_table("Outputs", ("Index", "Output name", "Dequant scale"), _scales(outputs))
         if options.inputs_too:

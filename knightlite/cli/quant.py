@@ -71,6 +71,7 @@ def command(options: QuantizeOptions) -> None:
         talk.say("Quant complete")
     if options.as_json:
         print_json(
+            "quant",
             {
                 "files": {key: str(path) for key, path in result.files.items()},
                 "float_metric": result.float_metric,
@@ -82,7 +83,7 @@ def command(options: QuantizeOptions) -> None:
                 "combinations": list(result.combinations),
                 "cycles": result.report.get("cycles"),
                 "mix_points": result.report.get("mix_points", []),
-            }
+            },
         )
         return
     if result.combinations:

@@ -30,7 +30,7 @@ def command(options: ShowSimResultOptions) -> None:
     if options.save_dir is not None:
         save_facts(rows, options.save_dir)
     if options.as_json:
-        print_json(rows)
+        print_json("show_sim_result", rows)
         return
     columns = ("Index", "Output name", "tensor", "shape", "type", "min", "max")
     print_table("Results", columns, [_cells(row) for row in rows])

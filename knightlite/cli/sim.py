@@ -29,6 +29,7 @@ def command(options: SimulateOptions) -> int:
     code = 1 if result.differing_bytes else 0
     if options.as_json:
         print_json(
+            "sim",
             {
                 "files": {key: str(path) for key, path in result.files.items()},
                 "tensors": dict(result.tensors),
@@ -41,7 +42,7 @@ def command(options: SimulateOptions) -> int:
                     [{"label": g.label, "index": g.index, "score": g.score} for g in frame]
                     for frame in result.top
                 ],
-            }
+            },
         )
         return code
     for number, guesses in enumerate(result.top):

@@ -35,8 +35,10 @@ def print_line(text: str) -> None:
     print(text)
 
 
-def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
-    """One JSON value on stdout."""
+def print_json(command: str, value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON object on stdout, which names its schema; several things are its ``rows``."""
+    whole = value if isinstance(value, Mapping) else {"rows": value}
+    value = {"schema": f"knightlite.{command}/1", **whole}
     print(json.dumps(value, indent=2, sort_keys=True, default=str))
 
 

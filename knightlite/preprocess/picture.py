@@ -21,15 +21,18 @@ from knightlite.reading import read_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
+Array = NDArray[Any]
 Pixels = NDArray[np.float32]  # [H, W, C] in the recipe's colour order, 0..255
 EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def prepare_picture(
-    source: str | Path | Image.Image, recipe: Recipe, input_shape: Sequence[int]
+    source: str | Path | Image.Image | Array, recipe: Recipe, input_shape: Sequence[int]
 ) -> NDArray[np.float32]:
-    """A picture (file or Pillow image) as float32 [C, H, W].
+    """A picture (file, Pillow image or pixels) as float32 [C, H, W].
+
+    Pixels are uint8 [H, W, 3] in the order RGB, or [H, W] in grey.
 
     ``input_shape`` is the model's input, [C, H, W] or [N, C, H, W] with any N. The EXIF
     orientation is not applied: pixels count in the order in which the file stores them, as they do
@@ -57,10 +60,25 @@ def prepare_picture(
     return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
-def _open(source: str | Path | Image.Image) -> tuple[Image.Image, str]:
+def _pixels(values: Array) -> Image.Image:
+    """The image of an array; DataError where it is none of 8 bits."""
+    from PIL import Image
+
+    grey, colour = values.ndim == 2, values.ndim == 3 and values.shape[2] == 3
+    if values.dtype != np.uint8 or not (grey or colour) or not values.size:
+        raise DataError(
+            f"pixels must be uint8 [H, W, 3] or [H, W], not {values.dtype} {[*values.shape]}.",
+            "what is prepared already goes to run as it is",
+        )
+    return Image.fromarray(np.ascontiguousarray(values))
+
+
+def _open(source: str | Path | Image.Image | Array) -> tuple[Image.Image, str]:
     """The decoded picture and its name for messages; DataError where it is not a picture."""
     from PIL import Image, UnidentifiedImageError
 
+    if isinstance(source, np.ndarray):
+        source = _pixels(source)
     if isinstance(source, Image.Image):
         return _in_eight_bits(source, "the picture"), "the picture"
     name = str(source)

@@ -219,9 +219,11 @@ class Session:
         """Run frames and return the chip's integers, [N, C, H, W] by name."""
         return self._network.run_integers(input_feed)
 
-    def prepare(self, picture: str | Path, recipe: str | Path | None = None) -> Array:
+    def prepare(self, picture: str | Path | Array, recipe: str | Path | None = None) -> Array:
         """A picture as the network's only input reads it, float32 [1, C, H, W].
 
+        ``picture``: a file, or its pixels as uint8 [H, W, 3] in the order RGB or [H, W] in grey.
         ``recipe`` None: the one that calibration used, which the ``.cfg`` holds.
         """
-        return self._network.prepare(Path(picture), None if recipe is None else str(recipe))
+        found = Path(picture) if isinstance(picture, (str, Path)) else picture
+        return self._network.prepare(found, None if recipe is None else str(recipe))

@@ -38,6 +38,7 @@ from knightlite.talk import SILENT, Talk
 if TYPE_CHECKING:
     from knightlite.ir import Graph
 
+SCHEMA = "knightlite.compare/1"  # of compare.json, and of what --json prints
 KEPT = "never written to memory: fused into its reader, or part of another tensor"
 LEFT_OUT = "not among the results of sim, which leaves all that are written with --debug all"
 
@@ -232,7 +233,8 @@ def _save(
     folder: Path, rows: Sequence[Comparison], tallies: Mapping[tuple[str, str, str], Tally]
 ) -> None:
     """compare.json, and a plot per row; all of them or none."""
-    text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
+    whole = {"schema": SCHEMA, "rows": [asdict(row) for row in rows]}
+    text = json.dumps(whole, indent=1) + "\n"
     with atomic_write.file_set() as files:
         files.write_text(folder / "compare.json", text)
         if not tallies:

@@ -87,8 +87,8 @@ def _reads_pixels(entry: StoredTensor) -> bool:
     return entry.type == "u8" and entry.scale == 1
 
 
-def picture(path: Path, meta: Description, named: str | None) -> Array:
-    """A picture as the only input of a .cfg reads it, float32 [1, C, H, W].
+def picture(source: Path | Array, meta: Description, named: str | None) -> Array:
+    """A picture, file or pixels, as the only input of a .cfg reads it, float32 [1, C, H, W].
 
     ``named``: a recipe; None takes the one in the .cfg, UsageError where it has none.
     """
@@ -107,5 +107,5 @@ def picture(path: Path, meta: Description, named: str | None) -> Array:
             "the network was quantized without a recipe, so a picture cannot be prepared.",
             "name one with --recipe, or give a raw file",
         )
-    values: Array = prepare_picture(path, recipe, meta.inputs[0].shape)
+    values: Array = prepare_picture(source, recipe, meta.inputs[0].shape)
     return values[None]

@@ -105,9 +105,9 @@ class CompiledNetwork:
             for name in names[entry.name]
         }
 
-    def prepare(self, path: Path, recipe: str | None) -> Array:
-        """A picture as the network's only input reads it, float32 [1, C, H, W]."""
-        return picture(path, self.meta, recipe)
+    def prepare(self, source: Path | Array, recipe: str | None) -> Array:
+        """A picture, file or pixels, as the network's only input reads it, float32 [1, C, H, W]."""
+        return picture(source, self.meta, recipe)
 
     def _frames(self, feed: Mapping[str, Any]) -> list[dict[str, Array]]:
         """The feed as input integers, one dictionary per frame."""
