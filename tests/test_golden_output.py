@@ -10,7 +10,7 @@ import pytest
 from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store, tensor
 from conftest import Golden
 from knightlite.cli.program import run
-from knightlite.container import Program, encode_program
+from knightlite.container import Program, encode_program, paired
 from knightlite.isa import Space
 
 CHIP = replace(TINY, ddr_burst_bytes=64, dma_setup_cycles=100)
@@ -26,13 +26,13 @@ def assembled() -> Program:
         store(1024, 65536, 1600, layer=2, wait=RCCN),
     ]
     x = tensor("x", "u8", (8, 1, 4), 2048)
-    y = tensor("y", "s8", (4, 1, 4), 65536, scale=0.25)
+    y = tensor("y", "s8", (4, 1, 4), 65536, scale=0.25, ready=4)
     made = program(
         code, bytes(128), [x], [y], [x, y], ("in", "block/conv", "out"), CHIP, 1 << 18,
-        fspm_peak=(4096, 123456, 16), res_version="1.5", model_sha256="ab" * 32,
+        fspm_peak=(4096, 3456, 16), res_version="1.5", model_sha256="ab" * 32,
     )  # fmt: skip
     layers = tuple(replace(layer, macs=40 * at) for at, layer in enumerate(made.meta.layers))
-    return replace(made, meta=replace(made.meta, layers=layers, chip="tiny.toml"))
+    return paired(replace(made, meta=replace(made.meta, layers=layers, chip="tiny.toml")))
 
 
 @pytest.mark.parametrize(
