@@ -16,6 +16,7 @@ from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.views import FLOATS, SAME, VIEWS
 from knightlite.ir import Graph
+from knightlite.ops import host as kinds
 
 """Types that a Cast may make real numbers of; None: fed as float32."""
 ROWS: dict[int, Callable[[Shape], Shape]] = {
@@ -112,8 +113,11 @@ def _computes(state: Importer, name: str) -> SourceNode | None:
 def other_types(model: SourceModel, graph: Graph) -> list[Finding]:
     """A word about outputs that are real numbers here, and of another type in the file."""
     found = []
+    makers = {name: op.op for op in graph.host for name in op.outputs}
     for name in graph.outputs:
-        element = model.types.get(name)
+        element, maker = model.types.get(name), makers.get(name, "Reshape")
+        if maker not in kinds.KINDS or maker == "Cast":
+            continue  # ONNX Runtime, or a cast on the host, makes what the file says
         integers = element in INTEGERS and graph.tensors[name].dtype.is_float
         if integers or (element in FLOATS and element != TensorProto.FLOAT):
             kind = TensorProto.DataType.Name(element or 0).lower()
