@@ -341,3 +341,18 @@ def test_averages_over_neighbouring_channels(
              pads=[pads[0], 0, 0, pads[1], 0, 0], count_include_pad=include)  # fmt: skip
     net.node("Squeeze", ["p", ints(net, 1)], "y")
     assert operators(same(net, tmp_path, "y")) == ["Table", "Conv"]
+
+
+@pytest.mark.parametrize("layer", ["BatchNormalization", "Softmax"])
+def test_what_needs_channels_first_has_them(tmp_path: Path, layer: str) -> None:
+    """A norm of rows is one of channels once the tensor itself is turned."""
+    net = Net()
+    net.input("x", (1, 3, ROWS, COLUMNS))
+    net.conv("x", "c", (CHANNELS, 3, 1, 1))
+    net.node("Transpose", ["c"], "t", perm=[0, 2, 3, 1])
+    if layer == "Softmax":
+        net.node("Softmax", ["t"], "n", axis=1)
+    else:
+        net.norm("t", "n", ROWS)
+    net.conv("n", "y", (2, ROWS, 1, 1))
+    assert set(MOVES) & set(operators(same(net, tmp_path, "y")))

@@ -221,15 +221,7 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
     if any(item.name not in state.tail.nodes for item in members):
         _dispatch(state, node, region)
         return
-    builder, values = state.builder, dict(state.values)
-    nodes, tensors, constants = builder.nodes[:], dict(builder.tensors), dict(builder.constants)
-    host_operations, trained = builder.host[:], dict(builder.trained)
-
-    def undo() -> None:
-        builder.nodes[:], builder.host[:], state.values = nodes, host_operations, dict(values)
-        builder.tensors, builder.constants = dict(tensors), dict(constants)
-        builder.trained = dict(trained)
-
+    undo = state.mark()
     try:
         _dispatch(state, node, region)
     except UnsupportedError as refusal:

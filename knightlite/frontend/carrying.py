@@ -73,11 +73,38 @@ def carry(state: Importer, node: SourceNode, handler: Handler) -> bool:
         found = _agreed(state, node, features)
     if found is None or not _helps(state, node, features, found):
         return False
+    undo = state.mark()
+    try:
+        _carried(state, node, handler, features, found)
+    except UnsupportedError as refusal:
+        undo()
+        if not _settled(state, features):  # in the order of the file it may be supported
+            undo()
+            raise refusal from None
+        return carry(state, node, handler)
+    return True
+
+
+def _settled(state: Importer, features: Sequence[str]) -> bool:
+    """Settle what is not in the standard order; False where nothing is, or where it cannot be."""
+    others = [name for name in features if not axis_orders.standard(state, name)]
+    try:
+        for name in others:
+            axis_orders.settle(state, name)
+    except UnsupportedError:
+        return False
+    return bool(others) and all(axis_orders.standard(state, name) for name in others)
+
+
+def _carried(
+    state: Importer, node: SourceNode, handler: Handler, features: Sequence[str], found: Groups
+) -> None:
+    """Rewrite the node and compute it."""
+    kind = node.op_type
     rewritten = replace(node, inputs=tuple(axis_orders.alias(state, name) for name in node.inputs))
     rewrite = REWRITES.get(kind, _along_windows if kind in WINDOWS else _pointwise)
     rewritten = rewrite(state, rewritten, _view(state, node, features, found))
     _run(state, node, rewritten, handler, found, features)
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -58,6 +59,20 @@ class Importer:
         for node in model.nodes:
             for name in node.inputs:
                 self._readers.setdefault(name, set()).add(node.op_type)
+
+    def mark(self) -> Callable[[], None]:
+        """What brings the walk back to where it is now, as often as it is called."""
+        builder, model, values = self.builder, self.model, dict(self.values)
+        nodes, tensors, constants = builder.nodes[:], dict(builder.tensors), dict(builder.constants)
+        host, trained = builder.host[:], dict(builder.trained)
+
+        def undo() -> None:
+            builder.nodes[:], builder.host[:] = nodes, host
+            builder.tensors, builder.constants = dict(tensors), dict(constants)
+            builder.trained = dict(trained)
+            self.model, self.values = model, dict(values)
+
+        return undo
 
     @property
     def failed(self) -> bool:
