@@ -356,3 +356,10 @@ def test_what_needs_channels_first_has_them(tmp_path: Path, layer: str) -> None:
         net.norm("t", "n", ROWS)
     net.conv("n", "y", (2, ROWS, 1, 1))
     assert set(MOVES) & set(operators(same(net, tmp_path, "y")))
+
+
+def test_a_concat_of_one_is_none(tmp_path: Path) -> None:
+    net = signal()
+    net.conv("x", "c", (4, 6, 3))
+    net.node("Concat", ["c"], "y", axis=2)
+    assert operators(same(net, tmp_path, "y")) == ["Conv"]

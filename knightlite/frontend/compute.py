@@ -29,6 +29,9 @@ CHAINS = {"Sum": "Add", "Mean": "Add", "Max": "Max", "Min": "Min"}  # of any num
 def compute(state: Importer, node: SourceNode) -> None:
     """Conv, pools, BatchNormalization, element-wise operators and tables."""
     features = state.features(node)
+    if node.op_type == "Concat" and len(node.inputs) == 1:
+        state.values[node.outputs[0]] = state.value(features[0])
+        return
     attributes = padding.taken_over(state, node)
     _check_features(state, node, features)
     shapes: dict[str, Shape] = {node.outputs[0]: _output_shape(state, node, features)}
