@@ -1,6 +1,7 @@
 # make demo         quantize, compile, simulate and profile examples/digits: one table
 # make test         lint, types and tests (what CI runs)
 # make conformance  whole networks at full size, half an hour long; K='unet or dpn' selects
+# make fuzz         mutated files to every reader for an hour; INPUTS=1000000 SECONDS=3600 SEED=1
 # make lint         ruff and mypy only
 # Any of them sets up .venv first. PYTHON=python3.12 takes another Python (3.10 to 3.12).
 
@@ -11,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PADDLE := .venv-paddle
 
 .DEFAULT_GOAL := help
-.PHONY: help check-tools demo test conformance lint format clean
+.PHONY: help check-tools demo test conformance fuzz lint format clean
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -66,6 +67,10 @@ $(PADDLE)2/.zoo: requirements-ci.lock | check-tools
 conformance: $(VENV)/.dev $(PADDLE)/.zoo $(PADDLE)2/.zoo
 	$(BIN)/python -m pytest -rs -m conformance tests/conformance $(if $(K),-k '$(K)') \
 		--conformance-json build/conformance.json $(OPTIONS)
+
+fuzz: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(or $(INPUTS),1000000) \
+		--seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
