@@ -7,12 +7,16 @@ whole: where anything fails, no new file is there and every old one is as it was
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from knightlite.errors import UsageError
+from knightlite import leftovers
+from knightlite.errors import KnightliteError, UsageError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no mistake of who asks: exit code 1
 
 
 class FileSet:
@@ -21,6 +25,7 @@ class FileSet:
     def __init__(self) -> None:
         self._asides: dict[Path, Path] = {}  # final place -> where it is written meanwhile
         self._made: list[Path] = []  # folders made for them, outermost first
+        self._swept: set[Path] = set()  # folders rid of what killed runs left
 
     def path(self, final: str | Path) -> Path:
         """Where to write the file that will be ``final``; folders are made as needed.
@@ -35,8 +40,11 @@ class FileSet:
             raise UsageError(f"{final} cannot be written: it is {what}.")
         try:
             self._make_folder(final.parent)
+            if final.parent not in self._swept:
+                leftovers.sweep(final.parent)
+                self._swept.add(final.parent)
             handle, name = tempfile.mkstemp(
-                prefix=f".{final.stem}-", suffix=final.suffix, dir=final.parent
+                prefix=leftovers.prefix(final.stem), suffix=final.suffix, dir=final.parent
             )
             os.close(handle)
         except OSError as error:
@@ -138,7 +146,7 @@ def require_folder(folder: str | Path) -> None:
 
 def _keep(path: Path) -> Path:
     """A second name for an old file, so that it can come back."""
-    kept = path.with_name(f".{path.name}-old-{os.getpid()}")
+    kept = path.with_name(f"{leftovers.prefix(path.stem)}old{path.suffix}")
     try:
         os.link(path, kept)  # the file stays in place until its successor takes it
     except OSError:  # a file system without hard links
@@ -152,8 +160,31 @@ def _umask() -> int:
     return mask
 
 
-def _cannot_write(path: Path, error: OSError) -> UsageError:
+def _cannot_write(path: Path, error: OSError) -> KnightliteError:
+    if error.errno in FULL:
+        return KnightliteError(
+            f"{path} cannot be written: {error.strerror}.", "make room, or name another folder"
+        )
     return UsageError(
-        f"{path} cannot be written: {error.strerror or error}.",
-        "name another folder, or make room",
+        f"{path} cannot be written: {error.strerror or error}.", "name another folder"
     )
+
+
+@contextlib.contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """One process at a time in the ``with``, of those that ask for the same existing folder.
+
+    The lock is the folder's own and ends with the process: no file of it can be left behind. Where
+    a file system has no locks nothing is waited for.
+    """
+    import fcntl
+
+    handle = None
+    try:
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)

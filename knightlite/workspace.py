@@ -144,9 +144,15 @@ def record(
     """
     if stage not in STAGES:
         raise ValueError(f"stage must be one of {STAGES}, not {stage}")
-    workspace = open_workspace(directory)
     produced = hashed(directory, files)
     new = Record(stage, chip, __version__, dict(options), produced, sources, tensors)
+    with atomic_write.locked(directory):  # another run may be noting its own
+        _add(open_workspace(directory), new)
+    return new
+
+
+def _add(workspace: Workspace, new: Record) -> None:
+    """Replace the manifest by one with ``new`` as its last record."""
     kept = [item for item in workspace.records if not _same_outcome(item, new)]
     text = json.dumps(
         json_records.to_json(Manifest(FORMAT, (*kept, new))),
@@ -156,7 +162,6 @@ def record(
         allow_nan=False,
     )
     atomic_write.write_text(workspace.directory / MANIFEST, text + "\n")
-    return new
 
 
 def hashed(directory: str | Path, files: Mapping[str, str | Path]) -> dict[str, Produced]:

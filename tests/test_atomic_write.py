@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from knightlite import atomic_write
-from knightlite.errors import UsageError
+from knightlite.errors import KnightliteError, UsageError
 
 
 def names(folder: Path) -> list[str]:
@@ -89,7 +89,7 @@ def test_old_files_come_back_where_a_rename_fails(
             for name in "abc":
                 files.write_bytes(tmp_path / name, b"new")
 
-    with pytest.raises(UsageError, match=r"/c cannot be written: No space left on device\."):
+    with pytest.raises(KnightliteError, match=r"/c cannot be written: No space left on device\."):
         write()
     assert names(tmp_path) == ["a", "c"]
     assert (tmp_path / "a").read_bytes() == b"old a"

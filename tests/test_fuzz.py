@@ -32,7 +32,7 @@ def test_what_is_planted_is_found(chain: Path, tmp_path: Path) -> None:
     """An internal error, a sentence of two lines, and a reader that does not come back."""
 
     def breaks(path: Path) -> object:
-        return {}["missing"]
+        return dict[str, str]()["missing"]
 
     def wraps(path: Path) -> object:
         raise FormatError("one line\nand another")

@@ -1,28 +1,43 @@
 """The command line: arguments to ``knightlite.api`` to a printed report, no decisions.
 
 Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 could not be done, 2 wrong or unsupported
-request.
+request, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``knightlite`` and ``Knight``."""
+    try:
+        code = _run(arguments)
+    except KeyboardInterrupt:  # while something was imported
+        os.write(2, b"Stopped.\n")
+        code = 130
+    # nothing is left to be put in order: another Ctrl-C ends the process without words
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     # before numpy is imported: its threads take turns waiting where ONNX Runtime's work
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if not sys.warnoptions:  # of libraries, with lines of source; what matters is said by us
+        warnings.simplefilter("ignore")
     from knightlite.cli.program import PROGRAM, run
 
     called = Path(sys.argv[0]).stem
     _open_streams()
     program = PROGRAM if called == "__main__" else called  # python -m knightlite
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments), program))
+    return run(list(sys.argv[1:] if arguments is None else arguments), program)
 
 
 def _open_streams() -> None:

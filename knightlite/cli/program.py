@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
+import shutil
 import sys
 import tempfile
 import traceback
@@ -23,6 +27,8 @@ from knightlite.options import Names
 from knightlite.version import __version__
 
 PROGRAM = "knightlite"
+ROOM_BYTES = 1 << 20  # less is a full disk
+STOPPED = 130  # as shells say it of Ctrl-C
 
 # command -> (module of knightlite.cli, one line for --help); modules are imported when called
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -138,14 +144,16 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         _report_option(error, arguments)
         return 2
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        say(said.getvalue().rstrip("\n"))
         param = error.param if isinstance(error, click.BadParameter) else None
         if isinstance(param, RecordOption) and param.option.unlike:
             say(f"Hint: {param.option.unlike}")
         return 2
     except (click.Abort, KeyboardInterrupt):
         say("Stopped.")
-        return 1
+        return STOPPED
     except KnightliteError as error:
         report_error(error)
         return error.exit_code
@@ -189,14 +197,29 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
             ) from None
 
 
+def _temporary_full() -> bool:
+    """Whether what has no room, and no name, is a temporary file: it may be stdout as well."""
+    try:
+        return shutil.disk_usage(tempfile.gettempdir()).free < ROOM_BYTES
+    except OSError:
+        return True
+
+
 def _report_unforeseen(error: Exception) -> None:
     if isinstance(error, OSError) and error.strerror:  # a full disk, a vanished folder
         file = f"{error.filename}: " if error.filename else ""
+        if not file and error.errno == errno.ENOSPC and _temporary_full():
+            file = f"{tempfile.gettempdir()}, where temporary files go (TMPDIR): "
         say(f"Error: {one_line(f'{file}{error.strerror}')}.")
         return
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="knightlite-", suffix=".log", delete=False, encoding="utf-8"
-    ) as log:
+    told = ""
+    with (
+        contextlib.suppress(OSError),
+        tempfile.NamedTemporaryFile(
+            "w", prefix="knightlite-", suffix=".log", delete=False, encoding="utf-8"
+        ) as log,
+    ):
         log.write("".join(traceback.format_exception(error)))
+        told = f" with {Path(log.name)}"
     say(f"Error: knightlite failed inside ({type(error).__name__}: {one_line(str(error))}).")
-    say(f"Hint: this is a bug of ours; please report it with {Path(log.name)}.")
+    say(f"Hint: this is a bug of ours; please report it{told}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,17 +23,30 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 LOG_LEVEL = "log-level"  # key of click's context: 2 warnings and errors, 3 errors only
+# C0 but tab and line feed, DEL, C1, line and paragraph separators, marks of direction
+CONTROLS = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
+)
 GAP = "  "  # between the columns of a table that is not drawn
 
 
+def shown(text: str) -> str:
+    """A text for a terminal: names in files may hold what moves the cursor or sets colours.
+
+    Control characters and those that turn the direction of writing come out escaped, but for ends
+    of lines and tabs.
+    """
+    return CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
+
 def say(sentence: str) -> None:
-    """One line of talk on stderr, exactly as it is."""
-    print(sentence, file=sys.stderr)
+    """One line of talk on stderr, as it is but for control characters."""
+    print(shown(sentence), file=sys.stderr)
 
 
 def print_line(text: str) -> None:
-    """One line of a result on stdout, exactly as it is."""
-    print(text)
+    """One line of a result on stdout, as it is but for control characters."""
+    print(shown(text))
 
 
 def print_json(command: str, value: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -59,7 +73,8 @@ def print_table(
     Where the terminal is too narrow, column ``shrink`` gives up the beginning of its texts, or
     else long cells continue on the next line.
     """
-    cells = [[str(value) for value in row] for row in rows]
+    title = one_line(shown(title))
+    cells = [[one_line(shown(str(value))) for value in row] for row in rows]
     right = [
         index > 0 and bool(cells) and all(_is_number(row[index]) for row in cells)
         for index in range(len(columns))
@@ -189,7 +204,7 @@ def talking() -> Iterator[Talk]:
 
     def advance(stage: str, done: int, total: int | None) -> None:
         if stage not in tasks:
-            tasks[stage] = progress.add_task(stage, total=total)
+            tasks[stage] = progress.add_task(shown(stage), total=total)
         progress.update(tasks[stage], completed=done, total=total)
 
     with progress:
@@ -198,7 +213,7 @@ def talking() -> Iterator[Talk]:
 
 def _print_whole(screen: Console, sentence: str) -> None:
     """Above the progress bars, neither wrapped nor read as markup."""
-    screen.print(sentence, markup=False, soft_wrap=True)
+    screen.print(shown(sentence), markup=False, soft_wrap=True)
 
 
 def _warner(speak: Say) -> Say:

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from knightlite import errors
 from knightlite.errors import KnightliteError, ModelError, UsageError
+from knightlite.leftovers import scratch_folder
 from knightlite.talk import SILENT, Talk
 
 START = Path(__file__).parent.parent / "foreign" / "start.py"
@@ -104,7 +104,7 @@ def run(python: str, program: str, request: Mapping[str, Any], what: str) -> Ans
 
     ``what`` says what is being done, for the sentence about a child that does not finish.
     """
-    with tempfile.TemporaryDirectory(prefix="knightlite-foreign-") as folder:
+    with scratch_folder() as folder:
         asked, answer = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(json.dumps(request), encoding="utf-8")
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from knightlite.errors import Finding, KnightliteError, ModelError, UnsupportedE
 from knightlite.frontend import paddle_forms, paddle_weights
 from knightlite.frontend.onnx_file import read_bytes
 from knightlite.frontend.source import SourceModel
+from knightlite.leftovers import scratch_folder
 
 OPSET = 13
 VERSION = "1.3.1"  # its private ``export`` signature is what paddle_child calls
@@ -148,7 +148,7 @@ def _extension() -> Path:
 
 
 def _convert(extension: Path, model: Path, program: bytes, weight: Path | None) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="knightlite-paddle-") as folder:
+    with scratch_folder() as folder:
         output, reason = Path(folder, "model.onnx"), Path(folder, "reason")
         source = Path(folder, "model.pdmodel")
         source.write_bytes(program)

@@ -6,13 +6,13 @@ Paddle itself saves the layer as ``.pdmodel``; from there the way is that of :mo
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from pathlib import Path
 
 from knightlite.errors import KnightliteError, UnsupportedError
 from knightlite.frontend import interpreter, model_functions, paddle
 from knightlite.frontend.interpreter import Conversion, Home
 from knightlite.frontend.static_shapes import InputShapes
+from knightlite.leftovers import scratch_folder
 
 SUFFIX = ".pdparams"
 HOME = Home(
@@ -37,7 +37,7 @@ def convert(
     model_functions.require_weight(weight)
     here = importlib.util.find_spec("paddle") is not None
     python = interpreter.find(HOME, conversion.paddle_python, here, f"Building {model}")
-    with tempfile.TemporaryDirectory(prefix="knightlite-paddle-") as folder:
+    with scratch_folder() as folder:
         saved = Path(folder, "model")
         request = {
             "script": str(script),

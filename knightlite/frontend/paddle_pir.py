@@ -10,7 +10,6 @@ import importlib.metadata
 import importlib.util
 import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from knightlite.frontend import interpreter, paddle, paddle_weights
 from knightlite.frontend.interpreter import Answer, Conversion, Home
 from knightlite.frontend.onnx_file import read_bytes
 from knightlite.frontend.paddle_weights import Expected
+from knightlite.leftovers import scratch_folder
 from knightlite.reading import json_value
 
 Shapes = Sequence[tuple[int, ...]]
@@ -54,7 +54,7 @@ def to_onnx(model: Path, weight: Path | None, conversion: Conversion) -> bytes:
     python = interpreter.find(
         HOME, conversion.paddle_python, _lives_here(), f"Reading Paddle's PIR format ({model})"
     )
-    with tempfile.TemporaryDirectory(prefix="knightlite-paddle-") as folder:
+    with scratch_folder() as folder:
         output = Path(folder, "model.onnx")
         request = {
             "model": str(model.resolve()),

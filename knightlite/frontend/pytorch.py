@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from pathlib import Path
 
 from knightlite.errors import UnsupportedError, UsageError
 from knightlite.frontend import interpreter, model_functions
 from knightlite.frontend.interpreter import EXPORTERS, Conversion, Home
 from knightlite.frontend.static_shapes import InputShapes
+from knightlite.leftovers import scratch_folder
 
 HOME = Home(
     "torch, numpy and onnx (and onnxscript for its newer exporter)",
@@ -36,7 +36,7 @@ def to_onnx(
     model_functions.require_weight(weight)
     here = importlib.util.find_spec("torch") is not None
     python = interpreter.find(HOME, conversion.torch_python, here, f"Exporting {function}")
-    with tempfile.TemporaryDirectory(prefix="knightlite-torch-") as folder:
+    with scratch_folder() as folder:
         output = Path(folder, "model.onnx")
         request = {
             "script": str(script),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knightlite.leftovers import scratch_folder
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.public.record_function import record_function
 
@@ -62,12 +63,10 @@ def infer(asked: Asked, talk: Talk, model: QuantizedModel | str | Path) -> float
         model: a float model as for ``quantize``, an ``X_quantize.onnx``, or what ``quantize`` gave.
         data: what is run, as for ``quantize``.
     """
-    import tempfile
-
     from knightlite.api.models import QuantizedModel
     from knightlite.api.quantization import quantize as run
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         if isinstance(model, QuantizedModel):
             model = model.save(scratch)["onnx"]
         found = run(asked(model=Path(model), run_mode="infer", directory=Path(scratch)), talk)
@@ -89,13 +88,11 @@ def compare_layers(
             model.
         data: what is run, as for ``quantize``.
     """
-    import tempfile
-
     from knightlite.api.models import QuantizedModel
     from knightlite.api.quantization import compare_files, completed, load_float
     from knightlite.errors import UsageError
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         if isinstance(quantized, QuantizedModel):
             exact = Path(scratch) / "float.onnx"
             exact.write_bytes(quantized.float_onnx)

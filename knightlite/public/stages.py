@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from knightlite.leftovers import scratch_folder
 from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import CompileOptions
 from knightlite.options.diagnose import DiagnoseOptions
@@ -71,11 +72,9 @@ def evaluate(
             returned. The others are compared with the first.
         data: folder of pictures, one sub-folder per class; without classes no top-1 is counted.
     """
-    import tempfile
-
     from knightlite.api.evaluation import evaluate_models
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         files = tuple(_model_file(model, Path(scratch)) for model in models)
         return evaluate_models(asked(data=Path(data), models=files), talk)
 
@@ -133,8 +132,6 @@ def diagnose(
         quantized: an ``X_quantize.onnx``, or what ``quantize`` gave.
         model: the float model; default: the one in the quantized model, or ``X.onnx`` beside it.
     """
-    import tempfile
-
     from knightlite.api.diagnosis import diagnose as run
     from knightlite.api.models import QuantizedModel
     from knightlite.errors import UsageError
@@ -144,7 +141,7 @@ def diagnose(
         item is None for item in (options.data, options.batches, options.function, options.script)
     ):
         raise UsageError("a diagnosis needs data.", 'data="calib", as quantize takes it')
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         if isinstance(quantized, QuantizedModel):
             files = quantized.save(folder)
             model = model or files.get("float_onnx", quantized.source)

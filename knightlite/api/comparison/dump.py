@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite import leftovers
 from knightlite.api.comparison.layer_values import Values, real
 from knightlite.array_files import map_array
 from knightlite.errors import DataError, UsageError
@@ -59,7 +60,8 @@ def dump_folder(save_dir: Path) -> Iterator[Path]:
     made = not save_dir.exists()
     try:
         save_dir.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=save_dir))
+        leftovers.sweep(save_dir)
+        aside = Path(tempfile.mkdtemp(prefix=leftovers.prefix(FOLDER), dir=save_dir))
     except OSError as error:
         raise UsageError(f"{save_dir} cannot be written: {error.strerror}.") from error
     try:

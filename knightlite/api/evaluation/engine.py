@@ -6,18 +6,23 @@ pictures, a ``Tally``), so that other engines can run the same work elsewhere.
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from knightlite.api.evaluation.forms import Form, Source, open_form
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally, tally_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 Array = NDArray[Any]
 CHUNK = 5  # pictures that a worker gets at a time
@@ -124,14 +129,14 @@ def _in_processes(job: Job, chunks: Sequence[Sequence[Picture]], workers: int) -
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (job,))
     try:
-        waiting = deque(pool.submit(_work, chunk) for chunk in chunks[: WAITING * workers])
+        waiting = deque(_submit(pool, chunk) for chunk in chunks[: WAITING * workers])
         following = iter(chunks[len(waiting) :])
         while waiting:
             found = waiting.popleft().result()
             if isinstance(found, Refusal):
                 raise found.error()
             for chunk in following:
-                waiting.append(pool.submit(_work, chunk))
+                waiting.append(_submit(pool, chunk))
                 break
             yield found
     except BrokenProcessPool as error:
@@ -159,8 +164,30 @@ class Refusal:
 _benches: list[Bench] = []  # of this worker process; filled once when it starts
 
 
+def _submit(pool: ProcessPoolExecutor, chunk: Sequence[Picture]) -> Future[Tally | Refusal]:
+    """Hand on a chunk. Workers, which this may start, never see Ctrl-C: this process says so.
+
+    A signal that is blocked here is blocked in the child from its first instruction on.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_work, chunk)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that started this one, however it ends."""
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _start_worker(job: Job) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops, and says so
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _benches.append(open_bench(job))
 
 
