@@ -9,8 +9,12 @@ import numpy as np
 
 from integer_nets import resnet
 from knightlite.api.compilation import compile_bytes
+from knightlite.chip_files import find
+from knightlite.compiler import compile_graph
+from knightlite.container import Origin, Tile
 from knightlite.onnx_models import write_qdq
 from knightlite.options.compile import CompileOptions
+from quantized_nets import QuantizedNet
 
 
 def test_figures() -> None:
@@ -44,3 +48,18 @@ def test_figures() -> None:
     assert {node for node, _, said in made.explanations if "runs behind convolution" in said} == {
         f"sum{place}" for place in (4, 7, 11, 14, 18, 21, 25, 28)
     }
+
+
+def test_tiles_are_described_as_they_are_cut() -> None:
+    """Output rows, channels out and in, the outer loop and the buffers, each in its place."""
+    net = QuantizedNet()
+    graph = net.build(net.conv(net.input("x", 24, 9, 7), "y", 40, (3, 3)))
+    family = find("TX5368AV200")
+    made = compile_graph(graph, family, "TX5368AV200", Origin("1", "0" * 64))
+    (layer,), (plan,) = made.program.meta.layers, made.plan.layers
+    assert layer.tile == Tile(
+        rows=plan.tiling.rows, output_channels=40, input_channels=24, order="rows",
+        buffers=plan.tiling.buffers,
+    )  # fmt: skip
+    assert layer.macs == 40 * 24 * 9 * 7 * 5
+    assert layer.estimated_cycles == plan.estimated_cycles

@@ -208,6 +208,7 @@ def test_missing_section_is_refused(missing: str) -> None:
     [
         ({"pair": "0" * 64}, f"pair must be {compiled().meta.pair}, not {'0' * 64}."),
         ({"constants_bytes": 5}, "constants_bytes must be 4, not 5."),
+        ({"constants_bytes": 3}, "constants_bytes must be 4, not 3."),
     ],
 )
 def test_a_description_of_other_bytes_is_refused(changed: dict[str, Any], sentence: str) -> None:

@@ -439,6 +439,7 @@ def lonely_golden(pictures: Path) -> EvaluateOptions:
         (lambda p: options(p, models=(Path("no.onnx"),)), UsageError, r"no\.onnx does not exist"),
         (lambda p: options(p, models=(Path(FORMS[0]),)), UsageError, r"hold no recipe, and none"),
         (lambda p: options(p, shard=(3, 2)), UsageError, r"must be from 1/2 up, not 3/2\."),
+        (lambda p: options(p, shard=(0, 4)), UsageError, r"must be from 1/4 up, not 0/4\."),
         (
             lambda p: options(p, shard=(20, 20)),
             UsageError,

@@ -56,6 +56,23 @@ def test_counts_are_those_of_the_definitions(items: Pictures) -> None:
         )
 
 
+def test_only_pictures_of_known_class_are_paired() -> None:
+    first, other = np.eye(CLASSES)[0], np.eye(CLASSES)[1]
+    scores = [first, other, first]
+    found = tally([(scores, 0), (scores, 0), (scores, 1), (scores, 2), (scores, None)])
+    assert (found.pictures, found.labelled) == (5, 4)
+    assert found.paired(1) == Paired(4, 2, 1)
+    assert found.paired(2) == Paired(4, 0, 0)
+    assert tally([(scores, None)]).paired(1) is None
+
+
+def test_the_fifth_of_equal_scores_is_among_five() -> None:
+    scores = np.zeros(CLASSES)
+    found = [tally_of([scores], label) for label in range(CLASSES)]
+    assert [item.top5 for item in found] == [(1,)] * 5 + [(0,)] * (CLASSES - 5)
+    assert [item.top1 for item in found] == [(1,)] + [(0,)] * (CLASSES - 1)
+
+
 @given(pictures(), st.integers(1, 4))
 def test_shards_add_up_to_the_last_bit_in_any_order(items: Pictures, count: int) -> None:
     shards = [tally(items[index::count]) for index in range(count)]

@@ -424,7 +424,11 @@ def test_token_counter_overflow() -> None:
         "instruction 255 (load, layer conv1) may bring the token counter from RDMA to RCVT to "
         "256, beyond 255.",
     )
-    order([*many[1:], *[make(Eltwise, wait=RDMA)] * 255], LAYERS)  # so many fit
+    # so many fit, however many have been taken for sure
+    takes = make(Eltwise, wait=RDMA)
+    order([*many[1:], *[takes] * 255], LAYERS)
+    back = [many[0], replace(takes, signal=RDMA), replace(many[0], wait=RCVT)]
+    order([*back, *many[2:], *[takes] * 255], LAYERS)
     # the same tokens, taken in time
     idle = make(Eltwise, x_address=0, z_address=8, y_address=16, wait=RDMA, signal=RDMA)
     pairs = [item for _ in range(256) for item in (replace(many[0], wait=RCVT), idle)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,9 @@ def test_layouts(tmp_path: Path) -> None:
     padded = np.full((1, 2, 2, 4), 99, np.uint8)
     padded[..., :3] = nhwc
     assert values(inputs.read(write(tmp_path / "b", padded), [ENTRY], "nhwcstride")) == flat(0)
+    wide = replace(ENTRY, type="s16", column_stride=8)  # 3 channels and one more, of 2 bytes
+    found = inputs.read(write(tmp_path / "w", padded.astype("<i2")), [wide], "nhwcstride", 1)
+    assert (found.kind, found.available, values(found)) == ("s16", 1, flat(0))
     with pytest.raises(
         UsageError, match=r"^the input format must be one of nchw, nhwc, nhwcstride, not chw\.$"
     ):
