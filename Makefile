@@ -10,6 +10,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PADDLE := .venv-paddle
+# all that is installed, with hashes, for the Python that is taken
+LOCK   := requirements-ci-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null).lock
 
 .DEFAULT_GOAL := help
 .PHONY: help check-tools demo test conformance fuzz lint format clean
@@ -27,14 +29,15 @@ check-tools:
 
 # The stamps say which set of packages the environment holds; a changed pyproject.toml or lock file
 # installs again. An environment that pip could not finish has no stamp and is completed next time.
-$(VENV)/.base: pyproject.toml requirements-ci.lock | check-tools
+$(VENV)/.base: pyproject.toml $(LOCK) | check-tools
 	@echo "Setting up $(VENV) ..."
 	@test -e $@ || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -c requirements-ci.lock -e .
+	@$(PIP) install --require-hashes -r $(LOCK)
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
+# the lock holds the tools of development too
 $(VENV)/.dev: $(VENV)/.base
-	@$(PIP) install -c requirements-ci.lock -e '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.base
