@@ -17,6 +17,7 @@ from knightlite.api.comparison import Comparison, compare
 from knightlite.api.comparison.differences import Difference, Tally
 from knightlite.api.comparison.layer_values import exact_values, quantized_values
 from knightlite.api.comparison.run import KEPT, LEFT_OUT
+from knightlite.cli import compare as table
 from knightlite.cli.program import run
 from knightlite.errors import UsageError
 from knightlite.frontend import load_quantized
@@ -396,6 +397,13 @@ def _sha256_of_calls(pictures: Array) -> str:
     for picture in pictures:
         digest.update(b"(1, 3, 32, 32)" + picture.astype("<f4").tobytes())
     return digest.hexdigest()
+
+
+def test_a_small_share_is_drawn_all_the_same() -> None:
+    """A blank is nothing at all; the others go by their share of the largest."""
+    assert table._sparks((0.0, 1e-9, 0.01, 0.5, 1.0)) == " ..=@"
+    assert table._sparks((0.25, 0.0, 0.125)) == "@ ="
+    assert table._sparks((0.0, 0.0)) == "  "
 
 
 def test_show_sim_result(here: Path, capsys: Capture, refused: Refusal) -> None:
