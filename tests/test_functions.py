@@ -165,3 +165,14 @@ def test_signs_of_expressions(steps: tuple[str, ...], signed: bool, unsigned: bo
 )
 def test_what_only_resembles_a_function_is_not_it(steps: tuple[str, ...]) -> None:
     assert expressions.recognised([expressions.parse(text) for text in steps]) is None
+
+
+@pytest.mark.parametrize(
+    ("exponent", "always"),
+    [(0.5, True), (1.5, True), (2.0, True), (-2.0, True), (0.0, True), (1.0, False), (-3.0, False)],
+)
+def test_powers_that_are_never_negative(exponent: float, always: bool) -> None:
+    """Even ones, and those that know no negative x; the others where x is not negative."""
+    power = functions.FUNCTIONS["Pow"]
+    assert power.nonnegative({"exponent": exponent}, False) is always
+    assert power.nonnegative({"exponent": exponent}, True) is True

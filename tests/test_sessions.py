@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from knightlite.api.simulation.golden import GoldenReference
 from knightlite.errors import ModelError
 from knightlite.inference import session
 
@@ -67,3 +70,27 @@ def test_faults_of_ours_are_raised_as_they_are(model: bytes) -> None:
     with pytest.raises(Exception, match=r"protobuf parsing failed|Got: 3 Expected: 2") as caught:
         session(model, 1).run(None, {"x": np.zeros(3, np.float32)})
     assert not isinstance(caught.value, ModelError)
+
+
+def test_bytes_are_counted_not_elements() -> None:
+    """Of inputs, inner tensors and outputs; one that differs on both ways counts once."""
+
+    class Golden:
+        """Delivers t, of 16 bits."""
+
+        def run(self, names: list[str], feeds: object) -> list[np.ndarray[Any, Any]]:
+            assert names == ["t"]
+            return [np.array([[1, 256, 3]], np.int16)]
+
+    golden: Any = Golden()
+    reference = GoldenReference(("x", "t"), frozenset({"x"}), golden)
+    x = {"x": np.arange(4, dtype=np.uint8)}
+    sound, high, both = (
+        np.array([[1, value, 3]], np.int16) for value in (256, 0, 1)
+    )  # byte 3 of t is another, then bytes 2 and 3
+    for inner, delivered, differing in (
+        (sound, sound, 0), (high, sound, 1), (sound, high, 1), (high, both, 2), (both, both, 2),
+    ):  # fmt: skip
+        found = reference.compare(x, {**x, "t": inner}, {"t": delivered})
+        assert found == (4 + 6, differing, ["t"] if differing else [])
+    assert reference.compare(x, {**x, "t": high}, {}) == (10, 1, ["t"])
