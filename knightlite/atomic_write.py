@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,27 +75,43 @@ class FileSet:
             self._made.append(item)
 
     def _publish(self) -> None:
-        """Rename all into place; where one fails, put the old files back."""
+        """Rename all into place; where one fails, put the old files back.
+
+        Every old file is in its place, or has a second name, at every moment. What has been done is
+        read off the files, not noted: a Ctrl-C may come between a rename and its note.
+        """
         mode = 0o666 & ~_umask()
-        kept: dict[Path, Path | None] = {}  # final place -> its old file, aside
+        kept = {  # of those that are replaced: a second name
+            final: final.with_name(f"{leftovers.prefix(final.stem)}old{number}{final.suffix}")
+            for number, final in enumerate(self._asides)
+            if final.exists()
+        }
         try:
             for final, aside in self._asides.items():
                 aside.chmod(mode)  # mkstemp's are for the owner only
-                kept[final] = _keep(final) if final.exists() else None
+                if final in kept:
+                    _keep(final, kept[final])
                 os.replace(aside, final)
-        except OSError as error:
-            for place, old in reversed(kept.items()):
-                if old is None:
-                    place.unlink(missing_ok=True)
-                elif place.exists() and place.samefile(old):
-                    old.unlink()  # renaming one name of a file to its other name does nothing
-                else:
-                    os.replace(old, place)
-            raise _cannot_write(final, error) from error
-        for old in kept.values():
-            if old is not None:
+        except BaseException as error:
+            if any(aside.exists() for aside in self._asides.values()):
+                self._put_back(kept)
+            if isinstance(error, OSError):
+                raise _cannot_write(final, error) from error
+            raise
+        finally:
+            for old in kept.values():
                 with contextlib.suppress(OSError):  # all files are in place: not worth failing for
-                    old.unlink()
+                    old.unlink(missing_ok=True)
+
+    def _put_back(self, kept: dict[Path, Path]) -> None:
+        """Undo the renames: a file that is still aside has not taken its place."""
+        for final, aside in reversed(self._asides.items()):
+            if aside.exists():
+                continue
+            if final in kept:
+                os.replace(kept[final], final)
+            else:
+                final.unlink(missing_ok=True)
 
     def _discard(self) -> None:
         for aside in self._asides.values():
@@ -144,14 +161,13 @@ def require_folder(folder: str | Path) -> None:
         )
 
 
-def _keep(path: Path) -> Path:
-    """A second name for an old file, so that it can come back."""
-    kept = path.with_name(f"{leftovers.prefix(path.stem)}old{path.suffix}")
+def _keep(path: Path, second: Path) -> None:
+    """Give a file a second name, so that it can come back; the first one stays."""
+    second.unlink(missing_ok=True)  # of an ended process that had our number
     try:
-        os.link(path, kept)  # the file stays in place until its successor takes it
+        os.link(path, second)
     except OSError:  # a file system without hard links
-        os.replace(path, kept)
-    return kept
+        shutil.copy2(path, second)
 
 
 def _umask() -> int:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from knightlite import atomic_write
+from knightlite import atomic_write, leftovers
 from knightlite.errors import KnightliteError, UsageError
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def no_links(source: object, target: object) -> None:
+    raise OSError(95, "Operation not supported")
 
 
 def test_write_and_replace(tmp_path: Path) -> None:
@@ -72,9 +78,6 @@ def test_old_files_come_back_where_a_rename_fails(
     (tmp_path / "c").write_bytes(b"old c")
     real = os.replace
 
-    def no_links(source: object, target: object) -> None:
-        raise OSError(95, "Operation not supported")
-
     def replace(source: Path, target: Path) -> None:
         if Path(target).name == "c" and "old" not in Path(source).name:
             raise OSError(28, "No space left on device")
@@ -94,6 +97,95 @@ def test_old_files_come_back_where_a_rename_fails(
     assert names(tmp_path) == ["a", "c"]
     assert (tmp_path / "a").read_bytes() == b"old a"
     assert (tmp_path / "c").read_bytes() == b"old c"
+
+
+LONG = "n" * 150  # alike in all letters that temporary names keep
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_ctrl_c_at_a_rename_leaves_all_old_files_or_all_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool, before: bool, number: int
+) -> None:
+    """Just before the rename, and just after it."""
+    finals = {name: f"old {name}" for name in (f"{LONG}a", f"{LONG}c")}
+    for name, text in finals.items():
+        (tmp_path / name).write_text(text)
+    real, left = os.replace, [number]
+
+    def replace(source: Path, target: Path) -> None:
+        left[0] -= 1
+        if left[0] or not before:
+            real(source, target)
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(os, "replace", replace)
+
+    def write() -> None:
+        with atomic_write.file_set() as files:
+            for letter in "abc":
+                files.write_text(tmp_path / f"{LONG}{letter}", "new")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    if number == 3 and not before:
+        finals = {f"{LONG}{letter}": "new" for letter in "abc"}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == finals
+
+
+DIES = """
+import os, sys
+from pathlib import Path
+from knightlite import atomic_write, leftovers
+def no_links(source, target):
+    raise OSError(95, "Operation not supported")
+if sys.argv[1] == "no links":
+    os.link = no_links
+real = os.replace
+for number in range(8):  # 4 renames, before and after each
+    folder = Path(str(number))
+    folder.mkdir()
+    for letter in "abcd":
+        (folder / ("n" * 150 + letter)).write_text("old " + letter)
+    if os.fork():
+        os.wait()
+        continue
+    left = number
+    def replace(source, target):
+        global left
+        if left == 0:
+            os._exit(9)
+        real(source, target)
+        if left == 1:
+            os._exit(9)
+        left -= 2
+    os.replace = replace
+    with atomic_write.file_set() as files:
+        for letter in "abcd":
+            files.write_text(folder / ("n" * 150 + letter), "new " + letter)
+    os._exit(1)  # it must have died
+"""
+
+
+@pytest.mark.parametrize("links", ["links", "no links"])
+def test_a_death_between_renames_loses_no_file(tmp_path: Path, links: str) -> None:
+    """Every file is there, old or new, also after the next run has removed what was left."""
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", DIES, links]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    for number in range(8):
+        folder = tmp_path / str(number)
+        assert len(names(folder)) > 4  # second names, at least
+        leftovers.sweep(folder)
+        done = (number + 1) // 2
+        expected = {f"{LONG}{x}": ("new" if at < done else "old") + f" {x}"
+                    for at, x in enumerate("abcd")}  # fmt: skip
+        assert {path.name: path.read_text() for path in folder.iterdir()} == expected
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:

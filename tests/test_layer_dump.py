@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knightlite.api.comparison import layers
+from knightlite.api.comparison import dump, layers
 from knightlite.api.comparison.differences import Tally
 from knightlite.cli.program import run
 from knightlite.inference import session
@@ -98,6 +98,32 @@ def test_a_failed_dump_leaves_nothing(refused: Refusal) -> None:
     refused(["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "imagenet", "-s", "out",
              "-du"], 1, "calib/*", "take a recipe*")  # fmt: skip
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_ctrl_c_at_a_rename_leaves_a_whole_dump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fill(text: str) -> None:
+        with dump.dump_folder(tmp_path) as folder:
+            (folder / dump.INDEX).write_text(text, encoding="utf-8")
+
+    fill("first")
+    fill("old")
+    real, left = Path.rename, [number]
+
+    def rename(path: Path, target: Path) -> None:
+        real(path, target)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        fill("new")
+    assert [path.name for path in tmp_path.iterdir()] == [dump.FOLDER]
+    text = (tmp_path / dump.FOLDER / dump.INDEX).read_text(encoding="utf-8")
+    assert text == {1: "old", 2: "new"}[number]
 
 
 def test_cache(here: Path, capsys: Capture) -> None:

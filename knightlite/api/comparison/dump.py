@@ -57,6 +57,7 @@ def dump_folder(save_dir: Path) -> Iterator[Path]:
     final = save_dir / FOLDER
     if final.exists() and not (final / INDEX).is_file():
         raise UsageError(f"{final} is no dump of ours.", "remove it, or name another folder")
+    old = save_dir / f"{leftovers.prefix(FOLDER)}old"
     made = not save_dir.exists()
     try:
         save_dir.mkdir(parents=True, exist_ok=True)
@@ -66,12 +67,16 @@ def dump_folder(save_dir: Path) -> Iterator[Path]:
         raise UsageError(f"{save_dir} cannot be written: {error.strerror}.") from error
     try:
         yield aside
-        if final.exists():
-            shutil.rmtree(final)
         aside.chmod(0o755)
+        if final.exists():  # renamed, then removed: half of a dump would be taken for none of ours
+            final.rename(old)
         aside.rename(final)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        if old.exists() and not final.exists():
+            old.rename(final)
+        for folder in (aside, old):
+            shutil.rmtree(folder, ignore_errors=True)
         if made:
             with contextlib.suppress(OSError):  # someone else put a file there
                 save_dir.rmdir()
