@@ -14,25 +14,15 @@ docs/python.md has the details. Importing this package loads nothing heavy.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+from knightlite.version import __version__
+
+TYPE_CHECKING = False  # of typing, which takes its time
 
 # The package that does the work has the function's name. It is loaded first (it is empty), because
 # loading it later would put it in the function's place.
 import_module("knightlite.quantize")
-
-from knightlite.public import (  # noqa: E402  # see above
-    Session,
-    compare,
-    compare_layers,
-    compile,
-    convert,
-    diagnose,
-    evaluate,
-    infer,
-    profile,
-    quantize,
-)
-from knightlite.version import __version__  # noqa: E402  # see above
+globals().pop("quantize", None)
 
 if TYPE_CHECKING:
     from knightlite.api.comparison import Comparison
@@ -42,6 +32,18 @@ if TYPE_CHECKING:
     from knightlite.diagnosis import Diagnosis
     from knightlite.errors import KnightliteError
     from knightlite.profiler import LayerProfile, Profile
+    from knightlite.public import (
+        Session,
+        compare,
+        compare_layers,
+        compile,
+        convert,
+        diagnose,
+        evaluate,
+        infer,
+        profile,
+        quantize,
+    )
 
 __all__ = [
     "Comparison",
@@ -78,11 +80,19 @@ _HOMES = {
     "NodeArg": "knightlite.api.simulation",
     "Profile": "knightlite.profiler",
     "QuantizedModel": "knightlite.api.models",
-}
+}  # the others are of knightlite.public
 
 
-def __getattr__(name: str) -> Any:
-    """The types of results and errors, loaded when they are asked for."""
-    if name not in _HOMES:
+def __getattr__(name: str) -> object:
+    """What the package offers, loaded when it is asked for.
+
+    The command line loads this package before it can answer a Ctrl-C: it must not take long.
+    """
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    value = globals()[name] = getattr(import_module(_HOMES.get(name, "knightlite.public")), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

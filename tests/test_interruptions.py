@@ -120,6 +120,21 @@ def test_ctrl_c_ends_in_a_word(code: str) -> None:
     assert err.strip() == "Stopped."
 
 
+def test_little_is_loaded_before_ctrl_c_is_answered() -> None:
+    """What is loaded before ``main`` is outside its answer."""
+    code = (
+        "import sys\n"
+        "from knightlite.cli import main\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('knightlite')))\n"
+    )
+    process = python(code)
+    out, err = process.communicate()
+    assert err == ""
+    assert out.split() == [
+        "knightlite", "knightlite.cli", "knightlite.quantize", "knightlite.version",
+    ]  # fmt: skip
+
+
 # ------------------------------------------------------------------ workers
 
 POOL = """

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:  # while something was imported
         os.write(2, b"Stopped.\n")
         code = 130
+    import signal  # not before the first line that answers a Ctrl-C
+
     # nothing is left to be put in order: another Ctrl-C ends the process without words
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
@@ -34,7 +34,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         warnings.simplefilter("ignore")
     from knightlite.cli.program import PROGRAM, run
 
-    called = Path(sys.argv[0]).stem
+    called = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     _open_streams()
     program = PROGRAM if called == "__main__" else called  # python -m knightlite
     return run(list(sys.argv[1:] if arguments is None else arguments), program)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,47 @@ CONFIG = {
 }  # fmt: skip
 
 
+AT_OPERATION = """
+import atexit, os, sys
+at, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+kinds = {"os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir",
+         "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp"}
+done = 0
+def hook(event, arguments):
+    global done
+    if event in kinds:
+        done += 1
+        if done == at:
+            os.kill(os.getpid(), number)
+sys.addaudithook(hook)
+atexit.register(lambda: os.write(2, b"\\n%d" % done))
+from knightlite.cli import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an undisturbed command takes: seconds, and operations on files and folders."""
+
+    seconds: float
+    operations: int
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A signal at a moment: so many seconds after the start, or before the n-th file operation."""
+
+    number: signal.Signals
+    everyone: bool  # its workers too, as a terminal does
+    seconds: float
+    operation: int = 0
+
+    def __str__(self) -> str:
+        when = f"operation {self.operation}" if self.operation else f"{self.seconds:.2f} s"
+        return f"{self.number.name} to {'all of it' if self.everyone else 'it'} at {when}"
+
+
 @dataclass(frozen=True)
 class Ended:
     """A command that was sent a signal: its exit code, what it said, what lives on of it."""
@@ -104,11 +146,15 @@ def of_session(leader: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def start(arguments: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
+def start(
+    arguments: list[str], operation: int = 0, number: int = 0
+) -> tuple[subprocess.Popen[bytes], Path]:
+    program = ["-c", AT_OPERATION, str(operation), str(int(number))]
+    program = program if operation else ["-m", "knightlite"]
     said = Path("tmp/said.txt")  # no pipe: an orphan would hold it open
     with said.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "knightlite", *arguments],
+            [sys.executable, *program, *arguments],
             env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(Path("tmp").resolve())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -118,13 +164,21 @@ def start(arguments: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
     return process, said
 
 
-def killed(arguments: list[str], moment: float, number: signal.Signals, everyone: bool) -> Ended:
-    """``moment``: seconds after its start; ``everyone``: its workers too, as a terminal does."""
-    process, said = start(arguments)
+def measured(arguments: list[str]) -> Measured:
+    began = time.monotonic()
+    process, said = start(arguments, sys.maxsize)
+    code, text = process.wait(), said.read_text(encoding="utf-8")
+    said.unlink()
+    assert code == 0, text
+    return Measured(time.monotonic() - began, int(text.splitlines()[-1]))
+
+
+def killed(arguments: list[str], strike: Strike) -> Ended:
+    process, said = start(arguments, strike.operation, strike.number)
     try:
-        process.wait(moment)
+        process.wait(strike.seconds)
     except subprocess.TimeoutExpired:
-        (os.killpg if everyone else os.kill)(process.pid, number)
+        (os.killpg if strike.everyone else os.kill)(process.pid, strike.number)
     try:
         process.wait(PATIENCE)
     finally:
@@ -138,22 +192,27 @@ def killed(arguments: list[str], moment: float, number: signal.Signals, everyone
     return Ended(process.returncode, text, orphans)
 
 
-def moment_of(chance: random.Random, duration: float) -> float:
-    """While it imports, at any time, or while it writes."""
-    first, last = chance.choice([(0.0, min(2.0, duration)), (0.0, duration), (0.8, 1.0)])
-    return chance.uniform(first, last) * (duration if last == 1.0 else 1.0)
+def strike_of(chance: random.Random, usual: Measured) -> Strike:
+    """While it imports, at any time, near its end, or between two operations on files."""
+    number, everyone, kind = chance.choice(SIGNALS), chance.random() < 0.5, chance.randrange(4)
+    if kind == 3 and usual.operations:
+        return Strike(number, False, PATIENCE, chance.randint(1, usual.operations))
+    first, last = ((0, 2), (0, usual.seconds), (0.8 * usual.seconds, usual.seconds))[kind % 3]
+    return Strike(number, everyone, chance.uniform(first, last))
 
 
-def faults_of(ended: Ended, number: signal.Signals) -> list[str]:
+def faults_of(ended: Ended, strike: Strike) -> list[str]:
     """What is wrong with how a command ended."""
     found = [f"process {orphan} lives on" for orphan in ended.orphans]
     # Python's own start is not ours: a Ctrl-C before it reaches our first line is told its way
     ours = f"{ROOT / 'knightlite'}{os.sep}" in ended.said
     if ("Traceback" in ended.said and ours) or "Exception ignored" in ended.said:
         found.append(f"says {ended.said!r}")
-    codes = {signal.SIGINT: (130, -signal.SIGINT)}.get(number, (-number,))
+    codes = {signal.SIGINT: (130, -signal.SIGINT)}.get(strike.number, (-strike.number,))
     if ended.code not in (0, *codes) and (ours or "Traceback" not in ended.said):
         found.append(f"exit code {ended.code}, saying {ended.said!r}")
+    if strike.operation and not ended.code and int(ended.said.split()[-1]) >= strike.operation:
+        found.append("goes on as if nothing had been")
     return found
 
 
@@ -212,6 +271,15 @@ def follow(name: str, sums: str, capsys: pytest.CaptureFixture[str]) -> list[str
     return found
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Ctrl-C reaches what is started, though a shell that runs this behind has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_kills(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,24 +290,17 @@ def test_kills(
     assert run([*EVAL, "-j", "1"]) == 0
     sums = capsys.readouterr().out
     Path(STATE).unlink()
-    durations = {}
-    for name, arguments in COMMANDS.items():
-        began = time.monotonic()
-        process, said = start(arguments)
-        assert process.wait() == 0, said.read_text(encoding="utf-8")
-        durations[name] = time.monotonic() - began
-        said.unlink()
+    usual = {name: measured(arguments) for name, arguments in COMMANDS.items()}
     Path(STATE).unlink()
     assert run_whole(capsys) == []
     wanted = contents()
     chance, faults, seen = random.Random(SEED), [], Counter[str]()
     for kill in range(1, KILLS + 1):
         name = tuple(COMMANDS)[kill % len(COMMANDS)]
-        number, everyone = chance.choice(SIGNALS), chance.random() < 0.5
-        moment = moment_of(chance, durations[name])
-        ended = killed(COMMANDS[name], moment, number, everyone)
-        seen["ended before" if ended.code == 0 else number.name] += 1
-        found = faults_of(ended, number) + wrongly_taken() + follow(name, sums, capsys)
+        strike = strike_of(chance, usual[name])
+        ended = killed(COMMANDS[name], strike)
+        seen["ended before" if ended.code == 0 else strike.number.name] += 1
+        found = faults_of(ended, strike) + wrongly_taken() + follow(name, sums, capsys)
         if kill % EACH == 0 or kill == KILLS:
             found += run_whole(capsys)
             now = contents()
@@ -247,8 +308,7 @@ def test_kills(
                 f"{path} is left or differs" for path in sorted(wanted.keys() | now.keys())
                 if wanted.get(path) != now.get(path)
             ]  # fmt: skip
-        who = "all of it" if everyone else "it"
-        faults += [f"{kill}: {name}, {number.name} to {who} at {moment:.2f} s: {x}" for x in found]
+        faults += [f"{kill}: {name}, {strike}: {x}" for x in found]
         if found:
             with capsys.disabled():
                 sys.stdout.write("\n".join(faults[-len(found) :]) + "\n")
