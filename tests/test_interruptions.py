@@ -99,6 +99,14 @@ sys.meta_path.insert(0, Finder())
 from knightlite.cli import main
 main(["chips"])
 """
+COMPILED_IMPORT = SLOW_IMPORT.replace(
+    "            os.kill(os.getpid(), signal.SIGINT)",
+    """            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000): pass
+            except KeyboardInterrupt:
+                raise ImportError("initialization failed") from None""",
+).replace("knightlite.cli.program", "knightlite.api.chips")
 WORK = """
 import os, signal
 from knightlite.cli import program, main
@@ -110,7 +118,7 @@ main(["chips"])
 """
 
 
-@pytest.mark.parametrize("code", [SLOW_IMPORT, WORK])
+@pytest.mark.parametrize("code", [SLOW_IMPORT, COMPILED_IMPORT, WORK])
 def test_ctrl_c_ends_in_a_word(code: str) -> None:
     """While modules are imported, and at work."""
     process = python(code)

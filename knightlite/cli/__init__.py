@@ -16,6 +16,9 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``knightlite`` and ``Knight``."""
     try:
+        from knightlite.cli import ctrl_c
+
+        ctrl_c.heed()
         code = _run(arguments)
     except KeyboardInterrupt:  # while something was imported
         os.write(2, b"Stopped.\n")

@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from knightlite import chip_files
+from knightlite.cli import ctrl_c
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.completion import completion
 from knightlite.cli.record_command import RecordOption
@@ -155,6 +156,9 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         say("Stopped.")
         return STOPPED
     except KnightliteError as error:
+        if ctrl_c.asked():
+            say("Stopped.")
+            return STOPPED
         report_error(error)
         return error.exit_code
     except (BrokenPipeError, SystemExit):  # click exits where it meets a closed pipe
@@ -165,6 +169,9 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         say("Hint: a smaller batch size (-bs) or input needs less.")
         return 1
     except Exception as error:  # the last line of defence: a sentence, not a traceback
+        if ctrl_c.asked():
+            say("Stopped.")
+            return STOPPED
         if os.environ.get("KNIGHTLITE_DEBUG"):
             raise
         _report_unforeseen(error)
