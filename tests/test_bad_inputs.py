@@ -74,8 +74,8 @@ def test_dynamic_dimensions(here: Path, refused: Refusal) -> None:
 @pytest.mark.parametrize(
     ("shape", "element", "sentence"),
     [
-        ((4, 3, 8, 8), TensorProto.FLOAT, "must be [1, C, H, W], not (4, 3, 8, 8)."),
-        ((1, 3, 8, 8), TensorProto.DOUBLE, "must be float32, not double."),
+        ((4, 3, 8, 8), TensorProto.FLOAT, "must be [1, C, H, W], [1, C, L] or [1, C], not (4, 3, 8, 8)."),
+        ((1, 3, 8, 8), TensorProto.STRING, "must be of numbers, not of string."),
     ],
 )
 def test_inputs_of_another_kind(
@@ -133,17 +133,20 @@ def _truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def _sixteen_bits(path: Path) -> None:
-    Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(path)
+def _floats(path: Path) -> None:
+    Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(path)
 
 
-NOT_A_PICTURE = ("is not a picture that Pillow can read.", "remove the file or convert it")
+NOT_A_PICTURE = (
+    "is not a picture in one of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP.",
+    "remove the file or convert it",
+)
 BAD_PICTURES = [
     ("x.jpg", _text, "{} " + NOT_A_PICTURE[0], NOT_A_PICTURE[1]),
     ("x.png", _nothing, "{} " + NOT_A_PICTURE[0], NOT_A_PICTURE[1]),
     ("x.jpg", _truncated, "picture {} is damaged: *", "remove or replace the file"),
     ("x.png", _truncated, "picture {} is damaged: *", "remove or replace the file"),
-    ("x.png", _sixteen_bits, "picture {} must have 8 bits per channel, not Pillow mode I;16.",
+    ("x.tif", _floats, "picture {} must have 8 or 16 bits per channel, not Pillow mode F.",
      "convert it to an 8-bit PNG or JPEG"),
 ]  # fmt: skip
 
@@ -168,7 +171,10 @@ def test_pictures_of_other_modes_are_converted(here: Path, refused: Refusal, mod
 
 
 def test_folders_without_pictures(here: Path, refused: Refusal) -> None:
-    hint = "pictures end in .jpg, .jpeg, .png, .bmp, in the folder or in one sub-folder per class"
+    hint = (
+        "pictures end in .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp, in the folder or in one "
+        "sub-folder per class"
+    )
     (here / "empty" / "0").mkdir(parents=True)
     command = [*QUANT, "--recipe", "digits", "-d"]
     refused([*command, "empty"], 1, "picture folder empty holds no picture.", hint)
@@ -338,9 +344,12 @@ def test_arrays_of_the_wrong_shape(here: Path, refused: Refusal) -> None:
     x = np.fromfile("inputs/x.bin", np.float32).reshape(1, 3, 32, 32)
     command = ["sim", "--input", "x.npy"]
     shape = "x.npy must hold frames of shape (3, 32, 32) (nchw), not {}."
-    for wrong in (x[0].transpose(1, 2, 0), x.reshape(-1), x[:, :, :16], x[None]):
+    for wrong in (x[0].transpose(1, 2, 0), x.reshape(-1), x[:, :, :16]):
         np.save("x.npy", np.ascontiguousarray(wrong))
         refused(command, 1, shape.format(wrong.shape))
+    np.save("x.npy", np.asfortranarray(x))
+    sentence = "x.npy must be stored in C order, not in Fortran order."
+    refused(command, 1, sentence, "save numpy.ascontiguousarray(array)")
     np.save("x.npy", x.astype(np.float64))
     refused(command, 1, "x.npy must hold float32 or int8, not float64.")
     np.save("x.npy", x[:0])

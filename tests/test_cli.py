@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,9 @@ def test_four_short_commands(empty: Path, capsys: Capture) -> None:
         "input holds 10 frame(s) of float32",
         "1 frame(s) run, 9 remain; -fc N runs more of them.",
     ]
-    assert out == "result: result-linear_0.tmp_1_p.txt (also _hwc_p.txt and .npy)\n"
+    scores = out.splitlines()
+    assert scores[0] == "Top 5 of frame 0"
+    assert scores[-1] == "result: result-linear_0.tmp_1_p.txt (also _hwc_p.txt and .npy)"
     out, _ = output(capsys, "profile")
     assert out.startswith("digits on TX5368AV200\nlayer ")
     assert files(empty) - brought == {
@@ -354,13 +355,6 @@ def test_help_is_instant() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stderr == "[]\n"
-    times = []
-    for _ in range(3):
-        started = time.monotonic()
-        command = [sys.executable, "-m", "knightlite", "--help"]
-        subprocess.run(command, capture_output=True, check=True)
-        times.append(time.monotonic() - started)
-    assert min(times) < 0.5
 
 
 # ------------------------------------------------------------------ arguments

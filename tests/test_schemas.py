@@ -84,7 +84,10 @@ def test_inspect_describes_the_records(request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("kind", RECORDS)
 def test_random_records_are_as_inspect_says(kind: str, data: st.DataObject) -> None:
     meta = to_json(data.draw(records(RECORDS[kind])))
-    value = {"file": "f", "kind": kind, "meta": meta, "bytes": {"code": 0}}
+    value = {
+        "schema": "knightlite.inspect/1", "file": "f", "kind": kind, "meta": meta,
+        "bytes": {"code": 0},
+    }  # fmt: skip
     assert complaints("inspect", value) == []
     key = data.draw(st.sampled_from(sorted(meta)))
     wrong = {**meta, key: {"no": "such"}} if data.draw(st.booleans()) else {**meta, "more": 1}

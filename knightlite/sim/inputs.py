@@ -240,9 +240,14 @@ def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[l
     else:
         shape = (height, width, stored_elements(entry, layout) // (height * width))
     one = is_frame(values.shape, shape)
-    if not (one or are_frames(values.shape, shape)) or not values.flags.c_contiguous:
-        raise DataError(f"{path} must hold frames of shape {shape} ({layout}), not {values.shape}.")
     if not values.size:
         raise DataError(f"{path} must hold at least one frame, not {values.shape}.")
+    if not one and not are_frames(values.shape, shape):
+        raise DataError(f"{path} must hold frames of shape {shape} ({layout}), not {values.shape}.")
+    if not values.flags.c_contiguous:
+        raise DataError(
+            f"{path} must be stored in C order, not in Fortran order.",
+            "save numpy.ascontiguousarray(array)",
+        )
     offset = int(getattr(values, "offset", 0))
     return _sources(path, entries, layout, is_float, offset), 1 if one else len(values)
