@@ -74,7 +74,11 @@ def test_dynamic_dimensions(here: Path, refused: Refusal) -> None:
 @pytest.mark.parametrize(
     ("shape", "element", "sentence"),
     [
-        ((4, 3, 8, 8), TensorProto.FLOAT, "must be [1, C, H, W], [1, C, L] or [1, C], not (4, 3, 8, 8)."),
+        (
+            (4, 3, 8, 8),
+            TensorProto.FLOAT,
+            "must be [1, C, H, W], [1, C, L] or [1, C], not (4, 3, 8, 8).",
+        ),
         ((1, 3, 8, 8), TensorProto.STRING, "must be of numbers, not of string."),
     ],
 )

@@ -219,7 +219,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          f"digits.onnx and {STEM}_r.cfg are not of the same compile run.",
          "compile again, or name the golden model with --golden"),
         ([*SIM, "--recipe", "digits"], 2, "--recipe prepares a picture, but inputs/x.bin does not "
-         "end in one of .jpg, .jpeg, .png, .bmp.", ""),
+         "end in one of .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp.", ""),
         (["sim", "--input", "x.png", "-fmt", "nchw"], 2,
          "the recipe decides the layout of picture x.png: -fmt is unused.", ""),
         # chips

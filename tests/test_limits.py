@@ -299,7 +299,7 @@ CASES: dict[str, tuple[str, Made, str]] = {
         npy("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}"),
         "is not a .npy file of numbers.",
     ),
-    "npz.npy": ("array", packed(100), "is not a .npy file of numbers."),
+    "npz.npy": ("array", packed(100), "holds several arrays, not one."),
     "bomb.npz": ("cache", packed(0xFFFF_FFFE), "bomb.npz is not a distribution cache."),
     "damaged.npz": ("cache", packed(1 << 20), "damaged.npz is not a distribution cache."),
     "knightlite.json": ("manifest", b"[" * DEEP + b"]" * DEEP, TOO_DEEP),
