@@ -338,7 +338,7 @@ def _remark(workspace: Workspace, path: Path) -> str:
     for item in reversed(workspace.records):
         for produced in item.files.values():
             if produced.path == recorded and produced.sha256 == sha256_of(path):
-                old = stale(workspace, item)
+                old = stale(workspace, item) or _superseded(workspace, item)
                 return f"{path} is taken as it is, though {old.reason}." if old else ""
     return ""
 

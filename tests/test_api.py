@@ -26,7 +26,7 @@ from knightlite.api.quantization import quantize
 from knightlite.api.simulation import CompiledNetwork, simulate
 from knightlite.api.simulation.golden import GoldenReference
 from knightlite.datafiles import chips_folder
-from knightlite.errors import CapacityError, Finding, UsageError
+from knightlite.errors import CapacityError, DataError, Finding, UsageError
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.options.inspection import CheckOptions
 from knightlite.options.profile import ProfileOptions
@@ -117,6 +117,16 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
     assert result.saturations == 0
     assert len(result.top[0]) == 5
     assert result.top[0][0].label == "4"
+    few = tmp_path / "few.txt"
+    few.write_text("zero\none\n")
+    before = len(warned)
+    simulate(SimulateOptions(input=str(picture), labels=few, out_dir=out, directory=out), talk)
+    assert warned[before:] == [
+        f"{few} names 2 classes, but the network gives 10 scores: the names may be those of "
+        "another network."
+    ]
+    with pytest.raises(DataError, match=r"^input file .* is a folder, not a file\.$"):
+        simulate(SimulateOptions(input=str(picture.parent), out_dir=out, directory=out))
     unnamed = simulate(SimulateOptions(input=str(picture), out_dir=out, directory=out))
     scores = [[(guess.index, guess.score) for guess in found.top[0]] for found in (result, unnamed)]
     assert scores[0] == scores[1]

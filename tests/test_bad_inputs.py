@@ -176,8 +176,8 @@ def test_pictures_of_other_modes_are_converted(here: Path, refused: Refusal, mod
 
 def test_folders_without_pictures(here: Path, refused: Refusal) -> None:
     hint = (
-        "pictures end in .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp, in the folder or in one "
-        "sub-folder per class"
+        "pictures end in .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp, in the folder or in "
+        "one sub-folder per class"
     )
     (here / "empty" / "0").mkdir(parents=True)
     command = [*QUANT, "--recipe", "digits", "-d"]

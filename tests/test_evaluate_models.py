@@ -369,8 +369,12 @@ def test_classes_in_another_order(pictures: Path) -> None:
     found = evaluate_models(options(pictures, labels=labels))
     assert found.models[0].top1 == 100 * 10 / 12
     assert evaluate_models(options(pictures)).models[0].top1 < 20  # type: ignore[operator]
+    shutil.rmtree(pictures / "n0")
+    assert evaluate_models(options(pictures, labels=labels)).models[0].top1 is not None
+    with pytest.raises(UsageError, match=r"lie in 9 folders of classes, but the models give 10 sc"):
+        evaluate_models(options(pictures))  # n1 is not score 0
     labels.write_text("n1\n")
-    with pytest.raises(DataError, match=r"^9 of 10 class folders are not in synsets\.txt, such as"):
+    with pytest.raises(DataError, match=r"^8 of 9 class folders are not in synsets\.txt, such as"):
         evaluate_models(options(pictures, labels=labels))
 
 

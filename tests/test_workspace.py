@@ -253,7 +253,10 @@ def test_another_network_quantized_since() -> None:
     assert caught.value.hint.startswith(
         "run `knightlite --chip TX510x compile --onnx b/d_quantize.onnx`, or name"
     )
-    assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), "")  # named, it is wanted
+    assert resolve(space, "d_r.cfg") == (  # named, it is wanted
+        Path("d_r.cfg"),
+        "d_r.cfg is taken as it is, though quant has left b/d_quantize.onnx since.",
+    )
     assert latest(left_by_compile(ONNX), "compile", "cfg").path == Path("d_r.cfg")
 
 

@@ -115,7 +115,8 @@ def read(
     paths = input_paths(argument) if isinstance(argument, str) else list(argument)
     for path in paths:
         if not path.is_file():
-            raise DataError(f"input file {path} does not exist.")
+            what = "is a folder, not a file" if path.is_dir() else "does not exist"
+            raise DataError(f"input file {path} {what}.")
     if len(paths) == len(inputs):
         groups = [(path, [entry]) for path, entry in zip(paths, inputs, strict=True)]
     elif len(paths) == 1:

@@ -42,7 +42,8 @@ class Job:
     """What every worker needs. ``shapes``: [C, H, W] that each model reads.
 
     ``logits``: compare scores before the trailing Softmax, which every model then has. ``check``:
-    compare the chip's layers with the golden model's.
+    compare the chip's layers with the golden model's. ``classes``: how many folders stand for the
+    scores in their order (None: labels order them, or there are no folders).
     """
 
     sources: tuple[Source, ...]
@@ -52,6 +53,7 @@ class Job:
     input_shapes: tuple[tuple[int, ...], ...]
     logits: bool
     check: bool = False
+    classes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Bench:
         return total
 
     def _check(self, scores: Sequence[Array], picture: Picture) -> None:
-        """UsageError where the models are not of one network, or lack the picture's class."""
+        """UsageError where the models are not of one network, or the classes not theirs."""
         sizes = [values.size for values in scores]
         if len(set(sizes)) > 1:
             listed = ", ".join(
@@ -95,6 +97,12 @@ class Bench:
             raise UsageError(
                 f"the models must give equally many scores, not {listed}.",
                 "compare forms of one network",
+            )
+        if self.job.classes is not None and self.job.classes != sizes[0]:
+            raise UsageError(
+                f"the pictures lie in {self.job.classes} folders of classes, but the models give "
+                f"{sizes[0]} scores: which score is of which class is not known.",
+                "name the classes in the order of the scores with --labels FILE",
             )
         if picture.label is not None and picture.label >= sizes[0]:
             raise UsageError(

@@ -79,7 +79,8 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
         )
     probe = Job(sources, (), "", options.chip, options.input_shapes, False, options.check)
     job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
-    pictures = _pictures(options, talk)
+    pictures, classes = _pictures(options, talk)
+    job = replace(job, classes=classes)
     mine = pictures[options.shard[0] - 1 :: options.shard[1]]
     if not mine:
         raise UsageError(
@@ -263,8 +264,11 @@ def _recipe(forms: Sequence[Form], options: EvaluateOptions) -> str:
     return stored.pop()
 
 
-def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[Picture, ...]:
-    """The pictures with their classes, in sorted order, or a seeded sample of them."""
+def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...], int | None]:
+    """The pictures with their classes, in sorted order, or a seeded sample of them.
+
+    Beside them how many folders stand for the scores in their order: None where labels order them.
+    """
     from knightlite.preprocess import class_places, list_pictures, sample_pictures
 
     if options.count is None:
@@ -287,9 +291,11 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[Picture, ...]:
             f"{options.folder} has no folders of classes: no top-1, only agreement and SQNR. "
             "One sub-folder per class gives it."
         )
-    return tuple(
+    pictures = tuple(
         Picture(item.path, None if item.label is None else places[item.label]) for item in samples
     )
+    ordered = bool(folder.classes) and options.labels is None
+    return pictures, len(folder.classes) if ordered else None
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:

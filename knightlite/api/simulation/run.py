@@ -99,7 +99,13 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
                 compared += result[0]
                 differing += result[1]
                 different.update(dict.fromkeys(result[2]))
-            best = _best(next(iter(finished.values())), labels)
+            scores = next(iter(finished.values()))
+            if labels is not None and number == 0 and len(labels) != scores.size:
+                talk.warn(
+                    f"{options.labels} names {len(labels)} classes, but the network gives "
+                    f"{scores.size} scores: the names may be those of another network."
+                )
+            best = _best(scores, labels)
             top += [best] if best else []
             talk.advance("frames", number + 1, count)
         if options.into_file:
