@@ -144,7 +144,7 @@ def test_what_would_be_too_large_is_never_made(
     assert finding.where == "n"
     assert finding.sentence == (
         f"{node.op_type} n reads constants only and would make {size} bytes of them, but "
-        f"{1 << 30} of {1 << 30} bytes are left to a model."
+        f"{1 << 29} of {1 << 29} bytes are left to a model."
     )
 
 
@@ -176,7 +176,7 @@ def test_the_bounds_are_of_the_whole_model() -> None:
     for _ in range(2):
         assert not isinstance(constant_folding.values_of(node, [data], 17, budget), Finding)
     assert stays(node, data, budget=budget).sentence.endswith(
-        "200 of 1073741824 bytes are left to a model."
+        "200 of 536870912 bytes are left to a model."
     )
 
 

@@ -46,7 +46,7 @@ def test_a_later_network_is_what_it_says(tmp_path: Path) -> None:
         made.input("x", (1, 3, 8, 8))
         made.conv("x", "c", (4, 3, 3, 3), pads=[1, 1, 1, 1])
         made.node("AveragePool", ["c"], "p", kernel_shape=[2, 2], strides=[2, 2])
-        made.node("Cast", ["p"], "y", to=TensorProto.FLOAT, **attributes)
+        made.node("Cast", ["p"], "y", to=TensorProto.INT32, **attributes)
         return made.save(tmp_path, "y", ir_version=10)
 
     checked(net())

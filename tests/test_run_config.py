@@ -195,7 +195,8 @@ def test_refusals(refused: Refusal) -> None:
             HINT)  # fmt: skip
     write(quant={**QUANT, "iteration": "many"})
     refused(["quant", "-rc", "c.json"], 2,
-            "Invalid value for '-i' / '--iteration': 'many' is not a valid integer.")  # fmt: skip
+            "Invalid value for '-i' / '--iteration': 'many' is not a valid integer.",
+            "in sim, -i is the input")  # fmt: skip
     refused(["quant", "-rc", "c.json", "--train.epochs", "3"], 2,
             "--train.epochs names no section of a run-config file.",
             "one of quant, compile, run, profiling, compare, build")  # fmt: skip
