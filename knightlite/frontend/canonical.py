@@ -218,6 +218,8 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
     members = [node]
     if region is not None:
         members = [item for item in state.model.nodes if item.name in region.nodes]
+    for item in members:
+        _require_known_version(item, state.model.opset)
     if any(item.name not in state.tail.nodes for item in members):
         _dispatch(state, node, region)
         return
@@ -246,17 +248,22 @@ def _of_constants(state: Importer, node: SourceNode) -> UnsupportedError:
     return UnsupportedError(f"{node.op_type} {node.name} must read features, not constants only.")
 
 
+def _require_known_version(node: SourceNode, opset: int) -> None:
+    """The host computes what versions up to KNOWN mean, as the chip does."""
+    new = opsets.difference(node, opset)
+    if new:
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} of opset {opset} has {new}, which opset {opsets.KNOWN} "
+            "has not.",
+            f"export it with opset {opsets.KNOWN} or older",
+        )
+
+
 def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
     """Check what holds for every operator and call its handler."""
     kind, reader = node.op_type, f"{node.op_type} {node.name}"
     if node.name in state.model.uncomputed:
         raise _of_constants(state, node)
-    new = opsets.difference(node, state.model.opset)
-    if new:
-        raise UnsupportedError(
-            f"{reader} of opset {state.model.opset} has {new}, which opset {opsets.KNOWN} has not.",
-            f"export it with opset {opsets.KNOWN} or older",
-        )
     if region is None and (node.domain or kind not in HANDLERS):
         raise UnsupportedError(f"{node.kind} is not supported yet.")
     for name in node.outputs[1:]:
