@@ -58,7 +58,7 @@ LEFT_ONNX = f"the stages run here left digits.onnx, {STEM}.onnx, {STEM}_golden.o
         ([*SIM, "--check", "--golden", "no.onnx"], 2, "the golden model no.onnx does not exist.",
          "compile writes it; or use --golden"),
         (["sim", "--input", "no.bin"], 1, "input file no.bin does not exist.", ""),
-        (["sim", "--input", "calib"], 1, "input file calib does not exist.", ""),
+        (["sim", "--input", "calib"], 1, "input file calib is a folder, not a file.", ""),
         (["sim", "--input", "no.jpg"], 1, "picture no.jpg does not exist.", ""),
         (["sim", "--input", "inputs/x.bin:no.bin"], 1, "input file no.bin does not exist.", ""),
         (["profile", "--config", "no.cfg"], 2, "file no.cfg does not exist.", LEFT_CFG),
