@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from knightlite.errors import DataError
-from knightlite.preprocess import class_places, read_labels
+from knightlite.errors import DataError, UsageError
+from knightlite.preprocess import ImageFolder, class_places, read_labels
+
+
+def folder(*classes: str) -> ImageFolder:
+    return ImageFolder(Path("D"), classes, ())
 
 
 @pytest.mark.parametrize(
@@ -58,12 +62,20 @@ def test_no_labels(tmp_path: Path, text: bytes, sentence: str) -> None:
 def test_places_of_class_folders(tmp_path: Path, text: str, places: tuple[int, ...]) -> None:
     path = tmp_path / "labels.txt"
     path.write_text(text)
-    assert class_places(("a", "b"), path) == places
+    assert class_places(folder("a", "b"), path) == places
+
+
+def test_places_without_labels_and_labels_without_classes(tmp_path: Path) -> None:
+    assert class_places(folder("b", "a"), None) == (0, 1)
+    assert class_places(folder(), None) == ()
+    with pytest.raises(UsageError) as caught:
+        class_places(folder(), tmp_path / "labels.txt")
+    assert caught.value.sentence == "D has no folders of classes, which --labels would order."
 
 
 def test_class_folders_that_no_line_names(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text("a\nc\n")
     with pytest.raises(DataError) as caught:
-        class_places(("a", "b", "d"), path)
+        class_places(folder("a", "b", "d"), path)
     assert caught.value.sentence == f"2 of 3 class folders are not in {path}, such as b."

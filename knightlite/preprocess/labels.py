@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from knightlite import limits
-from knightlite.errors import DataError
+from knightlite.errors import DataError, UsageError
+from knightlite.preprocess.folder import ImageFolder
 from knightlite.reading import read_text
 
 
@@ -37,11 +37,20 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return tuple(named.get(index, str(index)) for index in range(count))
 
 
-def class_places(classes: Sequence[str], path: Path) -> tuple[int, ...]:
+def class_places(folder: ImageFolder, path: Path | None) -> tuple[int, ...]:
     """The place among the scores of every class folder: the line that is, or begins with, its name.
 
-    DataError where a folder is on no line.
+    Without a file of labels: their own order. UsageError where there are labels, but no folders of
+    classes; DataError where a folder is on no line.
     """
+    classes = folder.classes
+    if path is None:
+        return tuple(range(len(classes)))
+    if not classes:
+        raise UsageError(
+            f"{folder.directory} has no folders of classes, which --labels would order.",
+            "one sub-folder per class, called as a line of the labels begins",
+        )
     places: dict[str, int] = {}
     labels = read_labels(path)
     for place, label in enumerate(labels):

@@ -278,15 +278,8 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
         folder, samples = sample_pictures(options.folder, options.count, options.seed)
     if folder.remark:
         talk.warn(folder.remark)
-    places: tuple[int, ...] = tuple(range(len(folder.classes)))
-    if options.labels is not None:
-        if not folder.classes:
-            raise UsageError(
-                f"{options.folder} has no folders of classes, which --labels would order.",
-                "one sub-folder per class, called as a line of the labels begins",
-            )
-        places = class_places(folder.classes, options.labels)
-    elif not folder.classes:
+    places = class_places(folder, options.labels)
+    if not folder.classes:
         talk.warn(
             f"{options.folder} has no folders of classes: no top-1, only agreement and SQNR. "
             "One sub-folder per class gives it."

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.errors import UsageError
 from knightlite.preprocess import (
     ImageFolder,
     Recipe,
@@ -76,15 +75,7 @@ class PictureFolder:
         folder, samples = sample_pictures(
             self.directory, self.iteration * self.batch_size, self.seed
         )
-        places = tuple(range(len(folder.classes)))
-        if self.labels is not None:
-            if not folder.classes:
-                raise UsageError(
-                    f"{self.directory} has no folders of classes, which --labels would order.",
-                    "one sub-folder per class, called as a line of the labels begins",
-                )
-            places = class_places(folder.classes, self.labels)
-        object.__setattr__(self, "places", places)
+        object.__setattr__(self, "places", class_places(folder, self.labels))
         object.__setattr__(self, "folder", folder)
         object.__setattr__(self, "samples", samples)
 
