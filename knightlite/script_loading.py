@@ -10,7 +10,7 @@ import importlib.util
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from knightlite.errors import DataError, KnightliteError, UnsupportedError, UsageError
+from knightlite.errors import (
+    DataError,
+    KnightliteError,
+    UnsupportedError,
+    UsageError,
+    suggestion,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,6 +44,26 @@ PIP_NAMES = {
 
 class ForwardError(Exception):
     """Carries, as its cause, what went wrong in the model under a script's forward call."""
+
+
+class MissingAttributeError(AttributeError):
+    """A script reads what an object of ours does not have: our gap, or a slip of the script's.
+
+    ``owner``: what scripts call the object; ``offered``: what it has.
+    """
+
+    def __init__(self, owner: str, name: str, offered: Sequence[str]) -> None:
+        super().__init__(f"{owner}.{name}", name=name)
+        self.owner = owner
+        self.offered = tuple(offered)
+
+    def refusal(self, place: str) -> UnsupportedError:
+        """The sentence, with the script's line."""
+        return UnsupportedError(
+            f"{place}: knightlite's {self.owner} has no attribute {self.name}; it is knightlite "
+            "that lacks it, unless the script misspells it.",
+            suggestion(self.name or "", self.offered),
+        )
 
 
 class Registry:
@@ -172,6 +198,8 @@ def script_errors(script: Path) -> Iterator[None]:
     except SystemExit as error:
         place = _place(script, error) or script.name
         raise DataError(f"{place}: the script called exit({error.code!r}).") from error
+    except MissingAttributeError as error:
+        raise error.refusal(_place(script, error) or script.name) from error
     except Exception as error:
         place = _place(script, error) or script.name
         text = " ".join(str(error).split()).rstrip(".")

@@ -156,7 +156,7 @@ def test_a_quantized_model_is_fed_with_pixels(
 def test_cut(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """At two inner tensors, in the order asked for; the rest is gone."""
     names = ["relu_3.tmp_0", "conv2d_0.tmp_0"]
-    assert run([*QUANT, "digits", "-on", *names]) == 0
+    assert run([*QUANT, "digits", "-on", " ".join(names)]) == 0
     model = onnx.load("out/digits_quantize.onnx")
     assert [item.name for item in model.graph.output] == names
     assert not [item for item in model.graph.node if item.name.startswith("linear")]

@@ -45,6 +45,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "leftovers": (),
     "atomic_write": ("errors", "leftovers"),
     "limits": (),
+    "name_lists": (),
     "reading": ("limits",),
     "array_files": ("limits", "reading"),
     "json_records": ("errors", "reading"),
@@ -59,7 +60,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # what instructions and operators are
     "isa": ("chip", "dtypes", "errors"),
     "chip_files": ("chip", "datafiles", "errors", "isa", "json_records", "limits", "reading"),
-    "ir": ("dtypes", "errors"),
+    "ir": ("dtypes", "errors", "name_lists"),
     "ops": ("dtypes", "errors", "ir", "numerics"),
     # runs in another framework's interpreter
     "foreign": ("errors", "script_loading"),
@@ -77,6 +78,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir",
         "leftovers",
         "limits",
+        "name_lists",
         "ops",
         "reading",
         "talk",
@@ -176,6 +178,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "leftovers",
         "limits",
         "lower",
+        "name_lists",
         "onnx_models",
         "ops",
         "options",

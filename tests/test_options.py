@@ -18,6 +18,7 @@ import knightlite
 from knightlite import KnightliteError
 from knightlite.api.quantization import options as asking
 from knightlite.api.quantization import quantize
+from knightlite.cli.arguments import rewrite
 from knightlite.cli.knight_command import SECTION, KnightCommand
 from knightlite.cli.program import COMMANDS, run
 from knightlite.cli.record_command import RecordOption, record_command
@@ -101,6 +102,58 @@ def test_a_new_field_is_a_key_of_run_config_files(name: str, tmp_path: Path) -> 
         done = CliRunner().invoke(command, given)
         assert done.exit_code == 0, done.output
     assert [options.patience for options in found] == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("key", "forms", "flag", "words", "field", "value"),
+    [
+        ("output-name", ["A B", ["A", "B"], [["A"], "B"]], "-on", ["A", "B"], "output_names",
+         ("A", "B")),
+        ("output-name", [357, ["357"], [357]], "-on", ["357"], "output_names", ("357",)),
+        ("output-name", ["357 358", [357, 358]], "-on", ["357", "358"], "output_names",
+         ("357", "358")),
+        ("quantize-input-dtype", ["uint8 None", ["uint8", "None"], ["uint8", None]], "-qid",
+         ["uint8", "None"], "input_types", ("uint8", "None")),
+        ("mean", ["1.5 2", [1.5, 2], ["1.5", 2], ["1.5 2"], "1.5,2", "[1.5, 2]"], "--mean",
+         ["1.5", "2"], "mean", (1.5, 2.0)),
+        ("std", [255, "255.", [255], 255.0], "--std", ["255"], "std", (255.0,)),
+        ("mean", ["0 0 0", [0, 0, 0]], "--mean", ["0", "0", "0"], "mean", (0.0, 0.0, 0.0)),
+        ("input-shapes",
+         ["-1 3 48 192", [-1, 3, 48, 192], ["-1 3 48 192"], [[-1, 3, 48, 192]], "-1,3,48,192",
+          "[-1, 3, 48, 192]", " -1  3 48x192"],
+         "-is", ["-1", "3", "48", "192"], "input_shapes", ((-1, 3, 48, 192),)),
+        ("input-shapes", [["1 3", "1 4 5"], [[1, 3], [1, 4, 5]], [[1, 3], "1 4 5"]], "-is",
+         ["1,3", "-is", "1,4,5"], "input_shapes", ((1, 3), (1, 4, 5))),
+        ("iteration", ["1 10", [1, 10], ["1", 10], "1,10"], "-i", ["1", "10"], "iterations",
+         (1, 10)),
+        ("quant-mode", ["kl mse", ["kl", "mse"], "kl,mse"], "-qm", ["kl", "mse"], "methods",
+         ("kl", "mse")),
+        ("bit-width", [16, "16"], "-b", ["16"], "bit_width", 16),
+        ("percent", [0.99, "0.99"], "-per", ["0.99"], "percent", 0.99),
+        ("dump", [True, "true", 1, "1"], "-du", [], "dump", True),
+        ("batch-size", [4, "4"], "-bs", ["4"], "batch_size", 4),
+        ("lut-len", [9, "9"], "-ll", ["9"], "lut_len", 9),
+        ("data", [7, "7"], "-d", ["7"], "data", "7"),
+        ("run-mode", ["convert"], "-r", ["convert"], "run_mode", "convert"),
+    ],
+)  # fmt: skip
+def test_texts_lists_and_numbers_of_run_configs_are_words_of_the_command_line(
+    tmp_path: Path, key: str, forms: list[Any], flag: str, words: list[str], field: str, value: Any
+) -> None:
+    found: list[Any] = []
+    command = command_with(QuantizeOptions, found, cls=KnightCommand, word="quant")
+    given = [[flag, *words], *([flag, form] for form in forms if isinstance(form, str) and words)]
+    for number, form in enumerate(forms):
+        config = tmp_path / f"{number}.json"
+        config.write_text(json.dumps({"quant": {key: form}}))
+        given.append(["-rc", str(config)])
+    for arguments in given:
+        done = CliRunner().invoke(command, rewrite(["quant", "-m", "x", *arguments])[1:])
+        assert done.exit_code == 0, done.output
+    read = [getattr(options, field) for options in found]
+    if field in ("output_names", "input_types"):  # texts, which the network's names divide
+        read = [tuple(" ".join(texts).split()) for texts in read]
+    assert read == [value] * len(given)
 
 
 @pytest.mark.parametrize(

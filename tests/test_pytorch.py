@@ -116,6 +116,61 @@ def test_names_of_dynamic_axes_and_concrete_arguments(python: str, tmp_path: Pat
     assert (found["inputs"], found["outputs"]) == (["image"], ["scores"])
 
 
+def with_arguments(tmp_path: Path, parameters: str, concrete: str) -> Path:
+    return function(
+        tmp_path,
+        f"Module.forward = forward = lambda self, {parameters}: x if flag == 2 else 1 / 0\n"
+        "model = Module()\n"
+        "return {'model': model, 'inputs': [torch.randn(1, 4, 9, 9)],\n"
+        f"        'concrete_args': {concrete}}}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "concrete", "said"),
+    [
+        ("x, flag", "{'flag': 2}", []),
+        ("flag, x", "{'flag': 2}", []),  # the inputs take what is left
+        ("x, *, flag=1, **more", "{'flag': 2, 'val': 1}", []),
+        (
+            "x, flag=2",
+            "{'augment': 0, 'flag': 2, 'val': 1}",
+            ["uds.py:10: net: concrete_args sets augment, val, which forward of Module does not "
+             "have: left out."],
+        ),
+    ],
+)  # fmt: skip
+def test_concrete_arguments(
+    python: str, tmp_path: Path, parameters: str, concrete: str, said: list[str]
+) -> None:
+    path = with_arguments(tmp_path, parameters, concrete)
+    heard: list[str] = []
+    conversion = Conversion(path, None, python, talk=Talk(warn=heard.append))
+    load("net", None, "pytorch", None, conversion=conversion)
+    assert heard == said
+    assert exported(tmp_path)["inputs"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "concrete", "sentence"),
+    [
+        ("x, flag, size", "{'flag': 2}", "uds.py:10: net: forward of Module cannot be called with "
+         "1 input(s) and flag: missing a required argument: 'size'."),
+        ("flag=2", "{'flag': 2}", "uds.py:10: net: forward of Module cannot be called with "
+         "1 input(s) and flag: multiple values for argument 'flag'."),
+        ("x, flag=2", "['flag']", "uds.py:10: net must give concrete_args as a dict by names of "
+         "forward's arguments, not list."),
+        ("x, flag", "{'flag': 3}", "uds.py:7: ZeroDivisionError: division by zero."),
+    ],
+)  # fmt: skip
+def test_calls_that_do_not_fit(
+    python: str, tmp_path: Path, parameters: str, concrete: str, sentence: str
+) -> None:
+    error = refusal(with_arguments(tmp_path, parameters, concrete), python)
+    assert type(error) is DataError
+    assert error.sentence == sentence
+
+
 def test_input_shapes_replace_the_examples(python: str, tmp_path: Path) -> None:
     path = function(tmp_path, "return Module()")  # bare: it names no inputs
     conversion = Conversion(path, None, python)

@@ -19,7 +19,7 @@ KNOWN = {
     "model": Key("model"),
     "iteration": Key("iteration"),
     "check": Key("compare", "switch"),
-    "input-shapes": Key("input_shapes", "list"),
+    "input-shapes": Key("input_shapes", "shapes"),
     "bit-width": Key("", "value", "16 bit", ("8",)),
     "dump": Key("", "value", "dumps"),
 }
@@ -188,6 +188,8 @@ def test_build_can_leave_out_its_checks(here: Path, capsys: Capture) -> None:
 def test_refusals(refused: Refusal) -> None:
     refused(["quant", "-rc", "no.json"], 2,
             "run-config file no.json cannot be read: No such file or directory.")  # fmt: skip
+    refused(["quant", "c.json"], 2, "c.json stands without an option: a run-config file is named "
+            "with --run-config c.json.")  # fmt: skip
     refused(["quant", "-rc"], 2, "Option '--run-config' requires an argument.")
     write(quant={**QUANT, "layer-threshold": "0 1"})
     refused(["quant", "-rc", "c.json"], 2, "1 key(s) of c.json cannot be used: "

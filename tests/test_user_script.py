@@ -139,12 +139,15 @@ def test_executor_attributes(tmp_path: Path) -> None:
         "assert executor.user_defined_script.endswith('user.py')\n"
         "assert executor.output_node_list == ['y']\n"
         "assert executor.output_name_to_node_name() == {'y': 'y'}\n"
-        "assert executor.gpu is None and executor.early_stop_flag is False\n"
+        "assert executor.gpu == -1 and executor.early_stop_flag is False\n"
         "assert executor.input_configs_dict == []\n"
         "import sys; assert sys.argv == [executor.user_defined_script]\n"
         "x, z = np.ones((1, 3, 4, 5), np.float32), np.ones((1, 7), np.int8)\n"
         "executor.forward(x, z)\n"
         "executor.forward([x, z])\n"
+        "assert not hasattr(executor, 'device')\n"
+        "executor.device = 'mine'\n"
+        "assert executor.device == 'mine'\n"
     )
     fed = Fed()
     body(tmp_path, lines, inputs=(X, Tensor("z", (1, 7), dtypes.S8))).run(fed)
@@ -285,6 +288,25 @@ def test_exception_in_the_function(tmp_path: Path) -> None:
     assert error.sentence == (
         "user.py:6: FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/labels.txt'."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("iterations", "did you mean iteration?"),
+        ("zzz", "one of iteration, batch_size, dataset, save_dir, "),
+    ],
+)
+def test_what_our_executor_lacks_is_not_the_scripts_fault(
+    tmp_path: Path, name: str, hint: str
+) -> None:
+    error = failing(body(tmp_path, f"x = 1\nexecutor.{name}"))
+    assert isinstance(error, UnsupportedError)
+    assert error.sentence == (
+        f"user.py:6: knightlite's executor has no attribute {name}; it is knightlite that lacks "
+        "it, unless the script misspells it."
+    )
+    assert error.hint.startswith(hint)
 
 
 def test_exception_in_a_file_beside_names_the_scripts_line(tmp_path: Path) -> None:

@@ -24,12 +24,14 @@ from knightlite.reading import json_value, read_text
 
 SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
 TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
-VALUE, SWITCH, LIST, JSON = "value", "switch", "list", "json"
+VALUE, SWITCH, LIST, SHAPES, JSON = "value", "switch", "list", "shapes", "json"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a key stands for: the parameter it sets, and whether it holds one value, or several.
+    """What a key stands for: the parameter it sets, and how its value is written.
+
+    ``kind``: one value, a switch, several values, shapes (a list of numbers is one), or any JSON.
 
     ``later``: what it would do where that is not done yet; ``done``: values that ask for what is
     done anyway.
@@ -152,12 +154,19 @@ def _switch(value: object) -> bool:
 
 
 def _list(value: object) -> list[str]:
-    """Several values; a list of numbers is one of them, as of a shape."""
+    """Several values, each as a text; null in a list is the word None."""
     if not isinstance(value, list):
         return [_value(value)]
-    if value and all(isinstance(item, int) for item in value):
+    return [text for item in value for text in _list("None" if item is None else item)]
+
+
+def _shapes(value: object) -> list[str]:
+    """Several shapes: texts, or lists of numbers; one list of numbers is one shape."""
+    if not isinstance(value, list):
+        return [_value(value)]
+    if value and not any(isinstance(item, (list, str)) for item in value):
         return [",".join(map(_value, value))]
-    return [text for item in value for text in _list(item)]
+    return [text for item in value for text in _shapes(item)]
 
 
 def _converted(kind: str, value: object) -> str | bool | list[str]:
@@ -165,4 +174,6 @@ def _converted(kind: str, value: object) -> str | bool | list[str]:
         return _switch(value)
     if kind == JSON:
         return value if isinstance(value, str) else json.dumps(value)
+    if kind == SHAPES:
+        return _shapes(value)
     return _list(value) if kind == LIST else _value(value)

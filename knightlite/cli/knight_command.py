@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import click
 
 from knightlite.api import run_config
-from knightlite.api.run_config import JSON, LIST, SWITCH, VALUE, Key, RunConfig
+from knightlite.api.run_config import JSON, LIST, SHAPES, SWITCH, VALUE, Key, RunConfig
 from knightlite.cli.record_command import RecordOption
 from knightlite.cli.terminal import LOG_LEVEL, say
 from knightlite.cli.vocabulary import ACCEPTED, LATER, Word
+from knightlite.options.kinds import Several
 
 # command -> its section in a run-config file
 SECTION = {
@@ -47,15 +49,20 @@ class KnightCommand(click.Command):
             if ctx.obj is None and self.word != "build":  # its stages may name chips of their own
                 ctx.obj = config.chip_of(section)
             ctx.meta["run-config"] = config
-        return super().parse_args(ctx, rest)
+        try:
+            return super().parse_args(ctx, [*rest])  # click empties its list
+        except click.UsageError as error:
+            stray = [item for before, item in pairwise(("", *rest)) if _is_stray(before, item)]
+            if config is not None or not stray:
+                raise
+            text = f"{stray[0]} stands without an option: a run-config file is named with "
+            raise click.UsageError(f"{text}--run-config {stray[0]}.", ctx) from error
 
     def keys(self) -> Iterator[tuple[str, Key]]:
         """The keys of the command's section: long names of options, and words for later."""
         for option in self.params:
             if isinstance(option, click.Option) and "--run-config" not in option.opts:
-                kind = SWITCH if option.is_flag else LIST if option.multiple else VALUE
-                if isinstance(option, RecordOption) and option.option.kind.json:
-                    kind = JSON
+                kind = _kind(option)
                 for name in option.opts:
                     if name.startswith("--"):
                         yield name[2:], Key(str(option.name), kind)
@@ -75,6 +82,20 @@ class KnightCommand(click.Command):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def _kind(option: click.Option) -> str:
+    """How a key for this option is written."""
+    if isinstance(option, RecordOption):
+        if option.option.kind.json:
+            return JSON
+        if option.option.kind.several is Several.SHAPE:
+            return SHAPES
+    return SWITCH if option.is_flag else LIST if option.multiple else VALUE
+
+
+def _is_stray(before: str, item: str) -> bool:
+    return item.endswith(".json") and not before.startswith("-")
 
 
 def _listed(word: Word) -> str:

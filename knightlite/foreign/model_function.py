@@ -16,6 +16,7 @@ from typing import Any
 from knightlite.errors import DataError, ModelError, UsageError
 from knightlite.script_loading import Loaded, script_errors
 
+CONCRETE = "concrete_args"  # the key of arguments of forward that are set for good
 DEFAULT = "build"  # a plain function of this name stands for the only registered one
 
 
@@ -25,6 +26,7 @@ class Built:
 
     ``inputs``: examples or shapes, None where the function gives none. ``input_names`` and
     ``output_names`` are empty where it names none. ``loaded``: it took the weight file itself.
+    ``concrete_at``: as ``where``, with the line at which its concrete arguments stand.
     """
 
     where: str  # script and function, for sentences
@@ -34,6 +36,7 @@ class Built:
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     loaded: bool
+    concrete_at: str = ""
 
 
 def build(
@@ -57,7 +60,18 @@ def build(
             returned = function(**{place: weight})
         else:
             returned = function(weight)
-    return _read(f"{script.name}: {name}", returned, loaded=place is not None)
+    line = _line_of(CONCRETE, function)
+    concrete_at = f"{script.name}:{line}: {name}" if line else f"{script.name}: {name}"
+    return _read(f"{script.name}: {name}", returned, place is not None, concrete_at)
+
+
+def _line_of(text: str, function: Callable[..., Any]) -> int | None:
+    """The line of the script at which the text first stands in the function, else its first."""
+    try:
+        lines, first = inspect.getsourcelines(function)
+    except (OSError, TypeError):  # made by exec, or no plain function
+        return None
+    return next((first + at for at, line in enumerate(lines) if text in line), first)
 
 
 def _find(
@@ -93,7 +107,7 @@ def _weight_parameter(function: Callable[..., Any]) -> str | None:
     return "" if parameters else None
 
 
-def _read(where: str, returned: Any, loaded: bool) -> Built:
+def _read(where: str, returned: Any, loaded: bool, concrete_at: str) -> Built:
     if isinstance(returned, Mapping):
         if "model" not in returned:
             keys = ", ".join(map(str, returned)) or "nothing"
@@ -102,14 +116,26 @@ def _read(where: str, returned: Any, loaded: bool) -> Built:
             where,
             returned["model"],
             _inputs(returned.get("inputs")),
-            dict(returned.get("concrete_args") or {}),
+            _concrete(concrete_at, returned.get(CONCRETE)),
             tuple(returned.get("dynamic_axes_inputs") or ()),
             tuple(returned.get("dynamic_axes_outputs") or ()),
             loaded,
+            concrete_at,
         )
     if isinstance(returned, (tuple, list)) and len(returned) == 2:
         return Built(where, returned[0], _inputs(returned[1]), {}, (), (), loaded)
     return Built(where, returned, None, {}, (), (), loaded)
+
+
+def _concrete(concrete_at: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise DataError(
+            f"{concrete_at} must give {CONCRETE} as a dict by names of forward's arguments, "
+            f"not {type(value).__name__}."
+        )
+    return dict(value)
 
 
 def _inputs(value: Any) -> tuple[Any, ...] | None:

@@ -2,7 +2,7 @@
 
 Request: ``script``, ``function`` (null: the script's only one), ``weight`` (.pth or null),
 ``input_shapes``, ``exporter`` (auto, torchscript or dynamo), ``output``. Values: ``exporter`` that
-was used, and ``note``, a sentence or "". Everything is exported static with batch 1: no shape
+was used, and ``notes``, sentences to be said. Everything is exported static with batch 1: no shape
 computations are left in the graph, and the importer wants one picture anyway.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from knightlite.errors import DataError, ModelError, UnsupportedError, UsageError
 from knightlite.foreign import model_function
+from knightlite.foreign.forward_call import ForwardCall, forward_call
 from knightlite.foreign.model_function import Built
 from knightlite.script_loading import SEED, script_errors, script_loaded
 
@@ -51,16 +52,17 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         if weight and not built.loaded:
             _load(torch, built, weight)
         built.model.eval()
-        names = built.input_names or _parameter_names(built)
+        call = forward_call(built)
+        names = built.input_names or call.names
         examples = _examples(torch, built, names, request["input_shapes"])
-        model = _bound(torch, built)
+        model = _bound(torch, call, examples)
         with script_errors(script), torch.no_grad():
             outputs = model(*examples)
         exporter = _Exporter(
             torch, model, examples, names[: len(examples)], _output_names(torch, built, outputs)
         )
         used, note = exporter.run(built.where, request["exporter"], request["output"])
-    return {"exporter": used, "note": note}
+    return {"exporter": used, "notes": [text for text in (call.note, note) if text]}
 
 
 # ------------------------------------------------------------------ weights
@@ -97,18 +99,6 @@ def _load(torch: Any, built: Built, weight: str) -> None:
 # ------------------------------------------------------------------ inputs and outputs
 
 
-def _parameter_names(built: Built) -> tuple[str, ...]:
-    """The parameters of ``forward`` that no concrete argument sets; "" where they have no names."""
-    try:
-        parameters = inspect.signature(built.model.forward).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(
-        item.name for item in parameters if item.kind in kinds and item.name not in built.concrete
-    )
-
-
 def _examples(torch: Any, built: Built, names: Sequence[str], asked: Any) -> tuple[Any, ...]:
     """One tensor of batch 1 per input: of ``-is``, else the function's own."""
     shapes = model_function.wanted_shapes(asked, names, len(built.inputs or ()))
@@ -140,18 +130,20 @@ def _example(torch: Any, built: Built, given: Any, shape: Any, index: int) -> An
     return torch.rand(sizes).to(dtype)
 
 
-def _bound(torch: Any, built: Built) -> Any:
-    """The model with its concrete arguments set."""
-    if not built.concrete:
-        return built.model
+def _bound(torch: Any, call: ForwardCall, examples: Sequence[Any]) -> Any:
+    """The model with its concrete arguments set; DataError where it cannot be called so."""
+    call.arguments(examples)
+    if not call.concrete:
+        return call.built.model
 
     class Bound(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
         def __init__(self) -> None:
             super().__init__()
-            self.model = built.model
+            self.model = call.built.model
 
         def forward(self, *inputs: Any) -> Any:
-            return self.model(*inputs, **built.concrete)
+            positional, named = call.arguments(inputs)
+            return self.model(*positional, **named)
 
     return Bound().eval()
 

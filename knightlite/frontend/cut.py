@@ -8,16 +8,20 @@ from pathlib import Path
 
 from knightlite.errors import Finding, UsageError, findings_error, suggestion
 from knightlite.frontend.source import SourceModel, SourceNode
+from knightlite.name_lists import names_in
 
 
 def cut(model: SourceModel, outputs: Sequence[str], path: Path) -> SourceModel:
     """``model`` with these ONNX values as its outputs, in this order, and what they need.
 
+    A text of several names stands for each of them.
+
     UsageError names every value that no node makes, with those of similar names.
     """
     made = [name for node in model.nodes for name in node.outputs if name]
+    names = tuple(dict.fromkeys(names_in(outputs, made)))
     findings = []
-    for name in outputs:
+    for name in names:
         if name in made:
             continue
         hint = suggestion(name, made, "these are names of values in the ONNX model")
@@ -29,7 +33,6 @@ def cut(model: SourceModel, outputs: Sequence[str], path: Path) -> SourceModel:
             findings,
             findings[0].hint,
         )
-    names = tuple(dict.fromkeys(outputs))
     return replace(model, outputs=names, nodes=_needed(model.nodes, names))
 
 

@@ -52,6 +52,6 @@ def to_onnx(
                 f"{python} cannot export {function} of {script}: {answer.reason}.",
                 "does the script run by itself there?",
             )
-        if answer.values["note"]:
-            conversion.talk.warn(answer.values["note"])
+        for note in answer.values["notes"]:
+            conversion.talk.warn(note)
         return output.read_bytes()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from knightlite.errors import UsageError, suggestion
 from knightlite.ir.graph import Graph, HostOp
+from knightlite.name_lists import names_in
 
 
 def part(graph: Graph, first: str | None, last: str | None) -> Graph:
@@ -57,6 +58,7 @@ def _sources(graph: Graph, op: HostOp) -> set[str]:
 def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
     """The network that also delivers these tensors; UsageError for one that no node writes."""
     known = graph.producers()
+    names = names_in(names, known)
     for name in names:
         if name not in known:
             raise UsageError(

@@ -43,9 +43,10 @@ def numbers(texts: Iterable[str]) -> tuple[float, ...]:
 
 
 def shape(text: str) -> Shape:
-    """A shape: integers separated by commas, spaces or x."""
+    """A shape: integers separated by commas, spaces or x, perhaps in brackets."""
+    inside = re.sub(r"^\s*([\[(]?)(.*?)[\])]?\s*$", r"\2", text)
     try:
-        return tuple(int(item) for item in text.replace("x", ",").replace(" ", ",").split(","))
+        return tuple(int(item) for item in re.split(r"\s*[\s,x]\s*", inside))
     except ValueError:
         raise ValueError(f"{text} must be integers such as 1,3,48,192.") from None
 

@@ -31,6 +31,7 @@ from knightlite.api.comparison.stage_files import quant_files, require_results_o
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.errors import UsageError, suggestion
 from knightlite.file_names import file_names
+from knightlite.name_lists import names_in
 from knightlite.options import check
 from knightlite.options.compare import LEVELS, CompareOptions
 from knightlite.talk import SILENT, Talk
@@ -93,14 +94,16 @@ def _wanted(
     options: CompareOptions, graph: Graph, layers: Sequence[str], ops: Mapping[str, str]
 ) -> list[str]:
     """The tensors that are compared, in the order of the network."""
-    _known(options.names, [*layers, *graph.chip_outputs, *graph.outputs], "output")
+    comparable = [*layers, *graph.chip_outputs, *graph.outputs]
+    names = names_in(options.names, comparable)
+    _known(names, comparable, "output")
     if options.op_type is not None:
         _known(
             (options.op_type,), sorted({ops[name] for name in layers if name in ops}), "operator"
         )
     named = {
         source
-        for name in options.names
+        for name in names
         for source in ([name] if name in layers else graph.before_host(name))
     }
     low, high = options.indices or (0, len(layers) - 1)

@@ -22,7 +22,13 @@ from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.frames import are_frames
 from knightlite.ir import Tensor
 from knightlite.quantize.data.workload import Forward
-from knightlite.script_loading import ForwardError, Loaded, script_errors, script_loaded
+from knightlite.script_loading import (
+    ForwardError,
+    Loaded,
+    MissingAttributeError,
+    script_errors,
+    script_loaded,
+)
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
@@ -37,16 +43,25 @@ ONNX_TYPES = {
 }
 
 
+# what Knight's manual and scripts know of an executor
+OFFERED = (
+    "iteration", "batch_size", "dataset", "save_dir", "run_mode", "user_defined_script", "gpu",
+    "input_nodes", "input_types", "shape_dicts", "init_shape_info", "input_configs_dict",
+    "output_node_list", "output_name_to_node_name", "early_stop_flag", "forward",
+)  # fmt: skip
+
+
 def say_nothing(sentence: str) -> None:
     """For callers that do not want a workload's remarks."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Executor:
     """What an infer function gets: Knight's attributes (facts: the public manual) and forward.
 
     ``input_types`` maps an input to its ONNX element type, ``shape_dicts`` to its shape; the
-    latter is filled by :meth:`init_shape_info`, which scripts call themselves.
+    latter is filled by :meth:`init_shape_info`, which scripts call themselves. ``gpu`` is the
+    number of a device, which scripts compare with 0. A script may keep attributes of its own here.
     """
 
     iteration: int
@@ -59,7 +74,7 @@ class Executor:
     output_node_list: list[str]
     forward_function: Forward
     say: Say
-    gpu: str | None = None  # a device number as text where there is one; the tool has none
+    gpu: int = -1  # none: the tool has no device
     input_configs_dict: list[dict[str, Any]] = field(default_factory=list)
     early_stop_flag: bool = False
     shape_dicts: dict[str, list[int]] = field(default_factory=dict)
@@ -75,6 +90,10 @@ class Executor:
     def input_types(self) -> dict[str, int]:
         """Input name -> ONNX element type (1 = float32)."""
         return {tensor.name: ONNX_TYPES[tensor.dtype.name] for tensor in self.inputs}
+
+    def __getattr__(self, name: str) -> Any:
+        """Of what is not here: scripts may ask with hasattr; else it is said whose gap it is."""
+        raise MissingAttributeError("executor", name, OFFERED)
 
     def init_shape_info(self) -> None:
         """Fill ``shape_dicts``: input name -> shape with this run's batch size."""

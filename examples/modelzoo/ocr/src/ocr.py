@@ -44,7 +44,7 @@ def infer_ocr(executor):
     shape = executor.shape_dicts[name]
     if executor.run_mode not in ("quant", "infer", "auto_quant", "compare"):
         raise ValueError(f"run mode {executor.run_mode}")
-    if executor.gpu is not None:
+    if executor.gpu >= 0:
         print(f"running on device {executor.gpu}")
     for config in executor.input_configs_dict:
         print(f"input {config}")
