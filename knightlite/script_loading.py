@@ -1,11 +1,13 @@
 """Load a Knight user script, look its registered functions up, and say what fails in it, and where.
 
-``onnx_quantize_tool.common.register`` resolves only inside :func:`script_loaded`.
+What scripts import of Knight (``onnx_quantize_tool``, ``infer_common``) are the files of the folder
+``scripts``; inside :func:`script_loaded` they are found, and made anew for every script.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import random
 import sys
@@ -14,10 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from knightlite.datafiles import scripts_folder
 from knightlite.errors import (
     DataError,
     KnightliteError,
@@ -25,8 +28,6 @@ from knightlite.errors import (
     UsageError,
     suggestion,
 )
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 SEED = 123  # of Python's, numpy's and torch's generators while a script runs; Knight's infer_auto
 
@@ -66,25 +67,6 @@ class MissingAttributeError(AttributeError):
         )
 
 
-class Registry:
-    """What a script's ``@onnx_infer_func.register("name")`` or ``@pytorch_model`` fills."""
-
-    def __init__(self) -> None:
-        self.functions: dict[str, Callable[..., Any]] = {}
-
-    def register(self, name: str | Function) -> Any:
-        """Decorator; with a name, or bare, where the function's own name counts."""
-        if callable(name):
-            self.functions[name.__name__] = name
-            return name
-
-        def decorate(function: Function) -> Function:
-            self.functions[name] = function
-            return function
-
-        return decorate
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A script that is loaded: its module, and its registered functions by name."""
@@ -104,38 +86,40 @@ def script_loaded(script: Path) -> Iterator[Loaded]:
     """
     if not script.is_file():
         raise UsageError(f"user script {script} does not exist.", "name it with -uds FILE")
-    infer, pytorch, paddle = Registry(), Registry(), Registry()
+    shipped = scripts_folder()
     before = dict(sys.modules)
     path, argv, no_bytecode = list(sys.path), sys.argv, sys.dont_write_bytecode
     states = random.getstate(), np.random.get_state()
-    sys.modules.update(_vendor_modules(infer, pytorch, paddle))
-    sys.path.insert(0, str(script.resolve().parent))
+    sys.path[:0] = [str(script.resolve().parent), str(shipped)]
     sys.argv = [str(script)]
     sys.dont_write_bytecode = True  # leave no __pycache__ in the user's folder
     _seed()
     try:
         with contextlib.redirect_stdout(sys.stderr):
+            register = _register(shipped)
             with script_errors(script):
                 module = _execute(script)
-            yield Loaded(module, infer.functions, pytorch.functions, paddle.functions)
+            registries = (register.onnx_infer_func, register.pytorch_model, register.paddle_model)
+            yield Loaded(module, *(item.functions for item in registries))
     finally:
         sys.argv, sys.dont_write_bytecode = argv, no_bytecode
         sys.path[:] = path
         random.setstate(states[0])
         np.random.set_state(states[1])
-        _forget_modules(script.resolve().parent, before)
+        _forget_modules((script.resolve().parent, shipped), before)
 
 
-def _vendor_modules(infer: Registry, pytorch: Registry, paddle: Registry) -> dict[str, ModuleType]:
-    """Modules that stand for the vendor's package; ``paddle_model`` is ours."""
-    top, common, register = (
-        ModuleType(VENDOR_PACKAGE + suffix) for suffix in ("", ".common", ".common.register")
-    )
-    top.__path__, common.__path__ = [], []
-    top.common, common.register = common, register  # type: ignore[attr-defined]  # made up here
-    register.onnx_infer_func, register.pytorch_model = infer, pytorch  # type: ignore[attr-defined]  # made up here
-    register.paddle_model = paddle  # type: ignore[attr-defined]  # made up here
-    return {module.__name__: module for module in (top, common, register)}
+def _register(shipped: Path) -> Any:
+    """Our module that scripts register in, new; another package of its name waits meanwhile."""
+    for name in [item for item in sys.modules if item.partition(".")[0] == VENDOR_PACKAGE]:
+        del sys.modules[name]
+    path = list(sys.path)
+    sys.path.insert(0, str(shipped))  # before a part of that package beside the script
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(f"{VENDOR_PACKAGE}.common.register")
+    finally:
+        sys.path[:] = path
 
 
 def _seed() -> None:
@@ -156,12 +140,14 @@ def _execute(script: Path) -> ModuleType:
     return module
 
 
-def _forget_modules(folder: Path, before: dict[str, ModuleType]) -> None:
+def _forget_modules(folders: tuple[Path, ...], before: dict[str, ModuleType]) -> None:
     """Take the vendor's names, the script and the modules beside it out of sys.modules again."""
     tops = {
         name
         for name, module in list(sys.modules.items())
-        if name not in before and "." not in name and _is_beside(module, folder)
+        if name not in before
+        and "." not in name
+        and any(_is_beside(module, folder) for folder in folders)
     }
     tops |= {MODULE_NAME, VENDOR_PACKAGE}
     for name in [item for item in sys.modules if item.partition(".")[0] in tops]:
@@ -224,7 +210,7 @@ def _missing_module(script: Path, error: ModuleNotFoundError) -> KnightliteError
     if top == VENDOR_PACKAGE:
         return UnsupportedError(
             f"{place}: the script imports {name}, of which knightlite only provides "
-            f"{VENDOR_PACKAGE}.common.register."
+            f"{VENDOR_PACKAGE}.common.register and {VENDOR_PACKAGE}.utils.constants."
         )
     package = PIP_NAMES.get(top, top)
     return UsageError(

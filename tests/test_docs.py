@@ -32,7 +32,7 @@ from test_layering import ALLOWED, THIRD_PARTY, WINGS, faces
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("examples/*/README.md"))]
-COPIED = ("knightlite", "chips", "calibration", "schemas", "tests", "docs")
+COPIED = ("knightlite", "chips", "calibration", "schemas", "scripts", "tests", "docs")
 SHARED = ("benchmarks", "examples", "pyproject.toml", "README.md", "CHANGELOG.md")
 TIMEOUT_S = 900
 

@@ -53,7 +53,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "numerics": ("dtypes",),
     "talk": (),
     "version": (),
-    "script_loading": ("errors",),
+    "script_loading": ("datafiles", "errors"),
     "chip": ("json_records",),
     "container": ("chip", "dtypes", "errors", "json_records", "layouts"),
     "workspace": ("atomic_write", "errors", "json_records", "reading", "version"),
@@ -153,7 +153,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "quantize",
     ),
     # what every command can be asked for: words and checks of other rooms, light to import
-    "options": ("chip_files", "container", "errors", "layouts", "quantize"),
+    "options": ("chip_files", "container", "datafiles", "errors", "layouts", "quantize"),
     # the outside
     "api": (
         "array_files",
@@ -162,6 +162,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "chip_files",
         "compiler",
         "container",
+        "datafiles",
         "diagnosis",
         "dtypes",
         "emit",
@@ -266,6 +267,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "chips": (),
         "run_config": (),
         "names": ("models",),
+        "script_path": (),
         # a verb each
         "checking": ("chips",),
         "compilation": ("chips", "models"),

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model_info": ("model_info", "Inputs and outputs of a model, and their scales."),
     "show_sim_result": ("show_sim_result", "What sim left in a folder."),
     "npy2bin": ("npy2bin", "A .npy array as the raw bytes that sim reads."),
+    "script-path": ("script_path", "Where that lies which user scripts import of Knight."),
 }
 
 EPILOG = """\b

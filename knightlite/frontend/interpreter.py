@@ -75,7 +75,7 @@ def find(home: Home, given: str | None, here: bool, purpose: str) -> str:
     """The interpreter for a framework; ``here``: this one has what it takes."""
     for source, name in ((home.option, given), (home.variable, os.environ.get(home.variable))):
         if name:
-            return _named(source, name)
+            return named(source, name)
     if here:
         return sys.executable
     raise UsageError(
@@ -84,7 +84,8 @@ def find(home: Home, given: str | None, here: bool, purpose: str) -> str:
     )
 
 
-def _named(source: str, name: str) -> str:
+def named(source: str, name: str) -> str:
+    """The path of the interpreter that an option or variable names; UsageError for none."""
     path = Path(name)
     if path.is_dir():
         python = path / "bin" / "python"

@@ -14,6 +14,7 @@ from knightlite.options.inspection import (
     InspectOptions,
     ModelInfoOptions,
     Npy2BinOptions,
+    ScriptPathOptions,
     ShowSimResultOptions,
 )
 from knightlite.options.profile import ProfileOptions
@@ -36,4 +37,5 @@ RECORDS: Mapping[str, type] = {
     "model_info": ModelInfoOptions,
     "show_sim_result": ShowSimResultOptions,
     "npy2bin": Npy2BinOptions,
+    "script-path": ScriptPathOptions,
 }

@@ -105,3 +105,14 @@ class Npy2BinOptions:
     target: Path = option(
         "-o", "--output", kind=FILE, help="Raw file for sim --input.", default=REQUIRED
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptPathOptions:
+    """What ``script-path`` is asked for; ``python`` None: the folder alone."""
+
+    python: str | None = option(
+        "--python",
+        help="Let this Python find the folder from now on, by a file in its site-packages.",
+        metavar="PATH",
+    )

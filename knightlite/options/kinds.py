@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from knightlite.datafiles import script_file
 from knightlite.errors import UsageError
 from knightlite.options.texts import numbers, shape, whole_numbers, words
 
@@ -117,6 +118,9 @@ def _json_text(values: Sequence[Mapping[str, Any]]) -> str:
 
 TEXT = Kind()
 FILE = Kind(form=Form.FILE, python="str | Path", take=Path)
+SCRIPT_FILE = Kind(
+    form=Form.FILE, python="str | Path", read=script_file, take=lambda path: script_file(Path(path))
+)
 NAME = Kind(python="str | Path", take=str)  # of something that ships, or a file
 WHOLE, REAL = whole(), real()
 SWITCH = Kind(form=Form.SWITCH, python="bool")

@@ -16,6 +16,7 @@ from knightlite.options.kinds import (
     FOLDER,
     FUNCTION,
     NAME,
+    SCRIPT_FILE,
     SHAPES,
     SWITCH,
     TEXT,
@@ -51,7 +52,7 @@ FRAMEWORK = Option(
     help="onnx, paddle or pytorch [default: by the model's suffix].",
     doc='"onnx", "paddle" or "pytorch"; default: by the model\'s suffix.',
 )
-SCRIPT = Option(flags=("-uds", "--user-defined-script"), kind=FILE, argument="script")
+SCRIPT = Option(flags=("-uds", "--user-defined-script"), kind=SCRIPT_FILE, argument="script")
 INPUT_SHAPES = Option(
     flags=("-is", "--input-shapes"),
     kind=SHAPES,
