@@ -2,30 +2,116 @@
 
 from __future__ import annotations
 
+import ast
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fuzz import mutators, readers
+from fuzz.reached import OURS, Reached
+from fuzz.seeds import make_chain
+from fuzz.targets import Target, make_place, targets
 from knightlite.container import CFG_MAGIC, read_sections
 from knightlite.errors import FormatError
 from made_once import MadeOnce
 
-INPUTS = 1500
+INPUTS = 1000
+# what makes values of a file's bytes
+READING = {
+    "fromfile", "json_value", "loads", "map_array", "memmap", "mmap", "open", "parse_json",
+    "ParseFromString", "raw_values", "read_array", "read_arrays", "read_bytes", "read_part",
+    "read_text", "toml_table",
+}  # fmt: skip
+# where no file of a user's is read, or what reads it is fuzzed through other functions
+ELSEWHERE = {
+    "api/compilation.py: compile_model": "as load_quantized reads",
+    "api/quantization/calibration_data.py: workload": "text that input_configs.parse has read",
+    "api/quantization/in_memory.py: _settings": "handed to read_mix",
+    "api/quantization/run.py: _read_cache": "handed to the cache",
+    "atomic_write.py: locked": "a folder",
+    "chip_files.py: families": "chips that ship",
+    "cli/__init__.py: _open_streams": "the null device",
+    "cli/profile.py: command": "just written",
+    "cli/program.py: run": "the null device",
+    "foreign/start.py: _write": "in another interpreter",
+    "foreign/start.py: main": "in another interpreter",
+    "frontend/interpreter.py: run": "an answer of ours",
+    "frontend/paddle.py: _convert": "the converter's, which onnx_file reads",
+    "frontend/paddle.py: convert": "its checks, without the converter",
+    "frontend/paddle_pir.py: to_onnx": "its checks, without the converter",
+    "frontend/pytorch.py: to_onnx": "the converter's, which onnx_file reads",
+    "public/stages.py: compile": "as load_quantized reads",
+    "quantize/steps/live_values.py: empty": "memory",
+}
 
 
 @pytest.fixture(scope="module")
 def chain(made_once: MadeOnce) -> Path:
-    return made_once.folder("fuzzed_chain", readers.make_chain)
+    return made_once.folder("fuzzed_chain", make_chain)
 
 
-def test_mutated_inputs_are_read_or_refused_in_a_sentence(chain: Path) -> None:
-    found, fed = readers.fuzz(chain, seed=7, count=INPUTS)
+def test_mutated_inputs_are_read_or_refused_in_a_sentence(chain: Path, tmp_path: Path) -> None:
+    chosen = targets(chain)
+    make_place(tmp_path, chain, chosen)
+    fuzzer = readers.Fuzzer(chosen, tmp_path, seed=7)
+    fuzzer.run(INPUTS)
+    assert fuzzer.found.counts == {}
+    assert min(fuzzer.fed.values()) >= INPUTS // sum(item.share for item in chosen)
+
+
+def test_what_is_reached_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three bytes in a row are found one after the other, and not at once."""
+
+    def read(path: Path) -> object:
+        data = path.read_bytes()
+        if data[1:2] == b"\x01":
+            if data[2:3] == b"\x10":
+                if data[3:4] == b"\x04":
+                    raise AssertionError
+                return 3
+            return 2
+        return 1
+
+    monkeypatch.setattr("fuzz.reached.OURS", __file__)
+    target = Target("three", "f", bytes(4), read, (mutators.raw,))
+    found = []
+    for reached in (Reached(), None):
+        fuzzer = readers.Fuzzer([target], tmp_path, 1, reached)
+        fuzzer.run(1200)
+        found.append(len(fuzzer.found.counts))
+    assert found == [1, 0]
+
+
+def test_every_reader_is_fuzzed(chain: Path, tmp_path: Path) -> None:
+    """Wherever knightlite makes values of a file's bytes a target's sound file comes past."""
+    reached, found, chosen = Reached(), readers.Found(), targets(chain)
+    make_place(tmp_path, chain, chosen)
+    for target in chosen:
+        readers.feed(target, target.seed, tmp_path, found, reached=reached)
+    missed = {
+        f"{Path(file).relative_to(OURS)}: {function}"
+        for file, function, first, last in _readings()
+        if not reached.ran(file, first, last)
+    }
+    assert missed == {*ELSEWHERE}
     assert found.counts == {}
-    assert len(fed) >= 23
-    assert min(fed.values()) >= INPUTS // len(fed)
+
+
+def _readings() -> Iterator[tuple[str, str, int, int]]:
+    """File, function and lines of every call of READING."""
+    for path in Path(OURS).rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for call in ast.walk(function):
+                if isinstance(call, ast.Call):
+                    called = call.func
+                    name = called.attr if isinstance(called, ast.Attribute) else (
+                        called.id if isinstance(called, ast.Name) else "")  # fmt: skip
+                    if name in READING:
+                        yield str(path), function.name, call.lineno, call.end_lineno or call.lineno
 
 
 def test_what_is_planted_is_found(chain: Path, tmp_path: Path) -> None:
@@ -43,7 +129,7 @@ def test_what_is_planted_is_found(chain: Path, tmp_path: Path) -> None:
 
     found = readers.Found()
     for name, read in (("breaks", breaks), ("wraps", wraps), ("sleeps", sleeps)):
-        target = readers.Target(name, "f", b"", read, ())
+        target = Target(name, "f", b"", read, ())
         readers.feed(target, b"x", tmp_path, found, hang_s=0.05)
     kinds = sorted(found.counts)
     assert kinds[0].startswith("breaks: KeyError at ")
@@ -57,7 +143,7 @@ def test_what_is_planted_is_found(chain: Path, tmp_path: Path) -> None:
 def test_mutants_differ_and_are_repeatable(
     chain: Path, mutate: Callable[[bytes, random.Random], bytes], name: str
 ) -> None:
-    seed = {item.name: item for item in readers.targets(chain)}[name].seed
+    seed = {item.name: item for item in targets(chain)}[name].seed
     first = [mutate(seed, random.Random(number)) for number in range(50)]
     assert first == [mutate(seed, random.Random(number)) for number in range(50)]
     assert len({*first}) > 25
@@ -65,7 +151,7 @@ def test_mutants_differ_and_are_repeatable(
 
 def test_checksums_are_repaired(chain: Path) -> None:
     """Mutated files pass the checks of their container: the readers behind it are reached."""
-    seed = {item.name: item for item in readers.targets(chain)}["cfg"].seed
+    seed = {item.name: item for item in targets(chain)}["cfg"].seed
     for number in range(50):
         made = mutators.compiled(seed, random.Random(number))
         assert read_sections(CFG_MAGIC, made, "a.cfg") != {}

@@ -7,9 +7,12 @@ messages, checksums of compiled files and of PNG chunks, and the syntax of JSON 
 from __future__ import annotations
 
 import copy
+import io
 import json
 import random
 import struct
+import warnings
+import zipfile
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -273,3 +276,27 @@ def npy(data: bytes, rng: random.Random) -> bytes:
     parts[rng.randrange(len(parts))] = rng.choice(words) + rng.choice(("", ","))
     text = " ".join(parts).encode("latin-1")
     return data[:8] + struct.pack("<H", len(text)) + text + data[10 + length :]
+
+
+def npz(data: bytes, rng: random.Random) -> bytes:
+    """A member of a ``.npz`` changed, left out, doubled or renamed; its checksum is right."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [(item.filename, archive.read(item)) for item in archive.infolist()]
+    at = rng.randrange(len(members))
+    name, content = members[at]
+    match rng.randrange(6):
+        case 0 if len(members) > 1:
+            del members[at]
+        case 1:
+            members[at] = (rng.choice(members)[0], content)
+        case 2 if name.startswith("notes"):
+            values = raw(content[128:], rng)
+            members[at] = (name, content[:128] + values)
+        case _:
+            members[at] = (name, npy(content, rng))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two of one name
+        for name, content in members:
+            archive.writestr(name, content)
+    return stream.getvalue()
