@@ -275,6 +275,14 @@ CASES: dict[str, tuple[str, Made, str]] = {
         with_attribute_kind(77),
         "attribute alpha of LeakyRelu n is of the unknown kind 0.",
     ),
+    "text.onnx": (
+        "model",
+        model_with(helper.make_node("Relu", ["x"], ["y"], name="node"))
+        .SerializeToString()
+        .replace(b"node", b"n\xffde"),
+        "text.onnx is damaged: its name b'n\\xffde' is not UTF-8 text.",
+    ),
+    "long.onnx": ("model", kept_in("k" * 300), "which cannot be read: File name too long."),
     "zero.onnx": ("model", kept_in("k\0.bin"), "in a file whose name holds a zero byte."),
     "folder.onnx": ("model", kept_in("sub"), "in sub, which cannot be read: Is a directory."),
     "pipe.onnx": ("model", os.mkfifo, "pipe.onnx cannot be read: it is not a regular file."),

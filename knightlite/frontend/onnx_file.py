@@ -214,6 +214,8 @@ def _load_external(tensor: onnx.TensorProto, name: str, path: Path) -> None:
             f"{path} keeps tensor {name} in {location}, which is missing.",
             f"put {location} into {folder}",
         ) from None
+    except OSError as error:
+        raise _unreadable(path, name, location, error) from None
     except ValueError:
         raise ModelError(f"Tensor {name} of {path} has a damaged data reference.") from None
     if offset < 0 or length < 0 or offset + length > size:
@@ -224,11 +226,15 @@ def _load_external(tensor: onnx.TensorProto, name: str, path: Path) -> None:
     try:
         tensor.raw_data = reading.read_part(file, offset, length)
     except OSError as error:
-        raise ModelError(
-            f"{path} keeps tensor {name} in {location}, which cannot be read: {error.strerror}."
-        ) from None
+        raise _unreadable(path, name, location, error) from None
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]
+
+
+def _unreadable(path: Path, name: str, location: str, error: OSError) -> ModelError:
+    return ModelError(
+        f"{path} keeps tensor {name} in {location}, which cannot be read: {error.strerror}."
+    )
 
 
 def external_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:

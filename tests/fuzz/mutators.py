@@ -32,6 +32,8 @@ VALUES: tuple[Any, ...] = (
 TOML_WORDS = (
     "[[[]]]", "{a = 1}", "1e400", "-0", "nan", "0x1F", "1979-05-27", '"""x"""', "''",
 )  # fmt: skip
+WORDS = (b"", b"x", b"..", b"../x", b"/", b"a" * 300, b"\0", b"\xff", b"\x1b[31m", b"-1", b"9" * 30,
+         "\u00b2".encode(), b"{}", b"[[[[")  # fmt: skip
 DEEPEST = 12  # messages within messages that are taken apart
 
 
@@ -155,6 +157,8 @@ def _change(fields: list[Field], rng: random.Random) -> None:
             fields[at] = (rng.randrange(1, 32), wire, value)
         case _ if wire == 0:
             fields[at] = (number, wire, rng.choice((*NUMBERS, value + 1, max(0, value - 1))))
+        case _ if isinstance(value, bytes) and wire == 2 and rng.random() < 0.2:
+            fields[at] = (number, wire, rng.choice(WORDS))
         case _ if isinstance(value, bytes):
             fields[at] = (number, wire, raw(value, rng) if wire == 2 else rng.randbytes(len(value)))
         case _:
