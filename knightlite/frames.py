@@ -6,6 +6,10 @@ elements have the same order, so that users feed either.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
 Shape = tuple[int, ...]
 
 
@@ -17,3 +21,15 @@ def is_frame(shape: Shape, frame: Shape) -> bool:
 def are_frames(shape: Shape, frame: Shape) -> bool:
     """True where an array of ``shape`` holds frames along its first axis, at least one."""
     return bool(shape) and shape[0] > 0 and is_frame(shape[1:], frame)
+
+
+def for_inputs(
+    given: Sequence[Item], inputs: Sequence[str], declared: Sequence[str]
+) -> Sequence[Item]:
+    """Those of ``given`` that belong to ``inputs``, where there is one for each ``declared`` input.
+
+    What stands at the places of the others is for inputs that nothing reads.
+    """
+    if len(given) != len(declared):
+        return given
+    return [item for item, name in zip(given, declared, strict=True) if name in inputs]

@@ -236,6 +236,19 @@ def clamp_bounds(low: float, high: float, scale: float, dtype: DType) -> tuple[i
     return bound(low, dtype.minimum), bound(high, dtype.maximum)
 
 
+def real_numbers(x: Array) -> NDArray[np.float32]:
+    """Numbers of any float type as float32, what the host computes with. Numerics 8.
+
+    ValueError where one is finite and float32 cannot hold it.
+    """
+    with np.errstate(over="ignore"):
+        found = np.asarray(x, dtype=np.float32)
+    if found.dtype != x.dtype and np.any(np.isinf(found) & np.isfinite(x)):
+        largest = np.max(np.abs(x[np.isfinite(x)]))
+        raise ValueError(f"float32 holds numbers up to 3.4e+38, not {largest:.4g}")
+    return found
+
+
 def quantize_input(x: Array | np.float32, scale: Array | float, dtype: DType) -> Array:
     """``saturate(rne(float32(x) / float32(scale)))``, the host boundary. Numerics 8.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +15,14 @@ from onnx.reference import ReferenceEvaluator
 
 import knightlite
 from knightlite import dtypes
-from knightlite.errors import Finding, ModelError, UnsupportedError
+from knightlite.api.models import open_binary
+from knightlite.api.simulation.frames import frames_of
+from knightlite.errors import DataError, Finding, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import load, survey
 from knightlite.inference import session
 from knightlite.onnx_models import write_float
+from knightlite.options.simulate import SimulateOptions
+from knightlite.talk import Talk
 from onnx_nets import Net, checked
 
 
@@ -108,18 +115,93 @@ def test_models_in_other_floats(tmp_path: Path, kind: str) -> None:
     assert np.ptp(wanted) > 1
 
 
-def test_an_input_that_nothing_reads_is_left_out(tmp_path: Path) -> None:
+def unread_input(folder: Path) -> Path:
+    """A network of inputs im_shape, x and more, that reads x only."""
     net = Net()
-    net.input("x", (1, 3, 8, 8))
     net.input("im_shape", (1, 2))
+    net.input("x", (1, 3, 8, 8))
     net.node("Shape", ["im_shape"], "unread")
     net.conv("x", "y", (4, 3, 3, 3))
-    path = net.save(tmp_path, "y")
+    return net.save(folder, "y")
+
+
+def test_an_input_that_nothing_reads_is_left_out(tmp_path: Path) -> None:
+    path = unread_input(tmp_path)
     assert load(path).inputs == ("x",)
     assert [str(item) for item in findings(path)] == [
         "im_shape: nothing reads the network input im_shape: it is left out. "
-        "Hint: feed the network without it"
+        "Hint: what is fed to it is ignored"
     ]
+
+
+@pytest.mark.filterwarnings("ignore:im_shape. nothing reads")
+def test_what_is_fed_to_an_unread_input_is_ignored(tmp_path: Path) -> None:
+    """By name, by position, from a script, in a file for sim; another name is still refused."""
+    path = unread_input(tmp_path)
+    x = np.random.default_rng(1).normal(0, 1, (6, 3, 8, 8)).astype(np.float32)
+    size = np.zeros((6, 2), np.float32)
+
+    def infer(executor: Any) -> None:
+        executor.forward(size, x)
+
+    whole = {"batch_size": 6, "iteration": 1}
+    forms: list[dict[str, Any]] = [
+        {"data": x, **whole},
+        {"data": {"im_shape": size, "x": x}, **whole},
+        {"data": [(size, x)]},
+        {"data": [x]},
+        {"infer": infer, **whole},
+    ]
+    made = [knightlite.quantize(path, **form) for form in forms]
+    assert len({json.dumps(item.report["tensors"]) for item in made}) == 1
+    with pytest.raises(DataError, match=r"must have the inputs x, not x, other\.$"):
+        knightlite.quantize(path, data=[{"x": x, "other": size}])
+    assert knightlite.infer(made[0], data=[(size, x)]) is None
+
+    running = knightlite.Session(knightlite.compile(made[0], save_dir=tmp_path))
+    (wanted,) = running.run(None, {"x": x})
+    said = "nothing reads the network input im_shape: what is fed to it is ignored."
+    with pytest.warns(UserWarning, match=f"^{said}$") as caught:
+        (found,) = running.run(None, {"im_shape": size, "x": x})
+    assert [item.filename for item in caught] == [__file__]
+    assert np.array_equal(found, wanted)
+    with pytest.raises(UsageError, match=r"must have the inputs x, not im_shape\.$"):
+        running.run(None, {"im_shape": size})
+
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "size.npy", size)
+    heard: list[str] = []
+    meta = open_binary(next(tmp_path.glob("*_r.cfg"))).program.meta
+    fed = SimulateOptions(input=f"{tmp_path}/size.npy:{tmp_path}/x.npy", frame_count=6)
+    frames, count = frames_of(fed, meta, Talk(heard.append))
+    assert count == 6
+    assert np.concatenate([frame["x"] for frame in frames]).std() > 10
+    assert "nothing reads the network input im_shape: it is ignored" in heard
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "float32"])
+def test_arrays_of_any_float_type(tmp_path: Path, dtype: str) -> None:
+    """Of a network of that type or another: converted, and refused where float32 holds less."""
+    net = Net()
+    net.input("x", (1, 3, 8, 8))
+    net.conv("x", "y", (4, 3, 3, 3))
+    path = net.save(tmp_path, "y")
+    x = net.rng.normal(0, 1, (4, 3, 8, 8)).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the script feeds float64 to input x; it is cast")
+        quantized = knightlite.quantize(path, data=x)
+    running = knightlite.Session(knightlite.compile(quantized))
+    wanted = running.run_integers({"x": x.astype(np.float32)})["y"]
+    assert np.array_equal(running.run_integers({"x": x})["y"], wanted)
+    assert np.ptp(wanted) > 100
+    if dtype != "float64":
+        return
+    x[1, 2, 3, 4] = -1e39
+    said = r"input x does not fit: float32 holds numbers up to 3\.4e\+38, not 1e\+39\.$"
+    with pytest.raises(DataError, match=said):
+        running.run(None, {"x": x})
+    with pytest.raises(DataError, match=said):
+        knightlite.quantize(path, data=x)
 
 
 # ------------------------------------------------------------------ a written batch

@@ -389,7 +389,7 @@ X = np.zeros((1, 3, 32, 32), np.float32)
         (None, {"y": X}, "the feed must have the inputs x, not y."),
         (None, {}, "the feed must have the inputs x, not none."),
         (None, X, "the feed must map names of inputs to arrays, not be of type ndarray."),
-        (None, {"x": X.astype(float)}, "input x must be float32 or int8, not float64."),
+        (None, {"x": X.astype(int)}, "input x must be floats or int8, not int64."),
         (None, {"x": X[0]}, "input x must have shape (N, 3, 32, 32), not (3, 32, 32)."),
         (None, {"x": X[:0]}, "input x must have shape (N, 3, 32, 32), not (0, 3, 32, 32)."),
         (None, {"x": X[..., 0]}, "input x must have shape (N, 3, 32, 32), not (1, 3, 32)."),

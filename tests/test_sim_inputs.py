@@ -223,8 +223,12 @@ def test_npy(tmp_path: Path) -> None:
     assert (found.kind, found.available, values(found)) == ("u8", 5, flat(0, 1))
     np.save(tmp_path / "x.npy", FRAMES[3].astype(np.float32) / 2)
     assert values(inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw")) == flat(3)
+    for real in ("float16", "float64", ">f4"):
+        np.save(tmp_path / "x.npy", FRAMES.astype(real) / 2)
+        found = inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw", 5)
+        assert (found.kind, values(found)) == (np.dtype(real).name, flat(0, 1, 2, 3, 4))
     np.save(tmp_path / "x.npy", FRAMES.astype(np.int64))
-    with pytest.raises(DataError, match=r"must hold float32 or uint8, not int64\.$"):
+    with pytest.raises(DataError, match=r"must hold floats or uint8, not int64\.$"):
         inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw")
     np.save(tmp_path / "x.npy", FRAMES.transpose(0, 2, 3, 1).copy())
     with pytest.raises(

@@ -56,6 +56,8 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     notes = notes_of(options.quantized)
     shapes = list(options.input_shapes) or None
     graph = load(options.model, options.weight, options.framework, shapes, True)
+    if notes is not None:  # the float model that quant wrote has the inputs that are read
+        graph = replace(graph, declared_inputs=notes.declared_inputs)
     work, recipe = _workload(options, graph, notes, talk)
     talk.say(f"data: {work.description}")
     pictures = _count(work)

@@ -85,6 +85,11 @@ class QuantizationNotes:
         "with `-qid`, `--mean` or `--std`, by input name", default=None
     )
     ir_batch: Positive = key("frames that `sim` runs where none are asked for", default=1)
+    declared_inputs: tuple[str, ...] = key(
+        "where the model declares inputs that nothing reads, which are left out: all inputs in its "
+        "order",
+        default=(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +258,12 @@ class Description:
     tensors: tuple[StoredTensor, ...] = key("every tensor that the program writes to memory")
     graph_outputs: Annotated[tuple[str, ...], NotEmpty()] = key("names of the network's outputs")
     host: tuple[HostOperator, ...] = key("what runs behind the chip, in order")
+
+    @property
+    def declared_inputs(self) -> tuple[str, ...]:
+        """The names of the inputs, with those that the model declares and nothing reads."""
+        noted = () if self.quantization is None else self.quantization.declared_inputs
+        return noted or tuple(entry.name for entry in self.inputs)
 
     @property
     def usual_frames(self) -> int:

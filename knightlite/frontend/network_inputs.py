@@ -32,7 +32,8 @@ def declare(state: Importer, name: str) -> None:
     quantized = name in state.model.quantized
     if not state.is_read(name):
         sentence = f"nothing reads the network input {name}: it is left out."
-        hint = "feed the network without it"
+        hint = "what is fed to it is ignored"
+        state.builder.declared_inputs = state.model.inputs
         state.findings.append(Finding(name, sentence, hint, "warning"))
         return
     state.values[name] = state.stand_in(name)

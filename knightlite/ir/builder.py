@@ -25,6 +25,7 @@ class GraphBuilder:
         self.host: list[HostOp] = []
         self.trained: dict[str, ChannelStatistics] = {}
         self.integer_inputs: dict[str, DType] = {}
+        self.declared_inputs: tuple[str, ...] = ()
 
     def fresh(self, hint: str) -> str:
         """A tensor name that is not taken yet, ``hint`` where that is free."""
@@ -90,4 +91,5 @@ class GraphBuilder:
             tuple(self.host),
             dict(self.trained),
             dict(self.integer_inputs),
+            self.declared_inputs,
         )

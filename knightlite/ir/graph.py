@@ -113,6 +113,8 @@ class Graph:
     ``trained``: by the name of a tensor, what a BatchNorm knew of the value that its node computes,
     before a merged activation; empty where the model came with BatchNorm folded in.
     ``integer_inputs``: of a float graph, the inputs that its user feeds with integers of this type.
+    ``declared_inputs``: of a float graph whose model declares inputs that nothing reads, all of
+    them in the model's order; else empty.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Graph:
     host: tuple[HostOp, ...] = ()
     trained: Mapping[str, ChannelStatistics] = field(default_factory=dict)
     integer_inputs: Mapping[str, DType] = field(default_factory=dict)
+    declared_inputs: tuple[str, ...] = ()
     _readers: dict[str, tuple[Node, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # filled when first asked for: a graph does not change

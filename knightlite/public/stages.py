@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -206,15 +207,25 @@ class Session:
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]) -> list[Array]:
         """Run frames and return the outputs asked for (None: all), one array [N, ...] each.
 
-        ``input_feed``: per input N frames [N, C, H, W], as float32, which is quantized here, or as
+        ``input_feed``: per input N frames [N, C, H, W], as floats, which are quantized here, or as
         the integers that the chip stores. The outputs are dequantized and have gone through the
         operators that run on the host: shapes and types are those of the float model.
         """
-        return self._network.run(output_names, input_feed)
+        found = self._network.run(output_names, input_feed)
+        self._say_ignored(input_feed)
+        return found
 
     def run_integers(self, input_feed: Mapping[str, Any]) -> dict[str, Array]:
         """Run frames and return the chip's integers, [N, C, H, W] by name."""
-        return self._network.run_integers(input_feed)
+        found = self._network.run_integers(input_feed)
+        self._say_ignored(input_feed)
+        return found
+
+    def _say_ignored(self, input_feed: Mapping[str, Any]) -> None:
+        """A warning at the line that called a method of this class."""
+        for name in self._network.ignored(input_feed):
+            text = f"nothing reads the network input {name}: what is fed to it is ignored."
+            warnings.warn(text, UserWarning, stacklevel=3)
 
     def prepare(self, picture: str | Path | Array, recipe: str | Path | None = None) -> Array:
         """A picture as the network's only input reads it, float32 [1, C, H, W].

@@ -32,12 +32,19 @@ def tensor_scale(entry: StoredTensor) -> Array:
 
 
 def quantize(values: Array, entry: StoredTensor) -> Array:
-    """Integers of a float [1, C, H, W] input; DataError where it holds NaN or has another shape."""
+    """Integers of a float [1, C, H, W] input, of whatever precision.
+
+    DataError where it has another shape, or holds NaN or what float32 cannot hold.
+    """
     if values.shape != entry.shape:
         raise DataError(f"input {entry.name} must have shape {entry.shape}, not {values.shape}.")
     if np.isnan(values).any():
         raise DataError(f"input {entry.name} must hold numbers, not NaN.")
-    return numerics.quantize_input(values, tensor_scale(entry), entry.dtype)
+    try:
+        known = numerics.real_numbers(values)
+    except ValueError as error:
+        raise DataError(f"input {entry.name} does not fit: {error}.") from None
+    return numerics.quantize_input(known, tensor_scale(entry), entry.dtype)
 
 
 def dequantize(values: Array, entry: StoredTensor) -> Array:

@@ -19,28 +19,32 @@ from numpy.typing import NDArray
 from knightlite.array_files import map_array
 from knightlite.container import StoredTensor
 from knightlite.errors import DataError, UsageError
-from knightlite.frames import are_frames, is_frame
+from knightlite.frames import are_frames, for_inputs, is_frame
 from knightlite.layouts import LAYOUTS
 from knightlite.sim.host import quantize
 from knightlite.sim.raw_kind import Look, look_of
 
 Array = NDArray[Any]
+FLOAT32 = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where one input's frames lie: byte 0 of frame k is at ``offset + k * step`` of ``path``."""
+    """Where one input's frames lie: byte 0 of frame k is at ``offset + k * step`` of ``path``.
+
+    ``real``: the float type of the numbers; None: they are integers as the chip stores them.
+    """
 
     path: Path
     entry: StoredTensor
     offset: int
     step: int
-    is_float: bool
+    real: np.dtype[Any] | None
     layout: str
 
     def frame(self, number: int) -> Array:
         """Frame ``number`` as [1, C, H, W] integers."""
-        kind = np.dtype("<f4") if self.is_float else self.entry.dtype.numpy
+        kind = self.real or self.entry.dtype.numpy
         count = stored_elements(self.entry, self.layout)
         at = self.offset + number * self.step
         values = np.fromfile(self.path, kind, count, offset=at)
@@ -50,7 +54,7 @@ class _Source:
         else:
             pixels = values.reshape(1, height, width, -1)[..., :channels]
             values = pixels.transpose(0, 3, 1, 2)
-        return quantize(values, self.entry) if self.is_float else np.ascontiguousarray(values)
+        return np.ascontiguousarray(values) if self.real is None else quantize(values, self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Frames:
     """The frames to run: iterating reads them one at a time.
 
     ``available`` counts those in the files, ``asked`` those wanted, ``numbers`` lists those to run
-    (all there are where more are wanted), ``kind`` says what was read ("float32" or the type).
+    (all there are where more are wanted), ``kind`` says what was read ("float32" or another type).
     """
 
     sources: tuple[_Source, ...]
@@ -100,19 +104,21 @@ def read(
     frame_count: int | None = None,
     frame_step: int = 0,
     usual_count: int = 1,
+    declared: Sequence[str] = (),
 ) -> Frames:
     """Frames for the network inputs of a .cfg.
 
-    ``argument``: one file per input, or one file that holds all inputs of a frame behind each
-    other. ``frame_count`` None runs ``usual_count``, a count beyond what is there all of them;
-    ``frame_step`` n > 1 takes every n-th.
-    DataError where a file is missing or its size does not fit.
+    ``argument``: one file per input, or per ``declared`` one where nothing reads some of these, or
+    one file that holds all inputs of a frame behind each other. ``frame_count`` None runs
+    ``usual_count``, a count beyond what is there all of them; ``frame_step`` n > 1 takes every
+    n-th. DataError where a file is missing or its size does not fit.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"the input format must be one of {', '.join(LAYOUTS)}, not {layout}.")
     if (frame_count is not None and frame_count < 1) or frame_step < 0:
         raise UsageError("the frame count must be at least 1 and the frame step at least 0.")
     paths = input_paths(argument) if isinstance(argument, str) else list(argument)
+    paths = list(for_inputs(paths, [entry.name for entry in inputs], declared))
     for path in paths:
         if not path.is_file():
             what = "is a folder, not a file" if path.is_dir() else "does not exist"
@@ -136,7 +142,7 @@ def read(
     step = max(1, frame_step)
     asked = usual_count if frame_count is None else frame_count
     numbers = tuple(range(0, available, step))[:asked]
-    kinds = {"float32" if source.is_float else source.entry.type for source in sources}
+    kinds = {source.entry.type if source.real is None else source.real.name for source in sources}
     return Frames(tuple(sources), available, asked, numbers, " and ".join(sorted(kinds)))
 
 
@@ -146,27 +152,24 @@ def _open(
     if path.suffix == ".npy":
         return _open_array(path, entries, layout)
     size = path.stat().st_size
-    is_float = _holds_floats(path, size, entries, layout, frame_count)
-    return _sources(path, entries, layout, is_float, 0), size // _frame_bytes(
-        entries, layout, is_float
-    )
+    real = FLOAT32 if _holds_floats(path, size, entries, layout, frame_count) else None
+    return _sources(path, entries, layout, real, 0), size // _frame_bytes(entries, layout, real)
 
 
-def _frame_bytes(entries: list[StoredTensor], layout: str, is_float: bool) -> int:
+def _frame_bytes(entries: list[StoredTensor], layout: str, real: np.dtype[Any] | None) -> int:
     return sum(
-        stored_elements(entry, layout) * (4 if is_float else entry.dtype.size_bytes)
-        for entry in entries
+        stored_elements(entry, layout) * (real or entry.dtype.numpy).itemsize for entry in entries
     )
 
 
 def _sources(
-    path: Path, entries: list[StoredTensor], layout: str, is_float: bool, offset: int
+    path: Path, entries: list[StoredTensor], layout: str, real: np.dtype[Any] | None, offset: int
 ) -> list[_Source]:
-    step = _frame_bytes(entries, layout, is_float)
+    step = _frame_bytes(entries, layout, real)
     found = []
     for entry in entries:
-        found.append(_Source(path, entry, offset, step, is_float, layout))
-        offset += _frame_bytes([entry], layout, is_float)
+        found.append(_Source(path, entry, offset, step, real, layout))
+        offset += _frame_bytes([entry], layout, real)
     return found
 
 
@@ -174,8 +177,8 @@ def _holds_floats(
     path: Path, size: int, entries: list[StoredTensor], layout: str, frame_count: int | None
 ) -> bool:
     """Whether a raw file is float32; DataError where size, values and count do not settle it."""
-    float_bytes = _frame_bytes(entries, layout, True)
-    integer_bytes = _frame_bytes(entries, layout, False)
+    float_bytes = _frame_bytes(entries, layout, FLOAT32)
+    integer_bytes = _frame_bytes(entries, layout, None)
     kind = " and ".join(sorted({entry.type for entry in entries}))
     fits_float = size > 0 and size % float_bytes == 0
     fits_integer = size > 0 and size % integer_bytes == 0
@@ -223,7 +226,7 @@ def _remedy(look: Look, floats: int, integers: int, kind: str) -> str:
 
 
 def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[list[_Source], int]:
-    """A ``.npy`` of one input: [frames, ...] in the stated layout, float32 or the integer type."""
+    """A ``.npy`` of one input: [frames, ...] in the stated layout, floats or the integer type."""
     if len(entries) != 1:
         raise DataError(f"{path} can hold one input, but the network has {len(entries)}.")
     entry = entries[0]
@@ -232,9 +235,9 @@ def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[l
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is not a readable .npy file.") from error
     wanted = entry.dtype.numpy
-    is_float = values.dtype == np.dtype("<f4")
-    if not is_float and values.dtype != wanted:
-        raise DataError(f"{path} must hold float32 or {wanted}, not {values.dtype}.")
+    real = values.dtype if values.dtype.kind == "f" else None
+    if real is None and values.dtype != wanted:
+        raise DataError(f"{path} must hold floats or {wanted}, not {values.dtype}.")
     _, channels, height, width = entry.shape
     if layout == "nchw":
         shape: tuple[int, ...] = (channels, height, width)
@@ -251,4 +254,4 @@ def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[l
             "save numpy.ascontiguousarray(array)",
         )
     offset = int(getattr(values, "offset", 0))
-    return _sources(path, entries, layout, is_float, offset), 1 if one else len(values)
+    return _sources(path, entries, layout, real, offset), 1 if one else len(values)

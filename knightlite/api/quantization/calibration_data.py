@@ -35,7 +35,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
         forms = tuple(_form_of(graph.tensors[form.name]) for form in forms)
     inputs = tuple(fed_as(graph.tensors[form.name], form) for form in forms)
     if options.batches is not None or callable(options.function):
-        return _python_data(options, inputs, graph.outputs, talk), None
+        return _python_data(options, inputs, graph, talk), None
     feeds = options.function != INFER_AUTO or not _builds(options)
     if options.script is not None and feeds:
         if options.recipe is not None:
@@ -52,6 +52,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             outputs=graph.outputs,
             say=talk.warn,
             input_configs=tuple(json.loads(options.input_configs or "[]")),
+            declared_inputs=graph.declared_inputs,
         )
         script.check()
         _warn_of_one_call(options, f"infer function {options.function}", talk)
@@ -143,7 +144,7 @@ def _form_of(tensor: Tensor) -> InputForm:
 
 
 def _python_data(
-    options: QuantizeOptions, inputs: tuple[Tensor, ...], outputs: tuple[str, ...], talk: Talk
+    options: QuantizeOptions, inputs: tuple[Tensor, ...], graph: Graph, talk: Talk
 ) -> Workload:
     """Arrays or an infer function of the calling program."""
     from knightlite.quantize.data import CalledFunction, feed
@@ -154,7 +155,7 @@ def _python_data(
             "script nor a recipe is used with them."
         )
     if options.batches is not None:
-        function = feed(options.batches, inputs)
+        function = feed(options.batches)
         description = f"{options.calls} batch(es) of arrays"
     else:
         assert callable(options.function)
@@ -170,8 +171,9 @@ def _python_data(
         save_dir=options.save_dir,
         run_mode=options.run_mode,
         inputs=inputs,
-        outputs=outputs,
+        outputs=graph.outputs,
         say=talk.warn,
+        declared_inputs=graph.declared_inputs,
     )
 
 

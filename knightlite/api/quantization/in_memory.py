@@ -152,6 +152,7 @@ def _notes(
         seed=options.seed,
         inputs=_input_notes(forms),
         ir_batch=options.ir_batch,
+        declared_inputs=result.float_graph.declared_inputs,
     )
     return notes_metadata(notes)
 

@@ -14,6 +14,7 @@ from knightlite import atomic_write, limits, workspace
 from knightlite.api.comparison.differences import Comparison
 from knightlite.api.comparison.dump import FOLDER, dump_folder
 from knightlite.api.comparison.layers import inspect_layers
+from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quantized import QuantizedModel
 from knightlite.api.models.stage_files import QUANT_FILES
 from knightlite.api.quantization.calibration_data import workload
@@ -279,7 +280,10 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
                 "float model.",
                 "leave them out",
             )
+        notes = notes_of(quantized)
         graph = load_quantized(quantized)
+        if notes is not None:
+            graph = replace(graph, declared_inputs=notes.declared_inputs)
     else:
         graph = load_float(options, talk)
     runner = Runner(float_network(graph) if quantized is None else quantized_network(graph))

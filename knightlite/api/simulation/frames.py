@@ -56,6 +56,9 @@ def frames_of(
     layout = options.layout or meta.input_layout
     said = "as asked" if options.layout else "as stored in the .cfg; Knight's default is nhwc"
     talk.say(f"input layout: {layout} ({said})")
+    unread = set(meta.declared_inputs) - {entry.name for entry in meta.inputs}
+    if unread and len(inputs.input_paths(options.input)) == len(meta.declared_inputs):
+        talk.say(f"nothing reads the network input {', '.join(sorted(unread))}: it is ignored")
     found = inputs.read(
         options.input,
         meta.inputs,
@@ -63,6 +66,7 @@ def frames_of(
         options.frame_count,
         options.frame_step,
         meta.usual_frames,
+        meta.declared_inputs,
     )
     talk.say(f"input holds {found.available} frame(s) of {found.kind}")
     if len(found.numbers) < found.asked:

@@ -105,6 +105,10 @@ class CompiledNetwork:
             for name in names[entry.name]
         }
 
+    def ignored(self, feed: Mapping[str, Any]) -> list[str]:
+        """What a feed holds for inputs that the model declares and nothing reads."""
+        return [name for name in feed if name not in {entry.name for entry in self.meta.inputs}]
+
     def prepare(self, source: Path | Array, recipe: str | None) -> Array:
         """A picture, file or pixels, as the network's only input reads it, float32 [1, C, H, W]."""
         return picture(source, self.meta, recipe)
@@ -119,7 +123,7 @@ class CompiledNetwork:
                 f"{type(feed).__name__}.",
                 f'as {{"{names[0]}": array}}',
             )
-        if set(feed) != set(names):
+        if not set(names) <= set(feed) <= {*names, *self.meta.declared_inputs}:
             raise UsageError(
                 f"the feed must have the inputs {', '.join(names)}, not "
                 f"{', '.join(map(str, feed)) or 'none'}."
@@ -150,14 +154,14 @@ def _joined(name: str, frames: Sequence[Array]) -> Array:
 
 
 def _fed(value: Any, entry: StoredTensor) -> Array:
-    """An array of frames as integers [N, C, H, W]: float32 is quantized, the stored type kept."""
+    """An array of frames as integers [N, C, H, W]: floats are quantized, the stored type kept."""
     from knightlite.sim.host import quantize
 
     name, stored = entry.name, entry.dtype.numpy
     values = np.asarray(value)
-    if values.dtype not in (np.dtype(np.float32), stored):
+    if values.dtype.kind != "f" and values.dtype != stored:
         raise DataError(
-            f"input {name} must be float32 or {stored}, not {values.dtype}.",
+            f"input {name} must be floats or {stored}, not {values.dtype}.",
             "pictures: array.astype(numpy.float32) after the normalisation of the training",
         )
     shape = entry.shape[1:]

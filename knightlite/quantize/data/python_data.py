@@ -42,6 +42,7 @@ class CalledFunction:
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...] = ()
     say: Say = say_nothing
+    declared_inputs: tuple[str, ...] = ()
 
     @property
     def forwards(self) -> int:
@@ -61,6 +62,7 @@ class CalledFunction:
             output_node_list=list(self.outputs),
             forward_function=forward,
             say=self.say,
+            declared_inputs=self.declared_inputs,
         )
         try:
             returned = self.function(executor)
@@ -112,26 +114,27 @@ def count_of(batches: Iterable[Batch], limit: int | None) -> int:
     return found if limit is None else min(found, limit)
 
 
-def feed(batches: Iterable[Batch], inputs: tuple[Tensor, ...]) -> InferFunction:
+def feed(batches: Iterable[Batch]) -> InferFunction:
     """An infer function that feeds the first ``executor.iteration`` batches; it has no metric."""
-    names = tuple(tensor.name for tensor in inputs)
 
     def feed_batches(executor: Executor) -> None:
+        names = tuple(executor.input_nodes)
         for batch in islice(batches, executor.iteration):
-            executor.feed(*_arrays(batch, names))
+            executor.feed(*_arrays(batch, names, executor.declared_inputs or names))
 
     return feed_batches
 
 
-def _arrays(batch: Batch, names: tuple[str, ...]) -> tuple[Array, ...]:
+def _arrays(batch: Batch, names: tuple[str, ...], declared: tuple[str, ...]) -> tuple[Array, ...]:
+    """One array per input ``names``; what is there for other ``declared`` inputs is ignored."""
     if isinstance(batch, Mapping):
-        if set(batch) != set(names):
+        if not set(names) <= set(batch) <= set(declared):
             raise DataError(
                 f"a batch must have the inputs {', '.join(names)}, not {', '.join(batch)}."
             )
         return tuple(batch[name] for name in names)
     arrays = tuple(batch) if isinstance(batch, (tuple, list)) else (np.asarray(batch),)
-    if len(arrays) != len(names):
+    if len(arrays) not in (len(names), len(declared)):
         raise DataError(
             f"a batch must have {len(names)} arrays ({', '.join(names)}), not {len(arrays)}."
         )

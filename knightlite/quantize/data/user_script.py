@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from knightlite.dtypes import DType
 from knightlite.errors import DataError, KnightliteError, UsageError
-from knightlite.frames import are_frames
+from knightlite.frames import are_frames, for_inputs
 from knightlite.ir import Tensor
+from knightlite.numerics import real_numbers
 from knightlite.quantize.data.workload import Forward
 from knightlite.script_loading import (
     ForwardError,
@@ -61,7 +62,8 @@ class Executor:
 
     ``input_types`` maps an input to its ONNX element type, ``shape_dicts`` to its shape; the
     latter is filled by :meth:`init_shape_info`, which scripts call themselves. ``gpu`` is the
-    number of a device, which scripts compare with 0. A script may keep attributes of its own here.
+    number of a device, which scripts compare with 0. ``declared_inputs``: names of all inputs,
+    where nothing reads some. A script may keep attributes of its own here.
     """
 
     iteration: int
@@ -76,6 +78,7 @@ class Executor:
     say: Say
     gpu: int = -1  # none: the tool has no device
     input_configs_dict: list[dict[str, Any]] = field(default_factory=list)
+    declared_inputs: tuple[str, ...] = ()
     early_stop_flag: bool = False
     shape_dicts: dict[str, list[int]] = field(default_factory=dict)
     forwards: int = 0
@@ -116,8 +119,10 @@ class Executor:
 
     def feed(self, *arrays: Array) -> Sequence[Array]:
         """As ``forward``, but without waiting for the outputs before they are looked at."""
-        if len(arrays) == 1 and len(self.inputs) > 1 and isinstance(arrays[0], (list, tuple)):
+        several = max(len(self.inputs), len(self.declared_inputs)) > 1
+        if len(arrays) == 1 and several and isinstance(arrays[0], (list, tuple)):
             arrays = tuple(arrays[0])
+        arrays = tuple(for_inputs(arrays, self.input_nodes, self.declared_inputs))
         if len(arrays) != len(self.inputs):
             names = ", ".join(self.input_nodes)
             raise DataError(
@@ -169,7 +174,7 @@ class Executor:
             if sentence not in self.said:
                 self.said.add(sentence)
                 self.say(sentence)
-        cast = array.astype(wanted)
+        cast = _converted(array, tensor)
         if not tensor.dtype.is_float and not np.array_equal(cast, array):
             raise DataError(
                 f"input {tensor.name} takes {wanted}, but the script feeds {array.dtype} from "
@@ -177,6 +182,15 @@ class Executor:
                 "feed raw pixels; --mean and --std normalize them inside the network",
             )
         return cast
+
+
+def _converted(array: Array, tensor: Tensor) -> Array:
+    if not tensor.dtype.is_float or array.dtype.kind != "f":
+        return array.astype(tensor.dtype.numpy)
+    try:
+        return real_numbers(array)
+    except ValueError as error:
+        raise DataError(f"input {tensor.name} does not fit: {error}.") from None
 
 
 def _as_array(value: object) -> Array | None:
@@ -199,7 +213,8 @@ class UserScript:
 
     ``function`` is the registered infer function (``-if``), ``dataset`` what the script reads
     (``-d``), ``inputs`` and ``outputs`` are the network's; ``say`` gets remarks, one sentence each.
-    ``input_configs``: entries of a run-config file, for scripts that read them.
+    ``input_configs``: entries of a run-config file, for scripts that read them;
+    ``declared_inputs``: as ``Executor`` has them.
     """
 
     script: Path
@@ -213,6 +228,7 @@ class UserScript:
     outputs: tuple[str, ...] = ()
     say: Say = say_nothing
     input_configs: tuple[Mapping[str, Any], ...] = ()
+    declared_inputs: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
@@ -249,6 +265,7 @@ class UserScript:
                 forward_function=forward,
                 say=self.say,
                 input_configs_dict=[dict(item) for item in self.input_configs],
+                declared_inputs=self.declared_inputs,
             )
             with script_errors(self.script):
                 returned = function(executor)
