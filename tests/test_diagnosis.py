@@ -282,7 +282,8 @@ def test_red_and_blue_exchanged(tmp_path: Path) -> None:
             continue
         finding = only(found)
         assert finding.cause == cause.PREPROCESSING
-        assert finding.sentence.endswith("red and blue exchanged")
+        assert "100.00 with the normalisation of recipe raw, red and blue" in finding.sentence
+        assert finding.sentence.endswith(": 16 won, 0 lost of 24 pictures)")
         assert "red and blue exchanged, divide_by" in finding.advice
         assert found.preprocessing.better is not None
         assert found.preprocessing.better.metric == 100

@@ -17,6 +17,7 @@ from knightlite.diagnosis.places import Mended, Place, guilty, middle
 from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
 from knightlite.diagnosis.probe import Sums
 from knightlite.diagnosis.run import Diagnosis, is_lossy
+from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward
 
@@ -49,19 +50,18 @@ def test_what_is_lossy(
 
 
 @pytest.mark.parametrize(
-    ("metric", "other", "pictures", "better"),
+    ("against", "tries", "better"),
     [
-        (0.5, 0.5625, 1 << 20, True),
-        (0.5, 0.53125, 1 << 20, False),  # a trifle
-        (0.5, 0.75, 64, True),
-        (0.5, 0.75, 16, False),  # chance
-        (50.0, 75.0, 64, True),
-        (50.0, 53.125, 1 << 20, False),
-        (0.75, 0.5, 1 << 20, False),
+        (Paired(100, 0, 5), 1, True),
+        (Paired(101, 0, 5), 1, False),  # a trifle
+        (Paired(20, 0, 6), 3, True),  # 1/64 against 0.05 / 3
+        (Paired(20, 0, 6), 4, False),  # of so many tried one looks so good by chance
+        (Paired(20, 1, 6), 1, False),  # chance
+        (Paired(20, 6, 0), 1, False),
     ],
 )
-def test_what_is_clearly_better(metric: float, other: float, pictures: int, better: bool) -> None:
-    assert clearly_better(metric, other, pictures) is better
+def test_what_is_clearly_better(against: Paired, tries: int, better: bool) -> None:
+    assert clearly_better(against, tries) is better
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def examined(
     ("metric", "pictures", "unjudged"),
     [
         (None, 20, "the data give no metric"),
-        (0.8, 2, "over 2 pictures no other one could be clearly better"),
+        (0.5, 2, "over 2 pictures, 1 of them wrong, no other one could be told to be better"),
         (0.96, 2, None),  # no other one could be clearly better over any number
         (0.5, 20, None),
     ],
@@ -151,7 +151,7 @@ def test_values_that_are_no_pixels_are_not_judged() -> None:
         (91.0, 90.0, None, ["no cause found: nothing is wrong that has a name."]),
         (90.0, 92.5, None, [
             "no cause found, but the metric falls by 2.50 points, 1 of 40 pictures: that may be "
-            "chance; more pictures tell (-i N).",
+            "chance; 400 pictures tell.",
         ]),
         (None, None, "why", [
             "no cause found in the layers.", "the preprocessing was not judged: why.",
@@ -169,13 +169,71 @@ def test_remarks(
 
 
 def test_answers_that_are_nearly_all_the_same_tell_nothing() -> None:
-    found = examined(Slopes(4, 1, 1.0), 0.0, 5, None)
+    found = examined(Slopes(8, 2, 1.0), 0.0, 10, None)
     assert found.better == found.trials[0]
     assert found.implausible == (
         "the float network reaches 0.00 with this preprocessing (values 0..1, by their range) and "
-        f"1.00 with {found.trials[0].name}"
+        f"1.00 with {found.trials[0].name} (+100.00 points, 95 % interval +52.06 to +100.00: 10 "
+        "won, 0 lost of 10 pictures)"
     )
     assert examined(Slopes(9, 2, 1.0), 0.0, 11, None).trials == ()
+
+
+COLORS = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)  # pure red, green and blue
+
+
+@dataclass(frozen=True)
+class Colors:
+    """``count`` pictures of one pixel, red and blue by turns; ``swapped`` of them as BGR."""
+
+    count: int
+    swapped: int
+    description: str = "colours"
+
+    @property
+    def wanted(self) -> Answers:
+        return np.arange(self.count) % 2 * 2
+
+    def run(self, forward: Forward) -> float | None:
+        right = 0
+        for number, label in enumerate(self.wanted.tolist()):
+            picture = COLORS[label : label + 1]
+            picture = picture[:, ::-1] if number < self.swapped else picture
+            right += int(np.argmax(forward((np.ascontiguousarray(picture),))[0]) == label)
+        return 100 * right / self.count
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize(
+    ("count", "swapped", "verdict"),
+    [
+        (20, 20, "better"),  # 20 won
+        (20, 14, "doubt"),  # as likely by chance as 0.058
+        (20, 13, "right"),  # 0.13
+        (4, 4, "doubt"),
+        (2, 2, "unjudged"),
+        (20, 0, "right"),
+    ],
+)
+def test_red_and_blue_exchanged(count: int, swapped: int, verdict: str, labelled: bool) -> None:
+    data = Colors(count, swapped)
+    net = FloatNet()
+    net.conv(net.input("x", 3, 1, 1), "y", 3, weights=np.eye(3)[..., None, None], bias=np.zeros(3))
+    metric = 100 * (1 - swapped / count)
+    found = examine(
+        net.build("y"), data, metric, count, (0.0, 1.0), None, 3, threads=1,
+        wanted=data.wanted if labelled else None,
+    )  # fmt: skip
+    told = {
+        "better": found.better is not None, "doubt": found.doubt is not None,
+        "unjudged": found.unjudged is not None,
+    }  # fmt: skip
+    assert [name for name, there in told.items() if there] == [verdict] * (verdict != "right")
+    if found.better is not None:  # every other mean with red and blue exchanged is as good
+        assert found.better.name == "values 0..1, by their range, red and blue exchanged"
+    if found.doubt is not None:
+        assert f"which is not certain over {count} pictures" in found.doubt
+        assert found.enough == 100
 
 
 @pytest.mark.parametrize(

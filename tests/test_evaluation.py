@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knightlite.errors import FormatError
-from knightlite.evaluation import Paired, Tally, empty_tally, tally_of
+from knightlite.evaluation import (
+    Paired,
+    Tally,
+    about_chance,
+    apart,
+    best_classes,
+    empty_tally,
+    paired,
+    tally_of,
+)
 from knightlite.evaluation.tally import tally_from_json
 
 Pictures = list[tuple[list[np.ndarray[Any, Any]], int | None]]
@@ -116,7 +125,7 @@ def test_a_damaged_tally_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paired", "drop", "low", "high"),
+    ("sums", "drop", "low", "high"),
     [
         # p = 11/102, q = 2/102: 9/102 +- 1.959964 sqrt((13/102 - (9/102)^2) / 102)
         (Paired(100, 10, 1), 9.0, 2.1103, 15.5368),
@@ -124,9 +133,9 @@ def test_a_damaged_tally_is_refused() -> None:
         (Paired(1000, 7, 3), 0.4, -0.2779, 1.0763),
     ],
 )
-def test_interval_worked_out_by_hand(paired: Paired, drop: float, low: float, high: float) -> None:
-    assert paired.drop == drop
-    assert paired.interval == pytest.approx((low, high), abs=1e-4)
+def test_interval_worked_out_by_hand(sums: Paired, drop: float, low: float, high: float) -> None:
+    assert sums.drop == drop
+    assert sums.interval == pytest.approx((low, high), abs=1e-4)
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 200))
@@ -135,3 +144,56 @@ def test_an_interval_holds_the_drop_shrunk_and_mirrors(lost: int, won: int, alik
     low, high = Paired(n, lost, won).interval
     assert low < 100 * (lost - won) / (n + 2) < high
     assert Paired(n, won, lost).interval == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "by_chance"),
+    [(0, 0, 1.0), (0, 1, 0.5), (0, 6, 1 / 64), (1, 5, 7 / 64), (3, 0, 1.0), (2, 2, 11 / 16)],
+)
+def test_how_likely_a_gain_is_by_chance(lost: int, won: int, by_chance: float) -> None:
+    assert Paired(100, lost, won).by_chance == by_chance
+
+
+@pytest.mark.parametrize(
+    ("drop", "wanted", "lost_and_won"),
+    [
+        (0.2, [0, 1, 2, 3, 4], (2, 1)),  # counted
+        (0.0, [0, 1, 2, 3, 4], None),  # the metric says something else
+        (0.2, None, (2, 1)),  # four answers changed: at most three of them make one less
+        (0.0, None, (2, 2)),
+        (-0.8, None, (0, 4)),
+        (-1.0, None, None),  # more than changed
+        (0.11, None, None),  # no count of pictures
+    ],
+)
+def test_what_two_metrics_lose_and_win(
+    drop: float, wanted: list[int] | None, lost_and_won: tuple[int, int] | None
+) -> None:
+    first, second = np.array([0, 1, 9, 3, 9]), np.array([9, 8, 2, 3, 8])
+    found = paired(first, second, drop, None if wanted is None else np.array(wanted))
+    assert found == (None if lost_and_won is None else Paired(5, *lost_and_won))
+
+
+def test_answers_of_other_pictures_are_not_paired() -> None:
+    some = np.array([0, 1])
+    assert paired(None, some, 0.0) is None
+    assert paired(some, np.array([0]), 0.0) is None
+    assert paired(some, some, 0.0, np.array([0])) == Paired(2, 0, 0)  # labels of other pictures
+    assert best_classes(np.array([[[1.0], [2.0]], [[3.0], [3.0]]]), 2).tolist() == [1, 0]
+
+
+def test_two_shares_alone() -> None:
+    assert apart(64, 0.5, 0.75) == Paired(64, 8, 24)
+    assert Paired(64, 8, 24).gain == (
+        "+25.00 points, 95 % interval +7.94 to +40.54: 24 won, 8 lost of 64 pictures"
+    )
+    assert Paired(1, 0, 0).gain.startswith("+0.00 points")
+    assert Paired(1, 0, 0).gain.endswith("0 lost of 1 picture")
+
+
+@pytest.mark.parametrize(
+    ("right", "classes", "chance"),
+    [(0.5, 2, True), (0.51, 2, False), (0.3, 10, True), (0.31, 10, False), (0.0, 1, False)],
+)
+def test_a_share_about_chance(right: float, classes: int, chance: bool) -> None:
+    assert about_chance(right, classes) is chance

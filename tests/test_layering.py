@@ -144,6 +144,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "diagnosis": (
         "dtypes",
         "errors",
+        "evaluation",
         "inference",
         "ir",
         "numerics",

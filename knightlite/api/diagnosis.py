@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.container import QuantizationNotes
-    from knightlite.diagnosis import Diagnosis
+    from knightlite.diagnosis import Diagnosis, Score
     from knightlite.ir import Graph
     from knightlite.preprocess import Recipe
     from knightlite.quantize.data import Workload
@@ -72,6 +72,7 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
             STAGES[stage], done, max(done, pictures) if total is None else total
         ),
         clock=_clock(notes),
+        take_more=_more_pictures(work, options),
     )
     if options.html is not None:
         text = room.page.html_page(found, graph, options.quantized.name, work.description)
@@ -91,7 +92,18 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
         "preprocessing": {
             "used": found.preprocessing.used,
             "unjudged": found.preprocessing.unjudged,
-            "trials": [asdict(item) for item in found.preprocessing.trials],
+            "doubt": found.preprocessing.doubt,
+            "enough": found.preprocessing.enough,
+            "trials": [
+                {
+                    "name": item.name,
+                    "keys": item.keys,
+                    "metric": item.metric,
+                    "lost": item.against.lost,
+                    "won": item.against.won,
+                }
+                for item in found.preprocessing.trials
+            ],
         },
         "findings": [
             {
@@ -106,8 +118,10 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
                     {
                         "switch": remedy.switch,
                         "gain_db": round(remedy.gain_db, 2),
-                        "before": asdict(remedy.before),
-                        "after": asdict(remedy.after),
+                        "before": _score(remedy.before),
+                        "after": _score(remedy.after),
+                        "lost": None if remedy.pictures is None else remedy.pictures.lost,
+                        "won": None if remedy.pictures is None else remedy.pictures.won,
                     }
                     for remedy in item.remedies
                 ],
@@ -116,6 +130,10 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
         ],
         "layers": [asdict(item) for item in found.layers],
     }
+
+
+def _score(score: Score) -> dict[str, float | None]:
+    return {"sqnr_db": score.sqnr_db, "metric": score.metric}
 
 
 def _named(options: DiagnoseOptions, talk: Talk) -> DiagnoseOptions:
@@ -210,6 +228,22 @@ def _count(work: Workload) -> int:
     if isinstance(work, PictureFolder):
         return len(work.samples)
     return int(getattr(work, "iteration", 1)) * int(getattr(work, "batch_size", 1))
+
+
+def _more_pictures(work: Workload, options: DiagnoseOptions) -> Callable[[int], str]:
+    """What to do for a number of pictures: ``-i`` so many, or a larger folder, as a clause."""
+    from knightlite.quantize.data import PictureFolder
+
+    def told(pictures: int) -> str:
+        calls = f"-i {-(-pictures // options.batch_size)}"
+        there = len(work.folder.samples) if isinstance(work, PictureFolder) else pictures
+        if there >= pictures:
+            return f"{pictures} pictures tell, with {calls}"
+        return (
+            f"{pictures} pictures tell; {options.data} has {there}: name more with -d DIR {calls}"
+        )
+
+    return told
 
 
 def settings_of(notes: QuantizationNotes | None, quantized: Graph) -> Settings:

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from knightlite.diagnosis.probe import pair_values, qdq_model
+from knightlite.evaluation import Answers, Paired, best_classes, paired
 from knightlite.inference import Inputs, Network, PictureRuns, Runner, Values, float_network
 from knightlite.ir import Graph
 from knightlite.quantize.data import Forward, Workload
@@ -23,16 +24,27 @@ CHUNK = 16  # pictures per run: outputs only are delivered
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """``sqnr_db``: of the worst output against the float network; None where nothing differs."""
+    """``sqnr_db``: of the worst output against the float network; None where nothing differs.
+
+    ``answers``: the best class of each picture, of a network that gives one score per class.
+    """
 
     sqnr_db: float | None
     metric: float | None
+    answers: Answers | None = field(default=None, repr=False, compare=False)
 
     def gain_over(self, other: Score) -> float:
         """Decibels won against ``other``; an exact network counts as 120 dB."""
         return (self.sqnr_db if self.sqnr_db is not None else 120.0) - (
             other.sqnr_db if other.sqnr_db is not None else 120.0
         )
+
+    def against(self, other: Score, wanted: Answers | None) -> Paired | None:
+        """Its metric beside that of ``other``; None where there is none that is a top-1."""
+        if self.metric is None or other.metric is None:
+            return None
+        unit = 1.0 if max(self.metric, other.metric) <= 1 else 100.0
+        return paired(other.answers, self.answers, (other.metric - self.metric) / unit, wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,11 @@ class Judge:
     recording: Recording
     threads: int | None = None
     _exact: Runner | None = field(default=None)
+    _answers: Answers | None = field(default=None)
+
+    def float_answers(self) -> Answers | None:
+        """The float network's best class of each picture, after a score; as ``Score.answers``."""
+        return self._answers
 
     def score(self, quantized: Graph, float_tensors: Iterable[str] = ()) -> Score:
         """Run ``quantized``, the feature tensors ``float_tensors`` left unquantized."""
@@ -83,6 +100,9 @@ class Judge:
         chip = self.graph.chip_outputs
         energy, noise = dict.fromkeys(chip, 0.0), dict.fromkeys(chip, 0.0)
         calls = 0
+        answers: list[Answers] = []
+        exactly: list[Answers] = []
+        scores = class_scores(self.graph)
 
         def join(inputs: Inputs, found: Values) -> list[Array]:
             nonlocal calls
@@ -94,13 +114,18 @@ class Judge:
                 expected = reference[name].astype(np.float64)
                 energy[name] += float(np.sum(expected**2))
                 noise[name] += float(np.sum((expected - found[end]) ** 2))
+            if scores:
+                answers.append(best_classes(found[ends[0]], len(inputs[0])))
+                exactly.append(best_classes(reference[chip[0]], len(inputs[0])))
             return list(found.values())[: len(self.graph.outputs)]
 
         with PictureRuns(network, self.threads) as runs:
             metric = self.workload.run(lambda inputs: runs.give(inputs, join))
         told = [decibels(energy[name], noise[name]) for name in chip]
         known = [value for value in told if value is not None]
-        return Score(min(known) if known else None, metric)
+        given = np.concatenate(answers) if answers else None
+        self._answers = np.concatenate(exactly) if exactly else None
+        return Score(min(known) if known else None, metric, given)
 
     def float_outputs(self, inputs: tuple[Array, ...]) -> dict[str, Array]:
         """Outputs of the float network, for where there is no recording of them."""
@@ -108,6 +133,12 @@ class Judge:
             network = float_network(self.graph, self.graph.chip_outputs)
             self._exact = Runner(network, self.threads, at_once=CHUNK)
         return self._exact.values(inputs)
+
+
+def class_scores(graph: Graph) -> bool:
+    """True where the first output of the chip is one score per class."""
+    first = graph.tensors[graph.chip_outputs[0]]
+    return len(first.shape) > 1 and first.elements == first.shape[1] > 1
 
 
 def few_pictures(

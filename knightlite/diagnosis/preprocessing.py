@@ -7,14 +7,14 @@ with red and blue exchanged. What the float network's metric is then is measured
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.evaluation import Answers, Paired, about_chance, apart, best_classes, paired
 from knightlite.inference import Inputs, PictureRuns, Values, float_network
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, list_recipes, load_recipe
@@ -23,9 +23,12 @@ from knightlite.quantize.data import Forward, Workload
 Array = NDArray[Any]
 
 LEAST_POINTS = 5.0  # better by less is not called a fault
-SIGMAS = 3.0  # a dozen alternatives are tried: chance must not make one of them look good
+SURE = 0.05  # of all alternatives together: how likely one only looks better by chance
+DOUBTED = 0.1  # of one alternative: what is less likely by chance is worth more pictures
+ALIKE = 0.2  # between alternatives: the best is not told from what is more likely by chance
 SAME_ANSWER = 0.8  # of the pictures: more of one class tell nothing
-CHANCES = 3.0  # a float metric below so many times chance is implausible
+PICTURES = 100  # asked for at least, where more are
+MOST_PICTURES = 100_000  # more is not asked for
 SAME = 0.1  # normalisations this near to one another are the same one
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE = (123.68, 116.779, 103.939)  # RGB means of ImageNet's pixels, which are not scaled
@@ -79,11 +82,14 @@ class Normalization:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """An alternative and the float metric it gives."""
+    """An alternative, the float metric it gives, and what that wins; ``steps``: away from it."""
 
     name: str
     keys: str
     metric: float
+    against: Paired
+    steps: int
+    answers: Answers | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,9 @@ class Preprocessing:
 
     ``used``: how the data seem to be normalised; ``trials``: the best first; ``implausible``: a
     sentence where the float metric says that something is wrong, and ``better`` the trial to take.
+    ``doubt``: a trial that looks better, which the pictures are too few to say for sure.
     ``unjudged``: why nothing can be said of it; None where it was judged.
+    ``enough``: pictures that would tell, where these do not.
     """
 
     used: str
@@ -101,6 +109,8 @@ class Preprocessing:
     better: Trial | None = None
     implausible: str | None = None
     unjudged: str | None = None
+    doubt: str | None = None
+    enough: int | None = None
 
 
 def examine(
@@ -114,52 +124,137 @@ def examine(
     no_metric: str = "the data give no metric",
     threads: int | None = None,
     advance: Callable[[int, int], None] | None = None,
+    wanted: Answers | None = None,
 ) -> Preprocessing:
     """Try the alternatives; without a metric nothing can be told, ``no_metric`` says why.
 
     They are left out where not even all pictures right would be clearly better. ``bounds``:
-    extremes of the input's values; ``classes``: how many there are, where known.
+    extremes of the input's values; ``classes``: how many there are, where known; ``wanted``: the
+    class of each picture, where known.
     ``advance`` is called with how many alternatives are done, and of how many.
     """
-    channels = graph.tensors[graph.inputs[0]].shape[1]
-    used = _from_recipe(recipe) if recipe is not None else guess(*bounds, channels)
+    shape = graph.tensors[graph.inputs[0]].shape[1:]
+    used = _from_recipe(recipe) if recipe is not None else guess(*bounds, shape[0])
     told = "unknown" if used is None else used.name
     obstacle = no_metric if metric is None else _no_pixels(graph, used, bounds)
     if metric is None or used is None or obstacle is not None:
         return Preprocessing(told, metric, unjudged=obstacle)
+    others = list(alternatives(used, shape))
     unit = 1.0 if metric <= 1 else 100.0
-    if not clearly_better(metric, unit, pictures):
+    right = min(metric / unit, 1.0)
+    if 1 - right < LEAST_POINTS / 100:
+        return Preprocessing(told, metric)
+    if apart(pictures, right, 1.0).by_chance > DOUBTED:
+        enough = _enough(apart(pictures, right, 1.0), len(others))
         counted = f"{pictures} picture{'' if pictures == 1 else 's'}"
-        few = f"over {counted} no other one could be clearly better"
-        room = unit - metric >= LEAST_POINTS / 100 * unit
-        return Preprocessing(told, metric, unjudged=few if room else None)
-    network = float_network(graph)
-    others = list(alternatives(used, graph.tensors[graph.inputs[0]].shape[1:]))
-    trials = []
-    for number, trial in enumerate(others, 1):
-        answers: Counter[int] = Counter()
-        with PictureRuns(network, threads) as runs:
-            found = workload.run(_through(runs, graph, used, trial, answers))
-        if found is not None and _says_something(answers):
-            trials.append(Trial(trial.name, trial.keys, found))
-        if advance is not None:
-            advance(number, len(others))
-    trials.sort(key=lambda item: -item.metric)
-    best = trials[0] if trials else None
-    if best is not None and clearly_better(metric, best.metric, pictures):
+        wrong = f"{pictures - round(right * pictures)} of them wrong"
+        few = f"over {counted}, {wrong}, no other one could be told to be better"
+        return Preprocessing(told, metric, unjudged=few, enough=enough)
+    trials = _tried(graph, workload, used, others, (metric, pictures, wanted), threads, advance)
+    best = _simplest([item for item in trials if clearly_better(item.against, len(others))], wanted)
+    if best is not None:
         sentence = (
             f"the float network reaches {metric:.2f} with this preprocessing ({told}) and "
-            f"{best.metric:.2f} with {best.name}"
+            f"{best.metric:.2f} with {best.name} ({best.against.gain})"
         )
-        return Preprocessing(told, metric, tuple(trials), best, sentence)
-    if classes and classes > 1 and metric <= min(CHANCES, classes / 2) * unit / classes:
+        return Preprocessing(told, metric, trials, best, sentence)
+    doubted = _simplest(
+        [item for item in trials if clearly_better(item.against, 1, DOUBTED)], wanted
+    )
+    if doubted is not None:
+        sentence = (
+            f"the preprocessing may be wrong: the float network reaches {metric:.2f} with it "
+            f"({told}) and {doubted.metric:.2f} with {doubted.name} ({doubted.against.gain}), "
+            f"which is not certain over {pictures} pictures"
+        )
+        enough = _enough(doubted.against, len(others))
+        return Preprocessing(told, metric, trials, doubt=sentence, enough=enough)
+    if classes and about_chance(right, classes):
         sentence = (
             f"the float network reaches {metric:.2f} on {classes} classes, about chance, and no "
             "other preprocessing tried helps: wrong labels (order of the class folders?), another "
             "resize or crop, or a model that is not trained"
         )
-        return Preprocessing(told, metric, tuple(trials), None, sentence)
-    return Preprocessing(told, metric, tuple(trials))
+        return Preprocessing(told, metric, trials, None, sentence)
+    return Preprocessing(told, metric, trials)
+
+
+def _tried(
+    graph: Graph,
+    workload: Workload,
+    used: Normalization,
+    others: Sequence[Normalization],
+    known: tuple[float, int, Answers | None],
+    threads: int | None,
+    advance: Callable[[int, int], None] | None,
+) -> tuple[Trial, ...]:
+    """Every alternative's trial, the best first; ``known``: metric, pictures, their classes."""
+    metric, pictures, wanted = known
+    network = float_network(graph)
+    mine: list[Answers] = []
+    trials = []
+    for number, other in enumerate((used, *others)):
+        answers: list[Answers] = []
+        with PictureRuns(network, threads) as runs:
+            found = workload.run(_through(runs, graph, used, other, answers))
+        if other is used:
+            mine = answers
+        elif found is not None and _says_something(answers):
+            given = np.concatenate(answers) if answers else None
+            own = np.concatenate(mine) if mine else None
+            compared = _pair(metric, found, own, given, pictures, wanted)
+            steps = _steps(used, other)
+            trials.append(Trial(other.name, other.keys, found, compared, steps, given))
+        if advance is not None and other is not used:
+            advance(number, len(others))
+    return tuple(sorted(trials, key=lambda item: -item.metric))
+
+
+def _steps(used: Normalization, other: Normalization) -> int:
+    """How many things would have to be wrong: the normalisation, and the order of the values."""
+    same = (used.divide_by, used.mean, used.std) == (other.divide_by, other.mean, other.std)
+    return int(not same) + int(other.swapped) + int(bool(other.layout))
+
+
+def _simplest(trials: Sequence[Trial], wanted: Answers | None) -> Trial | None:
+    """Of those that the best is not told from, the one with the fewest steps; else the best."""
+    if not trials:
+        return None
+    best = trials[0]
+
+    def by_chance(item: Trial) -> float:
+        pictures = best.against.pictures
+        found = _pair(item.metric, best.metric, item.answers, best.answers, pictures, wanted)
+        return found.by_chance
+
+    near = [item for item in trials if by_chance(item) > ALIKE]
+    return min(near, key=lambda item: (item.steps, -item.metric))
+
+
+def _pair(
+    first: float,
+    second: float,
+    mine: Answers | None,
+    theirs: Answers | None,
+    pictures: int,
+    wanted: Answers | None,
+) -> Paired:
+    """Two metrics of the same pictures, by the answers where they explain them."""
+    unit = 1.0 if max(first, second) <= 1 else 100.0
+    p, q = min(first / unit, 1.0), min(second / unit, 1.0)
+    return paired(mine, theirs, p - q, wanted) or apart(pictures, p, q)
+
+
+def _enough(found: Paired, tries: int) -> int | None:
+    """How many pictures tell, at the rates found; None where that would be very many."""
+    times, pictures = 1.0, found.pictures
+    while pictures <= MOST_PICTURES:
+        more = Paired(pictures, round(found.lost * times), round(found.won * times))
+        if clearly_better(more, tries):
+            return max(PICTURES, -(-pictures // 50) * 50)
+        times *= 1.25
+        pictures = round(found.pictures * times)
+    return None
 
 
 def _no_pixels(graph: Graph, used: Normalization | None, bounds: tuple[float, float]) -> str | None:
@@ -175,20 +270,20 @@ def _no_pixels(graph: Graph, used: Normalization | None, bounds: tuple[float, fl
     return None
 
 
-def _says_something(answers: Counter[int]) -> bool:
+def _says_something(answers: Sequence[Answers]) -> bool:
     """False where nearly all pictures get one answer: right by chance where they are of one class.
 
     Pictures taken in the order of their folders are.
     """
-    return not answers or max(answers.values()) <= SAME_ANSWER * answers.total()
+    if not answers:
+        return True
+    whole = np.concatenate(answers)
+    return bool(np.bincount(whole).max() <= SAME_ANSWER * whole.size)
 
 
-def clearly_better(metric: float, other: float, pictures: int) -> bool:
-    """More than chance and more than a trifle; metrics are shares, or percent."""
-    unit = 1.0 if max(metric, other) <= 1 else 100.0
-    p, q = min(metric / unit, 1.0), min(other / unit, 1.0)
-    deviation = np.sqrt((p * (1 - p) + q * (1 - q)) / max(1, pictures))
-    return bool(q - p >= max(LEAST_POINTS / 100, SIGMAS * deviation))
+def clearly_better(against: Paired, tries: int, chance: float = SURE) -> bool:
+    """More than a trifle, and more than by chance where so many were tried."""
+    return -against.drop >= LEAST_POINTS and against.by_chance <= chance / tries
 
 
 def alternatives(used: Normalization, shape: tuple[int, ...]) -> Iterator[Normalization]:
@@ -255,11 +350,11 @@ def _through(
     graph: Graph,
     used: Normalization,
     other: Normalization,
-    answers: Counter[int],
+    answers: list[Answers],
 ) -> Forward:
     """A forward function that sees the same pictures normalised otherwise.
 
-    ``answers`` counts the classes that a network of one score per class finds.
+    ``answers`` gets the classes that a network of one score per class finds, batch by batch.
     """
     classes = graph.tensors[graph.chip_outputs[0]].shape[1]
     scores = graph.tensors[graph.chip_outputs[0]].elements == classes > 1
@@ -267,10 +362,12 @@ def _through(
     def join(_: Inputs, found: Values) -> list[Array]:
         outputs = [found[name] for name in graph.outputs]
         if scores and outputs[0].size == classes * len(outputs[0]):
-            answers.update(outputs[0].reshape(-1, classes).argmax(1).tolist())
+            answers.append(best_classes(outputs[0], len(outputs[0])))
         return outputs
 
     def forward(inputs: Inputs) -> Sequence[Array]:
+        if other is used:
+            return runs.give(inputs, join)
         changed = (other.of(used.pixels(np.asarray(inputs[0], np.float32))),)
         return runs.give(changed, join)
 

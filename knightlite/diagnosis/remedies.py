@@ -24,6 +24,7 @@ from knightlite.diagnosis.places import Mended, Place, mended_score
 from knightlite.diagnosis.probe import Sums
 from knightlite.diagnosis.variants import widen
 from knightlite.errors import KnightliteError
+from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
 from knightlite.quantize.choices import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
@@ -50,11 +51,15 @@ NAMED = 3  # operators named in a sentence; of more, how many there are
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """A remedy that was tried. ``switch``: what to say to ``quant``; scores before and after."""
+    """A remedy that was tried. ``switch``: what to say to ``quant``; scores before and after.
+
+    ``pictures``: those that its metric loses and wins, where that is known.
+    """
 
     switch: str
     before: Score
     after: Score
+    pictures: Paired | None = None
 
     @property
     def gain_db(self) -> float:
@@ -75,7 +80,8 @@ class Case:
 
     ``source``: the float graph as it was read; ``graph``: with a requantize behind its tables where
     the quantized one has it. ``settings``: those of the quantization. ``before``: the score of the
-    quantized network as it is. ``clock``: tells what widths cost, as for ``quant``.
+    quantized network as it is. ``clock``: tells what widths cost, as for ``quant``. ``wanted``: the
+    class of each picture, where known.
     """
 
     source: Graph
@@ -88,6 +94,7 @@ class Case:
     judge: Judge
     before: Score
     clock: Clock | None = None
+    wanted: Answers | None = None
 
 
 Make = Callable[[], Graph | None]
@@ -119,7 +126,7 @@ def try_remedies(
         advance()
         score = tried[switch, mended]
         if score is not None:
-            found.append(Remedy(switch, before, score))
+            found.append(Remedy(switch, before, score, score.against(before, case.wanted)))
     if not found:
         return []
     best = max(item.worth_db for item in found)

@@ -40,6 +40,7 @@ from knightlite.diagnosis.remedies import (
 )
 from knightlite.diagnosis.weight_causes import weight_suspects
 from knightlite.errors import UsageError
+from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
 from knightlite.preprocess import Recipe
@@ -53,10 +54,13 @@ from knightlite.quantize.steps import sample_limit
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, how much is done, of how much where that is known here: not of pictures)."""
+TakeMore = Callable[[int], str]
+"""Says where that many pictures come from."""
 
 HEALTHY_DB = 25.0  # outputs that keep more lose no accuracy to speak of
 PROVEN_DB = 15.0  # the same, where a metric over enough pictures shows that none is lost
 PROVING = 20  # pictures
+MORE = 10  # times as many pictures tell a small loss from chance
 LOST_POINTS = 1.0  # of the metric
 LOST_PICTURES = 3  # fewer may be chance
 SAMPLE = 16  # pictures on which places are tried
@@ -103,9 +107,18 @@ class Finding:
     facts: Mapping[str, Any]
 
 
+def more_tell(pictures: int) -> str:
+    """For callers that do not know where more pictures come from."""
+    return f"{pictures} pictures tell"
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found. ``healthy``: nothing is wrong that has a name."""
+    """What was found. ``healthy``: nothing is wrong that has a name, and nothing is in doubt.
+
+    ``against``: the quantized network's answers beside the float one's, where they are a top-1.
+    ``take_more``: what to do for so many pictures, as a clause.
+    """
 
     layers: tuple[LayerQuality, ...]
     findings: tuple[Finding, ...]
@@ -116,32 +129,47 @@ class Diagnosis:
     statistics: Mapping[str, Statistics] = field(repr=False)
     sums: Mapping[str, Sums] = field(repr=False)
     quantized: Graph = field(repr=False)
+    against: Paired | None = None
+    take_more: TakeMore = more_tell
 
     @property
     def healthy(self) -> bool:
-        """True where there is no finding."""
-        return not self.findings
+        """True where there is no finding, and no preprocessing that looks better."""
+        return not self.findings and self.preprocessing.doubt is None
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is to be said beside the findings: that there are none, and what was not judged."""
-        unjudged = self.preprocessing.unjudged
+        unjudged, doubt = self.preprocessing.unjudged, self.preprocessing.doubt
         found = []
-        if self.healthy:
+        if not self.findings:
             lost = _lost(self.score, self.float_metric)
             count = round(lost * self.pictures)
             if lost > 0:
-                found.append(
-                    f"no cause found, but the metric falls by {lost * 100:.2f} points, {count} of "
-                    f"{self.pictures} pictures: that may be chance; more pictures tell (-i N)."
+                told = (
+                    f"by {lost * 100:.2f} points, {count} of {self.pictures} pictures"
+                    if self.against is None
+                    else f"({self.against.gain})"
                 )
-            elif unjudged is not None:
+                found.append(
+                    f"no cause found, but the metric falls {told}: that may be chance; "
+                    f"{self._more(None)}."
+                )
+            elif unjudged is not None or doubt is not None:
                 found.append("no cause found in the layers.")
             else:
                 found.append("no cause found: nothing is wrong that has a name.")
+        if doubt is not None:
+            found.append(f"{doubt}: {self._more(self.preprocessing.enough)}.")
         if unjudged is not None:
-            found.append(f"the preprocessing was not judged: {unjudged}.")
+            more = self.preprocessing.enough
+            told = "" if more is None else f"; {self._more(more)}"
+            found.append(f"the preprocessing was not judged: {unjudged}{told}.")
         return tuple(found)
+
+    def _more(self, pictures: int | None) -> str:
+        """The next step where pictures are too few: ``pictures`` would do, else ten times these."""
+        return self.take_more(pictures or MORE * self.pictures)
 
 
 def diagnose(
@@ -155,12 +183,14 @@ def diagnose(
     progress: Progress | None = None,
     threads: int | None = None,
     clock: Clock | None = None,
+    take_more: TakeMore = more_tell,
 ) -> Diagnosis:
     """Find out where ``quantized`` loses what the float ``graph`` has, and why.
 
     ``settings``: those it was quantized with, for remedies; ``recipe``: of the data, where known;
     ``suspects``: how many places are tried; ``clock``: of the chip, for what ``quant`` decides by
-    cycles. UsageError where the two are not the same network.
+    cycles; ``take_more``: says where more pictures come from. UsageError where the two are not the
+    same network.
     """
     source = graph
     if len(features(graph)) != len(features(quantized)):
@@ -179,8 +209,9 @@ def diagnose(
     sample, seen = seen.sample, _as_quant_has_it(seen, limit)
     judge = Judge(graph, workload, seen.recording, threads)
     before = judge.score(quantized)
+    wanted = _wanted(graph, workload)
     preprocessing, findings = _preprocessing(
-        graph, workload, seen, recipe, threads,
+        graph, workload, seen, recipe, threads, wanted,
         lambda done, total: tell("preprocessing", done, total),
     )  # fmt: skip
     candidates = tensor_suspects(graph, quantized, seen.statistics, measured.sums)
@@ -199,7 +230,8 @@ def diagnose(
     if not places and lossy(before):
         places = few_bits(trial, measured.sums)
     case = Case(
-        source, graph, quantized, workload, settings, seen, measured.sums, judge, before, clock
+        source, graph, quantized, workload, settings, seen, measured.sums, judge, before, clock,
+        wanted,
     )  # fmt: skip
     findings += _findings(case, places, lambda done, total: tell("remedies", done, total))
     layers = tuple(
@@ -208,7 +240,15 @@ def diagnose(
     return Diagnosis(
         layers, tuple(findings), before, seen.metric, seen.pictures, preprocessing,
         seen.statistics, measured.sums, quantized,
+        before.against(Score(None, seen.metric, judge.float_answers()), wanted), take_more,
     )  # fmt: skip
+
+
+def _wanted(graph: Graph, workload: Workload) -> Answers | None:
+    """The class of each picture, where the data say it."""
+    if not isinstance(workload, PictureFolder):
+        return None
+    return workload.wanted(graph.tensors[graph.chip_outputs[0]].elements)
 
 
 def _as_quant_has_it(seen: Observation, limit: int) -> Observation:
@@ -299,6 +339,7 @@ def _preprocessing(
     seen: Observation,
     recipe: Recipe | None,
     threads: int | None,
+    wanted: Answers | None,
     advance: Callable[[int, int], None],
 ) -> tuple[Preprocessing, list[Finding]]:
     """The examination, and a finding where there is one."""
@@ -311,7 +352,7 @@ def _preprocessing(
         no_metric = no_metric if why is None else why
     told = examine(
         graph, workload, seen.metric, seen.pictures, bounds, recipe, classes, no_metric, threads,
-        advance,
+        advance, wanted,
     )  # fmt: skip
     if told.implausible is None:
         return told, []
@@ -332,6 +373,7 @@ def _advice(suspect: Suspect, helpful: tuple[Remedy, ...]) -> str:
     text = f"{best.switch}: {_db(best.before)} -> {_db(best.after)} dB"
     if best.before.metric is not None and best.after.metric is not None:
         text += f", metric {best.before.metric:.2f} -> {best.after.metric:.2f}"
+        text += "" if best.pictures is None else f" ({best.pictures.gain})"
     if suspect.cause == DATA_RANGE:
         text += "; calibrate with the recipe and the pictures that the network will see"
     return text

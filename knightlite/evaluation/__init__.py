@@ -3,7 +3,24 @@
 Nothing here knows a model or a picture: scores go in, sums and intervals come out.
 """
 
-from knightlite.evaluation.paired import Paired
+from knightlite.evaluation.paired import (
+    Answers,
+    Paired,
+    about_chance,
+    apart,
+    best_classes,
+    paired,
+)
 from knightlite.evaluation.tally import Tally, empty_tally, tally_of
 
-__all__ = ["Paired", "Tally", "empty_tally", "tally_of"]
+__all__ = [
+    "Answers",
+    "Paired",
+    "Tally",
+    "about_chance",
+    "apart",
+    "best_classes",
+    "empty_tally",
+    "paired",
+    "tally_of",
+]

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import comb, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Answers = NDArray[np.intp]
+"""The best class of each picture, in the order in which they are run."""
 
 Z_95 = 1.959964  # the normal distribution's 97.5 % point
+SLACK = 0.02  # pictures: metrics are rounded, to two digits of percent say
+CHANCES = 3.0  # a float metric below so many times chance is implausible
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +45,63 @@ class Paired:
         p, q = (self.lost + 1) / n, (self.won + 1) / n
         half = Z_95 * sqrt((p + q - (p - q) ** 2) / n)
         return 100 * (p - q - half), 100 * (p - q + half)
+
+    @property
+    def by_chance(self) -> float:
+        """How likely as many are won, or more, where the two models are equally good: 0 to 1.
+
+        The sign test, one-sided: each picture that one of them alone gets right is a fair coin.
+        """
+        tossed = self.lost + self.won
+        as_good = sum(comb(tossed, heads) for heads in range(self.won, tossed + 1))
+        return float(as_good / (1 << tossed))
+
+    @property
+    def gain(self) -> str:
+        """What the second model wins, as words: points with their interval, and the pictures."""
+        low, high = (max(-100.0, min(100.0, end)) for end in self.interval)
+        return (
+            f"{0 - self.drop:+.2f} points, 95 % interval {-high:+.2f} to {-low:+.2f}: "
+            f"{self.won} won, {self.lost} lost of {self.pictures} picture"
+            f"{'' if self.pictures == 1 else 's'}"
+        )
+
+
+def paired(
+    first: Answers | None, second: Answers | None, drop: float, wanted: Answers | None = None
+) -> Paired | None:
+    """Two models by their answers, where their metrics differ by ``drop``, a share of 1.
+
+    Without ``wanted``, the right answers, all that changed is taken to be won or lost, so that the
+    interval is rather too wide. None where the answers do not explain the drop: then the metric is
+    no top-1, or there are none.
+    """
+    if first is None or second is None or not first.size or first.shape != second.shape:
+        return None
+    difference = drop * first.size
+    if wanted is not None and wanted.shape == first.shape:
+        lost = int(np.count_nonzero((first == wanted) & (second != wanted)))
+        won = int(np.count_nonzero((first != wanted) & (second == wanted)))
+        return Paired(first.size, lost, won) if abs(lost - won - difference) < 0.5 else None
+    changed = int(np.count_nonzero(first != second))
+    less = round(difference)
+    if abs(less - difference) > SLACK or abs(less) > changed:
+        return None
+    won = (changed - less) // 2
+    return Paired(first.size, won + less, won)
+
+
+def apart(pictures: int, first: float, second: float) -> Paired:
+    """Two models of which only the shares of right answers are known: as if independent."""
+    lost, won = first * (1 - second), second * (1 - first)
+    return Paired(pictures, round(pictures * lost), round(pictures * won))
+
+
+def best_classes(scores: NDArray[Any], pictures: int) -> Answers:
+    """The best class of each of a batch's pictures, as numpy's argmax has it."""
+    return np.asarray(scores.reshape(pictures, -1).argmax(axis=1), np.intp)
+
+
+def about_chance(right: float, classes: int) -> bool:
+    """True where a share of right answers is implausibly low for a trained network."""
+    return classes > 1 and right <= min(CHANCES, classes / 2) / classes

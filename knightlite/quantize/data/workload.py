@@ -119,6 +119,12 @@ class PictureFolder:
             f"network gives {scores} scores; --labels FILE names the classes in their order"
         )
 
+    def wanted(self, scores: int) -> NDArray[np.intp] | None:
+        """The class of each picture, in their order; None where there is no top-1."""
+        if self.mismatch(scores) is not None:
+            return None
+        return np.asarray([self.places[item.label or 0] for item in self.samples], np.intp)
+
     def run(self, forward: Forward) -> float | None:
         """Run all pictures; top-1 in percent, or None where the classes do not match."""
         right = 0
