@@ -154,7 +154,12 @@ def _onnx(
     if len(dims) != 4:
         raise UsageError(f"input {entry.name} of {path} must be [N, C, H, W], not {dims}.")
     first = model.graph.output[0].name
-    logits = _before_softmax(model, first)
+    writers = {
+        output: (node.op_type, node.input[0] if node.input else "")
+        for node in model.graph.node
+        for output in node.output
+    }
+    logits, _ = _traced(first, writers)
     names = [first] if logits is None else [first, logits]
     deliver(model, names)
     opened = session(model, threads, called=str(path))
@@ -168,18 +173,21 @@ def _onnx(
     return Form(source, tuple(dims[1:]), recipe, logits is not None, run)
 
 
-def _before_softmax(model: onnx.ModelProto, name: str) -> str | None:
-    """What a Softmax behind which nothing is computed any more reads; None without one."""
-    writers = {output: node for node in model.graph.node for output in node.output}
+def _traced(name: str, writers: Mapping[str, tuple[str, str]]) -> tuple[str | None, str]:
+    """Of the scores ``name``: what their Softmax reads, and what that was before it was moved.
+
+    None without a Softmax, or where something is computed behind it. ``writers``: by tensor the
+    operator that writes it and the first tensor that this one reads.
+    """
     found = None
     while name in writers:
-        node = writers[name]
-        if node.op_type == "Softmax":
-            found = node.input[0]
-        elif node.op_type not in MOVES:
+        op, first = writers[name]
+        if op == "Softmax":
+            found = first
+        elif op not in MOVES:
             break
-        name = node.input[0]
-    return found
+        name = first
+    return found, name
 
 
 def _chip(source: Source, binary: Binary, chip: str | None, check: bool) -> Form:
@@ -234,14 +242,17 @@ def _integers(
         raise UsageError(
             f"eval feeds pictures to one input, but {source.path} has {len(meta.inputs)}."
         )
-    (entry,), output = meta.inputs, meta.outputs[0]
+    (entry,) = meta.inputs
     finish, first = finisher(binary.program), meta.graph_outputs[0]
-    kinds = [step.op for step in meta.host]
-    softmax = "Softmax" in kinds and set(kinds) <= {"Softmax", *MOVES} and len(meta.outputs) == 1
+    writers = {output: (step.op, step.inputs[0]) for step in meta.host for output in step.outputs}
+    read, delivered = _traced(first, writers)
+    logits = [item for item in meta.outputs if read is not None and item.name == delivered]
 
     def scores(picture: Array) -> Scores:
         outputs = run({entry.name: quantize(picture, entry)})
-        logits = dequantize(outputs[output.name], output).reshape(-1) if softmax else None
-        return np.asarray(finish(outputs)[first]).reshape(-1), logits
+        found = np.asarray(finish(outputs)[first]).reshape(-1)
+        if not logits:
+            return found, None
+        return found, dequantize(outputs[delivered], logits[0]).reshape(-1)
 
-    return Form(source, entry.shape[1:], meta.recipe, softmax, scores)
+    return Form(source, entry.shape[1:], meta.recipe, bool(logits), scores)

@@ -1,0 +1,121 @@
+"""What every command says of two small networks, to the character, and every number it reports.
+
+A wrong count, unit, rounding, order or value handed over shows as a line of a diff. What is
+wanted is written by ``pytest --update-golden`` and then read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gauge_nets
+from conftest import Golden
+from knightlite.cli.program import run
+from knightlite.version import __version__
+
+Capture = pytest.CaptureFixture[str]
+HASH = re.compile(r"\b[0-9a-f]{16}(?:[0-9a-f]{48})?\b")
+EXACT = re.compile(r"-?\b\d+\.\d{8,}\b")
+NUMBERS = re.compile(r"\[\s+([^][{}\"]+?)\s+\]")
+DIGITS = 7  # that no computer's exponential or logarithm changes
+
+CLASSIFIER = """\
+check -m net.onnx
+check -m net.onnx --chip TX5112CV201 --json
+quant -m net.onnx -d pics --recipe gauge.toml -i 3 -bs 4 -gt -gsj --effort high
+quant -m net.onnx -d pics --recipe gauge.toml -i 3 -bs 4 -gsj -qm percentile -per 0.97 --json
+model_info -m net_quantize.onnx
+model_info -m net_quantize.onnx --json
+compile
+compile --json
+explain
+explain --json
+inspect net_quantize_r.cfg
+inspect net_quantize_r.cfg --json
+inspect net_quantize_r.weight
+sim --input frames.npy -fc 3 --check --labels labels.txt -s res
+sim --input frames.npy -fc 3 --check --labels labels.txt -s res --json
+show_sim_result -sd res
+show_sim_result -sd res --json
+profile
+profile --json
+compare
+sim --input inputs/x.bin -s one
+compare -sl 4 -sd one -s one
+compare -sl 6 --json
+eval --data pics -j 1
+eval --data pics -j 1 --json
+diagnose
+diagnose --json
+"""
+
+TWO_INPUTS = """\
+quant -rc c.json -b 16 --chip TX5215CV200
+model_info -m net_quantize.onnx
+compile --chip TX5215CV200
+inspect net_quantize_r.cfg
+sim --input inputs/a.bin:inputs/b.bin --check -s res --json
+sim --input inputs/a.bin:inputs/b.bin -s res
+show_sim_result -sd res
+profile -mbw 2 -bu 0.5
+compare -sl 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "commands", "files"),
+    [
+        ("classifier", gauge_nets.classifier, CLASSIFIER,
+         ["net.json", "net_quantize_report.json", "net_scales.json",
+          "net_quantize_r.map.txt", "net_quantize_r.trace.json", "layer_cycles_NPU_0.txt",
+          "knightlite.json", "res/result-logits.1_p.txt", "res/result-map.2_hwc_p.txt"]),
+        ("two_inputs", gauge_nets.two_inputs, TWO_INPUTS,
+         ["net_quantize_report.json", "net_quantize_r.map.txt", "net_quantize_r.profile.json"]),
+    ],
+)  # fmt: skip
+def test_reports(
+    name: str,
+    make: Callable[[Path], None],
+    commands: str,
+    files: Sequence[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    golden: Golden,
+) -> None:
+    make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    pages = []
+    for command in commands.splitlines():
+        assert run(shlex.split(command)) == 0, command
+        captured = capsys.readouterr()
+        out = figures(json.loads(captured.out)) if "--json" in command else captured.out
+        pages.append(f"$ {command}\n{captured.err}--\n{out}")
+    for file in files:
+        text = Path(file).read_text(encoding="utf-8")
+        pages.append(f"$ cat {file}\n{figures(json.loads(text)) if '.json' in file else text}")
+    found = EXACT.sub(lambda number: f"{float(number[0]):.{DIGITS}g}", "\n".join(pages))
+    found = HASH.sub("<hash>", found).replace(f'"{__version__}"', '"<version>"')
+    golden.text(f"reports/{name}.txt", found.replace(f" {__version__}", " <version>"))
+
+
+def figures(value: Any) -> str:
+    """JSON in the order of its keys, a list of numbers on one line."""
+    text = json.dumps(rounded(value), indent=1)
+    return NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return {key: rounded(item) for key, item in value.items()} if isinstance(value, dict) else value
