@@ -63,7 +63,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": ("dtypes", "errors", "name_lists"),
     "ops": ("dtypes", "errors", "ir", "numerics"),
     # runs in another framework's interpreter
-    "foreign": ("errors", "script_loading"),
+    "foreign": ("errors", "name_lists", "script_loading"),
     "preprocess": ("datafiles", "errors", "limits", "reading"),
     # sums over pictures and their statistics: knows no model
     "evaluation": ("errors",),
@@ -294,7 +294,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "dtypes": ("numpy",),
     "emit": ("onnx",),
     "evaluation": ("numpy",),
-    "foreign": ("paddle", "paddle2onnx", "torch"),
+    "foreign": ("onnx", "paddle", "paddle2onnx", "torch"),
     "frontend": ("google", "numpy", "onnx"),  # google: protobuf's errors
     "inference": ("numpy", "onnx", "onnxruntime"),
     "ir": ("numpy",),

@@ -87,7 +87,7 @@ def test_knights_form(python: str, tmp_path: Path, capfd: pytest.CaptureFixture[
     assert (graph.name, operators(graph)) == ("small.net", ["Conv"])
     assert exported(tmp_path) == {
         "training": False, "shapes": [[1, 4, 9, 9]], "kind": "torchscript", "opset": 17,
-        "inputs": ["x"], "outputs": ["output"],
+        "inputs": ["x"], "outputs": None,
     }  # fmt: skip
     assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.rglob("*.pyc"))
@@ -212,6 +212,7 @@ def test_auto_falls_back_and_says_so(
     load("small.net", None, "pytorch", None, conversion=conversion)
     assert exported(tmp_path)["kind"] == "dynamo"
     assert exported(tmp_path)["opset"] == 18
+    assert exported(tmp_path)["outputs"] == ["output"]
     assert said == [
         "torch's exporter torchscript: Unsupported: aten::thing (uds.py: small.net); the exporter "
         "dynamo is taken."
@@ -234,6 +235,45 @@ def test_no_exporter_can(python: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "dynamo: it needs the package onnxscript, which is not installed" in error.sentence
     assert refusal(path, python, torch_exporter="fx").sentence == (
         "The exporter of torch must be one of auto, torchscript, dynamo, not fx."
+    )
+
+
+# ------------------------------------------------------------------ numbers of tensors
+
+
+@pytest.mark.parametrize(
+    ("asked", "outputs"),
+    [
+        (["7"], ("7",)),  # of onnx::Relu_7
+        (["onnx::Relu_7 input.9"], ("onnx::Relu_7", "input.9")),
+        (["y"], ("y",)),
+        (["input.9", "7", "input.9"], ("input.9", "7")),
+    ],
+)
+def test_numbers_of_the_trace_stay_names(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str],
+    outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    made = Net()
+    made.input("x", (1, 4, 9, 9))
+    made.conv("x", "y", (8, 4, 3, 3))
+    made.node("Relu", ["y"], "z")
+    monkeypatch.setenv("STUB_ONNX", str(made.save(tmp_path, "z")))
+    monkeypatch.setenv(
+        "STUB_NAMES", '{"onnx::Relu_7": "y", "input.9": "z", "onnx::Relu_8": "gone"}'
+    )
+    conversion = Conversion(script(tmp_path, KNIGHT), None, python)
+    graph = load("small.net", None, "pytorch", None, conversion=conversion, outputs=asked)
+    assert graph.outputs == outputs
+    with pytest.raises(UsageError) as caught:
+        load("small.net", None, "pytorch", None, conversion=conversion, outputs=["onnx::Relu_6"])
+    assert caught.value.sentence == (
+        "uds.py: small.net cannot be cut at onnx::Relu_6: no operator of the network makes this "
+        "tensor."
+    )
+    assert caught.value.hint == (
+        "did you mean onnx::Relu_7? its outputs are z here; other versions of torch, and of the "
+        "packages that the script builds it of, number tensors otherwise"
     )
 
 

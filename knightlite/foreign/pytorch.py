@@ -1,9 +1,11 @@
 """A PyTorch module that a user script builds, exported to ONNX.
 
 Request: ``script``, ``function`` (null: the script's only one), ``weight`` (.pth or null),
-``input_shapes``, ``exporter`` (auto, torchscript or dynamo), ``output``. Values: ``exporter`` that
+``input_shapes``, ``exporter`` (auto, torchscript or dynamo), ``names`` (tensors that will be asked
+for), ``output``. Values: ``exporter`` that
 was used, and ``notes``, sentences to be said. Everything is exported static with batch 1: no shape
-computations are left in the graph, and the importer wants one picture anyway.
+computations are left in the graph, and the importer wants one picture anyway. Outputs that the
+function does not name keep the numbers that the older exporter gives them, as Knight's have.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ import importlib.util
 import inspect
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from knightlite.errors import DataError, ModelError, UnsupportedError, UsageError
-from knightlite.foreign import model_function
+from knightlite.foreign import model_function, value_names
 from knightlite.foreign.forward_call import ForwardCall, forward_call
 from knightlite.foreign.model_function import Built
 from knightlite.script_loading import SEED, script_errors, script_loaded
@@ -55,13 +57,15 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         call = forward_call(built)
         names = built.input_names or call.names
         examples = _examples(torch, built, names, request["input_shapes"])
-        model = _bound(torch, call, examples)
+        model = _bound(call, examples)
         with script_errors(script), torch.no_grad():
             outputs = model(*examples)
         exporter = _Exporter(
             torch, model, examples, names[: len(examples)], _output_names(torch, built, outputs)
         )
         used, note = exporter.run(built.where, request["exporter"], request["output"])
+    if request["names"]:
+        value_names.put_back(request["output"], request["names"], exporter.noted, built.where)
     return {"exporter": used, "notes": [text for text in (call.note, note) if text]}
 
 
@@ -130,29 +134,31 @@ def _example(torch: Any, built: Built, given: Any, shape: Any, index: int) -> An
     return torch.rand(sizes).to(dtype)
 
 
-def _bound(torch: Any, call: ForwardCall, examples: Sequence[Any]) -> Any:
-    """The model with its concrete arguments set; DataError where it cannot be called so."""
+def _bound(call: ForwardCall, examples: Sequence[Any]) -> Any:
+    """The model with its concrete arguments set; DataError where it cannot be called so.
+
+    The module itself, not one around it, which would move the numbers of all tensors.
+    """
     call.arguments(examples)
-    if not call.concrete:
-        return call.built.model
+    model = call.built.model
+    if call.concrete:
+        forward = model.forward
 
-    class Bound(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = call.built.model
-
-        def forward(self, *inputs: Any) -> Any:
+        def bound(*inputs: Any) -> Any:
             positional, named = call.arguments(inputs)
-            return self.model(*positional, **named)
+            return forward(*positional, **named)
 
-    return Bound().eval()
+        model.forward = bound
+    return model
 
 
-def _output_names(torch: Any, built: Built, outputs: Any) -> list[str]:
+def _output_names(torch: Any, built: Built, outputs: Any) -> dict[str, list[str]]:
+    """By exporter what it is to call the outputs; none: as it does by itself."""
     count = sum(1 for item in _leaves(outputs) if torch.is_tensor(item))
     if len(built.output_names) == count:
-        return list(built.output_names)
-    return ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
+        return {exporter: list(built.output_names) for exporter in AUTO}
+    counted = ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
+    return {"torchscript": [], "dynamo": counted}
 
 
 def _leaves(value: Any) -> list[Any]:
@@ -171,14 +177,15 @@ class _Exporter:
 
     def __init__(
         self, torch: Any, model: Any, inputs: tuple[Any, ...], names: Sequence[str],
-        outputs: Sequence[str],
+        outputs: Mapping[str, list[str]],
     ) -> None:  # fmt: skip
         self.torch = torch
         self.model = model
         self.inputs = inputs
         full = len(names) == len(inputs)
         self.names = list(names) if full else [f"x{index or ''}" for index in range(len(inputs))]
-        self.outputs = list(outputs)
+        self.outputs = outputs
+        self.noted: dict[str, str] = {}
 
     def run(self, where: str, asked: str, output: str) -> tuple[str, str]:
         """The exporter that did it, and what to say of one that did not."""
@@ -204,7 +211,7 @@ class _Exporter:
         options: dict[str, Any] = {
             "opset_version": OPSETS[exporter],
             "input_names": self.names,
-            "output_names": self.outputs,
+            "output_names": self.outputs[exporter] or None,
         }
         if exporter == "dynamo":
             if "dynamo" not in known or "external_data" not in known:
@@ -218,7 +225,7 @@ class _Exporter:
 
     def _call(self, export: Callable[..., Any], output: str, options: dict[str, Any]) -> None:
         try:
-            with self.torch.no_grad():
+            with self.torch.no_grad(), value_names.numbers_noted(self.torch) as self.noted:
                 export(self.model, self.inputs, output, **options)
         except Exception as error:  # each exporter has dozens of kinds
             raise ExportError(_line(error)) from error

@@ -48,7 +48,7 @@ def load(
     Errors: UsageError and ModelError for files that cannot be used, UnsupportedError with all
     findings for what is not supported.
     """
-    model = read_source(Path(path), weight, framework, input_shapes, conversion)
+    model = read_source(Path(path), weight, framework, input_shapes, conversion, outputs)
     if outputs:
         model = cut(model, outputs, Path(path))
     result = canonical.canonicalize(model, general)
@@ -91,8 +91,12 @@ def read_source(
     framework: str | None = None,
     input_shapes: InputShapes | None = None,
     conversion: Conversion = interpreter.DEFAULT,
+    names: Sequence[str] = (),
 ) -> SourceModel:
-    """Read and resolve a float model of any supported framework."""
+    """Read and resolve a float model of any supported framework.
+
+    ``names``: its tensors that will be asked for, which may have other names in the framework.
+    """
     kind = framework_of(path, framework)
     weights = None if weight is None else Path(weight)
     if kind == "onnx":
@@ -105,7 +109,7 @@ def read_source(
     else:
         converted = None
         if kind == "pytorch":
-            data = pytorch.to_onnx(str(path), weights, input_shapes, conversion)
+            data = pytorch.to_onnx(str(path), weights, input_shapes, conversion, names)
         elif builds_model(path, framework):
             converted = paddle_dygraph.convert(path, weights, input_shapes, conversion)
         elif path.suffix.lower() == ".json":

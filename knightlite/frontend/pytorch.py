@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from knightlite.errors import UnsupportedError, UsageError
@@ -20,9 +21,15 @@ HOME = Home(
 
 
 def to_onnx(
-    function: str, weight: Path | None, input_shapes: InputShapes | None, conversion: Conversion
+    function: str,
+    weight: Path | None,
+    input_shapes: InputShapes | None,
+    conversion: Conversion,
+    names: Sequence[str] = (),
 ) -> bytes:
     """ONNX bytes of the module that ``function`` of the script builds, static with batch 1.
+
+    ``names``: tensors that will be asked for, which may be called by the numbers of torch's trace.
 
     Errors: UsageError, DataError and ModelError of script and weights, UnsupportedError where
     neither exporter can do it.
@@ -44,6 +51,7 @@ def to_onnx(
             "weight": None if weight is None else str(weight),
             "input_shapes": model_functions.shapes_as_json(input_shapes),
             "exporter": exporter,
+            "names": list(names),
             "output": str(output),
         }
         answer = interpreter.run(python, "pytorch", request, f"exporting {function}")
