@@ -170,7 +170,10 @@ def test_the_table(here: Path, capsys: Capture) -> None:
     assert run(["quant", "-m", "digits.onnx", *DATA, "-s", "out", "-qm", "mse", "octav"]) == 0
     out, err = capsys.readouterr()
     lines = [line for line in out.splitlines() if line.startswith(("method ", "mse ", "octav "))]
-    assert lines[0].split() == ["method", "i", "loss", "%", "SQNR", "dB", "folder"]
+    assert lines[0].split() == [
+        "method", "i", "loss", "%", "SQNR", "dB", "folder", "against", "float",
+    ]  # fmt: skip
+    assert all(line.endswith(" lost of 10 pictures") for line in lines[1:])
     assert {line.split()[0] for line in lines[1:]} == {"mse", "octav"}
     assert f"the best of 2 is {lines[1].split()[0]} with 10 iteration(s)" in err
 

@@ -19,7 +19,7 @@ from conftest import DIGITS
 from knightlite.api.evaluation import EvaluationResult, ModelScore, evaluate_models
 from knightlite.api.evaluation import engine as evaluate_engine
 from knightlite.api.evaluation import run as evaluate_run
-from knightlite.api.evaluation.run import merge_states, names_of
+from knightlite.api.evaluation.run import _warn_of_chance, merge_states, names_of
 from knightlite.api.models.binary import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
@@ -523,3 +523,35 @@ def test_a_stopped_command_keeps_its_state(
     assert "eval needs pictures." in capsys.readouterr().err
     assert run(["eval", "--data", "val", "--shard", "half"]) == 2
     assert "a shard must be written as 1/4, not half." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("top1", "classes", "labelled", "told"),
+    [
+        (12.0, 10, 100, "m.onnx itself is right for 12 of 100 pictures, 12.00 %, and chance"),
+        (12.0, 10, 9, None),
+        (31.0, 10, 100, None),
+        (None, 10, 0, None),
+    ],
+)
+def test_a_first_model_at_chance_is_told(
+    top1: float | None, classes: int, labelled: int, told: str | None
+) -> None:
+    said: list[str] = []
+    row = ModelScore("m.onnx", "float", top1, *(None,) * 7, None, exact=True)
+    _warn_of_chance(
+        EvaluationResult(100, labelled, "outputs", (1, 1), (row,)), classes, Talk(warn=said.append)
+    )
+    assert [str(told) in sentence for sentence in said] == [True] * (told is not None)
+    assert all("Hint: --labels FILE names the class folders" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_no_top_5_of_two_classes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, classes: int
+) -> None:
+    row = ModelScore("m", "float", 90.0, None if classes == 2 else 99.0, *(None,) * 6, None, True)
+    found = EvaluationResult(9, 9, "outputs", (1, 1), (row,))
+    monkeypatch.setattr("knightlite.cli.eval.evaluate_models", lambda *_: found)
+    assert run(["eval", "--data", "val"]) == 0
+    assert ("top-5 %" in capsys.readouterr().out) is (classes == 10)

@@ -155,30 +155,36 @@ def test_how_likely_a_gain_is_by_chance(lost: int, won: int, by_chance: float) -
 
 
 @pytest.mark.parametrize(
-    ("drop", "wanted", "lost_and_won"),
+    ("metrics", "wanted", "lost_and_won"),
     [
-        (0.2, [0, 1, 2, 3, 4], (2, 1)),  # counted
-        (0.0, [0, 1, 2, 3, 4], None),  # the metric says something else
-        (0.2, None, (2, 1)),  # four answers changed: at most three of them make one less
-        (0.0, None, (2, 2)),
-        (-0.8, None, (0, 4)),
-        (-1.0, None, None),  # more than changed
-        (0.11, None, None),  # no count of pictures
+        ((60.0, 40.0), [0, 1, 2, 3, 4], (2, 1)),  # counted
+        ((60.0, 60.0), [0, 1, 2, 3, 4], None),  # the metrics say something else
+        ((60.0, 40.0), None, (2, 1)),  # four answers changed: at most three make one less
+        ((0.6, 0.4), None, (2, 1)),
+        ((0.2, 0.2), None, (2, 2)),
+        ((0.2, 1.0), None, (0, 4)),
+        ((0.0, 1.0), None, None),  # more than changed
+        ((50.0, 50.0), None, None),  # no count of pictures
+        ((60.01, 60.0), None, (2, 2)),
     ],
 )
 def test_what_two_metrics_lose_and_win(
-    drop: float, wanted: list[int] | None, lost_and_won: tuple[int, int] | None
+    metrics: tuple[float, float],
+    wanted: list[int] | None,
+    lost_and_won: tuple[int, int] | None,
 ) -> None:
     first, second = np.array([0, 1, 9, 3, 9]), np.array([9, 8, 2, 3, 8])
-    found = paired(first, second, drop, None if wanted is None else np.array(wanted))
+    found = paired(first, second, metrics, None if wanted is None else np.array(wanted))
     assert found == (None if lost_and_won is None else Paired(5, *lost_and_won))
 
 
 def test_answers_of_other_pictures_are_not_paired() -> None:
     some = np.array([0, 1])
-    assert paired(None, some, 0.0) is None
-    assert paired(some, np.array([0]), 0.0) is None
-    assert paired(some, some, 0.0, np.array([0])) == Paired(2, 0, 0)  # labels of other pictures
+    assert paired(None, some, (0.0, 0.0)) is None
+    assert paired(some, np.array([0]), (0.0, 0.0)) is None
+    assert paired(some, some, (0.5, 0.5), np.array([0])) == Paired(
+        2, 0, 0
+    )  # labels of other pictures
     assert best_classes(np.array([[[1.0], [2.0]], [[3.0], [3.0]]]), 2).tolist() == [1, 0]
 
 

@@ -99,7 +99,7 @@ def test_the_same_network_by_numbers_and_by_a_recipe(here: Path) -> None:
     first, second = reports
     assert first["tensors"] == second["tensors"]
     assert first["metric"] == second["metric"] == {
-        "float": 100.0, "quantized": 100.0, "loss_percent": 0.0
+        "float": 100.0, "quantized": 100.0, "loss_percent": 0.0, "lost": 0, "won": 0
     }  # fmt: skip
     assert first["tensors"][0]["scale"] == 1.0
     assert first["tensors"][0]["type"] == "u8"
@@ -302,7 +302,9 @@ def test_without_i_a_folder_gives_a_hundred_pictures_or_all(
     pictures = ["-d", "calib", "--recipe", "digits", "-bs", "4"]
     out, err = quantized(capsys, *pictures)
     assert "10 of the 10 pictures of calib are taken; -i takes others" in err
-    assert re.search(r"SQNR [0-9.]+ dB over 10 pictures \(median [0-9.]+, 80 % of them from", out)
+    assert re.search(
+        r"SQNR [0-9.]+ dB over 10 calibration pictures \(median [0-9.]+, 80 % of them from", out
+    )
     for picture in list((here / "calib").rglob("*.png")):
         for copy in range(10):
             shutil.copy(picture, picture.with_name(f"{copy}_{picture.name}"))
@@ -311,7 +313,7 @@ def test_without_i_a_folder_gives_a_hundred_pictures_or_all(
     assert metadata("out/digits_quantize.onnx")["pictures"] == 100
     out, err = quantized(capsys, *pictures[:-2], "-i", "1")
     assert "are taken" not in err
-    assert re.search(r"SQNR [0-9.]+ dB over 1 picture: not a verdict", out)
+    assert re.search(r"SQNR [0-9.]+ dB over 1 calibration picture: not a verdict", out)
 
 
 def test_a_script_keeps_knights_one_call_and_is_warned(

@@ -87,6 +87,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "array_files",
         "dtypes",
         "errors",
+        "evaluation",
         "frames",
         "inference",
         "ir",

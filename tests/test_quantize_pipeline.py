@@ -145,7 +145,7 @@ def test_random_data_is_warned_of() -> None:
     (warning,) = result.warnings
     assert (warning.where, warning.severity) == ("data", "warning")
     assert "its ranges mean nothing" in warning.sentence
-    assert result.report["metric"] == {"float": None, "quantized": None, "loss_percent": None}
+    assert set(result.report["metric"].values()) == {None}
 
 
 def test_warnings_about_raised_channels_and_8_bit_outputs() -> None:

@@ -44,18 +44,17 @@ def _print(found: EvaluationResult) -> None:
     if found.shard != (1, 1):
         pictures += f" of shard {found.shard[0]}/{found.shard[1]}"
     sqnr = "logits dB" if found.scores == "logits" else "outputs dB"
-    columns = ["model", "form", "top-1 %", "top-5 %", "drop", "95 % interval", "lost", "won"]
-    labelled = found.labelled > 0
-    shown = columns if labelled else columns[:2]
+    shown = ["model", "form"]
+    if found.labelled:
+        shown += ["top-1 %", "top-5 %", "drop", "95 % interval", "lost", "won"]
+        if all(row.top5 is None for row in found.models):  # no more classes than five
+            shown.remove("top-5 %")
+    shown += ["same %", sqnr]
     rows = [
-        [
-            *_cells(row)[: len(shown)],
-            _number(row.agreed_percent, ".2f"),
-            "exact" if row.exact and place else _number(row.sqnr_db, ".2f"),
-        ]
+        [_cells(row, sqnr, first=not place)[name] for name in shown]
         for place, row in enumerate(found.models)
     ]
-    print_table(f"Accuracy on {pictures}", [*shown, "same %", sqnr], rows)
+    print_table(f"Accuracy on {pictures}", shown, rows)
     print_line(f"drop, lost, won, same and dB are against {found.models[0].model}")
     for row in found.models:
         if row.compared_bytes is not None:
@@ -65,20 +64,23 @@ def _print(found: EvaluationResult) -> None:
             )
 
 
-def _cells(row: ModelScore) -> list[str]:
+def _cells(row: ModelScore, sqnr: str, first: bool) -> dict[str, str]:
+    """What each column holds."""
     interval = "-"
     if row.interval_low is not None and row.interval_high is not None:
         interval = f"{row.interval_low:+.2f} to {row.interval_high:+.2f}"
-    return [
-        row.model,
-        row.kind,
-        _number(row.top1, ".2f"),
-        _number(row.top5, ".2f"),
-        _number(row.drop, "+.2f"),
-        interval,
-        _number(row.lost, "d"),
-        _number(row.won, "d"),
-    ]
+    return {
+        "model": row.model,
+        "form": row.kind,
+        "top-1 %": _number(row.top1, ".2f"),
+        "top-5 %": _number(row.top5, ".2f"),
+        "drop": _number(row.drop, "+.2f"),
+        "95 % interval": interval,
+        "lost": _number(row.lost, "d"),
+        "won": _number(row.won, "d"),
+        "same %": _number(row.agreed_percent, ".2f"),
+        sqnr: "exact" if row.exact and not first else _number(row.sqnr_db, ".2f"),
+    }
 
 
 def _number(value: float | None, form: str) -> str:

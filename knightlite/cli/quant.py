@@ -77,6 +77,7 @@ def command(options: QuantizeOptions) -> None:
                 "float_metric": result.float_metric,
                 "quantized_metric": result.quantized_metric,
                 "quantization_loss": result.loss_percent,
+                "gain": result.gain,
                 "pictures": result.pictures,
                 "outputs": result.report.get("outputs", []),
                 **({"layers": [asdict(row) for row in result.layers]} if result.layers else {}),
@@ -87,12 +88,15 @@ def command(options: QuantizeOptions) -> None:
         )
         return
     if result.combinations:
-        print_line(f"{'method':12} {'i':>5} {'loss %':>10} {'SQNR dB':>8}  folder")
+        print_line(
+            f"{'method':12} {'i':>5} {'loss %':>10} {'SQNR dB':>8}  {'folder':20} against float"
+        )
     for row in result.combinations:
         loss, decibels = row["quantization_loss"], row["sqnr_db"]
         print_line(
             f"{row['method']:12} {row['iteration']:5} {'-' if loss is None else f'{loss:.4f}':>10} "
-            f"{'-' if decibels is None else f'{decibels:.2f}':>8}  {row['folder']}"
+            f"{'-' if decibels is None else f'{decibels:.2f}':>8}  {row['folder']:20} "
+            f"{row['gain'] or '-'}"
         )
     for label, value in (("float", result.float_metric), ("quantized", result.quantized_metric)):
         if value is not None:
@@ -113,9 +117,10 @@ def loss_sentence(result: QuantizeOutcome) -> str:
     relation = (
         "falls" if result.loss_percent > 0 else "rises" if result.loss_percent < 0 else "stays"
     )
+    sure = result.gain or f"over {result.pictures} pictures: no interval, as it is no top-1"
     return (
         f"Quantization Loss: {result.loss_percent:.4f} % (the metric {relation}: "
-        f"{result.float_metric:.4f} float, {result.quantized_metric:.4f} quantized)"
+        f"{result.float_metric:.4f} float, {result.quantized_metric:.4f} quantized; {sure})"
     )
 
 
@@ -125,8 +130,8 @@ def _kept(output: Mapping[str, Any], compared: int | None) -> str:
     if not compared:
         return kept
     if compared == 1:
-        return f"{kept} over 1 picture: not a verdict"
-    over = f"{kept} over {compared} pictures"
+        return f"{kept} over 1 calibration picture: not a verdict"
+    over = f"{kept} over {compared} calibration pictures"
     low, middle, high = (output[key] for key in ("low_db", "median_db", "high_db"))
     if None in (low, middle, high):
         return over

@@ -3,6 +3,15 @@
 from knightlite.diagnosis import page
 from knightlite.diagnosis.judge import Score
 from knightlite.diagnosis.remedies import Remedy
-from knightlite.diagnosis.run import Diagnosis, Finding, LayerQuality, diagnose
+from knightlite.diagnosis.run import Diagnosis, Finding, LayerQuality, diagnose, is_lossy
 
-__all__ = ["Diagnosis", "Finding", "LayerQuality", "Remedy", "Score", "diagnose", "page"]
+__all__ = [
+    "Diagnosis",
+    "Finding",
+    "LayerQuality",
+    "Remedy",
+    "Score",
+    "diagnose",
+    "is_lossy",
+    "page",
+]

@@ -16,7 +16,7 @@ from knightlite.inference import Inputs, Network, PictureRuns, Runner, Values, f
 from knightlite.ir import Graph
 from knightlite.quantize.data import Forward, Workload
 from knightlite.quantize.report_entries import decibels
-from knightlite.quantize.statistics import Recording
+from knightlite.quantize.statistics import Recording, class_scores
 
 Array = NDArray[Any]
 CHUNK = 16  # pictures per run: outputs only are delivered
@@ -43,8 +43,7 @@ class Score:
         """Its metric beside that of ``other``; None where there is none that is a top-1."""
         if self.metric is None or other.metric is None:
             return None
-        unit = 1.0 if max(self.metric, other.metric) <= 1 else 100.0
-        return paired(other.answers, self.answers, (other.metric - self.metric) / unit, wanted)
+        return paired(other.answers, self.answers, (other.metric, self.metric), wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +132,6 @@ class Judge:
             network = float_network(self.graph, self.graph.chip_outputs)
             self._exact = Runner(network, self.threads, at_once=CHUNK)
         return self._exact.values(inputs)
-
-
-def class_scores(graph: Graph) -> bool:
-    """True where the first output of the chip is one score per class."""
-    first = graph.tensors[graph.chip_outputs[0]]
-    return len(first.shape) > 1 and first.elements == first.shape[1] > 1
 
 
 def few_pictures(

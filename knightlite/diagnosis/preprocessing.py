@@ -240,9 +240,8 @@ def _pair(
     wanted: Answers | None,
 ) -> Paired:
     """Two metrics of the same pictures, by the answers where they explain them."""
-    unit = 1.0 if max(first, second) <= 1 else 100.0
-    p, q = min(first / unit, 1.0), min(second / unit, 1.0)
-    return paired(mine, theirs, p - q, wanted) or apart(pictures, p, q)
+    found = paired(mine, theirs, (first, second), wanted)
+    return found or apart(pictures, first, second)
 
 
 def _enough(found: Paired, tries: int) -> int | None:

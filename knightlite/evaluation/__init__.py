@@ -9,17 +9,20 @@ from knightlite.evaluation.paired import (
     about_chance,
     apart,
     best_classes,
+    chance_told,
     paired,
 )
-from knightlite.evaluation.tally import Tally, empty_tally, tally_of
+from knightlite.evaluation.tally import TOP, Tally, empty_tally, tally_of
 
 __all__ = [
+    "TOP",
     "Answers",
     "Paired",
     "Tally",
     "about_chance",
     "apart",
     "best_classes",
+    "chance_told",
     "empty_tally",
     "paired",
     "tally_of",

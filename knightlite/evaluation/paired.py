@@ -13,7 +13,9 @@ Answers = NDArray[np.intp]
 """The best class of each picture, in the order in which they are run."""
 
 Z_95 = 1.959964  # the normal distribution's 97.5 % point
-SLACK = 0.02  # pictures: metrics are rounded, to two digits of percent say
+SLACK = 0.02  # pictures: a metric of single precision is not quite a count of them
+ROUNDED = 5e-5  # of a metric, to two digits of percent
+ENOUGH = 10  # pictures, to call a network's answers chance
 CHANCES = 3.0  # a float metric below so many times chance is implausible
 
 
@@ -68,32 +70,44 @@ class Paired:
 
 
 def paired(
-    first: Answers | None, second: Answers | None, drop: float, wanted: Answers | None = None
+    first: Answers | None,
+    second: Answers | None,
+    metrics: tuple[float, float],
+    wanted: Answers | None = None,
 ) -> Paired | None:
-    """Two models by their answers, where their metrics differ by ``drop``, a share of 1.
+    """Two models by their answers and their ``metrics``, shares of 1, or percent.
 
     Without ``wanted``, the right answers, all that changed is taken to be won or lost, so that the
-    interval is rather too wide. None where the answers do not explain the drop: then the metric is
+    interval is rather too wide. None where the answers do not explain the metrics: then these are
     no top-1, or there are none.
     """
     if first is None or second is None or not first.size or first.shape != second.shape:
         return None
-    difference = drop * first.size
+    counts = [share * first.size for share in shares(*metrics)]
+    difference = counts[0] - counts[1]
     if wanted is not None and wanted.shape == first.shape:
         lost = int(np.count_nonzero((first == wanted) & (second != wanted)))
         won = int(np.count_nonzero((first != wanted) & (second == wanted)))
         return Paired(first.size, lost, won) if abs(lost - won - difference) < 0.5 else None
     changed = int(np.count_nonzero(first != second))
-    less = round(difference)
-    if abs(less - difference) > SLACK or abs(less) > changed:
+    less = round(counts[0]) - round(counts[1])
+    slack = SLACK + ROUNDED * first.size
+    if any(abs(count - round(count)) > slack for count in counts) or abs(less) > changed:
         return None
     won = (changed - less) // 2
     return Paired(first.size, won + less, won)
 
 
+def shares(first: float, second: float) -> tuple[float, float]:
+    """Two metrics of one unit, shares of 1 or percent, as shares."""
+    unit = 1.0 if max(first, second) <= 1 else 100.0
+    return first / unit, second / unit
+
+
 def apart(pictures: int, first: float, second: float) -> Paired:
-    """Two models of which only the shares of right answers are known: as if independent."""
-    lost, won = first * (1 - second), second * (1 - first)
+    """Two models of which only the metrics are known: as if they were right independently."""
+    mine, theirs = (min(share, 1.0) for share in shares(first, second))
+    lost, won = mine * (1 - theirs), theirs * (1 - mine)
     return Paired(pictures, round(pictures * lost), round(pictures * won))
 
 
@@ -105,3 +119,18 @@ def best_classes(scores: NDArray[Any], pictures: int) -> Answers:
 def about_chance(right: float, classes: int) -> bool:
     """True where a share of right answers is implausibly low for a trained network."""
     return classes > 1 and right <= min(CHANCES, classes / 2) / classes
+
+
+def chance_told(right: float, classes: int, pictures: int, model: str) -> str | None:
+    """A sentence where a float network reaches about chance; None where it does not.
+
+    Over fewer than ENOUGH pictures a good one may.
+    """
+    if pictures < ENOUGH or not about_chance(right, classes):
+        return None
+    return (
+        f"{model} itself is right for {round(right * pictures)} of {pictures} pictures, "
+        f"{100 * right:.2f} %, and chance of {classes} classes is {100 / classes:.2f} %: labels of "
+        "another network or order, or another preprocessing than that of its training; what is "
+        "measured against it says little."
+    )

@@ -11,10 +11,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from knightlite.errors import Finding
+from knightlite.evaluation import paired
 from knightlite.ir import Graph
 from knightlite.ops.wide_table import with_lut_length
 from knightlite.quantize.choices import AUTO_METHOD
-from knightlite.quantize.data.workload import Workload
+from knightlite.quantize.data.workload import PictureFolder, Workload
 from knightlite.quantize.data_free.standardize import Changes, changed, restored
 from knightlite.quantize.data_free.workloads import (
     DataFree,
@@ -40,7 +41,13 @@ from knightlite.quantize.statistics.distribution_cache import (
     check_data,
 )
 from knightlite.quantize.statistics.distribution_cache import observed as observed_or_cached
-from knightlite.quantize.statistics.passes import Observation, Progress, compare, observe
+from knightlite.quantize.statistics.passes import (
+    Comparison,
+    Observation,
+    Progress,
+    compare,
+    observe,
+)
 from knightlite.quantize.steps.equalizing import try_equalization
 from knightlite.quantize.steps.improvement import comparison_limit, improve, sample_limit
 from knightlite.quantize.steps.judgement import StepResult
@@ -211,6 +218,7 @@ def finish(
             "float": seen.metric,
             "quantized": comparison.metric,
             "loss_percent": quantization_loss(seen.metric, comparison.metric),
+            **_counted(graph, seen.metric, comparison, workload),
         },
         "outputs": comparison.outputs,
         "compared": comparison.pictures,
@@ -260,6 +268,26 @@ def quantization_loss(float_metric: float | None, metric: float | None) -> float
     if float_metric is None or metric is None or float_metric == 0:
         return None
     return (float_metric - metric) / abs(float_metric) * 100
+
+
+def _counted(
+    graph: Graph, float_metric: float | None, comparison: Comparison, workload: Workload
+) -> dict[str, int | None]:
+    """Pictures that only the float network gets right, and only the quantized one.
+
+    None where the metrics are not the share of pictures whose answers are right.
+    """
+    found = None
+    if float_metric is not None and comparison.metric is not None and comparison.answers:
+        mine, theirs = comparison.answers
+        wanted = None
+        if isinstance(workload, PictureFolder):
+            wanted = workload.wanted(graph.tensors[graph.chip_outputs[0]].elements)
+        found = paired(mine, theirs, (float_metric, comparison.metric), wanted)
+    return {
+        "lost": None if found is None else found.lost,
+        "won": None if found is None else found.won,
+    }
 
 
 def _warnings(

@@ -13,7 +13,7 @@ from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
 from knightlite.api.evaluation.state import Question, State, digest
 from knightlite.api.models.notes import notes_of
 from knightlite.errors import KnightliteError, UsageError
-from knightlite.evaluation import Tally, empty_tally
+from knightlite.evaluation import TOP, Tally, chance_told, empty_tally
 from knightlite.options import check
 from knightlite.options.evaluate import STATE, EvaluateOptions
 from knightlite.talk import SILENT, Talk
@@ -24,6 +24,8 @@ SAVE_EVERY = 50  # pictures
 @dataclass(frozen=True, slots=True)
 class ModelScore:
     """One model. Percent, points and dB; None where pictures have no class, or for the first model.
+
+    ``top5`` is None too where there are no more than five classes.
 
     ``agreed_percent``: pictures with the first model's best class. ``exact``: all scores are those
     of the first model, and ``sqnr_db`` is None. ``compared_bytes``, ``differing_bytes``: of the
@@ -80,7 +82,7 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     probe = Job(sources, (), "", options.chip, options.input_shapes, False, options.check)
     job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
     pictures, classes = _pictures(options, talk)
-    job = replace(job, classes=classes)
+    job = replace(job, classes=classes if options.labels is None else None)
     mine = pictures[options.shard[0] - 1 :: options.shard[1]]
     if not mine:
         raise UsageError(
@@ -93,7 +95,12 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     state = _run(job, mine, state, options, talk)
     if options.state is not None and not options.keep_state:
         options.state.unlink(missing_ok=True)
-    return result_of(state)
+    found = result_of(state)
+    if classes is not None:
+        _warn_of_chance(found, classes, talk)
+    if classes is not None and classes <= TOP:  # every class is among the best five
+        found = replace(found, models=tuple(replace(row, top5=None) for row in found.models))
+    return found
 
 
 def resumable(options: EvaluateOptions) -> EvaluateOptions:
@@ -200,6 +207,20 @@ def _warn_of_other_networks(sources: Sequence[Source], talk: Talk) -> None:
             talk.warn(f"{item.path} was not compiled from {names}.")
 
 
+def _warn_of_chance(found: EvaluationResult, classes: int, talk: Talk) -> None:
+    """That the first model, which the others are compared with, answers about as chance does."""
+    first = found.models[0]
+    if first.top1 is None:
+        return
+    told = chance_told(first.top1 / 100, classes, found.labelled, first.model)
+    if told is not None:
+        talk.warn(
+            f"{told} Hint: --labels FILE names the class folders in the order of the scores, "
+            "--recipe another preprocessing; `knightlite diagnose` tries some on the pictures of "
+            "quant"
+        )
+
+
 def _float_model(quantized: workspace.Found, talk: Talk) -> Path | None:
     """The model that quant read, or what it wrote of it; None, which is said, where it is gone."""
     record = quantized.record
@@ -267,9 +288,9 @@ def _recipe(forms: Sequence[Form], options: EvaluateOptions) -> str:
 def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...], int | None]:
     """The pictures with their classes, in sorted order, or a seeded sample of them.
 
-    Beside them how many folders stand for the scores in their order: None where labels order them.
+    Beside them how many classes there are: None where nothing says it.
     """
-    from knightlite.preprocess import class_places, list_pictures, sample_pictures
+    from knightlite.preprocess import class_places, list_pictures, read_labels, sample_pictures
 
     if options.count is None:
         folder = list_pictures(options.folder)
@@ -287,8 +308,8 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
     pictures = tuple(
         Picture(item.path, None if item.label is None else places[item.label]) for item in samples
     )
-    ordered = bool(folder.classes) and options.labels is None
-    return pictures, len(folder.classes) if ordered else None
+    classes = len(folder.classes if options.labels is None else read_labels(options.labels))
+    return pictures, classes or None
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:

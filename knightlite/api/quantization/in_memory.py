@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -82,6 +82,7 @@ def quantize_models(
     prepared = prepare(graph, work, settings, progress, snapshots=counts, cache=cache)
     if cache is not None and cache.used:
         talk.say(f"the first pass is that of {cache.name}")
+    warn_of_chance(graph, work, prepared.seen.metric, prepared.seen.pictures, talk)
     clock = clock_of(options.target)
     for method, iteration in pairs:
         chosen = with_method(settings, method)
@@ -94,10 +95,55 @@ def quantize_models(
             talk.say(reason)
         for warning in result.warnings:
             talk.warn(str(warning))
+        _warn_of_loss(result.report, work, talk)
         talk.say("Stage4: Quantitative Parameter Fixed-point.")
         notes = _notes(options, work, recipe, method, chosen, result, forms)
         talk.say("Stage5: Quantitation Postprocess.")
         yield method, iteration, _made(options, graph, forms, result, notes, chosen.method)
+
+
+def warn_of_chance(
+    graph: Graph, work: Workload, metric: float | None, pictures: int, talk: Talk
+) -> None:
+    """That the float network itself answers about as chance does, and what to look at."""
+    from knightlite.evaluation import chance_told
+    from knightlite.quantize.data import PictureFolder
+    from knightlite.quantize.statistics import class_scores
+
+    if metric is None or not class_scores(graph):
+        return
+    classes = graph.tensors[graph.chip_outputs[0]].elements
+    told = chance_told(
+        metric / (1.0 if metric <= 1 else 100.0), classes, pictures, "the float model"
+    )
+    if told is None:
+        return
+    hint = "`knightlite diagnose` tries other colours, means, scales and orders of the pictures"
+    if isinstance(work, PictureFolder):
+        hint += "; --labels FILE names the class folders in the order of the scores, "
+        hint += "-is gives another size"
+        talk.warn(f"{told} Hint: {hint}")
+    else:
+        talk.warn(f"if the metric is a top-1, {told} Hint: {hint}")
+
+
+def _warn_of_loss(report: Mapping[str, Any], work: Workload, talk: Talk) -> None:
+    """Where ``diagnose`` would call the outputs lossy: how much they keep, and what comes next."""
+    from knightlite.diagnosis import Score, is_lossy
+    from knightlite.quantize.data_free import is_made_up
+
+    known = [item for item in report["outputs"] if item["sqnr_db"] is not None]
+    if not known or is_made_up(work):  # what is made up is said to mean little
+        return
+    worst = min(known, key=lambda item: float(item["sqnr_db"]))
+    metric, compared = report["metric"], report["compared"]
+    if is_lossy(Score(worst["sqnr_db"], metric["quantized"]), metric["float"], compared):
+        pictures = f"{compared} calibration picture{'' if compared == 1 else 's'}"
+        talk.warn(
+            f"output {worst['name']} keeps {worst['sqnr_db']} dB of the float network's over "
+            f"{pictures}: accuracy is lost. Hint: `knightlite diagnose` says in which layer, why, "
+            "and what helps"
+        )
 
 
 def _warn_of_limits(options: QuantizeOptions, graph: Graph, talk: Talk) -> None:

@@ -18,7 +18,12 @@ from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quantized import QuantizedModel
 from knightlite.api.models.stage_files import QUANT_FILES
 from knightlite.api.quantization.calibration_data import workload
-from knightlite.api.quantization.in_memory import float_onnx, load_float, quantize_models
+from knightlite.api.quantization.in_memory import (
+    float_onnx,
+    load_float,
+    quantize_models,
+    warn_of_chance,
+)
 from knightlite.api.quantization.options import completed
 from knightlite.errors import UsageError
 from knightlite.options.quantize import QuantizeOptions
@@ -45,6 +50,21 @@ class QuantizeOutcome:
     seconds: float
     layers: tuple[Comparison, ...] = ()
     combinations: tuple[Mapping[str, Any], ...] = ()  # the best first
+
+    @property
+    def gain(self) -> str | None:
+        """What the quantized model wins, with its interval; None where the metric is no top-1."""
+        return gain_of(self.report)
+
+
+def gain_of(report: Mapping[str, Any]) -> str | None:
+    """The pictures lost and won of a report, as words; None where they are not known."""
+    from knightlite.evaluation import Paired
+
+    metric = report.get("metric", {})
+    if metric.get("lost") is None:
+        return None
+    return Paired(report["compared"], metric["lost"], metric["won"]).gain
 
 
 def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
@@ -195,6 +215,7 @@ def _best(
             "quantization_loss": loss,
             "quantized_metric": made.quantized_metric,
             "sqnr_db": round(decibels, 2) if known else None,
+            "gain": gain_of(made.report),
             "folder": None if files is None else str(folder),
         }
         key = (np.inf if loss is None else loss, -decibels)
@@ -299,6 +320,8 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
         return [found[name] for name in graph.outputs]
 
     metric = work.run(forward)
+    if quantized is None:
+        warn_of_chance(graph, work, metric, pictures, talk)
     exact, fixed = (metric, None) if quantized is None else (None, metric)
     return QuantizeOutcome({}, {}, exact, fixed, None, pictures, 0.0)
 

@@ -6,7 +6,7 @@ grow with the pictures. What the first pass learnt can be kept in a file for the
 
 from knightlite.quantize.statistics.distribution_cache import DistributionCache
 from knightlite.quantize.statistics.observers import Statistics
-from knightlite.quantize.statistics.passes import Observation, observe
+from knightlite.quantize.statistics.passes import Observation, class_scores, observe
 from knightlite.quantize.statistics.recording import Recording
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Observation",
     "Recording",
     "Statistics",
+    "class_scores",
     "observe",
 ]

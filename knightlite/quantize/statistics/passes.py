@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.evaluation import Answers, best_classes
 from knightlite.inference import (
     Inputs,
     PictureRuns,
@@ -116,12 +118,23 @@ def observe(
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The quantized metric, an entry per chip output, its number of pictures, the last batch."""
+    """The quantized metric, an entry per chip output, its number of pictures, the last batch.
+
+    ``answers``: the best class of each picture, of the float network and of the quantized one;
+    empty where they give no score per class.
+    """
 
     metric: float | None
     outputs: list[Entry]
     pictures: int
     inputs: tuple[Array, ...]
+    answers: tuple[Answers, ...] = ()
+
+
+def class_scores(graph: Graph) -> bool:
+    """True where the first output of the chip is one score per class."""
+    first = graph.tensors[graph.chip_outputs[0]]
+    return len(first.shape) > 1 and first.elements == first.shape[1] > 1
 
 
 def compared(graph: Graph) -> list[str]:
@@ -147,6 +160,8 @@ def compare(
     kept = {name: Kept() for name in graph.chip_outputs}
     last: Inputs = ()
     pictures = calls = given = 0
+    scores = graph.chip_outputs[0] if class_scores(graph) else None
+    answers: tuple[list[Answers], list[Answers]] = ([], [])
 
     def reference(inputs: Inputs) -> Mapping[str, Array]:
         nonlocal exact
@@ -164,6 +179,9 @@ def compare(
         pictures, calls = pictures + inputs[0].shape[0], calls + 1
         for name in graph.chip_outputs:
             kept[name].add(exactly[name], values[name])
+        if scores is not None:
+            for found, given_scores in zip(answers, (exactly, values), strict=True):
+                found.append(best_classes(given_scores[scores], len(inputs[0])))
         if progress is not None:
             progress("quantized", pictures, enough)
         return [values[name] for name in graph.outputs]
@@ -186,4 +204,5 @@ def compare(
          **kept[name].entry()}
         for name in graph.chip_outputs
     ]  # fmt: skip
-    return Comparison(metric, entries, pictures, last)
+    joined = tuple(np.concatenate(item) for item in answers if item)
+    return Comparison(metric, entries, pictures, last, joined)
