@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from knightlite import leftovers
@@ -55,9 +55,14 @@ class FileSet:
 
     def write_bytes(self, final: str | Path, data: bytes) -> None:
         """Add a file of bytes."""
+        self.write_pieces(final, (data,))
+
+    def write_pieces(self, final: str | Path, pieces: Iterable[bytes | memoryview]) -> None:
+        """Add a file of bytes that come piece by piece."""
         aside = self.path(final)
         try:
-            aside.write_bytes(data)
+            with aside.open("wb") as stream:
+                stream.writelines(pieces)
         except OSError as error:
             raise _cannot_write(Path(final), error) from error
 

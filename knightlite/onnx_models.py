@@ -21,6 +21,7 @@ from knightlite import dtypes
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, float_form, host
 from knightlite.ops.onnx_io import OnnxWriter
+from knightlite.ops.onnx_parts import ModelParts
 from knightlite.ops.wide_table import LUT_METADATA, lut_lengths
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def write_float(
 
     ``checked``: by ONNX's checker, which a model for a session does not need.
     """
+    return float_parts(graph, extra_outputs, checked=checked).whole()
+
+
+def float_parts(
+    graph: Graph, extra_outputs: Sequence[str] = (), *, checked: bool = True
+) -> ModelParts:
+    """As :func:`write_float`, large weights beside it as the arrays they are."""
     writer = _start(graph)
     for name in graph.inputs:
         writer.input(name, _batched(graph.tensors[name].shape), dtypes.F32)
@@ -46,7 +54,7 @@ def write_float(
     for name in dict.fromkeys(extra_outputs):
         if name not in graph.outputs:
             writer.output(name, _batched(graph.tensors[name].shape), dtypes.F32)
-    return writer.model(checked=checked)
+    return writer.parts(checked=checked)
 
 
 def write_qdq(
@@ -63,6 +71,18 @@ def write_qdq(
     network's outputs, for comparisons. ``integer_inputs`` are declared in their integer type and
     dequantized; all others are float32 and quantized first. ``checked`` as for :func:`write_float`.
     """
+    return qdq_parts(graph, metadata, extra_outputs, integer_inputs, checked=checked).whole()
+
+
+def qdq_parts(
+    graph: Graph,
+    metadata: Mapping[str, str],
+    extra_outputs: Sequence[str] = (),
+    integer_inputs: Collection[str] = (),
+    *,
+    checked: bool = True,
+) -> ModelParts:
+    """As :func:`write_qdq`, large weights beside it as the arrays they are."""
     writer = _start(graph)
     axes = _channel_axes(graph)
     values: dict[str, str] = {}  # tensor -> the float value that consumers read
@@ -91,7 +111,7 @@ def write_qdq(
     lengths = lut_lengths(graph)
     if lengths:
         metadata = {**metadata, LUT_METADATA: json.dumps(lengths, sort_keys=True)}
-    return writer.model(metadata, checked)
+    return writer.parts(metadata, checked)
 
 
 def write_node_model(graph: Graph, node: Node, bias: bool) -> onnx.ModelProto:

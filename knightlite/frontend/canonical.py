@@ -37,6 +37,7 @@ from knightlite.frontend.endings import advised
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Graph, verify
+from knightlite.ir.large import all_finite
 from knightlite.ops.host import sentence
 
 Handler = Callable[[Importer, SourceNode], None]
@@ -175,7 +176,7 @@ def _overflows(graph: Graph) -> list[Finding]:
         )
         for node in graph.nodes
         for name in node.inputs
-        if name in graph.constants and not np.all(np.isfinite(graph.constants[name]))
+        if name in graph.constants and not all_finite(graph.constants[name])
     ]
 
 

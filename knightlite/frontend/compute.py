@@ -15,6 +15,7 @@ from knightlite.frontend import padding
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceNode
 from knightlite.ir import Graph, Node
+from knightlite.ir.large import all_finite
 from knightlite.ops.onnx_io import OnnxNode
 
 Array = NDArray[Any]
@@ -145,7 +146,7 @@ def _constant(state: Importer, node: SourceNode, name: str, feature: str) -> Arr
     """A constant operand as float32 (or its integers), in canonical alignment."""
     values = state.model.constants[name]
     if np.issubdtype(values.dtype, np.floating):
-        if node.op_type != "Clip" and not np.all(np.isfinite(values)):
+        if node.op_type != "Clip" and not all_finite(values):
             bad = int(np.count_nonzero(~np.isfinite(values)))
             raise UnsupportedError(
                 f"weight {name} must be finite, but {bad} of its {values.size} values are "
@@ -193,7 +194,7 @@ def _append(state: Importer, node: SourceNode, resolved: OnnxNode) -> None:
 def _describe_constant(state: Importer, node: SourceNode, name: str, origin: str) -> None:
     """Check a constant the operator made of ``origin``, and keep the quantization of that."""
     values: Mapping[str, Array] = state.builder.constants
-    if not np.all(np.isfinite(values[name])):
+    if not all_finite(values[name]):
         raise UnsupportedError(
             f"{node.op_type} {node.name} has parameters that give infinite values.",
             "a variance must be positive and no weight may overflow float32",

@@ -88,7 +88,10 @@ def _flattened(state: Importer, node: SourceNode, name: str, weights: Array) -> 
     numbers = np.arange(int(np.prod(shape))).reshape(sizes)
     rows = numbers.transpose(np.argsort(value.order)).reshape(-1)
     by_output = bool(node.attributes.get("transB", 0))
-    moved = weights[:, rows] if by_output else weights[rows]
+    if np.array_equal(rows, np.arange(rows.size)):
+        moved = weights  # not a copy: these are the largest of a network
+    else:
+        moved = weights[:, rows] if by_output else weights[rows]
     flat = f"{name}.flat"
     shapes = {**state.model.shapes, flat: state.seen(name)}
     state.model = replace(state.model, shapes=shapes)
@@ -101,7 +104,10 @@ def _as_convolution(state: Importer, node: SourceNode, name: str, matrix: Array)
     """``matrix`` [K, M] over the channels."""
     output, shape, order = node.outputs[0], state.shape(name), state.value(name).order
     alpha, beta = (float(node.attributes.get(key, 1.0)) for key in ("alpha", "beta"))
-    kernel = (alpha * matrix.T.astype(np.float64)).astype(np.float32)[:, :, None, None]
+    kernel = np.ascontiguousarray(matrix.T, np.float32)
+    if alpha != 1:
+        kernel = (alpha * kernel.astype(np.float64)).astype(np.float32)
+    kernel = kernel[:, :, None, None]
     inputs = [
         axis_orders.alias(state, name),
         axis_orders.constant(state, node, node.inputs[1], kernel),

@@ -64,9 +64,7 @@ def load(
 def files_beside(path: Path) -> tuple[Path, ...]:
     """The files that a model's file keeps its weights in, where they are not named."""
     if path.suffix.lower() == ".onnx" and path.is_file():
-        return onnx_file.external_files(
-            onnx_file.parse(onnx_file.read_bytes(path), str(path)), path
-        )
+        return onnx_file.external_files(onnx_file.outline(path), path)
     weights = path.with_suffix(".pdiparams")
     kept = path.suffix.lower() in (".pdmodel", ".json") and weights.is_file()
     return (weights,) if kept else ()
@@ -118,7 +116,7 @@ def read_source(
             converted = paddle.convert(path, weights)
         if converted is not None:
             data = converted.data
-        model = onnx_file.resolve(onnx_file.parse(data, str(path)), path, input_shapes)
+        model = onnx_file.read_data(data, path, input_shapes)
         if converted is not None:
             model = paddle.checked(model, converted, path)
     if path.suffix.lower() not in SUFFIXES and builds_model(path, framework):

@@ -6,7 +6,7 @@ a dynamic batch and shape computations are resolved here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,31 @@ from knightlite.errors import ModelError, UnsupportedError, UsageError
 from knightlite.frontend import onnx_bounds, opsets, resolving, static_shapes, written_batch
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.frontend.static_shapes import InputShapes
+from knightlite.ir.large import paged
+from knightlite.ops.onnx_parts import parts_of
 
 if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
+NOTHING: Mapping[str, memoryview] = {}
 
 
 def read(path: Path, input_shapes: InputShapes | None = None) -> SourceModel:
     """The resolved model of file ``path``. Errors: UsageError, ModelError, UnsupportedError."""
-    return resolve(parse(read_bytes(path), str(path)), path, input_shapes)
+    return read_data(read_bytes(path), path, input_shapes)
+
+
+def read_data(data: bytes, path: Path, input_shapes: InputShapes | None = None) -> SourceModel:
+    """As :func:`read`, of the file's bytes: large weights are taken from them one by one."""
+    described, apart = parts_of(data)
+    model = parse(described, str(path))
+    return resolve(model, path, input_shapes, apart=apart)
+
+
+def outline(path: Path) -> onnx.ModelProto:
+    """The model of a file without the values of its large weights. Errors as for :func:`read`."""
+    return parse(parts_of(read_bytes(path))[0], str(path))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -66,15 +81,17 @@ def resolve(
     input_shapes: InputShapes | None = None,
     *,
     keep_quantizers: bool = False,
+    apart: Mapping[str, memoryview] = NOTHING,
 ) -> SourceModel:
     """Resolve a parsed model (which is consumed); external data is looked up beside ``path``.
 
-    ``keep_quantizers``: integers behind a DequantizeLinear stay what they are.
+    ``keep_quantizers``: integers behind a DequantizeLinear stay what they are. ``apart``: values of
+    initializers that the model lacks, as the file has them.
     """
     from onnx import shape_inference
 
     try:
-        return _resolve(model, path, input_shapes, keep_quantizers)
+        return _resolve(model, path, input_shapes, keep_quantizers, apart)
     except UnicodeDecodeError:
         reason = "a name in it is not text"
     except shape_inference.InferenceError as error:
@@ -83,14 +100,18 @@ def resolve(
 
 
 def _resolve(
-    model: onnx.ModelProto, path: Path, input_shapes: InputShapes | None, keep_quantizers: bool
+    model: onnx.ModelProto,
+    path: Path,
+    input_shapes: InputShapes | None,
+    keep_quantizers: bool,
+    apart: Mapping[str, memoryview],
 ) -> SourceModel:
     opset = _opset(model, path)
     if model.functions:
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
-    constants = take_constants(model, path)
+    constants = take_constants(model, path, apart)
     resolving.describe(model, constants)
     _check(model, path)
     names = [item.name for item in model.graph.input if item.name not in constants]
@@ -142,13 +163,20 @@ def _opset(model: onnx.ModelProto, path: Path) -> int:
     return int(versions[0])
 
 
-def take_constants(model: onnx.ModelProto, path: Path) -> dict[str, Array]:
-    """Move initializers and Constant nodes out of the model into arrays by name."""
+def take_constants(
+    model: onnx.ModelProto, path: Path, apart: Mapping[str, memoryview] = NOTHING
+) -> dict[str, Array]:
+    """Move initializers and Constant nodes out of the model into arrays by name.
+
+    ``apart``: values that initializers lack, as the file has them.
+    """
     graph = model.graph
     if graph.sparse_initializer:
         name = graph.sparse_initializer[0].values.name
         raise UnsupportedError(f"{path} has the sparse weight {name}, which is not supported yet.")
-    constants = {item.name: _array(item, item.name, path) for item in graph.initializer}
+    constants = {
+        item.name: _array(item, item.name, path, apart.get(item.name)) for item in graph.initializer
+    }
     kept = []
     for node in graph.node:
         value = _constant_value(node, path) if node.op_type == "Constant" else None
@@ -178,12 +206,20 @@ def _constant_value(node: onnx.NodeProto, path: Path) -> Array | None:
     return None  # strings and sparse tensors: the node stays and becomes a finding
 
 
-def _array(tensor: onnx.TensorProto, name: str, path: Path) -> Array:
-    from onnx import TensorProto, numpy_helper
+def _array(tensor: onnx.TensorProto, name: str, path: Path, raw: memoryview | None = None) -> Array:
+    """The values of a tensor; ``raw``: its bytes, where they were kept apart from it."""
+    from onnx import TensorProto, helper, numpy_helper
 
     if tensor.data_location == TensorProto.EXTERNAL:
         _load_external(tensor, name, path)
     try:
+        if raw is not None:
+            kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            if kind.isbuiltin and kind.kind in "biuf":
+                stored = np.frombuffer(raw, kind.newbyteorder("<")).reshape(tensor.dims)
+                kept = paged(stored)
+                return stored.astype(kind) if kept is stored else kept
+            tensor.raw_data = bytes(raw)
         return numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(

@@ -23,6 +23,7 @@ from knightlite.errors import Finding, UnsupportedError, UsageError
 from knightlite.frontend import canonical, onnx_file
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
+from knightlite.ops.onnx_parts import parts_of
 from knightlite.ops.wide_table import LUT_METADATA, with_lut_lengths
 from knightlite.reading import json_value
 
@@ -56,9 +57,10 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} must be a quantized .onnx file.", REDO)
     content = onnx_file.read_bytes(path) if data is None else data
-    proto = onnx_file.parse(content, str(path))
+    described, apart = parts_of(content)
+    proto = onnx_file.parse(described, str(path))
     lengths, findings = _lut_lengths(proto)
-    model = onnx_file.resolve(proto, path, None, keep_quantizers=True)
+    model = onnx_file.resolve(proto, path, None, keep_quantizers=True, apart=apart)
     if not any(node.op_type == "DequantizeLinear" for node in model.nodes):
         raise UsageError(
             f"{path} is a float model, not a quantized one.",

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes, ops
 from knightlite.ir import Attribute, ChannelStatistics, Graph, Node, Tensor
+from knightlite.ir.large import paged
 from knightlite.ops import expressions, table_functions
 from knightlite.ops.opdef import OPEN
 
@@ -281,7 +282,7 @@ def _finished(graph: Graph, draft: _Draft) -> Graph:
                 break
             values, scale = draft.constants[inputs[index]], None
             if np.issubdtype(values.dtype, np.floating):
-                values = values.astype(np.float32)
+                values = paged(values.astype(np.float32, copy=False))
             else:
                 scale = draft.tensors[inputs[index]].scale
             inputs[index] = _free(f"{node.output}.{part}", tensors)

@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from knightlite.errors import DataError
 from knightlite.frames import are_frames
+from knightlite.inference.chains import Chain
 from knightlite.inference.joining import join_parts
-from knightlite.inference.sessions import session
+from knightlite.inference.sessions import Session, session
+from knightlite.inference.stretches import stretches
 from knightlite.ir import Graph
-from knightlite.onnx_models import batchable, write_float, write_qdq
+from knightlite.ir.large import let_go
+from knightlite.onnx_models import batchable, float_parts, qdq_parts
+from knightlite.ops.onnx_parts import ModelParts
 
 if TYPE_CHECKING:
     import onnx
@@ -31,25 +35,49 @@ _NOTHING: Mapping[str, Array] = {}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A model that does what ``graph`` does; ``delivered``: the tensor that each output is."""
+    """A model that does what ``graph`` does; ``delivered``: the tensor that each output is.
+
+    ``model``: of large networks the models of their stretches, in order.
+    """
 
     graph: Graph
-    model: onnx.ModelProto
+    model: onnx.ModelProto | ModelParts | tuple[Network, ...]
     delivered: tuple[str, ...]
 
 
 def float_network(graph: Graph, watched: Sequence[str] = ()) -> Network:
     """The float network; ``watched``: feature tensors, no inputs, delivered behind the outputs."""
-    return Network(graph, write_float(graph, watched, checked=False), _delivered(graph, watched))
+    return _network(graph, watched, lambda part, more: float_parts(part, more, checked=False))
 
 
 def quantized_network(graph: Graph, watched: Sequence[str] = ()) -> Network:
     """The QDQ network of a quantized graph; ``watched``: tensors delivered as real numbers."""
-    return Network(graph, write_qdq(graph, {}, watched, checked=False), _delivered(graph, watched))
+    return _network(graph, watched, lambda part, more: qdq_parts(part, {}, more, checked=False))
 
 
-def _delivered(graph: Graph, watched: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*graph.outputs, *watched)))
+def _network(
+    graph: Graph, watched: Sequence[str], write: Callable[[Graph, Sequence[str]], ModelParts]
+) -> Network:
+    delivered = tuple(dict.fromkeys((*graph.outputs, *watched)))
+    found = stretches(graph, delivered)
+    if len(found) == 1:
+        return Network(graph, write(graph, watched), delivered)
+    parts = tuple(
+        Network(item.graph, write(item.graph, item.delivered), item.delivered) for item in found
+    )
+    return Network(graph, parts, delivered)
+
+
+def opened(network: Network, threads: int | None, *, lean: bool = False) -> Session | Chain:
+    """The network in ONNX Runtime. ``threads``, ``lean``: of a session."""
+    if not isinstance(network.model, tuple):
+        return session(network.model, threads, lean=lean)
+    links = []
+    for part in network.model:
+        assert not isinstance(part.model, tuple)
+        links.append((part.graph.inputs, part.delivered, session(part.model, threads, lean=lean)))
+        let_go()
+    return Chain(links, network.delivered)
 
 
 class Runner:
@@ -72,7 +100,7 @@ class Runner:
         """
         self._graph, self._delivered = network.graph, network.delivered
         self._at_once = at_once if batchable(network.graph) else 1
-        self._session = session(network.model, threads, lean=lean)
+        self._session = opened(network, threads, lean=lean)
 
     def run(self, inputs: Inputs, more: Mapping[str, Array] = _NOTHING) -> Values:
         """All that is delivered; ``more``: further inputs of the model, by name."""

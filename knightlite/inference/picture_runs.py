@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.inference.joining import join_parts
-from knightlite.inference.networks import Inputs, Network, Values, checked
-from knightlite.inference.sessions import available_cores, session
+from knightlite.inference.networks import Inputs, Network, Values, checked, opened
+from knightlite.inference.sessions import available_cores
 from knightlite.onnx_models import batchable
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class PictureRuns:
         size = 4 * (delivered + LIVE_FEATURES * largest)
         at_once = max(1, min(cores, HELD_BYTES // max(1, size) - 1))
         self._graph = graph
-        self._session = session(network.model, max(1, cores // at_once))
+        self._session = opened(network, max(1, cores // at_once))
         # what each tensor is called in the model
         self._names = dict(zip(network.delivered, self._session.outputs, strict=True))
         self._shapes = {name: graph.tensors[name].shape[1:] for name in held}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import ModelError
+from knightlite.ops.onnx_parts import ModelParts
 
 if TYPE_CHECKING:
     import onnx
@@ -19,7 +20,7 @@ Array = NDArray[Any]
 
 
 def session(
-    model: onnx.ModelProto | bytes,
+    model: onnx.ModelProto | ModelParts | bytes,
     threads: int | None = None,
     *,
     lean: bool = False,
@@ -49,21 +50,55 @@ def session(
     options.enable_cpu_mem_arena = not lean
     if threads is not None:
         options.intra_op_num_threads = threads
-    data = model if isinstance(model, bytes) else model.SerializeToString()
+    held: list[onnxruntime.OrtValue] = []
+    if isinstance(model, ModelParts):
+        data, held = _beside(model, options)
+    else:
+        data = model if isinstance(model, bytes) else model.SerializeToString()
     try:
         opened = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no base class of their own
         if called:
             raise _refusal(error, called, remedy) from error
         raise
-    return Session(opened, called, remedy)
+    return Session(opened, called, remedy, held)
+
+
+def _beside(
+    parts: ModelParts, options: onnxruntime.SessionOptions
+) -> tuple[bytes, list[onnxruntime.OrtValue]]:
+    """The bytes of a model whose large arrays the session reads where they are, and these."""
+    import onnx
+    import onnxruntime
+
+    if not parts.arrays:
+        return bytes(parts.skeleton.SerializeToString()), []
+    found = onnx.ModelProto()
+    found.CopyFrom(parts.skeleton)
+    for item in found.graph.initializer:
+        if item.name in parts.arrays:
+            item.data_location = onnx.TensorProto.EXTERNAL
+            item.external_data.add(key="location", value="memory")
+    values = [
+        onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        for array in parts.arrays.values()
+    ]
+    options.add_external_initializers(list(parts.arrays), values)
+    return bytes(found.SerializeToString()), values
 
 
 class Session:
     """An opened model. ``inputs`` and ``outputs``: their names, in order."""
 
-    def __init__(self, opened: onnxruntime.InferenceSession, called: str, remedy: str) -> None:
-        """See :func:`session`."""
+    def __init__(
+        self,
+        opened: onnxruntime.InferenceSession,
+        called: str,
+        remedy: str,
+        held: Sequence[onnxruntime.OrtValue] = (),
+    ) -> None:
+        """See :func:`session`; ``held``: what it reads, which must outlive it."""
+        self._held = held
         self._opened, self._called, self._remedy = opened, called, remedy
         self.inputs = tuple(str(item.name) for item in opened.get_inputs())
         self.outputs = tuple(str(item.name) for item in opened.get_outputs())

@@ -180,7 +180,8 @@ def _from_matrix(node: OnnxNode, builder: GraphBuilder) -> None:
             f"{node.op_type} {node.name} must read {matrix.shape[1]} features, "
             f"not {features} (shape {shape})."
         )
-    kernel = np.ascontiguousarray(matrix * np.float32(attributes.get("alpha", 1.0)))
+    alpha = np.float32(attributes.get("alpha", 1.0))
+    kernel = np.ascontiguousarray(matrix if alpha == 1 else matrix * alpha)  # copies are large
     spatial = tuple(shape[2:]) if len(shape) == 4 else (1, 1)
     inputs = [
         node.inputs[0],

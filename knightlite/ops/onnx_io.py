@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from knightlite.dtypes import DType
+from knightlite.ops.onnx_parts import LARGE_BYTES, ModelParts
 
 Array = NDArray[Any]
 
@@ -79,6 +80,7 @@ class OnnxWriter:
         self.name = name
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
+        self._large: dict[str, Array] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
         self._taken: set[str] = set()
@@ -114,7 +116,12 @@ class OnnxWriter:
         """Add an initializer under a fresh name; returns the name."""
         name = self.fresh(hint)
         array = np.asarray(values)
-        self._initializers[name] = numpy_helper.from_array(array, name)
+        if array.nbytes < LARGE_BYTES:
+            self._initializers[name] = numpy_helper.from_array(array, name)
+        else:
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            self._initializers[name] = TensorProto(name=name, data_type=kind, dims=array.shape)
+            self._large[name] = array
         return name
 
     def cast(self, value: str, to: int, hint: str) -> str:
@@ -277,6 +284,10 @@ class OnnxWriter:
         self, metadata: Mapping[str, str] | None = None, checked: bool = True
     ) -> onnx.ModelProto:
         """The model, checked unless it is unfinished; deterministic for the same calls."""
+        return self.parts(metadata, checked).whole()
+
+    def parts(self, metadata: Mapping[str, str] | None = None, checked: bool = True) -> ModelParts:
+        """As :meth:`model`, large constants beside it as the arrays they are."""
         graph = helper.make_graph(
             self._nodes, self.name, self._inputs, self._outputs, list(self._initializers.values())
         )
@@ -289,9 +300,10 @@ class OnnxWriter:
         for key, value in sorted((metadata or {}).items()):
             entry = model.metadata_props.add()
             entry.key, entry.value = key, value
+        parts = ModelParts(model, self._large)
         if checked:
-            onnx.checker.check_model(model)
-        return model
+            parts.check()
+        return parts
 
 
 def weight_bytes(weights: Array) -> list[tuple[Array, int, int]]:

@@ -16,6 +16,7 @@ from onnx import TensorProto
 
 from knightlite import dtypes, numerics
 from knightlite.ir import Attribute, Graph, GraphBuilder
+from knightlite.ir.large import row_blocks
 from knightlite.ops.onnx_io import OnnxWriter, per_channel, weight_bytes
 from knightlite.ops.opdef import Constraint, View
 
@@ -58,7 +59,10 @@ def requantize_parameters(view: View) -> numerics.Multiplier:
 
 def l1_norms(view: View) -> NDArray[np.int64]:
     """Sum of the weights' magnitudes at every tap [Co, kh, kw]."""
-    norms: NDArray[np.int64] = np.abs(weights(view).astype(np.int64)).sum(axis=1)
+    values = weights(view)
+    norms = np.empty((len(values), *values.shape[2:]), np.int64)
+    for rows in row_blocks(values):
+        norms[rows] = np.abs(values[rows].astype(np.int64)).sum(axis=1)
     return norms
 
 

@@ -17,6 +17,7 @@ from knightlite.file_names import file_names
 
 if TYPE_CHECKING:
     from knightlite.atomic_write import FileSet
+    from knightlite.ops.onnx_parts import ModelParts
 
 Array = NDArray[Any]
 
@@ -26,8 +27,8 @@ class QuantizedModel:
     """A quantized network in memory.
 
     ``name``: of the network, after which the files are called.
-    ``source``: the float model's file; ``chip``: what it was quantized for; ``onnx`` and
-    ``float_onnx``: the bytes of the quantized and the float model as ONNX; ``report``:
+    ``source``: the float model's file; ``chip``: what it was quantized for; ``parts`` and
+    ``float_parts``: the quantized and the float model as ONNX; ``report``:
     docs/quantization.md; ``samples``: per input the last picture [1, ...] as the network is fed,
     float32 or integers; ``scales``: text of a scale file, "" where none was asked for; metrics in
     the data's unit or None; ``warnings``: one sentence each; ``mix_template``: the text of a mix
@@ -38,8 +39,8 @@ class QuantizedModel:
     name: str
     source: Path
     chip: str
-    onnx: bytes = field(repr=False)
-    float_onnx: bytes = field(repr=False)
+    parts: ModelParts = field(repr=False)
+    float_parts: ModelParts = field(repr=False)
     report: Mapping[str, Any] = field(repr=False)
     samples: Mapping[str, Array] = field(repr=False)
     scales: str = field(repr=False)
@@ -51,6 +52,16 @@ class QuantizedModel:
     warnings: tuple[str, ...]
     mix_template: str | None = field(default=None, repr=False)
     combinations: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def onnx(self) -> bytes:
+        """The bytes of the quantized model's file."""
+        return self.parts.to_bytes()
+
+    @property
+    def float_onnx(self) -> bytes:
+        """The bytes of the float model's file."""
+        return self.float_parts.to_bytes()
 
     @property
     def file_name(self) -> str:
@@ -72,7 +83,7 @@ class QuantizedModel:
             key: folder / QUANT_FILES[key].format(self.name)
             for key in ("onnx", "report", "float_onnx")
         }
-        files.write_bytes(paths["onnx"], self.onnx)
+        files.write_pieces(paths["onnx"], self.parts.pieces())
         files.write_text(paths["report"], json.dumps(self.report, indent=1, sort_keys=True))
         if self.scales:
             paths["scales"] = folder / QUANT_FILES["scales"].format(self.name)
@@ -84,7 +95,7 @@ class QuantizedModel:
         if taken and not changed:
             del paths["float_onnx"]
         else:
-            files.write_bytes(paths["float_onnx"], self.float_onnx)
+            files.write_pieces(paths["float_onnx"], self.float_parts.pieces())
         if self.mix_template is not None:
             paths["mix_template"] = folder / QUANT_FILES["mix_template"].format(self.name)
             if paths["mix_template"].resolve() == self.source.resolve():

@@ -212,20 +212,19 @@ def _made(
     method: str,
 ) -> QuantizedModel:
     """The model in memory. ``graph``: the float one as loaded; ``method``: of its template."""
-    from knightlite.onnx_models import write_qdq
+    from knightlite.onnx_models import float_parts, qdq_parts
     from knightlite.quantize.mixed import template
     from knightlite.quantize.scales import scale_text
 
     integers = {form.name: form.dtype for form in forms if form.dtype is not None}
-    written = write_qdq(result.graph, notes, integer_inputs=integers)
     metric = result.report["metric"]
     tensors = result.report["tensors"]
     return QuantizedModel(
         name=graph.name,
         source=options.model,
         chip=options.target,
-        onnx=written.SerializeToString(deterministic=True),
-        float_onnx=float_onnx(result.float_graph),
+        parts=qdq_parts(result.graph, notes, integer_inputs=integers),
+        float_parts=float_parts(result.float_graph),
         report=result.report,
         samples={
             name: np.ascontiguousarray(
@@ -278,10 +277,9 @@ def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
 
 def float_onnx(graph: Graph) -> bytes:
     """A float graph as the ONNX file that quantization starts from."""
-    from knightlite.onnx_models import write_float
+    from knightlite.onnx_models import float_parts
 
-    written: bytes = write_float(graph).SerializeToString(deterministic=True)
-    return written
+    return float_parts(graph).to_bytes()
 
 
 def _model_sha256(options: QuantizeOptions) -> str:

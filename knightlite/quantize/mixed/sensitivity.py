@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
-from knightlite.inference import Network, Runner, float_network, quantized_network
+from knightlite.inference import Network, Runner, float_network
 from knightlite.ir import Graph
+from knightlite.onnx_models import write_qdq
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.groups import scale_groups
@@ -198,8 +199,7 @@ def switched_network(
     import onnx
     from onnx import helper, numpy_helper
 
-    network = quantized_network(assignment.graph, graph.chip_outputs)
-    model = network.model
+    model = write_qdq(assignment.graph, {}, graph.chip_outputs, checked=False)
     flags = _flags(assignment, found)
     exact = _exact_constants(graph, assignment)
     sources = {node.output[0]: node.input[0] for node in model.graph.node
@@ -228,7 +228,8 @@ def switched_network(
     model.graph.node.extend(nodes)
     for name in (*(flag(index) for index in range(len(found))), REST, WIDE):
         model.graph.input.append(helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, []))
-    return network
+    delivered = dict.fromkeys((*assignment.graph.outputs, *graph.chip_outputs))
+    return Network(assignment.graph, model, tuple(delivered))
 
 
 def _at_16_bits(

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.ir import Graph, Node, Tensor
+from knightlite.ir.large import paged, row_blocks
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.groups import channel_scaled, scale_groups
 from knightlite.quantize.rewrites.channel_ties import Ties, channel_ties
@@ -234,9 +236,9 @@ def divide(graph: Graph, ties: Ties, divisors: Float64) -> Graph:
             readers[name] = readers.get(name, 0) + 1
     nodes, constants, tensors = [], dict(graph.constants), dict(graph.tensors)
 
-    def define(node: Node, name: str, values: Float64) -> str:
+    def define(node: Node, name: str, values: NDArray[np.floating[Any]]) -> str:
         kept = name if readers[name] == 1 else f"{name}/{node.output}"
-        constants[kept] = values.astype(np.float32)
+        constants[kept] = paged(values.astype(np.float32, copy=False))
         tensors[kept] = Tensor(kept, values.shape, graph.tensors[name].dtype)
         return kept
 
@@ -251,13 +253,16 @@ def divide(graph: Graph, ties: Ties, divisors: Float64) -> Graph:
             nodes.append(node)
             continue
         view = View(graph, node)
-        first = view.constant(1).astype(np.float64)
+        first = view.constant(1)
         if definition.kernel is None:  # a gain [C]
-            first = first * into / out
+            first = first.astype(np.float64) * into / out
         else:
             group = view.integer("group")
-            rows = np.repeat(into.reshape(group, -1), first.shape[0] // group, axis=0)
-            first = first * rows[:, :, None, None] / out[:, None, None, None]
+            read = np.repeat(into.reshape(group, -1), first.shape[0] // group, axis=0)
+            first = np.empty_like(first)
+            for rows in row_blocks(first):
+                made = view.constant(1)[rows].astype(np.float64) * read[rows, :, None, None]
+                first[rows] = made / out[rows, None, None, None]
         names = [define(node, node.inputs[1], first)]
         if len(node.inputs) > 2:
             names.append(define(node, node.inputs[2], view.constant(2) / out))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from knightlite.errors import Finding, ModelError, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node, Tensor, verify
+from knightlite.ir.large import all_finite
 from knightlite.ops import BY_NAME, constraint_findings
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.coarse_steps import coarse_widths
@@ -88,7 +87,7 @@ def check_constants(graph: Graph) -> None:
     findings = [
         Finding(name, "the constant holds NaN or infinity.", "export the model again")
         for name, values in graph.constants.items()
-        if not np.all(np.isfinite(values))
+        if not all_finite(values)
     ]
     if findings:
         raise findings_error(

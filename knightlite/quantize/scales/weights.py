@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.errors import Finding, UnsupportedError, findings_error
 from knightlite.ir import Graph, Node
+from knightlite.ir.large import row_blocks
 from knightlite.numerics import WEIGHT_MAXIMUM, WIDE_WEIGHT_MAXIMUM
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.scales.features import Feature
@@ -55,8 +56,11 @@ class QuantizedWeights:
 
 def weight_scales(weights: NDArray[np.float32], largest: int = WEIGHT_MAXIMUM) -> Float64:
     """Largest magnitude / ``largest`` per output channel (Co,); 0 for a channel of zeros."""
-    flat = np.abs(weights.reshape(weights.shape[0], -1).astype(np.float64))
-    return np.asarray(flat.max(axis=1) / largest)
+    flat = weights.reshape(weights.shape[0], -1)
+    found = np.empty(len(flat))
+    for rows in row_blocks(flat):
+        found[rows] = np.abs(flat[rows]).max(axis=1)
+    return np.asarray(found / largest)
 
 
 def quantize_conv(
@@ -108,9 +112,12 @@ def quantize_weights(
 ) -> Integers:
     """``rne(weight / scale)`` per output channel, saturated to [-largest, largest]."""
     shaped = scale.reshape((-1,) + (1,) * (weights.ndim - 1))
-    codes = np.rint(weights.astype(np.float64) / shaped)
-    clipped = np.clip(codes, -largest, largest)
-    return clipped.astype(np.int8) if largest <= WEIGHT_MAXIMUM else clipped.astype(np.int16)
+    found = np.empty(weights.shape, np.int8 if largest <= WEIGHT_MAXIMUM else np.int16)
+    for rows in row_blocks(weights):
+        codes = weights[rows] / shaped[rows]  # float64, as the scales are
+        np.rint(codes, out=codes)
+        found[rows] = np.clip(codes, -largest, largest, out=codes)
+    return found
 
 
 def raised_scales(
@@ -179,9 +186,12 @@ def _shift(graph: Graph, node: Node, integers: Integers, scale: Float64, mean: F
     """
     view, kernel = View(graph, node), BY_NAME[node.op].kernel
     assert kernel is not None
-    weights = graph.constants[node.inputs[1]].astype(np.float64)
+    weights, coverage = graph.constants[node.inputs[1]], kernel.tap_coverage(view)
     shaped = scale.astype(np.float32).astype(np.float64).reshape(-1, 1, 1, 1)
-    lost = ((weights - integers * shaped) * kernel.tap_coverage(view)).sum(axis=(2, 3))
+    lost = np.empty(weights.shape[:2])
+    for rows in row_blocks(weights):
+        missing = weights[rows].astype(np.float64) - integers[rows] * shaped[rows]
+        lost[rows] = (missing * coverage).sum(axis=(2, 3))
     inputs = mean.reshape(view.integer("group"), -1)  # [group, Ci / group]
     return np.asarray((lost * np.repeat(inputs, len(weights) // len(inputs), axis=0)).sum(axis=1))
 
@@ -217,7 +227,10 @@ def weight_sqnr_db(
     weights: NDArray[np.float32], integers: Integers, scale: Float64
 ) -> float | None:
     """SQNR in dB of the weights alone; None where they are zero or exact."""
-    exact = weights.astype(np.float64)
-    error = exact - integers * scale.reshape((-1,) + (1,) * (weights.ndim - 1))
-    energy, noise = float(np.sum(exact**2)), float(np.sum(error**2))
+    energy = noise = 0.0
+    shaped = scale.reshape((-1,) + (1,) * (weights.ndim - 1))
+    for rows in row_blocks(weights):
+        exact = weights[rows].astype(np.float64)
+        error = exact - integers[rows] * shaped[rows]
+        energy, noise = energy + float(np.sum(exact**2)), noise + float(np.sum(error**2))
     return float(10 * np.log10(energy / noise)) if energy > 0 and noise > 0 else None

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from knightlite.array_files import read_arrays
 from knightlite.errors import DataError, FormatError
 from knightlite.ir import Graph
-from knightlite.onnx_models import write_float
+from knightlite.onnx_models import float_parts
+from knightlite.ops.onnx_parts import ModelParts
 from knightlite.quantize.data.workload import Forward, Workload
 from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.statistics.observers import Histogram, Statistics
@@ -87,9 +88,7 @@ def observed(
     """
     key = {
         "version": VERSION,
-        "network": hashlib.sha256(
-            write_float(graph).SerializeToString(deterministic=True)
-        ).hexdigest(),
+        "network": _sha256(float_parts(graph)),
         "data": workload.description,
         "sample": sample_pictures,
     }
@@ -129,6 +128,13 @@ def check_data(cache: DistributionCache, workload: WatchedWorkload) -> None:
             "feed the arrays that it was made from.",
             REMEDY,
         )
+
+
+def _sha256(model: ModelParts) -> str:
+    digest = hashlib.sha256()
+    for piece in model.pieces():
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _pack(key: dict[str, Any], digest: str, seen: Observation) -> bytes:

@@ -94,7 +94,9 @@ def real_value(integers: Array, tensor: Tensor) -> Array:
     scale = tensor.scale.astype(np.float32)
     if scale.ndim:
         scale = scale.reshape(-1, *(1,) * (integers.ndim - 1))
-    return integers.astype(np.float32) * scale
+    made = integers.astype(np.float32)
+    made *= scale
+    return made
 
 
 def _integers(values: Array, scale: NDArray[np.float32], tensor: Tensor) -> Array:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from knightlite.inference import NodeRuns, weights_of
 from knightlite.ir import Graph, Node, Tensor
+from knightlite.ir.large import let_go
 from knightlite.ops import View
 from knightlite.quantize.data.sample import pictures_at_once
 from knightlite.quantize.steps.live_values import Rounded, empty, parts, real_value
@@ -275,6 +276,7 @@ class Walk:
             return _errors(value[part], rounded.put(part, made, tensor))
 
         errors = joined(list(runs.side_by_side(both, pieces)))
+        let_go()
         changed = quantized.with_constants(constants) if constants else quantized
         return changed, _Made(value, rounded, errors)
 
