@@ -60,7 +60,8 @@ def export(model, args, f, *, opset_version, input_names, output_names, dynamo=T
     _C._jit_pass_onnx_assign_scoped_names_for_node_and_value(_C.Graph())
     kind = "dynamo" if dynamo else "torchscript"
     seen = {"training": model.training, "shapes": [list(a.shape) for a in args], "kind": kind,
-            "opset": opset_version, "inputs": input_names, "outputs": output_names}
+            "opset": opset_version, "inputs": input_names, "outputs": output_names,
+            "touched": sorted({"forward", "ran"} & vars(model).keys())}
     Path(os.environ["STUB_LOG"]).write_text(json.dumps(seen))
     if kind in os.environ.get("STUB_FAILS", ""):
         raise RuntimeError("Unsupported: aten::thing.\\nAdvice:\\n  pages of it")

@@ -87,7 +87,7 @@ def test_knights_form(python: str, tmp_path: Path, capfd: pytest.CaptureFixture[
     assert (graph.name, operators(graph)) == ("small.net", ["Conv"])
     assert exported(tmp_path) == {
         "training": False, "shapes": [[1, 4, 9, 9]], "kind": "torchscript", "opset": 17,
-        "inputs": ["x"], "outputs": None,
+        "inputs": ["x"], "outputs": None, "touched": [],
     }  # fmt: skip
     assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.rglob("*.pyc"))
@@ -119,7 +119,10 @@ def test_names_of_dynamic_axes_and_concrete_arguments(python: str, tmp_path: Pat
 def with_arguments(tmp_path: Path, parameters: str, concrete: str) -> Path:
     return function(
         tmp_path,
-        f"Module.forward = forward = lambda self, {parameters}: x if flag == 2 else 1 / 0\n"
+        f"def forward(self, {parameters}):\n"
+        "    self.ran = True\n"
+        "    return x if flag == 2 else 1 / 0\n"
+        "Module.forward = forward\n"
         "model = Module()\n"
         "return {'model': model, 'inputs': [torch.randn(1, 4, 9, 9)],\n"
         f"        'concrete_args': {concrete}}}",
@@ -135,7 +138,7 @@ def with_arguments(tmp_path: Path, parameters: str, concrete: str) -> Path:
         (
             "x, flag=2",
             "{'augment': 0, 'flag': 2, 'val': 1}",
-            ["uds.py:10: net: concrete_args sets augment, val, which forward of Module does not "
+            ["uds.py:13: net: concrete_args sets augment, val, which forward of Module does not "
              "have: left out."],
         ),
     ],
@@ -149,18 +152,20 @@ def test_concrete_arguments(
     load("net", None, "pytorch", None, conversion=conversion)
     assert heard == said
     assert exported(tmp_path)["inputs"] == ["x"]
+    # only what is no default is set in the module, which is not run before: both move numbers
+    assert exported(tmp_path)["touched"] == ([] if parameters == "x, flag=2" else ["forward"])
 
 
 @pytest.mark.parametrize(
     ("parameters", "concrete", "sentence"),
     [
-        ("x, flag, size", "{'flag': 2}", "uds.py:10: net: forward of Module cannot be called with "
+        ("x, flag, size", "{'flag': 2}", "uds.py:13: net: forward of Module cannot be called with "
          "1 input(s) and flag: missing a required argument: 'size'."),
-        ("flag=2", "{'flag': 2}", "uds.py:10: net: forward of Module cannot be called with "
+        ("flag=2", "{'flag': 2}", "uds.py:13: net: forward of Module cannot be called with "
          "1 input(s) and flag: multiple values for argument 'flag'."),
-        ("x, flag=2", "['flag']", "uds.py:10: net must give concrete_args as a dict by names of "
+        ("x, flag=2", "['flag']", "uds.py:13: net must give concrete_args as a dict by names of "
          "forward's arguments, not list."),
-        ("x, flag", "{'flag': 3}", "uds.py:7: ZeroDivisionError: division by zero."),
+        ("x, flag", "{'flag': 3}", "uds.py:9: ZeroDivisionError: division by zero."),
     ],
 )  # fmt: skip
 def test_calls_that_do_not_fit(

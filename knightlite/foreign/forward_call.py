@@ -52,6 +52,18 @@ class ForwardCall:
                 raise self._misfit(len(inputs), error) from None
         return given
 
+    @property
+    def is_plain(self) -> bool:
+        """True where the inputs alone, by position, are the same call."""
+        if self.signature is None:
+            return not self.concrete
+        parameters = self.signature.parameters
+        first = tuple(name for name in parameters if parameters[name].kind in POSITIONAL)
+        return first[: len(self.names)] == self.names and all(
+            name in parameters and value is parameters[name].default
+            for name, value in self.concrete.items()
+        )
+
     def _misfit(self, count: int, error: TypeError) -> DataError:
         with_these = f" and {', '.join(self.concrete)}" if self.concrete else ""
         return DataError(

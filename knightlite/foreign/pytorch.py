@@ -10,6 +10,7 @@ function does not name keep the numbers that the older exporter gives them, as K
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
 import pickle
@@ -57,11 +58,17 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         call = forward_call(built)
         names = built.input_names or call.names
         examples = _examples(torch, built, names, request["input_shapes"])
-        model = _bound(call, examples)
+        positional, named = call.arguments(examples)
+        tried = _copied(built.model)
         with script_errors(script), torch.no_grad():
-            outputs = model(*examples)
+            outputs = tried(*positional, **named)
+        del tried
         exporter = _Exporter(
-            torch, model, examples, names[: len(examples)], _output_names(torch, built, outputs)
+            torch,
+            _bound(call),
+            examples,
+            names[: len(examples)],
+            _output_names(torch, built, outputs),
         )
         used, note = exporter.run(built.where, request["exporter"], request["output"])
     if request["names"]:
@@ -134,14 +141,25 @@ def _example(torch: Any, built: Built, given: Any, shape: Any, index: int) -> An
     return torch.rand(sizes).to(dtype)
 
 
-def _bound(call: ForwardCall, examples: Sequence[Any]) -> Any:
-    """The model with its concrete arguments set; DataError where it cannot be called so.
+def _copied(model: Any) -> Any:
+    """A copy to try; the model itself where it has none.
 
-    The module itself, not one around it, which would move the numbers of all tensors.
+    What a first run leaves in a module, as YOLO's grids, would move the numbers of all tensors.
     """
-    call.arguments(examples)
+    try:
+        return copy.deepcopy(model)
+    except Exception:  # whatever a module of the user's raises
+        return model
+
+
+def _bound(call: ForwardCall) -> Any:
+    """The model with its concrete arguments set.
+
+    The module itself, not one around it, and as it is where they are its defaults: anything else
+    would move the numbers of all tensors.
+    """
     model = call.built.model
-    if call.concrete:
+    if not call.is_plain:
         forward = model.forward
 
         def bound(*inputs: Any) -> Any:
