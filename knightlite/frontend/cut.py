@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from knightlite.errors import Finding, UsageError, findings_error, suggestion
-from knightlite.frontend.source import SourceModel, SourceNode
+from knightlite.frontend.resolving import needed
+from knightlite.frontend.source import SourceModel
 from knightlite.name_lists import names_in
 
 
@@ -33,13 +34,4 @@ def cut(model: SourceModel, outputs: Sequence[str], path: Path) -> SourceModel:
             findings,
             findings[0].hint,
         )
-    return replace(model, outputs=names, nodes=_needed(model.nodes, names))
-
-
-def _needed(nodes: Sequence[SourceNode], outputs: Sequence[str]) -> tuple[SourceNode, ...]:
-    wanted, kept = set(outputs), []
-    for node in reversed(nodes):
-        if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
-            kept.append(node)
-    return tuple(reversed(kept))
+    return replace(model, outputs=names, nodes=tuple(needed(model.nodes, names)))

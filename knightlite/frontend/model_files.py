@@ -48,12 +48,17 @@ def load(
     Errors: UsageError and ModelError for files that cannot be used, UnsupportedError with all
     findings for what is not supported.
     """
-    model = read_source(Path(path), weight, framework, input_shapes, conversion, outputs)
-    if outputs:
-        model = cut(model, outputs, Path(path))
+    model = read_network(Path(path), weight, framework, input_shapes, conversion, outputs)
+    return canonical_graph(model, Path(path), general, warn)
+
+
+def canonical_graph(
+    model: SourceModel, path: Path, general: bool, warn: Callable[[Finding], None]
+) -> Graph:
+    """The canonical float graph of ``model``, which came from ``path``; see :func:`load`."""
     result = canonical.canonicalize(model, general)
     if result.graph is None:
-        raise unsupported(Path(path), result.findings)
+        raise unsupported(path, result.findings)
     on_host = {op.name for op in result.graph.host}
     for finding in result.findings:
         if finding.where not in on_host:
@@ -123,6 +128,19 @@ def read_source(
         model = replace(model, name=path.name)  # a dot in a function's name begins no suffix
     _refuse_quantized(model, path)
     return model
+
+
+def read_network(
+    path: Path,
+    weight: str | Path | None = None,
+    framework: str | None = None,
+    input_shapes: InputShapes | None = None,
+    conversion: Conversion = interpreter.DEFAULT,
+    outputs: Sequence[str] = (),
+) -> SourceModel:
+    """The same, cut at ``outputs``; see :func:`load`."""
+    model = read_source(path, weight, framework, input_shapes, conversion, outputs)
+    return cut(model, outputs, path) if outputs else model
 
 
 def builds_model(path: Path, framework: str | None) -> bool:

@@ -15,6 +15,22 @@ from knightlite.ir import Graph, Node, Tensor, verify
 SUFFIX = ".normalized"
 
 
+def require_normalization(
+    name: str, channels: int, mean: Sequence[float], std: Sequence[float]
+) -> None:
+    """UsageError where the numbers do not fit the channels of input ``name``."""
+    for what, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels):
+            raise UsageError(
+                f"--{what} must be one number or {channels} for the channels of input {name}, "
+                f"not {len(values)}."
+            )
+        if not np.all(np.isfinite(values)):
+            raise UsageError(f"--{what} must be finite numbers, not {list(values)}.")
+    if min(std) <= 0:
+        raise UsageError(f"--std must be above 0, not {min(std)}.")
+
+
 def normalize_input(graph: Graph, name: str, mean: Sequence[float], std: Sequence[float]) -> Graph:
     """The float graph with ``(x - mean) / std`` behind input ``name``.
 
@@ -26,16 +42,7 @@ def normalize_input(graph: Graph, name: str, mean: Sequence[float], std: Sequenc
     """
     tensor = graph.tensors[name]
     channels = tensor.shape[1]
-    for what, values in (("mean", mean), ("std", std)):
-        if len(values) not in (1, channels):
-            raise UsageError(
-                f"--{what} must be one number or {channels} for the channels of input {name}, "
-                f"not {len(values)}."
-            )
-        if not np.all(np.isfinite(values)):
-            raise UsageError(f"--{what} must be finite numbers, not {list(values)}.")
-    if min(std) <= 0:
-        raise UsageError(f"--std must be above 0, not {min(std)}.")
+    require_normalization(name, channels, mean, std)
     gain = 1 / np.broadcast_to(np.asarray(std, np.float64), (channels,))
     offset = -np.broadcast_to(np.asarray(mean, np.float64), (channels,)) * gain
 

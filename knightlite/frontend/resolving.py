@@ -151,15 +151,19 @@ def _values(
 def without_identities(
     nodes: Sequence[SourceNode], outputs: tuple[str, ...], folded: Counter[str]
 ) -> list[SourceNode]:
-    """Let readers of an Identity read its source; one that names a graph output stays."""
+    """Let readers of an Identity read its source.
+
+    One that names a graph output stays, and one that a graph in an attribute reads.
+    """
     sources: dict[str, str] = {}
     kept: list[SourceNode] = []
+    named = {*outputs, *(name for node in nodes for name in node.captured)}
     for node in nodes:
         inputs = tuple(sources.get(name, name) for name in node.inputs)
         node = SourceNode(
             node.name, node.op_type, node.domain, inputs, node.outputs, node.attributes
         )
-        if node.op_type == "Identity" and not node.domain and node.outputs[0] not in outputs:
+        if node.op_type == "Identity" and not node.domain and node.outputs[0] not in named:
             sources[node.outputs[0]] = inputs[0]
             folded["Identity"] += 1
         else:
@@ -173,6 +177,6 @@ def needed(nodes: Sequence[SourceNode], outputs: Sequence[str]) -> list[SourceNo
     kept: list[SourceNode] = []
     for node in reversed(nodes):
         if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
+            wanted.update((*node.inputs, *node.captured))
             kept.append(node)
     return kept[::-1]

@@ -36,6 +36,21 @@ class SourceNode:
         """The operator's name, with its domain where that is not ONNX's own."""
         return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
 
+    @property
+    def captured(self) -> tuple[str, ...]:
+        """What the graphs in its attributes may read of the graph around them."""
+        from onnx import GraphProto
+
+        waiting = [value for value in self.attributes.values() if isinstance(value, GraphProto)]
+        found: dict[str, None] = {}
+        while waiting:
+            graph = waiting.pop()
+            found.update(dict.fromkeys(item.name for item in graph.output))
+            for inner in graph.node:
+                found.update(dict.fromkeys(inner.input))
+                waiting += [item.g for item in inner.attribute if item.HasField("g")]
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
@@ -68,3 +83,9 @@ class SourceModel:
     quantized: Mapping[str, Quantization] = field(default_factory=dict)
     uncomputed: Mapping[str, Finding] = field(default_factory=dict)
     warnings: tuple[Finding, ...] = ()
+
+    @property
+    def read_inputs(self) -> tuple[str, ...]:
+        """The inputs that a node, a graph in its attributes, or the model's user reads."""
+        read = {name for node in self.nodes for name in (*node.inputs, *node.captured)}
+        return tuple(name for name in self.inputs if name in read or name in self.outputs)

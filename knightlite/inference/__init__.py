@@ -5,6 +5,7 @@
 opens any other model.
 """
 
+from knightlite.inference.joining import join_parts
 from knightlite.inference.networks import (
     Inputs,
     Network,
@@ -27,6 +28,7 @@ __all__ = [
     "Values",
     "available_cores",
     "float_network",
+    "join_parts",
     "quantized_network",
     "run_node",
     "session",

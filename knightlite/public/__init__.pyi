@@ -123,6 +123,8 @@ def convert(
 ) -> bytes:
     """A float model as the ONNX file that ``quantize`` starts from.
 
+    Where the NPU cannot run it, that is a warning; the file is what its reader made of it.
+
     Args:
         model: a ``.pdmodel``, ``.json`` (Paddle 3) or ``.onnx`` file; or the function of ``script``
             that builds the network.

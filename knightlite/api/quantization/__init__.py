@@ -5,8 +5,9 @@ combination of range method and number of forward calls becomes a network, and t
 """
 
 from knightlite.api.quantization.batches import Data
+from knightlite.api.quantization.converting import float_model
 from knightlite.api.quantization.cycles import clock_of
-from knightlite.api.quantization.in_memory import float_onnx, load_float
+from knightlite.api.quantization.in_memory import load_float
 from knightlite.api.quantization.options import completed
 from knightlite.api.quantization.run import (
     QuantizeOutcome,
@@ -21,7 +22,7 @@ __all__ = [
     "clock_of",
     "compare_files",
     "completed",
-    "float_onnx",
+    "float_model",
     "load_float",
     "quantize",
     "quantize_all",

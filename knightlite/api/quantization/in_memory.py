@@ -25,6 +25,7 @@ from knightlite.reading import read_text
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
+    from knightlite.frontend.source import SourceModel
     from knightlite.ir import Graph
     from knightlite.quantize.data import Workload
     from knightlite.quantize.pipeline import Prepared, QuantizeResult
@@ -245,9 +246,13 @@ def _made(
 
 def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
     """The float graph of the options, its inputs normalized; what runs on the host is said."""
-    from knightlite.frontend import Conversion, load
-    from knightlite.inference import session
-    from knightlite.ops import host
+    return graph_of(options, read_float(options, talk), talk)
+
+
+def read_float(options: QuantizeOptions, talk: Talk) -> SourceModel:
+    """The float model of the options as its reader gives it, of operators of any kind."""
+    from knightlite.frontend import Conversion
+    from knightlite.frontend.model_files import read_network
 
     shapes = None
     if options.input_shapes:
@@ -255,23 +260,27 @@ def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
     conversion = Conversion(
         options.script, options.paddle_python, options.torch_python, options.torch_exporter, talk
     )
-    graph = load(
-        options.model,
-        options.weight,
-        options.framework,
-        shapes,
-        options.general_process,
-        lambda finding: talk.warn(str(finding)),
-        conversion,
-        options.output_names,
+    return read_network(
+        options.model, options.weight, options.framework, shapes, conversion, options.output_names
+    )
+
+
+def graph_of(options: QuantizeOptions, model: SourceModel, talk: Talk) -> Graph:
+    """The canonical graph of a float model, its inputs normalized; see :func:`load_float`."""
+    from knightlite.frontend.model_files import canonical_graph
+    from knightlite.inference import session
+    from knightlite.ops import host
+
+    graph = canonical_graph(
+        model, options.model, options.general_process, lambda finding: talk.warn(str(finding))
     )
     graph = normalized(options, graph, talk)
     for operation in graph.host:
         if operation.op != "Reshape":
             talk.warn(f"{operation.name}: {host.sentence(operation)}")
     if host.needs_onnx_runtime(graph):
-        model = host.model(graph).SerializeToString(deterministic=True)
-        session(model, called=f"the operators of {options.model} for the host")
+        trailing = host.model(graph).SerializeToString(deterministic=True)
+        session(trailing, called=f"the operators of {options.model} for the host")
     return graph
 
 

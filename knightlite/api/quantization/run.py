@@ -18,12 +18,8 @@ from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quantized import QuantizedModel
 from knightlite.api.models.stage_files import QUANT_FILES
 from knightlite.api.quantization.calibration_data import workload
-from knightlite.api.quantization.in_memory import (
-    float_onnx,
-    load_float,
-    quantize_models,
-    warn_of_chance,
-)
+from knightlite.api.quantization.converting import FloatModel, Run, float_model
+from knightlite.api.quantization.in_memory import load_float, quantize_models, warn_of_chance
 from knightlite.api.quantization.options import completed
 from knightlite.errors import UsageError
 from knightlite.options.quantize import QuantizeOptions
@@ -89,7 +85,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
         )
     talk.say("Quant Start")
     if options.run_mode == "convert":
-        return _convert(options, load_float(options, talk), talk)
+        return _convert(options, float_model(options, talk), talk)
     return _compare_layers(options, talk)
 
 
@@ -276,14 +272,14 @@ def compare_files(
         return inspect_layers(kept or graph, quantized, work, folder)
 
 
-def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutcome:
-    target = options.save_dir / QUANT_FILES["float_onnx"].format(graph.name)
+def _convert(options: QuantizeOptions, model: FloatModel, talk: Talk) -> QuantizeOutcome:
+    target = options.save_dir / QUANT_FILES["float_onnx"].format(model.graph.name)
     if target.resolve() == options.model.resolve():
         raise UsageError(
             f"converting {options.model} would overwrite it.", "name another folder with -s DIR"
         )
     with atomic_write.file_set() as files:
-        files.write_bytes(target, float_onnx(graph))
+        files.write_bytes(target, model.onnx)
     talk.say(f"Converted Model : {target}")
     return QuantizeOutcome({"float_onnx": target}, {}, None, None, None, 0, 0.0)
 
@@ -291,7 +287,7 @@ def _convert(options: QuantizeOptions, graph: Graph, talk: Talk) -> QuantizeOutc
 def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     """Run a float or quantized model over the data and report its metric."""
     from knightlite.frontend import load_quantized
-    from knightlite.inference import Runner, float_network, quantized_network
+    from knightlite.inference import Runner, quantized_network
 
     quantized = _quantized_model(options, talk)
     if quantized is not None:
@@ -305,16 +301,17 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
         graph = load_quantized(quantized)
         if notes is not None:
             graph = replace(graph, declared_inputs=notes.declared_inputs)
+        run: Run = Runner(quantized_network(graph)).run
     else:
-        graph = load_float(options, talk)
-    runner = Runner(float_network(graph) if quantized is None else quantized_network(graph))
+        model = float_model(options, talk)
+        graph, run = model.graph, model.open()
     work, _ = workload(options, graph, talk)
     talk.say(f"data: {work.description}")
     pictures = 0
 
     def forward(inputs: tuple[Any, ...]) -> list[Any]:
         nonlocal pictures
-        found = runner.run(tuple(np.asarray(item, np.float32) for item in inputs))
+        found = run(tuple(np.asarray(item, np.float32) for item in inputs))
         pictures += inputs[0].shape[0]
         talk.advance("infer", pictures, options.calls * options.batch_size)
         return [found[name] for name in graph.outputs]
