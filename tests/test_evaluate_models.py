@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import knightlite
@@ -28,6 +29,7 @@ from knightlite.options.evaluate import EvaluateOptions
 from knightlite.preprocess import load_recipe, prepare_picture
 from knightlite.talk import Talk
 
+Array = NDArray[Any]
 STEM = "digits_quantize"
 FORMS = ("digits.onnx", f"{STEM}.onnx", f"{STEM}_golden.onnx", f"{STEM}_r.cfg")
 COUNT = 12
@@ -410,6 +412,78 @@ def test_a_sample_is_seeded(pictures: Path) -> None:
     assert found[0].pictures == 5
     assert found[0] == found[1]
     assert found[0].models[1].sqnr_db != found[2].models[1].sqnr_db
+
+
+# ------------------------------------------------------------------ frames
+
+
+def frames(pictures: Path) -> tuple[Array, list[int]]:
+    """What the recipe makes of the pictures, in their order, and their classes."""
+    recipe, paths = load_recipe("digits"), sorted(pictures.glob("*/*.png"))
+    values = np.stack([prepare_picture(path, recipe, (3, 32, 32)) for path in paths])
+    return values, [int(path.parent.name) for path in paths]
+
+
+def test_frames_are_evaluated_as_their_pictures(pictures: Path) -> None:
+    """As files, as arrays, in other processes, in halves that add up."""
+    values, labels = frames(pictures)
+    np.save("x.npy", values)
+    np.save("labels.npy", labels)
+    wanted = evaluate_models(options(pictures))
+    asked = options(Path("x.npy"), labels=Path("labels.npy"))
+    assert evaluate_models(asked) == wanted
+    assert knightlite.evaluate(FORMS, values, labels=labels, workers=1) == wanted
+    assert knightlite.evaluate(FORMS, values.astype(float), labels=np.array(labels)) == wanted
+    parts = [Path(f"part{number}.json") for number in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        evaluate_models(replace(asked, shard=(number, 2), state=part))
+    assert merge_states(parts) == wanted
+    unlabelled = knightlite.evaluate(FORMS[:2], values, workers=1)
+    assert (unlabelled.labelled, unlabelled.models[1].top1) == (0, None)
+    assert unlabelled.models[1].sqnr_db == wanted.models[1].sqnr_db
+    some = knightlite.evaluate(FORMS[:2], values, labels=labels, count=5, seed=3, workers=1)
+    assert (some.pictures, some.labelled) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "sentence"),
+    [
+        (np.zeros((2, 3, 8, 8)), [0, 1], r"hold frames \[N, 3, 32, 32\], not of shape \("),
+        (np.zeros((2, 3, 32, 32)), [0], r"hold 2 whole numbers from 0 up, one for each"),
+        (np.zeros((2, 3, 32, 32)), [0, -1], r"hold 2 whole numbers from 0 up, one for"),
+        (np.zeros((2, 3, 32, 32)), [0, 10], r"frame 1 of .*data\.npy is of class 10, but"),
+        (np.zeros((2, 3, 32, 32)), "l.txt", r"must be a \.npy file of whole numbers, not"),
+        (np.float32(1), None, r"must hold frames \[N, C, H, W\], not \(1,\)"),
+    ],
+)  # fmt: skip
+def test_unusable_frames(pictures: Path, values: Array, labels: Any, sentence: str) -> None:
+    with pytest.raises(KnightliteError, match=sentence):
+        knightlite.evaluate(FORMS[:1], values, labels=labels, workers=1)
+
+
+def test_frames_have_no_recipe(pictures: Path) -> None:
+    with pytest.raises(UsageError, match=r"are as the network reads them: --recipe, which"):
+        knightlite.evaluate(FORMS[:1], np.zeros((1, 3, 32, 32)), recipe="digits")
+
+
+@pytest.mark.parametrize("element", ["FLOAT16", "DOUBLE", "UINT8"])
+def test_models_with_inputs_of_other_types(pictures: Path, element: str) -> None:
+    """They get what the float32 model gets, in their own type; unread inputs get nothing."""
+    values = np.round(frames(pictures)[0] * 50 + 120)
+    kind = getattr(TensorProto, element)
+    pool = helper.make_node("GlobalAveragePool", ["f"], ["y"])
+    nodes = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT), pool]
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 1, 1])
+    for name, given in (("typed.onnx", kind), ("plain.onnx", TensorProto.FLOAT)):
+        inputs = [
+            helper.make_tensor_value_info("im_shape", TensorProto.FLOAT, [1, 2]),
+            helper.make_tensor_value_info("x", given, [1, 3, 32, 32]),
+        ]
+        graph = helper.make_graph(nodes, "g", inputs, [made])
+        opset = [helper.make_opsetid("", 13)]
+        onnx.save(helper.make_model(graph, ir_version=8, opset_imports=opset), name)
+    found = knightlite.evaluate(["plain.onnx", "typed.onnx"], values, workers=1)
+    assert found.models[1].exact
 
 
 # ------------------------------------------------------------------ refusals

@@ -35,6 +35,7 @@ HOMES = {
     "File": "knightlite.api.models",
     "InferFunction": "knightlite.quantize.data",
     "Mapping": "collections.abc",
+    "NDArray": "numpy.typing",
     "Path": "pathlib",
     "Profile": "knightlite.profiler",
     "QuantizedModel": "knightlite.api.models",
@@ -92,7 +93,9 @@ def import_lines(names: set[str]) -> str:
         for module, found in sorted(modules.items())
     ]
     ours = [line for line in lines if "knightlite" in line]
-    return "\n".join([*(line for line in lines if line not in ours), "", *ours, ""])
+    others = [line for line in lines if "numpy" in line]
+    standard = [line for line in lines if line not in (*ours, *others)]
+    return "\n".join([*standard, "", *others, "", *ours, ""])
 
 
 def all_lines() -> str:

@@ -74,7 +74,8 @@ class EvaluateOptions:
     data: Path | None = like(
         shared.DATA,
         kind=FILE,
-        help="Folder of pictures, one sub-folder per class.",
+        help="Folder of pictures, one sub-folder per class, or a .npy file of frames [N, C, H, W] "
+        "as the network reads them.",
         python=False,
     )
     recipe: str | None = like(
@@ -82,7 +83,12 @@ class EvaluateOptions:
         help="How pictures become input [default: as the models were calibrated].",
         doc="how pictures become input; default: as the models were calibrated.",
     )
-    labels: Path | None = like(shared.LABELS)
+    labels: Path | None = like(
+        shared.LABELS,
+        help="Folder names of the classes in the order of the scores, one a line or as idx:name "
+        "[default: the folders, sorted]; of frames a .npy file with the class of each.",
+        python=False,
+    )
     count: int | None = option(
         "-n",
         "--count",

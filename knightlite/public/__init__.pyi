@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from knightlite.api.comparison import Comparison
 from knightlite.api.evaluation import EvaluationResult
 from knightlite.api.models import CompiledModel, File, QuantizedModel
@@ -185,11 +187,10 @@ def diagnose(
 
 def evaluate(
     models: Sequence[CompiledModel | QuantizedModel | str | Path],
-    data: str | Path,
+    data: str | Path | NDArray[Any],
     *,
     chip: str | None = None,
     recipe: str | Path | None = None,
-    labels: str | Path | None = None,
     count: int | None = None,
     seed: int = 0,
     input_shapes: Sequence[Sequence[int]] = (),
@@ -197,17 +198,17 @@ def evaluate(
     state: str | Path | None = None,
     shard: tuple[int, int] = (1, 1),
     check: bool = False,
+    labels: str | Path | Sequence[int] | NDArray[Any] | None = None,
 ) -> EvaluationResult:
-    """Accuracy of forms of one network on a folder of pictures, in one pass.
+    """Accuracy of forms of one network on a folder of pictures or on arrays, in one pass.
 
     Args:
         models: float, quantized, golden or compiled: files, or what ``quantize`` and ``compile``
             returned. The others are compared with the first.
-        data: folder of pictures, one sub-folder per class; without classes no top-1 is counted.
+        data: folder of pictures, one sub-folder per class; or frames [N, C, H, W] as the network
+            reads them, an array or a ``.npy`` file. Without classes no top-1 is counted.
         chip: must be the one compiled for, or another name of it.
         recipe: how pictures become input; default: as the models were calibrated.
-        labels: file with the names of the class folders in the order of the scores, one a line or
-            as idx:name; default: the folders, sorted.
         count: a seeded sample of so many pictures; default: all.
         seed: of the sample.
         input_shapes: of the one input, where a model leaves it open.
@@ -217,6 +218,9 @@ def evaluate(
         shard: (i, n) takes every n-th picture from the i-th on; the states of all n shards give the
             whole with ``knightlite eval --merge``.
         check: also compare every byte of every layer of a compiled network with its golden model.
+        labels: of a folder the file with the names of its class folders in the order of the scores,
+            one a line or as idx:name; default: the folders, sorted. Of frames the class of each,
+            numbers or their ``.npy`` file.
     """
 
 def infer(

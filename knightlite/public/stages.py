@@ -64,20 +64,38 @@ def evaluate(
     asked: Callable[..., EvaluateOptions],
     talk: Talk,
     models: Sequence[CompiledModel | QuantizedModel | str | Path],
-    data: str | Path,
+    data: str | Path | NDArray[Any],
+    *,
+    labels: str | Path | Sequence[int] | NDArray[Any] | None = None,
 ) -> EvaluationResult:
-    """Accuracy of forms of one network on a folder of pictures, in one pass.
+    """Accuracy of forms of one network on a folder of pictures or on arrays, in one pass.
 
     Args:
         models: float, quantized, golden or compiled: files, or what ``quantize`` and ``compile``
             returned. The others are compared with the first.
-        data: folder of pictures, one sub-folder per class; without classes no top-1 is counted.
+        data: folder of pictures, one sub-folder per class; or frames [N, C, H, W] as the network
+            reads them, an array or a ``.npy`` file. Without classes no top-1 is counted.
+        labels: of a folder the file with the names of its class folders in the order of the scores,
+            one a line or as idx:name; default: the folders, sorted. Of frames the class of each,
+            numbers or their ``.npy`` file.
     """
     from knightlite.api.evaluation import evaluate_models
 
     with scratch_folder() as scratch:
         files = tuple(_model_file(model, Path(scratch)) for model in models)
-        return evaluate_models(asked(data=Path(data), models=files), talk)
+        where = _array_file(data, Path(scratch) / "data.npy")
+        known = None if labels is None else _array_file(labels, Path(scratch) / "labels.npy")
+        return evaluate_models(asked(data=where, models=files, labels=known), talk)
+
+
+def _array_file(given: str | Path | Sequence[int] | Array, path: Path) -> Path:
+    """The file that is named; numbers are written to ``path``."""
+    import numpy as np
+
+    if isinstance(given, (str, Path)):
+        return Path(given)
+    np.save(path, np.ascontiguousarray(given))
+    return path
 
 
 def _model_file(model: CompiledModel | QuantizedModel | str | Path, folder: Path) -> Path:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from knightlite.api.evaluation.forms import Form, Source, open_form
+from knightlite.api.evaluation.stored_frames import frame_of
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally, tally_of
 
@@ -31,10 +32,19 @@ WAITING = 2  # chunks per worker that wait, so that none is idle
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A file and the place of its class among the scores (None: not known)."""
+    """A file and the place of its class among the scores (None: not known).
+
+    ``frame``: which frame of a file of these it is; None for a picture.
+    """
 
     path: Path
     label: int | None
+    frame: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As sentences call it."""
+        return str(self.path) if self.frame is None else f"frame {self.frame} of {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,8 @@ class Job:
     """What every worker needs. ``shapes``: [C, H, W] that each model reads.
 
     ``logits``: compare scores before the trailing Softmax, which every model then has. ``check``:
-    compare the chip's layers with the golden model's. ``classes``: how many folders stand for the
+    compare the chip's layers with the golden model's. ``recipe``: TOML text; "" for frames, which
+    are prepared. ``classes``: how many folders stand for the
     scores in their order (None: labels order them, or there are no folders).
     """
 
@@ -65,14 +76,10 @@ class Bench:
 
     def count(self, pictures: Sequence[Picture]) -> Tally:
         """Each picture is decoded once per input shape and goes through every model."""
-        from knightlite.preprocess import parse_recipe, prepare_picture
-
-        recipe = parse_recipe(self.job.recipe, "the recipe")
         total = empty_tally(len(self.forms))
         for picture in pictures:
             fed = {
-                shape: prepare_picture(picture.path, recipe, shape)[None]
-                for shape in dict.fromkeys(self.job.shapes)
+                shape: self._prepared(picture, shape) for shape in dict.fromkeys(self.job.shapes)
             }
             found = [
                 (form.run(fed[shape]), (0, 0)) if form.checked is None else form.checked(fed[shape])
@@ -85,6 +92,16 @@ class Bench:
             self._check(scores, picture)
             total += tally_of(scores, picture.label, [counted for _, counted in found])
         return total
+
+    def _prepared(self, picture: Picture, shape: tuple[int, ...]) -> Array:
+        """What a model of that input shape reads, float32 [1, C, H, W]."""
+        from knightlite.preprocess import parse_recipe, prepare_picture
+
+        if picture.frame is not None:
+            return frame_of(picture.path, picture.frame, shape)
+        recipe = parse_recipe(self.job.recipe, "the recipe")
+        prepared: Array = prepare_picture(picture.path, recipe, shape)[None]
+        return prepared
 
     def _check(self, scores: Sequence[Array], picture: Picture) -> None:
         """UsageError where the models are not of one network, or the classes not theirs."""
@@ -106,7 +123,7 @@ class Bench:
             )
         if picture.label is not None and picture.label >= sizes[0]:
             raise UsageError(
-                f"{picture.path} is of class {picture.label}, but the models give {sizes[0]} "
+                f"{picture.name} is of class {picture.label}, but the models give {sizes[0]} "
                 "scores.",
                 "name the classes in the order of the scores with --labels FILE",
             )

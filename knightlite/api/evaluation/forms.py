@@ -142,12 +142,17 @@ def _onnx(
 
     path = source.path
     weights = {item.name for item in model.graph.initializer}
-    inputs = [item for item in model.graph.input if item.name not in weights]
+    read = {name for node in model.graph.node for name in node.input}
+    inputs = [item for item in model.graph.input if item.name not in weights and item.name in read]
     if len(inputs) != 1:
         raise UsageError(f"eval feeds pictures to one input, but {path} has {len(inputs)}.")
     (entry,) = inputs
-    if entry.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-        raise UsageError(f"input {entry.name} of {path} must be float32, which eval feeds.")
+    for item in [item for item in model.graph.input if item.name not in read]:
+        model.graph.input.remove(item)  # ONNX Runtime would want it fed
+    element = entry.type.tensor_type.elem_type
+    kind = onnx.helper.tensor_dtype_to_np_dtype(element)
+    if kind.kind not in "fiu":
+        raise UsageError(f"input {entry.name} of {path} must be of numbers, not of {kind}.")
     dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
     if input_shapes:
         dims = [given or have for have, given in zip(dims, input_shapes[0], strict=False)]
@@ -167,10 +172,18 @@ def _onnx(
     recipe = None if notes is None else notes.recipe
 
     def run(picture: Array) -> Scores:
-        found = opened.run(names, {entry.name: picture})
+        found = opened.run(names, {entry.name: _cast(picture, kind)})
         return found[0].reshape(-1), found[1].reshape(-1) if logits is not None else None
 
     return Form(source, tuple(dims[1:]), recipe, logits is not None, run)
+
+
+def _cast(picture: Array, kind: np.dtype[Any]) -> Array:
+    """A float32 picture as the model's own type; integers as the host makes them for the chip."""
+    if kind.kind == "f":
+        return picture.astype(kind)
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(picture), limits.min, limits.max).astype(kind)
 
 
 def _traced(name: str, writers: Mapping[str, tuple[str, str]]) -> tuple[str | None, str]:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from knightlite import atomic_write, workspace
 from knightlite.api.evaluation import state as evaluate_state
 from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
 from knightlite.api.evaluation.state import Question, State, digest
+from knightlite.api.evaluation.stored_frames import classes_of, digest_of, holds_frames
 from knightlite.api.models.notes import notes_of
 from knightlite.errors import KnightliteError, UsageError
 from knightlite.evaluation import TOP, Tally, chance_told, empty_tally
@@ -270,9 +273,16 @@ def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk
 
 
 def _recipe(forms: Sequence[Form], options: EvaluateOptions) -> str:
-    """TOML text: as named, or the one that the models agree on."""
+    """TOML text: as named, or the one that the models agree on; "" for frames."""
     from knightlite.preprocess import list_recipes, load_recipe
 
+    if holds_frames(options.folder):
+        if options.recipe is not None:
+            raise UsageError(
+                f"the frames of {options.folder} are as the network reads them: --recipe, which "
+                "prepares pictures, is unused."
+            )
+        return ""
     if options.recipe is not None:
         return load_recipe(options.recipe).text
     stored = {form.recipe for form in forms if form.recipe is not None}
@@ -292,6 +302,8 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
     """
     from knightlite.preprocess import class_places, list_pictures, read_labels, sample_pictures
 
+    if holds_frames(options.folder):
+        return _frames(options), None
     if options.count is None:
         folder = list_pictures(options.folder)
         samples = folder.samples
@@ -312,6 +324,16 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
     return pictures, classes or None
 
 
+def _frames(options: EvaluateOptions) -> tuple[Picture, ...]:
+    """Those of a ``.npy`` file in their order, or a seeded sample of them."""
+    labels = classes_of(options.folder, options.labels)
+    chosen = range(len(labels))
+    if options.count is not None:  # a stream that is frozen, as for pictures
+        order = np.random.RandomState(options.seed).permutation(len(labels))
+        chosen = order[: options.count].tolist()
+    return tuple(Picture(options.folder, labels[place], place) for place in chosen)
+
+
 def names_of(paths: Sequence[Path]) -> list[str]:
     """What tells files apart: the name, of those that share it as much of the path as it takes."""
     names = [path.name for path in paths]
@@ -327,9 +349,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 
 def _question(job: Job, options: EvaluateOptions, pictures: Sequence[Picture]) -> Question:
-    names = [
-        (picture.path.relative_to(options.folder).as_posix(), picture.label) for picture in pictures
-    ]
+    names = [(_place(picture, options.folder), picture.label) for picture in pictures]
     called = names_of([item.path for item in job.sources])
     return Question(
         tuple(
@@ -344,7 +364,16 @@ def _question(job: Job, options: EvaluateOptions, pictures: Sequence[Picture]) -
     )
 
 
+def _place(picture: Picture, folder: Path) -> str:
+    """The file below its folder, or the number of a frame."""
+    if picture.frame is not None:
+        return str(picture.frame)
+    return picture.path.relative_to(folder).as_posix()
+
+
 def _stamp(picture: Picture) -> tuple[str, int, int]:
+    if picture.frame is not None:
+        return digest_of(picture.path, picture.frame), picture.frame, 0
     found = picture.path.stat()
     return picture.path.name, found.st_size, found.st_mtime_ns
 
