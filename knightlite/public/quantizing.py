@@ -53,7 +53,7 @@ def convert(asked: Asked, talk: Talk) -> bytes:
     """
     from knightlite.api.quantization import completed, float_model
 
-    return float_model(completed(asked(run_mode="convert")), talk).onnx
+    return float_model(completed(asked(run_mode="convert")), talk).write()
 
 
 @record_function(QuantizeOptions, whole=False)

@@ -27,13 +27,13 @@ SHOWN_KINDS = 8  # of operators that keep a network off the NPU
 
 @dataclass(frozen=True, slots=True)
 class FloatModel:
-    """A model in float32. ``onnx``: the file; ``open`` gives what runs a batch of its inputs.
+    """A model in float32. ``write`` gives the ONNX file, ``open`` what runs a batch of its inputs.
 
     ``graph`` describes inputs and outputs; it has nodes where the NPU can run the network.
     """
 
     graph: Graph
-    onnx: bytes
+    write: Callable[[], bytes]
     open: Callable[[], Run]
 
 
@@ -51,7 +51,7 @@ def float_model(options: QuantizeOptions, talk: Talk) -> FloatModel:
     except UnsupportedError as error:
         talk.warn(_why_not(options, source, error))
         return _as_converted(options, source)
-    return FloatModel(graph, float_onnx(graph), lambda: Runner(float_network(graph)).run)
+    return FloatModel(graph, lambda: float_onnx(graph), lambda: Runner(float_network(graph)).run)
 
 
 def _why_not(options: QuantizeOptions, source: SourceModel, error: KnightliteError) -> str:
@@ -75,14 +75,17 @@ def _as_converted(options: QuantizeOptions, source: SourceModel) -> FloatModel:
     for form in input_forms(options, described):
         if form.mean:
             source = normalize_source(source, form.name, form.mean, form.std)
-    written: bytes = write_source(source).SerializeToString(deterministic=True)
+
+    def written() -> bytes:
+        made: bytes = write_source(source).SerializeToString(deterministic=True)
+        return made
 
     def opened() -> Run:
         from onnx import helper
 
         from knightlite.inference import join_parts, session
 
-        running = session(written, called=str(options.model))
+        running = session(written(), called=str(options.model))
         kinds = {
             name: helper.tensor_dtype_to_np_dtype(source.types[name]) for name in described.inputs
         }

@@ -279,7 +279,7 @@ def _convert(options: QuantizeOptions, model: FloatModel, talk: Talk) -> Quantiz
             f"converting {options.model} would overwrite it.", "name another folder with -s DIR"
         )
     with atomic_write.file_set() as files:
-        files.write_bytes(target, model.onnx)
+        files.write_bytes(target, model.write())
     talk.say(f"Converted Model : {target}")
     return QuantizeOutcome({"float_onnx": target}, {}, None, None, None, 0, 0.0)
 
