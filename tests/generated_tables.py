@@ -208,6 +208,7 @@ def onnx_table() -> str:
         ("Constant, and nodes of any operator that read constants only", "computed while reading")
     )
     rows.append(("If with a condition that is known", "the branch that counts"))
+    rows.append(("Loop with a known number of turns", "its body, as often as it is run"))
     return table(("ONNX operator", "becomes"), rows)
 
 

@@ -53,7 +53,7 @@ def _moved(branch: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto
 
     own = {item.name for item in branch.initializer}
     own |= {name for item in branch.node for name in item.output if name}
-    stem = node.name or node.output[0]
+    stem = node.output[0]  # names of nodes need not be unique
     names = {name: f"{stem}/{name}" for name in own}
     moved = [
         helper.make_node("Constant", [], [names[item.name]], name=names[item.name], value=item)
@@ -62,7 +62,7 @@ def _moved(branch: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto
     for item in branch.node:
         copy = type(item).FromString(item.SerializeToString())
         copy.name = f"{stem}/{item.name}" if item.name else ""
-        _rename(copy, names)
+        rename_values(copy, names)
         moved.append(copy)
     for inner, output in zip(branch.output, node.output, strict=False):
         if output:
@@ -71,7 +71,7 @@ def _moved(branch: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto
     return moved
 
 
-def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+def rename_values(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
     """New names in a node and in the graphs that it holds, where these do not hide them."""
     node.input[:] = [names.get(name, name) for name in node.input]
     node.output[:] = [names.get(name, name) for name in node.output]
@@ -81,6 +81,6 @@ def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
             hidden |= {name for item in graph.node for name in item.output}
             inner = {key: name for key, name in names.items() if key not in hidden}
             for item in graph.node:
-                _rename(item, inner)
+                rename_values(item, inner)
             for result in graph.output:
                 result.name = inner.get(result.name, result.name)

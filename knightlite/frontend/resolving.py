@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from knightlite import limits
 from knightlite.errors import Finding
-from knightlite.frontend import branches, constant_folding, onnx_bounds, pool_windows, static_shapes
+from knightlite.frontend import (
+    branches,
+    constant_folding,
+    loops,
+    onnx_bounds,
+    pool_windows,
+    static_shapes,
+)
 from knightlite.frontend.constant_runs import SMALL_ELEMENTS, Budget
 from knightlite.frontend.source import Shape, SourceNode
 
@@ -36,6 +44,7 @@ class Resolving:
     budget: Budget = field(default_factory=Budget)
     folded: Counter[str] = field(default_factory=Counter)
     uncomputed: dict[str, Finding] = field(default_factory=dict)
+    unrolled: int = 0  # nodes of graphs in which turns of Loops took their places
 
 
 def describe(model: onnx.ModelProto, constants: Mapping[str, Array]) -> None:
@@ -70,12 +79,16 @@ def infer_and_fold(
         known = {**shapes, **values}
         unknown = any(name not in known for node in nodes for name in node.outputs if name)
         small = {name: item for name, item in values.items() if item.size <= SMALL_ELEMENTS}
-        if not chosen and not (small and unknown):
+        turns = loops.known(nodes, state.constants, limits.MODEL_NODES - state.unrolled)
+        if not chosen and not turns and not (small and unknown):
             return nodes, shapes, types
         kept = [item for item in state.model.graph.node if not {*item.output} & values.keys()]
-        branches.replace_nodes(state.model.graph, branches.inlined(kept, chosen))
+        kept = loops.inlined(branches.inlined(kept, chosen), turns, state.opset)
+        branches.replace_nodes(state.model.graph, kept)
         state.folded.update({"If": len(chosen)} if chosen else {})
-        if chosen:
+        state.folded.update({"Loop": len(turns)} if turns else {})
+        state.unrolled += len(kept) if turns else 0
+        if chosen or turns:
             nodes = read()
         else:
             describe(state.model, values)
