@@ -1,7 +1,8 @@
 # make demo         quantize, compile, simulate and profile examples/digits: one table
 # make test         lint, types and tests (what CI runs)
 # make conformance  whole networks at full size, half an hour long; K='unet or dpn' selects
-# make fuzz         mutated files to every reader for an hour; INPUTS=1000000 SECONDS=3600 SEED=1
+# make fuzz         whole commands and readers with mutated files, for two hours at most;
+#                   COMMANDS=10000 INPUTS=1000000 SECONDS=3600 SEED=1
 # make lint         ruff and mypy only
 # Any of them sets up .venv first. PYTHON=python3.12 takes another Python (3.10 to 3.12).
 
@@ -73,6 +74,7 @@ conformance: $(VENV)/.dev $(PADDLE)/.zoo $(PADDLE)2/.zoo
 
 fuzz: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(or $(INPUTS),1000000) \
+		--commands $(or $(COMMANDS),10000) \
 		--seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1)
 
 format: $(VENV)/.dev

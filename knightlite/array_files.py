@@ -7,8 +7,10 @@ header as Python, and unpacks whatever a ``.npz`` promises. Errors are those of 
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import math
+import re
 import struct
 import zipfile
 import zlib
@@ -19,14 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import limits
-from knightlite.reading import read_bytes
+from knightlite.reading import opened, read_bytes
 
 Array = NDArray[Any]
 
 MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
 HEADER_BYTES = 10_000  # what numpy's own reader takes
-NUMBERS = "biuf"  # kinds of dtypes: booleans, integers, floats
+NUMBERS = re.compile("[<>|=]?[biuf][0-9]+")  # dtypes of booleans, integers, floats
+SHOWN = 40  # letters of another one
 NOT_NPY = "it is not a .npy file"
 
 
@@ -37,7 +40,7 @@ def read_array(path: Path) -> Array:
 
 def map_array(path: Path) -> np.memmap[Any, Any]:
     """A ``.npy`` file's numbers, read from the file as they are used; errors as read_array."""
-    with open(path, "rb") as stream:
+    with opened(path, None) as stream:
         size = path.stat().st_size
         dtype, shape, order = _header(stream, size)
         offset = stream.tell()
@@ -86,16 +89,22 @@ def _header(stream: BinaryIO, size: int) -> tuple[np.dtype[Any], tuple[int, ...]
     length = struct.unpack(code, field)[0] if len(field) == width else HEADER_BYTES + 1
     if length > HEADER_BYTES:
         raise ValueError(f"{NOT_NPY}, or its header is damaged")
-    dtype, shape, order = _fields(stream.read(length))
-    if dtype.kind not in NUMBERS:
-        raise ValueError(f"it holds {dtype}, not numbers")
+    kind, shape, order = _fields(stream.read(length))
+    dtype = _dtype(kind)
     have, wanted = size - stream.tell(), math.prod(shape) * dtype.itemsize
     if have != wanted:
         raise ValueError(f"its header asks for {wanted} bytes of numbers, and {have} are there")
     return dtype, shape, order
 
 
-def _fields(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], str]:
+def _dtype(kind: str) -> np.dtype[Any]:
+    with contextlib.suppress(TypeError):  # there is no such size
+        if NUMBERS.fullmatch(kind):
+            return np.dtype(kind)
+    raise ValueError(f"it holds {kind[:SHOWN]}, not numbers")
+
+
+def _fields(header: bytes) -> tuple[str, tuple[int, ...], str]:
     try:
         found = ast.literal_eval(header.decode("utf-8").strip())
         shape, kind = found["shape"], found["descr"]
@@ -105,6 +114,6 @@ def _fields(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], str]:
             raise ValueError
         if not all(type(item) is int and 0 <= item < 1 << 63 for item in shape):
             raise ValueError
-        return np.dtype(kind), shape, "F" if found["fortran_order"] else "C"
+        return kind, shape, "F" if found["fortran_order"] else "C"
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
         raise ValueError(f"{NOT_NPY} of numbers, or its header is damaged") from None

@@ -19,6 +19,7 @@ import knightlite
 from conftest import DIGITS
 from knightlite.api.evaluation import EvaluationResult, ModelScore, evaluate_models
 from knightlite.api.evaluation import engine as evaluate_engine
+from knightlite.api.evaluation import forms as evaluate_forms
 from knightlite.api.evaluation import run as evaluate_run
 from knightlite.api.evaluation.run import _warn_of_chance, merge_states, names_of
 from knightlite.api.models.binary import find_binary
@@ -324,6 +325,13 @@ def test_scores_before_a_softmax_are_compared(pictures: Path) -> None:
     mixed = evaluate_models(options(pictures, models=(path, Path(FORMS[0])), recipe="digits"), talk)
     assert mixed.scores == "outputs"
     assert said[0].startswith("digits.onnx does not deliver what its Softmax reads, or has none: ")
+
+
+def test_what_a_softmax_reads_is_looked_for_in_damaged_models() -> None:
+    """Nodes in a circle, and one without inputs: whoever runs the model says what is wrong."""
+    circle = {"a": ("Softmax", "b"), "b": ("Identity", "a")}
+    assert evaluate_forms._traced("a", circle) == ("b", "a")
+    assert evaluate_forms._traced("a", {"a": ("Softmax", "")}) == (None, "")
 
 
 def test_both_files_in_one_are_the_same_chip(pictures: Path) -> None:

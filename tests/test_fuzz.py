@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import os
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from fuzz import mutators, readers
+from fuzz import commands, mutators, readers
+from fuzz.forked import Ended
 from fuzz.reached import OURS, Reached
 from fuzz.seeds import make_chain
 from fuzz.targets import Target, make_place, targets
@@ -17,12 +22,13 @@ from knightlite.container import CFG_MAGIC, read_sections
 from knightlite.errors import FormatError
 from made_once import MadeOnce
 
+TESTS = Path(__file__).parent
 INPUTS = 1000
 # what makes values of a file's bytes
 READING = {
-    "fromfile", "json_value", "loads", "map_array", "memmap", "mmap", "open", "parse_json",
-    "ParseFromString", "raw_values", "read_array", "read_arrays", "read_bytes", "read_part",
-    "read_text", "toml_table",
+    "fromfile", "json_value", "loads", "map_array", "memmap", "mmap", "open", "opened",
+    "parse_json", "ParseFromString", "raw_values", "read_array", "read_arrays", "read_bytes",
+    "read_part", "read_text", "toml_table",
 }  # fmt: skip
 # where no file of a user's is read, or what reads it is fuzzed through other functions
 ELSEWHERE = {
@@ -115,25 +121,25 @@ def _readings() -> Iterator[tuple[str, str, int, int]]:
 
 
 def test_what_is_planted_is_found(chain: Path, tmp_path: Path) -> None:
-    """An internal error, a sentence of two lines, and a reader that does not come back."""
+    """An internal error, an error without words, and a reader that does not come back."""
 
     def breaks(path: Path) -> object:
         return dict[str, str]()["missing"]
 
-    def wraps(path: Path) -> object:
-        raise FormatError("one line\nand another")
+    def mute(path: Path) -> object:
+        raise FormatError(" ")
 
     def sleeps(path: Path) -> object:
         while True:
             pass
 
     found = readers.Found()
-    for name, read in (("breaks", breaks), ("wraps", wraps), ("sleeps", sleeps)):
+    for name, read in (("breaks", breaks), ("mute", mute), ("sleeps", sleeps)):
         target = Target(name, "f", b"", read, ())
         readers.feed(target, b"x", tmp_path, found, hang_s=0.05)
     kinds = sorted(found.counts)
     assert kinds[0].startswith("breaks: KeyError at ")
-    assert kinds[1:] == ["sleeps: over 0.05 s", "wraps: sentence 'one line\\nand another'"]
+    assert kinds[1:] == ["mute: sentence ' '", "sleeps: over 0.05 s"]
 
 
 @pytest.mark.parametrize(
@@ -155,3 +161,53 @@ def test_checksums_are_repaired(chain: Path) -> None:
     for number in range(50):
         made = mutators.compiled(seed, random.Random(number))
         assert read_sections(CFG_MAGIC, made, "a.cfg") != {}
+
+
+def test_commands_end_in_a_result_or_a_sentence(tmp_path: Path) -> None:
+    """One of each, with something wrong; in a process of its own, which forks."""
+    count = len(commands.COMMANDS)
+    done = subprocess.run(
+        [sys.executable, "-m", "fuzz", "--inputs", "0", "--commands", str(count), "--seed", "3",
+         "--out", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{count} commands in " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "late", "faults"),
+    [
+        (1, "Error: x must be y.\nHint: z", False, []),
+        (0, "a word", False, []),
+        (1, "Error: a.\nError: b.", False, ["2 sentences"]),
+        (2, "", False, ["exit code 2 without a word"]),
+        (0, "Error: a.", False, ["exit code 0: Error: a."]),
+        (3, "Error: a.", False, ["exit code 3"]),
+        (-9, "", True, ["does not end"]),
+        (-11, "", False, ["signal 11, after 1 s"]),
+        (1, "Error: knightlite failed inside (KeyError).", False,
+         ["failed inside: Error: knightlite failed inside (KeyError)."]),
+        (1, "Error: \x1b[31mred", False, ["control character '\\x1b'"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_command(code: int, said: str, late: bool, faults: list[str]) -> None:
+    ended = Ended(code, "", said, 1.0, 0, late)
+    assert list(commands._faults(commands.Case(("sim",)), ended)) == faults
+
+
+def test_what_a_command_leaves(chain: Path, tmp_path: Path) -> None:
+    """Leftovers, files that are gone, and results of what failed."""
+    work = tmp_path / "work"
+    shutil.copytree(chain, work)
+    before = dict(commands._states(work))
+    case, failed = commands.Case(("sim",)), Ended(1, "", "Error: a.", 1.0, 0, False)
+    assert list(commands._leftovers(case, failed, work, before)) == []
+    (work / ".x-kl01234567p89-y").touch()
+    (work / "m.json").unlink()
+    assert list(commands._leftovers(case, failed, work, before)) == [
+        "leftover .x-y", "m.json is gone", "exit code 1, but .x-kl01234567p89-y is written",
+    ]  # fmt: skip

@@ -23,6 +23,12 @@ def elsewhere(model: onnx.ModelProto) -> None:
     item.external_data.add(key="location", value="/etc/passwd")
 
 
+def short(model: onnx.ModelProto) -> None:
+    """A shape has fewer bytes than numbers."""
+    item = next(item for item in model.graph.initializer if item.name.endswith("/shape"))
+    item.raw_data = b"abc"
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -31,6 +37,7 @@ def elsewhere(model: onnx.ModelProto) -> None:
         (lambda model: model.functions.add(), "must have operators of ONNX 21 and no functions"),
         (lambda model: model.opset_import.add(domain="x", version=1),
          "must have operators of ONNX 21 and no functions"),
+        (short, "must have the constants that its operators say"),
         (elsewhere, "must have the constants that its operators say"),
         (lambda model: model.graph.initializer.add(name="more"),
          "must have the constants that its operators say"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_the_named_one_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_values_and_noise_are_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     python = program(
         tmp_path,
-        '#!/bin/sh\necho "one  line"\necho >&2 another\necho \'{"values": {"a": 1}}\' > "$4"\n',
+        '#!/bin/sh\necho "one  line"\necho >&2 another\necho \'{"values": {"a": 1}}\' > "$5"\n',
     )
     answer = interpreter.run(python, "p", {}, "this")
     assert answer == Answer({"a": 1}, ("one line", "another"), 0)
@@ -99,7 +100,7 @@ def test_values_and_noise_are_apart(tmp_path: Path, capfd: pytest.CaptureFixture
 
 def test_an_error_is_raised_here(tmp_path: Path) -> None:
     told = '{"error": {"kind": "ModelError", "sentence": "It is broken.", "hint": "mend it"}}'
-    python = program(tmp_path, f"#!/bin/sh\necho '{told}' > \"$4\"\nexit 1\n")
+    python = program(tmp_path, f"#!/bin/sh\necho '{told}' > \"$5\"\nexit 1\n")
     error = refused(interpreter.run, python, "p", {}, "this")
     assert (type(error), error.sentence, error.hint) == (ModelError, "It is broken.", "mend it")
 
@@ -129,6 +130,21 @@ def test_it_cannot_be_started(tmp_path: Path) -> None:
     python = program(tmp_path, "no program\0")
     error = refused(interpreter.run, python, "p", {}, "this")
     assert error.sentence == f"{python} cannot be started: Exec format error."
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing else ends children of the killed")
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    waits = tmp_path / "waits.py"
+    waits.write_text("import sys, time\nprint(*sys.argv[1:], flush=True)\ntime.sleep(100)\n")
+    child = [sys.executable, "-I", "-S", str(interpreter.WITH_PARENT), str(waits), "a", "b"]
+    command = [sys.executable, "-c", f"import subprocess\nsubprocess.run({child!r})"]
+    began = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"a b\n"
+        parent.kill()
+        assert parent.stdout.read() == b""  # until the child has ended, too
+    assert time.monotonic() - began < 60
 
 
 # ------------------------------------------------------------------ the programs it runs
@@ -163,7 +179,9 @@ def test_a_package_that_is_missing_there(tmp_path: Path) -> None:
     assert error.sentence == f"{sys.executable} has no package knightlite."
 
 
-@pytest.mark.parametrize("name", ["start", "pir", "paddle_model", "pytorch", "model_function"])
+@pytest.mark.parametrize(
+    "name", ["start", "with_parent", "pir", "paddle_model", "pytorch", "model_function"]
+)
 def test_programs_import_their_framework_only_when_run(name: str) -> None:
     before = set(sys.modules)
     __import__(f"knightlite.foreign.{name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import select
 import struct
 import subprocess
@@ -20,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from knightlite import limits
+from knightlite.array_files import read_array
 
 MEMORY_BYTES = 3 << 29  # 1.5 GiB of addresses beyond those of the libraries
 TIME_S = 10.0
@@ -207,6 +209,12 @@ def with_attribute_kind(kind: int) -> onnx.ModelProto:
     return damaged
 
 
+def without_outputs() -> onnx.ModelProto:
+    made = model_with(helper.make_node("Relu", ["x"], ["y"]))
+    del made.graph.output[:]
+    return made
+
+
 def kept_in(location: str) -> onnx.ModelProto:
     made = model_with(
         helper.make_node("Add", ["x", "k"], ["y"]), constants={"k": np.ones(8, np.float32)}
@@ -275,6 +283,12 @@ CASES: dict[str, tuple[str, Made, str]] = {
         with_attribute_kind(77),
         "attribute alpha of LeakyRelu n is of the unknown kind 0.",
     ),
+    "silent.onnx": (
+        "model",
+        model_with(helper.make_node("MaxPool", ["x"], [], name="n", kernel_shape=[2, 2])),
+        "silent.onnx is damaged: MaxPool n has no output.",
+    ),
+    "endless.onnx": ("model", without_outputs(), "is damaged: its graph has no output."),
     "text.onnx": (
         "model",
         model_with(helper.make_node("Relu", ["x"], ["y"], name="node"))
@@ -355,6 +369,15 @@ def test_what_a_file_asks_for_is_bounded(child: Child, tmp_path: Path, name: str
     assert not said.startswith("INTERNAL"), said
     assert sentence in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("kind", ["a4", "<U9", "f3", "i4,i4", "|O", "nonsense"])
+def test_arrays_of_no_numbers(tmp_path: Path, kind: str) -> None:
+    """Told without numpy, which warns of some of its older names."""
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (4,)}}"))
+    with pytest.raises(ValueError, match=re.escape(f"it holds {kind}, not numbers")):
+        read_array(path)
 
 
 def test_the_child_has_little_memory(child: Child, tmp_path: Path) -> None:

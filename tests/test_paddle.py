@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from paddle_program import (
     Attribute,
     conv_relu_program,
     conv_relu_weights,
+    field,
     one_operator,
     record,
     records,
@@ -94,6 +96,16 @@ def fails(folder: Path) -> KnightliteError:
 def test_no_program(tmp_path: Path, content: bytes) -> None:
     write_conv_relu(tmp_path)
     (tmp_path / "tiny.pdmodel").write_bytes(content)
+    assert fails(tmp_path).sentence == (
+        f"{tmp_path}/tiny.pdmodel is not a Paddle program or is truncated."
+    )
+
+
+def test_a_program_without_what_every_variable_has(tmp_path: Path) -> None:
+    """Some versions of protobuf read a message that lacks a required field."""
+    write_conv_relu(tmp_path)
+    nameless = field(3, field(2, field(1, 7)))  # a variable
+    (tmp_path / "tiny.pdmodel").write_bytes(field(1, field(1, 0) + nameless))
     assert fails(tmp_path).sentence == (
         f"{tmp_path}/tiny.pdmodel is not a Paddle program or is truncated."
     )
@@ -279,6 +291,18 @@ def test_a_crash_of_the_converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert fails(tmp_path).sentence == (
         f"paddle2onnx cannot convert {tmp_path}/tiny.pdmodel: it crashed with signal 11."
     )
+
+
+@needs_converter
+def test_a_lower_limit_of_memory_is_kept(tmp_path: Path) -> None:
+    """What may not be raised is left as it is."""
+    write_conv_relu(tmp_path)
+    model, output = tmp_path / "tiny.pdmodel", tmp_path / "made.onnx"
+    converter = [paddle.CHILD, paddle._extension(), model, model.with_suffix(".pdiparams"),
+                 paddle.OPSET, output, tmp_path / "reason"]  # fmt: skip
+    shell = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", sys.executable]
+    subprocess.run([*shell, *map(str, converter)], check=True, stdout=subprocess.DEVNULL)
+    assert output.stat().st_size
 
 
 @needs_converter

@@ -306,7 +306,7 @@ def test_no_script_and_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "Exporting net needs torch, numpy and onnx (and onnxscript for its newer exporter), which "
         "this Python does not have."
     )
-    assert error.hint.startswith("pip install 'torch>=2.8' numpy onnx onnxscript; a Python else")
+    assert error.hint.startswith("pip install 'torch>=2.13' numpy onnx onnxscript; a Python else")
     python = stub_frameworks.interpreter(tmp_path, {"torch.py": "raise ImportError"})
     assert " cannot be imported: " in refusal(path, python).sentence
 

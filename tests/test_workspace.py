@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from knightlite.array_files import map_array
 from knightlite.errors import FormatError, UsageError
 from knightlite.version import __version__
 from knightlite.workspace import (
@@ -21,6 +23,7 @@ from knightlite.workspace import (
     open_workspace,
     record,
     resolve,
+    sha256_of,
 )
 
 
@@ -47,6 +50,18 @@ def left_by_quant(folder: str = "tmp/densenet", content: str = "x") -> Workspace
     sources = hashed(".", {"model": make("d.pdmodel", "model"), "weight": "gone"})
     record(".", "quant", "TX5368AV200", {"iteration": 200, "method": "mse"}, files, sources)
     return open_workspace()
+
+
+def test_a_pipe_is_not_waited_for_nor_a_huge_file_hashed(tmp_path: Path) -> None:
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 5 << 30)
+    with pytest.raises(OSError, match="it has 5368709120 bytes, and at most 4294967296 are read"):
+        sha256_of(tmp_path / "huge")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        sha256_of(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        map_array(tmp_path / "pipe")
 
 
 def test_manifest_bytes() -> None:

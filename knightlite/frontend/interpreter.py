@@ -21,7 +21,9 @@ from knightlite.errors import KnightliteError, ModelError, UsageError
 from knightlite.leftovers import scratch_folder
 from knightlite.talk import SILENT, Talk
 
-START = Path(__file__).parent.parent / "foreign" / "start.py"
+FOREIGN = Path(__file__).parent.parent / "foreign"
+START = FOREIGN / "start.py"
+WITH_PARENT = FOREIGN / "with_parent.py"
 TIMEOUT_S: float = 1800
 EXPORTERS = ("auto", "torchscript", "dynamo")
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "POLYGRAPHY_AUTOINSTALL_DEPS": "0"}
@@ -110,7 +112,7 @@ def run(python: str, program: str, request: Mapping[str, Any], what: str) -> Ans
         asked.write_text(json.dumps(request), encoding="utf-8")
         try:
             done = subprocess.run(
-                [python, str(START), program, str(asked), str(answer)],
+                [python, str(WITH_PARENT), str(START), program, str(asked), str(answer)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -2,7 +2,7 @@
 
 Looked at: functions (which may call one another, each several times), graphs within graphs, the
 kinds of attributes and elements (ONNX's own helpers fail on unknown numbers), texts that are none,
-and how many elements tensors claim.
+nodes and graphs without outputs, and how many elements tensors claim.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def require_bounded(model: onnx.ModelProto, where: str) -> None:
         return ModelError(f"{where} is damaged: {reason}.", AGAIN)
 
     _check_texts(model, wrong)
+    if not model.graph.output:
+        raise wrong("its graph has no output")
     functions = {(item.domain, item.name): item for item in model.functions}
     bodies = [(item.node, f"function {item.name}") for item in model.functions]
     for nodes, place in [(model.graph.node, "the graph"), *bodies]:
@@ -100,6 +102,8 @@ def _check_nodes(nodes: Iterable[Any], wrong: Wrong) -> None:
     known = set(AttributeProto.AttributeType.values()) - {AttributeProto.UNDEFINED}
     for node in nodes:
         kind = node.op_type or "a node without a type"
+        if not any(node.output):
+            raise wrong(f"{kind} {node.name or ''}".rstrip() + " has no output")
         for item in node.attribute:
             what = f"attribute {item.name} of {kind} {node.name or ''}".rstrip()
             if item.type not in known:

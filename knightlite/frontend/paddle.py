@@ -15,6 +15,7 @@ from pathlib import Path
 
 from knightlite.errors import Finding, KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import paddle_forms, paddle_weights
+from knightlite.frontend.interpreter import WITH_PARENT
 from knightlite.frontend.onnx_file import read_bytes
 from knightlite.frontend.source import SourceModel
 from knightlite.leftovers import scratch_folder
@@ -153,7 +154,7 @@ def _convert(extension: Path, model: Path, program: bytes, weight: Path | None) 
         source = Path(folder, "model.pdmodel")
         source.write_bytes(program)
         command = [
-            sys.executable, "-I", "-S", str(CHILD),
+            sys.executable, "-I", "-S", str(WITH_PARENT), str(CHILD),
             str(extension), str(source), "" if weight is None else str(weight.resolve()),
             str(OPSET), str(output), str(reason),
         ]  # fmt: skip

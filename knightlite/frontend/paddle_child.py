@@ -19,7 +19,9 @@ MEMORY_BYTES = 16 << 30  # a damaged size must fail here, not take the machine's
 def main(arguments: list[str]) -> int:
     """Convert; 0 and the ONNX bytes in the output file, or 1 and a reason in the error file."""
     extension, model, weight, opset, output, error_file = arguments
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)  # may be less, and cannot be raised
+    if most == resource.RLIM_INFINITY or most > MEMORY_BYTES:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     loader = importlib.machinery.ExtensionFileLoader(MODULE, extension)
     spec = importlib.util.spec_from_file_location(MODULE, extension, loader=loader)
     assert spec is not None

@@ -106,9 +106,10 @@ def parse(message: str, data: bytes) -> Any | None:
     from google.protobuf.message import DecodeError
 
     try:
-        return _message_types()[message].FromString(data)
+        found = _message_types()[message].FromString(data)
     except (DecodeError, UnicodeDecodeError):
         return None
+    return found if found.IsInitialized() else None  # not every protobuf misses what is required
 
 
 def parse_program(data: bytes, where: Path) -> Any:

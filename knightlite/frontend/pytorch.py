@@ -16,7 +16,7 @@ HOME = Home(
     "torch, numpy and onnx (and onnxscript for its newer exporter)",
     "--torch-python",
     "KNIGHTLITE_TORCH_PYTHON",
-    "pip install 'torch>=2.8' numpy onnx onnxscript",
+    "pip install 'torch>=2.13' numpy onnx onnxscript",
 )
 
 

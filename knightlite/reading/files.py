@@ -16,30 +16,31 @@ def read_bytes(path: str | Path, most: int = limits.FILE_BYTES) -> bytes:
 
     A pipe or a device is refused rather than waited for.
     """
-    with _opened(path) as stream:
+    with opened(path, most) as stream:
         size = os.fstat(stream.fileno()).st_size
-        if size > most:
-            reason = f"it has {size} bytes, and at most {most} are read"
-            raise OSError(errno.EFBIG, reason, str(path))
         return stream.read(size)  # a buffer of this size; not of what is added meanwhile
 
 
 def read_part(path: str | Path, offset: int, length: int) -> bytes:
     """``length`` bytes from ``offset`` on, or as many as there are; OSError as read_bytes."""
-    with _opened(path) as stream:
+    with opened(path, None) as stream:
         stream.seek(offset)
         left = os.fstat(stream.fileno()).st_size - offset
         return stream.read(max(0, min(length, left, limits.FILE_BYTES)))
 
 
-def _opened(path: str | Path) -> BinaryIO:
+def opened(path: str | Path, most: int | None = limits.FILE_BYTES) -> BinaryIO:
+    """A regular file, to be read in pieces; OSError as :func:`read_bytes`."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
     try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
+        found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if most is not None and found.st_size > most:
+            reason = f"it has {found.st_size} bytes, and at most {most} are read"
+            raise OSError(errno.EFBIG, reason, str(path))
         return open(handle, "rb")
     except BaseException:
         os.close(handle)

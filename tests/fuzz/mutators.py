@@ -304,3 +304,35 @@ def npz(data: bytes, rng: random.Random) -> bytes:
         for name, content in members:
             archive.writestr(name, content)
     return stream.getvalue()
+
+
+STATEMENTS = (
+    "raise ValueError('two\\nlines')", "raise KeyError", "raise SystemExit(3)", "raise MemoryError",
+    "raise RuntimeError('\\udcff\\x1b[31m')", "import missing", "return None", "return 'a'",
+    "return float('nan')", "return []", "executor.forward(None)", "executor.forward()",
+    "executor.forward(np.zeros(3))", "executor.forward(np.zeros((0, 3, 8, 8), np.float32))",
+    "executor.forward(np.full((1, 3, 8, 8), np.nan, np.float32))", "executor.iteration = 'a'",
+    "executor.forward([[1]], 2)", "1 / 0", "yield 1", "def", "print('\\x1b[31m')", "del np", "    ",
+    "class ValueError(Exception): pass", "raise Exception", "import os; os.chdir('/')",
+    "import sys; sys.stdout.close()", "executor = None", "open('x')", "assert False, 'no'",
+    "import threading; threading.Thread(target=print).start()", "np.float32 = None",
+    "feed(executor)", "raise KnightliteError", "import knightlite.missing", "\x00", "\t",
+)  # fmt: skip
+
+
+def python_text(data: bytes, rng: random.Random) -> bytes:
+    """A line of a script left out, doubled or moved, or a statement more."""
+    lines = data.decode("utf-8").splitlines()
+    for _ in range(rng.choice((1, 1, 2))):
+        at = rng.randrange(len(lines))
+        match rng.randrange(6):
+            case 0:
+                del lines[at]
+            case 1:
+                lines.insert(rng.randrange(len(lines)), lines[at])
+            case 2:
+                return raw(data, rng)
+            case _:
+                indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
+                lines.insert(at, indent + rng.choice(STATEMENTS))
+    return "\n".join(lines).encode("utf-8", "replace")

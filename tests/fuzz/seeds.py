@@ -38,7 +38,7 @@ RUN_CONFIG = {
     "quant": {"model": "m.onnx", "data": "pictures", "recipe": "r.toml", "iteration": 2,
               "general-process": True, "save-dir": "out"},
     "compile": {"onnx": "out/m_quantize.onnx", "save-dir": "out"},
-    "sim": {"input": "out/inputs/x.bin"},
+    "compare": {"sort": True},
 }  # fmt: skip
 INPUT_CONFIGS = [
     {"input_name": "x", "quant_data_format": "Numpy", "data_dir": "arrays", "mean": "0.1 0.2 0.3",
@@ -142,7 +142,18 @@ def make_chain(folder: Path) -> None:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        quant = ["quant", "-m", "m.onnx", "-d", "pictures", "--recipe", "r.toml", "-gp"]
+        quant = [
+            "quant",
+            "-m",
+            "m.onnx",
+            "-d",
+            "pictures",
+            "--recipe",
+            "r.toml",
+            "-gp",
+            "--effort",
+            "low",
+        ]
         for command in (
             [*quant, "-cd", "cache.npz", "-gsj"],
             [*quant, "-cd", "cache.npz"],

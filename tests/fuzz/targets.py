@@ -49,7 +49,7 @@ from knightlite.sim import inputs as sim_inputs
 from knightlite.sim.outputs import OUTPUT, stems_of
 from paddle_program import conv_relu_program, conv_relu_weights, records
 
-SLOW, FAST = 1, 8
+SLOW, FAST = 1, 16
 """Inputs in a round of those that read networks or run them, and of the others."""
 
 

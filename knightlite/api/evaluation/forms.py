@@ -193,10 +193,11 @@ def _traced(name: str, writers: Mapping[str, tuple[str, str]]) -> tuple[str | No
     operator that writes it and the first tensor that this one reads.
     """
     found = None
-    while name in writers:
-        op, first = writers[name]
+    left = dict(writers)
+    while name in left:
+        op, first = left.pop(name)  # once: a damaged model may go in a circle
         if op == "Softmax":
-            found = first
+            found = first or None
         elif op not in MOVES:
             break
         name = first
@@ -257,7 +258,11 @@ def _integers(
         )
     (entry,) = meta.inputs
     finish, first = finisher(binary.program), meta.graph_outputs[0]
-    writers = {output: (step.op, step.inputs[0]) for step in meta.host for output in step.outputs}
+    writers = {
+        output: (step.op, step.inputs[0] if step.inputs else "")
+        for step in meta.host
+        for output in step.outputs
+    }
     read, delivered = _traced(first, writers)
     logits = [item for item in meta.outputs if read is not None and item.name == delivered]
 
