@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import limits
-from knightlite.reading import opened, read_bytes
+from knightlite.reading import open_regular, read_bytes
 
 Array = NDArray[Any]
 
@@ -40,7 +40,7 @@ def read_array(path: Path) -> Array:
 
 def map_array(path: Path) -> np.memmap[Any, Any]:
     """A ``.npy`` file's numbers, read from the file as they are used; errors as read_array."""
-    with opened(path, None) as stream:
+    with open_regular(path, None) as stream:
         size = path.stat().st_size
         dtype, shape, order = _header(stream, size)
         offset = stream.tell()

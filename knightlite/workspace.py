@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, get_args
 from knightlite import atomic_write, json_records
 from knightlite.errors import FormatError, UsageError
 from knightlite.json_records import Hexadecimal
-from knightlite.reading import opened, read_text
+from knightlite.reading import open_regular, read_text
 from knightlite.version import __version__
 
 MANIFEST = "knightlite.json"
@@ -254,7 +254,7 @@ def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a regular file, read in pieces; OSError."""
     digest = hashlib.sha256()
-    with opened(path) as stream:
+    with open_regular(path) as stream:
         while piece := stream.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -26,9 +26,9 @@ TESTS = Path(__file__).parent
 INPUTS = 1000
 # what makes values of a file's bytes
 READING = {
-    "fromfile", "json_value", "loads", "map_array", "memmap", "mmap", "open", "opened",
-    "parse_json", "ParseFromString", "raw_values", "read_array", "read_arrays", "read_bytes",
-    "read_part", "read_text", "toml_table",
+    "fromfile", "json_value", "loads", "map_array", "memmap", "open", "open_regular", "parse_json",
+    "ParseFromString", "raw_values", "read_array", "read_arrays", "read_bytes", "read_part",
+    "read_text", "toml_table",
 }  # fmt: skip
 # where no file of a user's is read, or what reads it is fuzzed through other functions
 ELSEWHERE = {
@@ -38,10 +38,8 @@ ELSEWHERE = {
     "api/quantization/run.py: _read_cache": "handed to the cache",
     "atomic_write.py: locked": "a folder",
     "chip_files.py: families": "chips that ship",
-    "cli/__init__.py: _open_streams": "the null device",
     "cli/profile.py: command": "just written",
     "cli/program.py: run": "the null device",
-    "foreign/start.py: _write": "in another interpreter",
     "foreign/start.py: main": "in another interpreter",
     "frontend/interpreter.py: run": "an answer of ours",
     "frontend/paddle.py: _convert": "the converter's, which onnx_file reads",
@@ -49,7 +47,6 @@ ELSEWHERE = {
     "frontend/paddle_pir.py: to_onnx": "its checks, without the converter",
     "frontend/pytorch.py: to_onnx": "the converter's, which onnx_file reads",
     "public/stages.py: compile": "as load_quantized reads",
-    "quantize/steps/live_values.py: empty": "memory",
 }
 
 
@@ -116,7 +113,11 @@ def _readings() -> Iterator[tuple[str, str, int, int]]:
                     called = call.func
                     name = called.attr if isinstance(called, ast.Attribute) else (
                         called.id if isinstance(called, ast.Name) else "")  # fmt: skip
-                    if name in READING:
+                    writes = any(
+                        isinstance(item, ast.Constant) and item.value in ("w", "wb")
+                        for item in call.args
+                    )
+                    if name in READING and not writes:
                         yield str(path), function.name, call.lineno, call.end_lineno or call.lineno
 
 

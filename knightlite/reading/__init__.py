@@ -4,7 +4,7 @@ Files that cannot be read raise OSError, contents that are wrong or ask for too 
 each with a reason that fits behind a colon: who reads knows the file's name and the remedy.
 """
 
-from knightlite.reading.files import opened, read_bytes, read_part, read_text
+from knightlite.reading.files import open_regular, read_bytes, read_part, read_text
 from knightlite.reading.texts import json_value, toml_table
 
-__all__ = ["json_value", "opened", "read_bytes", "read_part", "read_text", "toml_table"]
+__all__ = ["json_value", "open_regular", "read_bytes", "read_part", "read_text", "toml_table"]

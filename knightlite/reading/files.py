@@ -16,20 +16,20 @@ def read_bytes(path: str | Path, most: int = limits.FILE_BYTES) -> bytes:
 
     A pipe or a device is refused rather than waited for.
     """
-    with opened(path, most) as stream:
+    with open_regular(path, most) as stream:
         size = os.fstat(stream.fileno()).st_size
         return stream.read(size)  # a buffer of this size; not of what is added meanwhile
 
 
 def read_part(path: str | Path, offset: int, length: int) -> bytes:
     """``length`` bytes from ``offset`` on, or as many as there are; OSError as read_bytes."""
-    with opened(path, None) as stream:
+    with open_regular(path, None) as stream:
         stream.seek(offset)
         left = os.fstat(stream.fileno()).st_size - offset
         return stream.read(max(0, min(length, left, limits.FILE_BYTES)))
 
 
-def opened(path: str | Path, most: int | None = limits.FILE_BYTES) -> BinaryIO:
+def open_regular(path: str | Path, most: int | None = limits.FILE_BYTES) -> BinaryIO:
     """A regular file, to be read in pieces; OSError as :func:`read_bytes`."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
     try:
