@@ -160,5 +160,13 @@ def test_a_stale_cache_is_refused(refused: Refusal) -> None:
     refused([*words, "--seed", "5"], 1, "distribution cache seen.bin is of *", REMEDY)
     refused([*words, "--effort", "high"], 1,
             "distribution cache seen.bin was made with another --effort.", REMEDY)  # fmt: skip
+    with np.load("seen.bin") as found:
+        arrays = dict(found)
+    for name in ("maximum_1", "positive_0", "sample_0"):  # zip's own checksums are right
+        for changed in ({name: arrays[name] + 1}, {name: arrays[name][:0]}, {}):
+            others = {key: arrays[key] for key in arrays if key != name}
+            with Path("seen.bin").open("wb") as stream:
+                np.savez(stream, allow_pickle=False, **{**others, **changed})
+            refused(words, 1, "distribution cache seen.bin is damaged.", REMEDY)
     Path("seen.bin").write_bytes(b"PK nothing")
     refused(words, 1, "seen.bin is not a distribution cache.", REMEDY)

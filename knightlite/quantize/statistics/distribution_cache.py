@@ -2,7 +2,7 @@
 
 The file says which float network, which data and which sample size it is of, and holds a hash of
 every array that the network was fed with. The second pass feeds the same data again, so that a
-cache of other pictures is found out before anything is written.
+cache of other pictures is found out before anything is written. A seal over all of it tells damage.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from knightlite.quantize.statistics.recording import Recording
 from knightlite.reading import json_value
 
 Array = NDArray[Any]
-VERSION = 2
+VERSION = 3
 REMEDY = "delete the file, or name another one with -cd"
 HISTOGRAM = ("positive", "negative", "zeros", "exponent")
 
@@ -151,6 +151,7 @@ def _pack(key: dict[str, Any], digest: str, seen: Observation) -> bytes:
                 arrays[f"even_{part}_{index}"] = getattr(found.even, part)
     notes = {"key": key, "digest": digest, "metric": seen.metric, "pictures": seen.pictures,
              "tensors": tensors}  # fmt: skip
+    notes["seal"] = _seal(notes, arrays)
     arrays["notes"] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)
@@ -160,12 +161,24 @@ def _pack(key: dict[str, Any], digest: str, seen: Observation) -> bytes:
 def _unpack(cache: DistributionCache) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
         arrays = read_arrays(cache.data or b"")
-        notes: dict[str, Any] = json_value(arrays["notes"].tobytes())
+        notes: dict[str, Any] = json_value(arrays.pop("notes").tobytes())
         if not {"key", "digest", "metric", "pictures", "tensors"} <= set(notes):
             raise ValueError
+        version = notes["key"]["version"]
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{cache.name} is not a distribution cache.", REMEDY) from error
+    if version == VERSION and notes.pop("seal", None) != _seal(notes, arrays):
+        raise FormatError(f"distribution cache {cache.name} is damaged.", REMEDY)
     return notes, arrays
+
+
+def _seal(notes: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    """A hash of all that a cache holds; its arrays and their names cannot change unseen."""
+    digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
+    for name, values in sorted(arrays.items()):
+        digest.update(f" {name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def _statistics(entry: dict[str, Any], arrays: dict[str, Array], index: int) -> Statistics:
