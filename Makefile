@@ -14,6 +14,9 @@ PADDLE := .venv-paddle
 # all that is installed, with hashes, for the Python that is taken
 LOCK   := requirements-ci-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null).lock
 
+# compiled once for all the processes of a run, also where the user wants no __pycache__
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help check-tools demo test conformance fuzz lint format clean
 

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
 os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # the user's default chip is not the tests'
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a run starts Python a hundred times
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from refusals import Refusal
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+sys.dont_write_bytecode = False  # as for the processes we start
 gc.disable()  # until the tests are collected: what that makes stays to the end
 
 GOLDEN = Path(__file__).parent / "golden"

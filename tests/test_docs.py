@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +36,13 @@ LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("examples/*/README.md
 COPIED = ("knightlite", "chips", "calibration", "schemas", "scripts", "tests", "docs")
 SHARED = ("benchmarks", "examples", "pyproject.toml", "README.md", "CHANGELOG.md")
 TIMEOUT_S = 900
+
+# what a page's commands find imported already: of knightlite only where the page changes no code
+PACKAGES = ("click", "onnx", "PIL.Image", "rich.table", "pytest")
+UNCHANGED = (
+    "knightlite.public",
+    *(f"knightlite.cli.{name}" for name, _ in program.COMMANDS.values()),
+)
 
 
 def page_id(path: Path) -> str:
@@ -124,20 +132,25 @@ def checkout(made_once: MadeOnce, tmp_path: Path) -> Path:
     programs.mkdir(parents=True)
     (programs / "activate").write_text(f'export PATH="{programs}:$PATH"\n')
     python = shlex.quote(sys.executable)
+    write_programs(programs, python)
+    (tmp_path / "home").mkdir()
+    return root
+
+
+def write_programs(folder: Path, python: str) -> None:
+    """What a page calls ``python``, ``knightlite`` and ``Knight``, with that command as Python."""
     for name, command in (
         ("python", python),
         ("knightlite", f"{python} -m knightlite"),
         ("Knight", f"{python} -m knightlite"),
     ):
-        path = programs / name
+        path = folder / name
         path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         path.chmod(0o755)
-    (tmp_path / "home").mkdir()
-    return root
 
 
-def run_script(text: str, name: str, checkout: Path) -> subprocess.CompletedProcess[str]:
-    environment = {
+def environment_of(checkout: Path) -> dict[str, str]:
+    return {
         "PATH": f"{checkout / '.venv' / 'bin'}:{os.environ['PATH']}",
         "HOME": str(checkout.parent / "home"),
         "PYTHONPATH": str(checkout),
@@ -145,14 +158,39 @@ def run_script(text: str, name: str, checkout: Path) -> subprocess.CompletedProc
         "LC_ALL": "C.UTF-8",
         "OPENBLAS_NUM_THREADS": "1",  # other tests are running
     }
+
+
+def run_script(text: str, name: str, checkout: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", script_of(text, name, checkout)],
-        env=environment,
+        env=environment_of(checkout),
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
         check=False,
     )
+
+
+@contextmanager
+def warm(checkout: Path, text: str) -> Iterator[None]:
+    """The page's programs start warm: :mod:`warm_python`."""
+    changed = any(item.file or item.kind == "diff" for item in blocks_of(text))
+    program = shlex.join([sys.executable, "-I", "-S", str(ROOT / "tests" / "warm_python.py")])
+    address = str(checkout.parent / "socket")
+    server = [sys.executable, str(ROOT / "tests" / "warm_python.py"), "serve", address]
+    with subprocess.Popen(
+        [*server, *PACKAGES, *(() if changed else UNCHANGED)],
+        cwd=checkout,
+        env=environment_of(checkout),
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            write_programs(checkout / ".venv" / "bin", f"{program} call {shlex.quote(address)}")
+            yield
+        finally:
+            process.terminate()
 
 
 def runnable(path: Path) -> bool:
@@ -161,7 +199,9 @@ def runnable(path: Path) -> bool:
 
 @pytest.mark.parametrize("path", [item for item in PAGES if runnable(item)], ids=page_id)
 def test_page_runs_as_written(path: Path, checkout: Path) -> None:
-    done = run_script(path.read_text("utf-8"), page_id(path), checkout)
+    text = path.read_text("utf-8")
+    with warm(checkout, text):
+        done = run_script(text, page_id(path), checkout)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
