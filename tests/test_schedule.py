@@ -143,7 +143,7 @@ def runs(item: Store) -> Any:
 
 
 def check_bytes(built: Built, graph: Graph, known: dict[str, bytes] | None = None) -> None:
-    """Every tensor is the reference's; ``known``: what that gave, for the next plan of ``graph``."""
+    """Every tensor is the reference's; ``known``: what that gave for another plan of ``graph``."""
     inputs = random_inputs(graph, np.random.default_rng(1))
     wanted = {} if known is None else known
     if not wanted:

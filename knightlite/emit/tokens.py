@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from knightlite.isa import Engine, Instruction, Space
 
+_ENGINES = tuple(Engine)
 _Accesses = list[tuple[int, int, int]]  # first byte, last byte, instruction index
 
 
@@ -22,7 +23,7 @@ def with_tokens(instructions: Sequence[Instruction]) -> list[Instruction]:
     waited = {(source, target): -1 for source in Engine for target in Engine}
     for index, item in enumerate(instructions):
         accesses = item.accesses()
-        for source in Engine:
+        for source in _ENGINES:
             if source == item.ENGINE:
                 continue
             latest = waited[source, item.ENGINE]

@@ -72,11 +72,12 @@ class FieldLayout:
     minimum: int  # the smallest value that makes sense
     spaces: tuple[Space, ...]  # an address in one of these memories
     unit: int  # bytes: what lies at the address may have to lie at a multiple of it
+    maximum: int = dataclasses.field(init=False)  # the largest value that fits
 
-    @property
-    def maximum(self) -> int:
-        """Largest encodable value."""
-        return (1 << (self.width - 1)) - 1 if self.signed else (1 << self.width) - 1
+    def __post_init__(self) -> None:
+        """Counted once: every field of every instruction is held against it."""
+        most = (1 << (self.width - self.signed)) - 1
+        object.__setattr__(self, "maximum", most)
 
 
 _layouts: dict[type, tuple[FieldLayout, ...]] = {}  # computed once per class

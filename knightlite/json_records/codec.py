@@ -71,6 +71,8 @@ class Misfit(Exception):
 
 def to_json(value: Any) -> Any:
     """A record, or a value in one, as what the ``json`` module writes."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         found = {}
         for item in record_form(type(value)).keys:
