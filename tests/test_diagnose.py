@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 import knightlite
@@ -21,13 +22,15 @@ from knightlite.api.diagnosis import diagnose, settings_of
 from knightlite.api.models.notes import notes_of
 from knightlite.cli.program import run
 from knightlite.frontend import load, load_quantized
+from knightlite.ir import Graph
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.preprocess import load_recipe
 from knightlite.quantize.choices import EFFORTS
-from knightlite.quantize.data.workload import PictureFolder
+from knightlite.quantize.data.workload import PictureFolder, Workload
 from knightlite.quantize.groups import features
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.talk import Talk
+from onnx_nets import Net
 from refusals import Refusal
 
 Capture = pytest.CaptureFixture[str]
@@ -147,7 +150,7 @@ def test_labels_that_match_no_class(here: Path, capsys: Capture) -> None:
     """Without the network's classes the preprocessing is not judged, which is said."""
     for name in "37":
         shutil.copytree(DIGITS / "test" / name, f"two/{name}")
-    arguments = ["diagnose", "-d", "two", "-i", "20"]
+    arguments = ["diagnose", "-d", "two", "-i", "8"]
     capsys.readouterr()
     assert run([*arguments, "--json"]) == 0
     out, err = capsys.readouterr()
@@ -178,7 +181,9 @@ def test_another_network_is_refused(here: Path, refused: Refusal) -> None:
 
 
 def test_from_python(here: Path) -> None:
-    made = knightlite.quantize("digits.onnx", data="calib", recipe="digits", iteration=4)
+    made = knightlite.quantize(
+        "digits.onnx", data="calib", recipe="digits", iteration=4, effort="low"
+    )
     found = knightlite.diagnose(made, data="calib", iteration=4)
     assert isinstance(found, knightlite.Diagnosis)
     assert found.healthy
@@ -210,26 +215,43 @@ def test_progress_ends_where_it_says(here: Path) -> None:
 def test_pictures_where_nobody_says_how_many(
     here: Path, monkeypatch: pytest.MonkeyPatch, batch: int, pictures: int
 ) -> None:
+    fed: list[int] = []
+
+    def forward(inputs: tuple[NDArray[Any], ...]) -> list[NDArray[Any]]:
+        fed[-1] += len(inputs[0])
+        return [np.zeros((len(inputs[0]), 10))]
+
+    def counted(graph: Graph, fixed: Graph, data: Workload, *_: Any, **__: Any) -> None:
+        fed.append(0)
+        data.run(forward)
+
+    monkeypatch.setattr(diagnosis, "diagnose", counted)
     monkeypatch.setattr("knightlite.api.diagnosis.PICTURES", 7)
-    found = diagnose(DiagnoseOptions(batch_size=batch, data="calib", recipe="digits"))
-    assert found.pictures == pictures
-    assert diagnose(DiagnoseOptions()).pictures == 7  # of the 10 that quant took
+    diagnose(DiagnoseOptions(batch_size=batch, data="calib", recipe="digits"))
+    diagnose(DiagnoseOptions())
+    assert fed == [pictures, 7]  # 7 of the 10 that quant took
 
 
 @pytest.mark.parametrize("effort", ["low", "normal", "high"])
-def test_what_it_was_quantized_with_is_read(here: Path, effort: str) -> None:
+def test_what_it_was_quantized_with_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, effort: str
+) -> None:
     """What quantizing again would give is the model as it is: the same switches, the same bytes."""
+    monkeypatch.chdir(tmp_path)
+    net = Net()
+    x = net.conv(net.input("x", [1, 3, 32, 32]), "a", (8, 3, 3, 3), strides=[4, 4], bias=True)
+    x = net.conv(net.node("Relu", [x], "b"), "c", (16, 8, 3, 3), strides=[2, 2], bias=True)
+    x = net.conv(net.node("Relu", [x], "d"), "e", (10, 16, 1, 1), bias=True)
+    model = net.save(tmp_path, net.node("GlobalAveragePool", [x], "y"))
     words = ["-d", str(DIGITS / "test"), "--recipe", "digits", "-i", "20", "--equalization", "off"]
-    assert (
-        run(["quant", "onnx", "-m", "digits.onnx", "--effort", effort, *words, "-s", "made"]) == 0
-    )
-    path = Path("made/digits_quantize.onnx")
+    assert run(["quant", "onnx", "-m", str(model), "--effort", effort, *words, "-s", "made"]) == 0
+    path = Path("made/net_quantize.onnx")
     fixed = load_quantized(path)
     settings = settings_of(notes_of(path), fixed)
     assert settings.bias_correction == EFFORTS[effort].get("bias_correction", "sequential")
     assert settings.rounding == EFFORTS[effort].get("rounding", "nearest")
     assert settings.range_choice == (effort == "high")
-    graph = load(Path("made/digits.onnx"), None, None, None)
+    graph = load(Path("made/net.onnx"), None, None, None)
     data = PictureFolder(DIGITS / "test", load_recipe("digits"), 20, 1, (1, 3, 32, 32))
     again = quantize_graph(graph, data, settings).graph
     assert again.nodes == fixed.nodes

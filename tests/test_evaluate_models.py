@@ -56,6 +56,11 @@ def options(pictures: Path, **changes: Any) -> EvaluateOptions:
     )
 
 
+def two(pictures: Path, **changes: Any) -> EvaluateOptions:
+    """The float and the quantized model, where what is counted of more forms is not the point."""
+    return options(pictures, **{"models": tuple(map(Path, FORMS[:2])), **changes})
+
+
 def listen() -> tuple[Talk, list[str], list[int]]:
     said: list[str] = []
     done: list[int] = []
@@ -189,7 +194,7 @@ def test_a_worker_says_what_is_wrong_with_a_picture(pictures: Path) -> None:
     (pictures / "9" / "broken.png").write_bytes(b"no picture")
     for workers in (1, 2):
         with pytest.raises(DataError, match=r"broken\.png is not a picture in one of the formats"):
-            evaluate_models(options(pictures, workers=workers))
+            evaluate_models(two(pictures, workers=workers))
 
 
 # ------------------------------------------------------------------ stopped, and gone on
@@ -203,20 +208,20 @@ def stopped(pictures: Path, state: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate_models(options(pictures, state=state), Talk(advance=stop))
+        evaluate_models(two(pictures, state=state), Talk(advance=stop))
     assert json.loads(state.read_text())["tally"]["pictures"] == 5
 
 
 def test_a_stopped_run_goes_on(pictures: Path) -> None:
-    whole = evaluate_models(options(pictures))
+    whole = evaluate_models(two(pictures))
     state = Path("state.json")
     stopped(pictures, state)
     talk, said, done = listen()
-    assert evaluate_models(options(pictures, state=state), talk) == whole
+    assert evaluate_models(two(pictures, state=state), talk) == whole
     assert said == ["state.json holds 5 of 12 pictures: the others follow."]
     assert done[0] > 5
     assert done[-1] == 12
-    assert evaluate_models(options(pictures, state=state, keep_state=False)) == whole
+    assert evaluate_models(two(pictures, state=state, keep_state=False)) == whole
     assert not state.exists()
 
 
@@ -238,25 +243,25 @@ def test_the_state_is_kept_as_often_as_it_should_be(
 
 def changed_picture(pictures: Path) -> EvaluateOptions:
     os.utime(next(iter(sorted(pictures.glob("2/*.png")))), (1, 1))
-    return options(pictures)
+    return two(pictures)
 
 
 def one_picture_less(pictures: Path) -> EvaluateOptions:
     next(iter(sorted(pictures.glob("2/*.png")))).unlink()
-    return options(pictures)
+    return two(pictures)
 
 
 def another_model(pictures: Path) -> EvaluateOptions:
     model = onnx.load("digits.onnx")
     model.doc_string = "changed"
     onnx.save(model, "digits.onnx")
-    return options(pictures)
+    return two(pictures)
 
 
 def another_recipe(pictures: Path) -> EvaluateOptions:
     text = load_recipe("digits").text.replace("mean = [0.31", "mean = [0.32")
     Path("mine.toml").write_text(text)
-    return options(pictures, recipe="mine.toml")
+    return two(pictures, recipe="mine.toml")
 
 
 @pytest.mark.parametrize(
@@ -266,7 +271,7 @@ def another_recipe(pictures: Path) -> EvaluateOptions:
         (one_picture_less, "the pictures"),
         (another_model, "the models"),
         (another_recipe, "the recipe"),
-        (lambda pictures: options(pictures, shard=(1, 2)), "the shard"),
+        (lambda pictures: two(pictures, shard=(1, 2)), "the shard"),
     ],
 )
 def test_a_changed_input_starts_again(pictures: Path, change: Any, what: str) -> None:
@@ -284,9 +289,7 @@ def test_a_damaged_state_starts_again(pictures: Path) -> None:
     state = Path("state.json")
     state.write_text("{")
     talk, said, _ = listen()
-    assert evaluate_models(options(pictures, state=state), talk) == evaluate_models(
-        options(pictures)
-    )
+    assert evaluate_models(two(pictures, state=state), talk) == evaluate_models(two(pictures))
     assert said[0].startswith("state.json is not a state file of eval: ")
     assert said[0].endswith(" The evaluation starts from the first picture.")
 
@@ -376,16 +379,16 @@ def test_classes_in_another_order(pictures: Path) -> None:
         path.rename(pictures / f"n{9 - int(path.name)}")  # n0 holds the nines
     labels = Path("synsets.txt")
     labels.write_text("".join(f"n{9 - place} the digit {place}\n" for place in range(10)))
-    found = evaluate_models(options(pictures, labels=labels))
+    found = evaluate_models(two(pictures, labels=labels))
     assert found.models[0].top1 == 100 * 10 / 12
-    assert evaluate_models(options(pictures)).models[0].top1 < 20  # type: ignore[operator]
+    assert evaluate_models(two(pictures)).models[0].top1 < 20  # type: ignore[operator]
     shutil.rmtree(pictures / "n0")
-    assert evaluate_models(options(pictures, labels=labels)).models[0].top1 is not None
+    assert evaluate_models(two(pictures, labels=labels)).models[0].top1 is not None
     with pytest.raises(UsageError, match=r"lie in 9 folders of classes, but the models give 10 sc"):
-        evaluate_models(options(pictures))  # n1 is not score 0
+        evaluate_models(two(pictures))  # n1 is not score 0
     labels.write_text("n1\n")
     with pytest.raises(DataError, match=r"^8 of 9 class folders are not in synsets\.txt, such as"):
-        evaluate_models(options(pictures, labels=labels))
+        evaluate_models(two(pictures, labels=labels))
 
 
 @pytest.mark.parametrize(
@@ -416,7 +419,7 @@ def test_without_classes_models_are_compared_with_each_other(pictures: Path) -> 
 
 
 def test_a_sample_is_seeded(pictures: Path) -> None:
-    found = [evaluate_models(options(pictures, count=5, seed=seed)) for seed in (0, 0, 1)]
+    found = [evaluate_models(two(pictures, count=5, seed=seed)) for seed in (0, 0, 1)]
     assert found[0].pictures == 5
     assert found[0] == found[1]
     assert found[0].models[1].sqnr_db != found[2].models[1].sqnr_db
@@ -543,9 +546,9 @@ def test_refusals(pictures: Path, ask: Any, kind: type[KnightliteError], sentenc
 
 def test_merging_refuses_what_does_not_belong_together(pictures: Path) -> None:
     paths = [Path(f"{name}.json") for name in "abcd"]
-    evaluate_models(options(pictures, shard=(1, 2), state=paths[0]))
-    evaluate_models(options(pictures, shard=(2, 2), state=paths[1], recipe="digits"))
-    evaluate_models(options(pictures, shard=(2, 2), state=paths[2], models=(Path(FORMS[1]),)))
+    evaluate_models(two(pictures, shard=(1, 2), state=paths[0]))
+    evaluate_models(two(pictures, shard=(2, 2), state=paths[1], recipe="digits"))
+    evaluate_models(two(pictures, shard=(2, 2), state=paths[2], models=(Path(FORMS[1]),)))
     stopped(pictures, paths[3])
     cases: tuple[tuple[list[int], str], ...] = (
         ([0], r"^of 2 shards, 2/2 is missing\.$"),
