@@ -271,15 +271,50 @@ class Verdict:
         assert self.counted >= 0.9 * self.tensors, f"nearly constant: {self.few}"
 
 
-def judge(built: Built, quantized: Graph, floating: Graph, pictures: Sequence[Tensors]) -> Verdict:
+class Opinions:
+    """What is said of a network whatever the chip: by its QDQ layers, and by the float network.
+
+    A question that was asked before, for another chip, is not computed again.
+    """
+
+    def __init__(self, quantized: Graph, floating: Graph) -> None:
+        self._layers = Layers(quantized)
+        self._exact = session(write_float(floating, floating.chip_outputs), THREADS)
+        self._differences: dict[tuple[bytes, ...], dict[str, int]] = {}
+        self._outputs: dict[tuple[Any, ...], list[Array]] = {}
+
+    def differences(self, golden: Tensors) -> dict[str, int]:
+        """Of the layers: :meth:`Layers.differences`."""
+        graph = self._layers.graph
+        names = (*graph.inputs, *(name.removesuffix("/made") for name in graph.outputs))
+        asked = tuple(golden[name].tobytes() for name in names)
+        if asked not in self._differences:
+            self._differences[asked] = self._layers.differences(golden)
+        return self._differences[asked]
+
+    def outputs(self, names: Sequence[str], picture: Tensors) -> list[Array]:
+        """Of the float network."""
+        asked = (*names, *(values.tobytes() for values in picture.values()))
+        if asked not in self._outputs:
+            self._outputs[asked] = self._exact.run(list(names), dict(picture))
+        return self._outputs[asked]
+
+
+def judge(
+    built: Built,
+    quantized: Graph,
+    floating: Graph,
+    pictures: Sequence[Tensors],
+    opinions: Opinions | None = None,
+) -> Verdict:
     """Run pictures (real numbers per network input, [1, C, H, W]) through machine, golden, QDQ.
 
     ``quantized`` is the graph of the QDQ file: golden model and program come from the rewritten
-    one, and could agree on a wrong rewrite.
+    one, and could agree on a wrong rewrite. ``opinions``: on these two, for several chips.
     """
     graph = built.compiled.graph
-    golden, layers, tally = Golden(graph), Layers(quantized), Tally()
-    exact = session(write_float(floating, floating.chip_outputs), THREADS)
+    golden, tally = Golden(graph), Tally()
+    opinions = opinions or Opinions(quantized, floating)
     lsb: dict[str, int] = {}
     signal = noise = 0.0
     entries = {entry.name: entry for entry in built.program.meta.inputs}
@@ -290,9 +325,9 @@ def judge(built: Built, quantized: Graph, floating: Graph, pictures: Sequence[Te
         found = run(built, integers)
         assert set(found) == {*graph.inputs, *(node.output for node in graph.nodes)}
         tally.compare(found, wanted)
-        for name, steps in layers.differences(wanted).items():
+        for name, steps in opinions.differences(wanted).items():
             lsb[name] = max(steps, lsb.get(name, 0))
-        for name, values in zip(ends, exact.run(list(ends), dict(picture)), strict=True):
+        for name, values in zip(ends, opinions.outputs(list(ends), picture), strict=True):
             real = np.asarray(values, np.float64)
             signal += float(np.sum(real**2))
             noise += float(np.sum((real - dequantize(wanted[name], ends[name])) ** 2))

@@ -198,7 +198,7 @@ def test_a_named_file_that_is_here_is_taken_as_it_is(here: Path, capsys: Capture
 
 
 def test_the_chip_of_quant_is_that_of_compile(here: Path, capsys: Capture) -> None:
-    quant = ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits"]
+    quant = ["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "digits", "--effort", "low"]
     output(capsys, *quant, "--chip", "TX5112CV201")
     out, _ = output(capsys, "compile", "--json")
     assert json.loads(out)["chip"] == "TX5112CV201"

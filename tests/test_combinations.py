@@ -30,7 +30,7 @@ HINTS = {
         ("seen.bin", "-du"), "leave them out, or name one method (-qm) and one iteration (-i)"
     ),
 }
-DATA = ["-d", "calib", "--recipe", "digits"]
+DATA = ["-d", "calib", "--recipe", "digits", "--equalization", "off"]
 
 
 def test_every_pair_once() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from conformance_checks import (
     MAIN,
     TIGHT,
     Built,
+    Opinions,
     Pictures,
     above_floor,
     build,
@@ -54,6 +56,10 @@ class Prepared:
     floating: Graph
     quantized: Graph
     sha256: str
+
+    @cached_property
+    def opinions(self) -> Opinions:
+        return Opinions(self.quantized, self.floating)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,7 @@ def test_network(
     item = prepared[name]
     built = build(item.quantized, chip_name)
     batch = pictures(TEST, item.network.shape, seed=2)
-    verdict = judge(built, item.quantized, item.floating, single("x", batch))
+    verdict = judge(built, item.quantized, item.floating, single("x", batch), item.opinions)
     verdict.check()
     above_floor(golden, "small_networks_sqnr_db.json", name, verdict.sqnr_db)
     check_time(built)

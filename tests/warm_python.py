@@ -46,7 +46,7 @@ def serve(address: str) -> list[str]:
         listener.listen()
         os.write(1, b"ready\n")
         signal.signal(signal.SIGCHLD, lambda *_: _reap(os.WNOHANG))
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(_reap(0)))
+        signal.signal(signal.SIGTERM, _end)
         while True:
             connection, _ = listener.accept()
             if os.fork() == 0:
@@ -62,6 +62,12 @@ def _reap(options: int) -> None:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, options)[0]:
             pass
+
+
+def _end(*_: object) -> None:
+    """Not before every command has ended."""
+    _reap(0)
+    sys.exit()
 
 
 def _answer(connection: socket.socket) -> list[str]:
