@@ -30,7 +30,14 @@ CLASSIFIER = """\
 check -m net.onnx
 check -m net.onnx --chip TX5112CV201 --json
 quant -m net.onnx -d pics --recipe gauge.toml -i 3 -bs 4 -gt -gsj --effort high
+quant -m net.onnx -d pics --recipe gauge.toml -r infer -i 3 -bs 4
+quant -m net.onnx -d pics --recipe gauge.toml -i 1 -bs 5 -r auto_quant -amr 0.4 -s mixed
+quant -m net.onnx -d pics --recipe gauge.toml -i 3 -bs 4 --mix-budget 40% -s mixed --json
+quant -m net.onnx -d pics --recipe gauge.toml -i 1 3 -qm kl mse -bs 4 --effort low -s both
+quant -m net.onnx -s random
 quant -m net.onnx -d pics --recipe gauge.toml -i 3 -bs 4 -gsj -qm percentile -per 0.97 --json
+compile --onnx mixed/net_quantize.onnx --chip TX5112CV201 -s small
+profile -cfg small/net_quantize_r.cfg --set clock_hz=2e8 -mbw 0.5 -s small
 model_info -m net_quantize.onnx
 model_info -m net_quantize.onnx --json
 compile
@@ -47,6 +54,10 @@ show_sim_result -sd res --json
 profile
 profile --json
 compare
+sim --input pics/owl/1.png --labels labels.txt -d all -if 1 -s picture
+sim --input frames.npy -fs 2 -fc 2 -s picture
+compare -sd picture -sl 5 -s picture
+quant -m net.onnx -d pics --recipe gauge.toml -r compare
 sim --input inputs/x.bin -s one
 compare -sl 4 -sd one -s one
 compare -sl 6 --json
@@ -54,6 +65,10 @@ eval --data pics -j 1
 eval --data pics -j 1 --json
 diagnose
 diagnose --json
+chips
+chips TX5112CV201
+chips TX5112CV201 --ops
+chips TX5105C --json
 """
 
 TWO_INPUTS = """\
@@ -95,10 +110,10 @@ def test_reports(
     capsys.readouterr()
     pages = []
     for command in commands.splitlines():
-        assert run(shlex.split(command)) == 0, command
+        code = run(shlex.split(command))
         captured = capsys.readouterr()
         out = figures(json.loads(captured.out)) if "--json" in command else captured.out
-        pages.append(f"$ {command}\n{captured.err}--\n{out}")
+        pages.append(f"$ {command}\n{captured.err}-- {code}\n{out}")
     for file in files:
         text = Path(file).read_text(encoding="utf-8")
         pages.append(f"$ cat {file}\n{figures(json.loads(text)) if '.json' in file else text}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from knightlite.api.simulation.run import _best
 from knightlite.errors import DataError, UsageError
 from knightlite.preprocess import ImageFolder, class_places, read_labels
 
@@ -79,3 +81,26 @@ def test_class_folders_that_no_line_names(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         class_places(folder("a", "b", "d"), path)
     assert caught.value.sentence == f"2 of 3 class folders are not in {path}, such as b."
+
+
+def test_the_best_classes_of_a_frame() -> None:
+    """Five of them, the first of equal ones first; an output that scores no classes has none."""
+    scores = np.array([[0.5, 2.0, -1.0, 2.0, 0.0, 1.5, 0.25]])
+    best = _best(scores, None)
+    assert [(guess.index, guess.score) for guess in best] == [
+        (1, 2.0),
+        (3, 2.0),
+        (5, 1.5),
+        (0, 0.5),
+        (6, 0.25),
+    ]
+    assert {guess.label for guess in best} == {None}
+    assert [guess.index for guess in _best(scores[:, :2], None)] == [1, 0]
+    assert [len(_best(np.zeros(shape), None)) for shape in ((1, 1), (3,), (1, 3, 2, 1))] == [0] * 3
+    named = _best(scores, ("a", "b", "c", "d", "e"))
+    assert [guess.label for guess in named] == ["b", "d", "5", "a", "6"]
+    assert [len(_best(np.zeros(shape), ("a",))) for shape in ((1, 1), (3,), (1, 3, 2, 1))] == [
+        1,
+        3,
+        5,
+    ]
