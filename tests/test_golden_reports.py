@@ -29,11 +29,13 @@ DIGITS = 7  # that no computer's exponential or logarithm changes
 CLASSIFIER = """\
 check -m net.onnx
 check -m net.onnx --chip TX5112CV201 --json
-quant -m net.onnx -d pics --recipe gauge.toml -i 3 -bs 4 -gt -gsj --effort high
+quant -m net.onnx -d pics --recipe gauge.toml -i 4 -bs 4 -gt -gsj --effort high
 quant -m net.onnx -d pics --recipe gauge.toml -r infer -i 3 -bs 4
 quant -m net.onnx -d pics --recipe gauge.toml -i 1 -bs 5 -r auto_quant -amr 0.4 -s mixed
 quant -m net.onnx -d pics --recipe gauge.toml -i 3 -bs 4 --mix-budget 40% -s mixed --json
 quant -m net.onnx -d pics --recipe gauge.toml -i 1 3 -qm kl mse -bs 4 --effort low -s both
+quant -m net.onnx -d pics --recipe gauge.toml -i 2 -bs 9 -qm all -gsj -s all
+quant -m net.onnx -d pics --recipe gauge.toml -i 4 -bs 4 -lsj all/kl_it_2/net_scales.json -s loaded
 quant -m net.onnx -s random
 quant -m net.onnx -d pics --recipe gauge.toml -i 3 -bs 4 -gsj -qm percentile -per 0.97 --json
 compile --onnx mixed/net_quantize.onnx --chip TX5112CV201 -s small
@@ -72,6 +74,7 @@ chips TX5105C --json
 """
 
 TWO_INPUTS = """\
+quant -rc c.json -qm all -gsj -s all
 quant -rc c.json -b 16 --chip TX5215CV200
 model_info -m net_quantize.onnx
 compile --chip TX5215CV200
@@ -90,7 +93,8 @@ compare -sl 3
         ("classifier", gauge_nets.classifier, CLASSIFIER,
          ["net.json", "net_quantize_report.json", "net_scales.json",
           "net_quantize_r.map.txt", "net_quantize_r.trace.json", "layer_cycles_NPU_0.txt",
-          "knightlite.json", "res/result-logits.1_p.txt", "res/result-map.2_hwc_p.txt"]),
+          "knightlite.json", "all/octav_it_2/net_quantize_report.json",
+          "res/result-logits.1_p.txt", "res/result-map.2_hwc_p.txt"]),
         ("two_inputs", gauge_nets.two_inputs, TWO_INPUTS,
          ["net_quantize_report.json", "net_quantize_r.map.txt", "net_quantize_r.profile.json"]),
     ],
@@ -114,6 +118,10 @@ def test_reports(
         captured = capsys.readouterr()
         out = figures(json.loads(captured.out)) if "--json" in command else captured.out
         pages.append(f"$ {command}\n{captured.err}-- {code}\n{out}")
+    for file in sorted(Path("all").glob("*/net_scales.json")):
+        tensors = json.loads(file.read_text(encoding="utf-8"))["tensors"]
+        rows = [f"{name} {row['type']} {rounded(row['scale'])}" for name, row in tensors.items()]
+        pages.append("\n".join([f"$ scales of {file}", *rows, ""]))
     for file in files:
         text = Path(file).read_text(encoding="utf-8")
         pages.append(f"$ cat {file}\n{figures(json.loads(text)) if '.json' in file else text}")
