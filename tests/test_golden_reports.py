@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,86 @@ chips TX5112CV201 --ops
 chips TX5105C --json
 """
 
+REFUSED = """\
+quant -m net.onnx -r infer -qm kl mse
+quant -m net.onnx -mc net.json -b 16
+quant -m net.onnx -r auto_quant -b 16
+quant -m net.onnx --mix-budget 5 -b 16
+quant -m net.onnx --mix-budget 5 -mc net.json
+quant -m net.onnx --mix-budget 5 -lsj net_scales.json
+quant -m net.onnx --mix-budget 5 -r auto_quant
+quant -m net.onnx --mix-budget -1
+quant -m net.onnx -mc net.json -gt
+quant -m net.onnx -mc net.json -lsj net_scales.json
+quant -m net.onnx -gsj -lsj net_scales.json
+quant -m net.onnx -d pics --recipe gauge.toml -qm kl mse -du
+quant -m net.onnx -d pics --recipe gauge.toml -i 1 2 -cd cache.npz
+quant -m net.onnx --labels labels.txt
+quant -m net.onnx --recipe gauge.toml
+quant -m net.onnx -d pics
+quant -m net.onnx -d pics --recipe gauge.toml -i 0
+quant -m net.onnx -d pics --recipe gauge.toml -bs 0
+quant -m net.onnx --input-configs 7
+quant -m net.onnx --input-configs '[{"input_name":"x","quant_data_format":"Text"}]'
+quant -m net.onnx -on nowhere
+quant -m net.onnx -qid float64
+quant -m net.onnx -qid uint8 int8
+quant -m net.onnx -is 1 3 10
+quant -m net.onnx -is 1 3 10 8 -is 1 3 10 8
+quant -m net.onnx -ll 13
+quant -m net.onnx -ll 7
+quant -m net.onnx -qm percentile -per 1.5
+quant -m net.onnx -qm percentile -per 0
+quant -m net.onnx -amr 1.1 -r auto_quant
+quant -m net.onnx --mean 1 2 --std 1
+quant -m net.onnx --std 0
+quant -m net.onnx -ib 0
+quant -m net_quantize.onnx
+compile --onnx net.onnx
+compile --onnx net_quantize_golden.onnx
+compile --chip NOPE
+compile --input-order nchwc
+explain nowhere
+check -m frames.npy
+check -m labels.txt
+sim --input frames.npy -fc 9
+sim --input frames.npy -fc 3 -fs 3
+sim --input frames.npy -fc 0
+sim --input frames.npy -fs -1
+sim --input frames.npy -d nowhere
+sim --input frames.npy --golden net_quantize_golden.onnx
+sim --input frames.npy:frames.npy
+sim --input pics/cat/0.png -fc 2
+sim --input pics/cat/0.png --recipe digits
+sim --input labels.txt
+sim --input frames.npy --config labels.txt
+compare -sd res
+compare -sd nowhere
+compare -sl 7
+eval --data nowhere
+eval --data pics labels.txt
+eval --data pics --shard 3/2
+eval --data pics pics
+diagnose -q net.onnx
+diagnose -sn 0
+diagnose -i 0
+show_sim_result -sd pics
+show_sim_result -sd labels.txt
+inspect pics
+inspect net.onnx
+model_info -m net_quantize_r.weight
+model_info -m frames.npy
+chips NOPE
+chips --ops
+profile -bu 1.01
+profile -bu 0.001
+profile -mbw -1
+profile -mbw 1 --set ddr_bytes_per_second=1
+profile --set clock_hz=0
+profile --set mac_rows=1
+profile --set clock_hz
+"""
+
 TWO_INPUTS = """\
 quant -rc c.json -qm all -gsj -s all
 quant -rc c.json -b 16 --chip TX5215CV200
@@ -90,7 +171,7 @@ compare -sl 3
 @pytest.mark.parametrize(
     ("name", "make", "commands", "files"),
     [
-        ("classifier", gauge_nets.classifier, CLASSIFIER,
+        ("classifier", gauge_nets.classifier, CLASSIFIER + REFUSED,
          ["net.json", "net_quantize_report.json", "net_scales.json",
           "net_quantize_r.map.txt", "net_quantize_r.trace.json", "layer_cycles_NPU_0.txt",
           "knightlite.json", "all/octav_it_2/net_quantize_report.json",
@@ -118,6 +199,10 @@ def test_reports(
         captured = capsys.readouterr()
         out = figures(json.loads(captured.out)) if "--json" in command else captured.out
         pages.append(f"$ {command}\n{captured.err}-- {code}\n{out}")
+    if name == "classifier" and find_spec("matplotlib"):
+        assert run(["diagnose", "--html", "page.html"]) == 0
+        page = Path("page.html").read_text(encoding="utf-8")
+        golden.text("reports/page.html", re.sub(r"<svg.*?</svg>", "<svg/>", page, flags=re.DOTALL))
     for file in sorted(Path("all").glob("*/net_scales.json")):
         tensors = json.loads(file.read_text(encoding="utf-8"))["tensors"]
         rows = [f"{name} {row['type']} {rounded(row['scale'])}" for name, row in tensors.items()]

@@ -221,6 +221,20 @@ def test_bins_cover_everything(size: int, count: int) -> None:
     assert all(after[0] <= before[1] for before, after in pairwise(bins))
 
 
+@pytest.mark.parametrize(
+    ("size", "kernel", "strides", "pads"),
+    [
+        ((5, 6), (3, 2), (2, 3), (1, 1, 0, 0)),
+        ((5, 7), (4, 3), (1, 2), (1, 2, 1, 1)),
+        ((8, 9), (1, 5), (2, 4), (0, 0, 2, 2)),
+        ((4, 1), (2, 3), (1, 1), (0, 1, 1, 1)),
+    ],
+)
+def test_same_pads(size: Any, kernel: Any, strides: Any, pads: Any) -> None:
+    """As many windows as strides begin in the picture; the odd row or column is at the end."""
+    assert paddle_forms._same_pads(size, kernel, strides) == pads
+
+
 # ------------------------------------------------------------------ what is refused, or said
 
 
@@ -234,6 +248,14 @@ def test_bins_cover_everything(size: int, count: int) -> None:
          "20 is Paddle's default"),
         ("pool2d", (-1, 4, -1, -1), pooled("avg", (3, 3)),
          "an adaptive pool to [3, 3] must read a picture of a known size"),
+        ("pool2d", (-1, 4, 7, -1), pooled("max", (3, 2)),
+         "an adaptive pool to [3, 2] must read a picture of a known size"),
+        ("pad3d", (1, 4, 5, 2),
+         {"mode": "circular", "paddings": [1, 3, 0, 0], "data_format": "NCHW"},
+         "circular padding by 3 must read a known size of at least that"),
+        ("pad3d", (1, 4, 5, 6),
+         {"mode": "circular", "paddings": [1, 3, 6, 2], "data_format": "NCHW"},
+         "circular padding by 6 must read a known size of at least that"),
         ("pad3d", (1, 7, 5, 4), {"mode": "reflect", "paddings": [1, 1], "data_format": "NDHWC"},
          "pad3d with the channels last must pad with a constant, not by reflect"),
     ],

@@ -21,6 +21,7 @@ from knightlite import dtypes, ops
 from knightlite.dtypes import DType
 from knightlite.errors import Finding, UnsupportedError, UsageError
 from knightlite.frontend import canonical, onnx_file
+from knightlite.frontend.model_kind import ModelKind, kind_of
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
 from knightlite.ops.onnx_parts import parts_of
@@ -62,6 +63,11 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
     lengths, findings = _lut_lengths(proto)
     model = onnx_file.resolve(proto, path, None, keep_quantizers=True, apart=apart)
     if not any(node.op_type == "DequantizeLinear" for node in model.nodes):
+        if kind_of(proto) is ModelKind.GOLDEN:
+            raise UsageError(
+                f"{path} is a golden model, which compile wrote, not a quantized one.",
+                "name the model that was compiled, as X_quantize.onnx",
+            )
         raise UsageError(
             f"{path} is a float model, not a quantized one.",
             f"quantize it first: knightlite quant onnx -m {path}",
