@@ -154,6 +154,30 @@ profile --set mac_rows=1
 profile --set clock_hz
 """
 
+OPTIONS = """\
+quant -m net.onnx -d pics --recipe gauge.toml -i 5 --seed 3 -on pooled gate -du -s cut
+quant -m net.onnx -d pics --recipe raw -i 2 --mean 96 128 112 --std 32 -qid uint8 -s pixels
+quant -m net.onnx -r convert -s converted --json
+quant -m net.onnx -d pics --recipe gauge.toml -i 2 -bs 4 -cd cache.npz -ib 2 -ll 9 -b 16
+quant -m net.onnx -d pics --recipe gauge.toml -i 2 -bs 4 -cd cache.npz -ib 2 -ll 9 -b 16
+compile -sln deep -eln sum -s part
+compile --input-order nhwc --output stem --opt-ddr 0 --res-version mine
+inspect net_quantize_r.cfg
+model_info -m net_quantize_r.tsmodel
+sim --input inputs/x.bin --check
+sim --input inputs/x.bin -fmt nchw -fc 2 -s moved
+explain sum
+explain stem --json
+explain nowhere
+compare -on map -on sum -si --rmse --maxdiff --bias -sh
+compare --op-type Conv --sort --no-mre -sn 2
+compare --index-range 1:3 --no-cos --json
+eval --data pics --shard 2/2 -j 1 --check
+eval net_quantize.onnx net.onnx --data pics/owl --recipe gauge.toml -j 1
+eval net_quantize.onnx net.onnx --data pics/owl --recipe gauge.toml --labels labels.txt -j 1
+diagnose -sn 2 -d pics --recipe gauge.toml -i 9
+"""
+
 TWO_INPUTS = """\
 quant -rc c.json -qm all -gsj -s all
 quant -rc c.json -b 16 --chip TX5215CV200
@@ -176,6 +200,8 @@ compare -sl 3
           "net_quantize_r.map.txt", "net_quantize_r.trace.json", "layer_cycles_NPU_0.txt",
           "knightlite.json", "all/octav_it_2/net_quantize_report.json",
           "res/result-logits.1_p.txt", "res/result-map.2_hwc_p.txt"]),
+        ("options", gauge_nets.classifier, OPTIONS,
+         ["net_quantize_report.json", "net_quantize_r.map.txt", "cut/net_quantize_report.json"]),
         ("two_inputs", gauge_nets.two_inputs, TWO_INPUTS,
          ["net_quantize_report.json", "net_quantize_r.map.txt", "net_quantize_r.profile.json"]),
     ],
@@ -197,7 +223,9 @@ def test_reports(
     for command in commands.splitlines():
         code = run(shlex.split(command))
         captured = capsys.readouterr()
-        out = figures(json.loads(captured.out)) if "--json" in command else captured.out
+        out = captured.out
+        if "--json" in command and code == 0:
+            out = figures(json.loads(out))
         pages.append(f"$ {command}\n{captured.err}-- {code}\n{out}")
     if name == "classifier" and find_spec("matplotlib"):
         assert run(["diagnose", "--html", "page.html"]) == 0
