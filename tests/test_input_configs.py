@@ -11,7 +11,11 @@ import onnx
 import pytest
 from PIL import Image
 
+from knightlite.api.quantization.input_configs import InputConfig, parse
+from knightlite.api.quantization.input_forms import InputForm
 from knightlite.cli.program import run
+from knightlite.dtypes import S8
+from knightlite.errors import UsageError
 from onnx_nets import Net
 from refusals import Refusal
 
@@ -89,6 +93,46 @@ def test_refusals(
     assert found == code
     (error,) = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
     assert error.startswith(sentence.rstrip("*"))
+
+
+def test_what_is_left_out() -> None:
+    """Names are those of the inputs in turn; what is not said is as Knight has it."""
+    text = """[{"data_dir": "p", "mean": 3}, {"quant_data_format": "Bin", "std": "2 4",
+             "quantize_input_dtype": "INT8", "color_space": "GRAY", "padding_constant_value": 0}]"""
+    assert parse(text, ("a", "b")) == (
+        InputConfig(InputForm("a", None, (3.0,), (1.0,)), "Image", Path("p"), "RGB", False),
+        InputConfig(InputForm("b", S8, (0.0,), (2.0, 4.0)), "Bin", None, "GRAY", True),
+    )
+    turned = parse('[{"input_name": "b"}, {"input_name": "a", "mean": ""}]', ("a", "b"))
+    assert [item.form for item in turned] == [InputForm(name, None, (), ()) for name in "ab"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("{", ["input-configs must be a JSON list: Expecting property name enclosed in double "
+               "quotes: line 1 column 2 (char 1)."]),
+        ("7", ["input-configs must be a list of objects, one per input."]),
+        ("[{}, 7]", ["input-configs must be a list of objects, one per input."]),
+        ("[{}, {}, {}]", ["1 of input-configs cannot be used: input-configs[2]: the network has no "
+                          "input '', but a, b."]),
+        ('[{"input_name": "b"}, {}]', ["1 of input-configs cannot be used: input-configs[1]: it is "
+                                       "configured twice."]),
+        ('[{}, {"quant_data_format": "Text", "color_space": "YUV", "std": "x"}]',
+         ["3 of input-configs cannot be used: input-configs[1]: quant_data_format must be one of "
+          "Image, Numpy, Bin, not 'Text'.",
+          "input-configs[1]: quant_data_format must be one of Image, Numpy, Bin, not 'Text'.",
+          "input-configs[1]: color_space must be one of RGB, BGR, GRAY, not 'YUV'.",
+          "input-configs[1]: std must be numbers, not 'x'."]),
+        ('[{"quantize_input_dtype": "int4"}]',
+         ["1 of input-configs cannot be used: input-configs[0]: quantize_input_dtype must be one "
+          "of float32, none, uint8, int8, int16, not 'int4'."]),
+    ],
+)  # fmt: skip
+def test_configs_that_are_wrong(text: str, sentences: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text, ("a", "b"))
+    assert [caught.value.sentence, *map(str, caught.value.findings)] == sentences
 
 
 def test_files_must_belong_together(two_inputs: Path, refused: Refusal) -> None:

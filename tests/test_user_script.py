@@ -219,6 +219,32 @@ def test_casts_are_said_once(tmp_path: Path, dtype: str, remarks: list[str]) -> 
     assert (str(fed.arrays[0][0].dtype), fed.arrays[0][0].max()) == ("float32", 7)
 
 
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ("np.full((1, 3, 4, 5), 255, 'f')", 255),  # integers that are written as real numbers
+        ("np.full((1, 3, 4, 5), 255, np.int64)", 255),
+        ("np.full((1, 3, 4, 5), 256, np.int64)", "int64 from 256 to 256"),
+        ("np.linspace(-1, 1, 60).reshape(1, 3, 4, 5)", "float64 from -1 to 1"),
+        ("np.full((1, 3, 4, 5), 0.12345678)", "float64 from 0.1235 to 0.1235"),
+    ],
+)
+def test_what_an_input_of_integers_holds(tmp_path: Path, values: str, kept: int | str) -> None:
+    fed = Fed()
+    script = body(
+        tmp_path, f"executor.forward({values})", inputs=(Tensor("x", (1, 3, 4, 5), dtypes.U8),)
+    )
+    if isinstance(kept, int):
+        script.run(fed)
+        assert (str(fed.arrays[0][0].dtype), fed.arrays[0][0].min()) == ("uint8", kept)
+        return
+    with pytest.raises(DataError) as caught:
+        script.run(fed)
+    assert caught.value.sentence.endswith(
+        f": input x takes uint8, but the script feeds {kept} that it cannot hold."
+    )
+
+
 def test_flat_input_gets_its_trailing_ones(tmp_path: Path) -> None:
     fed = Fed()
     lines = "executor.forward(np.ones((2, 6), np.float32))"
