@@ -231,10 +231,10 @@ def test_reports(
         assert run(["diagnose", "--html", "page.html"]) == 0
         page = Path("page.html").read_text(encoding="utf-8")
         golden.text("reports/page.html", re.sub(r"<svg.*?</svg>", "<svg/>", page, flags=re.DOTALL))
-    for file in sorted(Path("all").glob("*/net_scales.json")):
-        tensors = json.loads(file.read_text(encoding="utf-8"))["tensors"]
+    for scales in sorted(Path("all").glob("*/net_scales.json")):
+        tensors = json.loads(scales.read_text(encoding="utf-8"))["tensors"]
         rows = [f"{name} {row['type']} {rounded(row['scale'])}" for name, row in tensors.items()]
-        pages.append("\n".join([f"$ scales of {file}", *rows, ""]))
+        pages.append("\n".join([f"$ scales of {scales}", *rows, ""]))
     for file in files:
         text = Path(file).read_text(encoding="utf-8")
         pages.append(f"$ cat {file}\n{figures(json.loads(text)) if '.json' in file else text}")

@@ -18,8 +18,8 @@ NOTHING = np.zeros(2)
 
 
 def sums(minimum: list[float], maximum: list[float]) -> Sums:
-    rows = [NOTHING] * 8
-    return Sums(*rows, minimum=np.array(minimum), maximum=np.array(maximum))
+    kinds = dict.fromkeys(Sums.__dataclass_fields__, NOTHING)
+    return Sums(**{**kinds, "minimum": np.array(minimum), "maximum": np.array(maximum)})
 
 
 def suspect(*tensors: str, weights: tuple[str, ...] = ()) -> Suspect:
