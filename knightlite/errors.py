@@ -6,11 +6,18 @@ Exit codes: 1 the request could not be carried out, 2 the request itself is wron
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 SHOWN_NAMES = 12  # of a longer list in a hint
+FEW = 8  # findings that are told one by one
+SEVERAL = 3  # places of a kind that are told as one
+OPERATOR = re.compile("[A-Z][A-Za-z0-9]*")  # that a sentence begins with
+NAME_OR_NUMBER = re.compile(r"[\d/_…]|\w\.\w")  # in a word that is particular to one place
+PARTICULAR = "…"
 NEAREST, NEAR = 3, 0.6  # names suggested at most, and how alike they are (of difflib)
 
 
@@ -95,6 +102,56 @@ def nearest(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(folded, names, n=NEAREST, cutoff=NEAR)
     near = [folded] if folded in names else near
     return f"did you mean {' or '.join(names[item] for item in near)}?" if near else ""
+
+
+def summarized(findings: Iterable[Finding]) -> list[Finding]:
+    """What a person reads of more than :data:`FEW` findings: one for every kind.
+
+    It says in how many places, of which operators, and shows the first one. The most frequent kinds
+    come first; what is found in fewer than :data:`SEVERAL` places stays as it is.
+    """
+    whole = list(findings)
+    if len(whole) <= FEW:
+        return whole
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for item in whole:
+        kinds.setdefault((item.severity, kind_of(item)), []).append(item)
+    several = [some for some in kinds.values() if len({item.where for item in some}) >= SEVERAL]
+    few = [item for some in kinds.values() if some not in several for item in some]
+    return [_shown(some) for some in sorted(several, key=len, reverse=True)] + few
+
+
+def kind_of(finding: Finding) -> str:
+    """A finding's sentence without what is particular: the operator, names, numbers, shapes."""
+    words = finding.sentence.replace(finding.where, PARTICULAR).split()
+    if words and OPERATOR.fullmatch(words[0].rstrip(":")):
+        words = words[1:]
+    kept = [PARTICULAR if NAME_OR_NUMBER.search(word) else word.rstrip(",") for word in words]
+    return " ".join(word for word, before in zip(kept, ["", *kept], strict=False) if word != before)
+
+
+def next_step(errors: Sequence[Finding]) -> str:
+    """What helps against many errors: a hint that all of them have, else another network."""
+    (hint, *others) = dict.fromkeys(item.hint for item in errors)
+    if hint and not others:
+        return hint
+    operators = operators_of(errors) or errors[0].where
+    return f"export a network without these operators, or not as it has them: {operators}"
+
+
+def operators_of(findings: Iterable[Finding]) -> str:
+    """The operators that findings begin with, the most frequent first, each with their number."""
+    first = (item.sentence.split(maxsplit=1)[0].rstrip(":") for item in findings if item.sentence)
+    counts = Counter(word for word in first if OPERATOR.fullmatch(word))
+    texts = [f"{word} ({count})" for word, count in counts.most_common(SHOWN_NAMES)]
+    return ", ".join(texts) + (", ..." if len(counts) > SHOWN_NAMES else "")
+
+
+def _shown(kind: Sequence[Finding]) -> Finding:
+    """Findings of one kind as one."""
+    operators = operators_of(kind)
+    of = f" of {operators}" if "," in operators else ""
+    return replace(kind[0], where=f"{len(kind)} places{of}, such as {kind[0].where}")
 
 
 def findings_error(

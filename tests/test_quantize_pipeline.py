@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet, Pictures, small_net
-from knightlite.errors import DataError, ModelError, UsageError
+from knightlite.errors import DataError, ModelError, UsageError, summarized
 from knightlite.inference import picture_runs, session
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_float, write_qdq
@@ -170,6 +170,30 @@ def test_warnings_about_raised_channels_and_8_bit_outputs() -> None:
     ]
     (entry,) = result.report["raises"]
     assert (entry["node"], entry["channel"], entry["reason"]) == ("a", 1, "ratio below 2^-17")
+
+
+def test_of_many_layers_with_raised_channels_the_worst_is_told_first() -> None:
+    net = FloatNet()
+    net.input("x", 3, 12, 12)
+    x = "x"
+    for layer, small in enumerate((1, 3, 2, *(1,) * 6)):
+        weights = np.random.default_rng(layer).normal(0, 0.3, (4, net.shape(x)[1], 1, 1))
+        weights[:small] *= 1e-9
+        x = net.conv(x, f"a{layer}", 4, weights=weights)
+    result = quantize_graph(net.build(x), Pictures(), threads=1)
+    raised = [item for item in result.warnings if "too small" in item.sentence]
+    assert [item.where for item in raised] == [
+        "a1",
+        "a2",
+        "a0",
+        *(f"a{layer}" for layer in range(3, 9)),
+    ]
+    (told,) = summarized(raised)
+    assert str(told) == (
+        "9 places, such as a1: 3 of 4 channels have weights too small for the requantize range, "
+        "and their scales were raised; 3 of them keep less than 20 dB. "
+        "Hint: the report lists every one under raises"
+    )
 
 
 def test_no_pictures() -> None:

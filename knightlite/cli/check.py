@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from knightlite.api.checking import check
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
+from knightlite.errors import FEW, next_step, summarized
 from knightlite.options.inspection import CheckOptions
 
 EPILOG = """\b
@@ -54,17 +57,28 @@ def command(options: CheckOptions) -> int:
         (kind, total, done - host, host)
         for kind, (total, done, host) in sorted(result.operators.items())
     ]
+    errors = [item for item in result.findings if item.severity == "error"]
+    if len(errors) > FEW:
+        print_line(
+            f"{result.name} does not run on {result.chip}, {len(errors)} places are not "
+            f"supported: {next_step(errors)}."
+        )
     columns = ("operator", "nodes", "on the NPU", "on the host")
-    shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
-    print_table(f"{result.name} on {result.chip}", columns[:shown], [row[:shown] for row in rows])
+    width = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    print_table(f"{result.name} on {result.chip}", columns[:width], [row[:width] for row in rows])
     print_line(
         f"{gflops:.3f} GFLOPs, {result.parameters / 1e6:.3f} M parameters, "
         f"{share:.1f} % of the MACs on the NPU"
     )
     if result.host:
-        print_line(f"on the host: {', '.join(result.host)}")
-    for item in result.findings:
+        counts = Counter(result.host)
+        names = [f"{kind} ({count})" if count > 1 else kind for kind, count in counts.items()]
+        print_line(f"on the host: {', '.join(names)}")
+    shown = summarized(result.findings)
+    for item in shown:
         print_line(f"{item.severity}: {item}")
+    if len(shown) < len(result.findings):
+        print_line("--json lists every place.")
     verdict = "runs on" if result.fits else "does not run on"
     print_line(f"{result.name} {verdict} {result.chip}.")
     return 0 if result.fits else 1

@@ -160,7 +160,7 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         if ctrl_c.asked():
             say("Stopped.")
             return STOPPED
-        report_error(error)
+        report_error(error, whole="--json" in arguments)
         return error.exit_code
     except (BrokenPipeError, SystemExit):  # click exits where it meets a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error

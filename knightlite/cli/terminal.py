@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from knightlite.errors import KnightliteError
+from knightlite.errors import KnightliteError, summarized
 from knightlite.talk import Say, Talk
 
 if TYPE_CHECKING:
@@ -228,10 +228,10 @@ def _warner(speak: Say) -> Say:
     return warn
 
 
-def report_error(error: KnightliteError) -> None:
-    """The sentence, every finding, the hint."""
+def report_error(error: KnightliteError, *, whole: bool = False) -> None:
+    """The sentence, the findings, the hint. ``whole``: every finding, not one of a kind."""
     say(f"Error: {one_line(error.sentence)}")
-    for finding in error.findings:
+    for finding in error.findings if whole else summarized(error.findings):
         say(f"  - {one_line(str(finding))}")
     if error.hint:
         say(f"Hint: {one_line(error.hint)}")

@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from knightlite.errors import Finding, KnightliteError, UnsupportedError, UsageError, nearest
+from knightlite.errors import (
+    FEW,
+    Finding,
+    KnightliteError,
+    UnsupportedError,
+    UsageError,
+    nearest,
+    next_step,
+)
 from knightlite.frontend import (
     canonical,
     elsewhere,
@@ -78,6 +86,13 @@ def files_beside(path: Path) -> tuple[Path, ...]:
 def unsupported(path: Path, findings: tuple[Finding, ...]) -> KnightliteError:
     """The error that lists every finding of severity error."""
     errors = [item for item in findings if item.severity == "error"]
+    if len(errors) > FEW:
+        return UnsupportedError(
+            f"{path} cannot run on the NPU, {len(errors)} places are not supported: "
+            f"{next_step(errors)}.",
+            f"`knightlite check -m {path} --json` lists every place",
+            errors,
+        )
     count = "one place is" if len(errors) == 1 else f"{len(errors)} places are"
     first = f"{errors[0].where}: {errors[0].sentence.rstrip('.')}"
     more = "" if len(errors) == 1 else f" and {len(errors) - 1} more"

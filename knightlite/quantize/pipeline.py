@@ -55,6 +55,7 @@ from knightlite.quantize.steps.range_choice import choose_ranges
 from knightlite.quantize.weak_layers import findings, weak_layers
 
 Array = NDArray[Any]
+TOLD_DB = 20  # of a channel's weights: what keeps less is counted in a warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,19 +316,7 @@ def _warnings(
         )
     if isinstance(workload, (DataFree, RandomData)):
         found.append(Finding("data", workload.warning, severity="warning"))
-    for name, made in assignment.weights.items():
-        if made.raises:
-            costs = [item for item in made.raises if item.after_db is None or item.after_db < 20]
-            found.append(
-                Finding(
-                    name,
-                    f"{len(made.raises)} of {made.scale.size} channels have weights too small for "
-                    f"the requantize range, and their scales were raised; {len(costs)} of them "
-                    "keep less than 20 dB.",
-                    "the report lists every one under raises",
-                    "warning",
-                )
-            )
+    found += _raised(assignment)
     for name in graph.chip_outputs:
         if assignment.features[name].dtype.bits == 8:
             found.append(
@@ -339,3 +328,24 @@ def _warnings(
                 )
             )
     return found
+
+
+def _raised(assignment: Assignment) -> list[Finding]:
+    """The layers whose weights are too small for the range of ratios, which lose most first."""
+    costs = {
+        name: sum(item.after_db is None or item.after_db < TOLD_DB for item in made.raises)
+        for name, made in assignment.weights.items()
+        if made.raises
+    }
+    return [
+        Finding(
+            name,
+            f"{len(made.raises)} of {made.scale.size} channels have weights too small for the "
+            f"requantize range, and their scales were raised; {costs[name]} of them keep less than "
+            f"{TOLD_DB} dB.",
+            "the report lists every one under raises",
+            "warning",
+        )
+        for name in sorted(costs, key=lambda name: costs[name], reverse=True)
+        for made in (assignment.weights[name],)
+    ]

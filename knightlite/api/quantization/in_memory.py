@@ -19,7 +19,7 @@ from knightlite.api.quantization.input_forms import InputForm
 from knightlite.api.quantization.inputs import input_forms, normalized, pins
 from knightlite.container import InputNote, QuantizationNotes
 from knightlite.container.description import FedAs
-from knightlite.errors import UsageError
+from knightlite.errors import Finding, UsageError, summarized
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.reading import read_text
 from knightlite.talk import SILENT, Talk
@@ -94,7 +94,7 @@ def quantize_models(
             talk.say(step.sentence)
         for reason in _left_out(graph, chosen, work, prepared):
             talk.say(reason)
-        for warning in result.warnings:
+        for warning in summarized(result.warnings):
             talk.warn(str(warning))
         _warn_of_loss(result.report, work, talk)
         talk.say("Stage4: Quantitative Parameter Fixed-point.")
@@ -271,13 +271,14 @@ def graph_of(options: QuantizeOptions, model: SourceModel, talk: Talk) -> Graph:
     from knightlite.inference import session
     from knightlite.ops import host
 
-    graph = canonical_graph(
-        model, options.model, options.general_process, lambda finding: talk.warn(str(finding))
-    )
+    doubts: list[Finding] = []
+    graph = canonical_graph(model, options.model, options.general_process, doubts.append)
     graph = normalized(options, graph, talk)
-    for operation in graph.host:
-        if operation.op != "Reshape":
-            talk.warn(f"{operation.name}: {host.sentence(operation)}")
+    doubts += [
+        Finding(item.name, host.sentence(item)) for item in graph.host if item.op != "Reshape"
+    ]
+    for doubt in summarized(doubts):
+        talk.warn(str(doubt))
     if host.needs_onnx_runtime(graph):
         trailing = host.model(graph).SerializeToString(deterministic=True)
         session(trailing, called=f"the operators of {options.model} for the host")
