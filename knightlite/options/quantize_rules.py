@@ -49,8 +49,9 @@ def not_a_number(function: object) -> None:
 class Asked(Protocol):
     """What the rules read of the record that names them, ``options.quantize.QuantizeOptions``."""
 
-    combinations: tuple[tuple[str, int], ...]
+    methods: tuple[str, ...]
     iterations: tuple[int, ...]
+    effort: str
     batch_size: int
     data: str | None
     recipe: str | None
@@ -98,7 +99,7 @@ def _folder_of_pictures(options: Asked) -> None:
 
 def _one_combination(options: Asked) -> None:
     """Where one is all that can be run."""
-    several = len(options.combinations) > 1
+    several = len(combinations(options.methods, options.iterations, options.effort)) > 1
     if several and options.run_mode in ("infer", "convert"):
         raise UsageError(
             f"run mode {options.run_mode} takes one value of -qm and of -i, not several."
