@@ -188,3 +188,10 @@ def picture_bytes(kind: str) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind)
     return stream.getvalue()
+
+
+def array_bytes(values: np.ndarray) -> bytes:
+    """A ``.npy`` file."""
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()

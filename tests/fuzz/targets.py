@@ -20,7 +20,7 @@ from knightlite.api.chips.settings import default_chip
 from knightlite.api.comparison import dump
 from knightlite.api.comparison.layer_values import simulated_values
 from knightlite.api.comparison.stage_files import sample
-from knightlite.api.evaluation import forms, state
+from knightlite.api.evaluation import forms, state, stored_frames
 from knightlite.api.inspection import inspect_file, model_info, quantization_notes
 from knightlite.api.inspection.results import load_array
 from knightlite.api.models.binary import Binary, open_binary
@@ -259,6 +259,13 @@ def _data(folder: Path) -> list[Target]:
     def dumped(path: Path) -> object:
         return dump._batch(path.parent, 0, quantized, "x")
 
+    def stored(path: Path) -> object:
+        stored_frames.classes_of(path, None)
+        return stored_frames.digest_of(path, 0), stored_frames.frame_of(path, 0, (3, 8, 8))
+
+    def stored_classes(path: Path) -> object:
+        return stored_frames.classes_of(folder / "arrays" / "1.npy", path)
+
     def read_sample(path: Path) -> object:
         return sample({"onnx": path, "input_x": path}, quantized)
 
@@ -275,6 +282,9 @@ def _data(folder: Path) -> list[Target]:
         Target("raw data", "c.bin", (folder / "input.bin").read_bytes(), source("Bin"), RAW),
         Target("result", f"j/{result.name}", result.read_bytes(), simulated, (mutators.npy,)),
         Target("dumped", "n/batch_0.npy", array, dumped, (mutators.npy,)),
+        Target("stored frames", "o.npy", array, stored, (mutators.npy,)),
+        Target("stored classes", "s.npy", seeds.array_bytes(np.asarray([3])), stored_classes,
+               (mutators.npy,)),
         Target("sample", "x.bin", (folder / "inputs/x.bin").read_bytes(), read_sample, RAW),
         Target("picture data", "q.png", seeds.picture_bytes("PNG"), source("Image"),
                (mutators.png,)),
