@@ -117,7 +117,8 @@ def _readings() -> Iterator[tuple[str, str, int, int]]:
                         isinstance(item, ast.Constant) and item.value in ("w", "wb")
                         for item in call.args
                     )
-                    if name in READING and call.args and not writes:
+                    others = name == "open" and not call.args  # a session's, not a file's
+                    if name in READING and not (writes or others):
                         yield str(path), function.name, call.lineno, call.end_lineno or call.lineno
 
 
