@@ -235,6 +235,69 @@ def test_same_pads(size: Any, kernel: Any, strides: Any, pads: Any) -> None:
     assert paddle_forms._same_pads(size, kernel, strides) == pads
 
 
+class Node:
+    """An operator of one input, filter and output, and the block that it stands in."""
+
+    def __init__(self, shapes: dict[str, Any], attributes: dict[str, Any]) -> None:
+        self.shape = shapes.__getitem__
+        self.get = attributes.get
+        self.written: dict[str, Any] | None = None
+
+    def input(self, name: str) -> str:
+        return name
+
+    output = input
+
+    def copy(self, operator: Node, **changed: Any) -> None:
+        self.written = changed
+
+
+KNOWN = "must read a picture of a known size"
+DENSE = {"paddings": (1, 1), "strides": (2, 2), "output_size": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("form", "read", "made", "attributes", "found"),
+    [
+        ("_convolution", (-1, 8), (), {}, f"SAME padding beside a dilation {KNOWN}"),
+        ("_convolution", (8, -1), (), {}, f"SAME padding beside a dilation {KNOWN}"),
+        ("_convolution", (5, 6), (), {"strides": (2, 3)}, ([1, 1, 0, 0], [1, 1], None)),
+        ("_convolution", (5, 6), (), {"padding_algorithm": "VALID"}, None),
+        ("_convolution", (5, 6), (), {"dilations": (1, 1)}, None),
+        ("_transposed_convolution", (5, -1), (10, 11), DENSE,
+         f"a transposed convolution with an output size {KNOWN}"),
+        ("_transposed_convolution", (5, 6), (-1, 11), DENSE,
+         f"a transposed convolution with an output size {KNOWN}"),
+        ("_transposed_convolution", (5, 6), (10, 11), {**DENSE, "output_size": ()}, None),
+        ("_transposed_convolution", (5, 6), (12, 12), DENSE, ([1] * 4, [2, 2], [1, 1])),
+        ("_transposed_convolution", (5, 6), (13, 12), DENSE,
+         "a transposed convolution to [13, 12] needs output padding of [2, 1]"),
+        ("_transposed_convolution", (5, 6), (11, 10), DENSE,
+         "a transposed convolution to [11, 10] needs output padding of [0, -1]"),
+        ("_transposed_convolution", (5, 6), (12, 11), {**DENSE, "paddings": (0, 1, 2, 0)},
+         ([0, 1, 2, 0], [2, 2], [0, 0])),
+        ("_transposed_convolution", (5, 6), (13, 14), {**DENSE, "padding_algorithm": "VALID"},
+         ([0] * 4, [2, 2], [0, 1])),
+        ("_transposed_convolution", (5, 6), (10, 12), {**DENSE, "padding_algorithm": "SAME"},
+         ([1, 1, 0, 0], [1, 1], [1, 0])),
+    ],
+)  # fmt: skip
+def test_explicit_pads(form: str, read: Any, made: Any, attributes: Any, found: Any) -> None:
+    """Kernels of 3 rows and 2 columns, dilated by 2."""
+    shapes = {"Input": (1, 4, *read), "Filter": (4, 4, 3, 2), "Output": (1, 4, *made)}
+    plain = {"padding_algorithm": "SAME" if form == "_convolution" else "EXPLICIT"}
+    node: Any = Node(shapes, {**plain, "dilations": (2, 2), **attributes})
+    said = getattr(paddle_forms, form)(node, node)
+    if not isinstance(found, tuple):
+        assert (said, node.written) == (found, None)
+        return
+    paddings, dilations, extra = found
+    wanted = {"padding_algorithm": "EXPLICIT", "paddings": paddings, "dilations": dilations}
+    if extra is not None:
+        wanted |= {"output_padding": extra, "output_size": []}
+    assert (said, node.written) == (None, wanted)
+
+
 # ------------------------------------------------------------------ what is refused, or said
 
 
