@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from conformance_checks import Pictures
+from knightlite import dtypes
 from knightlite.frontend import load
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
 from knightlite.quantize.settings import Settings
@@ -39,7 +40,7 @@ def scaled(net: Net, factor: float) -> str:
 STEPPED: dict[str, Build] = {
     "Sign": lambda net: net.node("Sign", ["x"], "y"),
     "Floor of Mul": lambda net: net.node("Floor", [scaled(net, 4)], "y"),
-    "ThresholdedRelu": lambda net: net.node("ThresholdedRelu", ["x"], "y", alpha=1.5),
+    "Round": lambda net: net.node("Round", ["x"], "y"),
 }
 
 
@@ -53,6 +54,29 @@ def test_steps_limit_what_a_table_keeps(tmp_path: Path, name: str, bits: int) ->
     assert abs(predicted - measured) < 1
     assert f"because its function {name} has steps" in sentence
     assert "more bits hardly help" in sentence
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("place", [0.7, 1.5, -1.1])
+def test_the_one_step_of_a_table_lies_between_two_codes(
+    tmp_path: Path, place: float, bits: int
+) -> None:
+    """A threshold: every value is on its side of it; what reads beside keeps its own scale."""
+    result = quantized(
+        tmp_path, lambda net: net.node("ThresholdedRelu", ["x"], "y", alpha=place), bits
+    )
+    assert told(result) == []
+    tensor = result.graph.tensors["x"]
+    assert tensor.dtype == dtypes.S8
+    scale = tensor.scale
+    assert scale is not None
+    (x,) = result.inputs
+    codes = np.rint(x / scale).clip(-128, 127)
+    assert np.array_equal(codes * scale > place, x > np.float32(place))
+    usual = quantized(tmp_path, lambda net: net.node("Abs", ["x"], "y")).graph.tensors["x"].scale
+    assert usual is not None
+    assert usual < scale < 1.07 * usual
+    assert result.report["outputs"][0]["sqnr_db"] > 35
 
 
 CONTINUOUS: dict[str, Build] = {

@@ -17,6 +17,7 @@ from knightlite.errors import Finding
 from knightlite.ir import Node
 from knightlite.numerics import quantize_input
 from knightlite.ops import BY_NAME, View
+from knightlite.ops.jumps import between_codes, jumps
 from knightlite.ops.table_functions import steps_of, values
 from knightlite.quantize.ranges.densities import density
 from knightlite.quantize.report_entries import Entry
@@ -30,8 +31,6 @@ Float64 = NDArray[np.float64]
 WEAK_DB = 15.0  # what a layer keeps less of is told
 STEPPED_DB = 40.0  # the same of a function with steps, which no width of codes mends
 PLACES = 2  # at which a bin's values are taken to lie
-JUMP = 0.5  # of the largest difference between neighbouring codes: what is left of it at a step
-NARROWING = 12  # halvings of the interval in which a step is looked for
 SHOWN = 5  # names in a finding
 
 
@@ -117,8 +116,11 @@ def _table(view: View, statistics: Statistics) -> WeakLayer | None:
         return None
     sqnr_db = 10 * float(np.log10(energy / error))
     name, kind = " of ".join(step.op for step in steps_of(view.node)[::-1]), view.tensor(0).dtype
-    place = _step(view, codes) if sqnr_db < STEPPED_DB else None
-    if place is not None:
+    lowest, highest = int(codes.min()) - 1, int(codes.max()) + 1
+    places = jumps(view.node, scale, lowest, highest) if sqnr_db < STEPPED_DB else ()
+    missed = [place for place in places if not between_codes(place, scale)]
+    if missed:
+        place = missed[0]
         return WeakLayer(
             view.node.name,
             sqnr_db,
@@ -149,24 +151,3 @@ def _samples(statistics: Statistics) -> tuple[Float64, Float64]:
         parts.append(np.rint(x) if statistics.integral else x)
         counts.append(np.repeat(bins[filled] / PLACES, PLACES))
     return np.concatenate(parts), np.concatenate(counts)
-
-
-def _step(view: View, codes: Array) -> float | None:
-    """Where a function jumps between the codes that are in use; None where it is continuous.
-
-    The largest difference between neighbours is narrowed down: that of a slope shrinks with the
-    interval, that of a step stays.
-    """
-    scale = float(view.scale(0))
-    ends = np.arange(int(codes.min()) - 1, int(codes.max()) + 2) * scale
-    with np.errstate(all="ignore"):
-        y = values(view, ends.astype(np.float32)).astype(np.float64)
-        apart = np.nan_to_num(np.abs(np.diff(y)), nan=0.0, posinf=0.0)
-        at = int(np.argmax(apart))
-        low, high, whole = ends[at], ends[at + 1], float(apart[at])
-        for _ in range(NARROWING):
-            points = np.asarray([low, (low + high) / 2, high])
-            left, right = np.abs(np.diff(values(view, points.astype(np.float32)))).astype(float)
-            low, high = (low, points[1]) if left >= right else (points[1], high)
-        rest = float(max(left, right))
-    return float(high) if whole > 0 and rest > JUMP * whole else None

@@ -12,6 +12,7 @@ from knightlite.dtypes import DType
 from knightlite.errors import Finding
 from knightlite.ir import Graph, Tensor
 from knightlite.ops import BY_NAME, View
+from knightlite.ops.jumps import jumps, scale_between
 from knightlite.quantize.groups import (
     Group,
     computed_members,
@@ -62,13 +63,16 @@ def choose_features(basis: Basis, widths: Widths = NARROW) -> dict[str, Feature]
                 alike = (method, dtype, scale.mixed.positive.size)
                 waiting.setdefault(alike, []).append((index, group, scale))
                 continue
+            if not is_exact_in(computed_members(basis.graph, group), basis.statistics, dtype):
+                scale = _jump_between_codes(basis.graph, group, dtype, scale)
             made = _members(index, group, dtype, scale, Rule(method, is_method=True))
         chosen.update(made)
     for (method, dtype, _), found in waiting.items():
         shared = [part for *_, part in found]
         least = least_scales(shared, dtype, method, basis.settings.percent)
         for (index, group, _), best in zip(found, least, strict=True):
-            chosen.update(_members(index, group, dtype, best, Rule(method, is_method=True)))
+            scale = _jump_between_codes(basis.graph, group, dtype, best)
+            chosen.update(_members(index, group, dtype, scale, Rule(method, is_method=True)))
     chosen = {name: chosen[name] for group in groups for name in group.members}
     check_integers(basis)
     return _no_finer_than_factors(basis, apply_pins(basis, chosen))
@@ -211,6 +215,22 @@ def _kink(support: tuple[float, float]) -> float:
     """The least magnitude of a bend at the support's ends other than 0; 0 where it has none."""
     bends = (abs(bound) for bound in support if np.isfinite(bound) and bound)
     return min(bends, default=0.0)
+
+
+def _jump_between_codes(graph: Graph, group: Group, dtype: DType, scale: float) -> float:
+    """The scale, a little coarser, in which the one jump of a table lies halfway between two codes.
+
+    Of a threshold: every value is then on its side. Several jumps are not all placed by a scale.
+    """
+    places = [
+        place
+        for node in readers_outside(graph, group)
+        if node.op == "Table"
+        for place in jumps(node, scale, dtype.minimum, dtype.maximum)
+    ]
+    if len(places) != 1 or abs(places[0]) < LEAST_ENTRIES * scale:
+        return scale
+    return scale_between(places[0], scale)
 
 
 def channel_scales(statistics: Statistics, dtype: DType, choose: Method) -> NDArray[np.float32]:
