@@ -57,9 +57,9 @@ def tokens(net: Net) -> str:
 
 
 CASES: dict[str, tuple[Build, str]] = {
-    "hardmax": (hardmax, "2 places are not supported, Hardmax (2)"),
-    "branches": (branches, "places are not supported, "),
-    "tokens": (tokens, "places are not supported, "),
+    "hardmax": (hardmax, "2 places are not supported: Hardmax (2)"),
+    "branches": (branches, "places are not supported: "),
+    "tokens": (tokens, "places are not supported: "),
 }
 
 

@@ -62,7 +62,7 @@ def _why_not(options: QuantizeOptions, source: SourceModel, error: KnightliteErr
     places = "one place is" if counted.total() == 1 else f"{counted.total()} places are"
     return (
         f"{options.model} can be converted and run in float32, but quant refuses it: {places} not "
-        f"supported, {', '.join(listed)}{more}. Hint: `knightlite check -m {options.model}` says "
+        f"supported: {', '.join(listed)}{more}. Hint: `knightlite check` with the same model says "
         "why"
     )
 
