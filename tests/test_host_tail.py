@@ -12,6 +12,7 @@ import onnx.utils
 import pytest
 from numpy.typing import NDArray
 
+import knightlite
 from conformance_checks import MAIN, ORIGIN, Pictures
 from knightlite.api.simulation.host import finisher
 from knightlite.chip_files import find
@@ -357,6 +358,28 @@ def test_general_process_is_told_where_it_is_true(tmp_path: Path) -> None:
     assert found[0].shape == wanted[0].shape
     assert len(found[0])
     assert np.array_equal(found[0], wanted[0])
+
+
+def test_pictures_of_which_the_host_selects_more_or_less(tmp_path: Path) -> None:
+    """Calibration runs one after the other in the same memory; each has a result of its own."""
+    net = Net()
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (4, 3, 3, 3))
+    net.node("Relu", ["c"], "r")
+    net.node("NonZero", ["r"], "y")
+    path = net.save(tmp_path, "y")
+    pictures = net.rng.normal(0, 1, (6, 1, 3, 8, 8)).astype(np.float32)
+    found: list[Any] = []
+
+    def infer(executor: Any) -> None:
+        found.extend(executor.forward(picture)[0] for picture in pictures)
+
+    with pytest.warns(UserWarning, match="NonZero runs on the host"):
+        knightlite.quantize(path, infer=infer, iteration=6, general_process=True, effort="low")
+    original = session(path.read_bytes())
+    wanted = [original.run(None, {"x": picture})[0] for picture in pictures]
+    assert len({item.shape for item in wanted}) > 1
+    for made, expected in zip(found, wanted, strict=False):  # then the quantized network's follow
+        assert np.array_equal(made, expected)
 
 
 def test_where_to_cut_is_told(tmp_path: Path) -> None:

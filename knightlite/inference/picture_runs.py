@@ -124,6 +124,9 @@ class PictureRuns:
             self._bind(memory, batch)
         for name, values in zip(self._graph.inputs, part, strict=True):
             memory.binding.bind_cpu_input(name, values)
+        for name, output in self._names.items():
+            if name not in memory.held:  # anew: what the host selects has another shape every time
+                memory.binding.bind_output(output, "cpu")
         self._session.run_bound(memory.binding)
         memory.binding.clear_binding_inputs()
         if len(memory.held) == len(self._names):
@@ -138,14 +141,13 @@ class PictureRuns:
     def _bind(self, memory: _Memory, batch: int) -> None:
         """Let the outputs of runs of ``batch`` pictures lie in the memory."""
         memory.batch = batch
-        for name, output in self._names.items():
-            if name not in self._shapes:
-                memory.binding.bind_output(output, "cpu")
-                continue
-            shape = (batch, *self._shapes[name])
+        for name, sizes in self._shapes.items():
+            shape = (batch, *sizes)
             values = np.empty(shape, np.float32)
             memory.held[name] = values
-            memory.binding.bind_output(output, "cpu", 0, np.float32, shape, values.ctypes.data)
+            memory.binding.bind_output(
+                self._names[name], "cpu", 0, np.float32, shape, values.ctypes.data
+            )
 
     def _read(
         self,
