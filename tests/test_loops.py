@@ -95,6 +95,35 @@ def test_a_loop_over_features(tmp_path: Path) -> None:
     assert np.ptp(session(path.read_bytes()).run(None, {"x": x})[0]) > 0.1
 
 
+@pytest.mark.parametrize("where", ["around", "initializer", "node", "nowhere"])
+def test_a_condition_that_always_holds(tmp_path: Path, where: str) -> None:
+    """As torch writes it: a constant of the graph around the body; or one of its own."""
+    net = Net(17)
+    net.input("x", (1, 4, 6, 6))
+    holds = numpy_helper.from_array(np.array(True), "true")
+    nodes = [helper.make_node("Neg", ["t"], ["next"])]
+    if where == "around":
+        net.weight("true", np.array(True))
+    elif where == "node":
+        nodes.append(helper.make_node("Constant", [], ["true"], value=holds))
+    elif where == "nowhere":
+        nodes.append(helper.make_node("Less", ["i", "i"], ["true"]))
+    nodes.append(helper.make_node("Identity", ["true"], ["still"]))
+    graph = body(*nodes, given="t", results=("next",), goes_on="still")
+    if where == "initializer":
+        graph.initializer.append(holds)
+    count, first = net.weight("turns", np.array(3)), net.weight("first", np.array(True))
+    inputs = [count, first, net.conv("x", "c", (4, 4, 3, 3))]
+    net.nodes.append(helper.make_node("Loop", inputs, ["z"], name="loop", body=graph))
+    net.node("Relu", ["z"], "y")
+    path = net.save(tmp_path, "y")
+    if where == "nowhere":
+        with pytest.raises(UnsupportedError, match="loop: Loop is not supported yet"):
+            load(path)
+    else:
+        assert [node.op for node in checked(path).nodes] == ["Conv"]
+
+
 @pytest.mark.parametrize("turns", [0, -3])
 def test_a_loop_without_turns_hands_on_its_state(tmp_path: Path, turns: int) -> None:
     net = Net(17)

@@ -49,14 +49,17 @@ def _turns(node: SourceNode, constants: Mapping[str, Array]) -> int | None:
     turns = max(0, int(count.reshape(-1)[0]))
     if first is not None and not first.all():
         turns = 0
-    elif turns and not _goes_on(body):
+    elif turns and not _goes_on(body, constants):
         return None
     scanned = len(node.outputs) > len(node.inputs) - 2
     return None if scanned and not turns else turns  # nothing is stacked: of unknown shape
 
 
-def _goes_on(body: onnx.GraphProto) -> bool:
-    """True where the condition of a turn is that of the one before, or a constant that holds."""
+def _goes_on(body: onnx.GraphProto, constants: Mapping[str, Array]) -> bool:
+    """True where the condition of a turn is that of the one before, or a constant that holds.
+
+    ``constants``: of the graph around it.
+    """
     from onnx import numpy_helper
 
     makers = {name: node for node in body.node for name in node.output}
@@ -65,11 +68,16 @@ def _goes_on(body: onnx.GraphProto) -> bool:
     while name in makers and makers[name].op_type in PASSED_ON:
         name = makers[name].input[0]
     maker = makers.get(name)
-    if maker is not None and maker.op_type == "Constant":
-        values = [item.t for item in maker.attribute if item.name == "value"]
+    if maker is not None:
+        written = [item.t for item in maker.attribute if maker.op_type == "Constant"]
+        values = [numpy_helper.to_array(item) for item in written]
+    elif name in held:
+        values = [numpy_helper.to_array(held[name])]
+    elif name in {item.name for item in body.input}:
+        return bool(name == body.input[1].name)
     else:
-        values = [held[name]] if name in held else []
-    return name == body.input[1].name or any(numpy_helper.to_array(item).all() for item in values)
+        values = [constants[name]] if name in constants else []
+    return any(item.all() for item in values)
 
 
 def inlined(
