@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,6 @@ from knightlite.quantize.scales.assignment import Assignment
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.statistics.observers import Statistics
 
-Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 WEAK_DB = 15.0  # what a layer keeps less of is told
