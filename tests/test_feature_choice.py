@@ -291,7 +291,7 @@ def test_a_clamp_that_would_differ_between_channels_takes_one_scale() -> None:
     ],
 )  # fmt: skip
 def test_a_groups_scale_has_the_least_total_error(sizes: tuple[float, ...]) -> None:
-    """Against 4000 scales in a row, every source of the group looked at by itself.
+    """Against 1000 scales in a row and 100 about the best, every source looked at by itself.
 
     Where a loud member is a thousand times as large as the others, it may be clipped for them.
     """
@@ -320,7 +320,9 @@ def test_a_groups_scale_has_the_least_total_error(sizes: tuple[float, ...]) -> N
     assert expected_error(basis, tensors) == pytest.approx(total(found), rel=1e-9)
     largest = max(sizes) * float(np.abs(pictures).max()) / 127
     least = min(sizes) / max(sizes) / 32
-    scales = largest * np.geomspace(least, 1, 4000)
+    row = largest * np.geomspace(least, 1, 1000)
+    best = min(row, key=total)
+    scales = [*row, *np.geomspace(best * row[0] / row[1], best * row[1] / row[0], 100)]
     tried = [total(scale) for scale in scales]
     usual = min(item for item, scale in zip(tried, scales, strict=True) if scale > largest / 32)
     assert min(tried) * 0.999 < total(found) < min(usual, min(tried) / 0.95) * 1.002
