@@ -24,7 +24,7 @@ from knightlite.chip_files import families, find
 from knightlite.compiler import Compiled, compile_graph
 from knightlite.container import Origin, Program, decode_program, encode_program
 from knightlite.emit import golden_model
-from knightlite.inference import session
+from knightlite.inference import Session, session
 from knightlite.ir import Graph
 from knightlite.ir.graph import flatten_chains
 from knightlite.onnx_models import write_float, write_qdq
@@ -137,10 +137,13 @@ class Golden:
         inner = [node.output for node in flatten_chains(graph.nodes)]
         self.names = [*dict.fromkeys((*graph.chip_outputs, *inner))]
         self.names = [name for name in self.names if name not in graph.inputs]
-        self._session = session(golden_model(graph, self.names), THREADS)
+        model = golden_model(graph, self.names)
+        self.model = model.SerializeToString(deterministic=True)
+        self._session: Session | None = None
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
         """Integers of all tensors, inputs included."""
+        self._session = self._session or session(self.model, THREADS)
         found = self._session.run(self.names, dict(inputs))
         return {**inputs, **dict(zip(self.names, map(np.asarray, found), strict=True))}
 
