@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -77,6 +77,18 @@ class CapacityError(KnightliteError):
 
 class MachineError(KnightliteError):
     """The simulated machine stopped: race, out of bounds, uninitialised read, bad instruction."""
+
+
+def as_json(error: KnightliteError) -> dict[str, str]:
+    """An error for another process, which makes it again by :func:`from_json`; no findings."""
+    return {"kind": type(error).__name__, "sentence": error.sentence, "hint": error.hint}
+
+
+def from_json(told: Mapping[str, str]) -> KnightliteError:
+    """The error that another process had."""
+    kind = globals().get(told["kind"], KnightliteError)
+    made: KnightliteError = kind(told["sentence"], told["hint"])
+    return made
 
 
 def suggestion(name: str, known: Iterable[str], what_else: str = "") -> str:

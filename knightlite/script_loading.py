@@ -28,6 +28,7 @@ from knightlite.errors import (
     UsageError,
     suggestion,
 )
+from knightlite.script_imports import needed_packages
 
 SEED = 123  # of Python's, numpy's and torch's generators while a script runs; Knight's infer_auto
 
@@ -188,8 +189,31 @@ def script_errors(script: Path) -> Iterator[None]:
         raise error.refusal(_place(script, error) or script.name) from error
     except Exception as error:
         place = _place(script, error) or script.name
+        if is_untrusted(error):
+            raise untrusted(f"{place}: the checkpoint") from error
         text = " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{place}: {type(error).__name__}: {text}.") from error
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """True for the error with which torch refuses a checkpoint of more than tensors."""
+    return type(error).__name__ == "UnpicklingError" and "weights_only" in str(error)
+
+
+def untrusted(what: str) -> DataError:
+    """The sentence for such a checkpoint."""
+    return DataError(
+        f"{what} holds pickled objects, which can run any code when they are loaded.",
+        "--trust-checkpoint loads it, where you trust who made it",
+    )
+
+
+def is_missing(package: str) -> bool:
+    """True where this interpreter cannot find a package; it is not imported."""
+    try:
+        return importlib.util.find_spec(package) is None
+    except (ImportError, ValueError):  # taken out of sys.modules, or made by hand
+        return package not in sys.modules or sys.modules[package] is None
 
 
 def _place(script: Path, error: BaseException) -> str | None:
@@ -212,9 +236,19 @@ def _missing_module(script: Path, error: ModuleNotFoundError) -> KnightliteError
             f"{place}: the script imports {name}, of which knightlite only provides "
             f"{VENDOR_PACKAGE}.common.register and {VENDOR_PACKAGE}.utils.constants."
         )
-    package = PIP_NAMES.get(top, top)
+    lacking = dict.fromkeys([name, *filter(is_missing, needed_packages(script))])
+    names = [item for item in lacking if item == name or item != top]
+    packages = dict.fromkeys(_pip_name(item) for item in names)
+    verb = "is" if len(names) == 1 else "are"
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     return UsageError(
-        f"{place}: the script imports {name}, which is not installed.",
-        f"install it ({sys.executable} -m pip install {package}), or feed a picture folder without "
-        "a script: -d DIR --recipe NAME",
+        f"{place}: the script imports {listed}, which {verb} not installed.",
+        f"install {'it' if len(names) == 1 else 'them'} ({sys.executable} -m pip install "
+        f"{' '.join(packages)}), name a Python that has what it imports with --script-python PATH, "
+        "or feed a picture folder without a script: -d DIR --recipe NAME",
     )
+
+
+def _pip_name(module: str) -> str:
+    top = module.partition(".")[0]
+    return PIP_NAMES.get(top, top)

@@ -36,9 +36,16 @@ def is_tensor(value): return isinstance(value, Tensor)
 def manual_seed(seed): pass
 def randn(*shape): return Tensor(shape)
 def rand(shape): return Tensor(shape)
-def load(path, map_location, weights_only):
-    assert (map_location, weights_only) == ("cpu", True)
-    return pickle.loads(Path(path).read_bytes())
+def load(path, map_location="cpu", weights_only=None):
+    """A text stands for a pickled module; who says nothing of weights asks the environment."""
+    held = pickle.loads(Path(path).read_bytes())
+    if weights_only is None:
+        weights_only = os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD") != "1"
+    if not isinstance(held, str):
+        return held
+    if weights_only:
+        raise pickle.UnpicklingError("Weights only load failed. Re-run with weights_only=False")
+    return {"model": nn.Module()}
 '''
 TORCH_NN = """
 class Module:
@@ -48,6 +55,7 @@ class Module:
         return self
     def __call__(self, *inputs, **options): return self.forward(*inputs, **options)
     def state_dict(self): return {}
+    def float(self): return self
     def load_state_dict(self, state): self.loaded = state
 """
 TORCH_ONNX = """

@@ -53,7 +53,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "numerics": ("dtypes",),
     "talk": (),
     "version": (),
-    "script_loading": ("datafiles", "errors"),
+    "script_imports": ("datafiles", "reading"),
+    "script_loading": ("datafiles", "errors", "script_imports"),
+    # what an infer function gets, in whichever interpreter, and how arrays come there
+    "executor": ("errors", "frames", "script_loading"),
+    "array_pipe": (),
     "chip": ("json_records",),
     "container": ("chip", "dtypes", "errors", "json_records", "layouts"),
     "workspace": ("atomic_write", "errors", "json_records", "reading", "version"),
@@ -63,7 +67,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ir": ("dtypes", "errors", "name_lists"),
     "ops": ("dtypes", "errors", "ir", "numerics"),
     # runs in another framework's interpreter
-    "foreign": ("errors", "name_lists", "script_loading"),
+    "foreign": ("array_pipe", "errors", "executor", "name_lists", "script_loading"),
     "preprocess": ("datafiles", "errors", "limits", "reading"),
     # sums over pictures and their statistics: knows no model
     "evaluation": ("errors",),
@@ -72,8 +76,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "inference": ("errors", "frames", "ir", "onnx_models", "ops"),
     # from a model to a quantized graph; a model's constants are run
     "frontend": (
+        "array_pipe",
         "dtypes",
         "errors",
+        "executor",
         "inference",
         "ir",
         "leftovers",
@@ -81,6 +87,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "name_lists",
         "ops",
         "reading",
+        "script_imports",
+        "script_loading",
         "talk",
     ),
     "quantize": (
@@ -88,6 +96,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "dtypes",
         "errors",
         "evaluation",
+        "executor",
         "frames",
         "inference",
         "ir",
@@ -289,12 +298,14 @@ LARGEST_WING = 20  # modules
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "api": ("numpy", "onnx"),
     "array_files": ("numpy",),
+    "array_pipe": ("numpy",),
     "cli": ("click", "rich"),
     "container": ("numpy",),
     "diagnosis": ("matplotlib", "numpy", "onnx"),
     "dtypes": ("numpy",),
     "emit": ("onnx",),
     "evaluation": ("numpy",),
+    "executor": ("numpy",),
     "foreign": ("onnx", "paddle", "paddle2onnx", "torch"),
     "frontend": ("google", "numpy", "onnx"),  # google: protobuf's errors
     "inference": ("numpy", "onnx", "onnxruntime"),

@@ -24,6 +24,7 @@ SAMPLES: Sequence[tuple[Kind, tuple[str, ...], Any]] = (
     (kinds.TEXT, ("text",), "text"),
     (kinds.NAME, ("digits",), Path("digits")),
     (kinds.FILE, ("folder/file",), "folder/file"),
+    (kinds.SCRIPT_FILE, ("folder/file.py",), "folder/file.py"),
     (kinds.FOLDER, ("pictures",), Path("pictures")),
     (kinds.FUNCTION, ("function",), "function"),
     (kinds.WHOLE, ("3",), 3),

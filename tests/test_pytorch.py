@@ -210,7 +210,8 @@ def test_auto_falls_back_and_says_so(
     python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    conversion = Conversion(script(tmp_path, KNIGHT), None, python, "auto", Talk(warn=said.append))
+    talk = Talk(warn=said.append)
+    conversion = Conversion(script(tmp_path, KNIGHT), torch_python=python, talk=talk)
     load("small.net", None, "pytorch", None, conversion=conversion)
     assert said == []
     monkeypatch.setenv("STUB_FAILS", "torchscript")
@@ -377,6 +378,29 @@ def test_a_function_without_parameters_gets_its_weights(python: str, tmp_path: P
     assert refusal(path, python, weight=weight).sentence.startswith(
         f"{weight} is no state dict of torch.save or is damaged: "
     )
+
+
+@pytest.mark.parametrize("by_script", [True, False])
+def test_pickled_checkpoints_load_where_they_are_trusted(
+    by_script: bool, python: str, tmp_path: Path
+) -> None:
+    """By the script, which says nothing of how, or for a function without parameters."""
+    weight = tmp_path / "w.pt"
+    weight.write_bytes(pickle.dumps("a module"))
+    body = "return torch.load(weight_path)['model'], [1, 4, 9, 9]"
+    path = function(tmp_path, body if by_script else "return Module(), [1, 4, 9, 9]",
+                    "weight_path" if by_script else "")  # fmt: skip
+    if by_script:
+        path.write_text(f"{path.read_text()}torch.nn.Module.forward = lambda self, x: x\n")
+    error = refusal(path, python, weight=weight)
+    assert type(error) is DataError
+    what = "uds.py:7: the checkpoint" if by_script else str(weight)
+    assert error.sentence == (
+        f"{what} holds pickled objects, which can run any code when they are loaded."
+    )
+    assert error.hint == "--trust-checkpoint loads it, where you trust who made it"
+    trusting = Conversion(path, torch_python=python, trusted=True)
+    assert load("net", weight, "pytorch", None, conversion=trusting).nodes
 
 
 def test_builds_model(tmp_path: Path) -> None:

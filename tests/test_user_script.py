@@ -363,7 +363,7 @@ def test_missing_package(tmp_path: Path) -> None:
     assert error.sentence == (
         "user.py:3: the script imports torchvision_of_nobody, which is not installed."
     )
-    assert "-m pip install torchvision_of_nobody), or feed a picture folder" in error.hint
+    assert "-m pip install torchvision_of_nobody), name a Python that has" in error.hint
 
 
 def test_missing_package_by_its_pip_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,11 +55,13 @@ def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
         list(options.input_shapes) or None,
         options.general_process,
         Conversion(
-            options.script,
-            options.paddle_python,
-            options.torch_python,
-            options.torch_exporter,
-            talk,
+            script=options.script,
+            paddle_python=options.paddle_python,
+            torch_python=options.torch_python,
+            script_python=options.script_python,
+            torch_exporter=options.torch_exporter,
+            trusted=options.trust_checkpoint,
+            talk=talk,
         ),
     )
     findings = list(found.findings)

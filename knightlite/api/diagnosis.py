@@ -314,6 +314,7 @@ def _workload(
         QuantizeOptions(
             model=options.model,
             script=options.script,
+            script_python=options.script_python,
             function=INFER_AUTO if options.function is None else options.function,
             data=options.data,
             recipe="raw" if noted else recipe,

@@ -2,7 +2,7 @@
 
 Request: ``script``, ``function`` (null: the script's only one), ``weight`` (.pth or null),
 ``input_shapes``, ``exporter`` (auto, torchscript or dynamo), ``names`` (tensors that will be asked
-for), ``output``. Values: ``exporter`` that
+for), ``trusted`` (the weights may hold pickled objects), ``output``. Values: ``exporter`` that
 was used, and ``notes``, sentences to be said. Everything is exported static with batch 1: no shape
 computations are left in the graph, and the importer wants one picture anyway. Outputs that the
 function does not name keep the numbers that the older exporter gives them, as Knight's have.
@@ -23,7 +23,13 @@ from knightlite.errors import DataError, ModelError, UnsupportedError, UsageErro
 from knightlite.foreign import model_function, value_names
 from knightlite.foreign.forward_call import ForwardCall, forward_call
 from knightlite.foreign.model_function import Built
-from knightlite.script_loading import SEED, script_errors, script_loaded
+from knightlite.script_loading import (
+    SEED,
+    is_untrusted,
+    script_errors,
+    script_loaded,
+    untrusted,
+)
 
 OPSETS = {"torchscript": 17, "dynamo": 18}  # the newest of the one, the native one of the other
 AUTO = ("torchscript", "dynamo")  # the older exporter is faster and leaves a plainer graph
@@ -53,7 +59,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             kind = type(built.model).__name__
             raise DataError(f"{built.where} must return a torch.nn.Module, not {kind}.")
         if weight and not built.loaded:
-            _load(torch, built, weight)
+            _load(torch, built, weight, request["trusted"])
         built.model.eval()
         call = forward_call(built)
         names = built.input_names or call.names
@@ -79,20 +85,28 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 # ------------------------------------------------------------------ weights
 
 
-def _load(torch: Any, built: Built, weight: str) -> None:
-    """Load a state dict, alone or inside a checkpoint; every key must be on both sides."""
+def _load(torch: Any, built: Built, weight: str, trusted: bool) -> None:
+    """Load a state dict, alone or inside a checkpoint; every key must be on both sides.
+
+    A ``trusted`` checkpoint may hold the module itself.
+    """
     try:
-        state = torch.load(weight, map_location="cpu", weights_only=True)
+        state = torch.load(weight, map_location="cpu", weights_only=not trusted)
     except (
         OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError,
+        AttributeError, ImportError,
     ) as error:  # fmt: skip
+        if is_untrusted(error):
+            raise untrusted(weight) from error
         raise ModelError(
             f"{weight} is no state dict of torch.save or is damaged: {_line(error)}.",
             "copy it again, or load it in the function, which gets its path as weight_path",
         ) from error
     for key in STATES:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
+        kept = state.get(key) if isinstance(state, dict) else None
+        state = kept if isinstance(kept, (dict, torch.nn.Module)) else state
+    if isinstance(state, torch.nn.Module):
+        state = state.float().state_dict()
     if not isinstance(state, dict):
         raise ModelError(f"{weight} must hold a state dict, not {type(state).__name__}.")
     own = built.model.state_dict()

@@ -15,7 +15,8 @@ import sys
 import types
 
 OLDEST = (3, 10)  # the oldest Python that knightlite's own modules parse under
-NEEDED = {"pytorch": ("torch", "numpy", "onnx")}  # all told at once; other programs tell their own
+# all told at once; what is not here a program tells itself
+NEEDED = {"pytorch": ("torch", "numpy", "onnx"), "infer_function": ("numpy",)}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -30,15 +31,14 @@ def main(arguments: list[str]) -> int:
     if missing:
         return _write(answer, _lacks(missing))
     _make_importable()
-    from knightlite.errors import KnightliteError
+    from knightlite.errors import KnightliteError, as_json
 
     with open(request, encoding="utf-8") as stream:
         asked = json.load(stream)
     try:
         values = importlib.import_module(f"knightlite.foreign.{program}").run(asked)
     except KnightliteError as error:
-        told = {"kind": type(error).__name__, "sentence": error.sentence, "hint": error.hint}
-        return _write(answer, {"error": told})
+        return _write(answer, {"error": as_json(error)})
     except ModuleNotFoundError as error:
         return _write(answer, _lacks([str(error.name).partition(".")[0]]))
     return _write(answer, {"values": values})

@@ -2,6 +2,15 @@
 
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.model_files import builds_model, load, load_quantized
+from knightlite.frontend.script_process import script_process
 from knightlite.frontend.survey import Survey, survey
 
-__all__ = ["Conversion", "Survey", "builds_model", "load", "load_quantized", "survey"]
+__all__ = [
+    "Conversion",
+    "Survey",
+    "builds_model",
+    "load",
+    "load_quantized",
+    "script_process",
+    "survey",
+]

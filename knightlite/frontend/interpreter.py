@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knightlite import errors
-from knightlite.errors import KnightliteError, ModelError, UsageError
+from knightlite.errors import ModelError, UsageError, from_json
 from knightlite.leftovers import scratch_folder
 from knightlite.talk import SILENT, Talk
 
@@ -26,6 +25,7 @@ START = FOREIGN / "start.py"
 WITH_PARENT = FOREIGN / "with_parent.py"
 TIMEOUT_S: float = 1800
 EXPORTERS = ("auto", "torchscript", "dynamo")
+TRUSTING = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}  # torch's own, where a script says nothing
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "POLYGRAPHY_AUTOINSTALL_DEPS": "0"}
 
 
@@ -34,13 +34,16 @@ class Conversion:
     """What converting another framework's model may take.
 
     ``script`` builds the model; the pythons are interpreters (None: the environment variable, then
-    this one); ``torch_exporter`` is one of EXPORTERS; ``talk`` hears what deserves a word.
+    this one), ``script_python`` of what the script imports; ``torch_exporter`` is one of EXPORTERS;
+    ``trusted``: checkpoints may hold pickled objects; ``talk`` hears what deserves a word.
     """
 
     script: Path | None = None
     paddle_python: str | None = None
     torch_python: str | None = None
+    script_python: str | None = None
     torch_exporter: str = "auto"
+    trusted: bool = False
     talk: Talk = SILENT
 
 
@@ -73,17 +76,35 @@ class Answer:
         return self.said[-1].rstrip(".") if self.said else "it gave no reason"
 
 
-def find(home: Home, given: str | None, here: bool, purpose: str) -> str:
-    """The interpreter for a framework; ``here``: this one has what it takes."""
-    for source, name in ((home.option, given), (home.variable, os.environ.get(home.variable))):
-        if name:
-            return named(source, name)
+SCRIPT_OPTION, SCRIPT_VARIABLE = "--script-python", "KNIGHTLITE_SCRIPT_PYTHON"
+
+
+def find(
+    home: Home, given: str | None, here: bool, purpose: str, script_python: str | None = None
+) -> str:
+    """The interpreter for a framework; ``here``: this one has what it takes.
+
+    ``script_python``: the one for everything that a script does, where that is what is done.
+    """
+    found = chosen((home.option, given), (SCRIPT_OPTION, script_python)) or of_framework(home, None)
+    if found is not None:
+        return found
     if here:
         return sys.executable
     raise UsageError(
         f"{purpose} needs {home.packages}, which this Python does not have.",
         f"{home.install}; a Python elsewhere is named with {home.option} PATH or {home.variable}",
     )
+
+
+def of_framework(home: Home, given: str | None) -> str | None:
+    """The interpreter that is named for a framework, if one is."""
+    return chosen((home.option, given), (home.variable, os.environ.get(home.variable)))
+
+
+def chosen(*asked: tuple[str, str | None]) -> str | None:
+    """The first interpreter that an option or variable names: its own name, and the path or ""."""
+    return next((named(source, name) for source, name in asked if name), None)
 
 
 def named(source: str, name: str) -> str:
@@ -102,21 +123,24 @@ def named(source: str, name: str) -> str:
     return os.path.abspath(found)  # not resolved: a venv is known by the link's place
 
 
-def run(python: str, program: str, request: Mapping[str, Any], what: str) -> Answer:
+def run(
+    python: str, program: str, request: Mapping[str, Any], what: str, trusted: bool = False
+) -> Answer:
     """Run ``foreign/PROGRAM.py`` and read its answer; an error that it gives is raised here.
 
-    ``what`` says what is being done, for the sentence about a child that does not finish.
+    ``what`` says what is being done, for the sentence about a child that does not finish;
+    ``trusted`` as for :func:`environment`.
     """
     with scratch_folder() as folder:
         asked, answer = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(json.dumps(request), encoding="utf-8")
         try:
             done = subprocess.run(
-                [python, str(WITH_PARENT), str(START), program, str(asked), str(answer)],
+                command(python, program, asked, answer),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **ENVIRONMENT},
+                env=environment(trusted),
                 timeout=TIMEOUT_S,
                 check=False,
             )
@@ -129,10 +153,19 @@ def run(python: str, program: str, request: Mapping[str, Any], what: str) -> Ans
             return Answer(None, said, done.returncode)
         found = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in found:
-        told = found["error"]
-        kind = getattr(errors, told["kind"], KnightliteError)
-        raise kind(told["sentence"], told["hint"])
+        raise from_json(found["error"])
     return Answer(found["values"], said, done.returncode)
+
+
+def command(python: str, program: str, asked: Path, answer: Path) -> list[str]:
+    """The command line of a program of ``foreign``: files of its request and of its answer."""
+    return [python, str(WITH_PARENT), str(START), program, str(asked), str(answer)]
+
+
+def environment(trusted: bool = False) -> dict[str, str]:
+    """The environment of a program; ``trusted``: torch may load pickled objects where asked to."""
+    own = {**os.environ, **ENVIRONMENT}
+    return {**own, **TRUSTING} if trusted else own
 
 
 def _lines(noise: bytes) -> list[str]:

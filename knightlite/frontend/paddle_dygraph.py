@@ -36,7 +36,9 @@ def convert(
     script = model_functions.script_of(conversion, str(model), "paddle")
     model_functions.require_weight(weight)
     here = importlib.util.find_spec("paddle") is not None
-    python = interpreter.find(HOME, conversion.paddle_python, here, f"Building {model}")
+    python = interpreter.find(
+        HOME, conversion.paddle_python, here, f"Building {model}", conversion.script_python
+    )
     with scratch_folder() as folder:
         saved = Path(folder, "model")
         request = {

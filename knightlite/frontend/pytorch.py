@@ -42,7 +42,9 @@ def to_onnx(
     script = model_functions.script_of(conversion, function, "pytorch")
     model_functions.require_weight(weight)
     here = importlib.util.find_spec("torch") is not None
-    python = interpreter.find(HOME, conversion.torch_python, here, f"Exporting {function}")
+    python = interpreter.find(
+        HOME, conversion.torch_python, here, f"Exporting {function}", conversion.script_python
+    )
     with scratch_folder() as folder:
         output = Path(folder, "model.onnx")
         request = {
@@ -52,9 +54,12 @@ def to_onnx(
             "input_shapes": model_functions.shapes_as_json(input_shapes),
             "exporter": exporter,
             "names": list(names),
+            "trusted": conversion.trusted,
             "output": str(output),
         }
-        answer = interpreter.run(python, "pytorch", request, f"exporting {function}")
+        answer = interpreter.run(
+            python, "pytorch", request, f"exporting {function}", conversion.trusted
+        )
         if answer.values is None:
             raise UnsupportedError(
                 f"{python} cannot export {function} of {script}: {answer.reason}.",

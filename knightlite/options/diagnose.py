@@ -78,6 +78,7 @@ class DiagnoseOptions:
         help="How pictures become inputs [default: the quantized model's].",
         doc="of the pictures of a folder; default: the one that the model was quantized with.",
     )
+    script_python: str | None = like(shared.SCRIPT_PYTHON)
     labels: Path | None = like(shared.LABELS)
     batch_size: int = like(shared.BATCH_SIZE)
     iteration: int | None = like(

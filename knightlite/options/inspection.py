@@ -25,7 +25,9 @@ class CheckOptions:
     general_process: bool = like(shared.GENERAL_PROCESS)
     paddle_python: str | None = like(shared.PADDLE_PYTHON)
     torch_python: str | None = like(shared.TORCH_PYTHON)
+    script_python: str | None = like(shared.SCRIPT_PYTHON)
     torch_exporter: str = like(shared.TORCH_EXPORTER)
+    trust_checkpoint: bool = like(shared.TRUST_CHECKPOINT)
     as_json: bool = like(shared.AS_JSON)
 
 

@@ -342,7 +342,13 @@ class QuantizeOptions:
     )
     paddle_python: str | None = like(shared.PADDLE_PYTHON, also=("convert",))
     torch_python: str | None = like(shared.TORCH_PYTHON, also=("convert",))
+    script_python: str | None = like(
+        shared.SCRIPT_PYTHON, also=("convert", "infer", "compare_layers")
+    )
     torch_exporter: str = like(shared.TORCH_EXPORTER, also=("convert",))
+    trust_checkpoint: bool = like(
+        shared.TRUST_CHECKPOINT, also=("convert", "infer", "compare_layers")
+    )
     seed: int = like(shared.SEED, also=("infer", "compare_layers"))
     as_json: bool = like(shared.AS_JSON)
     directory: Path = Path()

@@ -81,6 +81,21 @@ TORCH_PYTHON = Option(
     metavar="PATH",
     doc="the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.",
 )
+SCRIPT_PYTHON = Option(
+    flags=("--script-python",),
+    help="Python that the script runs in [default: $KNIGHTLITE_SCRIPT_PYTHON; else this one, or "
+    "torch's or Paddle's where they have more of what the script imports].",
+    metavar="PATH",
+    doc="the Python that the script runs in; default: KNIGHTLITE_SCRIPT_PYTHON, else this one, or "
+    "that of torch or Paddle where it has more of what the script imports.",
+)
+TRUST_CHECKPOINT = Option(
+    flags=("--trust-checkpoint",),
+    kind=SWITCH,
+    help="Load checkpoints with pickled objects too: they can run any code.",
+    default=False,
+    doc="load checkpoints of torch with pickled objects too, which can run any code.",
+)
 TORCH_EXPORTER = Option(
     flags=("--torch-exporter",),
     kind=one_of(EXPORTERS),

@@ -60,6 +60,8 @@ def compare_layers(
     labels: str | Path | None = None,
     batch_size: int = 1,
     iteration: int | Sequence[int] | None = None,
+    script_python: str | None = None,
+    trust_checkpoint: bool = False,
     seed: int = 0,
 ) -> tuple[Comparison, ...]:
     """Every layer of the float model beside the quantized one, over the data.
@@ -78,6 +80,10 @@ def compare_layers(
         batch_size: pictures per call, where ``data`` does not come in batches.
         iteration: forward calls; default: all batches of ``data``, 100 pictures of a folder or all
             there are, else 1. Several are tried.
+        script_python: the Python that the script runs in; default: KNIGHTLITE_SCRIPT_PYTHON, else
+            this one, or that of torch or Paddle where it has more of what the script imports.
+        trust_checkpoint: load checkpoints of torch with pickled objects too, which can run any
+            code.
         seed: of the choice of pictures in a folder.
     """
 
@@ -121,7 +127,9 @@ def convert(
     output_names: Sequence[str] = (),
     paddle_python: str | None = None,
     torch_python: str | None = None,
+    script_python: str | None = None,
     torch_exporter: str = "auto",
+    trust_checkpoint: bool = False,
 ) -> bytes:
     """A float model as the ONNX file that ``quantize`` starts from.
 
@@ -143,7 +151,11 @@ def convert(
         paddle_python: the Python that Paddle lives in, for ``.json`` and ``.pdparams``; default:
             the environment variable KNIGHTLITE_PADDLE_PYTHON, or this one.
         torch_python: the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.
+        script_python: the Python that the script runs in; default: KNIGHTLITE_SCRIPT_PYTHON, else
+            this one, or that of torch or Paddle where it has more of what the script imports.
         torch_exporter: "auto", "torchscript" or "dynamo".
+        trust_checkpoint: load checkpoints of torch with pickled objects too, which can run any
+            code.
     """
 
 def diagnose(
@@ -156,6 +168,7 @@ def diagnose(
     infer: str | InferFunction | None = None,
     data: Data | None = None,
     recipe: str | Path | None = None,
+    script_python: str | None = None,
     labels: str | Path | None = None,
     batch_size: int = 1,
     iteration: int | None = None,
@@ -175,6 +188,8 @@ def diagnose(
         infer: with a script a name; else an infer function itself.
         data: what is run, as for ``quantize``; with labels the preprocessing is judged too.
         recipe: of the pictures of a folder; default: the one that the model was quantized with.
+        script_python: the Python that the script runs in; default: KNIGHTLITE_SCRIPT_PYTHON, else
+            this one, or that of torch or Paddle where it has more of what the script imports.
         labels: file with the names of the class folders in the order of the scores, one a line or
             as idx:name; default: the folders, sorted.
         batch_size: pictures per call, where ``data`` does not come in batches.
@@ -236,6 +251,8 @@ def infer(
     batch_size: int = 1,
     iteration: int | Sequence[int] | None = None,
     input_shapes: Sequence[Sequence[int]] = (),
+    script_python: str | None = None,
+    trust_checkpoint: bool = False,
     seed: int = 0,
 ) -> float | None:
     """Run a float or quantized model over data; its metric.
@@ -258,6 +275,10 @@ def infer(
         iteration: forward calls; default: all batches of ``data``, 100 pictures of a folder or all
             there are, else 1. Several are tried.
         input_shapes: one per input, for inputs with dynamic axes.
+        script_python: the Python that the script runs in; default: KNIGHTLITE_SCRIPT_PYTHON, else
+            this one, or that of torch or Paddle where it has more of what the script imports.
+        trust_checkpoint: load checkpoints of torch with pickled objects too, which can run any
+            code.
         seed: of the choice of pictures in a folder.
     """
 
@@ -326,7 +347,9 @@ def quantize(
     dump: bool = False,
     paddle_python: str | None = None,
     torch_python: str | None = None,
+    script_python: str | None = None,
     torch_exporter: str = "auto",
+    trust_checkpoint: bool = False,
     seed: int = 0,
     save_dir: str | Path | None = None,
 ) -> QuantizedModel:
@@ -386,7 +409,11 @@ def quantize(
         paddle_python: the Python that Paddle lives in, for ``.json`` and ``.pdparams``; default:
             the environment variable KNIGHTLITE_PADDLE_PYTHON, or this one.
         torch_python: the same for torch; default: KNIGHTLITE_TORCH_PYTHON, or this one.
+        script_python: the Python that the script runs in; default: KNIGHTLITE_SCRIPT_PYTHON, else
+            this one, or that of torch or Paddle where it has more of what the script imports.
         torch_exporter: "auto", "torchscript" or "dynamo".
+        trust_checkpoint: load checkpoints of torch with pickled objects too, which can run any
+            code.
         seed: of the choice of pictures in a folder.
         save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
     """

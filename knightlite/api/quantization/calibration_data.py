@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightlite.api.quantization import input_configs
+from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.input_forms import InputForm, fed_as
 from knightlite.api.quantization.inputs import input_forms
 from knightlite.errors import UsageError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
     """The data of the options, and the recipe's TOML text where there is one."""
+    from knightlite.frontend import script_process
     from knightlite.preprocess import list_recipes, load_recipe
     from knightlite.quantize.data import PictureFolder, UserScript
     from knightlite.quantize.data_free import without_data
@@ -53,6 +55,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             say=talk.warn,
             input_configs=tuple(json.loads(options.input_configs or "[]")),
             declared_inputs=graph.declared_inputs,
+            elsewhere=script_process(options.function, conversion_of(options, talk)),
         )
         script.check()
         _warn_of_one_call(options, f"infer function {options.function}", talk)

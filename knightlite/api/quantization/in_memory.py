@@ -14,6 +14,7 @@ from knightlite.api.comparison.layers import inspect_layers
 from knightlite.api.models.notes import INPUT_LAYOUT, notes_metadata
 from knightlite.api.models.quantized import QuantizedModel
 from knightlite.api.quantization.calibration_data import workload
+from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.cycles import clock_of, parse_budget
 from knightlite.api.quantization.input_forms import InputForm
 from knightlite.api.quantization.inputs import input_forms, normalized, pins
@@ -251,17 +252,18 @@ def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
 
 def read_float(options: QuantizeOptions, talk: Talk) -> SourceModel:
     """The float model of the options as its reader gives it, of operators of any kind."""
-    from knightlite.frontend import Conversion
     from knightlite.frontend.model_files import read_network
 
     shapes = None
     if options.input_shapes:
         shapes = list(options.input_shapes)
-    conversion = Conversion(
-        options.script, options.paddle_python, options.torch_python, options.torch_exporter, talk
-    )
     return read_network(
-        options.model, options.weight, options.framework, shapes, conversion, options.output_names
+        options.model,
+        options.weight,
+        options.framework,
+        shapes,
+        conversion_of(options, talk),
+        options.output_names,
     )
 
 

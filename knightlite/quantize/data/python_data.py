@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.executor import Executor, metric_of
 from knightlite.ir import Tensor
-from knightlite.quantize.data.user_script import Executor, Say, metric_of, say_nothing
+from knightlite.quantize.data.feeding import Feeder, Say, network_inputs, say_nothing
 from knightlite.quantize.data.workload import Forward
 from knightlite.script_loading import ForwardError
 
@@ -51,6 +52,7 @@ class CalledFunction:
 
     def run(self, forward: Forward) -> float | None:
         """Call the function with an executor around ``forward``; the metric it returns."""
+        feeder = Feeder(self.inputs, forward, self.say)
         executor = Executor(
             iteration=self.iteration,
             batch_size=self.batch_size,
@@ -58,17 +60,16 @@ class CalledFunction:
             save_dir=str(self.save_dir),
             run_mode=self.run_mode,
             user_defined_script="",
-            inputs=self.inputs,
+            inputs=network_inputs(self.inputs),
             output_node_list=list(self.outputs),
-            forward_function=forward,
-            say=self.say,
+            feed=feeder,
             declared_inputs=self.declared_inputs,
         )
         try:
             returned = self.function(executor)
         except ForwardError as error:  # of the model, not of the function
             raise error.__cause__ or error from None
-        if executor.forwards == 0:
+        if feeder.forwards == 0:
             raise DataError(f"{self.description} never called executor.forward.")
         return metric_of(returned, self.description)
 
