@@ -111,14 +111,14 @@ def test_four_short_commands(empty: Path, capsys: Capture) -> None:
     ]
     scores = out.splitlines()
     assert scores[0] == "Top 5 of frame 0"
-    assert scores[-1] == "result: result-linear_0.tmp_1_p.txt (also _hwc_p.txt and .npy)"
+    assert scores[-1] == "result: result-linear_0.tmp_1_p.txt (also _hwc.txt and .npy)"
     out, _ = output(capsys, "profile")
     assert out.startswith("digits on TX5368AV200\nlayer ")
     assert files(empty) - brought == {
         "digits.onnx", f"{STEM}.onnx", f"{STEM}_report.json", "inputs", f"{STEM}_r.cfg",
         f"{STEM}_r.weight", f"{STEM}_golden.onnx", f"{STEM}_known_input.bin",
         f"{STEM}_known_output.bin", f"{STEM}_r.map.txt", f"{STEM}_r.tsmodel",
-        "result-linear_0.tmp_1_p.txt", "result-linear_0.tmp_1_hwc_p.txt",
+        "result-linear_0.tmp_1_p.txt", "result-linear_0.tmp_1_hwc.txt",
         "result-linear_0.tmp_1.npy", "layer_cycles_NPU_0.txt",
         f"{STEM}_r.profile.json", f"{STEM}_r.trace.json", "knightlite.json",
     }  # fmt: skip

@@ -343,8 +343,8 @@ def test_model_info(here: Path, capsys: Capture) -> None:
         out = capsys.readouterr().out
         assert out.splitlines() == [
             "Outputs",
-            "Index  Output name           Dequant scale",
-            f"0      {OUTPUT}  {output['scale']:.9g}",
+            "Index  Output name      Dequant scale",
+            f"0      linear_0.tmp_1  {output['scale']:.9g}",
             "",
         ]
         assert run(["model_info", "-m", file, "--json"]) == 0
@@ -419,11 +419,29 @@ def test_show_sim_result(here: Path, capsys: Capture, refused: Refusal) -> None:
     cells = capsys.readouterr().out.splitlines()[2].split()
     name, ends = "linear_0.tmp_1", [str(values.min()), str(values.max())]
     assert cells == ["0", name, name, "1x10x1x1", "int16", *ends]
-    for layout, file in (("nchw", "_p.txt"), ("nhwc", "_hwc_p.txt")):
+    for layout, file in (("nchw", "_p.txt"), ("nhwc", "_hwc.txt")):
         assert run(["show_sim_result", "-i", "0", "-fmt", layout]) == 0
         text = Path(f"result-linear_0.tmp_1{file}").read_text(encoding="ascii")
         assert capsys.readouterr().out == text
     refused(["show_sim_result", "-i", "1"], 2, "there are 1 results in ., not 2.")
+    _convert_text_forms(values, refused)
+
+
+def _convert_text_forms(values: Array, refused: Refusal) -> None:
+    """As scripts call it: a glob of the network's outputs becomes arrays beside them."""
+    (text,) = Path().glob("result-*_p.txt")
+    assert run(["show_sim_result", "--sim-data", str(text), "--save-dir", "arrays"]) == 0
+    array = np.load("arrays/result-linear_0.tmp_1_p.npy")
+    assert (array.shape, array.dtype) == ((1, 10, 1, 1), np.int32)
+    assert np.array_equal(array.ravel(), values)
+    both = [str(text), "result-linear_0.tmp_1_hwc.txt"]
+    assert run(["show_sim_result", "--sim-data", *both, "--save-dir", "arrays"]) == 0
+    assert np.array_equal(np.load("arrays/result-linear_0.tmp_1_hwc.npy"), array)
+    Path("bad.txt").write_text("SHAPE:(N:1, C:2, H:1, W:1)\nC[0]:\n1,\n")
+    refused(["show_sim_result", "-sd", "bad.txt"], 1,
+            "bad.txt is no result of sim: it has 1 numbers, and its shape 2.")  # fmt: skip
+    refused(["show_sim_result", "-sd", "bad.txt", "nowhere"], 2,
+            "nowhere must be a file as bad.txt is.")  # fmt: skip
 
 
 @pytest.mark.parametrize(

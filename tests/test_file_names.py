@@ -42,7 +42,7 @@ def test_a_name_like_anothers_hash() -> None:
 
 
 def test_no_ending_makes_it_another_file() -> None:
-    endings = ("_p.txt", "_hwc_p.txt", ".npy")
+    endings = ("_p.txt", "_hwc.txt", ".npy")
     found = file_names(["y_hwc", "y", "z/a", "z_a"], endings)
     files = [stem + ending for stem in found.values() for ending in endings]
     assert len(set(files)) == len(files)

@@ -199,7 +199,7 @@ compare -sl 3
          ["net.json", "net_quantize_report.json", "net_scales.json",
           "net_quantize_r.map.txt", "net_quantize_r.trace.json", "layer_cycles_NPU_0.txt",
           "knightlite.json", "all/octav_it_2/net_quantize_report.json",
-          "res/result-logits.1_p.txt", "res/result-map.2_hwc_p.txt"]),
+          "res/result-logits.1_p.txt", "res/result-map.2_hwc.txt"]),
         ("options", gauge_nets.classifier, OPTIONS,
          ["net_quantize_report.json", "net_quantize_r.map.txt", "cut/net_quantize_report.json"]),
         ("two_inputs", gauge_nets.two_inputs, TWO_INPUTS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 
 from knightlite.sim import outputs
 from test_sim_host import step
@@ -28,11 +29,11 @@ def test_hwc() -> None:
 
 def test_files() -> None:
     files = outputs.result_files("result-a_b", VALUES)
-    assert list(files) == ["result-a_b_p.txt", "result-a_b_hwc_p.txt", "result-a_b.npy"]
+    assert list(files) == ["result-a_b_p.txt", "result-a_b_hwc.txt", "result-a_b.npy"]
     assert np.array_equal(np.load(io.BytesIO(files["result-a_b.npy"])), VALUES)
     assert list(outputs.result_files("result-y", VALUES, 3)) == [
         "result-y.3_p.txt",
-        "result-y.3_hwc_p.txt",
+        "result-y.3_hwc.txt",
         "result-y.3.npy",
     ]
     for frame, name in ((None, "result-host-p.npy"), (4, "result-host-p.4.npy")):
@@ -58,6 +59,38 @@ def test_outputs_that_are_one_another_are_all_delivered() -> None:
     assert found == {"y": ("w", "y", "z", "c"), "b": ("d",)}
 
 
+def test_values_in_another_order_are_delivered_in_it() -> None:
+    """A Transpose at the end: scripts find the network's output, and one file for it alone."""
+    steps = [("Transpose", "y", "t"), ("Reshape", "t", "w"), ("Softmax", "t", "p")]
+    host = [step(*item) for item in steps]
+    moved = outputs.moved_outputs(["y", "z"], host, ["w", "p", "z"])
+    assert moved == {"w": "y"}
+    stems = outputs.result_stems(["y"], host, ["w"], [])
+    assert stems[outputs.OUTPUT, "w"] == "result-w"
+    assert outputs.names_of_results(["y", "z"], host, ["w", "p", "z"]) == {"y": "w", "z": "z"}
+    assert outputs.names_of_results(["y"], host, ["y", "w"]) == {"y": "y"}
+    real = VALUES.reshape(1, 1, 2, 2, 3) * 0.125
+    ((name, text),) = outputs.moved_file("result-w", real, 0.125, 2).items()
+    assert name == "result-w.2_p.txt"
+    assert np.array_equal(outputs.read_text_form(text.decode()), VALUES)
+
+
+def test_text_forms_are_read_back() -> None:
+    several = np.arange(24).reshape(2, 2, 3, 2) - 7
+    for form in (outputs.chw_text, outputs.hwc_text):
+        read = outputs.read_text_form(form(several))
+        assert np.array_equal(read, several)
+        assert read.dtype == np.int32
+    real = np.array([[0.5, np.inf], [-2.0, 1e-9]], np.float32)
+    assert np.array_equal(outputs.read_text_form(outputs.plain_text(real)), real)
+    shapes = {(2, 3): (2, 3, 1, 1), (2, 3, 4, 5, 6): (6, 4, 5, 6), (1, 2, 3, 4): (1, 2, 3, 4)}
+    for shape, wanted in shapes.items():
+        assert outputs.four_axes(np.zeros(shape)).shape == wanted
+    for text in ("", "1,2,", "SHAPE:(N:1,C:1)\n1,", "SHAPE:(2)\n1,x,"):
+        with pytest.raises(ValueError, match=r".+"):
+            outputs.read_text_form(text)
+
+
 def test_no_result_is_another() -> None:
     """Whatever outputs, what the host computes and inner tensors are called."""
     host = [step("Softmax", "head/0", "p"), step("Softmax", "head_0", "debug-x")]
@@ -74,8 +107,9 @@ def test_no_result_is_another() -> None:
     assert max(len(name.encode()) for name in files) < 200
     plain = {(outputs.OUTPUT, "head_0"): "result-head_0", (outputs.OUTPUT, "host-p"):
              "result-host-p", (outputs.DEBUG, "x"): "result-debug-x",
-             (outputs.OUTPUT, "y"): "result-y"}  # fmt: skip
+             (outputs.OUTPUT, "y"): "result-y", (outputs.OUTPUT, "y_hwc"):
+             "result-y_hwc"}  # fmt: skip
     assert {key: stems[key] for key in plain} == plain
-    for key in ((outputs.OUTPUT, "head/0"), (outputs.HOST, "p"), (outputs.OUTPUT, "y_hwc")):
+    for key in ((outputs.OUTPUT, "head/0"), (outputs.HOST, "p")):
         assert stems[key].startswith(f"{key[0]}{key[1].replace('/', '_')}-")
     assert stems.keys() == outputs.result_stems(names, host, shown, ["x", *names, "p"]).keys()

@@ -107,8 +107,6 @@ def test_accepted_words_say_so(command: str, word: Word, here: object, capsys: C
     [
         (["demo", "-f", "onnx"], "Knight's command demo is not supported yet.",
          "`python examples/digits/demo.py` in a checkout does it"),
-        (["model_modifier"], "Knight's command model_modifier is not supported yet.",
-         "cut the model with onnx.utils.extract_model"),
         (["rne-compile", "--net", "x.prototxt"], "Knight's option --net is not supported yet: "
          "networks of Caffe: quantize the ONNX model instead.",
          "leave it out; --help of the command lists its options"),

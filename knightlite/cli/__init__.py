@@ -36,11 +36,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     if not sys.warnoptions:  # of libraries, with lines of source; what matters is said by us
         warnings.simplefilter("ignore")
     from knightlite.cli.program import PROGRAM, run
+    from knightlite.cli.vocabulary import PROGRAMS
 
-    called = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    name = os.path.basename(sys.argv[0])
+    called = os.path.splitext(name)[0]
     _open_streams()
     program = PROGRAM if called == "__main__" else called  # python -m knightlite
-    return run(list(sys.argv[1:] if arguments is None else arguments), program)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if name in PROGRAMS:
+        return run([name, *words])
+    return run(words, program)
 
 
 def _open_streams() -> None:

@@ -46,7 +46,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Why the compiler fused a node with its neighbours, or did not."),
     "chips": ("chips", "The chips, and where each of their facts comes from."),
     "model_info": ("model_info", "Inputs and outputs of a model, and their scales."),
-    "show_sim_result": ("show_sim_result", "What sim left in a folder."),
+    "model_modifier": ("model_modifier", "A part of an ONNX model, between values of it."),
+    "model_check": ("model_check", "Does the compiled network do what its golden model does?"),
+    "show_sim_result": ("show_sim_result", "What sim left in a folder; its text forms as .npy."),
     "npy2bin": ("npy2bin", "A .npy array as the raw bytes that sim reads."),
     "script-path": ("script_path", "Where that lies which user scripts import of Knight."),
 }

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from knightlite.api.inspection import result_facts, result_text, save_facts, simulated_results
+from pathlib import Path
+
+from knightlite.api.inspection import (
+    result_facts,
+    result_text,
+    save_array,
+    save_facts,
+    simulated_results,
+    text_form,
+)
 from knightlite.cli.record_command import record_command
-from knightlite.cli.terminal import print_json, print_line, print_table
+from knightlite.cli.terminal import print_json, print_line, print_table, say
 from knightlite.errors import UsageError
 from knightlite.options.inspection import ShowSimResultOptions
 
@@ -12,23 +21,31 @@ EPILOG = """\b
 Examples:
   knightlite show_sim_result -sd .
   knightlite show_sim_result -sd results -i 0 -fmt nhwc
+  show_sim_result --sim-data npu/result-*_p.txt --save-dir npu
 """
 
 
 @record_command(ShowSimResultOptions, epilog=EPILOG)
 def command(options: ShowSimResultOptions) -> None:
-    """List what sim left in a folder, or print one result."""
-    results, index = simulated_results(options.sim_dir), options.index
+    """List what sim left in a folder, or print one result; text forms become arrays."""
+    folders = [path for path in options.sim_data if not path.is_file()] or [Path()]
+    files = [path for path in options.sim_data if path.is_file()]
+    if len(folders) > 1 or (files and len(options.sim_data) > len(files)):
+        raise UsageError(f"{folders[0]} must be a file as {files[0]} is." if files else
+                         "-sd names one folder, or files.")  # fmt: skip
+    results = tuple(map(text_form, files)) if files else simulated_results(folders[0])
+    index = options.index
     if index is not None:
         if index >= len(results):
-            raise UsageError(
-                f"there are {len(results)} results in {options.sim_dir}, not {index + 1}."
-            )
+            raise UsageError(f"there are {len(results)} results in {folders[0]}, not {index + 1}.")
         print_line(result_text(results[index], options.layout).rstrip("\n"))
         return
     rows = [result_facts(item) for item in results]
     if options.save_dir is not None:
-        save_facts(rows, options.save_dir)
+        for item in results if files else ():
+            say(f"{save_array(item, options.save_dir)} holds {item.path}.")
+        if not files:
+            save_facts(rows, options.save_dir)
     if options.as_json:
         print_json("show_sim_result", rows)
         return

@@ -53,10 +53,10 @@ def command(options: SimulateOptions) -> int:
         print_table(title, columns[first:], [row[first:] for row in cells])
     if result.top and not options.labels:
         print_line("--labels FILE names the classes.")
-    for name in result.files:
-        text = result.files.get(f"{name.removesuffix('.npy')}_p.txt")
-        if text is not None:  # what the host computed has none
-            print_line(f"result: {text} (also _hwc_p.txt and .npy)")
+    for name, path in result.files.items():
+        if name.endswith("_p.txt"):  # what the host computed has none
+            both = f"{name.removesuffix('_p.txt')}.npy" in result.files
+            print_line(f"result: {path}{' (also _hwc.txt and .npy)' if both else ''}")
     if options.check:
         print_line(
             f"{result.compared_bytes:,} bytes compared with the golden model, "

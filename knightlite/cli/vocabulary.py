@@ -84,12 +84,16 @@ ALIASES: Mapping[str, str] = {
     "run": "sim",
     "rne-profiling": "profile",
     "profiling": "profile",
+    "model_check.py": "model_check",
+    "npy2bin.py": "npy2bin",
 }
+
+# Knight's helpers that are programs of their own; the wheel has them, and docs/knight.md
+PROGRAMS = ("show_sim_result", "model_info", "model_modifier", "model_check.py", "npy2bin.py")
 
 # commands for later, and what can be done meanwhile
 LATER_COMMANDS: Mapping[str, str] = {
     "demo": "`python examples/digits/demo.py` in a checkout does it",
-    "model_modifier": "cut the model with onnx.utils.extract_model",
 }
 
 

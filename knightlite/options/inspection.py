@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from knightlite.layouts import LAYOUTS
 from knightlite.options import shared
 from knightlite.options.fields import REQUIRED, Names, like, option
-from knightlite.options.kinds import FILE, one_of, whole
+from knightlite.options.kinds import FILE, FILES, TEXTS, Kind, one_of, whole
+
+KEEP = Kind(words=("0", "1"), read=lambda word: word == "1", write=lambda keep: str(int(keep)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +71,19 @@ class ModelInfoOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowSimResultOptions:
-    """What ``show_sim_result`` is asked for; ``index`` None: a list of all."""
+    """What ``show_sim_result`` is asked for; ``index`` None: a list of all.
 
-    sim_dir: Path = option(
+    ``sim_data``: a folder, or text forms that become arrays in ``save_dir``.
+    """
+
+    sim_data: tuple[Path, ...] = option(
         "-sd",
+        "--sim-data",
         "--sim-dir",
-        kind=FILE,
-        help="Where sim left its results [default: here].",
-        default=Path(),
+        kind=FILES,
+        help="Where sim left its results [default: here]; or result-X_p.txt, which --save-dir "
+        "keeps as result-X_p.npy.",
+        default=(),
     )
     index: int | None = option(
         "-i", "--index", kind=whole(0), help="Print the values of this result."
@@ -88,9 +96,67 @@ class ShowSimResultOptions:
         default="nchw",
     )
     save_dir: Path | None = option(
-        "-s", "--save-dir", kind=FILE, help="Also write the list there, as sim_results.json."
+        "-s",
+        "--save-dir",
+        kind=FILE,
+        help="Also write the list there, as sim_results.json; of a file the array.",
     )
     as_json: bool = like(shared.AS_JSON)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelModifierOptions:
+    """What ``model_modifier`` is asked for."""
+
+    model: Path = like(shared.MODEL, help="An .onnx model, float or quantized.")
+    name: str | None = option(
+        "--submodel-name", help="What the part is called [default: X_sub].", metavar="NAME"
+    )
+    inputs: tuple[str, ...] = option(
+        "--input-names",
+        kind=TEXTS,
+        help="Where the part begins: names of values [default: the model's inputs].",
+        default=(),
+    )
+    outputs: tuple[str, ...] = option(
+        "--output-names",
+        kind=TEXTS,
+        help="Where the part ends [default: the model's outputs].",
+        default=(),
+    )
+    save_dir: Path = like(shared.OUT_DIR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCheckOptions:
+    """What ``model_check`` is asked for."""
+
+    quant_dir: Path | None = option(
+        "-qo",
+        "--quant-output",
+        kind=FILE,
+        help="Where quant left its files, for the sample of inputs/ [default: the known input].",
+    )
+    compile_dir: Path = option(
+        "-co",
+        "--compile-output",
+        kind=FILE,
+        help="Where compile left its files [default: here].",
+        default=Path(),
+    )
+    layout: str | None = option(
+        "-fmt",
+        "--format",
+        kind=one_of(LAYOUTS),
+        help="Layout of raw input [default: as stored in the .cfg].",
+    )
+    keep: bool = option(
+        "-r",
+        "--results",
+        kind=KEEP,
+        help="1: leave the simulator's results beside the compiled network.",
+        default=False,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

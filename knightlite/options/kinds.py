@@ -126,6 +126,13 @@ WHOLE, REAL = whole(), real()
 SWITCH = Kind(form=Form.SWITCH, python="bool")
 ON_OFF = _named(lambda text: text == "on", {False: "off", True: "on"}, "bool")
 BITS = _named(int, {8: "8", 16: "16"}, "int")
+FILES = Kind(
+    form=Form.FILE,
+    several=Several.SPREAD,
+    read=tuple,
+    python="Sequence[str | Path]",
+    take=lambda paths: tuple(map(Path, paths)),
+)
 TEXTS = Kind(several=Several.SPREAD, read=tuple, python="Sequence[str]", take=tuple)
 REPEATED = Kind(several=Several.REPEATED, read=tuple, python="Sequence[str]", take=tuple)
 WORDS = Kind(several=Several.JOINED, read=words, python="str | Sequence[str]", take=_several)

@@ -1,12 +1,15 @@
 """The simulator's result files: Knight's two text forms and ``.npy``. The caller writes them.
 
-``result-<blob>_p.txt`` lists channel by channel, ``result-<blob>_hwc_p.txt`` pixel by pixel; every
-value is decimal and followed by a comma. ``file_names`` says what stands for a blob's name.
+``result-<blob>_p.txt`` lists channel by channel, ``result-<blob>_hwc.txt`` pixel by pixel; every
+value is decimal and followed by a comma. ``file_names`` says what stands for a blob's name. Scripts
+take ``result-*_p.txt`` for the network's outputs: no other file of theirs ends so.
 """
 
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -20,7 +23,8 @@ Array = NDArray[Any]
 
 
 OUTPUT, HOST, DEBUG = "result-", "result-host-", "result-debug-"
-ENDINGS = ("_p.txt", "_hwc_p.txt", ".npy")
+ENDINGS = ("_p.txt", "_hwc.txt", ".npy")
+MOVES = ("Reshape", "Transpose")  # on the host: the same values elsewhere
 
 
 class Step(Protocol):
@@ -66,6 +70,35 @@ def host_computed(host: Iterable[Step], outputs: Iterable[str]) -> list[str]:
     return [name for name in outputs if name in computed]
 
 
+def moved_outputs(
+    chip_outputs: Iterable[str], host: Iterable[Step], outputs: Iterable[str]
+) -> dict[str, str]:
+    """Network output -> the chip output whose values it has in another order, as scripts read it.
+
+    Those that :func:`delivered_as` has are left out.
+    """
+    steps = list(host)
+    source = {name: name for name in chip_outputs}
+    for step in steps:
+        if step.op in MOVES and step.inputs[0] in source:
+            source[step.outputs[0]] = source[step.inputs[0]]
+    there = {
+        name for names in delivered_as(chip_outputs, steps, outputs).values() for name in names
+    }
+    return {name: source[name] for name in outputs if name in source and name not in there}
+
+
+def names_of_results(
+    chip_outputs: Sequence[str], host: Sequence[Step], outputs: Sequence[str]
+) -> dict[str, str]:
+    """Chip output -> what its text form is named after: a network output, or itself."""
+    found = {name: names[0] for name, names in delivered_as(chip_outputs, host, outputs).items()}
+    for output, source in moved_outputs(chip_outputs, host, outputs).items():
+        if found[source] == source and source not in outputs:
+            found[source] = output
+    return found
+
+
 def result_stems(
     chip_outputs: Iterable[str],
     host: Sequence[Step],
@@ -78,6 +111,7 @@ def result_stems(
     """
     delivered = delivered_as(chip_outputs, host, outputs).values()
     keys = [(OUTPUT, name) for names in delivered for name in names]
+    keys += [(OUTPUT, name) for name in moved_outputs(chip_outputs, host, outputs)]
     keys += [(HOST, name) for name in host_computed(host, outputs)]
     keys += [(DEBUG, name) for name in tensors]
     return stems({(kind, name): f"{kind}{name}" for kind, name in keys}, ENDINGS)
@@ -95,24 +129,62 @@ def _rows(values: Array) -> Iterable[str]:
 
 
 def chw_text(values: Array) -> str:
-    """[1, C, H, W] integers channel by channel, one line per row."""
+    """[N, C, H, W] numbers channel by channel, one line per row."""
     number, channels, height, width = values.shape
     lines = [f"SHAPE:(N:{number}, C:{channels}, H:{height}, W:{width})"]
-    for channel, plane in enumerate(values[0]):
-        lines.append(f"C[{channel}]:")
-        lines.extend(_rows(plane))
+    for picture in values:
+        for channel, plane in enumerate(picture):
+            lines.append(f"C[{channel}]:")
+            lines.extend(_rows(plane))
     return "\n".join(lines) + "\n"
 
 
 def hwc_text(values: Array) -> str:
-    """[1, C, H, W] integers pixel by pixel, one line of channels each."""
+    """[N, C, H, W] numbers pixel by pixel, one line of channels each."""
     number, channels, height, width = values.shape
     lines = [f"SHAPE:(N:{number},H:{height},W:{width},C:{channels})"]
-    for row, line in enumerate(values[0].transpose(1, 2, 0)):
-        for column, text in enumerate(_rows(line)):
-            lines.append(f"HW[{row},{column}]:")
-            lines.append(text)
+    for picture in values.transpose(0, 2, 3, 1):
+        for row, line in enumerate(picture):
+            for column, text in enumerate(_rows(line)):
+                lines.append(f"HW[{row},{column}]:")
+                lines.append(text)
     return "\n".join(lines) + "\n"
+
+
+def four_axes(values: Array) -> Array:
+    """The values as Knight has them: axes of size 1 behind, or the first axes in one."""
+    shape = values.shape
+    if values.ndim > 4:
+        return values.reshape(-1, *shape[-3:])
+    return values.reshape(*shape, *(1,) * (4 - values.ndim))
+
+
+_HEADER = re.compile(r"SHAPE:\(([^)]*)\)")
+_LABEL = re.compile(r"(?:C\[\d+\]|HW\[\d+,\d+\]):")
+
+
+def read_text_form(text: str) -> Array:
+    """The numbers of a text form, [N, C, H, W] where it says its axes; ValueError for any other.
+
+    Whole numbers are int32, others float32.
+    """
+    header, _, rest = text.partition("\n")
+    found = _HEADER.fullmatch(header.strip())
+    if found is None:
+        raise ValueError("it does not begin with SHAPE:(...)")
+    items = [item.strip() for item in found[1].split(",") if item.strip()]
+    names = "".join(item.partition(":")[0] for item in items if ":" in item)
+    if names not in ("", "NCHW", "NHWC"):
+        raise ValueError(f"its axes are {names}, not NCHW or NHWC")
+    shape = [int(item.partition(":")[2] if names else item) for item in items]
+    words = [word for word in _LABEL.sub(",", rest).replace("\n", ",").split(",") if word]
+    if len(words) != math.prod(shape):
+        raise ValueError(f"it has {len(words)} numbers, and its shape {math.prod(shape)}")
+    whole = all(word.lstrip("-").isdecimal() for word in words)
+    values = np.array(words, np.int64 if whole else np.float64).reshape(shape)
+    if names == "NHWC":
+        values = values.transpose(0, 3, 1, 2)
+    return values.astype(np.int32 if whole else np.float32)
 
 
 def plain_text(values: Array) -> str:
@@ -145,3 +217,13 @@ def result_files(stem: str, values: Array, frame: int | None = None) -> dict[str
 def host_file(stem: str, values: Array, frame: int | None = None) -> dict[str, bytes]:
     """As :func:`result_files`, of what the host has computed: an array of any shape."""
     return {(stem if frame is None else f"{stem}.{frame}") + ENDINGS[-1]: npy_bytes(values)}
+
+
+def moved_file(stem: str, values: Array, scale: Any, frame: int | None = None) -> dict[str, bytes]:
+    """As :func:`result_files`, of a chip output in another order: its integers of real numbers.
+
+    ``scale``: the chip output's, one for all its values.
+    """
+    integers = np.rint(four_axes(values).astype(np.float64) / scale).astype(np.int64)
+    name = (stem if frame is None else f"{stem}.{frame}") + ENDINGS[0]
+    return {name: chw_text(integers).encode("ascii")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,12 @@ class TensorInfo:
 def model_info(
     path: Path, directory: Path = Path(), talk: Talk = SILENT
 ) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
-    """Inputs and chip outputs of ``X_quantize.onnx``, ``X_r.cfg`` or ``X_r.tsmodel``."""
+    """Inputs and chip outputs of ``X_quantize.onnx``, ``X_r.cfg`` or ``X_r.tsmodel``.
+
+    What ``sim`` delivers under the name of a network output goes by that name here too.
+    """
     from knightlite.frontend import load_quantized
+    from knightlite.sim.outputs import names_of_results
 
     if path.suffix.lower() == ".onnx":
         found = resolved(directory, path, talk)
@@ -42,7 +46,8 @@ def model_info(
             [graph.tensors[name] for name in names] for names in (graph.inputs, graph.chip_outputs)
         ]
         return _pair(
-            [[(t.name, t.shape, t.dtype.name, t.scale) for t in tensors] for tensors in sides]
+            [[(t.name, t.shape, t.dtype.name, t.scale) for t in tensors] for tensors in sides],
+            names_of_results(graph.chip_outputs, graph.host, graph.outputs),
         )
     seen = inspect_file(path, directory, talk)
     if isinstance(seen.meta, WeightDescription):
@@ -51,7 +56,10 @@ def model_info(
         [
             [(item.name, item.shape, item.type, item.scale) for item in tensors]
             for tensors in (seen.meta.inputs, seen.meta.outputs)
-        ]
+        ],
+        names_of_results(
+            [item.name for item in seen.meta.outputs], seen.meta.host, seen.meta.graph_outputs
+        ),
     )
 
 
@@ -74,13 +82,20 @@ def quantization_notes(path: Path, directory: Path = Path()) -> dict[str, Any]:
 
 
 def _pair(
-    sides: Sequence[Sequence[tuple[str, tuple[int, ...], str, Any]]],
+    sides: Sequence[Sequence[tuple[str, tuple[int, ...], str, Any]]], results: Mapping[str, str]
 ) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+    """Inputs and outputs; ``results``: what outputs are called."""
     inputs, outputs = (
         tuple(
-            TensorInfo(at, name, shape, kind, tuple(np.atleast_1d(scale).astype(float).tolist()))
+            TensorInfo(
+                at,
+                called.get(name, name),
+                shape,
+                kind,
+                tuple(np.atleast_1d(scale).astype(float).tolist()),
+            )
             for at, (name, shape, kind, scale) in enumerate(side)
         )
-        for side in sides
+        for side, called in zip(sides, ({}, results), strict=True)
     )
     return inputs, outputs

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite import atomic_write, workspace
+from knightlite import atomic_write, limits, workspace
 from knightlite.array_files import read_array
 from knightlite.errors import DataError, UsageError
+from knightlite.reading import read_text
 
 Array = NDArray[Any]
 
@@ -51,6 +52,28 @@ def simulated_results(folder: Path) -> tuple[ResultInfo, ...]:
         name = path.stem.removeprefix("result-")
         found.append(ResultInfo(index, name, tensors.get(path.name), path, values))
     return tuple(found)
+
+
+def text_form(path: Path) -> ResultInfo:
+    """A ``result-X_p.txt`` that sim wrote; UsageError where there is none, DataError for others."""
+    from knightlite.sim.outputs import read_text_form
+
+    if not path.is_file():
+        raise UsageError(f"file {path} does not exist.")
+    try:
+        values = read_text_form(read_text(path, limits.FILE_BYTES))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} is no result of sim: {str(error).rstrip('.')}.") from error
+    return ResultInfo(0, path.stem.removeprefix("result-"), None, path, values)
+
+
+def save_array(result: ResultInfo, folder: Path) -> Path:
+    """Write the values as ``.npy`` under the name of their file; where they are."""
+    from knightlite.sim.outputs import npy_bytes
+
+    target = folder / f"{result.path.stem}.npy"
+    atomic_write.write_bytes(target, npy_bytes(result.values))
+    return target
 
 
 def result_facts(result: ResultInfo) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The golden model in ONNX Runtime is what its bytes are compared with.
 """
 
-from knightlite.api.simulation.build import build_files, check_model
+from knightlite.api.simulation.build import build_files, check_folders, check_model
 from knightlite.api.simulation.run import simulate
 from knightlite.api.simulation.session import CompiledNetwork, NodeArg
 
@@ -11,6 +11,7 @@ __all__ = [
     "CompiledNetwork",
     "NodeArg",
     "build_files",
+    "check_folders",
     "check_model",
     "simulate",
 ]

@@ -1,4 +1,4 @@
-"""The last step of ``build``: does the compiled network do what its golden model does?"""
+"""``model_check``, the last step of ``build``: does the network do what its golden model does?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from knightlite import workspace
 from knightlite.api.models.binary import find_binary
 from knightlite.api.simulation.golden import golden_reference
-from knightlite.errors import DataError
+from knightlite.api.simulation.run import SimulateResult, simulate
+from knightlite.errors import DataError, UsageError
+from knightlite.file_names import file_names
+from knightlite.leftovers import scratch_folder
+from knightlite.options.simulate import SimulateOptions
 from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 
@@ -47,3 +51,39 @@ def check_model(
     golden = golden_reference(binary, None, talk)
     compared, differing, names = golden.compare(inputs, tensors, outputs)
     return compared, differing, tuple(names)
+
+
+def check_folders(
+    quant_dir: Path | None, compile_dir: Path, layout: str | None, keep: bool, talk: Talk = SILENT
+) -> SimulateResult:
+    """The sample that quant left, or the known input, through the network in ``compile_dir``.
+
+    ``keep``: the results stay there. UsageError where a folder does not have what it should.
+    """
+    cfg = _only(compile_dir, "*_r.cfg", "compile leaves it; name its folder with -co DIR").resolve()
+    inputs = [cfg.parent / f"{cfg.stem.removesuffix('_r')}_known_input.bin"]
+    if quant_dir is not None:
+        meta = find_binary(Path(), cfg, None, talk).program.meta
+        names = file_names(entry.name for entry in meta.inputs).values()
+        inputs = [quant_dir.resolve() / "inputs" / f"{name}.bin" for name in names]
+    with scratch_folder() as folder:
+        place = cfg.parent if keep else Path(folder)
+        return simulate(
+            SimulateOptions(
+                input=":".join(map(str, inputs)),
+                cfg=cfg,
+                layout=layout,
+                check=True,
+                out_dir=place,
+                directory=place,
+            ),
+            talk,
+        )
+
+
+def _only(folder: Path, pattern: str, hint: str) -> Path:
+    found = sorted(folder.glob(pattern)) if folder.is_dir() else []
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise UsageError(f"{folder} must hold one {pattern}, not {names}.", hint)
+    return found[0]

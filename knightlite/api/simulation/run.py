@@ -169,18 +169,28 @@ def _files(
     frame: int | None,
 ) -> Iterator[tuple[str, str, bytes]]:
     """(Tensor, file name, content) of everything that one frame leaves."""
-    from knightlite.sim.outputs import DEBUG, HOST, OUTPUT, host_file, result_files, stems_of
+    from knightlite.sim import outputs as forms
 
-    stems = stems_of(meta)
+    stems = forms.stems_of(meta)
+    chip = {entry.name: entry for entry in meta.outputs}
+    moved = forms.moved_outputs(chip, meta.host, meta.graph_outputs)
+    replaced = set(moved.values()) - set(meta.graph_outputs)  # scripts read these in their order
     delivered = [
         (name, outputs[source]) for source, names in blob_names(meta).items() for name in names
     ]
     asked = [(name, values) for name, values in tensors.items() if name in wanted]
-    for kind, chosen in ((OUTPUT, delivered), (DEBUG, asked)):
+    for kind, chosen in ((forms.OUTPUT, delivered), (forms.DEBUG, asked)):
         for tensor, values in chosen:
-            for name, data in result_files(stems[kind, tensor], values, frame).items():
+            made = forms.result_files(stems[kind, tensor], values, frame)
+            if kind == forms.OUTPUT and tensor in replaced:
+                made = {name: data for name, data in made.items() if name.endswith(".npy")}
+            for name, data in made.items():
                 yield tensor, name, data
     for tensor, values in finished.items():
-        if (HOST, tensor) in stems:
-            for name, data in host_file(stems[HOST, tensor], values, frame).items():
+        if tensor in moved:
+            stem, scale = stems[forms.OUTPUT, tensor], chip[moved[tensor]].scale
+            for name, data in forms.moved_file(stem, values, scale, frame).items():
+                yield tensor, name, data
+        if (forms.HOST, tensor) in stems:
+            for name, data in forms.host_file(stems[forms.HOST, tensor], values, frame).items():
                 yield tensor, name, data
