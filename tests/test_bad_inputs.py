@@ -400,7 +400,7 @@ X = "np.zeros((1, 3, 32, 32), np.float32)"
          "s.py:1: the script imports pandas_of_knight, which is not installed.", "install it (*"),
         ("from onnx_quantize_tool.quant import run\n", 2, "s.py:1: the script imports "
          "onnx_quantize_tool.quant, of which knightlite only provides "
-         "onnx_quantize_tool.common.register.", ""),
+         "onnx_quantize_tool.common.register and onnx_quantize_tool.utils.constants.", ""),
         ("x = 1\n", 2, "s.py registers no infer function infer.",
          'put @onnx_infer_func.register("infer") before the function'),
         (HEAD.replace('"infer"', '"other"') + "    pass\n", 2,

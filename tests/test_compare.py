@@ -150,7 +150,9 @@ def test_which_rows(here: Path) -> None:
     assert {row.index for row in some} == {3, 4}
     pools = compare(CompareOptions(op_type="AveragePool"))
     assert {row.name for row in pools} == {name for name in layers if name.startswith("pool2d")}
-    assert {row.name for row in compare(CompareOptions(names=("Concat.9",)))} == {"Concat.9"}
+    assert {row.name for row in compare(CompareOptions(names=("concat_4.tmp_0",)))} == {
+        "concat_4.tmp_0"
+    }
     # a name of the network's outputs stands for what the chip delivers
     assert {row.name for row in compare(CompareOptions(names=("linear_0.tmp_1",)))} == {OUTPUT}
     first = compare(CompareOptions(sort=True, number=5))
@@ -178,14 +180,14 @@ def test_from_folders_it_is_the_same(here: Path, capsys: Capture) -> None:
     assert run(["sim", "--input", "inputs/x.bin", "--debug", "all", "-s", "results"]) == 0
     folders = CompareOptions(quant_dir=Path(), sim_dirs=(Path("none"), Path("results")))
     assert compare(folders) == here_rows
-    for name in ("result-linear_0.tmp_1.npy", "result-debug-Concat.9.npy"):
+    for name in ("result-linear_0.tmp_1.npy", "result-debug-concat_4.tmp_0.npy"):
         before = np.load(f"results/{name}")
         values = before.copy()
         values[0, 0] = ~values[0, 0]
         np.save(f"results/{name}", values)
         changed = compare(folders)
         found = {a.name for a, b in zip(changed, here_rows, strict=True) if a != b}
-        assert found == {OUTPUT if "linear" in name else "Concat.9"}
+        assert found == {OUTPUT if "linear" in name else "concat_4.tmp_0"}
         np.save(f"results/{name}", before)
     for path in Path("results").glob("result-debug-*"):
         path.unlink()
@@ -263,20 +265,20 @@ def test_dumps_of_quant(here: Path) -> None:
     """Two pictures, dumped as one batch and one picture: the chip computes each of them."""
     graph = load_quantized(Path(f"{STEM}.onnx"))
     feed = np.fromfile("inputs/x.bin", "<f4").reshape(1, 3, 32, 32)
-    exact = exact_values(Path("digits.onnx"), ["x", "Concat.9", OUTPUT])
-    fixed = quantized_values(graph, ["x", "Concat.9", OUTPUT])
+    exact = exact_values(Path("digits.onnx"), ["x", "concat_4.tmp_0", OUTPUT])
+    fixed = quantized_values(graph, ["x", "concat_4.tmp_0", OUTPUT])
     batches = [np.concatenate([feed, feed / 2]), feed / 4]
     for number, batch in enumerate(batches):
         for kind, source in (("float", exact), ("quant", fixed)):
             parts = [source({"x": item[None]}) for item in batch]
-            for place, name in enumerate(("x", "Concat.9", OUTPUT), 1):
+            for place, name in enumerate(("x", "concat_4.tmp_0", OUTPUT), 1):
                 folder = Path("dump") / kind / f"{place:04d}:{name}"
                 folder.mkdir(parents=True, exist_ok=True)
                 values = np.concatenate([part[name] for part in parts])
                 np.save(folder / f"batch_{number}.npy", values)
     rows = compare(CompareOptions(quant_dir=Path()))
     compared = {row.name for row in rows if row.found == "quantized"}
-    assert compared == {"Concat.9", OUTPUT}
+    assert compared == {"concat_4.tmp_0", OUTPUT}
     (row,) = [row for row in rows if (row.name, row.found) == (OUTPUT, "quantized")]
     pictures = [item[None] for batch in batches for item in batch]
     wanted = [exact({"x": item})[OUTPUT] for item in pictures]
@@ -290,10 +292,10 @@ def test_dumps_of_quant(here: Path) -> None:
 def test_plots(here: Path, capsys: Capture, refused: Refusal) -> None:
     refused(["compare", "--show-plot"], 2, "plots are files.", "name their folder with *")
     for folder in ("one", "two"):
-        assert run(["compare", "-on", "Concat.9", "--show-plot", "-s", folder]) == 0
+        assert run(["compare", "-on", "concat_4.tmp_0", "--show-plot", "-s", folder]) == 0
     names = sorted(path.name for path in Path("one/plots").iterdir())
     assert names == [
-        f"0023_Concat.9_{b}_{a}.svg" for a, b in sorted(NEIGHBOURS, key=lambda p: p[1])
+        f"0023_concat_4.tmp_0_{b}_{a}.svg" for a, b in sorted(NEIGHBOURS, key=lambda p: p[1])
     ]
     for name in names:
         text = Path("one/plots", name).read_text(encoding="utf-8")

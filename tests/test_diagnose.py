@@ -79,7 +79,7 @@ def test_what_quant_left_is_healthy(here: Path, capsys: Capture) -> None:
 
 @pytest.mark.parametrize(
     ("name", "factor", "cause"),
-    [("relu_13.tmp_0", 1 / 10, "range clipped"), ("Concat.9", 1 / 4, "group scale")],
+    [("relu_13.tmp_0", 1 / 10, "range clipped"), ("concat_4.tmp_0", 1 / 4, "group scale")],
 )
 def test_planted_faults_in_a_file(
     here: Path, shown_again: None, capsys: Capture, name: str, factor: float, cause: str

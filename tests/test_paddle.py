@@ -299,7 +299,7 @@ def test_a_lower_limit_of_memory_is_kept(tmp_path: Path) -> None:
     write_conv_relu(tmp_path)
     model, output = tmp_path / "tiny.pdmodel", tmp_path / "made.onnx"
     converter = [paddle.CHILD, paddle._extension(), model, model.with_suffix(".pdiparams"),
-                 paddle.OPSET, output, tmp_path / "reason"]  # fmt: skip
+                 paddle.OPSET, "optimized", output, tmp_path / "reason"]  # fmt: skip
     shell = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", sys.executable]
     subprocess.run([*shell, *map(str, converter)], check=True, stdout=subprocess.DEVNULL)
     assert output.stat().st_size

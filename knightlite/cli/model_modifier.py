@@ -9,7 +9,7 @@ from knightlite.options.inspection import ModelModifierOptions
 
 EPILOG = """\b
 Examples:
-  knightlite model_modifier --model X.onnx --output-names conv5 --save-dir part
+  knightlite model_modifier -m X.onnx --output-names conv5 --save-dir part
 """
 
 

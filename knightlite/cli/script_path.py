@@ -9,8 +9,8 @@ from knightlite.options.inspection import ScriptPathOptions
 
 EPILOG = """\b
 Examples:
-  PYTHONPATH=$(knightlite script-path) python src/make_image_input_onnx.py
   knightlite script-path --python ~/torch/bin/python
+  PYTHONPATH=$(knightlite script-path) python src/make_image_input_onnx.py
 """
 
 

@@ -129,11 +129,11 @@ def read_source(
         if kind == "pytorch":
             data = pytorch.to_onnx(str(path), weights, input_shapes, conversion, names)
         elif builds_model(path, framework):
-            converted = paddle_dygraph.convert(path, weights, input_shapes, conversion)
+            converted = paddle_dygraph.convert(path, weights, input_shapes, conversion, names)
         elif path.suffix.lower() == ".json":
-            data = paddle_pir.to_onnx(path, weights, conversion)
+            data = paddle_pir.to_onnx(path, weights, conversion, names)
         else:
-            converted = paddle.convert(path, weights)
+            converted = paddle.convert(path, weights, names)
         if converted is not None:
             data = converted.data
         model = onnx_file.read_data(data, path, input_shapes)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from knightlite.errors import Finding, KnightliteError, ModelError, UnsupportedError, UsageError
-from knightlite.frontend import paddle_forms, paddle_weights
+from knightlite.frontend import onnx_file, paddle_forms, paddle_names, paddle_weights
 from knightlite.frontend.interpreter import WITH_PARENT
 from knightlite.frontend.onnx_file import read_bytes
 from knightlite.frontend.source import SourceModel
@@ -41,8 +41,10 @@ class Converted:
     rewritten: tuple[str, ...] = ()
 
 
-def convert(model: Path, weight: Path | None = None) -> Converted:
+def convert(model: Path, weight: Path | None = None, names: Sequence[str] = ()) -> Converted:
     """Convert a Paddle model; ``weight`` defaults to the sibling .pdiparams.
+
+    Values keep the names that Paddle gives them, ``names`` first, which will be asked for.
 
     Errors: UsageError for files that are not there or paddle2onnx missing, ModelError for damage,
     UnsupportedError with the operators that have no exact conversion.
@@ -53,7 +55,14 @@ def convert(model: Path, weight: Path | None = None) -> Converted:
     if parameters is not None:
         paddle_weights.check(read_bytes(parameters), parameters, expected)
     spelled = paddle_forms.spelled_out(program, model)
-    data = _convert(_extension(), model, spelled.program, parameters)
+    extension = _extension()
+    copying = _convert(extension, model, spelled.program, parameters, "copying")
+    copies = paddle_names.copies_of(onnx_file.parse(copying, str(model)))
+    del copying  # its weights
+    data = _convert(extension, model, spelled.program, parameters, "optimized")
+    parsed = onnx_file.parse(data, str(model))
+    paddle_names.variables_back(parsed, copies, list(spelled.shapes), names)
+    data = parsed.SerializeToString(deterministic=True)
     return Converted(data, spelled.shapes, spelled.unknown, spelled.rewritten)
 
 
@@ -148,7 +157,7 @@ def _extension() -> Path:
     raise UsageError(f"paddle2onnx {VERSION} is installed without its extension.", remedy)
 
 
-def _convert(extension: Path, model: Path, program: bytes, weight: Path | None) -> bytes:
+def _convert(extension: Path, model: Path, program: bytes, weight: Path | None, form: str) -> bytes:
     with scratch_folder() as folder:
         output, reason = Path(folder, "model.onnx"), Path(folder, "reason")
         source = Path(folder, "model.pdmodel")
@@ -156,7 +165,7 @@ def _convert(extension: Path, model: Path, program: bytes, weight: Path | None) 
         command = [
             sys.executable, "-I", "-S", str(WITH_PARENT), str(CHILD),
             str(extension), str(source), "" if weight is None else str(weight.resolve()),
-            str(OPSET), str(output), str(reason),
+            str(OPSET), form, str(output), str(reason),
         ]  # fmt: skip
         try:
             done = subprocess.run(

@@ -1,6 +1,7 @@
 """Run paddle2onnx's extension in a process of its own; started by :mod:`frontend.paddle`.
 
-Arguments: extension file, model, weight ("" for none), opset, output file, error file. The C++
+Arguments: extension file, model, weight ("" for none), opset, "optimized" (it removes copies of
+values) or "copying", output file, error file. The C++
 code prints to stdout and stderr and may crash; both stay in this process. Needs no package.
 """
 
@@ -18,7 +19,7 @@ MEMORY_BYTES = 16 << 30  # a damaged size must fail here, not take the machine's
 
 def main(arguments: list[str]) -> int:
     """Convert; 0 and the ONNX bytes in the output file, or 1 and a reason in the error file."""
-    extension, model, weight, opset, output, error_file = arguments
+    extension, model, weight, opset, form, output, error_file = arguments
     _, most = resource.getrlimit(resource.RLIMIT_AS)  # may be less, and cannot be raised
     if most == resource.RLIM_INFINITY or most > MEMORY_BYTES:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -31,8 +32,8 @@ def main(arguments: list[str]) -> int:
         # model, params, opset, auto_upgrade_opset, verbose, onnx_checker, constant folding,
         # optimize, custom_ops, deploy_backend, calibration file, external file, export_fp16
         data = module.export(
-            model, weight, int(opset), True, False, True, True, True, {}, "onnxruntime", "", "",
-            False,
+            model, weight, int(opset), True, False, True, True, form == "optimized", {},
+            "onnxruntime", "", "", False,
         )  # fmt: skip
     except Exception as error:
         Path(error_file).write_text(str(error))

@@ -6,6 +6,7 @@ Paddle itself saves the layer as ``.pdmodel``; from there the way is that of :mo
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from knightlite.errors import KnightliteError, UnsupportedError
@@ -24,9 +25,15 @@ HOME = Home(
 
 
 def convert(
-    model: Path, weight: Path | None, input_shapes: InputShapes | None, conversion: Conversion
+    model: Path,
+    weight: Path | None,
+    input_shapes: InputShapes | None,
+    conversion: Conversion,
+    names: Sequence[str] = (),
 ) -> paddle.Converted:
     """The converted layer of a script; ``model`` is its function's name, or a .pdparams.
+
+    ``names`` as for :func:`knightlite.frontend.paddle.convert`.
 
     A ``.pdparams`` as the model takes the function of its name, or the only one of the script.
     """
@@ -55,7 +62,7 @@ def convert(
                 "does the script run by itself there?",
             )
         try:
-            return paddle.convert(saved.with_suffix(".pdmodel"))
+            return paddle.convert(saved.with_suffix(".pdmodel"), None, names)
         except KnightliteError as error:  # the user knows no such file
             sentence = error.sentence.replace(str(saved.with_suffix(".pdmodel")), str(model))
             raise type(error)(sentence, error.hint, error.findings) from error

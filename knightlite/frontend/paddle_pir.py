@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from knightlite.errors import Finding, ModelError, UnsupportedError, UsageError
-from knightlite.frontend import interpreter, paddle, paddle_weights
+from knightlite.frontend import interpreter, onnx_file, paddle, paddle_names, paddle_weights
 from knightlite.frontend.interpreter import Answer, Conversion, Home
 from knightlite.frontend.onnx_file import read_bytes
 from knightlite.frontend.paddle_weights import Expected
@@ -40,8 +40,12 @@ ELEMENTS: Mapping[str, int] = {  # PIR's element types -> those of LoDTensor rec
 }  # fmt: skip
 
 
-def to_onnx(model: Path, weight: Path | None, conversion: Conversion) -> bytes:
+def to_onnx(
+    model: Path, weight: Path | None, conversion: Conversion, names: Sequence[str] = ()
+) -> bytes:
     """ONNX bytes (opset 13) of a PIR program; ``weight`` defaults to the sibling .pdiparams.
+
+    What layers give is named after their parameters, ``names`` of the outputs too.
 
     Errors: UsageError where no interpreter can do it, ModelError for damage.
     """
@@ -66,7 +70,9 @@ def to_onnx(model: Path, weight: Path | None, conversion: Conversion) -> bytes:
         said = [_plain(line) for line in answer.said]
         wrong = [line for line in said if "[ERROR]" in line]
         if answer.values is not None and answer.values["done"] and not wrong:
-            return output.read_bytes()
+            parsed = onnx_file.parse(output.read_bytes(), str(model))
+            paddle_names.after_parameters(parsed, names)
+            return bytes(parsed.SerializeToString(deterministic=True))
     raise _failure(model, python, answer, said, wrong)
 
 
