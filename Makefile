@@ -11,6 +11,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PADDLE := .venv-paddle
+TORCH  := .venv-torch
 # all that is installed, with hashes, for the Python that is taken
 LOCK   := requirements-ci-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null).lock
 
@@ -71,7 +72,14 @@ $(PADDLE)2/.zoo: requirements-ci.lock | check-tools
 	@$(PADDLE)2/bin/python -m pip --disable-pip-version-check --quiet install -c requirements-ci.lock paddlepaddle==2.6.2 setuptools
 	@touch $@
 
-conformance: $(VENV)/.dev $(PADDLE)/.zoo $(PADDLE)2/.zoo
+# tests/conformance/test_torch_projects.py; several GB
+$(TORCH)/.zoo: requirements-ci.lock | check-tools
+	@echo "Setting up $(TORCH) ..."
+	@test -e $@ || $(PYTHON) -m venv $(TORCH)
+	@$(TORCH)/bin/python -m pip --disable-pip-version-check --quiet install -c requirements-ci.lock torch==2.14.1 torchvision==0.29.1 onnx onnxscript pillow
+	@touch $@
+
+conformance: $(VENV)/.dev $(PADDLE)/.zoo $(PADDLE)2/.zoo $(TORCH)/.zoo
 	$(BIN)/python -m pytest -rs -m conformance tests/conformance $(if $(K),-k '$(K)') \
 		--conformance-json build/conformance.json $(OPTIONS)
 
@@ -85,4 +93,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(PADDLE) $(PADDLE)2 build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PADDLE) $(PADDLE)2 $(TORCH) build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -159,7 +159,8 @@ def interpreter(folder: Path, files: Mapping[str, str], *installed: tuple[str, s
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         )
     program = folder / "python"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys.executable}" "$@"\n')
+    more = "${PYTHONPATH:+:$PYTHONPATH}"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{packages}{more}" exec "{sys.executable}" "$@"\n')
     program.chmod(0o755)
     return str(program)
 

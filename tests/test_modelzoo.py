@@ -11,22 +11,27 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+import stub_frameworks
+import stub_torch
 from conftest import DIGITS
 from knightlite.cli.program import run
+from onnx_nets import Net
+from zoo_chain import PROJECTS, chain
 
 EXAMPLES = DIGITS.parent / "modelzoo"
 
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The three projects with their networks and data."""
+    """The projects with their networks and data."""
     out = tmp_path_factory.mktemp("zoo")
     subprocess.run([sys.executable, str(EXAMPLES / "make.py"), str(out)], check=True)
     return out
@@ -64,7 +69,7 @@ def run_chain(save_dir: str, stem: str, input_name: str) -> None:
     pair = f"--weight {stem}_quantize_r.weight --config {stem}_quantize_r.cfg"
     knight(f"{chip} rne-compile --onnx {save_dir}/{stem}_quantize.onnx --outpath .")
     knight(f"{chip} rne-sim --input {save_dir}/inputs/{input_name}.bin {pair} --outpath . --check")
-    knight(f"{chip} rne-profiling {pair} --outpath .")
+    knight(f"{chip} rne-profiling --config {stem}_quantize_r.cfg --outpath .")  # as in the README
     assert Path("layer_cycles_NPU_0.txt").is_file()
 
 
@@ -166,6 +171,54 @@ def test_a_section_option_beats_the_run_config(project: Path) -> None:
     assert Path("out/recognizer_quantize_r.tsmodel").is_file()
 
 
+def _torch_modules() -> dict[str, ModuleType]:
+    tops = {"torch", "torchvision", "onnxscript"}
+    return {name: item for name, item in sys.modules.items() if name.partition(".")[0] in tops}
+
+
+@pytest.fixture
+def torch_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An interpreter with a stub of torch, which is imported here too while the test runs."""
+    python = stub_frameworks.interpreter(tmp_path, stub_torch.FILES)
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    before = _torch_modules()
+    for name in before:
+        del sys.modules[name]
+    yield python
+    for name in _torch_modules():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def prepared(folder: Path, project: str) -> Path:
+    """What torch would export of the project's network, of the same layers."""
+    made = Net(opset=17)
+    side = 32 if project == "torch_classification" else 96
+    x = made.input("x", (1, 3, side, side))
+    halves = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    for name, shape in (("a", (16, 3, 3, 3)), ("b", (32, 16, 3, 3))):
+        x = made.node("Relu", [made.conv(x, f"{name}/c", shape, **halves)], name)
+    if project == "torch_classification":
+        flat = made.node("Flatten", [made.node("GlobalAveragePool", [x], "pool")], "flat")
+        made.node("Gemm", [flat, made.random("w", (32, 10)), made.random("v", (10,))], "25")
+        return made.save(folder, "25")
+    made.conv("a", "38", (8, 16, 1, 1))
+    made.conv("b", "39", (8, 32, 1, 1))
+    return made.save(folder, "38", "39")
+
+
+@pytest.mark.parametrize("project", PROJECTS, indirect=True)
+def test_torch_projects(
+    project: Path, torch_stub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """With a stub of torch, here and in an interpreter, which exports networks of their layers."""
+    monkeypatch.setenv("STUB_ONNX", str(prepared(tmp_path, project.name)))
+    monkeypatch.setenv("KNIGHTLITE_TORCH_PYTHON", torch_stub)
+    names = chain(project, torch_stub, capsys)
+    assert names == (["25"] if project.name == "torch_classification" else ["38", "39"])
+
+
 def other_class(row: str) -> str:
     return f"{(int(row[0]) + 1) % 3}{row[1:]}"
 
@@ -205,7 +258,7 @@ def test_the_metric_is_of_the_pictures(
 
 def test_each_script_is_one_line() -> None:
     scripts = sorted(EXAMPLES.glob("*/scripts/*.sh"))
-    assert len(scripts) == 6
+    assert len(scripts) == 8
     for path in scripts:
         (line,) = path.read_text(encoding="utf-8").splitlines()
         assert line.startswith("Knight --chip TX5368AV200 ")

@@ -1,10 +1,12 @@
-"""Lay out three projects in the way of Knight's model zoo, with small networks and made-up data.
+"""Lay out five projects in the way of Knight's model zoo, with small networks and made-up data.
 
     python examples/modelzoo/make.py OUTDIR
 
 ``classification`` is the trained network of examples/digits with its pictures. The networks of
 ``detection`` (coloured squares) and ``ocr`` (lines of digits) are not trained but written down:
-averages and matched filters that really find what the pictures show.
+averages and matched filters that really find what the pictures show. Those of
+``torch_classification`` and ``torch_detection`` are built by functions of their scripts, which need
+torch and torchvision; ``src/make_weight.py`` in them makes a checkpoint.
 """
 
 from __future__ import annotations
@@ -167,24 +169,35 @@ def lines(folder: Path, rng: np.random.Generator) -> None:
 # ------------------------------------------------------------------ projects
 
 
+def folders(target: Path, count: int) -> None:
+    """A folder per digit with so many pictures of examples/digits, as ImageFolder reads them."""
+    for label in "0123456789":
+        (target / label).mkdir(parents=True)
+        for path in sorted((DIGITS / "calib" / label).iterdir())[:count]:
+            shutil.copy(path, target / label)
+
+
 def make(out: Path) -> None:
-    """Copy the three projects to ``out`` and add networks and data."""
+    """Copy the five projects to ``out`` and add networks and data."""
     rng = np.random.default_rng(0)
-    for name in ("classification", "detection", "ocr"):
+    for name in ("classification", "detection", "ocr", "torch_classification", "torch_detection"):
         shutil.copytree(HERE / name, out / name, ignore=shutil.ignore_patterns("__pycache__"))
     target = out / "classification"
     (target / "weight").mkdir()
     for name in ("digits.pdmodel", "digits.pdiparams"):
         shutil.copy(DIGITS / name, target / "weight" / name)
     shutil.copy(DIGITS / "labels.txt", target / "data")
-    for label in "0123456789":
-        folder = target / "data" / "calib" / label
-        folder.mkdir(parents=True)
-        for path in sorted((DIGITS / "calib" / label).iterdir())[:4]:
-            shutil.copy(path, folder)
-    shutil.copy(DIGITS / "test" / "3" / "0045.png", target / "data" / "demo.png")
+    demo = DIGITS / "test" / "3" / "0045.png"
+    shutil.copy(demo, target / "data" / "demo.png")
+    folders(target / "data" / "calib", 4)
+    folders(out / "torch_classification" / "data" / "val", 2)
+    shutil.copy(demo, out / "torch_classification" / "data" / "demo.png")
     detector(out / "detection" / "weight" / "detector.onnx")
     squares(out / "detection" / "data" / "squares", rng)
+    images = out / "torch_detection" / "data" / "images"
+    shutil.copytree(out / "detection" / "data" / "squares" / "images", images)
+    shutil.copy(images / "val" / "0003.png", out / "torch_detection" / "data" / "demo.png")
+    (out / "torch_detection" / "data" / "coco128.yaml").write_text("val: images/val\nnc: 3\n")
     names = "".join(f"  {place}: {name}\n" for place, name in enumerate(("red", "green", "blue")))
     text = f"path: squares  # relative to this file\nval: images/val\nnames:\n{names}"
     (out / "detection" / "data" / "coco128.yaml").write_text(text)

@@ -1,0 +1,15 @@
+"""One picture as the simulator reads it: uint8 [1, 3, 96, 96], raw.
+
+python src/make_image_input_onnx.py --input data/demo.png --outpath DIR
+"""
+
+import argparse
+import os
+
+from smallyolo import letterbox
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--input", required=True)
+parser.add_argument("--outpath", required=True)
+arguments = parser.parse_args()
+letterbox(arguments.input).tofile(os.path.join(arguments.outpath, "model_input.bin"))
