@@ -27,6 +27,7 @@ MANIFEST = "knightlite.json"
 FORMAT: Literal[2] = 2
 Stage = Literal["quant", "compile", "sim", "profile"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+QUANT = "knightlite quant -m MODEL -d PICTURES --recipe NAME"
 FEEDS = {"compile": ("quant", "onnx")}  # a stage, the one before it, and the file it takes of it
 SOURCE_OPTIONS = {  # the option that names a stage's first source, and that source
     "quant": ("-m", "model"),
@@ -187,9 +188,25 @@ def latest(workspace: Workspace, stage: str, key: str) -> Found:
                 raise old.refusal(path)
             return Found(path, item, f"{path} is taken: {stage} left it here last.")
     raise UsageError(
-        f"no file is named, and {workspace.directory / MANIFEST} records no {stage} run.",
-        f"name the file with its option, or run {stage} here first",
+        f"no file is named, and {unrecorded(workspace, stage)}.", first_run(workspace, stage)
     )
+
+
+def unrecorded(workspace: Workspace, stage: str) -> str:
+    """That no run of a stage is recorded, as a clause: by an absent manifest, or by what it has."""
+    path = workspace.directory / MANIFEST
+    if not path.is_file():
+        return f"there is no {path}, where stages note their files"
+    return f"{path} records no {stage} run"
+
+
+def first_run(workspace: Workspace, stage: str) -> str:
+    """The hint where no run of ``stage`` is recorded: those from ``quant`` on that are not."""
+    commands = [] if any(item.stage == "quant" for item in workspace.records) else [QUANT]
+    if stage != "quant":
+        commands.append(f"knightlite {stage}")
+    listed = " and then ".join(f"`{command}`" for command in commands or [QUANT])
+    return f"name the file with its option, or run {listed} here first"
 
 
 def of_content(workspace: Workspace, stage: str, key: str, sha256: str) -> Found | None:
@@ -266,12 +283,13 @@ def recorded_file(workspace: Workspace, item: Record, key: str) -> Path:
     path = workspace.directory / produced.path
     if not path.is_file():
         raise UsageError(
-            f"{path}, which {item.stage} left, is gone.", f"run {item.stage} again, or name a file"
+            f"{path}, which {item.stage} left, is gone.",
+            f"run `{command_of(item)}` again, or name a file",
         )
     if sha256_of(path) != produced.sha256:
         raise UsageError(
             f"{path} has changed since {item.stage} left it.",
-            f"run {item.stage} again, or name the file with its path to take it as it is",
+            f"run `{command_of(item)}` again, or name the file with its path to take it as it is",
         )
     return path
 
@@ -344,7 +362,7 @@ def _remark(workspace: Workspace, path: Path) -> str:
 
 
 def command_of(item: Record) -> str:
-    """What to type for a run of a stage on its sources and data; other options are the user's."""
+    """What to type for a run of a stage again: its sources, its data, and what else was asked."""
     flag, key = SOURCE_OPTIONS[item.stage]
     source = item.sources[key].path if key in item.sources else str(item.options.get(key, "..."))
     chip = ("--chip", item.chip) if item.stage in ("quant", "compile") else ()  # else the file's
@@ -353,6 +371,8 @@ def command_of(item: Record) -> str:
     if isinstance(named, dict):
         known = {option: named.get(key) for key, option in DATA_OPTIONS.items()}
         words += [str(word) for pair in known.items() if pair[1] is not None for word in pair]
+    more = item.options.get("more")
+    words += [str(word) for word in more] if isinstance(more, list) else []
     if item.stage == "sim":
         words += ["--input", str(item.options.get("input", "..."))]
     return shlex.join(words)

@@ -26,7 +26,7 @@ from knightlite.api.quantization import quantize
 from knightlite.api.simulation import CompiledNetwork, simulate
 from knightlite.api.simulation.golden import GoldenReference
 from knightlite.datafiles import chips_folder
-from knightlite.errors import CapacityError, DataError, Finding, UsageError
+from knightlite.errors import CapacityError, DataError, Finding, FormatError, UsageError
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.options.inspection import CheckOptions
 from knightlite.options.profile import ProfileOptions
@@ -389,3 +389,6 @@ def test_of_a_pair_the_other_file_is_the_one_beside(here: Path) -> None:
         find_binary(Path(), pair["cfg"], None)
     sentence = f"A/{STEM}_r.weight is not there, which belongs to A/{STEM}_r.cfg."
     assert (caught.value.sentence, caught.value.hint) == (sentence, "name it with --weight FILE")
+    pair["cfg"].write_bytes(pair["cfg"].read_bytes()[:-9])  # what is damaged is told first
+    with pytest.raises(FormatError, match=rf"^{STEM}_r\.cfg .*"):
+        find_binary(Path(), pair["cfg"], None)

@@ -67,7 +67,8 @@ def test_dynamic_dimensions(here: Path, refused: Refusal) -> None:
         2,
         "Input image of net.onnx has the dynamic shape [N, 3, height, width], but only the batch "
         "may be dynamic.",
-        "fix the others with -is/--input-shapes, for example -is 1 3 224 224",
+        "say all sizes with -is/--input-shapes, as in -is 1 3 H W, letters standing for what the "
+        "network was trained on",
     )
 
 
@@ -247,24 +248,27 @@ def test_damaged_manifest(here: Path, refused: Refusal, content: bytes, sentence
 def test_files_that_changed_since_they_were_recorded(here: Path, refused: Refusal) -> None:
     flip(f"{STEM}.onnx", 100)
     flip(f"{STEM}_r.cfg", 100)
+    quant = "`knightlite --chip TX5368AV200 quant -m digits.pdmodel -d calib --recipe digits -i 10`"
+    compiled = f"`knightlite --chip TX5368AV200 compile --onnx {STEM}.onnx`"
     hint = "run {} again, or name the file with its path to take it as it is"
     sentence = "{} has changed since {} left it."
-    refused(["compile"], 2, sentence.format(f"{STEM}.onnx", "quant"), hint.format("quant"))
-    refused(SIM, 2, sentence.format(f"{STEM}_r.cfg", "compile"), hint.format("compile"))
-    refused(["profile"], 2, sentence.format(f"{STEM}_r.cfg", "compile"), hint.format("compile"))
+    refused(["compile"], 2, sentence.format(f"{STEM}.onnx", "quant"), hint.format(quant))
+    refused(SIM, 2, sentence.format(f"{STEM}_r.cfg", "compile"), hint.format(compiled))
+    refused(["profile"], 2, sentence.format(f"{STEM}_r.cfg", "compile"), hint.format(compiled))
     Path(f"{STEM}.onnx").unlink()
     refused(
         ["compile"],
         2,
         f"{STEM}.onnx, which quant left, is gone.",
-        "run quant again, or name a file",
+        f"run {quant} again, or name a file",
     )
     Path("knightlite.json").unlink()
     refused(
         ["compile"],
         2,
-        "no file is named, and knightlite.json records no quant run.",
-        "name the file with its option, or run quant here first",
+        "no file is named, and there is no knightlite.json, where stages note their files.",
+        "name the file with its option, or run `knightlite quant -m MODEL -d PICTURES --recipe "
+        "NAME` here first",
     )
 
 

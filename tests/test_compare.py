@@ -325,6 +325,10 @@ def test_refusals(here: Path, refused: Refusal) -> None:
     refused(["compare", "-on", "no"], 2, "the network has no output called no.", "one of *")
     refused(["compare", "-sd", "no"], 2, "no holds no result-linear_0.tmp_1.npy.",
             "run sim on one frame, with -s of that folder")  # fmt: skip
+    hint = "name the folder in which quant left X_quantize.onnx and inputs/"
+    refused(["compare", "-qd", "nowhere"], 2, "folder nowhere does not exist.", hint)
+    refused(["compare", "-qd", "digits.onnx"], 2, "folder digits.onnx is a file, not a folder.",
+            f"{hint}, here .")  # fmt: skip
     refused(["compare", "-qd", "calib"], 2, "calib must hold one quantized model, not 0.",
             "name the folder in which quant left X_quantize.onnx and inputs/")  # fmt: skip
     for words in ("-sl 7", "--index-range 3:1", "--index-range a"):

@@ -173,7 +173,7 @@ def test_the_float_model_is_the_one_that_quant_read(
         f"{STEM}.onnx is out of date: digits.onnx has changed since quant read it."
     )
     Path("knightlite.json").unlink()
-    with pytest.raises(UsageError, match=r"^no model is named, and knightlite\.json records no qu"):
+    with pytest.raises(UsageError, match=r"^no model is named, and there is no knightlite\.json, "):
         evaluate_models(EvaluateOptions(data=pictures, workers=1))
 
 

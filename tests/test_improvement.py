@@ -74,7 +74,7 @@ def test_what_is_not_tried_is_said() -> None:
     macs = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
     assert said == (
         f"{name}: not tried, {macs / 1e9:.1f} G multiply-accumulates per picture are more than "
-        "this effort affords; --effort high does it"
+        "this effort affords"
     )
 
 

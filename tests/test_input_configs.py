@@ -52,6 +52,18 @@ def config(*configs: dict[str, Any]) -> list[str]:
     return ["quant", "-rc", "c.json"]
 
 
+def test_files_left_out_are_counted_and_named(
+    two_inputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b.txt", "a.npz", ".hidden", "d.txt", "c.txt"):
+        Path(f"numbers/{name}").touch()
+    assert run(config(PICTURE, NUMBERS)) == 0
+    assert [line for line in capsys.readouterr().err.splitlines() if "left out" in line] == [
+        "Warning: 7 files of numbers left out, as Numpy data of input b end in .npy: 0.bin, 1.bin, "
+        "2.bin and 4 more."
+    ]
+
+
 def test_two_inputs(two_inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(config(PICTURE, NUMBERS)) == 0
     assert "padding_constant_value changes nothing here" in capsys.readouterr().err

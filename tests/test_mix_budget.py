@@ -201,6 +201,13 @@ def test_the_report_says_what_an_automatic_mix_costs() -> None:
     assert cost["quantized"] == CLOCK.cycles(result.graph)
     assert cost["without_mix"] == CLOCK.cycles(quantized(None).graph)
     assert cost["mix_extra_percent"] > 5
+    made = result.graph.tensors
+    wide = [name for name in cost["wider"]["tensors"] if made[name].dtype.bits == 16]
+    assert wide == cost["wider"]["tensors"] != []
+    assert not set(wide) & set(result.graph.chip_outputs)  # wide in either
+    reads = {node.name: node.inputs for node in result.graph.nodes}
+    kinds = [made[reads[name][1]].dtype.bits for name in cost["wider"]["operators"]]
+    assert kinds == [16] * len(kinds)
     assert quantize_graph(branched(), Pictures(), SETTINGS, threads=1).report["cycles"] is None
 
 

@@ -120,7 +120,8 @@ def test_other_dynamic_dimensions_need_a_shape(tmp_path: Path) -> None:
         "may be dynamic."
     )
     assert caught.value.hint == (
-        "fix the others with -is/--input-shapes, for example -is 1 4 224 224"
+        "say all sizes with -is/--input-shapes, as in -is 1 4 H W, letters standing for what the "
+        "network was trained on"
     )
 
 

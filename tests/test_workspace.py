@@ -117,8 +117,20 @@ def test_latest_is_the_last_run() -> None:
 def test_latest_without_a_run() -> None:
     with pytest.raises(UsageError) as caught:
         latest(open_workspace(), "compile", "cfg")
+    assert caught.value.sentence == (
+        "no file is named, and there is no knightlite.json, where stages note their files."
+    )
+    quant = "`knightlite quant -m MODEL -d PICTURES --recipe NAME`"
+    assert caught.value.hint == (
+        f"name the file with its option, or run {quant} and then `knightlite compile` here first"
+    )
+    left_by_quant()
+    with pytest.raises(UsageError) as caught:
+        latest(open_workspace(), "compile", "cfg")
     assert caught.value.sentence == "no file is named, and knightlite.json records no compile run."
-    assert caught.value.hint == "name the file with its option, or run compile here first"
+    assert caught.value.hint == (
+        "name the file with its option, or run `knightlite compile` here first"
+    )
 
 
 def test_changed_and_missing_files_are_refused() -> None:

@@ -14,6 +14,7 @@ from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.chip import ChipFamily
+    from knightlite.frontend.survey import OpCount
     from knightlite.ir import Graph
 
 
@@ -70,7 +71,7 @@ def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
         findings += limit_findings(found.graph, family.chip) or _too_large(
             found.graph, family, name
         )
-        host = tuple(op.op for op in found.graph.host)
+        host = tuple(op.op for op in found.graph.host if _is_work(op.op, found.operators))
     return CheckResult(
         found.name,
         name,
@@ -84,6 +85,11 @@ def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
         found.parameters,
         host,
     )
+
+
+def _is_work(kind: str, operators: Mapping[str, OpCount]) -> bool:
+    """False for a Reshape of no node's: it only gives an output the model's shape."""
+    return kind != "Reshape" or (kind in operators and operators[kind].host > 0)
 
 
 def _too_large(graph: Graph, family: ChipFamily, name: str) -> list[Finding]:

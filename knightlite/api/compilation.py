@@ -19,6 +19,7 @@ from knightlite.container import Origin
 from knightlite.errors import UsageError, suggestion
 from knightlite.layouts import Layout
 from knightlite.options import check
+from knightlite.options.command_line import option_words
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.talk import SILENT, Talk
 from knightlite.version import __version__
@@ -54,7 +55,9 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
     with atomic_write.file_set() as files:
         paths = made.add_to(files, options.out_dir)
     chip = made.figures["chip"]
-    workspace.record(options.directory, "compile", chip, {"onnx": str(path)}, paths, sources)
+    more = option_words(options, frozenset(("onnx", "chip", "as_json")))
+    told = {"onnx": str(path), "more": more}
+    workspace.record(options.directory, "compile", chip, told, paths, sources)
     if made.figures["host"]:
         host = ", ".join(made.figures["host"])
         talk.say(f"On the host, outside the byte comparison: {host}.")

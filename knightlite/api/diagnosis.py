@@ -12,6 +12,7 @@ from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quant_folder import float_beside
 from knightlite.errors import UsageError
 from knightlite.options import check
+from knightlite.options.command_line import option_words
 from knightlite.options.diagnose import PICTURES, DiagnoseOptions
 from knightlite.talk import SILENT, Talk
 
@@ -49,7 +50,7 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     if options.html is not None:
         atomic_write.require_folder(options.html.parent)
         room.page.require_plots()
-    options = _named(options, talk)
+    options, record = _named(options, talk)
     assert options.model is not None
     assert options.quantized is not None
     quantized = load_quantized(options.quantized, checked=False)
@@ -74,6 +75,7 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
         clock=_clock(notes),
         take_more=_more_pictures(work, options),
     )
+    found = replace(found, again=_again(options, record))
     if options.html is not None:
         text = room.page.html_page(found, graph, options.quantized.name, work.description)
         atomic_write.write_text(options.html, text)
@@ -113,6 +115,7 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
                 "sentence": item.sentence,
                 "cost_db": item.cost_db,
                 "advice": item.advice,
+                "command": found.command(item),
                 "facts": dict(item.facts),
                 "remedies": [
                     {
@@ -136,8 +139,11 @@ def _score(score: Score) -> dict[str, float | None]:
     return {"sqnr_db": score.sqnr_db, "metric": score.metric}
 
 
-def _named(options: DiagnoseOptions, talk: Talk) -> DiagnoseOptions:
-    """The options with the files and the data that ``quant`` left where none are named."""
+def _named(options: DiagnoseOptions, talk: Talk) -> tuple[DiagnoseOptions, workspace.Record | None]:
+    """The options with the files and the data that ``quant`` left where none are named.
+
+    Beside them the record of that run, where there is one.
+    """
     space = workspace.open_workspace(options.directory)
     if options.quantized is not None:
         path, sentence = workspace.resolve(space, options.quantized)
@@ -153,7 +159,7 @@ def _named(options: DiagnoseOptions, talk: Talk) -> DiagnoseOptions:
     named = (options.data, options.script, options.batches, options.function)
     if all(item is None for item in named):
         options = _same_data(options, record)
-    return options
+    return options, record
 
 
 def _is_of(space: workspace.Workspace, run: workspace.Record, path: Path) -> bool:
@@ -228,6 +234,43 @@ def _count(work: Workload) -> int:
     if isinstance(work, PictureFolder):
         return len(work.samples)
     return int(getattr(work, "iteration", 1)) * int(getattr(work, "batch_size", 1))
+
+
+def _calls_of(options: DiagnoseOptions, record: workspace.Record | None) -> int:
+    """The forward calls that ``quant`` made over the same data; 0 where these are others."""
+    source = None if record is None else record.options.get("source")
+    if not isinstance(source, dict) or source.get("data") != options.data:
+        return 0
+    return int(source.get("iteration") or 0)
+
+
+DATA = ("script", "function", "data", "recipe", "labels", "batch_size", "seed")
+
+
+def _again(options: DiagnoseOptions, record: workspace.Record | None) -> tuple[str, ...]:
+    """The words of the command that quantizes the model over the data of the diagnosis.
+
+    None where these are a program's arrays or function.
+    """
+    from knightlite.options.quantize import QuantizeOptions
+
+    if options.batches is not None or callable(options.function) or options.model is None:
+        return ()
+    model = options.model if record is None else Path(str(record.options.get("model")))
+    more = None if record is None else record.options.get("more")
+    known = {name: getattr(options, name) for name in DATA if getattr(options, name) is not None}
+    asked = QuantizeOptions(
+        model=model,
+        chip=None if record is None else record.chip,
+        iterations=(max(_forwards(options), _calls_of(options, record)),),
+        **known,
+    )
+    words = [str(word) for word in more] if isinstance(more, list) else []
+    for flag in ("-bs", "--seed"):  # of the diagnosis
+        if flag in words:
+            place = words.index(flag)
+            del words[place : place + 2]
+    return ("knightlite", "quant", *option_words(asked), *words)
 
 
 def _more_pictures(work: Workload, options: DiagnoseOptions) -> Callable[[int], str]:

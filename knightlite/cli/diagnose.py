@@ -50,6 +50,9 @@ def print_diagnosis(found: Diagnosis, number: int) -> None:
         print_line(f"{place}. {item.cause}: {where}{cost}")
         print_line(f"   why: {item.sentence}.")
         print_line(f"   remedy: {item.advice}")
+        command = found.command(item)
+        if command:
+            print_line(f"   run: {command}")
     if found.findings:
         print_line("")
     worst = sorted(found.layers, key=lambda layer: layer.isolated_db)[:number]

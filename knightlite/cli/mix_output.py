@@ -7,6 +7,7 @@ from typing import Any
 
 from knightlite.cli.terminal import print_line
 
+NAMED = 4  # tensors or operators in a sentence; --json and the report have all
 ROWS = 20  # of the list of mixes; the report has all
 
 
@@ -34,6 +35,23 @@ def print_mix(report: Mapping[str, Any]) -> None:
         print_line(cost_line(cost))
 
 
+def _for(wider: Mapping[str, Any]) -> str:
+    """What costs the cycles, by name; "" where nothing is wider."""
+    parts = [
+        f"{what} {_listed(wider[key])}"
+        for key, what in (("tensors", "16 bits for"), ("operators", "16-bit weights of"))
+        if wider[key]
+    ]
+    if wider["requantized"]:
+        parts.append(f"nodes that requantize channels: {wider['requantized']}")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
+
+
 def shown(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """At most :data:`ROWS` of the list, spread evenly; the chosen one and both ends are there."""
     chosen = [index for index, row in enumerate(points) if row["chosen"]]
@@ -49,7 +67,7 @@ def cost_line(cost: Mapping[str, Any]) -> str:
     milliseconds = cost["quantized"] * 1e3 / cost["clock_hz"]
     parts = [f"{cost['quantized']:,} cycles, {milliseconds:.3f} ms on {cost['chip']}, predicted"]
     if cost["extra_percent"] is not None:
-        parts.append(f"{cost['extra_percent']:+.2f} % against all at 8 bits")
+        parts.append(f"{cost['extra_percent']:+.2f} % against all at 8 bits{_for(cost['wider'])}")
     if cost["mix_extra_percent"] is not None:
         parts.append(f"{cost['mix_extra_percent']:+.2f} % against no mix")
     return "; ".join(parts)

@@ -53,13 +53,16 @@ NAMED = 3  # operators named in a sentence; of more, how many there are
 class Remedy:
     """A remedy that was tried. ``switch``: what to say to ``quant``; scores before and after.
 
-    ``pictures``: those that its metric loses and wins, where that is known.
+    ``pictures``: those that its metric loses and wins, where that is known. ``words``: the options
+    to type, none where ``quant`` cannot write it; ``mix``: what the file of their ``-mc`` holds.
     """
 
     switch: str
     before: Score
     after: Score
     pictures: Paired | None = None
+    words: tuple[str, ...] = ()
+    mix: str = ""
 
     @property
     def gain_db(self) -> float:
@@ -97,6 +100,15 @@ class Case:
     wanted: Answers | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What to say to ``quant``: in a sentence, and as the words and the mix of a remedy."""
+
+    text: str
+    words: tuple[str, ...] = ()
+    mix: str = ""
+
+
 Make = Callable[[], Graph | None]
 Tried = dict[tuple[str, Mended], Score | None]
 """What was tried, and what it gave: a requantization serves several suspects."""
@@ -121,12 +133,13 @@ def try_remedies(
     if mended != Mended():
         before = mended_score(case.graph, case.quantized, case.judge, mended)
     for switch, make in _candidates(case, place):
-        if (switch, mended) not in tried:
-            tried[switch, mended] = _scored(case, make, mended)
+        if (switch.text, mended) not in tried:
+            tried[switch.text, mended] = _scored(case, make, mended)
         advance()
-        score = tried[switch, mended]
+        score = tried[switch.text, mended]
         if score is not None:
-            found.append(Remedy(switch, before, score, score.against(before, case.wanted)))
+            pictures = score.against(before, case.wanted)
+            found.append(Remedy(switch.text, before, score, pictures, switch.words, switch.mix))
     if not found:
         return []
     best = max(item.worth_db for item in found)
@@ -150,22 +163,23 @@ def _scored(case: Case, make: Make, mended: Mended) -> Score | None:
     return None if made is None else mended_score(case.graph, made, case.judge, mended)
 
 
-def _candidates(case: Case, place: Place) -> Iterator[tuple[str, Make]]:
+def _candidates(case: Case, place: Place) -> Iterator[tuple[Switch, Make]]:
     """What to say to ``quant``, the cheapest on the chip first, and the network it gives."""
     settings, suspect = case.settings, place.suspect
     affordable = sample_limit(case.graph, settings_for("normal")) > 1
     named = "auto" if settings.range_choice else settings.method
-    yield f"quant -qm {named} over this data", lambda: _again(case, settings)
+    yield _options("-qm", named, said=" over this data"), lambda: _again(case, settings)
     if suspect.cause in METHODICAL:
         for method in TRIED_METHODS:
             if method != named:
-                yield f"quant -qm {method}", _with(case, with_method(settings, method))
+                yield _options("-qm", method), _with(case, with_method(settings, method))
     if suspect.cause in EVENER and not place.mended.weights:  # its weights are others
-        yield "quant --effort normal, for its equalization", lambda: _equalized(case)
+        said = ", for its equalization"
+        yield _options("--effort", "normal", said=said), lambda: _equalized(case)
     if suspect.cause in ROUNDER and affordable and not place.mended.weights:
         for effort in EFFORTS:
             if _tries_more(settings_for(effort), settings):
-                yield f"quant --effort {effort}", _by_effort(case, effort)
+                yield _options("--effort", effort), _by_effort(case, effort)
     if settings.bit_width == 16:
         return
     if suspect.cause in WIDER:
@@ -175,9 +189,14 @@ def _candidates(case: Case, place: Place) -> Iterator[tuple[str, Make]]:
     if suspect.cause in WIDER and len(suspect.weights or case.graph.nodes) > 1:
         strategy, share = MIX
         if ranking_macs(case.graph) <= RANKING_MACS:
-            yield f"quant -r auto_quant -ams {strategy} -amr {share:g}", lambda: _mixed(case)
+            words = ("-r", "auto_quant", "-ams", strategy, "-amr", f"{share:g}")
+            yield _options(*words), lambda: _mixed(case)
     if suspect.cause == FEW_BITS:
-        yield "quant -b 16", _with(case, replace(settings, bit_width=16, widths=None))
+        yield _options("-b", "16"), _with(case, replace(settings, bit_width=16, widths=None))
+
+
+def _options(*words: str, said: str = "") -> Switch:
+    return Switch(f"quant {' '.join(words)}{said}", words)
 
 
 def _with(case: Case, settings: Settings) -> Make:
@@ -234,7 +253,7 @@ def _mixed(case: Case) -> Graph:
     return _again(case, replace(plain, mix=widths))
 
 
-def _wider(case: Case, suspect: Suspect, operators: tuple[str, ...]) -> tuple[str, Make]:
+def _wider(case: Case, suspect: Suspect, operators: tuple[str, ...]) -> tuple[Switch, Make]:
     """A mix that quant can write; where an operator refuses 16 bits, what they would give."""
     graph, seen, settings = case.graph, case.seen, case.settings
     entry = json.dumps([{"op_names": list(operators), "bitwidth": 16}])
@@ -254,12 +273,11 @@ def _wider(case: Case, suspect: Suspect, operators: tuple[str, ...]) -> tuple[st
     if len(operators) > NAMED:
         named += f" and {len(operators) - NAMED} more"
     if reason is None and len(operators) > NAMED:
-        return f"quant -mc FILE with 16 bits for {named} (--json has the file as facts.mix)", (
-            _with(case, wide)
-        )
+        text = f"quant -mc FILE with 16 bits for {named} (--json has the file as facts.mix)"
+        return Switch(text, ("-mc",), entry), _with(case, wide)
     if reason is None:
-        return f"quant -mc FILE with {entry}", _with(case, wide)
-    told = f"16 bits for {named}, which cannot be written ({reason.rstrip('.')})"
+        return Switch(f"quant -mc FILE with {entry}", ("-mc",), entry), _with(case, wide)
+    told = Switch(f"16 bits for {named}, which cannot be written ({reason.rstrip('.')})")
     return told, lambda: widen(graph, case.quantized, case.sums, suspect)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -117,7 +118,8 @@ class Diagnosis:
     """What was found. ``healthy``: nothing is wrong that has a name, and nothing is in doubt.
 
     ``against``: the quantized network's answers beside the float one's, where they are a top-1.
-    ``take_more``: what to do for so many pictures, as a clause.
+    ``take_more``: what to do for so many pictures, as a clause. ``again``: the words of the command
+    that quantizes over these data; none where there is no such command.
     """
 
     layers: tuple[LayerQuality, ...]
@@ -131,6 +133,17 @@ class Diagnosis:
     quantized: Graph = field(repr=False)
     against: Paired | None = None
     take_more: TakeMore = more_tell
+    again: tuple[str, ...] = ()
+
+    def command(self, item: Finding) -> str:
+        """What to type for the best remedy of a finding; "" where there is nothing to type."""
+        best = item.remedies[0] if item.remedies else None
+        if best is None or not best.words or not self.again or best.gain_db < HELPS_DB:
+            return ""
+        if not best.mix:
+            return shlex.join([*self.again, *best.words])
+        written = shlex.join(["echo", best.mix])
+        return f"{written} > mix.json && {shlex.join([*self.again, *best.words, 'mix.json'])}"
 
     @property
     def healthy(self) -> bool:

@@ -160,11 +160,16 @@ def static_shape(shape: Sequence[Any], where: str) -> list[int]:
     """The shape with batch 1 for a dynamic batch; any other size must be a number."""
     sizes = [1 if axis == 0 and not _is_size(size) else size for axis, size in enumerate(shape)]
     if not all(_is_size(size) for size in sizes):
-        example = " ".join(str(size) if _is_size(size) else "224" for size in sizes)
+        letters = "1CHW".ljust(len(sizes), "L")
+        example = " ".join(
+            str(size) if _is_size(size) else letter
+            for size, letter in zip(sizes, letters, strict=False)
+        )
         raise UsageError(
             f"{where} has an input of the dynamic shape {list(shape)}, but only the batch may be "
             "dynamic.",
-            f"fix the others with -is/--input-shapes, for example -is {example}",
+            f"say all sizes with -is/--input-shapes, as in -is {example}, letters standing for "
+            "what the network was trained on",
         )
     return [int(size) for size in sizes]
 

@@ -3,10 +3,12 @@
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.model_files import builds_model, load, load_quantized
 from knightlite.frontend.script_process import script_process
+from knightlite.frontend.static_shapes import OpenShapeError
 from knightlite.frontend.survey import Survey, survey
 
 __all__ = [
     "Conversion",
+    "OpenShapeError",
     "Survey",
     "builds_model",
     "load",

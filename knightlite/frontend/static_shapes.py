@@ -14,6 +14,23 @@ if TYPE_CHECKING:
 
 MAX_SIZE = (1 << 16) - 1  # what an instruction can say of rows, columns and channels
 InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
+AXES = ("1", "C", "H", "W")  # what stands for a size that nobody knows
+
+
+class OpenShapeError(UsageError):
+    """An input of which sizes are not known; ``shape``: None where nothing of it is."""
+
+    def __init__(self, sentence: str, shape: Sequence[int | str] | None) -> None:
+        self.shape = shape
+        known = AXES if shape is None or len(shape) > len(AXES) else shape
+        letters = [
+            str(size) if isinstance(size, int) else AXES[axis] for axis, size in enumerate(known)
+        ]
+        super().__init__(
+            sentence,
+            f"say all sizes with -is/--input-shapes, as in -is {' '.join(letters)}, letters "
+            "standing for what the network was trained on",
+        )
 
 
 def declared_shapes(
@@ -81,10 +98,7 @@ def _pinned(
 ) -> Shape:
     """The static shape of one input; a dynamic or given batch of -1 becomes 1."""
     if declared is None and wanted is None:
-        raise UsageError(
-            f"Input {name} of {path} has no shape.",
-            "give it with -is/--input-shapes, for example -is 1 3 224 224",
-        )
+        raise OpenShapeError(f"Input {name} of {path} has no shape.", None)
     if wanted is not None:
         if declared is not None and len(wanted) != len(declared):
             raise UsageError(
@@ -104,11 +118,10 @@ def _pinned(
     batched = [1, *declared[1:]] if declared and isinstance(declared[0], str) else declared
     sizes = tuple(size for size in batched if isinstance(size, int))
     if len(sizes) < len(batched):
-        example = " ".join("224" if isinstance(size, str) else str(size) for size in batched)
-        raise UsageError(
+        raise OpenShapeError(
             f"Input {name} of {path} has the dynamic shape {_listed(declared)}, "
             "but only the batch may be dynamic.",
-            f"fix the others with -is/--input-shapes, for example -is {example}",
+            batched,
         )
     return sizes
 

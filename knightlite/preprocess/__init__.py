@@ -1,6 +1,12 @@
 """Pictures to tensors: recipes and picture folders, for calibration, evaluation and simulation."""
 
-from knightlite.preprocess.folder import ImageFolder, Sample, list_pictures, sample_pictures
+from knightlite.preprocess.folder import (
+    ImageFolder,
+    Sample,
+    left_out_remark,
+    list_pictures,
+    sample_pictures,
+)
 from knightlite.preprocess.formats import SUFFIXES, is_picture
 from knightlite.preprocess.labels import class_places, read_labels
 from knightlite.preprocess.picture import prepare_picture
@@ -13,6 +19,7 @@ __all__ = [
     "Sample",
     "class_places",
     "is_picture",
+    "left_out_remark",
     "list_pictures",
     "list_recipes",
     "load_recipe",

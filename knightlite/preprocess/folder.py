@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from knightlite.errors import DataError, UsageError
 from knightlite.preprocess.formats import SUFFIXES, is_picture
 
+SUFFIX_LIST = ", ".join(SUFFIXES)
 NAMED = 3  # files left out that a sentence names
 
 
@@ -36,15 +38,17 @@ class ImageFolder:
     @property
     def remark(self) -> str:
         """How many files were left out, and which; "" where none was."""
-        if not self.left_out:
-            return ""
-        names = [path.relative_to(self.directory).as_posix() for path in self.left_out[:NAMED]]
-        more = "" if len(self.left_out) <= NAMED else f" and {len(self.left_out) - NAMED} more"
-        files = "1 file" if len(self.left_out) == 1 else f"{len(self.left_out)} files"
-        return (
-            f"{files} of {self.directory} left out, as pictures end in {', '.join(SUFFIXES)}: "
-            f"{', '.join(names)}{more}."
-        )
+        return left_out_remark(self.directory, self.left_out, f"pictures end in {SUFFIX_LIST}")
+
+
+def left_out_remark(directory: Path, left_out: Sequence[Path], why: str) -> str:
+    """How many files of a folder were left out, and which; "" where none was."""
+    if not left_out:
+        return ""
+    names = [path.relative_to(directory).as_posix() for path in left_out[:NAMED]]
+    more = "" if len(left_out) <= NAMED else f" and {len(left_out) - NAMED} more"
+    files = "1 file" if len(left_out) == 1 else f"{len(left_out)} files"
+    return f"{files} of {directory} left out, as {why}: {', '.join(names)}{more}."
 
 
 def list_pictures(directory: str | Path) -> ImageFolder:

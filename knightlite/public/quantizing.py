@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightlite.leftovers import scratch_folder
+from knightlite.options import options_of
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.public.record_function import record_function
+from knightlite.public.wording import in_python
 
 if TYPE_CHECKING:
     from knightlite.api.comparison import Comparison
@@ -42,7 +44,8 @@ def quantize(asked: Asked, talk: Talk, *, save_dir: str | Path | None = None) ->
     if options.dump and save_dir is None:
         raise UsageError("a dump is written into save_dir, which is not named.", 'save_dir="out"')
     made, _ = quantize_all(options, talk, save=save_dir is not None)
-    return made
+    known = options_of(QuantizeOptions)
+    return replace(made, warnings=tuple(in_python(item, known) for item in made.warnings))
 
 
 @record_function(QuantizeOptions, whole=False)

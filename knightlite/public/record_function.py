@@ -11,7 +11,9 @@ from functools import partial
 from inspect import Parameter, Signature
 from typing import Any, TypeVar
 
+from knightlite.errors import KnightliteError
 from knightlite.options import Option, options_of
+from knightlite.public.wording import in_python, reword
 from knightlite.talk import Talk
 
 Result = TypeVar("Result")
@@ -49,9 +51,13 @@ def record_function(
             asked = partial(record, **_fields(options, given))
             remarks: list[str] = []
             talk = Talk(warn=remarks.append)
-            result = body(asked, talk, **{key: given[key] for key in _own(body)})
+            try:
+                result = body(asked, talk, **{key: given[key] for key in _own(body)})
+            except KnightliteError as error:
+                reword(error, options)
+                raise
             for sentence in remarks:
-                warnings.warn(sentence, UserWarning, stacklevel=2)
+                warnings.warn(in_python(sentence, options), UserWarning, stacklevel=2)
             return result
 
         called.__name__, called.__qualname__, called.__module__ = name, name, body.__module__

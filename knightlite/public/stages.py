@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knightlite.leftovers import scratch_folder
+from knightlite.options import options_of
 from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import CompileOptions
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
 from knightlite.options.profile import ProfileOptions
+from knightlite.options.quantize import QuantizeOptions
 from knightlite.public.record_function import record_function
+from knightlite.public.wording import in_python
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,7 +169,17 @@ def diagnose(
             model = model or files.get("float_onnx", quantized.source)
             quantized = files["onnx"]
         model = None if model is None else Path(model)
-        return run(replace(options, quantized=Path(quantized), model=model), talk)
+        found = run(replace(options, quantized=Path(quantized), model=model), talk)
+    mine, quants = options_of(DiagnoseOptions), options_of(QuantizeOptions)
+    findings = tuple(
+        replace(item, advice=in_python(item.advice, quants)) for item in found.findings
+    )
+    return replace(
+        found,
+        findings=findings,
+        take_more=lambda pictures: in_python(found.take_more(pictures), mine),
+        again=(),  # which are words of a shell
+    )
 
 
 @record_function(CompareOptions)

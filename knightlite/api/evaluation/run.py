@@ -175,8 +175,8 @@ def _paths(options: EvaluateOptions, talk: Talk) -> tuple[Path, ...]:
         return tuple(path for path, _ in resolved)
     if not any(item.stage == "quant" for item in space.records):
         raise UsageError(
-            f"no model is named, and {space.directory / workspace.MANIFEST} records no quant run.",
-            "name the models, or run quant here first",
+            f"no model is named, and {workspace.unrecorded(space, 'quant')}.",
+            f"name the models, or run `{workspace.QUANT}` here first",
         )
     compiled = [
         workspace.latest(space, "compile", key)
@@ -255,7 +255,7 @@ def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk
         if not all(form.input_shape) and not known:
             raise UsageError(
                 f"the size of the pictures that {form.source.path} reads is open.",
-                "say it with -is, as in -is 1 3 224 224",
+                "say it with -is, as in -is 1 3 H W, H and W standing for what it was trained on",
             )
     softmax = {form.softmax for form in forms}
     if len(softmax) > 1:

@@ -92,12 +92,21 @@ def _pair(directory: Path, cfg: Path | None, weight: Path | None, talk: Talk) ->
             (given,) = found.values()
             beside = given.with_suffix(suffix)
             if not beside.is_file():
+                _require_whole(given, option)  # a damaged one needs no partner
                 raise UsageError(
                     f"{beside} is not there, which belongs to {given}.",
                     f"name it with {option} FILE",
                 )
             found[key] = beside
     return found["cfg"], found["weight"]
+
+
+def _require_whole(given: Path, missing: str) -> None:
+    """FormatError for one file of a pair that is cut off or damaged; ``missing``: the other's."""
+    from knightlite import container
+
+    magic = container.WEIGHT_MAGIC if missing == "--config" else container.CFG_MAGIC
+    container.read_sections(magic, _read(given), given.name)
 
 
 def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> Binary:

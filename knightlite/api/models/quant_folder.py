@@ -17,6 +17,13 @@ def quantized_in(folder: Path) -> Path:
     """The only quantized model of a folder; UsageError where there is none or are several."""
     from knightlite.frontend.model_kind import ModelKind
 
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        beside = f", here {folder.parent}" if folder.is_file() else ""
+        raise UsageError(
+            f"folder {folder} {what}.",
+            f"name the folder in which quant left X_quantize.onnx and inputs/{beside}",
+        )
     found = _models(folder, ModelKind.QDQ)
     if len(found) != 1:
         names = f" ({', '.join(path.name for path in found)})" if found else ""

@@ -11,8 +11,9 @@ from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.input_forms import InputForm, fed_as
 from knightlite.api.quantization.inputs import input_forms
 from knightlite.errors import UsageError
+from knightlite.options.command_line import command_line
 from knightlite.options.quantize import QuantizeOptions
-from knightlite.options.shared import INFER_AUTO
+from knightlite.options.shared import INFER_AUTO, PICTURES
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def _warn_of_one_call(options: QuantizeOptions, what: str, talk: Talk) -> None:
         return
     talk.warn(
         f"without -i {what} is run for one forward call of {options.batch_size} picture(s), "
-        "Knight's default: too few to choose ranges and to judge by. Hint: -i 100"
+        "Knight's default: too few to choose ranges and to judge by. Hint: "
+        f"`{command_line('quant', options, iterations=(PICTURES,))}`"
     )
 
 
@@ -137,7 +139,11 @@ def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk:
             "padding_constant_value changes nothing here: what convolutions pad are zeros of the "
             "normalized input, exactly."
         )
-    return input_configs.workload(configs, inputs, options.calls, options.batch_size)
+    found = input_configs.workload(configs, inputs, options.calls, options.batch_size)
+    for source in found.sources:
+        if source.remark:
+            talk.warn(source.remark)
+    return found
 
 
 def _form_of(tensor: Tensor) -> InputForm:

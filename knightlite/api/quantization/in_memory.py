@@ -21,17 +21,23 @@ from knightlite.api.quantization.inputs import input_forms, normalized, pins
 from knightlite.container import InputNote, QuantizationNotes
 from knightlite.container.description import FedAs
 from knightlite.errors import Finding, UsageError, summarized
+from knightlite.options.command_line import alike, command_line
+from knightlite.options.inspection import CheckOptions
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.reading import read_text
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
+    from knightlite.frontend import OpenShapeError
     from knightlite.frontend.source import SourceModel
     from knightlite.ir import Graph
     from knightlite.quantize.data import Workload
     from knightlite.quantize.pipeline import Prepared, QuantizeResult
     from knightlite.quantize.settings import Settings
     from knightlite.quantize.statistics import DistributionCache
+
+
+TOO_DEAR = "more than this effort affords"  # ends a sentence on what a higher effort tries
 
 
 def quantize_models(
@@ -94,7 +100,9 @@ def quantize_models(
         for step in result.steps:
             talk.say(step.sentence)
         for reason in _left_out(graph, chosen, work, prepared):
-            talk.say(reason)
+            dear = reason.endswith(TOO_DEAR) and options.effort != "high"
+            more = f"; `{command_line('quant', options, effort='high')}` does it" if dear else ""
+            talk.say(f"{reason}{more}")
         for warning in summarized(result.warnings):
             talk.warn(str(warning))
         _warn_of_loss(result.report, work, talk)
@@ -157,7 +165,7 @@ def _warn_of_limits(options: QuantizeOptions, graph: Graph, talk: Talk) -> None:
     if findings:
         talk.warn(
             f"compile will refuse {len(findings)} node(s) for {options.target}: {findings[0]} "
-            f"`knightlite check -m {options.model} --chip {options.target}` lists all of them."
+            f"`{command_line('check', alike(CheckOptions, options))}` lists all of them."
         )
 
 
@@ -252,19 +260,18 @@ def load_float(options: QuantizeOptions, talk: Talk) -> Graph:
 
 def read_float(options: QuantizeOptions, talk: Talk) -> SourceModel:
     """The float model of the options as its reader gives it, of operators of any kind."""
+    from knightlite.frontend import OpenShapeError
     from knightlite.frontend.model_files import read_network
 
     shapes = None
     if options.input_shapes:
         shapes = list(options.input_shapes)
-    return read_network(
-        options.model,
-        options.weight,
-        options.framework,
-        shapes,
-        conversion_of(options, talk),
-        options.output_names,
-    )
+    model, weight, names = options.model, options.weight, options.output_names
+    conversion = conversion_of(options, talk)
+    try:
+        return read_network(model, weight, options.framework, shapes, conversion, names)
+    except OpenShapeError as error:
+        raise UsageError(error.sentence, _with_sizes(options, error) or error.hint) from error
 
 
 def graph_of(options: QuantizeOptions, model: SourceModel, talk: Talk) -> Graph:
@@ -285,6 +292,21 @@ def graph_of(options: QuantizeOptions, model: SourceModel, talk: Talk) -> Graph:
         trailing = host.model(graph).SerializeToString(deterministic=True)
         session(trailing, called=f"the operators of {options.model} for the host")
     return graph
+
+
+def _with_sizes(options: QuantizeOptions, error: OpenShapeError) -> str:
+    """The command with the sizes of the recipe's pictures; "" where it does not say them."""
+    from knightlite.preprocess import load_recipe
+
+    if options.recipe is None or error.shape is None or len(error.shape) != 4:
+        return ""
+    recipe = load_recipe(options.recipe)
+    size = recipe.crop_size or recipe.resize_size
+    channels = error.shape[1]
+    if len(size) != 2 or isinstance(channels, str):
+        return ""
+    command = command_line("quant", options, input_shapes=((1, channels, *size),))
+    return f"recipe {recipe.name} makes pictures of {size[0]} x {size[1]}: `{command}`"
 
 
 def float_onnx(graph: Graph) -> bytes:

@@ -22,8 +22,10 @@ from knightlite.api.quantization.converting import FloatModel, Run, float_model
 from knightlite.api.quantization.in_memory import load_float, quantize_models, warn_of_chance
 from knightlite.api.quantization.options import completed
 from knightlite.errors import UsageError
+from knightlite.options.command_line import option_words
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.options.quantize_rules import QUANTIZING
+from knightlite.options.shared import INFER_AUTO
 from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 
@@ -150,17 +152,25 @@ def _record(
             "method": made.report["method"],
             "data": made.report["workload"],
             "source": _source(options),
+            "more": option_words(options, NAMED_APART),
         },
         paths,
         sources,
     )
 
 
+NAMED_APART = frozenset(
+    ("model", "script", "function", "data", "recipe", "labels", "iterations", "chip", "as_json")
+)
+"""Fields of the options that a record names by itself."""
+
+
 def _source(options: QuantizeOptions) -> dict[str, Any]:
     """What names the pictures again, as the options say it; arrays of Python are not named."""
+    named = isinstance(options.function, str) and options.function != INFER_AUTO
     return {
         "script": None if options.script is None else str(options.script),
-        "function": options.function if isinstance(options.function, str) else None,
+        "function": options.function if named else None,
         "data": options.data,
         "recipe": options.recipe,
         "labels": None if options.labels is None else str(options.labels),

@@ -14,7 +14,7 @@ from knightlite.array_files import raw_values, read_array
 from knightlite.errors import DataError, UsageError
 from knightlite.ir import Tensor
 from knightlite.preprocess import SUFFIXES as PICTURES
-from knightlite.preprocess import parse_recipe, prepare_picture
+from knightlite.preprocess import left_out_remark, parse_recipe, prepare_picture
 from knightlite.quantize.data.workload import Forward
 
 Array = NDArray[Any]
@@ -41,13 +41,32 @@ class Source:
         if not self.directory.is_dir():
             raise UsageError(f"data folder {self.directory} does not exist.")
         suffixes = SUFFIXES[self.kind]
-        found = [path for path in sorted(self.directory.iterdir())
-                 if path.suffix.lower() in suffixes and path.is_file()]  # fmt: skip
+        found, _ = self._sorted_out()
         if not found:
             raise DataError(
                 f"data folder {self.directory} holds no file that ends in {', '.join(suffixes)}."
             )
         return found
+
+    @property
+    def remark(self) -> str:
+        """How many files of the folder were left out, and which; "" where none was."""
+        if not self.directory.is_dir():
+            return ""
+        why = (
+            f"{self.kind} data of input {self.tensor.name} end in {', '.join(SUFFIXES[self.kind])}"
+        )
+        return left_out_remark(self.directory, self._sorted_out()[1], why)
+
+    def _sorted_out(self) -> tuple[list[Path], list[Path]]:
+        """The files of the kind, and the others; hidden ones are neither."""
+        files = [
+            path
+            for path in sorted(self.directory.iterdir())
+            if path.is_file() and not path.name.startswith(".")
+        ]
+        mine = [path for path in files if path.suffix.lower() in SUFFIXES[self.kind]]
+        return mine, [path for path in files if path not in set(mine)]
 
     def read(self, path: Path) -> Array:
         """One frame [C, H, W]; DataError where the file does not hold one."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from knightlite.errors import KnightliteError, UnsupportedError
 from knightlite.ir import Graph
+from knightlite.quantize.groups import features
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import Assignment, assign
 from knightlite.quantize.scales.basis import Basis
@@ -54,6 +55,7 @@ def cost_of_widths(
     cannot run one of them, its figure is None, and ``reason`` says why.
     """
     reasons: list[str] = []
+    wider: Entry = {"tensors": [], "operators": [], "requantized": 0}
 
     def priced(find: Callable[[], int]) -> int | None:
         try:
@@ -68,6 +70,7 @@ def cost_of_widths(
             wide_middles=False, spread_channels=False, auto_mix=None, mix_budget=None,
         )  # fmt: skip
         narrow = draft(least).graph
+        wider.update(wider_than(quantized, narrow))
         if cycles is not None and _same_types(quantized, narrow):
             return cycles
         return clock.cycles(narrow)
@@ -80,6 +83,7 @@ def cost_of_widths(
         "quantized": cycles,
         "all_8_bits": least,
         "extra_percent": percent(cycles, least),
+        "wider": wider,
         "without_mix": None,
         "mix_extra_percent": None,
         "reason": reasons[0] if reasons else None,
@@ -88,6 +92,26 @@ def cost_of_widths(
         before = priced(lambda: clock.cycles(plain))
         found |= {"without_mix": before, "mix_extra_percent": percent(cycles, before)}
     return found
+
+
+def wider_than(quantized: Graph, narrow: Graph) -> Entry:
+    """What has 16 bits that ``narrow`` has in 8, and how many nodes only requantize channels.
+
+    ``tensors``: what nodes make; ``operators``: nodes whose weights are meant.
+    """
+
+    def widened(name: str) -> bool:
+        wide = quantized.tensors[name].dtype.bits > 8
+        return wide and name in narrow.tensors and narrow.tensors[name].dtype.bits <= 8
+
+    weights = {
+        node.name: [n for n in node.inputs if n in quantized.constants] for node in quantized.nodes
+    }
+    return {
+        "tensors": [name for name in features(quantized) if widened(name)],
+        "operators": [name for name, read in weights.items() if any(map(widened, read))],
+        "requantized": max(0, len(quantized.nodes) - len(narrow.nodes)),
+    }
 
 
 def _same_types(one: Graph, other: Graph) -> bool:

@@ -89,7 +89,7 @@ def equalization_left_out(
     if _affordable(graph, settings) < LEAST_PICTURES:
         return (
             f"{NAME}: not tried, {macs(graph) / 1e9:.1f} G multiply-accumulates per picture are "
-            "more than this effort affords; --effort high does it"
+            "more than this effort affords"
         )
     if pictures < JUDGES:
         return f"{NAME}: not tried, which takes {JUDGES} pictures or more"

@@ -61,7 +61,7 @@ def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
         return f"{names}: not tried, which takes {FEWEST} pictures or more"
     return (
         f"{names}: not tried, {macs(graph) / 1e9:.1f} G multiply-accumulates per picture are more "
-        "than this effort affords; --effort high does it"
+        "than this effort affords"
     )
 
 
