@@ -239,7 +239,7 @@ def test_check_of_a_model_that_runs() -> None:
     assert (found.name, found.chip, found.fits, found.findings) == ("digits", CHIP, True, ())
     assert found.macs == found.npu_macs == 10_935_684
     assert found.operators["Conv"] == (27, 27, 0)
-    assert found.host == ("Reshape",)
+    assert found.host == ()  # a Reshape that no node makes is no work
     assert found.parameters > 100_000
     doubled = check(
         CheckOptions(model=DIGITS / "digits.pdmodel", chip=CHIP, input_shapes=((1, 3, 64, 32),))

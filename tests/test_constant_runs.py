@@ -151,6 +151,9 @@ def test_what_would_be_too_large_is_never_made(
 MATRIX = np.zeros((1 << 12, 1 << 12), np.float32)
 HEAVY: list[tuple[SourceNode, list[Array], int]] = [
     (node_of("MatMul", 2), [MATRIX, MATRIX], 1 << 36),
+    # 4 x 3 elements of 4096 products each, along the first axis, or of 3 along the second
+    (node_of("Gemm", 2, transA=1), [MATRIX[:, :4], MATRIX[:, :3]], 12 << 12),
+    (node_of("Gemm", 2), [MATRIX[:4, :3], MATRIX[:3, :4]], 48),
     (node_of("Einsum", 2, equation="ij,jk->ik"), [MATRIX, MATRIX], 1 << 36),
     (node_of("Einsum", 2, equation="ij,jk->"), [MATRIX, MATRIX], 1 << 36),
     (node_of("Det", 1), [MATRIX[None]], 1 << 24),

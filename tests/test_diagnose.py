@@ -215,6 +215,9 @@ def test_progress_ends_where_it_says(here: Path) -> None:
 def test_pictures_where_nobody_says_how_many(
     here: Path, monkeypatch: pytest.MonkeyPatch, batch: int, pictures: int
 ) -> None:
+    class Counted(Exception):
+        """Enough is known."""
+
     fed: list[int] = []
 
     def forward(inputs: tuple[NDArray[Any], ...]) -> list[NDArray[Any]]:
@@ -224,11 +227,16 @@ def test_pictures_where_nobody_says_how_many(
     def counted(graph: Graph, fixed: Graph, data: Workload, *_: Any, **__: Any) -> None:
         fed.append(0)
         data.run(forward)
+        raise Counted
 
     monkeypatch.setattr(diagnosis, "diagnose", counted)
     monkeypatch.setattr("knightlite.api.diagnosis.PICTURES", 7)
-    diagnose(DiagnoseOptions(batch_size=batch, data="calib", recipe="digits"))
-    diagnose(DiagnoseOptions())
+    for options in (
+        DiagnoseOptions(batch_size=batch, data="calib", recipe="digits"),
+        DiagnoseOptions(),
+    ):
+        with pytest.raises(Counted):
+            diagnose(options)
     assert fed == [pictures, 7]  # 7 of the 10 that quant took
 
 

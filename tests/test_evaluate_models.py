@@ -473,7 +473,7 @@ def test_unusable_frames(pictures: Path, values: Array, labels: Any, sentence: s
 
 
 def test_frames_have_no_recipe(pictures: Path) -> None:
-    with pytest.raises(UsageError, match=r"are as the network reads them: --recipe, which"):
+    with pytest.raises(UsageError, match=r"are as the network reads them: recipe, which"):
         knightlite.evaluate(FORMS[:1], np.zeros((1, 3, 32, 32)), recipe="digits")
 
 

@@ -138,6 +138,19 @@ def test_interval_worked_out_by_hand(sums: Paired, drop: float, low: float, high
     assert sums.interval == pytest.approx((low, high), abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("lost", "won", "chance"),
+    [
+        (0, 0, 1), (0, 1, 1 / 2), (1, 0, 1), (0, 5, 1 / 32),
+        (1, 3, 5 / 16),  # (4 + 1) of 16: three heads or four
+        (2, 5, 29 / 128),  # 21 + 7 + 1
+        (5, 2, 120 / 128),  # all but 1 + 7
+    ],
+)  # fmt: skip
+def test_as_many_won_by_chance(lost: int, won: int, chance: float) -> None:
+    assert Paired(100, lost, won).by_chance == chance
+
+
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 200))
 def test_an_interval_holds_the_drop_shrunk_and_mirrors(lost: int, won: int, alike: int) -> None:
     n = lost + won + alike

@@ -33,6 +33,10 @@ READING = {
 # where no file of a user's is read, or what reads it is fuzzed through other functions
 ELSEWHERE = {
     "api/compilation.py: compile_model": "as load_quantized reads",
+    "api/inspection/submodel.py: cut_out": "as onnx_file reads",
+    "array_pipe.py: receive": "what another process of ours sends",
+    "frontend/script_process.py: _ended": "an answer of ours",
+    "script_imports.py: _parsed": "a script, which Python reads too",
     "api/quantization/calibration_data.py: workload": "text that input_configs.parse has read",
     "api/quantization/in_memory.py: _settings": "handed to read_mix",
     "api/quantization/run.py: _read_cache": "handed to the cache",

@@ -328,7 +328,7 @@ def test_a_script_keeps_knights_one_call_and_is_warned(
     _, err = quantized(capsys, *script)
     warning = (
         "without -i infer function pixels is run for one forward call of 1 picture(s), Knight's "
-        "default: too few to choose ranges and to judge by. Hint: -i 100"
+        "default: too few to choose ranges and to judge by. Hint: `knightlite quant "
     )
     assert warning in err
     _, err = quantized(capsys, *script, "-i", "3")

@@ -192,10 +192,10 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
 def test_a_full_disk_is_no_mistake_of_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def fail(path: Path, data: bytes) -> None:
+    def fail(path: Path, mode: str) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(Path, "open", fail)
     with pytest.raises(KnightliteError) as caught:
         atomic_write.write_text(tmp_path / "a" / "x.txt", "text")
     assert caught.value.exit_code == 1

@@ -271,5 +271,5 @@ def test_a_network_needs_outputs(tmp_path: Path) -> None:
     net.input("x", (1, 3, 6, 6))
     net.conv("x", "c", (4, 3, 3, 3))
     path = net.save(tmp_path)
-    with pytest.raises(ModelError, match="is a network without outputs"):
+    with pytest.raises(ModelError, match="its graph has no output"):
         load(path)

@@ -23,13 +23,14 @@ def tensor(*dims: int, kind: int = FLOAT, **external: str) -> TensorProto:
 
 
 def model(*nodes: onnx.NodeProto, **more: Any) -> onnx.ModelProto:
-    graph = helper.make_graph(list(nodes), "g", more.pop("inputs", []), [], **more)
+    y = helper.make_tensor_value_info("y", FLOAT, None)
+    graph = helper.make_graph(list(nodes), "g", more.pop("inputs", []), [y], **more)
     return helper.make_model(graph)
 
 
 def node(**attributes: Any) -> onnx.NodeProto:
     """A node whose attributes are protos as they are."""
-    made = onnx.NodeProto(op_type="Op", name="n")
+    made = onnx.NodeProto(op_type="Op", name="n", output=["o"])
     for key, (kind, values) in attributes.items():
         made.attribute.append(AttributeProto(name=key, type=kind, **values))
     return made
@@ -45,11 +46,11 @@ def nested(depth: int) -> onnx.NodeProto:
 
 def called(depth: int) -> onnx.ModelProto:
     """Functions that call one another twice."""
-    found = model(helper.make_node("f0", [], [], domain="d"))
+    found = model(helper.make_node("f0", [], ["o"], domain="d"))
     for place in range(depth):
         inner = f"f{place + 1}" if place + 1 < depth else "Op"
         domain = "d" if place + 1 < depth else ""
-        body = [helper.make_node(inner, [], [], domain=domain) for _ in range(2)]
+        body = [helper.make_node(inner, [], [f"o{turn}"], domain=domain) for turn in range(2)]
         opsets = [helper.make_opsetid("", 13)]
         found.functions.append(helper.make_function("d", f"f{place}", [], [], body, opsets))
     return found

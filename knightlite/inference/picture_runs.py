@@ -141,13 +141,14 @@ class PictureRuns:
     def _bind(self, memory: _Memory, batch: int) -> None:
         """Let the outputs of runs of ``batch`` pictures lie in the memory."""
         memory.batch = batch
-        for name, sizes in self._shapes.items():
-            shape = (batch, *sizes)
+        for name, output in self._names.items():  # all of them: results come in this order
+            if name not in self._shapes:
+                memory.binding.bind_output(output, "cpu")
+                continue
+            shape = (batch, *self._shapes[name])
             values = np.empty(shape, np.float32)
             memory.held[name] = values
-            memory.binding.bind_output(
-                self._names[name], "cpu", 0, np.float32, shape, values.ctypes.data
-            )
+            memory.binding.bind_output(output, "cpu", 0, np.float32, shape, values.ctypes.data)
 
     def _read(
         self,

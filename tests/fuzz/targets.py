@@ -22,7 +22,7 @@ from knightlite.api.comparison.layer_values import simulated_values
 from knightlite.api.comparison.stage_files import sample
 from knightlite.api.evaluation import forms, state, stored_frames
 from knightlite.api.inspection import inspect_file, model_info, quantization_notes
-from knightlite.api.inspection.results import load_array
+from knightlite.api.inspection.results import load_array, text_form
 from knightlite.api.models.binary import Binary, open_binary
 from knightlite.api.models.partners import cfg_beside, golden_beside
 from knightlite.api.quantization import input_configs
@@ -281,6 +281,8 @@ def _data(folder: Path) -> list[Target]:
         Target("array data", "c.npy", array, source("Numpy"), (mutators.npy,)),
         Target("raw data", "c.bin", (folder / "input.bin").read_bytes(), source("Bin"), RAW),
         Target("result", f"j/{result.name}", result.read_bytes(), simulated, (mutators.npy,)),
+        Target("text form", "y_p.txt", result.with_name(f"{result.stem}_p.txt").read_bytes(),
+               text_form, RAW),
         Target("dumped", "n/batch_0.npy", array, dumped, (mutators.npy,)),
         Target("stored frames", "o.npy", array, stored, (mutators.npy,)),
         Target("stored classes", "s.npy", seeds.array_bytes(np.asarray([3])), stored_classes,

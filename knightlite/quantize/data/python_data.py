@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from knightlite.errors import DataError
 from knightlite.executor import Executor, metric_of
+from knightlite.frames import for_inputs
 from knightlite.ir import Tensor
 from knightlite.quantize.data.feeding import Feeder, Say, network_inputs, say_nothing
 from knightlite.quantize.data.workload import Forward
@@ -139,4 +140,4 @@ def _arrays(batch: Batch, names: tuple[str, ...], declared: tuple[str, ...]) -> 
         raise DataError(
             f"a batch must have {len(names)} arrays ({', '.join(names)}), not {len(arrays)}."
         )
-    return arrays
+    return tuple(for_inputs(arrays, names, declared))
