@@ -33,7 +33,8 @@ class Chip:
     wide_matrix_output_lanes: Positive  # the same where an operand has 16 bits
     depthwise_lanes: Positive  # channels per cycle of a depthwise convolution, one tap each, 8 bit
     wide_depthwise_lanes: Positive  # the same where an operand has 16 bits
-    vector_lanes: Positive  # elements per cycle of the vector engine
+    groups_per_block: Positive  # groups of a convolution that may share a block of lanes
+    vector_lanes: Positive  # elements per cycle of the vector engine, alone or as a prologue
     matrix_setup_cycles: Positive  # per instruction
     vector_setup_cycles: Positive  # per instruction
     fspm_bytes: Positive
@@ -76,6 +77,7 @@ TIMING_FACTS = (
     "matrix_packed_channels",
     "depthwise_lanes",
     "wide_depthwise_lanes",
+    "groups_per_block",
     "vector_lanes",
     "matrix_setup_cycles",
     "vector_setup_cycles",
@@ -97,10 +99,26 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What predicted times were held against: latencies of boards, see docs/clock.md.
+
+    ``error_percent``: nine of ten networks are expected to lie so near; ``operators``: those that
+    some of the networks have; ``schedule_level``: at which they were compiled.
+    """
+
+    error_percent: Percent
+    board: str
+    networks: Annotated[tuple[str, ...], NotEmpty()]
+    schedule_level: Annotated[int, AtLeast(0)]
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChipFamily:
     """A parsed chip file: the facts, who they hold for, and where they come from.
 
     ``digest`` is the SHA-256 of the facts; binaries carry it and the simulator refuses another.
+    ``evidence``: of the figures of time; None where no board of the family was ever measured.
     """
 
     family: str
@@ -109,6 +127,7 @@ class ChipFamily:
     chip: Chip
     provenance: Mapping[str, Provenance]
     digest: str
+    evidence: Evidence | None = None
 
 
 def facts_digest(chip: Chip) -> str:

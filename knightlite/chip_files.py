@@ -1,7 +1,7 @@
 """Chip files: strict TOML into the frozen records of ``chip``, every mistake said at once.
 
-Every value says where it comes from: ``stated`` (vendor), ``inferred`` (from vendor facts) or
-``modelled`` (ours). Source: design machine.
+Every value says where it comes from: ``stated`` (vendor), ``inferred`` (from vendor facts),
+``fitted`` (to latencies of boards, docs/clock.md) or ``modelled`` (ours). Source: design machine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from knightlite import limits
-from knightlite.chip import Chip, ChipFamily, Provenance, facts_digest
+from knightlite.chip import Chip, ChipFamily, Evidence, Provenance, facts_digest
 from knightlite.datafiles import chips_folder
 from knightlite.errors import (
     Finding,
@@ -25,7 +25,16 @@ from knightlite.errors import (
 from knightlite.json_records import Misfit, read, record_form
 from knightlite.reading import read_text, toml_table
 
-SOURCES = ("stated", "inferred", "modelled")
+SOURCES = ("stated", "inferred", "fitted", "modelled")
+FITTED = (
+    "groups_per_block",
+    "vector_lanes",
+    "matrix_setup_cycles",
+    "vector_setup_cycles",
+    "ddr_efficiency_percent",
+    "dma_setup_cycles",
+)
+"""Figures of time that only boards tell; a chip without one of its own takes another's."""
 FORMAT = 1
 FILE_SUFFIX = ".toml"
 DEFAULT = "TX5368AV200"  # taken where no chip is asked for, as Knight does
@@ -51,12 +60,15 @@ def parse(text: str, where: str) -> ChipFamily:
     for key, kind in kinds.items():
         if not isinstance(data.get(key), kind):
             found.append(Finding(where, f"key {key} must be present and of type {kind.__name__}."))
-    found += [Finding(where, f"unknown key {key}.") for key in data if key not in kinds]
+    found += [
+        Finding(where, f"unknown key {key}.") for key in data if key not in (*kinds, "evidence")
+    ]
     if found:
         raise _unusable(where, found)
     if data["format"] != FORMAT:
         raise FormatError(f"chip file {where} has format {data['format']}, not {FORMAT}.")
     values, provenance = _parse_values(data["values"], where, found)
+    evidence = _parse_evidence(data.get("evidence"), where, found)
     if not data["names"] or not all(isinstance(name, str) for name in data["names"]):
         found.append(Finding(where, "names must be a list of chip names."))
     if found:
@@ -69,6 +81,7 @@ def parse(text: str, where: str) -> ChipFamily:
         chip,
         provenance,
         facts_digest(chip),
+        evidence,
     )
 
 
@@ -85,7 +98,8 @@ def _parse_values(
     expected = {item.name: item.form for item in record_form(Chip).keys}
     found += [Finding(where, f"unknown value {key}.") for key in table if key not in expected]
     found += [
-        Finding(where, f"value {key} is missing.") for key in sorted(set(expected) - set(table))
+        Finding(where, f"value {key} is missing.", _where_from(key))
+        for key in sorted(set(expected) - set(table))
     ]
     values: dict[str, Any] = {}
     provenance: dict[str, Provenance] = {}
@@ -112,6 +126,26 @@ def _parse_values(
         provenance[key] = Provenance(str(entry["source"]), str(entry.get("note", "")))
     found += chip_findings(values, where)
     return values, provenance
+
+
+def _where_from(key: str) -> str:
+    """Where a figure that boards tell comes from."""
+    if key not in FITTED:
+        return ""
+    return f"it is fitted to latencies of boards: docs/clock.md; {DEFAULT} shows it in `chips`"
+
+
+def _parse_evidence(table: Any, where: str, found: list[Finding]) -> Evidence | None:
+    """What predicted times were held against, where the file says it."""
+    if table is None:
+        return None
+    try:
+        evidence: Evidence = read(record_form(Evidence), table, "evidence")
+    except Misfit as misfit:
+        sentence = f"{misfit.path} must be {misfit.wanted}, not {misfit.found}."
+        found.append(Finding(where, sentence, "docs/clock.md says what it holds, or leave it out"))
+        return None
+    return evidence
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings
 from knightlite.ops import constraint_findings
 from knightlite.passes import PIPELINE, Explanations, run_passes
-from knightlite.schedule import Plan, Tilings, make_plan
+from knightlite.schedule import LEVELS, Plan, Tilings, make_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,16 @@ def compile_graph(
     origin: Origin,
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
+    level: int = 0,
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
     ``origin``: what the graph was read from. ``reuse_ddr``: buffers of features share addresses
     where their lives allow it. ``tilings``: chosen for the same chip before, see
-    ``schedule.Tilings``.
+    ``schedule.Tilings``. ``level``: of the schedule, see ``schedule.Level``.
     """
     explanations = Explanations()
-    plan = plan_graph(graph, family, chip_name, explanations, reuse_ddr, tilings)
+    plan = plan_graph(graph, family, chip_name, explanations, reuse_ddr, tilings, level)
     program = emit_program(plan, family, chip_name, origin)
     return Compiled(program, plan.graph, plan, explanations)
 
@@ -53,6 +54,7 @@ def plan_graph(
     explanations: Explanations | None = None,
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
+    level: int = 0,
 ) -> Plan:
     """The part of :func:`compile_graph` before bytes; ``explanations`` takes the passes' words."""
     findings = constraint_findings(graph) + limit_findings(graph, family.chip)
@@ -64,6 +66,6 @@ def plan_graph(
         )
     told = Explanations() if explanations is None else explanations
     rewritten = run_passes(graph, family.chip, PIPELINE, told)
-    placed, places = place_tensors(rewritten)
+    placed, places = place_tensors(rewritten, LEVELS[level].copies_joined)
     verify(placed)
-    return make_plan(placed, places, family.chip, reuse_ddr, tilings)
+    return make_plan(placed, places, family.chip, reuse_ddr, tilings, LEVELS[level])

@@ -17,8 +17,19 @@ from knightlite.isa import Engine, Instruction, Load, Matrix, Space, Store, asse
 RDMA, WDMA, RCCN, RCVT = (1 << engine for engine in Engine)
 U8, S8, S16 = range(3)
 
+FIGURES: dict[str, Any] = {
+    "groups_per_block": 64,
+    "vector_lanes": 64,
+    "matrix_setup_cycles": 64,
+    "vector_setup_cycles": 32,
+    "dma_setup_cycles": 100,
+    "ddr_efficiency_percent": 70,
+}
+"""Figures that are fitted to boards, here as they never change: times by hand rest on them."""
+
 TINY = replace(
     find("TX5368AV200").chip,
+    **FIGURES,
     fspm_bytes=4096,
     wspm_bytes=2048,
     wspm_align_bytes=16,

@@ -60,11 +60,11 @@ class Built:
     size_bytes: int
 
 
-def build(graph: Graph, family: ChipFamily | str) -> Built:
-    """Compile to bytes, decode them and check the program."""
+def build(graph: Graph, family: ChipFamily | str, level: int = 0) -> Built:
+    """Compile to bytes at a schedule level, decode them and check the program."""
     if isinstance(family, str):
         family = find(family)
-    compiled = compile_graph(graph, family, family.names[0], ORIGIN)
+    compiled = compile_graph(graph, family, family.names[0], ORIGIN, level=level)
     cfg, weight = encode_program(compiled.program)
     program = decode_program(cfg, weight, "x.cfg", "x.weight")
     machine = Machine(program, family)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from assembled import FIGURES
 from knightlite import dtypes
 from knightlite.chip import Chip
 from knightlite.chip_files import find
@@ -15,7 +16,7 @@ from knightlite.ir import Graph
 from knightlite.ops import resize, sampling
 from quantized_nets import RELU, QuantizedNet
 
-TX5368 = find("TX5368AV200").chip
+TX5368 = replace(find("TX5368AV200").chip, **FIGURES)
 
 KINDS = (
     "conv",
@@ -43,6 +44,7 @@ def chips(draw: st.DrawFn) -> Chip:
         wide_matrix_output_lanes=draw(st.sampled_from((2, 16))),
         depthwise_lanes=draw(st.sampled_from((4, 64))),
         wide_depthwise_lanes=draw(st.sampled_from((3, 32))),
+        groups_per_block=draw(st.sampled_from((1, 2, 64))),
         vector_lanes=draw(st.sampled_from((4, 16, 64))),
         fspm_bytes=align * draw(st.integers(1024 // align, 8192 // align)),
         fspm_align_bytes=align,

@@ -12,7 +12,7 @@ import pytest
 
 from conformance_checks import build, random_inputs, reference, run
 from knightlite import dtypes
-from knightlite.chip import Chip, facts_digest
+from knightlite.chip import Chip, Evidence, facts_digest
 from knightlite.chip_files import SOURCES, families, find, parse
 from knightlite.datafiles import chips_folder
 from knightlite.errors import CapacityError, FormatError, UnsupportedError, UsageError
@@ -88,8 +88,8 @@ def test_shipped_chip(path: Path) -> None:
 
 
 def test_ddr_cycles_round_up() -> None:
-    """TX5368: 12.8 GB/s at 70 % and 500 MHz are 17.92 bytes a cycle."""
-    chip = find("TX5368AV200").chip
+    """12.8 GB/s at 70 % and 500 MHz are 17.92 bytes a cycle."""
+    chip = replace(find("TX5368AV200").chip, ddr_efficiency_percent=70)
     assert [chip.ddr_cycles(size) for size in (0, 1, 17, 18, 1792, 1793)] == [0, 1, 1, 2, 100, 101]
 
 
@@ -104,8 +104,8 @@ def test_digest_changes_with_every_fact() -> None:
 def test_digest_is_of_the_facts_only() -> None:
     """Neither comments nor notes nor the order of lines make another chip."""
     lines = shipped().splitlines()
-    start = lines.index("[values]") + 1
-    turned = [*lines[:start], *reversed(lines[start:])]
+    start, end = lines.index("[values]") + 1, lines.index("[evidence]")
+    turned = [*lines[:start], *reversed(lines[start:end]), *lines[end:]]
     text = re.sub(r', note = "[^"]*"', "", "\n".join(turned))
     assert text != shipped()
     assert parse(text, "my.toml").digest == find("TX5368AV200").digest
@@ -203,7 +203,7 @@ def test_every_fact_is_required(name: str) -> None:
         ('clock_hz = { source = "stated" }',
          "clock_hz must be a table with value, source and note."),
         ('clock_hz = { value = 1, source = "guessed" }',
-         "clock_hz: source must be one of stated, inferred, modelled, not guessed."),
+         "clock_hz: source must be one of stated, inferred, fitted, modelled, not guessed."),
         ('clock_hz = { value = 1, source = "stated", unit = "Hz" }',
          "clock_hz may only have value, source and note."),
         ('fspm_align_bytes = { value = 2, source = "stated" }',
@@ -244,6 +244,49 @@ def test_all_mistakes_at_once() -> None:
         "key family must be present and of type str.",
         "unknown key Family.",
     ]
+
+
+EVIDENCE = """
+[evidence]
+error_percent = 9
+board = "B"
+networks = ["n"]
+schedule_level = 1
+operators = []
+"""
+
+
+def test_evidence_may_be_left_out() -> None:
+    text = shipped().split("[evidence]")[0]
+    assert parse(text, "x.toml").evidence is None
+    assert parse(text + EVIDENCE, "x.toml").evidence == Evidence(9, "B", ("n",), 1, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("error_percent = 0",
+         "evidence.error_percent must be a whole number from 1 to 100, not 0."),
+        ('networks = []', "evidence.networks must be a list that is not empty, not a list of 0."),
+        ("board = 5", "evidence.board must be a text, not 5."),
+        ("", "evidence.board must be a text, not absent."),
+    ],
+)  # fmt: skip
+def test_evidence_that_makes_no_sense(line: str, wanted: str) -> None:
+    key = line.split(" ")[0] or "board"
+    text = shipped().split("[evidence]")[0] + re.sub(rf"(?m)^{key} = .*$", line, EVIDENCE)
+    assert sentences(text) == [wanted]
+
+
+def test_a_figure_of_boards_that_is_missing_says_where_it_comes_from() -> None:
+    text = re.sub(r"(?m)^(groups_per_block|clock_hz) = .*\n", "", shipped())
+    with pytest.raises(FormatError) as caught:
+        parse(text, "x.toml")
+    assert [(item.sentence, item.hint) for item in caught.value.findings] == [
+        ("value clock_hz is missing.", ""),
+        ("value groups_per_block is missing.",
+         "it is fitted to latencies of boards: docs/clock.md; TX5368AV200 shows it in `chips`"),
+    ]  # fmt: skip
 
 
 # ------------------------------------------------------------------ facts against instructions

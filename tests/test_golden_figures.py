@@ -21,14 +21,14 @@ from knightlite.chip_files import find
 from knightlite.compiler import Compiled, compile_graph, plan_graph
 from knightlite.container import decode_program, encode_program
 from knightlite.emit import program_code
-from knightlite.emit.program import SCHEDULE_LEVEL
 from knightlite.isa import Load, Store
 from knightlite.ops import ALL_OPS
 from knightlite.profiler import profile
+from knightlite.schedule import LEVELS as SCHEDULE_LEVELS
 from knightlite.sim import Machine, simulate_time
 
 CHIPS = ("TX5368AV200", "TX5215CV200", "TX5112CV201")  # 32 x 64, 16 x 32, 16 x 16 lanes
-LEVELS = range(SCHEDULE_LEVEL + 1)
+LEVELS = range(len(SCHEDULE_LEVELS))
 LAYOUT = Layout(
     ("network", "chip", "level"),
     ("cycles", "read_bytes", "write_bytes", "mac_percent", "ddr_percent", "ddr_bytes",

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from assembled import S16, make
+from assembled import FIGURES, S16, make
+from knightlite.chip import Chip
 from knightlite.chip_files import find
 from knightlite.isa import (
     ALL_INSTRUCTIONS,
@@ -32,10 +33,18 @@ from knightlite.isa import (
 )
 
 # matrix: input x output lanes (16 bit: outputs), depthwise lanes (16 bit), packed channels;
-# vector lanes; FSPM bytes per cycle (of one bank); DDR bytes per cycle, burst
-A = find("TX5368AV200").chip  # 32 x 64 (32), 64 (32), 4; 64; 256 (32); 17.92, 64
-B = find("TX5105C").chip  # 32 x 32 (16), 32 (16), 4; 32; 128 (16); 7.645 (448 / 58.6), 64
-C = find("TX5112CV201").chip  # 16 x 16 (8), 16 (8), 4; 16; 128 (16); 4.48, 64
+# vector lanes; groups per block: 64, 1, 64 (odd: 2); FSPM bytes per cycle (of one bank); DDR bytes
+# per cycle, burst
+
+
+def chip(name: str, vector_lanes: int, groups_per_block: int) -> Chip:
+    figures = {"vector_lanes": vector_lanes, "groups_per_block": groups_per_block}
+    return replace(find(name).chip, **{**FIGURES, **figures})
+
+
+A = chip("TX5368AV200", 64, 64)  # 32 x 64 (32), 64 (32), 4; 64; 256 (32); 17.92, 64
+B = chip("TX5105C", 32, 1)  # 32 x 32 (16), 32 (16), 4; 32; 128 (16); 7.645 (448 / 58.6), 64
+C = chip("TX5112CV201", 16, 64)  # 16 x 16 (8), 16 (8), 4; 16; 128 (16); 4.48, 64
 # setups of A, B and C: matrix 64, vector 32, transfer 100
 ODD = replace(
     A,
@@ -46,6 +55,7 @@ ODD = replace(
     wide_matrix_output_lanes=7,
     depthwise_lanes=9,
     wide_depthwise_lanes=5,
+    groups_per_block=2,
     vector_lanes=11,
     matrix_setup_cycles=61,
     vector_setup_cycles=29,
@@ -156,12 +166,13 @@ VECTOR: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     (make(Softmax, **pixels(1, 1, 1000), y_type=S16), (80, 128, 221, 302, 697)),
 )  # fmt: skip
 
-# runs one by one, or words of x + words of y - 1; a word is 32, 16, 16, 13, 3 bytes
+# runs one by one, or words of x + words of y - 1; a word is 32, 16, 16, 13, 3 bytes; at most a byte
+# per vector lane
 MOVES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # one byte
     (make(Move), (33, 33, 33, 30, 30)),
-    # 100 bytes: 100/32 = 4, 100/16 = 7, 7, 100/13 = 8, 100/3 = 34
-    (make(Move, run_bytes=100), (36, 39, 39, 37, 63)),
+    # 100 bytes: 100/32 = 4, 100/16 = 7, 7, 100/13 = 8 but 100/11 = 10 lanes, 100/3 = 34
+    (make(Move, run_bytes=100), (36, 39, 39, 39, 63)),
     # 48 turns of 40 single bytes, dense in x (40 bytes), 24 apart in y (937): min(40, 2 + 30 - 1),
     # min(40, 3 + 59 - 1), the same, min(40, 4 + 73 - 1), min(40, 14 + 313 - 1)
     (make(Move, count0=2, count2=24, count3=40, x_stride3=1, y_stride3=24),
@@ -174,9 +185,10 @@ MOVES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     (make(Move, run_bytes=3, count0=2, count1=3, count3=10, x_stride3=3, y_stride3=4),
      (44, 56, 56, 59, 89)),
     # 5 turns of 3 runs of 70, over 230 bytes of x and 270 of y: min(9, 8 + 9 - 1),
-    # min(15, 15 + 17 - 1), the same, min(18, 18 + 21 - 1), min(72, 77 + 90 - 1)
+    # min(15, 15 + 17 - 1), the same, min(18, 18 + 21 - 1) but 1050/11 = 96 lanes,
+    # min(72, 77 + 90 - 1)
     (make(Move, run_bytes=70, count0=5, count3=3, x_stride3=80, y_stride3=100),
-     (77, 107, 107, 119, 389)),
+     (77, 107, 107, 125, 389)),
 )  # fmt: skip
 
 # pixels x blocks; a block is input lanes x output lanes, or depthwise lanes x one tap
@@ -219,21 +231,28 @@ MATRICES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # in 16 bits: 100/32 = 4, 100/16 = 7, 100/8 = 13, 100/5 = 20
     (make(Matrix, **channels(100, 100, 5, 5), **kernel(3, 3), depthwise=1, x_type=S16),
      (964, 1639, 2989, 4561, 4561)),
-    # 1 channel, 1 tap, 4 pixels
-    (make(Matrix, **channels(1, 1, 2, 2), depthwise=1), (68, 68, 68, 65, 65)),
+    # 1 channel, 1 tap, 4 pixels, which share the lanes
+    (make(Matrix, **channels(1, 1, 2, 2), depthwise=1), (65, 65, 65, 62, 62)),
+    # 10 pixels, 9 taps, 24 channels: 240/64 = 4, 240/32 = 8; 24/16 = 2 words, 320/16 = 20;
+    # 24/9 = 3 words, 270/9 = 30
+    (make(Matrix, **channels(24, 24, 2, 5), **kernel(3, 3), depthwise=1),
+     (100, 136, 244, 331, 331)),
+    # 64 pixels, 200 -> 10: 7, 7, 13, 17 blocks each, 448, 448, 832, 1088; 81 pixels of 200 through
+    # the prologue, 16200: 254, 507, 1013, 1473
+    (make(Matrix, **channels(200, 10, 8, 8), prologue=1), (512, 571, 1077, 1534, 1534)),
     # 20 pixels, 9 taps, 6 groups of 5 -> 4: 32/5 = 6 whole groups fit the inputs, 16/5 = 3,
-    # 12/5 = 2 and 10/4 = 2 the outputs: 1, 1, 2, 3 times 9 blocks
-    (make(Matrix, **channels(30, 24, 4, 5), **kernel(3, 3), groups=6), (244, 244, 424, 601, 601)),
-    # 4 pixels, 3 taps (groups do not share lanes by columns), 4 groups of 2 -> 20: 64/20 = 3 whole
-    # groups, 32/20 = 1, then less than one: 2 x 1, 4 x 1, 4 x 20/16 = 2, 4 x 20/10 = 2
-    (make(Matrix, **channels(8, 80, 2, 2), **kernel(1, 3), groups=4), (88, 112, 160, 157, 157)),
-    # in 16 bits: 32/20 = 1; 20/16 = 2, 20/8 = 3, 20/7 = 3 blocks a group
+    # 12/5 = 2 and 10/4 = 2 the outputs, one may be in a block, odd two: 1, 6, 2, 3 times 9 blocks
+    (make(Matrix, **channels(30, 24, 4, 5), **kernel(3, 3), groups=6), (244, 1144, 424, 601, 601)),
+    # 4 pixels, 3 taps, 4 groups of 2 -> 20: 64/20 = 3 whole groups, 2 x 3 blocks; of one at a time
+    # columns share lanes, 3 x 4 (odd: 3 x 3): 4 x 1, 4 x 20/16 = 2, 4 x 20/10 = 2
+    (make(Matrix, **channels(8, 80, 2, 2), **kernel(1, 3), groups=4), (88, 80, 96, 93, 93)),
+    # in 16 bits: 32/20 = 1 group; 20/16 = 2, 20/8 = 3, 20/7 = 3 blocks a group
     (make(Matrix, **channels(8, 80, 2, 2), **kernel(1, 3), groups=4, weight_type=1),
-     (112, 160, 208, 205, 205)),
-    # 1 pixel, 30 groups of 5 -> 1: 32/5 = 6 whole groups, 16/5 = 3, 12/5 = 2: 5, 5, 10, 15 blocks
-    (make(Matrix, **channels(150, 30, 1, 1), groups=30), (69, 69, 74, 76, 76)),
-    # 40 of 1 -> 1: 32, 32, 16, 10 at once: 2, 2, 3, 4
-    (make(Matrix, **channels(40, 40, 1, 1), groups=40), (66, 66, 67, 65, 65)),
+     (80, 96, 112, 109, 109)),
+    # 1 pixel, 30 groups of 5 -> 1: 32/5 = 6 whole groups, one, 16/5 = 3, two: 5, 30, 10, 15 blocks
+    (make(Matrix, **channels(150, 30, 1, 1), groups=30), (69, 94, 74, 76, 76)),
+    # 40 of 1 -> 1: 32, 1, 16, 2 at once: 2, 40, 3, 20
+    (make(Matrix, **channels(40, 40, 1, 1), groups=40), (66, 104, 67, 81, 81)),
     # 1 pixel, 2 groups of 40 -> 3, more than the inputs: 2 x 40/32 = 2, 2, 2 x 40/16 = 3,
     # 2 x 40/12 = 4
     (make(Matrix, **channels(80, 6, 1, 1), groups=2), (68, 68, 70, 69, 69)),
@@ -249,7 +268,8 @@ MATRICES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
      (264, 464, 464, 1374, 8595)),
 )  # fmt: skip
 
-# whole bursts of runs that do not touch, times 500/8960, 58.6/448, 500/2240, 1/1.5 cycles a byte
+# whole bursts of runs that are a burst or more apart, times 500/8960, 58.6/448, 500/2240, 1/1.5
+# cycles a byte
 TRANSFERS: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # 1 byte: one burst, 64/17.92 = 4, 64/7.645 = 9, 64/4.48 = 15, 24/1.5 = 16
     (make(Load, space=Space.MSPM), (104, 109, 115, 113, 113)),
@@ -260,8 +280,14 @@ TRANSFERS: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     (make(Load, run_bytes=448, space=Space.WSPM), (125, 159, 200, 401, 401)),
     # 5 x 3 runs of 30 apart in DDR (touching in the scratchpad): 15 bursts, 960: 54, 126, 215;
     # 15 x 2 of 24, 720: 480
-    (make(Load, **RUNS, ddr_row_stride=200, ddr_column_stride=40), (154, 226, 315, 577, 577)),
-    (make(Store, **RUNS, ddr_row_stride=200, ddr_column_stride=40), (154, 226, 315, 577, 577)),
+    (make(Load, **RUNS, ddr_row_stride=400, ddr_column_stride=94), (154, 226, 315, 577, 577)),
+    (make(Store, **RUNS, ddr_row_stride=400, ddr_column_stride=94), (154, 226, 315, 577, 577)),
+    # with 63 bytes between them, 5 of 216: 5 x 4 bursts, 1280: 72, 168, 286; still 480
+    (make(Load, **RUNS, ddr_row_stride=400, ddr_column_stride=93), (172, 268, 386, 577, 577)),
+    # with 10, 5 of 110: 5 x 2 bursts, 640: 36, 84, 143; 5 x 5 of 24, 600: 400
+    (make(Load, **RUNS, ddr_row_stride=200, ddr_column_stride=40), (136, 184, 243, 497, 497)),
+    # and rows with 10 between them, 4 x 120 + 110 = 590: 10 bursts, 640; 25 of 24, 600
+    (make(Store, **RUNS, ddr_row_stride=120, ddr_column_stride=40), (136, 184, 243, 497, 497)),
     # the runs of a row touch, 5 of 90: 5 x 2 bursts, 640: 36, 84, 143; 5 x 4 of 24, 480: 320
     (make(Load, **RUNS, ddr_row_stride=200, ddr_column_stride=30), (136, 184, 243, 417, 417)),
     # the rows touch too, 450: 8 bursts, 512: 29, 67, 115; 19 of 24, 456: 304
@@ -272,8 +298,8 @@ TRANSFERS: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
      (125, 159, 200, 369, 369)),
     # apart: 4 x 2 bursts, 512: 29, 67, 115; 4 x 5 of 24, 480: 320
     (make(Load, rows=4, run_bytes=100, ddr_row_stride=128), (129, 167, 215, 417, 417)),
-    # one row of 3 runs of 30 apart: 3 bursts, 192: 11, 26, 43; 3 x 2 of 24, 144: 96
-    (make(Store, columns=3, run_bytes=30, ddr_column_stride=31), (111, 126, 143, 193, 193)),
+    # one row of 3 runs of 30 a byte apart, 92: 2 bursts, 128: 8, 17, 29; 4 of 24, 96: 64
+    (make(Store, columns=3, run_bytes=30, ddr_column_stride=31), (108, 117, 129, 161, 161)),
     # the same bytes three times: nothing touches
     (make(Load, columns=3, run_bytes=30, ddr_column_stride=0), (111, 126, 143, 193, 193)),
     # the same 90 twice: 2 x 2 bursts, 256: 15, 34, 58; 2 x 4 of 24, 192: 128

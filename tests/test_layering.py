@@ -282,7 +282,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         # a verb each
         "checking": ("chips",),
         "compilation": ("chips", "models"),
-        "profiling": ("models",),
+        "profiling": ("chips", "models"),
         "inspection": ("models",),
         "simulation": ("models",),
         "comparison": ("models", "simulation"),

@@ -102,17 +102,20 @@ def test_a_chip_of_8_bits_is_refused_before_any_work(digits: None, capsys: Captu
     [
         (
             {},
-            "1,250,000 cycles, 2.500 ms on TX5368AV200, predicted; +25.00 % against all at 8 bits",
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted; "
+            "+25.00 % against all at 8 bits",
         ),
         (
             {"wider": {"tensors": list("abcdef"), "operators": ["k"], "requantized": 1}},
-            "1,250,000 cycles, 2.500 ms on TX5368AV200, predicted; +25.00 % against all at 8 bits "
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted; "
+            "+25.00 % against all at 8 bits "
             "(16 bits for a, b, c, d and 2 more; 16-bit weights of k; nodes that requantize "
             "channels: 1)",
         ),
         (
             {"without_mix": 1_100_000, "mix_extra_percent": 13.64, "extra_percent": None},
-            "1,250,000 cycles, 2.500 ms on TX5368AV200, predicted; +13.64 % against no mix",
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted; "
+            "+13.64 % against no mix",
         ),
         (
             {"quantized": None, "reason": "node a cannot run."},

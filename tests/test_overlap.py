@@ -105,13 +105,15 @@ def test_weights_take_the_slots_there_are_in_turn(
 
 
 def test_layers_lie_beside_each_other_and_overlap() -> None:
-    """The second layer's weights are there before the first has been stored."""
+    """The second layer's weights are there before the first has been stored; not at level 0."""
 
-    def two(**facts: Any) -> tuple[list[str], int]:
+    def two(level: int = 1, **facts: Any) -> tuple[list[str], int]:
         net = QuantizedNet()
         a = net.conv(net.input("x", 16, 4, 4), "a", 16)
-        return listed(build(net.build(net.conv(a, "b", 16)), artificial(replace(CHIP, **facts))))
+        family = artificial(replace(CHIP, **facts))
+        return listed(build(net.build(net.conv(a, "b", 16)), family, level))
 
+    assert two(level=0) == (two()[0], 1066)  # one after the other, the same instructions
     assert two() == (
         [
             "WSPM 0", "MSPM 0", "FSPM 0", "matrix 0 0 to 256", "store 256",

@@ -21,7 +21,7 @@ from assembled import (
     store,
     whole_memory_program,
 )
-from knightlite.chip import TIMING_FACTS, Chip
+from knightlite.chip import TIMING_FACTS, Chip, Evidence
 from knightlite.container import Program
 from knightlite.errors import UsageError
 from knightlite.isa import Instruction, Lookup, Space
@@ -36,6 +36,9 @@ from knightlite.sim import Machine
 
 # 12.8e9 bytes/s at 500 MHz and 100 %: 25.6 bytes per cycle
 CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
+
+
+HELD = Evidence(20, "B", ("a",), 0, ("Conv",))
 
 
 def net(chip: Chip = CHIP) -> Program:
@@ -106,11 +109,39 @@ def test_layers_that_overlap_share_no_cycle() -> None:
     assert found.macs == 100 * 4 * 8 * 4
 
 
+def test_two_accounts_of_the_ddr() -> None:
+    """Bytes asked for, and of the bursts that move them: of layers they add up to the total."""
+    code = [
+        load(Space.FSPM, 0, 1),
+        load(Space.FSPM, 0, 65, layer=1),
+        store(0, 4096, 640, layer=1),
+    ]
+    found = profile(program(code, chip=CHIP))
+    assert [row.burst_bytes for row in found.layers] == [64, 128 + 640, 0]
+    assert found.burst_bytes == 832
+    assert found.read_bytes + found.write_bytes == 1 + 65 + 640
+
+
+def test_certainty_is_said_everywhere() -> None:
+    found = profile(net(), evidence=(HELD, False))
+    assert found.certainty is not None
+    reason = "tiny itself was never measured"
+    assert found.certainty.extrapolated == (reason,)
+    told = json.loads(profile_json(found))["certainty"]
+    assert told == {"percent": 20, "networks": 1, "board": "B", "extrapolated": [reason]}
+    sentence = found.certainty.sentence
+    assert f"Cost error: {sentence}\n" in profile_text(found)
+    assert json.loads(trace_json(found))["otherData"]["certainty"] == sentence
+    assert found.frames_per_second == 1.3e6  # of 1,347,709
+
+
 def test_text() -> None:
-    assert profile_text(profile(net())) == (
+    assert profile_text(profile(net(), evidence=(HELD, True))) == (
         "Total RDMA byte: 2560\n"
         "Total WDMA byte: 16\n"
+        "Total burst byte: 2624\n"
         "Cost (ms): 0.000742\n"
+        "Cost error: \u00b1 20 %, from 1 network on one board\n"
         "Total calculation amount: 128\n"
         "RCCN utilization: 0.02%\n"
         "Storage bandwidths (GB/s): 11.920929\n"
@@ -164,7 +195,11 @@ def test_what_was_assumed_is_said() -> None:
         {"fact": "clock_hz", "value": 1_000_000_000, "compiled_for": 500_000_000}
     ]
     other = json.loads(trace_json(found))["otherData"]
-    assert other == {"clock_hz": 1_000_000_000, "assumed": str(only)}
+    assert other == {
+        "clock_hz": 1_000_000_000,
+        "assumed": str(only),
+        "certainty": "no board of any chip was measured",
+    }
 
 
 @pytest.mark.parametrize("fact", TIMING_FACTS)
@@ -208,6 +243,8 @@ def test_json() -> None:
     assert value["cycles"] == 371
     assert value["latency_ms"] == 371 / 5e5
     assert value["ddr_read_bytes"] == 2560
+    assert value["ddr_burst_bytes"] == 2624
+    assert value["certainty"] is None
     assert value["layers"][1] == {
         "name": "conv",
         "op": "Conv",
@@ -218,6 +255,7 @@ def test_json() -> None:
         "mac_utilization": 128 / (68 * 2048),
         "read_bytes": 0,
         "write_bytes": 0,
+        "burst_bytes": 0,
         "bound": "latency",
         "fspm_peak_bytes": 4096,
     }

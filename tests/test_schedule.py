@@ -464,9 +464,6 @@ def test_pixel_strides_of_interleaved_tiles() -> None:
 
 # ------------------------------------------------------------------ estimates
 
-# The estimate takes all overlap inside a layer as perfect, and none between layers.
-MOST_STALLED = 1.5
-MOST_OVERLAPPED = 1.25
 # what is placed has no layer of its own: its copies, if any, overlap
 SAMPLES = [(op.name, graph) for op in ALL_OPS if not op.placed for graph in op.samples()]
 
@@ -478,13 +475,8 @@ def times(built: Built) -> tuple[int, int]:
     return estimate, simulate_time(built.machine.instructions, chip).total_cycles
 
 
-def one_tile(built: Built) -> bool:
-    layers = built.compiled.plan.layers
-    return len(layers) == 1 and len(list(layers[0].geometry.steps(layers[0].tiling))) == 1
-
-
 @pytest.mark.parametrize("chip_name", CHIPS)
-def test_estimate_of_one_tile_is_the_simulated_time(chip_name: str) -> None:
+def test_the_estimate_of_a_layer_is_its_simulated_time(chip_name: str) -> None:
     single = 0
     for name, graph in SAMPLES:
         if multiplies_wide(graph) and 16 not in find(chip_name).chip.bit_widths:
@@ -493,22 +485,21 @@ def test_estimate_of_one_tile_is_the_simulated_time(chip_name: str) -> None:
         if not built.compiled.plan.layers:
             continue  # placed, not executed
         estimate, simulated = times(built)
-        if one_tile(built):
+        if len(built.compiled.plan.layers) == 1:
             single += 1
             assert estimate == simulated, (name, graph.name)
-        else:
-            assert simulated <= MOST_STALLED * estimate, (name, graph.name)
-            assert estimate <= MOST_OVERLAPPED * simulated, (name, graph.name)
+        else:  # the setup of a layer's first load overlaps with the last store of the one before
+            assert simulated <= estimate <= 1.02 * simulated + 40, (name, graph.name)
     assert single >= 20
 
 
 @settings(max_examples=40)
 @given(layers(), chips())
-def test_estimate_of_one_tile_on_any_chip(graph: Graph, chip: Chip) -> None:
+def test_the_estimate_of_a_layer_on_any_chip(graph: Graph, chip: Chip) -> None:
     roomy = replace(chip, fspm_bytes=1 << 20, wspm_bytes=1 << 20, mspm_bytes=1 << 16)
     built = build(graph, artificial(roomy))
     estimate, simulated = times(built)
-    if one_tile(built):
+    if len(built.compiled.plan.layers) == 1:
         assert estimate == simulated
 
 

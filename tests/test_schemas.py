@@ -106,6 +106,7 @@ COMMANDS: list[tuple[str, list[str]]] = [
     ("profile", ["profile"]),
     ("profile", ["profile", "--set", "clock_hz=8e8", "-mbw", "5", "-bu", "1"]),
     ("check", ["check", "-m", "digits.onnx"]),
+    ("check", ["check", "-m", "digits.onnx", "--chip", "all"]),
     ("compare", ["compare"]),
     ("compare", ["compare", "-sl", "6"]),
     ("diagnose", ["diagnose"]),

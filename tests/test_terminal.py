@@ -77,12 +77,14 @@ def test_log_levels(level: int, said: list[str], capsys: pytest.CaptureFixture[s
 
 def layer(name: str) -> LayerProfile:
     return LayerProfile(
-        name, "Conv", 3, 1_234_567, 2.469134, 118_013_952, 0.4123, 824_000, 201_000, "ddr write",
-        516_096,
+        name, "Conv", 3, 1_234_567, 2.469134, 118_013_952, 0.4123, 824_000, 201_000, 1_025_024,
+        "ddr write", 516_096,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("width", "columns"), [(None, 10), (200, 10), (100, 10), (80, 9), (40, 9)])
+@pytest.mark.parametrize(
+    ("width", "columns"), [(None, 11), (200, 11), (110, 11), (80, 10), (40, 10)]
+)
 def test_columns_of_the_profile_fit_the_terminal(width: int | None, columns: int) -> None:
     found = _fitting((layer("conv2d_123.tmp_0"), layer("/features/denseblock1/conv1/Conv")), width)
     assert len(found) == columns
@@ -90,7 +92,7 @@ def test_columns_of_the_profile_fit_the_terminal(width: int | None, columns: int
     assert ("118,013,952" in cells) == (width in (None, 200))
     assert ("118M" in cells) == (width not in (None, 200))
     assert (found == FULL) == (width in (None, 200))
-    assert (found == NARROW) == (columns == 9)
+    assert (found == NARROW) == (columns == 10)
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,15 @@ def is_placed(node: Node) -> bool:
     return node.op in BY_NAME and BY_NAME[node.op].placed
 
 
-def place_tensors(graph: Graph) -> tuple[Graph, Mapping[str, Place]]:
-    """The graph with Copies where needed, and the place of every feature tensor."""
+def place_tensors(graph: Graph, copies_joined: bool = False) -> tuple[Graph, Mapping[str, Place]]:
+    """The graph with Copies where needed, and the place of every feature tensor.
+
+    ``copies_joined``: every input of a Concat is copied, by the vector engine.
+    """
     draft = _draft(graph)
+    attributes = {"computed": 1} if copies_joined else {}
     copies = {
-        node.name: _place_operands(draft, position, node)
+        node.name: _place_operands(draft, position, node, copies_joined)
         for position, node in reversed(list(enumerate(graph.nodes)))
         if node.output in draft.waiting
     }
@@ -53,7 +57,7 @@ def place_tensors(graph: Graph) -> tuple[Graph, Mapping[str, Place]]:
         inputs = list(node.inputs)
         for position, name in sorted(copies.get(node.name, {}).items()):
             source = inputs[position]
-            nodes.append(Node(name, "Copy", (source,), (name,)))
+            nodes.append(Node(name, "Copy", (source,), (name,), attributes))
             tensors.append(replace(graph.tensors[source], name=name))
             inputs[position] = name
         nodes.append(replace(node, inputs=tuple(inputs)))
@@ -140,13 +144,19 @@ def _draft(graph: Graph) -> _Draft:
 # ------------------------------------------------------------------ one Concat
 
 
-def _place_operands(draft: _Draft, position: int, node: Node) -> dict[int, str]:
+def _place_operands(
+    draft: _Draft, position: int, node: Node, copies_joined: bool
+) -> dict[int, str]:
     """Place the inputs of one Concat; returns the operands that need a copy."""
     output = node.output
     pending = draft.waiting[output]
-    if _share(draft, output):
+    if not copies_joined and _share(draft, output):
         return {}
-    by_size = sorted(pending, key=lambda index: -draft.graph.tensors[node.inputs[index]].elements)
+    by_size = (
+        []
+        if copies_joined
+        else sorted(pending, key=lambda index: -draft.graph.tensors[node.inputs[index]].elements)
+    )
     for index in by_size:
         part = pending.pop(index)
         if not _take_place(draft, output, part):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.chips.settings import default_chip
 from knightlite.errors import CapacityError, Finding
 from knightlite.options import check as check_options
@@ -16,13 +17,30 @@ if TYPE_CHECKING:
     from knightlite.chip import ChipFamily
     from knightlite.frontend.survey import OpCount
     from knightlite.ir import Graph
+    from knightlite.profiler import Certainty
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A predicted time of one picture, and how far off it may be."""
+
+    time_ms: float
+    certainty: Certainty | None
+
+    @property
+    def rounded_ms(self) -> float:
+        """With as many digits as the error bar allows."""
+        from knightlite.profiler import rounded
+
+        return rounded(self.time_ms, self.certainty.percent if self.certainty is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """Findings and sizes. ``macs``: of one picture; ``operators``: type -> nodes.
 
-    Those are: all, supported, and on the host of these.
+    Those are: all, supported, and on the host of these. ``latency``: predicted, of what runs on
+    the chip at schedule level 0 in the types of the default quantization; None where it does not.
     """
 
     name: str
@@ -33,6 +51,7 @@ class CheckResult:
     npu_macs: int
     parameters: int
     host: tuple[str, ...]
+    latency: Latency | None
 
     @property
     def fits(self) -> bool:
@@ -42,13 +61,27 @@ class CheckResult:
 
 def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
     """Survey a float model, and the limits of a chip's engines and memories."""
+    (found,) = check_on([options.chip or default_chip()], options, talk)
+    return found
+
+
+def check_all(options: CheckOptions, talk: Talk = SILENT) -> tuple[CheckResult, ...]:
+    """The same for one chip of every family."""
+    from knightlite import chip_files
+
+    return check_on([family.names[0] for family in chip_files.families()], options, talk)
+
+
+def check_on(
+    names: Sequence[str], options: CheckOptions, talk: Talk = SILENT
+) -> tuple[CheckResult, ...]:
+    """The same for several chips, in their order; the model is read once."""
     from knightlite import chip_files
     from knightlite.frontend import Conversion, survey
     from knightlite.lower import limit_findings
 
     check_options(options)
-    name = options.chip or default_chip()
-    family = chip_files.find(name)
+    families = [chip_files.find(name) for name in names]
     found = survey(
         options.model,
         options.weight,
@@ -65,26 +98,34 @@ def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
             talk=talk,
         ),
     )
-    findings = list(found.findings)
-    host: tuple[str, ...] = ()
-    if found.graph is not None:
-        findings += limit_findings(found.graph, family.chip) or _too_large(
-            found.graph, family, name
+    results = []
+    for name, family in zip(names, families, strict=True):
+        findings, latency = list(found.findings), None
+        host: tuple[str, ...] = ()
+        if found.graph is not None:
+            limits = limit_findings(found.graph, family.chip)
+            if not limits:
+                limits, latency = _planned(found.graph, family, name)
+            findings += limits
+            work = (op.op for op in found.graph.host if _is_work(op.op, found.operators))
+            host = tuple(work)
+        results.append(
+            CheckResult(
+                found.name,
+                name,
+                tuple(findings),
+                {
+                    kind: (count.total, count.supported, count.host)
+                    for kind, count in found.operators.items()
+                },
+                found.macs,
+                found.npu_macs,
+                found.parameters,
+                host,
+                latency,
+            )
         )
-        host = tuple(op.op for op in found.graph.host if _is_work(op.op, found.operators))
-    return CheckResult(
-        found.name,
-        name,
-        tuple(findings),
-        {
-            kind: (count.total, count.supported, count.host)
-            for kind, count in found.operators.items()
-        },
-        found.macs,
-        found.npu_macs,
-        found.parameters,
-        host,
-    )
+    return tuple(results)
 
 
 def _is_work(kind: str, operators: Mapping[str, OpCount]) -> bool:
@@ -92,22 +133,30 @@ def _is_work(kind: str, operators: Mapping[str, OpCount]) -> bool:
     return kind != "Reshape" or (kind in operators and operators[kind].host > 0)
 
 
-def _too_large(graph: Graph, family: ChipFamily, name: str) -> list[Finding]:
-    """What does not fit the chip's memories: the network is planned in the types that it will have.
+def _planned(graph: Graph, family: ChipFamily, name: str) -> tuple[list[Finding], Latency | None]:
+    """What does not fit the chip's memories, or else the time that it takes.
 
-    What scales decide is not looked at: no node is refused that calibration may save.
+    The network is planned in the types that it will have. What scales decide is not looked at: no
+    node is refused that calibration may save.
     """
     from knightlite.compiler import plan_graph
+    from knightlite.emit import program_code
+    from knightlite.ir.graph import flatten_chains
     from knightlite.ops import constraint_findings
+    from knightlite.profiler import certainty
     from knightlite.quantize.scales import with_unit_scales
+    from knightlite.sim import simulate_time
 
     quantized = with_unit_scales(graph)
     if constraint_findings(quantized):
-        return []
+        return [], None
     try:
-        plan_graph(quantized, family, name)
+        plan = plan_graph(quantized, family, name)
     except CapacityError as error:
         of_layers = [item for item in error.findings if item.sentence == error.sentence]
         whole = [Finding(graph.name, error.sentence, error.hint)]
-        return [*error.findings] if of_layers else whole
-    return []
+        return [*error.findings] if of_layers else whole, None
+    cycles = simulate_time(program_code(plan), family.chip).total_cycles
+    operators = [part.op for layer in plan.layers for part in flatten_chains([layer.node])]
+    sure = certainty(evidence_for(family), name, plan.level.number, operators)
+    return [], Latency(cycles * 1e3 / family.chip.clock_hz, sure)

@@ -49,6 +49,8 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
     path = find_quantized(options.directory, options.onnx, talk)
     if options.opt_ddr == 2:
         talk.say("--opt-ddr 2 is taken as 1: tensors share DDR where their lives allow it.")
+    if options.opt_group == 2:
+        talk.say("--opt-group 2 is taken as 1: there is no search yet.")
     workspace.require_usable(options.directory, options.out_dir)
     sources = workspace.hashed(options.directory, {"onnx": path})
     made = compile_bytes(onnx_file.read_bytes(path), path, options)
@@ -96,7 +98,9 @@ def compile_bytes(
         recipe=notes.recipe if notes is not None and graph.inputs == whole else None,
         quantization=notes,
     )
-    compiled = compile_graph(graph, family, target, origin, options.opt_ddr != 0)
+    compiled = compile_graph(
+        graph, family, target, origin, options.opt_ddr != 0, level=level_of(options)
+    )
     program = compiled.program
     cfg, weight = container.encode_program(program)
     golden = golden_model(compiled.graph, metadata=golden_metadata(program))
@@ -116,6 +120,13 @@ def compile_bytes(
         _figures(compiled, cfg, weight),
         tuple(compiled.explanations.sentences),
     )
+
+
+def level_of(options: CompileOptions) -> int:
+    """The schedule level that is there for what is asked."""
+    from knightlite.schedule import LEVELS
+
+    return min(options.opt_group, len(LEVELS) - 1)
 
 
 def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightlite import atomic_write, workspace
+from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.api.models.stage_files import PROFILE_FILES
 from knightlite.options import check
@@ -26,11 +27,12 @@ class ProfileResult:
     files: Mapping[str, Path]
     profile: Profile
     totals: tuple[tuple[str, str], ...]  # Knight's terms: label, value
+    certainty: str  # how far off the time may be
 
 
 def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResult:
     """Run the stage; either all files appear or none."""
-    from knightlite.profiler.writers import totals
+    from knightlite.profiler.writers import certainty_sentence, totals
 
     check(options)
     facts = assumptions(options)
@@ -41,7 +43,7 @@ def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResu
     chip = binary.program.meta.chip
     told = {"cfg": str(binary.cfg)}
     workspace.record(options.directory, "profile", chip, told, paths, binary.sources)
-    return ProfileResult(paths, found, tuple(totals(found)))
+    return ProfileResult(paths, found, tuple(totals(found)), certainty_sentence(found))
 
 
 def assumptions(options: ProfileOptions) -> dict[str, int]:
@@ -58,8 +60,9 @@ def profile_binary(
     from knightlite.profiler import profile
     from knightlite.sim.machine import program_chip
 
-    target = program_chip(binary.program, binary.target(chip_name))
-    return profile(binary.program, target, facts)
+    family = binary.target(chip_name)
+    target = program_chip(binary.program, family)
+    return profile(binary.program, target, facts, evidence_for(family))
 
 
 def save_profile(found: Profile, stem: str, folder: Path) -> dict[str, Path]:

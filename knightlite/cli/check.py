@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
+from typing import Any
 
-from knightlite.api.checking import check
+from knightlite.api.checking import CheckResult, Latency, check, check_all
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 from knightlite.errors import FEW, next_step, summarized
+from knightlite.options.checks import ALL_CHIPS
 from knightlite.options.inspection import CheckOptions
 
 EPILOG = """\b
 Examples:
   knightlite check -m model.pdmodel
   knightlite check -m model.onnx --chip TX5112CV201 --json
+  knightlite check -m model.onnx --chip all
   knightlite check -f pytorch -m resnet50 -w resnet50.pth -uds s.py
 """
 
@@ -22,36 +26,13 @@ Examples:
 def command(options: CheckOptions) -> int:
     """List every node that keeps a model off a chip; exit code 1 where there is one."""
     with talking() as talk:
+        if options.chip == ALL_CHIPS:
+            return _all_chips(check_all(options, talk), options.as_json)
         result = check(options, talk)
-    share = 100.0 * result.npu_macs / result.macs if result.macs else 100.0
+    share = _npu_percent(result)
     gflops = 2 * result.macs / 1e9
     if options.as_json:
-        print_json(
-            "check",
-            {
-                "name": result.name,
-                "chip": result.chip,
-                "fits": result.fits,
-                "gflops": gflops,
-                "macs": result.macs,
-                "npu_macs_percent": share,
-                "parameters": result.parameters,
-                "host": list(result.host),
-                "operators": {
-                    kind: {"nodes": total, "supported": done, "host": host}
-                    for kind, (total, done, host) in result.operators.items()
-                },
-                "findings": [
-                    {
-                        "where": item.where,
-                        "sentence": item.sentence,
-                        "hint": item.hint,
-                        "severity": item.severity,
-                    }
-                    for item in result.findings
-                ],
-            },
-        )
+        print_json("check", _json(result))
         return 0 if result.fits else 1
     rows = [
         (kind, total, done - host, host)
@@ -79,6 +60,76 @@ def command(options: CheckOptions) -> int:
         print_line(f"{item.severity}: {item}")
     if len(shown) < len(result.findings):
         print_line("--json lists every place.")
+    if result.latency is not None:
+        print_line(_time(result.latency))
     verdict = "runs on" if result.fits else "does not run on"
     print_line(f"{result.name} {verdict} {result.chip}.")
     return 0 if result.fits else 1
+
+
+def _npu_percent(result: CheckResult) -> float:
+    return 100.0 * result.npu_macs / result.macs if result.macs else 100.0
+
+
+def _time(latency: Latency) -> str:
+    sure = latency.certainty
+    bar = "" if sure is None else f" {sure.sentence}"
+    return f"{latency.rounded_ms:g} ms{bar} (predicted)"
+
+
+def _json(result: CheckResult) -> dict[str, Any]:
+    sure = result.latency.certainty if result.latency is not None else None
+    return {
+        "name": result.name,
+        "chip": result.chip,
+        "fits": result.fits,
+        "latency_ms": None if result.latency is None else result.latency.time_ms,
+        "certainty": None if sure is None else asdict(sure),
+        "gflops": 2 * result.macs / 1e9,
+        "macs": result.macs,
+        "npu_macs_percent": _npu_percent(result),
+        "parameters": result.parameters,
+        "host": list(result.host),
+        "operators": {
+            kind: {"nodes": total, "supported": done, "host": host}
+            for kind, (total, done, host) in result.operators.items()
+        },
+        "findings": [
+            {
+                "where": item.where,
+                "sentence": item.sentence,
+                "hint": item.hint,
+                "severity": item.severity,
+            }
+            for item in result.findings
+        ],
+    }
+
+
+def _all_chips(results: tuple[CheckResult, ...], as_json: bool) -> int:
+    """One row a chip; exit code 0 where one of them runs the model."""
+    if as_json:
+        print_json("check", [_json(item) for item in results])
+    else:
+        rows = [
+            (
+                item.chip,
+                "yes" if item.fits else "no",
+                "" if item.latency is None else f"{item.latency.rounded_ms:g}",
+                _bar(item) if item.fits else _first_error(item),
+            )
+            for item in results
+        ]
+        print_table(results[0].name, ("chip", "fits", "ms", "\u00b1, or why not"), rows)
+    return 0 if any(item.fits for item in results) else 1
+
+
+def _bar(result: CheckResult) -> str:
+    sure = result.latency.certainty if result.latency is not None else None
+    return "" if sure is None else sure.sentence
+
+
+def _first_error(result: CheckResult) -> str:
+    errors = [item for item in result.findings if item.severity == "error"]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{errors[0]}{more}"

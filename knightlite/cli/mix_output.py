@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from knightlite.api.chips import error_bar
 from knightlite.cli.terminal import print_line
 
 NAMED = 4  # tensors or operators in a sentence; --json and the report have all
@@ -65,7 +66,8 @@ def cost_line(cost: Mapping[str, Any]) -> str:
     if cost["quantized"] is None:
         return f"cycles on {cost['chip']}: not predicted, {cost['reason']}"
     milliseconds = cost["quantized"] * 1e3 / cost["clock_hz"]
-    parts = [f"{cost['quantized']:,} cycles, {milliseconds:.3f} ms on {cost['chip']}, predicted"]
+    time = f"{milliseconds:.3f} ms {error_bar(cost['chip'])}".rstrip()
+    parts = [f"{cost['quantized']:,} cycles, {time} on {cost['chip']}, predicted"]
     if cost["extra_percent"] is not None:
         parts.append(f"{cost['extra_percent']:+.2f} % against all at 8 bits{_for(cost['wider'])}")
     if cost["mix_extra_percent"] is not None:

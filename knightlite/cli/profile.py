@@ -55,8 +55,8 @@ def command(options: ProfileOptions) -> None:
     for item in found.assumed:
         print_line(f"assumed: {item}")
     print_line(
-        f"{found.time_ms:.3f} ms, {found.frames_per_second:.1f} frames/s (predicted, approximate: "
-        "see docs/machine.md)"
+        f"{found.time_ms:.3f} ms {result.certainty}; {found.frames_per_second:g} frames/s "
+        "(predicted: docs/clock.md)"
     )
     print_files(result.files)
 
@@ -76,6 +76,7 @@ FULL: tuple[Column, ...] = (
     ("MAC %", lambda row: f"{row.mac_utilization * 100:.1f}"),
     ("DDR read", lambda row: f"{row.read_bytes:,}"),
     ("DDR write", lambda row: f"{row.write_bytes:,}"),
+    ("in bursts", lambda row: f"{row.burst_bytes:,}"),
     ("bound by", lambda row: row.bound),
     ("FSPM", lambda row: f"{row.fspm_peak_bytes:,}"),
 )
@@ -88,6 +89,7 @@ COMPACT: tuple[Column, ...] = (
     ("MAC %", lambda row: f"{row.mac_utilization * 100:.1f}"),
     ("read", lambda row: short(row.read_bytes)),
     ("write", lambda row: short(row.write_bytes)),
+    ("bursts", lambda row: short(row.burst_bytes)),
     ("bound by", lambda row: row.bound),
     ("FSPM", lambda row: short(row.fspm_peak_bytes)),
 )

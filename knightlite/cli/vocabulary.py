@@ -63,7 +63,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
         Word(("--onceload-w",), "N", "the same in WSPM", ("-1",)),
         Word(("--unfixloop",), "", "recurrent networks of any length"),
         Word(("--sparse",), "", "sparse weights"),
-        Word(("--opt-group",), "0|1|2", "fusion across layers, and search", ("0",)),
         Word(("--input-indep",), "", "inputs outside the network's memory"),
         Word(("--output-indep",), "", "outputs outside the network's memory"),
         Word(("-hrm", "--hardware-resource-mode"), "MODE", "a part of the memories", ("super",)),

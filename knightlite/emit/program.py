@@ -29,8 +29,6 @@ from knightlite.json_records import LARGEST_WHOLE
 from knightlite.ops import BY_NAME, View, host
 from knightlite.schedule import LayerPlan, Plan, plan_instructions
 
-SCHEDULE_LEVEL = 0
-
 
 def program_code(plan: Plan) -> list[Instruction]:
     """All instructions of a plan in order, with their layers' numbers and with tokens."""
@@ -40,7 +38,7 @@ def program_code(plan: Plan) -> list[Instruction]:
         for index, instructions in enumerate(per_layer)
         for item in instructions
     ]
-    return with_tokens(flat)
+    return with_tokens(flat, plan.level.in_turn)
 
 
 def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin) -> Program:
@@ -66,7 +64,7 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
         recipe=origin.recipe,
         input_layout=origin.input_layout,
         res_version=origin.res_version,
-        schedule_level=SCHEDULE_LEVEL,
+        schedule_level=plan.level.number,
         layers=tuple(_layer(graph, layer) for layer in plan.layers),
         fspm_peak=tuple(layer.geometry.fspm_bytes(layer.tiling) for layer in plan.layers),
         ddr_bytes=plan.ddr_bytes,

@@ -15,18 +15,27 @@ _ENGINES = tuple(Engine)
 _Accesses = list[tuple[int, int, int]]  # first byte, last byte, instruction index
 
 
-def with_tokens(instructions: Sequence[Instruction]) -> list[Instruction]:
-    """The same instructions with ``wait`` and ``signal`` set from what they touch."""
+def with_tokens(instructions: Sequence[Instruction], in_turn: bool = False) -> list[Instruction]:
+    """The same instructions with ``wait`` and ``signal`` set from what they touch.
+
+    ``in_turn``: the first load of a layer also waits for the last store before it.
+    """
     count = len(instructions)
     wait, signal = [0] * count, [0] * count
     seen: dict[tuple[Engine, Space, bool], _Accesses] = {}
     waited = {(source, target): -1 for source in Engine for target in Engine}
+    layer, stored = -1, -1  # that is loading; the last store so far
     for index, item in enumerate(instructions):
         accesses = item.accesses()
+        begins = in_turn and item.ENGINE is Engine.RDMA and item.layer != layer
+        if begins:
+            layer = item.layer
         for source in _ENGINES:
             if source == item.ENGINE:
                 continue
             latest = waited[source, item.ENGINE]
+            if begins and source is Engine.WDMA:
+                latest = max(latest, stored)
             for access in accesses:
                 for write in (True, False) if access.write else (True,):
                     history = seen.get((source, access.space, write))
@@ -36,6 +45,8 @@ def with_tokens(instructions: Sequence[Instruction]) -> list[Instruction]:
                 waited[source, item.ENGINE] = latest
                 wait[index] |= 1 << source
                 signal[latest] |= 1 << item.ENGINE
+        if item.ENGINE is Engine.WDMA:
+            stored = index
         for access in accesses:
             key = (item.ENGINE, access.space, access.write)
             seen.setdefault(key, []).append((access.first, access.last, index))

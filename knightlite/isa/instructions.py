@@ -281,6 +281,7 @@ class Move(Instruction):
 
         A cycle moves the bytes that lie in one word of x and belong into one word of y: along
         the innermost loop as many cycles as pairs of words meet, or as its runs take one by one.
+        No more bytes than the engine has lanes.
         """
         word = chip.fspm_bank_bytes_per_cycle
         one_by_one = self.count3 * -(-self.run_bytes // word)
@@ -289,7 +290,9 @@ class Move(Instruction):
             for stride in (self.x_stride3, self.y_stride3)
         )
         turns = self.count0 * self.count1 * self.count2
-        return chip.vector_setup_cycles + turns * min(one_by_one, x_words + y_words - 1)
+        words = turns * min(one_by_one, x_words + y_words - 1)
+        lanes = -(-turns * self.count3 * self.run_bytes // chip.vector_lanes)
+        return chip.vector_setup_cycles + max(words, lanes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,24 +180,33 @@ class Matrix(WindowInstruction):
     def cycles(self, chip: Chip) -> int:
         """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.
 
-        A chip has other output lanes at 16 bit. As many whole groups as fit a block share it.
-        Partial sums pass through FSPM beside them: whichever is slower.
+        A chip has other output lanes at 16 bit. As many whole groups as fit a block, and as the
+        chip lets share one, are in it; of a single one with few inputs several kernel columns are.
+        Fewer channels than depthwise lanes: several pixels share them. Partial sums pass through
+        FSPM beside them, and x through the vector lanes where a prologue changes it: whichever is
+        slowest.
         """
         ins, outs = self.group_inputs, self.group_outputs
         output_lanes, depthwise_lanes = chip.matrix_output_lanes, chip.depthwise_lanes
         if self.wide:
             output_lanes, depthwise_lanes = chip.wide_matrix_output_lanes, chip.wide_depthwise_lanes
         if self.depthwise:
-            blocks = -(-self.y_channels // depthwise_lanes) * self.taps()
+            words = -(-self.y_channels // depthwise_lanes)
+            values = self.y_channels if words == 1 else words * depthwise_lanes
+            products = -(-self.pixels * values // depthwise_lanes) * self.taps()
         else:
             fitting = min(chip.matrix_input_lanes // max(1, ins), output_lanes // max(1, outs))
-            blocks = -(-self.groups // max(1, fitting)) * -(-outs // output_lanes)
-            if self.groups == 1 and ins <= chip.matrix_packed_channels:
+            sharing = max(1, min(fitting, chip.groups_per_block, self.groups))
+            blocks = -(-self.groups // sharing) * -(-outs // output_lanes)
+            if sharing == 1 and ins <= chip.matrix_packed_channels:
                 packed = self.kernel_width * chip.matrix_packed_channels
                 blocks *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
             else:
                 blocks *= self.taps() * -(-ins // chip.matrix_input_lanes)
+            products = self.pixels * blocks
         directions = self.accumulate_in + self.accumulate_out
         sums = self.pixels * self.y_channels * self.accumulator_size * directions
         banks = -(-sums // chip.fspm_bytes_per_cycle)
-        return chip.matrix_setup_cycles + max(self.pixels * blocks, banks)
+        changed = self.x_height * self.x_width * self.x_channels if self.prologue else 0
+        front = -(-changed // chip.vector_lanes)
+        return chip.matrix_setup_cycles + max(products, banks, front)

@@ -81,13 +81,21 @@ class Transfer(Instruction):
         return self.rows * self.columns * self.run_bytes
 
     def ddr_bytes(self, chip: Chip) -> int:
-        """Bytes the DDR is occupied for: whole bursts, runs that touch count as one."""
-        run, count = self.run_bytes, self.rows * self.columns
-        if self.columns == 1 or self.ddr_column_stride == run:
-            run, count = run * self.columns, self.rows
-            if self.rows == 1 or self.ddr_row_stride == run:
-                run, count = run * self.rows, 1
+        """Bytes the DDR is occupied for: whole bursts.
+
+        Runs with less than a burst between them are one run (pixels of 3 bytes, 4 apart): a burst
+        is moved once, and of what lies between the runs no byte is read or written.
+        """
         burst = chip.ddr_burst_bytes
+        run, count = self.run_bytes, 1
+        for turns, stride in (
+            (self.columns, self.ddr_column_stride),
+            (self.rows, self.ddr_row_stride),
+        ):
+            if count == 1 and (turns == 1 or run <= stride < run + burst):
+                run += (turns - 1) * stride
+            else:
+                count *= turns
         return count * -(-run // burst) * burst
 
     def ddr_side(self, write: bool) -> Operand:

@@ -1,4 +1,4 @@
-"""Pointwise operators on the vector engine: one or two operands. Copy only moves."""
+"""Pointwise operators on the vector engine: one or two operands. Copy may only move."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from knightlite import numerics
 from knightlite.chip import Chip
-from knightlite.isa import Affine, Eltwise, EltwiseMode, Instruction, Lookup
+from knightlite.isa import Affine, Eltwise, EltwiseMode, Instruction, Lookup, Pool, PoolMode
 from knightlite.lower.work import (
     SIZE_LIMIT,
     Limit,
@@ -19,6 +19,18 @@ from knightlite.lower.work import (
     type_code,
 )
 from knightlite.ops import View, affine, eltwise, prelu, table, wide_table
+
+ONE_VALUE = {
+    "mode": PoolMode.MAX,
+    "kernel_height": 1,
+    "kernel_width": 1,
+    "stride_height": 1,
+    "stride_width": 1,
+    "pad_top": 0,
+    "pad_left": 0,
+    "multiplier": 0,
+    "shift": 0,
+}  # the window of a Pool that gives every value as it is
 
 
 def _fields(view: View, tile: Tile, bounds: tuple[int, int]) -> dict[str, int]:
@@ -164,7 +176,16 @@ def table_work(view: View) -> Work:
 
 
 def copy_work(view: View) -> Work:
-    """Copy: loaded and stored, no engine in between."""
+    """Copy: loaded and stored, no engine in between or, ``computed``, a maximum over one value."""
+    computed = bool(view.node.attributes.get("computed", 0))
+    y = view.output
+
+    def compute(tile: Tile) -> tuple[Instruction, ...]:
+        if not computed:
+            return ()
+        fields = _fields(view, tile, (y.dtype.minimum, y.dtype.maximum))
+        return (Pool(**fields, **ONE_VALUE),)
+
     return Work(
         x=view.node.inputs[0],
         z=None,
@@ -172,8 +193,8 @@ def copy_work(view: View) -> Work:
         channelwise=True,
         splits_inputs=False,
         input_rows=_same,
-        compute=lambda tile: (),
-        moves_only=True,
+        compute=compute,
+        moves_only=not computed,
     )
 
 

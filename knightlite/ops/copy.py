@@ -1,4 +1,8 @@
-"""Copy: the same values at another place; the compiler inserts it where a Concat needs one."""
+"""Copy: the same values at another place; the compiler inserts it where a Concat needs one.
+
+Attribute ``computed`` 1: the values pass through the vector engine; otherwise they are only loaded
+and stored.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +30,18 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
 
 
 def samples() -> tuple[Graph, ...]:
-    """A small tensor, one that needs tiles, 16 bits."""
+    """A small tensor, one that needs tiles, 16 bits; moved, and through the vector engine."""
     graphs = []
-    for name, shape, dtype in (
-        ("small", (5, 4, 3), dtypes.S8),
-        ("tiles", (40, 90, 40), dtypes.S8),
-        ("wide", (5, 4, 3), dtypes.S16),
+    for name, shape, dtype, attributes in (
+        ("small", (5, 4, 3), dtypes.S8, {}),
+        ("tiles", (40, 90, 40), dtypes.S8, {}),
+        ("wide", (5, 4, 3), dtypes.S16, {}),
+        ("computed", (40, 9, 7), dtypes.U8, {"computed": 1}),
+        ("computed_wide", (5, 4, 3), dtypes.S16, {"computed": 1}),
     ):
         builder = GraphBuilder(name)
         feature(builder, "x", shape, dtype, 0.1)
-        node = Node("y", "Copy", ("x",), ("y",))
+        node = Node("y", "Copy", ("x",), ("y",), attributes)
         graphs.append(result(builder, node, (1, *shape), dtype, 0.1))
     return tuple(graphs)
 

@@ -39,6 +39,16 @@ def among(words: Iterable[Any], called: str) -> Check:
     return check
 
 
+ALL_CHIPS = "all"
+"""In place of a chip: one of every family."""
+
+
+def known_chip_or_all(name: str) -> None:
+    """That there is such a chip, or chip file, or that every family is asked for."""
+    if name != ALL_CHIPS:
+        known_chip(name)
+
+
 def known_chip(name: str) -> None:
     """That there is such a chip, or chip file."""
     from knightlite import chip_files

@@ -68,6 +68,15 @@ class CompileOptions:
         completes=Names.LAYERS,
         doc="a layer; what is behind it is left out.",
     )
+    opt_group: int = option(
+        "--opt-group",
+        kind=REUSE,
+        help="Schedule. 0: layer after layer, Concats copied, as the vendor's compiler; 1: layers "
+        "overlap, Concats placed; 2: as 1.",
+        default=0,
+        doc="schedule: 0 as the vendor's compiler, 1 with layers that overlap and Concats placed, "
+        "2: as 1.",
+    )
     opt_ddr: int = option(
         "--opt-ddr",
         kind=REUSE,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from knightlite.layouts import LAYOUTS
 from knightlite.options import shared
+from knightlite.options.checks import known_chip_or_all
 from knightlite.options.fields import REQUIRED, Names, like, option
 from knightlite.options.kinds import FILE, FILES, TEXTS, Kind, one_of, whole
 
@@ -18,7 +19,7 @@ class CheckOptions:
     """What ``check`` is asked for, as :class:`~knightlite.options.quantize.QuantizeOptions`."""
 
     model: Path = like(shared.MODEL)
-    chip: str | None = like(shared.CHIP)
+    chip: str | None = like(shared.CHIP, check=known_chip_or_all)
     weight: Path | None = like(shared.WEIGHT)
     framework: str | None = like(shared.FRAMEWORK)
     script: Path | None = like(

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from knightlite.chip import Chip
+from knightlite.chip import Chip, Evidence
 from knightlite.container import Program
 from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, Store, disassemble
 from knightlite.profiler.assumptions import Assumption, assume
+from knightlite.profiler.certainty import Certainty, certainty, rounded
 from knightlite.sim.clock import simulate_time
 from knightlite.sim.machine import program_chip
 
@@ -24,7 +25,8 @@ BOUNDS = ("matrix", "vector", "ddr read", "ddr write")
 class LayerProfile:
     """One row. ``bound``: the busiest of matrix, vector, ddr read, ddr write, or "latency".
 
-    ``mac_utilization`` is the share of the matrix engine's peak over the layer's own cycles.
+    ``mac_utilization`` is the share of the matrix engine's peak over the layer's own cycles;
+    ``burst_bytes``: of the whole bursts in which the DDR moves what is read and written.
     """
 
     name: str
@@ -36,16 +38,20 @@ class LayerProfile:
     mac_utilization: float
     read_bytes: int
     write_bytes: int
+    burst_bytes: int
     bound: str
     fspm_peak_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A program's predicted time on a chip. Bytes are payload; bandwidth is in bytes per second.
+    """A program's predicted time on a chip. Bytes are payload but for ``burst_bytes``.
+
+    Bandwidth is in bytes per second.
 
     ``busy_cycles``: per engine name; ``ddr_busy_cycles``: when transfers occupied the DDR;
-    ``assumed``: where the figures are not those of the chip that was compiled for.
+    ``assumed``: where the figures are not those of the chip that was compiled for;
+    ``certainty``: how far off the time may be, None where nothing is known.
     """
 
     name: str
@@ -60,10 +66,12 @@ class Profile:
     mac_utilization: float
     read_bytes: int
     write_bytes: int
+    burst_bytes: int
     ddr_busy_cycles: int
     busy_cycles: dict[str, int]
     transfers: tuple[Transfer, ...]
     assumed: tuple[Assumption, ...]
+    certainty: Certainty | None
 
     @property
     def time_ms(self) -> float:
@@ -72,8 +80,9 @@ class Profile:
 
     @property
     def frames_per_second(self) -> float:
-        """One frame after the other."""
-        return self.clock_hz / self.cycles if self.cycles else 0.0
+        """One frame after the other, with the digits that the time's error bar allows."""
+        exact = self.clock_hz / self.cycles if self.cycles else 0.0
+        return rounded(exact, self.certainty.percent if self.certainty is not None else None)
 
     @property
     def ddr_utilization(self) -> float:
@@ -100,6 +109,7 @@ class _Work:
     macs: int = 0
     read_bytes: int = 0
     write_bytes: int = 0
+    burst_bytes: int = 0
     busy: tuple[int, int, int, int] = (0, 0, 0, 0)  # in the order of BOUNDS, without setup
 
     def bound(self) -> str:
@@ -111,11 +121,15 @@ class _Work:
 
 
 def profile(
-    program: Program, chip: Chip | None = None, facts: Mapping[str, int] | None = None
+    program: Program,
+    chip: Chip | None = None,
+    facts: Mapping[str, int] | None = None,
+    evidence: tuple[Evidence, bool] | None = None,
 ) -> Profile:
     """Predict a program's time, on its own chip or another description.
 
-    ``facts``: figures to assume instead of the chip's (:func:`assumed_facts`).
+    ``facts``: figures to assume instead of the chip's (:func:`assumed_facts`). ``evidence``: what
+    its figures were held against, and whether on this chip itself.
     """
     target, assumed = assume(chip or program_chip(program), facts or {})
     instructions = disassemble(program.code)
@@ -146,10 +160,18 @@ def profile(
         mac_utilization=_share(macs, timeline.total_cycles, target),
         read_bytes=sum(row.read_bytes for row in rows),
         write_bytes=sum(row.write_bytes for row in rows),
+        burst_bytes=sum(row.burst_bytes for row in rows),
         ddr_busy_cycles=sum(work.busy[2] + work.busy[3] for work in layers),
         busy_cycles=busy,
         transfers=tuple(_transfers(instructions, timeline, target)),
         assumed=assumed,
+        certainty=certainty(
+            evidence,
+            program.meta.chip,
+            program.meta.schedule_level,
+            [row.op for row in rows],
+            [item.fact for item in assumed],
+        ),
     )
 
 
@@ -170,6 +192,8 @@ def _share(macs: int, cycles: int, chip: Chip) -> float:
 def _add(work: _Work, item: Instruction, cycles: int, chip: Chip) -> None:
     matrix, vector, read, write = work.busy
     work.instructions += 1
+    if isinstance(item, (Load, Store)):
+        work.burst_bytes += item.ddr_bytes(chip)
     if isinstance(item, Load):
         work.read_bytes += item.payload_bytes
         read += cycles - chip.dma_setup_cycles
@@ -197,6 +221,7 @@ def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerP
             mac_utilization=_share(work.macs, work.cycles, chip),
             read_bytes=work.read_bytes,
             write_bytes=work.write_bytes,
+            burst_bytes=work.burst_bytes,
             bound=work.bound(),
             fspm_peak_bytes=peak,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from knightlite.events import Event
 from knightlite.profiler.assumptions import GIB
+from knightlite.profiler.certainty import UNKNOWN
 from knightlite.profiler.profile import Profile
 
 SCHEMA = "knightlite.profile/1"
@@ -24,13 +25,20 @@ def totals(found: Profile) -> list[tuple[str, str]]:
     return [
         ("Total RDMA byte", str(found.read_bytes)),
         ("Total WDMA byte", str(found.write_bytes)),
+        ("Total burst byte", str(found.burst_bytes)),
         ("Cost (ms)", f"{found.time_ms:.6f}"),
+        ("Cost error", certainty_sentence(found)),
         ("Total calculation amount", str(found.macs)),
         ("RCCN utilization", f"{found.mac_utilization * 100:.2f}%"),
         ("Storage bandwidths (GB/s)", f"{found.ddr_bytes_per_second / GIB:.6f}"),
         ("Storage bandwidths use rate", f"{found.ddr_efficiency_percent:.2f}%"),
         ("NPU freq (MHZ)", f"{found.clock_hz / 1e6:g}"),
     ]
+
+
+def certainty_sentence(found: Profile) -> str:
+    """How far off the time may be."""
+    return UNKNOWN if found.certainty is None else found.certainty.sentence
 
 
 def profile_text(found: Profile) -> str:
@@ -58,10 +66,12 @@ def profile_json(found: Profile) -> str:
         "cycles": found.cycles,
         "latency_ms": found.time_ms,
         "frames_per_second": found.frames_per_second,
+        "certainty": None if found.certainty is None else asdict(found.certainty),
         "macs": found.macs,
         "mac_utilization": found.mac_utilization,
         "ddr_read_bytes": found.read_bytes,
         "ddr_write_bytes": found.write_bytes,
+        "ddr_burst_bytes": found.burst_bytes,
         "ddr_busy_cycles": found.ddr_busy_cycles,
         "ddr_utilization": found.ddr_utilization,
         "engine_busy_cycles": found.busy_cycles,
@@ -94,6 +104,7 @@ def trace_json(found: Profile) -> str:
         "otherData": {
             "clock_hz": found.clock_hz,
             "assumed": ", ".join(str(item) for item in found.assumed),
+            "certainty": certainty_sentence(found),
         },
         "traceEvents": events,
     }

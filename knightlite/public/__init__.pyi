@@ -94,6 +94,7 @@ def compile(
     outputs: Sequence[str] = (),
     start_layer_name: str | None = None,
     end_layer_name: str | None = None,
+    opt_group: int = 0,
     opt_ddr: int = 1,
     res_version: str = "1.0",
     input_order: str | None = None,
@@ -107,6 +108,8 @@ def compile(
         outputs: inner tensors that are delivered too.
         start_layer_name: a layer; what is before it is left out.
         end_layer_name: a layer; what is behind it is left out.
+        opt_group: schedule: 0 as the vendor's compiler, 1 with layers that overlap and Concats
+            placed, 2: as 1.
         opt_ddr: 0: no two tensors share DDR; 1: they do; 2: as 1.
         res_version: a text of yours to keep in the ``.cfg``.
         input_order: layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the

@@ -1,5 +1,6 @@
 """Tiles, order and overlap."""
 
+from knightlite.schedule.levels import LEVELS, Level
 from knightlite.schedule.plan import (
     LayerPlan,
     Plan,
@@ -11,7 +12,9 @@ from knightlite.schedule.plan import (
 from knightlite.schedule.tiling import Tiling
 
 __all__ = [
+    "LEVELS",
     "LayerPlan",
+    "Level",
     "Plan",
     "Tiling",
     "Tilings",

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from knightlite.allocate import Location
 from knightlite.errors import CapacityError
-from knightlite.lower import LEAST_CHANNELS, span
+from knightlite.lower import LEAST_CHANNELS
+from knightlite.schedule.layer_clock import LayerClock, TileCosts
 from knightlite.schedule.steps import ConstantKey, LayerBuilder, LayerWalk, Scratchpads
 from knightlite.schedule.tiling import LARGEST_PIXEL, LARGEST_ROW, Geometry, Tiling
 
 FACTORS = (16, 8, 4, 2, 1)
+ROW_PARTS = (1, 2, 4)  # of the most rows that fit, that are priced
 INPUT_CUTS = 3  # how many cuts of the input channels are priced: the largest that fit
 
 
@@ -28,7 +30,11 @@ def choose(geometry: Geometry, locations: Mapping[str, Location], name: str) -> 
 
 
 def candidates(geometry: Geometry) -> Iterator[Tiling]:
-    """Tilings that fit: for every channel cut, the most rows that fit, and half of them."""
+    """Tilings that fit: for every channel cut, the most rows that fit, a half and a quarter.
+
+    Fewer rows overlap better: the first load and the last store, beside which nothing else runs,
+    are smaller.
+    """
     height, channels = geometry.y.shape[2], geometry.y.shape[1]
     for outs in _channel_cuts(geometry):
         for ins in _input_cuts(geometry, outs):
@@ -38,7 +44,8 @@ def candidates(geometry: Geometry) -> Iterator[Tiling]:
                 rows = _most_rows(geometry, tiling)
                 if rows:
                     even = -(-height // -(-height // rows))
-                    counts = {_whole_phases(geometry, value) for value in (even, -(-even // 2))}
+                    parts = (-(-even // part) for part in ROW_PARTS)
+                    counts = {_whole_phases(geometry, value) for value in parts}
                     tilings = [replace(tiling, rows=value) for value in counts]
                     break
             for tiling in sorted(tilings, key=lambda item: -item.rows):
@@ -107,52 +114,19 @@ def price(
     locations: Mapping[str, Location],
     limit: int | None = None,
 ) -> int | None:
-    """Estimated cycles of a layer alone on the machine, from its instructions' own cycles.
+    """Cycles of a layer alone on the machine, from its instructions' own cycles.
 
-    None as soon as ``limit`` is reached: not better than what is known. The tile loop's slowest
-    engine plus the first load and the last store. Tiles of one shape cost the same, so
-    one of each shape is lowered and its instructions' cycles are used for all.
+    None as soon as ``limit`` is reached: not better than what is known.
     """
-    chip, height = geometry.chip, geometry.y.shape[2]
     builder = LayerBuilder(geometry, locations, lambda key: (0, constant_bytes(geometry, key)))
-    memo: dict[tuple[object, ...], int] = {}
-    first_load: int | None = None
-    loads = computes = stores = last_store = 0
-    serial = tiling.buffers == 1
-    cost = 0
+    costs = TileCosts(geometry, builder)
+    clock = LayerClock(costs, geometry.chip.dma_setup_cycles, geometry.work.moves_only)
     for visit in LayerWalk(geometry, tiling, Scratchpads()).visits():
-        tile, total = visit.tile, 0
-        for request in visit.requests:
-            key = request.shape()
-            if key not in memo:
-                memo[key] = builder.load(request).cycles(chip)
-            total += memo[key]
-        if first_load is None:
-            first_load = total
-        else:
-            loads += total
-        # The first and last rows may differ: padding, and divisors of their own in pooling.
-        edges = (tile.rows[0] == 0, tile.rows[1] == height)
-        phase = tile.rows[0] % geometry.work.interleave[0]
-        shape = (span(tile.rows), span(tile.x_rows), span(tile.outs), span(tile.ins), edges, phase)
-        key = ("compute", shape, tile.first, tile.last)
-        if key not in memo:
-            memo[key] = sum(item.cycles(chip) for item in geometry.work.compute(tile))
-        computes += memo[key]
-        if visit.step.last:
-            key = ("store", shape)
-            if key not in memo:
-                memo[key] = builder.store(tile).cycles(chip)
-            last_store = memo[key]
-            stores += last_store
-        cost = first_load + last_store
-        if serial:
-            cost += loads + computes + stores - last_store
-        else:
-            cost += max(computes, loads + stores - last_store)
-        if limit is not None and cost >= limit:
+        clock.take(visit)
+        if limit is not None and clock.end >= limit:
             return None
-    return cost
+    cycles = clock.close()
+    return None if limit is not None and cycles >= limit else cycles
 
 
 def constant_bytes(geometry: Geometry, key: ConstantKey) -> int:

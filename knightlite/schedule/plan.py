@@ -1,4 +1,4 @@
-"""The plan of a network at schedule level 0: layer by layer, every layer through DDR."""
+"""The plan of a network: layer by layer, every layer through DDR."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from knightlite.isa import Instruction
 from knightlite.lower import work_of
 from knightlite.ops import BY_NAME
 from knightlite.schedule.choose import choose
+from knightlite.schedule.levels import LEVELS, Level
 from knightlite.schedule.steps import (
     ConstantKey,
     LayerBuilder,
@@ -40,7 +41,10 @@ class LayerPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A network ready to emit: layers in order, constants' bytes, where every tensor lies."""
+    """A network ready to emit: layers in order, constants' bytes, where every tensor lies.
+
+    ``level``: by whose rules its tensors were placed, and its layers follow one another.
+    """
 
     graph: Graph
     layers: tuple[LayerPlan, ...]
@@ -49,6 +53,7 @@ class Plan:
     addresses: Mapping[str, int]  # buffer name -> DDR address
     locations: Mapping[str, Location]
     ddr_bytes: int
+    level: Level
 
 
 Tilings = MutableMapping[str, tuple[Tiling, int]]
@@ -88,6 +93,7 @@ def make_plan(
     chip: Chip,
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
+    level: Level = LEVELS[0],
 ) -> Plan:
     """Choose tilings, lay out constants, features behind them; all capacity findings at once.
 
@@ -133,6 +139,7 @@ def make_plan(
         addresses,
         locate(graph, places, blocks, addresses),
         total,
+        level,
     )
 
 

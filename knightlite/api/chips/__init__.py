@@ -1,5 +1,6 @@
 """The chips: which one is taken where none is named, their facts, and the operators they run."""
 
+from knightlite.api.chips.evidence import error_bar
 from knightlite.api.chips.facts import chip_facts, chip_names, chip_operators
 from knightlite.api.chips.settings import store_chip
 
@@ -7,5 +8,6 @@ __all__ = [
     "chip_facts",
     "chip_names",
     "chip_operators",
+    "error_bar",
     "store_chip",
 ]

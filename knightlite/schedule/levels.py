@@ -1,0 +1,28 @@
+"""Schedule levels (``--opt-group``): what one may do that the level below may not.
+
+Level 0 stands for the vendor's own compiler, whose board latencies are published: the clock is
+held against those (docs/clock.md). What makes programs faster belongs to the levels above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """``copies_joined``: every input of a Concat goes through the vector engine into its part.
+
+    Otherwise it is written there by the layer that makes it, wherever it may. ``in_turn``: a layer
+    begins when all of the one before it is stored; otherwise as soon as what it touches is free.
+    """
+
+    number: int
+    copies_joined: bool
+    in_turn: bool
+
+
+LEVELS = (
+    Level(0, copies_joined=True, in_turn=True),
+    Level(1, copies_joined=False, in_turn=False),
+)
