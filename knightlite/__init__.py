@@ -13,9 +13,18 @@ docs/python.md has the details. Importing this package loads nothing heavy.
 
 from __future__ import annotations
 
+import signal
+import sys
 from importlib import import_module
+from itertools import pairwise
 
 from knightlite.version import __version__
+
+_interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if _interruptible and ("-m", __name__) in pairwise(sys.orig_argv):
+    # python -m knightlite: a Ctrl-C before the program answers it ends the process, without the
+    # traceback of an import; __main__ gives it back
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 TYPE_CHECKING = False  # of typing, which takes its time
 

@@ -128,6 +128,28 @@ def test_ctrl_c_ends_in_a_word(code: str) -> None:
     assert err.strip() == "Stopped."
 
 
+@pytest.mark.parametrize("module", ["quantize", "cli"])
+def test_ctrl_c_while_the_package_is_imported_by_name(tmp_path: Path, module: str) -> None:
+    """``python -m knightlite``, before there is a program that could answer: no traceback."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'knightlite.{module}':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "knightlite", "chips"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    # imported by another program it changes nothing
+    code = "import signal, knightlite; print(signal.getsignal(2) is signal.default_int_handler)"
+    assert python(code).communicate()[0] == "True\n"
+
+
 def test_little_is_loaded_before_ctrl_c_is_answered() -> None:
     """What is loaded before ``main`` is outside its answer."""
     code = (

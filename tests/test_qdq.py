@@ -226,15 +226,17 @@ def get(model: onnx.ModelProto, name: str) -> Array:
     return numpy_helper.to_array(item)
 
 
-def test_a_float_model_is_no_quantized_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("height", [9, "H"])  # an open one is not asked for: -is is quant's
+def test_a_float_model_is_no_quantized_one(tmp_path: Path, height: int | str) -> None:
     net = Net()
-    net.input("x", (1, 4, 9, 9))
+    net.input("x", (1, 4, height, 9))
     net.node("Relu", ["x"], "y")
-    path = net.save(tmp_path, "y")
+    (tmp_path / "a b").mkdir()
+    path = net.save(tmp_path / "a b", "y")
     with pytest.raises(UsageError) as caught:
         load_quantized(path)
     assert caught.value.sentence == f"{path} is a float model, not a quantized one."
-    assert caught.value.hint == f"quantize it first: knightlite quant onnx -m {path}"
+    assert caught.value.hint == f"quantize it first: knightlite quant onnx -m '{path}'"
 
 
 def test_a_quantized_model_is_no_float_one(tmp_path: Path) -> None:

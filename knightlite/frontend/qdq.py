@@ -7,8 +7,10 @@ where it says the same; otherwise it is refused with everything that is wrong at
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +62,8 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
     content = onnx_file.read_bytes(path) if data is None else data
     described, apart = parts_of(content)
     proto = onnx_file.parse(described, str(path))
-    lengths, findings = _lut_lengths(proto)
-    model = onnx_file.resolve(proto, path, None, keep_quantizers=True, apart=apart)
-    if not any(node.op_type == "DequantizeLinear" for node in model.nodes):
+    nodes = chain(proto.graph.node, *(function.node for function in proto.functions))
+    if all(node.op_type != "DequantizeLinear" for node in nodes):  # before shapes are asked for
         if kind_of(proto) is ModelKind.GOLDEN:
             raise UsageError(
                 f"{path} is a golden model, which compile wrote, not a quantized one.",
@@ -70,8 +71,10 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
             )
         raise UsageError(
             f"{path} is a float model, not a quantized one.",
-            f"quantize it first: knightlite quant onnx -m {path}",
+            f"quantize it first: {shlex.join(['knightlite', 'quant', 'onnx', '-m', str(path)])}",
         )
+    lengths, findings = _lut_lengths(proto)
+    model = onnx_file.resolve(proto, path, None, keep_quantizers=True, apart=apart)
     model = replace(model, name=model.name.removesuffix(SUFFIX))
     stripped, more = _strip(model)
     findings += more
