@@ -19,11 +19,12 @@ IMPORTING = (
 )
 
 
-def in_python(path: str, text: str) -> str:
+def in_python(path: str, text: str, *flags: str) -> str:
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, check=True, env=environment
-    )
+        [sys.executable, *flags, "-c", text],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
     return done.stdout
 
 
@@ -50,8 +51,13 @@ def test_an_interpreter_learns_the_path(tmp_path: Path, capsys: pytest.CaptureFi
     made = tmp_path / "knightlite-scripts.pth"
     assert capsys.readouterr().err == f"{made} lets {python} find it.\n"
     (tmp_path / "infer_common.py").write_text("print('theirs')")
-    text = f"import site; site.addsitedir({str(tmp_path)!r})\n{IMPORTING}"
-    assert in_python("", text) == "theirs\n"
+    text = (
+        f"import site; site.addsitedir({str(tmp_path)!r})\n"
+        "import infer_common, onnx_quantize_tool\n"
+        "print(onnx_quantize_tool.__file__)"
+    )
+    ours = scripts_folder() / "onnx_quantize_tool" / "__init__.py"
+    assert in_python("", text, "-S") == f"theirs\n{ours}\n"  # without what is installed here
 
 
 @pytest.mark.parametrize(
