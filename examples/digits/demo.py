@@ -84,7 +84,8 @@ def run() -> int:
         ("test pictures", f"{result.pictures}"),
         (
             "predicted latency",
-            f"{profile.time_ms:.3f} ms ({profile.frames_per_second:,.0f} frames/s)",
+            f"{profile.time_ms:.3f} ms {profile.certainty.sentence}; "
+            f"{profile.frames_per_second:,.0f} frames/s",
         ),
         ("MAC utilization", f"{profile.mac_utilization * 100:.1f} %"),
         ("DDR traffic per picture", f"{summary['ddr_bytes']:,} bytes"),
