@@ -99,7 +99,12 @@ def __getattr__(name: str) -> object:
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES.get(name, "knightlite.public")), name)
+    value = getattr(import_module(_HOMES.get(name, "knightlite.public")), name)
+    if name == "quantize":  # and what is imported of the package is found behind either
+        package = vars(sys.modules["knightlite.quantize"])
+        package.update(vars(value))
+        value.__dict__ = package
+    globals()[name] = value
     return value
 
 

@@ -149,8 +149,8 @@ def test_what_is_not_tried_is_said() -> None:
     assert few == "cross-layer equalization: not tried, which takes 8 pictures or more"
     assert equalization_left_out(graph, Settings(), data, 8) == ""
     slow = equalization_left_out(graph, Settings(sample_macs=1000), data, 24)
-    assert slow.startswith("cross-layer equalization: not tried, ")
-    assert slow.endswith("more than this effort affords")
+    assert slow.startswith("cross-layer equalization: not tried, 12 pictures of 0.0 G multiply-acc")
+    assert slow.endswith("are all that this effort affords")
     noise = RandomData((graph.tensors["x"],), 20)
     assert equalization_left_out(graph, Settings(), noise, 1) == ""
     for settings_ in (Settings(equalize=False), Settings(bit_width=16)):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from knightlite.errors import UsageError
 from knightlite.options.checks import Check, among, within
 from knightlite.options.kinds import TEXT, Form, Kind
 
@@ -105,11 +106,23 @@ class Option:
         known = self.default not in (None, "") and not self.required
         return plain and known and self.kind.shown and "[default" not in self.help
 
+    @property
+    def called(self) -> str:
+        """Its name in sentences."""
+        return self.said or self.parameter.replace("_", " ")
+
+    def taken(self, value: Any) -> Any:
+        """What the record holds of an argument of Python; UsageError for what it cannot be."""
+        try:
+            return self.kind.take(value)
+        except (TypeError, ValueError, KeyError):
+            raise UsageError(f"{self.called} must be {self.kind.wanted}, not {value!r}.") from None
+
     def refuse(self, value: Any) -> None:
         """UsageError for a value that the option cannot have; None is not asked for."""
         if value is None:
             return
-        called = self.said or self.parameter.replace("_", " ")
+        called = self.called
         if self.kind.words:
             among(self.kind.known, called)(value)
         within(self.kind.low, self.kind.high, called)(value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from numbers import Integral, Number
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,8 @@ class Kind:
     ``item`` reads one text, ``read`` makes what the record holds of what the parser found (of all
     texts where there are several); both raise ValueError with the end of a sentence. ``write`` is
     the way back, for defaults. ``json``: a run-config file may hold any value. ``python``: the
-    type in Python's signature, ``take`` makes what the record holds of an argument.
+    type in Python's signature, ``take`` makes what the record holds of an argument, or raises
+    TypeError or ValueError for what is not ``wanted``, which sentences say.
     """
 
     form: Form = Form.TEXT
@@ -62,6 +65,7 @@ class Kind:
     shown: bool = True
     python: str = "str"
     take: Callable[[Any], Any] = _same
+    wanted: str = "a text"
 
     @property
     def multiple(self) -> bool:
@@ -76,12 +80,14 @@ class Kind:
 
 def whole(low: int | None = None, high: int | None = None) -> Kind:
     """A whole number."""
-    return Kind(form=Form.WHOLE, low=low, high=high, python="int")
+    return Kind(
+        form=Form.WHOLE, low=low, high=high, python="int", take=_whole, wanted="a whole number"
+    )
 
 
 def real(low: float | None = None, high: float | None = None) -> Kind:
     """A real number."""
-    return Kind(form=Form.REAL, low=low, high=high, python="float")
+    return Kind(form=Form.REAL, low=low, high=high, python="float", take=_real, wanted="a number")
 
 
 def one_of(words: Iterable[str]) -> Kind:
@@ -90,40 +96,97 @@ def one_of(words: Iterable[str]) -> Kind:
 
 
 def _named(read: Callable[[str], bool | int], write: Mapping[Any, str], python: str) -> Kind:
-    return Kind(words=tuple(write.values()), read=read, write=write.__getitem__, python=python)
+    """Values that have names: in Python either is good."""
+    values: dict[Any, Any] = {value: value for value in write}
+    values |= {text: value for value, text in write.items()}
+    return Kind(
+        words=tuple(write.values()),
+        read=read,
+        write=write.__getitem__,
+        python=python,
+        take=lambda value: values.get(value, value),  # what is none of them is refused by name
+    )
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError
+    return int(value) if isinstance(value, str) else operator.index(value)
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
+def _switch(value: Any) -> bool:
+    """Python's own truth would take "off" for true."""
+    return SWITCHED[value.lower() if isinstance(value, str) else value]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _texts(values: str | Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(_text, _several(values)))
 
 
 def _several(values: Any) -> tuple[Any, ...]:
-    """One text or number as well as several."""
+    """One text, path or number as well as several."""
     if values is None or (isinstance(values, (list, tuple)) and not values):
         return ()
-    return (values,) if isinstance(values, (str, int)) else tuple(values)
+    return (values,) if isinstance(values, (str, Path, Number)) else tuple(values)
 
 
-def _counts(values: int | Sequence[int]) -> tuple[int, ...]:
-    found = _several(values)
+def _counts(values: int | str | Sequence[int]) -> tuple[int, ...]:
+    found = whole_numbers((values,)) if isinstance(values, str) else _several(values)
     if not found:
         raise UsageError("iteration must be a number, or several, not an empty list.")
-    return found
+    return tuple(map(_whole, found))
 
 
-def shapes_of(values: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
-    """Shapes as records hold them."""
-    return tuple(tuple(item) for item in values)
+def _numbers(values: float | str | Iterable[float]) -> tuple[float, ...]:
+    return numbers((values,)) if isinstance(values, str) else tuple(map(_real, _several(values)))
 
 
-def _json_text(values: Sequence[Mapping[str, Any]]) -> str:
+def shapes_of(values: Iterable[Any]) -> tuple[tuple[int, ...], ...]:
+    """Shapes as records hold them: of several, of texts, or of one alone."""
+    if isinstance(values, str):
+        return (shape(values),)
+    found = tuple(values)
+    if found and all(isinstance(item, Integral) for item in found):
+        found = (found,)
+    return tuple(
+        shape(item) if isinstance(item, str) else tuple(map(_whole, item)) for item in found
+    )
+
+
+def _json_text(values: str | Sequence[Mapping[str, Any]]) -> str:
+    if isinstance(values, str):
+        return values
     return json.dumps([dict(item) for item in values]) if values else ""
 
 
-TEXT = Kind()
-FILE = Kind(form=Form.FILE, python="str | Path", take=Path)
+SWITCHED: Mapping[Any, bool] = {
+    **dict.fromkeys((False, "false", "off", "no", "0"), False),
+    **dict.fromkeys((True, "true", "on", "yes", "1"), True),
+}
+TEXT = Kind(take=_text)
+FILE = Kind(form=Form.FILE, python="str | Path", take=Path, wanted="a path")
 SCRIPT_FILE = Kind(
-    form=Form.FILE, python="str | Path", read=script_file, take=lambda path: script_file(Path(path))
+    form=Form.FILE,
+    python="str | Path",
+    read=script_file,
+    take=lambda path: script_file(Path(path)),
+    wanted="a path",
 )
 NAME = Kind(python="str | Path", take=str)  # of something that ships, or a file
 WHOLE, REAL = whole(), real()
-SWITCH = Kind(form=Form.SWITCH, python="bool")
+SWITCH = Kind(form=Form.SWITCH, python="bool", take=_switch, wanted="True or False")
 ON_OFF = _named(lambda text: text == "on", {False: "off", True: "on"}, "bool")
 BITS = _named(int, {8: "8", 16: "16"}, "int")
 FILES = Kind(
@@ -131,24 +194,52 @@ FILES = Kind(
     several=Several.SPREAD,
     read=tuple,
     python="Sequence[str | Path]",
-    take=lambda paths: tuple(map(Path, paths)),
+    take=lambda paths: tuple(map(Path, _several(paths))),
+    wanted="a path, or several",
 )
-TEXTS = Kind(several=Several.SPREAD, read=tuple, python="Sequence[str]", take=tuple)
-REPEATED = Kind(several=Several.REPEATED, read=tuple, python="Sequence[str]", take=tuple)
-WORDS = Kind(several=Several.JOINED, read=words, python="str | Sequence[str]", take=_several)
+TEXTS = Kind(
+    several=Several.SPREAD,
+    read=tuple,
+    python="Sequence[str]",
+    take=_texts,
+    wanted="a text, or several",
+)
+REPEATED = replace(TEXTS, several=Several.REPEATED)
+WORDS = Kind(
+    several=Several.JOINED,
+    read=words,
+    python="str | Sequence[str]",
+    take=lambda values: words(_texts(values)),
+    wanted="a text, or several",
+)
 COUNTS = Kind(
-    several=Several.JOINED, read=whole_numbers, python="int | Sequence[int]", take=_counts
+    several=Several.JOINED,
+    read=whole_numbers,
+    python="int | Sequence[int]",
+    take=_counts,
+    wanted="a whole number, or several",
 )
 NUMBERS = Kind(
     several=Several.SPREAD,
     read=numbers,
     python="Sequence[float]",
-    take=lambda values: tuple(map(float, values)),
+    take=_numbers,
+    wanted="a number, or several",
 )
 SHAPES = Kind(
-    several=Several.SHAPE, item=shape, read=tuple, python="Sequence[Sequence[int]]", take=shapes_of
+    several=Several.SHAPE,
+    item=shape,
+    read=tuple,
+    python="Sequence[Sequence[int]]",
+    take=shapes_of,
+    wanted="a shape such as (1, 3, 48, 192), or several",
 )
-JSON_LIST = Kind(json=True, python="Sequence[Mapping[str, Any]]", take=_json_text)
+JSON_LIST = Kind(
+    json=True,
+    python="Sequence[Mapping[str, Any]]",
+    take=_json_text,
+    wanted="a list of dictionaries",
+)
 FUNCTION = Kind(python="str | InferFunction")
 # one argument of Python for two fields: where pictures lie, or what is in memory
 FOLDER = Kind(python="Data", take=lambda data: str(data) if _is_path(data) else None)

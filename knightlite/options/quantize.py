@@ -150,11 +150,13 @@ class QuantizeOptions:
         check=rules.usable_percent,
         doc='the share of magnitudes inside the range of "percentile".',
     )
-    equalize: bool = option(
+    equalize: bool | None = option(
         "--equalization",
         kind=ON_OFF,
-        help="Bring channels that share a scale to like ranges where that gains.",
-        default=True,
+        help="Bring channels that share a scale to like ranges where that gains [default: as the "
+        "effort has it].",
+        doc="bring channels that share a scale to like ranges where that gains; default: as the "
+        "effort has it.",
     )
     effort: str = option(
         "--effort",

@@ -324,7 +324,7 @@ def quantize(
     iteration: int | Sequence[int] | None = None,
     method: str | Sequence[str] | None = None,
     percent: float = 0.99999,
-    equalization: bool = True,
+    equalization: bool | None = None,
     effort: str = "normal",
     bias_correction: str | None = None,
     rounding: str | None = None,
@@ -382,7 +382,8 @@ def quantize(
             "octav", or "auto" per tensor (default at high effort); several, or "all" but "auto",
             are tried and the best is returned, see ``combinations``.
         percent: the share of magnitudes inside the range of "percentile".
-        equalization: bring channels that share a scale to like ranges where that gains.
+        equalization: bring channels that share a scale to like ranges where that gains; default: as
+            the effort has it.
         effort: what to try for accuracy: "low" (ranges only), "normal" or "high" (may take
             minutes).
         bias_correction: "off", "fast" or "sequential"; default: as the effort has it.

@@ -48,10 +48,10 @@ def record_function(
                 raise TypeError(f"{name}() {error}") from None
             bound.apply_defaults()
             given = bound.arguments
-            asked = partial(record, **_fields(options, given))
             remarks: list[str] = []
             talk = Talk(warn=remarks.append)
             try:
+                asked = partial(record, **_fields(options, given))
                 result = body(asked, talk, **{key: given[key] for key in _own(body)})
             except KnightliteError as error:
                 reword(error, options)
@@ -121,7 +121,7 @@ def _own(body: Callable[..., Any]) -> dict[str, Parameter]:
 def _fields(options: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
     """The record's fields that were given; None is as good as not there."""
     return {
-        field: item.kind.take(given[item.parameter])
+        field: item.taken(given[item.parameter])
         for field, item in options.items()
         if given[item.parameter] is not None
     }

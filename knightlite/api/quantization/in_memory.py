@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from knightlite.quantize.statistics import DistributionCache
 
 
-TOO_DEAR = "more than this effort affords"  # ends a sentence on what a higher effort tries
-
-
 def quantize_models(
     options: QuantizeOptions,
     talk: Talk = SILENT,
@@ -58,6 +55,7 @@ def quantize_models(
     from knightlite.quantize.pipeline import finish, prepare
     from knightlite.quantize.scales import read_scales
     from knightlite.quantize.settings import with_method
+    from knightlite.quantize.steps import TOO_DEAR
 
     pairs = options.combinations
     loaded = () if options.load_scales is None else read_scales(options.load_scales)
@@ -100,9 +98,12 @@ def quantize_models(
         for step in result.steps:
             talk.say(step.sentence)
         for reason in _left_out(graph, chosen, work, prepared):
-            dear = reason.endswith(TOO_DEAR) and options.effort != "high"
-            more = f"; `{command_line('quant', options, effort='high')}` does it" if dear else ""
-            talk.say(f"{reason}{more}")
+            if reason.endswith(TOO_DEAR) and options.effort != "high":
+                talk.warn(f"{reason}; `{command_line('quant', options, effort='high')}` does it")
+            else:
+                talk.say(reason)
+        for sentence in _in_vain(options):
+            talk.warn(sentence)
         for warning in summarized(result.warnings):
             talk.warn(str(warning))
         _warn_of_loss(result.report, work, talk)
@@ -180,6 +181,27 @@ def _left_out(
         left_out(graph, settings, len(prepared.seen.sample[0])),
     )
     return tuple(reason for reason in found if reason)
+
+
+def _in_vain(options: QuantizeOptions) -> Iterator[str]:
+    """Steps that the user asks for by name and that other options leave out, a sentence each."""
+    asked = (
+        (bool(options.equalize), "--equalization on"),
+        (options.bias_correction == "sequential", "--bias-correction sequential"),
+        (options.rounding == "adaptive", "--rounding adaptive"),
+    )
+    switches = [flag for given, flag in asked if given]
+    if options.bit_width == 16:
+        for flag in switches:
+            yield f"{flag} adds no step to -b 16, whose rounding errors are not worth a pass"
+    elif options.equalize:
+        for given, flag, why in (
+            (options.load_scales, "-lsj", "its scales are those of the network as it is"),
+            (options.generate_scales, "-gsj", "its scales are to fit the network as it is"),
+            (options.cache, "-cd", "what it keeps is of the network as it is"),
+        ):
+            if given:
+                yield f"--equalization on adds no step with {flag}: {why}"
 
 
 def _notes(
@@ -337,7 +359,10 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
         bias_correction=options.bias_correction,
         rounding=options.rounding,
         percent=options.percent,
-        equalize=options.equalize and not options.generate_scales and options.cache is None,
+        # a scale file and the first pass that is kept are those of the network as it is
+        equalize=False
+        if options.generate_scales or options.cache is not None
+        else options.equalize,
     )
     if options.run_mode == "auto_quant":
         settings = replace(settings, auto_mix=(options.mix_strategy, options.mix_ratio))

@@ -50,6 +50,11 @@ class Sample:
 
 def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
     """How many pictures fit ``live_bytes`` at the widest place of the network; at least 1."""
+    return max(1, live_bytes // bytes_at_widest(graph))
+
+
+def bytes_at_widest(graph: Graph) -> int:
+    """Of the values of a picture that are alive at the widest place of the network."""
     widest = 1
     remaining = {name: len(nodes) for name, nodes in graph.consumers().items()}
     alive: dict[str, int] = {name: graph.tensors[name].elements for name in graph.inputs}
@@ -64,4 +69,4 @@ def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
                 remaining[name] -= 1
                 if not remaining[name]:
                     live -= alive.pop(name)
-    return max(1, live_bytes // (VALUE_BYTES * widest))
+    return VALUE_BYTES * widest

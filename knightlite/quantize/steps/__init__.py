@@ -5,10 +5,11 @@ through both networks side by side.
 """
 
 from knightlite.quantize.steps.equalizing import equalization_left_out, try_equalization
-from knightlite.quantize.steps.improvement import improve, left_out, sample_limit
+from knightlite.quantize.steps.improvement import TOO_DEAR, improve, left_out, sample_limit
 from knightlite.quantize.steps.range_choice import choose_ranges
 
 __all__ = [
+    "TOO_DEAR",
     "choose_ranges",
     "equalization_left_out",
     "improve",

@@ -29,7 +29,7 @@ from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.observation_plan import observation_plan
 from knightlite.quantize.statistics.passes import observe
-from knightlite.quantize.steps.improvement import macs, output_errors
+from knightlite.quantize.steps.improvement import macs, output_errors, too_dear
 from knightlite.quantize.steps.judgement import JUDGES, Burden, StepResult, judge
 from knightlite.quantize.steps.walk import Errors, Walk, joined
 
@@ -87,10 +87,7 @@ def equalization_left_out(
     if not _asked(graph, settings) or isinstance(workload, RandomData):
         return ""
     if _affordable(graph, settings) < LEAST_PICTURES:
-        return (
-            f"{NAME}: not tried, {macs(graph) / 1e9:.1f} G multiply-accumulates per picture are "
-            "more than this effort affords"
-        )
+        return too_dear(NAME, graph, settings, LEAST_PICTURES, RUNS)
     if pictures < JUDGES:
         return f"{NAME}: not tried, which takes {JUDGES} pictures or more"
     return ""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
-from knightlite.quantize.data.sample import pictures_at_once
+from knightlite.quantize.data.sample import bytes_at_widest, pictures_at_once
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps.bias import correct_bias
 from knightlite.quantize.steps.judgement import FEWEST, JUDGING, Burden, StepResult, judge
@@ -59,10 +59,28 @@ def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
         return ""
     if settings.sample_macs // max(1, macs(graph)) >= FEWEST:
         return f"{names}: not tried, which takes {FEWEST} pictures or more"
+    return too_dear(names, graph, settings, FEWEST)
+
+
+def too_dear(names: str, graph: Graph, settings: Settings, pictures: int, runs: int = 1) -> str:
+    """The sentence on steps that take so many pictures, each so often, of a large network.
+
+    Their memory is that of the pictures, and of what is alive at the widest place for those that
+    are looked at together.
+    """
+    inputs = 4 * sum(graph.tensors[name].elements for name in graph.inputs)
+    together = pictures_at_once(graph, settings.live_bytes)
+    memory = pictures * inputs + together * bytes_at_widest(graph)
+    each = macs(graph) / 1e9
+    times = "" if runs == 1 else f", {runs} times,"
     return (
-        f"{names}: not tried, {macs(graph) / 1e9:.1f} G multiply-accumulates per picture are more "
-        "than this effort affords"
+        f"{names}: not tried, {pictures} pictures of {each:.1f} G multiply-accumulates{times} take "
+        f"{pictures * runs * each:.0f} G (and {memory >> 20} MiB of memory), and "
+        f"{settings.sample_macs / 1e9:.0f} G are all that {TOO_DEAR}"
     )
+
+
+TOO_DEAR = "this effort affords"  # ends a sentence on what a higher effort tries
 
 
 def macs(graph: Graph) -> int:
