@@ -58,6 +58,10 @@ CASES: tuple[tuple[Callable[[Net], str], str], ...] = (
      "Gemm Gemm_y must not transpose its features."),
     (lambda net: net.node("Gemm", ["row", ones(net, 120, 4), "v"], "y"),
      "Gemm Gemm_y must have a constant bias."),
+    (lambda net: net.node("MatMul", ["x", ones(net, 1, 6, 5, 3)], "y"),
+     "MatMul MatMul_y must read features [1, K], not (1, 6, 4, 5)."),
+    (lambda net: net.node("Slice", ["x", *(whole(net, at) for at in (2, 2, 1))], "y"),
+     "Slice Slice_y makes an empty tensor, (1, 0, 4, 5)."),
     (lambda net: net.node("MatMul", ["x", "turned"], "y"),
      "MatMul MatMul_y must read features [1, K], not (1, 6, 4, 5)."),
     (lambda net: net.node("BatchNormalization", ["x", "v", "v", "v", "v"], "y"),
@@ -175,3 +179,39 @@ def drop_unread(net: Net, output: str) -> None:
             kept.append(node)
     net.nodes[:] = kept[::-1]
     net.inputs[:] = [item for item in net.inputs if item.name in wanted]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("kind", "name", "more"),
+    [
+        ("LeakyRelu", "alpha", {}),
+        ("Selu", "gamma", {"alpha": 1.0}),
+        ("HardSigmoid", "beta", {}),
+        ("ThresholdedRelu", "alpha", {}),
+        ("LRN", "beta", {"size": 3}),
+    ],
+)
+def test_attributes_are_numbers(
+    kind: str, name: str, more: dict[str, Any], value: float, tmp_path: Path
+) -> None:
+    net = Net()
+    net.input("x", SHAPE)
+    net.node(kind, ["x"], "y", **more, **{name: value})
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, net.conv("y", "end", (2, 6, 1, 1))))
+    assert [str(item) for item in caught.value.findings] == [
+        f"{kind}_y: {kind} {kind}_y must have finite attributes, but {name} is {value}. "
+        "Hint: export the model again"
+    ]
+
+
+def test_an_output_that_is_an_input(tmp_path: Path) -> None:
+    """The declaration of the output, without a shape, does not hide that of the input."""
+    net = Net()
+    net.conv(net.input("x", SHAPE), "y", (2, 6, 1, 1))
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "y", "x"))
+    assert [str(item) for item in caught.value.findings] == [
+        "x: the network output is the network input itself."
+    ]

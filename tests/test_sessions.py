@@ -43,6 +43,24 @@ def test_qdq_is_not_fused() -> None:
     assert (usual.enable_mem_pattern, usual.enable_cpu_mem_arena) == (True, True)
 
 
+def test_zeros_of_a_pad_count_in_the_pool_behind_it() -> None:
+    """ONNX Runtime would let the MaxPool pad by itself, which does not count what it pads."""
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 2, 2]) for name in "xy"]
+    sides[1].type.tensor_type.ClearField("shape")
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["wide"]),
+        helper.make_node("MaxPool", ["wide"], ["y"], kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    pads = helper.make_tensor("pads", TensorProto.INT64, [8], [0, 0, 1, 1, 0, 0, 1, 1])
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", sides[:1], sides[1:], [pads]),
+        opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=8,
+    )
+    (found,) = session(model, 1).run(None, {"x": np.full((1, 1, 2, 2), -1, np.float32)})
+    assert not found.any()
+
+
 @pytest.mark.parametrize(
     ("remedy", "begin"),
     [

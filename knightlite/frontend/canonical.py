@@ -221,6 +221,7 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
         members = [item for item in state.model.nodes if item.name in region.nodes]
     for item in members:
         _require_known_version(item, state.model.opset)
+        _require_finite(item)
     if any(item.name not in state.tail.nodes for item in members):
         _dispatch(state, node, region)
         return
@@ -260,6 +261,18 @@ def _require_known_version(node: SourceNode, opset: int) -> None:
         )
 
 
+def _require_finite(node: SourceNode) -> None:
+    """Attributes are numbers; of bounds and of what a Pad adds their readers judge."""
+    if node.op_type in ("Clip", "Pad"):
+        return
+    for name, value in node.attributes.items():
+        if isinstance(value, float) and not np.isfinite(value):
+            raise UnsupportedError(
+                f"{node.op_type} {node.name} must have finite attributes, but {name} is {value}.",
+                "export the model again",
+            )
+
+
 def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
     """Check what holds for every operator and call its handler."""
     kind, reader = node.op_type, f"{node.op_type} {node.name}"
@@ -279,6 +292,10 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
         return
     if node.outputs[0] not in state.model.shapes:
         raise UnsupportedError(f"the output shape of {reader} cannot be determined.")
+    if 0 in (made := state.model.shapes[node.outputs[0]]):
+        raise UnsupportedError(
+            f"{reader} makes an empty tensor, {made}.", "export the model without this branch"
+        )
     if kind not in (*host.HOST, *views.SAME) and any(v.on_host for v in values):
         raise UnsupportedError(
             f"{reader} reads what runs on the host, after the NPU: it would have to run there too."

@@ -66,8 +66,8 @@ def dense(state: Importer, node: SourceNode, name: str) -> bool:
         _flattened(state, node, name, weights)
         return True
     found = axis_orders.groups_of(state, name)
-    matrix = weights.reshape(weights.shape[-2:]) if weights.size else weights
-    if found is None or weights.size != matrix.size or len(found[-1]) > 1:
+    one_matrix = weights.size == np.prod(weights.shape[-2:]) and weights.ndim > 1
+    if found is None or not one_matrix or len(found[-1]) > 1:
         return False  # the reader says what it wants
     padding.settle(state, name)
     shape = state.shape(name)
@@ -75,6 +75,7 @@ def dense(state: Importer, node: SourceNode, name: str) -> bool:
     if last != 1:
         others = [axis for axis in IN_ORDER[1:] if axis != last]
         axis_orders.move(state, name, (0, last, *others))
+    matrix = weights.reshape(weights.shape[-2:])
     if node.attributes.get("transB", 0):
         matrix = matrix.T
     _as_convolution(state, node, name, matrix)

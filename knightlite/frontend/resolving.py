@@ -17,7 +17,6 @@ from knightlite.frontend import (
     loops,
     onnx_bounds,
     pool_windows,
-    static_shapes,
 )
 from knightlite.frontend.constant_runs import SMALL_ELEMENTS, Budget
 from knightlite.frontend.source import Shape, SourceNode
@@ -115,9 +114,13 @@ def _shapes(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
         tensor = item.type.tensor_type
         if tensor.elem_type:
             types[item.name] = tensor.elem_type
-        sizes = [static_shapes.dimension(dim) for dim in tensor.shape.dim]
-        if tensor.HasField("shape") and all(isinstance(size, int) for size in sizes):
-            shapes[item.name] = tuple(int(size) for size in sizes)
+        sizes = [dim.dim_value for dim in tensor.shape.dim if dim.HasField("dim_value")]
+        if (
+            tensor.HasField("shape")
+            and len(sizes) == len(tensor.shape.dim)
+            and min(sizes, default=0) >= 0
+        ):
+            shapes[item.name] = tuple(sizes)
             onnx_bounds.require_elements(shapes[item.name], f"tensor {item.name}")
     return shapes, types
 

@@ -57,15 +57,17 @@ def pinned_shapes(
 def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> None:
     """Write static shapes into the inputs; forget the shapes of all other values."""
     graph = model.graph
-    for item in graph.input:
+    for item in (*graph.input, *graph.output):  # an output may be an input
         if item.name in shapes:
             tensor = item.type.tensor_type
+            tensor.shape.SetInParent()
             del tensor.shape.dim[:]
             for size in shapes[item.name]:
                 tensor.shape.dim.add().dim_value = size
     del graph.value_info[:]
     for item in graph.output:
-        item.type.tensor_type.ClearField("shape")
+        if item.name not in shapes:
+            item.type.tensor_type.ClearField("shape")
 
 
 def dimension(dim: Any) -> int | str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+WRONG_OPTIMIZERS = ("Pad_Fusion",)
+"""What ONNX Runtime must not do: a MaxPool that takes over a Pad does not count its zeros."""
+
 
 def session(
     model: onnx.ModelProto | ModelParts | bytes,
@@ -56,7 +59,9 @@ def session(
     else:
         data = model if isinstance(model, bytes) else model.SerializeToString()
     try:
-        opened = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        opened = onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG_OPTIMIZERS
+        )
     except Exception as error:  # its errors have no base class of their own
         if called:
             raise _refusal(error, called, remedy) from error

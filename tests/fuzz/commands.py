@@ -158,7 +158,7 @@ def _option(case: Case, folder: Path, rng: random.Random) -> Case:
         case 5:
             arguments[at] += rng.choice(("=1", "x", "=", " "))
         case _:
-            arguments += [rng.choice(_options_of(case.arguments[0], rng)), rng.choice(ODD)]
+            arguments += [rng.choice(_options_of(arguments[0], rng)), rng.choice(ODD)]
             if rng.random() < 0.3:
                 arguments.pop()
     return replace(case, arguments=tuple(arguments))
