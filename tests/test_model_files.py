@@ -27,6 +27,8 @@ def test_the_suffix_decides() -> None:
     [
         ("a.bin", None,
          "a.bin must end in .onnx, .pdmodel, .json or .pdparams, not in .bin."),
+        (".", None, ". is a folder, not a file."),
+        ("/", None, "/ is a folder, not a file."),
         ("a", None, "a must end in .onnx, .pdmodel, .json or .pdparams, but has no suffix."),
         ("a.onnx", "pytorch", "a.onnx is a model of onnx by its suffix, not of pytorch."),
         ("a.onnx", "paddle", "a.onnx is a model of onnx by its suffix, not of paddle."),

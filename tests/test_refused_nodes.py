@@ -181,6 +181,17 @@ def drop_unread(net: Net, output: str) -> None:
     net.inputs[:] = [item for item in net.inputs if item.name in wanted]
 
 
+def test_a_reshape_at_the_end_keeps_all_elements(tmp_path: Path) -> None:
+    """The host computes what it can, but no ONNX runtime would run this."""
+    net = Net()
+    net.conv(net.input("x", SHAPE), "y", (2, 6, 4, 5))
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, net.node("Reshape", ["y", whole(net, 0, 3)], "z")), general=True)
+    assert [item.sentence for item in caught.value.findings] == [
+        "Reshape Reshape_z must keep all elements, not turn (1, 2, 1, 1) into (1, 3)."
+    ]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     ("kind", "name", "more"),

@@ -184,8 +184,18 @@ def _of_constant(
     add(state, HostOp(output, op, (source, name), (output,), {}, constants), (shape,))
 
 
+def require_all_elements(node: SourceNode, source: Shape, target: Shape) -> None:
+    """UnsupportedError for a view that would drop or invent elements."""
+    if int(np.prod(source)) != int(np.prod(target)):
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} must keep all elements, not turn {source} into {target}.",
+            "export the model again",
+        )
+
+
 def _view(state: Importer, node: SourceNode) -> None:
     target = state.seen(node.outputs[0])
+    require_all_elements(node, state.seen(node.inputs[0]), target)
     source = source_of(state, node)
     append(state, "Reshape", source, node.outputs[0], {"shape": target}, target)
 

@@ -78,9 +78,10 @@ def files_beside(path: Path) -> tuple[Path, ...]:
     """The files that a model's file keeps its weights in, where they are not named."""
     if path.suffix.lower() == ".onnx" and path.is_file():
         return onnx_file.external_files(onnx_file.outline(path), path)
+    if path.suffix.lower() not in (".pdmodel", ".json"):
+        return ()
     weights = path.with_suffix(".pdiparams")
-    kept = path.suffix.lower() in (".pdmodel", ".json") and weights.is_file()
-    return (weights,) if kept else ()
+    return (weights,) if weights.is_file() else ()
 
 
 def unsupported(path: Path, findings: tuple[Finding, ...]) -> KnightliteError:
@@ -185,6 +186,8 @@ def framework_of(path: Path, framework: str | None) -> str:
             f"{path} holds weights, not a model.", f"pass {path.with_suffix(program)} with -m"
         )
     by_suffix = SUFFIXES.get(suffix)
+    if framework is None and by_suffix is None and path.is_dir():
+        raise UsageError(f"{path} is a folder, not a file.", "name the file inside it")
     if framework is None and by_suffix is None:
         raise UsageError(
             f"{path} must end in {', '.join(list(SUFFIXES)[:-1])} or {list(SUFFIXES)[-1]}"

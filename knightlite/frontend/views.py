@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import axis_orders, carrying, padding, transposes
+from knightlite.frontend.host import require_all_elements
 from knightlite.frontend.host_values import is_integer
 from knightlite.frontend.importer import IN_ORDER, Importer, Turned, Value
 from knightlite.frontend.source import SourceNode
@@ -39,10 +40,7 @@ def same(state: Importer, node: SourceNode) -> None:
 def view(state: Importer, node: SourceNode) -> None:
     """Reshape and its kin keep the elements in their order; so does a Transpose of ones."""
     source, target = state.seen(node.inputs[0]), state.seen(node.outputs[0])
-    if int(np.prod(source)) != int(np.prod(target)):
-        raise UnsupportedError(
-            f"{node.op_type} {node.name} must keep all elements, not turn {source} into {target}."
-        )
+    require_all_elements(node, source, target)
     value, output = state.value(node.inputs[0]), node.outputs[0]
     moves = node.op_type == "Transpose" and transposes.moves_elements(state, node)
     reordered = _reordered(state, node) if moves else None

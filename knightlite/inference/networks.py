@@ -18,6 +18,7 @@ from knightlite.inference.stretches import stretches
 from knightlite.ir import Graph
 from knightlite.ir.large import let_go
 from knightlite.onnx_models import batchable, float_parts, qdq_parts
+from knightlite.ops import host
 from knightlite.ops.onnx_parts import ModelParts
 
 if TYPE_CHECKING:
@@ -70,12 +71,20 @@ def _network(
 
 def opened(network: Network, threads: int | None, *, lean: bool = False) -> Session | Chain:
     """The network in ONNX Runtime. ``threads``, ``lean``: of a session."""
+    foreign = host.needs_onnx_runtime(network.graph)  # operators as the model's file has them
+    called = f"network {network.graph.name}" if foreign else ""
     if not isinstance(network.model, tuple):
-        return session(network.model, threads, lean=lean)
+        return session(network.model, threads, lean=lean, called=called)
     links = []
     for part in network.model:
         assert not isinstance(part.model, tuple)
-        links.append((part.graph.inputs, part.delivered, session(part.model, threads, lean=lean)))
+        links.append(
+            (
+                part.graph.inputs,
+                part.delivered,
+                session(part.model, threads, lean=lean, called=called),
+            )
+        )
         let_go()
     return Chain(links, network.delivered)
 

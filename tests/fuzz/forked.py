@@ -99,7 +99,8 @@ def _live(work: Callable[[], object], folder: Path, limits: Limits, pipes: list[
         for stream, pipe in zip((1, 2), pipes, strict=True):
             os.dup2(pipe, stream)
             os.close(pipe)
-        sys.stdout, sys.stderr = open(1, "w", encoding="utf-8"), open(2, "w", encoding="utf-8")  # noqa: SIM115  # stay open
+        sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115  # they stay open
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # as Python's
         os.chdir(folder)
         for name, value in (limits.environment or {}).items():
             os.environ.pop(name, None)
