@@ -11,6 +11,7 @@ from math import floor
 from knightlite.dtypes import S16
 from knightlite.isa import (
     TYPES,
+    Activation,
     Affine,
     Eltwise,
     EltwiseMode,
@@ -231,12 +232,23 @@ class NaiveMachine:
             total += int.from_bytes(self.fspm[at : at + size], "little", signed=True)
         return saturated(item, total)
 
+    def activated(self, item: Matrix, value: int, channel: int) -> int:
+        if item.activation == Activation.TABLE:
+            y = TYPES[item.y_type]
+            at = item.activation_address + (value - TYPES[item.middle_type].minimum) * y.size_bytes
+            return int.from_bytes(self.mspm[at : at + y.size_bytes], "little", signed=y.signed)
+        side = item.y_channels if value < 0 else 0
+        m, q, b = self.parameters(item.activation_address, side + channel)
+        return rne(value * m + b, q)
+
     def requantized(self, item: Matrix, r: int, c: int, k: int) -> int:
         m, q, b = self.parameters(item.parameter_address, k)
         value = rne(saturated(item, self.sums(item, r, c, k) + b) * m, q)
-        if not item.residual:
+        if not item.residual and not item.activation:
             return value
         value = clamp(value, item.middle_type, item.middle_low, item.middle_high)
+        if item.activation:
+            return self.activated(item, value, k)
         size = TYPES[item.residual_type].size_bytes
         at = (
             item.residual_address

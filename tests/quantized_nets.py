@@ -147,5 +147,12 @@ class QuantizedNet:
     def table(self, x: str, output: str) -> str:
         return self.node("Table", (x,), output, dtypes.S8, SCALE, function="HardSwish")
 
+    def prelu(self, x: str, output: str, dtype: DType = dtypes.S8, scale: float = SCALE) -> str:
+        """Slopes per channel, one of them 0."""
+        slopes = self.rng.uniform(-0.3, 0.5, self.channels(x)).astype("f4")
+        slopes[0] = 0
+        name = self.builder.constant(f"{output}.slope", slopes)
+        return self.node("PRelu", (x, name), output, dtype, scale)
+
     def build(self, *outputs: str) -> Graph:
         return self.builder.build(outputs)

@@ -6,6 +6,7 @@ import numpy as np
 
 from assembled import S8, S16, U8, make, record
 from knightlite.isa import (
+    Activation,
     Affine,
     Eltwise,
     Lookup,
@@ -103,7 +104,16 @@ class Random:
             "multiplier": self.integer(-(2**23), 2**23 - 1),
             "residual_multiplier": self.integer(-(2**23), 2**23 - 1), "shift": self.integer(0, 46),
         }  # fmt: skip
+        if not fields["residual"]:
+            fields |= self.activation(types["middle_type"])
         return make(Matrix, **fields)
+
+    def activation(self, middle_type: int) -> dict[str, int]:
+        """A table only behind 8 bits."""
+        kinds = [Activation.NONE, Activation.TWO_SIDED]
+        kinds += [Activation.TABLE] * (middle_type != S16)
+        address = 8 * self.integer(0, 60)
+        return {"activation": self.one_of(*kinds), "activation_address": address}
 
     def pool(self) -> Pool:
         channels = self.integer(1, 6)

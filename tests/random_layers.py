@@ -36,7 +36,7 @@ WEIGHTED = ("conv", "depthwise", "grouped", "transposed")
 @st.composite
 def chips(draw: st.DrawFn) -> Chip:
     """Machines with few lanes and memories of a few kilobytes."""
-    align = draw(st.sampled_from((4, 16, 64)))
+    align = draw(st.sampled_from((8, 16, 64)))  # a chip file may not say less than 8
     return replace(
         TX5368,
         matrix_input_lanes=draw(st.sampled_from((4, 8, 32))),
@@ -135,8 +135,13 @@ def convolution(
         make = net.transposed
         outs = transposed_window(draw, net, x, outs, kernel, window)
     y = make(x, "y", outs, kernel, dtype, scale, **window, **clamp)
-    if draw(st.booleans()):
+    behind = draw(st.sampled_from(("nothing", "table", "prelu", "add")))
+    if behind == "nothing" or (behind == "table" and wide):  # a table of 8 bits
         return y
+    if behind == "table":
+        return net.table(y, "activated")
+    if behind == "prelu":
+        return net.prelu(y, "activated", scale=2 * scale)
     _, *shape = net.builder.tensors[y].shape
     return net.add(y, net.input("z", shape[0], shape[1], shape[2]), "sum")
 

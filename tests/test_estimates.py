@@ -36,8 +36,16 @@ def moved(net: QuantizedNet) -> Graph:
     return net.build(net.moved("Copy", (net.input("x", 18, 9, 7),), "y"))
 
 
+def activated(net: QuantizedNet) -> Graph:
+    """Tables and slopes that come with the parameters of their channels."""
+    c = net.conv(net.input("x", 20, 9, 7), "c", 70, (3, 3), pads=(1, 1, 1, 1))
+    return net.build(net.prelu(net.conv(net.table(c, "t"), "d", 70), "y"))
+
+
 @pytest.mark.parametrize(
-    "make", [strided, pooled, gated, grouped, upsampled, moved], ids=lambda item: item.__name__
+    "make",
+    [strided, pooled, gated, grouped, upsampled, moved, activated],
+    ids=lambda item: item.__name__,
 )
 @pytest.mark.parametrize("facts", [{}, {"ddr_efficiency_percent": 7}], ids=["", "slow DDR"])
 def test_a_price_is_the_simulated_time(

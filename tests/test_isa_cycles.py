@@ -17,6 +17,7 @@ from knightlite.chip import Chip
 from knightlite.chip_files import find
 from knightlite.isa import (
     ALL_INSTRUCTIONS,
+    Activation,
     Affine,
     Eltwise,
     Instruction,
@@ -205,6 +206,11 @@ MATRICES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # the same with an addition behind: it is free
     (make(Matrix, **channels(24, 40, 8, 8), **kernel(3, 3), residual=1),
      (640, 1216, 3520, 4669, 4669)),
+    # and with an activation behind, one value per vector lane: 64 pixels x 40, 2560: 40, 80, 160,
+    # 233; 64 pixels of 1 -> 40, one tap: 64 x 1, 2, 3, 4; both are slower than 2560/64 = 40
+    (make(Matrix, **channels(24, 40, 8, 8), **kernel(3, 3), activation=1),
+     (640, 1216, 3520, 4669, 4669)),
+    (make(Matrix, **channels(1, 40, 8, 8), activation=2), (128, 192, 256, 317, 317)),
     # 16-bit weights, 24 -> 40: outputs 40/32 = 2, 40/16 = 3, 40/8 = 5, 40/7 = 6
     (make(Matrix, **channels(24, 40, 8, 8), **kernel(3, 3), weight_type=1),
      (1216, 1792, 5824, 6973, 6973)),
@@ -320,3 +326,15 @@ def test_cycles(item: Instruction, cycles: tuple[int, ...]) -> None:
 def test_every_instruction_has_several_sizes() -> None:
     found = Counter(type(item) for item, _ in ALL)
     assert [item.__name__ for item in ALL_INSTRUCTIONS if found[item] < 3] == []
+
+
+def test_an_activation_goes_at_the_vector_engine_s_rate() -> None:
+    """64 pixels of 16 -> 40, one block each; their 2560 results pass 8 lanes in 320 cycles."""
+    chip = replace(A, vector_lanes=8)
+    given = channels(16, 40, 8, 8)
+    assert make(Matrix, **given).cycles(chip) == 64 + 64
+    for activation in (Activation.TABLE, Activation.TWO_SIDED):
+        assert make(Matrix, **given, activation=activation).cycles(chip) == 64 + 320
+        # what is not requantized yet does not pass: sums of 4 bytes, 10240/256 = 40
+        part = make(Matrix, **given, activation=activation, accumulate_out=1)
+        assert part.cycles(chip) == 64 + 64

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assembled import S8, S16, TINY, U8, make
+from assembled import S8, S16, TINY, U8, make, record
 from knightlite.isa import (
     ALL_INSTRUCTIONS,
+    Activation,
     Affine,
     Eltwise,
     Instruction,
@@ -56,7 +57,7 @@ def touched(item: Instruction, fspm: bytes, mspm: bytes) -> tuple[set[Place], se
         return transferred(item)
     watched = {
         Space.FSPM: Watched(fspm),
-        Space.WSPM: Watched(bytes(TINY.wspm_bytes)),
+        Space.WSPM: Watched(bytes([1]) * TINY.wspm_bytes),
         Space.MSPM: Watched(mspm),
     }
     naive = NaiveMachine(*(watched[space] for space in (Space.FSPM, Space.WSPM, Space.MSPM)))
@@ -121,6 +122,8 @@ TALL = {**DENSE, "x_height": 4, "x_width": 5, "x_row_stride": 70, "kernel_height
 PAIRS: dict[str, int] = {"rows": 3, "columns": 2, "run_bytes": 5, "ddr_address": 7,
                          "ddr_row_stride": 90, "ddr_column_stride": 8, "local_address": 11,
                          "local_row_stride": 33, "local_column_stride": 6}  # fmt: skip
+VALUES = {"x_width": 256, "x_column_stride": 1, "weight_row_bytes": 1, "y_width": 256,
+          "y_column_stride": 1, "y_address": 1200}  # fmt: skip
 COLUMN = {"x_channels": 256, "y_channels": 256, "y_address": 1200}
 
 # instructions that need every byte they declare, where x counts 0, 1, ... 255 and again
@@ -143,6 +146,10 @@ NEEDY: tuple[Instruction, ...] = (
     make(Matrix, **TALL, **SECOND),
     make(Matrix, **TALL, **{**SECOND, "residual": 0}),
     make(Matrix, **DENSE, **{**SECOND, "residual_type": U8}, y_type=S16),
+    make(Matrix, **VALUES, activation=Activation.TABLE, activation_address=96),
+    make(Matrix, **{**VALUES, "y_column_stride": 2}, activation=Activation.TABLE, y_type=S16),
+    make(Matrix, **VALUES, x_type=S8, middle_type=S8, activation=Activation.TWO_SIDED,
+         activation_address=96),
     make(Affine, **SAME, parameter_address=80),
     make(Affine, **SAME, parameter_address=80, two_sided=1, x_type=S8, x_address=100),
     make(Eltwise, **SAME, **Z, x_type=S16),
@@ -169,7 +176,8 @@ NEEDY: tuple[Instruction, ...] = (
 @pytest.mark.parametrize("item", NEEDY, ids=lambda item: item.MNEMONIC)
 def test_what_is_declared_is_needed(item: Instruction) -> None:
     counting = bytes(range(256)) * (TINY.fspm_bytes // 256)
-    read, written = touched(item, counting, bytes([1]) * TINY.mspm_bytes)
+    same = record(2, 1)  # what is requantized keeps its value
+    read, written = touched(item, counting, same * (TINY.mspm_bytes // len(same)))
     assert read == declared(item, write=False)
     assert written == declared(item, write=True)
 
@@ -184,6 +192,8 @@ UNITS = {
     (Matrix, "weights"): {1, 2},
     (Matrix, "prologue parameters"): {8},
     (Matrix, "parameters"): {8},
+    (Matrix, "table"): {8},
+    (Matrix, "activation parameters"): {8},
     (Matrix, "partial sums"): {4, 8},
     (Matrix, "residual tile"): {1, 2},
     (Matrix, "output tile"): {1, 2},

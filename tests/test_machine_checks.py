@@ -168,6 +168,40 @@ WHO = {
             {"residual": 1, "middle_type": 3},
             "must have middle_type of u8, s8 or s16, not code 3.",
         ),
+        (
+            3,
+            {"activation": 1, "middle_type": 3},
+            "must have middle_type of u8, s8 or s16, not code 3.",
+        ),
+        (3, {"activation": 3}, "must have an activation of 0 to 2, not 3."),
+        (3, {"activation": 1, "residual": 1}, "must have a residual or an activation, not both."),
+        (3, {"activation": 1, "middle_type": S16}, "must have an 8-bit type before its table."),
+        (
+            3,
+            {"activation": 2, "middle_low": 9, "middle_high": 8},
+            "has an empty middle clamp [9, 8] for u8.",
+        ),
+        (
+            3,
+            {"activation": 1, "activation_address": 1000},
+            "touches MSPM [0x3e8, 0x4e8) with its table, beyond its 1024 bytes.",
+        ),
+        (
+            3,
+            {"activation": 2, "activation_address": 1000},
+            "touches MSPM [0x3e8, 0x428) with its activation parameters, beyond its 1024 bytes.",
+        ),
+        (
+            3,
+            {"activation": 2, "activation_address": 4},
+            "must have the address of its activation parameters in MSPM at a multiple of 8 bytes, "
+            "not 0x4.",
+        ),
+        (
+            3,
+            {"activation": 1},
+            "reads uninitialised MSPM byte 0x20 of its table at 0x0.",
+        ),
         (3, {"y_low": 200}, "has an empty y clamp [200, 32767] for s8."),
         (3, {"depthwise": 1}, "must have as many output as input channels, not 4 and 8."),
         (3, {"groups": 3}, "must have 3 equal groups, not 8 input and 4 output channels."),

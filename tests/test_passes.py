@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from knightlite.chip_files import find
 from knightlite.errors import ModelError
 from knightlite.ir import Graph, HostOp, verify
 from knightlite.passes import PIPELINE, Explanations, run_passes
+from knightlite.passes.fuse_activation import FuseActivation
 from knightlite.passes.fuse_prologue import FusePrologue
 from knightlite.passes.fuse_residual import FuseResidual
 from quantized_nets import QuantizedNet
@@ -188,7 +190,58 @@ def residual_of_pools(net: QuantizedNet) -> Graph:
     return net.build(net.add(net.max_pool(x, "p"), net.average_pool(x, "q"), "y"))
 
 
-P, R = "fuse_prologue", "fuse_residual"
+def activation(net: QuantizedNet) -> Graph:
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.table(net.conv(x, "c", 20, (3, 3), pads=(1, 1, 1, 1)), "y"))
+
+
+def activation_sides(net: QuantizedNet) -> Graph:
+    """A slope per channel, behind a depthwise convolution with a prologue."""
+    t = net.affine(net.input("x", 6, 5, 4), "t")
+    c = net.conv(t, "c", 6, (3, 3), pads=(1, 1, 1, 1), group=6)
+    return net.build(net.prelu(c, "y", scale=0.03))
+
+
+def activation_transposed(net: QuantizedNet) -> Graph:
+    """Behind the phases of a ConvTranspose, and one more behind groups."""
+    x = net.input("x", 6, 4, 3)
+    c = net.transposed(x, "c", 8, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+    g = net.conv(net.table(c, "t"), "g", 12, (3, 3), group=4)
+    return net.build(net.prelu(g, "y"))
+
+
+def activation_wide(net: QuantizedNet) -> Graph:
+    """Slopes behind 16 bits; a table behind 16 bits has lines."""
+    x = net.input("x", 6, 5, 4)
+    wide: Any = {"dtype": dtypes.S16, "weight_type": np.int16, "scale": 3 / 3008}
+    c, d = (net.conv(x, name, 6, **wide) for name in "cd")
+    return net.build(net.prelu(c, "y", dtypes.S16, 0.001), net.table(d, "z"))
+
+
+def activation_two_readers(net: QuantizedNet) -> Graph:
+    c = net.conv(net.input("x", 6, 5, 4), "c", 6)
+    return net.build(net.table(c, "y"), net.max_pool(c, "z"))
+
+
+def activation_output(net: QuantizedNet) -> Graph:
+    c = net.conv(net.input("x", 6, 5, 4), "c", 6)
+    return net.build(net.table(c, "y"), c)
+
+
+def activation_of_a_sum(net: QuantizedNet) -> Graph:
+    """One thing is behind the matrix engine: the Add; and of an input nothing was in front."""
+    x = net.input("x", 6, 5, 4)
+    s = net.add(x, net.conv(x, "c", 6), "s")
+    return net.build(net.table(s, "y"), net.prelu(x, "z"))
+
+
+def activation_then_residual(net: QuantizedNet) -> Graph:
+    """As Darknet has it: the activation runs behind the convolution, the Add alone."""
+    x = net.input("x", 6, 5, 4)
+    return net.build(net.add(x, net.table(net.conv(x, "c", 6), "t"), "y"))
+
+
+P, R, A = "fuse_prologue", "fuse_residual", "fuse_activation"
 CASES = {
     "prologue": Case(prologue, ["y: Affine+Conv"], [("t", P, "runs in front of y")]),
     "prologue_depthwise": Case(
@@ -234,6 +287,49 @@ CASES = {
         prologue_to_concat,
         ["t: Affine", "c: Conv", "y: Concat"],
         [("t", P, "t must be read by exactly one convolution, not by Conv c, Concat y")],
+    ),
+    "activation": Case(activation, ["y: Conv+Table"], [("y", A, "runs behind convolution c")]),
+    "activation_sides": Case(
+        activation_sides,
+        ["y: Affine+Conv+PRelu"],
+        [("t", P, "runs in front of c"), ("y", A, "runs behind convolution c")],
+    ),
+    "activation_transposed": Case(
+        activation_transposed,
+        ["t: ConvTranspose+Table", "y: Conv+PRelu"],
+        [("t", A, "runs behind convolution c"), ("y", A, "runs behind convolution g")],
+    ),
+    "activation_wide": Case(
+        activation_wide,
+        ["d: Conv", "y: Conv+PRelu", "z: Table"],
+        [("y", A, "runs behind convolution c"), ("z", A, "d must have 8 bits, not 16")],
+    ),
+    "activation_two_readers": Case(
+        activation_two_readers,
+        ["c: Conv", "y: Table", "z: MaxPool"],
+        [("y", A, "c must be read by this Table only")],
+    ),
+    "activation_output": Case(
+        activation_output,
+        ["c: Conv", "y: Table"],
+        [("y", A, "c must be read by this Table only")],
+    ),
+    "activation_of_a_sum": Case(
+        activation_of_a_sum,
+        ["s: Conv+Add", "y: Table", "z: PRelu"],
+        [
+            ("s", R, "runs behind convolution c"),
+            ("y", A, "s must come from a convolution, not Add"),
+            ("z", A, "x must come from a convolution, not an input of the network"),
+        ],
+    ),
+    "activation_then_residual": Case(
+        activation_then_residual,
+        ["t: Conv+Table", "y: Add"],
+        [
+            ("y", R, "t must come from a convolution, not Table"),
+            ("t", A, "runs behind convolution c"),
+        ],
     ),
     "residual": Case(residual, ["y: Conv+Add"], [("y", R, "runs behind convolution c")]),
     "residual_first": Case(
@@ -351,7 +447,8 @@ def test_hidden_tensors_are_not_materialised() -> None:
 
 
 def test_pipeline_is_in_order() -> None:
-    assert [item.name for item in PIPELINE] == ["fuse_prologue", "fuse_residual"]
+    names = ["fuse_prologue", "fuse_residual", "fuse_activation"]
+    assert [item.name for item in PIPELINE] == names
     with pytest.raises(AssertionError, match="fuse_residual must run after"):
         run_passes(residual(QuantizedNet()), CHIP, PIPELINE[1:], Explanations())
 
@@ -367,7 +464,20 @@ def test_a_pass_that_breaks_the_graph_is_caught() -> None:
         run_passes(residual(QuantizedNet()), CHIP, [DropsANode()], Explanations())
 
 
-@pytest.mark.parametrize("make", [prologue, residual])
+def test_an_activation_takes_at_most_a_quarter_of_mspm() -> None:
+    """A table of 256 bytes; slopes of the least tile, 16 channels with two records each."""
+    for make, size in ((activation, 256), (activation_sides, 256)):
+        graph = make(QuantizedNet())
+        for room, changes in ((4 * size, 1), (4 * size - 1, 0)):
+            said = Explanations()
+            chip = replace(CHIP, mspm_bytes=room)
+            assert FuseActivation().run(graph, chip, said)[1] == changes
+            if not changes:
+                (sentence,) = (text for *_, text in said.sentences)
+                assert sentence == "its 256 bytes must be at most a quarter of MSPM's 1023"
+
+
+@pytest.mark.parametrize("make", [prologue, residual, activation])
 def test_what_the_host_reads_stays(make: Callable[[QuantizedNet], Graph]) -> None:
     """It is an output of the chip, though none of the network."""
     graph = make(QuantizedNet())

@@ -196,7 +196,7 @@ def check_limit(error: UnsupportedError) -> None:
     found = re.fullmatch(
         r"Conv(?:Transpose)?: the smallest weight tile needs (\d+) bytes of WSPM, "
         r"the chip has (\d+); "
-        r"use a kernel smaller than \dx\d\.",
+        r"use (?:8-bit weights, or )?a kernel smaller than \dx\d\.",
         finding.sentence,
     )
     assert found, finding.sentence

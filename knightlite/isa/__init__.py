@@ -16,7 +16,7 @@ from knightlite.isa.instructions import (
     ResizeMode,
     Softmax,
 )
-from knightlite.isa.matrix import WEIGHT_TYPES, Matrix
+from knightlite.isa.matrix import WEIGHT_TYPES, Activation, Matrix
 from knightlite.isa.operands import PARAMETER_BYTES, Access, Operand, Space
 from knightlite.isa.records import (
     ACCUMULATOR_BYTES,
@@ -43,6 +43,7 @@ __all__ = [
     "WEIGHT_TYPES",
     "WIDE_ACCUMULATOR_BYTES",
     "Access",
+    "Activation",
     "Affine",
     "Eltwise",
     "EltwiseMode",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import ClassVar
 
 from knightlite import dtypes
@@ -19,6 +20,8 @@ from knightlite.isa.operands import (
 from knightlite.isa.records import (
     ACCUMULATOR_BYTES,
     FLAG,
+    TABLE_ENTRIES,
+    TABLE_UNIT,
     TYPE_NAMES,
     TYPES,
     WIDE_ACCUMULATOR_BYTES,
@@ -30,9 +33,23 @@ WEIGHT_TYPES = (dtypes.S8, dtypes.S16)
 WEIGHT_NAMES = tuple(item.name for item in WEIGHT_TYPES)
 
 
+class Activation(IntEnum):
+    """What a requantized value goes through before it is stored.
+
+    TABLE: ``clamp(table[value - minimum of its type])``, as Lookup with 8-bit x. TWO_SIDED:
+    ``clamp(rne((value*m_c + b_c) / 2^q_c))``, as Affine with parameters of their own below 0.
+    """
+
+    NONE = 0
+    TABLE = 1
+    TWO_SIDED = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix(WindowInstruction):
-    """A convolution tile: [affine on x] -> multiply-accumulate -> [requantize -> [residual add]].
+    """A convolution tile: [affine on x] -> multiply-accumulate -> [requantize -> [what follows]].
+
+    What follows is nothing, the addition of a second tile, or an activation.
 
     An input pixel (oy*stride - pad_top + ky*dilation, ...) outside x is 0, after the prologue.
     Accumulators have 32 bits, or 48 where x behind its prologue or the weights have 16, and
@@ -82,13 +99,19 @@ class Matrix(WindowInstruction):
     residual_row_stride: int = bits(24, "bytes between its rows")
     residual_column_stride: int = bits(16, "bytes between its pixels")
     residual_type: int = bits(2, "its type", names=TYPE_NAMES)
-    middle_type: int = bits(2, "type of the requantized value before the add", names=TYPE_NAMES)
-    middle_low: int = bits(16, "lower clamp before the add", signed=True)
-    middle_high: int = bits(16, "upper clamp before the add", signed=True)
+    middle_type: int = bits(2, "type of the requantized value that goes on", names=TYPE_NAMES)
+    middle_low: int = bits(16, "its lower clamp", signed=True)
+    middle_high: int = bits(16, "its upper clamp", signed=True)
     multiplier: int = bits(24, "factor of the requantized value in the add", signed=True)
     residual_multiplier: int = bits(24, "factor of the second tile in the add", signed=True)
     shift: int = bits(6, "common right shift of the add")
     weight_type: int = bits(1, "type of the weights", names=WEIGHT_NAMES)
+    activation: int = bits(
+        2, "what the requantized value goes through", names=tuple(item.name for item in Activation)
+    )
+    activation_address: int = address(
+        20, "MSPM address of its table, or of its parameters", Space.MSPM, unit=TABLE_UNIT
+    )
 
     def taps(self) -> int:
         """Window positions."""
@@ -156,6 +179,14 @@ class Matrix(WindowInstruction):
         """The records of the requantization."""
         return parameter_records("parameters", self.parameter_address, self.y_channels)
 
+    def activation_constants(self) -> Operand:
+        """The table of the activation, or the records of both its sides."""
+        if self.activation == Activation.TABLE:
+            size = TABLE_ENTRIES * self.y_bytes
+            return flat("table", Space.MSPM, self.activation_address, size, TABLE_UNIT)
+        count = 2 * self.y_channels
+        return parameter_records("activation parameters", self.activation_address, count)
+
     def residual_tile(self) -> Operand:
         """The second tile, added after requantizing."""
         return tile(
@@ -164,7 +195,7 @@ class Matrix(WindowInstruction):
         )  # fmt: skip
 
     def operands(self) -> tuple[Operand, ...]:
-        """x, weights, parameters, partial sums, residual and y."""
+        """x, weights, parameters, partial sums, residual or activation, and y."""
         found = [self.x_tile(), self.weights()]
         if self.prologue:
             found.append(self.prologue_parameters())
@@ -175,6 +206,8 @@ class Matrix(WindowInstruction):
         found.append(self.parameters())
         if self.residual:
             found.append(self.residual_tile())
+        elif self.activation:
+            found.append(self.activation_constants())
         return (*found, self.y_tile())
 
     def cycles(self, chip: Chip) -> int:
@@ -183,8 +216,8 @@ class Matrix(WindowInstruction):
         A chip has other output lanes at 16 bit. As many whole groups as fit a block, and as the
         chip lets share one, are in it; of a single one with few inputs several kernel columns are.
         Fewer channels than depthwise lanes: several pixels share them. Partial sums pass through
-        FSPM beside them, and x through the vector lanes where a prologue changes it: whichever is
-        slowest.
+        FSPM beside them, and through the vector lanes x where a prologue changes it, and y where
+        an activation does: whichever is slowest.
         """
         ins, outs = self.group_inputs, self.group_outputs
         output_lanes, depthwise_lanes = chip.matrix_output_lanes, chip.depthwise_lanes
@@ -209,4 +242,6 @@ class Matrix(WindowInstruction):
         banks = -(-sums // chip.fspm_bytes_per_cycle)
         changed = self.x_height * self.x_width * self.x_channels if self.prologue else 0
         front = -(-changed // chip.vector_lanes)
-        return chip.matrix_setup_cycles + max(products, banks, front)
+        activated = bool(self.activation) and not self.accumulate_out
+        behind = -(-self.pixels * self.y_channels // chip.vector_lanes) if activated else 0
+        return chip.matrix_setup_cycles + max(products, banks, front, behind)

@@ -1,4 +1,4 @@
-"""A chain [Affine,] operator with weights [, Add] in one pass through the engines.
+"""A chain [Affine,] operator with weights [, Add or activation] in one pass through the engines.
 
 What does not depend on the operator in the middle: its neighbours, its weight tiles, and most
 fields of Matrix.
@@ -15,8 +15,10 @@ from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.isa import (
     ACCUMULATOR_BYTES,
+    PARAMETER_BYTES,
     WEIGHT_TYPES,
     WIDE_ACCUMULATOR_BYTES,
+    Activation,
     Instruction,
 )
 from knightlite.lower.work import (
@@ -29,9 +31,11 @@ from knightlite.lower.work import (
     tile_fields,
     type_code,
 )
-from knightlite.ops import BY_NAME, View, affine, eltwise, weighted
+from knightlite.ops import BY_NAME, View, affine, eltwise, prelu, table, weighted
 
 WEIGHT_ROW_ALIGN = 16  # bytes: output channels of a weight row are padded to whole words
+NONE = Activation.NONE
+ACTIVATIONS = {"Table": Activation.TABLE, "PRelu": Activation.TWO_SIDED}
 LEAST_CHANNELS = 16  # output channels of a weight tile are not cut below this, or the lanes
 
 
@@ -93,7 +97,7 @@ WIDTH_LIMIT = Limit("features and weights have 8 bits where the chip has no 16",
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The operator in the middle, the Affine in front of it and the Add behind it."""
+    """The operator in the middle, the Affine in front of it, the Add or activation behind it."""
 
     center: View
     before: View | None
@@ -114,10 +118,32 @@ class Chain:
     @property
     def z(self) -> str | None:
         """The second operand of the Add."""
-        if self.behind is None:
+        if self.behind is None or self.activation:
             return None
         (name,) = (item for item in self.behind.node.inputs if item != self.center.node.output)
         return name
+
+    @property
+    def activation(self) -> Activation:
+        """What the instructions do behind the operator, where that is no Add."""
+        return ACTIVATIONS.get(self.behind.node.op, NONE) if self.behind is not None else NONE
+
+    def activation_constants(self) -> Callable[[Range], bytes]:
+        """What an activation reads for some output channels: its table, or both sides' records."""
+        if self.behind is None or not self.activation:
+            return lambda outs: b""
+        if self.activation == Activation.TABLE:
+            entries = table.entries(self.behind).tobytes()
+            return lambda outs: entries
+        sides = prelu.integer_parameters(self.behind)
+
+        def records(outs: Range) -> bytes:
+            chosen = slice(*outs)
+            return b"".join(
+                parameter_records(side.m[chosen], side.q[chosen], side.b[chosen]) for side in sides
+            )
+
+        return records
 
     @property
     def group(self) -> tuple[int, int]:
@@ -180,6 +206,11 @@ class Chain:
             "parameter_address": tile.parameter_address if tile.last else 0,
             "prologue_address": tile.prologue_address,
         }
+        if self.activation and tile.last:
+            fields["activation"] = self.activation
+            fields["activation_address"] = (
+                tile.parameter_address + span(tile.outs) * PARAMETER_BYTES
+            )
         if tile.z is not None and tile.last:
             fields |= self.adding
             fields["residual_address"] = tile.z.address
@@ -200,10 +231,12 @@ class Chain:
         bias = weighted.bias(self.center)
         prologue = affine.integer_parameters(self.before) if self.before is not None else None
         depthwise = weighted.is_depthwise(self.center)
+        activation = self.activation_constants()
 
         def parameters(outs: Range) -> bytes:
             chosen = slice(*outs)
-            return parameter_records(requantize.m[chosen], requantize.q[chosen], bias[chosen])
+            records = parameter_records(requantize.m[chosen], requantize.q[chosen], bias[chosen])
+            return records + activation(outs)
 
         def prologue_parameters(ins: Range) -> bytes:
             assert prologue is not None
@@ -235,12 +268,13 @@ def chain_of(graph: Graph, parts: tuple[Node, ...]) -> Chain:
     views = [View(graph, part) for part in parts]
     center, before = views[at], views[at - 1] if at else None
     behind = views[at + 1] if at + 1 < len(views) else None
-    adding = _add_fields(behind, center.node.output) if behind is not None else {}
+    adds = behind is not None and behind.node.op not in ACTIVATIONS
+    adding = _add_fields(behind, center.node.output) if behind is not None and adds else {}
     return Chain(center, before, behind, _fixed_fields(center, before, behind), adding)
 
 
 def _fixed_fields(center: View, before: View | None, behind: View | None) -> dict[str, int]:
-    """The fields of Matrix that are the same for every tile of a layer; no Add."""
+    """The fields of Matrix that are the same for every tile of a layer; nothing behind it."""
     middle_low, middle_high = center.bounds
     low, high = behind.bounds if behind is not None else center.bounds
     fields = {
@@ -263,6 +297,8 @@ def _fixed_fields(center: View, before: View | None, behind: View | None) -> dic
         "multiplier": 0,
         "residual_multiplier": 0,
         "shift": 0,
+        "activation": 0,
+        "activation_address": 0,
     }
     if before is not None:
         bounds = before.bounds

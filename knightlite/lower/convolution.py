@@ -27,7 +27,7 @@ def work(view: View) -> Work:
 
 
 def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
-    """A chain [Affine,] Conv [, Add]."""
+    """A chain [Affine,] Conv [, Add or activation]."""
     chain = chain_of(graph, parts)
     center = chain.center
     window = _window_fields(center)

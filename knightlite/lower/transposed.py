@@ -62,7 +62,7 @@ def work(view: View) -> Work:
 
 
 def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
-    """A chain [Affine,] ConvTranspose [, Add]."""
+    """A chain [Affine,] ConvTranspose [, Add or activation]."""
     chain = chain_of(graph, parts)
     view = chain.center
     pairs = _pairs(view)

@@ -119,7 +119,7 @@ class Lowering:
     op: str
     limits: tuple[Limit, ...]
     work: Callable[[View], Work]
-    chain: Callable[[Graph, tuple[Node, ...]], Work] | None = None  # with an Affine, an Add
+    chain: Callable[[Graph, tuple[Node, ...]], Work] | None = None  # with neighbours
 
     def broken(self, view: View, chip: Chip) -> Iterator[str]:
         """Which limits keep a node off the chip's engines."""

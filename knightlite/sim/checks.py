@@ -12,6 +12,7 @@ import numpy as np
 from knightlite.chip import Chip
 from knightlite.isa import (
     TYPES,
+    Activation,
     Affine,
     Eltwise,
     FeatureInstruction,
@@ -58,7 +59,9 @@ def _used_types(item: FeatureInstruction) -> list[str]:
         if item.accumulate_out:
             return names
         if item.residual:
-            names += ["residual_type", "middle_type"]
+            names.append("residual_type")
+        if item.residual or item.activation:
+            names.append("middle_type")
     if isinstance(item, Eltwise):
         names.append("z_type")
     return [*names, "y_type"]
@@ -80,6 +83,10 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
                 f"must have {item.groups} equal groups, not {x[2]} input and {y[2]} output "
                 "channels."
             )
+    if isinstance(item, Matrix) and not item.accumulate_out:
+        problem = _activation_problem(item)
+        if problem:
+            return problem
     if isinstance(item, Lookup):
         return _lookup_problem(item)
     if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:
@@ -92,6 +99,16 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
         high, wide = item.covered()
         if high * wide * item.x_channels > STAGE_LIMIT:
             return f"covers {high} x {wide} x {item.x_channels} inputs, beyond any memory."
+    return None
+
+
+def _activation_problem(item: Matrix) -> str | None:
+    if item.activation not in tuple(Activation):
+        return f"must have an activation of 0 to {max(Activation)}, not {item.activation}."
+    if item.activation and item.residual:
+        return "must have a residual or an activation, not both."
+    if item.activation == Activation.TABLE and TYPES[item.middle_type].bits != 8:
+        return "must have an 8-bit type before its table."
     return None
 
 
@@ -121,7 +138,7 @@ def _clamp_problem(item: FeatureInstruction) -> str | None:
     if isinstance(item, Matrix):
         if item.accumulate_out:
             clamps = []
-        elif item.residual:
+        elif item.residual or item.activation:
             clamps.append(("middle", item.middle_type, item.middle_low, item.middle_high))
         if item.prologue:
             clamps.append(("prologue", item.prologue_type, item.prologue_low, item.prologue_high))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from knightlite import numerics
 from knightlite.isa import TYPES, Matrix, Space
+from knightlite.sim.activation import ActivationStep
 from knightlite.sim.memory import (
     Bytes,
     Parameters,
@@ -68,8 +69,11 @@ class MatrixStep:
         self._weights = read_weights(item, memories[Space.WSPM], low, high, known)
         self._float = self._weights.dtype
         self._params: Parameters | None = None
+        self._activation: ActivationStep | None = None
         if not item.accumulate_out:
             self._params = parameters(flat_view(mspm, item.parameters()))
+            if item.activation:
+                self._activation = ActivationStep(item, mspm, scratch)
         self._sums_in = numerics.WIDE if item.wide else numerics.NARROW
         self._guard_sums, self._guard_bias, self._whole = self._guards()
         self._x = tile_view(self._fspm, item.x_tile(), dtype)
@@ -114,6 +118,8 @@ class MatrixStep:
         self._scratch.reserve("columns", most * depth)
         for role in ("sums", "wide", "residual"):
             self._scratch.reserve(role, most * item.y_channels)
+        if self._activation is not None:
+            self._activation.reserve(most * item.y_channels)
 
     def bind(self) -> None:
         """Build all views; call once after every instruction has reserved its scratch."""
@@ -358,6 +364,10 @@ class MatrixStep:
         else:
             np.multiply(block.lanes, block.scale, out=block.lanes)
             np.add(block.lanes, block.offset, out=block.lanes)
+        if self._activation is not None:
+            self._round_middle(block)
+            self._activation.run(block.tile, block.y)
+            return saturated
         if block.residual is not None:
             self._add_residual(block)
         round_into(block.tile, self._low, self._top, block.y)
@@ -372,11 +382,16 @@ class MatrixStep:
         product = wide.astype(np.int64) * self._params.m.astype(np.int64)
         wide[...] = numerics.round_shift_whole(product, self._params.q)
 
-    def _add_residual(self, block: _Block) -> None:
+    def _round_middle(self, block: _Block) -> None:
+        """The requantized value as an integer of its type: what follows works on that."""
         item = self._item
         low, high = bounds(item.middle_type, item.middle_low, item.middle_high)
         np.rint(block.wide, out=block.wide)
         np.clip(block.wide, low, high, out=block.wide)
+
+    def _add_residual(self, block: _Block) -> None:
+        item = self._item
+        self._round_middle(block)
         np.multiply(block.wide, np.ldexp(item.multiplier, -item.shift), out=block.wide)
         extra = block.extra
         assert extra is not None
