@@ -126,6 +126,7 @@ def node_of(kind: str, count: int, outputs: tuple[str, ...] = ("o",), **values: 
 
 
 LONG = np.zeros(1 << 21, np.float32)
+LONG_ROWS = np.broadcast_to(LONG, (4, 1 << 21))
 SIZED: list[tuple[SourceNode, list[Array], int]] = [
     (node_of("Tile", 2), [LONG, np.array([1 << 10])], 1 << 33),
     (node_of("Expand", 2), [np.array(1, np.float32), np.array([1 << 20, 1 << 20])], 1 << 42),
@@ -133,7 +134,10 @@ SIZED: list[tuple[SourceNode, list[Array], int]] = [
     (node_of("Mul", 2), [LONG[:, None], LONG], 1 << 44),
     (node_of("Range", 3), [np.array(0), np.array(1 << 40), np.array(1)], 1 << 43),
     (node_of("Gather", 2), [LONG[None], np.zeros(1 << 12, np.int64)], 1 << 35),
-]
+    # pair by pair: beside the 4 x 4 that are made, all 4 * 2^21 * 4 * 4 places in between
+    (node_of("Einsum", 3, equation="ij,jk,kl->il"), [LONG_ROWS, LONG_ROWS.T, LONG_ROWS[:, :4]],
+     4 * (16 + (1 << 27))),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("node", "operands", "size"), SIZED)
@@ -156,8 +160,14 @@ HEAVY: list[tuple[SourceNode, list[Array], int]] = [
     (node_of("Gemm", 2), [MATRIX[:4, :3], MATRIX[:3, :4]], 48),
     (node_of("Einsum", 2, equation="ij,jk->ik"), [MATRIX, MATRIX], 1 << 36),
     (node_of("Einsum", 2, equation="ij,jk->"), [MATRIX, MATRIX], 1 << 36),
+    # letters that are not written may be any axis: every element may have all places
+    (node_of("Einsum", 2, equation="...ij,...jk->...ik"), [MATRIX[:, :8], MATRIX[:8]], 1 << 48),
     (node_of("Det", 1), [MATRIX[None]], 1 << 24),
-]
+    # 5 channels of 62 x 62 elements, each of 3 * 3 * 3 products; 4094 x 4094 of 3 * 3
+    (node_of("Conv", 2), [MATRIX[:64, :192].reshape(1, 3, 64, 64), LONG[:135].reshape(5, 3, 3, 3)],
+     5 * 62 * 62 * 27),
+    (node_of("MaxPool", 1, kernel_shape=[3, 3]), [MATRIX[None, None]], 4094 * 4094 * 9),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("node", "operands", "work"), HEAVY)
@@ -193,6 +203,21 @@ def test_nodes_that_are_not_run() -> None:
     )
     assert stays(node_of("SplitToSequence", 1), np.zeros(4, np.float32)).sentence == (
         "SplitToSequence n reads constants only, but makes no tensor that is known."
+    )
+    known = stays(
+        node_of("NonMaxSuppression", 3), *[np.zeros((1, 2, 4), np.float32)] * 2, np.array(9)
+    )
+    assert known.sentence == (
+        "NonMaxSuppression n reads constants only, but how much it makes is not known before it "
+        "has run."
+    )
+    assert known.hint == "compute it before the export"
+    custom = SourceNode("n", "Erf", "my.domain", ("i0",), ("o",), {})
+    assert stays(custom, np.zeros(4, np.float32)).sentence == (
+        f"{custom.kind} n reads constants only, but is no operator of ONNX."
+    )
+    assert stays(node_of("Concat", 1, axis=object()), np.zeros(4, np.float32)).sentence.startswith(
+        "Concat n is malformed ("
     )
     assert "ONNX Runtime refuses Erf n (" in stays(node_of("Erf", 1), np.array([True])).sentence
 

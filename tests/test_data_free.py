@@ -19,6 +19,7 @@ from knightlite.inference import session
 from knightlite.ir import ChannelStatistics, Graph, Tensor
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops.opdef import OPEN
+from knightlite.quantize.data_free import made_pictures
 from knightlite.quantize.data_free.input_fit import fit_input
 from knightlite.quantize.data_free.made_pictures import MEAN, STD, picture
 from knightlite.quantize.data_free.standardize import Change, changed, fit_changes, restored
@@ -309,6 +310,22 @@ def test_pictures_have_the_mean_and_spread_that_is_said() -> None:
     made = np.stack([picture(rng, (3, 64, 64), kind) for kind in range(64)])
     assert made.mean() == pytest.approx(MEAN, abs=0.03)
     assert made.std() == pytest.approx(STD, abs=0.03)
+
+
+def test_pictures_differ_in_brightness_contrast_and_tint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one pattern of +-0.1: normal of 0.05 and 0.03, and a factor from 0.2 to 1."""
+    pattern = np.array([[[0.36, 0.56]]] * 3)
+    monkeypatch.setattr(made_pictures, "KINDS", (lambda rng, shape: pattern,))
+    rng = np.random.RandomState(1)
+    made = np.stack([picture(rng, (3, 1, 2), 0) for _ in range(2000)]).astype(np.float64)
+    middle = made.mean(axis=(2, 3))
+    assert middle.mean() == pytest.approx(MEAN, abs=0.005)
+    assert np.std(middle[:, 0] - middle[:, 1]) == pytest.approx(0.03 * 2**0.5, rel=0.1)
+    assert np.std(middle.mean(axis=1)) == pytest.approx((0.05**2 + 0.03**2 / 3) ** 0.5, rel=0.1)
+    contrast = (made[:, :, 0, 1] - made[:, :, 0, 0]).mean(axis=1) / 0.2
+    assert contrast.min() == pytest.approx(0.2, abs=0.01)
+    assert contrast.max() == pytest.approx(1.0, abs=0.01)
+    assert contrast.mean() == pytest.approx(0.6, abs=0.02)
 
 
 @pytest.mark.parametrize(("dtype", "low", "high"), [(dtypes.U8, 0, 255), (dtypes.S8, -128, 127)])
