@@ -81,6 +81,20 @@ def test_a_supported_model_has_a_graph_and_warnings(tmp_path: Path) -> None:
     assert found.macs == found.npu_macs == 8 * 4 * 81
 
 
+@pytest.mark.parametrize(("kind", "refused"), [("Relu", 0), ("Hardmax", 1)])
+def test_what_the_reader_changed_is_said_also_where_the_network_is_refused(
+    tmp_path: Path, kind: str, refused: int
+) -> None:
+    net = Net()
+    net.input("x", (4, 3, 2, 2))
+    net.node(kind, ["x"], "a")
+    net.node("Reshape", ["a", net.weight("sizes", np.array([4, -1]))], "r")
+    net.node("Gemm", ["r", net.random("w", (12, 5))], "y")
+    found = survey(net.save(tmp_path, "y"), input_shapes=((1, 3, 2, 2),))
+    assert [item.where for item in found.findings if item.severity == "warning"] == ["Reshape_r"]
+    assert len(found.errors) == refused
+
+
 def test_what_lies_behind_an_unknown_shape_is_not_called_supported(tmp_path: Path) -> None:
     net = Net()
     net.input("x", (1, 4, 9, 9))
