@@ -299,6 +299,25 @@ def test_what_names_a_part_of_an_axis_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("axes", [(1, 2), (2, 1), (-2, 1), (-2, -3)])
+def test_a_pad_of_some_axes_is_one_of_all(tmp_path: Path, axes: tuple[int, ...]) -> None:
+    """On [N, H, W, C], rows and columns: 1 and 0 before, 2 and 3 behind."""
+    begins, ends = {1: 1, 2: 0}, {1: 2, 2: 3}
+    named = [amounts[axis % 4] for amounts in (begins, ends) for axis in axes]
+    made = []
+    for pads, where in (((0, 1, 0, 0, 0, 2, 3, 0), ()), (named, axes)):
+        net = Net(18)
+        net.input("x", (1, 4, 5, 6))
+        net.node("Transpose", ["x"], "t", perm=[0, 2, 3, 1])
+        more = ["", ints(net, *where)] if where else []
+        net.node("Pad", ["t", ints(net, *pads), *more], "p")
+        net.node("Transpose", ["p"], "u", perm=[0, 3, 1, 2])
+        net.node("Sigmoid", [net.conv("u", "c", (4, 4, 3, 3))], "y")
+        made.append(load(net.save(tmp_path, "y")))
+    whole, some = ([(node.op, node.attributes) for node in graph.nodes] for graph in made)
+    assert some == whole
+
+
 # ------------------------------------------------------------------ groups
 
 sizes = st.tuples(st.just(1), *[st.integers(1, 4)] * 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from knightlite.api.evaluation import engine as evaluate_engine
 from knightlite.api.evaluation import forms as evaluate_forms
 from knightlite.api.evaluation import run as evaluate_run
 from knightlite.api.evaluation.run import _warn_of_chance, merge_states, names_of
+from knightlite.api.evaluation.state import Question, State, read, save
 from knightlite.api.models.binary import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
+from knightlite.evaluation import empty_tally
 from knightlite.inference import session
 from knightlite.options.evaluate import EvaluateOptions
 from knightlite.preprocess import load_recipe, prepare_picture
@@ -542,6 +544,43 @@ def lonely_golden(pictures: Path) -> EvaluateOptions:
 def test_refusals(pictures: Path, ask: Any, kind: type[KnightliteError], sentence: str) -> None:
     with pytest.raises(kind, match=sentence):
         evaluate_models(ask(pictures))
+
+
+QUESTION = Question((("a.onnx", "float", "1"),), "2", 12, "3", "logits")
+
+
+OTHERWISE: dict[str, tuple[Any, str]] = {
+    "models": ((), "the models"),
+    "data": ("9", "the pictures"),
+    "pictures": (13, "the pictures"),
+    "recipe": ("9", "the recipe"),
+    "scores": ("outputs", "the scores that are compared"),
+    "check": (True, "whether bytes are compared"),
+}
+
+
+@pytest.mark.parametrize("field", [item.name for item in fields(Question)])
+def test_questions_differ_in_every_part(field: str) -> None:
+    value, words = OTHERWISE[field]
+    changed: dict[str, Any] = {field: value}
+    other = replace(QUESTION, **changed)
+    assert QUESTION.difference(other) == other.difference(QUESTION) == words
+    assert other.difference(other) == ""
+
+
+@pytest.mark.parametrize(
+    ("shard", "good"),
+    [([1, 1], True), ([2, 2], True), ([0, 2], False), ([3, 2], False), ([0, 0], False)],
+)
+def test_a_shard_is_one_of_those_that_there_are(here: Path, shard: list[int], good: bool) -> None:
+    path = here / "s.json"
+    save(State(QUESTION, (1, 2), "stamp", 0, empty_tally(1)), path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "shard": shard}))
+    if good:
+        assert read(path).shard == tuple(shard)
+        return
+    with pytest.raises(FormatError, match=f"^{path} is damaged: "):
+        read(path)
 
 
 def test_merging_refuses_what_does_not_belong_together(pictures: Path) -> None:

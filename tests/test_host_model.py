@@ -35,6 +35,8 @@ def short(model: onnx.ModelProto) -> None:
         (lambda model: put_in_a_loop(model.graph),
          f"must have nodes {KINDS}, not Loop, {KINDS}"),
         (lambda model: model.functions.add(), "must have operators of ONNX 21 and no functions"),
+        (lambda model: model.graph.sparse_initializer.add(),
+         "must have operators of ONNX 21 and no functions"),
         (lambda model: model.opset_import.add(domain="x", version=1),
          "must have operators of ONNX 21 and no functions"),
         (short, "must have the constants that its operators say"),

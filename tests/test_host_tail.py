@@ -22,7 +22,7 @@ from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized, survey
 from knightlite.frontend.survey import OpCount
 from knightlite.inference import session
-from knightlite.onnx_models import write_qdq
+from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import host
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.sim import Machine
@@ -145,6 +145,24 @@ def test_an_ssd_tail(tmp_path: Path) -> None:
     for have, want in zip(found, wanted, strict=True):
         assert have.dtype == want.dtype
         np.testing.assert_allclose(have, want, rtol=1e-6, atol=1e-7)
+
+
+def test_zeros_that_a_pool_takes_over_are_put_there_on_the_host_too(tmp_path: Path) -> None:
+    """One row above, two below; three columns on the right only."""
+    net = Net(13)
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (4, 3, 3, 3))
+    amounts = np.asarray([0, 0, 1, 0, 0, 0, 2, 3], np.int64)
+    net.node("Pad", [net.node("Relu", ["c"], "r"), net.weight("amounts", amounts)], "p")
+    net.node("AveragePool", ["p"], "m", kernel_shape=[4, 4], count_include_pad=1)
+    net.node("Hardmax", ["p"], "y", axis=3)
+    path = net.save(tmp_path, "m", "y")
+    graph = load(path, general=True)
+    assert [op.op for op in graph.host] == ["Pad", "Hardmax"]
+    feeds = {"x": np.random.default_rng(0).normal(0, 1, (1, 3, 8, 8)).astype(np.float32)}
+    exact = write_float(graph).SerializeToString()
+    have, want = (session(model, 1).run(None, feeds) for model in (exact, path.read_bytes()))
+    np.testing.assert_allclose(have[0], want[0], atol=1e-6)
+    np.testing.assert_array_equal(have[1], want[1])
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18])

@@ -147,6 +147,15 @@ def test_configs_that_are_wrong(text: str, sentences: list[str]) -> None:
     assert [caught.value.sentence, *map(str, caught.value.findings)] == sentences
 
 
+@pytest.mark.parametrize("more", ["-qid uint8", "--mean 1", "--std 2", "--recipe digits"])
+def test_what_configs_stand_for_is_not_asked_for_beside_them(
+    two_inputs: Path, refused: Refusal, more: str
+) -> None:
+    refused([*config(PICTURE, NUMBERS), *more.split()], 2,
+            "input-configs say how each input is fed: -qid, --mean, --std and --recipe are unused."
+            )  # fmt: skip
+
+
 def test_files_must_belong_together(two_inputs: Path, refused: Refusal) -> None:
     Path("numbers/2.npy").unlink()
     refused(config(PICTURE, NUMBERS), 1,

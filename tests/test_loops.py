@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from knightlite import limits
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load
 from knightlite.inference import session
@@ -155,3 +156,31 @@ def test_turns_that_are_not_known_or_too_many(tmp_path: Path) -> None:
             load(net.save(tmp_path, "y"))
         said = {item.where: item.sentence for item in caught.value.findings}
         assert said["loop"] == "Loop is not supported yet."
+
+
+@pytest.mark.parametrize(("most", "runs"), [(34, True), (33, False)])
+def test_loops_in_loops_share_what_a_model_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, runs: bool
+) -> None:
+    """16 nodes stand there with the turns of the outer loop; those of the inner ones are 18 more.
+
+    Each has three turns of a node and of the constant that is its number.
+    """
+    monkeypatch.setattr(limits, "MODEL_NODES", most)
+    net = Net(17)
+    net.input("x", (1, 4, 6, 6))
+    net.conv("x", "c", (4, 4, 3, 3))
+    net.weight("three", np.array(3))
+    more = helper.make_node("Add", ["v", "half"], ["more"])
+    inner = body(more, given="v", results=("more",))
+    outer = helper.make_node("Loop", ["three", "", "t"], ["next"], name="inner", body=inner)
+    looped(net, net.random("t0", (4,)), ["gain"], body(outer, given="t", results=("next",)), 3)
+    net.node("Reshape", ["gain", net.weight("column", np.array([4, 1, 1]))], "gains")
+    net.node("Mul", ["c", "gains"], "y")
+    path = net.save(tmp_path, "y")
+    if runs:
+        assert [node.op for node in checked(path).nodes] == ["Conv"]
+        return
+    with pytest.raises(UnsupportedError) as caught:
+        load(path)
+    assert caught.value.findings[0].where == "gain/2/inner"

@@ -272,6 +272,21 @@ def test_what_an_operator_refuses_it_refuses_in_a_chain_too(tmp_path: Path) -> N
     assert found.sentence == "Pow Pow_p must have one constant exponent."
 
 
+def test_no_table_divides_by_zero(tmp_path: Path) -> None:
+    """0 / x is a function of x like any other, x / 0 is none."""
+    net = start()
+    net.node("Div", ["x", number(net, 0)], "d")
+    net.node("Mul", ["d", net.node("Sigmoid", ["d"], "s")], "m")
+    net.conv("m", "y", (4, 4, 1, 1))
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "y"))
+    assert caught.value.findings[0].sentence == "Div Div_d must not divide by zero."
+    net = start()
+    net.node("Div", [number(net, 0), net.node("Exp", ["x"], "e")], "d")
+    net.conv(net.node("Add", ["d", "e"], "m"), "y", (4, 4, 1, 1))
+    assert operators(checked(net.save(tmp_path, "y"))) == ["Table", "Conv"]
+
+
 def test_absorbed_nodes_count_as_supported(tmp_path: Path) -> None:
     net = start()
     silu(net, "x")
