@@ -21,8 +21,8 @@ Array = NDArray[Any]
 OPEN_POOL = {"kernel": (2, 2), "strides": (1, 1), "pads": (0, 0, 1, 1)}
 STEPS = (
     "conv", "relu conv", "relu6 conv", "depthwise", "grouped", "affine", "max", "average", "concat",
-    "rows", "slice", "pad", "pad channels", "add", "sub", "larger", "relu add", "gate", "table",
-    "prelu",
+    "rows", "slice", "pad", "pad channels", "pad behind", "add", "sub", "larger", "relu add",
+    "gate", "table", "prelu",
 )  # fmt: skip
 
 
@@ -59,9 +59,9 @@ def _step(net: FloatNet, step: str, a: str, b: str, y: str) -> str:
             "Slice", (a,), f"{y}_some", starts=(1, 0, 0), ends=(4, 6, 6), steps=(2, 1, 1)
         )
         return net.node("Concat", (some, some), y)
-    if step in ("pad", "pad channels"):
-        first = 1 if step == "pad channels" else 0
-        padded = net.node("Pad", (a,), f"{y}_pad", begins=(first, 1, 0), ends=(0, 0, 1))
+    if step.startswith("pad"):
+        first, last = int(step == "pad channels"), int(step == "pad behind")
+        padded = net.node("Pad", (a,), f"{y}_pad", begins=(first, 1, 0), ends=(last, 0, 1))
         return net.conv(padded, y, 4, (2, 2))
     if step == "gate":
         mean = net.average(a, f"{y}_mean")
@@ -123,7 +123,7 @@ def test_what_blocks_and_what_does_not(step: str) -> None:
     blocked = {name for name, classes in ties.classes.items() if not ties.free[classes].any()}
     outputs = {"x", "end_a", "end_b"}
     more = {"relu6 conv": {"t0"}, "table": {"a", "t0"}, "gate": {"t0_gate", "t0_sigmoid"},
-            "pad channels": {"a", "t0_pad"}}  # fmt: skip
+            "pad channels": {"a", "t0_pad"}, "pad behind": {"a", "t0_pad"}}  # fmt: skip
     assert blocked == outputs | more.get(step, set())
 
 

@@ -12,10 +12,12 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from float_nets import PADS, RELU, FloatNet, Pictures
 from knightlite import dtypes
 from knightlite.frontend import load, load_quantized
+from knightlite.frontend.onnx_file import take_constants
 from knightlite.inference import (
     Network,
     PictureRuns,
@@ -79,6 +81,33 @@ def test_pieces_are_the_bytes_of_the_whole_and_are_taken_apart_again(
     }
     for damaged in (data[:10], data[: len(data) // 2], data[:-3], b"\xff" * 5000, b""):
         assert parts_of(damaged) == (damaged, {})
+
+
+@pytest.mark.parametrize("later", ["large", "typed", "small"])
+def test_of_two_weights_of_a_name_the_later_one_counts_whatever_their_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, later: str
+) -> None:
+    """As in ONNX Runtime. ``later``: its values are raw bytes, typed numbers, or few."""
+    net = Net()
+    net.input("x", [1, 8, 6, 6])
+    net.conv("x", "y", (32, 8, 3, 3))
+    model = net.model("y")
+    first = model.graph.initializer[0]
+    values = numpy_helper.to_array(first)
+    if later == "small":
+        del model.graph.input[:]
+        values = values[:, :, :1, :1]
+    again = numpy_helper.from_array(2 * values, first.name)
+    if later == "typed":
+        kind = onnx.TensorProto.FLOAT
+        again = onnx.helper.make_tensor(first.name, kind, values.shape, (2 * values).ravel())
+    model.graph.initializer.append(again)
+    data = model.SerializeToString()
+    small_limits(monkeypatch)
+    skeleton, arrays = parts_of(data)
+    assert list(arrays) == [first.name]
+    found = take_constants(onnx.ModelProto.FromString(skeleton), tmp_path, arrays)
+    np.testing.assert_array_equal(found[first.name], 2 * values)
 
 
 def test_a_file_says_the_same_of_its_weights_whatever_their_size(

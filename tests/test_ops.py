@@ -6,6 +6,7 @@ Compile, simulate and compare on every chip: tests of the compiler; here: the me
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,25 @@ def test_golden_in_onnx_runtime_is_the_reference(op: OpDef, view: View, rng: Ran
     for inputs in some_inputs(view, rng):
         found = run(model, dict(zip(names, inputs, strict=True)))
         np.testing.assert_array_equal(found, op.reference(view, inputs))
+
+
+def test_large_products_round_half_to_even_in_the_golden_model() -> None:
+    """Sums of 48 bits: halves above even and odd quotients, what is next to them, both ends."""
+    m, q, limit = 1 << 14, 20, numerics.WIDE.maximum
+    wide = np.array([*range(-320, 321), *(limit - np.arange(64)), *(np.arange(64) - limit)])
+    writer = OnnxWriter("golden")
+    sums = writer.cast(writer.input("x", [wide.size], dtypes.S32), 11, "sums")  # in float64
+    scaled = writer.temporary("Mul", [sums, writer.constant("one", 1.0)], "scaled")
+    far = writer.temporary(
+        "Add", [scaled, writer.constant("far", (wide - np.arange(wide.size)).astype(float))], "far"
+    )
+    ends = dtypes.S16.minimum, dtypes.S16.maximum
+    unit = np.array(1 << q)
+    writer.rescale_whole(far, np.array(m), unit, *ends, dtypes.S16, "y")
+    writer.output("y", [wide.size], dtypes.S16)
+    found = run(writer.model(), {"x": np.arange(wide.size, dtype=np.int32)})
+    wanted = [max(ends[0], min(ends[1], round(Fraction(int(x) * m, 1 << q)))) for x in wide]
+    assert found.tolist() == wanted
 
 
 @pytest.mark.parametrize(("op", "view"), CASES)

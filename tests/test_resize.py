@@ -44,6 +44,8 @@ def resized(opset: int, op: str, values: tuple[float, ...], **attributes: Any) -
         (9, "Upsample", (1.0, 1.0, 2.0, 3.0), {"mode": "linear"}),
         (10, "Resize", (1.0, 1.0, 2.0, 1.5), {"mode": "nearest"}),
         (10, "Resize", (1.0, 1.0, 0.5, 0.5), {"mode": "nearest"}),
+        (10, "Resize", (1.0, 1.0, 1.0, 0.5), {"mode": "nearest"}),
+        (10, "Resize", (1.0, 1.0, 2.0, 1.0), {"mode": "nearest"}),
         (10, "Resize", (1.0, 1.0, 2.0, 2.0), {"mode": "linear"}),
         (11, "Resize", (1.0, 1.0, 2.0, 2.0), {}),
         (11, "Resize", (1, 4, 18, 24), {"mode": "linear"}),

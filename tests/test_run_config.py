@@ -81,6 +81,13 @@ def test_wrong_values(
     assert [str(item) for item in error.findings] == (findings if count > 1 else [])
 
 
+def test_a_switch_beside_the_sections_is_one_of_build_which_beats_it(here: Path) -> None:
+    path = here / "c.json"
+    for build, wanted in (({}, True), ({"disable-compare": False}, False)):
+        path.write_text(json.dumps({"disable-compare": True, "build": {"x": 1, **build}}))
+        assert read(path).sections == {"build": {"x": 1, "disable-compare": wanted}}
+
+
 def test_overrides_and_chips() -> None:
     base = RunConfig("c.json", "TX1", {"quant": {"model": "x", "chip": "TX2"}})
     changed = with_overrides(base, [("quant", "model", "y"), ("compile", "onnx", "z")])

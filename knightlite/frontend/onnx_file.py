@@ -168,14 +168,16 @@ def take_constants(
 ) -> dict[str, Array]:
     """Move initializers and Constant nodes out of the model into arrays by name.
 
-    ``apart``: values that initializers lack, as the file has them.
+    ``apart``: values that initializers lack, as the file has them. Of two initializers of a name
+    the later one counts, as in ONNX Runtime.
     """
     graph = model.graph
     if graph.sparse_initializer:
         name = graph.sparse_initializer[0].values.name
         raise UnsupportedError(f"{path} has the sparse weight {name}, which is not supported yet.")
     constants = {
-        item.name: _array(item, item.name, path, apart.get(item.name)) for item in graph.initializer
+        item.name: _array(item, item.name, path, _lacking(item, apart))
+        for item in graph.initializer
     }
     kept = []
     for node in graph.node:
@@ -204,6 +206,12 @@ def _constant_value(node: onnx.NodeProto, path: Path) -> Array | None:
         if attribute.name in ("value_int", "value_ints"):
             return np.asarray(value, np.int64)
     return None  # strings and sparse tensors: the node stays and becomes a finding
+
+
+def _lacking(tensor: onnx.TensorProto, apart: Mapping[str, memoryview]) -> memoryview | None:
+    """The values kept apart from a tensor; None where it has its own."""
+    own = any(field.name.endswith("_data") for field, _ in tensor.ListFields())
+    return None if own else apart.get(tensor.name)
 
 
 def _array(tensor: onnx.TensorProto, name: str, path: Path, raw: memoryview | None = None) -> Array:

@@ -114,7 +114,7 @@ def _without_arrays(graph: memoryview, arrays: dict[str, memoryview]) -> Iterato
                 raw = tensor[inside:last]
             else:
                 kept.append(tensor[first:last])
-        if raw is None or not name or name in arrays:  # of two of a name the reader complains
+        if raw is None or not name or name in arrays:
             yield graph[start:end]
             continue
         arrays[name] = raw
