@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from knightlite.api.comparison import compare
@@ -13,6 +15,7 @@ from knightlite.api.evaluation.forms import source_of
 from knightlite.api.models.quant_folder import float_beside, quantized_in
 from knightlite.cli.program import run
 from knightlite.frontend.model_kind import ModelKind, kind_of_file
+from knightlite.inference import session
 from knightlite.options.compare import CompareOptions
 from refusals import Refusal
 
@@ -55,6 +58,35 @@ def test_the_float_model_that_was_changed_comes_first(renamed: Callable[[Names],
     assert float_beside(folder / f"{STEM}.onnx") == folder / "digits_float.onnx"
     shutil.move(folder / f"{STEM}.onnx", folder / "q.onnx")
     assert float_beside(folder / "q.onnx") is None  # which of two is not to be known
+
+
+def test_a_float_model_of_other_inputs_or_outputs_is_left_beside_the_original(here: Path) -> None:
+    """What quant made of it is what diagnose, compare and eval hold the quantized one against."""
+    Path("p.onnx").write_bytes(Path("digits.onnx").read_bytes())
+    network = onnx.load("p.onnx")
+    end = network.graph.output[0].name
+    inner = next(node.input[0] for node in network.graph.node if end in node.output)
+    words = ["quant", "-m", "p.onnx", "-i", "4", "--effort", "low"]
+    x = np.full((1, 3, 32, 32), 0.25, np.float32)
+    float_model = Path("p_float.onnx")
+
+    assert run([*words, "--mean", "0.5", "--std", "2"]) == 0
+    (found,) = session(float_model.read_bytes()).run([end], {"x": x})
+    (expected,) = session(Path("p.onnx").read_bytes()).run([end], {"x": (x - 0.5) / 2})
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert float_beside(Path("p_quantize.onnx")) == float_model
+
+    assert run(words) == 0  # p.onnx would do, but what lies here would be taken for it
+    (found,) = session(float_model.read_bytes()).run([end], {"x": x})
+    (expected,) = session(Path("p.onnx").read_bytes()).run([end], {"x": x})
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+    float_model.unlink()
+    assert run([*words, "-on", inner]) == 0
+    assert session(float_model.read_bytes()).outputs == (inner,)
+    float_model.unlink()
+    assert run(words) == 0
+    assert not float_model.exists()
 
 
 def test_infer_runs_either(renamed: Callable[[Names], Path], capsys: Capture) -> None:

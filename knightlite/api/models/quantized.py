@@ -33,7 +33,8 @@ class QuantizedModel:
     float32 or integers; ``scales``: text of a scale file, "" where none was asked for; metrics in
     the data's unit or None; ``warnings``: one sentence each; ``mix_template``: the text of a mix
     configuration where one was asked for; ``combinations``: where several range methods or
-    iterations were asked for, one row of each, the best first, which this model is.
+    iterations were asked for, one row of each, the best first, which this model is; ``altered``:
+    the float model is not what ``source`` computes, its inputs are normalized or it ends earlier.
     """
 
     name: str
@@ -52,6 +53,7 @@ class QuantizedModel:
     warnings: tuple[str, ...]
     mix_template: str | None = field(default=None, repr=False)
     combinations: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    altered: bool = field(default=False, repr=False)
 
     @property
     def onnx(self) -> bytes:
@@ -71,8 +73,9 @@ class QuantizedModel:
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Write what ``quant`` leaves into a folder, all files or none; where each one is.
 
-        The float model is left out where it would overwrite the one that was quantized; where its
-        channels were equalized, or tables lifted, it is called X_float.onnx then.
+        The float model is left out where it would overwrite the one that was quantized; where that
+        is another network (channels equalized, tables lifted, inputs normalized, cut with -on), it
+        is called X_float.onnx then.
         """
         with atomic_write.file_set() as files:
             return self.add_to(files, Path(folder))
@@ -89,9 +92,11 @@ class QuantizedModel:
             paths["scales"] = folder / QUANT_FILES["scales"].format(self.name)
             files.write_text(paths["scales"], self.scales)
         taken = paths["float_onnx"].resolve() == self.source.resolve()
-        changed = self.report["equalized"] or self.report["lifted"]
+        beside = folder / CHANGED_FLOAT.format(self.name)
+        changed = self.altered or self.report["equalized"] or self.report["lifted"]
+        changed = changed or beside.exists()  # that of an earlier run would be taken for this
         if taken and changed:  # compared tensor by tensor, it must be this one
-            paths["float_onnx"] = folder / CHANGED_FLOAT.format(self.name)
+            paths["float_onnx"] = beside
         if taken and not changed:
             del paths["float_onnx"]
         else:

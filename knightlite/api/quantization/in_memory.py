@@ -272,6 +272,7 @@ def _made(
         seconds=result.timings_s["total"],
         warnings=tuple(str(warning) for warning in result.warnings),
         mix_template=template(graph, method) if options.generate_template else None,
+        altered=bool(options.output_names) or any(form.mean for form in forms),
     )
 
 
