@@ -156,6 +156,28 @@ def test_what_configs_stand_for_is_not_asked_for_beside_them(
             )  # fmt: skip
 
 
+def test_an_input_that_nothing_reads(here: Path) -> None:
+    """Its entry, by name or by place, is checked and left out."""
+    net = Net()
+    for name in ("idle", "a"):
+        net.input(name, (1, 3, 8, 8))
+    onnx.save(net.model(net.conv("a", "y", (4, 3, 3, 3))), str(here / "two.onnx"))
+    (here / "numbers").mkdir()
+    np.save(here / "numbers/0.npy", np.ones((3, 8, 8), np.float32))
+    data = {"quant_data_format": "Numpy", "data_dir": "numbers"}
+    for entries in (
+        ({"input_name": "idle", "mean": "3"}, {"input_name": "a", "std": "2", **data}),
+        ({"mean": "3"}, {"std": "2", **data}),
+        ({"input_name": "a", "std": "2", **data},),
+    ):
+        assert run([*config(*entries), "-i", "1"]) == 0
+    assert parse('[{}, {"std": "2"}]', ("a",), ("idle", "a"))[0].form == InputForm(
+        "a", None, (0.0,), (2.0,)
+    )
+    with pytest.raises(UsageError, match=r"the network has no input 'b', but idle, a\.$"):
+        parse('[{"input_name": "b"}]', ("a",), ("idle", "a"))
+
+
 def test_files_must_belong_together(two_inputs: Path, refused: Refusal) -> None:
     Path("numbers/2.npy").unlink()
     refused(config(PICTURE, NUMBERS), 1,

@@ -67,7 +67,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             "name it with -uds FILE",
         )
     if options.input_configs:
-        return _configured_data(options, inputs, talk), None
+        return _configured_data(options, inputs, graph, talk), None
     if options.data is not None:
         if options.recipe is None:
             raise UsageError(
@@ -127,10 +127,11 @@ def _warn_of_one_call(options: QuantizeOptions, what: str, talk: Talk) -> None:
     )
 
 
-def _configured_data(options: QuantizeOptions, inputs: tuple[Tensor, ...], talk: Talk) -> Workload:
+def _configured_data(
+    options: QuantizeOptions, inputs: tuple[Tensor, ...], graph: Graph, talk: Talk
+) -> Workload:
     """The folders that input-configs name."""
-    names = tuple(tensor.name for tensor in inputs)
-    configs = input_configs.parse(options.input_configs, names)
+    configs = input_configs.parse(options.input_configs, graph.inputs, graph.declared_inputs)
     if options.data is not None:
         raise UsageError("input-configs name the data of each input: -d is unused.")
     _warn_of_one_call(options, "what input-configs name", talk)

@@ -34,8 +34,15 @@ class InputConfig:
     padded: bool
 
 
-def parse(text: str, inputs: tuple[str, ...]) -> tuple[InputConfig, ...]:
-    """The entries in the order of ``inputs``; UsageError with everything that is wrong."""
+def parse(
+    text: str, inputs: tuple[str, ...], declared: tuple[str, ...] = ()
+) -> tuple[InputConfig, ...]:
+    """The entries in the order of ``inputs``; UsageError with everything that is wrong.
+
+    ``declared``: where the model has inputs that nothing reads, all of them; what is said of those
+    is checked and left out.
+    """
+    declared = declared or inputs
     try:
         data = json_value(text)
     except ValueError as error:
@@ -45,10 +52,10 @@ def parse(text: str, inputs: tuple[str, ...]) -> tuple[InputConfig, ...]:
     findings: list[Finding] = []
     found: dict[str, InputConfig] = {}
     for index, item in enumerate(data):
-        name = str(item.get("input_name") or (inputs[index] if index < len(inputs) else ""))
+        name = str(item.get("input_name") or (declared[index] if index < len(declared) else ""))
         reasons = _wrong(item)
-        if name not in inputs:
-            reasons.append(f"the network has no input {name!r}, but {', '.join(inputs)}")
+        if name not in declared:
+            reasons.append(f"the network has no input {name!r}, but {', '.join(declared)}")
         if name in found:
             reasons.append("it is configured twice")
         findings += [Finding(f"input-configs[{index}]", f"{reason}.") for reason in reasons]

@@ -63,7 +63,7 @@ def _configured(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
         raise UsageError(
             "input-configs say how each input is fed: -qid, --mean, --std and --recipe are unused."
         )
-    known = input_configs.parse(options.input_configs, graph.inputs)
+    known = input_configs.parse(options.input_configs, graph.inputs, graph.declared_inputs)
     found = {item.form.name: item.form for item in known}
     return tuple(
         found.get(name, InputForm(name, graph.integer_inputs.get(name))) for name in graph.inputs
