@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def scaled(net: Net, factor: float) -> str:
 STEPPED: dict[str, Build] = {
     "Sign": lambda net: net.node("Sign", ["x"], "y"),
     "Floor of Mul": lambda net: net.node("Floor", [scaled(net, 4)], "y"),
-    "Round": lambda net: net.node("Round", ["x"], "y"),
+    "Ceil": lambda net: net.node("Ceil", ["x"], "y"),
 }
 
 
@@ -77,6 +77,26 @@ def test_the_one_step_of_a_table_lies_between_two_codes(
     assert usual is not None
     assert usual < scale < 1.07 * usual
     assert result.report["outputs"][0]["sqnr_db"] > 35
+
+
+ALL_PLACED: dict[str, tuple[Build, Sequence[float]]] = {
+    "Round": (lambda net: net.node("Round", ["x"], "y"), (-1.5, -0.5, 0.5, 1.5, 2.5)),
+    "Round of Mul": (lambda net: net.node("Round", [scaled(net, 4)], "y"), (-0.375, 0.125, 0.625)),
+}
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("name", ALL_PLACED)
+def test_steps_at_odd_multiples_all_lie_between_codes(tmp_path: Path, name: str, bits: int) -> None:
+    build, places = ALL_PLACED[name]
+    result = quantized(tmp_path, build, bits)
+    assert told(result) == []
+    scale = result.graph.tensors["x"].scale
+    assert scale is not None
+    (x,) = result.inputs
+    codes = np.rint(x / scale).clip(-128, 127)
+    for place in places:
+        assert np.array_equal(codes * scale > place, x > np.float32(place))
 
 
 CONTINUOUS: dict[str, Build] = {

@@ -69,12 +69,14 @@ def frames_of(
         meta.declared_inputs,
     )
     talk.say(f"input holds {found.available} frame(s) of {found.kind}")
-    if len(found.numbers) < found.asked:
-        talk.say(f"{found.asked} frames are asked for, {len(found.numbers)} run.")
+    step, run = options.frame_step, len(found.numbers)
+    every = f", every {step}. of {found.available}" if step > 1 else ""
+    if run < found.asked:
+        talk.say(f"{found.asked} frames are asked for, {run} run{every}.")
+    elif every:
+        talk.say(f"{run} frame(s) run{every} (-fs {step}).")
     elif found.remaining:
-        talk.say(
-            f"{len(found.numbers)} frame(s) run, {found.remaining} remain; -fc N runs more of them."
-        )
+        talk.say(f"{run} frame(s) run, {found.remaining} remain; -fc N runs more of them.")
     return iter(found), len(found.numbers)
 
 

@@ -12,7 +12,7 @@ from knightlite.dtypes import DType
 from knightlite.errors import Finding
 from knightlite.ir import Graph, Tensor
 from knightlite.ops import BY_NAME, View
-from knightlite.ops.jumps import jumps, scale_between
+from knightlite.ops.jumps import between_codes, jumps, scale_between
 from knightlite.quantize.groups import (
     Group,
     computed_members,
@@ -45,6 +45,8 @@ from knightlite.quantize.settings import NARROW, Widths
 from knightlite.quantize.statistics.observers import Statistics
 
 LEAST_ENTRIES = 16  # between 0 and a kink: to move it costs a scale at most a sixteenth
+COARSER = 1.5  # what several jumps of a table may cost the scale that it reads
+EPSILON = 1e-9
 FINER = "a coarser scale, or none: what calibration finds is fine enough"
 CHANNEL_FLOOR = 2.0**-10  # of the largest channel's scale: below, a channel is as good as silent
 
@@ -218,19 +220,30 @@ def _kink(support: tuple[float, float]) -> float:
 
 
 def _jump_between_codes(graph: Graph, group: Group, dtype: DType, scale: float) -> float:
-    """The scale, a little coarser, in which the one jump of a table lies halfway between two codes.
+    """The scale, coarser, in which the jumps of a table lie halfway between two codes.
 
-    Of a threshold: every value is then on its side. Several jumps are not all placed by a scale.
+    Of thresholds: every value is then on its side. One jump takes a little; several (of Round, or
+    at +-t) the least scale that places all, where there is one up to ``COARSER`` and nothing else
+    than tables reads the tensor. Those of Floor, of which one is 0, are not all placed by a scale.
     """
+    readers = list(readers_outside(graph, group))
     places = [
         place
-        for node in readers_outside(graph, group)
+        for node in readers
         if node.op == "Table"
         for place in jumps(node, scale, dtype.minimum, dtype.maximum)
     ]
-    if len(places) != 1 or abs(places[0]) < LEAST_ENTRIES * scale:
+    if not places or abs(places[0]) < LEAST_ENTRIES * scale:
         return scale
-    return scale_between(places[0], scale)
+    limit = scale * COARSER if all(node.op == "Table" for node in readers) else scale
+    least = scale_between(places[0], scale)
+    if len(places) == 1:
+        return least
+    while least <= limit:
+        if all(between_codes(place, least) for place in places):
+            return least
+        least = scale_between(places[0], least * (1 + EPSILON))
+    return scale
 
 
 def channel_scales(statistics: Statistics, dtype: DType, choose: Method) -> NDArray[np.float32]:
