@@ -289,6 +289,16 @@ def test_a_figure_of_boards_that_is_missing_says_where_it_comes_from() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("fact", [item.name for item in fields(Chip)])
+def test_what_no_data_sheet_says_is_what_shipped_files_have_from_boards(fact: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse(re.sub(rf"(?m)^{fact} = .*\n", "", shipped()), "x.toml")
+    (finding,) = caught.value.findings
+    fitted = any(family.provenance[fact].source == "fitted" for family in families())
+    assert finding.sentence == f"value {fact} is missing."
+    assert bool(finding.hint) == fitted
+
+
 # ------------------------------------------------------------------ facts against instructions
 
 SIZES = {"fspm_bytes": 1 << 24, "wspm_bytes": 1 << 24, "mspm_bytes": 1 << 20, "ddr_bytes": 1 << 40}

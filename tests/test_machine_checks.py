@@ -15,6 +15,7 @@ from assembled import (
     RCCN,
     RCVT,
     RDMA,
+    S8,
     S16,
     TINY,
     U8,
@@ -44,6 +45,20 @@ from knightlite.sim.checks import field_problem
 from knightlite.sim.ordering import check_races, order
 
 LAYERS = ("conv1", "conv2", "conv3")
+CLAMPS = {"y": {}, "middle": {"residual": 1}, "prologue": {"prologue": 1}}
+"""What a Matrix clamps, and what it does it for."""
+
+
+@pytest.mark.parametrize("name", CLAMPS)
+def test_a_clamp_may_leave_one_value_but_not_none(name: str) -> None:
+    """Also where the type's own end is that value."""
+    for low, high in ((5, 5), (127, 300), (-300, -128)):
+        ends = {f"{name}_type": S8, f"{name}_low": low, f"{name}_high": high}
+        assert field_problem(small_matrix(**CLAMPS[name], **ends)) is None
+        for narrower in ({f"{name}_low": max(low, -128) + 1}, {f"{name}_high": min(high, 127) - 1}):
+            found = field_problem(small_matrix(**CLAMPS[name], **{**ends, **narrower}))
+            assert found is not None
+            assert found.startswith(f"has an empty {name} clamp [")
 
 
 def sound() -> list[Any]:

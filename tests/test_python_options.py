@@ -15,16 +15,18 @@ from knightlite import KnightliteError
 from knightlite.cli import quant
 from knightlite.cli.program import run
 from knightlite.cli.vocabulary import ACCEPTED, LATER
+from knightlite.datafiles import CONTAINER
 from knightlite.options import Option, kinds, options_of
 from knightlite.options.kinds import Kind
 from knightlite.options.quantize import QuantizeOptions
 
+IN_THE_CONTAINER = str(CONTAINER / "infer_common.py")  # which stands for the one that ships
 # kind -> (words behind the flag, the argument in Python): values other than any default
 SAMPLES: Sequence[tuple[Kind, tuple[str, ...], Any]] = (
     (kinds.TEXT, ("text",), "text"),
     (kinds.NAME, ("digits",), Path("digits")),
     (kinds.FILE, ("folder/file",), "folder/file"),
-    (kinds.SCRIPT_FILE, ("folder/file.py",), "folder/file.py"),
+    (kinds.SCRIPT_FILE, (IN_THE_CONTAINER,), IN_THE_CONTAINER),
     (kinds.FOLDER, ("pictures",), Path("pictures")),
     (kinds.FUNCTION, ("function",), "function"),
     (kinds.WHOLE, ("3",), 3),
