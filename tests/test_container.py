@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -116,14 +117,21 @@ def test_every_flipped_byte_is_found() -> None:
 
 
 def test_every_truncation_is_found() -> None:
+    """Within the sections the sentence says up to where the one that is cut goes."""
     data = small_file()
+    sizes = [len(section) for section in read_sections(CFG_MAGIC, data, "x.cfg").values()]
+    head = len(data) - sum(sizes)
+    ends = [head + end for end in accumulate(sizes)]
     for length in range(len(data)):
         with pytest.raises(FormatError) as caught:
             read_sections(CFG_MAGIC, data[:length], "x.cfg")
         if length < 8:
             assert caught.value.sentence == "x.cfg is not a knightlite configuration (.cfg) file."
         else:
-            assert caught.value.sentence.startswith(f"x.cfg is truncated: {length} bytes")
+            needs = f", needs {next(end for end in ends if end > length)}"
+            assert caught.value.sentence == (
+                f"x.cfg is truncated: {length} bytes{needs if length >= head else ''}."
+            )
             assert caught.value.hint == "compile the model again"
 
 
