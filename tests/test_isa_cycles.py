@@ -231,8 +231,8 @@ MATRICES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     (make(Matrix, **channels(5, 10, 1, 3), **kernel(2, 9)), (118, 118, 118, 115, 115)),
     # 6 pixels, 5 x 3 taps, 1 -> 1: 5 rows of 12 lanes (odd: 9), one block each
     (make(Matrix, **channels(1, 1, 2, 3), **kernel(5, 3)), (94, 94, 94, 91, 91)),
-    # a column takes the lanes of all channels that may share them: 9 x 4 (odd: 9 x 3), 36/32 = 2, 2,
-    # 36/16 = 3, 27/12 = 3, though one channel alone has 9 inputs
+    # a column takes the lanes of all channels that may share them: 9 x 4 (odd: 9 x 3), 36/32 = 2,
+    # 2, 36/16 = 3, 27/12 = 3, though one channel alone has 9 inputs
     (make(Matrix, **channels(1, 1, 2, 3), **kernel(1, 9)), (76, 76, 82, 79, 79)),
     # 25 pixels, 9 taps, 100 channels: 100/64 = 2, 100/32 = 4, 100/16 = 7, 100/9 = 12
     (make(Matrix, **channels(100, 100, 5, 5), **kernel(3, 3), depthwise=1),

@@ -33,7 +33,7 @@ def test_what_is_no_regular_file_is_refused_at_once(
     tmp_path: Path, make: Callable[[Path], None], read: Callable[[Path], bytes | str]
 ) -> None:
     make(tmp_path / "a")
-    with pytest.raises(OSError, match="regular file|directory"):
+    with pytest.raises(OSError, match=r"regular file|directory"):
         read(tmp_path / "a")
 
 
@@ -90,7 +90,7 @@ def test_as_long_as_is_said(
 ) -> None:
     monkeypatch.setattr(limits, name, 3)
     assert str(read(text)) in ("[1]", "{'a': 1}")
-    with pytest.raises(ValueError, match="^it has more than 3 letters$"):
+    with pytest.raises(ValueError, match=r"^it has more than 3 letters$"):
         read(text + " ")
 
 
