@@ -6,8 +6,9 @@
 The networks are those of the conformance suite, ``build/zoo/<name>/model.pdmodel`` (or below
 ``--networks DIR``). What is missing there is made first by ``tests/conformance/paddle_zoo.py`` with
 an interpreter that has Paddle and PaddleClas: seeded weights, so no accuracy is measured here. Two
-seeded noise pictures calibrate; that decides ranges, not time. Latency is what ``profile`` predicts
-for one picture, per chip family.
+seeded noise pictures calibrate; that decides ranges, not time. Milliseconds are what ``profile``
+predicts for batches of 1, 4 and 8 pictures back to back, per chip family, with its error bar
+(docs/clock.md); DDR bytes are those of one picture, asked for and in bursts.
 
 The published columns are quoted from PaddleClas, docs/en/models/DPN_DenseNet_en.md: accuracy on
 ImageNet, FLOPs as two per multiply-accumulate, milliseconds per batch of 1, 4 and 8 on a V100
@@ -38,6 +39,9 @@ from knightlite import chip_files
 from knightlite.api.checking import check
 from knightlite.errors import KnightliteError
 from knightlite.options.inspection import CheckOptions
+from knightlite.profiler import Profile, rounded
+from knightlite.profiler.profile import BATCHES
+from knightlite.profiler.writers import certainty_sentence
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKER = ROOT / "tests" / "conformance" / "paddle_zoo.py"
@@ -85,8 +89,24 @@ def published() -> tuple[Published, ...]:
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """On a chip family. ``ms``: of batches of 1, 4 and 8; ``frames_per_second``: of 8, rounded.
+
+    ``error``: the bar of these times in words. Bytes of the DDR are of one picture.
+    """
+
+    ms: tuple[float, ...]
+    frames_per_second: float
+    error_percent: int | None
+    error: str
+    ddr_read_bytes: int
+    ddr_write_bytes: int
+    ddr_burst_bytes: int
+
+
+@dataclass(frozen=True)
 class Row:
-    """A network measured. ``predicted_ms``: by chip family, where it runs; ``refusals``: where not.
+    """A network measured. ``predicted``: by chip family, where it runs; ``refusals``: where not.
 
     The key of a refusal is a chip family, or "all" where the model cannot even be quantized.
     """
@@ -94,7 +114,7 @@ class Row:
     published: Published
     gflops: float
     parameters_millions: float
-    predicted_ms: dict[str, float]
+    predicted: dict[str, Predicted]
     refusals: dict[str, str]
 
 
@@ -122,7 +142,7 @@ def measure(published: Published, path: Path) -> Row:
     families = chip_files.families()
     counted = check(CheckOptions(model=path, chip=families[0].names[0]))
     noise = np.random.default_rng(SEED).normal(0, 1, (PICTURES, *SHAPE)).astype(np.float32)
-    predicted: dict[str, float] = {}
+    predicted: dict[str, Predicted] = {}
     refusals: dict[str, str] = {}
     try:
         quantized = knightlite.quantize(path, data=noise)
@@ -132,10 +152,25 @@ def measure(published: Published, path: Path) -> Row:
         for family in families:
             try:
                 compiled = knightlite.compile(quantized, chip=family.names[0])
-                predicted[family.family] = knightlite.profile(compiled).time_ms
+                predicted[family.family] = prediction(knightlite.profile(compiled))
             except KnightliteError as error:
                 refusals[family.family] = error.sentence
     return Row(published, 2 * counted.macs / 1e9, counted.parameters / 1e6, predicted, refusals)
+
+
+def prediction(found: Profile) -> Predicted:
+    """What a profile says of the published batches."""
+    batches = [item for item in found.batches if item.frames in BATCHES]
+    bar = found.certainty
+    return Predicted(
+        tuple(item.time_ms for item in batches),
+        batches[-1].frames_per_second,
+        None if bar is None else bar.percent,
+        certainty_sentence(found),
+        found.read_bytes,
+        found.write_bytes,
+        found.burst_bytes,
+    )
 
 
 def off(ours: float, table: float) -> str:
@@ -143,8 +178,13 @@ def off(ours: float, table: float) -> str:
     return f"{100 * (ours / table - 1):+.1f}"
 
 
-def three(values: Sequence[float]) -> str:
-    return " / ".join(f"{value:.2f}" for value in values)
+def three(values: Sequence[float], percent: int | None = None) -> str:
+    """Milliseconds of the three batches, with the digits that their bar allows."""
+    return " / ".join(f"{rounded(round(value, 2), percent):g}" for value in values)
+
+
+def millions(values: Sequence[int]) -> str:
+    return " / ".join(f"{value / 1e6:.1f}" for value in values)
 
 
 def print_tables(rows: Sequence[Row]) -> None:
@@ -166,22 +206,45 @@ def print_tables(rows: Sequence[Row]) -> None:
     console.print(sizes)
     families = [family.family for family in chip_files.families()]
     times = Table(
-        title="Milliseconds: predicted for one picture (approximate, docs/machine.md), "
-        "and published for batches of 1 / 4 / 8"
+        title="Milliseconds of batches of 1 / 4 / 8 pictures: predicted, and published for GPUs"
     )
     for title in ("model", *families, "V100 FP32", "T4 FP16"):
         times.add_column(title)
     for row in rows:
         cells = [
-            f"{row.predicted_ms[family]:.2f}" if family in row.predicted_ms else "refused"
+            three(row.predicted[family].ms, row.predicted[family].error_percent)
+            if family in row.predicted
+            else "refused"
             for family in families
         ]
         table = row.published
         times.add_row(table.name, *cells, three(table.v100_fp32_ms), three(table.t4_fp16_ms))
     console.print(times)
+    traffic = Table(title="One picture on one chip: frames/s in batches of 8; MB of the DDR")
+    for title in ("model", "chip", "frames/s", "read / written / in bursts"):
+        traffic.add_column(title)
+    for row in rows:
+        for family, found in row.predicted.items():
+            moved = (found.ddr_read_bytes, found.ddr_write_bytes, found.ddr_burst_bytes)
+            rate = f"{found.frames_per_second:g}"
+            traffic.add_row(row.published.name, family, rate, millions(moved))
+    console.print(traffic)
+    for family, sentences in bars(rows).items():
+        for sentence in sentences:
+            console.print(f"{family}: {sentence}", highlight=False)
     for row in rows:
         for where, sentence in row.refusals.items():
             console.print(f"{row.published.name} on {where}: {sentence}", highlight=False)
+
+
+def bars(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """How far off the times of each family may be, each sentence once."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for family, predicted in row.predicted.items():
+            if predicted.error not in found.setdefault(family, []):
+                found[family].append(predicted.error)
+    return found
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:

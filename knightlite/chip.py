@@ -89,6 +89,16 @@ TIMING_FACTS = (
     "dma_setup_cycles",
 )
 
+# of these the ones that only boards tell; a chip without one of its own takes another's
+FITTED_FACTS = (
+    "groups_per_block",
+    "vector_lanes",
+    "matrix_setup_cycles",
+    "vector_setup_cycles",
+    "ddr_efficiency_percent",
+    "dma_setup_cycles",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -103,7 +113,9 @@ class Evidence:
     """What predicted times were held against: latencies of boards, see docs/clock.md.
 
     ``error_percent``: nine of ten networks are expected to lie so near; ``operators``: those that
-    some of the networks have; ``schedule_level``: at which they were compiled.
+    some of the networks have; ``schedule_level``: at which they were compiled. ``host_us``: what a
+    picture takes on the host, in microseconds, where somebody measures from end to end: stated,
+    part of no predicted time; 0 where nobody stated it.
     """
 
     error_percent: Percent
@@ -111,6 +123,7 @@ class Evidence:
     networks: Annotated[tuple[str, ...], NotEmpty()]
     schedule_level: Annotated[int, AtLeast(0)]
     operators: tuple[str, ...]
+    host_us: Annotated[int, AtLeast(0)] = 0
 
 
 @dataclass(frozen=True, slots=True)

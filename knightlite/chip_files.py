@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from knightlite import limits
-from knightlite.chip import Chip, ChipFamily, Evidence, Provenance, facts_digest
+from knightlite.chip import FITTED_FACTS, Chip, ChipFamily, Evidence, Provenance, facts_digest
 from knightlite.datafiles import chips_folder
 from knightlite.errors import (
     Finding,
@@ -26,15 +26,6 @@ from knightlite.json_records import Misfit, read, record_form
 from knightlite.reading import read_text, toml_table
 
 SOURCES = ("stated", "inferred", "fitted", "modelled")
-FITTED = (
-    "groups_per_block",
-    "vector_lanes",
-    "matrix_setup_cycles",
-    "vector_setup_cycles",
-    "ddr_efficiency_percent",
-    "dma_setup_cycles",
-)
-"""Figures of time that only boards tell; a chip without one of its own takes another's."""
 FORMAT = 1
 FILE_SUFFIX = ".toml"
 DEFAULT = "TX5368AV200"  # taken where no chip is asked for, as Knight does
@@ -130,7 +121,7 @@ def _parse_values(
 
 def _where_from(key: str) -> str:
     """Where a figure that boards tell comes from."""
-    if key not in FITTED:
+    if key not in FITTED_FACTS:
         return ""
     return f"it is fitted to latencies of boards: docs/clock.md; {DEFAULT} shows it in `chips`"
 

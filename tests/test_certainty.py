@@ -9,7 +9,7 @@ import pytest
 from knightlite import chip_files
 from knightlite.api.checking import check, check_all
 from knightlite.api.chips.evidence import evidence_for
-from knightlite.chip import Evidence
+from knightlite.chip import FITTED_FACTS, TIMING_FACTS, Evidence
 from knightlite.options.inspection import CheckOptions
 from knightlite.profiler import Certainty, certainty, rounded
 from onnx_nets import Net
@@ -30,6 +30,9 @@ BAR = "\u00b1 15 %, from 3 networks on one board"
         ((HELD, True), 0, ["A+B", "C", "D", "E"], [],
          ("no measured network has A, B, C and 2 more",)),
         ((HELD, True), 0, ["Conv"], ["clock_hz"], ("clock_hz is assumed",)),
+        ((HELD, True), 0, ["Conv"], ["vector_lanes", "fspm_banks"],
+         ("vector_lanes, which is fitted to boards, is assumed: the bar no longer holds",
+          "fspm_banks is assumed")),
         ((HELD, False), 2, ["Add", "Mul"], ["x", "y"],
          ("T itself was never measured", "schedule level 2 was not", "no measured network has Mul",
           "x is assumed", "y is assumed")),
@@ -47,6 +50,12 @@ def test_what_the_bar_does_not_cover(
     assert found is not None
     wanted = f"{BAR}, extrapolated: {'; '.join(reasons)}" if reasons else BAR
     assert found.sentence == wanted
+
+
+def test_fitted_facts_are_those_that_the_measured_chip_calls_fitted() -> None:
+    provenance = chip_files.find("TX5368AV200").provenance
+    fitted = {fact for fact, where in provenance.items() if where.source == "fitted"}
+    assert fitted == set(FITTED_FACTS) <= set(TIMING_FACTS)
 
 
 def test_without_evidence_nothing_is_said() -> None:

@@ -142,16 +142,18 @@ def test_text() -> None:
         "Total burst byte: 2624\n"
         "Cost (ms): 0.000742\n"
         "Cost error: \u00b1 20 %, from 1 network on one board\n"
+        "Cost of 4 back to back (ms): 0.002968, 1.3e+06 frames/s\n"
+        "Cost of 8 back to back (ms): 0.005936, 1.3e+06 frames/s\n"
         "Total calculation amount: 128\n"
         "RCCN utilization: 0.02%\n"
         "Storage bandwidths (GB/s): 11.920929\n"
         "Storage bandwidths use rate: 100.00%\n"
         "NPU freq (MHZ): 500\n"
         "\n"
-        "    Time(ms)     RD(Byte)     WD(Byte) Layer Name\n"
-        "    0.000400         2560            0 a/in\n"
-        "    0.000136            0            0 conv\n"
-        "    0.000206            0           16 out\n"
+        "    Time(ms)     RD(Byte)     WD(Byte)  Burst(Byte) Layer Name\n"
+        "    0.000400         2560            0         2560 a/in\n"
+        "    0.000136            0            0            0 conv\n"
+        "    0.000206            0           16           64 out\n"
     )
 
 
@@ -199,6 +201,8 @@ def test_what_was_assumed_is_said() -> None:
         "clock_hz": 1_000_000_000,
         "assumed": str(only),
         "certainty": "no board of any chip was measured",
+        "host_ms": 0.0,
+        "batches": json.loads(profile_json(found))["batches"],
     }
 
 
@@ -261,6 +265,18 @@ def test_json() -> None:
     }
 
 
+def test_the_host_s_share_is_apart() -> None:
+    """In a line and a key of its own; no time, rate or layer has it."""
+    plain = profile(net(), evidence=(HELD, True))
+    found = profile(net(), evidence=(replace(HELD, host_us=500), True))
+    assert (plain.host_ms, found.host_ms) == (0, 0.5)
+    assert replace(found, host_ms=0.0) == plain
+    assert "Host" not in profile_text(plain)
+    assert "\nHost beside it, a frame (ms): 0.5\nTotal calculation" in profile_text(found)
+    assert json.loads(profile_json(found))["host_ms"] == 0.5
+    assert json.loads(trace_json(found))["otherData"]["host_ms"] == 0.5
+
+
 def test_trace() -> None:
     events = json.loads(trace_json(profile(net())))["traceEvents"]
     names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
@@ -279,6 +295,8 @@ def test_trace() -> None:
         "ddr_stall_cycles": 0,
         "stall": "token from RDMA",
     }
+    moved = [(e["args"].get("bytes"), e["args"].get("burst_bytes")) for e in spans]
+    assert moved == [(2560, 2560), (None, None), (16, 64)]
 
 
 def test_bandwidth_in_the_trace() -> None:

@@ -147,7 +147,12 @@ def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
 
 
 def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
+    from knightlite.isa import Load, Store, disassemble
+
     meta, plan = compiled.program.meta, compiled.plan
+    code = disassemble(compiled.program.code)
+    loads = [item for item in code if isinstance(item, Load)]
+    stores = [item for item in code if isinstance(item, Store)]
     return {
         "name": meta.name,
         "chip": meta.chip,
@@ -157,6 +162,9 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
         "weight_bytes": len(weight),
         "ddr_bytes": plan.ddr_bytes,
         "constants_bytes": len(plan.constants),
+        "ddr_read_bytes": sum(item.payload_bytes for item in loads),
+        "ddr_write_bytes": sum(item.payload_bytes for item in stores),
+        "ddr_burst_bytes": sum(item.ddr_bytes(meta.chip_values) for item in (*loads, *stores)),
         "fspm_peak_bytes": max(meta.fspm_peak, default=0),
         "estimated_cycles": sum(layer.estimated_cycles for layer in meta.layers),
         "copies": sum(node.op == "Copy" for node in compiled.graph.nodes),

@@ -37,6 +37,9 @@ def command(options: CompileOptions) -> None:
         (".cfg", f"{figures['cfg_bytes']:,} bytes"),
         (".weight", f"{figures['weight_bytes']:,} bytes"),
         ("DDR", f"{figures['ddr_bytes']:,} bytes"),
+        ("DDR read", f"{figures['ddr_read_bytes']:,} bytes"),
+        ("DDR write", f"{figures['ddr_write_bytes']:,} bytes"),
+        ("in bursts", f"{figures['ddr_burst_bytes']:,} bytes"),
         ("FSPM peak", f"{figures['fspm_peak_bytes']:,} bytes"),
     ]
     print_table(f"Compiled {figures['name']}", ("what", "value"), rows)

@@ -54,9 +54,10 @@ def command(options: ProfileOptions) -> None:
     print_table("Totals", ("what", "value"), result.totals)
     for item in found.assumed:
         print_line(f"assumed: {item}")
+    most = found.batches[-1]
     print_line(
-        f"{found.time_ms:.3f} ms {result.certainty}; {found.frames_per_second:g} frames/s "
-        "(predicted: docs/clock.md)"
+        f"{found.time_ms:.3f} ms {result.certainty}; {found.frames_per_second:g} frames/s, "
+        f"{most.frames_per_second:g} with {most.frames} back to back (predicted: docs/clock.md)"
     )
     print_files(result.files)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from knightlite.chip import Evidence
+from knightlite.chip import FITTED_FACTS, Evidence
 
 SHOWN = 3  # operators that a sentence names
 
@@ -67,7 +67,12 @@ def certainty(
     if others:
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
         reasons.append(f"no measured network has {', '.join([*others][:SHOWN])}{more}")
-    reasons += [f"{fact} is assumed" for fact in assumed]
+    reasons += [
+        f"{fact}, which is fitted to boards, is assumed: the bar no longer holds"
+        if fact in FITTED_FACTS
+        else f"{fact} is assumed"
+        for fact in assumed
+    ]
     return Certainty(held.error_percent, len(held.networks), held.board, tuple(reasons))
 
 

@@ -16,9 +16,11 @@ from knightlite.isa import Engine, Instruction, Load, Store, disassemble
 from knightlite.profiler.assumptions import Assumption, assume
 from knightlite.profiler.certainty import Certainty, certainty, rounded
 from knightlite.sim.clock import simulate_time
+from knightlite.sim.frames import simulate_frames
 from knightlite.sim.machine import program_chip
 
 BOUNDS = ("matrix", "vector", "ddr read", "ddr write")
+BATCHES = (1, 4, 8)  # frames back to back that are predicted, as in PaddleClas's tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,16 @@ class LayerProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """Frames back to back: ``frames_per_second`` with the digits that the time's bar allows."""
+
+    frames: int
+    cycles: int
+    time_ms: float
+    frames_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A program's predicted time on a chip. Bytes are payload but for ``burst_bytes``.
 
@@ -51,7 +63,9 @@ class Profile:
 
     ``busy_cycles``: per engine name; ``ddr_busy_cycles``: when transfers occupied the DDR;
     ``assumed``: where the figures are not those of the chip that was compiled for;
-    ``certainty``: how far off the time may be, None where nothing is known.
+    ``certainty``: how far off the time may be, None where nothing is known; ``batches``: of one
+    frame and of several back to back; ``host_ms``: what a picture is said to take on the host
+    beside it, in no other figure, 0 where nobody said it.
     """
 
     name: str
@@ -72,6 +86,8 @@ class Profile:
     transfers: tuple[Transfer, ...]
     assumed: tuple[Assumption, ...]
     certainty: Certainty | None
+    batches: tuple[Batch, ...]
+    host_ms: float
 
     @property
     def time_ms(self) -> float:
@@ -80,9 +96,8 @@ class Profile:
 
     @property
     def frames_per_second(self) -> float:
-        """One frame after the other, with the digits that the time's error bar allows."""
-        exact = self.clock_hz / self.cycles if self.cycles else 0.0
-        return rounded(exact, self.certainty.percent if self.certainty is not None else None)
+        """One frame at a time, with the digits that the time's error bar allows."""
+        return _rate(1, self.cycles, self.clock_hz, self.certainty)
 
     @property
     def ddr_utilization(self) -> float:
@@ -92,11 +107,17 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One transfer while it occupies the DDR, in cycles from the start of the program."""
+    """One transfer while it occupies the DDR, in cycles from the start of the program.
 
+    ``number``: of its instruction; ``bytes``: asked for; ``burst_bytes``: of the bursts that move
+    them.
+    """
+
+    number: int
     start: int
     end: int
     bytes: int
+    burst_bytes: int
     reads: bool
 
 
@@ -147,6 +168,13 @@ def profile(
     busy = {engine.name: 0 for engine in Engine}
     for event in timeline.events:
         busy[event.engine] += event.cycles
+    bar = certainty(
+        evidence,
+        program.meta.chip,
+        program.meta.schedule_level,
+        [row.op for row in rows],
+        [item.fact for item in assumed],
+    )
     return Profile(
         name=program.meta.name,
         chip_name=program.meta.chip,
@@ -165,14 +193,27 @@ def profile(
         busy_cycles=busy,
         transfers=tuple(_transfers(instructions, timeline, target)),
         assumed=assumed,
-        certainty=certainty(
-            evidence,
-            program.meta.chip,
-            program.meta.schedule_level,
-            [row.op for row in rows],
-            [item.fact for item in assumed],
-        ),
+        certainty=bar,
+        batches=_batches(program, instructions, target, bar),
+        host_ms=evidence[0].host_us / 1e3 if evidence is not None else 0.0,
     )
+
+
+def _batches(
+    program: Program, instructions: Sequence[Instruction], chip: Chip, bar: Certainty | None
+) -> tuple[Batch, ...]:
+    """The batches of tables, and that of the program (``-ib``)."""
+    counts = sorted({*BATCHES, program.meta.usual_frames})
+    return tuple(
+        Batch(count, cycles, cycles * 1e3 / chip.clock_hz, _rate(count, cycles, chip.clock_hz, bar))
+        for count, cycles in zip(counts, simulate_frames(instructions, chip, counts), strict=True)
+    )
+
+
+def _rate(frames: int, cycles: int, clock_hz: int, bar: Certainty | None) -> float:
+    """Frames per second, rounded to what the bar allows."""
+    exact = frames * clock_hz / cycles if cycles else 0.0
+    return rounded(exact, bar.percent if bar is not None else None)
 
 
 def _transfers(
@@ -182,7 +223,10 @@ def _transfers(
     for item, event in zip(instructions, timeline.events, strict=True):
         if isinstance(item, (Load, Store)):
             start = event.end - (event.cycles - chip.dma_setup_cycles)
-            yield Transfer(start, event.end, item.payload_bytes, isinstance(item, Load))
+            yield Transfer(
+                event.number, start, event.end, item.payload_bytes, item.ddr_bytes(chip),
+                isinstance(item, Load),
+            )  # fmt: skip
 
 
 def _share(macs: int, cycles: int, chip: Chip) -> float:

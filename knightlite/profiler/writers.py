@@ -10,7 +10,7 @@ from typing import Any
 from knightlite.events import Event
 from knightlite.profiler.assumptions import GIB
 from knightlite.profiler.certainty import UNKNOWN
-from knightlite.profiler.profile import Profile
+from knightlite.profiler.profile import Profile, Transfer
 
 SCHEMA = "knightlite.profile/1"
 _LANES = ("RDMA", "WDMA", "RCCN", "RCVT")
@@ -28,6 +28,15 @@ def totals(found: Profile) -> list[tuple[str, str]]:
         ("Total burst byte", str(found.burst_bytes)),
         ("Cost (ms)", f"{found.time_ms:.6f}"),
         ("Cost error", certainty_sentence(found)),
+        *(
+            (
+                f"Cost of {batch.frames} back to back (ms)",
+                f"{batch.time_ms:.6f}, {batch.frames_per_second:g} frames/s",
+            )
+            for batch in found.batches
+            if batch.frames > 1
+        ),
+        *([("Host beside it, a frame (ms)", f"{found.host_ms:g}")] if found.host_ms else []),
         ("Total calculation amount", str(found.macs)),
         ("RCCN utilization", f"{found.mac_utilization * 100:.2f}%"),
         ("Storage bandwidths (GB/s)", f"{found.ddr_bytes_per_second / GIB:.6f}"),
@@ -45,9 +54,11 @@ def profile_text(found: Profile) -> str:
     """``layer_cycles_NPU_0.txt``: totals, what was assumed, then one line per layer."""
     lines = [f"{label}: {value}" for label, value in totals(found)]
     lines += [f"Assumed: {item}" for item in found.assumed]
-    lines += ["", f"{'Time(ms)':>12} {'RD(Byte)':>12} {'WD(Byte)':>12} Layer Name"]
+    titles = ("Time(ms)", "RD(Byte)", "WD(Byte)", "Burst(Byte)")
+    lines += ["", f"{' '.join(f'{title:>12}' for title in titles)} Layer Name"]
     lines += [
-        f"{row.time_ms:12.6f} {row.read_bytes:12d} {row.write_bytes:12d} {row.name}"
+        f"{row.time_ms:12.6f} {row.read_bytes:12d} {row.write_bytes:12d} {row.burst_bytes:12d} "
+        f"{row.name}"
         for row in found.layers
     ]
     return "\n".join(lines) + "\n"
@@ -67,6 +78,8 @@ def profile_json(found: Profile) -> str:
         "latency_ms": found.time_ms,
         "frames_per_second": found.frames_per_second,
         "certainty": None if found.certainty is None else asdict(found.certainty),
+        "host_ms": found.host_ms,
+        "batches": [asdict(batch) for batch in found.batches],
         "macs": found.macs,
         "mac_utilization": found.mac_utilization,
         "ddr_read_bytes": found.read_bytes,
@@ -97,7 +110,8 @@ def trace_json(found: Profile) -> str:
                 "args": {"sort_index": lane},
             }
         )
-    events += (_span(found, event) for event in found.timeline.events)
+    transfers = {item.number: item for item in found.transfers}
+    events += (_span(found, event, transfers.get(event.number)) for event in found.timeline.events)
     events += _bandwidth(found)
     value = {
         "displayTimeUnit": "ms",
@@ -105,15 +119,20 @@ def trace_json(found: Profile) -> str:
             "clock_hz": found.clock_hz,
             "assumed": ", ".join(str(item) for item in found.assumed),
             "certainty": certainty_sentence(found),
+            "host_ms": found.host_ms,
+            "batches": [asdict(batch) for batch in found.batches],
         },
         "traceEvents": events,
     }
     return json.dumps(value, separators=(",", ":")) + "\n"
 
 
-def _span(found: Profile, event: Event) -> dict[str, Any]:
-    """One instruction on its engine's lane."""
+def _span(found: Profile, event: Event, transfer: Transfer | None) -> dict[str, Any]:
+    """One instruction on its engine's lane; of a transfer also its bytes."""
     row = found.layers[event.layer]
+    moved = {}
+    if transfer is not None:
+        moved = {"bytes": transfer.bytes, "burst_bytes": transfer.burst_bytes}
     return {
         "ph": "X",
         "pid": 0,
@@ -129,6 +148,7 @@ def _span(found: Profile, event: Event) -> dict[str, Any]:
             "token_stall_cycles": event.token_stall,
             "ddr_stall_cycles": event.ddr_stall,
             "stall": event.stall_reason,
+            **moved,
         },
     }
 
