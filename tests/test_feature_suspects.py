@@ -100,8 +100,10 @@ def test_a_range_that_clips(
     assert not found.certain
 
 
-def test_a_range_that_is_too_wide() -> None:
-    found = only(suspects(chain(), {}, {"a": 40.0}), causes.TOO_WIDE, "a")
+@pytest.mark.parametrize("layer", ["a", "x"])
+def test_a_range_that_is_too_wide(layer: str) -> None:
+    """Of an input too: data that stay far within their range are no other data."""
+    found = only(suspects(chain(), {}, {layer: 40.0}), causes.TOO_WIDE, layer)
     assert found.sentence == (
         f"the range 0..1.02e+04 spends its codes on values that hardly occur; "
         f"0..{found.facts['fitting_limit']:.4g} would fit (seen: 0 to 255)"

@@ -151,21 +151,27 @@ def test_limits_follow_the_chip() -> None:
 
 @pytest.mark.parametrize("weight_type", [np.int8, np.int16])
 @pytest.mark.parametrize(
-    ("op", "ins", "outs", "group", "lanes"),
+    ("op", "ins", "outs", "group", "lanes", "needed"),
     [
-        ("Conv", 40, 40, 1, 64),
-        ("Conv", 40, 20, 1, 24),
-        ("Conv", 12, 9, 1, 64),  # fewer channels than are cut
-        ("Conv", 40, 40, 1, 8),  # lanes of fewer channels than are cut
-        ("Conv", 24, 40, 2, 64),
-        ("Conv", 12, 12, 12, 64),
-        ("ConvTranspose", 40, 40, 1, 64),
-        ("ConvTranspose", 12, 12, 12, 64),
+        # 9 taps of 32 inputs, rows of 16 outputs: 16 bytes, or 32
+        ("Conv", 40, 40, 1, 64, (4608, 9216)),
+        ("Conv", 40, 20, 1, 24, (4608, 9216)),
+        # fewer channels than are cut: 9 x 12 rows of 9, padded to 16 and to 32 bytes
+        ("Conv", 12, 9, 1, 64, (1728, 3456)),
+        # lanes of fewer channels than are cut: 8 are 16 bytes either way
+        ("Conv", 40, 40, 1, 8, (4608, 4608)),
+        # 12 inputs of a group; of the depthwise one 9 rows of one output, aligned to 192
+        ("Conv", 24, 40, 2, 64, (1728, 3456)),
+        ("Conv", 12, 12, 12, 64, (192, 192)),
+        # kernels of 4, 2, 2 and 1 taps
+        ("ConvTranspose", 40, 40, 1, 64, (4608, 9216)),
+        ("ConvTranspose", 12, 12, 12, 64, (256, 256)),
     ],
 )
 def test_the_smallest_weight_tile_is_the_schedules(
-    op: str, ins: int, outs: int, group: int, lanes: int, weight_type: type[np.signedinteger[Any]]
-) -> None:
+    op: str, ins: int, outs: int, group: int, lanes: int, needed: tuple[int, int],
+    weight_type: type[np.signedinteger[Any]],
+) -> None:  # fmt: skip
     """What the limit says is needed is enough, and not one byte less: no other error comes."""
     net = QuantizedNet()
     make = net.conv if op == "Conv" else net.transposed
@@ -179,7 +185,7 @@ def test_the_smallest_weight_tile_is_the_schedules(
     found = re.search(r"needs (\d+) bytes of WSPM, the chip has 64;", finding.sentence)
     assert found
     least = int(found[1])
-    assert least > 64
+    assert least == needed[weight_type is np.int16]
     build(graph, artificial(replace(chip, wspm_bytes=least)))
     with pytest.raises(UnsupportedError, match=f"needs {least} bytes of WSPM, the chip has"):
         build(graph, artificial(replace(chip, wspm_bytes=least - 1)))

@@ -592,3 +592,18 @@ def test_layers_that_differ_have_keys_of_their_own() -> None:
         keys(strides=(2, 2)),
     ]
     assert len({plain[0], *(item[0] for item in changed)}) == 5
+
+
+def test_a_tensor_that_is_read_twice_is_not_two_of_its_kind() -> None:
+    """It is loaded once: tiles of the one may be larger, and cost less, than those of the other."""
+    keys = []
+    for second in ("a", "b"):
+        net = QuantizedNet()
+        x = net.input("x", 8, 6, 6)
+        net.conv(x, "a", 8)
+        net.conv(x, "b", 8)
+        net.node("Add", ("a", second), "y", dtypes.S8, 0.1)
+        graph = net.builder.build(("y", "b"))
+        (node,) = [node for node in graph.nodes if node.op == "Add"]
+        keys.append(layer_key(graph, node, {}))
+    assert keys[0] != keys[1]
