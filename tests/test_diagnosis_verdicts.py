@@ -16,6 +16,7 @@ from knightlite.diagnosis.judge import Score
 from knightlite.diagnosis.places import Mended, Place, guilty, middle
 from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
 from knightlite.diagnosis.probe import Sums
+from knightlite.diagnosis.remedies import Remedy
 from knightlite.diagnosis.run import Diagnosis, is_lossy
 from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
@@ -351,3 +352,40 @@ def test_the_middle_channel() -> None:
 
     assert middle(sums([1, 0, 1, 1], [0.1, 5, 0.01, 1e-6])) == pytest.approx(20.0)
     assert middle(sums([0, 0, 0, 0], [0, 0, 0, 0])) == 120.0
+
+
+# ------------------------------------------------------------------ what a remedy is worth
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gain", "worth"),
+    [
+        (10.0, 20.0, 10.0, 10.0),
+        (20.0, 35.0, 15.0, 15.0),
+        (20.0, 50.0, 30.0, 15.0),  # as good as the float network from 35 dB on
+        (40.0, 50.0, 10.0, 0.0),
+        (40.0, 38.0, -2.0, -2.0),
+        (30.0, 20.0, -10.0, -10.0),
+        (30.0, None, 90.0, 5.0),  # exact: 120 dB
+        (None, 40.0, -80.0, -80.0),
+        (None, None, 0.0, 0.0),
+    ],
+)
+def test_what_a_remedy_is_worth(
+    before: float | None, after: float | None, gain: float, worth: float
+) -> None:
+    made = Remedy("quant -qm kl", Score(before, None), Score(after, None))
+    assert (made.gain_db, made.worth_db) == (gain, worth)
+
+
+@pytest.mark.parametrize(("loud", "kept"), [(1, 10.0), (100, 10.0), (0.5, 9.0)])
+def test_few_bits_are_seen_where_the_middle_channel_has_them(loud: float, kept: float) -> None:
+    """A loud channel that keeps 40 dB hides nothing; nor does the middle one what all lose.
+
+    Two of three channels keep 10 dB of an energy of 1 each.
+    """
+    energy = np.array([1.0, 1.0, loud])
+    rounding = np.array([0.1, 0.1, loud * 1e-4 if loud >= 1 else 0.1147])
+    more = dict.fromkeys(Sums.__dataclass_fields__, np.ones(3))
+    made = Sums(**{**more, "energy": energy, "rounding": rounding})
+    assert places._own(made) == pytest.approx(kept, abs=0.01)

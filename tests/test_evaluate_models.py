@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -581,6 +582,30 @@ def test_a_shard_is_one_of_those_that_there_are(here: Path, shard: list[int], go
         return
     with pytest.raises(FormatError, match=f"^{path} is damaged: "):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("count", "workers", "processes"), [(0, 9, 0), (5, 9, 0), (6, 1, 0), (6, 9, 2), (60, 9, 9)]
+)
+def test_no_more_processes_than_they_have_work(
+    monkeypatch: pytest.MonkeyPatch, count: int, workers: int, processes: int
+) -> None:
+    """Each takes five pictures at a time."""
+    job = evaluate_engine.Job((), (), "", None, (), False)
+    pictures = [evaluate_engine.Picture(Path(f"{number}.png"), None) for number in range(count)]
+    asked: list[int] = []
+
+    def in_processes(job: Any, chunks: Any, workers: int) -> list[Any]:
+        asked.append(workers)
+        return list(chunks)
+
+    bench = SimpleNamespace(count=list)
+    monkeypatch.setattr(evaluate_engine, "_in_processes", in_processes)
+    monkeypatch.setattr(evaluate_engine, "open_bench", lambda job: bench)
+    chunks: list[Any] = list(evaluate_engine.tallies(job, pictures, workers))
+    assert [picture for chunk in chunks for picture in chunk] == pictures
+    assert all(len(chunk) <= 5 for chunk in chunks)
+    assert asked == ([processes] if processes else [])
 
 
 def test_merging_refuses_what_does_not_belong_together(pictures: Path) -> None:

@@ -173,7 +173,8 @@ def dense_tail() -> FloatNet:
     net.pool("sum", "pooled")
     net.conv("pooled", "a", 80, (6, 6), clamp=RELU)
     net.conv("a", "b", 96, clamp=RELU)
-    net.conv("b", "wide", 48)
+    net.conv("b", "grouped", 96, group=2)  # large too, but never in blocks
+    net.conv("grouped", "wide", 48)
     return net
 
 

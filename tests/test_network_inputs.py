@@ -165,6 +165,9 @@ def test_what_is_fed_to_an_unread_input_is_ignored(tmp_path: Path) -> None:
         (found,) = running.run(None, {"im_shape": size, "x": x})
     assert [item.filename for item in caught] == [__file__]
     assert np.array_equal(found, wanted)
+    with pytest.warns(UserWarning, match=f"^{said}$") as caught:
+        running.run_integers({"im_shape": size, "x": x})
+    assert [item.filename for item in caught] == [__file__]
     with pytest.raises(UsageError, match=r"must have the inputs x, not im_shape\.$"):
         running.run(None, {"im_shape": size})
 

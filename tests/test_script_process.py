@@ -16,8 +16,10 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite import dtypes
+from knightlite.array_pipe import ArrayPipe
 from knightlite.cli.program import run
 from knightlite.errors import DataError, KnightliteError, ModelError, UsageError
+from knightlite.foreign import infer_function
 from knightlite.frontend import Conversion, script_process
 from knightlite.frontend.script_process import ScriptProcess
 from knightlite.ir import Tensor
@@ -254,3 +256,16 @@ def test_all_that_is_missing_at_once(
         "installed." in shown
     )
     assert "-m pip install torch_of_nobody cv2_of_nobody), name a Python that has" in shown
+
+
+# its streams end with the process, which here goes on
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("ends", ["before a call", "before an answer"])
+def test_calls_end_without_words_where_the_other_process_ends(tmp_path: Path, ends: str) -> None:
+    reading, asking = os.pipe()
+    answers, writing = os.pipe()
+    other = ArrayPipe(os.fdopen(answers, "rb"), os.fdopen(asking, "wb"))
+    if ends == "before an answer":
+        other.send({"script": str(tmp_path / "no.py"), "function": "f", "executor": None})
+    other.close()
+    assert infer_function.run({"reading": reading, "writing": writing}) == {}
