@@ -210,7 +210,10 @@ def test_what_was_compiled_from_something_else_is_not_compared(
     refused(["eval", "--data", "calib"], 2, sentence.replace("_r.cfg", "_golden.onnx"), hint)
     listed = ["eval", other, f"{STEM}_r.cfg", "--data", "calib", "--count", "2"]
     assert run([*listed, "--recipe", "digits"]) == 0
-    assert f"Warning: {STEM}_r.cfg was not compiled from {other}.\n" in capsys.readouterr().err
+    assert (
+        f"Warning: {STEM}_r.cfg was not compiled from {other}. Hint: `knightlite compile --onnx "
+        f"{other}` does it, or name the files that belong together\n"
+    ) in capsys.readouterr().err
     named = ["compare", "-qd", "by-chance", "--config", f"{STEM}_r.cfg"]
     refused([*named, "--weight", f"{STEM}_r.weight"], 2,
             f"{STEM}_r.cfg was not compiled from {other}.",

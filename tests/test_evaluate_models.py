@@ -167,7 +167,10 @@ def test_the_float_model_is_the_one_that_quant_read(
     talk, said, _ = listen()
     found = evaluate_models(EvaluateOptions(data=pictures, workers=1), talk)
     assert [row.model for row in found.models] == [FORMS[1]]
-    assert said[0] == "the float model digits.onnx is not here any more: it is left out."
+    assert said[0] == (
+        "the float model digits.onnx is not here any more: it is left out. Hint: name it first, "
+        "before the others, or run quant again"
+    )
     Path("kept.onnx").rename("digits.onnx")
     another_model(pictures)
     with pytest.raises(UsageError) as caught:
@@ -294,7 +297,9 @@ def test_a_damaged_state_starts_again(pictures: Path) -> None:
     talk, said, _ = listen()
     assert evaluate_models(two(pictures, state=state), talk) == evaluate_models(two(pictures))
     assert said[0].startswith("state.json is not a state file of eval: ")
-    assert said[0].endswith(" The evaluation starts from the first picture.")
+    assert said[0].endswith(
+        " The evaluation starts from the first picture. Hint: --state FILE names another file"
+    )
 
 
 # ------------------------------------------------------------------ models of other tools

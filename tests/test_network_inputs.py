@@ -76,7 +76,10 @@ def test_other_integers_are_fed_as_real_numbers(tmp_path: Path) -> None:
     assert not graph.integer_inputs
     assert findings(pixels(TensorProto.INT32).save(tmp_path, "y")) == [
         Finding(
-            "x", "the network input x is of int32 in the model, here of float32.", "", "warning"
+            "x",
+            "the network input x is of int32 in the model, here of float32.",
+            "feed it with float32",
+            "warning",
         )
     ]
 
@@ -106,7 +109,10 @@ def test_models_in_other_floats(tmp_path: Path, kind: str) -> None:
     path = net.save(tmp_path, "y")
     for found, name, what in zip(findings(path), "xy", ("input", "output"), strict=True):
         sentence = f"the network {what} {name} is of {kind} in the model, here of float32."
-        assert found == Finding(name, sentence, "", "warning")
+        hint = (
+            "feed it with float32" if what == "input" else f"a program that wants {kind} casts it"
+        )
+        assert found == Finding(name, sentence, hint, "warning")
     x = net.rng.normal(0, 1, (1, 3, 8, 8)).astype(dtype)
     (wanted,) = ReferenceEvaluator(str(path)).run(None, {"x": x})  # ONNX Runtime has no double Conv
     (made,) = session(write_float(load(path))).run(None, {"x": x.astype(np.float32)})

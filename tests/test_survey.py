@@ -75,7 +75,7 @@ def test_a_supported_model_has_a_graph_and_warnings(tmp_path: Path) -> None:
     found = survey(net.save(tmp_path, "p"))
     assert found.graph is not None
     assert found.errors == ()
-    assert [(str(item), item.severity) for item in found.findings] == [
+    assert [(f"{item.where}: {item.sentence}", item.severity) for item in found.findings] == [
         ("p: Softmax runs on the host, after the NPU.", "warning")
     ]
     assert found.macs == found.npu_macs == 8 * 4 * 81

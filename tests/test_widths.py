@@ -229,4 +229,7 @@ def test_what_only_rules_want_wide_and_stays_narrow_is_one_finding() -> None:
     assert [result.graph.tensors[name].dtype.bits for name in ("a", "b", "ar")] == [8, 8, 8]
     (said,) = [str(item) for item in result.warnings]
     assert said.startswith("a: it stays at 8 bits although a rule gives it 16: Table ar: ")
-    assert said.endswith(" (2 such tensors in all).")
+    assert said.endswith(
+        " (2 such tensors in all). Hint: where 8 bits are too few, end the network in front of it "
+        "with -on"
+    )

@@ -376,5 +376,8 @@ def _workload(
         talk.say("the pictures go through the recipe of the quantized model.")
         work = replace(work, recipe=parse_recipe(str(stored), "of the quantized model"))
     elif None not in (stored, text) and stored != text:
-        talk.warn("the recipe is not the one that the model was quantized with.")
+        talk.warn(
+            "the recipe is not the one that the model was quantized with. Hint: without --recipe "
+            "that one is taken"
+        )
     return work, work.recipe

@@ -38,7 +38,7 @@ from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.ir import Graph, verify
 from knightlite.ir.large import all_finite
-from knightlite.ops.host import sentence
+from knightlite.ops.host import told
 
 Handler = Callable[[Importer, SourceNode], None]
 HANDLERS: dict[str, Handler] = {
@@ -182,11 +182,7 @@ def _overflows(graph: Graph) -> list[Finding]:
 
 def _warnings(graph: Graph) -> list[Finding]:
     """What works, but deserves a word."""
-    return [
-        Finding(op.name, sentence(op), severity="warning")
-        for op in graph.host
-        if op.op != "Reshape"
-    ]
+    return [told(op) for op in graph.host if op.op != "Reshape"]
 
 
 def _visit(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
@@ -201,7 +197,7 @@ def _visit(state: Importer, node: SourceNode, region: pointwise.Region | None) -
     except UnsupportedError as error:
         problem = error
     except (ValueError, IndexError, KeyError, TypeError) as error:
-        text = f"{node.op_type} {node.name} is malformed ({error!r})."
+        text = f"{node.op_type} {node.name} is malformed ({type(error).__name__}: {error})."
         problem = UnsupportedError(text, "export the model again")
     if problem is not None:
         hint = problem.hint or state.tail.advice(node)

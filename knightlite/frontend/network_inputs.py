@@ -66,7 +66,7 @@ def declare(state: Importer, name: str) -> None:
         state.builder.integer_inputs[name] = stored
     elif element != TensorProto.FLOAT and not quantized:
         sentence = f"the network input {name} is of {kind} in the model, here of float32."
-        state.findings.append(Finding(name, sentence, severity="warning"))
+        state.findings.append(Finding(name, sentence, "feed it with float32", "warning"))
 
 
 def _canonical(state: Importer, name: str, shape: Shape) -> Shape | None:
@@ -123,5 +123,6 @@ def other_types(model: SourceModel, graph: Graph) -> list[Finding]:
         if integers or (element in FLOATS and element != TensorProto.FLOAT):
             kind = TensorProto.DataType.Name(element or 0).lower()
             sentence = f"the network output {name} is of {kind} in the model, here of float32."
-            found.append(Finding(name, sentence, severity="warning"))
+            hint = f"a program that wants {kind} casts it"
+            found.append(Finding(name, sentence, hint, "warning"))
     return found

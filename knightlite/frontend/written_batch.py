@@ -59,5 +59,5 @@ def follow(
         node.input[place] = name
         where = node.name or node.output[0]
         sentence = f"{node.op_type} {where} names a batch of {count}, which is 1 here."
-        findings.append(Finding(where, sentence, severity="warning"))
+        findings.append(Finding(where, sentence, "feed one frame at a time", "warning"))
     return findings

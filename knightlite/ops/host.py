@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knightlite import dtypes
+from knightlite.errors import Finding
 from knightlite.ir import Attribute, Graph, HostOp
 from knightlite.ops.onnx_io import OnnxWriter
 
@@ -49,6 +50,12 @@ def sentence(op: HostOp) -> str:
     """What every user of a network with this operation is told."""
     by = "" if op.op in KINDS else " by ONNX Runtime"
     return f"{op.op} runs on the host{by}, after the NPU."
+
+
+def told(op: HostOp) -> Finding:
+    """The same as a warning, with what it asks of the user."""
+    hint = "sim, eval and Session run it; a program on a board has to do it itself"
+    return Finding(op.name, sentence(op), hint, "warning")
 
 
 def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:

@@ -291,6 +291,9 @@ def _counted(
     }
 
 
+STAYS = "where 8 bits are too few, end the network in front of it with -on"
+
+
 def _warnings(
     graph: Graph, assignment: Assignment, workload: Workload, settings: Settings
 ) -> list[Finding]:
@@ -300,7 +303,7 @@ def _warnings(
         name for name in assignment.narrowed if settings.bit_width == 8 and name not in asked
     ]
     found = [
-        Finding(name, f"it stays at 8 bits: {sentence}.", severity="warning")
+        Finding(name, f"it stays at 8 bits: {sentence}.", STAYS, "warning")
         for name, sentence in assignment.narrowed.items()
         if settings.bit_width == 16 or name in asked
     ]
@@ -311,7 +314,8 @@ def _warnings(
                 by_rule[0],
                 "it stays at 8 bits although a rule gives it 16: "
                 f"{assignment.narrowed[by_rule[0]]}{more}.",
-                severity="warning",
+                STAYS,
+                "warning",
             )
         )
     if isinstance(workload, (DataFree, RandomData)):
@@ -324,7 +328,8 @@ def _warnings(
                     name,
                     "the network output is delivered in 8 bits, because another operator reads it "
                     "or its producer cannot write 16.",
-                    severity="warning",
+                    "where that is too coarse, end the network one operator earlier with -on",
+                    "warning",
                 )
             )
     return found

@@ -207,7 +207,10 @@ def _warn_of_other_networks(sources: Sequence[Source], talk: Talk) -> None:
     for item in sources:
         if quantized and item.made_from and item.made_from not in quantized:
             names = ", ".join(str(path) for path in quantized.values())
-            talk.warn(f"{item.path} was not compiled from {names}.")
+            talk.warn(
+                f"{item.path} was not compiled from {names}. Hint: `knightlite compile --onnx "
+                f"{next(iter(quantized.values()))}` does it, or name the files that belong together"
+            )
 
 
 def _warn_of_chance(found: EvaluationResult, classes: int, talk: Talk) -> None:
@@ -236,7 +239,10 @@ def _float_model(quantized: workspace.Found, talk: Talk) -> Path | None:
     digest = wanted.sha256 if wanted is not None else _noted_hash(quantized.path)
     if not path.is_file() or workspace.sha256_of(path) != digest:
         what = "has changed since quant read it" if path.is_file() else "is not here any more"
-        talk.warn(f"the float model {path} {what}: it is left out.")
+        talk.warn(
+            f"the float model {path} {what}: it is left out. Hint: name it first, before the "
+            "others, or run quant again"
+        )
         return None
     talk.say(f"{path} is taken: {quantized.path.name} was made from it.")
     return path
@@ -262,7 +268,8 @@ def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk
         without = next(form for form in forms if not form.softmax)
         talk.warn(
             f"{without.source.path.name} does not deliver what its Softmax reads, or has none: "
-            "the final outputs are compared, whose SQNR says less than that of logits."
+            "the final outputs are compared, whose SQNR says less than that of logits. Hint: go by "
+            "top-1 and `same %`"
         )
     return replace(
         probe,
@@ -385,7 +392,10 @@ def _resumed(fresh: State, path: Path | None, talk: Talk) -> State:
     try:
         old = evaluate_state.read(path)
     except KnightliteError as error:
-        talk.warn(f"{error.sentence} The evaluation starts from the first picture.")
+        talk.warn(
+            f"{error.sentence} The evaluation starts from the first picture. Hint: --state FILE "
+            "names another file"
+        )
         return fresh
     what = fresh.question.difference(old.question)
     if not what and old.shard != fresh.shard:
@@ -395,7 +405,7 @@ def _resumed(fresh: State, path: Path | None, talk: Talk) -> State:
     if what:
         talk.warn(
             f"{path} is of another evaluation, which differs in {what}: "
-            "this one starts from the first picture."
+            "this one starts from the first picture. Hint: --state FILE keeps both"
         )
         return fresh
     talk.say(f"{path} holds {old.tally.pictures} of {old.total} pictures: the others follow.")

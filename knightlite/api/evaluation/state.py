@@ -126,7 +126,8 @@ def read(path: Path) -> State:
         tally = tally_from_json(found["tally"], len(models), str(path))
         return State(question, (index, count), str(found["stamp"]), _whole(found["total"]), tally)
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path} is damaged: {error!r}.", _REMEDY) from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise FormatError(f"{path} is damaged: {reason}.", _REMEDY) from error
 
 
 def _whole(value: Any, most: int = (1 << 63) - 1) -> int:

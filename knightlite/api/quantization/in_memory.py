@@ -306,9 +306,7 @@ def graph_of(options: QuantizeOptions, model: SourceModel, talk: Talk) -> Graph:
     doubts: list[Finding] = []
     graph = canonical_graph(model, options.model, options.general_process, doubts.append)
     graph = normalized(options, graph, talk)
-    doubts += [
-        Finding(item.name, host.sentence(item)) for item in graph.host if item.op != "Reshape"
-    ]
+    doubts += [host.told(item) for item in graph.host if item.op != "Reshape"]
     for doubt in summarized(doubts):
         talk.warn(str(doubt))
     if host.needs_onnx_runtime(graph):

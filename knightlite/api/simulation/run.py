@@ -103,7 +103,8 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             if labels is not None and number == 0 and len(labels) != scores.size:
                 talk.warn(
                     f"{options.labels} names {len(labels)} classes, but the network gives "
-                    f"{scores.size} scores: the names may be those of another network."
+                    f"{scores.size} scores: the names may be those of another network. Hint: name "
+                    "a file of as many lines as there are scores"
                 )
             best = _best(scores, labels)
             top += [best] if best else []
@@ -113,7 +114,8 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             files.write_text(paths[INPUT_TEXT], "".join(input_texts))
     if saturations:
         talk.warn(
-            f"{saturations} accumulators saturated at 32 bits: the compiler proves this away."
+            f"{saturations} accumulators saturated at 32 bits: the compiler proves this away. "
+            "Hint: this is a bug of ours; please report it with the two files"
         )
     told = {"input": options.input}
     workspace.record(options.directory, "sim", meta.chip, told, paths, binary.sources, holds)
