@@ -199,8 +199,8 @@ def test_every_frame_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert result.differing_tensors == ("b", "a")
     assert result.saturations == 6
     assert warnings == [
-        "6 accumulators saturated at 32 bits: the compiler proves this away. Hint: this is a bug of "
-        "ours; please report it with the two files"
+        "6 accumulators saturated at 32 bits: the compiler proves this away. Hint: this is a bug "
+        "of ours; please report it with the two files"
     ]
 
 

@@ -341,6 +341,18 @@ def test_usage_names_the_program_as_it_was_called(
     assert capsys.readouterr().err.startswith(f"Usage: {program} quant [OPTIONS] [onnx]\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [("compile a.onnx", "--onnx"), ("quant a.onnx", "--model"), ("diagnose a b", "--quantized")],
+)
+def test_a_file_without_its_option(capsys: Capture, arguments: str, option: str) -> None:
+    command = arguments.split()[0]
+    assert run(arguments.split()) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"Hint: files are named by their options, as in `knightlite {command} {option} FILE`"
+    )
+
+
 def test_no_arguments(capsys: Capture) -> None:
     _, err = output(capsys, code=2)
     assert "Usage: knightlite [OPTIONS] COMMAND [ARGS]..." in err

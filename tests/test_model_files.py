@@ -27,6 +27,7 @@ def test_the_suffix_decides() -> None:
     [
         ("a.bin", None,
          "a.bin must end in .onnx, .pdmodel, .json or .pdparams, not in .bin."),
+        ("a_r.cfg", None, "a_r.cfg is of a compiled network, not a model."),
         (".", None, ". is a folder, not a file."),
         ("/", None, "/ is a folder, not a file."),
         ("a", None, "a must end in .onnx, .pdmodel, .json or .pdparams, but has no suffix."),

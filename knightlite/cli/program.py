@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -25,10 +26,12 @@ from knightlite.cli.terminal import one_line, report_error, say
 from knightlite.cli.vocabulary import ALIASES
 from knightlite.errors import KnightliteError, UsageError, nearest, suggestion
 from knightlite.options import Names
+from knightlite.options.kinds import Form
 from knightlite.version import __version__
 
 PROGRAM = "knightlite"
 ROOM_BYTES = 1 << 20  # less is a full disk
+EXTRA = "unexpected extra argument"  # as click says it
 STOPPED = 130  # as shells say it of Ctrl-C
 
 # command -> (module of knightlite.cli, one line for --help); modules are imported when called
@@ -154,6 +157,8 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         param = error.param if isinstance(error, click.BadParameter) else None
         if isinstance(param, RecordOption) and param.option.unlike:
             say(f"Hint: {param.option.unlike}")
+        elif isinstance(error, click.UsageError) and (EXTRA in error.message or _is_place(error)):
+            _say_option(error)
         return 2
     except (click.Abort, KeyboardInterrupt):
         say("Stopped.")
@@ -193,6 +198,27 @@ def _report_option(error: click.NoSuchOption, arguments: Sequence[str]) -> None:
         lists = f"`{error.ctx.command_path} --help` lists them"
     near = nearest(option, (flag for flag in flags if flag.startswith("-")))
     report_error(UsageError(f"there is no option {option}.", f"{near} {lists}".strip()))
+
+
+def _is_place(error: click.UsageError) -> bool:
+    """Whether a file stands without its option where a word may stand."""
+    place = isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument)
+    return place and re.search(r"'[^']*\.\w+'", error.message) is not None
+
+
+def _say_option(error: click.UsageError) -> None:
+    """The option that a file without one may belong to."""
+    params = error.ctx.command.params if error.ctx is not None else []
+    files = [
+        item
+        for item in params
+        if isinstance(item, RecordOption)
+        and item.option.flags
+        and item.option.kind.form is Form.FILE
+    ]
+    if error.ctx is not None and files:
+        flag = files[0].option.flags[-1]
+        say(f"Hint: files are named by their options, as in `{error.ctx.command_path} {flag} FILE`")
 
 
 def _refuse_undecodable(arguments: Sequence[str]) -> None:

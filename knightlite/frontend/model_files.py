@@ -35,6 +35,9 @@ FRAMEWORKS = ("onnx", "paddle", "pytorch")
 SUFFIXES = {".onnx": "onnx", ".pdmodel": "paddle", ".json": "paddle", ".pdparams": "paddle"}
 
 
+COMPILED = (".cfg", ".weight", ".tsmodel")
+
+
 def load(
     path: str | Path,
     weight: str | Path | None = None,
@@ -184,6 +187,11 @@ def framework_of(path: Path, framework: str | None) -> str:
         )
         raise UsageError(
             f"{path} holds weights, not a model.", f"pass {path.with_suffix(program)} with -m"
+        )
+    if suffix in COMPILED:
+        raise UsageError(
+            f"{path} is of a compiled network, not a model.",
+            "pass the float model that it was made from",
         )
     by_suffix = SUFFIXES.get(suffix)
     if framework is None and by_suffix is None and path.is_dir():

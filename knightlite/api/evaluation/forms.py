@@ -73,6 +73,11 @@ def source_of(path: Path) -> Source:
     if not path.is_file():
         what = "is a folder, not a model file" if path.is_dir() else "does not exist"
         raise UsageError(f"model {path} {what}.", "eval reads files of models")
+    if path.suffix == ".weight":
+        raise UsageError(
+            f"{path} holds the constants of a compiled network.",
+            f"name its description, as in {path.with_suffix('.cfg')}",
+        )
     digest = workspace.sha256_of(path)
     if path.suffix in SUFFIXES:
         binary = open_binary(path)
