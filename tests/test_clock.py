@@ -94,8 +94,9 @@ def test_engines_without_tokens_run_side_by_side() -> None:
     [  # of 32 x 64 lanes
         (32, 4, 4, 4),  # 8 groups have 32 inputs
         (32, 16, 16, 16),  # 2 groups have 32 inputs
-        (6, 4, 24, 3),  # 2 groups have 48 outputs
-        (5, 4, 24, 3),
+        (6, 5, 24, 3),  # 2 groups have 48 outputs
+        (6, 4, 24, 2),  # with 4 inputs, alone: 3 columns of 4 share a block, 6 x 3 for 9 taps
+        (5, 5, 24, 3),
         (3, 48, 8, 6),  # each group alone, 2 blocks of inputs
         (2, 33, 65, 8),  # 2 x 2 blocks each
         (7, 1, 2, 1),  # depthwise with a multiplier

@@ -253,8 +253,8 @@ MATRICES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # 12/5 = 2 and 10/4 = 2 the outputs, one may be in a block, odd two: 1, 6, 2, 3 times 9 blocks
     (make(Matrix, **channels(30, 24, 4, 5), **kernel(3, 3), groups=6), (244, 1144, 424, 601, 601)),
     # 4 pixels, 3 taps, 4 groups of 2 -> 20: 64/20 = 3 whole groups, 2 x 3 blocks; of one at a time
-    # columns share lanes, 3 x 4 (odd: 3 x 3): 4 x 1, 4 x 20/16 = 2, 4 x 20/10 = 2
-    (make(Matrix, **channels(8, 80, 2, 2), **kernel(1, 3), groups=4), (88, 80, 96, 93, 93)),
+    # columns share lanes, 3 x 4 (odd: 3 x 3): 4 x 1, which is less, 4 x 20/16 = 2, 4 x 20/10 = 2
+    (make(Matrix, **channels(8, 80, 2, 2), **kernel(1, 3), groups=4), (80, 80, 96, 93, 93)),
     # in 16 bits: 32/20 = 1 group; 20/16 = 2, 20/8 = 3, 20/7 = 3 blocks a group
     (make(Matrix, **channels(8, 80, 2, 2), **kernel(1, 3), groups=4, weight_type=1),
      (80, 96, 112, 109, 109)),
@@ -291,8 +291,10 @@ TRANSFERS: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # 15 x 2 of 24, 720: 480
     (make(Load, **RUNS, ddr_row_stride=400, ddr_column_stride=94), (154, 226, 315, 577, 577)),
     (make(Store, **RUNS, ddr_row_stride=400, ddr_column_stride=94), (154, 226, 315, 577, 577)),
-    # with 63 bytes between them, 5 of 216: 5 x 4 bursts, 1280: 72, 168, 286; still 480
-    (make(Load, **RUNS, ddr_row_stride=400, ddr_column_stride=93), (172, 268, 386, 577, 577)),
+    # with 63 bytes between them, 5 of 216 would be 5 x 4 bursts, 1280: the 15 apart are fewer
+    (make(Load, **RUNS, ddr_row_stride=400, ddr_column_stride=93), (154, 226, 315, 577, 577)),
+    # with 33, 5 of 156: 5 x 3 bursts, as many as apart
+    (make(Load, **RUNS, ddr_row_stride=400, ddr_column_stride=63), (154, 226, 315, 577, 577)),
     # with 10, 5 of 110: 5 x 2 bursts, 640: 36, 84, 143; 5 x 5 of 24, 600: 400
     (make(Load, **RUNS, ddr_row_stride=200, ddr_column_stride=40), (136, 184, 243, 497, 497)),
     # and rows with 10 between them, 4 x 120 + 110 = 590: 10 bursts, 640; 25 of 24, 600

@@ -214,7 +214,8 @@ class Matrix(WindowInstruction):
         """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.
 
         A chip has other output lanes at 16 bit. As many whole groups as fit a block, and as the
-        chip lets share one, are in it; of a single one with few inputs several kernel columns are.
+        chip lets share one, are in it; of a single one with few inputs several kernel columns are,
+        where that is faster.
         Fewer channels than depthwise lanes: several pixels share them. Partial sums pass through
         FSPM beside them, and through the vector lanes x where a prologue changes it, and y where
         an activation does: whichever is slowest.
@@ -230,12 +231,13 @@ class Matrix(WindowInstruction):
         else:
             fitting = min(chip.matrix_input_lanes // max(1, ins), output_lanes // max(1, outs))
             sharing = max(1, min(fitting, chip.groups_per_block, self.groups))
-            blocks = -(-self.groups // sharing) * -(-outs // output_lanes)
-            if sharing == 1 and ins <= chip.matrix_packed_channels:
+            shared = -(-self.groups // sharing) * -(-outs // output_lanes)
+            blocks = shared * self.taps() * -(-ins // chip.matrix_input_lanes)
+            if ins <= chip.matrix_packed_channels:
                 packed = self.kernel_width * chip.matrix_packed_channels
-                blocks *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
-            else:
-                blocks *= self.taps() * -(-ins // chip.matrix_input_lanes)
+                alone = self.groups * -(-outs // output_lanes)
+                alone *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
+                blocks = alone if sharing == 1 else min(blocks, alone)
             products = self.pixels * blocks
         directions = self.accumulate_in + self.accumulate_out
         sums = self.pixels * self.y_channels * self.accumulator_size * directions

@@ -83,20 +83,23 @@ class Transfer(Instruction):
     def ddr_bytes(self, chip: Chip) -> int:
         """Bytes the DDR is occupied for: whole bursts.
 
-        Runs with less than a burst between them are one run (pixels of 3 bytes, 4 apart): a burst
-        is moved once, and of what lies between the runs no byte is read or written.
+        Runs with less than a burst between them may be one run (pixels of 3 bytes, 4 apart): a
+        burst is moved once, and of what lies between the runs no byte is read or written. Where
+        fewer bursts hold them apart they stay apart.
         """
         burst = chip.ddr_burst_bytes
-        run, count = self.run_bytes, 1
+        run, together = self.run_bytes, True
+        bursts = -(-run // burst)
         for turns, stride in (
             (self.columns, self.ddr_column_stride),
             (self.rows, self.ddr_row_stride),
         ):
-            if count == 1 and (turns == 1 or run <= stride < run + burst):
+            bursts *= turns
+            together = together and (turns == 1 or run <= stride < run + burst)
+            if together:
                 run += (turns - 1) * stride
-            else:
-                count *= turns
-        return count * -(-run // burst) * burst
+                bursts = min(bursts, -(-run // burst))
+        return bursts * burst
 
     def ddr_side(self, write: bool) -> Operand:
         """Its runs in DDR."""
