@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance_checks import build, extreme_inputs, random_inputs, reference, run
+from conformance_checks import assert_exact, build, extreme_inputs, random_inputs, reference, run
 from knightlite import dtypes
-from knightlite.chip import Chip
-from knightlite.chip_files import find
+from knightlite.chip import Chip, ChipFamily
+from knightlite.chip_files import families, find
 from knightlite.errors import ModelError
 from knightlite.ir import Graph, HostOp, verify
 from knightlite.passes import PIPELINE, Explanations, run_passes
@@ -462,6 +462,16 @@ def test_a_pass_that_breaks_the_graph_is_caught() -> None:
 
     with pytest.raises(ModelError, match="input c is not defined before it is read"):
         run_passes(residual(QuantizedNet()), CHIP, [DropsANode()], Explanations())
+
+
+@pytest.mark.parametrize("family", families(), ids=lambda item: str(item.family))
+def test_activations_are_exact_on_every_chip(family: ChipFamily, rng: np.random.Generator) -> None:
+    """The machine's bytes are the golden model's, in ONNX Runtime; so at both levels."""
+    wide = 16 in family.chip.bit_widths
+    for make in (activation, activation_sides, activation_transposed, *[activation_wide] * wide):
+        graph = make(QuantizedNet())
+        for level in (0, 1):
+            assert_exact(graph, build(graph, family, level), rng)
 
 
 def test_an_activation_takes_at_most_a_quarter_of_mspm() -> None:
