@@ -39,7 +39,7 @@ class MixBudget:
 
 
 EFFORTS: Mapping[str, Mapping[str, Any]] = {
-    "low": {"bias_correction": "fast", "equalize": False},
+    "low": {"bias_correction": "fast", "equalize": False, "output_scales": False},
     "normal": {},
     "high": {
         "rounding": "adaptive",

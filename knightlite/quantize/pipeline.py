@@ -51,6 +51,7 @@ from knightlite.quantize.statistics.passes import (
 from knightlite.quantize.steps.equalizing import try_equalization
 from knightlite.quantize.steps.improvement import comparison_limit, improve, sample_limit
 from knightlite.quantize.steps.judgement import StepResult
+from knightlite.quantize.steps.output_scales import choose_output_scales, pictures_wanted
 from knightlite.quantize.steps.range_choice import choose_ranges
 from knightlite.quantize.weak_layers import findings, weak_layers
 
@@ -149,7 +150,7 @@ def prepare(
     if settings.spread_channels and settings.bit_width == 8:
         graph = spread_channels(graph)
     seen_as = changed(graph, changes)
-    limit = sample_limit(graph, settings)
+    limit = max(sample_limit(graph, settings), pictures_wanted(graph, settings))
     watched = WatchedWorkload(workload)
 
     def first_pass() -> Observation:
@@ -189,7 +190,10 @@ def finish(
     assigned = time.perf_counter()
     chosen: tuple[StepResult, ...] = ()
     if not is_made_up(workload):  # such pictures do not tell what readers make of real ones
-        assignment, chosen = choose_ranges(basis.under(settings), assignment, seen.sample, threads)
+        own = basis.under(settings)
+        assignment, chosen = choose_ranges(own, assignment, seen.sample, threads)
+        assignment, moved = choose_output_scales(own, assignment, seen.sample, threads)
+        chosen += moved
     improved, steps = improve(
         seen_as, changed(assignment.graph, prepared.changes), seen.sample, settings, threads
     )

@@ -69,7 +69,10 @@ class Settings:
     tables before depthwise convolutions write 16 bits, which are requantized per channel.
     ``lift_tables``: what a table gives is lifted to 0 where it dips below and readers can take that
     into their biases.
-    ``tensor_methods``: (tensor, method) where it is not ``method``. ``auto_mix``: (strategy, share
+    ``tensor_methods``: (tensor, method) where it is not ``method``; ``range_factors``: (tensor,
+    factor) by which the scale of the tensor's group is multiplied then. ``output_scales``: such
+    factors are chosen by what the network's outputs keep, see
+    :mod:`knightlite.quantize.steps.output_scales`. ``auto_mix``: (strategy, share
     of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.mixed.auto_mix`;
     ``mix_budget``: what more may be wide by its cost, :mod:`knightlite.quantize.mixed.mix_budget`.
     ``pins``: types and scales that the user decides. ``lut_len``: tables of 16-bit tensors have
@@ -100,6 +103,7 @@ class Settings:
     auto_mix: tuple[str, float] | None = None
     mix_budget: MixBudget | None = None
     tensor_methods: tuple[tuple[str, str], ...] = ()
+    range_factors: tuple[tuple[str, float], ...] = ()
     percent: float = DEFAULT_PERCENT
     pins: tuple[Pin, ...] = ()
     lut_len: int = DEFAULT_LUT_LEN
@@ -107,6 +111,7 @@ class Settings:
     tuned_weights: bool = True
     output_headroom: float = OUTPUT_HEADROOM
     range_choice: bool = False
+    output_scales: bool = True
 
 
 DEFAULT_SETTINGS = Settings()

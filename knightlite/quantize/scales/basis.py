@@ -43,3 +43,8 @@ class Basis:
         """The name of a group's range method: that of a member alone, or the general one."""
         own = dict(self.settings.tensor_methods)
         return next((own[name] for name in group.members if name in own), self.settings.method)
+
+    def factor_of(self, group: Group) -> float:
+        """What the scale that the method finds for a group is multiplied by."""
+        factors = dict(self.settings.range_factors)
+        return next((factors[name] for name in group.members if name in factors), 1.0)

@@ -73,8 +73,10 @@ def choose_features(basis: Basis, widths: Widths = NARROW) -> dict[str, Feature]
         shared = [part for *_, part in found]
         least = least_scales(shared, dtype, method, basis.settings.percent)
         for (index, group, _), best in zip(found, least, strict=True):
-            scale = _jump_between_codes(basis.graph, group, dtype, best)
-            chosen.update(_members(index, group, dtype, scale, Rule(method, is_method=True)))
+            factor = basis.factor_of(group)
+            scale = _jump_between_codes(basis.graph, group, dtype, best * factor)
+            rule = Rule(method, is_method=True, factor=factor)
+            chosen.update(_members(index, group, dtype, scale, rule))
     chosen = {name: chosen[name] for group in groups for name in group.members}
     check_integers(basis)
     return _no_finer_than_factors(basis, apply_pins(basis, chosen))
@@ -101,10 +103,11 @@ def _per_channel(basis: Basis, index: int, group: Group) -> dict[str, Feature] |
         return None
     method, dtype = basis.method_of(group), group_dtype(basis, group)
     choose = method_of(method, basis.settings.percent)
-    scales = channel_scales(basis.statistics[name], dtype, choose)
+    factor = basis.factor_of(group)
+    scales = channel_scales(basis.statistics[name], dtype, choose) * np.float32(factor)
     if not _clamp_allows(basis.graph, name, dtype, scales):
         return None
-    rule = Rule(method, is_method=True, per_channel=True)
+    rule = Rule(method, is_method=True, per_channel=True, factor=factor)
     return {name: Feature(name, dtype, scales, index, rule)}
 
 

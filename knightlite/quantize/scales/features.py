@@ -16,17 +16,20 @@ from knightlite.ir import Graph, Tensor
 class Rule:
     """What decided a scale: the range method ``name``, or something else that is called so.
 
-    ``per_channel``: the method chose a scale for every channel.
+    ``per_channel``: the method chose a scale for every channel. ``factor``: by which its scale was
+    then multiplied, because the network's outputs keep more so.
     """
 
     name: str
     is_method: bool = False
     per_channel: bool = False
+    factor: float = 1.0
 
     @property
     def text(self) -> str:
         """As reports say it."""
-        return f"{self.name} per channel" if self.per_channel else self.name
+        moved = "" if self.factor == 1 else f" x {self.factor:.2f}"
+        return f"{self.name} per channel{moved}" if self.per_channel else f"{self.name}{moved}"
 
 
 BY_DEFINITION = Rule("by definition")

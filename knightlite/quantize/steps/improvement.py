@@ -37,10 +37,15 @@ def sample_limit(graph: Graph, settings: Settings) -> int:
     chooses = settings.range_choice and settings.bit_width == 8
     if not chooses and not steps_of(settings, graph):
         return 1
-    affordable = settings.sample_macs // max(1, macs(graph))
+    return affordable_pictures(graph, settings) if _affords(graph, settings) else 1
+
+
+def affordable_pictures(graph: Graph, settings: Settings) -> int:
+    """How many pictures the effort and memory allow, though never less than can be judged."""
+    affordable = max(FEWEST, settings.sample_macs // max(1, macs(graph)))
     picture = 4 * sum(graph.tensors[name].elements for name in graph.inputs)
     held = max(FEWEST, SAMPLE_BYTES // picture)
-    return min(settings.sample, affordable, held) if affordable >= FEWEST else 1
+    return min(settings.sample, affordable, held)
 
 
 def comparison_limit(graph: Graph, settings: Settings) -> int:
@@ -55,11 +60,17 @@ def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
     A sentence; "" where they were, or where none is asked for.
     """
     names = " and ".join(name for name, *_ in steps_of(settings, graph))
-    if not names or pictures >= FEWEST:
+    if not names:
         return ""
-    if settings.sample_macs // max(1, macs(graph)) >= FEWEST:
-        return f"{names}: not tried, which takes {FEWEST} pictures or more"
-    return too_dear(names, graph, settings, FEWEST)
+    if not _affords(graph, settings):
+        return too_dear(names, graph, settings, FEWEST)
+    if pictures >= FEWEST:
+        return ""
+    return f"{names}: not tried, which takes {FEWEST} pictures or more"
+
+
+def _affords(graph: Graph, settings: Settings) -> bool:
+    return settings.sample_macs // max(1, macs(graph)) >= FEWEST
 
 
 def too_dear(names: str, graph: Graph, settings: Settings, pictures: int, runs: int = 1) -> str:
@@ -120,7 +131,7 @@ def improve(
     """The quantized graph after every step that was kept, and what each one did."""
     steps = steps_of(settings, graph)
     walk = Walk(graph, pictures, threads)
-    if not steps or walk.count < FEWEST:
+    if not steps or walk.count < FEWEST or not _affords(graph, settings):
         return quantized, ()
     tuning = _tuning(walk.count, pictures_at_once(graph, settings.live_bytes))
     results = []

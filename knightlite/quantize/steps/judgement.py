@@ -110,7 +110,7 @@ class StepResult:
 
 def judge(before: Sequence[Errors], after: Sequence[Errors]) -> Judgement:
     """Compare two networks on the same pictures: the errors of each of the chip's outputs."""
-    gains = np.mean(
+    gains = np.nanmean(
         [_gains(one.noise, other.noise) for one, other in zip(before, after, strict=True)], axis=0
     )
     mean, error = trimmed_mean(gains)

@@ -215,14 +215,20 @@ class Walk:
 
     def _value(self, node: Node, inputs: Sequence[Array], weights: Sequence[Array]) -> Array:
         """The float node's value for all pictures of ``inputs``, its activation included."""
-        value = empty((len(inputs[0]), *self._graph.tensors[node.output].shape[1:]), np.float32)
+        view = View(self._graph, node)
 
-        def compute(part: slice) -> None:
-            value[part] = self._runs.compute(node, [item[part] for item in inputs], weights)
+        def compute(part: slice) -> Array:
+            made = self._runs.compute(node, [item[part] for item in inputs], weights)
             if weights:
-                _clamp(value[part], View(self._graph, node))
+                _clamp(made, view)
+            return made
 
-        self._run_all(compute, self._parts(node, len(value)))
+        pieces = self._parts(node, len(inputs[0]))
+        if len(pieces) == 1:
+            return compute(pieces[0])
+        value = empty((len(inputs[0]), *self._graph.tensors[node.output].shape[1:]), np.float32)
+        for part, made in zip(pieces, self._runs.side_by_side(compute, pieces), strict=True):
+            value[part] = made
         return value
 
     def _step(

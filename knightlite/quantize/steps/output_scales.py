@@ -1,0 +1,311 @@
+"""The scale of each group by what it does at the network's outputs, picture by picture.
+
+A range method weighs squared errors of a tensor alone, over all pictures. That goes wrong both
+ways. Where a few pictures excite a tensor many times as far as the others, they pay for a scale
+that is too coarse for the typical one, and what they buy may be discarded downstream. Where rare
+values are what the network is for (the faces that a detector finds), clipping them looks cheap.
+
+So the error of a scale is measured at the outputs (:mod:`.consequences`), of whole outputs and of
+their upper tails (:mod:`.output_views`), for each picture. Errors of different groups are nearly
+uncorrelated: they add up, on top of what the rest (weights, other groups) does to the picture. What
+is minimised is the mean over the pictures of the relative error: none counts by its loudness, and a
+group that is a small part of the noise has no say. It is done group by group, the largest part
+first, in steps of half a bit, up or down as long as that gains. Other pictures judge the whole.
+
+Layer-wise errors propagated to the output as the measure: Nagel et al., "A White Paper on Neural
+Network Quantization", 2021, section 3.1 (cross entropy for the last layer), here for every layer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import UnsupportedError
+from knightlite.inference import Runner, available_cores, float_network, quantized_network
+from knightlite.ir import Graph, Tensor
+from knightlite.quantize.choices import DEFAULT_METHOD
+from knightlite.quantize.groups import scale_groups
+from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.scales.features import quantized_tensor
+from knightlite.quantize.settings import Settings
+from knightlite.quantize.steps.consequences import Consequences
+from knightlite.quantize.steps.improvement import affordable_pictures, macs
+from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult, judge
+from knightlite.quantize.steps.output_views import OutputViews, cost
+from knightlite.quantize.steps.walk import Errors, Walk
+
+Array = NDArray[Any]
+Float64 = NDArray[np.float64]
+
+NAME = "scales by what the outputs keep"
+STEP = 2**0.5  # between one scale and the next to try: half a bit
+FURTHEST = 6  # steps from the method's scale
+RUNS = 8  # of settings.sample_macs, in all
+LEAST_PART = 0.04  # of the noise at the outputs: a group that is less has nothing to gain
+LEAST_GAIN = 0.005  # of the relative error: 0.04 dB
+BURDEN = 2.0  # standard errors of its gain over the pictures that a scale must show
+MOST_GROUPS = 10  # that are tried
+LEAST_REST = 0.1  # of the noise: what the groups do not explain, at least
+SCREENING, GLANCE, CHOOSING = 2, 4, 10  # pictures: which groups matter, may gain, do gain
+FEW_VALUES = 256  # of all outputs, below which a picture says little: screening takes twice as many
+OUTPUT_BYTES = 64 << 20  # of the float outputs of the pictures that judge and choose
+
+
+@dataclass(slots=True, eq=False)
+class Tried:
+    """A scale group: its ``tensors`` as they are, and the noise [views, n] of each of its scales.
+
+    ``noise``: by the number of steps from the present scale.
+    """
+
+    tensors: Mapping[str, Tensor]
+    noise: dict[int, Float64] = field(default_factory=dict)
+
+    def add(self, by: int, noise: Float64) -> None:
+        """Those [views, m] of more pictures."""
+        known = self.noise.get(by)
+        self.noise[by] = noise if known is None else np.concatenate([known, noise], axis=1)
+
+    def seen(self, by: int) -> int:
+        """On how many pictures the noise is known."""
+        return self.noise[by].shape[1] if by in self.noise else 0
+
+    def at(self, steps: int) -> dict[str, Tensor]:
+        """The tensors with a scale so many steps coarser."""
+        return {
+            name: Tensor(name, item.shape, item.dtype, np.asarray(item.scale * _factor(steps)))
+            for name, item in self.tensors.items()
+            if item.scale is not None
+        }
+
+
+def choose_output_scales(
+    basis: Basis,
+    assignment: Assignment,
+    pictures: tuple[Array, ...],
+    threads: int | None = None,
+) -> tuple[Assignment, tuple[StepResult, ...]]:
+    """The assignment with the scales that the outputs want, where other pictures agree; the step.
+
+    ``pictures`` [n, C, H, W] per network input: the first of every two choose, the others judge.
+    """
+    graph, settings = basis.graph, basis.settings
+    count = len(pictures[0])
+    if not asked(settings) or count < FEWEST or not affordable(graph, settings):
+        return assignment, ()
+    groups = free_groups(basis, assignment)
+    if not groups:
+        return assignment, ()
+    started = time.perf_counter()
+    watch = _Watch(graph, pictures, assignment.graph, threads)
+    moved = _choose(watch, groups, _passes(graph, settings))
+    if not moved:
+        return assignment, ()
+    factors = tuple((next(iter(group.tensors)), _factor(by)) for group, by in moved)
+    try:
+        changed = assign(basis.switched(range_factors=factors))
+    except UnsupportedError:  # a narrow range may ask for more than the arithmetic holds
+        return assignment, (StepResult(NAME, None, False, time.perf_counter() - started),)
+    before, after = watch.errors(assignment.graph), watch.errors(changed.graph)
+    judgement = judge(before, after)
+    kept = judgement.kept(Burden.DOUBTFUL) and _mean_cost(after) < _mean_cost(before)
+    step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
+    return (changed if kept else assignment), (step,)
+
+
+def pictures_wanted(graph: Graph, settings: Settings) -> int:
+    """How many pictures the step needs at least; 1 where it is not done."""
+    if not asked(settings) or not affordable(graph, settings):
+        return 1
+    return affordable_pictures(graph, settings)
+
+
+def asked(settings: Settings) -> bool:
+    """Whether the settings ask for the step: a method that the user names serves as it is."""
+    return settings.output_scales and settings.bit_width == 8 and settings.method == DEFAULT_METHOD
+
+
+def affordable(graph: Graph, settings: Settings) -> bool:
+    """Whether the effort allows to look at every group on one picture, and half as much again."""
+    return 3 * len(scale_groups(graph)) <= 4 * _passes(graph, settings)
+
+
+def _passes(graph: Graph, settings: Settings) -> int:
+    """Forward passes of a picture that the effort affords."""
+    return RUNS * settings.sample_macs // max(1, macs(graph))
+
+
+def free_groups(basis: Basis, assignment: Assignment) -> list[Tried]:
+    """The groups of 8 bits whose scale a range method chose, and no pin or other rule."""
+    pinned = {pin.name for pin in basis.settings.pins}
+    found = []
+    for group in scale_groups(basis.graph):
+        first = assignment.features[group.members[0]]
+        if (
+            first.dtype.bits == 8
+            and first.rule.is_method
+            and not pinned.intersection(group.members)
+        ):
+            tensors = {
+                name: quantized_tensor(basis.graph, assignment.features[name])
+                for name in group.members
+            }
+            found.append(Tried(tensors))
+    return found
+
+
+def _factor(steps: int) -> float:
+    return float(STEP**steps)
+
+
+class _Watch:
+    """The outputs of both networks on the pictures that choose and on those that judge.
+
+    ``choosing``: how many choose; ``total``: the noise [views, n] of the quantized network on them,
+    ``energy`` what it is relative to; ``values``: of all outputs for a picture.
+    """
+
+    def __init__(
+        self, graph: Graph, pictures: tuple[Array, ...], quantized: Graph, threads: int | None
+    ) -> None:
+        self.graph, self._threads = graph, threads
+        each = 4 * sum(graph.tensors[name].elements for name in graph.chip_outputs)
+        most = max(FEWEST, OUTPUT_BYTES // each)
+        self.values = each // 4
+        self._walk = Walk(graph, pictures, threads)
+        self._judging = tuple(item[1:most:2] for item in pictures)
+        chosen = tuple(item[: min(most, 2 * CHOOSING) : 2] for item in pictures)
+        self.choosing = len(chosen[0])
+        runner = Runner(float_network(graph, graph.chip_outputs), threads)
+        exact = _outputs(graph, runner, chosen)
+        self.views = OutputViews(exact)
+        self._exact = _outputs(graph, runner, self._judging)
+        fixed = _outputs(graph, _runner(quantized, threads), chosen)
+        self.total = self.views.noise(exact, fixed)
+        self.energy = self.views.energy(exact)
+
+    def errors(self, quantized: Graph) -> tuple[Errors, ...]:
+        """Of each view on the pictures that judge."""
+        fixed = _outputs(self.graph, _runner(quantized, self._threads), self._judging)
+        energies = self.views.energy(self._exact)
+        noises = self.views.noise(self._exact, fixed)
+        return tuple(
+            Errors(energy, noise, np.zeros_like(noise), np.zeros_like(noise))
+            for energy, noise in zip(energies, noises, strict=True)
+        )
+
+    def measure(self, wanted: Sequence[tuple[Tried, int]], count: int) -> None:
+        """The noise of every group at a number of steps, on the first ``count`` that choose.
+
+        What is known already is not measured again.
+        """
+        with ThreadPoolExecutor(self._threads or available_cores()) as pool:
+            for place in range(count):
+                tasks = [(group, by) for group, by in wanted if group.seen(by) <= place]
+                if not tasks:
+                    continue
+                noise = partial(self._noise, Consequences(self.graph, self._walk, 2 * place))
+                for (group, by), found in zip(tasks, pool.map(noise, tasks), strict=True):
+                    group.add(by, found)
+
+    def _noise(self, some: Consequences, task: tuple[Tried, int]) -> Float64:
+        group, by = task
+        return self.views.noise(some.outputs, some.of(group.at(by)))
+
+
+def _choose(watch: _Watch, groups: Sequence[Tried], passes: int) -> list[tuple[Tried, int]]:
+    """The groups that move and by how many steps; ``passes``: that may be run."""
+    each = max(1.0, len(groups) / 2)  # of one picture: half of the network on the average
+    screening = SCREENING if watch.values >= FEW_VALUES else 2 * SCREENING
+    screening = max(1, min(screening, watch.choosing, int(passes / each / 2)))
+    watch.measure([(group, 0) for group in groups], screening)
+    parts = [_part(group.noise[0], watch.total[:, :screening]) for group in groups]
+    order = [groups[place] for place in np.argsort(parts)[::-1] if parts[place] >= LEAST_PART]
+    pictures = min(CHOOSING, watch.choosing)
+    left = passes - int(screening * each)
+    order = order[: min(MOST_GROUPS, left // (2 * pictures))]
+    _measure_steps(watch, order, pictures)
+    total = watch.total[:, :pictures]
+    moved = []
+    for group in order:
+        by, total = _best(group, total, watch.energy[:, :pictures])
+        if by:
+            moved.append((group, by))
+    return moved
+
+
+def _measure_steps(watch: _Watch, groups: Sequence[Tried], pictures: int) -> None:
+    """Every group a step up and down, and further where that gains; a glance ends the most."""
+    for count in (min(GLANCE, pictures), pictures):
+        watch.measure([(group, by) for group in groups for by in (0, -1, 1)], count)
+        total, energy = watch.total[:, :count], watch.energy[:, :count]
+        best = {group: _least(group, (0, -1, 1), total, energy) for group in groups}
+        groups = [group for group in groups if best[group]]
+    for distance in range(2, FURTHEST + 1):
+        further = [(group, distance * best[group]) for group in groups]
+        watch.measure(further, pictures)
+        groups = [
+            group
+            for group, by in further
+            if _least(group, (by - best[group], by), total, energy) == by
+        ]
+
+
+def _best(group: Tried, total: Float64, energy: Float64) -> tuple[int, Float64]:
+    """The best known number of steps for a group where the noise is ``total``; the noise then."""
+    known = [by for by in group.noise if group.seen(by) == total.shape[1]]
+    if len(known) < 2:
+        return 0, total
+    best = _least(group, known, total, energy)
+    present = cost(_instead(group, 0, total), energy)
+    gains = present - cost(_instead(group, best, total), energy)
+    error = gains.std(ddof=1) / np.sqrt(gains.size)
+    if gains.mean() <= max(LEAST_GAIN * present.mean(), BURDEN * error):
+        return 0, total
+    return best, _instead(group, best, total)
+
+
+def _least(group: Tried, steps: Sequence[int], total: Float64, energy: Float64) -> int:
+    """Which of the steps costs least where the noise is ``total``; the first where some are."""
+    return min(steps, key=lambda by: float(cost(_instead(group, by, total), energy).mean()))
+
+
+def _instead(group: Tried, by: int, total: Float64) -> Float64:
+    """The noise [views, n] with the group at ``by`` steps, where it is ``total`` at none."""
+    count = total.shape[1]
+    rest = np.maximum(total - group.noise[0][:, :count], LEAST_REST * total)
+    return rest + group.noise[by][:, :count]
+
+
+def _mean_cost(views: Sequence[Errors]) -> float:
+    noise, energy = ([getattr(item, key) for item in views] for key in ("noise", "energy"))
+    return float(cost(np.asarray(noise), np.asarray(energy)).mean())
+
+
+def _part(noise: Float64, total: Float64) -> float:
+    """Of the noise at the outputs, the mean over pictures and views."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(total > 0, noise / total, np.nan)
+    return float(np.nan_to_num(np.nanmean(share)))
+
+
+def _len(outputs: Mapping[str, Array]) -> int:
+    return len(next(iter(outputs.values())))
+
+
+def _runner(quantized: Graph, threads: int | None) -> Runner:
+    return Runner(quantized_network(quantized, quantized.chip_outputs), threads)
+
+
+def _outputs(graph: Graph, runner: Runner, pictures: tuple[Array, ...]) -> dict[str, Array]:
+    values = runner.values(pictures)
+    return {name: values[name] for name in graph.chip_outputs}

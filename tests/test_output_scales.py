@@ -1,0 +1,253 @@
+"""Scales by what the outputs keep: planted streams whose loud pictures, or rare values, decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from float_nets import PADS, RELU, FloatNet, Pictures, small_net
+from knightlite.inference import session
+from knightlite.ir import Graph
+from knightlite.onnx_models import write_float
+from knightlite.quantize.choices import EFFORTS
+from knightlite.quantize.groups import scale_groups
+from knightlite.quantize.scales.assignment import Assignment, assign
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.scales.features import Rule
+from knightlite.quantize.settings import Pin, Settings, settings_for
+from knightlite.quantize.steps import output_scales
+from knightlite.quantize.steps.consequences import Consequences
+from knightlite.quantize.steps.live_values import fake_quantize
+from knightlite.quantize.steps.output_scales import (
+    NAME,
+    affordable,
+    choose_output_scales,
+    free_groups,
+    pictures_wanted,
+)
+from knightlite.quantize.steps.output_views import OutputViews, cost
+from knightlite.quantize.steps.walk import Walk
+from test_feature_choice import basis_of
+
+Array = NDArray[Any]
+SETTINGS = Settings(bias_correction="fast", equalize=False)
+
+
+def loud(count: int, seed: int = 0) -> Array:
+    """Pictures [n, 4, 12, 12], one of eight with a fourth channel up to six times as loud."""
+    random = np.random.default_rng(seed)
+    values = random.normal(0, 1, (count, 4, 12, 12))
+    loudness = np.where(np.arange(count) % 8 == 3, random.uniform(2, 6, count), 0.02)
+    values[:, 3] = np.abs(values[:, 3]) * loudness[:, None, None]
+    return values.astype(np.float32)
+
+
+def stream(heard: float) -> Graph:
+    """A residual stream that carries the fourth channel along; the last layer hears so much of it.
+
+    The twelve outputs read the quiet channels.
+    """
+    net = FloatNet("stream", seed=2)
+    net.input("x", 4, 12, 12)
+    aside = np.zeros((8, 4, 1, 1))
+    aside[:7, :3, 0, 0] = net.rng.normal(0, 0.6, (7, 3))
+    aside[7, 3] = 8.0
+    previous = net.conv("x", "stem", 8, weights=aside, bias=np.zeros(8))
+    for block in ("one", "two"):
+        inner = net.rng.normal(0, 0.4, (8, 8, 3, 3))
+        inner[:, 7] = 0.0
+        net.conv(previous, f"{block}.in", 8, (3, 3), weights=inner, pads=PADS, clamp=RELU)
+        back = net.rng.normal(0, 0.2, (8, 8, 1, 1))
+        back[7] = 0.0
+        net.conv(f"{block}.in", f"{block}.out", 8, weights=back)
+        previous = net.node("Add", (previous, f"{block}.out"), f"{block}.sum")
+    last = net.rng.normal(0, 0.4, (12, 8, 1, 1))
+    last[:, 7] = heard
+    return net.build(net.conv(net.pool(previous, "pooled"), "y", 12, weights=last))
+
+
+def start(graph: Graph, settings: Settings = SETTINGS, count: int = 32) -> tuple[Basis, Assignment]:
+    basis = basis_of(graph, loud(count), settings)
+    return basis, assign(basis)
+
+
+def test_what_is_discarded_downstream_does_not_buy_a_scale() -> None:
+    """The stream takes a scale for the quiet channels, and other pictures keep far more."""
+    basis, assignment = start(stream(heard=0.0))
+    made, (step,) = choose_output_scales(basis, assignment, (loud(32),), threads=1)
+    assert step.kept
+    assert step.judgement is not None
+    assert step.judgement.gain_db > 6
+    assert step.sentence.startswith(f"{NAME}: ")
+    for name in ("one.sum", "two.sum"):
+        assert made.features[name].scale < 0.5 * assignment.features[name].scale
+        assert made.features[name].rule.text.startswith("mse x 0.")
+
+
+def test_what_the_outputs_hear_keeps_its_scale() -> None:
+    basis, assignment = start(stream(heard=0.4))
+    made, _ = choose_output_scales(basis, assignment, (loud(32),), threads=1)
+    for name in ("one.sum", "two.sum"):
+        assert made.features[name].scale >= 0.7 * assignment.features[name].scale
+
+
+def spotted(count: int, seed: int = 0) -> Array:
+    """Pictures [n, 4, 32, 32]: noise, and on every other picture two spots nine times as high."""
+    random = np.random.default_rng(seed)
+    values = random.normal(0, 0.5, (count, 4, 32, 32)).astype(np.float32)
+    for picture in values[::2]:
+        for row, column in random.integers(1, 31, (2, 2)):
+            picture[:, row, column] = random.uniform(7, 9)
+    return values
+
+
+def test_rare_values_that_decide_are_not_clipped() -> None:
+    """A score map that finds the spots: what is clipped of them is a large part of the tail."""
+    net = FloatNet("spots", seed=3)
+    net.input("x", 4, 32, 32)
+    net.conv("x", "stem", 8, weights=np.abs(net.rng.normal(0, 0.5, (8, 4, 1, 1))), clamp=RELU)
+    net.conv("stem", "middle", 8, weights=np.abs(net.rng.normal(0, 0.4, (8, 8, 1, 1))), clamp=RELU)
+    graph = net.build(net.conv("middle", "score", 2))
+    pictures = spotted(32)
+    basis = basis_of(graph, pictures, replace(SETTINGS, method="mse"))
+    clipped = basis.switched(range_factors=(("stem", 0.25), ("middle", 0.25)))
+    assignment = assign(clipped)
+    assert assignment.features["middle"].rule == Rule("mse", is_method=True, factor=0.25)
+    groups = free_groups(basis, assignment)
+    watch = output_scales._Watch(graph, (pictures,), assignment.graph, 1)
+    moved = dict(
+        (next(iter(group.tensors)), by) for group, by in output_scales._choose(watch, groups, 10**6)
+    )
+    assert moved["middle"] > 1  # wider
+
+
+def test_a_group_alone_is_what_the_whole_network_makes_of_it() -> None:
+    """Rounded where it is computed, every member; several scales side by side; kept apart."""
+    graph = small_net()
+    pictures = np.concatenate(Pictures(count=6).batches)
+    basis = basis_of(graph, pictures, SETTINGS)
+    groups = free_groups(basis, assign(basis))
+    names = {name for group in groups for name in group.tensors}
+    joined = next(group for group in groups if "joined" in group.tensors)
+    assert set(joined.tensors) == {"left", "right", "joined"}
+    assert "logits" not in names  # 16 bits: no method decides
+    inner = [node.output for node in graph.nodes]
+    delivered = [*graph.outputs, *(name for name in inner if name not in graph.outputs)]
+    values = session(write_float(graph, inner), 1).run(None, {"x": pictures})
+    exact = dict(zip(delivered, values, strict=True))
+    walk = Walk(graph, (pictures,), 1)
+    for place, by in ((0, 0), (4, 3)):
+        some = Consequences(graph, walk, place)
+        one = slice(place, place + 1)
+        assert np.allclose(some.outputs["logits"], exact["logits"][one], atol=1e-5)
+        tensors = joined.at(by)
+        parts = [fake_quantize(exact[name][one], tensors[name]) for name in ("left", "right")]
+        rest = _behind("joined", graph, np.concatenate(parts, axis=1))
+        assert np.allclose(some.of(tensors)["logits"], rest, atol=1e-4)
+    scale = float(joined.tensors["left"].scale or 0)
+    assert float(joined.at(3)["left"].scale or 0) == pytest.approx(2**1.5 * scale)
+
+
+def _behind(name: str, graph: Graph, values: Array) -> Array:
+    """The logits where the tensor ``name`` has these values, node by node."""
+    from knightlite.inference import run_node
+    from knightlite.ops import View
+
+    known = {name: values}
+    for node in graph.nodes[[item.output for item in graph.nodes].index(name) + 1 :]:
+        inputs = [known[item] for item in node.inputs if item in known]
+        made = run_node(graph, node, inputs, 1)
+        known[node.output] = np.clip(made, *View(graph, node).clamp)
+    return known["logits"]
+
+
+def test_threads_do_not_decide() -> None:
+    basis, assignment = start(stream(heard=0.0))
+    one, three = (
+        choose_output_scales(basis, assignment, (loud(32),), threads=count) for count in (1, 3)
+    )
+    assert {name: float(item.scale) for name, item in one[0].features.items()} == {
+        name: float(item.scale) for name, item in three[0].features.items()
+    }
+    assert one[1][0].judgement == three[1][0].judgement
+
+
+def test_last_bits_do_not_decide() -> None:
+    """Another processor's float values, a millionth off, choose the same."""
+    graph = stream(heard=0.0)
+    basis, assignment = start(graph)
+    made, _ = choose_output_scales(basis, assignment, (loud(32),), threads=1)
+    grain = 1 + 1e-6 * np.random.default_rng(5).standard_normal(loud(32).shape)
+    other = (loud(32) * grain).astype(np.float32)
+    again, _ = choose_output_scales(basis, assignment, (other,), threads=1)
+    rules = [{name: item.rule for name, item in one.features.items()} for one in (made, again)]
+    assert rules[0] == rules[1]
+
+
+def test_the_tail_is_that_of_the_pictures_that_have_one() -> None:
+    exact = np.zeros((4, 1, 32, 32), np.float32)
+    exact[0, 0, 3, 4:6], exact[2, 0, 5, 6:22] = 9.0, 8.0
+    exact[1], exact[3] = -5.0, -4.0
+    many = {"map": np.repeat(exact, 8, axis=1)}
+    fixed = {"map": many["map"] + np.float32(0.5)}
+    fixed["map"][0, :, 3, 4:6] -= 3.5
+    whole, tail = OutputViews(many).noise(many, fixed)
+    assert whole[1] == 8 * 1024 * 0.25
+    assert tail[0] == 8 * 2 * 9.0
+    assert np.isnan(tail[[1, 3]]).all()
+    energy = OutputViews(many).energy(many)
+    assert energy[0][1] == 8 * 1024 * 25
+    assert energy[1] == pytest.approx([16 * np.var(exact), 0, 16 * 8 * np.var(exact), 0])
+    assert cost(np.asarray([whole, tail]), energy)[1] == pytest.approx(0.1)
+
+
+def test_scores_of_a_whole_picture_have_no_tail() -> None:
+    scores = {"logits": np.random.default_rng(0).normal(size=(5, 1000, 1, 1))}
+    assert OutputViews(scores).noise(scores, scores).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        replace(SETTINGS, output_scales=False),
+        replace(SETTINGS, bit_width=16),
+        replace(SETTINGS, method="min_max"),
+        replace(SETTINGS, sample_macs=1 << 12),
+        settings_for("low"),
+    ],
+)
+def test_where_it_is_not_asked_for_nothing_moves(settings: Settings) -> None:
+    basis, assignment = start(stream(heard=0.0), settings)
+    assert choose_output_scales(basis, assignment, (loud(32),), threads=1) == (assignment, ())
+    assert pictures_wanted(basis.graph, settings) == 1
+    assert not EFFORTS["low"]["output_scales"]
+
+
+def test_few_pictures_judge_nothing() -> None:
+    basis, assignment = start(stream(heard=0.0))
+    assert choose_output_scales(basis, assignment, (loud(15),), threads=1) == (assignment, ())
+
+
+def test_pinned_groups_stay() -> None:
+    graph = stream(heard=0.0)
+    plain = assign(basis_of(graph, loud(32), SETTINGS)).features["one.sum"]
+    pin = Pin("one.sum", plain.dtype, plain.scale, "-lsj")
+    basis, assignment = start(graph, replace(SETTINGS, pins=(pin,)))
+    made, _ = choose_output_scales(basis, assignment, (loud(32),), threads=1)
+    assert made.features["one.sum"].scale == plain.scale
+    assert made.features["two.sum"].scale < assignment.features["two.sum"].scale
+
+
+def test_what_an_effort_affords() -> None:
+    """Every group on a picture, half of the network each, and as much again to choose."""
+    graph = stream(heard=0.0)
+    groups = len(scale_groups(graph))
+    macs = 12 * 12 * (8 * 4 + 2 * (72 * 8 + 64)) + 36 * 12 * 8
+    least = -(-3 * groups // 4)
+    for passes, enough in ((least, True), (least - 1, False)):
+        settings = replace(SETTINGS, sample_macs=-(-passes * macs // output_scales.RUNS))
+        assert affordable(graph, settings) is enough
