@@ -13,12 +13,11 @@ from float_nets import Pictures, small_net
 from knightlite.inference import session
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_float, write_qdq
-from knightlite.ops import BY_NAME, View
 from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings, settings_for
 from knightlite.quantize.steps import improvement as steps
-from knightlite.quantize.steps.improvement import improve, left_out, sample_limit
+from knightlite.quantize.steps.improvement import improve, left_out, sample_limit, too_dear
 from knightlite.quantize.steps.judgement import FEWEST, Burden
 from knightlite.quantize.steps.walk import Constants, Layer
 
@@ -71,11 +70,9 @@ def test_what_is_not_tried_is_said() -> None:
     slow = replace(normal, sample_macs=1 << 18)
     assert sample_limit(graph, slow) == 1
     said = left_out(graph, slow, sample_limit(graph, slow))
-    macs = sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
-    assert said == (
-        f"{name}: not tried, {macs / 1e9:.1f} G multiply-accumulates per picture are more than "
-        "this effort affords"
-    )
+    assert said == too_dear(name, graph, slow, FEWEST)
+    assert said.startswith(f"{name}: not tried, 16 pictures of 0.0 G multiply-accumulates take 0 G")
+    assert said.endswith("and 0 G are all that this effort affords")
 
 
 def test_a_step_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,14 @@ from knightlite.quantize.scales.features import Rule
 from knightlite.quantize.settings import Pin, Settings, settings_for
 from knightlite.quantize.steps import output_scales
 from knightlite.quantize.steps.consequences import Consequences
+from knightlite.quantize.steps.improvement import TOO_DEAR
 from knightlite.quantize.steps.live_values import fake_quantize
 from knightlite.quantize.steps.output_scales import (
     NAME,
     affordable,
     choose_output_scales,
     free_groups,
+    output_scales_left_out,
     pictures_wanted,
 )
 from knightlite.quantize.steps.output_views import OutputViews, cost
@@ -248,6 +250,14 @@ def test_what_an_effort_affords() -> None:
     groups = len(scale_groups(graph))
     macs = 12 * 12 * (8 * 4 + 2 * (72 * 8 + 64)) + 36 * 12 * 8
     least = -(-3 * groups // 4)
+    assert output_scales.least_passes(graph) == least
     for passes, enough in ((least, True), (least - 1, False)):
         settings = replace(SETTINGS, sample_macs=-(-passes * macs // output_scales.RUNS))
         assert affordable(graph, settings) is enough
+        sentence = output_scales_left_out(graph, settings, Pictures(), 16)
+        assert sentence.startswith(f"{NAME}: not tried, {least} passes of 0.0 G") is not enough
+        assert sentence.endswith(TOO_DEAR) is not enough
+    assert output_scales_left_out(graph, SETTINGS, Pictures(), 15).endswith(
+        "takes 16 pictures or more"
+    )
+    assert output_scales_left_out(graph, SETTINGS, Pictures(), 16) == ""

@@ -158,6 +158,14 @@ class QuantizeOptions:
         doc="bring channels that share a scale to like ranges where that gains; default: as the "
         "effort has it.",
     )
+    output_scales: bool | None = option(
+        "--output-scales",
+        kind=ON_OFF,
+        help="Make scales of -qm mse finer or coarser where the network's outputs keep more so "
+        "[default: as the effort has it].",
+        doc="make scales of the method mse finer or coarser where the network's outputs keep more; "
+        "default: as the effort has it.",
+    )
     effort: str = option(
         "--effort",
         kind=one_of(EFFORTS),

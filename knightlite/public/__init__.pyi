@@ -325,6 +325,7 @@ def quantize(
     method: str | Sequence[str] | None = None,
     percent: float = 0.99999,
     equalization: bool | None = None,
+    output_scales: bool | None = None,
     effort: str = "normal",
     bias_correction: str | None = None,
     rounding: str | None = None,
@@ -384,6 +385,8 @@ def quantize(
         percent: the share of magnitudes inside the range of "percentile".
         equalization: bring channels that share a scale to like ranges where that gains; default: as
             the effort has it.
+        output_scales: make scales of the method mse finer or coarser where the network's outputs
+            keep more; default: as the effort has it.
         effort: what to try for accuracy: "low" (ranges only), "normal" or "high" (may take
             minutes).
         bias_correction: "off", "fast" or "sequential"; default: as the effort has it.

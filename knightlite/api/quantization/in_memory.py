@@ -174,10 +174,15 @@ def _left_out(
     graph: Graph, settings: Settings, work: Workload, prepared: Prepared
 ) -> tuple[str, ...]:
     """Why steps that are asked for were not tried, a sentence each."""
-    from knightlite.quantize.steps import equalization_left_out, left_out
+    from knightlite.quantize.steps import (
+        equalization_left_out,
+        left_out,
+        output_scales_left_out,
+    )
 
     found = (
         equalization_left_out(graph, settings, work, prepared.seen.pictures),
+        output_scales_left_out(graph, settings, work, len(prepared.seen.sample[0])),
         left_out(graph, settings, len(prepared.seen.sample[0])),
     )
     return tuple(reason for reason in found if reason)
@@ -187,6 +192,7 @@ def _in_vain(options: QuantizeOptions) -> Iterator[str]:
     """Steps that the user asks for by name and that other options leave out, a sentence each."""
     asked = (
         (bool(options.equalize), "--equalization on"),
+        (bool(options.output_scales), "--output-scales on"),
         (options.bias_correction == "sequential", "--bias-correction sequential"),
         (options.rounding == "adaptive", "--rounding adaptive"),
     )
@@ -358,6 +364,7 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
         bias_correction=options.bias_correction,
         rounding=options.rounding,
         percent=options.percent,
+        output_scales=options.output_scales,
         # a scale file and the first pass that is kept are those of the network as it is
         equalize=False
         if options.generate_scales or options.cache is not None

@@ -1,4 +1,4 @@
-"""Tried on top, judged, kept or undone: equalization, other ranges, bias correction, rounding.
+"""Tried on top, judged, kept or undone: equalization, ranges, scales, bias correction, rounding.
 
 Each step compares the network before and after it on pictures that it was not tuned on, in a walk
 through both networks side by side.
@@ -6,6 +6,7 @@ through both networks side by side.
 
 from knightlite.quantize.steps.equalizing import equalization_left_out, try_equalization
 from knightlite.quantize.steps.improvement import TOO_DEAR, improve, left_out, sample_limit
+from knightlite.quantize.steps.output_scales import output_scales_left_out
 from knightlite.quantize.steps.range_choice import choose_ranges
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "equalization_left_out",
     "improve",
     "left_out",
+    "output_scales_left_out",
     "sample_limit",
     "try_equalization",
 ]

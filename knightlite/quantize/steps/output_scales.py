@@ -31,14 +31,15 @@ from numpy.typing import NDArray
 from knightlite.errors import UnsupportedError
 from knightlite.inference import Runner, available_cores, float_network, quantized_network
 from knightlite.ir import Graph, Tensor
-from knightlite.quantize.choices import DEFAULT_METHOD
+from knightlite.quantize.data.workload import Workload
+from knightlite.quantize.data_free.workloads import is_made_up
 from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.scales.assignment import Assignment, assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import quantized_tensor
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.steps.consequences import Consequences
-from knightlite.quantize.steps.improvement import affordable_pictures, macs
+from knightlite.quantize.steps.improvement import TOO_DEAR, affordable_pictures, macs
 from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult, judge
 from knightlite.quantize.steps.output_views import OutputViews, cost
 from knightlite.quantize.steps.walk import Errors, Walk
@@ -122,6 +123,24 @@ def choose_output_scales(
     return (changed if kept else assignment), (step,)
 
 
+def output_scales_left_out(
+    graph: Graph, settings: Settings, workload: Workload, pictures: int
+) -> str:
+    """Why the step was not tried on a sample of so many pictures: a sentence, "" where it was."""
+    if not asked(settings) or is_made_up(workload):
+        return ""
+    if not affordable(graph, settings):
+        passes, each = least_passes(graph), macs(graph) / 1e9
+        return (
+            f"{NAME}: not tried, {passes} passes of {each:.1f} G multiply-accumulates take "
+            f"{passes * each:.0f} G, and {RUNS * settings.sample_macs / 1e9:.0f} G are all that "
+            f"{TOO_DEAR}"
+        )
+    if pictures < FEWEST:
+        return f"{NAME}: not tried, which takes {FEWEST} pictures or more"
+    return ""
+
+
 def pictures_wanted(graph: Graph, settings: Settings) -> int:
     """How many pictures the step needs at least; 1 where it is not done."""
     if not asked(settings) or not affordable(graph, settings):
@@ -131,12 +150,21 @@ def pictures_wanted(graph: Graph, settings: Settings) -> int:
 
 def asked(settings: Settings) -> bool:
     """Whether the settings ask for the step: a method that the user names serves as it is."""
-    return settings.output_scales and settings.bit_width == 8 and settings.method == DEFAULT_METHOD
+    return (
+        settings.output_scales
+        and settings.bit_width == 8
+        and settings.method == DEFAULT_SETTINGS.method
+    )
 
 
 def affordable(graph: Graph, settings: Settings) -> bool:
     """Whether the effort allows to look at every group on one picture, and half as much again."""
-    return 3 * len(scale_groups(graph)) <= 4 * _passes(graph, settings)
+    return least_passes(graph) <= _passes(graph, settings)
+
+
+def least_passes(graph: Graph) -> int:
+    """Forward passes of a picture that the step takes at least: half of the network by group."""
+    return -(-3 * len(scale_groups(graph)) // 4)
 
 
 def _passes(graph: Graph, settings: Settings) -> int:
