@@ -326,10 +326,6 @@ def _part(noise: Float64, total: Float64) -> float:
     return float(np.nan_to_num(np.nanmean(share)))
 
 
-def _len(outputs: Mapping[str, Array]) -> int:
-    return len(next(iter(outputs.values())))
-
-
 def _runner(quantized: Graph, threads: int | None) -> Runner:
     return Runner(quantized_network(quantized, quantized.chip_outputs), threads)
 
