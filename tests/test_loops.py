@@ -135,6 +135,20 @@ def test_a_loop_without_turns_hands_on_its_state(tmp_path: Path, turns: int) -> 
     assert [node.op for node in checked(net.save(tmp_path, "y")).nodes] == ["Conv"]
 
 
+def test_rows_that_no_turn_stacks_have_no_shape(tmp_path: Path) -> None:
+    net = Net(17)
+    net.input("x", (1, 4, 6, 6))
+    net.conv("x", "c", (4, 4, 3, 3))
+    looped(net, net.random("t0", (4,)), ["gain", "rows"], arithmetic(), 0)
+    net.node("ReduceSum", ["rows", net.weight("first", np.array([0]))], "sum", keepdims=0)
+    net.node("Add", ["gain", "sum"], "both")
+    net.node("Reshape", ["both", net.weight("column", np.array([4, 1, 1]))], "gains")
+    net.node("Mul", ["c", "gains"], "y")
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "y"))
+    assert caught.value.findings[0].sentence.startswith("Loop ")
+
+
 def test_turns_that_are_not_known_or_too_many(tmp_path: Path) -> None:
     """Counted by the picture, ended by a condition, or more than a model may have nodes."""
     for case in ("counted", "ended", "many"):

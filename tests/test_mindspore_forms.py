@@ -67,6 +67,14 @@ def test_training_form_is_refused(tmp_path: Path, net: Net) -> None:
     )
 
 
+def test_outputs_without_a_name_are_none(tmp_path: Path, net: Net) -> None:
+    """Not run in ONNX Runtime, which such a node ends."""
+    net.norm("x", "b", 3)
+    net.nodes[-1].output.extend(["", "", "", ""])
+    net.node("Sigmoid", ["b"], "y")
+    assert operators(load(net.save(tmp_path, "y"))) == ["Affine", "Table"]
+
+
 def classified(tmp_path: Path, net: Net, features: str, channels: int) -> Graph:
     dense(net, features, "y", channels, 4)
     return checked(net.save(tmp_path, "y"))

@@ -62,6 +62,13 @@ def test_a_name_wins_over_a_type(order: tuple[int, int]) -> None:
     assert read(*(entries[i] for i in order)).widths.weights16 == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize(("key", "value"), [("op_names", "y"), ("op_types", "Conv")])
+def test_of_two_entries_the_later_one_counts(key: str, value: str) -> None:
+    wide, narrow = ({key: [value], "bitwidth": bits} for bits in (16, 8))
+    assert read(wide, narrow).widths == NARROW
+    assert read(narrow, wide).widths == read(wide).widths != NARROW
+
+
 def test_a_table_is_called_like_its_function_and_a_mode_is_its_readers() -> None:
     mix = read({"op_types": ["HardSwish"], "bitwidth": 16, "mode": "min_max"})
     assert mix == Mix(Widths(frozenset({"c"})), {"c": "min_max"})

@@ -160,6 +160,16 @@ def test_borders(tmp_path: Path, mode: str) -> None:
     assert [op for op in operators(graph) if op != "Slice"] == ["Concat", "Concat", "Conv"]
 
 
+def test_a_border_has_no_number(tmp_path: Path) -> None:
+    """What is padded with where the mode is constant says nothing in another one."""
+    net = start(13)
+    amounts, number = net.weight("amounts", np.array(PICTURE)), net.weight("n", np.float32(7))
+    net.node("Pad", ["x", amounts, number], "p", mode="reflect")
+    net.conv("p", "y", (5, 4, 3, 3))
+    graph = checked(net.save(tmp_path, "y"))
+    assert [op for op in operators(graph) if op != "Slice"] == ["Concat", "Concat", "Conv"]
+
+
 @pytest.mark.parametrize("opset", [13, 18])
 @pytest.mark.parametrize("repeats", [[1, 1, 1, 1], [1, 3, 1, 1], [1, 2, 1, 3]])
 def test_tile(tmp_path: Path, opset: int, repeats: list[int]) -> None:

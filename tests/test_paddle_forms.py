@@ -368,6 +368,25 @@ def test_what_was_never_compared_is_said(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "fits"),
+    [
+        (X, True), ((-1, *X[1:]), True), ((-1, 4, 6, -1), True), ((-1, 4, -1, 9), True),
+        ((1, 4, X[2] + 1, X[3]), False), ((-1, 4, X[2] + 1, X[3]), False),
+    ],
+)  # fmt: skip
+def test_what_a_program_leaves_open_is_not_compared_but_for_its_batch(
+    tmp_path: Path, said: tuple[int, ...], fits: bool
+) -> None:
+    plain = one_operator(tmp_path, "relu", ("X", "Out"), (X, X), {})
+    converted = paddle.Converted(b"", {"y": said}, ())
+    if fits:
+        assert paddle.checked(_source(plain), converted, plain).warnings == ()
+        return
+    with pytest.raises(ModelError, match="but the program says"):
+        paddle.checked(_source(plain), converted, plain)
+
+
 def test_another_shape_than_the_program_says(tmp_path: Path) -> None:
     """A program that says 8 rows of a pool to 3, which the converter believes to be 3."""
     path = one_operator(
