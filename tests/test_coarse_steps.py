@@ -11,7 +11,7 @@ import pytest
 
 import conformance_checks as checks
 from float_nets import RELU, FloatNet, Pictures
-from knightlite import dtypes
+from knightlite import dtypes, ops
 from knightlite.ir import Graph
 from knightlite.ops import functions, table_functions
 from knightlite.quantize.mixed.auto_mix import automatic_mix
@@ -20,6 +20,7 @@ from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics.passes import observe
+from quantized_nets import QuantizedNet
 
 PLAIN = Settings(equalize=False, bias_correction="off")
 WIDE = replace(PLAIN, bit_width=16)
@@ -154,3 +155,38 @@ def test_a_difference_of_nearly_equal_tensors_stays_at_8_bits() -> None:
     said = [str(item) for item in result.warnings if item.where == "d"]
     assert said
     assert "Sub d: between 16-bit tensors it cannot write d in steps finer than" in said[0]
+
+
+@pytest.mark.parametrize("scales", [(1e-2, 1e-2), (1e-2, 1e-5), (1e-5, 1e-2), (3e-3, 1e-3)])
+@pytest.mark.parametrize("kinds", [(dtypes.S16, dtypes.S16), (dtypes.U8, dtypes.S16)])
+@pytest.mark.parametrize("op", ["Add", "Sub", "Max"])
+def test_a_sum_at_its_finest_step_is_within_one(
+    op: str, kinds: tuple[dtypes.DType, dtypes.DType], scales: tuple[float, float]
+) -> None:
+    """Half a step by the factors, which share a shift, and half by the result's own rounding."""
+
+    def net(step: float) -> Graph:
+        made = QuantizedNet()
+        for name, dtype, scale in zip("ab", kinds, scales, strict=True):
+            made.builder.input(name, (1, 40, 1, 1), dtype, scale)
+        return made.build(made.node(op, ("a", "b"), "y", dtypes.S16, step))
+
+    finest = ops.BY_NAME[op].finest_step(ops.View(net(1.0), net(1.0).nodes[0]))
+    graph = net(finest)
+    rng = np.random.default_rng(0)
+    a = rng.integers(kinds[0].minimum, kinds[0].maximum + 1, 40)
+    a[:10] = rng.integers(0, 9, 10)
+    opposite = a * scales[0] / scales[1] * (1 if op == "Sub" else -1)  # they nearly cancel
+    b = np.clip(np.rint(opposite) + rng.integers(-9, 9, 40), -32768, 32767).astype(np.int64)
+    combine = {"Add": np.add, "Sub": np.subtract, "Max": np.maximum}[op]
+    exact = combine(a * np.float64(np.float32(scales[0])), b * np.float64(np.float32(scales[1])))
+    view = ops.View(graph, graph.nodes[0])
+    inputs = tuple(
+        item.astype(kind.numpy).reshape(1, 40, 1, 1)
+        for item, kind in zip((a, b), kinds, strict=True)
+    )
+    found = ops.BY_NAME[op].reference(view, inputs).ravel().astype(np.int64)
+    within = np.abs(found) < dtypes.S16.maximum
+    assert within.sum() > 5
+    error = np.abs(found * float(view.output_scale) - exact)[within]
+    assert error.max() <= 1.01 * float(view.output_scale)

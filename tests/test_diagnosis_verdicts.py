@@ -12,7 +12,7 @@ import pytest
 from float_nets import FloatNet
 from knightlite.diagnosis import places
 from knightlite.diagnosis.causes import OUTLIER_CHANNEL, SPREAD, Suspect
-from knightlite.diagnosis.judge import Score
+from knightlite.diagnosis.judge import Score, Still, few_pictures
 from knightlite.diagnosis.places import Mended, Place, guilty, middle
 from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
 from knightlite.diagnosis.probe import Sums
@@ -389,3 +389,18 @@ def test_few_bits_are_seen_where_the_middle_channel_has_them(loud: float, kept: 
     more = dict.fromkeys(Sums.__dataclass_fields__, np.ones(3))
     made = Sums(**{**more, "energy": energy, "rounding": rounding})
     assert places._own(made) == pytest.approx(kept, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "taken"),
+    [(1, 4, [0]), (4, 4, [0, 1, 2, 3]), (5, 4, [0, 2, 4]), (9, 4, [0, 3, 6]), (8, 4, [0, 2, 4, 6])],
+)
+def test_few_pictures_are_no_more_than_asked_for_and_spread(
+    count: int, most: int, taken: list[int]
+) -> None:
+    net = FloatNet()
+    graph = net.build(net.conv(net.input("x", 1, 1, 1), "y", 1))
+    numbers = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1)
+    workload = few_pictures(graph, (numbers,), most, 1).workload
+    assert isinstance(workload, Still)
+    assert workload.pictures[0].ravel().tolist() == taken

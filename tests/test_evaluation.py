@@ -23,6 +23,7 @@ from knightlite.evaluation import (
     paired,
     tally_of,
 )
+from knightlite.evaluation.paired import shares
 from knightlite.evaluation.tally import tally_from_json
 
 Pictures = list[tuple[list[np.ndarray[Any, Any]], int | None]]
@@ -199,6 +200,19 @@ def test_answers_of_other_pictures_are_not_paired() -> None:
         2, 0, 0
     )  # labels of other pictures
     assert best_classes(np.array([[[1.0], [2.0]], [[3.0], [3.0]]]), 2).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "found"),
+    [
+        ((0.9, 0.6), (0.9, 0.6)), ((1, 0), (1, 0)), ((90.0, 60.0), (0.9, 0.6)),
+        ((0.9, 60.0), (0.009, 0.6)), ((60.0, 0.9), (0.6, 0.009)),  # one of them is above 1
+    ],
+)  # fmt: skip
+def test_both_metrics_have_one_unit(
+    metrics: tuple[float, float], found: tuple[float, float]
+) -> None:
+    assert shares(*metrics) == pytest.approx(found)
 
 
 def test_two_shares_alone() -> None:

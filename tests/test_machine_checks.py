@@ -538,6 +538,14 @@ def test_an_output_is_not_what_was_there_before() -> None:
         tensors=[t, y], outputs=[y],
     )  # fmt: skip
     check([*code, store(0, 144, 8)], tensors=[t, y], outputs=[y])
+    # not even what begins its life there: y is delivered when all has run
+    z = tensor("z", "s8", (2, 1, 4), 128, first=6, ready=6)
+    refuse(
+        [*code, store(0, 128, 8, layer=2)],
+        "instruction 6 (store, layer conv3) overwrites delivered DDR byte 0x80 of its DDR side at "
+        "0x80.",
+        tensors=[t, y, z], outputs=[y],
+    )  # fmt: skip
 
 
 def test_outputs_must_be_written() -> None:

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assembled import TINY, make, whole_memory_program
+from conformance_checks import build
 from knightlite.errors import MachineError
 from knightlite.isa import Move
+from knightlite.schedule.plan import plan_instructions
 from knightlite.sim import Machine
 from naive_machine import NaiveMachine
+from quantized_nets import QuantizedNet
 
 
 def machine(item: Move) -> Machine:
@@ -91,3 +94,14 @@ def test_bytes_between_the_runs_may_be_written() -> None:
 def test_cycles(fields: dict[str, int], words: int) -> None:
     assert TINY.fspm_bank_bytes_per_cycle == 32
     assert make(Move, **fields).cycles(TINY) == TINY.vector_setup_cycles + words
+
+
+@pytest.mark.parametrize("groups", [2, 3, 4, 6])
+def test_the_longer_loop_of_a_channel_shuffle_is_innermost(groups: int) -> None:
+    """Along it the words of x and y are shared: 12 channels in either order take equally long."""
+    net = QuantizedNet()
+    x = net.input("x", 12, 3, 5)
+    graph = net.build(net.moved("ChannelShuffle", (x,), "y", groups=groups))
+    plan = build(graph, "TX5368AV200").compiled.plan
+    items = [item for layer in plan_instructions(plan) for item in layer if isinstance(item, Move)]
+    assert {item.count3 for item in items} == {max(groups, 12 // groups)}

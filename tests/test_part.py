@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knightlite.api.models import open_binary
 from knightlite.cli.program import run
 from knightlite.errors import UsageError
 from knightlite.ir import Graph, GraphBuilder, HostOp
@@ -70,6 +71,8 @@ def test_parts_that_are_not_there(first: str | None, last: str | None, sentence:
 
 def test_further_outputs() -> None:
     assert with_outputs(net(), ("c", "b")).outputs == ("y", "b", "c")
+    some = part(net(), None, "c")
+    assert with_outputs(some, ("b", "c", "b")).outputs == ("c", "b")  # each once
     with pytest.raises(UsageError, match="no tensor called x that could be an output"):
         with_outputs(net(), ("x",))
 
@@ -99,6 +102,10 @@ def test_a_part_of_digits(here: Path, capsys: Capture) -> None:
     wanted = np.fromfile(f"made/{STEM}_known_output.bin", np.uint8)
     assert np.array_equal(np.load("results/result-relu_11.tmp_0.npy").ravel(), wanted)
     assert np.unique(wanted).size > 16
+    # what prepares pictures prepares the input of the whole: of a part only where it begins there
+    assert open_binary(Path(f"made/{STEM}_r.cfg")).program.meta.recipe is None
+    compiled(capsys, "-eln", "relu_5.tmp_0")
+    assert open_binary(Path(f"made/{STEM}_r.cfg")).program.meta.recipe is not None
 
 
 def test_an_inner_tensor_is_the_same_as_in_the_whole(here: Path, capsys: Capture) -> None:
