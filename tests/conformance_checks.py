@@ -155,7 +155,7 @@ class Tally:
     bytes: int = 0
     differing: int = 0
     wrong: dict[str, str] = field(default_factory=dict)  # tensor -> first difference
-    values: dict[str, Array] = field(default_factory=dict)
+    seen: dict[str, Array] = field(default_factory=dict)  # by code, whether it was taken
 
     def compare(self, found: Tensors, wanted: Tensors) -> None:
         """Byte for byte, every tensor in ``found``."""
@@ -163,8 +163,8 @@ class Tally:
             want = wanted[name]
             assert (have.dtype, have.shape) == (want.dtype, want.shape), name
             self.bytes += have.nbytes
-            seen = np.unique(have)
-            self.values[name] = np.union1d(self.values.get(name, seen), seen)
+            codes = have.view(f"u{have.itemsize}")
+            self.seen.setdefault(name, np.zeros(1 << 8 * have.itemsize, bool))[codes] = True
             if have.tobytes() == want.tobytes():
                 continue
             a, b = (np.ascontiguousarray(item).view(np.uint8) for item in (have, want))
@@ -177,12 +177,12 @@ class Tally:
     @property
     def few(self) -> list[str]:
         """Tensors that took fewer than 16 values: not counted."""
-        return [name for name, values in self.values.items() if values.size < DISTINCT]
+        return [name for name, taken in self.seen.items() if np.count_nonzero(taken) < DISTINCT]
 
     @property
     def counted(self) -> int:
         """Tensors that count as compared."""
-        return len(self.values) - len(self.few)
+        return len(self.seen) - len(self.few)
 
 
 # ------------------------------------------------------------------ QDQ, layer by layer
@@ -335,7 +335,7 @@ def judge(
             signal += float(np.sum(real**2))
             noise += float(np.sum((real - dequantize(wanted[name], ends[name])) ** 2))
     return Verdict(
-        len(tally.values),
+        len(tally.seen),
         tally.counted,
         tuple(tally.few),
         tally.bytes,

@@ -12,7 +12,7 @@ import pytest
 from conformance_checks import artificial, build
 from knightlite.emit.tokens import with_tokens
 from knightlite.ir import Graph
-from knightlite.schedule.choose import constant_bytes, price
+from knightlite.schedule.choose import constant_bytes, price, tile_costs
 from knightlite.schedule.plan import LayerPlan, Plan
 from knightlite.schedule.steps import LayerBuilder, LayerWalk, Scratchpads, in_program_order
 from knightlite.schedule.tiling import Tiling
@@ -55,12 +55,13 @@ def test_a_price_is_the_simulated_time(
     plan = build(make(QuantizedNet()), artificial(chip)).compiled.plan
     layer = plan.layers[-1]
     prices = set()
+    costs = tile_costs(layer.geometry, plan.locations)
     for tiling in itertools.islice(every_tiling(layer.geometry), 0, None, 3):
         wanted = simulated(plan, layer, tiling)
-        assert price(layer.geometry, tiling, plan.locations) == wanted
-        assert price(layer.geometry, tiling, plan.locations, 2 * wanted) == wanted
+        assert price(costs, tiling) == wanted
+        assert price(costs, tiling, 2 * wanted) == wanted
         # given up where it is no better than what is known
-        assert price(layer.geometry, tiling, plan.locations, wanted) is None
+        assert price(costs, tiling, wanted) is None
         prices.add(wanted)
     assert len(prices) >= 6
 
@@ -80,4 +81,5 @@ def test_rows_of_every_phase_have_their_own_price() -> None:
         if tile.x_rows[1] - tile.x_rows[0] == 2
     }
     assert len(cycles) == 2
-    assert price(layer.geometry, tiling, plan.locations) == simulated(plan, layer, tiling)
+    costs = tile_costs(layer.geometry, plan.locations)
+    assert price(costs, tiling) == simulated(plan, layer, tiling)

@@ -6,6 +6,7 @@ carries integer tensors with scales (real value = integer * scale, no zero point
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,7 +35,7 @@ class Tensor:
     @property
     def elements(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def per_channel(self) -> bool:
@@ -130,6 +131,7 @@ class Graph:
     _readers: dict[str, tuple[Node, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # filled when first asked for: a graph does not change
+    _makers: dict[str, Node] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def chip_outputs(self) -> tuple[str, ...]:
@@ -139,6 +141,8 @@ class Graph:
 
     def before_host(self, name: str) -> tuple[str, ...]:
         """The chip tensors that output ``name`` is computed from, in order of first need."""
+        if not self.host:
+            return (name,)
         makers = {output: op for op in self.host for output in op.outputs}
         waiting, found, known = [name], [], set()
         while waiting:
@@ -156,9 +160,11 @@ class Graph:
         """The tensor called ``name``."""
         return self.tensors[name]
 
-    def producers(self) -> dict[str, Node]:
+    def producers(self) -> Mapping[str, Node]:
         """Tensor name -> the node that writes it."""
-        return {output: node for node in self.nodes for output in node.outputs}
+        if not self._makers:
+            self._makers.update((output, node) for node in self.nodes for output in node.outputs)
+        return self._makers
 
     def consumers(self) -> Mapping[str, tuple[Node, ...]]:
         """Tensor name -> the nodes that read it, in order."""

@@ -58,7 +58,7 @@ def row_blocks(values: Array) -> Iterator[slice]:
 
 def let_go() -> None:
     """Give the memory of paged arrays back; whoever reads one gets it again."""
-    if hasattr(mmap, "MADV_DONTNEED"):
+    if len(_FILES) and hasattr(mmap, "MADV_DONTNEED"):
         with _LOCK:
             files = list(_FILES)
         for file in files:

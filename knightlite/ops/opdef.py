@@ -50,7 +50,7 @@ class View:
         """An attribute that is a tuple of integers."""
         value = self.node.attributes[name]
         assert isinstance(value, tuple)
-        return tuple(int(item) for item in value)
+        return tuple(map(int, value))
 
     def integer(self, name: str) -> int:
         """An integer attribute."""

@@ -20,8 +20,9 @@ INPUT_CUTS = 3  # how many cuts of the input channels are priced: the largest th
 def choose(geometry: Geometry, locations: Mapping[str, Location], name: str) -> tuple[Tiling, int]:
     """The cheapest tiling that fits and its estimated cycles; CapacityError where none fits."""
     best: tuple[int, Tiling] | None = None
+    costs = tile_costs(geometry, locations)
     for tiling in candidates(geometry):
-        cost = price(geometry, tiling, locations, None if best is None else best[0])
+        cost = price(costs, tiling, None if best is None else best[0])
         if cost is not None:
             best = (cost, tiling)
     if best is None:
@@ -108,18 +109,20 @@ def _most_rows(geometry: Geometry, tiling: Tiling) -> int:
     return low
 
 
-def price(
-    geometry: Geometry,
-    tiling: Tiling,
-    locations: Mapping[str, Location],
-    limit: int | None = None,
-) -> int | None:
+def tile_costs(geometry: Geometry, locations: Mapping[str, Location]) -> TileCosts:
+    """What tiles of a layer cost, whatever the tiling they are of."""
+    return TileCosts(
+        geometry,
+        LayerBuilder(geometry, locations, lambda key: (0, constant_bytes(geometry, key))),
+    )
+
+
+def price(costs: TileCosts, tiling: Tiling, limit: int | None = None) -> int | None:
     """Cycles of a layer alone on the machine, from its instructions' own cycles.
 
     None as soon as ``limit`` is reached: not better than what is known.
     """
-    builder = LayerBuilder(geometry, locations, lambda key: (0, constant_bytes(geometry, key)))
-    costs = TileCosts(geometry, builder)
+    geometry = costs.geometry
     clock = LayerClock(costs, geometry.chip.dma_setup_cycles, geometry.work.moves_only)
     for visit in LayerWalk(geometry, tiling, Scratchpads()).visits():
         clock.take(visit)

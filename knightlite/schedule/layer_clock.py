@@ -19,21 +19,24 @@ Slot = tuple[str, int]  # kind of tile, address
 
 
 class TileCosts:
-    """Cycles of what a visit does. Tiles of one shape cost the same: one of each is lowered."""
+    """Cycles of what a visit does. Tiles of one shape cost the same: one of each is lowered.
+
+    Whatever the tiling: the strides of a tile follow from its shape.
+    """
 
     def __init__(self, geometry: Geometry, builder: LayerBuilder) -> None:
-        self._geometry, self._builder = geometry, builder
+        self.geometry, self._builder = geometry, builder
         self._known: dict[Hashable, int] = {}
 
     def load(self, request: Request) -> int:
         """Of the transfer that fulfils a request."""
         return self._once(
-            request.shape(), lambda: self._builder.load(request).cycles(self._geometry.chip)
+            request.shape(), lambda: self._builder.load(request).cycles(self.geometry.chip)
         )
 
     def compute(self, tile: Tile) -> int:
         """Of all compute instructions of a tile; 0 where it is only moved."""
-        work, chip = self._geometry.work, self._geometry.chip
+        work, chip = self.geometry.work, self.geometry.chip
         return self._once(
             ("compute", self._shape(tile), tile.first, tile.last),
             lambda: sum(item.cycles(chip) for item in work.compute(tile)),
@@ -43,7 +46,7 @@ class TileCosts:
         """Of the transfer that writes a tile."""
         return self._once(
             ("store", self._shape(tile)),
-            lambda: self._builder.store(tile).cycles(self._geometry.chip),
+            lambda: self._builder.store(tile).cycles(self.geometry.chip),
         )
 
     def _once(self, key: Hashable, cycles: Callable[[], int]) -> int:
@@ -54,8 +57,8 @@ class TileCosts:
 
     def _shape(self, tile: Tile) -> tuple[object, ...]:
         # The first and last rows may differ: padding, and divisors of their own in pooling.
-        edges = (tile.rows[0] == 0, tile.rows[1] == self._geometry.y.shape[2])
-        phase = tile.rows[0] % self._geometry.work.interleave[0]
+        edges = (tile.rows[0] == 0, tile.rows[1] == self.geometry.y.shape[2])
+        phase = tile.rows[0] % self.geometry.work.interleave[0]
         return (span(tile.rows), span(tile.x_rows), span(tile.outs), span(tile.ins), edges, phase)
 
 
