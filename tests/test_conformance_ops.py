@@ -31,6 +31,7 @@ from knightlite.ir import Graph
 from knightlite.isa import Transfer, assemble, disassemble
 from knightlite.ops import ALL_OPS, BY_NAME, Constraint, OpDef, View
 from knightlite.profiler import profile
+from knightlite.schedule.plan import Plan
 
 FEW_VALUES = ("Affine-small", "Affine-large")  # gains at the ends of their range, on purpose
 Answers = dict[bytes, list[dict[str, Any]]]  # of golden models, which chips may share
@@ -81,9 +82,19 @@ def test_sample_on_chip(sample: tuple[str, Graph, list[Any], Answers], chip_name
     assert told.macs == sum(layer.macs for layer in built.program.meta.layers)
     assert told.cycles >= told.macs / chip.peak_macs_per_cycle
     assert told.cycles >= chip.ddr_cycles(moved)
+    check_estimate(built.compiled.plan, told.cycles)
     tensors = [graph.tensors[item] for item in (*graph.inputs, *graph.outputs)]
     if not BY_NAME[graph.nodes[0].op].placed:  # else it lies in its inputs, or their copies in it
         assert moved >= sum(tensor.elements * tensor.dtype.size_bytes for tensor in tensors)
+
+
+def check_estimate(plan: Plan, cycles: int) -> None:
+    """The scheduler's estimate of a layer is its simulated time."""
+    estimate = sum(layer.estimated_cycles for layer in plan.layers)
+    if len(plan.layers) == 1:
+        assert estimate == cycles
+    elif plan.layers:  # the setup of a first load overlaps with the last store of the layer before
+        assert cycles <= estimate <= 1.02 * cycles + 40
 
 
 @pytest.mark.parametrize(

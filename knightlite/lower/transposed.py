@@ -7,7 +7,7 @@ sees, stand one after another in the weight tile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
@@ -171,11 +171,10 @@ def _places(tile: Tile, down: Window, right: Window, strides: tuple[int, ...]) -
 def _every(place: Placement, down: Window, right: Window, strides: tuple[int, ...]) -> Placement:
     """The pixels of a phase. A stride that leads nowhere stays as it is, and fits its field."""
     address = place.address + down.first * place.row_stride + right.first * place.column_stride
-    return replace(
-        place,
-        address=address,
-        row_stride=place.row_stride * (strides[0] if down.outputs > 1 else 1),
-        column_stride=place.column_stride * (strides[1] if right.outputs > 1 else 1),
+    return Placement(
+        address,
+        place.row_stride * (strides[0] if down.outputs > 1 else 1),
+        place.column_stride * (strides[1] if right.outputs > 1 else 1),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,7 @@ LARGEST_SIZE = largest(FeatureInstruction, "x_width")
 LARGEST_WINDOW = largest(WindowInstruction, "kernel_height")
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Where a tile lies in FSPM: byte address, bytes between rows and between pixels."""
 
     address: int
@@ -42,8 +41,7 @@ class Placement:
     column_stride: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(NamedTuple):
     """One step of a layer: output rows x output channels, from input channels ``ins``.
 
     Where channels are grouped, the outputs are whole groups, or lie inside one.

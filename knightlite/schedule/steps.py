@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from knightlite.allocate import Location
 from knightlite.ir import Tensor
@@ -59,8 +60,7 @@ class Scratchpads:
         return int(start)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A tile that must be loaded before a step.
 
     ``kind``: "x", "z" (with ``rows`` and ``channels``) or a constant's kind (with its ``key``).
@@ -76,12 +76,11 @@ class Request:
 
     def shape(self) -> tuple[object, ...]:
         """What its transfer's cost depends on."""
-        ranges = self.key[1:] if self.key is not None else (self.rows, self.channels)
-        return (self.kind, *(span(item) for item in ranges))
+        first, second = self.key[1:] if self.key is not None else (self.rows, self.channels)
+        return (self.kind, span(first), span(second))
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """One step with its place in every scratchpad: the tile, and what must be loaded for it."""
 
     step: Step
@@ -89,8 +88,7 @@ class Visit:
     requests: tuple[Request, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StepCode:
+class StepCode(NamedTuple):
     """The instructions of one step. ``early`` loads may precede the previous step's compute."""
 
     early: tuple[Instruction, ...]

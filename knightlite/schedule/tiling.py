@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from knightlite.allocate import align
 from knightlite.chip import Chip
@@ -41,8 +42,7 @@ class Tiling:
     buffers: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One tile of a layer."""
 
     rows: Range
