@@ -38,10 +38,14 @@ SHARED = ("benchmarks", "examples", "pyproject.toml", "README.md", "CHANGELOG.md
 TIMEOUT_S = 900
 
 # what a page's commands find imported already: of knightlite only where the page changes no code
-PACKAGES = ("click", "onnx", "PIL.Image", "rich.table", "pytest")
+PACKAGES = (
+    "click", "hypothesis", "jsonschema", "numpy.random", "onnx", "PIL.Image",
+    "PIL.PngImagePlugin", "pytest", "rich.table",
+)  # fmt: skip
 UNCHANGED = (
     "knightlite.public",
     *(f"knightlite.cli.{name}" for name, _ in program.COMMANDS.values()),
+    *(f"knightlite.api.{wing}" for wing in WINGS["api"]),
 )
 
 

@@ -25,6 +25,7 @@ from knightlite.isa import Load, Store
 from knightlite.ops import ALL_OPS
 from knightlite.profiler import profile
 from knightlite.schedule import LEVELS as SCHEDULE_LEVELS
+from knightlite.schedule import Tilings
 from knightlite.sim import Machine, simulate_time
 
 CHIPS = ("TX5368AV200", "TX5215CV200", "TX5112CV201")  # 32 x 64, 16 x 32, 16 x 16 lanes
@@ -49,9 +50,10 @@ def compiled() -> Mapping[Key, Compiled]:
     for make in NETWORKS:
         graph = make()
         for chip in CHIPS:
+            tilings: Tilings = {}  # of layers that the levels have in common
             for level in LEVELS:
                 asked: dict[str, Any] = {"level": level} if level else {}
-                made = compile_graph(graph, find(chip), chip, ORIGIN, **asked)
+                made = compile_graph(graph, find(chip), chip, ORIGIN, tilings=tilings, **asked)
                 assert made.program.meta.schedule_level == level
                 found[graph.name, chip, level] = made
     return found
