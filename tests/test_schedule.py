@@ -281,39 +281,39 @@ def strided(net: QuantizedNet) -> Graph:
     """All that one Matrix does; two rows of outputs reach into the padding above."""
     x = net.input("x", 20, 9, 7)
     t = net.affine(x, "t")
-    c = net.conv(t, "c", 18, (5, 3), strides=(2, 1), pads=(3, 1, 2, 1))
-    return net.build(net.add(c, net.input("z", 18, 5, 7), "y"))
+    c = net.conv(t, "c", 11, (5, 3), strides=(2, 1), pads=(3, 1, 2, 1))
+    return net.build(net.add(c, net.input("z", 11, 5, 7), "y"))
 
 
 def pooled(net: QuantizedNet) -> Graph:
     """Edges with divisors of their own."""
-    x = net.input("x", 18, 9, 7)
+    x = net.input("x", 11, 9, 7)
     return net.build(net.average_pool(x, "y", 0.03, kernel=(3, 3), pads=(1, 1, 1, 1)))
 
 
 def gated(net: QuantizedNet) -> Graph:
-    gate = net.input("z", 18, 1, 1, dtypes.U8)
-    return net.build(net.node("Mul", (net.input("x", 18, 9, 7), gate), "y", dtypes.S8, 0.2))
+    gate = net.input("z", 11, 1, 1, dtypes.U8)
+    return net.build(net.node("Mul", (net.input("x", 11, 9, 7), gate), "y", dtypes.S8, 0.2))
 
 
 def smoothed(net: QuantizedNet) -> Graph:
-    x = net.input("x", 18, 9, 7)
-    window: dict[str, Any] = {"pads": (2, 2, 2, 2), "dilations": (2, 2), "group": 18}
-    return net.build(net.conv(x, "y", 18, (3, 3), **window))
+    x = net.input("x", 11, 9, 7)
+    window: dict[str, Any] = {"pads": (2, 2, 2, 2), "dilations": (2, 2), "group": 11}
+    return net.build(net.conv(x, "y", 11, (3, 3), **window))
 
 
 def grouped(net: QuantizedNet) -> Graph:
     """Tiles of whole groups, of one, of parts of one; sums in parts, prologue and add."""
     t = net.affine(net.input("x", 45, 4, 5), "t")
-    c = net.conv(t, "c", 27, (3, 3), pads=(1, 1, 1, 1), group=3)
-    return net.build(net.add(c, net.input("z", 27, 4, 5), "y"))
+    c = net.conv(t, "c", 18, (3, 3), pads=(1, 1, 1, 1), group=3)
+    return net.build(net.add(c, net.input("z", 18, 4, 5), "y"))
 
 
 def upsampled(net: QuantizedNet) -> Graph:
     """Phases of unequal kernels; sums in parts, prologue and add."""
     t = net.affine(net.input("x", 20, 2, 3), "t")
     more = {"strides": (2, 3), "pads": (1, 1, 0, 2), "output_padding": (0, 1)}
-    c = net.transposed(t, "c", 18, (3, 5), **more)
+    c = net.transposed(t, "c", 11, (3, 5), **more)
     _, channels, height, width = net.builder.tensors[c].shape
     return net.build(net.add(c, net.input("z", channels, height, width), "y"))
 
@@ -322,14 +322,14 @@ def grouped_wide(net: QuantizedNet) -> Graph:
     """As grouped, with 16-bit features, weights and middle."""
     t = net.affine(net.input("x", 45, 4, 3), "t", dtypes.S16)
     more: dict[str, Any] = {"weight_type": np.int16, "dtype": dtypes.S16, "scale": 0.05 / 256}
-    c = net.conv(t, "c", 27, (3, 3), pads=(1, 1, 1, 1), group=3, **more)
-    return net.build(net.add(c, net.input("z", 27, 4, 3), "y"))
+    c = net.conv(t, "c", 18, (3, 3), pads=(1, 1, 1, 1), group=3, **more)
+    return net.build(net.add(c, net.input("z", 18, 4, 3), "y"))
 
 
 def upsampled_wide(net: QuantizedNet) -> Graph:
     """Phases of unequal kernels of 16-bit weights; sums in parts."""
     more: dict[str, Any] = {"strides": (2, 3), "pads": (1, 1, 0, 2), "weight_type": np.int16}
-    return net.build(net.transposed(net.input("x", 20, 2, 3), "y", 18, (3, 5), **more))
+    return net.build(net.transposed(net.input("x", 20, 2, 3), "y", 11, (3, 5), **more))
 
 
 @pytest.mark.parametrize(
