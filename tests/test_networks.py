@@ -44,7 +44,7 @@ from networks import SMALL, Network
 from seeded_pictures import pictures
 
 BY_NAME = {network.name: network for network in SMALL}
-CALIBRATION, TEST = 16, 3  # from so many pictures on steps can be judged
+CALIBRATION, TEST = 48, 3  # from 16 pictures on steps can be judged
 FEW = 12  # 16-bit ranges need no more
 (NARROW,) = (name for name in CHIPS if 16 not in find(name).chip.bit_widths)
 

@@ -12,6 +12,7 @@ That process is the command's alone, and it ends as any other.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -103,6 +104,8 @@ def main() -> None:
 
     for name in sys.argv[3:]:
         import_module(name)
+    gc.collect()
+    gc.freeze()  # a command that ends looks for garbage, which copies all pages that it touches
     arguments = serve(sys.argv[2])
     invalidate_caches()  # files were written since
     option, *rest = arguments
