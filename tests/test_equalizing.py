@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from knightlite.quantize.rewrites.equalization import choose_divisors
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
+from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.statistics.passes import observe
 from knightlite.quantize.steps import equalizing
 from knightlite.quantize.steps.equalizing import (
@@ -104,28 +107,41 @@ def test_every_picture_judges_and_none_that_was_calibrated_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Four folds: each is measured in networks that never saw it, before and after."""
-    seen: list[set[bytes]] = []
+    known: list[Basis] = []
     measured: list[set[int]] = []
 
-    def watched_observe(graph: Graph, few: Any, *rest: Any) -> Any:
-        seen.append({picture[0].tobytes() for picture in few.pictures})
-        return observe(graph, few, *rest)
+    def watched_assign(basis: Basis) -> Any:
+        known.append(basis)
+        return assign(basis)
 
     def watched_errors(walk: Any, graph: Graph, quantized: Graph, pictures: slice) -> Any:
         measured.append(set(range(10)[pictures]))
         return output_errors(walk, graph, quantized, pictures)
 
-    monkeypatch.setattr(equalizing, "observe", watched_observe)
+    monkeypatch.setattr(equalizing, "assign", watched_assign)
     monkeypatch.setattr(equalizing, "output_errors", watched_errors)
-    data = Data(10)
+    data, others = Data(10), Data(10)
     _, _, (step,) = try_equalization(uneven(60.0), data, Settings(), 1)
     assert step.judgement is not None
     assert step.judgement.pictures == 10
-    whole = {batch.tobytes(): place for place, batch in enumerate(data.batches)}
-    for known, judged in zip(seen, measured, strict=True):
-        assert {whole[item] for item in known} == set(range(10)) - judged
+    for basis, judged in zip(known, measured, strict=True):
+        others.batches = np.delete(data.batches, sorted(judged), axis=0)
+        assert_same(basis.statistics, observe(basis.graph, others, None, 1).statistics)
     for half in (measured[:4], measured[4:]):
         assert sorted(place for judged in half for place in judged) == list(range(10))
+
+
+def assert_same(found: Mapping[str, Statistics], wanted: Mapping[str, Statistics]) -> None:
+    """To the last bit."""
+    assert list(found) == list(wanted)
+    for name, item in wanted.items():
+        for record, other in ((found[name], item), (found[name].histogram, item.histogram)):
+            for part in fields(other):
+                if part.name not in ("histogram", "even"):
+                    np.testing.assert_array_equal(
+                        getattr(record, part.name), getattr(other, part.name), f"{name} {part.name}"
+                    )
+        assert (found[name].even is None) == (item.even is None)
 
 
 def test_a_network_that_does_not_fit_the_arithmetic_is_undone(
