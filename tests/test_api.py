@@ -123,7 +123,7 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
     simulate(SimulateOptions(input=str(picture), labels=few, out_dir=out, directory=out), talk)
     assert warned[before:] == [
         f"{few} names 2 classes, but the network gives 10 scores: the names may be those of "
-        "another network."
+        "another network. Hint: name a file of as many lines as there are scores"
     ]
     with pytest.raises(DataError, match=r"^input file .* is a folder, not a file\.$"):
         simulate(SimulateOptions(input=str(picture.parent), out_dir=out, directory=out))
