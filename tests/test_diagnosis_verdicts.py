@@ -17,7 +17,7 @@ from knightlite.diagnosis.places import Mended, Place, guilty, middle
 from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
 from knightlite.diagnosis.probe import Sums
 from knightlite.diagnosis.remedies import Remedy
-from knightlite.diagnosis.run import Diagnosis, is_lossy
+from knightlite.diagnosis.run import Diagnosis, _metrics, is_lossy
 from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward
@@ -404,3 +404,19 @@ def test_few_pictures_are_no_more_than_asked_for_and_spread(
     workload = few_pictures(graph, (numbers,), most, 1).workload
     assert isinstance(workload, Still)
     assert workload.pictures[0].ravel().tolist() == taken
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0.3214, 0.3281, "0.3214 -> 0.3281 (+2.08 %)"),
+        (-2.0, -1.0, "-2 -> -1 (+50.00 %)"),
+        (0.0, 0.004, "0 -> 0.004"),
+    ],
+)
+def test_a_metric_of_a_script_is_told_in_percent_of_itself(
+    before: float, after: float, words: str
+) -> None:
+    """Two digits behind the point would hide it."""
+    assert _metrics(before, after) == words
+    assert _metrics(90.0, 92.5, Paired(40, 1, 2)).startswith("90.00 -> 92.50 (+2.50 points")

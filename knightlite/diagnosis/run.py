@@ -385,11 +385,21 @@ def _advice(suspect: Suspect, helpful: tuple[Remedy, ...]) -> str:
     best = helpful[0]
     text = f"{best.switch}: {_db(best.before)} -> {_db(best.after)} dB"
     if best.before.metric is not None and best.after.metric is not None:
-        text += f", metric {best.before.metric:.2f} -> {best.after.metric:.2f}"
-        text += "" if best.pictures is None else f" ({best.pictures.gain})"
+        text += f", metric {_metrics(best.before.metric, best.after.metric, best.pictures)}"
     if suspect.cause == DATA_RANGE:
         text += "; calibrate with the recipe and the pictures that the network will see"
     return text
+
+
+def _metrics(before: float, after: float, pictures: Paired | None = None) -> str:
+    """Two values of a metric, and how far apart: in pictures where they are known, else in percent.
+
+    A metric of a script's has any unit: digits that count are shown.
+    """
+    if pictures is not None:
+        return f"{before:.2f} -> {after:.2f} ({pictures.gain})"
+    by = f" ({100 * (after - before) / abs(before):+.2f} %)" if before else ""
+    return f"{before:.4g} -> {after:.4g}{by}"
 
 
 def _db(score: Score) -> str:
