@@ -118,6 +118,8 @@ def to_onnx_average(view: View, writer: OnnxWriter, inputs: tuple[str, ...], out
         return
     include = any(counted)
     declared = counted if include else _declared(view)
+    if declared != pads:
+        declared = _reached(view, declared)
     writer.node(
         "AveragePool",
         inputs,
@@ -128,6 +130,26 @@ def to_onnx_average(view: View, writer: OnnxWriter, inputs: tuple[str, ...], out
         count_include_pad=int(include),
         ceil_mode=int(declared != pads),
     )
+
+
+def _reached(view: View, declared: tuple[int, ...]) -> tuple[int, ...]:
+    """The pads as far as windows reach: with ceil_mode ONNX Runtime expects one for what is more.
+
+    It drops the window that would start in the padding, but not from the shape that it expects.
+    """
+    top, left, bottom, right = declared
+    ends = [
+        (out - 1) * stride + kernel - size - begin
+        for out, stride, kernel, size, begin in zip(
+            infer(view)[2:],
+            view.integers("strides"),
+            view.integers("kernel"),
+            view.tensor(0).shape[2:],
+            (top, left),
+            strict=True,
+        )
+    ]
+    return top, left, min(bottom, max(0, ends[0])), min(right, max(0, ends[1]))
 
 
 def _declared(view: View) -> tuple[int, ...]:
