@@ -391,6 +391,21 @@ def test_shapes_are_joined(arguments: str, joined: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "taken"),
+    [
+        ("0 -1e-3 2.5", 3),
+        ("-1e-3 -.5 1E-3", 3),
+        ("1 -2 -m x", 2),  # what is no number is another option
+        ("1 -e x", 1),
+    ],
+)
+def test_values_of_channels_may_be_any_numbers(values: str, taken: int) -> None:
+    words = values.split()
+    spread = [word for value in words[:taken] for word in ("--mean", value)]
+    assert rewrite(["quant", "--mean", *words]) == ["quant", *spread, *words[taken:]]
+
+
+@pytest.mark.parametrize(
     ("arguments", "rewritten"),
     [
         ("quant -m x --chip A", "--chip A quant -m x"),

@@ -129,6 +129,24 @@ def test_the_float_model_is_never_overwritten(
     assert "float_onnx" in quantized.save(here / "elsewhere")
 
 
+@pytest.mark.parametrize("changed", ["equalized", "lifted", "altered", ""])
+def test_a_changed_float_model_lies_beside_its_source(
+    quantized: QuantizedModel, tmp_path: Path, changed: str
+) -> None:
+    """What was changed before quantizing is kept for comparisons, under a name of its own."""
+    source = tmp_path / f"{quantized.name}.onnx"
+    source.write_bytes(b"the user's")
+    report = {**quantized.report, "equalized": [], "lifted": []}
+    report |= {changed: ["c"]} if changed in report else {}
+    made = dataclasses.replace(
+        quantized, source=source, report=report, altered=changed == "altered"
+    ).save(tmp_path)
+    beside = tmp_path / f"{quantized.name}_float.onnx"
+    assert made.get("float_onnx") == (beside if changed else None)
+    assert beside.exists() == bool(changed)
+    assert source.read_bytes() == b"the user's"
+
+
 def test_a_chip_is_noted_and_taken(pictures: Array) -> None:
     made = knightlite.quantize(MODEL, data=pictures[:1], chip="TX5112CV201")
     assert knightlite.compile(made).figures["chip"] == "TX5112CV201"
