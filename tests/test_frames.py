@@ -24,6 +24,7 @@ from knightlite.sim import simulate_time
 from knightlite.sim.frames import SIMULATED, Border, border_of, in_order, simulate_frames
 from knightlite.sim.ordering import check_races, order
 from random_layers import chips, layers
+from test_description import NOTES
 from test_profiler import net
 
 # one byte per cycle, setup 10; matrix 64 setup
@@ -159,3 +160,13 @@ def test_batches_of_a_profile() -> None:
     for item in found.batches:
         assert item.time_ms == item.cycles / 5e5
         assert item.frames_per_second == item.frames * 5e8 / item.cycles
+
+
+def test_a_program_of_several_frames_predicts_them_too() -> None:
+    """``-ib N``: what ``sim`` runs unasked; a number of the tables is there once."""
+    for frames, wanted in ((3, [1, 3, 4, 8]), (8, [1, 4, 8]), (100, [1, 4, 8, 100])):
+        made = net()
+        notes = replace(NOTES, ir_batch=frames)
+        found = profile(replace(made, meta=replace(made.meta, quantization=notes)))
+        assert [item.frames for item in found.batches] == wanted
+        assert [item.cycles for item in found.batches] == [371 * count for count in wanted]
