@@ -272,15 +272,67 @@ def test_numbers_of_the_trace_stay_names(
     graph = load("small.net", None, "pytorch", None, conversion=conversion, outputs=asked)
     assert graph.outputs == outputs
     with pytest.raises(UsageError) as caught:
-        load("small.net", None, "pytorch", None, conversion=conversion, outputs=["onnx::Relu_6"])
+        load("small.net", None, "pytorch", None, conversion=conversion, outputs=["onnx::Relo_6"])
     assert caught.value.sentence == (
-        "uds.py: small.net cannot be cut at onnx::Relu_6: no operator of the network makes this "
+        "uds.py: small.net cannot be cut at onnx::Relo_6: no operator of the network makes this "
         "tensor."
     )
     assert caught.value.hint == (
         "did you mean onnx::Relu_7? its outputs are z here; other versions of torch, and of the "
         "packages that the script builds it of, number tensors otherwise"
     )
+
+
+def branches(folder: Path) -> Path:
+    """Two values that a Sigmoid reads, of 5 and 6 channels, and one of 7 that a Relu does."""
+    made = Net()
+    made.input("x", (1, 4, 9, 9))
+    outputs = []
+    for name, channels, operator in (("a", 5, "Sigmoid"), ("b", 6, "Sigmoid"), ("c", 7, "Relu")):
+        made.conv("x", name, (channels, 4, 3, 3))
+        outputs.append(made.node(operator, [name], f"{name}/out"))
+    return made.save(folder, *outputs)
+
+
+# the second number has more digits than the first
+NUMBERS = '{"onnx::Sigmoid_99": "a", "onnx::Sigmoid_120": "b", "onnx::Relu_8": "c"}'
+
+
+@pytest.mark.parametrize(
+    ("asked", "channels"),
+    [
+        (["onnx::Sigmoid_143 onnx::Sigmoid_193"], [5, 6]),
+        (["onnx::Sigmoid_101", "onnx::Sigmoid_98"], [6, 5]),
+        (["onnx::Relu_9", "120"], [7, 6]),
+        (["onnx::Sigmoid_143"], None),  # one of two: which?
+        (["onnx::Sigmoid_143", "onnx::Sigmoid_99"], None),
+        (["onnx::Sigmoid_1 onnx::Sigmoid_2 onnx::Sigmoid_3"], None),
+        (["143 193"], None),  # of any operator
+    ],
+)
+def test_numbers_of_another_torch_are_counted_off(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str],
+    channels: list[int] | None,
+) -> None:  # fmt: skip
+    """Exactly as many values of a kind as are asked for: they are these, by their numbers."""
+    monkeypatch.setenv("STUB_ONNX", str(branches(tmp_path)))
+    monkeypatch.setenv("STUB_NAMES", NUMBERS)
+    said: list[str] = []
+    conversion = Conversion(script(tmp_path, KNIGHT), None, python, talk=Talk(warn=said.append))
+    if channels is None:
+        with pytest.raises(UsageError, match="no operator of the network makes this tensor"):
+            load("small.net", None, "pytorch", None, conversion=conversion, outputs=asked)
+        return
+    graph = load("small.net", None, "pytorch", None, conversion=conversion, outputs=asked)
+    assert [graph.tensor(name).shape[1] for name in graph.outputs] == channels
+    assert list(graph.outputs) == [name for text in asked for name in text.split()]
+    (note,) = said
+    if channels == [5, 6]:
+        assert note == (
+            "uds.py: small.net: onnx::Sigmoid_143, onnx::Sigmoid_193 taken for onnx::Sigmoid_99, "
+            "onnx::Sigmoid_120: the same operator reads them, and the network has just as many "
+            "such values; other versions of torch number them otherwise."
+        )
 
 
 # ------------------------------------------------------------------ what goes wrong

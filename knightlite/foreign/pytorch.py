@@ -77,9 +77,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             _output_names(torch, built, outputs),
         )
         used, note = exporter.run(built.where, request["exporter"], request["output"])
+    taken = ""
     if request["names"]:
-        value_names.put_back(request["output"], request["names"], exporter.noted, built.where)
-    return {"exporter": used, "notes": [text for text in (call.note, note) if text]}
+        taken = value_names.put_back(
+            request["output"], request["names"], exporter.noted, built.where
+        )
+    return {"exporter": used, "notes": [text for text in (call.note, note, taken) if text]}
 
 
 # ------------------------------------------------------------------ weights
