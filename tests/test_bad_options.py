@@ -145,6 +145,10 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "`knightlite quant --help` lists them"),
         (["quant", "-efort=high"], 2, "there is no option -efort.",
          "did you mean --effort or -per? `knightlite quant --help` lists them"),
+        (["build", "--trust-checkpoint"], 2, "there is no option --trust-checkpoint.",
+         "`--quant.trust-checkpoint true` gives it to quant; `knightlite build --help` lists them"),
+        (["build", "--outpath", "x"], 2, "there is no option --outpath.",
+         "`--compile.outpath VALUE` gives it to compile; `knightlite build --help` lists them"),
         (["--chp", "x"], 2, "there is no option --chp.", "did you mean --chip or *"),
         ([*SIM, "-fmt", "chw"], 2, "Invalid value for '-fmt' / '--format': 'chw' is not one of "
          "'nchw', 'nhwc', 'nhwcstride': did you mean nchw?", ""),

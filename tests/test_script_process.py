@@ -25,6 +25,7 @@ from knightlite.frontend.script_process import ScriptProcess
 from knightlite.ir import Tensor
 from knightlite.quantize.data.user_script import UserScript
 from knightlite.quantize.data.workload import Enough
+from knightlite.workspace import open_workspace
 from onnx_nets import Net
 from stub_frameworks import interpreter
 
@@ -269,3 +270,29 @@ def test_calls_end_without_words_where_the_other_process_ends(tmp_path: Path, en
         other.send({"script": str(tmp_path / "no.py"), "function": "f", "executor": None})
     other.close()
     assert infer_function.run({"reading": reading, "writing": writing}) == {}
+
+
+def test_the_manifest_says_where_the_function_ran(
+    tmp_path: Path, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that ``diagnose``, which has no ``--torch-python``, takes the same data the same way."""
+    made = Net()
+    made.input("x", (1, 3, 8, 8))
+    made.conv("x", "y", (4, 3, 3, 3))
+    made.save(tmp_path, "y")
+    feed = "executor.forward(np.random.rand(1, 3, 8, 8))\nreturn framework.SIZE"
+    script(tmp_path, feed, None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KNIGHTLITE_TORCH_PYTHON", raising=False)
+    words = ["quant", "-m", "net.onnx", "-uds", "user.py", "-if", "infer", "-i", "1"]
+    assert run([*words, "--torch-python", python]) == 0
+    (record,) = open_workspace().records
+    source = record.options["source"]
+    assert isinstance(source, dict)
+    assert source["script_python"] == python
+    assert run(["diagnose"]) == 0
+    (tmp_path / "framework.py").write_text("SIZE = 3\n")  # found beside the script
+    assert run(words) == 0
+    source = open_workspace().records[-1].options["source"]
+    assert isinstance(source, dict)
+    assert source["script_python"] is None

@@ -199,6 +199,7 @@ def _same_data(options: DiagnoseOptions, record: workspace.Record | None) -> Dia
     return replace(
         options,
         script=None if script is None else Path(script),
+        script_python=options.script_python or source.get("script_python"),
         function=source.get("function"),
         data=source.get("data"),
         recipe=options.recipe or source.get("recipe"),

@@ -196,7 +196,8 @@ def _report_option(error: click.NoSuchOption, arguments: Sequence[str]) -> None:
     if error.ctx is not None:
         flags = [flag for item in error.ctx.command.get_params(error.ctx) for flag in item.opts]
         lists = f"`{error.ctx.command_path} --help` lists them"
-    near = nearest(option, (flag for flag in flags if flag.startswith("-")))
+    near = _of_a_stage(error.ctx, option)
+    near = near or nearest(option, (flag for flag in flags if flag.startswith("-")))
     report_error(UsageError(f"there is no option {option}.", f"{near} {lists}".strip()))
 
 
@@ -219,6 +220,21 @@ def _say_option(error: click.UsageError) -> None:
     if error.ctx is not None and files:
         flag = files[0].option.flags[-1]
         say(f"Hint: files are named by their options, as in `{error.ctx.command_path} {flag} FILE`")
+
+
+def _of_a_stage(ctx: click.Context | None, option: str) -> str:
+    """How ``build`` hands on an option that one of its stages has, as a hint; or ""."""
+    if ctx is None or ctx.info_name != "build":
+        return ""
+    for stage in ("quant", "compile"):
+        command = group.get_command(ctx, stage)
+        assert command is not None
+        for item in command.params:
+            long = next((name[2:] for name in item.opts if name.startswith("--")), "")
+            if isinstance(item, click.Option) and option in item.opts and long:
+                value = "true" if item.is_flag else "VALUE"
+                return f"`--{stage}.{long} {value}` gives it to {stage};"
+    return ""
 
 
 def _refuse_undecodable(arguments: Sequence[str]) -> None:

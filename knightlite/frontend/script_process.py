@@ -51,7 +51,7 @@ class ScriptProcess:
     """
 
     def __init__(self, python: str, trusted: bool = False) -> None:
-        self._python, self._trusted = python, trusted
+        self.python, self._trusted = python, trusted
         self._open = contextlib.ExitStack()
         self._running: _Running | None = None
         weakref.finalize(self, self._open.close)
@@ -102,7 +102,7 @@ class ScriptProcess:
         noise = STDERR if _is_open(STDERR) else subprocess.DEVNULL
         try:
             process = subprocess.Popen(
-                interpreter.command(self._python, PROGRAM, asked, answer),
+                interpreter.command(self.python, PROGRAM, asked, answer),
                 stdin=subprocess.DEVNULL,
                 stdout=noise,
                 stderr=noise,
@@ -111,7 +111,7 @@ class ScriptProcess:
                 start_new_session=True,  # Ctrl-C is this process's to answer
             )
         except OSError as error:
-            raise UsageError(f"{self._python} cannot be started: {error.strerror}.") from None
+            raise UsageError(f"{self.python} cannot be started: {error.strerror}.") from None
         finally:
             os.close(theirs_reading)
             os.close(theirs_writing)
@@ -129,7 +129,7 @@ class ScriptProcess:
             return errors.from_json(said["error"])
         how = f"crashed with signal {-code}" if code and code < 0 else f"ended with code {code}"
         return DataError(
-            f"{self._python} {how} while it ran {script.name}: {function}.",
+            f"{self.python} {how} while it ran {script.name}: {function}.",
             "does the script run by itself there?",
         )
 

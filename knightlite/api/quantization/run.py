@@ -18,6 +18,7 @@ from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quantized import QuantizedModel
 from knightlite.api.models.stage_files import QUANT_FILES
 from knightlite.api.quantization.calibration_data import workload
+from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.converting import FloatModel, Run, float_model
 from knightlite.api.quantization.in_memory import load_float, quantize_models, warn_of_chance
 from knightlite.api.quantization.options import completed
@@ -170,6 +171,7 @@ def _source(options: QuantizeOptions) -> dict[str, Any]:
     named = isinstance(options.function, str) and options.function != INFER_AUTO
     return {
         "script": None if options.script is None else str(options.script),
+        "script_python": _script_python(options) if named else None,
         "function": options.function if named else None,
         "data": options.data,
         "recipe": options.recipe,
@@ -178,6 +180,16 @@ def _source(options: QuantizeOptions) -> dict[str, Any]:
         "iteration": options.calls,
         "seed": options.seed,
     }
+
+
+def _script_python(options: QuantizeOptions) -> str | None:
+    """The interpreter that the infer function ran in, where that is another one."""
+    from knightlite.frontend import script_process
+
+    if options.script is None:
+        return None
+    elsewhere = script_process(options.function, conversion_of(options, SILENT))
+    return None if elsewhere is None else elsewhere.python
 
 
 def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
