@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import pickle
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +337,26 @@ def test_numbers_of_another_torch_are_counted_off(
 
 
 # ------------------------------------------------------------------ what goes wrong
+
+
+def test_the_command_that_says_more_of_a_refusal_runs_as_it_stands(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A function's name alone would name no network."""
+    made = Net()
+    x = made.input("x", (1, 4, 9, 9))
+    for index in range(9):  # more than are told one by one
+        x = made.node("Hardmax", [x], f"a{index}")
+    made.conv(x, "y", (8, 4, 3, 3))
+    monkeypatch.setenv("STUB_ONNX", str(made.save(tmp_path, "y")))
+    path = script(tmp_path, KNIGHT)
+    words = ["-f", "pytorch", "-m", "small.net", "-uds", str(path), "--torch-python", python]
+    assert run(["quant", *words]) == 2
+    hint = capsys.readouterr().err.splitlines()[-1]
+    command = shlex.split(hint.split("`")[1])
+    assert command[:2] == ["knightlite", "check"]
+    assert run(command[1:]) == 1
+    assert "Hardmax" in capsys.readouterr().out
 
 
 def test_no_script_and_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,12 +65,15 @@ def load(
 
 
 def canonical_graph(
-    model: SourceModel, path: Path, general: bool, warn: Callable[[Finding], None]
+    model: SourceModel, path: Path, general: bool, warn: Callable[[Finding], None], check: str = ""
 ) -> Graph:
-    """The canonical float graph of ``model``, which came from ``path``; see :func:`load`."""
+    """The canonical float graph of ``model``, which came from ``path``; see :func:`load`.
+
+    ``check``: the command that tells more of a refusal; "" where the path is all that it needs.
+    """
     result = canonical.canonicalize(model, general)
     if result.graph is None:
-        raise unsupported(path, result.findings)
+        raise unsupported(path, result.findings, check)
     on_host = {op.name for op in result.graph.host}
     for finding in result.findings:
         if finding.where not in on_host:
@@ -87,14 +91,15 @@ def files_beside(path: Path) -> tuple[Path, ...]:
     return (weights,) if weights.is_file() else ()
 
 
-def unsupported(path: Path, findings: tuple[Finding, ...]) -> KnightliteError:
+def unsupported(path: Path, findings: tuple[Finding, ...], check: str = "") -> KnightliteError:
     """The error that lists every finding of severity error."""
+    check = check or shlex.join(["knightlite", "check", "-m", str(path)])
     errors = [item for item in findings if item.severity == "error"]
     if len(errors) > FEW:
         return UnsupportedError(
             f"{path} cannot run on the NPU, {len(errors)} places are not supported: "
             f"{next_step(errors)}.",
-            f"`knightlite check -m {path} --json` lists every place",
+            f"`{check} --json` lists every place",
             errors,
         )
     count = "one place is" if len(errors) == 1 else f"{len(errors)} places are"
@@ -102,7 +107,7 @@ def unsupported(path: Path, findings: tuple[Finding, ...]) -> KnightliteError:
     more = "" if len(errors) == 1 else f" and {len(errors) - 1} more"
     return UnsupportedError(
         f"{path} cannot run on the NPU, {count} not supported: {first}{more}.",
-        errors[0].hint or f"`knightlite check -m {path}` also counts what is supported",
+        errors[0].hint or f"`{check}` also counts what is supported",
         errors,
     )
 

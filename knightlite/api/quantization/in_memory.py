@@ -310,7 +310,8 @@ def graph_of(options: QuantizeOptions, model: SourceModel, talk: Talk) -> Graph:
     from knightlite.ops import host
 
     doubts: list[Finding] = []
-    graph = canonical_graph(model, options.model, options.general_process, doubts.append)
+    check = command_line("check", alike(CheckOptions, options))
+    graph = canonical_graph(model, options.model, options.general_process, doubts.append, check)
     graph = normalized(options, graph, talk)
     doubts += [host.told(item) for item in graph.host if item.op != "Reshape"]
     for doubt in summarized(doubts):

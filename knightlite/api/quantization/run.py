@@ -168,11 +168,12 @@ NAMED_APART = frozenset(
 
 def _source(options: QuantizeOptions) -> dict[str, Any]:
     """What names the pictures again, as the options say it; arrays of Python are not named."""
-    named = isinstance(options.function, str) and options.function != INFER_AUTO
+    function = options.function if isinstance(options.function, str) else INFER_AUTO
+    named = function != INFER_AUTO
     return {
         "script": None if options.script is None else str(options.script),
-        "script_python": _script_python(options) if named else None,
-        "function": options.function if named else None,
+        "script_python": _script_python(options, function) if named else None,
+        "function": function if named else None,
         "data": options.data,
         "recipe": options.recipe,
         "labels": None if options.labels is None else str(options.labels),
@@ -182,13 +183,13 @@ def _source(options: QuantizeOptions) -> dict[str, Any]:
     }
 
 
-def _script_python(options: QuantizeOptions) -> str | None:
+def _script_python(options: QuantizeOptions, function: str) -> str | None:
     """The interpreter that the infer function ran in, where that is another one."""
     from knightlite.frontend import script_process
 
     if options.script is None:
         return None
-    elsewhere = script_process(options.function, conversion_of(options, SILENT))
+    elsewhere = script_process(function, conversion_of(options, SILENT))
     return None if elsewhere is None else elsewhere.python
 
 
