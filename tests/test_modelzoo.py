@@ -24,7 +24,7 @@ import stub_torch
 from conftest import DIGITS
 from knightlite.cli.program import run
 from onnx_nets import Net
-from zoo_chain import PROJECTS, chain
+from zoo_chain import HERE, PROJECTS, chain, make_input
 
 EXAMPLES = DIGITS.parent / "modelzoo"
 
@@ -142,6 +142,8 @@ def test_run_configs(
     assert metrics(shown) == {"float": metric, "quantized": metric}
     assert "bytes compared with the golden model, 0 differ" in shown
     config = f"--run-config data/{project.name}_config.json"
+    if Path("src/make_image_input_onnx.py").is_file():
+        make_input(sys.executable)
     for command in ("run", "profiling", "quant", "compile"):
         knight(f"Knight --chip TX5368AV200 {command} {config}")
     left = {path.name for path in Path("output/npu").iterdir()}
@@ -217,6 +219,13 @@ def test_torch_projects(
     monkeypatch.setenv("KNIGHTLITE_TORCH_PYTHON", torch_stub)
     names = chain(project, torch_stub, capsys)
     assert names == (["25"] if project.name == "torch_classification" else ["38", "39"])
+
+
+@pytest.mark.parametrize("project", HERE, indirect=True)
+def test_projects_of_this_python(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Paddle network and text: every step of a README, helper programs and scripts included."""
+    names = chain(project, sys.executable, capsys)
+    assert names == (["linear_0.tmp_1"] if project.name == "classification" else ["scores"])
 
 
 def other_class(row: str) -> str:

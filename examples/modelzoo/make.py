@@ -203,6 +203,7 @@ def make(out: Path) -> None:
     (out / "detection" / "data" / "coco128.yaml").write_text(text)
     recognizer(out / "ocr" / "weight" / "recognizer.onnx")
     lines(out / "ocr" / "data" / "lines", rng)
+    shutil.copy(out / "ocr" / "data" / "lines" / "00.png", out / "ocr" / "data" / "demo.png")
 
 
 if __name__ == "__main__":

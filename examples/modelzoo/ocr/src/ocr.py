@@ -23,11 +23,13 @@ class Lines:
     def batches(self, size, shape):
         for first in range(0, len(self.rows), size):
             rows = self.rows[first : first + size]
-            yield np.stack([self.picture(name, shape) for name, _ in rows]), [t for _, t in rows]
+            pictures = [self.picture_of(self.folder, name, shape) for name, _ in rows]
+            yield np.stack(pictures), [text for _, text in rows]
 
-    def picture(self, name, shape):
+    @staticmethod
+    def picture_of(folder, name, shape):
         channels, height, width = shape
-        image = Image.open(os.path.join(self.folder, name)).convert("RGB")
+        image = Image.open(os.path.join(folder, name)).convert("RGB")
         x = np.asarray(image.resize((width, height)), np.float32).transpose(2, 0, 1)
         return (x[:channels] / 255 - 0.5) / 0.5
 
@@ -65,3 +67,12 @@ def infer_ocr(executor):
             if i + 1 == executor.iteration or executor.early_stop_flag:
                 break
     return right / total
+
+
+@onnx_infer_func.register("infer_line")
+def infer_line(executor):
+    """One line of text, and what the simulator is fed with."""
+    folder, name = os.path.split(executor.dataset)
+    x = Lines.picture_of(folder, name, (3, 32, 96))[None].astype(np.float32)
+    x.tofile(os.path.join(executor.save_dir, "model_input.bin"))
+    print("text:", *decode(np.asarray(executor.forward(x)[0])))
