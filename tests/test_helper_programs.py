@@ -90,6 +90,16 @@ def test_one_text_for_each_output(here: Path, capsys: pytest.CaptureFixture[str]
     assert np.array_equal(np.load("npu/result-y_p.npy"), np.load("npu/result-y.npy"))
 
 
+@pytest.mark.parametrize("named", [["npu/result-357_p.txt"], ["npu/result-y_p.txt", "npu/no.txt"]])
+def test_results_of_another_numbering(here: Path, named: list[str], refused: Refusal) -> None:
+    """As where a README was made with another version of torch: what is there is named."""
+    refused(["show_sim_result", "--sim-data", *named, "--save-dir", "npu"], 2,
+            f"file {named[-1]} does not exist.",
+            "npu holds result-last_p.txt, result-y_p.txt: results are named as the network's "
+            "outputs are")  # fmt: skip
+    assert not Path("npu/result-y_p.npy").exists()
+
+
 @pytest.mark.parametrize(
     "words", [["-qo", "quant"], ["-qo", "quant", "-r", "1", "-fmt", "nchw"], []]
 )

@@ -106,7 +106,10 @@ def test_accepted_words_say_so(command: str, word: Word, here: object, capsys: C
     ("arguments", "sentence", "hint"),
     [
         (["demo", "-f", "onnx"], "Knight's command demo is not supported yet.",
-         "`python examples/digits/demo.py` in a checkout does it"),
+         "what it runs is not published beyond its options; `python examples/digits/demo.py` in a "
+         "checkout goes through every stage, and `knightlite build` does with a network of yours"),
+        (["demo", "-f", "onnx", "-m", "resnet50", "-s", "all"],
+         "Knight's command demo is not supported yet.", "*"),
         (["rne-compile", "--net", "x.prototxt"], "Knight's option --net is not supported yet: "
          "networks of Caffe: quantize the ONNX model instead.",
          "leave it out; --help of the command lists its options"),

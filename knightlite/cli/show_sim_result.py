@@ -28,8 +28,9 @@ Examples:
 @record_command(ShowSimResultOptions, epilog=EPILOG)
 def command(options: ShowSimResultOptions) -> None:
     """List what sim left in a folder, or print one result; text forms become arrays."""
-    folders = [path for path in options.sim_data if not path.is_file()] or [Path()]
-    files = [path for path in options.sim_data if path.is_file()]
+    texts = [path for path in options.sim_data if path.is_file() or path.suffix == ".txt"]
+    files = [path for path in texts if not path.is_dir()]
+    folders = [path for path in options.sim_data if path not in files] or [Path()]
     if len(folders) > 1 or (files and len(options.sim_data) > len(files)):
         raise UsageError(f"{folders[0]} must be a file as {files[0]} is." if files else
                          "-sd names one folder, or files.")  # fmt: skip

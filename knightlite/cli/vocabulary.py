@@ -92,7 +92,8 @@ PROGRAMS = ("show_sim_result", "model_info", "model_modifier", "model_check.py",
 
 # commands for later, and what can be done meanwhile
 LATER_COMMANDS: Mapping[str, str] = {
-    "demo": "`python examples/digits/demo.py` in a checkout does it",
+    "demo": "what it runs is not published beyond its options; `python examples/digits/demo.py` in "
+    "a checkout goes through every stage, and `knightlite build` does with a network of yours",
 }
 
 

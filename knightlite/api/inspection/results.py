@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from knightlite import atomic_write, limits, workspace
 from knightlite.array_files import read_array
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import FEW, DataError, UsageError
 from knightlite.reading import read_text
 
 Array = NDArray[Any]
@@ -59,12 +59,21 @@ def text_form(path: Path) -> ResultInfo:
     from knightlite.sim.outputs import read_text_form
 
     if not path.is_file():
-        raise UsageError(f"file {path} does not exist.")
+        raise UsageError(f"file {path} does not exist.", _texts_beside(path))
     try:
         values = read_text_form(read_text(path, limits.FILE_BYTES))
     except (ValueError, OSError) as error:
         raise DataError(f"{path} is no result of sim: {str(error).rstrip('.')}.") from error
     return ResultInfo(0, path.stem.removeprefix("result-"), None, path, values)
+
+
+def _texts_beside(path: Path) -> str:
+    """What may have been meant: a README names results as its own version of torch numbers them."""
+    names = sorted(item.name for item in path.parent.glob("result-*_p.txt"))
+    if not names:
+        return "sim leaves them, with -s DIR"
+    shown = ", ".join(names[:FEW]) + ("" if len(names) <= FEW else ", ...")
+    return f"{path.parent} holds {shown}: results are named as the network's outputs are"
 
 
 def save_array(result: ResultInfo, folder: Path) -> Path:
