@@ -138,13 +138,14 @@ def forward(data: bytes, threads: int) -> Callable[[Array], Array]:
     if name not in [item.name for item in model.graph.output]:
         model.graph.output.append(onnx.ValueInfoProto(name=name))
     runner = session(model, threads)
-    (entry,) = runner.get_inputs()
-    fixed = isinstance(entry.shape[0], int)
+    (fed,) = runner.inputs
+    (entry,) = (item for item in model.graph.input if item.name == fed)
+    fixed = entry.type.tensor_type.shape.dim[0].HasField("dim_value")
 
     def run(pictures: Array) -> Array:
         parts: Sequence[Array] = (
             [pictures[i : i + 1] for i in range(len(pictures))] if fixed else [pictures]
         )
-        return np.concatenate([runner.run([name], {entry.name: part})[0] for part in parts])
+        return np.concatenate([runner.run([name], {fed: part})[0] for part in parts])
 
     return run

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from knightlite.quantize.steps.bias import CUT_OFF, picture_means, shrunk_mean
+from float_nets import small_net
+from knightlite import dtypes
+from knightlite.ir import Tensor
+from knightlite.quantize.steps import bias as module
+from knightlite.quantize.steps.bias import (
+    CUT_OFF,
+    correct_bias,
+    correct_biases,
+    picture_means,
+    pictures_for,
+    shrunk_mean,
+)
+from knightlite.quantize.steps.walk import Walk
+from test_walk import PICTURES, quantized
 
 INFINITE = float("inf")
 SHAPE = (4, 3, 5, 5)
@@ -42,3 +55,39 @@ def test_an_error_that_is_cut_off_moves_the_bias_little() -> None:
     computed = np.where(exact > 0, exact, exact - 1)
     for clamp, share in (((-INFINITE, INFINITE), 0.5), ((0.0, INFINITE), CUT_OFF / (1 + CUT_OFF))):
         np.testing.assert_allclose(shrunk_mean(picture_means(exact, computed, clamp)), share)
+
+
+def test_one_loud_picture_does_not_turn_the_mean() -> None:
+    means = np.full((10, 1), 0.5) + np.linspace(-0.01, 0.01, 10)[:, None]
+    usual = shrunk_mean(means)
+    means[3] = -100.0  # a plain mean would be -9.6
+    np.testing.assert_allclose(shrunk_mean(means), usual, rtol=0.02)
+
+
+def test_float_first_and_quantized_after_it_is_the_same() -> None:
+    """As both side by side, which takes six times the memory."""
+    walk, fixed = Walk(small_net(), (PICTURES,), 1), quantized()
+    wanted = walk.run(fixed, correct_bias).graph
+    found = correct_biases(walk, fixed, slice(None))
+    moved = 0
+    for name, values in wanted.constants.items():
+        change = np.abs(values.astype(float) - fixed.constants[name])
+        assert np.abs(found.constants[name].astype(float) - values).max() <= 1, name
+        moved += int((change > 3).sum())
+    assert moved > 5
+
+
+@pytest.mark.parametrize("size", [1, 7, 63, 64, 65, 112, 299, 640])
+def test_large_maps_are_seen_in_part_but_in_every_column(size: int) -> None:
+    stride, count = module._seen_pixels(Tensor("t", (1, 3, size, size), dtypes.F32))
+    assert count == len(range(0, size * size, stride)) <= module.MOST_PIXELS
+    assert count == size * size or count > module.MOST_PIXELS / 3
+    assert len({place % size for place in range(0, size * size, stride)}) == size
+
+
+def test_integers_and_masks_say_how_many_pictures_fit() -> None:
+    graph, fixed = small_net(), quantized()
+    held = [pictures_for(graph, fixed, size) for size in (1, 1 << 16, 1 << 20)]
+    assert held[0] == 1
+    assert held[1] < held[2]
+    assert held[2] == pytest.approx(16 * held[1], rel=0.2)

@@ -17,7 +17,7 @@ from knightlite.inference import session
 from knightlite.ir import Graph, Tensor
 from knightlite.onnx_models import write_float
 from knightlite.quantize.groups import felt_interval
-from knightlite.quantize.ranges.densities import even_density
+from knightlite.quantize.ranges.densities import even_row_densities
 from knightlite.quantize.ranges.scale_errors import squared_error
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.feature_choice import choose_features
@@ -307,7 +307,7 @@ def test_a_groups_scale_has_the_least_total_error(sizes: tuple[float, ...]) -> N
     basis = basis_of(graph, pictures)
     chosen = choose_features(basis)
 
-    parts = [even_density(basis.statistics[name]) for name in names]
+    parts = [even_row_densities(basis.statistics[name])[0] for name in names]
 
     def total(scale: float) -> float:
         return sum(squared_error(part, scale, dtypes.S8) / part.energy for part in parts)

@@ -17,9 +17,16 @@ from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings, settings_for
 from knightlite.quantize.steps import improvement as steps
-from knightlite.quantize.steps.improvement import improve, left_out, sample_limit, too_dear
+from knightlite.quantize.steps.improvement import (
+    Step,
+    Tune,
+    improve,
+    left_out,
+    sample_limit,
+    too_dear,
+)
 from knightlite.quantize.steps.judgement import FEWEST, Burden
-from knightlite.quantize.steps.walk import Constants, Layer
+from knightlite.quantize.steps.walk import Constants, Errors, Layer, Walk
 
 Array = NDArray[Any]
 PICTURES = np.concatenate(Pictures(count=32).batches)
@@ -49,7 +56,7 @@ def test_what_is_kept_has_gained() -> None:
     for item in found:
         told = item.judgement
         assert told is not None
-        assert told.pictures == 16
+        assert told.pictures in (16, 32)
         assert told.error_db > 0
         least = -told.error_db if item.name == "adaptive rounding" else 0
         assert item.kept == (told.gain_db > least)
@@ -75,6 +82,46 @@ def test_what_is_not_tried_is_said() -> None:
     assert said.endswith("and 0 G are all that this effort affords")
 
 
+def plant(monkeypatch: pytest.MonkeyPatch, tune: Tune) -> None:
+    """Let a step be all that is tried, on any number of pictures."""
+    step = Step("spoiling", tune, Burden.OPEN, lambda quantized, memory: 1 << 20)
+    monkeypatch.setattr(steps, "steps_of", lambda settings, graph: (step,))
+
+
+def test_where_half_of_the_pictures_leave_it_open_all_of_them_judge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is judged on a picture was not tuned on it; what is kept is tuned on all."""
+    tuned: list[list[int]] = []
+    judged: list[list[int]] = []
+    clear = (Errors(*np.full((4, 16), 1.0)),)
+    shaky = (Errors(*np.exp(np.random.default_rng(2).normal(-0.1, 1, (4, 16)))),)
+
+    def tune(walk: Walk, fixed: Graph, some: slice) -> Graph:
+        tuned.append([*range(32)[some]])
+        return fixed.with_constants({})
+
+    def errors(walk: Walk, graph: Graph, fixed: Graph, some: slice) -> tuple[Errors, ...]:
+        judged.append([*range(32)[some]])
+        return clear if fixed is quantized else shaky
+
+    plant(monkeypatch, tune)
+    monkeypatch.setattr(steps, "output_errors", errors)
+    graph, quantized = start()
+    _, (result,) = improve(graph, quantized, (PICTURES,), Settings(), 1)
+    assert result.judgement is not None
+    assert result.judgement.pictures == 32
+    assert sorted(judged[0] + judged[2]) == [*range(32)]
+    assert not {*tuned[0]} & {*judged[0]}
+    assert not {*tuned[1]} & {*judged[2]}
+    assert result.kept == (tuned[2:] == [[*range(32)]])
+    shaky = (Errors(*np.full((4, 16), 0.5)),)  # now it is clear
+    tuned.clear()
+    _, (result,) = improve(graph, quantized, (PICTURES,), Settings(), 1)
+    assert result.judgement is not None
+    assert (len(tuned), result.judgement.pictures, result.kept) == (1, 16, True)
+
+
 def test_a_step_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(layer: Layer) -> Constants | None:
         if layer.node.op != "Conv":
@@ -82,9 +129,7 @@ def test_a_step_that_hurts_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
         name = layer.node.inputs[1]
         return {name: -layer.graph.constants[name]}
 
-    monkeypatch.setattr(
-        steps, "steps_of", lambda settings, graph: (("spoiling", spoil, Burden.LIKELY),)
-    )
+    plant(monkeypatch, lambda walk, fixed, some: walk.run(fixed, spoil, pictures=some).graph)
     graph, quantized = start()
     made, (result,) = improve(graph, quantized, (PICTURES,), Settings(), 1)
     assert made is quantized

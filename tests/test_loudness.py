@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from knightlite import dtypes
-from knightlite.quantize.ranges.densities import density, even_density
+from knightlite.quantize.ranges.densities import density, even_row_densities
 from knightlite.quantize.ranges.least_squares import mse
 from knightlite.quantize.ranges.scale_errors import clipped_share
 from knightlite.quantize.statistics.loudness import LOUD, Kinds
@@ -37,7 +37,7 @@ def seen(items: Sequence[NDArray[np.float32]], **more: Any) -> Statistics:
 
 
 def scale(statistics: Statistics) -> float:
-    return float(mse([even_density(statistics)], dtypes.S8)[0])
+    return float(mse([even_row_densities(statistics)[0]], dtypes.S8)[0])
 
 
 @pytest.mark.parametrize("place", [0, 1, 50, 99])

@@ -24,8 +24,8 @@ from knightlite.quantize.ranges import (
     Density,
     clip,
     clipped_share,
-    density,
     mix,
+    row_densities,
     squared_error,
 )
 from knightlite.quantize.statistics import Statistics
@@ -167,7 +167,7 @@ def tensor_suspects(
 def _rows(graph: Graph, statistics: Mapping[str, Statistics], name: str) -> list[Density]:
     seen = statistics[name]
     felt = felt_interval(graph, name)
-    return [clip(density(seen, row), *felt) for row in range(seen.histogram.rows)]
+    return [clip(row, *felt) for row in row_densities(seen)]
 
 
 def _scale(quantized: Graph, name: str) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from knightlite.diagnosis.run import Diagnosis, Finding
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
-from knightlite.quantize.ranges import density, mix
+from knightlite.quantize.ranges import mix, row_densities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -231,7 +231,7 @@ def _place(found: Diagnosis, name: str) -> Figure:
 def _histogram(axes: Axes, found: Diagnosis, name: str) -> None:
     """The float values and the range that the quantized tensor holds."""
     seen = found.statistics[name]
-    rows = [density(seen, row) for row in range(seen.histogram.rows)]
+    rows = row_densities(seen)
     whole = rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))
     counts = np.concatenate([whole.negative[::-1], whole.positive])
     edges = np.arange(-whole.negative.size, whole.positive.size + 1) * whole.width

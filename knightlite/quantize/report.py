@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from knightlite.quantize.groups import felt_interval
-from knightlite.quantize.ranges.densities import clip, density
+from knightlite.quantize.ranges.densities import clip, row_densities
 from knightlite.quantize.ranges.scale_errors import clipped_share, squared_error
 from knightlite.quantize.report_entries import Entry, decibels, short
 from knightlite.quantize.scales.assignment import Assignment
@@ -26,7 +26,7 @@ def feature_entry(
 
     Values beyond ``felt`` count as lying at its edge: its readers do not tell them apart.
     """
-    rows = [clip(density(statistics, row), *felt) for row in range(statistics.histogram.rows)]
+    rows = [clip(row, *felt) for row in row_densities(statistics)]
     scales = np.broadcast_to(feature.scale.astype(np.float64), (len(rows),))
     energy = sum(row.energy for row in rows)
     error = sum(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.ir import Graph
+from knightlite.ir import Graph, Tensor
 
 Array = NDArray[Any]
 
@@ -48,25 +49,37 @@ class Sample:
         return tuple(np.concatenate(parts) for parts in zip(*self._kept, strict=True))
 
 
+def _float_and_fixed(tensor: Tensor) -> int:
+    return VALUE_BYTES * tensor.elements
+
+
 def pictures_at_once(graph: Graph, live_bytes: int = LIVE_BYTES) -> int:
     """How many pictures fit ``live_bytes`` at the widest place of the network; at least 1."""
     return max(1, live_bytes // bytes_at_widest(graph))
 
 
-def bytes_at_widest(graph: Graph) -> int:
-    """Of the values of a picture that are alive at the widest place of the network."""
+def bytes_at_widest(graph: Graph, size: Callable[[Tensor], int] = _float_and_fixed) -> int:
+    """Of the values of a picture that are alive at the widest place of the network.
+
+    ``size``: bytes of a tensor's values.
+    """
     widest = 1
     remaining = {name: len(nodes) for name, nodes in graph.consumers().items()}
-    alive: dict[str, int] = {name: graph.tensors[name].elements for name in graph.inputs}
+    alive: dict[str, int] = {name: size(graph.tensors[name]) for name in graph.inputs}
     live = sum(alive.values())
     for node in graph.nodes:
-        size = graph.tensors[node.output].elements
-        widest = max(widest, live + size)
-        alive[node.output] = size
-        live += size
+        made = size(graph.tensors[node.output])
+        widest = max(widest, live + made)
+        alive[node.output] = made
+        live += made
         for name in dict.fromkeys(node.inputs):
             if name in alive:
                 remaining[name] -= 1
                 if not remaining[name]:
                     live -= alive.pop(name)
-    return VALUE_BYTES * widest
+    return widest
+
+
+def integer_bytes(tensor: Tensor) -> int:
+    """Of a quantized tensor's values."""
+    return tensor.elements * tensor.dtype.numpy.itemsize

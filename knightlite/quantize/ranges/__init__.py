@@ -4,7 +4,7 @@ They see one distribution at a time and know no network: min-max, least squares,
 divergences, OCTAV.
 """
 
-from knightlite.quantize.ranges.densities import Density, clip, density, mix
+from knightlite.quantize.ranges.densities import Density, clip, mix, row_densities
 from knightlite.quantize.ranges.methods import METHODS, method_of
 from knightlite.quantize.ranges.scale_errors import clipped_share, squared_error
 
@@ -13,8 +13,8 @@ __all__ = [
     "Density",
     "clip",
     "clipped_share",
-    "density",
     "method_of",
     "mix",
+    "row_densities",
     "squared_error",
 ]

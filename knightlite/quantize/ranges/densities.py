@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,36 +38,49 @@ class Density:
     @property
     def energy(self) -> float:
         """Sum of squares, values taken as uniform inside their bin."""
-        edges = np.arange(self.positive.size + 1) ** 3 * (self.width**2 / 3)
-        return float(np.dot(self.positive + self.negative, np.diff(edges)))
+        squares = _cubes(self.positive.size) * (self.width**2 / 3)
+        return float(np.dot(self.positive + self.negative, np.diff(squares)))
+
+
+@lru_cache(maxsize=8)
+def _cubes(bins: int) -> NDArray[np.int64]:
+    return np.arange(bins + 1) ** 3
 
 
 def density(statistics: Statistics, row: int = 0) -> Density:
     """The density of one tensor, or of channel ``row``."""
+    return row_densities(statistics)[row]
+
+
+def row_densities(statistics: Statistics) -> list[Density]:
+    """Of one tensor, or of each channel."""
+    return _rows(statistics, statistics.histogram)
+
+
+def even_row_densities(statistics: Statistics) -> list[Density]:
+    """What scales are chosen on: densities in which few loud pictures count less."""
+    return _rows(statistics, statistics.even or statistics.histogram)
+
+
+def _rows(statistics: Statistics, counted: Histogram) -> list[Density]:
+    """All at once: a network has thousands of channels, and every step asks for them again."""
     histogram = statistics.histogram
-    return Density(
-        histogram.positive[row].astype(np.float64),
-        histogram.negative[row].astype(np.float64),
-        float(histogram.zeros[row]),
-        _width(histogram, row),
-        float(statistics.minimum[row]),
-        float(statistics.maximum[row]),
+    columns = (
+        _real(counted.positive),
+        _real(counted.negative),
+        histogram.zeros.astype(np.float64).tolist(),
+        np.ldexp(1.0 / histogram.bins, histogram.exponent).tolist(),
+        statistics.minimum.tolist(),
+        statistics.maximum.tolist(),
     )
+    return [Density(*row) for row in zip(*columns, strict=True)]
 
 
-def even_density(statistics: Statistics, row: int = 0) -> Density:
-    """What a scale is chosen on: the density in which few loud pictures count less."""
-    whole = density(statistics, row)
-    if statistics.even is None:
-        return whole
-    positive, negative = statistics.even.positive[row], statistics.even.negative[row]
-    return replace(
-        whole, positive=positive.astype(np.float64), negative=negative.astype(np.float64)
-    )
-
-
-def _width(histogram: Histogram, row: int) -> float:
-    return float(np.ldexp(1.0 / histogram.bins, int(histogram.exponent[row])))
+def _real(counts: NDArray[Any]) -> Float64:
+    """Counts [rows, bins] in float64; those of a side that has none take no memory here either."""
+    if counts.strides == (0, 0):
+        return np.broadcast_to(np.float64(counts.flat[0]), counts.shape)
+    return counts.astype(np.float64)
 
 
 def mix(parts: Sequence[Density], weights: Sequence[float]) -> Density:

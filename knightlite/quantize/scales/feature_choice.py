@@ -21,7 +21,7 @@ from knightlite.quantize.groups import (
     readers_outside,
     scale_groups,
 )
-from knightlite.quantize.ranges.densities import even_density
+from knightlite.quantize.ranges.densities import even_row_densities
 from knightlite.quantize.ranges.methods import Method, method_of
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import (
@@ -251,8 +251,7 @@ def _jump_between_codes(graph: Graph, group: Group, dtype: DType, scale: float) 
 
 def channel_scales(statistics: Statistics, dtype: DType, choose: Method) -> NDArray[np.float32]:
     """One scale per channel (C,); a channel that never spoke takes the floor."""
-    rows = [even_density(statistics, row) for row in range(statistics.histogram.rows)]
-    scales = choose(rows, dtype)
+    scales = choose(even_row_densities(statistics), dtype)
     largest = float(scales.max())
     if largest == 0:
         return np.full(scales.shape, ZERO_SCALE / dtype.maximum, np.float32)

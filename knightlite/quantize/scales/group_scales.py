@@ -10,7 +10,7 @@ import numpy as np
 from knightlite.dtypes import DType
 from knightlite.ir import Tensor
 from knightlite.quantize.groups import Group, computed_members, felt_interval
-from knightlite.quantize.ranges.densities import Density, apart, clip, even_density, mix
+from knightlite.quantize.ranges.densities import Density, apart, clip, even_row_densities, mix
 from knightlite.quantize.ranges.least_squares import common_scale
 from knightlite.quantize.ranges.methods import method_of
 from knightlite.quantize.ranges.scale_errors import squared_error
@@ -82,7 +82,7 @@ def expected_error(basis: Basis, tensors: Mapping[str, Tensor]) -> float:
         tensor, found = tensors[name], basis.statistics[name]
         assert tensor.scale is not None
         if tensor.scale.ndim:
-            parts = [even_density(found, row) for row in range(found.histogram.rows)]
+            parts = even_row_densities(found)
         else:
             parts = [clip(_merged_rows(found), *felt_interval(basis.graph, name))]
         scales = np.atleast_1d(tensor.scale).astype(float)
@@ -105,5 +105,5 @@ def is_exact_in(sources: Sequence[str], statistics: Mapping[str, Statistics], dt
 
 def _merged_rows(statistics: Statistics) -> Density:
     """One density of a tensor that was observed per channel."""
-    rows = [even_density(statistics, row) for row in range(statistics.histogram.rows)]
+    rows = even_row_densities(statistics)
     return rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))

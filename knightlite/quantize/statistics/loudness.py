@@ -91,8 +91,9 @@ class Kinds:
 
     @property
     def whole(self) -> Counts:
-        """The counts of all pictures."""
-        return np.asarray(np.sum(list(self.arrays()), axis=0))
+        """The counts of all pictures, not to be changed."""
+        first, *others = self.arrays()
+        return np.asarray(np.sum([first, *others], axis=0)) if others else first
 
     def loud(self) -> list[tuple[Counts, float]]:
         """The counts of the kinds that are louder than usual, with what a value of theirs counts.

@@ -32,6 +32,7 @@ MOST_COUNTED = 1 << 17  # values of a tensor that one picture adds to its histog
 WELL_COUNTED = 8  # pictures; later ones add less, where the tensor has one scale:
 MOST_COUNTED_LATER = 1 << 13
 CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second-level cache
+SPARSE = 4  # bins to a value, from which values are added one by one
 LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
 
 
@@ -227,6 +228,10 @@ class Observer:
                 if zero_bin or part.shape[0] > 1:
                     index += np.arange(part.shape[0])[:, None] * self._width + zero_bin
                 width = part.shape[0] * self._width
+                if part.size < width // SPARSE:  # small maps: hardly a bin of them is hit
+                    rows_of = counts[some].reshape(-1)  # a view: counts are contiguous
+                    np.add.at(rows_of, index.reshape(-1), times)
+                    continue
                 counted = np.bincount(index.reshape(-1), minlength=width)
                 if times > 1:
                     counted *= times
@@ -268,9 +273,10 @@ class Observer:
         """Bins [rows, bins] on either side of zero, the one at zero among the positive ones."""
         zero = self._bins - 1 if self._signed else 0
         positive = counts[:, zero:].copy()
+        if not self._signed:
+            return positive, np.broadcast_to(np.int64(0), positive.shape)  # takes no memory
         negative = np.zeros_like(positive)
-        if self._signed:
-            negative[:, 1:] = counts[:, :zero][:, ::-1]
+        negative[:, 1:] = counts[:, :zero][:, ::-1]
         return positive, negative
 
 

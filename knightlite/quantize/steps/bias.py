@@ -2,32 +2,148 @@
 
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019,
 section 4.2 (empirical form), layer by layer, each measured with all layers before it corrected. A
-channel's correction is shrunk by how sure its mean is: few values that scatter widely (a layer
-behind a global pool sees one value per picture) say little about pictures not seen. Values that a
-merged activation cuts off count little: an error there is cut off too.
+channel's mean is that of the pictures' own means without the largest and the smallest fifth: one
+loud picture of thirty would else be most of it in every other channel of a MobileNet. It is shrunk
+by how sure it is: few values that scatter widely (a layer behind a global pool sees one value per
+picture) say little about pictures not seen. Values that a merged activation cuts off count little:
+an error there is cut off too.
+
+Many pictures make a mean, and few fit into memory with their values of both networks. So the float
+network runs first, a few pictures at a time; of every layer its means per picture remain, and a bit
+per value that says what the activation cuts off. Then the quantized network alone goes through all
+pictures layer by layer, its values kept as integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import numerics
-from knightlite.ops import BY_NAME
-from knightlite.quantize.steps.walk import Constants, Layer
+from knightlite.ir import Graph, Node, Tensor
+from knightlite.ops import BY_NAME, View
+from knightlite.quantize.data.sample import bytes_at_widest, integer_bytes
+from knightlite.quantize.steps.judgement import trimmed_means
+from knightlite.quantize.steps.walk import Constants, Layer, Walk
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
+MOST_PIXELS = 1 << 12  # of a map: their mean errors scatter by a sixty-fourth of a step
 CUT_OFF = 0.1  # what a value counts that the float network's activation cuts off
 
 
 def has_bias(layer: Layer) -> bool:
     """True for a node with weights and a bias."""
     return BY_NAME[layer.node.op].kernel is not None and len(layer.node.inputs) > 2
+
+
+def correct_biases(walk: Walk, quantized: Graph, pictures: slice) -> Graph:
+    """The quantized graph with every bias corrected, layer by layer, on some of the pictures.
+
+    :func:`pictures_for` says how many fit into memory.
+    """
+    known = _FloatMeans(walk.graph, len(range(walk.count)[pictures]))
+    walk.visit(lambda *_: None, pictures, linear=known.see)
+
+    def correction(graph: Graph, node: Node, computed: Iterator[Array]) -> Constants | None:
+        if len(node.inputs) < 3:
+            return None
+        return _corrected(graph, node, known.missing(node, computed), {})
+
+    return walk.correct(quantized, correction, pictures)
+
+
+def pictures_for(graph: Graph, quantized: Graph, live_bytes: int) -> int:
+    """How many pictures :func:`correct_biases` can take at once; at least 1."""
+    masks = sum(
+        _seen_pixels(graph.tensors[node.output])[1] * graph.tensors[node.output].shape[1] // 8
+        for node in graph.nodes
+        if _is_cut(graph, node)
+    )
+    return max(1, live_bytes // (bytes_at_widest(quantized, integer_bytes) + masks))
+
+
+class _FloatMeans:
+    """Of every layer of the float network with a bias, what the means of errors need.
+
+    Per picture and channel the mean of what it makes and of what values count, [n, C] each; which
+    values its activation leaves, a bit for each pixel that is looked at.
+    """
+
+    def __init__(self, graph: Graph, count: int) -> None:
+        self._graph, self._count = graph, count
+        self._means: dict[str, Float64] = {}
+        self._counted: dict[str, Float64] = {}
+        self._inside: dict[str, list[NDArray[np.uint8] | None]] = {}
+        for node in graph.nodes:
+            if BY_NAME[node.op].kernel is not None:
+                shape = self._count, graph.tensors[node.output].shape[1]
+                self._means[node.output], self._counted[node.output] = (
+                    np.zeros(shape),
+                    np.ones(shape),
+                )
+                self._inside[node.output] = [None] * count
+
+    def see(self, node: Node, first: int, values: Array) -> None:
+        """Linear ``values`` [m, C, ...] of the pictures from ``first`` on."""
+        low, high = View(self._graph, node).clamp
+        cut, name = _is_cut(self._graph, node), node.output
+        for place, picture in enumerate(values, first):
+            rows = self._pixels(name, picture)
+            if not cut:
+                self._means[name][place] = rows.mean(axis=1, dtype=np.float64)
+                continue
+            inside = (rows > low) & (rows < high)
+            self._inside[name][place] = np.packbits(inside, axis=1)
+            counts = _counts(inside)
+            self._means[name][place] = (rows * counts).mean(axis=1, dtype=np.float64)
+            self._counted[name][place] = counts.mean(axis=1, dtype=np.float64)
+
+    def missing(self, node: Node, computed: Iterable[Array]) -> Float64:
+        """Per picture and channel [n, C] the mean error of what the quantized node makes."""
+        name = node.output
+        found = np.empty_like(self._means[name])
+        for place, picture in enumerate(item for some in computed for item in some):
+            rows, bits = self._pixels(name, picture), self._inside[name][place]
+            if bits is not None:
+                rows = rows * _counts(np.unpackbits(bits, axis=1, count=rows.shape[1]))
+                self._inside[name][place] = None
+            found[place] = rows.mean(axis=1, dtype=np.float64)
+        return np.asarray((self._means[name] - found) / self._counted[name].mean(axis=0))
+
+    def _pixels(self, name: str, picture: Array) -> Array:
+        """[C, pixels] of one picture [C, ...]; of a large map every few of them tell its mean."""
+        stride, _ = _seen_pixels(self._graph.tensors[name])
+        return picture.reshape(len(picture), -1)[:, ::stride]
+
+
+def _seen_pixels(tensor: Tensor) -> tuple[int, int]:
+    """Every how many-th pixel of a map is looked at, no column being left out; how many."""
+    size = tensor.elements // tensor.shape[1]
+    stride = -(-size // MOST_PIXELS)
+    while math.gcd(stride, tensor.shape[-1]) > 1:
+        stride += 1
+    return stride, -(-size // stride)
+
+
+def _is_cut(graph: Graph, node: Node) -> bool:
+    if BY_NAME[node.op].kernel is None:
+        return False
+    low, high = View(graph, node).clamp
+    return not (np.isinf(low) and np.isinf(high))
+
+
+def _counts(inside: NDArray[Any]) -> NDArray[np.float32]:
+    """What values count: ``CUT_OFF`` where an activation cuts them off."""
+    made = inside.astype(np.float32)
+    made *= 1 - CUT_OFF
+    made += CUT_OFF
+    return made
 
 
 def correct_bias(layer: Layer, changed: Constants | None = None) -> Constants | None:
@@ -38,14 +154,19 @@ def correct_bias(layer: Layer, changed: Constants | None = None) -> Constants | 
     if not has_bias(layer):
         return None
     changed = changed or {}
-    name = layer.node.inputs[2]
-    tensor = layer.graph.tensors[name]
-    assert tensor.scale is not None
     computed = (picture for some in layer.linear(changed) for picture in some)
     means = picture_means(layer.exact, computed, layer.view.clamp)
-    shift = shrunk_mean(means) / tensor.scale.astype(np.float64)
+    return _corrected(layer.graph, layer.node, means, changed)
+
+
+def _corrected(graph: Graph, node: Node, means: Float64, changed: Constants) -> Constants:
+    """The ``changed`` constants and the bias, from the mean errors [n, C] of pictures."""
+    name = node.inputs[2]
+    scale = graph.tensors[name].scale
+    assert scale is not None
+    shift = shrunk_mean(means) / scale.astype(np.float64)
     limit = numerics.MAX_BIAS - 1
-    integers = np.clip(layer.graph.constants[name].astype(np.float64) + shift, -limit, limit)
+    integers = np.clip(graph.constants[name].astype(np.float64) + shift, -limit, limit)
     return {**changed, name: np.rint(integers).astype(np.int32)}
 
 
@@ -66,15 +187,14 @@ def picture_means(exact: Array, computed: Iterable[Array], clamp: tuple[float, f
 
 
 def shrunk_mean(values: Float64) -> Float64:
-    """Mean per channel of [n, C, ...], shrunk towards 0 by its uncertainty between pictures.
+    """Trimmed mean per channel of [n, C], shrunk towards 0 by its uncertainty between pictures.
 
-    The factor m^2 / (m^2 + s^2 / n), s^2 the variance of the pictures' means, is the one with the
-    least expected squared error where the true mean is about the measured one.
+    The factor m^2 / (m^2 + e^2), e the standard error of the mean, is the one with the least
+    expected squared error where the true mean is about the measured one.
     """
-    rows = values.reshape(values.shape[0], values.shape[1], -1).mean(axis=2)
-    mean = rows.mean(axis=0)
-    if len(rows) < 2:
-        return np.asarray(mean)
+    if len(values) < 2:
+        return np.asarray(values.mean(axis=0))
+    mean, error = trimmed_means(values)
     square = mean**2
-    total = square + rows.var(axis=0, ddof=1) / len(rows)
+    total = square + error**2
     return np.asarray(mean * np.divide(square, total, out=np.zeros_like(mean), where=total > 0))

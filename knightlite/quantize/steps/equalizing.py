@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.inference import Inputs, PictureRuns, Runner, Values, float_network
+from knightlite.inference import Inputs, Runner, Values, float_network
 from knightlite.ir import Graph
-from knightlite.quantize.data.workload import Enough, Workload
+from knightlite.quantize.data.workload import Enough, Forward, Workload
 from knightlite.quantize.data_free.standardize import changed
 from knightlite.quantize.data_free.workloads import DataFree, RandomData, changes_for
 from knightlite.quantize.rewrites.equalization import (
@@ -26,21 +27,18 @@ from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.statistics.observation_plan import (
-    collect,
-    make_observers,
-    observation_plan,
-)
-from knightlite.quantize.steps.improvement import macs, output_errors, too_dear
-from knightlite.quantize.steps.judgement import JUDGES, Burden, StepResult, judge
-from knightlite.quantize.steps.walk import Errors, Walk, joined
+from knightlite.quantize.statistics.observation_plan import observation_plan
+from knightlite.quantize.statistics.passes import observe
+from knightlite.quantize.steps.improvement import macs, output_errors, over_folds, too_dear
+from knightlite.quantize.steps.judgement import JUDGES, Burden, Judgement, StepResult, judge
+from knightlite.quantize.steps.walk import Errors, Walk
 
 Array = NDArray[Any]
 
 MOST_PICTURES = 32  # that the step looks at
 LEAST_PICTURES = 12  # a network so large that its effort allows fewer is left as it is
-FOLDS = 4  # each is judged by networks that were calibrated with the others
-RUNS = 4  # per picture, of those that the effort affords; it takes seven, three of them float
+FOLDS = 2  # each is judged by networks that were calibrated with the other
+RUNS = 4  # per picture, of those that the effort affords; it takes 6, four of them float
 NAME = "cross-layer equalization"
 
 
@@ -73,10 +71,9 @@ def try_equalization(
     if not done:
         return graph, (), ()
     try:
-        after = _errors(divide(seen_as, ties, divisors), pictures, settings, threads)
+        judgement = _judged(seen_as, divide(seen_as, ties, divisors), pictures, settings, threads)
     except UnsupportedError:  # a channel was stretched beyond what the arithmetic holds
         return graph, (), (StepResult(NAME, None, False, time.perf_counter() - started),)
-    judgement = judge(_errors(seen_as, pictures, settings, threads), after)
     kept = judgement.kept(Burden.DOUBTFUL)
     step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (divide(graph, ties, divisors), done, (step,)) if kept else (graph, (), (step,))
@@ -137,9 +134,11 @@ def channel_ranges(
         found = runner.run(picture)
         found.update(zip(graph.inputs, picture, strict=True))
         for name in plan.observed:
-            values = found[name].reshape(found[name].shape[1], -1).astype(np.float64)
-            peaks[name] = peaks[name] + np.abs(values).max(axis=1) / len(pictures)
-            squares[name] = squares[name] + (values**2).mean(axis=1) / len(pictures)
+            values = found[name].reshape(found[name].shape[1], -1)
+            peak = np.maximum(values.max(axis=1), -values.min(axis=1)).astype(np.float64)
+            square = np.einsum("cp,cp->c", values, values, dtype=np.float64, casting="same_kind")
+            peaks[name] = peaks[name] + peak / len(pictures)
+            squares[name] = squares[name] + square / values.shape[1] / len(pictures)
     ranges = {name: ChannelRange(peaks[name], np.sqrt(squares[name])) for name in plan.observed}
     for node in plan.derived:
         parts = [ranges[name] for name in node.inputs]
@@ -150,41 +149,52 @@ def channel_ranges(
     return ranges
 
 
-def _errors(
-    graph: Graph, pictures: Sequence[tuple[Array, ...]], settings: Settings, threads: int | None
-) -> tuple[Errors, ...]:
-    """Of the chip's outputs over all pictures, fold by fold, each calibrated without the fold."""
-    if settings.spread_channels:
-        graph = spread_channels(graph)
+@dataclass(frozen=True, slots=True)
+class _Few:
+    """A workload over pictures in memory."""
+
+    pictures: Sequence[tuple[Array, ...]]
+    description: str = "a few pictures"
+
+    def run(self, forward: Forward) -> float | None:
+        """One forward call per picture; there is no metric."""
+        for picture in self.pictures:
+            forward(picture)
+        return None
+
+
+def _judged(
+    graph: Graph,
+    equalized: Graph,
+    pictures: Sequence[tuple[Array, ...]],
+    settings: Settings,
+    threads: int | None,
+) -> Judgement:
+    """What equalization does, fold by fold, each measured in networks calibrated without it.
+
+    Where it gains nothing in the first fold, what it must show is not to be had from the others.
+    """
     whole = tuple(np.concatenate(values) for values in zip(*pictures, strict=True))
     walk = Walk(graph, whole, threads)
-    parts = []
-    for fold, basis in enumerate(_bases(graph, pictures, settings, threads)):
-        quantized = assign(basis).graph
-        parts.append(output_errors(walk, graph, quantized, slice(fold, None, FOLDS)))
-    return tuple(joined(outputs) for outputs in zip(*parts, strict=True))
+    networks = [
+        spread_channels(item) if settings.spread_channels else item for item in (graph, equalized)
+    ]
+    before: list[tuple[Errors, ...]] = []
+    after: list[tuple[Errors, ...]] = []
+    for fold in range(FOLDS):
+        others = [item for place, item in enumerate(pictures) if place % FOLDS != fold]
+        judging = slice(fold, None, FOLDS)
+        for network, found in zip(networks, (before, after), strict=True):
+            quantized = _calibrated(network, others, settings, threads)
+            found.append(output_errors(walk, graph, quantized, judging))
+        judgement = judge(over_folds(before), over_folds(after))
+        if judgement.gain_db <= 0:
+            break
+    return judgement
 
 
-def _bases(
+def _calibrated(
     graph: Graph, pictures: Sequence[tuple[Array, ...]], settings: Settings, threads: int | None
-) -> Iterator[Basis]:
-    """What all pictures but those of a fold tell, fold by fold; each picture is run once."""
-    plan = observation_plan(graph)
-    folds = [make_observers(graph, plan) for _ in range(FOLDS)]
-    inner = [name for name in plan.observed if name not in graph.inputs]
-    places = iter(range(len(pictures)))
-
-    def read(inputs: Inputs, found: Values) -> Values:
-        own = next(places) % FOLDS
-        found.update(zip(graph.inputs, inputs, strict=True))
-        for fold, observers in enumerate(folds):
-            if fold != own:
-                for name in plan.observed:
-                    observers[name].add(found[name])
-        return {}
-
-    with PictureRuns(float_network(graph, inner), threads, inner) as runs:
-        for picture in pictures:
-            runs.give(picture, lambda *_: [], read)
-    for observers in folds:
-        yield Basis(graph, collect(observers, plan), plan, settings)
+) -> Graph:
+    """The network quantized with these pictures; nothing of their statistics outlives the call."""
+    return assign(Basis.of(graph, observe(graph, _Few(pictures), None, threads), settings)).graph

@@ -1,6 +1,6 @@
 """What is tried on top of ranges: each step measured on pictures it was not tuned on, or undone.
 
-A step changes integer weights and biases of the quantized graph in one walk (``walk``). It
+A step changes integer weights and biases of the quantized graph layer by layer (``walk``). It
 is tuned on some pictures of the sample and judged on others (``judgement``); where that
 undoes it, the graph stays as it was.
 """
@@ -8,7 +8,8 @@ undoes it, the graph stays as it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,10 +18,17 @@ from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data.sample import bytes_at_widest, pictures_at_once
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.steps.bias import correct_bias
-from knightlite.quantize.steps.judgement import FEWEST, JUDGING, Burden, StepResult, judge
+from knightlite.quantize.steps.bias import correct_bias, correct_biases, pictures_for
+from knightlite.quantize.steps.judgement import (
+    FEWEST,
+    HALVES,
+    JUDGING,
+    Burden,
+    StepResult,
+    judge,
+)
 from knightlite.quantize.steps.rounding import round_weights
-from knightlite.quantize.steps.walk import Constants, Errors, Layer, Visitor, Walk
+from knightlite.quantize.steps.walk import Constants, Errors, Layer, Walk, joined
 
 Array = NDArray[Any]
 
@@ -59,7 +67,7 @@ def left_out(graph: Graph, settings: Settings, pictures: int) -> str:
 
     A sentence; "" where they were, or where none is asked for.
     """
-    names = " and ".join(name for name, *_ in steps_of(settings, graph))
+    names = " and ".join(step.name for step in steps_of(settings, graph))
     if not names:
         return ""
     if not _affords(graph, settings):
@@ -99,25 +107,53 @@ def macs(graph: Graph) -> int:
     return sum(BY_NAME[node.op].macs(View(graph, node)) for node in graph.nodes)
 
 
-def steps_of(settings: Settings, graph: Graph) -> tuple[tuple[str, Visitor, Burden], ...]:
-    """The steps that the settings ask for, in order: name, visitor, what each must show.
+Tune = Callable[[Walk, Graph, slice], Graph]
+"""Changes integer constants of a quantized graph by what some of the walk's pictures say."""
 
-    ``graph`` is the float one.
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is tried: its name, how it is tuned, what it must show.
+
+    ``most``: pictures of a quantized graph that it can be tuned on at once, in so many bytes.
     """
+
+    name: str
+    tune: Tune
+    burden: Burden
+    most: Callable[[Graph, int], int]
+
+
+def steps_of(settings: Settings, graph: Graph) -> tuple[Step, ...]:
+    """The steps that the settings ask for, in order. ``graph`` is the float one."""
     if settings.bit_width == 16:
         return ()  # its rounding errors are not worth a pass
-    weights = _float_weights(graph)
-
-    def rounded(layer: Layer) -> Constants | None:
-        if layer.node.output not in weights:
-            return None
-        return correct_bias(layer, round_weights(layer, weights[layer.node.output]))
-
-    found: list[tuple[str, Visitor, Burden]] = []
+    found = []
     if settings.bias_correction == "sequential":
-        found.append(("sequential bias correction", correct_bias, Burden.OPEN))
+        found.append(
+            Step(
+                "sequential bias correction",
+                correct_biases,
+                Burden.OPEN,
+                lambda quantized, memory: pictures_for(graph, quantized, memory),
+            )
+        )
     if settings.rounding == "adaptive":
-        found.append(("adaptive rounding", rounded, Burden.LIKELY))
+        weights = _float_weights(graph)
+
+        def rounded(layer: Layer) -> Constants | None:
+            if layer.node.output not in weights:
+                return None
+            return correct_bias(layer, round_weights(layer, weights[layer.node.output]))
+
+        found.append(
+            Step(
+                "adaptive rounding",
+                lambda walk, quantized, some: walk.run(quantized, rounded, pictures=some).graph,
+                Burden.LIKELY,
+                lambda quantized, memory: pictures_at_once(graph, memory),
+            )
+        )
     return tuple(found)
 
 
@@ -128,40 +164,55 @@ def improve(
     settings: Settings,
     threads: int | None = None,
 ) -> tuple[Graph, tuple[StepResult, ...]]:
-    """The quantized graph after every step that was kept, and what each one did."""
+    """The quantized graph after every step that was kept, and what each one did.
+
+    A step is tuned on every other picture and judged on the others. Where these leave it open, the
+    halves change places, and all pictures judge; where it is then kept it is tuned on all of them.
+    """
     steps = steps_of(settings, graph)
     walk = Walk(graph, pictures, threads)
     if not steps or walk.count < FEWEST or not _affords(graph, settings):
         return quantized, ()
-    tuning = _tuning(walk.count, pictures_at_once(graph, settings.live_bytes))
     results = []
-    before = output_errors(walk, graph, quantized)
-    for name, visitor, burden in steps:
+    for step in steps:
         started = time.perf_counter()
-        changed = walk.run(quantized, visitor, pictures=tuning).graph
-        after = output_errors(walk, graph, changed)
-        judgement = judge(before, after)
-        kept = judgement.kept(burden)
-        results.append(StepResult(name, judgement, kept, time.perf_counter() - started))
+        most = step.most(quantized, settings.live_bytes)
+        before: list[tuple[Errors, ...]] = []
+        after: list[tuple[Errors, ...]] = []
+        changed = quantized
+        for tuning, judging in (HALVES, HALVES[::-1]):
+            changed = step.tune(walk, quantized, _spread(walk.count, tuning, most))
+            before.append(output_errors(walk, graph, quantized, judging))
+            after.append(output_errors(walk, graph, changed, judging))
+            judgement = judge(over_folds(before), over_folds(after))
+            if not judgement.open(step.burden):
+                break
+        kept = judgement.kept(step.burden)
         if kept:
-            quantized, before = changed, after
+            if len(before) > 1:
+                changed = step.tune(walk, quantized, _spread(walk.count, slice(None), most))
+            quantized = changed
+        results.append(StepResult(step.name, judgement, kept, time.perf_counter() - started))
     return quantized, tuple(results)
+
+
+def over_folds(parts: Sequence[tuple[Errors, ...]]) -> tuple[Errors, ...]:
+    """The errors of each output on the pictures of several folds."""
+    return tuple(joined(outputs) for outputs in zip(*parts, strict=True))
 
 
 def output_errors(
     walk: Walk, graph: Graph, quantized: Graph, pictures: slice = JUDGING
 ) -> tuple[Errors, ...]:
     """Of each of the chip's outputs on the judging pictures."""
-    errors = walk.measure(quantized, pictures)
-    return tuple(errors[name] for name in graph.chip_outputs)
+    return walk.outputs(quantized, graph.chip_outputs, pictures)
 
 
-def _tuning(count: int, most: int) -> slice:
-    """Every other picture, fewer of them where memory wants it, spread over the sample."""
-    step = 2
-    while -(-count // step) > most:
-        step += 2
-    return slice(0, None, step)
+def _spread(count: int, pictures: slice, most: int) -> slice:
+    """At most so many of the pictures, spread evenly over them."""
+    places = range(count)[pictures]
+    step = places.step * -(-len(places) // most)
+    return slice(places.start, places.stop, step)
 
 
 def _float_weights(graph: Graph) -> Mapping[str, Array]:

@@ -30,6 +30,8 @@ Array = NDArray[Any]
 JUDGES = 8  # pictures that judge, at least: fewer tell their scatter too badly
 FEWEST = 2 * JUDGES  # pictures of a sample of which every other one judges
 JUDGING = slice(1, None, 2)  # of a sample; the others tune
+HALVES = (slice(0, None, 2), JUDGING)
+OPEN_ERRORS = 1.0  # from what a step must show: nearer to it, more pictures are asked
 TRIMMED = 0.2  # share of the pictures that is left out at either end
 MOST_DB = 60.0  # of a picture's gain: an output that has become exact gained no more
 
@@ -68,6 +70,10 @@ class Judgement:
     def kept(self, burden: Burden) -> bool:
         """Whether the gain is beyond so many standard errors. No change at all is not kept."""
         return self.gain_db > burden.value * self.error_db
+
+    def open(self, burden: Burden) -> bool:
+        """Whether the pictures leave it open: other ones might well turn it."""
+        return abs(self.gain_db - burden.value * self.error_db) < OPEN_ERRORS * self.error_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +123,26 @@ def judge(before: Sequence[Errors], after: Sequence[Errors]) -> Judgement:
     return Judgement(round(mean, 2), round(error, 2), _mean_db(before), _mean_db(after), gains.size)
 
 
-def trimmed_mean(values: Array) -> tuple[float, float]:
-    """The mean without a fifth of the values [n] at either end, and its standard error.
+def trimmed_means(values: Array) -> tuple[Array, Array]:
+    """Per column the mean of [n, ...] without a fifth at either end, and its standard error.
 
     The error is 0 for a single value.
     """
-    ordered = np.sort(values.astype(np.float64))
-    cut = int(TRIMMED * ordered.size)
-    inner = ordered[cut : ordered.size - cut]
-    if ordered.size == 1:
-        return float(inner.mean()), 0.0
+    ordered = np.sort(values.astype(np.float64), axis=0)
+    count = len(ordered)
+    cut = int(TRIMMED * count)
+    inner = ordered[cut : count - cut]
+    mean = inner.mean(axis=0)
+    if count == 1:
+        return mean, np.zeros_like(mean)
     winsorized = np.clip(ordered, inner[0], inner[-1])
-    error = winsorized.std(ddof=1) * np.sqrt(ordered.size) / inner.size
-    return float(inner.mean()), float(error)
+    return mean, winsorized.std(axis=0, ddof=1) * np.sqrt(count) / len(inner)
+
+
+def trimmed_mean(values: Array) -> tuple[float, float]:
+    """The same of values [n]."""
+    mean, error = trimmed_means(values)
+    return float(mean), float(error)
 
 
 def _gains(before: Array, after: Array) -> Array:
