@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import knightlite
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load
+from knightlite.inference import session
 from knightlite.ops import transpose
 from onnx_nets import Net, checked, operators
 
@@ -117,3 +119,17 @@ def test_refused(tmp_path: Path) -> None:
         "Reshape Reshape_whole of a transposed (1, 2, 3, 2, 6, 4) to "
         "(1, 12, 4, 6) is not supported yet; channel shuffles and pixel shuffles are."
     ]
+
+
+def test_a_concat_that_the_host_turns_at_the_end(tmp_path: Path) -> None:
+    """Nothing observes a Concat, since its inputs tell its range; and yet it is compared."""
+    net = Net()
+    x = net.node("Transpose", [net.input("x", (1, 6, 6, 3))], "t", perm=[0, 3, 1, 2])
+    c = net.conv(x, "c", (4, 3, 3, 3), pads=[1, 1, 1, 1])
+    back = net.node("Transpose", [c], "back", perm=[0, 2, 3, 1])
+    path = net.save(tmp_path, net.node("Concat", [back, back], "y", axis=-1))
+    pictures = np.random.default_rng(0).normal(0, 1, (4, 6, 6, 3)).astype(np.float32)
+    made = knightlite.quantize(path, data=pictures, bit_width=16)
+    (found,) = knightlite.Session(knightlite.compile(made)).run(None, {"x": pictures[:1]})
+    (wanted,) = session(path.read_bytes()).run(None, {"x": pictures[:1]})
+    np.testing.assert_allclose(found, wanted, atol=1e-2)

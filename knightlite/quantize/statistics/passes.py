@@ -79,8 +79,11 @@ def observe(
     observers = make_observers(graph, plan)
     recording = Recording()
     sample = Sample(sample_pictures)
-    inner = [name for name in plan.observed if name not in graph.inputs]
     kept = compared(graph)
+    delivered = {*graph.inputs, *graph.outputs}
+    joined = [name for name in kept if name not in delivered]  # a Concat is not observed itself
+    watched = dict.fromkeys((*plan.observed, *joined))
+    inner = [name for name in watched if name not in graph.inputs]
     pictures = calls = 0
     last: Inputs = ()
     earlier: dict[int, tuple[dict[str, Statistics], int]] = {}
