@@ -36,6 +36,7 @@ class Task:
     count: int
     output: Path
     effort: str | None = None
+    off: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Pictures:
 
 
 def run_knightlite(task: Task) -> None:
-    """``method`` of ranges and ``effort``, its default where that is None."""
+    """``method`` of ranges and ``effort``, its default where that is None; ``off`` is off."""
     import warnings
 
     import knightlite
@@ -62,6 +63,8 @@ def run_knightlite(task: Task) -> None:
     options: dict[str, Any] = {"method": task.method}
     if task.effort is not None:
         options["effort"] = task.effort
+    if task.off is not None:
+        options[task.off] = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on outputs of 8 bits
         made = knightlite.quantize(

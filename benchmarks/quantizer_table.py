@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+WAY = ("tool", "method", "effort", "off")
 HEADER = (
     f"{'model':18} {'tool':11} {'method':21} {'drop [95 % interval]':>23} {'lost':>4} "
     f"{'won':>4} {'SQNR':>7} {'s':>7} {'MiB':>8} {'float':>5} {'requ.':>5}"
@@ -18,6 +19,9 @@ def print_row(row: dict[str, Any]) -> None:
     elif "map" in row:
         drop = f"mAP {row['map']:.3f} of {row['float_map']:.3f}, drop {row['map_drop']:+.3f}"
         print(f"{_head(row)} {drop} {_tail(row)}", flush=True)
+    elif "finds" in row:
+        kept = f"{row['finds_lost']} of {row['finds']} lost, {row['finds_new']} new"
+        print(f"{_head(row)} {kept:>33} {row['scores_sqnr_db']:7.2f} {_tail(row)}", flush=True)
     elif "lost" in row:
         print_classifier(row)
     else:
@@ -34,6 +38,7 @@ def print_classifier(row: dict[str, Any]) -> None:
 
 def _head(row: dict[str, Any]) -> str:
     effort = f" {row['effort']}" if "effort" in row else ""
+    effort += f" -{row['off']}" if "off" in row else ""
     return f"{row['model']:18} {row['tool']:11} {row['method'] + effort:21}"
 
 
@@ -49,6 +54,9 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
             f"{row['top1_drop_points']:+.2f} | {row['interval_low']:+.2f} to "
             f"{row['interval_high']:+.2f} | {row['lost']} | {row['won']} | "
             f"{row['logits_sqnr_db']:.1f}")),
+        ("finds", "finds lost | new | SQNR, dB", lambda row: (
+            f"{row['finds_lost']} of {row['finds']} | {row['finds_new']} | "
+            f"{row['scores_sqnr_db']:.1f}")),
         ("map", "mAP | drop", lambda row: f"{row['map']:.3f} | {row['map_drop']:+.3f}"),
         ("pictures", "calibration pictures", lambda row: f"{row['pictures']}"),
     )  # fmt: skip
@@ -65,7 +73,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows:
             if row["model"] not in names:
                 continue
-            way = " ".join(str(row[name]) for name in ("tool", "method", "effort") if name in row)
+            way = " ".join(str(row[name]) for name in WAY if name in row)
             if "failed" in row:
                 blanks = " |" * (titles.count("|") + 4)
                 text.append(f"| {row['model']} | {way} | fails |{blanks}")

@@ -1,6 +1,7 @@
 """knightlite's quantizer beside ONNX Runtime's and NNCF's: accuracy, seconds, peak memory.
 
-    python benchmarks/quantizers.py [--models resnet8,...] [--yolox] [--densenet121] [--json FILE]
+    python benchmarks/quantizers.py [--models resnet8,...] [--planted] [--yolox] [--densenet121]
+        [--json FILE]
 
 Same float model, same 100 calibration pictures (YOLOX: 20), other pictures to evaluate on, the same
 metric, one run. Each quantizer runs in a process of its own, twice more where it took under 10 s
@@ -14,6 +15,10 @@ Runtime: static QDQ, u8 activations, s8 weights per channel. NNCF: its defaults,
 pictures. Both get the model as quant_pre_process leaves it, with constants and BatchNorms folded,
 which is not in their seconds, and at least at opset 13, which scales per channel need. A quantizer
 that fails on a model has a row that says so. The interval is Bonett and Price's.
+
+``--planted``: networks with rare loud pictures, and with rare positives (``planted_networks.py``),
+also with a rule of ours switched off. Where scores are finds, lost and won are finds of float that
+are gone, and new ones.
 
 ``--densenet121``: peak memory and seconds of calibration. The network is light_densenet121 of the
 onnx wheel with seeded weights, and so are the pictures: no accuracy is measured. ONNX Runtime's
@@ -41,6 +46,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; 
 import numpy as np
 import onnx
 from accuracy import CALIBRATION_PICTURES, CASES, DATA, Array, Case, Score, compare
+from planted_networks import Planted, loud_stream, rare_digits
 from qdq_file import QdqFile, forward
 from quantizer_table import HEADER, markdown, print_ratios, print_row
 
@@ -67,6 +73,7 @@ class Way:
     tool: str
     method: str
     effort: str | None = None
+    off: str | None = None  # a switch of knightlite.quantize that is off
 
 
 WAYS = (
@@ -76,6 +83,12 @@ WAYS = (
     Way("onnxruntime", "percentile"),
     Way("nncf", "fast_bias_correction"),
     Way("nncf", "full_bias_correction"),
+)
+PLANTED_WAYS = (
+    Way("knightlite", "mse"),
+    Way("knightlite", "mse", off="output_scales"),
+    Way("knightlite", "mse", off="equalization"),
+    *WAYS[2:],
 )
 DENSENET_WAYS = (
     Way("knightlite", "mse"),
@@ -133,7 +146,7 @@ def subject(name: str, raw: Path, folder: Path, pictures: Sequence[Array]) -> Su
 
 def quantize(item: Subject, way: Way, folder: Path, repeats: int = REPEATS) -> dict[str, Any]:
     """Run one quantizer; seconds (median), peak MiB (largest) and the file it wrote."""
-    output = folder / f"{item.name}_{way.tool}_{way.method}_{way.effort}.onnx"
+    output = folder / f"{item.name}_{way.tool}_{way.method}_{way.effort}_{way.off}.onnx"
     task = {**asdict(way), **{name: str(getattr(item, name)) for name in ("model", "raw")},
             "input_name": item.input_name, "input_shape": item.input_shape,
             "pictures": str(item.calibration), "count": item.count,
@@ -221,6 +234,34 @@ def _scores(data: bytes, pictures: Array) -> Array:
     return np.concatenate(parts).reshape(len(pictures), -1)
 
 
+def planted_rows(planted: Planted, ways: Sequence[Way], folder: Path) -> Iterator[dict[str, Any]]:
+    """One row per quantizer on a network with a planted fault."""
+    item = subject(planted.name, planted.model, folder, planted.calibration[:CALIBRATION_PICTURES])
+    exact = _scores(item.model.read_bytes(), planted.test)
+    for way in ways:
+        made = quantize(item, way, folder)
+        row = row_of(planted.name, way, made)
+        if "failed" in made:
+            yield row
+            continue
+        found = _scores(made["file"].read_bytes(), planted.test)
+        noise, energy = np.square(exact - found).sum(), np.square(exact).sum()
+        if planted.threshold is None:
+            wanted, got = (
+                np.eye(exact.shape[1], dtype=bool)[values.argmax(1)] for values in (exact, found)
+            )
+        else:
+            wanted, got = exact > planted.threshold, found > planted.threshold
+        yield {
+            **row,
+            "pictures": len(planted.test),
+            "finds": int(wanted.sum()),
+            "finds_lost": int((wanted & ~got).sum()),
+            "finds_new": int((got & ~wanted).sum()),
+            "scores_sqnr_db": round(float(10 * np.log10(energy / noise)), 2),
+        }
+
+
 def yolox_rows(ways: Sequence[Way], folder: Path) -> Iterator[dict[str, Any]]:
     """One row per quantizer on YOLOX-nano: mAP on the pictures not used for calibration."""
     sys.path.insert(0, str(ROOT / "examples" / "detection"))
@@ -286,6 +327,7 @@ def main() -> int:
     known = [case.name for case in CASES]
     parser.add_argument("--models", help=f"of {', '.join(known)}; none; default all")
     parser.add_argument("--tools", help="knightlite, onnxruntime, nncf; default all")
+    parser.add_argument("--planted", action="store_true", help="also planted faults")
     parser.add_argument("--yolox", action="store_true", help="also YOLOX-nano's mAP")
     parser.add_argument("--densenet121", action="store_true", help="also memory and seconds")
     parser.add_argument("--counts", default=",".join(map(str, DENSENET_PICTURES)),
@@ -323,6 +365,11 @@ def main() -> int:
         for case in CASES:
             if case.name in names:
                 for row in classifier_rows(case, ways, folder):
+                    print_row(keep(row))
+        if arguments.planted:
+            for plant in (loud_stream, rare_digits):
+                tried = [way for way in PLANTED_WAYS if way in ways or way.off]
+                for row in planted_rows(plant(folder), tried, folder):
                     print_row(keep(row))
         if arguments.yolox:
             for row in yolox_rows(ways, folder):
