@@ -138,7 +138,7 @@ def milliseconds(code: Sequence[Instruction], chip: Chip) -> float:
 
 def with_figures(chip: Chip, figures: Figures) -> Chip:
     """The chip with fitted figures."""
-    facts = {name: value for name, value in figures.items() if name != "fixed"}
+    facts: dict[str, Any] = {name: value for name, value in figures.items() if name != "fixed"}
     others = max(1, round(SHARE_OF_FIXED * figures["fixed"]))
     return replace(
         chip,

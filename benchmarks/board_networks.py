@@ -16,7 +16,7 @@ os.environ["FLAGS_enable_pir_api"] = "0"  # noqa: SIM112  # Paddle spells it so
 import paddle
 
 
-class FirstOutput(paddle.nn.Layer):
+class FirstOutput(paddle.nn.Layer):  # type: ignore[misc]
     """A network without its auxiliary outputs, which only training needs."""
 
     def __init__(self, net: paddle.nn.Layer) -> None:

@@ -156,7 +156,7 @@ def ort_int8(float_path: Path, folder: Path, feeds: dict[str, Array]) -> Path:
 
     logging.disable(logging.WARNING)
 
-    class Reader(quantization.CalibrationDataReader):
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self.frames: Iterator[dict[str, Array]] = iter([feeds] * 2)
 

@@ -84,7 +84,9 @@ def published() -> tuple[Published, ...]:
     for line in TABLE.strip().splitlines()[1:]:
         name, *words = line.split()
         values = [float(word) for word in words]
-        found.append(Published(name, *values[:4], tuple(values[4:7]), tuple(values[7:])))
+        top1, top5, gflops, millions = values[:4]
+        times = tuple(values[4:7]), tuple(values[7:])
+        found.append(Published(name, top1, top5, gflops, millions, *times))
     return tuple(found)
 
 

@@ -58,7 +58,7 @@ class QdqFile:
             name = node.input[0]
             if node.op_type == "Softmax":
                 found = name
-        return found
+        return str(found)
 
     def float_ops(self) -> dict[str, int]:
         """Operators between the first Q and the last DQ that read values never quantized, by type.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 WAY = ("tool", "method", "effort", "off")
@@ -49,7 +49,7 @@ def _tail(row: dict[str, Any]) -> str:
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as Markdown tables, for the documentation."""
-    kinds = (
+    kinds: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
         ("lost", "drop, points | 95 % interval | lost | won | logits SQNR, dB", lambda row: (
             f"{row['top1_drop_points']:+.2f} | {row['interval_low']:+.2f} to "
             f"{row['interval_high']:+.2f} | {row['lost']} | {row['won']} | "

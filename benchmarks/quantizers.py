@@ -152,7 +152,7 @@ def quantize(item: Subject, way: Way, folder: Path, repeats: int = REPEATS) -> d
             "pictures": str(item.calibration), "count": item.count,
             "output": str(output)}  # fmt: skip
     python = sys.executable if way.tool == "knightlite" else str(PEER_PYTHON)
-    runs = []
+    runs: list[dict[str, Any]] = []
     while not runs or (runs[0]["seconds"] < CHEAP_S and len(runs) < repeats):
         done = subprocess.run(
             [python, str(CHILD), json.dumps(task)], capture_output=True, text=True,
@@ -206,7 +206,7 @@ def classifier_rows(case: Case, ways: Sequence[Way], folder: Path) -> Iterator[d
         dims = onnx.load(raw).graph.input[0].type.tensor_type.shape.dim
         shape = tuple(dim.dim_value for dim in dims)
     calibration, test, labels = case.data(shape)
-    item = subject(case.name, raw, folder, calibration[:CALIBRATION_PICTURES])
+    item = subject(case.name, raw, folder, list(calibration[:CALIBRATION_PICTURES]))
     exact = _scores(item.model.read_bytes(), test)
     top1 = 100 * float((exact.argmax(1) == labels).mean())
     for way in ways:
@@ -236,7 +236,9 @@ def _scores(data: bytes, pictures: Array) -> Array:
 
 def planted_rows(planted: Planted, ways: Sequence[Way], folder: Path) -> Iterator[dict[str, Any]]:
     """One row per quantizer on a network with a planted fault."""
-    item = subject(planted.name, planted.model, folder, planted.calibration[:CALIBRATION_PICTURES])
+    item = subject(
+        planted.name, planted.model, folder, list(planted.calibration[:CALIBRATION_PICTURES])
+    )
     exact = _scores(item.model.read_bytes(), planted.test)
     for way in ways:
         made = quantize(item, way, folder)

@@ -36,8 +36,8 @@ def forward_of(path: Path, threads: int = 1) -> tuple[Forward, tuple[int, int]]:
     """The network of a file, and the height and width it reads."""
     if path.suffix == ".onnx":
         runner = session(path.read_bytes(), threads)
-        (entry,) = runner.get_inputs()
-        return lambda x: runner.run(None, {entry.name: x})[0], tuple(entry.shape[2:])
+        (entry,), (shape,) = runner.inputs, runner.input_shapes
+        return lambda x: runner.run(None, {entry: x})[0], tuple(shape[2:])
     chip = knightlite.Session(path)
     (fed,) = chip.get_inputs()
     return lambda x: chip.run(None, {fed.name: x})[0], fed.shape[2:]

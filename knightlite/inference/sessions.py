@@ -93,7 +93,10 @@ def _beside(
 
 
 class Session:
-    """An opened model. ``inputs`` and ``outputs``: their names, in order."""
+    """An opened model. ``inputs`` and ``outputs``: their names, in order.
+
+    ``input_shapes``: as the model declares them, text or None where a size is open.
+    """
 
     def __init__(
         self,
@@ -106,6 +109,7 @@ class Session:
         self._held = held
         self._opened, self._called, self._remedy = opened, called, remedy
         self.inputs = tuple(str(item.name) for item in opened.get_inputs())
+        self.input_shapes = tuple(tuple(item.shape) for item in opened.get_inputs())
         self.outputs = tuple(str(item.name) for item in opened.get_outputs())
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
