@@ -38,7 +38,7 @@ def moved(net: QuantizedNet) -> Graph:
 
 def activated(net: QuantizedNet) -> Graph:
     """Tables and slopes that come with the parameters of their channels."""
-    c = net.conv(net.input("x", 20, 9, 7), "c", 70, (3, 3), pads=(1, 1, 1, 1))
+    c = net.conv(net.input("x", 20, 5, 7), "c", 20, (3, 3), pads=(1, 1, 1, 1))
     return net.build(net.prelu(net.conv(net.table(c, "t"), "d", 70), "y"))
 
 
