@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance_checks import ORIGIN, artificial, build, random_inputs, reference, run
@@ -186,6 +186,7 @@ def test_concats_are_exact(
                 np.testing.assert_array_equal(found[name], values, name)
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_random_concats(data: st.DataObject) -> None:
     """Any tangle of Concats over any tensors known so far, each chip output exact."""

@@ -172,11 +172,11 @@ def test_files_of_another_kind(refused: Refusal, content: bytes) -> None:
 # two pictures: what is made of a model that can be read is short
 QUANT_SOME = [*QUANT, "-d", "calib", "--recipe", "digits", "-i", "2"]
 CASES = {
-    "digits.pdmodel": (QUANT_SOME, 50),
-    "digits.pdiparams": (QUANT_SOME, 12),
-    f"{STEM}.onnx": (["compile", "--onnx", f"./{STEM}.onnx"], 50),
-    CFG: (SIM, 45),
-    WEIGHT: (PROFILE, 45),
+    "digits.pdmodel": (QUANT_SOME, 30),
+    "digits.pdiparams": (QUANT_SOME, 8),
+    f"{STEM}.onnx": (["compile", "--onnx", f"./{STEM}.onnx"], 30),
+    CFG: (SIM, 30),
+    WEIGHT: (PROFILE, 30),
 }
 TIME_S = 30.0  # nothing here takes a tenth of it
 

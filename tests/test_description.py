@@ -212,7 +212,7 @@ HOST = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_whatever_a_description_says_its_users_refuse_or_work(data: st.DataObject) -> None:
     """One value changed, in a file whose checksums are sound: nothing but sentences comes of it."""

@@ -91,6 +91,13 @@ def blocks_of(text: str) -> Iterator[Block]:
         skipped = reason[1] if reason else ""
 
 
+def changes(text: str) -> bool:
+    """True where a page, or a part of one, changes files of the checkout."""
+    return any(
+        item.kind == "diff" or item.file.partition("/")[0] in COPIED for item in blocks_of(text)
+    )
+
+
 def script_of(text: str, name: str, root: Path) -> str:
     """One shell script that does what the page says; it stops at the first failure."""
     parts = ["set -eu", f"cd {shlex.quote(str(root))}"]
@@ -126,10 +133,20 @@ def make_checkout(folder: Path) -> None:
 
 
 @pytest.fixture
-def checkout(made_once: MadeOnce, tmp_path: Path) -> Path:
-    """A checkout to run commands in; only the examples are the real one's, and they are read."""
+def checkout(made_once: MadeOnce, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A checkout to run commands in.
+
+    Only the examples are the real one's, and they are read; so is the rest where a page changes
+    nothing (``text``: the page, or a part of one, else ``path``).
+    """
     root = tmp_path / "checkout"
-    shutil.copytree(made_once.folder("checkout", make_checkout), root)
+    asked = request.node.callspec.params
+    if changes(asked["text"] if "text" in asked else asked["path"].read_text("utf-8")):
+        shutil.copytree(made_once.folder("checkout", make_checkout), root)
+    else:
+        root.mkdir()
+        for name in COPIED:
+            (root / name).symlink_to(ROOT / name)
     for name in SHARED:
         (root / name).symlink_to(ROOT / name)
     programs = root / ".venv" / "bin"
@@ -178,12 +195,11 @@ def run_script(text: str, name: str, checkout: Path) -> subprocess.CompletedProc
 @contextmanager
 def warm(checkout: Path, text: str) -> Iterator[None]:
     """The page's programs start warm: :mod:`warm_python`."""
-    changed = any(item.file or item.kind == "diff" for item in blocks_of(text))
     program = shlex.join([sys.executable, "-I", "-S", str(ROOT / "tests" / "warm_python.py")])
     address = str(checkout.parent / "socket")
     server = [sys.executable, str(ROOT / "tests" / "warm_python.py"), "serve", address]
     with subprocess.Popen(
-        [*server, *PACKAGES, *(() if changed else UNCHANGED)],
+        [*server, *PACKAGES, *(() if changes(text) else UNCHANGED)],
         cwd=checkout,
         env=environment_of(checkout),
         stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knightlite.errors import FormatError
@@ -46,6 +46,7 @@ def tally(items: Pictures) -> Tally:
     return reduce(add, (tally_of(scores, label) for scores, label in items), empty_tally(MODELS))
 
 
+@settings(max_examples=30)
 @given(pictures())
 def test_counts_are_those_of_the_definitions(items: Pictures) -> None:
     found = tally(items)
@@ -83,12 +84,14 @@ def test_the_fifth_of_equal_scores_is_among_five() -> None:
     assert [item.top1 for item in found] == [(1,)] + [(0,)] * (CLASSES - 1)
 
 
+@settings(max_examples=30)
 @given(pictures(), st.integers(1, 4))
 def test_shards_add_up_to_the_last_bit_in_any_order(items: Pictures, count: int) -> None:
     shards = [tally(items[index::count]) for index in range(count)]
     assert reduce(add, shards) == reduce(add, reversed(shards)) == tally(items)
 
 
+@settings(max_examples=30)
 @given(pictures())
 def test_a_tally_survives_json(items: Pictures) -> None:
     found = tally(items)
