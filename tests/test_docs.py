@@ -39,7 +39,7 @@ TIMEOUT_S = 900
 
 # what a page's commands find imported already: of knightlite only where the page changes no code
 PACKAGES = (
-    "click", "hypothesis", "jsonschema", "numpy.random", "onnx", "PIL.Image",
+    "click", "jsonschema", "numpy.random", "onnx", "PIL.Image",
     "PIL.PngImagePlugin", "pytest", "rich.table",
 )  # fmt: skip
 UNCHANGED = (
