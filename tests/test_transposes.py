@@ -12,7 +12,7 @@ import pytest
 import knightlite
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load
-from knightlite.inference import session
+from knightlite.inference import Runner, float_network, session
 from knightlite.ops import transpose
 from onnx_nets import Net, checked, operators
 
@@ -129,7 +129,30 @@ def test_a_concat_that_the_host_turns_at_the_end(tmp_path: Path) -> None:
     back = net.node("Transpose", [c], "back", perm=[0, 2, 3, 1])
     path = net.save(tmp_path, net.node("Concat", [back, back], "y", axis=-1))
     pictures = np.random.default_rng(0).normal(0, 1, (4, 6, 6, 3)).astype(np.float32)
-    made = knightlite.quantize(path, data=pictures, bit_width=16)
+    with pytest.warns(UserWarning, match="y: Transpose runs on the host"):
+        made = knightlite.quantize(path, data=pictures, bit_width=16)
     (found,) = knightlite.Session(knightlite.compile(made)).run(None, {"x": pictures[:1]})
     (wanted,) = session(path.read_bytes()).run(None, {"x": pictures[:1]})
     np.testing.assert_allclose(found, wanted, atol=1e-2)
+
+
+@pytest.mark.parametrize("perm", [(0, 2, 3, 1), (0, 3, 2, 1), (0, 3, 1, 2), (0, 1, 3, 2)])
+@pytest.mark.parametrize(
+    "shape", [(1, 6, 5), (4, 6, 1), (1, 7, 1), (5, 1, 1), (1, 1, 7), (4, 1, 5)]
+)
+def test_products_of_a_single_feature_come_last(
+    shape: tuple[int, int, int], perm: tuple[int, ...], tmp_path: Path
+) -> None:
+    """An axis of size 1 may stand anywhere, until a MatMul makes more of it."""
+    channels, *picture = shape
+    net = Net()
+    net.conv(net.input("x", (1, 3, *picture)), "c", (channels, 3, 1, 1))
+    net.node("Transpose", ["c"], "t", perm=list(perm))
+    net.random("w", ((1, *shape)[perm[-1]], 5))
+    net.node("MatMul", ["t", "w"], "m")
+    path = net.save(tmp_path, net.node("Add", ["m", net.random("b", (5,))], "y"))
+    graph = load(path)
+    x = np.random.default_rng(0).normal(0, 1, (1, 3, *picture)).astype(np.float32)
+    (wanted,) = session(path.read_bytes()).run(None, {"x": x})
+    found = Runner(float_network(graph)).run((x.reshape(graph.tensors["x"].shape),))
+    np.testing.assert_allclose(found["y"], wanted, rtol=1e-4, atol=1e-4)

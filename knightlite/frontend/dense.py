@@ -46,7 +46,7 @@ def averages_channels(state: Importer, node: SourceNode, name: str) -> bool:
     whole = np.minimum(first + kernel[0], channels + pads[3]) - np.maximum(first, -pads[0])
     count = whole if attributes.get("count_include_pad", 0) else band.sum(axis=1, keepdims=True)
     _as_convolution(state, replace(node, inputs=(name, f"{name}.band"), attributes={}), name,
-                    (band / count).T.astype(np.float32))  # fmt: skip
+                    (band / count).T.astype(np.float32), state.value(name).order)  # fmt: skip
     return True
 
 
@@ -78,7 +78,9 @@ def dense(state: Importer, node: SourceNode, name: str) -> bool:
     matrix = weights.reshape(weights.shape[-2:])
     if node.attributes.get("transB", 0):
         matrix = matrix.T
-    _as_convolution(state, node, name, matrix)
+    # what is made is last also where a single feature, of which any axis of one stood, was not
+    order = (*(axis for axis in state.value(name).order if axis != 1), 1)
+    _as_convolution(state, node, name, matrix, order)
     return True
 
 
@@ -101,9 +103,11 @@ def _flattened(state: Importer, node: SourceNode, name: str, weights: Array) -> 
     compute.compute(state, replace(node, inputs=inputs))
 
 
-def _as_convolution(state: Importer, node: SourceNode, name: str, matrix: Array) -> None:
-    """``matrix`` [K, M] over the channels."""
-    output, shape, order = node.outputs[0], state.shape(name), state.value(name).order
+def _as_convolution(
+    state: Importer, node: SourceNode, name: str, matrix: Array, order: tuple[int, ...]
+) -> None:
+    """``matrix`` [K, M] over the channels; ``order``: that of the output's axes in the file."""
+    output, shape = node.outputs[0], state.shape(name)
     alpha, beta = (float(node.attributes.get(key, 1.0)) for key in ("alpha", "beta"))
     kernel = np.ascontiguousarray(matrix.T, np.float32)
     if alpha != 1:
