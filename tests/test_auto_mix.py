@@ -168,3 +168,14 @@ def test_a_sample_of_enough_pictures_is_taken_evenly() -> None:
     sample = (np.arange(15, dtype=np.float32).reshape(15, 1, 1, 1),)
     found = some_pictures(chain(), Pictures(), sample, 1)
     assert found[0].ravel().tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
+
+
+def test_noise_over_some_pictures_is_theirs() -> None:
+    """Errors and energies of the same pictures: what the others hold changes nothing."""
+    graph = chain("c")
+    _, assignment = seen(graph)
+    found = units(graph, assignment)
+    values = np.random.default_rng(1).normal(size=(4, 3, 12, 12)).astype(np.float32)
+    values[2:] *= 20
+    both = Meter(graph, assignment, found, (values,), 1).noise([1], rest=False, pictures=2)
+    assert both == Meter(graph, assignment, found, (values[:2],), 1).noise([1], rest=False)

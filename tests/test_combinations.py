@@ -193,6 +193,8 @@ def test_the_table(here: Path, capsys: Capture) -> None:
          "-du and -cd belong to one run, but several range methods or iterations are asked for."),
         (["-i", "1", "2", "-du"],
          "-du and -cd belong to one run, but several range methods or iterations are asked for."),
+        (["-i", "1", "2", "-r", "auto_quant", "-du"],
+         "-du and -cd belong to one run, but several range methods or iterations are asked for."),
         (["-i", "few"], "Invalid value for '-i' / '--iteration': 'few' is not a valid integer."),
     ],
 )  # fmt: skip

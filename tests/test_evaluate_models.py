@@ -32,6 +32,7 @@ from knightlite.inference import session
 from knightlite.options.evaluate import EvaluateOptions
 from knightlite.preprocess import load_recipe, prepare_picture
 from knightlite.talk import Talk
+from onnx_nets import Net
 
 Array = NDArray[Any]
 STEM = "digits_quantize"
@@ -698,6 +699,22 @@ def test_a_first_model_at_chance_is_told(
     )
     assert [str(told) in sentence for sentence in said] == [True] * (told is not None)
     assert all("Hint: --labels FILE names the class folders" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(("classes", "told"), [(5, False), (6, True)])
+def test_the_best_five_are_told_where_there_are_more_classes(
+    tmp_path: Path, classes: int, told: bool
+) -> None:
+    net = Net()
+    net.conv(net.input("x", (1, 3, 32, 32)), "c", (classes, 3, 32, 32))
+    picture = next((DIGITS / "test" / "2").iterdir())
+    for label in range(classes):
+        (tmp_path / "val" / str(label)).mkdir(parents=True)
+        shutil.copy(picture, tmp_path / "val" / str(label))
+    asked = options(tmp_path / "val", models=(net.save(tmp_path, "c"),), recipe="digits")
+    (row,) = evaluate_models(asked).models
+    assert row.top1 == pytest.approx(100 / classes)
+    assert (row.top5 is not None) is told
 
 
 @pytest.mark.parametrize("classes", [2, 10])

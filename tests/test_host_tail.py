@@ -317,6 +317,26 @@ def test_what_the_host_does_better(tmp_path: Path, opset: int) -> None:
         np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    "moves", [{"strides": [2, 2]}, {"strides": [1, 2]}, {"pads": [0, 0, 1, 1]}]
+)
+def test_a_sum_of_places_elsewhere_is_none(tmp_path: Path, moves: dict[str, Any]) -> None:
+    """The mean of a distribution is the host's where all places have one, else the chip's."""
+    for more, refused in (({}, False), (moves, True)):
+        net = Net(13)
+        net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 3, 3))
+        split = net.weight("split", np.asarray([1, 2, 4, 36], np.int64))
+        parts = net.node("Reshape", ["c", split], "parts")
+        net.node("Transpose", [parts], "turned", perm=[0, 2, 1, 3])
+        net.conv(net.node("Softmax", ["turned"], "bins", axis=1), "mean", (1, 4, 1, 1), **more)
+        path = net.save(tmp_path, "mean")
+        if refused:
+            with pytest.raises(UnsupportedError, match="Transpose_turned"):
+                load(path)
+        else:
+            assert checked(path, 1e-4).host
+
+
 def test_old_forms_of_what_the_host_does(tmp_path: Path) -> None:
     """LogSoftmax over all axes from the first on, axes and bounds as attributes."""
     net = Net(10)

@@ -380,6 +380,15 @@ def test_arrays_of_no_numbers(tmp_path: Path, kind: str) -> None:
         read_array(path)
 
 
+def test_arrays_of_as_many_axes_as_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.ones((1,) * limits.TENSOR_AXES))
+    assert read_array(path).ndim == limits.TENSOR_AXES
+    np.save(path, np.ones((1,) * (limits.TENSOR_AXES + 1)))
+    with pytest.raises(ValueError, match="its header is damaged"):
+        read_array(path)
+
+
 def test_the_child_has_little_memory(child: Child, tmp_path: Path) -> None:
     """Or nothing above would be a test: a sound file of two GiB does not fit into it."""
     path = tmp_path / "zeros.npy"

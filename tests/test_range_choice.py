@@ -101,6 +101,26 @@ def test_what_a_few_pictures_lack_the_histograms_know() -> None:
     assert found[best.method] == min(found.values())
 
 
+def test_the_host_is_heard_as_a_reader() -> None:
+    """What is delivered too is read as it is: spikes that the layer behind it ignores count."""
+    pictures = spiky(32)
+    chosen = []
+    for outputs in (("y",), ("a", "y")):
+        net = FloatNet()
+        weights = np.eye(4).reshape(4, 4, 1, 1)
+        net.conv(net.input("x", 4, 16, 16), "a", 4, weights=weights, bias=np.zeros(4))
+        gains = np.asarray([NOISE]).reshape(1, 4, 1, 1)
+        net.conv("a", "y", 1, weights=gains, bias=np.zeros(1))
+        graph = net.build(*outputs)
+        basis = basis_of(graph, pictures, SETTINGS)
+        groups = [some for some in candidates(basis, assign(basis)) if "a" in some[0].tensors]
+        (errors,) = readers_errors(Walk(graph, (pictures,), 1), basis, groups, slice(None))
+        scale = groups[0][int(np.argmin(errors))].tensors["a"].scale
+        assert scale is not None
+        chosen.append(float(scale))
+    assert chosen[1] > 1.5 * chosen[0]
+
+
 def test_a_scale_per_channel_is_its_methods_too() -> None:
     net = FloatNet()
     net.conv(net.input("x", 4, 16, 16), "a", 4, clamp=RELU)

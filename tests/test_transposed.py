@@ -257,6 +257,20 @@ def test_survey_counts_every_tap_of_every_pixel(tmp_path: Path) -> None:
     assert sum(made) == found.macs
 
 
+@pytest.mark.parametrize(("kernel", "sizes"), [(1, (10, 13)), (2, (11, 14))])
+def test_where_no_tap_falls_one_of_zero_is_multiplied(
+    tmp_path: Path, kernel: int, sizes: tuple[int, int]
+) -> None:
+    """Pixels three apart: between them outputs see a tap, or the bias alone."""
+    net = Net(13)
+    transpose(net, net.input("x", (1, 3, 4, 5)), "y", (3, 2, kernel, kernel), strides=[3, 3])
+    found = survey(net.save(tmp_path, "y"))
+    assert found.graph is not None
+    assert found.graph.tensors["y"].shape == (1, 2, *sizes)
+    (node,) = found.graph.nodes
+    assert transposed.macs(View(found.graph, node)) == sizes[0] * sizes[1] * 3 * 2
+
+
 # ------------------------------------------------------------------ QDQ form
 
 
