@@ -135,7 +135,7 @@ def words(shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
 
 CASES = (
     Case("squeezenet1.1", "squeezenet1.1.onnx", imagenet("imagenet")),
-    Case("densenet40", "densenet40_cifar10.onnx", cifar10("cifar10_densenet")),
+    Case("densenet40", "densenet40_cifar10.onnx", cifar10("cifar10_mean53")),
     Case("resnet20", "resnet20_cifar10.onnx", cifar10("cifar10")),
     Case("resnet8", "resnet8_cifar10.onnx", cifar10("raw")),
     Case("mobilenet_v1_0.25", "mobilenet_v1_0.25.onnx", imagenet("imagenet_pm1")),

@@ -42,7 +42,7 @@ RECIPES = {
     "ocrV3_cls": "ppocr_cls",
     "resnet20_cifar10": "cifar10",
     "resnet8_cifar10": "raw",
-    "densenet40_cifar10": "cifar10_densenet",
+    "densenet40_cifar10": "cifar10_mean53",
     "vww_96": "raw",
 }
 COLUMNS = {

@@ -69,6 +69,10 @@ class Record:
     tensors: Mapping[str, str] | None = json_records.key(
         "of files that hold a tensor: its name, by the keys of `files`", default=None
     )
+    kernels: str | None = json_records.key(
+        "of `quant`: ONNX Runtime's version and the processor whose float kernels it chose",
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +140,18 @@ def record(
     files: Mapping[str, str | Path],
     sources: Mapping[str, Produced],
     tensors: Mapping[str, str] | None = None,
+    kernels: str | None = None,
 ) -> Record:
     """Note a finished stage and the files it made; the manifest is replaced as a whole.
 
     ``sources``: what it made them from, as :func:`hashed` had it before the work; ``tensors``: what
-    files hold, by their keys. A run that made
+    files hold, by their keys; ``kernels``: what computed floats. A run that made
     the same files as an earlier one of the same stage takes its place.
     """
     if stage not in STAGES:
         raise ValueError(f"stage must be one of {STAGES}, not {stage}")
     produced = hashed(directory, files)
-    new = Record(stage, chip, __version__, dict(options), produced, sources, tensors)
+    new = Record(stage, chip, __version__, dict(options), produced, sources, tensors, kernels)
     with atomic_write.locked(directory):  # another run may be noting its own
         _add(open_workspace(directory), new)
     return new

@@ -502,7 +502,7 @@ def test_a_bare_input_name_is_looked_up(here: Path, capsys: pytest.CaptureFixtur
         (["--chip", "tx5105cv"], ["plain,TX5105CV100"]),
         (["--chip", "my."], ["file,my."]),
         (["chips", "TX5110"], ["plain,TX5110CV206"]),
-        (["quant", "--recipe", "cifar10_"], ["plain,cifar10_densenet"]),
+        (["quant", "--recipe", "cifar10_"], ["plain,cifar10_mean53", "plain,cifar10_usual"]),
         (["quant", "--effort", "hi"], ["plain,high"]),
         (["quant", "--bias-c"], ["plain,--bias-correction"]),
         (["compile", "-sln", "relu_26"], ["plain,relu_26.tmp_0"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from knightlite.cli import terminal
 from knightlite.cli.profile import FULL, NARROW, _fitting, short
 from knightlite.cli.program import run
 from knightlite.cli.terminal import LOG_LEVEL, plain_table, print_table, talking
@@ -146,3 +147,15 @@ def test_a_terminal_of_80_columns(here: Path) -> None:
     assert any(line.rstrip() == f"…{name[-38:]} {'1' * 40}" for line in lines)  # to the last column
     assert "…tures/denseblock1/denselayer1/conv1/Conv_output_0"[-38:] in text
     assert text.replace("\r", "").replace("\n", "").replace(" ", "").count(name[-13:]) >= 4
+
+
+def test_a_log_hears_of_long_stages_only() -> None:
+    """One line in 30 seconds, with how much is done of how much, and none of what is quick."""
+    said: list[str] = []
+    now = [0.0]
+    advance = terminal._lines(said.append, lambda: now[0])
+    for seconds, done in ((0, 1), (10, 2), (29, 3), (31, 4), (45, 5), (61.5, 6)):
+        now[0] = seconds
+        advance("float model", done, 10)
+        advance("quick", done, None) if seconds == 45 else None
+    assert said == ["float model: 4 of 10 after 31 s", "float model: 6 of 10 after 62 s"]

@@ -10,13 +10,14 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from knightlite.errors import KnightliteError, summarized
-from knightlite.talk import Say, Talk
+from knightlite.talk import Advance, Say, Talk
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +28,7 @@ LOG_LEVEL = "log-level"  # key of click's context: 2 warnings and errors, 3 erro
 CONTROLS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
 )
+LINE_S = 30  # between lines on progress where there is no terminal
 GAP = "  "  # between the columns of a table that is not drawn
 
 
@@ -170,14 +172,17 @@ def print_files(files: Mapping[str, object]) -> None:
 
 @contextlib.contextmanager
 def talking() -> Iterator[Talk]:
-    """A :class:`Talk` on stderr; on a terminal with progress bars, which vanish when done."""
+    """A :class:`Talk` on stderr; on a terminal with progress bars, which vanish when done.
+
+    Elsewhere (a log) a stage that takes long says every :data:`LINE_S` seconds how far it is.
+    """
     context = click.get_current_context(silent=True)
     level = 0 if context is None else context.meta.get(LOG_LEVEL, 0)
     if level > 1:
         yield Talk(warn=_warner(say)) if level == 2 else Talk()
         return
     if not sys.stderr.isatty():
-        yield Talk(say, _warner(say))
+        yield Talk(say, _warner(say), _lines(say))
         return
     from rich.console import Console
     from rich.progress import (
@@ -209,6 +214,21 @@ def talking() -> Iterator[Talk]:
 
     with progress:
         yield Talk(say_above, _warner(say_above), advance)
+
+
+def _lines(speak: Say, clock: Callable[[], float] = time.monotonic) -> Advance:
+    """Progress as lines of a log: none of a stage that is done within :data:`LINE_S` seconds."""
+    told: dict[str, tuple[float, float]] = {}  # stage -> when it began, when it last spoke
+
+    def advance(stage: str, done: int, total: int | None) -> None:
+        now = clock()
+        began, last = told.setdefault(stage, (now, now))
+        if now - last >= LINE_S:
+            told[stage] = began, now
+            whole = "" if total is None else f" of {total}"
+            speak(f"{stage}: {done}{whole} after {now - began:.0f} s")
+
+    return advance
 
 
 def _print_whole(screen: Console, sentence: str) -> None:

@@ -16,7 +16,7 @@ from knightlite.inference.networks import (
 )
 from knightlite.inference.node_runs import NodeRuns, run_node, weights_of
 from knightlite.inference.picture_runs import PictureRuns
-from knightlite.inference.sessions import Session, available_cores, session
+from knightlite.inference.sessions import Session, available_cores, kernels, session
 
 __all__ = [
     "Inputs",
@@ -29,6 +29,7 @@ __all__ = [
     "available_cores",
     "float_network",
     "join_parts",
+    "kernels",
     "quantized_network",
     "run_node",
     "session",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -143,3 +144,15 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def kernels() -> str:
+    """ONNX Runtime's version and the processor's vector extensions, by which it picks kernels.
+
+    Float kernels of processors differ in the last bits of what they compute.
+    """
+    import onnxruntime
+
+    found = np.show_config(mode="dicts")["SIMD Extensions"]
+    extensions = " ".join((*found["baseline"], *found["found"]))
+    return f"onnxruntime {onnxruntime.__version__}, {platform.machine()} {extensions}"

@@ -78,11 +78,16 @@ class Recipe:
         return parse_recipe(text, self.name)
 
 
+RENAMED = {"cifar10_densenet": "cifar10_mean53"}  # former name -> name
+
+
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """A recipe that ships (by name) or a file of the user's (by path ending in .toml).
 
-    UsageError where there is none of that name; FormatError with every finding at once.
+    Former names of those that ship (:data:`RENAMED`) are understood. UsageError where there is none
+    of that name; FormatError with every finding at once.
     """
+    name_or_path = RENAMED.get(str(name_or_path), name_or_path)
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = calibration_folder() / f"{name_or_path}.toml"

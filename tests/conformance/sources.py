@@ -258,7 +258,7 @@ SOURCES = (
     trained("squeezenet1_1", "squeezenet1.1.onnx", photographs("imagenet")),
     trained("mobilenet_v1_0.25", "mobilenet_v1_0.25.onnx", photographs("imagenet_pm1")),
     trained("vww_96", "vww_96.onnx", photographs("raw", 1 / 255)),
-    trained("densenet40", "densenet40_cifar10.onnx", cifar("cifar10_densenet"), None, CHIPS),
+    trained("densenet40", "densenet40_cifar10.onnx", cifar("cifar10_mean53"), None, CHIPS),
     trained("resnet20", "resnet20_cifar10.onnx", cifar("cifar10")),
     trained("resnet8", "resnet8_cifar10.onnx", cifar("raw")),
     trained("ppocr_cls", "ppocr_cls/ocrV3_cls.pdmodel", words, [(1, 3, 48, 192)], CHIPS),

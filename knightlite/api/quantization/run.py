@@ -144,6 +144,8 @@ def _record(
     paths: Mapping[str, Path],
     sources: Mapping[str, workspace.Produced],
 ) -> None:
+    from knightlite.inference import kernels
+
     workspace.record(
         options.directory,
         "quant",
@@ -157,6 +159,7 @@ def _record(
         },
         paths,
         sources,
+        kernels=kernels(),
     )
 
 
