@@ -275,7 +275,7 @@ class Verdict:
 
 
 class Opinions:
-    """What is said of a network whatever the chip: by its QDQ layers, and by the float network.
+    """What is said of a network whatever the chip: by golden model, QDQ layers, float network.
 
     A question that was asked before, for another chip, is not computed again.
     """
@@ -285,6 +285,14 @@ class Opinions:
         self._exact = session(write_float(floating, floating.chip_outputs), THREADS)
         self._differences: dict[tuple[bytes, ...], dict[str, int]] = {}
         self._outputs: dict[tuple[Any, ...], list[Array]] = {}
+        self._golden: dict[tuple[bytes, ...], Tensors] = {}
+
+    def golden(self, golden: Golden, inputs: Tensors) -> Tensors:
+        """Of the golden model, which chips may share."""
+        asked = (golden.model, *(inputs[name].tobytes() for name in sorted(inputs)))
+        if asked not in self._golden:
+            self._golden[asked] = golden.run(inputs)
+        return self._golden[asked]
 
     def differences(self, golden: Tensors) -> dict[str, int]:
         """Of the layers: :meth:`Layers.differences`."""
@@ -324,7 +332,7 @@ def judge(
     ends = {entry.name: entry for entry in built.program.meta.outputs}
     for picture in pictures:
         integers = {name: quantize(picture[name], entries[name]) for name in graph.inputs}
-        wanted = golden.run(integers)
+        wanted = opinions.golden(golden, integers)
         found = run(built, integers)
         assert set(found) == {*graph.inputs, *(node.output for node in graph.nodes)}
         tally.compare(found, wanted)
