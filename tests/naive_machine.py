@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
+from assembled import make
 from knightlite.dtypes import S16
 from knightlite.isa import (
     TYPES,
@@ -234,9 +235,12 @@ class NaiveMachine:
 
     def activated(self, item: Matrix, value: int, channel: int) -> int:
         if item.activation == Activation.TABLE:
-            y = TYPES[item.y_type]
-            at = item.activation_address + (value - TYPES[item.middle_type].minimum) * y.size_bytes
-            return int.from_bytes(self.mspm[at : at + y.size_bytes], "little", signed=y.signed)
+            lookup = make(
+                Lookup, x_type=item.middle_type, y_type=item.y_type,
+                table_address=item.activation_address, intervals=item.activation_intervals,
+                fraction=item.activation_fraction,
+            )  # fmt: skip
+            return self.looked_up(lookup, value)
         side = item.y_channels if value < 0 else 0
         m, q, b = self.parameters(item.activation_address, side + channel)
         return rne(value * m + b, q)

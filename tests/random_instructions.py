@@ -109,11 +109,14 @@ class Random:
         return make(Matrix, **fields)
 
     def activation(self, middle_type: int) -> dict[str, int]:
-        """A table only behind 8 bits."""
-        kinds = [Activation.NONE, Activation.TWO_SIDED]
-        kinds += [Activation.TABLE] * (middle_type != S16)
-        address = 8 * self.integer(0, 60)
-        return {"activation": self.one_of(*kinds), "activation_address": address}
+        """Behind 16 bits a table has lines."""
+        found = {
+            "activation": self.one_of(*Activation),
+            "activation_address": 8 * self.integer(0, 60),
+        }
+        if found["activation"] == Activation.TABLE and middle_type == S16:
+            found |= {"activation_intervals": 8, "activation_fraction": self.integer(0, 15)}
+        return found
 
     def pool(self) -> Pool:
         channels = self.integer(1, 6)

@@ -136,7 +136,7 @@ def convolution(
         outs = transposed_window(draw, net, x, outs, kernel, window)
     y = make(x, "y", outs, kernel, dtype, scale, **window, **clamp)
     behind = draw(st.sampled_from(("nothing", "table", "prelu", "add")))
-    if behind == "nothing" or (behind == "table" and wide):  # a table of 8 bits
+    if behind == "nothing" or (behind == "table" and wide):  # whose lines want a scale of its own
         return y
     if behind == "table":
         return net.table(y, "activated")

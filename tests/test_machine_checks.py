@@ -190,7 +190,16 @@ WHO = {
         ),
         (3, {"activation": 3}, "must have an activation of 0 to 2, not 3."),
         (3, {"activation": 1, "residual": 1}, "must have a residual or an activation, not both."),
-        (3, {"activation": 1, "middle_type": S16}, "must have an 8-bit type before its table."),
+        (
+            3,
+            {"activation": 1, "middle_type": S16},
+            "must have 2^8 to 2^12 intervals for a 16-bit input type, not 2^0.",
+        ),
+        (
+            3,
+            {"activation": 1, "activation_intervals": 8},
+            "must have 0 intervals and 0 fraction bits for an 8-bit input type, not 8 and 0.",
+        ),
         (
             3,
             {"activation": 2, "middle_low": 9, "middle_high": 8},

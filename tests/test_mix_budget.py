@@ -104,7 +104,7 @@ def test_what_tables_read_is_wide_only_where_it_pays() -> None:
     assert [item.graph.tensors["c"].dtype.bits for item in (plain, mixed)] == [16, 8]
     assert mixed.report["cycles"]["quantized"] < plain.report["cycles"]["quantized"]
     decibels = [item.report["outputs"][0]["sqnr_db"] for item in (plain, mixed)]
-    assert decibels[0] + 1 < decibels[1]
+    assert decibels[0] + 0.5 < decibels[1]
 
 
 def test_more_cycles_give_more_accuracy() -> None:
@@ -136,7 +136,7 @@ def test_the_same_input_gives_the_same_report() -> None:
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("percent", [5, 1000])
+@pytest.mark.parametrize("percent", [20, 1000])
 def test_the_measured_point_is_the_network_that_comes_out(percent: float) -> None:
     """At a budget that leaves most at 8 bits, and where everything has 16."""
     result = quantized(MixBudget(percent))

@@ -36,8 +36,9 @@ WEIGHT_NAMES = tuple(item.name for item in WEIGHT_TYPES)
 class Activation(IntEnum):
     """What a requantized value goes through before it is stored.
 
-    TABLE: ``clamp(table[value - minimum of its type])``, as Lookup with 8-bit x. TWO_SIDED:
-    ``clamp(rne((value*m_c + b_c) / 2^q_c))``, as Affine with parameters of their own below 0.
+    TABLE: ``clamp(table[value - minimum of its type])``, or lines between entries for s16, as
+    Lookup. TWO_SIDED: ``clamp(rne((value*m_c + b_c) / 2^q_c))``, as Affine with parameters of
+    their own below 0.
     """
 
     NONE = 0
@@ -112,6 +113,8 @@ class Matrix(WindowInstruction):
     activation_address: int = address(
         20, "MSPM address of its table, or of its parameters", Space.MSPM, unit=TABLE_UNIT
     )
+    activation_intervals: int = bits(4, "log2 of the intervals of a table for s16; else 0")
+    activation_fraction: int = bits(4, "fraction bits of the entries of such a table")
 
     def taps(self) -> int:
         """Window positions."""
@@ -182,8 +185,10 @@ class Matrix(WindowInstruction):
     def activation_constants(self) -> Operand:
         """The table of the activation, or the records of both its sides."""
         if self.activation == Activation.TABLE:
-            size = TABLE_ENTRIES * self.y_bytes
-            return flat("table", Space.MSPM, self.activation_address, size, TABLE_UNIT)
+            unit, size = TABLE_UNIT, TABLE_ENTRIES * self.y_bytes
+            if self.activation_intervals:
+                unit, size = 2, 2 * ((1 << self.activation_intervals) + 1)
+            return flat("table", Space.MSPM, self.activation_address, size, unit)
         count = 2 * self.y_channels
         return parameter_records("activation parameters", self.activation_address, count)
 

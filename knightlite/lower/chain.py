@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
@@ -31,7 +33,7 @@ from knightlite.lower.work import (
     tile_fields,
     type_code,
 )
-from knightlite.ops import BY_NAME, View, affine, eltwise, prelu, table, weighted
+from knightlite.ops import BY_NAME, View, affine, eltwise, prelu, table, weighted, wide_table
 
 WEIGHT_ROW_ALIGN = 16  # bytes: output channels of a weight row are padded to whole words
 NONE = Activation.NONE
@@ -133,8 +135,10 @@ class Chain:
         if self.behind is None or not self.activation:
             return lambda outs: b""
         if self.activation == Activation.TABLE:
-            entries = table.entries(self.behind).tobytes()
-            return lambda outs: entries
+            wide = wide_table.is_interpolated(self.behind)
+            entries = wide_table.interpolated_entries if wide else _entries
+            data = entries(self.behind)[0].tobytes()
+            return lambda outs: data
         sides = prelu.integer_parameters(self.behind)
 
         def records(outs: Range) -> bytes:
@@ -299,7 +303,12 @@ def _fixed_fields(center: View, before: View | None, behind: View | None) -> dic
         "shift": 0,
         "activation": 0,
         "activation_address": 0,
+        "activation_intervals": 0,
+        "activation_fraction": 0,
     }
+    if behind is not None and behind.node.op == "Table" and wide_table.is_interpolated(behind):
+        fields["activation_intervals"] = wide_table.lut_length(behind)
+        fields["activation_fraction"] = wide_table.interpolated_entries(behind)[1]
     if before is not None:
         bounds = before.bounds
         fields |= {
@@ -309,6 +318,11 @@ def _fixed_fields(center: View, before: View | None, behind: View | None) -> dic
             "prologue_high": bounds[1],
         }
     return fields
+
+
+def _entries(view: View) -> tuple[NDArray[Any], int]:
+    """Of a table of 8 bits; without fraction bits."""
+    return table.entries(view), 0
 
 
 def _add_fields(behind: View, middle: str) -> dict[str, int]:

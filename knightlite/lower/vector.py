@@ -201,7 +201,7 @@ def copy_work(view: View) -> Work:
 def _check_table(view: View, chip: Chip) -> str | None:
     if not wide_table.is_interpolated(view):
         return None
-    size = 2 * ((1 << wide_table.lut_length(view)) + 1)
+    size = wide_table.table_bytes(view)
     if size <= chip.mspm_bytes:
         return None
     return (

@@ -64,6 +64,13 @@ def with_lut_lengths(graph: Graph, lengths: Mapping[str, int]) -> Graph:
     return graph.with_nodes(nodes)
 
 
+def table_bytes(view: View) -> int:
+    """Bytes of a node's table: an entry of its output's type for each of 256 inputs, or lines."""
+    if is_interpolated(view):
+        return 2 * ((1 << lut_length(view)) + 1)
+    return 256 * view.output.dtype.size_bytes
+
+
 def lut_lengths(graph: Graph) -> dict[str, int]:
     """The tensors that interpolated tables of an unusual length make, with that."""
     views = [View(graph, node) for node in graph.nodes if LUT_LEN in node.attributes]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
-from knightlite.ops import BY_NAME, View
+from knightlite.ops import BY_NAME, View, wide_table
 from knightlite.passes.fuse_prologue import chain
 from knightlite.passes.rewrite import Explanations
 
-ACTIVATIONS = ("Table", "PRelu")  # themselves: a table of 8 bits, an affine with two sides
+ACTIVATIONS = ("Table", "PRelu")  # themselves: a table, an affine with two sides
 LEAST_CHANNELS = 16  # of a tile, whose parameters must fit beside the activation's
 SIDE_BYTES = 16  # of a channel of an affine with two sides: two records
-SHARE = 4  # an activation takes at most one part in so many of MSPM
+SHARE = 3  # an activation takes at most one part in so many of MSPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class FuseActivation:
     """A Conv (or Chain) and the Table or PRelu that alone reads it become one Chain.
 
     Before: ``x -> Conv -> t -> Table -> y``; after: ``x -> Chain(Conv, Table) -> y``. The
-    convolution still rounds to 8 bits before they are looked up (numerics 4).
+    convolution still rounds, to 8 bits or to 16, before that is looked up (numerics 4).
     """
 
     name: str = "fuse_activation"
@@ -64,9 +64,7 @@ class FuseActivation:
             return f"{x.name} must be read by this {view.node.op} only"
         size = SIDE_BYTES * LEAST_CHANNELS
         if view.node.op == "Table":
-            if x.dtype.bits != 8:
-                return f"{x.name} must have 8 bits, not {x.dtype.bits}"
-            size = (1 << x.dtype.bits) * view.output.dtype.size_bytes
+            size = wide_table.table_bytes(view)
         if SHARE * size > chip.mspm_bytes:
-            return f"its {size} bytes must be at most a quarter of MSPM's {chip.mspm_bytes}"
+            return f"its {size} bytes must be at most a third of MSPM's {chip.mspm_bytes}"
         return None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.isa import PARAMETER_BYTES, TYPES, Activation, Matrix
+from knightlite.sim.engines_vector import table_results
 from knightlite.sim.memory import Bytes, Scratch, flat_view
 from knightlite.sim.rounding import ChannelMap, apply_map, bounds, channel_map
 
@@ -25,8 +26,9 @@ class ActivationStep:
         self._table: Array | None = None
         self._sides: list[ChannelMap] = []
         if item.activation == Activation.TABLE:
-            entries = np.frombuffer(stored.tobytes(), TYPES[item.y_type].numpy)
-            self._table = entries.clip(*bounds(item.y_type, item.y_low, item.y_high))
+            ends = bounds(item.y_type, item.y_low, item.y_high)
+            shape = (item.activation_intervals, item.activation_fraction, item.y_type)
+            self._table = table_results(stored.tobytes(), *shape, ends)
             return
         size = item.y_channels * PARAMETER_BYTES
         self._sides = [

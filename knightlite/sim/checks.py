@@ -88,7 +88,7 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
         if problem:
             return problem
     if isinstance(item, Lookup):
-        return _lookup_problem(item)
+        return _table_problem(item.x_type, item.intervals, item.fraction)
     if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:
         return "must have equal input and output types for a maximum."
     if isinstance(item, Softmax) and TYPES[item.x_type].bits != 8:
@@ -107,20 +107,20 @@ def _activation_problem(item: Matrix) -> str | None:
         return f"must have an activation of 0 to {max(Activation)}, not {item.activation}."
     if item.activation and item.residual:
         return "must have a residual or an activation, not both."
-    if item.activation == Activation.TABLE and TYPES[item.middle_type].bits != 8:
-        return "must have an 8-bit type before its table."
-    return None
+    if item.activation != Activation.TABLE:
+        return None
+    return _table_problem(item.middle_type, item.activation_intervals, item.activation_fraction)
 
 
-def _lookup_problem(item: Lookup) -> str | None:
-    if TYPES[item.x_type].bits == 8:
-        if item.intervals or item.fraction:
+def _table_problem(x_type: int, intervals: int, fraction: int) -> str | None:
+    if TYPES[x_type].bits == 8:
+        if intervals or fraction:
             return (
                 "must have 0 intervals and 0 fraction bits for an 8-bit input type, not "
-                f"{item.intervals} and {item.fraction}."
+                f"{intervals} and {fraction}."
             )
-    elif item.intervals not in LUT_LENGTHS:
-        return f"must have 2^8 to 2^12 intervals for a 16-bit input type, not 2^{item.intervals}."
+    elif intervals not in LUT_LENGTHS:
+        return f"must have 2^8 to 2^12 intervals for a 16-bit input type, not 2^{intervals}."
     return None
 
 

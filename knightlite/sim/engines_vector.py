@@ -216,7 +216,7 @@ class PoolStep:
 
 
 @lru_cache(maxsize=64)
-def _results(
+def table_results(
     stored: bytes, intervals: int, fraction: int, y_code: int, ends: tuple[int, int]
 ) -> Array:
     """y for every x, in the order of x as an unsigned number; tiles of a layer share one."""
@@ -238,7 +238,7 @@ class LookupStep:
         self._item, self._fspm, self._scratch = item, memories[Space.FSPM], scratch
         stored = flat_view(memories[Space.MSPM], item.table())
         ends = bounds(item.y_type, item.y_low, item.y_high)
-        results = _results(stored.tobytes(), item.intervals, item.fraction, item.y_type, ends)
+        results = table_results(stored.tobytes(), item.intervals, item.fraction, item.y_type, ends)
         # reordered so that x, read as unsigned, is the index
         self._table = np.roll(results, TYPES[item.x_type].minimum)
         room = _block_room(item.y_width, item.pixels, item.y_channels)
