@@ -60,7 +60,8 @@ class Scratchpads:
         return int(start)
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Request:
     """A tile that must be loaded before a step.
 
     ``kind``: "x", "z" (with ``rows`` and ``channels``) or a constant's kind (with its ``key``).
