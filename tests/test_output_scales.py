@@ -21,7 +21,7 @@ from knightlite.quantize.scales.features import Rule
 from knightlite.quantize.settings import Pin, Settings, settings_for
 from knightlite.quantize.steps import output_scales
 from knightlite.quantize.steps.consequences import Consequences
-from knightlite.quantize.steps.improvement import TOO_DEAR
+from knightlite.quantize.steps.improvement import TOO_DEAR, sample_limit
 from knightlite.quantize.steps.live_values import fake_quantize
 from knightlite.quantize.steps.output_scales import (
     NAME,
@@ -29,7 +29,7 @@ from knightlite.quantize.steps.output_scales import (
     choose_output_scales,
     free_groups,
     output_scales_left_out,
-    pictures_wanted,
+    sample_wanted,
 )
 from knightlite.quantize.steps.output_views import OutputViews, cost
 from knightlite.quantize.steps.walk import Walk
@@ -225,7 +225,7 @@ def test_scores_of_a_whole_picture_have_no_tail() -> None:
 def test_where_it_is_not_asked_for_nothing_moves(settings: Settings) -> None:
     basis, assignment = start(stream(heard=0.0), settings)
     assert choose_output_scales(basis, assignment, (loud(32),), threads=1) == (assignment, ())
-    assert pictures_wanted(basis.graph, settings) == 1
+    assert sample_wanted(basis.graph, settings) == sample_limit(basis.graph, settings)
     assert not EFFORTS["low"]["output_scales"]
 
 

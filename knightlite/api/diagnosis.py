@@ -317,6 +317,7 @@ def settings_of(notes: QuantizationNotes | None, quantized: Graph) -> Settings:
         noted("effort", EFFORTS) or "normal",
         bias_correction=noted("bias_correction", BIAS_CORRECTIONS),
         rounding=noted("rounding", ROUNDINGS),
+        output_scales=noted("output_scales", (True, False)),
         bit_width=bits,
     )
     method = noted("method", (*METHODS, AUTO_METHOD)) or DEFAULT_METHOD

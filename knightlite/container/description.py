@@ -84,6 +84,9 @@ class QuantizationNotes:
     inputs: Mapping[str, InputNote] | None = key(
         "with `-qid`, `--mean` or `--std`, by input name", default=None
     )
+    output_scales: bool | None = key(
+        "where it was asked for: whether scales were moved by what the outputs keep", default=None
+    )
     ir_batch: Positive = key("frames that `sim` runs where none are asked for", default=1)
     declared_inputs: tuple[str, ...] = key(
         "where the model declares inputs that nothing reads, which are left out: all inputs in its "

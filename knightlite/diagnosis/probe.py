@@ -64,10 +64,14 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The sums of every feature tensor, and the quantized network's metric."""
+    """The sums of every feature tensor, and the quantized network's metric.
+
+    ``peaks``: the largest magnitude of the float values in each picture (n,), by tensor.
+    """
 
     sums: dict[str, Sums]
     metric: float | None
+    peaks: dict[str, Float64]
 
 
 def measure(
@@ -85,18 +89,23 @@ def measure(
     network = Network(graph, model, (*graph.outputs, *delivered))
     runner = Runner(network, threads, at_once=at_once, lean=True)
     found: dict[str, Array] = {}
+    peaks: dict[str, list[Array]] = {name: [] for name in names}
     pictures = 0
 
     def add(inputs: Inputs, values: Values) -> None:
         nonlocal pictures
         for key in delivered:
             _merge(found, key, values[key])
+        for name in names:
+            low, high = (values[f"{SUMS}{name}/{kind}"] for kind in ("minimum", "maximum"))
+            peaks[name].append(np.maximum(np.abs(low), np.abs(high)).max(axis=1))
         pictures += inputs[0].shape[0]
         if progress is not None:
             progress(pictures)
 
     metric = workload.run(lambda inputs: runner.outputs(inputs, add))
-    return Measured({name: _collected(found, name) for name in names}, metric)
+    joined = {name: np.concatenate(parts).astype(np.float64) for name, parts in peaks.items()}
+    return Measured({name: _collected(found, name) for name in names}, metric, joined)
 
 
 def _merge(found: dict[str, Array], key: str, values: Array) -> None:

@@ -13,6 +13,7 @@ from knightlite.diagnosis.causes import (
     GROUP,
     OUTLIER_CHANNEL,
     RAISED,
+    RARE,
     SPREAD,
     TOO_WIDE,
     WEIGHT_OUTLIER,
@@ -27,7 +28,7 @@ from knightlite.errors import KnightliteError
 from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME
-from knightlite.quantize.choices import BIAS_CORRECTIONS, EFFORTS, ROUNDINGS
+from knightlite.quantize.choices import BIAS_CORRECTIONS, DEFAULT_METHOD, EFFORTS, ROUNDINGS
 from knightlite.quantize.data import Workload
 from knightlite.quantize.data_free import is_made_up
 from knightlite.quantize.groups import scale_groups
@@ -37,7 +38,14 @@ from knightlite.quantize.rewrites import spread_channels
 from knightlite.quantize.scales import Basis, assign
 from knightlite.quantize.settings import Settings, Widths, settings_for, with_method
 from knightlite.quantize.statistics import Observation, observe
-from knightlite.quantize.steps import choose_ranges, improve, sample_limit, try_equalization
+from knightlite.quantize.steps import (
+    choose_output_scales,
+    choose_ranges,
+    improve,
+    sample_limit,
+    sample_wanted,
+    try_equalization,
+)
 
 HELPS_DB = 1.0  # a remedy must win so much to be named
 ENOUGH_DB = 35.0  # at the outputs: what a remedy wins beyond is worth nothing
@@ -113,10 +121,10 @@ Make = Callable[[], Graph | None]
 Tried = dict[tuple[str, Mended], Score | None]
 """What was tried, and what it gave: a requantization serves several suspects."""
 
-METHODICAL = (CLIPPED, TOO_WIDE, GROUP, DATA_RANGE, OUTLIER_CHANNEL, SPREAD)
+METHODICAL = (CLIPPED, TOO_WIDE, GROUP, DATA_RANGE, OUTLIER_CHANNEL, SPREAD, RARE)
 EVENER = (OUTLIER_CHANNEL, SPREAD, GROUP, WEIGHT_OUTLIER, FEW_BITS)
 ROUNDER = (WEIGHT_OUTLIER, RAISED, WEIGHT_SCALE, FEW_BITS)
-WIDER = (OUTLIER_CHANNEL, SPREAD, GROUP, FEW_BITS, WEIGHT_OUTLIER, RAISED)
+WIDER = (OUTLIER_CHANNEL, SPREAD, GROUP, FEW_BITS, WEIGHT_OUTLIER, RAISED, RARE)
 
 
 def try_remedies(
@@ -173,6 +181,15 @@ def _candidates(case: Case, place: Place) -> Iterator[tuple[Switch, Make]]:
         for method in TRIED_METHODS:
             if method != named:
                 yield _options("-qm", method), _with(case, with_method(settings, method))
+    if suspect.cause == RARE and (settings.method, settings.output_scales) != (
+        DEFAULT_METHOD,
+        True,
+    ):
+        words: tuple[str, ...] = ("--output-scales", "on")
+        if settings.method != DEFAULT_METHOD:
+            words = ("-qm", DEFAULT_METHOD, *words)
+        moved = replace(with_method(settings, DEFAULT_METHOD), output_scales=True)
+        yield _options(*words), _anew(case, moved)
     if suspect.cause in EVENER and not place.mended.weights:  # its weights are others
         said = ", for its equalization"
         yield _options("--effort", "normal", said=said), lambda: _equalized(case)
@@ -205,12 +222,17 @@ def _with(case: Case, settings: Settings) -> Make:
 
 def _again(case: Case, settings: Settings) -> Graph:
     """Quantized anew over the data."""
-    seen, threads = case.seen, case.judge.threads
-    basis = Basis.of(case.graph, seen, settings)
+    return _finished(case, Basis.of(case.graph, case.seen, settings), case.seen)
+
+
+def _finished(case: Case, basis: Basis, seen: Observation) -> Graph:
+    """Quantized by what was seen, with all steps on top that ``quant`` takes then."""
+    threads = case.judge.threads
     assignment = assign(basis)
     if not is_made_up(case.workload):
         assignment, _ = choose_ranges(basis, assignment, seen.sample, threads)
-    return improve(case.graph, assignment.graph, seen.sample, settings, threads)[0]
+        assignment, _ = choose_output_scales(basis, assignment, seen.sample, threads)
+    return improve(basis.graph, assignment.graph, seen.sample, basis.settings, threads)[0]
 
 
 def _tries_more(effort: Settings, than: Settings) -> bool:
@@ -222,7 +244,12 @@ def _tries_more(effort: Settings, than: Settings) -> bool:
 
 def _by_effort(case: Case, effort: str) -> Make:
     """All that ``quant`` does with this effort, its mix within a budget included."""
-    settings, threads = settings_for(effort), case.judge.threads
+    return _anew(case, settings_for(effort))
+
+
+def _anew(case: Case, settings: Settings) -> Make:
+    """From the pictures on, whose sample may be larger."""
+    threads = case.judge.threads
     return lambda: (
         quantize_graph(
             case.source, case.workload, settings, threads=threads, clock=case.clock
@@ -238,10 +265,9 @@ def _equalized(case: Case) -> Graph | None:
         return None
     if len(case.source.nodes) != len(case.graph.nodes):
         graph = spread_channels(graph)
-    limit = sample_limit(graph, case.settings)
+    limit = sample_wanted(graph, case.settings)
     seen = observe(graph, case.workload, None, threads, limit)
-    assigned = assign(Basis.of(graph, seen, case.settings)).graph
-    return improve(graph, assigned, seen.sample, case.settings, threads)[0]
+    return _finished(case, Basis.of(graph, seen, case.settings), seen)
 
 
 def _mixed(case: Case) -> Graph:

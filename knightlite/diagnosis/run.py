@@ -29,6 +29,7 @@ from knightlite.diagnosis.places import (
 )
 from knightlite.diagnosis.preprocessing import LAYOUTS, Preprocessing, examine
 from knightlite.diagnosis.probe import Sums, measure
+from knightlite.diagnosis.rare_causes import rare_suspects
 from knightlite.diagnosis.remedies import (
     HELPS_DB,
     NAMED,
@@ -51,7 +52,7 @@ from knightlite.quantize.mixed import Clock
 from knightlite.quantize.rewrites import spread_channels
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.statistics import Observation, Statistics, observe
-from knightlite.quantize.steps import sample_limit
+from knightlite.quantize.steps import sample_wanted
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, how much is done, of how much where that is known here: not of pictures)."""
@@ -210,7 +211,7 @@ def diagnose(
         graph = spread_channels(graph)
     require_same(graph, quantized)
     tell = progress or (lambda stage, done, total: None)
-    limit = sample_limit(graph, settings)
+    limit = sample_wanted(graph, settings)
     seen = observe(
         graph,
         workload,
@@ -228,6 +229,7 @@ def diagnose(
         lambda done, total: tell("preprocessing", done, total),
     )  # fmt: skip
     candidates = tensor_suspects(graph, quantized, seen.statistics, measured.sums)
+    candidates += rare_suspects(graph, quantized, measured.peaks)
     candidates += weight_suspects(graph, quantized)
     candidates.sort(key=lambda item: (not item.certain, item.badness))
     doubtful = preprocessing.implausible is not None and preprocessing.better is None

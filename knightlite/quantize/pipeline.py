@@ -49,9 +49,9 @@ from knightlite.quantize.statistics.passes import (
     observe,
 )
 from knightlite.quantize.steps.equalizing import try_equalization
-from knightlite.quantize.steps.improvement import comparison_limit, improve, sample_limit
+from knightlite.quantize.steps.improvement import comparison_limit, improve
 from knightlite.quantize.steps.judgement import StepResult
-from knightlite.quantize.steps.output_scales import choose_output_scales, pictures_wanted
+from knightlite.quantize.steps.output_scales import choose_output_scales, sample_wanted
 from knightlite.quantize.steps.range_choice import choose_ranges
 from knightlite.quantize.weak_layers import findings, weak_layers
 
@@ -150,7 +150,7 @@ def prepare(
     if settings.spread_channels and settings.bit_width == 8:
         graph = spread_channels(graph)
     seen_as = changed(graph, changes)
-    limit = max(sample_limit(graph, settings), pictures_wanted(graph, settings))
+    limit = sample_wanted(graph, settings)
     watched = WatchedWorkload(workload)
 
     def first_pass() -> Observation:

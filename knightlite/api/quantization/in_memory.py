@@ -235,6 +235,7 @@ def _notes(
         rounding=settings.rounding,
         seed=options.seed,
         inputs=_input_notes(forms),
+        output_scales=options.output_scales,
         ir_batch=options.ir_batch,
         declared_inputs=result.float_graph.declared_inputs,
     )

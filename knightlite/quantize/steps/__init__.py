@@ -6,16 +6,22 @@ through both networks side by side.
 
 from knightlite.quantize.steps.equalizing import equalization_left_out, try_equalization
 from knightlite.quantize.steps.improvement import TOO_DEAR, improve, left_out, sample_limit
-from knightlite.quantize.steps.output_scales import output_scales_left_out
+from knightlite.quantize.steps.output_scales import (
+    choose_output_scales,
+    output_scales_left_out,
+    sample_wanted,
+)
 from knightlite.quantize.steps.range_choice import choose_ranges
 
 __all__ = [
     "TOO_DEAR",
+    "choose_output_scales",
     "choose_ranges",
     "equalization_left_out",
     "improve",
     "left_out",
     "output_scales_left_out",
     "sample_limit",
+    "sample_wanted",
     "try_equalization",
 ]

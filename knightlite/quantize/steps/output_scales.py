@@ -39,7 +39,12 @@ from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import quantized_tensor
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.steps.consequences import Consequences
-from knightlite.quantize.steps.improvement import TOO_DEAR, affordable_pictures, macs
+from knightlite.quantize.steps.improvement import (
+    TOO_DEAR,
+    affordable_pictures,
+    macs,
+    sample_limit,
+)
 from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult, judge
 from knightlite.quantize.steps.output_views import OutputViews, cost
 from knightlite.quantize.steps.walk import Errors, Walk
@@ -141,11 +146,12 @@ def output_scales_left_out(
     return ""
 
 
-def pictures_wanted(graph: Graph, settings: Settings) -> int:
-    """How many pictures the step needs at least; 1 where it is not done."""
+def sample_wanted(graph: Graph, settings: Settings) -> int:
+    """How many pictures all steps on top of ranges need at most, this one too; 1 for none."""
+    least = sample_limit(graph, settings)
     if not asked(settings) or not affordable(graph, settings):
-        return 1
-    return affordable_pictures(graph, settings)
+        return least
+    return max(least, affordable_pictures(graph, settings))
 
 
 def asked(settings: Settings) -> bool:
