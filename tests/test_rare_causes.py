@@ -69,6 +69,7 @@ def test_what_is_rare_and_clipped_is_told_with_its_numbers() -> None:
         ([1.0] * 20, 1.0),
         ([1.0] * 15 + [9.0] * 5, 9.0),  # a quarter is no exception
         ([1.0] * 19 + [9.0], 1.9 * 1.0 * 9.1),  # clipped by nothing, but follows: see below
+        ([2.0] * 19 + [8.0], 1.5),  # the middle one is clipped too
         ([0.0] * 20, 1.0),
     ],
 )

@@ -80,7 +80,7 @@ def rare_suspects(graph: Graph, quantized: Graph, peaks: Mapping[str, Float64]) 
         loud = np.flatnonzero(loudest > LOUD * middle)
         if middle > 0 and 0 < loud.size <= most and limit >= COARSE * middle:
             follow.append(_Rare(layer, group.members, loudest, limit, loud))
-        elif middle > 0 and 0 < clipped.size <= most:
+        elif 0 < middle <= limit and 0 < clipped.size <= most:
             clip.append(_Rare(layer, group.members, loudest, limit, clipped))
     return [_suspect(some, what) for some, what in ((follow, FOLLOWS), (clip, CUTS)) if some]
 
