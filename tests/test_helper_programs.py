@@ -90,6 +90,26 @@ def test_one_text_for_each_output(here: Path, capsys: pytest.CaptureFixture[str]
     assert np.array_equal(np.load("npu/result-y_p.npy"), np.load("npu/result-y.npy"))
 
 
+def test_what_the_host_reshapes_is_read_in_its_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[1, 6, 20] as [1, 6, 20, 1], as post-processing scripts have it; on the chip [1, 6, 4, 5]."""
+    net = Net()
+    net.input("x", (1, 4, 4, 5))
+    net.node(
+        "Reshape", [net.conv("x", "y", (6, 4, 1, 1)), net.weight("s", np.array([1, 6, 20]))], "flat"
+    )
+    net.save(tmp_path, "flat")
+    monkeypatch.chdir(tmp_path)
+    assert run(["quant", "onnx", "-m", "net.onnx", "-i", "2", "--effort", "low"]) == 0
+    assert run(["compile"]) == 0
+    assert run(["sim", "--input", "inputs/x.bin"]) == 0
+    assert run(["show_sim_result", "--sim-data", "result-flat_p.txt", "--save-dir", "."]) == 0
+    array = np.load("result-flat_p.npy")
+    assert array.shape == (1, 6, 20, 1)
+    assert np.array_equal(array.ravel(), np.load("result-flat.npy").ravel())
+
+
 @pytest.mark.parametrize("named", [["npu/result-357_p.txt"], ["npu/result-y_p.txt", "npu/no.txt"]])
 def test_results_of_another_numbering(here: Path, named: list[str], refused: Refusal) -> None:
     """As where a README was made with another version of torch: what is there is named."""

@@ -186,6 +186,10 @@ def _files(
             made = forms.result_files(stems[kind, tensor], values, frame)
             if kind == forms.OUTPUT and tensor in replaced:
                 made = {name: data for name, data in made.items() if name.endswith(".npy")}
+            elif kind == forms.OUTPUT and tensor in finished:  # the host reshapes it, no more
+                shaped = forms.four_axes(values.reshape(finished[tensor].shape))
+                text = forms.chw_text(shaped).encode()
+                made = {n: text if n.endswith("_p.txt") else data for n, data in made.items()}
             for name, data in made.items():
                 yield tensor, name, data
     for tensor, values in finished.items():
