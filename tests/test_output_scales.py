@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import knightlite
 from float_nets import PADS, RELU, FloatNet, Pictures, small_net
 from knightlite.inference import session
 from knightlite.ir import Graph
-from knightlite.onnx_models import write_float
+from knightlite.onnx_models import float_parts, write_float
 from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.scales.assignment import Assignment, assign
@@ -261,3 +264,19 @@ def test_what_an_effort_affords() -> None:
         "takes 16 pictures or more"
     )
     assert output_scales_left_out(graph, SETTINGS, Pictures(), 16) == ""
+
+
+def test_the_switch(tmp_path: Path) -> None:
+    """On by default; off, and where another method is asked for, the scales are the method's."""
+    model = tmp_path / "net.onnx"
+    model.write_bytes(float_parts(stream(heard=0.0)).to_bytes())
+
+    def moved(**asked: Any) -> set[str]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            made = knightlite.quantize(model, data=loud(32), equalization=False, **asked)
+        return {item["name"] for item in made.report["tensors"] if " x " in item["method"]}
+
+    assert {"one.sum", "two.sum"} <= moved()
+    assert moved(output_scales=False) == moved(effort="low") == moved(method="kl") == set()
+    assert {"one.sum", "two.sum"} <= moved(effort="low", output_scales=True)

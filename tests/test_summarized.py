@@ -171,7 +171,8 @@ def test_what_runs_on_the_host_is_one_warning(
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert told == [
         "warning: 9 places of Softmax (8), LogSoftmax (1), such as end.y0: LogSoftmax runs on the "
-        "host, after the NPU."
+        "host, after the NPU. Hint: sim, eval and Session run it; a program on a board has to do "
+        "it itself"
     ]
     run(["quant", "onnx", "-m", str(path), "-gp", "-r", "convert", "-s", str(tmp_path / "out")])
     assert told[0].replace("warning", "Warning") in capsys.readouterr().err.splitlines()

@@ -185,7 +185,7 @@ def improve(
             before.append(output_errors(walk, graph, quantized, judging))
             after.append(output_errors(walk, graph, changed, judging))
             judgement = judge(over_folds(before), over_folds(after))
-            if not judgement.open(step.burden):
+            if not judgement.is_open(step.burden):
                 break
         kept = judgement.kept(step.burden)
         if kept:

@@ -71,7 +71,7 @@ class Judgement:
         """Whether the gain is beyond so many standard errors. No change at all is not kept."""
         return self.gain_db > burden.value * self.error_db
 
-    def open(self, burden: Burden) -> bool:
+    def is_open(self, burden: Burden) -> bool:
         """Whether the pictures leave it open: other ones might well turn it."""
         return abs(self.gain_db - burden.value * self.error_db) < OPEN_ERRORS * self.error_db
 
