@@ -263,14 +263,21 @@ def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
                     if old is not None:
                         raise old.refusal(found)
                     return found, f"{path} is not here; {found} is taken, which {item.stage} left."
-    known = sorted(
-        {Path(entry.path).name for item in workspace.records for entry in item.files.values()}
-    )
-    near = [name for name in known if Path(name).suffix == path.suffix]
-    raise UsageError(
-        f"file {path} does not exist.",
-        f"the stages run here left {', '.join(near)}" if near else "",
-    )
+    raise UsageError(f"file {path} does not exist.", _nearest(workspace, path))
+
+
+def _nearest(workspace: Workspace, path: Path) -> str:
+    """The hint where a file is nowhere: where its name lies, else names of its kind; or ""."""
+    left = [
+        (item.stage, Path(entry.path))
+        for item in reversed(workspace.records)
+        for entry in item.files.values()
+    ]
+    for stage, other in left:
+        if other.name == path.name and (workspace.directory / other).is_file():
+            return f"{stage} left {workspace.directory / other}"
+    near = sorted({other.name for _, other in left if other.suffix == path.suffix})
+    return f"the stages run here left {', '.join(near)}" if near else ""
 
 
 def sha256_of(path: str | Path) -> str:

@@ -174,8 +174,20 @@ def test_name_that_is_nowhere() -> None:
         resolve(workspace, "other.onnx")
     assert caught.value.sentence == "file other.onnx does not exist."
     assert caught.value.hint == "the stages run here left d_quantize.onnx"
-    with pytest.raises(UsageError, match=r"file elsewhere/d_quantize\.onnx does not exist"):
+
+
+def test_a_name_in_another_folder() -> None:
+    """A path is taken at its word; the hint says where a file of that name lies."""
+    workspace = left_by_quant()
+    with pytest.raises(
+        UsageError, match=r"file elsewhere/d_quantize\.onnx does not exist"
+    ) as caught:
         resolve(workspace, "elsewhere/d_quantize.onnx")
+    assert caught.value.hint == "quant left tmp/densenet/d_quantize.onnx"
+    Path("tmp/densenet/d_quantize.onnx").unlink()
+    with pytest.raises(UsageError) as caught:
+        resolve(workspace, "tmp/densenet/d_quantize.onnx")
+    assert caught.value.hint == "the stages run here left d_quantize.onnx"
 
 
 def test_files_outside_are_recorded_by_absolute_path(tmp_path: Path) -> None:
