@@ -3,7 +3,7 @@
 For interpreters with paddlepaddle 2.6.2 or 3.3.1. ``digits`` is the trained network of
 ``examples/digits`` with its own weights; ``recognizer`` has those of ``weights.npz`` in the
 project's ``weight`` folder, where ``NAME.pdmodel`` and ``NAME.pdiparams`` go. The names that Paddle
-gives the outputs are printed, one a line.
+gives the outputs go to stdout, one a line.
 """
 
 from __future__ import annotations
@@ -59,4 +59,4 @@ def save(name: str, folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(save(sys.argv[1], Path(sys.argv[2]) / "weight")))
+    sys.stdout.write("\n".join(save(sys.argv[1], Path(sys.argv[2]) / "weight")))

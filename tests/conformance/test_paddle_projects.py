@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,7 +32,7 @@ def of_paddle(project: Path) -> None:
     name, configs = NAMES[project.name]
     model = project / "weight" / f"{name}.onnx"
     initializers = onnx.load(model).graph.initializer
-    arrays = {item.name: numpy_helper.to_array(item) for item in initializers}
+    arrays: Any = {item.name: numpy_helper.to_array(item) for item in initializers}
     np.savez(project / "weight" / "weights.npz", **arrays)
     model.unlink()
     config = project / "data" / f"{configs}_config.json"
