@@ -563,6 +563,7 @@ OTHERWISE: dict[str, tuple[Any, str]] = {
     "recipe": ("9", "the recipe"),
     "scores": ("outputs", "the scores that are compared"),
     "check": (True, "whether bytes are compared"),
+    "metric": ("9", "the metric"),
 }
 
 

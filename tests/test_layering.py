@@ -71,6 +71,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "preprocess": ("datafiles", "errors", "limits", "reading"),
     # sums over pictures and their statistics: knows no model
     "evaluation": ("errors",),
+    # measures of the data's own: what a user's file says of outputs
+    "metrics": ("errors", "script_loading"),
     # a float or quantized network written as ONNX, and run in ONNX Runtime
     "onnx_models": ("dtypes", "ir", "ops"),
     "inference": ("errors", "frames", "ir", "onnx_models", "ops"),
@@ -157,6 +159,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "evaluation",
         "inference",
         "ir",
+        "metrics",
         "numerics",
         "onnx_models",
         "ops",
@@ -190,6 +193,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "leftovers",
         "limits",
         "lower",
+        "metrics",
         "name_lists",
         "onnx_models",
         "ops",
@@ -311,6 +315,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "inference": ("numpy", "onnx", "onnxruntime"),
     "ir": ("numpy",),
     "lower": ("numpy",),
+    "metrics": ("numpy", "pycocotools"),
     "numerics": ("numpy",),
     "onnx_models": ("numpy", "onnx"),
     "ops": ("numpy", "onnx"),
@@ -323,7 +328,9 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 }
 
 # imported inside functions only, so that `knightlite --help` is instant
-LAZY = ("PIL", "google", "matplotlib", "onnxruntime", "paddle", "paddle2onnx", "torch")
+LAZY = (
+    "PIL", "google", "matplotlib", "onnxruntime", "paddle", "paddle2onnx", "pycocotools", "torch",
+)  # fmt: skip
 
 # what the machine may know; the rooms under these hold data paths only
 SIM_MAY_REACH = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from knightlite import atomic_write, workspace
 from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quant_folder import float_beside
 from knightlite.errors import UsageError
+from knightlite.metrics import metric_source, open_metric
 from knightlite.options import check
 from knightlite.options.command_line import option_words
 from knightlite.options.diagnose import PICTURES, DiagnoseOptions
@@ -47,6 +49,7 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
         batches, (calls,) = batches_of(options.batches, options.batch_size, asked)
         options = replace(options, batches=batches, iteration=calls)
     check(options)
+    source = metric_source(options.metric, options.annotations) if options.metric else None
     if options.html is not None:
         atomic_write.require_folder(options.html.parent)
         room.page.require_plots()
@@ -62,19 +65,21 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     work, recipe = _workload(options, graph, notes, talk)
     talk.say(f"data: {work.description}")
     pictures = _count(work)
-    found = room.diagnose(
-        graph,
-        quantized,
-        work,
-        settings_of(notes, quantized),
-        recipe,
-        suspects=options.suspects,
-        progress=lambda stage, done, total: talk.advance(
-            STAGES[stage], done, max(done, pictures) if total is None else total
-        ),
-        clock=_clock(notes),
-        take_more=_more_pictures(work, options),
-    )
+    with nullcontext() if source is None else open_metric(source) as metric:
+        data = work if metric is None else room.MeasuredWorkload(work, metric, graph.outputs)
+        found = room.diagnose(
+            graph,
+            quantized,
+            data,
+            settings_of(notes, quantized),
+            recipe,
+            suspects=options.suspects,
+            progress=lambda stage, done, total: talk.advance(
+                STAGES[stage], done, max(done, pictures) if total is None else total
+            ),
+            clock=_clock(notes),
+            take_more=_more_pictures(work, options),
+        )
     found = replace(found, again=_again(options, record))
     if options.html is not None:
         text = room.page.html_page(found, graph, options.quantized.name, work.description)
@@ -90,6 +95,7 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
         "pictures": found.pictures,
         "float_metric": found.float_metric,
         "quantized_metric": found.score.metric,
+        "metric_drop": found.drop,
         "sqnr_db": found.score.sqnr_db,
         "preprocessing": {
             "used": found.preprocessing.used,

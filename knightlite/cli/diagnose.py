@@ -41,6 +41,8 @@ def print_diagnosis(found: Diagnosis, number: int) -> None:
     for label, value in (("float", found.float_metric), ("quantized", found.score.metric)):
         if value is not None:
             print_line(f"metric, {label} model: {value:.4f}")
+    if found.difference is not None:
+        print_line(f"metric, difference: {found.difference}")
     for remark in found.remarks:
         print_line(remark)
     print_line("")

@@ -49,13 +49,20 @@ def _print(found: EvaluationResult) -> None:
         shown += ["top-1 %", "top-5 %", "drop", "95 % interval", "lost", "won"]
         if all(row.top5 is None for row in found.models):  # no more classes than five
             shown.remove("top-5 %")
-    shown += ["same %", sqnr]
+    if found.metric is not None:
+        shown += [found.metric, f"{found.metric} drop", f"{found.metric} 95 % interval"]
+    shown += ["same %", sqnr] if found.labelled or found.metric is None else [sqnr]
     rows = [
-        [_cells(row, sqnr, first=not place)[name] for name in shown]
+        [_cells(row, sqnr, found.metric, first=not place)[name] for name in shown]
         for place, row in enumerate(found.models)
     ]
     print_table(f"Accuracy on {pictures}", shown, rows)
-    print_line(f"drop, lost, won, same and dB are against {found.models[0].model}")
+    compared = ["drop"] if found.labelled or found.metric is not None else []
+    compared += ["lost", "won"] if found.labelled else []
+    compared += ["same"] if "same %" in shown else []
+    against = [*compared, "dB"]
+    listed = f"{', '.join(against[:-1])} and dB are" if compared else "dB is"
+    print_line(f"{listed} against {found.models[0].model}")
     for row in found.models:
         if row.compared_bytes is not None:
             print_line(
@@ -64,12 +71,16 @@ def _print(found: EvaluationResult) -> None:
             )
 
 
-def _cells(row: ModelScore, sqnr: str, first: bool) -> dict[str, str]:
+def _cells(row: ModelScore, sqnr: str, metric: str | None, first: bool) -> dict[str, str]:
     """What each column holds."""
-    interval = "-"
-    if row.interval_low is not None and row.interval_high is not None:
-        interval = f"{row.interval_low:+.2f} to {row.interval_high:+.2f}"
+    interval = _interval(row.interval_low, row.interval_high, "+.2f")
+    measured = {} if metric is None else {
+        metric: _number(row.metric, ".4f"),
+        f"{metric} drop": _number(row.metric_drop, "+.4f"),
+        f"{metric} 95 % interval": _interval(row.metric_low, row.metric_high, "+.4f"),
+    }  # fmt: skip
     return {
+        **measured,
         "model": row.model,
         "form": row.kind,
         "top-1 %": _number(row.top1, ".2f"),
@@ -81,6 +92,10 @@ def _cells(row: ModelScore, sqnr: str, first: bool) -> dict[str, str]:
         "same %": _number(row.agreed_percent, ".2f"),
         sqnr: "exact" if row.exact and not first else _number(row.sqnr_db, ".2f"),
     }
+
+
+def _interval(low: float | None, high: float | None, form: str) -> str:
+    return "-" if low is None or high is None else f"{low:{form}} to {high:{form}}"
 
 
 def _number(value: float | None, form: str) -> str:

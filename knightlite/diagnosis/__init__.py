@@ -2,6 +2,7 @@
 
 from knightlite.diagnosis import page
 from knightlite.diagnosis.judge import Score
+from knightlite.diagnosis.measured import MeasuredWorkload
 from knightlite.diagnosis.remedies import Remedy
 from knightlite.diagnosis.run import Diagnosis, Finding, LayerQuality, diagnose, is_lossy
 
@@ -9,6 +10,7 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "LayerQuality",
+    "MeasuredWorkload",
     "Remedy",
     "Score",
     "diagnose",

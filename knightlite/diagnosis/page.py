@@ -99,6 +99,8 @@ def _summary(found: Diagnosis) -> str:
     for label, value in (("float", found.float_metric), ("quantized", found.score.metric)):
         if value is not None:
             rows.append((f"metric, {label} model", f"{value:.3f}"))
+    if found.difference is not None:
+        rows.append(("metric, difference", found.difference))
     rows.append(("preprocessing", found.preprocessing.used))
     return _table((), rows, texts=2)
 

@@ -18,6 +18,7 @@ from knightlite.diagnosis.causes import (
     tensor_suspects,
 )
 from knightlite.diagnosis.judge import Judge, Score, few_pictures
+from knightlite.diagnosis.measured import MeasuredWorkload
 from knightlite.diagnosis.places import (
     EVERYWHERE,
     Mended,
@@ -44,6 +45,7 @@ from knightlite.diagnosis.weight_causes import weight_suspects
 from knightlite.errors import UsageError
 from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
+from knightlite.metrics import Difference
 from knightlite.ops import BY_NAME
 from knightlite.preprocess import Recipe
 from knightlite.quantize.data import PictureFolder, Workload
@@ -119,6 +121,7 @@ class Diagnosis:
     """What was found. ``healthy``: nothing is wrong that has a name, and nothing is in doubt.
 
     ``against``: the quantized network's answers beside the float one's, where they are a top-1.
+    ``measured``: the data's own measure of both, where they have one; the metrics are its totals.
     ``take_more``: what to do for so many pictures, as a clause. ``again``: the words of the command
     that quantizes over these data; none where there is no such command.
     """
@@ -135,6 +138,7 @@ class Diagnosis:
     against: Paired | None = None
     take_more: TakeMore = more_tell
     again: tuple[str, ...] = ()
+    measured: Difference | None = None
 
     def command(self, item: Finding) -> str:
         """What to type for the best remedy of a finding; "" where there is nothing to type."""
@@ -150,6 +154,33 @@ class Diagnosis:
     def healthy(self) -> bool:
         """True where there is no finding, and no preprocessing that looks better."""
         return not self.findings and self.preprocessing.doubt is None
+
+    @property
+    def drop(self) -> dict[str, float | None] | None:
+        """What the quantized network's metric is behind, with its 95 % interval.
+
+        In points (percent of pictures) for a top-1, in the metric's own unit for a measure of the
+        data; None where nothing is known but the two metrics.
+        """
+        if self.measured is not None:
+            item = self.measured
+            return {"drop": item.drop, "low": item.low, "high": item.high}
+        if self.against is not None:
+            low, high = self.against.interval
+            return {"drop": self.against.drop, "low": low, "high": high}
+        return None
+
+    @property
+    def difference(self) -> str | None:
+        """The same in words, what is won being positive; None without two metrics."""
+        if self.measured is not None:
+            return self.measured.gain
+        if self.against is not None:
+            return self.against.gain
+        if self.score.metric is None or self.float_metric is None:
+            return None
+        change = self.score.metric - self.float_metric
+        return f"{change:+.4f} over {self.pictures} pictures: no interval, as it is no top-1"
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -219,10 +250,14 @@ def diagnose(
         threads,
         max(limit, SAMPLE),
     )
+    exact = workload.values if isinstance(workload, MeasuredWorkload) else []
     measured = measure(graph, quantized, workload, lambda done: tell("layers", done, None), threads)
     sample, seen = seen.sample, _as_quant_has_it(seen, limit)
     judge = Judge(graph, workload, seen.recording, threads)
     before = judge.score(quantized)
+    measured_drop = None
+    if isinstance(workload, MeasuredWorkload):
+        measured_drop = workload.metric.difference(exact, workload.values)
     wanted = _wanted(graph, workload)
     preprocessing, findings = _preprocessing(
         graph, workload, seen, recipe, threads, wanted,
@@ -256,6 +291,7 @@ def diagnose(
         layers, tuple(findings), before, seen.metric, seen.pictures, preprocessing,
         seen.statistics, measured.sums, quantized,
         before.against(Score(None, seen.metric, judge.float_answers()), wanted), take_more,
+        measured=measured_drop,
     )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ class Tally:
     ``agreed``: same best class as the first model, of all pictures. ``energy``, ``noise``: sums of
     squares of the first model's scores, and of the difference from them; ``noise`` is None where a
     score is not finite. ``compared``, ``differing``: bytes held against another machine's.
+    ``values``: of every picture its number among all, and what a measure keeps of it for each model
+    (as JSON has it); none where there is no measure.
     """
 
     pictures: int
@@ -45,6 +47,7 @@ class Tally:
     noise: tuple[Fraction | None, ...]
     compared: tuple[int, ...]
     differing: tuple[int, ...]
+    values: tuple[tuple[int, tuple[Any, ...]], ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         """The tally of both sets of pictures."""
@@ -67,6 +70,7 @@ class Tally:
             ),
             sums(self.compared, other.compared),
             sums(self.differing, other.differing),
+            self.values + other.values,
         )
 
     def paired(self, model: int) -> Paired | None:
@@ -98,7 +102,12 @@ class Tally:
             **{name: list(getattr(self, name)) for name in _COUNTS},
             "energy": str(self.energy),
             "noise": [None if item is None else str(item) for item in self.noise],
+            "values": [[number, list(kept)] for number, kept in self.values],
         }
+
+    def measured(self, model: int) -> list[Any]:
+        """What the measure kept of model number ``model``, picture after picture."""
+        return [kept[model] for _, kept in sorted(self.values, key=lambda item: item[0])]
 
 
 _COUNTS = ("top1", "top5", "lost", "won", "agreed", "compared", "differing")
@@ -112,12 +121,16 @@ def empty_tally(models: int) -> Tally:
 
 
 def tally_of(
-    scores: Sequence[Array], label: int | None, size_bytes: Sequence[tuple[int, int]] = ()
+    scores: Sequence[Array],
+    label: int | None,
+    size_bytes: Sequence[tuple[int, int]] = (),
+    values: tuple[int, tuple[Any, ...]] | None = None,
 ) -> Tally:
     """One picture: the scores [classes] of every model, and its class where it is known.
 
-    ``size_bytes``: of every model (compared, differing); none: nothing was compared. Where scores
-    are equal the lower class comes first, as numpy's argmax has it.
+    ``size_bytes``: of every model (compared, differing); none: nothing was compared. ``values``:
+    as ``Tally`` has them of a picture. Where scores are equal the lower class comes first, as
+    numpy's argmax has it.
     """
     first = scores[0].astype(np.float64)
     best = [int(np.argmax(values)) for values in scores]
@@ -135,6 +148,7 @@ def tally_of(
         tuple(_energy(first - values) for values in scores),
         tuple(compared for compared, _ in size_bytes or ((0, 0),) * len(scores)),
         tuple(differing for _, differing in size_bytes or ((0, 0),) * len(scores)),
+        () if values is None else (values,),
     )
 
 
@@ -147,12 +161,16 @@ def tally_from_json(found: Mapping[str, Any], models: int, where: str) -> Tally:
             raise ValueError
         whole = [_count(found[name]) for name in ("pictures", "labelled")]
         energy = _fraction(found["energy"])
+        values = tuple((_count(number), tuple(kept)) for number, kept in found["values"])
+        if (values and {len(kept) for _, kept in values} != {models}) or len(values) > whole[0]:
+            raise ValueError
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise FormatError(f"{where} does not hold the sums of {models} models.") from error
     top1, top5, lost, won, agreed, compared, differing = counts
     return Tally(
-        whole[0], whole[1], top1, top5, lost, won, agreed, energy, noise, compared, differing
-    )
+        whole[0], whole[1], top1, top5, lost, won, agreed, energy, noise, compared, differing,
+        values,
+    )  # fmt: skip
 
 
 def _count(value: Any) -> int:

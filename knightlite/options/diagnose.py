@@ -111,5 +111,7 @@ class DiagnoseOptions:
         metavar="FILE",
         doc="a page to write; needs matplotlib.",
     )
+    metric: str | None = like(shared.METRIC)
+    annotations: Path | None = like(shared.ANNOTATIONS)
     as_json: bool = like(shared.AS_JSON)
     directory: Path = Path()

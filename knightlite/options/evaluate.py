@@ -144,6 +144,8 @@ class EvaluateOptions:
         default=False,
         python=False,
     )
+    metric: str | None = like(shared.METRIC)
+    annotations: Path | None = like(shared.ANNOTATIONS)
     as_json: bool = like(shared.AS_JSON)
     keep_state: bool = True
     directory: Path = Path()

@@ -125,6 +125,20 @@ LABELS = Option(
     doc="file with the names of the class folders in the order of the scores, one a line or as "
     "idx:name; default: the folders, sorted.",
 )
+METRIC = Option(
+    flags=("--metric",),
+    metavar="METRIC",
+    help="The data's own measure: FILE.py:NAME, a function or class of yours; or f1, hmean or "
+    "coco_map and the function that makes boxes of outputs, as f1:FILE.py:NAME.",
+    doc="the data's own measure: ``FILE.py:NAME``, a function or class; or ``f1``, ``hmean`` or "
+    "``coco_map`` and the function that makes boxes of outputs, as ``f1:FILE.py:NAME``.",
+)
+ANNOTATIONS = Option(
+    flags=("--annotations",),
+    kind=FILE,
+    help="What --metric compares with: for the ready ones a file in COCO's format.",
+    doc="what ``metric`` compares with: for the ready ones a file in COCO's format.",
+)
 BATCH_SIZE = Option(
     flags=("-bs", "--batch-size"),
     kind=WHOLE,

@@ -179,6 +179,8 @@ def diagnose(
     seed: int = 0,
     suspects: int = 8,
     html: str | Path | None = None,
+    metric: str | None = None,
+    annotations: str | Path | None = None,
 ) -> Diagnosis:
     """Say which layers of a quantized model lose accuracy, why, and what helps, measured.
 
@@ -201,6 +203,9 @@ def diagnose(
         seed: of the choice of pictures in a folder.
         suspects: places that are tried.
         html: a page to write; needs matplotlib.
+        metric: the data's own measure: ``FILE.py:NAME``, a function or class; or ``f1``, ``hmean``
+            or ``coco_map`` and the function that makes boxes of outputs, as ``f1:FILE.py:NAME``.
+        annotations: what ``metric`` compares with: for the ready ones a file in COCO's format.
     """
 
 def evaluate(
@@ -216,6 +221,8 @@ def evaluate(
     state: str | Path | None = None,
     shard: tuple[int, int] = (1, 1),
     check: bool = False,
+    metric: str | None = None,
+    annotations: str | Path | None = None,
     labels: str | Path | Sequence[int] | NDArray[Any] | None = None,
 ) -> EvaluationResult:
     """Accuracy of forms of one network on a folder of pictures or on arrays, in one pass.
@@ -236,6 +243,9 @@ def evaluate(
         shard: (i, n) takes every n-th picture from the i-th on; the states of all n shards give the
             whole with ``knightlite eval --merge``.
         check: also compare every byte of every layer of a compiled network with its golden model.
+        metric: the data's own measure: ``FILE.py:NAME``, a function or class; or ``f1``, ``hmean``
+            or ``coco_map`` and the function that makes boxes of outputs, as ``f1:FILE.py:NAME``.
+        annotations: what ``metric`` compares with: for the ready ones a file in COCO's format.
         labels: of a folder the file with the names of its class folders in the order of the scores,
             one a line or as idx:name; default: the folders, sorted. Of frames the class of each,
             numbers or their ``.npy`` file.

@@ -10,17 +10,21 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.api.evaluation.forms import Form, Source, open_form
 from knightlite.api.evaluation.stored_frames import frame_of
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally, tally_of
+from knightlite.metrics import Metric, MetricSource, open_metric
+from knightlite.metrics import Picture as MeasuredPicture
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -34,12 +38,14 @@ WAITING = 2  # chunks per worker that wait, so that none is idle
 class Picture:
     """A file and the place of its class among the scores (None: not known).
 
-    ``frame``: which frame of a file of these it is; None for a picture.
+    ``number``: its place among all pictures. ``frame``: which frame of a file of these it is; None
+    for a picture.
     """
 
     path: Path
     label: int | None
     frame: int | None = None
+    number: int = 0
 
     @property
     def name(self) -> str:
@@ -54,7 +60,8 @@ class Job:
     ``logits``: compare scores before the trailing Softmax, which every model then has. ``check``:
     compare the chip's layers with the golden model's. ``recipe``: TOML text; "" for frames, which
     are prepared. ``classes``: how many folders stand for the
-    scores in their order (None: labels order them, or there are no folders).
+    scores in their order (None: labels order them, or there are no folders). ``metric``: a measure
+    of the data's own; then folders of other classes are no fault, but stand for none.
     """
 
     sources: tuple[Source, ...]
@@ -65,6 +72,7 @@ class Job:
     logits: bool
     check: bool = False
     classes: int | None = None
+    metric: MetricSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ class Bench:
 
     job: Job
     forms: tuple[Form, ...]
+    metric: Metric | None = None
 
     def count(self, pictures: Sequence[Picture]) -> Tally:
         """Each picture is decoded once per input shape and goes through every model."""
@@ -86,12 +95,34 @@ class Bench:
                 for form, shape in zip(self.forms, self.job.shapes, strict=True)
             ]
             scores = [
-                before if self.job.logits and before is not None else final
-                for (final, before), _ in found
+                item.before if self.job.logits and item.before is not None else item.final
+                for item, _ in found
             ]
-            self._check(scores, picture)
-            total += tally_of(scores, picture.label, [counted for _, counted in found])
+            label = self._label(scores, picture)
+            values = self._measured([item.outputs for item, _ in found], picture)
+            total += tally_of(scores, label, [counted for _, counted in found], values)
         return total
+
+    def _measured(
+        self, outputs: Sequence[Mapping[str, Array]], picture: Picture
+    ) -> tuple[int, tuple[Any, ...]] | None:
+        """What the measure keeps of a picture, by the names that the first model has."""
+        if self.metric is None:
+            return None
+        names = list(outputs[0])
+        kept = []
+        for found, shape, form in zip(outputs, self.job.shapes, self.forms, strict=True):
+            if len(found) != len(names):
+                raise UsageError(
+                    f"{form.source.path.name} has {len(found)} outputs, but "
+                    f"{self.forms[0].source.path.name} has {len(names)}.",
+                    "compare forms of one network",
+                )
+            arrays = [item.astype(np.float32) for item in found.values()]
+            path = picture.path if picture.frame is None else None
+            asked = MeasuredPicture(path, (shape[1], shape[2]), picture.label, picture.frame)
+            kept.append(self.metric.value(dict(zip(names, arrays, strict=True)), asked))
+        return picture.number, tuple(kept)
 
     def _prepared(self, picture: Picture, shape: tuple[int, ...]) -> Array:
         """What a model of that input shape reads, float32 [1, C, H, W]."""
@@ -103,8 +134,11 @@ class Bench:
         prepared: Array = prepare_picture(picture.path, recipe, shape)[None]
         return prepared
 
-    def _check(self, scores: Sequence[Array], picture: Picture) -> None:
-        """UsageError where the models are not of one network, or the classes not theirs."""
+    def _label(self, scores: Sequence[Array], picture: Picture) -> int | None:
+        """The picture's class among the scores, where it is known.
+
+        UsageError where the models are not of one network, or the classes not theirs.
+        """
         sizes = [values.size for values in scores]
         if len(set(sizes)) > 1:
             listed = ", ".join(
@@ -115,34 +149,47 @@ class Bench:
                 f"the models must give equally many scores, not {listed}.",
                 "compare forms of one network",
             )
-        if self.job.classes is not None and self.job.classes != sizes[0]:
+        others = self.job.classes is not None and self.job.classes != sizes[0]
+        beyond = picture.label is not None and picture.label >= sizes[0]
+        if self.metric is not None and (others or beyond):
+            return None
+        if others:
             raise UsageError(
                 f"the pictures lie in {self.job.classes} folders of classes, but the models give "
                 f"{sizes[0]} scores: which score is of which class is not known.",
                 "name the classes in the order of the scores with --labels FILE",
             )
-        if picture.label is not None and picture.label >= sizes[0]:
+        if beyond:
             raise UsageError(
                 f"{picture.name} is of class {picture.label}, but the models give {sizes[0]} "
                 "scores.",
                 "name the classes in the order of the scores with --labels FILE",
             )
+        return picture.label
 
 
-def open_bench(job: Job) -> Bench:
+def open_bench(job: Job, metric: Metric | None = None) -> Bench:
     """Open every model. Errors: as ``open_form`` raises."""
-    forms = [open_form(source, job.chip, job.input_shapes, 1, job.check) for source in job.sources]
-    return Bench(job, tuple(forms))
+    every = job.metric is not None
+    forms = [
+        open_form(source, job.chip, job.input_shapes, 1, job.check, every) for source in job.sources
+    ]
+    return Bench(job, tuple(forms), metric)
 
 
-def tallies(job: Job, pictures: Sequence[Picture], workers: int) -> Iterator[Tally]:
-    """Sums of one chunk of pictures after another, in their order."""
+def tallies(
+    job: Job, pictures: Sequence[Picture], workers: int, metric: Metric | None = None
+) -> Iterator[Tally]:
+    """Sums of one chunk of pictures after another, in their order.
+
+    ``metric``: that of the job, open here; every other process opens its own.
+    """
     chunks = [pictures[first : first + CHUNK] for first in range(0, len(pictures), CHUNK)]
     workers = min(workers, len(chunks))
     if workers > 1:
         yield from _in_processes(job, chunks, workers)
     elif chunks:
-        yield from map(open_bench(job).count, chunks)
+        yield from map(open_bench(job, metric).count, chunks)
 
 
 def _in_processes(job: Job, chunks: Sequence[Sequence[Picture]], workers: int) -> Iterator[Tally]:
@@ -187,6 +234,7 @@ class Refusal:
 
 
 _benches: list[Bench] = []  # of this worker process; filled once when it starts
+_opened = ExitStack()  # what stays open while it lives
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: Sequence[Picture]) -> Future[Tally | Refusal]:
@@ -213,7 +261,8 @@ def _end_with_parent() -> None:
 
 def _start_worker(job: Job) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _benches.append(open_bench(job))
+    metric = None if job.metric is None else _opened.enter_context(open_metric(job.metric))
+    _benches.append(open_bench(job, metric))
 
 
 def _work(pictures: Sequence[Picture]) -> Tally | Refusal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,24 @@ if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
-Scores = tuple[Array, Array | None]
-"""Flat float scores: of the first output, and before its trailing Softmax (None: it has none)."""
 
 FLOAT, GOLDEN, CHIP = "float", "golden", "chip"
 SUFFIXES = (".cfg", ".tsmodel")
 MOVES = (
     "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze", "QuantizeLinear", "DequantizeLinear",
 )  # fmt: skip
+
+
+class Scores(NamedTuple):
+    """What a form gives of a picture.
+
+    ``final``: flat float scores of the first output; ``before``: of what its trailing Softmax reads
+    (None: it has none); ``outputs``: every output as it is, by name, where they are asked for.
+    """
+
+    final: Array
+    before: Array | None
+    outputs: Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +117,12 @@ def open_form(
     input_shapes: Sequence[Sequence[int]],
     threads: int,
     check: bool = False,
+    every_output: bool = False,
 ) -> Form:
     """Open a model for pictures; ``threads`` are ONNX Runtime's. Errors: as the stages raise.
 
     ``check``: the chip's layers are to be compared with those of its golden model.
+    ``every_output``: all outputs are asked for, not the first alone.
     """
     from knightlite.frontend import onnx_file
 
@@ -119,7 +131,8 @@ def open_form(
     if source.kind == GOLDEN:
         golden = onnx_file.parse(source.path.read_bytes(), str(source.path))
         return _golden(source, open_binary(_cfg_of(source.path, golden)), threads)
-    return _onnx(source, _onnx_model(source.path, input_shapes), input_shapes, threads)
+    model = _onnx_model(source.path, input_shapes)
+    return _onnx(source, model, input_shapes, threads, every_output)
 
 
 def _onnx_model(path: Path, input_shapes: Sequence[Sequence[int]]) -> onnx.ModelProto:
@@ -138,6 +151,7 @@ def _onnx(
     model: onnx.ModelProto,
     input_shapes: Sequence[Sequence[int]],
     threads: int,
+    every_output: bool,
 ) -> Form:
     """A float or QDQ model of any tool, in ONNX Runtime as it is written."""
     import onnx
@@ -171,14 +185,17 @@ def _onnx(
     }
     logits, _ = _traced(first, writers)
     names = [first] if logits is None else [first, logits]
+    outputs = [item.name for item in model.graph.output] if every_output else []
+    names += [name for name in outputs if name not in names]
     deliver(model, names)
     opened = session(model, threads, called=str(path))
     notes = notes_in(model, path)
     recipe = None if notes is None else notes.recipe
 
     def run(picture: Array) -> Scores:
-        found = opened.run(names, {entry.name: _cast(picture, kind)})
-        return found[0].reshape(-1), found[1].reshape(-1) if logits is not None else None
+        found = dict(zip(names, opened.run(names, {entry.name: _cast(picture, kind)}), strict=True))
+        before = None if logits is None else found[logits].reshape(-1)
+        return Scores(found[first].reshape(-1), before, {name: found[name] for name in outputs})
 
     return Form(source, tuple(dims[1:]), recipe, logits is not None, run)
 
@@ -273,9 +290,9 @@ def _integers(
 
     def scores(picture: Array) -> Scores:
         outputs = run({entry.name: quantize(picture, entry)})
-        found = np.asarray(finish(outputs)[first]).reshape(-1)
-        if not logits:
-            return found, None
-        return found, dequantize(outputs[delivered], logits[0]).reshape(-1)
+        finished = finish(outputs)
+        every = {name: np.asarray(finished[name]) for name in meta.graph_outputs}
+        before = dequantize(outputs[delivered], logits[0]).reshape(-1) if logits else None
+        return Scores(every[first].reshape(-1), before, every)
 
     return Form(source, entry.shape[1:], meta.recipe, bool(logits), scores)

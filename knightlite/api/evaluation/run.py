@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from knightlite.api.evaluation.stored_frames import classes_of, digest_of, holds
 from knightlite.api.models.notes import notes_of
 from knightlite.errors import KnightliteError, UsageError
 from knightlite.evaluation import TOP, Tally, chance_told, empty_tally
+from knightlite.metrics import Metric, MetricSource, metric_source, open_metric
 from knightlite.options import check
 from knightlite.options.evaluate import STATE, EvaluateOptions
 from knightlite.talk import SILENT, Talk
@@ -32,7 +34,9 @@ class ModelScore:
 
     ``agreed_percent``: pictures with the first model's best class. ``exact``: all scores are those
     of the first model, and ``sqnr_db`` is None. ``compared_bytes``, ``differing_bytes``: of the
-    chip's layers against its golden model; None where they were not compared.
+    chip's layers against its golden model; None where they were not compared. ``metric``: what the
+    data's own measure gives, ``metric_drop`` what the model is behind the first in it,
+    ``metric_low`` and ``metric_high`` that drop's 95 % interval, where pictures give numbers.
     """
 
     model: str
@@ -49,6 +53,10 @@ class ModelScore:
     exact: bool
     compared_bytes: int | None = None
     differing_bytes: int | None = None
+    metric: float | None = None
+    metric_drop: float | None = None
+    metric_low: float | None = None
+    metric_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class EvaluationResult:
     """Scores of every model over ``pictures`` pictures, ``labelled`` of them of known class.
 
     ``scores``: "logits", before a trailing Softmax, or "outputs". ``shard``: (1, 1) for all.
+    ``metric``: the name of the data's own measure, where one was asked for.
     """
 
     pictures: int
@@ -63,6 +72,7 @@ class EvaluationResult:
     scores: str
     shard: tuple[int, int]
     models: tuple[ModelScore, ...]
+    metric: str | None = None
 
 
 def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> EvaluationResult:
@@ -71,8 +81,17 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     With ``merge`` nothing is run: the state files named are added up.
     """
     check(options)
-    if options.merge:
-        return merge_states(options.models)
+    source = metric_source(options.metric, options.annotations) if options.metric else None
+    with nullcontext() if source is None else open_metric(source) as metric:
+        if options.merge:
+            return merge_states(options.models, metric)
+        return _evaluated(options, source, metric, talk)
+
+
+def _evaluated(
+    options: EvaluateOptions, metric_source: MetricSource | None, metric: Metric | None, talk: Talk
+) -> EvaluationResult:
+    """The evaluation of models."""
     if options.state is not None:
         atomic_write.require_folder(options.state.parent)  # before the work, not after it
     sources = tuple(source_of(path) for path in _paths(options, talk))
@@ -82,7 +101,10 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
             "--check compares a compiled network with its golden model, but none is named.",
             "name X_r.cfg, beside which compile leaves the golden model",
         )
-    probe = Job(sources, (), "", options.chip, options.input_shapes, False, options.check)
+    probe = Job(
+        sources, (), "", options.chip, options.input_shapes, False, options.check,
+        metric=metric_source,
+    )  # fmt: skip
     job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
     pictures, classes = _pictures(options, talk)
     job = replace(job, classes=classes if options.labels is None else None)
@@ -95,10 +117,10 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     stamp = digest([_stamp(picture) for picture in mine])
     state = State(question, options.shard, stamp, len(mine), empty_tally(len(sources)))
     state = _resumed(state, options.state, talk)
-    state = _run(job, mine, state, options, talk)
+    state = _run(job, mine, state, options, talk, metric)
     if options.state is not None and not options.keep_state:
         options.state.unlink(missing_ok=True)
-    found = result_of(state)
+    found = result_of(state, metric)
     if classes is not None:
         _warn_of_chance(found, classes, talk)
     if classes is not None and classes <= TOP:  # every class is among the best five
@@ -113,11 +135,21 @@ def resumable(options: EvaluateOptions) -> EvaluateOptions:
     return replace(options, state=STATE, keep_state=False)
 
 
-def merge_states(paths: Sequence[Path]) -> EvaluationResult:
-    """The result of all shards of an evaluation, from their state files."""
+def merge_states(paths: Sequence[Path], metric: Metric | None = None) -> EvaluationResult:
+    """The result of all shards of an evaluation, from their state files.
+
+    UsageError where they were counted with another ``metric``.
+    """
     if not paths:
         raise UsageError("no state file is named to merge.")
-    return result_of(evaluate_state.merged(paths))
+    state = evaluate_state.merged(paths)
+    if state.question.metric != ("" if metric is None else metric.source.digest):
+        said = "without a metric" if not state.question.metric else "with another metric"
+        raise UsageError(
+            f"{paths[0]} was counted {said}, which is not that of this command.",
+            "merge with the --metric and --annotations of the shards",
+        )
+    return result_of(state, metric)
 
 
 def default_workers() -> int:
@@ -127,16 +159,30 @@ def default_workers() -> int:
     return available_cores()
 
 
-def result_of(state: State) -> EvaluationResult:
+def result_of(state: State, metric: Metric | None = None) -> EvaluationResult:
     """Figures of the sums."""
     tally = state.tally
     models = tuple(
-        _score(tally, place, name, kind)
+        _measured(_score(tally, place, name, kind), tally, place, metric)
         for place, (name, kind, _) in enumerate(state.question.models)
     )
     return EvaluationResult(
-        tally.pictures, tally.labelled, state.question.scores, state.shard, models
-    )
+        tally.pictures, tally.labelled, state.question.scores, state.shard, models,
+        None if metric is None else metric.name,
+    )  # fmt: skip
+
+
+def _measured(row: ModelScore, tally: Tally, place: int, metric: Metric | None) -> ModelScore:
+    """The row with the data's own measure."""
+    if metric is None:
+        return row
+    if not place:
+        return replace(row, metric=metric.total(tally.measured(0)))
+    found = metric.difference(tally.measured(0), tally.measured(place))
+    return replace(
+        row, metric=found.second, metric_drop=found.drop,
+        metric_low=found.low, metric_high=found.high,
+    )  # fmt: skip
 
 
 def _score(tally: Tally, place: int, name: str, kind: str) -> ModelScore:
@@ -319,13 +365,14 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
     if folder.remark:
         talk.warn(folder.remark)
     places = class_places(folder, options.labels)
-    if not folder.classes:
+    if not folder.classes and options.metric is None:
         talk.warn(
             f"{options.folder} has no folders of classes: no top-1, only agreement and SQNR. "
             "One sub-folder per class gives it."
         )
     pictures = tuple(
-        Picture(item.path, None if item.label is None else places[item.label]) for item in samples
+        Picture(item.path, None if item.label is None else places[item.label], number=number)
+        for number, item in enumerate(samples)
     )
     classes = len(folder.classes if options.labels is None else read_labels(options.labels))
     return pictures, classes or None
@@ -338,7 +385,9 @@ def _frames(options: EvaluateOptions) -> tuple[Picture, ...]:
     if options.count is not None:  # a stream that is frozen, as for pictures
         order = np.random.RandomState(options.seed).permutation(len(labels))
         chosen = order[: options.count].tolist()
-    return tuple(Picture(options.folder, labels[place], place) for place in chosen)
+    return tuple(
+        Picture(options.folder, labels[place], place, number) for number, place in enumerate(chosen)
+    )
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
@@ -368,6 +417,7 @@ def _question(job: Job, options: EvaluateOptions, pictures: Sequence[Picture]) -
         digest([job.recipe, job.input_shapes]),
         "logits" if job.logits else "outputs",
         job.check,
+        "" if job.metric is None else job.metric.digest,
     )
 
 
@@ -418,6 +468,7 @@ def _run(
     state: State,
     options: EvaluateOptions,
     talk: Talk,
+    metric: Metric | None,
 ) -> State:
     """Count what is left; the state is kept every SAVE_EVERY pictures and whatever happens."""
     saved = state.tally.pictures
@@ -430,7 +481,7 @@ def _run(
             saved = state.tally.pictures
 
     try:
-        for tally in tallies(job, left, options.workers or default_workers()):
+        for tally in tallies(job, left, options.workers or default_workers(), metric):
             state = replace(state, tally=state.tally + tally)
             talk.advance("pictures", state.tally.pictures, state.total)
             if state.tally.pictures - saved >= SAVE_EVERY:

@@ -19,7 +19,7 @@ from knightlite.evaluation.tally import tally_from_json
 from knightlite.options.evaluate import WHOLE
 from knightlite.reading import json_value, read_text
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Question:
     recipe: str
     scores: str  # "logits" or "outputs"
     check: bool = False  # bytes of the chip's layers are compared
+    metric: str = ""  # its digest; "" without one
 
     def difference(self, other: Question) -> str:
         """What differs from another question, for a sentence; "" where nothing does."""
@@ -47,6 +48,7 @@ class Question:
                 ("the recipe", self.recipe, other.recipe),
                 ("the scores that are compared", self.scores, other.scores),
                 ("whether bytes are compared", self.check, other.check),
+                ("the metric", self.metric, other.metric),
             )
             if mine != theirs
         ]
@@ -87,6 +89,7 @@ def save(state: State, path: Path) -> None:
                 "recipe": question.recipe,
                 "scores": question.scores,
                 "check": question.check,
+                "metric": question.metric,
                 "shard": list(state.shard),
                 "stamp": state.stamp,
                 "total": state.total,
@@ -122,6 +125,7 @@ def read(path: Path) -> State:
             str(found["recipe"]),
             str(found["scores"]),
             bool(found["check"]),
+            str(found["metric"]),
         )
         tally = tally_from_json(found["tally"], len(models), str(path))
         return State(question, (index, count), str(found["stamp"]), _whole(found["total"]), tally)
