@@ -66,9 +66,11 @@ def test_what_quant_left_is_healthy(here: Path, capsys: Capture) -> None:
     out, err = capsys.readouterr()
     assert "data: 10 pictures of calib with recipe digits\n" in err
     lines = out.splitlines()
-    assert lines[1:4] == [
+    assert lines[1:5] == [
         "metric, float model: 100.0000",
         "metric, quantized model: 100.0000",
+        "metric, difference: +0.00 points, 95 % interval -23.10 to +23.10: 0 won, 0 lost of 10 "
+        "pictures",
         "no cause found: nothing is wrong that has a name.",
     ]
     table = lines[lines.index("Layers that keep least") :]

@@ -1,4 +1,4 @@
-"""Read an ``.onnx`` file (opset 9 to 21) into a :class:`SourceModel`.
+"""Read an ``.onnx`` file (opset 9 to 21, or raised to 9) into a :class:`SourceModel`.
 
 External data, Constant nodes, Identity-shared initializers, initializers listed as inputs,
 a dynamic batch and shape computations are resolved here.
@@ -14,8 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import reading
-from knightlite.errors import ModelError, UnsupportedError, UsageError
-from knightlite.frontend import onnx_bounds, opsets, resolving, static_shapes, written_batch
+from knightlite.errors import Finding, ModelError, UnsupportedError, UsageError
+from knightlite.frontend import (
+    onnx_bounds,
+    opsets,
+    raising,
+    resolving,
+    static_shapes,
+    written_batch,
+)
 from knightlite.frontend.source import SourceModel, SourceNode
 from knightlite.frontend.static_shapes import InputShapes
 from knightlite.ir.large import paged
@@ -106,7 +113,7 @@ def _resolve(
     keep_quantizers: bool,
     apart: Mapping[str, memoryview],
 ) -> SourceModel:
-    opset = _opset(model, path)
+    model, opset, told = _known_opset(model, path, apart)
     if model.functions:
         from onnx import inliner
 
@@ -118,7 +125,7 @@ def _resolve(
     declared = static_shapes.declared_shapes(model, names)
     pinned = static_shapes.pinned_shapes(declared, path, input_shapes)
     known = {name: sizes for name, sizes in declared.items() if sizes is not None}
-    warnings = written_batch.follow(model, constants, known, pinned)
+    warnings = [*told, *written_batch.follow(model, constants, known, pinned)]
     static_shapes.pin_inputs(model, pinned)
     state = resolving.Resolving(model, constants, opset, keep_quantizers)
 
@@ -150,17 +157,27 @@ def _resolve(
 # ------------------------------------------------------------------ the file
 
 
-def _opset(model: onnx.ModelProto, path: Path) -> int:
+def _known_opset(
+    model: onnx.ModelProto, path: Path, apart: Mapping[str, memoryview]
+) -> tuple[onnx.ModelProto, int, list[Finding]]:
+    """The model, raised where it is older than what is known, its opset, and what is said of it."""
     versions = [item.version for item in model.opset_import if item.domain in ("", "ai.onnx")]
     if not versions:
         raise ModelError(f"{path} does not say which ONNX opset it uses.", "export it again")
     newest = opsets.newest()
+    if 1 <= versions[0] < opsets.OLDEST:
+        newer = raising.raised(model, apart)
+        if newer is not None:
+            told = f"the model is of opset {versions[0]}: onnx's converter raised it to"
+            hint = "compare it with the original in eval, or export it with opset 13"
+            finding = Finding(path.name, f"{told} {opsets.OLDEST}.", hint, "warning")
+            return newer, opsets.OLDEST, [finding]
     if not opsets.OLDEST <= versions[0] <= newest:
         raise UnsupportedError(
             f"{path} must use an opset from {opsets.OLDEST} to {newest}, not {versions[0]}.",
             "export it with opset 13",
         )
-    return int(versions[0])
+    return model, int(versions[0]), []
 
 
 def take_constants(
