@@ -41,8 +41,8 @@ def raised(model: onnx.ModelProto, apart: Mapping[str, memoryview]) -> onnx.Mode
 def _along_an_axis(node: onnx.NodeProto) -> bool:
     """True where the second operand lies along an axis that its shape does not say.
 
-    PRelu's slopes are per channel, and ``axis`` names one. The converter (onnx 1.23) lets the slopes
-    be, which then go along the rows, and moves what lies along channels to the batch.
+    PRelu's slopes are per channel, and ``axis`` names one. The converter (onnx 1.23) lets slopes
+    be, which then go along rows, and moves what lies along channels to the batch.
     """
     names = {item.name for item in node.attribute}
     return node.op_type == "PRelu" or {"broadcast", "axis"} <= names
