@@ -74,7 +74,8 @@ listed = [1]
 def data(here: Path) -> Path:
     """Eight pictures of four classes, two in the folder of another; where a square lies in each."""
     folder = here / "val"
-    images, marks = [], []
+    images: list[dict[str, Any]] = []
+    marks: list[dict[str, Any]] = []
     for label in (1, 2, 3, 7):
         for path in sorted((DIGITS / "test" / str(label)).iterdir())[:2]:
             place = folder / str(5 if label == 3 else label) / f"{label}-{path.name}"

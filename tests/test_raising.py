@@ -61,7 +61,7 @@ def convolved(folder: Path) -> Array:
 @pytest.mark.parametrize("opset", [1, 6, 7, 8])
 def test_an_old_model_computes_what_it_says(tmp_path: Path, opset: int) -> None:
     wanted = np.maximum(convolved(tmp_path), 0)
-    extra = {"consumed_inputs": [0]} if opset < 6 else {}
+    extra: dict[str, Any] = {"consumed_inputs": [0]} if opset < 6 else {}
     found = outputs(old(tmp_path, opset, helper.make_node("Relu", ["c"], ["y"], **extra)))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
