@@ -17,6 +17,7 @@ from knightlite.inference import session
 from knightlite.ir import Graph
 from knightlite.onnx_models import float_parts, write_float
 from knightlite.quantize.choices import EFFORTS
+from knightlite.quantize.data.striking import Striking
 from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.scales.assignment import Assignment, assign
 from knightlite.quantize.scales.basis import Basis
@@ -123,7 +124,7 @@ def test_rare_values_that_decide_are_not_clipped() -> None:
     assignment = assign(clipped)
     assert assignment.features["middle"].rule == Rule("mse", is_method=True, factor=0.25)
     groups = free_groups(basis, assignment)
-    watch = output_scales._Watch(graph, (pictures,), assignment.graph, 1)
+    watch = output_scales._Watch(graph, (pictures,), (), assignment.graph, 1)
     moved = dict(
         (next(iter(group.tensors)), by) for group, by in output_scales._choose(watch, groups, 10**6)
     )
@@ -194,20 +195,60 @@ def test_last_bits_do_not_decide() -> None:
 
 
 def test_the_tail_is_that_of_the_pictures_that_have_one() -> None:
-    exact = np.zeros((4, 1, 32, 32), np.float32)
-    exact[0, 0, 3, 4:6], exact[2, 0, 5, 6:22] = 9.0, 8.0
-    exact[1], exact[3] = -5.0, -4.0
-    many = {"map": np.repeat(exact, 8, axis=1)}
+    exact = np.full((6, 2, 32, 32), -5.0, np.float32)
+    exact[:, 0] += np.float32([0, 0.1, 0.2, 0.3, 0.4, 0.5])[:, None, None]
+    exact[0, 0, 3, 4:6], exact[2, 0, 5, 6:22] = 9.0, 8.0  # two pictures stand out, in channel 0
+    many = {"map": exact}
     fixed = {"map": many["map"] + np.float32(0.5)}
     fixed["map"][0, :, 3, 4:6] -= 3.5
-    whole, tail = OutputViews(many).noise(many, fixed)
-    assert whole[1] == 8 * 1024 * 0.25
-    assert tail[0] == 8 * 2 * 9.0
-    assert np.isnan(tail[[1, 3]]).all()
+    views = OutputViews(many)
+    assert views.tails
+    whole, tail = views.noise(many, fixed)
+    assert whole[1] == 2 * 1024 * 0.25
+    assert (tail[0], tail[2]) == (2 * 9.0, 16 * 0.25)
+    assert np.isnan(tail[[1, 3, 4, 5]]).all()
     energy = OutputViews(many).energy(many)
-    assert energy[0][1] == 8 * 1024 * 25
-    assert energy[1] == pytest.approx([16 * np.var(exact), 0, 16 * 8 * np.var(exact), 0])
-    assert cost(np.asarray([whole, tail]), energy)[1] == pytest.approx(0.1)
+    assert energy[0][1] == pytest.approx(1024 * (4.9**2 + 25))
+    spread = float(np.var(exact))
+    assert energy[1] == pytest.approx([2 * spread, 0, 16 * spread, 0, 0, 0])
+    found = cost(np.asarray([whole, tail]), energy)
+    assert found[1] == pytest.approx(np.sqrt(whole[1] / energy[0][1]))
+    assert found[2] == pytest.approx(
+        (np.sqrt(whole[2] / energy[0][2]) + np.sqrt(0.25 / spread)) / 2
+    )
+
+
+def test_a_map_in_which_no_picture_stands_out_has_no_tail() -> None:
+    noise = np.random.default_rng(0).normal(size=(8, 3, 32, 32)).astype(np.float32)
+    assert not OutputViews({"map": noise}).tails
+
+
+def test_striking_pictures_are_kept_whatever_came_before() -> None:
+    """Those whose largest value in a channel no other picture reaches; the most striking first."""
+    random = np.random.default_rng(3)
+    outputs = random.normal(0, 0.1, (40, 3, 16, 16)).astype(np.float32)
+    outputs[[5, 21, 38], 1, 2, 3] = 5.0, 9.0, 7.0
+    inputs = np.arange(40, dtype=np.float32).reshape(40, 1, 1, 1)
+    for batch in (1, 3, 40):
+        kept = Striking(3)
+        for first in range(0, 40, batch):
+            part = slice(first, first + batch)
+            kept.add((inputs[part],), {"map": outputs[part], "logits": outputs[part, :, 0, 0]})
+        (found,) = kept.pictures()
+        assert found.ravel().tolist() == [21.0, 38.0, 5.0]
+    none = Striking(3)
+    none.add((inputs,), {"logits": outputs[:, :, 0, 0]})
+    assert none.pictures() == ()
+    off = Striking(0)
+    off.add((inputs,), {"map": outputs})
+    assert off.pictures() == ()
+
+
+def test_striking_pictures_come_in_turn_with_the_others() -> None:
+    one, other = np.arange(5), np.arange(10, 13)
+    (found,) = output_scales.in_turn((one,), (other,))
+    assert found.tolist() == [10, 0, 11, 1, 12, 2, 3, 4]
+    assert output_scales.in_turn((one,), ())[0] is one
 
 
 def test_scores_of_a_whole_picture_have_no_tail() -> None:

@@ -231,7 +231,7 @@ def _finished(case: Case, basis: Basis, seen: Observation) -> Graph:
     assignment = assign(basis)
     if not is_made_up(case.workload):
         assignment, _ = choose_ranges(basis, assignment, seen.sample, threads)
-        assignment, _ = choose_output_scales(basis, assignment, seen.sample, threads)
+        assignment, _ = choose_output_scales(basis, assignment, seen.sample, seen.striking, threads)
     return improve(basis.graph, assignment.graph, seen.sample, basis.settings, threads)[0]
 
 

@@ -192,7 +192,9 @@ def finish(
     if not is_made_up(workload):  # such pictures do not tell what readers make of real ones
         own = basis.under(settings)
         assignment, chosen = choose_ranges(own, assignment, seen.sample, threads)
-        assignment, moved = choose_output_scales(own, assignment, seen.sample, threads)
+        assignment, moved = choose_output_scales(
+            own, assignment, seen.sample, seen.striking, threads
+        )
         chosen += moved
     improved, steps = improve(
         seen_as, changed(assignment.graph, prepared.changes), seen.sample, settings, threads

@@ -28,6 +28,7 @@ from knightlite.inference import (
 )
 from knightlite.ir import Graph
 from knightlite.quantize.data.sample import Sample
+from knightlite.quantize.data.striking import Striking
 from knightlite.quantize.data.workload import Enough, Workload
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.statistics.kept import Kept
@@ -41,6 +42,7 @@ from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.statistics.recording import Recording
 
 Array = NDArray[Any]
+STRIKING = 8  # pictures beside the sample, where there is one
 Progress = Callable[[str, int, int | None], None]
 """Called with the stage ("float", "quantized"), the number of pictures done in it, and of how many,
 where the pass ends before its data does.
@@ -51,7 +53,8 @@ where the pass ends before its data does.
 class Observation:
     """What the first pass learnt: statistics of every feature tensor, metric, pictures, outputs.
 
-    ``sample``: a few pictures, one array [n, C, H, W] per network input; ``last``: the last batch
+    ``sample``: a few pictures, one array [n, C, H, W] per network input; ``striking``: others whose
+    outputs hold what they seldom hold, () where there are none; ``last``: the last batch
     of all, empty where a cache stood for the pass. ``earlier``: the
     statistics and the number of pictures after some of the forward calls, by their number.
     """
@@ -64,6 +67,7 @@ class Observation:
     sample: tuple[Array, ...]
     last: tuple[Array, ...]
     earlier: Mapping[int, tuple[dict[str, Statistics], int]]
+    striking: tuple[Array, ...] = ()
 
 
 def observe(
@@ -79,6 +83,7 @@ def observe(
     observers = make_observers(graph, plan)
     recording = Recording()
     sample = Sample(sample_pictures)
+    striking = Striking(STRIKING if sample_pictures > STRIKING else 0)
     kept = compared(graph)
     delivered = {*graph.inputs, *graph.outputs}
     joined = [name for name in kept if name not in delivered]  # a Concat is not observed itself
@@ -98,6 +103,7 @@ def observe(
         nonlocal pictures, calls, last
         last = inputs
         sample.add(inputs)
+        striking.add(inputs, {name: whole[name] for name in graph.chip_outputs})
         pictures, calls = pictures + inputs[0].shape[0], calls + 1
         if calls in snapshots:
             earlier[calls] = collect(observers, plan), pictures
@@ -115,7 +121,7 @@ def observe(
         )
     return Observation(
         collect(observers, plan), plan, metric, pictures, recording, sample.pictures(), last,
-        earlier,
+        earlier, striking.pictures(),
     )  # fmt: skip
 
 

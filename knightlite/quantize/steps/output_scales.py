@@ -52,6 +52,7 @@ from knightlite.quantize.steps.walk import Errors, Walk
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
+WIDEST = "min_max"
 NAME = "scales by what the outputs keep"
 STEP = 2**0.5  # between one scale and the next to try: half a bit
 FURTHEST = 6  # steps from the method's scale
@@ -98,23 +99,25 @@ def choose_output_scales(
     basis: Basis,
     assignment: Assignment,
     pictures: tuple[Array, ...],
+    striking: tuple[Array, ...] = (),
     threads: int | None = None,
 ) -> tuple[Assignment, tuple[StepResult, ...]]:
     """The assignment with the scales that the outputs want, where other pictures agree; the step.
 
-    ``pictures`` [n, C, H, W] per network input: the first of every two choose, the others judge.
+    ``pictures`` [n, C, H, W] per network input: the first of every two choose, the others judge;
+    ``striking``: pictures with what the outputs seldom hold, taken in turn with these.
     """
     graph, settings = basis.graph, basis.settings
     count = len(pictures[0])
     if not asked(settings) or count < FEWEST or not affordable(graph, settings):
         return assignment, ()
-    groups = free_groups(basis, assignment)
-    if not groups:
+    if not free_groups(basis, assignment):
         return assignment, ()
     started = time.perf_counter()
-    watch = _Watch(graph, pictures, assignment.graph, threads)
-    moved = _choose(watch, groups, _passes(graph, settings))
-    if not moved:
+    watch = _Watch(graph, pictures, striking, assignment.graph, threads)
+    basis, start = _nothing_clipped(watch, basis, assignment)
+    moved = _choose(watch, free_groups(basis, start), _passes(graph, settings))
+    if not moved and start is assignment:
         return assignment, ()
     factors = tuple((next(iter(group.tensors)), _factor(by)) for group, by in moved)
     try:
@@ -123,7 +126,9 @@ def choose_output_scales(
         return assignment, (StepResult(NAME, None, False, time.perf_counter() - started),)
     before, after = watch.errors(assignment.graph), watch.errors(changed.graph)
     judgement = judge(before, after)
-    kept = judgement.kept(Burden.DOUBTFUL) and _mean_cost(after) < _mean_cost(before)
+    # what rare pictures gain is in no trimmed mean: there both halves of the pictures must agree
+    likely = start is not assignment or judgement.kept(Burden.DOUBTFUL)
+    kept = likely and _mean_cost(after) < _mean_cost(before)
     step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (changed if kept else assignment), (step,)
 
@@ -144,6 +149,28 @@ def output_scales_left_out(
     if pictures < FEWEST:
         return f"{NAME}: not tried, which takes {FEWEST} pictures or more"
     return ""
+
+
+def _nothing_clipped(
+    watch: _Watch, basis: Basis, assignment: Assignment
+) -> tuple[Basis, Assignment]:
+    """Ranges to the largest values everywhere, where rare values of maps keep more so.
+
+    What is rare at the outputs is rare in many tensors before: one of them alone tells little.
+    """
+    if not watch.views.tails:
+        return basis, assignment
+    wide = basis.switched(method=WIDEST)
+    try:
+        other = assign(wide)
+    except UnsupportedError:
+        return basis, assignment
+    noise = watch.noise(other.graph)
+    gains = cost(watch.total, watch.energy) - cost(noise, watch.energy)
+    if gains.mean() <= _error(gains):
+        return basis, assignment
+    watch.total = noise
+    return wide, other
 
 
 def sample_wanted(graph: Graph, settings: Settings) -> int:
@@ -197,6 +224,17 @@ def free_groups(basis: Basis, assignment: Assignment) -> list[Tried]:
     return found
 
 
+def in_turn(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Pictures of two sets, in turn as long as both have some; arrays by network input."""
+    if not other:
+        return one
+    order = sorted(
+        [*range(len(one[0])), *(len(one[0]) + place for place in range(len(other[0])))],
+        key=lambda place: place if place < len(one[0]) else place - len(one[0]) - 0.5,
+    )
+    return tuple(np.concatenate(pair)[order] for pair in zip(one, other, strict=True))
+
+
 def _factor(steps: int) -> float:
     return float(STEP**steps)
 
@@ -209,23 +247,37 @@ class _Watch:
     """
 
     def __init__(
-        self, graph: Graph, pictures: tuple[Array, ...], quantized: Graph, threads: int | None
+        self,
+        graph: Graph,
+        pictures: tuple[Array, ...],
+        striking: tuple[Array, ...],
+        quantized: Graph,
+        threads: int | None,
     ) -> None:
         self.graph, self._threads = graph, threads
         each = 4 * sum(graph.tensors[name].elements for name in graph.chip_outputs)
         most = max(FEWEST, OUTPUT_BYTES // each)
         self.values = each // 4
-        self._walk = Walk(graph, pictures, threads)
-        self._judging = tuple(item[1:most:2] for item in pictures)
-        chosen = tuple(item[: min(most, 2 * CHOOSING) : 2] for item in pictures)
+        choosing = tuple(item[: min(most, 2 * CHOOSING) : 2] for item in pictures)
+        chosen = in_turn(choosing, tuple(item[::2] for item in striking))
+        self._judging = in_turn(
+            tuple(item[1:most:2] for item in pictures), tuple(item[1::2] for item in striking)
+        )
+        self._walk = Walk(graph, chosen, threads)
         self.choosing = len(chosen[0])
         runner = Runner(float_network(graph, graph.chip_outputs), threads)
         exact = _outputs(graph, runner, chosen)
         self.views = OutputViews(exact)
         self._exact = _outputs(graph, runner, self._judging)
-        fixed = _outputs(graph, _runner(quantized, threads), chosen)
-        self.total = self.views.noise(exact, fixed)
+        self._chosen = chosen, exact
+        self.total = self.noise(quantized)
         self.energy = self.views.energy(exact)
+
+    def noise(self, quantized: Graph) -> Float64:
+        """Of a quantized network [views, n] on the pictures that choose."""
+        pictures, exact = self._chosen
+        fixed = _outputs(self.graph, _runner(quantized, self._threads), pictures)
+        return self.views.noise(exact, fixed)
 
     def errors(self, quantized: Graph) -> tuple[Errors, ...]:
         """Of each view on the pictures that judge."""
@@ -247,7 +299,7 @@ class _Watch:
                 tasks = [(group, by) for group, by in wanted if group.seen(by) <= place]
                 if not tasks:
                     continue
-                noise = partial(self._noise, Consequences(self.graph, self._walk, 2 * place))
+                noise = partial(self._noise, Consequences(self.graph, self._walk, place))
                 for (group, by), found in zip(tasks, pool.map(noise, tasks), strict=True):
                     group.add(by, found)
 
@@ -264,9 +316,9 @@ def _choose(watch: _Watch, groups: Sequence[Tried], passes: int) -> list[tuple[T
     watch.measure([(group, 0) for group in groups], screening)
     parts = [_part(group.noise[0], watch.total[:, :screening]) for group in groups]
     order = [groups[place] for place in np.argsort(parts)[::-1] if parts[place] >= LEAST_PART]
-    pictures = min(CHOOSING, watch.choosing)
+    pictures = watch.choosing
     left = passes - int(screening * each)
-    order = order[: min(MOST_GROUPS, left // (2 * pictures))]
+    order = order[: min(MOST_GROUPS, left // (2 * GLANCE))]
     _measure_steps(watch, order, pictures)
     total = watch.total[:, :pictures]
     moved = []
@@ -302,7 +354,7 @@ def _best(group: Tried, total: Float64, energy: Float64) -> tuple[int, Float64]:
     best = _least(group, known, total, energy)
     present = cost(_instead(group, 0, total), energy)
     gains = present - cost(_instead(group, best, total), energy)
-    error = gains.std(ddof=1) / np.sqrt(gains.size)
+    error = _error(gains)
     if gains.mean() <= max(LEAST_GAIN * present.mean(), BURDEN * error):
         return 0, total
     return best, _instead(group, best, total)
@@ -323,6 +375,11 @@ def _instead(group: Tried, by: int, total: Float64) -> Float64:
 def _mean_cost(views: Sequence[Errors]) -> float:
     noise, energy = ([getattr(item, key) for item in views] for key in ("noise", "energy"))
     return float(cost(np.asarray(noise), np.asarray(energy)).mean())
+
+
+def _error(gains: Float64) -> float:
+    """The standard error of the mean of the pictures' gains."""
+    return float(gains.std(ddof=1) / np.sqrt(gains.size))
 
 
 def _part(noise: Float64, total: Float64) -> float:

@@ -2,9 +2,10 @@
 
 A sum of squares over an output says how much of it is kept. It says little of what a detector
 finds: a score map holds thousands of values of which a few are objects, on few of the pictures.
-So of every channel of such a map the largest values are watched beside the whole: those above the
-middle of what the pictures reach with their :data:`TAIL` share, one threshold for all pictures. A
-picture without such values says nothing of the tail, however loud it is otherwise.
+So of such a map the tail is watched beside the whole: in the channels in which some picture stands
+out (:data:`RARE` times the median deviation of all pictures' peaks above their median), the values
+nearer to the largest peak than to the median one. A picture without such values says nothing of the
+tail, however loud it is otherwise; a map in which no picture stands out has none.
 
 What an error costs is its amplitude relative to the picture's own values: margins between answers
 are about as often small as large, so that this share of them is lost. The mean of it over pictures
@@ -20,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.quantize.data.striking import LEAST_VALUES, is_map
+
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
-TAIL = 1 / 512  # of a channel's values
-LEAST_VALUES = 256  # of a channel, below which the tail is that of the whole output,
-LEAST_TAIL = 8  # values for a picture, below which there is none: scores of a whole picture
+RARE = 10.0  # median deviations above the median peak
+LEAST_APART = 1e-3  # of the median peak, where half of the pictures are alike
 
 
 class OutputViews:
@@ -35,6 +37,11 @@ class OutputViews:
         """``exact``: the float values of some pictures [n, C, ...] by output."""
         self._tails = {name: _threshold(_rows(values)) for name, values in exact.items()}
         self._spread = {name: float(np.var(values)) for name, values in exact.items()}
+
+    @property
+    def tails(self) -> bool:
+        """Whether some picture stands out in some output."""
+        return any(tail is not None for tail in self._tails.values())
 
     def noise(self, exact: Mapping[str, Array], fixed: Mapping[str, Array]) -> Float64:
         """Squared errors [views, n]: NaN where a picture has nothing of the view.
@@ -78,15 +85,16 @@ def _rows(values: Array) -> Array:
     count = len(values)
     channels = values.shape[1] if values.ndim > 2 else 1
     rows = values.reshape(count, channels, -1)
-    return rows if rows.shape[2] >= LEAST_VALUES else values.reshape(count, 1, -1)
+    return rows if is_map(values) else values.reshape(count, 1, -1)
 
 
 def _threshold(rows: Array) -> Array | None:
-    """[C, 1]: the median over pictures and places of the largest values of each picture."""
-    most = max(1, round(TAIL * rows.shape[2]))
-    if most * rows.shape[1] < LEAST_TAIL:
+    """[C, 1] of rows [n, C, values], infinite where no picture stands out; None: in no channel."""
+    if rows.shape[2] < LEAST_VALUES:
         return None
-    place = rows.shape[2] - most
-    largest = np.partition(rows, place, axis=2)[:, :, place:]
-    found: Array = np.median(largest.transpose(1, 0, 2).reshape(rows.shape[1], -1), axis=1)
-    return found[:, None]
+    peaks = rows.max(axis=2)
+    middle = np.median(peaks, axis=0)
+    apart = np.median(np.abs(peaks - middle), axis=0)
+    above = peaks.max(axis=0) - middle
+    rare = above > RARE * np.maximum(apart, LEAST_APART * np.abs(middle))
+    return np.where(rare, middle + above / 2, np.inf)[:, None] if rare.any() else None
