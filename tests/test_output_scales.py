@@ -196,7 +196,7 @@ def test_last_bits_do_not_decide() -> None:
 
 def test_the_tail_is_that_of_the_pictures_that_have_one() -> None:
     exact = np.full((6, 2, 32, 32), -5.0, np.float32)
-    exact[:, 0] += np.float32([0, 0.1, 0.2, 0.3, 0.4, 0.5])[:, None, None]
+    exact[:, 0] += np.linspace(0, 0.5, 6, dtype=np.float32)[:, None, None]
     exact[0, 0, 3, 4:6], exact[2, 0, 5, 6:22] = 9.0, 8.0  # two pictures stand out, in channel 0
     many = {"map": exact}
     fixed = {"map": many["map"] + np.float32(0.5)}
