@@ -133,10 +133,12 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "did you mean digits? a recipe of your own is a file NAME.toml"),
         ([*QUANT, "-r", "all"], 2, "Invalid value for '-r' / '--run-mode': 'all' is not one of "
          "'quant', 'auto_quant', 'infer', 'convert', 'compare'.", ""),
-        ([*QUANT, "-i", "0"], 2, "iteration (-i) must be at least 1 and batch size (-bs) from 1 to "
-         "4096, not 0 and 1.", ""),
-        ([*QUANT, "-bs", "4097"], 2, "iteration (-i) must be at least 1 and batch size (-bs) from "
-         "1 to 4096, not 1 and 4097.", ""),
+        ([*QUANT, "-i", "0"], 2, "iteration (-i) must be from 1 to 10000000 and batch size (-bs) "
+         "from 1 to 4096, not 0 and 1.", ""),
+        ([*QUANT, "-i", "9" * 30], 2, "iteration (-i) must be from 1 to 10000000 and batch size "
+         f"(-bs) from 1 to 4096, not {'9' * 30} and 1.", ""),
+        ([*QUANT, "-bs", "4097"], 2, "iteration (-i) must be from 1 to 10000000 and batch size "
+         "(-bs) from 1 to 4096, not 1 and 4097.", ""),
         ([*QUANT, "-i", "many"], 2,
          "Invalid value for '-i' / '--iteration': 'many' is not a valid integer.",
          "in sim, -i is the input"),

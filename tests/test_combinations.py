@@ -184,7 +184,8 @@ def test_the_table(here: Path, capsys: Capture) -> None:
         (["-qm", "kl", "best"],
          "the method must be one of kl, kl_v2, min_max, mse, octav, percentile, not best."),
         (["-i", "2", "0"],
-         "iteration (-i) must be at least 1 and batch size (-bs) from 1 to 4096, not 0 and 1."),
+         "iteration (-i) must be from 1 to 10000000 and batch size (-bs) from 1 to 4096, not 0 and "
+         "1."),
         (["-qm", "percentile", "-per", "1.5"],
          "the share of percentile must be above 0 and at most 1, not 1.5."),
         (["-qm", "kl", "mse", "-r", "convert"],

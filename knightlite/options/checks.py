@@ -8,6 +8,7 @@ from typing import Any
 from knightlite.errors import UsageError, nearest
 
 MAX_BATCH = 4096
+MAX_CALLS = 10_000_000  # ImageNet eight times over: without data nothing else would end them
 
 Check = Callable[[Any], None]
 """Raises UsageError for a value, or for a record, that cannot be used."""
@@ -59,8 +60,8 @@ def known_chip(name: str) -> None:
 def forward_calls(iterations: Iterable[int], batch_size: int) -> None:
     """That the numbers of forward calls and of pictures in each make sense."""
     for iteration in iterations:
-        if iteration < 1 or not 1 <= batch_size <= MAX_BATCH:
+        if not 1 <= iteration <= MAX_CALLS or not 1 <= batch_size <= MAX_BATCH:
             raise UsageError(
-                f"iteration (-i) must be at least 1 and batch size (-bs) from 1 to {MAX_BATCH}, "
-                f"not {iteration} and {batch_size}."
+                f"iteration (-i) must be from 1 to {MAX_CALLS} and batch size (-bs) from 1 to "
+                f"{MAX_BATCH}, not {iteration} and {batch_size}."
             )
