@@ -289,6 +289,28 @@ def test_red_and_blue_exchanged(tmp_path: Path) -> None:
         assert found.preprocessing.better.metric == 100
 
 
+@pytest.mark.parametrize("offset", [-50_000.0, 0.0])
+def test_a_recipe_that_costs_decibels_but_no_answer(tmp_path: Path, offset: float) -> None:
+    """The network takes differences of colours: a wrong mean falls out of float, not of int8."""
+    net = FloatNet()
+    weights = (1.5 * np.eye(3) - 0.5).reshape(3, 3, 1, 1)
+    net.conv(net.input("x", 3, 8, 8), "a", 3, weights=weights, bias=np.zeros(3))
+    whole = {"kernel": (8, 8), "strides": (1, 1), "pads": (0,) * 4, "counted_pads": (0,) * 4}
+    net.node("AveragePool", ("a",), "y", **whole)
+    graph = net.builder.build(("y",))
+    right = replace(load_recipe("raw"), resize="none", resize_size=(), crop_size=())
+    recipe = replace(right, mean=(offset,) * 3, name="mine")
+    data = PictureFolder(colors(tmp_path / "colors"), recipe, 24, 1, (1, 3, 8, 8))
+    found = told(graph, quantized(graph, data), data, recipe)
+    assert found.float_metric == 100
+    unfit = [item for item in found.findings if item.cause == cause.PREPROCESSING]
+    assert len(unfit) == (1 if offset else 0)
+    for item in unfit:
+        assert item.sentence.startswith("the recipe does not fit: quantized anew, outputs keep")
+        assert "where the float network reaches 100.00" in item.sentence
+        assert item.advice.startswith("a recipe with divide_by = ")
+
+
 @dataclass(frozen=True)
 class Mistaken:
     """Pictures whose arrays a script puts into another order than the network's."""

@@ -15,7 +15,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
 
 from knightlite.api.compilation import compile_model
-from knightlite.api.evaluation import evaluate_models
+from knightlite.api.evaluation import ModelScore, evaluate_models
 from knightlite.api.profiling import profile_program
 from knightlite.api.quantization import quantize
 from knightlite.cli.terminal import print_line, print_table, report_error, talking
@@ -66,6 +66,8 @@ def run() -> int:
         "float_top1": top1[0],
         "qdq_top1": top1[1],
         "chip_top1": top1[2],
+        "qdq_drop_interval": interval_of(result.models[1]),
+        "chip_drop_interval": interval_of(result.models[2]),
         "test_pictures": result.pictures,
         "compared_bytes": compared,
         "differing_bytes": differing,
@@ -80,7 +82,8 @@ def run() -> int:
         ("top-1, float model", f"{top1[0]:.2f} %"),
         ("top-1, quantized model (QDQ)", f"{top1[1]:.2f} %"),
         ("top-1, chip (simulated)", f"{top1[2]:.2f} %"),
-        ("quantization loss", f"{loss:.3f} %"),
+        ("quantization loss", f"{loss:.3f} % of the float top-1"),
+        ("drop, quantized model and chip", "; ".join(map(drop_of, result.models[1:]))),
         ("test pictures", f"{result.pictures}"),
         (
             "predicted latency",
@@ -96,6 +99,18 @@ def run() -> int:
     print_table(f"DenseNet-BC on handwritten digits, {CHIP}", ("what", "value"), rows)
     print_line(f"{time.perf_counter() - started:.0f} s")
     return 0 if differing == 0 else 1
+
+
+def interval_of(model: ModelScore) -> list[float | None]:
+    """95 % interval, in points, of what the model's top-1 is behind the float one's."""
+    return [model.interval_low, model.interval_high]
+
+
+def drop_of(model: ModelScore) -> str:
+    """The drop in points with its interval."""
+    low, high = interval_of(model)
+    assert None not in (model.drop, low, high)
+    return f"{model.drop:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
 
 
 def main() -> int:

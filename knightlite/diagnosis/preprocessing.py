@@ -100,7 +100,8 @@ class Preprocessing:
     sentence where the float metric says that something is wrong, and ``better`` the trial to take.
     ``doubt``: a trial that looks better, which the pictures are too few to say for sure.
     ``unjudged``: why nothing can be said of it; None where it was judged.
-    ``enough``: pictures that would tell, where these do not.
+    ``enough``: pictures that would tell, where these do not. ``normalization``: what ``used`` is,
+    where pixels can be had back.
     """
 
     used: str
@@ -111,6 +112,7 @@ class Preprocessing:
     unjudged: str | None = None
     doubt: str | None = None
     enough: int | None = None
+    normalization: Normalization | None = None
 
 
 def examine(
@@ -125,10 +127,12 @@ def examine(
     threads: int | None = None,
     advance: Callable[[int, int], None] | None = None,
     wanted: Answers | None = None,
+    lossy: bool = False,
 ) -> Preprocessing:
     """Try the alternatives; without a metric nothing can be told, ``no_metric`` says why.
 
-    They are left out where not even all pictures right would be clearly better. ``bounds``:
+    They are left out where not even all pictures right would be clearly better, unless the
+    quantized network is ``lossy``, which another one may mend at no more top-1. ``bounds``:
     extremes of the input's values; ``classes``: how many there are, where known; ``wanted``: the
     class of each picture, where known.
     ``advance`` is called with how many alternatives are done, and of how many.
@@ -139,18 +143,40 @@ def examine(
     obstacle = no_metric if metric is None else _no_pixels(graph, used, bounds)
     if metric is None or used is None or obstacle is not None:
         return Preprocessing(told, metric, unjudged=obstacle)
-    others = list(alternatives(used, shape))
+    found = _examined(
+        graph, workload, used, told, (metric, pictures, wanted), classes, lossy, threads, advance
+    )
+    return replace(found, normalization=used)
+
+
+def _examined(
+    graph: Graph,
+    workload: Workload,
+    used: Normalization,
+    told: str,
+    known: tuple[float, int, Answers | None],
+    classes: int | None,
+    lossy: bool,
+    threads: int | None,
+    advance: Callable[[int, int], None] | None,
+) -> Preprocessing:
+    """The alternatives of inputs that can be turned back into pixels."""
+    metric, pictures, wanted = known
+    others = list(alternatives(used, graph.tensors[graph.inputs[0]].shape[1:]))
     unit = 1.0 if metric <= 1 else 100.0
     right = min(metric / unit, 1.0)
     if 1 - right < LEAST_POINTS / 100:
-        return Preprocessing(told, metric)
+        if not lossy:
+            return Preprocessing(told, metric)
+        trials = _tried(graph, workload, used, others, known, threads, advance)
+        return Preprocessing(told, metric, trials)
     if apart(pictures, right, 1.0).by_chance > DOUBTED:
         enough = _enough(apart(pictures, right, 1.0), len(others))
         counted = f"{pictures} picture{'' if pictures == 1 else 's'}"
         wrong = f"{pictures - round(right * pictures)} of them wrong"
         few = f"over {counted}, {wrong}, no other one could be told to be better"
         return Preprocessing(told, metric, unjudged=few, enough=enough)
-    trials = _tried(graph, workload, used, others, (metric, pictures, wanted), threads, advance)
+    trials = _tried(graph, workload, used, others, known, threads, advance)
     best = _simplest([item for item in trials if clearly_better(item.against, len(others))], wanted)
     if best is not None:
         sentence = (

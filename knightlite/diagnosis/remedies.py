@@ -225,6 +225,13 @@ def _again(case: Case, settings: Settings) -> Graph:
     return _finished(case, Basis.of(case.graph, case.seen, settings), case.seen)
 
 
+def quantized_over(case: Case, data: Workload) -> Graph:
+    """Quantized anew over other data, with the case's settings."""
+    limit = sample_wanted(case.graph, case.settings)
+    seen = observe(case.graph, data, None, case.judge.threads, limit)
+    return _finished(case, Basis.of(case.graph, seen, case.settings), seen)
+
+
 def _finished(case: Case, basis: Basis, seen: Observation) -> Graph:
     """Quantized by what was seen, with all steps on top that ``quant`` takes then."""
     threads = case.judge.threads

@@ -17,6 +17,7 @@ from knightlite.diagnosis.causes import (
     ratio_db,
     tensor_suspects,
 )
+from knightlite.diagnosis.fitting import better_fit
 from knightlite.diagnosis.judge import Judge, Score, few_pictures
 from knightlite.diagnosis.measured import MeasuredWorkload
 from knightlite.diagnosis.places import (
@@ -261,6 +262,7 @@ def diagnose(
     wanted = _wanted(graph, workload)
     preprocessing, findings = _preprocessing(
         graph, workload, seen, recipe, threads, wanted,
+        seen.pictures >= PROVING and before.sqnr_db is not None and before.sqnr_db < HEALTHY_DB,
         lambda done, total: tell("preprocessing", done, total),
     )  # fmt: skip
     candidates = tensor_suspects(graph, quantized, seen.statistics, measured.sums)
@@ -283,6 +285,7 @@ def diagnose(
         source, graph, quantized, workload, settings, seen, measured.sums, judge, before, clock,
         wanted,
     )  # fmt: skip
+    findings += _unfit(case, preprocessing, recipe)
     findings += _findings(case, places, lambda done, total: tell("remedies", done, total))
     layers = tuple(
         _quality(graph, quantized, name, measured.sums[name]) for name in features(graph)
@@ -384,6 +387,25 @@ def _lost(score: Score, float_metric: float | None) -> float:
     return (float_metric - score.metric) / (1.0 if max(score.metric, float_metric) <= 1 else 100.0)
 
 
+def _unfit(case: Case, told: Preprocessing, recipe: Recipe | None) -> list[Finding]:
+    """A finding where another recipe costs no top-1 and keeps clearly more when quantized."""
+    used, score = told.normalization, case.before
+    if used is None or told.implausible is not None or recipe is None:
+        return []
+    if score.sqnr_db is None or score.sqnr_db >= HEALTHY_DB or case.seen.pictures < PROVING:
+        return []
+    found = better_fit(case, used, told.trials)
+    if found is None:
+        return []
+    facts = {"metric": told.metric, "trials": {t.name: t.metric for t in told.trials[:5]}}
+    advice = (
+        f"a recipe with {found.trial.keys}: {found.before_db:.1f} -> {found.after_db:.1f} dB, if "
+        "that is what it was trained with"
+    )
+    name = case.graph.inputs[0]
+    return [Finding(PREPROCESSING, name, name, found.sentence, None, (), advice, facts)]
+
+
 def _preprocessing(
     graph: Graph,
     workload: Workload,
@@ -391,6 +413,7 @@ def _preprocessing(
     recipe: Recipe | None,
     threads: int | None,
     wanted: Answers | None,
+    lossy: bool,
     advance: Callable[[int, int], None],
 ) -> tuple[Preprocessing, list[Finding]]:
     """The examination, and a finding where there is one."""
@@ -403,7 +426,7 @@ def _preprocessing(
         no_metric = no_metric if why is None else why
     told = examine(
         graph, workload, seen.metric, seen.pictures, bounds, recipe, classes, no_metric, threads,
-        advance, wanted,
+        advance, wanted, lossy,
     )  # fmt: skip
     if told.implausible is None:
         return told, []
