@@ -149,3 +149,41 @@ def test_average_precision_of_one_object_in_two(tmp_path: Path) -> None:
     assert precision.map == pytest.approx(51 / 101)
     assert precision.ap50 == pytest.approx(51 / 101)
     assert average_precision(data, data.photos, dict.fromkeys(found, nothing)).map == 0
+
+
+def test_any_annotation_file_and_folder(tmp_path: Path) -> None:
+    """PNG pictures in folders of their own, annotated elsewhere; what is not here is left out."""
+    from coco import open_coco
+
+    names = ["a/x.png", "b/x.png", "y.png"]
+    for name in names:
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / name)
+    images = [{"id": n, "file_name": name} for n, name in enumerate([*names, "gone.png"])]
+    marks = tmp_path / "marks.json"
+    marks.write_text(json.dumps({"images": images, "categories": [{"id": 3}]}))
+    found = open_coco(tmp_path / "pictures", marks)
+    assert [photo.number for photo in found.photos] == [0, 1, 2]
+    assert [photo.path for photo in found.photos] == [tmp_path / "pictures" / n for n in names]
+    with pytest.raises(SystemExit, match=r"or name the file with --annotations\.$"):
+        open_coco(tmp_path / "pictures")
+    with pytest.raises(SystemExit, match=r"^none of 4 pictures of .* such as a/x\.png\.$"):
+        open_coco(tmp_path / "pictures" / "a" / "none", marks)
+    marks.write_text("[]")
+    with pytest.raises(SystemExit, match=r"is no annotation file in COCO's format"):
+        open_coco(tmp_path / "pictures", marks)
+
+
+def test_boxes_for_the_metric_are_in_the_pictures_pixels(tmp_path: Path) -> None:
+    from yolox import boxes, sure_boxes
+
+    from knightlite.metrics import Picture
+
+    Image.new("RGB", (192, 128)).save(tmp_path / "x.png")  # twice what the network reads
+    outputs = {"y": output_of([(13, 12.0, 14.0, 16.0, 8.0)])[None]}
+    places, scores, classes = boxes(outputs, Picture(tmp_path / "x.png", SIZE))
+    np.testing.assert_allclose(places, [[8, 20, 40, 36]], rtol=1e-6)
+    assert (scores.tolist(), classes.tolist()) == ([0.75], [0])
+    outputs["y"][0, 13, 5] = 0.2
+    assert len(boxes(outputs, Picture(tmp_path / "x.png", SIZE))[1]) == 1
+    assert len(sure_boxes(outputs, Picture(tmp_path / "x.png", SIZE))[1]) == 0

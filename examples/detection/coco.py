@@ -34,7 +34,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Coco:
-    """A folder with ``annotations/instances_*.json`` and the pictures it names.
+    """A folder of pictures, and the annotation file that names them.
 
     ``categories``: COCO's number of each of the network's classes, in their order.
     """
@@ -44,29 +44,48 @@ class Coco:
     categories: tuple[int, ...]
 
 
-def open_coco(folder: Path) -> Coco:
-    """The pictures of a folder in the order of their file names."""
-    found = sorted(folder.glob("annotations/instances_*.json"))
-    if len(found) != 1:
-        raise SystemExit(
-            f"{folder} must hold one annotations/instances_*.json, not {len(found)} of them."
-        )
-    content = json.loads(found[0].read_text(encoding="utf-8"))
-    places = {path.name: path for path in sorted(folder.rglob("*.jpg"))}
-    missing = [
-        entry["file_name"] for entry in content["images"] if entry["file_name"] not in places
-    ]
-    if missing:
-        raise SystemExit(
-            f"{len(missing)} pictures of {found[0].name} are not below {folder}, "
-            f"such as {missing[0]}."
-        )
-    photos = [Photo(entry["id"], places[entry["file_name"]]) for entry in content["images"]]
+def open_coco(folder: Path, annotations: Path | None = None) -> Coco:
+    """The pictures of a folder in the order of their file names.
+
+    ``annotations``: any file in COCO's format, wherever it lies; None: the one below the folder. Of
+    its pictures at least one must be below the folder; the others are left out. A picture lies at
+    its ``file_name`` below the folder, or anywhere below it under the name alone.
+    """
+    path = _only_annotations(folder) if annotations is None else annotations
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images = [(int(item["id"]), str(item["file_name"])) for item in content["images"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{path} is no annotation file in COCO's format: {error!r}.") from None
+    places: dict[str, list[Path]] = {}
+    for item in sorted(path for path in folder.rglob("*") if path.is_file()):
+        places.setdefault(item.name, []).append(item)
+    photos = []
+    for number, name in images:
+        alike = places.get(Path(name).name, [])
+        exact = [item for item in alike if item == folder / name]
+        if len(alike) > 1 and not exact:
+            raise SystemExit(f"{folder} holds {len(alike)} pictures {Path(name).name}, and {path} "
+                             f"does not say which is {name}.")  # fmt: skip
+        photos += [Photo(number, item) for item in exact or alike]
+    if not photos:
+        example = f", such as {images[0][1]}" if images else ""
+        raise SystemExit(f"none of {len(images)} pictures of {path} is below {folder}{example}.")
     return Coco(
-        found[0],
+        path,
         tuple(sorted(photos, key=lambda photo: photo.path.name)),
         tuple(sorted(entry["id"] for entry in content["categories"])),
     )
+
+
+def _only_annotations(folder: Path) -> Path:
+    found = sorted(folder.glob("annotations/instances_*.json"))
+    if len(found) != 1:
+        raise SystemExit(
+            f"{folder} must hold one annotations/instances_*.json, not {len(found)} of them, or "
+            "name the file with --annotations."
+        )
+    return found[0]
 
 
 def split(

@@ -1,4 +1,4 @@
-"""Average precision of YOLOX models on pictures in COCO's format, all of them in one pass.
+"""Average precision of YOLOX models on annotated pictures, all of them in one pass.
 
     python examples/detection/evaluate.py --data COCO yolox_nano.onnx out/yolox_nano_quantize.onnx
 
@@ -65,7 +65,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL")
-    parser.add_argument("--data", type=Path, required=True, help="folder in COCO's format")
+    parser.add_argument("--data", type=Path, required=True, help="folder of pictures")
+    parser.add_argument("--annotations", type=Path, metavar="FILE",
+                        help="in COCO's format [default: annotations/instances_*.json below "
+                        "the folder]")  # fmt: skip
     parser.add_argument("--calibration", type=Path, metavar="LIST",
                         help="names left out, one a line [default: a seeded split]")  # fmt: skip
     parser.add_argument("--count", type=int, default=CALIBRATION_PICTURES,
@@ -75,7 +78,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="of ONNX Runtime")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    coco = open_coco(arguments.data)
+    coco = open_coco(arguments.data, arguments.annotations)
     photos: tuple[Photo, ...] = coco.photos
     if arguments.calibration:
         _, photos = read_list(photos, arguments.calibration)

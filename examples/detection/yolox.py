@@ -7,6 +7,7 @@ object and of each class (Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arX
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ Array = NDArray[Any]
 STRIDES = (8, 16, 32)
 GREY = 114  # of the border
 LOWEST_SCORE = 0.01
+SURE_SCORE = 0.3  # of a box that is shown
 OVERLAP = 0.65  # boxes of one class that overlap more are one object
 
 
@@ -106,3 +108,22 @@ def detect(
     scores = every_score[cells, classes]
     order = np.argsort(-scores, kind="stable")
     return Detections(boxes[cells[order]], scores[order], classes[order])
+
+
+def boxes(
+    outputs: Mapping[str, Array], picture: Any, lowest_score: float = LOWEST_SCORE
+) -> tuple[Array, Array, Array]:
+    """For ``--metric coco_map:yolox.py:boxes``: what the network finds, in the picture's pixels.
+
+    The picture went through a recipe that letterboxes as ``letterbox`` does.
+    """
+    (output,) = outputs.values()
+    with Image.open(picture.path) as opened:
+        scale = min(picture.size[0] / opened.height, picture.size[1] / opened.width)
+    found = detect(output[0], picture.size, scale, lowest_score)
+    return found.boxes, found.scores, found.classes
+
+
+def sure_boxes(outputs: Mapping[str, Array], picture: Any) -> tuple[Array, Array, Array]:
+    """For ``--metric f1:yolox.py:sure_boxes``, where every box counts."""
+    return boxes(outputs, picture, SURE_SCORE)
