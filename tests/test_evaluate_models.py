@@ -608,7 +608,7 @@ def test_no_more_processes_than_they_have_work(
 
     bench = SimpleNamespace(count=list)
     monkeypatch.setattr(evaluate_engine, "_in_processes", in_processes)
-    monkeypatch.setattr(evaluate_engine, "open_bench", lambda job: bench)
+    monkeypatch.setattr(evaluate_engine, "open_bench", lambda job, metric: bench)
     chunks: list[Any] = list(evaluate_engine.tallies(job, pictures, workers))
     assert [picture for chunk in chunks for picture in chunk] == pictures
     assert all(len(chunk) <= 5 for chunk in chunks)

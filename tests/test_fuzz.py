@@ -50,6 +50,8 @@ ELSEWHERE = {
     "frontend/paddle.py: convert": "its checks, without the converter",
     "frontend/paddle_pir.py: to_onnx": "its checks, without the converter",
     "frontend/pytorch.py: to_onnx": "the converter's, which onnx_file reads",
+    "metrics/plugin.py: metric_source": "a script, which Python reads too",
+    "metrics/plugin.py: value": "just written",
     "public/stages.py: compile": "as load_quantized reads",
 }
 

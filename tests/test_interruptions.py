@@ -169,16 +169,17 @@ def test_little_is_loaded_before_ctrl_c_is_answered() -> None:
 
 POOL = """
 import os, time
+from types import SimpleNamespace
 from knightlite.api.evaluation import engine
 class Bench:
     def count(self, pictures):
         print(os.getpid(), flush=True)
         time.sleep(60)
-def open_bench(job):
+def open_bench(job, metric=None):
     return Bench()
 engine.open_bench = open_bench
 if __name__ == "__main__":
-    for item in engine.tallies(None, list(range(10)), 2):
+    for item in engine.tallies(SimpleNamespace(metric=None), list(range(10)), 2):
         pass
 """
 

@@ -72,7 +72,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # sums over pictures and their statistics: knows no model
     "evaluation": ("errors",),
     # measures of the data's own: what a user's file says of outputs
-    "metrics": ("errors", "script_loading"),
+    "metrics": ("errors", "reading", "script_loading"),
     # a float or quantized network written as ONNX, and run in ONNX Runtime
     "onnx_models": ("dtypes", "ir", "ops"),
     "inference": ("errors", "frames", "ir", "onnx_models", "ops"),

@@ -248,8 +248,9 @@ def state_with(**other: object) -> bytes:
         "top1", "top5", "lost", "won", "agreed", "compared", "differing")}  # fmt: skip
     tally |= {"pictures": 0, "labelled": 0, "energy": "0", "noise": ["0"]}
     value = {
-        "knightlite_evaluation": 2, "models": [["a", "chip", "b"]], "data": "", "pictures": 0,
-        "recipe": "", "scores": "outputs", "check": False, "shard": [1, 1], "stamp": "", "total": 0,
+        "knightlite_evaluation": 3, "metric": None, "models": [["a", "chip", "b"]], "data": "",
+        "pictures": 0, "recipe": "", "scores": "outputs", "check": False, "shard": [1, 1],
+        "stamp": "", "total": 0,
         "tally": tally | {key: other[key] for key in other if key in tally},
     }  # fmt: skip
     return json.dumps(value | {key: other[key] for key in other if key not in tally}).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.reading import json_value, read_text
 
 Array = NDArray[Any]
 HINT = "an object with the lists images, annotations and categories, as COCO's instances_*.json"
@@ -72,7 +72,7 @@ def read_annotations(path: Path) -> Annotations:
     Boxes that COCO marks as crowds are left out, as they stand for no single object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_value(read_text(path))
     except (OSError, ValueError) as error:
         raise DataError(f"the annotations {path} cannot be read: {error}.", HINT) from None
     try:
@@ -89,7 +89,7 @@ def read_annotations(path: Path) -> Annotations:
                 rows.setdefault(int(entry["image_id"]), []).append(
                     (box, _quad(entry, box), int(entry["category_id"]))
                 )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         told = f"has no {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
         raise DataError(f"{path}, which should hold annotations, {told}.", HINT) from None
     return Annotations(

@@ -182,6 +182,21 @@ def state_text() -> bytes:
     return json.dumps(value).encode()
 
 
+def annotations_text() -> bytes:
+    """Boxes of two pictures, in COCO's format."""
+    quad = [[1.0, 2.0, 4.0, 2.0, 4.0, 6.0, 1.0, 6.0]]
+    boxes = [
+        {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1.0, 2.0, 3.0, 4.0], "iscrowd": 0},
+        {"id": 2, "image_id": 9, "category_id": 4, "bbox": [0, 0, 5, 5], "segmentation": quad},
+    ]
+    value = {
+        "images": [{"id": 7, "file_name": "a/b.png"}, {"id": 9, "file_name": "c.png"}],
+        "categories": [{"id": 3, "name": "x"}, {"id": 4, "name": "y"}],
+        "annotations": boxes,
+    }
+    return json.dumps(value).encode()
+
+
 def picture_bytes(kind: str) -> bytes:
     """A picture of 7 by 9 pixels, in a format as Pillow calls it."""
     pixels = np.random.default_rng(2).integers(0, 255, (9, 7, 3), np.uint8)

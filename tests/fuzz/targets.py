@@ -39,6 +39,7 @@ from knightlite.frontend import (
 )
 from knightlite.frontend.model_kind import kind_of_file
 from knightlite.ir import Tensor
+from knightlite.metrics.annotations import read_annotations
 from knightlite.preprocess import load_recipe, prepare_picture, read_labels
 from knightlite.quantize.data import Source
 from knightlite.quantize.mixed.mix_config import read_mix
@@ -217,6 +218,7 @@ def _texts(folder: Path) -> list[Target]:
                lambda path: workspace.open_workspace(path.parent), TEXT, SLOW),
         Target("scales", "s.json", (folder / "m_scales.json").read_bytes(), read_scales, TEXT),
         Target("state", "e.json", seeds.state_text(), state.read, TEXT),
+        Target("annotations", "a.json", seeds.annotations_text(), read_annotations, TEXT),
         Target("run", "run.json", (folder / "run.json").read_bytes(), run_config.read, TEXT),
         Target("recipe", "r.toml", (folder / "r.toml").read_bytes(), load_recipe,
                (mutators.toml_text,)),
