@@ -287,7 +287,9 @@ def test_a_changed_input_starts_again(pictures: Path, change: Any, what: str) ->
     asked = change(pictures)
     talk, said, done = listen()
     found = evaluate_models(replace(asked, state=state), talk)
-    assert f"state.json is of another evaluation, which differs in {what}: " in said[0]
+    assert f"state.json is of another evaluation, which differs in {what}: " in said[-1]
+    warned = [text for text in said if "is not the one" in text]
+    assert len(warned) == (change is another_recipe)  # and what the network was quantized with
     assert done[0] <= 5
     assert found == evaluate_models(asked)
 

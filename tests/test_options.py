@@ -286,9 +286,9 @@ def test_every_argument_is_told(function: Callable[..., Any]) -> None:
         ({"chip": "TX1"}, "chip TX1 is not known."),
         ({"iteration": []}, "iteration must be a number, or several, not an empty list."),
         ({"iteration": (2, 0)},
-         "iteration must be at least 1 and batch_size from 1 to 4096, not 0 and 1."),
+         "iteration must be from 1 to 10000000 and batch_size from 1 to 4096, not 0 and 1."),
         ({"batch_size": 4097},
-         "iteration must be at least 1 and batch_size from 1 to 4096, not 1 and 4097."),
+         "iteration must be from 1 to 10000000 and batch_size from 1 to 4096, not 1 and 4097."),
         ({"data": 5}, "data must be a folder, an array or an iterable of arrays, not int."),
     ],
 )  # fmt: skip

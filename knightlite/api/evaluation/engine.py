@@ -260,7 +260,11 @@ def _end_with_parent() -> None:
 
 
 def _start_worker(job: Job) -> None:
+    from multiprocessing.util import Finalize
+
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # a process of a pool ends without the interpreter's own last calls
+    Finalize(None, _opened.close, exitpriority=1)
     metric = None if job.metric is None else _opened.enter_context(open_metric(job.metric))
     _benches.append(open_bench(job, metric))
 

@@ -317,10 +317,17 @@ def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk
             "the final outputs are compared, whose SQNR says less than that of logits. Hint: go by "
             "top-1 and `same %`"
         )
+    recipe = _recipe(forms, options)
+    others = [form for form in forms if form.recipe not in (None, recipe)]
+    if options.recipe is not None and others:
+        talk.warn(
+            f"the recipe is not the one that {others[0].source.path.name} was quantized with. "
+            "Hint: without --recipe that one is taken"
+        )
     return replace(
         probe,
         shapes=tuple(form.input_shape if all(form.input_shape) else known[0] for form in forms),
-        recipe=_recipe(forms, options),
+        recipe=recipe,
         logits=softmax == {True},
     )
 
