@@ -321,3 +321,36 @@ def test_the_switch(tmp_path: Path) -> None:
     assert {"one.sum", "two.sum"} <= moved()
     assert moved(output_scales=False) == moved(effort="low") == moved(method="kl") == set()
     assert {"one.sum", "two.sum"} <= moved(effort="low", output_scales=True)
+
+
+@pytest.mark.parametrize("method", ["mse", "min_max", "percentile", "kl"])
+def test_a_factor_is_on_top_of_every_method(method: str) -> None:
+    basis = basis_of(stream(heard=0.4), loud(32), replace(SETTINGS, method=method))
+    plain = assign(basis).features["one.sum"]
+    moved = assign(basis.switched(range_factors=(("one.sum", 0.5),))).features["one.sum"]
+    assert float(moved.scale) == pytest.approx(0.5 * float(plain.scale))
+    assert moved.rule == Rule(method, is_method=True, factor=0.5)
+
+
+def test_an_exact_network_has_nothing_to_move() -> None:
+    """Whole numbers in, and one weight that 8 bits hold: no noise, no warning, no step."""
+    net = FloatNet()
+    net.input("x", 1, 4, 4)
+    graph = net.build(net.pool("x", "y"))
+    pictures = np.random.default_rng(0).integers(-100, 100, (32, 1, 4, 4)).astype(np.float32)
+    basis = basis_of(graph, pictures, SETTINGS)
+    assignment = assign(basis)
+    assert choose_output_scales(basis, assignment, (pictures,), threads=1) == (assignment, ())
+
+
+def test_what_striking_pictures_take_does_not_grow_with_the_stream() -> None:
+    """Neither pictures nor peaks; and a late one is kept though a thousand came before."""
+    kept = Striking(4)
+    random = np.random.default_rng(0)
+    for number in range(1000):
+        output = random.normal(0, 0.1, (1, 2, 16, 16)).astype(np.float32)
+        output[0, 1, 3, 3] += 9.0 * (number in (3, 990))
+        kept.add((np.full((1, 1, 1, 1), number, np.float32),), {"map": output})
+        assert len(kept._kept) <= 8
+    assert len(kept._known.pictures()[0]) <= 256
+    assert sorted(kept.pictures()[0].ravel().tolist()[:2]) == [3.0, 990.0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME, View, wide_table
-from knightlite.passes.fuse_prologue import chain
+from knightlite.passes.fuse_prologue import chained
 from knightlite.passes.rewrite import Explanations
 
 ACTIVATIONS = ("Table", "PRelu")  # themselves: a table, an affine with two sides
@@ -41,15 +41,7 @@ class FuseActivation:
                 fused[node.name] = producer
             behind = producer.name if producer is not None else ""
             explanations.say(node.name, self.name, reason or f"runs behind convolution {behind}")
-        gone = {node.name for node in fused.values()}
-        nodes = [
-            chain((fused[node.name].parts or (fused[node.name],)) + (node,))
-            if node.name in fused
-            else node
-            for node in graph.nodes
-            if node.name not in gone
-        ]
-        return graph.with_nodes(nodes), len(fused)
+        return chained(graph, fused), len(fused)
 
     def obstacle(
         self, view: View, chip: Chip, producer: Node | None, readers: tuple[Node, ...]

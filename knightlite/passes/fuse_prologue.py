@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from knightlite.chip import Chip
@@ -33,13 +34,7 @@ class FusePrologue:
             explanations.say(node.name, self.name, reason or f"runs in front of {readers[0].name}")
             if reason is None:
                 fused[readers[0].name] = node
-        gone = {node.name for node in fused.values()}
-        nodes = [
-            chain((fused[node.name], node)) if node.name in fused else node
-            for node in graph.nodes
-            if node.name not in gone
-        ]
-        return graph.with_nodes(nodes), len(fused)
+        return chained(graph, fused), len(fused)
 
     def obstacle(self, graph: Graph, node: Node, readers: tuple[Node, ...]) -> str | None:
         """Why the Affine cannot be a prologue, or None."""
@@ -56,3 +51,19 @@ def chain(parts: tuple[Node, ...]) -> Node:
     inner = {output for part in parts[:-1] for output in part.outputs}
     inputs = [name for part in parts for name in part.inputs if name not in inner]
     return Node(parts[-1].name, "Chain", tuple(inputs), parts[-1].outputs, {}, parts)
+
+
+def chained(graph: Graph, fused: Mapping[str, Node]) -> Graph:
+    """The graph with nodes in one Chain with what comes before them, which may be one already.
+
+    ``fused``: by the name of a node the one that is taken into its chain, and is gone then.
+    """
+    gone = {node.name for node in fused.values()}
+    nodes = [
+        chain((*(fused[node.name].parts or (fused[node.name],)), node))
+        if node.name in fused
+        else node
+        for node in graph.nodes
+        if node.name not in gone
+    ]
+    return graph.with_nodes(nodes)

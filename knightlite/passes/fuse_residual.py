@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
-from knightlite.passes.fuse_prologue import chain
+from knightlite.passes.fuse_prologue import chained
 from knightlite.passes.rewrite import Explanations
 
 
@@ -44,15 +44,7 @@ class FuseResidual:
                 if reason is None:
                     fused[node.name] = producer
                     break
-        gone = {node.name for node in fused.values()}
-        nodes = [
-            chain((fused[node.name].parts or (fused[node.name],)) + (node,))
-            if node.name in fused
-            else node
-            for node in graph.nodes
-            if node.name not in gone
-        ]
-        return graph.with_nodes(nodes), len(fused)
+        return chained(graph, fused), len(fused)
 
     def obstacle(
         self, graph: Graph, node: Node, producer: Node, readers: tuple[Node, ...]

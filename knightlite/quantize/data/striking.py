@@ -15,60 +15,72 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.quantize.data.sample import Sample
+
 Array = NDArray[Any]
 
 LEAST_VALUES = 256  # of a channel of a map
+LEAST_APART = 1e-3  # of the median peak: what half of the pictures differ by, at least
+KNOWN = 256  # pictures whose peaks say what is usual
 MOST_BYTES = 32 << 20  # of the pictures that are kept
 
 
 class Striking:
-    """At most ``limit`` pictures of a stream; which ones depends on the stream alone."""
+    """At most ``limit`` pictures of a stream; which ones depends on the stream alone.
+
+    What is known of the others are the peaks of :data:`KNOWN` of them, spread evenly.
+    """
 
     def __init__(self, limit: int) -> None:
         """``limit``: 0 keeps none."""
         self._limit = limit
-        self._peaks: list[Array] = []
-        self._kept: dict[int, tuple[Array, ...]] = {}  # by number in the stream
+        self._seen = 0
+        self._known = Sample(KNOWN)
+        self._kept: dict[int, tuple[tuple[Array, ...], Array]] = {}  # by number: arrays, peaks
 
     def add(self, inputs: tuple[Array, ...], outputs: Mapping[str, Array]) -> None:
         """A batch: one array [N, C, H, W] per network input, and the outputs [N, ...] by name."""
         maps = [values for values in outputs.values() if is_map(values)]
         if not maps or not self._limit:
             return
-        count = len(inputs[0])
-        peaks = [item.reshape(*item.shape[:2], -1).max(axis=2) for item in maps]
-        for place, row in enumerate(np.concatenate(peaks, axis=1)):
-            self._kept[len(self._peaks)] = tuple(
-                np.array(item[place : place + 1], np.float32) for item in inputs
-            )
-            self._peaks.append(row.astype(np.float32))
-        each = sum(item.nbytes // count for item in inputs)
-        most = max(1, min(2 * self._limit, MOST_BYTES // max(1, each)))
-        self._drop_to(most)
+        peaks = np.concatenate(
+            [item.reshape(*item.shape[:2], -1).max(axis=2) for item in maps], axis=1
+        )
+        each = max(1, sum(item[:1].nbytes for item in inputs))
+        most = max(2, min(2 * self._limit, MOST_BYTES // each))
+        for place in range(len(peaks)):
+            one = slice(place, place + 1)
+            arrays = tuple(np.array(item[one], np.float32) for item in inputs)
+            self._kept[self._seen] = arrays, peaks[place].astype(np.float32)
+            self._known.add((peaks[one],))
+            self._seen += 1
+            if len(self._kept) > most:
+                self._drop_to(most // 2)  # to half: so that they are compared seldom
 
     def pictures(self) -> tuple[Array, ...]:
         """One array [n, C, H, W] per network input, the most striking first; () for none."""
         self._drop_to(self._limit)
         if not self._kept:
             return ()
-        order = sorted(self._kept, key=self._order(), reverse=True)
-        kept = [self._kept[number] for number in order]
+        kept = [self._kept[number][0] for number in reversed(self._order())]
         return tuple(np.concatenate(parts) for parts in zip(*kept, strict=True))
 
     def _drop_to(self, most: int) -> None:
         if len(self._kept) > most:
-            order = sorted(self._kept, key=self._order())
-            for number in order[: len(order) - most]:
+            for number in self._order()[: len(self._kept) - most]:
                 del self._kept[number]
 
-    def _order(self) -> Any:
-        """How far a kept picture stands out, by its number; of two alike the earlier does."""
-        peaks = np.asarray(self._peaks)
-        middle = np.median(peaks, axis=0)
-        apart = np.median(np.abs(peaks - middle), axis=0)
-        floor = 1e-3 * np.abs(middle) + np.finfo(np.float32).tiny
-        outstanding = ((peaks - middle) / (apart + floor)).max(axis=1)
-        return lambda number: (float(outstanding[number]), -number)
+    def _order(self) -> list[int]:
+        """The kept pictures, the most striking last; of two alike the earlier one."""
+        (known,) = self._known.pictures()
+        middle = np.median(known, axis=0)
+        apart = np.median(np.abs(known - middle), axis=0)
+        apart += LEAST_APART * np.abs(middle) + np.finfo(np.float32).tiny
+
+        def outstanding(number: int) -> tuple[float, int]:
+            return float(((self._kept[number][1] - middle) / apart).max()), -number
+
+        return sorted(self._kept, key=outstanding)
 
 
 def is_map(values: Array) -> bool:

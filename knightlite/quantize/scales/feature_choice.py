@@ -65,9 +65,12 @@ def choose_features(basis: Basis, widths: Widths = NARROW) -> dict[str, Feature]
                 alike = (method, dtype, scale.mixed.positive.size)
                 waiting.setdefault(alike, []).append((index, group, scale))
                 continue
+            factor = 1.0
             if not is_exact_in(computed_members(basis.graph, group), basis.statistics, dtype):
-                scale = _jump_between_codes(basis.graph, group, dtype, scale)
-            made = _members(index, group, dtype, scale, Rule(method, is_method=True))
+                factor = basis.factor_of(group)
+                scale = _jump_between_codes(basis.graph, group, dtype, scale * factor)
+            rule = Rule(method, is_method=True, factor=factor)
+            made = _members(index, group, dtype, scale, rule)
         chosen.update(made)
     for (method, dtype, _), found in waiting.items():
         shared = [part for *_, part in found]

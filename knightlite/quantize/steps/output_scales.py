@@ -316,29 +316,28 @@ def _choose(watch: _Watch, groups: Sequence[Tried], passes: int) -> list[tuple[T
     watch.measure([(group, 0) for group in groups], screening)
     parts = [_part(group.noise[0], watch.total[:, :screening]) for group in groups]
     order = [groups[place] for place in np.argsort(parts)[::-1] if parts[place] >= LEAST_PART]
-    pictures = watch.choosing
     left = passes - int(screening * each)
     order = order[: min(MOST_GROUPS, left // (2 * GLANCE))]
-    _measure_steps(watch, order, pictures)
-    total = watch.total[:, :pictures]
+    _measure_steps(watch, order)
+    total = watch.total
     moved = []
     for group in order:
-        by, total = _best(group, total, watch.energy[:, :pictures])
+        by, total = _best(group, total, watch.energy)
         if by:
             moved.append((group, by))
     return moved
 
 
-def _measure_steps(watch: _Watch, groups: Sequence[Tried], pictures: int) -> None:
+def _measure_steps(watch: _Watch, groups: Sequence[Tried]) -> None:
     """Every group a step up and down, and further where that gains; a glance ends the most."""
-    for count in (min(GLANCE, pictures), pictures):
+    for count in (min(GLANCE, watch.choosing), watch.choosing):
         watch.measure([(group, by) for group in groups for by in (0, -1, 1)], count)
         total, energy = watch.total[:, :count], watch.energy[:, :count]
         best = {group: _least(group, (0, -1, 1), total, energy) for group in groups}
         groups = [group for group in groups if best[group]]
     for distance in range(2, FURTHEST + 1):
         further = [(group, distance * best[group]) for group in groups]
-        watch.measure(further, pictures)
+        watch.measure(further, watch.choosing)
         groups = [
             group
             for group, by in further
@@ -354,8 +353,7 @@ def _best(group: Tried, total: Float64, energy: Float64) -> tuple[int, Float64]:
     best = _least(group, known, total, energy)
     present = cost(_instead(group, 0, total), energy)
     gains = present - cost(_instead(group, best, total), energy)
-    error = _error(gains)
-    if gains.mean() <= max(LEAST_GAIN * present.mean(), BURDEN * error):
+    if gains.mean() <= max(LEAST_GAIN * present.mean(), BURDEN * _error(gains)):
         return 0, total
     return best, _instead(group, best, total)
 
@@ -384,9 +382,8 @@ def _error(gains: Float64) -> float:
 
 def _part(noise: Float64, total: Float64) -> float:
     """Of the noise at the outputs, the mean over pictures and views."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(total > 0, noise / total, np.nan)
-    return float(np.nan_to_num(np.nanmean(share)))
+    told = total > 0
+    return float(np.mean(noise[told] / total[told])) if told.any() else 0.0
 
 
 def _runner(quantized: Graph, threads: int | None) -> Runner:

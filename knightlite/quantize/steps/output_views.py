@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.quantize.data.striking import LEAST_VALUES, is_map
+from knightlite.quantize.data.striking import LEAST_APART, LEAST_VALUES, is_map
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 RARE = 10.0  # median deviations above the median peak
-LEAST_APART = 1e-3  # of the median peak, where half of the pictures are alike
 
 
 class OutputViews:
