@@ -131,6 +131,42 @@ def test_rare_values_that_decide_are_not_clipped() -> None:
     assert moved["middle"] > 1  # wider
 
 
+def test_where_rare_values_are_clipped_the_widest_ranges_are_taken() -> None:
+    """By the tail of the map; where nothing is clipped, the ranges stay."""
+    net = FloatNet("spots", seed=3)
+    net.input("x", 4, 32, 32)
+    net.conv("x", "stem", 8, weights=np.abs(net.rng.normal(0, 0.5, (8, 4, 1, 1))), clamp=RELU)
+    graph = net.build(net.conv("stem", "score", 2, weights=np.full((2, 8, 1, 1), 0.3)))
+    pictures = np.concatenate([spotted(2), spotted(64, seed=1)[1::2]])  # one in 34 holds spots
+    basis = basis_of(graph, pictures, SETTINGS)
+    clipped = assign(basis.switched(range_factors=(("stem", 0.3),)))
+    watch = output_scales._Watch(graph, (pictures,), (pictures[:1],), clipped.graph, 1)
+    assert watch.views.tails
+    wide, other = output_scales._nothing_clipped(watch, basis, clipped)
+    assert wide.settings.method == "min_max"
+    assert other.features["stem"].rule == Rule("min_max", is_method=True)
+    assert np.array_equal(watch.total, watch.noise(other.graph), equal_nan=True)
+    again = output_scales._Watch(graph, (pictures,), (pictures[:1],), other.graph, 1)
+    assert output_scales._nothing_clipped(again, basis, other) == (basis, other)
+
+
+def test_noises_of_groups_add_up() -> None:
+    """What a group leaves is taken off and the other put in; a tenth is never explained."""
+    group = output_scales.Tried({}, {0: np.full((1, 2), 4.0), -1: np.full((1, 2), 1.0)})
+    total = np.asarray([[10.0, 4.1]])
+    assert output_scales._instead(group, -1, total) == pytest.approx(np.asarray([[7.0, 1.41]]))
+    assert output_scales._instead(group, 0, total) == pytest.approx(np.asarray([[10.0, 4.41]]))
+    group.add(-1, np.full((1, 1), 3.0))
+    assert (group.seen(-1), group.seen(0), group.seen(1)) == (3, 2, 0)
+
+
+def test_the_part_of_a_group_is_told_where_there_is_noise() -> None:
+    noise = np.asarray([[1.0, 0.0, 3.0], [2.0, 0.0, np.nan]])
+    total = np.asarray([[2.0, 0.0, 4.0], [2.0, 0.0, np.nan]])
+    assert output_scales._part(noise, total) == pytest.approx((0.5 + 0.75 + 1.0) / 3)
+    assert output_scales._part(np.zeros((1, 3)), np.zeros((1, 3))) == 0.0
+
+
 def test_a_group_alone_is_what_the_whole_network_makes_of_it() -> None:
     """Rounded where it is computed, every member; several scales side by side; kept apart."""
     graph = small_net()
