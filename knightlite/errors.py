@@ -19,6 +19,7 @@ OPERATOR = re.compile("[A-Z][A-Za-z0-9]*")  # that a sentence begins with
 NAME_OR_NUMBER = re.compile(r"[\d/_…]|\w\.\w")  # in a word that is particular to one place
 PARTICULAR = "…"
 NEAREST, NEAR = 3, 0.6  # names suggested at most, and how alike they are (of difflib)
+BEGINNING = 3  # letters of a name, at least, that may stand for all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +107,18 @@ def suggestion(name: str, known: Iterable[str], what_else: str = "") -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Of the known names the nearest to a wrong one, as a question, letter case apart; or ""."""
+    """Of the known names the nearest to a wrong one, as a question, letter case apart; or "".
+
+    Those that it begins come first, where they are few.
+    """
     from difflib import get_close_matches
 
     names = {item.casefold(): item for item in reversed([*known])}
     folded = name.casefold()
-    near = get_close_matches(folded, names, n=NEAREST, cutoff=NEAR)
+    longer = [item for item in names if len(folded) >= BEGINNING and item.startswith(folded)]
+    longer = longer if len(longer) <= NEAREST else []  # of many it says nothing
+    near = [*longer, *get_close_matches(folded, names, n=NEAREST, cutoff=NEAR)]
+    near = [*dict.fromkeys(near)][:NEAREST]
     near = [folded] if folded in names else near
     return f"did you mean {' or '.join(names[item] for item in near)}?" if near else ""
 

@@ -68,6 +68,9 @@ def test_findings_error_keeps_all() -> None:
     [
         ("imagnet", ["imagenet", "raw"], "", "did you mean imagenet?"),
         ("TX5368av200", ["TX5368AV200", "TX51"], "chips", "did you mean TX5368AV200? chips"),
+        ("tx5110", ["TX5105C", "TX5101E", "TX5110CV206"], "",
+         "did you mean TX5110CV206 or TX5105C or TX5101E?"),
+        ("tx", ["TX5105C", "TX5110CV206"], "", "one of TX5105C, TX5110CV206"),
         ("relu", ["relu6", "Relu"], "", "did you mean Relu?"),
         ("relo", ["Relu", "relu6", "conv"], "", "did you mean Relu or relu6?"),
         ("other", ["a", "b"], "", "one of a, b"),

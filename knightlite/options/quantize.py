@@ -169,10 +169,11 @@ class QuantizeOptions:
     effort: str = option(
         "--effort",
         kind=one_of(EFFORTS),
-        help="What to try for accuracy: low, ranges only; high may take minutes, and up to 10 % "
-        "of cycles for 16 bits where 8 keep less than 30 dB.",
+        help="What to try for accuracy: low, ranges and fast bias correction; high may take "
+        "minutes, and up to 10 % of cycles for 16 bits where 8 keep less than 30 dB.",
         default="normal",
-        doc='what to try for accuracy: "low" (ranges only), "normal" or "high" (may take minutes).',
+        doc='what to try for accuracy: "low" (ranges, fast bias correction), "normal" or "high" '
+        "(may take minutes).",
     )
     bias_correction: str | None = option(
         "--bias-correction",

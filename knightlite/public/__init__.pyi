@@ -397,8 +397,8 @@ def quantize(
             the effort has it.
         output_scales: make scales of the method mse finer or coarser where the network's outputs
             keep more; default: as the effort has it.
-        effort: what to try for accuracy: "low" (ranges only), "normal" or "high" (may take
-            minutes).
+        effort: what to try for accuracy: "low" (ranges, fast bias correction), "normal" or "high"
+            (may take minutes).
         bias_correction: "off", "fast" or "sequential"; default: as the effort has it.
         rounding: of weights, "nearest" or "adaptive"; default: as the effort has it.
         bit_width: 8 or 16.
