@@ -23,6 +23,7 @@ from knightlite.version import __version__
 
 Capture = pytest.CaptureFixture[str]
 HASH = re.compile(r"\b[0-9a-f]{16}(?:[0-9a-f]{48})?\b")
+KERNELS = re.compile(r'(?<="kernels": ").*(?=")')  # ONNX Runtime's, for this processor
 EXACT = re.compile(r"-?\b\d+\.\d{8,}\b")
 NUMBERS = re.compile(r"\[\s+([^][{}\"]+?)\s+\]")
 DIGITS = 5  # that no computer's exponential or logarithm changes
@@ -239,6 +240,7 @@ def test_reports(
         text = Path(file).read_text(encoding="utf-8")
         pages.append(f"$ cat {file}\n{figures(json.loads(text)) if '.json' in file else text}")
     found = EXACT.sub(lambda number: f"{float(number[0]):.{DIGITS}g}", "\n".join(pages))
+    found = KERNELS.sub("<processor>", found)
     found = HASH.sub("<hash>", found).replace(f'"{__version__}"', '"<version>"')
     golden.text(f"reports/{name}.txt", found.replace(f" {__version__}", " <version>"))
 
