@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent.parent / "knightlite"
 CALLED = (
     "knightlite.public.*", "knightlite.cli.*.command", "knightlite.foreign.*.run",
     "knightlite.api.quantization.batches.Data",
+    # by benchmarks/schedules.py
+    "knightlite.schedule.bound.lower_bound", "knightlite.schedule.live_bytes.*",
 )  # fmt: skip
 
 Name = tuple[str, str]  # dotted module, name in it
