@@ -45,7 +45,7 @@ def overwritten(
     for index, node in enumerate(layers(graph)):
         work = work_of(graph, node)
         output = graph.tensors[work.y]
-        written = places[work.y].buffer
+        size, written = (output.shape, output.dtype.size_bytes), places[work.y].buffer
         if lives[written][0] != index:
             continue  # other parts of it are there already
         read_in_place = [work.z]
@@ -53,7 +53,7 @@ def overwritten(
             read_in_place.append(work.x)
         for name in read_in_place:
             operand = graph.tensors[name] if name is not None else None
-            if operand is None or operand.shape != output.shape or operand.dtype != output.dtype:
+            if operand is None or (operand.shape, operand.dtype.size_bytes) != size:
                 continue
             source = places[operand.name].buffer
             if source != written and lives[source][1] == index:
