@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -141,20 +141,58 @@ def record(
     sources: Mapping[str, Produced],
     tensors: Mapping[str, str] | None = None,
     kernels: str | None = None,
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> Record:
     """Note a finished stage and the files it made; the manifest is replaced as a whole.
 
     ``sources``: what it made them from, as :func:`hashed` had it before the work; ``tensors``: what
     files hold, by their keys; ``kernels``: what computed floats. A run that made
-    the same files as an earlier one of the same stage takes its place.
+    the same files as an earlier one of the same stage takes its place. ``warn`` is called where
+    files were written over that were of another chip or another network.
     """
     if stage not in STAGES:
         raise ValueError(f"stage must be one of {STAGES}, not {stage}")
     produced = hashed(directory, files)
     new = Record(stage, chip, __version__, dict(options), produced, sources, tensors, kernels)
     with atomic_write.locked(directory):  # another run may be noting its own
-        _add(open_workspace(directory), new)
+        before = open_workspace(directory)
+        _add(before, new)
+    told = replaced(before, new)
+    if told:
+        warn(told)
     return new
+
+
+def replaced(before: Workspace, new: Record) -> str:
+    """What a run has written over that was not its own: of another chip, or another network.
+
+    A sentence; "" where nothing was, or the files came out the same.
+    """
+    last = {entry.path: run for run in before.records for entry in run.files.values()}
+    hashes = {entry.path: entry.sha256 for run in before.records for entry in run.files.values()}
+    lost = [
+        (entry.path, last[entry.path])
+        for entry in new.files.values()
+        if entry.path in last
+        and hashes[entry.path] != entry.sha256
+        and _made_for(last[entry.path]) != _made_for(new)
+    ]
+    if not lost:
+        return ""
+    paths, run = sorted(path for path, _ in lost), lost[-1][1]
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return (
+        f"{before.directory / paths[0]}{more} held what {run.stage} had made of "
+        f"{' for '.join(_made_for(run))}, and now what it makes of "
+        f"{' for '.join(_made_for(new))}. Hint: -s DIR keeps both"
+    )
+
+
+def _made_for(run: Record) -> tuple[str, str]:
+    """The network that a run was about, and the chip."""
+    key = SOURCE_OPTIONS[run.stage][1]
+    source = run.sources.get(key)
+    return source.path if source else str(run.options.get(key, "a network")), run.chip
 
 
 def _add(workspace: Workspace, new: Record) -> None:

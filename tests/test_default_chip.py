@@ -68,6 +68,24 @@ def test_what_it_stands_behind(here: Path, capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out)["chip"] == "TX5105C"
 
 
+def test_which_one_is_taken_is_said_once(here: Path, capsys: Capture) -> None:
+    data = ["-d", "calib", "--recipe", "digits", "-i", "2", "--effort", "low", "-s", "out"]
+    quant = ["quant", "-m", "digits.onnx", *data]
+    for stored, default in ((False, DEFAULT), (True, "TX5105C")):
+        if stored:
+            store_chip(default)
+        said = f"{default} is taken, the default chip; --chip NAME takes another.\n"
+        for words, times in (
+            (quant, 1),
+            (["check", "-m", "digits.onnx"], 1),
+            (["compile"], 0),  # the quantized model says which
+            ([*quant, "--chip", default], 0),
+        ):
+            capsys.readouterr()
+            assert run(words) == 0
+            assert capsys.readouterr().err.count(said) == times, words
+
+
 def test_a_chip_file(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, refused: Refusal
 ) -> None:

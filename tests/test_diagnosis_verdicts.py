@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,12 +13,13 @@ import pytest
 from float_nets import FloatNet
 from knightlite.diagnosis import places
 from knightlite.diagnosis.causes import OUTLIER_CHANNEL, SPREAD, Suspect
+from knightlite.diagnosis.findings import Diagnosis, is_lossy
 from knightlite.diagnosis.judge import Score, Still, few_pictures
 from knightlite.diagnosis.places import Mended, Place, guilty, middle
 from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
 from knightlite.diagnosis.probe import Sums
 from knightlite.diagnosis.remedies import Remedy
-from knightlite.diagnosis.run import Diagnosis, _metrics, is_lossy
+from knightlite.diagnosis.run import _metrics
 from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Forward
@@ -53,10 +55,12 @@ def test_what_is_lossy(
 @pytest.mark.parametrize(
     ("against", "tries", "better"),
     [
-        (Paired(100, 0, 5), 1, True),
-        (Paired(101, 0, 5), 1, False),  # a trifle
-        (Paired(20, 0, 6), 3, True),  # 1/64 against 0.05 / 3
-        (Paired(20, 0, 6), 4, False),  # of so many tried one looks so good by chance
+        (Paired(120, 0, 6), 1, True),  # 1/64, on either side, against 0.05
+        (Paired(121, 0, 6), 1, False),  # a trifle
+        (Paired(100, 0, 5), 1, False),  # 1/32
+        (Paired(20, 0, 7), 3, True),  # 1/128 against 0.025 / 3
+        (Paired(20, 0, 7), 4, False),  # of so many tried one looks so good by chance
+        (Paired(100, 0, 6), 16, False),  # a real classifier's, with another network's mean
         (Paired(20, 1, 6), 1, False),  # chance
         (Paired(20, 6, 0), 1, False),
     ],
@@ -174,8 +178,8 @@ def test_answers_that_are_nearly_all_the_same_tell_nothing() -> None:
     assert found.better == found.trials[0]
     assert found.implausible == (
         "the float network reaches 0.00 with this preprocessing (values 0..1, by their range) and "
-        f"1.00 with {found.trials[0].name} (+100.00 points, 95 % interval +52.06 to +100.00: 10 "
-        "won, 0 lost of 10 pictures)"
+        f"1.00 with {found.trials[0].name} (+100.00 points, 95 % interval for all 2 tried +29.04 "
+        "to +100.00: 10 won, 0 lost of 10 pictures)"
     )
     assert examined(Slopes(9, 2, 1.0), 0.0, 11, None).trials == ()
 
@@ -233,7 +237,11 @@ def test_red_and_blue_exchanged(count: int, swapped: int, verdict: str, labelled
     if found.better is not None:  # every other mean with red and blue exchanged is as good
         assert found.better.name == "values 0..1, by their range, red and blue exchanged"
     if found.doubt is not None:
-        assert f"which is not certain over {count} pictures" in found.doubt
+        assert found.doubt.startswith(f"{count} pictures cannot tell whether another preprocessing")
+        low, high = re.findall(
+            r"95 % interval for all \d+ tried ([+-]\S+) to ([+-]\S+):", found.doubt
+        )[0]
+        assert float(low) <= 0 < float(high)
         assert found.enough == 100
 
 
@@ -409,9 +417,9 @@ def test_few_pictures_are_no_more_than_asked_for_and_spread(
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        (0.3214, 0.3281, "0.3214 -> 0.3281 (+2.08 %)"),
-        (-2.0, -1.0, "-2 -> -1 (+50.00 %)"),
-        (0.0, 0.004, "0 -> 0.004"),
+        (0.3214, 0.3281, "0.3214 -> 0.3281 (+2.08 %, no interval, as it is no top-1)"),
+        (-2.0, -1.0, "-2 -> -1 (+50.00 %, no interval, as it is no top-1)"),
+        (0.0, 0.004, "0 -> 0.004 (no interval, as it is no top-1)"),
     ],
 )
 def test_a_metric_of_a_script_is_told_in_percent_of_itself(
@@ -419,4 +427,4 @@ def test_a_metric_of_a_script_is_told_in_percent_of_itself(
 ) -> None:
     """Two digits behind the point would hide it."""
     assert _metrics(before, after) == words
-    assert _metrics(90.0, 92.5, Paired(40, 1, 2)).startswith("90.00 -> 92.50 (+2.50 points")
+    assert _metrics(90.0, 92.5, Paired(40, 1, 2).gain).startswith("90 -> 92.5 (+2.50 points")

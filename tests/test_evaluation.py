@@ -155,6 +155,32 @@ def test_as_many_won_by_chance(lost: int, won: int, chance: float) -> None:
     assert Paired(100, lost, won).by_chance == chance
 
 
+@pytest.mark.parametrize(
+    ("sums", "tried", "low", "high"),
+    [
+        # 6 of 6 won: the share is at least 0.025 ^ (1/6) = 0.5407, of 6 points
+        (Paired(100, 0, 6), 1, 0.4889, 6.0),
+        (Paired(100, 0, 6), 16, -1.9122, 6.0),  # (0.025 / 16) ^ (1/6) = 0.3406
+        (Paired(100, 6, 0), 16, -6.0, 1.9122),
+        # 8 of 10: Clopper and Pearson's 0.4439 to 0.9748
+        (Paired(100, 2, 8), 1, -1.1219, 9.4957),
+        (Paired(100, 0, 0), 3, 0.0, 0.0),
+    ],
+)
+def test_the_interval_of_the_best_of_many(
+    sums: Paired, tried: int, low: float, high: float
+) -> None:
+    assert sums.gain_among(tried) == pytest.approx((low, high), abs=1e-4)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 40))
+def test_it_holds_0_where_the_sign_test_sees_nothing(lost: int, won: int, tried: int) -> None:
+    found, mirrored = Paired(200, lost, won), Paired(200, won, lost)
+    low, high = found.gain_among(tried)
+    assert (low > 0) == (found.by_chance <= 0.025 / tried)
+    assert (high < 0) == (mirrored.by_chance <= 0.025 / tried)
+
+
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 200))
 def test_an_interval_holds_the_drop_shrunk_and_mirrors(lost: int, won: int, alike: int) -> None:
     n = lost + won + alike

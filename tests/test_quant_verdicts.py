@@ -74,11 +74,13 @@ def test_a_float_network_at_chance(
 @pytest.mark.parametrize(
     ("kept", "metric", "pictures", "warned"),
     [
-        (5.0, None, 1, "over 1 calibration picture: "),
+        (5.0, None, 1, "over 1 calibration picture; no metric says what answers that costs. Hint"),
         (24.9, None, 100, "output y keeps 24.9 dB of the float network's over 100 "),
         (25.0, None, 100, None),
         (20.0, 90.0, 100, None),  # the metric shows that nothing is lost
-        (20.0, 80.0, 100, "accuracy is lost. Hint: `knightlite diagnose`"),
+        (20.0, 80.0, 100, "; the metric falls: accuracy is lost. Hint: `knightlite diagnose`"),
+        (14.0, 89.0, 100, "pictures; the metric stays: its interval holds 0. Hint"),
+        (14.0, 90.0, 100, "pictures; the metric does not fall. Hint"),
         (None, None, 100, None),
     ],
 )
@@ -88,9 +90,12 @@ def test_poor_outputs_come_with_the_next_step(
     said: list[str] = []
     report: dict[str, Any] = {
         "outputs": [{"name": "x", "sqnr_db": 60.0}, {"name": "y", "sqnr_db": kept}],
-        "metric": {"float": None if metric is None else 90.0, "quantized": metric},
+        "metric": {
+            "float": None if metric is None else 90.0, "quantized": metric,
+            "lost": None if metric is None else 91 - int(metric), "won": 1,
+        },
         "compared": pictures,
-    }
+    }  # fmt: skip
     _warn_of_loss(report, Scripted(1), Talk(warn=said.append))
     assert [str(warned) in sentence for sentence in said] == [True] * (warned is not None)
 

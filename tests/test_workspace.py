@@ -114,6 +114,35 @@ def test_latest_is_the_last_run() -> None:
     assert found.sentence == "a/d_quantize.onnx is taken: quant left it here last."
 
 
+@pytest.mark.parametrize(
+    ("source", "chip", "content", "told"),
+    [
+        ("a_r.cfg", "A", "other", ""),  # the same again
+        ("a_r.cfg", "B", "same", ""),
+        ("a_r.cfg", "B", "other", "a_r.cfg for A, and now what it makes of a_r.cfg for B"),
+        ("b_r.cfg", "A", "other", "a_r.cfg for A, and now what it makes of b_r.cfg for A"),
+    ],
+)
+def test_what_is_written_over_is_said(source: str, chip: str, content: str, told: str) -> None:
+    """The table of a profile has one name for every network and chip."""
+
+    def profiled(source: str, chip: str, text: str) -> list[str]:
+        said: list[str] = []
+        Path(source).write_text(source)
+        names = {"text": "layer_cycles.txt", "json": f"{Path(source).stem}.json"}
+        for name in names.values():
+            Path(name).write_text(text)
+        sources = hashed(".", {"cfg": source})
+        record(".", "profile", chip, {}, names, sources, warn=said.append)
+        return said
+
+    assert profiled("a_r.cfg", "A", "same") == []
+    files = "a_r.json and 1 more" if source == "a_r.cfg" else "layer_cycles.txt"
+    end = f"{files} held what profile had made of {told}. Hint: -s DIR keeps both"
+    assert profiled(source, chip, content) == ([end] if told else [])
+    assert profiled(source, chip, "third") == []
+
+
 def test_latest_without_a_run() -> None:
     with pytest.raises(UsageError) as caught:
         latest(open_workspace(), "compile", "cfg")

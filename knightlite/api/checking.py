@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from knightlite.api.chips.evidence import evidence_for
-from knightlite.api.chips.settings import default_chip
+from knightlite.api.chips.settings import chip_or_default
 from knightlite.errors import CapacityError, Finding
 from knightlite.options import check as check_options
 from knightlite.options.inspection import CheckOptions
@@ -61,7 +61,7 @@ class CheckResult:
 
 def check(options: CheckOptions, talk: Talk = SILENT) -> CheckResult:
     """Survey a float model, and the limits of a chip's engines and memories."""
-    (found,) = check_on([options.chip or default_chip()], options, talk)
+    (found,) = check_on([chip_or_default(options.chip, talk)], options, talk)
     return found
 
 

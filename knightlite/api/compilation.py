@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from knightlite import atomic_write, workspace
-from knightlite.api.chips.settings import default_chip
+from knightlite.api.chips.settings import chip_or_default
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_quantized
 from knightlite.api.models.notes import INPUT_LAYOUT, golden_metadata, notes_of, quantized_for
@@ -53,13 +53,13 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
         talk.say("--opt-group 2 is taken as 1: there is no search yet.")
     workspace.require_usable(options.directory, options.out_dir)
     sources = workspace.hashed(options.directory, {"onnx": path})
-    made = compile_bytes(onnx_file.read_bytes(path), path, options)
+    made = compile_bytes(onnx_file.read_bytes(path), path, options, talk)
     with atomic_write.file_set() as files:
         paths = made.add_to(files, options.out_dir)
     chip = made.figures["chip"]
     more = option_words(options, frozenset(("onnx", "chip", "as_json")))
     told = {"onnx": str(path), "more": more}
-    workspace.record(options.directory, "compile", chip, told, paths, sources)
+    workspace.record(options.directory, "compile", chip, told, paths, sources, warn=talk.warn)
     if made.figures["host"]:
         host = ", ".join(made.figures["host"])
         talk.say(f"On the host, outside the byte comparison: {host}.")
@@ -70,6 +70,7 @@ def compile_bytes(
     model: bytes,
     path: Path,
     options: CompileOptions,
+    talk: Talk = SILENT,
 ) -> CompiledModel:
     """Compile the quantized model in ``model``; nothing is read or written.
 
@@ -82,7 +83,7 @@ def compile_bytes(
     from knightlite.ir.part import part, with_outputs
 
     check(options)
-    target = _chip_for(options.chip, path, model)
+    target = _chip_for(options.chip, path, model, talk)
     family = chip_files.find(target)
     graph = load_quantized(path, model)
     whole = graph.inputs
@@ -175,9 +176,9 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
     }
 
 
-def _chip_for(asked: str | None, path: Path, data: bytes | None = None) -> str:
+def _chip_for(asked: str | None, path: Path, data: bytes | None = None, talk: Talk = SILENT) -> str:
     """The chip that is asked for, else the one quantized for, else the default one."""
-    return asked or quantized_for(path, data) or default_chip()
+    return chip_or_default(asked or quantized_for(path, data), talk)
 
 
 def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str, str]]:
@@ -188,7 +189,7 @@ def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str
 
     check(options)
     path, node = find_quantized(options.directory, options.onnx, talk), options.node
-    family = chip_files.find(_chip_for(options.chip, path))
+    family = chip_files.find(_chip_for(options.chip, path, talk=talk))
     graph = load_quantized(path)
     known = {item.name for item in graph.nodes}
     if node is not None and node not in known:

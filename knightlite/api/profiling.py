@@ -42,7 +42,9 @@ def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResu
     paths = save_profile(found, binary.cfg.name.removesuffix(".cfg"), options.out_dir)
     chip = binary.program.meta.chip
     told = {"cfg": str(binary.cfg)}
-    workspace.record(options.directory, "profile", chip, told, paths, binary.sources)
+    workspace.record(
+        options.directory, "profile", chip, told, paths, binary.sources, warn=talk.warn
+    )
     return ProfileResult(paths, found, tuple(totals(found)), certainty_sentence(found))
 
 

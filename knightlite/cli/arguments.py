@@ -136,30 +136,22 @@ def _belongs(text: str, count: int) -> bool:
 def join_values(arguments: Sequence[str], several: Names) -> list[str]:
     """``-qm kl mse`` as ``-qm kl,mse`` for the options ``several``.
 
-    What follows belongs to the value while it is of the same kind, a number or a word; an option
-    that is given again replaces what it had.
+    What follows belongs to the value while it is of the same kind, a number or a word.
     """
-    numbers = {flag: number for number, names in enumerate(several) for flag in names}
+    flags = {flag for names in several for flag in names}
     joined: list[str] = []
-    places: dict[int, int] = {}
     items = list(arguments)
     while items:
         item = items.pop(0)
         joined.append(item)
         if item == END_OF_OPTIONS:
             return [*joined, *items]
-        if item not in numbers or not items:
+        if item not in flags or not items:
             continue
         values = [items.pop(0)]
         while items and not items[0].startswith("-") and items[0] not in TARGETS:
             if is_whole(items[0]) != is_whole(values[0]):
                 break
             values.append(items.pop(0))
-        number = numbers[item]
-        if number in places:
-            joined[places[number]] = ",".join(values)
-            joined.pop()
-        else:
-            places[number] = len(joined)
-            joined.append(",".join(values))
+        joined.append(",".join(values))
     return joined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from knightlite.api import run_config
 from knightlite.api.run_config import JSON, LIST, SHAPES, SWITCH, VALUE, Key, RunConfig
 from knightlite.cli.record_command import RecordOption
+from knightlite.cli.repeated import OnceCommand, tell_again
 from knightlite.cli.terminal import LOG_LEVEL, say
 from knightlite.cli.vocabulary import ACCEPTED, LATER, Word
 from knightlite.options.kinds import Several
@@ -28,7 +30,7 @@ RUN_CONFIG = ("-rc", "--run-config")
 Override = tuple[str, str, object]
 
 
-class KnightCommand(click.Command):
+class KnightCommand(OnceCommand):
     """``word``: the command's name in the vocabulary, whatever it was called by."""
 
     def __init__(self, *args: Any, word: str, **kwargs: Any) -> None:
@@ -105,7 +107,7 @@ def _listed(word: Word) -> str:
 
 def split_config(args: Sequence[str]) -> tuple[RunConfig | None, list[str]]:
     """The run-config file with the ``--section.option`` words in place, and the other arguments."""
-    path: str | None = None
+    paths: list[str] = []
     overrides: list[Override] = []
     rest: list[str] = []
     items = list(args)
@@ -118,15 +120,22 @@ def split_config(args: Sequence[str]) -> tuple[RunConfig | None, list[str]]:
         if name in RUN_CONFIG:
             if not equals and not items:
                 raise click.UsageError("Option '--run-config' requires an argument.")
-            path = value if equals else items.pop(0)
+            paths.append(value if equals else items.pop(0))
         elif name.startswith("--") and "." in name:
             section, _, key = name[2:].partition(".")
             overrides.append((section, key, value if equals else _values(items)))
         else:
             rest.append(item)
-    if path is None and not overrides:
+    if not paths and not overrides:
         return None, rest
-    config = RunConfig() if path is None else run_config.read(path)
+    if len(paths) > 1:
+        tell_again(RUN_CONFIG[-1], len(paths), "last", paths[-1])
+    given = Counter((section, key) for section, key, _ in overrides)
+    for (section, key), times in given.items():
+        if times > 1:
+            last = [value for *place, value in overrides if place == [section, key]][-1]
+            tell_again(f"--{section}.{key}", times, "last", str(last))
+    config = run_config.read(paths[-1]) if paths else RunConfig()
     return run_config.with_overrides(config, overrides), rest
 
 

@@ -22,6 +22,7 @@ from knightlite.cli import ctrl_c
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.completion import completion
 from knightlite.cli.record_command import RecordOption
+from knightlite.cli.repeated import tell_again
 from knightlite.cli.terminal import one_line, report_error, say
 from knightlite.cli.vocabulary import ALIASES
 from knightlite.errors import KnightliteError, UsageError, nearest, suggestion
@@ -128,6 +129,8 @@ class LazyGroup(click.Group):
 def group(ctx: click.Context, chip: tuple[str, ...], default_chip: str | None) -> None:
     """Quantize, compile, simulate and profile networks for TX5368-style NPUs."""
     ctx.obj = chip[0] if chip else None
+    if len(set(chip)) > 1:
+        tell_again("--chip", len(chip), "first", chip[0])
     if default_chip is not None:
         from knightlite.api.chips import store_chip
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from knightlite.cli.completion import completion
+from knightlite.cli.repeated import OnceCommand, OnceOption
 from knightlite.errors import nearest
 from knightlite.options import Option, options_of
-from knightlite.options.kinds import Form, Kind
+from knightlite.options.kinds import Form, Kind, Several
 
 if TYPE_CHECKING:
     Choice = click.Choice[str]
@@ -42,7 +43,7 @@ class OneOf(Choice):
             raise click.BadParameter(sentence, ctx, param) from None
 
 
-class RecordOption(click.Option):
+class RecordOption(OnceOption):
     """An option of click's that knows the record's."""
 
     def __init__(self, *args: Any, option: Option, **kwargs: Any) -> None:
@@ -54,7 +55,7 @@ def record_command(
     record: type,
     *,
     epilog: str,
-    cls: type[click.Command] = click.Command,
+    cls: type[OnceCommand] = OnceCommand,
     before: Sequence[click.Parameter] = (),
     **settings: Any,
 ) -> Callable[[Callable[[Any], int | None]], click.Command]:
@@ -104,6 +105,7 @@ def parameter(item: Option) -> click.Parameter:
         help=item.helped,
         is_flag=True if kind.form is Form.SWITCH else None,  # False: a value may be left out
         multiple=kind.multiple,
+        once=not kind.multiple or kind.several is Several.JOINED,
         show_default=item.shows_default,
         **shared,
     )

@@ -1,10 +1,11 @@
 """Where a quantized network loses accuracy, why, and what helps: measured, not guessed."""
 
 from knightlite.diagnosis import page
+from knightlite.diagnosis.findings import Diagnosis, Finding, LayerQuality, is_lossy, metric_told
 from knightlite.diagnosis.judge import Score
 from knightlite.diagnosis.measured import MeasuredWorkload
 from knightlite.diagnosis.remedies import Remedy
-from knightlite.diagnosis.run import Diagnosis, Finding, LayerQuality, diagnose, is_lossy
+from knightlite.diagnosis.run import diagnose
 
 __all__ = [
     "Diagnosis",
@@ -15,5 +16,6 @@ __all__ = [
     "Score",
     "diagnose",
     "is_lossy",
+    "metric_told",
     "page",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from knightlite.diagnosis.measured import MeasuredWorkload
 from knightlite.diagnosis.probe import pair_values, qdq_model
 from knightlite.evaluation import Answers, Paired, best_classes, paired
 from knightlite.inference import Inputs, Network, PictureRuns, Runner, Values, float_network
 from knightlite.ir import Graph
+from knightlite.metrics import Difference
 from knightlite.quantize.data import Forward, Workload
 from knightlite.quantize.report_entries import decibels
 from knightlite.quantize.statistics import Recording, class_scores
@@ -27,11 +29,14 @@ class Score:
     """``sqnr_db``: of the worst output against the float network; None where nothing differs.
 
     ``answers``: the best class of each picture, of a network that gives one score per class.
+    ``values``: what a measure keeps of each. ``calls_db``: ``sqnr_db`` of each forward call.
     """
 
     sqnr_db: float | None
     metric: float | None
     answers: Answers | None = field(default=None, repr=False, compare=False)
+    values: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    calls_db: tuple[float | None, ...] = field(default=(), repr=False, compare=False)
 
     def gain_over(self, other: Score) -> float:
         """Decibels won against ``other``; an exact network counts as 120 dB."""
@@ -44,6 +49,12 @@ class Score:
         if self.metric is None or other.metric is None:
             return None
         return paired(other.answers, self.answers, (other.metric, self.metric), wanted)
+
+    def beside(self, other: Score, workload: Workload) -> Difference | None:
+        """Its measure beside that of ``other``; None where the data have none."""
+        if not isinstance(workload, MeasuredWorkload):
+            return None
+        return workload.metric.difference(other.values, self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +109,23 @@ class Judge:
     def _run(self, network: Network, ends: list[str]) -> Score:
         chip = self.graph.chip_outputs
         energy, noise = dict.fromkeys(chip, 0.0), dict.fromkeys(chip, 0.0)
-        calls = 0
+        calls: list[float | None] = []
         answers: list[Answers] = []
         exactly: list[Answers] = []
         scores = class_scores(self.graph)
 
         def join(inputs: Inputs, found: Values) -> list[Array]:
-            nonlocal calls
-            reference = self.recording.find(calls, inputs)
-            calls += 1
+            reference = self.recording.find(len(calls), inputs)
             if reference is None:
                 reference = self.float_outputs(inputs)
+            told = []
             for name, end in zip(chip, ends, strict=True):
                 expected = reference[name].astype(np.float64)
-                energy[name] += float(np.sum(expected**2))
-                noise[name] += float(np.sum((expected - found[end]) ** 2))
+                had, lost = float(np.sum(expected**2)), float(np.sum((expected - found[end]) ** 2))
+                energy[name] += had
+                noise[name] += lost
+                told.append(decibels(had, lost))
+            calls.append(_worst(told))
             if scores:
                 answers.append(best_classes(found[ends[0]], len(inputs[0])))
                 exactly.append(best_classes(reference[chip[0]], len(inputs[0])))
@@ -120,11 +133,11 @@ class Judge:
 
         with PictureRuns(network, self.threads) as runs:
             metric = self.workload.run(lambda inputs: runs.give(inputs, join))
-        told = [decibels(energy[name], noise[name]) for name in chip]
-        known = [value for value in told if value is not None]
+        kept = _worst([decibels(energy[name], noise[name]) for name in chip])
         given = np.concatenate(answers) if answers else None
         self._answers = np.concatenate(exactly) if exactly else None
-        return Score(min(known) if known else None, metric, given)
+        values = self.workload.values if isinstance(self.workload, MeasuredWorkload) else ()
+        return Score(kept, metric, given, tuple(values), tuple(calls))
 
     def float_outputs(self, inputs: tuple[Array, ...]) -> dict[str, Array]:
         """Outputs of the float network, for where there is no recording of them."""
@@ -132,6 +145,10 @@ class Judge:
             network = float_network(self.graph, self.graph.chip_outputs)
             self._exact = Runner(network, self.threads, at_once=CHUNK)
         return self._exact.values(inputs)
+
+
+def _worst(told: Sequence[float | None]) -> float | None:
+    return min((value for value in told if value is not None), default=None)
 
 
 def few_pictures(

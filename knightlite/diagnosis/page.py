@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.diagnosis.run import Diagnosis, Finding
+from knightlite.diagnosis.findings import Diagnosis, Finding
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
 from knightlite.quantize.ranges import mix, row_densities
@@ -52,7 +52,7 @@ def html_page(found: Diagnosis, graph: Graph, model: str, data: str) -> str:
     """The page; the same bytes for the same diagnosis."""
     require_plots()
     body = [
-        f"<h1>{_text(graph.name)}: where accuracy is lost</h1>",
+        f"<h1>{_text(graph.name)}: what quantization loses, and where</h1>",
         f"<p><code>{_text(model)}</code>, {_text(data)}.</p>",
         _summary(found),
         "<h2>Causes</h2>",
@@ -114,9 +114,9 @@ def _finding(place: int, item: Finding) -> str:
         ]
         columns: tuple[str, ...] = ("tried", "dB before", "after")
         if any(r.after.metric is not None for r in item.remedies):
-            columns += ("metric before", "after")
+            columns += ("metric before", "after", "won")
             rows = [
-                (*row, _metric(r.before.metric), _metric(r.after.metric))
+                (*row, _metric(r.before.metric), _metric(r.after.metric), r.gain or "")
                 for row, r in zip(rows, item.remedies, strict=True)
             ]
         remedies = _table(columns, rows)

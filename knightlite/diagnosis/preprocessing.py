@@ -23,7 +23,6 @@ from knightlite.quantize.data import Forward, Workload
 Array = NDArray[Any]
 
 LEAST_POINTS = 5.0  # better by less is not called a fault
-SURE = 0.05  # of all alternatives together: how likely one only looks better by chance
 DOUBTED = 0.1  # of one alternative: what is less likely by chance is worth more pictures
 ALIKE = 0.2  # between alternatives: the best is not told from what is more likely by chance
 SAME_ANSWER = 0.8  # of the pictures: more of one class tell nothing
@@ -98,7 +97,8 @@ class Preprocessing:
 
     ``used``: how the data seem to be normalised; ``trials``: the best first; ``implausible``: a
     sentence where the float metric says that something is wrong, and ``better`` the trial to take.
-    ``doubt``: a trial that looks better, which the pictures are too few to say for sure.
+    ``doubt``: a trial that looks better, as one of so many does by chance over so few pictures:
+    nothing against the preprocessing.
     ``unjudged``: why nothing can be said of it; None where it was judged.
     ``enough``: pictures that would tell, where these do not. ``normalization``: what ``used`` is,
     where pixels can be had back.
@@ -181,17 +181,16 @@ def _examined(
     if best is not None:
         sentence = (
             f"the float network reaches {metric:.2f} with this preprocessing ({told}) and "
-            f"{best.metric:.2f} with {best.name} ({best.against.gain})"
+            f"{best.metric:.2f} with {best.name} ({best.against.best_gain(len(others))})"
         )
         return Preprocessing(told, metric, trials, best, sentence)
-    doubted = _simplest(
-        [item for item in trials if clearly_better(item.against, 1, DOUBTED)], wanted
-    )
+    doubted = _simplest([item for item in trials if _looks_better(item.against)], wanted)
     if doubted is not None:
         sentence = (
-            f"the preprocessing may be wrong: the float network reaches {metric:.2f} with it "
-            f"({told}) and {doubted.metric:.2f} with {doubted.name} ({doubted.against.gain}), "
-            f"which is not certain over {pictures} pictures"
+            f"{pictures} pictures cannot tell whether another preprocessing is better than "
+            f"{metric:.2f} with {told}: of {len(others)} tried {doubted.name} reaches "
+            f"{doubted.metric:.2f} ({doubted.against.best_gain(len(others))}), as one of so many "
+            "may by chance"
         )
         enough = _enough(doubted.against, len(others))
         return Preprocessing(told, metric, trials, doubt=sentence, enough=enough)
@@ -306,9 +305,14 @@ def _says_something(answers: Sequence[Answers]) -> bool:
     return bool(np.bincount(whole).max() <= SAME_ANSWER * whole.size)
 
 
-def clearly_better(against: Paired, tries: int, chance: float = SURE) -> bool:
+def clearly_better(against: Paired, tries: int) -> bool:
     """More than a trifle, and more than by chance where so many were tried."""
-    return -against.drop >= LEAST_POINTS and against.by_chance <= chance / tries
+    return -against.drop >= LEAST_POINTS and against.gain_among(tries)[0] > 0
+
+
+def _looks_better(against: Paired) -> bool:
+    """It would be worth more pictures, if it were the only other one."""
+    return -against.drop >= LEAST_POINTS and against.by_chance <= DOUBTED
 
 
 def alternatives(used: Normalization, shape: tuple[int, ...]) -> Iterator[Normalization]:

@@ -27,6 +27,7 @@ from knightlite.diagnosis.variants import widen
 from knightlite.errors import KnightliteError
 from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
+from knightlite.metrics import Difference
 from knightlite.ops import BY_NAME
 from knightlite.quantize.choices import BIAS_CORRECTIONS, DEFAULT_METHOD, EFFORTS, ROUNDINGS
 from knightlite.quantize.data import Workload
@@ -61,7 +62,8 @@ NAMED = 3  # operators named in a sentence; of more, how many there are
 class Remedy:
     """A remedy that was tried. ``switch``: what to say to ``quant``; scores before and after.
 
-    ``pictures``: those that its metric loses and wins, where that is known. ``words``: the options
+    ``pictures``: those that its metric loses and wins, where that is known; ``measured``: what a
+    measure of the data's own wins. ``words``: the options
     to type, none where ``quant`` cannot write it; ``mix``: what the file of their ``-mc`` holds.
     """
 
@@ -71,6 +73,13 @@ class Remedy:
     pictures: Paired | None = None
     words: tuple[str, ...] = ()
     mix: str = ""
+    measured: Difference | None = None
+
+    @property
+    def gain(self) -> str | None:
+        """What the metric wins, as words with its interval; None where none is known."""
+        told = self.measured or self.pictures
+        return None if told is None else told.gain
 
     @property
     def gain_db(self) -> float:
@@ -147,7 +156,9 @@ def try_remedies(
         score = tried[switch.text, mended]
         if score is not None:
             pictures = score.against(before, case.wanted)
-            found.append(Remedy(switch.text, before, score, pictures, switch.words, switch.mix))
+            measured = score.beside(before, case.workload)
+            words = switch.text, before, score, pictures, switch.words, switch.mix
+            found.append(Remedy(*words, measured))
     if not found:
         return []
     best = max(item.worth_db for item in found)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,16 @@ from knightlite.diagnosis.causes import (
     Suspect,
     ratio_db,
     tensor_suspects,
+)
+from knightlite.diagnosis.findings import (
+    HEALTHY_DB,
+    PROVING,
+    Diagnosis,
+    Finding,
+    LayerQuality,
+    TakeMore,
+    is_lossy,
+    more_tell,
 )
 from knightlite.diagnosis.fitting import better_fit
 from knightlite.diagnosis.judge import Judge, Score, few_pictures
@@ -44,9 +53,8 @@ from knightlite.diagnosis.remedies import (
 )
 from knightlite.diagnosis.weight_causes import weight_suspects
 from knightlite.errors import UsageError
-from knightlite.evaluation import Answers, Paired
+from knightlite.evaluation import Answers
 from knightlite.ir import Graph
-from knightlite.metrics import Difference
 from knightlite.ops import BY_NAME
 from knightlite.preprocess import Recipe
 from knightlite.quantize.data import PictureFolder, Workload
@@ -54,168 +62,18 @@ from knightlite.quantize.groups import features
 from knightlite.quantize.mixed import Clock
 from knightlite.quantize.rewrites import spread_channels
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.statistics import Observation, Statistics, observe
+from knightlite.quantize.statistics import Observation, observe
 from knightlite.quantize.steps import sample_wanted
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, how much is done, of how much where that is known here: not of pictures)."""
-TakeMore = Callable[[int], str]
-"""Says where that many pictures come from."""
 
-HEALTHY_DB = 25.0  # outputs that keep more lose no accuracy to speak of
-PROVEN_DB = 15.0  # the same, where a metric over enough pictures shows that none is lost
-PROVING = 20  # pictures
-MORE = 10  # times as many pictures tell a small loss from chance
-LOST_POINTS = 1.0  # of the metric
-LOST_PICTURES = 3  # fewer may be chance
 SAMPLE = 16  # pictures on which places are tried
 INPUT = "Input"
-
-
-@dataclass(frozen=True, slots=True)
-class LayerQuality:
-    """What one layer keeps, in dB and as cosine; in graph order.
-
-    ``isolated_db``: only this layer quantized, on float inputs; ``accumulated_db`` and ``cosine``:
-    in the whole quantized network, the cosine from -1 to 1; ``weights_db``: the part of its weights
-    (None where it has none); ``rounding_db`` and ``clipping_db``: of its output's rounding and of
-    what lies beyond its range; ``middle_channel_db``: the middle channel's own.
-    """
-
-    name: str
-    op: str
-    type: str
-    isolated_db: float
-    accumulated_db: float
-    cosine: float
-    weights_db: float | None
-    rounding_db: float
-    clipping_db: float
-    middle_channel_db: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A cause at a place, what it costs, and the remedies tried against it, the best first.
-
-    ``cost_db``: what the outputs win where this place alone is not quantized (None where that is
-    no question: the preprocessing). ``layer``: the tensor; ``node``: what makes it.
-    """
-
-    cause: str
-    layer: str
-    node: str
-    sentence: str
-    cost_db: float | None
-    remedies: tuple[Remedy, ...]
-    advice: str
-    facts: Mapping[str, Any]
-
-
-def more_tell(pictures: int) -> str:
-    """For callers that do not know where more pictures come from."""
-    return f"{pictures} pictures tell"
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """What was found. ``healthy``: nothing is wrong that has a name, and nothing is in doubt.
-
-    ``against``: the quantized network's answers beside the float one's, where they are a top-1.
-    ``measured``: the data's own measure of both, where they have one; the metrics are its totals.
-    ``take_more``: what to do for so many pictures, as a clause. ``again``: the words of the command
-    that quantizes over these data; none where there is no such command.
-    """
-
-    layers: tuple[LayerQuality, ...]
-    findings: tuple[Finding, ...]
-    score: Score
-    float_metric: float | None
-    pictures: int
-    preprocessing: Preprocessing
-    statistics: Mapping[str, Statistics] = field(repr=False)
-    sums: Mapping[str, Sums] = field(repr=False)
-    quantized: Graph = field(repr=False)
-    against: Paired | None = None
-    take_more: TakeMore = more_tell
-    again: tuple[str, ...] = ()
-    measured: Difference | None = None
-
-    def command(self, item: Finding) -> str:
-        """What to type for the best remedy of a finding; "" where there is nothing to type."""
-        best = item.remedies[0] if item.remedies else None
-        if best is None or not best.words or not self.again or best.gain_db < HELPS_DB:
-            return ""
-        if not best.mix:
-            return shlex.join([*self.again, *best.words])
-        written = shlex.join(["echo", best.mix])
-        return f"{written} > mix.json && {shlex.join([*self.again, *best.words, 'mix.json'])}"
-
-    @property
-    def healthy(self) -> bool:
-        """True where there is no finding, and no preprocessing that looks better."""
-        return not self.findings and self.preprocessing.doubt is None
-
-    @property
-    def drop(self) -> dict[str, float | None] | None:
-        """What the quantized network's metric is behind, with its 95 % interval.
-
-        In points (percent of pictures) for a top-1, in the metric's own unit for a measure of the
-        data; None where nothing is known but the two metrics.
-        """
-        if self.measured is not None:
-            item = self.measured
-            return {"drop": item.drop, "low": item.low, "high": item.high}
-        if self.against is not None:
-            low, high = self.against.interval
-            return {"drop": self.against.drop, "low": low, "high": high}
-        return None
-
-    @property
-    def difference(self) -> str | None:
-        """The same in words, what is won being positive; None without two metrics."""
-        if self.measured is not None:
-            return self.measured.gain
-        if self.against is not None:
-            return self.against.gain
-        if self.score.metric is None or self.float_metric is None:
-            return None
-        change = self.score.metric - self.float_metric
-        return f"{change:+.4f} over {self.pictures} pictures: no interval, as it is no top-1"
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What is to be said beside the findings: that there are none, and what was not judged."""
-        unjudged, doubt = self.preprocessing.unjudged, self.preprocessing.doubt
-        found = []
-        if not self.findings:
-            lost = _lost(self.score, self.float_metric)
-            count = round(lost * self.pictures)
-            if lost > 0:
-                told = (
-                    f"by {lost * 100:.2f} points, {count} of {self.pictures} pictures"
-                    if self.against is None
-                    else f"({self.against.gain})"
-                )
-                found.append(
-                    f"no cause found, but the metric falls {told}: that may be chance; "
-                    f"{self._more(None)}."
-                )
-            elif unjudged is not None or doubt is not None:
-                found.append("no cause found in the layers.")
-            else:
-                found.append("no cause found: nothing is wrong that has a name.")
-        if doubt is not None:
-            found.append(f"{doubt}: {self._more(self.preprocessing.enough)}.")
-        if unjudged is not None:
-            more = self.preprocessing.enough
-            told = "" if more is None else f"; {self._more(more)}"
-            found.append(f"the preprocessing was not judged: {unjudged}{told}.")
-        return tuple(found)
-
-    def _more(self, pictures: int | None) -> str:
-        """The next step where pictures are too few: ``pictures`` would do, else ten times these."""
-        return self.take_more(pictures or MORE * self.pictures)
+FIRST_MEND = (
+    "; this was measured with the preprocessing that is called wrong above: mend that, quantize "
+    "and diagnose again before this is tried"
+)
 
 
 def diagnose(
@@ -256,9 +114,7 @@ def diagnose(
     sample, seen = seen.sample, _as_quant_has_it(seen, limit)
     judge = Judge(graph, workload, seen.recording, threads)
     before = judge.score(quantized)
-    measured_drop = None
-    if isinstance(workload, MeasuredWorkload):
-        measured_drop = workload.metric.difference(exact, workload.values)
+    measured_drop = before.beside(Score(None, None, values=tuple(exact)), workload)
     wanted = _wanted(graph, workload)
     preprocessing, findings = _preprocessing(
         graph, workload, seen, recipe, threads, wanted,
@@ -286,7 +142,9 @@ def diagnose(
         wanted,
     )  # fmt: skip
     findings += _unfit(case, preprocessing, recipe)
-    findings += _findings(case, places, lambda done, total: tell("remedies", done, total))
+    others = _findings(case, places, lambda done, total: tell("remedies", done, total))
+    said = FIRST_MEND if findings else ""
+    findings += [replace(item, advice=item.advice + said) for item in others]
     layers = tuple(
         _quality(graph, quantized, name, measured.sums[name]) for name in features(graph)
     )
@@ -363,30 +221,6 @@ def require_same(graph: Graph, quantized: Graph) -> None:
         )
 
 
-def is_lossy(score: Score, float_metric: float | None, pictures: int) -> bool:
-    """True where the outputs, or the metric, say that accuracy is lost.
-
-    A metric over enough pictures that lost nothing outweighs decibels that are merely low.
-    """
-    if score.sqnr_db is None:
-        return False
-    if score.metric is None or float_metric is None or pictures < PROVING:
-        return score.sqnr_db < HEALTHY_DB
-    lost = _lost(score, float_metric)
-    missed = lost * 100 >= LOST_POINTS and lost * pictures >= LOST_PICTURES - 0.5
-    return missed or score.sqnr_db < PROVEN_DB
-
-
-def _lost(score: Score, float_metric: float | None) -> float:
-    """The share of the metric that is lost, below 0 where it is won; metrics are shares or percent.
-
-    0 where there is none.
-    """
-    if score.metric is None or float_metric is None:
-        return 0.0
-    return (float_metric - score.metric) / (1.0 if max(score.metric, float_metric) <= 1 else 100.0)
-
-
 def _unfit(case: Case, told: Preprocessing, recipe: Recipe | None) -> list[Finding]:
     """A finding where another recipe costs no top-1 and keeps clearly more when quantized."""
     used, score = told.normalization, case.before
@@ -446,21 +280,19 @@ def _advice(suspect: Suspect, helpful: tuple[Remedy, ...]) -> str:
     best = helpful[0]
     text = f"{best.switch}: {_db(best.before)} -> {_db(best.after)} dB"
     if best.before.metric is not None and best.after.metric is not None:
-        text += f", metric {_metrics(best.before.metric, best.after.metric, best.pictures)}"
+        text += f", metric {_metrics(best.before.metric, best.after.metric, best.gain)}"
     if suspect.cause == DATA_RANGE:
         text += "; calibrate with the recipe and the pictures that the network will see"
     return text
 
 
-def _metrics(before: float, after: float, pictures: Paired | None = None) -> str:
-    """Two values of a metric, and how far apart: in pictures where they are known, else in percent.
+def _metrics(before: float, after: float, gain: str | None = None) -> str:
+    """Two values of a metric, and how far apart: with the interval where one is known.
 
     A metric of a script's has any unit: digits that count are shown.
     """
-    if pictures is not None:
-        return f"{before:.2f} -> {after:.2f} ({pictures.gain})"
-    by = f" ({100 * (after - before) / abs(before):+.2f} %)" if before else ""
-    return f"{before:.4g} -> {after:.4g}{by}"
+    by = f"{100 * (after - before) / abs(before):+.2f} %, " if before else ""
+    return f"{before:.4g} -> {after:.4g} ({gain or f'{by}no interval, as it is no top-1'})"
 
 
 def _db(score: Score) -> str:

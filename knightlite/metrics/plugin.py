@@ -75,6 +75,11 @@ class Difference:
         return self.first - self.second
 
     @property
+    def stays(self) -> bool:
+        """True where the second is not surely worse: it wins, or the interval holds 0."""
+        return self.drop <= 0 or (self.low is not None and self.low <= 0)
+
+    @property
     def gain(self) -> str:
         """What the second wins, as words, with the interval or why there is none."""
         told = f"{0 - self.drop:+.4f}"

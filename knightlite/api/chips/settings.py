@@ -13,6 +13,7 @@ from pathlib import Path
 from knightlite import atomic_write
 from knightlite.errors import FormatError, KnightliteError, UsageError
 from knightlite.reading import json_value, read_text
+from knightlite.talk import Talk
 
 FORMAT = 1
 _REMEDY = "set another with --default-chip NAME"
@@ -53,6 +54,15 @@ def store_chip(name: str) -> Path:
     text = json.dumps({"format": FORMAT, "default_chip": name}, indent=2, sort_keys=True)
     atomic_write.write_text(path, text + "\n")
     return path
+
+
+def chip_or_default(asked: str | None, talk: Talk) -> str:
+    """The chip that is asked for, else the default one, which is said."""
+    if asked:
+        return asked
+    chip = default_chip()
+    talk.say(f"{chip} is taken, the default chip; --chip NAME takes another.")
+    return chip
 
 
 def default_chip() -> str:

@@ -140,7 +140,8 @@ def warn_of_chance(
 
 def _warn_of_loss(report: Mapping[str, Any], work: Workload, talk: Talk) -> None:
     """Where ``diagnose`` would call the outputs lossy: how much they keep, and what comes next."""
-    from knightlite.diagnosis import Score, is_lossy
+    from knightlite.diagnosis import Score, is_lossy, metric_told
+    from knightlite.evaluation import Paired
     from knightlite.quantize.data_free import is_made_up
 
     known = [item for item in report["outputs"] if item["sqnr_db"] is not None]
@@ -150,10 +151,13 @@ def _warn_of_loss(report: Mapping[str, Any], work: Workload, talk: Talk) -> None
     metric, compared = report["metric"], report["compared"]
     if is_lossy(Score(worst["sqnr_db"], metric["quantized"]), metric["float"], compared):
         pictures = f"{compared} calibration picture{'' if compared == 1 else 's'}"
+        lost, won = metric.get("lost"), metric.get("won")
+        paired = None if lost is None or won is None else Paired(compared, lost, won)
+        told = metric_told(metric["float"], metric["quantized"], paired)
         talk.warn(
             f"output {worst['name']} keeps {worst['sqnr_db']} dB of the float network's over "
-            f"{pictures}: accuracy is lost. Hint: `knightlite diagnose` says in which layer, why, "
-            "and what helps"
+            f"{pictures}; {told}. Hint: `knightlite diagnose` says in which layer decibels are "
+            "lost, why, and what helps"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from knightlite.api.chips.settings import default_chip
+from knightlite.api.chips.settings import chip_or_default
 from knightlite.errors import KnightliteError
 from knightlite.options import check
 from knightlite.options.quantize import QuantizeOptions
@@ -27,7 +27,7 @@ def completed(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOptions:
         batches, calls = batches_of(options.batches, options.batch_size, asked)
         options = replace(options, batches=batches, iterations=calls)
     check(options)
-    options = replace(options, chip=options.chip or default_chip())
+    options = replace(options, chip=chip_or_default(options.chip, talk))
     options = _with_pictures(options, talk)
     if options.mix_budget is not None:
         _check_budget(options.mix_budget, options.target)

@@ -75,7 +75,7 @@ def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     if options.run_mode in QUANTIZING:
         sources = workspace.hashed(options.directory, _source_files(options))
         made, paths = _quantized(options, talk, save=True)
-        _record(options, made, paths, sources)
+        _record(options, made, paths, sources, talk)
         return QuantizeOutcome(
             paths,
             made.report,
@@ -143,6 +143,7 @@ def _record(
     made: QuantizedModel,
     paths: Mapping[str, Path],
     sources: Mapping[str, workspace.Produced],
+    talk: Talk,
 ) -> None:
     from knightlite.inference import kernels
 
@@ -160,6 +161,7 @@ def _record(
         paths,
         sources,
         kernels=kernels(),
+        warn=talk.warn,
     )
 
 

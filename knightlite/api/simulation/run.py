@@ -118,7 +118,9 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             "Hint: this is a bug of ours; please report it with the two files"
         )
     told = {"input": options.input}
-    workspace.record(options.directory, "sim", meta.chip, told, paths, binary.sources, holds)
+    workspace.record(
+        options.directory, "sim", meta.chip, told, paths, binary.sources, holds, warn=talk.warn
+    )
     return SimulateResult(
         paths, holds, count, tuple(top), saturations, compared, differing, tuple(different)
     )

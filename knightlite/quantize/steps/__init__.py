@@ -6,6 +6,7 @@ through both networks side by side.
 
 from knightlite.quantize.steps.equalizing import equalization_left_out, try_equalization
 from knightlite.quantize.steps.improvement import TOO_DEAR, improve, left_out, sample_limit
+from knightlite.quantize.steps.judgement import trimmed_mean
 from knightlite.quantize.steps.output_scales import (
     choose_output_scales,
     output_scales_left_out,
@@ -23,5 +24,6 @@ __all__ = [
     "output_scales_left_out",
     "sample_limit",
     "sample_wanted",
+    "trimmed_mean",
     "try_equalization",
 ]
