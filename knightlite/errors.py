@@ -22,6 +22,28 @@ NEAREST, NEAR = 3, 0.6  # names suggested at most, and how alike they are (of di
 BEGINNING = 3  # letters of a name, at least, that may stand for all of it
 
 
+EXAMPLE_SHAPE = (1, 3, 224, 224)  # of an input, where nobody knows it
+
+
+def open_shapes_hint(shapes: Sequence[Sequence[object] | None]) -> str:
+    """The hint where inputs leave sizes open: ``-is`` as typed, which sizes are made up.
+
+    ``shapes``: of every input, in order; what is no positive number is open, None all of it.
+    """
+    words = []
+    for shape in shapes:
+        known = EXAMPLE_SHAPE if shape is None or len(shape) > len(EXAMPLE_SHAPE) else shape
+        sizes = [
+            size if isinstance(size, int) and size > 0 else EXAMPLE_SHAPE[axis]
+            for axis, size in enumerate(known)
+        ]
+        words += ["-is", *map(str, sizes)]
+    return (
+        f"say all sizes with -is/--input-shapes, as in {' '.join(words)}, where those that the "
+        "model leaves open are examples: take what the network was trained on"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing found wrong or doubtful in a model, with where it is and what helps."""

@@ -334,12 +334,12 @@ def recorded_file(workspace: Workspace, item: Record, key: str) -> Path:
     if not path.is_file():
         raise UsageError(
             f"{path}, which {item.stage} left, is gone.",
-            f"run `{command_of(item)}` again, or name a file",
+            f"run {_again(workspace, (item,))}, or name a file",
         )
     if sha256_of(path) != produced.sha256:
         raise UsageError(
             f"{path} has changed since {item.stage} left it.",
-            f"run `{command_of(item)}` again, or name the file with its path to take it as it is",
+            f"run {_again(workspace, (item,))}, or name {path} to take it as it is",
         )
     return path
 
@@ -352,15 +352,12 @@ class Stale:
     """Why what a run left does not hold any more: a clause, and the runs that make it anew."""
 
     reason: str
-    again: tuple[Record, ...]
+    again: str
 
-    def refusal(self, path: Path) -> UsageError:
-        """The error that says so."""
-        commands = " and then ".join(f"`{command_of(item)}`" for item in self.again)
-        return UsageError(
-            f"{path} is out of date: {self.reason}.",
-            f"run {commands}, or name the file with its path to take it as it is",
-        )
+    def refusal(self, path: Path, named: bool = False) -> UsageError:
+        """The error that says so; ``named``: the user named it, and it is not taken even so."""
+        rest = "" if named else f", or name {path} to take it as it is"
+        return UsageError(f"{path} is out of date: {self.reason}.", f"run {self.again}{rest}")
 
 
 def stale(workspace: Workspace, item: Record) -> Stale | None:
@@ -375,7 +372,7 @@ def _stale(workspace: Workspace, item: Record, behind: tuple[Record, ...]) -> St
     for source in item.sources.values():
         path = workspace.directory / source.path
         if path.is_file() and sha256_of(path) != source.sha256:
-            return Stale(f"{path} has changed since {item.stage} read it", chain)
+            return Stale(f"{path} has changed since {item.stage} read it", _again(workspace, chain))
     for source in item.sources.values():
         for maker in workspace.records:
             found = _stale(workspace, maker, chain) if source in maker.files.values() else None
@@ -397,7 +394,9 @@ def _superseded(workspace: Workspace, item: Record) -> Stale | None:
         return None
     left = newest.files[key]
     made = replace(item, sources={key: left})
-    return Stale(f"{before} has left {workspace.directory / left.path} since", (made,))
+    return Stale(
+        f"{before} has left {workspace.directory / left.path} since", _again(workspace, (made,))
+    )
 
 
 def _remark(workspace: Workspace, path: Path) -> str:
@@ -426,6 +425,47 @@ def command_of(item: Record) -> str:
     if item.stage == "sim":
         words += ["--input", str(item.options.get("input", "..."))]
     return shlex.join(words)
+
+
+def _again(workspace: Workspace, runs: tuple[Record, ...]) -> str:
+    """The commands of these runs, before them those that make what is gone; what nobody makes.
+
+    A folder that was moved, or pictures that were, leave commands that name nothing any more.
+    """
+    chain = list(runs)
+    while (maker := _maker(workspace, chain[0])) is not None and maker not in chain:
+        chain.insert(0, maker)
+    commands = " and then ".join(f"`{command_of(item)}`" for item in chain)
+    made = {entry.path for item in chain for entry in item.files.values()}
+    gone = [
+        name
+        for item in chain
+        for name in _names(item)
+        if name not in made and not (workspace.directory / name).exists()
+    ]
+    if not gone:
+        return commands
+    return f"{commands}, but with the place where {gone[0]} is now: there is none any more"
+
+
+def _maker(workspace: Workspace, item: Record) -> Record | None:
+    """The last run that left what this one reads, where it is gone."""
+    source = item.sources.get(SOURCE_OPTIONS[item.stage][1])
+    if source is None or (workspace.directory / source.path).is_file():
+        return None
+    makers = (run for run in reversed(workspace.records) if source in run.files.values())
+    return next(makers, None)
+
+
+def _names(item: Record) -> list[str]:
+    """The files and folders that the command of a run names."""
+    _, key = SOURCE_OPTIONS[item.stage]
+    source = item.sources.get(key)
+    named = [source.path if source is not None else item.options.get(key)]
+    data = item.options.get("source")
+    if isinstance(data, dict):
+        named += [data.get(key) for key in ("script", "data", "labels")]
+    return [str(name) for name in named if name is not None]
 
 
 def _recorded_path(directory: Path, path: Path) -> str:

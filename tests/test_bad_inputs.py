@@ -18,6 +18,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from PIL import Image
 
+from knightlite.chip_files import DEFAULT
 from knightlite.cli.program import run
 from onnx_nets import Net
 from refusals import Refusal, flip, snapshot
@@ -67,8 +68,8 @@ def test_dynamic_dimensions(here: Path, refused: Refusal) -> None:
         2,
         "Input image of net.onnx has the dynamic shape [N, 3, height, width], but only the batch "
         "may be dynamic.",
-        "say all sizes with -is/--input-shapes, as in -is 1 3 H W, letters standing for what the "
-        "network was trained on",
+        "say all sizes with -is/--input-shapes, as in -is 1 3 224 224, where those that the model "
+        "leaves open are examples: take what the network was trained on",
     )
 
 
@@ -250,17 +251,26 @@ def test_files_that_changed_since_they_were_recorded(here: Path, refused: Refusa
     flip(f"{STEM}_r.cfg", 100)
     quant = "`knightlite --chip TX5368AV200 quant -m digits.pdmodel -d calib --recipe digits -i 10`"
     compiled = f"`knightlite --chip TX5368AV200 compile --onnx {STEM}.onnx`"
-    hint = "run {} again, or name the file with its path to take it as it is"
+    hint = "run {}, or name {} to take it as it is"
     sentence = "{} has changed since {} left it."
-    refused(["compile"], 2, sentence.format(f"{STEM}.onnx", "quant"), hint.format(quant))
-    refused(SIM, 2, sentence.format(f"{STEM}_r.cfg", "compile"), hint.format(compiled))
-    refused(["profile"], 2, sentence.format(f"{STEM}_r.cfg", "compile"), hint.format(compiled))
+    refused(
+        ["compile"], 2, sentence.format(f"{STEM}.onnx", "quant"), hint.format(quant, f"{STEM}.onnx")
+    )
+    refused(
+        SIM, 2, sentence.format(f"{STEM}_r.cfg", "compile"), hint.format(compiled, f"{STEM}_r.cfg")
+    )
+    refused(
+        ["profile"],
+        2,
+        sentence.format(f"{STEM}_r.cfg", "compile"),
+        hint.format(compiled, f"{STEM}_r.cfg"),
+    )
     Path(f"{STEM}.onnx").unlink()
     refused(
         ["compile"],
         2,
         f"{STEM}.onnx, which quant left, is gone.",
-        f"run {quant} again, or name a file",
+        f"run {quant}, or name a file",
     )
     Path("knightlite.json").unlink()
     refused(
@@ -448,7 +458,8 @@ def test_user_scripts(
     ("arguments", "code", "lines"),
     [
         (["quant", "-m", "no.onnx"], 2,
-         ["Quant Start", "Error: There is no file no.onnx.",
+         [f"{DEFAULT} is taken, the default chip; --chip NAME takes another.",
+          "Quant Start", "Error: There is no file no.onnx.",
           "Hint: check the name and the folder"]),
         (["inspect", f"{STEM}_r.cfg"], 1, [
             f"Error: {STEM}_r.cfg is damaged: the checksum of section code is wrong.",

@@ -127,6 +127,33 @@ def test_commands_in_hints_run_as_they_stand(
     assert (sized.data, sized.recipe, sized.model) == ("my pictures", "ppocr_cls", Path("net.onnx"))
 
 
+@pytest.mark.parametrize(
+    ("shapes", "typed"),
+    [
+        ([("N", 4, "h", "w")], "-is 1 4 224 224"),
+        ([("N", 3, 8, 8), ("N", 3, "h", "w")], "-is 1 3 8 8 -is 1 3 224 224"),
+        ([(2, 3, 8, 8), (2, 3, 8, 8)], "-is 1 3 8 8 -is 1 3 8 8"),
+    ],
+)
+def test_shapes_in_hints_run_as_they_stand(
+    shapes: list[tuple[int | str, ...]],
+    typed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = Net()
+    for number, shape in enumerate(shapes):
+        net.input(f"x{number}", shape)
+        net.conv(f"x{number}", f"y{number}", (4, int(shape[1]), 3, 3))
+    net.save(tmp_path, *[f"y{number}" for number in range(len(shapes))])
+    assert run(["check", "-m", "net.onnx"]) != 0
+    told = capsys.readouterr()
+    assert f" {typed}" in told.err + told.out
+    assert run(["check", "-m", "net.onnx", *typed.split()]) == 0
+
+
 def said(capsys: pytest.CaptureFixture[str], line: str) -> str:
     run(shlex.split(line))
     return capsys.readouterr().err

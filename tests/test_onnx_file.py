@@ -120,8 +120,8 @@ def test_other_dynamic_dimensions_need_a_shape(tmp_path: Path) -> None:
         "may be dynamic."
     )
     assert caught.value.hint == (
-        "say all sizes with -is/--input-shapes, as in -is 1 4 H W, letters standing for what the "
-        "network was trained on"
+        "say all sizes with -is/--input-shapes, as in -is 1 4 224 224, where those that the model "
+        "leaves open are examples: take what the network was trained on"
     )
 
 

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from knightlite.cli import terminal
-from knightlite.cli.profile import FULL, NARROW, _fitting, short
+from knightlite.cli.profile import FULL, NARROW, _columns, short
 from knightlite.cli.program import run
 from knightlite.cli.terminal import LOG_LEVEL, plain_table, print_table, talking
 from knightlite.profiler import LayerProfile
@@ -87,7 +87,7 @@ def layer(name: str) -> LayerProfile:
     ("width", "columns"), [(None, 11), (200, 11), (110, 11), (80, 10), (40, 10)]
 )
 def test_columns_of_the_profile_fit_the_terminal(width: int | None, columns: int) -> None:
-    found = _fitting((layer("conv2d_123.tmp_0"), layer("/features/denseblock1/conv1/Conv")), width)
+    found = _columns((layer("conv2d_123.tmp_0"), layer("/features/denseblock1/conv1/Conv")), width)
     assert len(found) == columns
     cells = [cell(layer("x")) for _, cell in found]
     assert ("118,013,952" in cells) == (width in (None, 200))
@@ -144,9 +144,29 @@ def test_a_terminal_of_80_columns(here: Path) -> None:
     assert text.count("Warning: once") == 1
     lines = [line for line in text.replace("\r", "").split("\n") if "\x1b" not in line]
     assert max(len(line) for line in lines) <= 80
-    assert any(line.rstrip() == f"…{name[-38:]} {'1' * 40}" for line in lines)  # to the last column
-    assert "…tures/denseblock1/denselayer1/conv1/Conv_output_0"[-38:] in text
+    assert any(
+        line.rstrip() == f"{name[:19]}…{name[-19:]} {'1' * 40}" for line in lines
+    )  # to the last column
     assert text.replace("\r", "").replace("\n", "").replace(" ", "").count(name[-13:]) >= 4
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_numbers_are_whole_in_every_width(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has no room follows below, beside the names again; names lose their middle."""
+    monkeypatch.setattr(terminal, "terminal_width", lambda: width)
+    monkeypatch.setenv("COLUMNS", str(width))
+    layers = (layer("/features/denseblock1/denselayer1/conv1/Conv_output_0"),)
+    columns = _columns(layers, width)
+    rows = [[cell(item) for _, cell in columns] for item in layers]
+    print_table("T", [title for title, _ in columns], rows, shrink=0)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert max(map(len, lines)) <= width
+    found = [line.split() for line in lines if "…" in line]
+    assert len(found) == {40: 3, 60: 2, 80: 1}[width]
+    assert [word for words in found for word in words[1:]] == " ".join(rows[0][1:]).split()
+    assert all(words[0][0] == "/" and words[0][-2:] == "_0" for words in found)
 
 
 def test_a_log_hears_of_long_stages_only() -> None:

@@ -128,7 +128,10 @@ def test_no_command_of_ours_is_for_later() -> None:
     [
         ("quant -qm kl mse -i 1 10 onnx -m x", "quant -qm kl,mse -i 1,10 onnx -m x"),
         ("quant -m x --iteration 5 -qm all", "quant -m x --iteration 5 -qm all"),
-        ("quant -i 1 2 -m x --iteration 5 -qm kl -qm mse", "quant -i 5 -m x -qm mse"),
+        (
+            "quant -i 1 2 -m x --iteration 5 -qm kl -qm mse",
+            "quant -i 1,2 -m x --iteration 5 -qm kl -qm mse",
+        ),
         ("sim -i a b", "sim -i a b"),
         ("quant -- -qm kl mse", "quant -- -qm kl mse"),
     ],

@@ -266,15 +266,30 @@ def test_what_was_made_from_something_else_is_not_taken(
     with pytest.raises(UsageError) as caught:
         latest(space, "compile", "cfg")
     assert caught.value.sentence == f"d_r.cfg is out of date: {reason}."
-    assert caught.value.hint == (
-        f"run {commands}, or name the file with its path to take it as it is"
-    )
+    assert caught.value.hint == (f"run {commands}, or name d_r.cfg to take it as it is")
     assert resolve(space, "d_r.cfg") == (
         Path("d_r.cfg"),
         f"d_r.cfg is taken as it is, though {reason}.",
     )
     make("d_r.cfg", "changed by hand")  # then it is the user's
     assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), "")
+
+
+def test_what_a_command_names_that_is_gone_is_said() -> None:
+    """A folder that was moved leaves commands that would find nothing."""
+    left_by_quant()
+    space = left_by_compile(ONNX)
+    make("d_r.cfg", "changed by hand")
+    Path(ONNX).unlink()
+    for gone in (False, True):
+        if gone:
+            Path(FLOAT).unlink()
+        with pytest.raises(UsageError) as caught:
+            latest(space, "compile", "cfg")
+        lost = f", but with the place where {FLOAT} is now: there is none any more" if gone else ""
+        assert caught.value.hint == (
+            f"run {QUANT} and then {COMPILE}{lost}, or name d_r.cfg to take it as it is"
+        )
 
 
 def test_a_name_that_is_looked_up_must_not_be_out_of_date() -> None:
@@ -285,7 +300,7 @@ def test_a_name_that_is_looked_up_must_not_be_out_of_date() -> None:
     assert (
         caught.value.sentence == f"{ONNX} is out of date: {FLOAT} has changed since quant read it."
     )
-    assert caught.value.hint.startswith(f"run {QUANT}, or name")
+    assert caught.value.hint.startswith(f"run {QUANT}, or name {ONNX} to take it")
 
 
 def test_made_anew_it_is_taken_again() -> None:

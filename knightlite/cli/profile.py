@@ -47,7 +47,7 @@ def command(options: ProfileOptions) -> None:
         print_line(result.files["json"].read_text(encoding="utf-8").rstrip())
         return
     found = result.profile
-    columns = _fitting(found.layers, terminal_width())
+    columns = _columns(found.layers, terminal_width())
     rows = [[cell(row) for _, cell in columns] for row in found.layers]
     names = [title for title, _ in columns]
     print_table(f"{found.name} on {found.chip_name}", names, rows, shrink=0)
@@ -97,7 +97,7 @@ COMPACT: tuple[Column, ...] = (
 NARROW = tuple(column for column in COMPACT if column is not OPERATOR)
 
 
-def _fitting(layers: tuple[LayerProfile, ...], width: int | None) -> tuple[Column, ...]:
+def _columns(layers: tuple[LayerProfile, ...], width: int | None) -> tuple[Column, ...]:
     """The fullest columns that leave room for names; all of them where the width is unlimited."""
     for columns in (FULL, COMPACT):
         if width is None:

@@ -29,6 +29,7 @@ CONTROLS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
 )
 LINE_S = 30  # between lines on progress where there is no terminal
+LEAST_WIDTH = 18  # of a column of texts, in a narrow terminal
 GAP = "  "  # between the columns of a table that is not drawn
 
 
@@ -72,8 +73,9 @@ def print_table(
 ) -> None:
     """A table on stdout; columns that hold numbers only are aligned to the right.
 
-    Where the terminal is too narrow, column ``shrink`` gives up the beginning of its texts, or
-    else long cells continue on the next line.
+    Where the terminal is too narrow, column ``shrink`` gives up the middle of its texts, or else
+    long cells continue on the next line. Numbers never do: what has no room follows as a table of
+    its own, beside the first column again.
     """
     title = one_line(shown(title))
     cells = [[one_line(shown(str(value))) for value in row] for row in rows]
@@ -86,7 +88,15 @@ def print_table(
         for line in plain_table(title, columns, cells, right):
             print(line)
     else:
-        _draw(title, columns, cells, right, width, shrink)
+        for part in _fitting(columns, cells, right, width, shrink):
+            _draw(
+                title,
+                [columns[index] for index in part],
+                [[row[index] for index in part] for row in cells],
+                [right[index] for index in part],
+                width,
+                shrink if shrink in part else None,
+            )
 
 
 def plain_table(
@@ -105,6 +115,29 @@ def plain_table(
             padded.append(blanks + text if to_right else text + blanks)
         yield GAP.join(padded).rstrip()
     yield ""
+
+
+def _fitting(
+    columns: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    right: Sequence[bool],
+    width: int,
+    shrink: int | None,
+) -> Iterator[list[int]]:
+    """The columns of each table that is drawn: all of them where numbers and short words fit."""
+    from rich.cells import cell_len
+
+    least = []
+    for index, column in enumerate(columns):
+        wide = max(cell_len(text) for text in (column, *(row[index] for row in cells)))
+        least.append(wide if right[index] else min(wide, max(cell_len(column), LEAST_WIDTH)))
+    part = [0]
+    for index in range(1, len(columns)):
+        if len(part) > 1 and sum(least[i] + 1 for i in part) + least[index] > width:
+            yield part
+            part = [0]
+        part.append(index)
+    yield part
 
 
 def _draw(
@@ -131,7 +164,7 @@ def _draw(
         others = sum(wide) - wide[shrink] + gap * (len(columns) - 1)
         room = max(cell_len(columns[shrink]), width - others)
         for row in rows:
-            row[shrink] = _end_of(row[shrink], room)
+            row[shrink] = _shortened(row[shrink], room)
     made = Table(
         title=Text(title, style="bold"),
         title_justify="left",
@@ -142,7 +175,9 @@ def _draw(
         padding=(0, gap - 1, 0, 0),  # beside the separator
     )
     for column, to_right in zip(columns, right, strict=True):
-        made.add_column(column, justify="right" if to_right else "left", overflow="fold")
+        made.add_column(
+            column, justify="right" if to_right else "left", overflow="fold", no_wrap=to_right
+        )
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     screen = Console(highlight=False)
@@ -155,9 +190,12 @@ def table_gaps(columns: int) -> int:
     return 2 * (columns - 1)
 
 
-def _end_of(text: str, room: int) -> str:
-    """The end of a text that is too long: of layers' names it tells more than the beginning."""
-    return text if len(text) <= room else "…" + text[len(text) - room + 1 :]
+def _shortened(text: str, room: int) -> str:
+    """A text that is too long without its middle: both ends of layers' names tell them apart."""
+    if len(text) <= room:
+        return text
+    start = (room - 1) // 2
+    return f"{text[:start]}…{text[len(text) - (room - 1 - start) :]}"
 
 
 def _is_number(text: str) -> bool:

@@ -50,7 +50,7 @@ class Fitting:
             f"the recipe does not fit: quantized anew, outputs keep {self.before_db:.1f} dB, and "
             f"with {item.name} {self.after_db:.1f} dB (95 % interval of what a picture wins "
             f"{self.interval[0]:+.1f} to {self.interval[1]:+.1f} dB, over {self.pictures}), where "
-            f"the float network loses nothing: {item.metric:.2f} ({item.against.gain})"
+            f"the float network reaches {item.metric:.2f} ({item.against.gain})"
         )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knightlite.errors import DataError, ModelError, UsageError
+from knightlite.errors import DataError, ModelError, UsageError, open_shapes_hint
 from knightlite.script_loading import Loaded, script_errors
 
 CONCRETE = "concrete_args"  # the key of arguments of forward that are set for good
@@ -160,16 +160,10 @@ def static_shape(shape: Sequence[Any], where: str) -> list[int]:
     """The shape with batch 1 for a dynamic batch; any other size must be a number."""
     sizes = [1 if axis == 0 and not _is_size(size) else size for axis, size in enumerate(shape)]
     if not all(_is_size(size) for size in sizes):
-        letters = "1CHW".ljust(len(sizes), "L")
-        example = " ".join(
-            str(size) if _is_size(size) else letter
-            for size, letter in zip(sizes, letters, strict=False)
-        )
         raise UsageError(
             f"{where} has an input of the dynamic shape {list(shape)}, but only the batch may be "
             "dynamic.",
-            f"say all sizes with -is/--input-shapes, as in -is {example}, letters standing for "
-            "what the network was trained on",
+            open_shapes_hint([sizes]),
         )
     return [int(size) for size in sizes]
 

@@ -93,9 +93,11 @@ def _remedy(state: Importer, shape: Shape | None) -> str:
     """The shape to give, where only the batch is another one."""
     if shape is None or len(shape) not in ROWS or shape[0] == 1:
         return ""
-    others = len(state.model.inputs) > 1
-    example = "1 C H W" if others else " ".join(map(str, (1, *shape[1:])))
-    return f"run it frame by frame: -is {example}"
+    every = [state.model.shapes.get(name) for name in state.model.inputs]
+    if None in every:
+        return ""
+    words = [f"-is {' '.join(map(str, (1, *sizes[1:])))}" for sizes in every if sizes]
+    return f"run it frame by frame: {' '.join(words)}"
 
 
 def _computes(state: Importer, name: str) -> SourceNode | None:

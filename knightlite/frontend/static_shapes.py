@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, open_shapes_hint
 from knightlite.frontend.source import Shape
 
 if TYPE_CHECKING:
@@ -14,23 +14,22 @@ if TYPE_CHECKING:
 
 MAX_SIZE = (1 << 16) - 1  # what an instruction can say of rows, columns and channels
 InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
-AXES = ("1", "C", "H", "W")  # what stands for a size that nobody knows
 
 
 class OpenShapeError(UsageError):
-    """An input of which sizes are not known; ``shape``: None where nothing of it is."""
+    """An input of which sizes are not known; ``shape``: None where nothing of it is.
 
-    def __init__(self, sentence: str, shape: Sequence[int | str] | None) -> None:
+    ``shapes``: of all inputs of the network, this one too, as far as they are known.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        shape: Sequence[int | str] | None,
+        shapes: Sequence[Sequence[int | str] | None],
+    ) -> None:
         self.shape = shape
-        known = AXES if shape is None or len(shape) > len(AXES) else shape
-        letters = [
-            str(size) if isinstance(size, int) else AXES[axis] for axis, size in enumerate(known)
-        ]
-        super().__init__(
-            sentence,
-            f"say all sizes with -is/--input-shapes, as in -is {' '.join(letters)}, letters "
-            "standing for what the network was trained on",
-        )
+        super().__init__(sentence, open_shapes_hint(shapes))
 
 
 def declared_shapes(
@@ -51,7 +50,11 @@ def pinned_shapes(
 ) -> dict[str, Shape]:
     """Static shapes (batch 1) for the inputs; UsageError where they are not known."""
     wanted = _wanted_shapes(list(declared), input_shapes, path)
-    return {name: _pinned(name, shape, wanted.get(name), path) for name, shape in declared.items()}
+    known = [wanted.get(name, shape) for name, shape in declared.items()]
+    return {
+        name: _pinned(name, shape, wanted.get(name), path, known)
+        for name, shape in declared.items()
+    }
 
 
 def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> None:
@@ -96,11 +99,15 @@ def _wanted_shapes(
 
 
 def _pinned(
-    name: str, declared: Sequence[int | str] | None, wanted: Sequence[int] | None, path: Path
+    name: str,
+    declared: Sequence[int | str] | None,
+    wanted: Sequence[int] | None,
+    path: Path,
+    known: Sequence[Sequence[int | str] | None],
 ) -> Shape:
     """The static shape of one input; a dynamic or given batch of -1 becomes 1."""
     if declared is None and wanted is None:
-        raise OpenShapeError(f"Input {name} of {path} has no shape.", None)
+        raise OpenShapeError(f"Input {name} of {path} has no shape.", None, known)
     if wanted is not None:
         if declared is not None and len(wanted) != len(declared):
             raise UsageError(
@@ -124,6 +131,7 @@ def _pinned(
             f"Input {name} of {path} has the dynamic shape {_listed(declared)}, "
             "but only the batch may be dynamic.",
             batched,
+            known,
         )
     return sizes
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+"""Before it is imported: it reports to its makers, and complains where HOME cannot be written."""
+
 WRONG_OPTIMIZERS = ("Pad_Fusion",)
 """What ONNX Runtime must not do: a MaxPool that takes over a Pad does not count its zeros."""
 

@@ -62,7 +62,7 @@ class CompareOptions:
         "-sl",
         "--show-level",
         kind=whole(0, len(LEVELS) - 1),
-        help="How much is compared, see below.",
+        help="How much is compared, from the outputs alone (0) to all pairs of every layer (6).",
         default=LEVEL,
         argument="level",
         doc="0 to 2 the network's outputs, 3 to 6 every layer (``knightlite compare --help``).",

@@ -106,4 +106,4 @@ def require_results_of(directory: Path, sim_dirs: Sequence[Path], binary: Binary
             )
         old = workspace.stale(space, run)
         if old is not None:
-            raise old.refusal(folder)
+            raise old.refusal(folder, named=True)

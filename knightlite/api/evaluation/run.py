@@ -16,7 +16,7 @@ from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
 from knightlite.api.evaluation.state import Question, State, digest
 from knightlite.api.evaluation.stored_frames import classes_of, digest_of, holds_frames
 from knightlite.api.models.notes import notes_of
-from knightlite.errors import KnightliteError, UsageError
+from knightlite.errors import KnightliteError, UsageError, open_shapes_hint
 from knightlite.evaluation import TOP, Tally, chance_told, empty_tally
 from knightlite.metrics import Metric, MetricSource, metric_source, open_metric
 from knightlite.options import check
@@ -307,7 +307,7 @@ def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk
         if not all(form.input_shape) and not known:
             raise UsageError(
                 f"the size of the pictures that {form.source.path} reads is open.",
-                "say it with -is, as in -is 1 3 H W, H and W standing for what it was trained on",
+                open_shapes_hint([(1, *form.input_shape)]),
             )
     softmax = {form.softmax for form in forms}
     if len(softmax) > 1:

@@ -8,6 +8,7 @@ from knightlite.api.chips.settings import chip_or_default
 from knightlite.errors import KnightliteError
 from knightlite.options import check
 from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.quantize_rules import QUANTIZING
 from knightlite.options.shared import INFER_AUTO, PICTURES
 from knightlite.talk import SILENT, Talk
 
@@ -27,7 +28,8 @@ def completed(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOptions:
         batches, calls = batches_of(options.batches, options.batch_size, asked)
         options = replace(options, batches=batches, iterations=calls)
     check(options)
-    options = replace(options, chip=chip_or_default(options.chip, talk))
+    told = talk if options.run_mode in QUANTIZING else SILENT
+    options = replace(options, chip=chip_or_default(options.chip, told))
     options = _with_pictures(options, talk)
     if options.mix_budget is not None:
         _check_budget(options.mix_budget, options.target)
