@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import conftest
+from compilers import has_compiler
 from knightlite import dtypes
 from knightlite.chip import Chip, ChipFamily, facts_digest
 from knightlite.chip_files import families, find
@@ -27,6 +29,7 @@ from knightlite.emit import golden_model
 from knightlite.inference import Session, session
 from knightlite.ir import Graph
 from knightlite.ir.graph import flatten_chains
+from knightlite.native import NativeMachine
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import BY_NAME, View
 from knightlite.sim import Machine
@@ -59,6 +62,11 @@ class Built:
     machine: Machine
     size_bytes: int
 
+    @cached_property
+    def native(self) -> NativeMachine | None:
+        """The same program in the runtime in C; None without a compiler."""
+        return NativeMachine(self.program) if has_compiler() else None
+
 
 def build(graph: Graph, family: ChipFamily | str, level: int = 0) -> Built:
     """Compile to bytes at a schedule level, decode them and check the program."""
@@ -73,13 +81,31 @@ def build(graph: Graph, family: ChipFamily | str, level: int = 0) -> Built:
 
 
 def run(built: Built, inputs: Tensors) -> dict[str, Array]:
-    """Every tensor that the program materialises, inputs included; no accumulator may saturate."""
+    """Every tensor that the program materialises, inputs included; no accumulator may saturate.
+
+    The runtime in C makes the same bytes of each.
+    """
     found: dict[str, Array] = {}
     outputs = built.machine.run(inputs, found.__setitem__)
     assert built.machine.saturations == 0
+    if built.native is not None:
+        assert_alike(built.native, inputs, found)
     for name, values in outputs.items():
         assert values.tobytes() == found[name].tobytes(), name
     return found
+
+
+def assert_alike(native: NativeMachine, inputs: Tensors, wanted: Tensors) -> None:
+    """The runtime in C makes the same bytes of every tensor of the program, and saturates nothing.
+
+    An input whose place is used again is what it was at the start.
+    """
+    found: dict[str, Array] = {}
+    native.run(inputs, found.__setitem__)
+    assert native.saturations == 0
+    assert set(found) == set(wanted)
+    different = [name for name, want in wanted.items() if found[name].tobytes() != want.tobytes()]
+    assert not different, f"the runtime in C makes other bytes of {different[:3]}"
 
 
 def multiplies_wide(graph: Graph) -> bool:

@@ -18,6 +18,7 @@ from knightlite import chip_files, isa
 from knightlite.api.chips.operators import common_rules, operators_of
 from knightlite.chip import Chip
 from knightlite.container import Description, Interface
+from knightlite.container.plan import RECORDS
 from knightlite.frontend.canonical import HANDLERS
 from knightlite.frontend.host import HOST
 from knightlite.frontend.split import SEVERAL_OUTPUTS
@@ -161,6 +162,24 @@ def _formula(title: str, function: Callable[..., int]) -> str:
     arguments = [name for name in inspect.signature(function).parameters if name != "self"]
     heading = f"{function.__name__}({', '.join(arguments)})"
     return f"{title}: `{heading}`. {_first_line(function)}\n\n```py\n{body}\n```\n"
+
+
+# ------------------------------------------------------------------ the plan
+
+PLAN_TYPES = {"I": "u32", "Q": "u64", "q": "s64", "f": "float32", "32s": "32 bytes"}
+
+
+def plan_tables() -> str:
+    """The records of the plan, field by field."""
+    texts = []
+    for record in RECORDS:
+        rows = [
+            (offset, f"`{item.name}`", PLAN_TYPES[item.code], item.doc)
+            for item, offset in zip(record.items, record.offsets, strict=True)
+        ]
+        title = f"`{record.name}`, {record.form.size} bytes. {record.doc}"
+        texts.append(f"{title}\n\n" + table(("byte", "field", "type", "what"), rows))
+    return "\n".join(texts)
 
 
 # ------------------------------------------------------------------ operators
@@ -360,6 +379,7 @@ BLOCKS: Blocks = {
     "cfg-keys": lambda: key_tables(Description),
     "interface-keys": lambda: key_tables(Interface),
     "manifest-keys": lambda: key_tables(Manifest),
+    "plan": plan_tables,
     "instructions": instruction_table,
     "fields": field_tables,
     "cycles": cycle_formulas,

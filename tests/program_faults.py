@@ -35,6 +35,7 @@ from knightlite.container import (
     constant,
     encode_program,
     paired,
+    plan_bytes,
     write_sections,
 )
 from knightlite.emit import golden_model
@@ -435,6 +436,22 @@ def faults(program: Program, seed: int) -> Iterator[Fault]:
 
 # ------------------------------------------------------------------ what becomes of it
 
+
+def unread_files(program: Program) -> tuple[bytes, bytes]:
+    """Both files, with every checksum and identity repaired, and read by nobody yet."""
+    meta = program.meta
+    sections = {
+        "meta": canonical_json(to_json(meta)),
+        "plan": plan_bytes(meta, meta.pair),
+        "code": program.code,
+    }
+    if program.host:
+        sections["host"] = program.host
+    own = canonical_json(to_json(WeightDescription(meta.name, meta.pair)))
+    weight = write_sections(WEIGHT_MAGIC, {"meta": own, "data": program.data})
+    return write_sections(CFG_MAGIC, sections), weight
+
+
 REFUSED, NOTICED, SAME, WRONG = "refused", "noticed", "without effect", "wrong and unnoticed"
 
 
@@ -475,14 +492,9 @@ class Bench:
     def place(self, program: Program) -> None:
         """The three files, with every checksum and identity repaired, and read by nobody yet."""
         meta = program.meta
-        sections = {"meta": canonical_json(to_json(meta)), "code": program.code}
-        if program.host:
-            sections["host"] = program.host
-        own = canonical_json(to_json(WeightDescription(meta.name, meta.pair)))
-        (self.folder / "p.cfg").write_bytes(write_sections(CFG_MAGIC, sections))
-        (self.folder / "p.weight").write_bytes(
-            write_sections(WEIGHT_MAGIC, {"meta": own, "data": program.data})
-        )
+        cfg, weight = unread_files(program)
+        (self.folder / "p.cfg").write_bytes(cfg)
+        (self.folder / "p.weight").write_bytes(weight)
         for entry in self.golden.metadata_props:
             if entry.key == PAIR_NOTE:
                 entry.value = meta.pair

@@ -260,7 +260,7 @@ def test_the_identity_covers_every_byte(part: str) -> None:
 @pytest.mark.parametrize(
     ("sections", "sentence"),
     [
-        ({"more": b"x"}, 'its sections must be of meta, code, host, not "more".'),
+        ({"more": b"x"}, 'its sections must be of meta, plan, code, host, not "more".'),
         ({"name": "other"}, 'name must be "net", not "other".'),
     ],
 )

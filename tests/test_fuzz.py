@@ -36,6 +36,7 @@ ELSEWHERE = {
     "api/inspection/submodel.py: cut_out": "as onnx_file reads",
     "array_pipe.py: receive": "what another process of ours sends",
     "frontend/script_process.py: _ended": "an answer of ours",
+    "native/build.py: _key": "sources that ship",
     "script_imports.py: _parsed": "a script, which Python reads too",
     "api/quantization/calibration_data.py: workload": "text that input_configs.parse has read",
     "api/quantization/in_memory.py: _settings": "handed to read_mix",

@@ -137,6 +137,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "passes",
         "schedule",
     ),
+    # the runtime in C, built and called; its sources are data in a folder of their own
+    "native": ("chip", "container", "errors", "isa", "numerics"),
     # the machine: knows the binary and nothing of the compiler
     "sim": (
         "array_files",
@@ -195,6 +197,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "lower",
         "metrics",
         "name_lists",
+        "native",
         "onnx_models",
         "ops",
         "options",
@@ -316,6 +319,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "ir": ("numpy",),
     "lower": ("numpy",),
     "metrics": ("numpy", "pycocotools"),
+    "native": ("numpy",),
     "numerics": ("numpy",),
     "onnx_models": ("numpy", "onnx"),
     "ops": ("numpy", "onnx"),

@@ -59,8 +59,8 @@ def profile_binary(
     binary: Binary, chip_name: str | None = None, facts: Mapping[str, int] | None = None
 ) -> Profile:
     """Predict in memory; nothing is written. ``facts``: to assume instead of the chip's."""
+    from knightlite.container import program_chip
     from knightlite.profiler import profile
-    from knightlite.sim.machine import program_chip
 
     family = binary.target(chip_name)
     target = program_chip(binary.program, family)

@@ -14,6 +14,7 @@ from knightlite.container.description import (
     constant,
 )
 from knightlite.container.interface import Interface, Seen, contradictions, interface
+from knightlite.container.plan import plan_bytes
 from knightlite.container.program import (
     Program,
     cfg_description,
@@ -23,6 +24,7 @@ from knightlite.container.program import (
     encode_program,
     pair_digest,
     paired,
+    program_chip,
     weight_description,
 )
 from knightlite.container.sections import (
@@ -62,6 +64,8 @@ __all__ = [
     "interface",
     "pair_digest",
     "paired",
+    "plan_bytes",
+    "program_chip",
     "read_sections",
     "weight_description",
     "write_sections",

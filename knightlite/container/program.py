@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from knightlite.chip import Chip, ChipFamily, facts_digest
 from knightlite.container.description import Description, WeightDescription
+from knightlite.container.plan import plan_bytes
 from knightlite.container.sections import (
     CFG_MAGIC,
     MODEL_MAGIC,
@@ -16,7 +18,7 @@ from knightlite.container.sections import (
     write_sections,
 )
 from knightlite.errors import FormatError
-from knightlite.json_records import canonical_json, decode, encode, shown, to_json
+from knightlite.json_records import decode, encode, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,9 @@ class Program:
 def pair_digest(program: Program) -> str:
     """The identity of a compiled network, which both files carry: every byte of it counts.
 
-    Of the description all but the identity itself.
+    The plan holds the hash of the description, all but the identity itself.
     """
-    meta = canonical_json(to_json(replace(program.meta, pair="")))
-    parts = (meta, program.code, program.data, program.host)
+    parts = (plan_bytes(program.meta), program.code, program.data, program.host)
     digests = (hashlib.sha256(part).digest() for part in parts)
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
@@ -53,7 +54,9 @@ def encode_program(program: Program) -> tuple[bytes, bytes]:
     """The bytes of (``.cfg``, ``.weight``); FormatError where the description cannot be read."""
     meta = program.meta
     where = f"the description of {meta.name}"
-    sections = {"meta": encode(meta, where), "code": program.code}
+    description = encode(meta, where)
+    plan = plan_bytes(meta, meta.pair)
+    sections = {"meta": description, "plan": plan, "code": program.code}
     if program.host:
         sections["host"] = program.host
     cfg = write_sections(CFG_MAGIC, sections)
@@ -81,7 +84,7 @@ def decode_program(cfg: bytes, weight: bytes, cfg_name: str, weight_name: str) -
     """Read both files; FormatError where one is damaged, or they do not belong together."""
     cfg_sections = read_sections(CFG_MAGIC, cfg, cfg_name)
     weight_sections = read_sections(WEIGHT_MAGIC, weight, weight_name)
-    _require_known(cfg_sections, ("meta", "code", "host"), cfg_name)
+    _require_known(cfg_sections, ("meta", "plan", "code", "host"), cfg_name)
     _require_known(weight_sections, ("meta", "data"), weight_name)
     code = _section(cfg_sections, "code", cfg_name)
     data = _section(weight_sections, "data", weight_name)
@@ -99,6 +102,8 @@ def decode_program(cfg: bytes, weight: bytes, cfg_name: str, weight_name: str) -
         )
     program = Program(meta, code, data, cfg_sections.get("host", b""))
     _require_own(program, cfg_name)
+    if _section(cfg_sections, "plan", cfg_name) != plan_bytes(meta, meta.pair):
+        raise FormatError(f"{cfg_name} is damaged: its plan is not that of its meta.", REMEDY)
     return program
 
 
@@ -139,3 +144,16 @@ def _require_own(program: Program, where: str) -> None:
             f"{where} is damaged: constants_bytes must be {len(data)}, not {meta.constants_bytes}.",
             REMEDY,
         )
+
+
+def program_chip(program: Program, family: ChipFamily | None = None) -> Chip:
+    """The chip a program was compiled for; FormatError where ``family`` is another."""
+    chip, name, digest = program.meta.chip_values, program.meta.chip, program.meta.chip_digest
+    if facts_digest(chip) != digest:
+        raise FormatError(f"the .cfg carries facts of chip {name} that do not match their hash.")
+    if family is not None and family.digest != digest:
+        raise FormatError(
+            f"the .cfg was compiled for another description of chip {name}.",
+            "compile the model again for this chip",
+        )
+    return chip

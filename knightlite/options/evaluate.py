@@ -71,6 +71,7 @@ class EvaluateOptions:
         kind=MODELS, default=(), metavar="[MODEL]...", position=True, python=False
     )
     chip: str | None = like(shared.CHIP, doc="must be the one compiled for, or another name of it.")
+    engine: str = like(shared.ENGINE)
     data: Path | None = like(
         shared.DATA,
         kind=FILE,

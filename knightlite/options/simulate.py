@@ -41,6 +41,7 @@ class SimulateOptions:
         check=no_count,
     )
     chip: str | None = like(shared.CHIP)
+    engine: str = like(shared.ENGINE)
     model: Path | None = like(shared.TSMODEL)
     weight: Path | None = like(shared.WEIGHT_FILE)
     cfg: Path | None = like(shared.CFG_FILE)

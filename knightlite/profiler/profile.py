@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from knightlite.chip import Chip, Evidence
-from knightlite.container import Program
+from knightlite.container import Program, program_chip
 from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, Store, disassemble
 from knightlite.profiler.assumptions import Assumption, assume
 from knightlite.profiler.certainty import Certainty, certainty, rounded
 from knightlite.sim.clock import simulate_time
 from knightlite.sim.frames import simulate_frames
-from knightlite.sim.machine import program_chip
 
 BOUNDS = ("matrix", "vector", "ddr read", "ddr write")
 BATCHES = (1, 4, 8)  # frames back to back that are predicted, as in PaddleClas's tables

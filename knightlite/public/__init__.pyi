@@ -213,6 +213,7 @@ def evaluate(
     data: str | Path | NDArray[Any],
     *,
     chip: str | None = None,
+    engine: str = "numpy",
     recipe: str | Path | None = None,
     count: int | None = None,
     seed: int = 0,
@@ -233,6 +234,8 @@ def evaluate(
         data: folder of pictures, one sub-folder per class; or frames [N, C, H, W] as the network
             reads them, an array or a ``.npy`` file. Without classes no top-1 is counted.
         chip: must be the one compiled for, or another name of it.
+        engine: what runs compiled networks: the simulator, "numpy", or the runtime in C, "native",
+            which is built on first use; both make the same bytes.
         recipe: how pictures become input; default: as the models were calibrated.
         count: a seeded sample of so many pictures; default: all.
         seed: of the sample.

@@ -16,6 +16,7 @@ from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
 from knightlite.options.profile import ProfileOptions
 from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.shared import NUMPY
 from knightlite.public.record_function import record_function
 from knightlite.public.wording import in_python
 
@@ -211,6 +212,8 @@ class Session:
         compiled: what ``compile`` returned, the ``.cfg`` or ``.tsmodel`` file, or its bytes.
         weight: the ``.weight`` file or its bytes; default: the file beside the ``.cfg``.
         chip: must be the one compiled for, or another name of it.
+        engine: "numpy", the simulator, or "native", the runtime in C, which is built on first use;
+            both make the same bytes.
     """
 
     def __init__(
@@ -218,10 +221,11 @@ class Session:
         compiled: CompiledModel | File,
         weight: File | None = None,
         chip: str | None = None,
+        engine: str = NUMPY,
     ) -> None:
         from knightlite.api.simulation import CompiledNetwork
 
-        self._network = CompiledNetwork(compiled, weight, chip)
+        self._network = CompiledNetwork(compiled, weight, chip, engine)
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs in order, each with name, shape of one frame, type and scale."""

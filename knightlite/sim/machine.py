@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.chip import Chip, ChipFamily, facts_digest
-from knightlite.container import Program, StoredTensor
+from knightlite.chip import ChipFamily
+from knightlite.container import Program, StoredTensor, program_chip
 from knightlite.dtypes import DType
 from knightlite.errors import DataError, FormatError
 from knightlite.isa import (
@@ -56,19 +56,6 @@ class Step(Protocol):
 
     def run(self) -> int:
         """Execute on the memories as they are; how many accumulators saturated."""
-
-
-def program_chip(program: Program, family: ChipFamily | None = None) -> Chip:
-    """The chip a program was compiled for; FormatError where ``family`` is another."""
-    chip, name, digest = program.meta.chip_values, program.meta.chip, program.meta.chip_digest
-    if facts_digest(chip) != digest:
-        raise FormatError(f"the .cfg carries facts of chip {name} that do not match their hash.")
-    if family is not None and family.digest != digest:
-        raise FormatError(
-            f"the .cfg was compiled for another description of chip {name}.",
-            "compile the model again for this chip",
-        )
-    return chip
 
 
 def tensor_operand(entry: StoredTensor, write: bool) -> tuple[Operand, DType]:

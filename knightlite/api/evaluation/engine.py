@@ -25,6 +25,7 @@ from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.evaluation import Tally, empty_tally, tally_of
 from knightlite.metrics import Metric, MetricSource, open_metric
 from knightlite.metrics import Picture as MeasuredPicture
+from knightlite.options.shared import NUMPY
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -61,7 +62,8 @@ class Job:
     compare the chip's layers with the golden model's. ``recipe``: TOML text; "" for frames, which
     are prepared. ``classes``: how many folders stand for the
     scores in their order (None: labels order them, or there are no folders). ``metric``: a measure
-    of the data's own; then folders of other classes are no fault, but stand for none.
+    of the data's own; then folders of other classes are no fault, but stand for none. ``engine``:
+    what runs the chip's program.
     """
 
     sources: tuple[Source, ...]
@@ -73,6 +75,7 @@ class Job:
     check: bool = False
     classes: int | None = None
     metric: MetricSource | None = None
+    engine: str = NUMPY
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,8 @@ def open_bench(job: Job, metric: Metric | None = None) -> Bench:
     """Open every model. Errors: as ``open_form`` raises."""
     every = job.metric is not None
     forms = [
-        open_form(source, job.chip, job.input_shapes, 1, job.check, every) for source in job.sources
+        open_form(source, job.chip, job.input_shapes, 1, job.check, every, job.engine)
+        for source in job.sources
     ]
     return Bench(job, tuple(forms), metric)
 

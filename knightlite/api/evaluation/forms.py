@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from knightlite import workspace
 from knightlite.api.models.binary import Binary, open_binary
+from knightlite.api.models.machines import open_machine
 from knightlite.api.models.notes import notes_in, pair_of
 from knightlite.api.models.partners import cfg_beside
 from knightlite.api.simulation.golden import golden_reference, read_golden
 from knightlite.api.simulation.host import finisher
 from knightlite.errors import UsageError
+from knightlite.options.shared import NUMPY
 
 if TYPE_CHECKING:
     import onnx
@@ -118,16 +120,17 @@ def open_form(
     threads: int,
     check: bool = False,
     every_output: bool = False,
+    engine: str = NUMPY,
 ) -> Form:
     """Open a model for pictures; ``threads`` are ONNX Runtime's. Errors: as the stages raise.
 
     ``check``: the chip's layers are to be compared with those of its golden model.
-    ``every_output``: all outputs are asked for, not the first alone.
+    ``every_output``: all outputs are asked for, not the first alone. ``engine``: of the chip.
     """
     from knightlite.frontend import onnx_file
 
     if source.kind == CHIP:
-        return _chip(source, open_binary(source.path), chip, check)
+        return _chip(source, open_binary(source.path), chip, check, engine)
     if source.kind == GOLDEN:
         golden = onnx_file.parse(source.path.read_bytes(), str(source.path))
         return _golden(source, open_binary(_cfg_of(source.path, golden)), threads)
@@ -226,12 +229,9 @@ def _traced(name: str, writers: Mapping[str, tuple[str, str]]) -> tuple[str | No
     return found, name
 
 
-def _chip(source: Source, binary: Binary, chip: str | None, check: bool) -> Form:
-    """The program in the simulator."""
-    from knightlite.sim import Machine
-
-    machine = Machine(binary.program, binary.target(chip))
-    machine.check()
+def _chip(source: Source, binary: Binary, chip: str | None, check: bool, engine: str) -> Form:
+    """The program in the simulator, or in the runtime in C."""
+    machine = open_machine(binary, chip, engine)
     form = _integers(source, binary, machine.run)
     if not check:
         return form

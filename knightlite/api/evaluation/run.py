@@ -103,7 +103,7 @@ def _evaluated(
         )
     probe = Job(
         sources, (), "", options.chip, options.input_shapes, False, options.check,
-        metric=metric_source,
+        metric=metric_source, engine=options.engine,
     )  # fmt: skip
     job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
     pictures, classes = _pictures(options, talk)

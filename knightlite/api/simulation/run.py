@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from knightlite import atomic_write, workspace
 from knightlite.api.models.binary import find_binary
+from knightlite.api.models.machines import open_machine
 from knightlite.api.simulation.frames import found_input, frames_of
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.api.simulation.host import blob_names, finisher
@@ -56,7 +57,6 @@ class SimulateResult:
 def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     """Run the stage; either all result files appear or none."""
     from knightlite.preprocess import read_labels
-    from knightlite.sim import Machine
     from knightlite.sim.outputs import chw_text
 
     check(options)
@@ -64,8 +64,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
     options = replace(options, input=found_input(options, talk))
     meta = binary.program.meta
-    machine = Machine(binary.program, binary.target(options.chip))
-    machine.check()
+    machine = open_machine(binary, options.chip, options.engine)
     for entry in meta.inputs:
         talk.say(f"the cfg file input bit: {entry.name} : {_knight_type(entry.type)}")
     frames, count = frames_of(options, meta, talk)

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from knightlite.api.models.binary import File, open_binary
 from knightlite.api.models.compiled import CompiledModel
+from knightlite.api.models.machines import open_machine
 from knightlite.api.simulation.frames import picture
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.errors import DataError, UsageError
 from knightlite.frames import are_frames
+from knightlite.options.shared import ENGINES, NUMPY
 
 if TYPE_CHECKING:
     from knightlite.container import StoredTensor
-    from knightlite.sim import Machine
 
 Array = NDArray[Any]
 
@@ -45,15 +46,18 @@ class CompiledNetwork:
     """A machine with a program in it, fed and read like an ONNX Runtime session."""
 
     def __init__(
-        self, compiled: File | CompiledModel, weight: File | None, chip: str | None
+        self,
+        compiled: File | CompiledModel,
+        weight: File | None,
+        chip: str | None,
+        engine: str = NUMPY,
     ) -> None:
-        from knightlite.sim import Machine
-
+        if engine not in ENGINES:
+            raise UsageError(f"the engine must be {' or '.join(ENGINES)}, not {engine}.")
         binary = open_binary(compiled, weight)
         self.binary = binary
         self.meta = binary.program.meta
-        self.machine: Machine = Machine(binary.program, binary.target(chip))
-        self.machine.check()
+        self.machine = open_machine(binary, chip, engine)
         self._finish = finisher(binary.program)
 
     def inputs(self) -> list[NodeArg]:

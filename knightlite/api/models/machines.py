@@ -1,0 +1,47 @@
+"""The machine that a compiled network runs in: the simulator, or the runtime in C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+from knightlite.options.shared import NATIVE
+
+if TYPE_CHECKING:
+    from knightlite.api.models.binary import Binary
+
+Array = NDArray[Any]
+
+
+class AnyMachine(Protocol):
+    """A chip with a checked program in it, as :class:`knightlite.sim.Machine`."""
+
+    @property
+    def saturations(self) -> int:
+        """Accumulators that saturated in the last picture."""
+
+    def run(
+        self, inputs: Mapping[str, Array], observe: Callable[[str, Array], None] | None = None
+    ) -> dict[str, Array]:
+        """Run one picture."""
+
+
+def open_machine(binary: Binary, chip: str | None, engine: str) -> AnyMachine:
+    """A checked program in the machine of an engine; both make the same bytes.
+
+    UsageError where the runtime in C cannot be built.
+    """
+    target = binary.target(chip)
+    if engine == NATIVE:
+        from knightlite.native import NativeMachine
+
+        native = NativeMachine(binary.program, target)
+        native.check()
+        return native
+    from knightlite.sim import Machine
+
+    machine = Machine(binary.program, target)
+    machine.check()
+    return machine

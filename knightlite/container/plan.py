@@ -1,0 +1,183 @@
+"""The ``plan`` of a ``.cfg``: what a reader without JSON needs, in records of fixed size.
+
+It says nothing that the description does not say: whoever reads both compares them. The layout is
+declared once, here; the page on formats and the header of the runtime in C are generated from it.
+All numbers are little-endian; a text is (offset, bytes) in the texts at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from knightlite.container.description import Description, StoredTensor
+from knightlite.dtypes import S8, S16, U8
+from knightlite.errors import FormatError
+from knightlite.json_records import canonical_json, to_json
+
+DIGEST_BYTES = 32
+NOWHERE = (1 << 32) - 1
+TYPE_CODES = {dtype.name: code for code, dtype in enumerate((U8, S8, S16))}
+"""As in the fields of instructions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A field of a record. ``code``: as ``struct`` has it."""
+
+    name: str
+    code: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of fixed size: its fields one after the other, without gaps."""
+
+    name: str
+    doc: str
+    items: tuple[Item, ...]
+
+    @property
+    def form(self) -> struct.Struct:
+        """Packs and unpacks it."""
+        return struct.Struct("<" + "".join(item.code for item in self.items))
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where its fields begin."""
+        sizes = [struct.calcsize("<" + item.code) for item in self.items]
+        return tuple(sum(sizes[:at]) for at in range(len(sizes)))
+
+
+def _text(name: str, doc: str) -> tuple[Item, Item]:
+    return Item(f"{name}_offset", "I", f"{doc}: where in the texts"), Item(
+        f"{name}_bytes", "I", f"{doc}: how long, in UTF-8"
+    )
+
+
+HEAD = Record(
+    "head",
+    "Once, at the start.",
+    (
+        Item("pair", "32s", "identity of the program, 0 where it is hashed"),
+        Item("description", "32s", "SHA-256 of `meta` with an empty text for `pair`"),
+        Item("chip_digest", "32s", "`chip_digest`"),
+        Item("ddr_bytes", "Q", "`ddr_bytes`"),
+        Item("constants_bytes", "Q", "`constants_bytes`"),
+        Item("chip_ddr_bytes", "Q", "fact of the chip"),
+        Item("fspm_bytes", "Q", "fact of the chip"),
+        Item("wspm_bytes", "Q", "fact of the chip"),
+        Item("mspm_bytes", "Q", "fact of the chip"),
+        Item("wspm_align_bytes", "Q", "fact of the chip"),
+        Item("layers", "I", "number of layers"),
+        Item("tensors", "I", "number of tensors"),
+        Item("inputs", "I", "number of inputs"),
+        Item("outputs", "I", "number of outputs"),
+        Item("scales", "I", "number of scales"),
+        Item("host_operators", "I", "number of operators that the host runs behind the chip"),
+        *_text("name", "name of the network"),
+        *_text("chip", "chip name"),
+        *_text("res_version", "`res_version`"),
+    ),
+)
+LAYER = Record("layer", "One per layer, in the order of execution.", _text("name", "its name"))
+TENSOR = Record(
+    "tensor",
+    "One per tensor, in the order of `tensors`.",
+    (
+        *_text("name", "its name"),
+        Item("type", "I", "0 u8, 1 s8, 2 s16"),
+        Item("scales", "I", "how many scales it has: 1, or one per channel"),
+        Item("scale_index", "I", "which of the scales is its first"),
+        Item("reserved", "I", "0"),
+        Item("channels", "Q", "C"),
+        Item("height", "Q", "H"),
+        Item("width", "Q", "W"),
+        Item("address", "Q", "byte address in DDR"),
+        Item("row_stride", "Q", "bytes between rows"),
+        Item("column_stride", "Q", "bytes between pixels of a row"),
+        Item("first", "q", "as `first`"),
+        Item("ready", "q", "as `ready`"),
+    ),
+)
+PLACE = Record(
+    "place",
+    "One per input, then one per output, in their order.",
+    (Item("tensor", "I", "which of the tensors it is"),),
+)
+SCALE = Record("scale", "One per scale.", (Item("value", "f", "what 1 is worth"),))
+RECORDS = (HEAD, LAYER, TENSOR, PLACE, SCALE)
+"""In the order of the file; behind them lie the texts."""
+
+
+class _Texts:
+    """Texts one after the other, equal ones once."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self._known: dict[bytes, tuple[int, int]] = {}
+
+    def place(self, text: str) -> tuple[int, int]:
+        """(Offset, bytes)."""
+        data = text.encode("utf-8", "surrogatepass")  # JSON may hold halves of a character
+        if data not in self._known:
+            self._known[data] = (len(self.data), len(data))
+            self.data += data
+        return self._known[data]
+
+
+def plan_bytes(meta: Description, pair: str = "00" * DIGEST_BYTES) -> bytes:
+    """The section of a description; ``pair``: the identity, 64 hexadecimal digits.
+
+    FormatError where a number does not fit its field.
+    """
+    try:
+        return _plan_bytes(meta, bytes.fromhex(pair))
+    except (struct.error, OverflowError) as error:
+        raise FormatError(
+            f"the description of {meta.name} does not fit its plan: {error}."
+        ) from error
+
+
+def _plan_bytes(meta: Description, pair: bytes) -> bytes:
+    texts, chip = _Texts(), meta.chip_values
+    described = canonical_json(to_json(replace(meta, pair="")))
+    scales: list[float] = []
+    head = HEAD.form.pack(
+        pair, hashlib.sha256(described).digest(), bytes.fromhex(meta.chip_digest),
+        meta.ddr_bytes, meta.constants_bytes, chip.ddr_bytes, chip.fspm_bytes, chip.wspm_bytes,
+        chip.mspm_bytes, chip.wspm_align_bytes, len(meta.layers), len(meta.tensors),
+        len(meta.inputs), len(meta.outputs), sum(map(_scale_count, meta.tensors)), len(meta.host),
+        *texts.place(meta.name), *texts.place(meta.chip), *texts.place(meta.res_version),
+    )  # fmt: skip
+    parts = [head]
+    parts += [LAYER.form.pack(*texts.place(layer.name)) for layer in meta.layers]
+    parts += [_tensor(entry, texts, scales) for entry in meta.tensors]
+    parts += [PLACE.form.pack(at) for at in _places(meta, meta.inputs)]
+    parts += [PLACE.form.pack(at) for at in _places(meta, meta.outputs)]
+    parts += [SCALE.form.pack(value) for value in scales]
+    return b"".join([*parts, bytes(texts.data)])
+
+
+def _scale_count(entry: StoredTensor) -> int:
+    return len(entry.scale) if isinstance(entry.scale, tuple) else 1
+
+
+def _tensor(entry: StoredTensor, texts: _Texts, scales: list[float]) -> bytes:
+    _, channels, height, width = entry.shape
+    first_scale = len(scales)
+    scales += entry.scale if isinstance(entry.scale, tuple) else (entry.scale,)
+    return TENSOR.form.pack(
+        *texts.place(entry.name), TYPE_CODES[entry.type], _scale_count(entry), first_scale, 0,
+        channels, height, width, entry.address, entry.row_stride, entry.column_stride, entry.first,
+        entry.ready,
+    )  # fmt: skip
+
+
+def _places(meta: Description, entries: Iterable[StoredTensor]) -> list[int]:
+    """Where they stand among the tensors; NOWHERE is refused where the description is read."""
+    known = {entry.name: at for at, entry in enumerate(meta.tensors)}
+    return [known.get(entry.name, NOWHERE) for entry in entries]

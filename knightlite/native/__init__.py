@@ -1,0 +1,6 @@
+"""The runtime in C from Python: built on first use, loaded, called as the simulator is."""
+
+from knightlite.native.build import SOURCES
+from knightlite.native.machine import NativeMachine
+
+__all__ = ["SOURCES", "NativeMachine"]

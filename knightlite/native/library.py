@@ -1,0 +1,118 @@
+"""The runtime's library by ctypes: functions and types as ``knl.h`` has them, and a network."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from ctypes import POINTER, c_char, c_char_p, c_int, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.errors import FormatError, KnightliteError, MachineError
+from knightlite.native.build import build_library
+
+Array = NDArray[Any]
+SENTENCE_BYTES = 320
+CHECKED, CHIP_ONLY = 1, 2
+PROGRAM = 7  # the status of a program that the machine refuses
+KERNELS = ("scalar", "avx2", "avx512_vnni")
+Observer = ctypes.CFUNCTYPE(None, c_void_p, c_uint32)
+
+
+class Error(ctypes.Structure):
+    """``knl_error``."""
+
+    _fields_ = (("status", c_int), ("place", c_uint64), ("sentence", c_char * SENTENCE_BYTES))
+
+    def exception(self) -> KnightliteError:
+        """What is raised in Python."""
+        sentence = self.sentence.decode("utf-8", "replace")
+        if self.status == PROGRAM:
+            return MachineError(sentence)
+        return FormatError(sentence, "compile the model again")
+
+
+_OPENED = (c_char_p, c_size_t, c_char_p, c_size_t, c_uint)
+_TENSOR = (c_uint32, c_void_p, c_size_t)
+_STATUS: dict[str, tuple[Any, ...]] = {
+    "knl_open": _OPENED,
+    "knl_open_model": (c_char_p, c_size_t, c_uint),
+    "knl_use_kernels": (c_uint,),
+    "knl_start": (c_void_p, c_size_t),
+    "knl_write": _TENSOR,
+    "knl_read": _TENSOR,
+}
+_OTHERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "knl_network_bytes": (c_size_t, ()),
+    "knl_best_kernels": (c_uint, ()),
+    "knl_arena_bytes": (c_size_t, (c_void_p,)),
+    "knl_run": (None, (c_void_p, Observer, c_void_p)),
+    "knl_saturations": (c_uint64, (c_void_p,)),
+}
+
+
+@cache
+def load_library(path: Path | None = None) -> Any:
+    """The library, its functions typed; by default that of :func:`build_library`."""
+    library = ctypes.CDLL(str(build_library() if path is None else path))
+    for name, arguments in _STATUS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = c_int, (c_void_p, *arguments, POINTER(Error))
+    for name, (result, arguments) in _OTHERS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class Network:
+    """A ``knl_network``; tensors go by their index. FormatError where a file is damaged."""
+
+    def __init__(self, cfg: bytes, weight: bytes, options: int = CHECKED | CHIP_ONLY) -> None:
+        self._library = load_library()
+        self._network = ctypes.create_string_buffer(self._library.knl_network_bytes())
+        self._error = Error()
+        self._files = cfg, weight  # constants are read in place: they must stay
+        self._arena = np.empty(0, np.uint8)
+        self._call("knl_open", cfg, len(cfg), weight, len(weight), options)
+
+    def use_kernels(self, name: str) -> None:
+        """Take other kernels than the best."""
+        self._call("knl_use_kernels", KERNELS.index(name))
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory that it runs in."""
+        return int(self._library.knl_arena_bytes(self._network))
+
+    @property
+    def saturations(self) -> int:
+        """Accumulators that saturated in the last frame."""
+        return int(self._library.knl_saturations(self._network))
+
+    def start(self) -> None:
+        """Check the program, set up its memories; MachineError for what is wrong with it."""
+        self._arena = np.empty(self.arena_bytes, np.uint8)
+        self._call("knl_start", self._arena.ctypes.data, self._arena.size)
+
+    def run(self, observe: Callable[[int], None] | None = None) -> None:
+        """One frame; ``observe`` gets the index of every tensor when it is complete."""
+        observer = Observer() if observe is None else Observer(lambda _, index: observe(index))
+        self._library.knl_run(self._network, observer, None)
+
+    def write(self, index: int, values: Array) -> None:
+        """Integers [1, C, H, W] of the tensor's type, into it."""
+        dense = np.ascontiguousarray(values)
+        self._call("knl_write", index, dense.ctypes.data, dense.nbytes)
+
+    def read(self, index: int, target: Array) -> None:
+        """The integers of a tensor, into a dense array [1, C, H, W] of its type."""
+        self._call("knl_read", index, target.ctypes.data, target.nbytes)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        function = getattr(self._library, name)
+        if function(self._network, *arguments, ctypes.byref(self._error)):
+            raise self._error.exception()

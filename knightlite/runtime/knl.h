@@ -1,0 +1,151 @@
+/* knightlite's runtime: runs a compiled network (.cfg and .weight, or .tsmodel) to the same bytes
+ * as the simulator. C99, freestanding: it allocates nothing, prints nothing, calls no library but
+ * memcpy, memmove, memset and memcmp. All memory is the caller's.
+ *
+ *     knl_network net;
+ *     knl_error error;
+ *     if (knl_open(&net, cfg, cfg_bytes, weight, weight_bytes, 0, &error)) ...error.sentence...
+ *     void *arena = ... of knl_arena_bytes(&net) bytes ...
+ *     knl_start(&net, arena, bytes, &error);
+ *     knl_write(&net, knl_input(&net, 0), nchw, bytes, &error);
+ *     knl_run(&net, NULL, NULL);
+ *     knl_read(&net, knl_output(&net, 0), nchw, bytes, &error);
+ *
+ * The files must stay where they are as long as the network is used: constants are read in place.
+ */
+#ifndef KNL_H
+#define KNL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    KNL_OK = 0,
+    KNL_NOT_OURS,  /* the magic of another file, or of none */
+    KNL_VERSION,   /* another format version */
+    KNL_TRUNCATED, /* shorter than it says */
+    KNL_DAMAGED,   /* a checksum, a section or a number that cannot be */
+    KNL_PAIR,      /* two files of two compilations */
+    KNL_HOST,      /* the host computes behind the chip, which this runtime does not */
+    KNL_PROGRAM,   /* an instruction that the machine refuses */
+    KNL_ARENA,     /* too little memory, or none */
+    KNL_ARGUMENT   /* of the caller: no such tensor, another size */
+};
+
+/* Options of knl_open. */
+enum {
+    KNL_CHECKED = 1,  /* check the whole program: tokens, races, bytes that nothing has written */
+    KNL_CHIP_ONLY = 2 /* the caller does the host's share, if there is one, itself */
+};
+
+/* Element types of a tensor. */
+enum { KNL_U8 = 0, KNL_S8 = 1, KNL_S16 = 2 };
+
+/* Kernels: which instructions of the processor are used. */
+enum { KNL_SCALAR = 0, KNL_AVX2 = 1, KNL_AVX512_VNNI = 2 };
+
+enum { KNL_SENTENCE = 320 };
+
+typedef struct knl_error {
+    int status;
+    uint64_t place;              /* byte of a file, or index of an instruction */
+    char sentence[KNL_SENTENCE]; /* UTF-8, cut where it is too long */
+} knl_error;
+
+typedef struct knl_text {
+    const char *bytes; /* not terminated */
+    uint32_t length;
+} knl_text;
+
+/* A tensor in DDR, [1, C, H, W]: value = integer * scale. */
+typedef struct knl_tensor {
+    knl_text name;
+    uint32_t type;
+    uint32_t scales;         /* 1, or one per channel */
+    const uint8_t *scale;    /* float32, little-endian */
+    uint64_t channels, height, width;
+    uint64_t address, row_stride, column_stride;
+    int64_t first, ready;
+} knl_tensor;
+
+/* Gets the index of every tensor as soon as the program has completed it. */
+typedef void (*knl_observer)(void *context, uint32_t tensor);
+
+/* Private, but for its size. */
+typedef struct knl_network {
+    const uint8_t *code, *constants;
+    const uint8_t *layers, *tensors, *places, *scales, *texts;
+    size_t code_bytes, text_bytes;
+    uint64_t ddr_bytes, constants_bytes, fspm_bytes, wspm_bytes, mspm_bytes, wspm_align_bytes;
+    uint32_t layer_count, tensor_count, input_count, output_count, host_operators;
+    uint32_t instructions;
+    unsigned options;
+    unsigned kernels;
+    uint64_t most_segments[4]; /* per memory: pieces that the check of races may need */
+    uint64_t work_bytes;       /* of vector kernels */
+    knl_text name, chip, res_version;
+    const uint8_t *chip_digest;
+    uint8_t *ddr; /* byte `constants_bytes` of the DDR */
+    uint8_t *fspm, *wspm, *mspm, *work;
+    uint64_t packed; /* which weights lie packed in the work memory: WSPM address + 1, or 0 */
+    uint64_t saturations;
+} knl_network;
+
+/* Bytes of a knl_network, for callers that do not compile this header. */
+size_t knl_network_bytes(void);
+
+/* Read both files; KNL_OK or what `error` says. */
+int knl_open(knl_network *net, const void *cfg, size_t cfg_bytes, const void *weight,
+             size_t weight_bytes, unsigned options, knl_error *error);
+
+/* The same for a .tsmodel, which holds both. */
+int knl_open_model(knl_network *net, const void *model, size_t model_bytes, unsigned options,
+                   knl_error *error);
+
+/* The best kernels of this build on this processor. */
+unsigned knl_best_kernels(void);
+
+/* Take other kernels than the best, before knl_arena_bytes is asked. */
+int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error);
+
+/* Bytes that knl_start needs. 0 where they are more than the machine can address. */
+size_t knl_arena_bytes(const knl_network *net);
+
+/* Check the program and set up its memories in the arena. */
+int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *error);
+
+/* Run one frame: what was written into the inputs becomes the outputs. */
+void knl_run(knl_network *net, knl_observer observer, void *context);
+
+/* Accumulators that saturated in the last frame. */
+uint64_t knl_saturations(const knl_network *net);
+
+uint32_t knl_inputs(const knl_network *net);
+uint32_t knl_outputs(const knl_network *net);
+uint32_t knl_tensors(const knl_network *net);
+
+/* Which of the tensors an input or output is; `index` below their number. */
+uint32_t knl_input(const knl_network *net, uint32_t index);
+uint32_t knl_output(const knl_network *net, uint32_t index);
+
+/* A tensor; `index` below their number. */
+knl_tensor knl_tensor_at(const knl_network *net, uint32_t index);
+
+/* Bytes of a tensor as knl_read writes it: dense [C, H, W], little-endian. */
+uint64_t knl_tensor_bytes(const knl_tensor *tensor);
+
+/* Copy dense [C, H, W] integers into a tensor, or out of it. */
+int knl_write(knl_network *net, uint32_t tensor, const void *values, size_t bytes,
+              knl_error *error);
+int knl_read(const knl_network *net, uint32_t tensor, void *values, size_t bytes,
+             knl_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

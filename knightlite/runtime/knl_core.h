@@ -1,0 +1,254 @@
+/* What the modules of the runtime share; not for its users. */
+#ifndef KNL_CORE_H
+#define KNL_CORE_H
+
+#include <string.h>
+
+#include "knl.h"
+#include "knl_format.h"
+#include "knl_isa.h"
+
+/* ---- numbers in files and memories: little-endian, at any address */
+
+static inline uint32_t knl_u16(const uint8_t *at) {
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8;
+}
+
+static inline uint32_t knl_u32(const uint8_t *at) {
+    return knl_u16(at) | knl_u16(at + 2) << 16;
+}
+
+static inline uint64_t knl_u64(const uint8_t *at) {
+    return (uint64_t)knl_u32(at) | (uint64_t)knl_u32(at + 4) << 32;
+}
+
+static inline int32_t knl_s8(const uint8_t *at) {
+    return (int32_t)(at[0] ^ 0x80u) - 0x80;
+}
+
+static inline int32_t knl_s16(const uint8_t *at) {
+    return (int32_t)(knl_u16(at) ^ 0x8000u) - 0x8000;
+}
+
+static inline int32_t knl_s32(const uint8_t *at) {
+    return (int32_t)((int64_t)(knl_u32(at) ^ 0x80000000u) - INT64_C(0x80000000));
+}
+
+static inline int64_t knl_s64(const uint8_t *at) {
+    uint64_t value = knl_u64(at);
+    return value >> 63 ? -(int64_t)(~value) - 1 : (int64_t)value;
+}
+
+static inline void knl_put(uint8_t *at, uint64_t value, unsigned bytes) {
+    unsigned i;
+    for (i = 0; i < bytes; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+/* ---- element types */
+
+static inline uint32_t knl_size(uint32_t type) {
+    return type == KNL_S16 ? 2 : 1;
+}
+
+static inline int32_t knl_minimum(uint32_t type) {
+    return type == KNL_U8 ? 0 : type == KNL_S8 ? -128 : -32768;
+}
+
+static inline int32_t knl_maximum(uint32_t type) {
+    return type == KNL_U8 ? 255 : type == KNL_S8 ? 127 : 32767;
+}
+
+static inline int32_t knl_element(const uint8_t *at, uint32_t type) {
+    return type == KNL_U8 ? (int32_t)at[0] : type == KNL_S8 ? knl_s8(at) : knl_s16(at);
+}
+
+static inline void knl_put_element(uint8_t *at, uint32_t type, int64_t value) {
+    at[0] = (uint8_t)((uint64_t)value & 0xff);
+    if (type == KNL_S16)
+        at[1] = (uint8_t)((uint64_t)value >> 8 & 0xff);
+}
+
+/* ---- fixed point: docs/numerics.md */
+
+/* value / 2^shift, rounded half to even; |value| <= 2^62. */
+static inline int64_t knl_round(int64_t value, uint32_t shift) {
+    int64_t floor, half;
+    if (shift == 0)
+        return value;
+    if (shift > 63)
+        shift = 63;
+    floor = value >= 0 ? value >> shift : ~(~value >> shift);
+    half = INT64_C(1) << (shift - 1);
+    value += half - 1 + (floor & 1);
+    return value >= 0 ? value >> shift : ~(~value >> shift);
+}
+
+static inline int64_t knl_clamp(int64_t value, int64_t low, int64_t high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+/* The clamp of an instruction inside the range of its type. */
+typedef struct knl_bounds {
+    int32_t low, high;
+} knl_bounds;
+
+static inline knl_bounds knl_bounds_of(uint32_t type, int32_t low, int32_t high) {
+    knl_bounds found;
+    found.low = low > knl_minimum(type) ? low : knl_minimum(type);
+    found.high = high < knl_maximum(type) ? high : knl_maximum(type);
+    return found;
+}
+
+/* A record of parameters: m s16, q u8, 0 u8, b s32. */
+typedef struct knl_parameter {
+    int32_t m;
+    uint32_t q;
+    int32_t b;
+} knl_parameter;
+
+static inline knl_parameter knl_parameter_at(const uint8_t *records, uint32_t index) {
+    const uint8_t *at = records + (size_t)index * KNL_PARAMETER_BYTES;
+    knl_parameter found;
+    found.m = knl_s16(at);
+    found.q = at[2];
+    found.b = knl_s32(at + 4);
+    return found;
+}
+
+/* ---- errors: knl_error.c */
+
+/* A sentence; %s text, %t knl_text *, %u uint64_t, %d int64_t, %x uint64_t in hexadecimal. */
+int knl_say(knl_error *error, int status, uint64_t place, const char *form, ...);
+
+/* The same, begun with the instruction: number, mnemonic, layer. */
+int knl_fault(const knl_network *net, uint32_t index, const knl_item *item, knl_error *error,
+              const char *form, ...);
+
+/* `instruction 7 (matrix, layer conv1)` behind what a text holds already. */
+typedef struct knl_line {
+    char *text;
+    size_t length;
+} knl_line;
+
+void knl_describe(knl_line *line, const knl_network *net, uint32_t index, const knl_item *item);
+
+/* ---- SHA-256: knl_sha256.c */
+
+enum { KNL_DIGEST = 32 };
+
+typedef struct knl_sha256 {
+    uint32_t state[8];
+    uint64_t bytes;
+    uint8_t block[64];
+} knl_sha256;
+
+void knl_sha256_start(knl_sha256 *hash);
+void knl_sha256_add(knl_sha256 *hash, const uint8_t *data, size_t bytes);
+void knl_sha256_end(knl_sha256 *hash, uint8_t digest[KNL_DIGEST]);
+
+/* ---- instructions: knl_program.c */
+
+/* The instruction at a byte of sound code; the byte of the next. */
+size_t knl_decode(const knl_network *net, size_t at, knl_item *item);
+
+/* Whether the code is a list of instructions, and what running it needs. */
+int knl_scan(knl_network *net, knl_error *error);
+
+/* ---- what instructions touch: knl_operands.c */
+
+enum { KNL_LOOPS = 4, KNL_MOST_OPERANDS = 8 };
+
+typedef struct knl_operand {
+    const char *name;
+    uint32_t space;
+    uint32_t write;
+    uint32_t unit; /* bytes of an element: addresses and strides are multiples of it */
+    uint64_t address;
+    uint64_t turns[KNL_LOOPS], strides[KNL_LOOPS]; /* the outermost first */
+    uint64_t run;                                  /* consecutive bytes of the innermost turn */
+} knl_operand;
+
+/* What it reads comes before what it writes; how many there are. */
+unsigned knl_operands(const knl_item *item, knl_operand found[KNL_MOST_OPERANDS]);
+
+/* One past the last byte. */
+uint64_t knl_last(const knl_operand *operand);
+
+knl_operand knl_tensor_operand(const knl_tensor *tensor, uint32_t write);
+
+static inline int knl_is_wide(const knl_item *item) {
+    uint32_t x_type = item->prologue ? item->prologue_type : item->x_type;
+    return x_type == KNL_S16 || item->weight_type;
+}
+
+static inline uint32_t knl_sum_bytes(const knl_item *item) {
+    return knl_is_wide(item) ? KNL_WIDE_ACCUMULATOR_BYTES : KNL_ACCUMULATOR_BYTES;
+}
+
+static inline uint32_t knl_table_bytes(uint32_t intervals, uint32_t y_type) {
+    return intervals ? 2 * ((1u << intervals) + 1) : KNL_TABLE_ENTRIES * knl_size(y_type);
+}
+
+/* All runs of an operand, in the order of its loops. */
+typedef struct knl_walk {
+    const knl_operand *operand;
+    uint64_t turn[KNL_LOOPS];
+    uint64_t address;
+    int more;
+} knl_walk;
+
+void knl_walk_start(knl_walk *walk, const knl_operand *operand);
+void knl_walk_next(knl_walk *walk);
+
+/* ---- checks, each over the whole program */
+
+int knl_check_structure(const knl_network *net, uint8_t *fspm_marks, knl_error *error);
+int knl_check_tokens(const knl_network *net, uint8_t *work, knl_error *error);
+size_t knl_token_bytes(void);
+int knl_check_races(const knl_network *net, uint8_t *work, knl_error *error);
+uint64_t knl_race_bytes(const knl_network *net);
+
+/* `ddr` covers what lies behind the constants; all memories zeroed. */
+typedef struct knl_shadow {
+    const knl_network *net;
+    uint8_t *memory[4];
+    int holds_outputs;
+} knl_shadow;
+
+int knl_check_reads(knl_shadow *shadow, knl_error *error);
+
+/* ---- engines */
+
+void knl_run_transfer(knl_network *net, const knl_item *item);
+void knl_run_move(knl_network *net, const knl_item *item);
+void knl_run_matrix(knl_network *net, const knl_item *item);
+void knl_run_affine(knl_network *net, const knl_item *item);
+void knl_run_eltwise(knl_network *net, const knl_item *item);
+void knl_run_pool(knl_network *net, const knl_item *item);
+void knl_run_lookup(knl_network *net, const knl_item *item);
+void knl_run_resize(knl_network *net, const knl_item *item);
+void knl_run_softmax(knl_network *net, const knl_item *item);
+
+/* A table's entry for x, unclamped: of 8 bits, or lines between entries for 16. */
+int64_t knl_look_up(const uint8_t *table, uint32_t x_type, uint32_t intervals, uint32_t fraction,
+                    uint32_t y_type, int32_t x);
+
+/* An affine of one value, unclamped, with the records of its sign. */
+static inline int64_t knl_affine(const uint8_t *records, uint32_t channel, int32_t x) {
+    knl_parameter p = knl_parameter_at(records, channel);
+    return knl_round((int64_t)x * p.m + p.b, p.q);
+}
+
+/* From a saturated sum to an output element, or to a partial sum: what every kernel ends in.
+ * `pixel` and `channel` are of the instruction's output tile. */
+void knl_finish(knl_network *net, const knl_item *item, uint32_t row, uint32_t column,
+                uint32_t channel, int64_t sum);
+
+/* ---- vector kernels: knl_x86.c */
+
+/* Work memory for an instruction, 0 where the scalar kernel does it. */
+uint64_t knl_vector_bytes(const knl_network *net, const knl_item *item);
+void knl_vector_matrix(knl_network *net, const knl_item *item);
+
+#endif

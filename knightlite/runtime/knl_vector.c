@@ -1,0 +1,223 @@
+/* The vector engine: affine, two operands, pools, tables. */
+#include "knl_core.h"
+
+typedef struct tile {
+    uint8_t *at;
+    size_t row_stride, column_stride;
+    uint32_t type;
+} tile;
+
+static tile x_tile(const knl_network *net, const knl_item *item) {
+    tile found;
+    found.at = net->fspm + item->x_address;
+    found.row_stride = item->x_row_stride;
+    found.column_stride = item->x_column_stride;
+    found.type = item->x_type;
+    return found;
+}
+
+static tile y_tile(const knl_network *net, const knl_item *item) {
+    tile found;
+    found.at = net->fspm + item->y_address;
+    found.row_stride = item->y_row_stride;
+    found.column_stride = item->y_column_stride;
+    found.type = item->y_type;
+    return found;
+}
+
+static uint8_t *at(const tile *from, uint32_t row, uint32_t column) {
+    return from->at + row * from->row_stride + column * from->column_stride;
+}
+
+static void put(uint8_t *y, const knl_item *item, uint32_t channel, int64_t value) {
+    knl_bounds bounds = knl_bounds_of(item->y_type, item->y_low, item->y_high);
+    knl_put_element(y + (size_t)channel * knl_size(item->y_type), item->y_type,
+                    knl_clamp(value, bounds.low, bounds.high));
+}
+
+static int32_t get(const uint8_t *pixel, uint32_t type, uint32_t channel) {
+    return knl_element(pixel + (size_t)channel * knl_size(type), type);
+}
+
+void knl_run_affine(knl_network *net, const knl_item *item) {
+    tile x = x_tile(net, item), y = y_tile(net, item);
+    const uint8_t *records = net->mspm + item->parameter_address;
+    uint32_t row, column, c;
+    for (row = 0; row < item->y_height; row++)
+        for (column = 0; column < item->y_width; column++)
+            for (c = 0; c < item->y_channels; c++) {
+                int32_t value = get(at(&x, row, column), x.type, c);
+                uint32_t side = item->two_sided && value < 0 ? item->y_channels : 0;
+                put(at(&y, row, column), item, c, knl_affine(records, side + c, value));
+            }
+}
+
+static int64_t combine(const knl_item *item, int64_t x, int64_t z) {
+    int64_t a = x * item->multiplier, b = z * item->z_multiplier;
+    switch (item->mode) {
+    case KNL_ELTWISE_ADD:
+        return a + b;
+    case KNL_ELTWISE_MUL:
+        return a * z;
+    case KNL_ELTWISE_MAX:
+        return a > b ? a : b;
+    default:
+        return a < b ? a : b;
+    }
+}
+
+void knl_run_eltwise(knl_network *net, const knl_item *item) {
+    tile x = x_tile(net, item), y = y_tile(net, item), z = x;
+    uint32_t row, column, c;
+    z.at = net->fspm + item->z_address;
+    z.row_stride = item->z_row_stride;
+    z.column_stride = item->z_column_stride;
+    z.type = item->z_type;
+    for (row = 0; row < item->y_height; row++)
+        for (column = 0; column < item->y_width; column++)
+            for (c = 0; c < item->y_channels; c++) {
+                int64_t one = get(at(&x, row, column), x.type, c);
+                int64_t other = get(at(&z, row, column), z.type, item->z_broadcast ? 0 : c);
+                put(at(&y, row, column), item, c, knl_round(combine(item, one, other), item->shift));
+            }
+}
+
+/* Of a window the part that lies inside x: taps [first, last). */
+static void inside(uint32_t place, uint32_t stride, uint32_t pad, uint32_t taps, uint32_t size,
+                   int64_t *first, int64_t *last) {
+    int64_t begin = (int64_t)place * stride - pad;
+    *first = begin < 0 ? 0 : begin;
+    *last = begin + taps > size ? (int64_t)size : begin + taps;
+}
+
+static int64_t pooled(const knl_item *item, const tile *x, uint32_t y_row, uint32_t y_column,
+                      uint32_t channel) {
+    int64_t top, bottom, left, right, row, column, value;
+    int is_sum = item->mode == KNL_POOL_SUM;
+    int64_t found = is_sum ? 0 : knl_minimum(x->type); /* what lies outside x */
+    inside(y_row, item->stride_height, item->pad_top, item->kernel_height, item->x_height, &top,
+           &bottom);
+    inside(y_column, item->stride_width, item->pad_left, item->kernel_width, item->x_width, &left,
+           &right);
+    for (row = top; row < bottom; row++)
+        for (column = left; column < right; column++) {
+            value = get(at(x, (uint32_t)row, (uint32_t)column), x->type, channel);
+            found = is_sum ? found + value : value > found ? value : found;
+        }
+    return is_sum ? knl_round(found * item->multiplier, item->shift) : found;
+}
+
+void knl_run_pool(knl_network *net, const knl_item *item) {
+    tile x = x_tile(net, item), y = y_tile(net, item);
+    uint32_t row, column, c;
+    for (row = 0; row < item->y_height; row++)
+        for (column = 0; column < item->y_width; column++)
+            for (c = 0; c < item->y_channels; c++)
+                put(at(&y, row, column), item, c, pooled(item, &x, row, column, c));
+}
+
+int64_t knl_look_up(const uint8_t *table, uint32_t x_type, uint32_t intervals, uint32_t fraction,
+                    uint32_t y_type, int32_t x) {
+    uint32_t shift, place, index, rest;
+    int64_t left, right;
+    if (!intervals)
+        return knl_element(table + (size_t)(x - knl_minimum(x_type)) * knl_size(y_type), y_type);
+    shift = 16 - intervals;
+    place = (uint32_t)(x + 32768);
+    index = place >> shift;
+    rest = place & ((1u << shift) - 1);
+    left = knl_s16(table + 2 * (size_t)index);
+    right = knl_s16(table + 2 * (size_t)index + 2);
+    return knl_round(left * ((INT64_C(1) << shift) - rest) + right * rest, shift + fraction);
+}
+
+void knl_run_lookup(knl_network *net, const knl_item *item) {
+    tile x = x_tile(net, item), y = y_tile(net, item);
+    const uint8_t *table = net->mspm + item->table_address;
+    uint32_t row, column, c;
+    for (row = 0; row < item->y_height; row++)
+        for (column = 0; column < item->y_width; column++)
+            for (c = 0; c < item->y_channels; c++)
+                put(at(&y, row, column), item, c,
+                    knl_look_up(table, x.type, item->intervals, item->fraction, y.type,
+                                get(at(&x, row, column), x.type, c)));
+}
+
+/* Where an output reads along an axis: an element, the next, and the next one's weight. */
+typedef struct position {
+    uint32_t first, second;
+    int64_t weight;
+} position;
+
+static position nearest(uint32_t place, uint32_t step, int32_t offset, uint32_t unit,
+                        uint32_t size) {
+    int64_t exact = (int64_t)place * step + offset;
+    position found;
+    found.first = exact < 0 ? 0 : (uint32_t)knl_clamp(exact / unit, 0, size - 1);
+    found.second = found.first;
+    found.weight = 0;
+    return found;
+}
+
+static position linear(uint32_t place, uint32_t step, int32_t offset, uint32_t unit,
+                       uint32_t size) {
+    int64_t exact = knl_clamp((int64_t)place * step + offset, 0, (int64_t)(size - 1) * unit);
+    position found;
+    found.first = (uint32_t)(exact / unit);
+    found.second = found.first + 1 < size ? found.first + 1 : size - 1;
+    found.weight = exact % unit;
+    return found;
+}
+
+void knl_run_resize(knl_network *net, const knl_item *item) {
+    tile x = x_tile(net, item), y = y_tile(net, item);
+    position (*of)(uint32_t, uint32_t, int32_t, uint32_t, uint32_t) =
+        item->mode == KNL_RESIZE_LINEAR ? linear : nearest;
+    uint32_t row, column, c;
+    for (row = 0; row < item->y_height; row++) {
+        position v = of(row, item->step_height, item->offset_height, item->unit_height,
+                        item->x_height);
+        for (column = 0; column < item->y_width; column++) {
+            position h = of(column, item->step_width, item->offset_width, item->unit_width,
+                            item->x_width);
+            for (c = 0; c < item->y_channels; c++) {
+                int64_t value = get(at(&x, v.first, h.first), x.type, c);
+                if (item->mode == KNL_RESIZE_LINEAR) {
+                    int64_t up = item->unit_height - v.weight, left = item->unit_width - h.weight;
+                    value = up * (value * left + get(at(&x, v.first, h.second), x.type, c) * h.weight) +
+                            v.weight * (get(at(&x, v.second, h.first), x.type, c) * left +
+                                        get(at(&x, v.second, h.second), x.type, c) * h.weight);
+                    value = knl_round(value * item->multiplier, item->shift);
+                }
+                put(at(&y, row, column), item, c, value);
+            }
+        }
+    }
+}
+
+/* value / divisor, rounded half to even; not negative. */
+static int64_t divide(uint64_t value, uint64_t divisor) {
+    uint64_t whole = value / divisor, rest = 2 * (value % divisor);
+    return (int64_t)(whole + (rest > divisor || (rest == divisor && whole % 2)));
+}
+
+void knl_run_softmax(knl_network *net, const knl_item *item) {
+    tile x = x_tile(net, item), y = y_tile(net, item);
+    const uint8_t *table = net->mspm + item->table_address;
+    uint32_t row, column, c;
+    for (row = 0; row < item->y_height; row++)
+        for (column = 0; column < item->y_width; column++) {
+            const uint8_t *pixel = at(&x, row, column);
+            int32_t most = knl_minimum(x.type);
+            uint64_t sum = 0;
+            for (c = 0; c < item->x_channels; c++)
+                if (get(pixel, x.type, c) > most)
+                    most = get(pixel, x.type, c);
+            for (c = 0; c < item->x_channels; c++)
+                sum += knl_u16(table + 2 * (size_t)(most - get(pixel, x.type, c)));
+            for (c = 0; c < item->x_channels; c++) {
+                uint64_t entry = knl_u16(table + 2 * (size_t)(most - get(pixel, x.type, c)));
+                put(at(&y, row, column), item, c, sum ? divide(entry * item->numerator, sum) : 0);
+            }
+        }
+}

@@ -1,0 +1,43 @@
+"""What needs a C compiler: skipped without one, with the reason; CI must have one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from knightlite.native.build import SOURCES, find_compiler
+
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+@cache
+def has_compiler() -> bool:
+    """Whether the runtime in C can be built here; in CI it must."""
+    found = find_compiler() is not None
+    assert found or os.environ.get("CI") != "true", "CI has no C compiler"
+    return found
+
+
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
+
+
+def compile_c(
+    target: Path, files: Sequence[Path], *flags: str, compiler: str | None = None
+) -> None:
+    """Build a program or library; fails with what the compiler says."""
+    chosen = compiler or find_compiler()
+    assert chosen is not None
+    command = [chosen, *flags, f"-I{SOURCES}", "-o", str(target), *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+
+
+def runtime_files() -> list[Path]:
+    """The sources of the runtime."""
+    return sorted(SOURCES.glob("*.c"))

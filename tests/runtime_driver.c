@@ -1,0 +1,88 @@
+/* Runs cases of compiled networks, each in memory of exactly its size: for builds with sanitizers.
+ *
+ * A case on standard input: cfg bytes, weight bytes, kernels, as u32; both files; the bytes of all
+ * inputs, dense, zeros where they are missing. On standard output, per case: the status as u32,
+ * bytes of all that follows as u32; then the sentence, or all tensors as they were completed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "knl.h"
+
+typedef struct sink {
+    knl_network *net;
+    unsigned char *bytes;
+    size_t count;
+} sink;
+
+static unsigned char *exactly(size_t bytes) {
+    unsigned char *found = malloc(bytes ? bytes : 1);
+    if (!found)
+        exit(2);
+    return found;
+}
+
+static void take(void *context, uint32_t tensor) {
+    sink *into = context;
+    knl_tensor found = knl_tensor_at(into->net, tensor);
+    size_t bytes = (size_t)knl_tensor_bytes(&found);
+    unsigned char *values = exactly(bytes);
+    knl_error error;
+    if (knl_read(into->net, tensor, values, bytes, &error))
+        exit(3);
+    into->bytes = realloc(into->bytes, into->count + bytes);
+    memcpy(into->bytes + into->count, values, bytes);
+    into->count += bytes;
+    free(values);
+}
+
+static int run(knl_network *net, const uint32_t sizes[3], const unsigned char *cfg,
+               const unsigned char *weight, const unsigned char *inputs, sink *into,
+               unsigned char **arena, knl_error *error) {
+    uint32_t at;
+    int status = knl_open(net, cfg, sizes[0], weight, sizes[1], KNL_CHECKED | KNL_CHIP_ONLY, error);
+    size_t bytes;
+    if (!status)
+        status = knl_use_kernels(net, sizes[2], error);
+    if (status)
+        return status;
+    bytes = knl_arena_bytes(net);
+    *arena = exactly(bytes);
+    status = knl_start(net, *arena, bytes, error);
+    for (at = 0; at < knl_inputs(net) && !status; at++) {
+        knl_tensor tensor = knl_tensor_at(net, knl_input(net, at));
+        bytes = (size_t)knl_tensor_bytes(&tensor);
+        status = knl_write(net, knl_input(net, at), inputs, bytes, error);
+        inputs += bytes;
+    }
+    if (!status)
+        knl_run(net, take, into);
+    return status;
+}
+
+int main(void) {
+    enum { INPUTS = 1 << 20 };
+    uint32_t sizes[4];
+    while (fread(sizes, sizeof sizes, 1, stdin) == 1) {
+        unsigned char *cfg = exactly(sizes[0]), *weight = exactly(sizes[1]), *arena = NULL;
+        unsigned char *inputs = calloc(1, INPUTS);
+        knl_network net;
+        knl_error error;
+        sink into = {&net, NULL, 0};
+        uint32_t head[2];
+        if (!inputs || fread(cfg, 1, sizes[0], stdin) != sizes[0] ||
+            fread(weight, 1, sizes[1], stdin) != sizes[1] ||
+            fread(inputs, 1, sizes[3], stdin) != sizes[3])
+            return 4;
+        head[0] = (uint32_t)run(&net, sizes, cfg, weight, inputs, &into, &arena, &error);
+        head[1] = (uint32_t)(head[0] ? strlen(error.sentence) : into.count);
+        fwrite(head, sizeof head, 1, stdout);
+        fwrite(head[0] ? (void *)error.sentence : (void *)into.bytes, 1, head[1], stdout);
+        free(cfg);
+        free(weight);
+        free(arena);
+        free(inputs);
+        free(into.bytes);
+    }
+    return 0;
+}

@@ -1,0 +1,252 @@
+"""The runtime in C against the simulator in numpy: the same bytes, the same refusals.
+
+Operators' samples and networks are compared wherever they are run: ``conformance_checks.run``.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assembled import TINY, make, whole_memory_program
+from compilers import compile_c, needs_compiler, runtime_files
+from fuzz import mutators
+from knightlite.container import Program, decode_program, paired
+from knightlite.errors import FormatError, KnightliteError, MachineError
+from knightlite.isa import ALL_INSTRUCTIONS, Affine, Eltwise, Instruction, Lookup, layout
+from knightlite.native import NativeMachine
+from knightlite.native.build import SOURCES, find_compiler
+from knightlite.native.headers import generated_files
+from knightlite.native.library import CHECKED, CHIP_ONLY, KERNELS, Network, load_library
+from knightlite.sim import Machine
+from program_faults import CHIP_FILE, NOTES, PROGRAMS, RECIPE, SMALL, faults, unread_files
+from random_instructions import Random
+
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wvla", "-Werror", "-O2")
+BARE = ("-ffreestanding", "-fno-builtin", "-nostdlib", "-shared", "-fPIC")
+ALLOWED_CALLS = {
+    "memcpy",
+    "memmove",
+    "memset",
+    "memcmp",
+}  # what a freestanding compiler may ask for
+FAULTS = 120  # of each program
+DAMAGED = 400  # files
+
+
+# ------------------------------------------------------------------ what is declared once
+
+
+@pytest.mark.parametrize("name", generated_files())
+def test_generated_file_is_up_to_date(name: str, request: pytest.FixtureRequest) -> None:
+    path, wanted = SOURCES / name, generated_files()[name]
+    if request.config.getoption("--update-golden"):
+        path.write_text(wanted, encoding="utf-8")
+    assert path.read_text("utf-8") == wanted, "pytest --update-golden writes it anew"
+
+
+def test_every_field_is_read_somewhere() -> None:
+    """A field that is added to an instruction and that no engine in C knows is noticed."""
+    written = "".join(
+        path.read_text("utf-8") for path in runtime_files() if path.name not in generated_files()
+    )
+    fields = {item.name for record in ALL_INSTRUCTIONS for item in layout(record)}
+    unread = [name for name in fields if not re.search(rf"\b(item|given)(->|\.){name}\b", written)]
+    assert not [name for name in unread if not re.fullmatch("[xy]_stride[0-3]|count[0-3]", name)]
+
+
+@needs_compiler
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "clang-14"])
+def test_sources_are_strict_and_freestanding(compiler: str, tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    library = tmp_path / "knl.so"
+    compile_c(library, runtime_files(), *STRICT, *BARE, compiler=compiler)
+    listed = subprocess.run(
+        ["nm", "-D", "--undefined-only", str(library)], capture_output=True, text=True, check=True
+    )
+    asked = {line.split()[-1].split("@")[0] for line in listed.stdout.splitlines()}
+    assert asked - {"_GLOBAL_OFFSET_TABLE_"} <= ALLOWED_CALLS
+
+
+# ------------------------------------------------------------------ the same bytes
+
+
+def with_tensors(program: Program) -> Program:
+    """A program by hand with its inputs and outputs among its tensors."""
+    meta = program.meta
+    return paired(replace(program, meta=replace(meta, tensors=(*meta.inputs, *meta.outputs))))
+
+
+def random_program(seed: int) -> tuple[Program, np.ndarray[Any, Any]]:
+    """Instructions of all kinds one after the other, and an FSPM for them to work on."""
+    draw = Random(seed)
+    kinds: list[Callable[[], Instruction]] = [
+        draw.matrix, draw.matrix, draw.pool, draw.softmax, draw.resize, lambda: pointwise(draw)
+    ]  # fmt: skip
+    items = [kinds[draw.integer(0, len(kinds) - 1)]() for _ in range(6)]
+    wspm = draw.rng.integers(0, 256, TINY.wspm_bytes, np.uint8).tobytes()
+    fspm = draw.rng.integers(0, 256, (1, 1, 1, TINY.fspm_bytes)).astype(np.uint8)
+    program = whole_memory_program(items, wspm, draw.records(TINY.mspm_bytes // 8))
+    return with_tensors(program), fspm
+
+
+def pointwise(draw: Random) -> Instruction:
+    shape = (draw.integer(1, 5), draw.integer(1, 5), draw.integer(1, 6))
+    x_type, y_type = draw.integer(0, 2), draw.integer(0, 2)
+    fields = {
+        **draw.tile("x", 0, shape, x_type), **draw.shape("x", shape),
+        **draw.tile("y", 1200, shape, y_type), **draw.shape("y", shape), **draw.clamp("y", y_type),
+    }  # fmt: skip
+    kind = draw.integer(0, 2)
+    if kind == 0:
+        return make(Affine, **fields, parameter_address=64, two_sided=draw.integer(0, 1))
+    if kind == 1:
+        lines = {"intervals": 8, "fraction": draw.integer(0, 15)} if x_type == 2 else {}
+        return make(Lookup, **fields, **lines, table_address=8 * draw.integer(0, 20))
+    z = draw.tile("z", 2300, shape, draw.integer(0, 2))
+    return make(
+        Eltwise, **fields, **z, mode=draw.integer(0, 3), z_broadcast=draw.integer(0, 1),
+        multiplier=draw.integer(-(2**23), 2**23 - 1), shift=draw.integer(0, 63),
+        z_multiplier=draw.integer(-(2**23), 2**23 - 1),
+    )  # fmt: skip
+
+
+@needs_compiler
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_random_instructions(kernels: str) -> None:
+    """Extreme parameters, saturation, gaps, every type: the whole FSPM and the count are equal."""
+    if KERNELS.index(kernels) > load_library().knl_best_kernels():
+        pytest.skip(f"this processor, or this build, has no {kernels}")
+    saturated = 0
+    for seed in range(200):
+        program, fspm = random_program(seed)
+        reference, native = Machine(program), NativeMachine(program, kernels=kernels)
+        wanted = reference.run({"fspm": fspm})["after"]
+        found = native.run({"fspm": fspm})["after"]
+        assert found.tobytes() == wanted.tobytes(), f"seed {seed}"
+        assert native.saturations == reference.saturations, f"seed {seed}"
+        saturated += reference.saturations
+    assert saturated > 0
+
+
+# ------------------------------------------------------------------ the same refusals
+
+
+def sound(name: str) -> Program:
+    from knightlite.compiler import compile_graph
+    from knightlite.container import Origin
+
+    origin = Origin(version="0", model_sha256="0" * 64, recipe=RECIPE, quantization=NOTES)
+    return compile_graph(PROGRAMS[name](), SMALL, CHIP_FILE, origin).program
+
+
+def opinion(program: Program, inputs: dict[str, Any]) -> tuple[str, Any]:
+    """The simulator's: a sentence, or what it delivers."""
+    try:
+        machine = Machine(program)
+        return "", {name: values.tobytes() for name, values in machine.run(inputs).items()}
+    except (FormatError, MachineError) as error:
+        return error.sentence, None
+
+
+def changed_programs(name: str) -> Iterator[tuple[str, Program, bytes, bytes]]:
+    """Changed ones that the reader of files accepts: what is wrong is in the program."""
+    for _, fault in zip(range(FAULTS), faults(sound(name), seed=19), strict=False):
+        try:
+            cfg, weight = unread_files(fault.program)
+            program = decode_program(cfg, weight, "p.cfg", "p.weight")
+        except KnightliteError:
+            continue
+        yield fault.what, program, cfg, weight
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_changed_programs_are_refused_alike(name: str) -> None:
+    """The same sentence, but for why a token never comes; or the same bytes."""
+    rng = np.random.default_rng(3)
+    refused = 0
+    for what, program, cfg, weight in changed_programs(name):
+        inputs = {
+            entry.name: rng.integers(
+                entry.dtype.minimum, entry.dtype.maximum + 1, entry.shape
+            ).astype(entry.dtype.numpy)
+            for entry in program.meta.inputs
+        }
+        sentence, wanted = opinion(program, inputs)
+        try:
+            native = NativeMachine(program)
+            Network(cfg, weight).start()
+            found = {key: values.tobytes() for key, values in native.run(inputs).items()}
+            told = ""
+        except (FormatError, MachineError) as error:
+            told, found = error.sentence, None
+        assert _alike(told) == _alike(sentence), what
+        assert found == wanted, what
+        refused += bool(sentence)
+    assert refused > FAULTS // 10
+
+
+def _alike(sentence: str) -> str:
+    return re.sub("(waits for a token of [A-Z]+) .*", r"\1", sentence)
+
+
+# ------------------------------------------------------------------ damaged files
+
+
+def damaged_files(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """Both files with something wrong in one of them, its checksums repaired or not."""
+    rng = random.Random(19)
+    cfg, weight = unread_files(sound("classifier"))
+    for number in range(count):
+        mutate = rng.choice((mutators.raw, mutators.compiled, mutators.compiled))
+        one, other = (mutate(cfg, rng), weight) if number % 4 else (cfg, mutate(weight, rng))
+        yield one, other
+
+
+def refusal(cfg: bytes, weight: bytes) -> str:
+    """The runtime's sentence, or none."""
+    try:
+        Network(cfg, weight, CHECKED | CHIP_ONLY).start()
+    except (FormatError, MachineError) as error:
+        return error.sentence
+    return ""
+
+
+@needs_compiler
+def test_damaged_files_are_refused() -> None:
+    """Whatever the simulator's reader refuses, but for JSON, which the runtime does not read."""
+    refused = 0
+    for cfg, weight in damaged_files(DAMAGED):
+        try:
+            decode_program(cfg, weight, "p.cfg", "p.weight")
+            continue
+        except KnightliteError as error:
+            told = error.sentence
+        found = refusal(cfg, weight)
+        refused += bool(found)
+        assert found.endswith(".") or (not found and re.search("must|has no key|JSON", told)), told
+    assert refused > DAMAGED // 2
+
+
+def test_without_a_compiler_one_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from knightlite.errors import UsageError
+    from knightlite.native.build import require_compiler
+
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert find_compiler() is None
+    with pytest.raises(UsageError, match="there is no C compiler") as caught:
+        require_compiler()
+    assert "apt-get install gcc" in str(caught.value.hint)
