@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal, cast
 
 from knightlite.allocate import Location, is_placed
@@ -33,12 +32,9 @@ from knightlite.schedule import LayerPlan, Plan, plan_instructions
 def program_code(plan: Plan) -> list[Instruction]:
     """All instructions of a plan in order, with their layers' numbers and with tokens."""
     per_layer = plan_instructions(plan)
-    flat = [
-        replace(item, layer=index)
-        for index, instructions in enumerate(per_layer)
-        for item in instructions
-    ]
-    return with_tokens(flat, plan.level.in_turn)
+    flat = [item for instructions in per_layer for item in instructions]
+    layers = [index for index, instructions in enumerate(per_layer) for _ in instructions]
+    return with_tokens(flat, plan.level.in_turn, layers)
 
 
 def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin) -> Program:
