@@ -28,6 +28,7 @@ from knightlite.container import (
     WEIGHT_MAGIC,
     Description,
     Origin,
+    Piece,
     Program,
     QuantizationNotes,
     StoredTensor,
@@ -208,7 +209,15 @@ def order_of_instructions(program: Program, rng: random.Random) -> Mutation | No
 def _moved(entry: StoredTensor, at: int, shift: int) -> StoredTensor:
     first = entry.first + shift if entry.first > at else entry.first
     ready = entry.ready + shift if entry.ready >= at else entry.ready
-    return replace(entry, first=min(first, ready), ready=ready)
+    pieces = tuple(
+        replace(
+            piece,
+            first=piece.first + shift * (piece.first > at),
+            ready=piece.ready + shift * (piece.ready >= at),
+        )
+        for piece in entry.pieces
+    )
+    return replace(entry, first=min(first, ready), ready=ready, pieces=pieces)
 
 
 def _tables(program: Program, change: Callable[[StoredTensor], StoredTensor]) -> Program:
@@ -248,8 +257,26 @@ def _other_value(entry: StoredTensor, name: str, meta: Description, rng: random.
         if rng.random() < 0.3:
             shape[1:] = rng.sample(shape[1:], 3)
         return tuple(shape)
+    if name == "pieces":
+        return _other_pieces(entry.pieces, rng)
     alike = [getattr(item, name) for item in meta.tensors]
     return rng.choice([value + 1, value - 1, value + 4, value + 16, rng.choice(alike)])
+
+
+def _other_pieces(pieces: tuple[Piece, ...], rng: random.Random) -> tuple[Piece, ...]:
+    """A number of a piece changed, or a piece dropped or doubled; what has none stays."""
+    if not pieces:
+        return pieces
+    at = rng.randrange(len(pieces))
+    if rng.random() < 0.2:
+        return pieces[:at] + pieces[at + rng.choice([1, -1]) + 1 :]
+    name = rng.choice([item.name for item in fields(Piece)])
+    value = getattr(pieces[at], name)
+    alike = [getattr(item, name) for item in pieces]
+    changed: dict[str, Any] = {
+        name: rng.choice([value + 1, value - 1, value + 4, value + 16, rng.choice(alike)])
+    }
+    return (*pieces[:at], replace(pieces[at], **changed), *pieces[at + 1 :])
 
 
 def table(program: Program, rng: random.Random) -> Mutation | None:

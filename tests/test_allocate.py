@@ -351,7 +351,8 @@ def test_the_memory_map_word_for_word() -> None:
     chip = replace(CHIP, fspm_bytes=6144, wspm_bytes=8292, wspm_align_bytes=64)
     plan = build(graph, artificial(chip)).compiled.plan
     a, b, c = plan.layers
-    b = replace(b, tiling=replace(b.tiling, outs=32))  # 6 weight tiles of 2048 bytes, 4 fit
+    # 6 weight tiles of 2048 bytes, 4 fit
+    b = replace(b, tiling=replace(b.tiling, outs=32), fspm_bytes=3072, wspm_bytes=8192)
     assert memory_map(replace(plan, layers=(a, b, c)), chip) == (
         "DDR: 32448 bytes of 268435456\n"
         "  0x00000000      16064 constants (weights, parameters, tables)\n"

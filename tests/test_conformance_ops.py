@@ -31,7 +31,7 @@ from knightlite.ir import Graph
 from knightlite.isa import Transfer, assemble, disassemble
 from knightlite.ops import ALL_OPS, BY_NAME, Constraint, OpDef, View
 from knightlite.profiler import profile
-from knightlite.schedule.plan import Plan
+from knightlite.schedule import Plan
 
 FEW_VALUES = ("Affine-small", "Affine-large")  # gains at the ends of their range, on purpose
 Answers = dict[bytes, list[dict[str, Any]]]  # of golden models, which chips may share

@@ -303,6 +303,7 @@ LARGEST_FACE = 12  # names that other rooms take from a wing: more are a sign of
 LARGEST_WING = 20  # modules
 
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
+    "allocate": ("numpy",),
     "api": ("numpy", "onnx"),
     "array_files": ("numpy",),
     "array_pipe": ("numpy",),

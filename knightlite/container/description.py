@@ -133,8 +133,25 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of a tensor that lie in FSPM for a while."""
+
+    row: Count = key("the first of them")
+    rows: Positive = key("how many")
+    address: Bytes = key("byte address in FSPM")
+    row_stride: Bytes = key("bytes between rows")
+    column_stride: Bytes = key("bytes between pixels of a row")
+    first: Count = key("index of the first instruction that writes of them")
+    ready: Count = key("index of the instruction after which they are complete")
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor in DDR: value = integer * scale. Pixels are apart by strides, channels dense."""
+    """A tensor: value = integer * scale. Pixels are apart by strides, channels dense.
+
+    It lies in DDR, or nowhere as a whole: then ``pieces`` say where its rows are, and the address
+    and the strides are those of the first piece.
+    """
 
     name: str = key("of the tensor")
     shape: tuple[Literal[1], Positive, Positive, Positive] = key("1, C, H, W")
@@ -149,6 +166,10 @@ class StoredTensor:
     ready: Annotated[int, AtLeast(-1)] = key(
         "index of the instruction after which it is complete; -1: from the start"
     )
+    pieces: tuple[Piece, ...] = key(
+        "of a tensor that is in FSPM only: its rows from the top, each complete for a while",
+        default=(),
+    )
 
     @property
     def dtype(self) -> DType:
@@ -162,10 +183,18 @@ class StoredTensor:
 
     @property
     def end(self) -> int:
-        """One past its last byte in DDR."""
+        """One past its last byte in DDR; 0 where it is not there."""
+        if self.pieces:
+            return 0
         _, _, height, width = self.shape
         before = (height - 1) * self.row_stride + (width - 1) * self.column_stride
         return self.address + before + self.pixel_bytes
+
+    def piece_end(self, piece: Piece) -> int:
+        """One past the last byte in FSPM of one of its pieces."""
+        before = (piece.rows - 1) * piece.row_stride
+        before += (self.shape[3] - 1) * piece.column_stride
+        return piece.address + before + self.pixel_bytes
 
     def misfits(self) -> Iterator[Fault]:
         """What two keys contradict each other in."""
@@ -181,9 +210,22 @@ class StoredTensor:
             if count > 1 and stride < reach:
                 yield name, f"at least {reach}", str(stride)
             reach += (count - 1) * stride
+        yield from self._misfitting_pieces()
         if self.first > self.ready or (self.first < 0) != (self.ready < 0):
             wanted = "-1, as its first is" if self.first < 0 else f"at least {self.first}"
             yield "ready", wanted, str(self.ready)
+
+    def _misfitting_pieces(self) -> Iterator[Fault]:
+        """Pieces that leave rows out, or hold some twice."""
+        row = 0
+        for at, piece in enumerate(self.pieces):
+            if piece.row != row:
+                yield f"pieces[{at}].row", str(row), str(piece.row)
+            if piece.first > piece.ready:
+                yield f"pieces[{at}].ready", f"at least {piece.first}", str(piece.ready)
+            row += piece.rows
+        if self.pieces and row != self.shape[2]:
+            yield "pieces", f"those of {self.shape[2]} rows", f"of {row}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +315,11 @@ class Description:
         """The frames that ``sim`` runs where none are asked for."""
         return 1 if self.quantization is None else self.quantization.ir_batch
 
+    @property
+    def tensors_in_ddr(self) -> tuple[StoredTensor, ...]:
+        """Those that lie in DDR as a whole."""
+        return tuple(entry for entry in self.tensors if not entry.pieces)
+
     def layer(self, index: int) -> Layer:
         """The layer that an instruction names; FormatError where there is none."""
         if index >= len(self.layers):
@@ -303,11 +350,18 @@ class Description:
             if tensor.end > self.ddr_bytes:
                 wanted = f"such that it ends within {self.ddr_bytes} bytes"
                 yield f"tensors[{at}].address", wanted, str(tensor.address)
+            room = self.chip_values.fspm_bytes
+            for number, piece in enumerate(tensor.pieces):
+                if tensor.piece_end(piece) > room:
+                    wanted = f"such that it ends within {room} bytes"
+                    yield f"tensors[{at}].pieces[{number}].address", wanted, str(piece.address)
             known[tensor.name] = tensor
         for side, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
             for at, tensor in enumerate(tensors):
                 if known.get(tensor.name) != tensor:
                     yield f"{side}[{at}]", "one of the tensors", f"another {shown(tensor.name)}"
+                if tensor.pieces:
+                    yield f"{side}[{at}].pieces", "none", f"{len(tensor.pieces)}"
                 if tensor in tensors[:at]:
                     yield f"{side}[{at}]", "listed once", f"{shown(tensor.name)} again"
         yield from self._misplaced_inputs()

@@ -86,7 +86,7 @@ HEAD = Record(
 LAYER = Record("layer", "One per layer, in the order of execution.", _text("name", "its name"))
 TENSOR = Record(
     "tensor",
-    "One per tensor, in the order of `tensors`.",
+    "One per tensor that lies in DDR, in the order of `tensors`.",
     (
         *_text("name", "its name"),
         Item("type", "I", "0 u8, 1 s8, 2 s16"),
@@ -146,16 +146,17 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
     texts, chip = _Texts(), meta.chip_values
     described = canonical_json(to_json(replace(meta, pair="")))
     scales: list[float] = []
+    tensors = meta.tensors_in_ddr
     head = HEAD.form.pack(
         pair, hashlib.sha256(described).digest(), bytes.fromhex(meta.chip_digest),
         meta.ddr_bytes, meta.constants_bytes, chip.ddr_bytes, chip.fspm_bytes, chip.wspm_bytes,
-        chip.mspm_bytes, chip.wspm_align_bytes, len(meta.layers), len(meta.tensors),
-        len(meta.inputs), len(meta.outputs), sum(map(_scale_count, meta.tensors)), len(meta.host),
+        chip.mspm_bytes, chip.wspm_align_bytes, len(meta.layers), len(tensors),
+        len(meta.inputs), len(meta.outputs), sum(map(_scale_count, tensors)), len(meta.host),
         *texts.place(meta.name), *texts.place(meta.chip), *texts.place(meta.res_version),
     )  # fmt: skip
     parts = [head]
     parts += [LAYER.form.pack(*texts.place(layer.name)) for layer in meta.layers]
-    parts += [_tensor(entry, texts, scales) for entry in meta.tensors]
+    parts += [_tensor(entry, texts, scales) for entry in tensors]
     parts += [PLACE.form.pack(at) for at in _places(meta, meta.inputs)]
     parts += [PLACE.form.pack(at) for at in _places(meta, meta.outputs)]
     parts += [SCALE.form.pack(value) for value in scales]
@@ -179,5 +180,5 @@ def _tensor(entry: StoredTensor, texts: _Texts, scales: list[float]) -> bytes:
 
 def _places(meta: Description, entries: Iterable[StoredTensor]) -> list[int]:
     """Where they stand among the tensors; NOWHERE is refused where the description is read."""
-    known = {entry.name: at for at, entry in enumerate(meta.tensors)}
+    known = {entry.name: at for at, entry in enumerate(meta.tensors_in_ddr)}
     return [known.get(entry.name, NOWHERE) for entry in entries]

@@ -25,10 +25,9 @@ def memory_map(plan: Plan, chip: Chip) -> str:
     lines.append(f"  {'layer':>5} {'FSPM':>8} {'WSPM':>8} {'rows':>5} {'outs':>5} {'ins':>5}  name")
     for index, layer in enumerate(plan.layers):
         tiling = layer.tiling
-        size, _, slots = layer.geometry.weight_slots(tiling)
         ins, outs = layer.geometry.tile_channels(tiling)
         lines.append(
-            f"  {index:>5} {layer.geometry.fspm_bytes(tiling):>8} {size * slots:>8} "
+            f"  {index:>5} {layer.fspm_bytes:>8} {layer.wspm_bytes:>8} "
             f"{tiling.rows:>5} {outs:>5} {ins:>5}  {layer.node.name}"
         )
     return "\n".join(lines) + "\n"

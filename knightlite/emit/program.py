@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, cast
 
+from knightlite import schedule
 from knightlite.allocate import Location, is_placed
 from knightlite.chip import ChipFamily
 from knightlite.container import (
@@ -12,6 +14,7 @@ from knightlite.container import (
     HostOperator,
     Layer,
     Origin,
+    Piece,
     Program,
     StoredTensor,
     Tile,
@@ -31,10 +34,15 @@ from knightlite.schedule import LayerPlan, Plan, plan_instructions
 
 def program_code(plan: Plan) -> list[Instruction]:
     """All instructions of a plan in order, with their layers' numbers and with tokens."""
+    if plan.order is not None:
+        return with_tokens(plan.order.code)
     per_layer = plan_instructions(plan)
-    flat = [item for instructions in per_layer for item in instructions]
-    layers = [index for index, instructions in enumerate(per_layer) for _ in instructions]
-    return with_tokens(flat, plan.level.in_turn, layers)
+    flat = [
+        replace(item, layer=index)
+        for index, instructions in enumerate(per_layer)
+        for item in instructions
+    ]
+    return with_tokens(flat, plan.level.in_turn)
 
 
 def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin) -> Program:
@@ -62,7 +70,7 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
         res_version=origin.res_version,
         schedule_level=plan.level.number,
         layers=tuple(_layer(graph, layer) for layer in plan.layers),
-        fspm_peak=tuple(layer.geometry.fspm_bytes(layer.tiling) for layer in plan.layers),
+        fspm_peak=tuple(layer.fspm_bytes for layer in plan.layers),
         ddr_bytes=plan.ddr_bytes,
         constants_bytes=len(plan.constants),
         inputs=tuple(tensors[name] for name in graph.inputs),
@@ -111,25 +119,31 @@ def _layer(graph: Graph, layer: LayerPlan) -> Layer:
 
 
 def _tensors(plan: Plan, code: Sequence[Instruction]) -> dict[str, StoredTensor]:
-    """Every tensor that lies in DDR, inputs first."""
+    """Every tensor that the program makes, inputs first."""
     graph = plan.graph
+    in_fspm = {} if plan.order is None else plan.order.pieces
     stores: dict[int, tuple[int, int]] = {}  # layer -> its first and its last store
     for index, item in enumerate(code):
         if isinstance(item, Store):
             stores[item.layer] = (stores.get(item.layer, (index,))[0], index)
     lives = dict.fromkeys(graph.inputs, (-1, -1))
     executed = {layer.node.output: index for index, layer in enumerate(plan.layers)}
+    found: dict[str, StoredTensor] = {}
+    for name in graph.inputs:
+        found[name] = _stored(graph.tensors[name], plan.locations[name], -1, -1)
     for node in graph.nodes:
+        name = node.output
+        if name in in_fspm:
+            found[name] = _in_pieces(graph.tensors[name], in_fspm[name])
+            continue
         if is_placed(node):  # its bytes are those of its inputs, or among them
-            parts = [lives[name] for name in node.inputs]
-            lives[node.output] = (min(a for a, _ in parts), max(b for _, b in parts))
+            parts = [lives[item] for item in node.inputs]
+            lives[name] = (min(a for a, _ in parts), max(b for _, b in parts))
         else:
-            lives[node.output] = stores[executed[node.output]]
-    return {
-        name: _stored(graph.tensors[name], plan.locations[name], *life)
-        for name, life in lives.items()
-        if name in plan.locations
-    }
+            lives[name] = stores[executed[name]]
+        if name in plan.locations:
+            found[name] = _stored(graph.tensors[name], plan.locations[name], *lives[name])
+    return found
 
 
 def _host_operator(op: HostOp) -> HostOperator:
@@ -143,7 +157,9 @@ def _host_operator(op: HostOp) -> HostOperator:
     )
 
 
-def _stored(tensor: Tensor, location: Location, first: int, ready: int) -> StoredTensor:
+def _stored(
+    tensor: Tensor, location: Location, first: int, ready: int, pieces: tuple[Piece, ...] = ()
+) -> StoredTensor:
     _, channels, height, width = tensor.shape
     assert tensor.scale is not None
     scale = tensor.scale.tolist()
@@ -158,4 +174,23 @@ def _stored(tensor: Tensor, location: Location, first: int, ready: int) -> Store
         column_stride=location.column_stride,
         first=first,
         ready=ready,
+        pieces=pieces,
     )
+
+
+def _in_pieces(tensor: Tensor, pieces: Sequence[schedule.Piece]) -> StoredTensor:
+    """A tensor that is in FSPM only."""
+    found = tuple(
+        Piece(
+            row=item.rows[0],
+            rows=item.rows[1] - item.rows[0],
+            address=item.place.address,
+            row_stride=item.place.row_stride,
+            column_stride=item.place.column_stride,
+            first=item.first,
+            ready=item.ready,
+        )
+        for item in pieces
+    )
+    first, ready = min(item.first for item in found), max(item.ready for item in found)
+    return _stored(tensor, Location(*pieces[0].place), first, ready, found)

@@ -32,7 +32,6 @@ from knightlite.isa.records import (
     Store,
     Transfer,
     WindowInstruction,
-    in_program,
 )
 
 __all__ = [
@@ -71,7 +70,6 @@ __all__ = [
     "assemble",
     "chip_findings",
     "disassemble",
-    "in_program",
     "largest",
     "layout",
     "listing_line",

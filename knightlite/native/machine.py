@@ -38,7 +38,7 @@ class NativeMachine:
         if kernels is not None:
             self._network.use_kernels(kernels)
         self._started = False
-        self._places = {entry.name: at for at, entry in enumerate(program.meta.tensors)}
+        self._places = {entry.name: at for at, entry in enumerate(program.meta.tensors_in_ddr)}
 
     @property
     def arena_bytes(self) -> int:
@@ -61,7 +61,7 @@ class NativeMachine:
     ) -> dict[str, Array]:
         """Run one picture: arguments and result as those of ``knightlite.sim.Machine.run``."""
         self.check()
-        tensors = self.program.meta.tensors
+        tensors = self.program.meta.tensors_in_ddr
         for entry in self.program.meta.inputs:
             self._write(entry, inputs.get(entry.name))
         if observe is None:

@@ -126,7 +126,6 @@ class _Work:
 
     instructions: int = 0
     cycles: int = 0
-    macs: int = 0
     read_bytes: int = 0
     write_bytes: int = 0
     burst_bytes: int = 0
@@ -244,7 +243,6 @@ def _add(work: _Work, item: Instruction, cycles: int, chip: Chip) -> None:
         work.write_bytes += item.payload_bytes
         write += cycles - chip.dma_setup_cycles
     elif item.ENGINE == Engine.RCCN:
-        work.macs += item.macs()
         matrix += cycles - chip.matrix_setup_cycles
     else:
         vector += cycles - chip.vector_setup_cycles
@@ -260,8 +258,8 @@ def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerP
             instructions=work.instructions,
             cycles=work.cycles,
             time_ms=work.cycles * 1e3 / chip.clock_hz,
-            macs=work.macs,
-            mac_utilization=_share(work.macs, work.cycles, chip),
+            macs=entry.macs,
+            mac_utilization=_share(entry.macs, work.cycles, chip),
             read_bytes=work.read_bytes,
             write_bytes=work.write_bytes,
             burst_bytes=work.burst_bytes,

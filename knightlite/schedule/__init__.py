@@ -1,16 +1,12 @@
 """Tiles, order and overlap."""
 
 from knightlite.schedule.bound import Bound, lower_bound
+from knightlite.schedule.homes import Piece
 from knightlite.schedule.levels import LEVELS, Level
 from knightlite.schedule.live_bytes import live_bytes, overwritten
-from knightlite.schedule.plan import (
-    LayerPlan,
-    Plan,
-    Tilings,
-    layer_key,
-    make_plan,
-    plan_instructions,
-)
+from knightlite.schedule.plan import Tilings, layer_key, plan_instructions
+from knightlite.schedule.planning import make_plan
+from knightlite.schedule.records import LayerPlan, Order, Plan
 from knightlite.schedule.tiling import Tiling
 
 __all__ = [
@@ -18,6 +14,8 @@ __all__ = [
     "Bound",
     "LayerPlan",
     "Level",
+    "Order",
+    "Piece",
     "Plan",
     "Tiling",
     "Tilings",

@@ -14,7 +14,8 @@ class Level:
     """``copies_joined``: every input of a Concat goes through the vector engine into its part.
 
     Otherwise it is written there by the layer that makes it, wherever it may. ``in_turn``: a layer
-    begins when all of the one before it is stored; otherwise as soon as what it touches is free.
+    begins when all of the one before it is stored, and goes from DDR to DDR; otherwise tensors stay
+    on chip, layers are walked together, and all instructions stand where they can start first.
     """
 
     number: int

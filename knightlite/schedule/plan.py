@@ -1,11 +1,11 @@
-"""The plan of a network: layer by layer, every layer through DDR."""
+"""The plan of a network at level 0: layer by layer, every layer through DDR."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from knightlite.allocate import Buffer, Location, Place, align, assign, buffers, check_budget
+from knightlite.allocate import Location, Place, align, assign, buffers, check_budget
 from knightlite.allocate import layers as executed_layers
 from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
@@ -16,7 +16,8 @@ from knightlite.isa import Instruction
 from knightlite.lower import work_of
 from knightlite.ops import BY_NAME
 from knightlite.schedule.choose import choose
-from knightlite.schedule.levels import LEVELS, Level
+from knightlite.schedule.levels import Level
+from knightlite.schedule.records import LayerPlan, Plan
 from knightlite.schedule.steps import (
     ConstantKey,
     LayerBuilder,
@@ -26,35 +27,6 @@ from knightlite.schedule.steps import (
     in_program_order,
 )
 from knightlite.schedule.tiling import Geometry, Tiling, geometry
-
-
-@dataclass(frozen=True, slots=True)
-class LayerPlan:
-    """One layer: its node, geometry, tiling, estimated cycles and where its constants lie."""
-
-    node: Node
-    geometry: Geometry
-    tiling: Tiling
-    estimated_cycles: int
-    constants: Mapping[ConstantKey, tuple[int, int]]  # key -> DDR address, bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A network ready to emit: layers in order, constants' bytes, where every tensor lies.
-
-    ``level``: by whose rules its tensors were placed, and its layers follow one another.
-    """
-
-    graph: Graph
-    layers: tuple[LayerPlan, ...]
-    constants: bytes
-    buffers: tuple[Buffer, ...]
-    addresses: Mapping[str, int]  # buffer name -> DDR address
-    locations: Mapping[str, Location]
-    ddr_bytes: int
-    level: Level
-
 
 Tilings = MutableMapping[str, tuple[Tiling, int]]
 """Tilings that were chosen for a chip, with their estimated cycles, by :func:`layer_key`."""
@@ -87,20 +59,19 @@ def layer_key(graph: Graph, node: Node, locations: Mapping[str, Location]) -> st
     return "\n".join(lines)
 
 
-def make_plan(
+def layerwise_plan(
     graph: Graph,
     places: Mapping[str, Place],
     chip: Chip,
-    reuse_ddr: bool = True,
-    tilings: Tilings | None = None,
-    level: Level = LEVELS[0],
+    reuse_ddr: bool,
+    tilings: Tilings,
+    level: Level,
 ) -> Plan:
     """Choose tilings, lay out constants, features behind them; all capacity findings at once.
 
     ``reuse_ddr``: buffers share addresses where their lives allow it. ``tilings``: those chosen
     before for the same chip, to which new ones are added.
     """
-    tilings = {} if tilings is None else tilings
     blocks = buffers(graph, places, chip)
     if not reuse_ddr:
         end = max((block.last for block in blocks), default=0)
@@ -119,12 +90,10 @@ def make_plan(
             findings.append(Finding(node.name, error.sentence, error.hint))
             continue
         tiling, cycles = tilings[key]
-        constants: dict[ConstantKey, tuple[int, int]] = {}
-        for part, blob in constant_keys(shape, tiling).items():
-            data.extend(bytes(align(len(data), chip.ddr_align_bytes) - len(data)))
-            constants[part] = (len(data), len(blob))
-            data.extend(blob)
-        layers.append(LayerPlan(node, shape, tiling, cycles, constants))
+        constants = lay_out_constants(data, shape, tiling)
+        size, _, slots = shape.weight_slots(tiling)
+        fspm = shape.fspm_bytes(tiling)
+        layers.append(LayerPlan(node, shape, tiling, cycles, constants, fspm, size * slots))
     if findings:
         raise findings_error(CapacityError, findings[0].sentence, findings, findings[0].hint)
     base = align(len(data), chip.ddr_align_bytes)
@@ -141,6 +110,18 @@ def make_plan(
         total,
         level,
     )
+
+
+def lay_out_constants(
+    data: bytearray, shape: Geometry, tiling: Tiling
+) -> dict[ConstantKey, tuple[int, int]]:
+    """Append a layer's constant tiles; where each begins, and its bytes."""
+    found: dict[ConstantKey, tuple[int, int]] = {}
+    for part, blob in constant_keys(shape, tiling).items():
+        data.extend(bytes(align(len(data), shape.chip.ddr_align_bytes) - len(data)))
+        found[part] = (len(data), len(blob))
+        data.extend(blob)
+    return found
 
 
 def plan_instructions(plan: Plan) -> list[list[Instruction]]:

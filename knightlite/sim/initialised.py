@@ -11,6 +11,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightlite.isa import Instruction, Operand, Space
 from knightlite.sim.faults import fault
@@ -47,8 +48,20 @@ class Shadow:
         }
         self._bytes[Space.DDR][:constants_bytes] = WRITTEN
         self._holds_outputs = False
+        self._written: dict[Space, NDArray[np.int32]] = {}  # by which instruction last
         for item in inputs:
             byte_view(self._bytes[Space.DDR], item)[...] = WRITTEN
+
+    def remember(self, space: Space) -> None:
+        """Keep in mind which instruction writes which byte of a memory."""
+        self._written[space] = np.full(len(self._bytes[space]), -1, np.int32)
+
+    def written_since(self, tensor: Operand, first: int) -> bool:
+        """Whether an instruction from ``first`` on was the last to write each byte of a tensor.
+
+        Scratchpads are used again and again, also by what replaces its operand byte for byte.
+        """
+        return bool(byte_view(self._written[tensor.space], tensor).min() >= first)
 
     def begin(self, tensor: Operand) -> None:
         """From here on what lies in the bytes of a tensor is its own, or nothing."""
@@ -77,6 +90,8 @@ class Shadow:
                     sentence = _sentence("overwrites delivered", operand, shadow, DELIVERED)
                     raise fault(index, instruction, self._layers, sentence)
                 view[...] = WRITTEN
+                if item.space in self._written:
+                    byte_view(self._written[item.space], item)[...] = index
             elif view.min() == UNWRITTEN:
                 sentence = _sentence("reads uninitialised", operand, shadow, UNWRITTEN)
                 raise fault(index, instruction, self._layers, sentence)

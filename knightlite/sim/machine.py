@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.chip import ChipFamily
-from knightlite.container import Program, StoredTensor, program_chip
+from knightlite.container import Piece, Program, StoredTensor, program_chip
 from knightlite.dtypes import DType
 from knightlite.errors import DataError, FormatError
 from knightlite.isa import (
@@ -68,12 +68,32 @@ def tensor_operand(entry: StoredTensor, write: bool) -> tuple[Operand, DType]:
     return operand, entry.dtype
 
 
+def piece_operand(entry: StoredTensor, piece: Piece) -> tuple[Operand, DType]:
+    """Where rows of a tensor of the .cfg lie in FSPM, and their type."""
+    operand = Operand(
+        entry.name, Space.FSPM, piece.address, piece.rows, piece.row_stride, entry.shape[3],
+        piece.column_stride, entry.pixel_bytes, False, entry.dtype.size_bytes,
+    )  # fmt: skip
+    return operand, entry.dtype
+
+
 def _grouped(
     entries: Iterable[StoredTensor], number: Callable[[StoredTensor], int]
 ) -> dict[int, list[StoredTensor]]:
+    """The tensors in DDR by a number of theirs."""
     found: dict[int, list[StoredTensor]] = {}
     for entry in entries:
-        found.setdefault(number(entry), []).append(entry)
+        if not entry.pieces:
+            found.setdefault(number(entry), []).append(entry)
+    return found
+
+
+def _grouped_pieces(entries: Iterable[StoredTensor]) -> dict[int, list[tuple[StoredTensor, Piece]]]:
+    """The pieces of tensors in FSPM by the instruction that completes them."""
+    found: dict[int, list[tuple[StoredTensor, Piece]]] = {}
+    for entry in entries:
+        for piece in entry.pieces:
+            found.setdefault(piece.ready, []).append((entry, piece))
     return found
 
 
@@ -115,6 +135,9 @@ class Machine:
         known = dict.fromkeys((*meta.inputs, *meta.outputs, *meta.tensors))
         begun = _grouped(known, lambda entry: entry.first)
         completed = _grouped(known, lambda entry: entry.ready)
+        pieces = _grouped_pieces(known)
+        if pieces:
+            shadow.remember(Space.FSPM)
         for entry in completed.get(-1, ()):
             self._require_complete(shadow, entry)
         for index, (item, touched) in enumerate(zip(self.instructions, found, strict=True)):
@@ -123,17 +146,25 @@ class Machine:
             shadow.execute(index, item, touched)
             for entry in completed.get(index, ()):
                 self._require_complete(shadow, entry)
+            for entry, piece in pieces.get(index, ()):
+                if not shadow.written_since(piece_operand(entry, piece)[0], piece.first):
+                    raise _incomplete("tensor", entry.name, piece.first, piece.ready)
         self._checked = True
 
     def _check_tensors(self, ddr_bytes: int) -> list[Operand]:
-        """All tensors of the .cfg lie in DDR; the inputs, beyond the constants, come back."""
+        """All tensors lie inside a memory; the inputs, in DDR beyond the constants, come back."""
         meta = self.program.meta
         for entry in (*meta.inputs, *meta.outputs, *meta.tensors):
-            operand, _ = tensor_operand(entry, False)
-            if operand.last > ddr_bytes:
+            if entry.end > ddr_bytes:
                 raise FormatError(
-                    f"tensor {entry.name} ends at DDR {operand.last:#x}, beyond {ddr_bytes} bytes."
+                    f"tensor {entry.name} ends at DDR {entry.end:#x}, beyond {ddr_bytes} bytes."
                 )
+            room = self.chip.fspm_bytes
+            for end in (entry.piece_end(piece) for piece in entry.pieces):
+                if end > room:
+                    raise FormatError(
+                        f"tensor {entry.name} ends at FSPM {end:#x}, beyond {room} bytes."
+                    )
             if entry.ready >= len(self.instructions):
                 raise FormatError(
                     f"tensor {entry.name} must be ready after one of {len(self.instructions)} "
@@ -151,11 +182,8 @@ class Machine:
         """FormatError where the instructions that a tensor names leave a byte of it to others."""
         delivered = entry.name in self._delivered
         if not shadow.complete(tensor_operand(entry, False)[0], delivered):
-            raise FormatError(
-                f"{'output' if delivered else 'tensor'} {entry.name} is not wholly written by "
-                f"instructions {entry.first} to {entry.ready}.",
-                "compile the model again",
-            )
+            kind = "output" if delivered else "tensor"
+            raise _incomplete(kind, entry.name, entry.first, entry.ready)
 
     def run(self, inputs: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Array]:
         """Run one picture.
@@ -168,10 +196,10 @@ class Machine:
         if self._steps is None:
             self._steps = self._prepare()
         self._write_inputs(inputs)
-        ready: dict[int, list[StoredTensor]] = {}
-        if observe is not None:
-            for entry in self.program.meta.tensors:
-                ready.setdefault(entry.ready, []).append(entry)
+        tensors = self.program.meta.tensors if observe is not None else ()
+        ready = _grouped(tensors, lambda entry: entry.ready)
+        pieces = _grouped_pieces(tensors)
+        assembled: dict[str, Array] = {}
         self._observe(ready.get(-1, ()), observe)
         self.saturations = 0
         steps = self._steps
@@ -180,6 +208,10 @@ class Machine:
             self.saturations += step.run()
             if index in ready:
                 self._observe(ready[index], observe)
+            for entry, piece in pieces.get(index, ()):
+                self._assemble(entry, piece, assembled)
+                if observe is not None and index == entry.ready:
+                    observe(entry.name, assembled.pop(entry.name))
         return {entry.name: self._read(entry) for entry in self.program.meta.outputs}
 
     def _write_inputs(self, inputs: Mapping[str, Array]) -> None:
@@ -201,6 +233,12 @@ class Machine:
         operand, dtype = tensor_operand(entry, False)
         view = tile_view(self._memories[Space.DDR], operand, dtype)
         return view.transpose(2, 0, 1)[np.newaxis].copy()
+
+    def _assemble(self, entry: StoredTensor, piece: Piece, assembled: dict[str, Array]) -> None:
+        """Copy rows out of FSPM, which holds them for a while only."""
+        whole = assembled.setdefault(entry.name, np.zeros(entry.shape, entry.dtype.numpy))
+        view = tile_view(self._memories[Space.FSPM], *piece_operand(entry, piece))
+        whole[0, :, piece.row : piece.row + piece.rows] = view.transpose(2, 0, 1)
 
     def _observe(self, entries: Iterable[StoredTensor], observe: Observer | None) -> None:
         if observe is not None:
@@ -263,6 +301,13 @@ class Machine:
             case Lookup():
                 return LookupStep(item, memories, scratch)
         raise AssertionError(f"no engine for {type(item).__name__}")
+
+
+def _incomplete(kind: str, name: str, first: int, ready: int) -> FormatError:
+    return FormatError(
+        f"{kind} {name} is not wholly written by instructions {first} to {ready}.",
+        "compile the model again",
+    )
 
 
 class _Nothing:

@@ -49,10 +49,11 @@ def allocate(chip: Chip, ddr_bytes: int) -> dict[Space, Bytes]:
 
 
 def byte_view(memory: NDArray[Any], operand: Operand) -> NDArray[Any]:
-    """The runs of an operand as [outer..., rows, columns, run] of a byte-sized array."""
+    """The runs of an operand as [outer..., rows, columns, run] of an array of one item a byte."""
+    size = memory.itemsize
     shape = (*(turns for turns, _ in operand.loops), operand.run)
-    strides = (*(stride for _, stride in operand.loops), 1)
-    return np.ndarray(shape, memory.dtype, memory, operand.address, strides)
+    strides = (*(stride * size for _, stride in operand.loops), size)
+    return np.ndarray(shape, memory.dtype, memory, operand.address * size, strides)
 
 
 def tile_view(memory: Bytes, operand: Operand, dtype: DType) -> NDArray[Any]:

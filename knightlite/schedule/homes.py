@@ -1,0 +1,128 @@
+"""Where every tensor can be seen: in DDR behind its stores, or in FSPM for a while, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from knightlite.allocate import is_placed
+from knightlite.lower import Placement, Range
+from knightlite.schedule.blocks import ScheduledStep
+from knightlite.schedule.network import Network
+from knightlite.schedule.scheduled import Timed
+from knightlite.schedule.tasks import Places, Stream
+
+
+class Scattered(Exception):
+    """Rows of what several layers write are never in one place together."""
+
+
+class Piece(NamedTuple):
+    """Rows of a tensor in FSPM; complete after instruction ``ready`` of the program."""
+
+    rows: Range
+    place: Placement
+    first: int
+    ready: int
+
+
+class _Written(NamedTuple):
+    """What a layer computes in a band: its step that shows the block, and when it writes there."""
+
+    step: ScheduledStep
+    first: int
+    ready: int
+
+
+def pieces(network: Network, timed: Timed, places: Places) -> Mapping[str, tuple[Piece, ...]]:
+    """The pieces of every tensor that is not in DDR; Scattered where rows are never together."""
+    written, moved = _written(timed), _moved(timed)
+    stored = {step.layer for step in timed.laid.steps if step.stores or step.alone}
+    makers: dict[str, tuple[int, ...]] = {name: () for name in network.graph.inputs}
+    executed = {layer.node.output: layer.index for layer in network.layers}
+    found: dict[str, tuple[Piece, ...]] = {}
+    for node in network.graph.nodes:
+        name = node.output
+        if is_placed(node):  # its bytes are those of its inputs, or among them
+            known = [makers[item] for item in node.inputs if item in makers]
+            makers[name] = tuple(dict.fromkeys(index for group in known for index in group))
+        else:
+            makers[name] = (executed[name],)
+        if name in network.parts and makers[name] and not stored.issuperset(makers[name]):
+            groups = [written[index] for index in makers[name]]
+            found[name] = tuple(_pieces(network, places, name, groups, moved))
+    return found
+
+
+def _written(timed: Timed) -> dict[int, list[_Written]]:
+    """By layer, its bands in order."""
+    position = {task: index for index, task in enumerate(timed.merged.order)}
+    found: dict[int, dict[int, _Written]] = {}
+    for number, task in enumerate(timed.tasks):
+        if task.stream in (Stream.MATRIX, Stream.VECTOR) and not task.passes_on:
+            step = timed.laid.steps[task.step]
+            if not step.tile.last:
+                continue
+            bands, at = found.setdefault(step.layer, {}), position[number]
+            known = bands.get(step.band, _Written(step, at, at))
+            bands[step.band] = _Written(step, min(known.first, at), max(known.ready, at))
+    return {layer: list(bands.values()) for layer, bands in found.items()}
+
+
+def _moved(timed: Timed) -> dict[int, Range]:
+    """By the identity of a segment, the first and last instruction that passes rows on to it."""
+    position = {task: index for index, task in enumerate(timed.merged.order)}
+    found: dict[int, Range] = {}
+    moves: dict[int, list[int]] = {}
+    for number, task in enumerate(timed.tasks):
+        if task.passes_on:
+            moves.setdefault(task.step, []).append(position[number])
+    for number, step in enumerate(timed.laid.steps):
+        for move, at in zip(step.moves, moves.get(number, ()), strict=True):
+            first, last = found.get(id(move.target), (at, at))
+            found[id(move.target)] = (min(first, at), max(last, at))
+    return found
+
+
+def _pieces(
+    network: Network,
+    places: Places,
+    name: str,
+    groups: Sequence[Sequence[_Written]],
+    moved: Mapping[int, Range],
+) -> Iterable[Piece]:
+    """The rows of a tensor that several layers write, band by band."""
+    part = network.parts[name]
+    height = network.graph.tensors[name].shape[2]
+    channels = (0, network.graph.tensors[name].shape[1])
+    if groups[0][0].step.y.key.kind == "whole":
+        every = [item for group in groups for item in group]
+        place = places.placement(groups[0][0].step.y, part, (0, height), channels)
+        first, ready = min(item.first for item in every), max(item.ready for item in every)
+        yield Piece((0, height), place, first, ready)
+        return
+    done = 0
+    bands = sorted({item.step.band for group in groups for item in group})
+    ends = dict.fromkeys(range(len(groups)), 0)
+    for band in bands:
+        here = {
+            at: item for at, group in enumerate(groups) for item in group if item.step.band == band
+        }
+        block = next(iter(here.values())).step.y
+        moves = moved.get(id(block))
+        for at, item in here.items():
+            ends[at] = item.step.tile.rows[1]
+        begins = [
+            item.step.tile.rows[0] if moves is None else block.rows[0] for item in here.values()
+        ]
+        rows = (done, min(ends.values()))
+        missing = len(here) < len(groups) and moves is None
+        if missing or max(begins) > done or rows[0] >= rows[1]:
+            continue
+        lives = [(item.first, item.ready) for item in here.values()]
+        lives += [] if moves is None else [moves]
+        place = places.placement(block, part, rows, channels)
+        yield Piece(rows, place, min(a for a, _ in lives), max(b for _, b in lives))
+        done = rows[1]
+    if done < height:
+        raise Scattered(name)

@@ -1,0 +1,169 @@
+"""A network as the schedules above level 0 see it: layers in order, and the buffers they touch.
+
+A buffer is what tensors lie in together (``allocate.places``): a Concat with its inputs, a tensor
+with its Slices, mostly one tensor alone. Lives are counted in layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from knightlite.allocate import Place, align
+from knightlite.allocate import layers as executed_layers
+from knightlite.chip import Chip
+from knightlite.ir import Graph, Tensor
+from knightlite.lower import Range, work_of
+from knightlite.ops import Window
+from knightlite.schedule.channels import Cut, channel_cut
+from knightlite.schedule.layers import Layer, Part
+from knightlite.schedule.tiling import LARGEST_PIXEL, LARGEST_ROW, geometry
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """What tensors lie in together. ``first``, ``last``: layers that touch it.
+
+    ``given``: the network's input; ``delivered``: one of its tensors is the network's output.
+    """
+
+    name: str
+    tensor: Tensor
+    first: int
+    last: int
+    given: bool
+    delivered: bool
+
+    def pixel_bytes(self, channels: int, chip: Chip) -> int:
+        """Bytes between pixels in FSPM, of so many channels."""
+        size = channels * self.tensor.dtype.size_bytes
+        return align(size, 4 if size < chip.fspm_align_bytes else chip.fspm_align_bytes)
+
+    def row_bytes(self, channels: int, chip: Chip) -> int:
+        """Bytes between rows in FSPM."""
+        return self.tensor.shape[3] * self.pixel_bytes(channels, chip)
+
+    def fspm_bytes(self, rows: int, channels: int, chip: Chip) -> int:
+        """Bytes of some rows in FSPM."""
+        return align(rows * self.row_bytes(channels, chip), chip.fspm_align_bytes)
+
+    def whole_bytes(self, chip: Chip) -> int:
+        """Bytes of all of it in FSPM."""
+        return self.fspm_bytes(self.tensor.shape[2], self.tensor.shape[1], chip)
+
+    def encodable(self, channels: int, chip: Chip) -> bool:
+        """Whether the strides fit their fields of instructions."""
+        return (
+            self.pixel_bytes(channels, chip) <= LARGEST_PIXEL
+            and self.row_bytes(channels, chip) <= LARGEST_ROW
+        )
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers and buffers of a graph whose tensors are placed, on a chip."""
+
+    graph: Graph
+    chip: Chip
+    layers: tuple[Layer, ...]
+    buffers: Mapping[str, Buffer]
+    parts: Mapping[str, Part]  # of every tensor that is placed
+    windows: Mapping[str, Window]  # where it lies in its buffer
+
+    @cached_property
+    def cuts(self) -> tuple[Cut | None, ...]:
+        """How every layer is cut over channels; None where no cut fits."""
+        return tuple(channel_cut(layer) for layer in self.layers)
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[int, ...]]:
+        """Buffer -> the layers that read of it, in order."""
+        found: dict[str, list[int]] = {name: [] for name in self.buffers}
+        for layer in self.layers:
+            for name in dict.fromkeys(part.buffer for part in layer.reads):
+                found[name].append(layer.index)
+        return {name: tuple(indices) for name, indices in found.items()}
+
+    @cached_property
+    def outputs(self) -> tuple[Part, ...]:
+        """The parts that the host reads."""
+        return tuple(self.parts[name] for name in self.graph.chip_outputs)
+
+    @cached_property
+    def _last_reads(self) -> tuple[int, ...]:
+        """For every layer the last one that reads of what it writes; the host counts as one more.
+
+        -1 where nobody does. Bytes that another layer has overwritten before count as well.
+        """
+        found = []
+        for layer in self.layers:
+            readers = [
+                index
+                for index in self.readers[layer.y.buffer]
+                if any(layer.y.meets(part) for part in self.layers[index].reads)
+            ]
+            if any(layer.y.meets(output) for output in self.outputs):
+                readers.append(len(self.layers))
+            found.append(max(readers, default=-1))
+        return tuple(found)
+
+    @cached_property
+    def _joined(self) -> frozenset[str]:
+        """The buffers that several layers write."""
+        written: dict[str, int] = {}
+        for layer in self.layers:
+            written[layer.y.buffer] = written.get(layer.y.buffer, 0) + 1
+        return frozenset(name for name, count in written.items() if count > 1)
+
+    def leaves(self, layer: Layer, first: int, last: int) -> bool:
+        """Whether what a layer writes is wanted outside a region of layers [first, last).
+
+        Of what several layers write together all goes where one part goes.
+        """
+        if self._last_reads[layer.index] >= last:
+            return True
+        buffer = self.buffers[layer.y.buffer]
+        return buffer.name in self._joined and (buffer.first < first or buffer.last >= last)
+
+
+def network_of(graph: Graph, places: Mapping[str, Place], chip: Chip) -> Network:
+    """The layers and buffers of a graph, whose tensors lie in ``places``, on a chip."""
+    parts = {name: _part(graph, name, place) for name, place in places.items()}
+    layers = []
+    for index, node in enumerate(executed_layers(graph)):
+        work = work_of(graph, node)
+        z = parts[work.z] if work.z is not None else None
+        shape = geometry(graph, work, chip)
+        layers.append(Layer(index, node, shape, parts[work.x], z, parts[work.y]))
+    lives: dict[str, Range] = {}
+
+    def touch(name: str, layer: int) -> None:
+        first, last = lives.get(name, (layer, layer))
+        lives[name] = (min(first, layer), max(last, layer))
+
+    given = {places[name].buffer for name in graph.inputs}
+    delivered = {places[name].buffer for name in graph.chip_outputs}
+    for name in given:
+        touch(name, -1)
+    for layer in layers:
+        for part in (*layer.reads, layer.y):
+            touch(part.buffer, layer.index)
+    for name in delivered:
+        touch(name, len(layers))
+    buffers = {
+        name: Buffer(name, graph.tensors[name], *life, name in given, name in delivered)
+        for name, life in lives.items()
+    }
+    windows = {name: place.window for name, place in places.items()}
+    return Network(graph, chip, tuple(layers), buffers, parts, windows)
+
+
+def _part(graph: Graph, name: str, place: Place) -> Part:
+    window, channels = place.window, graph.tensors[name].shape[1]
+    plain = (
+        (window.row, window.column, window.row_step, window.column_step) == (0, 0, 1, 1)
+        and not window.turned
+        and graph.tensors[name].shape[2:] == graph.tensors[place.buffer].shape[2:]
+    )
+    return Part(name, place.buffer, (window.channel, window.channel + channels), plain)

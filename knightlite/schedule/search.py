@@ -1,0 +1,433 @@
+"""Which layers are walked together, in how many bands, and what stays on chip.
+
+By dynamic programming: states are borders between layers, each with the buffers that stay in FSPM
+across it; a step from one border to a later one is a region. Its price is an estimate: engines and
+DDR beside each other, what cannot overlap in one band behind each other, fixed costs per
+instruction and transfer. The estimate chooses; what a schedule takes is what its instructions take
+(``scheduled``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+from knightlite.isa import Engine
+from knightlite.lower import Range, span
+from knightlite.schedule.layers import Layer, Part
+from knightlite.schedule.network import Buffer, Network
+from knightlite.schedule.regions import Decisions, Region, hull, in_place, joins
+from knightlite.schedule.tiling import Tiling
+
+LONGEST = 12  # layers of a region
+BANDS = (1, 2, 3, 4, 6, 8, 11, 14, 19, 28, 38, 56, 112)
+STATES = 24  # kept at a border: the cheapest
+CHOSEN = 3  # buffers that are born in a region and may stay, each alone; of more all or none
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a search may use: bytes of FSPM, and how much of a region's loads and stores overlap."""
+
+    fspm_bytes: int
+    longest: int = LONGEST
+
+
+class _Best(NamedTuple):
+    """How a state is reached: cost, the border and state before it, the bands of the region."""
+
+    cost: int
+    border: int
+    state: frozenset[str]
+    bands: int  # 0: a layer in tiles of its own
+    kept: bool = False
+
+
+@dataclass(slots=True)
+class _Shape:
+    """A region of some layers in some bands, whatever stays on chip."""
+
+    first: int
+    last: int
+    bands: int
+    kept: bool = False
+    matrix: int = 0
+    vector: int = 0
+    weights: int = 0  # bytes
+    exposed: int = 0  # cycles of loads that cannot go ahead
+    transfers: int = 0
+    inner: list[int] = field(default_factory=list)  # bytes per layer of what is born and dies here
+    crossing: dict[str, _Crossing] = field(default_factory=dict)
+
+    def least(self) -> int:
+        """Bytes of FSPM that it needs whatever stays on chip: of everything a segment."""
+        usage = list(self.inner)
+        for item in self.crossing.values():
+            for position in range(item.touched[0] - self.first, item.touched[1] - self.first):
+                usage[position] += item.segment
+        return max(usage)
+
+
+@dataclass(slots=True)
+class _Crossing:
+    """A buffer that others touch as well: its segment, its traffic and when it is touched."""
+
+    buffer: Buffer
+    segment: int  # bytes of a band's segment
+    read: int  # bytes loaded in all bands where it lies in DDR
+    written: int
+    touched: Range  # layers of the region, from the first to behind the last
+    transfers: int
+
+
+Alone = Callable[[Layer], tuple[Tiling, int] | None]
+"""A layer's tiling from DDR to DDR, and its cycles; None where it does not fit so."""
+
+
+def decide(network: Network, limits: Limits, alone: Alone) -> Decisions | None:
+    """The cheapest regions and homes by the estimate; None where some layer fits in no way."""
+    return _Search(network, limits, alone).run()
+
+
+class _Search:
+    def __init__(self, network: Network, limits: Limits, alone: Alone) -> None:
+        self.network, self.limits, self.alone = network, limits, alone
+        self.chip = network.chip
+        self._bytes = {n: b.whole_bytes(self.chip) for n, b in network.buffers.items()}
+        self._may_stay = {
+            name
+            for name, buffer in network.buffers.items()
+            if not buffer.given
+            and not buffer.delivered
+            and self._bytes[name] <= limits.fspm_bytes
+            and buffer.encodable(buffer.tensor.shape[1], self.chip)
+            and self._replaceable(name)
+        }
+        self._in_place = [in_place(network, layer) for layer in network.layers]
+
+    def _replaceable(self, name: str) -> bool:
+        """Whether no layer writes bytes of a buffer that it reads: in DDR it has tiles of its own.
+
+        Moves without an engine go from DDR to DDR.
+        """
+        for layer in self.network.layers:
+            if layer.engine is None and name in {part.buffer for part in (*layer.reads, layer.y)}:
+                return False
+            if layer.y.buffer == name and any(layer.y.meets(part) for part in layer.reads):
+                return False
+        return True
+
+    def run(self) -> Decisions | None:
+        """Borders in order; at each the cheapest ways to every state."""
+        count = len(self.network.layers)
+        best: list[dict[frozenset[str], _Best]] = [{} for _ in range(count + 1)]
+        best[0][frozenset()] = _Best(0, -1, frozenset(), 0)
+        for last in range(1, count + 1):
+            for shape in self._shapes(last):
+                for state, known in best[shape.first].items():
+                    for after in self._states(shape, state):
+                        cost = self._price(shape, state, after)
+                        if cost is None:
+                            continue
+                        cost += known.cost
+                        old = best[last].get(after)
+                        if old is None or cost < old.cost:
+                            best[last][after] = _Best(
+                                cost, shape.first, state, shape.bands, shape.kept
+                            )
+            self._leave_alone(last, best)
+            cheapest = sorted(best[last].items(), key=lambda item: (item[1].cost, sorted(item[0])))
+            best[last] = dict(cheapest[:STATES])
+        return self._traced(best)
+
+    def _leave_alone(self, last: int, best: Sequence[dict[frozenset[str], _Best]]) -> None:
+        """The last layer before a border from DDR to DDR in tiles of its own."""
+        layer = self.network.layers[last - 1]
+        if not self._pressed[layer.index]:
+            return
+        own = {part.buffer for part in (*layer.reads, layer.y)}
+        states = [(state, known) for state, known in best[last - 1].items() if not own & state]
+        found = self.alone(layer) if states else None
+        if found is None:
+            return
+        room = self.chip.fspm_bytes - layer.geometry.fspm_bytes(found[0])
+        for state, known in states:
+            if sum(self._bytes[name] for name in state) > room:
+                continue
+            after = frozenset(n for n in state if self.network.buffers[n].last >= last)
+            cost, old = known.cost + found[1], best[last].get(after)
+            if old is None or cost < old.cost:
+                best[last][after] = _Best(cost, last - 1, state, 0)
+
+    def _traced(self, best: Sequence[dict[frozenset[str], _Best]]) -> Decisions | None:
+        border, state = len(best) - 1, frozenset[str]()
+        if state not in best[border]:
+            return None
+        regions: list[Region] = []
+        resident: set[str] = set()
+        while border > 0:
+            found = best[border][state]
+            tiling = None
+            if not found.bands:
+                own = self.alone(self.network.layers[found.border])
+                assert own is not None
+                tiling = own[0]
+            bands = max(1, found.bands)
+            regions.append(Region(found.border, border, bands, found.kept, tiling))
+            border, state = found.border, found.state
+            resident |= state
+        return Decisions(tuple(reversed(regions)), frozenset(resident))
+
+    # -------------------------------------------------------------- shapes of regions
+
+    @cached_property
+    def _pressed(self) -> tuple[bool, ...]:
+        """Layers where walking in bands may help: not all that lives there can stay on chip.
+
+        Or the vector engine works there, which can work beside the matrix engine.
+        """
+        count = len(self.network.layers)
+        live = [0] * (count + 1)
+        pressed = [layer.engine is not Engine.RCCN for layer in self.network.layers]
+        for name, buffer in self.network.buffers.items():
+            first, last = max(0, buffer.first), min(buffer.last, count - 1)
+            if name in self._may_stay:
+                first += self._replaces(name, first)
+                for index in range(first, last + 1):
+                    live[index] += self._bytes[name]
+            else:
+                for layer in self.network.layers[first : last + 1]:
+                    if any(part.buffer == name for part in (*layer.reads, layer.y)):
+                        pressed[layer.index] = True
+        return tuple(
+            flag or live[index] > self.limits.fspm_bytes for index, flag in enumerate(pressed)
+        )
+
+    def _shapes(self, last: int) -> Iterator[_Shape]:
+        """Regions that end at a border: a layer as a whole, and runs of layers in bands."""
+        layer = self.network.layers[last - 1]
+        if layer.engine is None:
+            return  # moved from DDR to DDR
+        alone = self._shape(last - 1, last, 1, False, [(layer, (0, layer.height))])
+        if alone is not None:
+            yield alone
+        for bands in BANDS[1:]:
+            if bands > layer.height:
+                break
+            yield from self._growing(last, bands, False)
+            yield from self._growing(last, bands, True)
+
+    def _growing(self, last: int, bands: int, kept: bool) -> Iterator[_Shape]:
+        """Regions that end at a border, from one layer on, walked in so many bands."""
+        wanted: list[tuple[Part, Range]] = []
+        taken: list[tuple[Layer, Range]] = []
+        useful = False
+        for first in range(last - 1, max(-1, last - 1 - self.limits.longest), -1):
+            layer = self.network.layers[first]
+            useful = useful or self._pressed[first]
+            if taken and not joins(layer, [other for other, _ in taken]):
+                return
+            if layer.engine is None:
+                return
+            needs = [item for part, item in wanted if part.meets(layer.y)]
+            if self.network.leaves(layer, first, last):
+                rows = -(-layer.height // bands)
+                begin = min(bands // 2 * rows, layer.height - rows)
+                needs.append((begin, begin + rows))
+            rows_needed = hull(needs) or (0, 1)
+            if kept:  # what the band before has not
+                fresh = -(-layer.height // bands)
+                rows_needed = (max(rows_needed[0], rows_needed[1] - fresh), rows_needed[1])
+            wanted.extend((part, layer.read_rows(part, rows_needed)) for part in layer.reads)
+            taken.insert(0, (layer, rows_needed))
+            if useful:
+                shape = self._shape(first, last, bands, kept, taken)
+                if shape is None or shape.least() > self.limits.fspm_bytes:
+                    return
+                yield shape
+
+    def _shape(
+        self,
+        first: int,
+        last: int,
+        bands: int,
+        kept: bool,
+        taken: Sequence[tuple[Layer, Range]],
+    ) -> _Shape | None:
+        """What a region costs; None where the constants of a layer do not fit."""
+        chip = self.chip
+        shape = _Shape(first, last, bands, kept, inner=[0] * (last - first))
+        segments: dict[str, tuple[Range, Range, Range]] = {}  # rows, channels, layers touching
+        reads: dict[str, list[tuple[Range, int]]] = {}
+        written: dict[str, list[Range]] = {}
+        traffic_out: dict[str, int] = {}
+        for layer, rows in taken:
+            cut = self.network.cuts[layer.index]
+            if cut is None:
+                return None
+            again = (bands - 1) * max(0, span(rows) - -(-layer.height // bands))
+            busy = cut.cycles * (layer.height + again) // layer.height
+            busy += layer.setup * bands * cut.instructions // max(1, len(layer.whole))
+            shape.exposed += cut.exposed
+            shape.inner[layer.index - first] += cut.sum_bytes * span(rows)
+            if layer.engine is Engine.RCCN:
+                shape.matrix += busy
+            else:
+                shape.vector += busy
+            shape.weights += layer.weight_bytes
+            shape.transfers += 2 * cut.instructions if layer.weight_bytes else 1
+            for part in (*layer.reads, layer.y):
+                needed = rows if part is layer.y else layer.read_rows(part, rows)
+                channels = part.channels if part.plain else (0, span(part.channels))
+                known = segments.get(part.buffer)
+                if known is None:
+                    segments[part.buffer] = (needed, channels, (layer.index, layer.index + 1))
+                else:
+                    both = (
+                        hull((known[0], needed)) or needed,
+                        hull((known[1], channels)) or channels,
+                    )
+                    segments[part.buffer] = (*both, (known[2][0], layer.index + 1))
+                if part is layer.y:
+                    written.setdefault(part.buffer, []).append(channels)
+                    if self.network.leaves(layer, first, last):
+                        size = span(channels) * self._pixel_size(part) * layer.height
+                        traffic_out[part.buffer] = traffic_out.get(part.buffer, 0) + size
+                elif not any(
+                    a <= channels[0] and channels[1] <= b for a, b in written.get(part.buffer, [])
+                ):
+                    size = span(channels) * self._pixel_size(part)
+                    reads.setdefault(part.buffer, []).append((needed, size))
+        runs = self._runs(taken)
+        for name, (rows, channels, touched) in segments.items():
+            buffer = self.network.buffers[name]
+            size = buffer.fspm_bytes(span(rows), span(channels), chip)
+            waves = runs[touched[1] - 1 - first] - runs[touched[0] - first]
+            halo = max(0, span(rows) - -(-buffer.tensor.shape[2] // bands)) if kept else 0
+            if halo:
+                moved = halo * buffer.row_bytes(span(channels), chip)
+                each = chip.vector_setup_cycles + -(-moved // chip.vector_lanes)
+                shape.vector += (bands - 1) * each
+            if self._inside(buffer, first, last):
+                replaced = self._replaces(name, touched[0])
+                begin = touched[0] + 1 if replaced else touched[0]
+                for position in range(begin - first, touched[1] - first):
+                    shape.inner[position] += size
+                more = waves + bool(halo) if bands > 1 else 0  # bands of it that are there at once
+                for position in range(last - first):
+                    shape.inner[position] += more * size
+                continue
+            loaded = [item for item in reads.get(name, ())]
+            whole = hull(item for item, _ in loaded)
+            rows_read = self._rows_read(span(whole), buffer, bands) if whole is not None else 0
+            per_row = max((size for _, size in loaded), default=0)
+            shape.crossing[name] = _Crossing(
+                buffer,
+                size,
+                (buffer.tensor.shape[2] if kept and whole is not None else rows_read) * per_row,
+                traffic_out.get(name, 0),
+                touched,
+                bands * (bool(loaded) + (name in traffic_out)),
+            )
+        return shape
+
+    def _runs(self, taken: Sequence[tuple[Layer, Range]]) -> list[int]:
+        """For every layer of a region, how often another engine has taken over before it."""
+        found = [0]
+        for (before, _), (layer, _) in pairwise(taken):
+            found.append(found[-1] + (before.engine is not layer.engine))
+        return found
+
+    def _rows_read(self, rows: int, buffer: Buffer, bands: int) -> int:
+        """Rows loaded in all bands, of which one needs so many."""
+        height = buffer.tensor.shape[2]
+        return (
+            min(height, bands * rows)
+            if bands == 1
+            else max(
+                min(height, bands * rows), height + (bands - 1) * max(0, rows - -(-height // bands))
+            )
+        )
+
+    def _pixel_size(self, part: Part) -> int:
+        """Bytes of a row of one channel."""
+        tensor = self.network.graph.tensors[part.tensor]
+        return tensor.shape[3] * tensor.dtype.size_bytes
+
+    def _inside(self, buffer: Buffer, first: int, last: int) -> bool:
+        return first <= buffer.first and buffer.last < last
+
+    def _replaces(self, name: str, layer: int) -> bool:
+        """Whether a buffer takes the place of one that dies as it is born."""
+        part = self._in_place[layer]
+        return part is not None and self.network.layers[layer].y.buffer == name
+
+    # -------------------------------------------------------------- states and prices
+
+    def _states(self, shape: _Shape, before: frozenset[str]) -> Iterator[frozenset[str]]:
+        """What may stay on chip behind a region: what stayed so far, and choices of what is new."""
+        last = shape.last
+        kept = frozenset(n for n in before if self.network.buffers[n].last >= last)
+        born = [
+            name
+            for name, item in shape.crossing.items()
+            if item.buffer.first >= shape.first
+            and item.buffer.last >= last
+            and name in self._may_stay
+        ]
+        if len(born) > CHOSEN:
+            yield kept
+            yield kept | frozenset(born)
+            return
+        for count in range(len(born) + 1):
+            for some in combinations(born, count):
+                yield kept | frozenset(some)
+
+    def _price(self, shape: _Shape, before: frozenset[str], after: frozenset[str]) -> int | None:
+        """Cycles of a region between two states by the estimate; None where it does not fit."""
+        chip, bands = self.chip, shape.bands
+        stay = before | after
+        usage = list(shape.inner)
+        count = len(usage)
+        read = written = transfers = 0
+        for name in stay:
+            if name not in shape.crossing:
+                size = self._bytes[name]
+                for position in range(count):
+                    usage[position] += size
+        for name, item in shape.crossing.items():
+            if name in stay:
+                begin, end = 0, count
+                if bands == 1:
+                    if name not in before:
+                        begin = item.touched[0] - shape.first
+                        begin += self._replaces(name, item.touched[0])
+                    if name not in after:
+                        end = item.touched[1] - shape.first
+                for position in range(begin, end):
+                    usage[position] += self._bytes[name]
+                continue
+            double = bands > 1
+            begin, end = item.touched[0] - shape.first, item.touched[1] - shape.first
+            if item.written and not item.read and self._replaces(name, item.touched[0]):
+                begin += 1
+            for position in range(begin, end):
+                usage[position] += item.segment
+            if double:
+                for position in range(count):
+                    usage[position] += item.segment
+            read += item.read
+            written += item.written
+            transfers += item.transfers
+        if max(usage, default=0) > self.limits.fspm_bytes:
+            return None
+        again = bands if shape.weights > chip.wspm_bytes else 1
+        ddr_in, ddr_out = chip.ddr_cycles(read), chip.ddr_cycles(written)
+        setups = (transfers + shape.transfers * again) * chip.dma_setup_cycles
+        ddr = ddr_in + ddr_out + chip.ddr_cycles(shape.weights * again) + setups
+        busiest = max(shape.matrix, shape.vector, ddr)
+        apart = shape.matrix + shape.vector - max(shape.matrix, shape.vector) + ddr_in + ddr_out
+        return busiest + apart // bands + shape.exposed * again
