@@ -8,17 +8,30 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conformance_checks import artificial, build
+from knightlite.chip import Chip
 from knightlite.emit.tokens import with_tokens
+from knightlite.errors import KnightliteError
 from knightlite.ir import Graph
 from knightlite.schedule import LayerPlan, Plan
-from knightlite.schedule.choose import constant_bytes, price, tile_costs
-from knightlite.schedule.steps import LayerBuilder, LayerWalk, Scratchpads, in_program_order
+from knightlite.schedule.choose import candidates
+from knightlite.schedule.layer_clock import LayerClock, TileCosts
+from knightlite.schedule.least import LeastCycles
+from knightlite.schedule.price import constant_bytes, price, tile_costs
+from knightlite.schedule.steps import (
+    LayerBuilder,
+    LayerWalk,
+    Scratchpads,
+    Visit,
+    in_program_order,
+)
 from knightlite.schedule.tiling import Tiling
 from knightlite.sim import simulate_time
 from quantized_nets import QuantizedNet
-from random_layers import TX5368
+from random_layers import TX5368, chips, layers
 from test_schedule import every_tiling, gated, grouped, pooled, strided, upsampled
 
 
@@ -56,9 +69,11 @@ def test_a_price_is_the_simulated_time(
     layer = plan.layers[-1]
     prices = set()
     costs = tile_costs(layer.geometry, plan.locations)
+    least = LeastCycles(costs)
     for tiling in itertools.islice(every_tiling(layer.geometry), 0, None, 3):
         wanted = simulated(plan, layer, tiling)
         assert price(costs, tiling) == wanted
+        assert 0 < least.of(tiling) <= wanted
         assert price(costs, tiling, 2 * wanted) == wanted
         # given up where it is no better than what is known
         assert price(costs, tiling, wanted) is None
@@ -83,3 +98,60 @@ def test_rows_of_every_phase_have_their_own_price() -> None:
     assert len(cycles) == 2
     costs = tile_costs(layer.geometry, plan.locations)
     assert price(costs, tiling) == simulated(plan, layer, tiling)
+
+
+def walked(costs: TileCosts, tiling: Tiling) -> int:
+    """The price by a walk to the end."""
+    clock = LayerClock(costs)
+    for visit in LayerWalk(costs.geometry, tiling, Scratchpads()).visits():
+        clock.take(visit)
+    return clock.close()
+
+
+@settings(max_examples=80)
+@given(layers(), chips(), st.sampled_from((3, 57)))
+def test_rounds_that_repeat_need_no_walk(graph: Graph, chip: Chip, percent: int) -> None:
+    """And of all tilings the first of the fastest is chosen, whatever is not walked at all."""
+    chip = replace(chip, ddr_efficiency_percent=percent)
+    try:
+        built = build(graph, artificial(chip))
+    except KnightliteError:
+        return
+    for layer in built.compiled.plan.layers:
+        costs = tile_costs(layer.geometry, built.compiled.plan.locations)
+        least = LeastCycles(costs)
+        for tiling in itertools.islice(every_tiling(layer.geometry), 0, None, 3):
+            cycles = walked(costs, tiling)
+            assert price(costs, tiling) == cycles
+            assert least.of(tiling) <= cycles
+        prices = [(walked(costs, item), item) for item in candidates(layer.geometry)]
+        best = min(prices, key=lambda found: found[0])
+        assert (layer.estimated_cycles, layer.tiling) == best
+
+
+def test_most_rounds_are_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 rounds of either loop: a walk of a few, and the bound keeps most tilings from one."""
+    net = QuantizedNet()
+    x = net.conv(net.input("x", 8, 200, 4), "c", 8, (3, 3), pads=(1, 1, 1, 1))
+    y = net.conv(net.max_pool(x, "p", kernel=(200, 1), strides=(200, 1)), "d", 200 * 16)
+    chip = replace(TX5368, fspm_bytes=8192, wspm_bytes=4096, matrix_output_lanes=16)
+    plan = build(net.build(y), artificial(chip)).compiled.plan
+    taken: list[int] = []
+    take = LayerClock.take
+
+    def counted(clock: LayerClock, visit: Visit) -> None:
+        taken.append(1)
+        take(clock, visit)
+
+    monkeypatch.setattr(LayerClock, "take", counted)
+    for layer, tiling in (
+        (plan.layers[0], Tiling(1, 8, 8, False, 2)),
+        (plan.layers[2], Tiling(1, 16, 8, True, 2)),
+    ):
+        costs = tile_costs(layer.geometry, plan.locations)
+        cycles = price(costs, tiling)
+        assert len(taken) < 30
+        taken.clear()
+        assert cycles == walked(costs, tiling)
+        assert len(taken) == 200
+        taken.clear()

@@ -143,7 +143,7 @@ def test_layers_take_turns_to_the_last_byte() -> None:
 
 def test_slots_are_filled_and_then_refilled_in_turn() -> None:
     slots = Slots(base=100, size=10, count=3)
-    taken: list[Any] = [(key, *slots.take(key)) for key in "abcadbeab"]
+    taken: list[Any] = [(key, *slots.take(((ord(key), 0), (0, 0)))) for key in "abcadbeab"]
     assert taken == [
         ("a", 100, False), ("b", 110, False), ("c", 120, False), ("a", 100, True),
         ("d", 100, False), ("b", 110, True), ("e", 110, False), ("a", 120, False),

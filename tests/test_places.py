@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from conformance_checks import build, random_inputs, reference, run
 from knightlite.allocate import Place, place_tensors, places
+from knightlite.allocate.draft import Draft, Life, LifeKey
+from knightlite.allocate.lives import Group, lives_of, together
 from knightlite.ir import Graph
 from knightlite.ops import Window
 from quantized_nets import QuantizedNet
@@ -190,7 +193,7 @@ def test_bytes_are_shared_in_time() -> None:
 
 def test_without_the_look_at_lives_bytes_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check is what keeps ``half_still_read`` exact."""
-    monkeypatch.setattr(places, "_overwrites", lambda draft, windows: False)
+    monkeypatch.setattr(places, "together", lambda draft, one, other: one.lives | other.lives)
     graph = half_still_read(QuantizedNet())
     assert copies(graph) == []
     with pytest.raises(AssertionError, match="z"):
@@ -203,14 +206,12 @@ def test_windows_of_windows() -> None:
     assert inner.within(Window()) == inner == Window().within(inner)
 
 
-@settings(max_examples=30)
-@given(st.data())
-def test_random_slices_and_concats(data: st.DataObject) -> None:
-    """Any tangle of Slices and Concats, with convolutions that overwrite; all bytes exact."""
+@st.composite
+def tangles(draw: st.DrawFn, most: int) -> Graph:
+    """Slices and Concats of one another, with convolutions that overwrite."""
     net = QuantizedNet()
     known = [net.conv(net.input("x", 3, 4, 4), "a", 4), net.conv("x", "b", 4), "x"]
-    draw = data.draw
-    for index in range(draw(st.integers(2, 7))):
+    for index in range(draw(st.integers(2, most))):
         kind, x = draw(st.sampled_from(["cut", "join", "work"])), draw(st.sampled_from(known))
         _, channels, height, width = net.builder.tensors[x].shape
         if kind == "cut":
@@ -234,5 +235,33 @@ def test_random_slices_and_concats(data: st.DataObject) -> None:
         else:
             known.append(net.conv(x, f"c{index}", draw(st.integers(1, 5))))
     wanted = [name for name in known if name != "x"]
-    graph = net.build(*draw(st.lists(st.sampled_from(wanted), min_size=1, max_size=2, unique=True)))
+    outputs = st.lists(st.sampled_from(wanted), min_size=1, max_size=2, unique=True)
+    return net.build(*draw(outputs))
+
+
+@settings(max_examples=30)
+@given(tangles(7))
+def test_random_slices_and_concats(graph: Graph) -> None:
+    """All bytes exact."""
     exact(graph)
+
+
+@settings(max_examples=100)
+@given(tangles(14))
+def test_what_comes_is_held_against_all_that_is_there(graph: Graph) -> None:
+    """The look at what is new finds what a look at every pair in the buffer finds."""
+    looks = []
+
+    def look(draft: Draft, one: Group, other: Group) -> dict[LifeKey, Life] | None:
+        found = together(draft, one, other)
+        windows = one.windows | other.windows
+        whole = lives_of(draft, windows, windows)
+        clash = any(a.clashes(b) for a, b in itertools.combinations(whole.values(), 2))
+        assert found == (None if clash else whole)
+        looks.append(clash)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "together", look)
+        place_tensors(graph)
+    event(f"merged {looks.count(False)}, refused {looks.count(True)}")

@@ -266,7 +266,7 @@ def every_tiling(geometry: Geometry) -> Iterator[Tiling]:
     """All that fit, of a coarse grid that has odd, even, whole and smallest parts."""
     _, channels, height, _ = geometry.y.shape
     depth = geometry.group[0]
-    rows = (1, 2, height - 1, height)
+    rows = (1, 2, max(1, height - 1), height)
     outs = sorted({1, 5, geometry.group[1], channels})
     ins = (7, 8, depth) if geometry.work.splits_inputs else (depth,)
     for row, out, part, outs_outer in itertools.product(rows, outs, ins, (False, True)):

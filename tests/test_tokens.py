@@ -285,6 +285,32 @@ def test_any_program_becomes_safe(plain: list[Instruction]) -> None:
     assert len(all_tokens(items)) <= across
 
 
+def plainly(items: Sequence[Instruction]) -> list[Instruction]:
+    """The tokens of a look at every pair of instructions."""
+    wait, signal = [0] * len(items), [0] * len(items)
+    waited: dict[Pair, int] = {}
+    pairs = conflicts(items)
+    for index, item in enumerate(items):
+        for source in set(Engine) - {item.ENGINE}:
+            earlier = [a for a, b in pairs if b == index and source == items[a].ENGINE]
+            latest, key = max(earlier, default=-1), (int(source), int(item.ENGINE))
+            if latest > waited.get(key, -1):
+                waited[key] = latest
+                wait[index] |= 1 << source
+                signal[latest] |= 1 << item.ENGINE
+    return [
+        replace(item, wait=wait[index], signal=signal[index]) for index, item in enumerate(items)
+    ]
+
+
+@given(st.lists(instructions(), max_size=40))
+def test_tokens_are_those_of_a_look_at_every_pair(plain: list[Instruction]) -> None:
+    assert with_tokens(plain) == plainly(plain)
+    numbers = [index // 3 for index in range(len(plain))]
+    numbered = [replace(item, layer=number) for item, number in zip(plain, numbers, strict=True)]
+    assert with_tokens(plain, True, numbers) == with_tokens(numbered, True)
+
+
 @given(st.lists(instructions(), min_size=2, max_size=12), st.data())
 def test_both_judges_agree_on_any_damage(plain: list[Instruction], data: st.DataObject) -> None:
     items = with_tokens(plain)

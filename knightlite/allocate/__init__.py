@@ -10,7 +10,8 @@ from knightlite.allocate.addresses import (
     layers,
     locations,
 )
-from knightlite.allocate.places import Place, is_placed, place_tensors
+from knightlite.allocate.draft import Place, is_placed
+from knightlite.allocate.places import place_tensors
 
 __all__ = [
     "Buffer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from knightlite.allocate.places import Place, is_placed
+from knightlite.allocate.draft import Place, is_placed
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError, Finding
 from knightlite.ir import Graph, Node

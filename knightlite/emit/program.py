@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal, cast
 
 from knightlite import schedule
@@ -37,12 +36,9 @@ def program_code(plan: Plan) -> list[Instruction]:
     if plan.order is not None:
         return with_tokens(plan.order.code)
     per_layer = plan_instructions(plan)
-    flat = [
-        replace(item, layer=index)
-        for index, instructions in enumerate(per_layer)
-        for item in instructions
-    ]
-    return with_tokens(flat, plan.level.in_turn)
+    flat = [item for instructions in per_layer for item in instructions]
+    layers = [index for index, instructions in enumerate(per_layer) for _ in instructions]
+    return with_tokens(flat, plan.level.in_turn, layers)
 
 
 def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin) -> Program:

@@ -6,61 +6,108 @@ Between two engines only waits on ever later instructions remain, each one token
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
 
-from knightlite.isa import Engine, Instruction, Space
+from knightlite.isa import Access, Engine, Instruction, Space, in_program
 
-_ENGINES = tuple(Engine)
-_Accesses = list[tuple[int, int, int]]  # first byte, last byte, instruction index
+_ENGINES = tuple(map(int, Engine))
 
 
-def with_tokens(instructions: Sequence[Instruction], in_turn: bool = False) -> list[Instruction]:
+def with_tokens(
+    instructions: Sequence[Instruction],
+    in_turn: bool = False,
+    layers: Sequence[int] | None = None,
+) -> list[Instruction]:
     """The same instructions with ``wait`` and ``signal`` set from what they touch.
 
-    ``in_turn``: the first load of a layer also waits for the last store before it.
+    ``in_turn``: the first load of a layer also waits for the last store before it. ``layers``: of
+    which each is, where they do not say so yet.
     """
+    numbers = [item.layer for item in instructions] if layers is None else layers
     count = len(instructions)
     wait, signal = [0] * count, [0] * count
-    seen: dict[tuple[Engine, Space, bool], _Accesses] = {}
-    waited = {(source, target): -1 for source in Engine for target in Engine}
+    touched: dict[int, tuple[Access, ...]] = {}  # of an object that stands in several places
+    # by engine and memory, by source and target: plain lists, since enumerations hash slowly
+    seen: list[list[_History | None]] = [[None] * len(Space) for _ in _ENGINES]
+    waited = [[-1] * len(_ENGINES) for _ in _ENGINES]
     layer, stored = -1, -1  # that is loading; the last store so far
     for index, item in enumerate(instructions):
-        accesses = item.accesses()
-        begins = in_turn and item.ENGINE is Engine.RDMA and item.layer != layer
+        accesses = touched.get(id(item))
+        if accesses is None:
+            accesses = touched[id(item)] = item.accesses()
+        engine = int(item.ENGINE)
+        begins = in_turn and engine == Engine.RDMA and numbers[index] != layer
         if begins:
-            layer = item.layer
+            layer = numbers[index]
         for source in _ENGINES:
-            if source == item.ENGINE:
+            if source == engine:
                 continue
-            latest = waited[source, item.ENGINE]
-            if begins and source is Engine.WDMA:
+            floor = latest = waited[source][engine]
+            if begins and source == Engine.WDMA:
                 latest = max(latest, stored)
+            histories = seen[source]
             for access in accesses:
-                for write in (True, False) if access.write else (True,):
-                    history = seen.get((source, access.space, write))
-                    if history:
-                        latest = _latest(history, access.first, access.last, latest)
-            if latest > waited[source, item.ENGINE]:
-                waited[source, item.ENGINE] = latest
+                history = histories[access.space]
+                if history is not None:
+                    latest = history.latest(access, latest)
+            if latest > floor:
+                waited[source][engine] = latest
                 wait[index] |= 1 << source
-                signal[latest] |= 1 << item.ENGINE
-        if item.ENGINE is Engine.WDMA:
+                signal[latest] |= 1 << engine
+        if engine == Engine.WDMA:
             stored = index
+        own = seen[engine]
         for access in accesses:
-            key = (item.ENGINE, access.space, access.write)
-            seen.setdefault(key, []).append((access.first, access.last, index))
-    return [
-        replace(item, wait=wait[index], signal=signal[index])
-        for index, item in enumerate(instructions)
-    ]
+            history = own[access.space]
+            if history is None:
+                history = own[access.space] = _History()
+            history.touch(access, index)
+    places = zip(instructions, numbers, wait, signal, strict=True)
+    return [in_program(item, *place) for item, *place in places]
 
 
-def _latest(history: _Accesses, first: int, last: int, floor: int) -> int:
-    """The latest instruction after ``floor`` whose bytes meet [first, last), else ``floor``."""
-    for begin, end, index in reversed(history):
-        if index <= floor:
-            break
-        if begin < last and first < end:
-            return index
-    return floor
+class _History:
+    """What an engine did last to each byte of a memory.
+
+    Disjoint segments: ``written[i]`` and ``touched[i]`` hold on [starts[i], starts[i + 1]), the
+    latest instruction that wrote there, and that wrote or read there; -1: none.
+    """
+
+    def __init__(self) -> None:
+        self._starts, self._written, self._touched = [0], [-1], [-1]
+
+    def latest(self, access: Access, floor: int) -> int:
+        """The latest instruction after ``floor`` that an access must wait for, else ``floor``."""
+        _, begin, end, write = access
+        marks = self._touched if write else self._written
+        first = bisect_right(self._starts, begin) - 1
+        last = bisect_left(self._starts, end, first)
+        return max(floor, marks[first] if last - first == 1 else max(marks[first:last]))
+
+    def touch(self, access: Access, index: int) -> None:
+        """Record an access of a later instruction."""
+        _, begin, end, write = access
+        first, last = self._cut(begin), self._cut(end)
+        if write:
+            self._starts[first:last] = [begin]
+            self._written[first:last] = self._touched[first:last] = [index]
+        elif last - first == 1:
+            self._touched[first] = index
+        else:  # neighbours that become equal are one again: reads do not shatter the memory
+            kept = [at for at in range(first, last) if self._differs(at, first)]
+            self._starts[first:last] = [self._starts[at] for at in kept]
+            self._written[first:last] = [self._written[at] for at in kept]
+            self._touched[first:last] = [index] * len(kept)
+
+    def _differs(self, at: int, first: int) -> bool:
+        return at == first or self._written[at] != self._written[at - 1]
+
+    def _cut(self, at: int) -> int:
+        """The segment that begins at a byte, made where there is none."""
+        position = bisect_left(self._starts, at)
+        if position == len(self._starts) or self._starts[position] != at:
+            self._starts.insert(position, at)
+            self._written.insert(position, self._written[position - 1])
+            self._touched.insert(position, self._touched[position - 1])
+        return position

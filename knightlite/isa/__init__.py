@@ -32,6 +32,7 @@ from knightlite.isa.records import (
     Store,
     Transfer,
     WindowInstruction,
+    in_program,
 )
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "assemble",
     "chip_findings",
     "disassemble",
+    "in_program",
     "largest",
     "layout",
     "listing_line",

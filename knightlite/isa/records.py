@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import ClassVar
+from operator import attrgetter
+from typing import Any, ClassVar, TypeVar
 
 from knightlite import dtypes
 from knightlite.chip import Chip
@@ -59,6 +61,29 @@ class Instruction:
     def macs(self) -> int:
         """Multiply-accumulates done."""
         return 0
+
+
+Writer = Callable[[Any, int], None]  # of a field of an instruction
+Reader = Callable[[Any], tuple[int, ...]]  # of all fields behind those three
+_members: dict[type, tuple[Reader, tuple[Writer, ...]]] = {}  # made once per class
+AnyInstruction = TypeVar("AnyInstruction", bound=Instruction)
+
+
+def in_program(item: AnyInstruction, layer: int, wait: int, signal: int) -> AnyInstruction:
+    """The same instruction of a layer, with its tokens: ``dataclasses.replace``, ten times faster.
+
+    A program may have a hundred thousand of them.
+    """
+    record = type(item)
+    if record not in _members:
+        names = [field.name for field in fields(record)]
+        writers = tuple(getattr(record, name).__set__ for name in names)
+        _members[record] = (attrgetter(*names[3:]), writers)
+    read, writers = _members[record]
+    made = object.__new__(record)
+    for write, value in zip(writers, (layer, wait, signal, *read(item)), strict=True):
+        write(made, value)
+    return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,6 +106,8 @@ class Chain:
     behind: View | None
     fixed: Mapping[str, int]  # fields of Matrix that all tiles share
     adding: Mapping[str, int]  # fields of the Add
+    group: tuple[int, int]  # input and output channels of a group
+    weight_size: int  # bytes of a weight
 
     @property
     def x(self) -> str:
@@ -149,12 +151,6 @@ class Chain:
 
         return records
 
-    @property
-    def group(self) -> tuple[int, int]:
-        """Input and output channels of a group."""
-        outputs, inputs = weighted.weights(self.center).shape[:2]
-        return inputs, outputs // self.center.integer("group")
-
     def tile_groups(self, outs: Range) -> int:
         """Groups of a tile; 1 for a part of a group."""
         return max(1, span(outs) // self.group[1])
@@ -182,11 +178,6 @@ class Chain:
     def row_bytes(self, outs: Range) -> int:
         """Bytes of a weight row."""
         return weight_row_bytes(span(outs), self.weight_size)
-
-    @property
-    def weight_size(self) -> int:
-        """Bytes of a weight."""
-        return weight_size(self.center)
 
     @property
     def accumulator_bytes(self) -> int:
@@ -274,7 +265,10 @@ def chain_of(graph: Graph, parts: tuple[Node, ...]) -> Chain:
     behind = views[at + 1] if at + 1 < len(views) else None
     adds = behind is not None and behind.node.op not in ACTIVATIONS
     adding = _add_fields(behind, center.node.output) if behind is not None and adds else {}
-    return Chain(center, before, behind, _fixed_fields(center, before, behind), adding)
+    outputs, inputs = weighted.weights(center).shape[:2]
+    group = (int(inputs), int(outputs) // center.integer("group"))
+    fixed = _fixed_fields(center, before, behind)
+    return Chain(center, before, behind, fixed, adding, group, weight_size(center))
 
 
 def _fixed_fields(center: View, before: View | None, behind: View | None) -> dict[str, int]:

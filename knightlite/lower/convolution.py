@@ -16,6 +16,7 @@ from knightlite.lower.work import (
     Range,
     Tile,
     Work,
+    tile_shape,
     window_limits,
 )
 from knightlite.ops import View, conv, weighted
@@ -34,9 +35,14 @@ def chain_work(graph: Graph, parts: tuple[Node, ...]) -> Work:
     taps = window["kernel_height"] * window["kernel_width"]
     stride, pad_top = center.integers("strides")[0], center.integers("pads")[0]
 
+    made: dict[tuple[object, ...], tuple[Instruction, ...]] = {}
+
     def compute(tile: Tile) -> tuple[Instruction, ...]:
         top = max(0, pad_top - tile.rows[0] * stride)
-        return (Matrix(**chain.fields(tile), **window, pad_top=top),)
+        key = (top, *tile_shape(tile))
+        if key not in made:
+            made[key] = (Matrix(**chain.fields(tile), **window, pad_top=top),)
+        return made[key]
 
     def weights(outs: Range, ins: Range, align: int) -> bytes:
         return chain.weight_rows(outs, ins)

@@ -145,6 +145,11 @@ def span(item: Range) -> int:
     return item[1] - item[0]
 
 
+def tile_shape(tile: Tile) -> tuple[object, ...]:
+    """A tile but for which part of its tensors it is: tiles that one instruction computes."""
+    return (*map(span, tile[:4]), *tile[4:])
+
+
 def tile_fields(view_x: Any, view_y: Any, width_x: int, width_y: int, tile: Tile) -> dict[str, int]:
     """The fields every compute instruction shares, for a tile of tensors x and y."""
     return {

@@ -8,8 +8,8 @@ from dataclasses import replace
 from knightlite.allocate import Location
 from knightlite.errors import CapacityError
 from knightlite.lower import LEAST_CHANNELS
-from knightlite.schedule.layer_clock import LayerClock, TileCosts
-from knightlite.schedule.steps import ConstantKey, LayerBuilder, LayerWalk, Scratchpads
+from knightlite.schedule.least import LeastCycles
+from knightlite.schedule.price import price, tile_costs
 from knightlite.schedule.tiling import LARGEST_PIXEL, LARGEST_ROW, Geometry, Tiling
 
 FACTORS = (16, 8, 4, 2, 1)
@@ -19,15 +19,23 @@ INPUT_CUTS = 3  # how many cuts of the input channels are priced: the largest th
 
 def choose(geometry: Geometry, locations: Mapping[str, Location], name: str) -> tuple[Tiling, int]:
     """The cheapest tiling that fits and its estimated cycles; CapacityError where none fits."""
-    best: tuple[int, Tiling] | None = None
     costs = tile_costs(geometry, locations)
-    for tiling in candidates(geometry):
-        cost = price(costs, tiling, None if best is None else best[0])
-        if cost is not None:
-            best = (cost, tiling)
-    if best is None:
+    tilings = list(candidates(geometry))
+    if not tilings:
         raise _capacity_error(geometry, name)
-    return best[1], best[0]
+    least = LeastCycles(costs)
+    promising = sorted((least.of(item), at) for at, item in enumerate(tilings))
+    best: tuple[int, int] | None = None  # cycles, and of those that are equally fast the first
+    for bound, at in promising:
+        if best is not None and bound > best[0]:
+            break
+        # at most as many cycles as the best where this one comes before it, else fewer
+        limit = None if best is None else best[0] + (at < best[1])
+        cycles = price(costs, tilings[at], limit)
+        if cycles is not None:
+            best = (cycles, at)
+    assert best is not None
+    return tilings[best[1]], best[0]
 
 
 def candidates(geometry: Geometry) -> Iterator[Tiling]:
@@ -107,41 +115,6 @@ def _most_rows(geometry: Geometry, tiling: Tiling) -> int:
         else:
             high = middle
     return low
-
-
-def tile_costs(geometry: Geometry, locations: Mapping[str, Location]) -> TileCosts:
-    """What tiles of a layer cost, whatever the tiling they are of."""
-    return TileCosts(
-        geometry,
-        LayerBuilder(geometry, locations, lambda key: (0, constant_bytes(geometry, key))),
-    )
-
-
-def price(costs: TileCosts, tiling: Tiling, limit: int | None = None) -> int | None:
-    """Cycles of a layer alone on the machine, from its instructions' own cycles.
-
-    None as soon as ``limit`` is reached: not better than what is known.
-    """
-    geometry = costs.geometry
-    clock = LayerClock(costs, geometry.chip.dma_setup_cycles, geometry.work.moves_only)
-    for visit in LayerWalk(geometry, tiling, Scratchpads()).visits():
-        clock.take(visit)
-        if limit is not None and clock.end >= limit:
-            return None
-    cycles = clock.close()
-    return None if limit is not None and cycles >= limit else cycles
-
-
-def constant_bytes(geometry: Geometry, key: ConstantKey) -> int:
-    """Bytes of a constant tile."""
-    kind, outs, ins = key
-    work = geometry.work
-    if kind == "weights":
-        assert work.weight_bytes is not None
-        return work.weight_bytes(outs, ins, geometry.chip.wspm_align_bytes)
-    function = work.parameters if kind == "parameters" else work.prologue
-    assert function is not None
-    return len(function(outs if kind == "parameters" else ins))
 
 
 def _capacity_error(geometry: Geometry, name: str) -> CapacityError:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from knightlite.lower import Tile, span
+from knightlite.lower import Range, span
 from knightlite.schedule.steps import LayerBuilder, Request, Visit
-from knightlite.schedule.tiling import Geometry
+from knightlite.schedule.tiling import Geometry, Step
 
 Slot = tuple[str, int]  # kind of tile, address
+# of what a step reads before its sums are complete: nothing is requantized, added or written
+TILES = dict.fromkeys(("weights", "parameters", "prologue", "x", "z"), 0)
 
 
 class TileCosts:
@@ -27,6 +29,8 @@ class TileCosts:
     def __init__(self, geometry: Geometry, builder: LayerBuilder) -> None:
         self.geometry, self._builder = geometry, builder
         self._known: dict[Hashable, int] = {}
+        self._interleave = geometry.work.interleave[0]
+        self._height = geometry.y.shape[2]
 
     def load(self, request: Request) -> int:
         """Of the transfer that fulfils a request."""
@@ -34,20 +38,32 @@ class TileCosts:
             request.shape(), lambda: self._builder.load(request).cycles(self.geometry.chip)
         )
 
-    def compute(self, tile: Tile) -> int:
+    def compute(self, step: Step) -> int:
         """Of all compute instructions of a tile; 0 where it is only moved."""
         work, chip = self.geometry.work, self.geometry.chip
         return self._once(
-            ("compute", self._shape(tile), tile.first, tile.last),
-            lambda: sum(item.cycles(chip) for item in work.compute(tile)),
+            ("compute", self.shape(step), step.first, step.last),
+            lambda: sum(item.cycles(chip) for item in work.compute(self._visit(step).tile)),
         )
 
-    def store(self, tile: Tile) -> int:
+    def store(self, step: Step) -> int:
         """Of the transfer that writes a tile."""
         return self._once(
-            ("store", self._shape(tile)),
-            lambda: self._builder.store(tile).cycles(self.geometry.chip),
+            ("store", self.shape(step)),
+            lambda: self._builder.store(self._visit(step).tile).cycles(self.geometry.chip),
         )
+
+    def row_shape(self, rows: Range) -> tuple[object, ...]:
+        """What the cost of a tile depends on of its rows."""
+        first, last = rows
+        begin, end = self.geometry.input_rows(rows)
+        # The first and last rows may differ: padding, and divisors of their own in pooling.
+        edges = (first == 0, last == self._height)
+        return (last - first, end - begin, edges, first % self._interleave)
+
+    def shape(self, step: Step) -> tuple[object, ...]:
+        """What the cost of a tile depends on."""
+        return (self.row_shape(step.rows), span(step.outs), span(step.ins))
 
     def _once(self, key: Hashable, cycles: Callable[[], int]) -> int:
         found = self._known.get(key)
@@ -55,19 +71,17 @@ class TileCosts:
             found = self._known[key] = cycles()
         return found
 
-    def _shape(self, tile: Tile) -> tuple[object, ...]:
-        # The first and last rows may differ: padding, and divisors of their own in pooling.
-        edges = (tile.rows[0] == 0, tile.rows[1] == self.geometry.y.shape[2])
-        phase = tile.rows[0] % self.geometry.work.interleave[0]
-        return (span(tile.rows), span(tile.x_rows), span(tile.outs), span(tile.ins), edges, phase)
+    def _visit(self, step: Step) -> Visit:
+        """A tile anywhere: no cost depends on addresses."""
+        return Visit(self.geometry, step, TILES, 0, 0, ())
 
 
 class LayerClock:
     """The queues, slots and the DDR while a layer's visits go by; ``end``: of all so far."""
 
-    def __init__(self, costs: TileCosts, setup_cycles: int, moves_only: bool) -> None:
-        """``setup_cycles``: of a transfer; ``moves_only``: nothing is computed."""
-        self._costs, self._setup, self._moves_only = costs, setup_cycles, moves_only
+    def __init__(self, costs: TileCosts) -> None:
+        self._costs, self._setup = costs, costs.geometry.chip.dma_setup_cycles
+        self._moves_only = costs.geometry.work.moves_only
         self._rdma = self._engine = self._wdma = self._ddr = 0  # when each is free
         self._unread: dict[Slot, int] = {}  # when what lies there is no longer read
         self._loaded: dict[Slot, int] = {}
@@ -95,6 +109,40 @@ class LayerClock:
             self._finish(self._before)
         return self.end
 
+    @property
+    def now(self) -> int:
+        """When the queue that the others wait for is free."""
+        return self._wdma if self._moves_only else self._engine
+
+    def state(self) -> Hashable:
+        """What the time of further visits depends on, counted from ``now``.
+
+        A time that is over is any time that is over: nobody waits for it.
+        """
+        now, rdma = self.now, self._rdma
+        wdma = max(self._wdma, now)
+        ddr = max(self._ddr, min(rdma, wdma) + self._setup)
+        return (
+            rdma - now,
+            wdma - now,
+            ddr - now,
+            self.end - now,
+            tuple((slot, max(time, rdma) - now) for slot, time in sorted(self._unread.items())),
+            tuple((slot, max(time, now) - now) for slot, time in sorted(self._loaded.items())),
+            tuple((slot, max(time, now) - now) for slot, time in sorted(self._stored.items())),
+        )
+
+    def move(self, cycles: int) -> None:
+        """Stand where, so much later, everything is as it is now."""
+        self._rdma += cycles
+        self._engine += cycles
+        self._wdma += cycles
+        self._ddr += cycles
+        self.end += cycles
+        self._unread = {slot: time + cycles for slot, time in self._unread.items()}
+        self._loaded = {slot: time + cycles for slot, time in self._loaded.items()}
+        self._stored = {slot: time + cycles for slot, time in self._stored.items()}
+
     def _finish(self, visit: Visit) -> None:
         self._store(visit, self._compute(visit))
 
@@ -107,35 +155,23 @@ class LayerClock:
 
     def _compute(self, visit: Visit) -> int:
         """When the tile is there to be stored."""
-        tile, last = visit.tile, visit.step.last
-        named = [
-            ("x", tile.x.address),
-            ("weights", tile.weight_address),
-            ("prologue", tile.prologue_address),
-        ]
-        if last:  # before it partial sums are left: nothing is requantized, added or written
-            named.append(("parameters", tile.parameter_address))
-            if tile.z is not None:
-                named.append(("z", tile.z.address))
-        slots = [slot for slot in named if slot in self._loaded]
-        ready = max((self._loaded[slot] for slot in slots), default=0)
+        loaded, last = self._loaded, visit.step.last
+        ready = max(loaded[slot] for slot in visit.read.items())
         if self._moves_only:
             return ready
-        written = self._stored.get(tile.y.address, 0) if last else 0
-        start = max(self._engine, ready, written)
-        self._engine = start + self._costs.compute(tile)
+        written = self._stored.get(visit.written, 0) if last else 0
+        self._engine = max(self._engine, ready, written) + self._costs.compute(visit.step)
         self.end = max(self.end, self._engine)
-        for slot in slots:
+        for slot in visit.read.items():
             self._unread[slot] = self._engine
         return self._engine
 
     def _store(self, visit: Visit, ready: int) -> None:
         if visit.step.last:
-            tile = visit.tile
-            self._wdma = self._transfer(max(self._wdma, ready), self._costs.store(tile))
-            self._stored[tile.y.address] = self._wdma
+            self._wdma = self._transfer(max(self._wdma, ready), self._costs.store(visit.step))
+            self._stored[visit.written] = self._wdma
             if self._moves_only:
-                self._unread["x", tile.x.address] = self._wdma
+                self._unread["x", visit.read["x"]] = self._wdma
 
     def _transfer(self, start: int, cycles: int) -> int:
         """The end of a transfer that may start then: bytes wait for the DDR, its setup does not."""

@@ -10,12 +10,13 @@ from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError, Finding, KnightliteError, findings_error
 from knightlite.ir import Graph
-from knightlite.schedule.choose import choose, constant_bytes
+from knightlite.schedule.choose import choose
 from knightlite.schedule.homes import Scattered, pieces
 from knightlite.schedule.layers import Layer
 from knightlite.schedule.levels import LEVELS, Level
 from knightlite.schedule.network import Network, network_of
 from knightlite.schedule.plan import Tilings, lay_out_constants, layer_key, layerwise_plan
+from knightlite.schedule.price import constant_bytes
 from knightlite.schedule.records import LayerPlan, Order, Plan
 from knightlite.schedule.regions import Decisions, Region
 from knightlite.schedule.scheduled import Laid, Timed, lay, timed

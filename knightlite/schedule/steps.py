@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from knightlite.allocate import Location
-from knightlite.ir import Tensor
 from knightlite.isa import Instruction, Load, Space, Store
 from knightlite.lower import Placement, Range, Tile, span
 from knightlite.schedule.tiling import Geometry, Step, Tiling
 
 ConstantKey = tuple[str, Range, Range]  # kind, output channels, input channels
+TileKey = tuple[Range, Range]  # of features: rows, channels; of constants: outputs, inputs
+Origins = Mapping[str, tuple[int, int]]  # by kind of tile: where both ranges of keys count from
+NO_RANGE = (0, 0)
 
 
 @dataclass(slots=True)
@@ -27,10 +29,18 @@ class Slots:
     base: int
     size: int
     count: int
-    keys: list[Hashable] = field(default_factory=list)
+    keys: list[TileKey] = field(default_factory=list)
     turn: int = 0
 
-    def take(self, key: Hashable) -> tuple[int, bool]:
+    def state(self, first: int, second: int) -> Hashable:
+        """What is in which slot, counted from an origin, and which one is refilled next."""
+        return self.turn, tuple(_moved(key, -first, -second) for key in self.keys)
+
+    def move(self, first: int, second: int) -> None:
+        """Let the tiles so much further on lie where these lie."""
+        self.keys = [_moved(key, first, second) for key in self.keys]
+
+    def take(self, key: TileKey) -> tuple[int, bool]:
         """(address, hit): where ``key`` lies, and whether it was there already."""
         if key in self.keys:
             return self.base + self.keys.index(key) * self.size, True
@@ -41,6 +51,11 @@ class Slots:
         self.turn = (self.turn + 1) % self.count
         self.keys[slot] = key
         return self.base + slot * self.size, False
+
+
+def _moved(key: TileKey, first: int, second: int) -> TileKey:
+    (a, b), (c, d) = key
+    return (a + first, b + first), (c + second, d + second)
 
 
 @dataclass(slots=True)
@@ -60,8 +75,7 @@ class Scratchpads:
         return int(start)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A tile that must be loaded before a step.
 
     ``kind``: "x", "z" (with ``rows`` and ``channels``) or a constant's kind (with its ``key``).
@@ -78,15 +92,60 @@ class Request:
     def shape(self) -> tuple[object, ...]:
         """What its transfer's cost depends on."""
         first, second = self.key[1:] if self.key is not None else (self.rows, self.channels)
-        return (self.kind, span(first), span(second))
+        return (self.kind, first[1] - first[0], second[1] - second[0])
 
 
 class Visit(NamedTuple):
-    """One step with its place in every scratchpad: the tile, and what must be loaded for it."""
+    """One step with its place in every scratchpad, and what must be loaded for it.
 
+    ``read``: where what its instructions read lies, by kind; ``written``, ``sums``: where in FSPM
+    the output tile and the partial sums lie.
+    """
+
+    geometry: Geometry
     step: Step
-    tile: Tile
+    read: Mapping[str, int]
+    written: int
+    sums: int
     requests: tuple[Request, ...]
+
+    @property
+    def tile(self) -> Tile:
+        """What is lowered."""
+        geometry, step, read = self.geometry, self.step, self.read
+        placement = geometry.placement
+        x = placement(geometry.x, read["x"], span(step.ins))
+        z = None
+        if geometry.z is not None and step.last:
+            _, channels = geometry.z_part(step.rows, step.outs)
+            z = self._broadcast(placement(geometry.z, read["z"], span(channels)))
+        y = x
+        if not geometry.work.moves_only:
+            y = placement(geometry.y, self.written, span(step.outs))
+        return Tile(
+            rows=step.rows,
+            outs=step.outs,
+            ins=step.ins,
+            x_rows=geometry.input_rows(step.rows),
+            x=x,
+            z=z,
+            y=y,
+            accumulator_address=self.sums,
+            weight_address=read.get("weights", 0),
+            weight_align=geometry.chip.wspm_align_bytes,
+            parameter_address=read.get("parameters", 0),
+            prologue_address=read.get("prologue", 0),
+            first=step.first,
+            last=step.last,
+        )
+
+    def _broadcast(self, z: Placement) -> Placement:
+        """The second operand's tile with strides of 0 along what it has only one of."""
+        assert self.geometry.z is not None
+        _, _, height, width = self.geometry.z.shape
+        return Placement(
+            z.address, z.row_stride if height > 1 else 0, z.column_stride if width > 1 else 0
+        )
 
 
 class StepCode(NamedTuple):
@@ -106,98 +165,76 @@ class LayerWalk:
         chip = geometry.chip
         parts = geometry.fspm_parts(tiling)
         position = pads.take("fspm", geometry.fspm_bytes(tiling), chip.fspm_bytes)
-        self.features: dict[str, Slots] = {}
+        self._slots: dict[str, Slots] = {}  # by kind of tile
         for name, (size, count) in parts.items():
-            self.features[name] = Slots(position, size, count)
+            self._slots[name] = Slots(position, size, count)
             position += size * count
         size, _, count = geometry.weight_slots(tiling)
-        self.weights = Slots(pads.take("wspm", size * count, chip.wspm_bytes), size, count)
+        start = pads.take("wspm", size * count, chip.wspm_bytes)
+        self._slots["weights"] = Slots(start, size, count)
         slots = geometry.parameter_slots(tiling)
         assert slots is not None
         (size_p, count_p), (size_q, count_q) = slots
         start = pads.take("mspm", size_p * count_p + size_q * count_q, chip.mspm_bytes)
-        self.parameters = Slots(start, size_p, count_p)
-        self.prologue = Slots(start + size_p * count_p, size_q, count_q)
+        self._slots["parameters"] = Slots(start, size_p, count_p)
+        self._slots["prologue"] = Slots(start + size_p * count_p, size_q, count_q)
+        self._before: Mapping[str, int] = {}  # what the previous step's compute reads
 
     def visits(self) -> Iterator[Visit]:
         """Every step, in order."""
-        in_use: set[tuple[str, int]] = set()  # slots that the previous step's compute reads
-        for step in self.geometry.steps(self.tiling):
-            visit, in_use = self._visit(step, in_use)
-            yield visit
+        for part in self.geometry.rounds(self.tiling):
+            yield from self.round(part)
 
-    def _visit(
-        self, step: Step, before: set[tuple[str, int]]
-    ) -> tuple[Visit, set[tuple[str, int]]]:
-        work, geometry = self.geometry.work, self.geometry
-        x_rows = work.input_rows(step.rows)
+    def round(self, part: Range) -> Iterator[Visit]:
+        """The steps of a part of the outer loop, in order."""
+        for step in self.geometry.round_steps(self.tiling, part):
+            yield self._visit(step)
+
+    def state(self, origin: Origins) -> Hashable:
+        """What further visits depend on, the keys counted from an origin of their kind."""
+        return tuple((kind, slots.state(*origin[kind])) for kind, slots in self._slots.items())
+
+    def move(self, start: Origins, goal: Origins) -> None:
+        """Stand where a whole number of equal rounds later the walk stands."""
+        for kind, slots in self._slots.items():
+            (rows, channels), (more_rows, more_channels) = start[kind], goal[kind]
+            slots.move(more_rows - rows, more_channels - channels)
+
+    def _visit(self, step: Step) -> Visit:
+        work, geometry, before = self.geometry.work, self.geometry, self._before
         requests: list[Request] = []
-        in_use: set[tuple[str, int]] = set()
+        read: dict[str, int] = {}
 
-        def feature(kind: str, rows: Range, channels: Range) -> Placement:
-            tensor = geometry.x if kind == "x" else geometry.z
-            assert tensor is not None
-            address, hit = self.features[kind].take((rows, channels))
-            in_use.add((kind, address))
-            if not hit:
-                early = (kind, address) not in before
-                requests.append(Request(kind, address, early, rows, channels))
-            return self._placement(tensor, address, span(channels))
+        def take(kind: str, key: TileKey) -> bool:
+            """Give a tile its place; whether it must be loaded."""
+            read[kind], hit = self._slots[kind].take(key)
+            return not hit
 
-        def constant(slots: Slots, key: ConstantKey) -> int:
-            address, hit = slots.take(key)
-            in_use.add((key[0], address))
-            if not hit:
-                early = (key[0], address) not in before
-                requests.append(Request(key[0], address, early, key=key))
-            return address
+        def feature(kind: str, rows: Range, channels: Range) -> None:
+            if take(kind, (rows, channels)):
+                early = before.get(kind) != read[kind]
+                requests.append(Request(kind, read[kind], early, rows, channels))
 
-        weights = parameters = prologue = 0
+        def constant(kind: str, outs: Range, ins: Range) -> None:
+            if take(kind, (outs, ins)):
+                early = before.get(kind) != read[kind]
+                requests.append(Request(kind, read[kind], early, key=(kind, outs, ins)))
+
         if work.weights is not None:
-            weights = constant(self.weights, ("weights", step.outs, step.ins))
+            constant("weights", step.outs, step.ins)
         if work.parameters is not None and step.last:
-            parameters = constant(self.parameters, ("parameters", step.outs, (0, 0)))
+            constant("parameters", step.outs, NO_RANGE)
         if work.prologue is not None:
-            part = (0, 0) if work.one_prologue else step.ins
-            prologue = constant(self.prologue, ("prologue", (0, 0), part))
-        x = feature("x", x_rows, step.ins)
-        z = None
+            constant("prologue", NO_RANGE, NO_RANGE if work.one_prologue else step.ins)
+        feature("x", geometry.input_rows(step.rows), step.ins)
         if work.z is not None and step.last:
-            z = self._broadcast(feature("z", *geometry.z_part(step.rows, step.outs)))
-        if work.moves_only:
-            y = x
-        else:
-            address, _ = self.features["y"].take((step.rows, step.outs))
-            y = self._placement(geometry.y, address, span(step.outs))
-        tile = Tile(
-            rows=step.rows,
-            outs=step.outs,
-            ins=step.ins,
-            x_rows=x_rows,
-            x=x,
-            z=z,
-            y=y,
-            accumulator_address=self.features["sums"].base if "sums" in self.features else 0,
-            weight_address=weights,
-            weight_align=geometry.chip.wspm_align_bytes,
-            parameter_address=parameters,
-            prologue_address=prologue,
-            first=step.first,
-            last=step.last,
-        )
-        return Visit(step, tile, tuple(requests)), in_use
-
-    def _broadcast(self, z: Placement) -> Placement:
-        """The second operand's tile with strides of 0 along what it has only one of."""
-        assert self.geometry.z is not None
-        _, _, height, width = self.geometry.z.shape
-        return Placement(
-            z.address, z.row_stride if height > 1 else 0, z.column_stride if width > 1 else 0
-        )
-
-    def _placement(self, tensor: Tensor, address: int, channels: int) -> Placement:
-        column = self.geometry.column_stride(tensor, channels)
-        return Placement(address, tensor.shape[3] * column, column)
+            feature("z", *geometry.z_part(step.rows, step.outs))
+        written = 0
+        if not work.moves_only:
+            written, _ = self._slots["y"].take((step.rows, step.outs))
+        sums = self._slots["sums"].base if "sums" in self._slots else 0
+        self._before = read
+        return Visit(geometry, step, read, written, sums, tuple(requests))
 
 
 @dataclass(frozen=True, slots=True)

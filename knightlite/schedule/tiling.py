@@ -16,7 +16,7 @@ from knightlite.allocate import align
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Tensor
 from knightlite.isa import FeatureInstruction, Load, Matrix, largest
-from knightlite.lower import Range, Work, span
+from knightlite.lower import Placement, Range, Work, span
 
 # what the fields of instructions hold: bytes between pixels, rows and weight rows, of a transfer
 LARGEST_PIXEL = largest(FeatureInstruction, "x_column_stride")
@@ -62,6 +62,15 @@ class Geometry:
     z: Tensor | None
     chip: Chip
     row_memo: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
+    input_memo: dict[Range, Range] = field(default_factory=dict, repr=False, compare=False)
+    parameter_memo: dict[Range, Range] = field(default_factory=dict, repr=False, compare=False)
+
+    def input_rows(self, rows: Range) -> Range:
+        """Input rows that output rows read; asked again and again for every tiling."""
+        found = self.input_memo.get(rows)
+        if found is None:
+            found = self.input_memo[rows] = self.work.input_rows(rows)
+        return found
 
     def z_part(self, rows: Range, outs: Range) -> tuple[Range, Range]:
         """Rows and channels of the second operand for a tile; where it has one, that serves all."""
@@ -73,6 +82,11 @@ class Geometry:
         """Bytes between pixels of a tile in FSPM: small pixels to words, others aligned."""
         size = channels * tensor.dtype.size_bytes
         return align(size, 4 if size < self.chip.fspm_align_bytes else self.chip.fspm_align_bytes)
+
+    def placement(self, tensor: Tensor, address: int, channels: int) -> Placement:
+        """A tile of full rows at an FSPM address."""
+        column = self.column_stride(tensor, channels)
+        return Placement(address, tensor.shape[3] * column, column)
 
     def tile_bytes(self, tensor: Tensor, rows: int, channels: int) -> int:
         """Bytes of a tile of ``rows`` full rows in FSPM."""
@@ -93,17 +107,25 @@ class Geometry:
 
     def steps(self, tiling: Tiling) -> Iterator[Step]:
         """All tiles in order."""
-        row_parts = cut(self.y.shape[2], tiling.rows)
-        out_parts = self.out_parts(tiling)
+        for part in self.rounds(tiling):
+            yield from self.round_steps(tiling, part)
+
+    def rounds(self, tiling: Tiling) -> list[Range]:
+        """The parts of the outer loop: output channels or rows."""
+        return self.out_parts(tiling) if tiling.outs_outer else cut(self.y.shape[2], tiling.rows)
+
+    def round_steps(self, tiling: Tiling, part: Range) -> Iterator[Step]:
+        """The tiles of one part of the outer loop, in order."""
         pairs = (
-            ((r, o) for o in out_parts for r in row_parts)
+            [(rows, part) for rows in cut(self.y.shape[2], tiling.rows)]
             if tiling.outs_outer
-            else ((r, o) for r in row_parts for o in out_parts)
+            else [(part, outs) for outs in self.out_parts(tiling)]
         )
         for rows, outs in pairs:
             in_parts = self.in_parts(tiling, outs)
-            for ins in in_parts:
-                yield Step(rows, outs, ins, ins == in_parts[0], ins == in_parts[-1])
+            final = len(in_parts) - 1
+            for index, ins in enumerate(in_parts):
+                yield Step(rows, outs, ins, index == 0, index == final)
 
     def out_parts(self, tiling: Tiling) -> list[Range]:
         """The parts that the output channels are cut into: no part crosses a group's border."""
@@ -118,8 +140,9 @@ class Geometry:
     def in_parts(self, tiling: Tiling, outs: Range) -> list[Range]:
         """The parts that the input channels of a tile are cut into."""
         first, last = self.input_channels(outs)
-        step = tiling.ins if self.splits(tiling) else last - first
-        return [(first + a, first + b) for a, b in cut(last - first, step)]
+        if not self.splits(tiling):
+            return [(first, last)]
+        return [(first + a, first + b) for a, b in cut(last - first, tiling.ins)]
 
     def splits(self, tiling: Tiling) -> bool:
         """True where the sums of a tile may be cut over input channels: inside one group."""
@@ -146,7 +169,7 @@ class Geometry:
         """Most input rows that a tile of ``rows`` output rows reads."""
         if rows not in self.row_memo:
             parts = cut(self.y.shape[2], rows)
-            self.row_memo[rows] = max(span(self.work.input_rows(part)) for part in parts)
+            self.row_memo[rows] = max(span(self.input_rows(part)) for part in parts)
         return self.row_memo[rows]
 
     def fspm_parts(self, tiling: Tiling) -> dict[str, tuple[int, int]]:
@@ -203,16 +226,18 @@ class Geometry:
 
     def parameter_bytes(self, tiling: Tiling) -> tuple[int, int]:
         """MSPM that one tile's parameters and its prologue take."""
-        ins, outs = self.tile_channels(tiling)
-        step, parameters, prologue = (
-            self.chip.mspm_align_bytes,
-            self.work.parameters,
-            self.work.prologue,
-        )
-        return (
-            align(len(parameters((0, outs))), step) if parameters is not None else 0,
-            align(len(prologue((0, ins))), step) if prologue is not None else 0,
-        )
+        channels = self.tile_channels(tiling)
+        if channels not in self.parameter_memo:
+            step, parameters, prologue = (
+                self.chip.mspm_align_bytes,
+                self.work.parameters,
+                self.work.prologue,
+            )
+            self.parameter_memo[channels] = (
+                align(len(parameters((0, channels[1]))), step) if parameters is not None else 0,
+                align(len(prologue((0, channels[0]))), step) if prologue is not None else 0,
+            )
+        return self.parameter_memo[channels]
 
     def pixel_bytes(self, tiling: Tiling) -> int:
         """The largest pixel stride of an instruction."""
