@@ -84,14 +84,14 @@ typedef struct knl_network {
     uint32_t layer_count, tensor_count, input_count, output_count, host_operators;
     uint32_t instructions;
     unsigned options;
-    unsigned kernels;
+    const void *simd;          /* vector kernels, or NULL */
     uint64_t most_segments[4]; /* per memory: pieces that the check of races may need */
     uint64_t work_bytes;       /* of vector kernels */
     knl_text name, chip, res_version;
     const uint8_t *chip_digest;
     uint8_t *ddr; /* byte `constants_bytes` of the DDR */
     uint8_t *fspm, *wspm, *mspm, *work;
-    uint64_t packed; /* which weights lie packed in the work memory: WSPM address + 1, or 0 */
+    uint32_t packed[8]; /* which weights lie packed in the work memory; first 0: none */
     uint64_t saturations;
 } knl_network;
 

@@ -245,7 +245,10 @@ static inline int64_t knl_affine(const uint8_t *records, uint32_t channel, int32
 void knl_finish(knl_network *net, const knl_item *item, uint32_t row, uint32_t column,
                 uint32_t channel, int64_t sum);
 
-/* ---- vector kernels: knl_x86.c */
+/* ---- vector kernels: knl_dense.c */
+
+/* Kernels by their number, NULL for the scalar ones. */
+const void *knl_kernels(unsigned kernels);
 
 /* Work memory for an instruction, 0 where the scalar kernel does it. */
 uint64_t knl_vector_bytes(const knl_network *net, const knl_item *item);

@@ -365,7 +365,6 @@ int knl_open(knl_network *net, const void *cfg, size_t cfg_bytes, const void *we
         return status;
     head = in_cfg[1].data;
     net->options = options;
-    net->kernels = knl_best_kernels();
     net->code = in_cfg[2].data;
     net->code_bytes = in_cfg[2].bytes;
     net->constants = in_weight[1].data;
@@ -391,7 +390,8 @@ int knl_open(knl_network *net, const void *cfg, size_t cfg_bytes, const void *we
     if (net->host_operators && !(options & KNL_CHIP_ONLY))
         return knl_say(error, KNL_HOST, 0, "the .cfg has %u operators that the host must run.",
                        (uint64_t)net->host_operators);
-    return check_plan(net, head, error);
+    status = check_plan(net, head, error);
+    return status ? status : knl_use_kernels(net, knl_best_kernels(), error);
 }
 
 int knl_open_model(knl_network *net, const void *model, size_t model_bytes, unsigned options,

@@ -51,7 +51,7 @@ void knl_run_transfer(knl_network *net, const knl_item *given) {
         }
     }
     if (item.opcode == KNL_OP_LOAD && item.space == KNL_SPACE_WSPM)
-        net->packed = 0;
+        net->packed[0] = 0;
 }
 
 void knl_run_move(knl_network *net, const knl_item *item) {

@@ -58,7 +58,7 @@ int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error) {
         return knl_say(error, KNL_ARGUMENT, kernels,
                        "the best kernels of this build on this processor are %u, not %u.",
                        (uint64_t)knl_best_kernels(), (uint64_t)kernels);
-    net->kernels = kernels;
+    net->simd = knl_kernels(kernels);
     measure_work(net);
     return KNL_OK;
 }
@@ -108,7 +108,7 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     net->wspm = first + at.wspm;
     net->mspm = first + at.mspm;
     net->work = first + at.work;
-    net->packed = 0;
+    net->packed[0] = 0;
     return KNL_OK;
 }
 

@@ -1,4 +1,4 @@
-/* The vector engine: affine, two operands, pools, tables. */
+/* The vector engine: affine, two operands, tables, resize, softmax. */
 #include "knl_core.h"
 
 typedef struct tile {
@@ -80,40 +80,6 @@ void knl_run_eltwise(knl_network *net, const knl_item *item) {
                 int64_t other = get(at(&z, row, column), z.type, item->z_broadcast ? 0 : c);
                 put(at(&y, row, column), item, c, knl_round(combine(item, one, other), item->shift));
             }
-}
-
-/* Of a window the part that lies inside x: taps [first, last). */
-static void inside(uint32_t place, uint32_t stride, uint32_t pad, uint32_t taps, uint32_t size,
-                   int64_t *first, int64_t *last) {
-    int64_t begin = (int64_t)place * stride - pad;
-    *first = begin < 0 ? 0 : begin;
-    *last = begin + taps > size ? (int64_t)size : begin + taps;
-}
-
-static int64_t pooled(const knl_item *item, const tile *x, uint32_t y_row, uint32_t y_column,
-                      uint32_t channel) {
-    int64_t top, bottom, left, right, row, column, value;
-    int is_sum = item->mode == KNL_POOL_SUM;
-    int64_t found = is_sum ? 0 : knl_minimum(x->type); /* what lies outside x */
-    inside(y_row, item->stride_height, item->pad_top, item->kernel_height, item->x_height, &top,
-           &bottom);
-    inside(y_column, item->stride_width, item->pad_left, item->kernel_width, item->x_width, &left,
-           &right);
-    for (row = top; row < bottom; row++)
-        for (column = left; column < right; column++) {
-            value = get(at(x, (uint32_t)row, (uint32_t)column), x->type, channel);
-            found = is_sum ? found + value : value > found ? value : found;
-        }
-    return is_sum ? knl_round(found * item->multiplier, item->shift) : found;
-}
-
-void knl_run_pool(knl_network *net, const knl_item *item) {
-    tile x = x_tile(net, item), y = y_tile(net, item);
-    uint32_t row, column, c;
-    for (row = 0; row < item->y_height; row++)
-        for (column = 0; column < item->y_width; column++)
-            for (c = 0; c < item->y_channels; c++)
-                put(at(&y, row, column), item, c, pooled(item, &x, row, column, c));
 }
 
 int64_t knl_look_up(const uint8_t *table, uint32_t x_type, uint32_t intervals, uint32_t fraction,

@@ -1,0 +1,255 @@
+/* Kernels with AVX2: pairs of products of 16 bits, added up in 32 bits. */
+#include "knl_simd.h"
+#include "knl_x86.h"
+
+#ifdef KNL_X86
+
+#define TARGET __attribute__((target("avx2")))
+#define INLINE static inline __attribute__((always_inline)) TARGET
+
+/* A register holds the two pairs of four channels: added up behind all steps. */
+enum { LANES = 8, PIXELS = 6, STEP_BYTES = LANES * KNL_STEP * 2 };
+
+INLINE __m256i load(const void *at) {
+    return _mm256_loadu_si256((const __m256i *)at);
+}
+
+INLINE void store(void *at, __m256i value) {
+    _mm256_storeu_si256((__m256i *)at, value);
+}
+
+INLINE void dot_of(const uint8_t *const *x, const unsigned count, const uint8_t *weights,
+                   const knl_taps *taps, const int32_t *start, int32_t *sums) {
+    __m256i found[PIXELS][2];
+    unsigned i;
+    uint32_t row, column;
+    size_t step;
+#pragma GCC unroll 6
+    for (i = 0; i < count; i++)
+        found[i][0] = found[i][1] = _mm256_setzero_si256();
+    for (row = 0; row < taps->rows; row++)
+        for (column = 0; column < taps->columns; column++) {
+            size_t at = row * taps->row_bytes + column * taps->column_bytes;
+            for (step = 0; step < taps->steps; step++, at += 2 * KNL_STEP, weights += STEP_BYTES) {
+                __m256i one = load(weights), two = load(weights + STEP_BYTES / 2);
+#pragma GCC unroll 6
+                for (i = 0; i < count; i++) {
+                    long long four;
+                    __m256i value;
+                    memcpy(&four, x[i] + at, 2 * KNL_STEP);
+                    value = _mm256_set1_epi64x(four);
+                    found[i][0] = _mm256_add_epi32(found[i][0], _mm256_madd_epi16(value, one));
+                    found[i][1] = _mm256_add_epi32(found[i][1], _mm256_madd_epi16(value, two));
+                }
+            }
+        }
+#pragma GCC unroll 6
+    for (i = 0; i < count; i++) { /* [0 1 4 5 2 3 6 7] */
+        __m256i both = _mm256_hadd_epi32(found[i][0], found[i][1]);
+        both = _mm256_permute4x64_epi64(both, 0xd8);
+        store(sums + i * LANES, _mm256_add_epi32(both, load(start)));
+    }
+}
+
+TARGET static void dot(const uint8_t *const *x, unsigned count, const uint8_t *weights,
+                       const knl_taps *taps, const int32_t *start, int32_t *sums) {
+    switch (count) {
+    case 6:
+        dot_of(x, 6, weights, taps, start, sums);
+        return;
+    case 4:
+        dot_of(x, 4, weights, taps, start, sums);
+        return;
+    case 2:
+        dot_of(x, 2, weights, taps, start, sums);
+        return;
+    case 1:
+        dot_of(x, 1, weights, taps, start, sums);
+        return;
+    default: { /* 5 and 3 */
+        unsigned first = count - 1;
+        dot(x, first, weights, taps, start, sums);
+        dot_of(x + first, 1, weights, taps, start, sums + first * LANES);
+    }
+    }
+}
+
+TARGET static void lanewise(const uint8_t *x, const int16_t *weights, const knl_taps *taps,
+                            uint32_t channels, int32_t *sums) {
+    uint32_t c, row, column;
+    for (c = 0; c < channels; c += 16) {
+        __m256i low = _mm256_setzero_si256(), high = low;
+        const int16_t *w = weights + c;
+        for (row = 0; row < taps->rows; row++)
+            for (column = 0; column < taps->columns; column++, w += channels) {
+                const uint8_t *at = x + row * taps->row_bytes + column * taps->column_bytes +
+                                    2 * (size_t)c;
+                __m256i a = load(at), b = load(w);
+                __m256i least = _mm256_mullo_epi16(a, b), most = _mm256_mulhi_epi16(a, b);
+                low = _mm256_add_epi32(low, _mm256_unpacklo_epi16(least, most));
+                high = _mm256_add_epi32(high, _mm256_unpackhi_epi16(least, most));
+            }
+        store(sums + c, _mm256_permute2x128_si256(low, high, 0x20));
+        store(sums + c + 8, _mm256_permute2x128_si256(low, high, 0x31));
+    }
+}
+
+TARGET static void convert(const uint8_t *x, int is_signed, int wide, int32_t add, size_t count,
+                           uint8_t *to) {
+    size_t at = 0;
+    (void)add;
+    (void)wide; /* always: a signed x needs no offset */
+    for (; at + 16 <= count; at += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(x + at));
+        store(to + 2 * at, is_signed ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes));
+    }
+    for (; at < count; at++) {
+        int16_t value = (int16_t)(is_signed ? knl_s8(x + at) : x[at]);
+        memcpy(to + 2 * at, &value, 2);
+    }
+}
+
+/* Eight elements of x; what lies behind the channels is read too. */
+INLINE __m256i elements(const uint8_t *x, uint32_t type, uint32_t c) {
+    if (type == KNL_S16)
+        return _mm256_cvtepi16_epi32(
+            _mm_loadu_si128((const __m128i *)(const void *)(x + 2 * (size_t)c)));
+    return type == KNL_S8
+               ? _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(x + c)))
+               : _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(x + c)));
+}
+
+TARGET static void prologue(const uint8_t *x, uint32_t x_type, const knl_prologue *how, int wide,
+                            int32_t add, uint32_t channels, uint8_t *to) {
+    const __m256i low = _mm256_set1_epi32(how->low), high = _mm256_set1_epi32(how->high);
+    uint32_t c, i;
+    (void)add;
+    (void)wide;
+    for (c = 0; c < channels; c += 8) {
+        __m256i value = elements(x, x_type, c);
+        __m256i q = load(how->q + c), odd;
+        int16_t found[8];
+        __m128i narrow;
+        value = _mm256_add_epi32(_mm256_mullo_epi32(value, load(how->m + c)), load(how->b + c));
+        odd = _mm256_and_si256(_mm256_srav_epi32(value, q), _mm256_set1_epi32(1));
+        odd = _mm256_and_si256(odd, _mm256_cmpgt_epi32(q, _mm256_setzero_si256()));
+        value = _mm256_add_epi32(value, _mm256_add_epi32(odd, load(how->half + c)));
+        value = _mm256_srav_epi32(value, q);
+        value = _mm256_max_epi32(_mm256_min_epi32(value, high), low);
+        narrow = _mm_packs_epi32(_mm256_castsi256_si128(value),
+                                 _mm256_extracti128_si256(value, 1));
+        _mm_storeu_si128((__m128i *)(void *)found, narrow);
+        i = channels - c < 8 ? channels - c : 8;
+        memcpy(to + 2 * (size_t)c, found, 2 * (size_t)i);
+    }
+}
+
+INLINE __m256d rounded(__m256d value, double low, double high) {
+    value = _mm256_round_pd(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return _mm256_max_pd(_mm256_min_pd(value, _mm256_set1_pd(high)), _mm256_set1_pd(low));
+}
+
+INLINE __m256d requantized(const int32_t *sums, const knl_rounding *how, uint32_t c) {
+    __m256d value = _mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i *)(const void *)(sums + c)));
+    value = _mm256_mul_pd(value, _mm256_loadu_pd(how->scale + c));
+    value = _mm256_add_pd(value, _mm256_loadu_pd(how->offset + c));
+    return rounded(value, how->low, how->high);
+}
+
+INLINE __m128i finished(const int32_t *sums, const knl_rounding *how, const uint8_t *residual,
+                        int residual_is_signed, uint32_t c) {
+    __m256d value = requantized(sums, how, c);
+    if (residual) {
+        int four;
+        __m128i bytes, other;
+        memcpy(&four, residual + c, 4);
+        bytes = _mm_cvtsi32_si128(four);
+        other = residual_is_signed ? _mm_cvtepi8_epi32(bytes) : _mm_cvtepu8_epi32(bytes);
+        value = _mm256_add_pd(
+            _mm256_mul_pd(value, _mm256_set1_pd(how->factor)),
+            _mm256_mul_pd(_mm256_cvtepi32_pd(other), _mm256_set1_pd(how->residual)));
+        value = rounded(value, how->y_low, how->y_high);
+    }
+    return _mm256_cvtpd_epi32(value);
+}
+
+TARGET static void finish(const int32_t *sums, const knl_rounding *how, const uint8_t *residual,
+                          int residual_is_signed, uint32_t channels, int wide, uint8_t *y) {
+    /* to bytes, whatever their type: the lowest of each lane */
+    const __m128i lowest = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    uint32_t c;
+    for (c = 0; c < channels; c += 4) {
+        __m128i found = finished(sums, how, residual, residual_is_signed, c);
+        size_t count = channels - c < 4 ? channels - c : 4;
+        uint8_t bytes[16];
+        found = wide ? _mm_packs_epi32(found, found) : _mm_shuffle_epi8(found, lowest);
+        _mm_storeu_si128((__m128i *)(void *)bytes, found);
+        memcpy(y + (wide ? 2 : 1) * (size_t)c, bytes, (wide ? 2 : 1) * count);
+    }
+}
+
+TARGET static void requantize(const int32_t *sums, const knl_rounding *how, uint32_t channels,
+                              int32_t *values) {
+    uint32_t c;
+    for (c = 0; c < channels; c += 4)
+        _mm_storeu_si128((__m128i *)(void *)(values + c),
+                         _mm256_cvtpd_epi32(requantized(sums, how, c)));
+}
+
+TARGET static void pack(const uint8_t *const *rows, uint32_t channels, int32_t offset, uint8_t *to,
+                        int32_t *start) {
+    uint32_t c, i;
+    (void)offset;
+    (void)start;
+    for (c = 0; c < LANES; c++)
+        for (i = 0; i < KNL_STEP; i++) {
+            int16_t value = (int16_t)(rows[i] && c < channels ? knl_s8(rows[i] + c) : 0);
+            memcpy(to + 2 * (c * KNL_STEP + i), &value, 2);
+        }
+}
+
+TARGET static void lines(const int32_t *values, const knl_lines *how, uint32_t channels, int wide,
+                         uint8_t *y) {
+    const __m128i shift = _mm_cvtsi32_si128((int)how->shift);
+    const __m128i down = _mm_cvtsi32_si128((int)(how->shift + how->fraction));
+    const __m256i interval = _mm256_set1_epi32(1 << how->shift), one = _mm256_set1_epi32(1);
+    const __m256i half = _mm256_set1_epi32((1 << (how->shift + how->fraction - 1)) - 1);
+    uint32_t c;
+    for (c = 0; c < channels; c += 8) {
+        uint32_t count = channels - c < 8 ? channels - c : 8, i;
+        int32_t found[8] = {0};
+        __m256i place, index, rest, ends, weights, value;
+        memcpy(found, values + c, 4 * (size_t)count);
+        place = _mm256_add_epi32(load(found), _mm256_set1_epi32(32768));
+        index = _mm256_srl_epi32(place, shift);
+        rest = _mm256_and_si256(place, _mm256_sub_epi32(interval, one));
+        /* both ends of the line: the lower half is the left one */
+        ends = _mm256_i32gather_epi32((const int *)(const void *)how->table, index, 2);
+        /* left * (interval - rest) + right * rest, as pairs of 16 bits */
+        weights = _mm256_or_si256(_mm256_slli_epi32(rest, 16), _mm256_sub_epi32(interval, rest));
+        value = _mm256_madd_epi16(ends, weights);
+        value = _mm256_add_epi32(
+            value, _mm256_add_epi32(half, _mm256_and_si256(_mm256_sra_epi32(value, down), one)));
+        value = _mm256_sra_epi32(value, down);
+        value = _mm256_max_epi32(_mm256_min_epi32(value, _mm256_set1_epi32(how->high)),
+                                 _mm256_set1_epi32(how->low));
+        store(found, value);
+        for (i = 0; i < count; i++)
+            knl_put_element(y + (wide ? 2 : 1) * (size_t)(c + i), wide ? KNL_S16 : KNL_U8,
+                            found[i]);
+    }
+}
+
+const knl_simd *knl_avx2(void) {
+    static const knl_simd kernels = {LANES,   PIXELS,   2,    0,      dot,        lanewise,
+                                     convert, prologue, pack, finish, requantize, lines};
+    return knl_has(0x06, bit_AVX2, 0) ? &kernels : NULL;
+}
+
+#else
+
+const knl_simd *knl_avx2(void) {
+    return NULL;
+}
+
+#endif
