@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -346,7 +347,13 @@ def test_refusals(here: Path, refused: Refusal) -> None:
 def test_model_info(here: Path, capsys: Capture) -> None:
     capsys.readouterr()
     assert run(["inspect", f"{STEM}_r.cfg", "--json"]) == 0
-    (output,) = json.loads(capsys.readouterr().out)["meta"]["outputs"]
+    seen = json.loads(capsys.readouterr().out)
+    (output,) = seen["meta"]["outputs"]
+    assert seen["outputs"] == [{"name": "linear_0.tmp_1", "tensor": output["name"]}]
+    assert run(["inspect", f"{STEM}_r.cfg"]) == 0
+    (line,) = re.findall("^output .*", capsys.readouterr().out, re.MULTILINE)
+    assert line.startswith("output linear_0.tmp_1: s16 1x10x1x1 scale ")
+    assert line.endswith(f", of tensor {output['name']}")
     for file in (f"{STEM}.onnx", f"{STEM}_r.cfg", f"{STEM}_r.tsmodel"):
         assert run(["model_info", "-m", file, "-ds"]) == 0
         out = capsys.readouterr().out

@@ -68,6 +68,27 @@ def test_what_it_stands_behind(here: Path, capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out)["chip"] == "TX5105C"
 
 
+def test_a_home_that_cannot_be_used(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only might have been there keeps nobody from working; what is to be kept there is."""
+    for home in ("/dev/null", "/proc/1/none"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", home)
+        assert run(["check", "-m", "digits.onnx"]) == 0
+        capsys.readouterr()
+        path, hint = settings_file(), "set XDG_CONFIG_HOME to a folder that can be written, or name"
+        assert run(["--default-chip", "TX5105C"]) == 2
+        sentence, remedy = capsys.readouterr().err.splitlines()
+        assert sentence.startswith(f"Error: {path} cannot be written: ")
+        assert remedy.startswith(f"Hint: {hint}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(here))
+    settings_file().mkdir(parents=True)  # as root, who may read everything
+    assert run(["check", "-m", "digits.onnx"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"Warning: {settings_file()}, where a default chip of yours would be, ")
+    assert f"{DEFAULT} is taken, the default chip" in err
+
+
 def test_which_one_is_taken_is_said_once(here: Path, capsys: Capture) -> None:
     data = ["-d", "calib", "--recipe", "digits", "-i", "2", "--effort", "low", "-s", "out"]
     quant = ["quant", "-m", "digits.onnx", *data]

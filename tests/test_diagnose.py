@@ -102,6 +102,58 @@ def test_planted_faults_in_a_file(
     assert finding["remedies"][0]["gain_db"] > 5
 
 
+def test_remedies_under_a_measure_have_its_interval(here: Path, capsys: Capture) -> None:
+    """Not percent of it: what a picture alone is worth is drawn again, as for the whole network."""
+    plant("relu_13.tmp_0", 1 / 10, "bad")
+    Path("sure.py").write_text(
+        "def sure(outputs, picture):\n"
+        "    (scores,) = outputs.values()\n"
+        "    return float(scores.max()) / 10\n"
+    )
+    capsys.readouterr()
+    words = ["diagnose", "-q", "bad_quantize.onnx", "-d", "calib", "-i", "10"]
+    assert run([*words, "--metric", "sure.py:sure"]) == 0
+    out = capsys.readouterr().out
+    (remedy,) = re.findall("^   remedy: .*", out, re.MULTILINE)
+    gain = re.search(
+        r"metric (\S+) -> (\S+) \(([+-]\S+), 95 % interval ([+-]\S+) to ([+-]\S+)\)$", remedy
+    )
+    assert gain is not None, remedy
+    before, after, won, low, high = map(float, gain.groups())
+    assert won == pytest.approx(after - before, abs=1e-3)
+    assert low <= won <= high
+    assert low < high
+    kept = re.search(r"^outputs: (\S+) dB", out)
+    assert kept is not None
+    assert re.search(rf"^the outputs keep {kept[1]} dB; the metric ", out, re.MULTILINE)
+
+
+def test_no_command_repeats_a_recipe_that_is_called_wrong(here: Path, capsys: Capture) -> None:
+    plant("relu_13.tmp_0", 1 / 10, "bad")
+    Path("wrong.toml").write_text(
+        'description = "not normalised"\ncolor = "RGB"\nresize = "exact"\nresize_size = [32, 32]\n'
+        'interpolation = "bilinear"\ncrop_size = []\ndivide_by = 1.0\nmean = [0.0, 0.0, 0.0]\n'
+        'std = [1.0, 1.0, 1.0]\npad_value = 0.0\nlayout = "nchw"\n'
+    )
+    words = ["diagnose", "-q", "bad_quantize.onnx", "-d", "calib", "--json"]
+    for recipe in ([], ["--recipe", "wrong.toml"]):
+        capsys.readouterr()
+        assert run([*words, *recipe]) == 0
+        first, *others = json.loads(capsys.readouterr().out)["findings"]
+        if not recipe:
+            assert first["command"].startswith("knightlite quant -m ")
+            assert "called wrong" not in first["advice"]
+            continue
+        assert first["cause"] == "wrong preprocessing"
+        assert (
+            "on 10 classes, about chance, and another one may help: wrong labels"
+            in first["sentence"]
+        )
+        assert others
+        assert [item["command"] for item in (first, *others)] == [""] * (1 + len(others))
+        assert all("is called wrong above: mend that" in item["advice"] for item in others)
+
+
 def test_the_same_twice(here: Path, capsys: Capture) -> None:
     plant("relu_2.tmp_0", 1 / 10, "bad")
     told = []

@@ -16,6 +16,7 @@ from conftest import DIGITS
 from float_nets import RELU, FloatNet
 from knightlite.diagnosis import Diagnosis, Finding, diagnose
 from knightlite.diagnosis import causes as cause
+from knightlite.diagnosis.preprocessing import examine
 from knightlite.frontend import load, load_quantized
 from knightlite.inference import session
 from knightlite.ir import Graph
@@ -367,6 +368,35 @@ def test_data_of_another_range_than_calibration() -> None:
 
 
 # ------------------------------------------------------------------ real networks, where at hand
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the trained models are not here")
+def test_a_right_recipe_that_another_network_s_mean_beats_by_chance() -> None:
+    """Of 100 words 77 are right, and 83 with another mean; of all 400 it is 345, and 344."""
+    words = np.load(SHARED / "ppocr_cls" / "words.npz")
+    files = SHARED / "models" / "ppocr_cls"
+    shape = (1, 3, 48, 192)
+    graph = load(files / "ocrV3_cls.pdmodel", files / "ocrV3_cls.pdiparams", None, [shape])
+    recipe = load_recipe("ppocr_cls")
+    labels = words["y"][:100]
+
+    class Words:
+        description = "100 words"
+
+        def run(self, forward: Forward) -> float | None:
+            right = 0
+            for pixels, label in zip(words["x"], labels, strict=False):
+                x = ((pixels / np.float32(255) - 0.5) / 0.5).astype(np.float32)
+                right += int(np.argmax(forward((x.reshape(shape),))[0]) == label)
+            return 100 * right / len(labels)
+
+    found = examine(
+        graph, Words(), 77.0, 100, (-1.0, 1.0), recipe, 2, threads=1, wanted=labels.astype(np.intp)
+    )
+    assert (found.better, found.implausible) == (None, None)
+    assert found.trials[0].metric == 83
+    assert found.doubt is not None
+    assert "+6.00 points, 95 % interval for all 16 tried -1.91 to +6.00: 6 won, 0" in found.doubt
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the trained models are not here")

@@ -14,6 +14,7 @@ from float_nets import FloatNet
 from knightlite.diagnosis import places
 from knightlite.diagnosis.causes import OUTLIER_CHANNEL, SPREAD, Suspect
 from knightlite.diagnosis.findings import Diagnosis, is_lossy
+from knightlite.diagnosis.fitting import won_interval
 from knightlite.diagnosis.judge import Score, Still, few_pictures
 from knightlite.diagnosis.places import Mended, Place, guilty, middle
 from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
@@ -246,6 +247,26 @@ def test_red_and_blue_exchanged(count: int, swapped: int, verdict: str, labelled
 
 
 @pytest.mark.parametrize(
+    ("gains", "tried", "low", "high"),
+    [
+        ([8.0] * 16, 3, 8.0, 8.0),
+        ([8.0], 1, -np.inf, np.inf),  # one picture has no scatter
+        # middle six of ten 7 to 9: mean 8; winsorized 7 7 7 7 8 8 9 9 9 9 scatter by 0.94281,
+        # error 0.94281 sqrt(10) / 6 = 0.4969, 1.95996 and 2.39398 of them
+        ([-99.0, 7, 7, 7, 8, 8, 9, 9, 9, 99], 1, 7.0261, 8.9739),
+        ([-99.0, 7, 7, 7, 8, 8, 9, 9, 9, 99], 3, 6.8104, 9.1896),
+        ([-10.0, 10.0] * 8, 3, -9.8900, 9.8900),  # 10.328 sqrt(16) / 10 of error
+    ],
+)
+def test_what_a_picture_wins(gains: list[float], tried: int, low: float, high: float) -> None:
+    """An exact picture counts as 120 dB; the widest ends are left out."""
+    after: list[float | None] = [20 + gain for gain in gains]
+    found = won_interval([20.0] * len(gains), after, tried)
+    assert found == pytest.approx((low, high), abs=1e-3)
+    assert won_interval([None, None], [None, 120.0], 1) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
     ("metric", "classes", "chance"),
     [
         (0.5, 2, True),
@@ -263,8 +284,9 @@ def test_what_is_about_chance(metric: float, classes: int | None, chance: bool) 
     assert found.better is None
     assert (found.implausible is not None) is chance
     if chance:
-        start = f"the float network reaches {metric:.2f} on {classes} classes, about chance, and no"
-        assert str(found.implausible).startswith(start)
+        start = f"the float network reaches {metric:.2f} on {classes} classes, about chance, and "
+        helps = "another one may help: " if found.doubt else "no other preprocessing tried helps: "
+        assert str(found.implausible).startswith(start + helps)
 
 
 # ------------------------------------------------------------------ places

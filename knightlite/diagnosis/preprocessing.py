@@ -185,23 +185,24 @@ def _examined(
         )
         return Preprocessing(told, metric, trials, best, sentence)
     doubted = _simplest([item for item in trials if _looks_better(item.against)], wanted)
+    doubt, enough = None, None
     if doubted is not None:
-        sentence = (
+        doubt = (
             f"{pictures} pictures cannot tell whether another preprocessing is better than "
             f"{metric:.2f} with {told}: of {len(others)} tried {doubted.name} reaches "
             f"{doubted.metric:.2f} ({doubted.against.best_gain(len(others))}), as one of so many "
             "may by chance"
         )
         enough = _enough(doubted.against, len(others))
-        return Preprocessing(told, metric, trials, doubt=sentence, enough=enough)
+    chance = None
     if classes and about_chance(right, classes):
-        sentence = (
-            f"the float network reaches {metric:.2f} on {classes} classes, about chance, and no "
-            "other preprocessing tried helps: wrong labels (order of the class folders?), another "
-            "resize or crop, or a model that is not trained"
+        helps = "no other preprocessing tried helps" if doubt is None else "another one may help"
+        chance = (
+            f"the float network reaches {metric:.2f} on {classes} classes, about chance, and "
+            f"{helps}: wrong labels (order of the class folders?), another resize or crop, or a "
+            "model that is not trained"
         )
-        return Preprocessing(told, metric, trials, None, sentence)
-    return Preprocessing(told, metric, trials)
+    return Preprocessing(told, metric, trials, None, chance, doubt=doubt, enough=enough)
 
 
 def _tried(

@@ -13,7 +13,7 @@ from pathlib import Path
 from knightlite import atomic_write
 from knightlite.errors import FormatError, KnightliteError, UsageError
 from knightlite.reading import json_value, read_text
-from knightlite.talk import Talk
+from knightlite.talk import SILENT, Talk
 
 FORMAT = 1
 _REMEDY = "set another with --default-chip NAME"
@@ -26,14 +26,20 @@ def settings_file() -> Path:
     return Path(folder) / "knightlite" / "settings.json"
 
 
-def stored_chip() -> str | None:
-    """The user's default; None where none is set. FormatError where the file is damaged."""
+def stored_chip(talk: Talk = SILENT) -> str | None:
+    """The user's default; None where none is set, or where the file is not ours to read.
+
+    FormatError where it is damaged.
+    """
     path = settings_file()
     try:
         data = json_value(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:  # JSON's and UTF-8's errors are ValueErrors
+    except OSError as error:
+        talk.warn(f"{path}, where a default chip of yours would be, cannot be read: {error}.")
+        return None
+    except ValueError as error:  # JSON's and UTF-8's errors are ValueErrors
         raise FormatError(f"{path} cannot be read: {error}.", _REMEDY) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise FormatError(f"{path} is not a settings file of knightlite.", _REMEDY)
@@ -52,7 +58,13 @@ def store_chip(name: str) -> Path:
         name = os.path.abspath(name)
     path = settings_file()
     text = json.dumps({"format": FORMAT, "default_chip": name}, indent=2, sort_keys=True)
-    atomic_write.write_text(path, text + "\n")
+    try:
+        atomic_write.write_text(path, text + "\n")
+    except KnightliteError as error:
+        raise UsageError(
+            error.sentence,
+            "set XDG_CONFIG_HOME to a folder that can be written, or name the chip with --chip",
+        ) from error
     return path
 
 
@@ -60,16 +72,16 @@ def chip_or_default(asked: str | None, talk: Talk) -> str:
     """The chip that is asked for, else the default one, which is said."""
     if asked:
         return asked
-    chip = default_chip()
+    chip = default_chip(talk)
     talk.say(f"{chip} is taken, the default chip; --chip NAME takes another.")
     return chip
 
 
-def default_chip() -> str:
+def default_chip(talk: Talk = SILENT) -> str:
     """The user's default, else the program's; UsageError where the user's no longer exists."""
     from knightlite import chip_files
 
-    stored = stored_chip()
+    stored = stored_chip(talk)
     if stored is None:
         return chip_files.DEFAULT
     try:

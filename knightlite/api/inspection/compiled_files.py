@@ -37,7 +37,22 @@ class Inspection:
     def as_json(self) -> dict[str, Any]:
         """The file as the JSON that ``--json`` prints (schemas/inspect.json)."""
         meta, sizes = to_json(self.meta), dict(self.sizes)
-        return {"file": self.file, "kind": self.kind, "meta": meta, "bytes": sizes}
+        found = {"file": self.file, "kind": self.kind, "meta": meta, "bytes": sizes}
+        if isinstance(self.meta, Description):
+            called = output_names(self.meta)
+            found["outputs"] = [
+                {"name": called[item.name], "tensor": item.name} for item in self.meta.outputs
+            ]
+        return found
+
+
+def output_names(meta: Description) -> dict[str, str]:
+    """Tensors that the chip delivers, and the names that results and the network have for them."""
+    from knightlite.sim.outputs import names_of_results
+
+    names = [item.name for item in meta.outputs]
+    called = names_of_results(names, meta.host, meta.graph_outputs)
+    return {name: called.get(name, name) for name in names}
 
 
 def inspect_file(path: Path, directory: Path = Path(), talk: Talk = SILENT) -> Inspection:
@@ -80,10 +95,13 @@ def _listing(found: Inspection, meta: Description) -> Iterator[str]:
     yield f"{found.file}: {meta.name} for {meta.chip} ({meta.chip_family}), pair {meta.pair[:16]}"
     yield f"made by knightlite {meta.version} from model {meta.model_sha256[:16]}"
     yield f"resource version {meta.res_version}, input files {meta.input_layout}"
+    called = output_names(meta)
     for kind, tensors in (("input", meta.inputs), ("output", meta.outputs)):
         for item in tensors:
             shape, scale = "x".join(map(str, item.shape)), to_json(item.scale)
-            yield f"{kind} {item.name}: {item.type} {shape} scale {scale}"
+            name = called[item.name] if kind == "output" else item.name
+            inner = "" if name == item.name else f", of tensor {item.name}"
+            yield f"{kind} {name}: {item.type} {shape} scale {scale}{inner}"
     yield f"{len(meta.layers)} layers, {len(code)} instructions, DDR {meta.ddr_bytes} bytes"
     layer = -1
     for index, instruction in enumerate(code):

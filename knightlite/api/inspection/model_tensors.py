@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from knightlite.api.inspection.compiled_files import inspect_file
+from knightlite.api.inspection.compiled_files import inspect_file, output_names
 from knightlite.api.models.finding import resolved
 from knightlite.api.models.notes import VERSION, notes_of, property_of
 from knightlite.container import WeightDescription
@@ -57,9 +57,7 @@ def model_info(
             [(item.name, item.shape, item.type, item.scale) for item in tensors]
             for tensors in (seen.meta.inputs, seen.meta.outputs)
         ],
-        names_of_results(
-            [item.name for item in seen.meta.outputs], seen.meta.host, seen.meta.graph_outputs
-        ),
+        output_names(seen.meta),
     )
 
 
