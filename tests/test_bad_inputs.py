@@ -305,6 +305,14 @@ def test_output_folders_that_cannot_be(
             OTHER_FOLDER)  # fmt: skip
 
 
+def test_a_cache_that_cannot_be_written_is_told_before_the_work(
+    here: Path, refused: Refusal
+) -> None:
+    words = [*QUANT, "-cd", "labels.txt/cache.npz"]
+    refused(words, 2, "files cannot be written into labels.txt: labels.txt is a file.",
+            OTHER_FOLDER)  # fmt: skip
+
+
 def test_an_output_file_that_is_a_folder(here: Path, refused: Refusal) -> None:
     for name in (f"{STEM}.onnx", f"{STEM}_r.weight", "layer_cycles_NPU_0.txt"):
         (here / "out" / name).mkdir(parents=True)

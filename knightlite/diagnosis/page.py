@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ def require_plots() -> None:
         raise UnsupportedError(
             "plots need matplotlib, which is not installed.", "pip install 'matplotlib>=3.8'"
         )
+    # where HOME cannot be written it caches elsewhere, which is no news to who wants a plot
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def html_page(found: Diagnosis, graph: Graph, model: str, data: str) -> str:

@@ -204,6 +204,7 @@ def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
 
     if options.cache is None:
         return None
+    atomic_write.require_folder(options.cache.parent)  # it is written after all the work
     try:
         data = read_bytes(options.cache, limits.CACHE_BYTES) if options.cache.exists() else None
     except OSError as error:
