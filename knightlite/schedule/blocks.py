@@ -168,6 +168,7 @@ class _Walker:
         rows = band_rows(self.network, region, self.decisions.resident)
         for band, needed in enumerate(rows):
             walker.segments(layers, needed, band)
+        walker.keep()
         runs = stages(layers)
         for wave in range(region.bands + len(runs) - 1):
             for stage, run in enumerate(runs):
@@ -291,6 +292,18 @@ class _BandWalker:
                 for part in (*layer.reads, layer.y):
                     self._segment(layer, part, rows[layer.index], band)
 
+    def keep(self) -> None:
+        """Let a band hold the rows that a later one reads, though it reads none itself."""
+        if not self.region.kept:
+            return
+        mine = [block for block in self.walker.blocks.values() if block.key.region == self.index]
+        later: dict[str, int] = {}
+        for block in sorted(mine, key=lambda item: -item.key.band):
+            first = min(block.rows[0], later.get(block.key.name, block.rows[0]))
+            later[block.key.name] = first
+            block.rows = (first, block.rows[1])
+            block.size = align(span(block.rows) * block.row_stride, self._align)
+
     def steps(self, layers: Sequence[Layer], rows: Mapping[int, Range], band: int) -> None:
         """The steps of some layers in a band, with what they load and store."""
         for layer in layers:
@@ -301,7 +314,11 @@ class _BandWalker:
             for part in layer.reads:
                 self._load(part, self._block(part, band), begin, written)
             written.append(layer.y)
-            self._block(layer.y, band).filled[self._frame(layer.y)] = rows[layer.index][1]
+            block = self._block(layer.y, band)
+            before = self._before(block)
+            if before is not None and block.rows[0] < rows[layer.index][0]:
+                self._pass_on(layer.y, before, block, begin)
+            block.filled[self._frame(layer.y)] = rows[layer.index][1]
             self._store(layer, rows[layer.index])
 
     def _load(self, part: Part, block: Block, step: int, written: Sequence[Part]) -> None:
@@ -375,7 +392,11 @@ class _BandWalker:
             shape = network.graph.tensors[part.tensor].shape
         block.pixel_stride = buffer.pixel_bytes(span(block.channels), network.chip)
         block.row_stride = shape[3] * block.pixel_stride
-        block.size = align(span(block.rows) * block.row_stride, network.chip.fspm_align_bytes)
+        block.size = align(span(block.rows) * block.row_stride, self._align)
+
+    @property
+    def _align(self) -> int:
+        return self.walker.network.chip.fspm_align_bytes
 
     def _steps(self, layer: Layer, rows: Range, band: int) -> None:
         """The steps of a layer in a band."""

@@ -95,9 +95,14 @@ def _pieces(
     part = network.parts[name]
     height = network.graph.tensors[name].shape[2]
     channels = (0, network.graph.tensors[name].shape[1])
-    if groups[0][0].step.y.key.kind == "whole":
+    block = groups[0][0].step.y
+    if block.key.kind == "whole" or not (part.plain or block.key.name == name):
+        # what is cut otherwise than by channels can be shown in a block of the whole buffer only
+        single = len(groups) == len(groups[0]) == 1 and block.key.name == part.buffer
+        if block.key.kind != "whole" and not single:
+            raise Scattered(name)
         every = [item for group in groups for item in group]
-        place = places.placement(groups[0][0].step.y, part, (0, height), channels)
+        place = places.placement(block, part, (0, height), channels)
         first, ready = min(item.first for item in every), max(item.ready for item in every)
         yield Piece((0, height), place, first, ready)
         return

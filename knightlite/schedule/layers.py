@@ -15,8 +15,8 @@ from knightlite.schedule.tiling import Geometry, Tiling
 class Part:
     """A tensor as a part of its buffer.
 
-    ``plain``: its rows and columns are the buffer's, only channels are cut; then ``channels`` says
-    which.
+    ``plain``: rows and columns are the buffer's in all that lies there, only channels are cut; then
+    ``channels`` says which.
     """
 
     tensor: str

@@ -7,7 +7,7 @@ with its Slices, mostly one tensor alone. Lives are counted in layers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from knightlite.allocate import Place, align
@@ -130,6 +130,10 @@ class Network:
 def network_of(graph: Graph, places: Mapping[str, Place], chip: Chip) -> Network:
     """The layers and buffers of a graph, whose tensors lie in ``places``, on a chip."""
     parts = {name: _part(graph, name, place) for name, place in places.items()}
+    skewed = {part.buffer for part in parts.values() if not part.plain}
+    parts |= {
+        name: replace(part, plain=False) for name, part in parts.items() if part.buffer in skewed
+    }
     layers = []
     for index, node in enumerate(executed_layers(graph)):
         work = work_of(graph, node)

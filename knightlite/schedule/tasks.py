@@ -205,7 +205,7 @@ class Places:
         """Where rows and channels of a tensor begin in a block, and their strides."""
         size = self.network.graph.tensors[part.tensor].dtype.size_bytes
         base, row, pixel = self.base(block), block.row_stride, block.pixel_stride
-        if block.key.kind == "band":
+        if block.key.kind == "band" and (part.plain or block.key.name == part.tensor):
             frame = part.channels[0] if block.key.name == part.buffer else 0
             channel = frame + channels[0] - block.channels[0]
             return Placement(base + (rows[0] - block.rows[0]) * row + channel * size, row, pixel)
