@@ -95,7 +95,7 @@ def measure(name: str, chip: str, level: int, vela: vela_peer.VelaRow | None) ->
         opt_group=level,
         cycles=cycles,
         lower_bound_cycles=bound.cycles,
-        mac_utilization=round(sum(item.macs() for item in code) / peak_macs, 4),
+        mac_utilization=round(sum(layer.macs for layer in program.meta.layers) / peak_macs, 4),
         ddr_bytes=sum(item.ddr_bytes(facts) for item in code if isinstance(item, Transfer)),
         onchip_peak_bytes=max(program.meta.fspm_peak),
         onchip_bound_bytes=live,

@@ -28,10 +28,10 @@ from knightlite.ops import Window
 def place_tensors(graph: Graph, copies_joined: bool = False) -> tuple[Graph, Mapping[str, Place]]:
     """The graph with Copies where needed, and the place of every feature tensor.
 
-    ``copies_joined``: every input of a Concat is copied, by the vector engine.
+    ``copies_joined``: every input of a Concat is copied. Copies go through the vector engine, so
+    that they may stay on the chip.
     """
     draft = draft_of(graph)
-    attributes = {"computed": 1} if copies_joined else {}
     copies = {
         node.name: _place_operands(draft, position, node, copies_joined)
         for position, node in reversed(list(enumerate(graph.nodes)))
@@ -43,7 +43,7 @@ def place_tensors(graph: Graph, copies_joined: bool = False) -> tuple[Graph, Map
         inputs = list(node.inputs)
         for position, name in sorted(copies.get(node.name, {}).items()):
             source = inputs[position]
-            nodes.append(Node(name, "Copy", (source,), (name,), attributes))
+            nodes.append(Node(name, "Copy", (source,), (name,), {"computed": 1}))
             tensors.append(replace(graph.tensors[source], name=name))
             inputs[position] = name
         nodes.append(replace(node, inputs=tuple(inputs)))

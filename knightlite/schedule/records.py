@@ -10,6 +10,8 @@ from knightlite.ir import Graph, Node
 from knightlite.isa import Instruction
 from knightlite.schedule.homes import Piece
 from knightlite.schedule.levels import Level
+from knightlite.schedule.regions import Decisions
+from knightlite.schedule.scheduled import Laid
 from knightlite.schedule.steps import ConstantKey
 from knightlite.schedule.tiling import Geometry, Tiling
 
@@ -35,11 +37,14 @@ class Order:
     """A program in order, where layers do not simply follow each other.
 
     ``code``: instructions with their layers and without tokens; ``pieces``: where the tensors are
-    that are not in DDR.
+    that are not in DDR; ``decisions``: which layers are walked together, what stays on chip;
+    ``laid``: its steps and blocks, and where they lie in FSPM.
     """
 
     code: tuple[Instruction, ...]
     pieces: Mapping[str, tuple[Piece, ...]]
+    decisions: Decisions
+    laid: Laid
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,11 @@ from knightlite.schedule.regions import Decisions, Region, hull, in_place, joins
 from knightlite.schedule.tiling import Tiling
 
 LONGEST = 12  # layers of a region
-BANDS = (1, 2, 3, 4, 6, 8, 11, 14, 19, 28, 38, 56, 112)
-STATES = 24  # kept at a border: the cheapest
+BANDS = (2, 3, 4, 6, 8, 11, 14, 19, 28, 38, 56, 112)
+HIDING = 4  # layers of a region that only hides one engine's work behind the other's
+FEW_BANDS = (2, 4, 8)
+ENOUGH = 5  # numbers of bands that are priced once they fit
+STATES = 10  # kept at a border: the cheapest
 CHOSEN = 3  # buffers that are born in a region and may stay, each alone; of more all or none
 
 
@@ -58,6 +61,7 @@ class _Shape:
     vector: int = 0
     weights: int = 0  # bytes
     exposed: int = 0  # cycles of loads that cannot go ahead
+    halo: bool = False  # two bands need the same rows
     transfers: int = 0
     inner: list[int] = field(default_factory=list)  # bytes per layer of what is born and dies here
     crossing: dict[str, _Crossing] = field(default_factory=dict)
@@ -127,7 +131,11 @@ class _Search:
         best[0][frozenset()] = _Best(0, -1, frozenset(), 0)
         for last in range(1, count + 1):
             for shape in self._shapes(last):
+                least = shape.least()
                 for state, known in best[shape.first].items():
+                    passing = sum(self._bytes[x] for x in state if x not in shape.crossing)
+                    if passing + least > self.limits.fspm_bytes:
+                        continue
                     for after in self._states(shape, state):
                         cost = self._price(shape, state, after)
                         if cost is None:
@@ -185,13 +193,10 @@ class _Search:
 
     @cached_property
     def _pressed(self) -> tuple[bool, ...]:
-        """Layers where walking in bands may help: not all that lives there can stay on chip.
-
-        Or the vector engine works there, which can work beside the matrix engine.
-        """
+        """Layers where not all that lives can stay on chip: there walking in bands may help."""
         count = len(self.network.layers)
         live = [0] * (count + 1)
-        pressed = [layer.engine is not Engine.RCCN for layer in self.network.layers]
+        pressed = [False] * count
         for name, buffer in self.network.buffers.items():
             first, last = max(0, buffer.first), min(buffer.last, count - 1)
             if name in self._may_stay:
@@ -207,30 +212,48 @@ class _Search:
         )
 
     def _shapes(self, last: int) -> Iterator[_Shape]:
-        """Regions that end at a border: a layer as a whole, and runs of layers in bands."""
-        layer = self.network.layers[last - 1]
+        """Regions that end at a border: a layer as a whole, and runs of layers in bands.
+
+        Runs are long and the bands many where memory is short. Elsewhere only what the vector
+        engine does may be hidden behind the matrix engine's work, and few bands do.
+        """
+        layers = self.network.layers
+        layer = layers[last - 1]
         if layer.engine is None:
             return  # moved from DDR to DDR
         alone = self._shape(last - 1, last, 1, False, [(layer, (0, layer.height))])
         if alone is not None:
             yield alone
-        for bands in BANDS[1:]:
+        short = any(self._pressed[max(0, last - self.limits.longest) : last])
+        longest = self.limits.longest if short else HIDING
+        if not short and all(x.engine is Engine.RCCN for x in layers[max(0, last - HIDING) : last]):
+            return
+        fitting: dict[int, int] = {}  # first layer -> bands that fit so far
+        for bands in BANDS if short else FEW_BANDS:
             if bands > layer.height:
                 break
-            yield from self._growing(last, bands, False)
-            yield from self._growing(last, bands, True)
+            level: set[int] = set()  # regions in which no two bands need the same rows
+            for kept in (False, True):
+                for shape in self._growing(last, bands, kept, longest):
+                    if kept and shape.first in level:
+                        continue
+                    if not kept and not shape.halo:
+                        level.add(shape.first)
+                    if fitting.get(shape.first, 0) < ENOUGH:
+                        yield shape
+            for first in range(max(0, last - longest), last):
+                fitting[first] = fitting.get(first, 0) + (first in self._grown)
 
-    def _growing(self, last: int, bands: int, kept: bool) -> Iterator[_Shape]:
+    def _growing(self, last: int, bands: int, kept: bool, longest: int) -> Iterator[_Shape]:
         """Regions that end at a border, from one layer on, walked in so many bands."""
         wanted: list[tuple[Part, Range]] = []
         taken: list[tuple[Layer, Range]] = []
         useful = False
-        for first in range(last - 1, max(-1, last - 1 - self.limits.longest), -1):
+        self._grown: set[int] = set()
+        for first in range(last - 1, max(-1, last - 1 - longest), -1):
             layer = self.network.layers[first]
-            useful = useful or self._pressed[first]
-            if taken and not joins(layer, [other for other, _ in taken]):
-                return
-            if layer.engine is None:
+            useful = useful or self._pressed[first] or layer.engine is not Engine.RCCN
+            if layer.engine is None or not joins(layer, [other for other, _ in taken]):
                 return
             needs = [item for part, item in wanted if part.meets(layer.y)]
             if self.network.leaves(layer, first, last):
@@ -247,6 +270,7 @@ class _Search:
                 shape = self._shape(first, last, bands, kept, taken)
                 if shape is None or shape.least() > self.limits.fspm_bytes:
                     return
+                self._grown.add(first)
                 yield shape
 
     def _shape(
@@ -306,8 +330,9 @@ class _Search:
             buffer = self.network.buffers[name]
             size = buffer.fspm_bytes(span(rows), span(channels), chip)
             waves = runs[touched[1] - 1 - first] - runs[touched[0] - first]
-            halo = max(0, span(rows) - -(-buffer.tensor.shape[2] // bands)) if kept else 0
-            if halo:
+            halo = max(0, span(rows) - -(-buffer.tensor.shape[2] // bands))
+            shape.halo |= halo > 0
+            if halo and kept:
                 moved = halo * buffer.row_bytes(span(channels), chip)
                 each = chip.vector_setup_cycles + -(-moved // chip.vector_lanes)
                 shape.vector += (bands - 1) * each
@@ -316,7 +341,9 @@ class _Search:
                 begin = touched[0] + 1 if replaced else touched[0]
                 for position in range(begin - first, touched[1] - first):
                     shape.inner[position] += size
-                more = waves + bool(halo) if bands > 1 else 0  # bands of it that are there at once
+                more = (
+                    waves + bool(halo and kept) if bands > 1 else 0
+                )  # bands of it that are there at once
                 for position in range(last - first):
                     shape.inner[position] += more * size
                 continue
