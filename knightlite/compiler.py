@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from knightlite.allocate import place_tensors
-from knightlite.chip import ChipFamily
+from knightlite.chip import Chip, ChipFamily
 from knightlite.container import Origin, Program
 from knightlite.emit import emit_program
 from knightlite.errors import UnsupportedError, findings_error
 from knightlite.ir import Graph, verify
-from knightlite.lower import limit_findings
+from knightlite.lower import limit_findings, without_zero_blocks
 from knightlite.ops import constraint_findings
 from knightlite.passes import PIPELINE, Explanations, run_passes
 from knightlite.schedule import LEVELS, Plan, Tilings, make_plan
+
+SPARSE = "sparse"  # what explanations of skipped zeros are filed under
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,17 @@ def compile_graph(
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
     level: int = 0,
+    sparse: bool = False,
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
     ``origin``: what the graph was read from. ``reuse_ddr``: buffers of features share addresses
     where their lives allow it. ``tilings``: chosen for the same chip before, see
-    ``schedule.Tilings``. ``level``: of the schedule, see ``schedule.Level``.
+    ``schedule.Tilings``. ``level``: of the schedule, see ``schedule.Level``. ``sparse``: blocks of
+    weights that are all zero are skipped.
     """
     explanations = Explanations()
-    plan = plan_graph(graph, family, chip_name, explanations, reuse_ddr, tilings, level)
+    plan = plan_graph(graph, family, chip_name, explanations, reuse_ddr, tilings, level, sparse)
     program = emit_program(plan, family, chip_name, origin)
     return Compiled(program, plan.graph, plan, explanations)
 
@@ -55,6 +59,7 @@ def plan_graph(
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
     level: int = 0,
+    sparse: bool = False,
 ) -> Plan:
     """The part of :func:`compile_graph` before bytes; ``explanations`` takes the passes' words."""
     findings = constraint_findings(graph) + limit_findings(graph, family.chip)
@@ -66,6 +71,16 @@ def plan_graph(
         )
     told = Explanations() if explanations is None else explanations
     rewritten = run_passes(graph, family.chip, PIPELINE, told)
+    if sparse:
+        rewritten = skip_zeros(rewritten, family.chip, told)
     placed, places = place_tensors(rewritten, LEVELS[level].copies_joined)
     verify(placed)
     return make_plan(placed, places, family.chip, reuse_ddr, tilings, LEVELS[level])
+
+
+def skip_zeros(graph: Graph, chip: Chip, told: Explanations) -> Graph:
+    """The graph whose convolutions skip their blocks of zeros; ``told`` takes what each does."""
+    marked, sentences = without_zero_blocks(graph, chip)
+    for name, sentence in sentences:
+        told.say(name, SPARSE, sentence)
+    return marked

@@ -68,11 +68,11 @@ class Built:
         return NativeMachine(self.program) if has_compiler() else None
 
 
-def build(graph: Graph, family: ChipFamily | str, level: int = 0) -> Built:
+def build(graph: Graph, family: ChipFamily | str, level: int = 0, sparse: bool = False) -> Built:
     """Compile to bytes at a schedule level, decode them and check the program."""
     if isinstance(family, str):
         family = find(family)
-    compiled = compile_graph(graph, family, family.names[0], ORIGIN, level=level)
+    compiled = compile_graph(graph, family, family.names[0], ORIGIN, level=level, sparse=sparse)
     cfg, weight = encode_program(compiled.program)
     program = decode_program(cfg, weight, "x.cfg", "x.weight")
     machine = Machine(program, family)

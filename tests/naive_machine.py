@@ -25,6 +25,7 @@ from knightlite.isa import (
     Resize,
     ResizeMode,
     Softmax,
+    SparseMatrix,
 )
 
 Compute = Matrix | Affine | Eltwise | Pool | Lookup | Resize | Softmax
@@ -209,6 +210,33 @@ class NaiveMachine:
         m, q, b = self.parameters(item.prologue_address, channel)
         return clamp(rne(x * m + b, q), item.prologue_type, item.prologue_low, item.prologue_high)
 
+    def weight(self, item: Matrix, row: int, k: int) -> int:
+        size = 2 if item.weight_type else 1
+        at = item.weight_address + row + k * size
+        return int.from_bytes(self.wspm[at : at + size], "little", signed=True)
+
+    def stored_weight(self, item: SparseMatrix, tap: int, ci: int, k: int) -> int:
+        """Blocks gone through one by one; 0 of one that is not stored."""
+        down, across = (
+            -(-item.x_channels // item.block_inputs), -(-item.y_channels // item.block_outputs)
+        )  # fmt: skip
+        total = item.kernel_height * item.kernel_width * down * across
+        place = (total + 127) // 128 * 16
+        mask = self.wspm[item.weight_address : item.weight_address + place]
+        for block in range(total):
+            if not mask[block // 8] >> block % 8 & 1:
+                continue
+            i = block // across % down * item.block_inputs
+            o = block % across * item.block_outputs
+            rows = min(item.block_inputs, item.x_channels - i)
+            wide = min(item.block_outputs, item.y_channels - o) * (2 if item.weight_type else 1)
+            row_bytes = (wide + 15) // 16 * 16
+            here = block // (down * across) == tap and 0 <= ci - i < rows
+            if here and o <= k < min(o + item.block_outputs, item.y_channels):
+                return self.weight(item, place + (ci - i) * row_bytes, k - o)
+            place += rows * row_bytes
+        return 0
+
     def sums(self, item: Matrix, r: int, c: int, k: int) -> int:
         total = 0
         for ky in range(item.kernel_height):
@@ -221,10 +249,11 @@ class NaiveMachine:
                 depth = 1 if item.depthwise else item.x_channels // item.groups
                 first = k if item.depthwise else k // (item.y_channels // item.groups) * depth
                 for ci in range(first, first + depth):
-                    line = tap * depth + ci - first
-                    size = 2 if item.weight_type else 1
-                    at = item.weight_address + line * item.weight_row_bytes + k * size
-                    weight = int.from_bytes(self.wspm[at : at + size], "little", signed=True)
+                    if isinstance(item, SparseMatrix):
+                        weight = self.stored_weight(item, tap, ci, k)
+                    else:
+                        line = tap * depth + ci - first
+                        weight = self.weight(item, line * item.weight_row_bytes, k)
                     total += self.prologue(item, row, column, ci) * weight
         if item.accumulate_in:
             number = (r * item.y_width + c) * item.y_channels + k

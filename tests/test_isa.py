@@ -30,6 +30,7 @@ from knightlite.isa import (
     ResizeMode,
     Softmax,
     Space,
+    SparseMatrix,
     Store,
     assemble,
     disassemble,
@@ -120,6 +121,15 @@ COUNTS: dict[type[Instruction], tuple[str, ...]] = {
     Resize: (*_TILES, "unit_height", "unit_width"),
     Move: ("run_bytes", "count0", "count1", "count2", "count3"),
     Softmax: _TILES,
+    SparseMatrix: (
+        *_WINDOW,
+        "dilation_height",
+        "dilation_width",
+        "groups",
+        "block_inputs",
+        "block_outputs",
+        "blocks",
+    ),
 }
 
 

@@ -30,6 +30,7 @@ from knightlite.isa import (
     ResizeMode,
     Softmax,
     Space,
+    SparseMatrix,
     Store,
 )
 
@@ -192,6 +193,8 @@ MOVES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
      (77, 107, 107, 125, 389)),
 )  # fmt: skip
 
+BLOCKS = {"block_inputs": 32, "block_outputs": 64}
+
 # pixels x blocks; a block is input lanes x output lanes, or depthwise lanes x one tap
 MATRICES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # one pixel, one block
@@ -199,6 +202,13 @@ MATRICES: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # 30 pixels, 100 -> 70: inputs 100/32 = 4, 4, 100/16 = 7, 100/12 = 9; outputs 70/64 = 2,
     # 70/32 = 3, 70/16 = 5, 70/10 = 7: 30 x 8, 30 x 12, 30 x 35, 30 x 63
     (make(Matrix, **channels(100, 70, 5, 6)), (304, 424, 1114, 1951, 1951)),
+    # 3 of 4 x 2 blocks of 32 x 64, of which the others make 1 x 2, 2 x 4 and 3 x 7; one; and all 8,
+    # which no mask makes more than those above
+    (make(SparseMatrix, **channels(100, 70, 5, 6), **BLOCKS, blocks=3),
+     (154, 244, 784, 1951, 1951)),
+    (make(SparseMatrix, **channels(100, 70, 5, 6), **BLOCKS, blocks=1), (94, 124, 304, 691, 691)),
+    (make(SparseMatrix, **channels(100, 70, 5, 6), **BLOCKS, blocks=8),
+     (304, 424, 1114, 1951, 1951)),
     # 64 pixels, 9 taps, 24 -> 40, whatever stride and dilation: 9 x 1 x 1, 9 x 1 x 2, 9 x 2 x 3,
     # 9 x 2 x 4 blocks
     (make(Matrix, **channels(24, 40, 8, 8), **kernel(3, 3), stride_height=2, dilation_width=2),

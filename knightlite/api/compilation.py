@@ -81,6 +81,7 @@ def compile_bytes(
     from knightlite.emit import golden_model, memory_map
     from knightlite.frontend import load_quantized
     from knightlite.ir.part import part, with_outputs
+    from knightlite.lower import skips_zeros
 
     check(options)
     target = _chip_for(options.chip, path, model, talk)
@@ -100,8 +101,16 @@ def compile_bytes(
         quantization=notes,
     )
     compiled = compile_graph(
-        graph, family, target, origin, options.opt_ddr != 0, level=level_of(options)
+        graph,
+        family,
+        target,
+        origin,
+        options.opt_ddr != 0,
+        level=level_of(options),
+        sparse=options.sparse,
     )
+    if options.sparse and not skips_zeros(compiled.graph):
+        talk.say(f"--sparse changes nothing: no convolution of {graph.name} has a block of zeros.")
     program = compiled.program
     cfg, weight = container.encode_program(program)
     golden = golden_model(compiled.graph, metadata=golden_metadata(program))
@@ -184,6 +193,7 @@ def _chip_for(asked: str | None, path: Path, data: bytes | None = None, talk: Ta
 def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str, str]]:
     """(node, pass, sentence) of every rewrite that looked at the node (or at any)."""
     from knightlite import chip_files
+    from knightlite.compiler import skip_zeros
     from knightlite.frontend import load_quantized
     from knightlite.passes import PIPELINE, Explanations, run_passes
 
@@ -198,5 +208,7 @@ def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str
             suggestion(node, sorted(known), "`knightlite explain` without a name lists them"),
         )
     explanations = Explanations()
-    run_passes(graph, family.chip, PIPELINE, explanations)
+    rewritten = run_passes(graph, family.chip, PIPELINE, explanations)
+    if options.sparse:
+        skip_zeros(rewritten, family.chip, explanations)
     return [row for row in explanations.sentences if node in (None, row[0])]

@@ -62,7 +62,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
         Word(("--onceload-m",), "N", "several networks resident in MSPM", ("-1",)),
         Word(("--onceload-w",), "N", "the same in WSPM", ("-1",)),
         Word(("--unfixloop",), "", "recurrent networks of any length"),
-        Word(("--sparse",), "", "sparse weights"),
         Word(("--input-indep",), "", "inputs outside the network's memory"),
         Word(("--output-indep",), "", "outputs outside the network's memory"),
         Word(("-hrm", "--hardware-resource-mode"), "MODE", "a part of the memories", ("super",)),

@@ -34,6 +34,7 @@ from knightlite.isa.records import (
     WindowInstruction,
     in_program,
 )
+from knightlite.isa.sparse import WORD_BYTES, Block, SparseMatrix, blocks_of, whole_words
 
 __all__ = [
     "ACCUMULATOR_BYTES",
@@ -45,9 +46,11 @@ __all__ = [
     "TYPES",
     "WEIGHT_TYPES",
     "WIDE_ACCUMULATOR_BYTES",
+    "WORD_BYTES",
     "Access",
     "Activation",
     "Affine",
+    "Block",
     "Eltwise",
     "EltwiseMode",
     "Engine",
@@ -65,10 +68,12 @@ __all__ = [
     "ResizeMode",
     "Softmax",
     "Space",
+    "SparseMatrix",
     "Store",
     "Transfer",
     "WindowInstruction",
     "assemble",
+    "blocks_of",
     "chip_findings",
     "disassemble",
     "in_program",
@@ -76,4 +81,5 @@ __all__ = [
     "layout",
     "listing_line",
     "size_bytes",
+    "whole_words",
 ]

@@ -36,6 +36,7 @@ from knightlite.isa.records import (
     Store,
     WindowInstruction,
 )
+from knightlite.isa.sparse import SparseMatrix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,4 +334,5 @@ ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Resize,
     Move,
     Softmax,
+    SparseMatrix,
 )  # the opcode is the position plus one

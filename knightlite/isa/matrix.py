@@ -215,15 +215,12 @@ class Matrix(WindowInstruction):
             found.append(self.activation_constants())
         return (*found, self.y_tile())
 
-    def cycles(self, chip: Chip) -> int:
-        """Blocks of input lanes x output lanes, one per cycle; depthwise: lanes x one tap.
+    def products(self, chip: Chip) -> int:
+        """Cycles of the array: blocks of input lanes x output lanes; depthwise: lanes x one tap.
 
         A chip has other output lanes at 16 bit. As many whole groups as fit a block, and as the
         chip lets share one, are in it; of a single one with few inputs several kernel columns are,
-        where that is faster.
-        Fewer channels than depthwise lanes: several pixels share them. Partial sums pass through
-        FSPM beside them, and through the vector lanes x where a prologue changes it, and y where
-        an activation does: whichever is slowest.
+        where that is faster. Fewer channels than depthwise lanes: several pixels share them.
         """
         ins, outs = self.group_inputs, self.group_outputs
         output_lanes, depthwise_lanes = chip.matrix_output_lanes, chip.depthwise_lanes
@@ -232,18 +229,24 @@ class Matrix(WindowInstruction):
         if self.depthwise:
             words = -(-self.y_channels // depthwise_lanes)
             values = self.y_channels if words == 1 else words * depthwise_lanes
-            products = -(-self.pixels * values // depthwise_lanes) * self.taps()
-        else:
-            fitting = min(chip.matrix_input_lanes // max(1, ins), output_lanes // max(1, outs))
-            sharing = max(1, min(fitting, chip.groups_per_block, self.groups))
-            shared = -(-self.groups // sharing) * -(-outs // output_lanes)
-            blocks = shared * self.taps() * -(-ins // chip.matrix_input_lanes)
-            if ins <= chip.matrix_packed_channels:
-                packed = self.kernel_width * chip.matrix_packed_channels
-                alone = self.groups * -(-outs // output_lanes)
-                alone *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
-                blocks = alone if sharing == 1 else min(blocks, alone)
-            products = self.pixels * blocks
+            return -(-self.pixels * values // depthwise_lanes) * self.taps()
+        fitting = min(chip.matrix_input_lanes // max(1, ins), output_lanes // max(1, outs))
+        sharing = max(1, min(fitting, chip.groups_per_block, self.groups))
+        shared = -(-self.groups // sharing) * -(-outs // output_lanes)
+        blocks = shared * self.taps() * -(-ins // chip.matrix_input_lanes)
+        if ins <= chip.matrix_packed_channels:
+            packed = self.kernel_width * chip.matrix_packed_channels
+            alone = self.groups * -(-outs // output_lanes)
+            alone *= self.kernel_height * -(-packed // chip.matrix_input_lanes)
+            blocks = alone if sharing == 1 else min(blocks, alone)
+        return self.pixels * blocks
+
+    def cycles(self, chip: Chip) -> int:
+        """The array's ``products``, or what is slower beside it.
+
+        Partial sums pass through FSPM, and through the vector lanes x where a prologue changes it,
+        and y where an activation does.
+        """
         directions = self.accumulate_in + self.accumulate_out
         sums = self.pixels * self.y_channels * self.accumulator_size * directions
         banks = -(-sums // chip.fspm_bytes_per_cycle)
@@ -251,4 +254,4 @@ class Matrix(WindowInstruction):
         front = -(-changed // chip.vector_lanes)
         activated = bool(self.activation) and not self.accumulate_out
         behind = -(-self.pixels * self.y_channels // chip.vector_lanes) if activated else 0
-        return chip.matrix_setup_cycles + max(products, banks, front, behind)
+        return chip.matrix_setup_cycles + max(self.products(chip), banks, front, behind)

@@ -18,6 +18,7 @@ from knightlite.lower.pad import PAD
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.lower.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.lower.softmax import SOFTMAX
+from knightlite.lower.sparse import skips_zeros, sparse_work, without_zero_blocks
 from knightlite.lower.transposed import TRANSPOSED
 from knightlite.lower.vector import ADD, AFFINE, COPY, MAX, MIN, MUL, PRELU, SUB, TABLE
 from knightlite.lower.work import Limit, Lowering, Placement, Range, Tile, Work, span
@@ -54,8 +55,8 @@ def work_of(graph: Graph, node: Node) -> Work:
     """The work of a node or chain."""
     if node.op == "Chain":
         (make,) = filter(None, (BY_OP[part.op].chain for part in node.parts))
-        return make(graph, node.parts)
-    return BY_OP[node.op].work(View(graph, node))
+        return sparse_work(graph, node, make(graph, node.parts))
+    return sparse_work(graph, node, BY_OP[node.op].work(View(graph, node)))
 
 
 def limit_findings(graph: Graph, chip: Chip) -> list[Finding]:
@@ -83,6 +84,8 @@ __all__ = [
     "Tile",
     "Work",
     "limit_findings",
+    "skips_zeros",
     "span",
+    "without_zero_blocks",
     "work_of",
 ]

@@ -100,6 +100,8 @@ class Work:
     group: tuple[int, int] | None = None
     interleave: tuple[int, int] = (1, 1)
     accumulator_bytes: int = ACCUMULATOR_BYTES
+    # blocks and bytes of a tile's weights where tiles of one shape differ in them
+    stored_blocks: Callable[[Range, Range], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

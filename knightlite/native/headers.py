@@ -57,6 +57,7 @@ def isa_header() -> str:
         ("engines", len(isa.Engine)),
         ("types", len(isa.TYPES)),
         ("parameter_bytes", isa.PARAMETER_BYTES),
+        ("word_bytes", isa.WORD_BYTES),
         ("table_entries", isa.TABLE_ENTRIES),
         ("table_unit", isa.TABLE_UNIT),
         ("exponential_bytes", isa.EXPONENTIAL_BYTES),

@@ -8,9 +8,16 @@ from pathlib import Path
 from knightlite.errors import UsageError
 from knightlite.layouts import COMPILED_LAYOUTS
 from knightlite.options import shared
-from knightlite.options.fields import Names, like, option
-from knightlite.options.kinds import REPEATED, Kind, one_of
+from knightlite.options.fields import Names, Option, like, option
+from knightlite.options.kinds import REPEATED, SWITCH, Kind, one_of
 
+SPARSE = Option(
+    flags=("--sparse",),
+    kind=SWITCH,
+    help="Skip blocks of weights that are all zero.",
+    default=False,
+    doc="skip blocks of a convolution's weights that are all zero.",
+)
 REUSE = Kind(words=("0", "1", "2"), read=int, write=str, python="int")
 
 
@@ -33,8 +40,9 @@ class CompileOptions:
     ``onnx`` None: what ``quant`` left. ``chip`` None: the one that the model was quantized for.
     ``outputs``: inner tensors that the network delivers too. ``first_layer``, ``last_layer``: the
     part between them, None for all. ``opt_ddr`` 0: features share no addresses; 1 and 2: they do.
-    ``res_version``: a text of the user's. ``input_order``: layout of raw input files, None for
-    that of the model. ``directory``: where the manifest is kept.
+    ``sparse``: blocks of zeros are skipped. ``res_version``: a text of the user's.
+    ``input_order``: layout of raw input files, None for that of the model. ``directory``: where
+    the manifest is kept.
     """
 
     onnx: Path | None = like(shared.QUANTIZED)
@@ -84,6 +92,7 @@ class CompileOptions:
         default=1,
         doc="0: no two tensors share DDR; 1: they do; 2: as 1.",
     )
+    sparse: bool = like(SPARSE)
     res_version: str = option(
         "--res-version",
         help="Text of yours to keep in the .cfg.",
@@ -104,11 +113,12 @@ class CompileOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainOptions:
-    """What ``explain`` is asked for; ``node`` None: all."""
+    """What ``explain`` is asked for; ``node`` None: all. ``sparse``: of ``compile --sparse``."""
 
     node: str | None = option(position=True, completes=Names.LAYERS)
     chip: str | None = like(shared.CHIP)
     onnx: Path | None = like(shared.QUANTIZED)
+    sparse: bool = like(SPARSE, help="Say which blocks of zeros are skipped.")
     as_json: bool = like(shared.AS_JSON)
     directory: Path = Path()
 

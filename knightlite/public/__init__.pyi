@@ -96,6 +96,7 @@ def compile(
     end_layer_name: str | None = None,
     opt_group: int = 0,
     opt_ddr: int = 1,
+    sparse: bool = False,
     res_version: str = "1.0",
     input_order: str | None = None,
     save_dir: str | Path | None = None,
@@ -111,6 +112,7 @@ def compile(
         opt_group: schedule: 0 as the vendor's compiler, 1 with layers that overlap and Concats
             placed, 2: as 1.
         opt_ddr: 0: no two tensors share DDR; 1: they do; 2: as 1.
+        sparse: skip blocks of a convolution's weights that are all zero.
         res_version: a text of yours to keep in the ``.cfg``.
         input_order: layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the
             model's.

@@ -177,6 +177,26 @@ uint64_t knl_last(const knl_operand *operand);
 
 knl_operand knl_tensor_operand(const knl_tensor *tensor, uint32_t write);
 
+static inline int knl_is_matrix(const knl_item *item) {
+    return item->opcode == KNL_OP_MATRIX || item->opcode == KNL_OP_SPARSE;
+}
+
+/* Of a sparse instruction: all blocks, stored or not, and the bytes in front of the first. */
+static inline uint64_t knl_block_count(const knl_item *item) {
+    uint64_t taps = (uint64_t)item->kernel_height * item->kernel_width;
+    uint64_t down = (item->x_channels + item->block_inputs - 1) / item->block_inputs;
+    uint64_t across = (item->y_channels + item->block_outputs - 1) / item->block_outputs;
+    return taps * down * across;
+}
+
+static inline uint64_t knl_whole_words(uint64_t bytes) {
+    return (bytes + KNL_WORD_BYTES - 1) / KNL_WORD_BYTES * KNL_WORD_BYTES;
+}
+
+static inline uint64_t knl_mask_bytes(const knl_item *item) {
+    return knl_whole_words((knl_block_count(item) + 7) / 8);
+}
+
 static inline int knl_is_wide(const knl_item *item) {
     uint32_t x_type = item->prologue ? item->prologue_type : item->x_type;
     return x_type == KNL_S16 || item->weight_type;
@@ -223,6 +243,8 @@ int knl_check_reads(knl_shadow *shadow, knl_error *error);
 void knl_run_transfer(knl_network *net, const knl_item *item);
 void knl_run_move(knl_network *net, const knl_item *item);
 void knl_run_matrix(knl_network *net, const knl_item *item);
+/* Whether the mask in WSPM is the one that a sparse instruction tells of. */
+int knl_check_mask(const knl_network *net, const knl_item *item, knl_error *error);
 void knl_run_affine(knl_network *net, const knl_item *item);
 void knl_run_eltwise(knl_network *net, const knl_item *item);
 void knl_run_pool(knl_network *net, const knl_item *item);

@@ -117,7 +117,26 @@ static const knl_count softmax_counts[6] = {
     {"y_channels", 234, 16},
 };
 
-static const knl_form forms[10] = {
+static const knl_count sparse_counts[16] = {
+    {"x_height", 88, 16},
+    {"x_width", 104, 16},
+    {"x_channels", 120, 16},
+    {"y_height", 202, 16},
+    {"y_width", 218, 16},
+    {"y_channels", 234, 16},
+    {"kernel_height", 284, 8},
+    {"kernel_width", 292, 8},
+    {"stride_height", 300, 8},
+    {"stride_width", 308, 8},
+    {"dilation_height", 332, 8},
+    {"dilation_width", 340, 8},
+    {"groups", 349, 16},
+    {"block_inputs", 692, 16},
+    {"block_outputs", 708, 16},
+    {"blocks", 724, 16},
+};
+
+static const knl_form forms[11] = {
     {"load", KNL_ENGINE_RDMA, 36, 258, 3, load_counts},
     {"store", KNL_ENGINE_WDMA, 32, 256, 3, store_counts},
     {"matrix", KNL_ENGINE_RCCN, 88, 692, 13, matrix_counts},
@@ -128,10 +147,11 @@ static const knl_form forms[10] = {
     {"resize", KNL_ENGINE_RCVT, 64, 499, 8, resize_counts},
     {"move", KNL_ENGINE_RCVT, 44, 352, 5, move_counts},
     {"softmax", KNL_ENGINE_RCVT, 40, 320, 6, softmax_counts},
+    {"sparse", KNL_ENGINE_RCCN, 96, 764, 16, sparse_counts},
 };
 
 const knl_form *knl_form_of(unsigned opcode) {
-    return opcode >= 1 && opcode <= 10 ? &forms[opcode - 1] : NULL;
+    return opcode >= 1 && opcode <= 11 ? &forms[opcode - 1] : NULL;
 }
 
 void knl_unpack(unsigned opcode, const uint8_t *fields, knl_item *item) {
@@ -404,6 +424,68 @@ void knl_unpack(unsigned opcode, const uint8_t *fields, knl_item *item) {
         item->y_high = sign(knl_bits(fields, 40, 268, 16), 16);
         item->table_address = (uint32_t)knl_bits(fields, 40, 284, 20);
         item->numerator = (uint32_t)knl_bits(fields, 40, 304, 16);
+        break;
+    case KNL_OP_SPARSE:
+        item->layer = (uint32_t)knl_bits(fields, 96, 0, 16);
+        item->wait = (uint32_t)knl_bits(fields, 96, 16, 4);
+        item->signal = (uint32_t)knl_bits(fields, 96, 20, 4);
+        item->x_address = (uint32_t)knl_bits(fields, 96, 24, 24);
+        item->x_row_stride = (uint32_t)knl_bits(fields, 96, 48, 24);
+        item->x_column_stride = (uint32_t)knl_bits(fields, 96, 72, 16);
+        item->x_height = (uint32_t)knl_bits(fields, 96, 88, 16);
+        item->x_width = (uint32_t)knl_bits(fields, 96, 104, 16);
+        item->x_channels = (uint32_t)knl_bits(fields, 96, 120, 16);
+        item->x_type = (uint32_t)knl_bits(fields, 96, 136, 2);
+        item->y_address = (uint32_t)knl_bits(fields, 96, 138, 24);
+        item->y_row_stride = (uint32_t)knl_bits(fields, 96, 162, 24);
+        item->y_column_stride = (uint32_t)knl_bits(fields, 96, 186, 16);
+        item->y_height = (uint32_t)knl_bits(fields, 96, 202, 16);
+        item->y_width = (uint32_t)knl_bits(fields, 96, 218, 16);
+        item->y_channels = (uint32_t)knl_bits(fields, 96, 234, 16);
+        item->y_type = (uint32_t)knl_bits(fields, 96, 250, 2);
+        item->y_low = sign(knl_bits(fields, 96, 252, 16), 16);
+        item->y_high = sign(knl_bits(fields, 96, 268, 16), 16);
+        item->kernel_height = (uint32_t)knl_bits(fields, 96, 284, 8);
+        item->kernel_width = (uint32_t)knl_bits(fields, 96, 292, 8);
+        item->stride_height = (uint32_t)knl_bits(fields, 96, 300, 8);
+        item->stride_width = (uint32_t)knl_bits(fields, 96, 308, 8);
+        item->pad_top = (uint32_t)knl_bits(fields, 96, 316, 8);
+        item->pad_left = (uint32_t)knl_bits(fields, 96, 324, 8);
+        item->dilation_height = (uint32_t)knl_bits(fields, 96, 332, 8);
+        item->dilation_width = (uint32_t)knl_bits(fields, 96, 340, 8);
+        item->depthwise = (uint32_t)knl_bits(fields, 96, 348, 1);
+        item->groups = (uint32_t)knl_bits(fields, 96, 349, 16);
+        item->weight_address = (uint32_t)knl_bits(fields, 96, 365, 24);
+        item->weight_row_bytes = (uint32_t)knl_bits(fields, 96, 389, 16);
+        item->prologue = (uint32_t)knl_bits(fields, 96, 405, 1);
+        item->prologue_address = (uint32_t)knl_bits(fields, 96, 406, 20);
+        item->prologue_type = (uint32_t)knl_bits(fields, 96, 426, 2);
+        item->prologue_low = sign(knl_bits(fields, 96, 428, 16), 16);
+        item->prologue_high = sign(knl_bits(fields, 96, 444, 16), 16);
+        item->accumulate_in = (uint32_t)knl_bits(fields, 96, 460, 1);
+        item->accumulate_out = (uint32_t)knl_bits(fields, 96, 461, 1);
+        item->accumulator_address = (uint32_t)knl_bits(fields, 96, 462, 24);
+        item->parameter_address = (uint32_t)knl_bits(fields, 96, 486, 20);
+        item->residual = (uint32_t)knl_bits(fields, 96, 506, 1);
+        item->residual_address = (uint32_t)knl_bits(fields, 96, 507, 24);
+        item->residual_row_stride = (uint32_t)knl_bits(fields, 96, 531, 24);
+        item->residual_column_stride = (uint32_t)knl_bits(fields, 96, 555, 16);
+        item->residual_type = (uint32_t)knl_bits(fields, 96, 571, 2);
+        item->middle_type = (uint32_t)knl_bits(fields, 96, 573, 2);
+        item->middle_low = sign(knl_bits(fields, 96, 575, 16), 16);
+        item->middle_high = sign(knl_bits(fields, 96, 591, 16), 16);
+        item->multiplier = sign(knl_bits(fields, 96, 607, 24), 24);
+        item->residual_multiplier = sign(knl_bits(fields, 96, 631, 24), 24);
+        item->shift = (uint32_t)knl_bits(fields, 96, 655, 6);
+        item->weight_type = (uint32_t)knl_bits(fields, 96, 661, 1);
+        item->activation = (uint32_t)knl_bits(fields, 96, 662, 2);
+        item->activation_address = (uint32_t)knl_bits(fields, 96, 664, 20);
+        item->activation_intervals = (uint32_t)knl_bits(fields, 96, 684, 4);
+        item->activation_fraction = (uint32_t)knl_bits(fields, 96, 688, 4);
+        item->block_inputs = (uint32_t)knl_bits(fields, 96, 692, 16);
+        item->block_outputs = (uint32_t)knl_bits(fields, 96, 708, 16);
+        item->blocks = (uint32_t)knl_bits(fields, 96, 724, 16);
+        item->stored_bytes = (uint32_t)knl_bits(fields, 96, 740, 24);
         break;
     default:
         break;

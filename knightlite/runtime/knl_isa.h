@@ -12,6 +12,7 @@ enum {
     KNL_ENGINES = 4,
     KNL_TYPES = 3,
     KNL_PARAMETER_BYTES = 8,
+    KNL_WORD_BYTES = 16,
     KNL_TABLE_ENTRIES = 256,
     KNL_TABLE_UNIT = 8,
     KNL_EXPONENTIAL_BYTES = 512,
@@ -32,7 +33,8 @@ enum {
     KNL_OP_LOOKUP = 7,
     KNL_OP_RESIZE = 8,
     KNL_OP_MOVE = 9,
-    KNL_OP_SOFTMAX = 10
+    KNL_OP_SOFTMAX = 10,
+    KNL_OP_SPARSE = 11
 };
 
 /* values: engine */
@@ -178,6 +180,10 @@ typedef struct knl_item {
     uint32_t x_stride3;
     uint32_t y_stride3;
     uint32_t numerator;
+    uint32_t block_inputs;
+    uint32_t block_outputs;
+    uint32_t blocks;
+    uint32_t stored_bytes;
 } knl_item;
 
 /* A field that must be at least 1. */

@@ -59,6 +59,100 @@ static void add_up(const knl_network *net, const knl_item *item, uint32_t y_row,
     }
 }
 
+/* The blocks of a sparse instruction in order; `place` is where the next one that is stored lies. */
+typedef struct blocks {
+    uint32_t tap, input, output, inputs, outputs; /* the block's first, and its channels */
+    uint64_t number, place, row_bytes;
+    int is_stored;
+} blocks;
+
+static uint32_t rest(uint32_t size, uint32_t first, uint32_t step) {
+    return size - first < step ? size - first : step;
+}
+
+static void look(const knl_network *net, const knl_item *item, blocks *at) {
+    const uint8_t *mask = net->wspm + item->weight_address;
+    at->inputs = rest(item->x_channels, at->input, item->block_inputs);
+    at->outputs = rest(item->y_channels, at->output, item->block_outputs);
+    at->row_bytes = knl_whole_words((uint64_t)at->outputs * (item->weight_type ? 2 : 1));
+    at->is_stored = mask[at->number / 8] >> (at->number % 8) & 1;
+}
+
+static void first_block(const knl_network *net, const knl_item *item, blocks *at) {
+    at->tap = at->input = at->output = 0;
+    at->number = 0;
+    at->place = knl_mask_bytes(item);
+    look(net, item, at);
+}
+
+static int next_block(const knl_network *net, const knl_item *item, blocks *at) {
+    if (at->is_stored)
+        at->place += at->inputs * at->row_bytes;
+    at->number++;
+    at->output += at->outputs;
+    if (at->output == item->y_channels) {
+        at->output = 0;
+        at->input += at->inputs;
+    }
+    if (at->input == item->x_channels) {
+        at->input = 0;
+        at->tap++;
+    }
+    if (at->tap == item->kernel_height * item->kernel_width)
+        return 0;
+    look(net, item, at);
+    return 1;
+}
+
+int knl_check_mask(const knl_network *net, const knl_item *item, knl_error *error) {
+    const uint8_t *mask = net->wspm + item->weight_address;
+    uint64_t total = knl_block_count(item), bits = 0, bit, beyond = 0;
+    blocks at;
+    for (bit = 0; bit < 8 * knl_mask_bytes(item); bit++) {
+        uint64_t one = mask[bit / 8] >> (bit % 8) & 1;
+        bits += one;
+        beyond += bit >= total && one;
+    }
+    if (bits != item->blocks || beyond)
+        return knl_say(error, KNL_PROGRAM, 0,
+                       "the weights in WSPM at %x have a mask with %u bits, their instruction has "
+                       "%u of %u blocks.",
+                       (uint64_t)item->weight_address, bits, (uint64_t)item->blocks, total);
+    first_block(net, item, &at);
+    while (next_block(net, item, &at))
+        ;
+    if (at.place != item->stored_bytes)
+        return knl_say(error, KNL_PROGRAM, 0,
+                       "the weights in WSPM at %x have a mask of %u bytes, their instruction has "
+                       "%u.",
+                       (uint64_t)item->weight_address, at.place, (uint64_t)item->stored_bytes);
+    return KNL_OK;
+}
+
+/* As add_up, of the blocks that are stored. */
+static void add_blocks(const knl_network *net, const knl_item *item, uint32_t y_row,
+                       uint32_t y_column, uint32_t first, uint32_t count, int64_t sums[BLOCK]) {
+    uint32_t input, c;
+    blocks at;
+    memset(sums, 0, BLOCK * sizeof *sums);
+    first_block(net, item, &at);
+    do {
+        const uint8_t *x = pixel(net, item, y_row, y_column, at.tap);
+        const uint8_t *row = net->wspm + item->weight_address + at.place;
+        uint64_t end = at.place + at.inputs * at.row_bytes;
+        uint32_t begin = first > at.output ? first : at.output;
+        uint32_t last = first + count < at.output + at.outputs ? first + count
+                                                               : at.output + at.outputs;
+        if (!x || !at.is_stored || end > item->stored_bytes)
+            continue;
+        for (input = 0; input < at.inputs && begin < last; input++, row += at.row_bytes) {
+            int32_t value = behind_prologue(net, item, x, at.input + input);
+            for (c = begin; c < last; c++)
+                sums[c - first] += (int64_t)value * weight(item, row, c - at.output);
+        }
+    } while (next_block(net, item, &at));
+}
+
 /* Saturate to the accumulator, and count it. */
 static int64_t saturate(knl_network *net, const knl_item *item, int64_t sum) {
     int64_t most = (INT64_C(1) << (knl_is_wide(item) ? 47 : 31)) - 1;
@@ -119,7 +213,10 @@ void knl_run_matrix(knl_network *net, const knl_item *item) {
             for (group = 0; group < item->y_channels; group += outputs)
                 for (first = group; first < group + outputs; first += BLOCK) {
                     uint32_t left = group + outputs - first, count = left < BLOCK ? left : BLOCK;
-                    add_up(net, item, row, column, first, count, sums);
+                    if (item->opcode == KNL_OP_SPARSE)
+                        add_blocks(net, item, row, column, first, count, sums);
+                    else
+                        add_up(net, item, row, column, first, count, sums);
                     for (c = 0; c < count; c++)
                         knl_finish(net, item, row, column, first + c, sums[c]);
                 }

@@ -62,6 +62,8 @@ static knl_operand weights(const knl_item *item) {
     uint64_t inputs = item->depthwise ? 1 : item->x_channels / item->groups;
     uint32_t unit = item->weight_type ? 2 : 1;
     uint64_t row = (uint64_t)item->y_channels * unit;
+    if (item->opcode == KNL_OP_SPARSE)
+        return flat("weights", KNL_SPACE_WSPM, item->weight_address, item->stored_bytes, unit, 0);
     return runs("weights", KNL_SPACE_WSPM, item->weight_address,
                 (uint64_t)item->kernel_height * item->kernel_width * inputs,
                 item->weight_row_bytes, 1, row, row, unit, 0);
@@ -136,6 +138,7 @@ unsigned knl_operands(const knl_item *item, knl_operand found[KNL_MOST_OPERANDS]
         found[count++] = move_side(item, 1);
         return count;
     case KNL_OP_MATRIX:
+    case KNL_OP_SPARSE:
         return matrix(item, found);
     default:
         break;

@@ -85,6 +85,28 @@ static int check(knl_network *net, uint8_t *arena, size_t bytes, knl_error *erro
     return knl_check_reads(&shadow, error);
 }
 
+/* The masks of sparse instructions, as their loads leave them in WSPM; constants only. */
+static int check_masks(knl_network *net, knl_error *error) {
+    knl_item item;
+    size_t byte = 0;
+    while (byte < net->code_bytes) {
+        int status = KNL_OK;
+        byte = knl_decode(net, byte, &item);
+        if (item.opcode == KNL_OP_LOAD && item.space == KNL_SPACE_WSPM) {
+            knl_operand found[KNL_MOST_OPERANDS];
+            knl_operands(&item, found);
+            if (knl_last(&found[0]) > net->constants_bytes)
+                return KNL_OK;
+            knl_run_transfer(net, &item);
+        }
+        if (item.opcode == KNL_OP_SPARSE)
+            status = knl_check_mask(net, &item, error);
+        if (status)
+            return status;
+    }
+    return KNL_OK;
+}
+
 int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *error) {
     places at = places_of(net);
     uint64_t wanted = needed(net);
@@ -109,7 +131,9 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     net->mspm = first + at.mspm;
     net->work = first + at.work;
     net->packed[0] = 0;
-    return KNL_OK;
+    status = check_masks(net, error);
+    memset(net->wspm, 0, net->wspm_bytes);
+    return status;
 }
 
 static void run_one(knl_network *net, const knl_item *item) {
@@ -123,6 +147,9 @@ static void run_one(knl_network *net, const knl_item *item) {
             knl_vector_matrix(net, item);
         else
             knl_run_matrix(net, item);
+        break;
+    case KNL_OP_SPARSE:
+        knl_run_matrix(net, item);
         break;
     case KNL_OP_AFFINE:
         knl_run_affine(net, item);

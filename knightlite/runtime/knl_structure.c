@@ -29,7 +29,7 @@ static int check_type(const place *at, const char *name, uint32_t code) {
 static int check_types(const place *at) {
     const knl_item *item = at->item;
     int status = check_type(at, "x_type", item->x_type);
-    if (!status && item->opcode == KNL_OP_MATRIX) {
+    if (!status && knl_is_matrix(item)) {
         if (item->prologue)
             status = check_type(at, "prologue_type", item->prologue_type);
         if (item->accumulate_out)
@@ -83,8 +83,8 @@ static int check_activation(const place *at) {
 
 static int check_window(const place *at) {
     const knl_item *item = at->item;
-    uint64_t down = item->opcode == KNL_OP_MATRIX ? item->dilation_height : 1;
-    uint64_t right = item->opcode == KNL_OP_MATRIX ? item->dilation_width : 1;
+    uint64_t down = knl_is_matrix(item) ? item->dilation_height : 1;
+    uint64_t right = knl_is_matrix(item) ? item->dilation_width : 1;
     uint64_t high = (uint64_t)(item->y_height - 1) * item->stride_height +
                     (item->kernel_height - 1) * down + 1;
     uint64_t wide = (uint64_t)(item->y_width - 1) * item->stride_width +
@@ -92,6 +92,19 @@ static int check_window(const place *at) {
     if (high * wide * item->x_channels > MOST_COVERED)
         REFUSE(at, "covers %u x %u x %u inputs, beyond any memory.", high, wide,
                (uint64_t)item->x_channels);
+    return KNL_OK;
+}
+
+static int check_sparse(const place *at) {
+    const knl_item *item = at->item;
+    uint64_t total = knl_block_count(item), least = knl_mask_bytes(item);
+    if (item->depthwise || item->groups > 1)
+        REFUSE(at, "must have 1 group and not be depthwise.");
+    if (item->blocks > total)
+        REFUSE(at, "must have at most %u blocks, not %u.", total, (uint64_t)item->blocks);
+    if (item->stored_bytes <= least)
+        REFUSE(at, "must have more bytes of weights than its mask, %u, not %u.", least,
+               (uint64_t)item->stored_bytes);
     return KNL_OK;
 }
 
@@ -111,6 +124,7 @@ static int check_shapes(const place *at) {
                    x[0], x[1], x[2], y[0], y[1], y[2]);
         break;
     case KNL_OP_MATRIX:
+    case KNL_OP_SPARSE:
         if (!item->depthwise)
             break;
     /* fall through */
@@ -119,14 +133,19 @@ static int check_shapes(const place *at) {
             REFUSE(at, "must have as many output as input channels, not %u and %u.", y[2], x[2]);
         break;
     }
-    if (item->opcode == KNL_OP_MATRIX && item->groups > 1) {
+    if (knl_is_matrix(item) && item->groups > 1) {
         if (item->depthwise)
             REFUSE(at, "must have 1 group where it is depthwise, not %u.", (uint64_t)item->groups);
         if (x[2] % item->groups || y[2] % item->groups)
             REFUSE(at, "must have %u equal groups, not %u input and %u output channels.",
                    (uint64_t)item->groups, x[2], y[2]);
     }
-    if (item->opcode == KNL_OP_MATRIX && !item->accumulate_out) {
+    if (item->opcode == KNL_OP_SPARSE) {
+        int status = check_sparse(at);
+        if (status)
+            return status;
+    }
+    if (knl_is_matrix(item) && !item->accumulate_out) {
         int status = check_activation(at);
         if (status)
             return status;
@@ -139,7 +158,7 @@ static int check_shapes(const place *at) {
         REFUSE(at, "must have an 8-bit input type.");
     if (item->opcode == KNL_OP_RESIZE)
         return check_resize(at);
-    if (item->opcode == KNL_OP_MATRIX || item->opcode == KNL_OP_POOL)
+    if (knl_is_matrix(item) || item->opcode == KNL_OP_POOL)
         return check_window(at);
     return KNL_OK;
 }
@@ -155,7 +174,7 @@ static int check_clamp(const place *at, const char *name, uint32_t type, int32_t
 
 static int check_clamps(const place *at) {
     const knl_item *item = at->item;
-    int status = KNL_OK, is_matrix = item->opcode == KNL_OP_MATRIX;
+    int status = KNL_OK, is_matrix = knl_is_matrix(item);
     if (!is_matrix || !item->accumulate_out) {
         status = check_clamp(at, "y", item->y_type, item->y_low, item->y_high);
         if (!status && is_matrix && (item->residual || item->activation))
@@ -260,7 +279,7 @@ static int check_overlap(const place *at, const knl_operand *found, unsigned cou
                          uint8_t *marks) {
     const knl_operand *written = &found[count - 1], *read;
     uint32_t opcode = at->item->opcode;
-    int streams = opcode == KNL_OP_MATRIX || opcode == KNL_OP_POOL || opcode == KNL_OP_RESIZE ||
+    int streams = knl_is_matrix(at->item) || opcode == KNL_OP_POOL || opcode == KNL_OP_RESIZE ||
                   opcode == KNL_OP_SOFTMAX;
     for (read = found; read < written; read++) {
         int shares;
@@ -292,7 +311,7 @@ static int check_one(const place *at, uint8_t *marks) {
         if (status)
             return status;
     }
-    if (item->opcode == KNL_OP_MATRIX && item->weight_address % at->net->wspm_align_bytes)
+    if (knl_is_matrix(item) && item->weight_address % at->net->wspm_align_bytes)
         REFUSE(at, "must have its weights in WSPM at a multiple of %u bytes, not %x.",
                at->net->wspm_align_bytes, (uint64_t)item->weight_address);
     if (item->opcode == KNL_OP_STORE && item->ddr_address < at->net->constants_bytes)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 
 from knightlite.lower import Range, span
 from knightlite.schedule.steps import LayerBuilder, Request, Visit
-from knightlite.schedule.tiling import Geometry, Step
+from knightlite.schedule.tiling import Geometry, Step, Tiling
 
 Slot = tuple[str, int]  # kind of tile, address
 # of what a step reads before its sums are complete: nothing is requantized, added or written
@@ -31,12 +31,14 @@ class TileCosts:
         self._known: dict[Hashable, int] = {}
         self._interleave = geometry.work.interleave[0]
         self._height = geometry.y.shape[2]
+        self._sparse = geometry.work.stored_blocks is not None
 
     def load(self, request: Request) -> int:
         """Of the transfer that fulfils a request."""
-        return self._once(
-            request.shape(), lambda: self._builder.load(request).cycles(self.geometry.chip)
-        )
+        shape: Hashable = request.shape()
+        if self._sparse and request.kind == "weights" and request.key is not None:
+            shape = (shape, self.geometry.stored_blocks(*request.key[1:]))
+        return self._once(shape, lambda: self._builder.load(request).cycles(self.geometry.chip))
 
     def compute(self, step: Step) -> int:
         """Of all compute instructions of a tile; 0 where it is only moved."""
@@ -63,7 +65,18 @@ class TileCosts:
 
     def shape(self, step: Step) -> tuple[object, ...]:
         """What the cost of a tile depends on."""
-        return (self.row_shape(step.rows), span(step.outs), span(step.ins))
+        shape = (self.row_shape(step.rows), span(step.outs), span(step.ins))
+        if not self._sparse:
+            return shape
+        return (*shape, self.geometry.stored_blocks(step.outs, step.ins))
+
+    def out_shape(self, tiling: Tiling, outs: Range) -> Hashable:
+        """What the cost of tiles depends on of their output channels."""
+        shape = (span(outs), span(self.geometry.input_channels(outs)))
+        if not self._sparse:
+            return shape
+        in_parts = self.geometry.in_parts(tiling, outs)
+        return (shape, *(self.geometry.stored_blocks(outs, ins) for ins in in_parts))
 
     def _once(self, key: Hashable, cycles: Callable[[], int]) -> int:
         found = self._known.get(key)

@@ -41,7 +41,7 @@ class LeastCycles:
     def __init__(self, costs: TileCosts) -> None:
         self._costs, self._geometry = costs, costs.geometry
         self._known_rows: dict[int, _Rows] = {}
-        self._known_channels: dict[int, _Channels] = {}
+        self._known_channels: dict[tuple[int, int], _Channels] = {}
 
     def of(self, tiling: Tiling) -> int:
         """Of the queue that has most to do, with what comes before its first, behind its last.
@@ -77,17 +77,17 @@ class LeastCycles:
         return self._known_rows[tiling.rows]
 
     def _channels(self, tiling: Tiling) -> _Channels:
-        if tiling.outs not in self._known_channels:
+        key = (tiling.outs, tiling.ins)
+        if key not in self._known_channels:
             parts = self._geometry.out_parts(tiling)
             read = list(map(self._geometry.input_channels, parts))
-            shapes = {part: (span(part), span(ins)) for part, ins in zip(parts, read, strict=True)}
-            self._known_channels[tiling.outs] = _Channels(
+            self._known_channels[key] = _Channels(
                 parts[0],
                 parts[-1],
-                _kinds(parts, shapes.__getitem__),
+                _kinds(parts, lambda part: self._costs.out_shape(tiling, part)),
                 _kinds(dict.fromkeys(read), span),
             )
-        return self._known_channels[tiling.outs]
+        return self._known_channels[key]
 
     def _begin(self, tiling: Tiling) -> int:
         """The loads before the first compute."""

@@ -88,7 +88,7 @@ def _rounds(costs: TileCosts, tiling: Tiling) -> list[_Round]:
     for part in geometry.rounds(tiling):
         shape: Hashable
         if tiling.outs_outer:
-            read, shape = geometry.input_channels(part), span(part)
+            read, shape = geometry.input_channels(part), costs.out_shape(tiling, part)
         else:
             read, shape = geometry.input_rows(part), costs.row_shape(part)
         starts = (part[0], read[0])

@@ -209,7 +209,17 @@ class Geometry:
     def _weight_bytes(self, tiling: Tiling) -> int:
         assert self.work.weight_bytes is not None
         ins, outs = self.tile_channels(tiling)
-        return self.work.weight_bytes((0, outs), (0, ins), self.chip.wspm_align_bytes)
+        if self.work.stored_blocks is None:
+            return self.work.weight_bytes((0, outs), (0, ins), self.chip.wspm_align_bytes)
+        return max(
+            self.work.weight_bytes(part, read, self.chip.wspm_align_bytes)
+            for part in self.out_parts(tiling)
+            for read in self.in_parts(tiling, part)
+        )
+
+    def stored_blocks(self, outs: Range, ins: Range) -> tuple[int, int]:
+        """What the cost of a tile depends on beside its shape: blocks and bytes of its weights."""
+        return (0, 0) if self.work.stored_blocks is None else self.work.stored_blocks(outs, ins)
 
     def parameter_slots(self, tiling: Tiling) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """((bytes, slots) of parameters, (bytes, slots) of the prologue) in MSPM, or None."""

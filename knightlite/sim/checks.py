@@ -27,6 +27,7 @@ from knightlite.isa import (
     ResizeMode,
     Softmax,
     Space,
+    SparseMatrix,
     Store,
     Transfer,
     WindowInstruction,
@@ -83,6 +84,10 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
                 f"must have {item.groups} equal groups, not {x[2]} input and {y[2]} output "
                 "channels."
             )
+    if isinstance(item, SparseMatrix):
+        problem = _sparse_problem(item)
+        if problem:
+            return problem
     if isinstance(item, Matrix) and not item.accumulate_out:
         problem = _activation_problem(item)
         if problem:
@@ -99,6 +104,17 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
         high, wide = item.covered()
         if high * wide * item.x_channels > STAGE_LIMIT:
             return f"covers {high} x {wide} x {item.x_channels} inputs, beyond any memory."
+    return None
+
+
+def _sparse_problem(item: SparseMatrix) -> str | None:
+    if item.depthwise or item.groups > 1:
+        return "must have 1 group and not be depthwise."
+    total, least = item.block_count(), item.mask_bytes()
+    if item.blocks > total:
+        return f"must have at most {total} blocks, not {item.blocks}."
+    if item.stored_bytes <= least:
+        return f"must have more bytes of weights than its mask, {least}, not {item.stored_bytes}."
     return None
 
 

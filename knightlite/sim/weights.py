@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.isa import WEIGHT_TYPES, Matrix
-from knightlite.sim.memory import Bytes, tile_view
+from knightlite.errors import MachineError
+from knightlite.isa import WEIGHT_TYPES, Matrix, SparseMatrix
+from knightlite.sim.memory import Bytes, flat_view, tile_view
 
 Array = NDArray[Any]
 
@@ -67,11 +68,46 @@ def read_weights(
     item: Matrix, memory: Bytes, low: int, high: int, known: dict[tuple[Any, ...], Weights]
 ) -> Weights:
     """Decode the weights of an instruction; equal ones are shared."""
-    stored = tile_view(memory, item.weights(), WEIGHT_TYPES[item.weight_type])[:, 0]
+    if isinstance(item, SparseMatrix):
+        stored = _dense(item, memory)
+    else:
+        stored = tile_view(memory, item.weights(), WEIGHT_TYPES[item.weight_type])[:, 0]
     key = (stored.shape, item.weight_type, bool(item.depthwise), low, high, stored.tobytes())
     if key not in known:
         known[key] = _depthwise(stored, low, high) if item.depthwise else split(stored, low, high)
     return known[key]
+
+
+def _dense(item: SparseMatrix, memory: Bytes) -> Array:
+    """All weights [rows, output channels], zeros where a block is not stored.
+
+    MachineError where the mask is of other blocks than the instruction says.
+    """
+    data = flat_view(memory, item.weights())
+    place, total = item.mask_bytes(), item.block_count()
+    mask = np.unpackbits(data[:place], bitorder="little")
+    if mask.sum() != item.blocks or mask[total:].any():
+        raise MachineError(
+            f"the weights in WSPM at {item.weight_address:#x} have a mask with {mask.sum()} bits, "
+            f"their instruction has {item.blocks} of {total} blocks.",
+            "compile the model again",
+        )
+    chosen = [block for block, stored in zip(item.all_blocks(), mask, strict=False) if stored]
+    sizes = [block.size_bytes(item.weight_size) for block in chosen]
+    if place + sum(sizes) != item.stored_bytes:
+        raise MachineError(
+            f"the weights in WSPM at {item.weight_address:#x} have a mask of "
+            f"{place + sum(sizes)} bytes, their instruction has {item.stored_bytes}.",
+            "compile the model again",
+        )
+    kind = WEIGHT_TYPES[item.weight_type].numpy
+    weights = np.zeros((item.taps(), item.x_channels, item.y_channels), kind)
+    for block, size in zip(chosen, sizes, strict=True):
+        rows = data[place : place + size].view(kind).reshape(block.inputs[1] - block.inputs[0], -1)
+        target = weights[block.tap, slice(*block.inputs), slice(*block.outputs)]
+        target[...] = rows[:, : target.shape[1]]
+        place += size
+    return weights.reshape(-1, item.y_channels)
 
 
 def _depthwise(factors: Array, low: int, high: int) -> Weights:
