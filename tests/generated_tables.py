@@ -148,6 +148,8 @@ def cycle_formulas() -> str:
         owners.setdefault(owner, []).append(f"`{record.MNEMONIC}`")
     costs = [(", ".join(names), owner.cycles) for owner, names in owners.items()]  # type: ignore[attr-defined]  # found by that name
     costs += [
+        ("The array in `matrix`", isa.Matrix.products),
+        ("The array in `sparse`", isa.SparseMatrix.products),
         ("Bytes", Transfer.ddr_bytes),
         ("DDR", Chip.ddr_cycles),
         ("Vector", FeatureInstruction.vector_cycles),
