@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from conformance_checks import ORIGIN, Built, artificial, build, random_inputs, reference, run
 from knightlite import dtypes
@@ -216,7 +217,8 @@ def test_a_mask_that_is_not_the_counts_is_refused(program: Program, bit: int) ->
 def _mask_of(program: Program, item: SparseMatrix) -> bytes:
     graph = pruned(layer(64), (32, 64), 0.5)
     weights = graph.constants["y.weight"]
-    blocks = weights.reshape(1, 64, 4, 32, 9).any(axis=(1, 3)).transpose(2, 1, 0).reshape(-1)
+    there: NDArray[np.bool_] = np.any(weights.reshape(64, 4, 32, 9), axis=(0, 2))
+    blocks = there.T.reshape(-1)  # taps, then inputs
     assert blocks.sum() == item.blocks
     return np.packbits(blocks, bitorder="little").tobytes()
 

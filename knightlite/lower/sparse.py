@@ -101,10 +101,10 @@ class SparseLayer:
         return blocks_of(self._taps(), (span(ins), span(outs)), self.block)
 
     def _mask(self, outs: Range, ins: Range) -> NDArray[np.bool_]:
-        there = self._rows(outs, ins) != 0
+        there: NDArray[Any] = self._rows(outs, ins) != 0
         for axis, step in zip((1, 2), self.block, strict=True):
             starts = np.arange(0, there.shape[axis], step)
-            there = np.logical_or.reduceat(there, starts, axis=axis)
+            there = np.asarray(np.logical_or.reduceat(there, starts, axis=axis))
         return there.reshape(-1)
 
 
@@ -180,7 +180,7 @@ def sparse_work(graph: Graph, node: Node, work: Work) -> Work:
     def weights(outs: Range, ins: Range, align: int) -> bytes:
         found = stored(outs, ins)
         if found is None:
-            return _given(work.weights)(outs, ins, align)
+            return bytes(_given(work.weights)(outs, ins, align))
         return layer.data(outs, ins, found.mask)
 
     def weight_bytes(outs: Range, ins: Range, align: int) -> int:
