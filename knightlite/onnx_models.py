@@ -114,13 +114,22 @@ def qdq_parts(
     return writer.parts(metadata, checked)
 
 
-def write_node_model(graph: Graph, node: Node, bias: bool) -> onnx.ModelProto:
+def write_node_model(
+    graph: Graph, node: Node, bias: bool, weights: Sequence[Array] = ()
+) -> onnx.ModelProto:
     """One node of a float ``graph`` as a model of its own, features in and the result out.
 
     Where it multiplies by weights, these are inputs too, then the bias where ``bias``, and a merged
-    activation is left out: so the model serves any weights.
+    activation is left out: so the model serves any weights. It holds those that are given.
     """
     writer = OnnxWriter(graph.name)
+
+    def second(name: str, place: int, shape: Sequence[int]) -> None:
+        if weights:
+            writer.constant(name, weights[place])
+        else:
+            writer.input(name, shape, dtypes.F32)
+
     kernel = BY_NAME[node.op].kernel
     features = tuple(name for name in node.inputs if name not in graph.constants)
     for name in dict.fromkeys(features):
@@ -128,15 +137,15 @@ def write_node_model(graph: Graph, node: Node, bias: bool) -> onnx.ModelProto:
     inputs = node.inputs
     if kernel is not None:
         view = View(graph, node)
-        weights = view.constant(1)
-        writer.input("weights", weights.shape, dtypes.F32)
+        shape = view.constant(1).shape
+        second("weights", 0, shape)
         axis = kernel.onnx_axis(view.integer("group"))
         turned = writer.temporary(
-            "Transpose", ["weights"], "weights/turned", perm=_swapped(weights.ndim, axis)
+            "Transpose", ["weights"], "weights/turned", perm=_swapped(len(shape), axis)
         )
         inputs = (features[0], turned)
         if bias:
-            writer.input("bias", weights.shape[:1], dtypes.F32)
+            second("bias", 1, shape[:1])
             inputs = (*inputs, "bias")
         node = replace(node, attributes={**node.attributes, "clamp": (-float("inf"), float("inf"))})
     elif not BY_NAME[node.op].shapes_constants:

@@ -5,6 +5,7 @@
 opens any other model.
 """
 
+from knightlite.inference.heap import trim_heap
 from knightlite.inference.joining import join_parts
 from knightlite.inference.networks import (
     Inputs,
@@ -33,5 +34,6 @@ __all__ = [
     "quantized_network",
     "run_node",
     "session",
+    "trim_heap",
     "weights_of",
 ]

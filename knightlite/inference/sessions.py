@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,13 +32,15 @@ def session(
     threads: int | None = None,
     *,
     lean: bool = False,
+    pooled: bool = False,
     called: str = "",
     remedy: str = "",
 ) -> Session:
     """An ONNX Runtime CPU session; ``threads`` None leaves the number to ONNX Runtime.
 
     ``lean``: memory before speed; there is no memory plan for all tensors at once, and no arena
-    that keeps what one run needed for the next.
+    that keeps what one run needed for the next. ``pooled``: small models, many of them, with one
+    arena for all: memory that one gives back the next one takes, without a fault for every page.
 
     ``called``: the name in a sentence of a model that came from outside: whatever ONNX Runtime says
     of it, here or when it runs, is a ModelError. ``remedy``: the hint where we wrote the model
@@ -53,8 +56,11 @@ def session(
     options.log_severity_level = 3  # warnings about our own fixed form tell the user nothing
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = not lean
+    options.enable_mem_pattern = not (lean or pooled)
     options.enable_cpu_mem_arena = not lean
+    if pooled:
+        _make_pool()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     held: list[onnxruntime.OrtValue] = []
@@ -71,6 +77,25 @@ def session(
             raise _refusal(error, called, remedy) from error
         raise
     return Session(opened, called, remedy, held)
+
+
+@lru_cache(maxsize=1)
+def _make_pool() -> None:
+    """The arena of all pooled sessions; it grows by what is asked for."""
+    import onnxruntime
+
+    kinds = onnxruntime.OrtAllocatorType, onnxruntime.OrtMemType
+    onnxruntime.create_and_register_allocator(
+        onnxruntime.OrtMemoryInfo("Cpu", kinds[0].ORT_ARENA_ALLOCATOR, 0, kinds[1].DEFAULT),
+        onnxruntime.OrtArenaCfg(
+            {
+                "max_mem": 0,
+                "arena_extend_strategy": 1,
+                "initial_chunk_size_bytes": 1 << 20,
+                "max_dead_bytes_per_chunk": -1,
+            }
+        ),
+    )
 
 
 def _beside(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from knightlite.errors import Finding
 from knightlite.evaluation import paired
+from knightlite.inference import trim_heap
 from knightlite.ir import Graph
 from knightlite.ops.wide_table import with_lut_length
 from knightlite.quantize.choices import AUTO_METHOD
@@ -143,6 +144,7 @@ def prepare(
         graph, lifted = lift_tables(graph)
     settings = settings_without_pictures(settings, workload)
     graph, equalized, tried = try_equalization(graph, workload, settings, threads)
+    trim_heap()
     changes: Changes = {}
     if isinstance(workload, DataFree):
         changes = changes_for(graph, workload, threads)
@@ -160,6 +162,7 @@ def prepare(
         seen = observed_or_cached(cache, seen_as, watched, limit, first_pass)
     else:
         seen = first_pass()
+    trim_heap()
     seconds = time.perf_counter() - started
     return Prepared(graph, exact, lifted, changes, equalized, tried, seen, watched, seconds)
 
@@ -196,10 +199,12 @@ def finish(
             own, assignment, seen.sample, seen.striking, threads
         )
         chosen += moved
+        trim_heap()
     improved, steps = improve(
         seen_as, changed(assignment.graph, prepared.changes), seen.sample, settings, threads
     )
     quantized = restored(assignment.graph, improved, prepared.changes)
+    trim_heap()
     steps = (*prepared.tried, *chosen, *steps)
     corrected = time.perf_counter()
     # without a metric a few pictures tell what the outputs keep; a cache is held against all data

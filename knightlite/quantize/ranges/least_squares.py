@@ -117,7 +117,7 @@ def _coarse_steps(bins: int, codes: int) -> Float64:
     return np.asarray(codes / bins * CANDIDATE_RATIO ** np.arange(count))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)  # of 13.8 MB, for tensors
 def _coarse_table(bins: int, largest: int, codes: int) -> Float64:
     return _error_table(bins, largest, _coarse_steps(bins, codes))
 
@@ -137,7 +137,7 @@ def _small_table(bins: int, largest: int, middle: float) -> Float64:
     return _error_table(bins, largest, _fine_steps(middle))
 
 
-@lru_cache(maxsize=64)  # of 1.3 MB
+@lru_cache(maxsize=8)  # of 1.3 MB: seldom the same again
 def _large_table(bins: int, largest: int, middle: float) -> Float64:
     return _error_table(bins, largest, _fine_steps(middle))
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.dtypes import DType
 from knightlite.ir import Graph
 from knightlite.quantize.groups import Group
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
@@ -14,17 +18,23 @@ from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.statistics.passes import Observation
 
 
+ChannelChoice = tuple[str, DType, str, float]
+"""A tensor with a scale per channel, its type, the range method and the share of "percentile"."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
     """A float network, what was seen of it, and what the user asks.
 
-    ``statistics``: of every feature tensor of ``graph``, watched as ``plan`` says.
+    ``statistics``: of every feature tensor of ``graph``, watched as ``plan`` says. ``found``: scales
+    per channel that were chosen by now; the same record under other settings knows them too.
     """
 
     graph: Graph
     statistics: Mapping[str, Statistics]
     plan: ObservationPlan
     settings: Settings = DEFAULT_SETTINGS
+    found: dict[ChannelChoice, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph, seen: Observation, settings: Settings = DEFAULT_SETTINGS) -> Basis:

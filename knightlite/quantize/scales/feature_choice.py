@@ -105,9 +105,12 @@ def _per_channel(basis: Basis, index: int, group: Group) -> dict[str, Feature] |
     if name not in basis.plan.per_channel:
         return None
     method, dtype = basis.method_of(group), group_dtype(basis, group)
-    choose = method_of(method, basis.settings.percent)
     factor = basis.factor_of(group)
-    scales = channel_scales(basis.statistics[name], dtype, choose) * np.float32(factor)
+    asked = name, dtype, method, basis.settings.percent
+    if asked not in basis.found:
+        choose = method_of(method, basis.settings.percent)
+        basis.found[asked] = channel_scales(basis.statistics[name], dtype, choose)
+    scales = basis.found[asked] * np.float32(factor)
     if not _clamp_allows(basis.graph, name, dtype, scales):
         return None
     rule = Rule(method, is_method=True, per_channel=True, factor=factor)

@@ -9,7 +9,12 @@ from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME, View, Window
 from knightlite.ops.signs import nonnegative_outputs
 from knightlite.quantize.groups import channel_scaled
-from knightlite.quantize.statistics.observers import Observer, Statistics, add_statistics
+from knightlite.quantize.statistics.observers import (
+    WELL_COUNTED,
+    Observer,
+    Statistics,
+    add_statistics,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,10 @@ def _stacks_channels(view: View) -> bool:
     return joins is not None and all(part == Window(part.channel) for part in joins(view))
 
 
-def make_observers(graph: Graph, plan: ObservationPlan) -> dict[str, Observer]:
-    """One observer for each tensor of the plan."""
+def make_observers(
+    graph: Graph, plan: ObservationPlan, well: int = WELL_COUNTED
+) -> dict[str, Observer]:
+    """One observer for each tensor of the plan; ``well``: pictures that each counts well."""
     return {
         name: Observer(
             name,
@@ -60,14 +67,24 @@ def make_observers(graph: Graph, plan: ObservationPlan) -> dict[str, Observer]:
             signed=name not in plan.nonnegative,
             mean=name in plan.means,
             integral=name in graph.inputs,
+            well=well,
         )
         for name in plan.observed
     }
 
 
 def collect(observers: Mapping[str, Observer], plan: ObservationPlan) -> dict[str, Statistics]:
-    """The statistics of all feature tensors, the derived ones included."""
-    statistics = {name: observer.result() for name, observer in observers.items()}
+    """The statistics of all feature tensors so far, the derived ones included."""
+    return with_derived({name: observer.result() for name, observer in observers.items()}, plan)
+
+
+def collect_last(observers: dict[str, Observer], plan: ObservationPlan) -> dict[str, Statistics]:
+    """The same in the end: each observer's memory is given back when it is read."""
+    return with_derived({name: observers.pop(name).result() for name in list(observers)}, plan)
+
+
+def with_derived(statistics: dict[str, Statistics], plan: ObservationPlan) -> dict[str, Statistics]:
+    """The statistics of all that is observed with those of the derived tensors."""
     for node in plan.derived:
         statistics[node.output] = add_statistics([statistics[name] for name in node.inputs])
     return statistics

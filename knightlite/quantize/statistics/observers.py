@@ -29,8 +29,9 @@ Counts = NDArray[np.int64]
 TENSOR_BINS = 4096  # per side of zero, for a tensor with one scale
 CHANNEL_BINS = 1024  # per side of zero, for each channel of a tensor with one scale per channel
 MOST_COUNTED = 1 << 17  # values of a tensor that one picture adds to its histogram, about
-WELL_COUNTED = 8  # pictures; later ones add less, where the tensor has one scale:
+WELL_COUNTED = 8  # pictures; later ones add less:
 MOST_COUNTED_LATER = 1 << 13
+MOST_CHANNELS_LATER = 1 << 15  # of a tensor with a scale per channel
 CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second-level cache
 SPARSE = 4  # bins to a value, from which values are added one by one
 LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
@@ -93,7 +94,7 @@ class Observer:
 
     __slots__ = (
         "_bins", "_count", "_exponent", "_factor", "_integral", "_kinds", "_limit", "_maximum",
-        "_minimum", "_name", "_pictures", "_rows", "_signed", "_sum", "_zeros",
+        "_minimum", "_name", "_pictures", "_rows", "_signed", "_sum", "_well", "_zeros",
     )  # fmt: skip
 
     def __init__(
@@ -105,8 +106,12 @@ class Observer:
         signed: bool = True,
         mean: bool = False,
         integral: bool = False,
+        well: int = WELL_COUNTED,
     ) -> None:
-        """``signed`` False promises values >= 0; ``mean`` and ``integral`` ask for those."""
+        """``signed`` False promises values >= 0; ``mean`` and ``integral`` ask for those.
+
+        ``well``: how many pictures are counted well.
+        """
         self._name = name
         self._rows = channels if per_channel else 1
         self._bins = CHANNEL_BINS if per_channel else TENSOR_BINS
@@ -119,6 +124,7 @@ class Observer:
         self._maximum = np.full(self._rows, -np.inf)
         self._sum = np.zeros(channels) if mean else None
         self._integral = integral
+        self._well = well
         self._count = 0
         self._pictures = 0
 
@@ -149,7 +155,8 @@ class Observer:
             self._grow(absmax)
         np.minimum(self._minimum, minimum, out=self._minimum)
         np.maximum(self._maximum, maximum, out=self._maximum)
-        stride = _stride(values.size, MOST_COUNTED)
+        well = self._pictures <= self._well
+        stride = _stride(values.size, MOST_COUNTED if well else MOST_CHANNELS_LATER)
         self._count_bins(values[:, ::stride], stride, self._kinds.of(0.0))
 
     def _add_tensor(self, values: Array) -> None:
@@ -160,7 +167,7 @@ class Observer:
             self._grow(np.asarray([peak]))
         self._minimum[0] = min(self._minimum[0], minimum)
         self._maximum[0] = max(self._maximum[0], maximum)
-        well = self._pictures <= WELL_COUNTED
+        well = self._pictures <= self._well
         stride = _stride(values.size, MOST_COUNTED if well else MOST_COUNTED_LATER)
         self._count_bins(values[None, ::stride], stride, self._kinds.of(peak))
 

@@ -35,6 +35,7 @@ from knightlite.quantize.statistics.kept import Kept
 from knightlite.quantize.statistics.observation_plan import (
     ObservationPlan,
     collect,
+    collect_last,
     make_observers,
     observation_plan,
 )
@@ -120,7 +121,7 @@ def observe(
             "give at least one picture, better a hundred",
         )
     return Observation(
-        collect(observers, plan), plan, metric, pictures, recording, sample.pictures(), last,
+        collect_last(observers, plan), plan, metric, pictures, recording, sample.pictures(), last,
         earlier, striking.pictures(),
     )  # fmt: skip
 

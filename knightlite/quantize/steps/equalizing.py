@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from knightlite.errors import UnsupportedError
 from knightlite.inference import Inputs, Runner, Values, float_network
 from knightlite.ir import Graph
-from knightlite.quantize.data.workload import Enough, Forward, Workload
+from knightlite.quantize.data.workload import Enough, Workload
 from knightlite.quantize.data_free.standardize import changed
 from knightlite.quantize.data_free.workloads import DataFree, RandomData, changes_for
 from knightlite.quantize.rewrites.equalization import (
@@ -27,18 +26,25 @@ from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.statistics.observation_plan import observation_plan
-from knightlite.quantize.statistics.passes import observe
+from knightlite.quantize.statistics.observation_plan import (
+    collect_last,
+    make_observers,
+    observation_plan,
+    with_derived,
+)
+from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.steps.improvement import macs, output_errors, over_folds, too_dear
 from knightlite.quantize.steps.judgement import JUDGES, Burden, Judgement, StepResult, judge
 from knightlite.quantize.steps.walk import Errors, Walk
 
 Array = NDArray[Any]
+Float64 = NDArray[np.float64]
 
 MOST_PICTURES = 32  # that the step looks at
 LEAST_PICTURES = 12  # a network so large that its effort allows fewer is left as it is
 FOLDS = 2  # each is judged by networks that were calibrated with the other
 RUNS = 4  # per picture, of those that the effort affords; it takes 6, four of them float
+WELL_COUNTED = 8  # of a fold's pictures
 NAME = "cross-layer equalization"
 
 
@@ -70,8 +76,14 @@ def try_equalization(
     ties, divisors, done = choose_divisors(seen_as, ranges)
     if not done:
         return graph, (), ()
+    divided = {
+        name: divisors[kinds]
+        for name, kinds in ties.classes.items()
+        if np.any(divisors[kinds] != 1)
+    }
+    networks = seen_as, divide(seen_as, ties, divisors)
     try:
-        judgement = _judged(seen_as, divide(seen_as, ties, divisors), pictures, settings, threads)
+        judgement = _Judge(networks, divided, pictures, settings, threads).judgement(seen_as)
     except UnsupportedError:  # a channel was stretched beyond what the arithmetic holds
         return graph, (), (StepResult(NAME, None, False, time.perf_counter() - started),)
     kept = judgement.kept(Burden.DOUBTFUL)
@@ -136,7 +148,7 @@ def channel_ranges(
         for name in plan.observed:
             values = found[name].reshape(found[name].shape[1], -1)
             peak = np.maximum(values.max(axis=1), -values.min(axis=1)).astype(np.float64)
-            square = np.einsum("cp,cp->c", values, values, dtype=np.float64, casting="same_kind")
+            square = np.einsum("cp,cp->c", values, values).astype(np.float64)
             peaks[name] = peaks[name] + peak / len(pictures)
             squares[name] = squares[name] + square / values.shape[1] / len(pictures)
     ranges = {name: ChannelRange(peaks[name], np.sqrt(squares[name])) for name in plan.observed}
@@ -149,52 +161,71 @@ def channel_ranges(
     return ranges
 
 
-@dataclass(frozen=True, slots=True)
-class _Few:
-    """A workload over pictures in memory."""
-
-    pictures: Sequence[tuple[Array, ...]]
-    description: str = "a few pictures"
-
-    def run(self, forward: Forward) -> float | None:
-        """One forward call per picture; there is no metric."""
-        for picture in self.pictures:
-            forward(picture)
-        return None
-
-
-def _judged(
-    graph: Graph,
-    equalized: Graph,
-    pictures: Sequence[tuple[Array, ...]],
-    settings: Settings,
-    threads: int | None,
-) -> Judgement:
+class _Judge:
     """What equalization does, fold by fold, each measured in networks calibrated without it.
 
-    Where it gains nothing in the first fold, what it must show is not to be had from the others.
+    The float network runs once for both: the values of the equalized one are its values, divided.
     """
-    whole = tuple(np.concatenate(values) for values in zip(*pictures, strict=True))
-    walk = Walk(graph, whole, threads)
-    networks = [
-        spread_channels(item) if settings.spread_channels else item for item in (graph, equalized)
-    ]
-    before: list[tuple[Errors, ...]] = []
-    after: list[tuple[Errors, ...]] = []
-    for fold in range(FOLDS):
-        others = [item for place, item in enumerate(pictures) if place % FOLDS != fold]
-        judging = slice(fold, None, FOLDS)
-        for network, found in zip(networks, (before, after), strict=True):
-            quantized = _calibrated(network, others, settings, threads)
-            found.append(output_errors(walk, graph, quantized, judging))
-        judgement = judge(over_folds(before), over_folds(after))
-        if judgement.gain_db <= 0:
-            break
-    return judgement
 
+    def __init__(
+        self,
+        networks: tuple[Graph, Graph],
+        divided: Mapping[str, Float64],
+        pictures: Sequence[tuple[Array, ...]],
+        settings: Settings,
+        threads: int | None,
+    ) -> None:
+        """``networks`` as they are and equalized; ``divided``: by what [C], per tensor."""
+        if settings.spread_channels:
+            networks = spread_channels(networks[0]), spread_channels(networks[1])
+        self._networks, self._divided = networks, divided
+        self._pictures, self._settings, self._threads = pictures, settings, threads
+        self._plan = observation_plan(networks[0])
+        inner = [name for name in self._plan.observed if name not in networks[0].inputs]
+        self._runner = Runner(float_network(networks[0], inner), threads, lean=True)
 
-def _calibrated(
-    graph: Graph, pictures: Sequence[tuple[Array, ...]], settings: Settings, threads: int | None
-) -> Graph:
-    """The network quantized with these pictures; nothing of their statistics outlives the call."""
-    return assign(Basis.of(graph, observe(graph, _Few(pictures), None, threads), settings)).graph
+    def judgement(self, graph: Graph) -> Judgement:
+        """What the first fold does not show is not looked for more, nor what it shows clearly.
+
+        ``graph``: the float network.
+        """
+        whole = tuple(np.concatenate(values) for values in zip(*self._pictures, strict=True))
+        walk = Walk(graph, whole, self._threads)
+        found: tuple[list[tuple[Errors, ...]], list[tuple[Errors, ...]]] = ([], [])
+        for fold in range(FOLDS):
+            judging = slice(fold, None, FOLDS)
+            for basis, errors in zip(self._calibrated(fold), found, strict=True):
+                errors.append(output_errors(walk, graph, assign(basis).graph, judging))
+            judgement = judge(*(over_folds(errors) for errors in found))
+            if not judgement.kept(Burden.DOUBTFUL) or judgement.is_clear(Burden.DOUBTFUL):
+                break
+        return judgement
+
+    def _calibrated(self, fold: int) -> Iterator[Basis]:
+        """Both networks with what the pictures of the other folds say of them."""
+        plain, divided = self._observed(fold)
+        own = Basis(self._networks[0], plain, self._plan, self._settings)
+        yield own
+        alike = {key: scales for key, scales in own.found.items() if key[0] not in divided}
+        observed = {name: divided.get(name, plain[name]) for name in self._plan.observed}
+        changed = with_derived(observed, self._plan)
+        yield Basis(self._networks[1], changed, self._plan, self._settings, alike)
+
+    def _observed(self, fold: int) -> tuple[dict[str, Statistics], dict[str, Statistics]]:
+        """Of the network as it is, and of what is divided in the equalized one."""
+        graph, plan = self._networks[0], self._plan
+        plain, changed = (make_observers(graph, plan, WELL_COUNTED) for _ in range(2))
+        changed = {name: changed[name] for name in plan.observed if name in self._divided}
+        for place, picture in enumerate(self._pictures):
+            if place % FOLDS == fold:
+                continue
+            values = self._runner.run(picture)
+            values.update(zip(graph.inputs, picture, strict=True))
+            for name, observer in plain.items():
+                observer.add(values[name])
+            for name, observer in changed.items():
+                divisors = self._divided[name].astype(np.float32)
+                shape = 1, -1, *(1,) * (values[name].ndim - 2)
+                observer.add(values[name] / divisors.reshape(shape))
+        divided = {name: changed.pop(name).result() for name in list(changed)}
+        return collect_last(plain, plan), divided

@@ -10,18 +10,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from numpy.typing import NDArray
 
+from knightlite.inference import trim_heap
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data.sample import bytes_at_widest, pictures_at_once
 from knightlite.quantize.settings import Settings
-from knightlite.quantize.steps.bias import correct_bias, correct_biases, pictures_for
+from knightlite.quantize.steps.bias import (
+    correct_bias,
+    correct_biases,
+    join_biases,
+    pictures_for,
+)
 from knightlite.quantize.steps.judgement import (
     FEWEST,
     HALVES,
+    JUDGES,
     JUDGING,
     Burden,
     StepResult,
@@ -116,12 +124,15 @@ class Step:
     """What is tried: its name, how it is tuned, what it must show.
 
     ``most``: pictures of a quantized graph that it can be tuned on at once, in so many bytes.
+    ``join``: of two graphs, each tuned on half of the pictures, the one of both; None where it must
+    be tuned anew.
     """
 
     name: str
     tune: Tune
     burden: Burden
     most: Callable[[Graph, int], int]
+    join: Callable[[Graph, Graph], Graph] | None = None
 
 
 def steps_of(settings: Settings, graph: Graph) -> tuple[Step, ...]:
@@ -136,6 +147,7 @@ def steps_of(settings: Settings, graph: Graph) -> tuple[Step, ...]:
                 correct_biases,
                 Burden.OPEN,
                 lambda quantized, memory: pictures_for(graph, quantized, memory),
+                join_biases,
             )
         )
     if settings.rounding == "adaptive":
@@ -166,8 +178,9 @@ def improve(
 ) -> tuple[Graph, tuple[StepResult, ...]]:
     """The quantized graph after every step that was kept, and what each one did.
 
-    A step is tuned on every other picture and judged on the others. Where these leave it open, the
-    halves change places, and all pictures judge; where it is then kept it is tuned on all of them.
+    A step is tuned on every other picture and judged on the others, or on half of them where these
+    are clear. Where they leave it open, the halves change places, and all pictures judge; where it
+    is then kept it is what both halves say.
     """
     steps = steps_of(settings, graph)
     walk = Walk(graph, pictures, threads)
@@ -179,21 +192,40 @@ def improve(
         most = step.most(quantized, settings.live_bytes)
         before: list[tuple[Errors, ...]] = []
         after: list[tuple[Errors, ...]] = []
-        changed = quantized
+        tuned: list[Graph] = []
         for tuning, judging in (HALVES, HALVES[::-1]):
-            changed = step.tune(walk, quantized, _spread(walk.count, tuning, most))
-            before.append(output_errors(walk, graph, quantized, judging))
-            after.append(output_errors(walk, graph, changed, judging))
-            judgement = judge(over_folds(before), over_folds(after))
+            tuned.append(step.tune(walk, quantized, _spread(walk.count, tuning, most)))
+            trim_heap()
+            for some in in_portions(walk.count, judging):
+                before.append(output_errors(walk, graph, quantized, some))
+                after.append(output_errors(walk, graph, tuned[-1], some))
+                judgement = judge(over_folds(before), over_folds(after))
+                if judgement.is_clear(step.burden):
+                    break
             if not judgement.is_open(step.burden):
                 break
         kept = judgement.kept(step.burden)
-        if kept:
-            if len(before) > 1:
-                changed = step.tune(walk, quantized, _spread(walk.count, slice(None), most))
-            quantized = changed
+        if kept and len(tuned) > 1 and step.join is None:
+            quantized = step.tune(walk, quantized, _spread(walk.count, slice(None), most))
+        elif kept:
+            quantized = tuned[0] if step.join is None else reduce(step.join, tuned)
         results.append(StepResult(step.name, judgement, kept, time.perf_counter() - started))
     return quantized, tuple(results)
+
+
+def in_portions(count: int, pictures: slice) -> tuple[slice, ...]:
+    """Every other one of the pictures, which often say enough, and the others.
+
+    All at once where half of them are too few to judge.
+    """
+    places = range(count)[pictures]
+    if len(places) < 2 * JUDGES:
+        return (pictures,)
+    every = 2 * places.step
+    return (
+        slice(places.start, places.stop, every),
+        slice(places.start + places.step, places.stop, every),
+    )
 
 
 def over_folds(parts: Sequence[tuple[Errors, ...]]) -> tuple[Errors, ...]:

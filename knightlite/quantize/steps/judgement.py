@@ -32,6 +32,7 @@ FEWEST = 2 * JUDGES  # pictures of a sample of which every other one judges
 JUDGING = slice(1, None, 2)  # of a sample; the others tune
 HALVES = (slice(0, None, 2), JUDGING)
 OPEN_ERRORS = 1.0  # from what a step must show: nearer to it, more pictures are asked
+CLEAR_ERRORS = 5.0  # from what a step must show: beyond, few pictures do
 TRIMMED = 0.2  # share of the pictures that is left out at either end
 MOST_DB = 60.0  # of a picture's gain: an output that has become exact gained no more
 
@@ -70,6 +71,13 @@ class Judgement:
     def kept(self, burden: Burden) -> bool:
         """Whether the gain is beyond so many standard errors. No change at all is not kept."""
         return self.gain_db > burden.value * self.error_db
+
+    def is_clear(self, burden: Burden) -> bool:
+        """Whether other pictures would hardly turn it; too few never are."""
+        return (
+            self.pictures >= JUDGES
+            and abs(self.gain_db - burden.value * self.error_db) > CLEAR_ERRORS * self.error_db
+        )
 
     def is_open(self, burden: Burden) -> bool:
         """Whether the pictures leave it open: other ones might well turn it."""

@@ -73,11 +73,18 @@ class Rounded:
         return made
 
     def put(self, places: slice, values: Array, tensor: Tensor) -> Array:
-        """Keep float32 ``values`` [m, C, ...] of some pictures; returns what they stand for."""
-        made = _integers(values, self.scale, tensor)
+        """Keep float32 ``values`` [m, C, ...] of some pictures, which become integers in place.
+
+        Returns them.
+        """
+        made = _integers(values, self.scale, tensor, values)
         self.integers[places] = made
-        made *= self.scale
         return made
+
+    def real(self, integers: Array) -> Array:
+        """What float32 ``integers`` [m, C, ...] stand for, in place."""
+        integers *= self.scale
+        return integers
 
 
 def fake_quantize(values: Array, tensor: Tensor) -> Array:
@@ -99,9 +106,11 @@ def real_value(integers: Array, tensor: Tensor) -> Array:
     return made
 
 
-def _integers(values: Array, scale: NDArray[np.float32], tensor: Tensor) -> Array:
-    """``saturate(rne(values / scale))``, still float32."""
-    made: Array = values / scale
+def _integers(
+    values: Array, scale: NDArray[np.float32], tensor: Tensor, place: Array | None = None
+) -> Array:
+    """``saturate(rne(values / scale))``, still float32, at ``place``."""
+    made: Array = np.divide(values, scale, out=place)
     np.rint(made, out=made)
     np.clip(made, tensor.dtype.minimum, tensor.dtype.maximum, out=made)
     return made

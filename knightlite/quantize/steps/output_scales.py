@@ -58,6 +58,7 @@ STEP = 2**0.5  # between one scale and the next to try: half a bit
 FURTHEST = 6  # steps from the method's scale
 RUNS = 8  # of settings.sample_macs, in all
 LEAST_PART = 0.04  # of the noise at the outputs: a group that is less has nothing to gain
+FIRST_PART = 0.01  # of the noise of the first picture
 LEAST_GAIN = 0.005  # of the relative error: 0.04 dB
 BURDEN = 2.0  # standard errors of its gain over the pictures that a scale must show
 MOST_GROUPS = 10  # that are tried
@@ -313,9 +314,13 @@ def _choose(watch: _Watch, groups: Sequence[Tried], passes: int) -> list[tuple[T
     each = max(1.0, len(groups) / 2)  # of one picture: half of the network on the average
     screening = SCREENING if watch.values >= FEW_VALUES else 2 * SCREENING
     screening = max(1, min(screening, watch.choosing, int(passes / each / 2)))
-    watch.measure([(group, 0) for group in groups], screening)
-    parts = [_part(group.noise[0], watch.total[:, :screening]) for group in groups]
-    order = [groups[place] for place in np.argsort(parts)[::-1] if parts[place] >= LEAST_PART]
+    parts: list[float] = []
+    for count, least in ((1, FIRST_PART), (screening, LEAST_PART)):  # one picture rules most out
+        watch.measure([(group, 0) for group in groups], count)
+        parts = [_part(group.noise[0][:, :count], watch.total[:, :count]) for group in groups]
+        loud = [place for place, part in enumerate(parts) if part >= least]
+        groups, parts = [groups[place] for place in loud], [parts[place] for place in loud]
+    order = [groups[place] for place in np.argsort(parts)[::-1]]
     left = passes - int(screening * each)
     order = order[: min(MOST_GROUPS, left // (2 * GLANCE))]
     _measure_steps(watch, order)
@@ -329,12 +334,23 @@ def _choose(watch: _Watch, groups: Sequence[Tried], passes: int) -> list[tuple[T
 
 
 def _measure_steps(watch: _Watch, groups: Sequence[Tried]) -> None:
-    """Every group a step up and down, and further where that gains; a glance ends the most."""
-    for count in (min(GLANCE, watch.choosing), watch.choosing):
-        watch.measure([(group, by) for group in groups for by in (0, -1, 1)], count)
+    """Every group a step up and down, and further where that gains; a glance ends the most.
+
+    On few pictures, then on more of them, as long as these could show what a scale must gain.
+    """
+    ways = {group: (-1, 1) for group in groups}
+    for count in sorted(
+        {min(some, watch.choosing) for some in (SCREENING, GLANCE)} | {watch.choosing}
+    ):
+        watch.measure([(group, by) for group in ways for by in (0, *ways[group])], count)
         total, energy = watch.total[:, :count], watch.energy[:, :count]
-        best = {group: _least(group, (0, -1, 1), total, energy) for group in groups}
-        groups = [group for group in groups if best[group]]
+        ways = {
+            group: tuple(by for by in some if _may_gain(group, by, total, energy))
+            for group, some in ways.items()
+        }
+        ways = {group: some for group, some in ways.items() if some}
+    best = {group: _least(group, (0, *some), total, energy) for group, some in ways.items()}
+    groups = [group for group in ways if best[group]]
     for distance in range(2, FURTHEST + 1):
         further = [(group, distance * best[group]) for group in groups]
         watch.measure(further, watch.choosing)
@@ -343,6 +359,13 @@ def _measure_steps(watch: _Watch, groups: Sequence[Tried]) -> None:
             for group, by in further
             if _least(group, (by - best[group], by), total, energy) == by
         ]
+
+
+def _may_gain(group: Tried, by: int, total: Float64, energy: Float64) -> bool:
+    """Whether more pictures could show that a number of steps gains what it must."""
+    present = cost(_instead(group, 0, total), energy)
+    gains = present - cost(_instead(group, by, total), energy)
+    return bool(gains.mean() + BURDEN * _error(gains) > LEAST_GAIN * present.mean())
 
 
 def _best(group: Tried, total: Float64, energy: Float64) -> tuple[int, Float64]:

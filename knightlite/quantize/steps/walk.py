@@ -77,12 +77,7 @@ Compute = Callable[[Mapping[str, Array]], Array]
 FloatVisitor = Callable[[Node, Mapping[str, Array], Array, Compute], None]
 """Sees a float node, its feature tensors by name, its value, and how it computes."""
 
-LinearVisitor = Callable[[Node, int, Array], None]
-"""Sees what a float node with weights makes before its activation, of some pictures from one on."""
-
-Correction = Callable[[Graph, Node, Iterator[Array]], Constants | None]
-"""New integer arrays for constants of a node of the quantized graph, from what it makes before its
-activation, a few pictures at a time; None leaves it as it is."""
+_Layer = Callable[[Sequence[Array]], Array]  # a node, of its feature tensors
 
 Visitor = Callable[[Layer], Constants | None]
 """New integer arrays for constants of the layer's node, by name; None leaves it as it is."""
@@ -129,7 +124,8 @@ class Walk:
         self._graph = graph
         self._pictures = dict(zip(graph.inputs, pictures, strict=True))
         self._threads = threads
-        self._runs = NodeRuns(graph, threads)
+        self.runs = NodeRuns(graph, threads)
+        """Single nodes of the float network, and of what quantization makes of it."""
         self._exact: dict[int, Mapping[str, Array]] = {}
 
     @property
@@ -142,6 +138,10 @@ class Walk:
         """Number of pictures."""
         return len(next(iter(self._pictures.values())))
 
+    def inputs(self, pictures: slice) -> dict[str, Array]:
+        """Some of the pictures [n, C, H, W], by network input."""
+        return {name: values[pictures] for name, values in self._pictures.items()}
+
     def run(
         self,
         quantized: Graph,
@@ -150,11 +150,11 @@ class Walk:
         pictures: slice = slice(None),
     ) -> Walked:
         """Run both networks on some of the pictures, all of them at once."""
-        self._runs.prepare(self._graph, quantized)
+        self.runs.prepare(self._graph, quantized)
         exact: dict[str, Array] = {}
         fixed: dict[str, Values] = {}
         errors: dict[str, Errors] = {}
-        remaining = _reads(self._graph)
+        remaining = reads(self._graph)
 
         def keep(name: str, made: _Made) -> None:
             errors[name] = made.errors
@@ -162,8 +162,8 @@ class Walk:
                 exact[name] = made.exact
                 fixed[name] = made.fixed
 
-        for name, values in self._pictures.items():
-            keep(name, _made_input(values[pictures], quantized.tensors[name]))
+        for name, values in self.inputs(pictures).items():
+            keep(name, _made_input(values, quantized.tensors[name]))
         for place, node in enumerate(self._graph.nodes):
             names = list(dict.fromkeys(name for name in node.inputs if name in exact))
             quantized, made = self._step(
@@ -238,43 +238,39 @@ class Walk:
         visitor: FloatVisitor,
         pictures: slice = slice(None),
         inputs: Callable[[str, Array], None] | None = None,
-        linear: LinearVisitor | None = None,
     ) -> None:
         """Run the float network alone, a few pictures at a time; ``visitor`` sees every node.
 
-        ``inputs`` sees the network's inputs before, each with its name. ``linear``: from several
-        threads, each with other pictures.
+        ``inputs`` sees the network's inputs before, each with its name.
         """
-        self._runs.prepare(self._graph)
+        self.runs.prepare(self._graph)
         places = range(self.count)[pictures]
         step = pictures_at_once(self._graph, MEASURED_BYTES)
         for first in range(0, len(places), step):
             some = places[first : first + step]
             chosen = slice(some.start, some.stop, some.step)
-            values = {name: item[chosen] for name, item in self._pictures.items()}
+            values = self.inputs(chosen)
             if inputs is not None:
                 for name, item in values.items():
                     inputs(name, item)
-            self._visit_part(visitor, values, None if linear is None else _from(first, linear))
+            self._visit_part(visitor, values)
 
-    def _visit_part(
-        self, visitor: FloatVisitor, values: dict[str, Array], linear: LinearVisitor | None
-    ) -> None:
-        remaining = _reads(self._graph)
+    def _visit_part(self, visitor: FloatVisitor, values: dict[str, Array]) -> None:
+        remaining = reads(self._graph)
         for node in self._graph.nodes:
-            weights = tuple(self._graph.constants[name] for name in weights_of(node))
+            layer = self.runs.layer(node)
             names = list(dict.fromkeys(name for name in node.inputs if name in values))
 
             def compute(
                 given: Mapping[str, Array],
                 node: Node = node,
                 names: Sequence[str] = names,
-                weights: tuple[Array, ...] = weights,
+                layer: _Layer = layer,
             ) -> Array:
-                return self._value(node, [given[name] for name in names], weights)
+                return self._value(node, [given[name] for name in names], layer)
 
             inputs = {name: values[name] for name in names}
-            value = self._value(node, [values[name] for name in names], weights, linear)
+            value = self._value(node, [values[name] for name in names], layer)
             visitor(node, inputs, value, compute)
             values[node.output] = value
             for name in names:
@@ -282,78 +278,25 @@ class Walk:
                 if not remaining[name]:
                     del values[name]
 
-    def _value(
-        self,
-        node: Node,
-        inputs: Sequence[Array],
-        weights: Sequence[Array],
-        linear: LinearVisitor | None = None,
-    ) -> Array:
+    def _value(self, node: Node, inputs: Sequence[Array], layer: _Layer) -> Array:
         """The float node's value for all pictures of ``inputs``, its activation included."""
         view = View(self._graph, node)
 
         def compute(part: slice) -> Array:
-            made = self._runs.compute(node, [item[part] for item in inputs], weights)
-            if weights:
-                if linear is not None:
-                    linear(node, part.start, made)
-                _clamp(made, view)
+            made = layer([item[part] for item in inputs])
+            if weights_of(node):
+                clamp(made, view)
             return made
 
-        pieces = self._parts(node, len(inputs[0]))
+        pieces = self.parts(node, len(inputs[0]))
         if len(pieces) == 1:
             return compute(pieces[0])
         value = empty((len(inputs[0]), *self._graph.tensors[node.output].shape[1:]), np.float32)
-        for part, made in zip(pieces, self._runs.side_by_side(compute, pieces), strict=True):
+        for part, made in zip(pieces, self.runs.side_by_side(compute, pieces), strict=True):
             value[part] = made
         return value
 
-    def correct(
-        self, quantized: Graph, correction: Correction, pictures: slice = slice(None)
-    ) -> Graph:
-        """The quantized network alone, layer by layer on all of the pictures, each one corrected.
-
-        Its values are kept as integers: of a MobileNet's six times as many pictures fit a memory as
-        of both networks' side by side. What the float network makes is streamed before (``visit``).
-        """
-        self._runs.prepare(self._graph, quantized)
-        fixed: dict[str, Values] = {}
-        remaining = _reads(self._graph)
-        for name, values in self._pictures.items():
-            fixed[name] = _made_input(values[pictures], quantized.tensors[name]).fixed
-        for node, other in zip(self._graph.nodes, quantized.nodes, strict=True):
-            names = list(dict.fromkeys(name for name in node.inputs if name in fixed))
-            linear = self._linear(quantized, node, other, [fixed[name] for name in names])
-            tensor, count = quantized.tensors[node.output], len(fixed[names[0]])
-            pieces, rounded = self._parts(node, count), Rounded.of(count, tensor)
-            made = self._runs.side_by_side(linear({}), pieces)
-            constants = correction(quantized, other, made) if weights_of(node) else None
-            if constants:
-                quantized = quantized.with_constants(constants)
-            compute, view = linear(constants or {}), View(self._graph, node)
-
-            def put(
-                part: slice,
-                compute: Callable[[slice], Array] = compute,
-                rounded: Rounded = rounded,
-                view: View = view,
-                tensor: Tensor = tensor,
-            ) -> None:
-                values = compute(part)
-                if weights_of(view.node):
-                    _clamp(values, view)
-                rounded.put(part, values, tensor)
-
-            self._run_all(put, pieces)
-            fixed[node.output] = rounded
-            for name in names:
-                remaining[name] -= 1
-                if not remaining[name]:
-                    del fixed[name]
-            let_go()
-        return quantized
-
-    def _linear(
+    def linear(
         self, quantized: Graph, node: Node, other: Node, inputs: Sequence[Values]
     ) -> Callable[[Constants], Callable[[slice], Array]]:
         """What the quantized node makes of some pictures before its activation, by constants."""
@@ -363,7 +306,8 @@ class Walk:
                 real_value(constants.get(name, quantized.constants[name]), quantized.tensors[name])
                 for name in weights_of(other)
             ]
-            return lambda part: self._runs.compute(node, [item[part] for item in inputs], real)
+            layer = self.runs.layer(node, real)
+            return lambda part: layer([item[part] for item in inputs])
 
         return linear
 
@@ -376,21 +320,21 @@ class Walk:
         visitor: Visitor | None,
     ) -> tuple[Graph, _Made]:
         """The graph as the visitor leaves it, and both sides of the node at ``place``."""
-        graph, runs = self._graph, self._runs
+        graph, runs = self._graph, self.runs
         node, fixed_node = graph.nodes[place], quantized.nodes[place]
-        weights = tuple(graph.constants[name] for name in weights_of(node))
+        layer, weights = runs.layer(node), weights_of(node)
         tensor, count = quantized.tensors[node.output], len(exact_inputs[0])
         value = empty((count, *graph.tensors[node.output].shape[1:]), np.float32)
         rounded = Rounded.of(count, tensor)
-        pieces = self._parts(node, count)
+        pieces = self.parts(node, count)
 
         def exactly(part: slice) -> None:
-            value[part] = runs.compute(node, [item[part] for item in exact_inputs], weights)
+            value[part] = layer([item[part] for item in exact_inputs])
 
-        linear = self._linear(quantized, node, fixed_node, fixed_inputs)
+        linear = self.linear(quantized, node, fixed_node, fixed_inputs)
         constants: Constants = {}
         if visitor is not None:
-            self._run_all(exactly, pieces)
+            self.run_all(exactly, pieces)
             layer = Layer(
                 quantized,
                 fixed_node,
@@ -407,24 +351,24 @@ class Walk:
                 exactly(part)
             made = fixed(part)
             if weights:
-                _clamp(value[part], View(graph, node))
-                _clamp(made, View(graph, node))
-            return _errors(value[part], rounded.put(part, made, tensor))
+                clamp(value[part], View(graph, node))
+                clamp(made, View(graph, node))
+            return _errors(value[part], rounded.real(rounded.put(part, made, tensor)))
 
         errors = joined(list(runs.side_by_side(both, pieces)))
         let_go()
         changed = quantized.with_constants(constants) if constants else quantized
         return changed, _Made(value, rounded, errors)
 
-    def _parts(self, node: Node, count: int) -> list[slice]:
+    def parts(self, node: Node, count: int) -> list[slice]:
         """Pictures that the node takes at a time."""
         names = [name for name in node.inputs if name not in self._graph.constants]
         return parts(
             count, sum(self._graph.tensors[name].elements for name in (*names, node.output))
         )
 
-    def _run_all(self, function: Callable[[slice], None], pieces: Sequence[slice]) -> None:
-        deque(self._runs.side_by_side(function, pieces), maxlen=0)
+    def run_all(self, function: Callable[[slice], None], pieces: Sequence[slice]) -> None:
+        deque(self.runs.side_by_side(function, pieces), maxlen=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -439,23 +383,18 @@ class _Made:
 def _made_input(values: Array, tensor: Tensor) -> _Made:
     rounded = Rounded.of(len(values), tensor)
     errors = [
-        _errors(values[part], rounded.put(part, values[part], tensor))
+        _errors(values[part], rounded.real(rounded.put(part, values[part].copy(), tensor)))
         for part in parts(len(values), tensor.elements)
     ]
     return _Made(values, rounded, joined(errors))
 
 
-def _from(first: int, linear: LinearVisitor) -> LinearVisitor:
-    """The visitor, told the pictures' numbers among all."""
-    return lambda node, place, values: linear(node, first + place, values)
-
-
-def _reads(graph: Graph) -> dict[str, int]:
+def reads(graph: Graph) -> dict[str, int]:
     """Tensor -> number of nodes that read it."""
     return {name: len(nodes) for name, nodes in graph.consumers().items()}
 
 
-def _clamp(values: Array, view: View) -> None:
+def clamp(values: Array, view: View) -> None:
     """Cut ``values`` off in place where the node has a merged activation."""
     low, high = view.clamp
     if not (np.isinf(low) and np.isinf(high)):
