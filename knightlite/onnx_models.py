@@ -13,9 +13,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.ir import Graph, Node, Tensor
@@ -115,7 +116,7 @@ def qdq_parts(
 
 
 def write_node_model(
-    graph: Graph, node: Node, bias: bool, weights: Sequence[Array] = ()
+    graph: Graph, node: Node, bias: bool, weights: Sequence[NDArray[Any]] = ()
 ) -> onnx.ModelProto:
     """One node of a float ``graph`` as a model of its own, features in and the result out.
 

@@ -112,9 +112,9 @@ def test_where_half_of_the_pictures_leave_it_open_all_of_them_judge(
     assert result.judgement is not None
     assert result.judgement.pictures == 64  # the planted errors are those of 16
     assert judged[::2] == judged[1::2]
-    assert sorted(sum(judged[::2], [])) == [*range(32)]
+    assert sorted(place for some in judged[::2] for place in some) == [*range(32)]
     for half, some in zip(tuned, (judged[:4], judged[4:]), strict=False):
-        assert not {*half} & {*sum(some, [])}
+        assert not {*half} & set().union(*some)
     assert result.kept == (tuned[2:] == [[*range(32)]])
     shaky = (Errors(*np.full((4, 16), 0.5)),)  # now it is clear
     tuned.clear()

@@ -78,7 +78,7 @@ class NodeRuns:
         return lambda inputs: _run(fitted, inputs, ())
 
     def _fits(self, node: Node) -> bool:
-        """Whether the sessions of a node hold its weights: kernels per channel run twice as fast."""
+        """Whether a node's sessions hold its weights: kernels per channel run twice as fast so."""
         if BY_NAME[node.op].kernel is None or node.attributes.get("group", 1) == 1:
             return False
         return self._graph.constants[node.inputs[1]].size <= FITTED_VALUES

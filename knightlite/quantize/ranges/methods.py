@@ -59,6 +59,8 @@ def _octav_scale(part: Density, dtype: DType) -> float:
     if largest == 0.0:
         return 0.0
     counts = part.positive + part.negative
+    if not counts.any():  # few values were not zero, and none of these was counted
+        return largest
     edges = np.arange(counts.size + 1.0)
     below = np.concatenate([[0.0], np.cumsum(counts)])
     moment = np.concatenate([[0.0], np.cumsum(counts * (edges[:-1] + 0.5))])

@@ -17,7 +17,6 @@ from knightlite.quantize.statistics.observation_plan import ObservationPlan
 from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.statistics.passes import Observation
 
-
 ChannelChoice = tuple[str, DType, str, float]
 """A tensor with a scale per channel, its type, the range method and the share of "percentile"."""
 
@@ -26,8 +25,8 @@ ChannelChoice = tuple[str, DType, str, float]
 class Basis:
     """A float network, what was seen of it, and what the user asks.
 
-    ``statistics``: of every feature tensor of ``graph``, watched as ``plan`` says. ``found``: scales
-    per channel that were chosen by now; the same record under other settings knows them too.
+    ``statistics``: of every feature tensor of ``graph``, watched as ``plan`` says. ``found``: what
+    scales per channel were chosen by now; the same record under other settings knows them too.
     """
 
     graph: Graph

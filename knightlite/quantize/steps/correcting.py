@@ -100,7 +100,7 @@ def _layer(
     tensor, view = quantized.tensors[node.output], View(walk.graph, node)
     linear = walk.linear(quantized, node, other, inputs)({})
     pieces, held = walk.parts(node, len(inputs[0])), _Held(HELD_BYTES)
-    bias, shift = None, np.float32(0)
+    bias, shift = None, np.zeros((), np.float32)
     if weights_of(node):
         made = walk.runs.side_by_side(linear, pieces)
         bias = correction(quantized, other, held.through(pieces, made))

@@ -338,7 +338,7 @@ def _measure_steps(watch: _Watch, groups: Sequence[Tried]) -> None:
 
     On few pictures, then on more of them, as long as these could show what a scale must gain.
     """
-    ways = {group: (-1, 1) for group in groups}
+    ways: dict[Tried, tuple[int, ...]] = dict.fromkeys(groups, (-1, 1))
     for count in sorted(
         {min(some, watch.choosing) for some in (SCREENING, GLANCE)} | {watch.choosing}
     ):

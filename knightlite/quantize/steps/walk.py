@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ from knightlite.quantize.data.sample import pictures_at_once
 from knightlite.quantize.steps.live_values import Rounded, empty, parts, real_value
 
 Array = NDArray[Any]
+Piece = TypeVar("Piece")
 Constants = Mapping[str, Array]
 Values = Array | Rounded
 """Float32 values [n, C, H, W]; a slice of the pictures gives theirs."""
@@ -322,14 +323,14 @@ class Walk:
         """The graph as the visitor leaves it, and both sides of the node at ``place``."""
         graph, runs = self._graph, self.runs
         node, fixed_node = graph.nodes[place], quantized.nodes[place]
-        layer, weights = runs.layer(node), weights_of(node)
+        compute, weights = runs.layer(node), weights_of(node)
         tensor, count = quantized.tensors[node.output], len(exact_inputs[0])
         value = empty((count, *graph.tensors[node.output].shape[1:]), np.float32)
         rounded = Rounded.of(count, tensor)
         pieces = self.parts(node, count)
 
         def exactly(part: slice) -> None:
-            value[part] = layer([item[part] for item in exact_inputs])
+            value[part] = compute([item[part] for item in exact_inputs])
 
         linear = self.linear(quantized, node, fixed_node, fixed_inputs)
         constants: Constants = {}
@@ -367,7 +368,8 @@ class Walk:
             count, sum(self._graph.tensors[name].elements for name in (*names, node.output))
         )
 
-    def run_all(self, function: Callable[[slice], None], pieces: Sequence[slice]) -> None:
+    def run_all(self, function: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
+        """Call ``function`` with every piece, side by side."""
         deque(self.runs.side_by_side(function, pieces), maxlen=0)
 
 
