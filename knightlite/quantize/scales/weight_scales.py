@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 LOWEST, HIGHEST = 0.9, 1.2  # candidates, against the scale of the largest magnitude
@@ -41,7 +40,7 @@ def least_error_scales(weights: NDArray[Any], scale: Float64, largest: int) -> F
     asked = _digest(flat, scale, largest)
     found = _KNOWN.get(asked)
     if found is None:
-        found = _search(flat.astype(np.float32), scale, largest)
+        found = _search(flat.astype(np.float64), scale, largest)
         if len(_KNOWN) >= MOST_KNOWN:
             _KNOWN.clear()
         _KNOWN[asked] = found
@@ -67,30 +66,27 @@ def candidate_factors(size: int) -> Float64:
     )
 
 
-def _search(rows: Float32, scale: Float64, largest: int) -> Float64:
-    """Some channels at a time; of small ones many candidates at once.
-
-    In float32, as the weights are: candidates that differ by its last bits are as good.
-    """
+def _search(rows: Float64, scale: Float64, largest: int) -> Float64:
+    """Some channels at a time; of small ones many candidates at once."""
     found = scale.copy()
     factors = candidate_factors(rows.shape[1])
     step = max(1, CHUNK // rows.shape[1])
     for first in range(0, len(rows), step):
         part, best = rows[first : first + step], found[first : first + step]
         around = best.copy()
-        least = _errors(part, around[None].astype(np.float32), largest)[0]
+        least = _errors(part, around[None], largest)[0]
         at_once = max(1, TOGETHER // part.size)
         for place in range(0, len(factors), at_once):
             tried = around * factors[place : place + at_once, None]
-            single = tried.astype(np.float32)
-            tried, errors = single.astype(np.float64), _errors(part, single, largest)
+            tried = tried.astype(np.float32).astype(np.float64)
+            errors = _errors(part, tried, largest)
             for error, candidate in zip(errors, tried, strict=True):
                 better = error < least
                 best[better], least[better] = candidate[better], error[better]
     return found
 
 
-def _errors(rows: Float32, scales: Float32, largest: int) -> Float32:
+def _errors(rows: Float64, scales: Float64, largest: int) -> Float64:
     """Squared errors [candidates, channels] of ``rows`` [channels, n]."""
     steps = scales[:, :, None]
     codes = rows / steps
