@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,12 @@ from float_nets import small_net
 from knightlite import dtypes
 from knightlite.ir import Tensor
 from knightlite.quantize.steps import bias as module
+from knightlite.quantize.steps import correcting
 from knightlite.quantize.steps.bias import (
     CUT_OFF,
     correct_bias,
     correct_biases,
+    join_biases,
     picture_means,
     pictures_for,
     shrunk_mean,
@@ -83,6 +87,52 @@ def test_large_maps_are_seen_in_part_but_in_every_column(size: int) -> None:
     assert count == len(range(0, size * size, stride)) <= module.MOST_PIXELS
     assert count == size * size or count > module.MOST_PIXELS / 3
     assert len({place % size for place in range(0, size * size, stride)}) == size
+
+
+class Counted:
+    """Counts how often layers compute."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer, self.calls = layer, 0
+
+    def __call__(self, *asked: Any) -> Any:
+        compute = self.layer(*asked)
+
+        def run(inputs: Any) -> Any:
+            self.calls += 1
+            return compute(inputs)
+
+        return run
+
+
+def test_what_is_held_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same biases, whether memory holds what layers make, a part of it or nothing."""
+    walk, fixed = Walk(small_net(), (PICTURES,), 1), quantized()
+    found, runs = [], []
+    for held in (0, 1 << 12, 1 << 30):
+        counted = Counted(walk.runs.layer)
+        with monkeypatch.context() as patch:
+            patch.setattr(walk.runs, "layer", counted)
+            patch.setattr(correcting, "HELD_BYTES", held)
+            found.append(correct_biases(walk, fixed, slice(None)))
+        runs.append(counted.calls)
+    assert runs[0] > runs[1] > runs[2]
+    for other in found[1:]:
+        for name, values in found[0].constants.items():
+            change = np.abs(values.astype(float) - other.constants[name])
+            assert change.max() <= 1, name
+
+
+def test_two_corrections_are_joined_by_their_mean() -> None:
+    fixed = quantized()
+    name = next(name for name, values in fixed.constants.items() if values.dtype == np.int32)
+    bias = fixed.constants[name]
+    one, other = (fixed.with_constants({name: (bias + by).astype(np.int32)}) for by in (2, 6))
+    joined = join_biases(one, other)
+    np.testing.assert_array_equal(joined.constants[name], bias + 4)
+    assert all(
+        joined.constants[key] is values for key, values in fixed.constants.items() if key != name
+    )
 
 
 def test_integers_and_masks_say_how_many_pictures_fit() -> None:

@@ -54,6 +54,14 @@ def test_min_max_is_exact() -> None:
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
+def test_values_of_which_none_was_counted_have_their_largest_for_a_range(method: str) -> None:
+    """A large map is counted in part; a channel may speak between the places that are."""
+    silent = np.zeros(1024)
+    part = Density(silent, silent, 100.0, 1 / 1024, 0.0, 0.7)
+    np.testing.assert_allclose(METHODS[method]([part], U8), 0.7 / 255, rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("dtype", [U8, S8])
 def test_an_all_zero_tensor_has_no_range(method: str, dtype: DType) -> None:
     zero = density_of(np.zeros(50))
