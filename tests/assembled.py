@@ -158,6 +158,7 @@ def whole_memory_program(
     return program(
         code, data, [tensor("fspm", "u8", (1, 1, size), source)],
         [tensor("after", "u8", (1, 1, size), target)], chip=chip,
+        ddr_bytes=max(1 << 16, target + size),
     )  # fmt: skip
 
 

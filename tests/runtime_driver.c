@@ -1,7 +1,7 @@
 /* Runs cases of compiled networks, each in memory of exactly its size: for builds with sanitizers.
  *
- * A case on standard input: cfg bytes, weight bytes, kernels, as u32; both files; the bytes of all
- * inputs, dense, zeros where they are missing. On standard output, per case: the status as u32,
+ * A case on standard input: cfg bytes, weight bytes, kernels, options, bytes of inputs, as u32; both
+ * files, or a .tsmodel where the weight has no bytes; all inputs, dense, zeros behind their end. On standard output, per case: the status as u32,
  * bytes of all that follows as u32; then the sentence, or all tensors as they were completed. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,14 +36,18 @@ static void take(void *context, uint32_t tensor) {
     free(values);
 }
 
-static int run(knl_network *net, const uint32_t sizes[3], const unsigned char *cfg,
+enum { CFG, WEIGHT, KERNELS, OPTIONS, GIVEN, HEAD };
+
+static int run(knl_network *net, const uint32_t head[HEAD], const unsigned char *cfg,
                const unsigned char *weight, const unsigned char *inputs, sink *into,
                unsigned char **arena, knl_error *error) {
     uint32_t at;
-    int status = knl_open(net, cfg, sizes[0], weight, sizes[1], KNL_CHECKED | KNL_CHIP_ONLY, error);
+    int status = head[WEIGHT]
+                     ? knl_open(net, cfg, head[CFG], weight, head[WEIGHT], head[OPTIONS], error)
+                     : knl_open_model(net, cfg, head[CFG], head[OPTIONS], error);
     size_t bytes;
     if (!status)
-        status = knl_use_kernels(net, sizes[2], error);
+        status = knl_use_kernels(net, head[KERNELS], error);
     if (status)
         return status;
     bytes = knl_arena_bytes(net);
@@ -62,19 +66,19 @@ static int run(knl_network *net, const uint32_t sizes[3], const unsigned char *c
 
 int main(void) {
     enum { INPUTS = 1 << 20 };
-    uint32_t sizes[4];
-    while (fread(sizes, sizeof sizes, 1, stdin) == 1) {
-        unsigned char *cfg = exactly(sizes[0]), *weight = exactly(sizes[1]), *arena = NULL;
+    uint32_t asked[HEAD];
+    while (fread(asked, sizeof asked, 1, stdin) == 1) {
+        unsigned char *cfg = exactly(asked[CFG]), *weight = exactly(asked[WEIGHT]), *arena = NULL;
         unsigned char *inputs = calloc(1, INPUTS);
         knl_network net;
         knl_error error;
         sink into = {&net, NULL, 0};
         uint32_t head[2];
-        if (!inputs || fread(cfg, 1, sizes[0], stdin) != sizes[0] ||
-            fread(weight, 1, sizes[1], stdin) != sizes[1] ||
-            fread(inputs, 1, sizes[3], stdin) != sizes[3])
+        if (!inputs || asked[GIVEN] > INPUTS || fread(cfg, 1, asked[CFG], stdin) != asked[CFG] ||
+            fread(weight, 1, asked[WEIGHT], stdin) != asked[WEIGHT] ||
+            fread(inputs, 1, asked[GIVEN], stdin) != asked[GIVEN])
             return 4;
-        head[0] = (uint32_t)run(&net, sizes, cfg, weight, inputs, &into, &arena, &error);
+        head[0] = (uint32_t)run(&net, asked, cfg, weight, inputs, &into, &arena, &error);
         head[1] = (uint32_t)(head[0] ? strlen(error.sentence) : into.count);
         fwrite(head, sizeof head, 1, stdout);
         fwrite(head[0] ? (void *)error.sentence : (void *)into.bytes, 1, head[1], stdout);

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import pytest
 from compilers import SANITIZERS, compile_c, needs_compiler, runtime_files
 from conformance_checks import MAIN, TIGHT, build, multiplies_wide, random_inputs
 from knightlite.chip_files import find
-from knightlite.container import encode_program
-from knightlite.native.library import load_library
+from knightlite.container import encode_model, encode_program
+from knightlite.native.library import CHECKED, CHIP_ONLY, load_library
 from knightlite.ops import ALL_OPS
 from knightlite.sim import Machine
 from program_faults import PROGRAMS, faults, unread_files
@@ -40,10 +40,11 @@ class Case:
     kernels: int
     inputs: bytes = b""
     wanted: bytes | None = None
+    options: int = CHECKED | CHIP_ONLY
 
     def told(self) -> bytes:
-        sizes = (len(self.cfg), len(self.weight), self.kernels, len(self.inputs))
-        return struct.pack("<4I", *sizes) + self.cfg + self.weight + self.inputs
+        head = (len(self.cfg), len(self.weight), self.kernels, self.options, len(self.inputs))
+        return struct.pack("<5I", *head) + self.cfg + self.weight + self.inputs
 
 
 @pytest.fixture(scope="module")
@@ -103,17 +104,52 @@ def test_random_instructions(driver: Path) -> None:
     cases = []
     for seed in range(1000, 1000 + RANDOM):
         program, fspm = random_program(seed)
-        cases += [of_machine(Machine(program), {"fspm": fspm}, kind) for kind in kernels()]
+        checked = [of_machine(Machine(program), {"fspm": fspm}, kind) for kind in kernels()]
+        cases += [*checked, *(replace(case, options=CHIP_ONLY) for case in checked)]
     for case, (status, found) in zip(cases, run(driver, cases), strict=True):
         assert (status, found) == (0, case.wanted)
 
 
+def test_one_file_that_holds_both(driver: Path) -> None:
+    program, fspm = random_program(5)
+    case = of_machine(Machine(program), {"fspm": fspm}, 0)
+    model = encode_model(case.cfg, case.weight)
+    broken = bytearray(model)
+    broken[-1] ^= 1
+    cases = [replace(case, cfg=data, weight=b"") for data in (model, bytes(broken), case.cfg)]
+    sound, damaged, other = run(driver, cases)
+    assert sound == (0, case.wanted)
+    assert damaged[1] == b"the .tsmodel is damaged: the checksum of section weight is wrong."
+    assert other[1] == b"the .tsmodel begins with another file's magic."
+
+
+def test_what_the_host_must_do_is_refused_by_name(driver: Path) -> None:
+    """Unless the caller does it itself."""
+    told = {}
+    for name in PROGRAMS:
+        files = encode_program(sound(name))
+        ((status, sentence), (own, _)) = run(
+            driver, [Case(*files, 0, options=options) for options in (CHECKED, CHIP_ONLY)]
+        )
+        assert own == 0
+        told[name] = sentence if status else b""
+    assert told["wide"] == b""
+    assert told["classifier"] == b"the .cfg has 2 operators that the host must run."
+    assert told["tail"] == (
+        b"the .cfg has a section host, an ONNX model, which ONNX Runtime must run."
+    )
+
+
 def test_changed_programs_and_damaged_files(driver: Path) -> None:
-    """What comes of them is ``test_runtime``'s; here nothing undefined happens on the way."""
+    """What comes of them is ``test_runtime``'s; here nothing undefined happens on the way.
+
+    Nor where tokens, races and unwritten bytes are not looked at.
+    """
     cases = [Case(cfg, weight, max(kernels())) for cfg, weight in damaged_files(DAMAGED)]
     for name in PROGRAMS:
         for _, fault in zip(range(FAULTS), faults(sound(name), seed=20), strict=False):
-            cases.append(Case(*unread_files(fault.program), max(kernels())))
+            case = Case(*unread_files(fault.program), max(kernels()))
+            cases += [case, replace(case, options=CHIP_ONLY)]
     found = run(driver, cases)
     refused = [sentence for status, sentence in found if status]
     assert len(refused) > len(found) // 2
