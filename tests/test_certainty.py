@@ -104,3 +104,11 @@ def test_check_predicts_for_every_family_at_once(tmp_path: Path) -> None:
             never = f"{item.chip} itself was never measured"
             measured = item.chip == "TX5368AV200"
             assert (never in item.latency.certainty.extrapolated) is not measured
+
+
+def test_skipped_zeros_are_extrapolated() -> None:
+    held = chip_files.find("TX5368AV200").evidence
+    assert held is not None
+    found = certainty((held, True), "T", held.schedule_level, ["Conv"], skips_zeros=True)
+    assert found is not None
+    assert found.extrapolated == ("no measured program skips blocks of zeros",)

@@ -16,16 +16,7 @@ from knightlite.errors import (
     nearest,
     next_step,
 )
-from knightlite.frontend import (
-    canonical,
-    elsewhere,
-    interpreter,
-    onnx_file,
-    paddle,
-    paddle_dygraph,
-    paddle_pir,
-    pytorch,
-)
+from knightlite.frontend import canonical, elsewhere, interpreter, onnx_file
 from knightlite.frontend.cut import cut
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.source import SourceModel
@@ -134,24 +125,38 @@ def read_source(
             )
         model = onnx_file.read(path, input_shapes)
     else:
-        converted = None
-        if kind == "pytorch":
-            data = pytorch.to_onnx(str(path), weights, input_shapes, conversion, names)
-        elif builds_model(path, framework):
-            converted = paddle_dygraph.convert(path, weights, input_shapes, conversion, names)
-        elif path.suffix.lower() == ".json":
-            data = paddle_pir.to_onnx(path, weights, conversion, names)
-        else:
-            converted = paddle.convert(path, weights, names)
-        if converted is not None:
-            data = converted.data
-        model = onnx_file.read_data(data, path, input_shapes)
-        if converted is not None:
-            model = paddle.checked(model, converted, path)
+        model = _read_converted(path, kind, weights, framework, input_shapes, conversion, names)
     if path.suffix.lower() not in SUFFIXES and builds_model(path, framework):
         model = replace(model, name=path.name)  # a dot in a function's name begins no suffix
     _refuse_quantized(model, path)
     return model
+
+
+def _read_converted(
+    path: Path,
+    kind: str,
+    weights: Path | None,
+    framework: str | None,
+    input_shapes: InputShapes | None,
+    conversion: Conversion,
+    names: Sequence[str],
+) -> SourceModel:
+    """A model of Paddle or PyTorch; loads what reads these, which most runs do not need."""
+    from knightlite.frontend import paddle, paddle_dygraph, paddle_pir, pytorch
+
+    converted = None
+    if kind == "pytorch":
+        data = pytorch.to_onnx(str(path), weights, input_shapes, conversion, names)
+    elif builds_model(path, framework):
+        converted = paddle_dygraph.convert(path, weights, input_shapes, conversion, names)
+    elif path.suffix.lower() == ".json":
+        data = paddle_pir.to_onnx(path, weights, conversion, names)
+    else:
+        converted = paddle.convert(path, weights, names)
+    if converted is not None:
+        data = converted.data
+    model = onnx_file.read_data(data, path, input_shapes)
+    return model if converted is None else paddle.checked(model, converted, path)
 
 
 def read_network(
@@ -169,6 +174,8 @@ def read_network(
 
 def builds_model(path: Path, framework: str | None) -> bool:
     """True where a function of the user script builds the model: there is no file of a network."""
+    from knightlite.frontend import paddle_dygraph
+
     kind, suffix = framework_of(path, framework), path.suffix.lower()
     if kind == "paddle":
         return suffix == paddle_dygraph.SUFFIX or (suffix not in SUFFIXES and not path.exists())

@@ -46,11 +46,13 @@ def certainty(
     level: int,
     operators: Iterable[str],
     assumed: Iterable[str] = (),
+    skips_zeros: bool = False,
 ) -> Certainty | None:
     """What is known of a time; None without any evidence.
 
     ``evidence``: and whether it is of the chip itself, or of the one whose figures it has;
-    ``operators``: of the network's layers, those of a chain joined by +; ``assumed``: facts.
+    ``operators``: of the network's layers, those of a chain joined by +; ``assumed``: facts;
+    ``skips_zeros``: blocks of zero weights are left out.
     """
     if evidence is None:
         return None
@@ -67,6 +69,8 @@ def certainty(
     if others:
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
         reasons.append(f"no measured network has {', '.join([*others][:SHOWN])}{more}")
+    if skips_zeros:
+        reasons.append("no measured program skips blocks of zeros")
     reasons += [
         f"{fact}, which is fitted to boards, is assumed: the bar no longer holds"
         if fact in FITTED_FACTS

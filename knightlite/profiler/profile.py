@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from knightlite.chip import Chip, Evidence
 from knightlite.container import Program, program_chip
 from knightlite.events import Timeline
-from knightlite.isa import Engine, Instruction, Load, Store, disassemble
+from knightlite.isa import Engine, Instruction, Load, SparseMatrix, Store, disassemble
 from knightlite.profiler.assumptions import Assumption, assume
 from knightlite.profiler.certainty import Certainty, certainty, rounded
 from knightlite.sim.clock import simulate_time
@@ -172,6 +172,7 @@ def profile(
         program.meta.schedule_level,
         [row.op for row in rows],
         [item.fact for item in assumed],
+        any(isinstance(item, SparseMatrix) for item in instructions),
     )
     return Profile(
         name=program.meta.name,

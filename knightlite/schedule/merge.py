@@ -73,7 +73,7 @@ class _History:
 
 def dependencies(tasks: Sequence[Task]) -> list[tuple[int, ...]]:
     """For every task those before it, of other streams, whose bytes it must wait for."""
-    memories = {space: _History() for space in Space}
+    memories = [_History() for _ in Space]  # a list: enumerations hash slowly
     found: list[tuple[int, ...]] = []
     for index, task in enumerate(tasks):
         before: set[int] = set()

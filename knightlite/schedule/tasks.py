@@ -7,12 +7,12 @@ every instruction still finds the bytes that it finds here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
 from knightlite.allocate import Location
-from knightlite.isa import Engine, Instruction, Load, Move, Space, Store
+from knightlite.isa import Engine, Instruction, Load, Move, Space, Store, in_program
 from knightlite.lower import Placement, Range, Tile, span
 from knightlite.schedule.blocks import Block, FeatureLoad, FeatureStore, RowMove, ScheduledStep
 from knightlite.schedule.layers import Layer, Part
@@ -76,7 +76,7 @@ def tasks(
         layer = network.layers[step.layer]
 
         def add(instruction: Instruction, stream: Stream) -> None:
-            numbered = replace(instruction, layer=step.layer)  # noqa: B023
+            numbered = in_program(instruction, step.layer, 0, 0)  # noqa: B023
             found.append(Task(numbered, stream, number))  # noqa: B023
 
         if step.alone:
@@ -87,7 +87,7 @@ def tasks(
                 add(item, stream)
             continue
         for move in step.moves:
-            moving = replace(place.move(move), layer=step.layer)
+            moving = in_program(place.move(move), step.layer, 0, 0)
             found.append(Task(moving, Stream.VECTOR, number, passes_on=True))
         for load in step.loads:
             add(place.load(load), Stream.FEATURES)
