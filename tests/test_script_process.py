@@ -20,8 +20,8 @@ from knightlite.array_pipe import ArrayPipe
 from knightlite.cli.program import run
 from knightlite.errors import DataError, KnightliteError, ModelError, UsageError
 from knightlite.foreign import infer_function
-from knightlite.frontend import Conversion, script_process
-from knightlite.frontend.script_process import ScriptProcess
+from knightlite.frontend import Conversion
+from knightlite.frontend.script_process import ScriptProcess, script_process
 from knightlite.ir import Tensor
 from knightlite.quantize.data.user_script import UserScript
 from knightlite.quantize.data.workload import Enough

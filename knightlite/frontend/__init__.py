@@ -2,7 +2,6 @@
 
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.model_files import builds_model, load, load_quantized
-from knightlite.frontend.script_process import script_process
 from knightlite.frontend.static_shapes import OpenShapeError
 from knightlite.frontend.survey import Survey, survey
 
@@ -13,6 +12,5 @@ __all__ = [
     "builds_model",
     "load",
     "load_quantized",
-    "script_process",
     "survey",
 ]

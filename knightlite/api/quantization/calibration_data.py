@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
     """The data of the options, and the recipe's TOML text where there is one."""
-    from knightlite.frontend import script_process
+    from knightlite.frontend.script_process import script_process
     from knightlite.preprocess import list_recipes, load_recipe
     from knightlite.quantize.data import PictureFolder, UserScript
     from knightlite.quantize.data_free import without_data

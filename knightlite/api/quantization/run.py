@@ -190,7 +190,7 @@ def _source(options: QuantizeOptions) -> dict[str, Any]:
 
 def _script_python(options: QuantizeOptions, function: str) -> str | None:
     """The interpreter that the infer function ran in, where that is another one."""
-    from knightlite.frontend import script_process
+    from knightlite.frontend.script_process import script_process
 
     if options.script is None:
         return None
