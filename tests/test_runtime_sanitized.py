@@ -18,16 +18,18 @@ import pytest
 from compilers import SANITIZERS, compile_c, needs_compiler, runtime_files
 from conformance_checks import MAIN, TIGHT, build, multiplies_wide, random_inputs
 from knightlite.chip_files import find
-from knightlite.container import encode_model, encode_program
+from knightlite.container import encode_model, encode_program, paired
 from knightlite.native.library import CHECKED, CHIP_ONLY, load_library
 from knightlite.ops import ALL_OPS
 from knightlite.sim import Machine
 from program_faults import PROGRAMS, faults, unread_files
 from test_runtime import damaged_files, random_program, sound
+from test_sparse import layer, pruned, stored_mask
 
 pytestmark = needs_compiler
 
 FAULTS, DAMAGED, RANDOM = 80, 400, 60
+KNL_PROGRAM = 7  # an instruction that the machine refuses
 Inputs = dict[str, Any]
 
 
@@ -108,6 +110,26 @@ def test_random_instructions(driver: Path) -> None:
         cases += [*checked, *(replace(case, options=CHIP_ONLY) for case in checked)]
     for case, (status, found) in zip(cases, run(driver, cases), strict=True):
         assert (status, found) == (0, case.wanted)
+
+
+def test_sparse_weights(driver: Path) -> None:
+    """Sound ones, and bits turned over in their masks: refused, checked or not."""
+    graph = pruned(layer(64), (32, 64), 0.5)
+    built = build(graph, MAIN, sparse=True)
+    inputs = random_inputs(graph, np.random.default_rng(0))
+    sound = of_machine(built.machine, inputs, 0)
+    data, place = built.program.data, built.program.data.index(stored_mask(graph))
+    cases = [sound]
+    for bit in range(0, 128, 7):
+        damaged = bytearray(data)
+        damaged[place + bit // 8] ^= 1 << bit % 8
+        program = paired(replace(built.program, data=bytes(damaged)))
+        cfg, weight = encode_program(program)
+        cases += [replace(sound, cfg=cfg, weight=weight, options=option)
+                  for option in (CHECKED | CHIP_ONLY, CHIP_ONLY)]  # fmt: skip
+    (first, *others) = run(driver, cases)
+    assert first == (0, sound.wanted)
+    assert {status for status, _ in others} == {KNL_PROGRAM}
 
 
 def test_one_file_that_holds_both(driver: Path) -> None:

@@ -59,7 +59,9 @@ class Operand(NamedTuple):
     def last(self) -> int:
         """One past the last byte."""
         runs = (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride
-        return self.address + sum((n - 1) * step for n, step in self.outer) + runs + self.run
+        if self.outer:
+            runs += sum((turns - 1) * stride for turns, stride in self.outer)
+        return self.address + runs + self.run
 
     @property
     def extent(self) -> Access:

@@ -208,7 +208,7 @@ def check_races(
     instructions: Sequence[Instruction], ordered: Sequence[Ordered], layers: Sequence[str]
 ) -> None:
     """MachineError for the first two overlapping accesses that nothing orders."""
-    memory = {space: _History() for space in Space}
+    memory = [_History() for _ in Space]  # a list: enumerations hash slowly
     for index, (item, place) in enumerate(zip(instructions, ordered, strict=True)):
         who = (place.engine, place.position, index)
         for access in item.accesses():
