@@ -414,7 +414,9 @@ def command_of(item: Record) -> str:
     """What to type for a run of a stage again: its sources, its data, and what else was asked."""
     flag, key = SOURCE_OPTIONS[item.stage]
     source = item.sources[key].path if key in item.sources else str(item.options.get(key, "..."))
-    chip = ("--chip", item.chip) if item.stage in ("quant", "compile") else ()  # else the file's
+    # else the file's; a chip that compile took of the quantized model it takes of it again
+    asked = item.options.get("chip", item.chip) if item.stage in ("quant", "compile") else None
+    chip = () if asked is None else ("--chip", str(asked))
     words = ["knightlite", *chip, item.stage, flag, source]
     named = item.options.get("source")
     if isinstance(named, dict):

@@ -205,7 +205,7 @@ def test_what_was_compiled_from_something_else_is_not_compared(
     chance = ["-i", "2", "--equalization", "off", "-s", "by-chance"]
     assert run(["quant", "-m", "digits.pdmodel", *chance]) == 0
     sentence = f"{STEM}_r.cfg is out of date: quant has left {other} since."
-    hint = f"run `knightlite --chip TX5368AV200 compile --onnx {other}`, or name *"
+    hint = f"run `knightlite compile --onnx {other}`, or name *"
     for words in (["compare"], ["sim", "--input", "x.bin"], ["profile"]):
         refused(words, 2, sentence, hint)
     refused(["eval", "--data", "calib"], 2, sentence.replace("_r.cfg", "_golden.onnx"), hint)

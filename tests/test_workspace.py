@@ -275,6 +275,19 @@ def test_what_was_made_from_something_else_is_not_taken(
     assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), "")
 
 
+@pytest.mark.parametrize(("asked", "words"), [(None, ""), ("TX510x", " --chip TX510x")])
+def test_a_chip_that_nobody_asked_for_is_not_asked_for_again(asked: str | None, words: str) -> None:
+    """The quantized model says it, and may say another one now."""
+    left_by_quant()
+    sources = hashed(".", {"onnx": ONNX})
+    options = {"onnx": ONNX, "chip": asked}
+    record(".", "compile", "TX510x", options, {"cfg": make("d_r.cfg")}, sources)
+    make(ONNX, "for another chip")
+    with pytest.raises(UsageError) as caught:
+        latest(open_workspace(), "compile", "cfg")
+    assert caught.value.hint.startswith(f"run `knightlite{words} compile --onnx {ONNX}`, or name")
+
+
 def test_what_a_command_names_that_is_gone_is_said() -> None:
     """A folder that was moved leaves commands that would find nothing."""
     left_by_quant()

@@ -58,7 +58,7 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
         paths = made.add_to(files, options.out_dir)
     chip = made.figures["chip"]
     more = option_words(options, frozenset(("onnx", "chip", "as_json")))
-    told = {"onnx": str(path), "more": more}
+    told = {"onnx": str(path), "more": more, "chip": options.chip}
     workspace.record(options.directory, "compile", chip, told, paths, sources, warn=talk.warn)
     if made.figures["host"]:
         host = ", ".join(made.figures["host"])
