@@ -13,7 +13,7 @@ import pytest
 from float_nets import FloatNet
 from knightlite.diagnosis import places
 from knightlite.diagnosis.causes import OUTLIER_CHANNEL, SPREAD, Suspect
-from knightlite.diagnosis.findings import Diagnosis, is_lossy
+from knightlite.diagnosis.findings import Diagnosis, is_lossy, metric_told
 from knightlite.diagnosis.fitting import won_interval
 from knightlite.diagnosis.judge import Score, Still, few_pictures
 from knightlite.diagnosis.places import Mended, Place, guilty, middle
@@ -23,6 +23,7 @@ from knightlite.diagnosis.remedies import Remedy
 from knightlite.diagnosis.run import _metrics
 from knightlite.evaluation import Answers, Paired
 from knightlite.ir import Graph
+from knightlite.metrics import Difference
 from knightlite.quantize.data.workload import Forward
 
 
@@ -172,6 +173,25 @@ def test_remarks(
         (), (), Score(40.0, metric), exact, 40, looked_at, {}, {}, cast("Graph", None)
     )
     assert list(found.remarks) == remarks
+
+
+@pytest.mark.parametrize(
+    ("metric", "compared", "told"),
+    [
+        (None, None, "no metric says what answers that costs"),
+        (0.5, None, "the metric does not fall"),
+        (0.4, None, "the metric falls: accuracy is lost"),
+        (0.4, Paired(100, 15, 5), "the metric falls: accuracy is lost"),
+        (0.4, Paired(10, 2, 1), "the metric stays: its interval holds 0"),
+        (0.4, Difference(0.5, 0.4, -0.01, 0.2), "the metric stays: its interval holds 0"),
+        (0.4, Difference(0.5, 0.4, 0.01, 0.2), "the metric falls: accuracy is lost"),
+        (0.4, Difference(0.5, 0.4, None, None), "the metric falls: accuracy is lost"),
+    ],
+)
+def test_what_a_metric_says(
+    metric: float | None, compared: Paired | Difference | None, told: str
+) -> None:
+    assert metric_told(0.5, metric, compared) == told
 
 
 def test_answers_that_are_nearly_all_the_same_tell_nothing() -> None:
