@@ -149,16 +149,17 @@ INLINE __m256d rounded(__m256d value, double low, double high) {
     return _mm256_max_pd(_mm256_min_pd(value, _mm256_set1_pd(high)), _mm256_set1_pd(low));
 }
 
-INLINE __m256d requantized(const int32_t *sums, const knl_rounding *how, uint32_t c) {
+INLINE __m256d requantized(const int32_t *sums, const knl_rounding *how, uint32_t first,
+                           uint32_t c) {
     __m256d value = _mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i *)(const void *)(sums + c)));
-    value = _mm256_mul_pd(value, _mm256_loadu_pd(how->scale + c));
-    value = _mm256_add_pd(value, _mm256_loadu_pd(how->offset + c));
+    value = _mm256_mul_pd(value, _mm256_loadu_pd(how->scale + first + c));
+    value = _mm256_add_pd(value, _mm256_loadu_pd(how->offset + first + c));
     return rounded(value, how->low, how->high);
 }
 
-INLINE __m128i finished(const int32_t *sums, const knl_rounding *how, const uint8_t *residual,
-                        int residual_is_signed, uint32_t c) {
-    __m256d value = requantized(sums, how, c);
+INLINE __m128i finished(const int32_t *sums, const knl_rounding *how, uint32_t first,
+                        const uint8_t *residual, int residual_is_signed, uint32_t c) {
+    __m256d value = requantized(sums, how, first, c);
     if (residual) {
         int four;
         __m128i bytes, other;
@@ -173,13 +174,15 @@ INLINE __m128i finished(const int32_t *sums, const knl_rounding *how, const uint
     return _mm256_cvtpd_epi32(value);
 }
 
-TARGET static void finish(const int32_t *sums, const knl_rounding *how, const uint8_t *residual,
-                          int residual_is_signed, uint32_t channels, int wide, uint8_t *y) {
+TARGET static void finish(const int32_t *sums, const knl_rounding *how, uint32_t first,
+                          const uint8_t *residual, int residual_is_signed, uint32_t channels,
+                          int wide, uint8_t *y) {
     /* to bytes, whatever their type: the lowest of each lane */
-    const __m128i lowest = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m128i lowest = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                         -1, -1);
     uint32_t c;
     for (c = 0; c < channels; c += 4) {
-        __m128i found = finished(sums, how, residual, residual_is_signed, c);
+        __m128i found = finished(sums, how, first, residual, residual_is_signed, c);
         size_t count = channels - c < 4 ? channels - c : 4;
         uint8_t bytes[16];
         found = wide ? _mm_packs_epi32(found, found) : _mm_shuffle_epi8(found, lowest);
@@ -188,12 +191,12 @@ TARGET static void finish(const int32_t *sums, const knl_rounding *how, const ui
     }
 }
 
-TARGET static void requantize(const int32_t *sums, const knl_rounding *how, uint32_t channels,
-                              int32_t *values) {
+TARGET static void requantize(const int32_t *sums, const knl_rounding *how, uint32_t first,
+                              uint32_t channels, int32_t *values) {
     uint32_t c;
     for (c = 0; c < channels; c += 4)
         _mm_storeu_si128((__m128i *)(void *)(values + c),
-                         _mm256_cvtpd_epi32(requantized(sums, how, c)));
+                         _mm256_cvtpd_epi32(requantized(sums, how, first, c)));
 }
 
 TARGET static void pack(const uint8_t *const *rows, uint32_t channels, int32_t offset, uint8_t *to,

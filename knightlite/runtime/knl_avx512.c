@@ -146,49 +146,59 @@ TARGET static void prologue(const uint8_t *x, uint32_t x_type, const knl_prologu
     }
 }
 
-/* Eight rounded and clamped. */
-INLINE __m512d rounded(__m512d value, double low, double high) {
-    value = _mm512_roundscale_pd(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    return _mm512_max_pd(_mm512_min_pd(value, _mm512_set1_pd(high)), _mm512_set1_pd(low));
+enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+
+/* Eight of them clamped; the bounds are whole numbers, so rounding may follow. */
+INLINE __m512d scaled(const int32_t *sums, const knl_rounding *how, uint32_t first, uint32_t c) {
+    const void *at = sums + c;
+    __m512d value = _mm512_cvtepi32_pd(_mm256_loadu_si256((const __m256i *)at));
+    value = _mm512_fmadd_pd(value, _mm512_loadu_pd(how->scale + first + c),
+                            _mm512_loadu_pd(how->offset + first + c));
+    return _mm512_max_pd(_mm512_min_pd(value, _mm512_set1_pd(how->high)),
+                         _mm512_set1_pd(how->low));
 }
 
-INLINE __m512d requantized(const int32_t *sums, const knl_rounding *how, uint32_t c) {
-    __m512d value = _mm512_cvtepi32_pd(_mm256_loadu_si256((const __m256i *)(const void *)(sums + c)));
-    value = _mm512_fmadd_pd(value, _mm512_loadu_pd(how->scale + c),
-                            _mm512_loadu_pd(how->offset + c));
-    return rounded(value, how->low, how->high);
+/* The second tile behind eight that are rounded first; clamped again. */
+INLINE __m512d joined(__m512d value, __m256i other, const knl_rounding *how) {
+    value = _mm512_mul_pd(_mm512_roundscale_pd(value, NEAREST), _mm512_set1_pd(how->factor));
+    value = _mm512_fmadd_pd(_mm512_cvtepi32_pd(other), _mm512_set1_pd(how->residual), value);
+    return _mm512_max_pd(_mm512_min_pd(value, _mm512_set1_pd(how->y_high)),
+                         _mm512_set1_pd(how->y_low));
 }
 
-TARGET static void finish(const int32_t *sums, const knl_rounding *how, const uint8_t *residual,
-                          int residual_is_signed, uint32_t channels, int wide, uint8_t *y) {
+/* Sixteen rounded: their 32 bits. */
+INLINE __m512i whole(__m512d one, __m512d other) {
+    __m512i found = _mm512_castsi256_si512(_mm512_cvt_roundpd_epi32(one, NEAREST));
+    return _mm512_inserti64x4(found, _mm512_cvt_roundpd_epi32(other, NEAREST), 1);
+}
+
+TARGET static void finish(const int32_t *sums, const knl_rounding *how, uint32_t first,
+                          const uint8_t *residual, int residual_is_signed, uint32_t channels,
+                          int wide, uint8_t *y) {
     uint32_t c;
-    for (c = 0; c < channels; c += 8) {
-        __mmask8 which = (__mmask8)(channels - c < 8 ? (1u << (channels - c)) - 1 : 0xff);
-        __m512d value = requantized(sums, how, c);
-        __m256i found;
+    for (c = 0; c < channels; c += 16) {
+        __mmask16 which = (__mmask16)(channels - c < 16 ? (1u << (channels - c)) - 1 : 0xffff);
+        __m512d one = scaled(sums, how, first, c), two = scaled(sums, how, first, c + 8);
+        __m512i found;
         if (residual) {
-            __m128i bytes = _mm_maskz_loadu_epi8(which, residual + c);
-            __m256i other =
-                residual_is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
-            value = _mm512_mul_pd(value, _mm512_set1_pd(how->factor));
-            value = _mm512_fmadd_pd(_mm512_cvtepi32_pd(other), _mm512_set1_pd(how->residual),
-                                    value);
-            value = rounded(value, how->y_low, how->y_high);
+            __m512i other = elements(residual, residual_is_signed ? KNL_S8 : KNL_U8, c, which);
+            one = joined(one, _mm512_castsi512_si256(other), how);
+            two = joined(two, _mm512_extracti64x4_epi64(other, 1), how);
         }
-        found = _mm512_cvtpd_epi32(value);
+        found = whole(one, two);
         if (wide)
-            _mm_mask_storeu_epi16(y + 2 * (size_t)c, which, _mm256_cvtepi32_epi16(found));
+            _mm256_mask_storeu_epi16(y + 2 * (size_t)c, which, _mm512_cvtepi32_epi16(found));
         else
-            _mm_mask_storeu_epi8(y + c, which, _mm256_cvtepi32_epi8(found));
+            _mm_mask_storeu_epi8(y + c, which, _mm512_cvtepi32_epi8(found));
     }
 }
 
-TARGET static void requantize(const int32_t *sums, const knl_rounding *how, uint32_t channels,
-                              int32_t *values) {
+TARGET static void requantize(const int32_t *sums, const knl_rounding *how, uint32_t first,
+                              uint32_t channels, int32_t *values) {
     uint32_t c;
-    for (c = 0; c < channels; c += 8)
-        _mm256_storeu_si256((__m256i *)(void *)(values + c),
-                            _mm512_cvtpd_epi32(requantized(sums, how, c)));
+    for (c = 0; c < channels; c += 16)
+        _mm512_storeu_si512(values + c, whole(scaled(sums, how, first, c),
+                                              scaled(sums, how, first, c + 8)));
 }
 
 TARGET static void pack(const uint8_t *const *rows, uint32_t channels, int32_t offset, uint8_t *to,

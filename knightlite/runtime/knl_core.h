@@ -147,6 +147,14 @@ void knl_sha256_start(knl_sha256 *hash);
 void knl_sha256_add(knl_sha256 *hash, const uint8_t *data, size_t bytes);
 void knl_sha256_end(knl_sha256 *hash, uint8_t digest[KNL_DIGEST]);
 
+/* ---- the plan of a .cfg, of KNL_HEAD_SIZE bytes or more: knl_tables.c */
+
+/* Memories and records: where they lie, and that they are there. */
+int knl_read_plan(knl_network *net, const uint8_t *plan, size_t bytes, knl_error *error);
+
+/* What they say, with the code that they speak of. */
+int knl_check_plan(knl_network *net, const uint8_t *plan, knl_error *error);
+
 /* ---- instructions: knl_program.c */
 
 /* The instruction at a byte of sound code; the byte of the next. */

@@ -59,7 +59,8 @@ static void add_up(const knl_network *net, const knl_item *item, uint32_t y_row,
     }
 }
 
-/* The blocks of a sparse instruction in order; `place` is where the next one that is stored lies. */
+/* The blocks of a sparse instruction in order; `place` is where the next one that is stored
+ * lies. */
 typedef struct blocks {
     uint32_t tap, input, output, inputs, outputs; /* the block's first, and its channels */
     uint64_t number, place, row_bytes;

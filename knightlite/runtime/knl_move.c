@@ -5,6 +5,20 @@ static uint8_t *scratchpad(knl_network *net, uint32_t space) {
     return space == KNL_SPACE_FSPM ? net->fspm : space == KNL_SPACE_WSPM ? net->wspm : net->mspm;
 }
 
+/* Most runs are a pixel's channels: short ones are not worth a call. */
+static void copy(uint8_t *to, const uint8_t *from, size_t bytes) {
+    if (bytes > 64) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (; bytes >= 16; to += 16, from += 16, bytes -= 16)
+        memcpy(to, from, 16);
+    for (; bytes >= 4; to += 4, from += 4, bytes -= 4)
+        memcpy(to, from, 4);
+    while (bytes--)
+        *to++ = *from++;
+}
+
 /* Constants are read where the file has them; a run may end behind them. */
 static void from_ddr(const knl_network *net, uint8_t *to, uint64_t address, size_t bytes) {
     if (address < net->constants_bytes) {
@@ -17,7 +31,7 @@ static void from_ddr(const knl_network *net, uint8_t *to, uint64_t address, size
         bytes -= part;
     }
     if (bytes)
-        memcpy(to, net->ddr + (address - net->constants_bytes), bytes);
+        copy(to, net->ddr + (address - net->constants_bytes), bytes);
 }
 
 /* One run instead of many where they touch on both sides. */
@@ -45,7 +59,7 @@ void knl_run_transfer(knl_network *net, const knl_item *given) {
             if (item.opcode == KNL_OP_LOAD)
                 from_ddr(net, scratchpad(net, item.space) + near, far, item.run_bytes);
             else
-                memcpy(net->ddr + (far - net->constants_bytes), net->fspm + near, item.run_bytes);
+                copy(net->ddr + (far - net->constants_bytes), net->fspm + near, item.run_bytes);
             far += item.ddr_column_stride;
             near += item.local_column_stride;
         }

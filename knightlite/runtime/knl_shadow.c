@@ -1,10 +1,11 @@
-/* A shadow of the memories, byte for byte: nothing may be read that nothing has written. DDR is used
- * again and again: where the life of a tensor begins, its bytes count as unwritten. */
+/* A shadow of the memories, byte for byte: nothing may be read that nothing has written. DDR is
+ * used again and again: where the life of a tensor begins, its bytes count as unwritten. */
 #include "knl_core.h"
 
 enum { UNWRITTEN, WRITTEN, DELIVERED };
 
-/* The shadow of bytes [address, address + *run); NULL, and *run shorter, where they are constants. */
+/* The shadow of bytes [address, address + *run); NULL, and *run shorter, where they are
+ * constants. */
 static uint8_t *bytes_at(const knl_shadow *shadow, uint32_t space, uint64_t address,
                          uint64_t *run) {
     uint64_t constants = shadow->net->constants_bytes;

@@ -57,12 +57,14 @@ typedef struct knl_simd {
      * loses what `offset` adds. */
     void (*pack)(const uint8_t *const *rows, uint32_t channels, int32_t offset, uint8_t *to,
                  int32_t *start);
-    /* Sums to elements of y, of 8 bits or 16; `residual` may be NULL, else 8 bits. */
-    void (*finish)(const int32_t *sums, const knl_rounding *how, const uint8_t *residual,
-                   int residual_is_signed, uint32_t channels, int wide, uint8_t *y);
-    /* Sums to requantized integers, for what reads them one by one. */
-    void (*requantize)(const int32_t *sums, const knl_rounding *how, uint32_t channels,
-                       int32_t *values);
+    /* Sums of channels from `first` on to elements of y, of 8 bits or 16; `residual` may be NULL,
+     * else of 8 bits. */
+    void (*finish)(const int32_t *sums, const knl_rounding *how, uint32_t first,
+                   const uint8_t *residual, int residual_is_signed, uint32_t channels, int wide,
+                   uint8_t *y);
+    /* The same to requantized integers, for what reads them one by one. */
+    void (*requantize)(const int32_t *sums, const knl_rounding *how, uint32_t first,
+                       uint32_t channels, int32_t *values);
     /* Values of 16 bits through a table with lines between entries, to elements of y. */
     void (*lines)(const int32_t *values, const knl_lines *how, uint32_t channels, int wide,
                   uint8_t *y);

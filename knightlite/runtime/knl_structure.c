@@ -13,7 +13,8 @@ typedef struct place {
     knl_error *error;
 } place;
 
-#define REFUSE(at, ...) return knl_fault((at)->net, (at)->index, (at)->item, (at)->error, __VA_ARGS__)
+#define REFUSE(at, ...)                                                                            \
+    return knl_fault((at)->net, (at)->index, (at)->item, (at)->error, __VA_ARGS__)
 
 static int is_feature(const knl_item *item) {
     return item->opcode != KNL_OP_LOAD && item->opcode != KNL_OP_STORE &&

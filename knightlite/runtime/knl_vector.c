@@ -78,7 +78,8 @@ void knl_run_eltwise(knl_network *net, const knl_item *item) {
             for (c = 0; c < item->y_channels; c++) {
                 int64_t one = get(at(&x, row, column), x.type, c);
                 int64_t other = get(at(&z, row, column), z.type, item->z_broadcast ? 0 : c);
-                put(at(&y, row, column), item, c, knl_round(combine(item, one, other), item->shift));
+                put(at(&y, row, column), item, c,
+                    knl_round(combine(item, one, other), item->shift));
             }
 }
 
@@ -150,9 +151,11 @@ void knl_run_resize(knl_network *net, const knl_item *item) {
                 int64_t value = get(at(&x, v.first, h.first), x.type, c);
                 if (item->mode == KNL_RESIZE_LINEAR) {
                     int64_t up = item->unit_height - v.weight, left = item->unit_width - h.weight;
-                    value = up * (value * left + get(at(&x, v.first, h.second), x.type, c) * h.weight) +
-                            v.weight * (get(at(&x, v.second, h.first), x.type, c) * left +
-                                        get(at(&x, v.second, h.second), x.type, c) * h.weight);
+                    int64_t beside = get(at(&x, v.first, h.second), x.type, c);
+                    int64_t below = get(at(&x, v.second, h.first), x.type, c);
+                    int64_t last = get(at(&x, v.second, h.second), x.type, c);
+                    value = up * (value * left + beside * h.weight) +
+                            v.weight * (below * left + last * h.weight);
                     value = knl_round(value * item->multiplier, item->shift);
                 }
                 put(at(&y, row, column), item, c, value);

@@ -1,0 +1,58 @@
+/* How a matrix instruction goes through vector kernels: shared by what stages, packs, finishes. */
+#ifndef KNL_PLAN_H
+#define KNL_PLAN_H
+
+#include "knl_simd.h"
+
+enum { KNL_ALIGN = 64, KNL_SLACK = 64 };
+
+static inline size_t knl_aligned(size_t bytes) {
+    return (bytes + KNL_ALIGN - 1) / KNL_ALIGN * KNL_ALIGN;
+}
+
+/* What an instruction needs, and where in the work memory it lies. */
+typedef struct knl_plan {
+    const knl_simd *simd;
+    uint32_t high, wide;  /* of the staged tile */
+    uint32_t inputs;      /* channels that an output reads */
+    uint32_t outputs;     /* channels of a group */
+    uint32_t blocks;      /* of lanes, per group */
+    size_t pixel_bytes;   /* of a staged pixel */
+    size_t element;       /* of a staged x */
+    size_t weight_steps;  /* of a block */
+    size_t block_bytes;   /* of a block's packed weights */
+    size_t packed, start, prologue, rounding, table, sums, stage, end; /* places */
+    int is_signed;        /* x behind its prologue */
+} knl_plan;
+
+/* Where results go, and how they are made of sums. */
+typedef struct knl_target {
+    knl_network *net;
+    const knl_item *item;
+    const knl_plan *p;
+    const knl_rounding *how; /* NULL: one by one */
+    int64_t most;            /* magnitude up to which a sum with partial ones surely fits */
+    const uint8_t *table;    /* of an activation, clamped, by the middle value's byte */
+    knl_lines lines;         /* of an activation of 16 bits; its table may be NULL */
+} knl_target;
+
+/* knl_stage.c: x behind its prologue with the border that windows see; 0 where 32 bits might not
+ * hold what the prologue rounds. */
+int knl_set_prologue(const knl_network *net, const knl_item *item, const knl_plan *p,
+                     knl_prologue *how);
+void knl_stage(const knl_network *net, const knl_item *item, const knl_plan *p,
+               const knl_prologue *how);
+
+/* Weights as kernels read them, once for all instructions that use the same. */
+void knl_pack(knl_network *net, const knl_item *item, const knl_plan *p);
+void knl_pack_lanewise(knl_network *net, const knl_item *item, const knl_plan *p);
+
+/* knl_results.c: `rounding` is filled where it is used. */
+void knl_set_target(knl_target *to, const knl_item *item, const knl_plan *p,
+                    knl_rounding *rounding);
+
+/* Sums of `count` channels of a pixel, from `channel` on, to what the instruction leaves. */
+void knl_put_results(const knl_target *to, uint32_t row, uint32_t column, uint32_t channel,
+                     uint32_t count, const int32_t *sums);
+
+#endif
