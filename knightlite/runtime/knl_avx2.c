@@ -53,24 +53,19 @@ INLINE void dot_of(const uint8_t *const *x, const unsigned count, const uint8_t 
 
 TARGET static void dot(const uint8_t *const *x, unsigned count, const uint8_t *weights,
                        const knl_taps *taps, const int32_t *start, int32_t *sums) {
-    switch (count) {
-    case 6:
-        dot_of(x, 6, weights, taps, start, sums);
-        return;
-    case 4:
-        dot_of(x, 4, weights, taps, start, sums);
-        return;
-    case 2:
-        dot_of(x, 2, weights, taps, start, sums);
-        return;
-    case 1:
-        dot_of(x, 1, weights, taps, start, sums);
-        return;
-    default: { /* 5 and 3 */
-        unsigned first = count - 1;
-        dot(x, first, weights, taps, start, sums);
-        dot_of(x + first, 1, weights, taps, start, sums + first * LANES);
-    }
+    while (count) { /* the largest of these that there are, then the rest */
+        unsigned part = count >= 6 ? 6 : count >= 4 ? 4 : count >= 2 ? 2 : 1;
+        if (part == 6)
+            dot_of(x, 6, weights, taps, start, sums);
+        else if (part == 4)
+            dot_of(x, 4, weights, taps, start, sums);
+        else if (part == 2)
+            dot_of(x, 2, weights, taps, start, sums);
+        else
+            dot_of(x, 1, weights, taps, start, sums);
+        x += part;
+        sums += part * LANES;
+        count -= part;
     }
 }
 

@@ -47,24 +47,19 @@ INLINE void dot_of(const uint8_t *const *x, const unsigned count, const uint8_t 
 
 TARGET static void dot(const uint8_t *const *x, unsigned count, const uint8_t *weights,
                        const knl_taps *taps, const int32_t *start, int32_t *sums) {
-    switch (count) {
-    case 12:
-        dot_of(x, 12, weights, taps, start, sums);
-        return;
-    case 8:
-        dot_of(x, 8, weights, taps, start, sums);
-        return;
-    case 4:
-        dot_of(x, 4, weights, taps, start, sums);
-        return;
-    case 1:
-        dot_of(x, 1, weights, taps, start, sums);
-        return;
-    default: { /* the largest of these, then the rest */
-        unsigned first = count > 8 ? 8 : count > 4 ? 4 : 1;
-        dot(x, first, weights, taps, start, sums);
-        dot(x + first, count - first, weights, taps, start, sums + first * LANES);
-    }
+    while (count) { /* the largest of these that there are, then the rest */
+        unsigned part = count >= 12 ? 12 : count >= 8 ? 8 : count >= 4 ? 4 : 1;
+        if (part == 12)
+            dot_of(x, 12, weights, taps, start, sums);
+        else if (part == 8)
+            dot_of(x, 8, weights, taps, start, sums);
+        else if (part == 4)
+            dot_of(x, 4, weights, taps, start, sums);
+        else
+            dot_of(x, 1, weights, taps, start, sums);
+        x += part;
+        sums += part * LANES;
+        count -= part;
     }
 }
 
