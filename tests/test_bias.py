@@ -16,7 +16,6 @@ from knightlite.quantize.steps.bias import (
     CUT_OFF,
     correct_bias,
     correct_biases,
-    join_biases,
     picture_means,
     pictures_for,
     shrunk_mean,
@@ -121,18 +120,6 @@ def test_what_is_held_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> 
         for name, values in found[0].constants.items():
             change = np.abs(values.astype(float) - other.constants[name])
             assert change.max() <= 1, name
-
-
-def test_two_corrections_are_joined_by_their_mean() -> None:
-    fixed = quantized()
-    name = next(name for name, values in fixed.constants.items() if values.dtype == np.int32)
-    bias = fixed.constants[name]
-    one, other = (fixed.with_constants({name: (bias + by).astype(np.int32)}) for by in (2, 6))
-    joined = join_biases(one, other)
-    np.testing.assert_array_equal(joined.constants[name], bias + 4)
-    assert all(
-        joined.constants[key] is values for key, values in fixed.constants.items() if key != name
-    )
 
 
 def test_integers_and_masks_say_how_many_pictures_fit() -> None:

@@ -59,16 +59,6 @@ def correct_biases(walk: Walk, quantized: Graph, pictures: slice) -> Graph:
     return correct(walk, quantized, correction, pictures)
 
 
-def join_biases(one: Graph, other: Graph) -> Graph:
-    """The graph with the mean of two corrections: nearly what all pictures together would say."""
-    changed = {
-        name: np.rint((values.astype(np.float64) + other.constants[name]) / 2).astype(np.int32)
-        for name, values in one.constants.items()
-        if values is not other.constants[name]
-    }
-    return one.with_constants(changed)
-
-
 def pictures_for(graph: Graph, quantized: Graph, live_bytes: int) -> int:
     """How many pictures :func:`correct_biases` can take at once; at least 1."""
     masks = sum(

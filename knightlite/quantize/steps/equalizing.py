@@ -185,7 +185,7 @@ class _Judge:
         self._runner = Runner(float_network(networks[0], inner), threads, lean=True)
 
     def judgement(self, graph: Graph) -> Judgement:
-        """What the first fold does not show is not looked for more, nor what it shows clearly.
+        """Where the first fold shows no gain, or a clear one, that is the end of it.
 
         ``graph``: the float network.
         """
@@ -197,7 +197,7 @@ class _Judge:
             for basis, errors in zip(self._calibrated(fold), found, strict=True):
                 errors.append(output_errors(walk, graph, assign(basis).graph, judging))
             judgement = judge(*(over_folds(errors) for errors in found))
-            if not judgement.kept(Burden.DOUBTFUL) or judgement.is_clear(Burden.DOUBTFUL):
+            if judgement.gain_db <= 0 or judgement.is_clear(Burden.DOUBTFUL):
                 break
         return judgement
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from numpy.typing import NDArray
@@ -23,7 +22,6 @@ from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps.bias import (
     correct_bias,
     correct_biases,
-    join_biases,
     pictures_for,
 )
 from knightlite.quantize.steps.judgement import (
@@ -124,15 +122,12 @@ class Step:
     """What is tried: its name, how it is tuned, what it must show.
 
     ``most``: pictures of a quantized graph that it can be tuned on at once, in so many bytes.
-    ``join``: of two graphs, each tuned on half of the pictures, the one of both; None where it must
-    be tuned anew.
     """
 
     name: str
     tune: Tune
     burden: Burden
     most: Callable[[Graph, int], int]
-    join: Callable[[Graph, Graph], Graph] | None = None
 
 
 def steps_of(settings: Settings, graph: Graph) -> tuple[Step, ...]:
@@ -147,7 +142,6 @@ def steps_of(settings: Settings, graph: Graph) -> tuple[Step, ...]:
                 correct_biases,
                 Burden.OPEN,
                 lambda quantized, memory: pictures_for(graph, quantized, memory),
-                join_biases,
             )
         )
     if settings.rounding == "adaptive":
@@ -180,7 +174,7 @@ def improve(
 
     A step is tuned on every other picture and judged on the others, or on half of them where these
     are clear. Where they leave it open, the halves change places, and all pictures judge; where it
-    is then kept it is what both halves say.
+    is then kept it is tuned on all of them.
     """
     steps = steps_of(settings, graph)
     walk = Walk(graph, pictures, threads)
@@ -205,10 +199,10 @@ def improve(
             if not judgement.is_open(step.burden):
                 break
         kept = judgement.kept(step.burden)
-        if kept and len(tuned) > 1 and step.join is None:
+        if kept and len(tuned) > 1:
             quantized = step.tune(walk, quantized, _spread(walk.count, slice(None), most))
         elif kept:
-            quantized = tuned[0] if step.join is None else reduce(step.join, tuned)
+            quantized = tuned[0]
         results.append(StepResult(step.name, judgement, kept, time.perf_counter() - started))
     return quantized, tuple(results)
 
