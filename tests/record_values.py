@@ -19,6 +19,9 @@ from knightlite.container import (
     Description,
     HostOperator,
     Layer,
+    LowerBound,
+    RegionNote,
+    ScheduleNotes,
     StoredTensor,
     constant,
 )
@@ -193,7 +196,17 @@ def descriptions(draw: DrawFn) -> Description:
             draw(st.lists(st.sampled_from(known), min_size=1, max_size=2, unique=True))
         ),
         host=host,
+        schedule=draw(st.none() | schedules(len(layers))) if layers else None,
     )
+
+
+@st.composite
+def schedules(draw: DrawFn, layers: int) -> ScheduleNotes:
+    """Regions of all layers."""
+    cut = draw(st.integers(0, layers - 1))
+    sizes = [size for size in (cut, layers - cut) if size]
+    regions = tuple(RegionNote(size, draw(st.integers(1, 9))) for size in sizes)
+    return ScheduleNotes(draw(records(LowerBound)), regions)
 
 
 COMPOSED: dict[type, Callable[[], SearchStrategy[Any]]] = {

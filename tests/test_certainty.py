@@ -24,7 +24,7 @@ BAR = "\u00b1 15 %, from 3 networks on one board"
         ((HELD, True), 0, ["Conv", "Conv+Add", "Conv"], [], ()),
         ((HELD, True), 0, [], [], ()),
         ((HELD, False), 0, ["Conv"], [], ("T itself was never measured",)),
-        ((HELD, True), 1, ["Conv"], [], ("schedule level 1 was not",)),
+        ((HELD, True), 1, ["Conv"], [], ("boards ran schedule level 0, this is 1",)),
         ((HELD, True), 0, ["Mul+Conv", "Mul"], [], ("no measured network has Mul",)),
         ((HELD, True), 0, ["A", "B", "C"], [], ("no measured network has A, B, C",)),
         ((HELD, True), 0, ["A+B", "C", "D", "E"], [],
@@ -34,7 +34,8 @@ BAR = "\u00b1 15 %, from 3 networks on one board"
          ("vector_lanes, which is fitted to boards, is assumed: the bar no longer holds",
           "fspm_banks is assumed")),
         ((HELD, False), 2, ["Add", "Mul"], ["x", "y"],
-         ("T itself was never measured", "schedule level 2 was not", "no measured network has Mul",
+         ("T itself was never measured", "boards ran schedule level 0, this is 2",
+          "no measured network has Mul",
           "x is assumed", "y is assumed")),
     ],
 )  # fmt: skip

@@ -232,7 +232,13 @@ def test_quant_can_run_a_quantized_model(here: Path, capsys: Capture) -> None:
 
 def test_explain_says_where_no_rewrite_applies(here: Path, capsys: Capture) -> None:
     out, _ = output(capsys, "explain", "linear_0.tmp_1.nchw")
-    assert out == "No rewrite looked at linear_0.tmp_1.nchw.\n"
+    assert out == (
+        "Rewrites and schedule\n"
+        "node                 pass      what happened\n"
+        "linear_0.tmp_1.nchw  schedule  walked as a whole, in one band.\n"
+        "linear_0.tmp_1.nchw  schedule  spilled: its output goes to DDR, where the host reads it.\n"
+        "\n"
+    )
 
 
 # ------------------------------------------------------------------ JSON

@@ -46,8 +46,12 @@ model_info -m net_quantize.onnx
 model_info -m net_quantize.onnx --json
 compile
 compile --json
+compile --opt-group 0 --explain-memory -s level_0
+profile -cfg level_0/net_quantize_r.cfg -s level_0
+compile --explain-memory
 explain
 explain --json
+explain --opt-group 0
 inspect net_quantize_r.cfg
 inspect net_quantize_r.cfg --json
 inspect net_quantize_r.weight

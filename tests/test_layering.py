@@ -122,6 +122,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ir",
         "isa",
         "json_records",
+        "lower",
         "ops",
         "schedule",
     ),

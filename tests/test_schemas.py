@@ -101,6 +101,8 @@ COMMANDS: list[tuple[str, list[str]]] = [
     ("quant", ["quant", "-m", "digits.onnx", "-r", "convert", "-s", "out"]),
     ("quant", ["quant", "-m", "digits.onnx", "-r", "infer"]),
     ("compile", ["compile"]),
+    ("compile", ["compile", "--explain-memory"]),
+    ("compile", ["compile", "--explain-memory", "--opt-group", "0"]),
     ("sim", ["sim", "--input", "inputs/x.bin", "--check", "--labels", "labels.txt"]),
     ("sim", ["sim", "--input", "inputs/x.bin"]),
     ("profile", ["profile"]),

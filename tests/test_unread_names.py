@@ -21,7 +21,7 @@ CALLED = (
     "knightlite.public.*", "knightlite.cli.*.command", "knightlite.foreign.*.run",
     "knightlite.api.quantization.batches.Data",
     # by benchmarks/schedules.py
-    "knightlite.schedule.bound.lower_bound", "knightlite.schedule.live_bytes.*",
+    "knightlite.schedule.live_bytes.*",
     # the generator of the runtime's headers, by its test
     "knightlite.native.headers.generated_files",
 )  # fmt: skip

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from knightlite.frontend.survey import OpCount
     from knightlite.ir import Graph
     from knightlite.profiler import Certainty
+    from knightlite.schedule import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class CheckResult:
     """Findings and sizes. ``macs``: of one picture; ``operators``: type -> nodes.
 
     Those are: all, supported, and on the host of these. ``latency``: predicted, of what runs on
-    the chip at schedule level 0 in the types of the default quantization; None where it does not.
+    the chip at schedule level 0 (1 where only that fits) in the types of the default quantization;
+    None where it does not.
     """
 
     name: str
@@ -139,7 +141,6 @@ def _planned(graph: Graph, family: ChipFamily, name: str) -> tuple[list[Finding]
     The network is planned in the types that it will have. What scales decide is not looked at: no
     node is refused that calibration may save.
     """
-    from knightlite.compiler import plan_graph
     from knightlite.emit import program_code
     from knightlite.ir.graph import flatten_chains
     from knightlite.ops import constraint_findings
@@ -151,7 +152,7 @@ def _planned(graph: Graph, family: ChipFamily, name: str) -> tuple[list[Finding]
     if constraint_findings(quantized):
         return [], None
     try:
-        plan = plan_graph(quantized, family, name)
+        plan = _plan(quantized, family, name)
     except CapacityError as error:
         of_layers = [item for item in error.findings if item.sentence == error.sentence]
         whole = [Finding(graph.name, error.sentence, error.hint)]
@@ -160,3 +161,13 @@ def _planned(graph: Graph, family: ChipFamily, name: str) -> tuple[list[Finding]
     operators = [part.op for layer in plan.layers for part in flatten_chains([layer.node])]
     sure = certainty(evidence_for(family), name, plan.level.number, operators)
     return [], Latency(cycles * 1e3 / family.chip.clock_hz, sure)
+
+
+def _plan(graph: Graph, family: ChipFamily, name: str) -> Plan:
+    """At level 0, for which boards were measured; where it does not fit so, as compile does it."""
+    from knightlite.compiler import plan_graph
+
+    try:
+        return plan_graph(graph, family, name)
+    except CapacityError:
+        return plan_graph(graph, family, name, level=1)

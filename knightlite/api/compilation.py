@@ -16,7 +16,7 @@ from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_quantized
 from knightlite.api.models.notes import INPUT_LAYOUT, golden_metadata, notes_of, quantized_for
 from knightlite.container import Origin
-from knightlite.errors import UsageError, suggestion
+from knightlite.errors import CapacityError, Finding, UnsupportedError, UsageError, suggestion
 from knightlite.layouts import Layout
 from knightlite.options import check
 from knightlite.options.command_line import option_words
@@ -27,8 +27,11 @@ from knightlite.version import __version__
 if TYPE_CHECKING:
     import onnx
 
+    from knightlite.chip import ChipFamily
     from knightlite.compiler import Compiled
     from knightlite.ir import Graph
+    from knightlite.profiler import Certificate
+    from knightlite.schedule import Peak as Peak
 
 KNOWN_ANSWER_SEED = 1
 
@@ -40,6 +43,29 @@ class CompileResult:
     files: Mapping[str, Path]
     figures: Mapping[str, Any]
     explanations: tuple[tuple[str, str, str], ...]  # node, pass, sentence
+    certificate: Certificate
+    memory: tuple[Peak, ...]  # what lies in each memory at its fullest, where it is asked for
+
+    @property
+    def certificate_json(self) -> Mapping[str, Any]:
+        """Cycles, bound and regions, as ``--json`` has them."""
+        from knightlite.profiler import certificate_json
+
+        return certificate_json(self.certificate)
+
+    @property
+    def bound_lines(self) -> list[tuple[str, str]]:
+        """Label and value: cycles, bound, their ratio."""
+        from knightlite.profiler import certificate_lines
+
+        return certificate_lines(self.certificate)
+
+    @property
+    def region_table(self) -> list[tuple[str, ...]]:
+        """What keeps each region from its own bound, titles first; nothing at level 0."""
+        from knightlite.profiler import region_table
+
+        return region_table(self.certificate)
 
 
 def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult:
@@ -63,7 +89,7 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
     if made.figures["host"]:
         host = ", ".join(made.figures["host"])
         talk.say(f"On the host, outside the byte comparison: {host}.")
-    return CompileResult(paths, made.figures, made.explanations)
+    return CompileResult(paths, made.figures, made.explanations, made.certificate, made.memory)
 
 
 def compile_bytes(
@@ -78,10 +104,13 @@ def compile_bytes(
     """
     from knightlite import chip_files, container
     from knightlite.compiler import compile_graph
-    from knightlite.emit import golden_model, memory_map
+    from knightlite.emit import bound_record, golden_model, memory_map
     from knightlite.frontend import load_quantized
     from knightlite.ir.part import part, with_outputs
+    from knightlite.isa import disassemble
     from knightlite.lower import skips_zeros
+    from knightlite.profiler import certificate
+    from knightlite.schedule import memory_peaks
 
     check(options)
     target = _chip_for(options.chip, path, model, talk)
@@ -129,10 +158,14 @@ def compile_bytes(
         contents,
         _figures(compiled, cfg, weight),
         tuple(compiled.explanations.sentences),
+        certificate(program, bound_record(compiled.graph, family.chip)),
+        memory_peaks(compiled.plan, disassemble(program.code), family.chip)
+        if options.explain_memory
+        else (),
     )
 
 
-def level_of(options: CompileOptions) -> int:
+def level_of(options: CompileOptions | ExplainOptions) -> int:
     """The schedule level that is there for what is asked."""
     from knightlite.schedule import LEVELS
 
@@ -166,6 +199,7 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
     return {
         "name": meta.name,
         "chip": meta.chip,
+        "schedule_level": meta.schedule_level,
         "layers": len(meta.layers),
         "macs": sum(layer.macs for layer in meta.layers),
         "cfg_bytes": len(cfg),
@@ -191,7 +225,7 @@ def _chip_for(asked: str | None, path: Path, data: bytes | None = None, talk: Ta
 
 
 def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str, str]]:
-    """(node, pass, sentence) of every rewrite that looked at the node (or at any)."""
+    """(node, pass, sentence) of all rewrites that looked at the node (or any); of the schedule."""
     from knightlite import chip_files
     from knightlite.compiler import skip_zeros
     from knightlite.frontend import load_quantized
@@ -211,4 +245,25 @@ def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str
     rewritten = run_passes(graph, family.chip, PIPELINE, explanations)
     if options.sparse:
         skip_zeros(rewritten, family.chip, explanations)
-    return [row for row in explanations.sentences if node in (None, row[0])]
+    rows = [row for row in explanations.sentences if node in (None, row[0])]
+    return rows + _scheduled(graph, family, options)
+
+
+def _scheduled(
+    graph: Graph, family: ChipFamily, options: ExplainOptions
+) -> list[tuple[str, str, str]]:
+    """What became of a node (or all) in the schedule, or why there is none."""
+    from knightlite.compiler import plan_graph
+    from knightlite.schedule import explained
+
+    node, level = options.node, level_of(options)
+    try:
+        plan = plan_graph(graph, family, family.names[0], level=level, sparse=options.sparse)
+    except (CapacityError, UnsupportedError) as error:
+        found = error.findings or (Finding(graph.name, error.sentence, error.hint),)
+        return [(item.where, "schedule", f"refused: {item.sentence}") for item in found]
+    return [
+        (node or told.nodes[-1], "schedule", told.sentence)
+        for told in explained(plan)
+        if node is None or node in told.nodes
+    ]

@@ -28,10 +28,13 @@ class ProfileResult:
     profile: Profile
     totals: tuple[tuple[str, str], ...]  # Knight's terms: label, value
     certainty: str  # how far off the time may be
+    bound_lines: tuple[tuple[str, str], ...]  # cycles, bound, their ratio: label, value
+    region_table: tuple[tuple[str, ...], ...]  # titles first; none at level 0
 
 
 def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResult:
     """Run the stage; either all files appear or none."""
+    from knightlite.profiler import certificate_lines, region_table
     from knightlite.profiler.writers import certainty_sentence, totals
 
     check(options)
@@ -45,7 +48,14 @@ def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResu
     workspace.record(
         options.directory, "profile", chip, told, paths, binary.sources, warn=talk.warn
     )
-    return ProfileResult(paths, found, tuple(totals(found)), certainty_sentence(found))
+    return ProfileResult(
+        paths,
+        found,
+        tuple(totals(found)),
+        certainty_sentence(found),
+        tuple(certificate_lines(found.certificate)),
+        tuple(region_table(found.certificate)),
+    )
 
 
 def assumptions(options: ProfileOptions) -> dict[str, int]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from knightlite.api.compilation import compile_model
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.record_command import record_command
+from knightlite.cli.regions import print_peak, print_regions
 from knightlite.cli.terminal import print_files, print_json, print_table, talking
 from knightlite.options.compile import CompileOptions
 
@@ -25,11 +28,18 @@ def command(options: CompileOptions) -> None:
         result = compile_model(options, talk)
     if options.as_json:
         files = {key: str(value) for key, value in result.files.items()}
-        print_json("compile", {**result.figures, "files": files})
+        told = {
+            **result.figures,
+            "certificate": result.certificate_json,
+            "memory": [asdict(peak) for peak in result.memory],
+            "files": files,
+        }
+        print_json("compile", told)
         return
     figures = result.figures
     rows = [
         ("chip", figures["chip"]),
+        ("schedule (--opt-group)", f"level {figures['schedule_level']}"),
         ("layers", figures["layers"]),
         ("fused chains", figures["chains"]),
         ("copies for concat", figures["copies"]),
@@ -42,5 +52,8 @@ def command(options: CompileOptions) -> None:
         ("in bursts", f"{figures['ddr_burst_bytes']:,} bytes"),
         ("FSPM peak", f"{figures['fspm_peak_bytes']:,} bytes"),
     ]
-    print_table(f"Compiled {figures['name']}", ("what", "value"), rows)
+    print_table(f"Compiled {figures['name']}", ("what", "value"), [*rows, *result.bound_lines])
+    print_regions(result.region_table)
+    for peak in result.memory:
+        print_peak(peak)
     print_files(result.files)

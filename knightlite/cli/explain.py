@@ -11,12 +11,13 @@ EPILOG = """\b
 Examples:
   knightlite explain relu_3 --onnx X_quantize.onnx
   knightlite explain                  # every node
+  knightlite explain relu_3 --opt-group 0
 """
 
 
 @record_command(ExplainOptions, epilog=EPILOG)
 def command(options: ExplainOptions) -> None:
-    """Say why each rewrite did or did not apply to a node."""
+    """Say why each rewrite did or did not apply to a node, and what the schedule made of it."""
     with talking() as talk:
         rows = explain(options, talk)
     columns = ("node", "pass", "what happened")
@@ -24,6 +25,7 @@ def command(options: ExplainOptions) -> None:
         keys = ("node", "pass", "sentence")
         print_json("explain", [dict(zip(keys, row, strict=True)) for row in rows])
     elif rows:
-        print_table("Rewrites", columns, rows)
+        print_table("Rewrites and schedule", columns, rows)
     else:
-        print_line(f"No rewrite looked at {options.node or 'any node'}.")
+        node = options.node or "any node"
+        print_line(f"No rewrite looked at {node}, and it takes no instruction.")

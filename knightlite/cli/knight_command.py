@@ -14,7 +14,8 @@ from knightlite.api.run_config import JSON, LIST, SHAPES, SWITCH, VALUE, Key, Ru
 from knightlite.cli.record_command import RecordOption
 from knightlite.cli.repeated import OnceCommand, tell_again
 from knightlite.cli.terminal import LOG_LEVEL, say
-from knightlite.cli.vocabulary import ACCEPTED, LATER, Word
+from knightlite.cli.vocabulary import ACCEPTED, ALIASES, KNIGHT, LATER, Word
+from knightlite.options import Default
 from knightlite.options.kinds import Several
 
 # command -> its section in a run-config file
@@ -42,6 +43,8 @@ class KnightCommand(OnceCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Options that are not on the command line take what the run-config file says."""
+        if is_knights(ctx):
+            ctx.default_map = {**self.knights_defaults(), **(ctx.default_map or {})}
         config, rest = split_config(args)
         config = config or ctx.meta.get("run-config")  # that of build, where it runs this command
         if config is not None:
@@ -59,6 +62,15 @@ class KnightCommand(OnceCommand):
                 raise
             text = f"{stray[0]} stands without an option: a run-config file is named with "
             raise click.UsageError(f"{text}--run-config {stray[0]}.", ctx) from error
+
+    def knights_defaults(self) -> dict[str, str]:
+        """The defaults that are others where Knight's words are used, as typed."""
+        options = [item.option for item in self.params if isinstance(item, RecordOption)]
+        return {
+            item.name: item.kind.write(item.knights)
+            for item in options
+            if item.knights is not Default.RECORDS
+        }
 
     def keys(self) -> Iterator[tuple[str, Key]]:
         """The keys of the command's section: long names of options, and words for later."""
@@ -84,6 +96,11 @@ class KnightCommand(OnceCommand):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def is_knights(ctx: click.Context) -> bool:
+    """Whether a command was called by Knight's name, or a word of Knight's program."""
+    return ctx.find_root().info_name == KNIGHT or ctx.info_name in ALIASES
 
 
 def _kind(option: click.Option) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from knightlite.api.profiling import profile_program
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.record_command import record_command
+from knightlite.cli.regions import print_regions
 from knightlite.cli.terminal import (
     print_files,
     print_line,
@@ -51,7 +52,8 @@ def command(options: ProfileOptions) -> None:
     rows = [[cell(row) for _, cell in columns] for row in found.layers]
     names = [title for title, _ in columns]
     print_table(f"{found.name} on {found.chip_name}", names, rows, shrink=0)
-    print_table("Totals", ("what", "value"), result.totals)
+    print_table("Totals", ("what", "value"), [*result.totals, *result.bound_lines])
+    print_regions(result.region_table)
     for item in found.assumed:
         print_line(f"assumed: {item}")
     most = found.batches[-1]

@@ -59,12 +59,17 @@ LATER: Mapping[str, tuple[Word, ...]] = {
     "compile": (
         Word(("--net",), "FILE", "networks of Caffe: quantize the ONNX model instead"),
         Word(("-w", "--weight"), "FILE", "their weights"),
-        Word(("--onceload-m",), "N", "several networks resident in MSPM", ("-1",)),
+        Word(("--onceload-m",), "N", "several networks in MSPM: a program has all of it", ("-1",)),
         Word(("--onceload-w",), "N", "the same in WSPM", ("-1",)),
         Word(("--unfixloop",), "", "recurrent networks of any length"),
         Word(("--input-indep",), "", "inputs outside the network's memory"),
         Word(("--output-indep",), "", "outputs outside the network's memory"),
-        Word(("-hrm", "--hardware-resource-mode"), "MODE", "a part of the memories", ("super",)),
+        Word(
+            ("-hrm", "--hardware-resource-mode"),
+            "MODE",
+            "a part of the memories: a chip file with smaller ones does it",
+            ("super",),
+        ),
         Word(("--transformer-opt",), "", "transformers"),
         Word(("--rgb",), "", "pictures of 9 channels"),
         Word(("-sr", "--serial-run"), "0|1", "networks one after the other", ("0",)),
@@ -74,6 +79,8 @@ LATER: Mapping[str, tuple[Word, ...]] = {
     "compare": (),
     "build": (),
 }  # fmt: skip
+
+KNIGHT = "Knight"  # the program, as scripts call it
 
 # Knight's names of our commands, of 2.x and 3.x
 ALIASES: Mapping[str, str] = {

@@ -28,6 +28,7 @@ from knightlite.container.program import (
     program_chip,
     weight_description,
 )
+from knightlite.container.schedule_notes import LowerBound, RegionNote, ScheduleNotes
 from knightlite.container.sections import (
     CFG_MAGIC,
     MODEL_MAGIC,
@@ -48,10 +49,13 @@ __all__ = [
     "InputNote",
     "Interface",
     "Layer",
+    "LowerBound",
     "Origin",
     "Piece",
     "Program",
     "QuantizationNotes",
+    "RegionNote",
+    "ScheduleNotes",
     "Seen",
     "StoredTensor",
     "Tile",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.chip import Chip
+from knightlite.container.schedule_notes import ScheduleNotes
 from knightlite.container.sections import REMEDY
 from knightlite.dtypes import DType
 from knightlite.errors import FormatError
@@ -293,7 +294,7 @@ class Description:
     recipe: str | None = key("TOML text that prepares pictures")
     input_layout: Layout = key("layout of raw input files: the model's, or as `--input-order` says")
     res_version: Annotated[str, AtMostCharacters(MAX_RES_VERSION)] = key("as `--res-version` says")
-    schedule_level: Count = key("0")
+    schedule_level: Count = key("as `--opt-group` says")
     layers: tuple[Layer, ...] = key("in the order of execution")
     fspm_peak: tuple[Count, ...] = key("per layer: bytes of FSPM")
     ddr_bytes: Bytes = key("bytes of DDR in all")
@@ -303,6 +304,9 @@ class Description:
     tensors: tuple[StoredTensor, ...] = key("every tensor that the program writes to memory")
     graph_outputs: Annotated[tuple[str, ...], NotEmpty()] = key("names of the network's outputs")
     host: tuple[HostOperator, ...] = key("what runs behind the chip, in order")
+    schedule: ScheduleNotes | None = key(
+        "above level 0: how layers are walked, and the lower bound", default=None
+    )
 
     @property
     def declared_inputs(self) -> tuple[str, ...]:
@@ -336,6 +340,9 @@ class Description:
         for at, peak in enumerate(self.fspm_peak):
             if peak > room:
                 yield f"fspm_peak[{at}]", f"at most {room}, what the chip has", str(peak)
+        walked = sum(region.layers for region in self.schedule.regions) if self.schedule else -1
+        if walked not in (-1, len(self.layers)):
+            yield "schedule.regions", f"those of {len(self.layers)} layers", f"of {walked}"
         if self.constants_bytes > self.ddr_bytes:
             yield "constants_bytes", f"at most {self.ddr_bytes}", str(self.constants_bytes)
         yield from self._misplaced()

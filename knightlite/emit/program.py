@@ -7,14 +7,17 @@ from typing import Literal, cast
 
 from knightlite import schedule
 from knightlite.allocate import Location, is_placed
-from knightlite.chip import ChipFamily
+from knightlite.chip import Chip, ChipFamily
 from knightlite.container import (
     Description,
     HostOperator,
     Layer,
+    LowerBound,
     Origin,
     Piece,
     Program,
+    RegionNote,
+    ScheduleNotes,
     StoredTensor,
     Tile,
     constant,
@@ -27,6 +30,7 @@ from knightlite.ir import Graph, HostOp, Tensor
 from knightlite.ir.graph import flatten_chains
 from knightlite.isa import Instruction, Store, assemble
 from knightlite.json_records import LARGEST_WHOLE
+from knightlite.lower import skips_zeros
 from knightlite.ops import BY_NAME, View, host
 from knightlite.schedule import LayerPlan, Plan, plan_instructions
 
@@ -74,6 +78,7 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
         tensors=tuple(tensors.values()),
         graph_outputs=graph.outputs,
         host=tuple(map(_host_operator, graph.host)),
+        schedule=_schedule_notes(plan, family),
     )
     host_model = b""
     if host.needs_onnx_runtime(graph):
@@ -98,6 +103,28 @@ def _check_cycles(plan: Plan) -> None:
             findings,
             "check clock_hz, the setup cycles and the figures of the DDR in the chip file",
         )
+
+
+def _schedule_notes(plan: Plan, family: ChipFamily) -> ScheduleNotes | None:
+    """Of a plan that is in order; what goes layer by layer says nothing more than its layers."""
+    if plan.order is None:
+        return None
+    regions = plan.order.decisions.regions
+    return ScheduleNotes(
+        bound_record(plan.graph, family.chip),
+        tuple(RegionNote(region.last - region.first, region.bands) for region in regions),
+    )
+
+
+def bound_record(graph: Graph, chip: Chip) -> LowerBound | None:
+    """What no schedule of a graph behind the passes is faster than, as a ``.cfg`` has it.
+
+    None where blocks of zeros are skipped: the bound does every product.
+    """
+    if skips_zeros(graph):
+        return None
+    bound = schedule.lower_bound(graph, chip)
+    return LowerBound(bound.vector_cycles, bound.ddr_cycles, bound.weight_cycles, bound.layer)
 
 
 def _layer(graph: Graph, layer: LayerPlan) -> Layer:

@@ -5,6 +5,6 @@ documentation, and the checks derive from the records. Light: the words and defa
 come from modules that need no numpy, whatever else a check needs is imported when it is called.
 """
 
-from knightlite.options.fields import Names, Option, check, like, option, options_of
+from knightlite.options.fields import Default, Names, Option, check, like, option, options_of
 
-__all__ = ["Names", "Option", "check", "like", "option", "options_of"]
+__all__ = ["Default", "Names", "Option", "check", "like", "option", "options_of"]

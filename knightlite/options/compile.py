@@ -20,6 +20,18 @@ SPARSE = Option(
 )
 REUSE = Kind(words=("0", "1", "2"), read=int, write=str, python="int")
 
+OPT_GROUP = Option(
+    flags=("--opt-group",),
+    kind=REUSE,
+    help="Schedule. 0: layer after layer through DDR, as the vendor's compiler; 1: tensors "
+    "stay on chip, layers are walked together, constants go ahead; 2: a search from there "
+    "[default: 1; of Knight's words (Knight, rne-compile) 0].",
+    default=1,
+    knights=0,
+    doc="schedule: 0 layer after layer through DDR, as the vendor's compiler; 1 with tensors "
+    "that stay on chip, layers walked together and constants ahead; 2: a search from there.",
+)
+
 
 def _storable(text: str) -> None:
     """That a ``.cfg`` can keep the text."""
@@ -40,9 +52,9 @@ class CompileOptions:
     ``onnx`` None: what ``quant`` left. ``chip`` None: the one that the model was quantized for.
     ``outputs``: inner tensors that the network delivers too. ``first_layer``, ``last_layer``: the
     part between them, None for all. ``opt_ddr`` 0: features share no addresses; 1 and 2: they do.
-    ``sparse``: blocks of zeros are skipped. ``res_version``: a text of the user's.
-    ``input_order``: layout of raw input files, None for that of the model. ``directory``: where
-    the manifest is kept.
+    ``sparse``: blocks of zeros are skipped. ``explain_memory``: the result says what lies in each
+    memory at its fullest. ``res_version``: a text of the user's. ``input_order``: layout of raw
+    input files, None for that of the model. ``directory``: where the manifest is kept.
     """
 
     onnx: Path | None = like(shared.QUANTIZED)
@@ -76,15 +88,7 @@ class CompileOptions:
         completes=Names.LAYERS,
         doc="a layer; what is behind it is left out.",
     )
-    opt_group: int = option(
-        "--opt-group",
-        kind=REUSE,
-        help="Schedule. 0: layer after layer, Concats copied, as the vendor's compiler; 1: layers "
-        "overlap, Concats placed; 2: as 1.",
-        default=0,
-        doc="schedule: 0 as the vendor's compiler, 1 with layers that overlap and Concats placed, "
-        "2: as 1.",
-    )
+    opt_group: int = like(OPT_GROUP)
     opt_ddr: int = option(
         "--opt-ddr",
         kind=REUSE,
@@ -107,18 +111,26 @@ class CompileOptions:
         said="the input order",
         doc='layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the model\'s.',
     )
+    explain_memory: bool = option(
+        "--explain-memory",
+        kind=SWITCH,
+        help="Name what lies in each memory where it is fullest.",
+        default=False,
+        doc="name what lies in each memory where it is fullest (``memory`` of the result).",
+    )
     as_json: bool = like(shared.AS_JSON)
     directory: Path = Path()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainOptions:
-    """What ``explain`` is asked for; ``node`` None: all. ``sparse``: of ``compile --sparse``."""
+    """What ``explain`` is asked for; ``node`` None: all. The schedule's options: ``compile``'s."""
 
     node: str | None = option(position=True, completes=Names.LAYERS)
     chip: str | None = like(shared.CHIP)
     onnx: Path | None = like(shared.QUANTIZED)
     sparse: bool = like(SPARSE, help="Say which blocks of zeros are skipped.")
+    opt_group: int = like(OPT_GROUP)
     as_json: bool = like(shared.AS_JSON)
     directory: Path = Path()
 

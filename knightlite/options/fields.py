@@ -48,7 +48,8 @@ class Option:
     In Python it is an ``argument`` (by default its long flag) with ``doc`` (by default the help)
     and the default ``unsaid`` (by default the record's), unless ``python`` is False; ``also``
     names functions beside the command's own that take it. ``completes``: what a shell offers for
-    it, where that is neither a word of its kind nor a file.
+    it, where that is neither a word of its kind nor a file. ``knights``: the default where Knight's
+    words are used, if that is another.
     """
 
     flags: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ class Option:
     unsaid: Any = Default.RECORDS
     also: tuple[str, ...] = ()
     completes: Names | None = None
+    knights: Any = Default.RECORDS
 
     @property
     def required(self) -> bool:

@@ -61,7 +61,7 @@ def certainty(
     if not of_this_chip:
         reasons.append(f"{chip_name} itself was never measured")
     if level != held.schedule_level:
-        reasons.append(f"schedule level {level} was not")
+        reasons.append(f"boards ran schedule level {held.schedule_level}, this is {level}")
     known = set(held.operators)
     others = dict.fromkeys(
         part for item in operators for part in item.split("+") if part not in known

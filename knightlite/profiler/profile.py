@@ -15,6 +15,7 @@ from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, SparseMatrix, Store, disassemble
 from knightlite.profiler.assumptions import Assumption, assume
 from knightlite.profiler.certainty import Certainty, certainty, rounded
+from knightlite.profiler.certificate import Certificate, certified
 from knightlite.sim.clock import simulate_time
 from knightlite.sim.frames import simulate_frames
 
@@ -64,7 +65,8 @@ class Profile:
     ``assumed``: where the figures are not those of the chip that was compiled for;
     ``certainty``: how far off the time may be, None where nothing is known; ``batches``: of one
     frame and of several back to back; ``host_ms``: what a picture is said to take on the host
-    beside it, in no other figure, 0 where nobody said it.
+    beside it, in no other figure, 0 where nobody said it; ``certificate``: how far the schedule is
+    from a bound, and why.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Profile:
     certainty: Certainty | None
     batches: tuple[Batch, ...]
     host_ms: float
+    certificate: Certificate
 
     @property
     def time_ms(self) -> float:
@@ -195,6 +198,7 @@ def profile(
         certainty=bar,
         batches=_batches(program, instructions, target, bar),
         host_ms=evidence[0].host_us / 1e3 if evidence is not None else 0.0,
+        certificate=certified(program, instructions, timeline, target, bool(assumed)),
     )
 
 

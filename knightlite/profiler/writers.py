@@ -10,6 +10,11 @@ from typing import Any
 from knightlite.events import Event
 from knightlite.profiler.assumptions import GIB
 from knightlite.profiler.certainty import UNKNOWN
+from knightlite.profiler.certificate import (
+    certificate_json,
+    certificate_lines,
+    region_table,
+)
 from knightlite.profiler.profile import Profile, Transfer
 
 SCHEMA = "knightlite.profile/1"
@@ -61,6 +66,8 @@ def profile_text(found: Profile) -> str:
         f"{row.name}"
         for row in found.layers
     ]
+    lines += ["", *(f"{label}: {value}" for label, value in certificate_lines(found.certificate))]
+    lines += ["; ".join(row) for row in region_table(found.certificate)]
     return "\n".join(lines) + "\n"
 
 
@@ -88,6 +95,7 @@ def profile_json(found: Profile) -> str:
         "ddr_busy_cycles": found.ddr_busy_cycles,
         "ddr_utilization": found.ddr_utilization,
         "engine_busy_cycles": found.busy_cycles,
+        "certificate": certificate_json(found.certificate),
         "layers": [asdict(row) for row in found.layers],
     }
     return json.dumps(value, indent=1) + "\n"

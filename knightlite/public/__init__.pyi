@@ -94,11 +94,12 @@ def compile(
     outputs: Sequence[str] = (),
     start_layer_name: str | None = None,
     end_layer_name: str | None = None,
-    opt_group: int = 0,
+    opt_group: int = 1,
     opt_ddr: int = 1,
     sparse: bool = False,
     res_version: str = "1.0",
     input_order: str | None = None,
+    explain_memory: bool = False,
     save_dir: str | Path | None = None,
 ) -> CompiledModel:
     """Compile a quantized model: the result of ``quantize``, or an ``X_quantize.onnx`` file.
@@ -109,13 +110,16 @@ def compile(
         outputs: inner tensors that are delivered too.
         start_layer_name: a layer; what is before it is left out.
         end_layer_name: a layer; what is behind it is left out.
-        opt_group: schedule: 0 as the vendor's compiler, 1 with layers that overlap and Concats
-            placed, 2: as 1.
+        opt_group: schedule: 0 layer after layer through DDR, as the vendor's compiler; 1 with
+            tensors that stay on chip, layers walked together and constants ahead; 2: a search from
+            there.
         opt_ddr: 0: no two tensors share DDR; 1: they do; 2: as 1.
         sparse: skip blocks of a convolution's weights that are all zero.
         res_version: a text of yours to keep in the ``.cfg``.
         input_order: layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the
             model's.
+        explain_memory: name what lies in each memory where it is fullest (``memory`` of the
+            result).
         save_dir: where the files of ``knightlite compile`` are to be left; default: nowhere.
     """
 

@@ -1,9 +1,11 @@
 """Tiles, order and overlap."""
 
 from knightlite.schedule.bound import Bound, lower_bound
+from knightlite.schedule.explained import Told, explained
 from knightlite.schedule.homes import Piece
 from knightlite.schedule.levels import LEVELS, Level
 from knightlite.schedule.live_bytes import live_bytes, overwritten
+from knightlite.schedule.peaks import Holder, Peak, block_name, memory_peaks
 from knightlite.schedule.plan import Tilings, layer_key, plan_instructions
 from knightlite.schedule.planning import make_plan
 from knightlite.schedule.records import LayerPlan, Order, Plan
@@ -12,17 +14,23 @@ from knightlite.schedule.tiling import Tiling
 __all__ = [
     "LEVELS",
     "Bound",
+    "Holder",
     "LayerPlan",
     "Level",
     "Order",
+    "Peak",
     "Piece",
     "Plan",
     "Tiling",
     "Tilings",
+    "Told",
+    "block_name",
+    "explained",
     "layer_key",
     "live_bytes",
     "lower_bound",
     "make_plan",
+    "memory_peaks",
     "overwritten",
     "plan_instructions",
 ]

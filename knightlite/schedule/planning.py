@@ -153,7 +153,8 @@ class _Planner:
         final = timed(network, laid, locations, lambda layer, key: constants[layer][key])
         assert final is not None
         where = Places(network, laid.addresses, locations)
-        order = Order(tuple(final.code()), pieces(network, final, where), decisions, laid)
+        code, found = tuple(final.code()), pieces(network, final, where)
+        order = Order(code, found, decisions, laid, network)
         layers = _layer_plans(network, laid, final, constants)
         return Plan(
             network.graph,

@@ -10,6 +10,7 @@ from knightlite.ir import Graph, Node
 from knightlite.isa import Instruction
 from knightlite.schedule.homes import Piece
 from knightlite.schedule.levels import Level
+from knightlite.schedule.network import Network
 from knightlite.schedule.regions import Decisions
 from knightlite.schedule.scheduled import Laid
 from knightlite.schedule.steps import ConstantKey
@@ -38,13 +39,14 @@ class Order:
 
     ``code``: instructions with their layers and without tokens; ``pieces``: where the tensors are
     that are not in DDR; ``decisions``: which layers are walked together, what stays on chip;
-    ``laid``: its steps and blocks, and where they lie in FSPM.
+    ``laid``: its steps and blocks, and where they lie in FSPM; ``network``: what they are of.
     """
 
     code: tuple[Instruction, ...]
     pieces: Mapping[str, tuple[Piece, ...]]
     decisions: Decisions
     laid: Laid
+    network: Network
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from knightlite.api.models.stage_files import COMPILE_FILES
 
 if TYPE_CHECKING:
     from knightlite.atomic_write import FileSet
+    from knightlite.profiler import Certificate
+    from knightlite.schedule import Peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +21,17 @@ class CompiledModel:
     """A compiled network in memory.
 
     ``name``: X of the file names; ``contents``: the bytes of each file by key of ``COMPILE_FILES``;
-    ``figures``: bytes, counts, cycles; ``explanations``: (node, pass, sentence) of every rewrite.
+    ``figures``: bytes, counts, cycles; ``explanations``: (node, pass, sentence) of every rewrite;
+    ``certificate``: its cycles beside a bound, and what keeps it from there; ``memory``: with
+    ``explain_memory`` what lies in each memory where it is fullest.
     """
 
     name: str
     contents: Mapping[str, bytes]
     figures: Mapping[str, Any]
     explanations: tuple[tuple[str, str, str], ...]
+    certificate: Certificate
+    memory: tuple[Peak, ...]
 
     @property
     def cfg(self) -> bytes:

@@ -1,0 +1,197 @@
+"""Certificates: how far a schedule is from its bound, what keeps it, and shared banks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from assembled import RCCN, RDMA, TINY, WDMA, load, make, program, small_matrix, store
+from conformance_checks import ORIGIN
+from integer_nets import NETWORKS
+from knightlite.chip_files import find
+from knightlite.compiler import Compiled, compile_graph
+from knightlite.container import LowerBound, RegionNote, ScheduleNotes
+from knightlite.isa import Affine, Load, Matrix, Space, Store
+from knightlite.profiler import certificate, certificate_json, certificate_lines, profile
+from knightlite.profiler.regions import LOSSES
+from knightlite.schedule import explained, memory_peaks
+from knightlite.sim import simulate_time
+from knightlite.sim.shared_banks import fspm_bytes, shared_fspm_cycles
+
+CHIPS = ("TX5112CV201", "BENCH-1024")
+# one byte per cycle of DDR and of FSPM's banks
+SLOW = replace(
+    TINY,
+    clock_hz=1000,
+    ddr_bytes_per_second=1000,
+    ddr_efficiency_percent=100,
+    ddr_burst_bytes=1,
+    dma_setup_cycles=10,
+    vector_setup_cycles=10,
+    fspm_banks=1,
+    fspm_bank_bytes_per_cycle=1,
+)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[tuple[str, str], Compiled]:
+    """Two networks at level 1, one with joins and one with residuals."""
+    found = {}
+    for graph in (make_graph() for make_graph in NETWORKS):
+        if graph.name in ("squeezenet", "mobilenet_v2"):
+            for chip in CHIPS:
+                found[graph.name, chip] = compile_graph(graph, find(chip), chip, ORIGIN, level=1)
+    assert len(found) == 4
+    return found
+
+
+def test_every_cycle_of_a_region_is_useful_or_lost(
+    compiled: dict[tuple[str, str], Compiled],
+) -> None:
+    for (name, chip), made in compiled.items():
+        found = certificate(made.program)
+        code = made.plan.order.code if made.plan.order else ()
+        total = profile(made.program).cycles
+        assert found.cycles == total == sum(item.cycles for item in found.regions), (name, chip)
+        assert sum(item.layers for item in found.regions) == len(made.program.meta.layers)
+        for item in found.regions:
+            losses = [int(getattr(item, loss)) for loss in LOSSES]
+            assert item.cycles == item.useful + sum(losses)
+            assert min(losses) >= 0
+            assert item.keeps == "nothing" or getattr(item, item.keeps) == max(losses)
+        # whole instructions are never counted twice: setups of an engine are its instructions'
+        setups = sum(isinstance(one, Matrix) for one in code) * find(chip).chip.matrix_setup_cycles
+        matrix = [item.setup for item in found.regions if item.busiest == "matrix"]
+        assert sum(matrix) <= setups
+        assert found.bound is not None
+        assert found.ratio == found.cycles / found.bound.cycles
+        assert found.ratio >= 1
+        assert found.shared_cycles >= found.cycles
+        assert certificate_json(found)["ratio"] == found.ratio
+
+
+def test_a_region_by_hand() -> None:
+    """A load of 100 bytes, then a product that waits for it, then a store that waits for that."""
+    chip = replace(SLOW, matrix_setup_cycles=64, fspm_banks=8, fspm_bank_bytes_per_cycle=16)
+    code = [
+        load(Space.FSPM, 0, 2560, signal=RCCN),
+        small_matrix(layer=1, wait=RDMA, signal=WDMA),
+        store(1024, 4096, 16, layer=2, wait=RCCN),
+    ]
+    work = code[1].cycles(chip) - 64
+    notes = ScheduleNotes(LowerBound(5, 100, 50, "conv1"), (RegionNote(2, 3), RegionNote(1, 1)))
+    found = certificate(program(code, chip=chip, schedule=notes))
+    first, second = found.regions
+    assert (first.first, first.last, first.bands) == ("conv1", "conv2", 3)
+    # nothing that is moved is an input, an output or a constant: none of it is in the bound
+    assert (first.busiest, first.cycles) == ("ddr", 2570 + 64 + work)
+    assert (first.bandwidth, first.dependency, first.useful) == (2560, 10 + 64 + work, 0)
+    assert (second.cycles, second.bandwidth, second.dependency) == (26, 16, 10)
+    assert (found.bound, found.ratio) == (notes.bound, found.cycles / 100)
+    assert certificate_lines(found)[1] == ("lower bound", "100 cycles, by the DDR")
+    assumed = profile(program(code, chip=chip, schedule=notes), facts={"clock_hz": 7})
+    assert assumed.certificate.bound is None
+
+
+def affine(pixels: int) -> Affine:
+    """As many bytes read as written, one each a pixel."""
+    return make(
+        Affine, x_height=1, x_width=pixels, x_channels=1, x_row_stride=pixels, x_column_stride=1,
+        y_height=1, y_width=pixels, y_channels=1, y_row_stride=pixels, y_column_stride=1,
+        y_address=pixels,
+    )  # fmt: skip
+
+
+def test_banks_are_shared_by_who_is_at_work() -> None:
+    """A load of 100 bytes beside an affine of 2 x 30, and one byte a cycle.
+
+    Both are set up at 10 and halve each other until the affine is done at 130; the load at 170.
+    """
+    both = [load(Space.FSPM, 0, 100), affine(30)]
+    assert [fspm_bytes(item, SLOW) for item in both] == [100, 60]
+    assert simulate_time(both, SLOW).total_cycles == 110
+    assert shared_fspm_cycles(both, SLOW) == 170
+    assert shared_fspm_cycles(both[:1], SLOW) == 110
+    assert shared_fspm_cycles(both[1:], SLOW) == 70
+    wide = replace(SLOW, fspm_banks=64)
+    assert shared_fspm_cycles(both, wide) == simulate_time(both, wide).total_cycles
+
+
+def test_with_banks_for_all_both_clocks_agree(
+    compiled: dict[tuple[str, str], Compiled],
+) -> None:
+    for made in compiled.values():
+        chip = replace(made.program.meta.chip_values, fspm_banks=1 << 20)
+        code = made.plan.order.code if made.plan.order else ()
+        items = [replace(item, wait=0, signal=0) for item in code]
+        assert shared_fspm_cycles(items, chip) == simulate_time(items, chip).total_cycles
+        few = replace(chip, fspm_banks=1, fspm_bank_bytes_per_cycle=4)
+        assert shared_fspm_cycles(items, few) > simulate_time(items, few).total_cycles
+
+
+# ------------------------------------------------------------------ what is told
+
+
+def test_what_is_told_of_a_layer_is_what_its_instructions_do(
+    compiled: dict[tuple[str, str], Compiled],
+) -> None:
+    seen = set()
+    for made in compiled.values():
+        order = made.plan.order
+        assert order is not None
+        told = explained(made.plan)
+        stored = {item.layer for item in order.code if isinstance(item, Store)}
+        for index, layer in enumerate(made.plan.layers):
+            own = [item.sentence for item in told if item.nodes[-1] == layer.node.name]
+            (home,) = (
+                text.partition(":")[0]
+                for text in own
+                if text.startswith(("resident:", "on chip:", "spilled:"))
+            )
+            assert (home == "spilled") == (index in stored), own
+            assert (len(layer.node.parts) > 1) == own[0].startswith("fused: ")
+            walked = next(text for text in own if text.startswith("walked"))
+            bands = {step.band for step in order.laid.steps if step.layer == index}
+            if "bands" in walked:
+                assert len(bands) > 1
+            seen |= {home, *(word for word in ("kept", "again", "bands") if word in walked)}
+    assert seen == {"resident", "on chip", "spilled", "kept", "again", "bands"}
+
+
+def touched(made: Compiled, space: Space) -> Iterator[int]:
+    """One past the last byte of each access of a memory."""
+    order = made.plan.order
+    assert order is not None
+    for item in order.code:
+        yield from (access.last for access in item.accesses() if access.space is space)
+
+
+def test_memories_at_their_fullest(compiled: dict[tuple[str, str], Compiled]) -> None:
+    for (_, name), made in compiled.items():
+        order, chip = made.plan.order, find(name).chip
+        assert order is not None
+        for peak in memory_peaks(made.plan, order.code, chip):
+            held = sum(item.size_bytes for item in peak.holders if "held" not in item.kind)
+            assert held == peak.live <= peak.taken <= peak.capacity
+            assert bool(peak.reason) == (peak.taken > peak.live * 1.02), peak
+            if peak.memory != "DDR":
+                assert max(touched(made, Space[peak.memory])) <= peak.taken
+        loaded = [item for item in order.code if isinstance(item, Load)]
+        wspm = sum(item.payload_bytes for item in loaded if item.space == Space.WSPM)
+        assert memory_peaks(made.plan, order.code, chip)[1].live <= wspm
+
+
+def test_memories_at_level_0() -> None:
+    (make_graph,) = (one for one in NETWORKS if one().name == "mobilenet_v2")
+    chip = find("TX5112CV201")
+    made = compile_graph(make_graph(), chip, "TX5112CV201", ORIGIN)
+    from knightlite.emit import program_code
+
+    for peak in memory_peaks(made.plan, program_code(made.plan), chip.chip):
+        assert sum(item.size_bytes for item in peak.holders) == peak.live <= peak.taken
+    for told in explained(made.plan):
+        assert told.sentence.startswith(("level 0: from DDR to DDR in ", "fused: "))
+    assert certificate(made.program).regions == ()
+    assert certificate(made.program).bound is None
