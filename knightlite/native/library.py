@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from ctypes import POINTER, c_char, c_char_p, c_int, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,6 @@ SENTENCE_BYTES = 320
 CHECKED, CHIP_ONLY = 1, 2
 PROGRAM = 7  # the status of a program that the machine refuses
 KERNELS = ("scalar", "avx2", "avx512_vnni")
-Observer = ctypes.CFUNCTYPE(None, c_void_p, c_uint32)
 
 
 class Error(ctypes.Structure):
@@ -50,7 +48,9 @@ _OTHERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "knl_network_bytes": (c_size_t, ()),
     "knl_best_kernels": (c_uint, ()),
     "knl_arena_bytes": (c_size_t, (c_void_p,)),
-    "knl_run": (None, (c_void_p, Observer, c_void_p)),
+    "knl_begin": (None, (c_void_p,)),
+    "knl_advance": (None, (c_void_p, c_uint32)),
+    "knl_fspm": (c_void_p, (c_void_p,)),
     "knl_saturations": (c_uint64, (c_void_p,)),
 }
 
@@ -98,10 +98,19 @@ class Network:
         self._arena = np.empty(self.arena_bytes, np.uint8)
         self._call("knl_start", self._arena.ctypes.data, self._arena.size)
 
-    def run(self, observe: Callable[[int], None] | None = None) -> None:
-        """One frame; ``observe`` gets the index of every tensor when it is complete."""
-        observer = Observer() if observe is None else Observer(lambda _, index: observe(index))
-        self._library.knl_run(self._network, observer, None)
+    def begin(self) -> None:
+        """A frame begins: what was written into its inputs."""
+        self._library.knl_begin(self._network)
+
+    def advance(self, instruction: int) -> None:
+        """Run it up to an instruction, which is left out."""
+        self._library.knl_advance(self._network, instruction)
+
+    @property
+    def fspm(self) -> Array:
+        """The bytes of the arena from the feature scratchpad on, as they are now."""
+        first = int(self._library.knl_fspm(self._network)) - self._arena.ctypes.data
+        return self._arena[first:]
 
     def write(self, index: int, values: Array) -> None:
         """Integers [1, C, H, W] of the tensor's type, into it."""

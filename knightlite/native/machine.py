@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.chip import ChipFamily
-from knightlite.container import Program, StoredTensor, encode_program, program_chip
+from knightlite.container import Piece, Program, StoredTensor, encode_program, program_chip
 from knightlite.errors import DataError
 from knightlite.native.library import CHECKED, CHIP_ONLY, Network
 
 Array = NDArray[Any]
+LAST = (1 << 32) - 1  # beyond any instruction
 
 
 class NativeMachine:
@@ -61,14 +62,41 @@ class NativeMachine:
     ) -> dict[str, Array]:
         """Run one picture: arguments and result as those of ``knightlite.sim.Machine.run``."""
         self.check()
-        tensors = self.program.meta.tensors_in_ddr
         for entry in self.program.meta.inputs:
             self._write(entry, inputs.get(entry.name))
-        if observe is None:
-            self._network.run()
-        else:
-            self._network.run(lambda at: observe(tensors[at].name, self._read(tensors[at])))
+        self._network.begin()
+        if observe is not None:
+            self._run_observed(observe)
+        self._network.advance(LAST)
         return {entry.name: self._read(entry) for entry in self.program.meta.outputs}
+
+    def _run_observed(self, observe: Callable[[str, Array], None]) -> None:
+        """Up to the last tensor, each seen as soon as it is complete: those in DDR first."""
+        ready: dict[int, list[tuple[StoredTensor, Piece | None]]] = {}
+        for entry in self.program.meta.tensors_in_ddr:
+            ready.setdefault(entry.ready, []).append((entry, None))
+        for entry in self.program.meta.tensors:
+            for part in entry.pieces:
+                ready.setdefault(part.ready, []).append((entry, part))
+        assembled: dict[str, Array] = {}
+        for index in sorted(ready):
+            self._network.advance(index + 1)
+            for entry, piece in ready[index]:
+                if piece is None:
+                    observe(entry.name, self._read(entry))
+                    continue
+                self._assemble(entry, piece, assembled)
+                if index == entry.ready:
+                    observe(entry.name, assembled.pop(entry.name))
+
+    def _assemble(self, entry: StoredTensor, piece: Piece, assembled: dict[str, Array]) -> None:
+        """Copy rows out of FSPM, which holds them for a while only."""
+        dtype, (_, channels, _, width) = entry.dtype, entry.shape
+        whole = assembled.setdefault(entry.name, np.zeros(entry.shape, dtype.numpy))
+        strides = (piece.row_stride, piece.column_stride, dtype.size_bytes)
+        shape = (piece.rows, width, channels)
+        view: Array = np.ndarray(shape, dtype.numpy, self._network.fspm, piece.address, strides)
+        whole[0, :, piece.row : piece.row + piece.rows] = view.transpose(2, 0, 1)
 
     def _write(self, entry: StoredTensor, given: Array | None) -> None:
         if given is None:

@@ -92,6 +92,8 @@ typedef struct knl_network {
     uint8_t *ddr; /* byte `constants_bytes` of the DDR */
     uint8_t *fspm, *wspm, *mspm, *work;
     uint32_t packed[8]; /* which weights lie packed in the work memory; first 0: none */
+    size_t next_byte; /* of the code, and which instruction it is: what runs next */
+    uint32_t next;
     uint64_t saturations;
 } knl_network;
 
@@ -117,6 +119,13 @@ size_t knl_arena_bytes(const knl_network *net);
 
 /* Check the program and set up its memories in the arena. */
 int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *error);
+
+/* The same in parts: a frame begins, and goes on up to an instruction, which is left out. */
+void knl_begin(knl_network *net);
+void knl_advance(knl_network *net, uint32_t instruction);
+
+/* The feature scratchpad, for who looks into it between two parts. */
+const uint8_t *knl_fspm(const knl_network *net);
 
 /* Run one frame: what was written into the inputs becomes the outputs. */
 void knl_run(knl_network *net, knl_observer observer, void *context);

@@ -182,19 +182,34 @@ static void observe(const knl_network *net, int64_t index, knl_observer observer
             observer(context, at);
 }
 
-void knl_run(knl_network *net, knl_observer observer, void *context) {
-    knl_item item;
-    size_t byte = 0;
-    uint32_t index;
+void knl_begin(knl_network *net) {
     net->saturations = 0;
+    net->next_byte = 0;
+    net->next = 0;
+}
+
+void knl_advance(knl_network *net, uint32_t instruction) {
+    uint32_t end = instruction < net->instructions ? instruction : net->instructions;
+    knl_item item;
+    for (; net->next < end; net->next++) {
+        net->next_byte = knl_decode(net, net->next_byte, &item);
+        run_one(net, &item);
+    }
+}
+
+const uint8_t *knl_fspm(const knl_network *net) {
+    return net->fspm;
+}
+
+void knl_run(knl_network *net, knl_observer observer, void *context) {
+    knl_begin(net);
     if (observer)
         observe(net, -1, observer, context);
-    for (index = 0; index < net->instructions; index++) {
-        byte = knl_decode(net, byte, &item);
-        run_one(net, &item);
-        if (observer)
-            observe(net, index, observer, context);
+    while (observer && net->next < net->instructions) {
+        knl_advance(net, net->next + 1);
+        observe(net, (int64_t)net->next - 1, observer, context);
     }
+    knl_advance(net, net->instructions);
 }
 
 uint64_t knl_saturations(const knl_network *net) {
