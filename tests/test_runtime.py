@@ -78,6 +78,24 @@ def test_sources_are_strict_and_freestanding(compiler: str, tmp_path: Path) -> N
     assert asked - {"_GLOBAL_OFFSET_TABLE_"} <= ALLOWED_CALLS
 
 
+@needs_compiler
+def test_no_function_calls_itself(tmp_path: Path) -> None:
+    """Nor by way of others: the stack's depth is known beforehand."""
+    if shutil.which("gcc") is None:
+        pytest.skip("only gcc writes who calls whom")
+    calls: dict[str, set[str]] = {}
+    for path in runtime_files():
+        flags = ("-std=c99", "-O0", "-c", "-fcallgraph-info")
+        compile_c(tmp_path / f"{path.stem}.o", [path], *flags, compiler="gcc")
+        graph = (tmp_path / f"{path.stem}.ci").read_text("utf-8")
+        for caller, called in re.findall(r'sourcename: "(.*?)" targetname: "(.*?)"', graph):
+            calls.setdefault(caller, set()).add(called)
+    assert sum(map(len, calls.values())) > 100
+    while leaves := {name for name, called in calls.items() if not called & calls.keys()}:
+        calls = {name: called for name, called in calls.items() if name not in leaves}
+    assert not calls, f"in a circle: {sorted(calls)}"
+
+
 # ------------------------------------------------------------------ the same bytes
 
 
