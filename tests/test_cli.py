@@ -241,6 +241,26 @@ def test_explain_says_where_no_rewrite_applies(here: Path, capsys: Capture) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("program", "words", "level"),
+    [
+        ("knightlite", ["compile"], 1),
+        ("knightlite", ["rne-compile"], 0),
+        ("Knight", ["rne-compile"], 0),
+        ("Knight", ["compile"], 0),
+        ("Knight", ["compile", "--opt-group", "1"], 1),
+        ("Knight", ["compile", "-rc", "level.json"], 1),
+        ("knightlite", ["compile", "--opt-group", "0"], 0),
+    ],
+)
+def test_the_schedule_that_is_taken_unasked(
+    here: Path, capsys: Capture, program: str, words: list[str], level: int
+) -> None:
+    Path("level.json").write_text('{"compile": {"opt-group": 1}}', encoding="utf-8")
+    assert run([*words, "--json"], program) == 0
+    assert json.loads(capsys.readouterr().out)["schedule_level"] == level
+
+
 # ------------------------------------------------------------------ JSON
 
 
