@@ -114,7 +114,10 @@ def program(
         name="net", version="0", pair="", chip="tiny", chip_family="tiny",
         chip_values=chip, chip_digest=facts_digest(chip), model_sha256="0" * 64, quantization=None,
         recipe=None, input_layout="nchw", res_version="1.0", schedule_level=0,
-        layers=tuple(Layer(name, "Conv", 0, 0, tile) for name in layers),
+        layers=tuple(
+            Layer(name, "Conv", sum(x.macs() for x in items if x.layer == index), 0, tile)
+            for index, name in enumerate(layers)
+        ),
         fspm_peak=(0,) * len(layers), ddr_bytes=ddr_bytes, constants_bytes=len(data),
         inputs=tuple(inputs), outputs=tuple(outputs), tensors=tuple(tensors),
         graph_outputs=tuple(entry.name for entry in outputs), host=(),

@@ -20,7 +20,7 @@ from quantized_nets import QuantizedNet
 def test_figures() -> None:
     """Of the row of resnet in golden/figures.txt: Adds run behind convolutions, eight of them."""
     model = write_qdq(resnet(), {}).SerializeToString()
-    options = CompileOptions(chip="TX5112CV201")
+    options = CompileOptions(chip="TX5112CV201", opt_group=0)
     made = compile_bytes(model, Path("some/resnet_quantize.onnx"), options)
     assert made.name == "resnet_quantize"
     assert set(made.contents) == {
@@ -31,6 +31,7 @@ def test_figures() -> None:
     assert made.figures == {
         "name": "resnet",
         "chip": "TX5112CV201",
+        "schedule_level": 0,
         "layers": 23,
         "macs": 157_682_176,
         "cfg_bytes": len(made.cfg),

@@ -40,7 +40,7 @@ def test_sums_agree(make: Callable[[], Graph], chip: str) -> None:
     for row in found.layers:
         assert row.burst_bytes >= row.read_bytes + row.write_bytes
 
-    totals, table = profile_text(found).split("\n\n")
+    totals, table, _ = profile_text(found).split("\n\n")
     said = dict(line.split(": ", 1) for line in totals.splitlines())
     names = ("Total RDMA byte", "Total WDMA byte", "Total burst byte")
     assert tuple(int(said[name]) for name in names) == wanted

@@ -154,6 +154,9 @@ def test_text() -> None:
         "    0.000400         2560            0         2560 a/in\n"
         "    0.000136            0            0            0 conv\n"
         "    0.000206            0           16           64 out\n"
+        "\n"
+        "cycles: 371\n"
+        "with FSPM's banks shared: 371 cycles, 0.0 % more\n"
     )
 
 
