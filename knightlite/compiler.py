@@ -13,7 +13,7 @@ from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings, without_zero_blocks
 from knightlite.ops import constraint_findings
 from knightlite.passes import PIPELINE, Explanations, run_passes
-from knightlite.schedule import LEVELS, Plan, Tilings, make_plan
+from knightlite.schedule import LEVELS, Budget, Plan, Tilings, make_plan
 
 SPARSE = "sparse"  # what explanations of skipped zeros are filed under
 
@@ -37,16 +37,19 @@ def compile_graph(
     tilings: Tilings | None = None,
     level: int = 0,
     sparse: bool = False,
+    budget: Budget | None = None,
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
     ``origin``: what the graph was read from. ``reuse_ddr``: buffers of features share addresses
     where their lives allow it. ``tilings``: chosen for the same chip before, see
     ``schedule.Tilings``. ``level``: of the schedule, see ``schedule.Level``. ``sparse``: blocks of
-    weights that are all zero are skipped.
+    weights that are all zero are skipped. ``budget``: of a level that searches.
     """
     explanations = Explanations()
-    plan = plan_graph(graph, family, chip_name, explanations, reuse_ddr, tilings, level, sparse)
+    plan = plan_graph(
+        graph, family, chip_name, explanations, reuse_ddr, tilings, level, sparse, budget
+    )
     program = emit_program(plan, family, chip_name, origin)
     return Compiled(program, plan.graph, plan, explanations)
 
@@ -60,6 +63,7 @@ def plan_graph(
     tilings: Tilings | None = None,
     level: int = 0,
     sparse: bool = False,
+    budget: Budget | None = None,
 ) -> Plan:
     """The part of :func:`compile_graph` before bytes; ``explanations`` takes the passes' words."""
     findings = constraint_findings(graph) + limit_findings(graph, family.chip)
@@ -75,7 +79,7 @@ def plan_graph(
         rewritten = skip_zeros(rewritten, family.chip, told)
     placed, places = place_tensors(rewritten, LEVELS[level].copies_joined)
     verify(placed)
-    return make_plan(placed, places, family.chip, reuse_ddr, tilings, LEVELS[level])
+    return make_plan(placed, places, family.chip, reuse_ddr, tilings, LEVELS[level], budget)
 
 
 def skip_zeros(graph: Graph, chip: Chip, told: Explanations) -> Graph:

@@ -32,6 +32,7 @@ from knightlite.ir.graph import flatten_chains
 from knightlite.native import NativeMachine
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import BY_NAME, View
+from knightlite.schedule import Budget
 from knightlite.sim import Machine
 from knightlite.sim.host import dequantize, quantize
 
@@ -42,6 +43,7 @@ CHIPS = tuple({family.digest: family.names[0] for family in families()}.values()
 MAIN, TIGHT = "TX5368AV200", "TX5112CV201"  # the common one, and the smallest memories
 DISTINCT = 16
 ORIGIN = Origin(version="0", model_sha256="0" * 64)
+SHORT = Budget(evaluations=5)  # of a search for a schedule
 THREADS = 1  # tests run side by side
 
 
@@ -72,7 +74,9 @@ def build(graph: Graph, family: ChipFamily | str, level: int = 0, sparse: bool =
     """Compile to bytes at a schedule level, decode them and check the program."""
     if isinstance(family, str):
         family = find(family)
-    compiled = compile_graph(graph, family, family.names[0], ORIGIN, level=level, sparse=sparse)
+    compiled = compile_graph(
+        graph, family, family.names[0], ORIGIN, level=level, sparse=sparse, budget=SHORT
+    )
     cfg, weight = encode_program(compiled.program)
     program = decode_program(cfg, weight, "x.cfg", "x.weight")
     machine = Machine(program, family)

@@ -11,7 +11,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from assembled import make
-from conformance_checks import artificial
+from conformance_checks import SHORT, artificial
 from knightlite import dtypes
 from knightlite.allocate import Buffer, buffers, place_tensors
 from knightlite.chip import Chip
@@ -71,7 +71,7 @@ def check_levels(graph: Graph, chip: Chip) -> None:
     bound = lower_bound(passed(graph, chip), chip)
     for level in range(len(LEVELS)):
         try:
-            plan = plan_graph(graph, artificial(chip), "ANY", level=level)
+            plan = plan_graph(graph, artificial(chip), "ANY", level=level, budget=SHORT)
         except (CapacityError, UnsupportedError):
             reject()
         assert simulate_time(program_code(plan), chip).total_cycles >= bound.cycles

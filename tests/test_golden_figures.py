@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conformance_checks import ORIGIN
+from conformance_checks import ORIGIN, SHORT
 from conftest import Golden
 from golden_table import Layout
 from integer_nets import NETWORKS
@@ -52,7 +52,7 @@ def compiled() -> Mapping[Key, Compiled]:
         for chip in CHIPS:
             tilings: Tilings = {}  # of layers that the levels have in common
             for level in LEVELS:
-                asked: dict[str, Any] = {"level": level} if level else {}
+                asked: dict[str, Any] = {"level": level, "budget": SHORT} if level else {}
                 made = compile_graph(graph, find(chip), chip, ORIGIN, tilings=tilings, **asked)
                 assert made.program.meta.schedule_level == level
                 found[graph.name, chip, level] = made

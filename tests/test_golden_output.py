@@ -31,7 +31,7 @@ def assembled() -> Program:
         code, bytes(128), [x], [y], [x, y], ("in", "block/conv", "out"), CHIP, 1 << 18,
         fspm_peak=(4096, 3456, 16), res_version="1.5", model_sha256="ab" * 32,
     )  # fmt: skip
-    layers = tuple(replace(layer, macs=40 * at) for at, layer in enumerate(made.meta.layers))
+    layers = tuple(replace(layer, macs=128_000) for at, layer in enumerate(made.meta.layers))
     return paired(replace(made, meta=replace(made.meta, layers=layers, chip="tiny.toml")))
 
 

@@ -329,6 +329,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "public": ("numpy",),
     "quantize": ("numpy", "onnx"),
     "reading": ("tomli",),
+    "schedule": ("numpy",),
     "script_loading": ("numpy",),
     "sim": ("numpy",),
 }

@@ -15,6 +15,8 @@ from knightlite.api.chips.settings import chip_or_default
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_quantized
 from knightlite.api.models.notes import INPUT_LAYOUT, golden_metadata, notes_of, quantized_for
+from knightlite.api.models.search_file import budget_from, saved_search
+from knightlite.api.models.stage_files import COMPILE_FILES
 from knightlite.container import Origin
 from knightlite.errors import CapacityError, Finding, UnsupportedError, UsageError, suggestion
 from knightlite.layouts import Layout
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from knightlite.compiler import Compiled
     from knightlite.ir import Graph
     from knightlite.profiler import Certificate
+    from knightlite.schedule import Budget
     from knightlite.schedule import Peak as Peak
 
 KNOWN_ANSWER_SEED = 1
@@ -75,11 +78,10 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
     path = find_quantized(options.directory, options.onnx, talk)
     if options.opt_ddr == 2:
         talk.say("--opt-ddr 2 is taken as 1: tensors share DDR where their lives allow it.")
-    if options.opt_group == 2:
-        talk.say("--opt-group 2 is taken as 1: there is no search yet.")
     workspace.require_usable(options.directory, options.out_dir)
     sources = workspace.hashed(options.directory, {"onnx": path})
-    made = compile_bytes(onnx_file.read_bytes(path), path, options, talk)
+    state = options.out_dir / COMPILE_FILES["search"].format(path.stem)
+    made = compile_bytes(onnx_file.read_bytes(path), path, options, talk, state)
     with atomic_write.file_set() as files:
         paths = made.add_to(files, options.out_dir)
     chip = made.figures["chip"]
@@ -97,10 +99,12 @@ def compile_bytes(
     path: Path,
     options: CompileOptions,
     talk: Talk = SILENT,
+    state: Path | None = None,
 ) -> CompiledModel:
-    """Compile the quantized model in ``model``; nothing is read or written.
+    """Compile the quantized model in ``model``; nothing is written.
 
-    ``path``: what it is called in sentences and, by its stem, in file names.
+    ``path``: what it is called in sentences and, by its stem, in file names. ``state``: the file of
+    a search that this one goes on from, where it is there.
     """
     from knightlite import chip_files, container
     from knightlite.compiler import compile_graph
@@ -110,7 +114,7 @@ def compile_bytes(
     from knightlite.isa import disassemble
     from knightlite.lower import skips_zeros
     from knightlite.profiler import certificate
-    from knightlite.schedule import memory_peaks
+    from knightlite.schedule import LEVELS, memory_peaks
 
     check(options)
     target = _chip_for(options.chip, path, model, talk)
@@ -137,6 +141,7 @@ def compile_bytes(
         options.opt_ddr != 0,
         level=level_of(options),
         sparse=options.sparse,
+        budget=_budget(options, state, origin.model_sha256, family.digest),
     )
     if options.sparse and not skips_zeros(compiled.graph):
         talk.say(f"--sparse changes nothing: no convolution of {graph.name} has a block of zeros.")
@@ -153,6 +158,11 @@ def compile_bytes(
         "known_output": known_output,
         "map": memory_map(compiled.plan, family.chip).encode("utf-8"),
     }
+    order = compiled.plan.order
+    if order is not None and LEVELS[level_of(options)].searches:
+        contents["search"] = saved_search(order, origin.model_sha256, family.digest)
+        tried = order.tried
+        talk.say(f"{tried} changes of the schedule tried: --evaluations {tried} makes the same.")
     return CompiledModel(
         path.stem,
         contents,
@@ -163,6 +173,20 @@ def compile_bytes(
         if options.explain_memory
         else (),
     )
+
+
+def _budget(
+    options: CompileOptions, state: Path | None, model_sha256: str, chip_digest: str
+) -> Budget | None:
+    """How long a schedule is searched for; None at a level that does not."""
+    from knightlite.schedule import LEVELS, Budget
+
+    if not LEVELS[level_of(options)].searches:
+        return None
+    evaluations = Budget().evaluations if options.evaluations is None else options.evaluations
+    if state is None:
+        return Budget(evaluations, options.search_seconds)
+    return budget_from(state, model_sha256, chip_digest, evaluations, options.search_seconds)
 
 
 def level_of(options: CompileOptions | ExplainOptions) -> int:

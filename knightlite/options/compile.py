@@ -9,7 +9,7 @@ from knightlite.errors import UsageError
 from knightlite.layouts import COMPILED_LAYOUTS
 from knightlite.options import shared
 from knightlite.options.fields import Names, Option, like, option
-from knightlite.options.kinds import REPEATED, SWITCH, Kind, one_of
+from knightlite.options.kinds import REPEATED, SWITCH, Kind, one_of, real, whole
 
 SPARSE = Option(
     flags=("--sparse",),
@@ -52,6 +52,7 @@ class CompileOptions:
     ``onnx`` None: what ``quant`` left. ``chip`` None: the one that the model was quantized for.
     ``outputs``: inner tensors that the network delivers too. ``first_layer``, ``last_layer``: the
     part between them, None for all. ``opt_ddr`` 0: features share no addresses; 1 and 2: they do.
+    ``evaluations``, ``search_seconds``: how long a schedule is searched for, where it is.
     ``sparse``: blocks of zeros are skipped. ``explain_memory``: the result says what lies in each
     memory at its fullest. ``res_version``: a text of the user's. ``input_order``: layout of raw
     input files, None for that of the model. ``directory``: where the manifest is kept.
@@ -89,6 +90,18 @@ class CompileOptions:
         doc="a layer; what is behind it is left out.",
     )
     opt_group: int = like(OPT_GROUP)
+    evaluations: int | None = option(
+        "--evaluations",
+        kind=whole(0),
+        help="With --opt-group 2: changes of a schedule to try in all [default: 240].",
+        doc="with ``opt_group`` 2: changes of a schedule to try in all; default: 240.",
+    )
+    search_seconds: float | None = option(
+        "--search-seconds",
+        kind=real(0),
+        help="With --opt-group 2: stop then, and say after how many changes.",
+        doc="with ``opt_group`` 2: stop then; ``figures`` say after how many changes.",
+    )
     opt_ddr: int = option(
         "--opt-ddr",
         kind=REUSE,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from knightlite.chip import Chip, Evidence
-from knightlite.container import Program, program_chip
+from knightlite.container import Layer, Program, program_chip
 from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, SparseMatrix, Store, disassemble
 from knightlite.profiler.assumptions import Assumption, assume
@@ -129,6 +129,7 @@ class _Work:
 
     instructions: int = 0
     cycles: int = 0
+    macs: int = 0
     read_bytes: int = 0
     write_bytes: int = 0
     burst_bytes: int = 0
@@ -236,6 +237,11 @@ def _share(macs: int, cycles: int, chip: Chip) -> float:
     return macs / (cycles * chip.peak_macs_per_cycle) if cycles else 0.0
 
 
+def _useful(layer: Layer, work: _Work) -> int:
+    """Multiply-accumulates of a layer: rows computed twice count once, skipped zeros do not."""
+    return min(layer.macs, work.macs)
+
+
 def _add(work: _Work, item: Instruction, cycles: int, chip: Chip) -> None:
     matrix, vector, read, write = work.busy
     work.instructions += 1
@@ -248,6 +254,7 @@ def _add(work: _Work, item: Instruction, cycles: int, chip: Chip) -> None:
         work.write_bytes += item.payload_bytes
         write += cycles - chip.dma_setup_cycles
     elif item.ENGINE == Engine.RCCN:
+        work.macs += item.macs()
         matrix += cycles - chip.matrix_setup_cycles
     else:
         vector += cycles - chip.vector_setup_cycles
@@ -263,8 +270,8 @@ def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerP
             instructions=work.instructions,
             cycles=work.cycles,
             time_ms=work.cycles * 1e3 / chip.clock_hz,
-            macs=entry.macs,
-            mac_utilization=_share(entry.macs, work.cycles, chip),
+            macs=_useful(entry, work),
+            mac_utilization=_share(_useful(entry, work), work.cycles, chip),
             read_bytes=work.read_bytes,
             write_bytes=work.write_bytes,
             burst_bytes=work.burst_bytes,

@@ -5,15 +5,19 @@ from knightlite.schedule.explained import Told, explained
 from knightlite.schedule.homes import Piece
 from knightlite.schedule.levels import LEVELS, Level
 from knightlite.schedule.live_bytes import live_bytes, overwritten
+from knightlite.schedule.local_search import Budget
 from knightlite.schedule.peaks import Holder, Peak, block_name, memory_peaks
 from knightlite.schedule.plan import Tilings, layer_key, plan_instructions
 from knightlite.schedule.planning import make_plan
 from knightlite.schedule.records import LayerPlan, Order, Plan
+from knightlite.schedule.regions import Decisions, Region
 from knightlite.schedule.tiling import Tiling
 
 __all__ = [
     "LEVELS",
     "Bound",
+    "Budget",
+    "Decisions",
     "Holder",
     "LayerPlan",
     "Level",
@@ -21,6 +25,7 @@ __all__ = [
     "Peak",
     "Piece",
     "Plan",
+    "Region",
     "Tiling",
     "Tilings",
     "Told",

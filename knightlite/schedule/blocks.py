@@ -315,9 +315,8 @@ class _BandWalker:
                 self._load(part, self._block(part, band), begin, written)
             written.append(layer.y)
             block = self._block(layer.y, band)
-            before = self._before(block)
-            if before is not None and block.rows[0] < rows[layer.index][0]:
-                self._pass_on(layer.y, before, block, begin)
+            if block.rows[0] < rows[layer.index][0]:
+                self._pass_on(layer.y, block, begin)
             block.filled[self._frame(layer.y)] = rows[layer.index][1]
             self._store(layer, rows[layer.index])
 
@@ -325,14 +324,13 @@ class _BandWalker:
         """Before a step, what it reads of a tensor and nobody has written or loaded here."""
         if block.key.kind == "whole":
             return
-        before = self._before(block)
-        if before is not None:
-            self._pass_on(part, before, block, step)
+        self._pass_on(part, block, step)
+        ends = {channels: source.filled[channels] for channels, source in self._kept(block).items()}
         known = [self._frame(item) for item in written if item.meets(part)]
         loaded = self.loaded.setdefault(block.key, [])
         for channels in _without(self._frame(part), known + loaded):
             loaded.append(channels)
-            for some, begin in _split(channels, {} if before is None else before.filled):
+            for some, begin in _split(channels, ends):
                 rows = (max(begin, block.rows[0]), block.rows[1])
                 block.filled[some] = rows[1]
                 if rows[0] < rows[1]:
@@ -342,27 +340,30 @@ class _BandWalker:
                     self.walker.steps[step].loads.append(load)
                     block.loaded = True
 
-    def _before(self, block: Block) -> Block | None:
-        """The segment of the band before, where its rows are kept; some bands need none."""
+    def _kept(self, block: Block) -> dict[Range, Block]:
+        """Where rows of bands before a segment's are kept: channels -> what has most of them."""
+        found: dict[Range, Block] = {}
         for band in reversed(range(block.key.band if self.region.kept else 0)):
-            found = self.walker.blocks.get(block.key._replace(band=band))
-            if found is not None:
-                return found
-        return None
+            other = self.walker.blocks.get(block.key._replace(band=band))
+            if other is not None:
+                for channels, end in other.filled.items():
+                    if channels not in found or found[channels].filled[channels] < end:
+                        found[channels] = other
+        return found
 
-    def _pass_on(self, part: Part, before: Block, block: Block, step: int) -> None:
-        """Move what the band before has of the rows of a part that is read."""
+    def _pass_on(self, part: Part, block: Block, step: int) -> None:
+        """Move what bands before have of the rows of a part."""
         tensor = self.walker.network.graph.tensors[part.tensor]
-        for channels, end in sorted(before.filled.items()):
-            rows = (block.rows[0], min(end, block.rows[1]))
+        for channels, source in sorted(self._kept(block).items(), key=lambda item: item[0]):
+            rows = (block.rows[0], min(source.filled[channels], block.rows[1]))
             if (block.key, channels) in self.passed or not overlap(channels, self._frame(part)):
                 continue
             self.passed.add((block.key, channels))
             if rows[0] < rows[1]:
                 size = tensor.dtype.size_bytes
-                move = RowMove(before, block, rows, channels, size, tensor.shape[3])
+                move = RowMove(source, block, rows, channels, size, tensor.shape[3])
                 self.walker.steps[step].moves.append(move)
-                before.touch(step)
+                source.touch(step)
                 block.touch(step)
                 block.filled[channels] = max(rows[1], block.filled.get(channels, 0))
 

@@ -49,7 +49,11 @@ class Layer:
     z: Part | None
     y: Part
 
-    @property
+    @cached_property
+    def _input_rows(self) -> dict[Range, Range]:
+        return {}
+
+    @cached_property
     def reads(self) -> tuple[Part, ...]:
         """x, and z where there is one."""
         return (self.x,) if self.z is None else (self.x, self.z)
@@ -59,10 +63,17 @@ class Layer:
         """Output rows."""
         return self.geometry.y.shape[2]
 
+    def whole_phases(self, rows: Range) -> Range:
+        """Rows widened so that each instruction of a tile writes equally many, but at the end."""
+        step = self.geometry.work.interleave[0]
+        return rows[0] - rows[0] % step, min(-(-rows[1] // step) * step, self.height)
+
     def read_rows(self, part: Part, rows: Range) -> Range:
         """The rows of ``x`` or ``z`` that output rows read."""
         if part is self.x:
-            return self.geometry.work.input_rows(rows)
+            if rows not in self._input_rows:
+                self._input_rows[rows] = self.geometry.work.input_rows(rows)
+            return self._input_rows[rows]
         assert self.geometry.z is not None
         return (0, 1) if self.geometry.z.shape[2] == 1 else rows
 

@@ -16,14 +16,19 @@ class Level:
     Otherwise it is written there by the layer that makes it, wherever it may. ``in_turn``: a layer
     begins when all of the one before it is stored, and goes from DDR to DDR; otherwise tensors stay
     on chip, layers are walked together, and all instructions stand where they can start first.
+    ``corrections``: how often the choice is made again with what regions were found to take.
+    ``searches``: small changes are tried on top, as many as a budget says.
     """
 
     number: int
     copies_joined: bool
     in_turn: bool
+    corrections: int = 0
+    searches: bool = False
 
 
 LEVELS = (
     Level(0, copies_joined=True, in_turn=True),
-    Level(1, copies_joined=False, in_turn=False),
+    Level(1, copies_joined=False, in_turn=False, corrections=3),
+    Level(2, copies_joined=False, in_turn=False, corrections=3, searches=True),
 )

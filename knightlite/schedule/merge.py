@@ -8,7 +8,7 @@ clock is the machine's: what it says is the simulated time.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from knightlite.isa import Access, Engine, Space
 from knightlite.schedule.tasks import ENGINES, Stream, Task
 
 _STREAMS = tuple(Stream)
+_TRANSFERS = (Stream.FEATURES, Stream.CONSTANTS, Stream.STORES)
 
 
 class Merged(NamedTuple):
@@ -71,63 +72,104 @@ class _History:
         return position
 
 
-def dependencies(tasks: Sequence[Task]) -> list[tuple[int, ...]]:
-    """For every task those before it, of other streams, whose bytes it must wait for."""
+def dependencies(
+    tasks: Sequence[Task], replaced: Mapping[int, Sequence[int]]
+) -> list[tuple[int, ...]]:
+    """For every task those before it, of other streams, that it must wait for.
+
+    Whose bytes it touches; and what a block replaces must have been whole before, also where
+    nobody reads it: every tensor can be seen. ``replaced``: blocks by the one in their place.
+    """
     memories = [_History() for _ in Space]  # a list: enumerations hash slowly
+    last: dict[int, int] = {}  # block -> the last task that writes there
+    for index, task in enumerate(tasks):
+        last[task.block] = index
+    begun: set[tuple[int, int]] = set()
     found: list[tuple[int, ...]] = []
     for index, task in enumerate(tasks):
         before: set[int] = set()
         for access in task.instruction.accesses():
             before |= memories[access.space].touch(access, index, task.stream)
+        if (task.block, task.stream) not in begun:
+            begun.add((task.block, task.stream))
+            before.update(last[block] for block in replaced.get(task.block, ()) if block in last)
         latest: dict[int, int] = {}
         for other in before:
             stream = tasks[other].stream
-            if stream != task.stream and other != index:
+            if stream != task.stream and other < index:
                 latest[stream] = max(other, latest.get(stream, -1))
         found.append(tuple(latest.values()))
     return found
 
 
-def merge(tasks: Sequence[Task], chip: Chip) -> Merged:
+def merge(tasks: Sequence[Task], chip: Chip, replaced: Mapping[int, Sequence[int]]) -> Merged:
     """The tasks in program order: among what may stand next, what starts first.
 
-    Of what starts at once, what the program means to come first.
+    Of what starts at once, what the program means to come first. ``replaced``: as for
+    ``dependencies``.
     """
-    before = dependencies(tasks)
-    cycles = [task.instruction.cycles(chip) for task in tasks]
+    clock = _Clock(tasks, chip, replaced)
     queues: dict[Stream, list[int]] = {stream: [] for stream in _STREAMS}
     for index, task in enumerate(tasks):
         queues[task.stream].append(index)
     heads = dict.fromkeys(_STREAMS, 0)
-    free = dict.fromkeys(Engine, 0)
-    ends = [-1] * len(tasks)
     order: list[int] = []
-    ddr, setup = 0, chip.dma_setup_cycles
-    transfers = (Stream.FEATURES, Stream.CONSTANTS, Stream.STORES)
     while len(order) < len(tasks):
-        best: tuple[int, int, int] | None = None
+        best: tuple[int, int] | None = None
         for stream in _STREAMS:
             queue, head = queues[stream], heads[stream]
             if head == len(queue):
                 continue
-            index = queue[head]
-            start = free[ENGINES[stream]]
-            for other in before[index]:
-                end = ends[other]
-                if end < 0:
-                    break
-                start = max(start, end)
-            else:
-                if stream in transfers:
-                    start += max(0, ddr - (start + setup))
-                if best is None or (start, index) < best[:2]:
-                    best = (start, index, stream)
+            start = clock.start(queue[head])
+            if start is not None and (best is None or (start, queue[head]) < best):
+                best = (start, queue[head])
         assert best is not None, "the first task in logical order can always be next"
-        start, index, found = best
-        stream = Stream(found)
-        heads[stream] += 1
-        ends[index] = free[ENGINES[stream]] = start + cycles[index]
-        if stream in transfers:
-            ddr = ends[index]
-        order.append(index)
-    return Merged(order, ends)
+        clock.take(*best)
+        heads[tasks[best[1]].stream] += 1
+        order.append(best[1])
+    return Merged(order, clock.ends)
+
+
+def in_order(tasks: Sequence[Task], chip: Chip) -> Merged:
+    """The tasks as they stand, with the time at which each ends."""
+    clock = _Clock(tasks, chip, {})
+    for index in range(len(tasks)):
+        start = clock.start(index)
+        assert start is not None, "what a task waits for stands before it"
+        clock.take(start, index)
+    return Merged(list(range(len(tasks))), clock.ends)
+
+
+class _Clock:
+    """The queues and the DDR while tasks are taken in program order: the machine's rules."""
+
+    def __init__(
+        self, tasks: Sequence[Task], chip: Chip, replaced: Mapping[int, Sequence[int]]
+    ) -> None:
+        self._tasks, self._setup = tasks, chip.dma_setup_cycles
+        self._before = dependencies(tasks, replaced)
+        self._cycles = [task.instruction.cycles(chip) for task in tasks]
+        self._free = dict.fromkeys(Engine, 0)
+        self._ddr = 0
+        self.ends = [-1] * len(tasks)
+
+    def start(self, index: int) -> int | None:
+        """When a task would start its work next; None where it waits for one not taken yet."""
+        stream = self._tasks[index].stream
+        start = self._free[ENGINES[stream]]
+        for other in self._before[index]:
+            end = self.ends[other]
+            if end < 0:
+                return None
+            start = max(start, end)
+        if stream in _TRANSFERS:  # its setup overlaps with another queue's transfer
+            start += max(0, self._ddr - (start + self._setup))
+        return start
+
+    def take(self, start: int, index: int) -> None:
+        """The task is the next one."""
+        stream = self._tasks[index].stream
+        end = start + self._cycles[index]
+        self.ends[index] = self._free[ENGINES[stream]] = end
+        if stream in _TRANSFERS:
+            self._ddr = end

@@ -14,6 +14,7 @@ from knightlite.allocate import Place, align
 from knightlite.allocate import layers as executed_layers
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Tensor
+from knightlite.isa import Engine
 from knightlite.lower import Range, work_of
 from knightlite.ops import Window
 from knightlite.schedule.channels import Cut, channel_cut
@@ -75,6 +76,16 @@ class Network:
     def cuts(self) -> tuple[Cut | None, ...]:
         """How every layer is cut over channels; None where no cut fits."""
         return tuple(channel_cut(layer) for layer in self.layers)
+
+    @cached_property
+    def least_cycles(self) -> int:
+        """What the busiest of the engines and the DDR takes at least, cut as layers are."""
+        busy = dict.fromkeys((*Engine, None), 0)
+        weights = 0
+        for layer, cut in zip(self.layers, self.cuts, strict=True):
+            busy[layer.engine] += cut.cycles if cut is not None else 0
+            weights += layer.weight_bytes
+        return max(*busy.values(), self.chip.ddr_cycles(weights))
 
     @cached_property
     def readers(self) -> Mapping[str, tuple[int, ...]]:

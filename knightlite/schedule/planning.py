@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget
 from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
-from knightlite.errors import CapacityError, Finding, KnightliteError, findings_error
+from knightlite.errors import CapacityError
 from knightlite.ir import Graph
 from knightlite.schedule.choose import choose
 from knightlite.schedule.homes import Scattered, pieces
 from knightlite.schedule.layers import Layer
 from knightlite.schedule.levels import LEVELS, Level
+from knightlite.schedule.local_search import Budget, Neighbours
+from knightlite.schedule.merge import in_order
 from knightlite.schedule.network import Network, network_of
-from knightlite.schedule.plan import Tilings, lay_out_constants, layer_key, layerwise_plan
+from knightlite.schedule.plan import (
+    Tilings,
+    lay_out_constants,
+    layer_key,
+    layerwise_plan,
+    plan_instructions,
+)
 from knightlite.schedule.price import constant_bytes
 from knightlite.schedule.records import LayerPlan, Order, Plan
 from knightlite.schedule.regions import Decisions, Region
-from knightlite.schedule.scheduled import Laid, Timed, lay, timed
-from knightlite.schedule.search import Limits, decide
+from knightlite.schedule.scheduled import Laid, Timed, as_it_runs, lay, timed
+from knightlite.schedule.search import Search
 from knightlite.schedule.steps import ConstantKey
-from knightlite.schedule.tasks import Places
+from knightlite.schedule.tasks import STREAMS, Places, Task
 from knightlite.schedule.tiling import Tiling
 
-SHARES = (100, 92, 80, 65, 50)  # percent of FSPM that a search may plan with, until all fits
+NEAR = 105  # percent of what the busiest engine takes at least: not worth another look
+FAR = 110  # percent of it: layers for themselves may be faster
+SHARES = (100, 97, 94, 90, 80, 65, 50)  # percent of FSPM to plan with, until all fits
 
 
 def make_plan(
@@ -35,19 +47,25 @@ def make_plan(
     reuse_ddr: bool = True,
     tilings: Tilings | None = None,
     level: Level = LEVELS[0],
+    budget: Budget | None = None,
 ) -> Plan:
     """Everything but bytes and tokens; all capacity findings at once.
 
     ``reuse_ddr``: buffers share addresses where their lives allow it. ``tilings``: those chosen
-    before for the same chip, to which new ones are added.
+    before for the same chip, to which new ones are added. ``budget``: of a level that searches.
     """
     tilings = {} if tilings is None else tilings
     if level.in_turn:
         return layerwise_plan(graph, places, chip, reuse_ddr, tilings, level)
-    return _Planner(graph, places, chip, reuse_ddr, tilings, level).plan()
+    given = (Budget() if budget is None else budget) if level.searches else None
+    return _Planner(graph, places, chip, reuse_ddr, tilings, level, given).plan()
 
 
 _Tried = tuple[Decisions, Laid, Timed]
+
+
+def _cycles(tried: _Tried) -> int:
+    return tried[2].cycles
 
 
 class _Planner:
@@ -61,7 +79,10 @@ class _Planner:
         reuse_ddr: bool,
         tilings: Tilings,
         level: Level,
+        budget: Budget | None,
     ) -> None:
+        self.budget = budget
+        self.tried = 0  # changes of a schedule
         self.network = network_of(graph, places, chip)
         self.places, self.reuse_ddr = places, reuse_ddr
         self.tilings, self.level = tilings, level
@@ -71,29 +92,85 @@ class _Planner:
             apart[block.name] = address
             address += block.size_bytes
         self._apart = locate(graph, places, self._blocks, apart)
-        self._refused: dict[int, Finding] = {}
+        self._refused: set[int] = set()
+        self._search = Search(self.network, self._alone)
 
     def plan(self) -> Plan:
-        """The best of what is tried: nothing is slower than every layer for itself."""
-        found = [item for item in (self._estimated(), self._each_alone()) if item is not None]
-        if not found:
-            raise self._error()
-        for tried in sorted(found, key=lambda item: item[2].cycles):
-            try:
+        """The best of what is tried: nothing is slower than layer by layer."""
+        found = self._scheduled()
+        cycles = None if found is None else sum(layer.estimated_cycles for layer in found.layers)
+        if cycles is not None and cycles * 100 <= FAR * self.network.least_cycles:
+            assert found is not None
+            return found
+        graph, chip = self.network.graph, self.network.chip
+        plain = layerwise_plan(graph, self.places, chip, self.reuse_ddr, self.tilings, self.level)
+        if found is not None and cycles is not None and cycles <= layerwise_cycles(plain):
+            return found
+        return plain
+
+    def _scheduled(self) -> Plan | None:
+        """The best schedule of regions; None where none is found that fits."""
+        estimated = self._estimated()
+        found = [] if estimated is None else [estimated]
+        if estimated is None or estimated[2].cycles * 100 > FAR * self.network.least_cycles:
+            alone = self._each_alone()
+            found += [] if alone is None else [alone]
+        if self.budget is not None and found:
+            found.append(self._searched(min(found, key=_cycles), self.budget))
+        for tried in sorted(found, key=_cycles):
+            with suppress(Scattered):
                 return self._finished(*tried)
-            except Scattered:
-                continue
-        raise self._error()
+        return None
+
+    def _searched(self, best: _Tried, budget: Budget) -> _Tried:
+        """The best of a schedule and what small changes make of it, one after the other."""
+        neighbours = Neighbours(self.network, self._search.may_stay, self._alone)
+        if budget.best is not None and neighbours.sound(budget.best):
+            known = self._try(budget.best)
+            best = best if known is None else min(best, known, key=_cycles)
+        begun = time.monotonic()
+        self.tried = budget.tried
+        while self.tried < budget.evaluations:
+            if budget.seconds is not None and time.monotonic() - begun > budget.seconds:
+                break
+            changed = neighbours.drawn(best[0], self.tried)
+            self.tried += 1
+            found = None if changed is None else self._try(changed)
+            if found is not None and found[2].cycles < best[2].cycles:
+                best = found
+        return best
 
     def _estimated(self) -> _Tried | None:
         """The schedule that the estimates choose, with less of FSPM where it does not fit so."""
+        search = self._search
         for share in SHARES:
-            limits = Limits(self.network.chip.fspm_bytes * share // 100)
-            decisions = decide(self.network, limits, self._alone)
+            room = self.network.chip.fspm_bytes * share // 100
+            decisions = search.run(room)
             tried = None if decisions is None else self._try(decisions)
             if tried is not None:
-                return tried
+                return self._corrected(search, room, tried)
         return None
+
+    def _corrected(self, search: Search, room: int, first: _Tried) -> _Tried:
+        """The best of some searches, each of which knows what the regions chosen so far took."""
+        best = tried = first
+        seen = {first[0]}
+        for _ in range(self.level.corrections):
+            if best[2].cycles * 100 <= NEAR * self.network.least_cycles:
+                break
+            search.learn(tried[0], region_cycles(*tried))
+            decisions = search.run(room)
+            if decisions is None or decisions in seen:
+                break
+            seen.add(decisions)
+            found = self._try(decisions)
+            if found is None:
+                break
+            tried = found
+            if tried[2].cycles >= best[2].cycles:
+                break
+            best = tried
+        return best
 
     def _each_alone(self) -> _Tried | None:
         """Every layer from DDR to DDR in tiles of its own."""
@@ -113,15 +190,10 @@ class _Planner:
         if key not in self.tilings:
             try:
                 self.tilings[key] = choose(layer.geometry, self._apart, layer.node.name)
-            except CapacityError as error:
-                self._refused[layer.index] = Finding(layer.node.name, error.sentence, error.hint)
+            except CapacityError:  # said where no other schedule is found
+                self._refused.add(layer.index)
                 return None
         return self.tilings[key]
-
-    def _error(self) -> KnightliteError:
-        """What does not fit, of all layers."""
-        findings = [self._refused[index] for index in sorted(self._refused)]
-        return findings_error(CapacityError, findings[0].sentence, findings, findings[0].hint)
 
     def _try(self, decisions: Decisions) -> _Tried | None:
         laid = lay(self.network, decisions)
@@ -152,9 +224,10 @@ class _Planner:
         locations = locate(network.graph, self.places, blocks, addresses)
         final = timed(network, laid, locations, lambda layer, key: constants[layer][key])
         assert final is not None
+        final = as_it_runs(final, chip)
         where = Places(network, laid.addresses, locations)
         code, found = tuple(final.code()), pieces(network, final, where)
-        order = Order(code, found, decisions, laid, network)
+        order = Order(code, found, decisions, laid, network, self.tried)
         layers = _layer_plans(network, laid, final, constants)
         return Plan(
             network.graph,
@@ -191,6 +264,25 @@ class _Planner:
             for block in self._blocks
             if block.name in touched
         )
+
+
+def layerwise_cycles(plan: Plan) -> int:
+    """Cycles of a plan whose layers follow each other, in the order in which they are written."""
+    flat = [item for layer in plan_instructions(plan) for item in layer]
+    found = [Task(item, STREAMS[item.ENGINE], index) for index, item in enumerate(flat)]
+    return in_order(found, plan.layers[0].geometry.chip).cycles if found else 0
+
+
+def region_cycles(decisions: Decisions, laid: Laid, found: Timed) -> list[int]:
+    """By how much each region moves the end of all finished work onward; they add up."""
+    cycles = [0] * len(decisions.regions)
+    end = 0
+    for task in found.merged.order:
+        moved = found.merged.ends[task] - end
+        if moved > 0:
+            cycles[laid.steps[found.tasks[task].step].region] += moved
+            end += moved
+    return cycles
 
 
 def _layer_plans(

@@ -39,7 +39,8 @@ class Order:
 
     ``code``: instructions with their layers and without tokens; ``pieces``: where the tensors are
     that are not in DDR; ``decisions``: which layers are walked together, what stays on chip;
-    ``laid``: its steps and blocks, and where they lie in FSPM; ``network``: what they are of.
+    ``laid``: its steps and blocks, and where they lie in FSPM; ``network``: what they are of;
+    ``tried``: how many changes of a schedule a search has tried.
     """
 
     code: tuple[Instruction, ...]
@@ -47,6 +48,7 @@ class Order:
     decisions: Decisions
     laid: Laid
     network: Network
+    tried: int
 
 
 @dataclass(frozen=True, slots=True)

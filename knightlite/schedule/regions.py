@@ -65,7 +65,7 @@ def band_rows(network: Network, region: Region, resident: frozenset[str]) -> lis
                 continue
             # no row is left out, though nobody may read it: every tensor can be compared
             again = before if region.kept or layer.y.buffer in resident else need[0]
-            need = (min(again, before), need[1])
+            need = layer.whole_phases((min(again, before), need[1]))
             if need[0] < need[1]:
                 done[layer.index] = need[1]
                 rows[layer.index] = need

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from knightlite.allocate import Location
 from knightlite.allocate.packing import Life, live_bytes, pack
+from knightlite.chip import Chip
 from knightlite.errors import CapacityError
 from knightlite.isa import Instruction
 from knightlite.schedule.blocks import Block, ScheduledStep, walk
-from knightlite.schedule.merge import Merged, merge
+from knightlite.schedule.merge import Merged, in_order, merge
 from knightlite.schedule.network import Network
 from knightlite.schedule.regions import Decisions
 from knightlite.schedule.tasks import Constants, Task, tasks
 
 ROOMS = (100, 96, 90, 80, 60, 0)  # percent of FSPM that places may be held ahead in
-TRIALS = 200  # of an order of blocks where nothing is held any more
+TRIALS = 60  # of an order of blocks where nothing is held any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +102,27 @@ def timed(
         found = tasks(network, laid.steps, laid.addresses, locations, constants)
     except CapacityError:
         return None
-    return Timed(laid, found, merge(found, network.chip))
+    return Timed(laid, found, merge(found, network.chip, _replaced(laid)))
+
+
+def as_it_runs(found: Timed, chip: Chip) -> Timed:
+    """The same order with the times that it takes where tokens say who waits.
+
+    Who waits only so that a tensor can be seen whole stands in order, but does not wait.
+    """
+    order = found.merged.order
+    ends = dict(zip(order, in_order([found.tasks[i] for i in order], chip).ends, strict=True))
+    return replace(found, merged=Merged(order, [ends[index] for index in range(len(order))]))
+
+
+def _replaced(laid: Laid) -> dict[int, list[int]]:
+    """Blocks by the one that is put where they were, by their identities."""
+    roots = [block for block in laid.blocks if block.inside is None]
+    begins = np.array([laid.addresses[id(block)] for block in roots], np.int64)
+    ends = begins + np.array([block.size for block in roots], np.int64)
+    lasts = np.array([block.last for block in roots], np.int64)
+    found: dict[int, list[int]] = {}
+    for block, begin, end in zip(roots, begins, ends, strict=True):
+        met = (lasts < block.first) & (begins < end) & (begin < ends)
+        found[id(block)] = [id(roots[index]) for index in np.flatnonzero(met)]
+    return found

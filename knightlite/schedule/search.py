@@ -25,18 +25,10 @@ from knightlite.schedule.tiling import Tiling
 LONGEST = 12  # layers of a region
 BANDS = (2, 3, 4, 6, 8, 11, 14, 19, 28, 38, 56, 112)
 HIDING = 4  # layers of a region that only hides one engine's work behind the other's
-FEW_BANDS = (2, 4, 8)
+FEW_BANDS = (3, 8)
 ENOUGH = 5  # numbers of bands that are priced once they fit
 STATES = 10  # kept at a border: the cheapest
 CHOSEN = 3  # buffers that are born in a region and may stay, each alone; of more all or none
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a search may use: bytes of FSPM, and how much of a region's loads and stores overlap."""
-
-    fspm_bytes: int
-    longest: int = LONGEST
 
 
 class _Best(NamedTuple):
@@ -49,7 +41,7 @@ class _Best(NamedTuple):
     kept: bool = False
 
 
-@dataclass(slots=True)
+@dataclass
 class _Shape:
     """A region of some layers in some bands, whatever stays on chip."""
 
@@ -66,13 +58,20 @@ class _Shape:
     inner: list[int] = field(default_factory=list)  # bytes per layer of what is born and dies here
     crossing: dict[str, _Crossing] = field(default_factory=dict)
 
-    def least(self) -> int:
+    @cached_property
+    def needed(self) -> int:
         """Bytes of FSPM that it needs whatever stays on chip: of everything a segment."""
         usage = list(self.inner)
         for item in self.crossing.values():
-            for position in range(item.touched[0] - self.first, item.touched[1] - self.first):
+            begin = item.touched[0] + item.replaces - self.first
+            for position in range(begin, item.touched[1] - self.first):
                 usage[position] += item.segment
         return max(usage)
+
+    @cached_property
+    def touches(self) -> frozenset[str]:
+        """The buffers that others touch as well."""
+        return frozenset(self.crossing)
 
 
 @dataclass(slots=True)
@@ -85,31 +84,37 @@ class _Crossing:
     written: int
     touched: Range  # layers of the region, from the first to behind the last
     transfers: int
+    replaces: bool  # it takes the place of one that dies as it is born
 
 
 Alone = Callable[[Layer], tuple[Tiling, int] | None]
 """A layer's tiling from DDR to DDR, and its cycles; None where it does not fit so."""
 
 
-def decide(network: Network, limits: Limits, alone: Alone) -> Decisions | None:
-    """The cheapest regions and homes by the estimate; None where some layer fits in no way."""
-    return _Search(network, limits, alone).run()
+Known = tuple[Region, frozenset[str]]
+"""A region, and which of the buffers that it touches are whole in FSPM."""
 
 
-class _Search:
-    def __init__(self, network: Network, limits: Limits, alone: Alone) -> None:
-        self.network, self.limits, self.alone = network, limits, alone
+class Search:
+    """Finds the cheapest regions and homes, by estimates and by what was measured."""
+
+    def __init__(self, network: Network, alone: Alone) -> None:
+        self.network, self.alone = network, alone
+        self._room = network.chip.fspm_bytes
+        self._found_shapes: dict[int, list[_Shape]] = {}
+        self._prices: dict[tuple[int, frozenset[str], frozenset[str]], tuple[int, int]] = {}
+        self._measured: dict[Known, int] = {}
         self.chip = network.chip
         self._bytes = {n: b.whole_bytes(self.chip) for n, b in network.buffers.items()}
-        self._may_stay = {
+        self.may_stay = frozenset(
             name
             for name, buffer in network.buffers.items()
             if not buffer.given
             and not buffer.delivered
-            and self._bytes[name] <= limits.fspm_bytes
+            and self._bytes[name] <= self.chip.fspm_bytes
             and buffer.encodable(buffer.tensor.shape[1], self.chip)
             and self._replaceable(name)
-        }
+        )
         self._in_place = [in_place(network, layer) for layer in network.layers]
 
     def _replaceable(self, name: str) -> bool:
@@ -124,23 +129,47 @@ class _Search:
                 return False
         return True
 
-    def run(self) -> Decisions | None:
-        """Borders in order; at each the cheapest ways to every state."""
+    def known(self, region: Region, resident: frozenset[str]) -> Known:
+        """What a measured time of a region is of."""
+        touched = {
+            part.buffer
+            for layer in self.network.layers[region.first : region.last]
+            for part in (*layer.reads, layer.y)
+        }
+        return region, resident & touched
+
+    def learn(self, decisions: Decisions, cycles: Sequence[int]) -> None:
+        """Take what the regions of a schedule took for their price from now on."""
+        for region, measured in zip(decisions.regions, cycles, strict=True):
+            self._measured[self.known(region, decisions.resident)] = measured
+
+    def run(self, room: int) -> Decisions | None:
+        """The cheapest in so many bytes of FSPM; None where none fits.
+
+        Borders in order; at each the cheapest ways to every state.
+        """
+        if room != self._room:  # more is short of it then
+            self._room = room
+            self._found_shapes.clear()
+            self._prices.clear()
+            self.__dict__.pop("_pressed", None)
         count = len(self.network.layers)
         best: list[dict[frozenset[str], _Best]] = [{} for _ in range(count + 1)]
         best[0][frozenset()] = _Best(0, -1, frozenset(), 0)
         for last in range(1, count + 1):
-            for shape in self._shapes(last):
-                least = shape.least()
+            if last not in self._found_shapes:
+                self._found_shapes[last] = list(self._shapes(last))
+            for shape in self._found_shapes[last]:
+                least = shape.needed
                 for state, known in best[shape.first].items():
                     passing = sum(self._bytes[x] for x in state if x not in shape.crossing)
-                    if passing + least > self.limits.fspm_bytes:
+                    if passing + least > room:
                         continue
                     for after in self._states(shape, state):
                         cost = self._price(shape, state, after)
                         if cost is None:
                             continue
-                        cost += known.cost
+                        cost = known.cost + self._corrected(shape, state | after, cost)
                         old = best[last].get(after)
                         if old is None or cost < old.cost:
                             best[last][after] = _Best(
@@ -166,7 +195,9 @@ class _Search:
             if sum(self._bytes[name] for name in state) > room:
                 continue
             after = frozenset(n for n in state if self.network.buffers[n].last >= last)
-            cost, old = known.cost + found[1], best[last].get(after)
+            region = Region(last - 1, last, 1, tiling=found[0])
+            cost = known.cost + self._measured.get((region, frozenset()), found[1])
+            old = best[last].get(after)
             if old is None or cost < old.cost:
                 best[last][after] = _Best(cost, last - 1, state, 0)
 
@@ -199,7 +230,7 @@ class _Search:
         pressed = [False] * count
         for name, buffer in self.network.buffers.items():
             first, last = max(0, buffer.first), min(buffer.last, count - 1)
-            if name in self._may_stay:
+            if name in self.may_stay:
                 first += self._replaces(name, first)
                 for index in range(first, last + 1):
                     live[index] += self._bytes[name]
@@ -207,9 +238,7 @@ class _Search:
                 for layer in self.network.layers[first : last + 1]:
                     if any(part.buffer == name for part in (*layer.reads, layer.y)):
                         pressed[layer.index] = True
-        return tuple(
-            flag or live[index] > self.limits.fspm_bytes for index, flag in enumerate(pressed)
-        )
+        return tuple(flag or live[index] > self._room for index, flag in enumerate(pressed))
 
     def _shapes(self, last: int) -> Iterator[_Shape]:
         """Regions that end at a border: a layer as a whole, and runs of layers in bands.
@@ -224,8 +253,8 @@ class _Search:
         alone = self._shape(last - 1, last, 1, False, [(layer, (0, layer.height))])
         if alone is not None:
             yield alone
-        short = any(self._pressed[max(0, last - self.limits.longest) : last])
-        longest = self.limits.longest if short else HIDING
+        short = any(self._pressed[max(0, last - LONGEST) : last])
+        longest = LONGEST if short else HIDING
         if not short and all(x.engine is Engine.RCCN for x in layers[max(0, last - HIDING) : last]):
             return
         fitting: dict[int, int] = {}  # first layer -> bands that fit so far
@@ -233,7 +262,7 @@ class _Search:
             if bands > layer.height:
                 break
             level: set[int] = set()  # regions in which no two bands need the same rows
-            for kept in (False, True):
+            for kept in (False, True) if short else (False,):
                 for shape in self._growing(last, bands, kept, longest):
                     if kept and shape.first in level:
                         continue
@@ -264,11 +293,12 @@ class _Search:
             if kept:  # what the band before has not
                 fresh = -(-layer.height // bands)
                 rows_needed = (max(rows_needed[0], rows_needed[1] - fresh), rows_needed[1])
+            rows_needed = layer.whole_phases(rows_needed)
             wanted.extend((part, layer.read_rows(part, rows_needed)) for part in layer.reads)
             taken.insert(0, (layer, rows_needed))
             if useful:
                 shape = self._shape(first, last, bands, kept, taken)
-                if shape is None or shape.least() > self.limits.fspm_bytes:
+                if shape is None or shape.needed > self._room:
                     return
                 self._grown.add(first)
                 yield shape
@@ -358,6 +388,7 @@ class _Search:
                 traffic_out.get(name, 0),
                 touched,
                 bands * (bool(loaded) + (name in traffic_out)),
+                self._replaces(name, touched[0]),
             )
         return shape
 
@@ -403,7 +434,7 @@ class _Search:
             for name, item in shape.crossing.items()
             if item.buffer.first >= shape.first
             and item.buffer.last >= last
-            and name in self._may_stay
+            and name in self.may_stay
         ]
         if len(born) > CHOSEN:
             yield kept
@@ -413,8 +444,29 @@ class _Search:
             for some in combinations(born, count):
                 yield kept | frozenset(some)
 
+    def _corrected(self, shape: _Shape, stay: frozenset[str], estimate: int) -> int:
+        """What a region took, where that is known; never less than its engines' own work.
+
+        What it took may be hidden behind what others wait for.
+        """
+        if not self._measured:
+            return estimate
+        region = Region(shape.first, shape.last, shape.bands, shape.kept)
+        found = self._measured.get((region, stay & shape.touches))
+        return estimate if found is None else max(found, shape.matrix, shape.vector)
+
     def _price(self, shape: _Shape, before: frozenset[str], after: frozenset[str]) -> int | None:
         """Cycles of a region between two states by the estimate; None where it does not fit."""
+        key = (id(shape), before, after)
+        if key not in self._prices:
+            self._prices[key] = self._priced(shape, before, after)
+        needed, cost = self._prices[key]
+        return cost if needed <= self._room else None
+
+    def _priced(
+        self, shape: _Shape, before: frozenset[str], after: frozenset[str]
+    ) -> tuple[int, int]:
+        """Bytes of FSPM that a region needs between two states, and its cycles by the estimate."""
         chip, bands = self.chip, shape.bands
         stay = before | after
         usage = list(shape.inner)
@@ -431,7 +483,7 @@ class _Search:
                 if bands == 1:
                     if name not in before:
                         begin = item.touched[0] - shape.first
-                        begin += self._replaces(name, item.touched[0])
+                        begin += item.replaces
                     if name not in after:
                         end = item.touched[1] - shape.first
                 for position in range(begin, end):
@@ -439,7 +491,7 @@ class _Search:
                 continue
             double = bands > 1
             begin, end = item.touched[0] - shape.first, item.touched[1] - shape.first
-            if item.written and not item.read and self._replaces(name, item.touched[0]):
+            if item.written and not item.read and item.replaces:
                 begin += 1
             for position in range(begin, end):
                 usage[position] += item.segment
@@ -449,12 +501,10 @@ class _Search:
             read += item.read
             written += item.written
             transfers += item.transfers
-        if max(usage, default=0) > self.limits.fspm_bytes:
-            return None
         again = bands if shape.weights > chip.wspm_bytes else 1
         ddr_in, ddr_out = chip.ddr_cycles(read), chip.ddr_cycles(written)
         setups = (transfers + shape.transfers * again) * chip.dma_setup_cycles
         ddr = ddr_in + ddr_out + chip.ddr_cycles(shape.weights * again) + setups
         busiest = max(shape.matrix, shape.vector, ddr)
         apart = shape.matrix + shape.vector - max(shape.matrix, shape.vector) + ddr_in + ddr_out
-        return busiest + apart // bands + shape.exposed * again
+        return max(usage, default=0), busiest + apart // bands + shape.exposed * again

@@ -38,6 +38,12 @@ class Stream(IntEnum):
     VECTOR = 4
 
 
+STREAMS = {
+    Engine.RDMA: Stream.FEATURES,
+    Engine.WDMA: Stream.STORES,
+    Engine.RCCN: Stream.MATRIX,
+    Engine.RCVT: Stream.VECTOR,
+}  # of an engine whose instructions are in order already
 SLOTS = "slots"  # of a layer in tiles of its own, in place of constants of a kind
 ENGINES = (Engine.RDMA, Engine.RDMA, Engine.WDMA, Engine.RCCN, Engine.RCVT)  # by stream
 
@@ -45,12 +51,14 @@ ENGINES = (Engine.RDMA, Engine.RDMA, Engine.WDMA, Engine.RCCN, Engine.RCVT)  # b
 class Task(NamedTuple):
     """An instruction, and the step that it belongs to.
 
+    ``block``: the identity of the block in FSPM that it writes to, 0 where it writes to none.
     ``passes_on``: it only moves rows from one band's segment to the next.
     """
 
     instruction: Instruction
     stream: Stream
     step: int
+    block: int = 0
     passes_on: bool = False
 
 
@@ -75,9 +83,10 @@ def tasks(
     for number, step in enumerate(steps):
         layer = network.layers[step.layer]
 
-        def add(instruction: Instruction, stream: Stream) -> None:
+        def add(instruction: Instruction, stream: Stream, block: Block | None = None) -> None:
+            root = 0 if block is None else id(block.inside or block)
             numbered = in_program(instruction, step.layer, 0, 0)  # noqa: B023
-            found.append(Task(numbered, stream, number))  # noqa: B023
+            found.append(Task(numbered, stream, number, root))  # noqa: B023
 
         if step.alone:
             pads = Scratchpads(
@@ -87,14 +96,15 @@ def tasks(
                 add(item, stream)
             continue
         for move in step.moves:
-            moving = in_program(place.move(move), step.layer, 0, 0)
-            found.append(Task(moving, Stream.VECTOR, number, passes_on=True))
+            add(place.move(move), Stream.VECTOR, move.target)
+            found[-1] = found[-1]._replace(passes_on=True)
         for load in step.loads:
-            add(place.load(load), Stream.FEATURES)
+            add(place.load(load), Stream.FEATURES, load.block)
         for item in (*mspm.loads(number), *wspm.loads(number)):
             add(item, Stream.CONSTANTS)
         for item in layer.geometry.work.compute(place.tile(layer, step, wspm, mspm, number)):
-            add(item, Stream.MATRIX if item.ENGINE is Engine.RCCN else Stream.VECTOR)
+            target = step.y if step.tile.last else step.sums
+            add(item, Stream.MATRIX if item.ENGINE is Engine.RCCN else Stream.VECTOR, target)
         for store in step.stores:
             add(place.store(store), Stream.STORES)
     return found
@@ -112,9 +122,11 @@ def _alone(
     builder = LayerBuilder(geometry, locations, lambda key: constants(layer.index, key))
     for visit in LayerWalk(geometry, tiling, pads).visits():
         for request in visit.requests:
-            yield builder.load(request), Stream.CONSTANTS if request.key else Stream.FEATURES
+            stream = Stream.CONSTANTS if request.key else Stream.FEATURES
+            yield builder.load(request), stream
         for item in geometry.work.compute(visit.tile):
-            yield item, Stream.MATRIX if item.ENGINE is Engine.RCCN else Stream.VECTOR
+            engine = Stream.MATRIX if item.ENGINE is Engine.RCCN else Stream.VECTOR
+            yield item, engine
         if visit.step.last:
             yield builder.store(visit.tile), Stream.STORES
 

@@ -26,6 +26,7 @@ COMPILE_FILES: Mapping[str, str] = {
     "known_input": "{}_known_input.bin",
     "known_output": "{}_known_output.bin",
     "map": "{}_r.map.txt",
+    "search": "{}_r.search.json",
 }
 PROFILE_FILES: Mapping[str, str] = {
     "text": "layer_cycles_NPU_0.txt",  # Knight's name

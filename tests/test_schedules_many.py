@@ -1,0 +1,149 @@
+"""Schedules above level 0: the same bytes of every tensor, by whatever way they come about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from conformance_checks import artificial, build, random_inputs, reference, run
+from knightlite.chip import Chip
+from knightlite.chip_files import find
+from knightlite.errors import CapacityError, UnsupportedError
+from knightlite.ir import Graph
+from knightlite.schedule import LEVELS
+from knightlite.sim import simulate_time
+from quantized_nets import QuantizedNet
+
+SMALL = replace(
+    find("TX5368AV200").chip,
+    matrix_input_lanes=8,
+    matrix_output_lanes=8,
+    depthwise_lanes=8,
+    wspm_align_bytes=16,
+    mspm_align_bytes=16,
+)
+
+
+@st.composite
+def chips(draw: st.DrawFn) -> Chip:
+    """From memories that hold hardly a layer to such that hold a network."""
+    return replace(
+        SMALL,
+        fspm_bytes=draw(st.sampled_from([1024, 2048, 4096, 8192, 65536])),
+        wspm_bytes=draw(st.sampled_from([1024, 4096, 16384])),
+        mspm_bytes=draw(st.sampled_from([1024, 4096])),
+        vector_lanes=draw(st.sampled_from([2, 8, 32])),
+        ddr_efficiency_percent=draw(st.sampled_from([5, 57, 100])),
+    )
+
+
+@st.composite
+def networks(draw: st.DrawFn, most: int = 9) -> Graph:
+    """Convolutions of all kinds, pools, sums, Concats and enlargements, wired at random."""
+    net = QuantizedNet()
+    size = draw(st.sampled_from([(5, 5), (8, 8), (12, 6), (16, 4)]))
+    known: dict[tuple[int, int], list[tuple[str, int]]] = {
+        size: [(net.input("x", draw(st.integers(1, 9)), *size), 0)]
+    }
+    known[size][0] = ("x", net.channels("x"))
+    last = "x", size, net.channels("x")
+    for index in range(draw(st.integers(2, most))):
+        place = draw(st.sampled_from(sorted(known)))
+        x, channels = draw(st.sampled_from(known[place]))
+        if draw(st.booleans()):
+            x, place, channels = last
+        name, kind = f"n{index}", draw(st.sampled_from(KINDS))
+        made = _grown(net, draw, name, kind, x, place, channels, known)
+        if made is None:
+            continue
+        last = made
+        known.setdefault(made[1], []).append((made[0], made[2]))
+    outputs = [last[0]]
+    others = sorted(name for items in known.values() for name, _ in items if name != "x")
+    if draw(st.booleans()) and others:
+        outputs.append(draw(st.sampled_from(others)))
+    assume(last[0] != "x")
+    return net.build(*dict.fromkeys(outputs))
+
+
+KINDS = ("1x1", "3x3", "3x3", "stride", "depthwise", "pool", "add", "concat", "enlarge", "global")
+Made = tuple[str, tuple[int, int], int]
+
+
+def _grown(
+    net: QuantizedNet,
+    draw: st.DrawFn,
+    name: str,
+    kind: str,
+    x: str,
+    place: tuple[int, int],
+    channels: int,
+    known: dict[tuple[int, int], list[tuple[str, int]]],
+) -> Made | None:
+    """One more layer, where it fits; its name, size and channels."""
+    outs = draw(st.integers(1, 20))
+    half = (-(-place[0] // 2), -(-place[1] // 2))
+    if kind == "1x1":
+        return net.conv(x, name, outs), place, outs
+    if kind == "3x3":
+        return net.conv(x, name, outs, (3, 3), pads=(1,) * 4), place, outs
+    if kind == "stride":
+        return net.conv(x, name, outs, (3, 3), strides=(2, 2), pads=(1,) * 4), half, outs
+    if kind == "depthwise":
+        return (
+            net.conv(x, name, channels, (3, 3), pads=(1,) * 4, group=channels), place, channels,
+        )  # fmt: skip
+    if kind == "pool":
+        made = net.max_pool(x, name, kernel=(3, 3), strides=(2, 2), pads=(1,) * 4)
+        return made, half, channels
+    alike = [item for item, count in known[place] if count == channels and item != x]
+    if kind == "add" and alike:
+        return net.add(x, draw(st.sampled_from(alike)), name), place, channels
+    if kind == "concat" and len(known[place]) > 1:
+        other, more = draw(st.sampled_from([item for item in known[place] if item[0] != x]))
+        return net.concat(name, x, other), place, channels + more
+    if kind == "enlarge" and max(place) <= 8:
+        made = net.transposed(x, name, outs, (2, 2), strides=(2, 2))
+        return made, (2 * place[0], 2 * place[1]), outs
+    if kind == "global" and draw(st.booleans()):
+        return net.average_pool(x, name, kernel=place), (1, 1), channels
+    return None
+
+
+def exact(graph: Graph, chip: Chip, level: int) -> dict[str, Any]:
+    """Every tensor of two pictures against the integer references; the times of the plan."""
+    built = build(graph, artificial(chip), level)
+    for seed in range(2):
+        inputs = random_inputs(graph, np.random.default_rng(seed))
+        found, wanted = run(built, inputs), reference(graph, inputs)
+        assert {node.output for node in built.compiled.graph.nodes} <= set(found)
+        for name in set(wanted) & set(found):
+            np.testing.assert_array_equal(found[name], wanted[name], name)
+    layers = built.program.meta.layers
+    total = simulate_time(built.machine.instructions, chip).total_cycles
+    ordered = built.compiled.plan.order is not None
+    estimate = sum(item.estimated_cycles for item in layers) if ordered else total
+    return {"cycles": total, "estimate": estimate}
+
+
+@settings(max_examples=1200, deadline=None)
+@given(networks(), chips())
+def test_random_networks_are_exact(graph: Graph, chip: Chip) -> None:
+    """Nothing left out, nothing overwritten too early; the time is what the plan says it is."""
+    try:
+        plain = exact(graph, chip, 0)
+    except (CapacityError, UnsupportedError):
+        assume(False)
+    for level in range(1, len(LEVELS)):
+        found = exact(graph, chip, level)
+        assert found["cycles"] == found["estimate"]
+        assert found["cycles"] <= plain["cycles"]
+
+
+if __name__ == "__main__":
+    pytest.main([__file__])
