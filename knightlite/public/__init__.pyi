@@ -95,6 +95,8 @@ def compile(
     start_layer_name: str | None = None,
     end_layer_name: str | None = None,
     opt_group: int = 1,
+    evaluations: int | None = None,
+    search_seconds: float | None = None,
     opt_ddr: int = 1,
     sparse: bool = False,
     res_version: str = "1.0",
@@ -113,6 +115,8 @@ def compile(
         opt_group: schedule: 0 layer after layer through DDR, as the vendor's compiler; 1 with
             tensors that stay on chip, layers walked together and constants ahead; 2: a search from
             there.
+        evaluations: with ``opt_group`` 2: changes of a schedule to try in all; default: 240.
+        search_seconds: with ``opt_group`` 2: stop then; ``figures`` say after how many changes.
         opt_ddr: 0: no two tensors share DDR; 1: they do; 2: as 1.
         sparse: skip blocks of a convolution's weights that are all zero.
         res_version: a text of yours to keep in the ``.cfg``.
