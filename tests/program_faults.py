@@ -412,7 +412,8 @@ def description(program: Program, rng: random.Random) -> Mutation | None:
 def _other_fact(meta: Description, name: str, rng: random.Random) -> Any:
     value = getattr(meta, name)
     if name == "chip_values":
-        fact = rng.choice([item.name for item in fields(value)])
+        numbers = [x.name for x in fields(value) if isinstance(getattr(value, x.name), int)]
+        fact = rng.choice(numbers)
         changed: dict[str, Any] = {fact: max(1, getattr(value, fact) * rng.choice([2, 4]))}
         return replace(value, **changed)
     if name == "quantization":
@@ -488,6 +489,7 @@ class Bench:
 
     name: str
     folder: Path
+    level: int = 0  # of its schedule
     program: Program = field(init=False)
     golden: onnx.ModelProto = field(init=False)
     wanted: dict[str, Any] = field(init=False)
@@ -499,7 +501,7 @@ class Bench:
         origin = Origin(
             version="0", model_sha256="0" * 64, recipe=RECIPE, quantization=NOTES,
         )  # fmt: skip
-        compiled = compile_graph(graph, SMALL, CHIP_FILE, origin)
+        compiled = compile_graph(graph, SMALL, CHIP_FILE, origin, level=self.level)
         self.program = compiled.program
         encode_program(self.program)
         self.golden = golden_model(compiled.graph, metadata=golden_metadata(self.program))

@@ -15,9 +15,10 @@ from program_faults import NOTICED, PROGRAMS, REFUSED, SAME, WRONG, Bench, Fault
 COUNT = 10  # of each program
 
 
+@pytest.mark.parametrize("level", [0, 1])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_nothing_is_wrong_and_unnoticed(name: str, tmp_path: Path) -> None:
-    bench = Bench(name, tmp_path)
+def test_nothing_is_wrong_and_unnoticed(name: str, level: int, tmp_path: Path) -> None:
+    bench = Bench(name, tmp_path, level)
     assert bench.judge(Fault("none", "", bench.program)) == SAME
     seen = []
     for _, fault in zip(range(COUNT), faults(bench.program, seed=5), strict=False):

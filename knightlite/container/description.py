@@ -225,8 +225,20 @@ class StoredTensor:
             if piece.first > piece.ready:
                 yield f"pieces[{at}].ready", f"at least {piece.first}", str(piece.ready)
             row += piece.rows
-        if self.pieces and row != self.shape[2]:
+        if not self.pieces:
+            return
+        if row != self.shape[2]:
             yield "pieces", f"those of {self.shape[2]} rows", f"of {row}"
+        begin = self.pieces[0]
+        for name, wanted in (
+            ("address", begin.address),
+            ("row_stride", begin.row_stride),
+            ("column_stride", begin.column_stride),
+            ("first", min(piece.first for piece in self.pieces)),
+            ("ready", max(piece.ready for piece in self.pieces)),
+        ):
+            if getattr(self, name) != wanted:
+                yield name, f"{wanted}, as its pieces are", str(getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)

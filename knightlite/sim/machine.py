@@ -208,10 +208,12 @@ class Machine:
             self.saturations += step.run()
             if index in ready:
                 self._observe(ready[index], observe)
-            for entry, piece in pieces.get(index, ()):
+            here = pieces.get(index, ())
+            for entry, piece in here:
                 self._assemble(entry, piece, assembled)
-                if observe is not None and index == entry.ready:
-                    observe(entry.name, assembled.pop(entry.name))
+            for name in dict.fromkeys(x.name for x, _ in here if x.ready == index):
+                if observe is not None:
+                    observe(name, assembled.pop(name))
         return {entry.name: self._read(entry) for entry in self.program.meta.outputs}
 
     def _write_inputs(self, inputs: Mapping[str, Array]) -> None:

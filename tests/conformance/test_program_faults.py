@@ -15,11 +15,12 @@ pytestmark = pytest.mark.conformance
 COUNT = 250  # of each program
 
 
+@pytest.mark.parametrize("level", [0, 1])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_planted_faults(
-    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+    name: str, level: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    bench = Bench(name, tmp_path)
+    bench = Bench(name, tmp_path, level)
     verdicts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     wrong = []
