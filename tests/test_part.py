@@ -122,7 +122,7 @@ def test_an_inner_tensor_is_the_same_as_in_the_whole(here: Path, capsys: Capture
 
 
 def test_without_reuse_no_two_tensors_overlap(here: Path, capsys: Capture) -> None:
-    compiled(capsys, "--opt-ddr", "0")
+    compiled(capsys, "--opt-ddr", "0", "--opt-group", "0")
     lines = Path(f"made/{STEM}_r.map.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.split() for line in lines if "layers" in line]
     spans = sorted((int(row[0], 16), int(row[1])) for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from conformance_checks import artificial, build, random_inputs, reference, run
+from conformance_checks import ORIGIN, artificial, build, random_inputs, reference, run
+from integer_nets import resnet, text_direction
+from knightlite.api.models.search_file import budget_from, saved_search
 from knightlite.chip import Chip
 from knightlite.chip_files import find
-from knightlite.errors import CapacityError, UnsupportedError
+from knightlite.compiler import compile_graph, plan_graph
+from knightlite.errors import CapacityError, FormatError, UnsupportedError
 from knightlite.ir import Graph
-from knightlite.schedule import LEVELS
+from knightlite.schedule import LEVELS, Budget
 from knightlite.sim import simulate_time
 from quantized_nets import QuantizedNet
 
@@ -145,5 +149,60 @@ def test_random_networks_are_exact(graph: Graph, chip: Chip) -> None:
         assert found["cycles"] <= plain["cycles"]
 
 
-if __name__ == "__main__":
-    pytest.main([__file__])
+@pytest.mark.parametrize("chip", ["TX5368AV200", "TX5112CV201"])
+def test_a_search_goes_on_where_it_stopped(chip: str, tmp_path: Path) -> None:
+    """As if it had never stopped; from the file that it leaves, and not from another model's."""
+    graph, family = text_direction(), find(chip)
+    at_once, first = (
+        compile_graph(graph, family, chip, ORIGIN, level=2, budget=Budget(count))
+        for count in (12, 5)
+    )
+    order = first.plan.order
+    assert order is not None
+    assert order.tried == 5
+    path = tmp_path / "x_r.search.json"
+    digest = family.digest
+    path.write_bytes(saved_search(order, "0" * 64, digest))
+    budget = budget_from(path, "0" * 64, digest, 12, None)
+    assert budget == Budget(12, None, order.decisions, 5)
+    further = compile_graph(graph, family, chip, ORIGIN, level=2, budget=budget)
+    assert further.program == at_once.program
+    assert budget_from(path, "1" * 64, digest, 12, None) == Budget(12)
+    assert budget_from(path, "0" * 64, digest, 4, None) == Budget(4)
+    path.write_bytes(b"{}")
+    with pytest.raises(FormatError, match="is damaged"):
+        budget_from(path, "0" * 64, digest, 12, None)
+
+
+def test_a_search_is_never_slower_and_ends_in_time() -> None:
+    """Of a network where it finds something; no second is no change."""
+    graph, family = resnet(), find("TX5368AV200")
+    cycles = [
+        sum(layer.estimated_cycles for layer in plan.layers)
+        for plan in (
+            plan_graph(graph, family, "TX5368AV200", level=level, budget=budget)
+            for level, budget in ((1, None), (2, Budget(0)), (2, Budget(12)))
+        )
+    ]
+    assert cycles[0] == cycles[1] > cycles[2]
+    order = plan_graph(graph, family, "TX5368AV200", level=2, budget=Budget(100, seconds=0.0)).order
+    assert order is not None
+    assert order.tried <= 1
+
+
+def test_what_is_not_a_schedule_is_not_gone_on_from() -> None:
+    """Of other layers, of more bands than rows, of a buffer that cannot stay."""
+    graph, family = resnet(), find("TX5368AV200")
+    fresh = compile_graph(graph, family, "TX5368AV200", ORIGIN, level=2, budget=Budget(2))
+    order = fresh.plan.order
+    assert order is not None
+    regions = order.decisions.regions
+    for wrong in (
+        replace(order.decisions, regions=regions[:-1]),
+        replace(order.decisions, regions=(replace(regions[0], bands=999), *regions[1:])),
+        replace(order.decisions, resident=frozenset(graph.inputs)),
+    ):
+        found = compile_graph(
+            graph, family, "TX5368AV200", ORIGIN, level=2, budget=Budget(2, None, wrong, 0)
+        )
+        assert found.program == fresh.program

@@ -84,10 +84,11 @@ class NativeMachine:
             for entry, piece in ready[index]:
                 if piece is None:
                     observe(entry.name, self._read(entry))
-                    continue
-                self._assemble(entry, piece, assembled)
-                if index == entry.ready:
-                    observe(entry.name, assembled.pop(entry.name))
+                else:
+                    self._assemble(entry, piece, assembled)
+            for name in dict.fromkeys(x.name for x, piece in ready[index] if x.ready == index):
+                if name in assembled:
+                    observe(name, assembled.pop(name))
 
     def _assemble(self, entry: StoredTensor, piece: Piece, assembled: dict[str, Array]) -> None:
         """Copy rows out of FSPM, which holds them for a while only."""

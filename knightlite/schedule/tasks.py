@@ -100,7 +100,7 @@ def tasks(
             found[-1] = found[-1]._replace(passes_on=True)
         for load in step.loads:
             add(place.load(load), Stream.FEATURES, load.block)
-        for item in (*mspm.loads(number), *wspm.loads(number)):
+        for item in (*mspm.missing(number), *wspm.missing(number)):
             add(item, Stream.CONSTANTS)
         for item in layer.geometry.work.compute(place.tile(layer, step, wspm, mspm, number)):
             target = step.y if step.tile.last else step.sums
@@ -191,7 +191,7 @@ class _Scratchpad:
                 load = load_constant(space, source, address, size)
                 self._loads.setdefault(number, []).append(load)
 
-    def loads(self, step: int) -> Sequence[Instruction]:
+    def missing(self, step: int) -> Sequence[Instruction]:
         """What must be loaded before a step."""
         return self._loads.get(step, ())
 

@@ -15,7 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from knightlite.api.evaluation import state
+from knightlite.api.models.search_file import SavedRegion, SavedSearch, SavedTiling
 from knightlite.cli.program import run
+from knightlite.json_records import canonical_json, to_json
 from knightlite.preprocess import load_recipe
 from paddle_program import conv_relu_program, conv_relu_weights, records
 
@@ -166,6 +168,16 @@ def make_chain(folder: Path) -> None:
             assert code == 0, (command, said.getvalue())
     finally:
         os.chdir(before)
+
+
+def search_text() -> bytes:
+    """What a search for a schedule leaves."""
+    regions = (
+        SavedRegion(0, 2, 4, True, None),
+        SavedRegion(2, 3, 1, False, SavedTiling(4, 8, 16, True, 2)),
+    )
+    found = SavedSearch(1, "0" * 64, "1" * 64, 7, regions, ("a", "b"))
+    return canonical_json(to_json(found))
 
 
 def state_text() -> bytes:

@@ -25,6 +25,7 @@ from knightlite.api.inspection import inspect_file, model_info, quantization_not
 from knightlite.api.inspection.results import load_array, text_form
 from knightlite.api.models.binary import Binary, open_binary
 from knightlite.api.models.partners import cfg_beside, golden_beside
+from knightlite.api.models.search_file import budget_from
 from knightlite.api.quantization import input_configs
 from knightlite.api.simulation import build
 from knightlite.api.simulation.golden import golden_reference, read_golden
@@ -218,6 +219,8 @@ def _texts(folder: Path) -> list[Target]:
                lambda path: workspace.open_workspace(path.parent), TEXT, SLOW),
         Target("scales", "s.json", (folder / "m_scales.json").read_bytes(), read_scales, TEXT),
         Target("state", "e.json", seeds.state_text(), state.read, TEXT),
+        Target("search", "s.search.json", seeds.search_text(),
+               lambda p: budget_from(p, "0" * 64, "1" * 64, 9, None), TEXT),
         Target("annotations", "a.json", seeds.annotations_text(), read_annotations, TEXT),
         Target("run", "run.json", (folder / "run.json").read_bytes(), run_config.read, TEXT),
         Target("recipe", "r.toml", (folder / "r.toml").read_bytes(), load_recipe,
