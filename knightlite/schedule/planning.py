@@ -83,6 +83,7 @@ class _Planner:
     ) -> None:
         self.budget = budget
         self.tried = 0  # changes of a schedule
+        self._alone_cycles: int | None = None  # of every layer for itself
         self.network = network_of(graph, places, chip)
         self.places, self.reuse_ddr = places, reuse_ddr
         self.tilings, self.level = tilings, level
@@ -99,8 +100,7 @@ class _Planner:
         """The best of what is tried: nothing is slower than layer by layer."""
         found = self._scheduled()
         cycles = None if found is None else sum(layer.estimated_cycles for layer in found.layers)
-        if cycles is not None and cycles * 100 <= FAR * self.network.least_cycles:
-            assert found is not None
+        if found is not None and cycles is not None and not self._worth_layerwise(cycles):
             return found
         graph, chip = self.network.graph, self.network.chip
         plain = layerwise_plan(graph, self.places, chip, self.reuse_ddr, self.tilings, self.level)
@@ -108,13 +108,21 @@ class _Planner:
             return found
         return plain
 
+    def _worth_layerwise(self, cycles: int) -> bool:
+        """Whether layer by layer may be faster: it is about as fast as every layer for itself."""
+        if cycles * 100 <= FAR * self.network.least_cycles:
+            return False
+        return self._alone_cycles is None or cycles * FAR > 100 * self._alone_cycles
+
     def _scheduled(self) -> Plan | None:
         """The best schedule of regions; None where none is found that fits."""
         estimated = self._estimated()
         found = [] if estimated is None else [estimated]
         if estimated is None or estimated[2].cycles * 100 > FAR * self.network.least_cycles:
             alone = self._each_alone()
-            found += [] if alone is None else [alone]
+            if alone is not None:
+                self._alone_cycles = alone[2].cycles
+                found.append(alone)
         if self.budget is not None and found:
             found.append(self._searched(min(found, key=_cycles), self.budget))
         for tried in sorted(found, key=_cycles):
