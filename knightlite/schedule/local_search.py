@@ -15,7 +15,7 @@ from knightlite.isa import Engine
 from knightlite.schedule.layers import Layer
 from knightlite.schedule.network import Network
 from knightlite.schedule.regions import Decisions, Region, walkable
-from knightlite.schedule.search import BANDS
+from knightlite.schedule.shapes import BANDS
 from knightlite.schedule.tiling import Tiling
 
 DRAWS = 50  # of a change that makes sense

@@ -12,11 +12,12 @@ from knightlite.allocate.packing import Life, live_bytes, pack
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError
 from knightlite.isa import Instruction
-from knightlite.schedule.blocks import Block, ScheduledStep, walk
+from knightlite.schedule.blocks import Block, ScheduledStep
 from knightlite.schedule.merge import Merged, in_order, merge
 from knightlite.schedule.network import Network
 from knightlite.schedule.regions import Decisions
 from knightlite.schedule.tasks import Constants, Task, tasks
+from knightlite.schedule.walker import walk
 
 ROOMS = (100, 96, 90, 80, 60, 0)  # percent of FSPM that places may be held ahead in
 TRIALS = 60  # of an order of blocks where nothing is held any more
