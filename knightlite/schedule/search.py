@@ -16,7 +16,7 @@ from typing import NamedTuple
 from knightlite.schedule.layers import Layer
 from knightlite.schedule.network import Network
 from knightlite.schedule.regions import Decisions, Region
-from knightlite.schedule.shapes import Shape, Shapes
+from knightlite.schedule.shapes import ALIKE, Shape, Shapes
 from knightlite.schedule.tiling import Tiling
 
 STATES = 10  # kept at a border: the cheapest
@@ -59,6 +59,7 @@ class Search:
             and buffer.encodable(buffer.tensor.shape[1], self.chip)
             and self._replaceable(name)
         )
+        self._room = self.chip.fspm_bytes
         self._shapes = Shapes(network, self.may_stay, self.chip.fspm_bytes)
 
     def _replaceable(self, name: str) -> bool:
@@ -92,7 +93,8 @@ class Search:
 
         Borders in order; at each the cheapest ways to every state.
         """
-        if room != self._shapes.room:  # more is short of it then
+        self._room = room
+        if room * 100 < ALIKE * self._shapes.room:  # more is short of it then
             self._shapes = Shapes(self.network, self.may_stay, room)
             self._prices.clear()
         count = len(self.network.layers)
@@ -198,7 +200,7 @@ class Search:
         if key not in self._prices:
             self._prices[key] = self._priced(shape, before, after)
         needed, cost = self._prices[key]
-        return cost if needed <= self._shapes.room else None
+        return cost if needed <= self._room else None
 
     def _priced(
         self, shape: Shape, before: frozenset[str], after: frozenset[str]

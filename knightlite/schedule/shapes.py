@@ -16,6 +16,7 @@ from knightlite.schedule.layers import Layer, Part
 from knightlite.schedule.network import Buffer, Network
 from knightlite.schedule.regions import hull, in_place, joins
 
+ALIKE = 94  # percent of the room, down to which the same regions are worth looking at
 LONGEST = 12  # layers of a region
 BANDS = (2, 3, 4, 6, 8, 11, 14, 19, 28, 38, 56, 112)
 HIDING = 4  # layers of a region that only hides one engine's work behind the other's
@@ -101,7 +102,9 @@ class Shapes:
                 for layer in self.network.layers[first : last + 1]:
                     if any(part.buffer == name for part in (*layer.reads, layer.y)):
                         pressed[layer.index] = True
-        return tuple(flag or live[index] > self.room for index, flag in enumerate(pressed))
+        return tuple(
+            flag or live[index] * 100 > ALIKE * self.room for index, flag in enumerate(pressed)
+        )
 
     def of(self, last: int) -> Iterator[Shape]:
         """Regions that end at a border: a layer as a whole, and runs of layers in bands.
