@@ -78,6 +78,8 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
     path = find_quantized(options.directory, options.onnx, talk)
     if options.opt_ddr == 2:
         talk.say("--opt-ddr 2 is taken as 1: tensors share DDR where their lives allow it.")
+    if options.opt_group != 2 and (options.evaluations, options.search_seconds) != (None, None):
+        talk.say("--evaluations and --search-seconds change nothing without --opt-group 2.")
     workspace.require_usable(options.directory, options.out_dir)
     sources = workspace.hashed(options.directory, {"onnx": path})
     state = options.out_dir / COMPILE_FILES["search"].format(path.stem)

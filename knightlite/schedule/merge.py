@@ -8,7 +8,7 @@ clock is the machine's: what it says is the simulated time.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +25,14 @@ class Merged(NamedTuple):
 
     order: list[int]
     ends: list[int]  # by task
+
+    def moved(self) -> Iterator[tuple[int, int]]:
+        """(task, cycles by which it moves the end of all finished work onward), where it does."""
+        end = 0
+        for task in self.order:
+            if self.ends[task] > end:
+                yield task, self.ends[task] - end
+                end = self.ends[task]
 
     @property
     def cycles(self) -> int:

@@ -19,7 +19,7 @@ from knightlite.lower import Range, work_of
 from knightlite.ops import Window
 from knightlite.schedule.channels import Cut, channel_cut
 from knightlite.schedule.layers import Layer, Part
-from knightlite.schedule.tiling import LARGEST_PIXEL, LARGEST_ROW, geometry
+from knightlite.schedule.tiling import LARGEST_PIXEL, LARGEST_ROW, geometry, pixel_stride
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ class Buffer:
 
     def pixel_bytes(self, channels: int, chip: Chip) -> int:
         """Bytes between pixels in FSPM, of so many channels."""
-        size = channels * self.tensor.dtype.size_bytes
-        return align(size, 4 if size < chip.fspm_align_bytes else chip.fspm_align_bytes)
+        return pixel_stride(channels * self.tensor.dtype.size_bytes, chip)
 
     def row_bytes(self, channels: int, chip: Chip) -> int:
         """Bytes between rows in FSPM."""

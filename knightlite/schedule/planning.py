@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget
+from knightlite.allocate import layers as executed_layers
 from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError
@@ -55,7 +56,7 @@ def make_plan(
     before for the same chip, to which new ones are added. ``budget``: of a level that searches.
     """
     tilings = {} if tilings is None else tilings
-    if level.in_turn:
+    if level.in_turn or not executed_layers(graph):
         return layerwise_plan(graph, places, chip, reuse_ddr, tilings, level)
     given = (Budget() if budget is None else budget) if level.searches else None
     return _Planner(graph, places, chip, reuse_ddr, tilings, level, given).plan()
@@ -284,12 +285,8 @@ def layerwise_cycles(plan: Plan) -> int:
 def region_cycles(decisions: Decisions, laid: Laid, found: Timed) -> list[int]:
     """By how much each region moves the end of all finished work onward; they add up."""
     cycles = [0] * len(decisions.regions)
-    end = 0
-    for task in found.merged.order:
-        moved = found.merged.ends[task] - end
-        if moved > 0:
-            cycles[laid.steps[found.tasks[task].step].region] += moved
-            end += moved
+    for task, moved in found.merged.moved():
+        cycles[laid.steps[found.tasks[task].step].region] += moved
     return cycles
 
 
@@ -304,11 +301,8 @@ def _layer_plans(
     fspm = [0] * len(network.layers)
     rows = [0] * len(network.layers)
     tilings: dict[int, Tiling] = {}
-    end = 0
-    for task in final.merged.order:
-        if final.merged.ends[task] > end:
-            cycles[final.tasks[task].instruction.layer] += final.merged.ends[task] - end
-            end = final.merged.ends[task]
+    for task, moved in final.merged.moved():
+        cycles[final.tasks[task].instruction.layer] += moved
     for step, live in zip(laid.steps, laid.live, strict=True):
         fspm[step.layer] = max(fspm[step.layer], live)
         rows[step.layer] = max(rows[step.layer], step.tile.rows[1] - step.tile.rows[0])

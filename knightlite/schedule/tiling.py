@@ -25,6 +25,11 @@ LARGEST_WEIGHT_ROW = largest(Matrix, "weight_row_bytes")
 LARGEST_RUN = largest(Load, "run_bytes")
 
 
+def pixel_stride(size: int, chip: Chip) -> int:
+    """Bytes between pixels of ``size`` bytes in FSPM: small ones to words, others aligned."""
+    return align(size, 4 if size < chip.fspm_align_bytes else chip.fspm_align_bytes)
+
+
 @dataclass(frozen=True, slots=True)
 class Tiling:
     """Largest tile: output rows, output channels, input channels; and the loop order.
@@ -79,9 +84,8 @@ class Geometry:
         return one if self.z.shape[2] == 1 else rows, one if self.z.shape[1] == 1 else outs
 
     def column_stride(self, tensor: Tensor, channels: int) -> int:
-        """Bytes between pixels of a tile in FSPM: small pixels to words, others aligned."""
-        size = channels * tensor.dtype.size_bytes
-        return align(size, 4 if size < self.chip.fspm_align_bytes else self.chip.fspm_align_bytes)
+        """Bytes between pixels of a tile in FSPM."""
+        return pixel_stride(channels * tensor.dtype.size_bytes, self.chip)
 
     def placement(self, tensor: Tensor, address: int, channels: int) -> Placement:
         """A tile of full rows at an FSPM address."""
