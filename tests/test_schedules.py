@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 
 from conformance_checks import ORIGIN, artificial, build, random_inputs, reference, run
 from integer_nets import resnet, text_direction
+from knightlite.allocate import place_tensors
 from knightlite.api.models.search_file import budget_from, saved_search
 from knightlite.chip import Chip
 from knightlite.chip_files import find
 from knightlite.compiler import compile_graph, plan_graph
 from knightlite.errors import CapacityError, FormatError, UnsupportedError
 from knightlite.ir import Graph
-from knightlite.schedule import LEVELS, Budget
+from knightlite.schedule import LEVELS, Budget, Region
+from knightlite.schedule.network import network_of
+from knightlite.schedule.regions import band_rows
 from knightlite.sim import simulate_time
 from quantized_nets import QuantizedNet
 
@@ -147,6 +150,22 @@ def test_random_networks_are_exact(graph: Graph, chip: Chip) -> None:
         found = exact(graph, chip, level)
         assert found["cycles"] == found["estimate"]
         assert found["cycles"] <= plain["cycles"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_bands_begin_with_a_whole_phase(kept: bool) -> None:
+    """Instructions that write every third row write equally many of a band, but of the last."""
+    net = QuantizedNet()
+    x = net.transposed(net.input("x", 3, 5, 5), "up", 4, (3, 3), strides=(3, 3))
+    graph = net.build(net.conv(x, "y", 4, (3, 3), pads=(1,) * 4))
+    placed, places = place_tensors(graph)
+    network = network_of(placed, places, SMALL)
+    for bands in range(2, 16):
+        rows = band_rows(network, Region(0, 2, bands, kept), frozenset())
+        walked = [item[0] for item in rows if 0 in item]
+        assert walked[0][0] == 0
+        assert walked[-1][1] == 15
+        assert all(first % 3 == 0 and last % 3 == 0 for first, last in walked)
 
 
 @pytest.mark.parametrize("chip", ["TX5368AV200", "TX5112CV201"])
