@@ -508,6 +508,25 @@ def test_models_with_inputs_of_other_types(pictures: Path, element: str) -> None
     assert found.models[1].exact
 
 
+def test_a_file_that_takes_several_frames_at_once(pictures: Path) -> None:
+    """It gets one picture in all places, and its first frame counts, in all outputs."""
+    values = frames(pictures)[0]
+    for count in (1, 3):
+        nodes = [
+            helper.make_node("GlobalAveragePool", ["x"], ["p"]),
+            helper.make_node("Flatten", ["p"], ["y"]),
+        ]
+        x, y = (
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [count, 3, *rest])
+            for name, rest in (("x", (32, 32)), ("y", ()))
+        )
+        graph = helper.make_graph(nodes, "g", [x], [y])
+        opset = [helper.make_opsetid("", 13)]
+        onnx.save(helper.make_model(graph, ir_version=8, opset_imports=opset), f"{count}.onnx")
+    found = knightlite.evaluate(["1.onnx", "3.onnx"], values, workers=1)
+    assert found.models[1].exact
+
+
 # ------------------------------------------------------------------ refusals
 
 

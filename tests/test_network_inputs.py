@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 import knightlite
@@ -215,6 +215,8 @@ def test_arrays_of_any_float_type(tmp_path: Path, dtype: str) -> None:
 
 # ------------------------------------------------------------------ a written batch
 
+Layer = Callable[[Net, int], None]
+
 
 def reshaped(net: Net, batch: int) -> None:
     sizes = net.weight("sizes", np.array([batch, -1]))
@@ -228,33 +230,134 @@ def resized(net: Net, batch: int) -> None:
              coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
 
 
-@pytest.mark.parametrize("layer", [reshaped, resized])
-def test_batch_one_of_a_file_that_has_another(
-    tmp_path: Path, layer: Callable[[Net, int], None]
-) -> None:
-    def net(batch: int) -> Net:
-        made = Net()
-        made.input("x", (batch, 3, 6, 6))
-        made.conv("x", "c", (4, 3, 3, 3), pads=[1, 1, 1, 1])
-        layer(made, batch)
-        return made
+def flattened(net: Net, batch: int) -> None:
+    net.node("Flatten", ["c"], "flat")
+    net.node("MatMul", ["flat", net.random("w", (4 * 6 * 6, 5))], "y")
 
-    four = net(4).save(tmp_path, "y")
-    with pytest.raises(UnsupportedError) as caught:
-        load(four)
-    assert caught.value.findings[0].hint == "run it frame by frame: -is 1 3 6 6"
+
+def classified(net: Net, batch: int) -> None:
+    flattened(net, batch)
+    net.node("ArgMax", ["y"], "best", axis=1)
+
+
+def batch_of(batch: int, layer: Layer) -> Net:
+    made = Net()
+    made.input("x", (batch, 3, 6, 6))
+    made.conv("x", "c", (4, 3, 3, 3), pads=[1, 1, 1, 1])
+    layer(made, batch)
+    return made
+
+
+@pytest.mark.parametrize("asked", [None, [[1, 3, 6, 6]]])
+@pytest.mark.parametrize("batch", [2, 5])
+@pytest.mark.parametrize("layer", [reshaped, resized, flattened, classified])
+def test_batch_one_of_a_file_that_has_another(
+    tmp_path: Path, layer: Layer, batch: int, asked: list[list[int]] | None
+) -> None:
+    outputs = ("y", "best") if layer is classified else ("y",)
+    path = batch_of(batch, layer).save(tmp_path, *outputs)
     heard: list[Finding] = []
-    graph = load(four, input_shapes=[[1, 3, 6, 6]], warn=heard.append)
-    sentence = heard[0].sentence
-    assert (
-        sentence
-        == f"{heard[0].where.split('_')[0]} {heard[0].where} names a batch of 4, which is 1 here."
-    )
-    x = np.random.default_rng(0).normal(0, 1, (4, 3, 6, 6)).astype(np.float32)
-    (wanted,) = session(four.read_bytes()).run(None, {"x": x})
+    graph = load(path, input_shapes=asked, warn=heard.append)
+    told = [str(item) for item in heard if "frame" in str(item)]
+    if asked is None:
+        assert told == [
+            f"x: the network takes {batch} frames at once, here one: on random numbers each gives "
+            f"alone what it gives among {batch}. Hint: feed one frame at a time"
+        ]
+    else:
+        names: dict[Layer, str] = {reshaped: "Reshape_flat", resized: "Resize_y"}
+        where = [names[layer]] if layer in names else []
+        assert told == [
+            f"{at}: {at.split('_')[0]} {at} names a batch of {batch}, which is 1 here. "
+            "Hint: feed one frame at a time"
+            for at in where
+        ]
+    x = np.random.default_rng(0).normal(0, 1, (batch, 3, 6, 6)).astype(np.float32)
+    (wanted, *_) = session(path.read_bytes()).run(None, {"x": x})
     network = session(write_float(graph))
     made = np.concatenate([network.run(None, {"x": frame[None]})[0] for frame in x])
     np.testing.assert_allclose(made, wanted, atol=1e-4)
+
+
+def over_the_batch(net: Net, batch: int) -> None:
+    net.node("Softmax", ["c"], "y", axis=0)
+
+
+def against_their_mean(net: Net, batch: int) -> None:
+    net.node("ReduceMean", ["c"], "mean", axes=[0], keepdims=1)
+    net.node("Sub", ["c", "mean"], "y")
+
+
+def turned_round(net: Net, batch: int) -> None:
+    """The last frame first."""
+    places = [net.weight(name, np.array([value])) for name, value in
+              (("begin", -1), ("end", -(1 << 31)), ("axes", 0), ("steps", -1))]  # fmt: skip
+    net.node("Slice", ["c", *places], "y")
+
+
+def turned_inside(net: Net, batch: int) -> None:
+    """Two frames in the middle change places."""
+    order = [0, 2, 1, *range(3, batch)]
+    net.node("Gather", ["c", net.weight("order", np.array(order))], "y", axis=0)
+
+
+@pytest.mark.parametrize("layer", [over_the_batch, against_their_mean, turned_round])
+def test_frames_that_depend_on_one_another(tmp_path: Path, layer: Layer) -> None:
+    """Alone they would give something else, so that nothing advises to take one."""
+    with pytest.raises(UnsupportedError) as caught:
+        load(batch_of(4, layer).save(tmp_path, "y"))
+    assert str(caught.value.findings[0]) == (
+        "x: the network input x must be [1, C, H, W], [1, C, L] or [1, C], not (4, 3, 6, 6). "
+        "Hint: export it for one frame: among 4, one gives something else than alone"
+    )
+
+
+def own_offsets(net: Net, batch: int) -> None:
+    net.node("Add", ["c", net.random("offsets", (batch, 1, 1, 1))], "y")
+
+
+def one_for_all(net: Net, batch: int) -> None:
+    net.node("ReduceMax", ["c"], "y", axes=[0], keepdims=1)
+
+
+def the_same_always(net: Net, batch: int) -> None:
+    net.node("Mul", ["c", net.weight("zero", np.zeros(1, np.float32))], "y")
+
+
+def own_domain(net: Net, batch: int) -> None:
+    net.domains.append("own")
+    net.nodes.append(helper.make_node("Own", ["c"], ["y"], "Own_y", domain="own"))
+
+
+@pytest.mark.parametrize(
+    "layer", [own_offsets, one_for_all, turned_inside, the_same_always, own_domain]
+)
+def test_a_batch_of_which_nothing_is_sure(tmp_path: Path, layer: Layer) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        load(batch_of(4, layer).save(tmp_path, "y"))
+    assert caught.value.findings[0].hint == "run it frame by frame: -is 1 3 6 6"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "runs"),
+    [(((4, 3, 6, 6), (4, 3, 6, 6)), True), (((4, 3, 6, 6), (2, 3, 6, 6)), False),
+     (((4, 3, 6, 6), (1, 3, 6, 6)), False)],
+)  # fmt: skip
+def test_all_inputs_have_the_batch(
+    tmp_path: Path, shapes: tuple[Sequence[int], Sequence[int]], runs: bool
+) -> None:
+    net = Net()
+    for name, shape in zip("ab", shapes, strict=True):
+        net.input(name, shape)
+        net.conv(name, f"c{name}", (4, 3, 1, 1))
+        net.node("GlobalAveragePool", [f"c{name}"], f"y{name}")
+    path = net.save(tmp_path, "ya", "yb")
+    if runs:
+        assert {item.shape[0] for item in load(path).tensors.values() if item.shape} <= {1, 4}
+        assert load(path).tensors["a"].shape == load(path).tensors["b"].shape == (1, 3, 6, 6)
+        return
+    with pytest.raises(UnsupportedError, match="must be"):
+        load(path)
 
 
 @pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])

@@ -13,8 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from knightlite.errors import KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import load, opsets
 from knightlite.frontend.constant_runs import SMALL_ELEMENTS
-from knightlite.frontend.onnx_file import read
+from knightlite.frontend.onnx_file import read_bytes, read_data
+from knightlite.frontend.source import SourceModel
+from knightlite.frontend.static_shapes import InputShapes
 from onnx_nets import Net, checked, operators
+
+
+def read(path: Path, input_shapes: InputShapes | None = None) -> SourceModel:
+    return read_data(read_bytes(path), path, input_shapes)
 
 
 def small(opset: int = 13, batch: int | str | None = 1) -> Net:

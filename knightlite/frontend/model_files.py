@@ -16,7 +16,7 @@ from knightlite.errors import (
     nearest,
     next_step,
 )
-from knightlite.frontend import canonical, elsewhere, interpreter, onnx_file
+from knightlite.frontend import canonical, elsewhere, frame_by_frame, interpreter, onnx_file
 from knightlite.frontend.cut import cut
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.source import SourceModel
@@ -123,7 +123,7 @@ def read_source(
                 f"{path} keeps its weights inside, so the weight file {weights} cannot be used.",
                 "leave -w/--weight out",
             )
-        model = onnx_file.read(path, input_shapes)
+        model = _of_one_frame(onnx_file.read_bytes(path), path, input_shapes)
     else:
         model = _read_converted(path, kind, weights, framework, input_shapes, conversion, names)
     if path.suffix.lower() not in SUFFIXES and builds_model(path, framework):
@@ -155,8 +155,26 @@ def _read_converted(
         converted = paddle.convert(path, weights, names)
     if converted is not None:
         data = converted.data
-    model = onnx_file.read_data(data, path, input_shapes)
-    return model if converted is None else paddle.checked(model, converted, path)
+    if converted is None:
+        return _of_one_frame(data, path, input_shapes)
+    known = converted
+    return _of_one_frame(data, path, input_shapes, lambda model: paddle.checked(model, known, path))
+
+
+def _of_one_frame(
+    data: bytes,
+    path: Path,
+    input_shapes: InputShapes | None,
+    checked: Callable[[SourceModel], SourceModel] = lambda model: model,
+) -> SourceModel:
+    """The resolved model of a file's bytes; several frames at once as one, where that is the same.
+
+    ``checked``: what is asked of the model as the file has it.
+    """
+    model = checked(onnx_file.read_data(data, path, input_shapes))
+    if input_shapes:
+        return model
+    return frame_by_frame.one_by_one(model, lambda shapes: onnx_file.read_data(data, path, shapes))
 
 
 def read_network(

@@ -93,6 +93,8 @@ def _remedy(state: Importer, shape: Shape | None) -> str:
     """The shape to give, where only the batch is another one."""
     if shape is None or len(shape) not in ROWS or shape[0] == 1:
         return ""
+    if state.model.mixes_frames:
+        return f"export it for one frame: among {shape[0]}, one gives something else than alone"
     every = [state.model.shapes.get(name) for name in state.model.inputs]
     if None in every:
         return ""

@@ -35,13 +35,11 @@ Array = NDArray[Any]
 NOTHING: Mapping[str, memoryview] = {}
 
 
-def read(path: Path, input_shapes: InputShapes | None = None) -> SourceModel:
-    """The resolved model of file ``path``. Errors: UsageError, ModelError, UnsupportedError."""
-    return read_data(read_bytes(path), path, input_shapes)
-
-
 def read_data(data: bytes, path: Path, input_shapes: InputShapes | None = None) -> SourceModel:
-    """As :func:`read`, of the file's bytes: large weights are taken from them one by one."""
+    """The resolved model of a file's bytes: large weights are taken from them one by one.
+
+    Errors: UsageError, ModelError, UnsupportedError.
+    """
     described, apart = parts_of(data)
     model = parse(described, str(path))
     return resolve(model, path, input_shapes, apart=apart)

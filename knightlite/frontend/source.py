@@ -68,7 +68,7 @@ class SourceModel:
     ``aliases`` maps the output of a removed Identity to its source; ``folded`` counts removed
     nodes per operator type. ``quantized`` is filled by the QDQ reader only. ``uncomputed``: why
     nodes that read constants only were not computed, by name. ``warnings``: what the reader has to
-    say.
+    say. ``mixes_frames``: it takes several at once, and alone one gives something else.
     """
 
     name: str
@@ -83,6 +83,7 @@ class SourceModel:
     quantized: Mapping[str, Quantization] = field(default_factory=dict)
     uncomputed: Mapping[str, Finding] = field(default_factory=dict)
     warnings: tuple[Finding, ...] = ()
+    mixes_frames: bool = False
 
     @property
     def read_inputs(self) -> tuple[str, ...]:

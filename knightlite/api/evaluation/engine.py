@@ -133,7 +133,7 @@ class Bench:
 
         if picture.frame is not None:
             return frame_of(picture.path, picture.frame, shape)
-        recipe = parse_recipe(self.job.recipe, "the recipe")
+        recipe = parse_recipe(self.job.recipe, "that is taken")
         prepared: Array = prepare_picture(picture.path, recipe, shape)[None]
         return prepared
 

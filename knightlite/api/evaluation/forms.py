@@ -176,6 +176,7 @@ def _onnx(
     if kind.kind not in "fiu":
         raise UsageError(f"input {entry.name} of {path} must be of numbers, not of {kind}.")
     dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+    count = max(1, *dims[:1])
     if input_shapes:
         dims = [given or have for have, given in zip(dims, input_shapes[0], strict=False)]
     if len(dims) != 4:
@@ -196,11 +197,17 @@ def _onnx(
     recipe = None if notes is None else notes.recipe
 
     def run(picture: Array) -> Scores:
-        found = dict(zip(names, opened.run(names, {entry.name: _cast(picture, kind)}), strict=True))
+        made = opened.run(names, {entry.name: np.repeat(_cast(picture, kind), count, axis=0)})
+        found = {name: _first(values, count) for name, values in zip(names, made, strict=True)}
         before = None if logits is None else found[logits].reshape(-1)
         return Scores(found[first].reshape(-1), before, {name: found[name] for name in outputs})
 
     return Form(source, tuple(dims[1:]), recipe, logits is not None, run)
+
+
+def _first(values: Array, count: int) -> Array:
+    """The first of ``count`` frames that a model takes at once, all of one picture."""
+    return values[: len(values) // count] if count > 1 and values.ndim else values
 
 
 def _cast(picture: Array, kind: np.dtype[Any]) -> Array:

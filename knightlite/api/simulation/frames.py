@@ -107,7 +107,7 @@ def picture(source: Path | Array, meta: Description, named: str | None) -> Array
         if _reads_pixels(meta.inputs[0]):
             recipe = recipe.raw()  # the network does the rest itself
     elif meta.recipe is not None:
-        recipe = parse_recipe(meta.recipe, "stored recipe", "the .cfg")
+        recipe = parse_recipe(meta.recipe, "of the .cfg", "the .cfg")
     else:
         raise UsageError(
             "the network was quantized without a recipe, so a picture cannot be prepared.",
