@@ -117,7 +117,7 @@ def multiplies_wide(graph: Graph) -> bool:
     return any(
         graph.tensors[name].dtype == dtypes.S16
         for node in flatten_chains(graph.nodes)
-        if BY_NAME[node.op].kernel is not None
+        if BY_NAME[node.op].kernel is not None or node.op == "MatMul"
         for name in node.inputs[:2]
     )
 

@@ -211,9 +211,9 @@ class NaiveMachine:
         return clamp(rne(x * m + b, q), item.prologue_type, item.prologue_low, item.prologue_high)
 
     def weight(self, item: Matrix, row: int, k: int) -> int:
-        size = 2 if item.weight_type else 1
+        size = 2 if item.weight_type == 1 else 1
         at = item.weight_address + row + k * size
-        return int.from_bytes(self.wspm[at : at + size], "little", signed=True)
+        return int.from_bytes(self.wspm[at : at + size], "little", signed=item.weight_type != 2)
 
     def stored_weight(self, item: SparseMatrix, tap: int, ci: int, k: int) -> int:
         """Blocks gone through one by one; 0 of one that is not stored."""
@@ -229,7 +229,9 @@ class NaiveMachine:
             i = block // across % down * item.block_inputs
             o = block % across * item.block_outputs
             rows = min(item.block_inputs, item.x_channels - i)
-            wide = min(item.block_outputs, item.y_channels - o) * (2 if item.weight_type else 1)
+            wide = min(item.block_outputs, item.y_channels - o) * (
+                2 if item.weight_type == 1 else 1
+            )
             row_bytes = (wide + 15) // 16 * 16
             here = block // (down * across) == tap and 0 <= ci - i < rows
             if here and o <= k < min(o + item.block_outputs, item.y_channels):

@@ -82,7 +82,7 @@ class Random:
         kernel = (self.integer(1, 3), self.integer(1, 3)) if self.integer(0, 2) else (1, 1)
         x = (self.integer(1, 6), self.integer(1, 6), channels)
         y = (self.integer(1, 4), self.integer(1, 4), wide)  # room for 48-bit sums of 8 bytes
-        weight_type = self.integer(0, 1)
+        weight_type = self.integer(0, 2)
         x_type, y_type = self.one_of(U8, S8, S8, S16), self.one_of(U8, S8, S16)
         types = {"prologue_type": self.one_of(U8, S8, S16), "middle_type": self.one_of(U8, S8, S16)}
         fields: dict[str, int] = {
@@ -96,7 +96,7 @@ class Random:
             "pad_top": self.one_of(0, 0, 1, 2), "pad_left": self.one_of(0, 0, 1, 2),
             "dilation_height": self.integer(1, 2), "dilation_width": self.integer(1, 2),
             "depthwise": depthwise, "groups": groups, "weight_address": 16 * self.integer(0, 4),
-            "weight_row_bytes": (wide + self.integer(0, 3)) * (1 + weight_type),
+            "weight_row_bytes": (wide + self.integer(0, 3)) * (1 + (weight_type == 1)),
             "weight_type": weight_type, "prologue": self.integer(0, 1),
             "prologue_address": 8 * self.integer(0, 3), "parameter_address": 512,
             "accumulate_in": self.integer(0, 1), "accumulate_out": int(self.integer(0, 3) == 0),

@@ -27,6 +27,7 @@ from knightlite.frontend import (
     pad_values,
     padding,
     pointwise,
+    products,
     repeats,
     selections,
     simplify,
@@ -46,6 +47,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(decompose.DECOMPOSED, decompose.decompose),
     "Where": selections.where,
     **dict.fromkeys(ops.BY_ONNX_TYPE, compute.compute),  # an operator of its own comes first
+    "Einsum": products.einsum,
     **dict.fromkeys(compute.CHAINS, compute.chain),
     **dict.fromkeys(views.VIEWS, views.view),
     **dict.fromkeys(views.SAME, views.same),

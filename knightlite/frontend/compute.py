@@ -187,7 +187,7 @@ def _append(state: Importer, node: SourceNode, resolved: OnnxNode) -> None:
             if name in state.builder.constants:
                 origin = node.inputs[index] if index < len(node.inputs) else ""
                 _describe_constant(state, node, name, origin)
-        _check_made(state, made)
+        check_made(state, made)
     state.values[node.outputs[0]] = Value(resolved.output)
 
 
@@ -205,7 +205,7 @@ def _describe_constant(state: Importer, node: SourceNode, name: str, origin: str
         state.builder.tensor(name, values[name].shape, quantized.dtype, scale)
 
 
-def _check_made(state: Importer, made: Node) -> None:
+def check_made(state: Importer, made: Node) -> None:
     """The operator's own rules that need no scales, and its output shape against the file's."""
     builder = state.builder
     graph = Graph(builder.name, (), (), (made,), builder.tensors, builder.constants)

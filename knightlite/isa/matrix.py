@@ -29,7 +29,7 @@ from knightlite.isa.records import (
     WindowInstruction,
 )
 
-WEIGHT_TYPES = (dtypes.S8, dtypes.S16)
+WEIGHT_TYPES = (dtypes.S8, dtypes.S16, dtypes.U8)  # u8: of computed tensors
 WEIGHT_NAMES = tuple(item.name for item in WEIGHT_TYPES)
 
 
@@ -68,7 +68,10 @@ class Matrix(WindowInstruction):
     depthwise: int = bits(1, "each output channel reads its own input channel", names=FLAG)
     groups: int = count(16, "groups of channels in the tile; 1: each output reads every input")
     weight_address: int = address(
-        24, "WSPM address of the weights", Space.WSPM, unit=WEIGHT_TYPES[-1].size_bytes
+        24,
+        "WSPM address of the weights",
+        Space.WSPM,
+        unit=max(item.size_bytes for item in WEIGHT_TYPES),
     )
     weight_row_bytes: int = bits(16, "bytes between weight rows")
     prologue: int = bits(1, "x goes through clamp(rne((x*m + b) / 2^q)) first", names=FLAG)
@@ -106,7 +109,7 @@ class Matrix(WindowInstruction):
     multiplier: int = bits(24, "factor of the requantized value in the add", signed=True)
     residual_multiplier: int = bits(24, "factor of the second tile in the add", signed=True)
     shift: int = bits(6, "common right shift of the add")
-    weight_type: int = bits(1, "type of the weights", names=WEIGHT_NAMES)
+    weight_type: int = bits(2, "type of the weights", names=WEIGHT_NAMES)
     activation: int = bits(
         2, "what the requantized value goes through", names=tuple(item.name for item in Activation)
     )

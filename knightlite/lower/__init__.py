@@ -8,6 +8,7 @@ from knightlite.ir import Graph, Node
 from knightlite.ir.graph import flatten_chains
 from knightlite.lower.chain import LEAST_CHANNELS
 from knightlite.lower.convolution import CONVOLUTION
+from knightlite.lower.matmul import MATMUL
 from knightlite.lower.moves import (
     CHANNEL_SHUFFLE,
     DEPTH_TO_SPACE,
@@ -21,13 +22,23 @@ from knightlite.lower.softmax import SOFTMAX
 from knightlite.lower.sparse import skips_zeros, sparse_work, without_zero_blocks
 from knightlite.lower.transposed import TRANSPOSED
 from knightlite.lower.vector import ADD, AFFINE, COPY, MAX, MIN, MUL, PRELU, SUB, TABLE
-from knightlite.lower.work import Limit, Lowering, Placement, Range, Tile, Work, span
+from knightlite.lower.work import (
+    Limit,
+    Lowering,
+    Placement,
+    Range,
+    Tile,
+    WeightRuns,
+    Work,
+    span,
+)
 from knightlite.ops import BY_NAME as DEFINITIONS
 from knightlite.ops import View
 
 LOWERINGS: tuple[Lowering, ...] = (
     CONVOLUTION,
     TRANSPOSED,
+    MATMUL,
     AFFINE,
     PRELU,
     ADD,
@@ -82,6 +93,7 @@ __all__ = [
     "Placement",
     "Range",
     "Tile",
+    "WeightRuns",
     "Work",
     "limit_findings",
     "skips_zeros",

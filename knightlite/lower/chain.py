@@ -40,6 +40,26 @@ NONE = Activation.NONE
 ACTIVATIONS = {"Table": Activation.TABLE, "PRelu": Activation.TWO_SIDED}
 LEAST_CHANNELS = 16  # output channels of a weight tile are not cut below this, or the lanes
 
+# the fields of Matrix where there is nothing in front of the products, nor behind the requantize
+PLAIN = {
+    "prologue": 0,
+    "prologue_type": 0,
+    "prologue_low": 0,
+    "prologue_high": 0,
+    "residual": 0,
+    "residual_address": 0,
+    "residual_row_stride": 0,
+    "residual_column_stride": 0,
+    "residual_type": 0,
+    "multiplier": 0,
+    "residual_multiplier": 0,
+    "shift": 0,
+    "activation": 0,
+    "activation_address": 0,
+    "activation_intervals": 0,
+    "activation_fraction": 0,
+}
+
 
 def weight_row_bytes(outs: int, size: int) -> int:
     """Bytes of a weight row of ``outs`` output channels, ``size`` bytes each."""
@@ -283,22 +303,7 @@ def _fixed_fields(center: View, before: View | None, behind: View | None) -> dic
         "middle_type": type_code(center.output.dtype),
         "middle_low": middle_low,
         "middle_high": middle_high,
-        "prologue": 0,
-        "prologue_type": 0,
-        "prologue_low": 0,
-        "prologue_high": 0,
-        "residual": 0,
-        "residual_address": 0,
-        "residual_row_stride": 0,
-        "residual_column_stride": 0,
-        "residual_type": 0,
-        "multiplier": 0,
-        "residual_multiplier": 0,
-        "shift": 0,
-        "activation": 0,
-        "activation_address": 0,
-        "activation_intervals": 0,
-        "activation_fraction": 0,
+        **PLAIN,
     }
     if behind is not None and behind.node.op == "Table" and wide_table.is_interpolated(behind):
         fields["activation_intervals"] = wide_table.lut_length(behind)

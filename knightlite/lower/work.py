@@ -64,6 +64,22 @@ class Tile(NamedTuple):
     last: bool
 
 
+class WeightRuns(NamedTuple):
+    """Where a tensor of one row holds a tile's weights: ``rows`` x ``columns`` runs of channels.
+
+    ``pixel``, ``channel``: where the first run begins; a row is one of weights, and the next begins
+    ``row_pixels`` further on, the next run of a row ``column_pixels`` further on.
+    """
+
+    pixel: int
+    channel: int
+    rows: int
+    row_pixels: int
+    columns: int
+    column_pixels: int
+    channels: int  # of a run
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """A layer as the scheduler sees it.
@@ -74,6 +90,8 @@ class Work:
     channels of a tile if ``channelwise``, else all of them. ``group``: (input, output) channels of
     a group where output channels read those of their group only; sums are split inside one group.
     ``input_rows`` maps output rows to input rows.
+    Weights are constant, or they are what the layer loads of a tensor ``w``, which therefore must
+    be in DDR: ``weight_runs(outs, ins)`` says of which part. A layer with ``weight_bytes`` has them.
     ``weights(outs, ins, align)`` are WSPM bytes, where every instruction's own begin at a multiple
     of ``align``; ``weight_row_bytes(outs)`` those of one of their rows; ``parameters(outs)`` and
     ``prologue(ins)`` MSPM bytes. ``interleave``: rows and columns from one output pixel of an
@@ -102,6 +120,8 @@ class Work:
     accumulator_bytes: int = ACCUMULATOR_BYTES
     # blocks and bytes of a tile's weights where tiles of one shape differ in them
     stored_blocks: Callable[[Range, Range], tuple[int, int]] | None = None
+    w: str | None = None
+    weight_runs: Callable[[Range, Range], WeightRuns] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def isa_header() -> str:
         ("header_bytes", HEADER_BYTES),
         ("engines", len(isa.Engine)),
         ("types", len(isa.TYPES)),
+        *((f"weight_{item.name}", code) for code, item in enumerate(isa.WEIGHT_TYPES)),
         ("parameter_bytes", isa.PARAMETER_BYTES),
         ("word_bytes", isa.WORD_BYTES),
         ("table_entries", isa.TABLE_ENTRIES),

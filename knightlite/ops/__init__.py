@@ -8,6 +8,7 @@ from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
 from knightlite.ops.depth_to_space import DEPTH_TO_SPACE, SPACE_TO_DEPTH
 from knightlite.ops.eltwise import ADD, MAX, MIN, MUL, SUB
+from knightlite.ops.matmul import MATMUL
 from knightlite.ops.opdef import Constraint, Kernel, Lookup, OpDef, Tie, View, Window, reasons
 from knightlite.ops.pad import PAD
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
@@ -23,6 +24,7 @@ from knightlite.ops.transposed import CONV_TRANSPOSE
 ALL_OPS: tuple[OpDef, ...] = (
     CONV,
     CONV_TRANSPOSE,
+    MATMUL,
     AFFINE,
     PRELU,
     ADD,

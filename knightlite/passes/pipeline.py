@@ -6,5 +6,6 @@ from knightlite.passes.fuse_activation import FuseActivation
 from knightlite.passes.fuse_prologue import FusePrologue
 from knightlite.passes.fuse_residual import FuseResidual
 from knightlite.passes.rewrite import Pass
+from knightlite.passes.turn_keys import TurnKeys
 
-PIPELINE: tuple[Pass, ...] = (FusePrologue(), FuseResidual(), FuseActivation())
+PIPELINE: tuple[Pass, ...] = (TurnKeys(), FusePrologue(), FuseResidual(), FuseActivation())

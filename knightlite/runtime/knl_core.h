@@ -205,9 +205,13 @@ static inline uint64_t knl_mask_bytes(const knl_item *item) {
     return knl_whole_words((knl_block_count(item) + 7) / 8);
 }
 
+static inline uint32_t knl_weight_bytes(const knl_item *item) {
+    return item->weight_type == KNL_WEIGHT_S16 ? 2 : 1;
+}
+
 static inline int knl_is_wide(const knl_item *item) {
     uint32_t x_type = item->prologue ? item->prologue_type : item->x_type;
-    return x_type == KNL_S16 || item->weight_type;
+    return x_type == KNL_S16 || item->weight_type == KNL_WEIGHT_S16;
 }
 
 static inline uint32_t knl_sum_bytes(const knl_item *item) {

@@ -23,7 +23,8 @@ static int make_plan(const knl_network *net, const knl_item *item, knl_plan *p) 
     uint32_t type = item->prologue ? item->prologue_type : item->x_type;
     uint64_t rows, stage;
     p->simd = net->simd;
-    if (!p->simd || item->opcode != KNL_OP_MATRIX || type >= KNL_S16 || item->weight_type)
+    if (!p->simd || item->opcode != KNL_OP_MATRIX || type >= KNL_S16 ||
+        item->weight_type != KNL_WEIGHT_S8)
         return 0;
     p->is_signed = type == KNL_S8;
     p->inputs = item->depthwise ? 1 : item->x_channels / item->groups;

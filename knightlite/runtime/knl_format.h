@@ -9,7 +9,7 @@
 
 #define KNL_MODEL_MAGIC "KLITETSM"
 
-#define KNL_FORMAT_VERSION 6u
+#define KNL_FORMAT_VERSION 7u
 
 /* a head of the plan: where its fields begin, and its bytes */
 enum {

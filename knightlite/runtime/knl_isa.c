@@ -131,15 +131,15 @@ static const knl_count sparse_counts[16] = {
     {"dilation_height", 332, 8},
     {"dilation_width", 340, 8},
     {"groups", 349, 16},
-    {"block_inputs", 692, 16},
-    {"block_outputs", 708, 16},
-    {"blocks", 724, 16},
+    {"block_inputs", 693, 16},
+    {"block_outputs", 709, 16},
+    {"blocks", 725, 16},
 };
 
 static const knl_form forms[11] = {
     {"load", KNL_ENGINE_RDMA, 36, 258, 3, load_counts},
     {"store", KNL_ENGINE_WDMA, 32, 256, 3, store_counts},
-    {"matrix", KNL_ENGINE_RCCN, 88, 692, 13, matrix_counts},
+    {"matrix", KNL_ENGINE_RCCN, 88, 693, 13, matrix_counts},
     {"affine", KNL_ENGINE_RCVT, 40, 305, 6, affine_counts},
     {"eltwise", KNL_ENGINE_RCVT, 52, 407, 6, eltwise_counts},
     {"pool", KNL_ENGINE_RCVT, 48, 354, 10, pool_counts},
@@ -147,7 +147,7 @@ static const knl_form forms[11] = {
     {"resize", KNL_ENGINE_RCVT, 64, 499, 8, resize_counts},
     {"move", KNL_ENGINE_RCVT, 44, 352, 5, move_counts},
     {"softmax", KNL_ENGINE_RCVT, 40, 320, 6, softmax_counts},
-    {"sparse", KNL_ENGINE_RCCN, 96, 764, 16, sparse_counts},
+    {"sparse", KNL_ENGINE_RCCN, 96, 765, 16, sparse_counts},
 };
 
 const knl_form *knl_form_of(unsigned opcode) {
@@ -239,11 +239,11 @@ void knl_unpack(unsigned opcode, const uint8_t *fields, knl_item *item) {
         item->multiplier = sign(knl_bits(fields, 88, 607, 24), 24);
         item->residual_multiplier = sign(knl_bits(fields, 88, 631, 24), 24);
         item->shift = (uint32_t)knl_bits(fields, 88, 655, 6);
-        item->weight_type = (uint32_t)knl_bits(fields, 88, 661, 1);
-        item->activation = (uint32_t)knl_bits(fields, 88, 662, 2);
-        item->activation_address = (uint32_t)knl_bits(fields, 88, 664, 20);
-        item->activation_intervals = (uint32_t)knl_bits(fields, 88, 684, 4);
-        item->activation_fraction = (uint32_t)knl_bits(fields, 88, 688, 4);
+        item->weight_type = (uint32_t)knl_bits(fields, 88, 661, 2);
+        item->activation = (uint32_t)knl_bits(fields, 88, 663, 2);
+        item->activation_address = (uint32_t)knl_bits(fields, 88, 665, 20);
+        item->activation_intervals = (uint32_t)knl_bits(fields, 88, 685, 4);
+        item->activation_fraction = (uint32_t)knl_bits(fields, 88, 689, 4);
         break;
     case KNL_OP_AFFINE:
         item->layer = (uint32_t)knl_bits(fields, 40, 0, 16);
@@ -477,15 +477,15 @@ void knl_unpack(unsigned opcode, const uint8_t *fields, knl_item *item) {
         item->multiplier = sign(knl_bits(fields, 96, 607, 24), 24);
         item->residual_multiplier = sign(knl_bits(fields, 96, 631, 24), 24);
         item->shift = (uint32_t)knl_bits(fields, 96, 655, 6);
-        item->weight_type = (uint32_t)knl_bits(fields, 96, 661, 1);
-        item->activation = (uint32_t)knl_bits(fields, 96, 662, 2);
-        item->activation_address = (uint32_t)knl_bits(fields, 96, 664, 20);
-        item->activation_intervals = (uint32_t)knl_bits(fields, 96, 684, 4);
-        item->activation_fraction = (uint32_t)knl_bits(fields, 96, 688, 4);
-        item->block_inputs = (uint32_t)knl_bits(fields, 96, 692, 16);
-        item->block_outputs = (uint32_t)knl_bits(fields, 96, 708, 16);
-        item->blocks = (uint32_t)knl_bits(fields, 96, 724, 16);
-        item->stored_bytes = (uint32_t)knl_bits(fields, 96, 740, 24);
+        item->weight_type = (uint32_t)knl_bits(fields, 96, 661, 2);
+        item->activation = (uint32_t)knl_bits(fields, 96, 663, 2);
+        item->activation_address = (uint32_t)knl_bits(fields, 96, 665, 20);
+        item->activation_intervals = (uint32_t)knl_bits(fields, 96, 685, 4);
+        item->activation_fraction = (uint32_t)knl_bits(fields, 96, 689, 4);
+        item->block_inputs = (uint32_t)knl_bits(fields, 96, 693, 16);
+        item->block_outputs = (uint32_t)knl_bits(fields, 96, 709, 16);
+        item->blocks = (uint32_t)knl_bits(fields, 96, 725, 16);
+        item->stored_bytes = (uint32_t)knl_bits(fields, 96, 741, 24);
         break;
     default:
         break;

@@ -16,7 +16,9 @@ static int32_t behind_prologue(const knl_network *net, const knl_item *item, con
 }
 
 static int32_t weight(const knl_item *item, const uint8_t *row, uint32_t channel) {
-    return item->weight_type ? knl_s16(row + 2 * (size_t)channel) : knl_s8(row + channel);
+    if (item->weight_type == KNL_WEIGHT_S16)
+        return knl_s16(row + 2 * (size_t)channel);
+    return item->weight_type == KNL_WEIGHT_U8 ? (int32_t)row[channel] : knl_s8(row + channel);
 }
 
 /* The pixel of x under a tap, or NULL outside x. */
@@ -75,7 +77,7 @@ static void look(const knl_network *net, const knl_item *item, blocks *at) {
     const uint8_t *mask = net->wspm + item->weight_address;
     at->inputs = rest(item->x_channels, at->input, item->block_inputs);
     at->outputs = rest(item->y_channels, at->output, item->block_outputs);
-    at->row_bytes = knl_whole_words((uint64_t)at->outputs * (item->weight_type ? 2 : 1));
+    at->row_bytes = knl_whole_words((uint64_t)at->outputs * knl_weight_bytes(item));
     at->is_stored = mask[at->number / 8] >> (at->number % 8) & 1;
 }
 

@@ -60,7 +60,7 @@ static knl_operand partial_sums(const knl_item *item, uint32_t write) {
 
 static knl_operand weights(const knl_item *item) {
     uint64_t inputs = item->depthwise ? 1 : item->x_channels / item->groups;
-    uint32_t unit = item->weight_type ? 2 : 1;
+    uint32_t unit = knl_weight_bytes(item);
     uint64_t row = (uint64_t)item->y_channels * unit;
     if (item->opcode == KNL_OP_SPARSE)
         return flat("weights", KNL_SPACE_WSPM, item->weight_address, item->stored_bytes, unit, 0);

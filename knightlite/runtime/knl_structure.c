@@ -45,6 +45,14 @@ static int check_types(const place *at) {
     return status ? status : check_type(at, "y_type", item->y_type);
 }
 
+static int check_weights(const place *at) {
+    const knl_item *item = at->item;
+    if (knl_is_matrix(item) && item->weight_type > KNL_WEIGHT_U8)
+        REFUSE(at, "must have weights of s8, s16 or u8, not code %u.",
+               (uint64_t)item->weight_type);
+    return KNL_OK;
+}
+
 static int check_table(const place *at, uint32_t x_type, uint32_t intervals, uint32_t fraction) {
     if (x_type != KNL_S16) {
         if (intervals || fraction)
@@ -199,6 +207,8 @@ static int check_fields(const place *at) {
     if (!is_feature(item))
         return KNL_OK;
     status = check_types(at);
+    if (!status)
+        status = check_weights(at);
     if (!status)
         status = check_shapes(at);
     return status ? status : check_clamps(at);

@@ -106,6 +106,9 @@ def _why_spilled(order: Order, layer: Layer, size: int) -> str:
         return "where the host reads it."
     if layer.engine is None:
         return "as what is only moved goes from DDR to DDR."
+    if buffer.name in network.loaded_as_weights:
+        reader = network.layers[network.loaded_as_weights[buffer.name]].node.name
+        return f"from where {reader} loads it as weights: WSPM is filled from DDR alone."
     if size > capacity:
         return f"as whole it is {size:,} bytes and FSPM has {capacity:,}."
     fullest, others = 0, -1

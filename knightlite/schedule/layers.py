@@ -40,13 +40,14 @@ def overlap(one: Range, other: Range) -> bool:
 
 @dataclass(frozen=True)
 class Layer:
-    """An executed node: what it reads and writes, and what it costs."""
+    """An executed node: what it reads and writes (``w``: as weights), and what it costs."""
 
     index: int
     node: Node
     geometry: Geometry
     x: Part
     z: Part | None
+    w: Part | None
     y: Part
 
     @cached_property
@@ -55,8 +56,13 @@ class Layer:
 
     @cached_property
     def reads(self) -> tuple[Part, ...]:
-        """x, and z where there is one."""
+        """What is walked in bands: x, and z where there is one."""
         return (self.x,) if self.z is None else (self.x, self.z)
+
+    @cached_property
+    def sources(self) -> tuple[Part, ...]:
+        """All that is read: also the tensor whose bytes are loaded as weights."""
+        return self.reads if self.w is None else (*self.reads, self.w)
 
     @property
     def height(self) -> int:

@@ -96,7 +96,7 @@ class LeastCycles:
         ins, *others = geometry.in_parts(tiling, outs)
         rows = geometry.input_rows((0, min(tiling.rows, geometry.y.shape[2])))
         cycles = load(_features("x", rows, ins))
-        if geometry.work.weights is not None:
+        if geometry.work.weight_bytes is not None:
             cycles += load(_constant("weights", outs, ins))
         if geometry.work.parameters is not None and not others:
             cycles += load(_constant("parameters", outs, NO_RANGE))
@@ -138,7 +138,7 @@ class LeastCycles:
         slots = geometry.weight_slots(tiling)[2]
         turns = rows.parts if in_count * (1 if outer else out_count) > slots else 1
         for outs, count in channels.kinds:
-            if work.weights is not None:
+            if work.weight_bytes is not None:
                 for ins in geometry.in_parts(tiling, outs):
                     yield _constant("weights", outs, ins), count * turns
             if work.parameters is not None:

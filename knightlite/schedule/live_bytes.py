@@ -49,7 +49,7 @@ def overwritten(
         if lives[written][0] != index:
             continue  # other parts of it are there already
         read_in_place = [work.z]
-        if work.channelwise and work.weights is None and work.input_rows((1, 2)) == (1, 2):
+        if work.channelwise and work.weight_bytes is None and work.input_rows((1, 2)) == (1, 2):
             read_in_place.append(work.x)
         for name in read_in_place:
             operand = graph.tensors[name] if name is not None else None

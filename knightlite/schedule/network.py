@@ -91,9 +91,18 @@ class Network:
         """Buffer -> the layers that read of it, in order."""
         found: dict[str, list[int]] = {name: [] for name in self.buffers}
         for layer in self.layers:
-            for name in dict.fromkeys(part.buffer for part in layer.reads):
+            for name in dict.fromkeys(part.buffer for part in layer.sources):
                 found[name].append(layer.index)
         return {name: tuple(indices) for name, indices in found.items()}
+
+    @cached_property
+    def loaded_as_weights(self) -> Mapping[str, int]:
+        """The buffers that must be in DDR, since WSPM is loaded from there alone: first reader."""
+        found: dict[str, int] = {}
+        for layer in self.layers:
+            if layer.w is not None:
+                found.setdefault(layer.w.buffer, layer.index)
+        return found
 
     @cached_property
     def outputs(self) -> tuple[Part, ...]:
@@ -111,7 +120,7 @@ class Network:
             readers = [
                 index
                 for index in self.readers[layer.y.buffer]
-                if any(layer.y.meets(part) for part in self.layers[index].reads)
+                if any(layer.y.meets(part) for part in self.layers[index].sources)
             ]
             if any(layer.y.meets(output) for output in self.outputs):
                 readers.append(len(self.layers))
@@ -148,8 +157,9 @@ def network_of(graph: Graph, places: Mapping[str, Place], chip: Chip) -> Network
     for index, node in enumerate(executed_layers(graph)):
         work = work_of(graph, node)
         z = parts[work.z] if work.z is not None else None
+        w = parts[work.w] if work.w is not None else None
         shape = geometry(graph, work, chip)
-        layers.append(Layer(index, node, shape, parts[work.x], z, parts[work.y]))
+        layers.append(Layer(index, node, shape, parts[work.x], z, w, parts[work.y]))
     lives: dict[str, Range] = {}
 
     def touch(name: str, layer: int) -> None:
@@ -161,7 +171,7 @@ def network_of(graph: Graph, places: Mapping[str, Place], chip: Chip) -> Network
     for name in given:
         touch(name, -1)
     for layer in layers:
-        for part in (*layer.reads, layer.y):
+        for part in (*layer.sources, layer.y):
             touch(part.buffer, layer.index)
     for name in delivered:
         touch(name, len(layers))

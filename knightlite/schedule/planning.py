@@ -260,6 +260,7 @@ class _Planner:
             if step.alone:
                 layer = network.layers[step.layer]
                 touched |= {part.buffer for part in (*layer.reads, layer.y)}
+        touched |= network.loaded_as_weights.keys()
         begin, end = {-1: -1}, {-1: -1}
         for region in decisions.regions:
             for index in range(region.first, region.last):

@@ -96,13 +96,16 @@ def joins(layer: Layer, behind: Sequence[Layer]) -> bool:
     """Whether a layer may be walked in bands with those behind it.
 
     What one band reads again another must not have overwritten: nobody writes bytes that a layer
-    before it has read or written. And rows are rows: parts of other shape go layer by layer.
+    before it has read or written. Weights are whole in DDR before they are loaded. And rows are
+    rows: parts of other shape go layer by layer.
     """
-    own = (*layer.reads, layer.y)
-    if not all(part.plain for part in own):
+    if not all(part.plain for part in (*layer.reads, layer.y)):
+        return False
+    if any(other.w is not None and layer.y.meets(other.w) for other in behind):
         return False
     if any(layer.y.meets(part) for part in layer.reads):
         return False
+    own = (*layer.sources, layer.y)
     return not any(other.y.meets(part) for other in behind for part in own)
 
 
@@ -141,7 +144,7 @@ def in_place(network: Network, layer: Layer) -> Part | None:
             and part.channels == layer.y.channels
             and part.plain
             and layer.y.plain
-            and sum(part.meets(read) for read in layer.reads) == 1
+            and sum(part.meets(read) for read in layer.sources) == 1
             and other.whole_bytes(chip) == y.whole_bytes(chip)
         ):
             return part

@@ -55,6 +55,7 @@ class Search:
             for name, buffer in network.buffers.items()
             if not buffer.given
             and not buffer.delivered
+            and name not in network.loaded_as_weights
             and self._bytes[name] <= self.chip.fspm_bytes
             and buffer.encodable(buffer.tensor.shape[1], self.chip)
             and self._replaceable(name)

@@ -79,7 +79,8 @@ class Request(NamedTuple):
     """A tile that must be loaded before a step.
 
     ``kind``: "x", "z" (with ``rows`` and ``channels``) or a constant's kind (with its ``key``).
-    ``early``: its slot is free during the previous step's compute.
+    ``early``: its slot is free during the previous step's compute. Weights that are a tensor's have
+    a key as constant ones have.
     """
 
     kind: str
@@ -220,7 +221,7 @@ class LayerWalk:
                 early = before.get(kind) != read[kind]
                 requests.append(Request(kind, read[kind], early, key=(kind, outs, ins)))
 
-        if work.weights is not None:
+        if work.weight_bytes is not None:
             constant("weights", step.outs, step.ins)
         if work.parameters is not None and step.last:
             constant("parameters", step.outs, NO_RANGE)
@@ -256,6 +257,9 @@ class LayerBuilder:
 
     def load(self, request: Request) -> Load:
         """The transfer that fulfils a request."""
+        if request.kind == "weights" and self.geometry.w is not None:
+            assert request.key is not None
+            return load_weights(self.geometry, self.locations, request.key, request.address)
         if request.key is not None:
             source, size = self.constants(request.key)
             space = Space.WSPM if request.kind == "weights" else Space.MSPM
@@ -324,6 +328,38 @@ def load_constant(space: Space, source: int, address: int, size: int) -> Load:
         rows=1,
         columns=1,
         run_bytes=size,
+    )
+
+
+def load_weights(
+    geometry: Geometry, locations: Mapping[str, Location], key: ConstantKey, address: int
+) -> Load:
+    """The transfer of a tile of weights out of the tensor that holds them."""
+    work, tensor = geometry.work, geometry.w
+    assert tensor is not None
+    assert work.weight_runs is not None
+    assert work.weight_row_bytes is not None
+    _, outs, ins = key
+    source, size, runs = (
+        locations[tensor.name],
+        tensor.dtype.size_bytes,
+        work.weight_runs(outs, ins),
+    )
+    pixel, run = source.column_stride, runs.channels * size
+    return Load(
+        layer=0,
+        wait=0,
+        signal=0,
+        space=Space.WSPM,
+        ddr_address=source.address + runs.pixel * pixel + runs.channel * size,
+        ddr_row_stride=runs.row_pixels * pixel,
+        ddr_column_stride=runs.column_pixels * pixel,
+        local_address=address,
+        local_row_stride=work.weight_row_bytes(outs),
+        local_column_stride=run,
+        rows=runs.rows,
+        columns=runs.columns,
+        run_bytes=run,
     )
 
 

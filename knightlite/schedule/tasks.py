@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 from knightlite.allocate import Location
@@ -17,12 +18,14 @@ from knightlite.lower import Placement, Range, Tile, span
 from knightlite.schedule.blocks import Block, FeatureLoad, FeatureStore, RowMove, ScheduledStep
 from knightlite.schedule.layers import Layer, Part
 from knightlite.schedule.network import Network
+from knightlite.schedule.price import constant_bytes
 from knightlite.schedule.steps import (
     ConstantKey,
     LayerBuilder,
     LayerWalk,
     Scratchpads,
     load_constant,
+    load_weights,
 )
 from knightlite.schedule.tiles import Use, place_tiles
 from knightlite.schedule.tiling import Tiling
@@ -76,8 +79,8 @@ def tasks(
 
     ``addresses``: of the blocks in FSPM, by their identity; ``locations``: of tensors in DDR.
     """
-    wspm = _Scratchpad(steps, network, constants, Space.WSPM)
-    mspm = _Scratchpad(steps, network, constants, Space.MSPM)
+    wspm = _Scratchpad(steps, network, locations, constants, Space.WSPM)
+    mspm = _Scratchpad(steps, network, locations, constants, Space.MSPM)
     place = Places(network, addresses, locations)
     found: list[Task] = []
     for number, step in enumerate(steps):
@@ -100,8 +103,11 @@ def tasks(
             found[-1] = found[-1]._replace(passes_on=True)
         for load in step.loads:
             add(place.load(load), Stream.FEATURES, load.block)
-        for item in (*mspm.missing(number), *wspm.missing(number)):
+        weights = Stream.CONSTANTS if layer.w is None else Stream.FEATURES
+        for item in mspm.missing(number):
             add(item, Stream.CONSTANTS)
+        for item in wspm.missing(number):
+            add(item, weights)
         for item in layer.geometry.work.compute(place.tile(layer, step, wspm, mspm, number)):
             target = step.y if step.tile.last else step.sums
             add(item, Stream.MATRIX if item.ENGINE is Engine.RCCN else Stream.VECTOR, target)
@@ -122,7 +128,8 @@ def _alone(
     builder = LayerBuilder(geometry, locations, lambda key: constants(layer.index, key))
     for visit in LayerWalk(geometry, tiling, pads).visits():
         for request in visit.requests:
-            stream = Stream.CONSTANTS if request.key else Stream.FEATURES
+            computed = request.kind == "weights" and layer.w is not None
+            stream = Stream.CONSTANTS if request.key and not computed else Stream.FEATURES
             yield builder.load(request), stream
         for item in geometry.work.compute(visit.tile):
             engine = Stream.MATRIX if item.ENGINE is Engine.RCCN else Stream.VECTOR
@@ -145,7 +152,7 @@ def step_constants(layer: Layer, step: ScheduledStep) -> dict[str, ConstantKey]:
     """The constant tiles of a step: kind -> key."""
     work, tile = layer.geometry.work, step.tile
     found: dict[str, ConstantKey] = {}
-    if work.weights is not None:
+    if work.weight_bytes is not None:
         found["weights"] = ("weights", tile.outs, tile.ins)
     if work.parameters is not None and tile.last:
         found["parameters"] = ("parameters", tile.outs, (0, 0))
@@ -161,6 +168,7 @@ class _Scratchpad:
         self,
         steps: Sequence[ScheduledStep],
         network: Network,
+        locations: Mapping[str, Location],
         constants: Constants,
         space: Space,
     ) -> None:
@@ -169,27 +177,35 @@ class _Scratchpad:
         if space is Space.WSPM:
             capacity, align = chip.wspm_bytes, chip.wspm_align_bytes
         uses: list[Use] = []
-        self._keys: list[tuple[int, str, int, int]] = []
+        self._keys: list[tuple[int, str]] = []
+        makers: list[Callable[[int], Instruction] | None] = []  # of the load to an address
         for number, step in enumerate(steps):
             if step.alone:
                 size = slot_bytes(network.layers[step.layer], step.tiling, space)
                 if size:
                     uses.append(Use(number, (step.layer, SLOTS), size))
-                    self._keys.append((number, SLOTS, 0, 0))
+                    self._keys.append((number, SLOTS))
+                    makers.append(None)
                 continue
+            geometry = network.layers[step.layer].geometry
             for kind, key in step_constants(network.layers[step.layer], step).items():
-                if (kind == "weights") == (space is Space.WSPM):
+                if (kind == "weights") != (space is Space.WSPM):
+                    continue
+                if kind == "weights" and geometry.w is not None:
+                    size = constant_bytes(geometry, key)
+                    makers.append(partial(load_weights, geometry, locations, key))
+                else:
                     source, size = constants(step.layer, key)
-                    uses.append(Use(number, (step.layer, key), size))
-                    self._keys.append((number, kind, source, size))
+                    makers.append(partial(_constant, space, source, size))
+                uses.append(Use(number, (step.layer, key), size))
+                self._keys.append((number, kind))
         self._address: dict[tuple[int, str], int] = {}
         self._loads: dict[int, list[Instruction]] = {}
         places = place_tiles(uses, capacity, align)
-        for (number, kind, source, size), (address, fresh) in zip(self._keys, places, strict=True):
+        for (number, kind), make, (address, fresh) in zip(self._keys, makers, places, strict=True):
             self._address[number, kind] = address
-            if fresh and kind != SLOTS:
-                load = load_constant(space, source, address, size)
-                self._loads.setdefault(number, []).append(load)
+            if fresh and make is not None:
+                self._loads.setdefault(number, []).append(make(address))
 
     def missing(self, step: int) -> Sequence[Instruction]:
         """What must be loaded before a step."""
@@ -198,6 +214,10 @@ class _Scratchpad:
     def address(self, step: int, kind: str) -> int:
         """Where a step's constants of a kind lie; 0 without any."""
         return self._address.get((step, kind), 0)
+
+
+def _constant(space: Space, source: int, size: int, address: int) -> Load:
+    return load_constant(space, source, address, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +265,13 @@ class Places:
             z_rows, z_channels = layer.geometry.z_part(rows, outs)
             found = self.placement(step.z, layer.z, z_rows, z_channels)
             assert layer.geometry.z is not None
-            _, _, height, width = layer.geometry.z.shape
-            z = Placement(
-                found.address,
-                found.row_stride if height > 1 else 0,
-                found.column_stride if width > 1 else 0,
+            (_, _, *sizes), (_, _, *whole) = layer.geometry.z.shape, layer.geometry.y.shape
+            strides = (found.row_stride, found.column_stride)
+            row, pixel = (  # 0 broadcasts; where y has one as well, it may lie in z's place
+                stride if size == full else 0
+                for stride, size, full in zip(strides, sizes, whole, strict=True)
             )
+            z = Placement(found.address, row, pixel)
         return Tile(
             rows=rows,
             outs=outs,

@@ -65,6 +65,7 @@ class Geometry:
     x: Tensor
     y: Tensor
     z: Tensor | None
+    w: Tensor | None
     chip: Chip
     row_memo: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
     input_memo: dict[Range, Range] = field(default_factory=dict, repr=False, compare=False)
@@ -203,7 +204,7 @@ class Geometry:
 
     def weight_slots(self, tiling: Tiling) -> tuple[int, int, int]:
         """(bytes of the largest weight tile, tiles, slots that fit WSPM); 0 without weights."""
-        if self.work.weights is None:
+        if self.work.weight_bytes is None:
             return 0, 0, 0
         tile = align(self._weight_bytes(tiling), self.chip.wspm_align_bytes)
         out_count, in_count, _ = self.counts(tiling)
@@ -275,7 +276,7 @@ class Geometry:
 
     def weights_encodable(self, tiling: Tiling) -> bool:
         """True where a weight tile is one run of bytes, and its rows fit their field."""
-        if self.work.weights is None:
+        if self.work.weight_bytes is None:
             return True
         assert self.work.weight_row_bytes is not None
         _, outs = self.tile_channels(tiling)
@@ -304,7 +305,8 @@ class Geometry:
 def geometry(graph: Graph, work: Work, chip: Chip) -> Geometry:
     """The geometry of a layer."""
     z = graph.tensors[work.z] if work.z is not None else None
-    return Geometry(work, graph.tensors[work.x], graph.tensors[work.y], z, chip)
+    w = graph.tensors[work.w] if work.w is not None else None
+    return Geometry(work, graph.tensors[work.x], graph.tensors[work.y], z, w, chip)
 
 
 def cut(size: int, step: int) -> list[Range]:

@@ -12,6 +12,7 @@ import numpy as np
 from knightlite.chip import Chip
 from knightlite.isa import (
     TYPES,
+    WEIGHT_TYPES,
     Activation,
     Affine,
     Eltwise,
@@ -49,6 +50,8 @@ def field_problem(item: Instruction) -> str | None:
     for name in _used_types(item):
         if getattr(item, name) >= len(TYPES):
             return f"must have {name} of u8, s8 or s16, not code {getattr(item, name)}."
+    if isinstance(item, Matrix) and item.weight_type >= len(WEIGHT_TYPES):
+        return f"must have weights of s8, s16 or u8, not code {item.weight_type}."
     return _shape_problem(item) or _clamp_problem(item)
 
 

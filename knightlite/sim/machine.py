@@ -40,7 +40,7 @@ from knightlite.sim.engines_resize import ResizeStep
 from knightlite.sim.engines_softmax import SoftmaxStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
 from knightlite.sim.initialised import Shadow
-from knightlite.sim.memory import Bytes, Scratch, allocate, sizes, tile_view
+from knightlite.sim.memory import Bytes, Scratch, allocate, byte_view, sizes, tile_view
 from knightlite.sim.ordering import check_races, order
 from knightlite.sim.weights import Weights
 
@@ -117,7 +117,6 @@ class Machine:
         self._checked = False
         self._steps: list[Step] | None = None
         self._memories: dict[Space, Bytes] = {}
-        self._known: dict[tuple[Any, ...], Weights] = {}
 
     def check(self) -> None:
         """Everything that can be wrong with the program itself; MachineError for the first."""
@@ -250,44 +249,55 @@ class Machine:
     def _prepare(self) -> list[Step]:
         """Decode every instruction once, walking the weights and parameters through WSPM and MSPM.
 
-        Only a program that computes its weights or parameters (loads them from DDR that is not
-        constant) must be decoded again for each picture: then the list is empty.
+        Matrix instructions whose weights are computed (loaded from DDR that is not constant) are
+        decoded again for each picture. Where parameters are, or weights in part, all of the program
+        is: then the list is empty.
         """
         self._memories = allocate(self.chip, self._ddr_bytes)
         self._memories[Space.DDR][: len(self.program.data)] = np.frombuffer(
             self.program.data, np.uint8
         )
-        if any(map(self._loads_computed, self.instructions)):
-            return []
-        scratch = Scratch()
+        scratch, known = Scratch(), dict[tuple[Any, ...], Weights]()
         steps: list[Step] = []
+        computed = np.zeros(
+            self.chip.wspm_bytes, np.uint8
+        )  # 1: a byte of WSPM that is not constant
         for item in self.instructions:
-            step = self._decode(item, scratch)
             if isinstance(item, Load) and item.space != Space.FSPM:
-                step.run()
-                step = _Nothing()  # constant: what is decoded needs no bytes in WSPM any more
+                from_data = item.ddr_side(write=False).last <= len(self.program.data)
+                if item.space == Space.WSPM:
+                    byte_view(computed, item.local_side(Space.WSPM, True))[...] = not from_data
+                elif not from_data:
+                    return []
+                step = self._decode(item, scratch, known)
+                if from_data:
+                    step.run()
+                    step = _Nothing()  # what is decoded needs no bytes in WSPM any more
+            elif isinstance(item, Matrix) and byte_view(computed, item.weights()).any():
+                if not byte_view(computed, item.weights()).all():
+                    return []
+                step = _Late(item, self._decode_alone)
+            else:
+                step = self._decode(item, scratch, known)
             steps.append(step)
         for step in steps:
             step.bind()
         return steps
 
-    def _loads_computed(self, item: Instruction) -> bool:
-        if not isinstance(item, Load) or item.space == Space.FSPM:
-            return False
-        return item.ddr_side(write=False).last > len(self.program.data)
-
     def _decode_alone(self, item: Instruction) -> Step:
-        step = self._decode(item, Scratch())
+        step = self._decode(item, Scratch(), {})  # what is computed is not kept
         step.bind()
         return step
 
-    def _decode(self, item: Instruction, scratch: Scratch) -> Step:
+    def _decode(
+        self, item: Instruction, scratch: Scratch, known: dict[tuple[Any, ...], Weights]
+    ) -> Step:
         memories = self._memories
         match item:
             case Transfer():
                 return TransferStep(item, memories)
             case Matrix():
-                return MatrixStep(item, memories, scratch, self._known)
+                return MatrixStep(item, memories, scratch, known)
             case Affine():
                 return AffineStep(item, memories, scratch)
             case Eltwise():
@@ -310,6 +320,20 @@ def _incomplete(kind: str, name: str, first: int, ready: int) -> FormatError:
         f"{kind} {name} is not wholly written by instructions {first} to {ready}.",
         "compile the model again",
     )
+
+
+class _Late:
+    """An instruction that is decoded when it runs."""
+
+    def __init__(self, item: Instruction, decode: Callable[[Instruction], Step]) -> None:
+        self._item, self._decode = item, decode
+
+    def bind(self) -> None:
+        """Nothing to build yet."""
+
+    def run(self) -> int:
+        """Decode and execute."""
+        return self._decode(self._item).run()
 
 
 class _Nothing:
