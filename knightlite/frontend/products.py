@@ -30,8 +30,7 @@ def einsum(state: Importer, node: SourceNode) -> None:
         )
     _, _, channels, height, width = state.seen(output)
     state.declare(target, (1, groups * channels, height, width))
-    attributes = {"groups": groups, "form": found[0]}
-    state.builder.node("MatMul", tensors, target, attributes)
+    state.builder.node("MatMul", tensors, target, {"groups": groups, "form": found[0]})
     compute.check_made(state, state.builder.nodes[-1])
     state.values[output] = Value(target)
 

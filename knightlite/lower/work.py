@@ -90,8 +90,8 @@ class Work:
     channels of a tile if ``channelwise``, else all of them. ``group``: (input, output) channels of
     a group where output channels read those of their group only; sums are split inside one group.
     ``input_rows`` maps output rows to input rows.
-    Weights are constant, or they are what the layer loads of a tensor ``w``, which therefore must
-    be in DDR: ``weight_runs(outs, ins)`` says of which part. A layer with ``weight_bytes`` has them.
+    Weights are constant, or what the layer loads of a tensor ``w``, which therefore must be in DDR:
+    ``weight_runs(outs, ins)`` says of which part. A layer with ``weight_bytes`` has weights.
     ``weights(outs, ins, align)`` are WSPM bytes, where every instruction's own begin at a multiple
     of ``align``; ``weight_row_bytes(outs)`` those of one of their rows; ``parameters(outs)`` and
     ``prologue(ins)`` MSPM bytes. ``interleave``: rows and columns from one output pixel of an

@@ -3,8 +3,10 @@
 Pixels of x are multiplied by a matrix that lies in the second operand w, one for each of ``groups``
 groups (heads) of channels. T pixels of x, J tokens of w:
 
-- "keys": x [1, G*K, H, W], w [1, G*K, 1, J] -> ``y[g*J + j, t] = sum_c w[g*K + c, j] x[g*K + c, t]``
-- "values": x [1, G*J, H, W], w [1, G*N, 1, J] -> ``y[g*N + n, t] = sum_j w[g*N + n, j] x[g*J + j, t]``
+- "keys": x [1, G*K, H, W], w [1, G*K, 1, J]:
+  ``y[g*J + j, t] = sum_c w[g*K + c, j] x[g*K + c, t]``
+- "values": x [1, G*J, H, W], w [1, G*N, 1, J]:
+  ``y[g*N + n, t] = sum_j w[g*N + n, j] x[g*J + j, t]``
 - "turned": keys with w as [1, J, 1, G*K], as the matrix engine can load it
 
 Integer form: exact sums, one requantize, as a convolution without a bias. ``gain`` is a factor of
