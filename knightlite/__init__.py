@@ -36,6 +36,7 @@ globals().pop("quantize", None)
 if TYPE_CHECKING:
     from knightlite.api.comparison import Comparison
     from knightlite.api.evaluation import EvaluationResult, ModelScore
+    from knightlite.api.exploration import Exploration
     from knightlite.api.models import CompiledModel, QuantizedModel
     from knightlite.api.simulation import NodeArg
     from knightlite.diagnosis import Diagnosis
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         convert,
         diagnose,
         evaluate,
+        explore,
         infer,
         profile,
         quantize,
@@ -59,6 +61,7 @@ __all__ = [
     "CompiledModel",
     "Diagnosis",
     "EvaluationResult",
+    "Exploration",
     "KnightliteError",
     "LayerProfile",
     "ModelScore",
@@ -73,6 +76,7 @@ __all__ = [
     "convert",
     "diagnose",
     "evaluate",
+    "explore",
     "infer",
     "profile",
     "quantize",
@@ -83,6 +87,7 @@ _HOMES = {
     "CompiledModel": "knightlite.api.models",
     "Diagnosis": "knightlite.diagnosis",
     "EvaluationResult": "knightlite.api.evaluation",
+    "Exploration": "knightlite.api.exploration",
     "KnightliteError": "knightlite.errors",
     "LayerProfile": "knightlite.profiler",
     "ModelScore": "knightlite.api.evaluation",

@@ -16,6 +16,7 @@ from dataclasses import fields
 
 from knightlite import chip_files, isa
 from knightlite.api.chips.operators import common_rules, operators_of
+from knightlite.api.exploration import Exploration
 from knightlite.chip import Chip
 from knightlite.container import Description, Interface
 from knightlite.container.plan import RECORDS
@@ -380,6 +381,7 @@ BLOCKS: Blocks = {
     "shorter-arguments": shorter_arguments,
     "cfg-keys": lambda: key_tables(Description),
     "interface-keys": lambda: key_tables(Interface),
+    "explore-keys": lambda: key_tables(Exploration),
     "manifest-keys": lambda: key_tables(Manifest),
     "plan": plan_tables,
     "instructions": instruction_table,

@@ -623,12 +623,12 @@ def test_no_more_processes_than_they_have_work(
     pictures = [evaluate_engine.Picture(Path(f"{number}.png"), None) for number in range(count)]
     asked: list[int] = []
 
-    def in_processes(job: Any, chunks: Any, workers: int) -> list[Any]:
+    def ordered(work: Any, chunks: Any, workers: int, start: Any) -> list[Any]:
         asked.append(workers)
         return list(chunks)
 
     bench = SimpleNamespace(count=list)
-    monkeypatch.setattr(evaluate_engine, "_in_processes", in_processes)
+    monkeypatch.setattr(evaluate_engine, "ordered", ordered)
     monkeypatch.setattr(evaluate_engine, "open_bench", lambda job, metric: bench)
     chunks: list[Any] = list(evaluate_engine.tallies(job, pictures, workers))
     assert [picture for chunk in chunks for picture in chunk] == pictures

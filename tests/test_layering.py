@@ -287,6 +287,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "run_config": (),
         "names": ("models",),
         "script_path": (),
+        "processes": (),
         # a verb each
         "checking": ("chips",),
         "compilation": ("chips", "models"),
@@ -294,9 +295,10 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "inspection": ("models",),
         "simulation": ("models",),
         "comparison": ("models", "simulation"),
-        "evaluation": ("models", "simulation"),
+        "evaluation": ("models", "processes", "simulation"),
         "quantization": ("chips", "comparison", "models"),
         "diagnosis": ("models", "quantization"),
+        "exploration": ("chips", "processes", "quantization"),
     },
 }
 

@@ -32,6 +32,7 @@ HOMES = {
     "Data": "knightlite.api.quantization",
     "Diagnosis": "knightlite.diagnosis",
     "EvaluationResult": "knightlite.api.evaluation",
+    "Exploration": "knightlite.api.exploration",
     "File": "knightlite.api.models",
     "InferFunction": "knightlite.quantize.data",
     "Mapping": "collections.abc",

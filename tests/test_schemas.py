@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from assembled import RCCN, RDMA, WDMA, load, program, small_matrix, store
+from knightlite.api.exploration import Exploration
 from knightlite.cli.program import run
 from knightlite.container import Description, WeightDescription
 from knightlite.isa import Space
@@ -79,6 +80,22 @@ def test_inspect_describes_the_records(request: pytest.FixtureRequest) -> None:
     assert schema("inspect") == found, "pytest --update-golden writes the schema anew"
 
 
+def test_explore_describes_the_records(request: pytest.FixtureRequest) -> None:
+    """So does what ``explore`` leaves."""
+    known = definitions(Exploration)
+    found = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "explore.json, which explore --json prints",
+        **known.pop("Exploration"),
+        "$defs": known,
+    }
+    found["properties"] |= {"schema": {"const": "knightlite.explore/1"}}
+    if request.config.getoption("--update-golden"):
+        text = json.dumps(found, indent=2) + "\n"
+        (FOLDER / "explore.json").write_text(text, encoding="utf-8")
+    assert schema("explore") == found, "pytest --update-golden writes the schema anew"
+
+
 @settings(max_examples=25)
 @given(st.data())
 @pytest.mark.parametrize("kind", RECORDS)
@@ -123,7 +140,15 @@ COMMANDS: list[tuple[str, list[str]]] = [
     ("chips", ["chips"]),
     ("chips", ["chips", "TX5105C"]),
     ("chips", ["chips", "TX5105C", "--ops"]),
-]
+    ("explore", ["explore", "-m", f"{STEM}.onnx", "no.onnx", "--chips", "TX5368AV200"]),
+    (
+        "explore",
+        [
+            "explore", "-m", "digits.onnx", "--set", "vector_lanes=0,8", "-j", "1",
+            "-d", "calib", "--recipe", "digits", "-i", "2", "--chip", "TX5112CV201",
+        ],
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS, ids=lambda item: str(item)[:60])

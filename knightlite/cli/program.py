@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "Float model, quantized model and chip on one sample."),
     "diagnose": ("diagnose", "Which layers lose accuracy, why, and what helps, measured."),
     "check": ("check", "Can this model run on that chip? Every doubtful node at once."),
+    "explore": ("explore", "Many models on many chips: which chip is enough, and what it costs."),
     "inspect": ("inspect", "Show what a .cfg or .weight file holds, instruction by instruction."),
     "explain": ("explain", "Why the compiler fused a node with its neighbours, or did not."),
     "chips": ("chips", "The chips, and where each of their facts comes from."),

@@ -8,6 +8,7 @@ from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import BuildOptions, CompileOptions, ExplainOptions
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
+from knightlite.options.explore import ExploreOptions
 from knightlite.options.inspection import (
     CheckOptions,
     ChipsOptions,
@@ -33,6 +34,7 @@ RECORDS: Mapping[str, type] = {
     "compare": CompareOptions,
     "diagnose": DiagnoseOptions,
     "check": CheckOptions,
+    "explore": ExploreOptions,
     "inspect": InspectOptions,
     "explain": ExplainOptions,
     "chips": ChipsOptions,

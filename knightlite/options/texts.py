@@ -67,12 +67,29 @@ def fact(text: str) -> tuple[str, int]:
     """``clock_hz=800e6`` or ``clock_hz=800_000_000``: a fact of a chip and a whole number."""
     name, sign, value = text.partition("=")
     try:
-        number = float(value)
-        whole = int(value) if value.replace("_", "").isdecimal() else int(number)
-        if not sign or whole != number:
-            raise ValueError(value)
+        return name, _whole_number(value if sign else "")
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text} must be a fact of a chip and a whole number, such as clock_hz=800_000_000."
         ) from None
-    return name, whole
+
+
+def fact_values(text: str) -> tuple[str, tuple[int, ...]]:
+    """``vector_lanes=8,16,32``: a fact of a chip and whole numbers, each once, in order."""
+    name, sign, values = text.partition("=")
+    try:
+        found = [_whole_number(value) for value in (values if sign else "").split(",")]
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text} must be a fact of a chip and whole numbers, such as vector_lanes=8,16,32."
+        ) from None
+    return name, tuple(dict.fromkeys(found))
+
+
+def _whole_number(text: str) -> int:
+    """A whole number, perhaps with an exponent; ValueError, OverflowError."""
+    number = float(text)
+    whole = int(text) if text.replace("_", "").isdecimal() else int(number)
+    if whole != number:
+        raise ValueError(text)
+    return whole

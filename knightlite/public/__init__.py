@@ -7,7 +7,7 @@ a ``KnightliteError`` with ``sentence`` and ``hint``.
 """
 
 from knightlite.public.quantizing import compare_layers, convert, infer, quantize
-from knightlite.public.stages import Session, compare, compile, diagnose, evaluate, profile
+from knightlite.public.stages import Session, compare, compile, diagnose, evaluate, explore, profile
 
 __all__ = [
     "Session",
@@ -17,6 +17,7 @@ __all__ = [
     "convert",
     "diagnose",
     "evaluate",
+    "explore",
     "infer",
     "profile",
     "quantize",

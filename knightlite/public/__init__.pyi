@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from knightlite.api.comparison import Comparison
 from knightlite.api.evaluation import EvaluationResult
+from knightlite.api.exploration import Exploration
 from knightlite.api.models import CompiledModel, File, QuantizedModel
 from knightlite.api.quantization import Data
 from knightlite.diagnosis import Diagnosis
@@ -26,6 +27,7 @@ __all__ = [
     "convert",
     "diagnose",
     "evaluate",
+    "explore",
     "infer",
     "profile",
     "quantize",
@@ -262,6 +264,43 @@ def evaluate(
         labels: of a folder the file with the names of its class folders in the order of the scores,
             one a line or as idx:name; default: the folders, sorted. Of frames the class of each,
             numbers or their ``.npy`` file.
+    """
+
+def explore(
+    models: Sequence[str | Path],
+    *,
+    chip: str | None = None,
+    chips: str | Sequence[str] = (),
+    facts: Mapping[str, Sequence[int]] | None = None,
+    levels: int | Sequence[int] = 1,
+    widths: int | Sequence[int] = 8,
+    input_shapes: Sequence[Sequence[int]] = (),
+    data: Data | None = None,
+    recipe: str | Path | None = None,
+    iteration: int | None = None,
+    fps: float | None = None,
+    workers: int = 1,
+    save: str | Path | None = None,
+) -> Exploration:
+    """Time of models on chips, at schedule levels and in widths: every combination.
+
+    Args:
+        models: float models, files as ``check`` takes them, or ``X_quantize.onnx``.
+        chip: one chip, instead of ``chips``.
+        chips: chip names or chip files; default: one of every family that ships.
+        facts: figures of a chip to vary, such as {"fspm_bytes": [262144, 524288]}; of several facts
+            all combinations.
+        levels: schedule levels, as ``compile`` has them.
+        widths: bits of tensors and weights of float models, 8 or 16.
+        input_shapes: one per input, for inputs with dynamic axes.
+        data: folder of pictures that tell accuracy, with ``recipe``: float models are quantized
+            with them in each width.
+        recipe: how the pictures become inputs: a name of calibration/ or a TOML file.
+        iteration: pictures to take; default: 100, or all there are.
+        fps: frames a second: the result names for each model the smallest chip that runs them.
+        workers: processes. More than one need a program whose main module may be imported (``if
+            __name__ == "__main__":``).
+        save: file of all points, from which the same call goes on after a stop; default: none.
     """
 
 def infer(

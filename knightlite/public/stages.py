@@ -14,6 +14,7 @@ from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import CompileOptions
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
+from knightlite.options.explore import ExploreOptions
 from knightlite.options.profile import ProfileOptions
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.options.shared import NUMPY
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from knightlite.api.comparison import Comparison
     from knightlite.api.evaluation import EvaluationResult
+    from knightlite.api.exploration import Exploration
     from knightlite.api.models import CompiledModel, File, QuantizedModel
     from knightlite.api.simulation import NodeArg
     from knightlite.diagnosis import Diagnosis
@@ -203,6 +205,25 @@ def compare(
     options = asked(quant_dir=Path(quant_dir), cfg=Path(cfg))
     weight = options.weight or weights_beside(Path(cfg))
     return run(replace(options, weight=weight))
+
+
+@record_function(ExploreOptions)
+def explore(
+    asked: Callable[..., ExploreOptions],
+    talk: Talk,
+    *,
+    save: str | Path | None = None,
+) -> Exploration:
+    """Time of models on chips, at schedule levels and in widths: every combination.
+
+    Args:
+        save: file of all points, from which the same call goes on after a stop; default: none.
+    """
+    from knightlite.api.exploration import explore as run
+
+    with scratch_folder() as scratch:
+        path = Path(scratch) / "points.json" if save is None else Path(save)
+        return run(asked(result=path), talk)
 
 
 class Session:

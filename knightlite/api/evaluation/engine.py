@@ -6,33 +6,26 @@ pictures, a ``Tally``), so that other engines can run the same work elsewhere.
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.api.evaluation.forms import Form, Source, open_form
 from knightlite.api.evaluation.stored_frames import frame_of
-from knightlite.errors import DataError, KnightliteError, UsageError
+from knightlite.api.processes import Start, ordered
+from knightlite.errors import UsageError
 from knightlite.evaluation import Tally, empty_tally, tally_of
 from knightlite.metrics import Metric, MetricSource, open_metric
 from knightlite.metrics import Picture as MeasuredPicture
 from knightlite.options.shared import NUMPY
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ProcessPoolExecutor
-
 Array = NDArray[Any]
 CHUNK = 5  # pictures that a worker gets at a time
-WAITING = 2  # chunks per worker that wait, so that none is idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,90 +184,23 @@ def tallies(
     chunks = [pictures[first : first + CHUNK] for first in range(0, len(pictures), CHUNK)]
     workers = min(workers, len(chunks))
     if workers > 1:
-        yield from _in_processes(job, chunks, workers)
+        yield from ordered(_count, chunks, workers, Start(_start_worker, job))
     elif chunks:
         yield from map(open_bench(job, metric).count, chunks)
-
-
-def _in_processes(job: Job, chunks: Sequence[Sequence[Picture]], workers: int) -> Iterator[Tally]:
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    # spawned, not forked: ONNX Runtime's threads do not survive a fork
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (job,))
-    try:
-        waiting = deque(_submit(pool, chunk) for chunk in chunks[: WAITING * workers])
-        following = iter(chunks[len(waiting) :])
-        while waiting:
-            found = waiting.popleft().result()
-            if isinstance(found, Refusal):
-                raise found.error()
-            for chunk in following:
-                waiting.append(_submit(pool, chunk))
-                break
-            yield found
-    except BrokenProcessPool as error:
-        raise DataError(
-            f"one of {workers} worker processes was ended, by lack of memory most likely.",
-            "fewer of them: --workers 1",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An error as it travels between processes."""
-
-    kind: type[KnightliteError]
-    sentence: str
-    hint: str
-
-    def error(self) -> KnightliteError:
-        """The error again."""
-        return self.kind(self.sentence, self.hint)
 
 
 _benches: list[Bench] = []  # of this worker process; filled once when it starts
 _opened = ExitStack()  # what stays open while it lives
 
 
-def _submit(pool: ProcessPoolExecutor, chunk: Sequence[Picture]) -> Future[Tally | Refusal]:
-    """Hand on a chunk. Workers, which this may start, never see Ctrl-C: this process says so.
-
-    A signal that is blocked here is blocked in the child from its first instruction on.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(_work, chunk)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of the process that started this one, however it ends."""
-    import multiprocessing
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 def _start_worker(job: Job) -> None:
     from multiprocessing.util import Finalize
 
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     # a process of a pool ends without the interpreter's own last calls
     Finalize(None, _opened.close, exitpriority=1)
     metric = None if job.metric is None else _opened.enter_context(open_metric(job.metric))
     _benches.append(open_bench(job, metric))
 
 
-def _work(pictures: Sequence[Picture]) -> Tally | Refusal:
-    try:
-        return _benches[0].count(pictures)
-    except KnightliteError as error:
-        return Refusal(type(error), error.sentence, error.hint)
+def _count(pictures: Sequence[Picture]) -> Tally:
+    return _benches[0].count(pictures)

@@ -15,16 +15,16 @@ from knightlite.quantize.scales.features import BY_DEFINITION, Feature, quantize
 from knightlite.quantize.scales.quantized_nodes import Constants, quantized_conv
 from knightlite.quantize.scales.weights import QuantizedWeights
 from knightlite.quantize.scales.widths import choose_widths, delivered_wide, is_wide
-from knightlite.quantize.settings import DEFAULT_SETTINGS
+from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.statistics.observation_plan import observation_plan
 
 
-def with_unit_scales(graph: Graph) -> Graph:
-    """The float graph with the default types, every scale 1 where no definition says otherwise.
+def with_unit_scales(graph: Graph, settings: Settings = DEFAULT_SETTINGS) -> Graph:
+    """The float graph in the types of the settings, scales 1 where no definition says otherwise.
 
     Weights and biases are zeros: no accumulator can overflow, whatever the network's are.
     """
-    widths = choose_widths(graph, DEFAULT_SETTINGS)
+    widths = choose_widths(graph, settings)
     nonnegative = observation_plan(graph).nonnegative
     tensors: dict[str, Tensor] = {}
     for index, group in enumerate(scale_groups(graph)):

@@ -1,0 +1,381 @@
+"""``explore``: every model on every chip, the same bytes however often it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import knightlite
+from knightlite import chip_files
+from knightlite.api import processes
+from knightlite.api.exploration import explore, points, records, run, smallest
+from knightlite.api.exploration.records import Accuracy, Exploration, Network, Point, Size, Time
+from knightlite.api.exploration.trade import with_best
+from knightlite.cli.program import run as command
+from knightlite.errors import FormatError, UsageError
+from knightlite.json_records import canonical_json
+from knightlite.options.explore import ExploreOptions
+from knightlite.talk import Talk
+from onnx_nets import Net
+
+ROOT = Path(__file__).parent.parent
+Capture = pytest.CaptureFixture[str]
+SMALL = ("TX5112CV201", "TX5368AV200")
+
+
+def net(folder: Path, name: str, channels: int = 8) -> Path:
+    made = Net(seed=channels)
+    made.input("x", (1, 3, 16, 16))
+    made.conv("x", "a", (channels, 3, 3, 3), pads=[1, 1, 1, 1])
+    made.node("Relu", ["a"], "b")
+    made.conv("b", "y", (4, channels, 1, 1))
+    return made.save(folder, "y").rename(folder / name)
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    monkeypatch.chdir(tmp_path)
+    return net(tmp_path, "a.onnx"), net(tmp_path, "b.onnx", 24)
+
+
+def asked(*models: Path, **changes: Any) -> ExploreOptions:
+    options = ExploreOptions(models=models, chips=SMALL, workers=1)
+    return replace(options, **changes)
+
+
+# ------------------------------------------------------------------ what a point is
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("chip", SMALL)
+def test_a_point_is_what_compiling_and_profiling_say(here: Path, chip: str, level: int) -> None:
+    """A quantized model keeps its widths; nothing of it is made up."""
+    model = Path("digits_quantize.onnx")
+    found = explore(asked(model, chips=(chip,), levels=(level,), widths=(8, 16)))
+    (point,) = found.points
+    compiled = knightlite.compile(model, chip=chip, opt_group=level)
+    profiled = knightlite.profile(compiled)
+    assert point.bits is None
+    assert point.time is not None
+    assert point.time.cycles == profiled.cycles
+    assert point.time.latency_ms == profiled.time_ms
+    assert point.time.moved_bytes == profiled.burst_bytes
+    assert point.time.ddr_bytes == compiled.figures["ddr_bytes"]
+    assert profiled.certainty is not None
+    assert point.time.error_percent == profiled.certainty.percent
+    assert point.time.extrapolated == profiled.certainty.extrapolated
+
+
+def test_a_float_model_has_the_time_of_the_quantized_one(here: Path) -> None:
+    """In 8 bits and in 16, with pictures and without; pictures tell what is kept."""
+    shutil.copy(here / "digits_quantize.onnx", "known.onnx")
+    alone = explore(asked(Path("digits.onnx"), Path("known.onnx"), widths=(8, 16)))
+    cycles = {(p.model, p.chip, p.bits): p.time.cycles for p in alone.points if p.time is not None}
+    for chip in (0, 1):
+        assert cycles[0, chip, 8] == cycles[1, chip, None]
+    assert cycles[0, 1, 16] > cycles[0, 1, 8]
+    assert alone.models[0].accuracy == ()
+    told = explore(
+        asked(
+            Path("digits.onnx"), widths=(8, 16), data="calib", recipe="digits", iteration=4,
+            chips=SMALL[1:], result=Path("told.json"),
+        )
+    )  # fmt: skip
+    narrow, broad = told.models[0].accuracy
+    assert (narrow.bits, broad.bits) == (8, 16)
+    assert narrow.sqnr_db is not None
+    assert broad.sqnr_db is not None
+    assert 15 < narrow.sqnr_db < broad.sqnr_db
+    assert (narrow.pictures, narrow.output) == (4, broad.output)
+    assert [point.best for point in told.points] == [True, True]  # slower, but keeps more
+
+
+def test_facts_are_varied_in_all_combinations(two: tuple[Path, Path]) -> None:
+    facts = (("dma_setup_cycles", (200, 20)), ("fspm_bytes", (65536, 1 << 40, 3)))
+    found = explore(asked(two[0], chips=SMALL[1:], facts=facts))
+    sizes = [tuple(size.facts.values()) for size in found.chips]
+    assert sizes == [
+        (200, 65536), (200, 1 << 40), (200, 3), (20, 65536), (20, 1 << 40), (20, 3),
+    ]  # fmt: skip
+    runs = [point.time is not None for point in found.points]
+    assert runs == [size.refused is None for size in found.chips] == [True, False, False] * 2
+    slow, fast = (found.points[place].time for place in (0, 3))
+    assert slow is not None
+    assert fast is not None
+    assert slow.cycles > fast.cycles
+    assert slow.extrapolated[-2:] == (
+        "dma_setup_cycles, which is fitted to boards, is assumed: the bar no longer holds",
+        "fspm_bytes is assumed",
+    )
+    chip = chip_files.find(SMALL[1]).chip
+    assert found.chips[0].on_chip_bytes == 65536 + chip.wspm_bytes + chip.mspm_bytes
+    same = explore(
+        asked(two[0], chips=SMALL[1:], facts=(("vector_lanes", (chip.vector_lanes,)),),
+              result=Path("same.json"))
+    )  # fmt: skip
+    plain = explore(asked(two[0], chips=SMALL[1:], result=Path("plain.json")))
+    assert same.chips[0].digest == plain.chips[0].digest
+
+
+# ------------------------------------------------------------------ stopped, and gone on
+
+
+def test_the_same_bytes_however_often_it_was_stopped(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = asked(*two, levels=(0, 1), widths=(8, 16))
+    explore(options)
+    whole = options.result.read_bytes()
+    assert len(json.loads(whole)["points"]) == 16
+    partly = replace(options, result=Path("partly.json"))
+    done: list[object] = []
+
+    def stopping(task: points.Task) -> Time | str:
+        done.append(task)
+        if len(done) % 4 == 0:
+            raise KeyboardInterrupt
+        return points.timed(task)
+
+    monkeypatch.setattr(run, "timed", stopping)
+    stops = 0
+    while True:
+        try:
+            explore(partly)
+            break
+        except KeyboardInterrupt:
+            stops += 1
+            left = json.loads(partly.result.read_bytes())
+            assert not left["finished"]
+            assert len(left["points"]) == 3 * stops
+    assert stops == 5
+    assert len(done) == 16 + stops
+    assert partly.result.read_bytes() == whole
+    monkeypatch.setattr(run, "timed", lambda task: pytest.fail("it is known"))
+    explore(partly)
+    assert partly.result.read_bytes() == whole
+
+
+def test_processes_make_the_same_bytes(two: tuple[Path, Path]) -> None:
+    explore(asked(*two))
+    explore(asked(*two, workers=2, result=Path("two.json")))
+    assert Path("two.json").read_bytes() == Path("explore.json").read_bytes()
+
+
+def test_ctrl_c_ends_workers_in_their_work(two: tuple[Path, Path]) -> None:
+    """Level 2 of a large search takes minutes: nobody waits for it."""
+    code = (
+        "import time\n"
+        "from knightlite.api.exploration import points, run\n"
+        "def slow(task):\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(600)\n"
+        "run.timed = slow\n"
+        "if __name__ == '__main__':\n"
+        "    from knightlite.cli import main\n"
+        "    main(['explore', '-m', 'a.onnx', 'b.onnx', '-j', '2'])\n"
+    )
+    Path("slow.py").write_text(code, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "slow.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.rstrip().endswith("Stopped.")
+    assert not json.loads(Path("explore.json").read_bytes())["finished"]
+
+
+def test_only_what_changed_is_computed_again(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    explore(asked(first, second))
+    seen: list[tuple[str, int]] = []
+
+    def timed(task: points.Task) -> Time | str:
+        seen.append((task.name, task.level))
+        return points.timed(task)
+
+    def again(options: ExploreOptions) -> list[tuple[str, int]]:
+        seen.clear()
+        explore(options)
+        return list(seen)
+
+    monkeypatch.setattr(run, "timed", timed)
+    assert again(asked(second)) == []
+    assert again(asked(second, first)) == [(name, 1) for name in SMALL]  # second alone was kept
+    net(first.parent, "a.onnx", 9)
+    assert again(asked(second, first)) == [(name, 1) for name in SMALL]
+    assert again(asked(second, levels=(1, 0))) == [(name, 0) for name in SMALL]
+    found = json.loads(Path("explore.json").read_bytes())
+    Path("explore.json").write_bytes(canonical_json({**found, "version": "0.0"}) + b"\n")
+    said: list[str] = []
+    explore(asked(second), Talk(say=said.append))
+    assert said == ["explore.json is of version 0.0: all points are computed anew."]
+
+
+def test_a_file_of_another_kind_is_not_written_over(two: tuple[Path, Path]) -> None:
+    for text, kind, sentence in (
+        (
+            "a letter",
+            UsageError,
+            r"^mine\.json is not a file of explore: it is not written over\.$",
+        ),
+        (
+            '{"schema":"knightlite.explore/1"}',
+            FormatError,
+            r"^mine\.json is damaged: version must be a text, not absent\.",
+        ),
+    ):
+        Path("mine.json").write_text(text, encoding="utf-8")
+        with pytest.raises(kind, match=sentence):
+            explore(asked(two[0], result=Path("mine.json")))
+        assert Path("mine.json").read_text(encoding="utf-8") == text
+
+
+# ------------------------------------------------------------------ what does not run
+
+
+def test_what_does_not_run_is_a_sentence_and_the_rest_goes_on(
+    two: tuple[Path, Path], capsys: Capture
+) -> None:
+    Path("bad.onnx").write_bytes(b"no network")
+    unsupported = Net()
+    unsupported.input("x", (1, 3, 8, 8))
+    unsupported.node("Det", ["x"], "y")
+    unsupported.save(Path(), "y").rename("det.onnx")
+    words = ["explore", "-m", "a.onnx", "no.onnx", "bad.onnx", "det.onnx", "-b", "8", "16"]
+    words += ["--chips", "TX5105C", "--set", "fspm_bytes=65536,64", "-j", "1"]
+    assert command(words) == 0
+    out = capsys.readouterr().out
+    found = json.loads(Path("explore.json").read_bytes())
+    assert len(found["points"]) == 16
+    assert sum("time" in point for point in found["points"]) == 1
+    assert all(("time" in point) != ("refused" in point) for point in found["points"])
+    for line in (
+        "no.onnx: There is no file no.onnx.",
+        "bad.onnx: ",
+        "det.onnx: ",
+        "a.onnx on TX5105C fspm_bytes=65536 (level 1, 16 bits), TX5105C fspm_bytes=64 (level 1, "
+        "16 bits): the chip has no 16 bits.",
+    ):
+        assert f"\n{line}" in out
+    assert "TX5105C fspm_bytes=64" in out
+    assert command(["explore", "-m", "no.onnx", "-j", "1"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Missing option '-m' / '--model'"),
+        (["-m", "a.onnx", "--chips", "TX9"], "chip TX9 is not known."),
+        (["-m", "a.onnx", "--set", "lanes=3"], "a chip has no fact called lanes."),
+        (["-m", "a.onnx", "--set", "vector_lanes"], "must be a fact of a chip and whole numbers"),
+        (["-m", "a.onnx", "--set", "vector_lanes=1.5"], "must be a fact of a chip and whole"),
+        (
+            ["-m", "a.onnx", "--set", "vector_lanes=8", "--set", "vector_lanes=9"],
+            "--set vector_lanes is given 2 times.",
+        ),
+        (["-m", "a.onnx", "--opt-group", "3"], "3 is none of 0, 1, 2."),
+        (["-m", "a.onnx", "-b", "4"], "4 is none of 8, 16."),
+        (["-m", "a.onnx", "-d", "calib"], "-d tells nothing without --recipe"),
+        (["-m", "a.onnx", "--recipe", "digits"], "--recipe tells nothing without -d"),
+        (["-m", "a.onnx", "-i", "3"], "-i tells nothing without -d and --recipe"),
+        (["-m", "a.onnx", "-j", "0"], "workers must be at least 1, not 0."),
+        (["-m", "a.onnx", "--fps", "0"], "frames a second must be at least 1e-06, not 0.0."),
+        (["-m", "a.onnx", "--chip", "TX5105C", "--chips", "TX5105C"], "both say which chips."),
+        (["-m", "a.onnx", "-d", "nowhere", "--recipe", "digits"], "nowhere"),
+        (["-m", "a.onnx", "-o", "a.onnx/x.json"], "a.onnx"),
+    ],
+)
+def test_requests_that_cannot_be_met(
+    two: tuple[Path, Path], capsys: Capture, words: list[str], sentence: str
+) -> None:
+    assert command(["explore", *words]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    assert not Path("explore.json").exists()
+
+
+# ------------------------------------------------------------------ which are worth it
+
+
+def point(
+    chip: int, ms: float | None, bits: Any = 8, model: int = 0, bar: int | None = 10
+) -> Point:
+    time = None
+    if ms is not None:
+        time = Time(cycles=1, latency_ms=ms, error_percent=bar, moved_bytes=1, ddr_bytes=1)
+    return Point(model=model, chip=chip, level=1, bits=bits, time=time, best=False)
+
+
+CHIPS = tuple(
+    Size(name=f"{size}", facts={}, digest="0" * 64, on_chip_bytes=size, macs_per_cycle=macs)
+    for size, macs in ((100, 4), (100, 8), (200, 8))
+)
+KEPT = (
+    Accuracy(bits=8, data="0" * 64, sqnr_db=20.0, pictures=1),
+    Accuracy(bits=16, data="0" * 64, pictures=1),  # nothing is lost
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "accuracy", "best"),
+    [
+        ([point(0, 5.0), point(1, 5.0), point(2, 5.0)], (), [True, False, False]),
+        ([point(0, 5.0), point(1, 4.0), point(2, 4.5)], (), [True, True, False]),
+        ([point(0, 5.0), point(0, 5.0)], (), [True, True]),
+        ([point(0, 5.0), point(0, 6.0, 16)], (), [True, False]),
+        ([point(0, 5.0), point(0, 6.0, 16)], KEPT, [True, True]),
+        ([point(0, 5.0), point(0, 4.0, 16)], KEPT, [False, True]),
+        ([point(0, 5.0), point(1, None), point(1, 4.0, model=1)], (), [True, False, True]),
+    ],
+)
+def test_best_is_what_no_other_beats(given: list[Point], accuracy: Any, best: list[bool]) -> None:
+    networks = (Network(file="a", accuracy=accuracy), Network(file="b"))
+    assert [item.best for item in with_best(given, networks, CHIPS)] == best
+
+
+@pytest.mark.parametrize(
+    ("rate", "nominal", "surely"),
+    [(100.0, 0, 1), (100.1, 1, 1), (125.0, 1, 2), (200.0, 2, None), (250.0, None, None)],
+)
+def test_the_smallest_chip_for_a_rate(rate: float, nominal: int | None, surely: int | None) -> None:
+    """At 10 ms exactly 100 frames a second; the bar of ten percent counts against it."""
+    given = (point(2, 5.0), point(1, 8.0), point(0, 10.0), point(0, None))
+    found = Exploration(
+        schema=records.SCHEMA, version="", finished=True, models=(Network(file="a"),),
+        chips=CHIPS, points=given,
+    )  # fmt: skip
+    (row,) = smallest(found, rate)
+    assert (row.point and row.point.chip, row.surely and row.surely.chip) == (nominal, surely)
+
+
+def test_what_the_command_says_of_a_rate(two: tuple[Path, Path], capsys: Capture) -> None:
+    words = ["explore", "-m", "a.onnx", "--chips", *SMALL, "-j", "1", "--fps"]
+    assert command([*words, "1"]) == 0
+    out = capsys.readouterr().out
+    assert "a.onnx: the smallest chip for 1 frames/s is TX5112CV201 (level 1, 8 bits) with " in out
+    assert "its bar included." in out
+    assert command([*words, "1e9"]) == 0
+    assert "a.onnx: no chip here runs 1e+09 frames/s." in capsys.readouterr().out
+
+
+def test_results_of_processes_come_in_order() -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(20)
+
+    assert list(processes.ordered(abs, numbers(), 3)) == list(range(20))
