@@ -43,6 +43,7 @@ REQUIRED: Mapping[str, list[str]] = {  # what must be given beside the planted o
     "quant": ["-m", "x"],
     "sim": ["-i", "x"],
     "check": ["-m", "x"],
+    "explore": ["-m", "x"],
     "inspect": ["x"],
     "model_info": ["-m", "x"],
     "model_modifier": ["-m", "x"],
