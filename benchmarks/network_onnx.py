@@ -63,6 +63,7 @@ class OnnxWriter(NetworkWriter):
             "kernel_shape": window.kernel,
             "strides": (window.stride, window.stride),
             "pads": (down, right, down, right),
+            "dilations": (window.dilation, window.dilation),
             "group": groups,
         }
 
@@ -127,6 +128,27 @@ class OnnxWriter(NetworkWriter):
             nearest_mode="floor",
         )
 
+    def write_resize(self, x: Value, y: Value) -> None:
+        sizes = self._held(f"{y.name}/sizes", np.array((1, *y[1:]), np.int64))
+        self._node(
+            "Resize",
+            [x.name, "", "", sizes],
+            y.name,
+            mode="linear",
+            coordinate_transformation_mode="align_corners",
+        )
+
+    def write_transposed(self, x: Value, y: Value) -> None:
+        inputs = [
+            x.name,
+            self._random(f"{y.name}/weights", (x.channels, y.channels, 2, 2)),
+            self._near(f"{y.name}/bias", y.channels, 0),
+        ]
+        self._node("ConvTranspose", inputs, y.name, kernel_shape=(2, 2), strides=(2, 2))
+
+    def write_relu(self, x: Value, y: Value) -> None:
+        self._node("Relu", [x.name], y.name)
+
     def write_sigmoid(self, x: Value, y: Value) -> None:
         self._node("Sigmoid", [x.name], y.name)
 
@@ -156,6 +178,8 @@ class OnnxWriter(NetworkWriter):
         if activation == "silu":
             self._node("Sigmoid", [plain], f"{output}/sigmoid")
             self._node("Mul", [plain, f"{output}/sigmoid"], output)
+        elif activation == "leaky":
+            self._node("LeakyRelu", [plain], output, alpha=0.1)
         elif activation == "relu6":
             limits = [
                 self._held(f"{output}/{name}", np.array(value, np.float32))

@@ -26,20 +26,32 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """Kernel and stride of a convolution or pool; ``same``: padded by half a kernel, else not."""
+    """Kernel and stride of a convolution or pool; ``same``: padded by half a kernel, else not.
+
+    ``dilation``: from tap to tap, in both axes.
+    """
 
     kernel: Pair
     stride: int
     same: bool
+    dilation: int = 1
 
     @property
     def pads(self) -> Pair:
         """Rows above and below, columns left and right."""
-        return (self.kernel[0] // 2, self.kernel[1] // 2) if self.same else (0, 0)
+        height, width = self.covered
+        # an even kernel covers one more on the left: half of it less one lies outside
+        return ((height - 1) // 2, (width - 1) // 2) if self.same else (0, 0)
+
+    @property
+    def covered(self) -> Pair:
+        """Rows and columns from the first tap to the last."""
+        height, width = self.kernel
+        return self.dilation * (height - 1) + 1, self.dilation * (width - 1) + 1
 
     def output(self, x: Value) -> Pair:
         """Rows and columns of what it makes of x."""
-        (down, right), (height, width) = self.pads, self.kernel
+        (down, right), (height, width) = self.pads, self.covered
         return (
             (x.height + 2 * down - height) // self.stride + 1,
             (x.width + 2 * right - width) // self.stride + 1,
@@ -74,9 +86,10 @@ class NetworkWriter:
         norm: bool = True,
         bias: bool = False,
         activation: str = "relu",
+        dilation: int = 1,
     ) -> Value:
-        """A convolution, a BatchNorm where ``norm``, an activation: relu, relu6, silu or ""."""
-        window = Window(_pair(kernel), stride, same)
+        """A convolution, a BatchNorm where ``norm``, relu, relu6, leaky, silu or no activation."""
+        window = Window(_pair(kernel), stride, same, dilation)
         y = self._value("conv", channels, *window.output(x))
         weights = channels * x.channels // groups * prod(window.kernel)
         self.parameters += weights + 2 * channels * norm + channels * bias
@@ -138,6 +151,27 @@ class NetworkWriter:
         self.write_upsample(x, y)
         return y
 
+    def resize(self, x: Value, height: int, width: int) -> Value:
+        """Other rows and columns, linear between the corners."""
+        y = self._value("resize", x.channels, height, width)
+        self.write_resize(x, y)
+        return y
+
+    def transposed(self, x: Value, channels: int) -> Value:
+        """A transposed convolution of 2 x 2 and stride 2, with a bias."""
+        y = self._value("transposed", channels, 2 * x.height, 2 * x.width)
+        weights = 4 * x.channels * channels
+        self.parameters += weights + channels
+        self.macs += weights * x.height * x.width
+        self.write_transposed(x, y)
+        return y
+
+    def relu(self, x: Value) -> Value:
+        """max(0, x)."""
+        y = self._value("relu", *x[1:])
+        self.write_relu(x, y)
+        return y
+
     def sigmoid(self, x: Value) -> Value:
         """1 / (1 + exp(-x))."""
         y = self._value("sigmoid", *x[1:])
@@ -189,6 +223,12 @@ class NetworkWriter:
     ) -> None: ...
 
     def write_upsample(self, x: Value, y: Value) -> None: ...
+
+    def write_resize(self, x: Value, y: Value) -> None: ...
+
+    def write_transposed(self, x: Value, y: Value) -> None: ...
+
+    def write_relu(self, x: Value, y: Value) -> None: ...
 
     def write_sigmoid(self, x: Value, y: Value) -> None: ...
 

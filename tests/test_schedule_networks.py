@@ -16,7 +16,7 @@ from knightlite.options.inspection import CheckOptions
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 MODULES = (
     "network_onnx", "network_writer", "schedule_networks", "schedule_table", "schedules",
-    "vela_peer",
+    "vela_peer", "witness_networks",
 )  # fmt: skip
 
 
@@ -37,6 +37,16 @@ def test_all_have_what_was_published() -> None:
         build(network, NetworkWriter())
 
 
+def test_the_witnesses_have_what_was_published() -> None:
+    from network_writer import NetworkWriter
+    from schedule_networks import build
+    from witness_networks import NETWORKS
+
+    assert len(NETWORKS) == 10
+    for network in NETWORKS:
+        build(network, NetworkWriter())
+
+
 def test_another_network_is_seen() -> None:
     from dataclasses import replace
 
@@ -49,14 +59,18 @@ def test_another_network_is_seen() -> None:
 
 
 # between them: all activations, Slices, Concats, Adds, pools, resizing, a matrix
-@pytest.mark.parametrize("name", ["mobilenet_v2", "yolox_nano"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v2", "yolox_nano", "yolov6n", "deeplab_mobilenet_v2", "retinaface_mobile"]
+)
 def test_written_as_onnx(name: str, tmp_path: Path) -> None:
     """A valid model, whose multiply-accumulates are counted alike by `check`."""
     from network_onnx import OnnxWriter
     from schedule_networks import BY_NAME, build
+    from witness_networks import NETWORKS
 
+    known = {**{network.name: network for network in NETWORKS}, **BY_NAME}
     writer = OnnxWriter()
-    build(BY_NAME[name], writer)
+    build(known[name], writer)
     model = writer.model(name)
     onnx.checker.check_model(model, full_check=True)
     path = tmp_path / f"{name}.onnx"

@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 def evidence_for(family: ChipFamily | None) -> tuple[Evidence, bool] | None:
     """What a family's figures of time were held against, and whether on a chip of its own.
 
-    A family that nobody measured has the figures of one that was. None: no chip was measured.
+    A family that nobody measured has the figures of the one that is taken where none is asked for.
+    None: that one was not measured.
     """
     from knightlite import chip_files
 
     if family is not None and family.evidence is not None:
         return family.evidence, True
-    measured = (item.evidence for item in chip_files.families())
-    return next(((item, False) for item in measured if item is not None), None)
+    usual = chip_files.find(chip_files.DEFAULT).evidence
+    return None if usual is None else (usual, False)
 
 
 def error_bar(chip_name: str) -> str:
