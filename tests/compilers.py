@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +26,35 @@ def has_compiler() -> bool:
 
 
 needs_compiler = pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """A test that calls them, which .ci/run installs: skipped where one is missing."""
+    missing = [name for name in programs if shutil.which(name) is None]
+    assert not missing or os.environ.get("CI") != "true", f"CI has no {', '.join(missing)}"
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+@dataclass(frozen=True)
+class Processor:
+    """Another one: its compiler, flags of its own, and what runs its programs here."""
+
+    preset: str
+    compiler: str
+    flags: tuple[str, ...]
+    emulator: str
+
+
+PROCESSORS = (
+    Processor("aarch64", "aarch64-linux-gnu-gcc", ("-mcpu=cortex-a53",), "qemu-aarch64"),
+    Processor(
+        "armhf", "arm-linux-gnueabihf-gcc", ("-mcpu=cortex-a7", "-mfpu=neon-vfpv4"), "qemu-arm"
+    ),
+)
+crossed = [
+    pytest.param(item, id=item.preset, marks=needs(item.compiler, item.emulator))
+    for item in PROCESSORS
+]
 
 
 def compile_c(

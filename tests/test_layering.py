@@ -140,6 +140,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     # the runtime in C, built and called; its sources are data in a folder of their own
     "native": ("chip", "container", "errors", "isa", "numerics"),
+    # a project in C around it
+    "deploy": ("container", "native", "preprocess"),
     # the machine: knows the binary and nothing of the compiler
     "sim": (
         "array_files",
@@ -180,6 +182,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "compiler",
         "container",
         "datafiles",
+        "deploy",
         "diagnosis",
         "dtypes",
         "emit",
@@ -294,6 +297,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "profiling": ("chips", "models"),
         "inspection": ("models",),
         "simulation": ("models",),
+        "deployment": ("compilation", "models"),
         "comparison": ("models", "simulation"),
         "evaluation": ("models", "processes", "simulation"),
         "quantization": ("chips", "comparison", "models"),

@@ -48,6 +48,8 @@ REQUIRED: Mapping[str, list[str]] = {  # what must be given beside the planted o
     "model_info": ["-m", "x"],
     "model_modifier": ["-m", "x"],
     "npy2bin": ["-i", "x", "-o", "y"],
+    "deploy": ["-o", "x"],
+    "bin2header": ["x", "y"],
 }
 PATIENCE = Option(
     flags=("-pt", "--patience-steps"),

@@ -55,6 +55,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model_check": ("model_check", "Does the compiled network do what its golden model does?"),
     "show_sim_result": ("show_sim_result", "What sim left in a folder; its text forms as .npy."),
     "npy2bin": ("npy2bin", "A .npy array as the raw bytes that sim reads."),
+    "deploy": ("deploy", "A project in C that runs the compiled network: PC, board, bare metal."),
+    "bin2header": ("bin2header", "A file as a C array, and back."),
     "script-path": ("script_path", "Where that lies which user scripts import of Knight."),
 }
 

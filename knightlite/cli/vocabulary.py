@@ -94,7 +94,9 @@ ALIASES: Mapping[str, str] = {
 }
 
 # Knight's helpers that are programs of their own; the wheel has them, and docs/knight.md
-PROGRAMS = ("show_sim_result", "model_info", "model_modifier", "model_check.py", "npy2bin.py")
+PROGRAMS = (
+    "show_sim_result", "model_info", "model_modifier", "model_check.py", "npy2bin.py", "bin2header",
+)  # fmt: skip
 
 # commands for later, and what can be done meanwhile
 LATER_COMMANDS: Mapping[str, str] = {

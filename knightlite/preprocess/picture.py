@@ -152,7 +152,7 @@ def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...], nam
     made_height, made_width = max(height, full[0]), max(width, full[1])
     _require_pixels(made_height, made_width, limits.RESIZED_PIXELS, becomes)
     if (height, width) != (image.height, image.width):
-        image = image.resize((width, height), filters[recipe.interpolation])
+        image = _resized(image, width, height, filters[recipe.interpolation])
     pixels = np.asarray(image, dtype=np.float32).reshape(height, width, -1)
     if padded:
         below, beside = full[0] - height, full[1] - width
@@ -160,6 +160,21 @@ def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...], nam
         pads = ((top, below - top), (left, beside - left), (0, 0))
         pixels = np.pad(pixels, pads, constant_values=np.float32(recipe.pad_value))
     return pixels
+
+
+def _resized(image: Image.Image, width: int, height: int, filter_: Image.Resampling) -> Image.Image:
+    """Resized to these pixels, along one direction after the other.
+
+    Pixels are rounded in between, so the order is of consequence. It is that of Pillow 13, also
+    with earlier ones, which always begin along the rows.
+    """
+    from PIL import Image
+
+    if filter_ != Image.Resampling.NEAREST:
+        down_first = image.height > height and image.height - height > 2 * (image.width - width)
+        between = (image.width, height) if down_first else (width, image.height)
+        image = image.resize(between, filter_)
+    return image.resize((width, height), filter_)
 
 
 def _resized_size(

@@ -155,6 +155,24 @@ int knl_read_plan(knl_network *net, const uint8_t *plan, size_t bytes, knl_error
 /* What they say, with the code that they speak of. */
 int knl_check_plan(knl_network *net, const uint8_t *plan, knl_error *error);
 
+/* ---- tensors: knl_tensor.c */
+
+/* That there is such a tensor, and an arena; that it is not among the constants. */
+int knl_check_tensor(const knl_network *net, uint32_t index, knl_error *error);
+int knl_check_writable(const knl_network *net, uint32_t index, knl_error *error);
+
+/* A pixel of a tensor that may be written. */
+uint8_t *knl_pixel(knl_network *net, const knl_tensor *tensor, uint64_t row, uint64_t column);
+
+static inline uint8_t knl_ddr_byte(const knl_network *net, uint64_t at) {
+    return at < net->constants_bytes ? net->constants[at] : net->ddr[at - net->constants_bytes];
+}
+
+/* ---- real numbers: knl_real.c */
+
+/* saturate(rne(value / scale)); value is a number. */
+int32_t knl_quantize(float value, float scale, uint32_t type);
+
 /* ---- instructions: knl_program.c */
 
 /* The instruction at a byte of sound code; the byte of the next. */

@@ -132,7 +132,7 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     net->work = first + at.work;
     net->packed[0] = 0;
     status = check_masks(net, error);
-    memset(net->wspm, 0, net->wspm_bytes);
+    memset(net->wspm, 0, (size_t)net->wspm_bytes);
     return status;
 }
 

@@ -48,17 +48,37 @@ uint64_t knl_tensor_bytes(const knl_tensor *tensor) {
     return tensor->channels * tensor->height * tensor->width * knl_size(tensor->type);
 }
 
-static int check(const knl_network *net, uint32_t index, size_t bytes, knl_error *error) {
-    knl_tensor tensor;
+int knl_check_tensor(const knl_network *net, uint32_t index, knl_error *error) {
     if (index >= net->tensor_count)
         return knl_say(error, KNL_ARGUMENT, index, "the network has %u tensors, not number %u.",
                        (uint64_t)net->tensor_count, (uint64_t)index);
+    if (!net->fspm)
+        return knl_say(error, KNL_ARENA, 0, "the network has no arena yet.");
+    return KNL_OK;
+}
+
+int knl_check_writable(const knl_network *net, uint32_t index, knl_error *error) {
+    knl_tensor tensor = knl_tensor_at(net, index);
+    if (tensor.address < net->constants_bytes)
+        return knl_say(error, KNL_ARGUMENT, index, "tensor %t lies inside the constants.",
+                       &tensor.name);
+    return KNL_OK;
+}
+
+uint8_t *knl_pixel(knl_network *net, const knl_tensor *tensor, uint64_t row, uint64_t column) {
+    return net->ddr + (tensor->address - net->constants_bytes) + row * tensor->row_stride +
+           column * tensor->column_stride;
+}
+
+static int check(const knl_network *net, uint32_t index, size_t bytes, knl_error *error) {
+    knl_tensor tensor;
+    int status = knl_check_tensor(net, index, error);
+    if (status)
+        return status;
     tensor = knl_tensor_at(net, index);
     if (knl_tensor_bytes(&tensor) != bytes)
         return knl_say(error, KNL_ARGUMENT, index, "tensor %t has %u bytes, not %u.",
                        &tensor.name, knl_tensor_bytes(&tensor), (uint64_t)bytes);
-    if (!net->fspm)
-        return knl_say(error, KNL_ARENA, 0, "the network has no arena yet.");
     return KNL_OK;
 }
 
@@ -69,19 +89,16 @@ int knl_write(knl_network *net, uint32_t index, const void *values, size_t bytes
     uint64_t c, row, column;
     unsigned size;
     int status = check(net, index, bytes, error);
+    if (!status)
+        status = knl_check_writable(net, index, error);
     if (status)
         return status;
     tensor = knl_tensor_at(net, index);
     size = knl_size(tensor.type);
-    if (tensor.address < net->constants_bytes)
-        return knl_say(error, KNL_ARGUMENT, index, "tensor %t lies inside the constants.",
-                       &tensor.name);
     for (c = 0; c < tensor.channels; c++)
         for (row = 0; row < tensor.height; row++)
             for (column = 0; column < tensor.width; column++, from += size)
-                memcpy(net->ddr + (tensor.address - net->constants_bytes) +
-                           row * tensor.row_stride + column * tensor.column_stride + c * size,
-                       from, size);
+                memcpy(knl_pixel(net, &tensor, row, column) + c * size, from, size);
     return KNL_OK;
 }
 
@@ -101,9 +118,8 @@ int knl_read(const knl_network *net, uint32_t index, void *values, size_t bytes,
             for (column = 0; column < tensor.width; column++) {
                 uint64_t at = tensor.address + row * tensor.row_stride +
                               column * tensor.column_stride + c * size;
-                for (i = 0; i < size; i++, at++)
-                    *to++ = at < net->constants_bytes ? net->constants[at]
-                                                      : net->ddr[at - net->constants_bytes];
+                for (i = 0; i < size; i++)
+                    *to++ = knl_ddr_byte(net, at + i);
             }
     return KNL_OK;
 }

@@ -1,0 +1,16 @@
+"""A project that runs a compiled network without us: sources, build files, README."""
+
+from knightlite.deploy.arrays import c_array, from_c_array
+from knightlite.deploy.code_size import CodeSize, code_sizes
+from knightlite.deploy.needs import Needs
+from knightlite.deploy.project import Network, project_files
+
+__all__ = [
+    "CodeSize",
+    "Needs",
+    "Network",
+    "c_array",
+    "code_sizes",
+    "from_c_array",
+    "project_files",
+]

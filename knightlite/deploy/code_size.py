@@ -1,0 +1,78 @@
+"""Bytes of the runtime's code for the processors of a project, where their compilers are."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from knightlite.native import SOURCES
+
+SECONDS = 300
+FLAGS = ("-std=c99", "-ffp-contract=off", "-O2")  # as in the project's Makefile
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A processor that a project is built for. ``prefix``: of its compiler and ``size``."""
+
+    name: str
+    processor: str
+    prefix: str
+    flags: tuple[str, ...] = ()
+    package: str = ""
+
+
+PRESETS = (
+    Preset("aarch64", "Cortex-A53, Linux", "aarch64-linux-gnu-", ("-mcpu=cortex-a53",),
+           "gcc-aarch64-linux-gnu"),
+    Preset("armhf", "Cortex-A7, Linux", "arm-linux-gnueabihf-",
+           ("-mcpu=cortex-a7", "-mfpu=neon-vfpv4"), "gcc-arm-linux-gnueabihf"),
+    Preset("cortex_m", "Cortex-M3, bare metal", "arm-none-eabi-",
+           ("-mcpu=cortex-m3", "-mthumb", "-ffunction-sections", "-fdata-sections"),
+           "gcc-arm-none-eabi"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSize:
+    """What ``size`` says of the runtime's object files; ``compiler`` "": it is not installed."""
+
+    preset: Preset
+    compiler: str = ""
+    text: int = 0
+    data: int = 0
+    bss: int = 0
+
+
+@cache
+def code_sizes() -> tuple[CodeSize, ...]:
+    """Of every preset: measured, or not where its compiler is missing or fails."""
+    return tuple(map(_measured, PRESETS))
+
+
+def _measured(preset: Preset) -> CodeSize:
+    compiler, size = (shutil.which(preset.prefix + name) for name in ("gcc", "size"))
+    if compiler is None or size is None:
+        return CodeSize(preset)
+    sources = sorted(map(str, SOURCES.glob("*.c")))
+    with tempfile.TemporaryDirectory(prefix="knightlite-size-") as folder:
+        try:
+            _run([compiler, *FLAGS, *preset.flags, "-c", *sources], folder)
+            version = _run([compiler, "-dumpfullversion"], folder).strip()
+            told = _run([size, "-t", *sorted(map(str, Path(folder).glob("*.o")))], folder)
+            text, data, bss = map(int, told.splitlines()[-1].split()[:3])
+        except (OSError, subprocess.SubprocessError, ValueError):
+            return CodeSize(preset)
+    return CodeSize(preset, f"{preset.prefix}gcc {version}", text, data, bss)
+
+
+def _run(command: Sequence[str], folder: str) -> str:
+    return subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=SECONDS, check=True,
+    ).stdout  # fmt: skip

@@ -1,0 +1,141 @@
+"""The files of a project. Names of the network stand in its README alone, and escaped there.
+
+Whatever is built is the same text for every network but ``network/``: numbers and arrays.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from knightlite.container import Description
+from knightlite.deploy.arrays import array_name, c_array
+from knightlite.deploy.code_size import CodeSize
+from knightlite.deploy.needs import Needs, arena_bytes
+from knightlite.deploy.readme import readme
+from knightlite.native import SOURCES
+from knightlite.preprocess import Recipe
+
+PROJECT = SOURCES / "project"
+HEADER = "/* Written by knightlite deploy: what is particular to this network. */\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A compiled network and its known answer, as their files hold them."""
+
+    meta: Description
+    cfg: bytes
+    weight: bytes
+    known_input: bytes
+    known_output: bytes
+    recipe: Recipe | None
+
+    @property
+    def needs(self) -> Needs:
+        """Memory, to the byte."""
+        return Needs(
+            cfg=len(self.cfg),
+            weight=len(self.weight),
+            known_input=len(self.known_input),
+            known_output=len(self.known_output),
+            arena=arena_bytes(self.meta),
+        )
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """What lies in ``network/``."""
+        return {
+            "network.cfg": self.cfg,
+            "network.weight": self.weight,
+            "known_input.bin": self.known_input,
+            "known_output.bin": self.known_output,
+        }
+
+
+ARRAYS = {
+    "network.cfg": "network_cfg",
+    "network.weight": "network_weight",
+    "known_input.bin": "network_known_input",
+    "known_output.bin": "network_known_output",
+}
+
+
+def project_files(
+    network: Network, sizes: Sequence[CodeSize], *, arrays: bool
+) -> Iterator[tuple[str, bytes]]:
+    """Path in the project and content. ``arrays``: the network as C arrays instead of files."""
+    for path in sorted(PROJECT.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(PROJECT).as_posix(), path.read_bytes()
+    names = []
+    for path in sorted(SOURCES.iterdir()):
+        if path.suffix in (".c", ".h"):
+            names += [path.name] if path.suffix == ".c" else []
+            yield f"runtime/{path.name}", path.read_bytes()
+    yield "runtime/sources.txt", "".join(f"{name}\n" for name in names).encode("ascii")
+    yield "network/network.h", network_header(network, arrays).encode("ascii")
+    if arrays:
+        for name, data in network.files.items():
+            assert array_name(ARRAYS[name]) == ARRAYS[name]
+            yield f"network/{ARRAYS[name]}.h", c_array(ARRAYS[name], data).encode("ascii")
+        lines = "".join(f'#include "{name}.h"\n' for name in ARRAYS.values())
+        yield "network/network_arrays.h", (HEADER + lines).encode("ascii")
+    else:
+        for name, data in network.files.items():
+            yield f"network/{name}", data
+    text = readme(network.meta, network.needs, sizes, arrays, network.recipe is not None)
+    yield "README.md", text.encode("ascii")
+
+
+def network_header(network: Network, arrays: bool) -> str:
+    """Layout, sizes and the recipe."""
+    needs, layout = network.needs, network.meta.input_layout.upper()
+    lines = [
+        HEADER,
+        "#ifndef NETWORK_H\n#define NETWORK_H\n",
+        '#include "knl_real.h"\n',
+        "/* of raw input files */",
+        "enum { NETWORK_NCHW, NETWORK_NHWC, NETWORK_NHWCSTRIDE };",
+        f"#define NETWORK_LAYOUT NETWORK_{layout}\n",
+        "/* with scalar kernels, unchecked */",
+        f"#define NETWORK_ARENA_BYTES {needs.arena}u",
+        f"#define NETWORK_OUTPUT_BYTES {needs.known_output}u\n",
+    ]
+    if arrays:
+        lines += ["/* network_arrays.h has the files */", "#define NETWORK_ARRAYS\n"]
+    if network.recipe is not None:
+        lines += ["#define NETWORK_HAS_RECIPE", recipe_text(network.recipe)]
+    return "\n".join([*lines, "#endif\n"])
+
+
+RESIZES = {
+    "none": "KNL_KEEP",
+    "exact": "KNL_EXACT",
+    "short_side": "KNL_SHORT_SIDE",
+    "keep_ratio_pad_right": "KNL_PAD_RIGHT",
+    "keep_ratio_pad_center": "KNL_PAD_CENTER",
+    "keep_ratio_pad_corner": "KNL_PAD_CORNER",
+}
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe as a constant of C."""
+    height, width = (*recipe.resize_size, *recipe.resize_size, 0, 0)[:2]
+    crop_height, crop_width = recipe.crop_size or (0, 0)
+    channels = [*map(_float, recipe.mean)], [*map(_float, recipe.std)]
+    mean, std = (", ".join(values * (3 // len(values))) for values in channels)
+    return (
+        "static const knl_recipe network_recipe = {\n"
+        f"    KNL_{recipe.color}, {RESIZES[recipe.resize]}, KNL_{recipe.interpolation.upper()},\n"
+        f"    {height}, {width}, {crop_height}, {crop_width},\n"
+        f"    {_float(recipe.divide_by)}, {_float(recipe.pad_value)},\n"
+        f"    {{{mean}}},\n    {{{std}}},\n}};\n"
+    )
+
+
+def _float(value: float) -> str:
+    """A float32 in C, to the bit."""
+    (rounded,) = struct.unpack("<f", struct.pack("<f", value))
+    return f"{rounded.hex()}f"
