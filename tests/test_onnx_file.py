@@ -14,13 +14,7 @@ from knightlite.errors import KnightliteError, ModelError, UnsupportedError, Usa
 from knightlite.frontend import load, opsets
 from knightlite.frontend.constant_runs import SMALL_ELEMENTS
 from knightlite.frontend.onnx_file import read_bytes, read_data
-from knightlite.frontend.source import SourceModel
-from knightlite.frontend.static_shapes import InputShapes
 from onnx_nets import Net, checked, operators
-
-
-def read(path: Path, input_shapes: InputShapes | None = None) -> SourceModel:
-    return read_data(read_bytes(path), path, input_shapes)
 
 
 def small(opset: int = 13, batch: int | str | None = 1) -> Net:
@@ -335,7 +329,7 @@ def test_unused_nodes_are_dropped_and_shape_chains_counted(tmp_path: Path) -> No
     net.node("Concat", ["u", net.weight("rest", np.array([-1]))], "to", axis=0)
     net.node("Reshape", ["y", "to"], "z")
     path = net.save(tmp_path, "z")
-    model = read(path)
+    model = read_data(read_bytes(path), path)
     assert [node.op_type for node in model.nodes] == ["Conv", "Relu", "Conv", "Reshape"]
     assert model.folded == {"Shape": 1, "Gather": 1, "Unsqueeze": 1, "Concat": 1}
     assert model.shapes["z"] == (1, 225)
