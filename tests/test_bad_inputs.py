@@ -92,7 +92,8 @@ def test_inputs_of_another_kind(
     net.node("MaxPool", ["x"], "y", kernel_shape=[2, 2])
     net.save(here, "y")
     start = "net.onnx cannot run on the NPU, one place is not supported: x: the network input x "
-    refused(["quant", "-m", "net.onnx"], 2, start + sentence, "*")
+    sizes = map(str, shape)
+    refused(["quant", "-m", "net.onnx", "-is", *sizes], 2, start + sentence, "*")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -183,8 +183,14 @@ def refusal(form: Form, name: str, folder: Path) -> str:
     """Empty where the form passes, else why it is refused; AssertionError where it fails."""
     path = folder / "case.onnx"
     path.write_bytes(form.model.SerializeToString())
+    # a batch is taken as the case has it, not frame by frame
+    shapes = {
+        name: values.shape
+        for name, values in form.inputs[0].items()
+        if values.size and values.shape[:1] > (1,)
+    }
     try:
-        graph = load(path)
+        graph = load(path, input_shapes=shapes)
         check_meaning(graph, form)
         pictures = [tuple(feeds[key] for key in graph.inputs) for feeds in form.inputs]
         result = quantize_graph(graph, Workload(pictures), threads=1)

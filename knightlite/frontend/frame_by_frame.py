@@ -26,7 +26,15 @@ from knightlite.frontend.views import FLOATS
 
 Array = NDArray[Any]
 Read = Callable[[Mapping[str, Shape]], SourceModel]
-AXES = (2, 3, 4)  # of an input that may be a batch of frames
+PICTURES = 4  # axes of a batch of pictures
+OTHERS = (2, 3)  # of vectors and signals, where an operator says so
+BY_FRAME = frozenset(
+    {
+        "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool",
+        "GlobalMaxPool", "LRN", "MatMul", "MaxPool",
+    }
+)  # fmt: skip
+"""Operators of ONNX whose first axis is the batch, or rows that do not know each other."""
 MOST_WORK = 1 << 37  # products and elements: some seconds
 ALIKE = 1e-3  # of the largest value: what float16 and another order of sums leave
 SEED = 1
@@ -35,7 +43,9 @@ SEED = 1
 def one_by_one(model: SourceModel, read: Read) -> SourceModel:
     """``model``, or the same file for one frame; ``read``: it with other shapes of its inputs."""
     shapes = {name: model.shapes.get(name, ()) for name in model.read_inputs}
-    counts = {shape[0] if len(shape) in AXES else 1 for shape in shapes.values()}
+    by_frame = any(node.op_type in BY_FRAME for node in model.nodes)
+    axes = (PICTURES, *OTHERS) if by_frame else (PICTURES,)
+    counts = {shape[0] if len(shape) in axes else 1 for shape in shapes.values()}
     count = min(counts, default=1)
     if len(counts) != 1 or count < 2 or not _affordable(model):
         return model

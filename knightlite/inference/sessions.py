@@ -53,7 +53,8 @@ def session(
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # warnings about our own fixed form tell the user nothing
+    # warnings about our own fixed form tell the user nothing, and what is refused is raised
+    options.log_severity_level = 4 if called else 3
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_mem_pattern = not (lean or pooled)
