@@ -172,7 +172,7 @@ def test_sub_folds_into_the_convolution_before_it(tmp_path: Path) -> None:
     assert operators(checked(net.save(tmp_path, "y"))) == ["Conv"]
 
 
-def test_sub_refusals(tmp_path: Path) -> None:
+def test_sub_of_rows_and_columns_and_of_a_picture(tmp_path: Path) -> None:
     net = start()
     net.node("AveragePool", ["x"], "rows", kernel_shape=[9, 1])
     net.node("AveragePool", ["x"], "columns", kernel_shape=[1, 9])
@@ -180,14 +180,8 @@ def test_sub_refusals(tmp_path: Path) -> None:
     net.conv("y", "a", (2, 4, 1, 1))
     net.node("Sub", ["x", net.random("picture", (1, 1, 9, 9))], "z")
     net.conv("z", "b", (2, 4, 1, 1))
-    assert refused(net, tmp_path, "a", "b") == [
-        "Sub_y: Sub: one operand must have the output's shape, the other that or sizes of 1, "
-        "not (1, 4, 1, 9) and (1, 4, 9, 1). Hint: it cannot go to the host (-gp), since it stands "
-        "between AveragePool AveragePool_rows and Conv Conv_a on the NPU",
-        "Sub_z: Sub Sub_z must have a constant per channel or scalar, not of shape (1, 1, 9, 9) "
-        "on features (1, 4, 9, 9). Hint: a constant that differs from pixel to pixel has no "
-        "instruction: make it a network input, or end the network before it",
-    ]
+    made = operators(checked(net.save(tmp_path, "a", "b")))
+    assert [made.count(kind) for kind in ("Concat", "Sub", "Conv")] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("before", ["Conv", "MaxPool", "Add", "Sigmoid"])
@@ -334,18 +328,15 @@ def test_all_findings_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_shuffled_views_are_findings(tmp_path: Path) -> None:
+def test_views_that_cut_across_the_axes(tmp_path: Path) -> None:
     net = start(shape=(1, 4, 3, 3))
     net.node("Reshape", ["x", net.weight("a", np.array([1, 9, 2, 2]))], "r")
     net.conv("r", "c", (6, 9, 1, 1))
     net.node("Flatten", ["x"], "f")
     net.node("Add", ["f", net.random("b", (36,))], "g")
     net.node("MatMul", ["r", net.random("w", (2, 5))], "m")
-    assert refused(net, tmp_path, "c", "g", "m") == [
-        "Conv_c: Conv Conv_c must read [N, C, H, W] features, not (1, 9, 2, 2) made from "
-        "(1, 4, 3, 3).",
-        "MatMul_m: MatMul MatMul_m must read features [1, K], not (1, 9, 2, 2).",
-    ]
+    made = operators(checked(net.save(tmp_path, "c", "g", "m")))
+    assert made.count("Conv") == 2
 
 
 def test_harmless_views_are_not(tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ def transposed(state: Importer, node: SourceNode) -> Value | None:
     perm = [int(axis) for axis in node.attributes.get("perm", range(len(found))[::-1])]
     placed = [axis for index in perm for axis in found[index]]
     shape = state.shape(name)
-    order = _completed(placed, shape)
+    order = completed(placed, shape)
     made = Value(value.tensor, stands_in=value.stands_in, order=order)
     return made if groups(state.seen(node.outputs[0]), shape, order) is not None else None
 
 
-def _completed(placed: list[int], shape: Shape) -> tuple[int, ...]:
+def completed(placed: list[int], shape: Shape) -> tuple[int, ...]:
     """The order with the axes of size 1 that were not placed; in order where that is the same."""
     long = [axis for axis in placed if shape[axis] != 1]
     if long == sorted(long):

@@ -15,6 +15,7 @@ import numpy as np
 from knightlite import ops
 from knightlite.errors import Finding, UnsupportedError
 from knightlite.frontend import (
+    any_operators,
     carrying,
     compute,
     decompose,
@@ -57,6 +58,7 @@ HANDLERS: dict[str, Handler] = {
     "ArgMax": host.compute,
     "LogSoftmax": host.compute,
     "Softmax": host.softmax,
+    **dict.fromkeys(any_operators.ONLY, any_operators.only_here),
 }
 
 
@@ -79,6 +81,9 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     ``general``: trailing operators of any kind go to the host.
     """
     result = _walked(model, general)
+    if result.graph is None:  # all of it on the NPU, where the host is no way out
+        other = _walked(model, general, hosting=False)
+        result = result if other.graph is None else other
     if result.graph is not None:
         return result
 
@@ -88,10 +93,13 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     return replace(result, findings=advised(model, result.findings, general, runs))
 
 
-def _walked(model: SourceModel, general: bool) -> Result:
-    """The same, without hints where the end of the network is not supported."""
+def _walked(model: SourceModel, general: bool, hosting: bool = True) -> Result:
+    """The same, without hints where the end of the network is not supported.
+
+    ``hosting``: the host may take the network's end.
+    """
     whole, model = model, expansions.leave_out(model)
-    state = Importer(model, general)
+    state = Importer(model, general, hosting)
     for name in model.inputs:
         network_inputs.declare(state, name)
     fusion = pointwise.find(model)
@@ -303,5 +311,30 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
             padding.settle(state, name)
     if region is not None:
         pointwise.compute(state, node, region)
-    elif kind in (*views.VIEWS, *views.SAME) or not carrying.carry(state, node, HANDLERS[kind]):
+    elif kind in views.SAME or kind in any_operators.ONLY:
         HANDLERS[kind](state, node)
+    elif any_operators.has_any_layout(state, node):
+        any_operators.compute(state, node, HANDLERS[kind])
+    else:
+        _compute(state, node)
+
+
+def _compute(state: Importer, node: SourceNode) -> None:
+    """In the order that the values have; where that is refused, in any layout."""
+    kind = node.op_type
+    undo = state.mark()
+    try:
+        if kind in views.VIEWS or not carrying.carry(state, node, HANDLERS[kind]):
+            HANDLERS[kind](state, node)
+    except UnsupportedError as refusal:
+        undo()
+        if node.name in state.tail.nodes or any(
+            (value := state.values.get(name)) is None or value.on_host or value.stands_in
+            for name in state.features(node)
+        ):
+            raise
+        try:
+            any_operators.compute(state, node, HANDLERS[kind])
+        except UnsupportedError:
+            undo()
+            raise refusal from None

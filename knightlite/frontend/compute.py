@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from knightlite import ops
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import padding
+from knightlite.frontend import padding, planes
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceNode
 from knightlite.ir import Graph, Node
@@ -24,6 +24,7 @@ MATRICES = ("Gemm", "MatMul")
 SLIDING = ("Conv", "MaxPool", "AveragePool")
 # they need height and width as they are
 WHOLE = (*SLIDING, "ConvTranspose", "GlobalAveragePool", "Resize", "Upsample")
+PLANES = ("Add", "Max", "Min", "Mul", "Sub")  # they take a constant of any shape as features
 CHAINS = {"Sum": "Add", "Mean": "Add", "Max": "Max", "Min": "Min"}  # of any number of operands
 
 
@@ -40,8 +41,14 @@ def compute(state: Importer, node: SourceNode) -> None:
     names: list[str] = []
     for name in node.inputs:
         if name in state.model.constants:
-            constants[name] = _constant(state, node, name, features[0])
-            shapes[name] = constants[name].shape
+            values = _constant(state, node, name, features[0])
+            plane = _plane(state, node, values, shapes[node.outputs[0]])
+            if plane is not None:
+                shapes[plane] = state.builder.tensors[plane].shape
+                names.append(plane)
+                continue
+            constants[name] = values
+            shapes[name] = values.shape
             names.append(name)
         elif name:
             tensor = state.value(name).tensor
@@ -170,6 +177,17 @@ def _constant(state: Importer, node: SourceNode, name: str, feature: str) -> Arr
             f"{values.shape} on features {seen} made from {state.shape(feature)}."
         )
     return padded.reshape(*padded.shape[:2], 1, 1)
+
+
+def _plane(state: Importer, node: SourceNode, values: Array, shape: Shape) -> str | None:
+    """A tensor of a constant that no instruction takes as such; None for any other constant."""
+    fits = values.ndim == 4 and all(
+        size in (1, full) for size, full in zip(values.shape, shape, strict=False)
+    )
+    spread = fits and (max(values.shape[2:]) > 1 or node.op_type in ("Max", "Min"))
+    if node.op_type not in PLANES or values.size == 1 or not spread:
+        return None
+    return planes.feature(state, node, values)
 
 
 # ------------------------------------------------------------------ the operator

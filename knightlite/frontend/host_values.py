@@ -72,6 +72,8 @@ def source_of(state: Importer, node: SourceNode) -> str:
 def as_seen(state: Importer, name: str) -> str:
     """The tensor behind ``name`` in its ONNX shape, through a Reshape where they differ."""
     value = state.value(name)
+    if value.factors is not None:
+        return _unfactored(state, name)
     if value.order != IN_ORDER:
         return _reordered(state, name)
     if value.turned:
@@ -123,6 +125,35 @@ def _reordered(state: Importer, name: str) -> str:
     if shape != seen:
         append(state, "Reshape", turned, free, {"shape": seen}, seen)
     assert not is_output or free == name, f"{name} is made by another operator"
+    state.values[name] = Value(free, on_host=True)
+    return free
+
+
+def _unfactored(state: Importer, name: str) -> str:
+    """A tensor of any layout: split, transposed, and joined as the file has it."""
+    value, seen = state.value(name), state.seen(name)
+    assert value.factors is not None
+    sizes, places = value.factors.sizes, value.factors.places
+    tensor = value.tensor
+    if tensor == name:
+        tensor = state.builder.fresh(f"{name}.nchw")
+        state.rename(name, tensor)
+    lying = [index for place in places for index in place]
+    split = (1, *(sizes[index] for index in lying))
+    order = (0, *(1 + lying.index(index) for index in range(len(sizes))))
+    source = tensor
+    for op, attributes, shape in (
+        ("Reshape", {"shape": split}, split),
+        ("Transpose", {"perm": order}, (1, *sizes)),
+    ):
+        if (op == "Reshape" and shape == state.builder.tensors[source].shape) or (
+            op == "Transpose" and order == tuple(range(len(order)))
+        ):
+            continue
+        made = state.builder.fresh(f"{name}.{op.lower()}d")
+        source = append(state, op, source, made, attributes, shape)
+    free = name if name not in state.builder.tensors else state.builder.fresh(f"{name}.seen")
+    append(state, "Reshape", source, free, {"shape": seen}, seen)
     state.values[name] = Value(free, on_host=True)
     return free
 
@@ -192,6 +223,8 @@ def deliver(state: Importer, name: str) -> str:
     if is_made(state, name):
         return name
     value, shape = state.value(name), state.seen(name)
+    if value.factors is not None:
+        return _unfactored(state, name)
     if value.order != IN_ORDER:
         return _reordered(state, name)
     if value.tensor == name and shape == state.shape(name):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from knightlite.errors import Finding
+from knightlite.frontend.factors import Factors
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.tail import Tail
 from knightlite.ir import GraphBuilder
@@ -30,7 +31,8 @@ class Value:
 
     ``pads``: zeros that a Pad put around it and that a reader may take over. ``turned``: it is
     transposed, and waits for the Reshape that tells what becomes of it. ``order``: the canonical
-    axes in the order in which the file has them (axis_orders). ``on_host``: it is computed
+    axes in the order in which the file has them (axis_orders). ``factors``: what is no order of
+    whole axes, of any rank (any_layout). ``on_host``: it is computed
     after the chip, so that only host operations may read it. ``stands_in``: it follows an
     unsupported node and only has the right shape, so that the rest of the network is checked too.
     """
@@ -41,14 +43,15 @@ class Value:
     on_host: bool = False
     stands_in: bool = False
     order: tuple[int, ...] = IN_ORDER
+    factors: Factors | None = None
 
 
 class Importer:
     """Fills a builder from a source model; the handlers in the neighbouring files work on it."""
 
-    def __init__(self, model: SourceModel, general: bool = False) -> None:
+    def __init__(self, model: SourceModel, general: bool = False, hosting: bool = True) -> None:
         self.model = model
-        self.tail = Tail(model, general)
+        self.tail = Tail(model, general, hosting)
         self.builder = GraphBuilder(model.name)
         self.values: dict[str, Value | None] = {}  # None: its shape is not known, said already
         self.findings: list[Finding] = []

@@ -260,4 +260,5 @@ def compute(state: Importer, node: SourceNode, region: Region) -> None:
     state.declare(output, state.shape(region.root))
     source = state.value(region.root).tensor
     state.builder.node("Table", (source,), output, table_functions.attributes_of(region.steps))
-    state.values[output] = Value(output, order=state.value(region.root).order)
+    root = state.value(region.root)
+    state.values[output] = Value(output, order=root.order, factors=root.factors)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
+UNINFERRED = ("GroupNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
+"""Their outputs have the shape of their first input, but ONNX's inference does not say so."""
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -101,9 +103,30 @@ def _inferred(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]
         # values are found out by folding, which has a budget; data_prop has none
         shapes, types = _shapes(shape_inference.infer_shapes(model))
         wrong = pool_windows.miscounted(model.graph, shapes)
-        if not wrong:
+        if wrong:
+            model = pool_windows.counted(model, wrong)
+        elif not _told(model, shapes, types):
             return shapes, types
-        model = pool_windows.counted(model, wrong)
+
+
+def _told(model: onnx.ModelProto, shapes: Mapping[str, Shape], types: Mapping[str, int]) -> bool:
+    """Tell inference about outputs of UNINFERRED; True where there is news."""
+    from onnx import helper
+
+    found = [
+        helper.make_tensor_value_info(node.output[0], types[node.input[0]], shapes[node.input[0]])
+        for node in model.graph.node
+        if node.op_type in UNINFERRED
+        and node.output[0] not in shapes
+        and node.input[0] in shapes
+        and node.input[0] in types
+    ]
+    told = {item.name for item in found}
+    kept = [item for item in model.graph.value_info if item.name not in told]
+    if found:
+        del model.graph.value_info[:]
+        model.graph.value_info.extend([*kept, *found])
+    return bool(found)
 
 
 def _shapes(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:

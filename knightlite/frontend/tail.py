@@ -54,10 +54,11 @@ def weighted_sum(node: SourceNode, model: SourceModel) -> WeightedSum | None:
 class Tail:
     """The trailing nodes of a model, by name.
 
-    ``general``: any operator may run on the host (-gp), else those of ``BUILT_IN``.
+    ``general``: any operator may run on the host (-gp), else those of ``BUILT_IN``. ``hosting``:
+    False where none shall.
     """
 
-    def __init__(self, model: SourceModel, general: bool) -> None:
+    def __init__(self, model: SourceModel, general: bool, hosting: bool = True) -> None:
         self.general = general
         self._readers: dict[str, list[SourceNode]] = {}
         self._makers: dict[str, SourceNode] = {}
@@ -72,6 +73,8 @@ class Tail:
         self.better = self._trailing(False, sums=False)
         self.if_general = self._trailing(True)
         self.nodes = self.if_general if general else self.built_in
+        if not hosting:
+            self.nodes = self.better = frozenset()
 
     def _trailing(self, general: bool, sums: bool = True) -> frozenset[str]:
         found: set[str] = set()

@@ -58,7 +58,7 @@ def transpose(state: Importer, node: SourceNode) -> None:
         raise _unsupported(state, node)  # the host does it while it copies the result
     if value.stands_in and (waits or len(state.seen(output)) == 4):
         state.values[output] = state.stand_in(output)
-    elif _in_order(*found):
+    elif _in_order(*found) and not quantized:
         state.values[output] = replace(value, turned=None)
     elif waits:
         state.values[output] = replace(value, turned=found)
@@ -141,7 +141,8 @@ def recognised(shape: Shape, found: Turned, target: Shape) -> list[Move] | None:
     for op, attributes, steps in _candidates(shape, found, target):
         if steps.joined == target and np.array_equal(rearrange(numbered, steps), wanted):
             return [(op, attributes)]
-    for order in permutations((1, 2, 3)):
+    own = found.order[1:] if found.split == shape and found.order[0] == 0 else (1, 2, 3)
+    for order in (own, *permutations((1, 2, 3))):  # of several the one that the file names
         axes = (0, *order)
         if tuple(shape[axis] for axis in axes) == target and np.array_equal(
             numbered.transpose(axes), wanted

@@ -42,7 +42,9 @@ def view(state: Importer, node: SourceNode) -> None:
     source, target = state.seen(node.inputs[0]), state.seen(node.outputs[0])
     require_all_elements(node, source, target)
     value, output = state.value(node.inputs[0]), node.outputs[0]
-    moves = node.op_type == "Transpose" and transposes.moves_elements(state, node)
+    moves = node.op_type == "Transpose" and (
+        output in state.model.quantized or transposes.moves_elements(state, node)
+    )
     reordered = _reordered(state, node) if moves else None
     if reordered is not None:
         state.values[output] = reordered

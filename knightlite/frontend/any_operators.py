@@ -1,0 +1,64 @@
+"""Which operator computes values of any layout, and how: what the order of axes does not allow.
+
+The walk asks here where an operator refuses the value as it is, and for operators that know
+nothing else. What has no way of its own is done in the standard order: the value is moved there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from knightlite.frontend import (
+    any_axes,
+    any_elementwise,
+    any_layout,
+    any_products,
+    carrying,
+    norms,
+    views,
+)
+from knightlite.frontend.importer import Importer
+from knightlite.frontend.source import SourceNode
+
+Handler = Callable[[Importer, SourceNode], None]
+OWN: dict[str, Handler] = {
+    **dict.fromkeys(views.VIEWS, any_axes.view),
+    **dict.fromkeys(norms.NORMS, norms.normalize),
+    **dict.fromkeys((*any_products.SUMS, *any_products.EXTREMES), any_products.reduce),
+    "Concat": any_axes.concat,
+    "Expand": any_elementwise.expand,
+    "Gather": any_axes.gather,
+    "Gemm": any_products.product,
+    "MatMul": any_products.product,
+    "Pad": any_axes.pad,
+    "Slice": any_axes.sliced,
+    "Softmax": any_products.softmax,
+    "Split": any_axes.split,
+    "Tile": any_axes.tile,
+}
+ONLY = ("Expand", "Gather", "ReduceLogSum", "ReduceLogSumExp", *norms.NORMS)
+
+
+def compute(state: Importer, node: SourceNode, handler: Handler) -> None:
+    """Compute ``node`` whatever the layout of its features; UnsupportedError says why not."""
+    own = OWN.get(node.op_type)
+    if own is not None:
+        own(state, node)
+    elif node.op_type in carrying.POINTWISE and node.op_type != "BatchNormalization":
+        any_elementwise.elementwise(state, node, handler)
+    else:
+        for name in state.features(node):
+            any_layout.standard(state, node, name)
+        if not carrying.carry(state, node, handler):
+            handler(state, node)
+
+
+def only_here(state: Importer, node: SourceNode) -> None:
+    """The handler of operators that are computed here alone."""
+    OWN[node.op_type](state, node)
+
+
+def has_any_layout(state: Importer, node: SourceNode) -> bool:
+    """True where a feature of the node is no order of whole axes."""
+    values = (state.values.get(name) for name in state.features(node))
+    return any(value is not None and value.factors is not None for value in values)

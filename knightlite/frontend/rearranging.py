@@ -1,0 +1,218 @@
+"""Factors of a tensor from one place to another: the cheapest row of moves that the chip has.
+
+Found by a search over places (Dijkstra's): exchanges of axes, shuffles of channels, pixel shuffles,
+and what they cannot do as Slices that a Concat stacks along another axis. Costs are elements that
+are written, channels padded to a vector word, and something for every part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from itertools import count
+from typing import NamedTuple
+
+from knightlite.frontend.factors import Factors, Places
+from knightlite.frontend.importer import Importer
+from knightlite.ir import Attribute
+from knightlite.ops import slice as cutting
+
+MOST_PARTS = 256  # of a tensor that is cut into Slices
+MOST_PLACES = 30_000  # that a search looks at
+WORD = 16  # channels of a vector word, as most chips have it
+PER_PART = 2000  # elements that could be moved in the time that one more instruction takes
+SLOW = 8  # Move instructions take a byte or two at a time
+CHANNELS, ROWS, COLUMNS = 0, 1, 2
+
+Wanted = Callable[[Places], bool]
+
+
+class Step(NamedTuple):
+    """``op``, or "Stack": ``parts`` cut from axis ``source`` and put onto axis ``target``."""
+
+    op: str
+    attributes: tuple[tuple[str, int | str], ...] = ()
+    parts: int = 1
+    source: int = 0
+    target: int = 0
+    inner: bool = False  # the parts interleave: they are every so-many-th row or column
+
+
+_Open = tuple[int, int, Places, tuple[Step, ...]]  # cost, a number, where it is, how it got there
+
+
+def search(factors: Factors, wanted: Wanted) -> tuple[int, tuple[Step, ...], Places] | None:
+    """The cheapest steps to places that are wanted: their cost, themselves, and the places."""
+    number = count()
+    waiting: list[_Open] = [(0, next(number), factors.places, ())]
+    known: dict[Places, int] = {}
+    while waiting and len(known) < MOST_PLACES:
+        cost, _, places, steps = heappop(waiting)
+        if wanted(places):
+            return cost, steps, places
+        if places in known:
+            continue
+        known[places] = cost
+        for more, step, made in _followers(factors, places):
+            if made not in known:
+                heappush(waiting, (cost + more, next(number), made, (*steps, step)))
+    return None
+
+
+def _elements(factors: Factors, places: Places) -> int:
+    c, h, w = (factors.size(place) for place in places)
+    return -(-c // WORD) * WORD * h * w
+
+
+def _followers(factors: Factors, places: Places) -> Iterator[tuple[int, Step, Places]]:
+    c, h, w = places
+    yield 1, Step("SwapPixels"), (c, w, h)
+    if c or w:
+        made = (w, h, c)
+        yield SLOW * _elements(factors, made), Step("SwapChannels"), made
+    for cut in range(1, len(c)):
+        groups = factors.size(c[:cut])
+        made = (c[cut:] + c[:cut], h, w)
+        step = Step("ChannelShuffle", (("groups", groups),))
+        yield SLOW * _elements(factors, made), step, made
+    yield from _stacked(factors, places)
+    yield from _blocks(factors, places)
+
+
+def _stacked(factors: Factors, places: Places) -> Iterator[tuple[int, Step, Places]]:
+    """The outermost factors of one axis (of rows and columns the innermost too) onto another."""
+    for source in (CHANNELS, ROWS, COLUMNS):
+        for length in range(1, len(places[source]) + 1):
+            for inner in (False, True) if source != CHANNELS else (False,):
+                taken = places[source][-length:] if inner else places[source][:length]
+                rest = places[source][:-length] if inner else places[source][length:]
+                parts = factors.size(taken)
+                if parts > MOST_PARTS or (inner and not rest):
+                    continue
+                for target in (CHANNELS, ROWS, COLUMNS):
+                    if target == source:
+                        continue
+                    changed = list(places)
+                    changed[source], changed[target] = rest, taken + places[target]
+                    made = (changed[0], changed[1], changed[2])
+                    cost = _elements(factors, made) + PER_PART * parts
+                    yield cost, Step("Stack", (), parts, source, target, inner), made
+
+
+def _blocks(factors: Factors, places: Places) -> Iterator[tuple[int, Step, Places]]:
+    """DepthToSpace and SpaceToDepth in both modes."""
+    c, h, w = places
+    for first in range(1, len(c)):
+        for both in range(first + 1, len(c) + 1):
+            for mode, rows, columns, rest in (
+                ("DCR", c[:first], c[first:both], c[both:]),
+                ("CRD", c[len(c) - both : len(c) - both + first], c[len(c) - both + first :],
+                 c[: len(c) - both]),
+            ):  # fmt: skip
+                block = factors.size(rows)
+                if block == factors.size(columns):
+                    made = (rest, h + rows, w + columns)
+                    step = Step("DepthToSpace", (("block", block), ("mode", mode)))
+                    yield SLOW * _elements(factors, made), step, made
+    for k in range(1, len(h) + 1):
+        for m in range(1, len(w) + 1):
+            block = factors.size(h[-k:])
+            if block != factors.size(w[-m:]):
+                continue
+            for mode in ("DCR", "CRD"):
+                moved = h[-k:] + w[-m:]
+                made = (moved + c if mode == "DCR" else c + moved, h[:-k], w[:-m])
+                step = Step("SpaceToDepth", (("block", block), ("mode", mode)))
+                yield SLOW * _elements(factors, made), step, made
+
+
+# ------------------------------------------------------------------ appended
+
+
+def moved(
+    state: Importer, tensor: str, factors: Factors, steps: tuple[Step, ...], hint: str
+) -> str:
+    """Append the operators of ``steps`` to ``tensor``; the name of what they make."""
+    for step in steps:
+        tensor = _append(state, tensor, step, hint)
+    return tensor
+
+
+def _append(state: Importer, tensor: str, step: Step, hint: str) -> str:
+    builder = state.builder
+    source = builder.tensors[tensor]
+    _, c, h, w = source.shape
+    if step.op == "Stack":
+        return _stack(state, tensor, step, hint)
+    shape = (1, c, h, w)
+    attributes: dict[str, Attribute] = dict(step.attributes)
+    if step.op == "SwapPixels":
+        shape = (1, c, w, h)
+    elif step.op == "SwapChannels":
+        shape = (1, w, h, c)
+    elif step.op == "DepthToSpace":
+        block = int(attributes["block"])  # type: ignore[arg-type]  # an integer by its name
+        shape = (1, c // block**2, h * block, w * block)
+    elif step.op == "SpaceToDepth":
+        block = int(attributes["block"])  # type: ignore[arg-type]  # an integer by its name
+        shape = (1, c * block**2, h // block, w // block)
+    made = builder.tensor(builder.fresh(f"{hint}.moved"), shape, source.dtype, source.scale)
+    return builder.node(step.op, (tensor,), made, attributes)
+
+
+def _stack(state: Importer, tensor: str, step: Step, hint: str) -> str:
+    """Slices along one axis, stacked along another."""
+    shape = state.builder.tensors[tensor].shape[1:]
+    length = shape[step.source] // step.parts
+    parts = []
+    for index in range(step.parts):
+        starts, ends, strides = [0, 0, 0], list(shape), [1, 1, 1]
+        if step.inner:
+            starts[step.source], strides[step.source] = index, step.parts
+        else:
+            starts[step.source] = index * length
+            ends[step.source] = (index + 1) * length
+        parts.append(cut(state, tensor, starts, ends, strides, hint))
+    return stacked(state, parts, step.target, hint)
+
+
+def cut(
+    state: Importer,
+    tensor: str,
+    starts: list[int],
+    ends: list[int],
+    steps: list[int],
+    hint: str,
+) -> str:
+    """Append a Slice of channels, rows and columns; the tensor itself where that is all of it."""
+    builder, source = state.builder, state.builder.tensors[tensor]
+    sizes = [len(range(*bounds)) for bounds in zip(starts, ends, steps, strict=True)]
+    if tuple(sizes) == source.shape[1:]:
+        return tensor
+    made = builder.tensor(builder.fresh(f"{hint}.part"), (1, *sizes), source.dtype, source.scale)
+    cutting.append(builder, tensor, made, tuple(starts), tuple(ends), tuple(steps))
+    return made
+
+
+def stacked(state: Importer, tensors: list[str], axis: int, hint: str) -> str:
+    """Append a Concat along channels, rows or columns (0, 1, 2)."""
+    builder = state.builder
+    if len(tensors) == 1:
+        return tensors[0]
+    first = builder.tensors[tensors[0]]
+    shape = list(first.shape)
+    shape[axis + 1] = sum(builder.tensors[name].shape[axis + 1] for name in tensors)
+    made = builder.tensor(builder.fresh(f"{hint}.joined"), tuple(shape), first.dtype, first.scale)
+    attributes: dict[str, Attribute] = {} if axis == 0 else {"axis": axis + 1}
+    return builder.node("Concat", tuple(tensors), made, attributes)
+
+
+def arranged(
+    state: Importer, tensor: str, factors: Factors, wanted: Wanted, hint: str
+) -> tuple[str, Factors] | None:
+    """The tensor moved to places that are wanted, and its factors there; None: none are found."""
+    found = search(factors, wanted)
+    if found is None:
+        return None
+    _, steps, places = found
+    return moved(state, tensor, factors, steps, hint), factors.placed(places)
