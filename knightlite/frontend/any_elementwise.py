@@ -10,9 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
-from typing import Any
-
-from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import any_layout, rearranging
@@ -21,7 +18,6 @@ from knightlite.frontend.factors import Factors, Places, joined, members, split_
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceNode
 
-Array = NDArray[Any]
 Handler = Callable[[Importer, SourceNode], None]
 MOST_COPIES = 256  # of an operand that is repeated along an axis
 

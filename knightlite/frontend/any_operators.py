@@ -58,6 +58,17 @@ def only_here(state: Importer, node: SourceNode) -> None:
     OWN[node.op_type](state, node)
 
 
+def must_agree(state: Importer, node: SourceNode) -> bool:
+    """True for tokens that an element-wise operator joins and that lie in different orders."""
+    features = list(dict.fromkeys(state.features(node)))
+    return (
+        node.op_type in carrying.POINTWISE
+        and len(features) > 1
+        and all(len(state.seen(name)) == 3 for name in features)
+        and carrying.agreed(state, node, features) is None
+    )
+
+
 def has_any_layout(state: Importer, node: SourceNode) -> bool:
     """True where a feature of the node is no order of whole axes."""
     values = (state.values.get(name) for name in state.features(node))

@@ -66,11 +66,11 @@ def carry(state: Importer, node: SourceNode, handler: Handler) -> bool:
         axis_orders.settle(state, features[0])
     elif kind in DENSE:
         return dense.dense(state, node, features[0])
-    found = _agreed(state, node, features)
+    found = agreed(state, node, features)
     if found is None:
         for name in features:
             axis_orders.settle(state, name)
-        found = _agreed(state, node, features)
+        found = agreed(state, node, features)
     if found is None or not _helps(state, node, features, found):
         return False
     undo = state.mark()
@@ -175,7 +175,7 @@ def _view(state: Importer, node: SourceNode, features: Sequence[str], found: Gro
     return _View(f"{node.op_type} {node.name}", found, *_reference(state, node, features))
 
 
-def _agreed(state: Importer, node: SourceNode, features: Sequence[str]) -> Groups | None:
+def agreed(state: Importer, node: SourceNode, features: Sequence[str]) -> Groups | None:
     """The groups that all features have, axes of size 1 aside; None where they differ."""
     seen, canonical, order = _reference(state, node, features)
     whole = axis_orders.groups(seen, canonical, order)
