@@ -9,7 +9,7 @@ so ``np.rint`` (half to even, as ONNX QuantizeLinear) on float64 is the specifie
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -274,6 +274,36 @@ def softmax(x: Array, entries: Array, numerator: int) -> Float64:
     shares = entries[steps].astype(np.int64)
     rounded: Float64 = np.rint(shares * numerator / shares.sum(axis=1, keepdims=True))
     return rounded
+
+
+SOFTMAX_CHANNELS = 256  # with the table above a share of 255 steps is within one step
+FINE_ONE = 1 << 30  # exp(0) in the tables of a fine softmax
+
+
+def fine_softmax_tables(scale: float, bits: int) -> list[Int64]:
+    """``rne(exp(-d * scale) * 2^30)`` for d = 0..255; for 16 bits also for d = 0, 256, .. 65280."""
+    steps = np.arange(256, dtype=np.float64)
+    return [
+        np.rint(np.exp(-steps * unit * scale) * FINE_ONE).astype(np.int64)
+        for unit in ((1, 256) if bits == 16 else (1,))
+    ]
+
+
+def fine_softmax(x: Array, tables: Sequence[Int64], numerator: int, axis: int = 1) -> Int64:
+    """``rne(e * n / sum(e))`` in int64, e as the instruction has it: docs/numerics.md."""
+    steps = x.max(axis=axis, keepdims=True).astype(np.int64) - x
+    shares = tables[0][steps % 256]
+    if len(tables) > 1:
+        shares = shares * tables[1][steps // 256] >> 30
+    return rounded_quotient(shares * numerator, shares.sum(axis=axis, keepdims=True))
+
+
+def rounded_quotient(values: Int64, divisors: Int64) -> Int64:
+    """``rne(values / divisors)``, none negative; 0 where the divisor is."""
+    whole, rest = np.divmod(values, np.maximum(divisors, 1))
+    # above a half, or at it where that makes an odd quotient even
+    rounded: Int64 = whole + (2 * rest + (whole & 1) > divisors)
+    return np.where(divisors > 0, rounded, 0)
 
 
 def table(

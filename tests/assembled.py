@@ -33,7 +33,7 @@ TINY = replace(
     fspm_bytes=4096,
     wspm_bytes=2048,
     wspm_align_bytes=16,
-    mspm_bytes=1024,
+    mspm_bytes=2048,
     ddr_bytes=1 << 20,
 )
 

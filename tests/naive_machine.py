@@ -176,10 +176,18 @@ class NaiveMachine:
 
     def share(self, item: Softmax, r: int, c: int, k: int) -> int:
         pixel = [self.x(item, r, c, channel) for channel in range(item.x_channels)]
-        entries = [
-            int.from_bytes(self.mspm[at : at + 2], "little")
-            for at in (item.table_address + 2 * (max(pixel) - x) for x in pixel)
-        ]
+        size = 4 if item.fine else 2
+
+        def entry(index: int) -> int:
+            at = item.table_address + size * index
+            return int.from_bytes(self.mspm[at : at + size], "little")
+
+        entries = []
+        for steps in (max(pixel) - x for x in pixel):
+            if TYPES[item.x_type].bits == 8:
+                entries.append(entry(steps))
+            else:
+                entries.append(entry(steps % 256) * entry(256 + steps // 256) // 2**30)
         return round(Fraction(entries[k] * item.numerator, sum(entries))) if sum(entries) else 0
 
     def resized(self, item: Resize, r: int, c: int, k: int) -> int:

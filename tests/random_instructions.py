@@ -137,11 +137,13 @@ class Random:
 
     def softmax(self) -> Softmax:
         shape = (self.integer(1, 6), self.integer(1, 6), self.integer(1, 6))
-        y_type = self.one_of(U8, S8, S16)
+        x_type, y_type = self.one_of(U8, S8, S16), self.one_of(U8, S8, S16)
+        fine = 1 if x_type == S16 else self.integer(0, 1)
+        last = 0 if x_type == S16 else 60
         fields: dict[str, int] = {
-            **self.tile("x", 0, shape, self.one_of(U8, S8)), **self.shape("x", shape),
+            **self.tile("x", 0, shape, x_type), **self.shape("x", shape),
             **self.tile("y", 1200, shape, y_type), **self.shape("y", shape),
-            **self.clamp("y", y_type), "table_address": 8 * self.integer(0, 60),
+            **self.clamp("y", y_type), "table_address": 8 * self.integer(0, last), "fine": fine,
             "numerator": self.one_of(255, 32767, self.integer(0, 65535)),
         }  # fmt: skip
         return make(Softmax, **fields)

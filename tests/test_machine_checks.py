@@ -121,8 +121,8 @@ WHO = {
         ),
         (
             3,
-            {"parameter_address": 1000},
-            "touches MSPM [0x3e8, 0x408) with its parameters, beyond its 1024 bytes.",
+            {"parameter_address": 2024},
+            "touches MSPM [0x7e8, 0x808) with its parameters, beyond its 2048 bytes.",
         ),
         (
             0,
@@ -207,13 +207,13 @@ WHO = {
         ),
         (
             3,
-            {"activation": 1, "activation_address": 1000},
-            "touches MSPM [0x3e8, 0x4e8) with its table, beyond its 1024 bytes.",
+            {"activation": 1, "activation_address": 2024},
+            "touches MSPM [0x7e8, 0x8e8) with its table, beyond its 2048 bytes.",
         ),
         (
             3,
-            {"activation": 2, "activation_address": 1000},
-            "touches MSPM [0x3e8, 0x428) with its activation parameters, beyond its 1024 bytes.",
+            {"activation": 2, "activation_address": 2024},
+            "touches MSPM [0x7e8, 0x828) with its activation parameters, beyond its 2048 bytes.",
         ),
         (
             3,
@@ -271,7 +271,11 @@ LAST = {
     "input tile": ({2: {"local_address": 4064}, 3: {"x_address": 4064}}, 3, "x_address"),
     "output tile": ({3: {"y_address": 4080}, 4: {"local_address": 4080}}, 3, "y_address"),
     "weights": ({0: {"local_address": 2016}, 3: {"weight_address": 2016}}, 0, "local_address"),
-    "parameters": ({1: {"local_address": 992}, 3: {"parameter_address": 992}}, 1, "local_address"),
+    "parameters": (
+        {1: {"local_address": 2016}, 3: {"parameter_address": 2016}},
+        1,
+        "local_address",
+    ),
     "source": ({2: {"ddr_address": 64}}, 2, "ddr_address"),
     "result": ({4: {"ddr_address": 4080}}, 4, "ddr_address"),
 }
@@ -346,7 +350,7 @@ def test_vector_shapes() -> None:
     pool = make(Pool, x_type=U8, y_type=1, y_address=64)
     refuse([pool], who.format("pool") + "equal input and output types for a maximum.")
     softmax = make(Softmax, x_type=S16, y_address=64)
-    refuse([softmax], who.format("softmax") + "an 8-bit input type.")
+    refuse([softmax], who.format("softmax") + "fine exponentials for a 16-bit input type.")
     resize = make(Resize, x_type=U8, y_type=1, y_address=64)
     refuse([resize], who.format("resize") + "equal input and output types for nearest.")
     resize = make(Resize, y_channels=2, y_address=64)

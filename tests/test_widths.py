@@ -15,8 +15,10 @@ from knightlite.ir import Graph
 from knightlite.onnx_models import write_qdq
 from knightlite.ops import View
 from knightlite.ops.affine import only_requantizes
+from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites.spreading import spread_channels
+from knightlite.quantize.scales.feature_choice import fixed_output
 from knightlite.quantize.scales.widths import (
     everything,
     head_tensors,
@@ -107,11 +109,14 @@ def test_a_group_is_wide_as_a_whole_and_weights_follow_their_input() -> None:
     assert widths == Widths(frozenset({"a", "b", "joined"}), frozenset({"y"}))
 
 
-def test_everything_leaves_what_is_8_bits_by_definition() -> None:
+def test_everything_is_wide_also_what_has_its_scale_by_definition() -> None:
     net = FloatNet()
     flat = net.conv(net.input("x", 3, 4, 4), "y", 4)
     graph = net.build(net.node("Softmax", (flat,), "p"))
-    assert everything(graph) == Widths(frozenset({"x", "y"}), frozenset({"y"}))
+    assert everything(graph) == Widths(frozenset({"x", "y", "p"}), frozenset({"y"}))
+    (group,) = [item for item in scale_groups(graph) if "p" in item.members]
+    assert fixed_output(graph, group, False) == (dtypes.U8, 1 / 255)
+    assert fixed_output(graph, group, True) == (dtypes.S16, 1 / 32767)
 
 
 def test_a_requantize_per_channel_stands_before_the_depthwise_convolution() -> None:
@@ -202,19 +207,15 @@ def test_a_middle_is_wide_and_stays_inside_its_chain_on_every_chip(name: str) ->
     checks.assert_exact(graph, built, np.random.default_rng(4))
 
 
-@pytest.mark.parametrize("asked", [True, False], ids=["asked for", "by rule"])
-def test_what_an_operator_keeps_at_8_bits_is_said_where_it_was_asked_for(asked: bool) -> None:
+def test_what_an_operator_keeps_at_8_bits_is_said_where_it_was_asked_for() -> None:
     net = FloatNet()
-    x = net.conv(net.input("x", 8, 12, 12), "a", 16)
-    net.conv(net.node("Softmax", (x,), "s"), "y", 10)
-    mix = Widths(frozenset({"a"})) if asked else Widths()
-    result = quantize_graph(net.build("y"), Noise(), Settings(mix=mix))
+    x = net.conv(net.input("x", 8, 12, 12), "a", 16, clamp=RELU)
+    net.conv(net.node("Table", (x,), "s", function="Sqrt"), "y", 10)
+    result = quantize_graph(net.build("y"), Noise(), Settings(mix=Widths(frozenset({"a"}))))
     assert result.graph.tensors["a"].dtype.bits == 8
-    said = [str(item) for item in result.warnings if item.where == "a"]
-    assert len(said) == asked
-    for sentence in said:
-        assert "it stays at 8 bits: Softmax s: " in sentence
-        assert ".." not in sentence
+    (said,) = [str(item) for item in result.warnings if item.where == "a"]
+    assert "it stays at 8 bits: Table s: " in said
+    assert ".." not in said
 
 
 def test_what_only_rules_want_wide_and_stays_narrow_is_one_finding() -> None:

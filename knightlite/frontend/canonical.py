@@ -57,7 +57,7 @@ HANDLERS: dict[str, Handler] = {
     "Split": split.split,
     "ArgMax": host.compute,
     "LogSoftmax": host.compute,
-    "Softmax": host.softmax,
+    "Softmax": products.softmax,
     **dict.fromkeys(any_operators.ONLY, any_operators.only_here),
 }
 

@@ -1,16 +1,19 @@
-"""Einsum of two features, as quantized files have products of computed tensors (ops/matmul.py)."""
+"""Attention as quantized files have it: Einsum of two features, and Softmax, in groups of channels.
+
+In groups: of features reshaped to them, and reshaped back (ops/matmul.py, ops/softmax.py).
+"""
 
 from __future__ import annotations
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import compute
+from knightlite.frontend import compute, host
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceNode
 from knightlite.ops import matmul
 
 
 def einsum(state: Importer, node: SourceNode) -> None:
-    """One of attention's products. In groups: of features reshaped to them, and reshaped back."""
+    """One of attention's products."""
     found = matmul.form_of(str(node.attributes.get("equation", "")))
     if found is None or len(node.inputs) != 2 or not found[1]:
         compute.compute(state, node)
@@ -33,6 +36,27 @@ def einsum(state: Importer, node: SourceNode) -> None:
     state.builder.node("MatMul", tensors, target, {"groups": groups, "form": found[0]})
     compute.check_made(state, state.builder.nodes[-1])
     state.values[output] = Value(target)
+
+
+def softmax(state: Importer, node: SourceNode) -> None:
+    """Over the channels of each group, where channels are split; else as it is."""
+    source, target = node.inputs[0], _joined(state, node)
+    seen, value = state.seen(source), state.value(source)
+    axis = int(node.attributes.get("axis", 1 if state.model.opset < 13 else -1)) % len(seen)
+    at_end = node.name in state.tail.better and target not in state.model.quantized
+    grouped = (
+        len(seen) == 5
+        and axis == 2
+        and not (value.on_host or at_end)
+        and seen == _split(state.shape(source), seen[1], False)
+    )
+    if not grouped:
+        host.softmax(state, node)
+        return
+    state.declare(target, state.shape(source))
+    state.builder.node("Softmax", (value.tensor,), target, {"groups": seen[1]})
+    compute.check_made(state, state.builder.nodes[-1])
+    state.values[node.outputs[0]] = Value(target)
 
 
 def _joined(state: Importer, node: SourceNode) -> str:

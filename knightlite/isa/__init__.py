@@ -20,7 +20,7 @@ from knightlite.isa.matrix import WEIGHT_TYPES, Activation, Matrix
 from knightlite.isa.operands import PARAMETER_BYTES, Access, Operand, Space
 from knightlite.isa.records import (
     ACCUMULATOR_BYTES,
-    EXPONENTIAL_BYTES,
+    EXPONENTIALS,
     TABLE_ENTRIES,
     TABLE_UNIT,
     TYPES,
@@ -39,7 +39,7 @@ from knightlite.isa.sparse import WORD_BYTES, Block, SparseMatrix, blocks_of, wh
 __all__ = [
     "ACCUMULATOR_BYTES",
     "ALL_INSTRUCTIONS",
-    "EXPONENTIAL_BYTES",
+    "EXPONENTIALS",
     "PARAMETER_BYTES",
     "TABLE_ENTRIES",
     "TABLE_UNIT",

@@ -23,7 +23,7 @@ from knightlite.isa.operands import (
     tile,
 )
 from knightlite.isa.records import (
-    EXPONENTIAL_BYTES,
+    EXPONENTIALS,
     FLAG,
     TABLE_ENTRIES,
     TABLE_UNIT,
@@ -300,7 +300,10 @@ class Move(Instruction):
 class Softmax(FeatureInstruction):
     """Per pixel ``y = clamp(rne(e_c * n / sum(e)))`` over channels, ``e_c = table[max x - x_c]``.
 
-    The table holds 256 entries u16 in MSPM. The sum is exact in u32; where it is 0, so is y.
+    The table holds 256 entries u16 in MSPM; ``fine``: u32 of at most 2^30. For s16 x, which is
+    fine, a second one follows it, and with d = max x - x_c the exponential is
+    ``e_c = floor(table[d mod 256] * second[d div 256] / 2^30)``. Sums are exact, of up to 65535
+    channels below 2^46; where one is 0, so is y.
     """
 
     ENGINE: ClassVar[Engine] = Engine.RCVT
@@ -308,19 +311,30 @@ class Softmax(FeatureInstruction):
 
     table_address: int = address(20, "MSPM address of the table", Space.MSPM, unit=TABLE_UNIT)
     numerator: int = bits(16, "n: what a share of 1 becomes")
+    fine: int = bits(1, "exponentials are u32 of at most 2^30, else u16", names=FLAG)
+
+    @property
+    def tables(self) -> int:
+        """Tables in a row: for s16 x a second one, of steps of 256."""
+        return 2 if TYPES[self.x_type].bits == 16 else 1
 
     def table(self) -> Operand:
         """Its exponentials."""
-        return flat("table", Space.MSPM, self.table_address, EXPONENTIAL_BYTES, TABLE_UNIT)
+        size = self.tables * EXPONENTIALS * (4 if self.fine else 2)
+        return flat("table", Space.MSPM, self.table_address, size, TABLE_UNIT)
 
     def operands(self) -> tuple[Operand, ...]:
         """x, table, y."""
         return (self.x_tile(), self.table(), self.y_tile())
 
     def cycles(self, chip: Chip) -> int:
-        """One element per lane and cycle in each of three passes: maximum, sum, quotient."""
+        """Maximum, sum, quotient: a pass over x each, one element per lane and cycle.
+
+        The latter two read a table once, or twice for s16 x.
+        """
         elements = self.pixels * self.padded_channels(chip)
-        return self.vector_cycles(chip, 3 * elements, 4 * elements)
+        touched = elements * (3 * self.x_bytes + self.y_bytes)
+        return self.vector_cycles(chip, elements * (1 + 2 * self.tables), touched)
 
 
 ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (

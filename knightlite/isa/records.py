@@ -14,7 +14,7 @@ from knightlite.isa.fields import address, bits, count
 from knightlite.isa.operands import Access, Operand, Space, tile
 
 TABLE_ENTRIES = 256  # of a table for 8-bit x
-EXPONENTIAL_BYTES = 512
+EXPONENTIALS = 256  # of a table of a softmax
 TABLE_UNIT = 8  # bytes: tables of 8-bit x, and of exponentials, begin at a multiple of it
 ACCUMULATOR_BYTES = 4  # a partial sum in FSPM
 WIDE_ACCUMULATOR_BYTES = 8  # of 48 bits: a power of two, so that none straddles a bank word

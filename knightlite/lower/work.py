@@ -97,7 +97,8 @@ class Work:
     ``prologue(ins)`` MSPM bytes. ``interleave``: rows and columns from one output pixel of an
     instruction to its next, where several fill a tile.
     ``moves_only``: no compute instruction; the input tile is stored as the output tile.
-    ``cuts_channels``: False where a tile must hold all channels.
+    ``cuts_channels``: False where a tile must hold all channels; ``cuts_groups``: False where it
+    must hold all of a group.
     """
 
     x: str
@@ -115,6 +116,7 @@ class Work:
     one_prologue: bool = False  # the prologue's bytes are the same for all channels: a table
     moves_only: bool = False
     cuts_channels: bool = True
+    cuts_groups: bool = True
     group: tuple[int, int] | None = None
     interleave: tuple[int, int] = (1, 1)
     accumulator_bytes: int = ACCUMULATOR_BYTES

@@ -61,7 +61,7 @@ def isa_header() -> str:
         ("word_bytes", isa.WORD_BYTES),
         ("table_entries", isa.TABLE_ENTRIES),
         ("table_unit", isa.TABLE_UNIT),
-        ("exponential_bytes", isa.EXPONENTIAL_BYTES),
+        ("exponentials", isa.EXPONENTIALS),
         ("accumulator_bytes", isa.ACCUMULATOR_BYTES),
         ("wide_accumulator_bytes", isa.WIDE_ACCUMULATOR_BYTES),
         ("shortest_table", min(LUT_LENGTHS)),

@@ -23,6 +23,7 @@ from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
 Region = tuple[int, int]  # rows [first, last) of an NCHW tensor
+TypeScale = tuple[DType, float]
 Asked = ParamSpec("Asked")
 
 
@@ -286,7 +287,7 @@ class OpDef:
     shapes_constants: bool = False  # ``to_onnx`` writes the constants itself, shaped to broadcast
     wide_output: bool = True  # a network output may be requantized to 16 bits here
     finest_step: Callable[[View], float] = any_step  # the finest sound scale of such an output
-    fixed_output: tuple[DType, float] | None = None  # type and scale by definition, not observed
+    fixed_output: tuple[TypeScale, TypeScale] | None = None  # by definition: at 8 bits, at 16
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel
     reads_axes: bool = False  # it names axes: features must come as [N, C, H, W] or [N, C]

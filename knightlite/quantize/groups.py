@@ -109,20 +109,9 @@ def only_looked_up(graph: Graph, group: Group) -> bool:
     )
 
 
-def is_fixed(graph: Graph, group: Group) -> bool:
-    """True where an operator's definition gives the group type and scale (Softmax: u8, 1/255)."""
-    producers = graph.producers()
-    return any(
-        name in producers and BY_NAME[producers[name].op].fixed_output is not None
-        for name in group.members
-    )
-
-
 def writes_wide(graph: Graph, group: Group) -> bool:
     """True where everything that makes the group's values can write 16 bits."""
     producers = graph.producers()
-    if is_fixed(graph, group):
-        return False
     for name in group.members:
         producer = producers.get(name)
         if producer is None:

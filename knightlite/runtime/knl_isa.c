@@ -146,7 +146,7 @@ static const knl_form forms[11] = {
     {"lookup", KNL_ENGINE_RCVT, 40, 312, 6, lookup_counts},
     {"resize", KNL_ENGINE_RCVT, 64, 499, 8, resize_counts},
     {"move", KNL_ENGINE_RCVT, 44, 352, 5, move_counts},
-    {"softmax", KNL_ENGINE_RCVT, 40, 320, 6, softmax_counts},
+    {"softmax", KNL_ENGINE_RCVT, 44, 321, 6, softmax_counts},
     {"sparse", KNL_ENGINE_RCCN, 96, 765, 16, sparse_counts},
 };
 
@@ -403,27 +403,28 @@ void knl_unpack(unsigned opcode, const uint8_t *fields, knl_item *item) {
         item->y_stride3 = (uint32_t)knl_bits(fields, 44, 328, 24);
         break;
     case KNL_OP_SOFTMAX:
-        item->layer = (uint32_t)knl_bits(fields, 40, 0, 16);
-        item->wait = (uint32_t)knl_bits(fields, 40, 16, 4);
-        item->signal = (uint32_t)knl_bits(fields, 40, 20, 4);
-        item->x_address = (uint32_t)knl_bits(fields, 40, 24, 24);
-        item->x_row_stride = (uint32_t)knl_bits(fields, 40, 48, 24);
-        item->x_column_stride = (uint32_t)knl_bits(fields, 40, 72, 16);
-        item->x_height = (uint32_t)knl_bits(fields, 40, 88, 16);
-        item->x_width = (uint32_t)knl_bits(fields, 40, 104, 16);
-        item->x_channels = (uint32_t)knl_bits(fields, 40, 120, 16);
-        item->x_type = (uint32_t)knl_bits(fields, 40, 136, 2);
-        item->y_address = (uint32_t)knl_bits(fields, 40, 138, 24);
-        item->y_row_stride = (uint32_t)knl_bits(fields, 40, 162, 24);
-        item->y_column_stride = (uint32_t)knl_bits(fields, 40, 186, 16);
-        item->y_height = (uint32_t)knl_bits(fields, 40, 202, 16);
-        item->y_width = (uint32_t)knl_bits(fields, 40, 218, 16);
-        item->y_channels = (uint32_t)knl_bits(fields, 40, 234, 16);
-        item->y_type = (uint32_t)knl_bits(fields, 40, 250, 2);
-        item->y_low = sign(knl_bits(fields, 40, 252, 16), 16);
-        item->y_high = sign(knl_bits(fields, 40, 268, 16), 16);
-        item->table_address = (uint32_t)knl_bits(fields, 40, 284, 20);
-        item->numerator = (uint32_t)knl_bits(fields, 40, 304, 16);
+        item->layer = (uint32_t)knl_bits(fields, 44, 0, 16);
+        item->wait = (uint32_t)knl_bits(fields, 44, 16, 4);
+        item->signal = (uint32_t)knl_bits(fields, 44, 20, 4);
+        item->x_address = (uint32_t)knl_bits(fields, 44, 24, 24);
+        item->x_row_stride = (uint32_t)knl_bits(fields, 44, 48, 24);
+        item->x_column_stride = (uint32_t)knl_bits(fields, 44, 72, 16);
+        item->x_height = (uint32_t)knl_bits(fields, 44, 88, 16);
+        item->x_width = (uint32_t)knl_bits(fields, 44, 104, 16);
+        item->x_channels = (uint32_t)knl_bits(fields, 44, 120, 16);
+        item->x_type = (uint32_t)knl_bits(fields, 44, 136, 2);
+        item->y_address = (uint32_t)knl_bits(fields, 44, 138, 24);
+        item->y_row_stride = (uint32_t)knl_bits(fields, 44, 162, 24);
+        item->y_column_stride = (uint32_t)knl_bits(fields, 44, 186, 16);
+        item->y_height = (uint32_t)knl_bits(fields, 44, 202, 16);
+        item->y_width = (uint32_t)knl_bits(fields, 44, 218, 16);
+        item->y_channels = (uint32_t)knl_bits(fields, 44, 234, 16);
+        item->y_type = (uint32_t)knl_bits(fields, 44, 250, 2);
+        item->y_low = sign(knl_bits(fields, 44, 252, 16), 16);
+        item->y_high = sign(knl_bits(fields, 44, 268, 16), 16);
+        item->table_address = (uint32_t)knl_bits(fields, 44, 284, 20);
+        item->numerator = (uint32_t)knl_bits(fields, 44, 304, 16);
+        item->fine = (uint32_t)knl_bits(fields, 44, 320, 1);
         break;
     case KNL_OP_SPARSE:
         item->layer = (uint32_t)knl_bits(fields, 96, 0, 16);

@@ -18,7 +18,7 @@ enum {
     KNL_WORD_BYTES = 16,
     KNL_TABLE_ENTRIES = 256,
     KNL_TABLE_UNIT = 8,
-    KNL_EXPONENTIAL_BYTES = 512,
+    KNL_EXPONENTIALS = 256,
     KNL_ACCUMULATOR_BYTES = 4,
     KNL_WIDE_ACCUMULATOR_BYTES = 8,
     KNL_SHORTEST_TABLE = 8,
@@ -183,6 +183,7 @@ typedef struct knl_item {
     uint32_t x_stride3;
     uint32_t y_stride3;
     uint32_t numerator;
+    uint32_t fine;
     uint32_t block_inputs;
     uint32_t block_outputs;
     uint32_t blocks;

@@ -154,7 +154,9 @@ unsigned knl_operands(const knl_item *item, knl_operand found[KNL_MOST_OPERANDS]
     else if (item->opcode == KNL_OP_LOOKUP)
         found[count++] = table(item->table_address, item->intervals, item->y_type);
     else if (item->opcode == KNL_OP_SOFTMAX)
-        found[count++] = flat("table", KNL_SPACE_MSPM, item->table_address, KNL_EXPONENTIAL_BYTES,
+        found[count++] = flat("table", KNL_SPACE_MSPM, item->table_address,
+                              (uint64_t)KNL_EXPONENTIALS * (item->fine ? 4 : 2) *
+                                  (item->x_type == KNL_S16 ? 2 : 1),
                               KNL_TABLE_UNIT, 0);
     found[count++] = y_tile(item);
     return count;

@@ -163,8 +163,8 @@ static int check_shapes(const place *at) {
         return check_table(at, item->x_type, item->intervals, item->fraction);
     if (item->opcode == KNL_OP_POOL && item->mode == KNL_POOL_MAX && item->x_type != item->y_type)
         REFUSE(at, "must have equal input and output types for a maximum.");
-    if (item->opcode == KNL_OP_SOFTMAX && item->x_type == KNL_S16)
-        REFUSE(at, "must have an 8-bit input type.");
+    if (item->opcode == KNL_OP_SOFTMAX && item->x_type == KNL_S16 && !item->fine)
+        REFUSE(at, "must have fine exponentials for a 16-bit input type.");
     if (item->opcode == KNL_OP_RESIZE)
         return check_resize(at);
     if (knl_is_matrix(item) || item->opcode == KNL_OP_POOL)

@@ -170,6 +170,18 @@ static int64_t divide(uint64_t value, uint64_t divisor) {
     return (int64_t)(whole + (rest > divisor || (rest == divisor && whole % 2)));
 }
 
+/* exp of so many steps below the largest input, as the tables have it */
+static uint64_t exponential(const knl_item *item, const uint8_t *table, uint32_t steps) {
+    uint64_t found;
+    if (!item->fine)
+        return knl_u16(table + 2 * (size_t)steps);
+    found = knl_u32(table + 4 * (size_t)(steps % KNL_EXPONENTIALS));
+    if (item->x_type != KNL_S16)
+        return found;
+    table += 4 * (size_t)(KNL_EXPONENTIALS + steps / KNL_EXPONENTIALS);
+    return found * knl_u32(table) >> 30;
+}
+
 void knl_run_softmax(knl_network *net, const knl_item *item) {
     tile x = x_tile(net, item), y = y_tile(net, item);
     const uint8_t *table = net->mspm + item->table_address;
@@ -183,9 +195,9 @@ void knl_run_softmax(knl_network *net, const knl_item *item) {
                 if (get(pixel, x.type, c) > most)
                     most = get(pixel, x.type, c);
             for (c = 0; c < item->x_channels; c++)
-                sum += knl_u16(table + 2 * (size_t)(most - get(pixel, x.type, c)));
+                sum += exponential(item, table, (uint32_t)(most - get(pixel, x.type, c)));
             for (c = 0; c < item->x_channels; c++) {
-                uint64_t entry = knl_u16(table + 2 * (size_t)(most - get(pixel, x.type, c)));
+                uint64_t entry = exponential(item, table, (uint32_t)(most - get(pixel, x.type, c)));
                 put(at(&y, row, column), item, c, sum ? divide(entry * item->numerator, sum) : 0);
             }
         }

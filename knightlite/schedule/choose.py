@@ -85,7 +85,7 @@ def channel_cuts(geometry: Geometry) -> list[int]:
     filling = max(1, min(chip.matrix_input_lanes // ins, lanes // outs))  # groups of one block
     whole = [outs * filling * factor for factor in FACTORS] + [outs]
     parts = [lanes * factor for factor in FACTORS] + [LEAST_CHANNELS] * (lanes > LEAST_CHANNELS)
-    inside = [part for part in parts if part < outs]
+    inside = [part for part in parts if part < outs and geometry.work.cuts_groups]
     return list(dict.fromkeys([channels, *(cut for cut in whole if cut < channels), *inside]))
 
 

@@ -99,8 +99,8 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
         return _table_problem(item.x_type, item.intervals, item.fraction)
     if isinstance(item, Pool) and item.mode == PoolMode.MAX and item.x_type != item.y_type:
         return "must have equal input and output types for a maximum."
-    if isinstance(item, Softmax) and TYPES[item.x_type].bits != 8:
-        return "must have an 8-bit input type."
+    if isinstance(item, Softmax) and TYPES[item.x_type].bits != 8 and not item.fine:
+        return "must have fine exponentials for a 16-bit input type."
     if isinstance(item, Resize):
         return _resize_problem(item)
     if isinstance(item, WindowInstruction):

@@ -88,7 +88,7 @@ def choose_features(basis: Basis, widths: Widths = NARROW) -> dict[str, Feature]
 def _by_rule(basis: Basis, index: int, group: Group, widths: Widths) -> dict[str, Feature] | None:
     """The features of a group that no range method decides: by definition, or with 16 bits."""
     graph, settings = basis.graph, basis.settings
-    fixed = fixed_output(graph, group)
+    fixed = fixed_output(graph, group, is_wide(widths, group.members))
     if fixed is not None:
         return _members(index, group, *fixed, BY_DEFINITION)
     if not is_wide(widths, group.members) and not delivered_wide(graph, group):
@@ -155,7 +155,7 @@ def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str
     return chosen
 
 
-def fixed_output(graph: Graph, group: Group) -> tuple[DType, float] | None:
+def fixed_output(graph: Graph, group: Group, wide: bool) -> tuple[DType, float] | None:
     """Type and scale that the definition of what makes the group's values gives it, or None."""
     producers = graph.producers()
     found = set()
@@ -164,7 +164,7 @@ def fixed_output(graph: Graph, group: Group) -> tuple[DType, float] | None:
             return None
         definition = BY_NAME[producers[name].op]
         if not definition.value_preserving:
-            found.add(definition.fixed_output)
+            found.add(None if definition.fixed_output is None else definition.fixed_output[wide])
     return found.pop() if len(found) == 1 else None
 
 

@@ -29,9 +29,10 @@ def with_unit_scales(graph: Graph, settings: Settings = DEFAULT_SETTINGS) -> Gra
     tensors: dict[str, Tensor] = {}
     for index, group in enumerate(scale_groups(graph)):
         dtype, scale = dtypes.U8 if nonnegative.issuperset(group.members) else dtypes.S8, 1.0
-        if is_wide(widths, group.members) or delivered_wide(graph, group):
+        wide = is_wide(widths, group.members)
+        if wide or delivered_wide(graph, group):
             dtype = dtypes.S16
-        dtype, scale = fixed_output(graph, group) or (dtype, scale)
+        dtype, scale = fixed_output(graph, group, wide) or (dtype, scale)
         for name in group.members:
             feature = Feature(name, dtype, np.asarray(np.float32(scale)), index, BY_DEFINITION)
             tensors[name] = quantized_tensor(graph, feature)

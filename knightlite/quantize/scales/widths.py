@@ -15,7 +15,6 @@ from knightlite.ops import BY_NAME, View
 from knightlite.quantize.groups import (
     Group,
     features,
-    is_fixed,
     only_looked_up,
     readers_outside,
     scale_groups,
@@ -49,12 +48,9 @@ def _by_rule(graph: Graph, settings: Settings) -> set[str]:
 
 
 def everything(graph: Graph) -> Widths:
-    """16 bits for every tensor and all weights; what is u8 by definition (Softmax) stays so."""
-    fixed = {
-        name for group in scale_groups(graph) if is_fixed(graph, group) for name in group.members
-    }
+    """16 bits for every tensor and all weights."""
     kernels = frozenset(node.name for node in graph.nodes if BY_NAME[node.op].kernel is not None)
-    return Widths(frozenset(features(graph)) - fixed, kernels)
+    return Widths(frozenset(features(graph)), kernels)
 
 
 def whole_groups(graph: Graph, widths: Widths) -> Widths:
@@ -62,7 +58,7 @@ def whole_groups(graph: Graph, widths: Widths) -> Widths:
 
     The matrix engine multiplies 16 by 16 bits or 8 by 8, so that 8-bit weights would save nothing.
     """
-    groups = (g for g in scale_groups(graph) if not is_fixed(graph, g))
+    groups = scale_groups(graph)
     wide = frozenset(
         name for g in groups if not widths.wide.isdisjoint(g.members) for name in g.members
     )
