@@ -289,13 +289,13 @@ def fine_softmax_tables(scale: float, bits: int) -> list[Int64]:
     ]
 
 
-def fine_softmax(x: Array, tables: Sequence[Int64], numerator: int, axis: int = 1) -> Int64:
-    """``rne(e * n / sum(e))`` in int64, e as the instruction has it: docs/numerics.md."""
-    steps = x.max(axis=axis, keepdims=True).astype(np.int64) - x
+def fine_softmax(x: Array, tables: Sequence[Int64], numerator: int) -> Int64:
+    """``rne(e * n / sum(e))`` over axis 1 in int64, e as in docs/numerics.md."""
+    steps = x.max(axis=1, keepdims=True).astype(np.int64) - x
     shares = tables[0][steps % 256]
     if len(tables) > 1:
         shares = shares * tables[1][steps // 256] >> 30
-    return rounded_quotient(shares * numerator, shares.sum(axis=axis, keepdims=True))
+    return rounded_quotient(shares * numerator, shares.sum(axis=1, keepdims=True))
 
 
 def rounded_quotient(values: Int64, divisors: Int64) -> Int64:

@@ -190,8 +190,9 @@ def test_in_16_bits_its_output_has_16_too() -> None:
         for bits in (8, 16)
     }
     found = {bits: result.graph.tensors["s"] for bits, result in results.items()}
-    assert (found[8].dtype, found[8].scale) == (U8, np.float32(1 / 255))
-    assert (found[16].dtype, found[16].scale) == (S16, np.float32(1 / 32767))
+    assert (found[8].dtype, found[16].dtype) == (U8, S16)
+    assert found[8].scale == np.float32(1 / 255)
+    assert found[16].scale == np.float32(1 / 32767)
     for bits, least in ((8, 20), (16, 55)):
         quantized = results[bits].graph
         verdict = judge(build(quantized, MAIN), quantized, graph, single("x", batch[:2]))
