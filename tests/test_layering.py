@@ -44,6 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "frames": (),
     "leftovers": (),
     "atomic_write": ("errors", "leftovers"),
+    "html_pages": (),
     "limits": (),
     "name_lists": (),
     "reading": ("limits",),
@@ -157,6 +158,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "numerics",
     ),
     "profiler": ("chip", "container", "errors", "events", "isa", "json_records", "sim"),
+    # what a profile says to a person: figures come from the profiler, it computes none of a program
+    "report": ("html_pages", "profiler"),
     # the quantized network measured layer by layer, and quantized again where that may help
     "diagnosis": (
         "dtypes",
@@ -210,6 +213,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "profiler",
         "quantize",
         "reading",
+        "report",
         "schedule",
         "sim",
         "talk",
@@ -294,7 +298,8 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         # a verb each
         "checking": ("chips",),
         "compilation": ("chips", "models"),
-        "profiling": ("chips", "models"),
+        "advising": ("models",),
+        "profiling": ("advising", "chips", "models"),
         "inspection": ("models",),
         "simulation": ("models",),
         "deployment": ("compilation", "models"),

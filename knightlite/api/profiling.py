@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightlite import atomic_write, workspace
+from knightlite.api.advising.page import page_of
+from knightlite.api.advising.trying import try_out
 from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.api.models.stage_files import PROFILE_FILES
@@ -30,19 +32,28 @@ class ProfileResult:
     certainty: str  # how far off the time may be
     bound_lines: tuple[tuple[str, str], ...]  # cycles, bound, their ratio: label, value
     region_table: tuple[tuple[str, ...], ...]  # titles first; none at level 0
+    summary: tuple[str, ...]  # limiter, layers that take most, advice: ten lines
 
 
 def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResult:
     """Run the stage; either all files appear or none."""
     from knightlite.profiler import certificate_lines, region_table
     from knightlite.profiler.writers import certainty_sentence, totals
+    from knightlite.report import summary_lines
 
     check(options)
     facts = assumptions(options)
     workspace.require_usable(options.directory, options.out_dir)
+    if options.html is not None:
+        atomic_write.require_folder(options.html.parent)
     binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
     found = profile_binary(binary, options.chip, facts)
-    paths = save_profile(found, binary.cfg.name.removesuffix(".cfg"), options.out_dir)
+    outcome = try_out(found, binary, options, talk)
+    pages = {}
+    if options.html is not None:
+        pages = {options.html: page_of(found, binary, outcome.tried, outcome.explained)}
+    stem = binary.cfg.name.removesuffix(".cfg")
+    paths = save_profile(found, stem, options.out_dir, pages)
     chip = binary.program.meta.chip
     told = {"cfg": str(binary.cfg)}
     workspace.record(
@@ -55,6 +66,7 @@ def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResu
         certainty_sentence(found),
         tuple(certificate_lines(found.certificate)),
         tuple(region_table(found.certificate)),
+        tuple(summary_lines(found, outcome.tried)),
     )
 
 
@@ -77,8 +89,13 @@ def profile_binary(
     return profile(binary.program, target, facts, evidence_for(family))
 
 
-def save_profile(found: Profile, stem: str, folder: Path) -> dict[str, Path]:
-    """Write the table, the JSON and the trace, all or none; where each one is."""
+def save_profile(
+    found: Profile, stem: str, folder: Path, pages: Mapping[Path, str] | None = None
+) -> dict[str, Path]:
+    """Write the table, the JSON and the trace, all or none; where each one is.
+
+    ``pages``: texts of pages that are written with them.
+    """
     from knightlite.profiler import profile_json, profile_text, trace_json
 
     paths = {key: folder / name.format(stem) for key, name in PROFILE_FILES.items()}
@@ -86,4 +103,7 @@ def save_profile(found: Profile, stem: str, folder: Path) -> dict[str, Path]:
         files.write_text(paths["text"], profile_text(found))
         files.write_text(paths["json"], profile_json(found))
         files.write_text(paths["trace"], trace_json(found))
+        for path, page in (pages or {}).items():
+            files.write_text(path, page)
+            paths["html"] = path
     return paths

@@ -61,6 +61,9 @@ def command(options: ProfileOptions) -> None:
         f"{found.time_ms:.3f} ms {result.certainty}; {found.frames_per_second:g} frames/s, "
         f"{most.frames_per_second:g} with {most.frames} back to back (predicted: docs/clock.md)"
     )
+    for line in result.summary:
+        print_line(line)
+    print_line("")
     print_files(result.files)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from knightlite.options import shared
 from knightlite.options.fields import like, option
-from knightlite.options.kinds import REAL, Kind, Several
+from knightlite.options.kinds import FILE, REAL, Kind, Several, real
 from knightlite.options.texts import fact
 
 FACTS = Kind(
@@ -25,7 +25,9 @@ class ProfileOptions:
 
     ``max_bandwidth``: GiB/s as Knight states it, 0 for the chip's; ``utilization``: the share of it
     that transfers reach; ``facts``: other figures to assume, (fact, value). ``model``: a
-    ``.tsmodel`` instead of the pair. ``directory``: where the manifest is kept.
+    ``.tsmodel`` instead of the pair. ``html``: a page to write. ``advice_seconds``: how
+    long other programs are compiled for advice, None for a while where there is a page; ``onnx``:
+    from which model. ``directory``: where the manifest is kept.
     """
 
     chip: str | None = like(shared.CHIP, doc="must be the one compiled for, or another name of it.")
@@ -60,6 +62,24 @@ class ProfileOptions:
         doc='assume other figures of the chip, such as {"clock_hz": 800_000_000}, that only time '
         "depends on.",
         unsaid=None,
+    )
+    html: Path | None = option(
+        "--html",
+        kind=FILE,
+        help="Also write a page: what limits the network, what helps, every layer and plots.",
+        metavar="FILE",
+        python=False,
+    )
+    advice_seconds: float | None = option(
+        "--advice-seconds",
+        kind=real(0),
+        help="Compile again, with other levels, chips, widths and sizes, for at most so long, for "
+        "advice [default: 60 with --html, else 0].",
+        metavar="SECONDS",
+        python=False,
+    )
+    onnx: Path | None = like(
+        shared.QUANTIZED, help="The quantized model for that [default: what it was compiled from]."
     )
     as_json: bool = like(shared.AS_JSON, help="Print the profile as JSON on stdout.")
     directory: Path = Path()

@@ -9,23 +9,33 @@ from knightlite.profiler.certificate import (
     certificate_lines,
     region_table,
 )
+from knightlite.profiler.ddr_causes import CAUSES
+from knightlite.profiler.occupancy import Occupancy, Span, occupancies
 from knightlite.profiler.profile import Batch, LayerProfile, Profile, profile
 from knightlite.profiler.regions import RegionProfile
+from knightlite.profiler.what_if import LIMITERS, WhatIf, frame_ms
 from knightlite.profiler.writers import profile_json, profile_text, trace_json
 
 __all__ = [
+    "CAUSES",
+    "LIMITERS",
     "Assumption",
     "Batch",
     "Certainty",
     "Certificate",
     "LayerProfile",
+    "Occupancy",
     "Profile",
     "RegionProfile",
+    "Span",
+    "WhatIf",
     "assumed_facts",
     "certainty",
     "certificate",
     "certificate_json",
     "certificate_lines",
+    "frame_ms",
+    "occupancies",
     "profile",
     "profile_json",
     "profile_text",

@@ -16,6 +16,8 @@ from knightlite.isa import Engine, Instruction, Load, SparseMatrix, Store, disas
 from knightlite.profiler.assumptions import Assumption, assume
 from knightlite.profiler.certainty import Certainty, certainty, rounded
 from knightlite.profiler.certificate import Certificate, certified
+from knightlite.profiler.ddr_causes import ddr_bytes_by_cause
+from knightlite.profiler.what_if import WhatIf, what_ifs
 from knightlite.sim.clock import simulate_time
 from knightlite.sim.frames import simulate_frames
 
@@ -66,7 +68,8 @@ class Profile:
     ``certainty``: how far off the time may be, None where nothing is known; ``batches``: of one
     frame and of several back to back; ``host_ms``: what a picture is said to take on the host
     beside it, in no other figure, 0 where nobody said it; ``certificate``: how far the schedule is
-    from a bound, and why.
+    from a bound, and why; ``ddr_causes``: why bytes move, by the keys of ``ddr_causes.CAUSES``;
+    ``what_ifs``: the same program where one part of the machine is faster.
     """
 
     name: str
@@ -90,6 +93,8 @@ class Profile:
     batches: tuple[Batch, ...]
     host_ms: float
     certificate: Certificate
+    ddr_causes: Mapping[str, int]
+    what_ifs: tuple[WhatIf, ...]
 
     @property
     def time_ms(self) -> float:
@@ -200,6 +205,8 @@ def profile(
         batches=_batches(program, instructions, target, bar),
         host_ms=evidence[0].host_us / 1e3 if evidence is not None else 0.0,
         certificate=certified(program, instructions, timeline, target, bool(assumed)),
+        ddr_causes=ddr_bytes_by_cause(program, instructions, target),
+        what_ifs=what_ifs(instructions, [event.cycles for event in timeline.events], target),
     )
 
 

@@ -94,7 +94,9 @@ def profile_json(found: Profile) -> str:
         "ddr_burst_bytes": found.burst_bytes,
         "ddr_busy_cycles": found.ddr_busy_cycles,
         "ddr_utilization": found.ddr_utilization,
+        "ddr_bytes_by_cause": dict(found.ddr_causes),
         "engine_busy_cycles": found.busy_cycles,
+        "what_ifs": [asdict(item) for item in found.what_ifs],
         "certificate": certificate_json(found.certificate),
         "layers": [asdict(row) for row in found.layers],
     }

@@ -1,0 +1,19 @@
+"""What a profile says to a person: the page, its advice, the difference of two."""
+
+from knightlite.report.advice import Advice, Point, Tried, assumed_advice, chosen, compiled_advice
+from knightlite.report.details import Details
+from knightlite.report.page import report_page
+from knightlite.report.summary import limiter_sentence, summary_lines
+
+__all__ = [
+    "Advice",
+    "Details",
+    "Point",
+    "Tried",
+    "assumed_advice",
+    "chosen",
+    "compiled_advice",
+    "limiter_sentence",
+    "report_page",
+    "summary_lines",
+]

@@ -1,0 +1,200 @@
+"""A profile as one self-contained HTML page: what limits the network, what helps, then the rest."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from knightlite.html_pages import document, scroll, table, text
+from knightlite.profiler import CAUSES, LayerProfile, Profile
+from knightlite.report.advice import ASSUMED, Tried
+from knightlite.report.details import Details, plot_data
+from knightlite.report.summary import BUSY, busy_shares, by_operator, limiter_sentence
+
+ASSETS = Path(__file__).parent / "assets"
+TITLES = {
+    "layer": "of the node, in the order of execution",
+    "op": "operators in one pass",
+    "cycles": "in which the layer moves the front of finished work onward",
+    "%": "of the time of a frame",
+    "MACs": "multiply-accumulates",
+    "MAC %": "of the matrix engine's peak in the layer's time",
+    "DDR bytes": "in whole bursts",
+    "bound by": "the busiest of engine and DDR; latency: neither is busy for half of the time",
+    "FSPM": "bytes at its fullest",
+}
+TEXTS = 2  # columns of words, in front
+
+
+def report_page(found: Profile, tried: Tried, more: Details, source: str, certainty: str) -> str:
+    """The page; ``source``: the files it was made from; ``certainty``: of the time, in words."""
+    body = [
+        f"<h1>{text(found.name)} on {text(found.chip_name)}</h1>",
+        f'<p class="limiter">{text(limiter_sentence(found))}</p>',
+        f'<p class="dim">{found.time_ms:.3f} ms a frame, {found.frames_per_second:g} frames/s, '
+        f"predicted {text(certainty)}. {text(source)}.</p>",
+        *(f'<p class="finding">Assumed: {text(item)}.</p>' for item in found.assumed),
+        "<h2>What would make it faster</h2>",
+        *_advice(found, tried),
+        "<h2>Where the time goes</h2>",
+        _operators(found),
+        _engines(found),
+        "<h2>Layers</h2>",
+        _layers(found),
+        "<h2>Roofline</h2>",
+        '<p class="dim">Every layer by what it computes for a byte of DDR, and how fast. Under the '
+        "slope the DDR keeps it from more, under the flat part the multipliers do; what is far "
+        "below both waits for something else.</p>",
+        _plot("roofline", "Layers as points under the chip's two roofs"),
+        "<h2>Engines over the time of a frame</h2>",
+        _plot("timeline", "What each engine does, by operator"),
+        "<h2>Memories over the time of a frame</h2>",
+        _memories(more),
+        _plot("memory", "What lies where in the memory"),
+        "<h2>Bytes of DDR by cause</h2>",
+        _causes(found),
+        '<noscript><p class="finding">Plots, sorting and details of layers need JavaScript; '
+        "tables and advice do not.</p></noscript>",
+        _data(found, more),
+    ]
+    style = _asset("uPlot.min.css") + _asset("page.css")
+    scripts = f"<script>{_asset('uPlot.iife.min.js')}</script><script>{_asset('page.js')}</script>"
+    return document(f"{found.name} on {found.chip_name}", "\n".join(body), style, scripts)
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8").strip()
+
+
+def _data(found: Profile, more: Details) -> str:
+    """What scripts read: packed, so that no name in it is markup."""
+    plain = json.dumps(plot_data(found, more), separators=(",", ":")).encode("ascii")
+    packed = base64.b64encode(gzip.compress(plain, 9, mtime=0)).decode("ascii")
+    return f'<script type="application/octet-stream" id="data">{packed}</script>'
+
+
+def _advice(found: Profile, tried: Tried) -> list[str]:
+    items = []
+    for item in tried.chosen:
+        how = "the same program, clocked again" if item.kind == ASSUMED else "compiled and clocked"
+        commands = "".join(f"<br><code>{text(command)}</code>" for command in item.commands)
+        items.append(
+            f"<li><b>{item.saved:.1%} less time</b>: {text(item.sentence)}. {found.time_ms:.3f} "
+            f'\u2192 {item.time_ms:.3f} ms <span class="dim">({how})</span>{commands}</li>'
+        )
+    if items:
+        parts = [f'<ol class="advice">{"".join(items)}</ol>']
+    else:
+        parts = ['<p class="finding good">Nothing that was tried makes it faster.</p>']
+    parts += [f'<p class="dim">{text(remark)}</p>' for remark in tried.remarks]
+    rows = [
+        (item.short, "clocked again", f"{item.time_ms:.3f}", f"{-item.saved:+.1%}")
+        for item in tried.assumed
+    ]
+    for point in tried.points:
+        if point.time_ms is None:
+            rows.append((point.short, point.why, "", ""))
+        else:
+            change = point.time_ms / found.time_ms - 1 if found.time_ms else 0.0
+            rows.append((point.short, "compiled", f"{point.time_ms:.3f}", f"{change:+.1%}"))
+    shown = table(("what", "how it is known", "ms", "time"), rows, "All that was tried", 2)
+    return [*parts, f"<details><summary>All {len(rows)} that were tried</summary>{shown}</details>"]
+
+
+def _bar(share: float) -> str:
+    width = max(0.0, min(1.0, share)) * 100
+    return f'<span class="bar" style="width:{width:.2f}%"></span>'
+
+
+def _bars(label: str, head: Sequence[str], rows: Sequence[tuple[str, float, str]]) -> str:
+    """A table whose last column draws the share."""
+    body = "".join(
+        f'<tr><td class="text"><bdi>{text(name)}</bdi></td><td>{text(told)}</td>'
+        f'<td>{share:.1%}</td><td class="bars" aria-hidden="true">{_bar(share)}</td></tr>'
+        for name, share, told in rows
+    )
+    titles = "".join(
+        f'<th class="text">{text(item)}</th>' if place == 0 else f"<th>{text(item)}</th>"
+        for place, item in enumerate(head)
+    )
+    return scroll(
+        f"<table><thead><tr>{titles}<td></td></tr></thead><tbody>{body}</tbody></table>", label
+    )
+
+
+def _operators(found: Profile) -> str:
+    rows = [
+        (item.name, item.share, f"{item.layers}, {item.cycles:,} cycles")
+        for item in by_operator(found)
+    ]
+    return _bars("Share of the time by type of layer", ("type", "layers", "time"), rows)
+
+
+def _engines(found: Profile) -> str:
+    rows = [
+        (BUSY[part], share, f"{round(share * found.cycles):,} cycles")
+        for part, share in busy_shares(found).items()
+    ]
+    return _bars("How busy the engines are", ("engine", "at work", "of the time"), rows)
+
+
+def _layers(found: Profile) -> str:
+    heads = "".join(
+        f'<th scope="col" class="{"text" if place < TEXTS else ""}" aria-sort="none">'
+        f'<button type="button" title="{text(told)}">{text(name)}</button></th>'
+        for place, (name, told) in enumerate(TITLES.items())
+    )
+    rows = "".join(_layer(found, number, row) for number, row in enumerate(found.layers))
+    return (
+        '<p><label for="filter">Show layers with</label> '
+        '<input id="filter" type="search" placeholder="a name, an operator, a bound"> '
+        '<span id="shown" class="dim" role="status"></span></p>'
+        + scroll(
+            f'<table id="layers"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>',
+            "Layers",
+        )
+        + '<section id="detail" aria-live="polite"></section>'
+    )
+
+
+def _layer(found: Profile, number: int, row: LayerProfile) -> str:
+    figures = (
+        (row.cycles, f"{row.cycles:,}"),
+        (row.cycles, f"{row.cycles / max(1, found.cycles):.2%}"),
+        (row.macs, f"{row.macs:,}"),
+        (row.mac_utilization, f"{row.mac_utilization:.1%}"),
+        (row.burst_bytes, f"{row.burst_bytes:,}"),
+    )
+    cells = "".join(f'<td data-value="{value}">{told}</td>' for value, told in figures)
+    return (
+        f'<tr data-layer="{number}"><td class="text"><button type="button" class="name">'
+        f'<bdi>{text(row.name)}</bdi></button></td><td class="text"><bdi>{text(row.op)}</bdi></td>'
+        f'{cells}<td class="text">{text(row.bound)}</td>'
+        f'<td data-value="{row.fspm_peak_bytes}">{row.fspm_peak_bytes:,}</td></tr>'
+    )
+
+
+def _plot(name: str, label: str) -> str:
+    return (
+        f'<div class="plot" id="{name}" tabindex="0" role="group" aria-label="{text(label)}"></div>'
+    )
+
+
+def _memories(more: Details) -> str:
+    options = "".join(
+        f'<option value="{place}">{text(item.memory)}</option>'
+        for place, item in enumerate(more.memory)
+    )
+    return f'<p><label for="which">Memory</label> <select id="which">{options}</select></p>'
+
+
+def _causes(found: Profile) -> str:
+    total = max(1, sum(found.ddr_causes.values()))
+    rows = [
+        (told, found.ddr_causes[cause] / total, f"{found.ddr_causes[cause]:,}")
+        for cause, told in CAUSES.items()
+    ]
+    return _bars("Bytes of DDR by cause", ("cause", "bytes", "of all"), rows)

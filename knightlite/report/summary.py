@@ -1,0 +1,123 @@
+"""The first part of a report: what limits a network, which layers take its time, what helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knightlite.profiler import LIMITERS, Profile, WhatIf
+from knightlite.report.advice import Tried, saved_share
+
+WIDTH = 60  # columns of the lines
+TOP = 5  # layers
+LEAST_NAME = 12  # columns that a layer's name keeps
+LITTLE = 0.03  # of the time: what twice as fast a part saves where it limits nothing
+
+# what a part is called that limits, and what "faster" is of it
+LIMITS = {
+    "ddr": ("the DDR's rate limits", "twice the rate saves"),
+    "matrix": ("multipliers limit", "twice as many save"),
+    "vector": ("vector lanes and banks limit", "twice as many save"),
+    "setup": ("setup of instructions limits", "without it saves"),
+}
+ORDER = "order"
+BUSY = {"ddr": "DDR", "matrix": "matrix engine", "vector": "vector engine"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limiter:
+    """``part``: of ``profiler.LIMITERS``, or ORDER where none alone saves much.
+
+    ``saved``: the share of the time that it saves where it is twice as fast, or setup gone.
+    """
+
+    part: str
+    saved: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of the time of one frame."""
+
+    name: str
+    cycles: int
+    share: float
+    layers: int
+
+
+def limiter(found: Profile) -> Limiter:
+    """What limits a program: the part of the machine that saves most where it is faster."""
+    parts = [item for item in found.what_ifs if item.part in LIMITERS]
+    best = max(parts, key=lambda item: (_saved(found, item), -LIMITERS.index(item.part)))
+    part = best.part if _saved(found, best) >= LITTLE else ORDER
+    return Limiter(part, _saved(found, best))
+
+
+def _saved(found: Profile, item: WhatIf) -> float:
+    return saved_share(found.time_ms, item.time_ms)
+
+
+def busy_shares(found: Profile) -> dict[str, float]:
+    """How busy the DDR and the two engines are, as shares of the time."""
+    cycles = max(1, found.cycles)
+    return {
+        "ddr": found.ddr_utilization,
+        "matrix": found.busy_cycles["RCCN"] / cycles,
+        "vector": found.busy_cycles["RCVT"] / cycles,
+    }
+
+
+def limiter_sentence(found: Profile) -> str:
+    """As in "The DDR's rate limits net: twice the rate saves 12 % of the time. ..."."""
+    limit = limiter(found)
+    busy = ", ".join(
+        f"{BUSY[part]} {share:.0%}"
+        for part, share in sorted(busy_shares(found).items(), key=lambda item: -item[1])
+    )
+    if limit.part == ORDER:
+        return f"No part alone limits {found.name}: they wait for each other. Busy: {busy}."
+    limits, saves = LIMITS[limit.part]
+    return (
+        f"{limits[0].upper()}{limits[1:]} {found.name}: {saves} {limit.saved:.0%} of the time. "
+        f"Busy: {busy}."
+    )
+
+
+def by_operator(found: Profile) -> tuple[Share, ...]:
+    """Shares of layers with the same operators, the largest first; together all of the time."""
+    sums: dict[str, list[int]] = {}
+    for row in found.layers:
+        entry = sums.setdefault(row.op, [0, 0])
+        entry[0] += row.cycles
+        entry[1] += 1
+    total = max(1, found.cycles)
+    shares = (Share(op, cycles, cycles / total, count) for op, (cycles, count) in sums.items())
+    return tuple(sorted(shares, key=lambda item: (-item.cycles, item.name)))
+
+
+def shortened(name: str, room: int) -> str:
+    """A name without its middle: both ends of layers' names tell them apart."""
+    if len(name) <= room:
+        return name
+    start = (room - 1) // 2
+    return f"{name[:start]}\u2026{name[len(name) - (room - 1 - start) :]}"
+
+
+def summary_lines(found: Profile, tried: Tried, width: int = WIDTH) -> list[str]:
+    """At most ten lines of at most ``width`` columns: limiter, layers, advice, what it lacks."""
+    limit = limiter(found)
+    lines = ["no part alone limits it: they wait for each other"]
+    if limit.part != ORDER:
+        limits, saves = LIMITS[limit.part]
+        lines = [f"{limits} it: {saves} {limit.saved:.0%}"]
+    total = max(1, found.cycles)
+    rows = sorted(found.layers, key=lambda row: -row.cycles)[:TOP]
+    for row in rows:
+        share, op = f"{row.cycles / total:7.1%}", row.op
+        room = width - len(share) - 4
+        op = shortened(op, max(LEAST_NAME, room - LEAST_NAME - len(row.name)))
+        op = shortened(op, min(len(op), room // 2))
+        lines.append(f"{share}  {shortened(row.name, room - len(op))}  {op}".rstrip())
+    lines += [shortened(f"{-item.saved:+7.1%}  {item.short}", width) for item in tried.chosen]
+    if not tried.chosen:
+        lines.append("nothing that was tried makes it faster")
+    return [*lines, shortened(tried.short, width)] if tried.short else lines

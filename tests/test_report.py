@@ -1,0 +1,234 @@
+"""The report of a profile: ten lines, advice, the page."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store
+from knightlite.container import Layer, Program, paired
+from knightlite.isa import Space
+from knightlite.profiler import Profile, profile
+from knightlite.report import (
+    Details,
+    Point,
+    Tried,
+    assumed_advice,
+    chosen,
+    compiled_advice,
+    limiter_sentence,
+    report_page,
+    summary_lines,
+)
+from knightlite.report import details as details_module
+from knightlite.report.details import timeline_spans
+from knightlite.report.summary import by_operator, limiter, shortened
+from test_html_pages import HOSTILE, Elements
+
+CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
+LONG = "backbone/stage_3/block_17/expand_conv_bn/BatchNormalization_conv2d_45.w_0/fused"
+
+
+def net(names: tuple[str, ...] = ("a/in", "conv", "out"), loads: int = 2560) -> Program:
+    code = [
+        load(Space.FSPM, 0, loads, signal=RCCN),
+        small_matrix(layer=1, wait=RDMA, signal=WDMA),
+        store(1024, 4096, 16, layer=2, wait=RCCN),
+    ]
+    return program(code, layers=names, fspm_peak=[2560, 4096, 16], chip=CHIP)
+
+
+def many_layers(count: int, op: str = "Conv") -> Profile:
+    """Names that are long and differ in the middle only; the later, the longer they take."""
+    code = [load(Space.FSPM, 0, 640 * (at + 1), layer=at) for at in range(count)]
+    made = program(code, layers=[f"{LONG}_{at}_{LONG}" for at in range(count)], chip=CHIP,
+                   fspm_peak=[0] * count)  # fmt: skip
+    layers = tuple(replace(layer, op=op) for layer in made.meta.layers)
+    return profile(paired(replace(made, meta=replace(made.meta, layers=layers))))
+
+
+def tried(found: Profile, *points: Point, **more: Any) -> Tried:
+    assumed = assumed_advice(found, "knightlite profile")
+    return Tried(chosen(assumed, compiled_advice(found, points)), assumed, points, **more)
+
+
+def point(kind: str, time_ms: float | None, why: str = "") -> Point:
+    return Point(kind, f"Take another {kind}", f"another {kind}", (f"do {kind}",), time_ms, why)
+
+
+def page(found: Profile, this: Tried | None = None, **more: Any) -> str:
+    given = {
+        "memory": (), "listing": [(2, ["one", "two"]) for _ in found.layers],
+        "explained": [("conv", "passes", "kept")], "macs_per_second": 1e12,
+        "bytes_per_second": 1e10,
+    }  # fmt: skip
+    details = Details(**{**given, **more})
+    return report_page(found, this or tried(found), details, "From n.cfg", "\u00b1 20 %")
+
+
+def data_of(text: str) -> Any:
+    packed = re.search('id="data">([^<]*)<', text)
+    assert packed is not None
+    return json.loads(gzip.decompress(base64.b64decode(packed[1])))
+
+
+# ------------------------------------------------------------------ ten lines
+
+
+def test_lines_by_hand() -> None:
+    assert summary_lines(profile(net()), tried(profile(net()), short="that is all")) == [
+        "setup of instructions limits it: without it saves 70%",
+        "  53.9%  a/in  Conv",
+        "  27.8%  out  Conv",
+        "  18.3%  conv  Conv",
+        " -70.4%  no setup of instructions",
+        " -14.4%  clock a quarter faster, DDR as it is",
+        " -13.7%  DDR twice as fast",
+        "that is all",
+    ]
+
+
+@pytest.mark.parametrize("op", ["Conv", "Conv+Add+Relu+" * 8])
+@pytest.mark.parametrize("width", [40, 60])
+def test_ten_lines_fit_a_narrow_terminal(op: str, width: int) -> None:
+    found = many_layers(9, op)
+    lines = summary_lines(found, tried(found, short="x" * 99), width)
+    assert len(lines) == 10
+    assert max(map(len, lines[1:])) <= width
+    assert len(lines[0]) <= 60
+    if width == 60 and op == "Conv":  # names that differ in the middle alone are told by neither
+        assert [line.split()[0] for line in lines[1:6]] == sorted(
+            (line.split()[0] for line in lines[1:6]), key=lambda one: -float(one[:-1])
+        )
+        assert all("\u2026" in line and line.endswith("  Conv") for line in lines[1:6])
+        assert lines[1].split()[1].startswith("backbone/stage_3")
+
+
+def test_a_short_name_is_not_cut_for_a_long_operator() -> None:
+    code = [load(Space.FSPM, 0, 640)]
+    made = program(code, layers=("conv_1",), chip=CHIP, fspm_peak=[0])
+    layer = replace(made.meta.layers[0], op="+".join(["Conv", "Add"] * 20))
+    made = paired(replace(made, meta=replace(made.meta, layers=(layer,))))
+    found = profile(made)
+    assert "  conv_1  Conv+" in summary_lines(found, tried(found))[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "room", "wanted"),
+    [("abcdef", 6, "abcdef"), ("abcdef", 5, "ab\u2026ef"), ("abcdef", 4, "a\u2026ef")],
+)
+def test_names_lose_their_middle(name: str, room: int, wanted: str) -> None:
+    assert shortened(name, room) == wanted
+
+
+# ------------------------------------------------------------------ what limits
+
+
+def test_the_limiter_is_what_saves_most() -> None:
+    ddr = profile(net(loads=256_000 // 8))
+    assert limiter(ddr).part == "ddr"
+    assert limiter_sentence(ddr).startswith("The DDR's rate limits net: twice the rate saves 4")
+    assert "Busy: DDR 8" in limiter_sentence(ddr)
+    quick = replace(ddr, what_ifs=tuple(replace(x, time_ms=ddr.time_ms) for x in ddr.what_ifs))
+    assert limiter_sentence(quick).startswith("No part alone limits net: they wait for each other.")
+
+
+def test_shares_by_operator_are_all_of_the_time() -> None:
+    found = profile(net())
+    layers = (replace(found.layers[0], op="Load"), *found.layers[1:])
+    shares = by_operator(replace(found, layers=layers))
+    assert [(item.name, item.cycles, item.layers) for item in shares] == [
+        ("Load", 200, 1), ("Conv", 171, 2),
+    ]  # fmt: skip
+    assert sum(item.share for item in shares) == pytest.approx(1, abs=1e-12)
+
+
+# ------------------------------------------------------------------ advice
+
+
+def test_the_best_of_each_kind_is_shown_then_what_ifs() -> None:
+    found = profile(net())
+    now = found.time_ms
+    points = [
+        point("level", now * 0.9), point("level", now * 0.8), point("chip", now * 0.999),
+        point("width", now * 1.5), point("size", None, "gone"),
+    ]  # fmt: skip
+    shown = tried(found, *points).chosen
+    assert [(item.kind, round(item.saved, 3)) for item in shown] == [
+        ("assumed", 0.704), ("level", 0.2), ("assumed", 0.144),
+    ]  # fmt: skip
+    assert shown[1].commands == ("do level",)
+
+
+def test_what_ifs_keep_what_is_assumed_already() -> None:
+    found = profile(net(), facts={"clock_hz": 400_000_000})
+    commands = [command for item in tried(found).assumed for command in item.commands]
+    assert all("--set clock_hz=" in command for command in commands)
+    assert max(command.count("--set clock_hz=") for command in commands) == 1
+    assert any("--set clock_hz=500000000" in command for command in commands)
+
+
+# ------------------------------------------------------------------ the page
+
+
+def test_the_page_says_first_what_limits_and_what_helps() -> None:
+    found = profile(net())
+    text = page(found, tried(found, point("level", 0.5), point("chip", None, "it is <gone>")))
+    order = [
+        "setup of instructions limits net", "What would make it faster",
+        "no setup of instructions", "All 7 that were tried", "it is &lt;gone&gt;",
+        "Where the time goes", "Layers", "Roofline", "Engines over", "Memories over",
+        "Bytes of DDR by cause",
+    ]  # fmt: skip
+    body = text[text.index("<main>") :].lower()
+    places = [body.index(words.lower()) for words in order]
+    assert places == sorted(places)
+    assert page(found) == page(profile(net()))
+
+
+def test_what_scripts_draw() -> None:
+    data = data_of(page(profile(net())))
+    assert data["layers"] == ["a/in", "conv", "out"]
+    assert data["timeline"] == [[0, 200, 0], [268, 103, 2], [200, 68, 1], []]
+    assert data["listing"] == [[2, ["one", "two"]]] * 3
+    assert data["explained"] == [["conv", "passes", "kept"]]
+
+
+def test_hostile_names_are_text() -> None:
+    plain, hostile = page(profile(net())), page(profile(net(HOSTILE[:3])))
+    before, after = (one.index("<main>") for one in (plain, hostile))
+    assert Elements(hostile[after:]).found == Elements(plain[before:]).found
+    assert data_of(hostile)["layers"] == list(HOSTILE[:3])
+
+
+def test_nothing_in_a_page_names_an_address_to_ask() -> None:
+    text = page(profile(net()))
+    assert not re.search(r"(src|href)\s*=|@import|url\(", text)
+    assert re.findall(r"https?://[^\s)]*", text) == ["https://github.com/leeoniya/uPlot"]
+
+
+def test_a_long_timeline_is_drawn_with_gaps_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = many_layers(9)
+    whole, gap = timeline_spans(found)
+    assert (gap, len(whole[0])) == (0, 27)
+    code = [load(Space.FSPM, 0, 64, layer=at // 30) for at in range(90)]
+    found = profile(program(code, chip=CHIP, fspm_peak=[0] * 3))
+    monkeypatch.setattr(details_module, "MOST_SPANS", 10)
+    lanes, gap = timeline_spans(found)
+    assert gap > 0
+    assert lanes[0] == [0, found.cycles // 3, 0, found.cycles // 3, found.cycles // 3, 1,
+                        2 * found.cycles // 3, found.cycles // 3, 2]  # fmt: skip
+
+
+def test_a_layer_without_operator_and_a_program_without_time() -> None:
+    made = program([], layers=("a",), chip=CHIP, fspm_peak=[0])
+    found = profile(made)
+    assert summary_lines(found, tried(found))[1] == "   0.0%  a  Conv"
+    assert "a</bdi>" in page(found)
+    assert isinstance(made.meta.layers[0], Layer)
