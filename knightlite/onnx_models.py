@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, float_form, host
+from knightlite.ops.general import GENERAL_METADATA
 from knightlite.ops.onnx_io import OnnxWriter
 from knightlite.ops.onnx_parts import ModelParts
 from knightlite.ops.wide_table import LUT_METADATA, lut_lengths
@@ -95,6 +96,7 @@ def qdq_parts(
         else:
             writer.input(name, _batched(tensor.shape), dtypes.F32)
             values[name] = _write_pair(graph, writer, name, name)
+    general: list[str] = []
     for node in graph.nodes:
         for name in node.inputs:
             if name not in values:
@@ -105,6 +107,7 @@ def qdq_parts(
         source = writer.fresh(f"{name}/float") if name in graph.outputs else name
         _write_node(graph, node, writer, inputs, source)
         values[name] = _write_pair(graph, writer, name, source)
+        general += [source] if node.host else []
     _write_host(graph, writer, values)
     for name in dict.fromkeys(extra_outputs):
         if name not in graph.outputs:
@@ -112,6 +115,8 @@ def qdq_parts(
     lengths = lut_lengths(graph)
     if lengths:
         metadata = {**metadata, LUT_METADATA: json.dumps(lengths, sort_keys=True)}
+    if general:
+        metadata = {**metadata, GENERAL_METADATA: json.dumps(general)}
     return writer.parts(metadata, checked)
 
 
@@ -167,7 +172,8 @@ def _swapped(rank: int, axis: int) -> list[int]:
 
 def batchable(graph: Graph) -> bool:
     """True where the written models accept any batch size N and keep pictures apart."""
-    return all(map(host.keeps_batch, graph.host))
+    operations = (op for node in graph.nodes for op in node.host)
+    return all(map(host.keeps_batch, (*graph.host, *operations)))
 
 
 def deliver(model: onnx.ModelProto, names: Iterable[str]) -> None:

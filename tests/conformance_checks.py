@@ -66,8 +66,13 @@ class Built:
 
     @cached_property
     def native(self) -> NativeMachine | None:
-        """The same program in the runtime in C; None without a compiler."""
-        return NativeMachine(self.program) if has_compiler() else None
+        """The same program in the runtime in C.
+
+        None without a compiler, and where the host computes in the middle: it refuses these.
+        """
+        if not has_compiler() or self.program.meta.general:
+            return None
+        return NativeMachine(self.program)
 
 
 def build(graph: Graph, family: ChipFamily | str, level: int = 0, sparse: bool = False) -> Built:

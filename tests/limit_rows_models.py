@@ -98,7 +98,7 @@ def computed(count: int) -> object:
     info = helper.make_tensor_value_info("y", TensorProto.FLOAT, [count])
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [count])
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [info])
-    return host_model._size_problem(
+    return host_model.size_problem(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     )
 

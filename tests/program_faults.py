@@ -400,7 +400,8 @@ def description(program: Program, rng: random.Random) -> Mutation | None:
     meta = program.meta
     name = rng.choice(
         [item.name for item in fields(Description)
-         if item.name not in ("pair", "inputs", "outputs", "tensors", "graph_outputs", "host")]
+         if item.name
+         not in ("pair", "inputs", "outputs", "tensors", "graph_outputs", "host", "general")]
     )  # fmt: skip
     new = _other_fact(meta, name, rng)
     changed: dict[str, Any] = {name: new}

@@ -9,8 +9,9 @@ from knightlite.allocate.addresses import (
     check_budget,
     layers,
     locations,
+    trips,
 )
-from knightlite.allocate.draft import Place, is_placed
+from knightlite.allocate.draft import Place, is_hosted, is_placed
 from knightlite.allocate.places import place_tensors
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "assign",
     "buffers",
     "check_budget",
+    "is_hosted",
     "is_placed",
     "layers",
     "locations",
     "place_tensors",
+    "trips",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from knightlite.allocate.draft import Place, is_placed
+from knightlite.allocate.draft import Place, is_hosted, is_placed
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError, Finding
 from knightlite.ir import Graph, Node
@@ -40,8 +40,22 @@ def align(value: int, step: int) -> int:
 
 
 def layers(graph: Graph) -> tuple[Node, ...]:
-    """The nodes that execute; the others are only placements."""
-    return tuple(node for node in graph.nodes if not is_placed(node))
+    """The nodes that execute on the chip; others are only placements, or the host's."""
+    return tuple(node for node in graph.nodes if not is_placed(node) and not is_hosted(node))
+
+
+def trips(graph: Graph) -> tuple[tuple[int, Node], ...]:
+    """The nodes that the host computes, each with the number of layers before it.
+
+    Those before which equally many layers stand are one trip from the chip to the host and back.
+    """
+    found, executed = [], 0
+    for node in graph.nodes:
+        if is_hosted(node):
+            found.append((executed, node))
+        else:
+            executed += not is_placed(node)
+    return tuple(found)
 
 
 def buffers(graph: Graph, places: Mapping[str, Place], chip: Chip) -> tuple[Buffer, ...]:
@@ -60,6 +74,9 @@ def buffers(graph: Graph, places: Mapping[str, Place], chip: Chip) -> tuple[Buff
         for name in (*node.inputs, *node.outputs):
             if name in places:
                 touch(name, index)
+    for border, node in trips(graph):  # until then what others read there stays as well
+        for name in (*node.inputs, *node.outputs):
+            touch(name, border)
     for name in graph.chip_outputs:
         touch(name, len(executed))
     return tuple(_buffer(graph, name, first, last, chip) for name, (first, last) in lives.items())

@@ -29,6 +29,11 @@ def is_placed(node: Node) -> bool:
     return node.op in BY_NAME and BY_NAME[node.op].placed
 
 
+def is_hosted(node: Node) -> bool:
+    """True for a node that the host computes, between two segments of the chip."""
+    return node.op in BY_NAME and BY_NAME[node.op].hosted
+
+
 class Box(NamedTuple):
     """The smallest box around a tensor: [first, last) of channels, rows and columns."""
 
@@ -85,7 +90,8 @@ class Draft:
     ``written``: when the first byte of a tensor may be written; ``read``: when it is last read by
     a node (a Concat counts: it may copy); ``views``: the tensors that lie in it, or in which it
     lies, by a placed node; ``waiting``: Concat's output -> inputs by operand without a place.
-    ``lives``: of the buffers that were looked at, and found without contradiction.
+    ``lives``: of the buffers that were looked at, and found without contradiction. ``given``: what
+    the host writes, which lies for itself: the network's inputs, and what it computes in between.
     """
 
     graph: Graph
@@ -98,6 +104,7 @@ class Draft:
     waiting: dict[str, dict[int, Joined]] = field(default_factory=dict)
     executed: set[str] = field(default_factory=set)  # written by a layer, or the network's input
     lives: dict[str, dict[LifeKey, Life]] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
 
     def add(self, name: str, place: Place) -> None:
         """Give a new tensor its place."""
@@ -117,6 +124,7 @@ def draft_of(graph: Graph) -> Draft:
         draft.add(name, Place(name))
         draft.written[name] = -1
         draft.executed.add(name)
+        draft.given.add(name)
     for position, node in enumerate(graph.nodes):
         output, features = node.output, [name for name in node.inputs if name in draft.places]
         for name in features:
@@ -139,6 +147,8 @@ def draft_of(graph: Graph) -> Draft:
                 }
         else:
             draft.executed.add(output)
+            if is_hosted(node):
+                draft.given.add(output)
         draft.written[output] = written
         draft.add(output, place)
     for name in graph.chip_outputs:

@@ -129,7 +129,7 @@ def _take_place(draft: Draft, output: str, part: Joined) -> bool:
     wanted = Place(whole.buffer, part.window.within(whole.window))
     if own.buffer == wanted.buffer:
         return own == wanted
-    if own.buffer in draft.graph.inputs or own.buffer in draft.claimed:
+    if own.buffer in draft.given or own.buffer in draft.claimed:
         return False
     return _merge(draft, part.tensor, wanted.window, wanted.buffer)
 
@@ -159,7 +159,7 @@ def _merge(draft: Draft, tensor: str, wanted: Window, buffer: str) -> bool:
         for begin, small, large in zip(shift, inner, outer, strict=True)
     ):
         span, moving = buffer, moving.moved(shift)
-    elif buffer not in draft.graph.inputs and all(
+    elif buffer not in draft.given and all(
         begin <= 0 and large <= begin + small
         for begin, small, large in zip(shift, inner, outer, strict=True)
     ):

@@ -200,7 +200,7 @@ def level_of(options: CompileOptions | ExplainOptions) -> int:
 
 def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
     """Seeded random input integers and the golden model's answer, concatenated raw (NCHW)."""
-    from knightlite.inference import session
+    from knightlite.inference import golden_session
 
     rng = np.random.default_rng(KNOWN_ANSWER_SEED)
     feeds = {}
@@ -208,7 +208,7 @@ def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
         dtype = graph.tensors[name].dtype
         values = rng.integers(dtype.minimum, dtype.maximum + 1, graph.tensors[name].shape)
         feeds[name] = values.astype(dtype.numpy)
-    outputs = session(golden).run(list(graph.chip_outputs), feeds)
+    outputs = golden_session(golden).run(list(graph.chip_outputs), feeds)
     return (
         b"".join(array.tobytes() for array in feeds.values()),
         b"".join(array.tobytes() for array in outputs),
@@ -240,6 +240,7 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
         "copies": sum(node.op == "Copy" for node in compiled.graph.nodes),
         "chains": sum(bool(node.parts) for node in compiled.graph.nodes),
         "host": [op.op for op in meta.host],
+        "trips": [[item.op for item in trip] for trip in meta.trips],
         "cfg_sha256": hashlib.sha256(cfg).hexdigest(),
         "weight_sha256": hashlib.sha256(weight).hexdigest(),
     }

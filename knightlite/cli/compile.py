@@ -52,6 +52,9 @@ def command(options: CompileOptions) -> None:
         ("in bursts", f"{figures['ddr_burst_bytes']:,} bytes"),
         ("FSPM peak", f"{figures['fspm_peak_bytes']:,} bytes"),
     ]
+    if figures["trips"]:
+        trips = "; ".join(", ".join(trip) for trip in figures["trips"])
+        rows.append(("trips to the host", f"{len(figures['trips'])}: {trips}"))
     print_table(f"Compiled {figures['name']}", ("what", "value"), [*rows, *result.bound_lines])
     print_regions(result.region_table)
     for peak in result.memory:

@@ -3,6 +3,7 @@
 from knightlite.container.description import (
     Constant,
     Description,
+    GeneralLayer,
     HostOperator,
     InputNote,
     Layer,
@@ -45,6 +46,7 @@ __all__ = [
     "WEIGHT_MAGIC",
     "Constant",
     "Description",
+    "GeneralLayer",
     "HostOperator",
     "InputNote",
     "Interface",

@@ -288,6 +288,28 @@ class HostOperator:
     constants: Mapping[str, Constant] = key("by the name that the operator reads them by")
 
 
+@dataclass(frozen=True, slots=True)
+class GeneralLayer:
+    """What the host computes between two segments of the chip, of tensors in DDR.
+
+    Real values of what it reads go in; what comes out is quantized as an input is.
+    """
+
+    name: str = key("of the node")
+    at: Count = key("index of the instruction before which it runs; all before it have ended")
+    operators: Annotated[tuple[HostOperator, ...], NotEmpty()] = key(
+        "in order, in float32; their inputs are tensors that it reads, of the shape given there"
+    )
+    reads: Annotated[tuple[str, ...], NotEmpty()] = key("tensors, by name")
+    output: str = key("the tensor that it writes, and the output of an operator that it is made of")
+
+    @property
+    def op(self) -> str:
+        """The kinds of its operators that compute, each once."""
+        kinds = [item.op for item in self.operators if item.op != "Reshape"]
+        return ", ".join(dict.fromkeys(kinds or ["Reshape"]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """A compiled program: for which chip, made from what, its layers, and where its tensors lie."""
@@ -316,6 +338,9 @@ class Description:
     tensors: tuple[StoredTensor, ...] = key("every tensor that the program writes to memory")
     graph_outputs: Annotated[tuple[str, ...], NotEmpty()] = key("names of the network's outputs")
     host: tuple[HostOperator, ...] = key("what runs behind the chip, in order")
+    general: tuple[GeneralLayer, ...] = key(
+        "what runs on the host between segments of the chip, in order", default=()
+    )
     schedule: ScheduleNotes | None = key(
         "above level 0: how layers are walked, and the lower bound", default=None
     )
@@ -335,6 +360,14 @@ class Description:
     def tensors_in_ddr(self) -> tuple[StoredTensor, ...]:
         """Those that lie in DDR as a whole."""
         return tuple(entry for entry in self.tensors if not entry.pieces)
+
+    @property
+    def trips(self) -> tuple[tuple[GeneralLayer, ...], ...]:
+        """General layers, those together that the host computes in one go."""
+        found: dict[int, list[GeneralLayer]] = {}
+        for item in self.general:
+            found.setdefault(item.at, []).append(item)
+        return tuple(map(tuple, found.values()))
 
     def layer(self, index: int) -> Layer:
         """The layer that an instruction names; FormatError where there is none."""
@@ -359,6 +392,7 @@ class Description:
             yield "constants_bytes", f"at most {self.ddr_bytes}", str(self.constants_bytes)
         yield from self._misplaced()
         yield from self._unconnected()
+        yield from self._misfitting_general()
 
     def _misplaced(self) -> Iterator[Fault]:
         """Tensors that are described twice, or beyond the program's DDR."""
@@ -405,6 +439,36 @@ class Description:
             known.update(step.outputs)
         yield from _unknown("graph_outputs", self.graph_outputs, known)
         yield from _again("graph_outputs", self.graph_outputs, set())
+
+    def _misfitting_general(self) -> Iterator[Fault]:
+        """General layers out of order, of tensors that are not in DDR, or of nothing they read."""
+        tensors = {tensor.name: tensor for tensor in self.tensors}
+        given = {tensor.name for tensor in self.inputs}
+        at = 0
+        for index, item in enumerate(self.general):
+            path = f"general[{index}]"
+            if item.at < at:
+                yield f"{path}.at", f"at least {at}, as the one before it", str(item.at)
+            at = item.at
+            for name in (*item.reads, item.output):
+                key_name = "output" if name == item.output else "reads"
+                if name not in tensors or tensors[name].pieces:
+                    yield f"{path}.{key_name}", "tensors that lie in DDR", shown(name)
+            if item.output in given or item.output in item.reads:
+                yield f"{path}.output", "no input, and not what it reads", shown(item.output)
+            made = tensors.get(item.output)
+            if made is not None and made.ready != item.at - 1:
+                wanted = f"a tensor that is ready after instruction {item.at - 1}"
+                yield f"{path}.output", wanted, f"one that is after {made.ready}"
+            known = set(item.reads)
+            for number, step in enumerate(item.operators):
+                readable = {"", *known, *step.constants}
+                yield from _unknown(f"{path}.operators[{number}].inputs", step.inputs, readable)
+                outputs = tuple(filter(None, step.outputs))
+                yield from _again(f"{path}.operators[{number}].outputs", outputs, readable)
+                known.update(outputs)
+            if item.output not in known:
+                yield f"{path}.output", "what one of its operators makes", shown(item.output)
 
 
 def _again(path: str, names: Iterable[str], known: set[str]) -> Iterator[Fault]:

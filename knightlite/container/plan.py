@@ -78,6 +78,8 @@ HEAD = Record(
         Item("outputs", "I", "number of outputs"),
         Item("scales", "I", "number of scales"),
         Item("host_operators", "I", "number of operators that the host runs behind the chip"),
+        Item("general_layers", "I", "number of layers that the host runs between segments"),
+        Item("general_reads", "I", "number of tensors that they read"),
         *_text("name", "name of the network"),
         *_text("chip", "chip name"),
         *_text("res_version", "`res_version`"),
@@ -103,13 +105,27 @@ TENSOR = Record(
         Item("ready", "q", "as `ready`"),
     ),
 )
+GENERAL = Record(
+    "general",
+    "One per layer that the host runs between segments, in the order of `general`.",
+    (
+        *_text("name", "its name"),
+        *_text("op", "kinds of its operators, joined by a comma"),
+        *_text("operators", "its operators as `meta` has them, in JSON"),
+        Item("at", "Q", "as `at`"),
+        Item("output", "I", "which of the tensors it writes"),
+        Item("reads", "I", "how many tensors it reads"),
+        Item("first_read", "I", "which of the tensors that such layers read is its first"),
+        Item("reserved", "I", "0"),
+    ),
+)
 PLACE = Record(
     "place",
-    "One per input, then one per output, in their order.",
+    "One per input, then one per output, then one per tensor that a general layer reads.",
     (Item("tensor", "I", "which of the tensors it is"),),
 )
 SCALE = Record("scale", "One per scale.", (Item("value", "f", "what 1 is worth"),))
-RECORDS = (HEAD, LAYER, TENSOR, PLACE, SCALE)
+RECORDS = (HEAD, LAYER, TENSOR, GENERAL, PLACE, SCALE)
 """In the order of the file; behind them lie the texts."""
 
 
@@ -152,13 +168,16 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
         meta.ddr_bytes, meta.constants_bytes, chip.ddr_bytes, chip.fspm_bytes, chip.wspm_bytes,
         chip.mspm_bytes, chip.wspm_align_bytes, len(meta.layers), len(tensors),
         len(meta.inputs), len(meta.outputs), sum(map(_scale_count, tensors)), len(meta.host),
+        len(meta.general), sum(len(item.reads) for item in meta.general),
         *texts.place(meta.name), *texts.place(meta.chip), *texts.place(meta.res_version),
     )  # fmt: skip
     parts = [head]
     parts += [LAYER.form.pack(*texts.place(layer.name)) for layer in meta.layers]
     parts += [_tensor(entry, texts, scales) for entry in tensors]
-    parts += [PLACE.form.pack(at) for at in _places(meta, meta.inputs)]
-    parts += [PLACE.form.pack(at) for at in _places(meta, meta.outputs)]
+    parts += _general(meta, texts)
+    reads = [name for item in meta.general for name in item.reads]
+    for names in (_names(meta.inputs), _names(meta.outputs), reads):
+        parts += [PLACE.form.pack(at) for at in _places(meta, names)]
     parts += [SCALE.form.pack(value) for value in scales]
     return b"".join([*parts, bytes(texts.data)])
 
@@ -178,7 +197,25 @@ def _tensor(entry: StoredTensor, texts: _Texts, scales: list[float]) -> bytes:
     )  # fmt: skip
 
 
-def _places(meta: Description, entries: Iterable[StoredTensor]) -> list[int]:
+def _general(meta: Description, texts: _Texts) -> list[bytes]:
+    found, first = [], 0
+    for item in meta.general:
+        operators = canonical_json([to_json(step) for step in item.operators]).decode()
+        found.append(
+            GENERAL.form.pack(
+                *texts.place(item.name), *texts.place(item.op), *texts.place(operators), item.at,
+                *_places(meta, [item.output]), len(item.reads), first, 0,
+            )
+        )  # fmt: skip
+        first += len(item.reads)
+    return found
+
+
+def _names(entries: Iterable[StoredTensor]) -> list[str]:
+    return [entry.name for entry in entries]
+
+
+def _places(meta: Description, names: Iterable[str]) -> list[int]:
     """Where they stand among the tensors; NOWHERE is refused where the description is read."""
     known = {entry.name: at for at, entry in enumerate(meta.tensors_in_ddr)}
-    return [known.get(entry.name, NOWHERE) for entry in entries]
+    return [known.get(name, NOWHERE) for name in names]

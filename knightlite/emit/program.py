@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, cast
 
 from knightlite import schedule
-from knightlite.allocate import Location, is_placed
+from knightlite.allocate import Location, is_hosted, is_placed, trips
 from knightlite.chip import Chip, ChipFamily
 from knightlite.container import (
     Description,
+    GeneralLayer,
     HostOperator,
     Layer,
     LowerBound,
@@ -26,23 +28,24 @@ from knightlite.container import (
 from knightlite.container.description import IntegerType
 from knightlite.emit.tokens import with_tokens
 from knightlite.errors import CapacityError, Finding, findings_error
-from knightlite.ir import Graph, HostOp, Tensor
+from knightlite.ir import Graph, HostOp, Node, Tensor
 from knightlite.ir.graph import flatten_chains
 from knightlite.isa import Instruction, Store, assemble
 from knightlite.json_records import LARGEST_WHOLE
 from knightlite.lower import skips_zeros
-from knightlite.ops import BY_NAME, View, host
+from knightlite.ops import BY_NAME, View, general, host
 from knightlite.schedule import LayerPlan, Plan, plan_instructions
 
 
 def program_code(plan: Plan) -> list[Instruction]:
     """All instructions of a plan in order, with their layers' numbers and with tokens."""
+    borders = sorted({border for border, _ in trips(plan.graph)})
     if plan.order is not None:
-        return with_tokens(plan.order.code)
+        return with_tokens(plan.order.code, borders=borders)
     per_layer = plan_instructions(plan)
     flat = [item for instructions in per_layer for item in instructions]
     layers = [index for index, instructions in enumerate(per_layer) for _ in instructions]
-    return with_tokens(flat, plan.level.in_turn, layers)
+    return with_tokens(flat, plan.level.in_turn, layers, borders)
 
 
 def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin) -> Program:
@@ -54,7 +57,8 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
     instructions = program_code(plan)
     code = assemble(instructions)
     graph = plan.graph
-    tensors = _tensors(plan, instructions)
+    hosted = _general(graph, instructions)
+    tensors = _tensors(plan, instructions, {item.output: item.at for item in hosted})
     meta = Description(
         name=graph.name,
         version=origin.version,
@@ -78,6 +82,7 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
         tensors=tuple(tensors.values()),
         graph_outputs=graph.outputs,
         host=tuple(map(_host_operator, graph.host)),
+        general=hosted,
         schedule=_schedule_notes(plan, family),
     )
     host_model = b""
@@ -141,8 +146,41 @@ def _layer(graph: Graph, layer: LayerPlan) -> Layer:
     )
 
 
-def _tensors(plan: Plan, code: Sequence[Instruction]) -> dict[str, StoredTensor]:
-    """Every tensor that the program makes, inputs first."""
+def _general(graph: Graph, code: Sequence[Instruction]) -> tuple[GeneralLayer, ...]:
+    """What the host computes in the middle, with the instructions that wait for it."""
+    return tuple(
+        GeneralLayer(
+            name=node.name,
+            at=sum(item.layer < border for item in code),
+            operators=_operators(node),
+            reads=tuple(dict.fromkeys(node.inputs)),
+            output=node.output,
+        )
+        for border, node in trips(graph)
+    )
+
+
+def _operators(node: Node) -> tuple[HostOperator, ...]:
+    """Those of a General, which call tensors by the names that these have in the program."""
+    names = dict(zip(general.reads_of(node), node.inputs, strict=True))
+    names[general.made_by(node)] = node.output
+
+    def called(given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(names.get(name, name) for name in given)
+
+    return tuple(
+        _host_operator(replace(op, inputs=called(op.inputs), outputs=called(op.outputs)))
+        for op in node.host
+    )
+
+
+def _tensors(
+    plan: Plan, code: Sequence[Instruction], hosted: Mapping[str, int]
+) -> dict[str, StoredTensor]:
+    """Every tensor that the program makes, inputs first.
+
+    ``hosted``: those that the host makes, and before which instruction.
+    """
     graph = plan.graph
     in_fspm = {} if plan.order is None else plan.order.pieces
     stores: dict[int, tuple[int, int]] = {}  # layer -> its first and its last store
@@ -162,6 +200,8 @@ def _tensors(plan: Plan, code: Sequence[Instruction]) -> dict[str, StoredTensor]
         if is_placed(node):  # its bytes are those of its inputs, or among them
             parts = [lives[item] for item in node.inputs]
             lives[name] = (min(a for a, _ in parts), max(b for _, b in parts))
+        elif is_hosted(node):
+            lives[name] = (hosted[name] - 1, hosted[name] - 1)
         else:
             lives[name] = stores[executed[name]]
         if name in plan.locations:

@@ -1,7 +1,8 @@
 """Tokens from hazards: an instruction waits for the latest earlier one that it must not overtake.
 
 Queues are in order, so a wait on instruction j of a queue also covers everything before j there.
-Between two engines only waits on ever later instructions remain, each one token, in turn.
+Between two engines only waits on ever later instructions remain, each one token, in turn. At a
+border between segments, where the host computes, every queue waits for all that the others did.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ def with_tokens(
     instructions: Sequence[Instruction],
     in_turn: bool = False,
     layers: Sequence[int] | None = None,
+    borders: Sequence[int] = (),
 ) -> list[Instruction]:
     """The same instructions with ``wait`` and ``signal`` set from what they touch.
 
     ``in_turn``: the first load of a layer also waits for the last store before it. ``layers``: of
-    which each is, where they do not say so yet.
+    which each is, where they do not say so yet. ``borders``: layers that begin a segment.
     """
     numbers = [item.layer for item in instructions] if layers is None else layers
     count = len(instructions)
@@ -32,11 +34,19 @@ def with_tokens(
     seen: list[list[_History | None]] = [[None] * len(Space) for _ in _ENGINES]
     waited = [[-1] * len(_ENGINES) for _ in _ENGINES]
     layer, stored = -1, -1  # that is loading; the last store so far
+    segment, entered = 0, [0] * len(_ENGINES)  # that is reached; by engine
+    done = [-1] * len(_ENGINES)  # the last instruction of each engine
+    fence = list(done)  # the same before this segment
     for index, item in enumerate(instructions):
         accesses = touched.get(id(item))
         if accesses is None:
             accesses = touched[id(item)] = item.accesses()
         engine = int(item.ENGINE)
+        reached = bisect_right(borders, numbers[index]) if borders else 0
+        if reached != segment:
+            segment, fence = reached, list(done)
+        enters = entered[engine] != segment
+        entered[engine] = segment
         begins = in_turn and engine == Engine.RDMA and numbers[index] != layer
         if begins:
             layer = numbers[index]
@@ -46,6 +56,8 @@ def with_tokens(
             floor = latest = waited[source][engine]
             if begins and source == Engine.WDMA:
                 latest = max(latest, stored)
+            if enters:
+                latest = max(latest, fence[source])
             histories = seen[source]
             for access in accesses:
                 history = histories[access.space]
@@ -55,6 +67,7 @@ def with_tokens(
                 waited[source][engine] = latest
                 wait[index] |= 1 << source
                 signal[latest] |= 1 << engine
+        done[engine] = index
         if engine == Engine.WDMA:
             stored = index
         own = seen[engine]

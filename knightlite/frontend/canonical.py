@@ -7,7 +7,7 @@ reader says whether it can take the tensor so. What remains at the outputs becom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,10 +35,12 @@ from knightlite.frontend import (
     split,
     views,
 )
-from knightlite.frontend.endings import advised
+from knightlite.frontend import general as general_layers
+from knightlite.frontend.endings import BY_GENERAL, advised
+from knightlite.frontend.general import in_trips, traffic
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import SourceModel, SourceNode
-from knightlite.ir import Graph, verify
+from knightlite.ir import Graph, HostOp, verify
 from knightlite.ir.large import all_finite
 from knightlite.ops.host import told
 
@@ -73,28 +75,63 @@ class Result:
     findings: tuple[Finding, ...]
     supported: frozenset[str]
     hosted: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
 
 
 def canonicalize(model: SourceModel, general: bool = False) -> Result:
     """The canonical form of ``model``; nothing is raised for what is not supported.
 
-    ``general``: trailing operators of any kind go to the host.
+    ``general``: what the chip cannot do goes to the host, at the end and in the middle.
     """
     result = _walked(model, general)
     if result.graph is None:  # all of it on the NPU, where the host is no way out
         other = _walked(model, general, hosting=False)
         result = result if other.graph is None else other
-    if result.graph is not None:
+    if result.graph is not None or not errors(result.findings):
         return result
+    whole, reason = _with_host(model)
+    if general and whole is not None:
+        return whole
+    by_general = ""
+    if not general and whole is not None and whole.graph is not None:
+        found = traffic(whole.graph)
+        by_general = BY_GENERAL if found is None else f"-gp runs {found.sentence}"
 
-    def runs(other: SourceModel, general: bool) -> bool:
-        return _walked(other, general).graph is not None
+    def runs(other: SourceModel) -> bool:
+        return _walked(other, False).graph is not None
 
-    return replace(result, findings=advised(model, result.findings, general, runs))
+    return replace(result, findings=advised(model, result.findings, by_general, reason, runs))
+
+
+MOST_TURNS = 64  # of a network that is looked at again with more on the host
+
+
+def _with_host(model: SourceModel) -> tuple[Result | None, str]:
+    """With the host's help wherever the chip refuses; None and why where that is no way either."""
+    names: frozenset[str] = frozenset()
+    known = {node.name: node for node in model.nodes}
+    current = model
+    for _ in range(MOST_TURNS):
+        result = _walked(current, True)
+        if result.graph is not None:
+            supported, hosted = result.supported | names, result.hosted | names
+            return replace(result, supported=supported, hosted=hosted), ""
+        more = [known[name] for name in sorted(result.refused - names) if name in known]
+        if not more:
+            break
+        reason = next(filter(None, (general_layers.obstacle(model, node) for node in more)), "")
+        if reason:
+            return None, reason
+        names = general_layers.joined(model, names | {node.name for node in more})
+        try:
+            current = general_layers.with_general(model, names)
+        except UnsupportedError as error:
+            return None, error.sentence.rstrip(".")
+    return None, ""
 
 
 def _walked(model: SourceModel, general: bool, hosting: bool = True) -> Result:
-    """The same, without hints where the end of the network is not supported.
+    """The same as the network stands, without hints where something is not supported.
 
     ``hosting``: the host may take the network's end.
     """
@@ -116,11 +153,13 @@ def _walked(model: SourceModel, general: bool, hosting: bool = True) -> Result:
     supported = frozenset(node.name for node in whole.nodes if node.name not in failed)
     if state.failed:
         findings = (*whole.warnings, *state.findings)
-        return Result(None, findings, supported, _hosted(state, supported))
+        at_fault = (state.blamed.get(name, {name}) for name in failed - state.unseen)
+        refused = frozenset(name for names in at_fault for name in names)
+        return Result(None, findings, supported, _hosted(state, supported), refused)
     host_values.sink_concats(state)
     outputs = tuple(host_values.deliver(state, name) for name in model.outputs)
     with np.errstate(over="ignore"):
-        graph = simplify.simplify(focus.fold_focus(state.builder.build(outputs)))
+        graph = in_trips(simplify.simplify(focus.fold_focus(state.builder.build(outputs))))
     verify(graph)
     types = network_inputs.other_types(model, graph)
     problems = [*_left_to_host(graph, state.kept_off), *_overflows(graph)]
@@ -148,14 +187,14 @@ def _left_to_host(graph: Graph, reasons: Mapping[str, str]) -> list[Finding]:
     ``reasons``: why the chip refused an operator, by its first output.
     """
     read = [name for name in graph.chip_outputs if name in graph.inputs]
-    if not graph.nodes:
-        kinds = ", ".join(dict.fromkeys(op.op for op in graph.host)) or "no operator"
+    if all(node.host for node in graph.nodes):
+        kinds = ", ".join(dict.fromkeys(op.op for op in _host_operations(graph))) or "no operator"
         why = _in_brackets(next(iter(reasons.values()), ""))
         return [
             Finding(
                 graph.outputs[0],
                 f"nothing is left for the NPU: {kinds} would run on the host{why}, from the "
-                f"network input {', '.join(read)} on.",
+                f"network input {', '.join(read or graph.inputs)} on.",
                 "run this network with ONNX Runtime, or export it with the layers in front of it",
             )
         ]
@@ -170,6 +209,12 @@ def _left_to_host(graph: Graph, reasons: Mapping[str, str]) -> list[Finding]:
         for op in graph.host
         if name in op.inputs
     ]
+
+
+def _host_operations(graph: Graph) -> Iterator[HostOp]:
+    for node in graph.nodes:
+        yield from node.host
+    yield from graph.host
 
 
 def _in_brackets(reason: str) -> str:
@@ -192,7 +237,10 @@ def _overflows(graph: Graph) -> list[Finding]:
 
 def _warnings(graph: Graph) -> list[Finding]:
     """What works, but deserves a word."""
-    return [told(op) for op in graph.host if op.op != "Reshape"]
+    return [
+        *general_layers.told(graph),
+        *(told(op) for op in graph.host if op.op != "Reshape"),
+    ]
 
 
 def _visit(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
@@ -210,8 +258,7 @@ def _visit(state: Importer, node: SourceNode, region: pointwise.Region | None) -
         text = f"{node.op_type} {node.name} is malformed ({type(error).__name__}: {error})."
         problem = UnsupportedError(text, "export the model again")
     if problem is not None:
-        hint = problem.hint or state.tail.advice(node)
-        state.findings.append(Finding(node.name, problem.sentence, hint))
+        state.findings.append(Finding(node.name, problem.sentence, problem.hint))
     for name in node.outputs:
         if problem is not None or name not in state.values:
             state.values[name] = state.stand_in(name)
@@ -248,6 +295,16 @@ def _on_chip_or_host(state: Importer, node: SourceNode, region: pointwise.Region
         raise
 
 
+def _makers_on_host(state: Importer, names: Sequence[str]) -> set[str]:
+    """The nodes that make those of these values which the host computes."""
+    found: set[str] = set()
+    for name in names:
+        value = state.values.get(name)
+        if value is not None and value.on_host:
+            found.update(node.name for node in state.model.nodes if name in node.outputs)
+    return found
+
+
 def _of_constants(state: Importer, node: SourceNode) -> UnsupportedError:
     """Why a node that reads constants only was not computed while reading."""
     finding = state.model.uncomputed.get(node.name)
@@ -282,9 +339,10 @@ def _require_finite(node: SourceNode) -> None:
 def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None) -> None:
     """Check what holds for every operator and call its handler."""
     kind, reader = node.op_type, f"{node.op_type} {node.name}"
+    hosted = general_layers.is_general(node)
     if node.name in state.model.uncomputed:
         raise _of_constants(state, node)
-    if region is None and (node.domain or kind not in HANDLERS):
+    if region is None and not hosted and (node.domain or kind not in HANDLERS):
         raise UnsupportedError(f"{node.kind} is not supported yet.")
     for name in node.outputs[1:]:
         if name and state.is_read(name) and kind not in split.SEVERAL_OUTPUTS:
@@ -303,13 +361,16 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
             f"{reader} makes an empty tensor, {made}.", "export the model without this branch"
         )
     if kind not in (*host.HOST, *views.SAME) and any(v.on_host for v in values):
+        state.blamed[node.name] = _makers_on_host(state, features)
         raise UnsupportedError(
             f"{reader} reads what runs on the host, after the NPU: it would have to run there too."
         )
     if kind not in (*padding.TAKERS, *padding.HAND_ON):
         for name in features:
             padding.settle(state, name)
-    if region is not None:
+    if hosted:
+        general_layers.compute(state, node)
+    elif region is not None:
         pointwise.compute(state, node, region)
     elif kind in views.SAME or kind in any_operators.ONLY:
         HANDLERS[kind](state, node)

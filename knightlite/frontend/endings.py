@@ -14,7 +14,7 @@ from knightlite.frontend.cut import cut
 from knightlite.frontend.macs import node_macs
 from knightlite.frontend.source import SourceModel, SourceNode
 
-Runs = Callable[[SourceModel, bool], bool]  # whether a model is supported, without -gp or with it
+Runs = Callable[[SourceModel], bool]  # whether a model is supported, without -gp
 
 BY_GENERAL = "-gp runs it and what follows it on the host"
 LEAST_MACS_SHARE = (
@@ -23,15 +23,20 @@ LEAST_MACS_SHARE = (
 
 
 def advised(
-    model: SourceModel, findings: Sequence[Finding], general: bool, runs: Runs
+    model: SourceModel, findings: Sequence[Finding], by_general: str, reason: str, runs: Runs
 ) -> tuple[Finding, ...]:
-    """The findings, with a hint for those errors at nodes that have none."""
+    """The findings, with a hint for those errors at nodes that have none.
+
+    ``by_general``: what -gp does about them, where it helps; ``reason``: why the host is no way.
+    """
     nodes = {node.name: node for node in model.nodes}
     errors = [item for item in findings if item.severity == "error"]
     at = [nodes[item.where] for item in errors if item.where in nodes]
     if len(at) < len(errors) or all(item.hint for item in errors):
         return tuple(findings)  # a wrong input or output stays wrong
-    hint = BY_GENERAL if not general and runs(model, True) else _cut(model, at, runs)
+    hint = by_general or _cut(model, at, runs)
+    if not hint and reason:
+        hint = f"the host cannot do it in the middle of the network either (-gp): {reason}"
     return tuple(
         replace(item, hint=hint) if item in errors and not item.hint else item for item in findings
     )
@@ -57,7 +62,7 @@ def _cut(model: SourceModel, unsupported: Sequence[SourceNode], runs: Runs) -> s
     shorter = cut(model, tensors, Path(model.name))
     whole = sum(node_macs(model, node) for node in model.nodes)
     share = sum(node_macs(shorter, node) for node in shorter.nodes) / whole if whole else 0.0
-    if share < LEAST_MACS_SHARE or not runs(shorter, False):
+    if share < LEAST_MACS_SHARE or not runs(shorter):
         return ""
     return (
         f"-on {' '.join(shorter.outputs)} ends the network in front of it, with {100 * share:.0f} "

@@ -30,10 +30,11 @@ Array = NDArray[Any]
 HOST = ("Softmax", "LogSoftmax", "ArgMax")
 
 
-def compute(state: Importer, node: SourceNode) -> None:
+def compute(state: Importer, node: SourceNode, *, anything: bool = False) -> None:
     """Append ``node`` in the shapes that the file gives its inputs; UnsupportedError says why not.
 
-    Of several outputs, those that nothing reads are written too.
+    Of several outputs, those that nothing reads are written too. ``anything``: what the host has no
+    form of its own for is left to ONNX Runtime, also where that is much work.
     """
     features = state.features(node)
     if not features or not all(map(state.values.get, features)):
@@ -42,7 +43,12 @@ def compute(state: Importer, node: SourceNode) -> None:
     # what selects (NonMaxSuppression, NonZero) has results whose shapes the values decide
     known = all(name in shapes for name in (*features, *filter(None, node.outputs)))
     if handler is not None and (known or not state.tail.general):
-        handler(state, node)
+        try:
+            handler(state, node)
+        except UnsupportedError:
+            if not anything:
+                raise
+            _general(state, node)
     elif state.tail.general:
         _general(state, node)
     else:

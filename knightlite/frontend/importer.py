@@ -57,6 +57,7 @@ class Importer:
         self.findings: list[Finding] = []
         self.kept_off: dict[str, str] = {}  # of the host's operators: why the chip refused them
         self.unseen: set[str] = set()  # nodes that read a value of unknown shape
+        self.blamed: dict[str, set[str]] = {}  # failed node -> those whose results it cannot read
         self.outputs: tuple[str, ...] = ()
         self._readers: dict[str, set[str]] = {name: {"output"} for name in model.outputs}
         for node in model.nodes:

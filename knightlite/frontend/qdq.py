@@ -8,7 +8,7 @@ where it says the same; otherwise it is refused with everything that is wrong at
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -22,10 +22,11 @@ from onnx import TensorProto
 from knightlite import dtypes, ops
 from knightlite.dtypes import DType
 from knightlite.errors import Finding, UnsupportedError, UsageError
-from knightlite.frontend import canonical, onnx_file
+from knightlite.frontend import canonical, general, onnx_file
 from knightlite.frontend.model_kind import ModelKind, kind_of
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
+from knightlite.ops.general import GENERAL_METADATA
 from knightlite.ops.onnx_parts import parts_of
 from knightlite.ops.wide_table import LUT_METADATA, with_lut_lengths
 from knightlite.reading import json_value
@@ -74,9 +75,11 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
             f"quantize it first: {shlex.join(['knightlite', 'quant', 'onnx', '-m', str(path)])}",
         )
     lengths, findings = _lut_lengths(proto)
+    hosted, unsure = _general_layers(proto)
+    findings += unsure
     model = onnx_file.resolve(proto, path, None, keep_quantizers=True, apart=apart)
     model = replace(model, name=model.name.removesuffix(SUFFIX))
-    stripped, more = _strip(model)
+    stripped, more = _strip(model, hosted)
     findings += more
     result = canonical.canonicalize(stripped, general=True)  # quant has asked for -gp
     findings += canonical.errors(result.findings)
@@ -113,11 +116,27 @@ def _lut_lengths(model: onnx.ModelProto) -> tuple[dict[str, int], list[Finding]]
     return {}, [Finding(LUT_METADATA, sentence, REDO)]
 
 
+def _general_layers(model: onnx.ModelProto) -> tuple[list[str], list[Finding]]:
+    """What general layers make, as the metadata say."""
+    (text,) = [i.value for i in model.metadata_props if i.key == GENERAL_METADATA] or ["[]"]
+    try:
+        names = json_value(text)
+    except ValueError:
+        names = None
+    if isinstance(names, list) and all(isinstance(item, str) for item in names):
+        return names, []
+    sentence = f"metadata property {GENERAL_METADATA} must list names of values in JSON."
+    return [], [Finding(GENERAL_METADATA, sentence, REDO)]
+
+
 # ------------------------------------------------------------------ Q/DQ pairs
 
 
-def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
-    """The model without Q/DQ nodes, what they said in ``quantized``, and what is wrong."""
+def _strip(model: SourceModel, hosted: Collection[str]) -> tuple[SourceModel, list[Finding]]:
+    """The model without Q/DQ nodes, what they said in ``quantized``, and what is wrong.
+
+    ``hosted``: what general layers make; what they consist of may be anything.
+    """
     pairs = _Pairs()
     for node in model.nodes:
         kernel = _kernel(node)
@@ -137,11 +156,12 @@ def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
         for node in kept
     ]
     _dequantize_operands(nodes, pairs)
-    for node in nodes:
-        if node.op_type in FLOAT_ONLY:
-            pairs.findings.append(
-                Finding(node.name, f"{node.op_type} must be a Conv in a quantized file.", REDO)
-            )
+    inside = general.inside(nodes, pairs.quantized, hosted)
+    odd = [n for n in nodes if n.op_type in FLOAT_ONLY and n.name not in inside]
+    pairs.findings += [
+        Finding(node.name, f"{node.op_type} must be a Conv in a quantized file.", REDO)
+        for node in odd
+    ]
     aliases = [
         SourceNode(name, "Identity", "", (pairs.sources[name],), (name,), {})
         for name in model.outputs
@@ -149,10 +169,12 @@ def _strip(model: SourceModel) -> tuple[SourceModel, list[Finding]]:
     ]
     stripped = replace(
         model,
-        nodes=(*(node for node in nodes if node.op_type not in FLOAT_ONLY), *aliases),
+        nodes=(*(node for node in nodes if node not in odd), *aliases),
         constants={**model.constants, **pairs.constants},
         quantized=pairs.quantized,
     )
+    if inside:
+        stripped = general.with_general(stripped, inside)
     return stripped, pairs.findings
 
 

@@ -61,12 +61,9 @@ class Tail:
     def __init__(self, model: SourceModel, general: bool, hosting: bool = True) -> None:
         self.general = general
         self._readers: dict[str, list[SourceNode]] = {}
-        self._makers: dict[str, SourceNode] = {}
         for node in model.nodes:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
-            for name in node.outputs:
-                self._makers[name] = node
         self._model = model
         self.built_in = self._trailing(False)
         # a Softmax goes there even where the chip could, but for what the chip does well behind it
@@ -79,13 +76,14 @@ class Tail:
     def _trailing(self, general: bool, sums: bool = True) -> frozenset[str]:
         found: set[str] = set()
         for node in reversed(self._model.nodes):
-            if self._may(node, general, sums) and all(
+            if self.may(node, general, sums) and all(
                 reader.name in found for reader in self._followers(node)
             ):
                 found.add(node.name)
         return frozenset(found)
 
-    def _may(self, node: SourceNode, general: bool, sums: bool = True) -> bool:
+    def may(self, node: SourceNode, general: bool = True, sums: bool = True) -> bool:
+        """Whether the host may compute a node at the end of a network."""
         if node.domain:
             return False
         if sums and weighted_sum(node, self._model) is not None:
@@ -98,34 +96,3 @@ class Tail:
 
     def _followers(self, node: SourceNode) -> list[SourceNode]:
         return [reader for name in node.outputs if name for reader in self._readers.get(name, ())]
-
-    def advice(self, node: SourceNode) -> str:
-        """Why the host is no way out for an unsupported node; "" where that is not known."""
-        if not self._may(node, True) or node.name in self.if_general:
-            return ""
-        follower = self._work_behind(node)
-        return (
-            f"it cannot go to the host (-gp), since it stands between {self._before(node)} and "
-            f"{follower.op_type} {follower.name} on the NPU"
-        )
-
-    def _work_behind(self, node: SourceNode) -> SourceNode:
-        """The nearest follower that must run on the chip."""
-        waiting, known = [node], {node.name}
-        for current in waiting:
-            for follower in self._followers(current):
-                if not self._may(follower, True):
-                    return follower
-                if follower.name not in known:
-                    known.add(follower.name)
-                    waiting.append(follower)
-        raise AssertionError(f"{node.name} is at the end of the network")
-
-    def _before(self, node: SourceNode) -> str:
-        for name in node.inputs:
-            maker = self._makers.get(name)
-            if maker is not None:
-                return f"{maker.op_type} {maker.name}"
-            if name in self._model.inputs:
-                return f"input {name}"
-        return "the input"

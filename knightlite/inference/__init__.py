@@ -17,7 +17,7 @@ from knightlite.inference.networks import (
 )
 from knightlite.inference.node_runs import NodeRuns, run_node, weights_of
 from knightlite.inference.picture_runs import PictureRuns
-from knightlite.inference.sessions import Session, available_cores, kernels, session
+from knightlite.inference.sessions import Session, available_cores, golden_session, kernels, session
 
 __all__ = [
     "Inputs",
@@ -29,6 +29,7 @@ __all__ = [
     "Values",
     "available_cores",
     "float_network",
+    "golden_session",
     "join_parts",
     "kernels",
     "quantized_network",

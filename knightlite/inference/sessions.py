@@ -33,6 +33,7 @@ def session(
     *,
     lean: bool = False,
     pooled: bool = False,
+    as_written: bool = False,
     called: str = "",
     remedy: str = "",
 ) -> Session:
@@ -41,6 +42,8 @@ def session(
     ``lean``: memory before speed; there is no memory plan for all tensors at once, and no arena
     that keeps what one run needed for the next. ``pooled``: small models, many of them, with one
     arena for all: memory that one gives back the next one takes, without a fault for every page.
+
+    ``as_written``: nothing is fused or computed in another order, which may round otherwise.
 
     ``called``: the name in a sentence of a model that came from outside: whatever ONNX Runtime says
     of it, here or when it runs, is a ModelError. ``remedy``: the hint where we wrote the model
@@ -59,6 +62,8 @@ def session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_mem_pattern = not (lean or pooled)
     options.enable_cpu_mem_arena = not lean
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if pooled:
         _make_pool()
         options.add_session_config_entry("session.use_env_allocators", "1")
@@ -78,6 +83,14 @@ def session(
             raise _refusal(error, called, remedy) from error
         raise
     return Session(opened, called, remedy, held)
+
+
+def golden_session(
+    model: onnx.ModelProto, threads: int | None = None, called: str = "", remedy: str = ""
+) -> Session:
+    """A golden model: where the host computes in float32 in the middle, as it is written."""
+    hosted = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    return session(model, threads, as_written=hosted, called=called, remedy=remedy)
 
 
 @lru_cache(maxsize=1)

@@ -44,30 +44,8 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """An operator application. ``parts`` is set for ``Chain`` only: the nodes it fuses, in order.
-
-    Fusing never changes a value: a chain means its parts one after another; only the tensors
-    between them are no longer written to memory.
-    """
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    parts: tuple[Node, ...] = ()
-
-    @property
-    def output(self) -> str:
-        """The only output; every canonical operator has exactly one."""
-        (name,) = self.outputs
-        return name
-
-
-@dataclass(frozen=True, slots=True)
 class HostOp:
-    """A trailing ONNX operator (opset 21) that the host runs on real numbers, behind the chip.
+    """An ONNX operator (opset 21) that the host runs on real numbers, behind the chip or between.
 
     ``attributes``: those of ONNX, and where ONNX has constant inputs instead: Reshape ``shape``
     (with N = 1); Pad ``pads``; Slice ``starts``, ``ends``, ``axes``, ``steps``. ``constants``: the
@@ -91,6 +69,30 @@ class HostOp:
     def features(self) -> tuple[str, ...]:
         """The inputs that are neither constant nor absent."""
         return tuple(name for name in self.inputs if name and name not in self.constants)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operator application. ``parts`` is set for ``Chain`` only: the nodes it fuses, in order.
+
+    Fusing never changes a value: a chain means its parts one after another; only the tensors
+    between them are no longer written to memory. ``host`` is set for ``General`` only: what the
+    host computes between two segments of the chip, from real values of the inputs to the output.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    parts: tuple[Node, ...] = ()
+    host: tuple[HostOp, ...] = ()
+
+    @property
+    def output(self) -> str:
+        """The only output; every canonical operator has exactly one."""
+        (name,) = self.outputs
+        return name
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -74,7 +74,7 @@ def limit_findings(graph: Graph, chip: Chip) -> list[Finding]:
     """Every node that an engine limit of the chip refuses."""
     found = []
     for node in flatten_chains(graph.nodes):
-        if node.op in DEFINITIONS and DEFINITIONS[node.op].placed:
+        if node.op in DEFINITIONS and not DEFINITIONS[node.op].executes:
             continue
         lowering = BY_OP.get(node.op)
         if lowering is None:

@@ -8,6 +8,7 @@ from knightlite.ops.conv import CONV
 from knightlite.ops.copy import COPY
 from knightlite.ops.depth_to_space import DEPTH_TO_SPACE, SPACE_TO_DEPTH
 from knightlite.ops.eltwise import ADD, MAX, MIN, MUL, SUB
+from knightlite.ops.general import GENERAL
 from knightlite.ops.matmul import MATMUL
 from knightlite.ops.opdef import Constraint, Kernel, Lookup, OpDef, Tie, View, Window, reasons
 from knightlite.ops.pad import PAD
@@ -47,6 +48,7 @@ ALL_OPS: tuple[OpDef, ...] = (
     RESIZE_LINEAR,
     SOFTMAX,
     COPY,
+    GENERAL,
 )
 
 BY_NAME: dict[str, OpDef] = {op.name: op for op in ALL_OPS}

@@ -13,7 +13,7 @@ import numpy as np
 
 from knightlite import dtypes
 from knightlite.errors import Finding
-from knightlite.ir import Attribute, Graph, HostOp
+from knightlite.ir import Attribute, Graph, HostOp, Tensor
 from knightlite.ops.onnx_io import OnnxWriter
 
 if TYPE_CHECKING:
@@ -59,8 +59,24 @@ def told(op: HostOp) -> Finding:
 
 
 def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
-    """Write all host operations; ``values``: the float value that stands for a tensor."""
-    for op in graph.host:
+    """Write what runs behind the chip; ``values``: the float value that stands for a tensor."""
+    write(graph.host, graph.tensors, writer, values)
+
+
+def write(
+    operations: Sequence[HostOp],
+    tensors: Mapping[str, Tensor],
+    writer: OnnxWriter,
+    values: Mapping[str, str],
+    *,
+    one_frame: bool = False,
+) -> None:
+    """Write host operations.
+
+    ``values``: how what they read and make is called in the model, where not by its own name.
+    ``one_frame``: the model never sees several.
+    """
+    for op in operations:
         constants = {
             name: writer.constant(name, array) for name, array in sorted(op.constants.items())
         }
@@ -68,7 +84,8 @@ def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
         attributes = dict(op.attributes)
         if op.op == "Reshape":
             attributes = {}
-            shape = np.asarray(_reshape_target(graph, op), np.int64)
+            target = integers(op, "shape") if one_frame else _reshape_target(tensors, op)
+            shape = np.asarray(target, np.int64)
             inputs.append(writer.constant(f"{op.output}/shape", shape))
         elif op.op == "Cast":
             attributes["to"] = _element_type(attributes["to"])
@@ -86,7 +103,8 @@ def append(graph: Graph, writer: OnnxWriter, values: Mapping[str, str]) -> None:
             key: list(value) if isinstance(value, tuple) else value
             for key, value in attributes.items()
         }
-        writer.node_with(op.outputs, op.op, inputs, **given)
+        outputs = [values.get(name, name) for name in op.outputs]
+        writer.node_with(outputs, op.op, inputs, **given)
 
 
 def _element_type(name: Attribute) -> int:
@@ -96,10 +114,10 @@ def _element_type(name: Attribute) -> int:
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(str(name))))
 
 
-def _reshape_target(graph: Graph, op: HostOp) -> tuple[int, ...]:
+def _reshape_target(tensors: Mapping[str, Tensor], op: HostOp) -> tuple[int, ...]:
     """The shape, its first dimension 0 (keep) where that is the batch."""
     target = integers(op, "shape")
-    source = graph.tensors.get(op.inputs[0])
+    source = tensors.get(op.inputs[0])
     batched = target[:1] == (1,) and (source is None or source.shape[:1] == (1,))
     return (0, *target[1:]) if batched else target
 

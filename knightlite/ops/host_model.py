@@ -7,6 +7,7 @@ files. So a model is held to the one that its list makes, node by node.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from knightlite.ir import Graph, HostOp
@@ -28,14 +29,19 @@ def problem(model: onnx.ModelProto, graph: Graph) -> str | None:
 
     ``graph``: the chip's outputs, the list of operators and the network's outputs.
     """
-    odd = next(filter(None, map(_operator_problem, graph.host)), None)
+    odd = operators_problem(graph.host)
     if odd is not None:
         return odd
     try:
         wanted = host.share(graph, batch=1)
     except UNFIT as error:
         return f"must have operators as compile writes them ({type(error).__name__}: {error})"
-    return _difference(model, wanted, graph) or _size_problem(wanted)
+    return _difference(model, wanted, graph) or size_problem(wanted)
+
+
+def operators_problem(operators: Iterable[HostOp]) -> str | None:
+    """The first that is none of ONNX's, or runs others."""
+    return next(filter(None, map(_operator_problem, operators)), None)
 
 
 def _operator_problem(op: HostOp) -> str | None:
@@ -88,7 +94,7 @@ def _differ(found: onnx.TensorProto, wanted: onnx.TensorProto) -> bool:
     return one[1:] != other[1:] or {*one[:1], *other[:1]} != {0, 1}
 
 
-def _size_problem(model: onnx.ModelProto) -> str | None:
+def size_problem(model: onnx.ModelProto) -> str | None:
     """Values whose size is beyond reason, or not known where an operator could make it so."""
     known = host.shapes(model)
     for node in model.graph.node:

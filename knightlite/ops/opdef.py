@@ -290,6 +290,7 @@ class OpDef:
     fixed_output: tuple[TypeScale, TypeScale] | None = None  # by definition: at 8 bits, at 16
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel
+    hosted: bool = False  # the host computes it, between two segments of the chip
     reads_axes: bool = False  # it names axes: features must come as [N, C, H, W] or [N, C]
 
     def names_of(self, node: Node) -> tuple[str, ...]:
@@ -306,6 +307,11 @@ class OpDef:
     def placed(self) -> bool:
         """True where it costs no instruction: its tensors only lie inside one another."""
         return self.joins is not None or self.cuts is not None
+
+    @property
+    def executes(self) -> bool:
+        """True where the chip computes it: neither placed nor the host's."""
+        return not (self.placed or self.hosted)
 
     def broken(self, view: View, structural: bool = False) -> Iterator[str]:
         """Why a node breaks the constraints; ``structural``: only those that read no scale."""

@@ -75,7 +75,7 @@ INPUT_SHAPES = Option(
 GENERAL_PROCESS = Option(
     flags=("-gp", "--general-process"),
     kind=SWITCH,
-    help="Run unsupported operators at the end of the network on the host.",
+    help="Run unsupported operators on the host, in the middle of the network too.",
     default=False,
 )
 PADDLE_PYTHON = Option(

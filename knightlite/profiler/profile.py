@@ -58,6 +58,21 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Trip:
+    """What the host computes in one go between two segments of the chip.
+
+    ``layers``: general layers; ``op``: kinds of their operators; ``before``: the layer that waits
+    for it, "" behind the last; bytes: of the tensors that they read and write.
+    """
+
+    layers: tuple[str, ...]
+    op: str
+    before: str
+    read_bytes: int
+    write_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A program's predicted time on a chip. Bytes are payload but for ``burst_bytes``.
 
@@ -69,7 +84,8 @@ class Profile:
     frame and of several back to back; ``host_ms``: what a picture is said to take on the host
     beside it, in no other figure, 0 where nobody said it; ``certificate``: how far the schedule is
     from a bound, and why; ``ddr_causes``: why bytes move, by the keys of ``ddr_causes.CAUSES``;
-    ``what_ifs``: the same program where one part of the machine is faster.
+    ``what_ifs``: the same program where one part of the machine is faster; ``trips``: to the host
+    in the middle, whose time nobody knows.
     """
 
     name: str
@@ -95,6 +111,7 @@ class Profile:
     certificate: Certificate
     ddr_causes: Mapping[str, int]
     what_ifs: tuple[WhatIf, ...]
+    trips: tuple[Trip, ...] = ()
 
     @property
     def time_ms(self) -> float:
@@ -207,7 +224,26 @@ def profile(
         certificate=certified(program, instructions, timeline, target, bool(assumed)),
         ddr_causes=ddr_bytes_by_cause(program, instructions, target),
         what_ifs=what_ifs(instructions, [event.cycles for event in timeline.events], target),
+        trips=tuple(_trips(program, instructions)),
     )
+
+
+def _trips(program: Program, instructions: Sequence[Instruction]) -> Iterator[Trip]:
+    """To the host and back, in order."""
+    meta = program.meta
+    sizes = {item.name: item.pixel_bytes * item.shape[2] * item.shape[3] for item in meta.tensors}
+    for trip in meta.trips:
+        at = trip[0].at
+        before = meta.layers[instructions[at].layer].name if at < len(instructions) else ""
+        kinds = dict.fromkeys(kind for item in trip for kind in item.op.split(", "))
+        read = {name for item in trip for name in item.reads}
+        yield Trip(
+            tuple(item.name for item in trip),
+            ", ".join(kinds),
+            before,
+            sum(sizes[name] for name in read),
+            sum(sizes[item.output] for item in trip),
+        )
 
 
 def _batches(

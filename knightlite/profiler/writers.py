@@ -15,7 +15,7 @@ from knightlite.profiler.certificate import (
     certificate_lines,
     region_table,
 )
-from knightlite.profiler.profile import Profile, Transfer
+from knightlite.profiler.profile import Profile, Transfer, Trip
 
 SCHEMA = "knightlite.profile/1"
 _LANES = ("RDMA", "WDMA", "RCCN", "RCVT")
@@ -42,12 +42,24 @@ def totals(found: Profile) -> list[tuple[str, str]]:
             if batch.frames > 1
         ),
         *([("Host beside it, a frame (ms)", f"{found.host_ms:g}")] if found.host_ms else []),
+        *(
+            (
+                f"Trip {number} to the host",
+                f"{trip.op} {_where(trip)}, {trip.read_bytes} bytes read, {trip.write_bytes} "
+                "written; its time is not counted",
+            )
+            for number, trip in enumerate(found.trips, start=1)
+        ),
         ("Total calculation amount", str(found.macs)),
         ("RCCN utilization", f"{found.mac_utilization * 100:.2f}%"),
         ("Storage bandwidths (GB/s)", f"{found.ddr_bytes_per_second / GIB:.6f}"),
         ("Storage bandwidths use rate", f"{found.ddr_efficiency_percent:.2f}%"),
         ("NPU freq (MHZ)", f"{found.clock_hz / 1e6:g}"),
     ]
+
+
+def _where(trip: Trip) -> str:
+    return f"before {trip.before}" if trip.before else "behind the last layer"
 
 
 def certainty_sentence(found: Profile) -> str:
@@ -98,6 +110,7 @@ def profile_json(found: Profile) -> str:
         "engine_busy_cycles": found.busy_cycles,
         "what_ifs": [asdict(item) for item in found.what_ifs],
         "certificate": certificate_json(found.certificate),
+        "trips": [asdict(trip) for trip in found.trips],
         "layers": [asdict(row) for row in found.layers],
     }
     return json.dumps(value, indent=1) + "\n"

@@ -159,7 +159,7 @@ def convert(
         script: a Knight user script, with ``infer`` the name it registers; ``data`` becomes
             ``executor.dataset``.
         input_shapes: one per input, for inputs with dynamic axes.
-        general_process: run unsupported operators at the end of the network on the host.
+        general_process: run unsupported operators on the host, in the middle of the network too.
         mean: what the network subtracts from its first input, one number or one per channel.
         std: what it divides it by.
         output_names: cut the network at these tensors.
@@ -462,7 +462,7 @@ def quantize(
         auto_mix_strategy: auto_quant: "HAWQ", "IOhigh" or "initial".
         mix_budget: give 16 bits where they help most, for at most so many percent of extra
             predicted cycles: 5, "2.5%" or "20000cycles".
-        general_process: run unsupported operators at the end of the network on the host.
+        general_process: run unsupported operators on the host, in the middle of the network too.
         input_types: per input "uint8", "int8" or "int16": it is fed with integers; "float32".
         mean: what the network subtracts from its first input, one number or one per channel.
         std: what it divides it by.

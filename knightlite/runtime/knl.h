@@ -30,7 +30,7 @@ enum {
     KNL_TRUNCATED, /* shorter than it says */
     KNL_DAMAGED,   /* a checksum, a section or a number that cannot be */
     KNL_PAIR,      /* two files of two compilations */
-    KNL_HOST,      /* the host computes behind the chip, which this runtime does not */
+    KNL_HOST,      /* the host computes behind or between, which this runtime does not */
     KNL_PROGRAM,   /* an instruction that the machine refuses */
     KNL_ARENA,     /* too little memory, or none */
     KNL_ARGUMENT   /* of the caller: no such tensor, another size */
@@ -78,10 +78,11 @@ typedef void (*knl_observer)(void *context, uint32_t tensor);
 /* Private, but for its size. */
 typedef struct knl_network {
     const uint8_t *code, *constants;
-    const uint8_t *layers, *tensors, *places, *scales, *texts;
+    const uint8_t *layers, *tensors, *general, *places, *scales, *texts;
     size_t code_bytes, text_bytes;
     uint64_t ddr_bytes, constants_bytes, fspm_bytes, wspm_bytes, mspm_bytes, wspm_align_bytes;
     uint32_t layer_count, tensor_count, input_count, output_count, host_operators;
+    uint32_t general_count, general_reads;
     uint32_t instructions;
     unsigned options;
     const void *simd;          /* vector kernels, or NULL */

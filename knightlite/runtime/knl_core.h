@@ -149,6 +149,9 @@ void knl_sha256_end(knl_sha256 *hash, uint8_t digest[KNL_DIGEST]);
 
 /* ---- the plan of a .cfg, of KNL_HEAD_SIZE bytes or more: knl_tables.c */
 
+/* The kinds of operators of a general layer. */
+int knl_general_op(const knl_network *net, uint32_t index, knl_text *op, knl_error *error);
+
 /* Memories and records: where they lie, and that they are there. */
 int knl_read_plan(knl_network *net, const uint8_t *plan, size_t bytes, knl_error *error);
 

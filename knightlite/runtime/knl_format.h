@@ -29,13 +29,15 @@ enum {
     KNL_HEAD_OUTPUTS = 164,
     KNL_HEAD_SCALES = 168,
     KNL_HEAD_HOST_OPERATORS = 172,
-    KNL_HEAD_NAME_OFFSET = 176,
-    KNL_HEAD_NAME_BYTES = 180,
-    KNL_HEAD_CHIP_OFFSET = 184,
-    KNL_HEAD_CHIP_BYTES = 188,
-    KNL_HEAD_RES_VERSION_OFFSET = 192,
-    KNL_HEAD_RES_VERSION_BYTES = 196,
-    KNL_HEAD_SIZE = 200
+    KNL_HEAD_GENERAL_LAYERS = 176,
+    KNL_HEAD_GENERAL_READS = 180,
+    KNL_HEAD_NAME_OFFSET = 184,
+    KNL_HEAD_NAME_BYTES = 188,
+    KNL_HEAD_CHIP_OFFSET = 192,
+    KNL_HEAD_CHIP_BYTES = 196,
+    KNL_HEAD_RES_VERSION_OFFSET = 200,
+    KNL_HEAD_RES_VERSION_BYTES = 204,
+    KNL_HEAD_SIZE = 208
 };
 
 /* a layer of the plan: where its fields begin, and its bytes */
@@ -62,6 +64,22 @@ enum {
     KNL_TENSOR_FIRST = 72,
     KNL_TENSOR_READY = 80,
     KNL_TENSOR_SIZE = 88
+};
+
+/* a general of the plan: where its fields begin, and its bytes */
+enum {
+    KNL_GENERAL_NAME_OFFSET = 0,
+    KNL_GENERAL_NAME_BYTES = 4,
+    KNL_GENERAL_OP_OFFSET = 8,
+    KNL_GENERAL_OP_BYTES = 12,
+    KNL_GENERAL_OPERATORS_OFFSET = 16,
+    KNL_GENERAL_OPERATORS_BYTES = 20,
+    KNL_GENERAL_AT = 24,
+    KNL_GENERAL_OUTPUT = 32,
+    KNL_GENERAL_READS = 36,
+    KNL_GENERAL_FIRST_READ = 40,
+    KNL_GENERAL_RESERVED = 44,
+    KNL_GENERAL_SIZE = 48
 };
 
 /* a place of the plan: where its fields begin, and its bytes */

@@ -167,8 +167,18 @@ static int check_pair(const section *cfg, const section *weight, knl_error *erro
     return KNL_OK;
 }
 
-/* What the host does behind the chip is the caller's, or refused by name. */
+/* What the host does behind the chip is the caller's, or refused by name. What it does between
+   segments is refused by its operators. */
 static int check_host(const knl_network *net, const section *host, knl_error *error) {
+    if (net->general_count) {
+        knl_text op;
+        int status = knl_general_op(net, 0, &op, error);
+        return status ? status
+                      : knl_say(error, KNL_HOST, 0,
+                                "the .cfg has %u general layers (%t), which the host must compute "
+                                "between segments of the chip.",
+                                (uint64_t)net->general_count, &op);
+    }
     if (net->options & KNL_CHIP_ONLY)
         return KNL_OK;
     if (host->data)

@@ -12,6 +12,11 @@ static int take_text(const knl_network *net, const uint8_t *at, knl_text *text, 
     return KNL_OK;
 }
 
+int knl_general_op(const knl_network *net, uint32_t index, knl_text *op, knl_error *error) {
+    const uint8_t *at = net->general + (size_t)index * KNL_GENERAL_SIZE;
+    return take_text(net, at + KNL_GENERAL_OP_OFFSET, op, error);
+}
+
 /* Records of the plan: where they lie, and that they are all there. */
 static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl_error *error) {
     uint64_t scales = knl_u32(head + KNL_HEAD_SCALES), at = KNL_HEAD_SIZE;
@@ -20,9 +25,12 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
     net->input_count = knl_u32(head + KNL_HEAD_INPUTS);
     net->output_count = knl_u32(head + KNL_HEAD_OUTPUTS);
     net->host_operators = knl_u32(head + KNL_HEAD_HOST_OPERATORS);
+    net->general_count = knl_u32(head + KNL_HEAD_GENERAL_LAYERS);
+    net->general_reads = knl_u32(head + KNL_HEAD_GENERAL_READS);
     at += (uint64_t)KNL_LAYER_SIZE * net->layer_count;
     at += (uint64_t)KNL_TENSOR_SIZE * net->tensor_count;
-    at += KNL_PLACE_SIZE * ((uint64_t)net->input_count + net->output_count);
+    at += (uint64_t)KNL_GENERAL_SIZE * net->general_count;
+    at += KNL_PLACE_SIZE * ((uint64_t)net->input_count + net->output_count + net->general_reads);
     at += KNL_SCALE_SIZE * scales;
     if (at > bytes)
         return knl_say(error, KNL_DAMAGED, 0,
@@ -30,7 +38,8 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
                        (uint64_t)bytes, at);
     net->layers = head + KNL_HEAD_SIZE;
     net->tensors = net->layers + (size_t)net->layer_count * KNL_LAYER_SIZE;
-    net->places = net->tensors + (size_t)net->tensor_count * KNL_TENSOR_SIZE;
+    net->general = net->tensors + (size_t)net->tensor_count * KNL_TENSOR_SIZE;
+    net->places = net->general + (size_t)net->general_count * KNL_GENERAL_SIZE;
     net->scales = head + at - KNL_SCALE_SIZE * scales;
     net->texts = head + at;
     net->text_bytes = (size_t)(bytes - at);

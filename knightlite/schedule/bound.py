@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from knightlite.allocate import is_placed, layers
+from knightlite.allocate import is_hosted, is_placed, layers
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Node
 from knightlite.ir.graph import flatten_chains
@@ -153,6 +153,8 @@ def _output_bytes(graph: Graph) -> int:
             continue
         seen.add(name)
         node = producers[name]
+        if is_hosted(node):
+            continue
         if not is_placed(node):
             total += _bytes(graph, name)
         elif BY_NAME[node.op].joins is not None:

@@ -130,7 +130,9 @@ def _border(network: Network, region: Region) -> Iterator[str]:
     """Why the next layer is not walked with a region."""
     behind = network.layers[region.last]
     name, last = behind.node.name, network.layers[region.last - 1]
-    if behind.engine is None:
+    if region.last in network.borders:
+        yield f"not walked with {name}: the host computes before it."
+    elif behind.engine is None:
         yield f"not walked with {name}, which no engine computes: it is moved from DDR to DDR."
     elif not joins(last, [behind]):
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from knightlite.allocate import is_placed
+from knightlite.allocate import is_hosted, is_placed
 from knightlite.lower import Placement, Range
 from knightlite.schedule.blocks import ScheduledStep
 from knightlite.schedule.network import Network
@@ -47,7 +47,7 @@ def pieces(network: Network, timed: Timed, places: Places) -> Mapping[str, tuple
             known = [makers[item] for item in node.inputs if item in makers]
             makers[name] = tuple(dict.fromkeys(index for group in known for index in group))
         else:
-            makers[name] = (executed[name],)
+            makers[name] = () if is_hosted(node) else (executed[name],)
         if name in network.parts and makers[name] and not stored.issuperset(makers[name]):
             groups = [written[index] for index in makers[name]]
             found[name] = tuple(_pieces(network, places, name, groups, moved))

@@ -70,6 +70,8 @@ class Neighbours:
         if not decisions.resident <= self.may_stay:
             return False
         for region in decisions.regions:
+            if self.network.parted(region.first, region.last):
+                return False
             run = layers[region.first : region.last]
             if region.tiling is not None:
                 touched = {part.buffer for part in (*run[0].reads, run[0].y)}

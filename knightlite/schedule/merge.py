@@ -7,7 +7,7 @@ clock is the machine's: what it says is the simulated time.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -81,12 +81,13 @@ class _History:
 
 
 def dependencies(
-    tasks: Sequence[Task], replaced: Mapping[int, Sequence[int]]
+    tasks: Sequence[Task], replaced: Mapping[int, Sequence[int]], borders: Sequence[int] = ()
 ) -> list[tuple[int, ...]]:
     """For every task those before it, of other streams, that it must wait for.
 
     Whose bytes it touches; and what a block replaces must have been whole before, also where
     nobody reads it: every tensor can be seen. ``replaced``: blocks by the one in their place.
+    ``borders``: layers before which the host computes, and all that stands before must have ended.
     """
     memories = [_History() for _ in Space]  # a list: enumerations hash slowly
     last: dict[int, int] = {}  # block -> the last task that writes there
@@ -94,8 +95,18 @@ def dependencies(
         last[task.block] = index
     begun: set[tuple[int, int]] = set()
     found: list[tuple[int, ...]] = []
+    segment, entered = 0, dict.fromkeys(_STREAMS, 0)
+    done: dict[Stream, int] = {}  # the last task of each stream
+    fence: dict[Stream, int] = {}  # the same before this segment
     for index, task in enumerate(tasks):
         before: set[int] = set()
+        reached = bisect_right(borders, task.instruction.layer) if borders else 0
+        if reached != segment:
+            segment, fence = reached, dict(done)
+        if entered[task.stream] != segment:
+            entered[task.stream] = segment
+            before.update(fence.values())
+        done[task.stream] = index
         for access in task.instruction.accesses():
             before |= memories[access.space].touch(access, index, task.stream)
         if (task.block, task.stream) not in begun:
@@ -110,13 +121,18 @@ def dependencies(
     return found
 
 
-def merge(tasks: Sequence[Task], chip: Chip, replaced: Mapping[int, Sequence[int]]) -> Merged:
+def merge(
+    tasks: Sequence[Task],
+    chip: Chip,
+    replaced: Mapping[int, Sequence[int]],
+    borders: Sequence[int] = (),
+) -> Merged:
     """The tasks in program order: among what may stand next, what starts first.
 
-    Of what starts at once, what the program means to come first. ``replaced``: as for
+    Of what starts at once, what the program means to come first. ``replaced``, ``borders``: as for
     ``dependencies``.
     """
-    clock = _Clock(tasks, chip, replaced)
+    clock = _Clock(tasks, chip, replaced, borders)
     queues: dict[Stream, list[int]] = {stream: [] for stream in _STREAMS}
     for index, task in enumerate(tasks):
         queues[task.stream].append(index)
@@ -138,9 +154,9 @@ def merge(tasks: Sequence[Task], chip: Chip, replaced: Mapping[int, Sequence[int
     return Merged(order, clock.ends)
 
 
-def in_order(tasks: Sequence[Task], chip: Chip) -> Merged:
+def in_order(tasks: Sequence[Task], chip: Chip, borders: Sequence[int] = ()) -> Merged:
     """The tasks as they stand, with the time at which each ends."""
-    clock = _Clock(tasks, chip, {})
+    clock = _Clock(tasks, chip, {}, borders)
     for index in range(len(tasks)):
         start = clock.start(index)
         assert start is not None, "what a task waits for stands before it"
@@ -152,10 +168,14 @@ class _Clock:
     """The queues and the DDR while tasks are taken in program order: the machine's rules."""
 
     def __init__(
-        self, tasks: Sequence[Task], chip: Chip, replaced: Mapping[int, Sequence[int]]
+        self,
+        tasks: Sequence[Task],
+        chip: Chip,
+        replaced: Mapping[int, Sequence[int]],
+        borders: Sequence[int],
     ) -> None:
         self._tasks, self._setup = tasks, chip.dma_setup_cycles
-        self._before = dependencies(tasks, replaced)
+        self._before = dependencies(tasks, replaced, borders)
         self._cycles = [task.instruction.cycles(chip) for task in tasks]
         self._free = dict.fromkeys(Engine, 0)
         self._ddr = 0

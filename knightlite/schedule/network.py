@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from knightlite.allocate import Place, align
+from knightlite.allocate import Place, align, trips
 from knightlite.allocate import layers as executed_layers
 from knightlite.chip import Chip
 from knightlite.ir import Graph, Tensor
@@ -26,7 +26,8 @@ from knightlite.schedule.tiling import LARGEST_PIXEL, LARGEST_ROW, geometry, pix
 class Buffer:
     """What tensors lie in together. ``first``, ``last``: layers that touch it.
 
-    ``given``: the network's input; ``delivered``: one of its tensors is the network's output.
+    ``given``: the host writes it, as the network's input or in between; ``delivered``: the host
+    reads one of its tensors, as the network's output or in between.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Network:
     buffers: Mapping[str, Buffer]
     parts: Mapping[str, Part]  # of every tensor that is placed
     windows: Mapping[str, Window]  # where it lies in its buffer
+    borders: tuple[int, ...] = ()  # layers before which the host computes
 
     @cached_property
     def cuts(self) -> tuple[Cut | None, ...]:
@@ -107,7 +109,13 @@ class Network:
     @cached_property
     def outputs(self) -> tuple[Part, ...]:
         """The parts that the host reads."""
-        return tuple(self.parts[name] for name in self.graph.chip_outputs)
+        read = (name for _, node in trips(self.graph) for name in node.inputs)
+        names = dict.fromkeys((*self.graph.chip_outputs, *read))
+        return tuple(self.parts[name] for name in names)
+
+    def parted(self, first: int, last: int) -> bool:
+        """Whether the host computes between two of the layers [first, last)."""
+        return any(first < border < last for border in self.borders)
 
     @cached_property
     def _last_reads(self) -> tuple[int, ...]:
@@ -175,12 +183,20 @@ def network_of(graph: Graph, places: Mapping[str, Place], chip: Chip) -> Network
             touch(part.buffer, layer.index)
     for name in delivered:
         touch(name, len(layers))
+    hosted = trips(graph)
+    for border, node in hosted:
+        for name in node.inputs:
+            touch(places[name].buffer, border)
+        touch(places[node.output].buffer, border - 1)  # there before the layer is
+    given |= {places[node.output].buffer for _, node in hosted}
+    delivered |= {places[name].buffer for _, node in hosted for name in node.inputs}
     buffers = {
         name: Buffer(name, graph.tensors[name], *life, name in given, name in delivered)
         for name, life in lives.items()
     }
     windows = {name: place.window for name, place in places.items()}
-    return Network(graph, chip, tuple(layers), buffers, parts, windows)
+    borders = tuple(sorted({border for border, _ in hosted}))
+    return Network(graph, chip, tuple(layers), buffers, parts, windows, borders)
 
 
 def _part(graph: Graph, name: str, place: Place) -> Part:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget
+from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget, trips
 from knightlite.allocate import layers as executed_layers
 from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError
 from knightlite.ir import Graph
+from knightlite.isa import in_program
 from knightlite.schedule.choose import choose
 from knightlite.schedule.homes import Scattered, pieces
 from knightlite.schedule.layers import Layer
@@ -233,7 +234,7 @@ class _Planner:
         locations = locate(network.graph, self.places, blocks, addresses)
         final = timed(network, laid, locations, lambda layer, key: constants[layer][key])
         assert final is not None
-        final = as_it_runs(final, chip)
+        final = as_it_runs(final, network)
         where = Places(network, laid.addresses, locations)
         code, found = tuple(final.code()), pieces(network, final, where)
         order = Order(code, found, decisions, laid, network, self.tried)
@@ -278,9 +279,14 @@ class _Planner:
 
 def layerwise_cycles(plan: Plan) -> int:
     """Cycles of a plan whose layers follow each other, in the order in which they are written."""
-    flat = [item for layer in plan_instructions(plan) for item in layer]
-    found = [Task(item, STREAMS[item.ENGINE], index) for index, item in enumerate(flat)]
-    return in_order(found, plan.layers[0].geometry.chip).cycles if found else 0
+    numbered = (
+        in_program(item, layer, 0, 0)
+        for layer, items in enumerate(plan_instructions(plan))
+        for item in items
+    )
+    found = [Task(item, STREAMS[item.ENGINE], index) for index, item in enumerate(numbered)]
+    borders = sorted({border for border, _ in trips(plan.graph)})
+    return in_order(found, plan.layers[0].geometry.chip, borders).cycles if found else 0
 
 
 def region_cycles(decisions: Decisions, laid: Laid, found: Timed) -> list[int]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from knightlite.allocate import Location
 from knightlite.allocate.packing import Life, live_bytes, pack
-from knightlite.chip import Chip
 from knightlite.errors import CapacityError
 from knightlite.isa import Instruction
 from knightlite.schedule.blocks import Block, ScheduledStep
@@ -103,16 +102,17 @@ def timed(
         found = tasks(network, laid.steps, laid.addresses, locations, constants)
     except CapacityError:
         return None
-    return Timed(laid, found, merge(found, network.chip, _replaced(laid)))
+    return Timed(laid, found, merge(found, network.chip, _replaced(laid), network.borders))
 
 
-def as_it_runs(found: Timed, chip: Chip) -> Timed:
+def as_it_runs(found: Timed, network: Network) -> Timed:
     """The same order with the times that it takes where tokens say who waits.
 
     Who waits only so that a tensor can be seen whole stands in order, but does not wait.
     """
     order = found.merged.order
-    ends = dict(zip(order, in_order([found.tasks[i] for i in order], chip).ends, strict=True))
+    timed = in_order([found.tasks[i] for i in order], network.chip, network.borders)
+    ends = dict(zip(order, timed.ends, strict=True))
     return replace(found, merged=Merged(order, [ends[index] for index in range(len(order))]))
 
 

@@ -146,6 +146,8 @@ class Shapes:
         useful = False
         self._grown: set[int] = set()
         for first in range(last - 1, max(-1, last - 1 - longest), -1):
+            if self.network.parted(first, last):
+                return
             layer = self.network.layers[first]
             useful = useful or self.pressed[first] or layer.engine is not Engine.RCCN
             if layer.engine is None or not joins(layer, [other for other, _ in taken]):

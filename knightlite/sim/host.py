@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import numerics
-from knightlite.container import Description, HostOperator, StoredTensor
+from knightlite.container import Description, GeneralLayer, HostOperator, StoredTensor
 from knightlite.errors import DataError, FormatError
 
 # what numpy raises for attributes and operands that an operator cannot have
@@ -65,15 +65,65 @@ def finish(meta: Description, outputs: Mapping[str, Array]) -> dict[str, Array]:
             raise FormatError(
                 f"host operator {step.name} must be one of {', '.join(KINDS)}, not {step.op}."
             )
-        try:
-            values[step.outputs[0]] = _compute(step, values)
-        except UNFIT as error:
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise FormatError(
-                f"host operator {step.name} ({step.op}) does not fit what it reads ({reason}).",
-                "compile the model again",
-            ) from error
+        values[step.outputs[0]] = _sound(step, values)
     return {name: values[name] for name in meta.graph_outputs}
+
+
+EXACT = frozenset(
+    {
+        "Abs", "Add", "ArgMax", "Clip", "Concat", "Div", "Max", "Min", "Mul", "Neg", "Pad",
+        "ReduceMax", "Relu", "Reshape", "Slice", "Sqrt", "Sub", "Transpose",
+    }
+)  # fmt: skip
+"""The kinds whose every result has the same bits on every processor."""
+
+Real = Callable[[Mapping[str, Array]], Array]
+"""What a general layer makes of the real values that it reads, by name."""
+
+
+def exactly(layer: GeneralLayer) -> Real:
+    """A general layer with numpy; FormatError where ONNX Runtime may round otherwise."""
+    odd = [step.op for step in layer.operators if step.op not in EXACT]
+    if odd:
+        raise FormatError(
+            f"general layer {layer.name} has {odd[0]}, which only ONNX Runtime computes.",
+            "run it with knightlite sim, or knightlite.Session",
+        )
+
+    def compute(values: Mapping[str, Array]) -> Array:
+        known = dict(values)
+        for step in layer.operators:
+            known[step.outputs[0]] = _sound(step, known)
+        return known[layer.output]
+
+    return compute
+
+
+def requantized(values: Array, layer: GeneralLayer, entry: StoredTensor) -> Array:
+    """The integers of what a general layer computed; what is not a number becomes 0.
+
+    FormatError where it is not what the tensor holds.
+    """
+    if values.shape != entry.shape or values.dtype != np.float32:
+        raise FormatError(
+            f"general layer {layer.name} must make float32 of shape {entry.shape}, not "
+            f"{values.dtype} of shape {values.shape}.",
+            "compile the model again",
+        )
+    known = np.where(np.isnan(values), np.float32(0), values)
+    return numerics.quantize_input(known, tensor_scale(entry), entry.dtype)
+
+
+def _sound(step: HostOperator, values: Mapping[str, Array]) -> Array:
+    """What an operator computes; FormatError where it cannot."""
+    try:
+        return _compute(step, values)
+    except UNFIT as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise FormatError(
+            f"host operator {step.name} ({step.op}) does not fit what it reads ({reason}).",
+            "compile the model again",
+        ) from error
 
 
 def _compute(step: HostOperator, values: Mapping[str, Array]) -> Array:

@@ -68,6 +68,14 @@ class Shadow:
         view = byte_view(self._bytes[tensor.space], tensor)
         view[view == WRITTEN] = UNWRITTEN
 
+    def write(self, tensor: Operand) -> bool:
+        """The host writes a tensor; False where that overwrites a delivered one."""
+        view = byte_view(self._bytes[tensor.space], tensor)
+        if view.max() == DELIVERED:
+            return False
+        view[...] = WRITTEN
+        return True
+
     def complete(self, tensor: Operand, delivered: bool) -> bool:
         """Whether all bytes of a tensor are its own by now; a delivered one must keep them."""
         view = byte_view(self._bytes[tensor.space], tensor)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.chip import ChipFamily
-from knightlite.container import Piece, Program, StoredTensor, program_chip
+from knightlite.container import GeneralLayer, Piece, Program, StoredTensor, program_chip
 from knightlite.dtypes import DType
 from knightlite.errors import DataError, FormatError
 from knightlite.isa import (
@@ -39,9 +39,10 @@ from knightlite.sim.engines_move import MoveStep
 from knightlite.sim.engines_resize import ResizeStep
 from knightlite.sim.engines_softmax import SoftmaxStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
+from knightlite.sim.host import Real, dequantize, exactly, requantized
 from knightlite.sim.initialised import Shadow
 from knightlite.sim.memory import Bytes, Scratch, allocate, byte_view, sizes, tile_view
-from knightlite.sim.ordering import check_races, order
+from knightlite.sim.ordering import check_borders, check_races, order
 from knightlite.sim.weights import Weights
 
 Array = NDArray[Any]
@@ -98,9 +99,18 @@ def _grouped_pieces(entries: Iterable[StoredTensor]) -> dict[int, list[tuple[Sto
 
 
 class Machine:
-    """A chip with a program in it. ``saturations`` counts those of the last picture."""
+    """A chip with a program in it. ``saturations`` counts those of the last picture.
 
-    def __init__(self, program: Program, family: ChipFamily | None = None) -> None:
+    ``general``: how the host computes a general layer; with numpy, where that is exact, if nobody
+    says.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        family: ChipFamily | None = None,
+        general: Callable[[GeneralLayer], Real] = exactly,
+    ) -> None:
         meta = program.meta
         self.program = program
         self.chip = program_chip(program, family)
@@ -114,6 +124,9 @@ class Machine:
                 f"the .cfg asks for {self._ddr_bytes} bytes of DDR, with {len(program.data)} bytes "
                 f"of constants and {self.chip.ddr_bytes} bytes on the chip."
             )
+        self._general = general
+        self._trips = {trip[0].at: trip for trip in meta.trips}
+        self._opened: dict[str, Real] = {}
         self._checked = False
         self._steps: list[Step] | None = None
         self._memories: dict[Space, Bytes] = {}
@@ -129,6 +142,7 @@ class Machine:
         found = [structure.check(index, item) for index, item in enumerate(self.instructions)]
         ordered = order(self.instructions, self._layers)
         check_races(self.instructions, ordered, self._layers)
+        check_borders(self.instructions, ordered, self._layers, self._trips)
         shadow = Shadow(room, constants, inputs, self._layers)
         meta = self.program.meta
         known = dict.fromkeys((*meta.inputs, *meta.outputs, *meta.tensors))
@@ -137,12 +151,14 @@ class Machine:
         pieces = _grouped_pieces(known)
         if pieces:
             shadow.remember(Space.FSPM)
+        self._check_trip(shadow, 0)
         for entry in completed.get(-1, ()):
             self._require_complete(shadow, entry)
         for index, (item, touched) in enumerate(zip(self.instructions, found, strict=True)):
             for entry in begun.get(index, ()):
                 shadow.begin(tensor_operand(entry, False)[0])
             shadow.execute(index, item, touched)
+            self._check_trip(shadow, index + 1)
             for entry in completed.get(index, ()):
                 self._require_complete(shadow, entry)
             for entry, piece in pieces.get(index, ()):
@@ -153,6 +169,12 @@ class Machine:
     def _check_tensors(self, ddr_bytes: int) -> list[Operand]:
         """All tensors lie inside a memory; the inputs, in DDR beyond the constants, come back."""
         meta = self.program.meta
+        for layer in meta.general:
+            if layer.at > len(self.instructions):
+                raise FormatError(
+                    f"general layer {layer.name} must run before one of {len(self.instructions)} "
+                    f"instructions or behind the last, not before number {layer.at}."
+                )
         for entry in (*meta.inputs, *meta.outputs, *meta.tensors):
             if entry.end > ddr_bytes:
                 raise FormatError(
@@ -177,6 +199,34 @@ class Machine:
                 )
         return inputs
 
+    def _check_trip(self, shadow: Shadow, at: int) -> None:
+        """What the host reads before an instruction is there, and what it writes is then."""
+        known = {entry.name: entry for entry in self.program.meta.tensors}
+        for layer in self._trips.get(at, ()):
+            for name in layer.reads:
+                operand = tensor_operand(known[name], False)[0]
+                if not shadow.complete(operand, False):
+                    raise FormatError(
+                        f"general layer {layer.name} reads tensor {name}, which is not wholly "
+                        f"written before instruction {at}.",
+                        "compile the model again",
+                    )
+            self._write_result(shadow, layer, known[layer.output])
+
+    def _write_result(self, shadow: Shadow, layer: GeneralLayer, entry: StoredTensor) -> None:
+        operand = tensor_operand(entry, True)[0]
+        if operand.address < len(self.program.data):
+            raise FormatError(
+                f"general layer {layer.name} writes to DDR {operand.address:#x}, inside the "
+                "constants."
+            )
+        if not shadow.write(operand):
+            raise FormatError(
+                f"general layer {layer.name} overwrites an output of the network with "
+                f"{entry.name}.",
+                "compile the model again",
+            )
+
     def _require_complete(self, shadow: Shadow, entry: StoredTensor) -> None:
         """FormatError where the instructions that a tensor names leave a byte of it to others."""
         delivered = entry.name in self._delivered
@@ -199,12 +249,15 @@ class Machine:
         ready = _grouped(tensors, lambda entry: entry.ready)
         pieces = _grouped_pieces(tensors)
         assembled: dict[str, Array] = {}
+        self._visit_host(0)
         self._observe(ready.get(-1, ()), observe)
         self.saturations = 0
         steps = self._steps
         for index, item in enumerate(self.instructions):
             step = steps[index] if steps else self._decode_alone(item)
             self.saturations += step.run()
+            if index + 1 in self._trips:
+                self._visit_host(index + 1)
             if index in ready:
                 self._observe(ready[index], observe)
             here = pieces.get(index, ())
@@ -229,6 +282,18 @@ class Machine:
                 )
             view = tile_view(self._memories[Space.DDR], operand, dtype)
             view[...] = given[0].transpose(1, 2, 0)
+
+    def _visit_host(self, at: int) -> None:
+        """What the host computes before an instruction, of tensors in DDR."""
+        known = {entry.name: entry for entry in self.program.meta.tensors}
+        for layer in self._trips.get(at, ()):
+            if layer.name not in self._opened:
+                self._opened[layer.name] = self._general(layer)
+            read = {name: dequantize(self._read(known[name]), known[name]) for name in layer.reads}
+            entry = known[layer.output]
+            made = requantized(self._opened[layer.name](read), layer, entry)
+            view = tile_view(self._memories[Space.DDR], *tensor_operand(entry, True))
+            view[...] = made[0].transpose(1, 2, 0)
 
     def _read(self, entry: StoredTensor) -> Array:
         operand, dtype = tensor_operand(entry, False)

@@ -9,7 +9,7 @@ that overlap, at least one a write, must be ordered by it; else their order depe
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -215,6 +215,33 @@ def check_races(
             other = memory[access.space].touch(access, who, place.clock)
             if other is not None:
                 raise _race(index, other, access, instructions, layers)
+
+
+def check_borders(
+    instructions: Sequence[Instruction],
+    ordered: Sequence[Ordered],
+    layers: Sequence[str],
+    borders: Collection[int],
+) -> None:
+    """MachineError for an instruction that may run while the host computes before it.
+
+    ``borders``: the instructions before which it does. Behind one every queue begins when all that
+    stands before it has ended.
+    """
+    ended = [0] * _COUNT
+    waiting: dict[int, tuple[int, ...]] = {}  # queue -> what must have ended when it goes on
+    for index, (item, place) in enumerate(zip(instructions, ordered, strict=True)):
+        if index in borders:
+            waiting = dict.fromkeys(range(_COUNT), tuple(ended))
+        needed = waiting.pop(place.engine, ())
+        for source, count in enumerate(needed):
+            if source != place.engine and place.clock[source] < count:
+                sentence = (
+                    f"may start while the host computes what comes before it: no token says that "
+                    f"{_NAMES[source]} is done."
+                )
+                raise fault(index, item, layers, sentence)
+        ended[place.engine] = place.position
 
 
 def _race(

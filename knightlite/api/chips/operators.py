@@ -44,6 +44,8 @@ def operators_of(family: ChipFamily) -> tuple[OperatorSupport, ...]:
             rules += [item.rule for item in BY_OP[op.name].limits if item.rule not in common]
         engines, refused = _tried(op, family)
         sources = op.onnx_types or op.also_from
+        if op.hosted:
+            sources, engines = ("any other, with -gp",), ("the host, between segments",)
         found.append(OperatorSupport(op.name, sources, engines, tuple(rules), refused))
     return tuple(found)
 

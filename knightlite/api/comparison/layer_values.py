@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.api.models.machines import open_simulator
 from knightlite.api.simulation.golden import open_golden, read_golden
 from knightlite.array_files import read_array
 from knightlite.errors import DataError, UsageError
@@ -75,8 +76,6 @@ def golden_values(binary: Binary, graph: Graph, names: Sequence[str], talk: Talk
 
 def chip_values(binary: Binary, graph: Graph) -> Source:
     """What the simulated chip writes to memory; layers that it keeps to itself are missing."""
-    from knightlite.sim import Machine
-
     entries = _inputs(binary, graph)
     missing = set(graph.chip_outputs) - {item.name for item in binary.program.meta.outputs}
     if missing:
@@ -84,8 +83,7 @@ def chip_values(binary: Binary, graph: Graph) -> Source:
             f"{binary.cfg.name} does not deliver {', '.join(sorted(missing))}.",
             "compile the whole network first",
         )
-    machine = Machine(binary.program, binary.target(None))
-    machine.check()
+    machine = open_simulator(binary)
 
     def run(feeds: Values) -> Values:
         seen: dict[str, Array] = {}

@@ -263,10 +263,10 @@ def _chip(source: Source, binary: Binary, chip: str | None, check: bool, engine:
 
 def _golden(source: Source, binary: Binary, threads: int) -> Form:
     """The compiler's own integer model in ONNX Runtime."""
-    from knightlite.inference import session
+    from knightlite.inference import golden_session
 
     path, model = read_golden(binary, source.path, "compile again")
-    opened = session(model, threads, called=str(path))
+    opened = golden_session(model, threads, called=str(path))
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(opened.outputs, opened.run(None, inputs), strict=True))

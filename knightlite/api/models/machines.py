@@ -11,6 +11,7 @@ from knightlite.options.shared import NATIVE
 
 if TYPE_CHECKING:
     from knightlite.api.models.binary import Binary
+    from knightlite.sim import Machine
 
 Array = NDArray[Any]
 
@@ -40,8 +41,14 @@ def open_machine(binary: Binary, chip: str | None, engine: str) -> AnyMachine:
         native = NativeMachine(binary.program, target)
         native.check()
         return native
+    return open_simulator(binary, chip)
+
+
+def open_simulator(binary: Binary, chip: str | None = None) -> Machine:
+    """The simulator with a checked program; ONNX Runtime computes what the host does in between."""
+    from knightlite.api.models.general import general_layers
     from knightlite.sim import Machine
 
-    machine = Machine(binary.program, target)
+    machine = Machine(binary.program, binary.target(chip), general_layers(binary.program))
     machine.check()
     return machine

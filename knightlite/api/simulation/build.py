@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from knightlite import workspace
 from knightlite.api.models.binary import find_binary
+from knightlite.api.models.machines import open_simulator
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.api.simulation.run import SimulateResult, simulate
 from knightlite.errors import DataError, UsageError
@@ -32,11 +33,8 @@ def check_model(
     cfg: Path, weight: Path, known_input: Path, talk: Talk = SILENT
 ) -> tuple[int, int, tuple[str, ...]]:
     """Run the known input; (bytes compared with the golden model, that differ, tensors)."""
-    from knightlite.sim import Machine
-
     binary = find_binary(Path(), cfg, weight, talk)
-    machine = Machine(binary.program, binary.target(None))
-    machine.check()
+    machine = open_simulator(binary)
     data = read_bytes(known_input)
     inputs = {}
     for entry in binary.program.meta.inputs:

@@ -71,11 +71,11 @@ def _require_same_interface(binary: Binary, path: Path, model: onnx.ModelProto) 
 
 def open_golden(path: Path, model: onnx.ModelProto, names: Iterable[str]) -> Session:
     """The golden model in ONNX Runtime, delivering ``names``; ModelError where it is damaged."""
-    from knightlite.inference import session
+    from knightlite.inference import golden_session
     from knightlite.onnx_models import deliver
 
     deliver(model, names)
-    return session(model, called=str(path), remedy="compile the model again")
+    return golden_session(model, called=str(path), remedy="compile the model again")
 
 
 def golden_reference(binary: Binary, named: Path | None, talk: Talk = SILENT) -> GoldenReference:

@@ -1,0 +1,59 @@
+"""General layers of a compiled network in ONNX Runtime: what the host computes in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from knightlite.container import GeneralLayer, Program
+from knightlite.errors import FormatError
+
+if TYPE_CHECKING:
+    from knightlite.sim.host import Real
+
+Array = NDArray[Any]
+REMEDY = "compile the model again"
+
+
+def general_layers(program: Program) -> Callable[[GeneralLayer], Real]:
+    """What opens a general layer; FormatError for one that no compiler writes.
+
+    Its model is made of its operators, which know no subgraphs and no files.
+    """
+    shapes = {entry.name: entry.shape for entry in program.meta.tensors}
+
+    def opened(layer: GeneralLayer) -> Real:
+        from knightlite.inference import session
+        from knightlite.ir import HostOp
+        from knightlite.ops import general, host_model
+
+        operators = tuple(
+            HostOp(
+                item.name, item.op, item.inputs, item.outputs, item.attributes,
+                {name: values.array for name, values in item.constants.items()},
+            )
+            for item in layer.operators
+        )  # fmt: skip
+        inputs = {name: shapes[name] for name in layer.reads}
+        where = f"general layer {layer.name} in the .cfg of {program.meta.name}"
+        problem = host_model.operators_problem(operators)
+        if problem is None:
+            try:
+                model = general.float_model(operators, inputs, layer.output, shapes[layer.output])
+            except host_model.UNFIT as error:
+                problem = f"must have operators as compile writes them ({error})"
+            else:
+                problem = host_model.size_problem(model)
+        if problem is not None:
+            raise FormatError(f"{where} {problem}.", REMEDY)
+        run = session(model, called=where, as_written=True)
+
+        def compute(values: Mapping[str, Array]) -> Array:
+            (found,) = run.run([layer.output], {name: values[name] for name in layer.reads})
+            return found
+
+        return compute
+
+    return opened
