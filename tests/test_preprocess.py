@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Callable
@@ -485,3 +486,19 @@ def test_the_sample_is_pinned(tmp_path: Path) -> None:
     assert [f"{item.path.parent.name}{item.path.stem}" for item in samples] == [
         "a2", "b0", "a0", "b2", "a1", "b1",
     ]  # fmt: skip
+
+
+def test_pillow_says_nothing_of_what_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It logs an error before it raises one, which Python would print."""
+    path = tmp_path / "x.tif"
+    Image.new("RGB", (4, 4)).save(path)
+    data = path.read_bytes()
+    samples = struct.pack("<HHIH", 277, 3, 1, 3)
+    assert data.count(samples) == 1
+    path.write_bytes(data.replace(samples, struct.pack("<HHIH", 277, 3, 1, 768)))
+    with pytest.raises(DataError, match=r"x\.tif is not a picture|x\.tif is damaged"):
+        prepare_picture(path, parse_recipe(GOOD, "good"), (3, 4, 4))
+    assert not caplog.records
+    assert logging.getLogger("PIL").level == logging.NOTSET

@@ -202,9 +202,38 @@ def _report_option(error: click.NoSuchOption, arguments: Sequence[str]) -> None:
     if error.ctx is not None:
         flags = [flag for item in error.ctx.command.get_params(error.ctx) for flag in item.opts]
         lists = f"`{error.ctx.command_path} --help` lists them"
-    near = _of_a_stage(error.ctx, option)
-    near = near or nearest(option, (flag for flag in flags if flag.startswith("-")))
+    near = _of_a_stage(error.ctx, option) or _file_instead(error.ctx, option)
+    if not near and len(option) > 2:  # every letter is near to another one
+        near = nearest(option, (flag for flag in flags if flag.startswith("-")))
     report_error(UsageError(f"there is no option {option}.", f"{near} {lists}".strip()))
+
+
+def _file_instead(ctx: click.Context | None, option: str) -> str:
+    """How a command names its file, where another one has such an option for its own; or ""."""
+    if ctx is None or ctx.command is group:
+        return ""
+    flag = _first_file(ctx.command)
+    commands = (group.get_command(ctx, name) for name in group.list_commands(ctx))
+    files = [item for command in commands if command is not None for item in _files(command)]
+    named = any(option in item.opts for item in files)
+    return f"its file is named as in `{ctx.command_path} {flag} FILE`;" if named and flag else ""
+
+
+def _files(command: click.Command) -> list[RecordOption]:
+    """The options of a command that name files."""
+    return [
+        item
+        for item in command.params
+        if isinstance(item, RecordOption)
+        and item.option.flags
+        and item.option.kind.form is Form.FILE
+    ]
+
+
+def _first_file(command: click.Command) -> str:
+    """The flag of the first of them, "" where there is none."""
+    files = _files(command)
+    return files[0].option.flags[-1] if files else ""
 
 
 def _is_place(error: click.UsageError) -> bool:
@@ -215,16 +244,8 @@ def _is_place(error: click.UsageError) -> bool:
 
 def _say_option(error: click.UsageError) -> None:
     """The option that a file without one may belong to."""
-    params = error.ctx.command.params if error.ctx is not None else []
-    files = [
-        item
-        for item in params
-        if isinstance(item, RecordOption)
-        and item.option.flags
-        and item.option.kind.form is Form.FILE
-    ]
-    if error.ctx is not None and files:
-        flag = files[0].option.flags[-1]
+    flag = "" if error.ctx is None else _first_file(error.ctx.command)
+    if error.ctx is not None and flag:
         say(f"Hint: files are named by their options, as in `{error.ctx.command_path} {flag} FILE`")
 
 

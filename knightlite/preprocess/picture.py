@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +43,7 @@ def prepare_picture(
     """
     shape = tuple(input_shape[-3:])
     image, name = _open(source)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a palette's transparency, which is dropped
+    with _quietly():  # a palette's transparency is dropped
         converted = image.convert("L" if recipe.color == "GRAY" else "RGB")
     pixels = _resize(converted, recipe, shape[1:], name)
     if recipe.color == "BGR":
@@ -73,6 +74,20 @@ def _pixels(values: Array) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values))
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Pillow warns of oddities in metadata and of big pictures, and logs what it then raises."""
+    logger = logging.getLogger("PIL")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _open(source: str | Path | Image.Image | Array) -> tuple[Image.Image, str]:
     """The decoded picture and its name for messages; DataError where it is not a picture."""
     from PIL import Image, UnidentifiedImageError
@@ -89,9 +104,7 @@ def _open(source: str | Path | Image.Image | Array) -> tuple[Image.Image, str]:
     except OSError as error:
         raise DataError(f"picture {name} cannot be read: {error.strerror}.") from error
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of oddities in metadata and of big pictures; the pixels are what counts
-            warnings.simplefilter("ignore")
+        with _quietly():
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             _require_pixels(image.height, image.width, limits.PICTURE_PIXELS, f"picture {name} has")
             image.load()

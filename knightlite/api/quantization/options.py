@@ -49,7 +49,10 @@ def _with_pictures(options: QuantizeOptions, talk: Talk) -> QuantizeOptions:
         return options  # said with the rest of what is wrong, where the folder is read
     taken = min(there, PICTURES)
     if options.run_mode != "convert":
-        talk.say(f"{taken} of the {there} pictures of {options.data} are taken; -i takes others")
+        told = f"all {there} pictures of {options.data} are taken; -i N takes fewer"
+        if taken < there:
+            told = f"{taken} of the {there} pictures of {options.data} are taken; -i N takes more"
+        talk.say(told)
     return replace(options, iterations=(-(-taken // options.batch_size),))
 
 
