@@ -407,7 +407,8 @@ def spilled(size: int, others: int) -> object:
     """Why a tensor of so many bytes left FSPM of 100."""
     buffer = Made(delivered=False, first=0, last=0, name="t")
     layer = Made(y=Made(buffer="t"), engine=1, node=Made(name="n"))
-    network = Made(buffers={"t": buffer}, chip=Made(fspm_bytes=100), layers=[layer])
+    network = Made(buffers={"t": buffer}, chip=Made(fspm_bytes=100), layers=[layer],
+                   loaded_as_weights={})  # fmt: skip
     laid = Made(steps=[Made(layer=0, x=None, z=None, y=None)], live=[others])
     return explained._why_spilled(Made(network=network, laid=laid), layer, size)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import limit_rows
+import limit_rows_layouts
 import limit_rows_machine
 import limit_rows_models
 import limit_rows_rooms
@@ -14,7 +15,9 @@ from knightlite.errors import KnightliteError
 from limit_rows import EQUIVALENT, Case
 from mutants import guards, mutants, swapped
 
-TABLES = (limit_rows, limit_rows_models, limit_rows_machine, limit_rows_rooms)
+TABLES = (
+    limit_rows, limit_rows_models, limit_rows_machine, limit_rows_rooms, limit_rows_layouts
+)  # fmt: skip
 ROWS = {key: cases for table in TABLES for key, cases in table.ROWS.items()}
 
 
@@ -24,7 +27,7 @@ ELSEWHERE = {
     "frontend/carrying.py:_View.aligned": "test_carrying.py",
     "frontend/compute.py:_check_features": "test_canonical.py",
     "frontend/compute.py:_constant": "test_canonical.py",
-    "frontend/compute.py:_check_made": "test_canonical.py",
+    "frontend/compute.py:check_made": "test_canonical.py",
     "frontend/dense.py:_as_convolution": "test_carrying.py",
     "quantize/statistics/passes.py:compare.forward": "test_picture_runs.py",
     "schedule/homes.py:_pieces": "test_schedules.py",

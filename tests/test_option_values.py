@@ -17,6 +17,7 @@ from knightlite.options import Option, check, options_of
 from knightlite.options.commands import RECORDS
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
+from knightlite.options.explore import ExploreOptions
 from knightlite.options.quantize import QuantizeOptions
 
 MODEL = Path("m.onnx")
@@ -74,11 +75,15 @@ ENDS: dict[tuple[str, str], tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     ("DiagnoseOptions", "suspects"): ((1,), (0,)),
     ("DiagnoseOptions", "number"): ((1,), (0,)),
     ("ShowSimResultOptions", "index"): ((0,), (-1,)),
+    ("ProfileOptions", "advice_seconds"): ((0,), (-0.001,)),
+    ("ExploreOptions", "iteration"): ((1,), (0,)),
+    ("ExploreOptions", "rate"): ((1e-6,), (0, 9e-7)),
+    ("ExploreOptions", "workers"): ((1,), (0,)),
     **{
         (record, "chip"): (("TX5368AV200",), ("TX1", "all"))
         for record in (
             "QuantizeOptions", "CompileOptions", "SimulateOptions", "ProfileOptions",
-            "EvaluateOptions", "ExplainOptions",
+            "EvaluateOptions", "ExplainOptions", "ExploreOptions",
         )
     },
     ("CheckOptions", "chip"): (("TX5368AV200", "all"), ("TX1",)),
@@ -178,7 +183,21 @@ QUANTIZE: tuple[tuple[dict[str, Any], str], ...] = (
     ({"batch_size": 0}, "batch size (-bs) from 1 to 4096"),
     ({"batch_size": 4097}, "batch size (-bs) from 1 to 4096"),
 )  # fmt: skip
+FOLDER, ONE_MODEL = Path("calib"), (MODEL,)
+EXPLORE: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, ""),
+    ({"chips": ("TX5368AV200",)}, ""),
+    ({"chip": "TX5368AV200"}, ""),
+    ({"chip": "TX5368AV200", "chips": ("TX5105C",)}, "both say which chips"),
+    ({"data": FOLDER, "recipe": "digits", "iteration": 1}, ""),
+    ({"data": FOLDER}, "-d tells nothing without --recipe"),
+    ({"recipe": "digits"}, "--recipe tells nothing without -d"),
+    ({"iteration": 1}, "-i tells nothing without -d and --recipe"),
+    ({"facts": (("clock_hz", (1,)), ("fspm_bytes", (1,)))}, ""),
+    ({"facts": (("clock_hz", (1,)), ("clock_hz", (2,)))}, "--set clock_hz is given 2 times"),
+)
 OTHERS: tuple[tuple[Any, str], ...] = (
+    *((ExploreOptions(models=ONE_MODEL, **given), said) for given, said in EXPLORE),
     (EvaluateOptions(data=Path("p")), ""),
     (EvaluateOptions(merge=True), ""),
     (EvaluateOptions(), "eval needs pictures."),

@@ -1,0 +1,159 @@
+"""Limits of networks in other layouts, and of newer rooms, as in ``limit_rows``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace as Made
+from typing import Any
+from unittest.mock import MagicMock, patch
+
+import numpy as np
+
+from knightlite.deploy import arrays
+from knightlite.frontend import any_axes, any_elementwise, any_products, axis_orders
+from knightlite.ops import softmax
+from knightlite.options import explore
+from limit_rows import Rows, node
+
+GOES_ON = ValueError("it goes on")
+
+
+def importer(*shape: int) -> Any:
+    """Of features of this shape."""
+    state = MagicMock()
+    state.seen = lambda name: shape
+    state.shape = state.seen
+    state.model = Made(constants={}, shapes={})
+    return state
+
+
+def picked(parts: int) -> None:
+    """Every other element of an axis: so many separate parts."""
+    given = node("Gather", "x"), "x", 1, range(0, 2 * parts, 2), "y"
+    with (
+        patch.object(any_axes, "replace", MagicMock()),
+        patch.object(any_axes, "_along", side_effect=GOES_ON),
+    ):
+        any_axes.pick(importer(1, 2 * parts + 1), *given)
+
+
+def tiled(count: int) -> None:
+    repeats = np.array([1, count])
+    with patch.object(axis_orders, "operand", lambda *parts: repeats):
+        any_axes.tile(importer(1, 4), node("Tile", "x", "k"))
+
+
+def joined(count: int) -> None:
+    with (
+        patch.object(any_axes, "Bench", MagicMock()),
+        patch.object(any_axes, "_along", side_effect=GOES_ON),
+    ):
+        any_axes.concat(importer(1, 4), node("Concat", *(f"x{k}" for k in range(count))))
+
+
+def mirrored(before: int, behind: int, mode: str = "reflect") -> None:
+    """An axis of five."""
+    numbers = {"pads": [0, before, 0, behind], "axes": None}
+    with (
+        patch.object(any_axes, "_numbers", lambda state, item, key, place: numbers[key]),
+        patch.object(any_axes, "pick", MagicMock()),
+    ):
+        any_axes.pad(importer(1, 5), node("Pad", "x", mode=mode))
+
+
+def repeated(size: int) -> None:
+    """Features without a factor that others have so often."""
+    own, other = Made(sizes=(), places=((), (), ())), Made(sizes=(size,), places=((0,), (), ()))
+    with patch.object(any_elementwise, "rearranging", MagicMock()):
+        any_elementwise._repeated(importer(1, 1), "x", own, {}, [0], other)  # type: ignore[arg-type]
+
+
+def expanded(size: int) -> None:
+    own = Made(sizes=(), places=((), (), ()))
+    with patch.object(any_elementwise, "rearranging", MagicMock()):
+        any_elementwise._expanded(importer(1, 1), "x", own, [(size,)], (1,), "y")  # type: ignore[arg-type]
+
+
+def biased(*shape: int) -> None:
+    """A Gemm of five outputs."""
+    operands: Sequence[Any] = (None, np.zeros((4, 5), np.float32), np.zeros(shape, np.float32))
+    with (
+        patch.object(axis_orders, "operand", lambda state, item, at: operands[at]),
+        patch.object(axis_orders, "constant", MagicMock()),
+        patch.object(any_products, "_dense", MagicMock()),
+    ):
+        any_products._gemm(importer(1, 4), node("Gemm", "x", "w", "b"))
+
+
+def grouped(count: int, deep: int = 8) -> object:
+    view = Made(tensor=lambda place: Made(shape=(1, 8, 1, 1)))
+    with (
+        patch.object(softmax, "groups", lambda view: count),
+        patch.object(softmax, "depth", lambda view: deep),
+    ):
+        return softmax._check_channels(view)  # type: ignore[arg-type]
+
+
+def assumed(*names: str) -> None:
+    facts = tuple((name, (1, 2)) for name in names)
+    explore._facts_once(Made(facts=facts))  # type: ignore[arg-type]
+
+
+COPIES, PARTS = "at most 256 copies are made", "at most 256"
+ROWS: Rows = {
+    "deploy/arrays.py:from_c_array": (
+        (lambda f: arrays.from_c_array("0, 255, 0xff").hex() and "", ""),
+        (lambda f: arrays.from_c_array("256"), "256 is no number from 0 to 255"),
+        (lambda f: arrays.from_c_array("0x100"), "0x100 is no number from 0 to 255"),
+        (lambda f: arrays.from_c_array("0XFF").hex() and "", ""),
+    ),
+    "frontend/any_axes.py:pick": (
+        (lambda f: picked(256), "it goes on"),
+        (lambda f: picked(257), f"picks 257 separate parts; {PARTS}"),
+    ),
+    "frontend/any_axes.py:tile": (
+        (lambda f: tiled(1), ""),
+        (lambda f: tiled(0), "must repeat at least once, not 0 times"),
+    ),
+    "frontend/any_axes.py:concat": (
+        (lambda f: joined(256), "it goes on"),
+        (lambda f: joined(257), f"must join {PARTS} tensors, not 257"),
+    ),
+    "frontend/any_axes.py:pad": (
+        (lambda f: mirrored(4, 4), ""),
+        (lambda f: mirrored(5, 0), "fewer than 5 elements, not 5"),
+        (lambda f: mirrored(0, 5), "fewer than 5 elements, not 5"),
+        (lambda f: mirrored(5, 5, "edge"), ""),
+    ),
+    "frontend/any_axes.py:_numpy": (
+        *((lambda f, mode=mode: any_axes._numpy(node("Pad"), mode), f"={mode}")
+          for mode in ("edge", "reflect", "wrap")),
+        (lambda f: any_axes._numpy(node("Pad"), "own"), "constant, edge, reflect or wrap"),
+    ),
+    "frontend/any_elementwise.py:_repeated": (
+        (lambda f: repeated(256), ""),
+        (lambda f: repeated(257), COPIES),
+    ),
+    "frontend/any_elementwise.py:_expanded": (
+        (lambda f: expanded(256), ""),
+        (lambda f: expanded(257), COPIES),
+    ),
+    "frontend/any_products.py:_gemm": (
+        (lambda f: biased(5), ""),
+        (lambda f: biased(1, 5), ""),
+        (lambda f: biased(1), ""),
+        (lambda f: biased(4), "must have one bias for every output"),
+        (lambda f: biased(5, 1), "must have one bias for every output"),
+    ),
+    "ops/softmax.py:_check_channels": (
+        (lambda f: grouped(1), ""),
+        (lambda f: grouped(4, 4096), ""),
+        (lambda f: grouped(0), "groups must divide the 8 channels, not be 0"),
+        (lambda f: grouped(3), "groups must divide the 8 channels, not be 3"),
+        (lambda f: grouped(1, 4097), "at most 4096 channels, not 4097"),
+    ),
+    "options/explore.py:_facts_once": (
+        (lambda f: assumed("clock_hz", "fspm_bytes"), ""),
+        (lambda f: assumed("clock_hz", "clock_hz"), "--set clock_hz is given 2 times."),
+    ),
+}  # fmt: skip
