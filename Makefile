@@ -4,6 +4,7 @@
 # make fuzz         whole commands and readers with mutated files, for two hours at most;
 #                   COMMANDS=10000 INPUTS=1000000 SECONDS=3600 SEED=1
 # make lint         ruff and mypy only
+# make browser      what the tests of pages need beside Debian's chromium and node
 # Any of them sets up .venv first. PYTHON=python3.12 takes another Python (3.10 to 3.12).
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ LOCK   := requirements-ci-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check-tools demo test conformance fuzz lint format clean
+.PHONY: help check-tools demo test conformance fuzz lint format browser clean
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -87,6 +88,12 @@ fuzz: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(or $(INPUTS),1000000) \
 		--commands $(or $(COMMANDS),10000) \
 		--seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1)
+
+# pinned with hashes by tests/browser/package-lock.json; no script of a package runs
+browser:
+	@mkdir -p build/browser
+	@cp tests/browser/package.json tests/browser/package-lock.json build/browser
+	@cd build/browser && npm ci --ignore-scripts --no-audit --no-fund
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -298,7 +298,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         # a verb each
         "checking": ("chips",),
         "compilation": ("chips", "models"),
-        "advising": ("models",),
+        "advising": ("chips", "models"),
         "profiling": ("advising", "chips", "models"),
         "inspection": ("models",),
         "simulation": ("models",),

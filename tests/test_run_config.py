@@ -192,6 +192,16 @@ def test_build_can_leave_out_its_checks(here: Path, capsys: Capture) -> None:
     assert "golden model," not in out
 
 
+def test_build_writes_a_page(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what it has compiled, with the first part of it on stdout; here nothing is tried."""
+    monkeypatch.setattr("knightlite.api.advising.trying.SECONDS", 0.0)
+    sections = {"quant": QUANT, "compile": {"onnx": f"out/quant/{STEM}.onnx"}}
+    write(**sections, **{"disable-compare": True, "build": {"disable-model-check": True}})
+    assert run(["build", "-rc", "c.json", "--html", "page.html"]) == 0
+    assert "twice the vector lanes and FSPM banks" in capsys.readouterr().out
+    assert f"From {STEM}_r.cfg" in Path("page.html").read_text("utf-8")
+
+
 def test_refusals(refused: Refusal) -> None:
     refused(["quant", "-rc", "no.json"], 2,
             "run-config file no.json cannot be read: No such file or directory.")  # fmt: skip

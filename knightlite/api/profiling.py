@@ -13,13 +13,16 @@ from knightlite.api.advising.trying import try_out
 from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.api.models.stage_files import PROFILE_FILES
+from knightlite.errors import FormatError, UsageError
 from knightlite.options import check
 from knightlite.options.profile import ProfileOptions
+from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.profiler import LayerProfile as LayerProfile
     from knightlite.profiler import Profile
+    from knightlite.report import Difference as Difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,33 @@ def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResu
         tuple(region_table(found.certificate)),
         tuple(summary_lines(found, outcome.tried)),
     )
+
+
+def compare_profiles(options: ProfileOptions) -> Difference:
+    """What ``--diff`` is asked for; the page, where one is, is written."""
+    from knightlite.profiler import read_profile
+    from knightlite.report import difference, difference_page
+
+    check(options)
+    files = [_existing(path) for path in options.diff]
+    one, other = (read_profile(_bytes(path), str(path)) for path in files)
+    found = difference(one, other)
+    if options.html is not None:
+        atomic_write.write_text(options.html, difference_page(found, *map(str, files)))
+    return found
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError(f"file {path} does not exist.", "profile leaves X.profile.json")
+    return path
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def assumptions(options: ProfileOptions) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from knightlite.api.comparison import compare
+from knightlite.api.profiling import profile_program
 from knightlite.api.simulation import build_files, check_model
 from knightlite.cli.compare import print_comparison
 from knightlite.cli.compile import command as compile_command
@@ -14,10 +15,12 @@ from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_line, talking
 from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import BuildOptions
+from knightlite.options.profile import ProfileOptions
 
 EPILOG = """\b
 Examples:
   knightlite build --run-config config.json
+  knightlite build --run-config config.json --html page.html
   Knight build -rc c.json --quant.iteration 16 --compile.save-dir out
 """
 
@@ -36,12 +39,21 @@ def command(options: BuildOptions) -> int:
                 compare(CompareOptions(cfg=made["cfg"], weight=made["weight"], level=2), talk),
                 ["idx", "RMSE%", "max diff"],
             )
-        if options.disable_model_check:
-            return 0
-        compared, differing, names = check_model(
-            made["cfg"], made["weight"], made["known_input"], talk
-        )
-    print_line(f"{compared:,} bytes compared with the golden model, {differing:,} differ")
-    for name in names:
-        print_line(f"differs: {name}")
+        differing = 0
+        if not options.disable_model_check:
+            compared, differing, names = check_model(
+                made["cfg"], made["weight"], made["known_input"], talk
+            )
+            print_line(f"{compared:,} bytes compared with the golden model, {differing:,} differ")
+            for name in names:
+                print_line(f"differs: {name}")
+        if options.html is not None and not differing:
+            asked = ProfileOptions(
+                cfg=made["cfg"],
+                weight=made["weight"],
+                out_dir=made["cfg"].parent,
+                html=options.html,
+            )
+            for line in profile_program(asked, talk).summary:
+                print_line(line)
     return 1 if differing else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from knightlite.api.profiling import profile_program
+from knightlite.api.profiling import compare_profiles, profile_program
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.record_command import record_command
 from knightlite.cli.regions import print_regions
@@ -20,13 +20,15 @@ from knightlite.cli.terminal import (
 from knightlite.options.profile import ProfileOptions
 
 if TYPE_CHECKING:
-    from knightlite.api.profiling import LayerProfile
+    from knightlite.api.profiling import Difference, LayerProfile
 
 EPILOG = """\b
 Examples:
   knightlite profile
   Knight --chip TX5368AV200 rne-profiling \\
     --weight X_r.weight --config X_r.cfg --outpath .
+  knightlite profile --html page.html   # and advice, by compiling again
+  knightlite profile --diff before/X_r.profile.json X_r.profile.json
   knightlite profile --set clock_hz=800e6 --set vector_lanes=128
   Knight rne-profiling -mbw 5.960464 -bu 0.8
 
@@ -42,6 +44,9 @@ NAME_ROOM = 18  # columns that a layer's name should have before the figures are
 @record_command(ProfileOptions, cls=KnightCommand, word="profile", epilog=EPILOG)
 def command(options: ProfileOptions) -> None:
     """Predict the time of a compiled network, layer by layer."""
+    if options.diff:
+        print_difference(compare_profiles(options))
+        return
     with talking() as talk:
         result = profile_program(options, talk)
     if options.as_json:
@@ -65,6 +70,17 @@ def command(options: ProfileOptions) -> None:
         print_line(line)
     print_line("")
     print_files(result.files)
+
+
+def print_difference(found: Difference) -> None:
+    """The sentence, then what changed."""
+    print_line(found.sentence)
+    print_line("")
+    for title, columns, rows in found.tables:
+        if rows:
+            print_table(title, columns, rows, shrink=0)
+    if found.only:
+        print_line(found.only)
 
 
 # ------------------------------------------------------------------ the columns of a layer

@@ -162,3 +162,6 @@ class BuildOptions:
         flags=("--disable-model-check",),
         help="Do not compare the binary with its golden model.",
     )
+    html: Path | None = like(
+        shared.HTML, help="Also profile, and write the page of it, as profile --html does."
+    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from knightlite.errors import UsageError
 from knightlite.options import shared
+from knightlite.options.checks import Check
 from knightlite.options.fields import like, option
-from knightlite.options.kinds import FILE, REAL, Kind, Several, real
+from knightlite.options.kinds import FILES, REAL, Kind, Several, real
 from knightlite.options.texts import fact
 
 FACTS = Kind(
@@ -19,6 +22,16 @@ FACTS = Kind(
 )
 
 
+def _two(options: ProfileOptions) -> None:
+    """That --diff has two files, and nothing beside it that it has no use for."""
+    if not options.diff:
+        return
+    if len(options.diff) != 2:
+        raise UsageError(f"--diff takes two profiles, not {len(options.diff)}.")
+    if options.as_json:
+        raise UsageError("--diff prints tables: it has no --json.", "--html FILE writes a page")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOptions:
     """What ``profile`` is asked for.
@@ -27,8 +40,11 @@ class ProfileOptions:
     that transfers reach; ``facts``: other figures to assume, (fact, value). ``model``: a
     ``.tsmodel`` instead of the pair. ``html``: a page to write. ``advice_seconds``: how
     long other programs are compiled for advice, None for a while where there is a page; ``onnx``:
-    from which model. ``directory``: where the manifest is kept.
+    from which model. ``diff``: two saved profiles that are compared instead.
+    ``directory``: where the manifest is kept.
     """
+
+    RULES: ClassVar[tuple[Check, ...]] = (_two,)
 
     chip: str | None = like(shared.CHIP, doc="must be the one compiled for, or another name of it.")
     model: Path | None = like(shared.TSMODEL)
@@ -63,13 +79,7 @@ class ProfileOptions:
         "depends on.",
         unsaid=None,
     )
-    html: Path | None = option(
-        "--html",
-        kind=FILE,
-        help="Also write a page: what limits the network, what helps, every layer and plots.",
-        metavar="FILE",
-        python=False,
-    )
+    html: Path | None = like(shared.HTML)
     advice_seconds: float | None = option(
         "--advice-seconds",
         kind=real(0),
@@ -80,6 +90,14 @@ class ProfileOptions:
     )
     onnx: Path | None = like(
         shared.QUANTIZED, help="The quantized model for that [default: what it was compiled from]."
+    )
+    diff: tuple[Path, ...] = option(
+        "--diff",
+        kind=FILES,
+        help="Compare two X.profile.json instead: what changed, and in which layers.",
+        default=(),
+        metavar="A B",
+        python=False,
     )
     as_json: bool = like(shared.AS_JSON, help="Print the profile as JSON on stdout.")
     directory: Path = Path()

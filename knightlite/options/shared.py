@@ -204,5 +204,12 @@ OUT_DIR = Option(
 
 # ------------------------------------------------------------------ what is printed
 
+HTML = Option(
+    flags=("--html",),
+    kind=FILE,
+    help="Also write a page: what limits the network, what helps, every layer and plots.",
+    metavar="FILE",
+    python=False,
+)
 SHOWN = Option(kind=SWITCH, default=False, python=False)
 AS_JSON = replace(SHOWN, flags=("--json",), help="Print the result as JSON on stdout.")

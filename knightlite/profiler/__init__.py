@@ -13,6 +13,7 @@ from knightlite.profiler.ddr_causes import CAUSES
 from knightlite.profiler.occupancy import Occupancy, Span, occupancies
 from knightlite.profiler.profile import Batch, LayerProfile, Profile, profile
 from knightlite.profiler.regions import RegionProfile
+from knightlite.profiler.saved import SavedProfile, read_profile
 from knightlite.profiler.what_if import LIMITERS, WhatIf, frame_ms
 from knightlite.profiler.writers import profile_json, profile_text, trace_json
 
@@ -27,6 +28,7 @@ __all__ = [
     "Occupancy",
     "Profile",
     "RegionProfile",
+    "SavedProfile",
     "Span",
     "WhatIf",
     "assumed_facts",
@@ -39,6 +41,7 @@ __all__ = [
     "profile",
     "profile_json",
     "profile_text",
+    "read_profile",
     "region_table",
     "rounded",
     "trace_json",

@@ -2,17 +2,21 @@
 
 from knightlite.report.advice import Advice, Point, Tried, assumed_advice, chosen, compiled_advice
 from knightlite.report.details import Details
+from knightlite.report.difference import Difference, difference, difference_page
 from knightlite.report.page import report_page
 from knightlite.report.summary import limiter_sentence, summary_lines
 
 __all__ = [
     "Advice",
     "Details",
+    "Difference",
     "Point",
     "Tried",
     "assumed_advice",
     "chosen",
     "compiled_advice",
+    "difference",
+    "difference_page",
     "limiter_sentence",
     "report_page",
     "summary_lines",

@@ -78,7 +78,8 @@ def trials(
 ) -> tuple[list[Trial], list[str]]:
     """What is compiled, and what is not and why, a sentence each; ``source`` has a model.
 
-    ``chips``: all there are; ``assumes``: figures of the chip are assumed, so others say nothing.
+    ``chips``: that may be compared; ``assumes``: figures of the chip are assumed, so others say
+    nothing.
     """
     assert source.path is not None
     asked = _Asked(binary, source, source.path, directory)

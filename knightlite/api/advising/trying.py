@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from knightlite.api.advising.commands import Job, Outcome, run_all
 from knightlite.api.advising.points import Trial, trials
 from knightlite.api.advising.source import Source, source_of
+from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.models.binary import Binary, open_binary
 from knightlite.errors import KnightliteError
 from knightlite.leftovers import scratch_folder
@@ -19,6 +20,7 @@ from knightlite.options.profile import ProfileOptions
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
+    from knightlite.chip import ChipFamily
     from knightlite.profiler import Profile
     from knightlite.report import Point, Tried
 
@@ -76,9 +78,9 @@ def _compiled(
     from knightlite import chip_files
     from knightlite.report import Point
 
-    tries, remarks = trials(
-        binary, source, options.directory, chip_files.families(), bool(found.assumed)
-    )
+    own = _board(binary.target(None))
+    chips = [family for family in chip_files.families() if _board(family) == own]
+    tries, remarks = trials(binary, source, options.directory, chips, bool(found.assumed))
     facts = {item.fact: item.value for item in found.assumed}
     with scratch_folder() as folder:
         jobs = []
@@ -93,6 +95,12 @@ def _compiled(
             time_ms, why = _time(trial, job.folder, outcome, facts)
             points.append(Point(trial.kind, trial.sentence, trial.short, trial.shown, time_ms, why))
     return points, remarks, _sentences(outcomes[0])
+
+
+def _board(family: ChipFamily | None) -> str:
+    """What a chip's times rest on: those of two boards cannot be held against each other."""
+    found = evidence_for(family)
+    return "" if found is None else found[0].board
 
 
 def _explains(binary: Binary, source: Source) -> tuple[tuple[str, ...], ...]:

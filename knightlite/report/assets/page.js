@@ -126,7 +126,11 @@ function plot(id, options) {
         const found = left < 0 ? "" : options.hit(u, u.posToVal(left, "x"), u.posToVal(top, "y"));
         told.textContent = found || options.hint;
       }],
-      setScale: [(u, key) => key === "x" && options.moved && options.moved(u)],
+      setScale: [(u, key) => {
+        if (key !== "x") return;
+        place.dataset.shown = `${u.scales.x.min} ${u.scales.x.max}`;
+        if (options.moved) options.moved(u);
+      }],
     },
   }, [options.ends, [null, null]], canvas);
   if (options.zooms) zoomable(made, place, tools, options.ends);
