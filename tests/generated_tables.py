@@ -204,10 +204,13 @@ def operator_table() -> str:
     return table(columns, rows) + f"\nFor all: {'; '.join(common_rules())}.\n"
 
 
+UNROLLED = "step by step: Conv, Add, Tables, Muls, Adds"
 BECOMES = {
     "Div": "Mul by the inverse constant; by features: Table and Mul, with a warning",
     "GlobalMaxPool": "MaxPool",
+    "GRU": UNROLLED,
     "LRN": "Table, Conv, Table, Mul",
+    "LSTM": UNROLLED,
     "Mean": "Adds, the last with a gain",
     "Neg": "as Mul by -1",
     "PRelu": "PRelu; with one slope: Table",
@@ -218,6 +221,7 @@ BECOMES = {
     "ReduceMin": "Affine, MaxPool, Affine; not over channels",
     "ReduceSum": "AveragePool with a gain; over channels: Conv",
     "ReduceSumSquare": "Table, then as ReduceSum",
+    "RNN": UNROLLED,
     "Sum": "Adds",
     "Where": "by a constant condition: Muls by the mask and an Add",
 }  # of what the front-end writes with several canonical operators

@@ -29,6 +29,7 @@ from knightlite.frontend import (
     padding,
     pointwise,
     products,
+    recurrent,
     repeats,
     selections,
     simplify,
@@ -60,6 +61,7 @@ HANDLERS: dict[str, Handler] = {
     "ArgMax": host.compute,
     "LogSoftmax": host.compute,
     "Softmax": products.softmax,
+    **dict.fromkeys(recurrent.GATES, recurrent.refuse),
     **dict.fromkeys(any_operators.ONLY, any_operators.only_here),
 }
 
@@ -135,7 +137,7 @@ def _walked(model: SourceModel, general: bool, hosting: bool = True) -> Result:
 
     ``hosting``: the host may take the network's end.
     """
-    whole, model = model, expansions.leave_out(model)
+    whole, model = model, recurrent.unrolled(expansions.leave_out(model))
     state = Importer(model, general, hosting)
     for name in model.inputs:
         network_inputs.declare(state, name)
@@ -150,6 +152,7 @@ def _walked(model: SourceModel, general: bool, hosting: bool = True) -> Result:
     failed = state.unseen | {item.where for item in errors(state.findings)}
     for name, region in fusion.regions.items():
         failed |= set(region.nodes) & fusion.absorbed if name in failed else set()
+    failed |= set(recurrent.parts([*failed], whole).values())
     supported = frozenset(node.name for node in whole.nodes if node.name not in failed)
     if state.failed:
         findings = (*whole.warnings, *state.findings)
@@ -342,6 +345,8 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
     hosted = general_layers.is_general(node)
     if node.name in state.model.uncomputed:
         raise _of_constants(state, node)
+    if kind in recurrent.GATES and not node.domain and not hosted:
+        recurrent.refuse(state, node)
     if region is None and not hosted and (node.domain or kind not in HANDLERS):
         raise UnsupportedError(f"{node.kind} is not supported yet.")
     for name in node.outputs[1:]:

@@ -1,9 +1,9 @@
 """Which tensors and weights get 16 bits.
 
-At 8 bits three places take 16 by rule, because one more rounding there costs accuracy and a wider
-tensor costs little: what only tables read, the end of the network, and what a convolution hands
-to a residual Add. With a bit width of 16 everything does. What a tensor is tied to (a scale group)
-always shares its width.
+At 8 bits four places take 16 by rule, because one more rounding there costs accuracy and a wider
+tensor costs little: what only tables read, the cell states of recurrent layers, the end of the
+network, and what a convolution hands to a residual Add. With a bit width of 16 everything does.
+What a tensor is tied to (a scale group) always shares its width.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _by_rule(graph: Graph, settings: Settings) -> set[str]:
     if settings.wide_heads:
         wide |= head_tensors(graph)
     if settings.wide_tables:
-        wide |= table_inputs(graph)
+        wide |= table_inputs(graph) | cell_states(graph)
     if settings.wide_middles:
         wide |= middles(graph)
     return wide
@@ -84,6 +84,31 @@ def table_inputs(graph: Graph) -> frozenset[str]:
             and writes_wide(graph, group)
         ):
             found.update(group.members)
+    return frozenset(found)
+
+
+def cell_states(graph: Graph) -> frozenset[str]:
+    """What recurrent layers add up step by step, ``c' = f c + g``, and its two terms.
+
+    A table reads it, and the next step multiplies it: what is rounded away in a step is missing in
+    all that follow. The vector engine alone computes with it, in 16 bits on every chip.
+    """
+    producers, consumers = graph.producers(), graph.consumers()
+
+    def looked_up(name: str) -> bool:
+        readers = consumers.get(name, ())
+        multiplied = any(BY_NAME[node.op].kernel or node.op == "MatMul" for node in readers)
+        return any(BY_NAME[node.op].lookup for node in readers) and not multiplied
+
+    found: set[str] = set()
+    for node in graph.nodes:
+        terms = [producers.get(name) for name in node.inputs]
+        if node.op != "Add" or not all(term is not None and term.op == "Mul" for term in terms):
+            continue
+        before = {name for term in terms if term is not None for name in term.inputs}
+        before = {name for name in before if looked_up(name) and name in producers}
+        if looked_up(node.output) and before:
+            found.update((node.output, *node.inputs), before)
     return frozenset(found)
 
 

@@ -1,0 +1,229 @@
+"""LSTM, GRU and RNN unrolled: the numbers of ONNX's operators, on the chip, or one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from conformance_checks import MAIN, Pictures, build, judge, single
+from knightlite.dtypes import S16
+from knightlite.errors import UnsupportedError
+from knightlite.frontend import load, load_quantized
+from knightlite.inference import session
+from knightlite.ir import Graph
+from knightlite.onnx_models import write_float, write_qdq
+from knightlite.quantize.pipeline import quantize_graph
+from knightlite.quantize.scales.widths import cell_states
+from knightlite.quantize.settings import Settings
+from onnx_nets import Net, operators
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def recurrent(
+    kind: str, steps: int = 5, inputs: int = 6, hidden: int = 4, direction: str = "forward",
+    bias: bool = True, start: str = "", lengths: Sequence[int] | None = None, opset: int = 14,
+    batch: int = 1, **attributes: Any,
+) -> tuple[Net, list[str]]:  # fmt: skip
+    """A layer of its own, and its outputs. ``start``: "constant" or "input" states."""
+    net = Net(opset)
+    count = 2 if direction == "bidirectional" else 1
+    layout = attributes.get("layout", 0)
+    net.input("x", (batch, steps, inputs) if layout else (steps, batch, inputs))
+    rows = GATES[kind] * hidden
+    names = ["x", net.random("w", (count, rows, inputs)), net.random("r", (count, rows, hidden))]
+    names.append(net.random("b", (count, 2 * rows)) if bias else "")
+    names.append("" if lengths is None else net.weight("lengths", np.array(lengths, np.int32)))
+    state = (batch, count, hidden) if layout else (count, batch, hidden)
+    for name in ("h0", "c0") if kind == "LSTM" else ("h0",):
+        if start == "constant":
+            names.append(net.random(name, state))
+        elif start == "input":
+            names.append(net.input(name, state))
+    outputs = ["y", "yh", "yc"] if kind == "LSTM" else ["y", "yh"]
+    made = helper.make_node(
+        kind, names, outputs, name=f"{kind}_y", hidden_size=hidden, direction=direction,
+        **attributes,
+    )  # fmt: skip
+    net.nodes.append(made)
+    return net, outputs
+
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "lstm": ("LSTM", {}),
+    "lstm_reverse": ("LSTM", {"direction": "reverse", "bias": False}),
+    "lstm_both": ("LSTM", {"direction": "bidirectional", "start": "constant"}),
+    "lstm_state": ("LSTM", {"start": "input", "steps": 1, "lengths": [1]}),
+    "lstm_states": ("LSTM", {"start": "input", "direction": "bidirectional", "steps": 3}),
+    "lstm_coupled": ("LSTM", {"input_forget": 1, "clip": 0.5}),
+    "lstm_activations": (
+        "LSTM",
+        {"activations": ["hardsigmoid", "Softsign", "Elu"], "activation_alpha": [0.3, 0.7],
+         "activation_beta": [0.4]},
+    ),
+    "gru": ("GRU", {}),
+    "gru_linear": ("GRU", {"linear_before_reset": 1}),
+    "gru_linear_start": ("GRU", {"linear_before_reset": 1, "start": "constant"}),
+    "gru_both": ("GRU", {"direction": "bidirectional", "start": "input"}),
+    "gru_reverse": ("GRU", {"direction": "reverse", "start": "constant", "clip": 0.7}),
+    "rnn": ("RNN", {"lengths": [5]}),
+    "rnn_both": ("RNN", {"direction": "bidirectional", "activations": ["Relu", "Tanh"]}),
+    "rnn_start": ("RNN", {"start": "constant", "bias": False, "opset": 9}),
+    "rnn_one": ("RNN", {"steps": 1, "hidden": 1}),
+}  # fmt: skip
+
+
+def checked(net: Net, folder: Path, *outputs: str) -> Graph:
+    """Load the net and hold the canonical graph to ONNX Runtime's outputs of the file."""
+    model = net.model(*outputs)
+    path = folder / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    graph = load(path)
+    rng = np.random.default_rng(1)
+    shapes = {item.name: [d.dim_value for d in item.type.tensor_type.shape.dim]
+              for item in model.graph.input}  # fmt: skip
+    feeds = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    wanted = session(model, 2).run(list(graph.outputs), feeds)
+    made = {name: feeds[name].reshape(graph.tensors[name].shape) for name in graph.inputs}
+    found = session(write_float(graph), 2).run(list(graph.outputs), made)
+    for a, b in zip(wanted, found, strict=True):
+        assert a.shape == b.shape
+        assert np.ptp(a) > 0 or a.size == 1
+        assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max()
+    return graph
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_unrolled_is_the_operator(name: str, tmp_path: Path) -> None:
+    """All outputs, and each of them alone."""
+    kind, options = CASES[name]
+    net, outputs = recurrent(kind, **options)
+    graph = checked(net, tmp_path, *outputs)
+    assert {op.op for op in graph.host} <= {"Concat", "Reshape", "Transpose"}
+    assert {"LSTM", "GRU", "RNN"}.isdisjoint(operators(graph))
+    for output in outputs:
+        checked(net, tmp_path, output)
+
+
+# ------------------------------------------------------------------ on the chip
+
+
+def spotter(kind: str, layers: int = 2, hidden: int = 12, both: bool = False) -> Net:
+    """As a keyword spotter: layers over frames of features, the last state to 12 words."""
+    net = Net(14)
+    net.input("x", (1, 25, 40))
+    x, inputs = net.node("Transpose", ["x"], "frames", perm=[1, 0, 2]), 40
+    count = 2 if both else 1
+    rows = GATES[kind] * hidden
+    for layer in range(layers):
+        reach = 0.6 / hidden**0.5 if layer else 0.25
+        names = [x]
+        for part, shape in (("w", (count, rows, inputs)), ("r", (count, rows, hidden)),
+                            ("b", (count, 2 * rows))):  # fmt: skip
+            names.append(net.random(f"{part}{layer}", shape, -3 * reach, 3 * reach))
+        made = helper.make_node(
+            kind, names, [f"y{layer}", f"yh{layer}"], name=f"{kind}{layer}", hidden_size=hidden,
+            direction="bidirectional" if both else "forward",
+        )  # fmt: skip
+        net.nodes.append(made)
+        inputs = count * hidden
+        if layer < layers - 1:
+            sizes = net.weight(f"s{layer}", np.array([25, 1, inputs], np.int64))
+            turned = net.node("Transpose", [f"y{layer}"], f"t{layer}", perm=[0, 2, 1, 3])
+            x = net.node("Reshape", [turned, sizes], f"x{layer}")
+    last = net.node("Transpose", [f"yh{layers - 1}"], "last", perm=[1, 0, 2])
+    flat = net.node("Flatten", [last], "flat")
+    net.node("Gemm", [flat, net.random("words", (inputs, 12))], "y")
+    return net
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "both", "least"),
+    [("LSTM", 8, False, 25), ("LSTM", 16, False, 55), ("LSTM", 8, True, 25), ("GRU", 8, False, 20),
+     ("GRU", 16, False, 50), ("RNN", 8, False, 15)],
+)  # fmt: skip
+def test_on_the_chip(kind: str, bits: int, both: bool, least: float, tmp_path: Path) -> None:
+    net = spotter(kind, both=both)
+    graph = checked(net, tmp_path, "y")
+    assert [op.op for op in graph.host] == ["Reshape"]
+    shape = graph.tensors["x"].shape
+    batch = np.random.default_rng(0).normal(0, 1, (8, *shape[1:])).astype(np.float32)
+    result = quantize_graph(graph, Pictures(batch), Settings(bit_width=bits), threads=1)
+    quantized = result.graph
+    path = tmp_path / "net_quantize.onnx"
+    path.write_bytes(write_qdq(quantized, {}).SerializeToString())
+    quantized = load_quantized(path)
+    for level in (0, 1):
+        verdict = judge(build(quantized, MAIN, level), quantized, graph, single("x", batch[:2]))
+        verdict.check()
+        assert verdict.sqnr_db > least
+
+
+def test_cell_states_have_16_bits(tmp_path: Path) -> None:
+    """At 8 bits too, on a chip that multiplies 8 only; not where a convolution reads them."""
+    net = spotter("LSTM", layers=1)
+    graph = checked(net, tmp_path, "y")
+    states = cell_states(graph)
+    sums = [node for node in graph.nodes if node.op == "Add" and node.output in states]
+    assert len(sums) == 24  # of 25 steps the first adds nothing
+    assert len(states) == 24 + 2 * 24 + 1
+    batch = np.random.default_rng(0).normal(0, 1, (4, *graph.tensors["x"].shape[1:]))
+    result = quantize_graph(graph, Pictures(batch.astype(np.float32)), threads=1)
+    assert {result.graph.tensors[name].dtype for name in states} == {S16}
+    build(result.graph, "TX5105C")
+
+
+# ------------------------------------------------------------------ what is refused
+
+REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "peepholes": ("LSTM", {"lengths": [5]}, "must have no peepholes."),
+    "batch": ("GRU", {"batch": 2, "layout": 1}, "must read a batch of 1, not of 2."),
+    "lengths": (
+        "RNN", {"lengths": [3]},
+        "must go through all its 5 steps, but its sequence length is 3.",
+    ),
+    "activation": (
+        "RNN", {"activations": ["Affine"]},
+        "must have activations of Elu, HardSigmoid, LeakyRelu, Relu, Sigmoid, Softplus, Softsign, "
+        "Tanh, ThresholdedRelu, not Affine.",
+    ),
+    "activations": ("GRU", {"activations": ["Tanh"]}, "must have 2 activations, not 1."),
+    "direction": (
+        "LSTM", {"direction": "sideways"},
+        "must have a direction of forward, reverse, bidirectional, not sideways.",
+    ),
+    "steps": (
+        "RNN", {"steps": 1025},
+        "must have 1 to 1024 steps, not 1025: they are computed one by one.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str, tmp_path: Path) -> None:
+    kind, options, sentence = REFUSED[name]
+    net, outputs = recurrent(kind, **options)
+    if name == "peepholes":
+        net.nodes[0].input.extend(["", "", net.random("p", (1, 12))])
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, *outputs))
+    told = {finding.where: finding.sentence for finding in caught.value.findings}
+    assert told[f"{kind}_y"] == f"{kind} {kind}_y {sentence}"
+
+
+@pytest.mark.parametrize("name", ["w", "r", "b"])
+def test_computed_weights_are_refused(name: str, tmp_path: Path) -> None:
+    net, outputs = recurrent("RNN")
+    (weight,) = [item for item in net.weights if item.name == name]
+    net.weights.remove(weight)
+    net.input(name, tuple(weight.dims))
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, *outputs))
+    sentences = [finding.sentence for finding in caught.value.findings]
+    said = {"w": "weights W", "r": "weights R", "b": "a bias"}[name]
+    assert f"RNN RNN_y must have constant {said}." in sentences
