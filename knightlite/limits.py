@@ -30,6 +30,7 @@ COMPUTED_BYTES = GIB // 2  # constants that are computed while a model is read, 
 # pictures
 PICTURE_BYTES = GIB // 2
 PICTURE_PIXELS = 1 << 27  # as the file has them: twelve thousand squared
+SERVED_PIXELS = 1 << 25  # of a picture in a request: anybody may send it
 RESIZED_PIXELS = 1 << 24  # as a recipe makes them, and between its two directions
 PICTURE_SIDE = (1 << 16) - 1  # rows or columns as a recipe makes them
 

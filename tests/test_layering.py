@@ -230,7 +230,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "profiler",
         "talk",
     ),
-    "cli": ("api", "chip_files", "diagnosis", "errors", "options", "talk", "version"),
+    "serving": ("api", "errors", "limits", "options", "reading", "talk", "version"),
+    "cli": ("api", "chip_files", "diagnosis", "errors", "options", "serving", "talk", "version"),
 }
 
 # inside a large room, lower wings first: a wing is a package or a single module
@@ -342,6 +343,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "reading": ("tomli",),
     "schedule": ("numpy",),
     "script_loading": ("numpy",),
+    "serving": ("anyio", "numpy", "prometheus_client", "starlette", "uvicorn"),
     "sim": ("numpy",),
 }
 

@@ -36,6 +36,9 @@ def call(address: str, arguments: list[str]) -> int:
         connection.sendall(data)
         for stream in STREAMS:
             os.close(stream)  # the reader of a pipe that has seen enough must be the last one
+        command = _LENGTH.unpack(connection.recv(_LENGTH.size))[0]
+        # who ends this program means the command
+        signal.signal(signal.SIGTERM, lambda number, _: os.kill(command, number))
         code = connection.recv(_CODE.size)
     return _CODE.unpack(code)[0] if code else 1
 
@@ -81,6 +84,7 @@ def _answer(connection: socket.socket) -> list[str]:
     if child:
         for stream in (*STREAMS, *streams):
             os.close(stream)
+        connection.sendall(_LENGTH.pack(child))
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         connection.sendall(_CODE.pack(code if code >= 0 else 128 - code))  # as a shell says it

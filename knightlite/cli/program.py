@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diagnose": ("diagnose", "Which layers lose accuracy, why, and what helps, measured."),
     "check": ("check", "Can this model run on that chip? Every doubtful node at once."),
     "explore": ("explore", "Many models on many chips: which chip is enough, and what it costs."),
+    "serve": ("serve", "Compiled networks behind HTTP, by the Open Inference Protocol."),
     "inspect": ("inspect", "Show what a .cfg or .weight file holds, instruction by instruction."),
     "explain": ("explain", "Why the compiler fused a node with its neighbours, or did not."),
     "chips": ("chips", "The chips, and where each of their facts comes from."),

@@ -23,6 +23,7 @@ from knightlite.options.inspection import (
 )
 from knightlite.options.profile import ProfileOptions
 from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.serve import ServeOptions
 from knightlite.options.simulate import SimulateOptions
 
 RECORDS: Mapping[str, type] = {
@@ -36,6 +37,7 @@ RECORDS: Mapping[str, type] = {
     "diagnose": DiagnoseOptions,
     "check": CheckOptions,
     "explore": ExploreOptions,
+    "serve": ServeOptions,
     "inspect": InspectOptions,
     "explain": ExplainOptions,
     "chips": ChipsOptions,

@@ -30,19 +30,22 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def prepare_picture(
-    source: str | Path | Image.Image | Array, recipe: Recipe, input_shape: Sequence[int]
+    source: str | Path | bytes | Image.Image | Array,
+    recipe: Recipe,
+    input_shape: Sequence[int],
+    most_pixels: int = limits.PICTURE_PIXELS,
 ) -> NDArray[np.float32]:
-    """A picture (file, Pillow image or pixels) as float32 [C, H, W].
+    """A picture (file, its bytes, Pillow image or pixels) as float32 [C, H, W].
 
     Pixels are uint8 [H, W, 3] in the order RGB, or [H, W] in grey.
 
     ``input_shape`` is the model's input, [C, H, W] or [N, C, H, W] with any N. The EXIF
     orientation is not applied: pixels count in the order in which the file stores them, as they do
-    in the loaders that models are trained with. DataError where the file is not a picture or where
-    the result does not have the input's shape.
+    in the loaders that models are trained with. DataError where the file is not a picture, has more
+    than ``most_pixels``, or where the result does not have the input's shape.
     """
     shape = tuple(input_shape[-3:])
-    image, name = _open(source)
+    image, name = _open(source, most_pixels)
     with _quietly():  # a palette's transparency is dropped
         converted = image.convert("L" if recipe.color == "GRAY" else "RGB")
     pixels = _resize(converted, recipe, shape[1:], name)
@@ -88,7 +91,9 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _open(source: str | Path | Image.Image | Array) -> tuple[Image.Image, str]:
+def _open(
+    source: str | Path | bytes | Image.Image | Array, most_pixels: int
+) -> tuple[Image.Image, str]:
     """The decoded picture and its name for messages; DataError where it is not a picture."""
     from PIL import Image, UnidentifiedImageError
 
@@ -96,21 +101,17 @@ def _open(source: str | Path | Image.Image | Array) -> tuple[Image.Image, str]:
         source = _pixels(source)
     if isinstance(source, Image.Image):
         return _in_eight_bits(source, "the picture"), "the picture"
-    name = str(source)
-    try:
-        data = read_bytes(source, limits.PICTURE_BYTES)
-    except FileNotFoundError as error:
-        raise DataError(f"picture {name} does not exist.") from error
-    except OSError as error:
-        raise DataError(f"picture {name} cannot be read: {error.strerror}.") from error
+    name = "that was sent" if isinstance(source, bytes) else str(source)
+    data = source if isinstance(source, bytes) else _read(source)
     try:
         with _quietly():
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-            _require_pixels(image.height, image.width, limits.PICTURE_PIXELS, f"picture {name} has")
+            _require_pixels(image.height, image.width, most_pixels, f"picture {name} has")
             image.load()
     except UnidentifiedImageError as error:
+        what = "what was sent" if isinstance(source, bytes) else name
         raise DataError(
-            f"{name} is not a picture in one of the formats {', '.join(FORMATS)}.",
+            f"{what} is not a picture in one of the formats {', '.join(FORMATS)}.",
             "remove the file or convert it",
         ) from error
     except MemoryError as error:
@@ -122,6 +123,15 @@ def _open(source: str | Path | Image.Image | Array) -> tuple[Image.Image, str]:
             f"picture {name} is damaged: {str(error).rstrip('.')}.", "remove or replace the file"
         ) from error
     return _in_eight_bits(image, name), name
+
+
+def _read(source: str | Path) -> bytes:
+    try:
+        return read_bytes(source, limits.PICTURE_BYTES)
+    except FileNotFoundError as error:
+        raise DataError(f"picture {source} does not exist.") from error
+    except OSError as error:
+        raise DataError(f"picture {source} cannot be read: {error.strerror}.") from error
 
 
 def _in_eight_bits(image: Image.Image, name: str) -> Image.Image:

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from knightlite import workspace
+from knightlite import limits, workspace
 from knightlite.container import Description, StoredTensor
 from knightlite.errors import DataError, UsageError
 from knightlite.options.simulate import SimulateOptions
@@ -93,10 +93,16 @@ def _reads_pixels(entry: StoredTensor) -> bool:
     return entry.type == "u8" and entry.scale == 1
 
 
-def picture(source: Path | Array, meta: Description, named: str | None) -> Array:
-    """A picture, file or pixels, as the only input of a .cfg reads it, float32 [1, C, H, W].
+def picture(
+    source: Path | bytes | Array,
+    meta: Description,
+    named: str | None,
+    most_pixels: int = limits.PICTURE_PIXELS,
+) -> Array:
+    """A picture as the only input of a .cfg reads it, float32 [1, C, H, W].
 
-    ``named``: a recipe; None takes the one in the .cfg, UsageError where it has none.
+    ``source``: a file, its bytes, or pixels. ``named``: a recipe; None takes the one in the .cfg,
+    UsageError where it has none. ``most_pixels``: that a file may ask for.
     """
     from knightlite.preprocess import load_recipe, parse_recipe, prepare_picture
 
@@ -113,5 +119,5 @@ def picture(source: Path | Array, meta: Description, named: str | None) -> Array
             "the network was quantized without a recipe, so a picture cannot be prepared.",
             "name one with --recipe, or give a raw file",
         )
-    values: Array = prepare_picture(source, recipe, meta.inputs[0].shape)
+    values: Array = prepare_picture(source, recipe, meta.inputs[0].shape, most_pixels)
     return values[None]

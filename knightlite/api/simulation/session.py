@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite import limits
 from knightlite.api.models.binary import File, open_binary
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.machines import open_machine
@@ -113,9 +114,17 @@ class CompiledNetwork:
         """What a feed holds for inputs that the model declares and nothing reads."""
         return [name for name in feed if name not in {entry.name for entry in self.meta.inputs}]
 
-    def prepare(self, source: Path | Array, recipe: str | None) -> Array:
-        """A picture, file or pixels, as the network's only input reads it, float32 [1, C, H, W]."""
-        return picture(source, self.meta, recipe)
+    def prepare(
+        self,
+        source: Path | bytes | Array,
+        recipe: str | None,
+        most_pixels: int = limits.PICTURE_PIXELS,
+    ) -> Array:
+        """A picture as the network's only input reads it, float32 [1, C, H, W].
+
+        ``source``: a file, its bytes, or pixels.
+        """
+        return picture(source, self.meta, recipe, most_pixels)
 
     def _frames(self, feed: Mapping[str, Any]) -> list[dict[str, Array]]:
         """The feed as input integers, one dictionary per frame."""
