@@ -41,6 +41,7 @@ from test_public_stub import function_text, public_functions
 
 REQUIRED: Mapping[str, list[str]] = {  # what must be given beside the planted option
     "quant": ["-m", "x"],
+    "serve": ["x"],
     "sim": ["-i", "x"],
     "check": ["-m", "x"],
     "explore": ["-m", "x"],
