@@ -259,8 +259,8 @@ def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
     found = check(CheckOptions(model=net.save(tmp_path, "y"), chip=CHIP))
     assert not found.fits
     hint = (
-        "it cannot go to the host (-gp), since it stands between Conv Conv_c and Conv Conv_y on "
-        "the NPU"
+        "-gp runs Hardmax in the middle of the network: 1 trip from the NPU to the host and back, "
+        "288 bytes a picture"
     )
     assert found.findings == (Finding("Hardmax_s", "Hardmax is not supported yet.", hint),)
     assert found.operators == {"Conv": (2, 2, 0), "Hardmax": (1, 0, 0)}

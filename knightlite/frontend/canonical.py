@@ -116,6 +116,9 @@ def _with_host(model: SourceModel) -> tuple[Result | None, str]:
     for _ in range(MOST_TURNS):
         result = _walked(current, True)
         if result.graph is not None:
+            reason = general_layers.refusal(result.graph)
+            if reason:
+                return None, reason
             supported, hosted = result.supported | names, result.hosted | names
             return replace(result, supported=supported, hosted=hosted), ""
         more = [known[name] for name in sorted(result.refused - names) if name in known]

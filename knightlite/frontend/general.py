@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from onnx import TensorProto, defs
+from onnx.checker import ValidationError
 
 from knightlite import ops
-from knightlite.errors import Finding, UnsupportedError
+from knightlite.errors import Finding, KnightliteError, UnsupportedError
 from knightlite.frontend import host
 from knightlite.frontend.host_values import as_seen
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.tail import BUILT_IN, Tail
 from knightlite.ir import Graph, HostOp, Node
+from knightlite.ops import general
 from knightlite.ops.general import GENERAL_NAME
 from knightlite.ops.onnx_io import OPSET
 
@@ -184,8 +187,9 @@ def with_general(model: SourceModel, names: Collection[str]) -> SourceModel:
             ending.remove(name)
             wanted.append(name)
         elif heavy:
+            maker = links.makers[name]
             raise UnsupportedError(
-                f"{name} must be real numbers, since {heavy[0].op_type} makes it."
+                f"{name}, which {maker.op_type} {maker.name} makes, must be real numbers."
             )
     return _rewritten(model, links, names, frozenset(wanted), ending)
 
@@ -389,6 +393,33 @@ def in_trips(graph: Graph) -> Graph:
         hosted = not hosted
         waiting = left
     return graph.with_nodes(found)
+
+
+def refusal(graph: Graph) -> str:
+    """What ONNX Runtime says of the first general layer that it does not run, or ""."""
+    from knightlite.inference import session
+
+    for node in graph.nodes:
+        if not node.host:
+            continue
+        names = general.reads_of(node)
+        shapes = {
+            name: graph.tensors[tensor].shape
+            for name, tensor in zip(names, node.inputs, strict=True)
+        }
+        output = general.made_by(node)
+        kinds = ", ".join(kinds_of(node))
+        try:
+            model = general.float_model(node.host, shapes, output, graph.tensors[node.output].shape)
+            feeds = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+            (made,) = session(model, called=kinds, as_written=True).run([output], feeds)
+        except KnightliteError as error:
+            return error.sentence.rstrip(".")
+        except ValidationError as error:
+            return f"{kinds}: {' '.join(str(error).split()).rstrip('.')}"
+        if made.shape != graph.tensors[node.output].shape:
+            return f"{kinds} of zeros makes {made.shape}, not what the file says"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
