@@ -51,10 +51,13 @@ def view(state: Importer, node: SourceNode) -> None:
 def _along(state: Importer, name: str, axis: int) -> tuple[str, Factors, int]:
     """A tensor in which the axis is the outermost part of C, H or W, its factors, and which."""
     seen = state.seen(name)
-    ids = members(any_layout.factors_of(state, name), seen)[axis]
+    found = any_layout.factors_of(state, name)
+    ids = members(found, seen)[axis]
+    # tokens stay pixels: layers on them want the channels for themselves
+    may = slice(0 if set(ids) <= set(found.places[0]) else 1, 3)
 
     def wanted(places: Places) -> bool:
-        return any(place[: len(ids)] == ids for place in places)
+        return any(place[: len(ids)] == ids for place in places[may])
 
     tensor, factors = any_layout.arranged(state, name, wanted)
     if not ids:  # one element: any empty axis will do

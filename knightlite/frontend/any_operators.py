@@ -13,8 +13,10 @@ from knightlite.frontend import (
     any_elementwise,
     any_layout,
     any_products,
+    axis_orders,
     carrying,
     norms,
+    transposes,
     views,
 )
 from knightlite.frontend.importer import Importer
@@ -69,7 +71,23 @@ def must_agree(state: Importer, node: SourceNode) -> bool:
     )
 
 
+def splits_axes(state: Importer, node: SourceNode) -> bool:
+    """True for a Transpose of parts of axes that no Reshape follows to tell what becomes of it."""
+    name = node.inputs[0]
+    return (
+        node.op_type == "Transpose"
+        and state.value(name).turned is None
+        and axis_orders.groups_of(state, name) is None
+        and not state.readers(node.outputs[0]) <= transposes.WAITS_FOR
+        and node.name not in state.tail.nodes
+    )
+
+
 def has_any_layout(state: Importer, node: SourceNode) -> bool:
     """True where a feature of the node is no order of whole axes."""
     values = (state.values.get(name) for name in state.features(node))
     return any(value is not None and value.factors is not None for value in values)
+
+
+ASKED = (has_any_layout, must_agree, splits_axes)
+"""What sends a node here before the order of axes is tried."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf, prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import any_layout, axis_orders, rearranging
+from knightlite.frontend import any_elementwise, any_layout, axis_orders, compute, rearranging
 from knightlite.frontend.any_layout import Bench
-from knightlite.frontend.factors import Factors, Places, chosen, members
+from knightlite.frontend.factors import Factors, Members, Places, chosen, members
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import Shape, SourceNode
+from knightlite.ir import Attribute
 
 Array = NDArray[Any]
 SUMS = ("ReduceMean", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
@@ -169,28 +171,118 @@ def _grouped(
 # ------------------------------------------------------------------ of features
 
 
+FORMS = (("keys", 0), ("values", 0), ("keys", 1), ("values", 1))
+"""How A B can be written as the machine's product of x and w, and whether x is A or B."""
+
+
 def _features(state: Importer, node: SourceNode) -> None:
-    """Both operands are computed: MatMul of the machine, in the form that moves least."""
-    raise UnsupportedError(
-        f"MatMul {node.name} multiplies two computed tensors, which is not supported yet."
-    )
+    """Both operands are computed: the machine's MatMul, in the form that moves least."""
+    shapes = [state.seen(name) for name in node.inputs]
+    if min(map(len, shapes)) < 2:
+        raise UnsupportedError(
+            f"MatMul {node.name} must multiply matrices, not {shapes[0]} by {shapes[1]}."
+        )
+    bench = Bench(state, node)
+    batch = bench.seen[:-2]
+    names = [_with_batch(bench, name, batch) for name in node.inputs]
+    form, of_x = min(FORMS, key=lambda option: _cost(state, names, *option))
+    sides = [
+        any_layout.arranged(state, name, _wanted(state, name, side, form, of_x))
+        for side, name in enumerate(names)
+    ]
+    (x, of_pixels), (w, of_matrix) = sides[of_x], sides[1 - of_x]
+    tokens = bench.seen[-1 if of_x == 0 else -2]
+    shape = (1, prod(batch) * tokens, *bench.shape(x)[2:])
+    output = bench.name("")
+    state.declare(output, shape)
+    attributes: dict[str, Attribute] = {"groups": prod(batch), "form": form}
+    state.builder.node("MatMul", (x, w), output, attributes)
+    compute.check_made(state, state.builder.nodes[-1])
+    axes = [members(side[1], state.seen(name)) for side, name in zip(sides, names, strict=True)]
+    bench.finish(output, _product(of_pixels, of_matrix, axes, of_x))
+
+
+def _with_batch(bench: Bench, name: str, batch: Shape) -> str:
+    """An operand repeated for every member of the batch, where it has none of its own."""
+    state = bench.state
+    target = (*batch, *state.seen(name)[-2:])
+    if state.seen(name) == target:
+        return name
+    output = bench.name("repeated")
+    shapes = {**state.model.shapes, output: target}
+    state.model = replace(state.model, shapes=shapes)
+    any_elementwise.expand(state, replace(bench.node, inputs=(name,), outputs=(output,)))
+    return output
+
+
+def _wanted(state: Importer, name: str, side: int, form: str, of_x: int) -> rearranging.Wanted:
+    """Where A (side 0) or B must lie: x's pixels anywhere, the matrices of w in one row."""
+    axes = members(any_layout.factors_of(state, name), state.seen(name))
+    batch = tuple(index for axis in axes[:-2] for index in axis)
+    own, summed_up = (axes[-2], axes[-1]) if side == 0 else (axes[-1], axes[-2])
+    if side == of_x:
+        return lambda places: places[0] == (*batch, *summed_up)
+    channels, row = (summed_up, own) if form == "keys" else (own, summed_up)
+    final: Places = ((*batch, *channels), (), row)
+    return lambda places: places == final
+
+
+def _cost(state: Importer, names: Sequence[str], form: str, of_x: int) -> float:
+    """Of the moves of both operands."""
+    total = 0.0
+    for side, name in enumerate(names):
+        found = rearranging.search(
+            any_layout.factors_of(state, name), _wanted(state, name, side, form, of_x)
+        )
+        total += inf if found is None else found[0]
+    return total
+
+
+def _product(x: Factors, w: Factors, axes: Sequence[Members], of_x: int) -> Factors:
+    """The factors of A B: x's batch and pixels, and w's own axis as channels behind the batch."""
+    own_x, own_w = (-2, -1) if of_x == 0 else (-1, -2)
+    batch = [index for axis in axes[of_x][:-2] for index in axis]
+    pixels, rows = axes[of_x][own_x], axes[1 - of_x][own_w]
+    parts = [("x", index) for index in batch]
+    both = [[("x", index) for index in pixels], [("w", index) for index in rows]]
+    for part in both if of_x == 0 else both[::-1]:
+        parts += part
+    number = {part: place for place, part in enumerate(parts)}
+    sizes = tuple((x if source == "x" else w).sizes[index] for source, index in parts)
+    h, w_place = (tuple(number["x", index] for index in place) for place in x.places[1:])
+    channels = (*(number["x", index] for index in batch), *(number["w", index] for index in rows))
+    return Factors(sizes, (channels, h, w_place))
 
 
 # ------------------------------------------------------------------ Softmax
 
 
 def softmax(state: Importer, node: SourceNode) -> None:
-    """Over one axis, or before opset 13 over all from one on: they become the channels."""
+    """Over one axis, or before opset 13 over all from one on: they become the channels.
+
+    Further axes among the channels, such as the heads of an attention, stay there: each member
+    has shares of its own.
+    """
     name, seen = node.inputs[0], state.seen(node.inputs[0])
     old = state.model.opset < 13
     axis = int(node.attributes.get("axis", 1 if old else -1)) % len(seen)
     axes = range(axis, len(seen)) if old else (axis,)
     found = members(any_layout.factors_of(state, name), seen)
     ids = tuple(index for item in axes for index in found[item])
-    bench = Bench(state, node)
-    tensor, factors = any_layout.arranged(state, name, any_layout.whole(ids))
-    made = bench.op("Softmax", [tensor], bench.shape(tensor), attributes={"axis": 1})
-    bench.finish(made, factors)
+    bench, count = Bench(state, node), len(ids)
+
+    def wanted(places: Places) -> bool:
+        return set(places[0][len(places[0]) - count :]) == set(ids)
+
+    tensor, factors = any_layout.arranged(state, name, wanted)
+    depth = factors.size(ids)
+    _, channels, height, width = bench.shape(tensor)
+    parts = []
+    for start in range(0, channels, depth):
+        bounds = [start, 0, 0], [start + depth, height, width], [1, 1, 1]
+        part = rearranging.cut(state, tensor, *bounds, node.outputs[0])
+        parts.append(bench.op("Softmax", [part], bench.shape(part), attributes={"axis": 1}))
+    bench.finish(rearranging.stacked(state, parts, 0, node.outputs[0]), factors)
 
 
 # ------------------------------------------------------------------ reductions

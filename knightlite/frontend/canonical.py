@@ -382,7 +382,7 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
         pointwise.compute(state, node, region)
     elif kind in views.SAME or kind in any_operators.ONLY:
         HANDLERS[kind](state, node)
-    elif any_operators.has_any_layout(state, node) or any_operators.must_agree(state, node):
+    elif any(asks(state, node) for asks in any_operators.ASKED):
         any_operators.compute(state, node, HANDLERS[kind])
     else:
         _compute(state, node)

@@ -67,16 +67,14 @@ def transpose(state: Importer, node: SourceNode) -> None:
 
 
 def reshaped(state: Importer, node: SourceNode) -> None:
-    """The Reshape behind a Transpose: both become an operator, or the Transpose by itself."""
+    """The Reshape behind a Transpose: both become an operator, or go on waiting (any_axes)."""
     value, target = state.value(node.inputs[0]), state.seen(node.outputs[0])
     assert value.turned is not None
     shape = state.builder.tensors[value.tensor].shape
     if len(target) == 4 and recognised(shape, value.turned, target) is not None:
         _become(state, node, value, value.turned, target)
-    elif node.name in state.tail.nodes:
-        raise _unsupported(state, node)
     else:
-        _become(state, node, value, value.turned, state.seen(node.inputs[0]))
+        raise _unsupported(state, node)
 
 
 def _become(state: Importer, node: SourceNode, value: Value, found: Turned, target: Shape) -> None:
