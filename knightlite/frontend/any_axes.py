@@ -54,10 +54,10 @@ def _along(state: Importer, name: str, axis: int) -> tuple[str, Factors, int]:
     found = any_layout.factors_of(state, name)
     ids = members(found, seen)[axis]
     # tokens stay pixels: layers on them want the channels for themselves
-    may = slice(0 if set(ids) <= set(found.places[0]) else 1, 3)
+    first = 0 if set(ids) <= set(found.places[0]) else 1
 
     def wanted(places: Places) -> bool:
-        return any(place[: len(ids)] == ids for place in places[may])
+        return any(place[: len(ids)] == ids for place in [*places][first:])
 
     tensor, factors = any_layout.arranged(state, name, wanted)
     if not ids:  # one element: any empty axis will do

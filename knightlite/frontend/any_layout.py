@@ -30,6 +30,7 @@ from knightlite.frontend.factors import (
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.rearranging import Wanted
 from knightlite.frontend.source import Shape, SourceNode
+from knightlite.ir import Attribute
 
 Array = NDArray[Any]
 
@@ -211,6 +212,16 @@ class Bench:
         )
         (handler or compute.compute)(self.state, made)
         return self.state.value(output).tensor
+
+    def canonical(
+        self, op: str, tensors: Sequence[str], shape: Shape, attributes: Mapping[str, Attribute]
+    ) -> str:
+        """Append a canonical node of tensors, as ONNX has no operator for it; what it makes."""
+        state, output = self.state, self.name("")
+        state.declare(output, shape)
+        state.builder.node(op, tuple(tensors), output, attributes)
+        compute.check_made(state, state.builder.nodes[-1])
+        return output
 
     def name(self, part: str) -> str:
         """Free for a value and a tensor: the node's output, or a part of it."""

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import any_elementwise, any_layout, axis_orders, compute, rearranging
+from knightlite.frontend import any_elementwise, any_layout, axis_orders, rearranging
 from knightlite.frontend.any_layout import Bench
 from knightlite.frontend.factors import Factors, Members, Places, chosen, members
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import Shape, SourceNode
-from knightlite.ir import Attribute
 
 Array = NDArray[Any]
 SUMS = ("ReduceMean", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
@@ -193,11 +192,7 @@ def _features(state: Importer, node: SourceNode) -> None:
     (x, of_pixels), (w, of_matrix) = sides[of_x], sides[1 - of_x]
     tokens = bench.seen[-1 if of_x == 0 else -2]
     shape = (1, prod(batch) * tokens, *bench.shape(x)[2:])
-    output = bench.name("")
-    state.declare(output, shape)
-    attributes: dict[str, Attribute] = {"groups": prod(batch), "form": form}
-    state.builder.node("MatMul", (x, w), output, attributes)
-    compute.check_made(state, state.builder.nodes[-1])
+    output = bench.canonical("MatMul", [x, w], shape, {"groups": prod(batch), "form": form})
     axes = [members(side[1], state.seen(name)) for side, name in zip(sides, names, strict=True)]
     bench.finish(output, _product(of_pixels, of_matrix, axes, of_x))
 
@@ -275,14 +270,10 @@ def softmax(state: Importer, node: SourceNode) -> None:
         return set(places[0][len(places[0]) - count :]) == set(ids)
 
     tensor, factors = any_layout.arranged(state, name, wanted)
-    depth = factors.size(ids)
-    _, channels, height, width = bench.shape(tensor)
-    parts = []
-    for start in range(0, channels, depth):
-        bounds = [start, 0, 0], [start + depth, height, width], [1, 1, 1]
-        part = rearranging.cut(state, tensor, *bounds, node.outputs[0])
-        parts.append(bench.op("Softmax", [part], bench.shape(part), attributes={"axis": 1}))
-    bench.finish(rearranging.stacked(state, parts, 0, node.outputs[0]), factors)
+    shape = bench.shape(tensor)
+    groups = shape[1] // factors.size(ids)
+    made = bench.canonical("Softmax", [tensor], shape, {"groups": groups} if groups > 1 else {})
+    bench.finish(made, factors)
 
 
 # ------------------------------------------------------------------ reductions
