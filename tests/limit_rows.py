@@ -318,6 +318,9 @@ ASKED: Rows = {
 EQUIVALENT: dict[str, tuple[str, ...]] = {
     # at the limit itself another sentence of the same words follows
     "container/sections.py:read_sections": ("another strictness in len(data) < _HEAD.size",),
+    # no sum of such products, no sum of bytes is that number
+    "ops/matmul.py:_check_accumulator": ("another strictness in most <= limits.maximum",),
+    "ops/weighted.py:_check_bytes": ("another strictness in largest < 1 << 31",),
     # what only the host does is put there either way
     "frontend/canonical.py:_dispatch": (
         "*host.HOST left out of kind not in (*host.HOST, *views.SAME)",

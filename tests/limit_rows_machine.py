@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace as Made
@@ -29,7 +30,7 @@ from knightlite.errors import UnsupportedError
 from knightlite.foreign import paddle_model, pytorch
 from knightlite.frontend import any_operators, interpreter, model_files
 from knightlite.frontend import load as load_model
-from knightlite.isa import Pool, Resize, Space, SparseMatrix
+from knightlite.isa import Engine, Pool, Resize, Space, SparseMatrix
 from knightlite.isa.instructions import ResizeMode
 from knightlite.lower import convolution, sparse, work
 from knightlite.options import quantize_rules
@@ -48,6 +49,36 @@ def moved(**fields: Any) -> object:
     """The copying program, whose input is described otherwise."""
     x = tensor("x", "u8", (3, 2, 4), 64)
     return machine_of(replace(x, **fields))
+
+
+def beside(at: int) -> object:
+    """The copying program, and a layer on the host before instruction ``at``."""
+    made = copying_program()
+    meta = replace(made.meta, general=(Made(name="g", at=at),))  # type: ignore[arg-type]
+    simulator = Made(program=replace(made, meta=meta), instructions=[None] * 4, chip=TINY)
+    return Machine._check_tensors(simulator, 1 << 16)  # type: ignore[arg-type]
+
+
+def result_at(address: int) -> None:
+    """A layer on the host writes there; constants take 64 bytes."""
+    module = sys.modules[Machine.__module__]
+    simulator = Made(program=Made(data=bytes(64)))
+    shadow = Made(write=lambda operand: True)
+    with patch.object(module, "tensor_operand", lambda *parts: [Made(address=address)]):
+        Machine._write_result(simulator, shadow, Made(name="g"), Made(name="y"))  # type: ignore[arg-type]
+
+
+def bordered(known: int) -> None:
+    """The second instruction, behind work of the host, knows so much of the first's queue."""
+    items = [load(Space.FSPM, 64, 8), small_matrix()]
+    first, second = (int(item.ENGINE) for item in items)
+    clock = [0] * len(Engine)
+    clock[first] = known
+    ordered = [
+        ordering.Ordered(first, 1, (0,) * len(Engine)),
+        ordering.Ordered(second, 1, tuple(clock)),
+    ]
+    ordering.check_borders(items, ordered, ("a",), {1})
 
 
 def piece(address: int) -> tuple[Piece, ...]:
@@ -179,12 +210,22 @@ MACHINE: Rows = {
         (lambda f: moved(address=63), "input x lies at DDR 0x3f, inside the constants"),
         (lambda f: moved(pieces=piece(4096 - 24)), ""),
         (lambda f: moved(pieces=piece(4096 - 23)), "tensor x ends at FSPM 0x1001, beyond 4096"),
+        (lambda f: beside(4), ""),
+        (lambda f: beside(5), "or behind the last, not before number 5"),
         (lambda f: moved(ready=3), ""),
         (lambda f: moved(ready=4), "ready after one of 4 instructions, not after number 4"),
     ),
     "sim/ordering.py:order": (
         (lambda f: tokens(255), ""),
         (lambda f: tokens(256), "to 256, beyond 255."),
+    ),
+    "sim/ordering.py:check_borders": (
+        (lambda f: bordered(1), ""),
+        (lambda f: bordered(0), "no token says that RDMA is done"),
+    ),
+    "sim/machine.py:Machine._write_result": (
+        (lambda f: result_at(64), ""),
+        (lambda f: result_at(63), "writes to DDR 0x3f, inside the constants"),
     ),
     "sim/outputs.py:read_text_form": (
         (lambda f: outputs.read_text_form("SHAPE:(N:1, C:1, H:1, W:1)\n1").shape, ""),

@@ -210,7 +210,7 @@ MODELS: Rows = {
         (lambda f: paddle_weights._element_and_shape(Made(data_type=5, dims=[0])), ""),
         (lambda f: paddle_weights._element_and_shape(Made(data_type=5, dims=[-1])), "_Damaged"),
     ),
-    "ops/host_model.py:_size_problem": (
+    "ops/host_model.py:size_problem": (
         (lambda f: computed(ELEMENTS), ""),
         (lambda f: computed(ELEMENTS + 1), "must compute at most 268435456 numbers, not 268435457"),
     ),

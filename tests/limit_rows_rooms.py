@@ -11,14 +11,13 @@ from unittest.mock import MagicMock, patch
 
 import numpy as np
 
-import knightlite.sim
 from knightlite import dtypes
 from knightlite.api import diagnosis as api_diagnosis
 from knightlite.api.evaluation import engine
 from knightlite.api.inspection import compiled_files
 from knightlite.api.simulation import build, session
 from knightlite.diagnosis import measured
-from knightlite.frontend import carrying, endings, host, paddle_forms, qdq
+from knightlite.frontend import carrying, decompose, endings, host, paddle_forms, qdq
 from knightlite.metrics import detection
 from knightlite.ops import pad
 from knightlite.quantize.data import PictureFolder
@@ -54,7 +53,7 @@ def known_answer(size: int) -> object:
         patch.object(build, "find_binary", lambda *parts: binary),
         patch.object(build, "golden_reference", lambda *parts: golden),
         patch.object(build, "read_bytes", lambda path: bytes(size)),
-        patch.object(knightlite.sim, "Machine", MagicMock()),
+        patch.object(build, "open_simulator", MagicMock()),
     ):
         return build.check_model(Path("c"), Path("w"), Path("known.bin"))
 
@@ -230,6 +229,12 @@ def refusal(folder: Path, net: Net, general: bool = True) -> str:
     return ""
 
 
+def reduced(*seen: int) -> None:
+    """The axes of features of this shape, made from [1, 4, 5, 6]."""
+    state = Made(seen=lambda name: seen, shape=lambda name: (1, 4, 5, 6), by_channel=lambda x: True)
+    decompose._seen_axes(state, node("ReduceMean", "x"))  # type: ignore[arg-type]
+
+
 def behind_the_host(folder: Path, op: str, **attributes: Any) -> object:
     """An operator that reads what the host makes, where nobody asked for -gp."""
     net = Net()
@@ -310,6 +315,11 @@ OPERANDS: Rows = {
         (lambda f: behind_the_host(f, "Identity"), ""),
         (lambda f: behind_the_host(f, "GlobalAveragePool"), "it would have to run there too"),
     ),
+    "frontend/decompose.py:_seen_axes": (
+        (lambda f: reduced(1, 4), ""),
+        (lambda f: reduced(1, 4, 30), ""),
+        (lambda f: reduced(1, 4, 29), "must read [N, C, H, W] features"),
+    ),
     "frontend/host.py:_clip": (
         (lambda f: hosted(f, "Clip", np.float32(0)), ""),
         (lambda f: hosted(f, "Clip", np.float32(0), np.float32(1)), ""),
@@ -375,11 +385,12 @@ def unpacked(*keys: str) -> object:
         return distribution_cache._unpack(Made(data=b"", name="c"))  # type: ignore[arg-type]
 
 
-def few(step: Any, pictures: int) -> object:
+def few(step: Any, pictures: int, affordable: int = 99) -> object:
     """What is said where all is asked for and affordable, of so many pictures."""
     with (
         patch.object(equalizing, "_asked", lambda *parts: True),
-        patch.object(equalizing, "_affordable", lambda *parts: 99),
+        patch.object(equalizing, "_affordable", lambda *parts: affordable),
+        patch.object(equalizing, "too_dear", lambda *parts: "it is too dear"),
         patch.object(improvement, "steps_of", lambda *parts: (Made(name="a step"),)),
         patch.object(improvement, "_affords", lambda *parts: True),
         patch.object(output_scales, "asked", lambda *parts: True),
@@ -423,7 +434,7 @@ def bordered(bands: int) -> object:
     named = [Made(node=Made(name=f"n{at}"), engine=1) for at in range(3)]
     region = Made(first=0, last=2, bands=bands)
     with patch.object(explained, "joins", lambda *parts: True):
-        return " ".join(explained._border(Made(layers=named), region))
+        return " ".join(explained._border(Made(layers=named, borders=()), region))
 
 
 NOT_TRIED = "not tried, which takes 16 pictures or more"
@@ -446,6 +457,8 @@ QUANTIZERS: Rows = {
     "quantize/steps/equalizing.py:equalization_left_out": (
         (lambda f: few(equalizing.equalization_left_out, 8), ""),
         (lambda f: few(equalizing.equalization_left_out, 7), "which takes 8 pictures or more"),
+        (lambda f: few(equalizing.equalization_left_out, 99, 12), ""),
+        (lambda f: few(equalizing.equalization_left_out, 99, 11), "it is too dear"),
     ),
     "quantize/steps/improvement.py:left_out": (
         (lambda f: few(improvement.left_out, 16), ""),

@@ -96,10 +96,26 @@ def _refusals(node: ast.AST, name: tuple[str, ...]) -> Iterator[tuple[tuple[str,
             inner = (*name, child.name)
         if isinstance(child, ast.If) and _ends_in_words(child.body):
             yield inner, child.test
+        for statement in _exceptions(getattr(child, "body", None)):
+            yield inner, statement.test
         chosen = child.value if isinstance(child, ast.Return) else None
         if isinstance(chosen, ast.IfExp) and any(map(_is_text, (chosen.body, chosen.orelse))):
             yield inner, chosen.test
         yield from _refusals(child, inner)
+
+
+def _exceptions(body: Any) -> Iterator[ast.If]:
+    """The ``if`` of a block that end it without a word, where the block itself ends in words."""
+    if not isinstance(body, list) or not body or not _last_word(body[-1]):
+        return
+    for statement in body[:-1]:
+        last = statement.body[-1] if isinstance(statement, ast.If) else None
+        if isinstance(last, ast.Return) and not getattr(last.value, "value", None):
+            yield statement
+
+
+def _last_word(last: ast.stmt) -> bool:
+    return isinstance(last, ast.Raise) or (isinstance(last, ast.Return) and _is_text(last.value))
 
 
 def _is_text(node: ast.AST | None) -> bool:
@@ -110,7 +126,7 @@ def _is_text(node: ast.AST | None) -> bool:
 
 def _ends_in_words(body: list[ast.stmt]) -> bool:
     last = body[-1]
-    if isinstance(last, ast.Raise) or (isinstance(last, ast.Return) and _is_text(last.value)):
+    if _last_word(last):
         return True
     inner = [item for statement in body for item in ast.walk(statement)]
     return any(

@@ -10,13 +10,15 @@ import limit_rows
 import limit_rows_layouts
 import limit_rows_machine
 import limit_rows_models
+import limit_rows_operators
 import limit_rows_rooms
 from knightlite.errors import KnightliteError
 from limit_rows import EQUIVALENT, Case
 from mutants import guards, mutants, swapped
 
 TABLES = (
-    limit_rows, limit_rows_models, limit_rows_machine, limit_rows_rooms, limit_rows_layouts
+    limit_rows, limit_rows_models, limit_rows_machine, limit_rows_rooms, limit_rows_layouts,
+    limit_rows_operators,
 )  # fmt: skip
 ROWS = {key: cases for table in TABLES for key, cases in table.ROWS.items()}
 
