@@ -7,6 +7,7 @@ layer is within one step. What a product multiplies by is in DDR before WSPM is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from knightlite.onnx_models import write_qdq
 from knightlite.ops import BY_NAME, View, matmul
 from knightlite.passes import Explanations
 from knightlite.passes.turn_keys import TurnKeys
+from knightlite.passes.two_moves import TwoMoves
 from knightlite.schedule import LEVELS, explained
 from quantized_nets import RELU, SCALE, QuantizedNet
 
@@ -187,7 +189,7 @@ def test_two_products_share_turned_keys() -> None:
     key = net.conv(x, "key", 8)
     names = [product(net, net.conv(x, f"q{at}", 8), key, f"y{at}", "keys") for at in range(2)]
     built = build(net.build(*names), "TX5368AV200")
-    assert sum(isinstance(item, Move) for item in built.machine.instructions) == 1
+    assert [node.op for node in built.compiled.graph.nodes].count("SwapChannels") == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -246,3 +248,52 @@ def test_equations_by_their_letters() -> None:
     assert matmul.form_of("abcd, abef -> afcd") == ("keys", False)
     assert matmul.form_of("ngjhw,ngmkj->ngmhw") == ("values", True)
     assert matmul.form_of("nchw,nckj->nhjw") is None
+
+
+# ------------------------------------------------------------------ how keys are turned
+
+
+def turning(channels: int, width: int, dtype: DType = S8, height: int = 1) -> Graph:
+    net = QuantizedNet()
+    x = net.input("x", channels, height, width, dtype)
+    return net.build(net.moved("SwapChannels", (x,), "y"))
+
+
+def test_keys_go_by_runs_where_that_is_faster() -> None:
+    """Two moves take less than half the cycles of one; where they would not, one it is."""
+    graph = turning(64, 197)
+    moves = [x for x in build(graph, "TX5368AV200").machine.instructions if isinstance(x, Move)]
+    assert [item.run_bytes for item in moves] == [4, 1] * (len(moves) // 2)
+    cycles = sum(item.cycles(CHIP) for item in moves)
+    once = 64 * 197 + CHIP.vector_setup_cycles  # a cycle for each byte
+    assert 2 * cycles < once
+    for channels, said in ((63, "its 63 channels are not runs of 4"), (4, "two moves take")):
+        told = Explanations()
+        graph = turning(channels, 3)
+        assert TwoMoves().run(graph, CHIP, told) == (graph, 0)
+        assert told.sentences[0][2].startswith(said)
+
+
+def test_runs_take_room_beside_the_tile() -> None:
+    """Half of FSPM for x and y each: there is none, and the keys are turned in one move."""
+    chip = replace(CHIP, fspm_bytes=2 * 64 * 256)
+    told = Explanations()
+    assert TwoMoves().run(turning(64, 256), chip, told)[1] == 0
+    assert told.sentences[0][2] == (
+        "two moves need 49152 bytes of FSPM for a row, the chip has 32768"
+    )
+
+
+@pytest.mark.parametrize("level", range(len(LEVELS)))
+def test_keys_that_do_not_fit_are_turned_in_parts(level: int, rng: np.random.Generator) -> None:
+    net = QuantizedNet()
+    x = net.input("x", 192, 1, 180, S16)
+    key = net.affine(x, "key", S16, SCALE / 256, clamp=(-np.inf, np.inf))
+    graph = net.build(product(net, x, key, "y", "keys", 3, scale=4.0))
+    built = build(graph, "TX5112CV201", level)
+    assert sum(node.op == "SwapChannels" for node in built.compiled.graph.nodes) == 2
+    assert ("key/turned", "cut_swaps", "is done in 2 parts of its channels") in (
+        built.compiled.explanations.sentences
+    )
+    for inputs in (random_inputs(graph, rng), *extreme_inputs(graph)):
+        assert np.array_equal(run(built, inputs)["y"], reference(graph, inputs)["y"])

@@ -457,10 +457,11 @@ def test_hidden_tensors_are_not_materialised() -> None:
 
 
 def test_pipeline_is_in_order() -> None:
-    names = ["turn_keys", "fuse_prologue", "fuse_residual", "fuse_activation"]
+    names = ["turn_keys", "cut_swaps", "two_moves"]
+    names += ["fuse_prologue", "fuse_residual", "fuse_activation"]
     assert [item.name for item in PIPELINE] == names
     with pytest.raises(AssertionError, match="fuse_residual must run after"):
-        run_passes(residual(QuantizedNet()), CHIP, PIPELINE[2:], Explanations())
+        run_passes(residual(QuantizedNet()), CHIP, PIPELINE[4:], Explanations())
 
 
 def test_a_pass_that_breaks_the_graph_is_caught() -> None:

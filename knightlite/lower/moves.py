@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from knightlite.isa import Instruction, Move
 from knightlite.lower.work import SIZE_LIMIT, Limit, Lowering, Range, Tile, Work, span
@@ -71,19 +72,45 @@ def shuffle_work(view: View) -> Work:
 
 
 def swap_work(view: View) -> Work:
-    """SwapChannels: in every row, pixels become channels."""
-    _, channels, _, width = view.tensor(0).shape
-    size = view.output.dtype.size_bytes
+    """SwapChannels: in every row, pixels become channels; some of them, or all.
+
+    In two moves (``run``): first [pixel][channel] becomes [run][pixel][channel of the run].
+    """
+    channels, size = view.tensor(0).shape[1], view.output.dtype.size_bytes
+    run = view.node.attributes.get("run", 0)
+    assert isinstance(run, int)
 
     def compute(tile: Tile) -> tuple[Instruction, ...]:
-        loops = (
-            (span(tile.rows), tile.x.row_stride, tile.y.row_stride),
-            (channels, size, tile.y.column_stride),
-            (width, tile.x.column_stride, size),
+        rows, pixels = span(tile.rows), span(tile.outs)
+        x = tile.x.address + tile.outs[0] * tile.x.column_stride
+        if not run:
+            loops = (
+                (rows, tile.x.row_stride, tile.y.row_stride),
+                (channels, size, tile.y.column_stride),
+                (pixels, tile.x.column_stride, size),
+            )
+            return (move(x, tile.y.address, loops, size),)
+        together = run * size
+        row, block = channels * pixels * size, pixels * together
+        first = (
+            (rows, tile.x.row_stride, row),
+            (channels // run, together, block),
+            (pixels, tile.x.column_stride, together),
         )
-        return (move(tile.x.address, tile.y.address, loops, size),)
+        second = (
+            (rows, row, tile.y.row_stride),
+            (channels // run, block, run * tile.y.column_stride),
+            (run, size, tile.y.column_stride),
+            (pixels, together, size),
+        )
+        return (
+            move(x, tile.accumulator_address, first, together),
+            move(tile.accumulator_address, tile.y.address, second, size),
+        )
 
-    return _work(view, lambda rows: rows, compute)
+    made = _work(view, lambda rows: rows, compute)
+    scratch = (lambda outs: channels * span(outs) * size) if run else None
+    return replace(made, cuts_channels=True, scratch_row_bytes=scratch)
 
 
 def depth_work(view: View) -> Work:

@@ -96,6 +96,8 @@ class Work:
     of ``align``; ``weight_row_bytes(outs)`` those of one of their rows; ``parameters(outs)`` and
     ``prologue(ins)`` MSPM bytes. ``interleave``: rows and columns from one output pixel of an
     instruction to its next, where several fill a tile.
+    ``scratch_row_bytes(outs)``: room in FSPM that a row of a tile needs beside its tensors, where
+    sums would lie: at ``accumulator_address``; the last instruction of a tile alone writes y.
     ``moves_only``: no compute instruction; the input tile is stored as the output tile.
     ``cuts_channels``: False where a tile must hold all channels; ``cuts_groups``: False where it
     must hold all of a group.
@@ -122,6 +124,7 @@ class Work:
     accumulator_bytes: int = ACCUMULATOR_BYTES
     # blocks and bytes of a tile's weights where tiles of one shape differ in them
     stored_blocks: Callable[[Range, Range], tuple[int, int]] | None = None
+    scratch_row_bytes: Callable[[Range], int] | None = None
     w: str | None = None
     weight_runs: Callable[[Range, Range], WeightRuns] | None = None
 

@@ -29,6 +29,7 @@ from knightlite.ops.rearranging import case
 from knightlite.ops.sharing import same_scale
 
 Array = NDArray[Any]
+RUN = 4  # channels that a SwapChannels in two moves first moves together
 ORDERS = {"SwapPixels": (0, 1, 3, 2), "SwapChannels": (0, 3, 2, 1)}
 
 
@@ -125,6 +126,8 @@ SWAP_CHANNELS = _definition(
         _channels("small", (5, 4, 7)),
         _channels("wide", (6, 3, 4), dtype=dtypes.S16),
         _channels("tiles", (40, 90, 50), dtype=dtypes.U8),
+        _channels("tokens", (64, 1, 33)),
+        _channels("wide_runs", (12, 3, 20), dtype=dtypes.S16),
     ),
     lambda: _channels("scales", (5, 4, 7), y_scale=0.2),
 )

@@ -75,6 +75,8 @@ def _cut(layer: Layer, tiling: Tiling) -> Cut:
             width = geometry.y.shape[3]
             size = width * span(outs) * geometry.work.accumulator_bytes
             sum_bytes = max(sum_bytes, size)
+        elif geometry.work.scratch_row_bytes is not None:
+            sum_bytes = max(sum_bytes, geometry.work.scratch_row_bytes(outs))
     size, count, slots = geometry.weight_slots(tiling)
     exposed = (
         count * chip.ddr_cycles(size) if size and slots < 2 and size * 2 > chip.wspm_bytes else 0

@@ -108,8 +108,11 @@ def tasks(
             add(item, Stream.CONSTANTS)
         for item in wspm.missing(number):
             add(item, weights)
-        for item in layer.geometry.work.compute(place.tile(layer, step, wspm, mspm, number)):
-            target = step.y if step.tile.last else step.sums
+        work = layer.geometry.work
+        items = work.compute(place.tile(layer, step, wspm, mspm, number))
+        for item in items:
+            beside = work.scratch_row_bytes is not None and item is not items[-1]
+            target = step.y if step.tile.last and not beside else step.sums
             add(item, Stream.MATRIX if item.ENGINE is Engine.RCCN else Stream.VECTOR, target)
         for store in step.stores:
             add(place.store(store), Stream.STORES)

@@ -196,6 +196,9 @@ class Geometry:
             pixels = tiling.rows * self.y.shape[3]
             sums = align(pixels * outs * self.work.accumulator_bytes, self.chip.fspm_align_bytes)
             parts["sums"] = (sums, 1)
+        elif self.work.scratch_row_bytes is not None:
+            scratch = tiling.rows * self.work.scratch_row_bytes((0, outs))
+            parts["sums"] = (align(scratch, self.chip.fspm_align_bytes), 1)
         return parts
 
     def fspm_bytes(self, tiling: Tiling) -> int:

@@ -303,7 +303,8 @@ class _BandWalker:
         x, y = self._block(layer.x, band), self._block(layer.y, band)
         for outs in geometry.out_parts(tiling):
             parts = geometry.in_parts(tiling, outs)
-            sums = self._sums(layer, rows, outs) if len(parts) > 1 else None
+            beside = len(parts) > 1 or geometry.work.scratch_row_bytes is not None
+            sums = self._sums(layer, rows, outs) if beside else None
             for ins in parts:
                 number, last = len(walker.steps), ins == parts[-1]
                 z = self._block(layer.z, band) if layer.z is not None and last else None
@@ -316,14 +317,15 @@ class _BandWalker:
                 )
 
     def _sums(self, layer: Layer, rows: Range, outs: Range) -> Block:
-        """Room for the partial sums of a tile."""
+        """Room for the partial sums of a tile, or for what it needs beside its tensors."""
         geometry, chip = layer.geometry, self.walker.network.chip
         number = len(self.walker.steps)
         block = self.walker.block(Key("sums", str(number)), rows, outs)
-        pixels = span(rows) * geometry.y.shape[3]
-        block.size = align(
-            pixels * span(outs) * geometry.work.accumulator_bytes, chip.fspm_align_bytes
-        )
+        work, row = geometry.work, geometry.y.shape[3] * span(outs)
+        row *= work.accumulator_bytes
+        if work.scratch_row_bytes is not None:
+            row = work.scratch_row_bytes(outs)
+        block.size = align(span(rows) * row, chip.fspm_align_bytes)
         return block
 
     def _store(self, layer: Layer, rows: Range) -> None:
