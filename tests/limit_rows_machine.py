@@ -39,6 +39,7 @@ from knightlite.quantize.data import input_files
 from knightlite.quantize.mixed import mix_config
 from knightlite.sim import Machine, checks, host, ordering, outputs
 from knightlite.sim import inputs as sim_inputs
+from knightlite.sim.program_check import ProgramCheck
 from limit_rows import Rows
 from onnx_nets import Net
 
@@ -55,17 +56,17 @@ def beside(at: int) -> object:
     """The copying program, and a layer on the host before instruction ``at``."""
     made = copying_program()
     meta = replace(made.meta, general=(Made(name="g", at=at),))  # type: ignore[arg-type]
-    simulator = Made(program=replace(made, meta=meta), instructions=[None] * 4, chip=TINY)
-    return Machine._check_tensors(simulator, 1 << 16)  # type: ignore[arg-type]
+    check = Made(_program=replace(made, meta=meta), _instructions=[None] * 4, _chip=TINY)
+    return ProgramCheck._check_tensors(check, 1 << 16)  # type: ignore[arg-type]
 
 
 def result_at(address: int) -> None:
     """A layer on the host writes there; constants take 64 bytes."""
-    module = sys.modules[Machine.__module__]
-    simulator = Made(program=Made(data=bytes(64)))
+    module = sys.modules[ProgramCheck.__module__]
+    check = Made(_program=Made(data=bytes(64)))
     shadow = Made(write=lambda operand: True)
     with patch.object(module, "tensor_operand", lambda *parts: [Made(address=address)]):
-        Machine._write_result(simulator, shadow, Made(name="g"), Made(name="y"))  # type: ignore[arg-type]
+        ProgramCheck._write_result(check, shadow, Made(name="g"), Made(name="y"))  # type: ignore[arg-type]
 
 
 def bordered(known: int) -> None:
@@ -89,7 +90,20 @@ def piece(address: int) -> tuple[Piece, ...]:
 def machine_of(entry: Any) -> object:
     made = copying_program()
     meta = replace(made.meta, inputs=(entry,), tensors=(entry, *made.meta.tensors[1:]))
-    return Machine(replace(made, meta=meta))._check_tensors(1 << 16)
+    machine = Machine(replace(made, meta=meta))
+    check = ProgramCheck(machine.program, machine.chip, machine.instructions)
+    return check._check_tensors(1 << 16)
+
+
+def pictures(*counts: int, observe: bool = False) -> object:
+    """The copying program, with another input that nothing reads, fed so many pictures each."""
+    made = copying_program()
+    entries = [tensor(name, "u8", (3, 2, 4), at) for name, at in (("x", 64), ("z", 1024))]
+    entries = entries[: len(counts)]
+    found = Machine(replace(made, meta=replace(made.meta, inputs=tuple(entries))))
+    given = {entry.name: np.zeros((count, 3, 2, 4), np.uint8)
+             for entry, count in zip(entries, counts, strict=True)}  # fmt: skip
+    return found.run(given, (lambda name, values: None) if observe else None)
 
 
 def tokens(count: int) -> object:
@@ -203,7 +217,35 @@ MACHINE: Rows = {
         (lambda f: Machine(program([], bytes(64), ddr_bytes=TINY.ddr_bytes + 1)),
          "bytes on the chip"),
     ),
-    "sim/machine.py:Machine._check_tensors": (
+    "sim/machine.py:Machine.run": (
+        (lambda f: pictures(1, observe=True), ""),
+        (lambda f: pictures(2, observe=True), "observed of 1 picture at a time, not of 2"),
+    ),
+    "sim/machine.py:Machine._count": (
+        (lambda f: pictures(1), ""),
+        (lambda f: pictures(0), "not uint8 of shape (0, 3, 2, 4)"),
+        (lambda f: pictures(2, 2), ""),
+        (lambda f: pictures(2, 1), "equally many pictures, not x 2, z 1"),
+    ),
+    "sim/ordering.py:order": (
+        (lambda f: tokens(255), ""),
+        (lambda f: tokens(256), "to 256, beyond 255."),
+    ),
+    "sim/ordering.py:check_borders": (
+        (lambda f: bordered(1), ""),
+        (lambda f: bordered(0), "no token says that RDMA is done"),
+    ),
+    "sim/outputs.py:read_text_form": (
+        (lambda f: outputs.read_text_form("SHAPE:(N:1, C:1, H:1, W:1)\n1").shape, ""),
+        (lambda f: outputs.read_text_form("SHAPE:(N:1, H:1, W:1, C:1)\n1").shape, ""),
+        (lambda f: outputs.read_text_form("SHAPE:(1, 1)\n1").shape, ""),
+        (lambda f: outputs.read_text_form("SHAPE:(N:1, C:1, W:1, H:1)\n1"), "its axes are NCWH"),
+    ),
+    "sim/program_check.py:ProgramCheck._write_result": (
+        (lambda f: result_at(64), ""),
+        (lambda f: result_at(63), "writes to DDR 0x3f, inside the constants"),
+    ),
+    "sim/program_check.py:ProgramCheck._check_tensors": (
         (lambda f: moved(address=(1 << 16) - 24), ""),
         (lambda f: moved(address=(1 << 16) - 23), "tensor x ends at DDR 0x10001, beyond 65536"),
         (lambda f: moved(address=64), ""),
@@ -214,24 +256,6 @@ MACHINE: Rows = {
         (lambda f: beside(5), "or behind the last, not before number 5"),
         (lambda f: moved(ready=3), ""),
         (lambda f: moved(ready=4), "ready after one of 4 instructions, not after number 4"),
-    ),
-    "sim/ordering.py:order": (
-        (lambda f: tokens(255), ""),
-        (lambda f: tokens(256), "to 256, beyond 255."),
-    ),
-    "sim/ordering.py:check_borders": (
-        (lambda f: bordered(1), ""),
-        (lambda f: bordered(0), "no token says that RDMA is done"),
-    ),
-    "sim/machine.py:Machine._write_result": (
-        (lambda f: result_at(64), ""),
-        (lambda f: result_at(63), "writes to DDR 0x3f, inside the constants"),
-    ),
-    "sim/outputs.py:read_text_form": (
-        (lambda f: outputs.read_text_form("SHAPE:(N:1, C:1, H:1, W:1)\n1").shape, ""),
-        (lambda f: outputs.read_text_form("SHAPE:(N:1, H:1, W:1, C:1)\n1").shape, ""),
-        (lambda f: outputs.read_text_form("SHAPE:(1, 1)\n1").shape, ""),
-        (lambda f: outputs.read_text_form("SHAPE:(N:1, C:1, W:1, H:1)\n1"), "its axes are NCWH"),
     ),
 }  # fmt: skip
 

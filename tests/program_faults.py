@@ -46,8 +46,8 @@ from knightlite.ir import Graph, HostOp
 from knightlite.isa import Instruction, Load, Operand, Store, assemble, disassemble, layout
 from knightlite.json_records import canonical_json, to_json
 from knightlite.options.simulate import SimulateOptions
-from knightlite.sim.machine import tensor_operand
 from knightlite.sim.memory import byte_view
+from knightlite.sim.tensors import tensor_operand
 from quantized_nets import QuantizedNet
 
 Array = NDArray[Any]

@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from knightlite.sim.weights import EXACT_FLOAT32, reach, split
+from knightlite.sim.thresholds import EXACT_FLOAT32
+from knightlite.sim.weights import reach, split
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 255), (-128, 127), (-3, 200), (5, 9), (-9, -5)])

@@ -46,7 +46,8 @@ class ResizeStep:
         if self._item.mode == ResizeMode.NEAREST:
             self._nearest()
         else:
-            self._linear()
+            for x, y in zip(self._x, self._y, strict=True):
+                self._linear(x, y)
         return 0
 
     def _nearest(self) -> None:
@@ -54,9 +55,10 @@ class ResizeStep:
         rows = np.clip(self._rows // item.unit_height, 0, item.x_height - 1)
         columns = np.clip(self._columns // item.unit_width, 0, item.x_width - 1)
         for place, row in enumerate(rows):
-            np.clip(self._x[row][columns], self._low, self._high, out=self._y[place])
+            np.clip(self._x[:, row, columns], self._low, self._high, out=self._y[:, place])
 
-    def _linear(self) -> None:
+    def _linear(self, x: Array, y: Array) -> None:
+        """One picture."""
         item = self._item
         above, below, down = _neighbours(self._rows, item.unit_height, item.x_height)
         left, right, across = _neighbours(self._columns, item.unit_width, item.x_width)
@@ -66,8 +68,8 @@ class ResizeStep:
             count = band.stop - first
             blended = self._take("stage", count, item.x_width)
             other = self._take("wide", count, item.x_width)
-            np.multiply(self._x[above[band]], item.unit_height - down[band], out=blended)
-            np.multiply(self._x[below[band]], down[band], out=other)
+            np.multiply(x[above[band]], item.unit_height - down[band], out=blended)
+            np.multiply(x[below[band]], down[band], out=other)
             np.add(blended, other, out=blended)
             total = self._take("columns", count, item.y_width)
             other = self._take("wide", count, item.y_width)
@@ -75,7 +77,7 @@ class ResizeStep:
             np.multiply(blended[:, right], across, out=other)
             np.add(total, other, out=total)
             np.multiply(total, self._factor, out=total)
-            round_into(total, self._low, self._high, self._y[band])
+            round_into(total, self._low, self._high, y[band])
 
     def _take(self, role: str, rows: int, columns: int) -> Array:
         return self._scratch.take(role, (rows, columns, self._item.y_channels), np.float64)

@@ -44,14 +44,14 @@ class SoftmaxStep:
     def run(self) -> int:
         """Execute; the sum of at most 65535 entries cannot leave 32 bits."""
         for first in range(0, self._item.y_height, self._rows):
-            rows = slice(first, first + self._rows)
+            rows = (slice(None), slice(first, first + self._rows))
             x = self._x[rows].astype(np.int64)
-            steps = x.max(axis=2, keepdims=True) - x
+            steps = x.max(axis=3, keepdims=True) - x
             if self._item.fine:
                 round_into(self._shares(steps), self._low, self._high, self._y[rows])
                 continue
             entries = self._table[steps]
-            sums = entries.sum(axis=2, keepdims=True)
+            sums = entries.sum(axis=3, keepdims=True)
             with np.errstate(invalid="ignore", divide="ignore"):  # a table of zeros: see below
                 shares = entries * self._item.numerator / sums
             round_into(np.where(sums > 0, shares, 0), self._low, self._high, self._y[rows])
@@ -63,6 +63,6 @@ class SoftmaxStep:
         if self._item.tables > 1:
             entries = entries * self._fine[1][steps // EXPONENTIALS] >> np.uint64(FINE_BITS)
         whole = entries.astype(np.int64)
-        sums = whole.sum(axis=2, keepdims=True)
+        sums = whole.sum(axis=3, keepdims=True)
         shares = numerics.rounded_quotient(whole * self._item.numerator, sums)
         return shares.astype(np.float64)

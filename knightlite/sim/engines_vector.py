@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import numerics
+from knightlite.dtypes import DType
 from knightlite.isa import (
     PARAMETER_BYTES,
     TYPES,
@@ -21,16 +22,20 @@ from knightlite.isa import (
     PoolMode,
     Space,
 )
-from knightlite.sim.memory import Bytes, Scratch, flat_view, tile_view
+from knightlite.sim.memory import Bytes, Scratch, flat_view, parameter_record, tile_view
 from knightlite.sim.rounding import (
     BLOCK_ELEMENTS,
+    SHORT,
+    Calls,
     ChannelMap,
     apply_map,
     blocks,
     bounds,
     channel_map,
-    round_into,
+    map_calls,
+    stored_calls,
 )
+from knightlite.sim.thresholds import EXACT_FLOAT32, float32_gains
 
 Array = NDArray[Any]
 _UNSIGNED = {1: np.uint8, 2: np.uint16}  # by bytes of an element
@@ -61,23 +66,24 @@ class AffineStep:
             scratch.reserve("negative", room, 1)
 
     def bind(self) -> None:
-        """Build the views."""
+        """Make the calls."""
         item = self._item
         x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
         y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
         kind = self._map.gain.dtype.type
-        self._blocks = [
-            (source, self._scratch.take("wide", source.shape, kind), target)
-            for source, target in blocks([x, y], BLOCK_ELEMENTS // item.y_channels)
-        ]
+        self._calls: Calls = []
+        for source, target in blocks([x, y], BLOCK_ELEMENTS // item.y_channels):
+            work = self._scratch.take("wide", source.shape, kind)
+            self._calls += map_calls(self._map, source, work)
+            self._calls += [
+                partial(self._replace_negative, below, source, work) for below in self._below
+            ]
+            self._calls.append(partial(np.copyto, target, work, casting="unsafe"))
 
     def run(self) -> int:
         """Execute; nothing accumulates, so nothing saturates."""
-        for source, work, target in self._blocks:
-            values = apply_map(self._map, source, work)
-            for below in self._below:
-                self._replace_negative(below, source, values)
-            np.copyto(target, values, casting="unsafe")
+        for call in self._calls:
+            call()
         return 0
 
     def _replace_negative(self, below: ChannelMap, source: Array, values: Array) -> None:
@@ -100,42 +106,52 @@ class EltwiseStep:
     def __init__(self, item: Eltwise, memories: Mapping[Space, Bytes], scratch: Scratch) -> None:
         self._item, self._fspm, self._scratch = item, memories[Space.FSPM], scratch
         room = _block_room(item.y_width, item.pixels, item.y_channels)
-        scratch.reserve("wide", room)
-        scratch.reserve("residual", room)
+        for role in ("wide", "residual"):
+            scratch.reserve(role, room)
+        scratch.reserve("short", room, 2)
+        self._combine = _COMBINE.get(item.mode)
         self._x_factor = float(np.ldexp(item.multiplier, -item.shift))
         self._z_factor = float(np.ldexp(item.z_multiplier, -item.shift))
         self._low, self._high = bounds(item.y_type, item.y_low, item.y_high)
+        x, z = (max(-kind.minimum, kind.maximum) for kind in
+                (TYPES[item.x_type], TYPES[item.z_type]))  # fmt: skip
+        if self._combine is None:
+            most = x * z * abs(item.multiplier)
+        else:  # of every term and their sum
+            most = x * abs(item.multiplier) + z * abs(item.z_multiplier)
+        self._kind = np.float32 if most <= EXACT_FLOAT32 else np.float64
+        self._is_short = np.ldexp(float(most), -item.shift) < SHORT
 
     def bind(self) -> None:
-        """Build the views."""
+        """Make the calls."""
         item = self._item
         x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
         y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
         z = tile_view(self._fspm, item.z_tile(), TYPES[item.z_type])
-        self._blocks = [
-            (
-                first,
-                second,
-                self._scratch.take("wide", first.shape, np.float64),
-                self._scratch.take("residual", first.shape, np.float64),
-                target,
+        self._calls: Calls = []
+        for first, second, target in blocks([x, z, y], BLOCK_ELEMENTS // item.y_channels):
+            work, extra = (
+                self._scratch.take(role, first.shape, self._kind) for role in ("wide", "residual")
             )
-            for first, second, target in blocks([x, z, y], BLOCK_ELEMENTS // item.y_channels)
-        ]
+            short = self._scratch.take("short", first.shape, np.int16) if self._is_short else None
+            self._calls += [
+                partial(np.copyto, work, first),
+                partial(np.copyto, extra, second),
+                partial(np.multiply, work, self._kind(self._x_factor), out=work),
+            ]
+            if self._combine is None:
+                self._calls.append(partial(np.multiply, work, extra, out=work))
+            else:
+                self._calls += [
+                    partial(np.multiply, extra, self._kind(self._z_factor), out=extra),
+                    partial(self._combine, work, extra, out=work),
+                ]
+            self._calls += stored_calls(work, self._low, self._high, target, short)
 
     def run(self) -> int:
         """Execute; nothing accumulates, so nothing saturates."""
-        combine = _COMBINE.get(self._item.mode)
-        for first, second, work, extra, target in self._blocks:
-            work[...] = first
-            extra[...] = second
-            np.multiply(work, self._x_factor, out=work)
-            if combine is None:
-                np.multiply(work, extra, out=work)
-            else:
-                np.multiply(extra, self._z_factor, out=extra)
-                combine(work, extra, out=work)
-            round_into(work, self._low, self._high, target)
+        for call in self._calls:
+            call()
         return 0
 
 
@@ -152,67 +168,101 @@ class PoolStep:
         self._combine: Callable[..., Array] = np.add if self._is_sum else np.maximum
         self._outside = 0 if self._is_sum else dtype.minimum
         self._high, self._wide = item.covered()
-        self._factor = float(np.ldexp(item.multiplier, -item.shift))
         self._low, self._top = bounds(item.y_type, item.y_low, item.y_high)
-        scratch.reserve("stage", self._high * self._wide * item.x_channels)
-        scratch.reserve("columns", item.y_height * self._wide * item.x_channels)
-        scratch.reserve("wide", item.pixels * item.y_channels)
+        if self._is_sum:
+            self._requantize(item, dtype)
+        staged = self._high * self._wide * item.x_channels
+        self._together = max(1, min(len(self._fspm), BLOCK_ELEMENTS // staged))
+        scratch.reserve("stage", staged * self._together)
+        columns = item.y_height * self._wide * item.x_channels
+        scratch.reserve("columns", columns * self._together)
+        room = item.pixels * item.y_channels * self._together
+        scratch.reserve("wide", room)
+        scratch.reserve("short", room, 2)
+
+    def _requantize(self, item: Pool, dtype: DType) -> None:
+        """Factor and float type of the sums: float32 where it is proved to be enough."""
+        taps = item.kernel_height * item.kernel_width
+        lowest, highest = (np.array([taps * end]) for end in (min(0, dtype.minimum), dtype.maximum))
+        factor = np.ldexp(float(item.multiplier), -item.shift)
+        record = parameter_record(item.multiplier, item.shift)
+        gains = None
+        if dtype.bits == 8:
+            gains = float32_gains(record, lowest, highest, self._low, self._top)
+        self._factor = np.float64(factor) if gains is None else gains[0]
+        self._is_short = taps * max(-dtype.minimum, dtype.maximum) * abs(factor) < SHORT
 
     def bind(self) -> None:
-        """Build the views."""
+        """Make the calls."""
         item = self._item
-        channels = item.x_channels
         x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
-        self._y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
-        stage = self._scratch.take("stage", (self._high, self._wide, channels), self._kind)
+        y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
+        self._calls: Calls = []
+        for first in range(0, len(x), self._together):
+            several = slice(first, first + self._together)
+            self._bind(x[several], y[several], first == 0)
+
+    def _bind(self, x: Array, y: Array, border: bool) -> None:
+        """Some pictures; zeros around x may stand from those before."""
+        item = self._item
+        pictures, channels = len(x), item.x_channels
+        stage = self._scratch.take(
+            "stage", (pictures, self._high, self._wide, channels), self._kind
+        )
         top, left = item.pad_top, item.pad_left
         rows = max(0, min(item.x_height, self._high - top))
         columns = max(0, min(item.x_width, self._wide - left))
-        self._inside = stage[top : top + rows, left : left + columns]
-        self._x = x[:rows, :columns]
-        bands = [
-            stage[:top], stage[top + rows :], stage[top : top + rows, :left],
-            stage[top : top + rows, left + columns :],
-        ]  # fmt: skip
-        self._borders = [band for band in bands if band.size]
-        shape = (item.y_height, self._wide, channels)
-        self._by_rows = self._scratch.take("columns", shape, self._kind)
-        self._rows = [
-            stage[tap : tap + (item.y_height - 1) * item.stride_height + 1 : item.stride_height]
-            for tap in range(item.kernel_height)
-        ]
-        self._columns = [
-            self._by_rows[
-                :, tap : tap + (item.y_width - 1) * item.stride_width + 1 : item.stride_width
-            ]
-            for tap in range(item.kernel_width)
-        ]
+        middle = stage[:, top : top + rows]
+        bands = (
+            stage[:, :top], stage[:, top + rows :], middle[:, :, :left],
+            middle[:, :, left + columns :],
+        )  # fmt: skip
+        padded = rows < self._high or columns < self._wide
+        if self._is_sum or padded:
+            self._calls += [partial(band.fill, self._outside) for band in bands if band.size]
+            inside = middle[:, :, left : left + columns]
+            self._calls.append(partial(np.copyto, inside, x[:, :rows, :columns]))
+        else:
+            stage = x[:, :rows, :columns]  # as it lies, since a maximum is of its type
+        shape = (pictures, item.y_height, self._wide, channels)
+        by_rows = self._scratch.take("columns", shape, self._kind)
+        self._fold(_taps(stage, 1, item.kernel_height, item.stride_height, item.y_height), by_rows)
+        taps = _taps(by_rows, 2, item.kernel_width, item.stride_width, item.y_width)
         # the second pass reuses the stage's memory: the first has read all of it by then
-        self._pooled = self._scratch.take("stage", self._y.shape, self._kind)
-        self._work = self._scratch.take("wide", self._y.shape, np.float64)
+        pooled = self._scratch.take("stage", y.shape, self._kind)
+        self._fold(taps, pooled)
+        if not self._is_sum:
+            ends = np.array(self._low, y.dtype), np.array(self._top, y.dtype)
+            self._calls.append(partial(pooled.clip, *ends, out=y))
+            return
+        work = pooled
+        if self._factor.dtype != self._kind:
+            work = self._scratch.take("wide", y.shape, np.float64)
+            self._calls.append(partial(np.copyto, work, pooled))
+        short = self._scratch.take("short", y.shape, np.int16) if self._is_short else None
+        self._calls.append(partial(np.multiply, work, self._factor, out=work))
+        self._calls += stored_calls(work, self._low, self._top, y, short)
 
     def run(self) -> int:
         """Execute; a window's sum cannot leave the accumulator, so nothing saturates."""
-        for border in self._borders:
-            border.fill(self._outside)
-        self._inside[...] = self._x
-        self._fold(self._rows, self._by_rows)
-        self._fold(self._columns, self._pooled)
-        if self._is_sum:
-            self._work[...] = self._pooled
-            np.multiply(self._work, self._factor, out=self._work)
-            round_into(self._work, self._low, self._top, self._y)
-            return 0
-        np.clip(self._pooled, self._low, self._top, out=self._y)
+        for call in self._calls:
+            call()
         return 0
 
     def _fold(self, taps: list[Array], target: Array) -> None:
+        """All taps into one."""
         if len(taps) == 1:
-            target[...] = taps[0]
+            self._calls.append(partial(np.copyto, target, taps[0]))
             return
-        self._combine(taps[0], taps[1], out=target)
-        for tap in taps[2:]:
-            self._combine(target, tap, out=target)
+        self._calls.append(partial(self._combine, taps[0], taps[1], out=target))
+        self._calls += [partial(self._combine, target, tap, out=target) for tap in taps[2:]]
+
+
+def _taps(values: Array, axis: int, kernel: int, stride: int, size: int) -> list[Array]:
+    """Views of what each tap of a window along an axis reads."""
+    before = (slice(None),) * axis
+    last = (size - 1) * stride + 1
+    return [values[(*before, slice(tap, tap + last, stride))] for tap in range(kernel)]
 
 
 @lru_cache(maxsize=64)
@@ -245,19 +295,21 @@ class LookupStep:
         scratch.reserve("wide", room, item.y_bytes)
 
     def bind(self) -> None:
-        """Build the views."""
+        """Make the calls."""
         item = self._item
         x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
         x = x.view(_UNSIGNED[x.dtype.itemsize])
         y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
-        self._blocks = [
-            (source, self._scratch.take("wide", source.shape, self._table.dtype.type), target)
-            for source, target in blocks([x, y], BLOCK_ELEMENTS // item.y_channels)
-        ]
+        self._calls: Calls = []
+        for source, target in blocks([x, y], BLOCK_ELEMENTS // item.y_channels):
+            work = self._scratch.take("wide", source.shape, self._table.dtype.type)
+            self._calls += [
+                partial(np.take, self._table, source, out=work, mode="clip"),
+                partial(np.copyto, target, work),
+            ]
 
     def run(self) -> int:
         """Execute; nothing accumulates, so nothing saturates."""
-        for source, work, target in self._blocks:
-            np.take(self._table, source, out=work, mode="clip")
-            target[...] = work
+        for call in self._calls:
+            call()
         return 0

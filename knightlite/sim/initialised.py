@@ -20,13 +20,13 @@ from knightlite.sim.memory import Bytes, byte_view
 
 def merged(item: Operand) -> Operand:
     """The same bytes in fewer, longer runs where runs touch."""
-    if item.outer or item.rows == item.columns == 1:
+    name, space, address, rows, row_stride, columns, column_stride, run, write, unit, outer = item
+    if outer or rows == columns == 1 or (columns > 1 and column_stride != run):
         return item
-    if item.columns == 1 or item.column_stride == item.run:
-        item = item._replace(columns=1, run=item.columns * item.run, column_stride=0)
-        if item.rows == 1 or item.row_stride == item.run:
-            item = item._replace(rows=1, run=item.rows * item.run, row_stride=0)
-    return item
+    run *= columns
+    if rows == 1 or row_stride == run:
+        rows, row_stride, run = 1, 0, rows * run
+    return Operand(name, space, address, rows, row_stride, 1, 0, run, write, unit)
 
 
 UNWRITTEN, WRITTEN, DELIVERED = range(3)  # of a byte

@@ -205,13 +205,20 @@ class _History:
 
 
 def check_races(
-    instructions: Sequence[Instruction], ordered: Sequence[Ordered], layers: Sequence[str]
+    instructions: Sequence[Instruction],
+    ordered: Sequence[Ordered],
+    layers: Sequence[str],
+    touched: Sequence[Sequence[Access]] | None = None,
 ) -> None:
-    """MachineError for the first two overlapping accesses that nothing orders."""
+    """MachineError for the first two overlapping accesses that nothing orders.
+
+    ``touched``: what each instruction accesses, where it is known already.
+    """
+    accesses = touched or [item.accesses() for item in instructions]
     memory = [_History() for _ in Space]  # a list: enumerations hash slowly
-    for index, (item, place) in enumerate(zip(instructions, ordered, strict=True)):
+    for index, (place, found) in enumerate(zip(ordered, accesses, strict=True)):
         who = (place.engine, place.position, index)
-        for access in item.accesses():
+        for access in found:
             other = memory[access.space].touch(access, who, place.clock)
             if other is not None:
                 raise _race(index, other, access, instructions, layers)

@@ -7,9 +7,9 @@ two is exact, and all values stay below 2^53, so float64 computes the specified 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,11 @@ from knightlite.isa import TYPES
 from knightlite.sim.memory import parameters
 
 Array = NDArray[Any]
+Calls = list[Callable[[], object]]  # of numpy, bound to the arrays that they work on
 
 BLOCK_ELEMENTS = 1 << 16  # float64 work of one block: half a MiB, inside the second-level cache
 LANE_ELEMENTS = 1 << 12  # per-channel factors are repeated up to so many, for long inner loops
+SHORT = (1 << 15) - 1  # magnitudes below it round to integers that int16 holds
 _NUDGES = tuple(sign * 2.0**-power for power in range(18, 13, -1) for sign in (1, -1))
 
 
@@ -69,10 +71,47 @@ def apply_map(channel: ChannelMap, source: Array, work: Array) -> Array:
     return np.clip(work, channel.low, channel.high, out=work)
 
 
+def map_calls(channel: ChannelMap, source: Array, work: Array) -> Calls:
+    """What :func:`apply_map` does, as calls; ``work`` is [..., channels]."""
+    gain, offset, lanes = channel.gain, channel.offset, work
+    if work.flags.c_contiguous:  # several pixels in a row of lanes
+        pixels, channels = work.size // gain.size, gain.size
+        repeat = repeat_lanes(pixels, channels)
+        lanes = work.reshape(pixels // repeat, repeat * channels)
+        gain, offset = np.tile(gain, repeat), np.tile(offset, repeat)
+    ends = np.array(channel.low, work.dtype), np.array(channel.high, work.dtype)
+    return [
+        partial(np.copyto, work, source),
+        partial(np.multiply, lanes, gain, out=lanes),
+        partial(np.add, lanes, offset, out=lanes),
+        partial(np.rint, work, out=work),
+        partial(work.clip, *ends, out=work),
+    ]
+
+
 def bounds(code: int, low: int, high: int) -> tuple[int, int]:
     """The clamp of an instruction inside the range of its type."""
     dtype = TYPES[code]
     return max(low, dtype.minimum), min(high, dtype.maximum)
+
+
+def stored_calls(work: Array, low: int, high: int, target: Array, short: Array | None) -> Calls:
+    """Round and clamp ``work`` in place, then store the integers; same shape as ``target``.
+
+    ``short``: int16 work of that shape, where all values fit it before they are clamped.
+    """
+    rounded = partial(np.rint, work, out=work)
+    if short is None:
+        ends = np.array(low, work.dtype), np.array(high, work.dtype)
+        clipped = partial(work.clip, *ends, out=work)
+        return [rounded, clipped, partial(np.copyto, target, work, casting="unsafe")]
+    low16, high16 = np.array(low, np.int16), np.array(high, np.int16)
+    return [
+        rounded,
+        partial(np.copyto, short, work, casting="unsafe"),
+        partial(short.clip, low16, high16, out=short),
+        partial(np.copyto, target, short, casting="unsafe"),
+    ]
 
 
 def round_into(work: Array, low: int, high: int, target: Array) -> None:
@@ -89,31 +128,46 @@ def repeat_lanes(pixels: int, channels: int) -> int:
 
 
 def pixel_list(view: Array) -> Array | None:
-    """[rows, columns, channels] as [1, pixels, channels] where its pixels are evenly spaced."""
-    rows, columns, channels = view.shape
-    by_row, by_column, by_channel = view.strides
+    """[pictures, rows, columns, channels] as [pictures, 1, pixels, channels].
+
+    None where the pixels of a picture are not evenly spaced.
+    """
+    pictures, rows, columns, channels = view.shape
+    by_picture, by_row, by_column, by_channel = view.strides
     if rows == 1:
         return view
     if columns == 1:
         by_column = by_row
     elif by_row != columns * by_column:
         return None
-    shape = (1, rows * columns, channels)
-    return as_strided(view, shape, (0, by_column, by_channel))
+    shape = (pictures, 1, rows * columns, channels)
+    return as_strided(view, shape, (by_picture, 0, by_column, by_channel))
 
 
 def blocks(views: Sequence[Array], limit: int) -> list[tuple[Array, ...]]:
-    """Cut tiles of equal height and width into the same parts of at most ``limit`` pixels.
+    """Cut tiles of equal pictures, height and width into the same parts of about ``limit`` pixels.
 
-    Every part is [1, pixels, channels] where all tiles are evenly spaced, else [rows, columns,
-    channels] with at least one row.
+    Every part is [pictures, rows, columns, channels]: several whole pictures where they fit the
+    limit, else a part of one: its rows, at least one of them, or its pixels in a single row where
+    all tiles are evenly spaced.
     """
     lists = [pixel_list(view) for view in views]
     flat = [view for view in lists if view is not None]
     if len(flat) == len(views):
+        views = flat
+    pictures, rows, columns = views[0].shape[:3]
+    together = limit // (rows * columns)
+    if together:
+        starts = range(0, pictures, together)
+        return [tuple(view[at : at + together] for view in views) for at in starts]
+    if rows == 1:
         step = max(1, limit)
-        count = flat[0].shape[1]
-        return [tuple(view[:, at : at + step] for view in flat) for at in range(0, count, step)]
-    rows, columns = views[0].shape[:2]
-    step = max(1, limit // columns)
-    return [tuple(view[at : at + step] for view in views) for at in range(0, rows, step)]
+        cuts = [(slice(None), slice(at, at + step)) for at in range(0, columns, step)]
+    else:
+        step = max(1, limit // columns)
+        cuts = [(slice(at, at + step), slice(None)) for at in range(0, rows, step)]
+    return [
+        tuple(view[(slice(picture, picture + 1), *cut)] for view in views)
+        for picture in range(pictures)
+        for cut in cuts
+    ]

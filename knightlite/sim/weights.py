@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from knightlite.errors import MachineError
 from knightlite.isa import WEIGHT_TYPES, Matrix, SparseMatrix
 from knightlite.sim.memory import Bytes, flat_view, tile_view
+from knightlite.sim.thresholds import EXACT_FLOAT32
 
 Array = NDArray[Any]
 
-EXACT_FLOAT32 = 1 << 24
 MOST_PARTS = 4  # beyond it float64, at half the speed, is the better way
 
 
@@ -28,12 +28,19 @@ MOST_PARTS = 4  # beyond it float64, at half the speed, is the better way
 class Weights:
     """Decoded weights: factors [depth, output channels] cut over the depth, and what they reach.
 
-    ``reach`` is the largest magnitude that any subset of the products can add up to.
+    ``reach`` is the largest magnitude that any subset of the products can add up to; ``lowest`` and
+    ``highest`` are the ends of it per output channel.
     """
 
     parts: tuple[Array, ...]
     starts: tuple[int, ...]
-    reach: int
+    lowest: Array
+    highest: Array
+
+    @property
+    def reach(self) -> int:
+        """Of all channels."""
+        return int(max(self.highest.max(), -self.lowest.min()))
 
     @property
     def dtype(self) -> Any:
@@ -41,18 +48,26 @@ class Weights:
         return self.parts[0].dtype
 
 
-def reach(factors: Array, low: int, high: int) -> int:
-    """Largest |partial sum| of ``x @ factors`` in any order, x in [low, high] or 0."""
+def ends(factors: Array, low: int, high: int) -> tuple[Array, Array]:
+    """Smallest and largest partial sum of ``x @ factors`` per column, in any order.
+
+    x lies in [low, high] or is 0.
+    """
     low, high = min(low, 0), max(high, 0)
     positive = np.maximum(factors, 0).sum(axis=0, dtype=np.int64)
     negative = positive - factors.sum(axis=0, dtype=np.int64)
-    up, down = positive * high - negative * low, negative * high - positive * low
-    return int(max(up.max(), down.max()))
+    return positive * low - negative * high, positive * high - negative * low
+
+
+def reach(factors: Array, low: int, high: int) -> int:
+    """Largest |partial sum| of ``x @ factors`` in any order, x in [low, high] or 0."""
+    lowest, highest = ends(factors, low, high)
+    return int(max(highest.max(), -lowest.min()))
 
 
 def split(factors: Array, low: int, high: int) -> Weights:
     """The fewest equal cuts that are exact in float32 (at most MOST_PARTS), else float64."""
-    total = reach(factors, low, high)
+    total = ends(factors, low, high)
     for count in range(1, MOST_PARTS + 1):
         pieces = np.array_split(factors, count)
         if count > factors.shape[0]:
@@ -60,21 +75,28 @@ def split(factors: Array, low: int, high: int) -> Weights:
         if all(reach(piece, low, high) <= EXACT_FLOAT32 for piece in pieces):
             starts = np.cumsum([0, *(piece.shape[0] for piece in pieces[:-1])])
             parts = tuple(np.ascontiguousarray(piece, np.float32) for piece in pieces)
-            return Weights(parts, tuple(int(start) for start in starts), total)
-    return Weights((np.ascontiguousarray(factors, np.float64),), (0,), total)
+            return Weights(parts, tuple(int(start) for start in starts), *total)
+    return Weights((np.ascontiguousarray(factors, np.float64),), (0,), *total)
 
 
 def read_weights(
-    item: Matrix, memory: Bytes, low: int, high: int, known: dict[tuple[Any, ...], Weights]
+    item: Matrix,
+    memory: Bytes,
+    low: int,
+    high: int,
+    known: dict[tuple[Any, ...], Weights] | None,
 ) -> Weights:
-    """Decode the weights of an instruction; equal ones are shared."""
+    """Decode the weights of an instruction; equal ones are shared where they are ``known``."""
     if isinstance(item, SparseMatrix):
         stored = _dense(item, memory)
     else:
-        stored = tile_view(memory, item.weights(), WEIGHT_TYPES[item.weight_type])[:, 0]
+        stored = tile_view(memory, item.weights(), WEIGHT_TYPES[item.weight_type])[0, :, 0]
+    decode = _depthwise if item.depthwise else split
+    if known is None:
+        return decode(stored, low, high)
     key = (stored.shape, item.weight_type, bool(item.depthwise), low, high, stored.tobytes())
     if key not in known:
-        known[key] = _depthwise(stored, low, high) if item.depthwise else split(stored, low, high)
+        known[key] = decode(stored, low, high)
     return known[key]
 
 
@@ -111,6 +133,5 @@ def _dense(item: SparseMatrix, memory: Bytes) -> Array:
 
 
 def _depthwise(factors: Array, low: int, high: int) -> Weights:
-    total = reach(factors, low, high)
-    kind = np.float32 if total <= EXACT_FLOAT32 else np.float64
-    return Weights((factors.astype(kind),), (0,), total)
+    kind = np.float32 if reach(factors, low, high) <= EXACT_FLOAT32 else np.float64
+    return Weights((factors.astype(kind),), (0,), *ends(factors, low, high))

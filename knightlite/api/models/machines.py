@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.options.shared import NATIVE
@@ -52,3 +53,19 @@ def open_simulator(binary: Binary, chip: str | None = None) -> Machine:
     machine = Machine(binary.program, binary.target(chip), general_layers(binary.program))
     machine.check()
     return machine
+
+
+def run_frames(
+    machine: AnyMachine, frames: Sequence[Mapping[str, Array]]
+) -> list[dict[str, Array]]:
+    """The outputs of every frame; the simulator takes all in one call, which is faster."""
+    from knightlite.sim import Machine
+
+    if len(frames) < 2 or not isinstance(machine, Machine):
+        return [machine.run(inputs) for inputs in frames]
+    together = {name: np.concatenate([inputs[name] for inputs in frames]) for name in frames[0]}
+    outputs = machine.run(together)
+    return [
+        {name: values[place : place + 1] for name, values in outputs.items()}
+        for place in range(len(frames))
+    ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from knightlite import limits
 from knightlite.api.models.binary import File, open_binary
 from knightlite.api.models.compiled import CompiledModel
-from knightlite.api.models.machines import open_machine
+from knightlite.api.models.machines import open_machine, run_frames
 from knightlite.api.simulation.frames import picture
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.errors import DataError, UsageError
@@ -97,13 +97,13 @@ class CompiledNetwork:
             raise UsageError(
                 f"the network has no output {unknown[0]}.", f"its outputs are {', '.join(known)}"
             )
-        frames = [self._finish(self.machine.run(inputs)) for inputs in self._frames(feed)]
+        frames = [self._finish(found) for found in run_frames(self.machine, self._frames(feed))]
         return [_joined(name, [frame[name] for frame in frames]) for name in wanted]
 
     def run_integers(self, feed: Mapping[str, Any]) -> dict[str, Array]:
         """The chip's own outputs, [N, C, H, W] integers by name as ``integer_outputs`` has them."""
         names = blob_names(self.meta)
-        frames = [self.machine.run(inputs) for inputs in self._frames(feed)]
+        frames = run_frames(self.machine, self._frames(feed))
         return {
             name: np.concatenate([frame[entry.name] for frame in frames])
             for entry in self.meta.outputs
