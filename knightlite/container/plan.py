@@ -11,14 +11,23 @@ import hashlib
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import get_args
 
-from knightlite.container.description import Description, StoredTensor
+from knightlite.container.description import (
+    Attribute,
+    Constant,
+    Description,
+    ElementType,
+    HostOperator,
+    StoredTensor,
+)
 from knightlite.dtypes import S8, S16, U8
 from knightlite.errors import FormatError
 from knightlite.json_records import canonical_json, to_json
 
 DIGEST_BYTES = 32
 NOWHERE = (1 << 32) - 1
+ELEMENT_TYPES: tuple[str, ...] = get_args(ElementType)
 TYPE_CODES = {dtype.name: code for code, dtype in enumerate((U8, S8, S16))}
 """As in the fields of instructions."""
 
@@ -80,6 +89,10 @@ HEAD = Record(
         Item("host_operators", "I", "number of operators that the host runs behind the chip"),
         Item("general_layers", "I", "number of layers that the host runs between segments"),
         Item("general_reads", "I", "number of tensors that they read"),
+        Item("host_operands", "I", "number of what they read and make"),
+        Item("host_attributes", "I", "number of their attributes"),
+        Item("numbers", "I", "number of numbers"),
+        Item("results", "I", "number of outputs of the network"),
         *_text("name", "name of the network"),
         *_text("chip", "chip name"),
         *_text("res_version", "`res_version`"),
@@ -125,7 +138,48 @@ PLACE = Record(
     (Item("tensor", "I", "which of the tensors it is"),),
 )
 SCALE = Record("scale", "One per scale.", (Item("value", "f", "what 1 is worth"),))
-RECORDS = (HEAD, LAYER, TENSOR, GENERAL, PLACE, SCALE)
+HOST_OPERATOR = Record(
+    "host_operator",
+    "One per operator that the host runs behind the chip, in their order.",
+    (
+        *_text("name", "of the node"),
+        *_text("op", "ONNX operator"),
+        Item("first_operand", "I", "which of the operands is its first"),
+        Item("inputs", "I", "how many of them it reads"),
+        Item("outputs", "I", "how many follow these, which it makes"),
+        Item("first_attribute", "I", "which of the attributes is its first"),
+        Item("attributes", "I", "how many it has, sorted by name"),
+    ),
+)
+HOST_OPERAND = Record(
+    "host_operand",
+    "One per operand of these operators.",
+    (
+        *_text("name", "an output of the chip or of an operator before; empty: left out"),
+        Item("type", "I", "of a constant: which of the types of `Constant`; else 4294967295"),
+        Item("axes", "I", "of a constant: how many axes it has"),
+        Item("first_size", "I", "of a constant: which of the numbers is its first size"),
+        Item("data_offset", "I", "of a constant: where in the texts its elements are"),
+        Item("data_bytes", "I", "of a constant: how many bytes they have"),
+    ),
+)
+HOST_ATTRIBUTE = Record(
+    "host_attribute",
+    "One per attribute of these operators.",
+    (
+        *_text("name", "its name"),
+        Item("kind", "I", "0 whole numbers, 1 float64, 2 texts: (bytes * 2^32) + offset"),
+        Item("is_list", "I", "1 where it is a list, else 0"),
+        Item("count", "I", "how many it has"),
+        Item("first_number", "I", "which of the numbers is its first"),
+    ),
+)
+RESULT = Record("result", "One per output of the network.", _text("name", "its name"))
+NUMBER = Record("number", "One per number.", (Item("value", "q", "a whole number, or 64 bits"),))
+RECORDS = (
+    HEAD, LAYER, TENSOR, GENERAL, PLACE, SCALE,
+    HOST_OPERATOR, HOST_OPERAND, HOST_ATTRIBUTE, RESULT, NUMBER,
+)  # fmt: skip
 """In the order of the file; behind them lie the texts."""
 
 
@@ -138,7 +192,10 @@ class _Texts:
 
     def place(self, text: str) -> tuple[int, int]:
         """(Offset, bytes)."""
-        data = text.encode("utf-8", "surrogatepass")  # JSON may hold halves of a character
+        return self.put(text.encode("utf-8", "surrogatepass"))  # JSON may hold half characters
+
+    def put(self, data: bytes) -> tuple[int, int]:
+        """The same of bytes."""
         if data not in self._known:
             self._known[data] = (len(self.data), len(data))
             self.data += data
@@ -163,12 +220,15 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
     described = canonical_json(to_json(replace(meta, pair="")))
     scales: list[float] = []
     tensors = meta.tensors_in_ddr
+    host = _Host(texts)
+    steps = [host.operator(step) for step in meta.host]
     head = HEAD.form.pack(
         pair, hashlib.sha256(described).digest(), bytes.fromhex(meta.chip_digest),
         meta.ddr_bytes, meta.constants_bytes, chip.ddr_bytes, chip.fspm_bytes, chip.wspm_bytes,
         chip.mspm_bytes, chip.wspm_align_bytes, len(meta.layers), len(tensors),
         len(meta.inputs), len(meta.outputs), sum(map(_scale_count, tensors)), len(meta.host),
         len(meta.general), sum(len(item.reads) for item in meta.general),
+        len(host.operands), len(host.attributes), len(host.numbers), len(meta.graph_outputs),
         *texts.place(meta.name), *texts.place(meta.chip), *texts.place(meta.res_version),
     )  # fmt: skip
     parts = [head]
@@ -179,7 +239,62 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
     for names in (_names(meta.inputs), _names(meta.outputs), reads):
         parts += [PLACE.form.pack(at) for at in _places(meta, names)]
     parts += [SCALE.form.pack(value) for value in scales]
+    parts += [*steps, *host.operands, *host.attributes]
+    parts += [RESULT.form.pack(*texts.place(name)) for name in meta.graph_outputs]
+    parts += [NUMBER.form.pack(value) for value in host.numbers]
     return b"".join([*parts, bytes(texts.data)])
+
+
+class _Host:
+    """Records of what the host runs, one list for all operators."""
+
+    def __init__(self, texts: _Texts) -> None:
+        self._texts = texts
+        self.operands: list[bytes] = []
+        self.attributes: list[bytes] = []
+        self.numbers: list[int] = []
+
+    def operator(self, step: HostOperator) -> bytes:
+        """The record of an operator, once those of its operands and attributes are made."""
+        first_operand, first_attribute = len(self.operands), len(self.attributes)
+        self.operands += [self._operand(name, step.constants.get(name)) for name in step.inputs]
+        self.operands += [self._operand(name, None) for name in step.outputs]
+        self.attributes += [self._attribute(*item) for item in sorted(step.attributes.items())]
+        return HOST_OPERATOR.form.pack(
+            *self._texts.place(step.name), *self._texts.place(step.op), first_operand,
+            len(step.inputs), len(step.outputs), first_attribute, len(step.attributes),
+        )  # fmt: skip
+
+    def _operand(self, name: str, values: Constant | None) -> bytes:
+        if values is None:
+            return HOST_OPERAND.form.pack(*self._texts.place(name), NOWHERE, 0, 0, 0, 0)
+        first_size = len(self.numbers)
+        self.numbers += values.shape
+        return HOST_OPERAND.form.pack(
+            *self._texts.place(name), ELEMENT_TYPES.index(values.type), len(values.shape),
+            first_size, *self._texts.put(values.data),
+        )  # fmt: skip
+
+    def _attribute(self, name: str, value: Attribute) -> bytes:
+        values = value if isinstance(value, tuple) else (value,)
+        kind, first = next(iter(map(_kind, values)), 0), len(self.numbers)
+        self.numbers += map(self._number, values)
+        return HOST_ATTRIBUTE.form.pack(
+            *self._texts.place(name), kind, isinstance(value, tuple), len(values), first
+        )
+
+    def _number(self, value: float | str) -> int:
+        if isinstance(value, int):
+            return value
+        if isinstance(value, str):
+            offset, size = self._texts.place(value)
+            return size << 32 | offset
+        bits: int = struct.unpack("<q", struct.pack("<d", value))[0]
+        return bits
+
+
+def _kind(value: float | str) -> int:
+    return 2 if isinstance(value, str) else 1 if isinstance(value, float) else 0
 
 
 def _scale_count(entry: StoredTensor) -> int:

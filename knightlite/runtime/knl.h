@@ -79,9 +79,11 @@ typedef void (*knl_observer)(void *context, uint32_t tensor);
 typedef struct knl_network {
     const uint8_t *code, *constants;
     const uint8_t *layers, *tensors, *general, *places, *scales, *texts;
+    const uint8_t *host, *operands, *attributes, *results, *numbers;
     size_t code_bytes, text_bytes;
     uint64_t ddr_bytes, constants_bytes, fspm_bytes, wspm_bytes, mspm_bytes, wspm_align_bytes;
-    uint32_t layer_count, tensor_count, input_count, output_count, host_operators;
+    uint32_t layer_count, tensor_count, input_count, output_count;
+    uint32_t host_operators, host_operands, host_attributes, result_count;
     uint32_t general_count, general_reads;
     uint32_t instructions;
     unsigned options;

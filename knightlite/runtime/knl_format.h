@@ -9,7 +9,7 @@
 
 #define KNL_MODEL_MAGIC "KLITETSM"
 
-#define KNL_FORMAT_VERSION 7u
+#define KNL_FORMAT_VERSION 8u
 
 /* a head of the plan: where its fields begin, and its bytes */
 enum {
@@ -31,13 +31,17 @@ enum {
     KNL_HEAD_HOST_OPERATORS = 172,
     KNL_HEAD_GENERAL_LAYERS = 176,
     KNL_HEAD_GENERAL_READS = 180,
-    KNL_HEAD_NAME_OFFSET = 184,
-    KNL_HEAD_NAME_BYTES = 188,
-    KNL_HEAD_CHIP_OFFSET = 192,
-    KNL_HEAD_CHIP_BYTES = 196,
-    KNL_HEAD_RES_VERSION_OFFSET = 200,
-    KNL_HEAD_RES_VERSION_BYTES = 204,
-    KNL_HEAD_SIZE = 208
+    KNL_HEAD_HOST_OPERANDS = 184,
+    KNL_HEAD_HOST_ATTRIBUTES = 188,
+    KNL_HEAD_NUMBERS = 192,
+    KNL_HEAD_RESULTS = 196,
+    KNL_HEAD_NAME_OFFSET = 200,
+    KNL_HEAD_NAME_BYTES = 204,
+    KNL_HEAD_CHIP_OFFSET = 208,
+    KNL_HEAD_CHIP_BYTES = 212,
+    KNL_HEAD_RES_VERSION_OFFSET = 216,
+    KNL_HEAD_RES_VERSION_BYTES = 220,
+    KNL_HEAD_SIZE = 224
 };
 
 /* a layer of the plan: where its fields begin, and its bytes */
@@ -92,6 +96,56 @@ enum {
 enum {
     KNL_SCALE_VALUE = 0,
     KNL_SCALE_SIZE = 4
+};
+
+/* a host_operator of the plan: where its fields begin, and its bytes */
+enum {
+    KNL_HOST_OPERATOR_NAME_OFFSET = 0,
+    KNL_HOST_OPERATOR_NAME_BYTES = 4,
+    KNL_HOST_OPERATOR_OP_OFFSET = 8,
+    KNL_HOST_OPERATOR_OP_BYTES = 12,
+    KNL_HOST_OPERATOR_FIRST_OPERAND = 16,
+    KNL_HOST_OPERATOR_INPUTS = 20,
+    KNL_HOST_OPERATOR_OUTPUTS = 24,
+    KNL_HOST_OPERATOR_FIRST_ATTRIBUTE = 28,
+    KNL_HOST_OPERATOR_ATTRIBUTES = 32,
+    KNL_HOST_OPERATOR_SIZE = 36
+};
+
+/* a host_operand of the plan: where its fields begin, and its bytes */
+enum {
+    KNL_HOST_OPERAND_NAME_OFFSET = 0,
+    KNL_HOST_OPERAND_NAME_BYTES = 4,
+    KNL_HOST_OPERAND_TYPE = 8,
+    KNL_HOST_OPERAND_AXES = 12,
+    KNL_HOST_OPERAND_FIRST_SIZE = 16,
+    KNL_HOST_OPERAND_DATA_OFFSET = 20,
+    KNL_HOST_OPERAND_DATA_BYTES = 24,
+    KNL_HOST_OPERAND_SIZE = 28
+};
+
+/* a host_attribute of the plan: where its fields begin, and its bytes */
+enum {
+    KNL_HOST_ATTRIBUTE_NAME_OFFSET = 0,
+    KNL_HOST_ATTRIBUTE_NAME_BYTES = 4,
+    KNL_HOST_ATTRIBUTE_KIND = 8,
+    KNL_HOST_ATTRIBUTE_IS_LIST = 12,
+    KNL_HOST_ATTRIBUTE_COUNT = 16,
+    KNL_HOST_ATTRIBUTE_FIRST_NUMBER = 20,
+    KNL_HOST_ATTRIBUTE_SIZE = 24
+};
+
+/* a result of the plan: where its fields begin, and its bytes */
+enum {
+    KNL_RESULT_NAME_OFFSET = 0,
+    KNL_RESULT_NAME_BYTES = 4,
+    KNL_RESULT_SIZE = 8
+};
+
+/* a number of the plan: where its fields begin, and its bytes */
+enum {
+    KNL_NUMBER_VALUE = 0,
+    KNL_NUMBER_SIZE = 8
 };
 
 #endif

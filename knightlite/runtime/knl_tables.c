@@ -1,5 +1,6 @@
 /* The plan of a .cfg: memories, layers, tensors, texts. docs/formats.md */
 #include "knl_core.h"
+#include "knl_host.h"
 
 static int take_text(const knl_network *net, const uint8_t *at, knl_text *text, knl_error *error) {
     uint64_t offset = knl_u32(at), length = knl_u32(at + 4);
@@ -20,6 +21,7 @@ int knl_general_op(const knl_network *net, uint32_t index, knl_text *op, knl_err
 /* Records of the plan: where they lie, and that they are all there. */
 static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl_error *error) {
     uint64_t scales = knl_u32(head + KNL_HEAD_SCALES), at = KNL_HEAD_SIZE;
+    uint64_t host, operands, attributes, results, numbers;
     net->layer_count = knl_u32(head + KNL_HEAD_LAYERS);
     net->tensor_count = knl_u32(head + KNL_HEAD_TENSORS);
     net->input_count = knl_u32(head + KNL_HEAD_INPUTS);
@@ -32,6 +34,19 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
     at += (uint64_t)KNL_GENERAL_SIZE * net->general_count;
     at += KNL_PLACE_SIZE * ((uint64_t)net->input_count + net->output_count + net->general_reads);
     at += KNL_SCALE_SIZE * scales;
+    host = at;
+    net->host_operands = knl_u32(head + KNL_HEAD_HOST_OPERANDS);
+    net->host_attributes = knl_u32(head + KNL_HEAD_HOST_ATTRIBUTES);
+    net->result_count = knl_u32(head + KNL_HEAD_RESULTS);
+    at += (uint64_t)KNL_HOST_OPERATOR_SIZE * net->host_operators;
+    operands = at;
+    at += (uint64_t)KNL_HOST_OPERAND_SIZE * net->host_operands;
+    attributes = at;
+    at += (uint64_t)KNL_HOST_ATTRIBUTE_SIZE * net->host_attributes;
+    results = at;
+    at += (uint64_t)KNL_RESULT_SIZE * net->result_count;
+    numbers = at;
+    at += (uint64_t)KNL_NUMBER_SIZE * knl_u32(head + KNL_HEAD_NUMBERS);
     if (at > bytes)
         return knl_say(error, KNL_DAMAGED, 0,
                        "the .cfg is damaged: its plan has %u bytes, but its records end at %u.",
@@ -40,7 +55,12 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
     net->tensors = net->layers + (size_t)net->layer_count * KNL_LAYER_SIZE;
     net->general = net->tensors + (size_t)net->tensor_count * KNL_TENSOR_SIZE;
     net->places = net->general + (size_t)net->general_count * KNL_GENERAL_SIZE;
-    net->scales = head + at - KNL_SCALE_SIZE * scales;
+    net->scales = head + host - KNL_SCALE_SIZE * scales;
+    net->host = head + host;
+    net->operands = head + operands;
+    net->attributes = head + attributes;
+    net->results = head + results;
+    net->numbers = head + numbers;
     net->texts = head + at;
     net->text_bytes = (size_t)(bytes - at);
     return KNL_OK;
@@ -175,6 +195,103 @@ static int check_inputs(const knl_network *net, knl_error *error) {
     return KNL_OK;
 }
 
+/* `count` of something from `first` on, of which there are `all`. */
+static int check_range(const char *what, uint64_t first, uint64_t count, uint64_t all,
+                       knl_error *error) {
+    if (first + count > all)
+        return knl_say(error, KNL_DAMAGED, 0,
+                       "the .cfg is damaged: %s of what the host runs end at %u, and there are %u.",
+                       what, first + count, all);
+    return KNL_OK;
+}
+
+/* Bytes of a constant; more than 2^32 where they are too many. */
+static uint64_t constant_bytes(const knl_network *net, const uint8_t *at) {
+    static const uint8_t sizes[KNL_ELEMENT_TYPES] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8};
+    uint64_t bytes = sizes[knl_u32(at + KNL_HOST_OPERAND_TYPE)], axis;
+    for (axis = 0; axis < knl_u32(at + KNL_HOST_OPERAND_AXES); axis++) {
+        int64_t size = knl_host_number(net, knl_u32(at + KNL_HOST_OPERAND_FIRST_SIZE) + axis);
+        if (size < 0 || size > (int64_t)UINT32_MAX || bytes > UINT32_MAX)
+            return UINT64_MAX;
+        bytes *= (uint64_t)size;
+    }
+    return bytes;
+}
+
+static int check_operand(const knl_network *net, const uint8_t *at, uint64_t numbers,
+                         knl_error *error) {
+    uint32_t type = knl_u32(at + KNL_HOST_OPERAND_TYPE), axes = knl_u32(at + KNL_HOST_OPERAND_AXES);
+    knl_text text;
+    int status = take_text(net, at + KNL_HOST_OPERAND_NAME_OFFSET, &text, error);
+    if (status || type == UINT32_MAX)
+        return status;
+    status = take_text(net, at + KNL_HOST_OPERAND_DATA_OFFSET, &text, error);
+    if (!status && (type >= KNL_ELEMENT_TYPES || axes > KNL_MOST_AXES))
+        status = knl_say(error, KNL_DAMAGED, 0,
+                         "the .cfg is damaged: a constant has type %u and %u axes.",
+                         (uint64_t)type, (uint64_t)axes);
+    if (!status)
+        status = check_range("sizes", knl_u32(at + KNL_HOST_OPERAND_FIRST_SIZE), axes, numbers,
+                             error);
+    if (!status && constant_bytes(net, at) != text.length)
+        status = knl_say(error, KNL_DAMAGED, 0,
+                         "the .cfg is damaged: a constant has other bytes than its sizes say.");
+    return status;
+}
+
+static int check_attribute(const knl_network *net, const uint8_t *at, uint64_t numbers,
+                           knl_error *error) {
+    uint64_t first = knl_u32(at + KNL_HOST_ATTRIBUTE_FIRST_NUMBER);
+    uint64_t count = knl_u32(at + KNL_HOST_ATTRIBUTE_COUNT), item;
+    uint32_t kind = knl_u32(at + KNL_HOST_ATTRIBUTE_KIND);
+    knl_text text;
+    int status = take_text(net, at + KNL_HOST_ATTRIBUTE_NAME_OFFSET, &text, error);
+    if (!status)
+        status = check_range("numbers", first, count, numbers, error);
+    if (!status &&
+        (kind > KNL_TEXTS || (!knl_u32(at + KNL_HOST_ATTRIBUTE_IS_LIST) && count != 1)))
+        status = knl_say(error, KNL_DAMAGED, 0,
+                         "the .cfg is damaged: attribute %t has kind %u and %u numbers.", &text,
+                         (uint64_t)kind, count);
+    for (item = 0; item < count && !status && kind == KNL_TEXTS; item++)
+        status = take_text(net, net->numbers + (size_t)(first + item) * KNL_NUMBER_SIZE, &text,
+                           error);
+    return status;
+}
+
+static int check_operator(const knl_network *net, const uint8_t *at, knl_error *error) {
+    uint64_t operands = (uint64_t)knl_u32(at + KNL_HOST_OPERATOR_INPUTS) +
+                        knl_u32(at + KNL_HOST_OPERATOR_OUTPUTS);
+    knl_text text;
+    int status = take_text(net, at + KNL_HOST_OPERATOR_NAME_OFFSET, &text, error);
+    if (!status)
+        status = take_text(net, at + KNL_HOST_OPERATOR_OP_OFFSET, &text, error);
+    if (!status)
+        status = check_range("operands", knl_u32(at + KNL_HOST_OPERATOR_FIRST_OPERAND), operands,
+                             net->host_operands, error);
+    if (!status)
+        status = check_range("attributes", knl_u32(at + KNL_HOST_OPERATOR_FIRST_ATTRIBUTE),
+                             knl_u32(at + KNL_HOST_OPERATOR_ATTRIBUTES), net->host_attributes,
+                             error);
+    return status;
+}
+
+static int check_host(const knl_network *net, uint64_t numbers, knl_error *error) {
+    knl_text text;
+    uint64_t at;
+    int status = KNL_OK;
+    for (at = 0; at < net->host_operators && !status; at++)
+        status = check_operator(net, net->host + at * KNL_HOST_OPERATOR_SIZE, error);
+    for (at = 0; at < net->host_operands && !status; at++)
+        status = check_operand(net, net->operands + at * KNL_HOST_OPERAND_SIZE, numbers, error);
+    for (at = 0; at < net->host_attributes && !status; at++)
+        status =
+            check_attribute(net, net->attributes + at * KNL_HOST_ATTRIBUTE_SIZE, numbers, error);
+    for (at = 0; at < net->result_count && !status; at++)
+        status = take_text(net, net->results + at * KNL_RESULT_SIZE, &text, error);
+    return status;
+}
+
 int knl_check_plan(knl_network *net, const uint8_t *head, knl_error *error) {
     uint64_t scales = knl_u32(head + KNL_HEAD_SCALES), places, at;
     knl_text name;
@@ -185,6 +302,8 @@ int knl_check_plan(knl_network *net, const uint8_t *head, knl_error *error) {
         status = take_text(net, head + KNL_HEAD_RES_VERSION_OFFSET, &net->res_version, error);
     for (at = 0; at < net->layer_count && !status; at++)
         status = take_text(net, net->layers + at * KNL_LAYER_SIZE, &name, error);
+    if (!status)
+        status = check_host(net, knl_u32(head + KNL_HEAD_NUMBERS), error);
     if (!status)
         status = knl_scan(net, error);
     for (at = 0; at < net->tensor_count && !status; at++)

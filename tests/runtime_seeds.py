@@ -1,0 +1,51 @@
+"""Inputs that the runtime's fuzz target starts from: small programs of all instructions.
+
+``python tests/runtime_seeds.py FOLDER`` writes them.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from assembled import store, tensor, TINY
+from knightlite.container import (
+    CFG_MAGIC,
+    WEIGHT_MAGIC,
+    Program,
+    encode_program,
+    paired,
+    read_sections,
+    write_sections,
+)
+from program_faults import PROGRAMS
+from test_runtime import random_program, sound
+
+
+def case(program: Program) -> bytes:
+    """As the target reads it; JSON, which the runtime does not read, is left out."""
+    cfg, weight = encode_program(program)
+    sections = dict(read_sections(CFG_MAGIC, cfg, "seed"))
+    others = dict(read_sections(WEIGHT_MAGIC, weight, "seed"))
+    sections["meta"] = b""
+    others["meta"] = others["meta"][-74:]
+    cfg, weight = write_sections(CFG_MAGIC, sections), write_sections(WEIGHT_MAGIC, others)
+    return struct.pack("<I", len(cfg)) + cfg + weight
+
+
+def seeds() -> Iterator[bytes]:
+    for name in PROGRAMS:
+        yield case(sound(name))
+    for seed in range(12):
+        yield case(random_program(seed)[0])
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(seeds()):
+        (folder / f"seed{number:02}").write_bytes(data)
+        print(number, len(data))
