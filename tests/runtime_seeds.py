@@ -8,16 +8,13 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from assembled import store, tensor, TINY
 from knightlite.container import (
     CFG_MAGIC,
     WEIGHT_MAGIC,
     Program,
     encode_program,
-    paired,
     read_sections,
     write_sections,
 )
@@ -48,4 +45,3 @@ if __name__ == "__main__":
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds()):
         (folder / f"seed{number:02}").write_bytes(data)
-        print(number, len(data))

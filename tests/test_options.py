@@ -50,6 +50,7 @@ REQUIRED: Mapping[str, list[str]] = {  # what must be given beside the planted o
     "model_modifier": ["-m", "x"],
     "npy2bin": ["-i", "x", "-o", "y"],
     "deploy": ["-o", "x"],
+    "sim-lib": ["-o", "x"],
     "bin2header": ["x", "y"],
 }
 PATIENCE = Option(

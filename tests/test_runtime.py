@@ -22,7 +22,16 @@ from compilers import compile_c, needs_compiler, runtime_files
 from fuzz import mutators
 from knightlite.container import Program, decode_program, paired
 from knightlite.errors import FormatError, KnightliteError, MachineError
-from knightlite.isa import ALL_INSTRUCTIONS, Affine, Eltwise, Instruction, Lookup, layout
+from knightlite.isa import (
+    ALL_INSTRUCTIONS,
+    Affine,
+    Eltwise,
+    Instruction,
+    Lookup,
+    Matrix,
+    disassemble,
+    layout,
+)
 from knightlite.native import NativeMachine
 from knightlite.native.build import SOURCES, find_compiler
 from knightlite.native.headers import generated_files
@@ -155,6 +164,24 @@ def test_random_instructions(kernels: str) -> None:
         assert native.saturations == reference.saturations, f"seed {seed}"
         saturated += reference.saturations
     assert saturated > 0
+
+
+@needs_compiler
+@pytest.mark.parametrize("number", [(1 << 63) - 1, -(1 << 63)])
+def test_partial_sums_that_nobody_adds_up(number: int) -> None:
+    """Any bytes may be read as partial sums: those of 64 bits at their ends saturate as in numpy."""
+    read = 0
+    for seed in range(300):
+        program, fspm = random_program(seed)
+        code = disassemble(program.code)
+        if not any(isinstance(item, Matrix) and item.accumulate_in for item in code):
+            continue
+        fspm = np.resize(np.array([number], np.int64).view(np.uint8), fspm.shape)
+        wanted = Machine(program).run({"fspm": fspm})["after"]
+        found = NativeMachine(program).run({"fspm": fspm})["after"]
+        assert found.tobytes() == wanted.tobytes(), f"seed {seed}"
+        read += 1
+    assert read > 20
 
 
 # ------------------------------------------------------------------ the same refusals

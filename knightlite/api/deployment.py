@@ -1,4 +1,4 @@
-"""``deploy`` and ``bin2header``: a compiled network as a project of its own, files as C arrays."""
+"""``deploy``, ``sim-lib``, ``bin2header``: a compiled network as a project in C of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from knightlite.api.models.binary import Binary, find_binary
 from knightlite.api.models.stage_files import COMPILE_FILES, sibling
 from knightlite.errors import DataError, UsageError
 from knightlite.options import check
-from knightlite.options.deploy import Bin2HeaderOptions, DeployOptions
+from knightlite.options.deploy import Bin2HeaderOptions, DeployOptions, SimLibOptions
 from knightlite.reading import read_bytes, read_text
 from knightlite.talk import SILENT, Talk
 
@@ -76,6 +76,17 @@ def deploy(options: DeployOptions, talk: Talk = SILENT) -> DeployResult:
             files.write_bytes(folder / name, data)
             written.append(folder / name)
     return DeployResult(folder, tuple(written), network.needs, sizes)
+
+
+def write_simulation_library(options: SimLibOptions) -> None:
+    """The library's sources; either all files appear or none."""
+    from knightlite.deploy import simulation_library_files
+
+    check(options)
+    _require_room(options.out_dir, options.force)
+    with atomic_write.file_set() as files:
+        for name, data in simulation_library_files():
+            files.write_bytes(options.out_dir / name, data)
 
 
 def _require_room(folder: Path, force: bool) -> None:

@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show_sim_result": ("show_sim_result", "What sim left in a folder; its text forms as .npy."),
     "npy2bin": ("npy2bin", "A .npy array as the raw bytes that sim reads."),
     "deploy": ("deploy", "A project in C that runs the compiled network: PC, board, bare metal."),
+    "sim-lib": ("sim_lib", "The vendor's C interface over the simulated chip, as sources."),
     "bin2header": ("bin2header", "A file as a C array, and back."),
     "script-path": ("script_path", "Where that lies which user scripts import of Knight."),
 }

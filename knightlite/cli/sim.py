@@ -38,6 +38,7 @@ def command(options: SimulateOptions) -> int:
                 "compared_bytes": result.compared_bytes,
                 "differing_bytes": result.differing_bytes,
                 "differing_tensors": list(result.differing_tensors),
+                "crc16": [f"0x{found:04x}" for found in result.crc16],
                 "top": [
                     [{"label": g.label, "index": g.index, "score": g.score} for g in frame]
                     for frame in result.top
@@ -57,6 +58,9 @@ def command(options: SimulateOptions) -> int:
         if name.endswith("_p.txt"):  # what the host computed has none
             both = f"{name.removesuffix('_p.txt')}.npy" in result.files
             print_line(f"result: {path}{' (also _hwc.txt and .npy)' if both else ''}")
+    for number, found in enumerate(result.crc16):
+        which = f" of frame {number}" if result.frames > 1 else ""
+        print_line(f"crc16{which}: 0x{found:04x}")
     if options.check:
         print_line(
             f"{result.compared_bytes:,} bytes compared with the golden model, "

@@ -3,7 +3,7 @@
 from knightlite.deploy.arrays import c_array, from_c_array
 from knightlite.deploy.code_size import CodeSize, code_sizes
 from knightlite.deploy.needs import Needs
-from knightlite.deploy.project import Network, project_files
+from knightlite.deploy.project import Network, project_files, simulation_library_files
 
 __all__ = [
     "CodeSize",
@@ -13,4 +13,5 @@ __all__ = [
     "code_sizes",
     "from_c_array",
     "project_files",
+    "simulation_library_files",
 ]

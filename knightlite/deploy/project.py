@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from knightlite.container import Description
 from knightlite.deploy.arrays import array_name, c_array
@@ -17,7 +18,7 @@ from knightlite.deploy.readme import readme
 from knightlite.native import SOURCES
 from knightlite.preprocess import Recipe
 
-PROJECT = SOURCES / "project"
+PROJECT, SIMULATION_LIBRARY = SOURCES / "project", SOURCES / "simlib"
 HEADER = "/* Written by knightlite deploy: what is particular to this network. */\n"
 
 
@@ -66,15 +67,8 @@ def project_files(
     network: Network, sizes: Sequence[CodeSize], *, arrays: bool
 ) -> Iterator[tuple[str, bytes]]:
     """Path in the project and content. ``arrays``: the network as C arrays instead of files."""
-    for path in sorted(PROJECT.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(PROJECT).as_posix(), path.read_bytes()
-    names = []
-    for path in sorted(SOURCES.iterdir()):
-        if path.suffix in (".c", ".h"):
-            names += [path.name] if path.suffix == ".c" else []
-            yield f"runtime/{path.name}", path.read_bytes()
-    yield "runtime/sources.txt", "".join(f"{name}\n" for name in names).encode("ascii")
+    yield from _folder(PROJECT)
+    yield from _runtime()
     yield "network/network.h", network_header(network, arrays).encode("ascii")
     if arrays:
         for name, data in network.files.items():
@@ -87,6 +81,27 @@ def project_files(
             yield f"network/{name}", data
     text = readme(network.meta, network.needs, sizes, arrays, network.recipe is not None)
     yield "README.md", text.encode("ascii")
+
+
+def simulation_library_files() -> Iterator[tuple[str, bytes]]:
+    """The vendor's C interface over the runtime: path in its folder and content."""
+    yield from _folder(SIMULATION_LIBRARY)
+    yield from _runtime()
+
+
+def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def _runtime() -> Iterator[tuple[str, bytes]]:
+    names = []
+    for path in sorted(SOURCES.iterdir()):
+        if path.suffix in (".c", ".h"):
+            names += [path.name] if path.suffix == ".c" else []
+            yield f"runtime/{path.name}", path.read_bytes()
+    yield "runtime/sources.txt", "".join(f"{name}\n" for name in names).encode("ascii")
 
 
 def network_header(network: Network, arrays: bool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import BuildOptions, CompileOptions, ExplainOptions
-from knightlite.options.deploy import Bin2HeaderOptions, DeployOptions
+from knightlite.options.deploy import Bin2HeaderOptions, DeployOptions, SimLibOptions
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
 from knightlite.options.explore import ExploreOptions
@@ -47,6 +47,7 @@ RECORDS: Mapping[str, type] = {
     "show_sim_result": ShowSimResultOptions,
     "npy2bin": Npy2BinOptions,
     "deploy": DeployOptions,
+    "sim-lib": SimLibOptions,
     "bin2header": Bin2HeaderOptions,
     "script-path": ScriptPathOptions,
 }

@@ -1,13 +1,22 @@
-"""What ``deploy`` and ``bin2header`` can be asked for."""
+"""What ``deploy``, ``sim-lib`` and ``bin2header`` can be asked for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from knightlite.options import shared
-from knightlite.options.fields import REQUIRED, like, option
+from knightlite.options.fields import REQUIRED, Option, like, option
 from knightlite.options.kinds import FILE
+
+OUT_DIR = Option(
+    flags=("-o", "--outpath", "--save-dir"),
+    kind=FILE,
+    help="Folder of the project; it must be empty, or not be there yet.",
+    default=REQUIRED,
+    metavar="DIR",
+)
+FORCE = replace(shared.SHOWN, flags=("--force",), help="Write into a folder that is not empty.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,24 +26,22 @@ class DeployOptions:
     cfg: Path | None = like(shared.CFG_FILE)
     weight: Path | None = like(shared.WEIGHT_FILE)
     model: Path | None = like(shared.TSMODEL)
-    out_dir: Path = option(
-        "-o",
-        "--outpath",
-        "--save-dir",
-        kind=FILE,
-        help="Folder of the project; it must be empty, or not be there yet.",
-        default=REQUIRED,
-        metavar="DIR",
-    )
+    out_dir: Path = like(OUT_DIR)
     arrays: bool = like(
         shared.SHOWN,
         flags=("--arrays",),
         help="The network as C arrays, for boards without files.",
     )
-    force: bool = like(
-        shared.SHOWN, flags=("--force",), help="Write into a folder that is not empty."
-    )
+    force: bool = like(FORCE)
     directory: Path = Path()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimLibOptions:
+    """What ``sim-lib`` is asked for."""
+
+    out_dir: Path = like(OUT_DIR, help="Folder of the library's sources; it must be empty.")
+    force: bool = like(FORCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,6 +156,8 @@ static void add_blocks(const knl_network *net, const knl_item *item, uint32_t y_
     } while (next_block(net, item, &at));
 }
 
+#define MOST_PARTIAL (INT64_C(1) << 62)
+
 /* Saturate to the accumulator, and count it. */
 static int64_t saturate(knl_network *net, const knl_item *item, int64_t sum) {
     int64_t most = (INT64_C(1) << (knl_is_wide(item) ? 47 : 31)) - 1;
@@ -174,8 +176,9 @@ void knl_finish(knl_network *net, const knl_item *item, uint32_t row, uint32_t c
     knl_bounds bounds;
     knl_parameter p;
     int64_t value;
-    if (item->accumulate_in)
-        sum += knl_is_wide(item) ? knl_s64(partial) : knl_s32(partial);
+    if (item->accumulate_in) /* whatever bytes they are: what is beyond saturates below */
+        sum += knl_is_wide(item) ? knl_clamp(knl_s64(partial), -MOST_PARTIAL, MOST_PARTIAL)
+                                 : knl_s32(partial);
     sum = saturate(net, item, sum);
     if (item->accumulate_out) {
         knl_put(partial, (uint64_t)sum, knl_sum_bytes(item));

@@ -19,6 +19,14 @@ int32_t knl_quantize(float value, float scale, uint32_t type) {
     return (int32_t)knl_rint(ratio);
 }
 
+int knl_put_real(void *to, const knl_tensor *tensor, uint64_t channel, float value) {
+    if (value != value)
+        return KNL_ARGUMENT;
+    knl_put_element(to, tensor->type,
+                    knl_quantize(value, knl_scale_of(tensor, channel), tensor->type));
+    return KNL_OK;
+}
+
 static int check(const knl_network *net, uint32_t index, size_t count, knl_error *error) {
     knl_tensor tensor;
     int status = knl_check_tensor(net, index, error);

@@ -22,6 +22,9 @@ int knl_write_real(knl_network *net, uint32_t tensor, const float *values, size_
 int knl_read_real(const knl_network *net, uint32_t tensor, float *values, size_t count,
                   knl_error *error);
 
+/* One number into memory of the tensor's type; not 0, and nothing written, where it is none. */
+int knl_put_real(void *to, const knl_tensor *tensor, uint64_t channel, float value);
+
 /* The scale of a channel. */
 float knl_scale_of(const knl_tensor *tensor, uint64_t channel);
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.container import Description, GeneralLayer, HostOperator, StoredTensor
 from knightlite.errors import DataError, FormatError
+from knightlite.sim import host_functions
 
 # what numpy raises for attributes and operands that an operator cannot have
 UNFIT = (IndexError, KeyError, OverflowError, TypeError, ValueError)
@@ -151,13 +152,6 @@ def _elements(step: HostOperator, operands: Sequence[Array]) -> int:
     return math.prod(np.broadcast_shapes(*(operand.shape for operand in operands)))
 
 
-def softmax(x: Array, axis: int) -> Array:
-    """float32 softmax along one axis."""
-    shifted = np.exp(x - x.max(axis=axis, keepdims=True))
-    result: Array = shifted / shifted.sum(axis=axis, keepdims=True)
-    return result
-
-
 def _reshape(x: Array, shape: list[int]) -> Array:
     """ONNX Reshape: 0 keeps a dimension, -1 takes what is left."""
     return x.reshape([x.shape[at] if size == 0 else size for at, size in enumerate(shape)])
@@ -177,17 +171,6 @@ def _slice(x: Array, attributes: Attributes) -> Array:
         last = None if step < 0 and end < -x.shape[axis] else end
         index[axis] = slice(start, last, step)
     return x[tuple(index)]
-
-
-def log_softmax(x: Array, axis: int) -> Array:
-    """float32 logarithm of softmax, exact where softmax itself underflows."""
-    shifted = x - x.max(axis=axis, keepdims=True)
-    result: Array = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-    return result
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-x)))
 
 
 def _cast(x: Array, name: Any) -> Array:
@@ -239,24 +222,26 @@ KINDS: dict[str, Kind] = {
     "Pad": lambda operands, attributes: _pad(operands[0], attributes["pads"]),
     "Reshape": lambda operands, attributes: _reshape(operands[0], attributes["shape"]),
     "Slice": lambda operands, attributes: _slice(operands[0], attributes),
-    "Softmax": lambda operands, attributes: softmax(operands[0], attributes["axis"]),
+    "Softmax": lambda operands, attributes: host_functions.softmax(operands[0], attributes["axis"]),
     "Transpose": lambda operands, attributes: operands[0].transpose(attributes["perm"]),
-    "LogSoftmax": lambda operands, attributes: log_softmax(operands[0], attributes["axis"]),
+    "LogSoftmax": lambda operands, attributes: host_functions.log_softmax(
+        operands[0], attributes["axis"]
+    ),
     "ReduceMax": _reducing(lambda x, axes, kept: x.max(axes, keepdims=kept)),
-    "ReduceSum": _reducing(lambda x, axes, kept: x.sum(axes, x.dtype, keepdims=kept)),
+    "ReduceSum": _reducing(host_functions.reduce_sum),
     "Abs": _unary(np.abs),
-    "Exp": _unary(np.exp),
-    "Log": _unary(np.log),
+    "Exp": _unary(host_functions.exp),
+    "Log": _unary(host_functions.log),
     "Neg": _unary(np.negative),
     "Relu": _unary(lambda x: np.maximum(x, 0)),
-    "Sigmoid": _unary(_sigmoid),
+    "Sigmoid": _unary(host_functions.sigmoid),
     "Sqrt": _unary(np.sqrt),
-    "Tanh": _unary(np.tanh),
+    "Tanh": _unary(host_functions.tanh),
     "Add": _binary(np.add),
     "Div": _binary(np.divide),
     "Max": _binary(np.maximum),
     "Min": _binary(np.minimum),
     "Mul": _binary(np.multiply),
-    "Pow": _binary(np.power),
+    "Pow": _binary(host_functions.power),
     "Sub": _binary(np.subtract),
 }

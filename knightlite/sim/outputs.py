@@ -7,10 +7,11 @@ take ``result-*_p.txt`` for the network's outputs: no other file of theirs ends 
 
 from __future__ import annotations
 
+import binascii
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -126,6 +127,30 @@ def stems_of(meta: Description) -> dict[tuple[str, str], str]:
 
 def _rows(values: Array) -> Iterable[str]:
     return ("".join(f"{value}," for value in row) for row in values.tolist())
+
+
+CRC_START = 0xFFFF
+
+
+def crc16(meta: Description, outputs: Mapping[str, Array]) -> int:
+    """CRC-16/CCITT of the chip's outputs, each as often as the network delivers it.
+
+    Integers [H, W, C], pixels as far apart as in the DDR with zeros between, as a program in C has
+    them (``GetBlobsCRC16CCITT``).
+    """
+    chip = {entry.name: entry for entry in meta.outputs}
+    names, found = delivered_as(chip, meta.host, meta.graph_outputs), CRC_START
+    for source, given in names.items():
+        entry = chip[source]
+        stride = entry.column_stride // entry.dtype.size_bytes
+        if entry.column_stride > entry.row_stride or stride < entry.shape[1]:
+            stride = entry.shape[1]
+        pixels = outputs[source].transpose(0, 2, 3, 1)
+        apart = np.zeros((*pixels.shape[:3], stride), entry.dtype.numpy)
+        apart[..., : pixels.shape[3]] = pixels
+        for _ in given:
+            found = binascii.crc_hqx(apart.tobytes(), found)
+    return found
 
 
 def chw_text(values: Array) -> str:

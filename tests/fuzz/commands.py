@@ -71,6 +71,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("npy2bin", "-i", "arrays/1.npy", "-o", "a.bin"),
     ("deploy", "-o", "project"),
     ("deploy", "-m", "m_quantize_r.tsmodel", "-o", "out", "--arrays"),
+    ("sim-lib", "-o", "lib"),
     ("bin2header", "m_quantize_r.cfg", "a.h"),
     ("bin2header", "labels.txt", "a.bin", "-r"),
     ("chips", "TX5368AV200", "--ops"),

@@ -52,12 +52,13 @@ class SimulateResult:
     compared_bytes: int
     differing_bytes: int
     differing_tensors: tuple[str, ...]
+    crc16: tuple[int, ...]  # of every frame's outputs: knightlite.sim.outputs.crc16
 
 
 def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     """Run the stage; either all result files appear or none."""
     from knightlite.preprocess import read_labels
-    from knightlite.sim.outputs import chw_text
+    from knightlite.sim.outputs import chw_text, crc16
 
     check(options)
     workspace.require_usable(options.directory, options.out_dir)
@@ -80,6 +81,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     compared = differing = saturations = 0
     different: dict[str, None] = {}
     input_texts: list[str] = []
+    sums: list[int] = []
     with atomic_write.file_set() as files:
         for number, inputs in enumerate(frames):
             if options.into_file:
@@ -88,6 +90,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             observe = tensors.__setitem__ if golden is not None or wanted else None
             outputs = machine.run(inputs, observe)
             saturations += machine.saturations
+            sums.append(crc16(meta, outputs))
             finished = finish(outputs)
             frame = number if count > 1 else None
             for tensor, name, data in _files(meta, outputs, finished, tensors, wanted, frame):
@@ -121,8 +124,9 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
         options.directory, "sim", meta.chip, told, paths, binary.sources, holds, warn=talk.warn
     )
     return SimulateResult(
-        paths, holds, count, tuple(top), saturations, compared, differing, tuple(different)
-    )
+        paths, holds, count, tuple(top), saturations, compared, differing, tuple(different),
+        tuple(sums),
+    )  # fmt: skip
 
 
 def _knight_type(name: str) -> str:
