@@ -169,7 +169,7 @@ def test_random_instructions(kernels: str) -> None:
 @needs_compiler
 @pytest.mark.parametrize("number", [(1 << 63) - 1, -(1 << 63)])
 def test_partial_sums_that_nobody_adds_up(number: int) -> None:
-    """Any bytes may be read as partial sums: those of 64 bits at their ends saturate as in numpy."""
+    """Any bytes may be read as partial sums: of 64 bits at their ends they saturate as in numpy."""
     read = 0
     for seed in range(300):
         program, fspm = random_program(seed)
