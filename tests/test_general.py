@@ -18,12 +18,20 @@ from numpy.typing import NDArray
 import knightlite
 from compilers import needs_compiler
 from conformance_checks import build
+from knightlite.api.deployment import deploy
 from knightlite.api.models import QuantizedModel
 from knightlite.api.models.binary import open_binary
 from knightlite.api.models.general import general_layers
+from knightlite.cli.program import run as run_program
 from knightlite.container import Constant, GeneralLayer, HostOperator, Program, paired
 from knightlite.emit import golden_model
-from knightlite.errors import FormatError, KnightliteError, MachineError, UnsupportedError
+from knightlite.errors import (
+    FormatError,
+    KnightliteError,
+    MachineError,
+    UnsupportedError,
+    UsageError,
+)
 from knightlite.frontend import load, load_quantized
 from knightlite.frontend.general import canonical_shape, in_trips, traffic
 from knightlite.inference import golden_session
@@ -31,6 +39,8 @@ from knightlite.ir import Graph
 from knightlite.isa import Store, disassemble
 from knightlite.isa import assemble as assembled
 from knightlite.native import NativeMachine
+from knightlite.options.deploy import DeployOptions
+from knightlite.schedule import explained
 from knightlite.sim import Machine
 from onnx_nets import Net, operators
 
@@ -448,3 +458,52 @@ def test_what_it_costs_stands_apart(tmp_path: Path) -> None:
          "write_bytes": 576},
     ]  # fmt: skip
     assert "Trip 1 to the host: CumSum before c, 576 bytes read, 576 written" in profile_text(found)
+
+
+def test_what_explain_says(tmp_path: Path) -> None:
+    graph = load_quantized(Path("net.onnx"), quantized(saved(twice, tmp_path)).onnx)
+    for level in (0, 1):
+        plan = build(graph, CHIPS[0], level).compiled.plan
+        found = {item.nodes[-1]: item.sentence for item in explained(plan)}
+        assert found["one"] == (
+            "on the host, before c, on trip 1 of 2: CumSum of r, 1,152 bytes moved."
+        )
+        assert found["two"].startswith("on the host, before sum, on trip 2 of 2: CumSum of c")
+
+
+def test_engine_native_and_deploy_say_that_they_cannot(tmp_path: Path) -> None:
+    found = compiled(saved(twice, tmp_path))
+    files = found.save(tmp_path)
+    sentence = (
+        "net has general layers (CumSum; 2 trips to the host), which the runtime in C does not "
+        "compute yet."
+    )
+    with pytest.raises(UsageError) as caught:
+        knightlite.Session(found, engine="native")
+    assert caught.value.sentence == sentence
+    options = DeployOptions(
+        cfg=files["cfg"], weight=files["weight"], out_dir=tmp_path / "c", directory=tmp_path
+    )
+    with pytest.raises(UsageError) as caught:
+        deploy(options)
+    assert caught.value.sentence == sentence
+
+
+def test_the_chain_by_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the command line: a picture checked, layers compared, a quantized file read again."""
+    path = saved(chosen, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run_program(["check", "-m", str(path), "-gp"]) == 0
+    quant = ["quant", "onnx", "-m", str(path), "-gp", "-i", "2", "--effort", "low", "-du"]
+    for command in (quant, ["compile"], ["sim", "-i", "inputs/x.bin", "--check"], ["compare"]):
+        assert run_program(command) == 0, command
+    names = json.loads(Path("dump/dump.json").read_text())
+    assert any("General" in str(item) for item in (names if isinstance(names, list) else [names]))
+    proto = onnx.load("net_quantize.onnx")
+    noted = {item.key: item.value for item in proto.metadata_props}
+    assert json.loads(noted["knightlite.general"]) == ["best", "same"]
+    for text in ('{"a": 1}', "[1]", "no"):
+        next(i for i in proto.metadata_props if i.key == "knightlite.general").value = text
+        onnx.save(proto, "other_quantize.onnx")
+        with pytest.raises(UnsupportedError, match=r"must list names of values in JSON"):
+            load_quantized(Path("other_quantize.onnx"))

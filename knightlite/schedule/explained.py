@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from knightlite.allocate import trips
 from knightlite.ir.graph import flatten_chains
 from knightlite.lower import span
 from knightlite.schedule.blocks import ScheduledStep
@@ -33,6 +34,27 @@ def explained(plan: Plan) -> list[Told]:
             found.append(Told(names, text))
         sentences = [_in_turn(layer)] if plan.order is None else _ordered(plan.order, index)
         found += [Told(names, sentence) for sentence in sentences]
+    return found + _hosted(plan)
+
+
+def _hosted(plan: Plan) -> list[Told]:
+    """Of what the host computes between segments."""
+    found, borders, tensors = [], trips(plan.graph), plan.graph.tensors
+    numbers = {border: at for at, border in enumerate(dict(borders), start=1)}
+    for border, node in borders:
+        reads = tuple(dict.fromkeys(node.inputs))
+        size = sum(tensors[n].elements * tensors[n].dtype.size_bytes for n in (*reads, node.output))
+        place = "behind the last layer"
+        if border < len(plan.layers):
+            place = f"before {plan.layers[border].node.name}"
+        found.append(
+            Told(
+                (node.name,),
+                f"on the host, {place}, on trip {numbers[border]} of {len(numbers)}: "
+                f"{', '.join(dict.fromkeys(op.op for op in node.host))} of {', '.join(reads)}, "
+                f"{size:,} bytes moved.",
+            )
+        )
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.errors import UsageError
 from knightlite.options.shared import NATIVE
 
 if TYPE_CHECKING:
@@ -37,12 +38,26 @@ def open_machine(binary: Binary, chip: str | None, engine: str) -> AnyMachine:
     """
     target = binary.target(chip)
     if engine == NATIVE:
+        require_no_general(binary, "the runtime in C", "sim --engine numpy runs it")
         from knightlite.native import NativeMachine
 
         native = NativeMachine(binary.program, target)
         native.check()
         return native
     return open_simulator(binary, chip)
+
+
+def require_no_general(binary: Binary, who: str, hint: str) -> None:
+    """UsageError where the host computes in the middle, which ``who`` does not know."""
+    meta = binary.program.meta
+    if meta.general:
+        kinds = dict.fromkeys(kind for item in meta.general for kind in item.op.split(", "))
+        trips = "1 trip" if len(meta.trips) == 1 else f"{len(meta.trips)} trips"
+        raise UsageError(
+            f"{meta.name} has general layers ({', '.join(kinds)}; {trips} to the host), which "
+            f"{who} does not compute yet.",
+            hint,
+        )
 
 
 def open_simulator(binary: Binary, chip: str | None = None) -> Machine:
