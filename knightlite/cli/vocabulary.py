@@ -38,6 +38,17 @@ ACCEPTED: Mapping[str, tuple[Word, ...]] = {
     "compile": (
         Word(("--debug",), "", "every binary holds the names that sim --debug needs"),
         Word(("-gp", "--general-process"), "1", "quant -gp has decided it"),
+        Word(
+            ("--transformer-opt",),
+            "",
+            "attention runs on the engines anyway: products of two tensors, Softmax of heads",
+        ),
+        Word(("--rgb",), "", "an input has the channels that its model says, 9 as well"),
+        Word(
+            ("-sr", "--serial-run"),
+            "0|1",
+            "a program is one network, and how its layers overlap is --opt-group's",
+        ),
     ),
     "sim": (),
     "profile": (),
@@ -70,9 +81,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
             "a part of the memories: a chip file with smaller ones does it",
             ("super",),
         ),
-        Word(("--transformer-opt",), "", "transformers"),
-        Word(("--rgb",), "", "pictures of 9 channels"),
-        Word(("-sr", "--serial-run"), "0|1", "networks one after the other", ("0",)),
     ),
     "sim": (),
     "profile": (),
