@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, float_form, host
-from knightlite.ops.general import GENERAL_METADATA
+from knightlite.ops.general import GENERAL_METADATA, LAYER_TYPE, LAYER_TYPES_METADATA
 from knightlite.ops.onnx_io import OnnxWriter
 from knightlite.ops.onnx_parts import ModelParts
 from knightlite.ops.wide_table import LUT_METADATA, lut_lengths
@@ -97,6 +97,7 @@ def qdq_parts(
             writer.input(name, _batched(tensor.shape), dtypes.F32)
             values[name] = _write_pair(graph, writer, name, name)
     general: list[str] = []
+    numbers: dict[str, int] = {}  # of user-defined layers
     for node in graph.nodes:
         for name in node.inputs:
             if name not in values:
@@ -108,6 +109,8 @@ def qdq_parts(
         _write_node(graph, node, writer, inputs, source)
         values[name] = _write_pair(graph, writer, name, source)
         general += [source] if node.host else []
+        if LAYER_TYPE in node.attributes:
+            numbers[source] = int(str(node.attributes[LAYER_TYPE]))
     _write_host(graph, writer, values)
     for name in dict.fromkeys(extra_outputs):
         if name not in graph.outputs:
@@ -117,6 +120,8 @@ def qdq_parts(
         metadata = {**metadata, LUT_METADATA: json.dumps(lengths, sort_keys=True)}
     if general:
         metadata = {**metadata, GENERAL_METADATA: json.dumps(general)}
+    if numbers:
+        metadata = {**metadata, LAYER_TYPES_METADATA: json.dumps(numbers, sort_keys=True)}
     return writer.parts(metadata, checked)
 
 

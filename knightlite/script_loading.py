@@ -76,6 +76,7 @@ class Loaded:
     infer_functions: dict[str, Callable[..., Any]]
     pytorch_functions: dict[str, Callable[..., Any]]
     paddle_functions: dict[str, Callable[..., Any]]
+    general_layers: dict[str, tuple[int, Callable[..., Any]]]
 
 
 @contextlib.contextmanager
@@ -100,7 +101,10 @@ def script_loaded(script: Path) -> Iterator[Loaded]:
             register = _register(shipped)
             with script_errors(script):
                 module = _execute(script)
-            registries = (register.onnx_infer_func, register.pytorch_model, register.paddle_model)
+            registries = (
+                register.onnx_infer_func, register.pytorch_model, register.paddle_model,
+                register.general_layer,
+            )  # fmt: skip
             yield Loaded(module, *(item.functions for item in registries))
     finally:
         sys.argv, sys.dont_write_bytecode = argv, no_bytecode

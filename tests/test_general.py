@@ -34,6 +34,7 @@ from knightlite.errors import (
 )
 from knightlite.frontend import load, load_quantized
 from knightlite.frontend.general import canonical_shape, in_trips, traffic
+from knightlite.frontend.interpreter import Conversion
 from knightlite.inference import golden_session
 from knightlite.ir import Graph
 from knightlite.isa import Store, disassemble
@@ -507,3 +508,89 @@ def test_the_chain_by_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         onnx.save(proto, "other_quantize.onnx")
         with pytest.raises(UnsupportedError, match=r"must list names of values in JSON"):
             load_quantized(Path("other_quantize.onnx"))
+
+
+# ------------------------------------------------------------------ user-defined layers
+
+TWIST = """
+import numpy as np
+from onnx_quantize_tool.common.register import general_layer, onnx_infer_func
+
+@general_layer.register(1153, "Twist")
+def twist(op, x, z, *, angle):
+    turned = op.Sin(x * np.float32(angle)) + z
+    largest = op.ReduceMax(turned, axes=[1], keepdims=1)
+    return turned - largest, largest
+
+@onnx_infer_func.register("infer")
+def infer(executor):
+    rng = np.random.default_rng(1)
+    for _ in range(executor.iteration):
+        executor.forward(rng.normal(0, 1, (1, 3, 9, 8)).astype(np.float32))
+    return 1
+"""
+
+
+def twisted(net: Net) -> tuple[str, ...]:
+    """Of a domain of its own, with two operands and two results."""
+    net.domains.append("mine")
+    net.conv(head(net), "z", (8, 8, 3, 3), pads=[1] * 4)
+    several(net, "Twist", ["r", "z"], ["g", "most"], angle=0.7, domain="mine")
+    net.node("Mul", ["g", "most"], "product")
+    return (body(net, "product"),)
+
+
+def test_user_defined_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a script, from the float network to the handler's number in the compiled one."""
+    path, script = saved(twisted, tmp_path), tmp_path / "twist.py"
+    script.write_text(TWIST)
+    monkeypatch.chdir(tmp_path)
+    told = ["-m", str(path), "-uds", str(script)]
+    assert run_program(["check", *told]) == 1
+    assert run_program(["check", *told, "-gp"]) == 0
+    quant = ["quant", "onnx", *told, "-if", "infer", "-gp", "-i", "2", "--effort", "low"]
+    for command in (quant, ["compile"], ["sim", "-i", "inputs/x.bin", "--check"]):
+        assert run_program(command) == 0, command
+    program = open_binary(Path("net_quantize_r.cfg"), Path("net_quantize_r.weight")).program
+    found = {item.output: item for item in program.meta.general}
+    assert {name: item.layer_type for name, item in found.items()} == {"g": 1153, "most": 1153}
+    assert [set(item.reads) for item in found.values()] == [{"r", "z"}, {"r", "z"}]
+    assert len(program.meta.trips) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("1153", "1151", "layer_type of Twist must be from 1152 to 2147483647, not 1151"),
+        ("1153", '"a"', "layer_type of Twist must be a whole number, not 'a'"),
+        (
+            "turned - largest, largest",
+            "turned",
+            r"must return 2 value\(s\) that its operators make",
+        ),
+        ("turned - largest, largest", "x, z", "must compute what it returns at Twist_g"),
+        ("op.Sin", "op.Sinus", "AttributeError: Sinus is no operator of ONNX 21"),
+        ("*, angle", "*, factor", "TypeError"),
+    ],
+)
+def test_user_defined_layers_that_are_none(old: str, new: str, wanted: str, tmp_path: Path) -> None:
+    path, script = saved(twisted, tmp_path), tmp_path / "twist.py"
+    script.write_text(TWIST.replace(old, new))
+    with pytest.raises(KnightliteError, match=wanted):
+        load(path, general=True, conversion=Conversion(script=script))
+
+
+def test_a_user_defined_layer_needs_gp(tmp_path: Path) -> None:
+    path, script = saved(twisted, tmp_path), tmp_path / "twist.py"
+    script.write_text(TWIST)
+    with pytest.raises(UnsupportedError) as caught:
+        load(path, conversion=Conversion(script=script))
+    assert sorted(str(item) for item in caught.value.findings) == [
+        f"{name}: {name} is made by user-defined layer 1153, which runs on the host. Hint: -gp "
+        "runs it there"
+        for name in ("g", "most")
+    ]
+    assert (
+        operators(load(path, general=True, conversion=Conversion(script=script))).count("General")
+        == 2
+    )

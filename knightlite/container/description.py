@@ -302,6 +302,9 @@ class GeneralLayer:
     )
     reads: Annotated[tuple[str, ...], NotEmpty()] = key("tensors, by name")
     output: str = key("the tensor that it writes, and the output of an operator that it is made of")
+    layer_type: Annotated[int, Between(0, (1 << 31) - 1)] = key(
+        "of a user-defined layer the number of its handler on a board; 0: none", default=0
+    )
 
     @property
     def op(self) -> str:

@@ -129,7 +129,7 @@ GENERAL = Record(
         Item("output", "I", "which of the tensors it writes"),
         Item("reads", "I", "how many tensors it reads"),
         Item("first_read", "I", "which of the tensors that such layers read is its first"),
-        Item("reserved", "I", "0"),
+        Item("layer_type", "I", "as `layer_type`"),
     ),
 )
 PLACE = Record(
@@ -319,7 +319,7 @@ def _general(meta: Description, texts: _Texts) -> list[bytes]:
         found.append(
             GENERAL.form.pack(
                 *texts.place(item.name), *texts.place(item.op), *texts.place(operators), item.at,
-                *_places(meta, [item.output]), len(item.reads), first, 0,
+                *_places(meta, [item.output]), len(item.reads), first, item.layer_type,
             )
         )  # fmt: skip
         first += len(item.reads)

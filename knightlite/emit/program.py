@@ -155,6 +155,7 @@ def _general(graph: Graph, code: Sequence[Instruction]) -> tuple[GeneralLayer, .
             operators=_operators(node),
             reads=tuple(dict.fromkeys(node.inputs)),
             output=node.output,
+            layer_type=int(str(node.attributes.get(general.LAYER_TYPE, 0))),
         )
         for border, node in trips(graph)
     )

@@ -85,6 +85,8 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
 
     ``general``: what the chip cannot do goes to the host, at the end and in the middle.
     """
+    if model.user_layers:
+        model = general_layers.with_user_layers(model)
     result = _walked(model, general)
     if result.graph is None:  # all of it on the NPU, where the host is no way out
         other = _walked(model, general, hosting=False)

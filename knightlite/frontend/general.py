@@ -8,7 +8,7 @@ operators it has. For every value of theirs that the chip reads there is one nod
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +24,7 @@ from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.tail import BUILT_IN, Tail
 from knightlite.ir import Graph, HostOp, Node
 from knightlite.ops import general
-from knightlite.ops.general import GENERAL_NAME
+from knightlite.ops.general import GENERAL_NAME, LAYER_TYPE
 from knightlite.ops.onnx_io import OPSET
 
 DOMAIN = "knightlite"
@@ -277,6 +277,56 @@ def _in_front(nodes: Sequence[SourceNode], more: Sequence[SourceNode]) -> list[S
     return found
 
 
+def with_user_layers(model: SourceModel) -> SourceModel:
+    """The model with a general node for everything that user-defined layers make."""
+    links, all_names = _Links(model), {node.name for node in model.nodes}
+    copies = _Copies({*links.makers, *model.inputs, *model.constants}, set(model.user_layers))
+    behind: dict[str, list[SourceNode]] = {}  # by the node in whose place it stands
+    spelled: set[str] = set()
+    for output, (number, reads) in model.user_layers.items():
+        if output not in links.makers:
+            continue  # nobody reads it
+        inner = _closure(model, links, all_names, reads, [output])
+        whole = _general_node(model, output, copies.of(inner, {output}))
+        whole = replace(whole, attributes={**whole.attributes, LAYER_TYPE: number})
+        behind.setdefault(inner[-1].name, []).append(whole)
+        spelled.update(node.name for node in inner)
+    nodes: list[SourceNode] = []
+    for node in model.nodes:
+        nodes += [] if node.name in spelled else [node]
+        nodes += behind.get(node.name, ())
+    shapes = {**model.shapes, **_shapes_of_copies(model, nodes)}
+    return replace(model, nodes=tuple(nodes), shapes=shapes)
+
+
+def _shapes_of_copies(model: SourceModel, nodes: Iterable[SourceNode]) -> dict[str, Shape]:
+    """Those of values that are computed again under another name, ``name.number``."""
+    made = (
+        name
+        for node in nodes
+        for inner in (node.attributes[NODES] if is_general(node) else ())
+        for name in inner.outputs
+    )
+    return {
+        name: model.shapes[name.rpartition(".")[0]]
+        for name in made
+        if name not in model.shapes and name.rpartition(".")[0] in model.shapes
+    }
+
+
+def numbered(model: SourceModel, numbers: Mapping[str, int]) -> SourceModel:
+    """The model whose general nodes have the numbers of user-defined layers; 0: none."""
+    return replace(
+        model,
+        nodes=tuple(
+            replace(node, attributes={**node.attributes, LAYER_TYPE: numbers[node.outputs[0]]})
+            if is_general(node) and numbers.get(node.outputs[0])
+            else node
+            for node in model.nodes
+        ),
+    )
+
+
 def inside(
     nodes: Iterable[SourceNode], quantized: Collection[str], outputs: Collection[str]
 ) -> frozenset[str]:
@@ -297,6 +347,12 @@ def inside(
 def compute(state: Importer, node: SourceNode) -> None:
     """Append the General that a general node stands for."""
     output = node.outputs[0]
+    number = {key: value for key, value in node.attributes.items() if key == LAYER_TYPE}
+    if number and not state.tail.general:
+        raise UnsupportedError(
+            f"{output} is made by user-defined layer {number[LAYER_TYPE]}, which runs on the host.",
+            "-gp runs it there",
+        )
     if state.model.types.get(output, TensorProto.FLOAT) != TensorProto.FLOAT:
         raise UnsupportedError(f"{output} must be float32, since the NPU reads it.")
     seen = state.seen(output)
@@ -318,7 +374,7 @@ def compute(state: Importer, node: SourceNode) -> None:
             GENERAL_NAME,
             tuple(reads.values()),
             (output,),
-            {"reads": tuple(reads), "makes": output},
+            {"reads": tuple(reads), "makes": output, **number},
             host=tuple(operations),
         )
     )

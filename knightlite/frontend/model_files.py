@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,21 @@ from knightlite.errors import (
     nearest,
     next_step,
 )
-from knightlite.frontend import canonical, elsewhere, frame_by_frame, interpreter, onnx_file
+from knightlite.frontend import (
+    canonical,
+    elsewhere,
+    frame_by_frame,
+    interpreter,
+    onnx_file,
+    user_layers,
+)
 from knightlite.frontend.cut import cut
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.source import SourceModel
 from knightlite.frontend.static_shapes import InputShapes
 from knightlite.ir import Graph
+from knightlite.reading import read_bytes
+from knightlite.script_loading import script_errors, script_loaded
 
 FRAMEWORKS = ("onnx", "paddle", "pytorch")
 SUFFIXES = {".onnx": "onnx", ".pdmodel": "paddle", ".json": "paddle", ".pdparams": "paddle"}
@@ -123,13 +132,26 @@ def read_source(
                 f"{path} keeps its weights inside, so the weight file {weights} cannot be used.",
                 "leave -w/--weight out",
             )
-        model = _of_one_frame(onnx_file.read_bytes(path), path, input_shapes)
+        data, own = _with_own_layers(onnx_file.read_bytes(path), path, conversion)
+        model = replace(_of_one_frame(data, path, input_shapes), user_layers=own)
     else:
         model = _read_converted(path, kind, weights, framework, input_shapes, conversion, names)
     if path.suffix.lower() not in SUFFIXES and builds_model(path, framework):
         model = replace(model, name=path.name)  # a dot in a function's name begins no suffix
     _refuse_quantized(model, path)
     return model
+
+
+def _with_own_layers(
+    data: bytes, path: Path, conversion: Conversion
+) -> tuple[bytes, Mapping[str, tuple[int, tuple[str, ...]]]]:
+    """The model with the layers that the user script registers, where it does."""
+    script = conversion.script
+    if script is None or not script.is_file() or b"general_layer" not in read_bytes(script):
+        return data, {}
+    with script_loaded(script) as loaded, script_errors(script):
+        layers = user_layers.checked(loaded.general_layers)
+        return user_layers.spelled_out(data, str(path), layers)
 
 
 def _read_converted(

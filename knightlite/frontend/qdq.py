@@ -8,7 +8,7 @@ where it says the same; otherwise it is refused with everything that is wrong at
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from knightlite.frontend import canonical, general, onnx_file
 from knightlite.frontend.model_kind import ModelKind, kind_of
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
-from knightlite.ops.general import GENERAL_METADATA
+from knightlite.ops.general import GENERAL_METADATA, LAYER_TYPES_METADATA
 from knightlite.ops.onnx_parts import parts_of
 from knightlite.ops.wide_table import LUT_METADATA, with_lut_lengths
 from knightlite.reading import json_value
@@ -116,23 +116,37 @@ def _lut_lengths(model: onnx.ModelProto) -> tuple[dict[str, int], list[Finding]]
     return {}, [Finding(LUT_METADATA, sentence, REDO)]
 
 
-def _general_layers(model: onnx.ModelProto) -> tuple[list[str], list[Finding]]:
-    """What general layers make, as the metadata say."""
-    (text,) = [i.value for i in model.metadata_props if i.key == GENERAL_METADATA] or ["[]"]
-    try:
-        names = json_value(text)
-    except ValueError:
-        names = None
-    if isinstance(names, list) and all(isinstance(item, str) for item in names):
-        return names, []
-    sentence = f"metadata property {GENERAL_METADATA} must list names of values in JSON."
-    return [], [Finding(GENERAL_METADATA, sentence, REDO)]
+def _general_layers(model: onnx.ModelProto) -> tuple[dict[str, int], list[Finding]]:
+    """What general layers make, with the numbers of user-defined ones, as the metadata say."""
+    said = {item.key: item.value for item in model.metadata_props}
+    found: dict[str, Any] = {}
+    for key, what in ((GENERAL_METADATA, list), (LAYER_TYPES_METADATA, dict)):
+        try:
+            found[key] = json_value(said.get(key, "[]" if what is list else "{}"))
+        except ValueError:
+            found[key] = None
+        if not isinstance(found[key], what):
+            wanted = "list" if what is list else "map"
+            sentence = f"metadata property {key} must {wanted} names of values in JSON."
+            return {}, [Finding(key, sentence, REDO)]
+    names, numbers = found[GENERAL_METADATA], found[LAYER_TYPES_METADATA]
+    if not all(isinstance(item, str) for item in names):
+        sentence = f"metadata property {GENERAL_METADATA} must list names of values in JSON."
+        return {}, [Finding(GENERAL_METADATA, sentence, REDO)]
+    for name, number in numbers.items():
+        if name not in names or type(number) is not int or not 0 < number < 1 << 31:
+            sentence = (
+                f"metadata property {LAYER_TYPES_METADATA} must map what general layers make to "
+                f"whole numbers, not {name} to {number!r}."
+            )
+            return {}, [Finding(LAYER_TYPES_METADATA, sentence, REDO)]
+    return {name: numbers.get(name, 0) for name in names}, []
 
 
 # ------------------------------------------------------------------ Q/DQ pairs
 
 
-def _strip(model: SourceModel, hosted: Collection[str]) -> tuple[SourceModel, list[Finding]]:
+def _strip(model: SourceModel, hosted: Mapping[str, int]) -> tuple[SourceModel, list[Finding]]:
     """The model without Q/DQ nodes, what they said in ``quantized``, and what is wrong.
 
     ``hosted``: what general layers make; what they consist of may be anything.
@@ -174,7 +188,7 @@ def _strip(model: SourceModel, hosted: Collection[str]) -> tuple[SourceModel, li
         quantized=pairs.quantized,
     )
     if inside:
-        stripped = general.with_general(stripped, inside)
+        stripped = general.numbered(general.with_general(stripped, inside), hosted)
     return stripped, pairs.findings
 
 

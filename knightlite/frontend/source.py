@@ -69,6 +69,7 @@ class SourceModel:
     nodes per operator type. ``quantized`` is filled by the QDQ reader only. ``uncomputed``: why
     nodes that read constants only were not computed, by name. ``warnings``: what the reader has to
     say. ``mixes_frames``: it takes several at once, and alone one gives something else.
+    ``user_layers``: of what user-defined layers make, their number and what they read.
     """
 
     name: str
@@ -83,6 +84,7 @@ class SourceModel:
     quantized: Mapping[str, Quantization] = field(default_factory=dict)
     uncomputed: Mapping[str, Finding] = field(default_factory=dict)
     warnings: tuple[Finding, ...] = ()
+    user_layers: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     mixes_frames: bool = False
 
     @property

@@ -29,6 +29,10 @@ Shape = tuple[int, ...]
 GENERAL_NAME = "General"
 READS, MAKES = "reads", "makes"
 """Attributes: how the operators call inputs and output, which keep these names in them."""
+LAYER_TYPE = "layer_type"
+"""Attribute of a user-defined layer: by which number a board's program knows its handler."""
+LAYER_TYPES_METADATA = "knightlite.layer_types"
+"""Metadata property: the numbers of user-defined layers by what they make, JSON."""
 GENERAL_METADATA = "knightlite.general"
 """Metadata property of a quantized file: what general layers make, JSON, in order."""
 

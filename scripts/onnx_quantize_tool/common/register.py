@@ -30,6 +30,23 @@ class Registry:
         return decorate
 
 
+class GeneralLayers:
+    """User-defined layers by the operator of the model; ours, Knight has them on the board only."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, tuple[int, Callable[..., Any]]] = {}
+
+    def register(self, layer_type: int, name: str) -> Callable[[Function], Function]:
+        """Decorator: the handler's number from 1152 up, and what the model calls the operator."""
+
+        def decorate(function: Function) -> Function:
+            self.functions[name] = (layer_type, function)
+            return function
+
+        return decorate
+
+
 onnx_infer_func = Registry()
 pytorch_model = Registry()
 paddle_model = Registry()  # ours: Knight has none
+general_layer = GeneralLayers()
