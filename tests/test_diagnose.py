@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 import knightlite
+from browsers import look_at, needs_browser
 from conftest import DIGITS
 from knightlite import diagnosis
 from knightlite.api.diagnosis import diagnose, settings_of
@@ -172,11 +173,27 @@ def test_page(here: Path, shown_again: None) -> None:
         assert run(words) == 0
     text = Path("one.html").read_text(encoding="utf-8")
     assert text == Path("two.html").read_text(encoding="utf-8")
-    assert text.count("<svg") == 1 + 4
+    assert text.count("<svg") == 1 + 2 * 4
     assert text.count("; shown as cause 1.") == text.count("dB in the whole network") - 3 == 1
     assert text.count('<tr class="marked"><td class="text">relu_13.tmp_0</td>') == 1
     assert "<b>1. range clipped</b>: <code>relu_13.tmp_0</code>" in text
     assert not re.search(r"""(src|href)=["']http""", text)  # nothing is loaded from elsewhere
+
+
+@needs_browser
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="knightlite[report] is not installed")
+def test_page_in_a_browser(here: Path, shown_again: None) -> None:
+    plant("relu_13.tmp_0", 1 / 10, "bad")
+    words = ["diagnose", "-q", "bad_quantize.onnx", "-d", "calib", "-i", "2", "--suspects", "1"]
+    assert run([*words, "--html", "page.html"]) == 0
+    page = Path("page.html").resolve()
+    for look in look_at(page)["looks"]:
+        assert look["violations"] == []
+        assert look["errors"] == []
+        assert look["requests"] == [f"file://{page}"]
+        assert look["overflow"] <= 0
+        assert len(look["figures"]) == 9
+        assert max(look["figures"]) <= 0  # no plot is wider than its place
 
 
 def test_without_matplotlib(here: Path, refused: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "dtypes",
         "errors",
         "evaluation",
+        "html_pages",
         "inference",
         "ir",
         "metrics",

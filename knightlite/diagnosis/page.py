@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import io
 import logging
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +12,11 @@ from numpy.typing import NDArray
 
 from knightlite.diagnosis.findings import Diagnosis, Finding
 from knightlite.errors import UnsupportedError
+from knightlite.html_pages import document, table, text
 from knightlite.ir import Graph
 from knightlite.quantize.ranges import mix, row_densities
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PLOTTED = 4  # findings or layers with plots of their own
@@ -26,18 +24,10 @@ BINS = 256  # of a drawn histogram
 MOST_CHANNELS = 128  # drawn; of more, groups of neighbours by their largest
 SHOWN_DB = 80.0  # beyond, a curve only says "no error"
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-  color: #222; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-size: 13px; width: 100%; }
-th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid #ddd; }
-th { vertical-align: bottom; } td { vertical-align: top; }
-td.text, th.text { text-align: left; }
-td.text:first-child { min-width: 8rem; overflow-wrap: anywhere; }
-.marked td { background: #fbf3f2; }
-.scroll { overflow-x: auto; } .finding { border-left: 4px solid #c0392b; padding: .3rem 1rem;
-  background: #fbf3f2; margin: 1rem 0; } .good { border-color: #27803b; background: #f1f8f2; }
-svg { width: 100%; min-width: 38rem; height: auto; } h1, h2, code { overflow-wrap: anywhere; }
+.plots { display: flex; flex-wrap: wrap; gap: 1rem; }
+.plots figure { flex: 1 1 20rem; min-width: 0; margin: 0; max-width: 100%; }
+.plots svg { width: 100%; max-width: 52rem; height: auto; background: #fff; border-radius: 6px;
+  display: block; }
 """
 
 
@@ -55,30 +45,35 @@ def html_page(found: Diagnosis, graph: Graph, model: str, data: str) -> str:
     """The page; the same bytes for the same diagnosis."""
     require_plots()
     body = [
-        f"<h1>{_text(graph.name)}: what quantization loses, and where</h1>",
-        f"<p><code>{_text(model)}</code>, {_text(data)}.</p>",
+        f"<h1>{text(graph.name)}: what quantization loses, and where</h1>",
+        f"<p><code>{text(model)}</code>, {text(data)}.</p>",
         _summary(found),
         "<h2>Causes</h2>",
         *(_finding(place, item) for place, item in enumerate(found.findings, 1)),
     ]
     kind = "finding good" if found.healthy else "finding"
-    body += [f'<div class="{kind}">{_text(remark)}</div>' for remark in found.remarks]
-    body += ["<h2>What each layer keeps</h2>", _drawn(_curves(found), "curves")]
+    body += [f'<div class="{kind}">{text(remark)}</div>' for remark in found.remarks]
+    keeps = "SQNR of every layer, alone and in the whole network"
+    body += ["<h2>What each layer keeps</h2>", _drawn((_curves(found), "curves", keeps))]
     for number, name in enumerate(_places(found)):
-        body += [f"<h2>{_text(name)}</h2>", f"<p>{_text(_why(found, name))}</p>"]
-        body.append(_drawn(_place(found, name), f"place{number}"))
+        body += [f"<h2>{text(name)}</h2>", f"<p>{text(_why(found, name))}</p>"]
+        body.append(
+            _drawn(
+                (_histogram(found, name), f"values{number}", f"Histogram of the values of {name}"),
+                (_channels(found, name), f"channels{number}", f"Ranges of the channels of {name}"),
+            )
+        )
     body += ["<h2>All layers</h2>", _layers(found)]
-    head = f'<meta charset="utf-8"><title>{_text(graph.name)}: diagnosis</title>'
-    view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    lines = "\n".join(body)
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}{view}<style>{STYLE}</style></head>\n'
-        f"<body>\n{lines}\n</body></html>\n"
+    return document(f"{graph.name}: diagnosis", "\n".join(body), STYLE)
+
+
+def _drawn(*figures: tuple[Figure, str, str]) -> str:
+    """Plots beside each other, where there is room; each with its salt and what it shows."""
+    drawn = "".join(
+        f'<figure role="img" aria-label="{text(told)}">{svg(figure, salt)}</figure>'
+        for figure, salt, told in figures
     )
-
-
-def _drawn(figure: Figure, salt: str) -> str:
-    return f'<div class="scroll">{svg(figure, salt)}</div>'
+    return f'<div class="plots">{drawn}</div>'
 
 
 def _why(found: Diagnosis, name: str) -> str:
@@ -92,10 +87,6 @@ def _why(found: Diagnosis, name: str) -> str:
     )
 
 
-def _text(value: object) -> str:
-    return html.escape(str(value))
-
-
 def _summary(found: Diagnosis) -> str:
     kept = "exact" if found.score.sqnr_db is None else f"{found.score.sqnr_db:.2f} dB"
     rows = [("SQNR of the worst output", kept), ("pictures", str(found.pictures))]
@@ -105,7 +96,7 @@ def _summary(found: Diagnosis) -> str:
     if found.difference is not None:
         rows.append(("metric, difference", found.difference))
     rows.append(("preprocessing", found.preprocessing.used))
-    return _table((), rows, texts=2)
+    return table((), rows, "Summary", texts=2)
 
 
 def _finding(place: int, item: Finding) -> str:
@@ -122,11 +113,11 @@ def _finding(place: int, item: Finding) -> str:
                 (*row, _metric(r.before.metric), _metric(r.after.metric), r.gain or "")
                 for row, r in zip(rows, item.remedies, strict=True)
             ]
-        remedies = _table(columns, rows)
+        remedies = table(columns, rows, f"Remedies of cause {place}")
     return (
-        f'<div class="finding"><b>{place}. {_text(item.cause)}</b>: '
-        f"<code>{_text(item.layer)}</code>{cost}<br>{_text(item.sentence)}.<br>"
-        f"<b>Remedy:</b> {_text(item.advice)}{remedies}</div>"
+        f'<div class="finding"><b>{place}. {text(item.cause)}</b>: '
+        f"<code>{text(item.layer)}</code>{cost}<br>{text(item.sentence)}.<br>"
+        f"<b>Remedy:</b> {text(item.advice)}{remedies}</div>"
     )
 
 
@@ -152,29 +143,7 @@ def _layers(found: Diagnosis) -> str:
         )
         for number, item in enumerate(found.layers)
     ]  # fmt: skip
-    return _table(columns, rows, 3, frozenset(item.layer for item in found.findings))
-
-
-def _table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    texts: int = 1,
-    marked: frozenset[str] = frozenset(),
-) -> str:
-    """The first ``texts`` columns are words; rows that begin with one of ``marked`` stand out."""
-
-    def line(kind: str, cells: Sequence[str]) -> str:
-        words = ['<{} class="text">' if place < texts else "<{}>" for place in range(len(cells))]
-        return "".join(
-            f"{word.format(kind)}{_text(cell)}</{kind}>"
-            for word, cell in zip(words, cells, strict=True)
-        )
-
-    head = line("th", columns)
-    begins = {True: '<tr class="marked">', False: "<tr>"}
-    body = "".join(f"{begins[row[0] in marked]}{line('td', row)}</tr>" for row in rows)
-    top = f"<thead><tr>{head}</tr></thead>" if columns else ""
-    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
+    return table(columns, rows, "All layers", 3, frozenset(item.layer for item in found.findings))
 
 
 # ------------------------------------------------------------------ plots
@@ -199,7 +168,7 @@ def svg(figure: Figure, salt: str) -> str:
 
 
 def _curves(found: Diagnosis) -> Figure:
-    figure = new_figure(9.5, 3.6)
+    figure = new_figure(6.4, 3.2)
     axes = figure.add_subplot()
     places = np.arange(len(found.layers))
     alone = [min(item.isolated_db, SHOWN_DB) for item in found.layers]
@@ -225,16 +194,10 @@ def _places(found: Diagnosis) -> list[str]:
     return [name for name in places if name in found.sums][:PLOTTED]
 
 
-def _place(found: Diagnosis, name: str) -> Figure:
-    figure = new_figure(9.5, 3.0)
-    left, right = figure.subplots(1, 2)
-    _histogram(left, found, name)
-    _channels(right, found, name)
-    return figure
-
-
-def _histogram(axes: Axes, found: Diagnosis, name: str) -> None:
+def _histogram(found: Diagnosis, name: str) -> Figure:
     """The float values and the range that the quantized tensor holds."""
+    figure = new_figure(4.6, 3.0)
+    axes = figure.add_subplot()
     seen = found.statistics[name]
     rows = row_densities(seen)
     whole = rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))
@@ -254,6 +217,7 @@ def _histogram(axes: Axes, found: Diagnosis, name: str) -> None:
     axes.set_title("float values; dashed: the range kept", fontsize=10)
     axes.set_xlabel("value")
     axes.set_ylabel("how many")
+    return figure
 
 
 def _limits(found: Diagnosis, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -263,8 +227,10 @@ def _limits(found: Diagnosis, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
     return scale * tensor.dtype.minimum, scale * tensor.dtype.maximum
 
 
-def _channels(axes: Axes, found: Diagnosis, name: str) -> None:
+def _channels(found: Diagnosis, name: str) -> Figure:
     """The range of each channel, and the range kept."""
+    figure = new_figure(4.6, 3.0)
+    axes = figure.add_subplot()
     sums = found.sums[name]
     low, high = sums.minimum, sums.maximum
     step = max(1, -(-low.size // MOST_CHANNELS))
@@ -277,3 +243,4 @@ def _channels(axes: Axes, found: Diagnosis, name: str) -> None:
     axes.set_title("range of each channel; dashed: the range kept", fontsize=10)
     axes.set_xlabel("channel")
     axes.set_ylabel("value")
+    return figure
