@@ -36,8 +36,8 @@ code { font-size: .92em; background: var(--soft); padding: .1em .3em; border-rad
 table { border-collapse: collapse; font-size: 13px; width: 100%; }
 th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line); }
 th { vertical-align: bottom; } td { vertical-align: top; font-variant-numeric: tabular-nums; }
-td.text, th.text { text-align: left; overflow-wrap: anywhere; }
-td.text:first-child { min-width: 8rem; }
+td.text, th.text { text-align: left; }
+td.text:first-child { min-width: 8rem; overflow-wrap: anywhere; }
 bdi { unicode-bidi: isolate; }
 .marked td { background: var(--bad-soft); }
 .scroll { overflow-x: auto; }
