@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from knightlite.ir import Graph
-from knightlite.ops import BY_NAME, View
+from knightlite.ir import Graph, Node
+from knightlite.ops import BY_NAME, View, table_functions
 from knightlite.quantize.groups import (
     Group,
     features,
@@ -41,7 +41,7 @@ def _by_rule(graph: Graph, settings: Settings) -> set[str]:
     if settings.wide_heads:
         wide |= head_tensors(graph)
     if settings.wide_tables:
-        wide |= table_inputs(graph) | cell_states(graph)
+        wide |= table_inputs(graph) | cell_states(graph) | within_norms(graph)
     if settings.wide_middles:
         wide |= middles(graph)
     return wide
@@ -110,6 +110,48 @@ def cell_states(graph: Graph) -> frozenset[str]:
         if looked_up(node.output) and before:
             found.update((node.output, *node.inputs), before)
     return frozenset(found)
+
+
+def within_norms(graph: Graph) -> frozenset[str]:
+    """What a LayerNormalization or one of its kin computes on the way, known by its root.
+
+    A rounding of the mean, the squares or the reciprocal root is one of the whole result.
+    """
+    producers, found = graph.producers(), set[str]()
+
+    def averaged(name: str) -> str:
+        """What a mean is taken of: back through convolutions and pools."""
+        while name in producers and producers[name].op in ("AveragePool", "Conv"):
+            found.add(name)
+            name = producers[name].inputs[0]
+        return name
+
+    for node in graph.nodes:
+        if not _is_reciprocal_root(node):
+            continue
+        squares = producers.get(averaged(node.inputs[0]))
+        if squares is None or squares.op != "Table":
+            continue
+        found.update((node.output, squares.output))
+        difference = producers.get(squares.inputs[0])
+        if difference is not None and difference.op == "Sub":
+            found.add(difference.output)
+            averaged(difference.inputs[1])
+    groups = scale_groups(graph)
+    return frozenset(
+        name
+        for group in groups
+        if not found.isdisjoint(group.members) and writes_wide(graph, group)
+        for name in group.members
+    )
+
+
+def _is_reciprocal_root(node: Node) -> bool:
+    """True for the table of (x + epsilon)^-1/2."""
+    if node.op != "Table":
+        return False
+    steps = table_functions.steps_of(node)
+    return steps[-1].op == "Pow" and steps[-1].parameters.get("exponent") == -0.5
 
 
 def head_tensors(graph: Graph) -> frozenset[str]:
