@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knightlite.frontend import factors, rearranging
+from knightlite.frontend import factors, rearranging, wanted
 from knightlite.frontend.factors import Factors
 from onnx_nets import Net, operators
 from test_carrying import ints, same
 from test_refused_nodes import drop_unread
+from token_nets import gathered
 
 SHAPE = (1, 6, 4, 5)
 Layer = Callable[[Net], str]
@@ -35,11 +36,6 @@ def sliced(net: Net, x: str, *bounds: int) -> str:
 
 def padded(net: Net, mode: str, *pads: int, of: str = "x") -> str:
     return net.node("Pad", [of, ints(net, *pads)], "y", mode=mode)
-
-
-def gathered(net: Net, x: str, axis: int, *indices: int, output: str = "y") -> str:
-    index = np.array(indices if len(indices) > 1 else indices[0], np.int64)
-    return net.node("Gather", [x, net.weight(f"{output}_at", index)], output, axis=axis)
 
 
 def reduced(net: Net, kind: str, x: str, *axes: int, keepdims: int = 0) -> str:
@@ -161,107 +157,6 @@ def test_norms(tmp_path: Path, name: str) -> None:
     assert [made.count(kind) for kind in ("Sub", "Mul")] == [1, 1 + (name in PER_PIXEL)]
 
 
-def dense(net: Net, x: str, output: str, depth: int, outputs: int) -> str:
-    net.node("MatMul", [x, net.random(f"{output}_w", (depth, outputs), -0.3, 0.3)], f"{output}_m")
-    return net.node("Add", [f"{output}_m", net.random(f"{output}_b", (outputs,))], output)
-
-
-def layer_norm(net: Net, x: str, output: str, size: int) -> str:
-    gains = net.random(f"{output}_g", (size,), 0.5, 1.5)
-    return net.node("LayerNormalization", [x, gains, net.random(f"{output}_o", (size,))], output)
-
-
-def mixer(blocks: int = 2, size: int = 32, side: int = 4) -> Net:
-    """MLP-Mixer: dense layers over tokens and over channels in turn."""
-    net, tokens = Net(17), side * side
-    net.conv(net.input("x", (1, 3, 4 * side, 4 * side)), "p", (size, 3, 4, 4), strides=[4, 4])
-    net.node("Reshape", ["p", ints(net, 1, size, tokens)], "f")
-    x = net.node("Transpose", ["f"], "t", perm=[0, 2, 1])
-    for block in range(blocks):
-        h = layer_norm(net, x, f"n{block}", size)
-        h = net.node("Transpose", [h], f"a{block}", perm=[0, 2, 1])
-        h = net.node("Relu", [dense(net, h, f"b{block}", tokens, 24)], f"c{block}")
-        h = dense(net, h, f"d{block}", 24, tokens)
-        h = net.node("Transpose", [h], f"e{block}", perm=[0, 2, 1])
-        x = net.node("Add", [x, h], f"g{block}")
-        h = dense(net, layer_norm(net, x, f"h{block}", size), f"o{block}", size, 2 * size)
-        h = dense(net, net.node("Relu", [h], f"j{block}"), f"k{block}", 2 * size, size)
-        x = net.node("Add", [x, h], f"l{block}")
-    net.node("ReduceMean", [layer_norm(net, x, "m", size)], "pool", axes=[1], keepdims=0)
-    dense(net, "pool", "y", size, 10)
-    return net
-
-
-def test_mixer(tmp_path: Path) -> None:
-    """Tokens are put in one row once, and change places with channels twice a block."""
-    made = operators(same(mixer(), tmp_path, "y"))
-    assert made.count("SwapChannels") == 4
-    assert made.count("Concat") <= 2
-
-
-# ------------------------------------------------------------------ attention
-
-
-def attention(net: Net, x: str, name: str, tokens: int, sizes: tuple[int, int]) -> str:
-    """Of ``sizes`` heads and channels of each; queries, keys and values in one dense layer."""
-    heads, depth = sizes
-    dense(net, x, f"{name}all", heads * depth, 3 * heads * depth)
-    parts = net.node("Reshape", [f"{name}all", ints(net, -1, tokens, 3, heads, depth)], f"{name}r")
-    net.node("Transpose", [parts], f"{name}t", perm=[2, 0, 3, 1, 4])
-    q, k, v = (gathered(net, f"{name}t", 0, at, output=f"{name}{at}") for at in range(3))
-    net.node("Transpose", [k], f"{name}k", perm=[0, 1, 3, 2])
-    net.node("MatMul", [q, f"{name}k"], f"{name}products")
-    share = net.weight(f"{name}share", np.float32(depth**-0.5))
-    net.node("Mul", [f"{name}products", share], f"{name}logits")
-    net.node("Softmax", [f"{name}logits"], f"{name}shares", axis=-1)
-    net.node("MatMul", [f"{name}shares", v], f"{name}mixed")
-    net.node("Transpose", [f"{name}mixed"], f"{name}back", perm=[0, 2, 1, 3])
-    net.node("Reshape", [f"{name}back", ints(net, -1, tokens, heads * depth)], f"{name}joined")
-    return dense(net, f"{name}joined", f"{name}out", heads * depth, heads * depth)
-
-
-def transformer(net: Net, x: str, name: str, tokens: int, sizes: tuple[int, int]) -> str:
-    """A block: attention and two dense layers, each behind a norm and around which x goes."""
-    size = sizes[0] * sizes[1]
-    h = attention(net, layer_norm(net, x, f"{name}n", size), f"{name}a", tokens, sizes)
-    x = net.node("Add", [x, h], f"{name}x")
-    h = dense(net, layer_norm(net, x, f"{name}m", size), f"{name}u", size, 2 * size)
-    net.node("Div", [h, net.weight(f"{name}root", np.float32(2**0.5))], f"{name}scaled")
-    net.node("Erf", [f"{name}scaled"], f"{name}erf")
-    net.node("Add", [f"{name}erf", net.weight(f"{name}one", np.float32(1))], f"{name}above")
-    net.node("Mul", [h, f"{name}above"], f"{name}twice")
-    h = net.node("Mul", [f"{name}twice", net.weight(f"{name}half", np.float32(0.5))], f"{name}g")
-    return net.node("Add", [x, dense(net, h, f"{name}w", 2 * size, size)], f"{name}y")
-
-
-def vit(distilled: bool = False, blocks: int = 2, side: int = 4) -> Net:
-    """ViT; DeiT has a second token, and averages two classifiers."""
-    net, extra = Net(17), 1 + distilled
-    sizes, tokens = (2, 16), side * side + extra
-    net.conv(net.input("x", (1, 3, 4 * side, 4 * side)), "p", (32, 3, 4, 4), strides=[4, 4])
-    net.node("Reshape", ["p", ints(net, 1, 32, side * side)], "f")
-    net.node("Transpose", ["f"], "t", perm=[0, 2, 1])
-    own = [net.random(f"token{at}", (1, 1, 32)) for at in range(extra)]
-    net.node("Concat", [*own, "t"], "all", axis=1)
-    x = net.node("Add", ["all", net.random("places", (1, tokens, 32))], "placed")
-    for block in range(blocks):
-        x = transformer(net, x, f"b{block}", tokens, sizes)
-    layer_norm(net, x, "last", 32)
-    for at in range(extra):
-        dense(net, gathered(net, "last", 1, at, output=f"c{at}"), f"l{at}", 32, 10)
-    net.node("Mean", [f"l{at}" for at in range(extra)], "y")
-    return net
-
-
-@pytest.mark.parametrize("distilled", [False, True])
-def test_vit(tmp_path: Path, distilled: bool) -> None:
-    """Tokens are put in one row; then nothing of an attention moves."""
-    made = operators(same(vit(distilled), tmp_path, "y"))
-    assert made.count("MatMul") == 4
-    assert not {"SwapChannels", "ChannelShuffle", "SpaceToDepth"} & set(made)
-    assert (made.count("Concat"), made.count("Softmax")) == (2, 2)
-
-
 # ------------------------------------------------------------------ the algebra
 
 
@@ -313,7 +208,7 @@ def test_steps_bring_factors_to_their_places(
     order += [i for i in range(count) if i not in order]
     first, second = min(cuts[0], count), min(cuts[0] + cuts[1], count)
     target = (tuple(order[:first]), tuple(order[first:second]), tuple(order[second:]))
-    found = rearranging.search(made, lambda places: places == target)
+    found = rearranging.search(made, wanted.exactly(target))
     if found is None:
         return
     x = laid_out(made)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import any_layout, axis_orders, planes, rearranging
+from knightlite.frontend import any_layout, axis_orders, planes, rearranging, wanted
 from knightlite.frontend.any_layout import Bench
 from knightlite.frontend.factors import Factors, Places, members, split_for, transposed
 from knightlite.frontend.host import require_all_elements
@@ -55,11 +55,7 @@ def _along(state: Importer, name: str, axis: int) -> tuple[str, Factors, int]:
     ids = members(found, seen)[axis]
     # tokens stay pixels: layers on them want the channels for themselves
     first = 0 if set(ids) <= set(found.places[0]) else 1
-
-    def wanted(places: Places) -> bool:
-        return any(place[: len(ids)] == ids for place in [*places][first:])
-
-    tensor, factors = any_layout.arranged(state, name, wanted)
+    tensor, factors = any_layout.arranged(state, name, wanted.outermost(ids, first))
     if not ids:  # one element: any empty axis will do
         free = next((place for place in (2, 1, 0) if not factors.places[place]), None)
         return tensor, factors, 2 if free is None else free
@@ -318,7 +314,7 @@ def _like(
         target.append((*middle, *kept) if item == place else tuple(kept))
     final: Places = (target[0], target[1], target[2])
     source = state.value(name).tensor
-    made = rearranging.arranged(state, source, found, lambda places: places == final, source)
+    made = rearranging.arranged(state, source, found, wanted.exactly(final), source)
     if made is None:
         raise UnsupportedError(f"features {seen} cannot be brought into the order of {own}.")
     return made[0]

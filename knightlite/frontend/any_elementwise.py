@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import prod
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import any_layout, rearranging
+from knightlite.frontend import any_layout, rearranging, wanted
 from knightlite.frontend.any_layout import Bench
 from knightlite.frontend.factors import Factors, Places, joined, members, split_for
 from knightlite.frontend.importer import Importer, Value
@@ -167,7 +167,7 @@ def _like(
     target: Places = (c, h, w)
     if factors.places == target:
         return tensor
-    found = rearranging.arranged(state, tensor, factors, lambda places: places == target, tensor)
+    found = rearranging.arranged(state, tensor, factors, wanted.exactly(target), tensor)
     if found is None:
         raise UnsupportedError(
             f"features {state.seen(name)} cannot be brought into the order of the other operand."

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import axis_orders, compute, padding, rearranging
+from knightlite.frontend import axis_orders, compute, padding, rearranging, wanted
 from knightlite.frontend.factors import (
     Factors,
     Members,
@@ -28,7 +28,6 @@ from knightlite.frontend.factors import (
     split_for,
 )
 from knightlite.frontend.importer import Importer, Value
-from knightlite.frontend.rearranging import Wanted
 from knightlite.frontend.source import Shape, SourceNode
 from knightlite.ir import Attribute
 
@@ -74,20 +73,11 @@ def _in_rows(state: Importer, name: str, found: Factors, seen: Shape) -> Factors
             runs.append([])
         runs[-1].append(index)
         behind //= size
-    together = [tuple(run) for run in runs if len(run) > 1]
-
-    def wanted(places: Places) -> bool:
-        return all(any(_holds(place, run) for place in places) for run in together)
-
-    tensor, made = _arranged(state, name, found, wanted)
+    cut = tuple(tuple(run) for run in runs if len(run) > 1)
+    tensor, made = _arranged(state, name, found, wanted.together(cut))
     made = joined(made)
     state.values[name] = Value(tensor, factors=made)
     return made
-
-
-def _holds(place: tuple[int, ...], run: tuple[int, ...]) -> bool:
-    """True where ``run`` stands in ``place`` without a gap."""
-    return any(place[start : start + len(run)] == run for start in range(len(place)))
 
 
 def put(state: Importer, name: str, tensor: str, factors: Factors) -> None:
@@ -106,9 +96,11 @@ def put(state: Importer, name: str, tensor: str, factors: Factors) -> None:
 # ------------------------------------------------------------------ where it is needed
 
 
-def _arranged(state: Importer, name: str, factors: Factors, wanted: Wanted) -> tuple[str, Factors]:
+def _arranged(
+    state: Importer, name: str, factors: Factors, where: wanted.Wanted
+) -> tuple[str, Factors]:
     hint = state.value(name).tensor
-    found = rearranging.arranged(state, hint, factors, wanted, hint)
+    found = rearranging.arranged(state, hint, factors, where, hint)
     if found is None:
         raise UnsupportedError(
             f"features {state.seen(name)} made of {state.shape(name)} cannot be brought into the "
@@ -118,24 +110,19 @@ def _arranged(state: Importer, name: str, factors: Factors, wanted: Wanted) -> t
     return found
 
 
-def arranged(state: Importer, name: str, wanted: Wanted) -> tuple[str, Factors]:
-    """The tensor of value ``name`` with its factors at places that are ``wanted``.
+def arranged(state: Importer, name: str, where: wanted.Wanted) -> tuple[str, Factors]:
+    """The tensor of value ``name`` with its factors at places that are wanted.
 
     The value is the moved tensor from now on, so that nobody moves it again.
     """
     factors = factors_of(state, name)
-    tensor, made = _arranged(state, name, factors, wanted)
+    tensor, made = _arranged(state, name, factors, where)
     if tensor != state.value(name).tensor and name not in (
         *state.builder.inputs,
         *state.model.outputs,
     ):
         put(state, name, tensor, made)
     return tensor, made
-
-
-def whole(ids: Sequence[int]) -> Wanted:
-    """All channels are these factors, in any order."""
-    return lambda places: len(places[0]) == len(ids) and set(places[0]) == set(ids)
 
 
 def standard(state: Importer, node: SourceNode, name: str) -> None:
@@ -152,7 +139,7 @@ def standard(state: Importer, node: SourceNode, name: str) -> None:
     for place, axis in zip(places, axes, strict=True):
         target[place] = axis
     final: Places = (target[1], target[2], target[3])
-    tensor, made = arranged(state, name, lambda found: found == final)
+    tensor, made = arranged(state, name, wanted.exactly(final))
     assert made.shape[1:] == state.builder.tensors[tensor].shape[1:]
     state.values[name] = Value(tensor)
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import any_elementwise, any_layout, axis_orders, rearranging
+from knightlite.frontend import any_elementwise, any_layout, axis_orders, rearranging, wanted
 from knightlite.frontend.any_layout import Bench
-from knightlite.frontend.factors import Factors, Members, Places, chosen, members
+from knightlite.frontend.factors import Factors, Members, chosen, members
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import Shape, SourceNode
 
@@ -100,7 +100,7 @@ def over_channels(
     state = bench.state
     found = members(any_layout.factors_of(state, name), state.seen(name))
     ids = tuple(index for axis in axes for index in found[axis])
-    tensor, factors = any_layout.arranged(state, name, any_layout.whole(ids))
+    tensor, factors = any_layout.arranged(state, name, wanted.channel_set(ids))
     parts = matrix.reshape(*(factors.sizes[index] for index in ids), matrix.shape[1])
     order = [ids.index(index) for index in factors.places[0]]
     kernel = parts.transpose(*order, len(ids)).reshape(matrix.shape).T
@@ -138,8 +138,7 @@ def _many(bench: Bench, which: int, weights: Array, seen: Shape) -> None:
     found = members(any_layout.factors_of(state, name), seen)
     outer = tuple(index for axis in found[:-2] for index in axis)
     inner, pixels = (found[-1], found[-2]) if which == 0 else (found[-2], found[-1])
-    wanted: tuple[int, ...] = (*outer, *inner)
-    tensor, factors = any_layout.arranged(state, name, lambda places: places[0] == wanted)
+    tensor, factors = any_layout.arranged(state, name, wanted.channels((*outer, *inner)))
     matrices = weights.reshape(-1, *weights.shape[-2:])
     if which == 0:
         matrices = matrices.transpose(0, 2, 1)
@@ -210,16 +209,15 @@ def _with_batch(bench: Bench, name: str, batch: Shape) -> str:
     return output
 
 
-def _wanted(state: Importer, name: str, side: int, form: str, of_x: int) -> rearranging.Wanted:
+def _wanted(state: Importer, name: str, side: int, form: str, of_x: int) -> wanted.Wanted:
     """Where A (side 0) or B must lie: x's pixels anywhere, the matrices of w in one row."""
     axes = members(any_layout.factors_of(state, name), state.seen(name))
     batch = tuple(index for axis in axes[:-2] for index in axis)
     own, summed_up = (axes[-2], axes[-1]) if side == 0 else (axes[-1], axes[-2])
     if side == of_x:
-        return lambda places: places[0] == (*batch, *summed_up)
+        return wanted.channels((*batch, *summed_up))
     channels, row = (summed_up, own) if form == "keys" else (own, summed_up)
-    final: Places = ((*batch, *channels), (), row)
-    return lambda places: places == final
+    return wanted.exactly(((*batch, *channels), (), row))
 
 
 def _cost(state: Importer, names: Sequence[str], form: str, of_x: int) -> float:
@@ -264,12 +262,8 @@ def softmax(state: Importer, node: SourceNode) -> None:
     axes = range(axis, len(seen)) if old else (axis,)
     found = members(any_layout.factors_of(state, name), seen)
     ids = tuple(index for item in axes for index in found[item])
-    bench, count = Bench(state, node), len(ids)
-
-    def wanted(places: Places) -> bool:
-        return set(places[0][len(places[0]) - count :]) == set(ids)
-
-    tensor, factors = any_layout.arranged(state, name, wanted)
+    bench = Bench(state, node)
+    tensor, factors = any_layout.arranged(state, name, wanted.innermost_channels(ids))
     shape = bench.shape(tensor)
     groups = shape[1] // factors.size(ids)
     made = bench.canonical("Softmax", [tensor], shape, {"groups": groups} if groups > 1 else {})
@@ -316,7 +310,7 @@ def reduced_ids(state: Importer, name: str, axes: Sequence[int]) -> tuple[int, .
 def _sum(bench: Bench, name: str, ids: tuple[int, ...], kind: str) -> tuple[str, Factors]:
     """A table in front, the sum or mean, a table behind."""
     state = bench.state
-    tensor, factors = any_layout.arranged(state, name, whole_pixels(ids))
+    tensor, factors = any_layout.arranged(state, name, wanted.whole_pixels(ids))
     shape = bench.shape(tensor)
     if kind in ("ReduceL2", "ReduceSumSquare"):
         tensor = bench.op("Pow", [tensor, 2.0], shape, "squares")
@@ -330,14 +324,6 @@ def _sum(bench: Bench, name: str, ids: tuple[int, ...], kind: str) -> tuple[str,
     if behind:
         made = bench.op(behind, [made], bench.shape(made))
     return made, left
-
-
-def whole_pixels(ids: Sequence[int]) -> rearranging.Wanted:
-    """Of rows and of columns all or none are reduced; any part of the channels may be."""
-    chosen_ids = set(ids)
-    return lambda places: all(
-        not chosen_ids.intersection(place) or chosen_ids.issuperset(place) for place in places[1:]
-    )
 
 
 def summed(
@@ -408,13 +394,7 @@ def _group_matrix(factors: Factors, inner: Sequence[int], keep: bool) -> Array:
 def _extreme(bench: Bench, name: str, ids: tuple[int, ...], kind: str) -> tuple[str, Factors]:
     """Pools over rows and columns; over channels halves that are compared."""
     chosen_ids = set(ids)
-    pixels = whole_pixels(ids)
-
-    def wanted(places: Places) -> bool:
-        count = len(chosen_ids.intersection(places[0]))
-        return pixels(places) and chosen_ids.issuperset(places[0][:count])
-
-    tensor, factors = any_layout.arranged(bench.state, name, wanted)
+    tensor, factors = any_layout.arranged(bench.state, name, wanted.outermost_or_whole(ids))
     inner = [index for index in factors.places[0] if index in chosen_ids]
     over = [p for p in (1, 2) if factors.places[p] and factors.places[p][0] in chosen_ids]
     made = tensor

@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import any_elementwise, any_layout, any_products, axis_orders, compute
+from knightlite.frontend import (
+    any_elementwise,
+    any_layout,
+    any_products,
+    axis_orders,
+    compute,
+    wanted,
+)
 from knightlite.frontend.any_layout import Bench
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import Shape, SourceNode
@@ -91,7 +98,7 @@ def _compute(
     name, output = node.inputs[0], node.outputs[0]
     bench, seen = Bench(state, node), state.seen(name)
     ids = any_products.reduced_ids(state, name, axes)
-    tensor, factors = any_layout.arranged(state, name, any_products.whole_pixels(ids))
+    tensor, factors = any_layout.arranged(state, name, wanted.whole_pixels(ids))
     shape = bench.shape(tensor)
     if not ids:
         raise UnsupportedError(f"{node.op_type} {node.name} must normalize more than one value.")

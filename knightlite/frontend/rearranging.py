@@ -7,24 +7,23 @@ are written, channels padded to a vector word, and something for every part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple
 
 from knightlite.frontend.factors import Factors, Places
 from knightlite.frontend.importer import Importer
+from knightlite.frontend.wanted import CHANNELS, COLUMNS, ROWS, Wanted
 from knightlite.ir import Attribute
 from knightlite.ops import slice as cutting
 
 MOST_PARTS = 256  # of a tensor that is cut into Slices
-MOST_PLACES = 30_000  # that a search looks at
+MOST_PLACES = 20_000  # that a search looks at
 WORD = 16  # channels of a vector word, as most chips have it
 PER_PART = 2000  # elements that could be moved in the time that one more instruction takes
 SLOW = 8  # Move instructions take a byte or two at a time
-CHANNELS, ROWS, COLUMNS = 0, 1, 2
-
-Wanted = Callable[[Places], bool]
 
 
 class Step(NamedTuple):
@@ -41,22 +40,42 @@ class Step(NamedTuple):
 _Open = tuple[int, int, Places, tuple[Step, ...]]  # cost, a number, where it is, how it got there
 
 
+@lru_cache(maxsize=4096)
 def search(factors: Factors, wanted: Wanted) -> tuple[int, tuple[Step, ...], Places] | None:
     """The cheapest steps to places that are wanted: their cost, themselves, and the places."""
+    blocks, start = _blocks_of(factors, wanted)
+    sizes = Factors(tuple(factors.size(block) for block in blocks), start)
     number = count()
-    waiting: list[_Open] = [(0, next(number), factors.places, ())]
+    waiting: list[_Open] = [(0, next(number), start, ())]
     known: dict[Places, int] = {}
     while waiting and len(known) < MOST_PLACES:
         cost, _, places, steps = heappop(waiting)
-        if wanted(places):
-            return cost, steps, places
         if places in known:
             continue
         known[places] = cost
-        for more, step, made in _followers(factors, places):
+        c, h, w = (tuple(index for block in place for index in blocks[block]) for place in places)
+        if wanted.holds((c, h, w)):
+            return cost, steps, (c, h, w)
+        for more, step, made in _followers(sizes, places):
             if made not in known:
                 heappush(waiting, (cost + more, next(number), made, (*steps, step)))
     return None
+
+
+def _blocks_of(factors: Factors, wanted: Wanted) -> tuple[list[tuple[int, ...]], Places]:
+    """Factors that may stay together as blocks, and the places of these."""
+    blocks: list[tuple[int, ...]] = []
+    places = []
+    for place in factors.places:
+        here: list[int] = []
+        for index in place:
+            if here and wanted.keeps(blocks[here[-1]][-1], index):
+                blocks[here[-1]] += (index,)
+            else:
+                here.append(len(blocks))
+                blocks.append((index,))
+        places.append(tuple(here))
+    return blocks, (places[0], places[1], places[2])
 
 
 def _elements(factors: Factors, places: Places) -> int:
