@@ -183,7 +183,11 @@ def _features(state: Importer, node: SourceNode) -> None:
     bench = Bench(state, node)
     batch = bench.seen[:-2]
     names = [_with_batch(bench, name, batch) for name in node.inputs]
-    form, of_x = min(FORMS, key=lambda option: _cost(state, names, *option))
+    least, (form, of_x) = inf, FORMS[0]
+    for option in FORMS:
+        cost = _cost(state, names, *option, least)
+        if cost < least:
+            least, (form, of_x) = cost, option
     sides = [
         any_layout.arranged(state, name, _wanted(state, name, side, form, of_x))
         for side, name in enumerate(names)
@@ -220,14 +224,18 @@ def _wanted(state: Importer, name: str, side: int, form: str, of_x: int) -> want
     return wanted.exactly(((*batch, *channels), (), row))
 
 
-def _cost(state: Importer, names: Sequence[str], form: str, of_x: int) -> float:
-    """Of the moves of both operands."""
+def _cost(state: Importer, names: Sequence[str], form: str, of_x: int, most: float) -> float:
+    """Of the moves of both operands; infinite where it is ``most`` or more."""
     total = 0.0
     for side, name in enumerate(names):
         found = rearranging.search(
-            any_layout.factors_of(state, name), _wanted(state, name, side, form, of_x)
+            any_layout.factors_of(state, name),
+            _wanted(state, name, side, form, of_x),
+            most - total,
         )
-        total += inf if found is None else found[0]
+        if found is None:
+            return inf
+        total += found[0]
     return total
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from typing import NamedTuple
 
 from knightlite.frontend.factors import Factors, Places
@@ -41,8 +42,13 @@ _Open = tuple[int, int, Places, tuple[Step, ...]]  # cost, a number, where it is
 
 
 @lru_cache(maxsize=4096)
-def search(factors: Factors, wanted: Wanted) -> tuple[int, tuple[Step, ...], Places] | None:
-    """The cheapest steps to places that are wanted: their cost, themselves, and the places."""
+def search(
+    factors: Factors, wanted: Wanted, most: float = inf
+) -> tuple[int, tuple[Step, ...], Places] | None:
+    """The cheapest steps to places that are wanted: their cost, themselves, and the places.
+
+    None where they would cost ``most`` or more, or are not found.
+    """
     blocks, start = _blocks_of(factors, wanted)
     sizes = Factors(tuple(factors.size(block) for block in blocks), start)
     number = count()
@@ -50,6 +56,8 @@ def search(factors: Factors, wanted: Wanted) -> tuple[int, tuple[Step, ...], Pla
     known: dict[Places, int] = {}
     while waiting and len(known) < MOST_PLACES:
         cost, _, places, steps = heappop(waiting)
+        if cost >= most:
+            return None
         if places in known:
             continue
         known[places] = cost
