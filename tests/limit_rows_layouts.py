@@ -74,6 +74,11 @@ def expanded(size: int) -> None:
         any_elementwise._expanded(importer(1, 1), "x", own, [(size,)], (1,), "y")  # type: ignore[arg-type]
 
 
+def multiplied(axes: int) -> None:
+    with patch.object(any_products, "Bench", side_effect=GOES_ON):
+        any_products._features(importer(*(4,) * axes), node("MatMul", "x", "w"))
+
+
 def biased(*shape: int) -> None:
     """A Gemm of five outputs."""
     operands: Sequence[Any] = (None, np.zeros((4, 5), np.float32), np.zeros(shape, np.float32))
@@ -137,6 +142,10 @@ ROWS: Rows = {
     "frontend/any_elementwise.py:_expanded": (
         (lambda f: expanded(256), ""),
         (lambda f: expanded(257), COPIES),
+    ),
+    "frontend/any_products.py:_features": (
+        (lambda f: multiplied(2), "it goes on"),
+        (lambda f: multiplied(1), "must multiply matrices"),
     ),
     "frontend/any_products.py:_gemm": (
         (lambda f: biased(5), ""),

@@ -92,7 +92,7 @@ def _tree(path: Path) -> ast.Module:
 def _refusals(node: ast.AST, name: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], ast.expr]]:
     for child in ast.iter_child_nodes(node):
         inner = name
-        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             inner = (*name, child.name)
         if isinstance(child, ast.If) and _ends_in_words(child.body):
             yield inner, child.test

@@ -12,13 +12,14 @@ import limit_rows_machine
 import limit_rows_models
 import limit_rows_operators
 import limit_rows_rooms
+import limit_rows_serving
 from knightlite.errors import KnightliteError
 from limit_rows import EQUIVALENT, Case
 from mutants import guards, mutants, swapped
 
 TABLES = (
     limit_rows, limit_rows_models, limit_rows_machine, limit_rows_rooms, limit_rows_layouts,
-    limit_rows_operators,
+    limit_rows_operators, limit_rows_serving,
 )  # fmt: skip
 ROWS = {key: cases for table in TABLES for key, cases in table.ROWS.items()}
 
@@ -50,7 +51,7 @@ def told(case: Case, folder: Path) -> str:
     except (KnightliteError, ValueError, OSError) as error:
         return str(error) or type(error).__name__
     except Exception as error:
-        return type(error).__name__
+        return getattr(error, "sentence", type(error).__name__)
     return made if isinstance(made, str) else ""
 
 

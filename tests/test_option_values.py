@@ -19,6 +19,7 @@ from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
 from knightlite.options.explore import ExploreOptions
 from knightlite.options.quantize import QuantizeOptions
+from knightlite.options.serve import ServeOptions
 
 MODEL = Path("m.onnx")
 LAYOUTS = ("nchw", "nhwc", "nhwcstride")
@@ -40,6 +41,7 @@ WORDS: dict[tuple[str, str], tuple[Any, ...]] = {
     ("CompileOptions", "input_order"): ("nchw", "nhwc"),
     ("SimulateOptions", "engine"): ("numpy", "native"),
     ("EvaluateOptions", "engine"): ("numpy", "native"),
+    ("ServeOptions", "engine"): ("numpy", "native"),
     ("SimulateOptions", "layout"): LAYOUTS,
     ("ModelCheckOptions", "layout"): LAYOUTS,
     ("ModelCheckOptions", "keep"): (False, True),
@@ -77,6 +79,12 @@ ENDS: dict[tuple[str, str], tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     ("ShowSimResultOptions", "index"): ((0,), (-1,)),
     ("ProfileOptions", "advice_seconds"): ((0,), (-0.001,)),
     ("ExploreOptions", "iteration"): ((1,), (0,)),
+    ("ServeOptions", "port"): ((0, 65535), (-1, 65536)),
+    ("ServeOptions", "workers"): ((1, 256), (0, 257)),
+    ("ServeOptions", "waiting"): ((0, 4096), (-1, 4097)),
+    ("ServeOptions", "frames"): ((1, 4096), (0, 4097)),
+    ("ServeOptions", "body_mib"): ((1, 1024), (0, 1025)),
+    ("ServeOptions", "seconds"): ((1, 3600), (0.999, 3601)),
     ("ExploreOptions", "rate"): ((1e-6,), (0, 9e-7)),
     ("ExploreOptions", "workers"): ((1,), (0,)),
     **{
@@ -196,7 +204,15 @@ EXPLORE: tuple[tuple[dict[str, Any], str], ...] = (
     ({"facts": (("clock_hz", (1,)), ("fspm_bytes", (1,)))}, ""),
     ({"facts": (("clock_hz", (1,)), ("clock_hz", (2,)))}, "--set clock_hz is given 2 times"),
 )
+SERVE: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"host": "127.0.0.1"}, ""),
+    ({"host": "::1"}, ""),
+    ({"host": "localhost"}, ""),
+    ({"host": "0.0.0.0"}, "other machines reach the server"),
+    ({"host": "0.0.0.0", "token_file": Path("token")}, ""),
+)
 OTHERS: tuple[tuple[Any, str], ...] = (
+    *((ServeOptions(networks=("n.cfg",), **given), said) for given, said in SERVE),
     *((ExploreOptions(models=ONE_MODEL, **given), said) for given, said in EXPLORE),
     (EvaluateOptions(data=Path("p")), ""),
     (EvaluateOptions(merge=True), ""),
