@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace as Made
 from typing import Any
 from unittest.mock import MagicMock, patch
 
 import numpy as np
+import onnx
+from onnx import helper
 
+from assembled import TINY
 from knightlite.deploy import arrays
-from knightlite.frontend import any_axes, any_elementwise, any_products, axis_orders
+from knightlite.dtypes import U8
+from knightlite.frontend import any_axes, any_elementwise, any_products, axis_orders, user_layers
 from knightlite.ops import softmax
 from knightlite.options import explore
+from knightlite.passes import two_moves
 from limit_rows import Rows, node
 
 GOES_ON = ValueError("it goes on")
@@ -104,6 +110,22 @@ def assumed(*names: str) -> None:
     explore._facts_once(Made(facts=facts))  # type: ignore[arg-type]
 
 
+def registered(number: int) -> None:
+    user_layers.checked({"Own": (number, lambda op, x: x)})
+
+
+def spelled(function: Any) -> None:
+    layer = user_layers.UserLayer(1152, function)
+    user_layers._body(onnx.GraphProto(), helper.make_node("Own", ["x"], ["y"]), layer)
+
+
+def moved(setup_cycles: int, fspm_bytes: int = 1 << 20) -> object:
+    """32 channels of 64 pixels: one move of 2048 cycles a row, or two of 800 in all."""
+    made = Made(tensor=lambda place: Made(shape=(1, 32, 4, 64), dtype=U8))
+    chip = replace(TINY, vector_setup_cycles=setup_cycles, fspm_bytes=fspm_bytes)
+    return two_moves.TwoMoves().obstacle(made, chip)  # type: ignore[arg-type]
+
+
 COPIES, PARTS = "at most 256 copies are made", "at most 256"
 ROWS: Rows = {
     "deploy/arrays.py:from_c_array": (
@@ -153,6 +175,23 @@ ROWS: Rows = {
         (lambda f: biased(1), ""),
         (lambda f: biased(4), "must have one bias for every output"),
         (lambda f: biased(5, 1), "must have one bias for every output"),
+    ),
+    "frontend/user_layers.py:checked": (
+        (lambda f: registered(1152), ""),
+        (lambda f: registered(2**31 - 1), ""),
+        (lambda f: registered(1151), "must be from 1152 to 2147483647, not 1151."),
+        (lambda f: registered(2**31), "must be from 1152 to 2147483647, not 2147483648."),
+    ),
+    "frontend/user_layers.py:_body": (
+        (lambda f: spelled(lambda op, x: op.Relu(x)), ""),
+        (lambda f: spelled(lambda op, x: op.Relu(op.Abs(x))), ""),
+        (lambda f: spelled(lambda op, x: x), "must compute what it returns at y."),
+    ),
+    "passes/two_moves.py:TwoMoves.obstacle": (
+        (lambda f: moved(2048 - 800 - 1), ""),
+        (lambda f: moved(2048 - 800), "two moves take 800 cycles a row, one takes 2048"),
+        (lambda f: moved(0, 6144), ""),
+        (lambda f: moved(0, 6143), "two moves need 6144 bytes of FSPM for a row"),
     ),
     "ops/softmax.py:_check_channels": (
         (lambda f: grouped(1), ""),

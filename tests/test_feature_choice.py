@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from knightlite.onnx_models import write_float
 from knightlite.quantize.groups import felt_interval
 from knightlite.quantize.ranges.densities import even_row_densities
 from knightlite.quantize.ranges.scale_errors import squared_error
+from knightlite.quantize.scales import feature_choice
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.feature_choice import choose_features
 from knightlite.quantize.scales.features import LARGEST_WITH_HEADROOM, Feature
@@ -329,3 +332,17 @@ def test_a_groups_scale_has_the_least_total_error(sizes: tuple[float, ...]) -> N
     assert found > largest / 64 or total(found) < 0.951 * usual
     hopeless = min(tried) > 0.95  # one of two members is lost either way
     assert hopeless or total(largest) > 1.05 * total(found)
+
+
+@pytest.mark.parametrize(
+    ("place", "wanted"), [(16.0, 16 / 15.5), (-16.0, 16 / 15.5), (15.999, 1.0), (-15.999, 1.0)]
+)
+def test_a_jump_is_moved_between_codes_from_sixteen_on(
+    monkeypatch: pytest.MonkeyPatch, place: float, wanted: float
+) -> None:
+    """Nearer to 0 it would cost more of the scale."""
+    table = SimpleNamespace(op="Table")
+    monkeypatch.setattr(feature_choice, "readers_outside", lambda graph, group: [table])
+    monkeypatch.setattr(feature_choice, "jumps", lambda *parts: (place,))
+    found = feature_choice._jump_between_codes(MagicMock(), MagicMock(), dtypes.S8, 1.0)
+    assert found == pytest.approx(wanted, abs=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.container import decode_program, encode_program
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import load, load_quantized, survey
+from knightlite.frontend import host_values, load, load_quantized, survey
 from knightlite.frontend.survey import OpCount
 from knightlite.inference import session
 from knightlite.onnx_models import write_float, write_qdq
@@ -434,3 +435,15 @@ def test_where_to_cut_is_told(tmp_path: Path) -> None:
         "the rest"
     )
     assert set(load(tmp_path / "net.onnx", outputs=["b", "s"]).outputs) == {"b", "s"}
+
+
+@pytest.mark.parametrize(
+    ("tensor", "taken", "wanted"),
+    [("t", (), "x"), ("t", ("x",), "x.reshaped'"), ("x", (), "x.reshaped'")],
+)
+def test_what_the_host_makes_has_its_own_name_where_that_is_free(
+    tensor: str, taken: tuple[str, ...], wanted: str
+) -> None:
+    builder = SimpleNamespace(tensors=dict.fromkeys(taken), fresh=lambda name: f"{name}'")
+    state = SimpleNamespace(value=lambda name: SimpleNamespace(tensor=tensor), builder=builder)
+    assert host_values._own_name(state, "x", "reshaped") == wanted  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 
 from knightlite.errors import UsageError
 from knightlite.frontend import load
-from knightlite.frontend.model_files import framework_of
+from knightlite.frontend.model_files import files_beside, framework_of
 from onnx_nets import Net
 
 
@@ -63,3 +63,15 @@ def test_an_onnx_model_takes_no_weight_file(tmp_path: Path) -> None:
         f"{path} keeps its weights inside, so the weight file w.bin cannot be used."
     )
     assert load(str(path)).name == "net"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("n.pdmodel", True), ("n.json", True), ("n.JSON", True), ("n.pdparams", False)],
+)
+def test_weights_beside_a_program(tmp_path: Path, name: str, found: bool) -> None:
+    (tmp_path / name).touch()
+    assert files_beside(tmp_path / name) == ()
+    weights = tmp_path / "n.pdiparams"
+    weights.touch()
+    assert files_beside(tmp_path / name) == ((weights,) if found else ())
