@@ -238,6 +238,49 @@ def test_without_gp_it_is_refused_with_its_price(tmp_path: Path) -> None:
     assert traffic(graph) is not None
 
 
+def test_what_ends_the_network_and_reads_its_input(tmp_path: Path) -> None:
+    """The host's end gets what the chip has, and its input is there as well."""
+
+    def both(net: Net) -> tuple[str, ...]:
+        net.conv(net.input("x", (1, 3, 9, 8)), "c", (3, 3, 3, 3), pads=[1] * 4)
+        net.node("CumSum", ["x", net.weight("axis", INT(2))], "sums")
+        return (net.node("Hardmax", [net.node("Mul", ["sums", "c"], "product")], "y", axis=1),)
+
+    path = saved(both, tmp_path)
+    with pytest.raises(UnsupportedError) as caught:
+        load(path)
+    assert "-gp runs CumSum in the middle of the network: 1 trip" in caught.value.findings[0].hint
+    graph = load(path, general=True)
+    assert sorted(operators(graph)) == ["Conv", "General", "Mul"]
+    assert [op.op for op in graph.host] == ["Hardmax"]
+    program = open_binary(compiled(path), None).program
+    assert [item.op for item in program.meta.general] == ["CumSum"]
+
+
+def test_files_of_others_need_no_notes(tmp_path: Path) -> None:
+    """What general layers are made of is found again without our metadata."""
+    for make in (chosen, masked, told):
+        content = quantized(saved(make, tmp_path)).onnx
+        proto = onnx.load_model_from_string(content)
+        kept = [item for item in proto.metadata_props if item.key != "knightlite.general"]
+        assert len(kept) < len(proto.metadata_props)
+        del proto.metadata_props[:]
+        proto.metadata_props.extend(kept)
+        ours, theirs = (
+            load_quantized(Path("net.onnx"), data).nodes
+            for data in (content, proto.SerializeToString())
+        )
+        assert ours == theirs
+        assert [node.host for node in ours] == [node.host for node in theirs]
+
+
+def test_what_the_host_makes_lies_for_itself(tmp_path: Path) -> None:
+    """Not in a Concat, whose other parts layers write."""
+    meta = program_of(beside, tmp_path).meta
+    found = {item.name: item for item in meta.tensors}
+    assert [found[name].column_stride for name in ("one", "two", "all")] == [8, 8, 24]
+
+
 def refused(make: Callable[[Net], tuple[str, ...]], folder: Path) -> str:
     with pytest.raises(UnsupportedError) as caught:
         load(saved(make, folder), general=True)

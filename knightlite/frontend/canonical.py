@@ -78,6 +78,7 @@ class Result:
     supported: frozenset[str]
     hosted: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
+    at_input: frozenset[str] = frozenset()
 
 
 def canonicalize(model: SourceModel, general: bool = False) -> Result:
@@ -100,6 +101,12 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     if not general and whole is not None and whole.graph is not None:
         found = traffic(whole.graph)
         by_general = BY_GENERAL if found is None else f"-gp runs {found.sentence}"
+    if by_general and result.at_input:
+        told = (
+            replace(item, hint=by_general) if item.severity == "error" else item
+            for item in result.findings
+        )
+        return replace(result, findings=tuple(told))
 
     def runs(other: SourceModel) -> bool:
         return _walked(other, False).graph is not None
@@ -113,6 +120,7 @@ MOST_TURNS = 64  # of a network that is looked at again with more on the host
 def _with_host(model: SourceModel) -> tuple[Result | None, str]:
     """With the host's help wherever the chip refuses; None and why where that is no way either."""
     names: frozenset[str] = frozenset()
+    forced: frozenset[str] = frozenset()  # at the end of the network, but of the network's input
     known = {node.name: node for node in model.nodes}
     current = model
     for _ in range(MOST_TURNS):
@@ -123,7 +131,9 @@ def _with_host(model: SourceModel) -> tuple[Result | None, str]:
                 return None, reason
             supported, hosted = result.supported | names, result.hosted | names
             return replace(result, supported=supported, hosted=hosted), ""
-        more = [known[name] for name in sorted(result.refused - names) if name in known]
+        forced |= result.at_input
+        wanted = (result.refused | result.at_input) - names
+        more = [known[name] for name in sorted(wanted) if name in known]
         if not more:
             break
         reason = next(filter(None, (general_layers.obstacle(model, node) for node in more)), "")
@@ -131,7 +141,7 @@ def _with_host(model: SourceModel) -> tuple[Result | None, str]:
             return None, reason
         names = general_layers.joined(model, names | {node.name for node in more})
         try:
-            current = general_layers.with_general(model, names)
+            current = general_layers.with_general(model, names, forced)
         except UnsupportedError as error:
             return None, error.sentence.rstrip(".")
     return None, ""
@@ -173,7 +183,11 @@ def _walked(model: SourceModel, general: bool, hosting: bool = True) -> Result:
     problems = [*_left_to_host(graph, state.kept_off), *_overflows(graph)]
     findings = (*whole.warnings, *state.findings, *types, *problems, *_warnings(graph))
     hosted = _hosted(state, supported)
-    return Result(None if problems else graph, findings, supported, hosted)
+    read = set(graph.inputs) if problems else set()
+    at_input = frozenset(
+        node.name for node in state.model.nodes if node.name in hosted and read & {*node.inputs}
+    )
+    return Result(None if problems else graph, findings, supported, hosted, frozenset(), at_input)
 
 
 def _hosted(state: Importer, supported: frozenset[str]) -> frozenset[str]:

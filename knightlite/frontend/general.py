@@ -159,11 +159,14 @@ def _first(node: SourceNode) -> str:
     return next(filter(None, node.outputs))
 
 
-def with_general(model: SourceModel, names: Collection[str]) -> SourceModel:
+def with_general(
+    model: SourceModel, names: Collection[str], forced: Collection[str] = ()
+) -> SourceModel:
     """The model whose nodes ``names`` are computed by the host, in general nodes.
 
-    What only the end of the network reads of them is computed there once more. UnsupportedError
-    for a value that the chip would have to read and cannot hold.
+    What only the end of the network reads of them is computed there once more, but for those of
+    ``forced``, which read the network's input. UnsupportedError for a value that the chip would
+    have to read and cannot hold.
     """
     links = _Links(model)
     wanted: list[str] = []  # by the chip
@@ -172,7 +175,8 @@ def with_general(model: SourceModel, names: Collection[str]) -> SourceModel:
         for name in filter(None, node.outputs if node.name in names else ()):
             outside = [item for item in links.readers.get(name, ()) if item.name not in names]
             chip = [item for item in outside if item.name not in links.trailing]
-            if chip and links.is_feature(name):
+            needed_here = chip or (node.name in forced and (outside or name in model.outputs))
+            if needed_here and links.is_feature(name):
                 wanted.append(name)
             elif chip:
                 raise UnsupportedError(
