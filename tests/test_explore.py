@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +20,7 @@ from typing import Any
 import pytest
 
 import knightlite
+from browsers import look_at, needs_browser
 from knightlite import chip_files
 from knightlite.api import processes
 from knightlite.api.exploration import explore, points, records, run, smallest
@@ -25,8 +30,10 @@ from knightlite.cli.program import run as command
 from knightlite.errors import FormatError, UsageError
 from knightlite.json_records import canonical_json
 from knightlite.options.explore import ExploreOptions
+from knightlite.report import ExploredNetwork, ExploredPoint, exploration_page
 from knightlite.talk import Talk
 from onnx_nets import Net
+from test_html_pages import HOSTILE
 
 ROOT = Path(__file__).parent.parent
 Capture = pytest.CaptureFixture[str]
@@ -379,3 +386,55 @@ def test_results_of_processes_come_in_order() -> None:
         yield from range(20)
 
     assert list(processes.ordered(abs, numbers(), 3)) == list(range(20))
+
+
+# ------------------------------------------------------------------ the page
+
+
+def networks(name: str) -> tuple[ExploredNetwork, ...]:
+    dots = (
+        ExploredPoint(name, 0, 8, 2.5, 25, 30.0, 408, 1024, 1.5, best=False),
+        ExploredPoint("b", 1, 16, 1.25, None, None, 816, 2048, 0.5, best=True),
+        ExploredPoint("c", 1, None, None, None, None, 64, 256, 0.0, best=False),
+    )
+    return ExploredNetwork(name, dots, (f"{name}: no.",)), ExploredNetwork(
+        "empty", (), ("it is no.",)
+    )
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_is_markup_on_the_page(name: str) -> None:
+    """Dots go to the script packed, all else as text."""
+    text = exploration_page(networks(name), name)
+    assert text == exploration_page(networks(name), name)
+    plain = exploration_page(networks("name"), "name")
+    for mark in ("<script", "<img", "<h2", "</main>", "<td"):
+        assert text.count(mark) == plain.count(mark)
+    packed = re.findall(r'id="data">([^<]+)<', text)
+    plots = json.loads(gzip.decompress(base64.b64decode(packed[0])))
+    assert [plot["label"] for plot in plots] == ["KiB on chip", "multiply-accumulates per cycle"]
+    assert plots[0]["dots"] == [
+        [408, 2.5, 0, 0, f"{name}, level 0, 8 bits"], [816, 1.25, 1, 1, "b, level 1, 16 bits"],
+    ]  # fmt: skip
+
+
+def test_the_page_says_what_the_command_says(two: tuple[Path, Path], capsys: Capture) -> None:
+    words = ["explore", "-m", "a.onnx", "no.onnx", "--chips", *SMALL, "-j", "1", "--fps", "1"]
+    assert command([*words, "--html", "page.html"]) == 0
+    out, page = capsys.readouterr().out, Path("page.html").read_text(encoding="utf-8")
+    for line in out.splitlines():
+        if line.startswith(("a.onnx:", "no.onnx:")):
+            assert line in html.unescape(page)
+    assert page.count("<tr>") == 1 + len(SMALL)
+    assert "<th>dB</th>" not in page  # nothing was measured
+
+
+@needs_browser
+def test_the_page_is_readable_and_asks_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(exploration_page(networks(HOSTILE[0]), "explore.json"), encoding="utf-8")
+    for look in look_at(path)["looks"]:
+        assert look["violations"] == []
+        assert look["errors"] == []
+        assert look["requests"] == [f"file://{path.resolve()}"]
+        assert look["overflow"] <= 0

@@ -94,7 +94,7 @@ class ExploreOptions:
     none: one of every family that ships. ``facts``: (fact, values), each chip in all combinations
     of them. ``data`` and ``recipe``: pictures that tell accuracy. ``rate``: frames a second that a
     chip is looked for. ``workers`` None: one per processor. ``result``: the file of all points,
-    from which the same call goes on.
+    from which the same call goes on. ``page``: of plots.
     """
 
     RULES: ClassVar[tuple[Check, ...]] = (_chips_named_once, _pictures_with_recipe, _facts_once)
@@ -194,5 +194,13 @@ class ExploreOptions:
         help=f"Where the points are kept; the same command goes on from there [default: {RESULT}].",
         default=RESULT,
         python=False,
+    )
+    page: Path | None = option(
+        "--html",
+        kind=FILE,
+        help="Also write a page with plots: time beside bytes on chip, multiply-accumulates, dB.",
+        metavar="FILE",
+        argument="html",
+        doc="a page with plots to write.",
     )
     as_json: bool = like(shared.AS_JSON)

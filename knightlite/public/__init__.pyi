@@ -280,6 +280,7 @@ def explore(
     iteration: int | None = None,
     fps: float | None = None,
     workers: int = 1,
+    html: str | Path | None = None,
     save: str | Path | None = None,
 ) -> Exploration:
     """Time of models on chips, at schedule levels and in widths: every combination.
@@ -300,6 +301,7 @@ def explore(
         fps: frames a second: the result names for each model the smallest chip that runs them.
         workers: processes. More than one need a program whose main module may be imported (``if
             __name__ == "__main__":``).
+        html: a page with plots to write.
         save: file of all points, from which the same call goes on after a stop; default: none.
     """
 

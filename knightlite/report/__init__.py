@@ -3,6 +3,7 @@
 from knightlite.report.advice import Advice, Point, Tried, assumed_advice, chosen, compiled_advice
 from knightlite.report.details import Details
 from knightlite.report.difference import Difference, difference, difference_page
+from knightlite.report.exploration import ExploredNetwork, ExploredPoint, exploration_page
 from knightlite.report.page import report_page
 from knightlite.report.summary import limiter_sentence, summary_lines
 
@@ -10,6 +11,8 @@ __all__ = [
     "Advice",
     "Details",
     "Difference",
+    "ExploredNetwork",
+    "ExploredPoint",
     "Point",
     "Tried",
     "assumed_advice",
@@ -17,6 +20,7 @@ __all__ = [
     "compiled_advice",
     "difference",
     "difference_page",
+    "exploration_page",
     "limiter_sentence",
     "report_page",
     "summary_lines",

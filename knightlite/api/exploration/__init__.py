@@ -2,6 +2,16 @@
 
 from knightlite.api.exploration.records import Exploration, Point
 from knightlite.api.exploration.run import explore
-from knightlite.api.exploration.trade import Smallest, accuracy_of, smallest
+from knightlite.api.exploration.sentences import chip_called, reasons, told_of_rate
+from knightlite.api.exploration.trade import accuracy_of, smallest
 
-__all__ = ["Exploration", "Point", "Smallest", "accuracy_of", "explore", "smallest"]
+__all__ = [
+    "Exploration",
+    "Point",
+    "accuracy_of",
+    "chip_called",
+    "explore",
+    "reasons",
+    "smallest",
+    "told_of_rate",
+]

@@ -86,6 +86,10 @@ def explore(options: ExploreOptions, talk: Talk = SILENT) -> Exploration:
         _compute(work, talk)
     found = work.result(finished=True)
     records.write(found, options.result)
+    if options.page is not None:
+        from knightlite.api.exploration.page import write_page
+
+        write_page(found, options.result, options.page, options.rate)
     return found
 
 

@@ -1,0 +1,44 @@
+"""The page of an exploration: what it found, as the report draws it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from knightlite import atomic_write
+from knightlite.api.exploration.records import Exploration, Point
+from knightlite.api.exploration.sentences import chip_called, reasons, told_of_rate
+from knightlite.api.exploration.trade import accuracy_of, smallest
+from knightlite.report import ExploredNetwork, ExploredPoint, exploration_page
+
+
+def write_page(found: Exploration, source: Path, page: Path, rate: float | None) -> None:
+    """Write the page of the points that ``source`` holds."""
+    rates = () if rate is None else smallest(found, rate)
+    refused = reasons(found)
+    networks = []
+    for number, network in enumerate(found.models):
+        sentences = [told_of_rate(row, found, rate or 0) for row in rates[number : number + 1]]
+        sentences += [f"{item.where}: {item.sentence}" for item in refused if item.model == number]
+        points = tuple(_point(item, found) for item in found.points if item.model == number)
+        networks.append(
+            ExploredNetwork(
+                Path(network.file).name, () if network.refused else points, tuple(sentences)
+            )
+        )
+    atomic_write.write_text(page, exploration_page(networks, str(source)))
+
+
+def _point(point: Point, found: Exploration) -> ExploredPoint:
+    size, kept, time = found.chips[point.chip], accuracy_of(point, found.models), point.time
+    return ExploredPoint(
+        chip_called(point, found),
+        int(point.level),
+        None if point.bits is None else int(point.bits),
+        None if time is None else time.latency_ms,
+        None if time is None else time.error_percent,
+        None if kept is None else kept.sqnr_db,
+        size.on_chip_bytes >> 10,
+        size.macs_per_cycle,
+        0.0 if time is None else time.moved_bytes / 1e6,
+        point.best,
+    )

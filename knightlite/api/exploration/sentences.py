@@ -1,0 +1,77 @@
+"""What is said of an exploration beside its points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knightlite.api.exploration.records import Exploration, Point
+from knightlite.api.exploration.trade import Smallest
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something does not run. ``model``: its place; None for what is said of a chip."""
+
+    model: int | None
+    where: str
+    sentence: str
+
+
+def reasons(found: Exploration) -> tuple[Reason, ...]:
+    """Of everything that does not run, each sentence once, with all places that it is said of."""
+    told: dict[tuple[int | None, str, str], list[str]] = {}
+    for number, network in enumerate(found.models):
+        if network.refused is not None:
+            told.setdefault((number, network.file, network.refused), [])
+        for kept in network.accuracy:
+            if kept.refused is not None:
+                told.setdefault((number, network.file, f"at {kept.bits} bits: {kept.refused}"), [])
+    for size in found.chips:
+        if size.refused is not None:
+            facts = " ".join(f"{name}={value}" for name, value in size.facts.items())
+            told.setdefault((None, f"{size.name} {facts}".strip(), size.refused), [])
+    for point in found.points:
+        network, size = found.models[point.model], found.chips[point.chip]
+        if point.refused is not None and point.refused not in (network.refused, size.refused):
+            key = (point.model, network.file, point.refused)
+            told.setdefault(key, []).append(place_of(point, found))
+    return tuple(
+        Reason(
+            model, f"{where} on {', '.join(dict.fromkeys(places))}" if places else where, sentence
+        )
+        for (model, where, sentence), places in told.items()
+    )
+
+
+def chip_called(point: Point, found: Exploration) -> str:
+    """The chip of a point, and its other figures."""
+    size = found.chips[point.chip]
+    return " ".join([size.name, *(f"{name}={value}" for name, value in size.facts.items())])
+
+
+def place_of(point: Point, found: Exploration) -> str:
+    """Chip, level and width of a point."""
+    bits = "" if point.bits is None else f", {point.bits} bits"
+    return f"{chip_called(point, found)} (level {point.level}{bits})"
+
+
+def told_of_rate(row: Smallest, found: Exploration, rate: float) -> str:
+    """Which chip is enough for so many frames a second."""
+    name = found.models[row.model].file
+    if row.point is None:
+        return f"{name}: no chip here runs {rate:g} frames/s."
+    sentence = f"{name}: the smallest chip for {rate:g} frames/s is {_named(row.point, found)}"
+    if row.surely is None:
+        return f"{sentence}; with the bar against it none here is."
+    if row.surely == row.point:
+        return f"{sentence}, its bar included."
+    return f"{sentence}; with the bar against it {_named(row.surely, found)}."
+
+
+def _named(point: Point, found: Exploration) -> str:
+    size, time = found.chips[point.chip], point.time
+    assert time is not None
+    return (
+        f"{place_of(point, found)} with {size.on_chip_bytes >> 10} KiB on chip and "
+        f"{size.macs_per_cycle} MAC/cycle: {time.rounded_ms:g} ms"
+    )
