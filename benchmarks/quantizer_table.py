@@ -8,7 +8,7 @@ from typing import Any
 WAY = ("tool", "method", "effort", "off")
 HEADER = (
     f"{'model':18} {'tool':11} {'method':21} {'drop [95 % interval]':>23} {'lost':>4} "
-    f"{'won':>4} {'SQNR':>7} {'s':>7} {'MiB':>8} {'float':>5} {'requ.':>5}"
+    f"{'won':>4} {'SQNR':>7} {'s':>7} {'CPU s':>7} {'MiB':>8} {'float':>5} {'requ.':>5}"
 )
 
 
@@ -43,8 +43,8 @@ def _head(row: dict[str, Any]) -> str:
 
 
 def _tail(row: dict[str, Any]) -> str:
-    return (f"{row['seconds']:7.1f} {row['peak_mib']:8.0f} {row['float_ops']:5} "
-            f"{row['concat_requantizes']:5}")  # fmt: skip
+    return (f"{row['seconds']:7.1f} {row['cpu_seconds']:7.1f} {row['peak_mib']:8.0f} "
+            f"{row['float_ops']:5} {row['concat_requantizes']:5}")  # fmt: skip
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
@@ -68,19 +68,21 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         left = [row for row in left if row["model"] not in names]
         if not mine:
             continue
-        head = f"| model | quantizer | {titles} | s | MiB | ops in float | requantized inputs |"
+        taken = "s | CPU s | MiB | ops in float | requantized inputs"
+        head = f"| model | quantizer | {titles} | {taken} |"
         text += [head, "|" + "---|" * (head.count("|") - 1)]
         for row in rows:
             if row["model"] not in names:
                 continue
             way = " ".join(str(row[name]) for name in WAY if name in row)
             if "failed" in row:
-                blanks = " |" * (titles.count("|") + 4)
+                blanks = " |" * (titles.count("|") + 5)
                 text.append(f"| {row['model']} | {way} | fails |{blanks}")
                 continue
             text.append(
                 f"| {row['model']} | {way} | {cells(row)} | {row['seconds']:.1f} | "
-                f"{row['peak_mib']:.0f} | {row['float_ops']} | {row['concat_requantizes']} |"
+                f"{row['cpu_seconds']:.1f} | {row['peak_mib']:.0f} | {row['float_ops']} | "
+                f"{row['concat_requantizes']} |"
             )
         text.append("")
     return "\n".join(text)

@@ -1,7 +1,7 @@
 """knightlite's quantizer beside ONNX Runtime's and NNCF's: accuracy, seconds, peak memory.
 
     python benchmarks/quantizers.py [--models resnet8,...] [--planted] [--yolox] [--densenet121]
-        [--json FILE]
+        [--mobilenet-v2] [--json FILE]
 
 Same float model, same 100 calibration pictures (YOLOX: 20), other pictures to evaluate on, the same
 metric, one run. Each quantizer runs in a process of its own, twice more where it took under 10 s
@@ -23,6 +23,9 @@ are gone, and new ones.
 ``--densenet121``: peak memory and seconds of calibration. The network is light_densenet121 of the
 onnx wheel with seeded weights, and so are the pictures: no accuracy is measured. ONNX Runtime's
 percentile keeps all activations, 0.18 GiB per picture: it gets 16 and 64 pictures only.
+
+``--mobilenet-v2``: the same of the MobileNetV2 of ``schedule_networks.py`` and 64 pictures, beside
+NNCF with either bias correction, in turns, three times each (medians).
 """
 
 from __future__ import annotations
@@ -45,7 +48,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; 
 
 import numpy as np
 import onnx
+import schedule_networks
 from accuracy import CALIBRATION_PICTURES, CASES, DATA, Array, Case, Score, compare
+from network_onnx import OnnxWriter
 from planted_networks import Planted, loud_stream, rare_digits
 from qdq_file import QdqFile, forward
 from quantizer_table import HEADER, markdown, print_ratios, print_row
@@ -62,6 +67,7 @@ THREADS = 2
 CHEAP_S, REPEATS = 10, 3
 TIMEOUT_S = 3600
 DENSENET_PICTURES = (16, 64, 256)
+MOBILENET_PICTURES = 64
 HEAVY_PICTURES = 64  # of what keeps every activation
 SEED = 0
 
@@ -94,6 +100,13 @@ DENSENET_WAYS = (
     Way("knightlite", "mse"),
     Way("onnxruntime", "percentile"),
     Way("nncf", "fast_bias_correction"),
+)
+
+
+MOBILENET_WAYS = (
+    Way("knightlite", "mse"),
+    Way("nncf", "fast_bias_correction"),
+    Way("nncf", "full_bias_correction"),
 )
 
 
@@ -164,10 +177,15 @@ def quantize(item: Subject, way: Way, folder: Path, repeats: int = REPEATS) -> d
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             return {"failed": lines[-1] if lines else f"exit code {done.returncode}"}
         runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return {**taken(runs), "file": output}
+
+
+def taken(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Seconds of several runs (median, of the clock and of all threads) and the largest peak."""
     return {
         "seconds": round(statistics.median(run["seconds"] for run in runs), 2),
+        "cpu_seconds": round(statistics.median(run["cpu_seconds"] for run in runs), 2),
         "peak_mib": round(max(run["peak_mib"] for run in runs), 1),
-        "file": output,
     }
 
 
@@ -186,8 +204,7 @@ def row_of(name: str, way: Way, made: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": name,
         **_named(way),
-        "seconds": made["seconds"],
-        "peak_mib": made["peak_mib"],
+        **{name: made[name] for name in ("seconds", "cpu_seconds", "peak_mib")},
         "float_ops": sum(left.values()),
         "float_ops_by_type": dict(sorted(left.items())),
         "concat_requantizes": file.concat_requantizes(),
@@ -315,6 +332,24 @@ def densenet_rows(counts: Sequence[int], folder: Path) -> Iterator[dict[str, Any
             yield {**row_of("densenet121", way, quantize(part, way, folder, 1)), "pictures": count}
 
 
+def mobilenet_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """One row per quantizer, which take turns: what else the machine does hits all alike."""
+    rng = np.random.default_rng(SEED)
+    writer = OnnxWriter()
+    schedule_networks.build(schedule_networks.BY_NAME["mobilenet_v2"], writer)
+    raw = folder / "mobilenet_v2.onnx"
+    onnx.save(writer.model("mobilenet_v2"), raw)
+    pictures = [_picture(rng, writer.input_shape[1:]) for _ in range(MOBILENET_PICTURES)]
+    item = subject("mobilenet_v2", raw, folder, pictures)
+    made: dict[Way, list[dict[str, Any]]] = {way: [] for way in MOBILENET_WAYS}
+    for _ in range(REPEATS):
+        for way, runs in made.items():
+            runs.append(quantize(item, way, folder, 1))
+    for way, runs in made.items():
+        done = {**runs[-1], **taken(runs)}
+        yield {**row_of("mobilenet_v2", way, done), "pictures": MOBILENET_PICTURES}
+
+
 def _picture(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Smooth noise: a few large blobs and fine grain, about as spread as normalised pictures."""
     coarse = rng.standard_normal((shape[0], shape[1] // 16, shape[2] // 16))
@@ -332,6 +367,7 @@ def main() -> int:
     parser.add_argument("--planted", action="store_true", help="also planted faults")
     parser.add_argument("--yolox", action="store_true", help="also YOLOX-nano's mAP")
     parser.add_argument("--densenet121", action="store_true", help="also memory and seconds")
+    parser.add_argument("--mobilenet-v2", action="store_true", help="also its seconds and memory")
     parser.add_argument("--counts", default=",".join(map(str, DENSENET_PICTURES)),
                         help="pictures of --densenet121 [default: %(default)s]")  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the rows to this file")
@@ -382,6 +418,9 @@ def main() -> int:
                 found.append(keep(row))
                 print_row(row)
             print_ratios(found, min(DENSENET_PICTURES), max(DENSENET_PICTURES))
+        if arguments.mobilenet_v2:
+            for row in mobilenet_rows(folder):
+                print_row(keep(row))
     if arguments.markdown:
         arguments.markdown.write_text(markdown(rows))
     return 0

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite.dtypes import S8
-from knightlite.quantize.ranges.densities import Density, apart, clip, mix
+from knightlite.quantize.ranges.densities import Density, apart, clip, foreseen, mix
 from knightlite.quantize.ranges.least_squares import min_max
 from knightlite.quantize.ranges.scale_errors import squared_error
 from range_cases import density_of, even_part, samples
@@ -55,3 +55,33 @@ def test_members_with_128_times_finer_bins_keep_their_own() -> None:
     whole, fine = apart([wide, even_part(32.0, 2.0**-7, 3.0)], [1.0, 2.0])
     assert (whole.width, whole.positive.tolist()) == (1.0, wide.positive.tolist())
     assert (fine.width, fine.positive.tolist()) == (2.0**-4, [8 * 2.0 * 3.0] * 512)
+
+
+def test_a_picture_to_come_reaches_as_far_beyond_the_loudest_as_that_beyond_the_second() -> None:
+    positive, negative = np.arange(8.0), np.zeros(8)
+    positive[6:], negative[5] = (3.0, 2.0), 4.0
+    part = Density(positive, negative, 9.0, 0.5, -2.6, 3.9)
+    made = foreseen(part, 2.6)  # in bin 5: what is in bins 6 and 7 is the loudest picture's
+    stretch = 2 - 2.6 / 3.9
+    assert made.minimum == -2.6 * stretch
+    assert made.maximum == pytest.approx(3.9 + 1.3)
+    assert (made.zeros, made.width) == (9.0, 1.0)  # it is beyond 8 bins: they merge by two
+    more = np.zeros(16)
+    more[int(6.5 * stretch)], more[int(7.5 * stretch)] = 3.0, 2.0
+    whole = np.concatenate([positive, np.zeros(8)]) + more
+    assert made.positive.tolist() == (whole[::2] + whole[1::2]).tolist()
+    assert made.negative.tolist() == [0, 0, 4, *[0] * 5]  # nothing there is the loudest's alone
+
+
+@pytest.mark.parametrize("second", [0.0, 3.9], ids=["one picture", "all alike"])
+def test_where_no_picture_stands_out_nothing_is_foreseen(second: float) -> None:
+    part = Density(np.ones(8), np.zeros(8), 0.0, 0.5, 0.0, 3.9)
+    assert foreseen(part, second) is part
+
+
+def test_within_the_bins_these_stay() -> None:
+    part = Density(np.ones(8), np.broadcast_to(np.float64(0), (8,)), 0.0, 0.5, 0.0, 2.1)
+    made = foreseen(part, 1.8)
+    assert made.width == part.width
+    assert made.positive.size == made.negative.size == 8
+    assert made.maximum == pytest.approx(2.4)

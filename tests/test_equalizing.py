@@ -17,7 +17,7 @@ from knightlite.ir import Graph
 from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites.channel_ties import channel_ties
-from knightlite.quantize.rewrites.equalization import choose_divisors
+from knightlite.quantize.rewrites.equalization import Equalized, choose_divisors
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
@@ -134,6 +134,37 @@ def test_every_picture_judges_and_none_that_was_calibrated_with(
             np.testing.assert_allclose(basis.statistics[name].minimum, item.minimum, rtol=1e-5)
     for half in (measured[::2], measured[1::2]):
         assert sorted(place for judged in half for place in judged) == list(range(10))
+
+
+def test_what_rare_values_lose_undoes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every picture gains but those few in which an output holds what it seldom holds."""
+    net = FloatNet(seed=3)
+    net.input("x", 2, 16, 16)
+    for name, source, weights in (("a", "x", (4.0, 0.05)), ("y", "a", (1.0, 80.0))):
+        diagonal = np.diag(weights)[:, :, None, None]
+        net.conv(source, name, 2, weights=diagonal, bias=np.zeros(2), clamp=RELU)
+    graph, data = net.build("y"), Data()
+    rng = np.random.default_rng(0)
+    data.batches = rng.uniform(0, 1, (24, 1, 2, 16, 16)).astype(np.float32)
+    data.batches[:, :, 0] = 0
+    data.batches[::5, :, 0, :4] = 1  # of every fifth picture a quarter
+
+    def silencing(graph: Graph, ranges: Any) -> Any:
+        ties = channel_ties(graph)
+        divisors = np.ones(ties.free.size)
+        divisors[ties.classes["a"][0]] = 40_000
+        return ties, divisors, (Equalized(("a",), 2, 80.0, 1.0, 1.0),)
+
+    monkeypatch.setattr(equalizing, "choose_divisors", silencing)
+    _, done, (step,) = try_equalization(graph, data, Settings(), 1)
+    assert step.judgement is not None
+    assert step.judgement.gain_db > 5
+    assert step.judgement.pictures == 24  # although it is clear
+    assert (step.kept, done) == (False, ())
+    monkeypatch.setattr(equalizing, "OUTPUT_BYTES", 0)  # as if outputs were too large to look at
+    _, done, (step,) = try_equalization(graph, data, Settings(), 1)
+    assert step.kept
+    assert [item.tensors for item in done] == [("a",)]
 
 
 def assert_same(found: Mapping[str, Statistics], wanted: Mapping[str, Statistics]) -> None:

@@ -23,7 +23,7 @@ from knightlite.quantize.ranges.densities import even_row_densities
 from knightlite.quantize.ranges.scale_errors import squared_error
 from knightlite.quantize.scales import feature_choice
 from knightlite.quantize.scales.basis import Basis
-from knightlite.quantize.scales.feature_choice import choose_features
+from knightlite.quantize.scales.feature_choice import channel_scales, choose_features
 from knightlite.quantize.scales.features import LARGEST_WITH_HEADROOM, Feature
 from knightlite.quantize.scales.group_scales import expected_error, is_exact_in
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Pin, Settings
@@ -268,6 +268,30 @@ def test_a_silent_channel_takes_the_floor() -> None:
     scales = choose(net.build("y"), noise((2, 4, 8, 8)))["t"].scale
     assert scales[3] == np.float32(float(scales.astype(np.float64).max()) / 1024)
     assert scales[:3].min() > 100 * scales[3]
+
+
+def test_scales_per_channel_reckon_with_pictures_to_come() -> None:
+    """Least squares have headroom where one picture stands out; what clips nothing seen has none.
+
+    A finer power of two of the same values gives the same scales, so divided.
+    """
+    rng = np.random.default_rng(0)
+    pictures = rng.uniform(0, 1, (20, 1, 3, 16, 16)).astype(np.float32)
+    pictures[:, :, 1] *= 0.5
+    pictures[7, :, 1] *= 2.0  # 1.0, twice as far as the other pictures
+    scales = {}
+    for factor in (1.0, 1.9, 0.25):  # 1.9: beyond the power of two that holds the loudest
+        observer = Observer("t", 3, per_channel=True, signed=False)
+        for picture in pictures:
+            observer.add(picture * np.float32(factor))
+        found = observer.result()
+        scales[factor] = channel_scales(found, dtypes.U8, "mse", 1.0) * (255 / factor)
+        exact = channel_scales(found, dtypes.U8, "min_max", 1.0) * 255
+        np.testing.assert_allclose(exact, found.maximum, rtol=1e-6)
+    assert 1.35 < scales[1.0][1] < 1.51
+    assert scales[1.0][[0, 2]] == pytest.approx([1.0, 1.0], abs=0.01)
+    np.testing.assert_allclose(scales[0.25], scales[1.0], rtol=1e-6)
+    np.testing.assert_allclose(scales[1.9], scales[1.0], rtol=0.02)
 
 
 def test_a_clamp_that_would_differ_between_channels_takes_one_scale() -> None:

@@ -70,10 +70,10 @@ def test_last_bits_decide_nothing(
     shaken: Callable[[int], None],
 ) -> None:  # fmt: skip
     settings = settings_for(effort, mix_budget=None)
-    plain = quantize_graph(network(), data(count=24), settings, threads=1)
+    plain = quantize_graph(network(), data(count=28), settings, threads=1)
     for seed in range(2):
         shaken(seed)
-        other = quantize_graph(network(), data(count=24), settings, threads=1)
+        other = quantize_graph(network(), data(count=28), settings, threads=1)
         assert decided(other) == decided(plain)
         for mine, theirs in zip(plain.report["outputs"], other.report["outputs"], strict=True):
             assert abs(mine["sqnr_db"] - theirs["sqnr_db"]) <= moves

@@ -62,6 +62,50 @@ def even_row_densities(statistics: Statistics) -> list[Density]:
     return _rows(statistics, statistics.even or statistics.histogram)
 
 
+def foreseen_row_densities(statistics: Statistics) -> list[Density]:
+    """What scales per channel are chosen on: each channel with a picture that is yet to come."""
+    rows = even_row_densities(statistics)
+    if statistics.second is None:
+        return rows
+    return [
+        foreseen(row, second) for row, second in zip(rows, statistics.second.tolist(), strict=True)
+    ]
+
+
+def foreseen(part: Density, second: float) -> Density:
+    """The density with one more picture, louder than all, as ``part`` is of few pictures.
+
+    ``second``: the largest magnitude of the second loudest. What lies beyond it is the loudest
+    picture's alone. The new one has as much, stretched so that it reaches as far beyond the loudest
+    as that does beyond the second: where tails fall off exponentially, as they do of most
+    distributions, that distance is what one record can be expected to exceed the other by (Renyi,
+    "On the theory of order statistics", 1953). Where it reaches beyond the bins these merge by two.
+    """
+    largest, bins = max(part.maximum, -part.minimum), part.positive.size
+    if not 0 < second < largest:
+        return part
+    stretch = 2 - second / largest
+    first = int(second / part.width) + 1
+    merged = 1 if largest * stretch < bins * part.width else 2
+
+    def side(counts: Float64) -> Float64:
+        places = first + np.flatnonzero(counts[first:])
+        grown = np.zeros(merged * bins)
+        grown[:bins] = counts
+        moved = np.minimum(((places + 0.5) * stretch).astype(np.int64), grown.size - 1)
+        np.add.at(grown, moved, counts[places])
+        return grown if merged == 1 else np.asarray(grown.reshape(bins, merged).sum(axis=1))
+
+    return replace(
+        part,
+        positive=side(part.positive),
+        negative=side(part.negative),
+        width=part.width * merged,
+        minimum=part.minimum * stretch,
+        maximum=part.maximum * stretch,
+    )
+
+
 def _rows(statistics: Statistics, counted: Histogram) -> list[Density]:
     """All at once: a network has thousands of channels, and every step asks for them again."""
     histogram = statistics.histogram

@@ -21,8 +21,8 @@ from knightlite.quantize.groups import (
     readers_outside,
     scale_groups,
 )
-from knightlite.quantize.ranges.densities import even_row_densities
-from knightlite.quantize.ranges.methods import Method, method_of
+from knightlite.quantize.ranges.densities import even_row_densities, foreseen_row_densities
+from knightlite.quantize.ranges.methods import method_of
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import (
     BY_DEFINITION,
@@ -108,8 +108,7 @@ def _per_channel(basis: Basis, index: int, group: Group) -> dict[str, Feature] |
     factor = basis.factor_of(group)
     asked = name, dtype, method, basis.settings.percent
     if asked not in basis.found:
-        choose = method_of(method, basis.settings.percent)
-        basis.found[asked] = channel_scales(basis.statistics[name], dtype, choose)
+        basis.found[asked] = channel_scales(basis.statistics[name], *asked[1:])
     scales = basis.found[asked] * np.float32(factor)
     if not _clamp_allows(basis.graph, name, dtype, scales):
         return None
@@ -255,9 +254,17 @@ def _jump_between_codes(graph: Graph, group: Group, dtype: DType, scale: float) 
     return scale
 
 
-def channel_scales(statistics: Statistics, dtype: DType, choose: Method) -> NDArray[np.float32]:
-    """One scale per channel (C,); a channel that never spoke takes the floor."""
-    scales = choose(even_row_densities(statistics), dtype)
+def channel_scales(
+    statistics: Statistics, dtype: DType, method: str, percent: float
+) -> NDArray[np.float32]:
+    """One scale per channel (C,); a channel that never spoke takes the floor.
+
+    Of a channel the pictures tell much less than of a whole tensor: many speak on few pictures.
+    Where a scale is to have the least error it must reckon with pictures that are not among them.
+    """
+    choose = method_of(method, percent)
+    rows = (foreseen_row_densities if method == "mse" else even_row_densities)(statistics)
+    scales = choose(rows, dtype)
     largest = float(scales.max())
     if largest == 0:
         return np.full(scales.shape, ZERO_SCALE / dtype.maximum, np.float32)

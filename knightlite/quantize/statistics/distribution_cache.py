@@ -30,7 +30,7 @@ from knightlite.quantize.statistics.recording import Recording
 from knightlite.reading import json_value
 
 Array = NDArray[Any]
-VERSION = 3
+VERSION = 4
 REMEDY = "delete the file, or name another one with -cd"
 HISTOGRAM = ("positive", "negative", "zeros", "exponent")
 
@@ -145,6 +145,8 @@ def _pack(key: dict[str, Any], digest: str, seen: Observation) -> bytes:
         arrays[f"minimum_{index}"], arrays[f"maximum_{index}"] = found.minimum, found.maximum
         if found.mean is not None:
             arrays[f"mean_{index}"] = found.mean
+        if found.second is not None:
+            arrays[f"second_{index}"] = found.second
         for part in HISTOGRAM:
             arrays[f"{part}_{index}"] = getattr(found.histogram, part)
             if found.even is not None:
@@ -192,4 +194,5 @@ def _statistics(entry: dict[str, Any], arrays: dict[str, Array], index: int) -> 
         Histogram(*(arrays[f"even_{part}_{index}"] for part in HISTOGRAM))
         if f"even_positive_{index}" in arrays
         else None,
+        arrays.get(f"second_{index}"),
     )

@@ -6,6 +6,10 @@ from zero outwards, merging is exact: the counts are those of one histogram made
 whatever the order of the pictures (a test holds it to that). Exact zeros are counted apart: they
 quantize without error, and after a ReLU they are the majority.
 
+Of a large tensor every n-th value is counted and stands for n. What clipping costs is decided by
+the few largest values of all pictures, which such a sample would miss or count n times; so where
+they are few, all of them are counted, each once.
+
 A picture may excite a tensor many times as much as all others do (70 times in a text detector): its
 squares would decide the scale alone. Such a picture counts less
 (:mod:`knightlite.quantize.statistics.loudness`); the extremes know it in full.
@@ -13,6 +17,7 @@ squares would decide the scale alone. Such a picture counts less
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -31,8 +36,9 @@ CHANNEL_BINS = 1024  # per side of zero, for each channel of a tensor with one s
 MOST_COUNTED = 1 << 17  # values of a tensor that one picture adds to its histogram, about
 WELL_COUNTED = 8  # pictures; later ones add less:
 MOST_COUNTED_LATER = 1 << 13
-MOST_CHANNELS_LATER = 1 << 15  # of a tensor with a scale per channel
 CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second-level cache
+LARGE = 0.7  # times the largest so far: from there on values are large,
+FEW_LARGE = 1 / 16  # and few, as long as no more than so many of the counted ones are
 SPARSE = 4  # bins to a value, from which values are added one by one
 LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
 
@@ -70,9 +76,11 @@ class Statistics:
     ``count`` values; ``minimum`` and ``maximum`` [rows], 0 for the minimum where values cannot be
     negative and have one scale; ``mean`` [C] per channel in float64, or None where nobody asked for
     it. ``integral``: every value was a whole number. Of a large tensor the histogram counts a part
-    of the values only, each for several; extremes, mean and ``integral`` are of all. ``even``: the
+    of the values only, each for several, but all large ones; extremes, mean and ``integral`` are of
+    all. ``even``: the
     histogram with less of the few pictures that are much louder than the others, where there are
-    such; scales are chosen on it.
+    such; scales are chosen on it. ``second`` [C]: of a tensor with a scale per channel the largest
+    magnitude in the picture that excites the channel second most.
     """
 
     count: int
@@ -82,6 +90,7 @@ class Statistics:
     mean: NDArray[np.float64] | None
     integral: bool = False
     even: Histogram | None = None
+    second: NDArray[np.float64] | None = None
 
     @property
     def absmax(self) -> NDArray[np.float64]:
@@ -94,7 +103,8 @@ class Observer:
 
     __slots__ = (
         "_bins", "_count", "_exponent", "_factor", "_integral", "_kinds", "_limit", "_maximum",
-        "_minimum", "_name", "_pictures", "_rows", "_signed", "_sum", "_well", "_zeros",
+        "_minimum", "_name", "_pictures", "_rows", "_second", "_signed", "_sum", "_well",
+        "_zeros",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +132,7 @@ class Observer:
         self._zeros = np.zeros(self._rows, np.int64)
         self._minimum = np.full(self._rows, np.inf)
         self._maximum = np.full(self._rows, -np.inf)
+        self._second = np.zeros(self._rows) if per_channel else None
         self._sum = np.zeros(channels) if mean else None
         self._integral = integral
         self._well = well
@@ -134,7 +145,7 @@ class Observer:
 
     def add(self, values: Array) -> None:
         """Count float32 values [N, C, H, W]; DataError where one is not finite."""
-        pictures, channels = values.shape[:2]
+        pictures, channels, width = *values.shape[:2], values.shape[-1]
         size = values.size // (pictures * channels)
         self._count += values.size
         self._integral = self._integral and bool(np.all(np.rint(values) == values))
@@ -145,31 +156,32 @@ class Observer:
         add = self._add_tensor if self._rows == 1 else self._add_channels
         for picture in values:  # one by one: no batch size changes what is counted
             self._pictures += 1
-            add(picture.reshape(-1) if self._rows == 1 else picture.reshape(channels, size))
+            add(picture.reshape(-1) if self._rows == 1 else picture.reshape(channels, size), width)
 
-    def _add_channels(self, values: Array) -> None:
-        """One picture [C, n]."""
+    def _add_channels(self, values: Array, width: int) -> None:
+        """One picture [C, n], in lines of ``width`` values."""
         minimum, maximum = values.min(axis=1), values.max(axis=1)
         absmax = np.maximum(-minimum, maximum)
         if not np.all(absmax < self._limit):  # NaN is not less than anything
             self._grow(absmax)
+        if self._second is not None:
+            before = np.maximum(-self._minimum, self._maximum)
+            np.maximum(self._second, np.minimum(before, absmax), out=self._second)
         np.minimum(self._minimum, minimum, out=self._minimum)
         np.maximum(self._maximum, maximum, out=self._maximum)
-        well = self._pictures <= self._well
-        stride = _stride(values.size, MOST_COUNTED if well else MOST_CHANNELS_LATER)
-        self._count_bins(values[:, ::stride], stride, self._kinds.of(0.0))
+        most = MOST_COUNTED if self._pictures <= self._well else MOST_COUNTED_LATER
+        self._count_values(values, _stride(values.size, most, width), self._kinds.of(0.0))
 
-    def _add_tensor(self, values: Array) -> None:
-        """One picture [n]."""
+    def _add_tensor(self, values: Array, width: int) -> None:
+        """One picture [n], in lines of ``width`` values."""
         minimum, maximum = float(values.min()) if self._signed else 0.0, float(values.max())
         peak = max(-minimum, maximum) if self._signed else maximum  # NaN stays NaN
         if not peak < self._limit[0]:
             self._grow(np.asarray([peak]))
         self._minimum[0] = min(self._minimum[0], minimum)
         self._maximum[0] = max(self._maximum[0], maximum)
-        well = self._pictures <= self._well
-        stride = _stride(values.size, MOST_COUNTED if well else MOST_COUNTED_LATER)
-        self._count_bins(values[None, ::stride], stride, self._kinds.of(peak))
+        most = MOST_COUNTED if self._pictures <= self._well else MOST_COUNTED_LATER
+        self._count_values(values[None], _stride(values.size, most, width), self._kinds.of(peak))
 
     def _grow(self, absmax: Array) -> None:
         """Double the ranges of rows that do not cover ``absmax`` and merge their bins."""
@@ -206,6 +218,27 @@ class Observer:
             grown[zero] += folded[0]  # tiny values of both signs share the bin at zero
             grown[zero - kept + 1 : zero] = folded[1:][::-1]
         return grown
+
+    def _count_values(self, values: Array, stride: int, counts: Counts) -> None:
+        """Every ``stride``-th of ``values`` [rows, n] for as many, and the few large ones once."""
+        counted = values[:, ::stride]
+        self._count_bins(counted, stride, counts)
+        if stride == 1:
+            return
+        least = LARGE * np.maximum(self._maximum, -self._minimum).astype(np.float32)
+        shares = self._are_large(counted, least).mean(axis=1)
+        least[(least == 0) | (shares > FEW_LARGE)] = np.inf
+        large = self._are_large(values, least)
+        rows, columns = np.divmod(np.flatnonzero(large), values.shape[1])
+        bins = (values[rows, columns] * self._factor[rows]).astype(np.int64)  # towards zero
+        places = rows * self._width + bins + (self._bins - 1 if self._signed else 0)
+        # what every stride-th is counted for already is taken off
+        times = np.where(columns % stride == 0, 1 - stride, 1)
+        np.add.at(counts.reshape(-1), places, times)  # a view: counts are contiguous
+
+    def _are_large(self, values: Array, least: Array) -> NDArray[np.bool_]:
+        """Which of ``values`` [rows, n] have a magnitude of at least ``least`` [rows]."""
+        return np.asarray((np.abs(values) if self._signed else values) >= least[:, None])
 
     def _count_bins(self, values: Array, times: int, counts: Counts) -> None:
         """Add ``values`` [rows, n], each of which stands for ``times`` values, to ``counts``.
@@ -264,6 +297,7 @@ class Observer:
             None if self._sum is None else self._sum / self._pictures,
             self._integral,
             even,
+            None if self._second is None else self._second.copy(),
         )
 
     def _less(self) -> tuple[Array, Array] | None:
@@ -292,13 +326,15 @@ def _ones(size: int) -> NDArray[np.float32]:
     return np.ones(size, np.float32)
 
 
-def _stride(size: int, most: int) -> int:
-    """Which of ``size`` values of one picture are counted: all, or every n-th of a large tensor.
+def _stride(size: int, most: int, width: int) -> int:
+    """Every how many-th of ``size`` values of one picture is counted, so that about ``most`` are.
 
-    Odd, so that even widths do not leave out columns, and a shape of the range needs no more.
+    Without a divisor in common with the width, so that no column is left out.
     """
-    wanted = -(-size // most)
-    return wanted + (wanted + 1) % 2
+    stride = -(-size // most)
+    while math.gcd(stride, width) > 1:
+        stride += 1
+    return stride
 
 
 def with_exponent(histogram: Histogram, exponent: int) -> Histogram:

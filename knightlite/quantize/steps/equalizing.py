@@ -33,8 +33,16 @@ from knightlite.quantize.statistics.observation_plan import (
     with_derived,
 )
 from knightlite.quantize.statistics.observers import Statistics
+from knightlite.quantize.statistics.passes import class_scores
 from knightlite.quantize.steps.improvement import macs, output_errors, over_folds, too_dear
 from knightlite.quantize.steps.judgement import JUDGES, Burden, Judgement, StepResult, judge
+from knightlite.quantize.steps.output_views import (
+    OUTPUT_BYTES,
+    OutputViews,
+    delivered,
+    mean_cost,
+    quantized_outputs,
+)
 from knightlite.quantize.steps.walk import Errors, Walk
 
 Array = NDArray[Any]
@@ -44,7 +52,7 @@ MOST_PICTURES = 32  # that the step looks at
 LEAST_PICTURES = 12  # a network so large that its effort allows fewer is left as it is
 FOLDS = 2  # each is judged by networks that were calibrated with the other
 RUNS = 4  # per picture, of those that the effort affords; it takes 6, four of them float
-WELL_COUNTED = 8  # of a fold's pictures
+WELL_COUNTED = 2  # of a fold's pictures
 NAME = "cross-layer equalization"
 
 
@@ -83,10 +91,10 @@ def try_equalization(
     }
     networks = seen_as, divide(seen_as, ties, divisors)
     try:
-        judgement = _Judge(networks, divided, pictures, settings, threads).judgement(seen_as)
+        judgement, gained = _Judge(networks, divided, pictures, settings, threads).judged(seen_as)
     except UnsupportedError:  # a channel was stretched beyond what the arithmetic holds
         return graph, (), (StepResult(NAME, None, False, time.perf_counter() - started),)
-    kept = judgement.kept(Burden.DOUBTFUL)
+    kept = gained and judgement.kept(Burden.DOUBTFUL)
     step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (divide(graph, ties, divisors), done, (step,)) if kept else (graph, (), (step,))
 
@@ -184,22 +192,25 @@ class _Judge:
         inner = [name for name in self._plan.observed if name not in networks[0].inputs]
         self._runner = Runner(float_network(networks[0], inner), threads, lean=True)
 
-    def judgement(self, graph: Graph) -> Judgement:
-        """Where the first fold shows no gain, or a clear one, that is the end of it.
+    def judged(self, graph: Graph) -> tuple[Judgement, bool]:
+        """What the pictures say, and whether rare values gain too, which no trimmed mean knows of.
 
-        ``graph``: the float network.
+        Where the first fold shows no gain, or a clear one, that is the end of it; not where outputs
+        have tails: few pictures hold such values, and all must say what becomes of them. There
+        whole outputs and tails are judged, and the mean relative error must fall
+        (:mod:`.output_views`). ``graph``: the float network.
         """
-        whole = tuple(np.concatenate(values) for values in zip(*self._pictures, strict=True))
-        walk = Walk(graph, whole, self._threads)
+        pictures = tuple(np.concatenate(values) for values in zip(*self._pictures, strict=True))
+        watch = _Outputs(graph, pictures, self._threads)
         found: tuple[list[tuple[Errors, ...]], list[tuple[Errors, ...]]] = ([], [])
         for fold in range(FOLDS):
-            judging = slice(fold, None, FOLDS)
-            for basis, errors in zip(self._calibrated(fold), found, strict=True):
-                errors.append(output_errors(walk, graph, assign(basis).graph, judging))
-            judgement = judge(*(over_folds(errors) for errors in found))
-            if judgement.gain_db <= 0 or judgement.is_clear(Burden.DOUBTFUL):
+            for basis, parts in zip(self._calibrated(fold), found, strict=True):
+                parts.append(watch.errors(assign(basis).graph, slice(fold, None, FOLDS)))
+            before, after = (over_folds(parts) for parts in found)
+            judgement = judge(before, after)
+            if judgement.gain_db <= 0 or (not watch.tails and judgement.is_clear(Burden.DOUBTFUL)):
                 break
-        return judgement
+        return judgement, not watch.tails or mean_cost(after) < mean_cost(before)
 
     def _calibrated(self, fold: int) -> Iterator[Basis]:
         """Both networks with what the pictures of the other folds say of them."""
@@ -229,3 +240,34 @@ class _Judge:
                 observer.add(values[name] / divisors.reshape(shape))
         divided = {name: changed.pop(name).result() for name in list(changed)}
         return collect_last(plain, plan), divided
+
+
+class _Outputs:
+    """The float network's outputs, and what quantized ones lose of them: view by view with tails.
+
+    Scores of classes have none, nor is it looked for where so many outputs are too large to hold.
+    """
+
+    def __init__(self, graph: Graph, pictures: tuple[Array, ...], threads: int | None) -> None:
+        """``pictures`` [n, C, H, W] per network input."""
+        self._graph, self._pictures, self._threads = graph, pictures, threads
+        self._walk = Walk(graph, pictures, threads)
+        self._exact: dict[str, Array] = {}
+        each = 4 * sum(graph.tensors[name].elements for name in graph.chip_outputs)
+        if not class_scores(graph) and len(pictures[0]) * each <= OUTPUT_BYTES:
+            runner = Runner(float_network(graph, graph.chip_outputs), threads)
+            self._exact = delivered(graph, runner, pictures)
+        self._views = OutputViews(self._exact)
+
+    @property
+    def tails(self) -> bool:
+        """Whether some picture stands out in some output."""
+        return self._views.tails
+
+    def errors(self, quantized: Graph, some: slice) -> tuple[Errors, ...]:
+        """Of each output, or of each view, on some of the pictures."""
+        if not self.tails:
+            return output_errors(self._walk, self._graph, quantized, some)
+        pictures = tuple(item[some] for item in self._pictures)
+        fixed = quantized_outputs(quantized, pictures, self._threads)
+        return self._views.errors({name: item[some] for name, item in self._exact.items()}, fixed)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.inference import Runner, available_cores, float_network, quantized_network
+from knightlite.inference import Runner, available_cores, float_network
 from knightlite.ir import Graph, Tensor
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.data_free.workloads import is_made_up
@@ -46,7 +46,14 @@ from knightlite.quantize.steps.improvement import (
     sample_limit,
 )
 from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult, judge
-from knightlite.quantize.steps.output_views import OutputViews, cost
+from knightlite.quantize.steps.output_views import (
+    OUTPUT_BYTES,
+    OutputViews,
+    cost,
+    delivered,
+    mean_cost,
+    quantized_outputs,
+)
 from knightlite.quantize.steps.walk import Errors, Walk
 
 Array = NDArray[Any]
@@ -65,7 +72,6 @@ MOST_GROUPS = 10  # that are tried
 LEAST_REST = 0.1  # of the noise: what the groups do not explain, at least
 SCREENING, GLANCE, CHOOSING = 2, 4, 10  # pictures: which groups matter, may gain, do gain
 FEW_VALUES = 256  # of all outputs, below which a picture says little: screening takes twice as many
-OUTPUT_BYTES = 64 << 20  # of the float outputs of the pictures that judge and choose
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +135,7 @@ def choose_output_scales(
     judgement = judge(before, after)
     # what rare pictures gain is in no trimmed mean: there both halves of the pictures must agree
     likely = start is not assignment or judgement.kept(Burden.DOUBTFUL)
-    kept = likely and _mean_cost(after) < _mean_cost(before)
+    kept = likely and mean_cost(after) < mean_cost(before)
     step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (changed if kept else assignment), (step,)
 
@@ -267,9 +273,9 @@ class _Watch:
         self._walk = Walk(graph, chosen, threads)
         self.choosing = len(chosen[0])
         runner = Runner(float_network(graph, graph.chip_outputs), threads)
-        exact = _outputs(graph, runner, chosen)
+        exact = delivered(graph, runner, chosen)
         self.views = OutputViews(exact)
-        self._exact = _outputs(graph, runner, self._judging)
+        self._exact = delivered(graph, runner, self._judging)
         self._chosen = chosen, exact
         self.total = self.noise(quantized)
         self.energy = self.views.energy(exact)
@@ -277,18 +283,12 @@ class _Watch:
     def noise(self, quantized: Graph) -> Float64:
         """Of a quantized network [views, n] on the pictures that choose."""
         pictures, exact = self._chosen
-        fixed = _outputs(self.graph, _runner(quantized, self._threads), pictures)
-        return self.views.noise(exact, fixed)
+        return self.views.noise(exact, quantized_outputs(quantized, pictures, self._threads))
 
     def errors(self, quantized: Graph) -> tuple[Errors, ...]:
         """Of each view on the pictures that judge."""
-        fixed = _outputs(self.graph, _runner(quantized, self._threads), self._judging)
-        energies = self.views.energy(self._exact)
-        noises = self.views.noise(self._exact, fixed)
-        return tuple(
-            Errors(energy, noise, np.zeros_like(noise), np.zeros_like(noise))
-            for energy, noise in zip(energies, noises, strict=True)
-        )
+        fixed = quantized_outputs(quantized, self._judging, self._threads)
+        return self.views.errors(self._exact, fixed)
 
     def measure(self, wanted: Sequence[tuple[Tried, int]], count: int) -> None:
         """The noise of every group at a number of steps, on the first ``count`` that choose.
@@ -393,11 +393,6 @@ def _instead(group: Tried, by: int, total: Float64) -> Float64:
     return rest + group.noise[by][:, :count]
 
 
-def _mean_cost(views: Sequence[Errors]) -> float:
-    noise, energy = ([getattr(item, key) for item in views] for key in ("noise", "energy"))
-    return float(cost(np.asarray(noise), np.asarray(energy)).mean())
-
-
 def _error(gains: Float64) -> float:
     """The standard error of the mean of the pictures' gains."""
     return float(gains.std(ddof=1) / np.sqrt(gains.size))
@@ -407,12 +402,3 @@ def _part(noise: Float64, total: Float64) -> float:
     """Of the noise at the outputs, the mean over pictures and views."""
     told = total > 0
     return float(np.mean(noise[told] / total[told])) if told.any() else 0.0
-
-
-def _runner(quantized: Graph, threads: int | None) -> Runner:
-    return Runner(quantized_network(quantized, quantized.chip_outputs), threads)
-
-
-def _outputs(graph: Graph, runner: Runner, pictures: tuple[Array, ...]) -> dict[str, Array]:
-    values = runner.values(pictures)
-    return {name: values[name] for name in graph.chip_outputs}

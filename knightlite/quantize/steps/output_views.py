@@ -15,18 +15,22 @@ Values of a tail may be near zero, so theirs is relative to how far the whole ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.inference import Runner, quantized_network
+from knightlite.ir import Graph
 from knightlite.quantize.data.striking import LEAST_APART, LEAST_VALUES, is_map
+from knightlite.quantize.steps.walk import Errors
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 RARE = 10.0  # median deviations above the median peak
+OUTPUT_BYTES = 64 << 20  # of the float outputs of the pictures that are looked at together
 
 
 class OutputViews:
@@ -58,6 +62,14 @@ class OutputViews:
                 found.append(np.where(above.any(axis=(1, 2)), tails, np.nan))
         return np.asarray(found)
 
+    def errors(self, exact: Mapping[str, Array], fixed: Mapping[str, Array]) -> tuple[Errors, ...]:
+        """The same of each view, as steps are judged by."""
+        noises = self.noise(exact, fixed)
+        return tuple(
+            Errors(energy, noise, np.zeros_like(noise), np.zeros_like(noise))
+            for energy, noise in zip(self.energy(exact), noises, strict=True)
+        )
+
     def energy(self, exact: Mapping[str, Array]) -> Float64:
         """What the noise [views, n] is relative to: the values' squares, a tail's spread."""
         found = []
@@ -77,6 +89,26 @@ def cost(noise: Float64, energy: Float64) -> Float64:
     told = ~np.isnan(relative)
     total = np.where(told, relative, 0.0).sum(axis=0)
     return np.asarray(total / np.maximum(told.sum(axis=0), 1))
+
+
+def mean_cost(views: Sequence[Errors]) -> float:
+    """The same of the errors of each view, the mean over the pictures."""
+    noise, energy = ([getattr(item, key) for item in views] for key in ("noise", "energy"))
+    return float(cost(np.asarray(noise), np.asarray(energy)).mean())
+
+
+def quantized_outputs(
+    quantized: Graph, pictures: tuple[Array, ...], threads: int | None
+) -> dict[str, Array]:
+    """What the chip delivers of some pictures, all at once, by output."""
+    runner = Runner(quantized_network(quantized, quantized.chip_outputs), threads)
+    return delivered(quantized, runner, pictures)
+
+
+def delivered(graph: Graph, runner: Runner, pictures: tuple[Array, ...]) -> dict[str, Array]:
+    """The chip's outputs of some pictures in a network that ``runner`` runs."""
+    values = runner.values(pictures)
+    return {name: values[name] for name in graph.chip_outputs}
 
 
 def _rows(values: Array) -> Array:
