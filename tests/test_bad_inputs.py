@@ -489,3 +489,9 @@ def test_in_a_process_of_its_own(
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.splitlines() == lines
     assert snapshot(here) == before
+
+
+def test_a_script_that_is_a_link_to_itself(here: Path, refused: Refusal) -> None:
+    (here / "loop.py").symlink_to("loop.py")
+    words = ["quant", "-m", "digits.onnx", "-uds", "loop.py", "-if", "f", "-d", "."]
+    refused(words, 2, f"{here}/loop.py is a link that leads to itself.", "name a file")

@@ -334,3 +334,17 @@ def test_unused_nodes_are_dropped_and_shape_chains_counted(tmp_path: Path) -> No
     assert model.folded == {"Shape": 1, "Gather": 1, "Unsqueeze": 1, "Concat": 1}
     assert model.shapes["z"] == (1, 225)
     checked(path)
+
+
+def test_weights_behind_a_link_to_itself(tmp_path: Path) -> None:
+    net = small()
+    model = net.model("y")
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="w.bin")
+    (tmp_path / "w.bin").symlink_to("w.bin")
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"in w\.bin, which cannot be read: .*\.$"):
+        load(path)

@@ -33,6 +33,7 @@ from knightlite.version import __version__
 PROGRAM = "knightlite"
 ROOM_BYTES = 1 << 20  # less is a full disk
 EXTRA = "unexpected extra argument"  # as click says it
+CIRCLE = "Symlink loop from "  # how pathlib says it, before Python 3.13
 STOPPED = 130  # as shells say it of Ctrl-C
 
 # command -> (module of knightlite.cli, one line for --help); modules are imported when called
@@ -190,6 +191,10 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
             return STOPPED
         if os.environ.get("KNIGHTLITE_DEBUG"):
             raise
+        if isinstance(error, RuntimeError) and str(error).startswith(CIRCLE):
+            path = str(error).removeprefix(CIRCLE).strip("'")
+            report_error(UsageError(f"{path} is a link that leads to itself.", "name a file"))
+            return 2
         _report_unforeseen(error)
         return 1
     return result if isinstance(result, int) else 0

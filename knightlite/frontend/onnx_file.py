@@ -259,7 +259,13 @@ def _load_external(tensor: onnx.TensorProto, name: str, path: Path) -> None:
     entries = {item.key: item.value for item in tensor.external_data}
     location = entries.get("location", "")
     folder = path.parent.resolve()
-    file = (folder / location).resolve()
+    try:
+        file = (folder / location).resolve()
+    except (OSError, RuntimeError):  # pathlib's own error, where links lead in a circle
+        raise ModelError(
+            f"{path} keeps tensor {name} in {location}, which cannot be read: links lead in a "
+            "circle."
+        ) from None
     if not location or folder not in file.parents:
         raise ModelError(
             f"Tensor {name} of {path} must keep its data in a file beside the model, "
