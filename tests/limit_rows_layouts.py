@@ -126,7 +126,7 @@ def moved(setup_cycles: int, fspm_bytes: int = 1 << 20) -> object:
     return two_moves.TwoMoves().obstacle(made, chip)  # type: ignore[arg-type]
 
 
-COPIES, PARTS = "at most 256 copies are made", "at most 256"
+COPIES, PARTS = "at most 256 copies are made", "at most 512"
 ROWS: Rows = {
     "deploy/arrays.py:from_c_array": (
         (lambda f: arrays.from_c_array("0, 255, 0xff").hex() and "", ""),
@@ -135,16 +135,16 @@ ROWS: Rows = {
         (lambda f: arrays.from_c_array("0XFF").hex() and "", ""),
     ),
     "frontend/any_axes.py:pick": (
-        (lambda f: picked(256), "it goes on"),
-        (lambda f: picked(257), f"picks 257 separate parts; {PARTS}"),
+        (lambda f: picked(512), "it goes on"),
+        (lambda f: picked(513), f"picks 513 separate parts; {PARTS}"),
     ),
     "frontend/any_axes.py:tile": (
         (lambda f: tiled(1), ""),
         (lambda f: tiled(0), "must repeat at least once, not 0 times"),
     ),
     "frontend/any_axes.py:concat": (
-        (lambda f: joined(256), "it goes on"),
-        (lambda f: joined(257), f"must join {PARTS} tensors, not 257"),
+        (lambda f: joined(512), "it goes on"),
+        (lambda f: joined(513), f"must join {PARTS} tensors, not 513"),
     ),
     "frontend/any_axes.py:pad": (
         (lambda f: mirrored(4, 4), ""),

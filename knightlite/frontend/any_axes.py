@@ -23,7 +23,7 @@ from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import Shape, SourceNode
 
 Array = NDArray[Any]
-MOST_PARTS = 256  # that one Gather, Tile or Concat is made of
+MOST_PARTS = 512  # that one Gather, Tile or Concat is made of
 
 
 # ------------------------------------------------------------------ views

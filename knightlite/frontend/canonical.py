@@ -23,6 +23,7 @@ from knightlite.frontend import (
     focus,
     host,
     host_values,
+    long_kernels,
     network_inputs,
     opsets,
     pad_values,
@@ -152,7 +153,7 @@ def _walked(model: SourceModel, general: bool, hosting: bool = True) -> Result:
 
     ``hosting``: the host may take the network's end.
     """
-    whole, model = model, recurrent.unrolled(expansions.leave_out(model))
+    whole, model = model, recurrent.unrolled(long_kernels.folded(expansions.leave_out(model)))
     state = Importer(model, general, hosting)
     for name in model.inputs:
         network_inputs.declare(state, name)

@@ -72,20 +72,30 @@ def declare(state: Importer, name: str) -> None:
 def _canonical(state: Importer, name: str, shape: Shape) -> Shape | None:
     """The shape of the tensor: as the first operator that is no view of the input sees it.
 
-    Elements have the same order in all views, so that nothing is moved for it.
+    Elements have the same order in all views, so that nothing is moved for it. Nor does a Pad of
+    the last axis count, [1, L] before a signal [1, 1, L]: it pads rows.
     """
     if len(shape) not in ROWS or shape[0] != 1:
         return None
+    length = 0  # of the last axis, in front of a Pad
     while len(shape) < 4:
         readers = [node for node in state.model.nodes if name in node.inputs]
-        if len(readers) != 1 or readers[0].op_type not in (*VIEWS, *SAME):
+        if len(readers) != 1 or readers[0].op_type not in (*VIEWS, *SAME, "Pad"):
             break
+        before = state.model.shapes[name]
         name = readers[0].outputs[0]
         seen = state.model.shapes.get(name, ())
+        if readers[0].op_type == "Pad":
+            if before[:-1] != seen[:-1] or length:
+                break
+            length = shape[-1]
+            continue
         moves = readers[0].op_type == "Transpose"
         if moves or len(seen) not in ROWS or seen[0] != 1:
             break
-        shape = seen
+        if length and seen[-1] != before[-1]:
+            break
+        shape = (*seen[:-1], length) if length else seen
     return ROWS[len(shape)](shape)
 
 
