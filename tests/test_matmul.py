@@ -275,13 +275,20 @@ def test_keys_go_by_runs_where_that_is_faster() -> None:
 
 
 def test_runs_take_room_beside_the_tile() -> None:
-    """Half of FSPM for x and y each: there is none, and the keys are turned in one move."""
-    chip = replace(CHIP, fspm_bytes=2 * 64 * 256)
+    """Where there is none, keys are turned in one move; so where two are no faster."""
+    graph = turning(64, 256)
+    need = 3 * 64 * 256
+    assert TwoMoves().run(graph, replace(CHIP, fspm_bytes=need), Explanations())[1] == 1
     told = Explanations()
-    assert TwoMoves().run(turning(64, 256), chip, told)[1] == 0
+    assert TwoMoves().run(graph, replace(CHIP, fspm_bytes=need - 1), told)[1] == 0
     assert told.sentences[0][2] == (
-        "two moves need 49152 bytes of FSPM for a row, the chip has 32768"
+        "two moves need 49152 bytes of FSPM for a row, the chip has 49151"
     )
+    # 16 runs of 256 pixels; 64 times 32 + 8 - 1 words; in one move 64 * 256 bytes
+    gained = 64 * 256 - (16 * 256 + 64 * 39)
+    for setup, count in ((gained - 1, 1), (gained, 0)):
+        chip = replace(CHIP, vector_setup_cycles=setup)
+        assert TwoMoves().run(graph, chip, Explanations())[1] == count
 
 
 @pytest.mark.parametrize("level", range(len(LEVELS)))
