@@ -32,7 +32,6 @@ ELSEWHERE = {
     "frontend/compute.py:_constant": "test_canonical.py",
     "frontend/compute.py:check_made": "test_canonical.py",
     "frontend/dense.py:_as_convolution": "test_carrying.py",
-    "passes/two_moves.py:TwoMoves.obstacle": "test_matmul.py",
     "quantize/statistics/passes.py:compare.forward": "test_picture_runs.py",
     "schedule/homes.py:_pieces": "test_schedules.py",
 }
