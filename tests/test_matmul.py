@@ -304,3 +304,20 @@ def test_keys_that_do_not_fit_are_turned_in_parts(level: int, rng: np.random.Gen
     )
     for inputs in (random_inputs(graph, rng), *extreme_inputs(graph)):
         assert np.array_equal(run(built, inputs)["y"], reference(graph, inputs)["y"])
+
+
+def test_parameters_of_a_product_are_those_of_its_layer(rng: np.random.Generator) -> None:
+    """Products whose parameters take each other's places in MSPM, picture after picture."""
+    net = QuantizedNet()
+    x = net.input("x", 8, 1, 3)
+    names = []
+    for number in range(4):
+        w = net.input(f"w{number}", 8, 1, 900)
+        names.append(product(net, x, w, f"y{number}", "keys", scale=0.2 * 1.4**number))
+    graph = net.build(*names)
+    for level in range(len(LEVELS)):
+        built = build(graph, "TX5368AV200", level)
+        for _ in range(2):
+            inputs = random_inputs(graph, rng)
+            found, wanted = run(built, inputs), reference(graph, inputs)
+            assert all(np.array_equal(found[name], wanted[name]) for name in names)
