@@ -98,7 +98,7 @@ async function main() {
   const looks = [];
   for (const [width, scheme] of LOOKS) looks.push(await looked(browser, width, scheme));
   const [tab] = await opened(browser, 1280, "light");
-  const isReport = await tab.$("#data") !== null;
+  const isReport = await tab.$("#layers") !== null;
   await tab.close();
   const use = isReport ? await used(browser) : null;
   await browser.close();
