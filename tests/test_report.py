@@ -195,6 +195,7 @@ def test_the_page_says_first_what_limits_and_what_helps() -> None:
 def test_what_scripts_draw() -> None:
     data = data_of(page(profile(net())))
     assert data["layers"] == ["a/in", "conv", "out"]
+    assert data["ownCycles"] == [200, 68, 103]
     assert data["timeline"] == [[0, 200, 0], [268, 103, 2], [200, 68, 1], []]
     assert data["listing"] == [[2, ["one", "two"]]] * 3
     assert data["explained"] == [["conv", "passes", "kept"]]

@@ -14,11 +14,13 @@ from knightlite.chip import Chip
 from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.container import Origin, Program
-from knightlite.isa import Instruction, Space
+from knightlite.emit.tokens import with_tokens
+from knightlite.isa import Instruction, Space, Store
 from knightlite.profiler import LIMITERS, frame_ms, profile
 from knightlite.sim import simulate_time
 from knightlite.sim.reclock import Reclock
-from test_clock_laws import chips, programs
+from random_instructions import Random
+from test_clock_laws import chips, instruction, transfer
 
 CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
 
@@ -32,7 +34,23 @@ def net(chip: Chip = CHIP) -> Program:
     return program(code, fspm_peak=[2560, 4096, 16], chip=chip)
 
 
-@settings(max_examples=150)
+@st.composite
+def programs(draw: st.DrawFn) -> list[Instruction]:
+    """Any instructions, every third a store of bytes that none else touches: both queues of
+    transfers are at work.
+    """
+    random = Random(draw(st.integers(0, 2**32 - 1)))
+    return with_tokens(
+        [
+            transfer(random, Store, ddr_address=1 << 30, local_address=1 << 22)
+            if random.integer(0, 2) == 0
+            else instruction(random)
+            for _ in range(draw(st.integers(1, 20)))
+        ]
+    )
+
+
+@settings(max_examples=100)
 @given(programs(), chips(), chips())
 def test_the_order_of_a_program_is_that_of_the_clock(
     code: list[Instruction], one: Chip, other: Chip
@@ -43,7 +61,7 @@ def test_the_order_of_a_program_is_that_of_the_clock(
         assert order.total(own, chip.dma_setup_cycles) == simulate_time(code, chip).total_cycles
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(programs(), chips(), st.integers(200, 2000))
 def test_every_answer_is_what_profile_finds_with_its_facts(
     code: list[Instruction], chip: Chip, clock: int

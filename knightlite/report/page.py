@@ -21,7 +21,8 @@ TITLES = {
     "cycles": "in which the layer moves the front of finished work onward",
     "%": "of the time of a frame",
     "MACs": "multiply-accumulates",
-    "MAC %": "of the matrix engine's peak in the layer's time",
+    "MAC %": "of the matrix engine's peak in the layer's time: above 100 where layers that are "
+    "walked together do its work in theirs",
     "DDR bytes": "in whole bursts",
     "bound by": "the busiest of engine and DDR; latency: neither is busy for half of the time",
     "FSPM": "bytes at its fullest",
@@ -45,9 +46,10 @@ def report_page(found: Profile, tried: Tried, more: Details, source: str, certai
         "<h2>Layers</h2>",
         _layers(found),
         "<h2>Roofline</h2>",
-        '<p class="dim">Every layer by what it computes for a byte of DDR, and how fast. Under the '
-        "slope the DDR keeps it from more, under the flat part the multipliers do; what is far "
-        "below both waits for something else.</p>",
+        '<p class="dim">Every layer by what it computes for a byte of DDR, and how fast while its '
+        "busiest engine is at work. Under the slope the DDR keeps it from more, under the flat "
+        "part the multipliers do; far below both lanes are not filled. A larger point takes more "
+        "of the time.</p>",
         _plot("roofline", "Layers as points under the chip's two roofs"),
         "<h2>Engines over the time of a frame</h2>",
         _plot("timeline", "What each engine does, by operator"),

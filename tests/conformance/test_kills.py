@@ -46,7 +46,7 @@ COMMANDS = {
     "quant": [*QUANT, "-du"],
     "compile": ["compile", "--onnx", "digits_quantize.onnx"],
     "sim": SIM,
-    "profile": ["profile"],
+    "profile": ["profile", "--html", "page.html", "--advice-seconds", "0"],
     "eval": [*EVAL, "-j", "2"],
     "compare": ["compare", "-s", "."],
     "diagnose": ["diagnose", "-d", "calib", "--labels", "labels.txt", "-i", "2", "--suspects", "1"],

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[3]  # where knightlite lies
+# it ends with this process, however that ends
+WITH_PARENT = HOME / "knightlite" / "foreign" / "with_parent.py"
 POLL_S = 0.2
 MOST_AT_ONCE = 4
 
@@ -49,7 +51,12 @@ class _Running:
             beside = os.environ.get("PYTHONPATH")
             path = home if not beside else os.pathsep.join((home, beside))
             program = subprocess.Popen(
-                [sys.executable, "-m", "knightlite", *words],
+                [
+                    sys.executable,
+                    str(WITH_PARENT),
+                    str(HOME / "knightlite" / "__main__.py"),
+                    *words,
+                ],
                 cwd=folder,
                 env=os.environ | {"PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,

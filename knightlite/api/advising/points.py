@@ -84,13 +84,12 @@ def trials(
     assert source.path is not None
     asked = _Asked(binary, source, source.path, directory)
     remarks: list[str] = []
-    levels = list(_levels(asked))
-    quick = [*levels[:1], *_widths(asked, remarks), *_sizes(asked, remarks)]
+    made = [*_levels(asked), *_widths(asked, remarks), *_sizes(asked, remarks)]
     if assumes:
         remarks.append("Other chips: not tried, figures of this one are assumed")
     else:
-        quick += _chips(asked, chips)
-    return [*quick, *levels[1:]], remarks  # a search takes longest
+        made += _chips(asked, chips)
+    return made, remarks
 
 
 def _compiled(

@@ -303,7 +303,7 @@ function memory(data, moved) {
 }
 
 function roofline(data) {
-  const seconds = data.layerCycles.map((cycles) => cycles / data.clockHz);
+  const seconds = data.ownCycles.map((cycles) => cycles / data.clockHz);
   const points = data.layers.map((_, at) =>
     [data.macs[at] / Math.max(1, data.bytes[at]), data.macs[at] / (seconds[at] || 1), at])
     .filter(([x, y]) => x > 0 && y > 0);
