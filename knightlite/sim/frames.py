@@ -9,19 +9,21 @@ to tile, or behind all of it: whichever is faster. A picture is in place when it
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.chip import Chip
-from knightlite.isa import Access, Engine, Instruction, Load, Space
-from knightlite.sim.clock import Queues
+from knightlite.isa import Access, Engine, Instruction, Load, Space, Transfer
 
 Array = NDArray[Any]
 
+_BITS = tuple(tuple(e for e in Engine if mask >> e & 1) for mask in range(16))
 SIMULATED = 16  # frames; from there on each one takes as long as the one before
 
 
@@ -42,55 +44,90 @@ def border_of(instructions: Sequence[Instruction]) -> Border:
     """The border of a program with itself."""
     loads = [index for index, item in enumerate(instructions) if isinstance(item, Load)]
     last_load = loads[-1] if loads else -1
-    behind = _Touched(instructions, last_load + 1)
-    head = 0
-    while head < last_load and isinstance(instructions[head], Load):
-        if any(behind.latest(engine, instructions[head]) >= 0 for engine in Engine):
-            break
-        head += 1
-    touched = _Touched(instructions)
-    waited = {(source, target): -1 for source in Engine for target in Engine}
-    waits = []
-    for item in instructions:
-        found = []
-        for source in Engine:
-            if source == item.ENGINE:
+    accesses = [item.accesses() for item in instructions]
+    first_loads = next(
+        (index for index, item in enumerate(instructions) if not isinstance(item, Load)),
+        len(instructions),
+    )
+    ahead = range(min(first_loads, max(last_load, 0)))
+    behind = range(last_load + 1, len(instructions))
+    met = _latest(instructions, accesses, behind, ahead)
+    head = int(np.argmax(np.append((met >= 0).any(axis=0), True)))
+    everything = range(len(instructions))
+    latest = _latest(instructions, accesses, everything, everything)
+    engines = np.array([int(item.ENGINE) for item in instructions], np.int64)
+    waits: list[list[int]] = [[] for _ in instructions]
+    for source, target in product(Engine, Engine):
+        if source == target:
+            continue
+        mine = np.flatnonzero(engines == target)
+        found = latest[source, mine]
+        # its queue has waited for all before what it waited for last
+        before = np.maximum.accumulate(np.append(-1, found))[:-1]
+        for index, other in zip(mine[found > before], found[found > before], strict=True):
+            waits[index].append(int(other))
+    return Border(head, last_load, tuple(map(tuple, waits)))
+
+
+def _latest(
+    instructions: Sequence[Instruction],
+    accesses: Sequence[Sequence[Access]],
+    touching: range,
+    asking: range,
+) -> Array:
+    """[engines, asking]: the latest of ``touching`` that each may not overtake, per engine; or -1.
+
+    Memory is cut at all ends of accesses. In program order what touches a piece overwrites who was
+    there, so that the largest number in a stretch of pieces is its latest instruction; maxima over
+    stretches of powers of two answer all questions at once.
+    """
+    found = np.full((len(Engine), len(asking)), -1, np.int64)
+    for space in Space:
+        touched = [
+            (index, access.first, access.last, access.write)
+            for index in touching
+            for access in accesses[index]
+            if access.space == space
+        ]
+        asked = [
+            (place, access.first, access.last, access.write)
+            for place, index in enumerate(asking)
+            for access in accesses[index]
+            if access.space == space
+        ]
+        if not touched or not asked:
+            continue
+        who, first, last, writes = np.array(touched, np.int64).T
+        place, low, high, alters = np.array(asked, np.int64).T
+        cuts = np.unique(np.concatenate([first, last, low, high]))
+        first, last, low, high = (np.searchsorted(cuts, ends) for ends in (first, last, low, high))
+        engine = np.array([int(instructions[index].ENGINE) for index in who], np.int64)
+        for source, wrote in product(Engine, (1, 0)):
+            chosen = (engine == source) & (writes == wrote)
+            # what reads must not overtake writes, what writes neither those nor reads
+            asks = np.ones(len(place), np.bool_) if wrote else alters == 1
+            if not chosen.any() or not asks.any():
                 continue
-            floor = waited[source, item.ENGINE]
-            latest = touched.latest(source, item, floor)
-            if latest > floor:  # its queue has waited for all before it
-                waited[source, item.ENGINE] = latest
-                found.append(latest)
-        waits.append(tuple(found))
-    return Border(head, last_load, tuple(waits))
+            pieces = np.full(len(cuts), -1, np.int64)
+            for index, start, end in zip(
+                who[chosen].tolist(), first[chosen].tolist(), last[chosen].tolist(), strict=True
+            ):
+                pieces[start:end] = index
+            met = _maxima(pieces, low[asks], high[asks])
+            np.maximum.at(found[source], place[asks], met)
+    return found
 
 
-class _Touched:
-    """What the instructions from ``first`` on touch, by engine, memory and direction."""
-
-    def __init__(self, instructions: Sequence[Instruction], first: int = 0) -> None:
-        found: dict[tuple[Engine, Space, bool], list[tuple[int, int, int]]] = {}
-        for index in range(first, len(instructions)):
-            item = instructions[index]
-            for access in item.accesses():
-                key = (item.ENGINE, access.space, access.write)
-                found.setdefault(key, []).append((access.first, access.last, index))
-        self._found = {key: np.array(rows, np.int64).T for key, rows in found.items()}
-
-    def latest(self, source: Engine, item: Instruction, floor: int = -1) -> int:
-        """The latest instruction of an engine behind ``floor`` that ``item`` must not overtake."""
-        for access in item.accesses():
-            for write in (True, False) if access.write else (True,):
-                rows = self._found.get((source, access.space, write))
-                if rows is not None:
-                    floor = _meeting(rows, access, floor)
-        return floor
-
-
-def _meeting(rows: Array, access: Access, floor: int) -> int:
-    first, last, index = rows[:, np.searchsorted(rows[2], floor, side="right") :]
-    met = index[(first < access.last) & (access.first < last)]
-    return int(met[-1]) if met.size else floor
+def _maxima(values: Array, first: Array, last: Array) -> Array:
+    """The largest of ``values[first:last]`` for many stretches, none of them empty."""
+    powers = np.frexp(last - first)[1] - 1
+    found = np.empty(len(first), values.dtype)
+    for power in range(int(powers.max()) + 1):
+        chosen = powers == power
+        found[chosen] = np.maximum(values[first[chosen]], values[last[chosen] - (1 << power)])
+        half = min(1 << power, len(values))
+        values = np.maximum(values, np.append(values[half:], np.full(half, -1)))
+    return found
 
 
 def in_order(border: Border, count: int, frames: int) -> Iterable[tuple[int, int]]:
@@ -112,14 +149,12 @@ def simulate_frames(
     """
     ahead = border_of(instructions)
     borders = {ahead, replace(ahead, head=0)}
-    cycles = [item.cycles(chip) for item in instructions]
+    frame = _Frame(instructions, chip, [item.cycles(chip) for item in instructions])
     known: dict[int, int] = {}
 
     def total(frames: int) -> int:
         if frames not in known:
-            known[frames] = min(
-                _total(instructions, cycles, chip, border, frames) for border in borders
-            )
+            known[frames] = min(_total(frame, border, frames) for border in borders)
         return known[frames]
 
     found = []
@@ -131,20 +166,50 @@ def simulate_frames(
     return tuple(found)
 
 
-def _total(
-    instructions: Sequence[Instruction],
-    cycles: Sequence[int],
-    chip: Chip,
-    border: Border,
-    frames: int,
-) -> int:
-    queues = Queues(chip)
-    ends: list[list[int]] = [[] for _ in range(frames)]
-    for frame, index in in_order(border, len(instructions), frames):
-        earliest = 0
-        if frame:
-            before = ends[frame - 1]
-            earliest = max((before[other] for other in border.waits[index]), default=0)
-        event = queues.take(index, instructions[index], cycles[index], earliest)
-        ends[frame].append(event.end)
-    return max((end for frame in ends for end in frame), default=0)
+class _Frame:
+    """What the clock needs of every instruction of a frame, in plain numbers."""
+
+    def __init__(self, instructions: Sequence[Instruction], chip: Chip, cycles: Sequence[int]):
+        last = [-1] * len(Engine)
+        tokens: list[list[deque[int]]] = [[deque() for _ in Engine] for _ in Engine]
+        self.setup = chip.dma_setup_cycles
+        self.steps: list[tuple[int, tuple[int, ...], bool, int]] = []
+        for number, (item, own) in enumerate(zip(instructions, cycles, strict=True)):
+            engine = int(item.ENGINE)
+            before = tuple(tokens[other][engine].popleft() for other in _BITS[item.wait])
+            last[engine] = number
+            for receiver in _BITS[item.signal]:
+                tokens[engine][receiver].append(number)
+            self.steps.append((engine, before, isinstance(item, Transfer), own))
+
+
+def _total(frame: _Frame, border: Border, frames: int) -> int:
+    """When the last instruction of all frames ends."""
+    free, ddr_free, setup = [0] * len(Engine), 0, frame.setup
+    steps, waits = frame.steps, border.waits
+    before: list[int] = []
+    ends = [0] * len(steps)
+    follows = [0] * len(steps)  # of the next frame, whose head stands in this one
+    for number in range(frames):
+        order = [(index, False) for index in range(border.head if number else 0, len(steps))]
+        if number + 1 < frames and border.head:
+            at = border.last_load + 1 - (border.head if number else 0)
+            order[at:at] = [(index, True) for index in range(border.head)]
+        for index, is_next in order:
+            engine, tokens, transfer, own = steps[index]
+            mine, earlier = (follows, ends) if is_next else (ends, before)
+            start = free[engine]
+            if earlier:
+                for other in waits[index]:
+                    if earlier[other] > start:
+                        start = earlier[other]
+            for other in tokens:
+                if mine[other] > start:
+                    start = mine[other]
+            if transfer:
+                ddr_free = start = max(start, ddr_free - setup) + own
+            else:
+                start += own
+            free[engine] = mine[index] = start
+        before, ends, follows = ends, follows, [0] * len(steps)
+    return max([0, *free])
