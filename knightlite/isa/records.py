@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
@@ -86,6 +87,22 @@ def in_program(item: AnyInstruction, layer: int, wait: int, signal: int) -> AnyI
     return made
 
 
+@lru_cache(maxsize=1 << 14)
+def _burst_bytes(
+    run: int, columns: int, column_stride: int, rows: int, row_stride: int, burst: int
+) -> int:
+    """Bytes of the whole bursts of ``rows`` x ``columns`` runs; tiles of a layer are alike."""
+    together = True
+    bursts = -(-run // burst)
+    for turns, stride in ((columns, column_stride), (rows, row_stride)):
+        bursts *= turns
+        together = together and (turns == 1 or run <= stride < run + burst)
+        if together:
+            run += (turns - 1) * stride
+            bursts = min(bursts, -(-run // burst))
+    return bursts * burst
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer(Instruction):
     """Shared by Load and Store: rows x columns runs of bytes between DDR and a scratchpad."""
@@ -112,19 +129,10 @@ class Transfer(Instruction):
         burst is moved once, and of what lies between the runs no byte is read or written. Where
         fewer bursts hold them apart they stay apart.
         """
-        burst = chip.ddr_burst_bytes
-        run, together = self.run_bytes, True
-        bursts = -(-run // burst)
-        for turns, stride in (
-            (self.columns, self.ddr_column_stride),
-            (self.rows, self.ddr_row_stride),
-        ):
-            bursts *= turns
-            together = together and (turns == 1 or run <= stride < run + burst)
-            if together:
-                run += (turns - 1) * stride
-                bursts = min(bursts, -(-run // burst))
-        return bursts * burst
+        return _burst_bytes(
+            self.run_bytes, self.columns, self.ddr_column_stride, self.rows, self.ddr_row_stride,
+            chip.ddr_burst_bytes,
+        )  # fmt: skip
 
     def ddr_side(self, write: bool) -> Operand:
         """Its runs in DDR."""

@@ -67,7 +67,7 @@ def certified(
     return Certificate(
         timeline.total_cycles,
         notes.bound if notes is not None and not assumed else None,
-        shared_fspm_cycles(instructions, chip),
+        shared_fspm_cycles(instructions, chip, [event.cycles for event in timeline.events]),
         region_profiles(program, instructions, timeline, chip),
     )
 

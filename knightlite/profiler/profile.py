@@ -179,6 +179,7 @@ def profile(
     target, assumed = assume(chip or program_chip(program), facts or {})
     instructions = disassemble(program.code)
     timeline = simulate_time(instructions, target)
+    own = [event.cycles for event in timeline.events]
     layers = [_Work() for _ in program.meta.layers]
     front = 0
     for item, event in zip(instructions, timeline.events, strict=True):
@@ -219,11 +220,11 @@ def profile(
         transfers=tuple(_transfers(instructions, timeline, target)),
         assumed=assumed,
         certainty=bar,
-        batches=_batches(program, instructions, target, bar),
+        batches=_batches(program, instructions, own, target, bar),
         host_ms=evidence[0].host_us / 1e3 if evidence is not None else 0.0,
         certificate=certified(program, instructions, timeline, target, bool(assumed)),
         ddr_causes=ddr_bytes_by_cause(program, instructions, target),
-        what_ifs=what_ifs(instructions, [event.cycles for event in timeline.events], target),
+        what_ifs=what_ifs(instructions, own, target),
         trips=tuple(_trips(program, instructions)),
     )
 
@@ -247,13 +248,19 @@ def _trips(program: Program, instructions: Sequence[Instruction]) -> Iterator[Tr
 
 
 def _batches(
-    program: Program, instructions: Sequence[Instruction], chip: Chip, bar: Certainty | None
+    program: Program,
+    instructions: Sequence[Instruction],
+    own: Sequence[int],
+    chip: Chip,
+    bar: Certainty | None,
 ) -> tuple[Batch, ...]:
     """The batches of tables, and that of the program (``-ib``)."""
     counts = sorted({*BATCHES, program.meta.usual_frames})
     return tuple(
         Batch(count, cycles, cycles * 1e3 / chip.clock_hz, _rate(count, cycles, chip.clock_hz, bar))
-        for count, cycles in zip(counts, simulate_frames(instructions, chip, counts), strict=True)
+        for count, cycles in zip(
+            counts, simulate_frames(instructions, chip, counts, own), strict=True
+        )
     )
 
 

@@ -141,15 +141,20 @@ def in_order(border: Border, count: int, frames: int) -> Iterable[tuple[int, int
 
 
 def simulate_frames(
-    instructions: Sequence[Instruction], chip: Chip, counts: Sequence[int]
+    instructions: Sequence[Instruction],
+    chip: Chip,
+    counts: Sequence[int],
+    own: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
     """Cycles of batches of so many frames, from the first instruction to the last end.
+
+    ``own``: the cycles of each instruction, where they are known.
 
     Beyond :data:`SIMULATED` frames every further one is taken to add what the last one added.
     """
     ahead = border_of(instructions)
     borders = {ahead, replace(ahead, head=0)}
-    frame = _Frame(instructions, chip, [item.cycles(chip) for item in instructions])
+    frame = _Frame(instructions, chip, own or [item.cycles(chip) for item in instructions])
     known: dict[int, int] = {}
 
     def total(frames: int) -> int:

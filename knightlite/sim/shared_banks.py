@@ -38,9 +38,14 @@ class _Job:
     ready: float = -1.0  # when its setup is over; -1: not started
 
 
-def shared_fspm_cycles(instructions: Sequence[Instruction], chip: Chip) -> int:
-    """The cycles of a program, of whose tokens none is missing, where the banks are shared."""
-    jobs = _jobs(instructions, chip)
+def shared_fspm_cycles(
+    instructions: Sequence[Instruction], chip: Chip, own: Sequence[int] | None = None
+) -> int:
+    """The cycles of a program, of whose tokens none is missing, where the banks are shared.
+
+    ``own``: the cycles of each instruction, where they are known.
+    """
+    jobs = _jobs(instructions, chip, own or [item.cycles(chip) for item in instructions])
     queues: list[deque[int]] = [deque() for _ in Engine]
     for index, job in enumerate(jobs):
         queues[job.engine].append(index)
@@ -72,12 +77,12 @@ def shared_fspm_cycles(instructions: Sequence[Instruction], chip: Chip) -> int:
     return math.ceil(now - 1e-6)
 
 
-def _jobs(instructions: Sequence[Instruction], chip: Chip) -> list[_Job]:
+def _jobs(instructions: Sequence[Instruction], chip: Chip, own: Sequence[int]) -> list[_Job]:
     """Who waits for whom, and what each moves."""
     tokens: list[list[deque[int]]] = [[deque() for _ in Engine] for _ in Engine]
     found: list[_Job] = []
     transfer = -1
-    for index, item in enumerate(instructions):
+    for index, (item, cycles) in enumerate(zip(instructions, own, strict=True)):
         engine = item.ENGINE
         waits = [other for other in Engine if item.wait >> other & 1]
         after = tuple(tokens[other][engine].popleft() for other in waits)
@@ -90,7 +95,7 @@ def _jobs(instructions: Sequence[Instruction], chip: Chip) -> list[_Job]:
             setup, before, transfer = chip.dma_setup_cycles, transfer, index
         elif engine is Engine.RCCN:
             setup = chip.matrix_setup_cycles
-        work = max(0, item.cycles(chip) - setup)
+        work = max(0, cycles - setup)
         moved = min(fspm_bytes(item, chip), work * chip.fspm_bytes_per_cycle)
         rate = moved / work if work else 0.0
         found.append(_Job(engine, float(setup), float(work), rate, after, before))
