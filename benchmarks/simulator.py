@@ -35,6 +35,7 @@ import runtime
 
 import knightlite
 from knightlite.container import Program
+from knightlite.container.sections import VERSION
 from knightlite.sim import Machine
 
 FOLDER = runtime.FOLDER.parent / "simulator"
@@ -66,7 +67,7 @@ class Row:
 def find_or_make(name: str, level: int) -> Path:
     """The .cfg of a level, kept in FOLDER beside its .weight."""
     runtime.find_or_make(name)
-    folder = FOLDER / f"level{level}"
+    folder = FOLDER / f"format{VERSION}" / f"level{level}"
     path = folder / f"{name}_quantize_r.cfg"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)

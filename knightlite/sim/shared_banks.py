@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from knightlite.chip import Chip
 from knightlite.isa import Engine, Instruction, Matrix, Pool, Space, Transfer
 
+_BITS = tuple(tuple(e for e in Engine if mask >> e & 1) for mask in range(16))
+
 
 @dataclass(slots=True)
 class _Job:
@@ -84,11 +86,9 @@ def _jobs(instructions: Sequence[Instruction], chip: Chip, own: Sequence[int]) -
     transfer = -1
     for index, (item, cycles) in enumerate(zip(instructions, own, strict=True)):
         engine = item.ENGINE
-        waits = [other for other in Engine if item.wait >> other & 1]
-        after = tuple(tokens[other][engine].popleft() for other in waits)
-        for receiver in Engine:
-            if item.signal >> receiver & 1:
-                tokens[engine][receiver].append(index)
+        after = tuple(tokens[other][engine].popleft() for other in _BITS[item.wait])
+        for receiver in _BITS[item.signal]:
+            tokens[engine][receiver].append(index)
         setup = chip.vector_setup_cycles
         before = -1
         if isinstance(item, Transfer):
@@ -107,8 +107,8 @@ def fspm_bytes(item: Instruction, chip: Chip) -> int:
     total = 0
     for operand in item.operands():
         if operand.space is Space.FSPM:
-            turns = math.prod(count for count, _ in operand.loops)
-            total += turns * operand.run
+            turns = operand.rows * operand.columns
+            total += turns * math.prod(count for count, _ in operand.outer) * operand.run
     if isinstance(item, Matrix):
         lanes = chip.wide_matrix_output_lanes if item.wide else chip.matrix_output_lanes
         passes = 1 if item.depthwise else -(-item.group_outputs // lanes)
