@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import numerics
-from knightlite.dtypes import DType
 from knightlite.isa import (
     PARAMETER_BYTES,
     TYPES,
@@ -170,7 +169,7 @@ class PoolStep:
         self._high, self._wide = item.covered()
         self._low, self._top = bounds(item.y_type, item.y_low, item.y_high)
         if self._is_sum:
-            self._requantize(item, dtype)
+            self._requantize(item)
         staged = self._high * self._wide * item.x_channels
         self._together = max(1, min(len(self._fspm), BLOCK_ELEMENTS // staged))
         scratch.reserve("stage", staged * self._together)
@@ -180,8 +179,9 @@ class PoolStep:
         scratch.reserve("wide", room)
         scratch.reserve("short", room, 2)
 
-    def _requantize(self, item: Pool, dtype: DType) -> None:
+    def _requantize(self, item: Pool) -> None:
         """Factor and float type of the sums: float32 where it is proved to be enough."""
+        dtype = TYPES[item.x_type]
         taps = item.kernel_height * item.kernel_width
         lowest, highest = (np.array([taps * end]) for end in (min(0, dtype.minimum), dtype.maximum))
         factor = np.ldexp(float(item.multiplier), -item.shift)
