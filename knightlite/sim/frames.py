@@ -192,29 +192,21 @@ def _total(frame: _Frame, border: Border, frames: int) -> int:
     """When the last instruction of all frames ends."""
     free, ddr_free, setup = [0] * len(Engine), 0, frame.setup
     steps, waits = frame.steps, border.waits
-    before: list[int] = []
-    ends = [0] * len(steps)
-    follows = [0] * len(steps)  # of the next frame, whose head stands in this one
-    for number in range(frames):
-        order = [(index, False) for index in range(border.head if number else 0, len(steps))]
-        if number + 1 < frames and border.head:
-            at = border.last_load + 1 - (border.head if number else 0)
-            order[at:at] = [(index, True) for index in range(border.head)]
-        for index, is_next in order:
-            engine, tokens, transfer, own = steps[index]
-            mine, earlier = (follows, ends) if is_next else (ends, before)
-            start = free[engine]
-            if earlier:
-                for other in waits[index]:
-                    if earlier[other] > start:
-                        start = earlier[other]
-            for other in tokens:
-                if mine[other] > start:
-                    start = mine[other]
-            if transfer:
-                ddr_free = start = max(start, ddr_free - setup) + own
-            else:
-                start += own
-            free[engine] = mine[index] = start
-        before, ends, follows = ends, follows, [0] * len(steps)
-    return max([0, *free])
+    ends = [[0] * len(steps) for _ in range(frames)]
+    for number, index in in_order(border, len(steps), frames):
+        engine, tokens, transfer, own = steps[index]
+        mine, start = ends[number], free[engine]
+        if number:
+            before = ends[number - 1]
+            for other in waits[index]:
+                if before[other] > start:
+                    start = before[other]
+        for other in tokens:
+            if mine[other] > start:
+                start = mine[other]
+        if transfer:
+            ddr_free = start = max(start, ddr_free - setup) + own
+        else:
+            start += own
+        free[engine] = mine[index] = start
+    return max(free)
