@@ -7,8 +7,8 @@ whatever the order of the pictures (a test holds it to that). Exact zeros are co
 quantize without error, and after a ReLU they are the majority.
 
 Of a large tensor every n-th value is counted and stands for n. What clipping costs is decided by
-the few largest values of all pictures, which such a sample would miss or count n times; so where
-they are few, all of them are counted, each once.
+the few largest values of all pictures, and of a channel such a sample has few: it would miss them
+or count them n times. So of a channel all of them are counted, each once, where they are few.
 
 A picture may excite a tensor many times as much as all others do (70 times in a text detector): its
 squares would decide the scale alone. Such a picture counts less
@@ -76,11 +76,11 @@ class Statistics:
     ``count`` values; ``minimum`` and ``maximum`` [rows], 0 for the minimum where values cannot be
     negative and have one scale; ``mean`` [C] per channel in float64, or None where nobody asked for
     it. ``integral``: every value was a whole number. Of a large tensor the histogram counts a part
-    of the values only, each for several, but all large ones; extremes, mean and ``integral`` are of
-    all. ``even``: the
-    histogram with less of the few pictures that are much louder than the others, where there are
-    such; scales are chosen on it. ``second`` [C]: of a tensor with a scale per channel the largest
-    magnitude in the picture that excites the channel second most.
+    of the values only, each for several, but all large ones of a channel; extremes, mean and
+    ``integral`` are of all. ``even``: the histogram with less of the few pictures that are much
+    louder than the others, where there are such; scales are chosen on it. ``second`` [C]: of a
+    tensor with a scale per channel the largest magnitude in the picture that excites the channel
+    second most.
     """
 
     count: int
@@ -170,7 +170,10 @@ class Observer:
         np.minimum(self._minimum, minimum, out=self._minimum)
         np.maximum(self._maximum, maximum, out=self._maximum)
         most = MOST_COUNTED if self._pictures <= self._well else MOST_COUNTED_LATER
-        self._count_values(values, _stride(values.size, most, width), self._kinds.of(0.0))
+        stride, counts = _stride(values.size, most, width), self._kinds.of(0.0)
+        self._count_bins(values[:, ::stride], stride, counts)
+        if stride > 1:
+            self._count_large(values, stride, counts)
 
     def _add_tensor(self, values: Array, width: int) -> None:
         """One picture [n], in lines of ``width`` values."""
@@ -181,7 +184,8 @@ class Observer:
         self._minimum[0] = min(self._minimum[0], minimum)
         self._maximum[0] = max(self._maximum[0], maximum)
         most = MOST_COUNTED if self._pictures <= self._well else MOST_COUNTED_LATER
-        self._count_values(values[None], _stride(values.size, most, width), self._kinds.of(peak))
+        stride = _stride(values.size, most, width)
+        self._count_bins(values[None, ::stride], stride, self._kinds.of(peak))
 
     def _grow(self, absmax: Array) -> None:
         """Double the ranges of rows that do not cover ``absmax`` and merge their bins."""
@@ -219,12 +223,12 @@ class Observer:
             grown[zero - kept + 1 : zero] = folded[1:][::-1]
         return grown
 
-    def _count_values(self, values: Array, stride: int, counts: Counts) -> None:
-        """Every ``stride``-th of ``values`` [rows, n] for as many, and the few large ones once."""
+    def _count_large(self, values: Array, stride: int, counts: Counts) -> None:
+        """The few large ones of ``values`` [C, n], of which every ``stride``-th is counted.
+
+        Then they are counted once.
+        """
         counted = values[:, ::stride]
-        self._count_bins(counted, stride, counts)
-        if stride == 1:
-            return
         least = LARGE * np.maximum(self._maximum, -self._minimum).astype(np.float32)
         shares = self._are_large(counted, least).mean(axis=1)
         least[(least == 0) | (shares > FEW_LARGE)] = np.inf
