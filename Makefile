@@ -3,6 +3,7 @@
 # make conformance  whole networks at full size, half an hour long; K='unet or dpn' selects
 # make fuzz         whole commands and readers with mutated files, for two hours at most;
 #                   COMMANDS=10000 INPUTS=1000000 SECONDS=3600 SEED=1
+# make fuzz-runtime the runtime in C with libFuzzer; SECONDS=3600
 # make lint         ruff and mypy only
 # make browser      what the tests of pages need beside Debian's chromium and node
 # Any of them sets up .venv first. PYTHON=python3.12 takes another Python (3.10 to 3.12).
@@ -20,7 +21,7 @@ LOCK   := requirements-ci-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check-tools demo test conformance fuzz lint format browser clean
+.PHONY: help check-tools demo test conformance fuzz fuzz-runtime lint format browser clean
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -94,6 +95,19 @@ browser:
 	@mkdir -p build/browser
 	@cp tests/browser/package.json tests/browser/package-lock.json build/browser
 	@cd build/browser && npm ci --ignore-scripts --no-audit --no-fund
+
+# The runtime in C with clang's libFuzzer; its corpus then is that of tests/test_runtime_corpus.py.
+# Debian: clang-14, libclang-rt-14-dev
+CLANG ?= clang-14
+fuzz-runtime: $(VENV)/.dev
+	mkdir -p build/runtime_corpus build/runtime_kept
+	PYTHONPATH=tests $(BIN)/python tests/runtime_seeds.py build/runtime_seeds
+	$(CLANG) -std=c99 -g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-Iknightlite/runtime tests/runtime_fuzzer.c knightlite/runtime/*.c -o build/runtime_fuzzer
+	build/runtime_fuzzer -max_len=7000 -timeout=10 -max_total_time=$(or $(SECONDS),3600) \
+		build/runtime_corpus build/runtime_seeds
+	build/runtime_fuzzer -merge=1 build/runtime_kept build/runtime_corpus
+	PYTHONPATH=tests $(BIN)/python tests/runtime_seeds.py --keep build/runtime_kept
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -1,10 +1,12 @@
 """Inputs that the runtime's fuzz target starts from: small programs of all instructions.
 
-``python tests/runtime_seeds.py FOLDER`` writes them.
+``python tests/runtime_seeds.py FOLDER`` writes them; ``--keep FOLDER`` makes what a fuzzer found
+there the corpus of ``test_runtime_corpus.py``.
 """
 
 from __future__ import annotations
 
+import lzma
 import struct
 import sys
 from collections.abc import Iterator
@@ -40,8 +42,22 @@ def seeds() -> Iterator[bytes]:
         yield case(random_program(seed)[0])
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+def write_seeds(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds()):
         (folder / f"seed{number:02}").write_bytes(data)
+
+
+def keep(folder: Path) -> None:
+    """What a fuzzer found, as the test has it: each with its size before it."""
+    found = sorted(path.read_bytes() for path in folder.iterdir())
+    data = b"".join(struct.pack("<I", len(item)) + item for item in found)
+    packed = lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)
+    (Path(__file__).parent / "runtime_corpus.xz").write_bytes(packed)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--keep":
+        keep(Path(sys.argv[2]))
+    else:
+        write_seeds(Path(sys.argv[1]))

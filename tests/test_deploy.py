@@ -202,6 +202,86 @@ def test_cmake(project: Project) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@needs_compiler
+@needs("c++")
+def test_cpp(project: Project, tmp_path: Path) -> None:
+    """The wrapper in C++17, and the example that classifies pictures."""
+    objects = [path for path in (project.folder / "build/host").glob("*.o") if path.stem != "main"]
+    flags = ("-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
+    folders = [f"-I{project.folder / name}" for name in ("runtime", "network", "src")]
+    example = Path(__file__).parent.parent / "examples/cpp/classify.cpp"
+    done = subprocess.run(
+        ["c++", *flags, *folders, example, *objects, "-o", tmp_path / "classify"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    pixels = np.random.default_rng(8).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.ppm")
+    (tmp_path / "labels.txt").write_text("".join(f"{at}:class {at}\n" for at in range(9)))
+    command = [tmp_path / "classify", project.folder / "network", tmp_path / "labels.txt"]
+    done = subprocess.run([*command, tmp_path / "x.ppm"], capture_output=True, text=True)
+    recipe = parse_recipe(project.program.meta.recipe or "", "stored")
+    values = project.wanted(prepare_picture(pixels, recipe, (3, 32, 32))[None])
+    scores = np.frombuffer(values, "<i2") * tensor_scale(project.program.meta.outputs[0])
+    best = np.argsort(-scores, kind="stable")[:3]
+    names = [f"class {at}" if at < 9 else str(at) for at in best]
+    told = "".join(f" {name} ({scores[at]:.4f})" for name, at in zip(names, best, strict=True))
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'x.ppm'}:{told}\n")
+    (tmp_path / "y.txt").write_text("")
+    for name, sentence in (("y.txt", "must be a PPM, PNG or JPEG."), ("z.ppm", "cannot be read.")):
+        done = subprocess.run([*command, tmp_path / name], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (1, f"Error: {tmp_path / name} {sentence}\n")
+    assert subprocess.run([tmp_path / "classify"], capture_output=True).returncode == 2
+
+
+@needs_compiler
+@needs("c++")
+def test_cpp_owns_and_moves(project: Project, tmp_path: Path) -> None:
+    source = """
+    #include <array>
+    #include <cassert>
+    #include <cstdio>
+    #include "knl.hpp"
+    int main(int, char **words) {
+        const std::string folder = words[1];
+        knl::network first = knl::network::from_files(
+            folder + "/network.cfg", folder + "/network.weight", KNL_CHECKED | KNL_CHIP_ONLY);
+        knl::network net = std::move(first);
+        assert(net.inputs() == 1 && net.outputs() == 1 && net.input(0).channels == 3);
+        assert(net.input(0).type == KNL_S8 && net.chip() == "TX5368AV200");
+        const knl::bytes known = knl::read_file(folder + "/known_input.bin");
+        net.write_integers(0, known.data(), known.size());
+        net.run();
+        assert(net.read_integers(0) == knl::read_file(folder + "/known_output.bin"));
+        int refused = 0;
+        try { net.read(1); } catch (const knl::error &error) {
+            refused += error.status() == KNL_ARGUMENT;
+        }
+        try { net.write(0, std::array<float, 2>{}); } catch (const knl::error &) { refused++; }
+        try { knl::network(known, known); } catch (const knl::error &error) {
+            refused += error.status() == KNL_NOT_OURS;
+            std::puts(error.what());
+        }
+        assert(refused == 3);
+        return 0;
+    }
+    """
+    (tmp_path / "own.cpp").write_text(source)
+    objects = [
+        path for path in (project.folder / "build/host").glob("*.o")
+        if path.stem not in ("main", "files_hosted")
+    ]  # fmt: skip
+    command = ["c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
+    made = [f"-I{project.folder / 'runtime'}", tmp_path / "own.cpp", *objects]
+    subprocess.run([*command, *made, "-o", tmp_path / "own"], check=True)
+    done = subprocess.run(
+        [tmp_path / "own", project.folder / "network"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (
+        0, "the .cfg begins with another file's magic.\n"
+    ), done.stderr  # fmt: skip
+
+
 @pytest.mark.parametrize("processor", crossed)
 def test_other_processors(processor: Processor, project: Project) -> None:
     """As files and by another's instructions; ``size`` is in the README."""

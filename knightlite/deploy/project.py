@@ -98,7 +98,7 @@ def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:
 def _runtime() -> Iterator[tuple[str, bytes]]:
     names = []
     for path in sorted(SOURCES.iterdir()):
-        if path.suffix in (".c", ".h"):
+        if path.suffix in (".c", ".h", ".hpp"):
             names += [path.name] if path.suffix == ".c" else []
             yield f"runtime/{path.name}", path.read_bytes()
     yield "runtime/sources.txt", "".join(f"{name}\n" for name in names).encode("ascii")
