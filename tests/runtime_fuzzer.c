@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "knl_core.h"
+#include "knl_host.h"
 
 enum {
     MOST_ARENA = 1 << 20,
@@ -31,6 +32,41 @@ static void *exactly(const void *data, size_t bytes) {
     if (data && bytes)
         memcpy(found, data, bytes);
     return found;
+}
+
+static unsigned long looked_at; /* so that nothing is left out */
+
+static void look(knl_text text) {
+    uint32_t at;
+    for (at = 0; at < text.length; at++)
+        looked_at += (unsigned char)text.bytes[at];
+}
+
+/* Everything that is said of the host, byte by byte. */
+static void walk(const knl_network *net) {
+    uint32_t at, item, of;
+    for (at = 0; at < knl_results(net); at++)
+        look(knl_result(net, at));
+    for (at = 0; at < knl_host_operators(net); at++) {
+        knl_host_operator step = knl_host_operator_at(net, at);
+        look(step.name);
+        look(step.op);
+        for (item = 0; item < step.inputs + step.outputs; item++) {
+            knl_host_operand operand = knl_host_operand_at(net, step.first_operand + item);
+            look(operand.name);
+            for (of = 0; operand.is_constant && of < operand.axes; of++)
+                looked_at += (unsigned long)knl_host_number(net, operand.first_size + of);
+            if (operand.is_constant)
+                look(operand.data);
+        }
+        for (item = 0; item < step.attributes; item++) {
+            knl_host_attribute found = knl_host_attribute_at(net, step.first_attribute + item);
+            look(found.name);
+            for (of = 0; of < found.count; of++)
+                looked_at += (unsigned long)knl_host_number(net, found.first_number + of) +
+                             (knl_host_real(net, found.first_number + of) > 0);
+        }
+    }
 }
 
 static void run(knl_network *net) {
@@ -62,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     if (!knl_open(&net, cfg, cfg_bytes, weight, bytes - 4 - cfg_bytes, KNL_CHIP_ONLY | KNL_CHECKED,
                   &error)) {
         opened++;
+        walk(&net);
         run(&net);
     }
     free(cfg);
@@ -70,7 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
 }
 
 static void say(void) {
-    fprintf(stderr, "%lu inputs, %lu opened, %lu checked and run\n", seen, opened, started);
+    fprintf(stderr, "%lu inputs, %lu opened, %lu checked and run%s\n", seen, opened, started,
+            looked_at == 1 ? "." : "");
 }
 
 #ifdef ALONE
