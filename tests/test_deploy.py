@@ -272,7 +272,7 @@ def test_cpp_owns_and_moves(project: Project, tmp_path: Path) -> None:
         if path.stem not in ("main", "files_hosted")
     ]  # fmt: skip
     command = ["c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
-    made = [f"-I{project.folder / 'runtime'}", tmp_path / "own.cpp", *objects]
+    made: list[str | Path] = [f"-I{project.folder / 'runtime'}", tmp_path / "own.cpp", *objects]
     subprocess.run([*command, *made, "-o", tmp_path / "own"], check=True)
     done = subprocess.run(
         [tmp_path / "own", project.folder / "network"], capture_output=True, text=True
