@@ -20,6 +20,7 @@ from knightlite.api.exploration import Exploration
 from knightlite.chip import Chip
 from knightlite.container import Description, Interface
 from knightlite.container.plan import RECORDS
+from knightlite.frontend import norms
 from knightlite.frontend.canonical import HANDLERS
 from knightlite.frontend.host import HOST
 from knightlite.frontend.split import SEVERAL_OUTPUTS
@@ -211,14 +212,20 @@ BECOMES = {
     "GRU": UNROLLED,
     "LRN": "Table, Conv, Table, Mul",
     "LSTM": UNROLLED,
+    "MatMul": "Conv; of two features: MatMul",
+    "ReduceLogSum": "as ReduceSum, Table",
+    "ReduceLogSumExp": "Table, as ReduceSum, Table",
+    "Expand": "nothing where its readers broadcast, else Concat of the tensor with itself",
+    "Gather": "by constants: Slices and a Concat",
+    **dict.fromkeys(norms.NORMS, "means, squares and the table of the root; see above"),
     "Mean": "Adds, the last with a gain",
     "Neg": "as Mul by -1",
     "PRelu": "PRelu; with one slope: Table",
     "ReduceL1": "Table, then as ReduceSum",
     "ReduceL2": "Table, as ReduceSum, Table",
-    "ReduceMax": "MaxPool; not over channels",
+    "ReduceMax": "MaxPool; over channels: Max of halves",
     "ReduceMean": "AveragePool; over channels: Conv",
-    "ReduceMin": "Affine, MaxPool, Affine; not over channels",
+    "ReduceMin": "Affine, MaxPool, Affine; over channels: Min of halves",
     "ReduceSum": "AveragePool with a gain; over channels: Conv",
     "ReduceSumSquare": "Table, then as ReduceSum",
     "RNN": UNROLLED,

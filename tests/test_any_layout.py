@@ -238,3 +238,15 @@ def carried_out(x: np.ndarray[Any, Any], step: rearranging.Step) -> np.ndarray[A
         return rearrange(x, shuffle.steps(x.shape, int(given_values["groups"])))
     steps = depth_to_space.depth_steps if step.op == "DepthToSpace" else depth_to_space.space_steps
     return rearrange(x, steps(x.shape, int(given_values["block"]), str(given_values["mode"])))
+
+
+# ------------------------------------------------------------------ inputs
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 6), (2, 3, 4), (1, 1, 2, 3, 4), (2, 1, 3, 1, 4, 1)])
+def test_inputs_of_any_rank(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Up to six axes, of which three are longer than 1: no element moves to enter."""
+    net = Net(13)
+    net.node("Sigmoid", [net.input("x", shape)], "s")
+    net.node("Sub", ["s", net.node("ReduceMean", ["s"], "m")], "y")
+    assert operators(same(net, tmp_path, "y"))[0] == "Table"

@@ -395,8 +395,6 @@ def test_folding_that_overflows_is_a_finding(tmp_path: Path) -> None:
     [
         ((1, 4, 2, 3, 3), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], "
          "[1, C, L] or [1, C], not (1, 4, 2, 3, 3)."),
-        ((2, 4, 3), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], [1, C, L] "
-         "or [1, C], not (2, 4, 3)."),
         ((1, 4, 3, 3), TensorProto.BOOL, "x: the network input x must be of numbers, not of bool."),
         ((1, 4, 3, 3), TensorProto.INT8, "x: Relu Relu_y computes with the int8 of the network "
          "input x, which only a Cast to float32 may read."),

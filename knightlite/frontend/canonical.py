@@ -90,9 +90,11 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     if model.user_layers:
         model = general_layers.with_user_layers(model)
     result = _walked(model, general)
-    if result.graph is None:  # all of it on the NPU, where the host is no way out
-        other = _walked(model, general, hosting=False)
-        result = result if other.graph is None else other
+    # without the host, where it is no way out, and with inputs of any rank
+    for hosting, any_rank in ((False, False), (True, True), (False, True)):
+        if result.graph is None:
+            other = _walked(model, general, hosting, any_rank)
+            result = result if other.graph is None else other
     if result.graph is not None or not errors(result.findings):
         return result
     whole, reason = _with_host(model)
@@ -148,13 +150,16 @@ def _with_host(model: SourceModel) -> tuple[Result | None, str]:
     return None, ""
 
 
-def _walked(model: SourceModel, general: bool, hosting: bool = True) -> Result:
+def _walked(
+    model: SourceModel, general: bool, hosting: bool = True, any_rank: bool = False
+) -> Result:
     """The same as the network stands, without hints where something is not supported.
 
-    ``hosting``: the host may take the network's end.
+    ``hosting``: the host may take the network's end. ``any_rank``: inputs need not be pictures,
+    signals or vectors.
     """
     whole, model = model, recurrent.unrolled(long_kernels.folded(expansions.leave_out(model)))
-    state = Importer(model, general, hosting)
+    state = Importer(model, general, hosting, any_rank)
     for name in model.inputs:
         network_inputs.declare(state, name)
     fusion = pointwise.find(model)

@@ -49,8 +49,15 @@ class Value:
 class Importer:
     """Fills a builder from a source model; the handlers in the neighbouring files work on it."""
 
-    def __init__(self, model: SourceModel, general: bool = False, hosting: bool = True) -> None:
+    def __init__(
+        self,
+        model: SourceModel,
+        general: bool = False,
+        hosting: bool = True,
+        any_rank: bool = False,
+    ) -> None:
         self.model = model
+        self.any_rank = any_rank
         self.tail = Tail(model, general, hosting)
         self.builder = GraphBuilder(model.name)
         self.values: dict[str, Value | None] = {}  # None: its shape is not known, said already

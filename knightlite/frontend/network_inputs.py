@@ -11,6 +11,7 @@ from collections.abc import Callable
 from onnx import TensorProto
 
 from knightlite.errors import Finding
+from knightlite.frontend import any_layout
 from knightlite.frontend.element_types import INTEGERS
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
@@ -19,6 +20,7 @@ from knightlite.ir import Graph
 from knightlite.ops import host as kinds
 
 """Types that a Cast may make real numbers of; None: fed as float32."""
+MOST_AXES = 6
 ROWS: dict[int, Callable[[Shape], Shape]] = {
     4: lambda shape: shape,
     3: lambda shape: (*shape[:2], 1, shape[2]),  # a signal is a picture of one row
@@ -52,6 +54,8 @@ def declare(state: Importer, name: str) -> None:
             state.findings.append(Finding(name, sentence, "export the model in float32"))
             return
     canonical = None if shape is None else _canonical(state, name, shape)
+    if canonical is None and shape is not None and state.any_rank:
+        canonical = _of_any_rank(shape)
     if canonical is None:
         sentence = (
             f"the network input {name} must be [1, C, H, W], [1, C, L] or [1, C], not {shape}."
@@ -61,6 +65,8 @@ def declare(state: Importer, name: str) -> None:
     state.declare(name, canonical)
     state.builder.inputs.append(name)
     state.values[name] = Value(name)
+    if shape is not None and (len(shape) not in ROWS or shape[0] != 1):
+        any_layout.put(state, name, name, any_layout.factors_of(state, name))
     stored = INTEGERS.get(element or 0)
     if stored is not None and not quantized:
         state.builder.integer_inputs[name] = stored
@@ -97,6 +103,17 @@ def _canonical(state: Importer, name: str, shape: Shape) -> Shape | None:
             break
         shape = (*seen[:-1], length) if length else seen
     return ROWS[len(shape)](shape)
+
+
+def _of_any_rank(shape: Shape) -> Shape | None:
+    """The same elements as channels, rows and columns; None where more than three axes are long."""
+    long = [size for size in shape if size != 1]
+    if len(shape) > MOST_AXES or len(long) > 3 or 0 in shape:
+        return None
+    c, h, w = {
+        0: (1, 1, 1), 1: (*long, 1, 1), 2: (*long[:1], 1, *long[1:]), 3: tuple(long),
+    }[len(long)]  # fmt: skip
+    return (1, c, h, w)
 
 
 def _remedy(state: Importer, shape: Shape | None) -> str:
