@@ -254,7 +254,8 @@ def quantize_input(x: Array | np.float32, scale: Array | float, dtype: DType) ->
 
     The division is done in float32 because that is what ONNX Runtime's QuantizeLinear computes.
     """
-    ratio = np.asarray(x, dtype=np.float32) / np.asarray(scale, dtype=np.float32)
+    with np.errstate(over="ignore"):  # infinity saturates as any large number does
+        ratio = np.asarray(x, dtype=np.float32) / np.asarray(scale, dtype=np.float32)
     return saturate(np.rint(ratio), dtype)
 
 

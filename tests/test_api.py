@@ -373,7 +373,9 @@ def test_a_face_is_documented_and_typed(room: str) -> None:
         elif inspect.isclass(item) and item is not CompiledNetwork:  # which holds a machine
             assert inspect.getdoc(item), item
             assert vars(item)["__dataclass_params__"].frozen
-    assert any(map(inspect.isfunction, items))
+    assert (
+        any(map(inspect.isfunction, items)) or not names
+    )  # a wing that other rooms take nothing of
 
 
 def test_no_stage_talks_by_itself(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

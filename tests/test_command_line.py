@@ -132,7 +132,6 @@ def test_commands_in_hints_run_as_they_stand(
     [
         ([("N", 4, "h", "w")], "-is 1 4 224 224"),
         ([("N", 3, 8, 8), ("N", 3, "h", "w")], "-is 1 3 8 8 -is 1 3 224 224"),
-        ([(2, 3, 8, 8), (2, 3, 8, 8)], "-is 1 3 8 8 -is 1 3 8 8"),
     ],
 )
 def test_shapes_in_hints_run_as_they_stand(

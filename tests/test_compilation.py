@@ -46,6 +46,7 @@ def test_figures() -> None:
         "copies": 0,
         "chains": 8,
         "host": [],
+        "trips": [],
         "cfg_sha256": hashlib.sha256(made.cfg).hexdigest(),
         "weight_sha256": hashlib.sha256(made.weight).hexdigest(),
     }

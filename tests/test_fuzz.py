@@ -54,6 +54,16 @@ ELSEWHERE = {
     "metrics/plugin.py: metric_source": "a script, which Python reads too",
     "metrics/plugin.py: value": "just written",
     "public/stages.py: compile": "as load_quantized reads",
+    "api/advising/trying.py: _sentences": "an answer of ours",
+    "api/deployment.py: _known_input": "any bytes of its size are one",
+    "api/deployment.py: bin2header": "any bytes become a header",
+    "api/exploration/points.py: _kept": "just written",
+    "api/profiling.py: _bytes": "handed to read_profile",
+    "cli/explore.py: command": "just written",
+    "deploy/project.py: _folder": "sources that ship",
+    "deploy/project.py: _runtime": "sources that ship",
+    "report/exploration.py: _asset": "sources that ship",
+    "report/page.py: _asset": "sources that ship",
 }
 
 
@@ -105,7 +115,8 @@ def test_every_reader_is_fuzzed(chain: Path, tmp_path: Path) -> None:
         for file, function, first, last in _readings()
         if not reached.ran(file, first, last)
     }
-    assert missed == {*ELSEWHERE}
+    assert sorted(missed - {*ELSEWHERE}) == []
+    assert sorted({*ELSEWHERE} - missed) == []
     assert found.counts == {}
 
 

@@ -203,9 +203,10 @@ def test_all_findings_at_once() -> None:
 
 
 def test_every_operator_has_a_lowering() -> None:
-    """Only what is placed needs none."""
+    """Only what is placed needs none, and what the host computes."""
     lowered = [item.op for item in LOWERINGS]
-    assert sorted(lowered) == sorted(op.name for op in ALL_OPS if not op.placed)
+    named = [op.name for op in ALL_OPS if not op.placed and op.name != "General"]
+    assert sorted(lowered) == sorted(named)
     for item in LOWERINGS:
         rules = [limit.rule for limit in item.limits]
         assert rules

@@ -297,7 +297,14 @@ def test_multiply_accumulates() -> None:
     assert transposed.macs(up["double"]) == 20 * 10 * 12 * 12  # one tap each
     assert transposed.macs(up["odd"]) == 18 * 9 * (6 + 6 * 2) * (5 + 5 * 2)
     assert transposed.macs(up["bilinear"]) == 20 * 10 * 8 * 4
-    others = [op for op in ALL_OPS if op.kernel is None]
+    products = BY_NAME["MatMul"]
+    for graph in products.samples():
+        view = view_of(graph)
+        inner = view.tensor(1 if "values" in str(view.node.attributes) else 0)
+        assert products.macs(view) > 0
+        assert products.macs(view) % view.output.elements == 0
+        assert inner.elements
+    others = [op for op in ALL_OPS if op.kernel is None and op is not products]
     assert [op.macs(view_of(graph)) for op in others for graph in op.samples()] == [0] * sum(
         len(op.samples()) for op in others
     )

@@ -39,7 +39,7 @@ ELSEWHERE: Mapping[str, str] = {
     "paddle_python": "test_paddle_pir.py", "torch_python": "test_pytorch.py",
     "script_python": "test_script_process.py", "torch_exporter": "test_pytorch.py",
     "trust_checkpoint": "test_pytorch.py", "as_json": "test_cli.py", "seed": "test_preprocess.py",
-    "general_process": "test_softmax.py", "mix_config": "test_mix_output.py",
+    "general_process": "test_general.py", "mix_config": "test_mix_output.py",
     "output_scales": "test_output_scales.py",
     "load_scales": "test_input_options.py", "cache": "test_combinations.py",
     "lut_len": "test_wide_tables.py", "mix_strategy": "test_auto_mix.py",

@@ -129,9 +129,8 @@ def _with_host(model: SourceModel) -> tuple[Result | None, str]:
     for _ in range(MOST_TURNS):
         result = _walked(current, True)
         if result.graph is not None:
-            reason = general_layers.refusal(result.graph)
-            if reason:
-                return None, reason
+            if general_layers.refusal(result.graph):
+                return None, ""  # a node that is wrong anywhere: its finding says how
             supported, hosted = result.supported | names, result.hosted | names
             return replace(result, supported=supported, hosted=hosted), ""
         forced |= result.at_input

@@ -15,10 +15,13 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from knightlite.api.evaluation import state
+from knightlite.api.exploration.records import Accuracy, Exploration, Network, Point, Size, Time
+from knightlite.api.models.binary import open_binary
 from knightlite.api.models.search_file import SavedRegion, SavedSearch, SavedTiling
 from knightlite.cli.program import run
 from knightlite.json_records import canonical_json, to_json
 from knightlite.preprocess import load_recipe
+from knightlite.profiler import profile, profile_json
 from paddle_program import conv_relu_program, conv_relu_weights, records
 
 SCRIPT = """\
@@ -222,3 +225,47 @@ def array_bytes(values: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.save(stream, values)
     return stream.getvalue()
+
+
+def exploration_text() -> bytes:
+    """Points of one network on two chips, one of which does not run it."""
+    time = Time(
+        cycles=9,
+        latency_ms=0.5,
+        error_percent=25,
+        extrapolated=("why",),
+        moved_bytes=3,
+        ddr_bytes=4,
+    )
+    kept = Accuracy(bits=8, data="0" * 64, sqnr_db=30.5, output="y", pictures=4)
+    found = Exploration(
+        schema="knightlite.explore/1",
+        version="1",
+        finished=True,
+        models=(Network(file="m.onnx", sha256="1" * 64, macs=7, accuracy=(kept,)),),
+        chips=(Size(name="a", facts={"vector_lanes": 8}, digest="2" * 64, on_chip_bytes=1),) * 2,
+        points=(
+            Point(model=0, chip=0, level=1, bits=8, time=time, best=True),
+            Point(model=0, chip=1, level=0, bits=16, refused="no.", best=False),
+        ),
+    )
+    return canonical_json(to_json(found)) + b"\n"
+
+
+def profile_text(folder: Path) -> bytes:
+    """What ``profile`` leaves of the chain's network."""
+    binary = open_binary(folder / "m_quantize_r.cfg")
+    return profile_json(profile(binary.program)).encode()
+
+
+def request_bytes() -> bytes:
+    """A request of the inference protocol, every part of it."""
+    tensors = [
+        {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.5, 2]},
+        {"name": "p", "datatype": "BYTES", "shape": [1], "data": ["AAAA"],
+         "parameters": {"content_type": "base64"}},
+        {"name": "b", "datatype": "INT8", "shape": [64], "parameters": {"binary_data_size": 64}},
+    ]  # fmt: skip
+    outputs = [{"name": "y", "parameters": {"binary_data": True}}]
+    value = {"id": "7", "inputs": tensors, "outputs": outputs, "parameters": {}}
+    return json.dumps(value).encode()

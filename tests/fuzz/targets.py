@@ -21,6 +21,7 @@ from knightlite.api.comparison import dump
 from knightlite.api.comparison.layer_values import simulated_values
 from knightlite.api.comparison.stage_files import sample
 from knightlite.api.evaluation import forms, state, stored_frames
+from knightlite.api.exploration import records as explored
 from knightlite.api.inspection import inspect_file, model_info, quantization_notes
 from knightlite.api.inspection.results import load_array, text_form
 from knightlite.api.models.binary import Binary, open_binary
@@ -42,10 +43,13 @@ from knightlite.frontend.model_kind import kind_of_file
 from knightlite.ir import Tensor
 from knightlite.metrics.annotations import read_annotations
 from knightlite.preprocess import load_recipe, prepare_picture, read_labels
+from knightlite.profiler import read_profile
 from knightlite.quantize.data import Source
 from knightlite.quantize.mixed.mix_config import read_mix
 from knightlite.quantize.scales.scale_file import read_scales
 from knightlite.quantize.statistics import distribution_cache
+from knightlite.serving.protocol import read_request
+from knightlite.serving.run import _token as server_token
 from knightlite.sim import Machine
 from knightlite.sim import inputs as sim_inputs
 from knightlite.sim.outputs import OUTPUT, stems_of
@@ -232,6 +236,14 @@ def _texts(folder: Path) -> list[Target]:
         Target("input configs", "i.json", (folder / "inputs.json").read_bytes(), configured, TEXT),
         Target("settings", "knightlite/settings.json",
                b'{"default_chip": "TX5368AV200", "format": 1}', kept_chip, TEXT),
+        Target("exploration", "e.json", seeds.exploration_text(), explored.read, TEXT),
+        Target("profile", "p.json", seeds.profile_text(folder),
+               lambda path: read_profile(path.read_bytes(), "p.json"), TEXT),
+        Target("request", "request", seeds.request_bytes(),
+               lambda path: read_request(path.read_bytes(), None), TEXT),
+        Target("request in binary", "request", seeds.request_bytes() + bytes(range(64)),
+               lambda path: read_request(path.read_bytes(), str(len(seeds.request_bytes()))), RAW),
+        Target("token", "token", b"0123456789abcdef\n", server_token, RAW),
     ]  # fmt: skip
 
 
