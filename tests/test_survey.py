@@ -39,11 +39,8 @@ def test_counts_and_sizes(tmp_path: Path) -> None:
         "Conv_g: Conv: 9 output channels must be a multiple of the 2 groups.",
         "Hardmax_l: Hardmax is not supported yet.",
     ]
-    for item in found.errors:  # -gp is tried before it is told
-        assert item.hint.startswith(
-            "the host cannot do it in the middle of the network either (-gp): ONNX Runtime refuses "
-            "Conv, Hardmax ("
-        )
+    # the convolution is wrong anywhere: there is nothing that -gp would mend
+    assert [item.hint for item in found.errors] == ["", ""]
     assert found.operators == {
         "BatchNormalization": OpCount(1, 1),
         "Concat": OpCount(1, 1),
