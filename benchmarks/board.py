@@ -254,9 +254,16 @@ def markdown(rows: Sequence[Row], totals: Mapping[str, float]) -> str:
         f"{row.error_percent:+.1f} | {'yes' if row.counted else 'no'} |"
         for row in rows
     ]
-    lines += ["", "| total | |", "|---|---|"]
-    lines += [f"| {name} | {value:g} |" for name, value in totals.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *total_lines(totals)]) + "\n"
+
+
+def total_lines(totals: Mapping[str, float]) -> list[str]:
+    """The totals as a table."""
+    return [
+        "| total | |",
+        "|---|---|",
+        *(f"| {name} | {value:g} |" for name, value in totals.items()),
+    ]
 
 
 def main() -> int:

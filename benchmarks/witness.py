@@ -32,7 +32,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
 
 import onnx
-from board import rank_correlation
+from board import rank_correlation, total_lines
 from network_onnx import OnnxWriter
 from schedule_networks import Network, build
 from witness_networks import NETWORKS
@@ -190,9 +190,7 @@ def markdown(rows: Sequence[Row], totals: Mapping[str, float]) -> str:
         f"{item.error_percent:+.1f} |"
         for item in rows
     ]
-    lines += ["", "| total | |", "|---|---|"]
-    lines += [f"| {name} | {value:g} |" for name, value in totals.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *total_lines(totals)]) + "\n"
 
 
 def main() -> int:

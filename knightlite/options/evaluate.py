@@ -105,16 +105,7 @@ class EvaluateOptions:
         help="Where a model leaves its input open.",
         doc="of the one input, where a model leaves it open.",
     )
-    workers: int | None = option(
-        "-j",
-        "--workers",
-        kind=whole(),
-        help="Processes [default: one per processor].",
-        check=within(1, None, "workers"),
-        doc="processes. More than one need a program whose main module may be imported "
-        '(``if __name__ == "__main__":``).',
-        unsaid=1,
-    )
+    workers: int | None = like(shared.WORKERS)
     state: Path | None = option(
         "--state",
         kind=FILE,

@@ -10,7 +10,7 @@ from knightlite.errors import UsageError
 from knightlite.options import shared
 from knightlite.options.checks import Check, within
 from knightlite.options.fields import REQUIRED, Names, like, option
-from knightlite.options.kinds import FILE, REAL, WORDS, Form, Kind, Several, whole
+from knightlite.options.kinds import FILE, REAL, WORDS, Form, Kind, Several
 from knightlite.options.texts import fact_values, whole_numbers
 
 RESULT = Path("explore.json")
@@ -177,16 +177,7 @@ class ExploreOptions:
         argument="fps",
         doc="frames a second: the result names for each model the smallest chip that runs them.",
     )
-    workers: int | None = option(
-        "-j",
-        "--workers",
-        kind=whole(),
-        help="Processes [default: one per processor].",
-        check=within(1, None, "workers"),
-        doc="processes. More than one need a program whose main module may be imported "
-        '(``if __name__ == "__main__":``).',
-        unsaid=1,
-    )
+    workers: int | None = like(shared.WORKERS)
     result: Path = option(
         "-o",
         "--output",

@@ -22,6 +22,7 @@ from knightlite.options.kinds import (
     TEXT,
     WHOLE,
     one_of,
+    whole,
 )
 
 INFER_AUTO = "infer_auto"
@@ -166,6 +167,16 @@ SEED = Option(
     default=0,
     check=within(0, MAX_SEED, "the seed"),
     doc="of the choice of pictures in a folder.",
+)
+
+WORKERS = Option(
+    flags=("-j", "--workers"),
+    kind=whole(),
+    help="Processes [default: one per processor].",
+    check=within(1, None, "workers"),
+    doc="processes. More than one need a program whose main module may be imported "
+    '(``if __name__ == "__main__":``).',
+    unsaid=1,
 )
 
 # ------------------------------------------------------------------ files of the stages
