@@ -137,6 +137,20 @@ def test_facts_are_varied_in_all_combinations(two: tuple[Path, Path]) -> None:
 # ------------------------------------------------------------------ stopped, and gone on
 
 
+def test_accuracy_is_asked_for_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points without pictures do not stand for points with them; those with the same ones do."""
+    plain = asked(Path("digits.onnx"), chips=SMALL[1:])
+    with_pictures = replace(plain, data="calib", recipe="digits", iteration=2)
+    explore(plain)
+    told = explore(with_pictures)
+    assert [item.sqnr_db is not None for item in told.models[0].accuracy] == [True]
+    whole = plain.result.read_bytes()
+    monkeypatch.setattr(run, "timed", lambda task: pytest.fail("it is known"))
+    monkeypatch.setattr(run, "quantized", lambda *_: pytest.fail("it is known"))
+    assert explore(with_pictures) == told
+    assert plain.result.read_bytes() == whole
+
+
 def test_the_same_bytes_however_often_it_was_stopped(
     two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
