@@ -18,6 +18,7 @@ from knightlite.profiler import certificate, certificate_json, certificate_lines
 from knightlite.profiler.regions import LOSSES
 from knightlite.schedule import explained, memory_peaks
 from knightlite.sim import simulate_time
+from knightlite.sim.program_order import ProgramOrder
 from knightlite.sim.shared_banks import fspm_bytes, shared_fspm_cycles
 
 CHIPS = ("TX5112CV201", "BENCH-1024")
@@ -112,11 +113,11 @@ def test_banks_are_shared_by_who_is_at_work() -> None:
     both = [load(Space.FSPM, 0, 100), affine(30)]
     assert [fspm_bytes(item, SLOW) for item in both] == [100, 60]
     assert simulate_time(both, SLOW).total_cycles == 110
-    assert shared_fspm_cycles(both, SLOW) == 170
-    assert shared_fspm_cycles(both[:1], SLOW) == 110
-    assert shared_fspm_cycles(both[1:], SLOW) == 70
+    assert shared_fspm_cycles(ProgramOrder(both), SLOW) == 170
+    assert shared_fspm_cycles(ProgramOrder(both[:1]), SLOW) == 110
+    assert shared_fspm_cycles(ProgramOrder(both[1:]), SLOW) == 70
     wide = replace(SLOW, fspm_banks=64)
-    assert shared_fspm_cycles(both, wide) == simulate_time(both, wide).total_cycles
+    assert shared_fspm_cycles(ProgramOrder(both), wide) == simulate_time(both, wide).total_cycles
 
 
 def test_with_banks_for_all_both_clocks_agree(
@@ -126,9 +127,11 @@ def test_with_banks_for_all_both_clocks_agree(
         chip = replace(made.program.meta.chip_values, fspm_banks=1 << 20)
         code = made.plan.order.code if made.plan.order else ()
         items = [replace(item, wait=0, signal=0) for item in code]
-        assert shared_fspm_cycles(items, chip) == simulate_time(items, chip).total_cycles
+        assert (
+            shared_fspm_cycles(ProgramOrder(items), chip) == simulate_time(items, chip).total_cycles
+        )
         few = replace(chip, fspm_banks=1, fspm_bank_bytes_per_cycle=4)
-        assert shared_fspm_cycles(items, few) > simulate_time(items, few).total_cycles
+        assert shared_fspm_cycles(ProgramOrder(items), few) > simulate_time(items, few).total_cycles
 
 
 # ------------------------------------------------------------------ what is told

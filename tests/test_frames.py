@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,8 +21,9 @@ from knightlite.ir import Graph
 from knightlite.isa import Engine, Instruction, Space, Transfer
 from knightlite.profiler import profile
 from knightlite.sim import simulate_time
-from knightlite.sim.frames import SIMULATED, Border, border_of, in_order, simulate_frames
+from knightlite.sim.frames import SIMULATED, Border, border_of, simulate_frames
 from knightlite.sim.ordering import check_races, order
+from knightlite.sim.program_order import ProgramOrder
 from random_layers import chips, layers
 from test_description import NOTES
 from test_profiler import net
@@ -50,8 +51,8 @@ def test_the_next_frame_loads_once_its_place_is_free() -> None:
     bytes at 204, so its own 100 at 304; the product ends at 372, the store at 398.
     """
     code = frame(0, 1024)
-    assert border_of(code).head == 0
-    assert simulate_frames(code, CHIP, (1, 2, 3)) == (204, 398, 592)
+    assert border_of(ProgramOrder(code)).head == 0
+    assert simulate_frames(ProgramOrder(code), CHIP, (1, 2, 3)) == (204, 398, 592)
 
 
 def test_a_load_whose_place_is_free_runs_beside_the_end_of_the_frame_before() -> None:
@@ -68,9 +69,9 @@ def test_a_load_whose_place_is_free_runs_beside_the_end_of_the_frame_before() ->
         small_matrix(y_address=1024, wait=RDMA, signal=WDMA),
         store(1024, 4096, 16, wait=RCCN),
     ]
-    assert border_of(code).head == 1
-    assert simulate_frames(code, CHIP, (1, 2)) == (216, 344)
-    assert list(in_order(border_of(code), 4, 2)) == [
+    assert border_of(ProgramOrder(code)).head == 1
+    assert simulate_frames(ProgramOrder(code), CHIP, (1, 2)) == (216, 344)
+    assert list(in_order(border_of(ProgramOrder(code)), 4, 2)) == [
         (0, 0), (0, 1), (1, 0), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3),
     ]  # fmt: skip
 
@@ -80,8 +81,8 @@ def test_a_frame_waits_for_what_the_one_before_still_needs() -> None:
     slow = replace(CHIP, matrix_setup_cycles=1)
     code = [small_matrix(signal=WDMA), store(1024, 4096, 500, wait=RCCN)]
     # product 0 to 5, store 5 to 515; product 515 to 520, store 520 to 1030
-    assert border_of(code).waits == ((1,), (0,))
-    assert simulate_frames(code, slow, (1, 2)) == (515, 1030)
+    assert border_of(ProgramOrder(code)).waits == ((1,), (0,))
+    assert simulate_frames(ProgramOrder(code), slow, (1, 2)) == (515, 1030)
 
 
 NETWORKS = [densenet, squeezenet, text_direction]
@@ -93,6 +94,16 @@ def network(request: pytest.FixtureRequest) -> Graph:
     return make()
 
 
+def in_order(border: Border, count: int, frames: int) -> Iterable[tuple[int, int]]:
+    """(frame, instruction) of all frames of a program of ``count`` instructions, in order."""
+    for frame in range(frames):
+        for index in range(border.head if frame else 0, count):
+            yield frame, index
+            if index == border.last_load and frame + 1 < frames:
+                for first in range(border.head):
+                    yield frame + 1, first
+
+
 def together(code: Sequence[Instruction], border: Border, frames: int) -> list[Instruction]:
     """All frames as one program, in the order of the clock, with tokens from what they touch."""
     return with_tokens([code[index] for _, index in in_order(border, len(code), frames)])
@@ -102,16 +113,16 @@ def test_frames_are_one_program_of_them_all(network: Graph) -> None:
     """As the compiler would write them: tokens between frames as inside; no race."""
     code = program_code(plan_graph(network, find("TX5368AV200"), "TX5368AV200", level=1))
     chip = find("TX5368AV200").chip
-    border = border_of(code)
+    border = border_of(ProgramOrder(code))
     found = []
-    for count in (1, 2, 3):
+    for count in (1, 2, 3, 5):
         both = [together(code, item, count) for item in (border, replace(border, head=0))]
         names = ["layer"] * 1000
         for whole in both:
             check_races(whole, order(whole, names), names)
         assert count > 1 or both == [code, code]
         found.append(min(simulate_time(whole, chip).total_cycles for whole in both))
-    ends = simulate_frames(code, chip, (1, 2, 3))
+    ends = simulate_frames(ProgramOrder(code), chip, (1, 2, 3, 5))
     assert ends == tuple(found)
     assert ends[1] <= 2 * ends[0]
 
@@ -120,7 +131,7 @@ def test_level_0_overlaps_at_the_borders_only(network: Graph) -> None:
     chip = find("TX5368AV200").chip
     code = program_code(plan_graph(network, find("TX5368AV200"), "TX5368AV200"))
     alone = simulate_time(code, chip).total_cycles
-    ends = simulate_frames(code, chip, (1, 4, 8))
+    ends = simulate_frames(ProgramOrder(code), chip, (1, 4, 8))
     assert ends[0] == alone
     assert 0.9 * 8 * alone < ends[2] < 8 * alone
     assert ends[1] - 4 * alone > ends[2] - 8 * alone  # later borders gain too
@@ -134,7 +145,7 @@ def test_laws_of_any_layer_on_any_chip(graph: Graph, chip: Chip) -> None:
         code = program_code(build(graph, artificial(chip)).compiled.plan)
     except (CapacityError, UnsupportedError):
         return
-    ends = simulate_frames(code, chip, (1, 2, 5))
+    ends = simulate_frames(ProgramOrder(code), chip, (1, 2, 5))
     assert ends[0] == simulate_time(code, chip).total_cycles
     assert ends[0] < ends[1] < ends[2] <= 5 * ends[0]
     busy = [sum(item.cycles(chip) for item in code if engine == item.ENGINE) for engine in Engine]
@@ -143,12 +154,12 @@ def test_laws_of_any_layer_on_any_chip(graph: Graph, chip: Chip) -> None:
     )
     assert ends[2] >= 5 * max(*busy, moved)
     faster = replace(chip, ddr_bytes_per_second=2 * chip.ddr_bytes_per_second)
-    assert simulate_frames(code, faster, (5,))[0] <= ends[2]
+    assert simulate_frames(ProgramOrder(code), faster, (5,))[0] <= ends[2]
 
 
 def test_many_frames_go_on_as_the_last_ones_did() -> None:
     code = frame(0, 1024)
-    ends = simulate_frames(code, CHIP, (SIMULATED, SIMULATED + 1, 4096))
+    ends = simulate_frames(ProgramOrder(code), CHIP, (SIMULATED, SIMULATED + 1, 4096))
     assert ends == tuple(204 + 194 * (count - 1) for count in (SIMULATED, SIMULATED + 1, 4096))
 
 

@@ -332,6 +332,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "frontend": ("google", "numpy", "onnx"),  # google: protobuf's errors
     "inference": ("numpy", "onnx", "onnxruntime"),
     "ir": ("numpy",),
+    "isa": ("numpy",),
     "lower": ("numpy",),
     "metrics": ("numpy", "pycocotools"),
     "native": ("numpy",),

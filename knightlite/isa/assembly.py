@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from knightlite.errors import FormatError
 from knightlite.isa.fields import layout, pack, size_bytes, spare_bits, too_small, unpack
 from knightlite.isa.instructions import ALL_INSTRUCTIONS
-from knightlite.isa.records import Engine, Instruction
+from knightlite.isa.records import Engine, Instruction, all_of
 
 OPCODE = {record: index for index, record in enumerate(ALL_INSTRUCTIONS, start=1)}
 RECORD = {index: record for record, index in OPCODE.items()}
@@ -20,33 +22,45 @@ def assemble(instructions: Iterable[Instruction]) -> bytes:
 
 
 def disassemble(code: bytes) -> list[Instruction]:
-    """The instructions of a code section; FormatError where it is not one."""
-    found: list[Instruction] = []
-    position = 0
+    """The instructions of a code section; FormatError where it is not one.
+
+    Those of one class are decoded together, field by field: a program may have a hundred thousand.
+    """
+    places: dict[type[Instruction], list[tuple[int, int]]] = {}
+    count = position = 0
     while position < len(code):
         record = RECORD.get(code[position])
         if record is None or code[position + 1 : position + HEADER_BYTES] != b"\0\0\0":
             raise FormatError(
                 f"the code holds no instruction at byte {position} (opcode {code[position]})."
             )
-        end = position + HEADER_BYTES + size_bytes(record)
-        if end > len(code):
-            raise FormatError(f"the code ends inside the instruction at byte {position}.")
-        packed = code[position + HEADER_BYTES : end]
-        if spare_bits(record, packed):
-            raise FormatError(
-                f"the instruction at byte {position} has bits set that belong to no field."
+        places.setdefault(record, []).append((count, position))
+        count += 1
+        position += HEADER_BYTES + size_bytes(record)
+        if position > len(code):
+            at = places[record][-1][1]
+            raise FormatError(f"the code ends inside the instruction at byte {at}.")
+    found: dict[int, Instruction] = {}
+    faults: dict[int, str] = {}
+    everything = np.frombuffer(code, np.uint8)
+    for record, mine in places.items():
+        numbers, starts = zip(*mine, strict=True)
+        fields = np.arange(HEADER_BYTES, HEADER_BYTES + size_bytes(record))
+        rows = everything[np.array(starts)[:, np.newaxis] + fields]
+        values = unpack(record, rows)
+        for one, small in too_small(record, values):
+            faults[starts[one]] = (
+                f"the instruction at byte {starts[one]} ({record.MNEMONIC}) must have {small.name} "
+                f"of at least {small.minimum}, not {values[small.name][one]}."
             )
-        values = unpack(record, packed)
-        small = too_small(record, values)
-        if small is not None:
-            raise FormatError(
-                f"the instruction at byte {position} ({record.MNEMONIC}) must have {small.name} of "
-                f"at least {small.minimum}, not {values[small.name]}."
+        for one in np.flatnonzero(spare_bits(record, rows)).tolist():
+            faults[starts[one]] = (
+                f"the instruction at byte {starts[one]} has bits set that belong to no field."
             )
-        found.append(record(**values))
-        position = end
-    return found
+        found.update(zip(numbers, all_of(record, values), strict=True))
+    if faults:
+        raise FormatError(faults[min(faults)])
+    return [found[number] for number in range(count)]
 
 
 def _engines(mask: int) -> str:

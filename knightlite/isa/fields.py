@@ -14,8 +14,13 @@ from dataclasses import dataclass
 from operator import and_, attrgetter, le, lshift
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from knightlite.errors import MachineError
 from knightlite.isa.operands import Space
+
+Array = NDArray[Any]
 
 
 def bits(
@@ -179,24 +184,36 @@ def _misfit(record: object, numbers: Sequence[int]) -> MachineError:
     )
 
 
-def spare_bits(record: type, data: bytes) -> int:
-    """The bits behind the last field of a packed record; 0 where it is sound."""
-    last = layout(record)[-1]
-    return int.from_bytes(data, "little") >> (last.offset + last.width)
-
-
-def unpack(record: type, data: bytes) -> dict[str, int]:
-    """Field values of an instruction class from its bytes."""
-    value = int.from_bytes(data, "little")
+def unpack(record: type, rows: NDArray[np.uint8]) -> dict[str, Array]:
+    """Field values of instructions of one class, int64 [n] each, from their bytes [n, bytes]."""
     found = {}
     for item in layout(record):
-        number = (value >> item.offset) & ((1 << item.width) - 1)
-        if item.signed and number >> (item.width - 1):
-            number -= 1 << item.width
+        first, last = item.offset // 8, -(-(item.offset + item.width) // 8)
+        number = np.zeros(len(rows), np.int64)
+        for place in range(first, last):
+            number |= rows[:, place].astype(np.int64) << (8 * (place - first))
+        number = number >> (item.offset % 8) & (1 << item.width) - 1
+        if item.signed:
+            number -= (number >> (item.width - 1)) << item.width
         found[item.name] = number
     return found
 
 
-def too_small(record: type, values: Mapping[str, int]) -> FieldLayout | None:
-    """The first field of an instruction class that is below its minimum, if any."""
-    return next((item for item in layout(record) if values[item.name] < item.minimum), None)
+def spare_bits(record: type, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """[n]: whether bits behind the last field are set; none is where a record is sound."""
+    last = layout(record)[-1]
+    first, left = divmod(last.offset + last.width, 8)
+    behind = rows[:, first:].copy()
+    if left:
+        behind[:, 0] >>= left
+    found: NDArray[np.bool_] = np.any(behind, axis=1)
+    return found
+
+
+def too_small(record: type, values: Mapping[str, Array]) -> list[tuple[int, FieldLayout]]:
+    """(instruction, its first field below its minimum) for all that have one."""
+    found: dict[int, FieldLayout] = {}
+    for item in layout(record):
+        for number in np.flatnonzero(values[item.name] < item.minimum).tolist():
+            found.setdefault(number, item)
+    return sorted(found.items(), key=lambda one: one[0])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from knightlite.chip import Chip
 from knightlite.container import LowerBound, Program, program_chip
 from knightlite.events import Timeline
-from knightlite.isa import Instruction, disassemble
+from knightlite.isa import disassemble
 from knightlite.profiler.regions import RegionProfile, region_profiles
 from knightlite.sim import simulate_time
+from knightlite.sim.program_order import ProgramOrder
 from knightlite.sim.shared_banks import shared_fspm_cycles
 
 KEEPS = {
@@ -51,13 +52,14 @@ def certificate(program: Program, bound: LowerBound | None = None) -> Certificat
     """Of a program on the chip that it was compiled for; ``bound``: where the ``.cfg`` has none."""
     chip = program_chip(program)
     instructions = disassemble(program.code)
-    found = certified(program, instructions, simulate_time(instructions, chip), chip)
+    timeline = simulate_time(instructions, chip)
+    found = certified(program, ProgramOrder(instructions), timeline, chip)
     return replace(found, bound=found.bound or bound)
 
 
 def certified(
     program: Program,
-    instructions: Sequence[Instruction],
+    order: ProgramOrder,
     timeline: Timeline,
     chip: Chip,
     assumed: bool = False,
@@ -67,8 +69,8 @@ def certified(
     return Certificate(
         timeline.total_cycles,
         notes.bound if notes is not None and not assumed else None,
-        shared_fspm_cycles(instructions, chip, [event.cycles for event in timeline.events]),
-        region_profiles(program, instructions, timeline, chip),
+        shared_fspm_cycles(order, chip, [event.cycles for event in timeline.events]),
+        region_profiles(program, order.instructions, timeline, chip),
     )
 
 

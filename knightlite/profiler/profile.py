@@ -20,6 +20,7 @@ from knightlite.profiler.ddr_causes import ddr_bytes_by_cause
 from knightlite.profiler.what_if import WhatIf, what_ifs
 from knightlite.sim.clock import simulate_time
 from knightlite.sim.frames import simulate_frames
+from knightlite.sim.program_order import ProgramOrder
 
 BOUNDS = ("matrix", "vector", "ddr read", "ddr write")
 BATCHES = (1, 4, 8)  # frames back to back that are predicted, as in PaddleClas's tables
@@ -180,6 +181,7 @@ def profile(
     instructions = disassemble(program.code)
     timeline = simulate_time(instructions, target)
     own = [event.cycles for event in timeline.events]
+    order = ProgramOrder(instructions)
     layers = [_Work() for _ in program.meta.layers]
     front = 0
     for item, event in zip(instructions, timeline.events, strict=True):
@@ -220,11 +222,11 @@ def profile(
         transfers=tuple(_transfers(instructions, timeline, target)),
         assumed=assumed,
         certainty=bar,
-        batches=_batches(program, instructions, own, target, bar),
+        batches=_batches(program, order, own, target, bar),
         host_ms=evidence[0].host_us / 1e3 if evidence is not None else 0.0,
-        certificate=certified(program, instructions, timeline, target, bool(assumed)),
+        certificate=certified(program, order, timeline, target, bool(assumed)),
         ddr_causes=ddr_bytes_by_cause(program, instructions, target),
-        what_ifs=what_ifs(instructions, own, target),
+        what_ifs=what_ifs(order, own, target),
         trips=tuple(_trips(program, instructions)),
     )
 
@@ -249,7 +251,7 @@ def _trips(program: Program, instructions: Sequence[Instruction]) -> Iterator[Tr
 
 def _batches(
     program: Program,
-    instructions: Sequence[Instruction],
+    order: ProgramOrder,
     own: Sequence[int],
     chip: Chip,
     bar: Certainty | None,
@@ -258,9 +260,7 @@ def _batches(
     counts = sorted({*BATCHES, program.meta.usual_frames})
     return tuple(
         Batch(count, cycles, cycles * 1e3 / chip.clock_hz, _rate(count, cycles, chip.clock_hz, bar))
-        for count, cycles in zip(
-            counts, simulate_frames(instructions, chip, counts, own), strict=True
-        )
+        for count, cycles in zip(counts, simulate_frames(order, chip, counts, own), strict=True)
     )
 
 

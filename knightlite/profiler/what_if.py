@@ -15,7 +15,8 @@ from knightlite.container import Program, program_chip
 from knightlite.isa import Instruction, Transfer, disassemble
 from knightlite.profiler.assumptions import assume
 from knightlite.sim import simulate_time
-from knightlite.sim.reclock import Reclock
+from knightlite.sim.program_order import ProgramOrder
+from knightlite.sim.reclock import total_cycles
 
 DDR, MATRIX, VECTOR, SETUP = LIMITERS = ("ddr", "matrix", "vector", "setup")
 _MACS = (
@@ -82,21 +83,19 @@ def frame_ms(program: Program, facts: Mapping[str, int] | None = None) -> float:
     return simulate_time(disassemble(program.code), chip).total_cycles * 1e3 / chip.clock_hz
 
 
-def what_ifs(
-    instructions: Sequence[Instruction], cycles: Sequence[int], chip: Chip
-) -> tuple[WhatIf, ...]:
+def what_ifs(order: ProgramOrder, cycles: Sequence[int], chip: Chip) -> tuple[WhatIf, ...]:
     """Every question, answered; ``cycles``: what each instruction takes on the chip as it is."""
-    order = Reclock(instructions)
     found = []
     for question in QUESTIONS:
         facts = {fact: question.other(getattr(chip, fact)) for fact in question.facts}
         values: dict[str, Any] = facts
         other = replace(chip, **values)
+        concerned = order.alike.each(question.concerns)
         own = [
-            item.cycles(other) if question.concerns(item) else before
-            for item, before in zip(instructions, cycles, strict=True)
+            cost if concerns else before
+            for cost, concerns, before in zip(order.cycles(other), concerned, cycles, strict=True)
         ]
-        total = order.total(own, other.dma_setup_cycles)
+        total = total_cycles(order, own, other.dma_setup_cycles)
         found.append(
             WhatIf(question.part, question.title, facts, total, total * 1e3 / other.clock_hz)
         )

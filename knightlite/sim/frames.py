@@ -9,9 +9,9 @@ to tile, or behind all of it: whichever is faster. A picture is in place when it
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.chip import Chip
-from knightlite.isa import Access, Engine, Instruction, Load, Space, Transfer
+from knightlite.isa import Engine, Load, Space
+from knightlite.isa.alike import Extents
+from knightlite.sim.program_order import ProgramOrder
 
 Array = NDArray[Any]
 
-_BITS = tuple(tuple(e for e in Engine if mask >> e & 1) for mask in range(16))
 SIMULATED = 16  # frames; from there on each one takes as long as the one before
 
 
@@ -40,23 +41,20 @@ class Border:
     waits: tuple[tuple[int, ...], ...]
 
 
-def border_of(instructions: Sequence[Instruction]) -> Border:
+def border_of(order: ProgramOrder) -> Border:
     """The border of a program with itself."""
-    loads = [index for index, item in enumerate(instructions) if isinstance(item, Load)]
-    last_load = loads[-1] if loads else -1
-    accesses = [item.accesses() for item in instructions]
-    first_loads = next(
-        (index for index, item in enumerate(instructions) if not isinstance(item, Load)),
-        len(instructions),
+    count = len(order.instructions)
+    loads = np.array(order.alike.each(lambda item: isinstance(item, Load)), np.bool_)
+    last_load = int(np.flatnonzero(loads)[-1]) if loads.any() else -1
+    first_loads = int(np.argmin(np.append(loads, False)))
+    engines = np.array(order.engines, np.int64)
+    extents = order.alike.extents()
+    met = _latest(
+        engines, extents, (last_load + 1, count), (0, min(first_loads, max(last_load, 0)))
     )
-    ahead = range(min(first_loads, max(last_load, 0)))
-    behind = range(last_load + 1, len(instructions))
-    met = _latest(instructions, accesses, behind, ahead)
     head = int(np.argmax(np.append((met >= 0).any(axis=0), True)))
-    everything = range(len(instructions))
-    latest = _latest(instructions, accesses, everything, everything)
-    engines = np.array([int(item.ENGINE) for item in instructions], np.int64)
-    waits: list[list[int]] = [[] for _ in instructions]
+    latest = _latest(engines, extents, (0, count), (0, count))
+    waits: list[list[int]] = [[] for _ in order.instructions]
     for source, target in product(Engine, Engine):
         if source == target:
             continue
@@ -64,48 +62,38 @@ def border_of(instructions: Sequence[Instruction]) -> Border:
         found = latest[source, mine]
         # its queue has waited for all before what it waited for last
         before = np.maximum.accumulate(np.append(-1, found))[:-1]
-        for index, other in zip(mine[found > before], found[found > before], strict=True):
-            waits[index].append(int(other))
+        asks = found > before
+        for index, other in zip(mine[asks].tolist(), found[asks].tolist(), strict=True):
+            waits[index].append(other)
     return Border(head, last_load, tuple(map(tuple, waits)))
 
 
 def _latest(
-    instructions: Sequence[Instruction],
-    accesses: Sequence[Sequence[Access]],
-    touching: range,
-    asking: range,
+    engines: Array, extents: Extents, touching: tuple[int, int], asking: tuple[int, int]
 ) -> Array:
     """[engines, asking]: the latest of ``touching`` that each may not overtake, per engine; or -1.
 
-    Memory is cut at all ends of accesses. In program order what touches a piece overwrites who was
-    there, so that the largest number in a stretch of pieces is its latest instruction; maxima over
-    stretches of powers of two answer all questions at once.
+    Both are stretches [first, last) of the program. Memory is cut at all ends of accesses. In
+    program order what touches a piece overwrites who was there, so that the largest number in a
+    stretch of pieces is its latest instruction; maxima over stretches of powers of two answer all
+    questions at once.
     """
-    found = np.full((len(Engine), len(asking)), -1, np.int64)
+    found = np.full((len(Engine), asking[1] - asking[0]), -1, np.int64)
     for space in Space:
-        touched = [
-            (index, access.first, access.last, access.write)
-            for index in touching
-            for access in accesses[index]
-            if access.space == space
-        ]
-        asked = [
-            (place, access.first, access.last, access.write)
-            for place, index in enumerate(asking)
-            for access in accesses[index]
-            if access.space == space
-        ]
-        if not touched or not asked:
+        touched = extents.of(space, *touching)
+        asked = extents.of(space, *asking)
+        if not len(touched.number) or not len(asked.number):
             continue
-        who, first, last, writes = np.array(touched, np.int64).T
-        place, low, high, alters = np.array(asked, np.int64).T
-        cuts = np.unique(np.concatenate([first, last, low, high]))
-        first, last, low, high = (np.searchsorted(cuts, ends) for ends in (first, last, low, high))
-        engine = np.array([int(instructions[index].ENGINE) for index in who], np.int64)
-        for source, wrote in product(Engine, (1, 0)):
-            chosen = (engine == source) & (writes == wrote)
+        who, place = touched.number, asked.number - asking[0]
+        cuts = np.unique(np.concatenate([touched.first, touched.last, asked.first, asked.last]))
+        first, last, low, high = (
+            np.searchsorted(cuts, ends)
+            for ends in (touched.first, touched.last, asked.first, asked.last)
+        )
+        for source, wrote in product(Engine, (True, False)):
+            chosen = (engines[who] == source) & (touched.write == wrote)
             # what reads must not overtake writes, what writes neither those nor reads
-            asks = np.ones(len(place), np.bool_) if wrote else alters == 1
+            asks = np.ones(len(place), np.bool_) if wrote else asked.write
             if not chosen.any() or not asks.any():
                 continue
             pieces = np.full(len(cuts), -1, np.int64)
@@ -130,21 +118,8 @@ def _maxima(values: Array, first: Array, last: Array) -> Array:
     return found
 
 
-def in_order(border: Border, count: int, frames: int) -> Iterable[tuple[int, int]]:
-    """(frame, instruction) of all frames of a program of ``count`` instructions, in order."""
-    for frame in range(frames):
-        for index in range(border.head if frame else 0, count):
-            yield frame, index
-            if index == border.last_load and frame + 1 < frames:
-                for first in range(border.head):
-                    yield frame + 1, first
-
-
 def simulate_frames(
-    instructions: Sequence[Instruction],
-    chip: Chip,
-    counts: Sequence[int],
-    own: Sequence[int] | None = None,
+    order: ProgramOrder, chip: Chip, counts: Sequence[int], own: Sequence[int] | None = None
 ) -> tuple[int, ...]:
     """Cycles of batches of so many frames, from the first instruction to the last end.
 
@@ -152,15 +127,16 @@ def simulate_frames(
 
     Beyond :data:`SIMULATED` frames every further one is taken to add what the last one added.
     """
-    ahead = border_of(instructions)
-    borders = {ahead, replace(ahead, head=0)}
-    frame = _Frame(instructions, chip, own or [item.cycles(chip) for item in instructions])
-    known: dict[int, int] = {}
+    ahead = border_of(order)
+    own = own or order.cycles(chip)
+    runs = [
+        _Batches(order, border, own, chip.dma_setup_cycles)
+        for border in {ahead, replace(ahead, head=0)}
+    ]
 
+    @cache
     def total(frames: int) -> int:
-        if frames not in known:
-            known[frames] = min(_total(frame, border, frames) for border in borders)
-        return known[frames]
+        return min(run.total(frames) for run in runs)
 
     found = []
     for count in counts:
@@ -171,42 +147,60 @@ def simulate_frames(
     return tuple(found)
 
 
-class _Frame:
-    """What the clock needs of every instruction of a frame, in plain numbers."""
+class _Batches:
+    """Batches that go over from frame to frame at one border."""
 
-    def __init__(self, instructions: Sequence[Instruction], chip: Chip, cycles: Sequence[int]):
-        last = [-1] * len(Engine)
-        tokens: list[list[deque[int]]] = [[deque() for _ in Engine] for _ in Engine]
-        self.setup = chip.dma_setup_cycles
-        self.steps: list[tuple[int, tuple[int, ...], bool, int]] = []
-        for number, (item, own) in enumerate(zip(instructions, cycles, strict=True)):
-            engine = int(item.ENGINE)
-            before = tuple(tokens[other][engine].popleft() for other in _BITS[item.wait])
-            last[engine] = number
-            for receiver in _BITS[item.signal]:
-                tokens[engine][receiver].append(number)
-            self.steps.append((engine, before, isinstance(item, Transfer), own))
+    def __init__(self, order: ProgramOrder, border: Border, own: Sequence[int], setup: int) -> None:
+        self._border, self._setup = border, setup
+        self._steps = tuple(
+            zip(order.engines, order.after, border.waits, order.transfers, own, strict=True)
+        )
+        self._steady: tuple[int, int, int] | None = None  # frames, their cycles, those of one more
 
+    def total(self, frames: int) -> int:
+        """When the last instruction of all frames ends.
 
-def _total(frame: _Frame, border: Border, frames: int) -> int:
-    """When the last instruction of all frames ends."""
-    free, ddr_free, setup = [0] * len(Engine), 0, frame.setup
-    steps, waits = frame.steps, border.waits
-    ends = [[0] * len(steps) for _ in range(frames)]
-    for number, index in in_order(border, len(steps), frames):
-        engine, tokens, transfer, own = steps[index]
-        mine, start = ends[number], free[engine]
-        if number:
-            before = ends[number - 1]
-            for other in waits[index]:
-                if before[other] > start:
-                    start = before[other]
-        for other in tokens:
-            if mine[other] > start:
-                start = mine[other]
-        if transfer:
-            ddr_free = start = max(start, ddr_free - setup) + own
-        else:
-            start += own
-        free[engine] = mine[index] = start
-    return max(free)
+        All is maxima and sums of what ended in this frame and the one before. So where every
+        instruction ends the same time after its own end a frame earlier, all further frames are
+        like that.
+        """
+        if self._steady is not None and frames >= self._steady[0]:
+            least, cycles, more = self._steady
+            return cycles + (frames - least) * more
+        self._free, self._ddr_free = [0] * len(Engine), 0
+        head, behind, count = self._border.head, self._border.last_load + 1, len(self._steps)
+        before: list[int] = []
+        mine, follows = [0] * count, [0] * count
+        for number in range(frames):
+            self._run(head if number else 0, behind, mine, before)
+            if number + 1 < frames:
+                self._run(0, head, follows, mine)
+            self._run(behind, count, mine, before)
+            if count and 0 < number < frames - 2:
+                later = np.subtract(mine, before)
+                if (later == later[0]).all():
+                    self._run(head, count, follows, mine)
+                    self._steady = (number + 2, max(self._free), int(later[0]))
+                    return self.total(frames)
+            before, mine, follows = mine, follows, [0] * count
+        return max(self._free)
+
+    def _run(self, first: int, last: int, mine: list[int], before: list[int]) -> None:
+        """Instructions [first, last) of a frame; ends of ``mine``, and of the frame ``before``."""
+        free, ddr_free, setup = self._free, self._ddr_free, self._setup
+        for index in range(first, last):
+            engine, after, waits, transfer, own = self._steps[index]
+            start = free[engine]
+            if before:
+                for other in waits:
+                    if before[other] > start:
+                        start = before[other]
+            for other in after:
+                if mine[other] > start:
+                    start = mine[other]
+            if transfer:
+                ddr_free = start = max(start, ddr_free - setup) + own
+            else:
+                start += own
+            free[engine] = mine[index] = start
+        self._ddr_free = ddr_free

@@ -17,89 +17,104 @@ DDR are as in the event clock: the same program with longer instructions, so nev
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from knightlite.chip import Chip
-from knightlite.isa import Engine, Instruction, Matrix, Pool, Space, Transfer
+from knightlite.isa import Engine, Instruction, Matrix, Pool, Space
+from knightlite.sim.program_order import ProgramOrder
 
-_BITS = tuple(tuple(e for e in Engine if mask >> e & 1) for mask in range(16))
-
-
-@dataclass(slots=True)
-class _Job:
-    """An instruction: setup, then ``left`` cycles of work at full speed that move ``rate`` each."""
-
-    engine: Engine
-    setup: float
-    left: float
-    rate: float
-    after: tuple[int, ...]  # instructions that must have ended before it starts
-    transfer_before: int  # whose bytes must have moved before its own do; -1: none
-    ready: float = -1.0  # when its setup is over; -1: not started
+_DONE = 1e-9  # of a cycle: what a division leaves of an instruction's work
 
 
-def shared_fspm_cycles(
-    instructions: Sequence[Instruction], chip: Chip, own: Sequence[int] | None = None
-) -> int:
-    """The cycles of a program, of whose tokens none is missing, where the banks are shared.
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    """Per instruction: setup, then ``work`` cycles at full speed that move ``rate`` bytes each."""
+
+    setup: Sequence[float]
+    work: Sequence[float]
+    rate: Sequence[float]
+
+
+def shared_fspm_cycles(order: ProgramOrder, chip: Chip, own: Sequence[int] | None = None) -> int:
+    """The cycles of a program where the banks are shared.
 
     ``own``: the cycles of each instruction, where they are known.
     """
-    jobs = _jobs(instructions, chip, own or [item.cycles(chip) for item in instructions])
-    queues: list[deque[int]] = [deque() for _ in Engine]
-    for index, job in enumerate(jobs):
-        queues[job.engine].append(index)
-    ended = [False] * len(jobs)
+    jobs = _jobs(order, chip, own or order.cycles(chip))
+    setups, rates, left = jobs.setup, jobs.rate, list(jobs.work)
+    queues = _queues(order)
+    heads = [queue.pop() if queue else -1 for queue in queues]  # -1: the queue is empty
+    ready = [-1.0] * len(Engine)  # when the setup of each head is over; -1: not started
+    ended = [False] * (len(left) + 1)  # the last stands for no transfer before
+    ended[-1] = True
+    before = _transfers_before(order)
     now, capacity = 0.0, float(chip.fspm_bytes_per_cycle)
-    while any(queues):
-        heads = [queue[0] for queue in queues if queue]
-        for index in heads:
-            job = jobs[index]
-            if job.ready < 0 and all(ended[other] for other in job.after):
-                job.ready = now + job.setup
-        started = [jobs[index] for index in heads if jobs[index].ready >= 0]
-        working = [
-            job
-            for job in started
-            if job.ready <= now and (job.transfer_before < 0 or ended[job.transfer_before])
-        ]
-        wanted = sum(job.rate for job in working)
+    while True:
+        wanted, least = 0.0, math.inf
+        working = []
+        for engine, head in enumerate(heads):
+            if head < 0:
+                continue
+            if ready[engine] < 0:
+                if not all([ended[other] for other in order.after[head]]):
+                    continue
+                ready[engine] = now + setups[head]
+            if ready[engine] > now:
+                least = min(least, ready[engine] - now)
+            elif ended[before[head]]:
+                working.append(engine)
+                wanted += rates[head]
+        if not working and least == math.inf:
+            return math.ceil(now - 1e-6)
         slow = capacity / wanted if wanted > capacity else 1.0
-        speeds = [slow if job.rate else 1.0 for job in working]
-        waits = [job.ready - now for job in started if job.ready > now]
-        waits += [job.left / speed for job, speed in zip(working, speeds, strict=True)]
-        step = min(waits)
-        now += step
-        for job, speed in zip(working, speeds, strict=True):
-            job.left -= step * speed
-            if job.left <= 1e-9:  # of a cycle: what a division leaves
-                ended[queues[job.engine].popleft()] = True
-    return math.ceil(now - 1e-6)
+        for engine in working:
+            head = heads[engine]
+            least = min(least, left[head] / slow if rates[head] else left[head])
+        now += least
+        for engine in working:
+            head = heads[engine]
+            left[head] -= least * slow if rates[head] else least
+            if left[head] <= _DONE:
+                ended[head] = True
+                heads[engine] = queues[engine].pop() if queues[engine] else -1
+                ready[engine] = -1.0
 
 
-def _jobs(instructions: Sequence[Instruction], chip: Chip, own: Sequence[int]) -> list[_Job]:
-    """Who waits for whom, and what each moves."""
-    tokens: list[list[deque[int]]] = [[deque() for _ in Engine] for _ in Engine]
-    found: list[_Job] = []
-    transfer = -1
-    for index, (item, cycles) in enumerate(zip(instructions, own, strict=True)):
-        engine = item.ENGINE
-        after = tuple(tokens[other][engine].popleft() for other in _BITS[item.wait])
-        for receiver in _BITS[item.signal]:
-            tokens[engine][receiver].append(index)
-        setup = chip.vector_setup_cycles
-        before = -1
-        if isinstance(item, Transfer):
-            setup, before, transfer = chip.dma_setup_cycles, transfer, index
-        elif engine is Engine.RCCN:
-            setup = chip.matrix_setup_cycles
-        work = max(0, cycles - setup)
-        moved = min(fspm_bytes(item, chip), work * chip.fspm_bytes_per_cycle)
-        rate = moved / work if work else 0.0
-        found.append(_Job(engine, float(setup), float(work), rate, after, before))
+def _queues(order: ProgramOrder) -> list[list[int]]:
+    """The instructions of each engine, the last one first."""
+    queues: list[list[int]] = [[] for _ in Engine]
+    for number in reversed(range(len(order.engines))):
+        queues[order.engines[number]].append(number)
+    return queues
+
+
+def _transfers_before(order: ProgramOrder) -> list[int]:
+    """Per instruction the transfer whose bytes must have moved before its own do; -1: none."""
+    found, last = [], -1
+    for number, transfer in enumerate(order.transfers):
+        found.append(last if transfer else -1)
+        last = number if transfer else last
     return found
+
+
+def _jobs(order: ProgramOrder, chip: Chip, own: Sequence[int]) -> _Jobs:
+    """What each instruction moves, and when."""
+    setups = {
+        Engine.RDMA: chip.dma_setup_cycles,
+        Engine.WDMA: chip.dma_setup_cycles,
+        Engine.RCCN: chip.matrix_setup_cycles,
+        Engine.RCVT: chip.vector_setup_cycles,
+    }
+    setup = [float(setups[Engine(engine)]) for engine in order.engines]
+    work = [max(0.0, cycles - first) for cycles, first in zip(own, setup, strict=True)]
+    moved = order.alike.each(lambda item: fspm_bytes(item, chip))
+    most = chip.fspm_bytes_per_cycle
+    rate = [
+        min(size, cycles * most) / cycles if cycles else 0.0
+        for size, cycles in zip(moved, work, strict=True)
+    ]
+    return _Jobs(setup, work, rate)
 
 
 def fspm_bytes(item: Instruction, chip: Chip) -> int:
