@@ -20,7 +20,7 @@ from knightlite.ir import Graph
 from knightlite.isa import ALL_INSTRUCTIONS, Space, layout
 from knightlite.isa.chip_limits import addresses
 from knightlite.json_records import LARGEST_WHOLE
-from knightlite.profiler import profile, profile_json, profile_text, trace_json
+from knightlite.profiler import perfetto_trace, profile, profile_json, profile_text
 from quantized_nets import QuantizedNet
 
 PATHS = sorted(chips_folder().glob("*.toml"))
@@ -403,7 +403,7 @@ def outcome(name: str, value: int) -> str:
     found = run(built, PICTURE)
     assert all(found[item].tobytes() == WANTED[item].tobytes() for item in ("y", "p"))
     times = profile(built.program)
-    assert all((profile_text(times), profile_json(times), trace_json(times)))
+    assert all((profile_text(times), profile_json(times), perfetto_trace(times)))
     return "runs"
 
 

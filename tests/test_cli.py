@@ -122,7 +122,7 @@ def test_four_short_commands(empty: Path, capsys: Capture) -> None:
         f"{STEM}_known_output.bin", f"{STEM}_r.map.txt", f"{STEM}_r.tsmodel",
         "result-linear_0.tmp_1_p.txt", "result-linear_0.tmp_1_hwc.txt",
         "result-linear_0.tmp_1.npy", "layer_cycles_NPU_0.txt",
-        f"{STEM}_r.profile.json", f"{STEM}_r.trace.json", "knightlite.json",
+        f"{STEM}_r.profile.json", f"{STEM}_r.pftrace", "knightlite.json",
     }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from knightlite.ir import Graph
 from knightlite.isa import Load, Transfer, disassemble
 from knightlite.onnx_models import write_qdq
 from knightlite.options.compile import CompileOptions
-from knightlite.profiler import profile, profile_json, profile_text, trace_json
+from knightlite.profiler import perfetto_trace, profile, profile_json, profile_text
+from perfetto_reader import read_trace
 
 Account = tuple[int, int, int]  # bytes read, bytes written, bytes of the bursts
 
@@ -53,14 +54,15 @@ def test_sums_agree(make: Callable[[], Graph], chip: str) -> None:
     assert _summed(tuple(row[name] for name in names) for row in value["layers"]) == wanted
     assert tuple(made.figures[f"ddr_{name}"] for name in names) == wanted
 
-    spans = [item for item in json.loads(trace_json(found))["traceEvents"] if item["ph"] == "X"]
+    slices = read_trace(perfetto_trace(found)).slices
     moved = {
-        kind: [item["args"] for item in spans if item["cat"] == kind] for kind in ("load", "store")
+        kind: [item.values for item in slices if item.kinds[0] == kind]
+        for kind in ("load", "store")
     }
-    assert sum(item["bytes"] for item in moved["load"]) == read
-    assert sum(item["bytes"] for item in moved["store"]) == written
-    assert sum(item["burst_bytes"] for kind in moved.values() for item in kind) == bursts
-    computes = [item["args"] for item in spans if item["cat"] not in moved]
+    assert sum(int(item["bytes"]) for item in moved["load"]) == read
+    assert sum(int(item["bytes"]) for item in moved["store"]) == written
+    assert sum(int(item["burst_bytes"]) for kind in moved.values() for item in kind) == bursts
+    computes = [item.values for item in slices if item.kinds[0] not in moved]
     assert not any({"bytes", "burst_bytes"} & set(item) for item in computes)
 
 

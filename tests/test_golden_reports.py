@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import gauge_nets
 from conftest import Golden
 from knightlite.cli.program import run
 from knightlite.version import __version__
+from perfetto_reader import read_trace
 
 Capture = pytest.CaptureFixture[str]
 HASH = re.compile(r"\b[0-9a-f]{16}(?:[0-9a-f]{48})?\b")
@@ -202,7 +204,7 @@ compare -sl 3
     [
         ("classifier", gauge_nets.classifier, CLASSIFIER + REFUSED,
          ["net.json", "net_quantize_report.json", "net_scales.json",
-          "net_quantize_r.map.txt", "net_quantize_r.trace.json", "layer_cycles_NPU_0.txt",
+          "net_quantize_r.map.txt", "net_quantize_r.pftrace", "layer_cycles_NPU_0.txt",
           "knightlite.json", "all/octav_it_2/net_quantize_report.json",
           "res/result-logits.1_p.txt", "res/result-map.2_hwc.txt"]),
         ("options", gauge_nets.classifier, OPTIONS,
@@ -241,12 +243,18 @@ def test_reports(
         rows = [f"{name} {row['type']} {rounded(row['scale'])}" for name, row in tensors.items()]
         pages.append("\n".join([f"$ scales of {scales}", *rows, ""]))
     for file in files:
-        text = Path(file).read_text(encoding="utf-8")
-        pages.append(f"$ cat {file}\n{figures(json.loads(text)) if '.json' in file else text}")
+        pages.append(f"$ cat {file}\n{content(Path(file))}")
     found = EXACT.sub(lambda number: f"{float(number[0]):.{DIGITS}g}", "\n".join(pages))
     found = KERNELS.sub("<processor>", found)
     found = HASH.sub("<hash>", found).replace(f'"{__version__}"', '"<version>"')
     golden.text(f"reports/{name}.txt", found.replace(f" {__version__}", " <version>"))
+
+
+def content(file: Path) -> str:
+    if file.suffix == ".pftrace":
+        return figures(asdict(read_trace(file.read_bytes())))
+    text = file.read_text(encoding="utf-8")
+    return figures(json.loads(text)) if ".json" in file.name else text
 
 
 def figures(value: Any) -> str:

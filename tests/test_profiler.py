@@ -7,6 +7,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assembled import (
     RCCN,
@@ -27,12 +29,15 @@ from knightlite.errors import UsageError
 from knightlite.isa import Instruction, Lookup, Space
 from knightlite.profiler import (
     assumed_facts,
+    perfetto_trace,
     profile,
     profile_json,
     profile_text,
-    trace_json,
 )
 from knightlite.sim import Machine
+from perfetto_reader import read_trace
+
+READ, WRITE = "DDR read, bytes a second", "DDR write, bytes a second"
 
 # 12.8e9 bytes/s at 500 MHz and 100 %: 25.6 bytes per cycle
 CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
@@ -131,7 +136,7 @@ def test_certainty_is_said_everywhere() -> None:
     assert told == {"percent": 20, "networks": 1, "board": "B", "extrapolated": [reason]}
     sentence = found.certainty.sentence
     assert f"Cost error: {sentence}\n" in profile_text(found)
-    assert json.loads(trace_json(found))["otherData"]["certainty"] == sentence
+    assert read_trace(perfetto_trace(found)).facts["error"] == sentence
     assert found.frames_per_second == 1.3e6  # of 1,347,709
 
 
@@ -199,13 +204,13 @@ def test_what_was_assumed_is_said() -> None:
     assert json.loads(profile_json(found))["assumed"] == [
         {"fact": "clock_hz", "value": 1_000_000_000, "compiled_for": 500_000_000}
     ]
-    other = json.loads(trace_json(found))["otherData"]
-    assert other == {
-        "clock_hz": 1_000_000_000,
+    assert read_trace(perfetto_trace(found)).facts == {
+        "clock": "1000000000 Hz",
         "assumed": str(only),
-        "certainty": "no board of any chip was measured",
-        "host_ms": 0.0,
-        "batches": json.loads(profile_json(found))["batches"],
+        "time": "0.000473 ms",  # 300 + 68 + 105 cycles
+        "error": "no board of any chip was measured",
+        "4 frames back to back": "0.001892 ms, 2.11416e+06/s",
+        "8 frames back to back": "0.003784 ms, 2.11416e+06/s",
     }
 
 
@@ -277,40 +282,61 @@ def test_the_host_s_share_is_apart() -> None:
     assert "Host" not in profile_text(plain)
     assert "\nHost beside it, a frame (ms): 0.5\nTotal calculation" in profile_text(found)
     assert json.loads(profile_json(found))["host_ms"] == 0.5
-    assert json.loads(trace_json(found))["otherData"]["host_ms"] == 0.5
+    assert read_trace(perfetto_trace(found)).facts["host beside it, a frame"] == "0.5 ms"
+    assert "host beside it, a frame" not in read_trace(perfetto_trace(plain)).facts
 
 
 def test_trace() -> None:
-    events = json.loads(trace_json(profile(net())))["traceEvents"]
-    names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    assert names == {0: "RDMA", 1: "WDMA", 2: "RCCN", 3: "RCVT"}
-    spans = [e for e in events if e["ph"] == "X"]
-    assert [(e["tid"], e["name"], e["ts"], e["dur"]) for e in spans] == [
-        (0, "a/in", 0.0, 0.4),
-        (2, "conv", 0.4, 0.136),
-        (1, "out", 0.536, 0.206),
+    found = read_trace(perfetto_trace(profile(net())))
+    assert found.process == "net on tiny"
+    assert found.tracks == ["RDMA", "WDMA", "RCCN", "RCVT", READ, WRITE]
+    assert [(x.track, x.name, x.kinds, x.start, x.end) for x in found.slices] == [
+        ("RDMA", "a/in", ("load", "Conv"), 0, 400),
+        ("RCCN", "conv", ("matrix", "Conv"), 400, 536),
+        ("WDMA", "out", ("store", "Conv"), 536, 742),
     ]
-    assert spans[1]["args"] == {
-        "instruction": 1,
-        "op": "Conv",
-        "cycles": 68,
-        "token_stall_cycles": 200,
-        "ddr_stall_cycles": 0,
-        "stall": "token from RDMA",
-    }
-    moved = [(e["args"].get("bytes"), e["args"].get("burst_bytes")) for e in spans]
-    assert moved == [(2560, 2560), (None, None), (16, 64)]
+    assert [item.values for item in found.slices] == [
+        {"instruction": 0, "cycles": 200, "bytes": 2560, "burst_bytes": 2560},
+        {
+            "instruction": 1,
+            "cycles": 68,
+            "token_stall_cycles": 200,
+            "stall": "token from RDMA",
+        },
+        {
+            "instruction": 2,
+            "cycles": 103,
+            "token_stall_cycles": 268,
+            "stall": "token from RCCN",
+            "bytes": 16,
+            "burst_bytes": 64,
+        },
+    ]
 
 
 def test_bandwidth_in_the_trace() -> None:
     """2560 bytes in 100 cycles at 500 MHz, then 16 bytes in 3 behind a setup of 100."""
-    events = json.loads(trace_json(profile(net())))["traceEvents"]
-    assert [(e["ts"], e["args"]) for e in events if e["ph"] == "C"] == [
-        (0.2, {"read": 12.8, "write": 0.0}),
-        (0.4, {"read": 0.0, "write": 0.0}),
-        (0.736, {"read": 0.0, "write": 16 * 5e8 / 3 / 1e9}),
-        (0.742, {"read": 0.0, "write": 0.0}),
-    ]
+    found = read_trace(perfetto_trace(profile(net())))
+    assert found.counters == {
+        READ: [(200, 12_800_000_000), (400, 0)],
+        WRITE: [(736, round(16 * 5e8 / 3)), (742, 0)],
+    }
+
+
+@settings(max_examples=40)
+@given(st.text(), st.integers(0, 1 << 40))
+def test_any_text_and_number_in_a_trace(text: str, number: int) -> None:
+    plain = profile(net())
+    rows = (replace(plain.layers[0], name=text, op=f"{text}!"), *plain.layers[1:])
+    first = replace(plain.transfers[0], bytes=number, burst_bytes=number)
+    found = read_trace(
+        perfetto_trace(
+            replace(plain, name=text, layers=rows, transfers=(first, *plain.transfers[1:]))
+        )
+    )
+    assert found.process == f"{text} on tiny"
+    assert (found.slices[0].name, found.slices[0].kinds) == (text, ("load", f"{text}!"))
+    assert found.slices[0].values["bytes"] == found.slices[0].values["burst_bytes"] == number
 
 
 def test_a_transfer_that_waits_moves_nothing_yet() -> None:
@@ -318,9 +344,7 @@ def test_a_transfer_that_waits_moves_nothing_yet() -> None:
     code = [load(Space.FSPM, 0, 2560), store(0, 4096, 2560)]
     found = profile(program(code, chip=CHIP))
     assert [(item.start, item.end) for item in found.transfers] == [(100, 200), (200, 300)]
-    events = json.loads(trace_json(found))["traceEvents"]
-    assert [(e["ts"], e["args"]) for e in events if e["ph"] == "C"] == [
-        (0.2, {"read": 12.8, "write": 0.0}),
-        (0.4, {"read": 0.0, "write": 12.8}),
-        (0.6, {"read": 0.0, "write": 0.0}),
-    ]
+    assert read_trace(perfetto_trace(found)).counters == {
+        READ: [(200, 12_800_000_000), (400, 0)],
+        WRITE: [(400, 12_800_000_000), (600, 0)],
+    }

@@ -126,13 +126,13 @@ def save_profile(
 
     ``pages``: texts of pages that are written with them.
     """
-    from knightlite.profiler import profile_json, profile_text, trace_json
+    from knightlite.profiler import perfetto_trace, profile_json, profile_text
 
     paths = {key: folder / name.format(stem) for key, name in PROFILE_FILES.items()}
     with atomic_write.file_set() as files:
         files.write_text(paths["text"], profile_text(found))
         files.write_text(paths["json"], profile_json(found))
-        files.write_text(paths["trace"], trace_json(found))
+        files.write_bytes(paths["trace"], perfetto_trace(found))
         for path, page in (pages or {}).items():
             files.write_text(path, page)
             paths["html"] = path

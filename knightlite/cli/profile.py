@@ -35,7 +35,7 @@ Examples:
 Without -bu the share of the bandwidth that transfers reach is the chip's
 (`knightlite chips NAME`), not Knight's 1.00.
 
-Open the .trace.json at ui.perfetto.dev to see a lane per engine.
+Open the .pftrace at ui.perfetto.dev to see a lane per engine.
 """
 
 NAME_ROOM = 18  # columns that a layer's name should have before the figures are shortened

@@ -11,11 +11,12 @@ from knightlite.profiler.certificate import (
 )
 from knightlite.profiler.ddr_causes import CAUSES
 from knightlite.profiler.occupancy import Occupancy, Span, occupancies
+from knightlite.profiler.perfetto import perfetto_trace
 from knightlite.profiler.profile import Batch, LayerProfile, Profile, profile
 from knightlite.profiler.regions import RegionProfile
 from knightlite.profiler.saved import SavedProfile, read_profile
 from knightlite.profiler.what_if import LIMITERS, WhatIf, frame_ms
-from knightlite.profiler.writers import profile_json, profile_text, trace_json
+from knightlite.profiler.writers import profile_json, profile_text
 
 __all__ = [
     "CAUSES",
@@ -38,11 +39,11 @@ __all__ = [
     "certificate_lines",
     "frame_ms",
     "occupancies",
+    "perfetto_trace",
     "profile",
     "profile_json",
     "profile_text",
     "read_profile",
     "region_table",
     "rounded",
-    "trace_json",
 ]

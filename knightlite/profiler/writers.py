@@ -1,13 +1,11 @@
-"""The profile as files: ``layer_cycles_NPU_0.txt``, versioned JSON, a Perfetto trace."""
+"""The profile as files: ``layer_cycles_NPU_0.txt`` and versioned JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from knightlite.events import Event
 from knightlite.profiler.assumptions import GIB
 from knightlite.profiler.certainty import UNKNOWN
 from knightlite.profiler.certificate import (
@@ -15,10 +13,9 @@ from knightlite.profiler.certificate import (
     certificate_lines,
     region_table,
 )
-from knightlite.profiler.profile import Profile, Transfer, Trip
+from knightlite.profiler.profile import Profile, Trip
 
 SCHEMA = "knightlite.profile/1"
-_LANES = ("RDMA", "WDMA", "RCCN", "RCVT")
 
 
 def totals(found: Profile) -> list[tuple[str, str]]:
@@ -114,88 +111,3 @@ def profile_json(found: Profile) -> str:
         "layers": [asdict(row) for row in found.layers],
     }
     return json.dumps(value, indent=1) + "\n"
-
-
-def trace_json(found: Profile) -> str:
-    """A trace for Perfetto or chrome://tracing, in microseconds.
-
-    One process with a thread per engine, and a counter of what the DDR moves in GB/s (1e9 bytes).
-    """
-    events: list[dict[str, Any]] = [_named("process_name", 0, f"{found.name} on {found.chip_name}")]
-    for lane, name in enumerate(_LANES):
-        events.append(_named("thread_name", lane, name))
-        events.append(
-            {
-                "ph": "M",
-                "pid": 0,
-                "tid": lane,
-                "name": "thread_sort_index",
-                "args": {"sort_index": lane},
-            }
-        )
-    transfers = {item.number: item for item in found.transfers}
-    events += (_span(found, event, transfers.get(event.number)) for event in found.timeline.events)
-    events += _bandwidth(found)
-    value = {
-        "displayTimeUnit": "ms",
-        "otherData": {
-            "clock_hz": found.clock_hz,
-            "assumed": ", ".join(str(item) for item in found.assumed),
-            "certainty": certainty_sentence(found),
-            "host_ms": found.host_ms,
-            "batches": [asdict(batch) for batch in found.batches],
-        },
-        "traceEvents": events,
-    }
-    return json.dumps(value, separators=(",", ":")) + "\n"
-
-
-def _span(found: Profile, event: Event, transfer: Transfer | None) -> dict[str, Any]:
-    """One instruction on its engine's lane; of a transfer also its bytes."""
-    row = found.layers[event.layer]
-    moved = {}
-    if transfer is not None:
-        moved = {"bytes": transfer.bytes, "burst_bytes": transfer.burst_bytes}
-    return {
-        "ph": "X",
-        "pid": 0,
-        "tid": _LANES.index(event.engine),
-        "name": row.name,
-        "cat": event.mnemonic,
-        "ts": _microseconds(found, event.start),
-        "dur": _microseconds(found, event.end - event.start),
-        "args": {
-            "instruction": event.number,
-            "op": row.op,
-            "cycles": event.cycles,
-            "token_stall_cycles": event.token_stall,
-            "ddr_stall_cycles": event.ddr_stall,
-            "stall": event.stall_reason,
-            **moved,
-        },
-    }
-
-
-def _bandwidth(found: Profile) -> Iterator[dict[str, Any]]:
-    """The counter where it changes: while a transfer's bytes move, at their rate; else nothing."""
-    moving = [item for item in found.transfers if item.end > item.start]
-    ends = [item.start for item in moving[1:]] + [-1]
-    for item, follows in zip(moving, ends, strict=True):
-        rate = item.bytes * found.clock_hz / (item.end - item.start) / 1e9
-        values = {"read": rate if item.reads else 0.0, "write": 0.0 if item.reads else rate}
-        yield _counter(found, item.start, values)
-        if follows != item.end:
-            yield _counter(found, item.end, {"read": 0.0, "write": 0.0})
-
-
-def _counter(found: Profile, cycle: int, values: dict[str, float]) -> dict[str, Any]:
-    at = _microseconds(found, cycle)
-    return {"ph": "C", "pid": 0, "name": "DDR GB/s", "ts": at, "args": values}
-
-
-def _microseconds(found: Profile, cycles: int) -> float:
-    return cycles * 1e6 / found.clock_hz
-
-
-def _named(kind: str, lane: int, name: str) -> dict[str, Any]:
-    return {"ph": "M", "pid": 0, "tid": lane, "name": kind, "args": {"name": name}}

@@ -31,7 +31,7 @@ COMPILE_FILES: Mapping[str, str] = {
 PROFILE_FILES: Mapping[str, str] = {
     "text": "layer_cycles_NPU_0.txt",  # Knight's name
     "json": "{}.profile.json",
-    "trace": "{}.trace.json",
+    "trace": "{}.pftrace",
 }
 SAMPLES = "inputs"  # folder of the sample that quant leaves
 
