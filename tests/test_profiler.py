@@ -140,6 +140,14 @@ def test_certainty_is_said_everywhere() -> None:
     assert found.frames_per_second == 1.3e6  # of 1,347,709
 
 
+def test_a_layer_beside_another_uses_no_more_than_the_engine_has() -> None:
+    """A load that ends last leaves the product, 68 cycles of which 4 compute, one cycle."""
+    code = [load(Space.FSPM, 4096, 2560), small_matrix(layer=1), load(Space.FSPM, 0, 67 * 25)]
+    found = profile(program(code, layers=("in", "conv"), fspm_peak=[1, 2], chip=CHIP))
+    assert found.layers[1].cycles == 0
+    assert found.layers[1].mac_utilization == 128 / (4 * 2048)
+
+
 def test_text() -> None:
     assert profile_text(profile(net(), evidence=(HELD, True))) == (
         "Total RDMA byte: 2560\n"

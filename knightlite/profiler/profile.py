@@ -23,6 +23,7 @@ from knightlite.sim.frames import simulate_frames
 from knightlite.sim.program_order import ProgramOrder
 
 BOUNDS = ("matrix", "vector", "ddr read", "ddr write")
+_MATRIX = BOUNDS.index("matrix")
 BATCHES = (1, 4, 8)  # frames back to back that are predicted, as in PaddleClas's tables
 
 
@@ -30,8 +31,10 @@ BATCHES = (1, 4, 8)  # frames back to back that are predicted, as in PaddleClas'
 class LayerProfile:
     """One row. ``bound``: the busiest of matrix, vector, ddr read, ddr write, or "latency".
 
-    ``mac_utilization`` is the share of the matrix engine's peak over the layer's own cycles;
-    ``burst_bytes``: of the whole bursts in which the DDR moves what is read and written.
+    ``mac_utilization`` is the share of the matrix engine's peak over the layer's own cycles, or
+    over those that the engine works for it where these are more (other layers moved the end
+    meanwhile); ``burst_bytes``: of the whole bursts in which the DDR moves what is read and
+    written.
     """
 
     name: str
@@ -321,7 +324,9 @@ def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerP
             cycles=work.cycles,
             time_ms=work.cycles * 1e3 / chip.clock_hz,
             macs=_useful(entry, work),
-            mac_utilization=_share(_useful(entry, work), work.cycles, chip),
+            mac_utilization=_share(
+                _useful(entry, work), max(work.cycles, work.busy[_MATRIX]), chip
+            ),
             read_bytes=work.read_bytes,
             write_bytes=work.write_bytes,
             burst_bytes=work.burst_bytes,

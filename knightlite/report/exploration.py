@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knightlite.html_pages import document, table, text
-from knightlite.report.page import ASSETS
+from knightlite.report.page import assets
 
 COLUMNS = (
     "chip", "level", "bits", "ms", "\u00b1 %", "dB", "KiB on chip", "MAC/cycle", "DDR MB", "best",
@@ -79,15 +79,8 @@ def exploration_page(networks: Sequence[ExploredNetwork], source: str) -> str:
         '<noscript><p class="finding">Plots need JavaScript; tables do not.</p></noscript>',
         f'<script type="application/octet-stream" id="data">{packed}</script>',
     ]
-    style = _asset("uPlot.min.css") + _asset("exploration.css")
-    scripts = (
-        f"<script>{_asset('uPlot.iife.min.js')}</script><script>{_asset('exploration.js')}</script>"
-    )
+    style, scripts = assets("exploration")
     return document("Chips explored", "\n".join(body), style, scripts)
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8").strip()
 
 
 def _plots(item: ExploredNetwork, plots: list[dict[str, Any]]) -> list[str]:

@@ -62,9 +62,15 @@ def report_page(found: Profile, tried: Tried, more: Details, source: str, certai
         "tables and advice do not.</p></noscript>",
         _data(found, more),
     ]
-    style = _asset("uPlot.min.css") + _asset("page.css")
-    scripts = f"<script>{_asset('uPlot.iife.min.js')}</script><script>{_asset('page.js')}</script>"
+    style, scripts = assets("page")
     return document(f"{found.name} on {found.chip_name}", "\n".join(body), style, scripts)
+
+
+def assets(name: str) -> tuple[str, str]:
+    """The style and the scripts of a page with plots."""
+    style = "".join(_asset(file) for file in ("uPlot.min.css", f"{name}.css"))
+    scripts = ("uPlot.iife.min.js", "plots.js", f"{name}.js")
+    return style, "".join(f"<script>{_asset(file)}</script>" for file in scripts)
 
 
 def _asset(name: str) -> str:

@@ -1,25 +1,9 @@
 "use strict";
-// Draws what `report/exploration.py` packed; every name becomes text, never markup.
+// Draws what `report/exploration.py` packed, with what is in plots.js.
 
 const COLORS = ["#c9803b", "#4f86b5", "#5d9a5b"]; // by schedule level
 const HEIGHT = 300;
 const NEAR = 18; // pixels
-const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-function make(tag, text, parent, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  parent.append(made);
-  return made;
-}
-
-async function unpacked() {
-  const text = document.getElementById("data").textContent;
-  const packed = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
-}
 
 const padded = (values, log) => {
   const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -39,8 +23,6 @@ function trade(place, { label, dots }) {
     make("i", undefined, one).style.background = COLORS[level];
     one.append(`level ${level}`);
   }
-  const axis = { stroke: () => ink("--dim"), grid: { stroke: () => ink("--line"), width: 1 },
-    ticks: { stroke: () => ink("--line"), width: 1 } };
   const few = (_, marks) => marks.map((one) => one === null ? "" : String(Number(one.toPrecision(3))));
   const ranges = [padded(dots.map(([x]) => x), log), padded(dots.map(([, y]) => y), true)];
   const made = new uPlot({
@@ -48,8 +30,8 @@ function trade(place, { label, dots }) {
     height: HEIGHT,
     scales: { x: { time: false, distr: log ? 3 : 1, log: 2, range: ranges[0] },
       y: { distr: 3, log: 2, range: ranges[1] } },
-    axes: [{ ...axis, label, labelSize: 18, size: 34, values: few },
-      { ...axis, label: "ms", labelSize: 18, size: 54, values: few }],
+    axes: [{ ...AXIS, label, labelSize: 18, size: 34, values: few },
+      { ...AXIS, label: "ms", labelSize: 18, size: 54, values: few }],
     series: [{}, { paths: () => null, points: { show: false } }],
     cursor: { drag: { x: false, y: false }, points: { show: false } },
     hooks: {
@@ -83,11 +65,7 @@ function trade(place, { label, dots }) {
       }],
     },
   }, [ranges[0], [null, null]], shown);
-  new ResizeObserver(() => {
-    const width = place.clientWidth - 14;
-    if (width !== made.width) made.setSize({ width, height: HEIGHT });
-  }).observe(place);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => made.redraw());
+  kept(made, place, HEIGHT);
 }
 
 async function start() {

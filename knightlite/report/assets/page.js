@@ -1,24 +1,9 @@
 "use strict";
-// Draws what `report/details.py` packed; every name becomes text, never markup.
+// Draws what `report/details.py` packed, with what is in plots.js.
 
 const COLORS = ["#4f86b5", "#c9803b", "#5d9a5b", "#a86aa8", "#b5544d", "#8a8f2f", "#3f9c9c",
   "#9a7350", "#6a6fb5", "#b06a8b", "#7a8791", "#c2a13a"];
 const HEIGHTS = { roofline: 340, timeline: 230, memory: 340 };
-const byId = (id) => document.getElementById(id);
-
-function make(tag, text, parent, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  if (parent) parent.append(made);
-  return made;
-}
-
-async function unpacked() {
-  const packed = Uint8Array.from(atob(byId("data").textContent), (one) => one.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
-}
 
 // ---------------------------------------------------------------- the table of layers
 
@@ -101,7 +86,6 @@ const quoted = (word) => /^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'
 
 // ---------------------------------------------------------------- plots
 
-const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const whole = (value) => Math.round(value).toLocaleString("en-US");
 
 /** A plot without series: `paint` draws, `hit` says in words what is at a point. */
@@ -110,13 +94,11 @@ function plot(id, options) {
   const tools = make("div", undefined, place, "tools");
   const canvas = make("div", undefined, place);
   const told = make("div", options.hint, place, "told");
-  const axis = { stroke: () => ink("--dim"), grid: { stroke: () => ink("--line"), width: 1 },
-    ticks: { stroke: () => ink("--line"), width: 1 } };
   const made = new uPlot({
     width: place.clientWidth - 14,
     height: HEIGHTS[id],
     scales: options.scales,
-    axes: options.axes.map((one) => ({ ...axis, ...one })),
+    axes: options.axes.map((one) => ({ ...AXIS, ...one })),
     series: [{}, { paths: () => null, points: { show: false } }],
     cursor: { drag: { x: options.zooms, y: false }, points: { show: false } },
     hooks: {
@@ -134,11 +116,7 @@ function plot(id, options) {
     },
   }, [options.ends, [null, null]], canvas);
   if (options.zooms) zoomable(made, place, tools, options.ends);
-  new ResizeObserver(() => {
-    const width = place.clientWidth - 14;
-    if (width !== made.width) made.setSize({ width, height: HEIGHTS[id] });
-  }).observe(place);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => made.redraw());
+  kept(made, place, HEIGHTS[id]);
   return made;
 }
 
