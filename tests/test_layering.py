@@ -328,7 +328,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "emit": ("onnx",),
     "evaluation": ("numpy",),
     "executor": ("numpy",),
-    "foreign": ("onnx", "paddle", "paddle2onnx", "torch"),
+    "foreign": ("numpy", "onnx", "paddle", "paddle2onnx", "torch"),
     "frontend": ("google", "numpy", "onnx"),  # google: protobuf's errors
     "inference": ("numpy", "onnx", "onnxruntime"),
     "ir": ("numpy",),

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import stub_frameworks
 from knightlite.errors import KnightliteError, ModelError, UnsupportedError, UsageError
-from knightlite.frontend import Conversion, load, paddle_pir
+from knightlite.frontend import Conversion, load, paddle_answers, paddle_pir
 from knightlite.frontend.paddle_weights import Expected
+from knightlite.inference import session
+from knightlite.talk import Talk
 from onnx_nets import Net, operators
 from paddle_program import conv_relu_weights, records
 
@@ -24,6 +27,13 @@ FLOAT = "0.t_f32"
 def parameter(name: str, shape: tuple[int, ...], element: str = FLOAT) -> dict[str, Any]:
     described = {"#": "0.t_dtensor", "D": [{"#": element}, list(shape), "NCHW", [], 0]}
     return {"#": "p", "A": [0, 1, 1, name], "O": {"%": 1, "TT": described}}
+
+
+def data(name: str, shape: tuple[int, ...], element: str = FLOAT) -> dict[str, Any]:
+    """An input as Paddle 3.3 writes it."""
+    described = {"#": "0.t_dtensor", "D": [{"#": element}, list(shape), "NCHW", [], 0]}
+    named = {"N": "name", "AT": {"#": "0.a_str", "D": name}}
+    return {"#": "1.data", "A": [named], "I": [], "O": [{"%": 9, "TT": described}]}
 
 
 def program(*operations: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +49,7 @@ def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PIR program with two weights; the stub converter's ONNX has the same ones."""
     weights = conv_relu_weights()
     listed = [parameter(name, values.shape) for name, values in weights.items()]
+    listed.append(data("x", (-1, 3, 8, 8)))
     (tmp_path / "net.json").write_text(json.dumps(program(*listed)))
     (tmp_path / "net.pdiparams").write_bytes(records(weights))
     made = Net()
@@ -51,7 +62,12 @@ def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     made.node("Relu", ["c"], "y")
     (tmp_path / "made").mkdir()
-    monkeypatch.setenv("STUB_ONNX", str(made.save(tmp_path / "made", "y")))
+    path = made.save(tmp_path / "made", "y")
+    x = paddle_answers.made_up({"x": ("<f4", (-1, 3, 8, 8))})["x"]
+    (y,) = session(onnx.load(path)).run(None, {"x": x})
+    np.savez(tmp_path / "answers.npz", x=x, y=y)
+    monkeypatch.setenv("STUB_ONNX", str(path))
+    monkeypatch.setenv("STUB_ANSWERS", str(tmp_path / "answers.npz"))
     monkeypatch.setenv("STUB_LOG", str(tmp_path / "log"))
     monkeypatch.delenv("KNIGHTLITE_PADDLE_PYTHON", raising=False)
     return tmp_path / "net.json"
@@ -67,9 +83,9 @@ def test_the_stub_converts(net: Path, tmp_path: Path, capfd: pytest.CaptureFixtu
     python = stub_frameworks.paddle_interpreter(tmp_path)
     graph = load(net, conversion=Conversion(paddle_python=python))
     assert (graph.name, operators(graph), graph.outputs) == ("net", ["Conv"], ("y",))
-    assert json.loads((tmp_path / "log").read_text()) == [
-        str(net), str(tmp_path / "net.pdiparams"), None, 13, "None", "0",
-    ]  # fmt: skip
+    source, *asked = json.loads((tmp_path / "log").read_text())
+    assert asked == [str(tmp_path / "net.pdiparams"), None, 13, "None", "0"]
+    assert (Path(source).name, Path(source).exists()) == ("model.json", False)
     assert capfd.readouterr() == ("", "")
 
 
@@ -273,6 +289,132 @@ def test_an_operation_that_lacks_parts() -> None:
         paddle_pir.refuse_approximated(program(broken)["program"], Path("m.json"))
 
 
+# ------------------------------------------------------------------ beside Paddle itself
+
+
+def test_the_converter_reads_single_precision(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """paddle2onnx takes the first bytes of a double for a float: a slope of 4e-43."""
+    slope = {"N": "negative_slope", "AT": {"#": "0.a_f64", "D": 0.2}}
+    scale = {"N": "scale", "AT": {"#": "0.a_array", "D": [{"#": "0.a_f64", "D": 2.0}]}}
+    read = json.loads(net.read_text())
+    read["program"]["regions"][0]["blocks"][0]["ops"][-1]["A"] = [slope, scale]
+    net.write_text(json.dumps(read))
+    seen = tmp_path / "seen.json"
+    monkeypatch.setenv(
+        "STUB_CODE", f"Path({str(seen)!r}).write_bytes(Path(model_filename).read_bytes())"
+    )
+    load(net, conversion=Conversion(paddle_python=stub_frameworks.paddle_interpreter(tmp_path)))
+    wanted = net.read_text().replace("0.a_f64", "0.a_f32")
+    assert json.loads(seen.read_text()) == json.loads(wanted)
+    assert wanted.count("0.a_f32") == 2
+
+
+def test_other_answers_than_paddles(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = stub_frameworks.paddle_interpreter(tmp_path)
+    monkeypatch.setenv("STUB_FACTOR", "0.99")
+    error = refusal(net, python)
+    assert type(error) is ModelError
+    assert error.sentence == (
+        f"paddle2onnx does not convert {net} exactly: output y keeps 40 dB of what Paddle computes."
+    )
+    assert error.hint == paddle_answers.REMEDY
+    monkeypatch.setenv("STUB_FACTOR", "0.9999")  # 80 dB: another order of the same sums
+    assert load(net, conversion=Conversion(paddle_python=python)).outputs == ("y",)
+
+
+def test_what_paddle_does_not_run_is_said(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_FACTOR", "three quarters")
+    python, heard = stub_frameworks.paddle_interpreter(tmp_path), list[str]()
+    load(net, conversion=Conversion(paddle_python=python, talk=Talk(warn=heard.append)))
+    assert heard == [
+        f"what paddle2onnx made of {net} was not compared with Paddle, which does not run it by "
+        "itself: could not convert string to float: 'three quarters'"
+    ]
+
+
+def test_made_up_inputs() -> None:
+    asked = {"x": ("<f4", (-1, 3, -1, 5)), "ids": ("<i8", (2, 7)), "mask": ("?", (9,))}
+    made = paddle_answers.made_up(asked)
+    assert [(item.dtype.str, item.shape) for item in made.values()] == [
+        ("<f4", (1, 3, 64, 5)), ("<i8", (2, 7)), ("|b1", (9,)),
+    ]  # fmt: skip
+    assert made["x"].min() < -0.9 < 0.9 < made["x"].max()
+    assert set(made["ids"].ravel()) == {0, 1}
+    again = paddle_answers.made_up(asked)
+    assert all(np.array_equal(made[name], again[name]) for name in asked)
+
+
+def two_outputs() -> onnx.ModelProto:
+    """x, and where x is largest."""
+    made = Net()
+    made.input("x", (1, 8))
+    made.node("Identity", ["x"], "y")
+    made.node("ArgMax", ["x"], "k", axis=1)
+    return made.model("y", "k")
+
+
+X = np.array([[1, -2, np.inf, 4, 0.5, np.nan, 3, 1]], np.float32)
+HIGHEST = np.array([[5]], np.int64)
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([X], "it has 2 outputs, with Paddle 1"),
+        ([X[:, :4], HIGHEST], "output y is [1, 8], with Paddle [1, 4]"),
+        ([X, HIGHEST + 1], "100% of the values of output k differ from Paddle's"),
+        ([np.where(np.isnan(X), 1, X), HIGHEST], "output y keeps -inf dB of what Paddle computes"),
+        ([-X, HIGHEST], "output y keeps -inf dB of what Paddle computes"),
+        ([np.zeros_like(X), HIGHEST], "output y keeps -inf dB of what Paddle computes"),
+        ([X + np.float32(0.1), HIGHEST], "output y keeps 27 dB of what Paddle computes"),
+    ],
+)
+def test_unlike_answers(answers: list[Any], reason: str) -> None:
+    model, where = two_outputs(), Path("m.json")
+    with np.errstate(invalid="ignore"):
+        (k,) = session(model).run(["k"], {"x": X})
+        answers = [k + item - HIGHEST if item.dtype == np.int64 else item for item in answers]
+        paddle_answers.hold_against(model, {"x": X, "unread": X}, [X, k], where)
+        with pytest.raises(ModelError) as caught:
+            paddle_answers.hold_against(model, {"x": X}, answers, where)
+    assert caught.value.sentence == f"paddle2onnx does not convert m.json exactly: {reason}."
+
+
+def test_what_onnx_runtime_refuses() -> None:
+    """As the converter's BatchNorms with the channels last."""
+    made = Net()
+    made.input("x", (1, 8))
+    made.node("Reshape", ["x", made.weight("s", np.array([3, 3]))], "y")
+    with pytest.raises(ModelError) as caught:
+        paddle_answers.hold_against(made.model("y"), {"x": X}, [X], Path("m.json"))
+    assert caught.value.sentence.startswith(
+        "paddle2onnx does not convert m.json: ONNX Runtime refuses what it makes of m.json ("
+    )
+
+
+def test_inputs_of_a_program() -> None:
+    read = program(data("x", (-1, 3)), data("ids", (2,), "0.t_i64"), parameter("w", (4,)))
+    found = paddle_pir.program_inputs(read["program"], Path("m.json"))
+    assert found == {"x": ("<f4", (-1, 3)), "ids": ("<i8", (2,))}
+    for broken in (data("x", (1,), "0.t_new"), {**data("x", (1,)), "A": []}, {"#": "1.data"}):
+        with pytest.raises(ModelError, match="an operation lacks parts"):
+            paddle_pir.program_inputs(program(broken)["program"], Path("m.json"))
+
+
+def test_weights_that_are_not_kept() -> None:
+    """The state of a dropout in an LSTM of two layers is no weight in the file."""
+    kept = {**parameter("w", (4, 3)), "OA": [1, 0, 1]}
+    state = {**parameter("state", (), "0.t_ui8"), "OA": [0, 1, 0]}
+    found = paddle_pir.expected_tensors(json.dumps(program(kept, state)).encode(), Path("m.json"))
+    assert found == [Expected("w", 5, (4, 3))]
+
+
 def test_weights_of_another_model(net: Path, tmp_path: Path) -> None:
     (tmp_path / "net.pdiparams").write_bytes(records(conv_relu_weights())[:-1])
     error = refusal(net, "/bin/true")
@@ -304,7 +446,6 @@ net(x).numpy().tofile(sys.argv[1] + ".bin")
 
 
 def test_real_paddle(tmp_path: Path) -> None:
-    from knightlite.inference import session
     from knightlite.onnx_models import write_float
 
     python = stub_frameworks.real("KNIGHTLITE_PADDLE_PYTHON", "paddle")

@@ -1,6 +1,7 @@
 """Paddle's PIR ``.json`` + ``.pdiparams`` -> ONNX bytes, by paddle2onnx 2 in its own interpreter.
 
 Program and weights are checked here first: the converter calls ``abort`` or ``exit`` on damage.
+What it made is held against Paddle itself.
 """
 
 from __future__ import annotations
@@ -14,8 +15,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from knightlite.errors import Finding, ModelError, UnsupportedError, UsageError
-from knightlite.frontend import interpreter, onnx_file, paddle, paddle_names, paddle_weights
+from knightlite.frontend import (
+    interpreter,
+    onnx_file,
+    paddle,
+    paddle_answers,
+    paddle_names,
+    paddle_weights,
+)
 from knightlite.frontend.interpreter import Answer, Conversion, Home
 from knightlite.frontend.onnx_file import read_bytes
 from knightlite.frontend.paddle_weights import Expected
@@ -34,6 +44,9 @@ HOME = Home(
 )
 ABORTED = "Due to the unsupported operators"
 PARAMETER = "p"  # the operation that stands for a weight
+BROKEN = (KeyError, TypeError, IndexError, ValueError, AttributeError)
+INPUTS = ("data", "feed")  # operations that stand for an input
+DOUBLE, SINGLE = "0.a_f64", "0.a_f32"  # kinds of attributes
 ELEMENTS: Mapping[str, int] = {  # PIR's element types -> those of LoDTensor records
     "0.t_bool": 0, "0.t_i16": 1, "0.t_i32": 2, "0.t_i64": 3, "0.t_f16": 4, "0.t_f32": 5,
     "0.t_f64": 6, "0.t_ui8": 20, "0.t_i8": 21,
@@ -51,29 +64,58 @@ def to_onnx(
     """
     program = read_bytes(model)
     expected = expected_tensors(program, model)
-    refuse_approximated(json_value(program)["program"], model)
+    read = json_value(program)
+    refuse_approximated(read["program"], model)
     parameters = paddle.weight_file(model, weight) if expected else None
     if parameters is not None:
         paddle_weights.check(read_bytes(parameters), parameters, expected)
     python = interpreter.find(
         HOME, conversion.paddle_python, _lives_here(), f"Reading Paddle's PIR format ({model})"
     )
+    inputs = paddle_answers.made_up(program_inputs(read["program"], model))
     with scratch_folder() as folder:
-        output = Path(folder, "model.onnx")
+        output, source = Path(folder, "model.onnx"), Path(folder, "model.json")
+        source.write_text(json.dumps(single_precision(read)), encoding="utf-8")
+        for index, values in enumerate(inputs.values()):
+            np.save(Path(folder, f"x{index}.npy"), values)
         request = {
             "model": str(model.resolve()),
+            "source": str(source),
             "weight": "" if parameters is None else str(parameters.resolve()),
             "opset": paddle.OPSET,
             "output": str(output),
+            "inputs": list(inputs),
+            "folder": str(folder),
         }
         answer = interpreter.run(python, "pir", request, f"converting {model}")
         said = [_plain(line) for line in answer.said]
         wrong = [line for line in said if "[ERROR]" in line]
         if answer.values is not None and answer.values["done"] and not wrong:
             parsed = onnx_file.parse(output.read_bytes(), str(model))
+            if answer.values["reason"]:
+                conversion.talk.warn(
+                    f"what paddle2onnx made of {model} was not compared with Paddle, which does "
+                    f"not run it by itself: {answer.values['reason']}"
+                )
+            else:
+                answers = [
+                    np.load(Path(folder, f"y{k}.npy")) for k in range(answer.values["outputs"])
+                ]
+                paddle_answers.hold_against(parsed, inputs, answers, model)
             paddle_names.after_parameters(parsed, names)
             return bytes(parsed.SerializeToString(deterministic=True))
     raise _failure(model, python, answer, said, wrong)
+
+
+def single_precision(value: Any) -> Any:
+    """A program's JSON with every attribute of double precision in single precision.
+
+    Paddle 3.3 writes reals as doubles; paddle2onnx 2 takes their first bytes for floats.
+    """
+    if isinstance(value, dict):
+        kind = {"#": SINGLE} if value.get("#") == DOUBLE else {}
+        return {key: single_precision(part) for key, part in value.items()} | kind
+    return [single_precision(part) for part in value] if isinstance(value, list) else value
 
 
 def _failure(
@@ -124,7 +166,7 @@ def expected_tensors(program: bytes, where: Path) -> list[Expected]:
         tensors = [
             _tensor(operation)
             for operation in _operations(read["program"])
-            if operation["#"] == PARAMETER
+            if operation["#"] == PARAMETER and _is_kept(operation)
         ]
     except UnicodeDecodeError:
         raise ModelError(f"{where} is not a Paddle PIR program: it is not text.", hint) from None
@@ -149,20 +191,40 @@ def refuse_approximated(program: Mapping[str, Any], where: Path) -> None:
     """
     try:
         findings = list(_approximated(program))
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError):
-        raise ModelError(
-            f"{where} is not a Paddle PIR program or is damaged: an operation lacks parts.",
-            "copy the model again, or save it again with paddle.jit.save",
-        ) from None
+    except BROKEN:
+        raise _broken(where) from None
     if findings:
         more = "" if len(findings) == 1 else f" and {len(findings) - 1} more"
         raise UnsupportedError(
             f"paddle2onnx approximates {findings[0].where} of {where}: "
             f"{findings[0].sentence}{more}.",
-            "save the model in the old format, which is converted exactly: "
-            "`with paddle.pir_utils.DygraphOldIrGuard(): paddle.jit.save(...)`",
+            paddle_answers.REMEDY,
             findings,
         )
+
+
+def program_inputs(
+    program: Mapping[str, Any], where: Path
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """NumPy type and shape (-1: left open) of every input of a program, by name."""
+    try:
+        found = {}
+        for operation in _operations(program):
+            if str(operation["#"]).rpartition(".")[2] in INPUTS:
+                element, shape = operation["O"][0]["TT"]["D"][:2]
+                name = next(item["AT"]["D"] for item in operation["A"] if item["N"] == "name")
+                dtype = paddle_weights.ELEMENT_TYPES[ELEMENTS[element["#"]]]
+                found[str(name)] = dtype, tuple(int(size) for size in shape)
+        return found
+    except (*BROKEN, StopIteration):
+        raise _broken(where) from None
+
+
+def _broken(where: Path) -> ModelError:
+    return ModelError(
+        f"{where} is not a Paddle PIR program or is damaged: an operation lacks parts.",
+        "copy the model again, or save it again with paddle.jit.save",
+    )
 
 
 def _approximated(program: Mapping[str, Any]) -> Iterator[Finding]:
@@ -241,6 +303,12 @@ def _operations(program: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for region in program["regions"]:
         for block in region["blocks"]:
             yield from block["ops"]
+
+
+def _is_kept(operation: Mapping[str, Any]) -> bool:
+    """True where a parameter is in the .pdiparams: the first of "OA" says so, where it is there."""
+    told = operation.get("OA")
+    return not told or bool(told[0])
 
 
 def _tensor(operation: Mapping[str, Any]) -> Expected:
