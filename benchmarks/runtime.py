@@ -4,15 +4,15 @@
         [--frames 15] [--json FILE]
 
 The networks are those of ``schedule_networks.py``, written as they were published, with seeded
-weights, quantized by noise (effort low) and compiled for TX5368AV200; time does not depend on
-either. They are made once and kept in ``build/runtime``.
+weights, quantized by noise (effort low) and compiled for TX5368AV200 at level 0; time does not
+depend on weights and noise. They are made once and kept in ``build/runtime``.
 
 A row is a network in an engine, all on one thread: ``milliseconds`` is the median CPU time of a
 frame from input integers to output integers, inputs and outputs copied, the program checked before;
 the host's share excluded. ``ort_fp32_ms`` and ``ort_int8_ms``: the float ONNX model, and the QDQ
 model that ``quant`` wrote, in ONNX Runtime on the same thread in the same run. ``arena_bytes``:
-what the caller gives the runtime, beside the files; ``plan_bytes``: the plan's DDR without
-constants, of which it is a part. ``peak_mib``: the most that the process had in memory, Python
+what the caller gives the runtime to run fast, beside the files; ``plan_bytes``: the plan's DDR
+without constants, of which it is a part. ``peak_mib``: the most that the process had in memory, Python
 and the files included, after a few frames in a process of its own. ``same`` says that every output
 byte is numpy's.
 """
@@ -83,7 +83,7 @@ def find_or_make(name: str) -> Path:
             warnings.simplefilter("ignore")  # one noise picture: accuracy is not measured
             made = knightlite.quantize(model, data=noise, effort="low", equalization=False)
         made.save(FOLDER)
-        knightlite.compile(made).save(FOLDER)
+        knightlite.compile(made, opt_group=0).save(FOLDER)
     return path
 
 

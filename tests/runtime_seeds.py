@@ -1,4 +1,5 @@
-"""Inputs that the runtime's fuzz target starts from: small programs of all instructions.
+"""Inputs that the runtime's fuzz target starts from: small programs of all instructions, every
+operator's samples at every level, blocks of zeros, what the host runs.
 
 ``python tests/runtime_seeds.py FOLDER`` writes them; ``--keep FOLDER`` makes what a fuzzer found
 there the corpus of ``test_runtime_corpus.py``.
@@ -10,8 +11,10 @@ import lzma
 import struct
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from conformance_checks import artificial, build, multiplies_wide
 from knightlite.container import (
     CFG_MAGIC,
     WEIGHT_MAGIC,
@@ -20,8 +23,20 @@ from knightlite.container import (
     read_sections,
     write_sections,
 )
-from program_faults import PROGRAMS
+from knightlite.errors import CapacityError, UnsupportedError
+from knightlite.ops import ALL_OPS
+from program_faults import PROGRAMS, SMALL
 from test_runtime import random_program, sound
+from test_sparse import layer, pruned
+
+LEVELS = (0, 1, 2)
+MOST_BYTES = 12_000  # of an input: larger ones cost more than they reach
+ROOMY = artificial(
+    replace(
+        SMALL.chip, fspm_bytes=16384, wspm_bytes=8192, mspm_bytes=4096, matrix_input_lanes=8,
+        matrix_output_lanes=16,
+    )
+)  # fmt: skip
 
 
 def case(program: Program) -> bytes:
@@ -40,12 +55,31 @@ def seeds() -> Iterator[bytes]:
         yield case(sound(name))
     for seed in range(12):
         yield case(random_program(seed)[0])
+    yield from samples()
+    for kept in (0.2, 0.7):
+        graph = pruned(layer(24), (8, 16), kept)
+        yield case(build(graph, ROOMY, sparse=True).program)
+
+
+def samples() -> Iterator[bytes]:
+    """Every operator's first samples; general layers too, which are refused by their operators."""
+    for op in ALL_OPS:
+        for number, graph in enumerate(op.samples()):
+            level = LEVELS[number % len(LEVELS)]
+            if multiplies_wide(graph) and 16 not in ROOMY.chip.bit_widths:
+                continue
+            try:
+                data = case(build(graph, ROOMY, level).program)
+            except (CapacityError, UnsupportedError):
+                continue
+            if len(data) <= MOST_BYTES:
+                yield data
 
 
 def write_seeds(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds()):
-        (folder / f"seed{number:02}").write_bytes(data)
+        (folder / f"seed{number:03}").write_bytes(data)
 
 
 def keep(folder: Path) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from knightlite.container import Description
 from knightlite.deploy.arrays import array_name, c_array
 from knightlite.deploy.code_size import CodeSize
-from knightlite.deploy.needs import Needs, arena_bytes
+from knightlite.deploy.needs import Needs, arena_bytes, most_arena_bytes
 from knightlite.deploy.readme import readme
 from knightlite.native import SOURCES
+from knightlite.native.build import find_compiler
 from knightlite.preprocess import Recipe
 
 PROJECT, SIMULATION_LIBRARY = SOURCES / "project", SOURCES / "simlib"
@@ -35,13 +36,15 @@ class Network:
 
     @property
     def needs(self) -> Needs:
-        """Memory, to the byte."""
+        """Memory; the arena as the runtime has it where this machine can build that."""
+        is_exact = find_compiler() is not None
         return Needs(
             cfg=len(self.cfg),
             weight=len(self.weight),
             known_input=len(self.known_input),
             known_output=len(self.known_output),
-            arena=arena_bytes(self.meta),
+            arena=arena_bytes(self.cfg, self.weight) if is_exact else most_arena_bytes(self.meta),
+            is_exact=is_exact,
         )
 
     @property

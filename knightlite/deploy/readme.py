@@ -46,7 +46,7 @@ the same with `cmake --preset`. {bare}
 | `.weight`, read where it lies | flash | {weight} |
 | both | flash | {flash} |
 | known answer, for the self-test | flash | {known} |
-| arena | RAM | {arena} |
+| arena{most} | RAM | {arena} |
 | outputs, copied | RAM | {outputs} |
 
 The arena is that of scalar kernels; vector ones of the host may ask for more (the program says how
@@ -81,6 +81,7 @@ def readme(
         flash=needs.flash,
         known=needs.known_input + needs.known_output,
         arena=needs.arena,
+        most="" if needs.is_exact else " (at most: this machine had no C compiler)",
         outputs=needs.known_output,
         sizes="".join(map(_size, sizes)),
     )

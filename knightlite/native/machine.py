@@ -21,7 +21,8 @@ class NativeMachine:
     """A program in an arena of its own. ``saturations`` counts those of the last picture.
 
     ``checked``: the whole program is checked first, as the simulator does; else only what memory
-    safety needs. ``kernels``: by default the best that the processor has.
+    safety needs. ``kernels``: by default the best that the processor has. Pictures run fast; one
+    that is observed runs tile by tile, for what lies in FSPM only.
     """
 
     def __init__(
@@ -34,17 +35,24 @@ class NativeMachine:
     ) -> None:
         self.program = program
         program_chip(program, family)
-        options = CHIP_ONLY | (CHECKED if checked else 0)
-        self._network = Network(*encode_program(program), options)
-        if kernels is not None:
-            self._network.use_kernels(kernels)
-        self._started = False
+        self._files = encode_program(program)
+        self._kernels = kernels
+        self._network = self._open(CHIP_ONLY)  # what ran last
+        self._fast = self._network
+        self._by_tiles: Network | None = None
+        self._started, self._unchecked = False, checked
         self._places = {entry.name: at for at, entry in enumerate(program.meta.tensors_in_ddr)}
+
+    def _open(self, options: int) -> Network:
+        found = Network(*self._files, options)
+        if self._kernels is not None:
+            found.use_kernels(self._kernels)
+        return found
 
     @property
     def arena_bytes(self) -> int:
-        """Memory that it runs in."""
-        return self._network.arena_bytes
+        """Memory that pictures run in."""
+        return self._fast.arena_bytes
 
     @property
     def saturations(self) -> int:
@@ -53,15 +61,27 @@ class NativeMachine:
 
     def check(self) -> None:
         """Everything that can be wrong with the program itself; MachineError for the first."""
+        if self._unchecked:
+            self._open(CHECKED | CHIP_ONLY).start()
+            self._unchecked = False
         if not self._started:
-            self._network.start()
+            self._fast.start()
             self._started = True
+
+    def _choose(self, is_observed: bool) -> Network:
+        if not is_observed:
+            return self._fast
+        if self._by_tiles is None:
+            self._by_tiles = self._open(CHECKED | CHIP_ONLY)
+            self._by_tiles.start()
+        return self._by_tiles
 
     def run(
         self, inputs: Mapping[str, Array], observe: Callable[[str, Array], None] | None = None
     ) -> dict[str, Array]:
         """Run one picture: arguments and result as those of ``knightlite.sim.Machine.run``."""
         self.check()
+        self._network = self._choose(observe is not None)
         for entry in self.program.meta.inputs:
             self._write(entry, inputs.get(entry.name))
         self._network.begin()

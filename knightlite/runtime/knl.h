@@ -89,14 +89,18 @@ typedef struct knl_network {
     unsigned options;
     const void *simd;          /* vector kernels, or NULL */
     uint64_t most_segments[4]; /* per memory: pieces that the check of races may need */
-    uint64_t work_bytes;       /* of vector kernels */
+    uint64_t work_bytes, work_limit; /* of vector kernels: what is, and what should be enough */
+    uint32_t is_mapped;        /* tiles are read and written in DDR: there are no FSPM and WSPM */
+    uint32_t record_count, store_count;
+    uint64_t sums_bytes;
     knl_text name, chip, res_version;
     const uint8_t *chip_digest;
     uint8_t *ddr; /* byte `constants_bytes` of the DDR */
-    uint8_t *fspm, *wspm, *mspm, *work;
-    uint32_t packed[8]; /* which weights lie packed in the work memory; first 0: none */
+    uint8_t *fspm, *wspm, *mspm, *work, *sums;
+    const uint8_t *records, *copies;
+    uint32_t packed[11]; /* which weights lie packed in the work memory; first 0: none */
     size_t next_byte; /* of the code, and which instruction it is: what runs next */
-    uint32_t next;
+    uint32_t next, next_record, next_store;
     uint64_t saturations;
 } knl_network;
 
@@ -127,7 +131,8 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
 void knl_begin(knl_network *net);
 void knl_advance(knl_network *net, uint32_t instruction);
 
-/* The feature scratchpad, for who looks into it between two parts. */
+/* The feature scratchpad, for who looks into it between two parts; NULL where the program runs
+ * without it, which it never does where it is checked. */
 const uint8_t *knl_fspm(const knl_network *net);
 
 /* Run one frame: what was written into the inputs becomes the outputs. */

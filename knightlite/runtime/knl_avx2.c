@@ -196,14 +196,20 @@ TARGET static void requantize(const int32_t *sums, const knl_rounding *how, uint
 
 TARGET static void pack(const uint8_t *const *rows, uint32_t channels, int32_t offset, uint8_t *to,
                         int32_t *start) {
-    uint32_t c, i;
+    uint8_t eight[KNL_STEP][LANES] = {{0}};
+    __m128i row[KNL_STEP], low, high;
+    uint32_t i;
     (void)offset;
     (void)start;
-    for (c = 0; c < LANES; c++)
-        for (i = 0; i < KNL_STEP; i++) {
-            int16_t value = (int16_t)(rows[i] && c < channels ? knl_s8(rows[i] + c) : 0);
-            memcpy(to + 2 * (c * KNL_STEP + i), &value, 2);
-        }
+    for (i = 0; i < KNL_STEP; i++) {
+        if (rows[i])
+            memcpy(eight[i], rows[i], channels < LANES ? channels : LANES);
+        row[i] = _mm_loadl_epi64((const __m128i *)(const void *)eight[i]);
+    }
+    low = _mm_unpacklo_epi8(row[0], row[1]);
+    high = _mm_unpacklo_epi8(row[2], row[3]);
+    store(to, _mm256_cvtepi8_epi16(_mm_unpacklo_epi16(low, high)));
+    store(to + STEP_BYTES / 2, _mm256_cvtepi8_epi16(_mm_unpackhi_epi16(low, high)));
 }
 
 TARGET static void lines(const int32_t *values, const knl_lines *how, uint32_t channels, int wide,

@@ -188,8 +188,20 @@ int knl_scan(knl_network *net, knl_error *error);
 
 enum { KNL_LOOPS = 4, KNL_MOST_OPERANDS = 8 };
 
+/* What an operand is to its instruction. */
+typedef enum knl_part {
+    KNL_PART_TRANSFER, /* either side of a load or store */
+    KNL_PART_X,
+    KNL_PART_OTHER, /* a second operand, a residual tile */
+    KNL_PART_WEIGHTS,
+    KNL_PART_MSPM, /* parameters, tables */
+    KNL_PART_SUMS,
+    KNL_PART_Y
+} knl_part;
+
 typedef struct knl_operand {
     const char *name;
+    knl_part part;
     uint32_t space;
     uint32_t write;
     uint32_t unit; /* bytes of an element: addresses and strides are multiples of it */
@@ -256,7 +268,12 @@ void knl_walk_next(knl_walk *walk);
 
 /* ---- checks, each over the whole program */
 
-int knl_check_structure(const knl_network *net, uint8_t *fspm_marks, knl_error *error);
+/* `marks`: a bit per byte of FSPM, zeros. */
+int knl_check_structure(const knl_network *net, uint8_t *marks, knl_error *error);
+static inline uint64_t knl_mark_bytes(const knl_network *net) {
+    return (net->fspm_bytes + 7) / 8;
+}
+
 int knl_check_tokens(const knl_network *net, uint8_t *work, knl_error *error);
 size_t knl_token_bytes(void);
 int knl_check_races(const knl_network *net, uint8_t *work, knl_error *error);
@@ -273,17 +290,32 @@ int knl_check_reads(knl_shadow *shadow, knl_error *error);
 
 /* ---- engines */
 
+/* Where the tiles of an instruction begin: in the scratchpads, or in DDR (knl_map.c); their strides
+ * stand in the instruction. */
+typedef struct knl_tiles {
+    const uint8_t *x, *other, *weights;
+    uint8_t *y, *sums;
+    uint32_t weights_key; /* the same weights in a frame, the same key; never 0 */
+    uint32_t channel;     /* where a part of the output channels begins */
+} knl_tiles;
+
+/* Tiles in the scratchpads. */
+knl_tiles knl_near_tiles(const knl_network *net, const knl_item *item);
+
 void knl_run_transfer(knl_network *net, const knl_item *item);
-void knl_run_move(knl_network *net, const knl_item *item);
-void knl_run_matrix(knl_network *net, const knl_item *item);
-/* Whether the mask in WSPM is the one that a sparse instruction tells of. */
-int knl_check_mask(const knl_network *net, const knl_item *item, knl_error *error);
-void knl_run_affine(knl_network *net, const knl_item *item);
-void knl_run_eltwise(knl_network *net, const knl_item *item);
-void knl_run_pool(knl_network *net, const knl_item *item);
-void knl_run_lookup(knl_network *net, const knl_item *item);
-void knl_run_resize(knl_network *net, const knl_item *item);
-void knl_run_softmax(knl_network *net, const knl_item *item);
+void knl_run_move(const knl_item *item, const knl_tiles *tiles);
+void knl_run_matrix(knl_network *net, const knl_item *item, const knl_tiles *tiles);
+/* Whether the mask of a sparse instruction is the one that it tells of. */
+int knl_check_mask(const knl_item *item, const uint8_t *mask, knl_error *error);
+void knl_run_affine(const knl_network *net, const knl_item *item, const knl_tiles *tiles);
+void knl_run_eltwise(const knl_item *item, const knl_tiles *tiles);
+void knl_run_pool(const knl_item *item, const knl_tiles *tiles);
+void knl_run_lookup(const knl_network *net, const knl_item *item, const knl_tiles *tiles);
+void knl_run_resize(const knl_item *item, const knl_tiles *tiles);
+void knl_run_softmax(const knl_network *net, const knl_item *item, const knl_tiles *tiles);
+
+/* One instruction that computes. */
+void knl_compute(knl_network *net, const knl_item *item, const knl_tiles *tiles);
 
 /* A table's entry for x, unclamped: of 8 bits, or lines between entries for 16. */
 int64_t knl_look_up(const uint8_t *table, uint32_t x_type, uint32_t intervals, uint32_t fraction,
@@ -297,8 +329,8 @@ static inline int64_t knl_affine(const uint8_t *records, uint32_t channel, int32
 
 /* From a saturated sum to an output element, or to a partial sum: what every kernel ends in.
  * `pixel` and `channel` are of the instruction's output tile. */
-void knl_finish(knl_network *net, const knl_item *item, uint32_t row, uint32_t column,
-                uint32_t channel, int64_t sum);
+void knl_finish(knl_network *net, const knl_item *item, const knl_tiles *tiles, uint32_t row,
+                uint32_t column, uint32_t channel, int64_t sum);
 
 /* ---- vector kernels: knl_dense.c */
 
@@ -307,6 +339,16 @@ const void *knl_kernels(unsigned kernels);
 
 /* Work memory for an instruction, 0 where the scalar kernel does it. */
 uint64_t knl_vector_bytes(const knl_network *net, const knl_item *item);
-void knl_vector_matrix(knl_network *net, const knl_item *item);
+void knl_vector_matrix(knl_network *net, const knl_item *item, const knl_tiles *tiles);
+
+/* ---- programs without scratchpads: knl_far.c */
+
+/* An instruction that computes with its tiles in DDR: the next one that has a record. */
+void knl_run_far(knl_network *net, size_t code, knl_item *item);
+void knl_copy_far(const knl_network *net, size_t code, const knl_item *item);
+/* The mask of a sparse instruction, of the record with this number. */
+int knl_check_far_mask(const knl_network *net, size_t code, uint32_t record, const knl_item *item,
+                       knl_error *error);
+
 
 #endif

@@ -22,7 +22,7 @@ static int32_t weight(const knl_item *item, const uint8_t *row, uint32_t channel
 }
 
 /* The pixel of x under a tap, or NULL outside x. */
-static const uint8_t *pixel(const knl_network *net, const knl_item *item, uint32_t y_row,
+static const uint8_t *pixel(const knl_item *item, const uint8_t *x, uint32_t y_row,
                             uint32_t y_column, uint32_t tap) {
     int64_t row = (int64_t)y_row * item->stride_height - item->pad_top +
                   (int64_t)(tap / item->kernel_width) * item->dilation_height;
@@ -30,20 +30,21 @@ static const uint8_t *pixel(const knl_network *net, const knl_item *item, uint32
                      (int64_t)(tap % item->kernel_width) * item->dilation_width;
     if (row < 0 || row >= item->x_height || column < 0 || column >= item->x_width)
         return NULL;
-    return net->fspm + item->x_address + (size_t)row * item->x_row_stride +
+    return x + (size_t)row * item->x_row_stride +
            (size_t)column * item->x_column_stride;
 }
 
 /* Sums of `count` output channels from `first` on, which are of one group. */
-static void add_up(const knl_network *net, const knl_item *item, uint32_t y_row, uint32_t y_column,
-                   uint32_t first, uint32_t count, int64_t sums[BLOCK]) {
+static void add_up(const knl_network *net, const knl_item *item, const knl_tiles *tiles,
+                   uint32_t y_row, uint32_t y_column, uint32_t first, uint32_t count,
+                   int64_t sums[BLOCK]) {
     uint32_t inputs = item->depthwise ? 1 : item->x_channels / item->groups;
     uint32_t group = item->depthwise ? 0 : first / (item->y_channels / item->groups);
     uint32_t taps = item->kernel_height * item->kernel_width, tap, input, c;
-    const uint8_t *weights = net->wspm + item->weight_address;
+    const uint8_t *weights = tiles->weights;
     memset(sums, 0, BLOCK * sizeof *sums);
     for (tap = 0; tap < taps; tap++) {
-        const uint8_t *x = pixel(net, item, y_row, y_column, tap);
+        const uint8_t *x = pixel(item, tiles->x, y_row, y_column, tap);
         if (!x)
             continue;
         for (input = 0; input < inputs; input++) {
@@ -73,22 +74,21 @@ static uint32_t rest(uint32_t size, uint32_t first, uint32_t step) {
     return size - first < step ? size - first : step;
 }
 
-static void look(const knl_network *net, const knl_item *item, blocks *at) {
-    const uint8_t *mask = net->wspm + item->weight_address;
+static void look(const knl_item *item, const uint8_t *mask, blocks *at) {
     at->inputs = rest(item->x_channels, at->input, item->block_inputs);
     at->outputs = rest(item->y_channels, at->output, item->block_outputs);
     at->row_bytes = knl_whole_words((uint64_t)at->outputs * knl_weight_bytes(item));
     at->is_stored = mask[at->number / 8] >> (at->number % 8) & 1;
 }
 
-static void first_block(const knl_network *net, const knl_item *item, blocks *at) {
+static void first_block(const knl_item *item, const uint8_t *mask, blocks *at) {
     at->tap = at->input = at->output = 0;
     at->number = 0;
     at->place = knl_mask_bytes(item);
-    look(net, item, at);
+    look(item, mask, at);
 }
 
-static int next_block(const knl_network *net, const knl_item *item, blocks *at) {
+static int next_block(const knl_item *item, const uint8_t *mask, blocks *at) {
     if (at->is_stored)
         at->place += at->inputs * at->row_bytes;
     at->number++;
@@ -103,12 +103,11 @@ static int next_block(const knl_network *net, const knl_item *item, blocks *at) 
     }
     if (at->tap == item->kernel_height * item->kernel_width)
         return 0;
-    look(net, item, at);
+    look(item, mask, at);
     return 1;
 }
 
-int knl_check_mask(const knl_network *net, const knl_item *item, knl_error *error) {
-    const uint8_t *mask = net->wspm + item->weight_address;
+int knl_check_mask(const knl_item *item, const uint8_t *mask, knl_error *error) {
     uint64_t total = knl_block_count(item), bits = 0, bit, beyond = 0;
     blocks at;
     for (bit = 0; bit < 8 * knl_mask_bytes(item); bit++) {
@@ -121,8 +120,8 @@ int knl_check_mask(const knl_network *net, const knl_item *item, knl_error *erro
                        "the weights in WSPM at %x have a mask with %u bits, their instruction has "
                        "%u of %u blocks.",
                        (uint64_t)item->weight_address, bits, (uint64_t)item->blocks, total);
-    first_block(net, item, &at);
-    while (next_block(net, item, &at))
+    first_block(item, mask, &at);
+    while (next_block(item, mask, &at))
         ;
     if (at.place != item->stored_bytes)
         return knl_say(error, KNL_PROGRAM, 0,
@@ -133,15 +132,16 @@ int knl_check_mask(const knl_network *net, const knl_item *item, knl_error *erro
 }
 
 /* As add_up, of the blocks that are stored. */
-static void add_blocks(const knl_network *net, const knl_item *item, uint32_t y_row,
-                       uint32_t y_column, uint32_t first, uint32_t count, int64_t sums[BLOCK]) {
+static void add_blocks(const knl_network *net, const knl_item *item, const knl_tiles *tiles,
+                       uint32_t y_row, uint32_t y_column, uint32_t first, uint32_t count,
+                       int64_t sums[BLOCK]) {
     uint32_t input, c;
     blocks at;
     memset(sums, 0, BLOCK * sizeof *sums);
-    first_block(net, item, &at);
+    first_block(item, tiles->weights, &at);
     do {
-        const uint8_t *x = pixel(net, item, y_row, y_column, at.tap);
-        const uint8_t *row = net->wspm + item->weight_address + at.place;
+        const uint8_t *x = pixel(item, tiles->x, y_row, y_column, at.tap);
+        const uint8_t *row = tiles->weights + at.place;
         uint64_t end = at.place + at.inputs * at.row_bytes;
         uint32_t begin = first > at.output ? first : at.output;
         uint32_t last = first + count < at.output + at.outputs ? first + count
@@ -153,7 +153,7 @@ static void add_blocks(const knl_network *net, const knl_item *item, uint32_t y_
             for (c = begin; c < last; c++)
                 sums[c - first] += (int64_t)value * weight(item, row, c - at.output);
         }
-    } while (next_block(net, item, &at));
+    } while (next_block(item, tiles->weights, &at));
 }
 
 #define MOST_PARTIAL (INT64_C(1) << 62)
@@ -166,16 +166,15 @@ static int64_t saturate(knl_network *net, const knl_item *item, int64_t sum) {
     return found;
 }
 
-void knl_finish(knl_network *net, const knl_item *item, uint32_t row, uint32_t column,
-                uint32_t channel, int64_t sum) {
+void knl_finish(knl_network *net, const knl_item *item, const knl_tiles *tiles, uint32_t row,
+                uint32_t column, uint32_t channel, int64_t sum) {
     size_t place = ((size_t)row * item->y_width + column) * item->y_channels + channel;
-    uint8_t *partial = net->fspm + item->accumulator_address + place * knl_sum_bytes(item);
-    uint8_t *y = net->fspm + item->y_address + (size_t)row * item->y_row_stride +
-                 (size_t)column * item->y_column_stride +
-                 (size_t)channel * knl_size(item->y_type);
-    knl_bounds bounds;
+        knl_bounds bounds;
     knl_parameter p;
+    uint8_t *partial = NULL, *y;
     int64_t value;
+    if (item->accumulate_in || item->accumulate_out)
+        partial = tiles->sums + place * knl_sum_bytes(item);
     if (item->accumulate_in) /* whatever bytes they are: what is beyond saturates below */
         sum += knl_is_wide(item) ? knl_clamp(knl_s64(partial), -MOST_PARTIAL, MOST_PARTIAL)
                                  : knl_s32(partial);
@@ -191,8 +190,7 @@ void knl_finish(knl_network *net, const knl_item *item, uint32_t row, uint32_t c
         value = knl_clamp(value, bounds.low, bounds.high);
     }
     if (item->residual) {
-        const uint8_t *at = net->fspm + item->residual_address +
-                            (size_t)row * item->residual_row_stride +
+        const uint8_t *at = tiles->other + (size_t)row * item->residual_row_stride +
                             (size_t)column * item->residual_column_stride;
         int64_t other = knl_element(at + (size_t)channel * knl_size(item->residual_type),
                                     item->residual_type);
@@ -207,10 +205,12 @@ void knl_finish(knl_network *net, const knl_item *item, uint32_t row, uint32_t c
                            channel + (value < 0 ? item->y_channels : 0), (int32_t)value);
     }
     bounds = knl_bounds_of(item->y_type, item->y_low, item->y_high);
+    y = tiles->y + (size_t)row * item->y_row_stride + (size_t)column * item->y_column_stride +
+        (size_t)channel * knl_size(item->y_type);
     knl_put_element(y, item->y_type, knl_clamp(value, bounds.low, bounds.high));
 }
 
-void knl_run_matrix(knl_network *net, const knl_item *item) {
+void knl_run_matrix(knl_network *net, const knl_item *item, const knl_tiles *tiles) {
     uint32_t outputs = item->depthwise ? item->y_channels : item->y_channels / item->groups;
     uint32_t row, column, group, first, c;
     int64_t sums[BLOCK];
@@ -220,10 +220,10 @@ void knl_run_matrix(knl_network *net, const knl_item *item) {
                 for (first = group; first < group + outputs; first += BLOCK) {
                     uint32_t left = group + outputs - first, count = left < BLOCK ? left : BLOCK;
                     if (item->opcode == KNL_OP_SPARSE)
-                        add_blocks(net, item, row, column, first, count, sums);
+                        add_blocks(net, item, tiles, row, column, first, count, sums);
                     else
-                        add_up(net, item, row, column, first, count, sums);
+                        add_up(net, item, tiles, row, column, first, count, sums);
                     for (c = 0; c < count; c++)
-                        knl_finish(net, item, row, column, first + c, sums[c]);
+                        knl_finish(net, item, tiles, row, column, first + c, sums[c]);
                 }
 }

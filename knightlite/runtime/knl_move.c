@@ -68,13 +68,14 @@ void knl_run_transfer(knl_network *net, const knl_item *given) {
         net->packed[0] = 0;
 }
 
-void knl_run_move(knl_network *net, const knl_item *item) {
+void knl_run_move(const knl_item *item, const knl_tiles *tiles) {
     knl_operand found[KNL_MOST_OPERANDS];
     knl_walk from, to;
     knl_operands(item, found);
     knl_walk_start(&from, &found[0]);
     for (knl_walk_start(&to, &found[1]); to.more; knl_walk_next(&to)) {
-        memcpy(net->fspm + to.address, net->fspm + from.address, item->run_bytes);
+        memcpy(tiles->y + (to.address - item->y_address),
+               tiles->x + (from.address - item->x_address), item->run_bytes);
         knl_walk_next(&from);
     }
 }

@@ -1,11 +1,13 @@
 /* What every instruction touches: strided runs of bytes. The same list as knightlite.isa has. */
 #include "knl_core.h"
 
-static knl_operand runs(const char *name, uint32_t space, uint64_t address, uint64_t rows,
+static knl_operand runs(const char *name, knl_part part, uint32_t space, uint64_t address,
+                        uint64_t rows,
                         uint64_t row_stride, uint64_t columns, uint64_t column_stride,
                         uint64_t run, uint32_t unit, uint32_t write) {
     knl_operand found;
     found.name = name;
+    found.part = part;
     found.space = space;
     found.write = write;
     found.unit = unit;
@@ -20,41 +22,46 @@ static knl_operand runs(const char *name, uint32_t space, uint64_t address, uint
     return found;
 }
 
-static knl_operand flat(const char *name, uint32_t space, uint64_t address, uint64_t bytes,
+static knl_operand flat(const char *name, knl_part part, uint32_t space, uint64_t address,
+                        uint64_t bytes,
                         uint32_t unit, uint32_t write) {
-    return runs(name, space, address, 1, bytes, 1, bytes, bytes, unit, write);
+    return runs(name, part, space, address, 1, bytes, 1, bytes, bytes, unit, write);
 }
 
 static knl_operand records(const char *name, uint32_t address, uint64_t count) {
-    return flat(name, KNL_SPACE_MSPM, address, count * KNL_PARAMETER_BYTES, KNL_PARAMETER_BYTES, 0);
+    return flat(name, KNL_PART_MSPM, KNL_SPACE_MSPM, address, count * KNL_PARAMETER_BYTES,
+                KNL_PARAMETER_BYTES, 0);
 }
 
 static knl_operand table(uint32_t address, uint32_t intervals, uint32_t y_type) {
-    return flat("table", KNL_SPACE_MSPM, address, knl_table_bytes(intervals, y_type),
+    return flat("table", KNL_PART_MSPM, KNL_SPACE_MSPM, address, knl_table_bytes(intervals, y_type),
                 intervals ? 2 : KNL_TABLE_UNIT, 0);
 }
 
 /* Pixels in FSPM; `y` has the height, width and channels. */
-static knl_operand tile(const char *name, uint32_t address, uint32_t rows, uint32_t row_stride,
+static knl_operand tile(const char *name, knl_part part, uint32_t address, uint32_t rows,
+                        uint32_t row_stride,
                         uint32_t columns, uint32_t column_stride, uint32_t channels, uint32_t type,
                         uint32_t write) {
-    return runs(name, KNL_SPACE_FSPM, address, rows, row_stride, columns, column_stride,
+    return runs(name, part, KNL_SPACE_FSPM, address, rows, row_stride, columns, column_stride,
                 (uint64_t)channels * knl_size(type), knl_size(type), write);
 }
 
 static knl_operand x_tile(const knl_item *item) {
-    return tile("input tile", item->x_address, item->x_height, item->x_row_stride, item->x_width,
+    return tile("input tile", KNL_PART_X, item->x_address, item->x_height, item->x_row_stride,
+                item->x_width,
                 item->x_column_stride, item->x_channels, item->x_type, 0);
 }
 
 static knl_operand y_tile(const knl_item *item) {
-    return tile("output tile", item->y_address, item->y_height, item->y_row_stride, item->y_width,
+    return tile("output tile", KNL_PART_Y, item->y_address, item->y_height, item->y_row_stride,
+                item->y_width,
                 item->y_column_stride, item->y_channels, item->y_type, 1);
 }
 
 static knl_operand partial_sums(const knl_item *item, uint32_t write) {
     uint64_t count = (uint64_t)item->y_height * item->y_width * item->y_channels;
-    return flat("partial sums", KNL_SPACE_FSPM, item->accumulator_address,
+    return flat("partial sums", KNL_PART_SUMS, KNL_SPACE_FSPM, item->accumulator_address,
                 count * knl_sum_bytes(item), knl_sum_bytes(item), write);
 }
 
@@ -63,8 +70,9 @@ static knl_operand weights(const knl_item *item) {
     uint32_t unit = knl_weight_bytes(item);
     uint64_t row = (uint64_t)item->y_channels * unit;
     if (item->opcode == KNL_OP_SPARSE)
-        return flat("weights", KNL_SPACE_WSPM, item->weight_address, item->stored_bytes, unit, 0);
-    return runs("weights", KNL_SPACE_WSPM, item->weight_address,
+        return flat("weights", KNL_PART_WEIGHTS, KNL_SPACE_WSPM, item->weight_address,
+                    item->stored_bytes, unit, 0);
+    return runs("weights", KNL_PART_WEIGHTS, KNL_SPACE_WSPM, item->weight_address,
                 (uint64_t)item->kernel_height * item->kernel_width * inputs,
                 item->weight_row_bytes, 1, row, row, unit, 0);
 }
@@ -83,7 +91,8 @@ static unsigned matrix(const knl_item *item, knl_operand *found) {
     }
     found[count++] = records("parameters", item->parameter_address, item->y_channels);
     if (item->residual)
-        found[count++] = tile("residual tile", item->residual_address, item->y_height,
+        found[count++] = tile("residual tile", KNL_PART_OTHER, item->residual_address,
+                              item->y_height,
                               item->residual_row_stride, item->y_width,
                               item->residual_column_stride, item->y_channels,
                               item->residual_type, 0);
@@ -97,12 +106,14 @@ static unsigned matrix(const knl_item *item, knl_operand *found) {
 }
 
 static knl_operand ddr_side(const knl_item *item, uint32_t write) {
-    return runs("DDR side", KNL_SPACE_DDR, item->ddr_address, item->rows, item->ddr_row_stride,
+    return runs("DDR side", KNL_PART_TRANSFER, KNL_SPACE_DDR, item->ddr_address, item->rows,
+                item->ddr_row_stride,
                 item->columns, item->ddr_column_stride, item->run_bytes, 1, write);
 }
 
 static knl_operand local_side(const knl_item *item, uint32_t space, uint32_t write) {
-    return runs("scratchpad side", space, item->local_address, item->rows, item->local_row_stride,
+    return runs("scratchpad side", KNL_PART_TRANSFER, space, item->local_address, item->rows,
+                item->local_row_stride,
                 item->columns, item->local_column_stride, item->run_bytes, 1, write);
 }
 
@@ -111,7 +122,8 @@ static knl_operand move_side(const knl_item *item, uint32_t write) {
                                    item->x_stride3};
     const uint64_t y[KNL_LOOPS] = {item->y_stride0, item->y_stride1, item->y_stride2,
                                    item->y_stride3};
-    knl_operand found = runs(write ? "destination" : "source", KNL_SPACE_FSPM,
+    knl_operand found = runs(write ? "destination" : "source", write ? KNL_PART_Y : KNL_PART_X,
+                             KNL_SPACE_FSPM,
                              write ? item->y_address : item->x_address, 1, 0, 1, 0,
                              item->run_bytes, 1, write);
     found.turns[0] = item->count0;
@@ -148,13 +160,14 @@ unsigned knl_operands(const knl_item *item, knl_operand found[KNL_MOST_OPERANDS]
         found[count++] = records("parameters", item->parameter_address,
                                  (item->two_sided ? 2 : 1) * (uint64_t)item->y_channels);
     else if (item->opcode == KNL_OP_ELTWISE)
-        found[count++] = tile("second tile", item->z_address, item->y_height, item->z_row_stride,
+        found[count++] = tile("second tile", KNL_PART_OTHER, item->z_address, item->y_height,
+                              item->z_row_stride,
                               item->y_width, item->z_column_stride,
                               item->z_broadcast ? 1 : item->y_channels, item->z_type, 0);
     else if (item->opcode == KNL_OP_LOOKUP)
         found[count++] = table(item->table_address, item->intervals, item->y_type);
     else if (item->opcode == KNL_OP_SOFTMAX)
-        found[count++] = flat("table", KNL_SPACE_MSPM, item->table_address,
+        found[count++] = flat("table", KNL_PART_MSPM, KNL_SPACE_MSPM, item->table_address,
                               (uint64_t)KNL_EXPONENTIALS * (item->fine ? 4 : 2) *
                                   (item->x_type == KNL_S16 ? 2 : 1),
                               KNL_TABLE_UNIT, 0);
@@ -172,7 +185,8 @@ uint64_t knl_last(const knl_operand *operand) {
 
 knl_operand knl_tensor_operand(const knl_tensor *tensor, uint32_t write) {
     uint32_t size = knl_size(tensor->type);
-    return runs("tensor", KNL_SPACE_DDR, tensor->address, tensor->height, tensor->row_stride,
+    return runs("tensor", KNL_PART_TRANSFER, KNL_SPACE_DDR, tensor->address, tensor->height,
+                tensor->row_stride,
                 tensor->width, tensor->column_stride, tensor->channels * size, size, write);
 }
 

@@ -13,7 +13,7 @@ static inline size_t knl_aligned(size_t bytes) {
 /* What an instruction needs, and where in the work memory it lies. */
 typedef struct knl_plan {
     const knl_simd *simd;
-    uint32_t high, wide;  /* of the staged tile */
+    uint32_t wide;        /* of the staged tile */
     uint32_t inputs;      /* channels that an output reads */
     uint32_t outputs;     /* channels of a group */
     uint32_t blocks;      /* of lanes, per group */
@@ -22,13 +22,17 @@ typedef struct knl_plan {
     size_t weight_steps;  /* of a block */
     size_t block_bytes;   /* of a block's packed weights */
     size_t packed, start, prologue, rounding, table, sums, stage, end; /* places */
-    int is_signed;        /* x behind its prologue */
+    uint32_t packed_blocks; /* of all groups, that are packed at a time */
+    uint32_t rows;          /* of results, whose x is staged at a time */
+    int is_direct;          /* x may be read where it lies: no border, nothing to change in it */
+    int is_signed;          /* x behind its prologue */
 } knl_plan;
 
 /* Where results go, and how they are made of sums. */
 typedef struct knl_target {
     knl_network *net;
     const knl_item *item;
+    const knl_tiles *tiles;
     const knl_plan *p;
     const knl_rounding *how; /* NULL: one by one */
     int64_t most;            /* magnitude up to which a sum with partial ones surely fits */
@@ -40,14 +44,24 @@ typedef struct knl_target {
  * hold what the prologue rounds. */
 int knl_set_prologue(const knl_network *net, const knl_item *item, const knl_plan *p,
                      knl_prologue *how);
-void knl_stage(const knl_network *net, const knl_item *item, const knl_plan *p,
-               const knl_prologue *how);
+/* For rows of results from `first` on. */
+void knl_stage(const knl_network *net, const knl_item *item, const knl_plan *p, const uint8_t *x,
+               const knl_prologue *how, uint32_t first, uint32_t rows);
 
-/* Weights as kernels read them, once for all instructions that use the same. */
-void knl_pack(knl_network *net, const knl_item *item, const knl_plan *p);
-void knl_pack_lanewise(knl_network *net, const knl_item *item, const knl_plan *p);
+/* Blocks of weights from `first` on as kernels read them, once for all instructions that use the
+ * same. */
+void knl_pack(knl_network *net, const knl_item *item, const knl_plan *p, const knl_tiles *tiles,
+              uint32_t first);
+void knl_pack_lanewise(knl_network *net, const knl_item *item, const knl_plan *p,
+                       const uint8_t *weights);
 
 /* knl_results.c: `rounding` is filled where it is used. */
+/* Rows of x that so many rows of results see. */
+static inline uint32_t knl_covered(uint32_t count, uint32_t stride, uint32_t taps,
+                                   uint32_t dilation) {
+    return (count - 1) * stride + (taps - 1) * dilation + 1;
+}
+
 void knl_set_target(knl_target *to, const knl_item *item, const knl_plan *p,
                     knl_rounding *rounding);
 

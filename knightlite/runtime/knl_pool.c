@@ -11,9 +11,9 @@ static void inside(uint32_t place, uint32_t stride, uint32_t pad, uint32_t taps,
     *last = begin + taps > size ? (int64_t)size : begin + taps;
 }
 
-static const uint8_t *pixel(const knl_network *net, const knl_item *item, int64_t row,
+static const uint8_t *pixel(const knl_item *item, const uint8_t *x, int64_t row,
                             int64_t column) {
-    return net->fspm + item->x_address + (size_t)row * item->x_row_stride +
+    return x + (size_t)row * item->x_row_stride +
            (size_t)column * item->x_column_stride;
 }
 
@@ -46,14 +46,14 @@ static void clamp(uint8_t *y, const knl_item *item) {
                         knl_clamp(knl_element(y, item->y_type), bounds.low, bounds.high));
 }
 
-static void maximum(const knl_network *net, const knl_item *item, const int64_t rows[2],
+static void maximum(const knl_item *item, const uint8_t *from, const int64_t rows[2],
                     const int64_t columns[2], uint8_t *y) {
     uint32_t size = knl_size(item->x_type), c;
     int64_t row, column;
     int first = 1;
     for (row = rows[0]; row < rows[1]; row++)
         for (column = columns[0]; column < columns[1]; column++, first = 0) {
-            const uint8_t *x = pixel(net, item, row, column);
+            const uint8_t *x = pixel(item, from, row, column);
             if (first)
                 memcpy(y, x, (size_t)item->x_channels * size);
             else if (item->x_type == KNL_U8)
@@ -69,14 +69,14 @@ static void maximum(const knl_network *net, const knl_item *item, const int64_t 
 }
 
 /* Sums of `count` channels from `channel` on, requantized. */
-static void sum_up(const knl_network *net, const knl_item *item, const int64_t rows[2],
+static void sum_up(const knl_item *item, const uint8_t *from, const int64_t rows[2],
                    const int64_t columns[2], uint32_t channel, uint32_t count, uint8_t *y) {
     knl_bounds bounds = knl_bounds_of(item->y_type, item->y_low, item->y_high);
     uint32_t size = knl_size(item->x_type), c;
     int64_t sums[BLOCK] = {0}, row, column;
     for (row = rows[0]; row < rows[1]; row++)
         for (column = columns[0]; column < columns[1]; column++) {
-            const uint8_t *x = pixel(net, item, row, column) + (size_t)channel * size;
+            const uint8_t *x = pixel(item, from, row, column) + (size_t)channel * size;
             for (c = 0; c < count; c++)
                 sums[c] += knl_element(x + (size_t)c * size, item->x_type);
         }
@@ -86,22 +86,22 @@ static void sum_up(const knl_network *net, const knl_item *item, const int64_t r
                                   bounds.high));
 }
 
-void knl_run_pool(knl_network *net, const knl_item *item) {
+void knl_run_pool(const knl_item *item, const knl_tiles *tiles) {
     uint32_t row, column, c;
     int64_t rows[2], columns[2];
     for (row = 0; row < item->y_height; row++) {
         inside(row, item->stride_height, item->pad_top, item->kernel_height, item->x_height,
                &rows[0], &rows[1]);
         for (column = 0; column < item->y_width; column++) {
-            uint8_t *y = net->fspm + item->y_address + (size_t)row * item->y_row_stride +
+            uint8_t *y = tiles->y + (size_t)row * item->y_row_stride +
                          (size_t)column * item->y_column_stride;
             inside(column, item->stride_width, item->pad_left, item->kernel_width, item->x_width,
                    &columns[0], &columns[1]);
             if (item->mode == KNL_POOL_MAX)
-                maximum(net, item, rows, columns, y);
+                maximum(item, tiles->x, rows, columns, y);
             for (c = 0; item->mode == KNL_POOL_SUM && c < item->y_channels; c += BLOCK) {
                 uint32_t left = item->y_channels - c;
-                sum_up(net, item, rows, columns, c, left < BLOCK ? left : BLOCK, y);
+                sum_up(item, tiles->x, rows, columns, c, left < BLOCK ? left : BLOCK, y);
             }
         }
     }

@@ -95,7 +95,7 @@ static void finish_one_by_one(const knl_target *to, uint32_t row, uint32_t colum
                               uint32_t count, const int32_t *sums) {
     uint32_t c;
     for (c = 0; c < count; c++)
-        knl_finish(to->net, to->item, row, column, channel + c, sums[c]);
+        knl_finish(to->net, to->item, to->tiles, row, column, channel + c, sums[c]);
 }
 
 /* Sums of `count` channels of a pixel, from `channel` on. */
@@ -104,18 +104,15 @@ void knl_put_results(const knl_target *to, uint32_t row, uint32_t column, uint32
     const knl_item *item = to->item;
     const knl_simd *simd = to->p->simd;
     uint32_t size = knl_size(item->y_type), c;
-    uint8_t *fspm = to->net->fspm;
-    uint8_t *y = fspm + item->y_address + (size_t)row * item->y_row_stride +
-                 (size_t)column * item->y_column_stride + (size_t)channel * size;
     const uint8_t *residual = NULL;
-    uint8_t *partial = NULL;
+    uint8_t *partial = NULL, *y;
     int32_t values[KNL_MOST_LANES];
     if (!to->how && !item->accumulate_out) {
         finish_one_by_one(to, row, column, channel, count, sums);
         return;
     }
     if (item->accumulate_in || item->accumulate_out)
-        partial = fspm + item->accumulator_address +
+        partial = to->tiles->sums +
                   4 * (((size_t)row * item->y_width + column) * item->y_channels + channel);
     if (item->accumulate_in) {
         if (!add_partial(partial, sums, count, to->most, values)) {
@@ -128,6 +125,8 @@ void knl_put_results(const knl_target *to, uint32_t row, uint32_t column, uint32
         memcpy(partial, sums, 4 * (size_t)count);
         return;
     }
+    y = to->tiles->y + (size_t)row * item->y_row_stride + (size_t)column * item->y_column_stride +
+        (size_t)channel * size;
     if (item->activation) {
         simd->requantize(sums, to->how, channel, count, values);
         if (to->lines.table)
@@ -138,7 +137,7 @@ void knl_put_results(const knl_target *to, uint32_t row, uint32_t column, uint32
         return;
     }
     if (item->residual)
-        residual = fspm + item->residual_address + (size_t)row * item->residual_row_stride +
+        residual = to->tiles->other + (size_t)row * item->residual_row_stride +
                    (size_t)column * item->residual_column_stride + channel;
     simd->finish(sums, to->how, channel, residual, item->residual_type == KNL_S8, count, size == 2,
                  y);

@@ -1,7 +1,12 @@
 /* The machine: its memories in the arena, one instruction after the other. */
-#include "knl_core.h"
+#include "knl_map.h"
 
-enum { ALIGN = 64, SLACK = 64 }; /* vector kernels read up to so many bytes behind a memory */
+enum {
+    ALIGN = 64,
+    SLACK = 64,            /* vector kernels read up to so many bytes behind a memory */
+    WORK_SHARE = 18,       /* of the plan's DDR, the part that vector kernels may have for work */
+    LEAST_WORK = 48 * 1024 /* even so */
+};
 
 static uint64_t aligned(uint64_t bytes) {
     return (bytes + ALIGN - 1) / ALIGN * ALIGN;
@@ -9,25 +14,29 @@ static uint64_t aligned(uint64_t bytes) {
 
 /* The memories one behind the other: where each begins, and their end. */
 typedef struct places {
-    uint64_t ddr, fspm, wspm, mspm, work, end;
+    uint64_t ddr, fspm, wspm, mspm, work, sums, records, copies, end;
 } places;
 
 static places places_of(const knl_network *net) {
     places found;
     found.ddr = 0;
-    found.fspm = aligned(net->ddr_bytes - net->constants_bytes + SLACK);
-    found.wspm = found.fspm + aligned(net->fspm_bytes + SLACK);
-    found.mspm = found.wspm + aligned(net->wspm_bytes + SLACK);
-    found.work = found.mspm + aligned(net->mspm_bytes + SLACK);
-    found.end = found.work + aligned(net->work_bytes);
+    found.mspm = aligned(net->ddr_bytes - net->constants_bytes + SLACK);
+    found.fspm = found.mspm + aligned(net->mspm_bytes + SLACK);
+    found.wspm = found.fspm + (net->is_mapped ? 0 : aligned(net->fspm_bytes + SLACK));
+    found.work = found.wspm + (net->is_mapped ? 0 : aligned(net->wspm_bytes + SLACK));
+    found.sums = found.work + aligned(net->work_bytes);
+    found.records = found.sums + aligned(net->sums_bytes);
+    found.copies = found.records + aligned(net->record_count * sizeof(knl_source));
+    found.end = found.copies + aligned(((uint64_t)net->store_count + 7) / 8);
     return found;
 }
 
 /* The checks use the same bytes before the first frame. */
 static uint64_t needed(const knl_network *net) {
-    uint64_t memories = places_of(net).end, checks = 0;
+    uint64_t memories = places_of(net).end, checks = knl_mark_bytes(net);
     if (net->options & KNL_CHECKED) {
-        checks = knl_race_bytes(net);
+        if (checks < knl_race_bytes(net))
+            checks = knl_race_bytes(net);
         if (checks < knl_token_bytes())
             checks = knl_token_bytes();
     }
@@ -41,8 +50,10 @@ size_t knl_arena_bytes(const knl_network *net) {
 
 /* What vector kernels want: the most of any instruction. */
 static void measure_work(knl_network *net) {
+    uint64_t share = (net->ddr_bytes - net->constants_bytes) / WORK_SHARE;
     knl_item item;
     size_t byte = 0;
+    net->work_limit = share < LEAST_WORK ? LEAST_WORK : share;
     net->work_bytes = 0;
     while (byte < net->code_bytes) {
         uint64_t wanted;
@@ -53,6 +64,26 @@ static void measure_work(knl_network *net) {
     }
 }
 
+static uint64_t map_bytes(const knl_map *map) {
+    return aligned(map->sums_bytes) + aligned(map->count * sizeof(knl_source)) +
+           aligned(((uint64_t)map->stores + 7) / 8);
+}
+
+/* Whether scratchpads can be left out: never where the program is checked tile by tile, nor where
+ * they are smaller than what stands for them. */
+static void measure_map(knl_network *net) {
+    knl_map map;
+    memset(&map, 0, sizeof map);
+    net->is_mapped = !(net->options & KNL_CHECKED) && knl_map_program(net, &map) &&
+                     map_bytes(&map) <= net->fspm_bytes + net->wspm_bytes;
+    net->record_count = net->is_mapped ? map.count : 0;
+    net->store_count = net->is_mapped ? map.stores : 0;
+    net->sums_bytes = net->is_mapped ? map.sums_bytes : 0;
+    /* some rows of an instruction may share the room otherwise */
+    if (net->sums_bytes && net->work_bytes && net->work_bytes < net->work_limit)
+        net->work_bytes = net->work_limit;
+}
+
 int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error) {
     if (kernels > knl_best_kernels())
         return knl_say(error, KNL_ARGUMENT, kernels,
@@ -60,6 +91,7 @@ int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error) {
                        (uint64_t)knl_best_kernels(), (uint64_t)kernels);
     net->simd = knl_kernels(kernels);
     measure_work(net);
+    measure_map(net);
     return KNL_OK;
 }
 
@@ -67,7 +99,7 @@ int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error) {
 static int check(knl_network *net, uint8_t *arena, size_t bytes, knl_error *error) {
     places at = places_of(net);
     knl_shadow shadow;
-    int status = knl_check_structure(net, arena + at.fspm, error);
+    int status = knl_check_structure(net, arena, error);
     if (status || !(net->options & KNL_CHECKED))
         return status;
     status = knl_check_tokens(net, arena, error);
@@ -100,11 +132,46 @@ static int check_masks(knl_network *net, knl_error *error) {
             knl_run_transfer(net, &item);
         }
         if (item.opcode == KNL_OP_SPARSE)
-            status = knl_check_mask(net, &item, error);
+            status = knl_check_mask(&item, net->wspm + item.weight_address, error);
         if (status)
             return status;
     }
     return KNL_OK;
+}
+
+/* The same where the constants are read in place. */
+static int check_far_masks(knl_network *net, knl_error *error) {
+    knl_item item;
+    size_t byte = 0;
+    knl_begin(net);
+    for (; byte < net->code_bytes;) {
+        size_t code = byte;
+        byte = knl_decode(net, code, &item);
+        if (item.opcode == KNL_OP_LOAD)
+            continue;
+        if (item.opcode == KNL_OP_STORE) {
+            net->next_record += net->copies[net->next_store / 8] >> net->next_store % 8 & 1;
+            net->next_store++;
+            continue;
+        }
+        if (item.opcode == KNL_OP_SPARSE) {
+            int status = knl_check_far_mask(net, code, net->next_record, &item, error);
+            if (status)
+                return status;
+        }
+        net->next_record++;
+    }
+    return KNL_OK;
+}
+
+static void write_map(knl_network *net, uint8_t *records, uint8_t *copies) {
+    knl_map map;
+    memset(&map, 0, sizeof map);
+    map.records = (knl_source *)(void *)records;
+    map.copies = copies;
+    knl_map_program(net, &map);
+    net->records = records;
+    net->copies = copies;
 }
 
 int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *error) {
@@ -126,52 +193,92 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
         return status;
     memset(first, 0, arena_bytes);
     net->ddr = first + at.ddr;
-    net->fspm = first + at.fspm;
-    net->wspm = first + at.wspm;
     net->mspm = first + at.mspm;
     net->work = first + at.work;
+    net->sums = first + at.sums;
     net->packed[0] = 0;
+    if (net->is_mapped) {
+        net->fspm = net->wspm = NULL;
+        write_map(net, first + at.records, first + at.copies);
+        return check_far_masks(net, error);
+    }
+    net->fspm = first + at.fspm;
+    net->wspm = first + at.wspm;
     status = check_masks(net, error);
     memset(net->wspm, 0, (size_t)net->wspm_bytes);
     return status;
 }
 
-static void run_one(knl_network *net, const knl_item *item) {
+knl_tiles knl_near_tiles(const knl_network *net, const knl_item *item) {
+    knl_tiles found;
+    found.x = net->fspm + item->x_address;
+    found.other = net->fspm + (item->opcode == KNL_OP_ELTWISE ? item->z_address
+                                                              : item->residual_address);
+    found.weights = net->wspm + item->weight_address;
+    found.y = net->fspm + item->y_address;
+    found.sums = net->fspm + item->accumulator_address;
+    found.weights_key = item->weight_address + 1;
+    found.channel = 0;
+    return found;
+}
+
+void knl_compute(knl_network *net, const knl_item *item, const knl_tiles *tiles) {
     switch (item->opcode) {
-    case KNL_OP_LOAD:
-    case KNL_OP_STORE:
-        knl_run_transfer(net, item);
-        break;
     case KNL_OP_MATRIX:
         if (net->work_bytes && knl_vector_bytes(net, item))
-            knl_vector_matrix(net, item);
+            knl_vector_matrix(net, item, tiles);
         else
-            knl_run_matrix(net, item);
+            knl_run_matrix(net, item, tiles);
         break;
     case KNL_OP_SPARSE:
-        knl_run_matrix(net, item);
+        knl_run_matrix(net, item, tiles);
         break;
     case KNL_OP_AFFINE:
-        knl_run_affine(net, item);
+        knl_run_affine(net, item, tiles);
         break;
     case KNL_OP_ELTWISE:
-        knl_run_eltwise(net, item);
+        knl_run_eltwise(item, tiles);
         break;
     case KNL_OP_POOL:
-        knl_run_pool(net, item);
+        knl_run_pool(item, tiles);
         break;
     case KNL_OP_LOOKUP:
-        knl_run_lookup(net, item);
+        knl_run_lookup(net, item, tiles);
         break;
     case KNL_OP_RESIZE:
-        knl_run_resize(net, item);
+        knl_run_resize(item, tiles);
         break;
     case KNL_OP_MOVE:
-        knl_run_move(net, item);
+        knl_run_move(item, tiles);
         break;
     default:
-        knl_run_softmax(net, item);
+        knl_run_softmax(net, item, tiles);
         break;
+    }
+}
+
+static void run_near(knl_network *net, const knl_item *item) {
+    knl_tiles tiles;
+    if (item->opcode == KNL_OP_LOAD || item->opcode == KNL_OP_STORE) {
+        knl_run_transfer(net, item);
+        return;
+    }
+    tiles = knl_near_tiles(net, item);
+    knl_compute(net, item, &tiles);
+}
+
+/* Where the tiles lie in DDR: what only carries them has nothing to do. */
+static void run_far(knl_network *net, size_t code, knl_item *item) {
+    if (item->opcode == KNL_OP_LOAD) {
+        if (item->space == KNL_SPACE_MSPM)
+            knl_run_transfer(net, item);
+    } else if (item->opcode == KNL_OP_STORE) {
+        if (net->copies[net->next_store / 8] >> net->next_store % 8 & 1)
+            knl_copy_far(net, code, item), net->next_record++;
+        net->next_store++;
+    } else {
+        knl_run_far(net, code, item);
+        net->next_record++;
     }
 }
 
@@ -185,15 +292,20 @@ static void observe(const knl_network *net, int64_t index, knl_observer observer
 void knl_begin(knl_network *net) {
     net->saturations = 0;
     net->next_byte = 0;
-    net->next = 0;
+    net->next = net->next_record = net->next_store = 0;
+    net->packed[0] = 0;
 }
 
 void knl_advance(knl_network *net, uint32_t instruction) {
     uint32_t end = instruction < net->instructions ? instruction : net->instructions;
     knl_item item;
     for (; net->next < end; net->next++) {
-        net->next_byte = knl_decode(net, net->next_byte, &item);
-        run_one(net, &item);
+        size_t code = net->next_byte;
+        net->next_byte = knl_decode(net, code, &item);
+        if (net->is_mapped)
+            run_far(net, code, &item);
+        else
+            run_near(net, &item);
     }
 }
 

@@ -33,48 +33,49 @@ int knl_set_prologue(const knl_network *net, const knl_item *item, const knl_pla
 
 /* ---- weights */
 
-/* Steps of four inputs of each tap: [group][block][step][lane][4]; and what sums start from. */
-static void pack(const knl_network *net, const knl_item *item, const knl_plan *p) {
+/* A block: steps of four inputs of each tap, [step][lane][4]; and what sums start from. */
+static void pack(const knl_network *net, const knl_item *item, const knl_plan *p,
+                 const uint8_t *weights, uint32_t which, uint32_t place) {
     uint32_t taps = item->kernel_height * item->kernel_width, lanes = p->simd->lanes;
-    uint32_t group, block, tap, input, i;
+    uint32_t group = which / p->blocks, block = which % p->blocks, tap, input, i;
+    uint32_t left = p->outputs - block * lanes;
     int32_t offset = p->is_signed ? p->simd->offset : 0;
-    memset(net->work + p->start, 0, p->prologue - p->start);
-    for (group = 0; group < item->groups; group++)
-        for (block = 0; block < p->blocks; block++) {
-            size_t which = (size_t)group * p->blocks + block;
-            size_t channel = (size_t)group * p->outputs + (size_t)block * lanes;
-            uint32_t left = p->outputs - block * lanes;
-            uint8_t *to = net->work + p->packed + which * p->block_bytes;
-            int32_t *start = (int32_t *)(void *)(net->work + p->start) + which * lanes;
-            const uint8_t *row = net->wspm + item->weight_address + channel;
-            for (tap = 0; tap < taps; tap++)
-                for (input = 0; input < p->inputs; input += KNL_STEP) {
-                    const uint8_t *rows[KNL_STEP];
-                    for (i = 0; i < KNL_STEP; i++) {
-                        rows[i] = input + i < p->inputs ? row : NULL;
-                        row += rows[i] ? item->weight_row_bytes : 0;
-                    }
-                    p->simd->pack(rows, left < lanes ? left : lanes, offset, to, start);
-                    to += (size_t)KNL_STEP * lanes * p->simd->element;
-                }
+    uint8_t *to = net->work + p->packed + place * p->block_bytes;
+    int32_t *start = (int32_t *)(void *)(net->work + p->start) + (size_t)place * lanes;
+    const uint8_t *row = weights + (size_t)group * p->outputs + (size_t)block * lanes;
+    memset(start, 0, lanes * sizeof *start);
+    for (tap = 0; tap < taps; tap++)
+        for (input = 0; input < p->inputs; input += KNL_STEP) {
+            const uint8_t *rows[KNL_STEP];
+            for (i = 0; i < KNL_STEP; i++) {
+                rows[i] = input + i < p->inputs ? row : NULL;
+                row += rows[i] ? item->weight_row_bytes : 0;
+            }
+            p->simd->pack(rows, left < lanes ? left : lanes, offset, to, start);
+            to += (size_t)KNL_STEP * lanes * p->simd->element;
         }
 }
 
-void knl_pack_lanewise(knl_network *net, const knl_item *item, const knl_plan *p) {
+void knl_pack_lanewise(knl_network *net, const knl_item *item, const knl_plan *p,
+                       const uint8_t *weights) {
     uint32_t taps = item->kernel_height * item->kernel_width, tap, c;
     int16_t *to = (int16_t *)(void *)(net->work + p->packed);
     for (tap = 0; tap < taps; tap++, to += item->y_channels) {
-        const uint8_t *row =
-            net->wspm + item->weight_address + (size_t)tap * item->weight_row_bytes;
+        const uint8_t *row = weights + (size_t)tap * item->weight_row_bytes;
         for (c = 0; c < item->y_channels; c++)
             to[c] = (int16_t)knl_s8(row + c);
     }
 }
 
 /* Pack where the last packed weights were others; a load into them has said so. */
-void knl_pack(knl_network *net, const knl_item *item, const knl_plan *p) {
-    uint32_t key[8];
-    key[0] = item->weight_address + 1;
+void knl_pack(knl_network *net, const knl_item *item, const knl_plan *p, const knl_tiles *tiles,
+              uint32_t first) {
+    uint32_t total = item->groups * p->blocks, place;
+    uint32_t key[11];
+    key[0] = tiles->weights_key;
+    key[8] = item->weight_address;
+    key[9] = first;
+    key[10] = tiles->channel;
     key[1] = item->weight_row_bytes;
     key[2] = item->y_channels;
     key[3] = item->groups;
@@ -85,7 +86,8 @@ void knl_pack(knl_network *net, const knl_item *item, const knl_plan *p) {
     if (!memcmp(key, net->packed, sizeof key))
         return;
     memcpy(net->packed, key, sizeof key);
-    pack(net, item, p);
+    for (place = 0; place < p->packed_blocks && first + place < total; place++)
+        pack(net, item, p, tiles->weights, first + place, place);
 }
 /* ---- x */
 
@@ -93,9 +95,8 @@ static void fill(uint8_t *to, size_t bytes, size_t element, int32_t zero) {
     memset(to, element == 2 ? 0 : zero, bytes);
 }
 
-static void stage_pixels(const knl_network *net, const knl_item *item, const knl_plan *p,
-                         const knl_prologue *how, uint32_t row, uint8_t *to, uint32_t count) {
-    const uint8_t *x = net->fspm + item->x_address + (size_t)row * item->x_row_stride;
+static void stage_pixels(const knl_item *item, const knl_plan *p, const uint8_t *x,
+                         const knl_prologue *how, uint8_t *to, uint32_t count) {
     int wide = p->element == 2;
     int32_t add = p->is_signed && !wide ? p->simd->offset : 0;
     uint32_t at;
@@ -114,21 +115,25 @@ static void stage_pixels(const knl_network *net, const knl_item *item, const knl
 }
 
 /* x with the border that windows see, where they see it. */
-void knl_stage(const knl_network *net, const knl_item *item, const knl_plan *p,
-                  const knl_prologue *how) {
+void knl_stage(const knl_network *net, const knl_item *item, const knl_plan *p, const uint8_t *x,
+               const knl_prologue *how, uint32_t first, uint32_t rows) {
+    uint32_t high = knl_covered(rows, item->stride_height, item->kernel_height,
+                                item->dilation_height);
+    int64_t above = (int64_t)first * item->stride_height - item->pad_top;
     uint8_t *to = net->work + p->stage;
     size_t row_bytes = (size_t)p->wide * p->pixel_bytes;
     int32_t zero = p->is_signed && p->element == 1 ? p->simd->offset : 0;
     uint32_t left = item->pad_left < p->wide ? item->pad_left : p->wide;
     uint32_t inside = p->wide - left < item->x_width ? p->wide - left : item->x_width, row;
-    for (row = 0; row < p->high; row++, to += row_bytes) {
+    for (row = 0; row < high; row++, to += row_bytes) {
         size_t before = left * p->pixel_bytes, middle = inside * p->pixel_bytes;
-        if (row < item->pad_top || row - item->pad_top >= item->x_height) {
+        int64_t at = above + row;
+        if (at < 0 || at >= item->x_height) {
             fill(to, row_bytes, p->element, zero);
             continue;
         }
         fill(to, before, p->element, zero);
         fill(to + before + middle, row_bytes - before - middle, p->element, zero);
-        stage_pixels(net, item, p, how, row - item->pad_top, to + before, inside);
+        stage_pixels(item, p, x + (size_t)at * item->x_row_stride, how, to + before, inside);
     }
 }

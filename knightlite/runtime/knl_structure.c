@@ -270,16 +270,20 @@ static int are_equal(const knl_operand *one, const knl_operand *other) {
 
 static void mark(uint8_t *marks, const knl_operand *operand, int value) {
     knl_walk walk;
+    uint64_t at;
     for (knl_walk_start(&walk, operand); walk.more; knl_walk_next(&walk))
-        memset(marks + walk.address, value, (size_t)operand->run);
+        for (at = walk.address; at < walk.address + operand->run; at++) {
+            uint8_t bit = (uint8_t)(1u << at % 8);
+            marks[at / 8] = (uint8_t)(value ? marks[at / 8] | bit : marks[at / 8] & ~bit);
+        }
 }
 
 static int is_marked(const uint8_t *marks, const knl_operand *operand) {
     knl_walk walk;
     for (knl_walk_start(&walk, operand); walk.more; knl_walk_next(&walk)) {
-        uint64_t i;
-        for (i = 0; i < operand->run; i++)
-            if (marks[walk.address + i])
+        uint64_t at;
+        for (at = walk.address; at < walk.address + operand->run; at++)
+            if (marks[at / 8] >> at % 8 & 1)
                 return 1;
     }
     return 0;
@@ -333,7 +337,7 @@ static int check_one(const place *at, uint8_t *marks) {
     return check_overlap(at, found, count, marks);
 }
 
-int knl_check_structure(const knl_network *net, uint8_t *fspm_marks, knl_error *error) {
+int knl_check_structure(const knl_network *net, uint8_t *marks, knl_error *error) {
     knl_item item;
     place at;
     size_t byte = 0;
@@ -343,7 +347,7 @@ int knl_check_structure(const knl_network *net, uint8_t *fspm_marks, knl_error *
     for (at.index = 0; at.index < net->instructions; at.index++) {
         int status;
         byte = knl_decode(net, byte, &item);
-        status = check_one(&at, fspm_marks);
+        status = check_one(&at, marks);
         if (status)
             return status;
     }

@@ -52,7 +52,7 @@ int knl_check_tensor(const knl_network *net, uint32_t index, knl_error *error) {
     if (index >= net->tensor_count)
         return knl_say(error, KNL_ARGUMENT, index, "the network has %u tensors, not number %u.",
                        (uint64_t)net->tensor_count, (uint64_t)index);
-    if (!net->fspm)
+    if (!net->ddr)
         return knl_say(error, KNL_ARENA, 0, "the network has no arena yet.");
     return KNL_OK;
 }

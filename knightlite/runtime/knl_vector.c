@@ -2,31 +2,26 @@
 #include "knl_core.h"
 
 typedef struct tile {
-    uint8_t *at;
+    const uint8_t *at;
     size_t row_stride, column_stride;
     uint32_t type;
 } tile;
 
-static tile x_tile(const knl_network *net, const knl_item *item) {
+static tile x_tile(const knl_item *item, const knl_tiles *tiles) {
     tile found;
-    found.at = net->fspm + item->x_address;
+    found.at = tiles->x;
     found.row_stride = item->x_row_stride;
     found.column_stride = item->x_column_stride;
     found.type = item->x_type;
     return found;
 }
 
-static tile y_tile(const knl_network *net, const knl_item *item) {
-    tile found;
-    found.at = net->fspm + item->y_address;
-    found.row_stride = item->y_row_stride;
-    found.column_stride = item->y_column_stride;
-    found.type = item->y_type;
-    return found;
+static const uint8_t *at(const tile *from, uint32_t row, uint32_t column) {
+    return from->at + row * from->row_stride + column * from->column_stride;
 }
 
-static uint8_t *at(const tile *from, uint32_t row, uint32_t column) {
-    return from->at + row * from->row_stride + column * from->column_stride;
+static uint8_t *y_at(const knl_item *item, const knl_tiles *tiles, uint32_t row, uint32_t column) {
+    return tiles->y + (size_t)row * item->y_row_stride + (size_t)column * item->y_column_stride;
 }
 
 static void put(uint8_t *y, const knl_item *item, uint32_t channel, int64_t value) {
@@ -39,8 +34,8 @@ static int32_t get(const uint8_t *pixel, uint32_t type, uint32_t channel) {
     return knl_element(pixel + (size_t)channel * knl_size(type), type);
 }
 
-void knl_run_affine(knl_network *net, const knl_item *item) {
-    tile x = x_tile(net, item), y = y_tile(net, item);
+void knl_run_affine(const knl_network *net, const knl_item *item, const knl_tiles *tiles) {
+    tile x = x_tile(item, tiles);
     const uint8_t *records = net->mspm + item->parameter_address;
     uint32_t row, column, c;
     for (row = 0; row < item->y_height; row++)
@@ -48,7 +43,7 @@ void knl_run_affine(knl_network *net, const knl_item *item) {
             for (c = 0; c < item->y_channels; c++) {
                 int32_t value = get(at(&x, row, column), x.type, c);
                 uint32_t side = item->two_sided && value < 0 ? item->y_channels : 0;
-                put(at(&y, row, column), item, c, knl_affine(records, side + c, value));
+                put(y_at(item, tiles, row, column), item, c, knl_affine(records, side + c, value));
             }
 }
 
@@ -66,10 +61,10 @@ static int64_t combine(const knl_item *item, int64_t x, int64_t z) {
     }
 }
 
-void knl_run_eltwise(knl_network *net, const knl_item *item) {
-    tile x = x_tile(net, item), y = y_tile(net, item), z = x;
+void knl_run_eltwise(const knl_item *item, const knl_tiles *tiles) {
+    tile x = x_tile(item, tiles), z = x;
     uint32_t row, column, c;
-    z.at = net->fspm + item->z_address;
+    z.at = tiles->other;
     z.row_stride = item->z_row_stride;
     z.column_stride = item->z_column_stride;
     z.type = item->z_type;
@@ -78,7 +73,7 @@ void knl_run_eltwise(knl_network *net, const knl_item *item) {
             for (c = 0; c < item->y_channels; c++) {
                 int64_t one = get(at(&x, row, column), x.type, c);
                 int64_t other = get(at(&z, row, column), z.type, item->z_broadcast ? 0 : c);
-                put(at(&y, row, column), item, c,
+                put(y_at(item, tiles, row, column), item, c,
                     knl_round(combine(item, one, other), item->shift));
             }
 }
@@ -98,15 +93,15 @@ int64_t knl_look_up(const uint8_t *table, uint32_t x_type, uint32_t intervals, u
     return knl_round(left * ((INT64_C(1) << shift) - rest) + right * rest, shift + fraction);
 }
 
-void knl_run_lookup(knl_network *net, const knl_item *item) {
-    tile x = x_tile(net, item), y = y_tile(net, item);
+void knl_run_lookup(const knl_network *net, const knl_item *item, const knl_tiles *tiles) {
+    tile x = x_tile(item, tiles);
     const uint8_t *table = net->mspm + item->table_address;
     uint32_t row, column, c;
     for (row = 0; row < item->y_height; row++)
         for (column = 0; column < item->y_width; column++)
             for (c = 0; c < item->y_channels; c++)
-                put(at(&y, row, column), item, c,
-                    knl_look_up(table, x.type, item->intervals, item->fraction, y.type,
+                put(y_at(item, tiles, row, column), item, c,
+                    knl_look_up(table, x.type, item->intervals, item->fraction, item->y_type,
                                 get(at(&x, row, column), x.type, c)));
 }
 
@@ -136,8 +131,8 @@ static position linear(uint32_t place, uint32_t step, int32_t offset, uint32_t u
     return found;
 }
 
-void knl_run_resize(knl_network *net, const knl_item *item) {
-    tile x = x_tile(net, item), y = y_tile(net, item);
+void knl_run_resize(const knl_item *item, const knl_tiles *tiles) {
+    tile x = x_tile(item, tiles);
     position (*of)(uint32_t, uint32_t, int32_t, uint32_t, uint32_t) =
         item->mode == KNL_RESIZE_LINEAR ? linear : nearest;
     uint32_t row, column, c;
@@ -158,7 +153,7 @@ void knl_run_resize(knl_network *net, const knl_item *item) {
                             v.weight * (below * left + last * h.weight);
                     value = knl_round(value * item->multiplier, item->shift);
                 }
-                put(at(&y, row, column), item, c, value);
+                put(y_at(item, tiles, row, column), item, c, value);
             }
         }
     }
@@ -182,8 +177,8 @@ static uint64_t exponential(const knl_item *item, const uint8_t *table, uint32_t
     return found * knl_u32(table) >> 30;
 }
 
-void knl_run_softmax(knl_network *net, const knl_item *item) {
-    tile x = x_tile(net, item), y = y_tile(net, item);
+void knl_run_softmax(const knl_network *net, const knl_item *item, const knl_tiles *tiles) {
+    tile x = x_tile(item, tiles);
     const uint8_t *table = net->mspm + item->table_address;
     uint32_t row, column, c;
     for (row = 0; row < item->y_height; row++)
@@ -198,7 +193,8 @@ void knl_run_softmax(knl_network *net, const knl_item *item) {
                 sum += exponential(item, table, (uint32_t)(most - get(pixel, x.type, c)));
             for (c = 0; c < item->x_channels; c++) {
                 uint64_t entry = exponential(item, table, (uint32_t)(most - get(pixel, x.type, c)));
-                put(at(&y, row, column), item, c, sum ? divide(entry * item->numerator, sum) : 0);
+                put(y_at(item, tiles, row, column), item, c, sum ? divide(entry * item->numerator,
+                                                                          sum) : 0);
             }
         }
 }
