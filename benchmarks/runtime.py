@@ -12,9 +12,9 @@ frame from input integers to output integers, inputs and outputs copied, the pro
 the host's share excluded. ``ort_fp32_ms`` and ``ort_int8_ms``: the float ONNX model, and the QDQ
 model that ``quant`` wrote, in ONNX Runtime on the same thread in the same run. ``arena_bytes``:
 what the caller gives the runtime to run fast, beside the files; ``plan_bytes``: the plan's DDR
-without constants, of which it is a part. ``peak_mib``: the most that the process had in memory, Python
-and the files included, after a few frames in a process of its own. ``same`` says that every output
-byte is numpy's.
+without constants, of which it is a part. ``peak_mib``: the most that the process had in memory,
+Python and the files included, after a few frames in a process of its own. ``same`` says that every
+output byte is numpy's.
 """
 
 from __future__ import annotations
