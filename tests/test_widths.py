@@ -25,6 +25,7 @@ from knightlite.quantize.scales.widths import (
     middles,
     table_inputs,
     whole_groups,
+    within_norms,
 )
 from knightlite.quantize.settings import Settings, Widths
 
@@ -47,6 +48,38 @@ def mobile_net() -> Graph:
 
 def test_what_only_tables_read_is_wide() -> None:
     assert table_inputs(mobile_net()) == {"stem", "deep", "logits"}
+
+
+ROOTS: dict[str, tuple[str, ...]] = {
+    "power": ("Add x 1e-05", "Pow %1 exponent=-0.5"),
+    "reciprocal of a root": ("Add x 1e-05", "Sqrt %1", "Reciprocal %2"),
+    "with a gain": ("Add x 1e-05", "Sqrt %1", "Div 0.25 %2"),
+}
+
+
+def norm_net(*steps: str) -> Graph:
+    """(x - mean) by a table of the mean square, channel by channel of a pixel."""
+    net = FloatNet()
+    x = net.input("x", 8, 4, 4)
+    apart = net.node("Sub", (x, net.conv(x, "mean", 1)), "apart")
+    squares = net.node("Table", (apart,), "squares", function="Pow", exponent=2.0)
+    variance = net.conv(squares, "variance", 1)
+    root = net.node("Table", (variance,), "root", function="Expression", steps=steps)
+    return net.build(net.node("Mul", (apart, root), "y"))
+
+
+@pytest.mark.parametrize("steps", ROOTS.values(), ids=ROOTS)
+def test_a_norm_is_known_however_its_root_is_spelled_out(steps: tuple[str, ...]) -> None:
+    wanted = {"mean", "apart", "squares", "variance", "root"}
+    assert within_norms(norm_net(*steps)) == wanted
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [("Sqrt x",), ("Reciprocal x",), ("Exp x",), ("Sqrt x", "Div %1 -1.0", "Reciprocal %2")],
+)
+def test_other_tables_make_no_norm(steps: tuple[str, ...]) -> None:
+    assert within_norms(norm_net(*steps)) == frozenset()
 
 
 def test_the_head_is_wide_as_a_whole() -> None:

@@ -95,6 +95,11 @@ def composed(first: Sequence[Step], second: Sequence[Step]) -> list[Step]:
 
 def evaluate(steps: Sequence[Step], x: Array) -> Array:
     """The expression's float32 values, step by step as ONNX's operators round them."""
+    return all_values(steps, x)[-1]
+
+
+def all_values(steps: Sequence[Step], x: Array) -> list[Array]:
+    """The float32 values of every step."""
     values = [x]
     for step in steps:
         operands = [
@@ -107,7 +112,7 @@ def evaluate(steps: Sequence[Step], x: Array) -> Array:
             else:
                 made = functions.evaluate(step.op, operands[0], step.parameters)
         values.append(np.broadcast_to(made, x.shape).astype(np.float32))
-    return values[-1]
+    return values[1:]
 
 
 def nonnegative(steps: Sequence[Step], x_is: bool) -> bool:

@@ -218,12 +218,13 @@ class Kernel:
 class Lookup:
     """What is known of an operator that looks its values up: any function of one value.
 
-    ``support``: the interval of inputs outside which the output is constant. ``interval``: inputs
-    from one entry of the table of a 16-bit tensor to the next. ``steps``: the function as an
-    expression; ``computing``: the node with another one.
+    ``support``: the interval of inputs outside which the output is constant. ``bends``: inputs at
+    which its slope jumps. ``interval``: inputs from one entry of the table of a 16-bit tensor to
+    the next. ``steps``: the function as an expression; ``computing``: the node with another one.
     """
 
     support: Callable[[View], tuple[float, float]]
+    bends: Callable[[View], tuple[float, ...]]
     interval: Callable[[View], int]
     steps: Callable[[Node], Sequence[Step]]
     computing: Callable[[Node, Sequence[Step]], Node]

@@ -19,6 +19,7 @@ from onnx import TensorProto
 from knightlite import dtypes, numerics
 from knightlite.ir import Attribute, Graph, GraphBuilder, Node
 from knightlite.ops import expressions, functions, wide_table
+from knightlite.ops.bends import bends, support
 from knightlite.ops.functions import FUNCTIONS
 from knightlite.ops.onnx_io import OnnxNode, OnnxWriter
 from knightlite.ops.opdef import Constraint, Lookup, OpDef, View, no_macs, same_rows, same_shape
@@ -29,7 +30,6 @@ from knightlite.ops.table_functions import (
     function_name,
     function_names,
     steps_of,
-    support,
     values,
 )
 from knightlite.ops.wide_table import LUT_LEN
@@ -195,7 +195,7 @@ TABLE = OpDef(
     ),
     samples=samples,
     nonnegative=nonnegative,
-    lookup=Lookup(support, wide_table.interval, steps_of, computing),
+    lookup=Lookup(support, bends, wide_table.interval, steps_of, computing),
     aliases=function_names,
     finest_step=wide_table.finest_step,
 )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from knightlite.ir import Attribute, Node
 from knightlite.ops import expressions, functions
-from knightlite.ops.functions import FUNCTIONS, OPEN_SUPPORT
+from knightlite.ops.functions import FUNCTIONS
 from knightlite.ops.opdef import View
 
 Array = NDArray[Any]
@@ -58,19 +58,6 @@ def function_names(node: Node) -> tuple[str, ...]:
     """What a user calls the node: its function, Table, and the steps of an expression."""
     names = (str(node.attributes["function"]), "Table", *(step.op for step in steps_of(node)))
     return tuple(dict.fromkeys(names))
-
-
-def support(view: View) -> tuple[float, float]:
-    """The interval of inputs outside which the node's output is constant.
-
-    That of an expression's first step, where no later one reads the input.
-    """
-    first, *others = steps_of(view.node)
-    reads_x = any(item == 0 and isinstance(item, int) for step in others for item in step.operands)
-    if first.op not in FUNCTIONS or reads_x:
-        return OPEN_SUPPORT
-    low, high = FUNCTIONS[first.op].support(first.parameters)
-    return float(low), float(high)
 
 
 def values(view: View, x: Array) -> Array:

@@ -29,7 +29,6 @@ from knightlite.options.kinds import (
 from knightlite.options.shared import INFER_AUTO
 from knightlite.quantize.choices import (
     BIAS_CORRECTIONS,
-    DEFAULT_LUT_LEN,
     DEFAULT_PERCENT,
     EFFORTS,
     ROUNDINGS,
@@ -307,14 +306,15 @@ class QuantizeOptions:
         argument="scales",
         doc="a scale file (``generate_scale_json`` makes one) to take types and scales from.",
     )
-    lut_len: int = option(
+    lut_len: int | None = option(
         "-ll",
         "--lut-len",
         kind=WHOLE,
-        help="Tables of 16-bit tensors have 2^N intervals, N from 8 to 12.",
-        default=DEFAULT_LUT_LEN,
+        help="Tables of 16-bit tensors have 2^N intervals, N from 8 to 12 [default: 10, and 11 "
+        "where lines between so few entries are too coarse].",
         check=within(8, 12, "the length of tables (-ll)"),
-        doc="tables of 16-bit tensors have 2^lut_len intervals, 8 to 12.",
+        doc="tables of 16-bit tensors have 2^lut_len intervals, 8 to 12; default: 10, and 11 where "
+        "lines between so few entries are too coarse.",
     )
     input_configs: str = option(
         "--input-configs",

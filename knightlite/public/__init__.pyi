@@ -408,7 +408,7 @@ def quantize(
     output_names: Sequence[str] = (),
     generate_scale_json: bool = False,
     scales: str | Path | None = None,
-    lut_len: int = 10,
+    lut_len: int | None = None,
     input_configs: Sequence[Mapping[str, Any]] = (),
     ir_batch: int = 1,
     cache_distribution: str | Path | None = None,
@@ -471,7 +471,8 @@ def quantize(
         output_names: cut the network at these tensors.
         generate_scale_json: also make ``scales``, the text of a scale file.
         scales: a scale file (``generate_scale_json`` makes one) to take types and scales from.
-        lut_len: tables of 16-bit tensors have 2^lut_len intervals, 8 to 12.
+        lut_len: tables of 16-bit tensors have 2^lut_len intervals, 8 to 12; default: 10, and 11
+            where lines between so few entries are too coarse.
         input_configs: type, mean, std and data of each input, as in run-config files.
         ir_batch: frames that ``sim`` runs of its input; the model takes any batch.
         cache_distribution: a file that keeps what the first pass over the data learns, and stands

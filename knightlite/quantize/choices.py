@@ -13,7 +13,6 @@ from typing import Any
 DEFAULT_METHOD = "mse"
 AUTO_METHOD = "auto"  # the default method, and every tensor's own where that gains
 DEFAULT_PERCENT = 0.99999  # Knight's
-DEFAULT_LUT_LEN = 10
 BIAS_CORRECTIONS = ("off", "fast", "sequential")
 ROUNDINGS = ("nearest", "adaptive")
 STRATEGIES = ("HAWQ", "IOhigh", "initial")  # of automatic mixes

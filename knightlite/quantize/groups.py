@@ -124,16 +124,20 @@ def writes_wide(graph: Graph, group: Group) -> bool:
 def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
     """The interval of values that make a difference to the readers of a tensor.
 
-    Where it is only looked up, functions may be constant beyond some value (HardSwish below -3):
-    saturating there costs nothing, so no codes are spent on it.
+    Where it is only looked up, there or where it is moved to, functions may be constant beyond some
+    value (HardSwish below -3): saturating there costs nothing, so no codes are spent on it.
     """
     readers = graph.consumers().get(name, ())
-    lookups = [BY_NAME[node.op].lookup for node in readers]
-    if not readers or name in graph.chip_outputs or None in lookups:
+    if not readers or name in graph.chip_outputs:
         return -np.inf, np.inf
-    supports = [
-        lookup.support(View(graph, node))
-        for lookup, node in zip(lookups, readers, strict=True)
-        if lookup is not None
-    ]
-    return min(0.0, *(low for low, _ in supports)), max(0.0, *(high for _, high in supports))
+    low = high = 0.0
+    for node in readers:
+        definition = BY_NAME[node.op]
+        if definition.lookup is not None:
+            lowest, highest = definition.lookup.support(View(graph, node))
+        elif definition.value_preserving:
+            lowest, highest = felt_interval(graph, node.output)
+        else:
+            return -np.inf, np.inf
+        low, high = min(low, lowest), max(high, highest)
+    return low, high

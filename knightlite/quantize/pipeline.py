@@ -136,7 +136,8 @@ def prepare(
     """
     method_of(settings.method, settings.percent)  # refused before any work
     check_constants(graph)
-    graph = with_lut_length(graph, settings.lut_len)
+    if settings.lut_len is not None:
+        graph = with_lut_length(graph, settings.lut_len)
     started = time.perf_counter()
     lifted: tuple[Lifted, ...] = ()
     # without any bias correction the rounding of weights would meet a larger mean

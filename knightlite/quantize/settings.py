@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from knightlite.dtypes import DType
 from knightlite.quantize.choices import (
     AUTO_METHOD,
-    DEFAULT_LUT_LEN,
     DEFAULT_METHOD,
     DEFAULT_PERCENT,
     EFFORTS,
@@ -76,7 +75,7 @@ class Settings:
     of the convolutions that may have 16 bits), see :mod:`knightlite.quantize.mixed.auto_mix`;
     ``mix_budget``: what more may be wide by its cost, :mod:`knightlite.quantize.mixed.mix_budget`.
     ``pins``: types and scales that the user decides. ``lut_len``: tables of 16-bit tensors have
-    2^lut_len intervals, 8 to 12.
+    2^lut_len intervals, 8 to 12; None: 10 or 11, see :mod:`knightlite.quantize.scales.table_fit`.
     ``output_headroom``: how far a 16-bit tensor reaches beyond the largest magnitude seen.
     ``range_choice``: of every scale group whose range is by ``method`` another method is taken
     where the operators that read it then err less, see
@@ -106,7 +105,7 @@ class Settings:
     range_factors: tuple[tuple[str, float], ...] = ()
     percent: float = DEFAULT_PERCENT
     pins: tuple[Pin, ...] = ()
-    lut_len: int = DEFAULT_LUT_LEN
+    lut_len: int | None = None
     equalize: bool = True
     tuned_weights: bool = True
     output_headroom: float = OUTPUT_HEADROOM

@@ -14,6 +14,7 @@ from knightlite.quantize.scales.coarse_steps import coarse_widths
 from knightlite.quantize.scales.feature_choice import choose_features
 from knightlite.quantize.scales.features import Feature, quantized_tensor
 from knightlite.quantize.scales.quantized_nodes import Constants, quantized_conv
+from knightlite.quantize.scales.table_fit import fit_tables
 from knightlite.quantize.scales.weights import QuantizedWeights, quantize_conv
 from knightlite.quantize.scales.widths import choose_widths, refused_widths, without
 from knightlite.quantize.settings import NARROW, Widths
@@ -39,8 +40,8 @@ def assign(basis: Basis) -> Assignment:
 
     UnsupportedError lists every node that the arithmetic cannot represent.
     """
-    graph, settings = basis.graph, basis.settings
-    widths, chosen, narrowed = _features(basis)
+    settings = basis.settings
+    widths, chosen, narrowed, graph = _features(basis)
     weights: dict[str, QuantizedWeights] = {}
     nodes: list[Node] = []
     tensors: dict[str, Tensor] = {
@@ -68,18 +69,29 @@ def assign(basis: Basis) -> Assignment:
     return Assignment(quantized, chosen, weights, widths, narrowed)
 
 
-def _features(basis: Basis) -> tuple[Widths, dict[str, Feature], dict[str, str]]:
-    """Widths, features, and which tensors stay at 8 bits: an operator wants it so, or gains."""
-    graph = basis.graph
-    widths = choose_widths(graph, basis.settings)
+def _features(basis: Basis) -> tuple[Widths, dict[str, Feature], dict[str, str], Graph]:
+    """Widths, features, which tensors stay at 8 bits, and the graph with tables that fit.
+
+    At 8 bits stays what an operator wants so, or what gains by it.
+    """
+    widths = choose_widths(basis.graph, basis.settings)
     narrowed: dict[str, str] = {}
+    own = basis  # whose tables fit the widths of now
+    tried: set[str] = set()
     while True:
-        chosen = choose_features(basis, widths)
-        refused = refused_widths(graph, chosen, widths) or coarse_widths(basis, chosen, widths)
+        free = own.switched(pins=())  # pins may be as fine as tables that fit
+        better = fit_tables(own, choose_features(free, widths), tried)
+        if better is not own:
+            own = better
+            continue
+        chosen = choose_features(own, widths)
+        refused = refused_widths(own.graph, chosen, widths) or coarse_widths(own, chosen, widths)
         if not refused:
-            return widths, chosen, narrowed
+            return widths, chosen, narrowed, own.graph
         narrowed |= refused
-        widths = without(graph, widths, refused)
+        widths = without(basis.graph, widths, refused)
+        own = basis
+        tried.clear()
 
 
 def check_constants(graph: Graph) -> None:

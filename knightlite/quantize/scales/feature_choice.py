@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from knightlite import dtypes
 from knightlite.dtypes import DType
 from knightlite.errors import Finding
-from knightlite.ir import Graph, Tensor
+from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
 from knightlite.ops.jumps import between_codes, jumps, scale_between
 from knightlite.quantize.groups import (
@@ -44,7 +46,8 @@ from knightlite.quantize.scales.widths import delivered_wide, is_wide
 from knightlite.quantize.settings import NARROW, Widths
 from knightlite.quantize.statistics.observers import Statistics
 
-LEAST_ENTRIES = 16  # between 0 and a kink: to move it costs a scale at most a sixteenth
+LEAST_ENTRIES = 8  # between 0 and a bend: to move it costs a scale at most an eighth
+LEAST_CODES = 16  # between 0 and a jump: at most a sixteenth
 COARSER = 1.5  # what several jumps of a table may cost the scale that it reads
 EPSILON = 1e-9
 FINER = "a coarser scale, or none: what calibration finds is fine enough"
@@ -183,6 +186,11 @@ def _preserves(graph: Graph, name: str) -> bool:
     return BY_NAME[graph.producers()[name].op].value_preserving
 
 
+def wide_scale(basis: Basis, group: Group) -> float:
+    """The scale that a 16-bit group would have if whatever makes it told such steps apart."""
+    return _wide_scale(basis, group, basis.settings.output_headroom)
+
+
 def _wide_scale(basis: Basis, group: Group, headroom: float) -> float:
     """The largest magnitude that makes a difference; 1 for raw pixels.
 
@@ -198,33 +206,55 @@ def _wide_scale(basis: Basis, group: Group, headroom: float) -> float:
     for name in sources:
         low, high = felt_interval(graph, name)
         found = statistics[name]
-        absmax = max(absmax, -max(float(found.minimum.min()), low))
-        absmax = max(absmax, min(float(found.maximum.max()), high))
-    return _kinks_on_entries(graph, group, (headroom * absmax or ZERO_SCALE) / dtypes.S16.maximum)
+        absmax = max(absmax, -max(headroom * float(found.minimum.min()), low))
+        absmax = max(absmax, min(headroom * float(found.maximum.max()), high))
+    return _bends_on_entries(graph, group, (absmax or ZERO_SCALE) / dtypes.S16.maximum)
 
 
-def _kinks_on_entries(graph: Graph, group: Group, scale: float) -> float:
-    """The scale, a little coarser, in which the kink of a table that reads the group is an entry.
+def _bends_on_entries(graph: Graph, group: Group, scale: float) -> float:
+    """The scale, a little coarser, in which the bends of tables that read the group are entries.
 
-    A line across a kink (HardSwish at 3) is off by the more steps the finer they are; between two
-    entries that meet at the kink it is exact there.
+    A line across a bend (HardSwish at 3) is off by the more steps the finer they are; between two
+    entries that meet at the bend it is exact there. Where no scale does for several bends it is
+    the one with the finest steps of what the tables write.
     """
-    kinks: dict[float, int] = {}  # and inputs from entry to entry
-    for node in readers_outside(graph, group):
-        lookup, view = BY_NAME[node.op].lookup, View(graph, node)
-        if lookup is not None and _kink(lookup.support(view)) > 0:
-            kinks[_kink(lookup.support(view))] = lookup.interval(view)
-    if not kinks:
+    tables = [node for node in readers_outside(graph, group) if BY_NAME[node.op].lookup is not None]
+    places = {
+        abs(bend): lookup.interval(view)
+        for node in tables
+        for view in (View(graph, node),)
+        for lookup in (BY_NAME[node.op].lookup,)
+        if lookup is not None
+        for bend in lookup.bends(view)
+        if 0 < abs(bend) < scale * dtypes.S16.maximum
+    }
+    if not places:
         return scale
-    furthest = max(kinks)
-    entries = int(furthest / (scale * kinks[furthest]))
-    return furthest / (entries * kinks[furthest]) if entries >= LEAST_ENTRIES else scale
+    furthest = max(places)
+    unit = furthest / places[furthest]
+    most = int(unit / scale)
+    if most < LEAST_ENTRIES:
+        return scale
+    if len(places) == 1:
+        return unit / most
+    counts = range(most, most - most // LEAST_ENTRIES - 1, -1)
+    return min(
+        (unit / count for count in counts), key=lambda item: _coarseness(graph, tables, item)
+    )
 
 
-def _kink(support: tuple[float, float]) -> float:
-    """The least magnitude of a bend at the support's ends other than 0; 0 where it has none."""
-    bends = (abs(bound) for bound in support if np.isfinite(bound) and bound)
-    return min(bends, default=0.0)
+def _coarseness(graph: Graph, tables: Sequence[Node], scale: float) -> float:
+    """The product, as a logarithm, of the finest steps that tables write from steps ``scale``."""
+    total = 0.0
+    for node in tables:
+        x, y = node.inputs[0], node.output
+        known = [
+            Tensor(x, graph.tensors[x].shape, dtypes.S16, np.asarray(np.float32(scale))),
+            Tensor(y, graph.tensors[y].shape, dtypes.S16, np.ones((), np.float32)),
+        ]
+        view = View(graph.with_tensors(known), node)
+        total += math.log(BY_NAME[node.op].finest_step(view) or 1.0)
+    return total
 
 
 def _jump_between_codes(graph: Graph, group: Group, dtype: DType, scale: float) -> float:
@@ -241,7 +271,7 @@ def _jump_between_codes(graph: Graph, group: Group, dtype: DType, scale: float) 
         if node.op == "Table"
         for place in jumps(node, scale, dtype.minimum, dtype.maximum)
     ]
-    if not places or abs(places[0]) < LEAST_ENTRIES * scale:
+    if not places or abs(places[0]) < LEAST_CODES * scale:
         return scale
     limit = scale * COARSER if all(node.op == "Table" for node in readers) else scale
     least = scale_between(places[0], scale)

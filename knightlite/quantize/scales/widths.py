@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME, View, table_functions
 from knightlite.quantize.groups import (
@@ -22,6 +24,9 @@ from knightlite.quantize.groups import (
 )
 from knightlite.quantize.scales.features import Feature, quantized_tensor
 from knightlite.quantize.settings import Settings, Widths
+
+VARIANCES = np.asarray([0.5, 1, 2, 4, 8], np.float32)  # at which a reciprocal root shows itself
+STRAIGHT = 1e-4  # of a slope: float32 rounds in each of the steps
 
 
 def choose_widths(graph: Graph, settings: Settings) -> Widths:
@@ -147,11 +152,15 @@ def within_norms(graph: Graph) -> frozenset[str]:
 
 
 def _is_reciprocal_root(node: Node) -> bool:
-    """True for the table of (x + epsilon)^-1/2."""
+    """True for a table of gain * (x + epsilon)^-1/2, however it is spelled out."""
     if node.op != "Table":
         return False
-    steps = table_functions.steps_of(node)
-    return steps[-1].op == "Pow" and steps[-1].parameters.get("exponent") == -0.5
+    y = table_functions.evaluate(node, VARIANCES).astype(np.float64)
+    if not np.all(np.isfinite(y) & (y > 0)):
+        return False
+    inverse = 1 / y**2  # a straight line over x
+    slope = np.diff(inverse) / np.diff(VARIANCES)
+    return bool(slope[0] > 0 and np.ptp(slope) <= STRAIGHT * slope[0])
 
 
 def head_tensors(graph: Graph) -> frozenset[str]:

@@ -1,0 +1,81 @@
+"""Tables of 16-bit tensors whose lines would limit what they write: longer, or bounded.
+
+Lines between entries follow a steep function only so far (``OpDef.finest_step``). Where that is
+coarser than what the written values need, a table has twice the intervals; and where it is steep at
+inputs that were never seen (the root of a variance near 0), it is constant beyond what was seen,
+with the headroom that 16-bit tensors have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from knightlite import dtypes
+from knightlite.ir import Graph, Node
+from knightlite.ops import BY_NAME, View
+from knightlite.ops.expressions import Step, composed
+from knightlite.ops.wide_table import LUT_LEN
+from knightlite.quantize.groups import group_of
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.scales.feature_choice import wide_scale
+from knightlite.quantize.scales.features import Feature, quantized_tensor
+
+LIMITING = 2.0  # times the steps that its values need: so much coarser a table may write
+WORTH = 0.75  # of the step as it is: what a fitted table must reach
+LONGER = 11  # log2 of intervals: every chip holds such a table
+
+
+def fit_tables(basis: Basis, chosen: Mapping[str, Feature], tried: set[str]) -> Basis:
+    """The basis with tables fitted that are not among the ``tried`` ones, to which they are added.
+
+    Of the ways to fit a table the first in this order is taken that is fine enough, else the finest
+    one, if that is finer by a quarter: longer, bounded, both.
+    """
+    graph, settings = basis.graph, basis.settings
+    better: dict[str, Node] = {}
+    for node in graph.nodes:
+        if BY_NAME[node.op].lookup is None or node.output in tried:
+            continue
+        x, y = chosen[node.inputs[0]], chosen[node.output]
+        if x.dtype != dtypes.S16 or y.dtype != dtypes.S16:
+            continue
+        known = graph.with_tensors([quantized_tensor(graph, item) for item in (x, y)])
+        needed = LIMITING * wide_scale(basis, group_of(graph, node.output))
+        if _finest(known, node) <= needed:
+            continue
+        tried.add(node.output)
+        bounded = _bounded(basis, node)
+        ways = [bounded]
+        if settings.lut_len is None:
+            ways = [_longer(node), bounded, _longer(bounded)]
+        steps = [max(_finest(known, way), needed) for way in ways]
+        if min(steps) <= WORTH * _finest(known, node):
+            better[node.name] = ways[steps.index(min(steps))]
+    if not better:
+        return basis
+    return replace(basis, graph=graph.with_nodes(better.get(n.name, n) for n in graph.nodes))
+
+
+def _finest(known: Graph, node: Node) -> float:
+    """The finest step that a table writes; infinite where some value is, and none is enough."""
+    return BY_NAME[node.op].finest_step(View(known, node)) or math.inf
+
+
+def _longer(node: Node) -> Node:
+    return replace(node, attributes={**node.attributes, LUT_LEN: LONGER})
+
+
+def _bounded(basis: Basis, node: Node) -> Node:
+    """The table of the function of x within what was seen of x, with headroom."""
+    lookup = BY_NAME[node.op].lookup
+    assert lookup is not None
+    found, headroom = basis.statistics[node.inputs[0]], basis.settings.output_headroom
+    lowest, highest = float(found.minimum.min()), float(found.maximum.max())
+    low = np.float32(lowest / headroom if lowest > 0 else lowest * headroom)
+    high = np.float32(highest * headroom if highest > 0 else highest / headroom)
+    bounds = [Step("Clip", (0,), {"alpha": float(low), "beta": float(high)})]
+    return lookup.computing(node, composed(bounds, lookup.steps(node)))
