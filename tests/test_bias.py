@@ -6,16 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from float_nets import small_net
+from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
 from knightlite.ir import Tensor
+from knightlite.ops.functions import FUNCTIONS
 from knightlite.quantize.steps import bias as module
 from knightlite.quantize.steps import correcting
 from knightlite.quantize.steps.bias import (
     CUT_OFF,
+    Passes,
     correct_bias,
     correct_biases,
+    passes_of,
     picture_means,
     pictures_for,
     shrunk_mean,
@@ -23,14 +27,25 @@ from knightlite.quantize.steps.bias import (
 from knightlite.quantize.steps.walk import Walk
 from test_walk import PICTURES, quantized
 
+Array = NDArray[Any]
+
 INFINITE = float("inf")
+OPEN = (-INFINITE, INFINITE)
 SHAPE = (4, 3, 5, 5)
+
+
+def table(name: str) -> dict[str, Any]:
+    return {"function": name, **FUNCTIONS[name].parameters}
+
+
+def between(low: float, high: float) -> Passes:
+    return lambda values: (values > low) & (values < high)
 
 
 def test_without_an_activation_every_value_counts_alike() -> None:
     rng = np.random.default_rng(1)
     exact, computed = (rng.normal(0, 1, SHAPE).astype(np.float32) for _ in range(2))
-    found = picture_means(exact, computed, (-INFINITE, INFINITE))
+    found = picture_means(exact, computed, None)
     np.testing.assert_allclose(found, (exact - computed).mean(axis=(2, 3)), atol=1e-6)
 
 
@@ -43,12 +58,12 @@ def test_what_is_cut_off_counts_a_tenth(clamp: tuple[float, float]) -> None:
     counts = np.where(passed, 1.0, CUT_OFF)
     counts /= counts.mean(axis=(0, 2, 3), keepdims=True)
     wanted = ((exact - computed).astype(np.float64) * counts).mean(axis=(2, 3))
-    np.testing.assert_allclose(picture_means(exact, computed, clamp), wanted, rtol=1e-9)
+    np.testing.assert_allclose(picture_means(exact, computed, between(*clamp)), wanted, rtol=1e-9)
 
 
 def test_a_channel_that_is_cut_off_everywhere_counts_alike() -> None:
     exact = np.full((2, 1, 3, 3), -1, np.float32)
-    found = picture_means(exact, exact + np.float32(0.25), (0.0, INFINITE))
+    found = picture_means(exact, exact + np.float32(0.25), between(0.0, INFINITE))
     np.testing.assert_allclose(found, -0.25, rtol=1e-12)
 
 
@@ -57,7 +72,57 @@ def test_an_error_that_is_cut_off_moves_the_bias_little() -> None:
     exact[:, :, 1] = -1  # half of them are cut off
     computed = np.where(exact > 0, exact, exact - 1)
     for clamp, share in (((-INFINITE, INFINITE), 0.5), ((0.0, INFINITE), CUT_OFF / (1 + CUT_OFF))):
-        np.testing.assert_allclose(shrunk_mean(picture_means(exact, computed, clamp)), share)
+        np.testing.assert_allclose(
+            shrunk_mean(picture_means(exact, computed, between(*clamp))), share
+        )
+
+
+X = np.linspace(-4, 4, 161, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("functions", "low", "high"),
+    [
+        (("HardSwish",), 0.0, INFINITE),  # its slope is (2 x + 3) / 6 up to 3, and 1.5 there
+        (("HardSigmoid",), -2.5, 2.5),  # (x + 2.5) / 5
+        (("Sigmoid", "HardSwish"), -2.3, INFINITE),  # either lets through
+    ],
+)
+def test_tables_let_through_where_they_are_steep(
+    functions: tuple[str, ...], low: float, high: float
+) -> None:
+    net = FloatNet()
+    made = net.conv(net.input("x", 1, 4, 4), "c", 1)
+    outputs = tuple(
+        net.node("Table", (made,), f"y{n}", **table(name)) for n, name in enumerate(functions)
+    )
+    graph = net.builder.build(outputs)
+    passes = passes_of(graph, graph.nodes[0])
+    assert passes is not None
+    through = X[passes(X)]
+    assert abs(through.min() - low) <= 0.25
+    assert abs(through.max() - min(high, 4)) <= 0.25
+    assert np.all(passes(X[(through.min() <= X) & (through.max() >= X)]))
+
+
+@pytest.mark.parametrize("case", ["delivered", "beside a convolution", "a table behind a ReLU"])
+def test_tables_that_do_not_read_alone(case: str) -> None:
+    net = FloatNet()
+    clamped = case == "a table behind a ReLU"
+    made = net.conv(net.input("x", 1, 4, 4), "c", 1, clamp=RELU if clamped else OPEN)
+    outputs = [net.node("Table", (made,), "y", **table("HardSigmoid"))]
+    if case == "delivered":
+        outputs.append(made)
+    if case == "beside a convolution":
+        outputs.append(net.conv(made, "z", 1))
+    graph = net.builder.build(tuple(outputs))
+    passes = passes_of(graph, graph.nodes[0])
+    if not clamped:
+        assert passes is None
+    else:
+        assert passes is not None
+        found: Array = passes(np.asarray([-1, 0.5, 2, 4], np.float32))
+        assert found.tolist() == [False, True, True, False]
 
 
 def test_one_loud_picture_does_not_turn_the_mean() -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite.dtypes import S8
-from knightlite.quantize.ranges.densities import Density, apart, clip, foreseen, mix
+from knightlite.quantize.ranges.densities import Density, apart, clip, foreseen, merged, mix
 from knightlite.quantize.ranges.least_squares import min_max
 from knightlite.quantize.ranges.scale_errors import squared_error
 from range_cases import density_of, even_part, samples
@@ -47,6 +47,21 @@ def test_mix_is_exact_where_bins_fall_into_one() -> None:
     assert both.positive.tolist() == [12.5, 44.5, *[0.5] * 6]
     assert both.negative.tolist() == [52.0, 20.0, *[0.0] * 6]
     assert (both.zeros, both.width, both.minimum, both.maximum) == (11.0, 1.0, -2.0, 7.5)
+
+
+def test_channels_merge_as_they_mix() -> None:
+    rng = np.random.default_rng(3)
+    sides = rng.integers(0, 9, (7, 2, 8)).astype(float)
+    rows = [
+        Density(high, low, float(n), 2.0 ** -(n % 3), -float(n), n + 0.5)
+        for n, (high, low) in enumerate(sides)
+    ]
+    found, wanted = merged(rows), mix(rows, [1.0] * 7)
+    assert found.positive.tolist() == wanted.positive.tolist()
+    assert found.negative.tolist() == wanted.negative.tolist()
+    assert (found.zeros, found.width) == (wanted.zeros, wanted.width) == (21.0, 1.0)
+    assert (found.minimum, found.maximum) == (wanted.minimum, wanted.maximum) == (-6.0, 6.5)
+    assert merged(rows[2:3]) is rows[2]
 
 
 def test_members_with_128_times_finer_bins_keep_their_own() -> None:

@@ -310,6 +310,29 @@ def test_a_clamp_that_would_differ_between_channels_takes_one_scale() -> None:
     assert choose(net((-0.5, 100.0)), pictures)["t"].scale.shape == ()
 
 
+def test_a_picture_to_come_beyond_a_clamp_takes_one_scale_whatever_the_factor() -> None:
+    """5.5 against 3 foresees 8: its code of the bound 6 is not that of the other channel.
+
+    Only the furthest channel's scale is looked for then.
+    """
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "t", 4, weights=np.eye(4)[:, :, None, None], bias=np.zeros(4), clamp=(0.0, 6.0))
+    net.depthwise("t", "y")
+    graph = net.build("y")
+    pictures = np.random.default_rng(0).uniform(0, 3, (20, 4, 8, 8)).astype(np.float32)
+    pictures[4, 2] *= 5.5 / 3
+    plain = basis_of(graph, pictures)
+    scale = choose_features(plain)["t"].scale
+    assert scale.shape == ()
+    assert set(plain.found.values()) == {None}
+    for factor in (0.5, 2.0):
+        moved = plain.switched(range_factors=(("t", factor),))
+        assert choose_features(moved)["t"].scale == scale * np.float32(factor)
+    pictures[4, 2] /= 5.5 / 3
+    assert choose(graph, pictures)["t"].scale.shape == (4,)
+
+
 @pytest.mark.parametrize(
     "sizes",
     [

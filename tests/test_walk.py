@@ -23,7 +23,7 @@ from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import live_values
 from knightlite.quantize.steps import walk as module
-from knightlite.quantize.steps.bias import correct_bias, picture_means, shrunk_mean
+from knightlite.quantize.steps.bias import correct_bias, passes_of, picture_means, shrunk_mean
 from knightlite.quantize.steps.judgement import trimmed_mean
 from knightlite.quantize.steps.live_values import Rounded, fake_quantize
 from knightlite.quantize.steps.walk import Compute, Constants, Layer, Walk
@@ -127,7 +127,7 @@ def test_correction_leaves_no_mean_error_and_later_layers_see_it() -> None:
                 picture_means(
                     layer.exact,
                     np.concatenate(list(layer.linear(constants))),
-                    layer.view.clamp,
+                    passes_of(layer.graph, layer.node),
                 )
                 for constants in ({}, made)
             )

@@ -62,14 +62,29 @@ def even_row_densities(statistics: Statistics) -> list[Density]:
     return _rows(statistics, statistics.even or statistics.histogram)
 
 
-def foreseen_row_densities(statistics: Statistics) -> list[Density]:
-    """What scales per channel are chosen on: each channel with a picture that is yet to come."""
+def foreseen_row_densities(statistics: Statistics, row: int | None = None) -> list[Density]:
+    """What scales per channel are chosen on: each channel with a picture that is yet to come.
+
+    ``row``: of this channel alone.
+    """
     rows = even_row_densities(statistics)
     if statistics.second is None:
         return rows
-    return [
-        foreseen(row, second) for row, second in zip(rows, statistics.second.tolist(), strict=True)
-    ]
+    parts = list(zip(rows, statistics.second.tolist(), strict=True))
+    if row is not None:
+        parts = parts[row : row + 1]
+    return [foreseen(part, second) for part, second in parts]
+
+
+def foreseen_reach(statistics: Statistics) -> Float64:
+    """How far each channel [C] reaches then: as far beyond the loudest as that beyond the second.
+
+    ``statistics``: of a tensor with a scale per channel.
+    """
+    assert statistics.second is not None
+    spoke = (statistics.second > 0) & (statistics.second < statistics.absmax)
+    stretched = 2 * statistics.absmax - statistics.second
+    return np.where(spoke, stretched, statistics.absmax)
 
 
 def foreseen(part: Density, second: float) -> Density:
@@ -149,6 +164,31 @@ def mix(parts: Sequence[Density], weights: Sequence[float]) -> Density:
         min(part.minimum for part in parts),
         max(part.maximum for part in parts),
     )
+
+
+def merged(rows: Sequence[Density]) -> Density:
+    """One density of all channels of a tensor: their sum. Those of one width are added first."""
+    if len(rows) == 1:
+        return rows[0]
+    alike: dict[float, list[Density]] = {}
+    for row in rows:
+        alike.setdefault(row.width, []).append(row)
+
+    def added(parts: Sequence[Density]) -> Density:
+        positive, negative = np.zeros_like(parts[0].positive), np.zeros_like(parts[0].negative)
+        for part in parts:
+            positive += part.positive
+            negative += part.negative
+        return Density(
+            positive,
+            negative,
+            sum(part.zeros for part in parts),
+            parts[0].width,
+            min(part.minimum for part in parts),
+            max(part.maximum for part in parts),
+        )
+
+    return mix([added(parts) for parts in alike.values()], [1.0] * len(alike))
 
 
 def apart(parts: Sequence[Density], weights: Sequence[float]) -> tuple[Density, ...]:

@@ -26,14 +26,15 @@ class Basis:
     """A float network, what was seen of it, and what the user asks.
 
     ``statistics``: of every feature tensor of ``graph``, watched as ``plan`` says. ``found``: what
-    scales per channel were chosen by now; the same record under other settings knows them too.
+    scales per channel were chosen by now, None for one scale; the same record under other settings
+    knows them too.
     """
 
     graph: Graph
     statistics: Mapping[str, Statistics]
     plan: ObservationPlan
     settings: Settings = DEFAULT_SETTINGS
-    found: dict[ChannelChoice, NDArray[np.float32]] = field(default_factory=dict)
+    found: dict[ChannelChoice, NDArray[np.float32] | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph, seen: Observation, settings: Settings = DEFAULT_SETTINGS) -> Basis:

@@ -23,7 +23,11 @@ from knightlite.quantize.groups import (
     readers_outside,
     scale_groups,
 )
-from knightlite.quantize.ranges.densities import even_row_densities, foreseen_row_densities
+from knightlite.quantize.ranges.densities import (
+    even_row_densities,
+    foreseen_reach,
+    foreseen_row_densities,
+)
 from knightlite.quantize.ranges.methods import method_of
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import (
@@ -111,10 +115,11 @@ def _per_channel(basis: Basis, index: int, group: Group) -> dict[str, Feature] |
     factor = basis.factor_of(group)
     asked = name, dtype, method, basis.settings.percent
     if asked not in basis.found:
-        basis.found[asked] = channel_scales(basis.statistics[name], *asked[1:])
-    scales = basis.found[asked] * np.float32(factor)
-    if not _clamp_allows(basis.graph, name, dtype, scales):
+        basis.found[asked] = _channel_choice(basis, *asked)
+    found = basis.found[asked]
+    if found is None or not _clamp_allows(basis.graph, name, dtype, found * np.float32(factor)):
         return None
+    scales = found * np.float32(factor)
     rule = Rule(method, is_method=True, per_channel=True, factor=factor)
     return {name: Feature(name, dtype, scales, index, rule)}
 
@@ -282,6 +287,30 @@ def _jump_between_codes(graph: Graph, group: Group, dtype: DType, scale: float) 
             return least
         least = scale_between(places[0], least * (1 + EPSILON))
     return scale
+
+
+def _channel_choice(
+    basis: Basis, name: str, dtype: DType, method: str, percent: float
+) -> NDArray[np.float32] | None:
+    """The scales per channel (C,) of a tensor; None where its clamp allows none.
+
+    A factor that a group's scale gets later decides nothing here: one scale stays one scale. What
+    reaches beyond the bound of a clamp in one channel mostly ends it, so the channel that reaches
+    furthest is asked first: a Relu6 spares the others.
+    """
+    statistics, graph = basis.statistics[name], basis.graph
+    if method == "mse" and statistics.second is not None:
+        _, high = View(graph, graph.producers()[name]).clamp
+        reach = foreseen_reach(statistics)
+        if reach.max() > high > reach.min():
+            furthest = foreseen_row_densities(statistics, int(reach.argmax()))
+            (scale,) = method_of(method, percent)(furthest, dtype)
+            scales = np.full(reach.shape, high / dtype.maximum, np.float32)
+            scales[reach.argmax()] = scale
+            if not _clamp_allows(graph, name, dtype, scales):
+                return None
+    scales = channel_scales(statistics, dtype, method, percent)
+    return scales if _clamp_allows(graph, name, dtype, scales) else None
 
 
 def channel_scales(

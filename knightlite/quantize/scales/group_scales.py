@@ -10,7 +10,14 @@ import numpy as np
 from knightlite.dtypes import DType
 from knightlite.ir import Tensor
 from knightlite.quantize.groups import Group, computed_members, felt_interval
-from knightlite.quantize.ranges.densities import Density, apart, clip, even_row_densities, mix
+from knightlite.quantize.ranges.densities import (
+    Density,
+    apart,
+    clip,
+    even_row_densities,
+    merged,
+    mix,
+)
 from knightlite.quantize.ranges.least_squares import common_scale
 from knightlite.quantize.ranges.methods import method_of
 from knightlite.quantize.ranges.scale_errors import squared_error
@@ -105,5 +112,4 @@ def is_exact_in(sources: Sequence[str], statistics: Mapping[str, Statistics], dt
 
 def _merged_rows(statistics: Statistics) -> Density:
     """One density of a tensor that was observed per channel."""
-    rows = even_row_densities(statistics)
-    return rows[0] if len(rows) == 1 else mix(rows, [1.0] * len(rows))
+    return merged(even_row_densities(statistics))

@@ -5,8 +5,8 @@ section 4.2 (empirical form), layer by layer, each measured with all layers befo
 channel's mean is that of the pictures' own means without the largest and the smallest fifth: one
 loud picture of thirty would else be most of it in every other channel of a MobileNet. It is shrunk
 by how sure it is: few values that scatter widely (a layer behind a global pool sees one value per
-picture) say little about pictures not seen. Values that a merged activation cuts off count little:
-an error there is cut off too.
+picture) say little about pictures not seen. Values that an activation cuts off count little, be it
+merged or a table behind the layer: an error there is cut off too.
 
 Many pictures make a mean, and few fit into memory with their values of both networks. So the float
 network runs first, a few pictures at a time; of every layer its means per picture remain, and a bit
@@ -17,7 +17,7 @@ pictures layer by layer, its values kept as integers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View
+from knightlite.ops.slopes import is_steep
 from knightlite.quantize.data.sample import bytes_at_widest, integer_bytes
 from knightlite.quantize.steps.correcting import correct, see_linear
 from knightlite.quantize.steps.judgement import trimmed_means
@@ -36,6 +37,9 @@ Float64 = NDArray[np.float64]
 
 MOST_PIXELS = 1 << 11  # of a map: their mean errors scatter by a fiftieth of a step
 CUT_OFF = 0.1  # what a value counts that the float network's activation cuts off
+
+Passes = Callable[[Array], NDArray[np.bool_]]
+"""Which of what a layer makes in float its activation lets through."""
 
 
 def has_bias(layer: Layer) -> bool:
@@ -64,7 +68,7 @@ def pictures_for(graph: Graph, quantized: Graph, live_bytes: int) -> int:
     masks = sum(
         _seen_pixels(graph.tensors[node.output])[1] * graph.tensors[node.output].shape[1] // 8
         for node in graph.nodes
-        if _is_cut(graph, node)
+        if passes_of(graph, node) is not None
     )
     return max(1, live_bytes // (bytes_at_widest(quantized, integer_bytes) + masks))
 
@@ -81,6 +85,7 @@ class _FloatMeans:
         self._means: dict[str, Float64] = {}
         self._counted: dict[str, Float64] = {}
         self._inside: dict[str, list[NDArray[np.uint8] | None]] = {}
+        self._passes = {node.output: passes_of(graph, node) for node in graph.nodes}
         for node in graph.nodes:
             if BY_NAME[node.op].kernel is not None:
                 shape = self._count, graph.tensors[node.output].shape[1]
@@ -92,12 +97,12 @@ class _FloatMeans:
 
     def see(self, node: Node, place: int, values: Array) -> None:
         """Linear ``values`` [C, ...] of the picture with this number."""
-        low, high = View(self._graph, node).clamp
         name, rows = node.output, self._pixels(node.output, values)
-        if not _is_cut(self._graph, node):
+        passes = self._passes[name]
+        if passes is None:
             self._means[name][place] = _row_means(rows)
             return
-        inside = (rows > low) & (rows < high)
+        inside = passes(rows)
         self._inside[name][place] = np.packbits(inside, axis=1)
         self._means[name][place] = _counted_means(rows, inside)
         self._counted[name][place] = CUT_OFF + (1 - CUT_OFF) * _row_means(inside)
@@ -131,11 +136,28 @@ def _seen_pixels(tensor: Tensor) -> tuple[int, int]:
     return stride, -(-size // stride)
 
 
-def _is_cut(graph: Graph, node: Node) -> bool:
+def passes_of(graph: Graph, node: Node) -> Passes | None:
+    """What tells which values of a layer the activation behind it lets through; None for all.
+
+    A merged one lets through what lies within its bounds; tables that alone read the layer, values
+    at which one of them is steep.
+    """
     if BY_NAME[node.op].kernel is None:
-        return False
+        return None
     low, high = View(graph, node).clamp
-    return not (np.isinf(low) and np.isinf(high))
+    readers = graph.consumers().get(node.output, ())
+    looked_up = readers and all(BY_NAME[reader.op].lookup is not None for reader in readers)
+    tables = readers if looked_up and node.output not in graph.chip_outputs else ()
+    if not tables and np.isinf(low) and np.isinf(high):
+        return None
+
+    def passes(values: Array) -> NDArray[np.bool_]:
+        inside = (values > low) & (values < high)
+        if tables:
+            inside &= np.logical_or.reduce([is_steep(table, values) for table in tables])
+        return np.asarray(inside)
+
+    return passes
 
 
 def _counted_means(rows: Array, inside: NDArray[Any]) -> Float64:
@@ -158,7 +180,7 @@ def correct_bias(layer: Layer, changed: Constants | None = None) -> Constants | 
         return None
     changed = changed or {}
     computed = (picture for some in layer.linear(changed) for picture in some)
-    means = picture_means(layer.exact, computed, layer.view.clamp)
+    means = picture_means(layer.exact, computed, passes_of(layer.graph, layer.node))
     bias = _corrected(layer.graph, layer.node, means)
     return {**changed, layer.node.inputs[2]: bias}
 
@@ -174,19 +196,19 @@ def _corrected(graph: Graph, node: Node, means: Float64) -> NDArray[np.int32]:
     return np.rint(integers).astype(np.int32)
 
 
-def picture_means(exact: Array, computed: Iterable[Array], clamp: tuple[float, float]) -> Float64:
+def picture_means(exact: Array, computed: Iterable[Array], passes: Passes | None) -> Float64:
     """Mean of ``exact`` [n, C, ...] less ``computed``, n pictures, per picture and channel [n, C].
 
-    Where ``clamp`` (low, high) cuts a value off it counts little, the others so much more: counts
-    are 1 in the mean of a channel. One picture at a time: memory is that of a picture in float64.
+    What does not pass counts little, the others so much more: counts are 1 in the mean of a
+    channel. One picture at a time: memory is that of a picture in float64.
     """
     means, counted = np.empty(exact.shape[:2]), np.zeros(exact.shape[1])
     for place, (wanted, found) in enumerate(zip(exact, computed, strict=True)):
         rows = wanted.reshape(len(wanted), -1)
         missing = (rows - found.reshape(rows.shape)).astype(np.float64)
-        counts = np.where((rows > clamp[0]) & (rows < clamp[1]), 1.0, CUT_OFF)
+        counts = np.where(True if passes is None else passes(rows), 1.0, CUT_OFF)
         means[place] = (missing * counts).mean(axis=1)
-        counted += counts.mean(axis=1) / len(exact)
+        counted += np.broadcast_to(counts, rows.shape).mean(axis=1) / len(exact)
     return means / counted
 
 
