@@ -7,6 +7,7 @@ elements have the same order, so that users feed either.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -14,8 +15,14 @@ Shape = tuple[int, ...]
 
 
 def is_frame(shape: Shape, frame: Shape) -> bool:
-    """True where an array of ``shape`` holds one frame of shape ``frame``."""
-    return [size for size in shape if size != 1] == [size for size in frame if size != 1]
+    """True where an array of ``shape`` holds one frame of shape ``frame``.
+
+    Of more than three long axes all but the last two may be joined to channels.
+    """
+    long, own = ([size for size in item if size != 1] for item in (shape, frame))
+    if len(long) > 3 == len(own):
+        return long[-2:] == own[-2:] and prod(long) == prod(own)
+    return long == own
 
 
 def are_frames(shape: Shape, frame: Shape) -> bool:

@@ -90,12 +90,18 @@ class Net:
 
 
 def run(model: onnx.ModelProto | bytes, graph: Graph, seed: int = 0) -> list[Array]:
-    """Outputs of ``model`` for seeded random inputs of the graph's shapes."""
+    """Outputs of ``model`` for seeded random inputs, in the shapes that it declares."""
     rng = np.random.default_rng(seed)
-    feeds = {
-        name: rng.normal(0, 1, graph.tensors[name].shape).astype(np.float32)
-        for name in graph.inputs
+    proto = model if isinstance(model, onnx.ModelProto) else onnx.ModelProto.FromString(model)
+    declared = {
+        item.name: [dim.dim_value for dim in item.type.tensor_type.shape.dim]
+        for item in proto.graph.input
     }
+    feeds = {}
+    for name in graph.inputs:
+        values = rng.normal(0, 1, graph.tensors[name].shape).astype(np.float32)
+        whole = 0 not in declared[name]  # else a batch of any size
+        feeds[name] = values.reshape(declared[name]) if whole else values
     return list(session(model, threads=2).run(list(graph.outputs), feeds))
 
 

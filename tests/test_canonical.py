@@ -393,8 +393,8 @@ def test_folding_that_overflows_is_a_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "element", "finding"),
     [
-        ((1, 4, 2, 3, 3), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], "
-         "[1, C, L] or [1, C], not (1, 4, 2, 3, 3)."),
+        ((1, 4, 2, 2, 2, 3, 3), TensorProto.FLOAT, "x: the network input x must be [1, C, H, W], "
+         "[1, C, L] or [1, C], not (1, 4, 2, 2, 2, 3, 3)."),
         ((1, 4, 3, 3), TensorProto.BOOL, "x: the network input x must be of numbers, not of bool."),
         ((1, 4, 3, 3), TensorProto.INT8, "x: Relu Relu_y computes with the int8 of the network "
          "input x, which only a Cast to float32 may read."),
@@ -429,5 +429,7 @@ def test_training_forms_are_findings(tmp_path: Path) -> None:
     assert refused(net, tmp_path, "c", "indices") == [
         "Dropout_a: Dropout Dropout_a must be in inference form, not training form. Hint: export "
         "the model after calling its eval()",
-        "pool: the second output indices of MaxPool is not supported yet.",
+        "pool: the second output indices of MaxPool is not supported yet. Hint: the host cannot do "
+        "it in the middle of the network either (-gp): Dropout Dropout_a makes other numbers at "
+        "every run",
     ]

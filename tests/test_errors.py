@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from knightlite import errors
@@ -87,18 +85,3 @@ def test_suggestions(name: str, known: list[str], what_else: str, hint: str) -> 
     assert errors.nearest(name, known) == (
         hint.removesuffix(f" {what_else}") if "?" in hint else ""
     )
-
-
-@pytest.mark.parametrize(
-    ("shapes", "words"),
-    [
-        ([None], "-is 1 3 224 224"),
-        ([("N", 3, -1, "W")], "-is 1 3 224 224"),
-        ([(2, 1, 0, 10)], "-is 2 1 224 10"),
-        ([(None, 7)], "-is 1 7"),
-        ([(5, 3, 8, 16, 16)], "-is 1 3 224 224"),
-        ([(1, 1, 1, 1), ("N", "C", "L")], "-is 1 1 1 1 -is 1 3 224"),
-    ],
-)
-def test_open_sizes_are_those_of_an_example(shapes: list[Any], words: str) -> None:
-    assert f", as in {words}, where" in errors.open_shapes_hint(shapes)

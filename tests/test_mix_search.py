@@ -87,22 +87,6 @@ def test_the_search_ends_where_noise_is_enough() -> None:
     assert taken_within(noises, prices, 2000, enough=REST + 14) == (set(), [set()])
 
 
-def test_what_cannot_be_and_what_brings_nothing_is_passed_over() -> None:
-    """The second unit brings nothing beside the first; the third cannot be beside it."""
-
-    def cycles(taken: frozenset[int]) -> int | None:
-        return None if taken >= {0, 2} else 1000 + 10 * len(taken)
-
-    def noise(taken: frozenset[int]) -> float:
-        first = 0.0 if 0 in taken else (4.0 if 1 in taken else 8.0)
-        return REST + first + sum((2.0, 1.5)[index - 2] for index in (2, 3) if index not in taken)
-
-    start = Point(frozenset(), 1000, noise(frozenset()))
-    points = search(start, (8.0, 4.0, 2.0, 1.5), REST, 2000, cycles, noise)
-    assert [set(point.taken) for point in points] == [set(), {0}, {0, 1}, {0, 3}]
-    assert pareto(points, start.noise)[-1].taken == {0, 3}
-
-
 def test_six_units_beyond_the_budget_end_the_search() -> None:
     """The seventh that is too dear is not looked at, nor quiet ones that would fit behind them."""
     dear = [9.0, 8.9, 8.8, 8.7, 8.6, 8.5, 8.4]

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from knightlite.errors import UnsupportedError
-from knightlite.ops import resize
-from knightlite.ops.onnx_io import OnnxNode
 from onnx_nets import Net, checked, operators
 
 
@@ -85,55 +83,6 @@ def test_empty_optional_inputs_and_computed_sizes(tmp_path: Path) -> None:
     empty = net.weight("empty", np.zeros(0, np.float32))
     net.node("Resize", [x, empty, empty, "sizes"], "y", mode="linear")
     assert operators(checked(net.save(tmp_path, "y"))) == ["Conv", "ResizeLinear"]
-
-
-def test_the_first_upsample_has_its_scales_as_attribute(tmp_path: Path) -> None:
-    net = Net(7)
-    x = net.conv(net.input("x", (1, 3, 9, 12)), "c", (4, 3, 1, 1))
-    net.node("Upsample", [x], "y", mode="nearest", scales=[1.0, 1.0, 2.0, 3.0])
-    graph = checked(net.save(tmp_path, "y"))
-    assert graph.nodes[-1].attributes["scales"] == (2.0, 3.0)
-    assert graph.tensors[graph.outputs[0]].shape == (1, 4, 18, 36)
-
-
-LACKING = "Resize r must have constant scales or sizes."
-PLANE = "Resize r must resize height and width only, not (1, 4, 9, 12) to "
-
-
-@pytest.mark.parametrize(
-    ("opset", "op", "given", "attributes", "output", "found"),
-    [
-        (7, "Upsample", (), {"scales": [1, 1, 2, 3]}, (4, 18, 36), (2.0, 3.0)),
-        (9, "Upsample", ([1.0, 1, 2, 3],), {}, (4, 18, 36), (2.0, 3.0)),
-        (9, "Upsample", ([1.0, 1, 2, 3],), {"scales": [1, 1, 4, 4]}, (4, 18, 36), (2.0, 3.0)),
-        (9, "Upsample", (), {}, (4, 18, 36), LACKING),
-        (10, "Resize", ([1.0, 1, 0.5, 2],), {}, (4, 4, 24), (0.5, 2.0)),
-        (10, "Resize", ([],), {}, (4, 18, 24), LACKING),
-        (11, "Resize", ([], [1.0, 1, 2, 2]), {}, (4, 18, 24), (2.0, 2.0)),
-        (11, "Resize", ([], [], [1, 4, 18, 24]), {}, (4, 18, 24), (2.0, 2.0)),
-        (11, "Resize", ([], [1.0, 1, 2, 2], []), {}, (4, 18, 24), (2.0, 2.0)),
-        (11, "Resize", ([], [1.0, 1, 9, 9], [1, 4, 18, 24]), {}, (4, 18, 24), (2.0, 2.0)),
-        (11, "Resize", ([], []), {}, (4, 18, 24), LACKING),
-        (18, "Resize", ([], [3.0, 2.0]), {"axes": [-1, -2]}, (4, 18, 36), (2.0, 3.0)),
-        (18, "Resize", ([], [1.5]), {"axes": [3]}, (4, 9, 18), (1.0, 1.5)),
-        (11, "Resize", ([], [1.0, 2, 1, 1]), {}, (8, 9, 12), PLANE + "(1, 8, 9, 12)."),
-        (11, "Resize", ([], [2.0, 1, 1, 1]), {}, (4, 9, 12), PLANE + "(1, 4, 9, 12)."),
-        (11, "Resize", ([], [1.0, 1.2, 1, 1]), {}, (4, 9, 12), PLANE + "(1, 4, 9, 12)."),
-    ],
-)  # fmt: skip
-def test_where_scales_are_found(
-    opset: int, op: str, given: Any, attributes: Any, output: tuple[int, ...], found: Any
-) -> None:
-    """``given``: the constants behind the feature, by their places."""
-    constants = {f"c{at}": np.asarray(values) for at, values in enumerate(given)}
-    shapes = {"x": (1, 4, 9, 12), "y": (1, *output)}
-    node = OnnxNode("r", op, opset, ("x", *constants), "y", attributes, constants, shapes)
-    if isinstance(found, str):
-        with pytest.raises(UnsupportedError) as caught:
-            resize._scales(node, "Resize r")
-        assert caught.value.sentence == found
-    else:
-        assert resize._scales(node, "Resize r") == found
 
 
 def test_relu_behind_linear_is_its_clamp(tmp_path: Path) -> None:

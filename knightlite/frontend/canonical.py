@@ -16,6 +16,7 @@ from knightlite import ops
 from knightlite.errors import Finding, UnsupportedError
 from knightlite.frontend import (
     any_operators,
+    batches,
     carrying,
     compute,
     decompose,
@@ -23,6 +24,7 @@ from knightlite.frontend import (
     focus,
     host,
     host_values,
+    known_values,
     long_kernels,
     network_inputs,
     opsets,
@@ -157,7 +159,9 @@ def _walked(
     ``hosting``: the host may take the network's end. ``any_rank``: inputs need not be pictures,
     signals or vectors.
     """
-    whole, model = model, recurrent.unrolled(long_kernels.folded(expansions.leave_out(model)))
+    whole, model = model, known_values.simplified(expansions.leave_out(model))
+    model = batches.folded(model) if any_rank else model
+    model = recurrent.unrolled(long_kernels.folded(model))
     state = Importer(model, general, hosting, any_rank)
     for name in model.inputs:
         network_inputs.declare(state, name)
@@ -186,6 +190,7 @@ def _walked(
     verify(graph)
     types = network_inputs.other_types(model, graph)
     problems = [*_left_to_host(graph, state.kept_off), *_overflows(graph)]
+    problems += [] if problems or model.quantized else _ending(graph)
     findings = (*whole.warnings, *state.findings, *types, *problems, *_warnings(graph))
     hosted = _hosted(state, supported)
     read = set(graph.inputs) if problems else set()
@@ -236,6 +241,13 @@ def _left_to_host(graph: Graph, reasons: Mapping[str, str]) -> list[Finding]:
         for op in graph.host
         if name in op.inputs
     ]
+
+
+def _ending(graph: Graph) -> list[Finding]:
+    """What ONNX Runtime does not run behind the chip."""
+    reason = general_layers.ending_refusal(graph)
+    hint = "end the network before it, and compute it in your program"
+    return [Finding(graph.outputs[0], f"{reason}.", hint)] if reason else []
 
 
 def _host_operations(graph: Graph) -> Iterator[HostOp]:

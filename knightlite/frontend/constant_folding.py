@@ -67,6 +67,19 @@ def evaluate_shape(node: SourceNode, shape: Shape) -> Array:
     return np.asarray(shape[start:end], np.int64)
 
 
+def cast_like(
+    node: SourceNode, constants: Mapping[str, Array], types: Mapping[str, int]
+) -> tuple[Array] | None:
+    """A constant as the type that features have; None for features and where that is unknown."""
+    from onnx import helper
+
+    (source, like), output = node.inputs, node.outputs[0]
+    element = types.get(output, types.get(like, 0))
+    if source not in constants or not element:
+        return None
+    return (constants[source].astype(helper.tensor_dtype_to_np_dtype(element)),)
+
+
 def axes_of(node: SourceNode, operands: Operands) -> tuple[int, ...] | None:
     """``axes`` as attribute (older opsets) or second input."""
     if "axes" in node.attributes:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from knightlite import limits
 from knightlite.errors import ModelError, UnsupportedError
+from knightlite.frontend import opsets
 from knightlite.frontend.source import Shape, SourceNode
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ RANDOM = (
 # how much they make depends on values: at most an index, of as many axes, for each element
 SELECTING = ("Compress", "NonZero", "Unique")
 EVERY_PAIR = ("DFT", "Det", "GRU", "GridSample", "LSTM", "NonMaxSuppression", "RNN", "STFT")
+
+
+def is_random(node: SourceNode, constants: Mapping[str, Array]) -> bool:
+    """True for what makes other numbers at every run: a Dropout in training, too."""
+    if node.op_type != "Dropout":
+        return node.op_type in RANDOM
+    ratio, training = (constants.get(name) for name in (*node.inputs[1:], "", "")[:2])
+    some = ratio is None or bool(np.any(ratio))
+    return some and training is not None and bool(np.any(training))
 
 
 @dataclass(slots=True)
@@ -92,6 +102,11 @@ def run(node: SourceNode, operands: Operands, opset: int) -> tuple[Array, ...]:
     from knightlite.inference import session
 
     names = _names(operands)
+    bare = [item is not None and item.dtype.name == "bfloat16" for item in operands]
+    operands = [  # ONNX Runtime computes little with bfloat16: all its numbers are float32's
+        item.astype(np.float32) if item is not None and short else item
+        for item, short in zip(operands, bare, strict=True)
+    ]
     feeds = {name: item for name, item in zip(names, operands, strict=True) if item is not None}
     try:
         model = _model(node, operands, opset, small_only=False)
@@ -143,7 +158,8 @@ def _model(node: SourceNode, operands: Operands, opset: int, small_only: bool) -
     for item in described:
         item.type.tensor_type.elem_type = TensorProto.UNDEFINED
     graph = helper.make_graph([made], "constants", inputs, described, weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    version = helper.make_opsetid("", opsets.meaning(node, opset))
+    model = helper.make_model(graph, opset_imports=[version], ir_version=8)
     return _inferred(model)
 
 

@@ -17,13 +17,14 @@ from onnx.checker import ValidationError
 
 from knightlite import ops
 from knightlite.errors import Finding, KnightliteError, UnsupportedError
-from knightlite.frontend import host
+from knightlite.frontend import constant_runs, host
 from knightlite.frontend.host_values import as_seen
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.tail import BUILT_IN, Tail
 from knightlite.ir import Graph, HostOp, Node
 from knightlite.ops import general
+from knightlite.ops import host as host_share
 from knightlite.ops.general import GENERAL_NAME, LAYER_TYPE
 from knightlite.ops.onnx_io import OPSET
 
@@ -41,6 +42,10 @@ def is_general(node: SourceNode) -> bool:
 def obstacle(model: SourceModel, node: SourceNode) -> str:
     """Why the host cannot compute a node between two segments of the chip, or ""."""
     what = f"{node.op_type} {node.name}"
+    if constant_runs.is_random(node, model.constants):
+        return f"{what} makes other numbers at every run"
+    if node.attributes.get("training_mode", 0):
+        return f"{what} is in training form"
     if node.domain or not defs.has(node.op_type, OPSET):
         return f"{node.kind} is no operator of ONNX {OPSET}"
     if any(type(value).__name__ == "GraphProto" for value in node.attributes.values()):
@@ -479,6 +484,23 @@ def refusal(graph: Graph) -> str:
             return f"{kinds}: {' '.join(str(error).split()).rstrip('.')}"
         if made.shape != graph.tensors[node.output].shape:
             return f"{kinds} of zeros makes {made.shape}, not what the file says"
+    return ""
+
+
+def ending_refusal(graph: Graph) -> str:
+    """What ONNX Runtime says of the network's end, where it is to run that, or ""."""
+    from knightlite.inference import session
+
+    if not host_share.needs_onnx_runtime(graph):
+        return ""
+    kinds = ", ".join(dict.fromkeys(op.op for op in graph.host if op.op != "Reshape"))
+    feeds = {name: np.zeros(graph.tensors[name].shape, np.float32) for name in graph.chip_outputs}
+    try:
+        session(host_share.model(graph), called=kinds).run(None, feeds)
+    except KnightliteError as error:
+        return error.sentence.rstrip(".")
+    except ValidationError as error:
+        return f"{kinds}: {' '.join(str(error).split()).rstrip('.')}"
     return ""
 
 

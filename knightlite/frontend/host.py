@@ -17,7 +17,7 @@ from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import compute as chip
-from knightlite.frontend import modern
+from knightlite.frontend import constant_runs, modern
 from knightlite.frontend.host_values import add, append, as_seen, source_of
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceNode
@@ -28,6 +28,8 @@ from knightlite.ops import host as kinds
 Array = NDArray[Any]
 
 HOST = ("Softmax", "LogSoftmax", "ArgMax")
+FOR_INFERENCE = "export the model for inference, after calling its eval()"
+OWN_FORM = ("Cast", "Clip", *VIEWS)  # a HostOp says them in another way than ONNX does
 
 
 def compute(state: Importer, node: SourceNode, *, anything: bool = False) -> None:
@@ -46,7 +48,7 @@ def compute(state: Importer, node: SourceNode, *, anything: bool = False) -> Non
         try:
             handler(state, node)
         except UnsupportedError:
-            if not anything:
+            if node.op_type in OWN_FORM or not (anything or state.tail.general):
                 raise
             _general(state, node)
     elif state.tail.general:
@@ -294,6 +296,12 @@ def _is_finite(value: Any) -> bool:
 
 def _general(state: Importer, node: SourceNode) -> None:
     """Any operator, rewritten for the opset of the files that we write."""
+    if constant_runs.is_random(node, state.model.constants):
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} makes other numbers at every run.", FOR_INFERENCE
+        )
+    if node.attributes.get("training_mode", 0):
+        raise UnsupportedError(f"{node.op_type} {node.name} is in training form.", FOR_INFERENCE)
     for made in modern.rewritten(node, state.model):
         state.model = made.model
         _with_operands(state, made.node, made.attributes)

@@ -7,6 +7,7 @@ may make anything. Those of uint8 and int8 stay integers at scale 1 all the way 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 from onnx import TensorProto
 
@@ -106,14 +107,17 @@ def _canonical(state: Importer, name: str, shape: Shape) -> Shape | None:
 
 
 def _of_any_rank(shape: Shape) -> Shape | None:
-    """The same elements as channels, rows and columns; None where more than three axes are long."""
+    """The same elements as channels, rows and columns; None for more axes than there may be.
+
+    Of more than three long axes all but the last two are channels.
+    """
     long = [size for size in shape if size != 1]
-    if len(shape) > MOST_AXES or len(long) > 3 or 0 in shape:
+    if len(shape) > MOST_AXES or 0 in shape:
         return None
-    c, h, w = {
-        0: (1, 1, 1), 1: (*long, 1, 1), 2: (*long[:1], 1, *long[1:]), 3: tuple(long),
-    }[len(long)]  # fmt: skip
-    return (1, c, h, w)
+    if len(long) < 3:
+        c, h, w = {0: (1, 1, 1), 1: (*long, 1, 1), 2: (*long[:1], 1, *long[1:])}[len(long)]
+        return (1, c, h, w)
+    return (1, prod(long[:-2]), *long[-2:])
 
 
 def _remedy(state: Importer, shape: Shape | None) -> str:

@@ -17,6 +17,7 @@ from knightlite import reading
 from knightlite.errors import Finding, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import (
     onnx_bounds,
+    onnx_functions,
     opsets,
     raising,
     resolving,
@@ -119,6 +120,7 @@ def _resolve(
     constants = take_constants(model, path, apart)
     resolving.describe(model, constants)
     _check(model, path)
+    model = onnx_functions.spelled_out(model)
     names = [item.name for item in model.graph.input if item.name not in constants]
     declared = static_shapes.declared_shapes(model, names)
     pinned = static_shapes.pinned_shapes(declared, path, input_shapes)

@@ -30,6 +30,16 @@ def version_known(opset: int) -> int:
     return min(opset, KNOWN)
 
 
+def meaning(node: SourceNode, opset: int) -> int:
+    """The oldest opset in which ``node`` of ``opset`` means the same: every runtime has that."""
+    from onnx import defs
+
+    try:
+        return int(defs.get_schema(node.op_type, opset, node.domain).since_version)
+    except defs.SchemaError:
+        return opset  # another sentence says that there is no such operator
+
+
 def difference(node: SourceNode, opset: int) -> str:
     """What ``node`` of ``opset`` says that no version up to KNOWN does; "" where it is alike."""
     from onnx import defs

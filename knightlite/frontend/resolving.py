@@ -17,6 +17,7 @@ from knightlite.frontend import (
     loops,
     onnx_bounds,
     pool_windows,
+    scans,
 )
 from knightlite.frontend.constant_runs import SMALL_ELEMENTS, Budget
 from knightlite.frontend.source import Shape, SourceNode
@@ -75,7 +76,12 @@ def infer_and_fold(
     nodes = read()
     while True:
         shapes, types = _inferred(state.model)
-        nodes, values = _fold(state, nodes, shapes)
+        looping = scans.as_loops(state.model.graph.node, {**shapes, **_shapes_of(state.constants)})
+        if looping is not None:
+            branches.replace_nodes(state.model.graph, looping)
+            nodes = read()
+            continue
+        nodes, values = _fold(state, nodes, shapes, types)
         chosen = branches.known(nodes, state.constants)
         known = {**shapes, **values}
         unknown = any(name not in known for node in nodes for name in node.outputs if name)
@@ -93,6 +99,10 @@ def infer_and_fold(
             nodes = read()
         else:
             describe(state.model, values)
+
+
+def _shapes_of(constants: Mapping[str, Array]) -> dict[str, Shape]:
+    return {name: values.shape for name, values in constants.items()}
 
 
 def _inferred(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
@@ -149,13 +159,16 @@ def _shapes(model: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
 
 
 def _fold(
-    state: Resolving, nodes: Sequence[SourceNode], shapes: Mapping[str, Shape]
+    state: Resolving,
+    nodes: Sequence[SourceNode],
+    shapes: Mapping[str, Shape],
+    types: Mapping[str, int],
 ) -> tuple[list[SourceNode], dict[str, Array]]:
     """Evaluate what is constant: the remaining nodes, and the new constants by name."""
     kept: list[SourceNode] = []
     values: dict[str, Array] = {}
     for node in nodes:
-        made = _values(state, node, shapes)
+        made = _values(state, node, shapes, types)
         if made is None:
             kept.append(node)
             continue
@@ -168,11 +181,15 @@ def _fold(
 
 
 def _values(
-    state: Resolving, node: SourceNode, shapes: Mapping[str, Shape]
+    state: Resolving, node: SourceNode, shapes: Mapping[str, Shape], types: Mapping[str, int]
 ) -> tuple[Array, ...] | None:
     """What the node makes, where it is constant and was computed."""
-    if node.op_type in ("Shape", "Size") and not node.domain and node.inputs[0] in shapes:
-        return (constant_folding.evaluate_shape(node, shapes[node.inputs[0]]),)
+    if node.op_type in ("Shape", "Size") and not node.domain:
+        source = state.constants.get(node.inputs[0])
+        shape = shapes.get(node.inputs[0]) if source is None else source.shape
+        return None if shape is None else (constant_folding.evaluate_shape(node, shape),)
+    if node.op_type == "CastLike" and not node.domain:
+        return constant_folding.cast_like(node, state.constants, types)
     if node.op_type == "Constant" or node.name in state.uncomputed:
         return None  # texts
     if node.op_type == "If" or (state.keep_quantizers and node.op_type in QUANTIZERS):

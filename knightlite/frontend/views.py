@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import axis_orders, carrying, padding, transposes
+from knightlite.frontend import axis_orders, carrying, constant_runs, padding, transposes
 from knightlite.frontend.host import require_all_elements
 from knightlite.frontend.host_values import is_integer
 from knightlite.frontend.importer import IN_ORDER, Importer, Turned, Value
@@ -28,8 +27,8 @@ def same(state: Importer, node: SourceNode) -> None:
             kind = TensorProto.DataType.Name(node.attributes.get("to", 0)).lower()
             raise UnsupportedError(f"Cast of features to {kind} is not supported yet.")
     elif node.op_type == "Dropout" and len(node.inputs) > 2 and node.inputs[2]:
-        training = state.model.constants.get(node.inputs[2])
-        if training is None or bool(np.any(training)):
+        unknown = node.inputs[2] not in state.model.constants
+        if unknown or constant_runs.is_random(node, state.model.constants):
             raise UnsupportedError(
                 f"Dropout {node.name} must be in inference form, not training form.",
                 "export the model after calling its eval()",
