@@ -37,16 +37,23 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 
 @dataclass(frozen=True)
 class Processor:
-    """Another one: its compiler, flags of its own, and what runs its programs here."""
+    """Another one: its compiler, flags of its own, what runs its programs here, its kernels."""
 
     preset: str
     compiler: str
     flags: tuple[str, ...]
     emulator: str
+    kernels: tuple[str, ...] = ("scalar",)
 
 
 PROCESSORS = (
-    Processor("aarch64", "aarch64-linux-gnu-gcc", ("-mcpu=cortex-a53",), "qemu-aarch64"),
+    Processor(
+        "aarch64",
+        "aarch64-linux-gnu-gcc",
+        ("-mcpu=cortex-a53",),
+        "qemu-aarch64",
+        ("scalar", "neon", "neon_dot"),
+    ),
     Processor(
         "armhf", "arm-linux-gnueabihf-gcc", ("-mcpu=cortex-a7", "-mfpu=neon-vfpv4"), "qemu-arm"
     ),

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 SENTENCE_BYTES = 320
 CHECKED, CHIP_ONLY = 1, 2
 PROGRAM = 7  # the status of a program that the machine refuses
-KERNELS = ("scalar", "avx2", "avx512_vnni")
+KERNELS = ("scalar", "avx2", "avx512_vnni", "neon", "neon_dot")
 
 
 class Error(ctypes.Structure):

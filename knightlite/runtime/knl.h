@@ -46,7 +46,7 @@ enum {
 enum { KNL_U8 = 0, KNL_S8 = 1, KNL_S16 = 2 };
 
 /* Kernels: which instructions of the processor are used. */
-enum { KNL_SCALAR = 0, KNL_AVX2 = 1, KNL_AVX512_VNNI = 2 };
+enum { KNL_SCALAR = 0, KNL_AVX2 = 1, KNL_AVX512_VNNI = 2, KNL_NEON = 3, KNL_NEON_DOT = 4 };
 
 enum { KNL_SENTENCE = 320 };
 

@@ -245,7 +245,7 @@ TARGET static void lines(const int32_t *values, const knl_lines *how, uint32_t c
 }
 
 const knl_simd *knl_avx2(void) {
-    static const knl_simd kernels = {LANES,   PIXELS,   2,    0,      dot,        lanewise,
+    static const knl_simd kernels = {LANES,   PIXELS,   2,    0,      0,          dot,  lanewise,
                                      convert, prologue, pack, finish, requantize, lines};
     return knl_has(0x06, bit_AVX2, 0) ? &kernels : NULL;
 }

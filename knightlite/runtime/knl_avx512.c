@@ -254,8 +254,9 @@ TARGET static void lines(const int32_t *values, const knl_lines *how, uint32_t c
 }
 
 const knl_simd *knl_avx512(void) {
-    static const knl_simd kernels = {LANES,   KNL_MOST_PIXELS, 1,    128,    dot,        lanewise,
-                                     convert, prologue,        pack, finish, requantize, lines};
+    static const knl_simd kernels = {LANES,   KNL_MOST_PIXELS, 1,    128,    0,          dot,
+                                     lanewise, convert,        prologue, pack, finish, requantize,
+                                     lines};
     return knl_has(0xe6, bit_AVX2 | bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ,
                    bit_AVX512VNNI)
                ? &kernels

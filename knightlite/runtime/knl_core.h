@@ -275,7 +275,6 @@ static inline uint64_t knl_mark_bytes(const knl_network *net) {
 }
 
 int knl_check_tokens(const knl_network *net, uint8_t *work, knl_error *error);
-size_t knl_token_bytes(void);
 int knl_check_races(const knl_network *net, uint8_t *work, knl_error *error);
 uint64_t knl_race_bytes(const knl_network *net);
 

@@ -1,16 +1,24 @@
 /* Matrix instructions of 8-bit operands by vector kernels: what is staged, packed, and in which
- * order. The kernels themselves: knl_avx2.c, knl_avx512.c. */
+ * order. The kernels themselves: knl_avx2.c, knl_avx512.c, knl_neon.c. */
 #include "knl_plan.h"
 
 /* rows of weights up to which sums of 8-bit operands cannot leave 32 bits */
 enum { MOST_ROWS = 65536, MOST_STAGE = 1 << 23, MOST_WORK = 1 << 26 };
 
 unsigned knl_best_kernels(void) {
-    return knl_avx512() ? KNL_AVX512_VNNI : knl_avx2() ? KNL_AVX2 : KNL_SCALAR;
+    return knl_neon_dot() ? KNL_NEON_DOT
+           : knl_neon()   ? KNL_NEON
+           : knl_avx512() ? KNL_AVX512_VNNI
+           : knl_avx2()   ? KNL_AVX2
+                          : KNL_SCALAR;
 }
 
 const void *knl_kernels(unsigned kernels) {
-    return kernels == KNL_AVX512_VNNI ? knl_avx512() : kernels == KNL_AVX2 ? knl_avx2() : NULL;
+    return kernels == KNL_NEON_DOT      ? knl_neon_dot()
+           : kernels == KNL_NEON        ? knl_neon()
+           : kernels == KNL_AVX512_VNNI ? knl_avx512()
+           : kernels == KNL_AVX2        ? knl_avx2()
+                                        : NULL;
 }
 
 /* How many blocks are packed and how many rows staged at a time, so that `room` bytes are enough;
@@ -62,10 +70,11 @@ static int make_plan(const knl_network *net, const knl_item *item, knl_plan *p) 
     p->wide =
         knl_covered(item->y_width, item->stride_width, item->kernel_width, item->dilation_width);
     p->element = item->depthwise ? 2 : p->simd->element;
+    p->is_turned = p->element == 1 && p->is_signed != p->simd->is_signed;
     p->pixel_bytes = (item->x_channels + (size_t)KNL_STEP - 1) / KNL_STEP * KNL_STEP * p->element;
     if ((uint64_t)high * p->wide > MOST_STAGE)
         return 0;
-    p->is_direct = !item->prologue && !item->depthwise && p->element == 1 && !p->is_signed &&
+    p->is_direct = !item->prologue && !item->depthwise && p->element == 1 && !p->is_turned &&
                    !item->pad_top && !item->pad_left && high <= item->x_height &&
                    p->wide <= item->x_width;
     p->blocks = (p->outputs + p->simd->lanes - 1) / p->simd->lanes;

@@ -23,10 +23,6 @@ typedef struct order {
     channel channels[ENGINES][ENGINES];
 } order;
 
-size_t knl_token_bytes(void) {
-    return sizeof(order);
-}
-
 static int has(uint32_t mask, unsigned engine) {
     return (int)(mask >> engine & 1);
 }

@@ -26,6 +26,7 @@ typedef struct knl_plan {
     uint32_t rows;          /* of results, whose x is staged at a time */
     int is_direct;          /* x may be read where it lies: no border, nothing to change in it */
     int is_signed;          /* x behind its prologue */
+    int is_turned;          /* it is staged with the kernels' offset */
 } knl_plan;
 
 /* Where results go, and how they are made of sums. */

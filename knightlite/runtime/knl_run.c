@@ -35,10 +35,8 @@ static places places_of(const knl_network *net) {
 static uint64_t needed(const knl_network *net) {
     uint64_t memories = places_of(net).end, checks = knl_mark_bytes(net);
     if (net->options & KNL_CHECKED) {
-        if (checks < knl_race_bytes(net))
+        if (checks < knl_race_bytes(net)) /* which is more than what tokens need */
             checks = knl_race_bytes(net);
-        if (checks < knl_token_bytes())
-            checks = knl_token_bytes();
     }
     return ALIGN + (memories > checks ? memories : checks);
 }
@@ -85,7 +83,7 @@ static void measure_map(knl_network *net) {
 }
 
 int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error) {
-    if (kernels > knl_best_kernels())
+    if (kernels != KNL_SCALAR && !knl_kernels(kernels))
         return knl_say(error, KNL_ARGUMENT, kernels,
                        "the best kernels of this build on this processor are %u, not %u.",
                        (uint64_t)knl_best_kernels(), (uint64_t)kernels);

@@ -41,7 +41,8 @@ typedef struct knl_lines {
 typedef struct knl_simd {
     unsigned lanes, pixels; /* of a block */
     unsigned element;       /* bytes of a staged x and of a packed weight */
-    int32_t offset;         /* what a signed x is staged with, so that it is not negative */
+    int32_t offset;         /* what 8-bit x of the other sign is staged with: 128, or -128 */
+    int is_signed;          /* 8-bit x as it is multiplied */
     /* Sums of `count` pixels; `sums` is [pixel][lanes]. */
     void (*dot)(const uint8_t *const *x, unsigned count, const uint8_t *weights,
                 const knl_taps *taps, const int32_t *start, int32_t *sums);
@@ -73,5 +74,7 @@ typedef struct knl_simd {
 /* NULL where the build or the processor has none. */
 const knl_simd *knl_avx2(void);
 const knl_simd *knl_avx512(void);
+const knl_simd *knl_neon(void);
+const knl_simd *knl_neon_dot(void);
 
 #endif

@@ -39,7 +39,7 @@ static void pack(const knl_network *net, const knl_item *item, const knl_plan *p
     uint32_t taps = item->kernel_height * item->kernel_width, lanes = p->simd->lanes;
     uint32_t group = which / p->blocks, block = which % p->blocks, tap, input, i;
     uint32_t left = p->outputs - block * lanes;
-    int32_t offset = p->is_signed ? p->simd->offset : 0;
+    int32_t offset = p->is_turned ? p->simd->offset : 0;
     uint8_t *to = net->work + p->packed + place * p->block_bytes;
     int32_t *start = (int32_t *)(void *)(net->work + p->start) + (size_t)place * lanes;
     const uint8_t *row = weights + (size_t)group * p->outputs + (size_t)block * lanes;
@@ -98,7 +98,7 @@ static void fill(uint8_t *to, size_t bytes, size_t element, int32_t zero) {
 static void stage_pixels(const knl_item *item, const knl_plan *p, const uint8_t *x,
                          const knl_prologue *how, uint8_t *to, uint32_t count) {
     int wide = p->element == 2;
-    int32_t add = p->is_signed && !wide ? p->simd->offset : 0;
+    int32_t add = p->is_turned ? p->simd->offset : 0;
     uint32_t at;
     if (!how && item->x_column_stride * p->element == p->pixel_bytes &&
         item->x_channels == item->x_column_stride) {
@@ -122,7 +122,7 @@ void knl_stage(const knl_network *net, const knl_item *item, const knl_plan *p, 
     int64_t above = (int64_t)first * item->stride_height - item->pad_top;
     uint8_t *to = net->work + p->stage;
     size_t row_bytes = (size_t)p->wide * p->pixel_bytes;
-    int32_t zero = p->is_signed && p->element == 1 ? p->simd->offset : 0;
+    int32_t zero = p->is_turned ? p->simd->offset : 0;
     uint32_t left = item->pad_left < p->wide ? item->pad_left : p->wide;
     uint32_t inside = p->wide - left < item->x_width ? p->wide - left : item->x_width, row;
     for (row = 0; row < high; row++, to += row_bytes) {
