@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from fuzz.commands import Tally, case_of, import_all, kind_of, run_case
+from fuzz.commands import Tally, case_of, import_all, kind_of, run_case, warm
 from fuzz.forked import Limits, run_forked
 from fuzz.reached import Reached
 from fuzz.readers import Fuzzer
@@ -20,6 +20,7 @@ from fuzz.seeds import make_chain
 from fuzz.targets import make_place, targets
 
 PART, PART_COMMANDS = 5000, 200  # inputs and commands between two lines of report
+WARM = 500  # commands from which on it pays to run each once before
 MEMORY = Path("/dev/shm")  # a file system that is one: inputs are written a thousand times faster
 
 
@@ -51,6 +52,8 @@ def _commands(asked: argparse.Namespace, place: Path) -> bool:
     chain.mkdir()
     made = run_forked(lambda: make_chain(chain), chain, Limits())
     assert made.code == 0, made.said
+    if asked.commands >= WARM:
+        warm(chain, place)
     tally, started = Tally(), time.monotonic()
     for number in range(asked.first, asked.first + asked.commands):
         case = case_of(asked.seed, number, chain)

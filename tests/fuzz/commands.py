@@ -7,6 +7,7 @@ folder in which nothing is half-written.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -14,20 +15,24 @@ import pkgutil
 import random
 import re
 import shutil
+import signal
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest import mock
 
 import knightlite
 from fuzz import mutators
 from fuzz.forked import Ended, Limits, run_forked
-from fuzz.seeds import INPUT_CONFIGS
+from fuzz.seeds import INPUT_CONFIGS, silent
 from fuzz.targets import BINARY, PROTO, RAW, TEXT
 from knightlite import workspace
 from knightlite.cli import main
 from knightlite.cli.program import COMMANDS as ALL_COMMANDS
-from knightlite.cli.program import group
+from knightlite.cli.program import group, run
 from knightlite.errors import KnightliteError
 
 QUANT = ("quant", "-m", "m.onnx", "-gp", "-i", "2", "--effort", "low")
@@ -74,6 +79,14 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sim-lib", "-o", "lib"),
     ("bin2header", "m_quantize_r.cfg", "a.h"),
     ("bin2header", "labels.txt", "a.bin", "-r"),
+    ("explore", "-m", "e.onnx", "--chips", "TX5368AV200", "-j", "1", "--html", "a.html"),
+    ("explore", "-m", "m_quantize.onnx", "e.onnx", "--chips", "TX5368AV200", "c.toml", *FOLDER,
+     "-i", "1", "-b", "8", "16", "--opt-group", "0", "-j", "1", "-o", "e.json", "--json"),
+    ("serve", "a=m_quantize_r.cfg", "m_quantize_r.tsmodel", "--port", "0", "--token-file",
+     "token.txt"),
+    ("model_modifier", "-m", "m.onnx", "--output-names", "r", "-s", "out"),
+    ("model_check", "-qo", ".", "-co", "."),
+    ("script-path",),
     ("chips", "TX5368AV200", "--ops"),
     ("build", "--run-config", "run.json"),
     ("--default-chip", "TX5368AV200"),
@@ -90,7 +103,7 @@ ODD = (
     "missing/x", "\x1b[31m", "a" * 300, "a" * 5000, "\u00b2", "\U0001f600", "\udcff", "\u202e",
     "[1, 2]", "{}", "-", "--", "m.onnx", "pictures", "labels.txt", "/dev/null", "/dev/full",
     "/proc/x/y", "/proc/self/mem", "knightlite.json", "m_quantize_r.cfg", "out", "x", "y", "all",
-    "1,3,8,8", "kl", "int8", "a:b", "1:2", "1/2", "--help", "two\nlines", " ", "%s", "~", "$HOME",
+    "1,3,8,8", "c.toml", "kl", "int8", "a:b", "1:2", "1/2", "--help", "two\nlines", " ", "%s", "~", "$HOME",
 )  # fmt: skip
 SPARSE_BYTES = 5 << 30
 LEFT = re.compile(r"-kl[0-9a-f]{8}p[0-9]+-")
@@ -243,7 +256,7 @@ def _around(case: Case, folder: Path, rng: random.Random) -> Case:
             )
         case _:
             name = rng.choice(("TMPDIR", "HOME", "XDG_CONFIG_HOME", "COLUMNS", "PATH", "LANG",
-                               "TERM", "KNIGHTLITE_PADDLE_PYTHON"))  # fmt: skip
+                               "TERM", "KNIGHTLITE_PADDLE_PYTHON", "XDG_CACHE_HOME"))  # fmt: skip
             value = rng.choice((None, "", "missing", "labels.txt", "/dev/null", "1", "-1", "\x1b"))
             environment = {**(case.limits.environment or {}), name: value}
             return replace(
@@ -266,18 +279,61 @@ def run_case(case: Case, chain: Path, place: Path) -> tuple[Ended, list[str]]:
         for _, edit in case.edits:
             edit(work)
         before = dict(_states(work))
-        environment = {
-            "TMPDIR": str(work / "tmp"), "XDG_CONFIG_HOME": str(work / "home"), "HOME": str(work),
-            **(case.limits.environment or {}),
-        }  # fmt: skip
+        environment = {**_surroundings(work, place), **(case.limits.environment or {})}
         limits = replace(case.limits, environment=environment)
-        ended = run_forked(lambda: main(list(case.arguments)), work, limits)
+        ended = run_forked(lambda: _command(case.arguments), work, limits)
         return ended, [*_faults(case, ended), *_leftovers(case, ended, work, before)]
     finally:
         for folder in (work, *(path for path in work.rglob("*") if path.is_dir())):
             if not folder.is_symlink():
                 folder.chmod(0o755)
         shutil.rmtree(outer)
+
+
+def _surroundings(work: Path, place: Path) -> dict[str, str]:
+    """Variables of a command: all that it writes stays in ``work``.
+
+    But for libraries, which it builds once for all: seconds of a compiler's are not its own.
+    """
+    return {
+        "TMPDIR": str(work / "tmp"), "XDG_CONFIG_HOME": str(work / "home"), "HOME": str(work),
+        "XDG_CACHE_HOME": str(place / "cache"),
+    }  # fmt: skip
+
+
+def _command(arguments: Sequence[str]) -> None:
+    """Run a command line; a server ends when it listens."""
+    if "serve" in arguments[:1]:
+        threading.Thread(target=_stop_listening, daemon=True).start()
+    main(list(arguments))
+
+
+def _stop_listening() -> None:
+    """SIGTERM as soon as it is heeded."""
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        time.sleep(0.005)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def warm(chain: Path, place: Path) -> None:
+    """Run all commands once in this process: what is imported or made at first use is there.
+
+    A forked command then costs a third. Not those that leave something behind in a process: a
+    user's script and a server.
+    """
+    work = place / "warm"
+    shutil.copytree(chain, work)
+    before = Path.cwd()
+    with mock.patch.dict(os.environ, _surroundings(work, place)), silent():
+        os.chdir(work)
+        for arguments in COMMANDS:
+            if not {"-uds", "serve"} & {*arguments}:
+                run(list(arguments))
+        os.chdir(before)
+    shutil.rmtree(work)
+    gc.collect()
+    gc.freeze()  # or every child's collector copies all that is shared
+    assert len(os.listdir("/proc/self/task")) == 1  # a fork has no other thread
 
 
 def _states(work: Path) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from knightlite import datafiles
 from knightlite.api.evaluation import state
 from knightlite.api.exploration.records import Accuracy, Exploration, Network, Point, Size, Time
 from knightlite.api.models.binary import open_binary
@@ -106,7 +108,8 @@ def small_model(host: bool = True) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[io.StringIO]:
+def silent() -> Iterator[io.StringIO]:
+    """What commands print in the ``with``."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         yield said
@@ -138,6 +141,8 @@ def furnish(folder: Path) -> None:
     (folder / "labels.txt").write_text("0:a\n1:b\n2:c\n3:d\n4:e\n", encoding="utf-8")
     (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
     (folder / "run.json").write_text(json.dumps(RUN_CONFIG), encoding="utf-8")
+    (folder / "token.txt").write_text("0123456789abcdef\n", encoding="utf-8")
+    shutil.copy(min(datafiles.chips_folder().glob("*.toml")), folder / "c.toml")
     (folder / "inputs.json").write_text(json.dumps(INPUT_CONFIGS), encoding="utf-8")
 
 
@@ -166,7 +171,7 @@ def make_chain(folder: Path) -> None:
             ["compile"],
             ["sim", "-i", "inputs/x.bin", "--debug", "all"],
         ):
-            with _silent() as said:
+            with silent() as said:
                 code = run(command)
             assert code == 0, (command, said.getvalue())
     finally:
