@@ -156,7 +156,8 @@ def test_what_is_planted_is_found(chain: Path, tmp_path: Path) -> None:
     found = readers.Found()
     for name, read in (("breaks", breaks), ("mute", mute), ("sleeps", sleeps)):
         target = Target(name, "f", b"", read, ())
-        readers.feed(target, b"x", tmp_path, found, hang_s=0.05)
+        with readers.ticking(0.05):
+            readers.feed(target, b"x", tmp_path, found, hang_s=0.05)
     kinds = sorted(found.counts)
     assert kinds[0].startswith("breaks: KeyError at ")
     assert kinds[1:] == ["mute: sentence ' '", "sleeps: over 0.05 s"]

@@ -59,20 +59,37 @@ def raw(data: bytes, rng: random.Random) -> bytes:
 
 # ------------------------------------------------------------------ protobuf
 
-Field = tuple[int, int, Any]  # number, wire type, value: an int, bytes, or fields of a message
+Field = tuple[int, int, Any]  # number, wire type, value: an int or bytes
 
 
 def protobuf(data: bytes, rng: random.Random) -> bytes:
     """One field of a message, or of one within it, changed, doubled, left out or moved."""
-    fields = _fields(data, DEEPEST)
-    if not fields:
-        return raw(data, rng)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        _change(fields, rng)
+        data = _changed(data, rng, DEEPEST) or raw(data, rng)
+    return data
+
+
+def _changed(data: bytes, rng: random.Random, depth: int) -> bytes | None:
+    """Down a random path, then one change; None where the bytes are no message.
+
+    Only messages on that path are taken apart.
+    """
+    fields = _fields(data)
+    if not fields:
+        return None
+    at = rng.randrange(len(fields))
+    number, wire, value = fields[at]
+    inner = None
+    if wire == 2 and depth and 1 < len(value) < 100_000 and rng.random() >= 0.15:
+        inner = _changed(value, rng, depth - 1)
+    if inner is None:
+        _change(fields, at, rng)
+    else:
+        fields[at] = (number, wire, inner)
     return _joined(fields)
 
 
-def _fields(data: bytes, depth: int) -> list[Field] | None:
+def _fields(data: bytes) -> list[Field] | None:
     """The fields of a message; None where the bytes are none."""
     found: list[Field] = []
     at = 0
@@ -85,20 +102,17 @@ def _fields(data: bytes, depth: int) -> list[Field] | None:
             if wire == 0:
                 value, at = _varint(data, at)
                 found.append((number, wire, value))
-            elif wire in (1, 5):
+                continue
+            if wire in (1, 5):
                 size = 8 if wire == 1 else 4
-                found.append((number, wire, data[at : at + size]))
-                at += size
             elif wire == 2:
                 size, at = _varint(data, at)
                 if at + size > len(data):
                     return None
-                part = data[at : at + size]
-                inner = _fields(part, depth - 1) if depth and 1 < size < 100_000 else None
-                found.append((number, wire, inner or part))
-                at += size
             else:
                 return None
+            found.append((number, wire, data[at : at + size]))
+            at += size
     except IndexError:
         return None
     return found if at == len(data) else None
@@ -130,19 +144,12 @@ def _joined(fields: list[Field]) -> bytes:
         if wire == 0:
             found += _written(value)
         else:
-            part = _joined(value) if isinstance(value, list) else value
-            found += (_written(len(part)) if wire == 2 else b"") + part
+            found += (_written(len(value)) if wire == 2 else b"") + value
     return bytes(found)
 
 
-def _change(fields: list[Field], rng: random.Random) -> None:
-    """Down a random path, then one change."""
-    while True:
-        at = rng.randrange(len(fields))
-        number, wire, value = fields[at]
-        if not isinstance(value, list) or not value or rng.random() < 0.15:
-            break
-        fields = value
+def _change(fields: list[Field], at: int, rng: random.Random) -> None:
+    number, wire, value = fields[at]
     match rng.randrange(8):
         case 0:
             del fields[at]
@@ -157,12 +164,14 @@ def _change(fields: list[Field], rng: random.Random) -> None:
             fields[at] = (rng.randrange(1, 32), wire, value)
         case _ if wire == 0:
             fields[at] = (number, wire, rng.choice((*NUMBERS, value + 1, max(0, value - 1))))
-        case _ if isinstance(value, bytes) and wire == 2 and rng.random() < 0.2:
+        case _ if wire != 2:
+            fields[at] = (number, wire, rng.randbytes(len(value)))
+        case 4 if inner := _fields(value):  # a message with its last fields left out
+            fields[at] = (number, wire, _joined(inner[: rng.randrange(len(inner) + 1)]))
+        case 5:
             fields[at] = (number, wire, rng.choice(WORDS))
-        case _ if isinstance(value, bytes):
-            fields[at] = (number, wire, raw(value, rng) if wire == 2 else rng.randbytes(len(value)))
         case _:
-            fields[at] = (number, wire, value[: rng.randrange(len(value) + 1)])
+            fields[at] = (number, wire, raw(value, rng))
 
 
 # ------------------------------------------------------------------ text
@@ -172,7 +181,7 @@ def json_text(data: bytes, rng: random.Random) -> bytes:
     """A value of a JSON text replaced, left out, doubled or put into another one."""
     value = [json.loads(data)]
     for _ in range(rng.choice((1, 1, 2, 4))):
-        places = list(_places(value))
+        places = _places(value)
         holder, key = rng.choice(places)
         match rng.randrange(5):
             case 0:
@@ -187,11 +196,19 @@ def json_text(data: bytes, rng: random.Random) -> bytes:
     return json.dumps(value[0], ensure_ascii=rng.random() < 0.5).encode("utf-8", "replace")
 
 
-def _places(value: Any) -> Any:
-    for key in range(len(value)) if isinstance(value, list) else list(value):
-        yield value, key
-        if isinstance(value[key], (dict, list)):
-            yield from _places(value[key])
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Every value in lists and objects: what holds it, and where."""
+    found: list[tuple[Any, Any]] = []
+    holders = [value]
+    while holders:
+        holder = holders.pop()
+        if isinstance(holder, dict):
+            found += [(holder, key) for key in holder]
+            holders += [item for item in holder.values() if isinstance(item, (dict, list))]
+        else:
+            found += [(holder, index) for index in range(len(holder))]
+            holders += [item for item in holder if isinstance(item, (dict, list))]
+    return found
 
 
 def toml_text(data: bytes, rng: random.Random) -> bytes:

@@ -25,8 +25,10 @@ from knightlite.errors import KnightliteError
 
 HANG_S = 10.0
 WAITING = 12  # times as long may it wait
+TICKS = 10  # looks in that time
 MEMORY_BYTES = 2 << 30
 LARGEST, MOST_KEPT = 1 << 16, 100  # bytes of an input that is kept, and how many of a reader
+PATIENCE, SELDOM = 200, 8  # watched inputs without a new line, after which one of eight is watched
 QUICK_S = 0.1  # what takes longer is not made more of
 
 
@@ -61,7 +63,7 @@ def feed(
     path.write_bytes(data)
     started = time.process_time()
     try:
-        with _at_most(hang_s), warnings.catch_warnings(), _watched(reached):
+        with _at_most(hang_s, started), warnings.catch_warnings(), _watched(reached):
             warnings.simplefilter("error")
             target.read(path)
     except KnightliteError as error:
@@ -86,23 +88,47 @@ def _place(error: BaseException) -> str:
     return f"{type(error).__name__} at {where}: {str(error)[:60]}"
 
 
+@dataclass
+class _Clock:
+    """Stops the reader that runs, by a timer that goes on between readers: starting costs.
+
+    So many seconds of the processor: others may be busy on it; many more of waiting.
+    """
+
+    seconds: float = 0.0
+    began: tuple[float, float] | None = None  # processor and wall, of what runs
+
+    def tick(self, number: int, frame: FrameType | None) -> None:
+        """What the timer calls."""
+        if self.began is None:
+            return
+        used, waited = time.process_time() - self.began[0], time.monotonic() - self.began[1]
+        if used > self.seconds or waited > WAITING * self.seconds:
+            raise Hang
+
+
+_clock = _Clock()
+
+
 @contextlib.contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """So many seconds of the processor: others may be busy on it; many more of waiting."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Hang
-
-    timers = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
-    before = {number: signal.signal(number, stop) for number in timers.values()}
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    signal.setitimer(signal.ITIMER_REAL, WAITING * seconds)
+def ticking(seconds: float) -> Iterator[None]:
+    """Look often enough for what takes so many seconds."""
+    before = signal.signal(signal.SIGALRM, _clock.tick)
+    signal.setitimer(signal.ITIMER_REAL, seconds / TICKS, seconds / TICKS)
     try:
         yield
     finally:
-        for timer, number in timers.items():
-            signal.setitimer(timer, 0)
-            signal.signal(number, before[number])
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float, started: float) -> Iterator[None]:
+    _clock.seconds, _clock.began = seconds, (started, time.monotonic())
+    try:
+        yield
+    finally:
+        _clock.began = None
 
 
 @contextlib.contextmanager
@@ -122,6 +148,7 @@ class Corpus:
 
     def __init__(self, target: Target) -> None:
         self.kept = [target.seed]
+        self.idle = 0  # watched inputs since one reached a new line
 
     def next(self, target: Target, rng: random.Random) -> bytes:
         """The seed or what grew of it, mutated once or, seldom, twice."""
@@ -167,7 +194,7 @@ class Fuzzer:
     def run(self, count: int, seconds: float = float("inf")) -> None:
         """``count`` inputs more, or as many as fit into the time."""
         ends = time.monotonic() + seconds
-        with little_memory():
+        with little_memory(), ticking(HANG_S):
             for number in range(sum(self.fed.values()), sum(self.fed.values()) + count):
                 self._feed_one(self._round[number % len(self._round)])
                 if time.monotonic() > ends:
@@ -176,10 +203,14 @@ class Fuzzer:
     def _feed_one(self, target: Target) -> None:
         corpus = self._corpora[target.name]
         data, began = corpus.next(target, self._rng), time.process_time()
-        before = 0 if self._reached is None else self._reached.count
-        feed(target, data, self._place, self.found, reached=self._reached)
+        turn = corpus.idle < PATIENCE or not self.fed[target.name] % SELDOM
+        reached = self._reached if turn else None
+        before = 0 if reached is None else reached.count
+        feed(target, data, self._place, self.found, reached=reached)
         took = time.process_time() - began
-        if self._reached is not None and self._reached.count > before and took < QUICK_S:
-            corpus.keep(data, self._rng)
+        if reached is not None:
+            corpus.idle = 0 if reached.count > before else corpus.idle + 1
+            if not corpus.idle and took < QUICK_S:
+                corpus.keep(data, self._rng)
         self.fed[target.name] += 1
         self.seconds[target.name] += took

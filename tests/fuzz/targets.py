@@ -215,8 +215,14 @@ def _texts(folder: Path) -> list[Target]:
         return input_configs.parse(path.read_text("utf-8", "replace"), ("x", "y"))
 
     def kept_chip(path: Path) -> object:
-        with mock.patch.dict(os.environ, XDG_CONFIG_HOME=str(path.parent.parent)):
+        before = os.environ.get("XDG_CONFIG_HOME")
+        os.environ["XDG_CONFIG_HOME"] = str(path.parent.parent)
+        try:
             return default_chip()
+        finally:
+            del os.environ["XDG_CONFIG_HOME"]
+            if before is not None:
+                os.environ["XDG_CONFIG_HOME"] = before
 
     return [
         Target("manifest", workspace.MANIFEST, (folder / workspace.MANIFEST).read_bytes(),
