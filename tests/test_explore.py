@@ -217,7 +217,7 @@ def test_ctrl_c_ends_workers_in_their_work(two: tuple[Path, Path]) -> None:
     assert process.returncode == 130
     assert "Traceback" not in err
     assert err.rstrip().endswith("Stopped.")
-    assert not json.loads(Path("explore.json").read_bytes())["finished"]
+    assert not Path("explore.json").exists()  # nothing is known
 
 
 def test_only_what_changed_is_computed_again(
@@ -296,7 +296,50 @@ def test_what_does_not_run_is_a_sentence_and_the_rest_goes_on(
     ):
         assert f"\n{line}" in out
     assert "TX5105C fspm_bytes=64" in out
-    assert command(["explore", "-m", "no.onnx", "-j", "1"]) == 1
+
+
+def test_where_nothing_runs_no_file_is_written(two: tuple[Path, Path], capsys: Capture) -> None:
+    """Sentences go to stderr; ``--json`` prints the result all the same."""
+    small = ["-m", "a.onnx", "--chips", "TX5105C", "-j", "1", "--html", "page.html"]
+    narrow = ["explore", *small, "-b", "16"]
+    before = sorted(Path().rglob("*"))
+    assert command(narrow) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Error: none of 1 points runs; no file is written.\n" in said.err
+    assert "\n  - a.onnx on TX5105C (level 1, 16 bits): the chip has no 16 bits." in said.err
+    assert command([*narrow, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [point["refused"] for point in found["points"]] == ["the chip has no 16 bits."]
+    assert sorted(Path().rglob("*")) == before
+    assert command(["explore", *small]) == 0
+    whole = Path("explore.json").read_bytes()
+    assert command(narrow) == 1
+    assert Path("explore.json").read_bytes() == whole  # known before, and still
+
+
+def test_models_that_cannot_be_read(two: tuple[Path, Path], capsys: Capture) -> None:
+    assert command(["explore", "-m", "no.onnx", "-j", "1"]) == 2
+    assert command(["explore", "-m", "no.onnx", "none.onnx", "-j", "1"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    first, hint = "Error: There is no file no.onnx.\n", "Hint: check the name and the folder"
+    second = f"  - none.onnx: There is no file none.onnx. {hint}\n"
+    assert said.err == f"{first}{hint}\n{first}{second}{hint}\n"
+    assert not Path("explore.json").exists()
+
+
+def test_a_page_that_cannot_be_written_leaves_the_points(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("page.html").mkdir()
+    options = asked(two[0], page=Path("page.html"))
+    with pytest.raises(UsageError, match=r"^page\.html cannot be written: it is a folder\.$"):
+        explore(options)
+    assert not json.loads(Path("explore.json").read_bytes())["finished"]
+    monkeypatch.setattr(run, "timed", lambda task: pytest.fail("it is known"))
+    explore(replace(options, page=Path("other.html")))
+    assert json.loads(Path("explore.json").read_bytes())["finished"]
 
 
 @pytest.mark.parametrize(

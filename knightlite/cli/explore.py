@@ -10,12 +10,14 @@ from knightlite.api.exploration import (
     accuracy_of,
     chip_called,
     explore,
+    explored_text,
     reasons,
     smallest,
     told_of_rate,
 )
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_files, print_line, print_table, talking
+from knightlite.errors import Finding, KnightliteError
 from knightlite.options.explore import ExploreOptions
 
 EPILOG = """\b
@@ -40,8 +42,13 @@ def command(options: ExploreOptions) -> int:
     with talking() as talk:
         found = explore(options, talk)
     if options.as_json:
-        print_line(options.result.read_text(encoding="utf-8").rstrip())
-        return _code(found)
+        print_line(explored_text(found).decode("utf-8").rstrip())
+        return 0 if found.runs else 1
+    if not found.runs:
+        findings = [Finding(item.where, item.sentence) for item in reasons(found)]
+        raise KnightliteError(
+            f"none of {len(found.points)} points runs; no file is written.", findings=findings
+        )
     for number, network in enumerate(found.models):
         points = [point for point in found.points if point.model == number]
         if network.refused is None:
@@ -57,11 +64,7 @@ def command(options: ExploreOptions) -> int:
     if options.page is not None:
         files["page"] = options.page
     print_files(files)
-    return _code(found)
-
-
-def _code(found: Exploration) -> int:
-    return 0 if any(point.time is not None for point in found.points) else 1
+    return 0
 
 
 # ------------------------------------------------------------------ the columns of a point

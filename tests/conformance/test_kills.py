@@ -20,10 +20,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import conftest
 from knightlite import workspace
+from knightlite.cli.program import COMMANDS as ALL_COMMANDS
 from knightlite.cli.program import run
 from knightlite.errors import UsageError
 
@@ -34,6 +36,7 @@ KILLS, SEED = int(os.environ.get("KILLS", "200")), int(os.environ.get("SEED", "1
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 EACH = 32  # kills after which everything is run to its end
 PATIENCE = 60.0  # seconds in which a stopped command must have ended, on a busy machine
+SERVING_S = 5.0
 STATE = "sums.json"
 PAIR = ("digits_quantize_r.cfg", "digits_quantize_r.weight")
 QUANT = ["quant", "-m", "digits.pdmodel", "-d", "calib", "--recipe", "digits", "-i", "3",
@@ -51,7 +54,23 @@ COMMANDS = {
     "compare": ["compare", "-s", "."],
     "diagnose": ["diagnose", "-d", "calib", "--labels", "labels.txt", "-i", "2", "--suspects", "1"],
     "build": ["build", "--run-config", "config.json"],
-}
+    "explore": ["explore", "-m", "digits.pdmodel", "digits_quantize.onnx", "--chips", "TX5105C",
+                "TX5368AV200", "--opt-group", "0", "1", "-j", "2", "--html", "explore.html"],
+    "deploy": ["deploy", "-o", "project", "--force"],
+    "sim-lib": ["sim-lib", "-o", "lib", "--force"],
+    "bin2header": ["bin2header", PAIR[0], "network.h"],
+    "npy2bin": ["npy2bin", "-i", "array.npy", "-o", "array.bin"],
+    "model_modifier": ["model_modifier", "-m", "digits_quantize.onnx"],
+    "model_check": ["model_check", "-r", "1"],
+    "check": ["check", "-m", "digits.pdmodel"],
+    "inspect": ["inspect", PAIR[0], "--json"],
+    "explain": ["explain"],
+    "model_info": ["model_info", "-m", PAIR[0]],
+    "show_sim_result": ["show_sim_result"],
+    "chips": ["chips", "TX5105C", "--ops"],
+    "script-path": ["script-path"],
+    "serve": ["serve", PAIR[0], "--port", "0", "-j", "2"],
+}  # fmt: skip
 NEXT = {  # what a user may type then: it works, or refuses by a sentence
     "quant": [["compile"], ["compile", "--onnx", "digits_quantize.onnx"]],
     "compile": [SIM, ["profile"]],
@@ -61,6 +80,18 @@ NEXT = {  # what a user may type then: it works, or refuses by a sentence
 CHAIN = (  # all that leaves files
     *(COMMANDS[name] for name in ("quant", "compile", "sim", "profile", "compare", "build")),
     SIM_BUILT,
+    *(
+        COMMANDS[name]
+        for name in (
+            "explore",
+            "deploy",
+            "sim-lib",
+            "bin2header",
+            "npy2bin",
+            "model_modifier",
+            "model_check",
+        )
+    ),
 )
 CONFIG = {
     "quant": {"model": "digits.pdmodel", "data": "calib", "recipe": "digits", "iteration": 2,
@@ -130,6 +161,7 @@ def furnish(folder: Path) -> None:
             shutil.copy(picture, folder / part / label)
     shutil.copy(picture, folder / "picture.png")
     (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    np.save(folder / "array.npy", np.arange(100_000, dtype=np.float32))
     (folder / "tmp").mkdir()
 
 
@@ -165,6 +197,8 @@ def start(
 
 
 def measured(arguments: list[str]) -> Measured:
+    if arguments[0] == "serve":  # which has no end: it is struck while it opens, or serves
+        return Measured(SERVING_S, 0)
     began = time.monotonic()
     process, said = start(arguments, sys.maxsize)
     code, text = process.wait(), said.read_text(encoding="utf-8")
@@ -277,6 +311,10 @@ def heeded() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def test_every_command_is_killed() -> None:
+    assert sorted(COMMANDS) == sorted(ALL_COMMANDS)
 
 
 @pytest.mark.usefixtures("heeded")

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 class Source:
     """A model that was asked for: its file as ``found``, its float or its quantized graph.
 
-    Both graphs are None where it is not read or no chip runs it.
+    Both graphs are None where it is not read, which ``error`` tells, or no chip runs it.
     """
 
     network: Network
     float_graph: Graph | None = None
     quantized: Graph | None = None
+    error: KnightliteError | None = None
 
     @property
     def reason(self) -> str:
@@ -52,7 +53,7 @@ def read_source(path: Path, options: ExploreOptions, talk: Talk) -> Source:
         found = survey(path, input_shapes=list(options.input_shapes) or None)
         digest = _digest([path, *files_beside(path)], options.input_shapes)
     except KnightliteError as error:
-        return Source(replace(network, refused=told(error)))
+        return Source(replace(network, refused=told(error)), error=error)
     network = replace(network, sha256=digest, macs=found.npu_macs)
     if found.graph is None:
         more = f" ({len(found.errors)} such places)" if len(found.errors) > 1 else ""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from knightlite import atomic_write
 from knightlite.api.exploration.records import Exploration, Point
 from knightlite.api.exploration.sentences import chip_called, reasons, told_of_rate
 from knightlite.api.exploration.trade import accuracy_of, smallest
 from knightlite.report import ExploredNetwork, ExploredPoint, exploration_page
 
 
-def write_page(found: Exploration, source: Path, page: Path, rate: float | None) -> None:
-    """Write the page of the points that ``source`` holds."""
+def page_of(found: Exploration, source: Path, rate: float | None) -> str:
+    """The page of the points that ``source`` holds."""
     rates = () if rate is None else smallest(found, rate)
     refused = reasons(found)
     networks = []
@@ -25,7 +24,7 @@ def write_page(found: Exploration, source: Path, page: Path, rate: float | None)
                 Path(network.file).name, () if network.refused else points, tuple(sentences)
             )
         )
-    atomic_write.write_text(page, exploration_page(networks, str(source)))
+    return exploration_page(networks, str(source))
 
 
 def _point(point: Point, found: Exploration) -> ExploredPoint:

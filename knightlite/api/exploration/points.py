@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knightlite import atomic_write
 from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.exploration.records import Time
 from knightlite.errors import CapacityError, KnightliteError, UnsupportedError
@@ -31,7 +32,7 @@ class Task:
 
 def keep(graph: Graph, path: Path) -> None:
     """Leave a quantized graph where processes of this program find it."""
-    path.write_bytes(pickle.dumps(graph, protocol=pickle.HIGHEST_PROTOCOL))
+    atomic_write.write_bytes(path, pickle.dumps(graph, protocol=pickle.HIGHEST_PROTOCOL))
 
 
 @lru_cache(maxsize=1)

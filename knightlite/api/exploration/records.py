@@ -105,6 +105,11 @@ class Exploration:
     chips: tuple[Size, ...] = key("in the order in which they were named")
     points: tuple[Point, ...] = key("those that are known")
 
+    @property
+    def runs(self) -> bool:
+        """Whether any model runs on any chip."""
+        return any(point.time is not None for point in self.points)
+
     def misfits(self) -> tuple[tuple[str, str, str], ...]:
         """Points of models or chips that are not there."""
         return tuple(
@@ -132,6 +137,6 @@ def read(path: Path) -> Exploration | None:
     return decode(Exploration, data.removesuffix(b"\n"), str(path), hint)
 
 
-def write(found: Exploration, path: Path) -> None:
-    """Write the file whole, or leave what was there."""
-    atomic_write.write_bytes(path, canonical_json(to_json(found)) + b"\n")
+def text(found: Exploration) -> bytes:
+    """The file's bytes: the same for the same points."""
+    return canonical_json(to_json(found)) + b"\n"

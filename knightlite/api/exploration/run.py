@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from knightlite.api.exploration.records import Accuracy, Exploration, Point, Siz
 from knightlite.api.exploration.sizes import sizes
 from knightlite.api.exploration.trade import accuracy_of, with_best
 from knightlite.api.processes import ordered
-from knightlite.errors import KnightliteError
+from knightlite.errors import Finding, KnightliteError
 from knightlite.leftovers import scratch_folder
 from knightlite.options import check
 from knightlite.options.explore import ExploreOptions
@@ -71,8 +72,9 @@ class Work:
 def explore(options: ExploreOptions, talk: Talk = SILENT) -> Exploration:
     """Compute every point that the file does not hold; the file keeps what is known at any time.
 
-    What one model or one chip lacks is a sentence in its points. UsageError for a file that is not
-    of an exploration, for facts and chips that there are not.
+    What one model or one chip lacks is a sentence in its points; where nothing runs anywhere, no
+    file is written. UsageError for a file that is not of an exploration, for facts and chips that
+    there are not; the errors of reading where no model can be read.
     """
     check(options)
     atomic_write.require_folder(options.result.parent)
@@ -80,17 +82,48 @@ def explore(options: ExploreOptions, talk: Talk = SILENT) -> Exploration:
     chips = sizes(_chip_names(options), options.facts)
     data = data_digest(options)
     sources = [read_source(path, options, talk) for path in options.models]
+    _require_readable(sources)
     work = Work(options, sources, chips, data)
     _lay_out(work, before, talk)
     if work.waiting:
         _compute(work, talk)
     found = work.result(finished=True)
-    records.write(found, options.result)
-    if options.page is not None:
-        from knightlite.api.exploration.page import write_page
-
-        write_page(found, options.result, options.page, options.rate)
+    if found.runs:
+        try:
+            _write(found, options)
+        except BaseException:
+            _keep(work)
+            raise
     return found
+
+
+def _require_readable(sources: Sequence[Source]) -> None:
+    """The error of the first model, with those of the others, where none can be read."""
+    errors = [(item.network.file, item.error) for item in sources if item.error is not None]
+    if len(errors) < len(sources):
+        return
+    first = errors[0][1]
+    others = [Finding(file, error.sentence, error.hint) for file, error in errors[1:]]
+    raise type(first)(first.sentence, first.hint, (*first.findings, *others)) from first
+
+
+def _write(found: Exploration, options: ExploreOptions) -> None:
+    """The result and its page: both or none."""
+    with atomic_write.file_set() as files:
+        files.write_bytes(options.result, records.text(found))
+        if options.page is not None:
+            from knightlite.api.exploration.page import page_of
+
+            page = page_of(found, options.result, options.rate)
+            files.write_text(options.page, page)
+
+
+def _keep(work: Work) -> None:
+    """What is known, for the next call; the error that ends this one is not hidden by another."""
+    found = work.result(finished=False)
+    if found.runs:
+        with contextlib.suppress(KnightliteError):
+            atomic_write.write_bytes(work.options.result, records.text(found))
 
 
 def _chip_names(options: ExploreOptions) -> Sequence[str]:
@@ -180,10 +213,10 @@ def _compute(work: Work, talk: Talk) -> None:
                 work.points[place] = replace(work.points[place], refused=refused, time=at)
                 talk.advance(STAGE, total - len(work.waiting), total)
                 if time.monotonic() - kept > KEPT_EVERY_S:
-                    records.write(work.result(finished=False), work.options.result)
+                    _keep(work)
                     kept = time.monotonic()
         except BaseException:
-            records.write(work.result(finished=False), work.options.result)
+            _keep(work)
             raise
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightlite import atomic_write
-from knightlite.errors import UsageError, suggestion
+from knightlite.errors import ModelError, UnsupportedError, UsageError, suggestion
 
 if TYPE_CHECKING:
     import onnx
@@ -19,7 +20,8 @@ def cut_out(
     """Write what ``outputs`` need, from ``inputs`` on, as ``NAME.onnx``; where it is.
 
     Without names the part begins, or ends, where the model does. UsageError for values that the
-    model does not have, and where they need what comes before ``inputs``.
+    model does not have, and where they need what comes before ``inputs``; ModelError for values
+    whose type nothing tells.
     """
     import onnx
     from onnx import shape_inference, utils
@@ -43,11 +45,34 @@ def cut_out(
             f"the part also needs {', '.join(needed)}, which no input names.",
             "name them with --input-names, or others that are nearer to the outputs",
         )
+    _require_whole(inferred, path, asked)
     part = utils.Extractor(inferred).extract_model(*asked)
     target = folder / f"{name or f'{path.stem}_sub'}.onnx"
     atomic_write.write_bytes(target, part.SerializeToString(deterministic=True))
     assert isinstance(part, onnx.ModelProto)
     return target
+
+
+def _require_whole(model: onnx.ModelProto, path: Path, ends: Sequence[Sequence[str]]) -> None:
+    """What cutting takes for granted: every value has one maker, its ends have types."""
+    graph = model.graph
+    makers = Counter(item for node in graph.node for item in node.output if item)
+    for name, count in makers.items():
+        if count > 1:
+            raise ModelError(f"{path}: {count} nodes write {name}.")
+    typed = {*_names(graph.value_info), *_names(graph.input), *_names(graph.output)}
+    for name in dict.fromkeys(item for names in ends for item in names):
+        if name not in typed:
+            raise ModelError(
+                f"{path}: the type of {name} is not known: shape inference does not reach it.",
+                "name another value where the part begins or ends",
+            )
+    for kept, count in (
+        ("sparse constants", len(graph.sparse_initializer)),
+        ("annotations of quantization", len(graph.quantization_annotation)),
+    ):
+        if count:
+            raise UnsupportedError(f"{path} has {count} {kept}, which no part can keep.")
 
 
 def _names(values: Iterable[onnx.ValueInfoProto]) -> list[str]:
