@@ -12,7 +12,7 @@ import importlib.util
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -79,12 +79,67 @@ class Loaded:
     general_layers: dict[str, tuple[int, Callable[..., Any]]]
 
 
+class _Lent:
+    """Our stderr in a script's hands: what it prints goes there, and closing it is nothing."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __enter__(self) -> _Lent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write out what waits."""
+        self._stream.flush()
+
+
+@contextlib.contextmanager
+def _streams_lent() -> Iterator[None]:
+    lent: Any = _Lent(sys.stderr)
+    with contextlib.redirect_stdout(lent), contextlib.redirect_stderr(lent):
+        yield
+
+
+@contextlib.contextmanager
+def _numpy_lent(script: Path) -> Iterator[None]:
+    """What a script makes of numpy's names ends with it; what fails through it is told as such."""
+    before = dict(vars(np))
+    try:
+        yield
+    except KnightliteError:
+        raise
+    except Exception as error:
+        names = _replaced(before)
+        if not names:
+            raise
+        raise DataError(
+            f"{script.name} replaces {', '.join(f'numpy.{name}' for name in names)}, with which "
+            f"knightlite computes in the same process ({type(error).__name__}: {error}).",
+            "give it another name in the script",
+        ) from error
+    finally:
+        for name in _replaced(before):
+            setattr(np, name, before[name])
+
+
+def _replaced(before: Mapping[str, object]) -> list[str]:
+    now = vars(np)
+    return [name for name, value in before.items() if now.get(name) is not value]
+
+
 @contextlib.contextmanager
 def script_loaded(script: Path) -> Iterator[Loaded]:
     """The script's registered functions, valid inside the ``with``; nothing is left behind after.
 
     Meanwhile the vendor's package name resolves, the script's folder leads sys.path, prints go to
-    stderr, sys.argv names the script alone and the random generators are seeded.
+    stderr, which it cannot close, sys.argv names the script alone and the random generators are
+    seeded.
     """
     if not script.is_file():
         raise UsageError(f"user script {script} does not exist.", "name it with -uds FILE")
@@ -97,7 +152,7 @@ def script_loaded(script: Path) -> Iterator[Loaded]:
     sys.dont_write_bytecode = True  # leave no __pycache__ in the user's folder
     _seed()
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with _streams_lent(), _numpy_lent(script):
             register = _register(shipped)
             with script_errors(script):
                 module = _execute(script)
@@ -191,7 +246,9 @@ def script_errors(script: Path) -> Iterator[None]:
         raise DataError(f"{place}: the script called exit({error.code!r}).") from error
     except MissingAttributeError as error:
         raise error.refusal(_place(script, error) or script.name) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of its own making, too
         place = _place(script, error) or script.name
         if is_untrusted(error):
             raise untrusted(f"{place}: the checkpoint") from error

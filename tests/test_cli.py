@@ -504,6 +504,35 @@ def test_streams_that_are_closed(here: Path, redirection: str, code: int, said: 
     assert (done.returncode, done.stderr) == (code, said)
 
 
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2> >(exec true)"])
+def test_talk_that_cannot_be_written_changes_nothing(here: Path, redirection: str) -> None:
+    """Neither results nor exit codes."""
+    program = f"{sys.executable} -m knightlite"
+    for words, code, files in (("quant", 2, set()), ("compile -s out", 0, {f"{STEM}_r.cfg"})):
+        line = f"sleep 0.1; exec {program} {words}"  # the reader has gone by then
+        done = subprocess.run(
+            ["bash", "-c", f"({line}) {redirection}"], capture_output=True, check=False
+        )
+        assert done.returncode == code
+        made = {path.name for path in Path("out").iterdir()} if Path("out").is_dir() else set()
+        assert files <= made
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), SystemExit(3)])
+def test_a_pipe_that_is_not_stdout_is_an_error(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """A worker's, say: what was asked for is not done."""
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("knightlite.cli.chips.chip_names", fail)
+    out, err = output(capsys, "chips", code=1)
+    assert out == ""
+    assert err.startswith("Error: ")
+
+
 def test_a_terminal_without_the_letters(here: Path) -> None:
     Path("digits.onnx").rename("Zürich.onnx")
     done = subprocess.run(

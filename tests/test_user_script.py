@@ -120,6 +120,54 @@ def test_nothing_is_left_behind_after_an_error(tmp_path: Path) -> None:
     assert before == (set(sys.modules), list(sys.path), sys.stdout)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "import sys; sys.stdout.close(); sys.stderr.close()",
+        "import sys\nwith sys.stdout: print('in it')",
+        "import sys; sys.stdout = sys.stderr = None",
+        "np.float32 = np.asarray = None",
+    ],
+)
+def test_what_a_script_is_lent_is_ours_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: str
+) -> None:
+    """It closes our stderr, and takes names out of numpy: what comes after it is as before."""
+    before = dict(vars(np)), sys.stdout, sys.stderr
+    body(tmp_path, f"print('a word')\n{FORWARD}{lines}", iteration=1).run(Fed())
+    assert (dict(vars(np)), sys.stdout, sys.stderr) == before
+    sys.stderr.write("and more\n")
+    said = capsys.readouterr().err
+    assert said.startswith("a word\n")
+    assert said.endswith("and more\n")
+
+
+def test_a_script_that_replaces_numpy_is_told_of(tmp_path: Path) -> None:
+    """Names of its own making hurt nobody, and what fails through them is not called ours."""
+    made = "np.bool = bool\nvalues = np.zeros((3, 3, 4, 5), np.float32)\n"
+    fed = Fed()
+    body(tmp_path, f"{made}executor.forward(values)", iteration=1).run(fed)
+    assert len(fed.arrays) == 1
+
+    def fails(arrays: tuple[Array, ...]) -> list[Array]:
+        return [np.float32(1) * arrays[0]]
+
+    wrong = body(tmp_path, f"{made}np.float32 = None\nexecutor.forward(values)", iteration=1)
+    with pytest.raises(DataError) as caught:
+        wrong.run(fails)
+    assert caught.value.sentence == (
+        "user.py replaces numpy.bool, numpy.float32, with which knightlite computes in the same "
+        "process (TypeError: 'NoneType' object is not callable)."
+    )
+
+
+@pytest.mark.parametrize("kind", ["BaseException", "GeneratorExit", "SystemExit", "Own"])
+def test_whatever_a_script_raises_is_a_sentence(tmp_path: Path, kind: str) -> None:
+    lines = f"class Own(BaseException): pass\nraise {kind}('no')"
+    with pytest.raises(DataError, match=r"^user\.py:6: .*no"):
+        body(tmp_path, lines).run(Fed())
+
+
 def test_every_run_draws_the_same_numbers(tmp_path: Path) -> None:
     lines = (
         "import random\n"

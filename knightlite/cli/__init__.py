@@ -6,7 +6,6 @@ request, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import warnings
@@ -36,22 +35,14 @@ def _run(arguments: Sequence[str] | None) -> int:
     if not sys.warnoptions:  # of libraries, with lines of source; what matters is said by us
         warnings.simplefilter("ignore")
     from knightlite.cli.program import PROGRAM, run
+    from knightlite.cli.streams import open_streams
     from knightlite.cli.vocabulary import PROGRAMS
 
     name = os.path.basename(sys.argv[0])
     called = os.path.splitext(name)[0]
-    _open_streams()
+    open_streams()
     program = PROGRAM if called == "__main__" else called  # python -m knightlite
     words = list(sys.argv[1:] if arguments is None else arguments)
     if name in PROGRAMS:
         return run([name, *words])
     return run(words, program)
-
-
-def _open_streams() -> None:
-    """Closed streams swallow what is printed; letters that a terminal lacks are escaped."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # stays open
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from knightlite import chip_files
-from knightlite.cli import ctrl_c
+from knightlite.cli import ctrl_c, streams
 from knightlite.cli.arguments import rewrite
 from knightlite.cli.completion import completion
 from knightlite.cli.record_command import RecordOption
@@ -178,8 +178,11 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
             return STOPPED
         report_error(error, whole="--json" in arguments)
         return error.exit_code
-    except (BrokenPipeError, SystemExit):  # click exits where it meets a closed pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager is no error
+    except (BrokenPipeError, SystemExit) as error:  # click exits where it meets a closed pipe
+        if not streams.is_left():
+            _report_unforeseen(error)
+            return 1
+        streams.silence("stdout")  # a closed pager is no error
         return 0
     except MemoryError:
         say("Error: there is not enough memory for this.")
@@ -291,7 +294,7 @@ def _temporary_full() -> bool:
         return True
 
 
-def _report_unforeseen(error: Exception) -> None:
+def _report_unforeseen(error: BaseException) -> None:
     if isinstance(error, OSError) and error.strerror:  # a full disk, a vanished folder
         file = f"{error.filename}: " if error.filename else ""
         if not file and error.errno == errno.ENOSPC and _temporary_full():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from knightlite.cli.streams import silence
 from knightlite.errors import KnightliteError, summarized
 from knightlite.talk import Advance, Say, Talk
 
@@ -43,8 +44,14 @@ def shown(text: str) -> str:
 
 
 def say(sentence: str) -> None:
-    """One line of talk on stderr, as it is but for control characters."""
-    print(shown(sentence), file=sys.stderr)
+    """One line of talk on stderr, as it is but for control characters.
+
+    Where stderr cannot be written the work and its exit code are the same without it.
+    """
+    try:
+        print(shown(sentence), file=sys.stderr)
+    except (OSError, ValueError):  # full, left by its reader, or closed
+        silence("stderr")
 
 
 def print_line(text: str) -> None:

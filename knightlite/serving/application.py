@@ -209,8 +209,8 @@ class Server:
             )
         most = self.limits.body_bytes
         said = request.headers.get("content-length", "0")
-        if not said.isdigit() or int(said) > most:
-            raise Refused(413, f"a request may have {most} bytes, not {said[:20]}.", CLOSE)
+        if not protocol.is_count(said) or int(said) > most:
+            raise Refused(413, f"a request may have {most} bytes, not {ascii(said)[1:21]}.", CLOSE)
         body = bytearray()
         async for chunk in request.stream():
             body += chunk

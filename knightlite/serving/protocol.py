@@ -34,6 +34,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
         ("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8"),
     )
 }  # fmt: skip
+MAX_DIGITS = 18  # of a number of bytes
 MAX_AXES = 8
 MAX_TENSORS = 64
 MAX_TEXT = 256  # letters of a name or an id
@@ -96,11 +97,16 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
     if header_length is None:
         return body, b""
     _require(
-        header_length.isascii() and header_length.isdigit() and int(header_length) <= len(body),
+        is_count(header_length) and int(header_length) <= len(body),
         f"the header {HEADER_LENGTH} must be a number of up to {len(body)} bytes, not "
         f"{header_length[:MAX_TEXT]!r}",
     )
     return body[: int(header_length)], body[int(header_length) :]
+
+
+def is_count(text: str) -> bool:
+    """Whether a header is a whole number that some body may have."""
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
 def _tensor(

@@ -103,7 +103,8 @@ ODD = (
     "missing/x", "\x1b[31m", "a" * 300, "a" * 5000, "\u00b2", "\U0001f600", "\udcff", "\u202e",
     "[1, 2]", "{}", "-", "--", "m.onnx", "pictures", "labels.txt", "/dev/null", "/dev/full",
     "/proc/x/y", "/proc/self/mem", "knightlite.json", "m_quantize_r.cfg", "out", "x", "y", "all",
-    "1,3,8,8", "c.toml", "kl", "int8", "a:b", "1:2", "1/2", "--help", "two\nlines", " ", "%s", "~", "$HOME",
+    "1,3,8,8", "c.toml", "kl", "int8", "a:b", "1:2", "1/2", "--help", "two\nlines", " ", "%s", "~",
+    "$HOME",
 )  # fmt: skip
 SPARSE_BYTES = 5 << 30
 LEFT = re.compile(r"-kl[0-9a-f]{8}p[0-9]+-")

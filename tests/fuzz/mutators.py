@@ -15,10 +15,22 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from knightlite.container import CFG_MAGIC, MODEL_MAGIC, WEIGHT_MAGIC, read_sections
+from knightlite.container import (
+    CFG_MAGIC,
+    MODEL_MAGIC,
+    WEIGHT_MAGIC,
+    Description,
+    decode_model,
+    encode_model,
+    encode_program,
+    paired,
+    read_sections,
+)
 from knightlite.container.sections import write_sections
+from knightlite.json_records import canonical_json, decode, to_json
 
 Mutate = Callable[[bytes, random.Random], bytes]
 
@@ -230,6 +242,29 @@ def toml_text(data: bytes, rng: random.Random) -> bytes:
     return "\n".join(lines).encode("utf-8", "replace")
 
 
+NUMERALS = (
+    b"0x100", b"0xfg", b"-1", b"256", b"1e3", b"9" * 5000, b"0b1", b"'a'", b'"x"', b"010", b"{",
+    b"}", b"};", b"/*", b"*/", b"//", b"#if 0\n", b"\\\n", b"\xff", "\u0661".encode(), b"{{",
+)  # fmt: skip
+
+
+def c_array(data: bytes, rng: random.Random) -> bytes:
+    """A word of a C array with another one, left out, doubled, or one more."""
+    words = data.split(b" ")
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at = rng.randrange(len(words))
+        match rng.randrange(4):
+            case 0:
+                words[at] = rng.choice(NUMERALS) + b","
+            case 1:
+                words.insert(at, rng.choice(NUMERALS))
+            case 2 if len(words) > 1:
+                del words[at]
+            case _:
+                words.insert(at, words[at])
+    return b" ".join(words)
+
+
 # ------------------------------------------------------------------ files with checksums
 
 
@@ -250,6 +285,31 @@ def compiled(data: bytes, rng: random.Random) -> bytes:
     else:
         sections[name] = raw(part, rng)
     return write_sections(magic, sections)
+
+
+def program(data: bytes, rng: random.Random) -> bytes:
+    """A ``.tsmodel`` whose program is another, with the identity of that one: what runs is reached.
+
+    Of its description, instructions, constants or host model one is mutated.
+    """
+    found = decode_model(data, "seed")
+    match rng.randrange(8):
+        case 0 | 1 | 2:
+            text = json_text(json.dumps(to_json(found.meta)).encode(), rng)
+            found = replace(found, meta=decode(Description, canonical_json(json.loads(text)), ""))
+        case 3 if found.host:
+            found = replace(found, host=protobuf(found.host, rng))
+        case 4:
+            found = replace(found, data=raw(found.data, rng)[: len(found.data)])
+        case 5:
+            found = replace(found, code=raw(found.code, rng))
+        case _:
+            code = bytearray(found.code)
+            for _ in range(rng.choice((1, 1, 2, 4))):
+                at = rng.randrange(len(code))
+                code[at] = rng.choice((code[at] ^ 1 << rng.randrange(8), rng.randrange(256)))
+            found = replace(found, code=bytes(code))
+    return encode_model(*encode_program(paired(found)))
 
 
 def png(data: bytes, rng: random.Random) -> bytes:
@@ -329,8 +389,9 @@ STATEMENTS = (
     "return float('nan')", "return []", "executor.forward(None)", "executor.forward()",
     "executor.forward(np.zeros(3))", "executor.forward(np.zeros((0, 3, 8, 8), np.float32))",
     "executor.forward(np.full((1, 3, 8, 8), np.nan, np.float32))", "executor.iteration = 'a'",
-    "executor.forward([[1]], 2)", "1 / 0", "yield 1", "def", "print('\\x1b[31m')", "del np", "    ",
-    "class ValueError(Exception): pass", "raise Exception", "import os; os.chdir('/')",
+    "executor.forward([[1]], 2)", "1 / 0", "yield 1", "def", "print('\\udcff')",
+    "import sys; sys.stdout = None", "del np", "    ", "class ValueError(Exception): pass",
+    "raise Exception", "import os; os.chdir('/')", "raise GeneratorExit", "import os; os.close(2)",
     "import sys; sys.stdout.close()", "executor = None", "open('x')", "assert False, 'no'",
     "import threading; threading.Thread(target=print).start()", "np.float32 = None",
     "feed(executor)", "raise KnightliteError", "import knightlite.missing", "\x00", "\t",

@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from fuzz import mutators, seeds
+from fuzz import mutators, seeds, served
 from fuzz.mutators import Mutate
 from knightlite import chip_files, container, dtypes, workspace
 from knightlite.api import run_config
@@ -20,6 +20,7 @@ from knightlite.api.chips.settings import default_chip
 from knightlite.api.comparison import dump
 from knightlite.api.comparison.layer_values import simulated_values
 from knightlite.api.comparison.stage_files import sample
+from knightlite.api.deployment import bin2header, deploy
 from knightlite.api.evaluation import forms, state, stored_frames
 from knightlite.api.exploration import records as explored
 from knightlite.api.inspection import inspect_file, model_info, quantization_notes
@@ -31,6 +32,7 @@ from knightlite.api.quantization import input_configs
 from knightlite.api.simulation import build
 from knightlite.api.simulation.golden import golden_reference, read_golden
 from knightlite.api.simulation.host import finisher
+from knightlite.deploy import c_array
 from knightlite.frontend import (
     load,
     load_quantized,
@@ -42,8 +44,9 @@ from knightlite.frontend import (
 from knightlite.frontend.model_kind import kind_of_file
 from knightlite.ir import Tensor
 from knightlite.metrics.annotations import read_annotations
+from knightlite.options.deploy import Bin2HeaderOptions, DeployOptions
 from knightlite.preprocess import load_recipe, prepare_picture, read_labels
-from knightlite.profiler import read_profile
+from knightlite.profiler import profile, profile_json, read_profile
 from knightlite.quantize.data import Source
 from knightlite.quantize.mixed.mix_config import read_mix
 from knightlite.quantize.scales.scale_file import read_scales
@@ -55,8 +58,8 @@ from knightlite.sim import inputs as sim_inputs
 from knightlite.sim.outputs import OUTPUT, stems_of
 from paddle_program import conv_relu_program, conv_relu_weights, records
 
-SLOW, FAST = 1, 16
-"""Inputs in a round of those that read networks or run them, and of the others."""
+SLOW, RUNNING, FAST = 1, 4, 16
+"""Inputs in a round of those that read networks, of those that run one, and of the others."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ PROTO = (mutators.protobuf, mutators.protobuf, mutators.raw)
 TEXT = (mutators.json_text, mutators.json_text, mutators.json_text, mutators.raw)
 BINARY = (mutators.compiled, mutators.compiled, mutators.compiled, mutators.raw)
 RAW = (mutators.raw,)
+PROGRAM = (mutators.program,)
 PICTURES = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
 
@@ -174,6 +178,17 @@ def _binaries(folder: Path) -> list[Target]:
         }
         return finisher(made.program)(machine.run(zeros))
 
+    def profiled(path: Path) -> object:
+        return profile_json(profile(open_binary(path).program))
+
+    def listed(path: Path) -> object:
+        return model_info(path), *inspect_file(path).lines()
+
+    def deployed(path: Path) -> object:
+        return deploy(
+            DeployOptions(model=path, out_dir=path.parent / "project", arrays=True, force=True)
+        )
+
     def run_host(path: Path) -> object:
         return finisher(replace(binary.program, host=path.read_bytes()))(sound)
 
@@ -195,6 +210,10 @@ def _binaries(folder: Path) -> list[Target]:
         Target("weight", "a.weight", weight_bytes, decode, BINARY, SLOW),
         Target("inspect", "b.cfg", cfg_bytes, show, BINARY, SLOW),
         Target("tsmodel", "a.tsmodel", model.read_bytes(), execute, BINARY, SLOW),
+        Target("executed", "b.tsmodel", model.read_bytes(), execute, PROGRAM, RUNNING),
+        Target("profiled", "c.tsmodel", model.read_bytes(), profiled, PROGRAM, SLOW),
+        Target("listed", "d.tsmodel", model.read_bytes(), listed, PROGRAM, SLOW),
+        Target("deployed", "p/e.tsmodel", model.read_bytes(), deployed, PROGRAM, SLOW),
         Target("host", "host.onnx", binary.program.host, run_host, PROTO, SLOW),
         Target("golden", "g.onnx", golden.read_bytes(), read_golden_model, PROTO, SLOW),
         Target("golden beside", "h/g.onnx", golden.read_bytes(), find_golden, PROTO),
@@ -213,6 +232,13 @@ def _texts(folder: Path) -> list[Target]:
 
     def configured(path: Path) -> object:
         return input_configs.parse(path.read_text("utf-8", "replace"), ("x", "y"))
+
+    def read_c_array(path: Path) -> object:
+        return bin2header(
+            Bin2HeaderOptions(source=path, target=path.with_suffix(".out"), back=True)
+        )
+
+    answer = served.answering(folder / "m_quantize_r.cfg")
 
     def kept_chip(path: Path) -> object:
         before = os.environ.get("XDG_CONFIG_HOME")
@@ -249,6 +275,14 @@ def _texts(folder: Path) -> list[Target]:
                lambda path: read_request(path.read_bytes(), None), TEXT),
         Target("request in binary", "request", seeds.request_bytes() + bytes(range(64)),
                lambda path: read_request(path.read_bytes(), str(len(seeds.request_bytes()))), RAW),
+        Target("served", "message", served.message([
+            {"name": "x", "datatype": "FP32", "shape": [1, 3, 8, 8], "data": [0.5] * 192},
+        ]), answer, (served.request, served.request, mutators.raw), RUNNING),
+        Target("served in binary", "message",
+               served.binary_message("x", bytes(4 * 192), [1, 3, 8, 8]), answer,
+               (served.request, served.request, mutators.raw), RUNNING),
+        Target("C array", "a.h", c_array("a", bytes(range(64))).encode(), read_c_array,
+               (mutators.c_array, mutators.c_array, mutators.raw)),
         Target("token", "token", b"0123456789abcdef\n", server_token, RAW),
     ]  # fmt: skip
 

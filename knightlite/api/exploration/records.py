@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from knightlite import atomic_write
 from knightlite.errors import UsageError
 from knightlite.json_records import AtLeast, Hexadecimal, canonical_json, decode, key, to_json
 from knightlite.limits import TEXT_BYTES
