@@ -13,18 +13,19 @@ docs/python.md has the details. Importing this package loads nothing heavy.
 
 from __future__ import annotations
 
-import signal
+# what `signal` is made of: importing that takes milliseconds, in which a Ctrl-C is a traceback
+import _signal  # type: ignore[import-not-found]  # typeshed has it not
 import sys
 from importlib import import_module
 from itertools import pairwise
 
 from knightlite.version import __version__
 
-_interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+_interruptible = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
 if _interruptible and ("-m", __name__) in pairwise(sys.orig_argv):
     # python -m knightlite: a Ctrl-C before the program answers it ends the process, without the
     # traceback of an import; __main__ gives it back
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 TYPE_CHECKING = False  # of typing, which takes its time
 

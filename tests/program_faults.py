@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import random
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+import knightlite
 from conformance_checks import artificial
 from knightlite import dtypes
 from knightlite.api.models.notes import golden_metadata
@@ -41,6 +44,7 @@ from knightlite.container import (
 )
 from knightlite.emit import golden_model
 from knightlite.errors import KnightliteError
+from knightlite.frontend import load_quantized
 from knightlite.frontend.model_kind import PAIR_NOTE
 from knightlite.ir import Graph, HostOp
 from knightlite.isa import Instruction, Load, Operand, Store, assemble, disassemble, layout
@@ -48,7 +52,8 @@ from knightlite.json_records import canonical_json, to_json
 from knightlite.options.simulate import SimulateOptions
 from knightlite.sim.memory import byte_view
 from knightlite.sim.tensors import tensor_operand
-from quantized_nets import QuantizedNet
+from onnx_nets import Net
+from quantized_nets import RELU, QuantizedNet
 
 Array = NDArray[Any]
 SMALL = artificial(
@@ -64,6 +69,7 @@ NOTES = QuantizationNotes(
     effort="low", input_layout="nchw", method="mse", model_sha256="2" * 64, pictures=4,
     recipe=RECIPE, rounding="nearest", seed=0, ir_batch=2,
 )  # fmt: skip
+PLANS = 0.03  # of all faults are in the plan of the file alone
 FRAMES, MORE = 4, 4  # frames of noise, and of integers that fill the inputs' types
 
 # ------------------------------------------------------------------ sound programs
@@ -131,20 +137,62 @@ def tail() -> Graph:
     return net.build("best", "places", "y")
 
 
-PROGRAMS: Mapping[str, Callable[[], Graph]] = {
+def products() -> Graph:
+    """A tensor times itself, and times what it makes: a matrix of weights that is u8."""
+    net = QuantizedNet("products", 4)
+    x = net.input("x", 12, 1, 12)
+    first = _product(net, x, x, "first", "values", dtypes.S8, 1.2)
+    y = _product(net, first, x, "y", "keys", dtypes.U8, 8.0, clamp=RELU)
+    return net.build(y, _product(net, first, y, "z", "values", dtypes.S8, 600.0))
+
+
+def _product(
+    net: QuantizedNet, x: str, w: str, y: str, form: str, dtype: dtypes.DType, scale: float,
+    **more: Any,
+) -> str:  # fmt: skip
+    return net.node("MatMul", (x, w), y, dtype, scale, groups=1, form=form, **more)
+
+
+def middle() -> Graph:
+    """The host computes between two segments of the chip, of two tensors, and behind the last."""
+    net = Net()
+    net.conv(net.input("x", (1, 3, 6, 5)), "c", (8, 3, 3, 3), pads=[1] * 4)
+    net.node("Relu", ["c"], "r")
+    net.conv("r", "e", (8, 8, 1, 1))
+    net.node("CumSum", ["r", net.weight("axis", np.int64(2))], "g")
+    net.node("Mul", ["g", net.node("Hardmax", ["e"], "h", axis=1)], "m")
+    net.node("Where", [net.node("Greater", ["m", net.weight("limit", np.float32(0.2))], "large"),
+                       "g", "e"], "w")  # fmt: skip
+    net.conv("w", "f", (5, 8, 3, 3), pads=[1] * 4)
+    net.node("ReduceMax", ["f"], "y", axes=[2, 3], keepdims=0)
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        made = knightlite.quantize(
+            net.save(Path(folder), "y"), general_process=True, effort="low", iteration=2
+        )
+    return load_quantized(Path("middle_quantize.onnx"), made.onnx)
+
+
+PROGRAMS: dict[str, Callable[[], Graph]] = {
     "classifier": classifier, "heads": heads, "wide": wide, "tail": tail,
 }  # fmt: skip
+MORE_PROGRAMS: dict[str, Callable[[], Graph]] = {"products": products, "middle": middle}
+"""Not for the runtime in C: it has no general layers."""
 
 # ------------------------------------------------------------------ what is changed
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A changed program. ``kind``: which mutator; ``what``: what it did, in words."""
+    """A changed program. ``kind``: which mutator; ``what``: what it did, in words.
+
+    ``plan``: of its file, where that is not the one of its description.
+    """
 
     kind: str
     what: str
     program: Program
+    plan: bytes | None = None
 
 
 Mutation = tuple[str, Program]
@@ -395,6 +443,41 @@ def put_in_a_loop(graph: onnx.GraphProto) -> None:
     graph.node.insert(0, helper.make_node("Loop", ["", "yes"], [], body=body))
 
 
+def general_layer(program: Program, rng: random.Random) -> Mutation | None:
+    """A layer of the host's between two segments: when it runs, what it reads and computes."""
+    layers = list(program.meta.general)
+    if not layers:
+        return None
+    at = rng.randrange(len(layers))
+    layer = layers[at]
+    tensors = [item.name for item in program.meta.tensors]
+    what = rng.choice(["at", "reads", "output", "layer_type", "operators", "operators", "drop"])
+    if what == "drop":
+        del layers[at]
+    elif what == "operators":
+        host = replace(program.meta, host=layer.operators)
+        made = host_operator(replace(program, meta=host), rng)
+        if made is None or not made[1].meta.host:
+            return None
+        what, layers[at] = made[0], replace(layer, operators=made[1].meta.host)
+    else:
+        new: dict[str, Any] = {
+            "at": layer.at + rng.choice([-2, -1, 1, 2]),
+            "reads": rng.choice(
+                [layer.reads[::-1], layer.reads[1:] or ("x",),
+                 (*layer.reads[1:], rng.choice(tensors))]
+            ),
+            "output": rng.choice(tensors),
+            "layer_type": layer.layer_type + 1,
+        }  # fmt: skip
+        changed: dict[str, Any] = {what: new[what]}
+        layers[at] = replace(layer, **changed)
+    if layers == list(program.meta.general) or any(item.at < 0 for item in layers):
+        return None
+    changed_meta = replace(program.meta, general=tuple(layers))
+    return f"general {at}: {what}", replace(program, meta=changed_meta)
+
+
 def description(program: Program, rng: random.Random) -> Mutation | None:
     """Any other key of the description."""
     meta = program.meta
@@ -448,6 +531,7 @@ MUTATORS: tuple[tuple[Mutator, int], ...] = (
     (weights, 6),
     (host_operator, 5),
     (host_model, 4),
+    (general_layer, 12),
     (description, 5),
 )
 
@@ -457,6 +541,12 @@ def faults(program: Program, seed: int) -> Iterator[Fault]:
     rng = random.Random(seed)
     mutators, shares = zip(*MUTATORS, strict=True)
     while True:
+        if rng.random() < PLANS:
+            plan = bytearray(plan_bytes(program.meta, program.meta.pair))
+            at = rng.randrange(len(plan))
+            plan[at] ^= 1 << rng.randrange(8)
+            yield Fault("plan", f"byte {at} of the plan", program, bytes(plan))
+            continue
         (mutate,) = rng.choices(mutators, shares)
         made = mutate(program, rng)
         if made is not None:
@@ -466,12 +556,12 @@ def faults(program: Program, seed: int) -> Iterator[Fault]:
 # ------------------------------------------------------------------ what becomes of it
 
 
-def unread_files(program: Program) -> tuple[bytes, bytes]:
+def unread_files(program: Program, plan: bytes | None = None) -> tuple[bytes, bytes]:
     """Both files, with every checksum and identity repaired, and read by nobody yet."""
     meta = program.meta
     sections = {
         "meta": canonical_json(to_json(meta)),
-        "plan": plan_bytes(meta, meta.pair),
+        "plan": plan_bytes(meta, meta.pair) if plan is None else plan,
         "code": program.code,
     }
     if program.host:
@@ -498,7 +588,7 @@ class Bench:
     further: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        graph = PROGRAMS[self.name]()
+        graph = (PROGRAMS | MORE_PROGRAMS)[self.name]()
         origin = Origin(
             version="0", model_sha256="0" * 64, recipe=RECIPE, quantization=NOTES,
         )  # fmt: skip
@@ -519,10 +609,10 @@ class Bench:
         self.place(self.program)
         self.wanted = self.delivered(self.further)
 
-    def place(self, program: Program) -> None:
+    def place(self, program: Program, plan: bytes | None = None) -> None:
         """The three files, with every checksum and identity repaired, and read by nobody yet."""
         meta = program.meta
-        cfg, weight = unread_files(program)
+        cfg, weight = unread_files(program, plan)
         (self.folder / "p.cfg").write_bytes(cfg)
         (self.folder / "p.weight").write_bytes(weight)
         for entry in self.golden.metadata_props:
@@ -562,7 +652,7 @@ class Bench:
 
     def judge(self, fault: Fault) -> str:
         """REFUSED, NOTICED, SAME or WRONG."""
-        self.place(fault.program)
+        self.place(fault.program, fault.plan)
         try:
             CompiledNetwork(self.folder / "p.cfg", self.folder / "p.weight", None)
         except KnightliteError:
@@ -595,6 +685,8 @@ def reason(fault: Fault, sound: Program) -> str:
     """Why a change is without effect."""
     if fault.kind == "description" or "in layers" in fault.what:
         return "only reports read it"
+    if fault.what.endswith(": layer_type"):
+        return "only a board's program reads it, which calls what it names"
     if fault.kind == "weights":
         read = np.zeros(sound.meta.ddr_bytes, np.bool_)
         for item in disassemble(sound.code):

@@ -140,9 +140,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "schedule",
     ),
     # the runtime in C, built and called; its sources are data in a folder of their own
-    "native": ("chip", "container", "errors", "isa", "numerics"),
+    "native": ("chip", "container", "errors", "isa", "leftovers", "numerics"),
     # a project in C around it
-    "deploy": ("container", "native", "preprocess"),
+    "deploy": ("container", "leftovers", "native", "preprocess"),
     # the machine: knows the binary and nothing of the compiler
     "sim": (
         "array_files",

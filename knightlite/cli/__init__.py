@@ -19,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         ctrl_c.heed()
         code = _run(arguments)
-    except KeyboardInterrupt:  # while something was imported
+    except BaseException as error:  # while something was imported, or a class was made:
+        if not isinstance(error, KeyboardInterrupt) and not _asked():  # a RuntimeError then
+            raise
         os.write(2, b"Stopped.\n")
         code = 130
     import signal  # not before the first line that answers a Ctrl-C
@@ -27,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # nothing is left to be put in order: another Ctrl-C ends the process without words
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
+
+
+def _asked() -> bool:
+    found = sys.modules.get(f"{__name__}.ctrl_c")
+    return found is not None and bool(found.asked())
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from knightlite.native import SOURCES
+from knightlite.leftovers import scratch_folder
+from knightlite.native import SOURCES, run_compiler
 
 SECONDS = 300
 FLAGS = ("-std=c99", "-ffp-contract=off", "-O2")  # as in the project's Makefile
@@ -60,9 +60,9 @@ def _measured(preset: Preset) -> CodeSize:
     if compiler is None or size is None:
         return CodeSize(preset)
     sources = sorted(map(str, SOURCES.glob("*.c")))
-    with tempfile.TemporaryDirectory(prefix="knightlite-size-") as folder:
+    with scratch_folder() as folder:
         try:
-            _run([compiler, *FLAGS, *preset.flags, "-c", *sources], folder)
+            run_compiler([compiler, *FLAGS, *preset.flags, "-c", *sources], folder, SECONDS)
             version = _run([compiler, "-dumpfullversion"], folder).strip()
             told = _run([size, "-t", *sorted(map(str, Path(folder).glob("*.o")))], folder)
             text, data, bss = map(int, told.splitlines()[-1].split()[:3])

@@ -1,6 +1,7 @@
 """The runtime in C from Python: built on first use, loaded, called as the simulator is."""
 
 from knightlite.native.build import SOURCES
+from knightlite.native.compiling import run_compiler
 from knightlite.native.machine import NativeMachine
 
-__all__ = ["SOURCES", "NativeMachine"]
+__all__ = ["SOURCES", "NativeMachine", "run_compiler"]

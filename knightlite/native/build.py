@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -9,10 +10,12 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from knightlite import leftovers
 from knightlite.errors import UsageError
+from knightlite.native.compiling import run_compiler
 
 SOURCES = Path(__file__).resolve().parent.parent / "runtime"
 COMPILERS = ("cc", "gcc", "clang")
@@ -73,17 +76,21 @@ def build_library(flags: Sequence[str] = FLAGS) -> Path:
     path = cache_folder() / f"knl-{_key(compiler, flags)}.so"
     if path.is_file():
         return path
-    with tempfile.TemporaryDirectory(prefix="build-", dir=path.parent) as scratch:
+    leftovers.sweep(path.parent)
+    with tempfile.TemporaryDirectory(
+        prefix=f"build{leftovers.mark()}", dir=path.parent.resolve()
+    ) as scratch:
         made = Path(scratch) / path.name
         files = [str(item) for item in sources() if item.suffix == ".c"]
-        _run([compiler, *flags, "-o", str(made), *files])
+        with _told(compiler):
+            run_compiler([compiler, *flags, "-o", str(made), *files], scratch, SECONDS)
         os.replace(made, path)
     return path
 
 
 def _key(compiler: str, flags: Sequence[str]) -> str:
     found = hashlib.sha256()
-    version = _run([compiler, "--version"])
+    version = _version(compiler)
     for part in (compiler, version, *flags, platform.machine()):
         found.update(part.encode() + b"\0")
     for path in sources():
@@ -91,18 +98,24 @@ def _key(compiler: str, flags: Sequence[str]) -> str:
     return found.hexdigest()[:32]
 
 
-def _run(command: Sequence[str]) -> str:
+def _version(compiler: str) -> str:
+    with _told(compiler):
+        return subprocess.run(
+            [compiler, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=SECONDS, check=True,
+        ).stdout  # fmt: skip
+
+
+@contextlib.contextmanager
+def _told(compiler: str) -> Iterator[None]:
+    """What goes wrong with a compiler as a sentence."""
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS,
-            check=True,
-        )  # fmt: skip
+        yield
     except subprocess.CalledProcessError as error:
         told = (error.stderr or "").strip().splitlines()
         why = told[-1] if told else f"it ended in {error.returncode}"
         raise UsageError(
-            f"{command[0]} could not build the native engine: {why}.", "take engine numpy"
+            f"{compiler} could not build the native engine: {why}.", "take engine numpy"
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"{command[0]} could not be run: {error}.", "take engine numpy") from None
-    return done.stdout
+        raise UsageError(f"{compiler} could not be run: {error}.", "take engine numpy") from None

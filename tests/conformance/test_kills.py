@@ -73,7 +73,7 @@ COMMANDS = {
 }  # fmt: skip
 NEXT = {  # what a user may type then: it works, or refuses by a sentence
     "quant": [["compile"], ["compile", "--onnx", "digits_quantize.onnx"]],
-    "compile": [SIM, ["profile"]],
+    "compile": [SIM, COMMANDS["profile"]],
     "sim": [["show_sim_result"]],
     "build": [SIM_BUILT],
 }
