@@ -44,7 +44,7 @@ ELSEWHERE = {
     "atomic_write.py: locked": "a folder",
     "chip_files.py: families": "chips that ship",
     "cli/profile.py: command": "just written",
-    "cli/program.py: run": "the null device",
+    "cli/streams.py: silence": "the null device",
     "foreign/start.py: main": "in another interpreter",
     "frontend/interpreter.py: run": "an answer of ours",
     "frontend/paddle.py: _convert": "the converter's, which onnx_file reads",
@@ -59,9 +59,6 @@ ELSEWHERE = {
     "api/deployment.py: bin2header": "any bytes become a header",
     "api/exploration/points.py: _kept": "just written",
     "api/profiling.py: _bytes": "handed to read_profile",
-    "cli/explore.py: command": "just written",
-    "deploy/project.py: _folder": "sources that ship",
-    "deploy/project.py: _runtime": "sources that ship",
     "report/exploration.py: _asset": "sources that ship",
     "report/page.py: _asset": "sources that ship",
 }

@@ -25,8 +25,8 @@ from assembled import (
 )
 from knightlite.chip import TIMING_FACTS, Chip, Evidence
 from knightlite.container import Program
-from knightlite.errors import UsageError
-from knightlite.isa import Instruction, Lookup, Space
+from knightlite.errors import MachineError, UsageError
+from knightlite.isa import Instruction, Lookup, Space, assemble, disassemble
 from knightlite.profiler import (
     assumed_facts,
     perfetto_trace,
@@ -146,6 +146,23 @@ def test_a_layer_beside_another_uses_no_more_than_the_engine_has() -> None:
     found = profile(program(code, layers=("in", "conv"), fspm_peak=[1, 2], chip=CHIP))
     assert found.layers[1].cycles == 0
     assert found.layers[1].mac_utilization == 128 / (4 * 2048)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"y_type": 3}, "must have y_type of u8, s8 or s16, not code 3."),
+        ({"layer": 3}, "must name one of 3 layers, not 3."),
+    ],
+)
+def test_programs_that_make_no_sense(changes: dict[str, int], sentence: str) -> None:
+    """Right in every checksum, and of no type or layer that there is."""
+    sound = net()
+    first, middle, last = disassemble(sound.code)
+    wrong = assemble([first, replace(middle, **changes), last])
+    with pytest.raises(MachineError) as caught:
+        profile(replace(sound, code=wrong))
+    assert caught.value.sentence.endswith(sentence)
 
 
 def test_text() -> None:

@@ -18,6 +18,7 @@ from knightlite.profiler.certainty import Certainty, certainty, rounded
 from knightlite.profiler.certificate import Certificate, certified
 from knightlite.profiler.ddr_causes import ddr_bytes_by_cause
 from knightlite.profiler.what_if import WhatIf, what_ifs
+from knightlite.sim.checks import require_fields
 from knightlite.sim.clock import simulate_time
 from knightlite.sim.frames import simulate_frames
 from knightlite.sim.program_order import ProgramOrder
@@ -182,6 +183,9 @@ def profile(
     """
     target, assumed = assume(chip or program_chip(program), facts or {})
     instructions = disassemble(program.code)
+    names = [layer.name for layer in program.meta.layers]
+    for index, item in enumerate(instructions):
+        require_fields(index, item, names)
     timeline = simulate_time(instructions, target)
     own = [event.cycles for event in timeline.events]
     order = ProgramOrder(instructions)

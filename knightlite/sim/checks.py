@@ -55,6 +55,16 @@ def field_problem(item: Instruction) -> str | None:
     return _shape_problem(item) or _clamp_problem(item)
 
 
+def require_fields(index: int, item: Instruction, layers: Sequence[str]) -> None:
+    """MachineError where a field of an instruction does not make sense."""
+    if item.layer >= len(layers):
+        sentence = f"must name one of {len(layers)} layers, not {item.layer}."
+        raise fault(index, item, layers, sentence)
+    problem = field_problem(item)
+    if problem:
+        raise fault(index, item, layers, problem)
+
+
 def _used_types(item: FeatureInstruction) -> list[str]:
     names = ["x_type"]
     if isinstance(item, Matrix):
@@ -182,12 +192,7 @@ class StructureCheck:
 
     def check(self, index: int, item: Instruction) -> tuple[Operand, ...]:
         """The operands of a sound instruction; MachineError otherwise."""
-        if item.layer >= len(self._layers):
-            sentence = f"must name one of {len(self._layers)} layers, not {item.layer}."
-            raise fault(index, item, self._layers, sentence)
-        problem = field_problem(item)
-        if problem:
-            raise fault(index, item, self._layers, problem)
+        require_fields(index, item, self._layers)
         found = item.operands()
         problem = next(filter(None, map(self._operand_problem, found)), None)
         if problem is None and isinstance(item, Matrix):

@@ -33,6 +33,7 @@ from knightlite.api.simulation import build
 from knightlite.api.simulation.golden import golden_reference, read_golden
 from knightlite.api.simulation.host import finisher
 from knightlite.deploy import c_array
+from knightlite.deploy.code_size import PRESETS, CodeSize
 from knightlite.frontend import (
     load,
     load_quantized,
@@ -185,9 +186,11 @@ def _binaries(folder: Path) -> list[Target]:
         return model_info(path), *inspect_file(path).lines()
 
     def deployed(path: Path) -> object:
-        return deploy(
-            DeployOptions(model=path, out_dir=path.parent / "project", arrays=True, force=True)
-        )
+        sizes = tuple(map(CodeSize, PRESETS))  # no compiler runs
+        with mock.patch("knightlite.deploy.code_sizes", return_value=sizes):
+            return deploy(
+                DeployOptions(model=path, out_dir=path.parent / "project", arrays=True, force=True)
+            )
 
     def run_host(path: Path) -> object:
         return finisher(replace(binary.program, host=path.read_bytes()))(sound)
