@@ -63,8 +63,8 @@ test: lint
 $(PADDLE)/.zoo: requirements-ci.lock | check-tools
 	@echo "Setting up $(PADDLE) ..."
 	@test -e $@ || $(PYTHON) -m venv $(PADDLE)
-	@$(PADDLE)/bin/python -m pip --disable-pip-version-check --quiet install -c requirements-ci.lock paddlepaddle==3.3.1
-	@$(PADDLE)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps paddleclas==2.6.0
+	@$(PADDLE)/bin/python -m pip --disable-pip-version-check --quiet install -c requirements-ci.lock paddlepaddle==3.3.1 onnx packaging
+	@$(PADDLE)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps paddleclas==2.6.0 paddle2onnx==2.1.0
 	@touch $@
 
 # Paddle 2 saves the programs that most users have: tests/conformance/test_layer_forms.py

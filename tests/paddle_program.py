@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
 FEED, FETCH, LOD_TENSOR, FP32 = 9, 10, 7, 5
-INT, FLOAT, STRING, INTS, BOOLEAN = 0, 1, 2, 3, 6
-Attribute = bool | int | float | str | Sequence[int]
+INT, FLOAT, STRING, INTS, FLOATS, BOOLEAN = 0, 1, 2, 3, 4, 6
+Attribute = bool | int | float | str | Sequence[int] | Sequence[float]
 
 
 def varint(value: int) -> bytes:
@@ -64,8 +64,11 @@ def operator(
             item = field(1, key) + field(2, FLOAT) + varint(4 << 3 | 5) + struct.pack("<f", value)
         elif isinstance(value, str):
             item = field(1, key) + field(2, STRING) + field(5, value)
+        elif value and all(isinstance(part, float) for part in value):
+            item = field(1, key) + field(2, FLOATS)
+            item += b"".join(varint(7 << 3 | 5) + struct.pack("<f", part) for part in value)
         else:
-            item = field(1, key) + field(2, INTS) + b"".join(field(6, part) for part in value)
+            item = field(1, key) + field(2, INTS) + b"".join(field(6, int(part)) for part in value)
         data += field(4, item)
     return field(4, data)
 

@@ -445,3 +445,22 @@ def test_what_the_host_makes_has_its_own_name_where_that_is_free(
     builder = SimpleNamespace(tensors=dict.fromkeys(taken), fresh=lambda name: f"{name}'")
     state = SimpleNamespace(value=lambda name: SimpleNamespace(tensor=tensor), builder=builder)
     assert host_values._own_name(state, "x", "reshaped") == wanted  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(11, 1, 1), (1, 6, 5, 11), (7,)])
+@pytest.mark.parametrize("op", ["Mul", "Add", "Max"])
+def test_operands_that_do_not_broadcast(op: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    """ONNX's inference says nothing of them."""
+    net = Net()
+    net.node("Relu", [net.input("x", (1, 6, 13, 12))], "r")
+    net.node(op, ["r", net.random("w", shape)], "y")
+    model = net.model("y")
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_tensor_value_info("y", 1, (1, 6, 13, 12)))
+    onnx.save(model, tmp_path / "net.onnx")
+    with pytest.raises(UnsupportedError) as caught:
+        load(tmp_path / "net.onnx")
+    (finding,) = caught.value.findings
+    assert finding.sentence == (
+        f"{op} {op}_y must have operands that broadcast, not (1, 6, 13, 12) and {shape}."
+    )

@@ -102,6 +102,31 @@ def unshuffled(x: Array) -> Array:
     return split.transpose(0, 1, 3, 5, 2, 4).reshape(n, 4 * c, h // 2, w // 2)
 
 
+def depth_to_space(x: Array) -> Array:
+    n, c, h, w = x.shape
+    split = x.reshape(n, c // 4, 2, 2, h, w)
+    return split.transpose(0, 1, 4, 2, 5, 3).reshape(n, c // 4, 2 * h, 2 * w)
+
+
+def grouped(x: Array) -> Array:
+    """GroupNorm of two groups; the channels are axis 1."""
+    groups = x.reshape(len(x), 2, -1)
+    centered = groups - groups.mean(-1, keepdims=True)
+    normal = centered / np.sqrt(centered.var(-1, keepdims=True) + 1e-5)
+    factors = (GROUPS[name].reshape(-1, *[1] * (x.ndim - 2)) for name in ("Scale", "Bias"))
+    scale, bias = factors
+    return np.asarray(normal.reshape(x.shape) * scale + bias)
+
+
+def first_row(x: Array) -> Array:
+    """Bilinear, half pixels, of 7x5 to 1x3: of one row that is left Paddle takes the first."""
+    places = (np.arange(3) + 0.5) * 5 / 3 - 0.5
+    left = np.clip(np.floor(places).astype(int), 0, 4)
+    right, share = np.minimum(left + 1, 4), np.clip(places, 0, 4) - left
+    row = x[:, :, :1]
+    return np.asarray(row[..., left] * (1 - share) + row[..., right] * share)
+
+
 def weight(*shape: int) -> Float32:
     return np.random.default_rng(list(shape)).normal(0, 0.3, shape).astype(np.float32)
 
@@ -119,6 +144,15 @@ W = weight(4, 3, 3, 3)
 SAME = {**CONV, "padding_algorithm": "SAME"}
 NORM = {
     "Scale": weight(5) + 1, "Bias": weight(5), "Mean": weight(5), "Variance": weight(5) ** 2 + 1
+}  # fmt: skip
+
+
+GROUPS = {"Scale": weight(4) + 1, "Bias": weight(4)}
+GROUP_NORM: dict[str, Attribute] = {"groups": 2, "epsilon": 1e-5, "data_layout": "NCHW"}
+SLOPES = {"Alpha": weight(5)}
+RESIZE: dict[str, Attribute] = {
+    "interp_method": "bilinear", "align_corners": False, "align_mode": 0, "out_d": -1, "out_h": -1,
+    "out_w": -1, "data_layout": "NCHW",
 }  # fmt: skip
 
 
@@ -175,6 +209,39 @@ CASES = (
         parameters=("X", "Y"), weights=NORM,
     ),
     Case(
+        "batch_norm_last_of_signals", "batch_norm", (1, 7, 5),
+        {"data_layout": "NHWC", "epsilon": 1e-5, "momentum": 0.9}, normalized,
+        x=(1, 7, 5), parameters=("X", "Y"), weights=NORM,
+    ),
+    Case(
+        "group_norm_last", "group_norm", (1, 7, 5, 4), {**GROUP_NORM, "data_layout": "NHWC"},
+        last(grouped), x=(1, 7, 5, 4), parameters=("X", "Y"), weights=GROUPS,
+    ),
+    Case(
+        "group_norm_of_signals", "group_norm", (1, 4, 9), GROUP_NORM, grouped,
+        x=(1, 4, 9), parameters=("X", "Y"), weights=GROUPS,
+    ),
+    Case(
+        "prelu_last", "prelu", X, {"mode": "channel", "data_format": "NHWC"},
+        lambda x: np.where(x > 0, x, SLOPES["Alpha"] * x), weights=SLOPES,
+    ),
+    Case(
+        "pixel_shuffle_last", "pixel_shuffle", (1, 6, 4, 2),
+        {"upscale_factor": 2, "data_format": "NHWC"}, last(depth_to_space), x=(1, 3, 2, 8),
+    ),
+    *(
+        Case(
+            f"resize_to_a_row_by_{by}", "bilinear_interp_v2", (1, 4, 1, 3), {**RESIZE, **sizes},
+            first_row,
+        )
+        for by, sizes in (("size", {"out_h": 1, "out_w": 3}), ("scale", {"scale": [0.2, 0.6]}))
+    ),
+    Case(
+        "resize_last_by_scale", "nearest_interp_v2", (1, 8, 14, 5),
+        {**RESIZE, "interp_method": "nearest", "scale": [2.0, 2.0], "data_layout": "NHWC"},
+        lambda x: x.repeat(2, 1).repeat(2, 2), x=(1, 4, 7, 5),
+    ),
+    Case(
         "circular", "pad3d", (1, 4, 10, 8),
         {"mode": "circular", "paddings": [1, 2, 0, 3, 0, 0], "data_format": "NCDHW"},
         lambda x: np.pad(x, ((0, 0), (0, 0), (0, 3), (1, 2)), mode="wrap"),
@@ -205,11 +272,30 @@ def test_operator_means_what_paddle_means(case: Case, tmp_path: Path) -> None:
     warned: list[Finding] = []
     graph = load(path, warn=warned.append)
     x = np.random.default_rng(0).uniform(-3, 3, case.x).astype(np.float32)
-    (found,) = session(write_float(graph)).run(None, {graph.inputs[0]: x})
+    feed = x.reshape(graph.tensors[graph.inputs[0]].shape)
+    (found,) = session(write_float(graph)).run(None, {graph.inputs[0]: feed})
     expected = case.expected(x.astype(np.float64))
     assert expected.shape == case.y
     np.testing.assert_allclose(found.reshape(case.y), expected, rtol=1e-5, atol=1e-5)
     assert warned == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "shapes", "expected"),
+    [
+        ("channel_shuffle", {"groups": 2}, ((1, 7, 5, 4), (1, 7, 5, 4)), last(shuffled)),
+        ("pixel_unshuffle", {"downscale_factor": 2}, ((1, 6, 4, 4), (1, 3, 2, 16)),
+         last(unshuffled)),
+    ],
+)  # fmt: skip
+def test_shuffles_with_the_channels_last(
+    kind: str, attributes: dict[str, Attribute], shapes: Any, expected: Any, tmp_path: Path
+) -> None:
+    """Alone they leave nothing for the chip: what is converted runs in ONNX Runtime."""
+    path = one_operator(tmp_path, kind, ("X", "Out"), shapes, {**attributes, "data_format": "NHWC"})
+    x = np.random.default_rng(0).uniform(-3, 3, shapes[0]).astype(np.float32)
+    (found,) = session(paddle.convert(path).data).run(None, {"x": x})
+    np.testing.assert_array_equal(found, expected(x))
 
 
 @given(st.integers(1, 60), st.integers(1, 60))
@@ -319,6 +405,10 @@ def test_explicit_pads(form: str, read: Any, made: Any, attributes: Any, found: 
         ("pad3d", (1, 4, 5, 6),
          {"mode": "circular", "paddings": [1, 3, 6, 2], "data_format": "NCHW"},
          "circular padding by 6 must read a known size of at least that"),
+        ("group_norm", (1, 4, -1), GROUP_NORM,
+         "group_norm must read features of a known size"),
+        ("prelu", (1, 4), {"mode": "channel", "data_format": "NHWC"},
+         "prelu with the channels last must read three or four axes"),
         ("pad3d", (1, 7, 5, 4), {"mode": "reflect", "paddings": [1, 1], "data_format": "NDHWC"},
          "pad3d with the channels last must pad with a constant, not by reflect"),
     ],
@@ -331,6 +421,32 @@ def test_no_exact_form(
         load(path)
     assert caught.value.sentence == f"{path}: y: {reason}."
     assert [item.where for item in caught.value.findings] == ["y"]
+
+
+def test_a_resize_to_one_of_an_unknown_size(tmp_path: Path) -> None:
+    shapes = ((1, 4, -1, 5), (1, 4, 1, 5))
+    path = one_operator(tmp_path, "bilinear_interp_v2", ("X", "Out"), shapes, RESIZE)
+    with pytest.raises(UnsupportedError) as caught:
+        load(path)
+    assert caught.value.sentence == (
+        f"{path}: y: bilinear_interp_v2 to [1, 5] must read a known size."
+    )
+
+
+def test_states_of_several_layers(tmp_path: Path) -> None:
+    """The converter gives those of one: right while nothing reads them."""
+    attributes: dict[str, Attribute] = {"mode": "LSTM", "num_layers": 2}
+    shapes = ((7, 1, 4), (2, 1, 5))
+    path = one_operator(tmp_path, "rnn", ("Input", "State"), shapes, attributes)
+    with pytest.raises(UnsupportedError) as caught:
+        paddle_forms.spelled_out(path.read_bytes(), path)
+    assert caught.value.sentence == (
+        f"{path}: rnn: the last states of 2 layers in one must not be read: a layer each has its "
+        "own."
+    )
+    for parameters, layers in ((("Input", "Out"), 2), (("Input", "State"), 1)):
+        path = one_operator(tmp_path, "rnn", parameters, shapes, {"num_layers": layers})
+        assert paddle_forms.spelled_out(path.read_bytes(), path).rewritten == ()
 
 
 def test_constant_pads_with_the_channels_last(tmp_path: Path) -> None:

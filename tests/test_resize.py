@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from knightlite.errors import UnsupportedError
+from knightlite.frontend import load
+from knightlite.inference import session
+from knightlite.onnx_models import write_float
 from onnx_nets import Net, checked, operators
 
 
@@ -127,3 +130,25 @@ def test_refused(
     with pytest.raises(UnsupportedError) as caught:
         checked(path)
     assert [item.sentence for item in caught.value.findings][:1] == [sentence]
+
+
+@pytest.mark.parametrize("values", [(12, 26), (2.0, 1.4)])
+def test_between_transposes(values: tuple[float, ...], tmp_path: Path) -> None:
+    """ONNX Runtime carries the first one through the Resize, whose axes it then has to turn too."""
+    net = Net(18)
+    net.node("Transpose", [net.input("x", (1, 6, 13, 11))], "t", perm=[0, 3, 1, 2])
+    whole = all(isinstance(item, int) for item in values)
+    told = ["", sizes(net, *map(int, values))] if whole else [scales(net, *values)]
+    net.node("Resize", ["t", "", *told], "r", axes=[2, 3], nearest_mode="floor",
+             coordinate_transformation_mode="asymmetric")  # fmt: skip
+    net.node("Transpose", ["r"], "y", perm=[0, 2, 3, 1])
+    graph = load(net.save(tmp_path, "y"))
+    x = np.random.default_rng(0).normal(size=(1, 6, 13, 11)).astype(np.float32)
+    (found,) = session(write_float(graph)).run(None, {"x": x})
+    rows, columns = (
+        np.floor(np.arange(made) * np.float32(extent / made if whole else 1 / factor)).astype(int)
+        for extent, made, factor in (
+            (6, 12, 2.0), (13, 26 if whole else 18, 2.0 if whole else 1.4),
+        )
+    )  # fmt: skip
+    np.testing.assert_array_equal(found, x[:, rows][:, :, columns])

@@ -396,6 +396,7 @@ def _dispatch(state: Importer, node: SourceNode, region: pointwise.Region | None
         state.unseen.add(node.name)  # an earlier finding is the cause
         return
     if node.outputs[0] not in state.model.shapes:
+        host.require_alike(state, node)
         raise UnsupportedError(f"the output shape of {reader} cannot be determined.")
     if 0 in (made := state.model.shapes[node.outputs[0]]):
         raise UnsupportedError(

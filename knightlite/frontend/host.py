@@ -255,7 +255,26 @@ def _same(state: Importer, node: SourceNode) -> None:
     elif node.attributes:
         given = ", ".join(sorted(node.attributes))
         raise UnsupportedError(f"{node.op_type} {node.name} must have no attributes, not {given}.")
+    require_alike(state, node)
     _with_operands(state, node, attributes)
+
+
+def require_alike(state: Importer, node: SourceNode) -> None:
+    """UnsupportedError for two operands that do not broadcast; ONNX's inference is silent there."""
+    constants, seen = state.model.constants, state.model.shapes
+    shapes = [
+        constants[name].shape if name in constants else seen.get(name, ()) for name in node.inputs
+    ]
+    if node.op_type not in kinds.BINARY:
+        return
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(map(str, shapes))
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} must have operands that broadcast, not {listed}.",
+            "export the model again",
+        ) from None
 
 
 def _with_operands(state: Importer, node: SourceNode, attributes: Mapping[str, Attribute]) -> None:

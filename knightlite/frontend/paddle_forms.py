@@ -19,7 +19,9 @@ from knightlite.frontend.paddle_program import Block, Operator, Shape
 
 Rule = Callable[[Block, Operator], str | None]
 
-TO_FIRST, TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)  # NHWC to NCHW, and back
+# NHWC to NCHW and back, NLC to NCL and back
+TO_FIRST: Mapping[int, Shape] = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
+TO_LAST: Mapping[int, Shape] = {4: (0, 2, 3, 1), 3: (0, 2, 1)}
 LAST = ("NHWC", "NDHWC", "NLC")
 
 
@@ -90,7 +92,7 @@ def _spell_out(block: Block, operator: Operator) -> str | None:
 
 
 def _is_last(operator: Operator) -> bool:
-    """True where the operator computes with the channels as the last of four axes."""
+    """True where the operator computes with the channels as the last axis."""
     order = operator.get("data_format", operator.get("data_layout", ""))
     return operator.kind in OF_PICTURES and order in LAST
 
@@ -99,11 +101,12 @@ def _first_order(block: Block, operator: Operator) -> str | None:
     """The operator between two transposes; what it becomes there is spelled out as well."""
     parameter, result = OF_PICTURES[operator.kind]
     x, y = operator.input(parameter), operator.output(result)
-    if len(block.shape(x)) != 4:
-        return f"{operator.kind} with the channels last must read four axes"
-    inner_x = _transposed(block, x, TO_FIRST)
+    rank = len(block.shape(x))
+    if rank not in TO_FIRST:
+        return f"{operator.kind} with the channels last must read three or four axes"
+    inner_x = _transposed(block, x, TO_FIRST[rank])
     shape = block.shape(y)
-    inner_y = block.variable(y, tuple(shape[axis] for axis in TO_FIRST))
+    inner_y = block.variable(y, tuple(shape[axis] for axis in TO_FIRST[rank]))
     changes = {"data_format": "NCHW"}
     if operator.get("data_layout", ""):
         changes = {"data_layout": "NCHW"}
@@ -115,7 +118,7 @@ def _first_order(block: Block, operator: Operator) -> str | None:
     reason = None if rule is None else rule(block, turned)
     inner = list(block.made) or [turned.message]
     block.made[:] = [*before, *inner]
-    _transpose(block, inner_y, y, TO_LAST)
+    _transpose(block, inner_y, y, TO_LAST[rank])
     return reason
 
 
@@ -313,6 +316,50 @@ def _pixel_unshuffle(block: Block, operator: Operator) -> str | None:
     return None
 
 
+def _linear_resize(block: Block, operator: Operator) -> str | None:
+    """To a single row or column Paddle takes the first, where ONNX takes the one in the middle."""
+    x, y = operator.input("X"), operator.output()
+    size, wanted = block.shape(x)[2:], block.shape(y)[2:]
+    first = x
+    for axis, (extent, made) in enumerate(zip(size, wanted, strict=True), start=2):
+        if made == 1 and extent != 1:
+            first = _slice(block, first, axis, 0, 1)
+    if first == x:
+        return None
+    if min(*size, *wanted) < 1:
+        return f"{operator.kind} to {list(wanted)} must read a known size"
+    height, width = (1, *wanted)[-2:]  # a signal has no rows, and nothing reads how many
+    block.copy(operator, {"X": first}, scale=[], out_h=height, out_w=width)
+    return None
+
+
+def _group_norm(block: Block, operator: Operator) -> str | None:
+    """The converter reads pictures only: a signal is one of a single row."""
+    x, y = operator.input("X"), operator.output("Y")
+    if len(block.shape(x)) == 4:
+        return None
+    batch, channels, *rest = block.shape(x)
+    if min(rest, default=0) < 1:
+        return "group_norm must read features of a known size"
+    shape = (batch, channels, 1, math.prod(rest))
+    inner_x, inner_y = block.variable(x, shape), block.variable(y, shape)
+    _reshape(block, x, inner_x)
+    block.copy(operator, {"X": inner_x}, {"Y": inner_y})
+    _reshape(block, inner_y, y)
+    return None
+
+
+def _recurrent(block: Block, operator: Operator) -> str | None:
+    """The converter gives the last states of a single layer, however many there are."""
+    states = {name for item in operator.message.outputs if item.parameter == "State"
+              for name in item.arguments}  # fmt: skip
+    layers = operator.get("num_layers", 1)
+    if layers == 1 or not any(states.intersection(item.arguments) for reader in block.operators()
+                              for item in reader.message.inputs):  # fmt: skip
+        return None
+    return f"the last states of {layers} layers in one must not be read: a layer each has its own"
+
+
 # ------------------------------------------------------------------ functions
 
 
@@ -411,6 +458,7 @@ def _larger(block: Block, operator: Operator) -> str | None:
 
 
 RULES: dict[str, Rule] = {
+    "bilinear_interp_v2": _linear_resize,
     "celu": _celu,
     "channel_shuffle": _channel_shuffle,
     "conv2d": _convolution,
@@ -421,10 +469,13 @@ RULES: dict[str, Rule] = {
     "elementwise_fmin": _larger,
     "expm1": _expm1,
     "gelu": _gelu,
+    "group_norm": _group_norm,
+    "linear_interp_v2": _linear_resize,
     "max_pool2d_with_index": _adaptive_pool,
     "pad3d": _pad,
     "pixel_unshuffle": _pixel_unshuffle,
     "pool2d": _adaptive_pool,
+    "rnn": _recurrent,
     "rrelu": _rrelu,
     "softplus": _softplus,
     "stanh": _stanh,
@@ -436,23 +487,31 @@ OF_PICTURES: dict[str, tuple[str, str]] = {
     "batch_norm": ("X", "Y"),
     "bilinear_interp_v2": ("X", "Out"),
     "conv2d": ("Input", "Output"),
+    "channel_shuffle": ("X", "Out"),
     "conv2d_transpose": ("Input", "Output"),
     "depthwise_conv2d": ("Input", "Output"),
+    "group_norm": ("X", "Y"),
     "nearest_interp_v2": ("X", "Out"),
+    "pixel_shuffle": ("X", "Out"),
+    "pixel_unshuffle": ("X", "Out"),
     "pool2d": ("X", "Out"),
+    "prelu": ("X", "Out"),
 }
 # compared with Paddle itself, and exact as they are (tests/conformance/layer_forms.py)
 COMPARED = (
-    "abs", "arg_max", "batch_norm", "bilinear_interp_v2", "brelu", "cast", "ceil", "clip",
-    "concat", "conv2d", "conv2d_transpose", "cos", "depthwise_conv2d",
+    "abs", "arg_max", "assign", "assign_value", "batch_norm", "bmm", "brelu", "cast", "ceil",
+    "clip", "concat", "conv2d", "conv2d_transpose", "cos", "depthwise_conv2d",
     "depthwise_conv2d_transpose", "dropout", "elementwise_add", "elementwise_div",
     "elementwise_floordiv", "elementwise_max", "elementwise_min", "elementwise_mul",
-    "elementwise_pow", "elementwise_sub", "elu", "erf", "exp", "feed", "fetch", "fill_any_like",
-    "fill_constant", "flatten_contiguous_range", "flip", "floor", "hard_sigmoid", "hard_swish",
-    "layer_norm", "leaky_relu", "log", "log1p", "logsigmoid", "matmul_v2", "mish",
-    "nearest_interp_v2", "p_norm", "pad", "pixel_shuffle", "pow", "prelu", "reciprocal",
-    "reduce_max", "reduce_mean", "reduce_min", "reduce_sum", "relu", "relu6", "reshape2",
-    "roll", "round", "rsqrt", "scale", "selu", "shape", "sigmoid", "sign", "silu", "sin",
-    "slice", "softmax", "softsign", "split", "sqrt", "square", "squeeze2", "strided_slice",
-    "sum", "swish", "tanh", "tanh_shrink", "tile", "transpose2", "unbind", "unsqueeze2",
+    "elementwise_pow", "elementwise_sub", "elu", "erf", "exp", "expand_as_v2", "expand_v2",
+    "feed", "fetch", "fill_any_like", "fill_constant", "flatten_contiguous_range", "flip",
+    "floor", "gather", "hard_sigmoid", "hard_swish", "index_select", "instance_norm",
+    "layer_norm", "leaky_relu", "linspace", "log", "log10", "log1p", "log2", "log_softmax",
+    "logsigmoid", "logsumexp", "matmul_v2", "meshgrid", "mish", "nearest_interp_v2", "p_norm",
+    "pad", "pixel_shuffle", "pow", "prelu", "range", "reciprocal", "reduce_max", "reduce_mean",
+    "reduce_min", "reduce_sum", "relu", "relu6", "repeat_interleave", "reshape2", "roll",
+    "round", "rsqrt", "scale", "selu", "shape", "sigmoid", "sign", "silu", "sin", "slice",
+    "softmax", "softsign", "split", "sqrt", "square", "squeeze2", "stack", "strided_slice",
+    "sum", "swish", "tanh", "tanh_shrink", "temporal_shift", "tile", "transpose2", "tril_triu",
+    "unbind", "unfold", "unsqueeze2", "unstack",
 )  # fmt: skip

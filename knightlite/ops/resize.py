@@ -88,17 +88,20 @@ def reference_linear(view: View, inputs: tuple[Array, ...]) -> Array:
 
 
 def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
-    """Resize over axes 2 and 3, by sizes where the scales are theirs."""
-    attributes: dict[str, Any] = {"axes": [2, 3], "mode": "linear"}
+    """Resize of height and width, by sizes where the scales are theirs.
+
+    All four axes are told: ONNX Runtime loses ``sizes`` of two between Transposes.
+    """
+    attributes: dict[str, Any] = {"mode": "linear"}
     attributes["coordinate_transformation_mode"] = view.node.attributes["coordinates"]
     if view.node.op == NEAREST:
         attributes |= {"mode": "nearest", "nearest_mode": rounding(view)}
     pair = axes(view)
     if all(axis.scale == size_scale(axis.inputs, axis.outputs) for axis in pair):
-        sizes = writer.constant(f"{output}/sizes", np.asarray(view.integers("size"), np.int64))
-        operands = [inputs[0], "", "", sizes]
+        sizes = np.asarray(view.output.shape, np.int64)
+        operands = [inputs[0], "", "", writer.constant(f"{output}/sizes", sizes)]
     else:
-        scales = np.asarray([axis.scale for axis in pair], np.float32)
+        scales = np.asarray([1, 1, *(axis.scale for axis in pair)], np.float32)
         operands = [inputs[0], "", writer.constant(f"{output}/scales", scales)]
     writer.node("Resize", operands, output, **attributes)
 

@@ -13,17 +13,22 @@ PICTURE: Shape = (6, 13, 11)
 LINE: Shape = (6, 20)
 VECTOR: Shape = (12,)
 VOLUME: Shape = (4, 5, 7, 6)
+TOKENS: Shape = (10, 12)
 
 
 @dataclass(frozen=True)
 class Form:
-    """``shapes``: of the inputs without the batch; ``low``, ``high``: what they hold."""
+    """``shapes``: of the inputs without the batch; ``low``, ``high``: what they hold.
+
+    ``whole``: the inputs are int64, from 0 up to this number, instead.
+    """
 
     name: str
     build: str
     shapes: tuple[Shape, ...] = (PICTURE,)
     low: float = -1.0
     high: float = 1.0
+    whole: int = 0
 
 
 def _named(prefix: str, builds: tuple[str, ...], *shapes: Shape) -> tuple[Form, ...]:
@@ -50,6 +55,10 @@ CONV = (
             "nn.Conv2D(6, 8, 3, padding=1, padding_mode='replicate')",
             "nn.Conv2D(6, 8, 3, padding=1, padding_mode='circular')",
             "nn.Conv2D(11, 8, 3, padding=1, data_format='NHWC')",
+            "nn.Conv2D(6, 12, 3, groups=6, padding=1)",
+            "nn.Conv2D(6, 8, 1, stride=2)",
+            "nn.Conv2D(6, 8, (1, 7), padding=(0, 3))",
+            "nn.Conv2D(6, 8, 3, padding=(1, 2), dilation=(2, 1), stride=(1, 2))",
         ),
     ),
     *_named(
@@ -60,6 +69,11 @@ CONV = (
             "nn.Conv1D(6, 8, 3, padding='SAME')",
             "nn.Conv1D(6, 8, 3, padding=2, dilation=2)",
             "nn.Conv1D(20, 8, 3, padding=1, data_format='NLC')",
+            "nn.Conv1D(6, 8, 3, padding='VALID')",
+            "nn.Conv1D(6, 8, 3, padding=[2, 1])",
+            "nn.Conv1D(6, 8, 3, padding=1, padding_mode='circular')",
+            "nn.Conv1D(6, 8, 3, padding=2, padding_mode='reflect')",
+            "nn.Conv1D(6, 6, 5, groups=6)",
         ),
         LINE,
     ),
@@ -79,9 +93,20 @@ CONV = (
             " output_size=[26, 22])",
             "lambda x: F.conv2d_transpose(x, weight(6, 8, 3, 3), stride=3, output_size=[41, 34])",
             "lambda x: F.conv2d_transpose(x, weight(6, 4, 3, 3), stride=2, groups=2, padding=1)",
+            "nn.Conv2DTranspose(11, 8, 4, stride=2, padding=1, data_format='NHWC')",
+            "nn.Conv2DTranspose(6, 8, (2, 3), stride=(2, 1), padding=(0, 1))",
         ),
     ),
-    *_named("conv1d_transpose", ("nn.Conv1DTranspose(6, 8, 4, stride=2, padding=1)",), LINE),
+    *_named(
+        "conv1d_transpose",
+        (
+            "nn.Conv1DTranspose(6, 8, 4, stride=2, padding=1)",
+            "nn.Conv1DTranspose(6, 8, 3)",
+            "nn.Conv1DTranspose(6, 8, 3, stride=2, output_padding=1)",
+            "nn.Conv1DTranspose(6, 6, 2, stride=2, groups=6)",
+        ),
+        LINE,
+    ),
     *_named("conv3d_transpose", ("nn.Conv3DTranspose(4, 4, 2, stride=2)",), VOLUME),
 )
 
@@ -117,6 +142,7 @@ POOLING = (
             "nn.MaxPool2D(3, stride=2, padding=[1, 0, 0, 1])",
             "nn.MaxPool2D(2, data_format='NHWC')",
             "lambda x: F.max_pool2d(x, 2, return_mask=True)[0]",
+            "nn.MaxPool2D(3, stride=1, padding=1)",
         ),
     ),
     *_named(
@@ -153,6 +179,10 @@ POOLING = (
             "nn.AdaptiveMaxPool1D(5)",
             "nn.AdaptiveMaxPool1D(7)",
             "nn.LPPool1D(2, 3)",
+            "nn.AvgPool1D(3, stride=2, padding=1, exclusive=False)",
+            "nn.MaxPool1D(3, stride=2, ceil_mode=True)",
+            "nn.AdaptiveAvgPool1D(1)",
+            "lambda x: F.max_pool1d(x, 2, return_mask=True)[0]",
         ),
         LINE,
     ),
@@ -198,10 +228,44 @@ NORM = (
             "lambda x: F.local_response_norm(x, 4, alpha=0.01)",
             "spectral(nn.Conv2D(6, 8, 3))",
             "nn.utils.weight_norm(nn.Conv2D(6, 8, 3))",
+            "nn.GroupNorm(2, 6, weight_attr=False, bias_attr=False)",
+            "nn.GroupNorm(1, 6, epsilon=1e-3)",
+            "nn.GroupNorm(11, 11, data_format='NHWC')",
+            "nn.InstanceNorm2D(6, epsilon=1e-2)",
+            "nn.LayerNorm([13, 11])",
+            "nn.LayerNorm(11, weight_attr=False, bias_attr=False)",
+            "lambda x: F.layer_norm(x, [6, 13, 11], epsilon=1e-3)",
+            "lambda x: F.instance_norm(x)",
+            "lambda x: F.normalize(x, axis=-1)",
+            "lambda x: F.normalize(x, p=1, axis=1)",
+            "nn.Sequential(nn.Conv2D(6, 8, 3, padding=1), nn.GroupNorm(4, 8), nn.ReLU())",
+            "nn.Sequential(nn.Conv2D(6, 8, 3), nn.InstanceNorm2D(8), nn.LeakyReLU(0.1))",
+            "nn.BatchNorm2D(6, use_global_stats=True)",
         ),
     ),
-    *_named("norm1d", ("nn.BatchNorm1D(6)", "nn.InstanceNorm1D(6)", "nn.LayerNorm(20)"), LINE),
+    *_named(
+        "norm1d",
+        (
+            "nn.BatchNorm1D(6)",
+            "nn.InstanceNorm1D(6)",
+            "nn.LayerNorm(20)",
+            "nn.GroupNorm(3, 6)",
+            "nn.BatchNorm1D(20, data_format='NLC')",
+        ),
+        LINE,
+    ),
     *_named("norm_vector", ("nn.BatchNorm1D(12)", "nn.LayerNorm(12)"), VECTOR),
+    *_named(
+        "norm_tokens",
+        (
+            "nn.LayerNorm(12)",
+            "nn.LayerNorm(12, epsilon=1e-6)",
+            "nn.LayerNorm([10, 12])",
+            "lambda x: x * paddle.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5) * weight(12)",
+            "nn.Sequential(nn.Linear(12, 16), nn.LayerNorm(16), nn.GELU(), nn.Linear(16, 12))",
+        ),
+        TOKENS,
+    ),
     *_named("norm3d", ("nn.BatchNorm3D(4)", "nn.InstanceNorm3D(4)"), VOLUME),
 )
 
@@ -218,6 +282,10 @@ _ACTIVATIONS = (
     "nn.Softmax(axis=1)", "nn.Softmax()", "nn.LogSoftmax(axis=1)", "nn.LogSoftmax()",
     "lambda x: F.hardsigmoid(x, slope=0.2, offset=0.4)", "lambda x: F.swiglu(x)",
     "lambda x: F.relu(x, inplace=True) if False else F.relu_(x)",
+    "nn.Softmax(axis=2)", "nn.Softmax(axis=3)", "nn.LogSoftmax(axis=2)", "nn.GLU()",
+    "nn.PReLU(11, data_format='NHWC')", "nn.Hardtanh(0.0, 2.0)", "nn.LeakyReLU(-0.1)",
+    "nn.ELU(2.0)", "lambda x: F.tanh_(x)", "lambda x: F.softmax(x * 4, axis=1)",
+    "lambda x: F.hardswish(x) * 0.5", "lambda x: F.relu(x) ** 2",
 )  # fmt: skip
 # of what mathematics users write between layers
 _ARITHMETIC = (
@@ -245,6 +313,27 @@ _ARITHMETIC = (
     "lambda x: paddle.where(x > 0, x, 0.1 * x)", "lambda x: (x > 0).astype('float32') * x",
     "lambda x: paddle.argmax(x, axis=1)", "lambda x: paddle.topk(x, 3, axis=1)[0]",
     "lambda x: paddle.var(x, axis=[2, 3], keepdim=True)", "lambda x: paddle.add_n([x, x * x])",
+    "lambda x: paddle.tan(x)", "lambda x: paddle.sinh(x)", "lambda x: paddle.cosh(x)",
+    "lambda x: paddle.asin(0.9 * x)", "lambda x: paddle.acos(0.9 * x)",
+    "lambda x: paddle.asinh(x)", "lambda x: paddle.acosh(x + 2.5)",
+    "lambda x: paddle.atanh(0.8 * x)", "lambda x: paddle.log2(x.abs() + 0.5)",
+    "lambda x: paddle.log10(x.abs() + 0.5)", "lambda x: paddle.neg(x)",
+    "lambda x: paddle.lerp(x, x * x, 0.3)", "lambda x: paddle.nan_to_num(x) * 2",
+    "lambda x: paddle.std(x, axis=1, keepdim=True)", "lambda x: x.std(axis=[2, 3])",
+    "lambda x: paddle.prod(x, axis=1, keepdim=True)", "lambda x: paddle.sort(x, axis=1)",
+    "lambda x: paddle.median(x, axis=1, keepdim=True)", "lambda x: paddle.frac(4 * x)",
+    "lambda x: paddle.remainder(x, paddle.to_tensor(0.3))", "lambda x: x.pow(2).mean([2, 3])",
+    "lambda x: paddle.equal(x > 0, x < 0.5).astype('float32') + x",
+    "lambda x: paddle.logical_and(x > -0.5, x < 0.5).astype('float32') * x",
+    "lambda x: paddle.where(x > 0.2, x, paddle.zeros_like(x))",
+    "lambda x: paddle.maximum(x, paddle.to_tensor(0.1))", "lambda x: x.amax(axis=1)",
+    "lambda x: paddle.mean(x)", "lambda x: paddle.sum(x, axis=-1)", "lambda x: x.max()",
+    "lambda x: paddle.logit(0.4 * x + 0.5)", "lambda x: paddle.rad2deg(x)",
+    "lambda x: paddle.outer(x.mean([0, 1, 2]), x.mean([0, 1, 3]))",
+    "lambda x: x * paddle.to_tensor([0.5, 1.0, 2.0, -1.0, 0.1, 3.0]).reshape([1, 6, 1, 1])",
+    "lambda x: x + weight(13, 11)", "lambda x: x * weight(1, 6, 13, 11)",
+    "lambda x: paddle.divide(x, x.abs() + 0.5)", "lambda x: paddle.norm(x, p=1, axis=1)",
+    "lambda x: x[:, :3] * x[:, 3:] - x[:, 3:]", "lambda x: paddle.hypot(x, x + 1)",
 )  # fmt: skip
 ACTIVATION = (
     *(Form(f"activation_{index}", build, low=-4.0, high=4.0)
@@ -275,6 +364,17 @@ _PLACES = (
     "lambda x: paddle.linspace(0, 1, 11) + x", "lambda x: paddle.tril(paddle.ones([13, 11])) * x",
     "lambda x: paddle.crop(x, [1, 3, 5, 5], [0, 1, 2, 3])",
     "lambda x: F.temporal_shift(x, 1, 0.25)",
+    "lambda x: paddle.moveaxis(x, 1, 3)", "lambda x: x.transpose([0, 3, 1, 2])",
+    "lambda x: paddle.rot90(x, 1, [2, 3])", "lambda x: paddle.flip(x, [1, 2])",
+    "lambda x: paddle.index_sample(x.flatten(1), paddle.to_tensor([[3, 7, 1]]))",
+    "lambda x: paddle.take_along_axis(x, paddle.zeros([1, 1, 13, 11], 'int64'), 1)",
+    "lambda x: paddle.roll(x, [1, -2], [2, 3])", "lambda x: paddle.triu(x)",
+    "lambda x: paddle.diff(x, axis=3)", "lambda x: paddle.stack([x, x * x], axis=2).flatten(1, 2)",
+    "lambda x: paddle.masked_fill(x, x < 0, 0.0)", "lambda x: paddle.unstack(x, axis=1)[0]",
+    "lambda x: paddle.concat([x[:, 3:], x[:, :3]], axis=1)", "lambda x: x[:, ::2]",
+    "lambda x: x[:, :, 3]", "lambda x: x[..., -1]", "lambda x: x[:, None, :, 2:4].squeeze(1)",
+    "lambda x: paddle.expand_as(x[:, :, :1, :1], x) * x", "lambda x: paddle.broadcast_to("
+    "x.mean([2, 3], keepdim=True), [1, 6, 13, 11]) * x",
 )  # fmt: skip
 COMMON = (
     *_named("place", _PLACES),
@@ -289,10 +389,82 @@ COMMON = (
             "lambda x: F.linear(x.transpose([0, 2, 3, 1]), weight(6, 4), weight(4))",
             "lambda x: paddle.einsum('bchw,cd->bdhw', x, weight(6, 4))",
             "lambda x: F.scaled_dot_product_attention(x, x, x)",
+            "lambda x: paddle.bmm(x[:, 0], x[:, 1].transpose([0, 2, 1]))",
+            "lambda x: paddle.einsum('bchw,bcij->bhwij', x[:, :, :2, :3], x[:, :, :2, :2])",
+            "lambda x: paddle.addmm(weight(5), x.flatten(1), weight(858, 5))",
         ),
     ),
     *_named(
         "linear_vector", ("nn.Linear(12, 5)", "nn.Sequential(nn.Linear(12, 5), nn.ReLU())"), VECTOR
+    ),
+    *_named(
+        "tokens",
+        (
+            "nn.Linear(12, 5)",
+            "nn.Sequential(nn.Linear(12, 24), nn.GELU(), nn.Linear(24, 12))",
+            "lambda x: x.transpose([0, 2, 1])",
+            "lambda x: paddle.matmul(x, x, transpose_y=True)",
+            "lambda x: F.softmax(paddle.matmul(x, x, transpose_y=True) * 0.3) @ x",
+            "lambda x: F.scaled_dot_product_attention(*[x.reshape([1, 10, 3, 4])] * 3)",
+            "lambda x: x.mean(axis=1)",
+            "lambda x: x[:, 0]",
+            "lambda x: x + weight(10, 12)",
+            "lambda x: x.reshape([1, 10, 3, 4]).transpose([0, 2, 1, 3]).flatten(2)",
+            "lambda x: paddle.concat([weight(1, 1, 12), x], axis=1)",
+            "lambda x: paddle.topk(x, 3)[0]",
+            "nn.MultiHeadAttention(12, 3)",
+            "nn.MultiHeadAttention(12, 2, kdim=12, vdim=12)",
+            "nn.TransformerEncoderLayer(12, 3, 24)",
+            "nn.TransformerEncoderLayer(12, 2, 24, activation='gelu', normalize_before=True)",
+            "nn.TransformerEncoder(nn.TransformerEncoderLayer(12, 3, 24), 2)",
+            "lambda x, m=nn.TransformerDecoderLayer(12, 3, 24): m(x, x)",
+        ),
+        TOKENS,
+    ),
+    *_named(
+        "recurrent",
+        (
+            "nn.LSTM(12, 8)",
+            "nn.LSTM(12, 8, num_layers=2)",
+            "nn.LSTM(12, 8, direction='bidirect')",
+            "nn.GRU(12, 8)",
+            "nn.GRU(12, 8, direction='bidirect')",
+            "nn.SimpleRNN(12, 8)",
+            "nn.SimpleRNN(12, 8, activation='relu')",
+            "nn.Sequential(nn.Linear(12, 8), nn.RNN(nn.GRUCell(8, 6)))",
+            "lambda x, m=nn.LSTM(12, 8): m(x)[0][:, -1]",
+            "lambda x, m=nn.LSTM(12, 8, time_major=True): m(x.transpose([1, 0, 2]))[0]",
+            "lambda x, m=nn.LSTM(12, 8, num_layers=2): m(x)[0]",
+            "lambda x, m=nn.GRU(12, 8, num_layers=2, direction='bidirect'): m(x)[0]",
+        ),
+        TOKENS,
+    ),
+    *_named(
+        "cells",
+        (
+            "lambda x, m=nn.LSTMCell(12, 8): m(x)[1]",
+            "lambda x, m=nn.GRUCell(12, 8): m(x)[0]",
+            "lambda x, m=nn.SimpleRNNCell(12, 8): m(x)[0]",
+        ),
+        VECTOR,
+    ),
+    Form("embedding_0", "nn.Embedding(10, 6)", ((7,),), whole=10),
+    Form("embedding_1", "nn.Embedding(10, 6, padding_idx=0)", ((7,),), whole=10),
+    Form("embedding_2", "lambda x: F.one_hot(x, 10)", ((7,),), whole=10),
+    Form("embedding_3", "nn.Sequential(nn.Embedding(10, 6), nn.Linear(6, 4))", ((7,),), whole=10),
+    *_named("pairwise_distance", ("nn.PairwiseDistance()",), VECTOR, VECTOR),
+    *_named(
+        "two",
+        (
+            "lambda x, z: paddle.concat([x, z], axis=1)",
+            "lambda x, z: x * F.sigmoid(z)",
+            "lambda x, z: x + z.mean([2, 3], keepdim=True)",
+            "lambda x, z: paddle.maximum(x, z) - z",
+            "lambda x, z: paddle.where(x > z, x, z)",
+            "lambda x, z: paddle.matmul(x, z.transpose([0, 1, 3, 2]))",
+        ),
+        PICTURE,
+        PICTURE,
     ),
     *_named(
         "upsample",
@@ -317,10 +489,28 @@ COMMON = (
             "nn.UpsamplingBilinear2D(size=[25, 21])",
             "lambda x: F.interpolate(x, size=x.shape[2:], mode='bilinear')",
             "lambda x: F.interpolate(F.avg_pool2d(x, 2), size=paddle.shape(x)[2:], mode='nearest')",
+            "nn.Upsample(scale_factor=2, mode='bicubic', align_corners=True)",
+            "nn.Upsample(size=[20, 17], mode='bicubic')",
+            "nn.Upsample(scale_factor=0.5)",
+            "nn.Upsample(scale_factor=0.5, mode='bilinear')",
+            "nn.Upsample(size=[1, 1], mode='bilinear')",
+            "nn.Upsample(size=[26, 22], mode='nearest', align_corners=True)",
+            "nn.Upsample(scale_factor=2, mode='bilinear', data_format='NHWC')",
+            "nn.Upsample(scale_factor=2, data_format='NHWC')",
+            "lambda x: F.interpolate(x, scale_factor=[2, 3], mode='bilinear')",
+            "nn.Upsample(scale_factor=4, mode='bilinear')",
+            "nn.UpsamplingBilinear2D(scale_factor=2)",
+            "nn.Upsample(size=[1, 5], mode='bilinear', align_corners=True)",
         ),
     ),
     *_named(
-        "upsample1d", ("nn.Upsample(scale_factor=[2], mode='linear', data_format='NCW')",), LINE
+        "upsample1d",
+        (
+            "nn.Upsample(scale_factor=[2], mode='linear', data_format='NCW')",
+            "nn.Upsample(size=[33], mode='linear', data_format='NCW')",
+            "nn.Upsample(size=[40], mode='linear', align_corners=True, data_format='NCW')",
+        ),
+        LINE,
     ),
     *_named(
         "dropout",
@@ -381,6 +571,10 @@ COMMON = (
             "nn.Flatten()",
             "nn.Flatten(2)",
             "nn.Unflatten(1, [2, 3])",
+            "nn.Unfold(2, strides=2)",
+            "nn.Unfold([2, 3], dilations=2)",
+            "nn.Sequential(nn.Conv2D(6, 8, 3), nn.Flatten(), nn.Linear(792, 5))",
+            "nn.Sequential(nn.Conv2D(6, 8, 3), nn.Flatten(2))",
         ),
     ),
 )
@@ -395,6 +589,16 @@ VISION = _named(
         "lambda x: F.channel_shuffle(x, 2)",
         "lambda x: F.grid_sample(x, F.affine_grid(paddle.to_tensor([[[0.8, 0.1, 0.0],"
         " [0.0, 0.9, 0.1]]]), [1, 6, 9, 9]))",
+        "lambda x: F.grid_sample(x, weight(1, 9, 9, 2))",
+        "lambda x: F.grid_sample(x, weight(1, 9, 9, 2), mode='nearest')",
+        "lambda x: F.grid_sample(x, weight(1, 9, 9, 2), padding_mode='border')",
+        "lambda x: F.grid_sample(x, weight(1, 9, 9, 2), align_corners=False)",
+        "nn.Sequential(nn.Conv2D(6, 12, 3, padding=1), nn.ChannelShuffle(4))",
+        "nn.Sequential(nn.Conv2D(6, 18, 1), nn.PixelShuffle(3), nn.ReLU())",
+        "lambda x: F.pixel_shuffle(x[:, :, :, :8], 2, data_format='NHWC')",
+        "lambda x: F.pixel_unshuffle(x[:, :, :12, :10], 2)",
+        "lambda x: F.pixel_unshuffle(x[:, :, :12, :9], 3)",
+        "lambda x: F.channel_shuffle(x[:, :, :, :8], 2, data_format='NHWC')",
     ),
 )
 

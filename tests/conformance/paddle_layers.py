@@ -1,8 +1,9 @@
-"""Save every form of ``layer_forms`` as Paddle has it: ``paddle_layers.py OUTDIR``.
+"""Save every form of ``layer_forms`` as Paddle has it: ``paddle_layers.py OUTDIR [json]``.
 
-For an interpreter with paddlepaddle 3.3.1. Per form ``NAME.pdmodel`` with its weights and
-``NAME.npz``: the inputs ``x0``, ... and Paddle's own outputs ``y0``, ..., picture by picture;
-``forms.json`` holds {name: null, or why Paddle itself does not run or save it}.
+For an interpreter with paddlepaddle 2.6.2 or 3.3.1. Per form ``NAME.pdmodel``, with ``json`` Paddle
+3's ``NAME.json``, its weights and ``NAME.npz``: the inputs ``x0``, ... and Paddle's own outputs
+``y0``, ..., picture by picture; ``forms.json`` holds {name: null, or why Paddle itself does not run
+or save it}.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 # Before paddle is imported: Paddle 3 writes .json instead of .pdmodel else.
-os.environ["FLAGS_enable_pir_api"] = "0"  # noqa: SIM112  # Paddle spells it so
+os.environ["FLAGS_enable_pir_api"] = str(int("json" in sys.argv))  # noqa: SIM112  # Paddle's word
 
 import numpy as np
 import paddle
@@ -52,6 +53,8 @@ class Built(nn.Layer):
             "spectral": nn.utils.spectral_norm,
         }  # fmt: skip
         self.inner = eval(form.build, names)
+        for index, layer in enumerate(getattr(self.inner, "__defaults__", None) or ()):
+            self.add_sublayer(f"layer_{index}", layer)
         randomize(self, rng)
 
     def forward(self, x: Any) -> Any:
@@ -84,18 +87,19 @@ def save(form: Form, folder: Path) -> None:
     layer = (Built, OfTwo)[len(form.shapes) - 1](form)
     layer.eval()
     rng = np.random.default_rng([1, *form.name.encode()])
-    inputs = [
-        rng.uniform(form.low, form.high, (PICTURES, *shape)).astype(np.float32)
+    inputs: list[Any] = [
+        rng.integers(0, form.whole, (PICTURES, *shape))
+        if form.whole
+        else rng.uniform(form.low, form.high, (PICTURES, *shape)).astype(np.float32)
         for shape in form.shapes
     ]
     pictures = []
     with paddle.no_grad():
         for index in range(PICTURES):
             made = layer(*(paddle.to_tensor(item[index : index + 1]) for item in inputs))
-            made = made if isinstance(made, (tuple, list)) else [made]
-            pictures.append([item.numpy() for item in made])
+            pictures.append([item.numpy() for item in paddle.utils.flatten(made)])
     specifications = [
-        paddle.static.InputSpec([1, *shape], "float32", f"x{index}")
+        paddle.static.InputSpec([1, *shape], str(inputs[index].dtype), f"x{index}")
         for index, shape in enumerate(form.shapes)
     ]
     paddle.jit.save(layer, str(folder / form.name), input_spec=specifications)
