@@ -96,6 +96,20 @@ def test_a_region_by_hand() -> None:
     assert assumed.certificate.bound is None
 
 
+@pytest.mark.parametrize(
+    ("bound", "cycles", "binds"),
+    [
+        (LowerBound(5, 6, 7, ""), 7, "the matrix engine"),
+        (LowerBound(5, 6, 7, "conv1"), 7, "the matrix engine before conv1, then weights"),
+        (LowerBound(7, 7, 7, "conv1"), 7, "the matrix engine before conv1, then weights"),
+        (LowerBound(8, 8, 7, "conv1"), 8, "the DDR"),
+        (LowerBound(9, 8, 7, "conv1"), 9, "the vector engine"),
+    ],
+)
+def test_what_binds_in_words(bound: LowerBound, cycles: int, binds: str) -> None:
+    assert (bound.cycles, bound.binds) == (cycles, binds)
+
+
 def affine(pixels: int) -> Affine:
     """As many bytes read as written, one each a pixel."""
     return make(

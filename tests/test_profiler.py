@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from assembled import (
     store,
     whole_memory_program,
 )
+from knightlite.api.profiling import save_profile
 from knightlite.chip import TIMING_FACTS, Chip, Evidence
 from knightlite.container import Program
 from knightlite.errors import MachineError, UsageError
@@ -272,6 +274,18 @@ def test_utilization_is_of_the_assumed_peak() -> None:
     assert assumed.cycles == 371
     assert assumed.layers[1].mac_utilization == 128 / (68 * 4096)
     assert assumed.mac_utilization == 128 / (371 * 4096)
+
+
+def test_every_file_that_is_written_is_told(tmp_path: Path) -> None:
+    found = profile(net())
+    paths = save_profile(found, "net_r", tmp_path, {tmp_path / "page.html": "a page"})
+    assert {key: path.name for key, path in paths.items()} == {
+        "text": "layer_cycles_NPU_0.txt", "json": "net_r.profile.json",
+        "trace": "net_r.pftrace", "html": "page.html",
+    }  # fmt: skip
+    assert sorted(paths.values()) == sorted(tmp_path.iterdir())
+    assert paths["html"].read_text("utf-8") == "a page"
+    assert paths["json"].read_text("utf-8") == profile_json(found)
 
 
 def test_json() -> None:
