@@ -36,6 +36,28 @@ def exact(graph: Graph) -> None:
             np.testing.assert_array_equal(found[name], values, name)
 
 
+windows = st.builds(
+    Window, *[st.integers(0, 9)] * 3, st.integers(1, 4), st.integers(1, 4), st.booleans()
+)
+
+
+def place_in(window: Window, channel: int, row: int, column: int) -> tuple[int, int, int]:
+    """Where an element of a part lies in the tensor."""
+    if window.turned:
+        row, column = column, row
+    return (
+        window.channel + channel,
+        window.row + row * window.row_step,
+        window.column + column * window.column_step,
+    )
+
+
+@settings(max_examples=60)
+@given(windows, windows, st.tuples(*[st.integers(0, 5)] * 3))
+def test_a_part_of_a_part(outer: Window, inner: Window, at: tuple[int, int, int]) -> None:
+    assert place_in(inner.within(outer), *at) == place_in(outer, *place_in(inner, *at))
+
+
 def halves(net: QuantizedNet, x: str, stem: str) -> tuple[str, str]:
     count = net.channels(x)
     _, _, high, wide = net.builder.tensors[x].shape
