@@ -72,7 +72,12 @@ LATER: Mapping[str, tuple[Word, ...]] = {
         Word(("-w", "--weight"), "FILE", "their weights"),
         Word(("--onceload-m",), "N", "several networks in MSPM: a program has all of it", ("-1",)),
         Word(("--onceload-w",), "N", "the same in WSPM", ("-1",)),
-        Word(("--unfixloop",), "", "recurrent networks of any length"),
+        Word(
+            ("--unfixloop",),
+            "",
+            "recurrent networks of any length: a model of one step, its states inputs and outputs, "
+            "does it",
+        ),
         Word(("--input-indep",), "", "inputs outside the network's memory"),
         Word(("--output-indep",), "", "outputs outside the network's memory"),
         Word(

@@ -96,7 +96,9 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     for hosting, any_rank in ((False, False), (True, True), (False, True)):
         if result.graph is None:
             other = _walked(model, general, hosting, any_rank)
-            result = result if other.graph is None else other
+            # an input of another rank that could be read is not what is wrong with the network
+            nearer = any_rank and len(errors(other.findings)) < len(errors(result.findings))
+            result = other if other.graph is not None or nearer else result
     if result.graph is not None or not errors(result.findings):
         return result
     whole, reason = _with_host(model)

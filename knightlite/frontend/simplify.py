@@ -8,6 +8,7 @@
     clampable -> Relu/Clip  =>  the same operator with ``clamp``
     scalable -> factor      =>  the same operator with ``gain``
     Table -> Table          =>  Table
+    Conv -> Table           =>  Conv with what of the Table's function is a gain or offset in front
 
 The first and the third hold behind a clamp too where the affine is one for all channels.
 
@@ -113,11 +114,37 @@ def _place(draft: _Draft, node: Node) -> None:
             )
             merged = replace(producer, attributes=table_functions.attributes_of(steps))
     if merged is None or producer is None:
-        draft.nodes[node.output] = node
+        draft.nodes[node.output] = _handed_back(draft, node)
         return
     del draft.nodes[producer.output]
     _hand_on(draft, producer, node)
-    draft.nodes[node.output] = replace(merged, name=node.output, outputs=node.outputs)
+    merged = replace(merged, name=node.output, outputs=node.outputs)
+    draft.nodes[node.output] = _handed_back(draft, merged)
+
+
+def _handed_back(draft: _Draft, node: Node) -> Node:
+    """A Table without the gain and offset in front that a convolution before it takes over.
+
+    Exporters write them as operators of their own, which fold into it: one form for both.
+    """
+    producer = draft.nodes.get(node.inputs[0])
+    if node.op != "Table" or producer is None or producer.op not in AFFINE_KINDS:
+        return node
+    if not draft.only_reader(producer.output) or clamp_of(producer) != OPEN:
+        return node
+    steps = table_functions.steps_of(node)
+    while len(steps) > 1:
+        factors = expressions.gain_and_offset(steps)
+        if factors is None:
+            break
+        channels = draft.tensors[producer.output].shape[1]
+        gain, offset = (np.full(channels, factor) for factor in factors)
+        made = _gained(draft, producer, gain, offset)
+        if made is None:
+            break
+        producer = draft.nodes[producer.output] = made
+        steps = expressions.without_first(steps)
+    return replace(node, attributes=table_functions.attributes_of(steps))
 
 
 def _hand_on(draft: _Draft, producer: Node, node: Node) -> None:
@@ -184,6 +211,11 @@ def _affine_into(draft: _Draft, producer: Node, node: Node) -> Node | None:
         before = producer.attributes.get("gain", 1.0)
         assert isinstance(before, float)
         return _with(producer, "gain", float(np.float32(before * gain[0])))
+    return _gained(draft, producer, gain, offset)
+
+
+def _gained(draft: _Draft, producer: Node, gain: Array, offset: Array) -> Node | None:
+    """The convolution or Affine, without clamp, whose output is gain * y + offset per channel."""
     if producer.op == "Affine":
         first, second = producer.inputs[1:]
         draft.constants[second] = draft.constants[second] * gain + offset

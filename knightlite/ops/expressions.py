@@ -93,6 +93,37 @@ def composed(first: Sequence[Step], second: Sequence[Step]) -> list[Step]:
     return [*first, *moved]
 
 
+def gain_and_offset(steps: Sequence[Step]) -> tuple[float, float] | None:
+    """Gain and offset of a first step that is no more than these, where no other reads the input.
+
+    A gain of 0 is none: the input would be lost.
+    """
+    first, *others = steps
+    reads = any(isinstance(item, int) and item == 0 for step in others for item in step.operands)
+    if reads or not first.is_affine:
+        return None
+    left, right = first.operands
+    number = float(left if isinstance(left, float) else right)
+    found = {
+        "Add": (1.0, number),
+        "Sub": (-1.0, number) if isinstance(left, float) else (1.0, -number),
+        "Mul": (number, 0.0),
+        "Div": (1 / number if number else 0.0, 0.0),
+    }[first.op]
+    return found if found[0] and np.all(np.isfinite(found)) else None
+
+
+def without_first(steps: Sequence[Step]) -> list[Step]:
+    """The others, of the first one's result."""
+    return [
+        replace(
+            step,
+            operands=tuple(item if isinstance(item, float) else item - 1 for item in step.operands),
+        )
+        for step in steps[1:]
+    ]
+
+
 def evaluate(steps: Sequence[Step], x: Array) -> Array:
     """The expression's float32 values, step by step as ONNX's operators round them."""
     return all_values(steps, x)[-1]

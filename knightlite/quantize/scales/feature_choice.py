@@ -51,6 +51,7 @@ from knightlite.quantize.settings import NARROW, Widths
 from knightlite.quantize.statistics.observers import Statistics
 
 LEAST_ENTRIES = 8  # between 0 and a bend: to move it costs a scale at most an eighth
+ON_ENTRY = 1e-6  # of its place: a bend so near to an entry lies on it, rounded to float32
 LEAST_CODES = 16  # between 0 and a jump: at most a sixteenth
 COARSER = 1.5  # what several jumps of a table may cost the scale that it reads
 EPSILON = 1e-9
@@ -237,7 +238,7 @@ def _bends_on_entries(graph: Graph, group: Group, scale: float) -> float:
         return scale
     furthest = max(places)
     unit = furthest / places[furthest]
-    most = int(unit / scale)
+    most = int(unit / scale * (1 + ON_ENTRY))
     if most < LEAST_ENTRIES:
         return scale
     if len(places) == 1:

@@ -48,10 +48,8 @@ def fit_tables(basis: Basis, chosen: Mapping[str, Feature], tried: set[str]) -> 
         if _finest(known, node) <= needed:
             continue
         tried.add(node.output)
-        bounded = _bounded(basis, node)
-        ways = [bounded]
-        if settings.lut_len is None:
-            ways = [_longer(node), bounded, _longer(bounded)]
+        lengths = [node] if settings.lut_len is not None else [node, _longer(node)]
+        ways = [*lengths[1:], *(_bounded(basis, View(known, item)) for item in lengths)]
         steps = [max(_finest(known, way), needed) for way in ways]
         if min(steps) <= WORTH * _finest(known, node):
             better[node.name] = ways[steps.index(min(steps))]
@@ -69,13 +67,20 @@ def _longer(node: Node) -> Node:
     return replace(node, attributes={**node.attributes, LUT_LEN: LONGER})
 
 
-def _bounded(basis: Basis, node: Node) -> Node:
-    """The table of the function of x within what was seen of x, with headroom."""
+def _bounded(basis: Basis, view: View) -> Node:
+    """The table of the function of x within what was seen of x, with headroom.
+
+    Bounds that are not 0 lie on entries: a line across one would be off.
+    """
+    node = view.node
     lookup = BY_NAME[node.op].lookup
     assert lookup is not None
     found, headroom = basis.statistics[node.inputs[0]], basis.settings.output_headroom
     lowest, highest = float(found.minimum.min()), float(found.maximum.max())
-    low = np.float32(lowest / headroom if lowest > 0 else lowest * headroom)
-    high = np.float32(highest * headroom if highest > 0 else highest / headroom)
-    bounds = [Step("Clip", (0,), {"alpha": float(low), "beta": float(high)})]
-    return lookup.computing(node, composed(bounds, lookup.steps(node)))
+    low = lowest / headroom if lowest > 0 else lowest * headroom
+    high = highest * headroom if highest > 0 else highest / headroom
+    unit = float(view.scale(0)) * lookup.interval(view)
+    low = (math.floor(low / unit) or math.copysign(1, low)) * unit if low else 0.0
+    high = (math.ceil(high / unit) or math.copysign(1, high)) * unit if high else 0.0
+    ends = {"alpha": float(np.float32(low)), "beta": float(np.float32(high))}
+    return lookup.computing(node, composed([Step("Clip", (0,), ends)], lookup.steps(node)))
