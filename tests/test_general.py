@@ -78,8 +78,8 @@ def sampled(net: Net) -> tuple[str, ...]:
 
 
 def mixed(net: Net) -> tuple[str, ...]:
-    matrix = net.random("m", (8, 8))
-    return (body(net, net.node("Einsum", [head(net), matrix], "g", equation="nchw,cd->ndhw")),)
+    operands = [head(net), net.random("m", (8, 8)), net.random("l", (8,))]
+    return (body(net, net.node("Einsum", operands, "g", equation="nchw,cd,d->ndhw")),)
 
 
 def chosen(net: Net) -> tuple[str, ...]:
@@ -310,8 +310,8 @@ def test_what_the_host_cannot_do_either(tmp_path: Path) -> None:
 
 def test_nothing_is_left_for_the_chip(tmp_path: Path) -> None:
     def all_on_the_host(net: Net) -> tuple[str, ...]:
-        net.node("CumSum", [net.input("x", (1, 3, 9, 8)), net.weight("axis", INT(2))], "g")
-        return (net.node("Einsum", ["g", net.random("m", (3, 3))], "y", equation="nchw,cd->ndhw"),)
+        net.node("CumSum", [net.input("x", (1, 3, 3, 8)), net.weight("axis", INT(2))], "g")
+        return (net.node("Einsum", ["g"], "y", equation="nccw->ncw"),)
 
     assert "nothing is left for the NPU" in refused(all_on_the_host, tmp_path)
 

@@ -122,7 +122,7 @@ def with_arguments(tmp_path: Path, parameters: str, concrete: str) -> Path:
         tmp_path,
         f"def forward(self, {parameters}):\n"
         "    self.ran = True\n"
-        "    return x if flag == 2 else 1 / 0\n"
+        "    return x if flag == 2 and not locals().get('more') else 1 / 0\n"
         "Module.forward = forward\n"
         "model = Module()\n"
         "return {'model': model, 'inputs': [torch.randn(1, 4, 9, 9)],\n"
@@ -135,7 +135,12 @@ def with_arguments(tmp_path: Path, parameters: str, concrete: str) -> Path:
     [
         ("x, flag", "{'flag': 2}", []),
         ("flag, x", "{'flag': 2}", []),  # the inputs take what is left
-        ("x, *, flag=1, **more", "{'flag': 2, 'val': 1}", []),
+        (
+            "x, *, flag=1, **more",  # what the rest may be is not known, so it stays empty
+            "{'flag': 2, 'val': 1}",
+            ["uds.py:13: net: concrete_args sets val, which forward of Module does not have: left "
+             "out."],
+        ),
         (
             "x, flag=2",
             "{'augment': 0, 'flag': 2, 'val': 1}",

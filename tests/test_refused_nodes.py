@@ -96,9 +96,9 @@ CASES: tuple[tuple[Callable[[Net], str], str], ...] = (
     (lambda net: net.node("Pow", ["x", "z"], "y"), "Pow Pow_y must have one constant exponent."),
     (lambda net: net.node("Pow", ["x", real(net, 1, 2, 3, 4, 5)], "y"),
      "Pow Pow_y must have one constant exponent."),
-    (lambda net: net.node("Einsum", ["x", "z"], "y", equation="abcd,abcd->abcd"),
+    (lambda net: net.node("Einsum", ["x", "z", "x"], "y", equation="abcd,abcd,abcd->abcd"),
      "Einsum Einsum_y must multiply two features as attention does, nchw,nckj->njhw or "
-     "njhw,nmkj->nmhw or nchw,njkc->njhw, not abcd,abcd->abcd."),
+     "njhw,nmkj->nmhw or nchw,njkc->njhw, not abcd,abcd,abcd->abcd."),
 )  # fmt: skip
 
 

@@ -80,9 +80,10 @@ def forward_call(built: Built) -> ForwardCall:
     except (TypeError, ValueError):  # not written in Python
         return ForwardCall(built, None, (), built.concrete, ())
     parameters = list(signature.parameters.values())
-    known = {item.name for item in parameters if item.kind is not item.VAR_POSITIONAL}
-    takes_any = any(item.kind is item.VAR_KEYWORD for item in parameters)
-    dropped = () if takes_any else tuple(name for name in built.concrete if name not in known)
+    # what only **rest would take is no name of forward's: whoever gets the rest may not know it
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    known = {item.name for item in parameters if item.kind not in rest}
+    dropped = tuple(name for name in built.concrete if name not in known)
     concrete = {name: value for name, value in built.concrete.items() if name not in dropped}
     free = (item.name for item in parameters if item.kind in POSITIONAL)
     names = tuple(name for name in free if name not in concrete)

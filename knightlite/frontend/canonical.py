@@ -20,6 +20,7 @@ from knightlite.frontend import (
     carrying,
     compute,
     decompose,
+    einsums,
     expansions,
     focus,
     host,
@@ -163,7 +164,7 @@ def _walked(
     """
     whole, model = model, known_values.simplified(expansions.leave_out(model))
     model = batches.folded(model) if any_rank else model
-    model = recurrent.unrolled(long_kernels.folded(model))
+    model = recurrent.unrolled(long_kernels.folded(einsums.spelled_out(model)))
     state = Importer(model, general, hosting, any_rank)
     for name in model.inputs:
         network_inputs.declare(state, name)
@@ -178,7 +179,7 @@ def _walked(
     failed = state.unseen | {item.where for item in errors(state.findings)}
     for name, region in fusion.regions.items():
         failed |= set(region.nodes) & fusion.absorbed if name in failed else set()
-    failed |= set(recurrent.parts([*failed], whole).values())
+    failed |= set(recurrent.parts([*failed], whole, ("Einsum", *recurrent.GATES)).values())
     supported = frozenset(node.name for node in whole.nodes if node.name not in failed)
     if state.failed:
         findings = (*whole.warnings, *state.findings)

@@ -15,7 +15,7 @@ file's nodes: what they become is read as any other network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,9 +89,11 @@ def refuse(state: Importer, node: SourceNode) -> None:
     raise reason
 
 
-def parts(names: Sequence[str], model: SourceModel) -> dict[str, str]:
-    """The nodes that a recurrent layer became, and the layer's name."""
-    layers = {node.name for node in model.nodes if node.op_type in GATES}
+def parts(
+    names: Sequence[str], model: SourceModel, kinds: Collection[str] = GATES
+) -> dict[str, str]:
+    """The nodes that a layer of one of ``kinds`` became, and the layer's name."""
+    layers = {node.name for node in model.nodes if node.op_type in kinds}
     found = ((name, name.rpartition("/step/")[0]) for name in names)
     return {name: layer for name, layer in found if layer in layers}
 
