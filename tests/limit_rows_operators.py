@@ -15,9 +15,11 @@ from knightlite import numerics
 from knightlite.allocate import addresses
 from knightlite.cli import quant, terminal
 from knightlite.dtypes import S8, U8
+from knightlite.ir import GraphBuilder
 from knightlite.json_records import forms
 from knightlite.lower import chain, convolution, vector
 from knightlite.ops import (
+    conv,
     depth_to_space,
     eltwise,
     matmul,
@@ -29,6 +31,7 @@ from knightlite.ops import (
     weighted,
     wide_table,
 )
+from knightlite.ops.onnx_io import OnnxNode
 from knightlite.options.checks import within
 from knightlite.quantize.data import PictureFolder
 from knightlite.report import summary
@@ -184,6 +187,19 @@ def form(hint: Any) -> None:
     forms.form_of(hint)
 
 
+def grouped(outputs: int, **fields: int) -> Any:
+    """A node with weights of so many output channels."""
+    return Made(integer=fields.__getitem__, constant=lambda at: np.ones((outputs, 1, 1, 1)))
+
+
+def scattering(group: int) -> None:
+    """A transposed convolution of 6 channels in so many groups."""
+    weights, shapes = np.ones((6, 1, 1, 1), np.float32), {"x": (1, 6, 4, 4), "y": (1, 6, 4, 4)}
+    node = OnnxNode("n", "ConvTranspose", 13, ("x", "w"), "y", {"group": group}, {"w": weights},
+                    shapes)  # fmt: skip
+    transposed.from_onnx(node, GraphBuilder("g"))
+
+
 LARGEST = 2147483647
 KERNEL = "must be smaller than the dilated kernel"
 ROWS: Rows = {
@@ -292,6 +308,18 @@ ROWS: Rows = {
     "ops/resize.py:_check_units": (
         (lambda f: positions(2**11, 2**12), ""),
         (lambda f: positions(2**11, 2**12 + 1), "exceeds 8388608"),
+    ),
+    "ops/conv.py:_check_group": (
+        (lambda f: conv._check_group(grouped(6, group=1)), ""),
+        (lambda f: conv._check_group(grouped(6, group=6)), ""),
+        (lambda f: conv._check_group(grouped(6, group=0)), "multiple of the 0 groups"),
+        (lambda f: conv._check_group(grouped(6, group=4)), "multiple of the 4 groups"),
+    ),
+    "ops/transposed.py:from_onnx": (
+        (lambda f: scattering(1), ""),
+        (lambda f: scattering(6), ""),
+        (lambda f: scattering(0), "6 input channels in 0 groups, not 6."),
+        (lambda f: scattering(4), "6 input channels in 4 groups, not 6."),
     ),
     "ops/shuffle.py:_check_groups": (
         (lambda f: shuffle._check_groups(view((1, 6, 1, 1), groups=1)), ""),

@@ -6,6 +6,7 @@ Compile, simulate and compare on every chip: tests of the compiler; here: the me
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from conftest import Golden
 from knightlite import dtypes, numerics
 from knightlite.ir import Graph, verify
-from knightlite.ops import ALL_OPS, BY_NAME, BY_ONNX_TYPE, Constraint, OpDef, View, float_form
+from knightlite.ops import ALL_OPS, BY_NAME, BY_ONNX_TYPE, Constraint, OpDef, View, conv, float_form
 from knightlite.ops.onnx_io import OnnxWriter
 
 Array = NDArray[Any]
@@ -265,6 +266,37 @@ def test_region_is_no_larger_than_needed(op: OpDef, view: View, rng: Random) -> 
             continue
         for row in {first, last - 1}:
             assert answers(slice(row, row + 1)) >= 2, f"row {row} of {first, last} is not read"
+
+
+@pytest.mark.parametrize(("op", "view"), CASES)
+def test_what_is_never_negative_is_not(op: OpDef, view: View, rng: Random) -> None:
+    for positive in (False, True):
+        if not op.nonnegative(view, (positive,) * len(features(view))):
+            continue
+        for inputs in some_inputs(view, rng):
+            fed = tuple(np.maximum(x, 0) for x in inputs) if positive else inputs
+            assert op.reference(view, fed).min() >= 0
+
+
+@pytest.mark.parametrize("graph", BY_NAME["Conv"].samples(), ids=lambda graph: graph.name)
+def test_the_bound_of_sums_by_hand(graph: Graph) -> None:
+    """All products at their largest: 255, or 128 and 32768, which only negative numbers reach."""
+    view = view_of(graph)
+    largest = {"u8": 255, "s8": 128, "s16": 32768}[view.tensor(0).dtype.name]
+    weights = np.abs(view.constant(1).astype(np.int64)).reshape(len(view.constant(1)), -1)
+    bias = np.abs(view.constant(2).astype(np.int64)) if len(view.node.inputs) > 2 else 0
+    assert conv.accumulator_bound(view) == (weights.sum(axis=1) * largest + bias).max()
+
+
+@pytest.mark.parametrize(("op", "view"), CASES)
+def test_no_attribute_is_too_odd_for_the_constraints(op: OpDef, view: View) -> None:
+    """What a file holds may be 0 or negative: a reason, no error of Python's."""
+    for name, value in view.node.attributes.items():
+        if isinstance(value, int):
+            for odd in (0, -1):
+                node = replace(view.node, attributes={**view.node.attributes, name: odd})
+                reasons = list(op.broken(View(view.graph, node), structural=True))
+                assert all(isinstance(reason, str) for reason in reasons)
 
 
 @pytest.mark.parametrize(("op", "constraint"), CONSTRAINTS)

@@ -228,7 +228,7 @@ def _sample(
 
 def _check_group(view: View) -> str | None:
     group, outputs = view.integer("group"), weights(view).shape[0]
-    if outputs % group == 0:
+    if group > 0 and outputs % group == 0:
         return None
     return f"{outputs} output channels must be a multiple of the {group} groups"
 

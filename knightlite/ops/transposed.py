@@ -259,7 +259,7 @@ def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
     if w.ndim != 4:
         raise UnsupportedError(f"{name} must be 2-D, not {w.ndim - 2}-D.")
     shape, group = node.shape(0), int(node.attributes.get("group", 1))
-    if w.shape[0] != shape[1] or shape[1] % group:
+    if w.shape[0] != shape[1] or group < 1 or shape[1] % group:
         raise UnsupportedError(
             f"{name} must have weights of {shape[1]} input channels in {group} groups, "
             f"not {w.shape[0]}."
