@@ -110,11 +110,13 @@ def save(form: Form, folder: Path) -> None:
 def main(folder: Path) -> None:
     told: dict[str, str | None] = {}
     for form in FORMS:
-        try:
-            save(form, folder)
-            told[form.name] = None
-        except Exception as error:  # whatever Paddle says of a form of its own
-            told[form.name] = " ".join(str(error).split())[:300]
+        for _ in range(2):  # now and then Paddle 3 trips over an object that is gone
+            try:
+                save(form, folder)
+                told[form.name] = None
+                break
+            except Exception as error:  # whatever Paddle says of a form of its own
+                told[form.name] = " ".join(str(error).split())[:300]
     (folder / "forms.json").write_text(json.dumps(told, indent=1))
 
 
