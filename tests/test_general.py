@@ -412,6 +412,12 @@ def test_changed_operators_are_refused_or_seen(tmp_path: Path) -> None:
         run(replace(step, op="Loop"))
     with pytest.raises(FormatError, match=r"must have operators of ONNX 21, not Frobnicate"):
         run(replace(step, op="Frobnicate"))
+    with pytest.raises(
+        FormatError, match=r"as compile writes them \(Node\(g\) with schema.*has input"
+    ):
+        run(replace(step, op="Exp"))
+    with pytest.raises(FormatError, match=r"as compile writes them \(Unrecognized attribute: gain"):
+        run(replace(step, attributes={"gain": 1}))
     large = Constant("int64", (4,), np.array([1 << 20, 8, 9, 8], "<i8").tobytes())
     with pytest.raises(FormatError, match=r"must compute at most 268435456 numbers"):
         run(

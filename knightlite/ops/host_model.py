@@ -32,9 +32,11 @@ def problem(model: onnx.ModelProto, graph: Graph) -> str | None:
     odd = operators_problem(graph.host)
     if odd is not None:
         return odd
+    from onnx.checker import ValidationError
+
     try:
         wanted = host.share(graph, batch=1)
-    except UNFIT as error:
+    except (*UNFIT, ValidationError) as error:
         return f"must have operators as compile writes them ({type(error).__name__}: {error})"
     return _difference(model, wanted, graph) or size_problem(wanted)
 

@@ -25,6 +25,8 @@ def general_layers(program: Program) -> Callable[[GeneralLayer], Real]:
     shapes = {entry.name: entry.shape for entry in program.meta.tensors}
 
     def opened(layer: GeneralLayer) -> Real:
+        from onnx.checker import ValidationError
+
         from knightlite.inference import session
         from knightlite.ir import HostOp
         from knightlite.ops import general, host_model
@@ -42,8 +44,9 @@ def general_layers(program: Program) -> Callable[[GeneralLayer], Real]:
         if problem is None:
             try:
                 model = general.float_model(operators, inputs, layer.output, shapes[layer.output])
-            except host_model.UNFIT as error:
-                problem = f"must have operators as compile writes them ({error})"
+            except (*host_model.UNFIT, ValidationError) as error:
+                told = str(error).partition("\n")[0].rstrip(".")
+                problem = f"must have operators as compile writes them ({told})"
             else:
                 problem = host_model.size_problem(model)
         if problem is not None:
