@@ -35,7 +35,7 @@ from knightlite.frontend import (
 from knightlite.metrics import detection
 from knightlite.native import headers
 from knightlite.ops import host_model
-from knightlite.profiler.profile import BOUNDS, _Work
+from knightlite.profiler.profile import MATRIX, _Work
 from limit_rows import Rows, node, saved, written
 
 # ------------------------------------------------------------------ models
@@ -381,7 +381,7 @@ FIGURES: Rows = {
         (lambda f: numerics.add_parameters(-(2.0**15), 0.0), LARGER),
     ),
     "profiler/profile.py:_Work.bound": (
-        (lambda f: bound(1, 2), BOUNDS[0]),
+        (lambda f: bound(1, 2), MATRIX),
         (lambda f: bound(1, 3), "latency"),
         (lambda f: bound(0, 0), "latency"),
     ),

@@ -23,14 +23,13 @@ from knightlite.sim.clock import simulate_time
 from knightlite.sim.frames import simulate_frames
 from knightlite.sim.program_order import ProgramOrder
 
-BOUNDS = ("matrix", "vector", "ddr read", "ddr write")
-_MATRIX = BOUNDS.index("matrix")
+MATRIX, VECTOR, READ, WRITE = ("matrix", "vector", "ddr read", "ddr write")
 BATCHES = (1, 4, 8)  # frames back to back that are predicted, as in PaddleClas's tables
 
 
 @dataclass(frozen=True, slots=True)
 class LayerProfile:
-    """One row. ``bound``: the busiest of matrix, vector, ddr read, ddr write, or "latency".
+    """One row. ``bound``: the busiest of matrix, vector and DDR (read or write), or "latency".
 
     ``mac_utilization`` is the share of the matrix engine's peak over the layer's own cycles, or
     over those that the engine works for it where these are more (other layers moved the end
@@ -160,14 +159,20 @@ class _Work:
     read_bytes: int = 0
     write_bytes: int = 0
     burst_bytes: int = 0
-    busy: tuple[int, int, int, int] = (0, 0, 0, 0)  # in the order of BOUNDS, without setup
+    busy: tuple[int, int, int, int] = (0, 0, 0, 0)  # matrix, vector, read, write, without setup
 
     def bound(self) -> str:
-        """The busiest resource; latency where even that is idle most of the layer's cycles."""
-        most = max(self.busy)
+        """The busiest resource; latency where even that is idle most of the layer's cycles.
+
+        Reads and writes share the DDR: it is named by what it does most.
+        """
+        matrix, vector, read, write = self.busy
+        most = max(matrix, vector, read + write)
         if 2 * most < self.cycles or most == 0:
             return "latency"
-        return BOUNDS[self.busy.index(most)]
+        if read + write == most:
+            return READ if read >= write else WRITE
+        return MATRIX if matrix == most else VECTOR
 
 
 def profile(
@@ -328,9 +333,7 @@ def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerP
             cycles=work.cycles,
             time_ms=work.cycles * 1e3 / chip.clock_hz,
             macs=_useful(entry, work),
-            mac_utilization=_share(
-                _useful(entry, work), max(work.cycles, work.busy[_MATRIX]), chip
-            ),
+            mac_utilization=_share(_useful(entry, work), max(work.cycles, work.busy[0]), chip),
             read_bytes=work.read_bytes,
             write_bytes=work.write_bytes,
             burst_bytes=work.burst_bytes,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from knightlite.errors import FormatError
 from knightlite.json_records import AtLeast, from_json, parse_json, shown
+from knightlite.profiler.assumptions import Assumption
 from knightlite.profiler.profile import LayerProfile
 from knightlite.profiler.writers import SCHEMA
 
@@ -21,6 +22,7 @@ class SavedProfile:
     name: str
     chip: str
     clock_hz: Annotated[int, AtLeast(1)]
+    assumed: tuple[Assumption, ...]
     cycles: Annotated[int, AtLeast(0)]
     latency_ms: float
     macs: int

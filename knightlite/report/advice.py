@@ -58,6 +58,9 @@ class Tried:
     short: str = ""
 
 
+APART = "what-if"  # where the profile of a chip that is not goes
+
+
 def saved_share(before: float, after: float) -> float:
     """The share of ``before`` that ``after`` is less; below 0 where it is more."""
     return 1 - after / before if before else 0.0
@@ -66,7 +69,8 @@ def saved_share(before: float, after: float) -> float:
 def assumed_advice(found: Profile, command: str) -> tuple[Advice, ...]:
     """Of the same program where one part of the machine is faster; the best first.
 
-    ``command``: the words that profile it; what it assumes already is added.
+    ``command``: the words that profile it; what it assumes already is added, and a folder of its
+    own, so that the files of this profile stay.
     """
     made = []
     known = {item.fact: item.value for item in found.assumed}
@@ -78,7 +82,7 @@ def assumed_advice(found: Profile, command: str) -> tuple[Advice, ...]:
                 ASSUMED,
                 f"A chip with {item.title}, and the same program",
                 item.title,
-                (f"{command} {words}",),
+                (f"{command} {words} --outpath {APART}",),
                 item.time_ms,
                 saved_share(found.time_ms, item.time_ms),
             )

@@ -56,7 +56,12 @@ def _sentence(a: SavedProfile, b: SavedProfile) -> str:
     both = f"{a.name} on {a.chip}"
     other = f"{b.name} on {b.chip}"
     of = f"A and B: {both}" if both == other else f"A: {both}; B: {other}"
-    return f"{of}. A takes {a.latency_ms:.3f} ms a frame, B {b.latency_ms:.3f} ms, {change}."
+    found = f"{of}. A takes {a.latency_ms:.3f} ms a frame, B {b.latency_ms:.3f} ms, {change}."
+    for which, profile in (("A", a), ("B", b)):
+        if profile.assumed:
+            facts = "; ".join(str(item) for item in profile.assumed)
+            found += f" {which} is of a chip that is assumed: {facts}."
+    return found
 
 
 def _totals(a: SavedProfile, b: SavedProfile) -> list[Row]:

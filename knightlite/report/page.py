@@ -21,8 +21,8 @@ TITLES = {
     "cycles": "in which the layer moves the front of finished work onward",
     "%": "of the time of a frame",
     "MACs": "multiply-accumulates",
-    "MAC %": "of the matrix engine's peak in the layer's time: above 100 where layers that are "
-    "walked together do its work in theirs",
+    "MAC %": "of the matrix engine's peak in the layer's time, or while it works for the layer "
+    "where that is longer: layers that are walked together do their work in each other's time",
     "DDR bytes": "in whole bursts",
     "bound by": "the busiest of engine and DDR; latency: neither is busy for half of the time",
     "FSPM": "bytes at its fullest",
@@ -117,10 +117,13 @@ def _bar(share: float) -> str:
     return f'<span class="bar" style="width:{width:.2f}%"></span>'
 
 
-def _bars(label: str, head: Sequence[str], rows: Sequence[tuple[str, float, str]]) -> str:
-    """A table whose last column draws the share."""
+def _bars(
+    label: str, head: Sequence[str], rows: Sequence[tuple[str, float, tuple[str, ...]]]
+) -> str:
+    """A table of name, share and what else is told, whose last column draws the share."""
     body = "".join(
-        f'<tr><td class="text"><bdi>{text(name)}</bdi></td><td>{text(told)}</td>'
+        f'<tr><td class="text"><bdi>{text(name)}</bdi></td>'
+        f"{''.join(f'<td>{text(one)}</td>' for one in told)}"
         f'<td>{share:.1%}</td><td class="bars" aria-hidden="true">{_bar(share)}</td></tr>'
         for name, share, told in rows
     )
@@ -135,18 +138,19 @@ def _bars(label: str, head: Sequence[str], rows: Sequence[tuple[str, float, str]
 
 def _operators(found: Profile) -> str:
     rows = [
-        (item.name, item.share, f"{item.layers}, {item.cycles:,} cycles")
+        (item.name, item.share, (f"{item.layers}", f"{item.cycles:,}"))
         for item in by_operator(found)
     ]
-    return _bars("Share of the time by type of layer", ("type", "layers", "time"), rows)
+    heads = ("type", "layers", "cycles", "of the time")
+    return _bars("Share of the time by type of layer", heads, rows)
 
 
 def _engines(found: Profile) -> str:
     rows = [
-        (BUSY[part], share, f"{round(share * found.cycles):,} cycles")
+        (BUSY[part], share, (f"{round(share * found.cycles):,}",))
         for part, share in busy_shares(found).items()
     ]
-    return _bars("How busy the engines are", ("engine", "at work", "of the time"), rows)
+    return _bars("How busy the engines are", ("engine", "cycles at work", "of the time"), rows)
 
 
 def _layers(found: Profile) -> str:

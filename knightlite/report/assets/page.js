@@ -240,7 +240,7 @@ function memory(data, moved) {
     zooms: true,
     ends: [0, Math.max(1, data.cycles)],
     scales: { x: { time: false }, y: { range: () => [0, Math.max(1, shown.capacity)] } },
-    axes: [time(data), { label: "address", labelSize: 16, size: 72,
+    axes: [time(data), { label: "address, bytes", labelSize: 16, size: 88,
       values: (_, marks) => marks.map(whole) }],
     moved,
     paint(u, ctx) {
