@@ -188,7 +188,7 @@ MACHINE: Rows = {
         (lambda f: clamp(5, 5), ""),
         (lambda f: clamp(6, 5), "has an empty y clamp [6, 5] for s8."),
     ),
-    "sim/checks.py:StructureCheck.check": (
+    "sim/checks.py:require_fields": (
         (lambda f: structure(load(Space.FSPM, 64, 8, layer=2)), ""),
         (lambda f: structure(load(Space.FSPM, 64, 8, layer=3)),
          "must name one of 3 layers, not 3."),

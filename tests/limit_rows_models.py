@@ -268,7 +268,11 @@ def affine(gain: float, offset: float) -> object:
 
 
 def bound(busy: int, cycles: int) -> object:
-    return asked_of(_Work, "bound", busy=(busy, 0, 0), cycles=cycles)
+    return asked_of(_Work, "bound", busy=(busy, 0, 0, 0), cycles=cycles)
+
+
+def shared(*busy: int) -> object:
+    return asked_of(_Work, "bound", busy=busy, cycles=2)
 
 
 def boxes(parts: int) -> object:
@@ -384,6 +388,10 @@ FIGURES: Rows = {
         (lambda f: bound(1, 2), MATRIX),
         (lambda f: bound(1, 3), "latency"),
         (lambda f: bound(0, 0), "latency"),
+        (lambda f: shared(2, 0, 1, 1), "ddr read"),
+        (lambda f: shared(2, 0, 1, 0), MATRIX),
+        (lambda f: shared(0, 2, 0, 1), "vector"),
+        (lambda f: shared(0, 2, 1, 2), "ddr write"),
     ),
 }  # fmt: skip
 

@@ -212,7 +212,8 @@ def hosted(folder: Path, op: str, *constants: Any, **attributes: Any) -> object:
 
 def on_host(handler: Any, given: Any) -> object:
     """A handler's answer for a node of features x, a constant k and something else, z."""
-    state = Made(seen=lambda name: (1, 4, 5, 6), model=Made(constants={"k": np.array([2])}))
+    model = Made(constants={"k": np.array([2])}, shapes={})
+    state = Made(seen=lambda name: (1, 4, 5, 6), model=model)
     with patch.multiple(
         host, append=MagicMock(), source_of=MagicMock(), _with_operands=MagicMock()
     ):

@@ -25,6 +25,8 @@ ROWS = {key: cases for table in TABLES for key, cases in table.ROWS.items()}
 
 
 ELSEWHERE = {
+    "api/exploration/run.py:_require_readable": "test_explore.py",
+    "api/inspection/submodel.py:_require_whole": "test_submodel.py",
     "cli/show_sim_result.py:command": "test_compare.py",
     "frontend/axis_orders.py:settle": "test_carrying.py",
     "frontend/carrying.py:_View.aligned": "test_carrying.py",
@@ -32,6 +34,9 @@ ELSEWHERE = {
     "frontend/compute.py:_constant": "test_canonical.py",
     "frontend/compute.py:check_made": "test_canonical.py",
     "frontend/dense.py:_as_convolution": "test_carrying.py",
+    "frontend/paddle_answers.py:_unlike": "test_paddle_pir.py",
+    "frontend/paddle_forms.py:_group_norm": "test_paddle_forms.py",
+    "frontend/paddle_forms.py:_linear_resize": "test_paddle_forms.py",
     "quantize/statistics/passes.py:compare.forward": "test_picture_runs.py",
     "schedule/homes.py:_pieces": "test_schedules.py",
 }

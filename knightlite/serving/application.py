@@ -210,7 +210,8 @@ class Server:
         most = self.limits.body_bytes
         said = request.headers.get("content-length", "0")
         if not protocol.is_count(said) or int(said) > most:
-            raise Refused(413, f"a request may have {most} bytes, not {ascii(said)[1:21]}.", CLOSE)
+            told = ascii(said)[1:-1][:20]
+            raise Refused(413, f"a request may have {most} bytes, not {told}.", CLOSE)
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
