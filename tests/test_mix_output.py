@@ -68,7 +68,7 @@ def test_the_list_is_printed(digits: None, capsys: Capture) -> None:
     assert 0 < int(chosen.split()[0].replace(",", "")) <= 300
     assert any(line.endswith("(beyond)") for line in lines)
     (cost,) = [line for line in lines if "predicted" in line]
-    assert "on TX5368AV200, predicted; +" in cost
+    assert "on TX5368AV200, predicted at schedule level 0; +" in cost
     assert cost.endswith("% against no mix")
 
 
@@ -102,19 +102,19 @@ def test_a_chip_of_8_bits_is_refused_before_any_work(digits: None, capsys: Captu
     [
         (
             {},
-            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted; "
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted at schedule level 0; "
             "+25.00 % against all at 8 bits",
         ),
         (
             {"wider": {"tensors": list("abcdef"), "operators": ["k"], "requantized": 1}},
-            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted; "
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted at schedule level 0; "
             "+25.00 % against all at 8 bits "
             "(16 bits for a, b, c, d and 2 more; 16-bit weights of k; nodes that requantize "
             "channels: 1)",
         ),
         (
             {"without_mix": 1_100_000, "mix_extra_percent": 13.64, "extra_percent": None},
-            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted; "
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted at schedule level 0; "
             "+13.64 % against no mix",
         ),
         (

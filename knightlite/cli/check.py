@@ -74,7 +74,7 @@ def _npu_percent(result: CheckResult) -> float:
 def _time(latency: Latency) -> str:
     sure = latency.certainty
     bar = "" if sure is None else f" {sure.sentence}"
-    return f"{latency.rounded_ms:g} ms{bar} (predicted)"
+    return f"{latency.rounded_ms:g} ms{bar} (predicted at schedule level 0)"
 
 
 def _json(result: CheckResult) -> dict[str, Any]:

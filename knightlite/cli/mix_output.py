@@ -67,7 +67,9 @@ def cost_line(cost: Mapping[str, Any]) -> str:
         return f"cycles on {cost['chip']}: not predicted, {cost['reason']}"
     milliseconds = cost["quantized"] * 1e3 / cost["clock_hz"]
     time = f"{milliseconds:.3f} ms {error_bar(cost['chip'])}".rstrip()
-    parts = [f"{cost['quantized']:,} cycles, {time} on {cost['chip']}, predicted"]
+    parts = [
+        f"{cost['quantized']:,} cycles, {time} on {cost['chip']}, predicted at schedule level 0"
+    ]
     if cost["extra_percent"] is not None:
         parts.append(f"{cost['extra_percent']:+.2f} % against all at 8 bits{_for(cost['wider'])}")
     if cost["mix_extra_percent"] is not None:
