@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,22 @@ def test_results_of_another_program_are_not_compared(here: Path, refused: Refusa
             "-s results` makes them anew")  # fmt: skip
     assert run(["sim", "--input", "inputs/x.bin", "-s", "results"]) == 0
     assert run(["compare", "-sd", "results"]) == 0
+
+
+def test_results_of_another_input_are_said(here: Path, capsys: Capture) -> None:
+    """The command that the warning names makes it go."""
+    picture = np.fromfile("inputs/x.bin", np.float32)
+    (picture[::-1] + 0.25).tofile("other.bin")
+    assert run(["sim", "--input", "other.bin", "-s", "results"]) == 0
+    capsys.readouterr()
+    assert run(["compare", "-sd", "results"]) == 0
+    said = capsys.readouterr().err
+    assert f"results: {OUTPUT} is not what the golden model makes of the sample" in said
+    command = re.findall(r"`knightlite (.*?)`", said.replace("\n", " "))[-1]
+    assert run(shlex.split(command)) == 0
+    capsys.readouterr()
+    assert run(["compare", "-sd", "results"]) == 0
+    assert "the golden model makes" not in capsys.readouterr().err
 
 
 def test_layers_that_sim_left_out(here: Path, capsys: Capture) -> None:

@@ -8,6 +8,7 @@ numbers, before what the host does.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations, pairwise
@@ -27,7 +28,12 @@ from knightlite.api.comparison.differences import (
     Comparison,
     Tally,
 )
-from knightlite.api.comparison.stage_files import quant_files, require_results_of, sample
+from knightlite.api.comparison.stage_files import (
+    quant_files,
+    require_results_of,
+    sample,
+    sample_files,
+)
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.errors import UsageError, suggestion
 from knightlite.file_names import file_names
@@ -65,6 +71,8 @@ def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, .
     tallies: dict[tuple[str, str, str], Tally] = {}
     have: dict[str, set[str]] = {}
     for number, values in enumerate(_pictures(options, found, graph, wanted, binary, talk), 1):
+        if options.sim_dirs and binary is not None:
+            _say_of_another_input(values, graph, options.sim_dirs, binary, found, talk)
         for kind, known in values.items():
             have.setdefault(kind, set()).update(known)
         for one, other in _pairs(options.level, tuple(values)):
@@ -156,6 +164,40 @@ def _pictures(
         talk.say("The float model is not at hand: quantized and chip are compared.")
     values[QUANTIZED] = layer_values.quantized_values(graph, names)(feeds)
     yield _found(values, feeds, golden, chip)
+
+
+def _say_of_another_input(
+    values: Mapping[str, layer_values.Values],
+    graph: Graph,
+    folders: Sequence[Path],
+    binary: Binary,
+    files: Mapping[str, Path],
+    talk: Talk,
+) -> None:
+    """A warning where what ``sim`` left is not what the golden model computes of the sample.
+
+    The simulator never differs from it: then the results are of another input, or of a board.
+    """
+    golden, chip = values.get(GOLDEN, {}), values[CHIP]
+    apart = [
+        name
+        for name in golden
+        if name in chip
+        and (scale := graph.tensors[name].scale) is not None
+        and np.abs(golden[name] - chip[name]).max(initial=0) > scale.min() / 2
+    ]
+    if apart:
+        samples = [
+            f"{name}:{path}" if len(graph.inputs) > 1 else str(path)
+            for name, path in sample_files(files, graph).items()
+        ]
+        words = ["knightlite", "sim", "--config", str(binary.cfg), "--input", *samples]
+        command = shlex.join([*words, "-s", str(folders[0])])
+        talk.warn(
+            f"{', '.join(map(str, folders))}: {apart[0]} is not what the golden model makes of the "
+            "sample that quant left, which all is compared with; the results may be of another "
+            f"input: `{command}` makes those of the sample"
+        )
 
 
 def _found(

@@ -70,9 +70,7 @@ def sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
     The file's size says whether it holds float32 or, as behind ``-qid``, integers.
     """
     feeds = {}
-    folder = files["onnx"].parent / SAMPLES
-    for name, stem in file_names(graph.inputs).items():
-        path = files.get(f"input_{name}", folder / f"{stem}.bin")
+    for name, path in sample_files(files, graph).items():
         if not path.is_file():
             raise UsageError(
                 f"the sample of input {name} is not at hand.", "quant leaves it as inputs/NAME.bin"
@@ -87,6 +85,15 @@ def sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
             )
         feeds[name] = values.reshape(shape)
     return feeds
+
+
+def sample_files(files: Mapping[str, Path], graph: Graph) -> dict[str, Path]:
+    """Where the sample of each network input is, or would be."""
+    folder = files["onnx"].parent / SAMPLES
+    return {
+        name: files.get(f"input_{name}", folder / f"{stem}.bin")
+        for name, stem in file_names(graph.inputs).items()
+    }
 
 
 def require_results_of(directory: Path, sim_dirs: Sequence[Path], binary: Binary | None) -> None:
