@@ -238,7 +238,7 @@ def _write_pair(graph: Graph, writer: OnnxWriter, name: str, source: str) -> str
     quantized = writer.temporary("QuantizeLinear", [source, scale, zero], f"{name}/q", **axis)
     is_output = name in graph.outputs and name not in graph.inputs
     target = name if is_output else writer.fresh(f"{name}/dq")
-    return writer.node("DequantizeLinear", [quantized, scale, zero], target, **axis)
+    return writer.dequantized(quantized, scale, zero, target, **axis)
 
 
 def _dequantized(writer: OnnxWriter, tensor: Tensor, integers: str) -> str:
@@ -246,7 +246,7 @@ def _dequantized(writer: OnnxWriter, tensor: Tensor, integers: str) -> str:
     assert tensor.scale is not None, f"tensor {tensor.name} is not quantized"
     scale = writer.constant(f"{tensor.name}/scale", tensor.scale)
     zero = writer.constant(f"{tensor.name}/zero", np.zeros(tensor.scale.shape, tensor.dtype.numpy))
-    return writer.temporary("DequantizeLinear", [integers, scale, zero], f"{tensor.name}/dq")
+    return writer.dequantized(integers, scale, zero, writer.fresh(f"{tensor.name}/dq"))
 
 
 def _dequantized_constant(tensor: Tensor, writer: OnnxWriter, axis: int) -> str:

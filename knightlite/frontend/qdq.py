@@ -152,6 +152,7 @@ def _strip(model: SourceModel, hosted: Mapping[str, int]) -> tuple[SourceModel, 
     ``hosted``: what general layers make; what they consist of may be anything.
     """
     pairs = _Pairs()
+    model = replace(model, nodes=tuple(_reals_moved(model)))
     for node in model.nodes:
         kernel = _kernel(node)
         if kernel is not None:
@@ -190,6 +191,34 @@ def _strip(model: SourceModel, hosted: Mapping[str, int]) -> tuple[SourceModel, 
     if inside:
         stripped = general.numbered(general.with_general(stripped, inside), hosted)
     return stripped, pairs.findings
+
+
+def _reals_moved(model: SourceModel) -> Iterator[SourceNode]:
+    """The nodes, with a feature's integers that are reshaped and then made real the other way."""
+    features = {node.outputs[0] for node in model.nodes if node.op_type == "QuantizeLinear"}
+    moves = {
+        node.outputs[0]: node
+        for node in model.nodes
+        if node.op_type == "Reshape"
+        and not node.domain
+        and node.inputs[0] in features.union(model.inputs)
+    }
+    turned: dict[str, SourceNode] = {}  # DequantizeLinear: the Reshape in front of it
+    for node in model.nodes:
+        if node.op_type == "DequantizeLinear" and not node.domain and node.inputs[0] in moves:
+            scale = model.constants.get(node.inputs[1])
+            if scale is not None and scale.size == 1:
+                turned[node.name] = moves[node.inputs[0]]
+    read = {name for node in model.nodes if node.name not in turned for name in node.inputs}
+    gone = {node.outputs[0] for node in turned.values()} - read.union(model.outputs)
+    for node in model.nodes:
+        if node.name in turned:
+            move, real = turned[node.name], f"{node.outputs[0]}/real"
+            inputs = (move.inputs[0], *node.inputs[1:])
+            yield replace(node, inputs=inputs, outputs=(real,))
+            yield replace(move, inputs=(real, *move.inputs[1:]), outputs=node.outputs)
+        elif node.outputs[0] not in gone:
+            yield node
 
 
 def _kernel(node: SourceNode) -> ops.Kernel | None:

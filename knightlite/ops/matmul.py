@@ -109,7 +109,7 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
         writer.node("Einsum", inputs, output, equation=plain)
         return
     split = [
-        _reshaped(writer, name, shape, f"{output}/{role}")
+        writer.reshaped(name, shape, f"{output}/{role}")
         for name, shape, role in zip(inputs, split_shapes(view), ("x", "w"), strict=True)
     ]
     made = writer.temporary("Einsum", split, f"{output}/groups", equation=grouped)
@@ -117,27 +117,21 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
     writer.node("Reshape", [made, shape], output)
 
 
-def _reshaped(writer: OnnxWriter, name: str, shape: Shape, hint: str) -> str:
-    """A Reshape that keeps the batch."""
-    target = writer.constant(f"{hint}/shape", np.array((0, *shape[1:]), np.int64))
-    return writer.temporary("Reshape", [name, target], hint)
-
-
 def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
     """MatMul in float64, exact below 2^53, and the requantize."""
     groups, ins, outs = view.integer("groups"), depth(view), group_outputs(view)
     x, w = (writer.cast(name, TensorProto.DOUBLE, f"{output}/wide") for name in inputs)
-    x = _reshaped(writer, x, (1, groups, ins, -1), f"{output}/x")
+    x = writer.reshaped(x, (1, groups, ins, -1), f"{output}/x")
     shape, order = {
         "keys": ((1, groups, ins, outs), [0, 1, 3, 2]),
         "turned": ((1, outs, groups, ins), [0, 2, 1, 3]),
         "values": ((1, groups, outs, ins), []),
     }[form(view)]
-    w = _reshaped(writer, w, shape, f"{output}/w")
+    w = writer.reshaped(w, shape, f"{output}/w")
     if order:
         w = writer.temporary("Transpose", [w], f"{output}/matrices", perm=order)
     sums = writer.temporary("MatMul", [w, x], f"{output}/sums")
-    sums = _reshaped(writer, sums, infer(view), f"{output}/acc")
+    sums = writer.reshaped(sums, infer(view), f"{output}/acc")
     params, dtype = requantize_parameters(view), view.output.dtype
     if accumulator(view) is numerics.WIDE:
         unit = np.left_shift(np.int64(1), params.q)

@@ -84,6 +84,7 @@ class OnnxWriter:
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
         self._taken: set[str] = set()
+        self._pairs: dict[str, tuple[str, str, str]] = {}
 
     def fresh(self, hint: str) -> str:
         """An unused value name, ``hint`` where that is free."""
@@ -123,6 +124,28 @@ class OnnxWriter:
             self._initializers[name] = TensorProto(name=name, data_type=kind, dims=array.shape)
             self._large[name] = array
         return name
+
+    def dequantized(
+        self, integers: str, scale: str, zero: str, output: str, **attributes: object
+    ) -> str:
+        """Append a DequantizeLinear, which :meth:`reshaped` knows; returns ``output``."""
+        if not attributes:
+            self._pairs[output] = (integers, scale, zero)
+        return self.node("DequantizeLinear", [integers, scale, zero], output, **attributes)
+
+    def reshaped(self, source: str, shape: Sequence[int], hint: str) -> str:
+        """Append a Reshape to ``shape`` that keeps the batch.
+
+        What a DequantizeLinear with one scale made is reshaped in front of it, as integers: where
+        it stands behind, ONNX Runtime puts a pair of its own behind it, which it then gives u8 for
+        s8 and refuses.
+        """
+        target = self.constant(f"{hint}/shape", np.array((0, *shape[1:]), np.int64))
+        if source not in self._pairs:
+            return self.temporary("Reshape", [source, target], hint)
+        integers, scale, zero = self._pairs[source]
+        moved = self.temporary("Reshape", [integers, target], f"{hint}/q")
+        return self.temporary("DequantizeLinear", [moved, scale, zero], hint)
 
     def cast(self, value: str, to: int, hint: str) -> str:
         """Append a Cast to an ONNX element type."""

@@ -97,8 +97,7 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
 def _reshaped(view: View, writer: OnnxWriter, source: str, hint: str) -> str:
     """The channels split into groups."""
     _, _, height, width = view.tensor(0).shape
-    shape = np.array((0, groups(view), depth(view), height, width), np.int64)
-    return writer.temporary("Reshape", [source, writer.constant(f"{hint}/shape", shape)], hint)
+    return writer.reshaped(source, (1, groups(view), depth(view), height, width), hint)
 
 
 def _joined(view: View, writer: OnnxWriter, source: str, output: str) -> None:
