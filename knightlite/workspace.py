@@ -426,6 +426,8 @@ def command_of(item: Record) -> str:
     words += [str(word) for word in more] if isinstance(more, list) else []
     if item.stage == "sim":
         words += ["--input", str(item.options.get("input", "..."))]
+        folder = next((Path(entry.path).parent for entry in item.files.values()), Path())
+        words += [] if folder == Path() else ["-s", str(folder)]
     return shlex.join(words)
 
 

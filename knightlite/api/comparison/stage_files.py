@@ -109,7 +109,7 @@ def require_results_of(directory: Path, sim_dirs: Sequence[Path], binary: Binary
             command = workspace.command_of(replace(run, sources={"cfg": given}))
             raise UsageError(
                 f"the results in {folder} are not of {given.path} as it is now.",
-                f"`{command} -s {folder}` makes them anew",
+                f"`{command}` makes them anew",
             )
         old = workspace.stale(space, run)
         if old is not None:
