@@ -216,7 +216,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "name another folder with -s DIR"),
         (["compile", "--onnx", "digits.onnx"], 2,
          "digits.onnx is a float model, not a quantized one.",
-         "quantize it first: knightlite quant onnx -m digits.onnx"),
+         "quantize it first: knightlite quant onnx -m digits.onnx -d PICTURES --recipe NAME"),
         (["compile", "--onnx", "digits.pdmodel"], 2,
          "digits.pdmodel must be a quantized .onnx file.",
          "quantize the float model with `knightlite quant onnx -m MODEL`"),

@@ -238,7 +238,8 @@ def test_a_float_model_is_no_quantized_one(tmp_path: Path, height: int | str) ->
     with pytest.raises(UsageError) as caught:
         load_quantized(path)
     assert caught.value.sentence == f"{path} is a float model, not a quantized one."
-    assert caught.value.hint == f"quantize it first: knightlite quant onnx -m '{path}'"
+    again = f"knightlite quant onnx -m '{path}' -d PICTURES --recipe NAME"
+    assert caught.value.hint == f"quantize it first: {again}"
 
 
 def test_a_quantized_model_is_no_float_one(tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
             )
         raise UsageError(
             f"{path} is a float model, not a quantized one.",
-            f"quantize it first: {shlex.join(['knightlite', 'quant', 'onnx', '-m', str(path)])}",
+            f"quantize it first: {shlex.join(['knightlite', 'quant', 'onnx', '-m', str(path)])} "
+            "-d PICTURES --recipe NAME",
         )
     lengths, findings = _lut_lengths(proto)
     hosted, unsure = _general_layers(proto)

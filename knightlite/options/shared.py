@@ -35,8 +35,8 @@ ENGINES = (NUMPY, NATIVE)
 ENGINE = Option(
     flags=("--engine",),
     kind=one_of(ENGINES),
-    help="What runs compiled networks: the simulator in numpy, or the runtime in C, which is built "
-    "on first use; both make the same bytes.",
+    help="What runs compiled networks: the simulator, numpy, or the runtime in C, native, which is "
+    "built on first use; both make the same bytes.",
     default=NUMPY,
     doc='what runs compiled networks: the simulator, "numpy", or the runtime in C, "native", which '
     "is built on first use; both make the same bytes.",
