@@ -249,11 +249,19 @@ def script_errors(script: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of its own making, too
+        if _leaves(error):
+            raise
         place = _place(script, error) or script.name
         if is_untrusted(error):
             raise untrusted(f"{place}: the checkpoint") from error
         text = " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{place}: {type(error).__name__}: {text}.") from error
+
+
+def _leaves(error: BaseException) -> bool:
+    """Whether we ourselves left the script, through it, when we had seen enough."""
+    ours = type(error).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return ours and not isinstance(error, Exception)
 
 
 def is_untrusted(error: BaseException) -> bool:

@@ -179,6 +179,8 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         report_error(error, whole="--json" in arguments)
         return error.exit_code
     except (BrokenPipeError, SystemExit) as error:  # click exits where it meets a closed pipe
+        if isinstance(error, SystemExit) and not error.code:  # it completed a word for the shell
+            return 0
         if not streams.is_left():
             _report_unforeseen(error)
             return 1
