@@ -22,7 +22,7 @@ from test_runtime_kernels import CHIP, Wide, constants
 from test_runtime_sanitized import Case, of_machine, run, sample_cases
 
 FOUR = NETWORKS[:4]
-WIDE = 40  # programs of matrix instructions that fill blocks of lanes and pixels
+WIDE = 12  # programs of matrix instructions that fill blocks of lanes and pixels
 CORTEX_M = ("-mcpu=cortex-m3", "-mthumb")
 
 
