@@ -14,7 +14,7 @@ import pytest
 from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store
 from knightlite.container import Layer, Program, paired
 from knightlite.isa import Space
-from knightlite.profiler import Profile, profile
+from knightlite.profiler import CAUSES, Profile, profile
 from knightlite.report import (
     Details,
     Point,
@@ -28,7 +28,7 @@ from knightlite.report import (
 )
 from knightlite.report import details as details_module
 from knightlite.report.details import timeline_spans
-from knightlite.report.summary import by_operator, limiter, shortened
+from knightlite.report.summary import BUSY, by_operator, limiter, shortened
 from test_html_pages import HOSTILE, Elements
 
 CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
@@ -190,6 +190,25 @@ def test_the_page_says_first_what_limits_and_what_helps() -> None:
     places = [body.index(words.lower()) for words in order]
     assert places == sorted(places)
     assert page(found) == page(profile(net()))
+
+
+def test_the_tables_of_shares_to_the_cell() -> None:
+    """Types of layers, engines, causes of bytes: all of 371 cycles and 2,624 bytes."""
+    found = profile(net())
+    body = re.sub(r'<td class="bars".*?</td>', "", page(found))
+    for row in (
+        "<bdi>Conv</bdi></td><td>3</td><td>371</td><td>100.0%</td>",
+        *(
+            f"<bdi>{BUSY[part]}</bdi></td><td>{cycles:,}</td><td>{cycles / 371:.1%}</td>"
+            for part, cycles in (("matrix", 68), ("ddr", 103))
+        ),
+        *(
+            f"<bdi>{told}</bdi></td><td>{found.ddr_causes[cause]:,}</td>"
+            f"<td>{found.ddr_causes[cause] / 2624:.1%}</td>"
+            for cause, told in CAUSES.items()
+        ),
+    ):
+        assert row in body
 
 
 def test_what_scripts_draw() -> None:

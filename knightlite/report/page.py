@@ -206,7 +206,7 @@ def _memories(more: Details) -> str:
 def _causes(found: Profile) -> str:
     total = max(1, sum(found.ddr_causes.values()))
     rows = [
-        (told, found.ddr_causes[cause] / total, f"{found.ddr_causes[cause]:,}")
+        (told, found.ddr_causes[cause] / total, (f"{found.ddr_causes[cause]:,}",))
         for cause, told in CAUSES.items()
     ]
     return _bars("Bytes of DDR by cause", ("cause", "bytes", "of all"), rows)
