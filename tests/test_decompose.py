@@ -130,14 +130,13 @@ def test_the_window_and_the_defaults_of_lrn(tmp_path: Path, size: int) -> None:
     net.node("LRN", ["x"], "y", size=size)
     graph = load(net.save(tmp_path, "y"))
     _, band, factor, _ = graph.nodes
+    alpha, beta, bias = float(np.float32(1e-4 / size)), 0.75, 1.0
     wanted = [
-        [float(c - (size - 1) // 2 <= i <= c + size // 2) for i in range(6)] for c in range(6)
+        [alpha * (c - (size - 1) // 2 <= i <= c + size // 2) for i in range(6)] for c in range(6)
     ]
     assert graph.constants[band.inputs[1]].reshape(6, 6).tolist() == wanted
-    alpha, beta = float(np.float32(1e-4 / size)), 0.75
-    assert factor.attributes["steps"] == (
-        f"Mul x {alpha}", "Add %1 1.0", f"Pow %2 exponent={-beta}",
-    )  # fmt: skip
+    assert graph.constants[band.inputs[2]].tolist() == [bias] * 6
+    assert factor.attributes == {"function": "Pow", "exponent": -beta}
 
 
 def test_division(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ def attributes_of(steps: Sequence[expressions.Step]) -> dict[str, Attribute]:
     known = expressions.recognised(steps)
     if known is not None:
         return {"function": known[0], **known[1]}
+    first = steps[0]
+    if len(steps) == 1 and first.op in FUNCTIONS:  # as the operator by itself is read
+        return {"function": first.op, **FUNCTIONS[first.op].parameters, **first.parameters}
     return {"function": EXPRESSION, "steps": tuple(step.text() for step in steps)}
 
 
