@@ -41,7 +41,11 @@ PROBES = _probes()
 
 
 def support(view: View) -> tuple[float, float]:
-    """The interval of inputs outside which a Table's output is constant."""
+    """The interval of inputs outside which a Table's output is constant.
+
+    That of a function by itself is exact, that of an expression up to ``STILL`` of its largest
+    magnitude.
+    """
     return _support(tuple(sorted(view.node.attributes.items())))
 
 
