@@ -279,6 +279,9 @@ def test_batch_one_of_a_file_that_has_another(
     np.testing.assert_allclose(made, wanted, atol=1e-4)
 
 
+MANY = 65  # frames: more than a convolution takes as groups
+
+
 def over_the_batch(net: Net, batch: int) -> None:
     net.node("Softmax", ["c"], "y", axis=0)
 
@@ -330,26 +333,49 @@ def test_frames_that_are_taken_together(tmp_path: Path, layer: Layer) -> None:
 @pytest.mark.parametrize("layer", [over_the_batch, against_their_mean, turned_round])
 def test_frames_that_depend_on_one_another(tmp_path: Path, layer: Layer) -> None:
     """Alone they would give something else, so that nothing advises to take one."""
+    net = batch_of(MANY, layer)
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "y"))
+    assert str(caught.value.findings[0]) == (
+        "x: the network input x must be [1, C, H, W], [1, C, L] or [1, C], not (65, 3, 6, 6). "
+        "Hint: export it for one frame: among 65, one gives something else than alone"
+    )
+
+
+UNSURE = [own_offsets, one_for_all, turned_inside, the_same_always]
+
+
+@pytest.mark.parametrize("layer", [*UNSURE, own_domain])
+def test_a_batch_of_which_nothing_is_sure(tmp_path: Path, layer: Layer) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        load(batch_of(MANY, layer).save(tmp_path, "y"))
+    assert caught.value.findings[0].hint == "run it frame by frame: -is 1 3 6 6"
+
+
+@pytest.mark.parametrize("layer", [over_the_batch, *UNSURE])
+def test_a_batch_that_is_not_what_is_wrong(tmp_path: Path, layer: Layer) -> None:
+    """One frame alone would be refused for the same layer, so that nothing advises to take one."""
     net = batch_of(4, layer)
     net.node("Hardmax", ["y"], "z", axis=1)  # the chip has none
     with pytest.raises(UnsupportedError) as caught:
         load(net.save(tmp_path, "z"))
-    assert str(caught.value.findings[0]) == (
-        "x: the network input x must be [1, C, H, W], [1, C, L] or [1, C], not (4, 3, 6, 6). "
-        "Hint: export it for one frame: among 4, one gives something else than alone"
-    )
+    (found,) = caught.value.findings
+    assert (found.where, found.sentence) == ("Hardmax_z", "Hardmax is not supported yet.")
+    assert "frame" not in found.hint
 
 
-@pytest.mark.parametrize(
-    "layer", [own_offsets, one_for_all, turned_inside, the_same_always, own_domain]
-)
-def test_a_batch_of_which_nothing_is_sure(tmp_path: Path, layer: Layer) -> None:
-    net = batch_of(4, layer)
-    if layer is not own_domain:
-        net.node("Hardmax", ["y"], "z", axis=1)
+def test_a_layer_that_cannot_take_the_batch_of_several_inputs(tmp_path: Path) -> None:
+    """What helps is told at the layer, where both inputs could be read."""
+    net = Net()
+    both = [net.input(name, (MANY, 3, 6, 6)) for name in "ab"]
+    net.conv(net.node("Add", both, "s"), "c", (4, 3, 3, 3), pads=[1, 1, 1, 1])
+    own_offsets(net, MANY)
     with pytest.raises(UnsupportedError) as caught:
-        load(net.save(tmp_path, "y" if layer is own_domain else "z"))
-    assert caught.value.findings[0].hint == "run it frame by frame: -is 1 3 6 6"
+        load(net.save(tmp_path, "y"))
+    assert [str(item) for item in caught.value.findings] == [
+        "Conv_c: Conv Conv_c must read [1, C, H, W], [1, C, L] or [1, C] features, not (65, 3, 6, "
+        "6). Hint: run it frame by frame: -is 1 3 6 6 -is 1 3 6 6"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "rnn": ("RNN", {"lengths": [5]}),
     "rnn_both": ("RNN", {"direction": "bidirectional", "activations": ["Relu", "Tanh"]}),
     "rnn_start": ("RNN", {"start": "constant", "bias": False, "opset": 9}),
+    "gru_batch": ("GRU", {"batch": 2, "start": "constant"}),
+    "lstm_batch": ("LSTM", {"batch": 3, "direction": "bidirectional"}),
     "rnn_one": ("RNN", {"steps": 1, "hidden": 1}),
 }  # fmt: skip
 
@@ -182,7 +184,10 @@ def test_cell_states_have_16_bits(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "peepholes": ("LSTM", {"lengths": [5]}, "must have no peepholes."),
-    "batch": ("GRU", {"batch": 2, "layout": 1}, "must read a batch of 1, not of 2."),
+    "batch": ("GRU", {"batch": 65, "layout": 1}, "must read a batch of 1 to 64, not of 65."),
+    "batch_and_activations": (  # the batch is not what is wrong
+        "RNN", {"batch": 2, "activations": ["Affine", "Tanh"]}, "must have 1 activations, not 2.",
+    ),
     "lengths": (
         "RNN", {"lengths": [3]},
         "must go through all its 5 steps, but its sequence length is 3.",

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.frontend.recurrent import GATES
+from knightlite.frontend.recurrent import GATES, MOST_FRAMES
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 
 Array = NDArray[Any]
 CONVOLUTIONS = ("Conv", "ConvTranspose")
-MOST_FRAMES = 64
 
 
 def folded(model: SourceModel) -> SourceModel:

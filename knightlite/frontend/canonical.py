@@ -99,6 +99,7 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
             other = _walked(model, general, hosting, any_rank)
             # an input of another rank that could be read is not what is wrong with the network
             nearer = any_rank and len(errors(other.findings)) < len(errors(result.findings))
+            other = _with_remedy(other, result, model) if nearer else other
             result = other if other.graph is not None or nearer else result
     if result.graph is not None or not errors(result.findings):
         return result
@@ -120,6 +121,23 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
         return _walked(other, False).graph is not None
 
     return replace(result, findings=advised(model, result.findings, by_general, reason, runs))
+
+
+def _with_remedy(result: Result, before: Result, model: SourceModel) -> Result:
+    """What was said of the batch of an input, at the nodes that cannot take this batch.
+
+    Those that ``before`` refuses, the network without the batch, would be no better of one frame.
+    """
+    told = [item.hint for item in errors(before.findings) if item.where in model.inputs]
+    hint = next(filter(None, told), "")
+    known = {item.where for item in errors(before.findings)}
+    findings = (
+        replace(item, hint=hint)
+        if item.severity == "error" and not item.hint and item.where not in known
+        else item
+        for item in result.findings
+    )
+    return replace(result, findings=tuple(findings)) if hint else result
 
 
 MOST_TURNS = 64  # of a network that is looked at again with more on the host

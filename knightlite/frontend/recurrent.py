@@ -33,6 +33,7 @@ ACTIVATIONS = {
 }  # fmt: skip
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 MOST_STEPS = 1024
+MOST_FRAMES = 64  # of a batch, each of which is computed by itself
 # parameters of activations, with ONNX's defaults where the file gives none
 KNOWN: Mapping[str, Mapping[str, float]] = {
     "Elu": {"alpha": 1.0}, "HardSigmoid": {"alpha": 0.2, "beta": 0.5}, "LeakyRelu": {"alpha": 0.01},
@@ -113,8 +114,6 @@ def obstacle(node: SourceNode, model: SourceModel) -> UnsupportedError | None:
         )
     batch_axis = 0 if given.get("layout", 0) else 1
     steps, batch = shape[1 - batch_axis], shape[batch_axis]
-    if batch != 1:
-        return UnsupportedError(f"{who} must read a batch of 1, not of {batch}.")
     if not 1 <= steps <= MOST_STEPS:
         return UnsupportedError(
             f"{who} must have 1 to {MOST_STEPS} steps, not {steps}: they are computed one by one.",
@@ -132,7 +131,12 @@ def obstacle(node: SourceNode, model: SourceModel) -> UnsupportedError | None:
         )
     if node.op_type == "LSTM" and inputs[7]:
         return UnsupportedError(f"{who} must have no peepholes.", "train it without them")
-    return _odd_attribute(node, who)
+    if (odd := _odd_attribute(node, who)) is not None or batch == 1:
+        return odd
+    most = "1" if batch <= MOST_FRAMES else f"1 to {MOST_FRAMES}"
+    return UnsupportedError(
+        f"{who} must read a batch of {most}, not of {batch}.", "export it for one frame"
+    )
 
 
 def _odd_attribute(node: SourceNode, who: str) -> UnsupportedError | None:
