@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from float_nets import Pictures
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import load
+from knightlite.frontend import load, load_quantized
 from knightlite.inference import session
-from knightlite.onnx_models import write_float
+from knightlite.onnx_models import write_float, write_qdq
+from knightlite.quantize.pipeline import quantize_graph
 from onnx_nets import Net, checked, operators
 
 
@@ -132,7 +134,7 @@ def test_refused(
     assert [item.sentence for item in caught.value.findings][:1] == [sentence]
 
 
-@pytest.mark.parametrize("values", [(12, 26), (2.0, 1.4)])
+@pytest.mark.parametrize("values", [(12, 26), (12, 53), (2.0, 1.4)])
 def test_between_transposes(values: tuple[float, ...], tmp_path: Path) -> None:
     """ONNX Runtime carries the first one through the Resize, whose axes it then has to turn too."""
     net = Net(18)
@@ -148,7 +150,37 @@ def test_between_transposes(values: tuple[float, ...], tmp_path: Path) -> None:
     rows, columns = (
         np.floor(np.arange(made) * np.float32(extent / made if whole else 1 / factor)).astype(int)
         for extent, made, factor in (
-            (6, 12, 2.0), (13, 26 if whole else 18, 2.0 if whole else 1.4),
+            (6, 12, 2.0), (13, values[1] if whole else 18, 1.4),
         )
     )  # fmt: skip
     np.testing.assert_array_equal(found, x[:, rows][:, :, columns])
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("size", [(14, 26), (31, 26), (1, 1)])  # float32: 7 * (31 / 7) < 31
+def test_written_for_any_number_of_pictures(
+    size: tuple[int, int], mode: str, tmp_path: Path
+) -> None:
+    """In the float and the quantized file; read again they say the same."""
+    net = Net(18)
+    shape = (3, 7, 13)
+    x = net.conv(net.input("x", (1, *shape)), "c", (4, 3, 3, 3), pads=[1] * 4)
+    net.node("Resize", [x, "", "", sizes(net, *size)], "r", axes=[2, 3], mode=mode)
+    net.conv("r", "y", (4, 4, 1, 1))
+    graph = load(net.save(tmp_path, "y"))
+    quantized = quantize_graph(graph, Pictures(shape), threads=1).graph
+    pictures = np.random.default_rng(0).normal(size=(5, *shape)).astype(np.float32)
+    for model in (write_float(graph), write_qdq(quantized, {})):
+        run = session(model, 1).run
+        (found,) = run(None, {"x": pictures})
+        alone = [run(None, {"x": pictures[k : k + 1]})[0] for k in range(len(pictures))]
+        np.testing.assert_allclose(found, np.concatenate(alone), atol=1e-5)
+        assert found.shape == (5, 4, *size)
+    path = tmp_path / "qdq.onnx"
+    path.write_bytes(write_qdq(quantized, {}).SerializeToString())
+    again = load_quantized(path)
+    (one,), (other,) = (
+        [node for node in item.nodes if node.op.startswith("Resize")] for item in (quantized, again)
+    )
+    assert one.op == other.op
+    assert one.attributes == other.attributes
