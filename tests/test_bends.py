@@ -36,6 +36,8 @@ def view(*steps: str) -> View:
         (("Abs x", "Sub %1 4.0", "Clip %2 alpha=0.0 beta=inf"), (-INFINITY, INFINITY), (-4, 0, 4)),
         (("Mul x 0.0", "Add %1 1.0"), (0, 0), ()),
         (("Exp x", "Add %1 1.0"), (-8.6355, INFINITY), ()),  # 2^-24 of e^8 is e^-8.6355
+        (("Clip x alpha=1e+20 beta=2e+26", "Log %1"), (0, INFINITY), ()),  # changes far off
+        (("Clip x alpha=-65504.0 beta=65504.0", "Clip %1 alpha=0.0 beta=6.0"), (0, 6), (0, 6)),
         (("Sqrt x", "Reciprocal %1"), (-INFINITY, INFINITY), ()),  # infinite below 0
     ],
 )

@@ -21,7 +21,7 @@ from knightlite.ops.table_functions import steps_of
 
 Float64 = NDArray[np.float64]
 
-FAR = 2.0**14  # beyond it no function of features is looked at
+FAR = 2.0**14  # beyond it a function of features is only looked at where a step has a bound there
 PER_OCTAVE = 16  # inputs that are looked at between a power of two and the next
 NEAREST = 2.0**-10
 HALVINGS = 40  # of the interval in which a place is looked for: to a float32's last digit
@@ -38,6 +38,7 @@ def _probes() -> Float64:
 
 
 PROBES = _probes()
+FURTHER: Float64 = np.exp2(np.arange(15, 128, dtype=np.float64))  # beyond FAR, in float32
 
 
 def support(view: View) -> tuple[float, float]:
@@ -80,6 +81,11 @@ def _last_change(steps: Sequence[Step], sign: float) -> float:
     allowed = STILL * float(np.max(np.abs(near[np.isfinite(near)]), initial=0.0))
     if not np.isfinite(level) or not np.all(np.isfinite(y[PROBES >= 0])):
         return INFINITY
+    if any(np.any(np.abs(_thresholds(step)) >= FAR) for step in steps):
+        with np.errstate(invalid="ignore"):
+            constant = np.abs(_values(steps, sign * FURTHER) - level) <= allowed
+        if not np.all(constant):
+            return INFINITY
     changed = np.abs(y - level) > allowed
     if not np.any(changed):
         return 0.0
