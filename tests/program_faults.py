@@ -297,7 +297,8 @@ def _other_value(entry: StoredTensor, name: str, meta: Description, rng: random.
     if name == "type":
         return rng.choice(["u8", "s8", "s16"])
     if name == "scale":
-        return rng.choice([value * 2, value * 1.5, float(np.float32(value * 1.000001)), 1.0])
+        factors = (2, 1.5, 1.000001)  # what float32 does not hold is refused as a number
+        return rng.choice([*(float(np.float32(value * factor)) for factor in factors), 1.0])
     if name == "shape":
         shape = list(value)
         at = rng.choice([1, 2, 3])

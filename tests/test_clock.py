@@ -143,11 +143,20 @@ def programs(draw: st.DrawFn) -> list[Instruction]:
         item: Instruction = [
             load(Space.FSPM, 0, size, rows=size % 3 + 1, ddr_row_stride=7 * size),
             store(0, 0, size),
-            small_matrix(y_channels=size, x_channels=size % 50 + 1, depthwise=size % 2),
+            small_matrix(
+                y_channels=size, x_channels=size if size % 2 else size % 50 + 1, depthwise=size % 2
+            ),
             small_matrix(
                 groups=size % 9 + 1, y_channels=8 * (size % 9 + 1), x_channels=size % 9 + 1
             ),
-            make(Pool, y_height=size % 7 + 1, y_width=9, y_channels=size, kernel_width=3),
+            make(
+                Pool,
+                y_height=size % 7 + 1,
+                y_width=9,
+                x_channels=size,
+                y_channels=size,
+                kernel_width=3,
+            ),
         ][draw(st.integers(0, 4))]
         wait = signal = 0
         for engine in Engine:

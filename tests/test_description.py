@@ -28,7 +28,7 @@ from knightlite.container import (
     read_sections,
     write_sections,
 )
-from knightlite.errors import FormatError, KnightliteError
+from knightlite.errors import FormatError, KnightliteError, MachineError
 from knightlite.json_records import canonical_json, encode, from_json, to_json
 from knightlite.profiler import profile, profile_text
 from knightlite.sim import Machine
@@ -240,10 +240,14 @@ def use(made: Program) -> None:
 
 def test_a_layer_that_is_not_there() -> None:
     made = copying_program(layers=())
-    for reader in (profile, lambda p: tuple(Inspection("x", "cfg", p.meta, {}, p.code).lines())):
-        with pytest.raises(FormatError) as caught:
-            reader(made)
-        assert caught.value.sentence == "an instruction must name one of 0 layers, not 0."
+    with pytest.raises(FormatError) as caught:
+        tuple(Inspection("x", "cfg", made.meta, {}, made.code).lines())
+    assert caught.value.sentence == "an instruction must name one of 0 layers, not 0."
+    with pytest.raises(MachineError) as stopped:
+        profile(made)
+    assert stopped.value.sentence == (
+        "instruction 0 (load, layer number 0) must name one of 0 layers, not 0."
+    )
 
 
 def test_what_a_tensor_takes() -> None:
