@@ -88,7 +88,7 @@ def reference_linear(view: View, inputs: tuple[Array, ...]) -> Array:
 
 
 def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str) -> None:
-    """Resize of height and width by scales, or by sizes where the scales do not lead to these.
+    """Resize of height and width, by sizes where the scales are theirs.
 
     All four axes are told: ONNX Runtime loses ``sizes`` of two between Transposes. Those of four
     take pictures and channels from the input, of which there may be any number.
@@ -98,14 +98,14 @@ def to_onnx(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: str
     if view.node.op == NEAREST:
         attributes |= {"mode": "nearest", "nearest_mode": rounding(view)}
     pair = axes(view)
-    if all(int(np.float32(axis.inputs) * np.float32(axis.scale)) == axis.outputs for axis in pair):
-        scales = np.asarray([1, 1, *(axis.scale for axis in pair)], np.float32)
-        operands = [inputs[0], "", writer.constant(f"{output}/scales", scales)]
-    else:
+    if all(axis.scale == size_scale(axis.inputs, axis.outputs) for axis in pair):
         kept = writer.temporary("Shape", [inputs[0]], f"{output}/kept", start=0, end=2)
         size = writer.constant(f"{output}/size", np.asarray(view.integers("size"), np.int64))
         sizes = writer.temporary("Concat", [kept, size], f"{output}/sizes", axis=0)
         operands = [inputs[0], "", "", sizes]
+    else:
+        scales = np.asarray([1, 1, *(axis.scale for axis in pair)], np.float32)
+        operands = [inputs[0], "", writer.constant(f"{output}/scales", scales)]
     writer.node("Resize", operands, output, **attributes)
 
 
