@@ -18,8 +18,8 @@ from knightlite.emit.tokens import with_tokens
 from knightlite.isa import Instruction, Space, Store
 from knightlite.profiler import LIMITERS, frame_ms, profile
 from knightlite.sim import simulate_time
+from knightlite.sim.frames import total_cycles
 from knightlite.sim.program_order import ProgramOrder
-from knightlite.sim.reclock import total_cycles
 from random_instructions import Random
 from test_clock_laws import chips, instruction, transfer
 

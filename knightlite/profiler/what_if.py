@@ -15,8 +15,8 @@ from knightlite.container import Program, program_chip
 from knightlite.isa import Instruction, Transfer, disassemble
 from knightlite.profiler.assumptions import assume
 from knightlite.sim import simulate_time
+from knightlite.sim.frames import total_cycles
 from knightlite.sim.program_order import ProgramOrder
-from knightlite.sim.reclock import total_cycles
 
 DDR, MATRIX, VECTOR, SETUP = LIMITERS = ("ddr", "matrix", "vector", "setup")
 _MACS = (

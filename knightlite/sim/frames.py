@@ -147,6 +147,16 @@ def simulate_frames(
     return tuple(found)
 
 
+def total_cycles(order: ProgramOrder, cycles: Sequence[int], dma_setup_cycles: int) -> int:
+    """When the last instruction of one frame ends; ``cycles``: each one's own, in program order.
+
+    For what-ifs, where only these differ. The rules are those of ``clock``, whose timeline tests
+    hold this to.
+    """
+    alone = Border(0, -1, ((),) * len(cycles))
+    return _Batches(order, alone, cycles, dma_setup_cycles).total(1)
+
+
 class _Batches:
     """Batches that go over from frame to frame at one border."""
 
