@@ -145,12 +145,36 @@ def test_float_first_and_quantized_after_it_is_the_same() -> None:
     assert moved > 5
 
 
-@pytest.mark.parametrize("size", [1, 7, 63, 64, 65, 112, 299, 640])
-def test_large_maps_are_seen_in_part_but_in_every_column(size: int) -> None:
-    stride, count = module._seen_pixels(Tensor("t", (1, 3, size, size), dtypes.F32))
-    assert count == len(range(0, size * size, stride)) <= module.MOST_PIXELS
-    assert count == size * size or count > module.MOST_PIXELS / 3
-    assert len({place % size for place in range(0, size * size, stride)}) == size
+@pytest.mark.parametrize("clamp", [OPEN, (0.0, INFINITE), (-0.5, 0.5)])
+def test_means_that_are_kept_say_what_both_networks_side_by_side_do(
+    clamp: tuple[float, float],
+) -> None:
+    """Picture by picture, where an activation cuts off more of one than of another."""
+    net = FloatNet()
+    net.conv(net.input("x", 2, 6, 7), "c", 3, clamp=clamp)
+    graph = net.build("c")
+    (node,) = graph.nodes
+    rng = np.random.default_rng(4)
+    moved = np.linspace(-1, 1, 5).reshape(5, 1, 1, 1)
+    exact = (rng.normal(0, 1, (5, 3, 6, 7)) + moved).astype(np.float32)
+    computed = exact + rng.normal(0.1, 0.3, exact.shape).astype(np.float32)
+    known = module._FloatMeans(graph, 5)
+    for place in (3, 0, 4, 2, 1):  # threads see them in any order
+        known.see(node, place, exact[place])
+    found = known.missing(node, iter((computed[:2], computed[2:])))
+    wanted = picture_means(exact, computed, passes_of(graph, node))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert np.abs(wanted).min() > 1e-3 or clamp == OPEN
+
+
+@pytest.mark.parametrize("height", [1, 7, 64, 112, 299])
+@pytest.mark.parametrize("width", [1, 7, 63, 64, 65, 112, 299, 640])
+def test_large_maps_are_seen_in_part_but_in_every_column(height: int, width: int) -> None:
+    stride, count = module._seen_pixels(Tensor("t", (1, 3, height, width), dtypes.F32))
+    size = height * width
+    assert count == len(range(0, size, stride)) <= module.MOST_PIXELS
+    assert count == size or count > module.MOST_PIXELS / 3
+    assert len({place % width for place in range(0, size, stride)}) == width
 
 
 class Counted:

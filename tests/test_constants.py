@@ -1,8 +1,9 @@
-"""Every number that was chosen, and every default, in one list: none changes by the way.
+"""Every number that was chosen, every default and every list of words, so none changes by the way.
 
 A threshold, a share or a default that changes alters what users get, mostly without a sound; many
-were settled by measurements (docs/accuracy.md). So each change shows in the diff of
-``tests/golden/constants.txt``. Names stand there without their files: a move changes nothing.
+were settled by measurements (docs/accuracy.md). A word that is gone from a list is a case that is
+forgotten. So each change shows in the diff of ``tests/golden/constants.txt``. Names stand there
+without their files: a move changes nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from conftest import Golden
 PACKAGE = Path(__file__).parent.parent / "knightlite"
 PLAIN = (
     ast.Constant, ast.BinOp, ast.UnaryOp, ast.Tuple, ast.operator, ast.unaryop, ast.expr_context,
+)  # fmt: skip
+
+LISTS = (
+    *PLAIN, ast.Dict, ast.Set, ast.Starred, ast.Name, ast.Attribute, ast.Call, ast.keyword,
 )  # fmt: skip
 
 
@@ -33,6 +38,31 @@ def numbers_only(node: ast.expr) -> bool:
     return all(isinstance(item.value, int | float) for item in constants)
 
 
+def listed(node: ast.expr) -> bool:
+    """Whether an expression lists words or numbers, or computes a number of others by name."""
+    items = list(ast.walk(node))
+    calls = {ast.unparse(item.func) for item in items if isinstance(item, ast.Call)}
+    single = isinstance(node, ast.Constant | ast.Name | ast.Attribute | ast.Subscript)
+    return (
+        not single  # one word, or another name of something
+        and all(isinstance(item, LISTS) for item in items)
+        and any(isinstance(item, ast.Constant) for item in items)
+        and calls <= {"float", "frozenset", "MixBudget"}
+    )
+
+
+def pairs_of(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """Names and values of a statement, of ``A, B = 1, 2`` one after the other."""
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple):
+        names, node = statement.targets[0].elts, statement.value
+        values = node.elts if isinstance(node, ast.Tuple) else [node] * len(names)
+        yield from ((ast.unparse(name), item) for name, item in zip(names, values, strict=True))
+        return
+    name, value = named(statement)
+    if value is not None:
+        yield name, value
+
+
 def named(statement: ast.stmt) -> tuple[str, ast.expr | None]:
     """The name that a statement gives a value, "" for other statements."""
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
@@ -43,12 +73,13 @@ def named(statement: ast.stmt) -> tuple[str, ast.expr | None]:
 
 
 def constants(tree: ast.Module) -> Iterator[str]:
-    for statement in tree.body:
-        name, node = named(statement)
-        if node is None or not name.isupper() or not numbers_only(node):
+    for name, node in (pair for statement in tree.body for pair in pairs_of(statement)):
+        if not name.isupper():
             continue
-        if (value := value_of(node)) is not None:
+        if numbers_only(node) and (value := value_of(node)) is not None:
             yield f"{name} = {value}"
+        elif listed(node):
+            yield f"{name} = {ast.unparse(node)}"
 
 
 def defaults(tree: ast.Module) -> Iterator[str]:

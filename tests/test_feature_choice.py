@@ -393,3 +393,22 @@ def test_a_jump_is_moved_between_codes_from_sixteen_on(
     monkeypatch.setattr(feature_choice, "jumps", lambda *parts: (place,))
     found = feature_choice._jump_between_codes(MagicMock(), MagicMock(), dtypes.S8, 1.0)
     assert found == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("beyond", [-3.5, -9.0, -15.0])
+def test_what_no_reader_feels_is_neither_in_a_scale_nor_in_its_error(beyond: float) -> None:
+    """HardSwish is 0 below -3: how far below a value lies changes nothing."""
+    net = FloatNet()
+    net.conv(net.input("x", 1, 8, 8), "c", 1, weights=np.ones((1, 1, 1, 1)), bias=np.zeros(1))
+    graph = net.build(net.conv(net.hard_swish("c", "y"), "z", 1))
+    found = []
+    for value in (-8.5, beyond):
+        pictures = np.abs(noise((16, 1, 8, 8))) * 2
+        pictures[:, :, :2] = value
+        pictures[0, 0, 7, 7] = 15.5  # the same bins for both
+        basis = basis_of(graph, pictures, Settings(wide_tables=False))
+        made = choose_features(basis)["c"]
+        at = Tensor("c", (1, 1, 8, 8), dtypes.S8, np.asarray(0.03, np.float32))
+        found.append((made.dtype, float(made.scale), expected_error(basis, {"c": at})))
+    assert found[0] == found[1]
+    assert found[0][2] > 0

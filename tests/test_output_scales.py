@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import knightlite
 from float_nets import PADS, RELU, FloatNet, Pictures, small_net
-from knightlite.inference import session
+from knightlite.inference import run_node, session
 from knightlite.ir import Graph
 from knightlite.onnx_models import float_parts, write_float
 from knightlite.quantize.choices import EFFORTS
@@ -194,9 +194,33 @@ def test_a_group_alone_is_what_the_whole_network_makes_of_it() -> None:
     assert float(joined.at(3)["left"].scale or 0) == pytest.approx(2**1.5 * scale)
 
 
+def test_a_member_that_is_made_of_another_is_rounded_too() -> None:
+    """As in a DenseNet: what a layer makes of a tensor stands behind it, at the same scale."""
+    net = FloatNet(seed=5)
+    net.conv(net.input("x", 3, 6, 6), "a", 4)
+    net.conv("a", "b", 4, (3, 3), pads=PADS)
+    net.node("Concat", ("a", "b"), "joined")
+    graph = net.build(net.conv("joined", "y", 2))
+    pictures = np.random.default_rng(0).normal(0, 1, (2, 3, 6, 6)).astype(np.float32)
+    basis = basis_of(graph, pictures, SETTINGS)
+    (group,) = (item for item in free_groups(basis, assign(basis)) if "joined" in item.tensors)
+    assert set(group.tensors) == {"a", "b", "joined"}
+    tensors = group.at(4)
+
+    def made(output: str, values: Array) -> Array:
+        (node,) = (item for item in graph.nodes if item.output == output)
+        return run_node(graph, node, [values], 1)
+
+    for place in range(2):
+        a = fake_quantize(made("a", pictures[place : place + 1]), tensors["a"])
+        b = fake_quantize(made("b", a), tensors["b"])
+        wanted = made("y", np.concatenate([a, b], axis=1))
+        found = Consequences(graph, Walk(graph, (pictures,), 1), place).of(tensors)["y"]
+        assert np.allclose(found, wanted, atol=1e-5)
+
+
 def _behind(name: str, graph: Graph, values: Array) -> Array:
     """The logits where the tensor ``name`` has these values, node by node."""
-    from knightlite.inference import run_node
     from knightlite.ops import View
 
     known = {name: values}

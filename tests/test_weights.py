@@ -115,6 +115,34 @@ def test_a_channel_with_tiny_weights_is_raised_and_reported() -> None:
     numerics.multiplier(ratio)  # every ratio has a multiplier
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_every_figure_of_a_raise_follows_from_its_two_scales(wide: bool) -> None:
+    """What the channel's weights keep at either scale, by hand; no channel is left out."""
+    sizes = [1.0, 0.1, 0.03, 0.01, 3e-4, 1e-5, 1e-6, 1e-9]
+    weights = random_weights(8, 5, 1, 1) * np.asarray(sizes, np.float32).reshape(8, 1, 1, 1)
+    graph = one_conv(weights, np.zeros(8))
+    features = {
+        "x": Feature("x", dtypes.U8, np.asarray(0.02, np.float32), 0, BY_DEFINITION),
+        "y": Feature("y", dtypes.S8, np.asarray(1.0, np.float32), 1, BY_DEFINITION),
+    }
+    made = quantize_conv(graph, graph.nodes[0], features, wide=wide)
+    most, least = (32639, 2.0**-33) if wide else (127, 2.0**-17)
+    largest = np.abs(weights).max(axis=(1, 2, 3)).astype(float)
+    raised = np.flatnonzero(0.02 * largest / most < least)
+    assert [item.channel for item in made.raises] == raised.tolist()
+    assert len(raised) > 1
+    for item in made.raises:
+        exact = weights[item.channel].astype(float)
+        assert item.scale_before == pytest.approx(largest[item.channel] / most, rel=1e-12)
+        assert item.scale_after == pytest.approx(least / 0.02, rel=1e-6)
+        for scale, told in (
+            (item.scale_before, item.before_db), (item.scale_after, item.after_db),
+        ):  # fmt: skip
+            noise = np.sum((np.clip(np.rint(exact / scale), -most, most) * scale - exact) ** 2)
+            assert told == pytest.approx(10 * np.log10(np.sum(exact**2) / noise), abs=1e-6)
+    assert len({item.after_db for item in made.raises}) > 1
+
+
 def test_a_large_bias_raises_the_scale() -> None:
     weights = random_weights(2, 3, 1, 1)
     weights[1] *= 1e-3
