@@ -34,7 +34,7 @@ from knightlite.sim.rounding import (
     map_calls,
     stored_calls,
 )
-from knightlite.sim.thresholds import EXACT_FLOAT32, float32_gains
+from knightlite.sim.thresholds import EXACT_FLOAT32, float32_factors
 
 Array = NDArray[Any]
 _UNSIGNED = {1: np.uint8, 2: np.uint16}  # by bytes of an element
@@ -186,10 +186,11 @@ class PoolStep:
         lowest, highest = (np.array([taps * end]) for end in (min(0, dtype.minimum), dtype.maximum))
         factor = np.ldexp(float(item.multiplier), -item.shift)
         record = parameter_record(item.multiplier, item.shift)
-        gains = None
+        single = None
         if dtype.bits == 8:
-            gains = float32_gains(record, lowest, highest, self._low, self._top)
-        self._factor = np.float64(factor) if gains is None else gains[0]
+            single = float32_factors(record, lowest, highest, self._low, self._top)
+        proved = single is not None and not single.bias[0]
+        self._factor = single.gain[0] if single is not None and proved else np.float64(factor)
         self._is_short = taps * max(-dtype.minimum, dtype.maximum) * abs(factor) < SHORT
 
     def bind(self) -> None:
@@ -224,6 +225,11 @@ class PoolStep:
             self._calls.append(partial(np.copyto, inside, x[:, :rows, :columns]))
         else:
             stage = x[:, :rows, :columns]  # as it lies, since a maximum is of its type
+        if not self._is_sum and item.kernel_height == item.kernel_width == 1:
+            (rows_of,) = _taps(stage, 1, 1, item.stride_height, item.y_height)
+            (pooled,) = _taps(rows_of, 2, 1, item.stride_width, item.y_width)
+            self._calls.append(self._clipped(pooled, y))
+            return
         shape = (pictures, item.y_height, self._wide, channels)
         by_rows = self._scratch.take("columns", shape, self._kind)
         self._fold(_taps(stage, 1, item.kernel_height, item.stride_height, item.y_height), by_rows)
@@ -232,8 +238,7 @@ class PoolStep:
         pooled = self._scratch.take("stage", y.shape, self._kind)
         self._fold(taps, pooled)
         if not self._is_sum:
-            ends = np.array(self._low, y.dtype), np.array(self._top, y.dtype)
-            self._calls.append(partial(pooled.clip, *ends, out=y))
+            self._calls.append(self._clipped(pooled, y))
             return
         work = pooled
         if self._factor.dtype != self._kind:
@@ -248,6 +253,10 @@ class PoolStep:
         for call in self._calls:
             call()
         return 0
+
+    def _clipped(self, pooled: Array, y: Array) -> Callable[[], object]:
+        ends = np.array(self._low, y.dtype), np.array(self._top, y.dtype)
+        return partial(pooled.clip, *ends, out=y)
 
     def _fold(self, taps: list[Array], target: Array) -> None:
         """All taps into one."""

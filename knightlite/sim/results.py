@@ -15,8 +15,8 @@ from knightlite import numerics
 from knightlite.isa import TYPES, Matrix
 from knightlite.sim.activation import ActivationStep
 from knightlite.sim.memory import Bytes, Parameters, Scratch, flat_view, parameters
-from knightlite.sim.rounding import SHORT, Calls, bounds, repeat_lanes, stored_calls
-from knightlite.sim.thresholds import EXACT_FLOAT32, float32_gains
+from knightlite.sim.rounding import SHORT, Calls, bounds, lane_calls, stored_calls
+from knightlite.sim.thresholds import EXACT_FLOAT32, Float32, float32_factors
 from knightlite.sim.weights import Weights
 
 Array = NDArray[Any]
@@ -45,7 +45,6 @@ class Results:
         self._sums_in = numerics.WIDE if item.wide else numerics.NARROW
         self._params: Parameters | None = None
         self._activation: ActivationStep | None = None
-        self._tiles: dict[tuple[int, str], Array] = {}
         bias: Array = np.zeros(1)
         if not item.accumulate_out:
             records = flat_view(mspm, item.parameters())
@@ -60,7 +59,7 @@ class Results:
         single = len(weights.parts) == 1 and weights.dtype == np.float32 and most <= EXACT_FLOAT32
         self.small = single and not item.accumulate_in
         self._proved = self.small and kept
-        self._gains: Array | None = None
+        self._single: Float32 | None = None
         if self._params is not None:
             self._bounds(records.tobytes(), lowest.astype(np.int64), highest.astype(np.int64))
 
@@ -86,7 +85,7 @@ class Results:
             self._middle = bounds(item.middle_type, item.middle_low, item.middle_high)
         if self._proved:
             ends = self._middle or (self._low, self._top)
-            self._gains = float32_gains(records, lowest, highest, *ends)
+            self._single = float32_factors(records, lowest, highest, *ends)
         reached = np.maximum(np.abs(lowest), np.abs(highest)) * np.abs(self._params.scale)
         self._short = self.small and float(reached.max()) < SHORT
         if item.residual and self._middle:
@@ -96,7 +95,7 @@ class Results:
                 + max(-kept.minimum, kept.maximum) * abs(item.residual_multiplier)
             )  # fmt: skip
             if terms > EXACT_FLOAT32:
-                self._gains = None
+                self._single = None
             self._short = np.ldexp(float(terms), -item.shift) < SHORT
 
     def reserve(self, elements: int) -> None:
@@ -117,7 +116,6 @@ class Results:
         if self.small:
             return self._small_calls(sums, y, residual)
         wide, found = sums.reshape(y.shape), list[Any]()
-        lanes = self._lanes(sums)
         if partial_sums is not None:
             found.append(partial(np.add, wide, partial_sums, out=wide))
         saturate = partial(_saturate, wide, self._sums_in, self.counter)
@@ -127,16 +125,15 @@ class Results:
             return [*found, partial(np.copyto, y, wide, casting="unsafe")]
         scale, bias = self._params.scale, self._params.b
         if self._guard_bias or self._whole:
-            found.append(partial(np.add, lanes, self._tiled("bias", bias, lanes), out=lanes))
+            found += lane_calls(np.add, sums, bias)
         if self._guard_bias:
             found.append(saturate)
         if self._whole:
             found.append(partial(_requantize_whole, sums, self._params))
         else:
-            found.append(partial(np.multiply, lanes, self._tiled("scale", scale, lanes), out=lanes))
+            found += lane_calls(np.multiply, sums, scale)
             if not self._guard_bias:
-                offset = self._tiled("offset", bias * scale, lanes)
-                found.append(partial(np.add, lanes, offset, out=lanes))
+                found += lane_calls(np.add, sums, bias * scale)
         return found + self._rounded(wide, y, residual)
 
     def _small_calls(self, sums: Array, y: Array, residual: Array | None) -> Calls:
@@ -144,31 +141,17 @@ class Results:
         if self._params is None:
             return [partial(np.copyto, y, sums.reshape(y.shape), casting="unsafe")]
         found: Calls = []
-        lanes = self._lanes(sums)
-        if self._params.b.any():
-            bias = self._tiled("bias", self._params.b.astype(np.float32), lanes)
-            found.append(partial(np.add, lanes, bias, out=lanes))
-        if self._gains is not None:
-            gains = self._tiled("gains", self._gains, lanes)
-            found.append(partial(np.multiply, lanes, gains, out=lanes))
+        if self._single is not None:
+            if self._single.bias.any():
+                found += lane_calls(np.add, sums, self._single.bias)
+            found += lane_calls(np.multiply, sums, self._single.gain)
             return found + self._rounded(sums.reshape(y.shape), y, residual)
-        wide = self._scratch.take("wide", lanes.shape, np.float64)
-        scale = self._tiled("scale", self._params.scale, lanes)
-        found += [partial(np.copyto, wide, lanes), partial(np.multiply, wide, scale, out=wide)]
+        if self._params.b.any():
+            found += lane_calls(np.add, sums, self._params.b.astype(np.float32))
+        wide = self._scratch.take("wide", sums.shape, np.float64)
+        found.append(partial(np.copyto, wide, sums))
+        found += lane_calls(np.multiply, wide, self._params.scale)
         return found + self._rounded(wide.reshape(y.shape), y, residual)
-
-    def _lanes(self, sums: Array) -> Array:
-        """[pixels, channels] with several pixels in a row, for long inner loops."""
-        pixels, channels = sums.shape
-        repeat = repeat_lanes(pixels, channels)
-        return sums.reshape(pixels // repeat, repeat * channels)
-
-    def _tiled(self, name: str, values: Array, lanes: Array) -> Array:
-        """Values per channel as often as a row of lanes has pixels."""
-        repeat = lanes.shape[1] // len(values)
-        if (repeat, name) not in self._tiles:
-            self._tiles[repeat, name] = np.tile(values, repeat)
-        return self._tiles[repeat, name]
 
     def _rounded(self, work: Array, y: Array, residual: Array | None) -> Calls:
         """From requantized values, not rounded yet, to y."""

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 Calls = list[Callable[[], object]]  # of numpy, bound to the arrays that they work on
 
 BLOCK_ELEMENTS = 1 << 16  # float64 work of one block: half a MiB, inside the second-level cache
-LANE_ELEMENTS = 1 << 12  # per-channel factors are repeated up to so many, for long inner loops
+BUFFER_ELEMENTS = 1 << 13  # numpy copies a factor into its buffer where two rows of it fit there
 SHORT = (1 << 15) - 1  # magnitudes below it round to integers that int16 holds
 _NUDGES = tuple(sign * 2.0**-power for power in range(18, 13, -1) for sign in (1, -1))
 
@@ -73,20 +73,46 @@ def apply_map(channel: ChannelMap, source: Array, work: Array) -> Array:
 
 def map_calls(channel: ChannelMap, source: Array, work: Array) -> Calls:
     """What :func:`apply_map` does, as calls; ``work`` is [..., channels]."""
-    gain, offset, lanes = channel.gain, channel.offset, work
-    if work.flags.c_contiguous:  # several pixels in a row of lanes
-        pixels, channels = work.size // gain.size, gain.size
-        repeat = repeat_lanes(pixels, channels)
-        lanes = work.reshape(pixels // repeat, repeat * channels)
-        gain, offset = np.tile(gain, repeat), np.tile(offset, repeat)
     ends = np.array(channel.low, work.dtype), np.array(channel.high, work.dtype)
     return [
         partial(np.copyto, work, source),
-        partial(np.multiply, lanes, gain, out=lanes),
-        partial(np.add, lanes, offset, out=lanes),
+        *lane_calls(np.multiply, work, channel.gain),
+        *lane_calls(np.add, work, channel.offset),
         partial(np.rint, work, out=work),
         partial(work.clip, *ends, out=work),
     ]
+
+
+def lane_calls(operation: Callable[..., Array], work: Array, values: Array) -> Calls:
+    """``operation`` with a value per channel, in place; ``work`` is [..., channels].
+
+    Where it has no gaps several pixels stand in a row of lanes, and what is left over in one of
+    its own: rows so long that numpy works on the repeated values as they are.
+    """
+    if not work.flags.c_contiguous:
+        return [partial(operation, work, values, out=work)]
+    channels = values.size
+    repeat = _repeat(work.size // channels, channels)
+    lanes = repeated(values.tobytes(), values.dtype.char, repeat)
+    flat, full = work.reshape(-1), work.size // lanes.size * lanes.size
+    rows, rest = flat[:full].reshape(-1, lanes.size), flat[full:]
+    parts = ((rows, lanes), (rest, lanes[: rest.size]))
+    return [partial(operation, part, row, out=part) for part, row in parts if part.size]
+
+
+def _repeat(pixels: int, channels: int) -> int:
+    """How many pixels are treated as one row of lanes; all of few."""
+    least = BUFFER_ELEMENTS // 2 // channels + 1
+    if pixels <= 3 * least:
+        return pixels
+    even = (count for count in range(least, 2 * least) if pixels % count == 0)
+    return next(even, least)
+
+
+@lru_cache(maxsize=256)
+def repeated(values: bytes, kind: str, count: int) -> Array:
+    """Values of a float type so many times; instructions of a layer share them."""
+    return np.tile(np.frombuffer(values, kind), count)
 
 
 def bounds(code: int, low: int, high: int) -> tuple[int, int]:
@@ -119,12 +145,6 @@ def round_into(work: Array, low: int, high: int, target: Array) -> None:
     np.rint(work, out=work)
     np.clip(work, low, high, out=work)
     np.copyto(target, work, casting="unsafe")
-
-
-def repeat_lanes(pixels: int, channels: int) -> int:
-    """How many pixels to treat as one row of lanes: a divisor, so that inner loops are long."""
-    limit = max(1, LANE_ELEMENTS // channels)
-    return next(count for count in range(min(limit, pixels), 0, -1) if pixels % count == 0)
 
 
 def pixel_list(view: Array) -> Array | None:

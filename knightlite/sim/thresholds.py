@@ -1,14 +1,16 @@
 """Where float32 is enough to requantize sums: proved at the sums where the result changes.
 
 ``clamp(rne(s * m / 2^q))`` grows with s in steps, of which there are as many as results. Rounding
-is monotonic in float32 too, so ``clamp(rint(s * g))`` with a float32 g is the same function where
-it is right on both sides of every step. Only near a tie can it be wrong, so few sums are tried.
+is monotonic in float32 too, so ``clamp(rint((s + c) * g))`` with a float32 g and a small c is the
+same function where it is right on both sides of every step. Only near a tie can it be wrong, so few
+sums are tried. Where g = m / 2^q is wrong at one, another g next to it, with a c that brings the
+steps back to where they belong, has other sums next to ties: most channels have one that is right.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,60 +21,95 @@ Array = NDArray[Any]
 
 EXACT_FLOAT32 = 1 << 24
 MOST_STEPS = 1 << 9  # results of 16 bits have too many steps to look at
-NEAR = 2.0**-20  # of the largest result: what a product in float32 with a nudged g may be off by
-NUDGES = (1, -1, 2, -2, 3, -3, 4, -4)  # last places of g that are tried where g itself is wrong
-FINE = 1 / 150  # of a result: where sums are as close, one lies next to a tie in most channels
-HOPELESS = 0.25  # share of channels with a wrong sum beyond which nudging is not worth its time
+# Of the largest result, what a product may be off by: float32 holds it to 2^-24. A tried g moves
+# it by at most 3 * 2^-23, a tried c by 2 * 2^-23, and both roundings by 2^-23 together.
+NEAR = 2.0**-20
+TRIES = (  # last places of g, and of the largest sum for c
+    (0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (-1, 1), (2, -1), (-2, 1), (3, -2), (-3, 2),
+    (2, -2), (-2, 2), (2, 0), (-2, 0), (1, 1), (-1, -1), (1, -2), (-1, 2), (0, 2), (0, -2),
+)  # fmt: skip
+# Of channels that come out wrong twice over, however they are tried, at one expected wrong sum each
+# (and of others in proportion to the square). Where one such channel is expected, nothing is tried.
+STUBBORN = 0.1
 
 
-def float32_gains(
+class Float32(NamedTuple):
+    """Per channel: ``clamp(rint((sum + bias) * gain))`` in float32 is the requantized sum."""
+
+    gain: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def float32_factors(
     records: bytes, lowest: Array, highest: Array, low: int, high: int
-) -> NDArray[np.float32] | None:
-    """Per channel g with ``clamp(rint(s * g)) = clamp(rne(s * m / 2^q))``, or None.
+) -> Float32 | None:
+    """What requantizes in float32 as the parameter records say, or None.
 
-    For every whole s in [lowest, highest] of the channel (int64); [low, high] is the clamp.
+    Right for every whole sum whose value with its bias lies in [lowest, highest] of the channel
+    (int64); [low, high] is the clamp. The bias is that of the record but for a fraction, c.
     """
-    return _gains(records, lowest.tobytes(), highest.tobytes(), low, high)
+    return _factors(records, lowest.tobytes(), highest.tobytes(), low, high)
 
 
 @lru_cache(maxsize=1024)
-def _gains(
-    records: bytes, lowest: bytes, highest: bytes, low: int, high: int
-) -> NDArray[np.float32] | None:
+def _factors(records: bytes, lowest: bytes, highest: bytes, low: int, high: int) -> Float32 | None:
     params = parameters(np.frombuffer(records, np.uint8))
     first, last = np.frombuffer(lowest, np.int64), np.frombuffer(highest, np.int64)
-    reach = max(int(np.abs(first).max()), int(np.abs(last).max()))
-    if high - low > MOST_STEPS or reach > EXACT_FLOAT32 or params.m.min() < 0:
+    reach = np.maximum(np.abs(first), np.abs(last))
+    alone = np.maximum(np.abs(first - params.b), np.abs(last - params.b))  # without the bias
+    if high - low > MOST_STEPS or max(reach.max(), alone.max()) > EXACT_FLOAT32:
         return None
-    if np.median(params.scale) < FINE and len(first) > 1:
+    if params.m.min() < 0:  # results that fall
         return None
-    channels, sums = _critical(params, first, last, low, high)
-    gains = params.scale.astype(np.float32)
-    wanted = np.rint(sums * params.scale[channels][:, np.newaxis]).clip(low, high)
-    kept = gains
-    for nudge in (0, *NUDGES):
-        tried = _nudged(kept, nudge)
-        products = sums.astype(np.float32) * tried[channels][:, np.newaxis]
-        missed = np.any(np.rint(products).clip(low, high) != wanted, axis=1)
-        wrong = np.zeros(len(gains), np.bool_)
-        wrong[channels[missed]] = True
-        right = np.zeros(len(gains), np.bool_)
-        right[channels] = True
-        right &= ~wrong
-        gains = np.where(right, tried, gains)
-        if not missed.any():
-            return gains
-        if wrong.sum() > HOPELESS * len(gains):
-            return None
-        left = wrong[channels]
-        channels, sums, wanted = channels[left], sums[left], wanted[left]
+    if _stubborn(params.scale, low, high) > 1:
+        return None
+    channels, biased = _critical(params, first, last, low, high)
+    wanted = np.rint(biased * params.scale[channels][:, np.newaxis]).clip(low, high)
+    sums = (biased - params.b[channels][:, np.newaxis]).astype(np.float32)
+    exact = params.scale.astype(np.float32)
+    unit = _last_place(params, reach, max(-low, high) + 1)
+    found = Float32(exact.copy(), params.b.astype(np.float32))
+    left = np.ones(len(exact), np.bool_)
+    for places, more in TRIES:
+        gain, bias = _nudged(exact, places), (params.b + more * unit).astype(np.float32)
+        work = sums + bias[channels][:, np.newaxis]
+        work *= gain[channels][:, np.newaxis]
+        missed = np.any(np.rint(work).clip(low, high) != wanted, axis=1)
+        right = left.copy()
+        right[channels[missed]] = False
+        found.gain[right], found.bias[right] = gain[right], bias[right]
+        left &= ~right
+        if not left.any():
+            return found
+        kept = left[channels]
+        channels, sums, wanted = channels[kept], sums[kept], wanted[kept]
     return None
+
+
+def _stubborn(scale: Array, low: int, high: int) -> float:
+    """How many channels no try is expected to get right.
+
+    A float32 next to a tie is the tie itself for half a last place on either side; of sums there,
+    which lie a factor apart, half round the wrong way.
+    """
+    ties = np.abs(np.arange(low, high) + 0.5).astype(np.float32)
+    wrong = float(np.spacing(ties).sum()) / 2 / scale[scale > 0]
+    return STUBBORN * float(np.square(wrong).clip(0, 1).sum())
+
+
+def _last_place(params: Parameters, reach: Array, results: int) -> Array:
+    """Of a float32 as large as the largest sum that is not clamped; 0 where c would be lost."""
+    with np.errstate(divide="ignore"):
+        largest = np.minimum(results / params.scale, reach)
+    unit = np.spacing(largest.astype(np.float32)).astype(np.float64)
+    lost = (params.b + unit).astype(np.float32) != params.b + unit
+    return np.where(lost, 0, unit)
 
 
 def _critical(
     params: Parameters, first: Array, last: Array, low: int, high: int
 ) -> tuple[Array, Array]:
-    """Channels and three sums of each: around a step that lies near a tie, and both ends.
+    """Channels and three biased sums of each: around a step that lies near a tie, and both ends.
 
     What is not here is right: where the exact product is further from a tie than float32 can be
     off, it rounds to the same side.
