@@ -166,6 +166,27 @@ def require_folder(folder: str | Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def folder(path: str | Path) -> Iterator[None]:
+    """``path`` is there while the ``with`` lasts; of the folders made for it, empty ones go again.
+
+    UsageError where it cannot be made.
+    """
+    made = [place for place in (Path(path), *Path(path).parents) if not place.exists()]
+    if made:
+        require_folder(path)
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(Path(path), error) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # somebody put a file there
+            for place in made:
+                place.rmdir()
+
+
 def _keep(path: Path, second: Path) -> None:
     """Give a file a second name, so that it can come back; the first one stays."""
     second.unlink(missing_ok=True)  # of an ended process that had our number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -197,3 +198,21 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"file/x cannot be written: Not a directory\."):
         atomic_write.write_bytes(tmp_path / "file" / "x", b"")
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_folder_that_is_made_for_a_while(tmp_path: Path, kept: bool, fails: bool) -> None:
+    """Of what was made nothing empty stays; a folder that was there does."""
+    (tmp_path / "there").mkdir()
+    path = tmp_path / "there" / "made" / "too"
+    with contextlib.suppress(ZeroDivisionError), atomic_write.folder(path):
+        assert path.is_dir()
+        if kept:
+            (path / "x").touch()
+        if fails:
+            1 / 0  # noqa: B018
+    assert path.exists() == path.parent.exists() == kept
+    with atomic_write.folder(tmp_path / "there"):
+        pass
+    assert (tmp_path / "there").is_dir()

@@ -197,8 +197,12 @@ def feed(executor):
     assert config["mean"] == "120 110 100"
     assert executor.input_types == {"a": 2, "b": 1}
     executor.forward(np.full((1, 3, 8, 8), 7, np.uint8), np.ones((1, 4, 8, 8), np.float32))
+    with open(f"{executor.save_dir}/seen.txt", "a") as seen:
+        seen.write("one run\\n")
 """,
         encoding="utf-8",
     )
+    assert not Path("out").exists()
     assert run([*config(PICTURE), "-uds", "s.py", "-if", "feed", "-i", "1"]) == 0
+    assert set(Path("out/seen.txt").read_text().splitlines()) == {"one run"}
     assert Path("out/inputs/a.bin").read_bytes() == bytes([7] * 192)

@@ -69,6 +69,19 @@ def gain_of(report: Mapping[str, Any]) -> str | None:
 def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
     """Run the stage. Errors: see ``knightlite.errors``; no file is left where one is raised."""
     options = completed(options, talk)
+    with _folder_for_script(options):
+        return _run(options, talk)
+
+
+def _folder_for_script(options: QuantizeOptions) -> contextlib.AbstractContextManager[None]:
+    """``save_dir`` is there while a user script runs: scripts write pictures and inputs into it."""
+    if options.script is None:
+        return contextlib.nullcontext()
+    return atomic_write.folder(options.save_dir)
+
+
+def _run(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
+    """What ``run_mode`` asks for, of options that are ``completed``."""
     if options.run_mode == "infer":
         return _infer(options, talk)
     workspace.require_usable(options.directory, options.save_dir)
@@ -100,7 +113,9 @@ def quantize_all(
     ``save``: into ``save_dir``; without it the cache is the only file. No manifest is kept. Errors:
     see ``knightlite.errors``; no file is left where one is raised.
     """
-    return _quantized(completed(options, talk), talk, save)
+    options = completed(options, talk)
+    with _folder_for_script(options):
+        return _quantized(options, talk, save)
 
 
 def _quantized(
