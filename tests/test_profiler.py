@@ -26,7 +26,7 @@ from assembled import (
 )
 from knightlite.api.profiling import save_profile
 from knightlite.chip import TIMING_FACTS, Chip, Evidence
-from knightlite.container import Program
+from knightlite.container import Program, paired
 from knightlite.errors import MachineError, UsageError
 from knightlite.isa import Instruction, Lookup, Space, assemble, disassemble
 from knightlite.profiler import (
@@ -92,6 +92,24 @@ def test_rows_and_totals() -> None:
 def test_a_layer_is_bound_by_what_is_busy_for_half_of_it(item: Instruction, bound: str) -> None:
     """Setups are nobody's work."""
     assert profile(program([item], chip=CHIP)).layers[0].bound == bound
+
+
+def test_depthwise_convolutions_are_told_apart() -> None:
+    """In every place that names an operator; evidence is of the operators of the .cfg."""
+    code = [
+        load(Space.FSPM, 0, 2560, signal=RCCN),
+        small_matrix(layer=1, wait=RDMA),
+        small_matrix(layer=2, signal=WDMA, depthwise=1, x_channels=4, y_channels=4),
+        store(1024, 4096, 16, layer=2, wait=RCCN),
+    ]
+    made = program(code, layers=("in", "conv", "out"), fspm_peak=[2560, 4096, 16], chip=CHIP)
+    chain = replace(made.meta.layers[2], op="Affine+Conv+Add")
+    made = replace(made, meta=replace(made.meta, layers=(*made.meta.layers[:2], chain)))
+    held = replace(HELD, operators=("Conv", "Affine", "Add"))
+    found = profile(paired(made), evidence=(held, True))
+    assert [row.op for row in found.layers] == ["Conv", "Conv", "Affine+depthwise Conv+Add"]
+    assert found.certainty is not None
+    assert not found.certainty.extrapolated
 
 
 def test_layers_that_overlap_share_no_cycle() -> None:

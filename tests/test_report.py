@@ -28,7 +28,14 @@ from knightlite.report import (
 )
 from knightlite.report import details as details_module
 from knightlite.report.details import timeline_spans
-from knightlite.report.summary import BUSY, by_operator, limiter, shortened
+from knightlite.report.summary import (
+    BUSY,
+    by_operator,
+    limiter,
+    moved_sentence,
+    rates_sentence,
+    shortened,
+)
 from test_html_pages import HOSTILE, Elements
 
 CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
@@ -182,8 +189,9 @@ def test_the_page_says_first_what_limits_and_what_helps() -> None:
     text = page(found, tried(found, point("level", 0.5), point("chip", None, "it is <gone>")))
     order = [
         "setup of instructions limits net", "What would make it faster",
-        "no setup of instructions", "All 7 that were tried", "it is &lt;gone&gt;",
-        "Where the time goes", "Layers", "Roofline", "Engines over", "Memories over",
+        "no setup of instructions", "5 what-ifs of this program, 1 of 2 other programs",
+        "it is &lt;gone&gt;",
+        "Where the time goes", "<h2>Layers", "Roofline", "Engines over", "Memories over",
         "Bytes of DDR by cause",
     ]  # fmt: skip
     body = text[text.index("<main>") :].lower()
@@ -209,6 +217,40 @@ def test_the_tables_of_shares_to_the_cell() -> None:
         ),
     ):
         assert row in body
+
+
+def test_rates_and_bytes_stand_in_front() -> None:
+    found = profile(net())
+    assert rates_sentence(found) == (
+        "At 500 MHz and 12.8 GB/s of DDR, of which transfers are taken to reach 100 %."
+    )
+    causes = {"constants": 500_000, "constants_again": 1_500_000, "ends": 0, "features": 2_000_000,
+              "padding": 4_000}  # fmt: skip
+    moved = replace(found, ddr_causes=causes)
+    assert moved_sentence(moved) == (
+        "It moves 4.0 MB of DDR: 50.0% features between layers, 12.5% weights, parameters and "
+        "tables, 0.1% burst padding; 1.5 MB (37.5%) a second time, because the scratchpads did not "
+        "keep it."
+    )
+    once = replace(found, ddr_causes={**causes, "constants_again": 0})
+    assert "; nothing a second time" in moved_sentence(once)
+    nothing = replace(found, ddr_causes=dict.fromkeys(causes, 0))
+    assert moved_sentence(nothing) == "The DDR moves nothing."
+    for sentence in (rates_sentence(moved), moved_sentence(moved)):
+        assert sentence in page(moved)
+
+
+def test_where_all_advice_is_other_hardware_the_page_says_why() -> None:
+    found = profile(net())
+    untried = page(found, tried(found, remarks=("Nothing was compiled again: it is <gone>",)))
+    assert (
+        "Nothing was compiled again: it is &lt;gone&gt;. So only other hardware is here; where "
+        "profile compiles again, it tries schedule levels, chips, widths and input sizes too."
+    ) in untried
+    assert "5 what-ifs of this program</summary>" in untried
+    slower = page(found, tried(found, point("level", 99.0), point("chip", None, "gone")))
+    assert "None of 1 other programs that were compiled is faster. What follows is" in slower
+    assert "other hardware" not in page(found, tried(found, point("level", found.time_ms / 2)))
 
 
 def test_what_scripts_draw() -> None:

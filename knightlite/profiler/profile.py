@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from knightlite.chip import Chip, Evidence
 from knightlite.container import Layer, Program, program_chip
 from knightlite.events import Timeline
-from knightlite.isa import Engine, Instruction, Load, SparseMatrix, Store, disassemble
+from knightlite.isa import Engine, Instruction, Load, Matrix, SparseMatrix, Store, disassemble
 from knightlite.profiler.assumptions import Assumption, assume
 from knightlite.profiler.certainty import Certainty, certainty, rounded
 from knightlite.profiler.certificate import Certificate, certified
@@ -24,12 +24,15 @@ from knightlite.sim.frames import simulate_frames
 from knightlite.sim.program_order import ProgramOrder
 
 MATRIX, VECTOR, READ, WRITE = ("matrix", "vector", "ddr read", "ddr write")
+CONV = "Conv"
 BATCHES = (1, 4, 8)  # frames back to back that are predicted, as in PaddleClas's tables
 
 
 @dataclass(frozen=True, slots=True)
 class LayerProfile:
     """One row. ``bound``: the busiest of matrix, vector and DDR (read or write), or "latency".
+
+    ``op``: of the ``.cfg``, and whether a convolution reads one input channel for each output.
 
     ``mac_utilization`` is the share of the matrix engine's peak over the layer's own cycles, or
     over those that the engine works for it where these are more (other layers moved the end
@@ -159,6 +162,7 @@ class _Work:
     read_bytes: int = 0
     write_bytes: int = 0
     burst_bytes: int = 0
+    depthwise: bool = False
     busy: tuple[int, int, int, int] = (0, 0, 0, 0)  # matrix, vector, read, write, without setup
 
     def bound(self) -> str:
@@ -211,7 +215,7 @@ def profile(
         evidence,
         program.meta.chip,
         program.meta.schedule_level,
-        [row.op for row in rows],
+        [layer.op for layer in program.meta.layers],
         [item.fact for item in assumed],
         any(isinstance(item, SparseMatrix) for item in instructions),
     )
@@ -317,6 +321,7 @@ def _add(work: _Work, item: Instruction, cycles: int, chip: Chip) -> None:
         write += cycles - chip.dma_setup_cycles
     elif item.ENGINE == Engine.RCCN:
         work.macs += item.macs()
+        work.depthwise = work.depthwise or (isinstance(item, Matrix) and bool(item.depthwise))
         matrix += cycles - chip.matrix_setup_cycles
     else:
         vector += cycles - chip.vector_setup_cycles
@@ -328,7 +333,7 @@ def _rows(program: Program, layers: Sequence[_Work], chip: Chip) -> tuple[LayerP
     return tuple(
         LayerProfile(
             name=entry.name,
-            op=entry.op,
+            op=entry.op.replace(CONV, f"depthwise {CONV}", 1) if work.depthwise else entry.op,
             instructions=work.instructions,
             cycles=work.cycles,
             time_ms=work.cycles * 1e3 / chip.clock_hz,

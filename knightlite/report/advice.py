@@ -57,6 +57,11 @@ class Tried:
     remarks: Sequence[str] = ()
     short: str = ""
 
+    @property
+    def known(self) -> int:
+        """How many other programs were compiled and clocked."""
+        return sum(point.time_ms is not None for point in self.points)
+
 
 APART = "what-if"  # where the profile of a chip that is not goes
 

@@ -12,7 +12,14 @@ from knightlite.html_pages import document, scroll, table, text
 from knightlite.profiler import CAUSES, LayerProfile, Profile
 from knightlite.report.advice import ASSUMED, Tried
 from knightlite.report.details import Details, plot_data
-from knightlite.report.summary import BUSY, busy_shares, by_operator, limiter_sentence
+from knightlite.report.summary import (
+    BUSY,
+    busy_shares,
+    by_operator,
+    limiter_sentence,
+    moved_sentence,
+    rates_sentence,
+)
 
 ASSETS = Path(__file__).parent / "assets"
 TITLES = {
@@ -36,7 +43,8 @@ def report_page(found: Profile, tried: Tried, more: Details, source: str, certai
         f"<h1>{text(found.name)} on {text(found.chip_name)}</h1>",
         f'<p class="limiter">{text(limiter_sentence(found))}</p>',
         f'<p class="dim">{found.time_ms:.3f} ms a frame, {found.frames_per_second:g} frames/s, '
-        f"predicted {text(certainty)}. {text(source)}.</p>",
+        f"predicted {text(certainty)}. {text(rates_sentence(found))}</p>",
+        f'<p class="dim">{text(moved_sentence(found))} {text(source)}.</p>',
         *(f'<p class="finding">Assumed: {text(item)}.</p>' for item in found.assumed),
         "<h2>What would make it faster</h2>",
         *_advice(found, tried),
@@ -54,6 +62,9 @@ def report_page(found: Profile, tried: Tried, more: Details, source: str, certai
         "<h2>Engines over the time of a frame</h2>",
         _plot("timeline", "What each engine does, by operator"),
         "<h2>Memories over the time of a frame</h2>",
+        '<p class="dim">A block is a tile, in DDR a tensor, from who writes it first to who reads '
+        "it last, in the colour of the layer that it is for. The line is what the memory holds; of "
+        "DDR, what the program was given.</p>",
         _memories(more),
         _plot("memory", "What lies where in the memory"),
         "<h2>Bytes of DDR by cause</h2>",
@@ -93,11 +104,13 @@ def _advice(found: Profile, tried: Tried) -> list[str]:
             f"<li><b>{item.saved:.1%} less time</b>: {text(item.sentence)}. {found.time_ms:.3f} "
             f'\u2192 {item.time_ms:.3f} ms <span class="dim">({how})</span>{commands}</li>'
         )
+    parts = [f'<p class="finding">{text(told)}</p>' for told in _hardware_only(tried)]
     if items:
-        parts = [f'<ol class="advice">{"".join(items)}</ol>']
+        parts += [f'<ol class="advice">{"".join(items)}</ol>']
     else:
-        parts = ['<p class="finding good">Nothing that was tried makes it faster.</p>']
-    parts += [f'<p class="dim">{text(remark)}</p>' for remark in tried.remarks]
+        parts += ['<p class="finding good">Nothing that was tried makes it faster.</p>']
+    if tried.points:
+        parts += [f'<p class="dim">{text(remark)}</p>' for remark in tried.remarks]
     rows = [
         (item.short, "clocked again", f"{item.time_ms:.3f}", f"{-item.saved:+.1%}")
         for item in tried.assumed
@@ -109,7 +122,27 @@ def _advice(found: Profile, tried: Tried) -> list[str]:
             change = point.time_ms / found.time_ms - 1 if found.time_ms else 0.0
             rows.append((point.short, "compiled", f"{point.time_ms:.3f}", f"{change:+.1%}"))
     shown = table(("what", "how it is known", "ms", "time"), rows, "All that was tried", 2)
-    return [*parts, f"<details><summary>All {len(rows)} that were tried</summary>{shown}</details>"]
+    counts = f"{len(tried.assumed)} what-ifs of this program"
+    if tried.points:
+        counts += f", {tried.known} of {len(tried.points)} other programs"
+    return [
+        *parts,
+        f"<details><summary>All that was tried: {counts}</summary>{shown}</details>",
+    ]
+
+
+def _hardware_only(tried: Tried) -> list[str]:
+    """Why nothing that can be done with today's chip is among the advice, and what gives more."""
+    if any(item.kind != ASSUMED for item in tried.chosen):
+        return []
+    if tried.points:
+        faster = f"None of {tried.known} other programs that were compiled is faster."
+        return [f"{faster} What follows is other hardware." if tried.chosen else faster]
+    why = [remark.removesuffix(".") for remark in tried.remarks]
+    return [
+        f"{'. '.join(why)}. So only other hardware is here; where profile compiles again, it tries "
+        "schedule levels, chips, widths and input sizes too."
+    ]
 
 
 def _bar(share: float) -> str:

@@ -20,6 +20,13 @@ LIMITS = {
     "setup": ("setup of instructions limits", "without it saves"),
 }
 ORDER = "order"
+AGAIN = "constants_again"
+MOVED = {  # the other causes of bytes, in short
+    "constants": "weights, parameters and tables",
+    "ends": "inputs and outputs",
+    "features": "features between layers",
+    "padding": "burst padding",
+}
 BUSY = {"ddr": "DDR", "matrix": "matrix engine", "vector": "vector engine"}
 
 
@@ -79,6 +86,32 @@ def limiter_sentence(found: Profile) -> str:
     return (
         f"{limits[0].upper()}{limits[1:]} {found.name}: {saves} {limit.saved:.0%} of the time. "
         f"Busy: {busy}."
+    )
+
+
+def rates_sentence(found: Profile) -> str:
+    """The rates that the time rests on, as in "At 500 MHz and 12.8 GB/s of DDR, ..."."""
+    return (
+        f"At {found.clock_hz / 1e6:g} MHz and {found.ddr_bytes_per_second / 1e9:.4g} GB/s of DDR, "
+        f"of which transfers are taken to reach {found.ddr_efficiency_percent} %."
+    )
+
+
+def moved_sentence(found: Profile) -> str:
+    """What the DDR moves for a frame, the largest cause first; constants loaded again always."""
+    total = sum(found.ddr_causes.values())
+    if not total:
+        return "The DDR moves nothing."
+    shares = [
+        f"{found.ddr_causes[cause] / total:.1%} {words}"
+        for cause, words in sorted(MOVED.items(), key=lambda item: -found.ddr_causes[item[0]])
+        if found.ddr_causes[cause]
+    ]
+    again = found.ddr_causes[AGAIN]
+    told = f"{again / 1e6:.1f} MB ({again / total:.1%})" if again else "nothing"
+    return (
+        f"It moves {total / 1e6:.1f} MB of DDR: {', '.join(shares)}; {told} a second time, because "
+        "the scratchpads did not keep it."
     )
 
 

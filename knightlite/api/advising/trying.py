@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +56,9 @@ def try_out(found: Profile, binary: Binary, options: ProfileOptions, talk: Talk)
         best = chosen(assumed, ())
         return Found(Tried(best, assumed, (), (remark,), f"not compiled again: {short}"), None)
     points, remarks, explained = _compiled(found, binary, source, options, seconds, talk)
-    best = chosen(assumed, compiled_advice(found, points))
-    known = sum(point.time_ms is not None for point in points)
-    short = f"{known} of {len(points)} other programs compiled and clocked"
-    return Found(Tried(best, assumed, points, remarks, short), explained)
+    tried = Tried(chosen(assumed, compiled_advice(found, points)), assumed, points, remarks)
+    short = f"{tried.known} of {len(points)} other programs compiled and clocked"
+    return Found(replace(tried, short=short), explained)
 
 
 def _profiled(binary: Binary, options: ProfileOptions) -> str:
@@ -89,7 +88,11 @@ def _compiled(
             place = Path(folder) / str(number)
             place.mkdir()
             jobs.append(Job(place, commands))
-        outcomes = run_all(jobs, seconds, lambda count: talk.advance("advice", count, len(jobs)))
+        outcomes = run_all(
+            jobs,
+            seconds,  # the words of the compiler are a job too, but nothing that is tried
+            lambda count: talk.advance("advice", max(0, count - 1), len(tries)),
+        )
         points = []
         for trial, job, outcome in zip(tries, jobs[1:], outcomes[1:], strict=True):
             time_ms, why = _time(trial, job.folder, outcome, facts)

@@ -2,7 +2,7 @@
 // Draws what `report/details.py` packed, with what is in plots.js.
 
 const COLORS = ["#4f86b5", "#c9803b", "#5d9a5b", "#a86aa8", "#b5544d", "#8a8f2f", "#3f9c9c",
-  "#9a7350", "#6a6fb5", "#b06a8b", "#7a8791", "#c2a13a"];
+  "#9a7350", "#6a6fb5", "#b06a8b", "#7d6b53", "#c2a13a"];
 const HEIGHTS = { roofline: 340, timeline: 230, memory: 340 };
 
 // ---------------------------------------------------------------- the table of layers
@@ -165,6 +165,8 @@ function zoomable(made, place, tools, [first, last]) {
   }, { passive: false });
 }
 
+const GRAY = "#7a8791"; // what belongs to no layer
+
 function key(id, names, colors) {
   const keys = make("div", undefined, byId(id), "keys");
   names.forEach((name, at) => {
@@ -174,7 +176,7 @@ function key(id, names, colors) {
   });
 }
 
-const color = (data, layer) => layer < 0 ? "#7a8791" : COLORS[data.opOf[layer] % COLORS.length];
+const color = (data, layer) => layer < 0 ? GRAY : COLORS[data.opOf[layer] % COLORS.length];
 const micros = (data, cycles) => cycles * 1e6 / data.clockHz;
 const time = (data) => ({ label: "\u00b5s", labelSize: 16, size: 34, space: 70,
   values: (_, marks) => marks.map((one) =>
@@ -233,13 +235,32 @@ function timeline(data, moved) {
   });
 }
 
+/** The end of a memory, with its size in words. */
+function capacity(u, ctx, shown) {
+  const { left, width } = u.bbox;
+  const y = u.valToPos(shown.capacity, "y", true);
+  ctx.strokeStyle = ctx.fillStyle = ink("--ink");
+  ctx.lineWidth = devicePixelRatio;
+  ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+  ctx.beginPath();
+  ctx.moveTo(left, y);
+  ctx.lineTo(left + width, y);
+  ctx.stroke();
+  ctx.setLineDash([]);
+  ctx.font = `${12 * devicePixelRatio}px sans-serif`;
+  ctx.textAlign = "right";
+  ctx.textBaseline = "bottom";
+  const words = `${shown.name}: ${whole(shown.capacity)} bytes`;
+  ctx.fillText(words, left + width - 4 * devicePixelRatio, y - 2 * devicePixelRatio);
+}
+
 function memory(data, moved) {
   let shown = data.memory[0];
   const made = plot("memory", {
     hint: "Point at a block to see what it is.",
     zooms: true,
     ends: [0, Math.max(1, data.cycles)],
-    scales: { x: { time: false }, y: { range: () => [0, Math.max(1, shown.capacity)] } },
+    scales: { x: { time: false }, y: { range: () => [0, Math.max(1, shown.capacity) * 1.06] } },
     axes: [time(data), { label: "address, bytes", labelSize: 16, size: 88,
       values: (_, marks) => marks.map(whole) }],
     moved,
@@ -260,6 +281,7 @@ function memory(data, moved) {
           ctx.strokeRect(x, y, wide, high);
         }
       }
+      capacity(u, ctx, shown);
     },
     hit(u, x, y) {
       for (let at = shown.spans.length - 6; at >= 0; at -= 6) {
@@ -362,7 +384,8 @@ async function start() {
   };
   both.push(timeline(data, together), memory(data, together));
   const colors = data.ops.map((_, at) => COLORS[at % COLORS.length]);
-  for (const id of ["roofline", "timeline", "memory"]) key(id, data.ops, colors);
+  for (const id of ["roofline", "timeline"]) key(id, data.ops, colors);
+  key("memory", [...data.ops, "constants in DDR"], [...colors, GRAY]);
   document.body.dataset.ready = "yes";
 }
 
