@@ -207,6 +207,7 @@ def operator_table() -> str:
 
 UNROLLED = "step by step: Conv, Add, Tables, Muls, Adds"
 BECOMES = {
+    "CumProd": "Slices, Muls and Concats, as many as the length has bits",
     "Div": "Mul by the inverse constant; by features: Table and Mul, with a warning",
     "GlobalMaxPool": "MaxPool",
     "GRU": UNROLLED,
@@ -217,6 +218,7 @@ BECOMES = {
     "ReduceLogSumExp": "Table, as ReduceSum, Table",
     "Expand": "nothing where its readers broadcast, else Concat of the tensor with itself",
     "Gather": "by constants: Slices and a Concat",
+    "GatherElements": "by constants, alike along all axes but its own: as Gather",
     **dict.fromkeys(norms.NORMS, "means, squares and the table of the root; see above"),
     "Mean": "Adds, the last with a gain",
     "Neg": "as Mul by -1",
@@ -230,6 +232,7 @@ BECOMES = {
     "ReduceSumSquare": "Table, then as ReduceSum",
     "RNN": UNROLLED,
     "Sum": "Adds",
+    "TensorScatter": "at constant places: Slices and a Concat",
     "Where": "by a constant condition: Muls by the mask and an Add",
 }  # of what the front-end writes with several canonical operators
 

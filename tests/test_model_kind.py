@@ -10,13 +10,19 @@ import numpy as np
 import onnx
 import pytest
 
+from float_nets import Pictures
 from knightlite.api.comparison import compare
 from knightlite.api.evaluation.forms import source_of
 from knightlite.api.models.quant_folder import float_beside, quantized_in
 from knightlite.cli.program import run
+from knightlite.errors import KnightliteError, UsageError
+from knightlite.frontend import load, load_quantized
 from knightlite.frontend.model_kind import ModelKind, kind_of_file
 from knightlite.inference import session
+from knightlite.onnx_models import write_qdq
 from knightlite.options.compare import CompareOptions
+from knightlite.quantize.pipeline import quantize_graph
+from onnx_nets import Net
 from refusals import Refusal
 
 STEM = "digits_quantize"
@@ -133,3 +139,48 @@ def test_a_golden_model_is_known_by_its_hash(here: Path, refused: Refusal) -> No
     shutil.copy(f"{STEM}_golden.onnx", folder / "z.onnx")
     assert run(words) == 0
     assert source_of(folder / "z.onnx").kind == "golden"
+
+
+def test_integers_at_the_end_are_the_hosts(tmp_path: Path) -> None:
+    """A float network that delivers integers: what it is, runs and reads back as before."""
+    net = Net(13)
+    net.conv(net.input("x", (1, 3, 5, 5)), "c", (4, 3, 3, 3))
+    scales = [net.weight("s", np.float32(0.02)), net.weight("z", np.uint8(128))]
+    net.node("QuantizeLinear", ["c", *scales], "q")
+    net.node("Transpose", ["q"], "y", perm=[0, 2, 3, 1])
+    path = net.save(tmp_path, "y")
+    assert kind_of_file(path) is ModelKind.FLOAT
+    graph = load(path, general=True)
+    assert [op.op for op in graph.host] == ["QuantizeLinear", "Transpose"]
+    made = quantize_graph(graph, Pictures((3, 5, 5)), threads=1).graph
+    path.write_bytes(write_qdq(made, {}).SerializeToString())
+    assert kind_of_file(path) is ModelKind.QDQ
+    read = load_quantized(path)
+    assert read.host == made.host
+    assert read.nodes == made.nodes
+
+
+@pytest.mark.parametrize("reader", ["DequantizeLinear", "ArgMax"])
+def test_integers_that_are_read_again_are_no_float_models(reader: str, tmp_path: Path) -> None:
+    net = Net(13)
+    scales = [net.weight("s", np.float32(0.02)), net.weight("z", np.uint8(128))]
+    net.node("QuantizeLinear", [net.input("x", (1, 3, 5, 5)), *scales], "q")
+    net.node("Reshape", ["q", net.weight("all", np.array([1, 75]))], "r")
+    net.node(reader, ["r", *scales] if reader == "DequantizeLinear" else ["r"], "y")
+    path = net.save(tmp_path, "y")
+    assert kind_of_file(path) is ModelKind.QDQ
+    with pytest.raises(UsageError, match="must be a float model, but has"):
+        load(path, general=True)
+
+
+def test_integers_that_numpy_lacks_are_refused(tmp_path: Path) -> None:
+    net = Net(21)
+    net.conv(net.input("x", (1, 3, 5, 5)), "c", (4, 3, 3, 3))
+    four_bits = onnx.helper.make_tensor("z", onnx.TensorProto.INT4, (), [0])
+    net.weights.append(four_bits)
+    net.node("QuantizeLinear", ["c", net.weight("s", np.float32(0.02)), "z"], "y")
+    with pytest.raises(KnightliteError) as caught:
+        load(net.save(tmp_path, "y", ir_version=10), general=True)
+    assert [item.sentence for item in caught.value.findings] == [
+        "QuantizeLinear is not supported yet."
+    ]

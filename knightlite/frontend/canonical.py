@@ -37,6 +37,7 @@ from knightlite.frontend import (
     repeats,
     selections,
     simplify,
+    spelled,
     split,
     views,
 )
@@ -66,6 +67,7 @@ HANDLERS: dict[str, Handler] = {
     "LogSoftmax": host.compute,
     "Softmax": products.softmax,
     **dict.fromkeys(recurrent.GATES, recurrent.refuse),
+    **dict.fromkeys(spelled.REFUSED, spelled.refuse),
     **dict.fromkeys(any_operators.ONLY, any_operators.only_here),
 }
 
@@ -92,6 +94,14 @@ def canonicalize(model: SourceModel, general: bool = False) -> Result:
     """
     if model.user_layers:
         model = general_layers.with_user_layers(model)
+    whole, model = model, spelled.of_later_opsets(model)
+    result = _canonicalized(model, general)
+    left = {node.name for node in model.nodes} - result.supported
+    failed = {*spelled.nodes_of([*left], whole).values()}
+    return replace(result, supported=result.supported - failed) if failed else result
+
+
+def _canonicalized(model: SourceModel, general: bool) -> Result:
     result = _walked(model, general)
     # without the host, where it is no way out, and with inputs of any rank
     for hosting, any_rank in ((False, False), (True, True), (False, True)):
@@ -182,7 +192,8 @@ def _walked(
     """
     whole, model = model, known_values.simplified(expansions.leave_out(model))
     model = batches.folded(model) if any_rank else model
-    model = recurrent.unrolled(long_kernels.folded(einsums.spelled_out(model)))
+    model = spelled.spelled_out(einsums.spelled_out(model))
+    model = recurrent.unrolled(long_kernels.folded(model))
     state = Importer(model, general, hosting, any_rank)
     for name in model.inputs:
         network_inputs.declare(state, name)
@@ -197,7 +208,7 @@ def _walked(
     failed = state.unseen | {item.where for item in errors(state.findings)}
     for name, region in fusion.regions.items():
         failed |= set(region.nodes) & fusion.absorbed if name in failed else set()
-    failed |= set(recurrent.parts([*failed], whole, ("Einsum", *recurrent.GATES)).values())
+    failed |= set(spelled.nodes_of([*failed], whole).values())
     supported = frozenset(node.name for node in whole.nodes if node.name not in failed)
     if state.failed:
         findings = (*whole.warnings, *state.findings)

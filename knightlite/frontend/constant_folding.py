@@ -27,6 +27,10 @@ def values_of(
     node: SourceNode, operands: Operands, opset: int, budget: Budget
 ) -> tuple[Array, ...] | Finding:
     """What a node with constant ``operands`` (None: absent) makes, in order; or why it stays."""
+    if node.op_type == "Range":  # bounds [1] are scalars to runtimes, and no tensor to inference
+        operands = [
+            item if item is None or item.size != 1 else item.reshape(()) for item in operands
+        ]
     try:
         small = _is_small(node, operands)
         if not small:

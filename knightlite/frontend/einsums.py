@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
+from knightlite.frontend.steps import AXES_AS_INPUT, Steps
 from knightlite.ops import matmul
 
 Array = NDArray[Any]
-STEP = "/step/"
-AXES_AS_INPUT = 13  # from this opset on ReduceSum has its axes as an input
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +92,8 @@ def _shape(name: str, model: SourceModel) -> Shape | None:
     return model.shapes.get(name) if known is None else known.shape
 
 
-class _Steps:
-    """Collects the nodes of one Einsum; the last of them has its name and its output."""
+class _Steps(Steps):
+    """The nodes of one Einsum."""
 
     def __init__(
         self,
@@ -104,9 +103,8 @@ class _Steps:
         constants: dict[str, Array],
         shapes: dict[str, Shape],
     ) -> None:
-        self.node, self.terms, self.opset = node, terms, opset
-        self.constants, self.shapes = constants, shapes
-        self.nodes: list[SourceNode] = []
+        super().__init__(node, opset, constants, shapes)
+        self.terms = terms
 
     def made(self) -> list[SourceNode]:
         """All nodes; their values are named after the Einsum's output."""
@@ -122,12 +120,7 @@ class _Steps:
             last, text = names[0], texts[0]
         else:
             last, text = self.multiplied(names, texts)
-        last = self.ordered(last, text, self.terms.result)
-        if not self.nodes or last != self.nodes[-1].outputs[0]:
-            last = self.op("Identity", [last], self.terms.result, {})
-        final = self.nodes.pop()
-        self.shapes.pop(last, None)
-        return [*self.nodes, replace(final, name=self.node.name, outputs=self.node.outputs)]
+        return self.finished(self.ordered(last, text, self.terms.result))
 
     def summed(self, name: str, text: str, wanted: set[str]) -> tuple[str, str]:
         """Without the letters that nobody else has."""
@@ -173,32 +166,10 @@ class _Steps:
 
     def ordered(self, name: str, text: str, wanted: str) -> str:
         """A Transpose where the letters stand in another order."""
-        perm = [text.index(letter) for letter in wanted]
-        if perm == list(range(len(perm))):
-            return name
-        if name in self.constants:
-            return self.constant(self.constants[name].transpose(perm))
-        return self.op("Transpose", [name], wanted, {"perm": perm})
-
-    def reshaped(self, name: str, shape: Shape) -> str:
-        """A Reshape where the shape is another one."""
-        if name in self.constants:
-            return self.constant(self.constants[name].reshape(shape))
-        if self.shapes[name] == shape:
-            return name
-        return self.op("Reshape", [name, self.constant(np.array(shape, np.int64))], shape, {})
-
-    def constant(self, values: Array) -> str:
-        """A new constant."""
-        name = f"{self.node.outputs[0]}{STEP}constant/{len(self.constants)}"
-        self.constants[name] = np.ascontiguousarray(values)
-        return name
+        return self.transposed(name, [text.index(letter) for letter in wanted])
 
     def op(self, kind: str, inputs: list[str], shape: str | Shape, more: Mapping[str, Any]) -> str:
         """A new node; ``shape``: of its output, in letters or in numbers."""
-        output = f"{self.node.outputs[0]}{STEP}{len(self.nodes)}"
-        name = f"{self.node.name}{STEP}{len(self.nodes)}"
-        self.nodes.append(SourceNode(name, kind, "", tuple(inputs), (output,), more))
         sizes = self.terms.sizes
-        self.shapes[output] = tuple(sizes[at] for at in shape) if isinstance(shape, str) else shape
-        return output
+        numbers = tuple(sizes[at] for at in shape) if isinstance(shape, str) else shape
+        return self.node_of(kind, inputs, numbers, more)

@@ -122,6 +122,18 @@ def _cast(state: Importer, node: SourceNode) -> None:
     append(state, "Cast", source, output, {"to": name}, state.seen(output))
 
 
+def _require_number_type(state: Importer, node: SourceNode, name: str) -> None:
+    """UnsupportedError for what numpy has no number type for: float8, 4 bits, 2 bits."""
+    from onnx import helper
+
+    number = state.model.types.get(name, TensorProto.FLOAT)
+    if str(helper.tensor_dtype_to_np_dtype(number)) not in kinds.CASTS:
+        kind = TensorProto.DataType.Name(number).lower()
+        raise UnsupportedError(
+            f"{node.op_type} {node.name} makes {kind}, which the host has no numbers of."
+        )
+
+
 def _clip(state: Importer, node: SourceNode) -> None:
     """Bounds as attributes (before opset 11) or constants; infinite ones are left out."""
     bounds: dict[str, float] = {}
@@ -321,6 +333,8 @@ def _general(state: Importer, node: SourceNode) -> None:
         )
     if node.attributes.get("training_mode", 0):
         raise UnsupportedError(f"{node.op_type} {node.name} is in training form.", FOR_INFERENCE)
+    for name in filter(None, node.outputs):
+        _require_number_type(state, node, name)
     for made in modern.rewritten(node, state.model):
         state.model = made.model
         _with_operands(state, made.node, made.attributes)

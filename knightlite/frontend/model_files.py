@@ -26,6 +26,7 @@ from knightlite.frontend import (
 )
 from knightlite.frontend.cut import cut
 from knightlite.frontend.interpreter import Conversion
+from knightlite.frontend.model_kind import QUANTIZERS, ending_quantizers
 from knightlite.frontend.source import SourceModel
 from knightlite.frontend.static_shapes import InputShapes
 from knightlite.ir import Graph
@@ -265,7 +266,8 @@ def framework_of(path: Path, framework: str | None) -> str:
 
 
 def _refuse_quantized(model: SourceModel, path: Path) -> None:
-    count = sum(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.nodes)
+    ends = ending_quantizers((node.op_type, node.inputs, node.outputs) for node in model.nodes)
+    count = sum(node.op_type in QUANTIZERS and node.outputs[0] not in ends for node in model.nodes)
     if count:
         raise UsageError(
             f"{path} must be a float model, but has {count} quantize and dequantize nodes.",

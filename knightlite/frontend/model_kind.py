@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import onnx
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 PAIR_NOTE = "knightlite.pair"  # metadata of a golden model: the compiled files that it goes with
 
 
@@ -31,14 +33,36 @@ def kind_of(model: onnx.ModelProto) -> ModelKind:
 
 
 def _quantizes_features(graph: onnx.GraphProto) -> bool:
-    """False where only constants are quantized, as in files that store their weights in 8 bits."""
+    """False where only constants are quantized, as in files that store their weights in 8 bits.
+
+    What the network delivers in integers, and nothing makes real again, is no pair either.
+    """
     constants = {"", *(item.name for item in graph.initializer)}
+    ends = ending_quantizers((node.op_type, node.input, node.output) for node in graph.node)
     for node in graph.node:
         if node.op_type == "Constant" or (node.input and constants.issuperset(node.input)):
             constants.update(node.output)
-        elif node.op_type in QUANTIZERS:
+        elif node.op_type in QUANTIZERS and not ends & {*node.output}:
             return True
     return False
+
+
+def ending_quantizers(
+    nodes: Iterable[tuple[str, Sequence[str], Sequence[str]]],
+) -> frozenset[str]:
+    """What QuantizeLinears make that no DequantizeLinear follows, however far behind.
+
+    ``nodes``: type, inputs and outputs of each, in order. Nothing but views and casts may read
+    these integers.
+    """
+    found: set[str] = set()
+    read: set[str] = set()  # by what may not read such integers, or leads there
+    for kind, inputs, outputs in reversed(list(nodes)):
+        if kind == "QuantizeLinear" and not read & {*outputs}:
+            found.update(outputs)
+        if kind not in PASSING or read & {*outputs}:
+            read.update(name for name in inputs if name)
+    return frozenset(found)
 
 
 def kind_of_file(path: Path) -> ModelKind:

@@ -23,7 +23,7 @@ from knightlite import dtypes, ops
 from knightlite.dtypes import DType
 from knightlite.errors import Finding, UnsupportedError, UsageError
 from knightlite.frontend import canonical, general, onnx_file
-from knightlite.frontend.model_kind import ModelKind, kind_of
+from knightlite.frontend.model_kind import ModelKind, ending_quantizers, kind_of
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
 from knightlite.ops.general import GENERAL_METADATA, LAYER_TYPES_METADATA
@@ -159,12 +159,17 @@ def _strip(model: SourceModel, hosted: Mapping[str, int]) -> tuple[SourceModel, 
         if kernel is not None:
             group = node.attributes.get("group", 1)
             pairs.axes |= dict.fromkeys(node.inputs[1:2], kernel.onnx_axis(group))
-    quantizers = {node.outputs[0]: node for node in model.nodes if node.op_type == "QuantizeLinear"}
+    ends = ending_quantizers((node.op_type, node.inputs, node.outputs) for node in model.nodes)
+    quantizers = {
+        node.outputs[0]: node
+        for node in model.nodes
+        if node.op_type == "QuantizeLinear" and node.outputs[0] not in ends
+    }
     kept: list[SourceNode] = []
     for node in model.nodes:
         if node.op_type == "DequantizeLinear" and not node.domain:
             _read_pair(model, quantizers, node, pairs)
-        elif node.op_type != "QuantizeLinear" or node.domain:
+        elif node.outputs[0] not in quantizers or node.domain:
             kept.append(node)
     _check_readers(model, quantizers, pairs)
     nodes = [

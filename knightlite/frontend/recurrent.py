@@ -15,7 +15,7 @@ file's nodes: what they become is read as any other network.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,15 +88,6 @@ def refuse(state: Importer, node: SourceNode) -> None:
     reason = obstacle(node, state.model)
     assert reason is not None, f"{node.name} was not unrolled"
     raise reason
-
-
-def parts(
-    names: Sequence[str], model: SourceModel, kinds: Collection[str] = GATES
-) -> dict[str, str]:
-    """The nodes that a layer of one of ``kinds`` became, and the layer's name."""
-    layers = {node.name for node in model.nodes if node.op_type in kinds}
-    found = ((name, name.rpartition("/step/")[0]) for name in names)
-    return {name: layer for name, layer in found if layer in layers}
 
 
 # ------------------------------------------------------------------ what stands against it

@@ -1,0 +1,142 @@
+"""Operators written as others while a model is read: the same numbers, by the chip's operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from knightlite.errors import KnightliteError
+from knightlite.frontend import load
+from knightlite.inference import session
+from knightlite.ir import Graph
+from knightlite.onnx_models import write_float
+from onnx_nets import Net, operators
+from test_carrying import ints, same
+
+
+def as_onnx_says(net: Net, folder: Path, general: bool = False) -> Graph:
+    """The graph of "y", held to onnx's own evaluator, to the last bit of what is multiplied."""
+    path = net.save(folder, "y")
+    shapes = {item.name: tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
+              for item in net.inputs}  # fmt: skip
+    graph = load(path, general=general, input_shapes=shapes)
+    feeds = {name: net.rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    (want,) = ReferenceEvaluator(str(path)).run(None, feeds)
+    given = {name: feeds[name].reshape(graph.tensors[name].shape) for name in graph.inputs}
+    (have,) = session(write_float(graph), 1).run(["y"], given)
+    assert have.shape == want.shape
+    np.testing.assert_allclose(have, want, rtol=2e-6, atol=1e-6)
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("axis", "more", "muls"),
+    [(2, {}, 3), (-1, {"reverse": 1}, 2), (1, {"exclusive": 1, "reverse": 1}, 3),
+     (1, {"exclusive": 1}, 3)],
+)  # fmt: skip
+def test_running_products(axis: int, more: dict[str, int], muls: int, tmp_path: Path) -> None:
+    """As many products as the length has bits: 6 channels, 5 rows, 4 columns."""
+    net = Net(26)
+    net.node("CumProd", [net.input("x", (1, 6, 5, 4)), scalar(net, axis)],
+             "p", **more)  # fmt: skip
+    net.node("Sigmoid", ["p"], "y")
+    assert operators(as_onnx_says(net, tmp_path)).count("Mul") == muls
+
+
+def scalar(net: Net, value: int) -> str:
+    return net.weight("axis", np.array(value, np.int64))
+
+
+@pytest.mark.parametrize("mode", ["linear", "circular"])
+def test_a_cache_with_new_tokens(mode: str, tmp_path: Path) -> None:
+    """Two sequences of six tokens get two each; in a circle the last goes to the front."""
+    net = Net(24)
+    for name, tokens in (("past", 6), ("new", 2)):
+        net.input(name, (2, 3, tokens, 4))
+    last = 5 if mode == "circular" else 4
+    net.node("TensorScatter", ["past", "new", ints(net, 1, last)], "t", mode=mode)
+    net.node("Tanh", ["t"], "y")
+    assert set(operators(as_onnx_says(net, tmp_path))) <= {"Slice", "Concat", "Table", "SwapPixels"}
+
+
+def test_a_cache_where_all_sequences_are_alike(tmp_path: Path) -> None:
+    net = Net(24)
+    net.node("TensorScatter", [net.input("past", (1, 3, 6, 4)), net.random("new", (1, 3, 2, 4)),
+                               ints(net, 3)], "t")  # fmt: skip
+    net.node("Tanh", ["t"], "y")
+    as_onnx_says(net, tmp_path)
+
+
+def test_a_rest_with_the_sign_of_the_divisor(tmp_path: Path) -> None:
+    net = Net(28)
+    net.node("Relu", [net.input("x", (1, 6, 5, 4))], "r")
+    net.node("Sub", ["r", net.weight("half", np.float32(0.5))], "d")
+    divisors = np.array([0.3, -0.3, 0.7, -0.7, 2, -2], np.float32).reshape(1, 6, 1, 1)
+    net.node("Mod", ["d", net.weight("by", divisors)], "y", fmod=0)
+    assert operators(as_onnx_says(net, tmp_path, general=True)) == ["Table", "Affine"]
+
+
+def test_the_same_elements_of_every_row(tmp_path: Path) -> None:
+    """Of three channels two, in another order, of the first four rows."""
+    net = Net(17)
+    indices = np.broadcast_to(np.array([2, 0])[:, None, None], (1, 2, 4, 3)).astype(np.int64)
+    net.node("Sigmoid", [net.input("x", (1, 3, 5, 3))], "s")
+    net.node("GatherElements", ["s", net.weight("places", indices)], "g", axis=1)
+    net.node("Tanh", ["g"], "y")
+    assert set(operators(same(net, tmp_path, "y"))) == {"Table", "Slice", "Concat"}
+
+
+def test_other_elements_of_every_row_are_for_the_host(tmp_path: Path) -> None:
+    net = Net(17)
+    indices = np.arange(60).reshape(1, 3, 5, 4) % 3
+    net.node("Sigmoid", [net.input("x", (1, 3, 5, 4))], "s")
+    net.node("GatherElements", ["s", net.weight("places", indices.astype(np.int64))], "g", axis=1)
+    net.conv("g", "y", (2, 3, 3, 3))
+    path = net.save(tmp_path, "y")
+    with pytest.raises(KnightliteError) as caught:
+        load(path)
+    assert caught.value.findings[0].sentence == (
+        "GatherElements GatherElements_g must have constant indices that are the same along all "
+        "axes but its own."
+    )
+    assert "-gp runs GatherElements in the middle" in caught.value.findings[0].hint
+    assert "General" in operators(load(path, general=True))
+
+
+@pytest.mark.parametrize(
+    ("features", "constant", "left"),
+    [((1, 6, 4), (3, 4, 5), False), ((1, 6, 4), (3, 5, 6), True), ((4,), (2, 4, 3), False),
+     ((4,), (2, 3, 4), True), ((2, 1, 3, 4), (1, 5, 4, 2), False), ((2, 1, 6, 4), (3, 1, 5, 4, 6),
+      True)],
+)  # fmt: skip
+def test_one_matrix_of_features_times_many(
+    features: tuple[int, ...], constant: tuple[int, ...], left: bool, tmp_path: Path
+) -> None:
+    """The constant's matrices stand side by side: one product."""
+    net = Net(17)
+    net.node("Sigmoid", [net.input("x", features)], "s")
+    operands = ["s", net.random("m", constant)]
+    net.node("MatMul", operands[::-1] if left else operands, "p")
+    net.node("Tanh", ["p"], "y")
+    assert operators(as_onnx_says(net, tmp_path)).count("Conv") == 1
+
+
+def test_rows_added_to_a_linear_layer(tmp_path: Path) -> None:
+    net = Net(13)
+    net.node("Sigmoid", [net.input("x", (3, 6))], "s")
+    net.node("Gemm", ["s", net.random("w", (4, 6)), net.random("c", (3, 4))], "g", transB=1,
+             alpha=0.5, beta=2.0)  # fmt: skip
+    net.node("Tanh", ["g"], "y")
+    as_onnx_says(net, tmp_path)
+
+
+def test_bounds_of_a_range_in_brackets(tmp_path: Path) -> None:
+    """ONNX's own bodies have them as [1]."""
+    net = Net(17)
+    bounds = [net.weight(f"b{at}", np.array([at], np.int64)) for at in (0, 4, 1)]
+    net.node("Cast", [net.node("Range", bounds, "r")], "reals", to=1)
+    net.node("Add", [net.input("x", (1, 3, 5, 4)), "reals"], "y")
+    as_onnx_says(net, tmp_path)
