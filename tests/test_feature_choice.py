@@ -149,6 +149,24 @@ def test_an_outputs_steps_are_no_finer_than_the_factors_of_what_makes_it() -> No
     assert float(chosen["difference"].scale) == pytest.approx(coarsest / 2**14, rel=1e-6)
 
 
+def test_so_are_those_of_8_bits() -> None:
+    """Two features that cancel but for the last bits of float32."""
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "a", 4)
+    net.conv("x", "b", 4)
+    net.node("Sub", ("a", "b"), "difference")
+    net.conv("difference", "y", 4)
+    graph = net.build("y")
+    for part in ("weight", "bias"):
+        graph.constants[f"b.{part}"][:] = graph.constants[f"a.{part}"]
+    graph.constants["b.weight"].reshape(-1)[0] += np.float32(2e-7)
+    chosen = choose(graph, noise((4, 4, 8, 8)))
+    coarsest = max(float(chosen[name].scale) for name in ("a", "b"))
+    assert chosen["difference"].dtype is dtypes.S8
+    assert float(chosen["difference"].scale) == pytest.approx(coarsest / 2**14, rel=1e-6)
+
+
 def test_pinned_scales_are_kept_or_refused_with_the_least_that_can_be() -> None:
     """Sums and tables write 16 bits in steps of some size; any tensor of their group counts."""
     net = FloatNet()

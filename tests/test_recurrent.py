@@ -28,7 +28,7 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 def recurrent(
     kind: str, steps: int = 5, inputs: int = 6, hidden: int = 4, direction: str = "forward",
     bias: bool = True, start: str = "", lengths: Sequence[int] | None = None, opset: int = 14,
-    batch: int = 1, **attributes: Any,
+    batch: int = 1, peepholes: bool = False, **attributes: Any,
 ) -> tuple[Net, list[str]]:  # fmt: skip
     """A layer of its own, and its outputs. ``start``: "constant" or "input" states."""
     net = Net(opset)
@@ -45,6 +45,9 @@ def recurrent(
             names.append(net.random(name, state))
         elif start == "input":
             names.append(net.input(name, state))
+    if peepholes:
+        names += [""] * (7 - len(names))
+        names.append(net.random("p", (count, 3 * hidden)))
     outputs = ["y", "yh", "yc"] if kind == "LSTM" else ["y", "yh"]
     made = helper.make_node(
         kind, names, outputs, name=f"{kind}_y", hidden_size=hidden, direction=direction,
@@ -66,6 +69,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"activations": ["hardsigmoid", "Softsign", "Elu"], "activation_alpha": [0.3, 0.7],
          "activation_beta": [0.4]},
     ),
+    "lstm_peepholes": ("LSTM", {"peepholes": True, "direction": "bidirectional"}),
+    "lstm_peepholes_start": ("LSTM", {"peepholes": True, "start": "constant", "steps": 2}),
+    "lstm_peepholes_coupled": ("LSTM", {"peepholes": True, "start": "input", "steps": 2,
+                                        "input_forget": 1}),
     "gru": ("GRU", {}),
     "gru_linear": ("GRU", {"linear_before_reset": 1}),
     "gru_linear_start": ("GRU", {"linear_before_reset": 1, "start": "constant"}),
@@ -183,7 +190,11 @@ def test_cell_states_have_16_bits(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what is refused
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
-    "peepholes": ("LSTM", {"lengths": [5]}, "must have no peepholes."),
+    "peepholes": ("LSTM", {"lengths": [5]}, "must have constant peepholes P."),
+    "peepholes_clipped": (
+        "LSTM", {"peepholes": True, "clip": 0.9},
+        "must have peepholes or a clip, not both: runtimes clip them at other places.",
+    ),
     "batch": ("GRU", {"batch": 65, "layout": 1}, "must read a batch of 1 to 64, not of 65."),
     "batch_and_activations": (  # the batch is not what is wrong
         "RNN", {"batch": 2, "activations": ["Affine", "Tanh"]}, "must have 1 activations, not 2.",
@@ -214,7 +225,7 @@ def test_refused(name: str, tmp_path: Path) -> None:
     kind, options, sentence = REFUSED[name]
     net, outputs = recurrent(kind, **options)
     if name == "peepholes":
-        net.nodes[0].input.extend(["", "", net.random("p", (1, 12))])
+        net.nodes[0].input.extend(["", "", net.input("p", (1, 12))])
     with pytest.raises(UnsupportedError) as caught:
         load(net.save(tmp_path, *outputs))
     told = {finding.where: finding.sentence for finding in caught.value.findings}

@@ -6,6 +6,7 @@ column of that to a 1x1 convolution of the state:
 ::
 
     LSTM  a = W x_t + R h,  i, o, f = sigmoid(a_iof),  c' = f c + i tanh(a_c),  h' = o tanh(c')
+          with peepholes P: a_i + P_i c, a_f + P_f c, a_o + P_o c'
     GRU   z, r = sigmoid(W x_t + R h),  n = tanh(W_h x_t + R_h (r h) + ..),  h' = n + z (h - n)
     RNN   h' = tanh(W x_t + R h)
 
@@ -120,8 +121,12 @@ def obstacle(node: SourceNode, model: SourceModel) -> UnsupportedError | None:
             f"{who} must go through all its {steps} steps, but its sequence length is {said}.",
             "export the model for sequences of one length",
         )
-    if node.op_type == "LSTM" and inputs[7]:
-        return UnsupportedError(f"{who} must have no peepholes.", "train it without them")
+    if node.op_type == "LSTM" and inputs[7] and inputs[7] not in model.constants:
+        return UnsupportedError(f"{who} must have constant peepholes P.")
+    if node.op_type == "LSTM" and inputs[7] and given.get("clip", 0.0):
+        return UnsupportedError(
+            f"{who} must have peepholes or a clip, not both: runtimes clip them at other places."
+        )
     if (odd := _odd_attribute(node, who)) is not None or batch == 1:
         return odd
     most = "1" if batch <= MOST_FRAMES else f"1 to {MOST_FRAMES}"
@@ -400,13 +405,15 @@ class _Cell:
 
 
 class _Lstm(_Cell):
-    """Gates i, o, f, c."""
+    """Gates i, o, f, c; through peepholes i and f see the cell state before, o the one behind."""
 
     __slots__ = ()
 
     def step(self, x: Sequence[str], h: str | None, c: str | None) -> tuple[str, str | None]:
         maker = self.maker
         sums = self.gates(x[0], h, slice(None), "state")
+        if self._peepholes() is not None:
+            return self._peeping(sums, c)
         if maker.node.attributes.get("input_forget", 0):
             both = self.activated(self.part(sums, 0, 2), 0)
             i, o = self.part(both, 0), self.part(both, 1)
@@ -417,6 +424,41 @@ class _Lstm(_Cell):
             i, o, f = (self.part(three, gate) for gate in range(3))
         new = maker.binary("Mul", i, self.activated(self.part(sums, 3), 1))
         cell = new if c is None else maker.binary("Add", maker.binary("Mul", f, c), new)
+        return maker.binary("Mul", o, self.activated(cell, 2)), cell
+
+    def _peepholes(self) -> Array | None:
+        """[3, H] of this direction, for i, o and f."""
+        maker = self.maker
+        name = (*maker.node.inputs, *[""] * 8)[7]
+        values = maker.model.constants[name][self.number] if name else np.zeros(1)
+        return values.reshape(3, -1).astype(np.float32) if np.any(values) else None
+
+    def _peep(self, value: str, c: str | None, gate: int) -> str:
+        """A gate's sum with what it sees of the cell state."""
+        maker, weights = self.maker, self._peepholes()
+        if c is None or weights is None:
+            return value
+        factor = weights[gate].reshape(1, -1, 1, 1)
+        if c in maker.constants:
+            hint = f"peep{gate}.first{self.number}"
+            return maker.binary("Add", value, maker.constant(hint, factor * maker.constants[c]))
+        seen = maker.binary("Mul", c, maker.constant(f"peep{gate}.{self.number}", factor))
+        return maker.binary("Add", value, seen)
+
+    def _peeping(self, sums: str, c: str | None) -> tuple[str, str | None]:
+        """The states after a step whose gates see the cell state."""
+        maker = self.maker
+        i = self.activated(self._peep(self.part(sums, 0), c, 0), 0)
+        new = maker.binary("Mul", i, self.activated(self.part(sums, 3), 1))
+        cell = new
+        if c is not None:
+            if maker.node.attributes.get("input_forget", 0):
+                one = maker.constant("one", np.ones((1, 1, 1, 1), np.float32))
+                f = maker.binary("Sub", one, i)
+            else:
+                f = self.activated(self._peep(self.part(sums, 2), c, 2), 0)
+            cell = maker.binary("Add", maker.binary("Mul", f, c), new)
+        o = self.activated(self._peep(self.part(sums, 1), cell, 1), 0)
         return maker.binary("Mul", o, self.activated(cell, 2)), cell
 
 

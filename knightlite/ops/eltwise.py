@@ -70,15 +70,17 @@ def factor_bits(view: View) -> int:
 
 
 def finest_pair(view: View) -> float:
-    """The finest scale of a 16-bit result.
+    """The finest scale of a result.
 
-    Both factors share a shift q: rounding them moves the sum by half a step at most if 2^q holds
-    the largest magnitudes of both operands together.
+    Of 16 bits: both factors share a shift q, and rounding them moves the sum by half a step at most
+    if 2^q holds the largest magnitudes of both operands together. Of 8 bits: what factors reach.
     """
+    coarser = max(float(view.scale(0)), float(view.scale(1)))
+    if view.output.dtype != dtypes.S16:
+        return coarser * abs(view.gain) / (numerics.MAX_RATIO / 2)
     magnitudes = sum(max(-t.dtype.minimum, t.dtype.maximum) for t in map(view.tensor, (0, 1)))
     room = (1 << numerics.WIDE_MULTIPLIER_BITS) >> (magnitudes - 1).bit_length()
     room = min(room, int(numerics.MAX_RATIO) // 2)
-    coarser = max(float(view.scale(0)), float(view.scale(1)))
     return coarser * abs(view.gain) / room
 
 

@@ -53,6 +53,7 @@ from knightlite.quantize.statistics.observers import Statistics
 LEAST_ENTRIES = 8  # between 0 and a bend: to move it costs a scale at most an eighth
 ON_ENTRY = 1e-6  # of its place: a bend so near to an entry lies on it, rounded to float32
 LEAST_CODES = 16  # between 0 and a jump: at most a sixteenth
+SUMS = ("Add", "Max", "Min", "Sub")
 COARSER = 1.5  # what several jumps of a table may cost the scale that it reads
 EPSILON = 1e-9
 FINER = "a coarser scale, or none: what calibration finds is fine enough"
@@ -133,7 +134,9 @@ def _members(
 
 
 def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str, Feature]:
-    """16-bit outputs in steps that what produces them, factors or a table, can tell apart.
+    """Outputs in steps that what produces them can tell apart: 16-bit ones, and all of sums.
+
+    The sum of two values that nearly cancel is as small as one likes, its operands' steps are not.
 
     UsageError with every pin that is finer than that.
     """
@@ -142,7 +145,7 @@ def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str
     findings: list[Finding] = []
     for node in graph.nodes:
         made = chosen[node.output]
-        if made.dtype != dtypes.S16:
+        if made.dtype != dtypes.S16 and node.op not in SUMS:
             continue
         beside = [chosen[name] for name in (*node.inputs, node.output) if name in chosen]
         known = graph.with_tensors([quantized_tensor(graph, item) for item in beside])
