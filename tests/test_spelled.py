@@ -24,7 +24,7 @@ def as_onnx_says(net: Net, folder: Path, general: bool = False) -> Graph:
               for item in net.inputs}  # fmt: skip
     graph = load(path, general=general, input_shapes=shapes)
     feeds = {name: net.rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
-    want = np.asarray(ReferenceEvaluator(str(path)).run(None, feeds)[0])
+    (want,) = list(map(np.asarray, ReferenceEvaluator(str(path)).run(None, feeds)))
     given = {name: feeds[name].reshape(graph.tensors[name].shape) for name in graph.inputs}
     (have,) = session(write_float(graph), 1).run(["y"], given)
     assert have.shape == want.shape
