@@ -16,7 +16,7 @@ from knightlite.quantize.rewrites import equalization
 from knightlite.quantize.rewrites.equalization import ChannelRange, choose_divisors
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps.equalizing import (
-    channel_ranges,
+    Seen,
     equalization_left_out,
     try_equalization,
 )
@@ -91,9 +91,10 @@ def test_ranges_of_channels_are_means_over_pictures() -> None:
     net.conv(net.input("x", 2, 1, 2), "a", 1, weights=np.asarray([2.0, 0]).reshape(1, 2, 1, 1),
              bias=np.zeros(1))  # fmt: skip
     pictures = [[[-3, 1], [1, 1]], [[5, -5], [0, 2]]]
-    found = channel_ranges(
-        net.build("a"), [(np.asarray(item, np.float32).reshape(1, 2, 1, 2),) for item in pictures]
-    )
+    seen = Seen(net.build("a"))
+    for item in pictures:
+        (_,) = seen.give((np.asarray(item, np.float32).reshape(1, 2, 1, 2),))
+    found = seen.ranges()
     assert found["x"].peak.tolist() == [4.0, 1.5]
     assert found["x"].rms.tolist() == pytest.approx([15**0.5, 1.5**0.5], rel=1e-12)
     assert found["a"].peak.tolist() == [8.0]

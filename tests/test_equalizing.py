@@ -17,7 +17,7 @@ from knightlite.ir import Graph
 from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites.channel_ties import channel_ties
-from knightlite.quantize.rewrites.equalization import Equalized, choose_divisors
+from knightlite.quantize.rewrites.equalization import ChannelRange, Equalized, choose_divisors
 from knightlite.quantize.scales.assignment import assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Settings
@@ -25,7 +25,7 @@ from knightlite.quantize.statistics.observers import Statistics
 from knightlite.quantize.statistics.passes import observe
 from knightlite.quantize.steps import equalizing
 from knightlite.quantize.steps.equalizing import (
-    channel_ranges,
+    Seen,
     equalization_left_out,
     first_pictures,
     try_equalization,
@@ -49,6 +49,14 @@ def uneven(spread: float) -> Graph:
     net.node("Affine", ("all", net.builder.constant("gain", gain), offset), "even", clamp=RELU)
     net.conv("even", "y", 5)
     return net.build("y")
+
+
+def channel_ranges(graph: Graph, pictures: Any) -> dict[str, ChannelRange]:
+    """What some pictures [1, C, H, W] tell."""
+    seen = Seen(graph)
+    for picture in pictures:
+        (_,) = seen.give((picture,))
+    return seen.ranges()
 
 
 class Data:
@@ -80,7 +88,7 @@ def test_uneven_channels_are_evened_out_and_it_pays() -> None:
     assert set(item.tensors) == {"all", "loud", "quiet"}
     assert item.spread_before > 1.5
     assert item.spread_after == pytest.approx(1.0, abs=0.01)
-    ranges = channel_ranges(changed, [(batch,) for batch in data.batches])
+    ranges = channel_ranges(changed, data.batches)
     assert np.ptp(ranges["all"].peak) < 0.01 * ranges["all"].peak.max()
     x = data.batches[0]
     before, after = values_of(graph, x)["y"], values_of(changed, x)["y"]
@@ -261,4 +269,29 @@ def test_a_workload_that_swallows_the_end_is_fine() -> None:
                     forward((batch,))
             return None
 
-    assert len(first_pictures(uneven(2.0), Stubborn(), 5)) == 5
+    found = first_pictures(Seen(uneven(2.0)), data := Stubborn(), 5)
+    np.testing.assert_array_equal(np.concatenate([item for (item,) in found]), data.batches[:5, 0])
+
+
+def test_batches_are_seen_picture_by_picture() -> None:
+    """And what the network gives a script is of its whole batch."""
+    data, answers = Data(), []
+
+    class Batches(Data):
+        def run(self, forward: Any) -> float | None:
+            for first in range(0, 24, 4):
+                answers.append(forward((data.batches[first : first + 4, 0],)))
+            return None
+
+    graph = uneven(2.0)
+    seen = Seen(graph)
+    found = first_pictures(seen, Batches(), 10)
+    np.testing.assert_array_equal(np.concatenate([item for (item,) in found]), data.batches[:10, 0])
+    ranges = channel_ranges(graph, data.batches[:10])
+    for name, item in seen.ranges().items():
+        np.testing.assert_array_equal(item.peak, ranges[name].peak)
+    assert len(answers) == 2
+    for first, (answer,) in zip((0, 4), answers, strict=True):
+        wanted = values_of(graph, data.batches[first : first + 4, 0])["y"]
+        np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-6)
+    assert [item["y"].shape for item in seen.delivered] == [(1, 5, 8, 8)] * 10

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.quantize.statistics import observers
 from knightlite.quantize.statistics.observers import (
     CHANNEL_BINS,
     CHUNK,
@@ -208,6 +209,34 @@ def test_many_pictures_are_counted_less_finely_but_weigh_the_same() -> None:
     assert silent.tolist() == [WELL_COUNTED * first.size + 11 * 8182]
     channels = observe(pictures, per_channel=True, signed=False).histogram.positive
     assert int(channels.sum()) == pytest.approx(2 * WELL_COUNTED * first.size, rel=1e-3)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+def test_more_values_than_32_bits_count(
+    per_channel: bool, signed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts change to 64 bits before they would overflow, loud pictures and quiet ones alike."""
+    rng = np.random.default_rng(0)
+    pictures = [size * rng.uniform(0, 1, (1, 2, 5, 5)).astype(np.float32) for size in (1, 9, 2, 50)]
+    options = {"per_channel": per_channel, "signed": signed}
+    wanted = observe(pictures, **options)
+    assert wanted.histogram.positive.dtype == (np.int32 if per_channel else np.int64)
+    monkeypatch.setattr(observers, "NARROW_LIMIT", 75)  # in the second picture
+    found = observe(pictures, **options)
+    assert found.histogram.positive.dtype == np.int64
+    assert same(found, wanted)
+
+
+def test_counts_do_not_overflow() -> None:
+    ones, many = np.ones((1, 1, 5, 5), np.float32), (2**31 - 1) // 25
+    observer = Observer("t", 1)
+    observer.add(ones)
+    (counts,) = observer._kinds.arrays()
+    counts *= many  # as if there had been so many pictures
+    observer._count *= many
+    observer.add(ones)
+    assert observer.result().histogram.positive.max() == 25 * (many + 1) > 2**31 - 1
 
 
 def test_means_per_channel_and_whole_numbers() -> None:

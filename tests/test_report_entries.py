@@ -47,14 +47,14 @@ def test_what_readers_do_not_tell_apart_is_not_clipped() -> None:
 
 
 def test_weights_are_told_by_their_scales() -> None:
-    made = QuantizedWeights(
-        np.zeros((3, 2, 5, 1), np.int8), np.asarray([0.5, 0.1, 0.3], np.float32), None,
-        np.ones(3, np.float32), (), 41.236,
-    )  # fmt: skip
-    assert weight_entry("conv", made) == {
+    codes, scale = np.full((3, 2, 5, 1), 100, np.int8), np.asarray([0.5, 0.1, 0.3], np.float32)
+    wanted = {
         "node": "conv", "shape": [3, 2, 5, 1], "scale_minimum": 0.1, "scale_maximum": 0.5,
-        "sqnr_db": 41.24,
     }  # fmt: skip
+    exact = 1.01 * codes * scale.reshape(3, 1, 1, 1)  # 101 times its error: 20 log10(101) dB
+    for trained, sqnr_db in ((exact, 40.09), (None, None)):
+        made = QuantizedWeights(codes, scale, None, np.ones(3, np.float32), (), trained)
+        assert weight_entry("conv", made) == {**wanted, "sqnr_db": sqnr_db}
 
 
 def test_numbers_are_short_and_exact() -> None:

@@ -12,6 +12,7 @@ from knightlite.inference.networks import (
     Network,
     Runner,
     Values,
+    checked,
     float_network,
     quantized_network,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Session",
     "Values",
     "available_cores",
+    "checked",
     "float_network",
     "golden_session",
     "join_parts",

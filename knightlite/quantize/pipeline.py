@@ -213,7 +213,8 @@ def finish(
     enough = None if whole else comparison_limit(graph, settings)
     with ThreadPoolExecutor(1) as beside:  # pricing keeps one core busy, beside ONNX Runtime's runs
         pricing = beside.submit(mixed.price)
-        comparison = compare(seen_as, improved, watched, seen.recording, progress, threads, enough)
+        again = workload if cache is None else watched  # what a cache is of must be what is fed
+        comparison = compare(seen_as, improved, again, seen.recording, progress, threads, enough)
         cost = pricing.result()
     if cache is not None:
         check_data(cache, watched)

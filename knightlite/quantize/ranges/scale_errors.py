@@ -27,10 +27,14 @@ def clipped_share(part: Density, scale: float, dtype: DType) -> float:
     """Share of the values beyond the range: more than half a step past the last code."""
     clipped, count = 0.0, part.zeros
     for counts, largest in ((part.positive, dtype.maximum), (part.negative, -dtype.minimum)):
-        last = (largest + 0.5) * scale / part.width  # in bins
-        covered = np.clip(last - np.arange(counts.size), 0.0, 1.0)
-        clipped += float(np.dot(counts, 1.0 - covered))
         count += float(counts.sum())
+        last = (largest + 0.5) * scale / part.width  # in bins
+        if last >= counts.size:
+            continue  # all are covered
+        first = int(last)  # covered in part, those before it wholly
+        beyond = counts[first:].copy()
+        beyond[0] *= 1.0 - (last - first)
+        clipped += float(beyond.sum())
     return clipped / count if count else 0.0
 
 

@@ -80,11 +80,13 @@ def _features(basis: Basis) -> tuple[Widths, dict[str, Feature], dict[str, str],
     tried: set[str] = set()
     while True:
         free = own.switched(pins=())  # pins may be as fine as tables that fit
-        better = fit_tables(own, choose_features(free, widths), tried)
+        chosen = choose_features(free, widths)
+        better = fit_tables(own, chosen, tried)
         if better is not own:
             own = better
             continue
-        chosen = choose_features(own, widths)
+        if own.settings.pins:
+            chosen = choose_features(own, widths)
         refused = refused_widths(own.graph, chosen, widths) or coarse_widths(own, chosen, widths)
         if not refused:
             return widths, chosen, narrowed, own.graph

@@ -24,7 +24,7 @@ FEWEST_CANDIDATES = 31
 TRIALS = 1 << 14  # candidates times weights of a channel, about
 MOST_WEIGHTS = 512  # of a channel: more average out, and their search would take long
 CHUNK = 1 << 15  # weights rounded at a time: scratch that stays in the cache
-TOGETHER = 1 << 12  # for so few, candidates are rounded together
+TOGETHER = 1 << 14  # for so few, candidates are rounded together
 MOST_KNOWN = 2048  # weights whose scales are remembered
 
 
@@ -91,7 +91,8 @@ def _errors(rows: Float64, scales: Float64, largest: int) -> Float64:
     steps = scales[:, :, None]
     codes = rows / steps
     np.rint(codes, out=codes)
-    np.clip(codes, -largest, largest, out=codes)
+    np.minimum(codes, largest, out=codes)  # of so few values, np.clip takes longer to be called
+    np.maximum(codes, -largest, out=codes)
     codes *= steps
     codes -= rows
     codes = codes.reshape(-1, rows.shape[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,16 +43,29 @@ class Raise:
     after_db: float | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class QuantizedWeights:
-    """Integers and scales of one convolution; ``bias`` int32 at ``bias_scale`` (Co,)."""
+    """Integers and scales of one convolution; ``bias`` int32 at ``bias_scale`` (Co,).
+
+    ``exact``: the trained weights; None where the integers are these.
+    """
 
     weights: Integers
     scale: NDArray[np.float32]
     bias: NDArray[np.int32] | None
     bias_scale: NDArray[np.float32]
     raises: tuple[Raise, ...]
-    sqnr_db: float | None
+    exact: NDArray[np.float32] | None
+
+    @cached_property
+    def sqnr_db(self) -> float | None:
+        """Of the weights alone; None where they are zero or exact.
+
+        Most networks are only measured: it takes as long as rounding.
+        """
+        if self.exact is None:
+            return None
+        return weight_sqnr_db(self.exact, self.weights, self.scale.astype(np.float64))
 
 
 def weight_scales(weights: NDArray[np.float32], largest: int = WEIGHT_MAXIMUM) -> Float64:
@@ -102,8 +116,7 @@ def quantize_conv(
     if bias is not None:
         whole = np.rint(bias / bias_scale.astype(np.float64)).astype(np.int32)
     return QuantizedWeights(
-        integers, scale.astype(np.float32), whole, bias_scale, raises,
-        weight_sqnr_db(weights, integers, scale),
+        integers, scale.astype(np.float32), whole, bias_scale, raises, weights
     )  # fmt: skip
 
 
@@ -190,8 +203,11 @@ def _shift(graph: Graph, node: Node, integers: Integers, scale: Float64, mean: F
     shaped = scale.astype(np.float32).astype(np.float64).reshape(-1, 1, 1, 1)
     lost = np.empty(weights.shape[:2])
     for rows in row_blocks(weights):
-        missing = weights[rows].astype(np.float64) - integers[rows] * shaped[rows]
-        lost[rows] = (missing * coverage).sum(axis=(2, 3))
+        missing = weights[rows].astype(np.float64)
+        missing -= integers[rows] * shaped[rows]
+        missing *= coverage
+        # a sum over axes of one tap takes longer than the rest
+        lost[rows] = missing[:, :, 0, 0] if coverage.size == 1 else missing.sum(axis=(2, 3))
     inputs = mean.reshape(view.integer("group"), -1)  # [group, Ci / group]
     return np.asarray((lost * np.repeat(inputs, len(weights) // len(inputs), axis=0)).sum(axis=1))
 

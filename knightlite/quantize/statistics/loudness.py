@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Counts = NDArray[np.int64]
+Counts = NDArray[np.signedinteger[Any]]
 
 LOUD = 3.0  # times the peak of other pictures: beyond it a picture is of another kind
 LOG_UNIT = 2.0**40  # logarithms are added up in whole numbers: exactly, whatever the order
@@ -88,6 +89,14 @@ class Kinds:
     def arrays(self) -> Iterator[Counts]:
         """The counts of every kind, to be changed in place."""
         yield from [kind.counts for kind in self._kinds] or [self._silent]
+
+    def widen(self) -> None:
+        """Count with 64 bits from now on."""
+        if self._silent.dtype == np.int64:
+            return
+        for kind in self._kinds:
+            kind.counts = kind.counts.astype(np.int64)
+        self._silent = self._kinds[0].counts if self._kinds else self._silent.astype(np.int64)
 
     @property
     def whole(self) -> Counts:

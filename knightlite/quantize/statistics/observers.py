@@ -29,7 +29,7 @@ from knightlite.errors import DataError
 from knightlite.quantize.statistics.loudness import Kinds
 
 Array = NDArray[Any]
-Counts = NDArray[np.int64]
+Counts = NDArray[np.signedinteger[Any]]
 
 TENSOR_BINS = 4096  # per side of zero, for a tensor with one scale
 CHANNEL_BINS = 1024  # per side of zero, for each channel of a tensor with one scale per channel
@@ -40,6 +40,7 @@ CHUNK = 1 << 16  # values counted at a time: the scratch stays inside the second
 LARGE = 0.7  # times the largest so far: from there on values are large,
 FEW_LARGE = 1 / 16  # and few, as long as no more than so many of the counted ones are
 SPARSE = 4  # bins to a value, from which values are added one by one
+NARROW_LIMIT = 1 << 31  # values that counts of 32 bits hold: a network has thousands of channels
 LOWEST_EXPONENT = -100  # below it, float32 cannot hold the factor that finds the bin
 
 
@@ -126,7 +127,7 @@ class Observer:
         self._rows = channels if per_channel else 1
         self._bins = CHANNEL_BINS if per_channel else TENSOR_BINS
         self._signed = signed
-        self._kinds = Kinds(np.zeros((self._rows, self._width), np.int64))
+        self._kinds = Kinds(np.zeros((self._rows, self._width), np.int32))
         self._exponent = np.full(self._rows, LOWEST_EXPONENT, np.int64)
         self._set_range()
         self._zeros = np.zeros(self._rows, np.int64)
@@ -148,6 +149,8 @@ class Observer:
         pictures, channels, width = *values.shape[:2], values.shape[-1]
         size = values.size // (pictures * channels)
         self._count += values.size
+        if self._count >= NARROW_LIMIT:
+            self._kinds.widen()
         self._integral = self._integral and bool(np.all(np.rint(values) == values))
         if self._sum is not None:
             # a product with ones is three times as fast as a sum
@@ -195,12 +198,15 @@ class Observer:
                 "check the calibration data and its preprocessing, then the model's weights",
             )
         needed = np.where(absmax > 0, np.frexp(absmax)[1], LOWEST_EXPONENT)
-        for row in np.flatnonzero(needed > self._exponent):
-            merged = min(1 << min(int(needed[row] - self._exponent[row]), 62), self._bins)
-            self._exponent[row] = needed[row]
+        steps = needed - self._exponent
+        for step in np.unique(steps[steps > 0]):  # all rows that grow by as much at once
+            rows = np.flatnonzero(steps == step)
+            merged = min(1 << min(int(step), 62), self._bins)
             for counts in self._kinds.arrays():
-                if counts[row].any():
-                    counts[row] = self._merge(counts[row], merged)
+                held = rows[counts[rows].any(axis=1)]
+                if held.size:
+                    counts[held] = self._merge(counts[held], merged)
+        self._exponent = np.maximum(self._exponent, needed)
         self._set_range()
 
     def _set_range(self) -> None:
@@ -210,17 +216,17 @@ class Observer:
         self._factor = factor.astype(np.float32)
 
     def _merge(self, counts: Counts, merged: int) -> Counts:
-        """``counts`` of one row with ``merged`` bins put together, from zero outwards."""
-        zero = self._bins - 1 if self._signed else 0
+        """``counts`` [rows, bins] with ``merged`` bins put together, from zero outwards."""
+        zero, rows = self._bins - 1 if self._signed else 0, len(counts)
         grown = np.zeros_like(counts)
         kept = self._bins // merged
-        grown[zero : zero + kept] = counts[zero:].reshape(-1, merged).sum(axis=1)
+        grown[:, zero : zero + kept] = counts[:, zero:].reshape(rows, -1, merged).sum(axis=2)
         if self._signed:
-            negative = np.zeros(self._bins, np.int64)
-            negative[1:] = counts[:zero][::-1]
-            folded = negative.reshape(-1, merged).sum(axis=1)
-            grown[zero] += folded[0]  # tiny values of both signs share the bin at zero
-            grown[zero - kept + 1 : zero] = folded[1:][::-1]
+            negative = np.zeros((rows, self._bins), counts.dtype)
+            negative[:, 1:] = counts[:, :zero][:, ::-1]
+            folded = negative.reshape(rows, -1, merged).sum(axis=2)
+            grown[:, zero] += folded[:, 0]  # tiny values of both signs share the bin at zero
+            grown[:, zero - kept + 1 : zero] = folded[:, 1:][:, ::-1]
         return grown
 
     def _count_large(self, values: Array, stride: int, counts: Counts) -> None:
@@ -237,7 +243,7 @@ class Observer:
         bins = (values[rows, columns] * self._factor[rows]).astype(np.int64)  # towards zero
         places = rows * self._width + bins + (self._bins - 1 if self._signed else 0)
         # what every stride-th is counted for already is taken off
-        times = np.where(columns % stride == 0, 1 - stride, 1)
+        times = np.where(columns % stride == 0, 1 - stride, 1).astype(counts.dtype)
         np.add.at(counts.reshape(-1), places, times)  # a view: counts are contiguous
 
     def _are_large(self, values: Array, least: Array) -> NDArray[np.bool_]:
@@ -253,6 +259,7 @@ class Observer:
         """
         rows, length = values.shape
         zero_bin = self._bins - 1 if self._signed else 0
+        each = counts.dtype.type(times)  # of another type it would be cast value by value
         row_step, column_step = max(1, CHUNK // length), min(CHUNK, length)
         scaled = np.empty(row_step * column_step, np.float32)
         bins = np.empty(row_step * column_step, np.int64)
@@ -274,11 +281,12 @@ class Observer:
                 width = part.shape[0] * self._width
                 if part.size < width // SPARSE:  # small maps: hardly a bin of them is hit
                     rows_of = counts[some].reshape(-1)  # a view: counts are contiguous
-                    np.add.at(rows_of, index.reshape(-1), times)
+                    np.add.at(rows_of, index.reshape(-1), each)
                     continue
                 counted = np.bincount(index.reshape(-1), minlength=width)
                 if times > 1:
                     counted *= times
+                counted = counted.astype(counts.dtype)
                 counts[some] += counted.reshape(part.shape[0], self._width)
 
     def result(self) -> Statistics:
@@ -289,7 +297,7 @@ class Observer:
                 "give at least one picture, better a hundred",
             )
         positive, negative = self._sides(self._kinds.whole)
-        positive[:, 0] -= self._zeros
+        positive[:, 0] -= self._zeros.astype(positive.dtype)
         zeros, exponent = self._zeros.copy(), self._exponent.copy()
         less = self._less()
         even = less and Histogram(positive - less[0], negative - less[1], zeros, exponent)
@@ -319,7 +327,8 @@ class Observer:
         zero = self._bins - 1 if self._signed else 0
         positive = counts[:, zero:].copy()
         if not self._signed:
-            return positive, np.broadcast_to(np.int64(0), positive.shape)  # takes no memory
+            nothing = positive.dtype.type(0)
+            return positive, np.broadcast_to(nothing, positive.shape)  # takes no memory
         negative = np.zeros_like(positive)
         negative[:, 1:] = counts[:, :zero][:, ::-1]
         return positive, negative

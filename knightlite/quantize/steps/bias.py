@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,12 @@ def _counted_means(rows: Array, inside: NDArray[Any]) -> Float64:
 def _row_means(rows: NDArray[Any]) -> Float64:
     """[C] of [C, n]: a product with ones is three times as fast as a sum."""
     size = rows.shape[1]
-    return np.asarray((rows @ np.ones(size, np.float32)).astype(np.float64) / size)
+    return np.asarray((rows @ _ones(size)).astype(np.float64) / size)
+
+
+@lru_cache(maxsize=64)
+def _ones(size: int) -> NDArray[np.float32]:
+    return np.ones(size, np.float32)
 
 
 def correct_bias(layer: Layer, changed: Constants | None = None) -> Constants | None:

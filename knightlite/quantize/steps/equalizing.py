@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
-from knightlite.inference import Inputs, Runner, Values, float_network
+from knightlite.inference import (
+    Inputs,
+    PictureRuns,
+    Values,
+    checked,
+    float_network,
+    join_parts,
+)
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Enough, Workload
 from knightlite.quantize.data_free.standardize import changed
@@ -39,7 +46,6 @@ from knightlite.quantize.steps.judgement import JUDGES, Burden, Judgement, StepR
 from knightlite.quantize.steps.output_views import (
     OUTPUT_BYTES,
     OutputViews,
-    delivered,
     mean_cost,
     quantized_outputs,
 )
@@ -72,13 +78,14 @@ def try_equalization(
     count = _affordable(graph, settings)
     if count < LEAST_PICTURES:
         return graph, (), ()
-    pictures = first_pictures(graph, workload, count)
-    if len(pictures) < JUDGES:
-        return graph, (), ()
     seen_as = graph
     if isinstance(workload, DataFree):
         seen_as = changed(graph, changes_for(graph, workload, threads))
-    ranges = channel_ranges(seen_as, pictures, threads)
+    seen = Seen(seen_as)
+    pictures = first_pictures(seen, workload, count)
+    if len(pictures) < JUDGES:
+        return graph, (), ()
+    ranges = seen.ranges()
     if not all(np.all(np.isfinite(item.peak)) for item in ranges.values()):
         return graph, (), ()  # the first pass names the tensor
     ties, divisors, done = choose_divisors(seen_as, ranges)
@@ -89,9 +96,9 @@ def try_equalization(
         for name, kinds in ties.classes.items()
         if np.any(divisors[kinds] != 1)
     }
-    networks = seen_as, divide(seen_as, ties, divisors)
+    equalized = divide(seen_as, ties, divisors)
     try:
-        judgement, gained = _Judge(networks, divided, pictures, settings, threads).judged(seen_as)
+        judgement, gained = _Judge(equalized, divided, seen, settings, threads).judged()
     except UnsupportedError:  # a channel was stretched beyond what the arithmetic holds
         return graph, (), (StepResult(NAME, None, False, time.perf_counter() - started),)
     kept = gained and judgement.kept(Burden.DOUBTFUL)
@@ -121,52 +128,97 @@ def _affordable(graph: Graph, settings: Settings) -> int:
     return min(MOST_PICTURES, settings.sample_macs // max(1, RUNS * macs(graph)))
 
 
-def first_pictures(graph: Graph, workload: Workload, count: int) -> list[tuple[Array, ...]]:
-    """The first pictures of a workload, each [1, C, H, W] per network input."""
-    found: list[tuple[Array, ...]] = []
-    runner = Runner(float_network(graph), 1)
+def first_pictures(seen: Seen, workload: Workload, count: int) -> list[Inputs]:
+    """The first pictures of a workload, each [1, C, H, W] per network input; ``seen`` sees them."""
+    given: list[Sequence[Array]] = []
 
-    def keep(inputs: Inputs, _: Values) -> None:
-        if len(found) < count:  # copied: the caller may fill its arrays anew
-            found.append(tuple(item.copy() for item in inputs))
-
-    def forward(inputs: Inputs) -> list[Array]:
-        outputs = runner.outputs(inputs, keep)
-        if len(found) >= count:
+    def forward(inputs: Inputs) -> Sequence[Array]:
+        arrays = checked(seen.graph, inputs)
+        before = len(given)
+        for place in range(min(len(arrays[0]), count - before)):
+            given.append(seen.give(tuple(item[place : place + 1] for item in arrays)))
+        if len(given) >= count:
             raise Enough
-        return outputs
+        made = given[before:]
+        if len(made) == 1:
+            return made[0]
+        return [np.concatenate(column) for column in zip(*made, strict=True)]
 
     with contextlib.suppress(Enough):
         workload.run(forward)
-    return found
+    if given:
+        len(given[-1])  # one after the other: with the last one all are done
+    return seen.pictures
 
 
-def channel_ranges(
-    graph: Graph, pictures: Sequence[tuple[Array, ...]], threads: int | None = None
-) -> dict[str, ChannelRange]:
-    """Of every feature tensor, one picture in memory at a time; joined ones follow from parts."""
-    plan = observation_plan(graph)
-    inner = [name for name in plan.observed if name not in graph.inputs]
-    runner = Runner(float_network(graph, inner), threads)
-    peaks: dict[str, Any] = dict.fromkeys(plan.observed, 0.0)
-    squares: dict[str, Any] = dict.fromkeys(plan.observed, 0.0)
-    for picture in pictures:
-        found = runner.run(picture)
-        found.update(zip(graph.inputs, picture, strict=True))
-        for name in plan.observed:
-            values = found[name].reshape(found[name].shape[1], -1)
-            peak = np.maximum(values.max(axis=1), -values.min(axis=1)).astype(np.float64)
-            square = np.einsum("cp,cp->c", values, values).astype(np.float64)
-            peaks[name] = peaks[name] + peak / len(pictures)
-            squares[name] = squares[name] + square / values.shape[1] / len(pictures)
-    ranges = {name: ChannelRange(peaks[name], np.sqrt(squares[name])) for name in plan.observed}
-    for node in plan.derived:
-        parts = [ranges[name] for name in node.inputs]
-        ranges[node.output] = ChannelRange(
-            np.concatenate([part.peak for part in parts]),
-            np.concatenate([part.rms for part in parts]),
+class Seen:
+    """What the float network makes of pictures that are given one after the other.
+
+    ``pictures``: they themselves, each [1, C, H, W] per network input; ``delivered``: the chip's
+    outputs of them, or nothing where these are too large to hold.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.plan = graph, observation_plan(graph)
+        outputs = [name for name in graph.chip_outputs if name not in graph.inputs]
+        inner = (name for name in self.plan.observed if name not in graph.inputs)
+        watched = tuple(dict.fromkeys((*inner, *outputs)))
+        self._runs = PictureRuns(float_network(graph, watched), 1, watched)
+        self.pictures: list[Inputs] = []
+        self.delivered: list[dict[str, Array]] = []
+        self._each = 4 * sum(graph.tensors[name].elements for name in graph.chip_outputs)
+        self._rows: list[dict[str, tuple[Float64, Float64]]] = []
+
+    def give(self, picture: Inputs) -> Sequence[Array]:
+        """The network's outputs to come of one more picture."""
+
+        def read(inputs: Inputs, values: Values) -> Values:
+            self._add(inputs, {**values, **dict(zip(self.graph.inputs, inputs, strict=True))})
+            return {name: values[name].copy() for name in self.graph.outputs}
+
+        return self._runs.give(
+            picture, lambda _, whole: [whole[name] for name in self.graph.outputs], read
         )
-    return ranges
+
+    def look(self, pictures: Sequence[Inputs], look: Callable[[Values], None]) -> None:
+        """Let ``look`` see all values of every picture in turn, which it may not keep."""
+
+        def read(inputs: Inputs, values: Values) -> Values:
+            look({**values, **dict(zip(self.graph.inputs, inputs, strict=True))})
+            return {}
+
+        for done in [self._runs.give(picture, lambda *_: [], read) for picture in pictures]:
+            len(done)
+
+    def _add(self, picture: Inputs, found: Values) -> None:
+        row = {}
+        for name in self.plan.observed:
+            flat = found[name].reshape(found[name].shape[1], -1)
+            peak = flat.max(axis=1)
+            if name not in self.plan.nonnegative:
+                np.maximum(peak, -flat.min(axis=1), out=peak)
+            square = np.einsum("cp,cp->c", flat, flat).astype(np.float64)
+            row[name] = peak.astype(np.float64), square / flat.shape[1]
+        if len(self.delivered) == len(self._rows):
+            self.delivered.append({name: found[name].copy() for name in self.graph.chip_outputs})
+        self._rows.append(row)
+        self.pictures.append(picture)
+        if len(self.delivered) * self._each > OUTPUT_BYTES:
+            self.delivered.clear()
+
+    def ranges(self) -> dict[str, ChannelRange]:
+        """Of every feature tensor, each picture counting alike."""
+        count, ranges = len(self._rows), {}
+        for name in self.plan.observed:
+            peak, square = (sum(row[name][k] / count for row in self._rows) for k in (0, 1))
+            ranges[name] = ChannelRange(np.asarray(peak), np.sqrt(np.asarray(square)))
+        for node in self.plan.derived:
+            parts = [ranges[name] for name in node.inputs]
+            ranges[node.output] = ChannelRange(
+                np.concatenate([part.peak for part in parts]),
+                np.concatenate([part.rms for part in parts]),
+            )
+        return ranges
 
 
 class _Judge:
@@ -177,31 +229,31 @@ class _Judge:
 
     def __init__(
         self,
-        networks: tuple[Graph, Graph],
+        equalized: Graph,
         divided: Mapping[str, Float64],
-        pictures: Sequence[tuple[Array, ...]],
+        seen: Seen,
         settings: Settings,
         threads: int | None,
     ) -> None:
-        """``networks`` as they are and equalized; ``divided``: by what [C], per tensor."""
+        """``divided``: by what [C], per tensor; ``seen``: of the network as it is."""
+        networks = seen.graph, equalized
         if settings.spread_channels:
             networks = spread_channels(networks[0]), spread_channels(networks[1])
         self._networks, self._divided = networks, divided
-        self._pictures, self._settings, self._threads = pictures, settings, threads
-        self._plan = observation_plan(networks[0])
-        inner = [name for name in self._plan.observed if name not in networks[0].inputs]
-        self._runner = Runner(float_network(networks[0], inner), threads, lean=True)
+        self._pictures, self._settings = seen.pictures, settings
+        self._seen = seen if networks[0] is seen.graph else Seen(networks[0])
+        self._plan = self._seen.plan
+        self._watch = _Outputs(seen, threads)
 
-    def judged(self, graph: Graph) -> tuple[Judgement, bool]:
+    def judged(self) -> tuple[Judgement, bool]:
         """What the pictures say, and whether rare values gain too, which no trimmed mean knows of.
 
         Where the first fold shows no gain, or a clear one, that is the end of it; not where outputs
         have tails: few pictures hold such values, and all must say what becomes of them. There
         whole outputs and tails are judged, and the mean relative error must fall
-        (:mod:`.output_views`). ``graph``: the float network.
+        (:mod:`.output_views`).
         """
-        pictures = tuple(np.concatenate(values) for values in zip(*self._pictures, strict=True))
-        watch = _Outputs(graph, pictures, self._threads)
+        watch = self._watch
         found: tuple[list[tuple[Errors, ...]], list[tuple[Errors, ...]]] = ([], [])
         for fold in range(FOLDS):
             for basis, parts in zip(self._calibrated(fold), found, strict=True):
@@ -225,19 +277,24 @@ class _Judge:
     def _observed(self, fold: int) -> tuple[dict[str, Statistics], dict[str, Statistics]]:
         """Of the network as it is, and of what is divided in the equalized one."""
         graph, plan = self._networks[0], self._plan
+        divisors = {
+            name: self._divided[name]
+            .astype(np.float32)
+            .reshape(-1, *(1,) * (len(graph.tensors[name].shape) - 2))
+            for name in plan.observed
+            if name in self._divided
+        }
         plain, changed = (make_observers(graph, plan, WELL_COUNTED) for _ in range(2))
-        changed = {name: changed[name] for name in plan.observed if name in self._divided}
-        for place, picture in enumerate(self._pictures):
-            if place % FOLDS == fold:
-                continue
-            values = self._runner.run(picture)
-            values.update(zip(graph.inputs, picture, strict=True))
+        changed = {name: changed[name] for name in divisors}
+
+        def look(values: Values) -> None:
             for name, observer in plain.items():
                 observer.add(values[name])
             for name, observer in changed.items():
-                divisors = self._divided[name].astype(np.float32)
-                shape = 1, -1, *(1,) * (values[name].ndim - 2)
-                observer.add(values[name] / divisors.reshape(shape))
+                observer.add(values[name] / divisors[name])
+
+        others = [item for place, item in enumerate(self._pictures) if place % FOLDS != fold]
+        self._seen.look(others, look)
         divided = {name: changed.pop(name).result() for name in list(changed)}
         return collect_last(plain, plan), divided
 
@@ -248,15 +305,13 @@ class _Outputs:
     Scores of classes have none, nor is it looked for where so many outputs are too large to hold.
     """
 
-    def __init__(self, graph: Graph, pictures: tuple[Array, ...], threads: int | None) -> None:
-        """``pictures`` [n, C, H, W] per network input."""
-        self._graph, self._pictures, self._threads = graph, pictures, threads
-        self._walk = Walk(graph, pictures, threads)
+    def __init__(self, seen: Seen, threads: int | None) -> None:
+        self._graph, self._threads = seen.graph, threads
+        self._pictures = tuple(np.concatenate(item) for item in zip(*seen.pictures, strict=True))
+        self._walk = Walk(seen.graph, self._pictures, threads, seen.delivered)
         self._exact: dict[str, Array] = {}
-        each = 4 * sum(graph.tensors[name].elements for name in graph.chip_outputs)
-        if not class_scores(graph) and len(pictures[0]) * each <= OUTPUT_BYTES:
-            runner = Runner(float_network(graph, graph.chip_outputs), threads)
-            self._exact = delivered(graph, runner, pictures)
+        if seen.delivered and not class_scores(seen.graph):
+            self._exact = join_parts(seen.graph.chip_outputs, seen.delivered)
         self._views = OutputViews(self._exact)
 
     @property

@@ -38,7 +38,7 @@ from knightlite.quantize.steps.walk import Constants, Errors, Layer, Walk, joine
 
 Array = NDArray[Any]
 
-COMPARED = (8, 64)  # pictures that tell what the outputs keep: of a large network, of a small one
+COMPARED = (8, 32)  # pictures that tell what the outputs keep: of a large network, of a small one
 SAMPLE_BYTES = 128 << 20  # of the sample's pictures, which stay in memory to the end
 
 

@@ -19,7 +19,7 @@ Network Quantization", 2021, section 3.1 (cross entropy for the last layer), her
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -131,7 +131,7 @@ def choose_output_scales(
         changed = assign(basis.switched(range_factors=factors))
     except UnsupportedError:  # a narrow range may ask for more than the arithmetic holds
         return assignment, (StepResult(NAME, None, False, time.perf_counter() - started),)
-    before, after = watch.errors(assignment.graph), watch.errors(changed.graph)
+    before, after = watch.errors(assignment.graph, changed.graph)
     judgement = judge(before, after)
     # what rare pictures gain is in no trimmed mean: there both halves of the pictures must agree
     likely = start is not assignment or judgement.kept(Burden.DOUBTFUL)
@@ -272,23 +272,27 @@ class _Watch:
         )
         self._walk = Walk(graph, chosen, threads)
         self.choosing = len(chosen[0])
-        runner = Runner(float_network(graph, graph.chip_outputs), threads)
-        exact = delivered(graph, runner, chosen)
+        exact = self._exactly(chosen)
         self.views = OutputViews(exact)
-        self._exact = delivered(graph, runner, self._judging)
         self._chosen = chosen, exact
         self.total = self.noise(quantized)
         self.energy = self.views.energy(exact)
+
+    def _exactly(self, pictures: tuple[Array, ...]) -> dict[str, Array]:
+        runner = Runner(float_network(self.graph, self.graph.chip_outputs), self._threads)
+        return delivered(self.graph, runner, pictures)
 
     def noise(self, quantized: Graph) -> Float64:
         """Of a quantized network [views, n] on the pictures that choose."""
         pictures, exact = self._chosen
         return self.views.noise(exact, quantized_outputs(quantized, pictures, self._threads))
 
-    def errors(self, quantized: Graph) -> tuple[Errors, ...]:
-        """Of each view on the pictures that judge."""
-        fixed = quantized_outputs(quantized, self._judging, self._threads)
-        return self.views.errors(self._exact, fixed)
+    def errors(self, *quantized: Graph) -> Iterator[tuple[Errors, ...]]:
+        """Of each view on the pictures that judge, of each quantized network."""
+        exact = self._exactly(self._judging)
+        for network in quantized:
+            fixed = quantized_outputs(network, self._judging, self._threads)
+            yield self.views.errors(exact, fixed)
 
     def measure(self, wanted: Sequence[tuple[Tried, int]], count: int) -> None:
         """The noise of every group at a number of steps, on the first ``count`` that choose.

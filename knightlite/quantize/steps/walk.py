@@ -119,15 +119,22 @@ class Walk:
     """The float ``graph`` on ``pictures``, one array [n, C, H, W] per network input."""
 
     def __init__(
-        self, graph: Graph, pictures: tuple[Array, ...], threads: int | None = None
+        self,
+        graph: Graph,
+        pictures: tuple[Array, ...],
+        threads: int | None = None,
+        exact: Sequence[Mapping[str, Array]] = (),
     ) -> None:
-        """``threads``: operators at once, each on other pictures; None for all cores."""
+        """``threads``: operators at once, each on other pictures; None for all cores.
+
+        ``exact``: the float network's outputs by picture, where they are known.
+        """
         self._graph = graph
         self._pictures = dict(zip(graph.inputs, pictures, strict=True))
         self._threads = threads
         self.runs = NodeRuns(graph, threads)
         """Single nodes of the float network, and of what quantization makes of it."""
-        self._exact: dict[int, Mapping[str, Array]] = {}
+        self._exact: dict[int, Mapping[str, Array]] = dict(enumerate(exact))
 
     @property
     def graph(self) -> Graph:
