@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 
 from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
-from knightlite.ir import Tensor
+from knightlite.inference import Runner, quantized_network
+from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops.functions import FUNCTIONS
+from knightlite.quantize.scales.assignment import assign
+from knightlite.quantize.settings import Pin, Settings
 from knightlite.quantize.steps import bias as module
 from knightlite.quantize.steps import correcting
 from knightlite.quantize.steps.bias import (
@@ -24,7 +28,10 @@ from knightlite.quantize.steps.bias import (
     pictures_for,
     shrunk_mean,
 )
+from knightlite.quantize.steps.correcting import correct
+from knightlite.quantize.steps.live_values import real_value
 from knightlite.quantize.steps.walk import Walk
+from test_feature_choice import basis_of
 from test_walk import PICTURES, quantized
 
 Array = NDArray[Any]
@@ -209,6 +216,32 @@ def test_what_is_held_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> 
         for name, values in found[0].constants.items():
             change = np.abs(values.astype(float) - other.constants[name])
             assert change.max() <= 1, name
+
+
+@pytest.mark.parametrize("clamp", [(0.0, 1.0), (-0.5, 0.75), (0.25, INFINITE), OPEN])
+@pytest.mark.parametrize("by", [-300, 1, 300])
+def test_what_follows_sees_the_corrected_layer(clamp: tuple[float, float], by: int) -> None:
+    """Its sums with the new bias, its activation, the rounding: the values of the QDQ model."""
+    net = FloatNet()
+    net.conv(net.input("x", 2, 4, 5), "a", 3, clamp=clamp)
+    graph = net.build(net.conv("a", "y", 2))
+    pictures = np.random.default_rng(3).normal(0, 1, (6, 2, 4, 5)).astype(np.float32)
+    pin = Pin("a", dtypes.S8, np.asarray(0.04, np.float32), "by hand")
+    fixed = assign(basis_of(graph, pictures, Settings(pins=(pin,)))).graph
+    seen: dict[str, Array] = {}
+
+    def correction(changed: Graph, node: Node, computed: Iterator[Array]) -> Any:
+        seen[node.output] = np.concatenate(list(computed))
+        return changed.constants[node.inputs[2]] + by if node.output == "a" else None
+
+    made = correct(Walk(graph, (pictures,), 1), fixed, correction, slice(None))
+    assert np.all(made.constants["a.bias"] == fixed.constants["a.bias"] + by)
+    runner = Runner(quantized_network(made, ("a", "y")), 1)
+    values = np.concatenate([runner.run((item[None],))["a"] for item in pictures])
+    last = made.nodes[1]
+    weights, bias = (real_value(made.constants[n], made.tensors[n]) for n in last.inputs[1:])
+    wanted = np.einsum("nchw,oc->nohw", values, weights[:, :, 0, 0]) + bias.reshape(1, 2, 1, 1)
+    np.testing.assert_allclose(seen["y"], wanted, atol=1e-5)
 
 
 def test_integers_and_masks_say_how_many_pictures_fit() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from knightlite.errors import KnightliteError
 from knightlite.frontend import load
@@ -13,6 +16,8 @@ from knightlite.frontend.einsums import spelled_out
 from knightlite.frontend.source import SourceModel, SourceNode
 from onnx_nets import Net, operators
 from test_carrying import ints, same
+
+Array = NDArray[Any]
 
 
 def shaped(net: Net, source: str, name: str, shape: tuple[int, ...]) -> str:
@@ -58,11 +63,67 @@ def test_constants_and_single_operands(
     assert made in (*operators(same(net, tmp_path, "y")), "")
 
 
-def model(equation: str, *shapes: tuple[int, ...]) -> SourceModel:
+def model(equation: str, *shapes: tuple[int, ...], opset: int = 14) -> SourceModel:
     names = tuple(f"x{at}" for at in range(len(shapes)))
     node = SourceNode("e", "Einsum", "", names, ("y",), {"equation": equation})
     known = dict(zip(names, shapes, strict=True))
-    return SourceModel("net", 14, names, ("y",), (node,), {}, known, {}, {}, {})
+    return SourceModel("net", opset, names, ("y",), (node,), {}, known, {}, {}, {})
+
+
+def computed(found: SourceModel, values: dict[str, Array]) -> Array:
+    """What the steps give of the inputs, as ONNX has these operators at the model's opset."""
+    known = {**found.constants, **values}
+    for node in found.nodes:
+        first, *others = (known[name] for name in node.inputs)
+        given = dict(node.attributes)
+        if node.op_type == "ReduceSum":
+            axes = given.pop("axes") if found.opset < 13 else others.pop().tolist()
+            made = first.sum(axis=tuple(axes), keepdims=bool(given.pop("keepdims")))
+        elif node.op_type == "Transpose":
+            made = first.transpose(given.pop("perm"))
+        elif node.op_type == "Reshape":
+            made = first.reshape(others.pop())
+        elif node.op_type == "Identity":
+            made = first
+        else:
+            made = {"MatMul": np.matmul, "Mul": np.multiply}[node.op_type](first, others.pop())
+        assert not others
+        assert not given
+        known[node.outputs[0]] = made
+        if node.outputs[0] in found.shapes:
+            assert made.shape == found.shapes[node.outputs[0]]
+    return np.asarray(known["y"])
+
+
+@pytest.mark.parametrize(
+    "equation",
+    [
+        "zb,az", "ba", "cab", "zyx,ya", "bia,ibz", "...b,b...", "ba...", "ab,ba", "jk,ij",
+        "ab->ba", "abc->ca", "abc->b", "abc,cd->dab", "abc,bcd->ad", "abcd,dbe->ace", "ab,cd->bd",
+        "abc,abd->bdc", "abc,acd->dac", "ab,ab->a", "a...b,bc->c...a", "ab,cb->ac", "ab,c->cba",
+        "abc,cb->ca", "ab,bc->c", "abcd,cb->dca", "a,b->ba", "abc,b->ac", "abc,c->bca",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("opset", [12, 13, 18])
+@pytest.mark.parametrize("constant", [None, 0, 1])
+def test_every_equation_is_what_numpy_computes(
+    equation: str, opset: int, constant: int | None
+) -> None:
+    sizes = {letter: size for size, letter in enumerate("abcdeijkxyz", start=2)}
+    texts = equation.partition("->")[0].replace("...", "kj").split(",")
+    rng = np.random.default_rng(0)
+    values = {
+        f"x{at}": rng.integers(-4, 5, [sizes[letter] for letter in text]).astype(np.float32)
+        for at, text in enumerate(texts)
+    }
+    asked = model(equation, *(item.shape for item in values.values()), opset=opset)
+    if constant is not None and len(texts) > 1:
+        name = f"x{constant}"
+        asked = replace(asked, constants={name: values.pop(name)})
+    wanted = np.einsum(equation, *(asked.constants.get(n, values.get(n)) for n in asked.inputs))
+    if spelled_out(asked) == asked:
+        return  # a product that an operator computes as it is
+    np.testing.assert_array_equal(computed(spelled_out(asked), values), wanted)
 
 
 LEFT_ALONE: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {

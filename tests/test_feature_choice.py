@@ -201,6 +201,34 @@ def test_pinned_scales_are_kept_or_refused_with_the_least_that_can_be() -> None:
     assert chosen["table"].scale == least["part"]
 
 
+def test_a_pin_means_its_group_whichever_member_it_names() -> None:
+    """Kept for all members, or refused for what any of them holds."""
+    graph = small_net()
+    basis = basis_of(graph, noise((4, 3, 12, 12)))
+    least = {name: float(basis.statistics[name].minimum.min()) for name in ("left", "right")}
+    assert least["left"] < 0 <= least["right"]
+    members = ("left", "right", "joined")
+    for name in members:
+        for dtype in (dtypes.U8, dtypes.S8, dtypes.S16):
+            pin = Pin(name, dtype, np.asarray(0.037, np.float32), "x.json")
+            pinned = basis.switched(pins=(pin,))
+            if dtype == dtypes.U8:
+                sentence = f"u8 cannot hold its values, which reach {least['left']:.4g}."
+                with pytest.raises(UsageError) as caught:
+                    choose_features(pinned)
+                assert caught.value.sentence == f"1 scale(s) cannot be kept: {name}: {sentence}"
+                assert caught.value.hint == "s8 can"
+                continue
+            chosen, usual = choose_features(pinned), choose_features(basis)
+            for other, feature in chosen.items():
+                if other in members:
+                    assert (feature.dtype, feature.scale) == (dtype, np.float32(0.037))
+                    assert feature.rule.text == "x.json"
+                else:
+                    assert np.array_equal(feature.scale, usual[other].scale)
+                    assert feature.rule == usual[other].rule
+
+
 def test_outputs_that_stay_at_8_bits() -> None:
     """Read by another operator that computes, or pooled."""
     net = FloatNet()

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from float_nets import RELU, FloatNet, Pictures
+from knightlite import dtypes
 from knightlite.api.quantization import clock_of
 from knightlite.api.quantization.cycles import parse_budget
 from knightlite.errors import UnsupportedError, UsageError
@@ -22,10 +23,15 @@ from knightlite.inference import session
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.choices import MixBudget
-from knightlite.quantize.mixed.cycles import Clock
+from knightlite.quantize.data_free.workloads import RandomData
+from knightlite.quantize.groups import features
+from knightlite.quantize.mixed.cycles import Clock, wider_than
 from knightlite.quantize.mixed.mix_budget import LEAST_SHARE, Point, pareto, search
+from knightlite.quantize.mixed.mix_choice import _may_spend
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.settings import Pin, Settings, Widths
+from knightlite.quantize.statistics.observation_plan import observation_plan
 
 SETTINGS = Settings(bias_correction="fast", equalize=False)
 CHIP = "TX5368AV200"
@@ -359,6 +365,57 @@ def test_an_efforts_budget_is_left_where_it_cannot_be_spent() -> None:
         branched(), Pictures(), Settings(mix_budget=budget, equalize=False), clock=CLOCK
     )
     assert len(made.report["mix_points"]) > 1
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(
+    ("given", "spends"),
+    [
+        ({}, True),
+        ({"mix": Widths(frozenset(["a"]))}, False),
+        ({"mix": Widths(weights16=frozenset(["a"]))}, False),
+        ({"auto_mix": ("HAWQ", 0.5)}, False),
+        ({"widths": Widths()}, False),
+        ({"bit_width": 16}, False),
+        ({"pins": (Pin.of_integers("x", dtypes.U8),)}, True),
+        ({"pins": (Pin.of_integers("x", dtypes.U8), Pin.of_integers("a", dtypes.U8))}, False),
+    ],
+)
+def test_where_an_effort_may_spend_its_budget(
+    given: dict[str, Any], spends: bool, asked: bool
+) -> None:
+    """Not where widths are given in whatever way; where the user asks for it the rules say so."""
+    graph = branched()
+    basis = Basis(
+        graph, {}, observation_plan(graph), Settings(mix_budget=MixBudget(9, asked=asked), **given)
+    )
+    chips = {None: False, CLOCK: True, clock_of("TX5105C"): False}
+    made_up = RandomData((graph.tensors["x"],))
+    for clock, wide in chips.items():
+        assert _may_spend(basis, Pictures(), clock) == (asked or (spends and wide))
+        assert _may_spend(basis, made_up, clock) == asked
+
+
+def test_what_is_wider_is_counted_one_by_one() -> None:
+    """Tensors and weights with 16 bits where the other network has 8, and nodes it has not."""
+    base = Settings(wide_tables=False, wide_heads=False, wide_middles=False, equalize=False)
+
+    def made(**switches: Any) -> Graph:
+        return quantize_graph(branched(), Pictures(), replace(base, **switches), threads=1).graph
+
+    narrow = made(spread_channels=False)
+    wide = made(bit_width=16)
+    found = wider_than(wide, narrow)
+    assert found["tensors"] == [
+        name for name in features(wide) if narrow.tensors[name].dtype.bits == 8
+    ]
+    assert found["operators"] == [node.name for node in wide.nodes if node.op == "Conv"]
+    assert found["requantized"] == 0
+    assert wider_than(narrow, narrow) == {"tensors": [], "operators": [], "requantized": 0}
+    for count in (0, 1, 3):
+        fewer = replace(narrow, nodes=narrow.nodes[count:])
+        assert wider_than(narrow, fewer)["requantized"] == count
+        assert wider_than(fewer, narrow)["requantized"] == 0
 
 
 def test_what_still_fits_is_taken_after_what_does_not() -> None:

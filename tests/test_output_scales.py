@@ -304,6 +304,23 @@ def test_striking_pictures_are_kept_whatever_came_before() -> None:
     assert off.pictures() == ()
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_of_pictures_that_are_as_striking_the_earlier_ones_are_kept(batch: int) -> None:
+    """The most striking first."""
+    values = np.zeros((12, 1, 16, 16), np.float32)
+    values[:, 0, 0, 0] = np.linspace(1, 1.1, 12)
+    loud = {2: 9.0, 3: 7.0, 5: 9.0, 8: 20.0, 11: 9.0}
+    for place, peak in loud.items():
+        values[place, 0, 3, 3] = peak
+    numbers = np.arange(12, dtype=np.float32).reshape(12, 1, 1, 1)
+    for limit, kept in ((1, [8]), (2, [8, 2]), (3, [8, 2, 5]), (5, [8, 2, 5, 11, 3])):
+        striking = Striking(limit)
+        for first in range(0, 12, batch):
+            some = slice(first, first + batch)
+            striking.add((numbers[some],), {"y": values[some]})
+        assert striking.pictures()[0].ravel().tolist() == kept
+
+
 def test_striking_pictures_come_in_turn_with_the_others() -> None:
     one, other = np.arange(5), np.arange(10, 13)
     (found,) = output_scales.in_turn((one,), (other,))

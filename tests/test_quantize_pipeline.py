@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from knightlite.ir import Graph
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data_free.workloads import RandomData
-from knightlite.quantize.pipeline import quantization_loss, quantize_graph
+from knightlite.quantize.pipeline import _raised, quantization_loss, quantize_graph
+from knightlite.quantize.scales.weights import Raise
 from knightlite.quantize.settings import Settings
 
 Array = NDArray[Any]
@@ -170,6 +172,27 @@ def test_warnings_about_raised_channels_and_8_bit_outputs() -> None:
     ]
     (entry,) = result.report["raises"]
     assert (entry["node"], entry["channel"], entry["reason"]) == ("a", 1, "ratio below 2^-17")
+
+
+def test_how_many_raised_channels_are_told_to_keep_little() -> None:
+    """Those below 20 dB: not at it, nor one that keeps all of its weights (None)."""
+    kept = {"one": (None,), "two": (19.99, 20.0, 3.0), "three": (0.0, -1.0, 25.0, 19.0), "no": ()}
+    weights = {
+        name: SimpleNamespace(
+            raises=[Raise(name, at, "small", 1.0, 2.0, 40.0, db) for at, db in enumerate(found)],
+            scale=np.ones(7),
+        )
+        for name, found in kept.items()
+    }
+    told = _raised(SimpleNamespace(weights=weights))  # type: ignore[arg-type]
+    sentence = (
+        "{} of 7 channels have weights too small for the requantize range, and their scales were "
+        "raised; {} of them keep less than 20 dB."
+    )
+    assert [(item.where, item.sentence) for item in told] == [
+        ("three", sentence.format(4, 3)), ("two", sentence.format(3, 2)),
+        ("one", sentence.format(1, 0)),
+    ]  # fmt: skip
 
 
 def test_of_many_layers_with_raised_channels_the_worst_is_told_first() -> None:

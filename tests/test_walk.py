@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
-from float_nets import Pictures, small_net
+from float_nets import FloatNet, Pictures, small_net
 from knightlite.inference import NodeRuns, session
-from knightlite.ir import Graph, Node
+from knightlite.ir import Graph, Node, Tensor
 from knightlite.onnx_models import write_float, write_qdq
-from knightlite.quantize.data.sample import Sample, pictures_at_once
+from knightlite.quantize.data import sample
+from knightlite.quantize.data.sample import (
+    Sample,
+    bytes_at_widest,
+    integer_bytes,
+    pictures_at_once,
+)
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import live_values
@@ -157,6 +163,31 @@ def test_an_unsure_mean_is_shrunk() -> None:
     assert shrunk_mean(sure) == pytest.approx([3.0])
     assert abs(shrunk_mean(unsure)[0]) < abs(trimmed_mean(unsure[:, 0])[0])
     assert shrunk_mean(np.zeros((4, 2))).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("size", [sample._float_and_fixed, integer_bytes])
+def test_the_widest_place_is_where_most_is_alive(size: Callable[[Tensor], int]) -> None:
+    """Of every node what it makes, and all that is there and read by it or later, or by nobody."""
+    net = FloatNet()
+    net.conv(net.input("loud", 12, 8, 8), "a", 3)
+    net.conv(net.input("x", 2, 8, 8), "b", 3)
+    net.node("Add", ("a", "b"), "c")
+    net.pool(net.conv("c", "wide", 20), "d")
+    net.node("Mul", ("d", "d"), "e")
+    for graph in (net.build("e", "c"), small_net(), quantized()):
+        widest = 0
+        for at, node in enumerate(graph.nodes):
+            made = [*graph.inputs, *(item.output for item in graph.nodes[: at + 1])]
+            readers = [[item.output for item in graph.consumers().get(name, ())] for name in made]
+            later = {item.output for item in graph.nodes[at:]}
+            alive = [
+                name
+                for name, read in zip(made, readers, strict=True)
+                if not read or later.intersection(read)
+            ]
+            assert node.output in alive
+            widest = max(widest, sum(size(graph.tensors[name]) for name in alive))
+        assert bytes_at_widest(graph, size) == widest
 
 
 def test_more_memory_more_pictures() -> None:

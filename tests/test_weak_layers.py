@@ -137,6 +137,18 @@ def test_shares_too_small_for_the_steps_of_a_softmax(tmp_path: Path) -> None:
     assert "with -on" in sentence
 
 
+@pytest.mark.parametrize("count", range(1, 10))
+def test_every_layer_of_a_cause_is_named_or_counted(count: int) -> None:
+    layers = [WeakLayer(f"t{k}", 3.0 + k, "it is so", "the remedy") for k in range(count)]
+    (told,) = findings(layers)
+    _, also, names = told.sentence.partition(" So also ")
+    assert bool(also) == (count > 1)
+    listed, more, rest = names.removesuffix(".").partition(" and ")
+    shown = [item.split() for item in listed.split(", ") if item]
+    assert shown == [[f"t{k}", f"{3.0 + k:.1f}"] for k in range(1, min(count, 6))]
+    assert (f"{more}{rest}") == (f" and {count - 6} more" if count > 6 else "")
+
+
 def test_one_finding_for_a_cause() -> None:
     layers = [WeakLayer(f"t{k}", 3.0 + k, f"cause {k}", "the remedy") for k in range(8)]
     other = WeakLayer("s", 9.0, "another", "another remedy")

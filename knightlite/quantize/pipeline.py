@@ -351,7 +351,7 @@ def _warnings(
 def _raised(assignment: Assignment) -> list[Finding]:
     """The layers whose weights are too small for the range of ratios, which lose most first."""
     costs = {
-        name: sum(item.after_db is None or item.after_db < TOLD_DB for item in made.raises)
+        name: sum(item.after_db is not None and item.after_db < TOLD_DB for item in made.raises)
         for name, made in assignment.weights.items()
         if made.raises
     }
