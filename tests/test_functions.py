@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,62 @@ def test_support_and_sign(name: str, parameters: dict[str, Any], kind: dtypes.DT
         assert y[x >= 0].min() >= 0
     elif name not in ("Cos", "Sin", "Log"):
         assert y[x >= 0].min() < 0
+
+
+GRID = np.concatenate([np.linspace(-9, 9, 145), [-1e4, 1e4]]).astype(np.float32)
+OPERANDS: tuple[tuple[float | int, float | int], ...] = (
+    (0, 0), (0, 2.5), (0, -2.5), (2.5, 0), (-2.5, 0), (0, 0.0), (0.0, 0),
+)  # fmt: skip
+
+
+def test_signs_of_steps_are_those_of_their_values() -> None:
+    """Of every pair of operators: what is said never to be below 0 never is."""
+    said = 0
+    for first, one in itertools.product(expressions.BINARY, OPERANDS):
+        for second, other in itertools.product([*expressions.BINARY, "Relu"], OPERANDS):
+            last = tuple(1 if item == 0 and isinstance(item, int) else item for item in other)
+            steps = [expressions.Step(first, one, {})]
+            if second == "Relu":
+                steps.append(expressions.Step("Clip", (1,), {"alpha": 0.0, "beta": 3.0}))
+            else:
+                steps.append(expressions.Step(second, last, {}))
+            for part in (steps[:1], steps):
+                for x_is, x in ((False, GRID), (True, GRID[GRID >= 0])):
+                    if expressions.nonnegative(part, x_is):
+                        y = expressions.evaluate(part, x)
+                        said += 1
+                        assert not np.any(y[np.isfinite(y)] < 0), [step.text() for step in part]
+    assert said > 800
+
+
+@pytest.mark.parametrize("op", ["Mul", "Div"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_number_is_not_the_value_of_that_number(op: str, number: int) -> None:
+    """SiLU times two is SiLU, which is the second value, times 2.0: no square."""
+    texts = ("Sigmoid x", "Mul x %1", "Sub %2 0.01", f"{op} %{number} {number}.0")
+    steps = [expressions.parse(text) for text in texts]
+    below = bool(np.any(expressions.evaluate(steps, GRID) < 0))
+    assert below == (number > 1)
+    assert expressions.nonnegative(steps, False) == (not below)
+
+
+def test_gains_and_offsets_are_what_a_first_step_computes() -> None:
+    """Whichever operand is the number; nothing where the step is no such, or x is read again."""
+    last = expressions.Step("Sigmoid", (1,), {})
+    for op in expressions.BINARY:
+        for operands in OPERANDS:
+            step = expressions.Step(op, operands, {})
+            found = expressions.gain_and_offset([step, last])
+            wanted = expressions.evaluate([step], GRID).astype(float)
+            line = np.polyfit(GRID[:145].astype(float), wanted[:145], 1)
+            fits = np.all(np.isfinite(line)) and np.allclose(np.polyval(line, GRID), wanted)
+            if found is None:
+                numbers = any(isinstance(item, float) for item in operands)
+                assert not numbers or not fits or abs(line[0]) < 1e-6 or op in ("Max", "Min")
+            else:
+                np.testing.assert_allclose(found[0] * GRID + found[1], wanted, rtol=1e-6)
+            again = expressions.Step("Mul", (1, 0), {})
+            assert expressions.gain_and_offset([step, again]) is None
 
 
 def test_texts_of_steps() -> None:

@@ -53,6 +53,38 @@ def test_a_pad_that_nobody_takes_over(
     assert graph.nodes[0].attributes == {"begins": (0, 1, 1), "ends": (0, 1, 1)}
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_zeros_are_taken_over_up_to_the_windows_last_tap(
+    tmp_path: Path, kernel: int, dilation: int
+) -> None:
+    """So many that a window would see zeros only are a Pad of their own, on every side."""
+    reach = dilation * (kernel - 1) + 1
+    for side in (2, 3, 6, 7):
+        for amount in {1, reach - 1, reach} - {0}:
+            pads = [0] * 8
+            pads[side] = amount
+            net = padded(pads)
+            size = (kernel, 1) if side in (2, 6) else (1, kernel)
+            net.conv("p", "y", (6, 4, *size), dilations=[dilation, dilation])
+            made = operators(checked(net.save(tmp_path, "y")))
+            assert made == (["Conv"] if amount < reach else ["Pad", "Conv"])
+
+
+@pytest.mark.parametrize("own", [0, 1])
+@pytest.mark.parametrize("counted", [None, 0, 1])
+def test_an_average_counts_the_zeros_in_front_of_it_and_its_own_as_the_file_says(
+    tmp_path: Path, own: int, counted: int | None
+) -> None:
+    net = padded([0, 0, 1, 0, 0, 0, 0, 1])
+    more: dict[str, Any] = {} if counted is None else {"count_include_pad": counted}
+    if own:
+        more["pads"] = [0, 1, 0, 1]
+    net.node("AveragePool", ["p"], "y", kernel_shape=[3, 3], **more)
+    made = operators(checked(net.save(tmp_path, "y")))
+    assert made == (["Pad", "AveragePool"] if own and not counted else ["AveragePool"])
+
+
 @pytest.mark.parametrize(
     ("more", "total"),
     [({}, (1, 1, 1, 1)), ({"pads": [1, 0, 1, 0], "count_include_pad": 1}, (2, 1, 2, 1))],

@@ -151,7 +151,8 @@ def nonnegative(steps: Sequence[Step], x_is: bool) -> bool:
     signs = [x_is]
     for step in steps:
         parts = [item >= 0 if isinstance(item, float) else signs[item] for item in step.operands]
-        if step.op in ("Mul", "Div") and step.operands[0] == step.operands[1]:
+        values = [item for item in step.operands if isinstance(item, int)]  # 2 is none of 2.0
+        if step.op in ("Mul", "Div") and len(values) == 2 and values[0] == values[1]:
             signs.append(True)
         elif step.op in ("Add", "Mul", "Div", "Min"):
             signs.append(all(parts))
