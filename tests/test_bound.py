@@ -164,6 +164,23 @@ def test_what_no_layer_reads_and_what_is_given_twice() -> None:
     assert cycles == 16 * 3 * 4 + 2 * 16 * 2 * 2
 
 
+def test_an_input_passes_once_for_all_its_readers() -> None:
+    """The most of its rows that one of them reads; as a second operand it is read whole."""
+    for kernels, rows in ((((1, 1),) * 2, 3), (((1, 1), (2, 2)), 4), (((2, 2), (1, 1)), 4)):
+        net = QuantizedNet()
+        x = net.input("x", 16, 4, 4)
+        a, b = (
+            net.max_pool(x, name, strides=(2, 2), kernel=kernel)
+            for name, kernel in zip("ab", kernels, strict=True)
+        )
+        cycles = lower_bound(net.build(a, b), slow(32, 8, 1600, 16)).ddr_cycles
+        assert cycles == 16 * rows * 4 + 2 * 16 * 2 * 2
+    net = QuantizedNet()
+    x, z = net.input("x", 16, 4, 4), net.input("z", 16, 4, 4)
+    graph = net.build(net.add(net.max_pool(x, "a", kernel=(1, 1)), z, "y"), net.add(x, z, "w"))
+    assert lower_bound(graph, slow(32, 8, 1600, 16)).ddr_cycles == 4 * 16 * 16
+
+
 # ------------------------------------------------------------------ however a layer is cut
 
 

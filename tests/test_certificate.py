@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from assembled import RCCN, RDMA, TINY, WDMA, load, make, program, small_matrix, store
+from assembled import RCCN, RDMA, TINY, WDMA, load, make, program, small_matrix, store, tensor
 from conformance_checks import ORIGIN
 from integer_nets import NETWORKS
 from knightlite.chip_files import find
 from knightlite.compiler import Compiled, compile_graph
 from knightlite.container import LowerBound, RegionNote, ScheduleNotes
 from knightlite.isa import Affine, Load, Matrix, Space, Store
-from knightlite.profiler import certificate, certificate_json, certificate_lines, profile
-from knightlite.profiler.regions import LOSSES
+from knightlite.profiler import (
+    Certificate,
+    certificate,
+    certificate_json,
+    certificate_lines,
+    profile,
+    region_table,
+)
+from knightlite.profiler.regions import LOSSES, RegionProfile
 from knightlite.schedule import explained, memory_peaks
 from knightlite.sim import simulate_time
 from knightlite.sim.program_order import ProgramOrder
@@ -108,6 +115,87 @@ def test_a_region_by_hand() -> None:
 )
 def test_what_binds_in_words(bound: LowerBound, cycles: int, binds: str) -> None:
     assert (bound.cycles, bound.binds) == (cycles, binds)
+
+
+def region(lost: dict[str, int], name: str = "conv1", layers: int = 1) -> RegionProfile:
+    """A region of which every figure is another one."""
+    figures = {"cycles": 1900, "bound": 1200, "useful": 1100}
+    figures |= {loss: 10 + at for at, loss in enumerate(LOSSES)} | lost
+    return RegionProfile(name, "conv9", layers, 3, busiest="vector", **figures)
+
+
+def test_what_a_region_takes_at_least_by_hand() -> None:
+    """Constants once, in bursts of 16; inputs and outputs as they are; a byte takes a cycle.
+
+    What is computed beside products is in no bound; 128 products on 80 lanes are 1.6 cycles.
+    """
+    chip = replace(SLOW, ddr_burst_bytes=16, matrix_input_lanes=8, matrix_output_lanes=10)
+    code = [
+        load(Space.WSPM, 0, 40),
+        load(Space.WSPM, 0, 40),  # again
+        load(Space.MSPM, 64, 8),
+        load(Space.FSPM, 4096, 24),  # the input
+        load(Space.FSPM, 8192, 50),  # in between
+        store(0, 6000, 9),  # the output
+        small_matrix(layer=1),
+        replace(affine(30), layer=1),
+        replace(affine(20), layer=2),
+        replace(affine(30), layer=2),
+    ]
+    x, y = tensor("x", "u8", (1, 1, 24), 4096), tensor("y", "u8", (1, 1, 9), 6000, first=5, ready=5)
+    notes = ScheduleNotes(None, (RegionNote(1, 1), RegionNote(1, 1), RegionNote(1, 1)))
+    found = certificate(program(code, bytes(72), [x], [y], [x, y], chip=chip, schedule=notes))
+    assert [item.bound for item in found.regions] == [48 + 16 + 24 + 9, 2, 40 + 60]
+    assert [item.busiest for item in found.regions] == ["ddr", "vector", "vector"]
+
+
+def test_totals_in_words() -> None:
+    bound = LowerBound(1600, 1500, 1400, "conv1")
+    assert certificate_lines(Certificate(2000, bound, 2500, ())) == [
+        ("cycles", "2,000"),
+        ("lower bound", "1,600 cycles, by the vector engine"),
+        ("cycles / bound", "1.250"),
+        ("with FSPM's banks shared", "2,500 cycles, 25.0 % more"),
+    ]
+    for nothing in (None, LowerBound(0, 0, 0, "")):
+        assert certificate_lines(Certificate(0, nothing, 0, ())) == [
+            ("cycles", "0"), ("with FSPM's banks shared", "0 cycles, 0.0 % more"),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ("lanes", "array shape, 1,500 cycles of lanes not filled"),
+        ("again", "rows computed twice, 1,500 cycles"),
+        ("setup", "setup, 1,500 cycles"),
+        ("bandwidth", "bandwidth, 1,500 cycles"),
+        ("dependency", "dependency, 1,500 cycles in which it waits for another engine"),
+    ],
+)
+def test_a_region_in_words(loss: str, words: str) -> None:
+    several, alone = region({loss: 1500}, layers=2), region({loss: 1500}, "conv8")
+    found = Certificate(2000, None, 2000, (several, alone))
+    titles, *rows = region_table(found)
+    assert titles == ("region", "layers", "bands", "cycles", "own bound", "busiest", "lost most to")
+    assert rows == [
+        ("conv1 .. conv9", "2", "3", "1,900", "1,200", "vector", words),
+        ("conv8", "1", "3", "1,900", "1,200", "vector", words),
+    ]
+    told = certificate_json(found)
+    assert [item["keeps"] for item in told["regions"]] == [loss, loss]
+    assert {**told["regions"][0], "keeps": ""} == {**asdict(several), "keeps": ""}
+    assert told["bound"] is told["ratio"] is None
+
+
+def test_what_a_region_loses_most_to() -> None:
+    """Of equal losses the first; nothing is nothing."""
+    none = dict.fromkeys(LOSSES, 0)
+    assert region(none).keeps == "nothing"
+    assert region_table(Certificate(1, None, 1, (region(none),)))[1][-1] == "nothing"
+    for place, loss in enumerate(LOSSES):
+        assert region(none | dict.fromkeys(LOSSES[place:], 7)).keeps == loss
+    assert region_table(Certificate(1, None, 1, ())) == []
 
 
 def affine(pixels: int) -> Affine:

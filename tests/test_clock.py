@@ -78,6 +78,25 @@ def test_load_compute_store_chain() -> None:
     assert [event.token_stall for event in found.events] == [0, 42, 110]
 
 
+def test_a_token_is_to_blame_only_where_it_is_late() -> None:
+    """At 68 the queue is free: a token then or before stalls nothing, one at 69 does."""
+    for size, stall, sender in ((57, 0, ""), (58, 0, ""), (59, 1, "RDMA")):
+        code = [load(Space.FSPM, 0, size, signal=RCCN), small_matrix(), small_matrix(wait=RDMA)]
+        event = simulate_time(code, CHIP).events[2]
+        assert (event.start, event.token_stall, event.token_from) == (68 + stall, stall, sender)
+        assert event.stall_reason == (f"token from {sender}" if stall else "")
+
+
+def test_of_several_tokens_the_last_is_to_blame() -> None:
+    """Of those that come at once the first engine's."""
+    for pixels, sender, end in ((1, "WDMA", 100), (36, "WDMA", 100), (37, "RCVT", 101)):
+        vector = make(Pool, signal=RCCN, y_width=pixels * 64, x_width=pixels * 64)
+        code = [store(0, 0, 90, signal=RCCN), vector, small_matrix(wait=WDMA | RCVT)]
+        found = simulate_time(code, replace(CHIP, vector_setup_cycles=64, vector_lanes=64)).events
+        assert found[0].end == 100
+        assert (found[2].start, found[2].token_from) == (end, sender)
+
+
 def test_double_buffering_hides_the_loads() -> None:
     pair = [load(Space.FSPM, 0, 20, signal=RCCN), small_matrix(wait=RDMA)]
     assert times([*pair, *pair]) == [(0, 30), (30, 98), (30, 60), (98, 166)]

@@ -37,3 +37,41 @@ def test_causes_by_hand() -> None:
     }
     assert list(found) == list(CAUSES)
     assert sum(found.values()) == profile(made).burst_bytes
+
+
+def test_the_place_in_ddr_decides_not_the_scratchpad() -> None:
+    """Weights may be computed, or an input; features may be constant."""
+    code = [
+        store(0, 8192, 64),
+        load(Space.WSPM, 8192, 64),  # what was stored
+        load(Space.MSPM, 8192, 16),  # 48 beside it
+        load(Space.WSPM, 4096, 128),  # an input
+        load(Space.FSPM, 0, 64),  # a constant
+        load(Space.WSPM, 0, 64),  # again, elsewhere
+        load(Space.WSPM, 128, 64),  # the first byte behind the constants
+    ]
+    x = tensor("x", "u8", (1, 1, 128), 4096)
+    y = tensor("y", "u8", (1, 1, 64), 1 << 14, first=6, ready=6)
+    found = profile(program(code, bytes(128), [x], [y], [x, y], chip=CHIP)).ddr_causes
+    assert dict(found) == {
+        "constants": 64, "constants_again": 64, "ends": 128, "features": 64 * 3 + 16, "padding": 48,
+    }  # fmt: skip
+
+
+def test_an_end_is_one_from_its_first_byte_to_its_last() -> None:
+    """And an input's place is one until something is stored there, of however little."""
+    x = tensor("x", "u8", (1, 1, 128), 4096)
+    y = tensor("y", "u8", (1, 1, 128), 8192, first=0, ready=6)
+    for at, cause in (
+        (4095, "features"), (4096, "ends"), (4223, "ends"), (4224, "features"),
+        (8191, "features"), (8192, "ends"), (8319, "ends"), (8320, "features"),
+    ):  # fmt: skip
+        made = program([load(Space.FSPM, at, 1)], b"", [x], [y], [x, y], chip=CHIP)
+        assert profile(made).ddr_causes[cause] == 1, at
+    for at, size, cause in (
+        (4000, 96, "ends"), (4000, 97, "features"), (4223, 1, "features"), (4224, 9, "ends"),
+    ):  # fmt: skip
+        code = [store(0, at, size), load(Space.FSPM, 4100, 11)]
+        found = profile(program(code, b"", [x], [y], [x, y], chip=CHIP)).ddr_causes
+        assert found[cause] >= 11, at
+        assert found["ends"] == (11 if cause == "ends" else 0), at

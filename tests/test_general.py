@@ -41,6 +41,8 @@ from knightlite.isa import Store, disassemble
 from knightlite.isa import assemble as assembled
 from knightlite.native import NativeMachine
 from knightlite.options.deploy import DeployOptions
+from knightlite.profiler import profile, profile_text
+from knightlite.profiler.writers import profile_json
 from knightlite.schedule import explained
 from knightlite.sim import Machine
 from onnx_nets import Net, operators
@@ -498,9 +500,6 @@ def test_the_runtime_in_c_refuses_it_by_name(tmp_path: Path) -> None:
 
 
 def test_what_it_costs_stands_apart(tmp_path: Path) -> None:
-    from knightlite.profiler import profile, profile_text
-    from knightlite.profiler.writers import profile_json
-
     found = profile(program_of(twice, tmp_path))
     assert json.loads(profile_json(found))["trips"] == [
         {"layers": ["one"], "op": "CumSum", "before": "c", "read_bytes": 576, "write_bytes": 576},
@@ -604,7 +603,10 @@ def test_user_defined_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = {item.output: item for item in program.meta.general}
     assert {name: item.layer_type for name, item in found.items()} == {"g": 1153, "most": 1153}
     assert [set(item.reads) for item in found.values()] == [{"r", "z"}, {"r", "z"}]
-    assert len(program.meta.trips) == 1
+    (trip,) = profile(program).trips
+    assert set(trip.layers) == {"g", "most"}
+    assert trip.read_bytes == 576 + 576  # r and z, which both layers read
+    assert trip.write_bytes == 576 + 72
 
 
 @pytest.mark.parametrize(

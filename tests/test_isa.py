@@ -200,6 +200,32 @@ def test_bits_that_mean_nothing_must_be_zero(record: type[Instruction]) -> None:
             disassemble(bytes(damaged))
 
 
+@given(st.lists(st.sampled_from(ALL_INSTRUCTIONS), min_size=2, max_size=5), st.data())
+def test_of_several_faults_the_first_is_told(
+    records: list[type[Instruction]], data: st.DataObject
+) -> None:
+    """Of instructions by their place in the code, of counts by that in the record."""
+    items = [make(record) for record in records]
+    code = bytearray(assemble(items))
+    begins = [len(assemble(items[:at])) for at in range(len(items))]
+    wrong = data.draw(st.sets(st.sampled_from(range(len(items))), min_size=1))
+    first: dict[int, str] = {}
+    for at in wrong:
+        counts = [item for item in layout(records[at]) if item.name in COUNTS[records[at]]]
+        chosen = data.draw(st.sets(st.sampled_from(range(len(counts))), min_size=1))
+        for item in (counts[number] for number in chosen):
+            bit = 8 * (begins[at] + HEADER) + item.offset  # all others are 0: of a count of 1
+            code[bit // 8] &= ~(1 << bit % 8)
+        first[at] = counts[min(chosen)].name
+    with pytest.raises(FormatError) as caught:
+        disassemble(bytes(code))
+    at = min(wrong)
+    assert caught.value.sentence == (
+        f"the instruction at byte {begins[at]} ({records[at].MNEMONIC}) must have {first[at]} of "
+        "at least 1, not 0."
+    )
+
+
 # ------------------------------------------------------------------ listing
 
 

@@ -317,6 +317,14 @@ TRANSFERS: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     (make(Load, **RUNS, ddr_row_stride=200, ddr_column_stride=30), (136, 184, 243, 417, 417)),
     # the rows touch too, 450: 8 bursts, 512: 29, 67, 115; 19 of 24, 456: 304
     (make(Store, **RUNS, ddr_row_stride=90, ddr_column_stride=30), (129, 167, 215, 401, 401)),
+    # short runs a burst apart stay 4 x 2 bursts, 512: 29, 67, 115, though rows touch; 8 of 24, 192
+    (make(Load, rows=4, columns=2, run_bytes=16, ddr_column_stride=80, ddr_row_stride=96),
+     (129, 167, 215, 225, 225)),
+    # a byte less between them, 380: 6 bursts, 384: 22, 51, 86; 24 of ODD's bytes are a burst
+    (make(Load, rows=4, columns=2, run_bytes=16, ddr_column_stride=79, ddr_row_stride=95),
+     (122, 151, 186, 225, 225)),
+    # so it is with rows of one run: apart 4 bursts, 256: 15, 34, 58; 4 of 24, 96
+    (make(Store, rows=4, run_bytes=16, ddr_row_stride=80), (115, 134, 158, 161, 161)),
     # one run a row, whatever the column stride: 4 of 100 that touch, 400: 7 bursts, 448: 25, 59,
     # 100; 17 of 24, 408: 272
     (make(Load, rows=4, run_bytes=100, ddr_row_stride=100, ddr_column_stride=7),

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assembled import TINY
 from conformance_checks import artificial, build
 from knightlite.chip_files import find
 from knightlite.dtypes import S8, S16
 from knightlite.errors import UnsupportedError
 from knightlite.ir import Node
+from knightlite.isa import Pool
 from knightlite.lower import LOWERINGS, limit_findings
 from knightlite.ops import ALL_OPS, resize
+from knightlite.schedule import plan_instructions
 from quantized_nets import SCALE, QuantizedNet
 
 CHIP = find("TX5368AV200").chip
@@ -84,6 +87,17 @@ CASES: dict[str, tuple[Callable[[QuantizedNet], str], str]] = {
         "ResizeLinear: positions must have steps, offsets and units of at most 2147483647, not "
         "2147483648.",
     ),
+    "weights_not_square": (  # 600 taps of 32 rows of 16 bytes
+        lambda net: net.conv(net.input("x", 32, 24, 25), "y", 20, (24, 25)),
+        "Conv: the smallest weight tile needs 307200 bytes of WSPM, the chip has 294912; "
+        "use a kernel smaller than 24x25.",
+    ),
+    "output_too_long": (  # x is not: the output alone
+        lambda net: net.moved(
+            "Pad", (net.input("x", 1, 1, 65500),), "y", begins=(0, 0, 30), ends=(0, 0, 6)
+        ),
+        "Pad: y must have at most 65535 channels, rows and columns.",
+    ),
     "weights": (
         lambda net: net.conv(net.input("x", 32, 30, 30), "y", 20, (30, 30)),
         "Conv: the smallest weight tile needs 460800 bytes of WSPM, the chip has 294912; "
@@ -141,6 +155,33 @@ def test_a_table_of_16_bits_fits_to_the_byte() -> None:
     )
 
 
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "MatMul"])
+@pytest.mark.parametrize("wide", ["x", "w", "both", "y"])
+def test_widths_that_the_chip_has_not(op: str, wide: str) -> None:
+    """Of 16 bits where there are none: which operand is named; the result's own are another's."""
+    net = QuantizedNet()
+    x = net.input("x", 8, 1, 6, S16 if wide in ("x", "both") else S8)
+    weights, y_type = wide in ("w", "both"), S16 if wide == "y" else S8
+    if op == "MatMul":
+        w = net.input("w", 5, 1, 8, S16 if weights else S8)
+        y = net.node("MatMul", (x, w), "y", y_type, SCALE, groups=1, form="values")
+        named = {"x": "x", "w": "w", "both": "x and w"}
+        told = "8-bit features by 8-bit features only, but {}"
+    else:
+        make = net.conv if op == "Conv" else net.transposed
+        y = make(x, "y", 5, dtype=y_type, weight_type=np.int16 if weights else np.int8)
+        named = {"x": "the features x", "w": "the weights", "both": "the features x and weights"}
+        told = "8-bit features by 8-bit weights only, but {}"
+    graph = net.build(y)
+    assert limit_findings(graph, CHIP) == []
+    sentences = [item.sentence for item in limit_findings(graph, replace(CHIP, bit_widths=(8,)))]
+    assert sentences == [
+        f"{op}: the chip multiplies {told.format(named[wide])} have 16 bits; quantize them to 8 "
+        "bits, or take a chip with 16."
+        for _ in range(wide != "y")
+    ]
+
+
 def test_limits_follow_the_chip() -> None:
     make, _ = CASES["weights"]
     net = QuantizedNet()
@@ -189,6 +230,26 @@ def test_the_smallest_weight_tile_is_the_schedules(
     build(graph, artificial(replace(chip, wspm_bytes=least)))
     with pytest.raises(UnsupportedError, match=f"needs {least} bytes of WSPM, the chip has"):
         build(graph, artificial(replace(chip, wspm_bytes=least - 1)))
+
+
+@pytest.mark.parametrize("op", ["max", "average"])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 3)])
+def test_a_pool_reads_what_its_windows_cover(op: str, strides: tuple[int, int]) -> None:
+    """No row or column more, in tiles at every edge."""
+    net = QuantizedNet()
+    x = net.input("x", 40, 9, 20)
+    window: dict[str, Any] = {"kernel": (3, 4), "strides": strides, "pads": (1, 2, 2, 1)}
+    y = (net.max_pool if op == "max" else net.average_pool)(x, "y", **window)
+    plan = build(net.build(y), artificial(TINY)).compiled.plan
+    (code,) = plan_instructions(plan)
+    items = [item for item in code if isinstance(item, Pool)]
+    assert len(items) > 3
+    for item in items:
+        high, wide = item.covered()
+        assert item.pad_top + item.x_height <= high
+        assert item.pad_left + item.x_width <= wide
+    written = sum(item.y_height * item.y_width * item.y_channels for item in items)
+    assert written == plan.layers[0].geometry.y.elements
 
 
 def test_all_findings_at_once() -> None:

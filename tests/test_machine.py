@@ -251,6 +251,22 @@ def test_saturation_is_counted() -> None:
     assert saturations == 1  # the first ends exactly at the limit
 
 
+@pytest.mark.parametrize("elements", [4, 8, 12, 1 << 16])
+def test_saturations_of_all_blocks_and_instructions_add_up(
+    elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1, 2, 0 and 3 sums of four pixels leave the accumulator, whatever a block holds; twice."""
+    monkeypatch.setattr("knightlite.sim.engines_matrix.BLOCK_ELEMENTS", elements)
+    item = small_matrix(accumulate_in=1, accumulate_out=1, accumulator_address=2048)
+    fspm = bytearray(TINY.fspm_bytes)
+    fspm[:32] = b"\x02" * 32  # every product sum is 16
+    for pixel, count in enumerate((1, 2, 0, 3)):
+        begin = 2048 + 16 * pixel
+        fspm[begin : begin + 4 * count] = (2**31 - 1).to_bytes(4, "little") * count
+    _, saturations = run_whole([item, item], bytes(fspm), b"\x01" * 32, b"")
+    assert saturations == 2 * (1 + 2 + 3)
+
+
 def test_wide_sums_saturate_at_48_bits() -> None:
     item = small_matrix(
         accumulate_in=1, accumulate_out=1, accumulator_address=2048, weight_type=1,

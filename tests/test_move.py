@@ -13,6 +13,7 @@ from assembled import TINY, make, whole_memory_program
 from conformance_checks import build
 from knightlite.errors import MachineError
 from knightlite.isa import Move
+from knightlite.lower.moves import move
 from knightlite.schedule.plan import plan_instructions
 from knightlite.sim import Machine
 from naive_machine import NaiveMachine
@@ -94,6 +95,34 @@ def test_bytes_between_the_runs_may_be_written() -> None:
 def test_cycles(fields: dict[str, int], words: int) -> None:
     assert TINY.fspm_bank_bytes_per_cycle == 32
     assert make(Move, **fields).cycles(TINY) == TINY.vector_setup_cycles + words
+
+
+Loops = list[tuple[int, int, int]]
+
+
+@pytest.mark.parametrize(
+    ("loops", "run", "moved"),
+    [  # (turns, stride in x, stride in y), the outermost first; then run and loops of the Move
+        ([], 8, (8, [])),
+        ([(1, 5, 7), (3, 100, 200)], 8, (8, [(3, 100, 200)])),
+        ([(3, 100, 200), (4, 8, 8)], 8, (32, [(3, 100, 200)])),  # runs that touch on both sides
+        ([(3, 100, 200), (4, 8, 9)], 8, (8, [(3, 100, 200), (4, 8, 9)])),
+        ([(3, 100, 200), (4, 9, 8)], 8, (8, [(3, 100, 200), (4, 9, 8)])),
+        ([(3, 32, 32), (4, 8, 8)], 8, (96, [])),
+        ([(3, 32, 64), (4, 8, 8)], 8, (32, [(3, 32, 64)])),
+        ([(2, 32, 64), (4, 8, 16)], 8, (8, [(8, 8, 16)])),  # one loop goes on as the other ends
+        ([(2, 32, 60), (4, 8, 16)], 8, (8, [(2, 32, 60), (4, 8, 16)])),
+        ([(2, 30, 64), (4, 8, 16)], 8, (8, [(2, 30, 64), (4, 8, 16)])),
+        ([(5, 64, 128), (2, 32, 64), (4, 8, 16)], 8, (8, [(40, 8, 16)])),
+        ([(5, 99, 128), (2, 32, 64), (1, 3, 3), (4, 8, 16)], 8, (8, [(5, 99, 128), (8, 8, 16)])),
+        ([(2, 8, 8), (4, 3, 3)], 2, (2, [(2, 8, 8), (4, 3, 3)])),  # gaps: 8 is no multiple
+    ],
+)
+def test_loops_without_gaps_are_one(loops: Loops, run: int, moved: tuple[int, Loops]) -> None:
+    item = move(3, 2048, loops, run)
+    assert (item.x_address, item.y_address) == (3, 2048)
+    assert (item.run_bytes, [loop for loop in item.loops if loop[0] > 1]) == moved
+    assert item.loops[: 4 - len(moved[1])] == ((1, 0, 0),) * (4 - len(moved[1]))
 
 
 @pytest.mark.parametrize("groups", [2, 3, 4, 6])

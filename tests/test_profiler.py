@@ -168,6 +168,17 @@ def test_a_layer_beside_another_uses_no_more_than_the_engine_has() -> None:
     assert found.layers[1].mac_utilization == 128 / (4 * 2048)
 
 
+@pytest.mark.parametrize(("macs", "useful"), [(96, 96), (128, 128), (256, 256), (257, 256)])
+def test_products_count_once_and_only_where_they_are_done(macs: int, useful: int) -> None:
+    """A layer of so many, for which 256 are done: rows twice, or blocks of zeros left out."""
+    made = program([small_matrix(layer=1), small_matrix(layer=1)], chip=CHIP)
+    layers = (made.meta.layers[0], replace(made.meta.layers[1], macs=macs), made.meta.layers[2])
+    found = profile(paired(replace(made, meta=replace(made.meta, layers=layers))))
+    assert found.layers[1].cycles == found.cycles == 136
+    assert found.layers[1].macs == found.macs == useful
+    assert found.layers[1].mac_utilization == found.mac_utilization == useful / (136 * 2048)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -334,7 +345,8 @@ def test_the_host_s_share_is_apart() -> None:
     """In a line and a key of its own; no time, rate or layer has it."""
     plain = profile(net(), evidence=(HELD, True))
     found = profile(net(), evidence=(replace(HELD, host_us=500), True))
-    assert (plain.host_ms, found.host_ms) == (0, 0.5)
+    alike = profile(net(), evidence=(replace(HELD, host_us=500), False))  # a chip with its figures
+    assert (plain.host_ms, found.host_ms, alike.host_ms) == (0, 0.5, 0.5)
     assert replace(found, host_ms=0.0) == plain
     assert "Host" not in profile_text(plain)
     assert "\nHost beside it, a frame (ms): 0.5\nTotal calculation" in profile_text(found)

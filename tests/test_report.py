@@ -14,8 +14,9 @@ import pytest
 from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store
 from knightlite.container import Layer, Program, paired
 from knightlite.isa import Space
-from knightlite.profiler import CAUSES, Profile, profile
+from knightlite.profiler import CAUSES, LIMITERS, LayerProfile, Profile, profile
 from knightlite.report import (
+    Advice,
     Details,
     Point,
     Tried,
@@ -146,6 +147,88 @@ def test_the_limiter_is_what_saves_most() -> None:
     assert limiter_sentence(quick).startswith("No part alone limits net: they wait for each other.")
 
 
+def saving(**shares: float) -> Profile:
+    """A profile whose what-ifs save these shares of a millisecond, and all others nothing."""
+    found = profile(net())
+    cycles = found.clock_hz // 1000
+    what_ifs = tuple(
+        replace(item, time_ms=1 - shares.get(item.part, 0.0)) for item in found.what_ifs
+    )
+    return replace(found, cycles=cycles, what_ifs=what_ifs)
+
+
+@pytest.mark.parametrize(
+    ("shares", "part"),
+    [
+        ({"ddr": 0.5, "matrix": 0.25}, "ddr"),
+        ({"ddr": 0.25, "matrix": 0.5}, "matrix"),
+        ({"ddr": 0.25, "vector": 0.5}, "vector"),
+        ({"setup": 0.5, "clock": 0.75}, "setup"),  # the clock is no part
+        ({"ddr": 0.5, "matrix": 0.5, "vector": 0.5, "setup": 0.5}, "ddr"),  # of equals the first
+        ({"matrix": 0.5, "vector": 0.5, "setup": 0.5}, "matrix"),
+        ({"vector": 0.5, "setup": 0.5}, "vector"),
+        ({"clock": 0.75, "ddr": 1 / 64}, "order"),
+        ({"ddr": 1 / 32}, "ddr"),
+        ({}, "order"),
+        (dict.fromkeys(LIMITERS, -0.5), "order"),
+    ],
+)
+def test_the_limiter_by_hand(shares: dict[str, float], part: str) -> None:
+    found = saving(**shares)
+    limit = limiter(found)
+    assert limit.part == part
+    assert limit.saved == max(shares.get(name, 0.0) for name in LIMITERS)
+    first, sentence = summary_lines(found, tried(found))[0], limiter_sentence(found)
+    words, saves = {
+        "ddr": ("The DDR's rate limits", "twice the rate saves"),
+        "matrix": ("Multipliers limit", "twice as many save"),
+        "vector": ("Vector lanes and banks limit", "twice as many save"),
+        "setup": ("Setup of instructions limits", "without it saves"),
+        "order": ("No part alone limits", ""),
+    }[part]
+    assert sentence.startswith(f"{words} net: ")
+    assert first.lower().startswith(f"{words.lower()} it: ")
+    if saves:
+        assert f"{saves} {limit.saved:.0%}" in first
+        assert f"{saves} {limit.saved:.0%} of the time. Busy: " in sentence
+
+
+def test_little_is_no_limit() -> None:
+    """Three percent are the least that counts."""
+    quarter = replace(saving(), cycles=500 * 400)  # 0.4 ms
+    for saved, part in ((0.3875, "ddr"), (0.3885, "order")):
+        what_ifs = tuple(replace(item, time_ms=0.4) for item in quarter.what_ifs)
+        first = replace(what_ifs[0], time_ms=saved)
+        assert limiter(replace(quarter, what_ifs=(first, *what_ifs[1:]))).part == part
+
+
+def test_who_is_busiest_stands_first() -> None:
+    found = replace(
+        saving(), cycles=1000, ddr_busy_cycles=250,
+        busy_cycles={"RDMA": 900, "WDMA": 800, "RCCN": 500, "RCVT": 750},
+    )  # fmt: skip
+    assert limiter_sentence(found).endswith("Busy: vector engine 75%, matrix engine 50%, DDR 25%.")
+    rows = re.findall(r"<bdi>([^<]*)</bdi></td><td>(\d+)</td><td>([\d.]+%)</td>", page(found))
+    assert [row for row in rows if row[0] in BUSY.values()] == [
+        ("DDR", "250", "25.0%"),
+        ("matrix engine", "500", "50.0%"),
+        ("vector engine", "750", "75.0%"),
+    ]
+
+
+def test_operators_that_take_most_stand_first() -> None:
+    """By cycles, whatever the number of layers; of equals by name."""
+    found = profile(net())
+    rows = [
+        replace(found.layers[0], op=op, cycles=cycles)
+        for op, cycles in (("B", 3), ("Many", 1), ("Many", 1), ("Many", 1), ("A", 3), ("Most", 4))
+    ]
+    shares = by_operator(replace(found, layers=tuple(rows), cycles=16))
+    assert [(item.name, item.cycles, item.share, item.layers) for item in shares] == [
+        ("Most", 4, 4 / 16, 1), ("A", 3, 3 / 16, 1), ("B", 3, 3 / 16, 1), ("Many", 3, 3 / 16, 3),
+    ]  # fmt: skip
+
+
 def test_shares_by_operator_are_all_of_the_time() -> None:
     found = profile(net())
     layers = (replace(found.layers[0], op="Load"), *found.layers[1:])
@@ -171,6 +254,29 @@ def test_the_best_of_each_kind_is_shown_then_what_ifs() -> None:
         ("assumed", 0.704), ("level", 0.2), ("assumed", 0.144),
     ]  # fmt: skip
     assert shown[1].commands == ("do level",)
+
+
+def advice(kind: str, saved: float) -> Advice:
+    return Advice(kind, f"Take {kind}", kind, (f"do {kind}",), 1 - saved, saved)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "assumed", "shown"),
+    [
+        ((0.5, 0.4, 0.3, 0.2), (0.9,), (0.5, 0.4, 0.3)),  # what can be done stands before what-ifs
+        ((0.5, 0.2), (0.9, 0.8), (0.9, 0.5, 0.2)),  # which fill up to three; the best stands first
+        ((0.1,), (0.9, 0.8, 0.7), (0.9, 0.8, 0.1)),
+        ((), (0.9, 0.8, 0.7, 0.6), (0.9, 0.8, 0.7)),
+        ((0.01, 0.0099), (0.01, 0.0099), (0.01, 0.01)),  # a hundredth is worth a line
+        ((0.0,), (-0.5,), ()),
+    ],
+)
+def test_three_are_shown(
+    compiled: tuple[float, ...], assumed: tuple[float, ...], shown: tuple[float, ...]
+) -> None:
+    own = [advice(f"kind {at}", saved) for at, saved in enumerate(compiled)]
+    found = chosen([advice("assumed", saved) for saved in assumed], own)
+    assert tuple(item.saved for item in found) == shown
 
 
 def test_what_ifs_keep_what_is_assumed_already() -> None:
@@ -251,6 +357,71 @@ def test_where_all_advice_is_other_hardware_the_page_says_why() -> None:
     slower = page(found, tried(found, point("level", 99.0), point("chip", None, "gone")))
     assert "None of 1 other programs that were compiled is faster. What follows is" in slower
     assert "other hardware" not in page(found, tried(found, point("level", found.time_ms / 2)))
+
+
+def cells(body: str) -> list[list[str]]:
+    """The cells of every row, as text; what sorts them in front, where that is said."""
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", body)
+    found = [re.findall(r"<td([^>]*)>(.*?)</td>", row) for row in rows]
+    return [
+        [
+            "".join(re.findall('data-value="([^"]*)"', made)) + re.sub("<[^>]*>", "|", told)
+            for made, told in row
+        ]
+        for row in found
+        if row
+    ]
+
+
+def test_the_table_of_layers_to_the_cell() -> None:
+    """Every figure another one: what is shown, and what sorting goes by."""
+    row = LayerProfile("a", "Conv", 7, 250, 9.0, 54321, 0.125, 1000, 2000, 4096, "vector", 2048)
+    found = replace(profile(net()), layers=tuple(replace(row, name=x) for x in "abc"), cycles=2000)
+    wanted = [
+        "250250", "25012.50%", "5432154,321", "0.12512.5%", "40964,096", "vector", "20482,048",
+    ]  # fmt: skip
+    body = page(found)
+    rows = [line for line in cells(body) if line[-1] == "20482,048"]
+    assert [line[2:] for line in rows] == [wanted] * 3
+    assert [line[1] for line in rows] == ["|Conv|"] * 3
+    assert [line[0].strip("|") for line in rows] == ["a", "b", "c"]
+    heads = re.findall(r'<button type="button" title="[^"]*">([^<]*)</button></th>', body)
+    assert heads == [
+        "layer", "op", "cycles", "%", "MACs", "MAC %", "DDR bytes", "bound by", "FSPM",
+    ]  # fmt: skip
+
+
+def test_the_tables_of_what_was_tried_to_the_cell() -> None:
+    """Half the time is half less, twice the time is all of it more."""
+    found = saving(ddr=0.25, matrix=0.125, vector=0.0625, setup=0.03125, clock=-0.5)
+    points = (point("level", 0.5), point("chip", 2.0), point("size", None, "it is gone"))
+    body = page(found, tried(found, *points, remarks=("Said <so>.",)))
+    assert (
+        "<summary>All that was tried: 5 what-ifs of this program, 2 of 3 other programs</summary>"
+    ) in body
+    rows = [line for line in cells(body) if line[1:2] in (["clocked again"], ["compiled"])]
+    assert rows == [
+        ["DDR twice as fast", "clocked again", "0.750", "-25.0%"],
+        ["twice the multipliers", "clocked again", "0.875", "-12.5%"],
+        ["twice the vector lanes and FSPM banks", "clocked again", "0.938", "-6.2%"],
+        ["no setup of instructions", "clocked again", "0.969", "-3.1%"],
+        ["clock a quarter faster, DDR as it is", "clocked again", "1.500", "+50.0%"],
+        ["another level", "compiled", "0.500", "-50.0%"],
+        ["another chip", "compiled", "2.000", "+100.0%"],
+    ]
+    assert ["another size", "it is gone", "", ""] in cells(body)
+    first, second, _ = re.findall(r"<li>(.*?)</li>", body)
+    assert re.sub("<[^>]*>", "|", first) == (
+        "|50.0% less time|: Take another level. 1.000 \u2192 0.500 ms |(compiled and clocked)|||"
+        "do level|"
+    )
+    assert re.sub("<[^>]*>", "|", second).startswith(
+        "|25.0% less time|: A chip with DDR twice as fast, and the same program. 1.000 \u2192 "
+        "0.750 ms |(the same program, clocked again)|||knightlite profile --set ddr_"
+    )
+    assert '<p class="dim">Said &lt;so&gt;.</p>' in body
+    none = page(found, tried(saving()))
+    assert "Nothing that was tried makes it faster." in none
 
 
 def test_what_scripts_draw() -> None:

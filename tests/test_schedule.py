@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from assembled import TINY
 from conformance_checks import (
     CHIPS,
     ORIGIN,
@@ -32,6 +33,8 @@ from knightlite.isa import Matrix, Space, Store
 from knightlite.lower import work_of
 from knightlite.ops import ALL_OPS, BY_NAME
 from knightlite.schedule import LayerPlan, Tiling, Tilings, choose, layer_key, plan
+from knightlite.schedule.least import LeastCycles
+from knightlite.schedule.price import price, tile_costs
 from knightlite.schedule.tiling import Geometry, geometry
 from knightlite.sim import simulate_time
 from quantized_nets import QuantizedNet
@@ -509,6 +512,29 @@ def test_known_tilings_change_no_byte(chip_name: str) -> None:
                 twins += data[-1] != data[-2]
     assert len(tilings) > 100  # samples are unlike one another
     assert twins > 10
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("make", ["depthwise", "table"])
+def test_of_tilings_that_are_equally_fast_the_first_is_taken(
+    make: str, turn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever is priced first."""
+    net = QuantizedNet()
+    y = (
+        net.conv(net.input("x", 96, 10, 10), "y", 96, (3, 3), pads=(1,) * 4, group=96)
+        if make == "depthwise"
+        else net.table(net.input("x", 128, 6, 6), "y")
+    )
+    made = build(net.build(y), artificial(TINY)).compiled.plan
+    geometry = made.layers[0].geometry
+    costs, tilings = tile_costs(geometry, made.locations), list(choose.candidates(geometry))
+    prices = [price(costs, tiling) for tiling in tilings]
+    least = min(cycles for cycles in prices if cycles is not None)
+    assert prices.count(least) > 1
+    places = {tiling: turn * at - len(tilings) for at, tiling in enumerate(tilings)}
+    monkeypatch.setattr(LeastCycles, "of", lambda _, tiling: places[tiling])
+    assert choose.choose(geometry, made.locations, "y") == (tilings[prices.index(least)], least)
 
 
 def test_layers_that_are_alike_are_priced_once(monkeypatch: pytest.MonkeyPatch) -> None:

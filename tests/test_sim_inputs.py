@@ -56,6 +56,44 @@ def test_frames_asked_for(tmp_path: Path) -> None:
     assert (more.asked, more.available, values(more)) == (4, 5, flat(0, 2, 4))
 
 
+@pytest.mark.parametrize(
+    ("count", "step", "asked", "numbers"),
+    [
+        (None, 0, 2, (0, 1)),  # as many as usual
+        (None, 4, 2, (0, 4)),
+        (None, 9, 2, (0,)),
+        (1, 3, 1, (0,)),
+        (2, 3, 2, (0, 3)),
+        (4, 3, 4, (0, 3)),
+        (2, 1, 2, (0, 1)),
+        (5, 1, 5, (0, 1, 2, 3, 4)),
+        (9, 0, 9, (0, 1, 2, 3, 4)),
+        (9, 2, 9, (0, 2, 4)),
+    ],
+)
+def test_which_frames_run(
+    count: int | None, step: int, asked: int, numbers: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Of five; all others remain, also those between."""
+    name = write(tmp_path / "x.bin", FRAMES)
+    found = inputs.read(name, [ENTRY], "nchw", count, step, usual_count=2)
+    assert (found.asked, found.available, found.numbers) == (asked, 5, numbers)
+    assert found.remaining == 5 - len(numbers)
+
+
+@pytest.mark.parametrize("counts", [(5, 3), (3, 5)])
+def test_files_of_equally_many_frames(counts: tuple[int, int], tmp_path: Path) -> None:
+    files = [tmp_path / name for name in "ab"]
+    for path, count in zip(files, counts, strict=True):
+        write(path, FRAMES[:count])
+    entries = [ENTRY, replace(ENTRY, name="y")]
+    with pytest.raises(DataError) as caught:
+        inputs.read(files, entries, "nchw", 1)
+    assert caught.value.sentence == (
+        f"the input files must hold equally many frames, not {list(counts)}."
+    )
+
+
 def test_ten_pictures_of_the_walkthrough(tmp_path: Path) -> None:
     """Ten float32 NCHW frames without -fc: the first runs, nine remain."""
     many = np.concatenate([FRAMES, FRAMES]).astype(np.float32) / 2
