@@ -20,7 +20,9 @@ from knightlite.errors import (
     KnightliteError,
     UsageError,
     findings_error,
+    not_there,
     suggestion,
+    unreadable,
 )
 from knightlite.json_records import Misfit, read, record_form
 from knightlite.reading import read_text, toml_table
@@ -153,11 +155,11 @@ def find(name: str) -> ChipFamily:
     if name.endswith(FILE_SUFFIX):
         path = Path(name)
         if not path.is_file():
-            raise UsageError(f"chip file {name} does not exist.")
+            raise not_there("chip file", path, "`knightlite chips` lists those that ship")
         try:
             text = read_text(path, limits.TOML_BYTES)
         except OSError as error:
-            raise UsageError(f"chip file {name} cannot be read: {error.strerror}.") from error
+            raise unreadable("chip file", name, error) from error
         except UnicodeDecodeError as error:
             raise FormatError(
                 f"chip file {name} is not valid TOML: it is not UTF-8 text."

@@ -6,10 +6,13 @@ Exit codes: 1 the request could not be carried out, 2 the request itself is wron
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 SHOWN_NAMES = 12  # of a longer list in a hint
@@ -20,6 +23,7 @@ NAME_OR_NUMBER = re.compile(r"[\d/_…]|\w\.\w")  # in a word that is particular
 PARTICULAR = "…"
 NEAREST, NEAR = 3, 0.6  # names suggested at most, and how alike they are (of difflib)
 BEGINNING = 3  # letters of a name, at least, that may stand for all of it
+LOOKED_AT = 2000  # files of a folder, where a name is looked for that is near to one of them
 
 
 EXAMPLE_SHAPE = (1, 3, 224, 224)  # of an input, where nobody knows it
@@ -129,20 +133,131 @@ def suggestion(name: str, known: Iterable[str], what_else: str = "") -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Of the known names the nearest to a wrong one, as a question, letter case apart; or "".
+    """Of the known names the nearest to a wrong one, as a question, letter case apart; or ""."""
+    near = _nearest(name, known)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
-    Those that it begins come first, where they are few.
-    """
+
+def _nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The nearest names; those that a name begins come first, where they are few."""
     from difflib import get_close_matches
 
     names = {item.casefold(): item for item in reversed([*known])}
     folded = name.casefold()
     longer = [item for item in names if len(folded) >= BEGINNING and item.startswith(folded)]
-    longer = longer if len(longer) <= NEAREST else []  # of many it says nothing
+    longer = sorted(longer, key=len) if len(longer) <= NEAREST else []  # of many it says nothing
     near = [*longer, *get_close_matches(folded, names, n=NEAREST, cutoff=NEAR)]
     near = [*dict.fromkeys(near)][:NEAREST]
     near = [folded] if folded in names else near
-    return f"did you mean {' or '.join(names[item] for item in near)}?" if near else ""
+    return [names[item] for item in near]
+
+
+def not_there(
+    what: str,
+    path: str | Path,
+    hint: str = "",
+    *,
+    folder: bool = False,
+    endings: Sequence[str] = (),
+) -> UsageError:
+    """The error for a file that is named and is none, or for such a ``folder``.
+
+    ``what`` it is to be, as a sentence begins with it. Names that are near come first in the hint;
+    ``hint`` is what makes such a file. ``endings``: how such files end, where only they are meant.
+    """
+    path = Path(path)
+    if folder and path.exists():
+        return UsageError(
+            f"{what} {path} is a file, not a folder.", hint or f"name its folder, {path.parent}"
+        )
+    if not folder and path.is_dir():
+        return UsageError(f"{what} {path} is a folder, not a file.", "name the file inside it")
+    if path.is_symlink():
+        return UsageError(f"{what} {path} is a link that leads to no file.", "name a file")
+    near = near_path(path, folder=folder, endings=endings)
+    near = near or listed_beside(path, folder=folder, endings=endings)
+    return UsageError(f"{what} {path} does not exist.", joined_hints(near, hint))
+
+
+def joined_hints(*hints: str) -> str:
+    """Several hints as one; those that are "" are left out."""
+    found = ""
+    for hint in filter(None, hints):
+        found += f"{'' if not found else ' ' if found.endswith('?') else '; '}{hint}"
+    return found
+
+
+def unreadable(what: str, path: str | Path, error: OSError, hint: str = "") -> UsageError:
+    """The error for a named file that could not be opened: it is not there, or why else."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+        return not_there(what, path, hint)
+    reason = error.strerror or str(error)
+    return UsageError(f"{what} {path} cannot be read: {reason}.", hint)
+
+
+def near_path(path: Path, *, folder: bool = False, endings: Sequence[str] = ()) -> str:
+    """What lies near a path that leads nowhere, as a question or a clause; or "".
+
+    Names of the same ending first; where a folder on the way is not there, what is near to that.
+    """
+    above = path.parent
+    if not above.is_dir():
+        missing = path
+        while missing != missing.parent and not missing.parent.is_dir():
+            missing = missing.parent
+        there = _nearest(missing.name, _names_in(missing.parent, folder=True))
+        rest = path.relative_to(missing)
+        return _asked([missing.parent / item / rest for item in there]) or (
+            f"there is no folder {missing}"
+        )
+    names = _names_in(above, folder)
+    if folder:
+        return _asked([above / item for item in _nearest(path.name, names)])
+    for some in (_ending_so(names, path, endings), () if endings else names):
+        stems: dict[str, list[str]] = {}  # the ending says nothing of how near a name is
+        for item in some:
+            stems.setdefault(Path(item).stem, []).append(item)
+        stem = path.stem if path.suffix in {Path(item).suffix for item in some} else path.name
+        near = [above / item for found in _nearest(stem, stems) for item in stems[found]]
+        if near:
+            return _asked(near[:NEAREST])
+    return ""
+
+
+def listed_beside(path: Path, *, folder: bool = False, endings: Sequence[str] = ()) -> str:
+    """The files of a kind, or the folders, beside a path that leads nowhere, as a clause; or ""."""
+    found = _names_in(path.parent, folder)
+    found = found if folder else _ending_so(found, path, endings)
+    if not found or not (folder or endings or path.suffix):
+        return ""
+    more = ", ..." if len(found) > FEW else ""
+    what = "the folders" if folder else "the files"
+    return f"{what} there are {', '.join(found[:FEW])}{more}"
+
+
+def _ending_so(names: Sequence[str], path: Path, endings: Sequence[str]) -> list[str]:
+    ends = tuple(endings) or ((path.suffix.lower(),) if path.suffix else ())
+    return [item for item in names if not ends or item.lower().endswith(ends)]
+
+
+def _asked(paths: Sequence[Path]) -> str:
+    """Paths that may have been meant, those that are there, as a question; or ""."""
+    there = [str(path) for path in paths if path.exists()]
+    return f"did you mean {' or '.join(there)}?" if there else ""
+
+
+def _names_in(directory: Path, folder: bool) -> list[str]:
+    """The names of a folder's files, or of its folders; hidden ones and the rest of many not."""
+    try:
+        with os.scandir(directory) as entries:
+            found = [
+                item.name
+                for item in itertools.islice(entries, LOOKED_AT)
+                if item.is_dir() is folder and not item.name.startswith(".")
+            ]
+    except OSError:
+        return []
+    return sorted(found)
 
 
 def summarized(findings: Iterable[Finding]) -> list[Finding]:

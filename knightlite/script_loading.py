@@ -26,6 +26,7 @@ from knightlite.errors import (
     KnightliteError,
     UnsupportedError,
     UsageError,
+    not_there,
     suggestion,
 )
 from knightlite.script_imports import needed_packages
@@ -142,7 +143,7 @@ def script_loaded(script: Path) -> Iterator[Loaded]:
     seeded.
     """
     if not script.is_file():
-        raise UsageError(f"user script {script} does not exist.", "name it with -uds FILE")
+        raise not_there("user script", script, "name it with -uds FILE", endings=(".py",))
     shipped = scripts_folder()
     before = dict(sys.modules)
     path, argv, no_bytecode = list(sys.path), sys.argv, sys.dont_write_bytecode

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from knightlite import atomic_write, json_records
-from knightlite.errors import FormatError, UsageError
+from knightlite.errors import FormatError, UsageError, listed_beside, near_path, not_there
 from knightlite.json_records import Hexadecimal
 from knightlite.reading import open_regular, read_text
 from knightlite.version import __version__
@@ -289,7 +289,7 @@ def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
     """
     path = Path(path)
     if (workspace.directory / path).is_dir():
-        raise UsageError(f"{path} is a folder, not a file.", "name the file inside it")
+        raise not_there("file", path)
     if (workspace.directory / path).exists():
         return workspace.directory / path, _remark(workspace, workspace.directory / path)
     if path.name == str(path):
@@ -304,8 +304,18 @@ def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
     raise UsageError(f"file {path} does not exist.", _nearest(workspace, path))
 
 
+MAKERS = {  # by how its name ends, the first that fits: what leaves such a file
+    "_quantize.onnx": f"`{QUANT}` leaves X_quantize.onnx",
+    "_golden.onnx": "`knightlite compile` leaves X_golden.onnx",
+    ".cfg": "`knightlite compile` leaves X_r.cfg and X_r.weight",
+    ".weight": "`knightlite compile` leaves X_r.cfg and X_r.weight",
+    ".tsmodel": "`knightlite compile --tsmodel` leaves X_r.tsmodel",
+    ".bin": f"`{QUANT}` leaves inputs/NAME.bin",
+}
+
+
 def _nearest(workspace: Workspace, path: Path) -> str:
-    """The hint where a file is nowhere: where its name lies, else names of its kind; or ""."""
+    """The hint where a file is nowhere: where its name lies, what is near, what leaves such."""
     left = [
         (item.stage, Path(entry.path))
         for item in reversed(workspace.records)
@@ -314,8 +324,14 @@ def _nearest(workspace: Workspace, path: Path) -> str:
     for stage, other in left:
         if other.name == path.name and (workspace.directory / other).is_file():
             return f"{stage} left {workspace.directory / other}"
-    near = sorted({other.name for _, other in left if other.suffix == path.suffix})
-    return f"the stages run here left {', '.join(near)}" if near else ""
+    near = near_path(path)
+    if near:
+        return near
+    alike = sorted({other.name for _, other in left if other.suffix == path.suffix})
+    if alike:
+        return f"the stages run here left {', '.join(alike)}"
+    beside = listed_beside(path)
+    return beside or next((made for end, made in MAKERS.items() if path.name.endswith(end)), "")
 
 
 def sha256_of(path: str | Path) -> str:

@@ -636,7 +636,8 @@ class Bench:
                 weight=self.folder / "p.weight", out_dir=out, check=check, directory=self.folder,
             )
         )  # fmt: skip
-        return {key: path.read_bytes() for key, path in found.files.items()}, found.differing_bytes
+        delivered = {key: path.read_bytes() for key, path in found.files.items()}
+        return delivered, found.differing_bytes or 0
 
     def delivered(self, feed: Mapping[str, Array]) -> dict[str, Any]:
         """All that a user can get: files, arrays, how they are described."""

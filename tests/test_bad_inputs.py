@@ -468,8 +468,8 @@ def test_user_scripts(
     [
         (["quant", "-m", "no.onnx"], 2,
          [f"{DEFAULT} is taken, the default chip; --chip NAME takes another.",
-          "Quant Start", "Error: There is no file no.onnx.",
-          "Hint: check the name and the folder"]),
+          "Quant Start", "Error: file no.onnx does not exist.",
+          f"Hint: the files there are digits.onnx, {STEM}.onnx, {STEM}_golden.onnx"]),
         (["inspect", f"{STEM}_r.cfg"], 1, [
             f"Error: {STEM}_r.cfg is damaged: the checksum of section code is wrong.",
             "Hint: compile the model again"]),
@@ -494,4 +494,4 @@ def test_in_a_process_of_its_own(
 def test_a_script_that_is_a_link_to_itself(here: Path, refused: Refusal) -> None:
     (here / "loop.py").symlink_to("loop.py")
     words = ["quant", "-m", "digits.onnx", "-uds", "loop.py", "-if", "f", "-d", "."]
-    refused(words, 2, f"{here}/loop.py is a link that leads to itself.", "name a file")
+    refused(words, 2, "user script loop.py is a link that leads to no file.", "name a file")

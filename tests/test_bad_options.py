@@ -25,7 +25,10 @@ CAN_BE_ASSUMED = f"{', '.join(TIMING_FACTS)} can be assumed; for others compile 
 
 # ------------------------------------------------------------------ files that are not there
 
-NO_FILE = "check the name and the folder"
+SHIPPED = "`knightlite chips` lists those that ship"
+SAMPLE_LEFT = "quant leaves a sample as inputs/NAME.bin"
+ONNX_THERE = f"the files there are digits.onnx, {STEM}.onnx, {STEM}_golden.onnx"
+BIN_THERE = f"the files there are {STEM}_known_input.bin, {STEM}_known_output.bin; {SAMPLE_LEFT}"
 LEFT_CFG = f"the stages run here left {STEM}_r.cfg"
 LEFT_ONNX = f"the stages run here left digits.onnx, {STEM}.onnx, {STEM}_golden.onnx"
 
@@ -33,41 +36,75 @@ LEFT_ONNX = f"the stages run here left digits.onnx, {STEM}.onnx, {STEM}_golden.o
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence", "hint"),
     [
-        (["quant", "-m", "no.pdmodel"], 2, "There is no file no.pdmodel.", NO_FILE),
-        (["quant", "-m", "no.onnx"], 2, "There is no file no.onnx.", NO_FILE),
-        (["check", "-m", "no.onnx"], 2, "There is no file no.onnx.", NO_FILE),
+        (["quant", "-m", "no.pdmodel"], 2, "file no.pdmodel does not exist.",
+         "the files there are digits.pdmodel"),
+        (["quant", "-m", "no.onnx"], 2, "file no.onnx does not exist.", ONNX_THERE),
+        (["check", "-m", "no.onnx"], 2, "file no.onnx does not exist.", ONNX_THERE),
+        (["check", "-m", "digit.onnx"], 2, "file digit.onnx does not exist.",
+         f"did you mean digits.onnx or {STEM}.onnx or {STEM}_golden.onnx?"),
+        (["check", "-m", "calibs/net.onnx"], 2, "file calibs/net.onnx does not exist.",
+         "there is no folder calibs"),
         (["quant", "-m", "digits.pdmodel", "-w", "no.pdiparams"], 2,
-         "There is no file no.pdiparams.", NO_FILE),
+         "file no.pdiparams does not exist.", "the files there are digits.pdiparams"),
         ([*QUANT, "-uds", "no.py", "-if", "f"], 2, "user script no.py does not exist.",
          "name it with -uds FILE"),
         ([*QUANT, "-d", "no", "--recipe", "digits"], 2, "picture folder no does not exist.",
-         "-d of quant names the pictures (-d of sim is a tensor to write)"),
+         "the folders there are calib, inputs; -d of quant names the pictures (-d of sim is a "
+         "tensor to write)"),
+        ([*QUANT, "-d", "cailb", "--recipe", "digits"], 2, "picture folder cailb does not exist.",
+         "did you mean calib? -d of quant names the pictures (-d of sim is a tensor to write)"),
         ([*QUANT, "-d", "labels.txt", "--recipe", "digits"], 2,
-         "picture folder labels.txt is a file, not a folder.", ""),
-        ([*PICTURES, "no.toml"], 2,
-         "recipe file no.toml cannot be read: No such file or directory.", ""),
+         "picture folder labels.txt is a file, not a folder.", "name its folder, ."),
+        ([*PICTURES, "no.toml"], 2, "recipe file no.toml does not exist.",
+         "a recipe of your own is a file NAME.toml"),
+        ([*PICTURES, "no/such"], 2, "recipe no/such does not exist.",
+         "there is no folder no; a recipe of your own is a file NAME.toml"),
+        ([*QUANT, "-d", "calib", "--recipe", "digits", "--labels", "no.txt"], 2,
+         "labels file no.txt does not exist.",
+         f"the files there are {STEM}_r.map.txt, labels.txt"),
         (["quant", "-m", "no_quantize.onnx", "-r", "infer"], 2,
-         "file no_quantize.onnx does not exist.", LEFT_ONNX),
+         "file no_quantize.onnx does not exist.",
+         f"did you mean {STEM}.onnx?"),
         (["compile", "--onnx", "no.onnx"], 2, "file no.onnx does not exist.", LEFT_ONNX),
-        (["compile", "--onnx", "calib"], 2, "calib is a folder, not a file.", INSIDE),
+        (["compile", "--onnx", "calib"], 2, "file calib is a folder, not a file.", INSIDE),
         ([*SIM, "--config", "no.cfg"], 2, "file no.cfg does not exist.", LEFT_CFG),
         ([*SIM, "--weight", "no.weight"], 2, "file no.weight does not exist.",
          f"the stages run here left {STEM}_r.weight"),
-        ([*SIM, "--labels", "no.txt"], 1,
-         "labels file no.txt cannot be read: No such file or directory.", ""),
-        ([*SIM, "--check", "--golden", "no.onnx"], 2, "the golden model no.onnx does not exist.",
-         "compile writes it; or use --golden"),
-        (["sim", "--input", "no.bin"], 1, "input file no.bin does not exist.", ""),
-        (["sim", "--input", "calib"], 1, "input file calib is a folder, not a file.", ""),
-        (["sim", "--input", "no.jpg"], 1, "picture no.jpg does not exist.", ""),
-        (["sim", "--input", "inputs/x.bin:no.bin"], 1, "input file no.bin does not exist.", ""),
+        ([*SIM, "--labels", "no.txt"], 2, "labels file no.txt does not exist.",
+         f"the files there are {STEM}_r.map.txt, labels.txt"),
+        ([*SIM, "--check", "--golden", "no.onnx"], 2, "golden model no.onnx does not exist.",
+         f"{ONNX_THERE}; compile writes X_golden.onnx; --golden FILE names another place"),
+        (["sim", "--input", "no.bin"], 2, "input file no.bin does not exist.", BIN_THERE),
+        (["sim", "--input", "calib"], 2, "input file calib is a folder, not a file.", INSIDE),
+        (["sim", "--input", "calib/no.png"], 2, "picture calib/no.png does not exist.", ""),
+        (["sim", "--input", "inputs/x.bin:no.bin"], 2, "input file no.bin does not exist.",
+         BIN_THERE),
+        (["sim", "-i", "inputs/x.bin", "-m", f"{STEM}.onnx"], 2,
+         f"{STEM}.onnx holds a network that is not compiled: it is no model (.tsmodel) file.",
+         f"`knightlite compile --onnx {STEM}.onnx` leaves X_r.cfg and X_r.weight of a quantized "
+         "one"),
+        ([*SIM, "--config", "digits.onnx"], 2,
+         "digits.onnx holds a network that is not compiled: it is no configuration (.cfg) file.",
+         "`knightlite compile --onnx digits.onnx` leaves X_r.cfg and X_r.weight of a quantized "
+         "one"),
+        (["quant", "-m", f"{STEM}_golden.onnx"], 2,
+         f"{STEM}_golden.onnx is a golden model, which compile wrote, not a float one.",
+         "pass the float model that it was made from"),
+        (["compare", "-sd", "no"], 2, "folder no does not exist.",
+         "the folders there are calib, inputs; name the one in which sim left results"),
+        (["profile", "--onnx", "no.onnx"], 2, "quantized model no.onnx does not exist.",
+         f"{ONNX_THERE}; quant leaves X_quantize.onnx"),
+        (["check", "-m", "digits.onnx", "-uds", "no.py"], 2, "user script no.py does not exist.",
+         "name it with -uds FILE"),
+        (["eval", "--data", "calib", "--annotations", "no.json"], 2,
+         "--annotations tells nothing without --metric, which compares with them.", "--metric *"),
         (["profile", "--config", "no.cfg"], 2, "file no.cfg does not exist.", LEFT_CFG),
-        (["profile", "--weight", "calib"], 2, "calib is a folder, not a file.", INSIDE),
+        (["profile", "--weight", "calib"], 2, "file calib is a folder, not a file.", INSIDE),
         (["inspect", "no.cfg"], 2, "file no.cfg does not exist.", LEFT_CFG),
-        (["inspect", "calib"], 2, "calib is a folder, not a file.", INSIDE),
+        (["inspect", "calib"], 2, "file calib is a folder, not a file.", INSIDE),
         (["explain", "--onnx", "no.onnx"], 2, "file no.onnx does not exist.", LEFT_ONNX),
-        (["chips", "no.toml"], 2, "chip file no.toml does not exist.", ""),
-        ([*SIM, "--chip", "no.toml"], 2, "chip file no.toml does not exist.", ""),
+        (["chips", "no.toml"], 2, "chip file no.toml does not exist.", SHIPPED),
+        ([*SIM, "--chip", "no.toml"], 2, "chip file no.toml does not exist.", SHIPPED),
     ],
 )  # fmt: skip
 def test_missing_files(
@@ -116,14 +153,15 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          f"the stages run here left {STEM}_r.tsmodel"),
         ([*SIM, "-m", f"{STEM}_r.tsmodel", "--config", f"{STEM}_r.cfg"], 2,
          f"{STEM}_r.tsmodel holds both files: --config and --weight are unused.", ""),
-        ([*SIM, "-m", f"{STEM}_r.cfg"], 1, f"{STEM}_r.cfg is not a knightlite model (.tsmodel) "
-         "file.", "it is a configuration (.cfg) file: are the two files swapped?"),
+        ([*SIM, "-m", f"{STEM}_r.cfg"], 2, f"{STEM}_r.cfg is a configuration (.cfg) file, not a "
+         "model (.tsmodel) file.", "sim, profile and deploy take the pair with --config and "
+         "--weight, a .tsmodel with --model"),
         ([*SIM, "-l", "4"], 2, "Invalid value for '-l' / '--log-level': 4 is not in the range "
          "0<=x<=3.", ""),
         # unknown values
         (["quant", "-m", "digits"], 2,
-         "digits must end in .onnx, .pdmodel, .json or .pdparams, but has no suffix.",
-         "say the framework with -f/--framework"),
+         "model digits does not exist.", "did you mean digits.onnx or digits.pdmodel? a function "
+         "that builds the network is named beside -f and -uds"),
         ([*QUANT, "-f", "torch"], 2,
          "The framework must be one of onnx, paddle, pytorch, caffe, tensorflow, mindspore, not "
          "torch.", "did you mean pytorch?"),
@@ -180,7 +218,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         (["inspect"], 2, "Missing argument 'FILE'.", ""),
         (["--chip"], 2, "Option '--chip' requires an argument.", ""),
         # models of other frameworks
-        (["quant", "-m", "no.json"], 2, "There is no file no.json.", NO_FILE),
+        (["quant", "-m", "no.json"], 2, "file no.json does not exist.", "*"),
         (["check", "-m", "knightlite.json"], 1, "knightlite.json is not a Paddle PIR program or is "
          "damaged: it lacks the parts of one.", "copy the model again, *"),
         (["quant", "-m", "net", "-f", "pytorch"], 2, NEEDS_SCRIPT, "name it with -uds FILE; *"),
@@ -188,9 +226,9 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         (["check", "-m", "net", "-f", "pytorch", "-uds", "no.py"], 2,
          "user script no.py does not exist.", "name it with -uds FILE"),
         (["check", "-m", "net", "-f", "pytorch", "-uds", "labels.txt", "--torch-python", "no"], 2,
-         "--torch-python: the Python interpreter no does not exist.", ""),
+         "--torch-python: the Python interpreter no does not exist.", "name one, or leave it out"),
         (["quant", "-m", "net", "-f", "paddle", "-uds", "labels.txt", "--paddle-python", "no"], 2,
-         "--paddle-python: the Python interpreter no does not exist.", ""),
+         "--paddle-python: the Python interpreter no does not exist.", "name one, or leave it out"),
         ([*QUANT, "--torch-exporter", "fx"], 2, "Invalid value for '--torch-exporter': 'fx' is not "
          "one of 'auto', 'torchscript', 'dynamo'.", ""),
         # contradictions
@@ -208,7 +246,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "--recipe with one of *"),
         ([*QUANT, "--recipe", "digits"], 2, "--recipe prepares the pictures of a folder.",
          "name it with -d DIR"),
-        ([*PICTURES, "digits", "-uds", "x.py"], 2,
+        ([*PICTURES, "digits", "-uds", "labels.txt"], 2,
          "a user script (-uds) prepares its own pictures: --recipe is unused.", ""),
         ([*QUANT, "-if", "infer"], 2,
          "infer function infer (-if) needs the script that defines it.", "name it with -uds FILE"),
@@ -242,7 +280,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         (["chips", "TX1", "--ops"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
         (["chips", "--ops"], 2, "--ops needs the NAME of a chip.", ""),
         (["--default-chip", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
-        (["--default-chip", "no.toml"], 2, "chip file no.toml does not exist.", ""),
+        (["--default-chip", "no.toml"], 2, "chip file no.toml does not exist.", SHIPPED),
         (["--chip", "TX5105C"], 2, "Missing command.", ""),
         ([*SIM, "--chip", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
         ([*SIM, "--chip", "TX5105C"], 2,

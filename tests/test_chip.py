@@ -133,10 +133,10 @@ def test_chip_that_is_not_there(tmp_path: Path) -> None:
         "`knightlite chips` lists them; a chip of your own is a file NAME.toml"
     )
     (tmp_path / "folder.toml").mkdir()
-    for path in (tmp_path / "no.toml", tmp_path / "folder.toml"):
+    for name, what in (("no.toml", "does not exist"), ("folder.toml", "is a folder, not a file")):
         with pytest.raises(UsageError) as caught:
-            find(str(path))
-        assert caught.value.sentence == f"chip file {path} does not exist."
+            find(str(tmp_path / name))
+        assert caught.value.sentence == f"chip file {tmp_path / name} {what}."
 
 
 def test_file_that_is_no_text(tmp_path: Path) -> None:

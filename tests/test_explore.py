@@ -288,7 +288,7 @@ def test_what_does_not_run_is_a_sentence_and_the_rest_goes_on(
     assert sum("time" in point for point in found["points"]) == 1
     assert all(("time" in point) != ("refused" in point) for point in found["points"])
     for line in (
-        "no.onnx: There is no file no.onnx.",
+        "no.onnx: file no.onnx does not exist.",
         "bad.onnx: ",
         "det.onnx: ",
         "a.onnx on TX5105C fspm_bytes=65536 (level 1, 16 bits), TX5105C fspm_bytes=64 (level 1, "
@@ -323,8 +323,11 @@ def test_models_that_cannot_be_read(two: tuple[Path, Path], capsys: Capture) -> 
     assert command(["explore", "-m", "no.onnx", "none.onnx", "-j", "1"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    first, hint = "Error: There is no file no.onnx.\n", "Hint: check the name and the folder"
-    second = f"  - none.onnx: There is no file none.onnx. {hint}\n"
+    first, hint = (
+        "Error: file no.onnx does not exist.\n",
+        "Hint: the files there are a.onnx, b.onnx",
+    )
+    second = f"  - none.onnx: file none.onnx does not exist. {hint}\n"
     assert said.err == f"{first}{hint}\n{first}{second}{hint}\n"
     assert not Path("explore.json").exists()
 

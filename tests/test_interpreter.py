@@ -69,7 +69,11 @@ def test_the_named_one_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").write_text("")
     for given, sentence, hint in (
-        ("no/python", "--wonder-python: the Python interpreter no/python does not exist.", ""),
+        (
+            "no/python",
+            "--wonder-python: the Python interpreter no/python does not exist.",
+            "there is no folder no; name one, or leave it out",
+        ),
         (str(plain), f"--wonder-python: the Python interpreter {plain} is not executable.", ""),
         (
             str(tmp_path),

@@ -217,11 +217,11 @@ def test_external_data_outside_the_folder(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^There is no file .*none\.onnx\.$"):
+    with pytest.raises(UsageError, match=r"^file .*none\.onnx does not exist\.$"):
         load(tmp_path / "none.onnx")
     folder = tmp_path / "folder.onnx"
     folder.mkdir()
-    with pytest.raises(UsageError, match=r"folder\.onnx is a folder, not a model file\.$"):
+    with pytest.raises(UsageError, match=r"folder\.onnx is a folder, not a file\.$"):
         load(folder)
 
 

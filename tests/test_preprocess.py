@@ -79,7 +79,7 @@ def test_recipe_of_the_user_by_path(tmp_path: Path) -> None:
     assert load_recipe(path).name == "mine"
 
 
-@pytest.mark.parametrize("name", ["nope", "../calibration/raw", "raw/"])
+@pytest.mark.parametrize("name", ["nope", "raw/"])
 def test_unknown_recipe_lists_the_known(name: str) -> None:
     with pytest.raises(UsageError, match=f"recipe {name} is not known") as caught:
         load_recipe(name)
@@ -87,8 +87,20 @@ def test_unknown_recipe_lists_the_known(name: str) -> None:
     assert caught.value.hint == suggestion(name, list_recipes(), own)
 
 
+def test_recipe_that_is_named_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(GOOD)
+    (tmp_path / "other").write_text(GOOD)
+    with pytest.raises(UsageError, match="mine does not exist") as caught:
+        load_recipe(tmp_path / "mine")
+    assert caught.value.hint == (
+        f"did you mean {tmp_path}/mine.toml? a recipe of your own is a file NAME.toml"
+    )
+    with pytest.raises(UsageError, match=r"other must end in \.toml\.$"):
+        load_recipe(tmp_path / "other")
+
+
 def test_recipe_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"my\.toml cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"my\.toml does not exist"):
         load_recipe(tmp_path / "my.toml")
     (tmp_path / "latin.toml").write_bytes(b'description = "\xe9"')
     with pytest.raises(FormatError, match="is not UTF-8 text"):
@@ -321,8 +333,6 @@ def _write_wide(path: Path) -> None:
         (_write_floats, "must have 8 or 16 bits per channel, not Pillow mode F."),
         (_write_postscript, "is not a picture in one of the formats "),
         (_write_wide, "has 10000x15000 pixels (height x width), more than 134217728."),
-        (Path.mkdir, "cannot be read: Is a directory."),
-        (lambda path: None, "does not exist."),
     ],
 )
 def test_bad_pictures_are_named(
@@ -334,6 +344,13 @@ def test_bad_pictures_are_named(
         prepare_picture(path, parse_recipe(GOOD, "r"), (3, 4, 4))
     assert str(path) in caught.value.sentence
     assert sentence in caught.value.sentence
+
+
+def test_pictures_that_are_none(tmp_path: Path) -> None:
+    for name, what in (("no.jpg", "does not exist"), (".", "is a folder, not a file")):
+        with pytest.raises(UsageError) as caught:
+            prepare_picture(tmp_path / name, parse_recipe(GOOD, "r"), (3, 4, 4))
+        assert caught.value.sentence == f"picture {tmp_path / name} {what}."
 
 
 def test_of_sixteen_bits_the_upper_ones_count(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
     empty = write(tmp_path / "empty.bin", np.zeros(0, np.uint8))
     with pytest.raises(DataError, match="has 0 bytes"):
         inputs.read(empty, [ENTRY], "nchw")
-    with pytest.raises(DataError, match=r"no\.bin does not exist\.$"):
+    with pytest.raises(UsageError, match=r"no\.bin does not exist\.$"):
         inputs.read(str(tmp_path / "no.bin"), [ENTRY], "nchw")
 
 

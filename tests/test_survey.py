@@ -110,7 +110,7 @@ def test_what_lies_behind_an_unknown_shape_is_not_called_supported(tmp_path: Pat
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^There is no file"):
+    with pytest.raises(UsageError, match=r"^file .* does not exist"):
         survey(tmp_path / "none.onnx")
 
 

@@ -65,7 +65,7 @@ class CompileResult:
 
     @property
     def region_table(self) -> list[tuple[str, ...]]:
-        """What keeps each region from its own bound, titles first; nothing at level 0."""
+        """What each region adds and loses, titles first; nothing at level 0."""
         from knightlite.profiler import region_table
 
         return region_table(self.certificate)

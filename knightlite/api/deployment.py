@@ -16,7 +16,7 @@ from knightlite.api.compilation import KNOWN_ANSWER_SEED
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.api.models.machines import require_no_general
 from knightlite.api.models.stage_files import COMPILE_FILES, sibling
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, UsageError, not_there
 from knightlite.options import check
 from knightlite.options.deploy import Bin2HeaderOptions, DeployOptions, SimLibOptions
 from knightlite.reading import read_bytes, read_text
@@ -146,7 +146,7 @@ def bin2header(options: Bin2HeaderOptions) -> int:
 
     source, target = options.source, options.target
     if not source.is_file():
-        raise UsageError(f"file {source} does not exist.")
+        raise not_there("file", source)
     if options.back:
         try:
             data = from_c_array(read_text(source, limits.FILE_BYTES))

@@ -13,7 +13,7 @@ from knightlite.api.advising.trying import try_out
 from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.api.models.stage_files import PROFILE_FILES
-from knightlite.errors import FormatError, UsageError
+from knightlite.errors import not_there, unreadable
 from knightlite.options import check
 from knightlite.options.profile import ProfileOptions
 from knightlite.reading import read_bytes
@@ -89,7 +89,7 @@ def compare_profiles(options: ProfileOptions) -> Difference:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise UsageError(f"file {path} does not exist.", "profile leaves X.profile.json")
+        raise not_there("profile", path, "profile leaves X.profile.json")
     return path
 
 
@@ -97,7 +97,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return read_bytes(path)
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror}.") from error
+        raise unreadable("profile", path, error) from error
 
 
 def assumptions(options: ProfileOptions) -> dict[str, int]:

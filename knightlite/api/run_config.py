@@ -19,6 +19,7 @@ from knightlite.errors import (
     findings_error,
     nearest,
     suggestion,
+    unreadable,
 )
 from knightlite.reading import json_value, read_text
 
@@ -62,9 +63,7 @@ def read(path: str | Path) -> RunConfig:
     try:
         data = json_value(read_text(path))
     except OSError as error:
-        raise UsageError(
-            f"run-config file {path} cannot be read: {error.strerror or error}."
-        ) from error
+        raise unreadable("run-config file", path, error) from error
     except ValueError as error:  # JSON's, and UTF-8's
         raise UsageError(f"run-config file {path} is not valid JSON: {error}.") from error
     if not isinstance(data, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knightlite.api.compilation import explain
+from knightlite.api.compilation import explain, level_of
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 from knightlite.options.compile import ExplainOptions
@@ -23,9 +23,10 @@ def command(options: ExplainOptions) -> None:
     columns = ("node", "pass", "what happened")
     if options.as_json:
         keys = ("node", "pass", "sentence")
-        print_json("explain", [dict(zip(keys, row, strict=True)) for row in rows])
+        told = [dict(zip(keys, row, strict=True)) for row in rows]
+        print_json("explain", {"schedule_level": level_of(options), "rows": told})
     elif rows:
-        print_table("Rewrites and schedule", columns, rows)
+        print_table(f"Rewrites, and the schedule of level {level_of(options)}", columns, rows)
     else:
         node = options.node or "any node"
         print_line(f"No rewrite looked at {node}, and it takes no instruction.")

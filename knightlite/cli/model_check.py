@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from knightlite.api.simulation import check_folders
 from knightlite.cli.record_command import record_command
-from knightlite.cli.terminal import print_line, talking
+from knightlite.cli.sim import print_compared
+from knightlite.cli.terminal import talking
 from knightlite.options.inspection import ModelCheckOptions
 
 EPILOG = """\b
@@ -20,10 +21,5 @@ def command(options: ModelCheckOptions) -> int:
         result = check_folders(
             options.quant_dir, options.compile_dir, options.layout, options.keep, talk
         )
-    print_line(
-        f"{result.compared_bytes:,} bytes compared with the golden model, "
-        f"{result.differing_bytes:,} differ"
-    )
-    for name in result.differing_tensors:
-        print_line(f"differs: {name}")
+    print_compared(result)
     return 1 if result.differing_bytes else 0

@@ -19,7 +19,7 @@ import click
 
 from knightlite import chip_files
 from knightlite.cli import ctrl_c, streams
-from knightlite.cli.arguments import rewrite
+from knightlite.cli.arguments import TARGETS, rewrite
 from knightlite.cli.completion import completion
 from knightlite.cli.record_command import RecordOption
 from knightlite.cli.repeated import tell_again
@@ -164,7 +164,10 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         error.show(said)
         say(said.getvalue().rstrip("\n"))
         param = error.param if isinstance(error, click.BadParameter) else None
-        if isinstance(param, RecordOption) and param.option.unlike:
+        meant = _meant(error, arguments) if isinstance(error, click.MissingParameter) else ""
+        if meant:
+            say(f"Hint: did you mean `{meant}`?")
+        elif isinstance(param, RecordOption) and param.option.unlike:
             say(f"Hint: {param.option.unlike}")
         elif isinstance(error, click.UsageError) and (EXTRA in error.message or _is_place(error)):
             _say_option(error)
@@ -259,6 +262,17 @@ def _say_option(error: click.UsageError) -> None:
     flag = "" if error.ctx is None else _first_file(error.ctx.command)
     if error.ctx is not None and flag:
         say(f"Hint: files are named by their options, as in `{error.ctx.command_path} {flag} FILE`")
+
+
+def _meant(error: click.MissingParameter, arguments: Sequence[str]) -> str:
+    """The command with the option that is missing, where its file stands without one; or ""."""
+    if error.ctx is None or not isinstance(error.param, RecordOption):
+        return ""
+    name, words = str(error.ctx.info_name), [*arguments, ""]
+    first = words[words.index(name) + 1] if name in arguments else ""
+    if not first or first.startswith("-") or first in TARGETS:
+        return ""
+    return f"{error.ctx.command_path} {error.param.opts[0]} {first}"
 
 
 def _of_a_stage(ctx: click.Context | None, option: str) -> str:

@@ -10,8 +10,10 @@ import click
 
 from knightlite.cli.completion import completion
 from knightlite.cli.repeated import OnceCommand, OnceOption
+from knightlite.cli.terminal import say
 from knightlite.errors import nearest
 from knightlite.options import Option, options_of
+from knightlite.options.checks import known_chip_or_all
 from knightlite.options.kinds import Form, Kind, Several
 
 if TYPE_CHECKING:
@@ -68,7 +70,10 @@ def record_command(
 
     def make(function: Callable[[Any], int | None]) -> click.Command:
         def called(**values: Any) -> int | None:
-            chip = {"chip": click.get_current_context().obj} if "chip" in known else {}
+            context = click.get_current_context()
+            chip = {"chip": context.obj} if "chip" in known else {}
+            if not chip:
+                _tell_unused(context.find_root().params.get("chip") or ())
             return function(record(**values, **chip))
 
         typed = [parameter(item) for item in known.values() if item.flags or item.position]
@@ -83,6 +88,13 @@ def record_command(
 
     known = options_of(record)
     return make
+
+
+def _tell_unused(chips: Sequence[str]) -> None:
+    """That a chip changes nothing in a command that takes none; UsageError where it is none."""
+    for name in chips[:1]:
+        known_chip_or_all(name)
+        say(f"--chip {name} changes nothing here.")
 
 
 def parameter(item: Option) -> click.Parameter:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def print_regions(table: Sequence[Sequence[str]]) -> None:
     """The titles, then a row for every region; nothing where there are none (level 0)."""
     if table:
-        print_table("Regions: what keeps each from its own bound", table[0], table[1:], shrink=0)
+        title = "Regions: the cycles that each adds, and what it takes at least where it is alone"
+        print_table(title, table[0], table[1:], shrink=0)
 
 
 def print_peak(peak: Peak) -> None:

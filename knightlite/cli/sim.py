@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knightlite.api.simulation import simulate
+from knightlite.api.simulation import SimulateResult, simulate
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
@@ -37,7 +37,7 @@ def command(options: SimulateOptions) -> int:
                 "saturations": result.saturations,
                 "compared_bytes": result.compared_bytes,
                 "differing_bytes": result.differing_bytes,
-                "differing_tensors": list(result.differing_tensors),
+                "differing_tensors": result.differing_tensors,
                 "crc16": [f"0x{found:04x}" for found in result.crc16],
                 "top": [
                     [{"label": g.label, "index": g.index, "score": g.score} for g in frame]
@@ -61,11 +61,17 @@ def command(options: SimulateOptions) -> int:
     for number, found in enumerate(result.crc16):
         which = f" of frame {number}" if result.frames > 1 else ""
         print_line(f"crc16{which}: 0x{found:04x}")
-    if options.check:
-        print_line(
-            f"{result.compared_bytes:,} bytes compared with the golden model, "
-            f"{result.differing_bytes:,} differ"
-        )
-        for name in result.differing_tensors:
-            print_line(f"differs: {name}")
+    print_compared(result)
     return code
+
+
+def print_compared(result: SimulateResult) -> None:
+    """How many bytes were compared with the golden model, and differ; nothing where none were."""
+    if result.compared_bytes is None:
+        return
+    print_line(
+        f"{result.compared_bytes:,} bytes compared with the golden model, "
+        f"{result.differing_bytes or 0:,} differ"
+    )
+    for name in result.differing_tensors or ():
+        print_line(f"differs: {name}")

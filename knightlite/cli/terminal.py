@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from knightlite.cli.streams import silence
-from knightlite.errors import KnightliteError, summarized
+from knightlite.errors import Finding, KnightliteError, summarized
 from knightlite.talk import Advance, Say, Talk
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ LOG_LEVEL = "log-level"  # key of click's context: 2 warnings and errors, 3 erro
 CONTROLS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
 )
+SCHEMA_NUMBERS = {"sim": 2}  # of what --json prints, where it is no longer the first
 LINE_S = 30  # between lines on progress where there is no terminal
 LEAST_WIDTH = 18  # of a column of texts, in a narrow terminal
 GAP = "  "  # between the columns of a table that is not drawn
@@ -62,7 +63,7 @@ def print_line(text: str) -> None:
 def print_json(command: str, value: Mapping[str, Any] | Sequence[Any]) -> None:
     """One JSON object on stdout, which names its schema; several things are its ``rows``."""
     whole = value if isinstance(value, Mapping) else {"rows": value}
-    value = {"schema": f"knightlite.{command}/1", **whole}
+    value = {"schema": f"knightlite.{command}/{SCHEMA_NUMBERS.get(command, 1)}", **whole}
     print(json.dumps(value, indent=2, sort_keys=True, default=str))
 
 
@@ -296,10 +297,20 @@ def _warner(speak: Say) -> Say:
 def report_error(error: KnightliteError, *, whole: bool = False) -> None:
     """The sentence, the findings, the hint. ``whole``: every finding, not one of a kind."""
     say(f"Error: {one_line(error.sentence)}")
-    for finding in error.findings if whole else summarized(error.findings):
+    findings = error.findings if whole else summarized(error.findings)
+    for finding in () if _told(error, findings) else findings:
         say(f"  - {one_line(str(finding))}")
     if error.hint:
         say(f"Hint: {one_line(error.hint)}")
+
+
+def _told(error: KnightliteError, findings: Sequence[Finding]) -> bool:
+    """Whether the sentence and its hint say all that there is in a single finding."""
+    if len(findings) != 1:
+        return False
+    (only,) = findings
+    said = only.sentence.rstrip(".") in error.sentence and only.where in error.sentence
+    return said and only.hint in ("", error.hint)
 
 
 def one_line(text: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knightlite.errors import ModelError, UsageError, from_json
+from knightlite.errors import ModelError, UsageError, from_json, not_there
 from knightlite.leftovers import scratch_folder
 from knightlite.talk import SILENT, Talk
 
@@ -118,8 +118,9 @@ def named(source: str, name: str) -> str:
         )
     found = shutil.which(name)
     if found is None:
-        what = "is not executable" if path.exists() else "does not exist"
-        raise UsageError(f"{source}: the Python interpreter {name} {what}.")
+        if not path.exists():
+            raise not_there(f"{source}: the Python interpreter", name, "name one, or leave it out")
+        raise UsageError(f"{source}: the Python interpreter {name} is not executable.")
     return os.path.abspath(found)  # not resolved: a venv is known by the link's place
 
 

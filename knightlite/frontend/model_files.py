@@ -15,6 +15,7 @@ from knightlite.errors import (
     UsageError,
     nearest,
     next_step,
+    not_there,
 )
 from knightlite.frontend import (
     canonical,
@@ -26,7 +27,13 @@ from knightlite.frontend import (
 )
 from knightlite.frontend.cut import cut
 from knightlite.frontend.interpreter import Conversion
-from knightlite.frontend.model_kind import QUANTIZERS, ending_quantizers
+from knightlite.frontend.model_kind import (
+    PAIR_NOTE,
+    QUANTIZERS,
+    ModelKind,
+    ending_quantizers,
+    kind_of,
+)
 from knightlite.frontend.source import SourceModel
 from knightlite.frontend.static_shapes import InputShapes
 from knightlite.ir import Graph
@@ -37,6 +44,7 @@ FRAMEWORKS = ("onnx", "paddle", "pytorch")
 SUFFIXES = {".onnx": "onnx", ".pdmodel": "paddle", ".json": "paddle", ".pdparams": "paddle"}
 
 
+FUNCTION_HINT = "a function that builds the network is named beside -f and -uds"
 COMPILED = (".cfg", ".weight", ".tsmodel")
 
 
@@ -133,7 +141,9 @@ def read_source(
                 f"{path} keeps its weights inside, so the weight file {weights} cannot be used.",
                 "leave -w/--weight out",
             )
-        data, own = _with_own_layers(onnx_file.read_bytes(path), path, conversion)
+        data = onnx_file.read_bytes(path)
+        _refuse_golden(data, path)
+        data, own = _with_own_layers(data, path, conversion)
         model = replace(_of_one_frame(data, path, input_shapes), user_layers=own)
     else:
         model = _read_converted(path, kind, weights, framework, input_shapes, conversion, names)
@@ -247,8 +257,8 @@ def framework_of(path: Path, framework: str | None) -> str:
             "pass the float model that it was made from",
         )
     by_suffix = SUFFIXES.get(suffix)
-    if framework is None and by_suffix is None and path.is_dir():
-        raise UsageError(f"{path} is a folder, not a file.", "name the file inside it")
+    if framework is None and by_suffix is None and not path.is_file():
+        raise not_there("model", path, FUNCTION_HINT, endings=tuple(SUFFIXES))
     if framework is None and by_suffix is None:
         raise UsageError(
             f"{path} must end in {', '.join(list(SUFFIXES)[:-1])} or {list(SUFFIXES)[-1]}"
@@ -263,6 +273,14 @@ def framework_of(path: Path, framework: str | None) -> str:
     kind = framework or by_suffix
     assert kind is not None
     return kind
+
+
+def _refuse_golden(data: bytes, path: Path) -> None:
+    if PAIR_NOTE.encode() in data and kind_of(onnx_file.outline(path)) is ModelKind.GOLDEN:
+        raise UsageError(
+            f"{path} is a golden model, which compile wrote, not a float one.",
+            "pass the float model that it was made from",
+        )
 
 
 def _refuse_quantized(model: SourceModel, path: Path) -> None:

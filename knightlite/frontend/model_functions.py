@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, not_there
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.static_shapes import InputShapes
 
@@ -18,18 +18,14 @@ def script_of(conversion: Conversion, function: str, framework: str) -> Path:
             f'name it with -uds FILE; the function is marked @{framework}_model.register("NAME")',
         )
     if not conversion.script.is_file():
-        raise UsageError(
-            f"user script {conversion.script} does not exist.", "name it with -uds FILE"
-        )
+        raise not_there("user script", conversion.script, "name it with -uds FILE")
     return conversion.script
 
 
 def require_weight(weight: Path | None) -> None:
     """UsageError where a weight file is named and is not there."""
-    if weight is not None and weight.is_dir():
-        raise UsageError(f"{weight} is a folder, not a weight file.", "give the file inside it")
-    if weight is not None and not weight.exists():
-        raise UsageError(f"There is no file {weight}.", "check the name and the folder")
+    if weight is not None and not weight.is_file():
+        raise not_there("weight file", weight)
 
 
 def shapes_as_json(input_shapes: InputShapes | None) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import reading
-from knightlite.errors import Finding, ModelError, UnsupportedError, UsageError
+from knightlite.errors import Finding, ModelError, UnsupportedError, unreadable
 from knightlite.frontend import (
     onnx_bounds,
     onnx_functions,
@@ -53,15 +53,10 @@ def outline(path: Path) -> onnx.ModelProto:
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a model or weight file; one sentence where there is no such file."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder, not a model file.", "give the file inside it")
     try:
         return reading.read_bytes(path)
-    except FileNotFoundError:
-        raise UsageError(f"There is no file {path}.", "check the name and the folder") from None
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"{path} cannot be read: {reason}.", "check its permissions") from None
+        raise unreadable("file", path, error) from None
 
 
 def parse(data: bytes, where: str) -> onnx.ModelProto:

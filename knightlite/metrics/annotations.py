@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.errors import DataError
+from knightlite.errors import DataError, unreadable
 from knightlite.reading import json_value, read_text
 
 Array = NDArray[Any]
@@ -73,7 +73,9 @@ def read_annotations(path: Path) -> Annotations:
     """
     try:
         content = json_value(read_text(path))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise unreadable("annotation file", path, error, HINT) from None
+    except ValueError as error:
         raise DataError(f"the annotations {path} cannot be read: {error}.", HINT) from None
     try:
         numbers: dict[str, list[tuple[str, int]]] = {}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.errors import DataError, UsageError, suggestion
+from knightlite.errors import DataError, UsageError, not_there, suggestion
 from knightlite.metrics.detection import BoxF1, CocoMap, TextHmean
 from knightlite.script_loading import script_errors, script_loaded
 
@@ -99,14 +99,14 @@ def metric_source(asked: str, annotations: Path | None) -> MetricSource:
                          suggestion(asked.partition(":")[0], READY))  # fmt: skip
     script = Path(file)
     if not script.is_file():
-        raise UsageError(f"the metric's file {script} does not exist.", f"--metric {FORM}")
+        raise not_there("the metric's file", script, f"--metric {FORM}", endings=(".py",))
     if ready and annotations is None:
         raise UsageError(
             f"{ready} compares boxes with annotations, but none are named.",
             "--annotations FILE, in COCO's format",
         )
     if annotations is not None and not annotations.is_file():
-        raise UsageError(f"the annotations {annotations} do not exist.", "--annotations FILE")
+        raise not_there("annotation file", annotations)
     digest = hashlib.sha256(f"{ready}:{name}".encode())
     for path in (script, annotations):
         digest.update(b"" if path is None else path.read_bytes())

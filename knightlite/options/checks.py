@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from knightlite.errors import UsageError, nearest
+from knightlite.errors import UsageError, nearest, not_there
 
 MAX_BATCH = 4096
 MAX_CALLS = 10_000_000  # ImageNet eight times over: without data nothing else would end them
@@ -40,6 +41,16 @@ def among(words: Iterable[Any], called: str) -> Check:
     return check
 
 
+def existing(what: str, hint: str) -> Check:
+    """That a named file is there, though nothing may come to read it."""
+
+    def check(path: Path) -> None:
+        if not path.is_file():
+            raise not_there(what, path, hint)
+
+    return check
+
+
 ALL_CHIPS = "all"
 """In place of a chip: one of every family."""
 
@@ -55,6 +66,22 @@ def known_chip(name: str) -> None:
     from knightlite import chip_files
 
     chip_files.find(name)
+
+
+class Measured(Protocol):
+    """What the rule on measures reads of a record."""
+
+    metric: str | None
+    annotations: Path | None
+
+
+def annotations_of_a_metric(options: Measured) -> None:
+    """That what a measure compares with is not named without one."""
+    if options.annotations is not None and options.metric is None:
+        raise UsageError(
+            "--annotations tells nothing without --metric, which compares with them.",
+            "--metric f1:FILE.py:NAME, for instance, where NAME makes boxes of the outputs",
+        )
 
 
 def forward_calls(iterations: Iterable[int], batch_size: int) -> None:

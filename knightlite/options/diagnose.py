@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from knightlite.options import shared
-from knightlite.options.checks import Check, forward_calls
+from knightlite.options.checks import Check, annotations_of_a_metric, forward_calls
 from knightlite.options.fields import like, option
 from knightlite.options.kinds import FILE, whole
 
@@ -36,7 +36,7 @@ class DiagnoseOptions:
     to write. ``directory``: where the manifest is kept.
     """
 
-    RULES: ClassVar[tuple[Check, ...]] = (_calls,)
+    RULES: ClassVar[tuple[Check, ...]] = (_calls, annotations_of_a_metric)
 
     quantized: Path | None = option(
         "-q",

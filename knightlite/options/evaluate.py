@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from knightlite.errors import UsageError
 from knightlite.options import shared
-from knightlite.options.checks import Check, within
+from knightlite.options.checks import Check, annotations_of_a_metric, within
 from knightlite.options.fields import like, option
 from knightlite.options.kinds import FILE, SWITCH, Kind, Several, shapes_of, whole
 from knightlite.options.texts import shape
@@ -65,7 +65,7 @@ class EvaluateOptions:
     added up. ``directory``: where the manifest is kept.
     """
 
-    RULES: ClassVar[tuple[Check, ...]] = (_pictures,)
+    RULES: ClassVar[tuple[Check, ...]] = (_pictures, annotations_of_a_metric)
 
     models: tuple[Path, ...] = option(
         kind=MODELS, default=(), metavar="[MODEL]...", position=True, python=False

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from knightlite.errors import UsageError
 from knightlite.options import shared
-from knightlite.options.checks import Check
+from knightlite.options.checks import Check, existing
 from knightlite.options.fields import like, option
 from knightlite.options.kinds import FILES, REAL, Kind, Several, real
 from knightlite.options.texts import fact
@@ -89,7 +89,9 @@ class ProfileOptions:
         python=False,
     )
     onnx: Path | None = like(
-        shared.QUANTIZED, help="The quantized model for that [default: what it was compiled from]."
+        shared.QUANTIZED,
+        help="The quantized model for that [default: what it was compiled from].",
+        check=existing("quantized model", "quant leaves X_quantize.onnx"),
     )
     diff: tuple[Path, ...] = option(
         "--diff",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, not_there
 from knightlite.options.checks import MAX_BATCH as MAX_BATCH
 from knightlite.options.checks import Check, forward_calls
 from knightlite.quantize.choices import AUTO_METHOD, DEFAULT_METHOD, method_for
@@ -91,9 +91,11 @@ def _forward_calls(options: Asked) -> None:
 def _folder_of_pictures(options: Asked) -> None:
     """A folder is named where a recipe prepares its pictures; sim's -d names a tensor."""
     if options.data is not None and options.recipe is not None and not Path(options.data).exists():
-        raise UsageError(
-            f"picture folder {options.data} does not exist.",
+        raise not_there(
+            "picture folder",
+            options.data,
             "-d of quant names the pictures (-d of sim is a tensor to write)",
+            folder=True,
         )
 
 

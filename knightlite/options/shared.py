@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from knightlite.options.checks import known_chip, within
+from knightlite.options.checks import existing, known_chip, within
 from knightlite.options.fields import REQUIRED, Names, Option
 from knightlite.options.kinds import (
     ARRAYS,
@@ -64,7 +64,12 @@ FRAMEWORK = Option(
     help="onnx, paddle or pytorch [default: by the model's suffix].",
     doc='"onnx", "paddle" or "pytorch"; default: by the model\'s suffix.',
 )
-SCRIPT = Option(flags=("-uds", "--user-defined-script"), kind=SCRIPT_FILE, argument="script")
+SCRIPT = Option(
+    flags=("-uds", "--user-defined-script"),
+    kind=SCRIPT_FILE,
+    argument="script",
+    check=existing("user script", "name it with -uds FILE"),
+)
 INPUT_SHAPES = Option(
     flags=("-is", "--input-shapes"),
     kind=SHAPES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from knightlite.errors import UsageError
+from knightlite.errors import not_there
 from knightlite.layouts import LAYOUTS
 from knightlite.options import shared
 from knightlite.options.fields import REQUIRED, Names, like, option
@@ -17,9 +17,7 @@ NOT_ZERO = Kind(form=Form.WHOLE, low=-1, read=bool, write=int, python="bool")
 def no_count(text: str) -> None:
     """That the input is not meant as quant's -i."""
     if text.isdigit() and not Path(text).exists():
-        raise UsageError(
-            f"there is no input file {text}.", "in quant, -i is the number of forward calls"
-        )
+        raise not_there("input file", text, "in quant, -i is the number of forward calls")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, not_there
 from knightlite.preprocess.formats import SUFFIXES, is_picture
 
 SUFFIX_LIST = ", ".join(SUFFIXES)
@@ -60,8 +60,7 @@ def list_pictures(directory: str | Path) -> ImageFolder:
     """
     directory = Path(directory)
     if not directory.is_dir():
-        what = "is a file, not a folder" if directory.exists() else "does not exist"
-        raise UsageError(f"picture folder {directory} {what}.")
+        raise not_there("picture folder", directory, folder=True)
     entries = sorted(directory.iterdir())
     flat, others = _sorted_out(entries)
     below = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from knightlite import limits
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, UsageError, unreadable
 from knightlite.preprocess.folder import ImageFolder
 from knightlite.reading import read_text
 
@@ -13,13 +13,15 @@ from knightlite.reading import read_text
 def read_labels(path: Path) -> tuple[str, ...]:
     """One class a line, by index; or on every line ``idx:name``, as Knight's files have it.
 
-    A class that numbers leave out is called by its index. DataError where it cannot be read.
+    A class that numbers leave out is called by its index. UsageError where there is no such file,
+    DataError for what is none.
     """
     try:
         lines = [line.strip() for line in read_text(path).removeprefix("\ufeff").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataError(f"labels file {path} cannot be read: {reason}.") from error
+    except OSError as error:
+        raise unreadable("labels file", path, error) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"labels file {path} cannot be read: it is not UTF-8 text.") from error
     pairs = [line.partition(":") for line in lines if line]
     if not pairs:
         raise DataError(f"labels file {path} is empty.", "one class a line, or idx:name")

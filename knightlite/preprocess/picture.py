@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import limits
-from knightlite.errors import DataError
+from knightlite.errors import DataError, unreadable
 from knightlite.preprocess.formats import FORMATS
 from knightlite.preprocess.recipe import PAD_CENTER, PAD_CORNER, PAD_RIGHT, Recipe
 from knightlite.reading import read_bytes
@@ -128,10 +128,8 @@ def _open(
 def _read(source: str | Path) -> bytes:
     try:
         return read_bytes(source, limits.PICTURE_BYTES)
-    except FileNotFoundError as error:
-        raise DataError(f"picture {source} does not exist.") from error
     except OSError as error:
-        raise DataError(f"picture {source} cannot be read: {error.strerror}.") from error
+        raise unreadable("picture", source, error) from error
 
 
 def _in_eight_bits(image: Image.Image, name: str) -> Image.Image:

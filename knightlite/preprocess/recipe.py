@@ -17,7 +17,7 @@ import numpy as np
 
 from knightlite import limits
 from knightlite.datafiles import calibration_folder
-from knightlite.errors import Finding, FormatError, UsageError, suggestion
+from knightlite.errors import Finding, FormatError, UsageError, not_there, suggestion, unreadable
 from knightlite.reading import read_text, toml_table
 
 COLORS = {"RGB": 3, "BGR": 3, "GRAY": 1}  # colour order -> channels
@@ -78,6 +78,7 @@ class Recipe:
         return parse_recipe(text, self.name)
 
 
+RECIPES_HINT = "a recipe of your own is a file NAME.toml"
 RENAMED = {"cifar10_densenet": "cifar10_mean53"}  # former name -> name
 
 
@@ -92,16 +93,19 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     if path.suffix != ".toml":
         path = calibration_folder() / f"{name_or_path}.toml"
         if path.name != f"{name_or_path}.toml" or not path.is_file():
+            own = Path(name_or_path)
+            if own.is_file():
+                raise UsageError(f"recipe file {own} must end in .toml.", "rename it")
+            if len(own.parts) > 1 or own.with_suffix(".toml").is_file():
+                raise not_there("recipe", own, RECIPES_HINT, endings=(".toml",))
             raise UsageError(
                 f"recipe {name_or_path} is not known.",
-                suggestion(
-                    str(name_or_path), list_recipes(), "a recipe of your own is a file NAME.toml"
-                ),
+                suggestion(str(name_or_path), list_recipes(), RECIPES_HINT),
             )
     try:
         text = read_text(path, limits.TOML_BYTES)
     except OSError as error:
-        raise UsageError(f"recipe file {path} cannot be read: {error.strerror}.") from error
+        raise unreadable("recipe file", path, error, RECIPES_HINT) from error
     except UnicodeDecodeError as error:
         raise FormatError(f"recipe file {path} is not UTF-8 text.") from error
     return parse_recipe(text, path.stem, str(path))

@@ -24,7 +24,8 @@ KEEPS = {
     "nothing": "nothing",
 }
 
-REGION_TITLES = ("region", "layers", "bands", "cycles", "own bound", "busiest", "lost most to")
+HIDDEN = "nothing: its work ran beside others"  # it adds less than it takes alone
+REGION_TITLES = ("region", "layers", "bands", "cycles", "least alone", "busiest", "lost most to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def region_table(found: Certificate) -> list[tuple[str, ...]]:
                 f"{item.cycles:,}",
                 f"{item.bound:,}",
                 item.busiest,
-                KEEPS[item.keeps].format(lost),
+                HIDDEN if item.cycles < item.bound else KEEPS[item.keeps].format(lost),
             )
         )
     return rows

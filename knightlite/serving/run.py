@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from knightlite.errors import UnsupportedError, UsageError
+from knightlite.errors import UnsupportedError, UsageError, unreadable
 from knightlite.options import check
 from knightlite.options.serve import MIB, ServeOptions
 from knightlite.reading import read_text
@@ -110,9 +110,10 @@ def _token(path: Path) -> str:
     """The secret in a file, its first line."""
     try:
         text = read_text(path, MAX_TOKEN_BYTES).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"the token file {path} cannot be read: {reason}.") from error
+    except OSError as error:
+        raise unreadable("token file", path, error) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the token file {path} cannot be read: it is not UTF-8 text.") from error
     token = text[0].strip() if text else ""
     if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable():
         raise UsageError(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from knightlite.array_files import map_array
 from knightlite.container import StoredTensor
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, UsageError, not_there
 from knightlite.frames import are_frames, for_inputs, is_frame
 from knightlite.layouts import LAYOUTS
 from knightlite.sim.host import quantize
@@ -111,7 +111,7 @@ def read(
     ``argument``: one file per input, or per ``declared`` one where nothing reads some of these, or
     one file that holds all inputs of a frame behind each other. ``frame_count`` None runs
     ``usual_count``, a count beyond what is there all of them; ``frame_step`` n > 1 takes every
-    n-th. DataError where a file is missing or its size does not fit.
+    n-th. UsageError where a file is missing, DataError where its size does not fit.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"the input format must be one of {', '.join(LAYOUTS)}, not {layout}.")
@@ -121,8 +121,7 @@ def read(
     paths = list(for_inputs(paths, [entry.name for entry in inputs], declared))
     for path in paths:
         if not path.is_file():
-            what = "is a folder, not a file" if path.is_dir() else "does not exist"
-            raise DataError(f"input file {path} {what}.")
+            raise not_there("input file", path, "quant leaves a sample as inputs/NAME.bin")
     if len(paths) == len(inputs):
         groups = [(path, [entry]) for path, entry in zip(paths, inputs, strict=True)]
     elif len(paths) == 1:

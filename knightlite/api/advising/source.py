@@ -8,7 +8,7 @@ from pathlib import Path
 
 from knightlite import workspace
 from knightlite.api.models.binary import Binary
-from knightlite.errors import KnightliteError, UsageError
+from knightlite.errors import KnightliteError, UsageError, not_there
 from knightlite.workspace import Record, Workspace
 
 
@@ -31,7 +31,7 @@ def source_of(binary: Binary, given: Path | None, directory: Path) -> Source:
     meta = binary.program.meta
     if given is not None:
         if not given.is_file():
-            raise UsageError(f"file {given} does not exist.")
+            raise not_there("quantized model", given, "quant leaves X_quantize.onnx")
         if workspace.sha256_of(given) != meta.model_sha256:
             raise UsageError(
                 f"{given} is not the model that {binary.cfg.name} was compiled from: it has another"

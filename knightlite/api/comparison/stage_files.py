@@ -15,7 +15,7 @@ from knightlite.api.models.binary import Binary
 from knightlite.api.models.quant_folder import float_beside, quantized_in
 from knightlite.api.models.stage_files import SAMPLES
 from knightlite.array_files import raw_values
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, UsageError, not_there
 from knightlite.file_names import file_names
 from knightlite.talk import Talk
 
@@ -97,9 +97,11 @@ def sample_files(files: Mapping[str, Path], graph: Graph) -> dict[str, Path]:
 
 
 def require_results_of(directory: Path, sim_dirs: Sequence[Path], binary: Binary | None) -> None:
-    """UsageError where the manifest says that results of ``sim`` are of another program."""
+    """UsageError where results of ``sim`` are not there, or of another program by the manifest."""
     space = workspace.open_workspace(directory)
     for folder in sim_dirs:
+        if not folder.is_dir():
+            raise not_there("folder", folder, "name the one in which sim left results", folder=True)
         run = workspace.left_in(space, "sim", folder)
         if run is None:
             continue

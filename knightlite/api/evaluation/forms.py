@@ -20,7 +20,7 @@ from knightlite.api.models.notes import notes_in, pair_of
 from knightlite.api.models.partners import cfg_beside
 from knightlite.api.simulation.golden import golden_reference, read_golden
 from knightlite.api.simulation.host import finisher
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, not_there
 from knightlite.options.shared import NUMPY
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def source_of(path: Path) -> Source:
     from knightlite.frontend.model_kind import ModelKind, kind_of
 
     if not path.is_file():
-        what = "is a folder, not a model file" if path.is_dir() else "does not exist"
-        raise UsageError(f"model {path} {what}.", "eval reads files of models")
+        raise not_there("model", path, "eval reads files of models")
     if path.suffix == ".weight":
         raise UsageError(
             f"{path} holds the constants of a compiled network.",

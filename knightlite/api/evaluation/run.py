@@ -363,7 +363,9 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
     from knightlite.preprocess import class_places, list_pictures, read_labels, sample_pictures
 
     if holds_frames(options.folder):
-        return _frames(options), None
+        frames = _frames(options)
+        _say_fewer(options, len(frames), "frames", talk)
+        return frames, None
     if options.count is None:
         folder = list_pictures(options.folder)
         samples = folder.samples
@@ -371,6 +373,7 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
         folder, samples = sample_pictures(options.folder, options.count, options.seed)
     if folder.remark:
         talk.warn(folder.remark)
+    _say_fewer(options, len(samples), "pictures", talk)
     places = class_places(folder, options.labels)
     if not folder.classes and options.metric is None:
         talk.warn(
@@ -383,6 +386,14 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
     )
     classes = len(folder.classes if options.labels is None else read_labels(options.labels))
     return pictures, classes or None
+
+
+def _say_fewer(options: EvaluateOptions, found: int, what: str, talk: Talk) -> None:
+    """That there are fewer than were asked for."""
+    if options.count is not None and found < options.count:
+        talk.say(
+            f"{found} {what} of {options.folder} (all there are; {options.count} were asked for)"
+        )
 
 
 def _frames(options: EvaluateOptions) -> tuple[Picture, ...]:
@@ -465,7 +476,9 @@ def _resumed(fresh: State, path: Path | None, talk: Talk) -> State:
             "this one starts from the first picture. Hint: --state FILE keeps both"
         )
         return fresh
-    talk.say(f"{path} holds {old.tally.pictures} of {old.total} pictures: the others follow.")
+    done = f"{path} holds {old.tally.pictures} of {old.total} pictures of an earlier run"
+    rest = "all of them, and none is run again" if old.finished else "this one goes on from there"
+    talk.say(f"{done}: {rest}. Without the file it begins anew.")
     return old
 
 

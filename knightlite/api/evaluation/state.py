@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from knightlite import atomic_write, json_records, limits
-from knightlite.errors import FormatError, UsageError
+from knightlite.errors import FormatError, UsageError, unreadable
 from knightlite.evaluation import Tally
 from knightlite.evaluation.tally import tally_from_json
 from knightlite.options.evaluate import WHOLE
@@ -105,11 +105,9 @@ def read(path: Path) -> State:
     """A state file. UsageError where there is none, FormatError where it is damaged."""
     try:
         found: Any = json_value(read_text(path))
-    except FileNotFoundError:
-        raise UsageError(
-            f"state file {path} does not exist.", "eval --state FILE keeps it"
-        ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise unreadable("state file", path, error, "eval --state FILE keeps it") from None
+    except ValueError as error:
         raise FormatError(f"{path} is not a state file of eval: {error}.", _REMEDY) from error
     if not isinstance(found, Mapping) or found.get("knightlite_evaluation") != FORMAT:
         raise FormatError(f"{path} is not a state file of this eval (format {FORMAT}).", _REMEDY)

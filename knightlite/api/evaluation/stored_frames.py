@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.array_files import map_array, read_array
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, UsageError, unreadable
 from knightlite.frames import is_frame
 
 Array = NDArray[Any]
@@ -35,7 +35,9 @@ def classes_of(path: Path, labels: Path | None) -> list[int | None]:
         )
     try:
         found = read_array(labels)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise unreadable("labels file", labels, error) from None
+    except ValueError as error:
         raise DataError(f"{labels} cannot be read: {error}.") from None
     if found.dtype.kind not in "iu" or found.shape != (count,) or np.any(found < 0):
         raise DataError(
@@ -65,7 +67,9 @@ def digest_of(path: Path, number: int) -> str:
 def _frames(path: Path) -> Array:
     try:
         found = map_array(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise unreadable("file of frames", path, error) from None
+    except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}.") from None
     if found.ndim < 2 or not len(found):
         raise DataError(f"{path} must hold frames [N, C, H, W], not {found.shape}.")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from knightlite import atomic_write, limits, workspace
 from knightlite.array_files import read_array
-from knightlite.errors import FEW, DataError, UsageError
+from knightlite.errors import FEW, DataError, UsageError, not_there
 from knightlite.reading import read_text
 
 Array = NDArray[Any]
@@ -38,7 +38,7 @@ class ResultInfo:
 def simulated_results(folder: Path) -> tuple[ResultInfo, ...]:
     """Every ``result-*.npy`` of a folder, by name; the manifest knows what was put there."""
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder.", "name the folder in which sim left results")
+        raise not_there("folder", folder, "name the one in which sim left results", folder=True)
     paths = sorted(folder.glob("result-*.npy"))
     if not paths:
         raise UsageError(f"{folder} holds no result-*.npy.", "sim leaves them, with -s DIR")
@@ -59,7 +59,7 @@ def text_form(path: Path) -> ResultInfo:
     from knightlite.sim.outputs import read_text_form
 
     if not path.is_file():
-        raise UsageError(f"file {path} does not exist.", _texts_beside(path))
+        raise not_there("file", path, _texts_beside(path))
     try:
         values = read_text_form(read_text(path, limits.FILE_BYTES))
     except (ValueError, OSError) as error:
@@ -140,7 +140,7 @@ def npy_to_raw(source: Path, target: Path) -> Array:
 def load_array(path: Path) -> Array:
     """A ``.npy`` file; UsageError where it is missing, DataError where it is none."""
     if not path.is_file():
-        raise UsageError(f"file {path} does not exist.")
+        raise not_there("file", path, endings=(".npy",))
     try:
         if zipfile.is_zipfile(path):  # .npz
             raise DataError(f"{path} holds several arrays, not one.", "save one with numpy.save")

@@ -11,7 +11,7 @@ from knightlite import workspace
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_file, resolved
 from knightlite.api.models.stage_files import COMPILE_FILES, weights_beside
-from knightlite.errors import FormatError, UsageError
+from knightlite.errors import UsageError, joined_hints, near_path, not_there, unreadable
 from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 from knightlite.workspace import Produced
@@ -72,10 +72,15 @@ def find_binary(
         if cfg is not None or weight is not None:
             raise UsageError(f"{model} holds both files: --config and --weight are unused.")
         path = resolved(directory, model, talk)
-        found = _both(path, _read(path))
+        data = _read(path)
+        _require_kind(container.MODEL_MAGIC, path, data)
+        found = _both(path, data)
         return replace(found, sources=workspace.hashed(directory, {"tsmodel": path}))
     one, other = _pair(directory, cfg, weight, talk)
-    program = container.decode_program(_read(one), _read(other), one.name, other.name)
+    cfg_data, constants = _read(one), _read(other)
+    _require_kind(container.CFG_MAGIC, one, cfg_data)
+    _require_kind(container.WEIGHT_MAGIC, other, constants)
+    program = container.decode_program(cfg_data, constants, one.name, other.name)
     return Binary(one, other, program, workspace.hashed(directory, {"cfg": one, "weight": other}))
 
 
@@ -95,7 +100,7 @@ def _pair(directory: Path, cfg: Path | None, weight: Path | None, talk: Talk) ->
                 _require_whole(given, option)  # a damaged one needs no partner
                 raise UsageError(
                     f"{beside} is not there, which belongs to {given}.",
-                    f"name it with {option} FILE",
+                    joined_hints(near_path(beside), f"name it with {option} FILE"),
                 )
             found[key] = beside
     return found["cfg"], found["weight"]
@@ -106,7 +111,30 @@ def _require_whole(given: Path, missing: str) -> None:
     from knightlite import container
 
     magic = container.WEIGHT_MAGIC if missing == "--config" else container.CFG_MAGIC
-    container.read_sections(magic, _read(given), given.name)
+    data = _read(given)
+    _require_kind(magic, given, data)
+    container.read_sections(magic, data, given.name)
+
+
+def _require_kind(magic: bytes, path: Path, data: bytes) -> None:
+    """UsageError for a sound file of another kind: it was named in the wrong place."""
+    from knightlite.container.sections import KINDS
+    from knightlite.frontend.model_files import SUFFIXES
+
+    found = data[: len(magic)]
+    if found == magic:
+        return
+    if found in KINDS:
+        raise UsageError(
+            f"{path} is a {KINDS[found]} file, not a {KINDS[magic]} file.",
+            "sim, profile and deploy take the pair with --config and --weight, a .tsmodel with "
+            "--model",
+        )
+    if path.suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"{path} holds a network that is not compiled: it is no {KINDS[magic]} file.",
+            f"`knightlite compile --onnx {path}` leaves X_r.cfg and X_r.weight of a quantized one",
+        )
 
 
 def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> Binary:
@@ -124,6 +152,8 @@ def open_binary(compiled: File | CompiledModel, weight: File | None = None) -> B
         weight_path, constants = weights_beside(cfg_path), compiled.weight
     else:
         cfg_path, cfg = _content(compiled, "network.cfg")
+        if not cfg.startswith(container.MODEL_MAGIC):
+            _require_kind(container.CFG_MAGIC, cfg_path, cfg)
         if cfg.startswith(container.MODEL_MAGIC):
             if weight is not None:
                 raise UsageError(
@@ -152,7 +182,7 @@ def _content(file: File, name: str) -> tuple[Path, bytes]:
         return Path(name), file
     path = Path(file)
     if not path.is_file():
-        raise UsageError(f"file {path} does not exist.", "compile writes X_r.cfg and X_r.weight")
+        raise not_there("file", path, "compile writes X_r.cfg and X_r.weight")
     return path, _read(path)
 
 
@@ -160,4 +190,4 @@ def _read(path: Path) -> bytes:
     try:
         return read_bytes(path)
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror}.") from error
+        raise unreadable("file", path, error) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from knightlite import workspace
-from knightlite.errors import UsageError
+from knightlite.errors import not_there
 from knightlite.talk import Talk
 
 
@@ -32,7 +32,7 @@ def find_file(directory: Path, stage: str, key: str, named: Path | None, talk: T
         path = found.path
         talk.say(found.sentence)
     if not path.is_file():
-        raise UsageError(f"file {path} does not exist.")
+        raise not_there("file", path)
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightlite.api.models.stage_files import CHANGED_FLOAT, QUANT_FILES, sibling
-from knightlite.errors import KnightliteError, UsageError
+from knightlite.errors import KnightliteError, UsageError, not_there
 
 if TYPE_CHECKING:
     from knightlite.frontend.model_kind import ModelKind
@@ -18,12 +18,9 @@ def quantized_in(folder: Path) -> Path:
     from knightlite.frontend.model_kind import ModelKind
 
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
         beside = f", here {folder.parent}" if folder.is_file() else ""
-        raise UsageError(
-            f"folder {folder} {what}.",
-            f"name the folder in which quant left X_quantize.onnx and inputs/{beside}",
-        )
+        hint = f"name the folder in which quant left X_quantize.onnx and inputs/{beside}"
+        raise not_there("folder", folder, hint, folder=True)
     found = _models(folder, ModelKind.QDQ)
     if len(found) != 1:
         names = f" ({', '.join(path.name for path in found)})" if found else ""

@@ -20,7 +20,7 @@ from knightlite.api.quantization.input_forms import InputForm
 from knightlite.api.quantization.inputs import input_forms, normalized, pins
 from knightlite.container import InputNote, QuantizationNotes
 from knightlite.container.description import FedAs
-from knightlite.errors import Finding, UsageError, summarized
+from knightlite.errors import Finding, UsageError, summarized, unreadable
 from knightlite.options.command_line import alike, command_line
 from knightlite.options.inspection import CheckOptions
 from knightlite.options.quantize import QuantizeOptions
@@ -382,13 +382,15 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
         settings = replace(settings, mix_budget=parse_budget(options.mix_budget))
     if options.mix_config is None:
         return graph, settings
+    template = "write a template with -gt"
     try:
         text = read_text(options.mix_config)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise unreadable("mix configuration", options.mix_config, error, template) from error
+    except UnicodeDecodeError as error:
         raise UsageError(
-            f"the mix configuration {options.mix_config} cannot be read: "
-            f"{getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.",
-            "write a template with -gt",
+            f"the mix configuration {options.mix_config} cannot be read: it is not UTF-8 text.",
+            template,
         ) from error
     graph = spread_channels(graph)
     mix = read_mix(text, options.mix_config.name, graph)

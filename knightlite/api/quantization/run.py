@@ -22,7 +22,7 @@ from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.converting import FloatModel, Run, float_model
 from knightlite.api.quantization.in_memory import load_float, quantize_models, warn_of_chance
 from knightlite.api.quantization.options import completed
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, unreadable
 from knightlite.options.command_line import option_words
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.options.quantize_rules import QUANTIZING
@@ -223,9 +223,7 @@ def _read_cache(options: QuantizeOptions) -> DistributionCache | None:
     try:
         data = read_bytes(options.cache, limits.CACHE_BYTES) if options.cache.exists() else None
     except OSError as error:
-        raise UsageError(
-            f"distribution cache {options.cache} cannot be read: {error.strerror}."
-        ) from error
+        raise unreadable("distribution cache", options.cache, error) from error
     return DistributionCache(str(options.cache), data)
 
 

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from knightlite.api.models.binary import Binary
 from knightlite.api.models.notes import interface_of, pair_of
 from knightlite.api.models.partners import golden_beside
-from knightlite.errors import Finding, FormatError, MachineError, UsageError, findings_error
+from knightlite.errors import (
+    Finding,
+    FormatError,
+    MachineError,
+    UsageError,
+    findings_error,
+    not_there,
+)
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -38,8 +45,8 @@ def read_golden(
 
     path = named or golden_beside(binary.cfg, binary.program.meta.pair)
     if not path.is_file():
-        raise UsageError(
-            f"the golden model {path} does not exist.", "compile writes it; or use --golden"
+        raise not_there(
+            "golden model", path, "compile writes X_golden.onnx; --golden FILE names another place"
         )
     model = onnx_file.parse(onnx_file.read_bytes(path), str(path))
     if pair_of(model) != binary.program.meta.pair:

@@ -41,7 +41,8 @@ class SimulateResult:
     """What ``sim`` found.
 
     ``top``: per frame the best classes of the first output; none where it does not score classes.
-    ``files``: by their names; ``tensors``: which tensor a file holds, by the same names.
+    ``files``: by their names; ``tensors``: which tensor a file holds, by the same names. What was
+    compared is None where nothing was.
     """
 
     files: Mapping[str, Path]
@@ -49,9 +50,9 @@ class SimulateResult:
     frames: int
     top: tuple[tuple[Guess, ...], ...]
     saturations: int
-    compared_bytes: int
-    differing_bytes: int
-    differing_tensors: tuple[str, ...]
+    compared_bytes: int | None
+    differing_bytes: int | None
+    differing_tensors: tuple[str, ...] | None
     crc16: tuple[int, ...]  # of every frame's outputs: knightlite.sim.outputs.crc16
 
 
@@ -119,12 +120,16 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
             f"{saturations} accumulators saturated at 32 bits: the compiler proves this away. "
             "Hint: this is a bug of ours; please report it with the two files"
         )
-    told = {"input": options.input}
+    asked = {"input": options.input}
     workspace.record(
-        options.directory, "sim", meta.chip, told, paths, binary.sources, holds, warn=talk.warn
+        options.directory, "sim", meta.chip, asked, paths, binary.sources, holds, warn=talk.warn
     )
+    checked = golden is not None
     return SimulateResult(
-        paths, holds, count, tuple(top), saturations, compared, differing, tuple(different),
+        paths, holds, count, tuple(top), saturations,
+        compared if checked else None,
+        differing if checked else None,
+        tuple(different) if checked else None,
         tuple(sums),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.array_files import raw_values, read_array
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, not_there
 from knightlite.ir import Tensor
 from knightlite.preprocess import SUFFIXES as PICTURES
 from knightlite.preprocess import left_out_remark, parse_recipe, prepare_picture
@@ -39,7 +39,7 @@ class Source:
         if self.directory.is_file():
             return [self.directory]
         if not self.directory.is_dir():
-            raise UsageError(f"data folder {self.directory} does not exist.")
+            raise not_there("data folder", self.directory, folder=True)
         suffixes = SUFFIXES[self.kind]
         found, _ = self._sorted_out()
         if not found:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from knightlite import dtypes
-from knightlite.errors import Finding, FormatError, UsageError, findings_error
+from knightlite.errors import Finding, FormatError, findings_error, unreadable
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.settings import Pin
 from knightlite.reading import json_value, read_text
@@ -31,7 +31,7 @@ def read_scales(path: Path) -> tuple[Pin, ...]:
     try:
         data = json_value(read_text(path))
     except OSError as error:
-        raise UsageError(f"scale file {path} cannot be read: {error.strerror}.") from error
+        raise unreadable("scale file", path, error, "-gsj writes one") from error
     except ValueError as error:
         raise FormatError(f"scale file {path} is not valid JSON: {error}.") from error
     tensors = data.get("tensors") if isinstance(data, Mapping) else None
