@@ -27,6 +27,7 @@ from knightlite.frontend import (
     host_values,
     known_values,
     long_kernels,
+    long_pools,
     network_inputs,
     opsets,
     pad_values,
@@ -218,7 +219,8 @@ def _walked(
     host_values.sink_concats(state)
     outputs = tuple(host_values.deliver(state, name) for name in model.outputs)
     with np.errstate(over="ignore"):
-        graph = in_trips(simplify.simplify(focus.fold_focus(state.builder.build(outputs))))
+        built = long_pools.shortened(focus.fold_focus(state.builder.build(outputs)))
+        graph = in_trips(simplify.simplify(built))
     verify(graph)
     types = network_inputs.other_types(model, graph)
     problems = [*_left_to_host(graph, state.kept_off), *_overflows(graph)]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import axis_orders, compute, padding
-from knightlite.frontend.importer import IN_ORDER, Importer
+from knightlite.frontend.importer import IN_ORDER, Importer, Value
+from knightlite.frontend.instruction_sizes import LONGEST
 from knightlite.frontend.source import SourceNode
 
 Array = NDArray[Any]
@@ -61,6 +62,7 @@ def dense(state: Importer, node: SourceNode, name: str) -> bool:
         return False
     seen, value = state.seen(name), state.value(name)
     if len(seen) == 2 and seen[0] == 1:
+        value = _with_a_window_that_fits(state, name)
         if value.order == IN_ORDER:
             return False
         _flattened(state, node, name, weights)
@@ -82,6 +84,17 @@ def dense(state: Importer, node: SourceNode, name: str) -> bool:
     order = (*(axis for axis in state.value(name).order if axis != 1), 1)
     _as_convolution(state, node, name, matrix, order)
     return True
+
+
+def _with_a_window_that_fits(state: Importer, name: str) -> Value:
+    """Rows or columns that are longer than a window become the channels."""
+    _, channels, *sizes = state.shape(name)
+    long = [axis for axis, size in enumerate(sizes, start=2) if size > LONGEST]
+    if len(long) == 1 and channels <= LONGEST:
+        padding.settle(state, name)
+        others = [axis for axis in IN_ORDER[1:] if axis not in (1, *long)]
+        axis_orders.move(state, name, (0, long[0], *sorted((1, *others))))
+    return state.value(name)
 
 
 def _flattened(state: Importer, node: SourceNode, name: str, weights: Array) -> None:

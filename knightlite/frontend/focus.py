@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import dtypes
+from knightlite.frontend.instruction_sizes import LONGEST
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import BY_NAME, View, Window, concat, depth_to_space
 from knightlite.ops import slice as cutting
 
 Array = NDArray[Any]
-LARGEST = 255  # of kernels, strides and pads in an instruction
 
 
 class _Stack(NamedTuple):
@@ -129,7 +129,7 @@ def _folds(view: View, block: int) -> bool:
         view.tensor(1).dtype.is_float
         and view.integer("group") == 1
         and view.integers("dilations") == (1, 1)
-        and max(sizes) * block <= LARGEST
+        and max(sizes) * block <= LONGEST
     )
 
 

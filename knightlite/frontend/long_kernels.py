@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.frontend.instruction_sizes import LONGEST
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 
 Array = NDArray[Any]
-LONGEST = 255  # taps of a kernel as instructions have it
 
 
 def folded(model: SourceModel) -> SourceModel:

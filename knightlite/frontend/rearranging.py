@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from knightlite.frontend.factors import Factors, Places
 from knightlite.frontend.importer import Importer
+from knightlite.frontend.instruction_sizes import LARGEST
 from knightlite.frontend.wanted import CHANNELS, COLUMNS, ROWS, Wanted
 from knightlite.ir import Attribute
 from knightlite.ops import slice as cutting
@@ -65,7 +66,7 @@ def search(
         if wanted.holds((c, h, w)):
             return cost, steps, (c, h, w)
         for more, step, made in _followers(sizes, places):
-            if made not in known:
+            if made not in known and max(map(sizes.size, made)) <= LARGEST:
                 heappush(waiting, (cost + more, next(number), made, (*steps, step)))
     return None
 
