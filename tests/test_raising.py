@@ -87,3 +87,56 @@ def test_broadcasting_by_trailing_shape(tmp_path: Path, opset: int) -> None:
 def test_what_cannot_be_raised_is_refused(tmp_path: Path, node: onnx.NodeProto) -> None:
     with pytest.raises(UnsupportedError, match=r"old.onnx must use an opset from 9 to \d+, not 6"):
         load(old(tmp_path, 6, node))
+
+
+def scanning(opset: int, frames: int, kind: str = "Add") -> onnx.ModelProto:
+    """Running sums of six tokens of [frames, 6, 3], as opset 8 or 9 has its Scan."""
+    old_form = opset == 8
+    state, tokens = helper.make_tensor_value_info("s", 1, [3]), [frames, 6, 3]
+    body = helper.make_graph(
+        [helper.make_node(kind, ["s", "t"], ["n"]), helper.make_node("Identity", ["n"], ["o"])],
+        "turn",
+        [state, helper.make_tensor_value_info("t", 1, [3])],
+        [helper.make_tensor_value_info(name, 1, [3]) for name in "no"],
+    )
+    shape = [frames, 3] if old_form else [3]
+    zero = numpy_helper.from_array(np.zeros(shape, np.float32), "zero")
+    backward: dict[str, Any] = {"directions" if old_form else "scan_input_directions": [1]}
+    first, last = ["x", "y"] if old_form else ["f", "g"]
+    made = [
+        helper.make_node("Scan", [*([""] if old_form else []), "zero", first], ["", last],
+                         num_scan_inputs=1, body=body, **backward)
+    ]  # fmt: skip
+    if not old_form:
+        made.insert(0, helper.make_node("Squeeze", ["x"], ["f"], axes=[0]))
+        made.append(helper.make_node("Unsqueeze", ["g"], ["y"], axes=[0]))
+    graph = helper.make_graph(
+        made, "scanning", [helper.make_tensor_value_info("x", 1, tokens)],
+        [helper.make_tensor_value_info("y", 1, tokens)], [zero],
+    )  # fmt: skip
+    versions = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=versions, ir_version=4)
+
+
+def test_a_scan_of_one_frame(tmp_path: Path) -> None:
+    found = []
+    for opset in (8, 9):
+        onnx.save(scanning(opset, 1), tmp_path / "old.onnx")
+        network = float_network(load(tmp_path / "old.onnx"))
+        (made,) = Runner(network, 1).run((PICTURE[:, :1, :, :3].reshape(1, 6, 1, 3),)).values()
+        found.append(np.asarray(made))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.ptp(found[0]) > 0
+
+
+@pytest.mark.parametrize(("frames", "kind"), [(2, "Add"), (1, "Upsample")])
+def test_other_scans_of_opset_8_are_refused(tmp_path: Path, frames: int, kind: str) -> None:
+    """Several frames, or a body that means another thing from opset 9 on."""
+    model = scanning(8, frames, "Add")
+    if kind == "Upsample":
+        inner = model.graph.node[0].attribute
+        (body,) = (item.g for item in inner if item.name == "body")
+        body.node.append(helper.make_node("Upsample", ["n"], ["u"], scales=[1.0]))
+    onnx.save(model, tmp_path / "old.onnx")
+    with pytest.raises(UnsupportedError, match=r"must use an opset from 9 to \d+, not 8"):
+        load(tmp_path / "old.onnx")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
@@ -131,6 +133,41 @@ def test_rows_added_to_a_linear_layer(tmp_path: Path) -> None:
              alpha=0.5, beta=2.0)  # fmt: skip
     net.node("Tanh", ["g"], "y")
     as_onnx_says(net, tmp_path)
+
+
+VOLUMES: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
+    "plain": ("Conv", (4, 3, 3, 3, 3), {}),
+    "padded": ("Conv", (4, 3, 3, 2, 3), {"pads": [2, 1, 0, 3, 0, 1], "strides": [2, 1, 2]}),
+    "dilated": ("Conv", (4, 3, 2, 1, 3), {"dilations": [3, 1, 2]}),
+    "transposed": ("ConvTranspose", (3, 4, 3, 2, 2), {}),
+    "wide": (
+        "ConvTranspose", (3, 4, 2, 2, 2),
+        {"strides": [3, 2, 1], "pads": [1, 0, 1, 0, 1, 0], "output_padding": [1, 1, 0]},
+    ),
+    "dilated back": ("ConvTranspose", (3, 4, 2, 3, 3), {"dilations": [2, 1, 1]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_convolutions_over_depth(name: str, tmp_path: Path) -> None:
+    """One for every plane of the result; planes that a kernel does not reach are the bias."""
+    kind, shape, more = VOLUMES[name]
+    net = Net(13)
+    net.node("Sigmoid", [net.input("x", (1, 3, 4, 5, 6))], "s")
+    operands = ["s", net.random("w", shape), net.random("b", (4,))]
+    net.node(kind, operands, "c", **more)
+    net.node("Tanh", ["c"], "y")
+    graph = same(net, tmp_path, "y")
+    planes = onnx.shape_inference.infer_shapes(net.model("c")).graph.output[0].type.tensor_type
+    assert operators(graph).count(kind) == planes.shape.dim[2].dim_value
+
+
+def test_groups_over_depth_are_refused(tmp_path: Path) -> None:
+    net = Net(13)
+    net.node("Conv", [net.input("x", (1, 4, 3, 5, 6)), net.random("w", (4, 2, 2, 3, 3))], "y",
+             group=2)  # fmt: skip
+    with pytest.raises(KnightliteError, match="Conv Conv_y must read"):
+        load(net.save(tmp_path, "y"))
 
 
 def test_bounds_of_a_range_in_brackets(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from math import prod
 
 from onnx import TensorProto
 
+from knightlite import dtypes
 from knightlite.errors import Finding
 from knightlite.frontend import any_layout
 from knightlite.frontend.element_types import INTEGERS
@@ -41,7 +42,8 @@ def declare(state: Importer, name: str) -> None:
         return
     state.values[name] = state.stand_in(name)
     kind = TensorProto.DataType.Name(element or 0).lower()
-    if not quantized and element not in (*FLOATS, *INTEGERS):
+    truth = element == TensorProto.BOOL and _only_chooses(state, name)
+    if not quantized and element not in (*FLOATS, *INTEGERS) and not truth:
         sentence = f"the network input {name} must be of numbers, not of {kind}."
         state.findings.append(Finding(name, sentence, "export the model in float32"))
         return
@@ -68,7 +70,7 @@ def declare(state: Importer, name: str) -> None:
     state.values[name] = Value(name)
     if shape is not None and (len(shape) not in ROWS or shape[0] != 1):
         any_layout.put(state, name, name, any_layout.factors_of(state, name))
-    stored = INTEGERS.get(element or 0)
+    stored = dtypes.U8 if truth else INTEGERS.get(element or 0)
     if stored is not None and not quantized:
         state.builder.integer_inputs[name] = stored
     elif element != TensorProto.FLOAT and not quantized:
@@ -131,6 +133,21 @@ def _remedy(state: Importer, shape: Shape | None) -> str:
         return ""
     words = [f"-is {' '.join(map(str, (1, *sizes[1:])))}" for sizes in every if sizes]
     return f"run it frame by frame: {' '.join(words)}"
+
+
+def _only_chooses(state: Importer, name: str) -> bool:
+    """Whether the truth values of an input are but the condition of Wheres, or become numbers."""
+    readers = [node for node in state.model.nodes if name in node.inputs]
+    return name not in state.model.outputs and all(
+        (node.op_type == "Where" and name not in node.inputs[1:])
+        or (node.op_type == "Cast" and node.attributes.get("to") in FLOATS)
+        or (
+            node.op_type in (*VIEWS, "Identity", "Expand")
+            and name == node.inputs[0]
+            and _only_chooses(state, node.outputs[0])
+        )
+        for node in readers
+    )
 
 
 def _computes(state: Importer, name: str) -> SourceNode | None:

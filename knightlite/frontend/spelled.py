@@ -8,6 +8,7 @@
     Mod(x, y) of reals     =>  the rest of a division, and y more where their signs differ
     MatMul(x, c)           =>  by all of c's matrices side by side, where x has one for each
     Gemm(x, w, c)          =>  Gemm(x, w) + c, where c has a row for each of x
+    Conv over depth        =>  Convs of pictures (volumes)
 
 Where something about a node does not fit it stays as it is, and its handler says what.
 """
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
+from knightlite.frontend import volumes
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.steps import STEP, Steps
@@ -288,6 +290,8 @@ def _with_rows_added(steps: Steps) -> str | None:
 
 LATER: Mapping[str, Rule] = {"CumProd": _products, "Mod": _rest, "TensorScatter": _scattered}
 RULES: Mapping[str, Rule] = {
+    "Conv": volumes.convolved,
+    "ConvTranspose": volumes.convolved,
     "GatherElements": _chosen,
     "Gemm": _with_rows_added,
     "MatMul": _all_matrices,
