@@ -14,7 +14,7 @@ import pytest
 
 from assembled import S8, S16, TINY, U8, make, record, whole_memory_program
 from compilers import needs_compiler
-from knightlite.isa import Activation, Matrix
+from knightlite.isa import Activation, Eltwise, EltwiseMode, Matrix
 from knightlite.native import NativeMachine
 from knightlite.native.library import KERNELS, load_library
 from random_instructions import Random
@@ -24,7 +24,7 @@ pytestmark = needs_compiler
 
 CHIP = replace(TINY, fspm_bytes=1 << 17, wspm_bytes=1 << 16, mspm_bytes=1 << 14)
 PARAMETERS, PROLOGUE, ACTIVATION = 0, 2048, 4096
-X, Y, RESIDUAL, SUMS = 0, 40_000, 60_000, 80_000
+X, Y, RESIDUAL, SUMS, JOINED = 0, 40_000, 60_000, 80_000, 110_000
 SEEDS = 100
 ENDS = {U8: (0, 255), S8: (-128, 127), S16: (-32768, 32767)}
 
@@ -84,6 +84,30 @@ class Wide(Random):
                 }
         return make(Matrix, **fields)
 
+    def wide_eltwise(self) -> Eltwise:
+        """Two operands, of many channels, in rows that touch or with gaps."""
+        shape = (self.integer(1, 5), self.integer(1, 6), self.integer(1, 70))
+        codes = [self.one_of(U8, S8, S16) for _ in range(3)]
+        places = dict(zip("xyz", (X, JOINED, RESIDUAL), strict=True))
+        mode, dense = self.one_of(*EltwiseMode), self.integer(0, 1)
+        fields = self.clamp("y", codes[1]) | self.shape("x", shape) | self.shape("y", shape)
+        for (name, place), code in zip(places.items(), codes, strict=True):
+            fields |= self.tile(name, place, shape, code)
+            if dense:
+                fields[f"{name}_column_stride"] = shape[2] * (1 + (code == S16))
+                fields[f"{name}_row_stride"] = shape[1] * fields[f"{name}_column_stride"]
+        if self.integer(0, 3) == 0:
+            fields |= {"z_row_stride": 0, "z_column_stride": 0}
+        bits = self.integer(1, 23)
+        most = 2**bits - 1
+        more = self.integer(-2, 20 if mode == EltwiseMode.MUL else 8)
+        return make(
+            Eltwise, **fields, mode=mode, shift=max(0, bits + more),
+            multiplier=self.one_of(-most, most, self.integer(-most, most)),
+            z_multiplier=self.integer(-most, most),
+            z_broadcast=int(self.integer(0, 5) == 0),
+        )  # fmt: skip
+
     def bytes_of(self, count: int) -> np.ndarray[Any, Any]:
         """Anything, or nothing but one end of a type, or both."""
         ends = np.array([0, 127, 128, 255], np.uint8)
@@ -111,7 +135,7 @@ def test_kernel_makes_the_bytes_of_the_scalar_one(kernels: str) -> None:
     distinct: set[int] = set()
     for seed in range(SEEDS):
         draw = Wide(seed)
-        items = [draw.wide_matrix() for _ in range(2)]
+        items = [draw.wide_eltwise(), *(draw.wide_matrix() for _ in range(2))]
         program = with_tensors(whole_memory_program(items, *constants(draw), chip=CHIP))
         fspm = {"fspm": draw.bytes_of(CHIP.fspm_bytes).reshape(1, 1, 1, -1)}
         scalar, vector = (NativeMachine(program, kernels=kind) for kind in ("scalar", kernels))
@@ -133,3 +157,24 @@ def test_a_second_frame_is_not_the_first_ones(rng: np.random.Generator) -> None:
         machine.run({"fspm": frames[number]})["after"].tobytes() for number in (0, 1, 0)
     )
     assert first == again != second
+
+
+def test_weights_are_packed_again_for_other_lots_of_blocks() -> None:
+    """The same weights, then with a window so wide that fewer of them are packed at a time."""
+    draw = Wide(0)
+    x, y = (4, 7, 20), (2, 7, 40)
+    fields: dict[str, int] = {
+        **draw.tile("x", X, x, S8), **draw.shape("x", x), **draw.tile("y", Y, y, S8),
+        **draw.shape("y", y), "y_low": -128, "y_high": 127, "groups": 20, "weight_row_bytes": 48,
+        "kernel_height": 3, "kernel_width": 3, "pad_left": 1, "parameter_address": PARAMETERS,
+    }  # fmt: skip
+    items = [
+        make(Matrix, **fields),
+        make(Matrix, **{**fields, "y_address": SUMS}, stride_width=241),
+    ]
+    program = with_tensors(whole_memory_program(items, *constants(draw), chip=CHIP))
+    fspm = {"fspm": draw.bytes_of(CHIP.fspm_bytes).reshape(1, 1, 1, -1)}
+    wanted = NativeMachine(program, kernels="scalar").run(fspm)["after"]
+    for kernels in KERNELS[1 : load_library().knl_best_kernels() + 1]:
+        found = NativeMachine(program, kernels=kernels).run(fspm)["after"]
+        assert found.tobytes() == wanted.tobytes(), kernels

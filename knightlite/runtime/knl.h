@@ -98,7 +98,7 @@ typedef struct knl_network {
     uint8_t *ddr; /* byte `constants_bytes` of the DDR */
     uint8_t *fspm, *wspm, *mspm, *work, *sums;
     const uint8_t *records, *copies;
-    uint32_t packed[11]; /* which weights lie packed in the work memory; first 0: none */
+    uint32_t packed[12]; /* which weights lie packed in the work memory; first 0: none */
     size_t next_byte; /* of the code, and which instruction it is: what runs next */
     uint32_t next, next_record, next_store;
     uint64_t saturations;

@@ -71,11 +71,12 @@ void knl_pack_lanewise(knl_network *net, const knl_item *item, const knl_plan *p
 void knl_pack(knl_network *net, const knl_item *item, const knl_plan *p, const knl_tiles *tiles,
               uint32_t first) {
     uint32_t total = item->groups * p->blocks, place;
-    uint32_t key[11];
+    uint32_t key[12];
     key[0] = tiles->weights_key;
     key[8] = item->weight_address;
     key[9] = first;
     key[10] = tiles->channel;
+    key[11] = p->packed_blocks; /* what sums start from lies behind so many */
     key[1] = item->weight_row_bytes;
     key[2] = item->y_channels;
     key[3] = item->groups;
