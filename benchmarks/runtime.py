@@ -1,25 +1,28 @@
 """The runtime in C beside numpy and ONNX Runtime: milliseconds of a frame, memory.
 
     python benchmarks/runtime.py [--models densenet121,...] [--engines scalar,avx2,avx512_vnni]
-        [--frames 15] [--json FILE]
+        [--levels 0,1,2] [--frames 15] [--json FILE]
 
 The networks are those of ``schedule_networks.py``, written as they were published, with seeded
-weights, quantized by noise (effort low) and compiled for TX5368AV200 at level 0; time does not
-depend on weights and noise. They are made once and kept in ``build/runtime``.
+weights, quantized by noise (effort low) and compiled for TX5368AV200 at schedule level 0, or at
+those asked for; time does not depend on weights and noise. They are made once and kept in
+``build/runtime``.
 
 A row is a network in an engine, all on one thread: ``milliseconds`` is the median CPU time of a
 frame from input integers to output integers, inputs and outputs copied, the program checked before;
 the host's share excluded. ``ort_fp32_ms`` and ``ort_int8_ms``: the float ONNX model, and the QDQ
-model that ``quant`` wrote, in ONNX Runtime on the same thread in the same run. ``arena_bytes``:
-what the caller gives the runtime to run fast, beside the files; ``plan_bytes``: the plan's DDR
-without constants, of which it is a part. ``peak_mib``: the most that the process had in memory,
-Python and the files included, after a few frames in a process of its own. ``same`` says that every
-output byte is numpy's.
+model that ``quant`` wrote, in ONNX Runtime on the same thread in the same run, frame by frame in
+turn with ours. ``arena_bytes``: what the caller gives the runtime to run fast, beside the files;
+``plan_bytes``: the plan's DDR without constants, of which it is a part, and ``fspm_bytes`` those
+of FSPM where a program keeps tensors there, else 0. ``peak_mib``: the most that the process had in
+memory, Python and the files included, after a few frames in a process of its own. ``same`` says
+that every output byte is numpy's.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -57,6 +60,7 @@ class Row:
     """A network in an engine."""
 
     model: str
+    level: int
     engine: str
     threads: int
     milliseconds: float
@@ -64,16 +68,20 @@ class Row:
     ort_int8_ms: float
     arena_bytes: int
     plan_bytes: int
+    fspm_bytes: int
     peak_mib: float
     same: bool
 
 
-def find_or_make(name: str) -> Path:
-    """The .cfg, kept in FOLDER beside the .weight and the two ONNX models."""
-    path = FOLDER / f"{name}_quantize_r.cfg"
-    if not path.is_file():
-        print(f"{name}: making it ...", file=sys.stderr)
-        FOLDER.mkdir(parents=True, exist_ok=True)
+def find_or_make(name: str, level: int = 0) -> Path:
+    """The .cfg, kept beside the .weight; the two ONNX models lie in FOLDER."""
+    folder = FOLDER / f"level{level}" if level else FOLDER
+    path = folder / f"{name}_quantize_r.cfg"
+    if path.is_file():
+        return path
+    print(f"{name}: making it ...", file=sys.stderr)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (FOLDER / f"{name}_quantize.onnx").is_file():
         writer = OnnxWriter()
         build(BY_NAME[name], writer)
         model = FOLDER / f"{name}.onnx"
@@ -83,7 +91,7 @@ def find_or_make(name: str) -> Path:
             warnings.simplefilter("ignore")  # one noise picture: accuracy is not measured
             made = knightlite.quantize(model, data=noise, effort="low", equalization=False)
         made.save(FOLDER)
-        knightlite.compile(made, opt_group=0).save(FOLDER)
+    knightlite.compile(FOLDER / f"{name}_quantize.onnx", opt_group=level).save(folder)
     return path
 
 
@@ -108,19 +116,20 @@ def machine_of(program: Program, engine: str) -> Machine | NativeMachine:
     return machine
 
 
-def median_ms(run: Callable[[], object], frames: int) -> float:
-    """CPU milliseconds of a call, the median of some, behind one that warms up."""
-    run()
-    found = []
-    for _ in range(frames):
-        started = time.process_time()
-        run()
-        found.append(1000 * (time.process_time() - started))
-    return round(statistics.median(found), 2)
+def medians_ms(runs: Sequence[Callable[[], object]], frames: int) -> list[float]:
+    """CPU milliseconds of a call of each, in turn: medians of some, behind one that warms up."""
+    found: list[list[float]] = [[] for _ in runs]
+    for frame in range(frames + 1):
+        for run, taken in zip(runs, found, strict=True):
+            started = time.process_time()
+            run()
+            if frame:
+                taken.append(1000 * (time.process_time() - started))
+    return [round(statistics.median(taken), 2) for taken in found]
 
 
-def onnx_ms(path: Path, frames: int) -> float:
-    """The same of an ONNX model on one thread."""
+def onnx_frame(path: Path) -> Callable[[], object]:
+    """Runs an ONNX model on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -132,7 +141,7 @@ def onnx_ms(path: Path, frames: int) -> float:
         .astype(np.float32)
         for item in opened.get_inputs()
     }  # fmt: skip
-    return median_ms(lambda: opened.run(None, feed), frames)
+    return lambda: opened.run(None, feed)
 
 
 def peak_mib(path: Path, engine: str) -> float:
@@ -152,23 +161,30 @@ def print_peak(path: Path, engine: str) -> None:
     print(round(int(line.split()[1]) / 1024, 1))
 
 
-def measure(name: str, engines: Sequence[str], frames: int) -> Iterator[Row]:
-    path = find_or_make(name)
+def measure(name: str, level: int, engines: Sequence[str], frames: int) -> Iterator[Row]:
+    path = find_or_make(name, level)
     program, inputs = read(path)
     wanted = Machine(program).run(inputs)
-    floats, integers = (onnx_ms(FOLDER / f"{name}{end}.onnx", frames) for end in ("", "_quantize"))
-    for engine in engines:
-        machine = machine_of(program, engine)
+    models = [onnx_frame(FOLDER / f"{name}{end}.onnx") for end in ("", "_quantize")]
+    machines = [machine_of(program, engine) for engine in engines]
+    ours = [lambda machine=machine: machine.run(inputs) for machine in machines]
+    *times, floats, integers = medians_ms([*ours, *models], frames)
+    for engine, machine, milliseconds in zip(engines, machines, times, strict=True):
         found = machine.run(inputs)
+        arena = machine.arena_bytes if isinstance(machine, NativeMachine) else 0
+        plan = program.meta.ddr_bytes - program.meta.constants_bytes
+        fspm = program.meta.chip_values.fspm_bytes
         yield Row(
             model=name,
+            level=level,
             engine=engine,
             threads=1,
-            milliseconds=median_ms(lambda: machine.run(inputs), frames),  # noqa: B023  # called here
+            milliseconds=milliseconds,
             ort_fp32_ms=floats,
             ort_int8_ms=integers,
-            arena_bytes=machine.arena_bytes if isinstance(machine, NativeMachine) else 0,
-            plan_bytes=program.meta.ddr_bytes - program.meta.constants_bytes,
+            arena_bytes=arena,
+            plan_bytes=plan,
+            fspm_bytes=fspm if arena > plan + fspm else 0,
             peak_mib=peak_mib(path, engine),
             same=all(found[key].tobytes() == wanted[key].tobytes() for key in wanted),
         )
@@ -179,6 +195,7 @@ def main() -> int:
     known = (*KERNELS[: load_library().knl_best_kernels() + 1], NUMPY)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--engines", default=",".join(known[1:]))
+    parser.add_argument("--levels", default="0")
     parser.add_argument("--frames", type=int, default=15)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
@@ -187,12 +204,14 @@ def main() -> int:
         print_peak(Path(asked.peak[0]), asked.peak[1])
         return 0
     rows: list[Row] = []
-    for name in asked.models.split(","):
-        for row in measure(name, asked.engines.split(","), asked.frames):
+    levels = [int(item) for item in asked.levels.split(",")]
+    for name, level in itertools.product(asked.models.split(","), levels):
+        for row in measure(name, level, asked.engines.split(","), asked.frames):
             print(
-                f"{row.model:14s} {row.engine:12s} {row.milliseconds:8.2f} ms, ONNX Runtime "
-                f"{row.ort_fp32_ms:7.2f} fp32 {row.ort_int8_ms:7.2f} int8, arena "
-                f"{row.arena_bytes / 1e6:5.2f} MB of plan {row.plan_bytes / 1e6:5.2f}, peak "
+                f"{row.model:14s} level {row.level} {row.engine:12s} {row.milliseconds:8.2f} ms, "
+                f"ONNX Runtime {row.ort_fp32_ms:7.2f} fp32 {row.ort_int8_ms:7.2f} int8, arena "
+                f"{row.arena_bytes / 1e6:5.2f} MB of plan {row.plan_bytes / 1e6:5.2f} and FSPM "
+                f"{row.fspm_bytes / 1e6:5.2f}, peak "
                 f"{row.peak_mib:6.1f} MiB, {'same bytes' if row.same else 'OTHER BYTES'}",
                 flush=True,
             )

@@ -307,7 +307,7 @@ void knl_run_matrix(knl_network *net, const knl_item *item, const knl_tiles *til
 /* Whether the mask of a sparse instruction is the one that it tells of. */
 int knl_check_mask(const knl_item *item, const uint8_t *mask, knl_error *error);
 void knl_run_affine(const knl_network *net, const knl_item *item, const knl_tiles *tiles);
-void knl_run_eltwise(const knl_item *item, const knl_tiles *tiles);
+void knl_run_eltwise(const knl_network *net, const knl_item *item, const knl_tiles *tiles);
 void knl_run_pool(const knl_item *item, const knl_tiles *tiles);
 void knl_run_lookup(const knl_network *net, const knl_item *item, const knl_tiles *tiles);
 void knl_run_resize(const knl_item *item, const knl_tiles *tiles);

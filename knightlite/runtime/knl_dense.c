@@ -1,5 +1,5 @@
 /* Matrix instructions of 8-bit operands by vector kernels: what is staged, packed, and in which
- * order. The kernels themselves: knl_avx2.c, knl_avx512.c, knl_neon.c. */
+ * order. The kernels themselves: knl_avx2.c, knl_avx512.c, knl_avx512_results.c, knl_neon.c. */
 #include "knl_plan.h"
 
 /* rows of weights up to which sums of 8-bit operands cannot leave 32 bits */
@@ -82,8 +82,7 @@ static int make_plan(const knl_network *net, const knl_item *item, knl_plan *p) 
     p->block_bytes = p->weight_steps * KNL_STEP * p->simd->lanes * p->simd->element;
     fixed = 2 * knl_aligned(8 * ((size_t)item->y_channels + 2 * KNL_MOST_LANES)) +
             knl_aligned(KNL_TABLE_ENTRIES * 2) +
-            knl_aligned(4 * ((size_t)KNL_MOST_PIXELS * KNL_MOST_LANES +
-                             (item->depthwise ? item->y_channels : 0)));
+            knl_aligned(4 * (size_t)KNL_MOST_PIXELS * KNL_MOST_LANES);
     if (item->prologue)
         fixed += 4 * knl_aligned(4 * (size_t)item->x_channels + KNL_SLACK);
     if (item->depthwise)
@@ -101,8 +100,7 @@ static int make_plan(const knl_network *net, const knl_item *item, knl_plan *p) 
         p->rounding += 4 * knl_aligned(4 * (size_t)item->x_channels + KNL_SLACK);
     p->table = p->rounding + 2 * knl_aligned(8 * ((size_t)item->y_channels + 2 * KNL_MOST_LANES));
     p->sums = p->table + knl_aligned(KNL_TABLE_ENTRIES * 2);
-    p->stage = p->sums + knl_aligned(4 * ((size_t)KNL_MOST_PIXELS * KNL_MOST_LANES +
-                                      (item->depthwise ? item->y_channels : 0)));
+    p->stage = p->sums + knl_aligned(4 * (size_t)KNL_MOST_PIXELS * KNL_MOST_LANES);
     p->end = p->stage;
     if (!p->is_direct)
         p->end += knl_aligned((size_t)p->wide * p->pixel_bytes *
@@ -132,18 +130,18 @@ static void run_dense(const knl_target *to, const part *now, const knl_taps *tap
     const knl_plan *p = to->p;
     const int32_t *start = (const int32_t *)(void *)(to->net->work + p->start);
     int32_t *sums = (int32_t *)(void *)(to->net->work + p->sums);
-    uint64_t pixels = (uint64_t)now->rows * item->y_width, first;
+    uint64_t pixels = (uint64_t)now->rows * item->y_width, left;
     uint32_t block, row = 0, column = 0;
-    for (first = 0; first < pixels; first += p->simd->pixels) {
+    knl_places places;
+    places.stride = p->simd->lanes;
+    for (left = pixels; left; left -= places.count) {
         const uint8_t *at[KNL_MOST_PIXELS], *moved[KNL_MOST_PIXELS];
-        uint32_t rows[KNL_MOST_PIXELS], columns[KNL_MOST_PIXELS];
-        uint64_t left = pixels - first;
-        unsigned count = left < p->simd->pixels ? (unsigned)left : p->simd->pixels, i;
-        for (i = 0; i < count; i++) {
-            rows[i] = now->row + row;
-            columns[i] = column;
-            at[i] = now->x + (size_t)row * item->stride_height * now->row_bytes +
-                    (size_t)column * item->stride_width * now->pixel_bytes;
+        unsigned i;
+        places.count = 0;
+        while (places.count < p->simd->pixels && places.count < left) {
+            at[places.count] = now->x + (size_t)row * item->stride_height * now->row_bytes +
+                               (size_t)column * item->stride_width * now->pixel_bytes;
+            knl_add_place(to, &places, now->row + row, column);
             if (++column == item->y_width)
                 column = 0, row++;
         }
@@ -153,13 +151,12 @@ static void run_dense(const knl_target *to, const part *now, const knl_taps *tap
             size_t place = block - now->first;
             if (lanes > p->simd->lanes)
                 lanes = p->simd->lanes;
-            for (i = 0; i < count; i++)
+            for (i = 0; i < places.count; i++)
                 moved[i] = at[i] + (size_t)group * p->inputs * p->element;
-            p->simd->dot(moved, count, to->net->work + p->packed + place * p->block_bytes, taps,
+            p->simd->dot(moved, places.count, lanes,
+                         to->net->work + p->packed + place * p->block_bytes, taps,
                          start + place * p->simd->lanes, sums);
-            for (i = 0; i < count; i++)
-                knl_put_results(to, rows[i], columns[i], group * p->outputs + lane, lanes,
-                                sums + i * p->simd->lanes);
+            knl_put_results(to, &places, group * p->outputs + lane, lanes, sums);
         }
     }
 }
@@ -169,16 +166,23 @@ static void run_lanewise(const knl_target *to, const part *now, const knl_taps *
     const knl_plan *p = to->p;
     const int16_t *weights = (const int16_t *)(void *)(to->net->work + p->packed);
     int32_t *sums = (int32_t *)(void *)(to->net->work + p->sums);
+    size_t step = item->stride_width * p->pixel_bytes;
     uint32_t row, column, c;
+    knl_places places;
+    places.stride = KNL_MOST_LANES;
     for (row = 0; row < now->rows; row++)
-        for (column = 0; column < item->y_width; column++) {
-            p->simd->lanewise(now->x + (size_t)row * item->stride_height * now->row_bytes +
-                                  (size_t)column * item->stride_width * p->pixel_bytes,
-                              weights, taps, item->y_channels, sums);
+        for (column = 0; column < item->y_width; column += places.count) {
+            const uint8_t *x = now->x + (size_t)row * item->stride_height * now->row_bytes +
+                               column * step;
+            places.count = 0;
+            while (places.count < p->simd->pixels && column + places.count < item->y_width)
+                knl_add_place(to, &places, now->row + row, column + places.count);
             for (c = 0; c < item->y_channels; c += KNL_MOST_LANES) {
                 uint32_t left = item->y_channels - c;
-                uint32_t count = left < KNL_MOST_LANES ? left : KNL_MOST_LANES;
-                knl_put_results(to, now->row + row, column, c, count, sums + c);
+                uint32_t lanes = left < KNL_MOST_LANES ? left : KNL_MOST_LANES;
+                p->simd->lanewise(x + 2 * (size_t)c, step, places.count, weights + c,
+                                  item->y_channels, taps, lanes, sums);
+                knl_put_results(to, &places, c, lanes, sums);
             }
         }
 }

@@ -68,8 +68,10 @@ INLINE void dot_of(const uint8_t *const *x, const unsigned count, const uint8_t 
     }
 }
 
-static void dot(const uint8_t *const *x, unsigned count, const uint8_t *weights,
-                const knl_taps *taps, const int32_t *start, int32_t *sums) {
+static void dot(const uint8_t *const *x, unsigned count, uint32_t channels,
+                const uint8_t *weights, const knl_taps *taps, const int32_t *start,
+                int32_t *sums) {
+    (void)channels; /* all lanes, always */
     if (count == PIXELS) {
         dot_of(x, PIXELS, weights, taps, start, sums);
         return;
@@ -95,22 +97,45 @@ static void pack(const uint8_t *const *rows, uint32_t channels, int32_t offset, 
         vst1q_s16((int16_t *)(void *)to + LANES * i, vmovl_s8(eight(rows[i], channels)));
 }
 
-static void lanewise(const uint8_t *x, const int16_t *weights, const knl_taps *taps,
-                     uint32_t channels, int32_t *sums) {
-    uint32_t c, row, column;
-    for (c = 0; c < channels; c += 8) {
-        int32x4_t low = vdupq_n_s32(0), high = low;
-        const int16_t *w = weights + c;
-        for (row = 0; row < taps->rows; row++)
-            for (column = 0; column < taps->columns; column++, w += channels) {
-                const uint8_t *at = x + row * taps->row_bytes + column * taps->column_bytes +
-                                    2 * (size_t)c;
-                int16x8_t a = vld1q_s16((const int16_t *)(const void *)at), b = vld1q_s16(w);
-                low = vmlal_s16(low, vget_low_s16(a), vget_low_s16(b));
-                high = vmlal_s16(high, vget_high_s16(a), vget_high_s16(b));
+/* Of eight channels of so many pixels, a constant. */
+INLINE void lanewise_of(const uint8_t *x, size_t step, const unsigned count,
+                        const int16_t *weights, size_t weight_row, const knl_taps *taps,
+                        int32_t *sums) {
+    int32x4_t low[PIXELS], high[PIXELS];
+    uint32_t row, column;
+    unsigned i;
+#pragma GCC unroll 4
+    for (i = 0; i < count; i++)
+        low[i] = high[i] = vdupq_n_s32(0);
+    for (row = 0; row < taps->rows; row++)
+        for (column = 0; column < taps->columns; column++, weights += weight_row) {
+            const uint8_t *at = x + row * taps->row_bytes + column * taps->column_bytes;
+            int16x8_t b = vld1q_s16(weights);
+#pragma GCC unroll 4
+            for (i = 0; i < count; i++) {
+                int16x8_t a = vld1q_s16((const int16_t *)(const void *)(at + i * step));
+                low[i] = vmlal_s16(low[i], vget_low_s16(a), vget_low_s16(b));
+                high[i] = vmlal_s16(high[i], vget_high_s16(a), vget_high_s16(b));
             }
-        vst1q_s32(sums + c, low);
-        vst1q_s32(sums + c + 4, high);
+        }
+#pragma GCC unroll 4
+    for (i = 0; i < count; i++) {
+        vst1q_s32(sums + i * KNL_MOST_LANES, low[i]);
+        vst1q_s32(sums + i * KNL_MOST_LANES + 4, high[i]);
+    }
+}
+
+static void lanewise(const uint8_t *x, size_t step, unsigned count, const int16_t *weights,
+                     size_t row, const knl_taps *taps, uint32_t channels, int32_t *sums) {
+    uint32_t c;
+    for (c = 0; c < channels; c += 8) {
+        const uint8_t *from = x + 2 * (size_t)c;
+        int32_t *to = sums + c;
+        unsigned left = count;
+        for (; left >= PIXELS; left -= PIXELS, from += PIXELS * step, to += PIXELS * KNL_MOST_LANES)
+            lanewise_of(from, step, PIXELS, weights + c, row, taps, to);
+        for (; left; left--, from += step, to += KNL_MOST_LANES)
+            lanewise_of(from, step, 1, weights + c, row, taps, to);
     }
 }
 
@@ -179,60 +204,92 @@ INLINE float64x2_t pair(const int32_t *values) {
     return vcvtq_f64_s64(vmovl_s32(vld1_s32(values)));
 }
 
-INLINE float64x2_t requantized(const int32_t *sums, const knl_rounding *how, uint32_t first,
-                               uint32_t c) {
-    float64x2_t value = vfmaq_f64(vld1q_f64(how->offset + first + c), pair(sums + c),
-                                  vld1q_f64(how->scale + first + c));
+INLINE float64x2_t requantized(const int32_t *sums, const knl_rounding *how, uint32_t channel) {
+    float64x2_t value = vfmaq_f64(vld1q_f64(how->offset + channel), pair(sums),
+                                  vld1q_f64(how->scale + channel));
     return rounded(value, how->low, how->high);
 }
 
+INLINE void whole(float64x2_t value, int32_t found[2]) {
+    vst1_s32(found, vmovn_s64(vcvtq_s64_f64(value)));
+}
+
 static void finish(const int32_t *sums, const knl_rounding *how, uint32_t first,
-                   const uint8_t *residual, int residual_is_signed, uint32_t channels, int wide,
-                   uint8_t *y) {
-    uint32_t c, i;
-    for (c = 0; c < channels; c += 2) {
-        float64x2_t value = requantized(sums, how, first, c);
-        int32_t found[2] = {0};
-        if (residual) {
+                   const knl_places *to, uint32_t residual, uint32_t channels, int wide) {
+    uint32_t c, i, place, size = wide ? 2 : 1;
+    for (place = 0; place < to->count; place++, sums += to->stride)
+        for (c = 0; c < channels; c += 2) {
+            size_t channel = (size_t)first + c;
+            float64x2_t value = requantized(sums + c, how, first + c);
+            int32_t found[2] = {0};
+            if (residual != KNL_S16) {
+                for (i = 0; i < 2 && c + i < channels; i++)
+                    found[i] = knl_element(to->residual[place] + channel + i, residual);
+                value = vfmaq_f64(vmulq_f64(value, vdupq_n_f64(how->factor)), pair(found),
+                                  vdupq_n_f64(how->residual));
+                value = rounded(value, how->y_low, how->y_high);
+            }
+            whole(value, found);
             for (i = 0; i < 2 && c + i < channels; i++)
-                found[i] = residual_is_signed ? knl_s8(residual + c + i) : residual[c + i];
-            value = vfmaq_f64(vmulq_f64(value, vdupq_n_f64(how->factor)), pair(found),
-                              vdupq_n_f64(how->residual));
-            value = rounded(value, how->y_low, how->y_high);
+                knl_put_element(to->y[place] + size * (channel + i), wide ? KNL_S16 : KNL_U8,
+                                found[i]);
         }
-        vst1_s32(found, vmovn_s64(vcvtq_s64_f64(value)));
-        for (i = 0; i < 2 && c + i < channels; i++)
-            knl_put_element(y + (wide ? 2 : 1) * (size_t)(c + i), wide ? KNL_S16 : KNL_U8,
-                            found[i]);
-    }
 }
 
 static void requantize(const int32_t *sums, const knl_rounding *how, uint32_t first,
                        uint32_t channels, int32_t *values) {
     uint32_t c;
     for (c = 0; c < channels; c += 2)
-        vst1_s32(values + c, vmovn_s64(vcvtq_s64_f64(requantized(sums, how, first, c))));
+        whole(requantized(sums + c, how, first + c), values + c);
 }
 
-static void lines(const int32_t *values, const knl_lines *how, uint32_t channels, int wide,
-                  uint8_t *y) {
-    uint32_t c, rest, place, size = wide ? 2 : 1;
-    for (c = 0; c < channels; c++) { /* a table is gathered entry by entry */
-        const uint8_t *left;
-        int64_t value;
-        place = (uint32_t)(values[c] + 32768);
-        rest = place & ((1u << how->shift) - 1);
-        left = how->table + 2 * (size_t)(place >> how->shift);
-        value = (int64_t)knl_s16(left) * (int32_t)((1u << how->shift) - rest) +
-                (int64_t)knl_s16(left + 2) * (int32_t)rest;
-        value = knl_clamp(knl_round(value, how->shift + how->fraction), how->low, how->high);
-        knl_put_element(y + size * (size_t)c, wide ? KNL_S16 : KNL_U8, value);
+static void lines(const int32_t *sums, const knl_rounding *how, const knl_lines *table,
+                  uint32_t first, const knl_places *to, uint32_t channels, int wide) {
+    uint32_t c, i, rest, at, size = wide ? 2 : 1;
+    for (i = 0; i < to->count; i++, sums += to->stride)
+        for (c = 0; c < channels; c++) { /* a table is gathered entry by entry */
+            const uint8_t *left;
+            int32_t values[2];
+            int64_t value;
+            if (c % 2 == 0)
+                whole(requantized(sums + c, how, first + c), values);
+            at = (uint32_t)(values[c % 2] + 32768);
+            rest = at & ((1u << table->shift) - 1);
+            left = table->table + 2 * (size_t)(at >> table->shift);
+            value = (int64_t)knl_s16(left) * (int32_t)((1u << table->shift) - rest) +
+                    (int64_t)knl_s16(left + 2) * (int32_t)rest;
+            value = knl_clamp(knl_round(value, table->shift + table->fraction), table->low,
+                              table->high);
+            knl_put_element(to->y[i] + size * ((size_t)first + c), wide ? KNL_S16 : KNL_U8, value);
+        }
+}
+
+static void join(const uint8_t *x, const uint8_t *z, const knl_joining *how, size_t count,
+                 uint8_t *y) {
+    size_t at, i, x_size = knl_size(how->x_type), z_size = knl_size(how->z_type);
+    for (at = 0; at < count; at += 2) {
+        int32_t one[2] = {0}, other[2] = {0};
+        float64x2_t a, b, found;
+        for (i = 0; i < 2 && at + i < count; i++) {
+            one[i] = knl_element(x + (at + i) * x_size, how->x_type);
+            other[i] = knl_element(z + (at + i) * z_size, how->z_type);
+        }
+        a = vmulq_f64(pair(one), vdupq_n_f64(how->x_factor));
+        b = how->mode == KNL_ELTWISE_MUL ? pair(other)
+                                         : vmulq_f64(pair(other), vdupq_n_f64(how->z_factor));
+        found = how->mode == KNL_ELTWISE_ADD   ? vaddq_f64(a, b)
+                : how->mode == KNL_ELTWISE_MUL ? vmulq_f64(a, b)
+                : how->mode == KNL_ELTWISE_MAX ? vmaxq_f64(a, b)
+                                               : vminq_f64(a, b);
+        whole(rounded(found, how->low, how->high), one);
+        for (i = 0; i < 2 && at + i < count; i++)
+            knl_put_element(y + (at + i) * knl_size(how->y_type), how->y_type, one[i]);
     }
 }
 
 const knl_simd *knl_neon(void) {
     static const knl_simd kernels = {LANES,    PIXELS, 2,      0,          0,    dot,  lanewise,
-                                     convert,  prologue, pack,  finish, requantize, lines};
+                                     convert,  prologue, pack,  finish, requantize, lines, join};
     return &kernels;
 }
 
@@ -280,8 +337,10 @@ INLINE DOT_TARGET void dot_bytes_of(const uint8_t *const *x, const unsigned coun
             vst1q_s32(sums + i * DOT_LANES + 4 * part, found[i][part]);
 }
 
-DOT_TARGET static void dot_bytes(const uint8_t *const *x, unsigned count, const uint8_t *weights,
-                                 const knl_taps *taps, const int32_t *start, int32_t *sums) {
+DOT_TARGET static void dot_bytes(const uint8_t *const *x, unsigned count, uint32_t channels,
+                                 const uint8_t *weights, const knl_taps *taps,
+                                 const int32_t *start, int32_t *sums) {
+    (void)channels;
     if (count == PIXELS) {
         dot_bytes_of(x, PIXELS, weights, taps, start, sums);
         return;
@@ -317,7 +376,7 @@ static int has_dot_products(void) {
 const knl_simd *knl_neon_dot(void) {
     static const knl_simd kernels = {DOT_LANES,  PIXELS,  1,        -128,       1,
                                      dot_bytes,  lanewise, convert, prologue,   pack_bytes,
-                                     finish,     requantize, lines};
+                                     finish,     requantize, lines,  join};
     return has_dot_products() ? &kernels : NULL;
 }
 

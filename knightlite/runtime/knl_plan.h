@@ -66,8 +66,24 @@ static inline uint32_t knl_covered(uint32_t count, uint32_t stride, uint32_t tap
 void knl_set_target(knl_target *to, const knl_item *item, const knl_plan *p,
                     knl_rounding *rounding);
 
-/* Sums of `count` channels of a pixel, from `channel` on, to what the instruction leaves. */
-void knl_put_results(const knl_target *to, uint32_t row, uint32_t column, uint32_t channel,
-                     uint32_t count, const int32_t *sums);
+/* Add a pixel to those whose results are put. */
+static inline void knl_add_place(const knl_target *to, knl_places *places, uint32_t row,
+                                 uint32_t column) {
+    const knl_item *item = to->item;
+    unsigned at = places->count++;
+    places->rows[at] = row;
+    places->columns[at] = column;
+    places->y[at] = item->accumulate_out ? NULL
+                                         : to->tiles->y + (size_t)row * item->y_row_stride +
+                                               (size_t)column * item->y_column_stride;
+    places->residual[at] = item->residual
+                               ? to->tiles->other + (size_t)row * item->residual_row_stride +
+                                     (size_t)column * item->residual_column_stride
+                               : NULL;
+}
+
+/* Sums of `channels` channels of some pixels, from `channel` on, to what the instruction leaves. */
+void knl_put_results(const knl_target *to, const knl_places *places, uint32_t channel,
+                     uint32_t channels, const int32_t *sums);
 
 #endif

@@ -86,9 +86,39 @@ static void sum_up(const knl_item *item, const uint8_t *from, const int64_t rows
                                   bounds.high));
 }
 
+/* Windows of one pixel that leave it as it is; 0 where there is more to do. */
+static int copy(const knl_item *item, const knl_tiles *tiles) {
+    knl_bounds bounds = knl_bounds_of(item->y_type, item->y_low, item->y_high);
+    size_t bytes = (size_t)item->y_channels * knl_size(item->y_type);
+    uint32_t row, column, columns = item->y_width;
+    if (item->mode != KNL_POOL_MAX || item->kernel_height != 1 || item->kernel_width != 1 ||
+        item->pad_top || item->pad_left || bounds.low != knl_minimum(item->y_type) ||
+        bounds.high != knl_maximum(item->y_type) ||
+        (item->y_height - 1) * (uint64_t)item->stride_height >= item->x_height ||
+        (item->y_width - 1) * (uint64_t)item->stride_width >= item->x_width)
+        return 0;
+    if (item->stride_width == 1 && item->x_column_stride == bytes &&
+        item->y_column_stride == bytes) {
+        bytes *= columns;
+        columns = 1;
+    }
+    for (row = 0; row < item->y_height; row++) {
+        const uint8_t *x = pixel(item, tiles->x, (int64_t)row * item->stride_height, 0);
+        uint8_t *y = tiles->y + (size_t)row * item->y_row_stride;
+        for (column = 0; column < columns; column++) {
+            memcpy(y, x, bytes);
+            x += (size_t)item->stride_width * item->x_column_stride;
+            y += item->y_column_stride;
+        }
+    }
+    return 1;
+}
+
 void knl_run_pool(const knl_item *item, const knl_tiles *tiles) {
     uint32_t row, column, c;
     int64_t rows[2], columns[2];
+    if (copy(item, tiles))
+        return;
     for (row = 0; row < item->y_height; row++) {
         inside(row, item->stride_height, item->pad_top, item->kernel_height, item->x_height,
                &rows[0], &rows[1]);

@@ -16,6 +16,7 @@ static int set_rounding(const knl_network *net, const knl_item *item, const knl_
     double *offset = scale + knl_aligned(8 * ((size_t)item->y_channels + 2 * KNL_MOST_LANES)) / 8;
     knl_bounds y = knl_bounds_of(item->y_type, item->y_low, item->y_high), first = y;
     int64_t largest = 0;
+    double reach = 0;
     uint32_t c;
     if (item->activation == KNL_ACTIVATION_TWO_SIDED ||
         (item->residual && item->residual_type == KNL_S16))
@@ -28,9 +29,12 @@ static int set_rounding(const knl_network *net, const knl_item *item, const knl_
             largest = q.b < 0 ? -(int64_t)q.b : q.b;
         scale[c] = q.m * half_to(q.q);
         offset[c] = q.b * scale[c];
+        if (scale[c] > reach || -scale[c] > reach)
+            reach = scale[c] < 0 ? -scale[c] : scale[c];
     }
     how->scale = scale;
     how->offset = offset;
+    how->fits = reach < 0.5; /* a sum and a bias have 31 bits each */
     how->low = first.low;
     how->high = first.high;
     how->y_low = y.low;
@@ -91,54 +95,77 @@ static int add_partial(const uint8_t *partial, const int32_t *sums, uint32_t cou
     return fits;
 }
 
-static void finish_one_by_one(const knl_target *to, uint32_t row, uint32_t column, uint32_t channel,
-                              uint32_t count, const int32_t *sums) {
-    uint32_t c;
-    for (c = 0; c < count; c++)
-        knl_finish(to->net, to->item, to->tiles, row, column, channel + c, sums[c]);
+static void finish_one_by_one(const knl_target *to, const knl_places *places, uint32_t channel,
+                              uint32_t channels, const int32_t *sums) {
+    uint32_t i, c;
+    for (i = 0; i < places->count; i++, sums += places->stride)
+        for (c = 0; c < channels; c++)
+            knl_finish(to->net, to->item, to->tiles, places->rows[i], places->columns[i],
+                       channel + c, sums[c]);
 }
 
-/* Sums of `count` channels of a pixel, from `channel` on. */
-void knl_put_results(const knl_target *to, uint32_t row, uint32_t column, uint32_t channel,
-                   uint32_t count, const int32_t *sums) {
+/* Sums that are whole, by vectors. */
+static void finish(const knl_target *to, const knl_places *places, uint32_t channel,
+                   uint32_t channels, const int32_t *sums) {
     const knl_item *item = to->item;
     const knl_simd *simd = to->p->simd;
-    uint32_t size = knl_size(item->y_type), c;
-    const uint8_t *residual = NULL;
-    uint8_t *partial = NULL, *y;
+    uint32_t size = knl_size(item->y_type), i, c;
     int32_t values[KNL_MOST_LANES];
-    if (!to->how && !item->accumulate_out) {
-        finish_one_by_one(to, row, column, channel, count, sums);
+    if (to->lines.table) {
+        simd->lines(sums, to->how, &to->lines, channel, places, channels, size == 2);
         return;
     }
-    if (item->accumulate_in || item->accumulate_out)
-        partial = to->tiles->sums +
-                  4 * (((size_t)row * item->y_width + column) * item->y_channels + channel);
+    if (!item->activation) {
+        simd->finish(sums, to->how, channel, places,
+                     item->residual ? item->residual_type : (uint32_t)KNL_S16, channels, size == 2);
+        return;
+    }
+    for (i = 0; i < places->count; i++, sums += places->stride) {
+        uint8_t *y = places->y[i] + (size_t)channel * size;
+        simd->requantize(sums, to->how, channel, channels, values);
+        for (c = 0; c < channels; c++)
+            memcpy(y + c * size, to->table + (size_t)(values[c] & 0xff) * size, size);
+    }
+}
+
+/* Sums of one pixel with its partial ones, or to them. */
+static void carry(const knl_target *to, const knl_places *places, uint32_t channel,
+                  uint32_t channels, const int32_t *sums) {
+    const knl_item *item = to->item;
+    uint8_t *partial = to->tiles->sums +
+                       4 * (((size_t)places->rows[0] * item->y_width + places->columns[0]) *
+                                item->y_channels + channel);
+    int32_t values[KNL_MOST_LANES];
     if (item->accumulate_in) {
-        if (!add_partial(partial, sums, count, to->most, values)) {
-            finish_one_by_one(to, row, column, channel, count, sums);
+        if (!add_partial(partial, sums, channels, to->most, values)) {
+            finish_one_by_one(to, places, channel, channels, sums);
             return;
         }
         sums = values;
     }
-    if (item->accumulate_out) {
-        memcpy(partial, sums, 4 * (size_t)count);
+    if (item->accumulate_out)
+        memcpy(partial, sums, 4 * (size_t)channels);
+    else
+        finish(to, places, channel, channels, sums);
+}
+
+void knl_put_results(const knl_target *to, const knl_places *places, uint32_t channel,
+                     uint32_t channels, const int32_t *sums) {
+    const knl_item *item = to->item;
+    unsigned i;
+    if (!to->how && !item->accumulate_out) {
+        finish_one_by_one(to, places, channel, channels, sums);
         return;
     }
-    y = to->tiles->y + (size_t)row * item->y_row_stride + (size_t)column * item->y_column_stride +
-        (size_t)channel * size;
-    if (item->activation) {
-        simd->requantize(sums, to->how, channel, count, values);
-        if (to->lines.table)
-            simd->lines(values, &to->lines, count, size == 2, y);
-        else
-            for (c = 0; c < count; c++)
-                memcpy(y + c * size, to->table + (size_t)(values[c] & 0xff) * size, size);
+    if (!item->accumulate_in && !item->accumulate_out) {
+        finish(to, places, channel, channels, sums);
         return;
     }
-    if (item->residual)
-        residual = to->tiles->other + (size_t)row * item->residual_row_stride +
-                   (size_t)column * item->residual_column_stride + channel;
-    simd->finish(sums, to->how, channel, residual, item->residual_type == KNL_S8, count, size == 2,
-                 y);
+    for (i = 0; i < places->count; i++, sums += places->stride) {
+        knl_places one;
+        one.count = 0;
+        one.stride = places->stride;
+        knl_add_place(to, &one, places->rows[i], places->columns[i]);
+        carry(to, &one, channel, channels, sums);
+    }
 }

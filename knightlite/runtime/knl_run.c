@@ -235,7 +235,7 @@ void knl_compute(knl_network *net, const knl_item *item, const knl_tiles *tiles)
         knl_run_affine(net, item, tiles);
         break;
     case KNL_OP_ELTWISE:
-        knl_run_eltwise(item, tiles);
+        knl_run_eltwise(net, item, tiles);
         break;
     case KNL_OP_POOL:
         knl_run_pool(item, tiles);

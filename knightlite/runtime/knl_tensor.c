@@ -96,9 +96,15 @@ int knl_write(knl_network *net, uint32_t index, const void *values, size_t bytes
     tensor = knl_tensor_at(net, index);
     size = knl_size(tensor.type);
     for (c = 0; c < tensor.channels; c++)
-        for (row = 0; row < tensor.height; row++)
-            for (column = 0; column < tensor.width; column++, from += size)
-                memcpy(knl_pixel(net, &tensor, row, column) + c * size, from, size);
+        for (row = 0; row < tensor.height; row++) {
+            uint8_t *to = knl_pixel(net, &tensor, row, 0) + c * size;
+            for (column = 0; column < tensor.width; column++, from += size) {
+                to[0] = from[0];
+                if (size == 2)
+                    to[1] = from[1];
+                to += tensor.column_stride;
+            }
+        }
     return KNL_OK;
 }
 
@@ -114,12 +120,21 @@ int knl_read(const knl_network *net, uint32_t index, void *values, size_t bytes,
     tensor = knl_tensor_at(net, index);
     size = knl_size(tensor.type);
     for (c = 0; c < tensor.channels; c++)
-        for (row = 0; row < tensor.height; row++)
-            for (column = 0; column < tensor.width; column++) {
-                uint64_t at = tensor.address + row * tensor.row_stride +
-                              column * tensor.column_stride + c * size;
+        for (row = 0; row < tensor.height; row++) {
+            uint64_t at = tensor.address + row * tensor.row_stride + c * size;
+            if (at >= net->constants_bytes) {
+                const uint8_t *from = net->ddr + (at - net->constants_bytes);
+                for (column = 0; column < tensor.width; column++, to += size) {
+                    to[0] = from[0];
+                    if (size == 2)
+                        to[1] = from[1];
+                    from += tensor.column_stride;
+                }
+                continue;
+            }
+            for (column = 0; column < tensor.width; column++, at += tensor.column_stride)
                 for (i = 0; i < size; i++)
                     *to++ = knl_ddr_byte(net, at + i);
-            }
+        }
     return KNL_OK;
 }

@@ -1,5 +1,5 @@
 /* The vector engine: affine, two operands, tables, resize, softmax. */
-#include "knl_core.h"
+#include "knl_simd.h"
 
 typedef struct tile {
     const uint8_t *at;
@@ -61,13 +61,55 @@ static int64_t combine(const knl_item *item, int64_t x, int64_t z) {
     }
 }
 
-void knl_run_eltwise(const knl_item *item, const knl_tiles *tiles) {
+/* Two to some power. */
+static double power(int exponent) {
+    double found = 1;
+    for (; exponent > 0; exponent--)
+        found *= 2;
+    for (; exponent < 0; exponent++)
+        found /= 2;
+    return found;
+}
+
+/* All elements of a pixel, or of a row where pixels touch. */
+static void join_rows(const knl_simd *simd, const knl_item *item, const tile *x, const tile *z,
+                      const knl_tiles *tiles) {
+    knl_bounds bounds = knl_bounds_of(item->y_type, item->y_low, item->y_high);
+    double unit = power(-(int)(item->shift < 63 ? item->shift : 63));
+    uint32_t row, column, columns = item->y_width;
+    size_t count = item->y_channels;
+    knl_joining how;
+    how.x_type = x->type;
+    how.z_type = z->type;
+    how.y_type = item->y_type;
+    how.mode = item->mode;
+    how.x_factor = item->multiplier * unit;
+    how.z_factor = item->z_multiplier * unit;
+    how.low = bounds.low;
+    how.high = bounds.high;
+    if (x->column_stride == count * knl_size(x->type) &&
+        z->column_stride == count * knl_size(z->type) &&
+        item->y_column_stride == count * knl_size(item->y_type)) {
+        count *= columns;
+        columns = 1;
+    }
+    for (row = 0; row < item->y_height; row++)
+        for (column = 0; column < columns; column++)
+            simd->join(at(x, row, column), at(z, row, column), &how, count,
+                       y_at(item, tiles, row, column));
+}
+
+void knl_run_eltwise(const knl_network *net, const knl_item *item, const knl_tiles *tiles) {
     tile x = x_tile(item, tiles), z = x;
     uint32_t row, column, c;
     z.at = tiles->other;
     z.row_stride = item->z_row_stride;
     z.column_stride = item->z_column_stride;
     z.type = item->z_type;
+    if (net->simd && !item->z_broadcast) {
+        join_rows(net->simd, item, &x, &z, tiles);
+        return;
+    }
     for (row = 0; row < item->y_height; row++)
         for (column = 0; column < item->y_width; column++)
             for (c = 0; c < item->y_channels; c++) {
@@ -136,12 +178,20 @@ void knl_run_resize(const knl_item *item, const knl_tiles *tiles) {
     position (*of)(uint32_t, uint32_t, int32_t, uint32_t, uint32_t) =
         item->mode == KNL_RESIZE_LINEAR ? linear : nearest;
     uint32_t row, column, c;
+    knl_bounds bounds = knl_bounds_of(item->y_type, item->y_low, item->y_high);
+    size_t bytes = item->y_channels * (size_t)knl_size(x.type);
+    int copies = item->mode != KNL_RESIZE_LINEAR && x.type == item->y_type &&
+                 bounds.low == knl_minimum(x.type) && bounds.high == knl_maximum(x.type);
     for (row = 0; row < item->y_height; row++) {
         position v = of(row, item->step_height, item->offset_height, item->unit_height,
                         item->x_height);
         for (column = 0; column < item->y_width; column++) {
             position h = of(column, item->step_width, item->offset_width, item->unit_width,
                             item->x_width);
+            if (copies) {
+                memcpy(y_at(item, tiles, row, column), at(&x, v.first, h.first), bytes);
+                continue;
+            }
             for (c = 0; c < item->y_channels; c++) {
                 int64_t value = get(at(&x, v.first, h.first), x.type, c);
                 if (item->mode == KNL_RESIZE_LINEAR) {
