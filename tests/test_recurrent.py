@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from conformance_checks import MAIN, Pictures, build, judge, single
+from conformance_checks import MAIN, Opinions, Pictures, build, judge, single
 from knightlite.dtypes import S16
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized
@@ -167,8 +167,9 @@ def test_on_the_chip(kind: str, bits: int, both: bool, least: float, tmp_path: P
     path = tmp_path / "net_quantize.onnx"
     path.write_bytes(write_qdq(quantized, {}).SerializeToString())
     quantized = load_quantized(path)
+    opinions, pictures = Opinions(quantized, graph), single("x", batch[:2])
     for level in (0, 1):
-        verdict = judge(build(quantized, MAIN, level), quantized, graph, single("x", batch[:2]))
+        verdict = judge(build(quantized, MAIN, level), quantized, graph, pictures, opinions)
         verdict.check()
         assert verdict.sqnr_db > least
 
