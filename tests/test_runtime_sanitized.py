@@ -99,8 +99,8 @@ def sample_cases() -> Iterator[Case]:
             continue
         built = build(graph, chip)
         inputs = random_inputs(graph, np.random.default_rng(number))
-        for kind in kernels():
-            yield of_machine(built.machine, inputs, kind)
+        case = of_machine(built.machine, inputs, 0)
+        yield from (replace(case, kernels=kind) for kind in kernels())
 
 
 def test_samples(driver: Path) -> None:
@@ -113,7 +113,8 @@ def test_random_instructions(driver: Path) -> None:
     cases = []
     for seed in range(1000, 1000 + RANDOM):
         program, fspm = random_program(seed)
-        checked = [of_machine(Machine(program), {"fspm": fspm}, kind) for kind in kernels()]
+        case = of_machine(Machine(program), {"fspm": fspm}, 0)
+        checked = [replace(case, kernels=kind) for kind in kernels()]
         cases += [*checked, *(replace(case, options=CHIP_ONLY) for case in checked)]
     for case, (status, found) in zip(cases, run(driver, cases), strict=True):
         assert (status, found) == (0, case.wanted)
