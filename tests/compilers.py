@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from knightlite.native.build import SOURCES, find_compiler
+from made_once import MadeOnce
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("-std=c99", "-g", "-O1", *SANITIZERS)
 
 
 @cache
@@ -79,3 +82,14 @@ def compile_c(
 def runtime_files() -> list[Path]:
     """The sources of the runtime."""
     return sorted(SOURCES.glob("*.c"))
+
+
+def runtime_objects(made_once: MadeOnce, *flags: str) -> list[Path]:
+    """The runtime's sources compiled with these flags, once a run."""
+    name = f"objects-{hashlib.sha256(repr(flags).encode()).hexdigest()[:16]}"
+
+    def make(folder: Path) -> None:
+        for path in runtime_files():
+            compile_c(folder / f"{path.stem}.o", [path], *flags, "-c")
+
+    return sorted(made_once.folder(name, make).iterdir())

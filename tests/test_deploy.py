@@ -19,9 +19,11 @@ from compilers import Processor, crossed, needs, needs_compiler
 from knightlite.api.deployment import DeployResult, deploy
 from knightlite.cli.program import run
 from knightlite.container import Program, decode_program, encode_program, paired
-from knightlite.deploy import c_array, from_c_array
+from knightlite.deploy import CodeSize, c_array, code_size, from_c_array
+from knightlite.deploy.code_size import Preset
 from knightlite.deploy.needs import arena_bytes, most_arena_bytes
 from knightlite.errors import DataError, UsageError
+from knightlite.native import run_compiler
 from knightlite.native.library import CHECKED, CHIP_ONLY, Network
 from knightlite.options.deploy import DeployOptions
 from knightlite.preprocess import parse_recipe, prepare_picture
@@ -361,6 +363,48 @@ def test_memory_is_told_to_the_byte(project: Project) -> None:
         ("known answer", sizes["known_input.bin"] + sizes["known_output.bin"]),
     ):
         assert re.search(rf"\| `?{re.escape(what)}.* \| {size} \|", readme), what
+
+
+@needs("gcc", "size")
+def test_sizes_of_the_code_are_measured_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Again where what was kept is damaged; where others could write into the cache, every time."""
+    (tmp_path / "one.c").write_text("int one(int x) { return x + 1; }\n")
+    monkeypatch.setattr(code_size, "SOURCES", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(code_size, "PRESETS", (Preset("own", "this machine", ""),))
+    compiled = []
+
+    def compiler(command: Any, folder: Any, seconds: float) -> str:
+        compiled.append(command)
+        return run_compiler(command, folder, seconds)
+
+    monkeypatch.setattr(code_size, "run_compiler", compiler)
+
+    def sizes() -> CodeSize:
+        code_size.code_sizes.cache_clear()
+        (found,) = code_size.code_sizes()
+        return found
+
+    try:
+        first = sizes()
+        assert first.compiler.startswith("gcc ")
+        assert first.text > 0
+        (kept,) = (tmp_path / "knightlite").iterdir()
+        assert sizes() == first
+        assert len(compiled) == 1
+        for text in ("", "1 2", "1 2 x 12"):
+            kept.write_text(text)
+            assert sizes() == first
+        assert [*kept.parent.iterdir()] == [kept]
+        assert len(compiled) == 4
+        kept.parent.chmod(0o770)
+        kept.write_text("1 2 3 12")
+        assert sizes() == first
+        assert len(compiled) == 5
+    finally:
+        code_size.code_sizes.cache_clear()
 
 
 def test_same_input_same_bytes_from_either_file(here: Path) -> None:

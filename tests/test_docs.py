@@ -174,6 +174,8 @@ def environment_of(checkout: Path) -> dict[str, str]:
     return {
         "PATH": f"{checkout / '.venv' / 'bin'}:{os.environ['PATH']}",
         "HOME": str(checkout.parent / "home"),
+        # where the tests have it too: the runtime in C is built once for all
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
         "PYTHONPATH": str(checkout),
         "GIT_CEILING_DIRECTORIES": str(checkout.parent),
         "LC_ALL": "C.UTF-8",

@@ -142,7 +142,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # the runtime in C, built and called; its sources are data in a folder of their own
     "native": ("chip", "container", "errors", "isa", "leftovers", "numerics"),
     # a project in C around it
-    "deploy": ("container", "leftovers", "native", "preprocess"),
+    "deploy": ("container", "errors", "leftovers", "native", "preprocess"),
     # the machine: knows the binary and nothing of the compiler
     "sim": (
         "array_files",

@@ -13,7 +13,8 @@ import struct
 import subprocess
 from pathlib import Path
 
-from compilers import SANITIZERS, compile_c, needs_compiler, runtime_files
+from compilers import SANITIZED, compile_c, needs_compiler, runtime_objects
+from made_once import MadeOnce
 from runtime_seeds import seeds
 
 pytestmark = needs_compiler
@@ -21,11 +22,13 @@ pytestmark = needs_compiler
 HERE = Path(__file__).parent
 
 
-def test_corpus(tmp_path: Path) -> None:
+def test_corpus(made_once: MadeOnce, tmp_path: Path) -> None:
     program = tmp_path / "fuzzer"
-    files = [path for path in runtime_files() if path.name != "knl_sha256.c"]  # the target's own
-    files.append(HERE / "runtime_fuzzer.c")
-    compile_c(program, files, "-std=c99", "-g", "-O1", "-DALONE", *SANITIZERS)
+    files = [
+        path for path in runtime_objects(made_once, *SANITIZED)
+        if path.stem != "knl_sha256"  # the target has its own
+    ]  # fmt: skip
+    compile_c(program, [*files, HERE / "runtime_fuzzer.c"], *SANITIZED, "-DALONE")
     inputs = lzma.decompress((HERE / "runtime_corpus.xz").read_bytes())
     sound = list(seeds())
     inputs += b"".join(struct.pack("<I", len(data)) + data for data in sound)

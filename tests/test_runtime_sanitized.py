@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compilers import SANITIZERS, compile_c, needs_compiler, runtime_files
+from compilers import SANITIZED, compile_c, needs_compiler, runtime_objects
 from conformance_checks import MAIN, TIGHT, build, multiplies_wide, random_inputs
 from knightlite.chip_files import find
 from knightlite.container import encode_model, encode_program, paired
 from knightlite.native.library import CHECKED, CHIP_ONLY, load_library
 from knightlite.ops import ALL_OPS
 from knightlite.sim import Machine
+from made_once import MadeOnce
 from program_faults import PROGRAMS, faults, unread_files
 from test_runtime import damaged_files, random_program, sound
 from test_sparse import layer, pruned, stored_mask
@@ -50,10 +51,10 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def driver(made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("sanitized") / "driver"
-    files = [*runtime_files(), Path(__file__).parent / "runtime_driver.c"]
-    compile_c(program, files, "-std=c99", "-g", "-O1", *SANITIZERS)
+    files = [*runtime_objects(made_once, *SANITIZED), Path(__file__).parent / "runtime_driver.c"]
+    compile_c(program, files, *SANITIZED)
     return program
 
 

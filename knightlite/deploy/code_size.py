@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from knightlite import leftovers
+from knightlite.errors import UsageError
 from knightlite.leftovers import scratch_folder
-from knightlite.native import SOURCES, run_compiler
+from knightlite.native import SOURCES, cache_folder, fingerprint, run_compiler
 
 SECONDS = 300
 FLAGS = ("-std=c99", "-ffp-contract=off", "-O2")  # as in the project's Makefile
@@ -51,7 +56,11 @@ class CodeSize:
 
 @cache
 def code_sizes() -> tuple[CodeSize, ...]:
-    """Of every preset: measured, or not where its compiler is missing or fails."""
+    """Of every preset: measured, or not where its compiler is missing or fails.
+
+    What was measured is kept in the user's cache, beside the native engine's library: to compile
+    for three processors takes ten seconds.
+    """
     return tuple(map(_measured, PRESETS))
 
 
@@ -59,16 +68,47 @@ def _measured(preset: Preset) -> CodeSize:
     compiler, size = (shutil.which(preset.prefix + name) for name in ("gcc", "size"))
     if compiler is None or size is None:
         return CodeSize(preset)
+    try:
+        key = fingerprint(compiler, (*FLAGS, *preset.flags))
+    except UsageError:
+        return CodeSize(preset)
+    try:
+        kept = cache_folder() / f"size-{key}.txt"
+    except UsageError:  # others could write there
+        kept = None
+    if kept is not None:
+        with contextlib.suppress(OSError, ValueError):
+            return _told(preset, kept.read_text("ascii"))
     sources = sorted(map(str, SOURCES.glob("*.c")))
     with scratch_folder() as folder:
         try:
             run_compiler([compiler, *FLAGS, *preset.flags, "-c", *sources], folder, SECONDS)
             version = _run([compiler, "-dumpfullversion"], folder).strip()
-            told = _run([size, "-t", *sorted(map(str, Path(folder).glob("*.o")))], folder)
-            text, data, bss = map(int, told.splitlines()[-1].split()[:3])
+            said = _run([size, "-t", *sorted(map(str, Path(folder).glob("*.o")))], folder)
+            text = " ".join((*said.splitlines()[-1].split()[:3], version))
+            found = _told(preset, text)
         except (OSError, subprocess.SubprocessError, ValueError):
             return CodeSize(preset)
-    return CodeSize(preset, f"{preset.prefix}gcc {version}", text, data, bss)
+    if kept is not None:
+        with contextlib.suppress(OSError):
+            _keep(kept, text)
+    return found
+
+
+def _told(preset: Preset, text: str) -> CodeSize:
+    """Of bytes of code, data and zeros and the compiler's version; ValueError where it is not."""
+    *sizes, version = text.split()
+    code, data, bss = map(int, sizes)
+    return CodeSize(preset, f"{preset.prefix}gcc {version}", code, data, bss)
+
+
+def _keep(path: Path, text: str) -> None:
+    """Moved into place whole: others may read it at the same time."""
+    leftovers.sweep(path.parent)
+    handle, name = tempfile.mkstemp(prefix=leftovers.prefix(path.stem), dir=path.parent)
+    with open(handle, "w", encoding="ascii") as file:
+        file.write(text)
+    os.replace(name, path)
 
 
 def _run(command: Sequence[str], folder: str) -> str:

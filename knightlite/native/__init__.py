@@ -1,7 +1,7 @@
 """The runtime in C from Python: built on first use, loaded, called as the simulator is."""
 
-from knightlite.native.build import SOURCES
+from knightlite.native.build import SOURCES, cache_folder, fingerprint
 from knightlite.native.compiling import run_compiler
 from knightlite.native.machine import NativeMachine
 
-__all__ = ["SOURCES", "NativeMachine", "run_compiler"]
+__all__ = ["SOURCES", "NativeMachine", "cache_folder", "fingerprint", "run_compiler"]

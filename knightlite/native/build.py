@@ -73,7 +73,7 @@ def build_library(flags: Sequence[str] = FLAGS) -> Path:
     whole, so that others who build it at the same time do no harm.
     """
     compiler = require_compiler()
-    path = cache_folder() / f"knl-{_key(compiler, flags)}.so"
+    path = cache_folder() / f"knl-{fingerprint(compiler, flags)}.so"
     if path.is_file():
         return path
     leftovers.sweep(path.parent)
@@ -88,7 +88,11 @@ def build_library(flags: Sequence[str] = FLAGS) -> Path:
     return path
 
 
-def _key(compiler: str, flags: Sequence[str]) -> str:
+def fingerprint(compiler: str, flags: Sequence[str]) -> str:
+    """Of what makes the objects of the runtime what they are: sources, compiler, flags, processor.
+
+    UsageError where the compiler cannot be run.
+    """
     found = hashlib.sha256()
     version = _version(compiler)
     for part in (compiler, version, *flags, platform.machine()):
