@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,19 @@ def test_steps_bring_factors_to_their_places(
     for step in found[1]:
         x = carried_out(x, step)
     np.testing.assert_array_equal(x, laid_out(made.placed(target)))
+
+
+@pytest.mark.parametrize("target", list(itertools.permutations(((0,), (1,), (2,)))))
+def test_a_search_finds_what_is_cheaper_than_it_may_be(target: Any) -> None:
+    """What costs just as much as is allowed is none; in place, nothing is to be done."""
+    made = Factors((2, 3, 4), ((0,), (1,), (2,)))
+    found = rearranging.search(made, wanted.exactly(target))
+    assert found is not None
+    cost, steps, places = found
+    assert places == target
+    assert (cost == 0) == (steps == ()) == (target == made.places)
+    assert rearranging.search(made, wanted.exactly(target), cost) is None
+    assert rearranging.search(made, wanted.exactly(target), cost + 1) == found
 
 
 def carried_out(x: np.ndarray[Any, Any], step: rearranging.Step) -> np.ndarray[Any, Any]:

@@ -19,7 +19,7 @@ from knightlite.inference import session
 from knightlite.ir import ChannelStatistics, Graph, Tensor
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops.opdef import OPEN
-from knightlite.quantize.data_free import made_pictures
+from knightlite.quantize.data_free import made_pictures, workloads
 from knightlite.quantize.data_free.input_fit import fit_input
 from knightlite.quantize.data_free.made_pictures import MEAN, STD, picture
 from knightlite.quantize.data_free.standardize import Change, changed, fit_changes, restored
@@ -290,6 +290,18 @@ def test_made_up_pictures_are_the_same_every_time() -> None:
     np.testing.assert_array_equal(runs[0], runs[1])
     np.testing.assert_array_equal(workload.first(15)[0], runs[0])
     assert len(np.unique(runs[0].reshape(15, -1).mean(axis=1))) == 15
+
+
+@pytest.mark.parametrize("kept", [1, 2, 5])
+def test_how_many_are_kept_makes_no_difference(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows the kept ones goes on with the stream: no picture comes again."""
+    workload = DataFree((Tensor("x", (1, 3, 9, 14), dtypes.F32),), (None,), 1)
+    whole = workload.first(9)[0]
+    workloads._first_pixels.cache_clear()
+    monkeypatch.setattr(workloads, "KEPT_BYTES", 4 * 3 * 9 * 14 * kept)
+    np.testing.assert_array_equal(workload.first(9)[0], whole)
+    workloads._first_pixels.cache_clear()
+    assert len({item.tobytes() for item in whole}) == 9
 
 
 @given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,6 +62,24 @@ def chosen(
     (found,) = done
     assert found.tensors == ("a",)
     return found.exponent, divisors[ties.classes["a"]].tolist()
+
+
+def test_a_classs_range_is_the_mean_over_the_groups_in_which_it_speaks() -> None:
+    """The geometric one of its peaks, each relative to the loudest of the group."""
+    ties = SimpleNamespace(
+        free=np.ones(4, bool),
+        classes={"a": np.array([0, 1, 2]), "b": np.array([0, 1, 2]), "c": np.array([1, 0, 3])},
+    )
+    peaks = {"a": [8.0, 2.0, 0.0], "b": [4.0, 16.0, 0.0], "c": [0.0, 5.0, 0.0]}
+    model = SimpleNamespace(
+        ties=ties,
+        groups=[("a", "b"), ("c",)],
+        group_of={"a": 0, "b": 0, "c": 1},
+        ranges={name: ChannelRange(np.array(item), np.ones(3)) for name, item in peaks.items()},
+    )
+    found = equalization._Model._class_ranges(model, ("a", "b", "c"))  # type: ignore[arg-type]
+    # class 0: 8/16 and 5/5; class 1: 16/16, silent in the other; 2 and 3 never speak
+    np.testing.assert_allclose(found, [0.5**0.5, 1.0, 0.0, 0.0], rtol=1e-12)
 
 
 def test_what_an_affine_reads_is_evened_out_down_to_a_256th() -> None:

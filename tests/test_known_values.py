@@ -97,6 +97,16 @@ def test_an_empty_part_is_no_part(tmp_path: Path) -> None:
     checked(net.save(tmp_path, "y"))
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_empty_constant_is_no_part(tmp_path: Path, place: int) -> None:
+    net = Net(17)
+    parts = [net.input("x", (1, 4, 5, 6)), "x"]
+    parts.insert(place, net.weight("empty", np.zeros((1, 0, 5, 6), np.float32)))
+    net.node("Concat", parts, "c", axis=1)
+    net.conv("c", "y", (3, 8, 1, 1))
+    checked(net.save(tmp_path, "y"))
+
+
 def test_casts_like_another(tmp_path: Path) -> None:
     """Of constants they are constants, of features nothing."""
     net = Net(19)

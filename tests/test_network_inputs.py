@@ -378,6 +378,20 @@ def test_a_layer_that_cannot_take_the_batch_of_several_inputs(tmp_path: Path) ->
     ]
 
 
+def test_what_helps_says_the_shape_of_every_input(tmp_path: Path) -> None:
+    net = Net()
+    net.input("a", (MANY, 3, 6, 6))
+    net.input("b", (MANY, 5, 7, 8))
+    for name, size in (("a", 3), ("b", 5)):
+        net.conv(name, f"c{name}", (4, size, 3, 3))
+        offsets = net.random(f"offsets{name}", (MANY, 1, 1, 1))
+        net.node("Add", [f"c{name}", offsets], f"y{name}")
+    with pytest.raises(UnsupportedError) as caught:
+        load(net.save(tmp_path, "ya", "yb"))
+    hints = {item.hint for item in caught.value.findings}
+    assert hints == {"run it frame by frame: -is 1 3 6 6 -is 1 5 7 8"}
+
+
 @pytest.mark.parametrize(
     ("shapes", "runs"),
     [(((4, 3, 6, 6), (4, 3, 6, 6)), True), (((4, 3, 6, 6), (2, 3, 6, 6)), False),

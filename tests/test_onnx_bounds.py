@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -10,6 +11,7 @@ from onnx import AttributeProto, TensorProto, helper
 
 from knightlite import limits
 from knightlite.errors import ModelError
+from knightlite.frontend import onnx_bounds
 from knightlite.frontend.onnx_bounds import require_bounded
 
 FLOAT = TensorProto.FLOAT
@@ -113,3 +115,27 @@ def test_functions_count_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError) as caught:
         require_bounded(called(3), "m")
     assert "it has 8 nodes, and at most 7 are read" in caught.value.sentence
+
+
+class Read(SimpleNamespace):
+    """A function that counts how often its nodes are asked for."""
+
+    @property
+    def node(self) -> list[SimpleNamespace]:
+        self.times += 1
+        return self.nodes  # type: ignore[no-any-return]
+
+
+def test_no_function_is_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty of them, each calls the next one three times: 3^20 nodes, told at once."""
+    calls = [
+        SimpleNamespace(domain="", op_type=f"f{place}", attribute=[]) for place in range(1, 21)
+    ]
+    functions = {
+        ("", f"f{place}"): Read(name=f"f{place}", nodes=[calls[place]] * 3, times=0)
+        for place in range(20)
+    }
+    first = [SimpleNamespace(domain="", op_type="f0", attribute=[])]
+    monkeypatch.setattr(limits, "MODEL_DEPTH", 20)
+    assert onnx_bounds._written_out(first, functions, ModelError) == 3**20
+    assert {item.times for item in functions.values()} == {1}

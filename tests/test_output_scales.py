@@ -278,6 +278,21 @@ def test_the_tail_is_that_of_the_pictures_that_have_one() -> None:
     )
 
 
+def test_noise_and_energy_of_a_tail_are_of_the_same_values() -> None:
+    """Those above the threshold: halfway from the median peak to the largest, not at it."""
+    exact = np.zeros((5, 1, 16, 16), np.float32)
+    exact[:, 0, 0, 0] = [1, 1, 1, 1, 9]
+    exact[4, 0, 1, :3] = 5  # the threshold itself
+    exact[4, 0, 2, :2] = 5.5
+    views = OutputViews({"map": exact})
+    fixed = {"map": exact + np.float32(0.5)}
+    _, tail = views.noise({"map": exact}, fixed)
+    _, energy = views.energy({"map": exact})
+    assert np.isnan(tail[:4]).all()
+    assert tail[4] == 3 * 0.25
+    assert energy.tolist() == pytest.approx([0, 0, 0, 0, 3 * float(np.var(exact))])
+
+
 def test_a_map_in_which_no_picture_stands_out_has_no_tail() -> None:
     noise = np.random.default_rng(0).normal(size=(8, 3, 32, 32)).astype(np.float32)
     assert not OutputViews({"map": noise}).tails

@@ -331,6 +331,20 @@ def test_scales_that_differ(tmp_path: Path) -> None:
     ]
 
 
+def test_scales_in_blocks(tmp_path: Path) -> None:
+    """Of a feature or of a constant."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        for name in ("x/q", "x/dq", "c/dq"):
+            node(model, name).attribute.append(onnx.helper.make_attribute("block_size", 2))
+
+    assert edited(edit, tmp_path)[:3] == [
+        "x/q: DequantizeLinear x/dq must not quantize in blocks.",
+        "x: QuantizeLinear x/q must not quantize in blocks.",
+        "c/q: DequantizeLinear c/dq must not quantize in blocks.",
+    ]
+
+
 def test_broken_constraints_of_the_operators(tmp_path: Path) -> None:
     def edit(model: onnx.ModelProto) -> None:
         put(model, "c/scale", np.asarray(1e-9, np.float32))

@@ -81,6 +81,17 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "rnn": ("RNN", {"lengths": [5]}),
     "rnn_both": ("RNN", {"direction": "bidirectional", "activations": ["Relu", "Tanh"]}),
     "rnn_start": ("RNN", {"start": "constant", "bias": False, "opset": 9}),
+    "rnn_both_parameters": (
+        "RNN",
+        {"direction": "bidirectional", "activations": ["LeakyRelu", "Elu"],
+         "activation_alpha": [0.3, 0.7]},
+    ),
+    "gru_both_parameters": (
+        "GRU",
+        {"direction": "bidirectional", "start": "constant",
+         "activations": ["HardSigmoid", "LeakyRelu", "HardSigmoid", "Tanh"],
+         "activation_alpha": [0.3, 0.1, 0.4], "activation_beta": [0.45, 0.6]},
+    ),
     "gru_batch": ("GRU", {"batch": 2, "start": "constant"}),
     "lstm_batch": ("LSTM", {"batch": 3, "direction": "bidirectional"}),
     "rnn_one": ("RNN", {"steps": 1, "hidden": 1}),
@@ -117,6 +128,48 @@ def test_unrolled_is_the_operator(name: str, tmp_path: Path) -> None:
     assert {"LSTM", "GRU", "RNN"}.isdisjoint(operators(graph))
     for output in outputs:
         checked(net, tmp_path, output)
+
+
+@pytest.mark.parametrize("kind", GATES)
+@pytest.mark.parametrize(
+    ("direction", "start", "batch"),
+    [
+        ("forward", "", 1), ("bidirectional", "constant", 1), ("reverse", "input", 1),
+        ("bidirectional", "input", 3),
+    ],
+)  # fmt: skip
+def test_a_batch_in_front_is_the_same_layer(
+    kind: str, direction: str, start: str, batch: int, tmp_path: Path
+) -> None:
+    """ONNX Runtime does not run layout 1: it is held to layout 0, whose axes are swapped."""
+    rng = np.random.default_rng(1)
+    count = 2 if direction == "bidirectional" else 1
+    first = {
+        "x": rng.normal(0, 1, (3, batch, 6)).astype(np.float32),
+        "h0": rng.normal(0, 1, (count, batch, 4)).astype(np.float32),
+        "c0": rng.normal(0, 1, (count, batch, 4)).astype(np.float32),
+    }
+    found: list[dict[str, Any]] = []
+    for layout in (0, 1):
+        net, outputs = recurrent(
+            kind, steps=3, direction=direction, start=start, batch=batch, layout=layout
+        )
+        path = tmp_path / f"{layout}.onnx"
+        path.write_bytes(net.model(*outputs).SerializeToString())
+        graph = load(path)
+        feeds = {
+            name: (first[name].swapaxes(0, 1) if layout else first[name]).reshape(
+                graph.tensors[name].shape
+            )
+            for name in graph.inputs
+        }
+        made = session(write_float(graph), 1).run(list(graph.outputs), feeds)
+        found.append(dict(zip(graph.outputs, made, strict=True)))
+    for name, wanted in found[0].items():
+        turned = wanted.transpose(2, 0, 1, 3) if name == "y" else wanted.swapaxes(0, 1)
+        assert found[1][name].shape == turned.shape
+        np.testing.assert_allclose(found[1][name], turned, atol=1e-6)
+        assert np.ptp(wanted) > 0.1
 
 
 # ------------------------------------------------------------------ on the chip
