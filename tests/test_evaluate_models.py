@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import knightlite
 from conftest import DIGITS
+from knightlite import workspace
 from knightlite.api.evaluation import EvaluationResult, ModelScore, evaluate_models
 from knightlite.api.evaluation import engine as evaluate_engine
 from knightlite.api.evaluation import forms as evaluate_forms
@@ -99,6 +100,59 @@ def test_forms_side_by_side(pictures: Path) -> None:
     assert found.models[1].sqnr_db == pytest.approx(wanted, abs=1e-9)
     golden, chip = found.models[2:]
     assert replace(golden, model="", kind="") == replace(chip, model="", kind="")
+
+
+def test_a_models_hash_is_that_of_all_its_files(
+    digits_chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "sha256_of", lambda path: f"<{path.name}>")
+    found = {
+        name: evaluate_forms.source_of(digits_chain / name)
+        for name in (
+            "digits.pdmodel", "digits_quantize.onnx", "digits_quantize_golden.onnx",
+            "digits_quantize_r.cfg",
+        )
+    }  # fmt: skip
+    assert {name: (item.kind, item.sha256) for name, item in found.items()} == {
+        "digits.pdmodel": ("float", "<digits.pdmodel><digits.pdiparams>"),
+        "digits_quantize.onnx": ("qdq", "<digits_quantize.onnx>"),
+        "digits_quantize_golden.onnx": (
+            "golden",
+            "<digits_quantize_golden.onnx><digits_quantize_r.cfg>",
+        ),
+        "digits_quantize_r.cfg": ("chip", "<digits_quantize_r.cfg><digits_quantize_r.weight>"),
+    }
+
+
+def test_a_measure_is_told_of_the_picture_that_its_model_reads() -> None:
+    """Rows before columns, model by model; the first model's names of outputs for all."""
+    asked: list[Any] = []
+
+    def value(outputs: dict[str, Array], picture: Any) -> Any:
+        asked.append((list(outputs), picture))
+        return float(outputs["a"][0])
+
+    shapes = ((3, 4, 9), (3, 8, 5))
+    sources = [SimpleNamespace(source=SimpleNamespace(path=Path(f"{at}.onnx"))) for at in (0, 1)]
+    bench = evaluate_engine.Bench(
+        SimpleNamespace(shapes=shapes),  # type: ignore[arg-type]
+        tuple(sources),  # type: ignore[arg-type]
+        SimpleNamespace(value=value),  # type: ignore[arg-type]
+    )
+    outputs = [{"a": np.array([1.0]), "b": np.zeros(2)}, {"c": np.array([2]), "d": np.ones(2)}]
+    place = Path("p.png")
+    for picture, told in (
+        (evaluate_engine.Picture(place, 3, None, 7), (place, 3, None)),
+        (evaluate_engine.Picture(place, None, 5, 7), (None, None, 5)),
+    ):
+        assert bench._measured(outputs, picture) == (7, (1.0, 2.0))
+        assert [names for names, _ in asked] == [["a", "b"]] * 2
+        for (_, found), (_, height, width) in zip(asked, shapes, strict=True):
+            assert (found.path, found.label, found.frame) == told
+            assert found.size == (height, width)
+        asked.clear()
+    with pytest.raises(UsageError, match=r"^1.onnx has 1 outputs, but 0.onnx has 2\.$"):
+        bench._measured([outputs[0], {"c": np.zeros(1)}], picture)
 
 
 def test_the_simulator_gives_the_golden_models_scores(pictures: Path) -> None:

@@ -91,6 +91,21 @@ def test_shards_add_up_to_the_last_bit_in_any_order(items: Pictures, count: int)
     assert reduce(add, shards) == reduce(add, reversed(shards)) == tally(items)
 
 
+def test_a_measure_has_the_pictures_in_their_order_however_they_were_counted() -> None:
+    """Shards hold every so-many-th picture; of each model what is its own; kept in JSON."""
+    scores = [np.ones(2, np.float32)] * 2
+    parts = [
+        tally_of(scores, None, (), (number, (f"first {number}", [number, -number])))
+        for number in range(7)
+    ]
+    for order in (range(7), (0, 3, 6, 1, 4, 2, 5), range(6, -1, -1)):
+        found = reduce(add, (parts[number] for number in order), empty_tally(2))
+        again = tally_from_json(json.loads(json.dumps(found.to_json())), 2, "x")
+        for item in (found, again):
+            assert item.measured(0) == [f"first {number}" for number in range(7)]
+            assert item.measured(1) == [[number, -number] for number in range(7)]
+
+
 @settings(max_examples=30)
 @given(pictures())
 def test_a_tally_survives_json(items: Pictures) -> None:
