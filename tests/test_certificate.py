@@ -24,7 +24,7 @@ from knightlite.profiler import (
 )
 from knightlite.profiler.regions import LOSSES, RegionProfile
 from knightlite.schedule import explained, memory_peaks
-from knightlite.sim import simulate_time
+from knightlite.sim import shared_banks, simulate_time
 from knightlite.sim.program_order import ProgramOrder
 from knightlite.sim.shared_banks import fspm_bytes, shared_fspm_cycles
 
@@ -234,6 +234,33 @@ def test_with_banks_for_all_both_clocks_agree(
         )
         few = replace(chip, fspm_banks=1, fspm_bank_bytes_per_cycle=4)
         assert shared_fspm_cycles(ProgramOrder(items), few) > simulate_time(items, few).total_cycles
+
+
+def test_where_the_banks_suffice_the_event_clock_is_asked(
+    compiled: dict[tuple[str, str], Compiled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same cycles with its ends as without; more only where all of it is simulated."""
+    simulated: list[ProgramOrder] = []
+    queues = shared_banks._queues
+
+    def watched(order: ProgramOrder) -> list[list[int]]:
+        simulated.append(order)
+        return queues(order)
+
+    monkeypatch.setattr(shared_banks, "_queues", watched)
+    both = set()
+    for made in compiled.values():
+        code = made.plan.order.code if made.plan.order else ()
+        order = ProgramOrder([replace(item, wait=0, signal=0) for item in code])
+        for banks in (1, 4, 16, 1 << 20):
+            chip = replace(made.program.meta.chip_values, fspm_banks=banks)
+            ends = [event.end for event in simulate_time(order.instructions, chip).events]
+            simulated.clear()
+            found = shared_fspm_cycles(order, chip, ends=ends)
+            both.add(bool(simulated))
+            assert simulated or found == max(ends, default=0)
+            assert found == shared_fspm_cycles(order, chip)
+    assert both == {False, True}
 
 
 # ------------------------------------------------------------------ what is told

@@ -336,6 +336,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "lower": ("numpy",),
     "metrics": ("numpy", "pycocotools"),
     "native": ("numpy",),
+    "profiler": ("numpy",),
     "numerics": ("numpy",),
     "onnx_models": ("numpy", "onnx"),
     "ops": ("numpy", "onnx"),

@@ -397,7 +397,7 @@ def test_bandwidth_in_the_trace() -> None:
 def test_any_text_and_number_in_a_trace(text: str, number: int) -> None:
     plain = profile(net())
     rows = (replace(plain.layers[0], name=text, op=f"{text}!"), *plain.layers[1:])
-    first = replace(plain.transfers[0], bytes=number, burst_bytes=number)
+    first = plain.transfers[0]._replace(bytes=number, burst_bytes=number)
     found = read_trace(
         perfetto_trace(
             replace(plain, name=text, layers=rows, transfers=(first, *plain.transfers[1:]))

@@ -6,6 +6,7 @@ request, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -39,6 +40,8 @@ def _asked() -> bool:
 def _run(arguments: Sequence[str] | None) -> int:
     # before numpy is imported: its threads take turns waiting where ONNX Runtime's work
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # a program is a hundred thousand records in no circles: less often is often enough
+    gc.set_threshold(100_000, 20, 100)
     if not sys.warnoptions:  # of libraries, with lines of source; what matters is said by us
         warnings.simplefilter("ignore")
     from knightlite.cli.program import PROGRAM, run

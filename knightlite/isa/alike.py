@@ -64,8 +64,11 @@ class Alike:
 
         It is called once per kind.
         """
-        found = [function(item) for item in self.kinds]
-        return [found[kind] for kind in self.kind_of]
+        return self.spread([function(item) for item in self.kinds])
+
+    def spread(self, values: Sequence[Value]) -> list[Value]:
+        """Of every instruction the value of its kind."""
+        return [values[kind] for kind in self.kind_of]
 
     def extents(self) -> Extents:
         """All accesses. Those of a kind lie at the same distance from one of its addresses."""

@@ -26,41 +26,48 @@ def disassemble(code: bytes) -> list[Instruction]:
 
     Those of one class are decoded together, field by field: a program may have a hundred thousand.
     """
-    places: dict[type[Instruction], list[tuple[int, int]]] = {}
-    count = position = 0
+    sizes = [0] * 256  # by opcode
+    for opcode, known in RECORD.items():
+        sizes[opcode] = HEADER_BYTES + size_bytes(known)
+    positions: list[int] = []
+    position = 0
     while position < len(code):
-        record = RECORD.get(code[position])
-        if record is None or code[position + 1 : position + HEADER_BYTES] != b"\0\0\0":
+        size = sizes[code[position]]
+        if not size or code[position + 1 : position + HEADER_BYTES] != b"\0\0\0":
             raise FormatError(
                 f"the code holds no instruction at byte {position} (opcode {code[position]})."
             )
-        places.setdefault(record, []).append((count, position))
-        count += 1
-        position += HEADER_BYTES + size_bytes(record)
-        if position > len(code):
-            at = places[record][-1][1]
-            raise FormatError(f"the code ends inside the instruction at byte {at}.")
-    found: dict[int, Instruction] = {}
+        positions.append(position)
+        position += size
+    if position > len(code):
+        raise FormatError(f"the code ends inside the instruction at byte {positions[-1]}.")
+    found = np.empty(len(positions), np.object_)
     faults: dict[int, str] = {}
     everything = np.frombuffer(code, np.uint8)
-    for record, mine in places.items():
-        numbers, starts = zip(*mine, strict=True)
+    begins = np.array(positions, np.int64)
+    opcodes = everything[begins]
+    for opcode, record in RECORD.items():
+        numbers = np.flatnonzero(opcodes == opcode)
+        if not numbers.size:
+            continue
+        starts = begins[numbers]
         fields = np.arange(HEADER_BYTES, HEADER_BYTES + size_bytes(record))
-        rows = everything[np.array(starts)[:, np.newaxis] + fields]
+        rows = everything[starts[:, np.newaxis] + fields]
         values = unpack(record, rows)
         for one, small in too_small(record, values):
-            faults[starts[one]] = (
+            faults[int(starts[one])] = (
                 f"the instruction at byte {starts[one]} ({record.MNEMONIC}) must have {small.name} "
                 f"of at least {small.minimum}, not {values[small.name][one]}."
             )
         for one in np.flatnonzero(spare_bits(record, rows)).tolist():
-            faults[starts[one]] = (
+            faults[int(starts[one])] = (
                 f"the instruction at byte {starts[one]} has bits set that belong to no field."
             )
-        found.update(zip(numbers, all_of(record, values), strict=True))
+        found[numbers] = all_of(record, values)
     if faults:
         raise FormatError(faults[min(faults)])
-    return [found[number] for number in range(count)]
+    items: list[Instruction] = found.tolist()
+    return items
 
 
 def _engines(mask: int) -> str:

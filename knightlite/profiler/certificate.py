@@ -70,7 +70,12 @@ def certified(
     return Certificate(
         timeline.total_cycles,
         notes.bound if notes is not None and not assumed else None,
-        shared_fspm_cycles(order, chip, [event.cycles for event in timeline.events]),
+        shared_fspm_cycles(
+            order,
+            chip,
+            [event.cycles for event in timeline.events],
+            [event.end for event in timeline.events],
+        ),
         region_profiles(program, order.instructions, timeline, chip),
     )
 

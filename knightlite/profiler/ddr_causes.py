@@ -32,7 +32,7 @@ def ddr_bytes_by_cause(
         if not isinstance(item, Transfer):
             continue
         at, size = item.ddr_address, item.payload_bytes
-        if isinstance(item, Store):  # an input's place is used again
+        if inputs and isinstance(item, Store):  # an input's place is used again
             side = item.ddr_side(True)
             inputs = [one for one in inputs if side.last <= one[0] or one[1] <= side.address]
         if isinstance(item, Load) and at < meta.constants_bytes:

@@ -6,19 +6,22 @@ completed work onward. So the layers' cycles add up to the total although layers
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from knightlite.chip import Chip, Evidence
 from knightlite.container import Layer, Program, program_chip
 from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, Matrix, SparseMatrix, Store, disassemble
+from knightlite.isa.alike import Alike
 from knightlite.profiler.assumptions import Assumption, assume
 from knightlite.profiler.certainty import Certainty, certainty, rounded
 from knightlite.profiler.certificate import Certificate, certified
 from knightlite.profiler.ddr_causes import ddr_bytes_by_cause
 from knightlite.profiler.what_if import WhatIf, what_ifs
-from knightlite.sim.checks import require_fields
+from knightlite.sim.checks import require_all_fields
 from knightlite.sim.clock import simulate_time
 from knightlite.sim.frames import simulate_frames
 from knightlite.sim.program_order import ProgramOrder
@@ -136,8 +139,7 @@ class Profile:
         return self.ddr_busy_cycles / self.cycles if self.cycles else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """One transfer while it occupies the DDR, in cycles from the start of the program.
 
     ``number``: of its instruction; ``bytes``: asked for; ``burst_bytes``: of the bursts that move
@@ -193,19 +195,12 @@ def profile(
     target, assumed = assume(chip or program_chip(program), facts or {})
     instructions = disassemble(program.code)
     names = [layer.name for layer in program.meta.layers]
-    for index, item in enumerate(instructions):
-        require_fields(index, item, names)
-    timeline = simulate_time(instructions, target)
+    alike = Alike(instructions)
+    require_all_fields(alike, instructions, names)
+    timeline = simulate_time(instructions, target, alike)
     own = [event.cycles for event in timeline.events]
-    order = ProgramOrder(instructions)
-    layers = [_Work() for _ in program.meta.layers]
-    front = 0
-    for item, event in zip(instructions, timeline.events, strict=True):
-        program.meta.layer(item.layer)
-        work = layers[item.layer]
-        _add(work, item, event.cycles, target)
-        work.cycles += max(0, event.end - front)
-        front = max(front, event.end)
+    order = ProgramOrder(instructions, alike)
+    layers = _work_of(program, order, timeline, target)
     rows = _rows(program, layers, target)
     macs = sum(row.macs for row in rows)
     busy = {engine.name: 0 for engine in Engine}
@@ -217,7 +212,7 @@ def profile(
         program.meta.schedule_level,
         [layer.op for layer in program.meta.layers],
         [item.fact for item in assumed],
-        any(isinstance(item, SparseMatrix) for item in instructions),
+        any(isinstance(item, SparseMatrix) for item in alike.kinds),
     )
     return Profile(
         name=program.meta.name,
@@ -235,14 +230,14 @@ def profile(
         burst_bytes=sum(row.burst_bytes for row in rows),
         ddr_busy_cycles=sum(work.busy[2] + work.busy[3] for work in layers),
         busy_cycles=busy,
-        transfers=tuple(_transfers(instructions, timeline, target)),
+        transfers=tuple(_transfers(order, timeline, target)),
         assumed=assumed,
         certainty=bar,
         batches=_batches(program, order, own, target, bar),
         host_ms=evidence[0].host_us / 1e3 if evidence is not None else 0.0,
         certificate=certified(program, order, timeline, target, bool(assumed)),
         ddr_causes=ddr_bytes_by_cause(program, instructions, target),
-        what_ifs=what_ifs(order, own, target),
+        what_ifs=what_ifs(order, target),
         trips=tuple(_trips(program, instructions)),
     )
 
@@ -286,17 +281,34 @@ def _rate(frames: int, cycles: int, clock_hz: int, bar: Certainty | None) -> flo
     return rounded(exact, bar.percent if bar is not None else None)
 
 
-def _transfers(
-    instructions: Sequence[Instruction], timeline: Timeline, chip: Chip
-) -> Iterator[Transfer]:
+def _transfers(order: ProgramOrder, timeline: Timeline, chip: Chip) -> Iterator[Transfer]:
     """When each transfer's bytes moved: all of its own cycles but the setup, at its end."""
-    for item, event in zip(instructions, timeline.events, strict=True):
-        if isinstance(item, (Load, Store)):
-            start = event.end - (event.cycles - chip.dma_setup_cycles)
-            yield Transfer(
-                event.number, start, event.end, item.payload_bytes, item.ddr_bytes(chip),
-                isinstance(item, Load),
-            )  # fmt: skip
+    moved = order.alike.each(
+        lambda item: (
+            (item.payload_bytes, item.ddr_bytes(chip), isinstance(item, Load))
+            if isinstance(item, (Load, Store))
+            else None
+        )
+    )
+    setup = chip.dma_setup_cycles
+    for event, sizes in zip(timeline.events, moved, strict=True):
+        if sizes is not None:
+            yield Transfer(event.number, event.end - event.cycles + setup, event.end, *sizes)
+
+
+def _work_of(program: Program, order: ProgramOrder, timeline: Timeline, chip: Chip) -> list[_Work]:
+    """What each layer's instructions add up to; those of a layer that are alike at once."""
+    layers = [_Work() for _ in program.meta.layers]
+    in_layer: Counter[tuple[int, int]] = Counter()
+    front = 0
+    for event, kind in zip(timeline.events, order.alike.kind_of, strict=True):
+        in_layer[event.layer, kind] += 1
+        if event.end > front:
+            layers[event.layer].cycles += event.end - front
+            front = event.end
+    for (layer, kind), count in in_layer.items():
+        _add(layers[layer], order.alike.kinds[kind], count, chip)
+    return layers
 
 
 def _share(macs: int, cycles: int, chip: Chip) -> float:
@@ -308,23 +320,25 @@ def _useful(layer: Layer, work: _Work) -> int:
     return min(layer.macs, work.macs)
 
 
-def _add(work: _Work, item: Instruction, cycles: int, chip: Chip) -> None:
+def _add(work: _Work, item: Instruction, count: int, chip: Chip) -> None:
+    """So many instructions that are alike."""
     matrix, vector, read, write = work.busy
-    work.instructions += 1
+    cycles = item.cycles(chip)
+    work.instructions += count
     if isinstance(item, (Load, Store)):
-        work.burst_bytes += item.ddr_bytes(chip)
+        work.burst_bytes += item.ddr_bytes(chip) * count
     if isinstance(item, Load):
-        work.read_bytes += item.payload_bytes
-        read += cycles - chip.dma_setup_cycles
+        work.read_bytes += item.payload_bytes * count
+        read += (cycles - chip.dma_setup_cycles) * count
     elif isinstance(item, Store):
-        work.write_bytes += item.payload_bytes
-        write += cycles - chip.dma_setup_cycles
+        work.write_bytes += item.payload_bytes * count
+        write += (cycles - chip.dma_setup_cycles) * count
     elif item.ENGINE == Engine.RCCN:
-        work.macs += item.macs()
+        work.macs += item.macs() * count
         work.depthwise = work.depthwise or (isinstance(item, Matrix) and bool(item.depthwise))
-        matrix += cycles - chip.matrix_setup_cycles
+        matrix += (cycles - chip.matrix_setup_cycles) * count
     else:
-        vector += cycles - chip.vector_setup_cycles
+        vector += (cycles - chip.vector_setup_cycles) * count
     work.busy = (matrix, vector, read, write)
 
 

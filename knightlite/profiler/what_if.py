@@ -6,7 +6,7 @@ allow, another schedule above all, only compiling for it tells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,19 +83,20 @@ def frame_ms(program: Program, facts: Mapping[str, int] | None = None) -> float:
     return simulate_time(disassemble(program.code), chip).total_cycles * 1e3 / chip.clock_hz
 
 
-def what_ifs(order: ProgramOrder, cycles: Sequence[int], chip: Chip) -> tuple[WhatIf, ...]:
-    """Every question, answered; ``cycles``: what each instruction takes on the chip as it is."""
+def what_ifs(order: ProgramOrder, chip: Chip) -> tuple[WhatIf, ...]:
+    """Every question, answered."""
     found = []
+    kinds = order.alike.kinds
+    before = [item.cycles(chip) for item in kinds]
     for question in QUESTIONS:
         facts = {fact: question.other(getattr(chip, fact)) for fact in question.facts}
         values: dict[str, Any] = facts
         other = replace(chip, **values)
-        concerned = order.alike.each(question.concerns)
         own = [
-            cost if concerns else before
-            for cost, concerns, before in zip(order.cycles(other), concerned, cycles, strict=True)
+            item.cycles(other) if question.concerns(item) else cost
+            for item, cost in zip(kinds, before, strict=True)
         ]
-        total = total_cycles(order, own, other.dma_setup_cycles)
+        total = total_cycles(order, order.alike.spread(own), other.dma_setup_cycles)
         found.append(
             WhatIf(question.part, question.title, facts, total, total * 1e3 / other.clock_hz)
         )

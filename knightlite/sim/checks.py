@@ -33,6 +33,7 @@ from knightlite.isa import (
     Transfer,
     WindowInstruction,
 )
+from knightlite.isa.alike import Alike
 from knightlite.numerics import LUT_LENGTHS
 from knightlite.sim.faults import fault
 from knightlite.sim.memory import Bytes, byte_view
@@ -63,6 +64,16 @@ def require_fields(index: int, item: Instruction, layers: Sequence[str]) -> None
     problem = field_problem(item)
     if problem:
         raise fault(index, item, layers, problem)
+
+
+def require_all_fields(
+    alike: Alike, instructions: Sequence[Instruction], layers: Sequence[str]
+) -> None:
+    """MachineError for the first of many; ``alike``: they by kinds, which share their problems."""
+    wrong = {number for number, item in enumerate(alike.kinds) if field_problem(item)}
+    if wrong or any(item.layer >= len(layers) for item in instructions):
+        for index, item in enumerate(instructions):
+            require_fields(index, item, layers)
 
 
 def _used_types(item: FeatureInstruction) -> list[str]:

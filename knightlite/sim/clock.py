@@ -14,55 +14,53 @@ from knightlite.chip import Chip
 from knightlite.errors import MachineError
 from knightlite.events import Event, Timeline
 from knightlite.isa import Engine, Instruction, Transfer
+from knightlite.isa.alike import Alike
 
 _BITS = tuple(tuple(e for e in Engine if mask >> e & 1) for mask in range(16))
 
 
-class Queues:
-    """The engines, their tokens and the DDR while instructions go by in program order."""
+def simulate_time(
+    instructions: Sequence[Instruction], chip: Chip, alike: Alike | None = None
+) -> Timeline:
+    """The timeline of a program on a chip; MachineError where a token is missing.
 
-    def __init__(self, chip: Chip) -> None:
-        self._setup = chip.dma_setup_cycles
-        self._free = [0] * len(Engine)
-        self._tokens: list[list[deque[int]]] = [[deque() for _ in Engine] for _ in Engine]
-        self._ddr_free = 0
-
-    def take(self, index: int, item: Instruction, cycles: int, earliest: int = 0) -> Event:
-        """The next instruction, ``index`` in its program; MachineError where a token is missing.
-
-        ``cycles``: its own on the chip; ``earliest``: what else it waits for.
-        """
-        engine = item.ENGINE
-        free = self._free[engine]
-        start, sender = max(free, earliest), ""
+    ``alike``: the program by kinds, where it is known.
+    """
+    alike = alike or Alike(instructions)
+    kinds = [
+        (int(item.ENGINE), item.ENGINE.name, item.MNEMONIC, isinstance(item, Transfer),
+         item.cycles(chip))
+        for item in alike.kinds
+    ]  # fmt: skip
+    setup, ddr_free = chip.dma_setup_cycles, 0
+    queue_free = [0] * len(Engine)
+    tokens: list[list[deque[int]]] = [[deque() for _ in Engine] for _ in Engine]
+    events = []
+    for index, (item, kind) in enumerate(zip(instructions, alike.kind_of, strict=True)):
+        engine, name, mnemonic, transfers, cycles = kinds[kind]
+        start = free = queue_free[engine]
+        sender = ""
         for other in _BITS[item.wait]:
-            arrived = self._tokens[other][engine]
+            arrived = tokens[other][engine]
             if not arrived:
                 raise MachineError(
-                    f"instruction {index} ({item.MNEMONIC}) waits for a token of {other.name} that "
+                    f"instruction {index} ({mnemonic}) waits for a token of {other.name} that "
                     "no earlier instruction sends."
                 )
             at = arrived.popleft()
             if at > start:
                 start, sender = at, other.name
         ddr_stall = 0
-        if isinstance(item, Transfer):
-            ddr_stall = max(0, self._ddr_free - (start + self._setup))
-            self._ddr_free = start + ddr_stall + cycles
-        end = start + ddr_stall + cycles
-        self._free[engine] = end
+        if transfers:
+            ddr_stall = max(0, ddr_free - (start + setup))
+            ddr_free = start + ddr_stall + cycles
+        end = queue_free[engine] = start + ddr_stall + cycles
         for receiver in _BITS[item.signal]:
-            self._tokens[engine][receiver].append(end)
-        return Event(
-            index, engine.name, item.MNEMONIC, item.layer, start, end, cycles, start - free,
-            sender, ddr_stall,
+            tokens[engine][receiver].append(end)
+        events.append(
+            Event(
+                index, name, mnemonic, item.layer, start, end, cycles, start - free, sender,
+                ddr_stall,
+            )
         )  # fmt: skip
-
-
-def simulate_time(instructions: Sequence[Instruction], chip: Chip) -> Timeline:
-    """The timeline of a program on a chip; MachineError where a token is missing."""
-    queues = Queues(chip)
-    events = tuple(
-        queues.take(index, item, item.cycles(chip)) for index, item in enumerate(instructions)
-    )
-    return Timeline(events, max((event.end for event in events), default=0))
+    return Timeline(tuple(events), max((event.end for event in events), default=0))

@@ -54,7 +54,7 @@ def border_of(order: ProgramOrder) -> Border:
     )
     head = int(np.argmax(np.append((met >= 0).any(axis=0), True)))
     latest = _latest(engines, extents, (0, count), (0, count))
-    waits: list[list[int]] = [[] for _ in order.instructions]
+    waits: dict[int, list[int]] = {}
     for source, target in product(Engine, Engine):
         if source == target:
             continue
@@ -64,8 +64,13 @@ def border_of(order: ProgramOrder) -> Border:
         before = np.maximum.accumulate(np.append(-1, found))[:-1]
         asks = found > before
         for index, other in zip(mine[asks].tolist(), found[asks].tolist(), strict=True):
-            waits[index].append(other)
-    return Border(head, last_load, tuple(map(tuple, waits)))
+            waits.setdefault(index, []).append(other)
+    nobody: tuple[int, ...] = ()
+    return Border(
+        head,
+        last_load,
+        tuple(tuple(waits[at]) if at in waits else nobody for at in range(count)),
+    )
 
 
 def _latest(
@@ -73,10 +78,10 @@ def _latest(
 ) -> Array:
     """[engines, asking]: the latest of ``touching`` that each may not overtake, per engine; or -1.
 
-    Both are stretches [first, last) of the program. Memory is cut at all ends of accesses. In
-    program order what touches a piece overwrites who was there, so that the largest number in a
-    stretch of pieces is its latest instruction; maxima over stretches of powers of two answer all
-    questions at once.
+    Both are stretches [first, last) of the program. Tiles lie in the same places again and again:
+    all is found out once per place. Memory is cut at all ends of places. In program order what
+    touches a piece overwrites who was there, so that the largest number in a stretch of pieces is
+    its latest instruction; maxima over stretches of powers of two answer all questions at once.
     """
     found = np.full((len(Engine), asking[1] - asking[0]), -1, np.int64)
     for space in Space:
@@ -85,25 +90,40 @@ def _latest(
         if not len(touched.number) or not len(asked.number):
             continue
         who, place = touched.number, asked.number - asking[0]
-        cuts = np.unique(np.concatenate([touched.first, touched.last, asked.first, asked.last]))
-        first, last, low, high = (
-            np.searchsorted(cuts, ends)
-            for ends in (touched.first, touched.last, asked.first, asked.last)
-        )
+        begins, ends, numbers = _places(touched, asked)
+        mine, theirs = np.split(numbers, [len(who)])
+        cuts = np.unique(np.concatenate([begins, ends]))
+        low, high = (np.searchsorted(cuts, side) for side in (begins, ends))
         for source, wrote in product(Engine, (True, False)):
             chosen = (engines[who] == source) & (touched.write == wrote)
             # what reads must not overtake writes, what writes neither those nor reads
             asks = np.ones(len(place), np.bool_) if wrote else asked.write
             if not chosen.any() or not asks.any():
                 continue
+            last = np.full(len(begins), -1, np.int64)
+            np.maximum.at(last, mine[chosen], who[chosen])
             pieces = np.full(len(cuts), -1, np.int64)
+            order = np.argsort(last)[np.count_nonzero(last < 0) :]
             for index, start, end in zip(
-                who[chosen].tolist(), first[chosen].tolist(), last[chosen].tolist(), strict=True
+                last[order].tolist(), low[order].tolist(), high[order].tolist(), strict=True
             ):
                 pieces[start:end] = index
-            met = _maxima(pieces, low[asks], high[asks])
+            met = _maxima(pieces, low, high)[theirs[asks]]
             np.maximum.at(found[source], place[asks], met)
     return found
+
+
+def _places(*accesses: Extents) -> tuple[Array, Array, Array]:
+    """All places [first, last), each once, and of every access the number of its own."""
+    first, last = (
+        np.concatenate([getattr(one, side) for one in accesses]) for side in ("first", "last")
+    )
+    order = np.lexsort((last, first))
+    begins, ends = first[order], last[order]
+    new = np.append(True, (begins[1:] != begins[:-1]) | (ends[1:] != ends[:-1]))
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(new) - 1
+    return begins[new], ends[new], numbers
 
 
 def _maxima(values: Array, first: Array, last: Array) -> Array:
@@ -162,9 +182,7 @@ class _Batches:
 
     def __init__(self, order: ProgramOrder, border: Border, own: Sequence[int], setup: int) -> None:
         self._border, self._setup = border, setup
-        self._steps = tuple(
-            zip(order.engines, order.after, border.waits, order.transfers, own, strict=True)
-        )
+        self._steps = order.engines, order.after, border.waits, order.transfers, own
         self._steady: tuple[int, int, int] | None = None  # frames, their cycles, those of one more
 
     def total(self, frames: int) -> int:
@@ -178,7 +196,7 @@ class _Batches:
             least, cycles, more = self._steady
             return cycles + (frames - least) * more
         self._free, self._ddr_free = [0] * len(Engine), 0
-        head, behind, count = self._border.head, self._border.last_load + 1, len(self._steps)
+        head, behind, count = self._border.head, self._border.last_load + 1, len(self._steps[0])
         before: list[int] = []
         mine, follows = [0] * count, [0] * count
         for number in range(frames):
@@ -198,8 +216,8 @@ class _Batches:
     def _run(self, first: int, last: int, mine: list[int], before: list[int]) -> None:
         """Instructions [first, last) of a frame; ends of ``mine``, and of the frame ``before``."""
         free, ddr_free, setup = self._free, self._ddr_free, self._setup
-        for index in range(first, last):
-            engine, after, waits, transfer, own = self._steps[index]
+        steps = zip(*(column[first:last] for column in self._steps), strict=True)
+        for index, (engine, after, waits, transfer, own) in enumerate(steps, first):
             start = free[engine]
             if before:
                 for other in waits:

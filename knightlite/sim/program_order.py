@@ -19,9 +19,10 @@ class ProgramOrder:
     ``transfers``, whether it occupies the DDR.
     """
 
-    def __init__(self, instructions: Sequence[Instruction]) -> None:
+    def __init__(self, instructions: Sequence[Instruction], alike: Alike | None = None) -> None:
+        """``alike``: the program by kinds, where it is known."""
         self.instructions = instructions
-        self.alike = Alike(instructions)
+        self.alike = alike or Alike(instructions)
         self.engines = self.alike.each(lambda item: int(item.ENGINE))
         self.transfers = self.alike.each(lambda item: isinstance(item, Transfer))
         self.after: list[tuple[int, ...]] = []

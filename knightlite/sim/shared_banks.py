@@ -20,11 +20,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from knightlite.chip import Chip
 from knightlite.isa import Engine, Instruction, Matrix, Pool, Space
 from knightlite.sim.program_order import ProgramOrder
 
-_DONE = 1e-9  # of a cycle: what a division leaves of an instruction's work
+_DONE = 1e-9  # of a cycle or a rate: what floating-point numbers leave of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,20 @@ class _Jobs:
     rate: Sequence[float]
 
 
-def shared_fspm_cycles(order: ProgramOrder, chip: Chip, own: Sequence[int] | None = None) -> int:
+def shared_fspm_cycles(
+    order: ProgramOrder,
+    chip: Chip,
+    own: Sequence[int] | None = None,
+    ends: Sequence[int] | None = None,
+) -> int:
     """The cycles of a program where the banks are shared.
 
-    ``own``: the cycles of each instruction, where they are known.
+    ``own``: the cycles of each instruction, where they are known; ``ends``: when each one ends in
+    the event clock, which is right where the banks always give what is wanted.
     """
     jobs = _jobs(order, chip, own or order.cycles(chip))
+    if ends is not None and not _crowded(jobs, ends, chip.fspm_bytes_per_cycle):
+        return max(ends, default=0)
     setups, rates, left = jobs.setup, jobs.rate, list(jobs.work)
     queues = _queues(order)
     heads = [queue.pop() if queue else -1 for queue in queues]  # -1: the queue is empty
@@ -79,6 +89,16 @@ def shared_fspm_cycles(order: ProgramOrder, chip: Chip, own: Sequence[int] | Non
                 ended[head] = True
                 heads[engine] = queues[engine].pop() if queues[engine] else -1
                 ready[engine] = -1.0
+
+
+def _crowded(jobs: _Jobs, ends: Sequence[int], capacity: int) -> bool:
+    """Whether all that work at once ever want more than the banks give, or all but so much."""
+    work, rate, end = (np.array(values, np.float64) for values in (jobs.work, jobs.rate, ends))
+    moves = work * rate > 0
+    times = np.concatenate([(end - work)[moves], end[moves]])
+    changes = np.concatenate([rate[moves], -rate[moves]])
+    wanted = np.cumsum(changes[np.lexsort((changes, times))])
+    return bool(wanted.max(initial=0.0) > capacity * (1 - _DONE))
 
 
 def _queues(order: ProgramOrder) -> list[list[int]]:
