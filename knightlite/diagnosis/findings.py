@@ -78,6 +78,7 @@ class Diagnosis:
     """What was found. ``healthy``: nothing is wrong that has a name.
 
     ``against``: the quantized network's answers beside the float one's, where they are a top-1.
+    ``rare``: sentences on what few pictures excite, where the ranges serve as they are.
     ``measured``: the data's own measure of both, where they have one; the metrics are its totals.
     ``take_more``: what to do for so many pictures, as a clause. ``again``: the words of the command
     that quantizes over these data; none where there is no such command.
@@ -96,6 +97,7 @@ class Diagnosis:
     take_more: TakeMore = more_tell
     again: tuple[str, ...] = ()
     measured: Difference | None = None
+    rare: tuple[str, ...] = ()
 
     def command(self, item: Finding) -> str:
         """What to type for the best remedy of a finding; "" where there is nothing to type.
@@ -172,6 +174,7 @@ class Diagnosis:
                 found.append("no cause found in the layers.")
             else:
                 found.append("no cause found: nothing is wrong that has a name.")
+        found += self.rare
         if doubt is not None:
             found.append(f"{doubt}: {self._more(self.preprocessing.enough)}.")
         if unjudged is not None:

@@ -12,6 +12,7 @@ from knightlite.diagnosis.causes import (
     FEW_BITS,
     OUTLIER_CHANNEL,
     RAISED,
+    RARE,
     SPREAD,
     WEIGHT_OUTLIER,
     WEIGHT_SCALE,
@@ -27,6 +28,7 @@ from knightlite.ops import BY_NAME
 from knightlite.quantize.groups import features, scale_groups
 
 CAUSE_DB = 3.0  # won at the outputs by repairing one place: it made half of all errors
+RARE_DB = 1.0  # what rare activations cost that are told, though they are no cause
 GLARING_DB = 1.0  # enough where one channel is so loud that nothing else can be meant
 GLARING = 20.0  # times louder than all others
 LEAST_DB = 0.1  # what costs less is not named as dearest
@@ -121,6 +123,20 @@ def guilty(
     if trial.lossy(base):
         found += _together(trial, [*left, *others], base, mended)
     return found
+
+
+def telling(trial: Trial, suspects: Sequence[Suspect], found: Sequence[Place]) -> list[Place]:
+    """Rare activations that are no cause by themselves, and cost something measurable.
+
+    ``found``: the causes. What was chosen between the two sides may be right, and is to be told.
+    """
+    causes = [place.suspect for place in found]
+    rare = [item for item in suspects if item.cause == RARE and item not in causes]
+    if not rare:
+        return []
+    base = trial.score(Mended())
+    places = [Place(trial.cost(item, base, Mended()), item) for item in rare]
+    return [place for place in places if place.cost_db >= RARE_DB]
 
 
 def _least_cost(suspect: Suspect) -> float:

@@ -25,10 +25,13 @@ from knightlite.quantize.groups import computed_members, scale_groups
 Float64 = NDArray[np.float64]
 
 FEW = 0.2  # of the pictures: more are no exception
-LOUD = 1.5  # times the middle picture: one that stands out
-COARSE = 2.0  # times the middle picture's peak: a range that costs it a bit
+COARSE = 2.0  # times the peak: a range that costs a picture a bit
 CLIPPED = 1.5  # times the range: more than rounding cuts off
 FOLLOWS = "the range of {limit:.4g} follows them: {bits:.1f} bits less for all others"
+BETWEEN = (
+    "the range of {limit:.4g} serves neither: {bits:.1f} bits less for all others, and what is "
+    "rare is cut off"
+)
 CUTS = "the range of {limit:.4g} cuts off what is rare"
 NAMED = 5  # pictures, and tensors, named in a sentence
 ONE_BIT_DB = 6.02  # of a range twice as wide
@@ -36,13 +39,17 @@ ONE_BIT_DB = 6.02  # of a range twice as wide
 
 @dataclass(frozen=True, slots=True)
 class _Rare:
-    """A scale group that ``pictures``, counted from 0, excite; the loudest of its tensors."""
+    """A scale group that ``pictures``, counted from 0, excite; the loudest of its tensors.
+
+    ``what``: what its range makes of them.
+    """
 
     layer: str
     members: tuple[str, ...]
     peaks: Float64
     limit: float
     pictures: NDArray[np.intp]
+    what: str
 
     @property
     def middle(self) -> float:
@@ -51,7 +58,7 @@ class _Rare:
     @property
     def bits(self) -> float:
         """By how much the range misses what the pictures reach, or what the middle one does."""
-        if self.limit >= COARSE * self.middle:
+        if self.what != CUTS:
             return float(np.log2(self.limit / self.middle))
         return float(np.log2(self.peaks.max() / self.limit))
 
@@ -77,19 +84,20 @@ def rare_suspects(graph: Graph, quantized: Graph, peaks: Mapping[str, Float64]) 
         layer = max(sources, key=lambda name: float(peaks[name].max()))
         middle, most = float(np.median(loudest)), FEW * loudest.size
         clipped = np.flatnonzero(loudest > CLIPPED * limit)
-        loud = np.flatnonzero(loudest > LOUD * middle)
-        if middle > 0 and 0 < loud.size <= most and limit >= COARSE * middle:
-            follow.append(_Rare(layer, group.members, loudest, limit, loud))
+        loud = np.flatnonzero(loudest > limit / COARSE)  # whom the largest bit is for
+        if middle > 0 and 0 < loud.size <= most:
+            what = BETWEEN if clipped.size else FOLLOWS
+            follow.append(_Rare(layer, group.members, loudest, limit, loud, what))
         elif 0 < middle <= limit and 0 < clipped.size <= most:
-            clip.append(_Rare(layer, group.members, loudest, limit, clipped))
-    return [_suspect(some, what) for some, what in ((follow, FOLLOWS), (clip, CUTS)) if some]
+            clip.append(_Rare(layer, group.members, loudest, limit, clipped, CUTS))
+    return [_suspect(some) for some in (follow, clip) if some]
 
 
-def _suspect(found: Sequence[_Rare], what: str) -> Suspect:
+def _suspect(found: Sequence[_Rare]) -> Suspect:
     worst = max(found, key=lambda item: item.bits)
     sentence = (
         f"{_pictures(worst)} {worst.peaks.max():.4g}, where the middle one reaches "
-        f"{worst.middle:.4g}, and {what.format(limit=worst.limit, bits=worst.bits)}"
+        f"{worst.middle:.4g}, and {worst.what.format(limit=worst.limit, bits=worst.bits)}"
     )
     if len(found) > 1:
         others = [item.layer for item in found if item is not worst]

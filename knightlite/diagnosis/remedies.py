@@ -87,6 +87,11 @@ class Remedy:
         return self.after.gain_over(self.before)
 
     @property
+    def is_range(self) -> bool:
+        """Whether it is another choice of ranges, which costs the chip nothing."""
+        return bool(self.words) and self.words[0] in ("-qm", "--output-scales")
+
+    @property
     def worth_db(self) -> float:
         """The same, up to where the outputs are as good as the float ones."""
         before = 120.0 if self.before.sqnr_db is None else self.before.sqnr_db

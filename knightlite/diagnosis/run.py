@@ -37,6 +37,7 @@ from knightlite.diagnosis.places import (
     few_bits,
     guilty,
     middle,
+    telling,
 )
 from knightlite.diagnosis.preprocessing import LAYOUTS, Preprocessing, examine
 from knightlite.diagnosis.probe import Sums, measure
@@ -142,7 +143,9 @@ def diagnose(
         wanted,
     )  # fmt: skip
     findings += _unfit(case, preprocessing, recipe)
-    others = _findings(case, places, lambda done, total: tell("remedies", done, total))
+    quiet = telling(trial, candidates, places)
+    others = _findings(case, [*places, *quiet], lambda done, total: tell("remedies", done, total))
+    others, rare = _told(others, len(places))
     said = FIRST_MEND if findings else ""
     findings += [replace(item, advice=item.advice + said) for item in others]
     layers = tuple(
@@ -152,7 +155,7 @@ def diagnose(
         layers, tuple(findings), before, seen.metric, seen.pictures, preprocessing,
         seen.statistics, measured.sums, quantized,
         before.against(Score(None, seen.metric, judge.float_answers()), wanted), take_more,
-        measured=measured_drop,
+        measured=measured_drop, rare=rare,
     )  # fmt: skip
 
 
@@ -183,6 +186,23 @@ def _findings(
         tell(done, total)
 
     return [_finding(case, place, tried, advance) for place in places]
+
+
+def _told(found: Sequence[Finding], causes: int) -> tuple[list[Finding], tuple[str, ...]]:
+    """The findings, and sentences on rare activations for which no other range is better.
+
+    The first so many are ``causes``.
+    """
+    kept, said = list(found[:causes]), []
+    for item in found[causes:]:
+        if any(one.gain_db >= HELPS_DB and one.is_range for one in item.remedies):
+            kept.append(item)
+            continue
+        said.append(
+            f"{item.cause} at {item.layer}: {item.sentence}; in float the outputs would keep "
+            f"{item.cost_db:.1f} dB more, but with no other range that was tried they do."
+        )
+    return kept, tuple(said)
 
 
 def _finding(case: Case, place: Place, tried: Tried, advance: Callable[[], None]) -> Finding:
