@@ -56,7 +56,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The interpreter that makes the networks' weights: Paddle beside knightlite's paddle2onnx would
 # hide what works without it, and PaddleClas wants old versions of everything.

@@ -32,6 +32,15 @@ settings.load_profile("repeatable")
 sys.dont_write_bytecode = False  # as for the processes we start
 gc.disable()  # until the tests are collected: what that makes stays to the end
 
+# the files that take longest, in seconds of CPU: workers begin with them, so that none ends alone
+LONG = {
+    "test_docs.py": 110, "test_recurrent.py": 40, "test_runtime_crossed.py": 40,
+    "test_deploy.py": 35, "test_node_cases.py": 34, "test_diagnosis.py": 26,
+    "test_schedule.py": 19, "test_runtime.py": 18, "test_golden_figures.py": 15,
+    "test_diagnose.py": 15, "test_modelzoo.py": 13, "test_token_nets.py": 13,
+    "test_runtime_corpus.py": 12, "test_schedules.py": 11, "test_mix_output.py": 10,
+    "test_bound.py": 10, "test_advising.py": 10, "test_golden_reports.py": 9, "test_compare.py": 9,
+}  # fmt: skip
 GOLDEN = Path(__file__).parent / "golden"
 UPDATED = "golden figures"  # property of a test: what it wrote, before and after
 DIGITS = Path(__file__).parent.parent / "examples" / "digits"
@@ -49,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="write the conformance suite's table to FILE as JSON",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first where several workers share them; all else stays as it was."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: -LONG.get(item.path.name, 0))
 
 
 def pytest_collection_finish() -> None:
