@@ -172,7 +172,7 @@ def test_another_model_is_refused(refused: Refusal) -> None:
         "leave --onnx out, or compile it first",
     )  # fmt: skip
     words = ["profile", "--advice-seconds", "9", "--onnx", "none.onnx"]
-    refused(words, 2, "file none.onnx does not exist.")
+    refused(words, 2, "quantized model none.onnx does not exist.", "the files there are *")
     refused(["profile", "--html", "no/file/", "--advice-seconds", "-1"], 2, "*")
 
 

@@ -91,9 +91,9 @@ def test_damaged_models_in_one_file(refused: Refusal) -> None:
 
 def test_swapped_binaries(refused: Refusal) -> None:
     swapped = ["--config", WEIGHT, "--weight", CFG]
-    hint = "it is a weight (.weight) file: are the two files swapped?"
+    sentence = f"{WEIGHT} is a weight (.weight) file, not a configuration (.cfg) file."
     for command in (["sim", "--input", "inputs/x.bin", *swapped], ["profile", *swapped]):
-        refused(command, 1, other_kind(CFG).replace(CFG, WEIGHT), hint)
+        refused(command, 2, sentence, "sim, profile and deploy take the pair with *")
 
 
 def test_weights_of_another_compile_run(refused: Refusal) -> None:

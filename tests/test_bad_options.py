@@ -90,6 +90,10 @@ LEFT_ONNX = f"the stages run here left digits.onnx, {STEM}.onnx, {STEM}_golden.o
         (["quant", "-m", f"{STEM}_golden.onnx"], 2,
          f"{STEM}_golden.onnx is a golden model, which compile wrote, not a float one.",
          "pass the float model that it was made from"),
+        (["diagnose", "--chip", "tx5105c"], 2, "chip tx5105c is not known.",
+         "did you mean TX5105C? *"),
+        (["sim", "--input", "--labels", "labels.txt"], 2, "Invalid value for '-i' / '--input': "
+         "'--labels' is an option: a value is missing before it.", "in quant, *"),
         (["compare", "-sd", "no"], 2, "folder no does not exist.",
          "the folders there are calib, inputs; name the one in which sim left results"),
         (["profile", "--onnx", "no.onnx"], 2, "quantized model no.onnx does not exist.",

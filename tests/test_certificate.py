@@ -177,7 +177,15 @@ def test_a_region_in_words(loss: str, words: str) -> None:
     several, alone = region({loss: 1500}, layers=2), region({loss: 1500}, "conv8")
     found = Certificate(2000, None, 2000, (several, alone))
     titles, *rows = region_table(found)
-    assert titles == ("region", "layers", "bands", "cycles", "own bound", "busiest", "lost most to")
+    assert titles == (
+        "region",
+        "layers",
+        "bands",
+        "cycles",
+        "least alone",
+        "busiest",
+        "lost most to",
+    )
     assert rows == [
         ("conv1 .. conv9", "2", "3", "1,900", "1,200", "vector", words),
         ("conv8", "1", "3", "1,900", "1,200", "vector", words),
@@ -186,6 +194,17 @@ def test_a_region_in_words(loss: str, words: str) -> None:
     assert [item["keeps"] for item in told["regions"]] == [loss, loss]
     assert {**told["regions"][0], "keeps": ""} == {**asdict(several), "keeps": ""}
     assert told["bound"] is told["ratio"] is None
+
+
+def test_a_region_whose_work_ran_beside_others() -> None:
+    """It adds less than it takes alone, as where its constants came while others computed."""
+    hidden = replace(region({}), cycles=1199)
+    assert region_table(Certificate(1, None, 1, (hidden,)))[1][3:] == (
+        "1,199", "1,200", "vector", "nothing: its work ran beside others",
+    )  # fmt: skip
+    assert (
+        "beside" not in region_table(Certificate(1, None, 1, (replace(hidden, cycles=1200),)))[1][6]
+    )
 
 
 def test_what_a_region_loses_most_to() -> None:

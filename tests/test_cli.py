@@ -234,7 +234,7 @@ def test_quant_can_run_a_quantized_model(here: Path, capsys: Capture) -> None:
 def test_explain_says_where_no_rewrite_applies(here: Path, capsys: Capture) -> None:
     out, _ = output(capsys, "explain", "linear_0.tmp_1.nchw")
     assert out == (
-        "Rewrites and schedule\n"
+        "Rewrites, and the schedule of level 1\n"
         "node                 pass      what happened\n"
         "linear_0.tmp_1.nchw  schedule  walked as a whole, in one band.\n"
         "linear_0.tmp_1.nchw  schedule  spilled: its output goes to DDR, where the host reads it.\n"
@@ -296,7 +296,8 @@ def test_json_is_alone_on_stdout(
         raise ValueError(f"{text} is not JSON")
 
     found = json.loads(out, parse_constant=refuse)
-    assert found["schema"] == f"knightlite.{arguments[0]}/1"
+    number = 2 if arguments[0] == "sim" else 1
+    assert found["schema"] == f"knightlite.{arguments[0]}/{number}"
     assert keys <= set(found["rows"][0] if "rows" in found else found)
     talks = arguments[0] in (
         "quant", "compile", "sim", "profile", "explain", "compare", "check",
@@ -312,6 +313,10 @@ def test_json_figures(here: Path, capsys: Capture) -> None:
     found = json.loads(out)
     assert (found["frames"], found["differing_bytes"], found["differing_tensors"]) == (1, 0, [])
     assert found["compared_bytes"] > 100_000
+    out, _ = output(capsys, "sim", "--input", picture, "--json")
+    unchecked = json.loads(out)
+    for key in ("compared_bytes", "differing_bytes", "differing_tensors"):
+        assert unchecked[key] is None
     assert len(found["top"][0]) == 5
     assert found["top"][0][0]["label"] == "7"
     scores = [guess["score"] for guess in found["top"][0]]

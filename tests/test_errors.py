@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from knightlite import errors
@@ -61,6 +63,48 @@ def test_findings_error_keeps_all() -> None:
     assert isinstance(error, UnsupportedError)
     assert error.sentence == "2 nodes are not supported."
     assert (error.hint, error.findings) == ("see check", tuple(findings))
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("net.onnx", "did you mean {}/nets.onnx or {}/nets_golden.onnx? it says more"),
+        ("nets", "did you mean {}/nets.json or {}/nets.onnx? it says more"),
+        ("NETS.onnx", "did you mean {}/nets.onnx? it says more"),
+        ("other.onnx", "the files there are nets.onnx, nets_golden.onnx; it says more"),
+        ("other.png", "it says more"),
+        ("other", "it says more"),
+        ("pic/cat", "did you mean {}/pics/cat? it says more"),
+        ("pic/dog/a.png", "there is no folder {}/pic; it says more"),
+        ("pics/ca", "it says more"),
+    ],
+)
+def test_files_that_are_not_there(tmp_path: Path, path: str, hint: str) -> None:
+    for name in ("nets.onnx", "nets_golden.onnx", "nets.json", ".net.onnx"):
+        (tmp_path / name).touch()
+    (tmp_path / "pics" / "cat").mkdir(parents=True)
+    error = errors.not_there("model", tmp_path / path, "it says more")
+    assert (error.exit_code, error.sentence) == (2, f"model {tmp_path / path} does not exist.")
+    assert error.hint == hint.replace("{}", str(tmp_path))
+
+
+def test_files_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").touch()
+    (tmp_path / "to nowhere").symlink_to("gone")
+    found = [
+        errors.not_there("model", tmp_path),
+        errors.not_there("folder", tmp_path / "net.onnx", folder=True),
+        errors.not_there("folder", tmp_path / "no", "more", folder=True),
+        errors.not_there("model", tmp_path / "to nowhere", "more"),
+        errors.unreadable("model", "x", PermissionError(13, "Permission denied"), "more"),
+    ]
+    assert [(item.sentence, item.hint) for item in found] == [
+        (f"model {tmp_path} is a folder, not a file.", "name the file inside it"),
+        (f"folder {tmp_path}/net.onnx is a file, not a folder.", f"name its folder, {tmp_path}"),
+        (f"folder {tmp_path}/no does not exist.", "more"),
+        (f"model {tmp_path}/to nowhere is a link that leads to no file.", "name a file"),
+        ("model x cannot be read: Permission denied.", "more"),
+    ]
 
 
 @pytest.mark.parametrize(

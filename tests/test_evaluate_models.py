@@ -279,11 +279,23 @@ def test_a_stopped_run_goes_on(pictures: Path) -> None:
     stopped(pictures, state)
     talk, said, done = listen()
     assert evaluate_models(two(pictures, state=state), talk) == whole
-    assert said == ["state.json holds 5 of 12 pictures: the others follow."]
+    earlier = (
+        "state.json holds {} of 12 pictures of an earlier run: {}. Without the file it begins anew."
+    )
+    assert said == [earlier.format(5, "this one goes on from there")]
     assert done[0] > 5
     assert done[-1] == 12
+    said.clear()
+    assert evaluate_models(two(pictures, state=state), talk) == whole
+    assert said == [earlier.format(12, "all of them, and none is run again")]
     assert evaluate_models(two(pictures, state=state, keep_state=False)) == whole
     assert not state.exists()
+
+
+def test_more_pictures_than_there_are(pictures: Path) -> None:
+    talk, said, _ = listen()
+    assert evaluate_models(two(pictures, count=13), talk).pictures == 12
+    assert said == [f"12 pictures of {pictures} (all there are; 13 were asked for)"]
 
 
 def test_the_state_is_kept_as_often_as_it_should_be(

@@ -198,10 +198,15 @@ def _same_data(options: DiagnoseOptions, record: workspace.Record | None) -> Dia
     source = None if record is None else record.options.get("source")
     if not isinstance(source, dict):
         raise UsageError(
-            "no data is named, and no quant run recorded here says which it used.",
-            "name the pictures with -d DIR --recipe NAME, or a script with -uds FILE -if FUNCTION",
+            "no data is named, and no quant run recorded here says which it used.", NAME_DATA
         )
     script = source.get("script")
+    if script is None and source.get("data") is None:
+        raise UsageError(
+            f"{options.quantized} was quantized without pictures, and none are named: there is "
+            "nothing to judge it by.",
+            NAME_DATA,
+        )
     return replace(
         options,
         script=None if script is None else Path(script),
@@ -251,6 +256,7 @@ def _calls_of(options: DiagnoseOptions, record: workspace.Record | None) -> int:
     return int(source.get("iteration") or 0)
 
 
+NAME_DATA = "name the pictures with -d DIR --recipe NAME, or a script with -uds FILE -if FUNCTION"
 DATA = ("script", "function", "data", "recipe", "labels", "batch_size", "seed")
 
 

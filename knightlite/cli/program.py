@@ -246,8 +246,9 @@ def _files(command: click.Command) -> list[RecordOption]:
 
 
 def _first_file(command: click.Command) -> str:
-    """The flag of the first of them, "" where there is none."""
-    files = _files(command)
+    """The flag of what must be given, else of the first of them, "" where there is none."""
+    asked = [item for item in command.params if isinstance(item, RecordOption) and item.required]
+    files = [item for item in asked if item.option.flags] or _files(command)
     return files[0].option.flags[-1] if files else ""
 
 

@@ -147,10 +147,19 @@ def _item(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return text
 
 
+def _refuse_flag(context: click.Context, value: Any) -> None:
+    """click.BadParameter where the next option was taken for the value of this one."""
+    text = str(value) if isinstance(value, (str, Path)) else ""
+    known = {flag for other in context.command.params for flag in other.opts}
+    if text.startswith("-") and text in known:
+        raise click.BadParameter(f"'{text}' is an option: a value is missing before it.")
+
+
 def reading(item: Option) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """What the record holds of what click found; what is wrong with it is a sentence of click's."""
 
     def read(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        _refuse_flag(context, value)
         try:
             return item.default if value is None else item.kind.read(value)
         except ValueError as error:

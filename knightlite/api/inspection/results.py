@@ -59,7 +59,10 @@ def text_form(path: Path) -> ResultInfo:
     from knightlite.sim.outputs import read_text_form
 
     if not path.is_file():
-        raise not_there("file", path, _texts_beside(path))
+        there = _texts_beside(path)
+        raise (
+            UsageError(f"file {path} does not exist.", there) if there else not_there("file", path)
+        )
     try:
         values = read_text_form(read_text(path, limits.FILE_BYTES))
     except (ValueError, OSError) as error:
