@@ -492,6 +492,24 @@ def test_what_is_no_number_becomes_zero() -> None:
         requantized(values.astype(np.float64), layer, entry)
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_file_that_is_wrong_behind_a_turned_value_is_refused(
+    allowed: bool, tmp_path: Path
+) -> None:
+    """What the host would have to read is made nowhere; it is told as of any other network."""
+
+    def wrong(net: Net) -> tuple[str, ...]:
+        x = head(net)
+        turned = net.node("Einsum", [x, x], "g", equation="nchw,nchk->nhwk")
+        return (body(net, turned),)  # a convolution of 8 channels; there are 9
+
+    with pytest.raises(UnsupportedError) as caught:
+        load(saved(wrong, tmp_path), general=allowed)
+    assert [item.sentence for item in caught.value.findings] == [
+        "Conv Conv_c2 must have 9 input channels, not 1 groups of 8."
+    ]
+
+
 @needs_compiler
 def test_the_runtime_in_c_refuses_it_by_name(tmp_path: Path) -> None:
     program = program_of(masked, tmp_path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from knightlite import ops
-from knightlite.errors import Finding, UnsupportedError
+from knightlite.errors import Finding, ModelError, UnsupportedError
 from knightlite.frontend import (
     any_operators,
     batches,
@@ -161,7 +161,10 @@ def _with_host(model: SourceModel) -> tuple[Result | None, str]:
     known = {node.name: node for node in model.nodes}
     current = model
     for _ in range(MOST_TURNS):
-        result = _walked(current, True)
+        try:
+            result = _walked(current, True)
+        except ModelError:  # what the host is to read nobody makes: a file that is wrong there
+            return None, ""
         if result.graph is not None:
             if general_layers.refusal(result.graph):
                 return None, ""  # a node that is wrong anywhere: its finding says how

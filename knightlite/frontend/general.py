@@ -446,7 +446,7 @@ def in_trips(graph: Graph) -> Graph:
         return graph
     known, waiting = {*graph.inputs, *graph.constants}, list(graph.nodes)
     found: list[Node] = []
-    hosted = False
+    hosted, before = False, -1
     while waiting:
         left = []
         for node in waiting:
@@ -455,9 +455,12 @@ def in_trips(graph: Graph) -> Graph:
                 known.update(node.outputs)
             else:
                 left.append(node)
-        hosted = not hosted
-        waiting = left
-    return graph.with_nodes(found)
+        if hosted and len(left) == before:
+            break  # neither went on: what is left reads what nobody makes, as is said elsewhere
+        if hosted:
+            before = len(left)
+        hosted, waiting = not hosted, left
+    return graph.with_nodes([*found, *waiting])
 
 
 def refusal(graph: Graph) -> str:
