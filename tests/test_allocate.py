@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from conformance_checks import ORIGIN, artificial, build, random_inputs, referen
 from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget, place_tensors
 from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
-from knightlite.emit import memory_map
+from knightlite.container import Layer, Tile
+from knightlite.emit import memory_map, program
 from knightlite.errors import CapacityError
 from knightlite.ir import Graph, verify
 from knightlite.ops import BY_NAME, View
+from knightlite.schedule import Tiling
 from quantized_nets import QuantizedNet
 
 CHIP = find("TX5368AV200").chip
@@ -367,3 +370,21 @@ def test_the_memory_map_word_for_word() -> None:
         "      1     3072     8192     2    32    64  b\n"
         "      2     5120        0     2    64    64  c\n"
     )
+
+
+def test_how_a_layer_is_cut_is_written_as_it_is() -> None:
+    """Two layers of which every number is another one; the outer loop is named."""
+    net = QuantizedNet("cuts")
+    t = net.affine(net.input("x", 48, 8, 6), "t")
+    graph = net.build(net.conv(t, "y", 96, (1, 3), pads=(0, 1, 0, 1)))
+    plan = build(graph, "TX5368AV200").compiled.plan
+    (layer,) = plan.layers
+    orders: tuple[tuple[bool, Literal["channels", "rows"]], ...] = (
+        (True, "channels"), (False, "rows"),
+    )  # fmt: skip
+    for outer, order in orders:
+        tiling = Tiling(5, 24, 16, outer, 2)
+        found = program._layer(plan.graph, replace(layer, tiling=tiling, estimated_cycles=1234))
+        assert found == Layer(
+            "y", "Affine+Conv", 8 * 6 * 96 * 3 * 48, 1234, Tile(5, 24, 16, order, 2)
+        )

@@ -21,8 +21,10 @@ from knightlite.container import (
     Description,
     HostOperator,
     InputNote,
+    Piece,
     Program,
     QuantizationNotes,
+    StoredTensor,
     cfg_description,
     constant,
     read_sections,
@@ -263,6 +265,52 @@ def test_what_a_tensor_takes() -> None:
     assert list(odd.misfits()) == []
     assert list(apart(odd, row_stride=19).misfits()) == [("row_stride", "at least 20", "19")]
     assert apart(X, row_stride=100, column_stride=10, address=7).end == 7 + 3 * 100 + 4 * 10 + 3
+
+
+def in_pieces(*lives: tuple[int, int]) -> StoredTensor:
+    """A tensor of a row for each piece, in FSPM from its first instruction until it is ready."""
+    pieces = tuple(
+        Piece(row, 1, 100 * row + 5, 50, 10, first, ready)
+        for row, (first, ready) in enumerate(lives)
+    )
+    first, ready = min(a for a, _ in lives), max(b for _, b in lives)
+    return StoredTensor(
+        "t", (1, 3, len(lives), 4), "u8", 1.0, 5, 50, 10, first, ready, pieces
+    )  # fmt: skip
+
+
+def test_a_tensor_in_pieces_is_what_they_are() -> None:
+    """It begins with whichever is first, and is ready with whichever is last."""
+    for lives in (((3, 5), (4, 9)), ((4, 9), (3, 5)), ((3, 9), (4, 5)), ((4, 5), (3, 9))):
+        sound = in_pieces(*lives)
+        assert (sound.first, sound.ready, list(sound.misfits())) == (3, 9, [])
+        assert sound.end == 0
+        assert [sound.piece_end(piece) for piece in sound.pieces] == [
+            5 + 3 * 10 + 3, 105 + 3 * 10 + 3,
+        ]  # fmt: skip
+        for name, right in (
+            ("first", 3), ("ready", 9), ("address", 5), ("row_stride", 50), ("column_stride", 10),
+        ):  # fmt: skip
+            for wrong in (right - 1, right + 1):
+                changed: dict[str, Any] = {name: wrong}
+                assert list(replace(sound, **changed).misfits()) == [
+                    (name, f"{right}, as its pieces are", str(wrong))
+                ]
+
+
+def test_pieces_are_all_rows_from_the_top() -> None:
+    sound = in_pieces((1, 2), (3, 4), (5, 6))
+    one, two, three = sound.pieces
+    for pieces, faults in (
+        ((one, two), [("pieces", "those of 3 rows", "of 2")]),
+        ((one, replace(two, rows=2), three),
+         [("pieces[2].row", "3", "2"), ("pieces", "those of 3 rows", "of 4")]),
+        ((one, three, two), [("pieces[1].row", "1", "2"), ("pieces[2].row", "2", "1")]),
+        ((one, replace(two, ready=2), three), [("pieces[1].ready", "at least 3", "2")]),
+        ((one, replace(two, rows=2)), []),
+    ):  # fmt: skip
+        changed = replace(sound, pieces=pieces, ready=max(item.ready for item in pieces))
+        assert list(changed.misfits()) == faults
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,21 @@ def test_bias_saturates_with_the_accumulator() -> None:
     assert saturations == 1
 
 
+@pytest.mark.parametrize(("bias", "saturated"), [(2**31 - 2, 0), (2**31 - 1, 16), (-(2**31), 0)])
+def test_a_bias_that_leaves_the_accumulator_by_one(bias: int, saturated: int) -> None:
+    """x is held to 0 or 1 in front, all weights but one are 0: sums of 1, then the bias."""
+    item = small_matrix(
+        prologue=1, prologue_type=U8, prologue_low=0, prologue_high=1, prologue_address=64,
+        y_type=S16, y_row_stride=32, y_column_stride=8,
+    )  # fmt: skip
+    fspm = bytes([7] * 32).ljust(TINY.fspm_bytes, b"\0")
+    mspm = (record(1, 17, bias) * 4).ljust(64, b"\0") + record(1, 0, 0) * 8
+    found, saturations = run_whole([item], fspm, b"\x01" * 4, mspm)
+    assert saturations == saturated
+    total = min(bias + 1, 2**31 - 1)
+    assert int.from_bytes(found[1024:1026], "little", signed=True) == round(total / 2**17)
+
+
 def test_partial_sums_over_two_instructions_equal_one() -> None:
     draw = Random(7)
     fspm, wspm = draw.raw(TINY.fspm_bytes), draw.raw(TINY.wspm_bytes)
