@@ -52,6 +52,7 @@ from knightlite.quantize.statistics.passes import (
 from knightlite.quantize.steps.equalizing import try_equalization
 from knightlite.quantize.steps.improvement import comparison_limit, improve
 from knightlite.quantize.steps.judgement import StepResult
+from knightlite.quantize.steps.norms import bring_rows_together
 from knightlite.quantize.steps.output_scales import choose_output_scales, sample_wanted
 from knightlite.quantize.steps.range_choice import choose_ranges
 from knightlite.quantize.weak_layers import findings, weak_layers
@@ -139,6 +140,7 @@ def prepare(
     if settings.lut_len is not None:
         graph = with_lut_length(graph, settings.lut_len)
     started = time.perf_counter()
+    graph = bring_rows_together(graph, workload, settings, threads)
     lifted: tuple[Lifted, ...] = ()
     # without any bias correction the rounding of weights would meet a larger mean
     if settings.lift_tables and settings.bit_width == 8 and settings.bias_correction != "off":

@@ -32,13 +32,14 @@ STRAIGHT = 1e-4  # of a slope: float32 rounds in each of the steps
 def choose_widths(graph: Graph, settings: Settings) -> Widths:
     """The widths that the settings ask for, groups as a whole."""
     if settings.bit_width == 16:
-        return everything(graph)
-    if settings.widths is not None:
-        return whole_groups(graph, settings.widths)
-    return whole_groups(
-        graph,
-        Widths(frozenset(_by_rule(graph, settings)) | settings.mix.wide, settings.mix.weights16),
-    )
+        widths = everything(graph)
+    elif settings.widths is not None:
+        widths = whole_groups(graph, settings.widths)
+    else:
+        wide = frozenset(_by_rule(graph, settings)) | settings.mix.wide
+        widths = whole_groups(graph, Widths(wide, settings.mix.weights16))
+    steep = row_means(graph)
+    return without(graph, widths, steep) if steep else widths
 
 
 def _by_rule(graph: Graph, settings: Settings) -> set[str]:
@@ -134,11 +135,19 @@ def within_norms(graph: Graph) -> frozenset[str]:
     for node in graph.nodes:
         if not _is_reciprocal_root(node):
             continue
-        squares = producers.get(averaged(node.inputs[0]))
+        variance = node.inputs[0]
+        total = producers.get(variance)
+        if total is not None and total.op == "Add":  # what keeps it above 0, row by row
+            found.update((variance, total.inputs[1]))
+            variance = total.inputs[0]
+        squares = producers.get(averaged(variance))
         if squares is None or squares.op != "Table":
             continue
         found.update((node.output, squares.output))
         difference = producers.get(squares.inputs[0])
+        if difference is not None and (parts := _together(graph, difference)):
+            found.update((difference.output, *parts[1:]))
+            difference = producers.get(difference.inputs[0])
         if difference is not None and difference.op == "Sub":
             found.add(difference.output)
             averaged(difference.inputs[1])
@@ -149,6 +158,28 @@ def within_norms(graph: Graph) -> frozenset[str]:
         if not found.isdisjoint(group.members) and writes_wide(graph, group)
         for name in group.members
     )
+
+
+def row_means(graph: Graph) -> frozenset[str]:
+    """The mean magnitudes by which norms divide their rows: 8 bits, their table is steep."""
+    found = (_together(graph, node) for node in graph.nodes if node.op == "Mul")
+    return frozenset(parts[0] for parts in found if parts)
+
+
+def _together(graph: Graph, node: Node) -> tuple[str, ...]:
+    """The mean m, ``1 / (m + c)`` and ``|d|`` of a product ``d / (m + c)`` (rewrites.norm_rows)."""
+    producers = graph.producers()
+    inverse = producers.get(node.inputs[1]) if node.op == "Mul" else None
+    if inverse is None or inverse.op != "Table":
+        return ()
+    name = mean = inverse.inputs[0]
+    while name in producers and producers[name].op in ("AveragePool", "Conv"):
+        name = producers[name].inputs[0]
+    sizes = producers.get(name)
+    if name == mean or sizes is None or sizes.op != "Table" or sizes.inputs[0] != node.inputs[0]:
+        return ()
+    magnitudes = table_functions.function_names(sizes)
+    return (mean, inverse.output, name) if "Abs" in magnitudes else ()
 
 
 def _is_reciprocal_root(node: Node) -> bool:
@@ -233,7 +264,8 @@ def refused_widths(graph: Graph, chosen: Mapping[str, Feature], widths: Widths) 
     """Wide tensors that an operator beside them cannot take, with the operator's sentence.
 
     ``chosen`` are the features of the float ``graph``. An operator that refuses regardless of
-    widths is not listed: its sentence is an error of its own.
+    widths is not listed: its sentence is an error of its own. Of a product of which one operand
+    broadcasts (a norm's root) that one gives way first: it has fewer elements.
     """
     changed = graph.with_tensors([quantized_tensor(graph, item) for item in chosen.values()])
     found: dict[str, str] = {}
@@ -243,6 +275,9 @@ def refused_widths(graph: Graph, chosen: Mapping[str, Feature], widths: Widths) 
             continue
         reason = next(BY_NAME[node.op].broken(View(changed, node)), None)
         if reason is not None:
+            if node.op == "Mul" and node.output not in beside and len(beside) > 1:
+                sizes = {name: graph.tensors[name].elements for name in beside}
+                beside = [name for name in beside if sizes[name] == min(sizes.values())]
             for name in beside:
                 found.setdefault(name, f"{node.op} {node.name}: {reason}")
     return found
