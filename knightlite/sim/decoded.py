@@ -37,6 +37,7 @@ from knightlite.sim.engines_softmax import SoftmaxStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
 from knightlite.sim.host import Real, dequantize, requantized
 from knightlite.sim.memory import Bytes, Scratch, allocate, byte_view, tile_view
+from knightlite.sim.rounding import Calls
 from knightlite.sim.tensors import (
     by_instruction,
     piece_operand,
@@ -54,6 +55,9 @@ class Step(Protocol):
 
     def bind(self) -> None:
         """Build views once all steps have reserved their scratch."""
+
+    def calls(self) -> Calls:
+        """What it does, call by call, but for the counting; bound by then."""
 
     def run(self) -> int:
         """Execute on the memories as they are; how many accumulators saturated."""
@@ -82,6 +86,12 @@ class Decoded:
         self._memories[Space.DDR][0, : self._constants] = np.frombuffer(program.data, np.uint8)
         self.saturations = 0  # of the last run
         self._steps = self._prepare()
+        self._counters = [step.counter for step in self._steps if isinstance(step, MatrixStep)]
+        # where nobody looks on and the host does nothing between, all is one list
+        one_by_one = not self._steps or any(isinstance(step, _Late) for step in self._steps)
+        self._calls: Calls | None = None
+        if not one_by_one and not self._trips:
+            self._calls = [call for step in self._steps for call in step.calls()]
 
     def run(self, inputs: Mapping[str, Array], observe: Observer | None) -> dict[str, Array]:
         """All pictures, [pictures, C, H, W]: each instruction does them all, then the next one.
@@ -96,6 +106,13 @@ class Decoded:
         self._visit_host(0)
         self._observe(ready.get(-1, ()), observe)
         self.saturations = 0
+        if self._calls is not None and observe is None:
+            for counter in self._counters:
+                counter.count = 0
+            for call in self._calls:
+                call()
+            self.saturations = sum(counter.count for counter in self._counters)
+            return {entry.name: self._read(entry) for entry in self._meta.outputs}
         for index, item in enumerate(self._instructions):
             step = self._steps[index] if self._steps else self._decode_alone(self._memories, item)
             self.saturations += step.run()
@@ -232,6 +249,10 @@ class _Late:
     def bind(self) -> None:
         """Nothing to build yet."""
 
+    def calls(self) -> Calls:
+        """It knows none before it runs."""
+        return [self.run]
+
     def run(self) -> int:
         """Decode and execute."""
         return self._decode(self._item).run()
@@ -240,6 +261,10 @@ class _Late:
 class _Nothing:
     def bind(self) -> None:
         """Nothing to build."""
+
+    def calls(self) -> Calls:
+        """Nothing to do."""
+        return []
 
     def run(self) -> int:
         """Nothing to do."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from knightlite.isa import Space, Transfer
 from knightlite.sim.initialised import merged
 from knightlite.sim.memory import Bytes, byte_view
+from knightlite.sim.rounding import Calls, copied
 
 
 class TransferStep:
@@ -28,6 +29,10 @@ class TransferStep:
 
     def bind(self) -> None:
         """Nothing to do: a copy needs no scratch."""
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return [copied(self._target, self._source)]
 
     def run(self) -> int:
         """Execute; a copy saturates nothing."""

@@ -18,8 +18,15 @@ from numpy.typing import NDArray
 from knightlite.isa import TYPES, Matrix, Space
 from knightlite.sim.depthwise import Phases
 from knightlite.sim.memory import Bytes, Scratch, flat_view, sums_view, tile_view
-from knightlite.sim.results import Results
-from knightlite.sim.rounding import BLOCK_ELEMENTS, Calls, blocks, channel_map, map_calls
+from knightlite.sim.results import Counter, Results
+from knightlite.sim.rounding import (
+    BLOCK_ELEMENTS,
+    Calls,
+    blocks,
+    channel_map,
+    copied,
+    map_calls,
+)
 from knightlite.sim.weights import Weights, read_weights
 
 Array = NDArray[Any]
@@ -181,7 +188,7 @@ class MatrixStep:
             pixels = rest[0].size // item.y_channels
             rows = (*matrices, pixels, item.weight_rows())
             packed = self._scratch.take("columns", rows, self._float)
-            self._calls.append(partial(np.copyto, packed.reshape(part.shape), part))
+            self._calls.append(copied(packed.reshape(part.shape), part))
             self._multiply(packed, rest)
 
     def _row_blocks(self, pictures: int) -> list[tuple[int, int]]:
@@ -210,16 +217,16 @@ class MatrixStep:
         for at, rows in self._row_blocks(len(stage)):
             part = taps[:, at : at + rows + (item.kernel_height - 1) * down]
             packed = self._scratch.take("columns", part.shape, self._float)
-            self._calls.append(partial(np.copyto, packed, part))
+            self._calls.append(copied(packed, part))
             pixels = len(stage) * rows * item.y_width
             sums, more = self._take("sums", pixels), self._take("residual", pixels)
             for tap in range(item.kernel_height):
                 operand = packed[:, tap * down : tap * down + rows]
                 goal = (more if tap else sums).reshape(len(stage), -1, item.y_channels)
                 operand = operand.reshape(len(stage), -1, run)
-                self._calls.append(partial(np.matmul, operand, factors[tap], out=goal))
+                self._calls.append(partial(np.matmul, operand, factors[tap], goal))
                 if tap:
-                    self._calls.append(partial(np.add, sums, more, out=sums))
+                    self._calls.append(partial(np.add, sums, more, sums))
             self._finish(sums, [tile[:, at : at + rows] for tile in tiles])
 
     def _stage(self, x: Array, stage: Array, border: bool) -> None:
@@ -260,13 +267,13 @@ class MatrixStep:
                 part = windows[:, at : at + step]
                 self._calls.append(partial(np.einsum, "nryxl,yxl->nrl", part, factors, out=goal))
                 if number:
-                    self._calls.append(partial(np.add, total, goal, out=total))
+                    self._calls.append(partial(np.add, total, goal, total))
             self._finish(sums, rest)
 
     def _staged(self, source: Array, target: Array) -> Calls:
         """The way from x to the float stage, through the prologue."""
         if self._prologue is None:
-            return [partial(np.copyto, target, source)]
+            return [copied(target, source)]
         found: Calls = []
         kind = self._prologue.gain.dtype
         for piece, goal in blocks([source, target], BLOCK_ELEMENTS // source.shape[3]):
@@ -274,7 +281,7 @@ class MatrixStep:
             work = goal if in_place else self._scratch.take("prologue", piece.shape, kind.type)
             found += map_calls(self._prologue, piece, work)
             if not in_place:
-                found.append(partial(np.copyto, goal, work))
+                found.append(copied(goal, work))
         return found
 
     def _by_group(self, values: Array) -> Array:
@@ -296,30 +303,39 @@ class MatrixStep:
         if self._float == np.float64:
             wide = self._take("wide", pixels)
             factors = self._by_group(weights.parts[0])
-            self._calls.append(partial(np.matmul, operand, factors, out=self._by_group(wide)))
+            self._calls.append(partial(np.matmul, operand, factors, self._by_group(wide)))
             self._finish(wide, tiles)
             return
         sums = self._take("sums", pixels)
         for number, (part, start) in enumerate(zip(weights.parts, weights.starts, strict=True)):
             rows = operand[..., start : start + part.shape[0]]
             factors, goal = self._by_group(part), self._by_group(sums)
-            self._calls.append(partial(np.matmul, rows, factors, out=goal))
+            self._calls.append(partial(np.matmul, rows, factors, goal))
             if len(weights.parts) > 1:
                 wide = self._take("wide", pixels)
-                add = partial(np.add, wide, sums, out=wide)
-                self._calls.append(add if number else partial(np.copyto, wide, sums))
+                add = partial(np.add, wide, sums, wide)
+                self._calls.append(add if number else copied(wide, sums))
         self._finish(wide if len(weights.parts) > 1 else sums, tiles)
 
     def _finish(self, sums: Array, tiles: list[Array]) -> None:
         """From the sums of a block, in whichever type they are, to the bytes of y."""
         if sums.dtype == np.float32 and not self._results.small:
             wide = self._take("wide", len(sums))
-            self._calls.append(partial(np.copyto, wide, sums))
+            self._calls.append(copied(wide, sums))
             sums = wide
         y, *others = tiles
         partial_sums = others.pop() if self._item.accumulate_in else None
         residual = others.pop() if others else None
         self._calls += self._results.calls(sums, y, residual, partial_sums)
+
+    @property
+    def counter(self) -> Counter:
+        """Of accumulators that saturate, in whatever runs."""
+        return self._results.counter
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return self._calls
 
     def run(self) -> int:
         """Execute; how many accumulators saturated."""

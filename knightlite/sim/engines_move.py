@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from knightlite.isa import Move, Space
 from knightlite.sim.memory import Bytes, byte_view
+from knightlite.sim.rounding import Calls, copied
 
 
 class MoveStep:
@@ -18,6 +19,10 @@ class MoveStep:
 
     def bind(self) -> None:
         """Nothing to do: a move needs no scratch."""
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return [copied(self._target, self._source)]
 
     def run(self) -> int:
         """Execute; a move saturates nothing."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from knightlite.isa import TYPES, Resize, ResizeMode, Space
 from knightlite.sim.memory import Bytes, Scratch, tile_view
-from knightlite.sim.rounding import bounds, round_into
+from knightlite.sim.rounding import Calls, bounds, round_into
 
 Array = NDArray[Any]
 BAND_ELEMENTS = 1 << 16  # results of one band of output rows: its work fits the caches
@@ -40,6 +40,10 @@ class ResizeStep:
         item = self._item
         self._x = tile_view(self._fspm, item.x_tile(), TYPES[item.x_type])
         self._y = tile_view(self._fspm, item.y_tile(), TYPES[item.y_type])
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return [self.run]
 
     def run(self) -> int:
         """Execute; the sums cannot leave the accumulator, so nothing saturates."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from knightlite import numerics
 from knightlite.isa import EXPONENTIALS, TYPES, Softmax, Space
 from knightlite.sim.memory import Bytes, flat_view, tile_view
-from knightlite.sim.rounding import bounds, round_into
+from knightlite.sim.rounding import Calls, bounds, round_into
 
 BLOCK_ELEMENTS = 1 << 16
 FINE_BITS = 30  # behind the point of a fine exponential
@@ -40,6 +40,10 @@ class SoftmaxStep:
         """Build the views."""
         self._x = tile_view(self._fspm, self._item.x_tile(), TYPES[self._item.x_type])
         self._y = tile_view(self._fspm, self._item.y_tile(), TYPES[self._item.y_type])
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return [self.run]
 
     def run(self) -> int:
         """Execute; the sum of at most 65535 entries cannot leave 32 bits."""

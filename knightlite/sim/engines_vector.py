@@ -31,6 +31,7 @@ from knightlite.sim.rounding import (
     blocks,
     bounds,
     channel_map,
+    copied,
     map_calls,
     stored_calls,
 )
@@ -77,7 +78,11 @@ class AffineStep:
             self._calls += [
                 partial(self._replace_negative, below, source, work) for below in self._below
             ]
-            self._calls.append(partial(np.copyto, target, work, casting="unsafe"))
+            self._calls.append(copied(target, work))
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return self._calls
 
     def run(self) -> int:
         """Execute; nothing accumulates, so nothing saturates."""
@@ -134,18 +139,22 @@ class EltwiseStep:
             )
             short = self._scratch.take("short", first.shape, np.int16) if self._is_short else None
             self._calls += [
-                partial(np.copyto, work, first),
-                partial(np.copyto, extra, second),
-                partial(np.multiply, work, self._kind(self._x_factor), out=work),
+                copied(work, first),
+                copied(extra, second),
+                partial(np.multiply, work, self._kind(self._x_factor), work),
             ]
             if self._combine is None:
-                self._calls.append(partial(np.multiply, work, extra, out=work))
+                self._calls.append(partial(np.multiply, work, extra, work))
             else:
                 self._calls += [
-                    partial(np.multiply, extra, self._kind(self._z_factor), out=extra),
+                    partial(np.multiply, extra, self._kind(self._z_factor), extra),
                     partial(self._combine, work, extra, out=work),
                 ]
             self._calls += stored_calls(work, self._low, self._high, target, short)
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return self._calls
 
     def run(self) -> int:
         """Execute; nothing accumulates, so nothing saturates."""
@@ -222,7 +231,7 @@ class PoolStep:
         if self._is_sum or padded:
             self._calls += [partial(band.fill, self._outside) for band in bands if band.size]
             inside = middle[:, :, left : left + columns]
-            self._calls.append(partial(np.copyto, inside, x[:, :rows, :columns]))
+            self._calls.append(copied(inside, x[:, :rows, :columns]))
         else:
             stage = x[:, :rows, :columns]  # as it lies, since a maximum is of its type
         if not self._is_sum and item.kernel_height == item.kernel_width == 1:
@@ -243,10 +252,14 @@ class PoolStep:
         work = pooled
         if self._factor.dtype != self._kind:
             work = self._scratch.take("wide", y.shape, np.float64)
-            self._calls.append(partial(np.copyto, work, pooled))
+            self._calls.append(copied(work, pooled))
         short = self._scratch.take("short", y.shape, np.int16) if self._is_short else None
-        self._calls.append(partial(np.multiply, work, self._factor, out=work))
+        self._calls.append(partial(np.multiply, work, self._factor, work))
         self._calls += stored_calls(work, self._low, self._top, y, short)
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return self._calls
 
     def run(self) -> int:
         """Execute; a window's sum cannot leave the accumulator, so nothing saturates."""
@@ -261,7 +274,7 @@ class PoolStep:
     def _fold(self, taps: list[Array], target: Array) -> None:
         """All taps into one."""
         if len(taps) == 1:
-            self._calls.append(partial(np.copyto, target, taps[0]))
+            self._calls.append(copied(target, taps[0]))
             return
         self._calls.append(partial(self._combine, taps[0], taps[1], out=target))
         self._calls += [partial(self._combine, target, tap, out=target) for tap in taps[2:]]
@@ -314,8 +327,12 @@ class LookupStep:
             work = self._scratch.take("wide", source.shape, self._table.dtype.type)
             self._calls += [
                 partial(np.take, self._table, source, out=work, mode="clip"),
-                partial(np.copyto, target, work),
+                copied(target, work),
             ]
+
+    def calls(self) -> Calls:
+        """What :meth:`run` does."""
+        return self._calls
 
     def run(self) -> int:
         """Execute; nothing accumulates, so nothing saturates."""

@@ -15,7 +15,7 @@ from knightlite import numerics
 from knightlite.isa import TYPES, Matrix
 from knightlite.sim.activation import ActivationStep
 from knightlite.sim.memory import Bytes, Parameters, Scratch, flat_view, parameters
-from knightlite.sim.rounding import SHORT, Calls, bounds, lane_calls, stored_calls
+from knightlite.sim.rounding import SHORT, Calls, bounds, copied, lane_calls, stored_calls
 from knightlite.sim.thresholds import EXACT_FLOAT32, Float32, float32_factors
 from knightlite.sim.weights import Weights
 
@@ -117,12 +117,12 @@ class Results:
             return self._small_calls(sums, y, residual)
         wide, found = sums.reshape(y.shape), list[Any]()
         if partial_sums is not None:
-            found.append(partial(np.add, wide, partial_sums, out=wide))
+            found.append(partial(np.add, wide, partial_sums, wide))
         saturate = partial(_saturate, wide, self._sums_in, self.counter)
         if self._guard_sums:
             found.append(saturate)
         if self._params is None:
-            return [*found, partial(np.copyto, y, wide, casting="unsafe")]
+            return [*found, copied(y, wide)]
         scale, bias = self._params.scale, self._params.b
         if self._guard_bias or self._whole:
             found += lane_calls(np.add, sums, bias)
@@ -139,7 +139,7 @@ class Results:
     def _small_calls(self, sums: Array, y: Array, residual: Array | None) -> Calls:
         """All sums, with their bias, are exact in float32."""
         if self._params is None:
-            return [partial(np.copyto, y, sums.reshape(y.shape), casting="unsafe")]
+            return [copied(y, sums.reshape(y.shape))]
         found: Calls = []
         if self._single is not None:
             if self._single.bias.any():
@@ -149,7 +149,7 @@ class Results:
         if self._params.b.any():
             found += lane_calls(np.add, sums, self._params.b.astype(np.float32))
         wide = self._scratch.take("wide", sums.shape, np.float64)
-        found.append(partial(np.copyto, wide, sums))
+        found.append(copied(wide, sums))
         found += lane_calls(np.multiply, wide, self._params.scale)
         return found + self._rounded(wide.reshape(y.shape), y, residual)
 
@@ -158,7 +158,7 @@ class Results:
         found: Calls = []
         if self._middle is not None:  # what follows works on integers of the middle type
             low, high = (np.array(end, work.dtype) for end in self._middle)
-            found += [partial(np.rint, work, out=work), partial(work.clip, low, high, out=work)]
+            found += [partial(np.rint, work, work), partial(work.clip, low, high, work)]
         if self._activation is not None:
             return [*found, partial(self._activation.run, work, y)]
         if residual is not None:
@@ -170,10 +170,10 @@ class Results:
                 for value in (item.multiplier, item.residual_multiplier)
             )
             found += [
-                partial(np.multiply, work, factor, out=work),
-                partial(np.copyto, extra, residual),
-                partial(np.multiply, extra, other, out=extra),
-                partial(np.add, work, extra, out=work),
+                partial(np.multiply, work, factor, work),
+                copied(extra, residual),
+                partial(np.multiply, extra, other, extra),
+                partial(np.add, work, extra, work),
             ]
         short = self._scratch.take("short", work.shape, np.int16) if self._short else None
         return found + stored_calls(work, self._low, self._top, y, short)

@@ -71,14 +71,19 @@ def apply_map(channel: ChannelMap, source: Array, work: Array) -> Array:
     return np.clip(work, channel.low, channel.high, out=work)
 
 
+def copied(target: Array, source: Array) -> Callable[[], object]:
+    """The call that copies, whatever the types: of all ways the quickest to begin."""
+    return partial(target.__setitem__, ..., source)
+
+
 def map_calls(channel: ChannelMap, source: Array, work: Array) -> Calls:
     """What :func:`apply_map` does, as calls; ``work`` is [..., channels]."""
     ends = np.array(channel.low, work.dtype), np.array(channel.high, work.dtype)
     return [
-        partial(np.copyto, work, source),
+        copied(work, source),
         *lane_calls(np.multiply, work, channel.gain),
         *lane_calls(np.add, work, channel.offset),
-        partial(np.rint, work, out=work),
+        partial(np.rint, work, work),
         partial(work.clip, *ends, out=work),
     ]
 
@@ -90,14 +95,14 @@ def lane_calls(operation: Callable[..., Array], work: Array, values: Array) -> C
     its own: rows so long that numpy works on the repeated values as they are.
     """
     if not work.flags.c_contiguous:
-        return [partial(operation, work, values, out=work)]
+        return [partial(operation, work, values, work)]
     channels = values.size
     repeat = _repeat(work.size // channels, channels)
     lanes = repeated(values.tobytes(), values.dtype.char, repeat)
     flat, full = work.reshape(-1), work.size // lanes.size * lanes.size
     rows, rest = flat[:full].reshape(-1, lanes.size), flat[full:]
     parts = ((rows, lanes), (rest, lanes[: rest.size]))
-    return [partial(operation, part, row, out=part) for part, row in parts if part.size]
+    return [partial(operation, part, row, part) for part, row in parts if part.size]
 
 
 def _repeat(pixels: int, channels: int) -> int:
@@ -126,17 +131,17 @@ def stored_calls(work: Array, low: int, high: int, target: Array, short: Array |
 
     ``short``: int16 work of that shape, where all values fit it before they are clamped.
     """
-    rounded = partial(np.rint, work, out=work)
+    rounded = partial(np.rint, work, work)
     if short is None:
         ends = np.array(low, work.dtype), np.array(high, work.dtype)
         clipped = partial(work.clip, *ends, out=work)
-        return [rounded, clipped, partial(np.copyto, target, work, casting="unsafe")]
+        return [rounded, clipped, copied(target, work)]
     low16, high16 = np.array(low, np.int16), np.array(high, np.int16)
     return [
         rounded,
-        partial(np.copyto, short, work, casting="unsafe"),
+        copied(short, work),
         partial(short.clip, low16, high16, out=short),
-        partial(np.copyto, target, short, casting="unsafe"),
+        copied(target, short),
     ]
 
 
