@@ -58,7 +58,11 @@ PROCESSORS = (
         ("scalar", "neon", "neon_dot"),
     ),
     Processor(
-        "armhf", "arm-linux-gnueabihf-gcc", ("-mcpu=cortex-a7", "-mfpu=neon-vfpv4"), "qemu-arm"
+        "armhf",
+        "arm-linux-gnueabihf-gcc",
+        ("-mcpu=cortex-a7", "-mfpu=neon-vfpv4"),
+        "qemu-arm",
+        ("scalar", "neon"),
     ),
 )
 crossed = [

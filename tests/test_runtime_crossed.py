@@ -36,11 +36,11 @@ def cases() -> list[Case]:
 
 
 def wide_cases() -> list[Case]:
-    """For all kernels: matrix instructions that fill them, networks, tile by tile and fast."""
+    """For all kernels: instructions that fill them, networks, tile by tile and fast."""
     found = []
     for seed in range(WIDE):
         draw = Wide(seed)
-        items = [draw.wide_matrix() for _ in range(2)]
+        items = [draw.wide_eltwise(), *(draw.wide_matrix() for _ in range(2))]
         program = with_tensors(whole_memory_program(items, *constants(draw), chip=CHIP))
         fspm = draw.bytes_of(CHIP.fspm_bytes).reshape(1, 1, 1, -1)
         found.append(of_machine(Machine(program), {"fspm": fspm}, 0))

@@ -1,19 +1,19 @@
-/* Kernels with NEON for AArch64: products of 16 bits added up in 32, or, where the processor has
+/* Kernels with NEON: products of 16 bits added up in 32, or, where a processor with AArch64 has
  * them, dot products of four products of 8 bits. */
 #include "knl_simd.h"
 
-#if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__) && !defined(KNL_NO_SIMD)
+#if defined(__ARM_NEON) && defined(__GNUC__) && !defined(KNL_NO_SIMD)
 #define NEON 1
 #endif
 
 #ifdef NEON
 
-#include <arm_neon.h>
+#include "knl_neon.h"
 
-#if defined(__ARM_FEATURE_DOTPROD)
+#if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 #define DOT 1
 #define DOT_TARGET
-#elif !defined(__clang__)
+#elif defined(__aarch64__) && !defined(__clang__)
 #define DOT 1
 #define DOT_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
 #endif
@@ -22,8 +22,6 @@
 #include <sys/auxv.h>
 #define ASKS_SYSTEM 1
 #endif
-
-#define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 8, DOT_LANES = 16, PIXELS = 4, STEP = LANES * KNL_STEP };
 
@@ -195,23 +193,9 @@ static void prologue(const uint8_t *x, uint32_t x_type, const knl_prologue *how,
 
 /* ---- results, two at a time: exact in float64 */
 
-INLINE float64x2_t rounded(float64x2_t value, double low, double high) {
-    value = vminq_f64(vrndnq_f64(value), vdupq_n_f64(high));
-    return vmaxq_f64(value, vdupq_n_f64(low));
-}
-
-INLINE float64x2_t pair(const int32_t *values) {
-    return vcvtq_f64_s64(vmovl_s32(vld1_s32(values)));
-}
-
-INLINE float64x2_t requantized(const int32_t *sums, const knl_rounding *how, uint32_t channel) {
-    float64x2_t value = vfmaq_f64(vld1q_f64(how->offset + channel), pair(sums),
-                                  vld1q_f64(how->scale + channel));
+INLINE reals requantized(const int32_t *sums, const knl_rounding *how, uint32_t channel) {
+    reals value = sum(product(pair(sums), some(how->scale + channel)), some(how->offset + channel));
     return rounded(value, how->low, how->high);
-}
-
-INLINE void whole(float64x2_t value, int32_t found[2]) {
-    vst1_s32(found, vmovn_s64(vcvtq_s64_f64(value)));
 }
 
 static void finish(const int32_t *sums, const knl_rounding *how, uint32_t first,
@@ -220,13 +204,13 @@ static void finish(const int32_t *sums, const knl_rounding *how, uint32_t first,
     for (place = 0; place < to->count; place++, sums += to->stride)
         for (c = 0; c < channels; c += 2) {
             size_t channel = (size_t)first + c;
-            float64x2_t value = requantized(sums + c, how, first + c);
+            reals value = requantized(sums + c, how, first + c);
             int32_t found[2] = {0};
             if (residual != KNL_S16) {
                 for (i = 0; i < 2 && c + i < channels; i++)
                     found[i] = knl_element(to->residual[place] + channel + i, residual);
-                value = vfmaq_f64(vmulq_f64(value, vdupq_n_f64(how->factor)), pair(found),
-                                  vdupq_n_f64(how->residual));
+                value = sum(product(value, same(how->factor)),
+                            product(pair(found), same(how->residual)));
                 value = rounded(value, how->y_low, how->y_high);
             }
             whole(value, found);
@@ -269,18 +253,17 @@ static void join(const uint8_t *x, const uint8_t *z, const knl_joining *how, siz
     size_t at, i, x_size = knl_size(how->x_type), z_size = knl_size(how->z_type);
     for (at = 0; at < count; at += 2) {
         int32_t one[2] = {0}, other[2] = {0};
-        float64x2_t a, b, found;
+        reals a, b, found;
         for (i = 0; i < 2 && at + i < count; i++) {
             one[i] = knl_element(x + (at + i) * x_size, how->x_type);
             other[i] = knl_element(z + (at + i) * z_size, how->z_type);
         }
-        a = vmulq_f64(pair(one), vdupq_n_f64(how->x_factor));
-        b = how->mode == KNL_ELTWISE_MUL ? pair(other)
-                                         : vmulq_f64(pair(other), vdupq_n_f64(how->z_factor));
-        found = how->mode == KNL_ELTWISE_ADD   ? vaddq_f64(a, b)
-                : how->mode == KNL_ELTWISE_MUL ? vmulq_f64(a, b)
-                : how->mode == KNL_ELTWISE_MAX ? vmaxq_f64(a, b)
-                                               : vminq_f64(a, b);
+        a = product(pair(one), same(how->x_factor));
+        b = how->mode == KNL_ELTWISE_MUL ? pair(other) : product(pair(other), same(how->z_factor));
+        found = how->mode == KNL_ELTWISE_ADD   ? sum(a, b)
+                : how->mode == KNL_ELTWISE_MUL ? product(a, b)
+                : how->mode == KNL_ELTWISE_MAX ? larger(a, b)
+                                               : smaller(a, b);
         whole(rounded(found, how->low, how->high), one);
         for (i = 0; i < 2 && at + i < count; i++)
             knl_put_element(y + (at + i) * knl_size(how->y_type), how->y_type, one[i]);
