@@ -14,9 +14,9 @@ the host's share excluded. ``ort_fp32_ms`` and ``ort_int8_ms``: the float ONNX m
 model that ``quant`` wrote, in ONNX Runtime on the same thread in the same run, frame by frame in
 turn with ours. ``arena_bytes``: what the caller gives the runtime to run fast, beside the files;
 ``plan_bytes``: the plan's DDR without constants, of which it is a part, and ``fspm_bytes`` those
-of FSPM where a program keeps tensors there, else 0. ``peak_mib``: the most that the process had in
-memory, Python and the files included, after a few frames in a process of its own. ``same`` says
-that every output byte is numpy's.
+of the chip's FSPM where a program keeps tensors there, else 0. ``peak_mib``: the most that the
+process had in memory, Python and the files included, after a few frames in a process of its own.
+``same`` says that every output byte is numpy's.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def measure(name: str, level: int, engines: Sequence[str], frames: int) -> Itera
             ort_int8_ms=integers,
             arena_bytes=arena,
             plan_bytes=plan,
-            fspm_bytes=fspm if arena > plan + fspm else 0,
+            fspm_bytes=fspm if isinstance(machine, NativeMachine) and machine.has_fspm else 0,
             peak_mib=peak_mib(path, engine),
             same=all(found[key].tobytes() == wanted[key].tobytes() for key in wanted),
         )

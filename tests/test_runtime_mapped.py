@@ -27,6 +27,7 @@ pytestmark = needs_compiler
 
 CHIP = replace(TINY, fspm_bytes=1 << 15, wspm_bytes=1 << 12)
 SEEDS = 80
+PARTIAL = 1 << 14  # bytes of partial sums that are kept
 MEMORY = 1024  # bytes of DDR that tiles are taken from and put into
 PARAMETERS, REQUANTIZE, OTHERS, WEIGHTS, CONSTANTS = 0, 32, 64, 96, 160
 TILE = (2, 2, 4)  # rows, columns, bytes
@@ -142,10 +143,9 @@ def assemble_program(items: list[Instruction], rng: np.random.Generator) -> Prog
 
 
 def is_mapped(machine: NativeMachine) -> bool:
-    """Whether there is no room for FSPM."""
-    meta = machine.program.meta
-    ddr = meta.ddr_bytes - meta.constants_bytes
-    return machine.arena_bytes < ddr + meta.chip_values.fspm_bytes
+    """Whether there is no FSPM."""
+    machine.check()
+    return not machine.has_fspm
 
 
 def test_any_order_of_transfers() -> None:
@@ -215,6 +215,10 @@ def test_network(network: Any) -> None:
         built = build(graph, MAIN, level)
         native = NativeMachine(built.program, checked=False, kernels="scalar")
         assert is_mapped(native) is (level == 0)
+        meta = built.program.meta
+        room = meta.ddr_bytes - meta.constants_bytes + meta.chip_values.mspm_bytes
+        room += meta.chip_values.fspm_bytes if level else PARTIAL
+        assert native.arena_bytes < room + 4096  # no WSPM: weights are read in the file
         rng = np.random.default_rng(0)
         frames = [random_inputs(graph, rng) for _ in range(2)]
         for number in (0, 1, 0):

@@ -107,6 +107,11 @@ class Network:
         self._library.knl_advance(self._network, instruction)
 
     @property
+    def has_fspm(self) -> bool:
+        """Whether it runs with the feature scratchpad: known once it has started."""
+        return bool(self._library.knl_fspm(self._network))
+
+    @property
     def fspm(self) -> Array:
         """The bytes of the arena from the feature scratchpad on, as they are now."""
         first = int(self._library.knl_fspm(self._network)) - self._arena.ctypes.data

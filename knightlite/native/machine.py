@@ -55,6 +55,11 @@ class NativeMachine:
         return self._fast.arena_bytes
 
     @property
+    def has_fspm(self) -> bool:
+        """Whether pictures need the feature scratchpad, beside the plan's DDR; once checked."""
+        return self._fast.has_fspm
+
+    @property
     def saturations(self) -> int:
         """Accumulators that saturated in the last picture."""
         return self._network.saturations

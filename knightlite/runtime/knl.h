@@ -90,7 +90,8 @@ typedef struct knl_network {
     const void *simd;          /* vector kernels, or NULL */
     uint64_t most_segments[4]; /* per memory: pieces that the check of races may need */
     uint64_t work_bytes, work_limit; /* of vector kernels: what is, and what should be enough */
-    uint32_t is_mapped;        /* tiles are read and written in DDR: there are no FSPM and WSPM */
+    uint64_t used_bytes[4];    /* per memory: up to the last byte that an instruction touches */
+    uint32_t mapped;           /* which tiles are read and written in DDR: knl_map.h */
     uint32_t record_count, store_count;
     uint64_t sums_bytes;
     knl_text name, chip, res_version;

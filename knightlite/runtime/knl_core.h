@@ -344,6 +344,8 @@ void knl_vector_matrix(knl_network *net, const knl_item *item, const knl_tiles *
 
 /* An instruction that computes with its tiles in DDR: the next one that has a record. */
 void knl_run_far(knl_network *net, size_t code, knl_item *item);
+/* Where only the weights are in DDR: those of a matrix instruction, the next one with a record. */
+void knl_weights_in_place(const knl_network *net, size_t code, knl_item *item, knl_tiles *tiles);
 void knl_copy_far(const knl_network *net, size_t code, const knl_item *item);
 /* The mask of a sparse instruction, of the record with this number. */
 int knl_check_far_mask(const knl_network *net, size_t code, uint32_t record, const knl_item *item,

@@ -94,6 +94,11 @@ static void set_strides(knl_item *item, int which, const knl_far *far) {
     }
 }
 
+/* Of weights: the load that would bring them. */
+static uint32_t key_of(size_t code, const knl_source *record) {
+    return (uint32_t)((int64_t)code + record->to[KNL_FROM_WEIGHTS] * KNL_CODE_UNIT) + 1;
+}
+
 /* The instruction's tiles in DDR, and its strides there. */
 static knl_tiles map_tiles(const knl_network *net, size_t code, const knl_source *record,
                            knl_item *item) {
@@ -119,13 +124,25 @@ static knl_tiles map_tiles(const knl_network *net, size_t code, const knl_source
         set_strides(item, which, &far);
     }
     if (record->to[KNL_FROM_WEIGHTS])
-        tiles.weights_key =
-            (uint32_t)((int64_t)code + record->to[KNL_FROM_WEIGHTS] * KNL_CODE_UNIT) + 1;
+        tiles.weights_key = key_of(code, record);
     return tiles;
 }
 
 static const knl_source *record_at(const knl_network *net, uint32_t number) {
     return (const knl_source *)(const void *)net->records + number;
+}
+
+void knl_weights_in_place(const knl_network *net, size_t code, knl_item *item, knl_tiles *tiles) {
+    const knl_source *record = record_at(net, net->next_record);
+    knl_operand found[KNL_MOST_OPERANDS];
+    unsigned count = knl_operands(item, found), i;
+    for (i = 0; i < count; i++)
+        if (found[i].part == KNL_PART_WEIGHTS) {
+            knl_far far = far_tile(net, code, record, KNL_FROM_WEIGHTS, &found[i]);
+            tiles->weights = far_constants(net, far.address);
+            set_strides(item, KNL_FROM_WEIGHTS, &far);
+            tiles->weights_key = key_of(code, record);
+        }
 }
 
 knl_share knl_share_of(const knl_item *item) {

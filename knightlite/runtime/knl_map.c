@@ -326,3 +326,39 @@ int knl_map_program(const knl_network *net, knl_map *map) {
     return !all.open.is_open;
 }
 
+int knl_map_weights(const knl_network *net, knl_map *map) {
+    knl_scene all;
+    knl_item item;
+    size_t byte = 0;
+    memset(&all, 0, sizeof all);
+    all.net = net;
+    all.map = map;
+    map->count = map->stores = 0;
+    map->sums_bytes = 0;
+    if (net->code_bytes > UINT32_MAX)
+        return 0;
+    while (byte < net->code_bytes) {
+        all.code = (uint32_t)byte;
+        byte = knl_decode(net, byte, &item);
+        all.next = (uint32_t)byte;
+        memset(&all.record, 0, sizeof all.record);
+        if (item.opcode == KNL_OP_LOAD && item.space == KNL_SPACE_WSPM) {
+            if (knl_far_side_of(&item).end > net->constants_bytes || !load(&all, &item))
+                return 0;
+        } else if (knl_is_matrix(&item)) {
+            knl_operand found[KNL_MOST_OPERANDS];
+            unsigned count = knl_operands(&item, found), i;
+            for (i = 0; i < count; i++) {
+                knl_window *source;
+                knl_far far;
+                if (found[i].part != KNL_PART_WEIGHTS)
+                    continue;
+                source = knl_find_source(&all, &found[i], &far);
+                if (!source || !set_distance(&all, KNL_FROM_WEIGHTS, source->code))
+                    return 0;
+            }
+            add_record(&all);
+        }
+    }
+    return 1;
+}

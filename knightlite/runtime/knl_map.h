@@ -1,4 +1,4 @@
-/* A program whose tiles are read and written where they lie in DDR: knl_map.c, knl_far.c. */
+/* A program whose tiles, or weights alone, stay where they lie in DDR: knl_map.c, knl_far.c. */
 #ifndef KNL_MAP_H
 #define KNL_MAP_H
 
@@ -14,6 +14,10 @@ enum {
 };
 
 enum { KNL_MOST_CUTS = 32, KNL_CODE_UNIT = 4 };
+
+/* Which tiles of a program are in DDR: none; weights, so that there is no WSPM; all, so that there
+ * is no FSPM either. */
+enum { KNL_NOT_MAPPED, KNL_WEIGHTS_MAPPED, KNL_ALL_MAPPED };
 
 /* Of an instruction that computes, or of a store that copies: how far away in the code, in words,
  * the transfers of its tiles are, 0 for none; how many records before is that of KNL_FROM_BEFORE. */
@@ -42,6 +46,9 @@ typedef struct knl_inside {
 
 /* Whether every tile of the program lies in DDR too. */
 int knl_map_program(const knl_network *net, knl_map *map);
+
+/* Whether all weights are constants as their loads bring them; records of matrix instructions. */
+int knl_map_weights(const knl_network *net, knl_map *map);
 
 /* A tile of a scratchpad where a transfer has it in DDR; 0 where it is not wholly inside. */
 int knl_place(const knl_item *transfer, const knl_operand *tile, knl_far *far, knl_inside *where);

@@ -17,13 +17,24 @@ typedef struct places {
     uint64_t ddr, fspm, wspm, mspm, work, sums, records, copies, end;
 } places;
 
+/* Of a scratchpad, as much as is used; where the program is checked, all that the chip has. */
+static uint64_t room(const knl_network *net, uint32_t space, uint64_t bytes) {
+    if (!(net->options & KNL_CHECKED) && net->used_bytes[space] < bytes)
+        bytes = net->used_bytes[space];
+    return aligned(bytes + SLACK);
+}
+
 static places places_of(const knl_network *net) {
     places found;
     found.ddr = 0;
     found.mspm = aligned(net->ddr_bytes - net->constants_bytes + SLACK);
-    found.fspm = found.mspm + aligned(net->mspm_bytes + SLACK);
-    found.wspm = found.fspm + (net->is_mapped ? 0 : aligned(net->fspm_bytes + SLACK));
-    found.work = found.wspm + (net->is_mapped ? 0 : aligned(net->wspm_bytes + SLACK));
+    found.fspm = found.mspm + room(net, KNL_SPACE_MSPM, net->mspm_bytes);
+    found.wspm = found.fspm;
+    if (net->mapped != KNL_ALL_MAPPED)
+        found.wspm += room(net, KNL_SPACE_FSPM, net->fspm_bytes);
+    found.work = found.wspm;
+    if (net->mapped == KNL_NOT_MAPPED)
+        found.work += room(net, KNL_SPACE_WSPM, net->wspm_bytes);
     found.sums = found.work + aligned(net->work_bytes);
     found.records = found.sums + aligned(net->sums_bytes);
     found.copies = found.records + aligned(net->record_count * sizeof(knl_source));
@@ -46,16 +57,23 @@ size_t knl_arena_bytes(const knl_network *net) {
     return found > (uint64_t)SIZE_MAX ? 0 : (size_t)found;
 }
 
-/* What vector kernels want: the most of any instruction. */
+/* What vector kernels want: the most of any instruction; and what instructions touch. */
 static void measure_work(knl_network *net) {
     uint64_t share = (net->ddr_bytes - net->constants_bytes) / WORK_SHARE;
     knl_item item;
     size_t byte = 0;
     net->work_limit = share < LEAST_WORK ? LEAST_WORK : share;
     net->work_bytes = 0;
+    memset(net->used_bytes, 0, sizeof net->used_bytes);
     while (byte < net->code_bytes) {
+        knl_operand found[KNL_MOST_OPERANDS];
+        unsigned count, i;
         uint64_t wanted;
         byte = knl_decode(net, byte, &item);
+        count = knl_operands(&item, found);
+        for (i = 0; i < count; i++)
+            if (knl_last(&found[i]) > net->used_bytes[found[i].space])
+                net->used_bytes[found[i].space] = knl_last(&found[i]);
         wanted = knl_vector_bytes(net, &item);
         if (wanted > net->work_bytes)
             net->work_bytes = wanted;
@@ -67,16 +85,23 @@ static uint64_t map_bytes(const knl_map *map) {
            aligned(((uint64_t)map->stores + 7) / 8);
 }
 
-/* Whether scratchpads can be left out: never where the program is checked tile by tile, nor where
+/* Which scratchpads can be left out: none where the program is checked tile by tile, nor where
  * they are smaller than what stands for them. */
 static void measure_map(knl_network *net) {
     knl_map map;
+    uint64_t weights = room(net, KNL_SPACE_WSPM, net->wspm_bytes);
     memset(&map, 0, sizeof map);
-    net->is_mapped = !(net->options & KNL_CHECKED) && knl_map_program(net, &map) &&
-                     map_bytes(&map) <= net->fspm_bytes + net->wspm_bytes;
-    net->record_count = net->is_mapped ? map.count : 0;
-    net->store_count = net->is_mapped ? map.stores : 0;
-    net->sums_bytes = net->is_mapped ? map.sums_bytes : 0;
+    net->mapped = KNL_NOT_MAPPED;
+    if (!(net->options & KNL_CHECKED)) {
+        if (knl_map_program(net, &map) &&
+            map_bytes(&map) <= weights + room(net, KNL_SPACE_FSPM, net->fspm_bytes))
+            net->mapped = KNL_ALL_MAPPED;
+        else if (knl_map_weights(net, &map) && map_bytes(&map) <= weights)
+            net->mapped = KNL_WEIGHTS_MAPPED;
+    }
+    net->record_count = net->mapped ? map.count : 0;
+    net->store_count = net->mapped ? map.stores : 0;
+    net->sums_bytes = net->mapped ? map.sums_bytes : 0;
     /* some rows of an instruction may share the room otherwise */
     if (net->sums_bytes && net->work_bytes && net->work_bytes < net->work_limit)
         net->work_bytes = net->work_limit;
@@ -147,6 +172,8 @@ static int check_far_masks(knl_network *net, knl_error *error) {
         byte = knl_decode(net, code, &item);
         if (item.opcode == KNL_OP_LOAD)
             continue;
+        if (net->mapped == KNL_WEIGHTS_MAPPED && !knl_is_matrix(&item))
+            continue;
         if (item.opcode == KNL_OP_STORE) {
             net->next_record += net->copies[net->next_store / 8] >> net->next_store % 8 & 1;
             net->next_store++;
@@ -167,7 +194,10 @@ static void write_map(knl_network *net, uint8_t *records, uint8_t *copies) {
     memset(&map, 0, sizeof map);
     map.records = (knl_source *)(void *)records;
     map.copies = copies;
-    knl_map_program(net, &map);
+    if (net->mapped == KNL_ALL_MAPPED)
+        knl_map_program(net, &map);
+    else
+        knl_map_weights(net, &map);
     net->records = records;
     net->copies = copies;
 }
@@ -195,15 +225,14 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     net->work = first + at.work;
     net->sums = first + at.sums;
     net->packed[0] = 0;
-    if (net->is_mapped) {
-        net->fspm = net->wspm = NULL;
+    net->fspm = net->mapped == KNL_ALL_MAPPED ? NULL : first + at.fspm;
+    net->wspm = net->mapped == KNL_NOT_MAPPED ? first + at.wspm : NULL;
+    if (net->mapped) {
         write_map(net, first + at.records, first + at.copies);
         return check_far_masks(net, error);
     }
-    net->fspm = first + at.fspm;
-    net->wspm = first + at.wspm;
     status = check_masks(net, error);
-    memset(net->wspm, 0, (size_t)net->wspm_bytes);
+    memset(net->wspm, 0, (size_t)(at.work - at.wspm));
     return status;
 }
 
@@ -212,7 +241,7 @@ knl_tiles knl_near_tiles(const knl_network *net, const knl_item *item) {
     found.x = net->fspm + item->x_address;
     found.other = net->fspm + (item->opcode == KNL_OP_ELTWISE ? item->z_address
                                                               : item->residual_address);
-    found.weights = net->wspm + item->weight_address;
+    found.weights = net->wspm ? net->wspm + item->weight_address : NULL; /* in place */
     found.y = net->fspm + item->y_address;
     found.sums = net->fspm + item->accumulator_address;
     found.weights_key = item->weight_address + 1;
@@ -255,13 +284,18 @@ void knl_compute(knl_network *net, const knl_item *item, const knl_tiles *tiles)
     }
 }
 
-static void run_near(knl_network *net, const knl_item *item) {
+static void run_near(knl_network *net, size_t code, knl_item *item) {
     knl_tiles tiles;
     if (item->opcode == KNL_OP_LOAD || item->opcode == KNL_OP_STORE) {
-        knl_run_transfer(net, item);
+        if (item->opcode == KNL_OP_STORE || item->space != KNL_SPACE_WSPM || net->wspm)
+            knl_run_transfer(net, item);
         return;
     }
     tiles = knl_near_tiles(net, item);
+    if (net->mapped && knl_is_matrix(item)) {
+        knl_weights_in_place(net, code, item, &tiles);
+        net->next_record++;
+    }
     knl_compute(net, item, &tiles);
 }
 
@@ -300,10 +334,10 @@ void knl_advance(knl_network *net, uint32_t instruction) {
     for (; net->next < end; net->next++) {
         size_t code = net->next_byte;
         net->next_byte = knl_decode(net, code, &item);
-        if (net->is_mapped)
+        if (net->mapped == KNL_ALL_MAPPED)
             run_far(net, code, &item);
         else
-            run_near(net, &item);
+            run_near(net, code, &item);
     }
 }
 
