@@ -35,7 +35,7 @@ from knightlite.quantize.steps.output_scales import (
     output_scales_left_out,
     sample_wanted,
 )
-from knightlite.quantize.steps.output_views import OutputViews, cost
+from knightlite.quantize.steps.output_views import OutputViews, cost, view_cost
 from knightlite.quantize.steps.walk import Walk
 from test_feature_choice import basis_of
 
@@ -148,6 +148,29 @@ def test_where_rare_values_are_clipped_the_widest_ranges_are_taken() -> None:
     assert np.array_equal(watch.total, watch.noise(other.graph), equal_nan=True)
     again = output_scales._Watch(graph, (pictures,), (pictures[:1],), other.graph, 1)
     assert output_scales._nothing_clipped(again, basis, other) == (basis, other)
+
+
+def test_what_one_picture_tells_of_decides() -> None:
+    """The others would all gain by finer scales, and lose nothing by clipping."""
+    net = FloatNet("spots", seed=3)
+    net.input("x", 4, 32, 32)
+    net.conv("x", "stem", 8, weights=np.abs(net.rng.normal(0, 0.5, (8, 4, 1, 1))), clamp=RELU)
+    graph = net.build(net.conv("stem", "score", 2, weights=np.full((2, 8, 1, 1), 0.3)))
+    pictures = np.concatenate([spotted(2), spotted(64, seed=1)[1::2]])
+    basis = basis_of(graph, pictures, SETTINGS).switched(range_factors=(("stem", 0.3),))
+    clipped = assign(basis)
+    made, (step,) = choose_output_scales(basis, clipped, (pictures,), (pictures[:1],), 1)
+    assert step.kept
+    assert step.judgement is not None
+    assert step.judgement.gain_db < 0  # of the middle picture
+    assert made.features["stem"].rule == Rule("min_max", is_method=True)
+
+
+def test_a_tail_counts_as_much_as_what_all_pictures_hold() -> None:
+    energy = np.asarray([[4.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    noise = np.asarray([[1.0, 0.04, 9.0], [np.nan, 0.81, np.nan], [np.nan, np.nan, np.nan]])
+    assert view_cost(noise, energy) == pytest.approx(((0.5 + 0.2) / 2 + 0.9) / 2)
+    assert view_cost(noise[2:], energy[2:]) == 0.0
 
 
 def test_noises_of_groups_add_up() -> None:

@@ -53,6 +53,7 @@ from knightlite.quantize.steps.output_views import (
     delivered,
     mean_cost,
     quantized_outputs,
+    view_cost,
 )
 from knightlite.quantize.steps.walk import Errors, Walk
 
@@ -60,6 +61,7 @@ Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 WIDEST = "min_max"
+WORTH = 0.9  # times the relative error of all views: what it must be with nothing clipped
 NAME = "scales by what the outputs keep"
 STEP = 2**0.5  # between one scale and the next to try: half a bit
 FURTHEST = 6  # steps from the method's scale
@@ -122,8 +124,11 @@ def choose_output_scales(
         return assignment, ()
     started = time.perf_counter()
     watch = _Watch(graph, pictures, striking, assignment.graph, threads)
+    clipped = watch.total
     basis, start = _nothing_clipped(watch, basis, assignment)
-    moved = _choose(watch, free_groups(basis, start), _passes(graph, settings))
+    moved: list[tuple[Tried, int]] = []
+    if start is assignment:  # else finer scales would clip again what few pictures tell of
+        moved = _choose(watch, free_groups(basis, start), _passes(graph, settings))
     if not moved and start is assignment:
         return assignment, ()
     factors = tuple((next(iter(group.tensors)), _factor(by)) for group, by in moved)
@@ -133,9 +138,11 @@ def choose_output_scales(
         return assignment, (StepResult(NAME, None, False, time.perf_counter() - started),)
     before, after = watch.errors(assignment.graph, changed.graph)
     judgement = judge(before, after)
-    # what rare pictures gain is in no trimmed mean: there both halves of the pictures must agree
-    likely = start is not assignment or judgement.kept(Burden.DOUBTFUL)
-    kept = likely and mean_cost(after) < mean_cost(before)
+    if start is not assignment:
+        # what rare pictures gain is in no trimmed mean; nothing was tuned on those that choose
+        kept = watch.cost_of_all(watch.total, after) < watch.cost_of_all(clipped, before)
+    else:
+        kept = judgement.kept(Burden.DOUBTFUL) and mean_cost(after) < mean_cost(before)
     step = StepResult(NAME, judgement, kept, time.perf_counter() - started)
     return (changed if kept else assignment), (step,)
 
@@ -173,8 +180,7 @@ def _nothing_clipped(
     except UnsupportedError:
         return basis, assignment
     noise = watch.noise(other.graph)
-    gains = cost(watch.total, watch.energy) - cost(noise, watch.energy)
-    if gains.mean() <= _error(gains):
+    if view_cost(noise, watch.energy) > WORTH * view_cost(watch.total, watch.energy):
         return basis, assignment
     watch.total = noise
     return wide, other
@@ -293,6 +299,17 @@ class _Watch:
         for network in quantized:
             fixed = quantized_outputs(network, self._judging, self._threads)
             yield self.views.errors(exact, fixed)
+
+    def cost_of_all(self, noise: Float64, errors: Sequence[Errors]) -> float:
+        """What a network costs by views: its ``noise`` where pictures choose, and ``errors``."""
+        noises = [
+            np.concatenate([one, item.noise]) for one, item in zip(noise, errors, strict=True)
+        ]
+        energies = [
+            np.concatenate([one, item.energy])
+            for one, item in zip(self.energy, errors, strict=True)
+        ]
+        return view_cost(np.asarray(noises), np.asarray(energies))
 
     def measure(self, wanted: Sequence[tuple[Tried, int]], count: int) -> None:
         """The noise of every group at a number of steps, on the first ``count`` that choose.

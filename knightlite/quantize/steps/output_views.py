@@ -97,6 +97,20 @@ def mean_cost(views: Sequence[Errors]) -> float:
     return float(cost(np.asarray(noise), np.asarray(energy)).mean())
 
 
+def view_cost(noise: Float64, energy: Float64) -> float:
+    """The relative error of a view [views, n] over the pictures that have it, mean of all views.
+
+    So a tail of which one picture of calibration tells counts as much as what all of them hold: the
+    pictures to come for which the network is there may all be of its kind.
+    """
+    told = [
+        float(np.sqrt(one[known] / whole[known]).mean())
+        for one, whole in zip(noise, energy, strict=True)
+        if (known := ~np.isnan(one) & (whole > 0)).any()
+    ]
+    return sum(told) / len(told) if told else 0.0
+
+
 def quantized_outputs(
     quantized: Graph, pictures: tuple[Array, ...], threads: int | None
 ) -> dict[str, Array]:
