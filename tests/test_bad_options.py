@@ -94,6 +94,8 @@ LEFT_ONNX = f"the stages run here left digits.onnx, {STEM}.onnx, {STEM}_golden.o
          "did you mean TX5105C? *"),
         (["sim", "--input", "--labels", "labels.txt"], 2, "Invalid value for '-i' / '--input': "
          "'--labels' is an option: a value is missing before it.", "in quant, *"),
+        (["model_info", "-m", "digits.pdmodel"], 2,
+         "digits.pdmodel is a float model, not a quantized one.", "quantize it first: *"),
         (["compare", "-sd", "no"], 2, "folder no does not exist.",
          "the folders there are calib, inputs; name the one in which sim left results"),
         (["profile", "--onnx", "no.onnx"], 2, "quantized model no.onnx does not exist.",

@@ -305,6 +305,14 @@ def test_json_is_alone_on_stdout(
     assert bool(err) == talks
 
 
+def test_a_recipe_that_is_not_the_networks(here: Path, capsys: Capture) -> None:
+    picture = min((here / "calib" / "7").iterdir()).as_posix()
+    other = "the recipe is not the one that the model was quantized with."
+    for recipe, told in (("digits", False), ("cifar10", True)):
+        _, err = output(capsys, "sim", "--input", picture, "--recipe", recipe)
+        assert (other in err) is told
+
+
 def test_json_figures(here: Path, capsys: Capture) -> None:
     picture = min((here / "calib" / "7").iterdir()).as_posix()
     out, _ = output(

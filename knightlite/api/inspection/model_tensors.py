@@ -37,6 +37,7 @@ def model_info(
     What ``sim`` delivers under the name of a network output goes by that name here too.
     """
     from knightlite.frontend import load_quantized
+    from knightlite.frontend.model_files import SUFFIXES
     from knightlite.sim.outputs import names_of_results
 
     if path.suffix.lower() == ".onnx":
@@ -48,6 +49,11 @@ def model_info(
         return _pair(
             [[(t.name, t.shape, t.dtype.name, t.scale) for t in tensors] for tensors in sides],
             names_of_results(graph.chip_outputs, graph.host, graph.outputs),
+        )
+    if path.suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"{path} is a float model, not a quantized one.",
+            f"quantize it first: knightlite quant onnx -m {path} -d PICTURES --recipe NAME",
         )
     seen = inspect_file(path, directory, talk)
     if isinstance(seen.meta, WeightDescription):

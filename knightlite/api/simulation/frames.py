@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -15,6 +15,9 @@ from knightlite.options.simulate import SimulateOptions
 from knightlite.preprocess import SUFFIXES as PICTURES
 from knightlite.preprocess import is_picture
 from knightlite.talk import Talk
+
+if TYPE_CHECKING:
+    from knightlite.preprocess import Recipe
 
 Array = NDArray[Any]
 
@@ -47,6 +50,7 @@ def frames_of(
             )
         if options.frame_count is not None and options.frame_count > 1:
             talk.say(f"{options.frame_count} frames are asked for, a picture is one.")
+        _warn_of_another_recipe(options.recipe, meta, talk)
         return iter([_picture(options, meta)]), 1
     if options.recipe is not None:
         raise UsageError(
@@ -88,6 +92,33 @@ def _picture(options: SimulateOptions, meta: Description) -> dict[str, Array]:
     return {entry.name: quantize(picture(Path(options.input), meta, options.recipe), entry)}
 
 
+def _warn_of_another_recipe(named: str | None, meta: Description, talk: Talk) -> None:
+    """That the recipe is not the one in the ``.cfg``."""
+    if None not in (named, meta.recipe) and recipe_of(meta, named).text != meta.recipe:
+        talk.warn(
+            "the recipe is not the one that the model was quantized with. Hint: without --recipe "
+            "that one is taken"
+        )
+
+
+def recipe_of(meta: Description, named: str | None) -> Recipe:
+    """The recipe of that name or file as the network takes it; None: the one in the ``.cfg``.
+
+    UsageError where there is none.
+    """
+    from knightlite.preprocess import load_recipe, parse_recipe
+
+    if named is not None:
+        recipe = load_recipe(named)  # in integers the network does the rest itself
+        return recipe.raw() if _reads_pixels(meta.inputs[0]) else recipe
+    if meta.recipe is not None:
+        return parse_recipe(meta.recipe, "of the .cfg", "the .cfg")
+    raise UsageError(
+        "the network was quantized without a recipe, so a picture cannot be prepared.",
+        "name one with --recipe, or give a raw file",
+    )
+
+
 def _reads_pixels(entry: StoredTensor) -> bool:
     """True for an input in integers, which the network normalizes itself."""
     return entry.type == "u8" and entry.scale == 1
@@ -104,20 +135,11 @@ def picture(
     ``source``: a file, its bytes, or pixels. ``named``: a recipe; None takes the one in the .cfg,
     UsageError where it has none. ``most_pixels``: that a file may ask for.
     """
-    from knightlite.preprocess import load_recipe, parse_recipe, prepare_picture
+    from knightlite.preprocess import prepare_picture
 
     if len(meta.inputs) != 1:
         raise DataError(f"a picture feeds one input, but the network has {len(meta.inputs)}.")
-    if named is not None:
-        recipe = load_recipe(named)
-        if _reads_pixels(meta.inputs[0]):
-            recipe = recipe.raw()  # the network does the rest itself
-    elif meta.recipe is not None:
-        recipe = parse_recipe(meta.recipe, "of the .cfg", "the .cfg")
-    else:
-        raise UsageError(
-            "the network was quantized without a recipe, so a picture cannot be prepared.",
-            "name one with --recipe, or give a raw file",
-        )
-    values: Array = prepare_picture(source, recipe, meta.inputs[0].shape, most_pixels)
+    values: Array = prepare_picture(
+        source, recipe_of(meta, named), meta.inputs[0].shape, most_pixels
+    )
     return values[None]
