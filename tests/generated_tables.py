@@ -233,7 +233,7 @@ BECOMES = {
     "RNN": UNROLLED,
     "Sum": "Adds",
     "TensorScatter": "at constant places: Slices and a Concat",
-    "Where": "by a constant condition: Muls by the mask and an Add",
+    "Where": "by a constant condition, or one that features are compared for: Muls and an Add",
 }  # of what the front-end writes with several canonical operators
 
 

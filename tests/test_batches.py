@@ -24,6 +24,22 @@ def test_convolutions(tmp_path: Path, kind: str, group: int) -> None:
     assert "General" not in operators(graph)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("windows", "shape"), [(4, (7, 7)), (100, (2, 3)), (9, (5,))])
+def test_single_pixels_of_windows(
+    tmp_path: Path, windows: int, shape: tuple[int, ...], bias: bool
+) -> None:
+    """One matrix for every pixel of every window, however many there are."""
+    net = Net(13)
+    net.input("x", (1, windows * 6, *shape))
+    net.node("Reshape", ["x", net.weight("apart", np.array([windows, 6, *shape]))], "w")
+    more = [net.random("b", (5,))] if bias else []
+    net.node("Conv", ["w", net.random("k", (5, 6, *(1 for _ in shape))), *more], "c")
+    net.node("Softmax", ["c"], "y", axis=0)  # no window is by itself
+    graph = checked(net.save(tmp_path, "y"), input_shapes={"x": (1, windows * 6, *shape)})
+    assert "General" not in operators(graph)
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_recurrent_layers(tmp_path: Path, kind: str, swapped: bool) -> None:

@@ -2,7 +2,8 @@
 
 ::
 
-    Conv of [N, C, ...]  =>  Conv of [1, N C, ...] with N times as many groups of the same weights
+    Conv of [N, C, ...]  =>  Conv of [1, N C, ...] with N times as many groups of the same weights;
+                             of single pixels MatMul of [N, ..., C], where frames are pixels too
     LSTM of a batch N    =>  N LSTMs of a batch of 1, joined
 
 For networks whose batch is no row of frames that could run one by one.
@@ -33,7 +34,8 @@ def folded(model: SourceModel) -> SourceModel:
         if node.domain or None in shapes:
             continue
         if node.op_type in CONVOLUTIONS and _frames(model, node, 0) > 1:
-            model = _convolution(model, node)
+            linear = _is_linear(model, node)
+            model = _linear(model, node) if linear else _convolution(model, node)
         elif node.op_type in GATES and _frames(model, node, _batch_axis(node)) > 1:
             model = _layers(model, node)
     return model
@@ -45,8 +47,19 @@ def _frames(model: SourceModel, node: SourceNode, axis: int) -> int:
     weights = model.constants.get(node.inputs[1])
     if node.inputs[0] in model.constants or weights is None or len(shape) <= axis:
         return 1
-    pointwise = node.op_type == "Conv" and max(weights.shape[2:], default=1) == 1
-    return 1 if pointwise or shape[axis] > MOST_FRAMES else shape[axis]
+    return shape[axis] if _is_linear(model, node) or shape[axis] <= MOST_FRAMES else 1
+
+
+def _is_linear(model: SourceModel, node: SourceNode) -> bool:
+    """True for a convolution that is one matrix for every pixel."""
+    given = node.attributes
+    return (
+        node.op_type == "Conv"
+        and given.get("group", 1) == 1
+        and max(model.constants[node.inputs[1]].shape[2:], default=1) == 1
+        and max(given.get("strides", (1,))) == 1
+        and not any(given.get("pads", ()))
+    )
 
 
 class _Spelled:
@@ -125,6 +138,23 @@ def _convolution(model: SourceModel, node: SourceNode) -> SourceModel:
     joined = (1, frames * target[0], *target[1:])
     made.op("", node.op_type, names, made.value("channels"), joined, **given)
     made.reshaped("apart", made.value("channels"), output, (frames, *target))
+    return made.done()
+
+
+def _linear(model: SourceModel, node: SourceNode) -> SourceModel:
+    made = _Spelled(model, node)
+    shape, output = model.shapes[node.inputs[0]], node.outputs[0]
+    target = model.shapes[output]
+    last, *pixels = len(shape) - 1, *range(2, len(shape))
+    x = made.op("last", "Transpose", node.inputs[:1], made.value("last"),
+                (shape[0], *shape[2:], shape[1]), perm=[0, *pixels, 1])  # fmt: skip
+    weights = model.constants[node.inputs[1]].reshape(target[1], shape[1])
+    whole = (target[0], *target[2:], target[1])
+    inputs = [x, made.constant("weights", np.ascontiguousarray(weights.T))]
+    y = made.op("product", "MatMul", inputs, made.value("product"), whole)
+    for name in filter(None, node.inputs[2:]):
+        y = made.op("sum", "Add", [y, name], made.value("sum"), whole)
+    made.op("", "Transpose", [y], output, target, perm=[0, last, *(axis - 1 for axis in pixels)])
     return made.done()
 
 

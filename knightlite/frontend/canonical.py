@@ -18,6 +18,7 @@ from knightlite.frontend import (
     any_operators,
     batches,
     carrying,
+    comparisons,
     compute,
     decompose,
     einsums,
@@ -196,7 +197,7 @@ def _walked(
     """
     whole, model = model, known_values.simplified(expansions.leave_out(model))
     model = batches.folded(model) if any_rank else model
-    model = spelled.spelled_out(einsums.spelled_out(model))
+    model = comparisons.spelled_out(spelled.spelled_out(einsums.spelled_out(model)))
     model = recurrent.unrolled(long_kernels.folded(model))
     state = Importer(model, general, hosting, any_rank)
     for name in model.inputs:

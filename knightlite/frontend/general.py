@@ -18,7 +18,7 @@ from onnx.checker import ValidationError
 from knightlite import ops
 from knightlite.errors import Finding, KnightliteError, UnsupportedError
 from knightlite.frontend import constant_runs, host
-from knightlite.frontend.host_values import as_seen
+from knightlite.frontend.host_values import as_seen, leave_name
 from knightlite.frontend.importer import Importer, Value
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.tail import BUILT_IN, Tail
@@ -392,6 +392,8 @@ def compute(state: Importer, node: SourceNode) -> None:
 
 def _operations(state: Importer, node: SourceNode) -> tuple[list[HostOp], dict[str, str]]:
     """What the host does, and the tensors that it reads, by the names that it knows them by."""
+    for name in node.inputs:
+        leave_name(state, name)
     builder, model, values = state.builder, state.model, dict(state.values)
     before, builder.host = builder.host, []
     state.model = replace(model, outputs=())

@@ -97,6 +97,13 @@ def _own_name(state: Importer, name: str, done: str) -> str:
     return name if free else state.builder.fresh(f"{name}.{done}")
 
 
+def leave_name(state: Importer, name: str) -> None:
+    """The name belongs to the value in the order its user knows: a tensor in another one goes."""
+    value = state.value(name)
+    if value.tensor == name and (value.factors is not None or value.order != IN_ORDER):
+        state.rename(name, state.builder.fresh(f"{name}.nchw"))
+
+
 def _padded(state: Importer, name: str) -> str:
     """The zeros of a Pad that waited for its reader."""
     value, shape = state.value(name), state.padded_shape(name)

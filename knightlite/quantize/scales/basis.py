@@ -27,7 +27,7 @@ class Basis:
 
     ``statistics``: of every feature tensor of ``graph``, watched as ``plan`` says. ``found``: what
     scales per channel were chosen by now, None for one scale; the same record under other settings
-    knows them too.
+    knows them too. ``gains``: of convolutions, the norms of their weights with these.
     """
 
     graph: Graph
@@ -35,6 +35,7 @@ class Basis:
     plan: ObservationPlan
     settings: Settings = DEFAULT_SETTINGS
     found: dict[ChannelChoice, NDArray[np.float32] | None] = field(default_factory=dict)
+    gains: dict[str, tuple[NDArray[Any], NDArray[np.float64]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph, seen: Observation, settings: Settings = DEFAULT_SETTINGS) -> Basis:

@@ -30,6 +30,7 @@ from knightlite.quantize.ranges.densities import (
 )
 from knightlite.quantize.ranges.methods import method_of
 from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.scales.compared import by_sign
 from knightlite.quantize.scales.features import (
     BY_DEFINITION,
     LARGEST,
@@ -46,6 +47,7 @@ from knightlite.quantize.scales.group_scales import (
     least_scales,
 )
 from knightlite.quantize.scales.pins import apply_pins, check_integers, not_kept
+from knightlite.quantize.scales.rounding_noise import least_step
 from knightlite.quantize.scales.widths import delivered_wide, is_wide
 from knightlite.quantize.settings import NARROW, Widths
 from knightlite.quantize.statistics.observers import Statistics
@@ -90,6 +92,7 @@ def choose_features(basis: Basis, widths: Widths = NARROW) -> dict[str, Feature]
             rule = Rule(method, is_method=True, factor=factor)
             chosen.update(_members(index, group, dtype, scale, rule))
     chosen = {name: chosen[name] for group in groups for name in group.members}
+    chosen = by_sign(basis.graph, chosen)
     check_integers(basis)
     return _no_finer_than_factors(basis, apply_pins(basis, chosen))
 
@@ -136,7 +139,7 @@ def _members(
 def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str, Feature]:
     """Outputs in steps that what produces them can tell apart: 16-bit ones, and all of sums.
 
-    The sum of two values that nearly cancel is as small as one likes, its operands' steps are not.
+    The sum of values that nearly cancel is as small as one likes, its operands' steps are not.
 
     UsageError with every pin that is finer than that.
     """
@@ -145,11 +148,14 @@ def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str
     findings: list[Finding] = []
     for node in graph.nodes:
         made = chosen[node.output]
-        if made.dtype != dtypes.S16 and node.op not in SUMS:
+        if node.op == "Conv" and not made.scale.ndim and made.group not in pinned:
+            least = np.float32(least_step(basis, node, chosen[node.inputs[0]], made))
+        elif made.dtype == dtypes.S16 or node.op in SUMS:
+            beside = [chosen[name] for name in (*node.inputs, node.output) if name in chosen]
+            known = graph.with_tensors([quantized_tensor(graph, item) for item in beside])
+            least = np.float32(BY_NAME[node.op].finest_step(View(known, node)))
+        else:
             continue
-        beside = [chosen[name] for name in (*node.inputs, node.output) if name in chosen]
-        known = graph.with_tensors([quantized_tensor(graph, item) for item in beside])
-        least = np.float32(BY_NAME[node.op].finest_step(View(known, node)))
         if made.scale >= least:
             continue
         if made.group in pinned:
