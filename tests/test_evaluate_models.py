@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from dataclasses import fields, replace
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ from knightlite.api.evaluation.state import Question, State, read, save
 from knightlite.api.models.binary import find_binary
 from knightlite.cli.program import run
 from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
-from knightlite.evaluation import empty_tally
+from knightlite.evaluation import Paired, Tally, empty_tally
 from knightlite.inference import session
 from knightlite.options.evaluate import EvaluateOptions
 from knightlite.preprocess import load_recipe, prepare_picture
@@ -100,6 +101,75 @@ def test_forms_side_by_side(pictures: Path) -> None:
     assert found.models[1].sqnr_db == pytest.approx(wanted, abs=1e-9)
     golden, chip = found.models[2:]
     assert replace(golden, model="", kind="") == replace(chip, model="", kind="")
+
+
+def test_every_figure_is_a_share_of_its_own_whole() -> None:
+    """Right answers of the labelled pictures, agreement of all, bytes of what was compared."""
+    tally = Tally(
+        20, 8, (6, 4, 5), (8, 7, 6), (0, 3, 2), (0, 1, 1), (20, 15, 1), Fraction(1000),
+        (Fraction(0), Fraction(10), None), (0, 400, 50), (0, 4, 0),
+    )  # fmt: skip
+    models = (("a", "float", "1"), ("b", "qdq", "2"), ("c", "chip", "3"))
+    question = Question(models, "d", 60, "r", "logits")
+    found = evaluate_run.result_of(State(question, (2, 3), "s", 20, tally))
+    assert (found.pictures, found.labelled, found.scores, found.shard) == (20, 8, "logits", (2, 3))
+    assert found.metric is None
+    first, second, third = found.models
+    assert first == ModelScore(
+        "a", "float", 75.0, 100.0, None, None, None, None, None, None, None, True
+    )
+    low, high = Paired(8, 3, 1).interval
+    assert second == ModelScore(
+        "b", "qdq", 50.0, 87.5, 25.0, low, high, 3, 1, 75.0, pytest.approx(20.0), False, 400, 4
+    )
+    assert (third.top1, third.top5, third.drop, third.agreed_percent) == (62.5, 75.0, 12.5, 5.0)
+    assert (third.sqnr_db, third.exact) == (None, False)
+    assert (third.compared_bytes, third.differing_bytes) == (50, 0)
+    bare = replace(tally, labelled=0)
+    for row in evaluate_run.result_of(State(question, (1, 1), "s", 20, bare)).models:
+        assert (row.top1, row.top5, row.drop, row.interval_low, row.lost) == (None,) * 5
+
+
+def test_a_question_differs_wherever_what_is_asked_does(tmp_path: Path) -> None:
+    def source(name: str, kind: str, digest: str) -> Any:
+        return SimpleNamespace(path=tmp_path / name, kind=kind, sha256=digest)
+
+    job = SimpleNamespace(
+        sources=(source("a.onnx", "float", "1"), source("b.cfg", "chip", "2")), recipe="r",
+        input_shapes=(), logits=True, check=False, metric=None,
+    )  # fmt: skip
+    pictures = [evaluate_engine.Picture(tmp_path / name, label) for name, label in ("p0", "q1")]
+    options: Any = SimpleNamespace(folder=tmp_path)
+
+    def asked(some: Any = pictures, **changes: Any) -> Question:
+        return evaluate_run._question(SimpleNamespace(**{**vars(job), **changes}), options, some)  # type: ignore[arg-type]
+
+    plain = asked()
+    assert plain == asked()
+    assert plain.difference(plain) == ""
+    measure = SimpleNamespace(digest="m")
+    for what, changed in (
+        ("the models", asked(sources=job.sources[::-1])),
+        ("the models", asked(sources=(job.sources[0], source("b.cfg", "chip", "3")))),
+        ("the models", asked(sources=(job.sources[0], source("b.cfg", "golden", "2")))),
+        ("the pictures", asked(pictures[::-1])),
+        ("the pictures", asked(pictures[:1])),
+        ("the pictures", asked([pictures[0], replace(pictures[1], label="2")])),
+        ("the recipe", asked(recipe="s")),
+        ("the recipe", asked(input_shapes=((1, 3, 8, 8),))),
+        ("the scores that are compared", asked(logits=False)),
+        ("whether bytes are compared", asked(check=True)),
+        ("the metric", asked(metric=measure)),
+    ):
+        assert plain.difference(changed) == what
+
+
+def test_a_stamp_tells_of_name_size_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    path.write_bytes(b"123")
+    os.utime(path, ns=(5, 7))
+    picture = evaluate_engine.Picture(path, 1)
+    assert evaluate_run._stamp(picture) == ("p.png", 3, 7)
 
 
 def test_a_models_hash_is_that_of_all_its_files(

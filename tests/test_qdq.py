@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,11 @@ from onnx import TensorProto, numpy_helper
 import knightlite
 from knightlite import dtypes, ops
 from knightlite.errors import ModelError, UnsupportedError, UsageError
-from knightlite.frontend import load, load_quantized
+from knightlite.frontend import load, load_quantized, qdq
 from knightlite.inference import session
 from knightlite.ir import Graph, Tensor
 from knightlite.onnx_models import write_qdq
+from knightlite.ops.general import GENERAL_METADATA, LAYER_TYPES_METADATA
 from onnx_nets import MODELS, Net, needs_shared
 
 Array = NDArray[Any]
@@ -329,6 +331,38 @@ def test_scales_that_differ(tmp_path: Path) -> None:
         "x: tensor x must have one scale in its QuantizeLinear and DequantizeLinear.",
         "c/q: the scale of DequantizeLinear c/dq must be positive and finite.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "wrong"),
+    [
+        ({}, None),
+        ({"a": 1, "b": (1 << 31) - 1}, None),
+        ({"a": 0}, "a to 0"),
+        ({"a": 5, "b": 1 << 31}, "b to 2147483648"),
+        ({"b": -1}, "b to -1"),
+        ({"a": True}, "a to True"),
+        ({"a": 1.0}, "a to 1.0"),
+        ({"a": "7"}, "a to '7'"),
+        ({"c": 5}, "c to 5"),  # which no general layer makes
+    ],
+)
+def test_numbers_of_general_layers(numbers: dict[str, Any], wrong: str | None) -> None:
+    """31 bits, above 0, of what general layers make; 0 for those that have none."""
+    said = {GENERAL_METADATA: '["a", "b"]', LAYER_TYPES_METADATA: json.dumps(numbers)}
+    model = onnx.ModelProto()
+    onnx.helper.set_model_props(model, said)
+    found, findings = qdq._general_layers(model)
+    if wrong is None:
+        assert found == {"a": 0, "b": 0, **numbers}
+        assert not findings
+        return
+    (finding,) = findings
+    assert (found, finding.where) == ({}, LAYER_TYPES_METADATA)
+    assert finding.sentence == (
+        f"metadata property {LAYER_TYPES_METADATA} must map what general layers make to whole "
+        f"numbers, not {wrong}."
+    )
 
 
 def test_scales_in_blocks(tmp_path: Path) -> None:

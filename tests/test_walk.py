@@ -174,7 +174,11 @@ def test_the_widest_place_is_where_most_is_alive(size: Callable[[Tensor], int]) 
     net.node("Add", ("a", "b"), "c")
     net.pool(net.conv("c", "wide", 20), "d")
     net.node("Mul", ("d", "d"), "e")
-    for graph in (net.build("e", "c"), small_net(), quantized()):
+    twice = FloatNet()
+    twice.node("Mul", (twice.input("x", 6, 4, 4), "x"), "e")  # read twice here, and once later
+    twice.conv(twice.conv("e", "wide", 40), "back", 6)
+    twice.node("Add", ("back", "x"), "y")
+    for graph in (net.build("e", "c"), twice.build("y"), small_net(), quantized()):
         widest = 0
         for at, node in enumerate(graph.nodes):
             made = [*graph.inputs, *(item.output for item in graph.nodes[: at + 1])]
