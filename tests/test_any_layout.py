@@ -143,6 +143,22 @@ NORMS: dict[str, Callable[[Net], str]] = {
 }  # fmt: skip
 
 
+def without_mean(axis: int) -> Callable[[Net], str]:
+    shape = (6, 4, 5)[axis % 4 - 1 :]
+    return lambda net: net.node(
+        "SimplifiedLayerNormalization", ["x", ones(net, *shape)], "y", axis=axis, epsilon=0.01
+    )
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2, -2])
+def test_norms_without_a_mean(tmp_path: Path, axis: int) -> None:
+    """Over the root of the mean square: nothing is taken away before."""
+    net = Net(17)
+    net.input("x", SHAPE)
+    made = operators(same(net, tmp_path, net.node("Tanh", [without_mean(axis)(net)], "end")))
+    assert made.count("Sub") == 0
+
+
 PER_PIXEL = ("LayerNormalization", "of three axes")  # gains that no convolution has by channel
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -341,6 +342,20 @@ def test_names_of_the_network_reach_no_source(project: Project, here: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stderr
     assert not list(here.rglob("PWNED"))
+
+
+@pytest.mark.parametrize(
+    ("ddr", "fspm", "wspm", "mspm", "most"),
+    [
+        (0, 0, 0, 0, 64 + 4 * 64),
+        (64, 128, 192, 256, 64 + 128 + 192 + 256 + 320),
+        (1, 63, 65, 127, 64 + 128 + 128 + 192 + 192),  # each is rounded up behind its slack
+    ],
+)
+def test_the_largest_arena_by_hand(ddr: int, fspm: int, wspm: int, mspm: int, most: int) -> None:
+    chip = SimpleNamespace(fspm_bytes=fspm, wspm_bytes=wspm, mspm_bytes=mspm)
+    meta: Any = SimpleNamespace(ddr_bytes=ddr + 1000, constants_bytes=1000, chip_values=chip)
+    assert most_arena_bytes(meta) == most
 
 
 @needs_compiler

@@ -14,7 +14,7 @@ from onnx_nets import Net, checked
 
 @pytest.mark.parametrize("axis", [1, 2])
 @pytest.mark.parametrize("backward", [0, 1])
-@pytest.mark.parametrize("stacked", [0, 1])
+@pytest.mark.parametrize("stacked", [0, 1, 2, -1, -2, -3])
 def test_running_sums(tmp_path: Path, axis: int, backward: int, stacked: int) -> None:
     """s' = s + x_t / 2, of which every one is kept."""
     left = {1: (1, 4), 2: (1, 3)}[axis]
