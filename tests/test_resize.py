@@ -13,6 +13,7 @@ from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized
 from knightlite.inference import session
 from knightlite.onnx_models import write_float, write_qdq
+from knightlite.ops import sampling
 from knightlite.quantize.pipeline import quantize_graph
 from onnx_nets import Net, checked, operators
 
@@ -73,6 +74,21 @@ def test_read_as_onnx_runtime_computes(
     graph = checked(resized(opset, op, values, **attributes).save(tmp_path, "y"))
     linear = attributes.get("mode") == "linear"
     assert operators(graph) == ["Conv", "ResizeLinear" if linear else "ResizeNearest", "Conv"]
+
+
+@pytest.mark.parametrize("coordinates", sampling.COORDINATES)
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+def test_few_outputs_are_where_onnx_runtime_has_them(
+    tmp_path: Path, coordinates: str, mode: str
+) -> None:
+    """One row, one column, or both: modes have rules of their own for these."""
+    more = {"nearest_mode": "round_prefer_floor"} if mode == "nearest" else {}
+    for size in ((1, 1), (1, 4), (3, 1), (2, 2)):
+        net = resized(
+            19, "Resize", (1, 4, *size), mode=mode, coordinate_transformation_mode=coordinates,
+            **more,
+        )  # fmt: skip
+        checked(net.save(tmp_path, "y"))
 
 
 def test_empty_optional_inputs_and_computed_sizes(tmp_path: Path) -> None:

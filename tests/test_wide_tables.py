@@ -81,6 +81,30 @@ def test_a_network_with_wide_tables_on_every_chip(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("length", numerics.LUT_LENGTHS)
+@pytest.mark.parametrize("before", [None, *numerics.LUT_LENGTHS])
+def test_only_an_unusual_length_is_noted_whatever_was_before(
+    length: int, before: int | None
+) -> None:
+    """Of the tables that are named, and of nothing else."""
+    plain = net()
+    start = plain if before is None else wide_table.with_lut_length(plain, before)
+    tables = [node.output for node in plain.nodes if node.op == "Table"]
+    assert len(tables) > 1
+    for named in (tables[:1], tables):
+        given = dict.fromkeys([*named, *(n.output for n in plain.nodes if n.op != "Table")], length)
+        made = wide_table.with_lut_lengths(start, given)
+        for node, old in zip(made.nodes, start.nodes, strict=True):
+            noted = node.attributes.get(wide_table.LUT_LEN)
+            if node.output not in named:
+                assert node == old
+            else:
+                assert noted == (None if length == 10 else length)
+                assert {**node.attributes, wide_table.LUT_LEN: 0} == {
+                    **old.attributes, wide_table.LUT_LEN: 0,
+                }  # fmt: skip
+
+
+@pytest.mark.parametrize("length", numerics.LUT_LENGTHS)
 def test_the_length_goes_through_the_file(length: int, tmp_path: Path) -> None:
     settings = Settings(widths=Widths(frozenset(BETWEEN)), spread_channels=False, lut_len=length)
     quantized = quantize_graph(net(), Noise(), settings).graph
