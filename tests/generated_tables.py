@@ -230,6 +230,7 @@ BECOMES = {
     "ReduceMin": "Affine, MaxPool, Affine; over channels: Min of halves",
     "ReduceSum": "AveragePool with a gain; over channels: Conv",
     "ReduceSumSquare": "Table, then as ReduceSum",
+    "Resize": "ResizeNearest or ResizeLinear; cubic or with antialias: two Convs",
     "RNN": UNROLLED,
     "Sum": "Adds",
     "TensorScatter": "at constant places: Slices and a Concat",

@@ -430,7 +430,8 @@ NETWORKS: Rows = {
         (lambda f: single(f, "Resize", None, singles([1, 1, 2, 2]), mode="nearest",
                           nearest_mode="floor", coordinate_transformation_mode="asymmetric"), ""),
         (lambda f: single(f, "Resize", None, singles([1, 1, 2, 2]), mode="linear"), ""),
-        (lambda f: single(f, "Resize", None, singles([1, 1, 2, 2]), mode="cubic"),
+        (lambda f: single(f, "Resize", None, singles([1, 1, 2, 2]), mode="cubic",
+                          coordinate_transformation_mode="tf_crop_and_resize"),
          "nearest or linear, not cubic"),
     ),
     "ops/resize.py:_old_rounding": (

@@ -53,7 +53,8 @@ CASES: tuple[tuple[Callable[[Net], str], str], ...] = (
      "Div Div_y must divide features or a scalar by features."),
     (lambda net: pool(net, storage_order=1), "MaxPool MaxPool_y must have storage_order 0."),
     (lambda net: pool(net, dilations=[1, 2]), "MaxPool MaxPool_y must have dilations 1."),
-    (lambda net: resize(net, mode="cubic"),
+    (lambda net: resize(net, mode="cubic",
+                        coordinate_transformation_mode="tf_crop_and_resize"),
      "Resize Resize_y must have mode nearest or linear, not cubic."),
     (lambda net: resize(net, coordinate_transformation_mode="tf_crop_and_resize"),
      "Resize Resize_y must have a coordinate_transformation_mode of asymmetric, half_pixel, "

@@ -118,9 +118,11 @@ def test_relu_behind_linear_is_its_clamp(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("opset", "op", "values", "attributes", "sentence"),
     [
-        (13, "Resize", (1.0, 1.0, 2.0, 2.0), {"mode": "cubic"},
+        (13, "Resize", (1.0, 1.0, 2.0, 2.0),
+         {"mode": "cubic", "coordinate_transformation_mode": "tf_crop_and_resize"},
          "Resize Resize_r must have mode nearest or linear, not cubic."),
-        (18, "Resize", (5, 6), {"mode": "linear", "axes": [2, 3], "antialias": 1},
+        (18, "Resize", (5, 6), {"mode": "linear", "axes": [2, 3], "antialias": 1,
+          "keep_aspect_ratio_policy": "not_larger"},
          "Resize Resize_r must have antialias 0."),
         (18, "Resize", (5, 6), {"axes": [2, 3], "keep_aspect_ratio_policy": "not_larger"},
          "Resize Resize_r must have keep_aspect_ratio_policy stretch, not not_larger."),

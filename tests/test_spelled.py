@@ -177,3 +177,50 @@ def test_bounds_of_a_range_in_brackets(tmp_path: Path) -> None:
     net.node("Cast", [net.node("Range", bounds, "r")], "reals", to=1)
     net.node("Add", [net.input("x", (1, 3, 5, 4)), "reals"], "y")
     as_onnx_says(net, tmp_path)
+
+
+RESIZES: dict[str, dict[str, Any]] = {
+    "cubic": {"mode": "cubic"},
+    "corners": {"mode": "cubic", "coordinate_transformation_mode": "align_corners"},
+    "other coefficients": {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1},
+    "of areas": {"mode": "linear", "antialias": 1},
+    "of parts": {"mode": "cubic", "axes": [3, 2]},
+}
+
+
+@pytest.mark.parametrize("name", RESIZES)
+@pytest.mark.parametrize("by", ["scales", "sizes"])
+def test_resizes_that_no_instruction_does(name: str, by: str, tmp_path: Path) -> None:
+    """A product for the rows and one for the columns."""
+    net, more = Net(19), RESIZES[name]
+    net.node("Sigmoid", [net.input("x", (1, 3, 8, 6))], "s")
+    rows, columns = (13, 4) if by == "sizes" else (1.7, 0.75)
+    both = [columns, rows] if "axes" in more else [rows, columns]
+    whole = both if "axes" in more else [1, 3, *both] if by == "sizes" else [1, 1, *both]
+    kind = np.int64 if by == "sizes" else np.float32
+    given = net.weight(by, np.array(whole, kind))
+    net.node("Resize", ["s", "", *([""] if by == "sizes" else []), given], "r", **more)
+    net.node("Tanh", ["r"], "y")
+    assert operators(same(net, tmp_path, "y")).count("Conv") == 2
+
+
+def test_a_resize_of_one_axis_is_one_product(tmp_path: Path) -> None:
+    net = Net(19)
+    net.node("Sigmoid", [net.input("x", (1, 3, 8, 6))], "s")
+    scales = net.weight("scales", np.array([1, 1, 2, 1], np.float32))
+    net.node("Resize", ["s", "", scales], "r", mode="cubic")
+    net.node("Tanh", ["r"], "y")
+    assert operators(same(net, tmp_path, "y")).count("Conv") == 1
+
+
+@pytest.mark.parametrize("more", [{"coordinate_transformation_mode": "tf_crop_and_resize"},
+                                  {"keep_aspect_ratio_policy": "not_larger"}])  # fmt: skip
+def test_other_resizes_are_refused(more: dict[str, Any], tmp_path: Path) -> None:
+    net = Net(19)
+    net.input("x", (1, 3, 8, 6))
+    roi = net.weight("roi", np.array([0, 0, 0.1, 0.1, 1, 1, 0.9, 0.9], np.float32))
+    sizes = [1, 3, 8, 6] if "keep" not in next(iter(more)) else [4, 4]
+    net.node("Resize", ["x", roi, "", net.weight("sizes", np.array(sizes, np.int64))], "y",
+             mode="cubic", **({"axes": [2, 3]} if len(sizes) == 2 else {}), **more)  # fmt: skip
+    with pytest.raises(KnightliteError, match=r"Resize_y"):
+        load(net.save(tmp_path, "y"))

@@ -9,6 +9,7 @@
     MatMul(x, c)           =>  by all of c's matrices side by side, where x has one for each
     Gemm(x, w, c)          =>  Gemm(x, w) + c, where c has a row for each of x
     Conv over depth        =>  Convs of pictures (volumes)
+    Resize, cubic          =>  products with a matrix for rows and one for columns (cubic)
 
 Where something about a node does not fit it stays as it is, and its handler says what.
 """
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import volumes
+from knightlite.frontend import cubic, volumes
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.steps import STEP, Steps
@@ -295,6 +296,7 @@ RULES: Mapping[str, Rule] = {
     "GatherElements": _chosen,
     "Gemm": _with_rows_added,
     "MatMul": _all_matrices,
+    "Resize": cubic.resized,
 }
 REFUSED = ("CumProd", "GatherElements", "TensorScatter")
 """What no other handler reads."""
