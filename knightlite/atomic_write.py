@@ -17,13 +17,15 @@ from pathlib import Path
 from knightlite import leftovers
 from knightlite.errors import KnightliteError, UsageError
 
+MANIFEST = "knightlite.json"  # where stages note their files: no result may have its name
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no mistake of who asks: exit code 1
 
 
 class FileSet:
     """Files being written, each aside its final place. Made by :func:`file_set`."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: bool = False) -> None:
+        self._notes = notes  # whether it is the manifest itself that is written
         self._asides: dict[Path, Path] = {}  # final place -> where it is written meanwhile
         self._made: list[Path] = []  # folders made for them, outermost first
         self._swept: set[Path] = set()  # folders rid of what killed runs left
@@ -39,6 +41,11 @@ class FileSet:
         if final.exists() and not final.is_file():
             what = "a folder" if final.is_dir() else "not a regular file"
             raise UsageError(f"{final} cannot be written: it is {what}.")
+        if final.name == MANIFEST and not self._notes:
+            raise UsageError(
+                f"{final} cannot be written: stages note their files under this name.",
+                "name another file",
+            )
         try:
             self._make_folder(final.parent)
             if final.parent not in self._swept:
@@ -127,9 +134,12 @@ class FileSet:
 
 
 @contextlib.contextmanager
-def file_set() -> Iterator[FileSet]:
-    """Collect files; all of them appear when the ``with`` ends well, none where it does not."""
-    files = FileSet()
+def file_set(notes: bool = False) -> Iterator[FileSet]:
+    """Collect files; all of them appear when the ``with`` ends well, none where it does not.
+
+    ``notes``: the manifest is one of them.
+    """
+    files = FileSet(notes)
     try:
         yield files
         files._publish()
@@ -148,6 +158,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write one UTF-8 text file, whole or not at all."""
     with file_set() as files:
         files.write_text(path, text)
+
+
+def write_manifest(folder: Path, text: str) -> None:
+    """Write a folder's manifest, whole or not at all; nothing else may be called so."""
+    with file_set(notes=True) as files:
+        files.write_text(folder / MANIFEST, text)
 
 
 def require_folder(folder: str | Path) -> None:

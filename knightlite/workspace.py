@@ -23,7 +23,7 @@ from knightlite.json_records import Hexadecimal
 from knightlite.reading import open_regular, read_text
 from knightlite.version import __version__
 
-MANIFEST = "knightlite.json"
+MANIFEST = atomic_write.MANIFEST
 FORMAT: Literal[2] = 2
 Stage = Literal["quant", "compile", "sim", "profile"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -205,7 +205,7 @@ def _add(workspace: Workspace, new: Record) -> None:
         ensure_ascii=False,
         allow_nan=False,
     )
-    atomic_write.write_text(workspace.directory / MANIFEST, text + "\n")
+    atomic_write.write_manifest(workspace.directory, text + "\n")
 
 
 def hashed(directory: str | Path, files: Mapping[str, str | Path]) -> dict[str, Produced]:

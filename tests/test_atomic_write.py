@@ -216,3 +216,15 @@ def test_a_folder_that_is_made_for_a_while(tmp_path: Path, kept: bool, fails: bo
     with atomic_write.folder(tmp_path / "there"):
         pass
     assert (tmp_path / "there").is_dir()
+
+
+def test_no_result_takes_the_manifests_name(tmp_path: Path) -> None:
+    """What ``npy2bin -o knightlite.json`` would leave could not be read by any stage."""
+    path = tmp_path / "knightlite.json"
+    with pytest.raises(UsageError, match=r"knightlite\.json cannot be written: stages note"):
+        atomic_write.write_text(path, "{}")
+    with pytest.raises(UsageError, match="name"):
+        atomic_write.write_bytes(path, b"\xe0")
+    assert list(tmp_path.iterdir()) == []
+    atomic_write.write_manifest(tmp_path, "{}")
+    assert (tmp_path / "knightlite.json").read_text() == "{}"
