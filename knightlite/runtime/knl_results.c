@@ -32,6 +32,8 @@ static int set_rounding(const knl_network *net, const knl_item *item, const knl_
         if (scale[c] > reach || -scale[c] > reach)
             reach = scale[c] < 0 ? -scale[c] : scale[c];
     }
+    for (; c < item->y_channels + KNL_MOST_LANES; c++) /* lanes of which nothing is kept */
+        scale[c] = offset[c] = 0;
     how->scale = scale;
     how->offset = offset;
     how->fits = reach < 0.5; /* a sum and a bias have 31 bits each */
