@@ -312,3 +312,39 @@ def test_pictures_of_one_name_are_told_by_their_folders(tmp_path: Path) -> None:
 
 def test_ready_names_are_those_of_the_help() -> None:
     assert sorted(READY) == ["coco_map", "f1", "hmean"]
+
+
+def test_everything_that_annotations_say_in_whatever_order(tmp_path: Path) -> None:
+    """Classes by rising number; boxes with their corners; no crowds; pictures by their names."""
+    path = tmp_path / "a.json"
+    boxes = [
+        {"image_id": 9, "category_id": 7, "bbox": [1, 2, 10, 20]},
+        {"image_id": 4, "category_id": 2, "bbox": [0, 0, 5, 5], "iscrowd": 1},
+        {"image_id": 9, "category_id": 2, "bbox": [3, 4, 5, 6],
+         "segmentation": [[1, 1, 2, 1, 2, 2, 1, 2]]},
+        {"image_id": 4, "category_id": 5, "bbox": [0, 1, 2, 3],
+         "segmentation": [[0, 0, 1, 1, 2, 2]], "iscrowd": 0},
+    ]  # fmt: skip
+    images = [{"file_name": "d/p.png", "id": 9}, {"file_name": "e/p.png", "id": 4},
+              {"file_name": "q.png", "id": 1}]  # fmt: skip
+    content = {"images": images, "categories": [{"id": 7}, {"id": 2}, {"id": 5}]}
+    path.write_text(json.dumps({**content, "annotations": boxes}))
+    found = read_annotations(path)
+    assert found.categories == (2, 5, 7)
+    assert [found.category(place) for place in range(3)] == [2, 5, 7]
+    for place in (-1, 3):
+        with pytest.raises(DataError, match="has 3 categories"):
+            found.category(place)
+    assert set(found.truths) == {9, 4}
+    assert found.truths[9].boxes.tolist() == [[1, 2, 11, 22], [3, 4, 8, 10]]
+    assert found.truths[9].categories.tolist() == [7, 2]
+    assert found.truths[9].quads.tolist() == [
+        [[1, 2], [11, 2], [11, 22], [1, 22]], [[1, 1], [2, 1], [2, 2], [1, 2]],
+    ]  # fmt: skip
+    assert found.truths[4].quads.tolist() == [[[0, 1], [2, 1], [2, 4], [0, 4]]]
+    numbers = [found.number_of(tmp_path / name) for name in ("d/p.png", "e/p.png", "x/q.png")]
+    assert numbers == [9, 4, 1]
+    with pytest.raises(DataError, match="names several pictures like"):
+        found.number_of(tmp_path / "f" / "p.png")
+    with pytest.raises(DataError, match="does not name"):
+        found.number_of(tmp_path / "r.png")
