@@ -9,11 +9,21 @@ import pytest
 
 from float_nets import RELU, FloatNet, small_net
 from knightlite.ops.signs import nonnegative_outputs
-from knightlite.quantize.groups import channel_scaled, features, scale_groups
+from knightlite.quantize.groups import (
+    channel_scaled,
+    computed_members,
+    features,
+    group_of,
+    scale_groups,
+)
 
 
 def groups_of(graph: Any) -> list[tuple[str, ...]]:
-    return [group.members for group in scale_groups(graph)]
+    """All groups; each is found from any of its members on too."""
+    found = scale_groups(graph)
+    for group in found:
+        assert {group_of(graph, name) for name in group.members} == {group}
+    return [group.members for group in found]
 
 
 def test_groups_of_a_small_net() -> None:
@@ -35,9 +45,12 @@ def test_concats_that_share_an_input_are_one_group() -> None:
     net.node("Concat", ("c", "b"), "cb")
     net.pool("cb", "small")
     net.conv("d", "apart", 4)
-    assert groups_of(net.build("ab", "small", "apart")) == [
+    graph = net.build("ab", "small", "apart")
+    assert groups_of(graph) == [
         ("x",), ("a", "b", "c", "ab", "cb", "small"), ("d",), ("apart",),
     ]  # fmt: skip
+    (tied,) = (group for group in scale_groups(graph) if len(group.members) > 1)
+    assert computed_members(graph, tied) == ["a", "b", "c", "small"]  # a pool makes no new place
 
 
 def test_a_dense_block_is_one_group() -> None:

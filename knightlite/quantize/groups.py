@@ -47,14 +47,27 @@ def scale_groups(graph: Graph) -> tuple[Group, ...]:
 
 
 def group_of(graph: Graph, name: str) -> Group:
-    """The group of a tensor."""
-    return next(group for group in scale_groups(graph) if name in group.members)
+    """The group of a tensor, found from it on: large graphs have many groups."""
+    makers, readers = graph.producers(), graph.consumers()
+    found, waiting = {name}, [name]
+    while waiting:
+        item = waiting.pop()
+        made = (makers[item],) if item in makers else ()
+        for node in (*made, *readers.get(item, ())):
+            if BY_NAME[node.op].value_preserving:
+                more = {*node.inputs, node.output} - found
+                found |= more
+                waiting += more
+    return Group(tuple(item for item in features(graph) if item in found))
 
 
 def computed_members(graph: Graph, group: Group) -> list[str]:
     """The members that are computed, or given: what is only rearranged has their values."""
-    rearranged = {node.output for node in graph.nodes if BY_NAME[node.op].rearranges}
-    return [name for name in group.members if name not in rearranged]
+    makers = graph.producers()
+    return [
+        name for name in group.members
+        if name not in makers or not BY_NAME[makers[name].op].rearranges
+    ]  # fmt: skip
 
 
 def channel_scaled(graph: Graph) -> frozenset[str]:
