@@ -10,9 +10,11 @@ A row is a network at a schedule level in a mode: ``fast``, in a machine whose p
 checked, one picture after the other or ``batch`` of them in one call; ``checked``, from the bytes
 of the files on: decoded, checked and run for one picture. ``seconds_per_picture`` is the median of
 some rounds, ``ort_fp32_seconds`` that of the float ONNX model in ONNX Runtime, one picture on one
-thread; a round measures everything once, so that both see the same machine. numpy's BLAS has one
-thread; a call with several pictures shares them out to two. ``peak_mib``: the most that a process
-which does nothing else had in memory. All rows of a network must give the same bytes.
+thread; a round measures everything once, so that both see the same machine. ``cpu_ratio``: of the
+processors' time instead, of all threads, which other work on the machine hardly changes. numpy's
+BLAS has one thread; a call with several pictures shares them out to two. ``peak_mib``: the most
+that a process which does nothing else had in memory. All rows of a network must give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ class Row:
     opt_group: int
     seconds_per_picture: float
     ort_fp32_seconds: float
+    cpu_ratio: float
     peak_mib: float
 
     @property
@@ -129,10 +132,17 @@ def print_peak(path: Path, mode: str, batch: int) -> None:
     print(round(int(line.split()[1]) / 1024, 1))
 
 
-def seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def seconds(call: Callable[[], object]) -> tuple[float, float]:
+    """Of a call, and of processors."""
+    started, worked = time.perf_counter(), time.process_time()
     call()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - worked
+
+
+def medians(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Of both."""
+    wall, cpu = (statistics.median(side) for side in zip(*times, strict=True))
+    return wall, cpu
 
 
 def measure(name: str, levels: Sequence[int], rounds: int) -> tuple[list[Row], bool]:
@@ -143,7 +153,7 @@ def measure(name: str, levels: Sequence[int], rounds: int) -> tuple[list[Row], b
         for mode, batch in FORMS:
             calls.append(machine_call(path, mode, batch))
             results.append(calls[-1]())
-            rows.append(Row(name, mode, batch, level, 0.0, 0.0, peak_mib(path, mode, batch)))
+            rows.append(Row(name, mode, batch, level, 0.0, 0.0, 0.0, peak_mib(path, mode, batch)))
     most = max(results, key=lambda outputs: len(next(iter(outputs.values()))))
     same = all(
         np.array_equal(values, most[key][: len(values)])
@@ -152,18 +162,22 @@ def measure(name: str, levels: Sequence[int], rounds: int) -> tuple[list[Row], b
     )
     beside = onnx_call(name)
     beside()
-    found: list[list[float]] = [[] for _ in calls]
-    floats = []
+    found: list[list[tuple[float, float]]] = [[] for _ in calls]
+    floats: list[tuple[float, float]] = []
     for _ in range(rounds):
         for call, times in zip(calls, found, strict=True):
             floats.append(seconds(beside))
             times.append(seconds(call))
-    reference = statistics.median(floats)
-    return [
-        replace(row, seconds_per_picture=statistics.median(times) / row.batch,
-                ort_fp32_seconds=reference)
-        for row, times in zip(rows, found, strict=True)
-    ], same  # fmt: skip
+    reference, worked = medians(floats)
+    done = []
+    for row, times in zip(rows, found, strict=True):
+        wall, cpu = (both / row.batch for both in medians(times))
+        done.append(
+            replace(
+                row, seconds_per_picture=wall, ort_fp32_seconds=reference, cpu_ratio=cpu / worked
+            )
+        )
+    return done, same
 
 
 def main() -> int:
@@ -189,7 +203,8 @@ def main() -> int:
             print(
                 f"{row.model:14s} level {row.opt_group} {row.mode:8s} {row.batch:3d} at once "
                 f"{1000 * row.seconds_per_picture:8.2f} ms a picture, {row.ratio:5.2f} x ONNX "
-                f"Runtime's {1000 * row.ort_fp32_seconds:6.2f} fp32, peak {row.peak_mib:6.1f} MiB",
+                f"Runtime's {1000 * row.ort_fp32_seconds:6.2f} fp32, {row.cpu_ratio:5.2f} x in CPU "
+                f"time, peak {row.peak_mib:6.1f} MiB",
                 flush=True,
             )
         fast = {row.opt_group: row for row in found if (row.mode, row.batch) == FORMS[0]}

@@ -1,6 +1,6 @@
 """A second witness for the clock: predicted times beside those that another maker's zoo lists.
 
-    python benchmarks/witness.py [--levels 0,1] [--refit] [--json FILE] [--markdown FILE]
+    python benchmarks/witness.py [--levels 0,1] [--refit] [--second] [--json FILE] [--markdown FILE]
 
 ``chips/rk3588-like.toml`` is our model of one NPU core of RK3588, from public facts. Every network
 of ``witness_networks.py``, written layer by layer, is planned for it in the types of the default
@@ -15,6 +15,10 @@ One figure is fitted, at level 0, so that the mean of abs(log(predicted / publis
 outlier must not move all others): the share of its rate that the DDR reaches. Whatever else the
 chip file says is structure. ``mape_leave_one_out``: each network predicted with the share that the
 others give. The programs stay those of the shipped figures.
+
+``--second`` asks of each level what a second figure would bring beside that share: microseconds of
+every layer, instruction or frame, in which nothing else is done. Both are fitted together, for all
+networks and for each without itself. They are not in the chip file.
 """
 
 from __future__ import annotations
@@ -25,12 +29,13 @@ import math
 import os
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported; as the CLI does
 
+import numpy as np
 import onnx
 from board import rank_correlation, total_lines
 from network_onnx import OnnxWriter
@@ -63,7 +68,25 @@ PUBLISHED_MS: Mapping[str, float] = {
     "retinaface_mobile": 4.4014,
 }
 EFFICIENCIES = range(8, 61)
+SHARES = (*range(4, 31), 35, 40, 45, 50, 60, 80, 100)  # tried beside a second figure
 Code = Sequence[Instruction]
+
+
+@dataclass(frozen=True)
+class Second:
+    """A second figure: what it is spent for, in words and of a program, and what is tried."""
+
+    per: str
+    count: Callable[[Code], int]
+    microseconds: Sequence[float]
+
+
+SECONDS = (
+    Second("nothing", lambda code: 0, (0,)),
+    Second("layer", lambda code: len({item.layer for item in code}), np.arange(0, 300, 2.5)),
+    Second("instruction", len, np.arange(0, 6, 0.1)),
+    Second("frame", lambda code: 1, np.arange(0, 4001, 50)),
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +153,32 @@ class Clock:
         return min(EFFICIENCIES, key=error)
 
 
+def second_lines(codes: Mapping[str, Code], level: int) -> list[str]:
+    """What each second figure gives, as lines of a table."""
+    clock, names = Clock(codes), list(codes)
+    times = np.array([[clock.ms(name, share) for share in SHARES] for name in names])
+    published = np.array([PUBLISHED_MS[name] for name in names])[:, np.newaxis, np.newaxis]
+    lines = []
+    for second in SECONDS:
+        counts = np.array([second.count(codes[name]) for name in names])
+        more = np.multiply.outer(counts, np.asarray(second.microseconds)) / 1e3
+        ratios = (times[:, :, np.newaxis] + more[:, np.newaxis]) / published
+        errors = np.abs(np.log(ratios))  # [network, share, microseconds]
+        best = np.unravel_index(np.argmin(errors.sum(axis=0)), errors.shape[1:])
+        left = [
+            ratios[at].flat[np.argmin(errors.sum(axis=0) - errors[at])] for at in range(len(names))
+        ]
+        mean, alone = (
+            100 * statistics.fmean(abs(float(ratio) - 1) for ratio in found)
+            for found in (ratios[(slice(None), *best)], left)
+        )
+        lines.append(
+            f"| {level} | {second.per} | {SHARES[best[0]]} | "
+            f"{float(second.microseconds[best[1]]):g} | {mean:.1f} | {alone:.1f} |"
+        )
+    return lines
+
+
 def row(model: str, level: int, predicted: float) -> Row:
     """What stands beside what."""
     published = PUBLISHED_MS[model]
@@ -142,7 +191,7 @@ def mean_error(rows: Sequence[Row]) -> float:
     return round(statistics.fmean(abs(item.error_percent) for item in rows), 2)
 
 
-def measure(levels: Sequence[int], refit: bool) -> tuple[list[Row], dict[str, float]]:
+def measure(levels: Sequence[int], refit: bool, second: bool) -> tuple[list[Row], dict[str, float]]:
     """Every network at every level with the shipped figures, and totals of each level."""
     chip = chip_files.find(CHIP).chip
     rows: list[Row] = []
@@ -161,6 +210,8 @@ def measure(levels: Sequence[int], refit: bool) -> tuple[list[Row], dict[str, fl
         totals[f"rank_correlation_level_{level}"] = rank_correlation(
             [item.predicted_ms for item in own], [item.published_ms for item in own]
         )
+        if second:
+            print("\n".join(second_lines(codes, level)))
         if level == FITTED_LEVEL:
             totals["mape_leave_one_out"] = mean_error(left_out(codes, level, refit))
     return rows, totals
@@ -197,11 +248,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--levels", default="0,1", help="schedule levels, separated by commas")
     parser.add_argument("--refit", action="store_true", help="also print what all of them give")
+    parser.add_argument(
+        "--second", action="store_true", help="also print what a second figure would bring"
+    )
     parser.add_argument("--json", type=Path, help="also write rows and totals here")
     parser.add_argument("--markdown", type=Path, help="also write the tables of docs/clock.md here")
     options = parser.parse_args()
     levels = [int(level) for level in options.levels.split(",")]
-    rows, totals = measure(levels, options.refit)
+    rows, totals = measure(levels, options.refit, options.second)
     print(markdown(rows, totals), end="")
     if options.json is not None:
         value = {"rows": [asdict(item) for item in rows], "totals": totals}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -16,7 +17,7 @@ from knightlite.options.inspection import CheckOptions
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 MODULES = (
     "network_onnx", "network_writer", "schedule_networks", "schedule_table", "schedules",
-    "vela_peer", "witness_networks",
+    "vela_peer", "witness", "witness_networks",
 )  # fmt: skip
 
 
@@ -45,6 +46,23 @@ def test_the_witnesses_have_what_was_published() -> None:
     assert len(NETWORKS) == 10
     for network in NETWORKS:
         build(network, NetworkWriter())
+
+
+def test_a_second_figure_is_found_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times made of 20 % of the DDR's rate and 35 us a layer give these, and no error."""
+    import witness
+
+    layers = {name: 10 + 7 * at for at, name in enumerate(witness.PUBLISHED_MS)}
+    codes = {name: [SimpleNamespace(layer=at) for at in range(count)] * 3 for name, count in
+             layers.items()}  # fmt: skip
+    bytes_of = {name: 1 + at % 4 for at, name in enumerate(layers)}
+    published = {name: bytes_of[name] * 5 + 0.035 * count for name, count in layers.items()}
+    monkeypatch.setattr(witness, "PUBLISHED_MS", published)
+    monkeypatch.setattr(witness.Clock, "ms", lambda _, name, share: bytes_of[name] * 100 / share)
+    lines = {line.split(" | ")[1]: line for line in witness.second_lines(codes, 1)}
+    assert list(lines) == ["nothing", "layer", "instruction", "frame"]
+    assert lines["layer"] == "| 1 | layer | 20 | 35 | 0.0 | 0.0 |"
+    assert not lines["nothing"].endswith("| 0.0 |")
 
 
 def test_another_network_is_seen() -> None:
