@@ -78,14 +78,18 @@ class Second:
 
     per: str
     count: Callable[[Code], int]
-    microseconds: Sequence[float]
+    microseconds: tuple[float, ...]
 
 
 SECONDS = (
-    Second("nothing", lambda code: 0, (0,)),
-    Second("layer", lambda code: len({item.layer for item in code}), np.arange(0, 300, 2.5)),
-    Second("instruction", len, np.arange(0, 6, 0.1)),
-    Second("frame", lambda code: 1, np.arange(0, 4001, 50)),
+    Second("nothing", lambda code: 0, (0.0,)),
+    Second(
+        "layer",
+        lambda code: len({item.layer for item in code}),
+        tuple(at * 2.5 for at in range(120)),
+    ),
+    Second("instruction", len, tuple(at / 10 for at in range(60))),
+    Second("frame", lambda code: 1, tuple(map(float, range(0, 4001, 50)))),
 )
 
 
@@ -164,17 +168,17 @@ def second_lines(codes: Mapping[str, Code], level: int) -> list[str]:
         more = np.multiply.outer(counts, np.asarray(second.microseconds)) / 1e3
         ratios = (times[:, :, np.newaxis] + more[:, np.newaxis]) / published
         errors = np.abs(np.log(ratios))  # [network, share, microseconds]
-        best = np.unravel_index(np.argmin(errors.sum(axis=0)), errors.shape[1:])
+        share, more_us = divmod(int(np.argmin(errors.sum(axis=0))), len(second.microseconds))
         left = [
             ratios[at].flat[np.argmin(errors.sum(axis=0) - errors[at])] for at in range(len(names))
         ]
         mean, alone = (
             100 * statistics.fmean(abs(float(ratio) - 1) for ratio in found)
-            for found in (ratios[(slice(None), *best)], left)
+            for found in (ratios[:, share, more_us], left)
         )
         lines.append(
-            f"| {level} | {second.per} | {SHARES[best[0]]} | "
-            f"{float(second.microseconds[best[1]]):g} | {mean:.1f} | {alone:.1f} |"
+            f"| {level} | {second.per} | {SHARES[share]} | "
+            f"{second.microseconds[more_us]:g} | {mean:.1f} | {alone:.1f} |"
         )
     return lines
 

@@ -53,7 +53,7 @@ def test_a_second_figure_is_found_where_there_is_one(monkeypatch: pytest.MonkeyP
     import witness
 
     layers = {name: 10 + 7 * at for at, name in enumerate(witness.PUBLISHED_MS)}
-    codes = {name: [SimpleNamespace(layer=at) for at in range(count)] * 3 for name, count in
+    codes: Any = {name: [SimpleNamespace(layer=at) for at in range(count)] * 3 for name, count in
              layers.items()}  # fmt: skip
     bytes_of = {name: 1 + at % 4 for at, name in enumerate(layers)}
     published = {name: bytes_of[name] * 5 + 0.035 * count for name, count in layers.items()}

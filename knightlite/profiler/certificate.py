@@ -76,7 +76,7 @@ def certified(
             [event.cycles for event in timeline.events],
             [event.end for event in timeline.events],
         ),
-        region_profiles(program, order.instructions, timeline, chip),
+        region_profiles(program, order, timeline, chip),
     )
 
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
 
 from knightlite.chip import Chip
 from knightlite.container import Program
 from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, Matrix, Space, Store, Transfer
+from knightlite.sim.program_order import ProgramOrder
 
 MATRIX, VECTOR, DDR = RESOURCES = ("matrix", "vector", "ddr")
 LOSSES = ("lanes", "again", "setup", "bandwidth", "dependency")
@@ -66,8 +69,7 @@ class _Needs:
     features: int = 0  # bytes of the network's inputs and outputs
 
 
-@dataclass(frozen=True, slots=True)
-class _Phase:
+class _Phase(NamedTuple):
     """What an engine, or the DDR, does from ``start`` to ``end``.
 
     ``useful`` and ``again``: shares of the time; the rest is ``lanes``, or of the DDR
@@ -83,17 +85,18 @@ class _Phase:
 
 
 def region_profiles(
-    program: Program, instructions: Sequence[Instruction], timeline: Timeline, chip: Chip
+    program: Program, order: ProgramOrder, timeline: Timeline, chip: Chip
 ) -> tuple[RegionProfile, ...]:
     """A row for every region; none where the ``.cfg`` names none."""
     notes = program.meta.schedule
     if notes is None:
         return ()
     region_of = [n for n, note in enumerate(notes.regions) for _ in range(note.layers)]
-    shares = _useful_shares(program, instructions)
-    needs = _needs(program, instructions, region_of, shares, chip)
+    macs = order.alike.each(lambda item: item.macs())
+    shares = _useful_shares(program, timeline, macs)
+    needs = _needs(program, order, timeline, macs, region_of, shares, chip)
     busiest = [max(RESOURCES, key=need.busy.__getitem__) for need in needs]
-    phases = list(_phases(program, instructions, timeline, shares, chip))
+    phases = list(_phases(program, order, timeline, macs, shares, chip))
     spent = _spent(_windows(timeline, region_of), phases, busiest)
     found, first = [], 0
     for note, need, by, parts in zip(notes.regions, needs, busiest, spent, strict=True):
@@ -118,11 +121,11 @@ def _full_lanes(item: Matrix, chip: Chip) -> int:
     return chip.matrix_input_lanes * outputs
 
 
-def _useful_shares(program: Program, instructions: Sequence[Instruction]) -> list[float]:
+def _useful_shares(program: Program, timeline: Timeline, macs: Sequence[int]) -> list[float]:
     """For every layer the share of its products that are not computed a second time."""
     done = [0] * len(program.meta.layers)
-    for item in instructions:
-        done[item.layer] += item.macs()
+    for event, count in zip(timeline.events, macs, strict=True):
+        done[event.layer] += count
     layers = program.meta.layers
     return [
         min(1.0, one.macs / count) if count else 1.0
@@ -132,27 +135,31 @@ def _useful_shares(program: Program, instructions: Sequence[Instruction]) -> lis
 
 def _needs(
     program: Program,
-    instructions: Sequence[Instruction],
+    order: ProgramOrder,
+    timeline: Timeline,
+    macs: Sequence[int],
     region_of: Sequence[int],
     shares: Sequence[float],
     chip: Chip,
 ) -> list[_Needs]:
     found = [_Needs() for _ in range(region_of[-1] + 1)]
+    instructions = order.instructions
     multiplies = {item.layer for item in instructions if isinstance(item, Matrix)}
     outside = _outside(program)
-    for item in instructions:
+    setups = order.alike.each(lambda item: _setup(item, chip))
+    for item, event, setup, count in zip(instructions, timeline.events, setups, macs, strict=True):
         need = found[region_of[item.layer]]
         resource = DDR if isinstance(item, Transfer) else _engine(item)
-        need.busy[resource] += item.cycles(chip) - _setup(item, chip)
+        need.busy[resource] += event.cycles - setup
         if isinstance(item, Matrix):
-            need.matrix += item.macs() * shares[item.layer] / _full_lanes(item, chip)
+            need.matrix += count * shares[item.layer] / _full_lanes(item, chip)
         elif isinstance(item, Load) and item.space != Space.FSPM:
             need.constants[item.ddr_address] = item.ddr_bytes(chip)
         elif isinstance(item, Transfer):
             if _touches(item, outside):
                 need.features += item.payload_bytes
         elif item.layer not in multiplies:
-            need.vector += item.cycles(chip) - _setup(item, chip)
+            need.vector += event.cycles - setup
     return found
 
 
@@ -184,28 +191,32 @@ def _bound(need: _Needs, chip: Chip) -> int:
 
 def _phases(
     program: Program,
-    instructions: Sequence[Instruction],
+    order: ProgramOrder,
     timeline: Timeline,
+    macs: Sequence[int],
     shares: Sequence[float],
     chip: Chip,
 ) -> Iterator[_Phase]:
     """What matrix engine, vector engine and DDR do, without idle times."""
     outside = _outside(program)
     loaded: set[int] = set()
-    for item, event in zip(instructions, timeline.events, strict=True):
+    setups = order.alike.each(lambda item: _setup(item, chip))
+    for item, event, setup, count in zip(
+        order.instructions, timeline.events, setups, macs, strict=True
+    ):
+        work = event.end - event.cycles + setup
         if isinstance(item, (Load, Store)):
-            moving = event.end - event.cycles + _setup(item, chip)
             constant = isinstance(item, Load) and item.space != Space.FSPM
             once = item.ddr_address not in loaded if constant else _touches(item, outside)
             loaded.add(item.ddr_address)
-            yield _Phase(DDR, moving, event.end, useful=float(once))
+            yield _Phase(DDR, work, event.end, useful=float(once))
             continue
-        work, name = event.end - event.cycles + _setup(item, chip), _engine(item)
+        name = _engine(item)
         yield _Phase(name, event.start, work, setup=True)
         if work < event.end:
             useful, again = 1.0, 0.0
             if isinstance(item, Matrix):
-                filled = min(1.0, item.macs() / ((event.end - work) * _full_lanes(item, chip)))
+                filled = min(1.0, count / ((event.end - work) * _full_lanes(item, chip)))
                 useful, again = filled * shares[item.layer], filled * (1 - shares[item.layer])
             yield _Phase(name, work, event.end, False, useful, again)
 
@@ -230,7 +241,7 @@ def _spent(
         if phase.start < phase.end:
             changes.append((phase.start, 1, phase.resource, phase))
             changes.append((phase.end, 0, phase.resource, None))
-    changes.sort(key=lambda item: item[:2])
+    changes.sort(key=itemgetter(0, 1))
     state: dict[str, _Phase | None] = dict.fromkeys(RESOURCES)
     found = [dict.fromkeys(("useful", *LOSSES), 0.0) for _ in busiest]
     at = begin = 0
