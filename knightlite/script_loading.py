@@ -172,7 +172,7 @@ def script_loaded(script: Path) -> Iterator[Loaded]:
 
 def _register(shipped: Path) -> Any:
     """Our module that scripts register in, new; another package of its name waits meanwhile."""
-    for name in [item for item in sys.modules if item.partition(".")[0] == VENDOR_PACKAGE]:
+    for name in [item for item in list(sys.modules) if item.partition(".")[0] == VENDOR_PACKAGE]:
         del sys.modules[name]
     path = list(sys.path)
     sys.path.insert(0, str(shipped))  # before a part of that package beside the script
@@ -211,7 +211,7 @@ def _forget_modules(folders: tuple[Path, ...], before: dict[str, ModuleType]) ->
         and any(_is_beside(module, folder) for folder in folders)
     }
     tops |= {MODULE_NAME, VENDOR_PACKAGE}
-    for name in [item for item in sys.modules if item.partition(".")[0] in tops]:
+    for name in [item for item in list(sys.modules) if item.partition(".")[0] in tops]:
         del sys.modules[name]
     sys.modules.update(
         {name: module for name, module in before.items() if name.startswith(VENDOR_PACKAGE)}

@@ -224,3 +224,57 @@ def test_other_resizes_are_refused(more: dict[str, Any], tmp_path: Path) -> None
              mode="cubic", **({"axes": [2, 3]} if len(sizes) == 2 else {}), **more)  # fmt: skip
     with pytest.raises(KnightliteError, match=r"Resize_y"):
         load(net.save(tmp_path, "y"))
+
+
+def grid(*ranges: range) -> np.ndarray:
+    return np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
+
+
+PLACES = {
+    "rows in any order": (np.array([[4], [0], [2]]), "none"),
+    "a row from behind": (np.array([[-1]]), "none"),
+    "a box": (grid(range(1, 4), range(2, 4)), "none"),
+    "a box at an edge": (grid(range(5), range(3)), "none"),
+    "a deep box": (grid(range(2, 3), range(3), range(1, 6)), "none"),
+    "rows added to": (grid(range(1, 3)), "add"),
+    "a box with the larger": (grid(range(1, 3), range(3)), "max"),
+    "a box multiplied": (grid(range(5), range(1, 2), range(6)), "mul"),
+}
+
+
+@pytest.mark.parametrize("features", ["data", "updates", "both"])
+@pytest.mark.parametrize("name", PLACES)
+def test_values_at_constant_places(name: str, features: str, tmp_path: Path) -> None:
+    """As ``x[a:b] = u`` is exported: parts of either, one after the other."""
+    places, reduction = PLACES[name]
+    net, shape = Net(18), (5, 4, 6)
+    given = (*places.shape[:-1], *shape[places.shape[-1] :])
+    net.input("x", (1, *shape))
+    net.node("Squeeze", ["x", ints(net, 0)], "s")
+    data, update = "s", "u"
+    if features == "updates":
+        data = net.random("d", shape)
+    if features == "data":
+        update = net.random("u", given)
+    else:
+        net.node("Reshape", ["x", ints(net, -1)], "flat")
+        net.node("Slice", ["flat", ints(net, 0), ints(net, int(np.prod(given)))], "some")
+        net.node("Reshape", ["some", net.weight("sizes", np.array(given))], "u")
+    index = net.weight("places", places.astype(np.int64))
+    net.node("ScatterND", [data, index, update], "t", reduction=reduction)
+    net.node("Tanh", ["t"], "y")
+    graph = as_onnx_says(net, tmp_path)
+    assert "ScatterND" not in {item.op for item in graph.host}
+    assert "Slice" in operators(graph)
+
+
+@pytest.mark.parametrize("places", [[[0], [0]], [[0, 1], [2, 2]]], ids=["twice", "no box"])
+def test_other_places_are_for_the_host(places: list[list[int]], tmp_path: Path) -> None:
+    net = Net(18)
+    net.node("Relu", [net.input("x", (5, 4, 6))], "r")
+    index = np.array(places)
+    update = net.random("u", (len(index), *(5, 4, 6)[index.shape[1] :]))
+    net.node("ScatterND", ["r", net.weight("places", index), update], "t")
+    net.node("Conv", ["t", net.random("w", (3, 4, 1))], "y")
+    with pytest.raises(KnightliteError, match="ScatterND"):
+        load(net.save(tmp_path, "y"))

@@ -3,7 +3,8 @@
 ::
 
     CumProd(x)             =>  Muls of x by itself moved along by 1, 2, 4 .. elements
-    TensorScatter(x, u, i) =>  parts of x and u, one after the other
+    TensorScatter(x, u, i) =>  parts of x and u, one after the other; ScatterND, where a box or
+                               rows of x are replaced, or added to, as x[a:b] = u is exported
     GatherElements(x, i)   =>  Gather, where i is the same for all other axes
     Mod(x, y) of reals     =>  the rest of a division, and y more where their signs differ
     MatMul(x, c)           =>  by all of c's matrices side by side, where x has one for each
@@ -165,6 +166,54 @@ def _scattered(steps: Steps) -> str | None:
     return steps.joined(parts, 0)
 
 
+def _placed(steps: Steps) -> str | None:
+    """ScatterND of constant places, each of them once: rows, or a box of the leading axes."""
+    node = steps.node
+    data, where, update = node.inputs
+    places = steps.constants.get(where)
+    shape = steps.shape(data)
+    kind = node.attributes.get("reduction", "none")
+    reduction = {"none": "", "add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}.get(
+        kind.decode() if isinstance(kind, bytes) else kind
+    )
+    if places is None or reduction is None or not places.size:
+        return None
+    depth = places.shape[-1]
+    rows = places.reshape(-1, depth) % shape[:depth]
+    if len(np.unique(rows, axis=0)) < len(rows):
+        return None
+    if depth == 1 and not reduction:
+        source = np.arange(shape[0])
+        source[rows[:, 0]] = shape[0] + np.arange(len(rows))
+        update = steps.reshaped(update, (len(rows), *shape[1:]))
+        return _runs(steps, data, update, source, 0)
+    first, last = rows.min(axis=0), rows.max(axis=0) + 1
+    box = tuple(int(size) for size in last - first)
+    whole = np.stack(np.unravel_index(np.arange(prod(box)), box), axis=1) + first
+    if not np.array_equal(rows, whole):
+        return None
+    made = steps.reshaped(update, (*box, *shape[depth:]))
+    if reduction:
+        old = _boxed(steps, data, first, last, depth)
+        made = steps.node_of(reduction, [old, made], steps.shape(old))
+    for axis in reversed(range(depth)):
+        beside = _boxed(steps, data, first, last, axis)
+        parts = [made]
+        if first[axis]:
+            parts.insert(0, steps.cut(beside, axis, 0, int(first[axis])))
+        if last[axis] < shape[axis]:
+            parts.append(steps.cut(beside, axis, int(last[axis]), shape[axis]))
+        made = steps.joined(parts, axis)
+    return made
+
+
+def _boxed(steps: Steps, data: str, first: Array, last: Array, depth: int) -> str:
+    """What the box holds of the data along the first axes."""
+    for axis in range(depth):
+        data = steps.cut(data, axis, int(first[axis]), int(last[axis]))
+    return data
+
+
 def _runs(steps: Steps, past: str, update: str, source: Array, axis: int) -> str:
     length = len(source)
     breaks = np.flatnonzero((np.diff(source) != 1) | (source[1:] == length)) + 1
@@ -297,6 +346,7 @@ RULES: Mapping[str, Rule] = {
     "Gemm": _with_rows_added,
     "MatMul": _all_matrices,
     "Resize": cubic.resized,
+    "ScatterND": _placed,
 }
 REFUSED = ("CumProd", "GatherElements", "TensorScatter")
 """What no other handler reads."""
