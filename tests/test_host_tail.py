@@ -189,15 +189,17 @@ def test_any_operator_with_general_process(tmp_path: Path, opset: int) -> None:
 def test_attributes_that_no_file_can_hold(tmp_path: Path, high: float) -> None:
     net = Net()
     net.conv(net.input("x", (1, 3, 8, 8)), "c", (8, 3, 8, 8))
-    net.node("Shrink", ["c"], "y", lambd=high)
+    regions = [net.weight("rois", np.array([[0, 0, 1, 1]], np.float32)),
+               net.weight("pictures", np.array([0], np.int64))]  # fmt: skip
+    net.node("RoiAlign", ["c", *regions], "y", spatial_scale=high)
     path = net.save(tmp_path, "y")
     if high == 2.5:
-        assert load(path, general=True).host[0].attributes["lambd"] == 2.5
+        assert load(path, general=True).host[0].attributes["spatial_scale"] == 2.5
         return
     with pytest.raises(UnsupportedError) as caught:
         load(path, general=True)
     assert caught.value.findings[0].sentence == (
-        "Shrink Shrink_y must have finite attributes, but lambd is inf."
+        "RoiAlign RoiAlign_y must have finite attributes, but spatial_scale is inf."
     )
 
 

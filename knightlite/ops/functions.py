@@ -124,6 +124,12 @@ def _thresholded_relu(x: Array, p: Parameters) -> Array:
     return np.where(x > np.float32(p["alpha"]), x, np.float32(0))
 
 
+def _shrink(x: Array, p: Parameters) -> Array:
+    """As ONNX has it: nothing between -lambd and lambd, what is beyond moved by the bias."""
+    lambd, bias = np.float32(p["lambd"]), np.float32(p["bias"])
+    return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, np.float32(0)))
+
+
 def _gelu(x: Array, p: Parameters) -> Array:
     wide = x.astype(np.float64)
     if p["approximate"] == "tanh":
@@ -165,12 +171,18 @@ def _pow_lowest(p: Parameters) -> float:
     return -INFINITY if p["exponent"] == int(p["exponent"]) else 0.0
 
 
+def _shrink_nonnegative(p: Parameters, nonnegative: bool) -> bool:
+    return bool(nonnegative and p["bias"] <= p["lambd"] and p["lambd"] >= 0)
+
+
 def _lowest_support(p: Parameters) -> tuple[float, float]:
     return 0.0, INFINITY
 
 
 FUNCTIONS: dict[str, Function] = {
     "Abs": Function(lambda x, p: np.abs(x), {}, nonnegative=always),
+    "Asinh": Function(_wide(np.arcsinh), {}, nonnegative=as_input),
+    "Atan": Function(_wide(np.arctan), {}, nonnegative=as_input),
     "Ceil": Function(lambda x, p: np.ceil(x), {}, nonnegative=as_input),
     "Celu": Function(_celu, {"alpha": 1.0}, nonnegative=as_input),
     "Clip": Function(
@@ -180,6 +192,7 @@ FUNCTIONS: dict[str, Function] = {
         _clip_nonnegative,
     ),
     "Cos": Function(_wide(np.cos), {}),
+    "Cosh": Function(_wide(np.cosh), {}, nonnegative=always),
     "Elu": Function(_elu, {"alpha": 1.0}, nonnegative=as_input),
     "Erf": Function(_wide(_erf), {}, nonnegative=as_input),
     "Exp": Function(_wide(np.exp), {}, nonnegative=always),
@@ -202,14 +215,17 @@ FUNCTIONS: dict[str, Function] = {
         {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
         nonnegative=_selu_nonnegative,
     ),
+    "Shrink": Function(_shrink, {"bias": 0.0, "lambd": 0.5}, nonnegative=_shrink_nonnegative),
     "Sigmoid": Function(_sigmoid, {}, nonnegative=always),
     "Sign": Function(lambda x, p: np.sign(x), {}, nonnegative=as_input),
     "Sin": Function(_wide(np.sin), {}),
+    "Sinh": Function(_wide(np.sinh), {}, nonnegative=as_input),
     "Softplus": Function(_wide(_softplus), {}, nonnegative=always),
     "Softsign": Function(
         _wide(lambda x: np.asarray(x / (1 + np.abs(x)))), {}, nonnegative=as_input
     ),
     "Sqrt": Function(_wide(np.sqrt), {}, _lowest_support, always, lowest=lambda _: 0.0),
+    "Tan": Function(_wide(np.tan), {}),
     "Tanh": Function(_wide(np.tanh), {}, nonnegative=as_input),
     "ThresholdedRelu": Function(
         _thresholded_relu,
