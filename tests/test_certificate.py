@@ -13,7 +13,17 @@ from integer_nets import NETWORKS
 from knightlite.chip_files import find
 from knightlite.compiler import Compiled, compile_graph
 from knightlite.container import LowerBound, RegionNote, ScheduleNotes
-from knightlite.isa import Affine, Load, Matrix, Space, Store
+from knightlite.isa import (
+    Affine,
+    Eltwise,
+    Instruction,
+    Load,
+    Matrix,
+    Move,
+    Pool,
+    Space,
+    Store,
+)
 from knightlite.profiler import (
     Certificate,
     certificate,
@@ -239,6 +249,43 @@ def test_banks_are_shared_by_who_is_at_work() -> None:
     assert shared_fspm_cycles(ProgramOrder(both[1:]), SLOW) == 70
     wide = replace(SLOW, fspm_banks=64)
     assert shared_fspm_cycles(ProgramOrder(both), wide) == simulate_time(both, wide).total_cycles
+
+
+TILES = {"x_height": 5, "x_width": 7, "y_height": 3, "y_width": 4}  # 35 and 12 pixels
+
+
+@pytest.mark.parametrize(
+    ("item", "size"),
+    [
+        (load(Space.FSPM, 0, 100), 100),
+        (load(Space.WSPM, 0, 100), 0),  # ports of their own
+        (store(0, 0, 7, rows=3, columns=5), 105),
+        # 70 channels of x and y; y_type of 2 bytes
+        (make(Affine, **TILES, x_channels=70, y_channels=70, y_type=2), 35 * 70 + 2 * 12 * 70),
+        (make(Eltwise, **TILES, x_channels=6, y_channels=6, z_type=2), 35 * 6 + 12 * 6 * 2 + 72),
+        # x once for every 64 outputs, or 32 where an operand has 16 bits
+        (make(Matrix, **TILES, x_channels=8, y_channels=64), 35 * 8 + 12 * 64),
+        (make(Matrix, **TILES, x_channels=8, y_channels=65), 2 * 35 * 8 + 12 * 65),
+        (make(Matrix, **TILES, x_channels=8, y_channels=65, x_type=2), 3 * 2 * 35 * 8 + 12 * 65),
+        (make(Matrix, **TILES, x_channels=8, y_channels=65, weight_type=1), 3 * 35 * 8 + 12 * 65),
+        (make(Matrix, **TILES, x_channels=130, y_channels=130, groups=2), 2 * 35 * 130 + 12 * 130),
+        (make(Matrix, **TILES, x_channels=130, y_channels=130, depthwise=1), 35 * 130 + 12 * 130),
+        # sums of 4 bytes, or 8, are passed once each way
+        (make(Matrix, **TILES, x_channels=8, y_channels=10, accumulate_in=1), 280 + 480 + 120),
+        (make(Matrix, **TILES, x_channels=8, y_channels=10, accumulate_out=1), 280 + 480),
+        (make(Matrix, **TILES, x_channels=8, y_channels=10, weight_type=1, accumulate_out=1),
+         280 + 960),
+        # a tap each: 12 pixels of 6 channels and 9 taps; never less than x
+        (make(Pool, **TILES, x_channels=6, y_channels=6, kernel_height=3, kernel_width=3),
+         9 * 72 + 72),
+        (make(Pool, **TILES, x_channels=6, y_channels=6, kernel_height=3, x_type=2, y_type=2),
+         2 * (216 + 72)),
+        (make(Pool, **TILES, x_channels=6, y_channels=6, kernel_height=2), 35 * 6 + 72),
+        (make(Move, run_bytes=3, count0=2, count1=5, count2=7, count3=11), 2 * 3 * 770),
+    ],
+)  # fmt: skip
+def test_what_passes_the_banks_by_hand(item: Instruction, size: int) -> None:
+    assert fspm_bytes(item, TINY) == size
 
 
 def test_with_banks_for_all_both_clocks_agree(

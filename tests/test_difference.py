@@ -222,7 +222,8 @@ def test_other_words_are_refused(two: None, capsys: pytest.CaptureFixture[str]) 
     refused = Refusal(capsys)
     refused(["profile", "--diff", "a.json"], 2, "--diff takes two profiles, not 1.")
     words = ["profile", "--diff", "a.json", "c.json"]
-    refused(words, 2, "file c.json does not exist.", "profile leaves X.profile.json")
+    hint = "the files there are a.json, b.json; profile leaves X.profile.json"
+    refused(words, 2, "profile c.json does not exist.", hint)
     Path("c.json").write_bytes(b"\xff{")
     refused(words, 1, "c.json is damaged: it is not JSON *",
             "profile the network again with this version")  # fmt: skip

@@ -478,6 +478,49 @@ def test_no_name_is_markup_on_the_page(name: str) -> None:
     ]  # fmt: skip
 
 
+def test_every_point_to_the_cell() -> None:
+    """Every figure another one. A column of nothing is left out, a plot of one place as well."""
+    one = ExploredPoint("a", 0, 8, 2.5, 25, 30.04, 1408, 1024, 1.25, best=True)
+    other = ExploredPoint("b", 2, None, 1234.5678, None, None, 816, 1024, 0.04, best=False)
+    not_there = ExploredPoint("c", 1, 16, None, None, None, 64, 256, 0.0, best=False)
+    text = exploration_page((ExploredNetwork("net", (one, other, not_there), ()),), "e.json")
+    rows = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr>.*?</tr>", text)
+    ]
+    assert rows == [
+        [
+            "chip",
+            "level",
+            "bits",
+            "ms",
+            "\u00b1 %",
+            "dB",
+            "KiB on chip",
+            "MAC/cycle",
+            "DDR MB",
+            "best",
+        ],
+        ["a", "0", "8", "2.500", "25", "30.0", "1,408", "1,024", "1.2", "yes"],
+        ["b", "2", "", "1234.568", "", "", "816", "1,024", "0.0", ""],
+        ["c", "1", "16", "no", "", "", "", "", "", ""],
+    ]
+    packed = re.findall(r'id="data">([^<]+)<', text)
+    plots = json.loads(gzip.decompress(base64.b64decode(packed[0])))
+    assert plots == [
+        {"label": "KiB on chip",
+         "dots": [[1408, 2.5, 0, 1, "a, level 0, 8 bits"], [816, 1234.5678, 2, 0, "b, level 2"]]},
+    ]  # fmt: skip
+    measured = replace(other, decibels=20.0, macs_per_cycle=2048)
+    text = exploration_page((ExploredNetwork("net", (one, measured), ()),), "e.json")
+    packed = re.findall(r'id="data">([^<]+)<', text)
+    plots = json.loads(gzip.decompress(base64.b64decode(packed[0])))
+    assert [(plot["label"], [dot[0] for dot in plot["dots"]]) for plot in plots] == [
+        ("KiB on chip", [1408, 816]),
+        ("multiply-accumulates per cycle", [1024, 2048]),
+        ("dB kept", [30.04, 20.0]),
+    ]
+
+
 def test_the_page_says_what_the_command_says(two: tuple[Path, Path], capsys: Capture) -> None:
     words = ["explore", "-m", "a.onnx", "no.onnx", "--chips", *SMALL, "-j", "1", "--fps", "1"]
     assert command([*words, "--html", "page.html"]) == 0

@@ -60,6 +60,56 @@ def test_small_spans_are_left_out_of_many(monkeypatch: pytest.MonkeyPatch) -> No
     assert found.left_out == 1
 
 
+def test_large_is_bytes_times_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small tile that lies for long stays before a large one that does not."""
+    code = [
+        load(Space.FSPM, 256, 400),  # is read at the end
+        load(Space.FSPM, 768, 900, local_address=1024),
+        load(Space.FSPM, 768, 640, local_address=2048),
+        load(Space.FSPM, 768, 800, local_address=2048),
+        load(Space.FSPM, 768, 10, local_address=3000),
+        load(Space.FSPM, 768, 2560, local_address=1024, signal=RCCN),
+        small_matrix(layer=1, wait=RDMA, y_address=4000),
+    ]
+    made = program(code, chip=CHIP)
+    every = of(made)["FSPM"].spans
+    ranked = sorted(every, key=lambda one: (one.last - one.first) * (one.start - one.end))
+    assert ranked != sorted(every, key=lambda one: one.first - one.last)
+    for count in range(1, len(every)):
+        monkeypatch.setattr(module, "MOST_SPANS", count)
+        found = of(made)["FSPM"]
+        assert sorted(map(str, found.spans)) == sorted(map(str, ranked[:count]))
+        assert found.left_out == len(every) - count
+
+
+def test_a_tensor_lies_until_its_own_last_reader() -> None:
+    """Not that of what replaces it, nor of a neighbour in another layer."""
+    code = [
+        store(0, 8192, 16),
+        store(0, 8208, 16),
+        load(Space.FSPM, 8192, 8, layer=1),  # its halves
+        load(Space.FSPM, 8200, 8, layer=1),
+        load(Space.FSPM, 8208, 16, layer=2),  # the neighbour
+        store(0, 8192, 16, layer=1),  # what replaces it
+        load(Space.FSPM, 8192, 16, layer=2),
+    ]
+    tensors = [
+        tensor("y", "u8", (1, 1, 16), 8192, first=0, ready=0),
+        tensor("beside", "u8", (1, 1, 16), 8208, first=1, ready=1),
+        tensor("z", "u8", (1, 1, 16), 8192, first=5, ready=5),
+        tensor("end", "u8", (1, 1, 16), 9000, first=5, ready=6),
+    ]
+    made = program(code, b"", [], [tensors[3]], tensors, chip=CHIP)
+    events = profile(made).timeline.events
+    found = {span.name: (span.start, span.end, span.layer) for span in of(made)["DDR"].spans}
+    assert found == {
+        "y": (events[0].start, events[3].end, 0),
+        "beside": (events[1].start, events[6].end, 0),  # both runs of layer 2 touch
+        "z": (events[5].start, events[6].end, 1),
+        "end": (events[5].start, max(item.end for item in events), 2),
+    }
+
+
 def test_nothing_lies_beyond_a_memory_or_the_frame() -> None:
     family = find("TX5112CV201")
     origin = Origin("0", "0" * 64)

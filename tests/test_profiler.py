@@ -235,6 +235,9 @@ def test_the_ends_of_what_can_be_assumed() -> None:
     assert assumed_facts(max_bandwidth=2.5, utilization=1.0) == {
         "ddr_bytes_per_second": 5 << 29, "ddr_efficiency_percent": 100,
     }  # fmt: skip
+    for bytes_per_second, rate in ((1000.4, 1000), (1000.6, 1001), (0.6, 1)):  # to the nearest
+        found = assumed_facts(max_bandwidth=bytes_per_second / (1 << 30))
+        assert found == {"ddr_bytes_per_second": rate}
     assert assumed_facts(max_bandwidth=999_999_999.0) == {"ddr_bytes_per_second": 999_999_999 << 30}
     assert assumed_facts(utilization=0.01) == {"ddr_efficiency_percent": 1}
     for bandwidth in (-1.0, 1e9, 1e-12):

@@ -13,6 +13,7 @@ import pytest
 
 from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store
 from knightlite.container import Layer, Program, paired
+from knightlite.events import Event, Timeline
 from knightlite.isa import Space
 from knightlite.profiler import CAUSES, LIMITERS, LayerProfile, Profile, profile
 from knightlite.report import (
@@ -457,6 +458,44 @@ def test_a_long_timeline_is_drawn_with_gaps_as_work(monkeypatch: pytest.MonkeyPa
     assert gap > 0
     assert lanes[0] == [0, found.cycles // 3, 0, found.cycles // 3, found.cycles // 3, 1,
                         2 * found.cycles // 3, found.cycles // 3, 2]  # fmt: skip
+
+
+def test_gaps_that_are_drawn_as_work() -> None:
+    """Of at most 16 cycles, between work of one layer on one engine."""
+    work = (
+        ("RDMA", 0, 0, 10), ("WDMA", 0, 5, 20), ("RDMA", 0, 26, 30), ("RDMA", 0, 47, 50),
+        ("RDMA", 1, 50, 60), ("RDMA", 0, 60, 61), ("RDMA", 0, 61, 70),
+    )  # fmt: skip
+    events = tuple(
+        Event(at, engine, "load", layer, start, end, end - start, 0, "", 0)
+        for at, (engine, layer, start, end) in enumerate(work)
+    )
+    found = replace(profile(net()), timeline=Timeline(events, 70))
+    ends = [50, 10, 1, 60, 10, 0]  # start, length and layer of what is never merged
+    assert details_module._lane(found, "RDMA", 0) == [
+        0, 10, 0, 26, 4, 0, 47, 3, 0, 50, 10, 1, 60, 1, 0, 61, 9, 0,
+    ]  # fmt: skip
+    assert details_module._lane(found, "RDMA", 15) == [0, 10, 0, 26, 4, 0, 47, 3, 0, *ends]
+    assert details_module._lane(found, "RDMA", 16) == [0, 30, 0, 47, 3, 0, *ends]
+    assert details_module._lane(found, "RDMA", 17) == [0, 50, 0, *ends]
+    assert details_module._lane(found, "WDMA", 17) == [5, 15, 0]
+    assert details_module._lane(found, "RCVT", 17) == []
+
+
+def test_own_work_of_a_layer_knows_no_neighbours() -> None:
+    """Loads and stores share the DDR, engines do not."""
+    found = profile(net())
+    for cycles, own in (
+        ((3, 4, 6, 5), 7), ((3, 4, 8, 5), 8), ((3, 4, 5, 9), 9), ((0, 6, 0, 5), 6), ((0,) * 4, 0),
+    ):  # fmt: skip
+        events = tuple(
+            Event(at, engine, "x", 1, 0, 99, own_cycles, 0, "", 0)
+            for at, (engine, own_cycles) in enumerate(
+                zip(details_module.ENGINES, cycles, strict=True)
+            )
+        )
+        timeline = Timeline((*events, events[0]._replace(layer=2, cycles=50)), 99)
+        assert details_module.own_cycles(replace(found, timeline=timeline)) == [0, own, 50]
 
 
 def test_a_layer_without_operator_and_a_program_without_time() -> None:
