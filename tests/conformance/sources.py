@@ -40,6 +40,9 @@ PADDLE_PYTHON = Path(
 PADDLE2_PYTHON = Path(
     os.environ.get("KNIGHTLITE_PADDLE2_PYTHON", ROOT / ".venv-paddle2" / "bin" / "python")
 )
+TORCH_PYTHON = Path(
+    os.environ.get("KNIGHTLITE_TORCH_PYTHON", ROOT / ".venv-torch" / "bin" / "python")
+)
 CALIBRATION, TEST = 6, 2
 EXAMPLE_CALIBRATION = 16
 # Half of them judge a step and some pictures a floor: with 16 and 2, which step was kept and the

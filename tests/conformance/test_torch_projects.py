@@ -6,21 +6,16 @@ this also says whether outputs still have the numbers of torch's default export.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from sources import ROOT
+from sources import ROOT, TORCH_PYTHON
 
 from zoo_chain import PROJECTS, chain
 
 pytestmark = pytest.mark.conformance
-
-TORCH_PYTHON = Path(
-    os.environ.get("KNIGHTLITE_TORCH_PYTHON", ROOT / ".venv-torch" / "bin" / "python")
-)
 
 
 @pytest.mark.parametrize("name", PROJECTS)
