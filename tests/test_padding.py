@@ -237,3 +237,40 @@ def test_pads_of_a_number(tmp_path: Path, pads: list[int]) -> None:
     net.conv("p", "y", (2, 4 + pads[1] + pads[5], 3, 3))
     graph = checked(net.save(tmp_path, "y"))
     assert operators(graph) == ["Affine", "Pad", "Conv"]
+
+
+@pytest.mark.parametrize("least", [-np.inf, float(np.finfo(np.float32).min)])
+@pytest.mark.parametrize("opset", [10, 17])
+def test_the_least_number_before_pools_is_their_own(
+    least: float, opset: int, tmp_path: Path
+) -> None:
+    """As "same" padding of an even size is exported: more behind than before."""
+    net = Net(opset)
+    net.conv(net.input("x", (1, 3, 9, 8)), "c", (4, 3, 1, 1))
+    pads = [0, 0, 0, 1, 0, 0, 1, 2]
+    if opset == 10:
+        net.node("Pad", ["c"], "p", pads=pads, value=least)
+    else:
+        sizes = net.weight("pads", np.array(pads))
+        net.node("Pad", ["c", sizes, net.weight("least", np.float32(least))], "p")
+    net.node("MaxPool", ["p"], "a", kernel_shape=[3, 3], strides=[2, 2])
+    net.node("MaxPool", ["p"], "b", kernel_shape=[4, 4], strides=[2, 2], pads=[1, 0, 0, 1])
+    net.node("Tanh", ["a"], "y")
+    net.node("Tanh", ["b"], "z")
+    graph = checked(net.save(tmp_path, "y", "z"))
+    assert sorted(operators(graph)) == ["Conv", "MaxPool", "MaxPool", "Table", "Table"]
+
+
+@pytest.mark.parametrize("other", ["reader", "window", "channels"])
+def test_the_least_number_elsewhere_is_refused(other: str, tmp_path: Path) -> None:
+    net = Net(17)
+    net.conv(net.input("x", (1, 3, 9, 8)), "c", (4, 3, 1, 1))
+    amount = {"window": [0, 0, 3, 0, 0, 0, 0, 0], "channels": [0, 1, 0, 0, 0, 0, 0, 0]}
+    pads = net.weight("pads", np.array(amount.get(other, [0, 0, 1, 1, 0, 0, 1, 1])))
+    net.node("Pad", ["c", pads, net.weight("least", np.float32(-np.inf))], "p")
+    net.node("MaxPool", ["p"], "a", kernel_shape=[3, 3])
+    if other == "reader":
+        net.node("Sigmoid", ["p"], "s")
+    net.node("Tanh", ["a"], "y")
+    with pytest.raises(UnsupportedError, match="finite number, not with -inf"):
+        load(net.save(tmp_path, "y", *(["s"] if other == "reader" else [])))

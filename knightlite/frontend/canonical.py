@@ -197,6 +197,7 @@ def _walked(
     """
     whole, model = model, known_values.simplified(expansions.leave_out(model))
     model = batches.folded(model) if any_rank else model
+    model = pad_values.taken_by_pools(model)
     model = comparisons.spelled_out(spelled.spelled_out(einsums.spelled_out(model)))
     model = recurrent.unrolled(long_kernels.folded(model))
     state = Importer(model, general, hosting, any_rank)
