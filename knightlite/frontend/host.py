@@ -127,6 +127,8 @@ def _require_number_type(state: Importer, node: SourceNode, name: str) -> None:
     from onnx import helper
 
     number = state.model.types.get(name, TensorProto.FLOAT)
+    if number == TensorProto.BFLOAT16:  # is computed in float32
+        return
     if str(helper.tensor_dtype_to_np_dtype(number)) not in kinds.CASTS:
         kind = TensorProto.DataType.Name(number).lower()
         raise UnsupportedError(
