@@ -164,6 +164,19 @@ def test_a_question_differs_wherever_what_is_asked_does(tmp_path: Path) -> None:
         assert plain.difference(changed) == what
 
 
+def test_a_shard_that_is_not_finished_says_how_many_pictures_it_has(tmp_path: Path) -> None:
+    """All of them, not those of known class."""
+    tally = replace(empty_tally(2), pictures=12, labelled=5)
+    models = (("a", "float", "1"), ("b", "qdq", "2"))
+    state = State(Question(models, "d", 40, "r", "logits"), (1, 1), "s", 20, tally)
+    path = tmp_path / "s.json"
+    save(state, path)
+    assert read(path) == state
+    with pytest.raises(UsageError) as caught:
+        merge_states([path])
+    assert caught.value.sentence == f"{path} is not finished: 12 of 20 pictures."
+
+
 def test_a_stamp_tells_of_name_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     path.write_bytes(b"123")

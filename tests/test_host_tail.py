@@ -12,9 +12,11 @@ import onnx.shape_inference
 import onnx.utils
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 import knightlite
 from conformance_checks import MAIN, ORIGIN, Pictures
+from knightlite import dtypes
 from knightlite.api.simulation.host import finisher
 from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
@@ -23,6 +25,7 @@ from knightlite.errors import UnsupportedError
 from knightlite.frontend import host_values, load, load_quantized, survey
 from knightlite.frontend.survey import OpCount
 from knightlite.inference import session
+from knightlite.ir import GraphBuilder, HostOp
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import host
 from knightlite.quantize.pipeline import quantize_graph
@@ -466,3 +469,34 @@ def test_operands_that_do_not_broadcast(op: str, shape: tuple[int, ...], tmp_pat
     assert finding.sentence == (
         f"{op} {op}_y must have operands that broadcast, not (1, 6, 13, 12) and {shape}."
     )
+
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "types", "whole"),
+    [
+        ("Cast", {"to": "int64"}, {"x": FLOAT, "y": FLOAT}, True),
+        ("Cast", {"to": "float32"}, {"x": INT64, "y": INT64, "n": INT64}, False),
+        ("ArgMax", {}, {}, True),
+        ("Mul", {}, {}, True),  # as the operand that the host made
+        ("Mul", {}, {"y": FLOAT}, False),  # the file says that it is real
+        ("Mul", {}, {"x": FLOAT, "y": INT64}, True),
+        ("Mul", {}, {"x": FLOAT, "n": FLOAT, "y": FLOAT}, False),
+        ("Relu", {}, {"x": INT64, "y": INT64}, False),  # integers of the network's input
+        ("Relu", {}, {"x": FLOAT, "y": INT64}, True),
+        ("Relu", {}, {}, False),
+    ],
+)
+def test_what_the_host_makes_is_whole_where_the_file_or_an_operand_says_so(
+    op: str, attributes: dict[str, Any], types: dict[str, int], whole: bool
+) -> None:
+    """``x`` is real here; ``n`` was made by the host as whole numbers."""
+    builder = GraphBuilder("net")
+    builder.input("x", (1, 4, 1, 1))
+    state: Any = SimpleNamespace(builder=builder, model=SimpleNamespace(types=types))
+    host_values.add(state, HostOp("n", "ArgMax", ("x",), ("n",), {}), ((1,),))
+    inputs = ("x",) if op in ("Relu", "Cast", "ArgMax") else ("x", "n")
+    host_values.add(state, HostOp("y", op, inputs, ("y",), attributes), ((1,),))
+    assert builder.tensors["y"].dtype == (dtypes.S32 if whole else dtypes.F32)

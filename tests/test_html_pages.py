@@ -53,3 +53,14 @@ def test_names_that_would_do_something() -> None:
 
 def test_a_page_may_ask_for_nothing() -> None:
     assert "default-src 'none'" in document("a", "")
+
+
+def test_rows_that_begin_with_a_marked_word_stand_out() -> None:
+    rows = [["a", "x", "1"], ["x", "a", "2"], ["b", "y", "a"]]
+    page = table(["name", "of", "count"], rows, "l", texts=2, marked=frozenset(["a", "1"]))
+    lines = re.findall("<tr.*?</tr>", page)
+    assert [line.startswith('<tr class="marked">') for line in lines] == [False, True, False, False]
+    for line, cells in zip(lines, [["name", "of", "count"], *rows], strict=True):
+        found = re.findall('<t[hd]( class="text")?>(.*?)</t[hd]>', line)
+        assert [word for _, word in found] == cells
+        assert [bool(kind) for kind, _ in found] == [True, True, False]

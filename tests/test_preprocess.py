@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import struct
 import zlib
@@ -168,6 +169,51 @@ def test_numbers_that_float32_does_not_hold() -> None:
 
 
 # ------------------------------------------------------------------ pictures
+
+
+@pytest.mark.parametrize(
+    ("resize", "size", "crop", "wrong"),
+    [
+        ("short_side", [8], [8, 8], []),
+        ("short_side", [8], [9, 8], ["height 8 9"]),
+        ("short_side", [8], [8, 9], ["width 8 9"]),
+        ("short_side", [8], [9, 10], ["height 8 9", "width 8 10"]),
+        ("exact", [8, 6], [8, 6], []),
+        ("exact", [8, 6], [9, 6], ["height 8 9"]),
+        ("exact", [8, 6], [6, 7], ["width 6 7"]),
+        ("exact", [], [99, 99], []),  # the input's size is not known here
+        ("none", [], [99, 99], []),
+    ],
+)
+def test_a_crop_is_no_larger_than_what_is_resized(
+    resize: str, size: list[int], crop: list[int], wrong: list[str]
+) -> None:
+    text = recipe_with(
+        resize=json.dumps(resize), resize_size=json.dumps(size), crop_size=json.dumps(crop)
+    )
+    if not wrong:
+        assert parse_recipe(text, "r").crop_size == tuple(crop)
+        return
+    with pytest.raises(FormatError) as caught:
+        parse_recipe(text, "r")
+    told = [item.split() for item in wrong]
+    assert [item.sentence for item in caught.value.findings] == [
+        f"the {axis} of crop_size must be at most {side} as resized, not {given}."
+        for axis, side, given in told
+    ]
+
+
+@pytest.mark.parametrize("pixel", [0, 255])
+def test_the_pixel_that_leaves_float32_is_named(pixel: int) -> None:
+    """Black where the mean is far off, white where what it is divided by is small."""
+    changes = (
+        {"mean": "[3e38, 3e38, 3e38]", "std": "[0.1, 0.1, 0.1]", "divide_by": "7.5e-37"}
+        if pixel == 0
+        else {"divide_by": "1e-37", "mean": "[0.0, 0.0, 0.0]", "std": "[1.0, 1.0, 1.0]"}
+    )
+    with pytest.raises(FormatError) as caught:
+        parse_recipe(recipe_with(**changes), "r")
+    assert f"a pixel of {pixel} must become a float32 number" in caught.value.sentence
 
 
 def test_normalisation_and_layout() -> None:
