@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from compilers import Processor, crossed, needs, needs_compiler
+from knightlite import dtypes
+from knightlite.api import deployment
 from knightlite.api.deployment import DeployResult, deploy
 from knightlite.cli.program import run
 from knightlite.container import Program, decode_program, encode_program, paired
@@ -356,6 +358,27 @@ def test_the_largest_arena_by_hand(ddr: int, fspm: int, wspm: int, mspm: int, mo
     chip = SimpleNamespace(fspm_bytes=fspm, wspm_bytes=wspm, mspm_bytes=mspm)
     meta: Any = SimpleNamespace(ddr_bytes=ddr + 1000, constants_bytes=1000, chip_values=chip)
     assert most_arena_bytes(meta) == most
+
+
+def test_each_input_is_its_own_part_of_the_known_one(tmp_path: Path) -> None:
+    """One behind the other, in their types."""
+    entries = (
+        SimpleNamespace(name="a", shape=(1, 2, 1, 2), dtype=dtypes.U8),
+        SimpleNamespace(name="b", shape=(1, 1, 1, 3), dtype=dtypes.S16),
+        SimpleNamespace(name="c", shape=(1, 1, 1, 1), dtype=dtypes.S8),
+    )
+    values = [np.arange(4, dtype="u1"), np.array([-5, 300, 7], "<i2"), np.array([-1], "i1")]
+    binary: Any = SimpleNamespace(
+        cfg=tmp_path / "n_r.cfg",
+        program=SimpleNamespace(meta=SimpleNamespace(inputs=entries)),
+    )
+    (tmp_path / "n_known_input.bin").write_bytes(b"".join(item.tobytes() for item in values))
+    found = deployment._known_input(binary)
+    assert list(found) == ["a", "b", "c"]
+    for entry, wanted in zip(entries, values, strict=True):
+        assert found[entry.name].shape == entry.shape
+        assert found[entry.name].dtype == entry.dtype.numpy
+        assert found[entry.name].ravel().tolist() == wanted.tolist()
 
 
 @needs_compiler

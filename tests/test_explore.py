@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ import knightlite
 from browsers import look_at, needs_browser
 from knightlite import chip_files
 from knightlite.api import processes
-from knightlite.api.exploration import explore, points, records, run, smallest
+from knightlite.api.exploration import explore, page, points, records, run, smallest
+from knightlite.api.exploration.networks import Source
 from knightlite.api.exploration.records import Accuracy, Exploration, Network, Point, Size, Time
 from knightlite.api.exploration.trade import with_best
 from knightlite.cli.program import run as command
@@ -541,3 +543,33 @@ def test_the_page_is_readable_and_asks_for_nothing(tmp_path: Path) -> None:
         assert look["errors"] == []
         assert look["requests"] == [f"file://{path.resolve()}"]
         assert look["overflow"] <= 0
+
+
+def test_what_is_found_anew_stands_for_what_was_known_of_a_width() -> None:
+    old = tuple(Accuracy(bits=bits, data="0" * 64, sqnr_db=float(bits)) for bits in (8, 16))
+    work: Any = SimpleNamespace(sources=[Source(Network(file="m", accuracy=old))])
+    new = Accuracy(bits=8, data="1" * 64, sqnr_db=30.0)
+    run._remember(work, 0, new)
+    assert work.sources[0].network.accuracy == (new, old[1])
+
+
+def test_a_point_of_the_page_has_the_figures_of_its_columns() -> None:
+    time = Time(
+        cycles=1, latency_ms=2.5, error_percent=7, moved_bytes=3_000_000, ddr_bytes=11_000_000
+    )
+    chip = Size(
+        name="N", facts={"clock_hz": 5}, digest="0" * 64, on_chip_bytes=6 << 10, macs_per_cycle=64
+    )
+    kept = Accuracy(bits=16, data="0" * 64, sqnr_db=41.5)
+    point = Point(model=0, chip=0, level=1, bits=16, time=time, best=True)
+    found = Exploration(
+        schema="knightlite.explore/1", version="1", finished=True,
+        models=(Network(file="m", accuracy=(kept,)),), chips=(chip,), points=(point,),
+    )  # fmt: skip
+    assert page._point(point, found) == ExploredPoint(
+        "N clock_hz=5", 1, 16, 2.5, 7, 41.5, 6, 64, 3.0, True
+    )
+    bare = replace(point, time=None, bits=None, best=False)
+    assert page._point(bare, found) == ExploredPoint(
+        "N clock_hz=5", 1, None, None, None, None, 6, 64, 0.0, False
+    )

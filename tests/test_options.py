@@ -32,7 +32,7 @@ from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
-from knightlite.options.kinds import WHOLE
+from knightlite.options.kinds import COUNTS, NUMBERS, WHOLE, real, whole
 from knightlite.options.profile import ProfileOptions
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.public.record_function import record_function
@@ -345,3 +345,25 @@ def test_options_are_checked_once(here: Path, monkeypatch: pytest.MonkeyPatch) -
         knightlite.quantize("digits.onnx")
     quantize(QuantizeOptions(model=Path("digits.onnx"), run_mode="infer"))
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize("make", [whole, real])
+@pytest.mark.parametrize(("low", "high"), [(2, 9), (2, None), (None, 9), (None, None)])
+def test_bounds_of_a_kind_are_inside(make: Any, low: int | None, high: int | None) -> None:
+    item = Option(flags=("--number",), kind=make(low, high))
+    for value in (-5, 1, 2, 9, 10, 1000):
+        good = (low is None or value >= low) and (high is None or value <= high)
+        if good:
+            item.refuse(value)
+            continue
+        with pytest.raises(UsageError, match=rf"^number must be .*, not {value}\.$"):
+            item.refuse(value)
+
+
+@pytest.mark.parametrize("kind", [whole(), real(), COUNTS, NUMBERS])
+@pytest.mark.parametrize("value", [True, False, [True], object()])
+def test_true_is_no_number(kind: Any, value: object) -> None:
+    if isinstance(value, list) and kind.several is None:
+        return
+    with pytest.raises(UsageError, match=f"^number must be {kind.wanted}, not "):
+        Option(flags=("--number",), kind=kind).taken(value)
