@@ -323,6 +323,30 @@ def test_budget_error_names_the_tensors_at_the_peak() -> None:
     build(graph, artificial(replace(CHIP, ddr_bytes=plan.ddr_bytes)))  # exactly enough is enough
 
 
+def test_the_peak_is_where_most_bytes_are_alive() -> None:
+    """Not most tensors; the largest of them stands first, of equal ones as they lie."""
+    blocks = [
+        Buffer(name, size, 0, 0, first, last)
+        for name, size, first, last in (
+            ("a", 10, 0, 1), ("b", 11, 0, 1), ("c", 12, 1, 1), ("small", 100, 2, 3),
+            ("large", 200, 1, 2), ("like", 100, 2, 2), ("late", 300, 3, 4),
+        )
+    ]  # fmt: skip
+    chip = replace(CHIP, ddr_bytes=999)
+    with pytest.raises(CapacityError) as caught:
+        check_budget(blocks, 1000, 64, chip)
+    assert caught.value.sentence == (
+        "the network needs 1000 bytes of DDR (64 of constants), the chip gives 999."
+    )
+    found = [(item.where, item.sentence) for item in caught.value.findings]
+    # at layer 2; at layer 3 as many, which come later
+    assert found == [
+        (name, f"{size} bytes are alive at the peak.")
+        for name, size in (("large", 200), ("small", 100), ("like", 100))
+    ]
+    check_budget(blocks, 999, 64, chip)
+
+
 def test_budget_without_overrun_says_nothing() -> None:
     check_budget([Buffer("t", 64, 8, 8, 0, 1)], CHIP.ddr_bytes, 0, CHIP)
     with pytest.raises(CapacityError):

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assembled import TINY
-from knightlite.isa import Instruction, Transfer
+from assembled import TINY, load, small_matrix, store
+from knightlite.isa import Instruction, Space, Transfer
 from knightlite.isa.alike import Alike
 from knightlite.isa.fields import layout
 from knightlite.sim.shared_banks import fspm_bytes
@@ -55,3 +55,20 @@ def test_extents_are_the_accesses_in_program_order(code: list[Instruction]) -> N
     wanted = [(number, *access) for number, item in enumerate(code) for access in item.accesses()]
     assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
     assert [column.dtype for column in found] == [np.int64] * 4 + [np.bool_]
+
+
+def test_extents_of_a_stretch_of_the_program() -> None:
+    """Of one memory, from the first instruction on, the last left out."""
+    code = [load(Space.FSPM, 0, 8), small_matrix(), store(0, 64, 8), load(Space.WSPM, 0, 8)]
+    found = Alike(code).extents()
+    for space in Space:
+        for begin in range(len(code) + 1):
+            for end in range(begin, len(code) + 1):
+                wanted = [
+                    (number, *access)
+                    for number in range(begin, end)
+                    for access in code[number].accesses()
+                    if access.space is space
+                ]
+                some = found.of(space, begin, end)
+                assert list(zip(*(column.tolist() for column in some), strict=True)) == wanted

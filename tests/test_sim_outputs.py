@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import binascii
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from assembled import program, tensor
 from knightlite.sim import outputs
 from test_sim_host import step
 
@@ -113,3 +116,31 @@ def test_no_result_is_another() -> None:
     for key in ((outputs.OUTPUT, "head/0"), (outputs.HOST, "p")):
         assert stems[key].startswith(f"{key[0]}{key[1].replace('/', '_')}-")
     assert stems.keys() == outputs.result_stems(names, host, shown, ["x", *names, "p"]).keys()
+
+
+@pytest.mark.parametrize(
+    ("row_stride", "column_stride", "pixel"),
+    [
+        (12, 4, 4),  # pixels of 3 bytes, 4 apart
+        (9, 3, 3),
+        (24, 8, 8),
+        (40, 4, 4),  # rows may lie further apart: that is not seen
+        (4, 8, 3),  # rows beside each other, columns behind: as if it lay densely
+        (3, 6, 3),
+        (4, 4, 4),
+    ],
+)
+def test_the_crc_is_of_pixels_as_they_lie(row_stride: int, column_stride: int, pixel: int) -> None:
+    """2 rows of 3 pixels of 3 bytes, once for every output of the network that they are."""
+    entry = tensor("y", "u8", (3, 2, 3), 0, ready=0, row_stride=row_stride,
+                   column_stride=column_stride)  # fmt: skip
+    meta = program([], outputs=[entry], tensors=[entry]).meta
+    values = np.arange(1, 19, dtype=np.uint8).reshape(1, 3, 2, 3)
+    lying = b"".join(
+        bytes(values[0, :, row, column]).ljust(pixel, b"\0")
+        for row in range(2)
+        for column in range(3)
+    )
+    assert outputs.crc16(meta, {"y": values}) == binascii.crc_hqx(lying, 0xFFFF)
+    twice = replace(meta, graph_outputs=("y", "again"), host=(step("Reshape", "y", "again"),))
+    assert outputs.crc16(twice, {"y": values}) == binascii.crc_hqx(lying * 2, 0xFFFF)
