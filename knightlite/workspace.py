@@ -324,13 +324,13 @@ def _nearest(workspace: Workspace, path: Path) -> str:
     for stage, other in left:
         if other.name == path.name and (workspace.directory / other).is_file():
             return f"{stage} left {workspace.directory / other}"
-    near = near_path(path)
+    near = near_path(workspace.directory / path)
     if near:
         return near
     alike = sorted({other.name for _, other in left if other.suffix == path.suffix})
     if alike:
         return f"the stages run here left {', '.join(alike)}"
-    beside = listed_beside(path)
+    beside = listed_beside(workspace.directory / path)
     return beside or next((made for end, made in MAKERS.items() if path.name.endswith(end)), "")
 
 
