@@ -225,6 +225,21 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         load(folder)
 
 
+def test_a_shape_of_nothing_beside_an_unknown_operator(tmp_path: Path) -> None:
+    """ONNX's checker, which refuses the one, gives up at the other."""
+    nodes = [
+        onnx.helper.make_node("Unheard", ["x"], ["r"], name="r"),
+        onnx.helper.make_node("Shape", [], ["s"], name="s"),
+        onnx.helper.make_node("Add", ["r", "s"], ["y"], name="y"),
+    ]
+    values = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 3]) for n in "xy"]
+    graph = onnx.helper.make_graph(nodes, "net", values[:1], values[1:])
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset]), tmp_path / "net.onnx")
+    with pytest.raises(UnsupportedError, match="Unheard is not supported"):
+        load(tmp_path / "net.onnx")
+
+
 @pytest.mark.parametrize("content", [b"", b"hello, I am text\n" * 50, b"\x00" * 1000])
 def test_no_model(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.onnx"

@@ -80,7 +80,7 @@ def test_recipe_of_the_user_by_path(tmp_path: Path) -> None:
     assert load_recipe(path).name == "mine"
 
 
-@pytest.mark.parametrize("name", ["nope", "raw/"])
+@pytest.mark.parametrize("name", ["nope", "raw/", "", "."])
 def test_unknown_recipe_lists_the_known(name: str) -> None:
     with pytest.raises(UsageError, match=f"recipe {name} is not known") as caught:
         load_recipe(name)

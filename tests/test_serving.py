@@ -535,7 +535,7 @@ def test_the_end_of_the_program(cfg: Path, sign: signal.Signals) -> None:
     [
         (["no.cfg"], "file no.cfg does not exist."),
         (["--host", "0.0.0.0"], "on 0.0.0.0 other machines reach the server"),
-        (["--host", "0.0.0.0", "--token-file", "no.txt"], "the token file no.txt cannot be read"),
+        (["--host", "0.0.0.0", "--token-file", "no.txt"], "token file no.txt does not exist."),
         (
             ["--token-file", "short.txt"],
             "must be a line of at least 16 printable ASCII letters, not",

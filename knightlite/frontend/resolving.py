@@ -184,7 +184,7 @@ def _values(
     state: Resolving, node: SourceNode, shapes: Mapping[str, Shape], types: Mapping[str, int]
 ) -> tuple[Array, ...] | None:
     """What the node makes, where it is constant and was computed."""
-    if node.op_type in ("Shape", "Size") and not node.domain:
+    if node.op_type in ("Shape", "Size") and not node.domain and node.inputs:
         source = state.constants.get(node.inputs[0])
         shape = shapes.get(node.inputs[0]) if source is None else source.shape
         return None if shape is None else (constant_folding.evaluate_shape(node, shape),)

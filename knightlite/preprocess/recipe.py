@@ -96,7 +96,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             own = Path(name_or_path)
             if own.is_file():
                 raise UsageError(f"recipe file {own} must end in .toml.", "rename it")
-            if len(own.parts) > 1 or own.with_suffix(".toml").is_file():
+            if len(own.parts) > 1 or (own.name and own.with_suffix(".toml").is_file()):
                 raise not_there("recipe", own, RECIPES_HINT, endings=(".toml",))
             raise UsageError(
                 f"recipe {name_or_path} is not known.",
