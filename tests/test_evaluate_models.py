@@ -107,7 +107,7 @@ def test_every_figure_is_a_share_of_its_own_whole() -> None:
     """Right answers of the labelled pictures, agreement of all, bytes of what was compared."""
     tally = Tally(
         20, 8, (6, 4, 5), (8, 7, 6), (0, 3, 2), (0, 1, 1), (20, 15, 1), Fraction(1000),
-        (Fraction(0), Fraction(10), None), (0, 400, 50), (0, 4, 0),
+        (Fraction(0), Fraction(10), None), (0, 400, 50), (0, 4, 0), (), 10,
     )  # fmt: skip
     models = (("a", "float", "1"), ("b", "qdq", "2"), ("c", "chip", "3"))
     question = Question(models, "d", 60, "r", "logits")
@@ -125,6 +125,8 @@ def test_every_figure_is_a_share_of_its_own_whole() -> None:
     assert (third.top1, third.top5, third.drop, third.agreed_percent) == (62.5, 75.0, 12.5, 5.0)
     assert (third.sqnr_db, third.exact) == (None, False)
     assert (third.compared_bytes, third.differing_bytes) == (50, 0)
+    few = evaluate_run.result_of(State(question, (2, 3), "s", 20, replace(tally, classes=5)))
+    assert [row.top5 for row in few.models] == [None] * 3
     bare = replace(tally, labelled=0)
     for row in evaluate_run.result_of(State(question, (1, 1), "s", 20, bare)).models:
         assert (row.top1, row.top5, row.drop, row.interval_low, row.lost) == (None,) * 5
@@ -625,6 +627,8 @@ def test_frames_are_evaluated_as_their_pictures(pictures: Path) -> None:
         (np.zeros((2, 3, 32, 32)), [0, 10], r"frame 1 of .*data\.npy is of class 10, but"),
         (np.zeros((2, 3, 32, 32)), "l.txt", r"must be a \.npy file of whole numbers, not"),
         (np.float32(1), None, r"must hold frames \[N, C, H, W\], not \(1,\)"),
+        (np.zeros((2, 3, 32, 32), np.uint8), [0, 1], r"must hold floats, not uint8"),
+        (np.zeros((2, 3, 32, 32), np.int8), None, r"must hold floats, not int8"),
     ],
 )  # fmt: skip
 def test_unusable_frames(pictures: Path, values: Array, labels: Any, sentence: str) -> None:
@@ -870,6 +874,28 @@ def test_a_first_model_at_chance_is_told(
     )
     assert [str(told) in sentence for sentence in said] == [True] * (told is not None)
     assert all("Hint: --labels FILE names the class folders" in sentence for sentence in said)
+
+
+def test_frames_at_chance_are_told_as_pictures_are(tmp_path: Path) -> None:
+    """The classes are those of the scores, wherever the labels come from; of shards too."""
+    net = Net()
+    same = net.weight("w", np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1))
+    net.node("Conv", [net.input("x", (1, 4, 1, 1)), same], "c")
+    model = net.save(tmp_path, "c")
+    np.save(tmp_path / "x.npy", np.tile(np.eye(4, dtype=np.float32), (3, 1)).reshape(12, 4, 1, 1))
+    told = " itself is right for {} of 12 pictures, {:.2f} %, and chance of 4 classes is 25.00 %"
+    for turned, right in ((0, 12), (1, 0)):
+        np.save(tmp_path / "y.npy", (np.arange(12) + turned) % 4)
+        asked = options(tmp_path / "x.npy", models=(model,), labels=tmp_path / "y.npy")
+        said: list[str] = []
+        found = evaluate_models(asked, Talk(warn=said.append))
+        parts = [tmp_path / f"part{number}.json" for number in (1, 2)]
+        for number, part in enumerate(parts, start=1):
+            evaluate_models(replace(asked, shard=(number, 2), state=part))
+        again: list[str] = []
+        assert merge_states(parts, talk=Talk(warn=again.append)) == found
+        assert said == again
+        assert [told.format(0, 0) in sentence for sentence in said] == [True] * (right == 0)
 
 
 @pytest.mark.parametrize(("classes", "told"), [(5, False), (6, True)])

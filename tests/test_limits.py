@@ -246,9 +246,9 @@ def packed(claimed: int) -> bytes:
 def state_with(**other: object) -> bytes:
     tally: dict[str, object] = {name: [0] for name in (
         "top1", "top5", "lost", "won", "agreed", "compared", "differing")}  # fmt: skip
-    tally |= {"pictures": 0, "labelled": 0, "energy": "0", "noise": ["0"]}
+    tally |= {"pictures": 0, "labelled": 0, "classes": 0, "energy": "0", "noise": ["0"]}
     value = {
-        "knightlite_evaluation": 3, "metric": None, "models": [["a", "chip", "b"]], "data": "",
+        "knightlite_evaluation": 4, "metric": None, "models": [["a", "chip", "b"]], "data": "",
         "pictures": 0, "recipe": "", "scores": "outputs", "check": False, "shard": [1, 1],
         "stamp": "", "total": 0,
         "tally": tally | {key: other[key] for key in other if key in tally},

@@ -111,7 +111,13 @@ def test_how_sure_the_loss_is(wrong: int, metric: float) -> None:
     assert loss_sentence(outcome).endswith(
         "quantized; +0.00 points, 95 % interval -8.15 to +8.15: 0 won, 0 lost of 32 pictures)"
     )
+    for lost, won, told in ((9, 0, "falls"), (2, 1, "stays"), (1, 2, "stays"), (0, 9, "rises")):
+        report = {"compared": 32, "metric": {"lost": lost, "won": won}}
+        loss = 100 * (lost - won) / 16
+        sure = QuantizeOutcome({}, report, 50.0, 50.0 - loss / 2, loss, 32, 0.0)
+        assert f" % (the metric {told}: 50.0000 float, " in loss_sentence(sure)
     unsure = QuantizeOutcome({}, {}, 40.0, 30.0, 25.0, 32, 0.0)
+    assert "(the metric falls: " in loss_sentence(unsure)
     assert loss_sentence(unsure).endswith("over 32 pictures: no interval, as it is no top-1)")
 
 

@@ -112,11 +112,16 @@ def command(options: QuantizeOptions) -> None:
 
 
 def loss_sentence(result: QuantizeOutcome) -> str:
-    """Knight's line, and what its number says: by how much the metric falls or rises."""
+    """Knight's line, and what its number says: whether the metric falls, rises or stays.
+
+    It stays where its interval holds 0, as a diagnosis has it.
+    """
     assert result.loss_percent is not None
     relation = (
         "falls" if result.loss_percent > 0 else "rises" if result.loss_percent < 0 else "stays"
     )
+    if result.compared is not None and result.compared.same:
+        relation = "stays"
     sure = result.gain or f"over {result.pictures} pictures: no interval, as it is no top-1"
     return (
         f"Quantization Loss: {result.loss_percent:.4f} % (the metric {relation}: "

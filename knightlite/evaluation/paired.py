@@ -79,6 +79,12 @@ class Paired:
         return self.drop <= 0 or self.interval[0] <= 0
 
     @property
+    def same(self) -> bool:
+        """True where the two are not told apart: the interval holds 0."""
+        low, high = self.interval
+        return low <= 0 <= high
+
+    @property
     def gain(self) -> str:
         """What the second model wins, as words: points with their interval, and the pictures."""
         low, high = self.interval

@@ -33,7 +33,8 @@ class Tally:
     squares of the first model's scores, and of the difference from them; ``noise`` is None where a
     score is not finite. ``compared``, ``differing``: bytes held against another machine's.
     ``values``: of every picture its number among all, and what a measure keeps of it for each model
-    (as JSON has it); none where there is no measure.
+    (as JSON has it); none where there is no measure. ``classes``: scores of a picture, the most
+    where they differ.
     """
 
     pictures: int
@@ -48,6 +49,7 @@ class Tally:
     compared: tuple[int, ...]
     differing: tuple[int, ...]
     values: tuple[tuple[int, tuple[Any, ...]], ...] = ()
+    classes: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         """The tally of both sets of pictures."""
@@ -71,6 +73,7 @@ class Tally:
             sums(self.compared, other.compared),
             sums(self.differing, other.differing),
             self.values + other.values,
+            max(self.classes, other.classes),
         )
 
     def paired(self, model: int) -> Paired | None:
@@ -99,6 +102,7 @@ class Tally:
         return {
             "pictures": self.pictures,
             "labelled": self.labelled,
+            "classes": self.classes,
             **{name: list(getattr(self, name)) for name in _COUNTS},
             "energy": str(self.energy),
             "noise": [None if item is None else str(item) for item in self.noise],
@@ -149,6 +153,7 @@ def tally_of(
         tuple(compared for compared, _ in size_bytes or ((0, 0),) * len(scores)),
         tuple(differing for _, differing in size_bytes or ((0, 0),) * len(scores)),
         () if values is None else (values,),
+        first.size,
     )
 
 
@@ -159,7 +164,7 @@ def tally_from_json(found: Mapping[str, Any], models: int, where: str) -> Tally:
         noise = tuple(None if item is None else _fraction(item) for item in found["noise"])
         if any(len(items) != models for items in (*counts, noise)):
             raise ValueError
-        whole = [_count(found[name]) for name in ("pictures", "labelled")]
+        whole = [_count(found[name]) for name in ("pictures", "labelled", "classes")]
         energy = _fraction(found["energy"])
         values = tuple((_count(number), tuple(kept)) for number, kept in found["values"])
         if (values and {len(kept) for _, kept in values} != {models}) or len(values) > whole[0]:
@@ -169,7 +174,7 @@ def tally_from_json(found: Mapping[str, Any], models: int, where: str) -> Tally:
     top1, top5, lost, won, agreed, compared, differing = counts
     return Tally(
         whole[0], whole[1], top1, top5, lost, won, agreed, energy, noise, compared, differing,
-        values,
+        values, whole[2],
     )  # fmt: skip
 
 

@@ -192,7 +192,7 @@ def state_text() -> bytes:
     """What ``eval --state`` keeps."""
     tally: dict[str, object] = {name: [1, 0] for name in (
         "top1", "top5", "lost", "won", "agreed", "compared", "differing")}  # fmt: skip
-    tally |= {"pictures": 3, "labelled": 2, "energy": "12/7", "noise": ["0", None]}
+    tally |= {"pictures": 3, "labelled": 2, "classes": 4, "energy": "12/7", "noise": ["0", None]}
     value = {
         "knightlite_evaluation": state.FORMAT,
         "models": [["a", "chip", "b"], ["c", "float", "d"]], "data": "x", "pictures": 3,

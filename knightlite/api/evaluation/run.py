@@ -84,7 +84,7 @@ def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> Evaluation
     source = metric_source(options.metric, options.annotations) if options.metric else None
     with nullcontext() if source is None else open_metric(source) as metric:
         if options.merge:
-            return merge_states(options.models, metric)
+            return merge_states(options.models, metric, talk)
         return _evaluated(options, source, metric, talk)
 
 
@@ -120,12 +120,7 @@ def _evaluated(
     state = _run(job, mine, state, options, talk, metric)
     if options.state is not None and not options.keep_state:
         options.state.unlink(missing_ok=True)
-    found = result_of(state, metric)
-    if classes is not None:
-        _warn_of_chance(found, classes, talk)
-    if classes is not None and classes <= TOP:  # every class is among the best five
-        found = replace(found, models=tuple(replace(row, top5=None) for row in found.models))
-    return found
+    return _told(state, metric, talk)
 
 
 def resumable(options: EvaluateOptions) -> EvaluateOptions:
@@ -135,7 +130,9 @@ def resumable(options: EvaluateOptions) -> EvaluateOptions:
     return replace(options, state=STATE, keep_state=False)
 
 
-def merge_states(paths: Sequence[Path], metric: Metric | None = None) -> EvaluationResult:
+def merge_states(
+    paths: Sequence[Path], metric: Metric | None = None, talk: Talk = SILENT
+) -> EvaluationResult:
     """The result of all shards of an evaluation, from their state files.
 
     UsageError where they were counted with another ``metric``.
@@ -149,7 +146,14 @@ def merge_states(paths: Sequence[Path], metric: Metric | None = None) -> Evaluat
             f"{paths[0]} was counted {said}, which is not that of this command.",
             "merge with the --metric and --annotations of the shards",
         )
-    return result_of(state, metric)
+    return _told(state, metric, talk)
+
+
+def _told(state: State, metric: Metric | None, talk: Talk) -> EvaluationResult:
+    """The result of a finished state, and what is to be said of it."""
+    found = result_of(state, metric)
+    _warn_of_chance(found, state.tally.classes, talk)
+    return found
 
 
 def default_workers() -> int:
@@ -192,7 +196,8 @@ def _score(tally: Tally, place: int, name: str, kind: str) -> ModelScore:
         model=name,
         kind=kind,
         top1=_percent(tally.top1[place], tally.labelled),
-        top5=_percent(tally.top5[place], tally.labelled),
+        # of no more classes each is among the best five
+        top5=_percent(tally.top5[place], tally.labelled) if tally.classes > TOP else None,
         drop=paired.drop if paired else None,
         interval_low=low,
         interval_high=high,
@@ -267,9 +272,9 @@ def _warn_of_chance(found: EvaluationResult, classes: int, talk: Talk) -> None:
     told = chance_told(first.top1 / 100, classes, found.labelled, first.model)
     if told is not None:
         talk.warn(
-            f"{told} Hint: --labels FILE names the class folders in the order of the scores, "
-            "--recipe another preprocessing; `knightlite diagnose` tries some on the pictures of "
-            "quant"
+            f"{told} Hint: --labels FILE names the class folders, or the classes of frames, in "
+            "the order of the scores, --recipe another preprocessing; `knightlite diagnose` tries "
+            "some on the pictures of quant"
         )
 
 
@@ -358,9 +363,9 @@ def _recipe(forms: Sequence[Form], options: EvaluateOptions) -> str:
 def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...], int | None]:
     """The pictures with their classes, in sorted order, or a seeded sample of them.
 
-    Beside them how many classes there are: None where nothing says it.
+    Beside them how many folders of classes there are: None where there are none.
     """
-    from knightlite.preprocess import class_places, list_pictures, read_labels, sample_pictures
+    from knightlite.preprocess import class_places, list_pictures, sample_pictures
 
     if holds_frames(options.folder):
         frames = _frames(options)
@@ -384,8 +389,7 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
         Picture(item.path, None if item.label is None else places[item.label], number=number)
         for number, item in enumerate(samples)
     )
-    classes = len(folder.classes if options.labels is None else read_labels(options.labels))
-    return pictures, classes or None
+    return pictures, len(folder.classes) or None
 
 
 def _say_fewer(options: EvaluateOptions, found: int, what: str, talk: Talk) -> None:

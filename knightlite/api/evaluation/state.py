@@ -19,7 +19,7 @@ from knightlite.evaluation.tally import tally_from_json
 from knightlite.options.evaluate import WHOLE
 from knightlite.reading import json_value, read_text
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,4 +73,9 @@ def _frames(path: Path) -> Array:
         raise DataError(f"{path} cannot be read: {error}.") from None
     if found.ndim < 2 or not len(found):
         raise DataError(f"{path} must hold frames [N, C, H, W], not {found.shape}.")
+    if found.dtype.kind != "f":  # codes of an input or values? whole numbers tell neither
+        raise DataError(
+            f"{path} must hold floats, not {found.dtype}.",
+            "frames as the float network reads them; convert with .astype('float32') if these are",
+        )
     return found

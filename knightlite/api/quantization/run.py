@@ -32,6 +32,7 @@ from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
     from knightlite.atomic_write import FileSet
+    from knightlite.evaluation import Paired
     from knightlite.ir import Graph
     from knightlite.quantize.statistics import DistributionCache
 
@@ -55,15 +56,26 @@ class QuantizeOutcome:
         """What the quantized model wins, with its interval; None where the metric is no top-1."""
         return gain_of(self.report)
 
+    @property
+    def compared(self) -> Paired | None:
+        """The quantized model beside the float one; None where the metric is no top-1."""
+        return paired_of(self.report)
+
 
 def gain_of(report: Mapping[str, Any]) -> str | None:
     """The pictures lost and won of a report, as words; None where they are not known."""
+    found = paired_of(report)
+    return None if found is None else found.gain
+
+
+def paired_of(report: Mapping[str, Any]) -> Paired | None:
+    """The pictures lost and won of a report; None where they are not known."""
     from knightlite.evaluation import Paired
 
     metric = report.get("metric", {})
     if metric.get("lost") is None:
         return None
-    return Paired(report["compared"], metric["lost"], metric["won"]).gain
+    return Paired(report["compared"], metric["lost"], metric["won"])
 
 
 def quantize(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOutcome:
