@@ -161,6 +161,10 @@ FILES: Rows = {
         (lambda f: codec._cropped("a" * 60), "=" + "a" * 60),
         (lambda f: codec._cropped("a" * 61), "a" * 57 + "..."),
     ),
+    "preprocess/recipe.py:load_recipe": (
+        (lambda f: recipe.load_recipe("nope").name, "recipe nope is not known"),
+        (lambda f: recipe.load_recipe("a/nope").name, "recipe a/nope does not exist"),
+    ),
     "preprocess/recipe.py:_shown": (
         (lambda f: recipe._shown("a" * 58), "a" * 58 + "'"),
         (lambda f: recipe._shown("a" * 59), "a" * 56 + "..."),

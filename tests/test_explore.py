@@ -486,6 +486,7 @@ def test_every_point_to_the_cell() -> None:
     other = ExploredPoint("b", 2, None, 1234.5678, None, None, 816, 1024, 0.04, best=False)
     not_there = ExploredPoint("c", 1, 16, None, None, None, 64, 256, 0.0, best=False)
     text = exploration_page((ExploredNetwork("net", (one, other, not_there), ()),), "e.json")
+    assert "Predicted times of 1 network, from e.json" in text
     rows = [
         re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr>.*?</tr>", text)
     ]

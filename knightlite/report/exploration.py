@@ -60,9 +60,10 @@ AXES = (
 
 def exploration_page(networks: Sequence[ExploredNetwork], source: str) -> str:
     """The page; ``source``: the file that holds the points."""
+    count = f"{len(networks)} network{'' if len(networks) == 1 else 's'}"
     body = [
         "<h1>Chips explored</h1>",
-        f'<p class="dim">Predicted times of {len(networks)} networks, from {text(source)}. A ring '
+        f'<p class="dim">Predicted times of {count}, from {text(source)}. A ring '
         "marks points that no other of the same network beats: none is better in time, bytes on "
         "chip, multiply-accumulates or dB and worse in none of them.</p>",
     ]
