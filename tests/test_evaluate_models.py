@@ -445,6 +445,27 @@ def test_a_changed_input_starts_again(pictures: Path, change: Any, what: str) ->
     assert found == evaluate_models(asked)
 
 
+def test_another_evaluation_loses_nothing_of_a_stopped_one(pictures: Path) -> None:
+    """The state of the first stands beside that of the second, and is taken up again."""
+    whole, state = evaluate_models(two(pictures)), Path("state.json")
+    stopped(pictures, state)
+    before = state.read_text()
+    talk, said, done = listen()
+    evaluate_models(two(pictures, state=state, count=1), talk)
+    (kept,) = Path().glob("state.????????.json")
+    assert kept.read_text() == before != state.read_text()
+    other = f"{state} is of another evaluation, which differs in the pictures: it is kept as {{}}, "
+    hint = " Hint: --state FILE gives each a file of its own"
+    assert said == [f"{other.format(kept)}and this one starts from the first picture.{hint}"]
+    said.clear()
+    done.clear()
+    assert evaluate_models(two(pictures, state=state), talk) == whole
+    (second,) = set(Path().glob("state.????????.json")) - {kept}
+    assert said[0] == f"{other.format(second)}and this one goes on from {kept}.{hint}"
+    assert said[1].startswith(f"{kept} holds 5 of 12 pictures of an earlier run: this one goes on")
+    assert done[0] > 5
+
+
 def test_a_damaged_state_starts_again(pictures: Path) -> None:
     state = Path("state.json")
     state.write_text("{")

@@ -458,7 +458,10 @@ def _stamp(picture: Picture) -> tuple[str, int, int]:
 
 
 def _resumed(fresh: State, path: Path | None, talk: Talk) -> State:
-    """What the state file holds where it answers the same question; else ``fresh``."""
+    """What the state file holds where it answers the same question; else ``fresh``.
+
+    That of another question is kept aside, and taken up when that one is asked again.
+    """
     if path is None or not path.exists():
         return fresh
     try:
@@ -475,11 +478,15 @@ def _resumed(fresh: State, path: Path | None, talk: Talk) -> State:
     if not what and (old.stamp, old.total) != (fresh.stamp, fresh.total):
         what = "the files of the pictures"
     if what:
+        kept = evaluate_state.aside(old, path)
+        evaluate_state.save(old, kept)
+        own = evaluate_state.aside(fresh, path)
+        then = f"goes on from {own}" if own.exists() else "starts from the first picture"
         talk.warn(
-            f"{path} is of another evaluation, which differs in {what}: "
-            "this one starts from the first picture. Hint: --state FILE keeps both"
+            f"{path} is of another evaluation, which differs in {what}: it is kept as {kept}, and "
+            f"this one {then}. Hint: --state FILE gives each a file of its own"
         )
-        return fresh
+        return _resumed(fresh, own, talk)
     done = f"{path} holds {old.tally.pictures} of {old.total} pictures of an earlier run"
     rest = "all of them, and none is run again" if old.finished else "this one goes on from there"
     talk.say(f"{done}: {rest}. Without the file it begins anew.")

@@ -101,6 +101,12 @@ def save(state: State, path: Path) -> None:
     )
 
 
+def aside(state: State, path: Path) -> Path:
+    """Where a state is kept when ``path`` is wanted for another: one file beside it a question."""
+    asked = [repr(state.question), state.shard, state.stamp, state.total]
+    return path.with_name(f"{path.stem}.{digest(asked)[:8]}{path.suffix}")
+
+
 def read(path: Path) -> State:
     """A state file. UsageError where there is none, FormatError where it is damaged."""
     try:
