@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store
-from knightlite.container import Layer, Program, paired
+from knightlite.container import Layer, LowerBound, Program, paired
 from knightlite.events import Event, Timeline
 from knightlite.isa import Space
 from knightlite.profiler import CAUSES, LIMITERS, LayerProfile, Profile, profile
@@ -145,7 +145,9 @@ def test_the_limiter_is_what_saves_most() -> None:
     assert limiter_sentence(ddr).startswith("The DDR's rate limits net: twice the rate saves 4")
     assert "Busy: DDR 8" in limiter_sentence(ddr)
     quick = replace(ddr, what_ifs=tuple(replace(x, time_ms=ddr.time_ms) for x in ddr.what_ifs))
-    assert limiter_sentence(quick).startswith("No part alone limits net: they wait for each other.")
+    assert limiter_sentence(quick).startswith("The DDR limits net: busy 8")
+    idle = replace(quick, ddr_busy_cycles=quick.cycles * 7 // 10)
+    assert limiter_sentence(idle).startswith("No part alone limits net: they wait for each other.")
 
 
 def saving(**shares: float) -> Profile:
@@ -192,6 +194,38 @@ def test_the_limiter_by_hand(shares: dict[str, float], part: str) -> None:
     if saves:
         assert f"{saves} {limit.saved:.0%}" in first
         assert f"{saves} {limit.saved:.0%} of the time. Busy: " in sentence
+
+
+@pytest.mark.parametrize(
+    ("cycles", "layer", "shares", "busy", "filled", "wanted"),
+    [  # a bound of 1,000 cycles by the matrix engine, or by weights from a layer on as well
+        (1000, "", {}, 970, 0.25, "the matrix engine limits it: busy 97%, 26% of lanes filled"),
+        (1000, "", {}, 970, 0.9, "the matrix engine limits it: busy 97%"),
+        (1090, "", {"ddr": 0.0625}, 1090, 0.25,
+         "the matrix engine limits it: busy 100%, 25% of lanes filled"),
+        (1090, "", {"ddr": 0.125}, 1090, 0.25,
+         "the DDR's rate limits it: twice the rate saves 12%"),
+        (1090, "", {"matrix": 0.0625}, 1090, 0.25, "multipliers limit it: twice as many save 6%"),
+        (1200, "", {"ddr": 0.0625}, 1000, 0.25,
+         "the DDR's rate limits it: twice the rate saves 6%"),
+        (1200, "", {}, 890, 0.25, "no part alone limits it: they wait for each other"),
+        (1000, "c", {}, 700, 0.25, "no part alone limits it: they wait for each other"),
+        (1000, "", {}, 700, 0.25, "the matrix engine limits it: busy 70%, 36% of lanes filled"),
+    ],
+)  # fmt: skip
+def test_near_its_bound_the_part_of_the_bound_limits(
+    cycles: int, layer: str, shares: dict[str, float], busy: int, filled: float, wanted: str
+) -> None:
+    found = saving(**shares)
+    bound = LowerBound(0, 0, 1000, layer)
+    found = replace(
+        found, cycles=cycles, clock_hz=cycles * 1000, ddr_busy_cycles=0,
+        busy_cycles={"RDMA": 0, "WDMA": 0, "RCCN": busy, "RCVT": 0}, mac_utilization=filled,
+        certificate=replace(found.certificate, cycles=cycles, bound=bound),
+    )  # fmt: skip
+    assert summary_lines(found, tried(found))[0] == wanted
+    limits = wanted.split(":")[0].replace(" it", " net")
+    assert limiter_sentence(found).casefold().startswith(limits.casefold())
 
 
 def test_little_is_no_limit() -> None:

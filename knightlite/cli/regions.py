@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def print_regions(table: Sequence[Sequence[str]]) -> None:
     """The titles, then a row for every region; nothing where there are none (level 0)."""
     if table:
-        title = "Regions: the cycles that each adds, and what it takes at least where it is alone"
+        title = (
+            "Regions: the cycles that each adds, and what it takes at least alone, all lanes filled"
+        )
         print_table(title, table[0], table[1:], shrink=0)
 
 

@@ -11,6 +11,9 @@ WIDTH = 60  # columns of the lines
 TOP = 5  # layers
 LEAST_NAME = 12  # columns that a layer's name keeps
 LITTLE = 0.03  # of the time: what twice as fast a part saves where it limits nothing
+NEAR = 1.1  # cycles by their bound, up to which the part that the bound is of limits
+BUSY_ENOUGH = 0.75  # of the time: a part that is idle less waits for no other
+FILLED = 0.5  # of the matrix engine's lanes while it works: below, it is told
 
 # what a part is called that limits, and what "faster" is of it
 LIMITS = {
@@ -32,13 +35,16 @@ BUSY = {"ddr": "DDR", "matrix": "matrix engine", "vector": "vector engine"}
 
 @dataclass(frozen=True, slots=True)
 class Limiter:
-    """``part``: of ``profiler.LIMITERS``, or ORDER where none alone saves much.
+    """``part``: of ``profiler.LIMITERS``, or ORDER where none alone limits.
 
-    ``saved``: the share of the time that it saves where it is twice as fast, or setup gone.
+    ``saved``: the share of the time that it saves where it is twice as fast, or setup gone; of
+    ORDER the most that a part saves. ``busy``: its share of the time where that is why it limits,
+    although twice of it saves little; else None.
     """
 
     part: str
     saved: float
+    busy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,48 @@ class Share:
 
 
 def limiter(found: Profile) -> Limiter:
-    """What limits a program: the part of the machine that saves most where it is faster."""
-    parts = [item for item in found.what_ifs if item.part in LIMITERS]
-    best = max(parts, key=lambda item: (_saved(found, item), -LIMITERS.index(item.part)))
-    part = best.part if _saved(found, best) >= LITTLE else ORDER
-    return Limiter(part, _saved(found, best))
+    """What limits a program: the part of the machine that saves most where it is faster.
+
+    Where the program is near its lower bound and no part saves more than lies between, it is the
+    part that the bound is of; where none saves much, the one that is busy nearly all of the time.
+    """
+    saves = {item.part: _saved(found, item) for item in found.what_ifs if item.part in LIMITERS}
+    best = max(saves, key=lambda part: (saves[part], -LIMITERS.index(part)))
+    bound, ratio = _bound_part(found), found.certificate.ratio
+    busy = busy_shares(found)
+    if bound and ratio is not None and ratio <= NEAR and saves[best] <= max(LITTLE, 1 - 1 / ratio):
+        best = bound
+    elif saves[best] < LITTLE:
+        most = max(busy, key=busy.__getitem__)
+        best = most if busy[most] >= BUSY_ENOUGH else ORDER
+    if best == ORDER:
+        return Limiter(best, max(saves.values()))
+    return Limiter(best, saves[best], None if saves[best] >= LITTLE else busy[best])
+
+
+def _bound_part(found: Profile) -> str:
+    """The part that the lower bound is of; "" where there is none, or two share it."""
+    bound = found.certificate.bound
+    if bound is None or not bound.cycles:
+        return ""
+    if bound.weight_cycles == bound.cycles:
+        return "" if bound.layer else "matrix"
+    return "ddr" if bound.ddr_cycles == bound.cycles else "vector"
+
+
+def filled_share(found: Profile) -> float:
+    """Of the matrix engine's lanes those that are filled while it works, over the whole program."""
+    busy = busy_shares(found)["matrix"]
+    return min(1.0, found.mac_utilization / busy) if busy else 1.0
+
+
+def _why_busy(found: Profile, limit: Limiter) -> str:
+    """As in "busy 97%, 25% of lanes filled": of a part of which more alone saves little."""
+    told = f"busy {limit.busy:.0%}"
+    filled = filled_share(found)
+    if limit.part == "matrix" and filled < FILLED:
+        told += f", {filled:.0%} of lanes filled"
+    return told
 
 
 def _saved(found: Profile, item: WhatIf) -> float:
@@ -82,6 +125,10 @@ def limiter_sentence(found: Profile) -> str:
     )
     if limit.part == ORDER:
         return f"No part alone limits {found.name}: they wait for each other. Busy: {busy}."
+    if limit.busy is not None:
+        return (
+            f"The {BUSY[limit.part]} limits {found.name}: {_why_busy(found, limit)}. Busy: {busy}."
+        )
     limits, saves = LIMITS[limit.part]
     return (
         f"{limits[0].upper()}{limits[1:]} {found.name}: {saves} {limit.saved:.0%} of the time. "
@@ -139,7 +186,9 @@ def summary_lines(found: Profile, tried: Tried, width: int = WIDTH) -> list[str]
     """At most ten lines of at most ``width`` columns: limiter, layers, advice, what it lacks."""
     limit = limiter(found)
     lines = ["no part alone limits it: they wait for each other"]
-    if limit.part != ORDER:
+    if limit.busy is not None:
+        lines = [f"the {BUSY[limit.part]} limits it: {_why_busy(found, limit)}"]
+    elif limit.part != ORDER:
         limits, saves = LIMITS[limit.part]
         lines = [f"{limits} it: {saves} {limit.saved:.0%}"]
     total = max(1, found.cycles)
