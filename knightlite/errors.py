@@ -21,6 +21,7 @@ SEVERAL = 3  # places of a kind that are told as one
 OPERATOR = re.compile("[A-Z][A-Za-z0-9]*")  # that a sentence begins with
 NAME_OR_NUMBER = re.compile(r"[\d/_…]|\w\.\w")  # in a word that is particular to one place
 PARTICULAR = "…"
+NUMBERED = re.compile(r"(.*?)([0-9]{1,18})", re.DOTALL)  # a name's stem, and the number at its end
 NEAREST, NEAR = 3, 0.6  # names suggested at most, and how alike they are (of difflib)
 BEGINNING = 3  # letters of a name, at least, that may stand for all of it
 LOOKED_AT = 2000  # files of a folder, where a name is looked for that is near to one of them
@@ -146,10 +147,22 @@ def _nearest(name: str, known: Iterable[str]) -> list[str]:
     folded = name.casefold()
     longer = [item for item in names if len(folded) >= BEGINNING and item.startswith(folded)]
     longer = sorted(longer, key=len) if len(longer) <= NEAREST else []  # of many it says nothing
-    near = [*longer, *get_close_matches(folded, names, n=NEAREST, cutoff=NEAR)]
+    alike = get_close_matches(folded, names, n=NEAREST, cutoff=NEAR)
+    near = [*longer, *_numbered_near(folded, names), *alike]
     near = [*dict.fromkeys(near)][:NEAREST]
     near = [folded] if folded in names else near
     return [names[item] for item in near]
+
+
+def _numbered_near(name: str, names: Iterable[str]) -> list[str]:
+    """The names of the same stem, of which the numbers at their ends are nearest to a name's."""
+    found = NUMBERED.fullmatch(name)
+    if not found or not found[1]:
+        return []
+    others = filter(None, map(NUMBERED.fullmatch, names))
+    number = int(found[2])
+    same = [(abs(int(item[2]) - number), item[0]) for item in others if item[1] == found[1]]
+    return [item for _, item in sorted(same)[:NEAREST]]
 
 
 def not_there(

@@ -353,9 +353,11 @@ def stopped(pictures: Path, state: Path) -> None:
         if done >= 5:
             raise KeyboardInterrupt
 
+    said: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        evaluate_models(two(pictures, state=state), Talk(advance=stop))
+        evaluate_models(two(pictures, state=state), Talk(say=said.append, advance=stop))
     assert json.loads(state.read_text())["tally"]["pictures"] == 5
+    assert said[-1] == f"5 of 12 pictures are kept in {state}: the same command goes on from there."
 
 
 def test_a_stopped_run_goes_on(pictures: Path) -> None:

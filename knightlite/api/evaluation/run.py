@@ -517,6 +517,14 @@ def _run(
             talk.advance("pictures", state.tally.pictures, state.total)
             if state.tally.pictures - saved >= SAVE_EVERY:
                 keep()
+    except KeyboardInterrupt:
+        keep()
+        if options.state is not None and saved:
+            talk.say(
+                f"{saved} of {state.total} pictures are kept in {options.state}: the same command "
+                "goes on from there."
+            )
+        raise
     finally:
         keep()
     return state
