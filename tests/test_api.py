@@ -125,7 +125,10 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
         f"{few} names 2 classes, but the network gives 10 scores: the names may be those of "
         "another network. Hint: name a file of as many lines as there are scores"
     ]
-    with pytest.raises(DataError, match=r"^input file .* is a folder, not a file\.$"):
+    few.write_text("".join(f"{number}:x{number}\n" for number in range(1, 11)))
+    with pytest.raises(DataError, match=r" 10 scores: the file counts classes from 1, scores fro"):
+        simulate(SimulateOptions(input=str(picture), labels=few, out_dir=out, directory=out))
+    with pytest.raises(UsageError, match=r"^input file .* is a folder, not a file\.$"):
         simulate(SimulateOptions(input=str(picture.parent), out_dir=out, directory=out))
     unnamed = simulate(SimulateOptions(input=str(picture), out_dir=out, directory=out))
     scores = [[(guess.index, guess.score) for guess in found.top[0]] for found in (result, unnamed)]

@@ -571,6 +571,11 @@ def test_classes_in_another_order(pictures: Path) -> None:
     assert evaluate_models(two(pictures, labels=labels)).models[0].top1 is not None
     with pytest.raises(UsageError, match=r"lie in 9 folders of classes, but the models give 10 sc"):
         evaluate_models(two(pictures))  # n1 is not score 0
+    named = "".join(f"{place}:n{10 - place}\n" for place in range(1, 11))
+    labels.write_text(named)  # counted from 1, and the class beyond has no folder
+    told = r"n2.* is of class 8 of synsets\.txt, but the models give 10 scores: the file counts cla"
+    with pytest.raises(UsageError, match=told):
+        evaluate_models(two(pictures, labels=labels))
     labels.write_text("n1\n")
     with pytest.raises(DataError, match=r"^8 of 9 class folders are not in synsets\.txt, such as"):
         evaluate_models(two(pictures, labels=labels))
@@ -657,6 +662,22 @@ def test_frames_are_evaluated_as_their_pictures(pictures: Path) -> None:
 def test_unusable_frames(pictures: Path, values: Array, labels: Any, sentence: str) -> None:
     with pytest.raises(KnightliteError, match=sentence):
         knightlite.evaluate(FORMS[:1], values, labels=labels, workers=1)
+
+
+def test_a_file_that_is_neither_frames_nor_a_folder(pictures: Path) -> None:
+    np.savez("frames.npz", np.zeros((1, 3, 32, 32)))
+    with pytest.raises(UsageError) as caught:
+        evaluate_models(options(Path("frames.npz")))
+    assert caught.value.sentence == "picture folder frames.npz is a file, not a folder."
+    assert caught.value.hint == (
+        "frames [N, C, H, W] as the network reads them are a .npy file, pictures are in a folder"
+    )
+
+
+def test_a_class_that_is_no_score(pictures: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        knightlite.evaluate(FORMS[:1], np.zeros((1, 3, 32, 32)), labels=[10], workers=1)
+    assert caught.value.hint.endswith("file must lie in 0 to 9")
 
 
 def test_frames_have_no_recipe(pictures: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from knightlite.api.simulation.run import _best
 from knightlite.errors import DataError, UsageError
-from knightlite.preprocess import ImageFolder, class_places, read_labels
+from knightlite.preprocess import ImageFolder, class_places, counted_from_one, misfit, read_labels
 
 
 def folder(*classes: str) -> ImageFolder:
@@ -40,6 +40,10 @@ def test_labels(tmp_path: Path, text: str, labels: tuple[str, ...]) -> None:
     [
         (b" \n\n", "labels file {} is empty."),
         (b"\xff", "labels file {} cannot be read: it is not UTF-8 text."),
+        (
+            b"1:x\n0:a\n\n0:b",
+            "lines 2 and 4 of labels file {} give one number, 0, to a and to b.",
+        ),
         (b"0:a\n1048576:b", "labels file {} numbers a class 1048576, more than 1048575."),
     ],
 )
@@ -81,6 +85,40 @@ def test_class_folders_that_no_line_names(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         class_places(folder("a", "b", "d"), path)
     assert caught.value.sentence == f"2 of 3 class folders are not in {path}, such as b."
+
+
+def test_a_class_folder_that_stands_on_two_lines(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("crane\na\n\ncrane\nb\na")
+    assert read_labels(path) == ("crane", "a", "2", "crane", "b", "a")
+    assert class_places(folder("b"), path) == (4,)
+    with pytest.raises(DataError) as caught:
+        class_places(folder("a", "b"), path)
+    assert caught.value.sentence == (
+        f"a stands on lines 2 and 6 of labels file {path}: which score is that class's is not "
+        "known."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why", "hint"),
+    [
+        ("1:a\n3:c\n2:b", "the file counts classes from 1, scores from 0",
+         "the first class has the index 0"),
+        ("a\nb\nc\na", "a stands on lines 1 and 4 of the file", "one line for each class"),
+        ("1:a\n3:c", "the names may be those of another network",
+         "name a file of as many lines as there are scores"),
+        ("a\na", "the names may be those of another network",
+         "name a file of as many lines as there are scores"),
+    ],
+)  # fmt: skip
+def test_why_a_file_has_not_a_class_for_each_of_three_scores(
+    tmp_path: Path, text: str, why: str, hint: str
+) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(text)
+    assert misfit(path, 3) == (why, hint)
+    assert counted_from_one(path) == (3 if text.startswith("1:a\n3:c\n2") else 0)
 
 
 def test_the_best_classes_of_a_frame() -> None:

@@ -8,7 +8,7 @@ from knightlite.preprocess.folder import (
     sample_pictures,
 )
 from knightlite.preprocess.formats import SUFFIXES, is_picture
-from knightlite.preprocess.labels import class_places, read_labels
+from knightlite.preprocess.labels import class_places, counted_from_one, misfit, read_labels
 from knightlite.preprocess.picture import prepare_picture
 from knightlite.preprocess.recipe import Recipe, list_recipes, load_recipe, parse_recipe
 
@@ -18,11 +18,13 @@ __all__ = [
     "Recipe",
     "Sample",
     "class_places",
+    "counted_from_one",
     "is_picture",
     "left_out_remark",
     "list_pictures",
     "list_recipes",
     "load_recipe",
+    "misfit",
     "parse_recipe",
     "prepare_picture",
     "read_labels",

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from knightlite import limits
 from knightlite.errors import DataError, UsageError, unreadable
 from knightlite.preprocess.folder import ImageFolder
 from knightlite.reading import read_text
+
+
+class _Entry(NamedTuple):
+    line: int  # from 1
+    place: int  # among the scores
+    name: str
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -16,27 +24,73 @@ def read_labels(path: Path) -> tuple[str, ...]:
     A class that numbers leave out is called by its index. UsageError where there is no such file,
     DataError for what is none.
     """
+    named = {index: name for _, index, name in _entries(path)}
+    return tuple(named.get(index, str(index)) for index in range(max(named) + 1))
+
+
+def counted_from_one(path: Path) -> int:
+    """How many classes a file of ``idx:name`` numbers from 1 without a gap, else 0."""
+    indices = sorted(index for _, index, _ in _entries(path))
+    return len(indices) if indices == [*range(1, len(indices) + 1)] else 0
+
+
+def misfit(path: Path, scores: int) -> tuple[str, str]:
+    """Why a file has not one class for each of the scores: a sentence's end, and a hint."""
+    if counted_from_one(path) == scores:
+        return "the file counts classes from 1, scores from 0", "the first class has the index 0"
+    twice = _twice(_entries(path))
+    if twice and len(read_labels(path)) > scores:
+        return f"{twice} of the file", "one line for each class"
+    return (
+        "the names may be those of another network",
+        "name a file of as many lines as there are scores",
+    )
+
+
+def _entries(path: Path) -> list[_Entry]:
+    """The classes that a file names. Errors: as ``read_labels`` raises."""
     try:
         lines = [line.strip() for line in read_text(path).removeprefix("\ufeff").splitlines()]
     except OSError as error:
         raise unreadable("labels file", path, error) from error
     except UnicodeDecodeError as error:
         raise DataError(f"labels file {path} cannot be read: it is not UTF-8 text.") from error
-    pairs = [line.partition(":") for line in lines if line]
-    if not pairs:
+    parts = [(place, *line.partition(":")) for place, line in enumerate(lines, 1) if line]
+    if not parts:
         raise DataError(f"labels file {path} is empty.", "one class a line, or idx:name")
-    numbers = [_number(text) if sign else None for text, sign, _ in pairs]
-    if None in numbers:
-        while not lines[-1]:
-            lines.pop()
-        return tuple(line or str(index) for index, line in enumerate(lines))
-    named = {number: name.strip() for number, (*_, name) in zip(numbers, pairs, strict=True)}
-    count = max(number for number in named if number is not None) + 1
-    if count > limits.LABELS:  # a list is as long as its largest number
+    found: dict[int, _Entry] = {}
+    for line, text, sign, name in parts:
+        index = _number(text) if sign else None
+        if index is None:
+            last = parts[-1][0]
+            return [
+                _Entry(place + 1, place, name or str(place))
+                for place, name in enumerate(lines[:last])
+            ]
+        entry = _Entry(line, index, name.strip())
+        found.setdefault(index, entry)
+    for line, text, _, name in parts:
+        first = found[int(text)]
+        if first.name != name.strip():
+            raise DataError(
+                f"lines {first.line} and {line} of labels file {path} give one number, "
+                f"{first.place}, to {first.name} and to {name.strip()}.",
+                "idx:name, with an index of its own for each class, from 0 up",
+            )
+    if max(found) >= limits.LABELS:  # a list is as long as its largest number
         raise DataError(
-            f"labels file {path} numbers a class {count - 1}, more than {limits.LABELS - 1}."
+            f"labels file {path} numbers a class {max(found)}, more than {limits.LABELS - 1}."
         )
-    return tuple(named.get(index, str(index)) for index in range(count))
+    return list(found.values())
+
+
+def _twice(entries: Sequence[_Entry]) -> str:
+    """The first name that stands twice, and where; "" where none does."""
+    seen: dict[str, int] = {}
+    for line, _, name in entries:
+        if seen.setdefault(name, line) != line:
+            return f"{name} stands on lines {seen[name]} and {line}"
+    return ""
 
 
 def class_places(folder: ImageFolder, path: Path | None) -> tuple[int, ...]:
@@ -55,6 +109,12 @@ def class_places(folder: ImageFolder, path: Path | None) -> tuple[int, ...]:
         )
     places: dict[str, int] = {}
     labels = read_labels(path)
+    twice = _twice([entry for entry in _entries(path) if entry.name in classes])
+    if twice:
+        raise DataError(
+            f"{twice} of labels file {path}: which score is that class's is not known.",
+            "one line for each class, in the order of the scores",
+        )
     for place, label in enumerate(labels):
         places.setdefault(label.split()[0] if label else "", place)
     places.update({label: place for place, label in enumerate(labels)})

@@ -56,7 +56,8 @@ class Job:
     are prepared. ``classes``: how many folders stand for the
     scores in their order (None: labels order them, or there are no folders). ``metric``: a measure
     of the data's own; then folders of other classes are no fault, but stand for none. ``engine``:
-    what runs the chip's program.
+    what runs the chip's program. ``labels``: the file that names the classes; ``from_one``: how
+    many it counts from 1, not from 0.
     """
 
     sources: tuple[Source, ...]
@@ -69,6 +70,8 @@ class Job:
     classes: int | None = None
     metric: MetricSource | None = None
     engine: str = NUMPY
+    labels: Path | None = None
+    from_one: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +158,25 @@ class Bench:
                 f"{sizes[0]} scores: which score is of which class is not known.",
                 "name the classes in the order of the scores with --labels FILE",
             )
-        if beyond:
-            raise UsageError(
-                f"{picture.name} is of class {picture.label}, but the models give {sizes[0]} "
-                "scores.",
-                "name the classes in the order of the scores with --labels FILE",
-            )
+        if beyond or self.job.from_one == sizes[0]:
+            raise self._beyond(picture, sizes[0])
         return picture.label
+
+    def _beyond(self, picture: Picture, scores: int) -> UsageError:
+        """Of a class that labels number otherwise than the scores are."""
+        from knightlite.preprocess import misfit
+
+        if self.job.labels is None or picture.frame is not None:
+            return UsageError(
+                f"{picture.name} is of class {picture.label}, but the models give {scores} scores.",
+                f"the numbers of the --labels file must lie in 0 to {scores - 1}",
+            )
+        why, hint = misfit(self.job.labels, scores)
+        return UsageError(
+            f"{picture.name} is of class {picture.label} of {self.job.labels}, but the models give "
+            f"{scores} scores: {why}.",
+            hint,
+        )
 
 
 def open_bench(job: Job, metric: Metric | None = None) -> Bench:

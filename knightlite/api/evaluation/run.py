@@ -14,9 +14,9 @@ from knightlite.api.evaluation import state as evaluate_state
 from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
 from knightlite.api.evaluation.state import Question, State, digest
-from knightlite.api.evaluation.stored_frames import classes_of, digest_of, holds_frames
+from knightlite.api.evaluation.stored_frames import FRAMES_HINT, classes_of, digest_of, holds_frames
 from knightlite.api.models.notes import notes_of
-from knightlite.errors import KnightliteError, UsageError, open_shapes_hint
+from knightlite.errors import KnightliteError, UsageError, not_there, open_shapes_hint
 from knightlite.evaluation import TOP, Tally, chance_told, empty_tally
 from knightlite.metrics import Metric, MetricSource, metric_source, open_metric
 from knightlite.options import check
@@ -107,7 +107,11 @@ def _evaluated(
     )  # fmt: skip
     job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
     pictures, classes = _pictures(options, talk)
-    job = replace(job, classes=classes if options.labels is None else None)
+    job = replace(job, classes=classes if options.labels is None else None, labels=options.labels)
+    if options.labels is not None and not holds_frames(options.folder):
+        from knightlite.preprocess import counted_from_one
+
+        job = replace(job, from_one=counted_from_one(options.labels))
     mine = pictures[options.shard[0] - 1 :: options.shard[1]]
     if not mine:
         raise UsageError(
@@ -365,12 +369,14 @@ def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...]
 
     Beside them how many folders of classes there are: None where there are none.
     """
-    from knightlite.preprocess import class_places, list_pictures, sample_pictures
+    from knightlite.preprocess import class_places, is_picture, list_pictures, sample_pictures
 
     if holds_frames(options.folder):
         frames = _frames(options)
         _say_fewer(options, len(frames), "frames", talk)
         return frames, None
+    if options.folder.is_file() and not is_picture(options.folder):
+        raise not_there("picture folder", options.folder, FRAMES_HINT, folder=True)
     if options.count is None:
         folder = list_pictures(options.folder)
         samples = folder.samples

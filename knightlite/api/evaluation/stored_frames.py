@@ -15,6 +15,9 @@ from knightlite.frames import is_frame
 
 Array = NDArray[Any]
 SUFFIX = ".npy"
+FRAMES_HINT = (
+    "frames [N, C, H, W] as the network reads them are a .npy file, pictures are in a folder"
+)
 
 
 def holds_frames(path: Path) -> bool:

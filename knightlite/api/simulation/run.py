@@ -17,7 +17,7 @@ from knightlite.api.simulation.frames import found_input, frames_of
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.container import Description
-from knightlite.errors import UsageError, suggestion
+from knightlite.errors import DataError, UsageError, suggestion
 from knightlite.options import check
 from knightlite.options.simulate import SimulateOptions
 from knightlite.talk import SILENT, Talk
@@ -103,12 +103,8 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
                 differing += result[1]
                 different.update(dict.fromkeys(result[2]))
             scores = next(iter(finished.values()))
-            if labels is not None and number == 0 and len(labels) != scores.size:
-                talk.warn(
-                    f"{options.labels} names {len(labels)} classes, but the network gives "
-                    f"{scores.size} scores: the names may be those of another network. Hint: name "
-                    "a file of as many lines as there are scores"
-                )
+            if options.labels is not None and labels is not None and number == 0:
+                _check_labels(options.labels, len(labels), scores.size, talk)
             best = _best(scores, labels)
             top += [best] if best else []
             talk.advance("frames", number + 1, count)
@@ -210,3 +206,16 @@ def _files(
         if (forms.HOST, tensor) in stems:
             for name, data in forms.host_file(stems[forms.HOST, tensor], values, frame).items():
                 yield tensor, name, data
+
+
+def _check_labels(path: Path, count: int, scores: int, talk: Talk) -> None:
+    """Warn of a file that names not one class a score; DataError where names would be shifted."""
+    from knightlite.preprocess import counted_from_one, misfit
+
+    if count == scores:
+        return
+    why, hint = misfit(path, scores)
+    told = f"{path} names {count} classes, but the network gives {scores} scores: {why}"
+    if counted_from_one(path) == scores:
+        raise DataError(f"{told}.", hint)
+    talk.warn(f"{told}. Hint: {hint}")
