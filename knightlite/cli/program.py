@@ -21,6 +21,7 @@ from knightlite import chip_files
 from knightlite.cli import ctrl_c, streams
 from knightlite.cli.arguments import TARGETS, rewrite
 from knightlite.cli.completion import completion
+from knightlite.cli.counterparts import counterpart, flag_of
 from knightlite.cli.record_command import RecordOption
 from knightlite.cli.repeated import tell_again
 from knightlite.cli.terminal import one_line, report_error, say
@@ -217,21 +218,17 @@ def _report_option(error: click.NoSuchOption, arguments: Sequence[str]) -> None:
     if error.ctx is not None:
         flags = [flag for item in error.ctx.command.get_params(error.ctx) for flag in item.opts]
         lists = f"`{error.ctx.command_path} --help` lists them"
-    near = _of_a_stage(error.ctx, option) or _file_instead(error.ctx, option)
+    near = _of_a_stage(error.ctx, option) or _counterpart(error.ctx, option)
     if not near and len(option) > 2:  # every letter is near to another one
         near = nearest(option, (flag for flag in flags if flag.startswith("-")))
     report_error(UsageError(f"there is no option {option}.", f"{near} {lists}".strip()))
 
 
-def _file_instead(ctx: click.Context | None, option: str) -> str:
-    """How a command names its file, where another one has such an option for its own; or ""."""
+def _counterpart(ctx: click.Context | None, option: str) -> str:
+    """What does here what such an option does in another command, as a hint; or ""."""
     if ctx is None or ctx.command is group:
         return ""
-    flag = _first_file(ctx.command)
-    commands = (group.get_command(ctx, name) for name in group.list_commands(ctx))
-    files = [item for command in commands if command is not None for item in _files(command)]
-    named = any(option in item.opts for item in files)
-    return f"its file is named as in `{ctx.command_path} {flag} FILE`;" if named and flag else ""
+    return counterpart(str(ctx.info_name), ctx.command_path, option)
 
 
 def _files(command: click.Command) -> list[RecordOption]:
@@ -260,7 +257,12 @@ def _is_place(error: click.UsageError) -> bool:
 
 def _say_option(error: click.UsageError) -> None:
     """The option that a file without one may belong to."""
-    flag = "" if error.ctx is None else _first_file(error.ctx.command)
+    flag = ""
+    if error.ctx is not None:
+        flags = [flag for item in error.ctx.command.params for flag in item.opts]
+        stray = re.search(r"[('](.+)[)']", error.message)
+        flag = flag_of(stray[1], flags) if stray else ""
+        flag = flag or _first_file(error.ctx.command)
     if error.ctx is not None and flag:
         say(f"Hint: files are named by their options, as in `{error.ctx.command_path} {flag} FILE`")
 

@@ -1,0 +1,66 @@
+"""What an option of another command is called here, and which option a file without one is of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import PurePath
+
+_MODEL = ("-m", "--model", "--onnx", "-cfg", "--config")
+_COUNT = ("-i", "--iteration", "-n", "--count")
+_INPUT = ("--input", "-d", "--data")
+
+# command -> options of other commands -> the option that does it here
+OPTIONS: Mapping[str, Mapping[tuple[str, ...], str]] = {
+    "quant": {("--onnx",): "--model FILE", ("--input",): "--data DIR", _COUNT: "--iteration N"},
+    "compile": {_MODEL: "--onnx FILE"},
+    "sim": {("--onnx",): "--config FILE", _INPUT: "--input FILE", _COUNT: "--frame-count N"},
+    "eval": {_MODEL: "MODEL", ("--input",): "--data DIR", _COUNT: "--count N"},
+    "compare": {("-m", "--model", "--onnx"): "--config FILE"},
+    "diagnose": {
+        ("--onnx",): "--quantized FILE",
+        ("--input",): "--data DIR",
+        _COUNT: "--iteration N",
+    },
+    "check": {("--onnx",): "--model FILE"},
+    "explore": {("--onnx",): "--model FILE", ("--input",): "--data DIR", _COUNT: "--iteration N"},
+    "serve": {_MODEL: "NETWORK"},
+    "inspect": {(*_MODEL, "-w", "--weight"): "FILE"},
+    "explain": {_MODEL: "--onnx FILE"},
+    "deploy": {("--onnx",): "--config FILE"},
+}  # fmt: skip
+
+# command -> options that nothing here does, and why
+NOTHING: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "profile": (
+        (*_INPUT, "-i", "--recipe", "--labels"),
+        "profile takes no input: cycles do not depend on its numbers;",
+    ),
+}
+
+# how files end -> the options that name such a file, the first that a command has
+ENDINGS: Mapping[str, tuple[str, ...]] = {
+    ".cfg": ("--config",),
+    ".weight": ("--weight",),
+    ".tsmodel": ("--model",),
+    ".onnx": ("--onnx", "--quantized", "--model"),
+}
+
+
+def counterpart(command: str, path: str, option: str) -> str:
+    """What is meant by an option that ``command`` has not, as a hint's part; "" where unknown.
+
+    ``path``: the command as typed, with the program's name.
+    """
+    options, why = NOTHING.get(command, ((), ""))
+    if option in options:
+        return why
+    for others, here in OPTIONS.get(command, {}).items():
+        if option in others:
+            return f"here it is as in `{path} {here}`;"
+    return ""
+
+
+def flag_of(file: str, flags: Collection[str]) -> str:
+    """The one of a command's flags that names a file of that ending; "" where none is known."""
+    wanted = ENDINGS.get(PurePath(file).suffix, ())
+    return next((flag for flag in wanted if flag in flags), "")
