@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +17,15 @@ from knightlite.diagnosis.findings import Diagnosis, is_lossy, metric_told
 from knightlite.diagnosis.fitting import won_interval
 from knightlite.diagnosis.judge import Score, Still, few_pictures
 from knightlite.diagnosis.places import Mended, Place, guilty, middle
-from knightlite.diagnosis.preprocessing import Preprocessing, clearly_better, examine, guess
+from knightlite.diagnosis.preprocessing import (
+    Preprocessing,
+    Trial,
+    _enough_to_bound,
+    _only_chance,
+    clearly_better,
+    examine,
+    guess,
+)
 from knightlite.diagnosis.probe import Sums
 from knightlite.diagnosis.remedies import Remedy
 from knightlite.diagnosis.run import _metrics
@@ -176,6 +184,24 @@ def test_remarks(
 
 
 @pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        (2, "no cause found; the metric stays, as its interval holds 0 (-2.50 points, 95 % "),
+        (15, "no cause found, but the metric falls (-35.00 points, 95 % interval "),
+    ],
+)
+def test_a_metric_whose_interval_holds_0_stays(lost: int, told: str) -> None:
+    metric = 90 - 100 * (lost - 1) / 40
+    looked_at, rare = Preprocessing("used", 90.0), ("rare.",)
+    found = Diagnosis(
+        (), (), Score(40.0, metric), 90.0, 40, looked_at, {}, {}, cast("Graph", None),
+        against=Paired(40, lost, 1), rare=rare,
+    )  # fmt: skip
+    assert found.remarks[0].startswith(told)
+    assert found.remarks[0].endswith(f"1 won, {lost} lost of 40 pictures); 400 pictures tell.")
+
+
+@pytest.mark.parametrize(
     ("metric", "compared", "told"),
     [
         (None, None, "no metric says what answers that costs"),
@@ -200,7 +226,8 @@ def test_answers_that_are_nearly_all_the_same_tell_nothing() -> None:
     assert found.implausible == (
         "the float network reaches 0.00 with this preprocessing (values 0..1, by their range) and "
         f"1.00 with {found.trials[0].name} (+100.00 points, 95 % interval for all 2 tried +29.04 "
-        "to +100.00: 10 won, 0 lost of 10 pictures)"
+        "to +100.00: 10 won, 0 lost of 10 pictures); 1 other does about as well on these pictures: "
+        f"{found.trials[1].name}"
     )
     assert examined(Slopes(9, 2, 1.0), 0.0, 11, None).trials == ()
 
@@ -229,13 +256,21 @@ class Colors:
         return 100 * right / self.count
 
 
+class Green(Colors):
+    """The same pictures, labelled as what none of them is."""
+
+    @property
+    def wanted(self) -> Answers:
+        return np.ones(self.count, np.intp)
+
+
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize(
     ("count", "swapped", "verdict"),
     [
         (20, 20, "better"),  # 20 won
         (20, 14, "doubt"),  # as likely by chance as 0.058
-        (20, 13, "right"),  # 0.13
+        (20, 13, "doubt"),  # 0.13, and the interval allows 5 points
         (4, 4, "doubt"),
         (2, 2, "unjudged"),
         (20, 0, "right"),
@@ -260,10 +295,45 @@ def test_red_and_blue_exchanged(count: int, swapped: int, verdict: str, labelled
     if found.doubt is not None:
         assert found.doubt.startswith(f"{count} pictures cannot tell whether another preprocessing")
         low, high = re.findall(
-            r"95 % interval for all \d+ tried ([+-]\S+) to ([+-]\S+):", found.doubt
+            r"95 % interval(?: for all \d+ tried)? ([+-]\S+) to ([+-]\S+):", found.doubt
         )[0]
         assert float(low) <= 0 < float(high)
-        assert found.enough == 100
+        assert found.enough == (150 if swapped == 13 else 100)
+
+
+@pytest.mark.parametrize(
+    ("right", "below", "chance"),
+    [(11, False, True), (25, False, False), (25, True, True), (60, True, False)],
+)
+def test_an_alternative_at_chance_explains_nothing(right: int, below: bool, chance: bool) -> None:
+    """Of 100 pictures of 10 classes; 20 were tried."""
+    answers = np.zeros(100, np.intp)
+    tried = Trial("other", "keys", float(right), Paired(100, 0, right), 1, answers)
+    assert _only_chance(tried, 0.0, 10, 20, below) is chance
+    assert not _only_chance(replace(tried, answers=None), 0.0, 10, 20, below)
+
+
+@pytest.mark.parametrize(("count", "labels"), [(8, False), (9, False), (10, True)])
+def test_labels_that_no_answer_meets_are_blamed(count: int, labels: bool) -> None:
+    """(2/3)^9 is 2.6 % by chance, (2/3)^10 1.7 %."""
+    net = FloatNet()
+    net.conv(net.input("x", 3, 1, 1), "y", 3, weights=np.eye(3)[..., None, None], bias=np.zeros(3))
+    green = np.ones(count, np.intp)
+    found = examine(
+        net.build("y"), Green(count, 0), 0.0, count, (0.0, 1.0), None, 3, threads=1, wanted=green
+    )
+    assert found.labels is labels
+    told = "the float network reaches 0.00 on 3 classes, less than chance, which is 33.33 %, and no"
+    assert (found.implausible or "").startswith(told) is labels
+
+
+@pytest.mark.parametrize(
+    ("pictures", "lost", "won", "enough"),
+    [(100, 5, 5, 200), (24, 4, 3, 450), (100, 0, 4, 200), (20, 7, 13, 100)],
+)
+def test_how_many_pictures_tell(pictures: int, lost: int, won: int, enough: int) -> None:
+    """1536.6 times the share of answers that change, twice what there are, or what is clear."""
+    assert _enough_to_bound(Paired(pictures, lost, won), 6) == enough
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ RAISED = "raised channels"
 WEIGHT_SCALE = "weight scale"
 FEW_BITS = "8 bits are few"
 PREPROCESSING = "wrong preprocessing"
+LABELS = "wrong labels"
 DATA_RANGE = "other data than calibration"
 
 GAP_DB = 3.0  # twice the error of the best range for the same data

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from knightlite.diagnosis.causes import PREPROCESSING
+from knightlite.diagnosis.causes import LABELS, PREPROCESSING
 from knightlite.diagnosis.judge import Score
 from knightlite.diagnosis.preprocessing import Preprocessing
 from knightlite.diagnosis.probe import Sums
@@ -102,10 +102,10 @@ class Diagnosis:
     def command(self, item: Finding) -> str:
         """What to type for the best remedy of a finding; "" where there is nothing to type.
 
-        Beside a preprocessing that is called wrong there is not: the command would repeat it.
+        Beside a preprocessing, or labels, called wrong there is not: the command would repeat it.
         """
         best = item.remedies[0] if item.remedies else None
-        if any(one.cause == PREPROCESSING for one in self.findings):
+        if any(one.cause in (LABELS, PREPROCESSING) for one in self.findings):
             return ""
         if best is None or not best.words or not self.again or best.gain_db < HELPS_DB:
             return ""
@@ -161,15 +161,18 @@ class Diagnosis:
             lost = share_lost(self.score, self.float_metric)
             count = round(lost * self.pictures)
             if lost > 0:
+                compared = self.measured or self.against
                 told = (
-                    f"by {lost * 100:.2f} points, {count} of {self.pictures} pictures"
-                    if self.against is None
-                    else f"({self.against.gain})"
+                    f", but the metric falls by {lost * 100:.2f} points, {count} of "
+                    f"{self.pictures} pictures: that may be chance"
+                    if compared is None
+                    else f"; the metric stays, as its interval holds 0 ({compared.gain})"
+                    if compared.stays
+                    else f", but the metric falls ({compared.gain})"
                 )
-                found.append(
-                    f"no cause found, but the metric falls {told}: that may be chance; "
-                    f"{self._more(None)}."
-                )
+                found.append(f"no cause found{told}; {self._more(None)}.")
+            elif self.rare:
+                found.append("no cause found that another range mends; what stands out follows.")
             elif unjudged is not None or doubt is not None:
                 found.append("no cause found in the layers.")
             else:

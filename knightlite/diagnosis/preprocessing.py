@@ -9,12 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.evaluation import Answers, Paired, about_chance, apart, best_classes, paired
+from knightlite.evaluation import (
+    Answers,
+    Paired,
+    about_chance,
+    apart,
+    best_classes,
+    paired,
+    share_interval,
+    shares,
+)
+from knightlite.evaluation.paired import Z_95
 from knightlite.inference import Inputs, PictureRuns, Values, float_network
 from knightlite.ir import Graph
 from knightlite.preprocess import Recipe, list_recipes, load_recipe
@@ -25,6 +36,7 @@ Array = NDArray[Any]
 LEAST_POINTS = 5.0  # better by less is not called a fault
 DOUBTED = 0.1  # of one alternative: what is less likely by chance is worth more pictures
 ALIKE = 0.2  # between alternatives: the best is not told from what is more likely by chance
+NAMED = 5  # alternatives in a sentence
 SAME_ANSWER = 0.8  # of the pictures: more of one class tell nothing
 PICTURES = 100  # asked for at least, where more are
 MOST_PICTURES = 100_000  # more is not asked for
@@ -97,8 +109,9 @@ class Preprocessing:
 
     ``used``: how the data seem to be normalised; ``trials``: the best first; ``implausible``: a
     sentence where the float metric says that something is wrong, and ``better`` the trial to take.
-    ``doubt``: a trial that looks better, as one of so many does by chance over so few pictures:
-    nothing against the preprocessing.
+    ``labels``: what is wrong are these, not the preprocessing.
+    ``doubt``: a trial that looks better, as one of so many does by chance over so few pictures, or
+    that may be better by more than a trifle: nothing against the preprocessing.
     ``unjudged``: why nothing can be said of it; None where it was judged.
     ``enough``: pictures that would tell, where these do not. ``normalization``: what ``used`` is,
     where pixels can be had back.
@@ -109,6 +122,7 @@ class Preprocessing:
     trials: tuple[Trial, ...] = ()
     better: Trial | None = None
     implausible: str | None = None
+    labels: bool = False
     unjudged: str | None = None
     doubt: str | None = None
     enough: int | None = None
@@ -177,14 +191,26 @@ def _examined(
         few = f"over {counted}, {wrong}, no other one could be told to be better"
         return Preprocessing(told, metric, unjudged=few, enough=enough)
     trials = _tried(graph, workload, used, others, known, threads, advance)
-    best = _simplest([item for item in trials if clearly_better(item.against, len(others))], wanted)
+    scores = graph.tensors[graph.chip_outputs[0]].elements
+    below = bool(classes and classes > 1) and (
+        share_interval(round(right * pictures), pictures)[1] < 1 / (classes or 1)
+    )
+
+    def hopeful(tried: int) -> list[Trial]:
+        some = classes or scores
+        return [item for item in trials if not _only_chance(item, metric, some, tried, below)]
+
+    better = [t for t in hopeful(len(others)) if clearly_better(t.against, len(others))]
+    near = _nearest(better, wanted)
+    best = _simplest(near)
     if best is not None:
         sentence = (
             f"the float network reaches {metric:.2f} with this preprocessing ({told}) and "
             f"{best.metric:.2f} with {best.name} ({best.against.best_gain(len(others))})"
         )
+        sentence += _as_good([item for item in near if item is not best])
         return Preprocessing(told, metric, trials, best, sentence)
-    doubted = _simplest([item for item in trials if _looks_better(item.against)], wanted)
+    doubted = _simplest(_nearest([t for t in hopeful(1) if _looks_better(t.against)], wanted))
     doubt, enough = None, None
     if doubted is not None:
         doubt = (
@@ -194,7 +220,22 @@ def _examined(
             "may by chance"
         )
         enough = _enough(doubted.against, len(others))
+    elif possible := [item for item in hopeful(1) if _may_be_better(item)]:
+        most = max(possible, key=lambda item: (-item.against.interval[0], -item.steps))
+        doubt = (
+            f"{pictures} pictures cannot tell whether another preprocessing is better by "
+            f"{LEAST_POINTS:g} points than {metric:.2f} with {told}: of {len(others)} tried "
+            f"{most.name} reaches {most.metric:.2f} ({most.against.gain})"
+        )
+        enough = _enough_to_bound(most.against, len(others))
     chance = None
+    if classes and below:
+        chance = (
+            f"the float network reaches {metric:.2f} on {classes} classes, less than chance, which "
+            f"is {100 / classes:.2f} %, and no other preprocessing tried helps: the labels are of "
+            "another order, or of other classes, than the scores"
+        )
+        return Preprocessing(told, metric, trials, None, chance, labels=True)
     if classes and about_chance(right, classes):
         helps = "no other preprocessing tried helps" if doubt is None else "another one may help"
         chance = (
@@ -242,10 +283,38 @@ def _steps(used: Normalization, other: Normalization) -> int:
     return int(not same) + int(other.swapped) + int(bool(other.layout))
 
 
-def _simplest(trials: Sequence[Trial], wanted: Answers | None) -> Trial | None:
-    """Of those that the best is not told from, the one with the fewest steps; else the best."""
+def _only_chance(item: Trial, metric: float, classes: int, tried: int, below: bool) -> bool:
+    """True where an alternative's own answers may be chance: such a one explains nothing.
+
+    Where the network is ``below`` chance, which wrong labels make, about chance is as little.
+    """
+    if item.answers is None or classes <= 1:
+        return False
+    share, pictures = min(shares(item.metric, metric)[0], 1.0), item.against.pictures
+    if below and about_chance(share, classes):
+        return True
+    return share_interval(round(share * pictures), pictures, tried)[0] <= 1 / classes
+
+
+def _as_good(others: Sequence[Trial]) -> str:
+    """That the pictures do not tell which of several alternatives it is; "" where it is one."""
+    if not others:
+        return ""
+    names = ", ".join(item.name for item in others[:NAMED])
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    some = "1 other does" if len(others) == 1 else f"{len(others)} others do"
+    return f"; {some} about as well on these pictures: {names}{more}"
+
+
+def _may_be_better(item: Trial) -> bool:
+    """Its interval allows more than a trifle."""
+    return item.answers is not None and -item.against.interval[0] >= LEAST_POINTS
+
+
+def _nearest(trials: Sequence[Trial], wanted: Answers | None) -> list[Trial]:
+    """Those that the best, which is the first, is not told from."""
     if not trials:
-        return None
+        return []
     best = trials[0]
 
     def by_chance(item: Trial) -> float:
@@ -253,8 +322,12 @@ def _simplest(trials: Sequence[Trial], wanted: Answers | None) -> Trial | None:
         found = _pair(item.metric, best.metric, item.answers, best.answers, pictures, wanted)
         return found.by_chance
 
-    near = [item for item in trials if by_chance(item) > ALIKE]
-    return min(near, key=lambda item: (item.steps, -item.metric))
+    return [item for item in trials if by_chance(item) > ALIKE]
+
+
+def _simplest(near: Sequence[Trial]) -> Trial | None:
+    """The one with the fewest steps; else the best."""
+    return min(near, key=lambda item: (item.steps, -item.metric), default=None)
 
 
 def _pair(
@@ -280,6 +353,17 @@ def _enough(found: Paired, tries: int) -> int | None:
         times *= 1.25
         pictures = round(found.pictures * times)
     return None
+
+
+def _enough_to_bound(found: Paired, tries: int) -> int:
+    """How many pictures tell whether an alternative is better by more than a trifle, or clearly.
+
+    At the rate at which answers change, half an interval is then a trifle.
+    """
+    changed = (found.lost + found.won) / found.pictures
+    bound = max(2 * found.pictures, PICTURES, changed * (100 * Z_95 / LEAST_POINTS) ** 2)
+    told = -(-ceil(bound) // 50) * 50
+    return min(told, _enough(found, tries) or told)
 
 
 def _no_pixels(graph: Graph, used: Normalization | None, bounds: tuple[float, float]) -> str | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from knightlite.diagnosis.causes import (
     DATA_RANGE,
+    LABELS,
     PREPROCESSING,
     Suspect,
     ratio_db,
@@ -72,7 +73,7 @@ Progress = Callable[[str, int, int | None], None]
 SAMPLE = 16  # pictures on which places are tried
 INPUT = "Input"
 FIRST_MEND = (
-    "; this was measured with the preprocessing that is called wrong above: mend that, quantize "
+    "; this was measured with the {} that {} called wrong above: mend that, quantize "
     "and diagnose again before this is tried"
 )
 
@@ -146,7 +147,8 @@ def diagnose(
     quiet = telling(trial, candidates, places)
     others = _findings(case, [*places, *quiet], lambda done, total: tell("remedies", done, total))
     others, rare = _told(others, len(places))
-    said = FIRST_MEND if findings else ""
+    blamed = ("labels", "are") if preprocessing.labels else ("preprocessing", "is")
+    said = FIRST_MEND.format(*blamed) if findings else ""
     findings += [replace(item, advice=item.advice + said) for item in others]
     layers = tuple(
         _quality(graph, quantized, name, measured.sums[name]) for name in features(graph)
@@ -199,8 +201,9 @@ def _told(found: Sequence[Finding], causes: int) -> tuple[list[Finding], tuple[s
             kept.append(item)
             continue
         said.append(
-            f"{item.cause} at {item.layer}: {item.sentence}; in float the outputs would keep "
-            f"{item.cost_db:.1f} dB more, but with no other range that was tried they do."
+            f"{item.cause} at {item.layer}: {item.sentence}; not quantized there, the outputs "
+            f"would keep {item.cost_db:.1f} dB more, but none of the other ranges that were tried "
+            f"gives them {HELPS_DB:g} dB: at 8 bits it is best left as it is."
         )
     return kept, tuple(said)
 
@@ -285,13 +288,16 @@ def _preprocessing(
     if told.implausible is None:
         return told, []
     advice = "compare with the preprocessing of the training"
+    if told.labels:
+        advice = "name the class folders in the order of the scores with --labels FILE"
     if told.better is not None:
         layout = any(told.better.keys.startswith(advice) for advice in LAYOUTS.values())
         advice = told.better.keys if layout else f"a recipe with {told.better.keys}"
         advice += f": {told.metric:.2f} -> {told.better.metric:.2f}"
     facts = {"metric": told.metric, "trials": {t.name: t.metric for t in told.trials[:5]}}
     name = graph.inputs[0]
-    return told, [Finding(PREPROCESSING, name, name, told.implausible, None, (), advice, facts)]
+    cause = LABELS if told.labels else PREPROCESSING
+    return told, [Finding(cause, name, name, told.implausible, None, (), advice, facts)]
 
 
 def _advice(suspect: Suspect, helpful: tuple[Remedy, ...]) -> str:

@@ -11,6 +11,8 @@ from knightlite.evaluation.paired import (
     best_classes,
     chance_told,
     paired,
+    share_interval,
+    shares,
 )
 from knightlite.evaluation.tally import TOP, Tally, empty_tally, tally_of
 
@@ -25,5 +27,7 @@ __all__ = [
     "chance_told",
     "empty_tally",
     "paired",
+    "share_interval",
+    "shares",
     "tally_of",
 ]

@@ -103,6 +103,15 @@ class Paired:
         )
 
 
+def share_interval(right: int, pictures: int, tried: int = 1) -> tuple[float, float]:
+    """95 % interval of a share of right answers, low and high, for all of ``tried`` at once.
+
+    Exact, as in ``Paired.gain_among``.
+    """
+    tail = 0.05 / tried / 2
+    return _share(right, pictures, tail), 1 - _share(pictures - right, pictures, tail)
+
+
 def _share(heads: int, tossed: int, chance: float) -> float:
     """The share of heads at which so many of ``tossed``, or more, come up with this chance."""
     if not heads:
