@@ -15,17 +15,18 @@ from knightlite.ir import Graph
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.settings import Settings, settings_for
+from knightlite.quantize.settings import Settings, as_asked, settings_for
 from knightlite.quantize.steps import improvement as steps
 from knightlite.quantize.steps.improvement import (
     Step,
     Tune,
     improve,
     left_out,
+    made_of,
     sample_limit,
     too_dear,
 )
-from knightlite.quantize.steps.judgement import FEWEST, Burden
+from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult
 from knightlite.quantize.steps.walk import Constants, Errors, Layer, Walk
 
 Array = NDArray[Any]
@@ -64,6 +65,23 @@ def test_what_is_kept_has_gained() -> None:
         assert item.sentence.endswith("kept" if item.kept else "undone")
     assert any(item.kept for item in found)
     assert decibels(graph, made) > decibels(graph, quantized)
+
+
+@pytest.mark.parametrize("undone", [(), (0,), (1,), (0, 1)])
+def test_what_the_model_has_is_told_of_steps_that_were_undone(undone: tuple[int, ...]) -> None:
+    """And the words that were asked for are found in it again."""
+    settings = settings_for("high")
+    results = [
+        StepResult(step.name, None, number not in undone, 0.0)
+        for number, step in enumerate(steps.steps_of(settings, small_net()))
+    ]
+    made = made_of(settings, results)
+    assert made == {
+        "bias_correction": "fast (sequential undone)" if 0 in undone else "sequential",
+        "rounding": "nearest (adaptive undone)" if 1 in undone else "adaptive",
+    }
+    assert [as_asked(word) for word in made.values()] == ["sequential", "adaptive"]
+    assert as_asked("off") == "off"
 
 
 def test_what_is_not_tried_is_said() -> None:

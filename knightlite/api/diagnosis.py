@@ -318,10 +318,11 @@ def settings_of(notes: QuantizationNotes | None, quantized: Graph) -> Settings:
     )
     from knightlite.quantize.groups import features
     from knightlite.quantize.ranges import METHODS
-    from knightlite.quantize.settings import Widths, settings_for, with_method
+    from knightlite.quantize.settings import Widths, as_asked, settings_for, with_method
 
     def noted(key: str, words: Iterable[Any]) -> Any:
         value = getattr(notes, key, None)
+        value = as_asked(value) if isinstance(value, str) else value
         return value if value in list(words) else None
 
     bits = noted("bit_width", (8, 16)) or 8

@@ -65,9 +65,11 @@ class InputNote:
 
 @dataclass(frozen=True, slots=True)
 class QuantizationNotes:
-    """What ``quant`` was asked for, as ``X_quantize.onnx`` notes it."""
+    """What ``quant`` was asked for and what came of it, as ``X_quantize.onnx`` notes it."""
 
-    bias_correction: str = key("off, or how biases were corrected")
+    bias_correction: str = key(
+        "off, or how biases were corrected; `fast (sequential undone)` where that gained nothing"
+    )
     bit_width: Literal[8, 16] = key("of features and weights")
     chip: str = key("chip name")
     data: str = key("what the network was fed with, in words")
@@ -80,7 +82,9 @@ class QuantizationNotes:
     )
     pictures: Positive = key("how many were seen")
     recipe: str | None = key("TOML text that prepares pictures")
-    rounding: str = key("how weights were rounded")
+    rounding: str = key(
+        "how weights were rounded; `nearest (adaptive undone)` where that step lost"
+    )
     seed: Count = key("of what is drawn at random")
     inputs: Mapping[str, InputNote] | None = key(
         "with `-qid`, `--mean` or `--std`, by input name", default=None

@@ -50,7 +50,7 @@ from knightlite.quantize.statistics.passes import (
     observe,
 )
 from knightlite.quantize.steps.equalizing import try_equalization
-from knightlite.quantize.steps.improvement import comparison_limit, improve
+from knightlite.quantize.steps.improvement import comparison_limit, improve, made_of
 from knightlite.quantize.steps.judgement import StepResult
 from knightlite.quantize.steps.norms import bring_rows_together
 from knightlite.quantize.steps.output_scales import choose_output_scales, sample_wanted
@@ -226,8 +226,7 @@ def finish(
         "version": REPORT_VERSION,
         "model": graph.name,
         "method": AUTO_METHOD if settings.range_choice else settings.method,
-        "bias_correction": settings.bias_correction,
-        "rounding": settings.rounding,
+        **made_of(settings, steps),
         "workload": workload.description,
         "pictures": pictures,
         "metric": {

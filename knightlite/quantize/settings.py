@@ -127,3 +127,13 @@ def with_method(settings: Settings, method: str) -> Settings:
     if method == AUTO_METHOD:
         return replace(settings, method=DEFAULT_METHOD, range_choice=True)
     return replace(settings, method=method, range_choice=False)
+
+
+def as_made(asked: str, without: str, kept: bool) -> str:
+    """What reports say of a step: its word, or what the model has where it was undone."""
+    return asked if kept else f"{without} ({asked} undone)"
+
+
+def as_asked(made: str) -> str:
+    """The word that was asked for, of what :func:`as_made` says."""
+    return made.rpartition("(")[2].removesuffix(" undone)")

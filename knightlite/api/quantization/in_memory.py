@@ -225,7 +225,7 @@ def _notes(
 ) -> dict[str, str]:
     """The metadata of the quantized model (docs/formats.md)."""
     notes = QuantizationNotes(
-        bias_correction=settings.bias_correction,
+        bias_correction=result.report["bias_correction"],
         bit_width=16 if settings.bit_width == 16 else 8,
         chip=options.target,
         data=work.description,
@@ -236,7 +236,7 @@ def _notes(
         model_sha256=_model_sha256(options),
         pictures=result.report["pictures"],
         recipe=recipe,
-        rounding=settings.rounding,
+        rounding=result.report["rounding"],
         seed=options.seed,
         inputs=_input_notes(forms),
         output_scales=options.output_scales,

@@ -18,7 +18,7 @@ from knightlite.inference import trim_heap
 from knightlite.ir import Graph
 from knightlite.ops import BY_NAME, View
 from knightlite.quantize.data.sample import bytes_at_widest, pictures_at_once
-from knightlite.quantize.settings import Settings
+from knightlite.quantize.settings import Settings, as_made
 from knightlite.quantize.steps.bias import (
     correct_bias,
     correct_biases,
@@ -38,6 +38,7 @@ from knightlite.quantize.steps.walk import Constants, Errors, Layer, Walk, joine
 
 Array = NDArray[Any]
 
+SEQUENTIAL, ADAPTIVE = "sequential bias correction", "adaptive rounding"  # names of steps
 COMPARED = (8, 32)  # pictures that tell what the outputs keep: of a large network, of a small one
 SAMPLE_BYTES = 128 << 20  # of the sample's pictures, which stay in memory to the end
 
@@ -138,7 +139,7 @@ def steps_of(settings: Settings, graph: Graph) -> tuple[Step, ...]:
     if settings.bias_correction == "sequential":
         found.append(
             Step(
-                "sequential bias correction",
+                SEQUENTIAL,
                 correct_biases,
                 Burden.OPEN,
                 lambda quantized, memory: pictures_for(graph, quantized, memory),
@@ -154,13 +155,22 @@ def steps_of(settings: Settings, graph: Graph) -> tuple[Step, ...]:
 
         found.append(
             Step(
-                "adaptive rounding",
+                ADAPTIVE,
                 lambda walk, quantized, some: walk.run(quantized, rounded, pictures=some).graph,
                 Burden.LIKELY,
                 lambda quantized, memory: pictures_at_once(graph, memory),
             )
         )
     return tuple(found)
+
+
+def made_of(settings: Settings, steps: Sequence[StepResult]) -> dict[str, str]:
+    """How biases were corrected and weights rounded in the end, where steps may be undone."""
+    undone = {item.name for item in steps if not item.kept}
+    return {
+        "bias_correction": as_made(settings.bias_correction, "fast", SEQUENTIAL not in undone),
+        "rounding": as_made(settings.rounding, "nearest", ADAPTIVE not in undone),
+    }
 
 
 def improve(
