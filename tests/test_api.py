@@ -237,6 +237,21 @@ def test_a_quantized_model_is_fed_with_floats(here: Path) -> None:
     assert quantize(options).pictures == 3
 
 
+def test_a_quantized_model_is_fed_by_its_own_recipe(here: Path) -> None:
+    """Without --recipe, said; a named one goes before it."""
+    said: list[str] = []
+    asked = QuantizeOptions(
+        model=Path(f"{STEM}.onnx"), chip=CHIP, run_mode="infer", iterations=(3,),
+        data=str(DIGITS / "calib"),
+    )  # fmt: skip
+    own = "the pictures go through the recipe of the quantized model."
+    assert quantize(asked, Talk(say=said.append)).pictures == 3
+    assert own in said
+    said.clear()
+    assert quantize(replace(asked, recipe="digits"), Talk(say=said.append)).pictures == 3
+    assert own not in said
+
+
 # ------------------------------------------------------------------ looking at models and files
 
 

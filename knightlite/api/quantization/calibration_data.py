@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knightlite.api.models.notes import notes_of
 from knightlite.api.quantization import input_configs
 from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.input_forms import InputForm, fed_as
@@ -18,13 +19,13 @@ from knightlite.talk import Talk
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph, Tensor
+    from knightlite.preprocess import Recipe
     from knightlite.quantize.data import PictureFolder, Workload
 
 
 def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
     """The data of the options, and the recipe's TOML text where there is one."""
     from knightlite.frontend.script_process import script_process
-    from knightlite.preprocess import list_recipes, load_recipe
     from knightlite.quantize.data import PictureFolder, UserScript
     from knightlite.quantize.data_free import without_data
 
@@ -34,7 +35,8 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             "--labels orders the class folders of pictures, and no such folder is read.",
             "name it with -d DIR --recipe NAME",
         )
-    if any(graph.tensors[name].scale is not None for name in graph.inputs):  # quantized already
+    quantized = any(graph.tensors[name].scale is not None for name in graph.inputs)
+    if quantized:
         forms = tuple(_form_of(graph.tensors[form.name]) for form in forms)
     inputs = tuple(fed_as(graph.tensors[form.name], form) for form in forms)
     if options.batches is not None or callable(options.function):
@@ -69,16 +71,11 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     if options.input_configs:
         return _configured_data(options, inputs, graph, talk), None
     if options.data is not None:
-        if options.recipe is None:
-            raise UsageError(
-                f"the pictures of {options.data} need a recipe that prepares them.",
-                f"--recipe with one of {', '.join(list_recipes())}, or a recipe file of your own",
-            )
+        recipe = _recipe(options, quantized, talk)
         if len(inputs) != 1:
             raise UsageError(
                 f"pictures feed one input, but the model has {len(inputs)}.", "use a user script"
             )
-        recipe = load_recipe(options.recipe)
         if forms[0].dtype is not None and recipe.normalizes:
             talk.say(f"the network normalizes its input itself, not recipe {recipe.name}")
             recipe = recipe.raw()
@@ -98,6 +95,22 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")
     return without_data(graph, inputs, options.calls, options.batch_size), None
+
+
+def _recipe(options: QuantizeOptions, quantized: bool, talk: Talk) -> Recipe:
+    """The recipe that is named, or the one that a quantized model keeps."""
+    from knightlite.preprocess import list_recipes, load_recipe, parse_recipe
+
+    if options.recipe is not None:
+        return load_recipe(options.recipe)
+    notes = notes_of(options.model) if quantized and options.model is not None else None
+    if notes is not None and notes.recipe is not None:
+        talk.say("the pictures go through the recipe of the quantized model.")
+        return parse_recipe(notes.recipe, "of the quantized model")
+    raise UsageError(
+        f"the pictures of {options.data} need a recipe that prepares them.",
+        f"--recipe with one of {', '.join(list_recipes())}, or a recipe file of your own",
+    )
 
 
 def _reads_folder(options: QuantizeOptions) -> bool:
