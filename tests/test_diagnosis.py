@@ -286,6 +286,7 @@ def test_red_and_blue_exchanged(tmp_path: Path) -> None:
         assert "100.00 with the normalisation of recipe raw, red and blue" in finding.sentence
         assert ": 16 won, 0 lost of 24 pictures); " in finding.sentence
         assert " others do about as well on these pictures: " in finding.sentence
+        assert "; these pictures do not tell it from the others that do" in finding.advice
         assert "red and blue exchanged, divide_by" in finding.advice
         assert found.preprocessing.better is not None
         assert found.preprocessing.better.metric == 100

@@ -109,6 +109,7 @@ class Preprocessing:
 
     ``used``: how the data seem to be normalised; ``trials``: the best first; ``implausible``: a
     sentence where the float metric says that something is wrong, and ``better`` the trial to take.
+    ``as_good``: others from which ``better`` is not told.
     ``labels``: what is wrong are these, not the preprocessing.
     ``doubt``: a trial that looks better, as one of so many does by chance over so few pictures, or
     that may be better by more than a trifle: nothing against the preprocessing.
@@ -123,6 +124,7 @@ class Preprocessing:
     better: Trial | None = None
     implausible: str | None = None
     labels: bool = False
+    as_good: tuple[Trial, ...] = ()
     unjudged: str | None = None
     doubt: str | None = None
     enough: int | None = None
@@ -208,8 +210,9 @@ def _examined(
             f"the float network reaches {metric:.2f} with this preprocessing ({told}) and "
             f"{best.metric:.2f} with {best.name} ({best.against.best_gain(len(others))})"
         )
-        sentence += _as_good([item for item in near if item is not best])
-        return Preprocessing(told, metric, trials, best, sentence)
+        others_near = tuple(item for item in near if item is not best)
+        sentence += _as_good(others_near)
+        return Preprocessing(told, metric, trials, best, sentence, as_good=others_near)
     doubted = _simplest(_nearest([t for t in hopeful(1) if _looks_better(t.against)], wanted))
     doubt, enough = None, None
     if doubted is not None:

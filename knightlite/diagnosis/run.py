@@ -294,6 +294,9 @@ def _preprocessing(
         layout = any(told.better.keys.startswith(advice) for advice in LAYOUTS.values())
         advice = told.better.keys if layout else f"a recipe with {told.better.keys}"
         advice += f": {told.metric:.2f} -> {told.better.metric:.2f}"
+        if told.as_good:
+            advice += "; these pictures do not tell it from the others that do about as well, so "
+            advice += "take what the training had"
     facts = {"metric": told.metric, "trials": {t.name: t.metric for t in told.trials[:5]}}
     name = graph.inputs[0]
     cause = LABELS if told.labels else PREPROCESSING
