@@ -26,7 +26,7 @@ from knightlite.api.quantization import quantize
 from knightlite.api.simulation import CompiledNetwork, simulate
 from knightlite.api.simulation.golden import GoldenReference
 from knightlite.datafiles import chips_folder
-from knightlite.errors import CapacityError, DataError, Finding, FormatError, UsageError
+from knightlite.errors import CapacityError, Finding, FormatError, UsageError
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.options.inspection import CheckOptions
 from knightlite.options.profile import ProfileOptions
@@ -309,8 +309,8 @@ def test_check_refuses_what_compile_will(
 
 def test_quant_tells_before_the_work_what_compile_will_refuse(tmp_path: Path) -> None:
     net = Net()
-    net.input("x", (1, 3, 260, 4))
-    net.node("GlobalAveragePool", ["x"], "y")
+    net.input("x", (1, 3, 261, 4))
+    net.node("AveragePool", ["x"], "y", kernel_shape=[260, 1])
     path = net.save(tmp_path, "y")
     said: list[str] = []
     quantize(

@@ -180,6 +180,7 @@ def test_from_folders_it_is_the_same(here: Path, capsys: Capture) -> None:
     """What quant left is found by its names, and what sim left replaces the machine."""
     here_rows = compare(CompareOptions())
     assert run(["sim", "--input", "inputs/x.bin", "--debug", "all", "-s", "results"]) == 0
+    Path("none").mkdir()
     folders = CompareOptions(quant_dir=Path(), sim_dirs=(Path("none"), Path("results")))
     assert compare(folders) == here_rows
     for name in ("result-linear_0.tmp_1.npy", "result-debug-concat_4.tmp_0.npy"):
@@ -344,6 +345,13 @@ def test_columns(here: Path, capsys: Capture) -> None:
 
 def test_refusals(here: Path, refused: Refusal) -> None:
     refused(["compare", "-on", "no"], 2, "the network has no output called no.", "one of *")
+    refused(
+        ["compare", "-sd", "no"],
+        2,
+        "folder no does not exist.",
+        "the folders there are calib, inputs; name the one in which sim left results",
+    )
+    Path("no").mkdir()
     refused(["compare", "-sd", "no"], 2, "no holds no result-linear_0.tmp_1.npy.",
             "run sim on one frame, with -s of that folder")  # fmt: skip
     hint = "name the folder in which quant left X_quantize.onnx and inputs/"
@@ -511,11 +519,11 @@ def test_npy2bin(here: Path, refused: Refusal) -> None:
         assert np.fromfile("a.bin", stored).tolist() == [0, 3, 1, 4, 2, 5]
     np.savez("b.npz", array)
     np.save("c.npy", np.array(["x"]))
-    for file, code, sentence in (
-        ("no.npy", 2, "file no.npy does not exist."),
-        ("labels.txt", 1, "labels.txt is not a .npy file of numbers."),
-        ("c.npy", 1, "c.npy is not a .npy file of numbers."),
+    for file, code, sentence, hint in (
+        ("no.npy", 2, "file no.npy does not exist.", "the files there are a.npy, c.npy"),
+        ("labels.txt", 1, "labels.txt is not a .npy file of numbers.", ""),
+        ("c.npy", 1, "c.npy is not a .npy file of numbers.", ""),
     ):
-        refused(["npy2bin", "-i", file, "-o", "b.bin"], code, sentence)
+        refused(["npy2bin", "-i", file, "-o", "b.bin"], code, sentence, hint)
     refused(["npy2bin", "-i", "b.npz", "-o", "b.bin"], 1, "b.npz holds several arrays, not one.",
             "save one with numpy.save")  # fmt: skip

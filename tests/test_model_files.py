@@ -26,11 +26,11 @@ def test_the_suffix_decides() -> None:
     ("name", "framework", "sentence"),
     [
         ("a.bin", None,
-         "a.bin must end in .onnx, .pdmodel, .json or .pdparams, not in .bin."),
+         "model a.bin does not exist."),
         ("a_r.cfg", None, "a_r.cfg is of a compiled network, not a model."),
-        (".", None, ". is a folder, not a file."),
-        ("/", None, "/ is a folder, not a file."),
-        ("a", None, "a must end in .onnx, .pdmodel, .json or .pdparams, but has no suffix."),
+        (".", None, "model . is a folder, not a file."),
+        ("/", None, "model / is a folder, not a file."),
+        ("a", None, "model a does not exist."),
         ("a.onnx", "pytorch", "a.onnx is a model of onnx by its suffix, not of pytorch."),
         ("a.onnx", "paddle", "a.onnx is a model of onnx by its suffix, not of paddle."),
         ("a.onnx", "mxnet", "The framework must be one of onnx, paddle, pytorch, caffe, "

@@ -50,6 +50,7 @@ WORDS: dict[tuple[str, str], tuple[Any, ...]] = {
 """All words of an option, or numbers of which there are a few."""
 
 MOST_SEED = 2**32 - 1
+HERE = Path(__file__)
 METHODS = (
     "mse", "kl", "percentile", "min_max", "auto", "all"
 )  # fmt: skip
@@ -95,6 +96,11 @@ ENDS: dict[tuple[str, str], tuple[tuple[Any, ...], tuple[Any, ...]]] = {
         )
     },
     ("CheckOptions", "chip"): (("TX5368AV200", "all"), ("TX1",)),
+    **{
+        (record, "script"): ((HERE,), (HERE.parent, HERE.with_name("no.py")))
+        for record in ("CheckOptions", "DiagnoseOptions", "QuantizeOptions")
+    },
+    ("ProfileOptions", "onnx"): ((HERE,), (HERE.parent, HERE.with_name("no.onnx"))),
 }  # fmt: skip
 """What is taken, and what is refused: the ends of a range, or what a check asks for."""
 

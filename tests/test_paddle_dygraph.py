@@ -155,7 +155,7 @@ def test_no_script_no_weights_no_paddle(tmp_path: Path, monkeypatch: pytest.Monk
         )
         assert '@paddle_model.register("NAME")' in caught.value.hint
     path = script(tmp_path)
-    assert refusal(path, None, "no.pdparams").sentence == "file no.pdparams does not exist."
+    assert refusal(path, None, "no.pdparams").sentence == "weight file no.pdparams does not exist."
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     error = refusal(path, None, "net")
     assert error.sentence == ("Building net needs paddlepaddle, which this Python does not have.")

@@ -378,7 +378,7 @@ def test_no_script_and_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         f"user script {tmp_path}/no.py does not exist."
     )
     path = script(tmp_path, KNIGHT)
-    assert refusal(path, None, weight="no.pth").sentence == "file no.pth does not exist."
+    assert refusal(path, None, weight="no.pth").sentence == "weight file no.pth does not exist."
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     error = refusal(path, None)
     assert error.sentence == (

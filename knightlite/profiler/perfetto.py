@@ -354,4 +354,5 @@ def _nanoseconds(found: Profile, cycles: Sequence[int]) -> NDArray[np.int64]:
     wide = max(cycles) * times >= 1 << 63
     products: NDArray[Any] = np.array(cycles, np.object_ if wide else np.int64) * times
     whole, rest = products // clock, products % clock * 2
-    return np.asarray(whole + ((rest > clock) | (rest == clock) & (whole % 2 == 1)), np.int64)
+    made = whole + ((rest > clock) | (rest == clock) & (whole % 2 == 1))
+    return np.minimum(made, np.iinfo(np.int64).max).astype(np.int64)  # 292 years: the format ends

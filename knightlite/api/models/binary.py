@@ -100,7 +100,9 @@ def _pair(directory: Path, cfg: Path | None, weight: Path | None, talk: Talk) ->
                 _require_whole(given, option)  # a damaged one needs no partner
                 raise UsageError(
                     f"{beside} is not there, which belongs to {given}.",
-                    joined_hints(near_path(beside), f"name it with {option} FILE"),
+                    joined_hints(
+                        near_path(beside, endings=(suffix,)), f"name it with {option} FILE"
+                    ),
                 )
             found[key] = beside
     return found["cfg"], found["weight"]
