@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 import knightlite
 from knightlite.api.quantization import quantize
-from knightlite.errors import UnsupportedError
+from knightlite.errors import ModelError, UnsupportedError
 from knightlite.inference import session
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.talk import Talk
@@ -156,3 +156,12 @@ def test_a_batch_that_the_file_writes_out_is_run_as_a_whole(tmp_path: Path) -> N
     original = session(path.read_bytes())
     wanted = [original.run(None, {"x": x[k : k + 3]})[0] for k in (0, 3)]
     assert np.array_equal(found[0], np.concatenate(wanted))
+
+
+def test_an_input_of_no_kind(tmp_path: Path) -> None:
+    path = saved(tmp_path, hardmax)
+    model = onnx.load(path)
+    model.graph.input[1].type.tensor_type.elem_type = TensorProto.UNDEFINED
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"^input x of .* has elements of no known kind\.$"):
+        quantize(QuantizeOptions(model=path, run_mode="infer"))

@@ -28,7 +28,7 @@ from knightlite.api.evaluation.run import _warn_of_chance, merge_states, names_o
 from knightlite.api.evaluation.state import Question, State, read, save
 from knightlite.api.models.binary import find_binary
 from knightlite.cli.program import run
-from knightlite.errors import DataError, FormatError, KnightliteError, UsageError
+from knightlite.errors import DataError, FormatError, KnightliteError, ModelError, UsageError
 from knightlite.evaluation import Paired, Tally, empty_tally
 from knightlite.inference import session
 from knightlite.options.evaluate import EvaluateOptions
@@ -683,6 +683,16 @@ def test_a_class_that_is_no_score(pictures: Path) -> None:
 def test_frames_have_no_recipe(pictures: Path) -> None:
     with pytest.raises(UsageError, match=r"are as the network reads them: recipe, which"):
         knightlite.evaluate(FORMS[:1], np.zeros((1, 3, 32, 32)), recipe="digits")
+
+
+def test_an_input_of_no_kind(pictures: Path) -> None:
+    model = onnx.load("digits.onnx")
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UNDEFINED
+    onnx.save(model, "bare.onnx")
+    with pytest.raises(
+        ModelError, match=r"^input x of bare\.onnx has elements of the unknown kind"
+    ):
+        evaluate_models(EvaluateOptions(models=(Path("bare.onnx"),), data=pictures, workers=1))
 
 
 @pytest.mark.parametrize("element", ["FLOAT16", "DOUBLE", "UINT8"])

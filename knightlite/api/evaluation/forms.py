@@ -20,7 +20,7 @@ from knightlite.api.models.notes import notes_in, pair_of
 from knightlite.api.models.partners import cfg_beside
 from knightlite.api.simulation.golden import golden_reference, read_golden
 from knightlite.api.simulation.host import finisher
-from knightlite.errors import UsageError, not_there
+from knightlite.errors import ModelError, UsageError, not_there
 from knightlite.options.shared import NUMPY
 
 if TYPE_CHECKING:
@@ -171,6 +171,11 @@ def _onnx(
     for item in [item for item in model.graph.input if item.name not in read]:
         model.graph.input.remove(item)  # ONNX Runtime would want it fed
     element = entry.type.tensor_type.elem_type
+    if element not in onnx.helper.get_all_tensor_dtypes():
+        raise ModelError(
+            f"input {entry.name} of {path} has elements of the unknown kind {element}.",
+            "export or copy the model again",
+        )
     kind = onnx.helper.tensor_dtype_to_np_dtype(element)
     if kind.kind not in "fiu":
         raise UsageError(f"input {entry.name} of {path} must be of numbers, not of {kind}.")

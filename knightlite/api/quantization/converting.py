@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from knightlite.api.quantization.in_memory import float_onnx, graph_of, read_float
 from knightlite.api.quantization.inputs import input_forms
-from knightlite.errors import KnightliteError, UnsupportedError
+from knightlite.errors import KnightliteError, ModelError, UnsupportedError
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ def _as_converted(options: QuantizeOptions, source: SourceModel) -> FloatModel:
     """The network as the converter made it, its constants computed."""
     from knightlite.frontend.source_onnx import normalize_source, write_source
 
+    for name in source.read_inputs:
+        if name not in source.types:
+            raise ModelError(
+                f"input {name} of {options.model} has elements of no known kind.",
+                "export or copy the model again",
+            )
     described = _described(source)
     for form in input_forms(options, described):
         if form.mean:
