@@ -26,7 +26,7 @@ from knightlite.api.quantization import quantize
 from knightlite.api.simulation import CompiledNetwork, simulate
 from knightlite.api.simulation.golden import GoldenReference
 from knightlite.datafiles import chips_folder
-from knightlite.errors import CapacityError, Finding, FormatError, UsageError
+from knightlite.errors import CapacityError, DataError, Finding, FormatError, UsageError
 from knightlite.options.compile import CompileOptions, ExplainOptions
 from knightlite.options.inspection import CheckOptions
 from knightlite.options.profile import ProfileOptions

@@ -354,8 +354,10 @@ def test_refusals(here: Path, refused: Refusal) -> None:
     Path("no").mkdir()
     refused(["compare", "-sd", "no"], 2, "no holds no result-linear_0.tmp_1.npy.",
             "run sim on one frame, with -s of that folder")  # fmt: skip
+    Path("no").rmdir()
     hint = "name the folder in which quant left X_quantize.onnx and inputs/"
-    refused(["compare", "-qd", "nowhere"], 2, "folder nowhere does not exist.", hint)
+    refused(["compare", "-qd", "nowhere"], 2, "folder nowhere does not exist.",
+            f"the folders there are calib, inputs; {hint}")  # fmt: skip
     refused(["compare", "-qd", "digits.onnx"], 2, "folder digits.onnx is a file, not a folder.",
             f"{hint}, here .")  # fmt: skip
     refused(["compare", "-qd", "calib"], 2, "calib must hold one quantized model, not 0.",

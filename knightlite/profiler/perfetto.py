@@ -355,4 +355,5 @@ def _nanoseconds(found: Profile, cycles: Sequence[int]) -> NDArray[np.int64]:
     products: NDArray[Any] = np.array(cycles, np.object_ if wide else np.int64) * times
     whole, rest = products // clock, products % clock * 2
     made = whole + ((rest > clock) | (rest == clock) & (whole % 2 == 1))
-    return np.minimum(made, np.iinfo(np.int64).max).astype(np.int64)  # 292 years: the format ends
+    bounded: NDArray[Any] = np.minimum(made, np.iinfo(np.int64).max)  # 292 years: the format ends
+    return np.asarray(bounded, np.int64)
