@@ -371,7 +371,10 @@ def test_arrays_of_the_wrong_shape(here: Path, refused: Refusal) -> None:
     x = np.fromfile("inputs/x.bin", np.float32).reshape(1, 3, 32, 32)
     command = ["sim", "--input", "x.npy"]
     shape = "x.npy must hold frames of shape (3, 32, 32) (nchw), not {}."
-    for wrong in (x[0].transpose(1, 2, 0), x.reshape(-1), x[:, :, :16]):
+    nhwc = x[0].transpose(1, 2, 0)
+    np.save("x.npy", np.ascontiguousarray(nhwc))
+    refused(command, 1, shape.format(nhwc.shape), "-fmt nhwc reads them as they are")
+    for wrong in (x.reshape(-1), x[:, :, :16]):
         np.save("x.npy", np.ascontiguousarray(wrong))
         refused(command, 1, shape.format(wrong.shape))
     np.save("x.npy", np.asfortranarray(x))

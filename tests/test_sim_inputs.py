@@ -271,8 +271,9 @@ def test_npy(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", FRAMES.transpose(0, 2, 3, 1).copy())
     with pytest.raises(
         DataError, match=r"must hold frames of shape \(3, 2, 2\) \(nchw\), not \(5, 2, 2, 3\)\.$"
-    ):
+    ) as caught:
         inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw")
+    assert caught.value.hint == "-fmt nhwc reads them as they are"
     (tmp_path / "x.npy").write_bytes(b"not an array")
     with pytest.raises(DataError, match=r"x\.npy is not a readable \.npy file\.$"):
         inputs.read(str(tmp_path / "x.npy"), [ENTRY], "nchw")

@@ -246,7 +246,12 @@ def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[l
     if not values.size:
         raise DataError(f"{path} must hold at least one frame, not {values.shape}.")
     if not one and not are_frames(values.shape, shape):
-        raise DataError(f"{path} must hold frames of shape {shape} ({layout}), not {values.shape}.")
+        turned = (height, width, channels)
+        fits = layout == "nchw" and values.shape in (turned, (len(values), *turned))
+        raise DataError(
+            f"{path} must hold frames of shape {shape} ({layout}), not {values.shape}.",
+            "-fmt nhwc reads them as they are" if fits else "",
+        )
     if not values.flags.c_contiguous:
         raise DataError(
             f"{path} must be stored in C order, not in Fortran order.",
