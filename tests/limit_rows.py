@@ -169,7 +169,7 @@ FILES: Rows = {
         (lambda f: recipe._shown("a" * 58), "a" * 58 + "'"),
         (lambda f: recipe._shown("a" * 59), "a" * 56 + "..."),
     ),
-    "preprocess/labels.py:read_labels": (
+    "preprocess/labels.py:_entries": (
         (lambda f: len(labels.read_labels(written(f, b"1048575:x"))), ""),
         (lambda f: labels.read_labels(written(f, b"1048576:x")), "more than 1048575."),
     ),

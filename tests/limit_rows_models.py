@@ -16,8 +16,8 @@ from onnx import TensorProto, helper
 from knightlite import numerics
 from knightlite.api.evaluation import state, stored_frames
 from knightlite.container import description
+from knightlite.diagnosis import causes, weight_causes
 from knightlite.diagnosis import findings as diagnosed
-from knightlite.diagnosis import weight_causes
 from knightlite.errors import ModelError
 from knightlite.evaluation import tally
 from knightlite.events import Event
@@ -233,13 +233,20 @@ def counted(values: int) -> object:
     names = ("top1", "top5", "lost", "won", "agreed", "compared", "differing")
     sums: dict[str, Any] = {name: [0] for name in names}
     kept = [[number, [1]] for number in range(values)]
-    other = {"noise": [None], "pictures": 1, "labelled": 0, "energy": "0", "values": kept}
+    other = {
+        "noise": [None],
+        "pictures": 1,
+        "labelled": 0,
+        "classes": 0,
+        "energy": "0",
+        "values": kept,
+    }
     return tally.tally_from_json({**sums, **other}, 1, "f")
 
 
-def remedy(gain_db: float) -> object:
+def remedy(gain_db: float, cause: str = "c") -> object:
     best = Made(words=("-b", "16"), gain_db=gain_db, mix="")
-    item = Made(cause="c", remedies=(best,))
+    item = Made(cause=cause, remedies=(best,))
     return diagnosed.Diagnosis.command(Made(findings=(item,), again=("quant",)), item)  # type: ignore[arg-type]
 
 
@@ -308,8 +315,8 @@ FIGURES: Rows = {
          "must hold frames [N, C, H, W], not (1,)."),
     ),
     "api/evaluation/stored_frames.py:classes_of": (
-        (lambda f: stored_frames.classes_of(saved(f, [[0], [1]]), saved_labels(f, [0, 1])), ""),
-        (lambda f: stored_frames.classes_of(saved(f, [[0], [1]]), saved_labels(f, [0, -1])),
+        (lambda f: stored_frames.classes_of(saved(f, [[0.0], [1]]), saved_labels(f, [0, 1])), ""),
+        (lambda f: stored_frames.classes_of(saved(f, [[0.0], [1]]), saved_labels(f, [0, -1])),
          "from 0 up"),
     ),
     "container/description.py:Description.layer": (
@@ -321,6 +328,8 @@ FIGURES: Rows = {
     "diagnosis/findings.py:Diagnosis.command": (
         (lambda f: remedy(1.0), "quant -b 16"),
         (lambda f: remedy(0.999) or "nothing", "nothing"),
+        (lambda f: remedy(1.0, causes.LABELS) or "nothing", "=nothing"),
+        (lambda f: remedy(1.0, causes.PREPROCESSING) or "nothing", "=nothing"),
     ),
     "diagnosis/findings.py:metric_told": (
         (lambda f: diagnosed.metric_told(0.5, 0.5, None), "the metric does not fall"),

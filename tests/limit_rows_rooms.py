@@ -35,7 +35,7 @@ explained: Any = importlib.import_module("knightlite.schedule.explained")
 
 def labelled(*sizes: int) -> object:
     forms = tuple(Made(source=Made(path=Path(f"{size}.onnx"))) for size in sizes)
-    bench = Made(job=Made(classes=None), forms=forms, metric=None)
+    bench = Made(job=Made(classes=None, from_one=None), forms=forms, metric=None)
     scores = [np.zeros(size) for size in sizes]
     return engine.Bench._label(bench, scores, Made(label=None, name="p"))  # type: ignore[arg-type]
 
