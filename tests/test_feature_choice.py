@@ -167,6 +167,25 @@ def test_so_are_those_of_8_bits() -> None:
     assert float(chosen["difference"].scale) == pytest.approx(coarsest / 2**14, rel=1e-6)
 
 
+def test_a_sum_that_is_only_roundings_has_their_range() -> None:
+    """x and -x, added: of exact values nothing is left but what the bias adds, far below a step."""
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "a", 4)
+    net.conv("a", "sum", 4)
+    net.conv("sum", "y", 4)
+    graph = net.build("y")
+    weight = graph.constants["sum.weight"]
+    weight[:] = 0
+    weight[0, :2, 0, 0] = 0.75, 1
+    graph.constants["sum.bias"][:] = 1e-7
+    for part in ("weight", "bias"):  # the second channel is the first one, -3/4 times
+        graph.constants[f"a.{part}"][1] = np.float32(-0.75) * graph.constants[f"a.{part}"][0]
+    chosen = choose(graph, noise((4, 4, 8, 8)))
+    least = 2 * 12**-0.5 * float(chosen["a"].scale) * 1.25 / chosen["sum"].dtype.maximum
+    assert float(chosen["sum"].scale) == pytest.approx(least, rel=1e-6)
+
+
 def test_pinned_scales_are_kept_or_refused_with_the_least_that_can_be() -> None:
     """Sums and tables write 16 bits in steps of some size; any tensor of their group counts."""
     net = FloatNet()

@@ -21,9 +21,8 @@ import numpy as np
 from onnx import TensorProto
 
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
-from knightlite.frontend.steps import Steps
+from knightlite.frontend.steps import REALS, Steps
 
-REALS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 COMPARED = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 JOINED = ("And", "Or", "Xor", "Not")
 CHOSEN = "Where"

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from knightlite.frontend.instruction_sizes import LONGEST
 from knightlite.ir import Attribute, Graph, Node, Tensor
+from knightlite.ops import View
 
 POOLS = ("AveragePool", "MaxPool")
 
@@ -37,8 +38,9 @@ def _is_long(graph: Graph, node: Node) -> bool:
     if node.op not in POOLS or graph.tensors[node.output].scale is not None:
         return False
     _, _, *sizes = graph.tensors[node.inputs[0]].shape
-    kernel, strides = _integers(node, "kernel"), _integers(node, "strides")
-    if any(_integers(node, "pads")) or max(kernel) <= LONGEST:
+    view = View(graph, node)
+    kernel, strides = view.integers("kernel"), view.integers("strides")
+    if any(view.integers("pads")) or max(kernel) <= LONGEST:
         return False
     return all(
         window == size or (window == 1 and stride == 1)
@@ -48,7 +50,8 @@ def _is_long(graph: Graph, node: Node) -> bool:
 
 def _halves(graph: Graph, node: Node) -> Iterator[tuple[Node, Tensor]]:
     """The two pools and what they make."""
-    kernel = _integers(node, "kernel")
+    view = View(graph, node)
+    kernel = view.integers("kernel")
     first, second = zip(*map(_parts, kernel), strict=True)
     pads = (0, 0, *(a * b - size for a, b, size in zip(first, second, kernel, strict=True)))
     source = graph.tensors[node.inputs[0]]
@@ -60,7 +63,7 @@ def _halves(graph: Graph, node: Node) -> Iterator[tuple[Node, Tensor]]:
     if node.op == "AveragePool":
         attributes["counted_pads"], last["counted_pads"] = pads, (0, 0, 0, 0)
         counted = first[0] * second[0] * first[1] * second[1] / (kernel[0] * kernel[1])
-        gain = float(node.attributes.get("gain", 1.0)) * counted  # type: ignore[arg-type]
+        gain = view.gain * counted
         if gain != 1:
             last["gain"] = gain
     made = Tensor(name, (1, channels, *steps), source.dtype)
@@ -79,9 +82,3 @@ def _parts(length: int) -> tuple[int, int]:
     fewest = -(-length // LONGEST)
     a = min(range(fewest, LONGEST + 1), key=lambda a: (-length % a, abs(a * a - length)))
     return a, -(-length // a)
-
-
-def _integers(node: Node, key: str) -> tuple[int, ...]:
-    values = node.attributes[key]
-    assert isinstance(values, tuple)
-    return tuple(map(int, values))

@@ -30,11 +30,10 @@ from knightlite.errors import UnsupportedError
 from knightlite.frontend import cubic, volumes
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
-from knightlite.frontend.steps import STEP, Steps
+from knightlite.frontend.steps import REALS, STEP, Steps
 
 Array = NDArray[Any]
 Rule = Callable[[Steps], "str | None"]
-REALS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
 
 def of_later_opsets(model: SourceModel) -> SourceModel:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from knightlite.frontend.source import Shape, SourceNode
 
 Array = NDArray[Any]
 STEP = "/step/"
+REALS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 AXES_AS_INPUT = 13  # from this opset on ReduceSum and Squeeze have their axes as an input
 
 

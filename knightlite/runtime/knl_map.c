@@ -300,23 +300,34 @@ static int compute(knl_scene *all, const knl_item *item) {
     return 1;
 }
 
+/* An empty map; 0 where records cannot say where the program's instructions are. */
+static int begin(knl_scene *all, const knl_network *net, knl_map *map) {
+    memset(all, 0, sizeof *all);
+    all->net = net;
+    all->map = map;
+    map->count = map->stores = 0;
+    map->sums_bytes = 0;
+    return net->code_bytes <= UINT32_MAX;
+}
+
+/* The instruction at a byte, with an empty record; the byte behind it. */
+static size_t next_item(knl_scene *all, size_t byte, knl_item *item) {
+    all->code = (uint32_t)byte;
+    byte = knl_decode(all->net, byte, item);
+    all->next = (uint32_t)byte;
+    memset(&all->record, 0, sizeof all->record);
+    return byte;
+}
+
 int knl_map_program(const knl_network *net, knl_map *map) {
     knl_scene all;
     knl_item item;
     size_t byte = 0;
-    memset(&all, 0, sizeof all);
-    all.net = net;
-    all.map = map;
-    map->count = map->stores = 0;
-    map->sums_bytes = 0;
-    if (net->code_bytes > UINT32_MAX)
+    if (!begin(&all, net, map))
         return 0;
     while (byte < net->code_bytes) {
         int fits;
-        all.code = (uint32_t)byte;
-        byte = knl_decode(net, byte, &item);
-        all.next = (uint32_t)byte;
-        memset(&all.record, 0, sizeof all.record);
+        byte = next_item(&all, byte, &item);
         fits = item.opcode == KNL_OP_LOAD    ? load(&all, &item)
                : item.opcode == KNL_OP_STORE ? store(&all, &item)
                                              : compute(&all, &item);
@@ -330,18 +341,10 @@ int knl_map_weights(const knl_network *net, knl_map *map) {
     knl_scene all;
     knl_item item;
     size_t byte = 0;
-    memset(&all, 0, sizeof all);
-    all.net = net;
-    all.map = map;
-    map->count = map->stores = 0;
-    map->sums_bytes = 0;
-    if (net->code_bytes > UINT32_MAX)
+    if (!begin(&all, net, map))
         return 0;
     while (byte < net->code_bytes) {
-        all.code = (uint32_t)byte;
-        byte = knl_decode(net, byte, &item);
-        all.next = (uint32_t)byte;
-        memset(&all.record, 0, sizeof all.record);
+        byte = next_item(&all, byte, &item);
         if (item.opcode == KNL_OP_LOAD && item.space == KNL_SPACE_WSPM) {
             if (knl_far_side_of(&item).end > net->constants_bytes || !load(&all, &item))
                 return 0;
