@@ -31,7 +31,7 @@ from knightlite.sim.weights import Weights, read_weights
 
 Array = NDArray[Any]
 
-COLUMN_ELEMENTS = 1 << 18  # float32 window columns of one block: one MiB
+COLUMN_ELEMENTS = 1 << 20  # float32 window columns of one block: four MiB
 
 
 class MatrixStep:

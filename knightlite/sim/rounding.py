@@ -22,7 +22,9 @@ from knightlite.sim.memory import parameters
 Array = NDArray[Any]
 Calls = list[Callable[[], object]]  # of numpy, bound to the arrays that they work on
 
-BLOCK_ELEMENTS = 1 << 16  # float64 work of one block: half a MiB, inside the second-level cache
+# Work of one block: in float64 two MiB, about a second-level cache. Smaller ones gain a single
+# picture nothing, and two threads with several pictures wait for each other between short calls.
+BLOCK_ELEMENTS = 1 << 18
 BUFFER_ELEMENTS = 1 << 13  # numpy copies a factor into its buffer where two rows of it fit there
 SHORT = (1 << 15) - 1  # magnitudes below it round to integers that int16 holds
 _NUDGES = tuple(sign * 2.0**-power for power in range(18, 13, -1) for sign in (1, -1))
