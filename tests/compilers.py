@@ -38,6 +38,13 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
+def needs_header(name: str, package: str) -> pytest.MarkDecorator:
+    """The same for a header of the system's, of a Debian package."""
+    found = Path("/usr/include", name).is_file()
+    assert found or os.environ.get("CI") != "true", f"CI has no {package}"
+    return pytest.mark.skipif(not found, reason=f"not installed: {package}")
+
+
 @dataclass(frozen=True)
 class Processor:
     """Another one: its compiler, flags of its own, what runs its programs here, its kernels."""

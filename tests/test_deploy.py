@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from compilers import Processor, crossed, needs, needs_compiler
+from compilers import Processor, crossed, needs, needs_compiler, needs_header
 from knightlite import dtypes
 from knightlite.api import deployment
 from knightlite.api.deployment import DeployResult, deploy
@@ -161,7 +161,46 @@ def test_words_and_files_that_cannot_be(project: Project) -> None:
         1, "Error: missing.bin cannot be read."
     )  # fmt: skip
     assert project.run("-d", "nowhere").returncode == 1
-    assert "ms a frame" in project.run("-n", "3").stderr
+
+
+@needs_compiler
+def test_frames_run_for_their_time_leave_the_outputs(project: Project) -> None:
+    """This network's output is written where its input was."""
+    (entry,), (output,) = project.program.meta.inputs, project.program.meta.outputs
+    assert entry.address == output.address
+    integers = np.random.default_rng(9).integers(-128, 128, entry.shape).astype(np.int8)
+    path = project.folder / "repeated.bin"
+    path.write_bytes(integers.tobytes())
+    once = project.outputs(path)
+    assert project.outputs("-n", "4", path) == once
+    assert "ms a frame" in project.run("-n", "4", path).stderr
+
+
+@needs_compiler
+@needs_header("stb/stb_image.h", "libstb-dev")
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "1", "I;16"])
+def test_png(mode: str, project: Project, tmp_path: Path) -> None:
+    """Every kind of PNG has the pixels that Pillow gives."""
+    pixels = np.random.default_rng(10).integers(0, 256, (45, 50, 4)).astype(np.uint8)
+    wide = Image.fromarray(pixels[:, :, :2].copy().view(np.uint16)[:, :, 0])
+    shown = wide if mode == "I;16" else Image.fromarray(pixels).convert(mode)
+    shown.save(tmp_path / "x.png")
+    recipe = parse_recipe(project.program.meta.recipe or "", "stored")
+    values = prepare_picture(tmp_path / "x.png", recipe, (3, 32, 32))[None]
+    assert project.outputs(tmp_path / "x.png") == project.wanted(values)
+
+
+@needs_compiler
+@needs_header("stb/stb_image.h", "libstb-dev")
+def test_jpeg(project: Project, tmp_path: Path) -> None:
+    """Pixels of two decoders differ: a grey ramp's by at most 2 of 255."""
+    ramp = np.linspace(0, 255, 32).astype(np.uint8)
+    Image.fromarray(np.broadcast_to(ramp, (32, 32))).convert("RGB").save(tmp_path / "x.jpg")
+    found = np.frombuffer(project.outputs(tmp_path / "x.jpg"), "<i2")
+    recipe = parse_recipe(project.program.meta.recipe or "", "stored")
+    values = prepare_picture(tmp_path / "x.jpg", recipe, (3, 32, 32))[None]
+    wanted = np.frombuffer(project.wanted(values), "<i2")
+    assert np.abs(found.astype(int) - wanted).max() <= 0.02 * np.abs(wanted).max()
 
 
 def rearrange(built: Project, result: DeployResult) -> None:

@@ -136,7 +136,8 @@ void knl_advance(knl_network *net, uint32_t instruction);
  * without it, which it never does where it is checked. */
 const uint8_t *knl_fspm(const knl_network *net);
 
-/* Run one frame: what was written into the inputs becomes the outputs. */
+/* Run one frame: what was written into the inputs becomes the outputs. All inputs are written before
+ * each frame: a plan uses their memory again where it can. */
 void knl_run(knl_network *net, knl_observer observer, void *context);
 
 /* Accumulators that saturated in the last frame. */

@@ -109,6 +109,7 @@ class network {
                                   shown.width, scratch.data(), scratch.size(), &error_));
     }
 
+    // All inputs must be written anew for each run, which may use their memory again.
     void run() { knl_run(&net_, nullptr, nullptr); }
 
     // Real numbers [C, H, W] of an output.
