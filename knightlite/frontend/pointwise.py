@@ -68,6 +68,7 @@ class _Search:
     readers: dict[str, list[SourceNode]]
     parts: dict[str, _Part] = field(default_factory=dict)  # by output
     roots: dict[str, str] = field(default_factory=dict)  # output of a part -> root
+    places: dict[str, int] = field(default_factory=dict)  # output of a part -> its place in parts
 
     def root(self, value: str) -> str:
         """The feature tensor that ``value`` is a function of: itself where it is quantized."""
@@ -102,6 +103,7 @@ def _search(model: SourceModel) -> _Search:
         part = _part(model, node)
         roots = {search.root(name) for name in part.features} if part is not None else set()
         if part is not None and len(roots) == 1:
+            search.places[node.outputs[0]] = len(search.places)
             search.parts[node.outputs[0]] = part
             search.roots[node.outputs[0]] = roots.pop()
     return search
@@ -193,7 +195,7 @@ def _cone(search: _Search, value: str) -> list[str]:
             if name != root and name not in found:
                 found.add(name)
                 waiting.append(name)
-    return [name for name in search.parts if name in found]
+    return sorted(found, key=search.places.__getitem__)
 
 
 def _steps(search: _Search, root: str, names: Sequence[str]) -> list[Step]:
