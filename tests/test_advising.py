@@ -188,7 +188,8 @@ def test_what_is_tried_and_what_is_not(here: Path, monkeypatch: pytest.MonkeyPat
     tried, _ = advised(facts=(("clock_hz", 400_000_000),), advice_seconds=9.0)
     assert [(point.kind, point.why) for point in tried.points] == [("level", "not in 9 s")]
     assert tried.remarks == [
-        "Narrower tensors: not tried, quant was asked for 8 bits already",
+        "Narrower tensors: not tried, quant was asked for 8 bits already; its report says what "
+        "has 16 all the same (quant --wide-tensors off)",
         "Another input size: not tried, it was not chosen with -is",
         "Other chips: not tried, figures of this one are assumed",
     ]

@@ -204,11 +204,22 @@ def test_the_chip_of_quant_is_that_of_compile(here: Path, capsys: Capture) -> No
     output(capsys, *quant, "--chip", "TX5112CV201")
     out, _ = output(capsys, "compile", "--json")
     assert json.loads(out)["chip"] == "TX5112CV201"
-    out, _ = output(capsys, "--chip", "TX5105C", "compile", "--json", "--chip", "TX5112CV201")
-    assert json.loads(out)["chip"] == "TX5105C"  # the first one wins
+    out, err = output(capsys, "--chip", "TX5105C", "compile", "--json", "--chip", "TX5112CV201")
+    made = json.loads(out)
+    assert made["chip"] == "TX5105C"  # the first one wins
+    assert (
+        f"{STEM}.onnx was quantized for TX5112CV201 and is taken for TX5105C: types and scales are "
+        "the same for every chip, limits and cycles are TX5105C's."
+    ) in err
+    out, _ = output(capsys, "profile", "--json")
+    timed = json.loads(out)
+    same = ("latency_ms", "frames_per_second", "certainty", "host_ms", "with_host")
+    assert {key: made[key] for key in same} == {key: timed[key] for key in same}
     _, err = output(capsys, "profile", "--chip", "TX5112CV201", code=2)
     assert f"{STEM}_r.cfg was compiled for chip TX5105C, not for TX5112CV201." in err
     output(capsys, "profile", "--chip", "TX5103C")  # the same family
+    _, err = output(capsys, "compile", "--chip", "TX5112CV201")
+    assert "was quantized for" not in err
 
 
 def test_a_chip_file_of_the_users_need_not_stay(here: Path, capsys: Capture) -> None:

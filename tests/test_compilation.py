@@ -49,7 +49,14 @@ def test_figures() -> None:
         "trips": [],
         "cfg_sha256": hashlib.sha256(made.cfg).hexdigest(),
         "weight_sha256": hashlib.sha256(made.weight).hexdigest(),
+        **made.frame.json,
     }
+    assert made.frame.latency_ms == made.certificate.cycles * 1e3 / 500e6
+    assert made.frame.certainty is not None
+    assert made.frame.certainty.extrapolated == ("TX5112CV201 itself was never measured",)
+    assert [label for label, _ in made.frame.lines] == [
+        "time of a frame", "frames/s", "with the host's 0.5 ms",
+    ]  # fmt: skip
     assert {node for node, _, said in made.explanations if "runs behind convolution" in said} == {
         f"sum{place}" for place in (4, 7, 11, 14, 18, 21, 25, 28)
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from knightlite.cli.mix_output import ROWS, cost_line, shown
+from knightlite.cli.mix_output import ROWS, cost_line, rule_lines, shown
 from knightlite.cli.program import run
 
 Capture = pytest.CaptureFixture[str]
@@ -68,8 +68,7 @@ def test_the_list_is_printed(digits: None, capsys: Capture) -> None:
     assert 0 < int(chosen.split()[0].replace(",", "")) <= 300
     assert any(line.endswith("(beyond)") for line in lines)
     (cost,) = [line for line in lines if "predicted" in line]
-    assert "on TX5368AV200, predicted at schedule level 0; +" in cost
-    assert cost.endswith("% against no mix")
+    assert "% against no mix (predicted at schedule level 0; knightlite compile takes" in cost
 
 
 @pytest.mark.parametrize(
@@ -102,29 +101,48 @@ def test_a_chip_of_8_bits_is_refused_before_any_work(digits: None, capsys: Captu
     [
         (
             {},
-            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted at schedule level 0; "
-            "+25.00 % against all at 8 bits",
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, +25.00 % against all at 8 bits",
         ),
         (
             {"wider": {"tensors": list("abcdef"), "operators": ["k"], "requantized": 1}},
-            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted at schedule level 0; "
-            "+25.00 % against all at 8 bits "
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, +25.00 % against all at 8 bits "
             "(16 bits for a, b, c, d and 2 more; 16-bit weights of k; nodes that requantize "
             "channels: 1)",
         ),
         (
             {"without_mix": 1_100_000, "mix_extra_percent": 13.64, "extra_percent": None},
-            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, predicted at schedule level 0; "
-            "+13.64 % against no mix",
+            "1,250,000 cycles, 2.500 ms \u00b1 25 % on TX5368AV200, +13.64 % against no mix",
         ),
         (
             {"quantized": None, "reason": "node a cannot run."},
-            "cycles on TX5368AV200: not predicted, node a cannot run.",
+            "cycles on TX5368AV200 at schedule level 0: not predicted, node a cannot run.",
         ),
     ],
 )
 def test_the_line_of_cycles(changes: dict[str, Any], line: str) -> None:
-    assert cost_line({**COST, **changes}) == line
+    level = " (predicted at schedule level 0; knightlite compile takes level 1, where times and "
+    level += "what widths cost differ)"
+    found = cost_line({**COST, **changes})
+    assert found == (line if "reason" in changes else line + level)
+
+
+WIDE = (
+    {"rule": "tables", "why": "read by tables", "tensors": list("abcdef")},
+    {"rule": "outputs", "why": "delivered", "tensors": ["y"]},
+)
+
+
+def test_16_bits_by_rule_are_said_with_the_way_out() -> None:
+    assert list(rule_lines(WIDE)) == [
+        "16 bits for 6 tensors read by tables: a, b, c, d and 2 more",
+        "16 bits for 1 tensor delivered: y",
+        "that is by rule at -b 8: --wide-tensors off leaves only what is delivered",
+    ]
+    assert list(rule_lines(WIDE[1:])) == ["16 bits for 1 tensor delivered: y"]
+    wider = {"tensors": ["a", "b", "n"], "operators": [], "requantized": 0}
+    by_rule = {name for entry in WIDE for name in entry["tensors"]}
+    line = cost_line({**COST, "wider": wider}, by_rule)
+    assert "all at 8 bits (16 bits by rule; 16 bits for n) (predicted" in line
 
 
 @pytest.mark.parametrize(("count", "chosen"), [(1, 0), (20, 3), (21, 20), (57, 56), (400, 123)])

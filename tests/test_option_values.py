@@ -31,6 +31,7 @@ WORDS: dict[tuple[str, str], tuple[Any, ...]] = {
     ("QuantizeOptions", "bias_correction"): ("off", "fast", "sequential"),
     ("QuantizeOptions", "rounding"): ("nearest", "adaptive"),
     ("QuantizeOptions", "bit_width"): (8, 16),
+    ("QuantizeOptions", "wide_tensors"): (False, True),
     ("QuantizeOptions", "run_mode"): ("quant", "auto_quant", "infer", "convert", "compare"),
     ("QuantizeOptions", "mix_strategy"): ("HAWQ", "IOhigh", "initial"),
     ("QuantizeOptions", "torch_exporter"): EXPORTERS,

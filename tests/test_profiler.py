@@ -35,6 +35,7 @@ from knightlite.profiler import (
     profile,
     profile_json,
     profile_text,
+    rounded,
 )
 from knightlite.sim import Machine
 from perfetto_reader import read_trace
@@ -352,8 +353,26 @@ def test_the_host_s_share_is_apart() -> None:
     assert (plain.host_ms, found.host_ms, alike.host_ms) == (0, 0.5, 0.5)
     assert replace(found, host_ms=0.0) == plain
     assert "Host" not in profile_text(plain)
-    assert "\nHost beside it, a frame (ms): 0.5\nTotal calculation" in profile_text(found)
-    assert json.loads(profile_json(found))["host_ms"] == 0.5
+    whole = found.time_ms + 0.5
+    rate = rounded(1e3 / whole, HELD.error_percent)
+    assert (
+        "\nHost beside it, a frame (ms): 0.5\n"
+        f"Cost with the host: {whole:.3f} ms, {rate:g} frames/s; "
+        "at most 2000 where it works beside the chip\nTotal calculation"
+    ) in profile_text(found)
+    value = json.loads(profile_json(found))
+    assert (value["host_ms"], value["latency_ms"]) == (0.5, plain.time_ms)
+    assert value["with_host"] == {
+        "latency_ms": whole,
+        "frames_per_second": rate,
+        "overlapped_frames_per_second": 2000.0,
+    }
+    assert json.loads(profile_json(plain))["with_host"] is None
+    long = replace(found, cycles=found.clock_hz // 1000)  # 1 ms: the chip is the slower one
+    assert long.frame.with_host is not None
+    assert long.frame.with_host.words == (
+        "1.500 ms, 670 frames/s; at most 1000 where it works beside the chip"
+    )
     assert read_trace(perfetto_trace(found)).facts["host beside it, a frame"] == "0.5 ms"
     assert "host beside it, a frame" not in read_trace(perfetto_trace(plain)).facts
 

@@ -15,7 +15,15 @@ from assembled import RCCN, RDMA, TINY, WDMA, load, program, small_matrix, store
 from knightlite.container import Layer, LowerBound, Program, paired
 from knightlite.events import Event, Timeline
 from knightlite.isa import Space
-from knightlite.profiler import CAUSES, LIMITERS, LayerProfile, Profile, profile
+from knightlite.profiler import (
+    CAUSES,
+    LIMITERS,
+    LayerProfile,
+    Profile,
+    profile,
+    profile_json,
+)
+from knightlite.profiler.limiter import BUSY, limiter, limiter_sentence
 from knightlite.report import (
     Advice,
     Details,
@@ -24,20 +32,12 @@ from knightlite.report import (
     assumed_advice,
     chosen,
     compiled_advice,
-    limiter_sentence,
     report_page,
     summary_lines,
 )
 from knightlite.report import details as details_module
 from knightlite.report.details import timeline_spans
-from knightlite.report.summary import (
-    BUSY,
-    by_operator,
-    limiter,
-    moved_sentence,
-    rates_sentence,
-    shortened,
-)
+from knightlite.report.summary import by_operator, moved_sentence, rates_sentence, shortened
 from test_html_pages import HOSTILE, Elements
 
 CHIP = replace(TINY, ddr_efficiency_percent=100, ddr_burst_bytes=64, dma_setup_cycles=100)
@@ -191,6 +191,8 @@ def test_the_limiter_by_hand(shares: dict[str, float], part: str) -> None:
     }[part]
     assert sentence.startswith(f"{words} net: ")
     assert first.lower().startswith(f"{words.lower()} it: ")
+    value = json.loads(profile_json(found))["limiter"]
+    assert value == {"part": part, "saved": limit.saved, "busy": None, "sentence": sentence}
     if saves:
         assert f"{saves} {limit.saved:.0%}" in first
         assert f"{saves} {limit.saved:.0%} of the time. Busy: " in sentence

@@ -40,7 +40,7 @@ ELSEWHERE: Mapping[str, str] = {
     "script_python": "test_script_process.py", "torch_exporter": "test_pytorch.py",
     "trust_checkpoint": "test_pytorch.py", "as_json": "test_cli.py", "seed": "test_preprocess.py",
     "general_process": "test_general.py", "mix_config": "test_mix_output.py",
-    "output_scales": "test_output_scales.py",
+    "output_scales": "test_output_scales.py", "wide_tensors": "test_widths.py",
     "load_scales": "test_input_options.py", "cache": "test_combinations.py",
     "lut_len": "test_wide_tables.py", "mix_strategy": "test_auto_mix.py",
 }  # fmt: skip
@@ -159,6 +159,7 @@ def test_every_switch_has_a_row() -> None:
     [
         ({"bit_width": 16, "rounding": "adaptive"}, "rounding=.adaptive. adds no step to"),
         ({"bit_width": 16, "equalization": True}, "equalization=.on. adds no step to"),
+        ({"bit_width": 16, "wide_tensors": False}, "wide_tensors=.off. changes nothing at"),
         (
             {"generate_scale_json": True, "equalization": "on"},
             "equalization=.on. adds no step with",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
 
 import conformance_checks as checks
+import knightlite
 from float_nets import PADS, RELU, FloatNet
 from knightlite import chip_files, dtypes
 from knightlite.frontend import load_quantized
 from knightlite.ir import Graph
-from knightlite.onnx_models import write_qdq
+from knightlite.onnx_models import float_parts, write_qdq
 from knightlite.ops import View
 from knightlite.ops.affine import only_requantizes
 from knightlite.quantize.groups import scale_groups
@@ -27,13 +31,13 @@ from knightlite.quantize.scales.widths import (
     whole_groups,
     within_norms,
 )
-from knightlite.quantize.settings import Settings, Widths
+from knightlite.quantize.settings import NOTHING_BY_RULE, Settings, Widths, settings_for
 
 
 def mobile_net() -> Graph:
     """Conv, HardSwish, depthwise, HardSwish, Conv with a shortcut, and a head of two parts."""
     net = FloatNet()
-    x = net.input("x", 8, 10, 10)
+    x = net.input("x", 8, 12, 12)
     stem = net.conv(x, "stem", 8)
     swish = net.node("Table", (stem,), "swish", function="HardSwish", alpha=1 / 6, beta=0.5)
     deep = net.conv(swish, "deep", 8, (3, 3), group=8, pads=PADS)
@@ -161,15 +165,19 @@ def test_a_requantize_per_channel_stands_before_the_depthwise_convolution() -> N
     assert {"swish", "stem"} <= table_inputs(graph)
 
 
+def pictures() -> NDArray[np.float32]:
+    """Four of noise."""
+    return np.random.default_rng(3).normal(size=(4, 8, 12, 12)).astype(np.float32)
+
+
 class Noise:
     """Four pictures of noise."""
 
     description = "noise"
 
     def run(self, forward: object) -> None:
-        rng = np.random.default_rng(3)
-        for _ in range(4):
-            forward((rng.normal(size=(1, 8, 12, 12)).astype(np.float32),))  # type: ignore[operator]
+        for picture in pictures():
+            forward((picture[None],))  # type: ignore[operator]
 
 
 def spread_net() -> Graph:
@@ -249,6 +257,42 @@ def test_what_an_operator_keeps_at_8_bits_is_said_where_it_was_asked_for() -> No
     (said,) = [str(item) for item in result.warnings if item.where == "a"]
     assert "it stays at 8 bits: Table s: " in said
     assert ".." not in said
+
+
+def by_rule(settings: Settings) -> tuple[dict[str, list[str]], set[str]]:
+    """Tensors of the mobile net by the rule that makes them wide, and all that are."""
+    report = quantize_graph(mobile_net(), Noise(), settings).report
+    told = {entry["rule"]: entry["tensors"] for entry in report["wide"]}
+    return told, {item["name"] for item in report["tensors"] if item["type"] == "s16"}
+
+
+def test_the_report_says_of_every_wide_tensor_by_which_rule() -> None:
+    """And without the rules only what is delivered has 16 bits, or what is asked for."""
+    told, wide = by_rule(Settings(equalize=False))
+    delivered = {"outputs": ["boxes", "scores", "head"]}
+    assert told == {"tables": ["stem", "swish", "deep", "logits"], **delivered, "sums": ["flat"]}
+    assert wide == {name for names in told.values() for name in names}
+    asked = settings_for(
+        "normal", equalize=False, mix=Widths(frozenset({"stem"})), **NOTHING_BY_RULE
+    )
+    assert by_rule(asked) == (delivered, {"stem", *delivered["outputs"]})
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_switch_turns_the_rules_off(asked: bool, tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(float_parts(mobile_net()).to_bytes())
+    made = knightlite.quantize(path, data=pictures(), effort="low", wide_tensors=asked)
+    rules = ["tables", "outputs", "sums"] if asked else ["outputs"]
+    assert [entry["rule"] for entry in made.report["wide"]] == rules
+    noted = "knightlite.quantize"
+    (notes,) = [e.value for e in onnx.load_from_string(made.onnx).metadata_props if e.key == noted]
+    assert json.loads(notes).get("wide_tensors") is (None if asked else False)
+
+
+def test_at_16_bits_no_rule_is_told() -> None:
+    settings = Settings(equalize=False, bit_width=16)
+    assert quantize_graph(mobile_net(), Noise(), settings).report["wide"] == []
 
 
 def test_what_only_rules_want_wide_and_stays_narrow_is_one_finding() -> None:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """A predicted time of one picture, and how far off it may be."""
+    """A predicted time of one picture at a level of the schedule, and how far off it may be."""
 
     time_ms: float
+    level: int
     certainty: Certainty | None
 
     @property
@@ -160,7 +161,7 @@ def _planned(graph: Graph, family: ChipFamily, name: str) -> tuple[list[Finding]
     cycles = simulate_time(program_code(plan), family.chip).total_cycles
     operators = [part.op for layer in plan.layers for part in flatten_chains([layer.node])]
     sure = certainty(evidence_for(family), name, plan.level.number, operators)
-    return [], Latency(cycles * 1e3 / family.chip.clock_hz, sure)
+    return [], Latency(cycles * 1e3 / family.chip.clock_hz, plan.level.number, sure)
 
 
 def _plan(graph: Graph, family: ChipFamily, name: str) -> Plan:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from knightlite import atomic_write, workspace
+from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.chips.settings import chip_or_default
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_quantized
@@ -18,7 +19,14 @@ from knightlite.api.models.notes import INPUT_LAYOUT, golden_metadata, notes_of,
 from knightlite.api.models.search_file import budget_from, saved_search
 from knightlite.api.models.stage_files import COMPILE_FILES
 from knightlite.container import Origin
-from knightlite.errors import CapacityError, Finding, UnsupportedError, UsageError, suggestion
+from knightlite.errors import (
+    CapacityError,
+    Finding,
+    KnightliteError,
+    UnsupportedError,
+    UsageError,
+    suggestion,
+)
 from knightlite.layouts import Layout
 from knightlite.options import check
 from knightlite.options.command_line import option_words
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
     from knightlite.chip import ChipFamily
     from knightlite.compiler import Compiled
     from knightlite.ir import Graph
-    from knightlite.profiler import Certificate
+    from knightlite.profiler import Certificate, FrameTime
     from knightlite.schedule import Budget
     from knightlite.schedule import Peak as Peak
 
@@ -47,6 +55,7 @@ class CompileResult:
     figures: Mapping[str, Any]
     explanations: tuple[tuple[str, str, str], ...]  # node, pass, sentence
     certificate: Certificate
+    frame: FrameTime
     memory: tuple[Peak, ...]  # what lies in each memory at its fullest, where it is asked for
 
     @property
@@ -93,7 +102,9 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
     if made.figures["host"]:
         host = ", ".join(made.figures["host"])
         talk.say(f"On the host, outside the byte comparison: {host}.")
-    return CompileResult(paths, made.figures, made.explanations, made.certificate, made.memory)
+    return CompileResult(
+        paths, made.figures, made.explanations, made.certificate, made.frame, made.memory
+    )
 
 
 def compile_bytes(
@@ -115,7 +126,7 @@ def compile_bytes(
     from knightlite.ir.part import part, with_outputs
     from knightlite.isa import disassemble
     from knightlite.lower import skips_zeros
-    from knightlite.profiler import certificate
+    from knightlite.profiler import certificate, frame_time
     from knightlite.schedule import LEVELS, memory_peaks
 
     check(options)
@@ -165,12 +176,15 @@ def compile_bytes(
         contents["search"] = saved_search(order, origin.model_sha256, family.digest)
         tried = order.tried
         talk.say(f"{tried} changes of the schedule tried: --evaluations {tried} makes the same.")
+    proof = certificate(program, bound_record(compiled.graph, family.chip))
+    frame = frame_time(program, proof.cycles, evidence_for(family))
     return CompiledModel(
         path.stem,
         contents,
-        _figures(compiled, cfg, weight),
+        _figures(compiled, cfg, weight) | frame.json,
         tuple(compiled.explanations.sentences),
-        certificate(program, bound_record(compiled.graph, family.chip)),
+        proof,
+        frame,
         memory_peaks(compiled.plan, disassemble(program.code), family.chip)
         if options.explain_memory
         else (),
@@ -247,8 +261,30 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
 
 
 def _chip_for(asked: str | None, path: Path, data: bytes | None = None, talk: Talk = SILENT) -> str:
-    """The chip that is asked for, else the one quantized for, else the default one."""
-    return chip_or_default(asked or quantized_for(path, data), talk)
+    """The chip that is asked for, else the one quantized for, else the default one.
+
+    What follows where the two are not one is said.
+    """
+    noted = quantized_for(path, data)
+    chip = chip_or_default(asked or noted, talk)
+    if noted is not None and not _same_chip(noted, chip):
+        talk.say(
+            f"{path.name} was quantized for {noted} and is taken for {chip}: types and scales are "
+            f"the same for every chip, limits and cycles are {chip}'s. What quant predicted, and "
+            f"16 bits that it gave within a budget of cycles (--mix-budget, --effort high), are "
+            f"{noted}'s; `knightlite --chip {chip} quant` weighs them anew."
+        )
+    return chip
+
+
+def _same_chip(one: str, other: str) -> bool:
+    """Whether two names are of one chip; a chip file that is gone is no other one's."""
+    from knightlite import chip_files
+
+    try:
+        return one == other or chip_files.find(one).digest == chip_files.find(other).digest
+    except KnightliteError:
+        return False
 
 
 def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str, str]]:

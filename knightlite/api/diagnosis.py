@@ -318,7 +318,13 @@ def settings_of(notes: QuantizationNotes | None, quantized: Graph) -> Settings:
     )
     from knightlite.quantize.groups import features
     from knightlite.quantize.ranges import METHODS
-    from knightlite.quantize.settings import Widths, as_asked, settings_for, with_method
+    from knightlite.quantize.settings import (
+        NOTHING_BY_RULE,
+        Widths,
+        as_asked,
+        settings_for,
+        with_method,
+    )
 
     def noted(key: str, words: Iterable[Any]) -> Any:
         value = getattr(notes, key, None)
@@ -332,6 +338,7 @@ def settings_of(notes: QuantizationNotes | None, quantized: Graph) -> Settings:
         rounding=noted("rounding", ROUNDINGS),
         output_scales=noted("output_scales", (True, False)),
         bit_width=bits,
+        **(NOTHING_BY_RULE if noted("wide_tensors", (False,)) is False else {}),
     )
     method = noted("method", (*METHODS, AUTO_METHOD)) or DEFAULT_METHOD
     made = with_method(made, method)

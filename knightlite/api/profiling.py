@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from knightlite import atomic_write, workspace
 from knightlite.api.advising.page import page_of
@@ -42,7 +42,7 @@ def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResu
     """Run the stage; either all files appear or none."""
     from knightlite.profiler import certificate_lines, region_table
     from knightlite.profiler.writers import certainty_sentence, totals
-    from knightlite.report import summary_lines
+    from knightlite.report import advice_json, summary_lines
 
     check(options)
     facts = assumptions(options)
@@ -56,7 +56,7 @@ def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResu
     if options.html is not None:
         pages = {options.html: page_of(found, binary, outcome.tried, outcome.explained)}
     stem = binary.cfg.name.removesuffix(".cfg")
-    paths = save_profile(found, stem, options.out_dir, pages)
+    paths = save_profile(found, stem, options.out_dir, pages, advice_json(outcome.tried))
     chip = binary.program.meta.chip
     told = {"cfg": str(binary.cfg)}
     workspace.record(
@@ -120,18 +120,22 @@ def profile_binary(
 
 
 def save_profile(
-    found: Profile, stem: str, folder: Path, pages: Mapping[Path, str] | None = None
+    found: Profile,
+    stem: str,
+    folder: Path,
+    pages: Mapping[Path, str] | None = None,
+    advice: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Write the table, the JSON and the trace, all or none; where each one is.
 
-    ``pages``: texts of pages that are written with them.
+    ``pages``: texts of pages that are written with them; ``advice``: what the JSON says of it.
     """
     from knightlite.profiler import perfetto_trace, profile_json, profile_text
 
     paths = {key: folder / name.format(stem) for key, name in PROFILE_FILES.items()}
     with atomic_write.file_set() as files:
         files.write_text(paths["text"], profile_text(found))
-        files.write_text(paths["json"], profile_json(found))
+        files.write_text(paths["json"], profile_json(found, advice))
         files.write_bytes(paths["trace"], perfetto_trace(found))
         for path, page in (pages or {}).items():
             files.write_text(path, page)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from knightlite.api.checking import CheckResult, Latency, check, check_all
+from knightlite.cli.levels import of_level
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
 from knightlite.errors import FEW, next_step, summarized
@@ -74,7 +75,7 @@ def _npu_percent(result: CheckResult) -> float:
 def _time(latency: Latency) -> str:
     sure = latency.certainty
     bar = "" if sure is None else f" {sure.sentence}"
-    return f"{latency.rounded_ms:g} ms{bar} (predicted at schedule level 0)"
+    return f"{latency.rounded_ms:g} ms{bar} ({of_level(latency.level)})"
 
 
 def _json(result: CheckResult) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def _json(result: CheckResult) -> dict[str, Any]:
         "chip": result.chip,
         "fits": result.fits,
         "latency_ms": None if result.latency is None else result.latency.time_ms,
+        "schedule_level": None if result.latency is None else result.latency.level,
         "certainty": None if sure is None else asdict(sure),
         "gflops": 2 * result.macs / 1e9,
         "macs": result.macs,
@@ -121,6 +123,9 @@ def _all_chips(results: tuple[CheckResult, ...], as_json: bool) -> int:
             for item in results
         ]
         print_table(results[0].name, ("chip", "fits", "ms", "\u00b1, or why not"), rows)
+        levels = sorted({item.latency.level for item in results if item.latency is not None})
+        if levels:
+            print_line(f"ms: {of_level(levels[0])}")
     return 0 if any(item.fits for item in results) else 1
 
 

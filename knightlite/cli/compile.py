@@ -55,7 +55,11 @@ def command(options: CompileOptions) -> None:
     if figures["trips"]:
         trips = "; ".join(", ".join(trip) for trip in figures["trips"])
         rows.append(("trips to the host", f"{len(figures['trips'])}: {trips}"))
-    print_table(f"Compiled {figures['name']}", ("what", "value"), [*rows, *result.bound_lines])
+    print_table(
+        f"Compiled {figures['name']}",
+        ("what", "value"),
+        [*rows, *result.bound_lines, *result.frame.lines],
+    )
     print_regions(result.region_table)
     for peak in result.memory:
         print_peak(peak)

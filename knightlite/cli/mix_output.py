@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from knightlite.api.chips import error_bar
+from knightlite.cli.levels import of_level
 from knightlite.cli.terminal import print_line
 
 NAMED = 4  # tensors or operators in a sentence; --json and the report have all
+PRICED = 0  # the level of the schedule at which quant counts cycles
+DELIVERED = "outputs"  # the rule of what has 16 bits in any case
 ROWS = 20  # of the list of mixes; the report has all
 
 
@@ -31,18 +34,34 @@ def print_mix(report: Mapping[str, Any]) -> None:
             f"{row['extra_cycles']:12,} {row['extra_percent']:7.2f} {row['latency_ms']:9.4f} "
             f"{decibels:>8}  {len(row['tensors'])}, {len(row['operators'])}{mark}"
         )
+    for line in rule_lines(report.get("wide", [])):
+        print_line(line)
     cost = report.get("cycles")
     if cost is not None:
-        print_line(cost_line(cost))
+        by_rule = {name for entry in report.get("wide", []) for name in entry["tensors"]}
+        print_line(cost_line(cost, by_rule))
 
 
-def _for(wider: Mapping[str, Any]) -> str:
-    """What costs the cycles, by name; "" where nothing is wider."""
+def rule_lines(wide: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each rule that gave tensors 16 bits at 8, and how to do without."""
+    for entry in wide:
+        names = entry["tensors"]
+        several = "s" if len(names) > 1 else ""
+        yield f"16 bits for {len(names)} tensor{several} {entry['why']}: {_listed(names)}"
+    if any(entry["rule"] != DELIVERED for entry in wide):
+        yield "that is by rule at -b 8: --wide-tensors off leaves only what is delivered"
+
+
+def _for(wider: Mapping[str, Any], by_rule: Collection[str]) -> str:
+    """What costs the cycles, by name but for what a rule made wide; "" where nothing is wider."""
+    asked = [name for name in wider["tensors"] if name not in by_rule]
     parts = [
-        f"{what} {_listed(wider[key])}"
-        for key, what in (("tensors", "16 bits for"), ("operators", "16-bit weights of"))
-        if wider[key]
+        f"{what} {_listed(names)}"
+        for names, what in ((asked, "16 bits for"), (wider["operators"], "16-bit weights of"))
+        if names
     ]
+    if len(asked) < len(wider["tensors"]):
+        parts.insert(0, "16 bits by rule")
     if wider["requantized"]:
         parts.append(f"nodes that requantize channels: {wider['requantized']}")
     return f" ({'; '.join(parts)})" if parts else ""
@@ -61,17 +80,20 @@ def shown(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [points[index] for index in sorted({*kept, *range(0, len(points), step)})]
 
 
-def cost_line(cost: Mapping[str, Any]) -> str:
+def cost_line(cost: Mapping[str, Any], by_rule: Collection[str] = ()) -> str:
     """One sentence of the report's ``cycles``."""
     if cost["quantized"] is None:
-        return f"cycles on {cost['chip']}: not predicted, {cost['reason']}"
+        return (
+            f"cycles on {cost['chip']} at schedule level {PRICED}: not predicted, {cost['reason']}"
+        )
     milliseconds = cost["quantized"] * 1e3 / cost["clock_hz"]
     time = f"{milliseconds:.3f} ms {error_bar(cost['chip'])}".rstrip()
-    parts = [
-        f"{cost['quantized']:,} cycles, {time} on {cost['chip']}, predicted at schedule level 0"
-    ]
+    parts = [f"{cost['quantized']:,} cycles, {time} on {cost['chip']}"]
     if cost["extra_percent"] is not None:
-        parts.append(f"{cost['extra_percent']:+.2f} % against all at 8 bits{_for(cost['wider'])}")
+        parts.append(
+            f"{cost['extra_percent']:+.2f} % against all at 8 bits{_for(cost['wider'], by_rule)}"
+        )
     if cost["mix_extra_percent"] is not None:
         parts.append(f"{cost['mix_extra_percent']:+.2f} % against no mix")
-    return "; ".join(parts)
+    level = of_level(PRICED, "times and what widths cost")
+    return f"{', '.join(parts)} ({level})"

@@ -66,6 +66,11 @@ def command(options: ProfileOptions) -> None:
         f"{found.time_ms:.3f} ms {result.certainty}; {found.frames_per_second:g} frames/s, "
         f"{most.frames_per_second:g} with {most.frames} back to back (predicted: docs/clock.md)"
     )
+    if found.frame.with_host is not None:
+        print_line(
+            f"that is the chip alone; with the host's {found.host_ms:g} ms a frame: "
+            f"{found.frame.with_host.words}"
+        )
     for line in result.summary:
         print_line(line)
     print_line("")

@@ -84,6 +84,7 @@ def command(options: QuantizeOptions) -> None:
                 "combinations": list(result.combinations),
                 "cycles": result.report.get("cycles"),
                 "mix_points": result.report.get("mix_points", []),
+                "wide": result.report.get("wide", []),
             },
         )
         return

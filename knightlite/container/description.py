@@ -92,6 +92,9 @@ class QuantizationNotes:
     output_scales: bool | None = key(
         "where it was asked for: whether scales were moved by what the outputs keep", default=None
     )
+    wide_tensors: bool | None = key(
+        "false where no rule was to give 16 bits at 8 (`--wide-tensors off`)", default=None
+    )
     ir_batch: Positive = key("frames that `sim` runs where none are asked for", default=1)
     declared_inputs: tuple[str, ...] = key(
         "where the model declares inputs that nothing reads, which are left out: all inputs in its "

@@ -191,10 +191,20 @@ class QuantizeOptions:
         "-b",
         "--bit-width",
         kind=BITS,
-        help="Bits of tensors and weights.",
+        help="Bits of tensors and weights; at 8 some tensors have 16 (--wide-tensors).",
         default=8,
         said="the bit width (-b)",
         doc="8 or 16.",
+    )
+    wide_tensors: bool = option(
+        "--wide-tensors",
+        kind=ON_OFF,
+        help="At -b 8 give 16 bits where one rounding more costs much: to what only tables read, "
+        "what norms and recurrent layers compute on the way, what goes into a residual Add. off "
+        "leaves only what is delivered.",
+        default=True,
+        doc="at 8 bits give 16 where one rounding more costs much: to what only tables read, what "
+        "norms and recurrent layers compute on the way, what goes into a residual Add.",
     )
     generate_template: bool = option(
         "-gt",

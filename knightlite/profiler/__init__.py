@@ -10,6 +10,7 @@ from knightlite.profiler.certificate import (
     region_table,
 )
 from knightlite.profiler.ddr_causes import CAUSES
+from knightlite.profiler.frame_time import FrameTime, frame_time
 from knightlite.profiler.occupancy import Occupancy, Span, occupancies
 from knightlite.profiler.perfetto import perfetto_trace
 from knightlite.profiler.profile import Batch, LayerProfile, Profile, profile
@@ -25,6 +26,7 @@ __all__ = [
     "Batch",
     "Certainty",
     "Certificate",
+    "FrameTime",
     "LayerProfile",
     "Occupancy",
     "Profile",
@@ -38,6 +40,7 @@ __all__ = [
     "certificate_json",
     "certificate_lines",
     "frame_ms",
+    "frame_time",
     "occupancies",
     "perfetto_trace",
     "profile",

@@ -17,9 +17,10 @@ from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, Matrix, SparseMatrix, Store, disassemble
 from knightlite.isa.alike import Alike
 from knightlite.profiler.assumptions import Assumption, assume
-from knightlite.profiler.certainty import Certainty, certainty, rounded
+from knightlite.profiler.certainty import Certainty, certainty
 from knightlite.profiler.certificate import Certificate, certified
 from knightlite.profiler.ddr_causes import ddr_bytes_by_cause
+from knightlite.profiler.frame_time import FrameTime, frame_rate, host_ms
 from knightlite.profiler.what_if import WhatIf, what_ifs
 from knightlite.sim.checks import require_all_fields
 from knightlite.sim.clock import simulate_time
@@ -92,10 +93,10 @@ class Profile:
     ``assumed``: where the figures are not those of the chip that was compiled for;
     ``certainty``: how far off the time may be, None where nothing is known; ``batches``: of one
     frame and of several back to back; ``host_ms``: what a picture is said to take on the host
-    beside it, in no other figure, 0 where nobody said it; ``certificate``: how far the schedule is
-    from a bound, and why; ``ddr_causes``: why bytes move, by the keys of ``ddr_causes.CAUSES``;
-    ``what_ifs``: the same program where one part of the machine is faster; ``trips``: to the host
-    in the middle, whose time nobody knows.
+    beside it, in no other figure but ``frame``'s with it, 0 where nobody said it; ``certificate``:
+    how far the schedule is from a bound, and why; ``ddr_causes``: why bytes move, by the keys of
+    ``ddr_causes.CAUSES``; ``what_ifs``: the same program where one part of the machine
+    is faster; ``trips``: to the host in the middle, whose time nobody knows.
     """
 
     name: str
@@ -129,9 +130,14 @@ class Profile:
         return self.cycles * 1e3 / self.clock_hz
 
     @property
+    def frame(self) -> FrameTime:
+        """A frame on the chip, and with the host."""
+        return FrameTime(self.time_ms, self.host_ms, self.certainty)
+
+    @property
     def frames_per_second(self) -> float:
         """One frame at a time, with the digits that the time's error bar allows."""
-        return _rate(1, self.cycles, self.clock_hz, self.certainty)
+        return self.frame.frames_per_second
 
     @property
     def ddr_utilization(self) -> float:
@@ -234,7 +240,7 @@ def profile(
         assumed=assumed,
         certainty=bar,
         batches=_batches(program, order, own, target, bar),
-        host_ms=evidence[0].host_us / 1e3 if evidence is not None else 0.0,
+        host_ms=host_ms(evidence),
         certificate=certified(program, order, timeline, target, bool(assumed)),
         ddr_causes=ddr_bytes_by_cause(program, instructions, target),
         what_ifs=what_ifs(order, target),
@@ -270,15 +276,10 @@ def _batches(
     """The batches of tables, and that of the program (``-ib``)."""
     counts = sorted({*BATCHES, program.meta.usual_frames})
     return tuple(
-        Batch(count, cycles, cycles * 1e3 / chip.clock_hz, _rate(count, cycles, chip.clock_hz, bar))
+        Batch(count, cycles, time_ms, frame_rate(count, time_ms, bar))
         for count, cycles in zip(counts, simulate_frames(order, chip, counts, own), strict=True)
+        for time_ms in (cycles * 1e3 / chip.clock_hz,)
     )
-
-
-def _rate(frames: int, cycles: int, clock_hz: int, bar: Certainty | None) -> float:
-    """Frames per second, rounded to what the bar allows."""
-    exact = frames * clock_hz / cycles if cycles else 0.0
-    return rounded(exact, bar.percent if bar is not None else None)
 
 
 def _transfers(order: ProgramOrder, timeline: Timeline, chip: Chip) -> Iterator[Transfer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from knightlite.profiler.certificate import (
     certificate_lines,
     region_table,
 )
+from knightlite.profiler.limiter import limiter_json
 from knightlite.profiler.profile import Profile, Trip
 
 SCHEMA = "knightlite.profile/1"
@@ -38,7 +40,7 @@ def totals(found: Profile) -> list[tuple[str, str]]:
             for batch in found.batches
             if batch.frames > 1
         ),
-        *([("Host beside it, a frame (ms)", f"{found.host_ms:g}")] if found.host_ms else []),
+        *_with_host(found),
         *(
             (
                 f"Trip {number} to the host",
@@ -52,6 +54,17 @@ def totals(found: Profile) -> list[tuple[str, str]]:
         ("Storage bandwidths (GB/s)", f"{found.ddr_bytes_per_second / GIB:.6f}"),
         ("Storage bandwidths use rate", f"{found.ddr_efficiency_percent:.2f}%"),
         ("NPU freq (MHZ)", f"{found.clock_hz / 1e6:g}"),
+    ]
+
+
+def _with_host(found: Profile) -> list[tuple[str, str]]:
+    """The host's share, which is in no line above, and a frame with it."""
+    whole = found.frame.with_host
+    if whole is None:
+        return []
+    return [
+        ("Host beside it, a frame (ms)", f"{found.host_ms:g}"),
+        ("Cost with the host", whole.words),
     ]
 
 
@@ -80,8 +93,11 @@ def profile_text(found: Profile) -> str:
     return "\n".join(lines) + "\n"
 
 
-def profile_json(found: Profile) -> str:
-    """The whole profile but the events, with ``"schema": "knightlite.profile/1"``."""
+def profile_json(found: Profile, advice: Mapping[str, Any] | None = None) -> str:
+    """The whole profile but the events, with ``"schema": "knightlite.profile/1"``.
+
+    ``advice``: what would make it faster, as ``report.advice_json`` says it; None: nobody asked.
+    """
     value: dict[str, Any] = {
         "schema": SCHEMA,
         "name": found.name,
@@ -91,10 +107,9 @@ def profile_json(found: Profile) -> str:
         "ddr_efficiency_percent": found.ddr_efficiency_percent,
         "assumed": [asdict(item) for item in found.assumed],
         "cycles": found.cycles,
-        "latency_ms": found.time_ms,
-        "frames_per_second": found.frames_per_second,
-        "certainty": None if found.certainty is None else asdict(found.certainty),
-        "host_ms": found.host_ms,
+        **found.frame.json,
+        "limiter": limiter_json(found),
+        "advice": advice,
         "batches": [asdict(batch) for batch in found.batches],
         "macs": found.macs,
         "mac_utilization": found.mac_utilization,

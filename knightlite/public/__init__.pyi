@@ -394,6 +394,7 @@ def quantize(
     bias_correction: str | None = None,
     rounding: str | None = None,
     bit_width: int = 8,
+    wide_tensors: bool = True,
     generate_template: bool = False,
     mix_config: str | Path | None = None,
     input_shapes: Sequence[Sequence[int]] = (),
@@ -456,6 +457,8 @@ def quantize(
         bias_correction: "off", "fast" or "sequential"; default: as the effort has it.
         rounding: of weights, "nearest" or "adaptive"; default: as the effort has it.
         bit_width: 8 or 16.
+        wide_tensors: at 8 bits give 16 where one rounding more costs much: to what only tables
+            read, what norms and recurrent layers compute on the way, what goes into a residual Add.
         generate_template: also make ``mix_template``, the text of a mix configuration.
         mix_config: such a file, which gives operators 16 bits.
         input_shapes: one per input, for inputs with dynamic axes.

@@ -35,6 +35,7 @@ from knightlite.quantize.rewrites.lifting import Lifted, lift_tables
 from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.assignment import Assignment, check_constants
 from knightlite.quantize.scales.basis import Basis
+from knightlite.quantize.scales.widths import wide_entries
 from knightlite.quantize.settings import DEFAULT_SETTINGS, Settings
 from knightlite.quantize.statistics.distribution_cache import (
     DistributionCache,
@@ -222,6 +223,7 @@ def finish(
         check_data(cache, watched)
     finished = time.perf_counter()
     described = describe(basis, assignment)
+    wide = [name for name, feature in assignment.features.items() if feature.dtype.bits == 16]
     report: Entry = {
         "version": REPORT_VERSION,
         "model": graph.name,
@@ -241,6 +243,7 @@ def finish(
         "sample": len(seen.sample[0]),
         **mixed.report,
         "cycles": cost,
+        "wide": wide_entries(graph, settings, wide),
         "lifted": [{"tensor": item.tensor, "lift": item.lift} for item in prepared.lifted],
         "equalized": [
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -114,6 +115,11 @@ class Settings:
 
 
 DEFAULT_SETTINGS = Settings()
+
+NOTHING_BY_RULE: Mapping[str, bool] = {
+    "wide_tables": False, "wide_heads": False, "wide_middles": False, "spread_channels": False,
+}  # fmt: skip
+"""The switches without which no tensor has 16 bits at 8 but what is asked for, or delivered."""
 
 
 def settings_for(effort: str, **switches: Any) -> Settings:

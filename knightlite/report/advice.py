@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from knightlite.profiler import Profile
+from knightlite.profiler.limiter import saved_share
 
 SHOWN = 3
 WORTH = 0.01  # of the time: what saves less is no advice
@@ -66,11 +68,6 @@ class Tried:
 APART = "what-if"  # where the profile of a chip that is not goes
 
 
-def saved_share(before: float, after: float) -> float:
-    """The share of ``before`` that ``after`` is less; below 0 where it is more."""
-    return 1 - after / before if before else 0.0
-
-
 def assumed_advice(found: Profile, command: str) -> tuple[Advice, ...]:
     """Of the same program where one part of the machine is faster; the best first.
 
@@ -123,3 +120,12 @@ def chosen(assumed: Sequence[Advice], compiled: Sequence[Advice]) -> tuple[Advic
     taken = [*kinds.values()][:SHOWN]
     taken += [item for item in assumed if item.saved >= WORTH][: SHOWN - len(taken)]
     return _best_first(taken)
+
+
+def advice_json(tried: Tried) -> dict[str, Any]:
+    """What is shown first, every program that was compiled, and why others were not."""
+    return {
+        "chosen": [asdict(item) for item in tried.chosen],
+        "compiled": [asdict(item) for item in tried.points],
+        "remarks": list(tried.remarks),
+    }

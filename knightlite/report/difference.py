@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from knightlite.html_pages import document, table, text
 from knightlite.profiler import CAUSES, SavedProfile
-from knightlite.report.advice import saved_share
+from knightlite.profiler.limiter import saved_share
 
 SHOWN = 10  # layers with the largest change
 ENGINES = {"RCCN": "matrix engine busy", "RCVT": "vector engine busy"}

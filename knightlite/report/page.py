@@ -10,16 +10,10 @@ from pathlib import Path
 
 from knightlite.html_pages import document, scroll, table, text
 from knightlite.profiler import CAUSES, LayerProfile, Profile
+from knightlite.profiler.limiter import BUSY, busy_shares, limiter_sentence
 from knightlite.report.advice import ASSUMED, Tried
 from knightlite.report.details import Details, plot_data
-from knightlite.report.summary import (
-    BUSY,
-    busy_shares,
-    by_operator,
-    limiter_sentence,
-    moved_sentence,
-    rates_sentence,
-)
+from knightlite.report.summary import by_operator, moved_sentence, rates_sentence
 
 ASSETS = Path(__file__).parent / "assets"
 TITLES = {
@@ -37,6 +31,13 @@ TITLES = {
 TEXTS = 2  # columns of words, in front
 
 
+def _with_host(found: Profile) -> list[str]:
+    whole = found.frame.with_host
+    if whole is None:
+        return []
+    return [f"That is the chip alone; with the host's {found.host_ms:g} ms a frame: {whole.words}."]
+
+
 def report_page(found: Profile, tried: Tried, more: Details, source: str, certainty: str) -> str:
     """The page; ``source``: the files it was made from; ``certainty``: of the time, in words."""
     body = [
@@ -44,6 +45,7 @@ def report_page(found: Profile, tried: Tried, more: Details, source: str, certai
         f'<p class="limiter">{text(limiter_sentence(found))}</p>',
         f'<p class="dim">{found.time_ms:.3f} ms a frame, {found.frames_per_second:g} frames/s, '
         f"predicted {text(certainty)}. {text(rates_sentence(found))}</p>",
+        *(f'<p class="dim">{text(line)}</p>' for line in _with_host(found)),
         f'<p class="dim">{text(moved_sentence(found))} {text(source)}.</p>',
         *(f'<p class="finding">Assumed: {text(item)}.</p>' for item in found.assumed),
         "<h2>What would make it faster</h2>",

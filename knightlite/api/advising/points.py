@@ -167,7 +167,7 @@ KEPT = frozenset(  # options of quant that decide which network it is
     (
         "-f", "--framework", "-b", "--bit-width", "-mc", "--mix-config", "-is", "--input-shapes",
         "-gp", "--general-process", "-qid", "--quantize-input-dtype", "--mean", "--std", "-on",
-        "--output-name", "--paddle-python", "--torch-python", "-ll", "--lut-len",
+        "--output-name", "--paddle-python", "--torch-python", "-ll", "--lut-len", "--wide-tensors",
     )
 )  # fmt: skip
 
@@ -205,7 +205,10 @@ def _widths(asked: _Asked, remarks: list[str]) -> Iterator[Trial]:
     run = asked.source.quantized
     words = run.options.get("more") if run is not None else None
     if isinstance(words, list) and not set(WIDTHS) & set(words):
-        remarks.append("Narrower tensors: not tried, quant was asked for 8 bits already")
+        remarks.append(
+            "Narrower tensors: not tried, quant was asked for 8 bits already; its report says what "
+            "has 16 all the same (quant --wide-tensors off)"
+        )
         return
     quant = _again(asked, remarks, "Narrower tensors", lambda words: without(words, WIDTHS))
     if quant is not None:

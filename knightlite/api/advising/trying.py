@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from knightlite.report import Point, Tried
 
 SECONDS = 60.0  # that compiling again may take, where a page is asked for
-NOT_TRIED = "not compiled again: --html FILE does that too"
+NOT_TRIED = "other levels and chips: not tried; --html FILE tries them"
 EXPLAINED = 1  # the highest level whose schedule is explained: higher ones search for it
 
 Explained = list[tuple[str, str, str]]
@@ -48,7 +48,7 @@ def try_out(found: Profile, binary: Binary, options: ProfileOptions, talk: Talk)
         seconds = SECONDS if options.html is not None else 0.0
     assumed = assumed_advice(found, _profiled(binary, options))
     if not seconds:
-        remark = "Nothing was compiled again: --advice-seconds was 0"
+        remark = "Nothing was compiled again: that takes --html FILE or --advice-seconds SECONDS"
         return Found(Tried(chosen(assumed, ()), assumed, (), (remark,), NOT_TRIED), None)
     source = source_of(binary, options.onnx, options.directory)
     if source.path is None:

@@ -12,7 +12,7 @@ from knightlite.api.models.stage_files import COMPILE_FILES
 
 if TYPE_CHECKING:
     from knightlite.atomic_write import FileSet
-    from knightlite.profiler import Certificate
+    from knightlite.profiler import Certificate, FrameTime
     from knightlite.schedule import Peak
 
 
@@ -22,8 +22,9 @@ class CompiledModel:
 
     ``name``: X of the file names; ``contents``: the bytes of each file by key of ``COMPILE_FILES``;
     ``figures``: bytes, counts, cycles; ``explanations``: (node, pass, sentence) of every rewrite;
-    ``certificate``: its cycles beside a bound, and what keeps it from there; ``memory``: with
-    ``explain_memory`` what lies in each memory where it is fullest.
+    ``certificate``: its cycles beside a bound, and what keeps it from there; ``frame``: what a
+    frame takes, and how sure that is; ``memory``: with ``explain_memory`` what lies in each memory
+    where it is fullest.
     """
 
     name: str
@@ -31,6 +32,7 @@ class CompiledModel:
     figures: Mapping[str, Any]
     explanations: tuple[tuple[str, str, str], ...]
     certificate: Certificate
+    frame: FrameTime
     memory: tuple[Peak, ...]
 
     @property

@@ -204,6 +204,8 @@ def _in_vain(options: QuantizeOptions) -> Iterator[str]:
     if options.bit_width == 16:
         for flag in switches:
             yield f"{flag} adds no step to -b 16, whose rounding errors are not worth a pass"
+        if not options.wide_tensors:
+            yield "--wide-tensors off changes nothing at -b 16, where all tensors have 16 bits"
     elif options.equalize:
         for given, flag, why in (
             (options.load_scales, "-lsj", "its scales are those of the network as it is"),
@@ -240,6 +242,7 @@ def _notes(
         seed=options.seed,
         inputs=_input_notes(forms),
         output_scales=options.output_scales,
+        wide_tensors=None if options.wide_tensors else False,
         ir_batch=options.ir_batch,
         declared_inputs=result.float_graph.declared_inputs,
     )
@@ -362,7 +365,7 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
     """The switches of the options, and the graph that a mix configuration speaks of."""
     from knightlite.quantize.mixed import read_mix
     from knightlite.quantize.rewrites import spread_channels
-    from knightlite.quantize.settings import settings_for
+    from knightlite.quantize.settings import NOTHING_BY_RULE, settings_for
 
     settings = settings_for(
         options.effort,
@@ -371,6 +374,7 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
         rounding=options.rounding,
         percent=options.percent,
         output_scales=options.output_scales,
+        **({} if options.wide_tensors else NOTHING_BY_RULE),
         # a scale file and the first pass that is kept are those of the network as it is
         equalize=False
         if options.generate_scales or options.cache is not None
@@ -392,7 +396,8 @@ def _settings(options: QuantizeOptions, graph: Graph) -> tuple[Graph, Settings]:
             f"the mix configuration {options.mix_config} cannot be read: it is not UTF-8 text.",
             template,
         ) from error
-    graph = spread_channels(graph)
+    if settings.spread_channels:
+        graph = spread_channels(graph)
     mix = read_mix(text, options.mix_config.name, graph)
     methods = tuple(sorted(mix.methods.items()))
     return graph, replace(settings, mix=mix.widths, tensor_methods=methods)

@@ -16,7 +16,7 @@ from knightlite.quantize.groups import features
 from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.assignment import Assignment, assign
 from knightlite.quantize.scales.basis import Basis
-from knightlite.quantize.settings import NARROW
+from knightlite.quantize.settings import NARROW, NOTHING_BY_RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ def cost_of_widths(
 
     def all_8_bits() -> int:
         least = exact.switched(
-            bit_width=8, mix=NARROW, widths=NARROW, wide_tables=False, wide_heads=False,
-            wide_middles=False, spread_channels=False, auto_mix=None, mix_budget=None,
+            bit_width=8, mix=NARROW, widths=NARROW, auto_mix=None, mix_budget=None,
+            **NOTHING_BY_RULE,
         )  # fmt: skip
         narrow = draft(least).graph
         wider.update(wider_than(quantized, narrow))

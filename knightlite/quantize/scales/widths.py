@@ -1,14 +1,16 @@
 """Which tensors and weights get 16 bits.
 
-At 8 bits four places take 16 by rule, because one more rounding there costs accuracy and a wider
-tensor costs little: what only tables read, the cell states of recurrent layers, the end of the
-network, and what a convolution hands to a residual Add. With a bit width of 16 everything does.
+At 8 bits some places take 16 by rule (:data:`WIDE_RULES`), because one more rounding there costs
+accuracy and a wider tensor costs little: what only tables read, the cell states of recurrent
+layers, what norms compute on the way, the end of the network, and what a convolution hands to a
+residual Add. With a bit width of 16 everything does.
 What a tensor is tied to (a scale group) always shares its width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from knightlite.quantize.groups import (
     scale_groups,
     writes_wide,
 )
+from knightlite.quantize.report_entries import Entry
 from knightlite.quantize.scales.features import Feature, quantized_tensor
 from knightlite.quantize.settings import Settings, Widths
 
@@ -42,14 +45,44 @@ def choose_widths(graph: Graph, settings: Settings) -> Widths:
     return without(graph, widths, steep) if steep else widths
 
 
+@dataclass(frozen=True, slots=True)
+class WideRule:
+    """Tensors that have 16 bits at 8. ``setting``: its switch; ``why``: who they are, and what for.
+
+    ``find`` names them.
+    """
+
+    name: str
+    setting: str
+    why: str
+    find: Callable[[Graph], frozenset[str]]
+
+
+def wide_entries(graph: Graph, settings: Settings, wide: Iterable[str]) -> list[Entry]:
+    """The report's ``wide``: of tensors with 16 bits those that a rule made so, and by which.
+
+    What was asked for (a bit width of 16, a mix, pins) is by no rule.
+    """
+    if settings.bit_width == 16 or settings.widths is not None:
+        return []
+    left = list(wide)
+    found: list[Entry] = []
+    for rule in WIDE_RULES:
+        names = rule.find(graph) if getattr(settings, rule.setting) else frozenset()
+        if rule.find is head_tensors:
+            groups = (group for group in scale_groups(graph) if delivered_wide(graph, group))
+            names |= {name for group in groups for name in group.members}
+        if mine := [name for name in left if name in names]:
+            found.append({"rule": rule.name, "why": rule.why, "tensors": mine})
+            left = [name for name in left if name not in names]
+    return found
+
+
 def _by_rule(graph: Graph, settings: Settings) -> set[str]:
     wide: set[str] = set()
-    if settings.wide_heads:
-        wide |= head_tensors(graph)
-    if settings.wide_tables:
-        wide |= table_inputs(graph) | cell_states(graph) | within_norms(graph)
-    if settings.wide_middles:
-        wide |= middles(graph)
+    for rule in WIDE_RULES:
+        if getattr(settings, rule.setting):
+            wide |= rule.find(graph)
     return wide
 
 
@@ -236,6 +269,31 @@ def middles(graph: Graph) -> frozenset[str]:
         if candidates:  # the later one runs in the chain with the Add
             found.add(max(candidates, key=lambda name: order[producers[name].name]))
     return frozenset(found)
+
+
+WIDE_RULES = (
+    WideRule(
+        "tables", "wide_tables", "read by tables only, where 8 bits would round twice", table_inputs
+    ),
+    WideRule(
+        "states", "wide_tables",
+        "added up by a recurrent layer, where each step would round what all later ones read",
+        cell_states,
+    ),
+    WideRule(
+        "norms", "wide_tables",
+        "on the way of a norm, where a rounding is one of the whole result", within_norms,
+    ),
+    WideRule(
+        "outputs", "wide_heads", "delivered to the host, where steps of 8 bits would show",
+        head_tensors,
+    ),
+    WideRule(
+        "sums", "wide_middles", "given by a convolution to a residual Add, which then rounds once",
+        middles,
+    ),
+)  # fmt: skip
+"""What has 16 bits at 8 unless it is switched off; ``Settings`` says which."""
 
 
 def delivered_wide(graph: Graph, group: Group) -> bool:
