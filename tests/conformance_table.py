@@ -32,18 +32,20 @@ class Row:
     compile_s: float
     simulate_s: float  # per picture
     compare_s: float  # machine, golden, QDQ by layers and float, all pictures
+    runtime_s: float  # the runtime in C on a picture: all kernels, then with sanitizers
 
     @property
     def total_s(self) -> float:
         """All stages; the comparison simulates every picture."""
-        return self.make_s + self.load_s + self.quantize_s + self.compile_s + self.compare_s
+        before = self.make_s + self.load_s + self.quantize_s + self.compile_s
+        return before + self.compare_s + self.runtime_s
 
 
 ROWS = pytest.StashKey[list[Row]]()
 _HEADER = (
     f"{'network':26} {'chip':12} {'tensors':>9} {'bytes':>11} {'differing':>9} {'LSB':>3} "
     f"{'SQNR dB':>7} {'ms':>8} {'make s':>6} {'load s':>6} {'quant s':>7} {'compile s':>9} "
-    f"{'sim s/pic':>9} {'compare s':>9}"
+    f"{'sim s/pic':>9} {'compare s':>9} {'in C s':>6}"
 )
 
 
@@ -56,7 +58,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
             f"{row.network:26} {row.chip:12} {f'{row.counted}/{row.tensors}':>9} "
             f"{row.bytes:11,} {row.differing:9} {row.max_lsb:3} {row.sqnr_db:7.2f} "
             f"{row.latency_ms:8.3f} {row.make_s:6.1f} {row.load_s:6.2f} {row.quantize_s:7.2f} "
-            f"{row.compile_s:9.2f} {row.simulate_s:9.3f} {row.compare_s:9.2f}"
+            f"{row.compile_s:9.2f} {row.simulate_s:9.3f} {row.compare_s:9.2f} {row.runtime_s:6.1f}"
             for row in rows
         ),
         f"{networks} networks, {len(rows)} rows, {sum(row.bytes for row in rows):,} bytes "

@@ -18,7 +18,7 @@ import pytest
 from compilers import SANITIZED, compile_c, needs_compiler, runtime_objects
 from conformance_checks import MAIN, TIGHT, build, multiplies_wide, random_inputs
 from knightlite.chip_files import find
-from knightlite.container import encode_model, encode_program, paired
+from knightlite.container import Program, encode_model, encode_program, paired
 from knightlite.native.library import CHECKED, CHIP_ONLY, load_library
 from knightlite.ops import ALL_OPS
 from knightlite.sim import Machine
@@ -52,7 +52,12 @@ class Case:
 
 @pytest.fixture(scope="module")
 def driver(made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("sanitized") / "driver"
+    return build_driver(made_once, tmp_path_factory.mktemp("sanitized"))
+
+
+def build_driver(made_once: MadeOnce, folder: Path) -> Path:
+    """What runs cases, with both sanitizers."""
+    program = folder / "driver"
     files = [*runtime_objects(made_once, *SANITIZED), Path(__file__).parent / "runtime_driver.c"]
     compile_c(program, files, *SANITIZED)
     return program
@@ -75,17 +80,17 @@ def run(driver: Path, cases: list[Case]) -> list[tuple[int, bytes]]:
 
 def of_machine(machine: Machine, inputs: Inputs, kernels: int) -> Case:
     """What numpy makes of all tensors in DDR of a sound program, in the order of completion."""
-    parts: list[bytes] = []
-    shown = {entry.name for entry in machine.program.meta.tensors_in_ddr}
+    found: Inputs = {}
+    machine.run(inputs, found.__setitem__)
+    return of_tensors(machine.program, inputs, found, kernels)
 
-    def take(name: str, values: Any) -> None:
-        if name in shown:
-            parts.append(values.tobytes())
 
-    machine.run(inputs, take)
-    cfg, weight = encode_program(machine.program)
-    given = b"".join(inputs[entry.name].tobytes() for entry in machine.program.meta.inputs)
-    return Case(cfg, weight, kernels, given, b"".join(parts))
+def of_tensors(program: Program, inputs: Inputs, found: Inputs, kernels: int) -> Case:
+    """As :func:`of_machine`, of tensors that were observed before."""
+    shown = {entry.name for entry in program.meta.tensors_in_ddr}
+    wanted = b"".join(values.tobytes() for name, values in found.items() if name in shown)
+    given = b"".join(inputs[entry.name].tobytes() for entry in program.meta.inputs)
+    return Case(*encode_program(program), kernels, given, wanted)
 
 
 def kernels() -> range:
