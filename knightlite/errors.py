@@ -10,10 +10,12 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+Found = TypeVar("Found")
 
 SHOWN_NAMES = 12  # of a longer list in a hint
 FEW = 8  # findings that are told one by one
@@ -53,14 +55,15 @@ def open_shapes_hint(shapes: Sequence[Sequence[object] | None]) -> str:
 class Finding:
     """One thing found wrong or doubtful in a model, with where it is and what helps."""
 
-    where: str  # node, tensor, file or option
+    where: str  # node, tensor, file or option; "" where the sentence says it
     sentence: str
     hint: str = ""
     severity: str = "error"  # "error" or "warning"
 
     def __str__(self) -> str:
         hint = f" Hint: {self.hint}" if self.hint else ""
-        return f"{self.where}: {self.sentence}{hint}"
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}{self.sentence}{hint}"
 
 
 class KnightliteError(Exception):
@@ -189,7 +192,30 @@ def not_there(
         return UsageError(f"{what} {path} is a link that leads to no file.", "name a file")
     near = near_path(path, folder=folder, endings=endings)
     near = near or listed_beside(path, folder=folder, endings=endings)
+    if not near and not hint:
+        near = nothing_beside(path, folder=folder)
     return UsageError(f"{what} {path} does not exist.", joined_hints(near, hint))
+
+
+def together(*steps: Callable[[], Found]) -> list[Found]:
+    """What each step gives. Where several refuse what is asked for, one UsageError says it all.
+
+    An error of another kind stands alone, as does that of a single step.
+    """
+    found: list[Found] = []
+    wrong: list[UsageError] = []
+    for step in steps:
+        try:
+            found.append(step())
+        except UsageError as error:
+            wrong.append(error)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        told = [error.findings or (Finding("", error.sentence, error.hint),) for error in wrong]
+        findings = [item for some in told for item in some]
+        raise UsageError(f"{len(findings)} things cannot be taken as asked for.", findings=findings)
+    return found
 
 
 def joined_hints(*hints: str) -> str:
@@ -246,6 +272,15 @@ def listed_beside(path: Path, *, folder: bool = False, endings: Sequence[str] = 
     more = ", ..." if len(found) > FEW else ""
     what = "the folders" if folder else "the files"
     return f"{what} there are {', '.join(found[:FEW])}{more}"
+
+
+def nothing_beside(path: Path, *, folder: bool = False) -> str:
+    """That no file of the kind of one that leads nowhere, or no folder, lies where it would."""
+    where = path.parent.resolve()
+    if folder:
+        return f"{where} holds no folder"
+    kind = f"{path.suffix} file" if path.suffix else "file of that name"
+    return f"{where} holds no {kind}: name one by its path"
 
 
 def _ending_so(names: Sequence[str], path: Path, endings: Sequence[str]) -> list[str]:

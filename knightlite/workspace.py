@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from knightlite import atomic_write, json_records
-from knightlite.errors import FormatError, UsageError, listed_beside, near_path, not_there
+from knightlite.errors import (
+    FormatError,
+    UsageError,
+    listed_beside,
+    near_path,
+    not_there,
+    nothing_beside,
+)
 from knightlite.json_records import Hexadecimal
 from knightlite.reading import open_regular, read_text
 from knightlite.version import __version__
@@ -280,10 +287,11 @@ def left_in(workspace: Workspace, stage: str, folder: Path) -> Record | None:
     return None
 
 
-def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
+def resolve(workspace: Workspace, path: str | Path, wanted: str = "") -> tuple[Path, str]:
     """An existing path as it is; a bare file name that is absent here, through the manifest.
 
-    Returns the path and the sentence that says where it was found ("" where it was simply there).
+    ``wanted``: the key of the files that are meant, where only those are. Returns the
+    path and the sentence that says where it was found ("" where it was simply there).
     UsageError where it is nowhere, or where the recorded file is gone, or has changed, or what it
     was made from has.
     """
@@ -301,7 +309,7 @@ def resolve(workspace: Workspace, path: str | Path) -> tuple[Path, str]:
                     if old is not None:
                         raise old.refusal(found)
                     return found, f"{path} is not here; {found} is taken, which {item.stage} left."
-    raise UsageError(f"file {path} does not exist.", _nearest(workspace, path))
+    raise UsageError(f"file {path} does not exist.", _nearest(workspace, path, wanted))
 
 
 MAKERS = {  # by how its name ends, the first that fits: what leaves such a file
@@ -314,12 +322,16 @@ MAKERS = {  # by how its name ends, the first that fits: what leaves such a file
 }
 
 
-def _nearest(workspace: Workspace, path: Path) -> str:
+KEPT_AS = {"onnx": "_quantize.onnx", "cfg": ".cfg", "weight": ".weight", "tsmodel": ".tsmodel"}
+
+
+def _nearest(workspace: Workspace, path: Path, key: str) -> str:
     """The hint where a file is nowhere: where its name lies, what is near, what leaves such."""
     left = [
         (item.stage, Path(entry.path))
         for item in reversed(workspace.records)
-        for entry in item.files.values()
+        for kept, entry in item.files.items()
+        if key in ("", kept)
     ]
     for stage, other in left:
         if other.name == path.name and (workspace.directory / other).is_file():
@@ -330,8 +342,10 @@ def _nearest(workspace: Workspace, path: Path) -> str:
     alike = sorted({other.name for _, other in left if other.suffix == path.suffix})
     if alike:
         return f"the stages run here left {', '.join(alike)}"
-    beside = listed_beside(workspace.directory / path)
-    return beside or next((made for end, made in MAKERS.items() if path.name.endswith(end)), "")
+    ends = KEPT_AS.get(key, path.name)
+    made = next((made for end, made in MAKERS.items() if ends.endswith(end)), "")
+    there = workspace.directory / path
+    return listed_beside(there) or made or nothing_beside(there)
 
 
 def sha256_of(path: str | Path) -> str:

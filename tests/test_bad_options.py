@@ -25,12 +25,27 @@ CAN_BE_ASSUMED = f"{', '.join(TIMING_FACTS)} can be assumed; for others compile 
 
 # ------------------------------------------------------------------ files that are not there
 
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("compile", "--onnx"), ("explain", "--onnx"), ("quant", "-m"), ("check", "-m")],
+)
+def test_a_chip_and_a_file_that_are_none_are_said_at_once(
+    command: str, option: str, refused: Refusal
+) -> None:
+    code, lines = refused.run(["--chip", "TX1", command, option, "no.onnx"])
+    assert (code, lines[0]) == (2, "Error: 2 things cannot be taken as asked for.")
+    assert lines[1].startswith("  - file no.onnx does not exist. Hint: the ")
+    assert lines[2].startswith("  - chip TX1 is not known. Hint: ")
+    assert len(lines) == 3
+
+
 SHIPPED = "`knightlite chips` lists those that ship"
 SAMPLE_LEFT = "quant leaves a sample as inputs/NAME.bin"
 ONNX_THERE = f"the files there are digits.onnx, {STEM}.onnx, {STEM}_golden.onnx"
 BIN_THERE = f"the files there are {STEM}_known_input.bin, {STEM}_known_output.bin; {SAMPLE_LEFT}"
 LEFT_CFG = f"the stages run here left {STEM}_r.cfg"
-LEFT_ONNX = f"the stages run here left digits.onnx, {STEM}.onnx, {STEM}_golden.onnx"
+LEFT_ONNX = f"the stages run here left {STEM}.onnx"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +91,8 @@ LEFT_ONNX = f"the stages run here left digits.onnx, {STEM}.onnx, {STEM}_golden.o
          f"{ONNX_THERE}; compile writes X_golden.onnx; --golden FILE names another place"),
         (["sim", "--input", "no.bin"], 2, "input file no.bin does not exist.", BIN_THERE),
         (["sim", "--input", "calib"], 2, "input file calib is a folder, not a file.", INSIDE),
-        (["sim", "--input", "calib/no.png"], 2, "picture calib/no.png does not exist.", ""),
+        (["sim", "--input", "calib/no.png"], 2, "picture calib/no.png does not exist.",
+         "/*"),
         (["sim", "--input", "inputs/x.bin:no.bin"], 2, "input file no.bin does not exist.",
          BIN_THERE),
         (["sim", "-i", "inputs/x.bin", "-m", f"{STEM}.onnx"], 2,
@@ -231,7 +247,6 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         (["quant", "pytorch", "-m", "x"], 2,
          "Invalid value for '[onnx]': 'pytorch' is not 'onnx'.", ""),
         (["quant"], 2, "Missing option '-m' / '--model'.", ""),
-        (["inspect"], 2, "Missing argument 'FILE'.", ""),
         (["--chip"], 2, "Option '--chip' requires an argument.", ""),
         # models of other frameworks
         (["quant", "-m", "no.json"], 2, "file no.json does not exist.", "*"),
@@ -293,6 +308,10 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         (["--chip", "TX1", "compile"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
         (["check", "-m", "digits.onnx", "--chip", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
         (["chips", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
+        (["build", "--html", "page.html"], 2,
+         "build was not told the model of quant: it takes the options of its stages from a "
+         "run-config file.",
+         "--run-config FILE names one with a section quant, or --quant.model VALUE gives it"),
         (["chips", "TX1", "--ops"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
         (["chips", "--ops"], 2, "--ops needs the NAME of a chip.", ""),
         (["--default-chip", "TX1"], 2, "chip TX1 is not known.", KNOWN_CHIPS),
@@ -332,7 +351,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "ddr_efficiency_percent is assumed twice, by --set and by its option of Knight's.", ""),
         # shapes
         ([*QUANT, "-is", "1", "3", "32"], 2, "The shape for input x must have 4 dimensions "
-         "[N, 3, 32, 32], not 3 [1, 3, 32].", ""),
+         "[N, 3, 32, 32], not 3 [1, 3, 32].", "all sizes are meant, the batch first: -is *"),
         ([*QUANT, "-is", "1", "3", "0", "32"], 2,
          "The shape for input x must be positive, not [1, 3, 0, 32].", ""),
         ([*QUANT, "-is", "1", "3", "32", "99999999999"], 2, "The shape for input x must have sizes "

@@ -188,6 +188,14 @@ def test_same_commands_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 # ------------------------------------------------------------------ the manifest
 
 
+def test_files_are_looked_at_without_a_name(here: Path, capsys: Capture) -> None:
+    """What was left last, by the stage that leaves such files."""
+    for unnamed, named in ((["inspect"], ["inspect"]), (["model_info"], ["model_info", "-m"])):
+        told, taken = output(capsys, *unnamed, "--json")
+        assert taken == f"{STEM}_r.cfg is taken: compile left it here last.\n"
+        assert told == output(capsys, *named, f"{STEM}_r.cfg", "--json")[0]
+
+
 def test_a_named_file_that_is_here_is_taken_as_it_is(here: Path, capsys: Capture) -> None:
     data = Path(f"{STEM}_r.cfg").read_bytes()
     Path(f"{STEM}_r.cfg").rename("mine.cfg")

@@ -451,7 +451,12 @@ def test_a_small_share_is_drawn_all_the_same() -> None:
 
 
 def test_show_sim_result(here: Path, capsys: Capture, refused: Refusal) -> None:
-    refused(["show_sim_result"], 2, ". holds no result-*.npy.", "sim leaves them, with -s DIR")
+    refused(
+        ["show_sim_result"],
+        2,
+        ". holds no result-*.npy.",
+        "`knightlite sim --input FILE` leaves them here, with -s DIR there",
+    )
     assert run(["sim", "--input", "inputs/x.bin", "--output", "x"]) == 2  # an option of compile
     assert run(["sim", "--input", "inputs/x.bin"]) == 0
     values = np.load("result-linear_0.tmp_1.npy").ravel()
@@ -466,7 +471,16 @@ def test_show_sim_result(here: Path, capsys: Capture, refused: Refusal) -> None:
         assert run(["show_sim_result", "-i", "0", "-fmt", layout]) == 0
         text = Path(f"result-linear_0.tmp_1{file}").read_text(encoding="ascii")
         assert capsys.readouterr().out == text
-    refused(["show_sim_result", "-i", "1"], 2, "there are 1 results in ., not 2.")
+    refused(
+        ["show_sim_result", "-i", "1"],
+        2,
+        "there is no result 1 in .: they are numbered from 0 to 0.",
+        "without -i they are listed",
+    )
+    assert run(["sim", "--input", "inputs/x.bin", "-s", "there"]) == 0
+    capsys.readouterr()
+    assert run(["show_sim_result", "-i", "0"]) == 0
+    assert "there is looked at: sim left its results there last." in capsys.readouterr().err
     _convert_text_forms(values, refused)
 
 

@@ -107,6 +107,39 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_wrong_in_several_places_is_said_at_once() -> None:
+    def wrong(error: errors.KnightliteError) -> str:
+        raise error
+
+    one = errors.UsageError("file a does not exist.", "name another")
+    two = errors.UsageError("chip b is not known.")
+    assert errors.together(lambda: 1, lambda: 2) == [1, 2]
+    with pytest.raises(errors.UsageError) as caught:
+        errors.together(lambda: wrong(one), lambda: "fine")
+    assert caught.value is one
+    with pytest.raises(errors.UsageError) as caught:
+        errors.together(lambda: wrong(one), lambda: wrong(two))
+    assert caught.value.sentence == "2 things cannot be taken as asked for."
+    assert [str(item) for item in caught.value.findings] == [
+        "file a does not exist. Hint: name another", "chip b is not known.",
+    ]  # fmt: skip
+    with pytest.raises(errors.UsageError) as nested:
+        errors.together(lambda: wrong(caught.value), lambda: wrong(two))
+    assert (len(nested.value.findings), nested.value.sentence[0]) == (3, "3")
+    with pytest.raises(errors.DataError):
+        errors.together(lambda: wrong(one), lambda: wrong(errors.DataError("x is damaged.")))
+
+
+def test_where_nothing_is_near_the_place_is_named(tmp_path: Path) -> None:
+    for path, folder, hint in (
+        ("net.onnx", False, "{} holds no .onnx file: name one by its path"),
+        ("net", False, "{} holds no file of that name: name one by its path"),
+        ("pictures", True, "{} holds no folder"),
+    ):
+        error = errors.not_there("it", tmp_path / path, folder=folder)
+        assert error.hint == hint.replace("{}", str(tmp_path.resolve()))
+
+
 @pytest.mark.parametrize(
     ("name", "known", "what_else", "hint"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,29 @@ def test_other_dynamic_dimensions_need_a_shape(tmp_path: Path) -> None:
         "say all sizes with -is/--input-shapes, as in -is 1 4 224 224, where those that the model "
         "leaves open are examples: take what the network was trained on"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ((4, 8, 7), "all sizes are meant, the batch first: -is 1 4 8 7"),
+        ((8, 7), "say all sizes with -is/--input-shapes, as in -is 1 4 224 224, where *"),
+    ],
+)
+def test_too_few_sizes_are_told_with_all(tmp_path: Path, given: Any, hint: str) -> None:
+    """Names that a converter has numbered say nothing to anybody."""
+    path = dynamic(tmp_path)
+    model = onnx.load(path)
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[2].dim_param, dims[3].dim_param = "p2o.DynamicDimension.1", "unk__12"
+    onnx.save(model, path)
+    with pytest.raises(UsageError) as caught:
+        load(path, input_shapes=[given])
+    assert caught.value.sentence == (
+        f"The shape for input image must have 4 dimensions [N, 4, ?, ?], not {len(given)} "
+        f"{[*given]}."
+    )
+    assert fnmatch(caught.value.hint, hint)
 
 
 @pytest.mark.parametrize("shapes", [[(-1, 4, 8, 7)], {"image": (1, 4, 8, 7)}])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.chips.settings import chip_or_default
-from knightlite.errors import CapacityError, Finding
+from knightlite.errors import CapacityError, Finding, together
 from knightlite.options import check as check_options
 from knightlite.options.inspection import CheckOptions
 from knightlite.talk import SILENT, Talk
@@ -81,9 +81,10 @@ def check_on(
     """The same for several chips, in their order; the model is read once."""
     from knightlite import chip_files
     from knightlite.frontend import Conversion, survey
+    from knightlite.frontend.model_files import require_there
     from knightlite.lower import limit_findings
 
-    check_options(options)
+    together(lambda: require_there(options.model), lambda: check_options(options))
     families = [chip_files.find(name) for name in names]
     found = survey(
         options.model,

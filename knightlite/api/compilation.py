@@ -26,6 +26,7 @@ from knightlite.errors import (
     UnsupportedError,
     UsageError,
     suggestion,
+    together,
 )
 from knightlite.layouts import Layout
 from knightlite.options import check
@@ -84,7 +85,7 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
     """Run the stage; either all files appear or none."""
     from knightlite.frontend import onnx_file
 
-    path = find_quantized(options.directory, options.onnx, talk)
+    path = _quantized_of(options, talk)
     if options.opt_ddr == 2:
         talk.say("--opt-ddr 2 is taken as 1: tensors share DDR where their lives allow it.")
     if options.opt_group != 2 and (options.evaluations, options.search_seconds) != (None, None):
@@ -105,6 +106,16 @@ def compile_model(options: CompileOptions, talk: Talk = SILENT) -> CompileResult
     return CompileResult(
         paths, made.figures, made.explanations, made.certificate, made.frame, made.memory
     )
+
+
+def _quantized_of(options: CompileOptions | ExplainOptions, talk: Talk) -> Path:
+    """The quantized model; what is wrong with it and with other options is said at once."""
+    found = together(
+        lambda: find_quantized(options.directory, options.onnx, talk),
+        lambda: check(options),
+    )
+    assert found[0] is not None
+    return found[0]
 
 
 def compile_bytes(
@@ -294,8 +305,8 @@ def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str
     from knightlite.frontend import load_quantized
     from knightlite.passes import PIPELINE, Explanations, run_passes
 
-    check(options)
-    path, node = find_quantized(options.directory, options.onnx, talk), options.node
+    path = _quantized_of(options, talk)
+    node = options.node
     family = chip_files.find(_chip_for(options.chip, path, talk=talk))
     graph = load_quantized(path)
     known = {item.name for item in graph.nodes}

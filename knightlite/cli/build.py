@@ -13,6 +13,7 @@ from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.quant import command as quant_command
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_line, talking
+from knightlite.errors import UsageError
 from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import BuildOptions
 from knightlite.options.profile import ProfileOptions
@@ -25,12 +26,25 @@ Examples:
 """
 
 
+def _context(stage: click.Command, name: str, parent: click.Context) -> click.Context:
+    """A stage with the options of the run-config file; UsageError where it names too few."""
+    try:
+        return stage.make_context(name, [], parent=parent)
+    except click.MissingParameter as error:
+        key = (error.param.opts[-1] if error.param else "model").lstrip("-")
+        raise UsageError(
+            f"build was not told the {key} of {name}: it takes the options of its stages from a "
+            "run-config file.",
+            f"--run-config FILE names one with a section {name}, or --{name}.{key} VALUE gives it",
+        ) from None
+
+
 @record_command(BuildOptions, cls=KnightCommand, word="build", epilog=EPILOG)
 def command(options: BuildOptions) -> int:
     """Quantize and compile as a run-config file says, then look at the outcome."""
     ctx = click.get_current_context()
     for stage, name in ((quant_command, "quant"), (compile_command, "compile")):
-        with stage.make_context(name, [], parent=ctx) as inner:
+        with _context(stage, name, ctx) as inner:
             stage.invoke(inner)
     with talking() as talk:
         made = build_files()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from knightlite.api.inspection import (
     result_facts,
     result_text,
@@ -13,7 +11,7 @@ from knightlite.api.inspection import (
     text_form,
 )
 from knightlite.cli.record_command import record_command
-from knightlite.cli.terminal import print_json, print_line, print_table, say
+from knightlite.cli.terminal import print_json, print_line, print_table, say, talking
 from knightlite.errors import UsageError
 from knightlite.options.inspection import ShowSimResultOptions
 
@@ -30,15 +28,21 @@ def command(options: ShowSimResultOptions) -> None:
     """List what sim left in a folder, or print one result; text forms become arrays."""
     texts = [path for path in options.sim_data if path.is_file() or path.suffix == ".txt"]
     files = [path for path in texts if not path.is_dir()]
-    folders = [path for path in options.sim_data if path not in files] or [Path()]
+    folders = [path for path in options.sim_data if path not in files]
     if len(folders) > 1 or (files and len(options.sim_data) > len(files)):
         raise UsageError(f"{folders[0]} must be a file as {files[0]} is." if files else
                          "-sd names one folder, or files.")  # fmt: skip
-    results = tuple(map(text_form, files)) if files else simulated_results(folders[0])
+    with talking() as talk:
+        folder = folders[0] if folders else None
+        results = tuple(map(text_form, files)) if files else simulated_results(folder, talk)
     index = options.index
     if index is not None:
         if index >= len(results):
-            raise UsageError(f"there are {len(results)} results in {folders[0]}, not {index + 1}.")
+            raise UsageError(
+                f"there is no result {index} in {results[0].path.parent}: they are numbered from "
+                f"0 to {len(results) - 1}.",
+                "without -i they are listed",
+            )
         print_line(result_text(results[index], options.layout).rstrip("\n"))
         return
     rows = [result_facts(item) for item in results]

@@ -233,6 +233,12 @@ def builds_model(path: Path, framework: str | None) -> bool:
     return kind == "pytorch"
 
 
+def require_there(model: Path) -> None:
+    """UsageError for a model's file that is not there; what may name a function passes."""
+    if model.suffix.lower() in SUFFIXES and not model.is_file():
+        raise not_there("file", model)
+
+
 def framework_of(path: Path, framework: str | None) -> str:
     """One of FRAMEWORKS, by ``framework`` or the suffix; a sentence for all others."""
     suffix = path.suffix.lower()

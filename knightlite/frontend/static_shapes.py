@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import onnx
 
 MAX_SIZE = (1 << 16) - 1  # what an instruction can say of rows, columns and channels
+NAMED = re.compile("[A-Za-z_]+")  # as people name sizes; converters number theirs
 InputShapes = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 
 
@@ -112,7 +114,8 @@ def _pinned(
         if declared is not None and len(wanted) != len(declared):
             raise UsageError(
                 f"The shape for input {name} must have {len(declared)} dimensions "
-                f"{_listed(declared)}, not {len(wanted)} {_listed(wanted)}."
+                f"{_listed(declared)}, not {len(wanted)} {_listed(wanted)}.",
+                _all_sizes_hint(wanted, declared),
             )
         shape = tuple(1 if axis == 0 and size < 0 else size for axis, size in enumerate(wanted))
         if any(size < 1 for size in shape):
@@ -136,5 +139,19 @@ def _pinned(
     return sizes
 
 
+def _all_sizes_hint(wanted: Sequence[int], declared: Sequence[int | str]) -> str:
+    """How many sizes are meant: those that were given, behind a batch that alone is missing."""
+    short = len(wanted) == len(declared) - 1 and wanted[0] != 1
+    meant = [1, *wanted] if short else [1, *declared[1:]]
+    if any(isinstance(size, str) for size in meant):
+        return open_shapes_hint([meant])
+    return f"all sizes are meant, the batch first: -is {' '.join(map(str, meant))}"
+
+
 def _listed(shape: Sequence[int | str]) -> str:
-    return "[" + ", ".join(str(size) for size in shape) + "]"
+    """A shape in brackets; a size that a converter alone has named, and numbered, is a ?."""
+    return "[" + ", ".join(map(_size, shape)) + "]"
+
+
+def _size(size: int | str) -> str:
+    return str(size) if isinstance(size, int) or NAMED.fullmatch(size) else "?"

@@ -10,9 +10,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
-from knightlite.errors import UsageError
+from knightlite.errors import UsageError, together
 from knightlite.options.checks import Check, among, within
 from knightlite.options.kinds import TEXT, Form, Kind
 
@@ -159,10 +160,14 @@ def options_of(record: type) -> Mapping[str, Option]:
 def check(asked: Any) -> None:
     """UsageError for a record that asks for what cannot be: each option alone, then the rules.
 
-    The rules are the functions in ``RULES`` of its class, if it has any: what must hold between
-    options.
+    What is wrong with several options is said at once. The rules are the functions in ``RULES`` of
+    its class, if it has any: what must hold between options.
     """
-    for name, item in options_of(type(asked)).items():
-        item.refuse(getattr(asked, name))
+    together(
+        *(
+            partial(item.refuse, getattr(asked, name))
+            for name, item in options_of(type(asked)).items()
+        )
+    )
     for rule in getattr(type(asked), "RULES", ()):
         rule(asked)

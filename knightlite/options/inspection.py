@@ -37,9 +37,9 @@ class CheckOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectOptions:
-    """What ``inspect`` is asked for."""
+    """What ``inspect`` is asked for; ``file`` None: what ``compile`` left last."""
 
-    file: Path = option(kind=FILE, default=REQUIRED, position=True)
+    file: Path | None = option(kind=FILE, position=True)
     as_json: bool = like(shared.AS_JSON, help="Print the metadata as JSON on stdout.")
 
 
@@ -56,9 +56,13 @@ class ChipsOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfoOptions:
-    """What ``model_info`` is asked for."""
+    """What ``model_info`` is asked for; ``model`` None: what ``quant`` or ``compile`` left last."""
 
-    model: Path = like(shared.MODEL, help="X_quantize.onnx, X_r.cfg or X_r.tsmodel.")
+    model: Path | None = like(
+        shared.MODEL,
+        help="X_quantize.onnx, X_r.cfg or X_r.tsmodel [default: what quant or compile left last].",
+        default=None,
+    )
     dequant_scale: bool = like(
         shared.SHOWN,
         flags=("-ds", "--dequant-scale"),
@@ -82,8 +86,8 @@ class ShowSimResultOptions:
         "--sim-data",
         "--sim-dir",
         kind=FILES,
-        help="Where sim left its results [default: here]; or result-X_p.txt, which --save-dir "
-        "keeps as result-X_p.npy.",
+        help="Where sim left its results [default: where it did last]; or result-X_p.txt, which "
+        "--save-dir keeps as result-X_p.npy.",
         default=(),
     )
     index: int | None = option(

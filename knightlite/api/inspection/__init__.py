@@ -1,7 +1,11 @@
 """``inspect``, ``model_info``, ``model_modifier``, ``show_sim_result``, ``npy2bin``: files."""
 
 from knightlite.api.inspection.compiled_files import inspect_file
-from knightlite.api.inspection.model_tensors import TensorInfo, model_info, quantization_notes
+from knightlite.api.inspection.model_tensors import (
+    TensorInfo,
+    model_info,
+    quantization_notes,
+)
 from knightlite.api.inspection.results import (
     npy_to_raw,
     result_facts,

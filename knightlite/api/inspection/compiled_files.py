@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knightlite.api.models.finding import resolved
+from knightlite.api.models.finding import find_file, resolved
 from knightlite.container import Description, WeightDescription
 from knightlite.errors import UsageError
 from knightlite.json_records import to_json
@@ -55,14 +55,20 @@ def output_names(meta: Description) -> dict[str, str]:
     return {name: called.get(name, name) for name in names}
 
 
-def inspect_file(path: Path, directory: Path = Path(), talk: Talk = SILENT) -> Inspection:
+def inspect_file(
+    path: Path | None = None, directory: Path = Path(), talk: Talk = SILENT
+) -> Inspection:
     """Read and check a ``.cfg`` or ``.weight`` file; a bare name is looked up in the manifest.
 
-    UsageError for a file of another kind, FormatError where it is damaged.
+    ``path`` None: the ``.cfg`` that ``compile`` left last. UsageError for a file of another kind,
+    FormatError where it is damaged.
     """
     from knightlite import container
 
-    found = resolved(directory, path, talk)
+    if path is None:
+        found = find_file(directory, "compile", "cfg", None, talk)
+    else:
+        found = resolved(directory, path, talk)
     if not found.is_file():
         raise UsageError(f"{found} is not a file.", "inspect reads a .cfg or .weight file")
     data = read_bytes(found)

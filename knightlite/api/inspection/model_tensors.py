@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from knightlite.api.inspection.compiled_files import inspect_file, output_names
-from knightlite.api.models.finding import resolved
+from knightlite.api.models.finding import find_last, resolved
 from knightlite.api.models.notes import VERSION, notes_of, property_of
 from knightlite.container import WeightDescription
 from knightlite.errors import UsageError
@@ -30,16 +30,18 @@ class TensorInfo:
 
 
 def model_info(
-    path: Path, directory: Path = Path(), talk: Talk = SILENT
+    path: Path | None = None, directory: Path = Path(), talk: Talk = SILENT
 ) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
     """Inputs and chip outputs of ``X_quantize.onnx``, ``X_r.cfg`` or ``X_r.tsmodel``.
 
-    What ``sim`` delivers under the name of a network output goes by that name here too.
+    What ``sim`` delivers under the name of a network output goes by that name here too. ``path``
+    None: what ``quant`` or ``compile`` left last.
     """
     from knightlite.frontend import load_quantized
     from knightlite.frontend.model_files import SUFFIXES
     from knightlite.sim.outputs import names_of_results
 
+    path = path or _last_model(directory, talk)
     if path.suffix.lower() == ".onnx":
         found = resolved(directory, path, talk)
         graph = load_quantized(found)
@@ -67,13 +69,19 @@ def model_info(
     )
 
 
-def quantization_notes(path: Path, directory: Path = Path()) -> dict[str, Any]:
+def _last_model(directory: Path, talk: Talk) -> Path:
+    """What ``quant`` or ``compile`` left last, which is said; UsageError where neither has run."""
+    return find_last(directory, {"quant": "onnx", "compile": "cfg"}, talk)
+
+
+def quantization_notes(path: Path | None = None, directory: Path = Path()) -> dict[str, Any]:
     """How an ``X_quantize.onnx`` was quantized, as it notes: docs/formats.md; {} for other files.
 
     ``version`` is knightlite's. FormatError where the notes are damaged.
     """
     from knightlite.frontend import onnx_file
 
+    path = path or _last_model(directory, SILENT)
     if path.suffix.lower() != ".onnx":
         return {}
     found = resolved(directory, path, SILENT)

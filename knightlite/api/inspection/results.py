@@ -16,8 +16,10 @@ from knightlite import atomic_write, limits, workspace
 from knightlite.array_files import read_array
 from knightlite.errors import FEW, DataError, UsageError, not_there
 from knightlite.reading import read_text
+from knightlite.talk import SILENT, Talk
 
 Array = NDArray[Any]
+RESULTS = "result-*.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,20 @@ class ResultInfo:
     values: Array
 
 
-def simulated_results(folder: Path) -> tuple[ResultInfo, ...]:
-    """Every ``result-*.npy`` of a folder, by name; the manifest knows what was put there."""
+def simulated_results(folder: Path | None = None, talk: Talk = SILENT) -> tuple[ResultInfo, ...]:
+    """Every ``result-*.npy`` of a folder, by name; the manifest knows what was put there.
+
+    ``folder`` None: where ``sim`` left results last, which is said.
+    """
+    folder = _last_results(Path(), talk) if folder is None else folder
     if not folder.is_dir():
         raise not_there("folder", folder, "name the one in which sim left results", folder=True)
-    paths = sorted(folder.glob("result-*.npy"))
+    paths = sorted(folder.glob(RESULTS))
     if not paths:
-        raise UsageError(f"{folder} holds no result-*.npy.", "sim leaves them, with -s DIR")
+        raise UsageError(
+            f"{folder} holds no {RESULTS}.",
+            "`knightlite sim --input FILE` leaves them here, with -s DIR there",
+        )
     run = workspace.left_in(workspace.open_workspace(Path()), "sim", folder)
     tensors = {} if run is None or run.tensors is None else run.tensors
     found = []
@@ -52,6 +61,19 @@ def simulated_results(folder: Path) -> tuple[ResultInfo, ...]:
         name = path.stem.removeprefix("result-")
         found.append(ResultInfo(index, name, tensors.get(path.name), path, values))
     return tuple(found)
+
+
+def _last_results(directory: Path, talk: Talk) -> Path:
+    """The folder in which ``sim`` left results last, which is said; here where it never ran."""
+    space = workspace.open_workspace(directory)
+    for run in reversed(space.records):
+        left = [item.path for item in run.files.values() if Path(item.path).match(RESULTS)]
+        if run.stage == "sim" and left:
+            folder = (space.directory / left[0]).parent
+            if folder != directory:
+                talk.say(f"{folder} is looked at: sim left its results there last.")
+            return folder
+    return directory
 
 
 def text_form(path: Path) -> ResultInfo:

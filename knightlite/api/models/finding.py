@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from knightlite import workspace
@@ -9,12 +10,12 @@ from knightlite.errors import not_there
 from knightlite.talk import Talk
 
 
-def resolved(directory: Path, path: Path, talk: Talk) -> Path:
+def resolved(directory: Path, path: Path, talk: Talk, key: str = "") -> Path:
     """``path``; a bare name that is absent in ``directory`` through its manifest, which is said.
 
-    UsageError where it is nowhere.
+    ``key``: of the files that are meant, where only those are. UsageError where it is nowhere.
     """
-    found, sentence = workspace.resolve(workspace.open_workspace(directory), path)
+    found, sentence = workspace.resolve(workspace.open_workspace(directory), path, key)
     if sentence:
         talk.say(sentence)
     return found
@@ -26,7 +27,7 @@ def find_file(directory: Path, stage: str, key: str, named: Path | None, talk: T
     UsageError where there is none.
     """
     if named is not None:
-        path = resolved(directory, named, talk)
+        path = resolved(directory, named, talk, key)
     else:
         found = workspace.latest(workspace.open_workspace(directory), stage, key)
         path = found.path
@@ -34,6 +35,17 @@ def find_file(directory: Path, stage: str, key: str, named: Path | None, talk: T
     if not path.is_file():
         raise not_there("file", path)
     return path
+
+
+def find_last(directory: Path, keys: Mapping[str, str], talk: Talk) -> Path:
+    """What the last run of any of these stages left, by the key of its file; which is said.
+
+    UsageError where none of them has run here, of the first.
+    """
+    space = workspace.open_workspace(directory)
+    stages = (run.stage for run in reversed(space.records) if run.stage in keys)
+    stage = next(stages, next(iter(keys)))
+    return find_file(directory, stage, keys[stage], None, talk)
 
 
 def find_quantized(directory: Path, named: Path | None, talk: Talk) -> Path:

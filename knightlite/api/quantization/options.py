@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from knightlite.api.chips.settings import chip_or_default
-from knightlite.errors import KnightliteError
+from knightlite.errors import KnightliteError, together
 from knightlite.options import check
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.options.quantize_rules import QUANTIZING
@@ -27,13 +27,21 @@ def completed(options: QuantizeOptions, talk: Talk = SILENT) -> QuantizeOptions:
         asked = options.iterations or (None,)
         batches, calls = batches_of(options.batches, options.batch_size, asked)
         options = replace(options, batches=batches, iterations=calls)
-    check(options)
+    together(lambda: _require_model(options), lambda: check(options))
     told = talk if options.run_mode in QUANTIZING else SILENT
     options = replace(options, chip=chip_or_default(options.chip, told))
     options = _with_pictures(options, talk)
     if options.mix_budget is not None:
         _check_budget(options.mix_budget, options.target)
     return options
+
+
+def _require_model(options: QuantizeOptions) -> None:
+    """UsageError where the model's file is not there; of what ``quant`` left a name is enough."""
+    from knightlite.frontend.model_files import require_there
+
+    if options.run_mode != "infer":
+        require_there(options.model)
 
 
 def _with_pictures(options: QuantizeOptions, talk: Talk) -> QuantizeOptions:
