@@ -88,8 +88,8 @@ def tells(pictures: int) -> object:
 
 
 COMMANDS: Rows = {
-    "api/diagnosis.py:_more_pictures.told": (
-        (lambda f: tells(12), "12 pictures tell, with -i 3"),
+    "api/diagnosis.py:_more_pictures.clause": (
+        (lambda f: tells(12), "about 12 pictures may tell, with -i 3"),
         (lambda f: tells(13), "calib has 12: name more with -d DIR -i 4"),
     ),
     "api/evaluation/engine.py:Bench._label": (

@@ -103,6 +103,34 @@ def test_planted_faults_in_a_file(
     assert finding["remedies"][0]["gain_db"] > 5
 
 
+def test_a_command_makes_what_was_measured(here: Path, capsys: Capture) -> None:
+    """Over as many pictures, though ``quant`` had more."""
+    plant("relu_13.tmp_0", 1 / 10, "digits")
+    words = ["-q", f"{STEM}.onnx", "-i", "5", "--suspects", "1", "--json"]
+    assert run(["diagnose", *words]) == 0
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["remedies"][0]["switch"] == "quant -qm mse over this data"
+    assert finding["command"].endswith(" -d calib --recipe digits -i 5 -qm mse")
+
+
+@pytest.mark.parametrize(("pictures", "known"), [(10, False), (5, True)])
+def test_a_part_of_what_it_was_calibrated_on_is_known(
+    here: Path, monkeypatch: pytest.MonkeyPatch, pictures: int, known: bool
+) -> None:
+    class Asked(Exception):
+        """Enough is known."""
+
+    def asked(*_: Any, **named: Any) -> None:
+        raise Asked(named["known"])
+
+    monkeypatch.setattr(diagnosis, "diagnose", asked)
+    for options in ({}, {"data": "calib", "recipe": "digits"}):
+        with pytest.raises(Asked, match=str(known)):
+            diagnose(DiagnoseOptions(iteration=pictures, **options))
+    with pytest.raises(Asked, match="False"):
+        diagnose(DiagnoseOptions(iteration=pictures, data="calib/3", recipe="digits"))
+
+
 def test_remedies_under_a_measure_have_its_interval(here: Path, capsys: Capture) -> None:
     """Not percent of it: what a picture alone is worth is drawn again, as for the whole network."""
     plant("relu_13.tmp_0", 1 / 10, "bad")

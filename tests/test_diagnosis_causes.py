@@ -73,7 +73,10 @@ def test_raised_channels() -> None:
     assert "the requantize ratio must be at least 2^-17" in found.sentence
     assert found.facts["times"] > 64
     assert found.remedies[0].gain_db > 10
-    mix = 'quant -mc FILE with [{"op_names": ["a"], "bitwidth": 16}]'
+    mix = (
+        'quant -mc FILE with [{"op_names": ["a"], "bitwidth": 16}], 16 bits for the weights of a '
+        "and what it reads"
+    )
     assert next(item for item in found.remedies if item.switch == mix).gain_db > 10
 
 
@@ -90,6 +93,19 @@ def test_a_weight_scale_that_does_not_fit(factor: float, words: str) -> None:
     assert words in found.sentence
     assert found.remedies[0].switch == "quant -qm mse over this data"
     assert found.remedies[0].gain_db > 10
+
+
+def test_calibrating_on_a_part_of_the_same_data_is_no_remedy() -> None:
+    net = FloatNet()
+    net.conv(net.input("x", 4, 8, 8), "a", 8, (3, 3), pads=PADS, clamp=RELU)
+    net.conv("a", "y", 4)
+    graph = net.builder.build(("y",))
+    data = Noise((1, 4, 8, 8))
+    fixed = rescaled(graph, quantized(graph, data), "y", 16)
+    for known in (False, True):
+        found = diagnose(graph, fixed, data, DEFAULT_SETTINGS, None, threads=1, known=known)
+        switches = [item.switch for item in only(found).remedies]
+        assert ("quant -qm mse over this data" in switches) == (not known), switches
 
 
 def spread_net(count: int, ratio: float) -> Graph:

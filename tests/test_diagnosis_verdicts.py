@@ -166,7 +166,7 @@ def test_values_that_are_no_pixels_are_not_judged() -> None:
         (91.0, 90.0, None, ["no cause found: nothing is wrong that has a name."]),
         (90.0, 92.5, None, [
             "no cause found, but the metric falls by 2.50 points, 1 of 40 pictures: that may be "
-            "chance; 400 pictures tell.",
+            "chance; about 400 pictures may tell.",
         ]),
         (None, None, "why", [
             "no cause found in the layers.", "the preprocessing was not judged: why.",
@@ -198,7 +198,9 @@ def test_a_metric_whose_interval_holds_0_stays(lost: int, told: str) -> None:
         against=Paired(40, lost, 1), rare=rare,
     )  # fmt: skip
     assert found.remarks[0].startswith(told)
-    assert found.remarks[0].endswith(f"1 won, {lost} lost of 40 pictures); 400 pictures tell.")
+    assert found.remarks[0].endswith(
+        f"1 won, {lost} lost of 40 pictures); about 400 pictures may tell."
+    )
 
 
 @pytest.mark.parametrize(

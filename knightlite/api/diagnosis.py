@@ -79,6 +79,7 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
             ),
             clock=_clock(notes),
             take_more=_more_pictures(work, options),
+            known=0 < _forwards(options) < _calls_of(options, record),
         )
     found = replace(found, again=_again(options, record))
     if options.html is not None:
@@ -249,9 +250,17 @@ def _count(work: Workload) -> int:
 
 
 def _calls_of(options: DiagnoseOptions, record: workspace.Record | None) -> int:
-    """The forward calls that ``quant`` made over the same data; 0 where these are others."""
+    """The forward calls that ``quant`` made over the same data; 0 where these are others.
+
+    Or where the file is not any more what it left.
+    """
     source = None if record is None else record.options.get("source")
-    if not isinstance(source, dict) or source.get("data") != options.data:
+    same = ("data", "batch_size", "seed")
+    if not isinstance(source, dict) or any(source.get(k) != getattr(options, k) for k in same):
+        return 0
+    assert record is not None
+    assert options.quantized is not None
+    if record.files["onnx"].sha256 != workspace.sha256_of(options.quantized):
         return 0
     return int(source.get("iteration") or 0)
 
@@ -263,7 +272,8 @@ DATA = ("script", "function", "data", "recipe", "labels", "batch_size", "seed")
 def _again(options: DiagnoseOptions, record: workspace.Record | None) -> tuple[str, ...]:
     """The words of the command that quantizes the model over the data of the diagnosis.
 
-    None where these are a program's arrays or function.
+    It makes what was measured: over as many pictures, though ``quant`` may have had more. None
+    where these are a program's arrays or function.
     """
     from knightlite.options.quantize import QuantizeOptions
 
@@ -275,7 +285,7 @@ def _again(options: DiagnoseOptions, record: workspace.Record | None) -> tuple[s
     asked = QuantizeOptions(
         model=model,
         chip=None if record is None else record.chip,
-        iterations=(max(_forwards(options), _calls_of(options, record)),),
+        iterations=(_forwards(options),),  # what was measured
         **known,
     )
     words = [str(word) for word in more] if isinstance(more, list) else []
@@ -290,16 +300,15 @@ def _more_pictures(work: Workload, options: DiagnoseOptions) -> Callable[[int], 
     """What to do for a number of pictures: ``-i`` so many, or a larger folder, as a clause."""
     from knightlite.quantize.data import PictureFolder
 
-    def told(pictures: int) -> str:
+    def clause(pictures: int) -> str:
         calls = f"-i {-(-pictures // options.batch_size)}"
         there = len(work.folder.samples) if isinstance(work, PictureFolder) else pictures
         if there >= pictures:
-            return f"{pictures} pictures tell, with {calls}"
-        return (
-            f"{pictures} pictures tell; {options.data} has {there}: name more with -d DIR {calls}"
-        )
+            return f"about {pictures} pictures may tell, with {calls}"
+        told = f"about {pictures} pictures may tell; {options.data} has {there}"
+        return f"{told}: name more with -d DIR {calls}"
 
-    return told
+    return clause
 
 
 def settings_of(notes: QuantizationNotes | None, quantized: Graph) -> Settings:
@@ -396,7 +405,7 @@ def _workload(
         return work, None
     if noted:
         talk.say("the pictures go through the recipe of the quantized model.")
-        work = replace(work, recipe=parse_recipe(str(stored), "of the quantized model"))
+        work = replace(work, recipe=parse_recipe(str(stored), "the recipe of the quantized model"))
     elif None not in (stored, text) and stored != text:
         talk.warn(
             "the recipe is not the one that the model was quantized with. Hint: without --recipe "

@@ -70,7 +70,7 @@ class Finding:
 
 def more_tell(pictures: int) -> str:
     """For callers that do not know where more pictures come from."""
-    return f"{pictures} pictures tell"
+    return f"about {pictures} pictures may tell"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from knightlite.diagnosis.causes import (
     CLIPPED,
@@ -33,7 +33,7 @@ from knightlite.quantize.choices import BIAS_CORRECTIONS, DEFAULT_METHOD, EFFORT
 from knightlite.quantize.data import Workload
 from knightlite.quantize.data_free import is_made_up
 from knightlite.quantize.groups import scale_groups
-from knightlite.quantize.mixed import Clock, automatic_mix, ranking_macs, read_mix
+from knightlite.quantize.mixed import Clock, automatic_mix, draft, ranking_macs, read_mix
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites import spread_channels
 from knightlite.quantize.scales import Basis, assign
@@ -74,6 +74,7 @@ class Remedy:
     words: tuple[str, ...] = ()
     mix: str = ""
     measured: Difference | None = None
+    priced: Make | None = field(default=None, repr=False, compare=False)
 
     @property
     def gain(self) -> str | None:
@@ -106,7 +107,7 @@ class Case:
     ``source``: the float graph as it was read; ``graph``: with a requantize behind its tables where
     the quantized one has it. ``settings``: those of the quantization. ``before``: the score of the
     quantized network as it is. ``clock``: tells what widths cost, as for ``quant``. ``wanted``: the
-    class of each picture, where known.
+    class of each picture, where known. ``known``: it was calibrated on these data, and more.
     """
 
     source: Graph
@@ -120,18 +121,25 @@ class Case:
     before: Score
     clock: Clock | None = None
     wanted: Answers | None = None
+    known: bool = False
+
+
+Make = Callable[[], Graph | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What to say to ``quant``: in a sentence, and as the words and the mix of a remedy."""
+    """What to say to ``quant``: in a sentence, and as the words and the mix of a remedy.
+
+    ``priced``: of what makes tensors wider, a network of its types, whose time is its own.
+    """
 
     text: str
     words: tuple[str, ...] = ()
     mix: str = ""
+    priced: Make | None = None
 
 
-Make = Callable[[], Graph | None]
 Tried = dict[tuple[str, Mended], Score | None]
 """What was tried, and what it gave: a requantization serves several suspects."""
 
@@ -163,7 +171,7 @@ def try_remedies(
             pictures = score.against(before, case.wanted)
             measured = score.beside(before, case.workload)
             words = switch.text, before, score, pictures, switch.words, switch.mix
-            found.append(Remedy(*words, measured))
+            found.append(Remedy(*words, measured, switch.priced))
     if not found:
         return []
     best = max(item.worth_db for item in found)
@@ -192,7 +200,8 @@ def _candidates(case: Case, place: Place) -> Iterator[tuple[Switch, Make]]:
     settings, suspect = case.settings, place.suspect
     affordable = sample_limit(case.graph, settings_for("normal")) > 1
     named = "auto" if settings.range_choice else settings.method
-    yield _options("-qm", named, said=" over this data"), lambda: _again(case, settings)
+    if not case.known:
+        yield _options("-qm", named, said=" over this data"), lambda: _again(case, settings)
     if suspect.cause in METHODICAL:
         for method in TRIED_METHODS:
             if method != named:
@@ -225,7 +234,9 @@ def _candidates(case: Case, place: Place) -> Iterator[tuple[Switch, Make]]:
             words = ("-r", "auto_quant", "-ams", strategy, "-amr", f"{share:g}")
             yield _options(*words), lambda: _mixed(case)
     if suspect.cause == FEW_BITS:
-        yield _options("-b", "16"), _with(case, replace(settings, bit_width=16, widths=None))
+        all_wide = replace(settings, bit_width=16, widths=None)
+        every = replace(_options("-b", "16"), priced=lambda: _drafted(case, all_wide))
+        yield every, _with(case, all_wide)
 
 
 def _options(*words: str, said: str = "") -> Switch:
@@ -318,16 +329,57 @@ def _wider(case: Case, suspect: Suspect, operators: tuple[str, ...]) -> tuple[Sw
         reason = next(iter(refused.values()), None)
     except KnightliteError as error:
         reason = error.sentence
+    bits = _bits_for(graph, operators)
+    if reason is None:
+        text = f"quant -mc FILE with {entry}, {bits}"
+        if len(operators) > NAMED:
+            text = f"quant -mc FILE with {bits} (--json has the file as facts.mix)"
+        told = Switch(text, ("-mc",), entry, lambda: _drafted(case, wide))
+        return told, _with(case, wide)
+    told = Switch(f"{bits}, which cannot be written ({reason.rstrip('.')})")
+    return told, lambda: widen(graph, case.quantized, case.sums, suspect)
+
+
+def _bits_for(graph: Graph, operators: tuple[str, ...]) -> str:
+    """What 16 bits of a mix mean: the features that operators read, and the weights of some."""
     named = ", ".join(operators[:NAMED])
     if len(operators) > NAMED:
         named += f" and {len(operators) - NAMED} more"
-    if reason is None and len(operators) > NAMED:
-        text = f"quant -mc FILE with 16 bits for {named} (--json has the file as facts.mix)"
-        return Switch(text, ("-mc",), entry), _with(case, wide)
-    if reason is None:
-        return Switch(f"quant -mc FILE with {entry}", ("-mc",), entry), _with(case, wide)
-    told = Switch(f"16 bits for {named}, which cannot be written ({reason.rstrip('.')})")
-    return told, lambda: widen(graph, case.quantized, case.sums, suspect)
+    one = len(operators) == 1
+    if any(BY_NAME[node.op].kernel is not None for node in graph.nodes if node.name in operators):
+        return f"16 bits for the weights of {named} and what {'it reads' if one else 'they read'}"
+    return f"16 bits for what {named} {'reads' if one else 'read'}"
+
+
+def _drafted(case: Case, settings: Settings) -> Graph:
+    return draft(Basis.of(case.graph, case.seen, settings)).graph
+
+
+def extra_cycles(case: Case, remedy: Remedy, known: dict[str, int | None]) -> str:
+    """What a remedy that makes tensors wider costs on the chip, as a clause; "" of any other.
+
+    ``known``: cycles by the words of a remedy, and of the network as it is by "".
+    """
+    widens = remedy.priced is not None or "auto_quant" in remedy.words
+    if not widens:
+        return ""
+
+    def cycles(key: str, make: Make) -> int | None:
+        if key not in known:
+            try:
+                made = make()
+                known[key] = None if made is None or case.clock is None else case.clock.cycles(made)
+            except KnightliteError:  # as the chip cannot run it
+                known[key] = None
+        return known[key]
+
+    if case.clock is not None and remedy.priced is not None:
+        before = cycles("", lambda: case.quantized)
+        after = cycles(remedy.switch, remedy.priced)
+        if before and after is not None:
+            change = 100 * (after - before) / before
+            return f"; {before:,} -> {after:,} cycles on {case.clock.chip}, {change:+.2f} %"
+    return "; `knightlite compile` and `knightlite profile` tell the cycles that it costs"
 
 
 def wide_operators(graph: Graph, suspect: Suspect) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ from knightlite.diagnosis.remedies import (
     Case,
     Remedy,
     Tried,
+    extra_cycles,
     remedy_count,
     try_remedies,
     wide_operators,
@@ -90,13 +91,15 @@ def diagnose(
     threads: int | None = None,
     clock: Clock | None = None,
     take_more: TakeMore = more_tell,
+    known: bool = False,
 ) -> Diagnosis:
     """Find out where ``quantized`` loses what the float ``graph`` has, and why.
 
     ``settings``: those it was quantized with, for remedies; ``recipe``: of the data, where known;
     ``suspects``: how many places are tried; ``clock``: of the chip, for what ``quant`` decides by
-    cycles; ``take_more``: says where more pictures come from. UsageError where the two are not the
-    same network.
+    cycles; ``take_more``: says where more pictures come from; ``known``: the data are a part of
+    what it was calibrated on, so that to calibrate on them alone mends nothing. UsageError where
+    the two are not the same network.
     """
     source = graph
     if len(features(graph)) != len(features(quantized)):
@@ -141,7 +144,7 @@ def diagnose(
         places = few_bits(trial, measured.sums)
     case = Case(
         source, graph, quantized, workload, settings, seen, measured.sums, judge, before, clock,
-        wanted,
+        wanted, known,
     )  # fmt: skip
     findings += _unfit(case, preprocessing, recipe)
     quiet = telling(trial, candidates, places)
@@ -180,6 +183,7 @@ def _findings(
 ) -> list[Finding]:
     """Every place with its remedies, tried."""
     tried: Tried = {}
+    cycles: dict[str, int | None] = {}
     done, total = 0, sum(remedy_count(case, place) for place in places)
 
     def advance() -> None:
@@ -187,7 +191,7 @@ def _findings(
         done += 1
         tell(done, total)
 
-    return [_finding(case, place, tried, advance) for place in places]
+    return [_finding(case, place, tried, cycles, advance) for place in places]
 
 
 def _told(found: Sequence[Finding], causes: int) -> tuple[list[Finding], tuple[str, ...]]:
@@ -208,7 +212,13 @@ def _told(found: Sequence[Finding], causes: int) -> tuple[list[Finding], tuple[s
     return kept, tuple(said)
 
 
-def _finding(case: Case, place: Place, tried: Tried, advance: Callable[[], None]) -> Finding:
+def _finding(
+    case: Case,
+    place: Place,
+    tried: Tried,
+    cycles: dict[str, int | None],
+    advance: Callable[[], None],
+) -> Finding:
     """A cause with its remedies, tried."""
     suspect = place.suspect
     remedies = try_remedies(case, place, tried, advance)
@@ -219,6 +229,8 @@ def _finding(case: Case, place: Place, tried: Tried, advance: Callable[[], None]
     if len(operators) > NAMED:
         facts["mix"] = [{"op_names": operators, "bitwidth": 16}]
     advice = _advice(suspect, helpful)
+    if helpful:
+        advice += extra_cycles(case, helpful[0], cycles)
     if place.mended != Mended():
         advice += ", where what is above is mended"
     return Finding(

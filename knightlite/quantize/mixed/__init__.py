@@ -5,8 +5,16 @@ search spends a budget of predicted cycles, told by a :class:`Clock` that the ca
 """
 
 from knightlite.quantize.mixed.auto_mix import automatic_mix, ranking_macs
-from knightlite.quantize.mixed.cycles import Clock
+from knightlite.quantize.mixed.cycles import Clock, draft
 from knightlite.quantize.mixed.mix_budget import check_budget
 from knightlite.quantize.mixed.mix_config import read_mix, template
 
-__all__ = ["Clock", "automatic_mix", "check_budget", "ranking_macs", "read_mix", "template"]
+__all__ = [
+    "Clock",
+    "automatic_mix",
+    "check_budget",
+    "draft",
+    "ranking_macs",
+    "read_mix",
+    "template",
+]
