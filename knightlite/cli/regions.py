@@ -15,7 +15,8 @@ def print_regions(table: Sequence[Sequence[str]]) -> None:
     """The titles, then a row for every region; nothing where there are none (level 0)."""
     if table:
         title = (
-            "Regions: the cycles that each adds, and what it takes at least alone, all lanes filled"
+            "Regions: the cycles that each adds, those of them that its busiest loses, and what it "
+            "takes at least alone, all lanes filled"
         )
         print_table(title, table[0], table[1:], shrink=0)
 

@@ -25,7 +25,9 @@ KEEPS = {
 }
 
 HIDDEN = "nothing: its work ran beside others"  # it adds less than it takes alone
-REGION_TITLES = ("region", "layers", "bands", "cycles", "least alone", "busiest", "lost most to")
+REGION_TITLES = (
+    "region", "layers", "bands", "cycles", "lost", "least alone", "busiest", "lost most to",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +100,18 @@ def region_table(found: Certificate) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [REGION_TITLES] if found.regions else []
     for item in found.regions:
         name = item.first if item.layers == 1 else f"{item.first} .. {item.last}"
-        lost = getattr(item, item.keeps) if item.keeps != "nothing" else 0
+        most = getattr(item, item.keeps) if item.keeps != "nothing" else 0
+        hidden = item.cycles < item.bound
         rows.append(
             (
                 name,
                 f"{item.layers}",
                 f"{item.bands}",
                 f"{item.cycles:,}",
+                "-" if hidden else f"{item.lost:,}",
                 f"{item.bound:,}",
                 item.busiest,
-                HIDDEN if item.cycles < item.bound else KEEPS[item.keeps].format(lost),
+                HIDDEN if hidden else KEEPS[item.keeps].format(most),
             )
         )
     return rows

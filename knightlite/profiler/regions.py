@@ -52,6 +52,14 @@ class RegionProfile:
     dependency: int
 
     @property
+    def lost(self) -> int:
+        """All losses: of ``cycles`` what is not useful, which is not what they are above the bound.
+
+        That may be of another of the three than the busiest, and its work in other regions' time.
+        """
+        return self.cycles - self.useful
+
+    @property
     def keeps(self) -> str:
         """The largest loss in words; "nothing" where there is none."""
         most = max(LOSSES, key=lambda name: int(getattr(self, name)))
