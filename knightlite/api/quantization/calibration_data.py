@@ -106,7 +106,7 @@ def _recipe(options: QuantizeOptions, quantized: bool, talk: Talk) -> Recipe:
     notes = notes_of(options.model) if quantized and options.model is not None else None
     if notes is not None and notes.recipe is not None:
         talk.say("the pictures go through the recipe of the quantized model.")
-        return parse_recipe(notes.recipe, "of the quantized model")
+        return parse_recipe(notes.recipe, "the recipe of the quantized model")
     raise UsageError(
         f"the pictures of {options.data} need a recipe that prepares them.",
         f"--recipe with one of {', '.join(list_recipes())}, or a recipe file of your own",

@@ -60,6 +60,7 @@ class Judgement:
 
     ``gain_db``: trimmed mean of the pictures' gains, ``error_db`` its standard error;
     ``before_db``, ``after_db``: plain means of the pictures' SQNR, 0 where there is none.
+    ``alike``: all have the same errors, before and after, as one picture again and again has.
     """
 
     gain_db: float
@@ -67,6 +68,7 @@ class Judgement:
     before_db: float
     after_db: float
     pictures: int
+    alike: bool = False
 
     def kept(self, burden: Burden) -> bool:
         """Whether the gain is beyond so many standard errors. No change at all is not kept."""
@@ -102,6 +104,11 @@ class StepResult:
         if self.judgement is None:
             return f"{self.name}: undone, the arithmetic does not hold the changed network"
         found, what = self.judgement, "kept" if self.kept else "undone"
+        if found.alike:
+            return (
+                f"{self.name}: {what}; {found.gain_db:+.2f} dB on each of {found.pictures} "
+                "pictures that give the same errors, as one and the same does: that is no evidence"
+            )
         return (
             f"{self.name}: {found.gain_db:+.2f} dB \u00b1 {found.error_db:.2f} on "
             f"{found.pictures} pictures ({found.before_db:.2f} dB before), {what}"
@@ -128,7 +135,11 @@ def judge(before: Sequence[Errors], after: Sequence[Errors]) -> Judgement:
         [_gains(one.noise, other.noise) for one, other in zip(before, after, strict=True)], axis=0
     )
     mean, error = trimmed_mean(gains)
-    return Judgement(round(mean, 2), round(error, 2), _mean_db(before), _mean_db(after), gains.size)
+    errors = [item.noise for item in (*before, *after)]
+    alike = gains.size > 1 and all(bool(np.all(item == item[0])) for item in errors)
+    return Judgement(
+        round(mean, 2), round(error, 2), _mean_db(before), _mean_db(after), gains.size, alike
+    )
 
 
 def trimmed_means(values: Array) -> tuple[Array, Array]:
