@@ -24,7 +24,8 @@ from knightlite.api.evaluation import EvaluationResult, ModelScore, evaluate_mod
 from knightlite.api.evaluation import engine as evaluate_engine
 from knightlite.api.evaluation import forms as evaluate_forms
 from knightlite.api.evaluation import run as evaluate_run
-from knightlite.api.evaluation.run import _warn_of_chance, merge_states, names_of
+from knightlite.api.evaluation.at_chance import warn_of_chance
+from knightlite.api.evaluation.run import merge_states, names_of
 from knightlite.api.evaluation.state import Question, State, read, save
 from knightlite.api.models.binary import find_binary
 from knightlite.cli.program import run
@@ -915,19 +916,27 @@ def test_a_stopped_command_keeps_its_state(
         (12.0, 10, 100, "m.onnx itself is right for 12 of 100 pictures, 12.00 %, and chance"),
         (12.0, 10, 9, None),
         (31.0, 10, 100, None),
-        (None, 10, 0, None),
     ],
 )
 def test_a_first_model_at_chance_is_told(
-    top1: float | None, classes: int, labelled: int, told: str | None
+    pictures: Path, top1: float, classes: int, labelled: int, told: str | None
 ) -> None:
     said: list[str] = []
-    row = ModelScore("m.onnx", "float", top1, *(None,) * 7, None, exact=True)
-    _warn_of_chance(
-        EvaluationResult(100, labelled, "outputs", (1, 1), (row,)), classes, Talk(warn=said.append)
-    )
+    warn_of_chance("m.onnx", top1, labelled, classes, options(pictures), Talk(warn=said.append))
     assert [str(told) in sentence for sentence in said] == [True] * (told is not None)
     assert all("Hint: --labels FILE names the class folders" in sentence for sentence in said)
+
+
+def test_what_is_hinted_at_chance_can_be_typed(here: Path, tmp_path: Path) -> None:
+    """A recipe only where pictures go through one, a diagnosis only of what quant left here."""
+    (tmp_path / "empty").mkdir()
+    for data, directory in (("calib", "."), ("x.npy", "."), ("x.npy", str(tmp_path / "empty"))):
+        said: list[str] = []
+        asked = EvaluateOptions(data=Path(data), directory=Path(directory))
+        warn_of_chance("m.onnx", 10, 100, 10, asked, Talk(warn=said.append))
+        assert ("--recipe" in said[0]) == (data == "calib")
+        assert ("--labels FILE.npy" in said[0]) == (data != "calib")
+        assert ("`knightlite diagnose`" in said[0]) == (directory == ".")
 
 
 def test_frames_at_chance_are_told_as_pictures_are(tmp_path: Path) -> None:
@@ -948,7 +957,9 @@ def test_frames_at_chance_are_told_as_pictures_are(tmp_path: Path) -> None:
             evaluate_models(replace(asked, shard=(number, 2), state=part))
         again: list[str] = []
         assert merge_states(parts, talk=Talk(warn=again.append)) == found
-        assert said == again
+        assert [item.split(" Hint: ")[0] for item in said] == [
+            item.split(" Hint: ")[0] for item in again
+        ]
         assert [told.format(0, 0) in sentence for sentence in said] == [True] * (right == 0)
 
 

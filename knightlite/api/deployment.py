@@ -67,7 +67,9 @@ def deploy(options: DeployOptions, talk: Talk = SILENT) -> DeployResult:
         talk.say(f"The project runs the chip's share; the host's is not in it: {listed}.")
     cfg, weight = encode_program(binary.program)
     given, answer = known_answer(binary, talk)
-    recipe = None if meta.recipe is None else parse_recipe(meta.recipe, "stored recipe", "the .cfg")
+    recipe = (
+        None if meta.recipe is None else parse_recipe(meta.recipe, "the stored recipe", "the .cfg")
+    )
     if len(meta.inputs) != 1:
         recipe = None  # a picture feeds one input
     network = Network(meta, cfg, weight, given, answer, recipe)

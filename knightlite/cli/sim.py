@@ -34,6 +34,7 @@ def command(options: SimulateOptions) -> int:
                 "files": {key: str(path) for key, path in result.files.items()},
                 "tensors": dict(result.tensors),
                 "frames": result.frames,
+                "remarks": result.remarks,
                 "saturations": result.saturations,
                 "compared_bytes": result.compared_bytes,
                 "differing_bytes": result.differing_bytes,

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from knightlite import limits
 from knightlite.errors import DataError, unreadable
 from knightlite.preprocess.formats import FORMATS
-from knightlite.preprocess.recipe import PAD_CENTER, PAD_CORNER, PAD_RIGHT, Recipe
+from knightlite.preprocess.recipe import (
+    PAD_CENTER,
+    PAD_CORNER,
+    PAD_RIGHT,
+    Recipe,
+    fitting_recipes,
+)
 from knightlite.reading import read_bytes
 
 if TYPE_CHECKING:
@@ -51,17 +57,24 @@ def prepare_picture(
     pixels = _resize(converted, recipe, shape[1:], name)
     if recipe.color == "BGR":
         pixels = pixels[:, :, ::-1]
-    pixels = _crop(pixels, recipe.crop_size, name, recipe.name)
+    pixels = _crop(pixels, recipe.crop_size, name, recipe.called)
     if (pixels.shape[2], *pixels.shape[:2]) != shape:
         have = f"{pixels.shape[2]}x{pixels.shape[0]}x{pixels.shape[1]}"
         raise DataError(
-            f"{name} becomes {have} with recipe {recipe.name}, but the model's input is "
+            f"{name} becomes {have} with {recipe.called}, but the model's input is "
             f"{shape[0]}x{shape[1]}x{shape[2]} (channels x height x width).",
-            "take a recipe made for this input, or write one (calibration/README.md)",
+            _remedy(shape, (image.height, image.width)),
         )
     mean, std = (np.asarray(values, np.float32) for values in (recipe.mean, recipe.std))
     values = (pixels / np.float32(recipe.divide_by) - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def _remedy(shape: tuple[int, ...], size: tuple[int, int]) -> str:
+    """Which recipes make pictures of that size fit an input [C, H, W]."""
+    fitting = fitting_recipes(shape, size)
+    own = "write one of your own (calibration/README.md)"
+    return f"of the recipes that ship {', '.join(fitting)} fit; or {own}" if fitting else own
 
 
 def _pixels(values: Array) -> Image.Image:
@@ -167,7 +180,7 @@ def _resize(image: Image.Image, recipe: Recipe, input_size: tuple[int, ...], nam
     height, width = _resized_size(image.height, image.width, recipe, input_size)
     padded = recipe.resize in (PAD_RIGHT, PAD_CENTER, PAD_CORNER)
     full = (recipe.resize_size or input_size) if padded else (height, width)
-    becomes = f"with recipe {recipe.name} picture {name} becomes"
+    becomes = f"with {recipe.called} picture {name} becomes"
     # rows are resized before columns
     _require_pixels(image.height, width, limits.PICTURE_PIXELS, becomes)
     made_height, made_width = max(height, full[0]), max(width, full[1])
@@ -228,7 +241,7 @@ def _crop(pixels: Pixels, size: tuple[int, ...], name: str, recipe: str) -> Pixe
     height, width = pixels.shape[:2]
     if size[0] > height or size[1] > width:
         raise DataError(
-            f"{name} has {height}x{width} pixels where recipe {recipe} crops, "
+            f"{name} has {height}x{width} pixels where {recipe} crops, "
             f"which must be at least {size[0]}x{size[1]} (height x width)."
         )
     # half to even, as torchvision's CenterCrop rounds

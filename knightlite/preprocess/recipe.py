@@ -54,6 +54,11 @@ class Recipe:
     layout: str
 
     @property
+    def called(self) -> str:
+        """As sentences call it: "recipe imagenet"; one without a name as "the recipe of ..."."""
+        return self.name if self.name.startswith("the ") else f"recipe {self.name}"
+
+    @property
     def pixel_mean(self) -> tuple[float, ...]:
         """The mean on the 0..255 scale, per channel."""
         return tuple(value * self.divide_by for value in self.mean)
@@ -67,6 +72,19 @@ class Recipe:
     def normalizes(self) -> bool:
         """True where the result is anything but pixels 0..255."""
         return any(self.pixel_mean) or any(value != 1 for value in self.pixel_std)
+
+    @property
+    def formula(self) -> str:
+        """What becomes of a pixel, as words: "(pixel / 255 - mean) / std, mean ..."."""
+        divided = "pixel" if self.divide_by == 1 else f"pixel / {self.divide_by:g}"
+        mean, std = (" ".join(f"{value:.4g}" for value in item) for item in (self.mean, self.std))
+        text, said = divided, [f"pixels 0 to 255 in the order {self.color}"]
+        if any(self.mean):
+            text, said = f"{divided} - mean", [f"mean {mean}", *said]
+        if any(value != 1 for value in self.std):
+            inner = f"({text})" if any(self.mean) else text
+            text, said = f"{inner} / std", [*said[:-1], f"std {std}", said[-1]]
+        return ", ".join([text, *said]) if self.normalizes else f"{said[-1]}, not normalized"
 
     def raw(self) -> Recipe:
         """The same pictures as pixels 0..255, for a network that normalizes them itself."""
@@ -116,9 +134,28 @@ def list_recipes() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in calibration_folder().glob("*.toml")))
 
 
+def fitting_recipes(shape: Sequence[int], size: tuple[int, int]) -> tuple[str, ...]:
+    """Those that ship that make an input [C, H, W] of a picture of ``size`` (height, width)."""
+    channels, *wanted = shape
+    found = []
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        made = recipe.crop_size or recipe.resize_size or tuple(wanted)
+        if recipe.resize == "none" and not recipe.crop_size:
+            made = size
+        if recipe.resize == "short_side" and not recipe.crop_size:
+            continue  # its other side is the picture's
+        if COLORS[recipe.color] == channels and tuple(made) == tuple(wanted):
+            found.append(name)
+    return tuple(found)
+
+
 def parse_recipe(text: str, name: str, where: str = "") -> Recipe:
-    """The recipe written as TOML in ``text``; FormatError lists everything that is wrong."""
-    where = where or f"recipe {name}"
+    """The recipe written as TOML in ``text``; FormatError lists everything that is wrong.
+
+    ``name``: its own, or what it is, as "the recipe of the .cfg".
+    """
+    where = where or (name if name.startswith("the ") else f"recipe {name}")
     try:
         table = toml_table(text)
     except ValueError as error:

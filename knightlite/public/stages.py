@@ -247,6 +247,7 @@ class Session:
         from knightlite.api.simulation import CompiledNetwork
 
         self._network = CompiledNetwork(compiled, weight, chip, engine)
+        self._odd = False  # whether what was fed once was, and that was said
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs in order, each with name, shape of one frame, type and scale."""
@@ -266,19 +267,24 @@ class Session:
         ``input_feed``: per input N frames [N, C, H, W], as floats, which are quantized here, or as
         the integers that the chip stores. The outputs are dequantized and have gone through the
         operators that run on the host: shapes and types are those of the float model.
+        A UserWarning says, once, where floats lie far from what the input was calibrated for.
         """
         found = self._network.run(output_names, input_feed)
-        self._say_ignored(input_feed)
+        self._say_odd(input_feed)
         return found
 
     def run_integers(self, input_feed: Mapping[str, Any]) -> dict[str, Array]:
         """Run frames and return the chip's integers, [N, C, H, W] by name."""
         found = self._network.run_integers(input_feed)
-        self._say_ignored(input_feed)
+        self._say_odd(input_feed)
         return found
 
-    def _say_ignored(self, input_feed: Mapping[str, Any]) -> None:
-        """A warning at the line that called a method of this class."""
+    def _say_odd(self, input_feed: Mapping[str, Any]) -> None:
+        """A warning at the line that called a method of this class; of odd numbers the first."""
+        if not self._odd:
+            for text in self._network.remarks(input_feed):
+                self._odd = True
+                warnings.warn(text, UserWarning, stacklevel=3)
         for name in self._network.ignored(input_feed):
             text = f"nothing reads the network input {name}: what is fed to it is ignored."
             warnings.warn(text, UserWarning, stacklevel=3)

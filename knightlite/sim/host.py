@@ -32,19 +32,20 @@ def tensor_scale(entry: StoredTensor) -> Array:
     return scale if scale.ndim == 0 else scale.reshape(1, -1, 1, 1)
 
 
-def quantize(values: Array, entry: StoredTensor) -> Array:
-    """Integers of a float [1, C, H, W] input, of whatever precision.
+def quantize(values: Array, entry: StoredTensor, frame: int | None = None) -> Array:
+    """Integers of a float [1, C, H, W] input, of whatever precision; ``frame``: of several, which.
 
     DataError where it has another shape, or holds NaN or what float32 cannot hold.
     """
+    name = f"input {entry.name}" if frame is None else f"frame {frame} of input {entry.name}"
     if values.shape != entry.shape:
-        raise DataError(f"input {entry.name} must have shape {entry.shape}, not {values.shape}.")
+        raise DataError(f"{name} must have shape {entry.shape}, not {values.shape}.")
     if np.isnan(values).any():
-        raise DataError(f"input {entry.name} must hold numbers, not NaN.")
+        raise DataError(f"{name} must hold numbers, not NaN.")
     try:
         known = numerics.real_numbers(values)
     except ValueError as error:
-        raise DataError(f"input {entry.name} does not fit: {error}.") from None
+        raise DataError(f"{name} does not fit: {error}.") from None
     return numerics.quantize_input(known, tensor_scale(entry), entry.dtype)
 
 

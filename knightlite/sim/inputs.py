@@ -8,8 +8,8 @@ fit is refused with what it should have and what it has.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class _Source:
     """Where one input's frames lie: byte 0 of frame k is at ``offset + k * step`` of ``path``.
 
     ``real``: the float type of the numbers; None: they are integers as the chip stores them.
+    ``several``: whether the file holds more than one.
     """
 
     path: Path
@@ -41,9 +42,17 @@ class _Source:
     step: int
     real: np.dtype[Any] | None
     layout: str
+    several: bool = False
 
     def frame(self, number: int) -> Array:
         """Frame ``number`` as [1, C, H, W] integers."""
+        values = self.values(number)
+        if self.real is None:
+            return np.ascontiguousarray(values)
+        return quantize(values, self.entry, number if self.several else None)
+
+    def values(self, number: int) -> Array:
+        """The same as the file holds it, floats or integers."""
         kind = self.real or self.entry.dtype.numpy
         count = stored_elements(self.entry, self.layout)
         at = self.offset + number * self.step
@@ -54,7 +63,7 @@ class _Source:
         else:
             pixels = values.reshape(1, height, width, -1)[..., :channels]
             values = pixels.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(values) if self.real is None else quantize(values, self.entry)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,16 @@ class Frames:
     def remaining(self) -> int:
         """Frames in the files that will not run."""
         return self.available - len(self.numbers)
+
+    def floats(self, name: str, places: Iterable[int]) -> Iterator[Array]:
+        """Input ``name`` of the frames to run at ``places`` as [1, C, H, W] floats.
+
+        None where it is fed with integers.
+        """
+        for source in self.sources:
+            if source.entry.name == name and source.real is not None:
+                for place in places:
+                    yield source.values(self.numbers[place])
 
     def __iter__(self) -> Iterator[dict[str, Array]]:
         """Input name to [1, C, H, W] integers, per frame."""
@@ -105,13 +124,15 @@ def read(
     frame_step: int = 0,
     usual_count: int = 1,
     declared: Sequence[str] = (),
+    preparation: str = "",
 ) -> Frames:
     """Frames for the network inputs of a .cfg.
 
     ``argument``: one file per input, or per ``declared`` one where nothing reads some of these, or
     one file that holds all inputs of a frame behind each other. ``frame_count`` None runs
     ``usual_count``, a count beyond what is there all of them; ``frame_step`` n > 1 takes every
-    n-th. UsageError where a file is missing, DataError where its size does not fit.
+    n-th. ``preparation``: the hint where numbers are of another type. UsageError where a file is
+    missing, DataError where its size does not fit.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"the input format must be one of {', '.join(LAYOUTS)}, not {layout}.")
@@ -132,8 +153,8 @@ def read(
     sources: list[_Source] = []
     counts: list[int] = []
     for path, entries in groups:
-        found, count = _open(path, entries, layout, frame_count)
-        sources += found
+        found, count = _open(path, entries, layout, frame_count, preparation)
+        sources += [replace(source, several=count > 1) for source in found]
         counts.append(count)
     available = min(counts)
     if max(counts) != available:
@@ -146,10 +167,14 @@ def read(
 
 
 def _open(
-    path: Path, entries: list[StoredTensor], layout: str, frame_count: int | None
+    path: Path,
+    entries: list[StoredTensor],
+    layout: str,
+    frame_count: int | None,
+    preparation: str,
 ) -> tuple[list[_Source], int]:
     if path.suffix == ".npy":
-        return _open_array(path, entries, layout)
+        return _open_array(path, entries, layout, preparation)
     size = path.stat().st_size
     real = FLOAT32 if _holds_floats(path, size, entries, layout, frame_count) else None
     return _sources(path, entries, layout, real, 0), size // _frame_bytes(entries, layout, real)
@@ -224,7 +249,9 @@ def _remedy(look: Look, floats: int, integers: int, kind: str) -> str:
     return ", ".join((*said, "a .npy file says what it holds by itself"))
 
 
-def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[list[_Source], int]:
+def _open_array(
+    path: Path, entries: list[StoredTensor], layout: str, preparation: str
+) -> tuple[list[_Source], int]:
     """A ``.npy`` of one input: [frames, ...] in the stated layout, floats or the integer type."""
     if len(entries) != 1:
         raise DataError(f"{path} can hold one input, but the network has {len(entries)}.")
@@ -236,7 +263,7 @@ def _open_array(path: Path, entries: list[StoredTensor], layout: str) -> tuple[l
     wanted = entry.dtype.numpy
     real = values.dtype if values.dtype.kind == "f" else None
     if real is None and values.dtype != wanted:
-        raise DataError(f"{path} must hold floats or {wanted}, not {values.dtype}.")
+        raise DataError(f"{path} must hold floats or {wanted}, not {values.dtype}.", preparation)
     _, channels, height, width = entry.shape
     if layout == "nchw":
         shape: tuple[int, ...] = (channels, height, width)

@@ -86,9 +86,7 @@ class Bench:
         """Each picture is decoded once per input shape and goes through every model."""
         total = empty_tally(len(self.forms))
         for picture in pictures:
-            fed = {
-                shape: self._prepared(picture, shape) for shape in dict.fromkeys(self.job.shapes)
-            }
+            fed = {shape: self.prepared(picture, shape) for shape in dict.fromkeys(self.job.shapes)}
             found = [
                 (form.run(fed[shape]), (0, 0)) if form.checked is None else form.checked(fed[shape])
                 for form, shape in zip(self.forms, self.job.shapes, strict=True)
@@ -123,13 +121,13 @@ class Bench:
             kept.append(self.metric.value(dict(zip(names, arrays, strict=True)), asked))
         return picture.number, tuple(kept)
 
-    def _prepared(self, picture: Picture, shape: tuple[int, ...]) -> Array:
+    def prepared(self, picture: Picture, shape: tuple[int, ...]) -> Array:
         """What a model of that input shape reads, float32 [1, C, H, W]."""
         from knightlite.preprocess import parse_recipe, prepare_picture
 
         if picture.frame is not None:
             return frame_of(picture.path, picture.frame, shape)
-        recipe = parse_recipe(self.job.recipe, "that is taken")
+        recipe = parse_recipe(self.job.recipe, "the recipe of the models")
         prepared: Array = prepare_picture(picture.path, recipe, shape)[None]
         return prepared
 

@@ -18,6 +18,7 @@ from knightlite.api.models.binary import Binary, open_binary
 from knightlite.api.models.machines import open_machine
 from knightlite.api.models.notes import notes_in, pair_of
 from knightlite.api.models.partners import cfg_beside
+from knightlite.api.simulation.fed import Range, integer_range, range_of
 from knightlite.api.simulation.golden import golden_reference, read_golden
 from knightlite.api.simulation.host import finisher
 from knightlite.errors import ModelError, UsageError, not_there
@@ -25,6 +26,8 @@ from knightlite.options.shared import NUMPY
 
 if TYPE_CHECKING:
     import onnx
+
+    from knightlite.container import QuantizationNotes
 
 Array = NDArray[Any]
 
@@ -65,7 +68,8 @@ class Form:
     """An opened model. ``input_shape``: [C, H, W] of the picture it reads, 0 where it is open.
 
     ``recipe``: the TOML that it was calibrated with, where it says so. ``softmax``: its first
-    output is behind a Softmax. ``run`` takes a float32 picture [1, C, H, W]. ``checked``, which
+    output is behind a Softmax. ``fed``: what its input was calibrated for, None of a float model.
+    ``run`` takes a float32 picture [1, C, H, W]. ``checked``, which
     only the chip has, does the same and gives (bytes compared, bytes that differ) of all layers.
     """
 
@@ -75,6 +79,7 @@ class Form:
     softmax: bool
     run: Callable[[Array], Scores]
     checked: Callable[[Array], tuple[Scores, tuple[int, int]]] | None = None
+    fed: Range | None = None
 
 
 def source_of(path: Path) -> Source:
@@ -206,7 +211,30 @@ def _onnx(
         before = None if logits is None else found[logits].reshape(-1)
         return Scores(found[first].reshape(-1), before, {name: found[name] for name in outputs})
 
-    return Form(source, tuple(dims[1:]), recipe, logits is not None, run)
+    fed = _calibrated(model, entry.name, notes)
+    return Form(source, tuple(dims[1:]), recipe, logits is not None, run, None, fed)
+
+
+def _calibrated(model: onnx.ModelProto, name: str, notes: QuantizationNotes | None) -> Range | None:
+    """What an input that is quantized was calibrated for; None where it is read as floats."""
+    import onnx
+
+    node = next(
+        (
+            node
+            for node in model.graph.node
+            if node.op_type == "QuantizeLinear" and node.input[0] == name
+        ),
+        None,
+    )
+    known = {item.name: item for item in model.graph.initializer}
+    if node is None or len(node.input) < 3 or not set(node.input[1:3]) <= set(known):
+        return None
+    scale, zero = (onnx.numpy_helper.to_array(known[item]) for item in node.input[1:3])
+    if zero.dtype.kind not in "iu":
+        return None
+    recipe, data = (None, "") if notes is None else (notes.recipe, notes.data)
+    return integer_range(name, zero.dtype, scale, recipe, data, zero)
 
 
 def _first(values: Array, count: int) -> Array:
@@ -306,4 +334,5 @@ def _integers(
         before = dequantize(outputs[delivered], logits[0]).reshape(-1) if logits else None
         return Scores(every[first].reshape(-1), before, every)
 
-    return Form(source, entry.shape[1:], meta.recipe, bool(logits), scores)
+    fed = range_of(entry, meta)
+    return Form(source, entry.shape[1:], meta.recipe, bool(logits), scores, None, fed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +11,15 @@ import numpy as np
 
 from knightlite import atomic_write, workspace
 from knightlite.api.evaluation import state as evaluate_state
+from knightlite.api.evaluation.at_chance import warn_of_chance
 from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
+from knightlite.api.evaluation.odd_input import warn_of_odd_input
 from knightlite.api.evaluation.state import Question, State, digest
 from knightlite.api.evaluation.stored_frames import FRAMES_HINT, classes_of, digest_of, holds_frames
 from knightlite.api.models.notes import notes_of
 from knightlite.errors import KnightliteError, UsageError, not_there, open_shapes_hint
-from knightlite.evaluation import TOP, Tally, chance_told, empty_tally
+from knightlite.evaluation import TOP, Tally, empty_tally
 from knightlite.metrics import Metric, MetricSource, metric_source, open_metric
 from knightlite.options import check
 from knightlite.options.evaluate import STATE, EvaluateOptions
@@ -64,7 +66,8 @@ class EvaluationResult:
     """Scores of every model over ``pictures`` pictures, ``labelled`` of them of known class.
 
     ``scores``: "logits", before a trailing Softmax, or "outputs". ``shard``: (1, 1) for all.
-    ``metric``: the name of the data's own measure, where one was asked for.
+    ``metric``: the name of the data's own measure, where one was asked for. ``remarks``: on what
+    was fed, where it is odd.
     """
 
     pictures: int
@@ -73,6 +76,7 @@ class EvaluationResult:
     shard: tuple[int, int]
     models: tuple[ModelScore, ...]
     metric: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def evaluate_models(options: EvaluateOptions, talk: Talk = SILENT) -> EvaluationResult:
@@ -105,8 +109,11 @@ def _evaluated(
         sources, (), "", options.chip, options.input_shapes, False, options.check,
         metric=metric_source, engine=options.engine,
     )  # fmt: skip
-    job = _job(probe, open_bench(probe).forms, options, talk)  # closed: each worker opens its own
-    pictures, classes = _pictures(options, talk)
+    forms = open_bench(probe).forms
+    job = _job(probe, forms, options, talk)
+    calibrated = [(form.fed, shape) for form, shape in zip(forms, job.shapes, strict=True)]
+    pictures, classes = _pictures(options, _only(form.recipe for form in forms), talk)
+    del forms
     job = replace(job, classes=classes if options.labels is None else None, labels=options.labels)
     if options.labels is not None and not holds_frames(options.folder):
         from knightlite.preprocess import counted_from_one
@@ -118,13 +125,14 @@ def _evaluated(
             f"shard {options.shard[0]}/{options.shard[1]} of {len(pictures)} pictures is empty."
         )
     question = _question(job, options, pictures)
+    remarks = warn_of_odd_input(job, mine, calibrated, talk)
     stamp = digest([_stamp(picture) for picture in mine])
     state = State(question, options.shard, stamp, len(mine), empty_tally(len(sources)))
     state = _resumed(state, options.state, talk)
     state = _run(job, mine, state, options, talk, metric)
     if options.state is not None and not options.keep_state:
         options.state.unlink(missing_ok=True)
-    return _told(state, metric, talk)
+    return replace(_told(state, metric, options, talk), remarks=remarks)
 
 
 def resumable(options: EvaluateOptions) -> EvaluateOptions:
@@ -150,13 +158,17 @@ def merge_states(
             f"{paths[0]} was counted {said}, which is not that of this command.",
             "merge with the --metric and --annotations of the shards",
         )
-    return _told(state, metric, talk)
+    return _told(state, metric, None, talk)
 
 
-def _told(state: State, metric: Metric | None, talk: Talk) -> EvaluationResult:
-    """The result of a finished state, and what is to be said of it."""
+def _told(
+    state: State, metric: Metric | None, options: EvaluateOptions | None, talk: Talk
+) -> EvaluationResult:
+    """The result of a finished state, and what is to be said of it; no options: of shards."""
     found = result_of(state, metric)
-    _warn_of_chance(found, state.tally.classes, talk)
+    first = found.models[0]
+    if first.top1 is not None:
+        warn_of_chance(first.model, first.top1, found.labelled, state.tally.classes, options, talk)
     return found
 
 
@@ -268,20 +280,6 @@ def _warn_of_other_networks(sources: Sequence[Source], talk: Talk) -> None:
             )
 
 
-def _warn_of_chance(found: EvaluationResult, classes: int, talk: Talk) -> None:
-    """That the first model, which the others are compared with, answers about as chance does."""
-    first = found.models[0]
-    if first.top1 is None:
-        return
-    told = chance_told(first.top1 / 100, classes, found.labelled, first.model)
-    if told is not None:
-        talk.warn(
-            f"{told} Hint: --labels FILE names the class folders, or the classes of frames, in "
-            "the order of the scores, --recipe another preprocessing; `knightlite diagnose` tries "
-            "some on the pictures of quant"
-        )
-
-
 def _float_model(quantized: workspace.Found, talk: Talk) -> Path | None:
     """The model that quant read, or what it wrote of it; None, which is said, where it is gone."""
     record = quantized.record
@@ -324,14 +322,16 @@ def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk
         talk.warn(
             f"{without.source.path.name} does not deliver what its Softmax reads, or has none: "
             "the final outputs are compared, whose SQNR says less than that of logits. Hint: go by "
-            "top-1 and `same %`"
+            "`same %`, and by top-1 where classes are known"
         )
     recipe = _recipe(forms, options)
     others = [form for form in forms if form.recipe not in (None, recipe)]
     if options.recipe is not None and others:
+        agreed = _only(form.recipe for form in forms) is not None
+        hint = "without --recipe that one is taken" if agreed else "the models have several"
         talk.warn(
             f"the recipe is not the one that {others[0].source.path.name} was quantized with. "
-            "Hint: without --recipe that one is taken"
+            f"Hint: {hint}"
         )
     return replace(
         probe,
@@ -364,15 +364,24 @@ def _recipe(forms: Sequence[Form], options: EvaluateOptions) -> str:
     return stored.pop()
 
 
-def _pictures(options: EvaluateOptions, talk: Talk) -> tuple[tuple[Picture, ...], int | None]:
+def _only(recipes: Iterable[str | None]) -> str | None:
+    """The recipe that all models which have one agree on."""
+    stored = {recipe for recipe in recipes if recipe is not None}
+    return stored.pop() if len(stored) == 1 else None
+
+
+def _pictures(
+    options: EvaluateOptions, recipe: str | None, talk: Talk
+) -> tuple[tuple[Picture, ...], int | None]:
     """The pictures with their classes, in sorted order, or a seeded sample of them.
 
-    Beside them how many folders of classes there are: None where there are none.
+    ``recipe``: that of the models, for who feeds pixels. Beside them how many folders of classes
+    there are: None where there are none.
     """
     from knightlite.preprocess import class_places, is_picture, list_pictures, sample_pictures
 
     if holds_frames(options.folder):
-        frames = _frames(options)
+        frames = _frames(options, recipe)
         _say_fewer(options, len(frames), "frames", talk)
         return frames, None
     if options.folder.is_file() and not is_picture(options.folder):
@@ -406,9 +415,9 @@ def _say_fewer(options: EvaluateOptions, found: int, what: str, talk: Talk) -> N
         )
 
 
-def _frames(options: EvaluateOptions) -> tuple[Picture, ...]:
+def _frames(options: EvaluateOptions, recipe: str | None) -> tuple[Picture, ...]:
     """Those of a ``.npy`` file in their order, or a seeded sample of them."""
-    labels = classes_of(options.folder, options.labels)
+    labels = classes_of(options.folder, options.labels, recipe)
     chosen = range(len(labels))
     if options.count is not None:  # a stream that is frozen, as for pictures
         order = np.random.RandomState(options.seed).permutation(len(labels))

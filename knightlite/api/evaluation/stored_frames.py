@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.api.simulation.fed import preparation
 from knightlite.array_files import map_array, read_array
 from knightlite.errors import DataError, UsageError, unreadable
 from knightlite.frames import is_frame
@@ -25,9 +26,15 @@ def holds_frames(path: Path) -> bool:
     return path.suffix == SUFFIX and not path.is_dir()
 
 
-def classes_of(path: Path, labels: Path | None) -> list[int | None]:
-    """The class of every frame of ``path``: whole numbers of ``labels``, None without these."""
-    count = len(_frames(path))
+def classes_of(path: Path, labels: Path | None, recipe: str | None) -> list[int | None]:
+    """The class of every frame of ``path``: whole numbers of ``labels``, None without these.
+
+    ``recipe``: TOML text of the one that the models were calibrated with, where there is one.
+    """
+    found = _frames(path)
+    if found.dtype.kind != "f":  # codes of an input or values? whole numbers tell neither
+        raise DataError(f"{path} must hold floats, not {found.dtype}.", preparation(recipe))
+    count = len(found)
     if labels is None:
         return [None] * count
     if labels.suffix != SUFFIX:
@@ -57,8 +64,13 @@ def frame_of(path: Path, number: int, shape: tuple[int, ...]) -> NDArray[np.floa
         raise DataError(
             f"{path} must hold frames [N, {', '.join(map(str, shape))}], not of shape "
             f"{values.shape}.",
-            "frames as the network reads them: prepared, in the order NCHW",
+            "frames as the network reads them: prepared, in the order NCHW"
+            if values.ndim != 3 or values.shape != (*shape[1:], shape[0])
+            else "array.transpose(0, 3, 1, 2) has channels first, as the network reads them",
         )
+    if not np.isfinite(values).all():
+        what = "NaN" if np.isnan(values).any() else "infinite values"
+        raise DataError(f"frame {number} of {path} must hold numbers, not {what}.")
     return np.asarray(values, np.float32).reshape(1, *shape)
 
 
@@ -76,9 +88,4 @@ def _frames(path: Path) -> Array:
         raise DataError(f"{path} cannot be read: {error}.") from None
     if found.ndim < 2 or not len(found):
         raise DataError(f"{path} must hold frames [N, C, H, W], not {found.shape}.")
-    if found.dtype.kind != "f":  # codes of an input or values? whole numbers tell neither
-        raise DataError(
-            f"{path} must hold floats, not {found.dtype}.",
-            "frames as the float network reads them; convert with .astype('float32') if these are",
-        )
     return found

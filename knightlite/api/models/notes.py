@@ -79,7 +79,7 @@ def notes_in(model: onnx.ModelProto, path: Path) -> QuantizationNotes | None:
     where = f"{QUANTIZATION} in {path}"
     notes = from_json(QuantizationNotes, parse_json(text, where, REMEDY), where, REMEDY)
     if notes.recipe is not None:
-        parse_recipe(notes.recipe, "stored recipe", path.name)
+        parse_recipe(notes.recipe, "the stored recipe", path.name)
     return notes
 
 

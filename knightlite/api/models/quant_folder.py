@@ -24,9 +24,11 @@ def quantized_in(folder: Path) -> Path:
     found = _models(folder, ModelKind.QDQ)
     if len(found) != 1:
         names = f" ({', '.join(path.name for path in found)})" if found else ""
+        what = ", which holds values of layers," if (folder / "dump.json").is_file() else ""
+        near = "" if found else _folder_near(folder)
         raise UsageError(
-            f"{folder} must hold one quantized model, not {len(found)}{names}.",
-            "name the folder in which quant left X_quantize.onnx and inputs/",
+            f"{folder}{what} must hold one quantized model, not {len(found)}{names}.",
+            f"name the folder in which quant left X_quantize.onnx and inputs/{near}",
         )
     return found[0]
 
@@ -44,6 +46,19 @@ def float_beside(quantized: Path) -> Path | None:
     if all(named):
         found = [path for path in named if path in found][:1]
     return found[0] if len(found) == 1 else None
+
+
+def _folder_near(folder: Path) -> str:
+    """The folder above or the only one below that holds one quantized model, as a clause."""
+    from knightlite.frontend.model_kind import ModelKind
+
+    below = (path for path in sorted(folder.iterdir()) if path.is_dir())
+    for near in ([folder.resolve().parent], [*below]):
+        good = [path for path in near if len(_models(path, ModelKind.QDQ)) == 1]
+        if len(good) == 1:
+            named = folder.parent if good[0] == folder.resolve().parent else good[0]
+            return f", here {named}"
+    return ""
 
 
 def _models(folder: Path, kind: ModelKind) -> list[Path]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from knightlite import limits, workspace
+from knightlite.api.simulation.fed import looked_at, preparation, range_of, remark
 from knightlite.container import Description, StoredTensor
-from knightlite.errors import DataError, UsageError
+from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.options.simulate import SimulateOptions
 from knightlite.preprocess import SUFFIXES as PICTURES
 from knightlite.preprocess import is_picture
@@ -37,11 +40,30 @@ def found_input(options: SimulateOptions, talk: Talk) -> str:
     return ":".join(parts)
 
 
+def require_no_folder(options: SimulateOptions, network: Path, meta: Description) -> None:
+    """UsageError where the input is a folder, which ``eval`` runs; ``network``: its file."""
+    from knightlite.preprocess import list_pictures
+
+    path = Path(options.input)
+    if not path.is_dir():
+        return
+    hint = "name a file inside it"
+    with suppress(KnightliteError):
+        found = list_pictures(path)
+        words = ["knightlite", "eval", str(network), "--data", str(path)]
+        words += ["--recipe", options.recipe or "NAME"] if meta.recipe is None else []
+        hint = (
+            f"`{shlex.join(words)}` runs all its pictures; or name one, as {found.samples[0].path}"
+        )
+    raise UsageError(f"input {path} is a folder, and sim runs what a file holds.", hint)
+
+
 def frames_of(
     options: SimulateOptions, meta: Description, talk: Talk
-) -> tuple[Iterator[dict[str, Array]], int]:
-    """The frames to run as input integers, and how many they are."""
+) -> tuple[Iterator[dict[str, Array]], int, tuple[str, ...]]:
+    """The frames to run as input integers, how many they are, and what is odd about them."""
     from knightlite.sim import inputs
+    from knightlite.sim.host import quantize
 
     if is_picture(Path(options.input)):
         if options.layout is not None:
@@ -51,7 +73,10 @@ def frames_of(
         if options.frame_count is not None and options.frame_count > 1:
             talk.say(f"{options.frame_count} frames are asked for, a picture is one.")
         _warn_of_another_recipe(options.recipe, meta, talk)
-        return iter([_picture(options, meta)]), 1
+        values = picture(Path(options.input), meta, options.recipe)
+        entry = meta.inputs[0]
+        told = _warned([remark([values], range_of(entry, meta))], talk)
+        return iter([{entry.name: quantize(values, entry)}]), 1, told
     if options.recipe is not None:
         raise UsageError(
             f"--recipe prepares a picture, but {options.input} does not end in one of "
@@ -71,6 +96,7 @@ def frames_of(
         options.frame_step,
         meta.usual_frames,
         meta.declared_inputs,
+        preparation(meta.recipe),
     )
     talk.say(f"input holds {found.available} frame(s) of {found.kind}")
     step, run = options.frame_step, len(found.numbers)
@@ -81,15 +107,20 @@ def frames_of(
         talk.say(f"{run} frame(s) run{every} (-fs {step}).")
     elif found.remaining:
         talk.say(f"{run} frame(s) run, {found.remaining} remain; -fc N runs more of them.")
-    return iter(found), len(found.numbers)
+    places = looked_at(run)
+    told = _warned(
+        [remark(found.floats(item.name, places), range_of(item, meta)) for item in meta.inputs],
+        talk,
+    )
+    return iter(found), run, told
 
 
-def _picture(options: SimulateOptions, meta: Description) -> dict[str, Array]:
-    """A picture as input integers, through the recipe in the binary or the one asked for."""
-    from knightlite.sim.host import quantize
-
-    entry = meta.inputs[0]
-    return {entry.name: quantize(picture(Path(options.input), meta, options.recipe), entry)}
+def _warned(remarks: Sequence[str | None], talk: Talk) -> tuple[str, ...]:
+    """Those that there are, which are said."""
+    told = tuple(item for item in remarks if item is not None)
+    for sentence in told:
+        talk.warn(sentence)
+    return told
 
 
 def _warn_of_another_recipe(named: str | None, meta: Description, talk: Talk) -> None:
@@ -112,7 +143,7 @@ def recipe_of(meta: Description, named: str | None) -> Recipe:
         recipe = load_recipe(named)  # in integers the network does the rest itself
         return recipe.raw() if _reads_pixels(meta.inputs[0]) else recipe
     if meta.recipe is not None:
-        return parse_recipe(meta.recipe, "of the .cfg", "the .cfg")
+        return parse_recipe(meta.recipe, "the recipe of the .cfg", "the .cfg")
     raise UsageError(
         "the network was quantized without a recipe, so a picture cannot be prepared.",
         "name one with --recipe, or give a raw file",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from knightlite import atomic_write, workspace
 from knightlite.api.models.binary import find_binary
 from knightlite.api.models.machines import open_machine
-from knightlite.api.simulation.frames import found_input, frames_of
+from knightlite.api.simulation.frames import found_input, frames_of, require_no_folder
 from knightlite.api.simulation.golden import golden_reference
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.container import Description
@@ -53,6 +53,7 @@ class SimulateResult:
     compared_bytes: int | None
     differing_bytes: int | None
     differing_tensors: tuple[str, ...] | None
+    remarks: tuple[str, ...]  # on what was fed, where it is odd
     crc16: tuple[int, ...]  # of every frame's outputs: knightlite.sim.outputs.crc16
 
 
@@ -64,12 +65,13 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     check(options)
     workspace.require_usable(options.directory, options.out_dir)
     binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
-    options = replace(options, input=found_input(options, talk))
     meta = binary.program.meta
+    require_no_folder(options, options.model or binary.cfg, meta)
+    options = replace(options, input=found_input(options, talk))
     machine = open_machine(binary, options.chip, options.engine)
     for entry in meta.inputs:
         talk.say(f"the cfg file input bit: {entry.name} : {_knight_type(entry.type)}")
-    frames, count = frames_of(options, meta, talk)
+    frames, count, remarks = frames_of(options, meta, talk)
     labels = None if options.labels is None else read_labels(options.labels)
     if options.golden is not None and not options.check:
         raise UsageError("--golden names what --check compares with.", "add --check")
@@ -126,6 +128,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
         compared if checked else None,
         differing if checked else None,
         tuple(different) if checked else None,
+        remarks,
         tuple(sums),
     )  # fmt: skip
 

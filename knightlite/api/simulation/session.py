@@ -14,6 +14,7 @@ from knightlite import limits
 from knightlite.api.models.binary import File, open_binary
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.machines import open_machine, run_frames
+from knightlite.api.simulation.fed import looked_at, preparation, range_of, remark
 from knightlite.api.simulation.frames import picture
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.errors import DataError, UsageError
@@ -114,6 +115,20 @@ class CompiledNetwork:
         """What a feed holds for inputs that the model declares and nothing reads."""
         return [name for name in feed if name not in {entry.name for entry in self.meta.inputs}]
 
+    def remarks(self, feed: Mapping[str, Any]) -> list[str]:
+        """What is odd about the floats of a feed that ``run`` takes; none where nothing is.
+
+        A feed of one number everywhere is not: programs warm up with it.
+        """
+        found = []
+        for entry in self.meta.inputs:
+            values = np.asarray(feed[entry.name])
+            if values.dtype.kind == "f" and len(values):
+                frames = values.reshape(len(values), *entry.shape[1:])
+                some = (frames[at : at + 1] for at in looked_at(len(frames)))
+                found.append(remark(some, range_of(entry, self.meta), blank=False))
+        return [item for item in found if item is not None]
+
     def prepare(
         self,
         source: Path | bytes | Array,
@@ -141,7 +156,8 @@ class CompiledNetwork:
                 f"the feed must have the inputs {', '.join(names)}, not "
                 f"{', '.join(map(str, feed)) or 'none'}."
             )
-        arrays = {name: _fed(feed[name], entry) for name, entry in zip(names, entries, strict=True)}
+        recipe = self.meta.recipe
+        arrays = {entry.name: _fed(feed[entry.name], entry, recipe) for entry in entries}
         counts = {name: len(values) for name, values in arrays.items()}
         if len(set(counts.values())) != 1:
             listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
@@ -166,7 +182,7 @@ def _joined(name: str, frames: Sequence[Array]) -> Array:
     return np.concatenate(frames)
 
 
-def _fed(value: Any, entry: StoredTensor) -> Array:
+def _fed(value: Any, entry: StoredTensor, recipe: str | None) -> Array:
     """An array of frames as integers [N, C, H, W]: floats are quantized, the stored type kept."""
     from knightlite.sim.host import quantize
 
@@ -174,8 +190,7 @@ def _fed(value: Any, entry: StoredTensor) -> Array:
     values = np.asarray(value)
     if values.dtype.kind != "f" and values.dtype != stored:
         raise DataError(
-            f"input {name} must be floats or {stored}, not {values.dtype}.",
-            "pictures: array.astype(numpy.float32) after the normalisation of the training",
+            f"input {name} must be floats or {stored}, not {values.dtype}.", preparation(recipe)
         )
     shape = entry.shape[1:]
     if not are_frames(values.shape, shape):
@@ -186,7 +201,10 @@ def _fed(value: Any, entry: StoredTensor) -> Array:
     values = values.reshape(len(values), *shape)
     if values.dtype == stored:
         return values
-    return np.concatenate([quantize(frame[None], entry) for frame in values])
+    counted = len(values) > 1
+    return np.concatenate(
+        [quantize(frame[None], entry, at if counted else None) for at, frame in enumerate(values)]
+    )
 
 
 def _stored(entry: StoredTensor, name: str) -> NodeArg:

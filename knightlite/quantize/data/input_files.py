@@ -96,7 +96,9 @@ class Source:
             "mean": [0.0] * channels, "std": [1.0] * channels, "pad_value": 0.0, "layout": "nchw",
         }  # fmt: skip
         text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
-        return prepare_picture(path, parse_recipe(text, "of input-configs"), self.tensor.shape)
+        return prepare_picture(
+            path, parse_recipe(text, "the recipe of input-configs"), self.tensor.shape
+        )
 
 
 @dataclass(frozen=True, slots=True)

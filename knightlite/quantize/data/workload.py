@@ -90,7 +90,7 @@ class PictureFolder:
         pictures = f"{count} picture" + ("" if count == 1 else "s")
         note = "" if count == asked else f" (all there are; {asked} were asked for)"
         folder = self.directory.name or self.directory
-        return f"{pictures} of {folder} with recipe {self.recipe.name}{note}"
+        return f"{pictures} of {folder} with {self.recipe.called}{note}"
 
     @property
     def forwards(self) -> int:

@@ -1,0 +1,42 @@
+"""What is odd in the pictures of an evaluation beside what its networks were calibrated for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightlite.api.evaluation.engine import Bench, Job, Picture
+from knightlite.api.simulation.fed import Range, looked_at, remark
+from knightlite.errors import KnightliteError
+from knightlite.talk import Talk
+
+
+def warn_of_odd_input(
+    job: Job,
+    pictures: Sequence[Picture],
+    calibrated: Sequence[tuple[Range | None, tuple[int, ...]]],
+    talk: Talk,
+) -> tuple[str, ...]:
+    """What is odd in some of the pictures beside what the last quantized form was calibrated for.
+
+    Said before the work, not after it. What cannot be read is left to the work.
+    """
+    known = [(fed, shape) for fed, shape in calibrated if fed is not None]
+    if not known:
+        return ()
+    fed, shape = known[-1]
+    bench = Bench(job, ())
+
+    def frames() -> Iterator[NDArray[np.float32]]:
+        for place in looked_at(len(pictures)):
+            with suppress(KnightliteError):
+                yield bench.prepared(pictures[place], shape)
+
+    told = remark(frames(), fed)
+    if told is None:
+        return ()
+    talk.warn(told)
+    return (told,)
