@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,9 @@ def test_a_part_of_what_it_was_calibrated_on_is_known(
         raise Asked(named["known"])
 
     monkeypatch.setattr(diagnosis, "diagnose", asked)
-    for options in ({}, {"data": "calib", "recipe": "digits"}):
+    for options in (DiagnoseOptions(), DiagnoseOptions(data="calib", recipe="digits")):
         with pytest.raises(Asked, match=str(known)):
-            diagnose(DiagnoseOptions(iteration=pictures, **options))
+            diagnose(replace(options, iteration=pictures))
     with pytest.raises(Asked, match="False"):
         diagnose(DiagnoseOptions(iteration=pictures, data="calib/3", recipe="digits"))
 

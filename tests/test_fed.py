@@ -24,7 +24,7 @@ STEM = "digits_quantize"
 FORMS = (f"{STEM}.onnx", f"{STEM}_golden.onnx", f"{STEM}_r.cfg")
 IMAGENET = load_recipe("imagenet")
 MEAN, STD = (np.reshape(item, (3, 1, 1)) for item in (IMAGENET.mean, IMAGENET.std))
-KNOWN = integer_range("x", np.dtype(np.int8), np.float64(0.0208), IMAGENET.text)
+KNOWN = integer_range("x", np.dtype(np.int8), 0.0208, IMAGENET.text)
 PIXELS = np.random.default_rng(7).integers(20, 236, (4, 3, 24, 24))
 FORMULA = (
     "Hint: feed what calibration was fed: (pixel / 255 - mean) / std, mean 0.485 0.456 0.406, std "
@@ -33,7 +33,7 @@ FORMULA = (
 
 
 def usual(pixels: Array) -> Array:
-    return (pixels / 255 - MEAN) / STD
+    return np.asarray((pixels / 255 - MEAN) / STD)
 
 
 def told(frames: Array, known: Range = KNOWN) -> str | None:
@@ -100,7 +100,7 @@ def test_pictures_that_are_prepared_otherwise(frames: Array, sentence: str) -> N
 
 
 def test_a_network_that_normalizes_itself_is_fed_pixels() -> None:
-    known = integer_range("x", np.dtype(np.uint8), np.float64(1), IMAGENET.raw().text)
+    known = integer_range("x", np.dtype(np.uint8), 1.0, IMAGENET.raw().text)
     assert told(PIXELS.astype(float), known) is None
     for frames in (PIXELS / 255, usual(PIXELS)):
         found = told(frames, known)
@@ -110,7 +110,7 @@ def test_a_network_that_normalizes_itself_is_fed_pixels() -> None:
 
 def test_vectors_and_inputs_without_a_recipe() -> None:
     """A channel of one value spans nothing, and numbers that are no pictures may lie on a side."""
-    known = integer_range("v", np.dtype(np.int8), np.float64(0.02), None, "arrays of 3 frames")
+    known = integer_range("v", np.dtype(np.int8), 0.02, None, "arrays of 3 frames")
     assert told(np.linspace(0, 1, 40).reshape(1, 40, 1, 1), known) is None
     assert told(np.linspace(0, 0.01, 40).reshape(1, 40, 1, 1), known) is not None
     pictures = told(PIXELS / 255, known)
@@ -128,7 +128,7 @@ def test_each_channel_has_its_own_range() -> None:
 
 
 def test_a_zero_point_moves_the_range() -> None:
-    known = integer_range("x", np.dtype(np.uint8), np.float64(0.02), None, "", np.uint8(128))
+    known = integer_range("x", np.dtype(np.uint8), 0.02, None, "", np.array(128, np.uint8))
     assert (known.low.tolist(), known.high.tolist()) == ([-2.56], [2.54])
 
 

@@ -182,7 +182,7 @@ def test_what_is_fed_to_an_unread_input_is_ignored(tmp_path: Path) -> None:
     heard: list[str] = []
     meta = open_binary(next(tmp_path.glob("*_r.cfg"))).program.meta
     fed = SimulateOptions(input=f"{tmp_path}/size.npy:{tmp_path}/x.npy", frame_count=6)
-    frames, count = frames_of(fed, meta, Talk(heard.append))
+    frames, count, _ = frames_of(fed, meta, Talk(heard.append))
     assert count == 6
     assert np.concatenate([frame["x"] for frame in frames]).std() > 10
     assert "nothing reads the network input im_shape: it is ignored" in heard

@@ -59,7 +59,7 @@ def test_pictures_that_are_one(net: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_constant_calibrates_nothing(net: str) -> None:
-    with pytest.warns(UserWarning, match=r"fed to input x is 0: nothing can be calibrated on it"):
+    with pytest.warns(UserWarning, match=r"fed to input x is 0: nothing can be calibrated on that"):
         knightlite.quantize(net, data=np.zeros((3, 3, 32, 32), np.float32), effort="low")
 
 

@@ -320,11 +320,11 @@ def _data(folder: Path) -> list[Target]:
         return dump._batch(path.parent, 0, quantized, "x")
 
     def stored(path: Path) -> object:
-        stored_frames.classes_of(path, None)
+        stored_frames.classes_of(path, None, None)
         return stored_frames.digest_of(path, 0), stored_frames.frame_of(path, 0, (3, 8, 8))
 
     def stored_classes(path: Path) -> object:
-        return stored_frames.classes_of(folder / "arrays" / "1.npy", path)
+        return stored_frames.classes_of(folder / "arrays" / "1.npy", path, None)
 
     def read_sample(path: Path) -> object:
         return sample({"onnx": path, "input_x": path}, quantized)

@@ -28,16 +28,19 @@ def warn_of_poor_data(
     if is_made_up(work):
         return
     seen = prepared.seen
-    for name in prepared.exact.inputs:
-        found = seen.statistics[name]
-        low, high = float(found.minimum.min()), float(found.maximum.max())
-        if low == high:
-            talk.warn(
-                f"every value that is fed to input {name} is {low + 0.0:.4g}: nothing can be "
-                "calibrated on it, and what the outputs keep of it says nothing. Hint: feed "
-                "pictures as the network will see them"
-            )
-            return
+    values = {
+        name: (float(found.minimum.min()), float(found.maximum.max()))
+        for name in prepared.exact.inputs
+        for found in (seen.statistics[name],)
+    }
+    if all(low == high for low, high in values.values()):  # one of several may be a mask
+        listed = " and ".join(f"{name} is {low + 0.0:.4g}" for name, (low, _) in values.items())
+        talk.warn(
+            f"every value that is fed to input {listed}: nothing can be calibrated on that, and "
+            "what the outputs keep of it says nothing. Hint: feed pictures as the network will see "
+            "them"
+        )
+        return
     alike = len(seen.sample[0]) > 1 and all(
         np.array_equal(item[:1], one[None]) for item in seen.sample for one in item[1:]
     )

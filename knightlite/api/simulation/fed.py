@@ -51,7 +51,7 @@ def range_of(entry: StoredTensor, meta: Description) -> Range:
 def integer_range(
     name: str,
     kind: np.dtype[Any],
-    scale: Array,
+    scale: Array | float,
     recipe: str | None,
     data: str = "",
     zero: Array | int = 0,
@@ -71,8 +71,8 @@ def looked_at(count: int) -> range:
 def remark(frames: Iterable[Array], known: Range, blank: bool = True) -> str | None:
     """What is odd about float frames [1, C, H, W], with a hint; None where nothing is.
 
-    ``blank``: whether one number everywhere is. Frames with NaN, which are refused elsewhere, are
-    not looked at.
+    ``blank``: whether one number everywhere is; of several inputs one may be a mask. Frames with
+    NaN, which are refused elsewhere, are not looked at.
     """
     counted = _Counted(known)
     for values in frames:

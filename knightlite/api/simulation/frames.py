@@ -109,7 +109,10 @@ def frames_of(
         talk.say(f"{run} frame(s) run, {found.remaining} remain; -fc N runs more of them.")
     places = looked_at(run)
     told = _warned(
-        [remark(found.floats(item.name, places), range_of(item, meta)) for item in meta.inputs],
+        [
+            remark(found.floats(item.name, places), range_of(item, meta), len(meta.inputs) == 1)
+            for item in meta.inputs
+        ],
         talk,
     )
     return iter(found), run, told
