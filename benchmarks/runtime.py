@@ -14,8 +14,9 @@ the host's share excluded. ``ort_fp32_ms`` and ``ort_int8_ms``: the float ONNX m
 model that ``quant`` wrote, in ONNX Runtime on the same thread in the same run, frame by frame in
 turn with ours. ``arena_bytes``: what the caller gives the runtime to run fast, beside the files;
 ``plan_bytes``: the plan's DDR without constants, of which it is a part, and ``fspm_bytes`` those
-of the chip's FSPM where a program keeps tensors there, else 0. ``peak_mib``: the most that the
-process had in memory, Python and the files included, after a few frames in a process of its own.
+of FSPM up to the last that the program touches, where it keeps tensors there, else 0.
+``peak_mib``: the most that the process had in memory, Python and the files included, after a few
+frames in a process of its own.
 ``same`` says that every output byte is numpy's.
 """
 
@@ -44,6 +45,7 @@ from schedule_networks import BY_NAME, build
 
 import knightlite
 from knightlite.container import Program, decode_program
+from knightlite.isa import Space, disassemble
 from knightlite.native import NativeMachine
 from knightlite.native.library import KERNELS, load_library
 from knightlite.sim import Machine
@@ -173,7 +175,11 @@ def measure(name: str, level: int, engines: Sequence[str], frames: int) -> Itera
         found = machine.run(inputs)
         arena = machine.arena_bytes if isinstance(machine, NativeMachine) else 0
         plan = program.meta.ddr_bytes - program.meta.constants_bytes
-        fspm = program.meta.chip_values.fspm_bytes
+        fspm = max(
+            (access.last for item in disassemble(program.code) for access in item.accesses()
+             if access.space is Space.FSPM),
+            default=0,
+        )  # fmt: skip
         yield Row(
             model=name,
             level=level,

@@ -26,6 +26,8 @@ CHIP = replace(TINY, fspm_bytes=1 << 17, wspm_bytes=1 << 16, mspm_bytes=1 << 14)
 PARAMETERS, PROLOGUE, ACTIVATION = 0, 2048, 4096
 X, Y, RESIDUAL, SUMS, JOINED = 0, 40_000, 60_000, 80_000, 110_000
 SEEDS = 100
+LEAST_WORK = 36 << 10  # bytes that vector kernels have for work in any network
+Shape = tuple[int, int, int]
 ENDS = {U8: (0, 255), S8: (-128, 127), S16: (-32768, 32767)}
 
 
@@ -52,6 +54,19 @@ class Wide(Random):
         kernel = self.one_of(1, 1, 2, 3)
         x = (self.integer(1, 9), self.integer(1, 9), inputs)
         y = (self.integer(1, 7), self.integer(1, 7), outputs)
+        return self.matrix_of(x, y, kernel, depthwise, groups)
+
+    def many_channels(self) -> Matrix:
+        """Depthwise, and more of it than the work memory of vector kernels holds."""
+        channels = self.integer(240, 256)
+        shape = (self.integer(2, 4), self.integer(12, 14), channels)
+        made = self.matrix_of(shape, (2, 12, channels), 3, 1, 1)
+        return replace(
+            made, dilation_width=2, stride_width=1, pad_left=1, accumulate_in=0, accumulate_out=0
+        )
+
+    def matrix_of(self, x: Shape, y: Shape, kernel: int, depthwise: int, groups: int) -> Matrix:
+        outputs = y[2]
         prologue = self.integer(0, 1)
         x_type = self.one_of(U8, S8, S16) if prologue else self.one_of(U8, S8)
         types = {"prologue_type": self.one_of(U8, S8), "middle_type": self.one_of(U8, S8, S16)}
@@ -119,12 +134,12 @@ class Wide(Random):
         return self.rng.integers(0, 256, count).astype(np.uint8)
 
 
-def constants(draw: Wide) -> tuple[bytes, bytes]:
+def constants(draw: Wide, channels: int = 140) -> tuple[bytes, bytes]:
     """Weights and what lies in MSPM."""
     narrow = draw.integer(0, 3) > 0
     mspm = bytearray(draw.bytes_of(CHIP.mspm_bytes).tobytes())
     for place in (PARAMETERS, PROLOGUE, ACTIVATION):
-        mspm[place : place + 8 * 140] = draw.parameters(140, narrow)
+        mspm[place : place + 8 * channels] = draw.parameters(channels, narrow)
     return draw.bytes_of(CHIP.wspm_bytes).tobytes(), bytes(mspm)
 
 
@@ -145,6 +160,25 @@ def test_kernel_makes_the_bytes_of_the_scalar_one(kernels: str) -> None:
         assert vector.arena_bytes > scalar.arena_bytes  # it has work of its own, so it was taken
         distinct |= set(np.unique(wanted[0, 0, 0, Y:RESIDUAL]).tolist())
     assert len(distinct) == 256
+
+
+def test_depthwise_channels_by_parts() -> None:
+    """So many at a time as the work memory holds, unless a part of them could not be told."""
+    together = 0
+    for seed in range(16):
+        draw = Wide(seed)
+        item = draw.many_channels()
+        program = with_tensors(whole_memory_program([item], *constants(draw, 256), chip=CHIP))
+        fspm = {"fspm": draw.bytes_of(CHIP.fspm_bytes).reshape(1, 1, 1, -1)}
+        scalar = NativeMachine(program, kernels="scalar")
+        wanted = scalar.run(fspm)["after"].tobytes()
+        is_whole = item.activation == Activation.TWO_SIDED
+        together += is_whole
+        for kernels in KERNELS[1 : load_library().knl_best_kernels() + 1]:
+            vector = NativeMachine(program, kernels=kernels)
+            assert vector.run(fspm)["after"].tobytes() == wanted, f"seed {seed}: {item}"
+            assert (vector.arena_bytes - scalar.arena_bytes > LEAST_WORK) is is_whole
+    assert 0 < together < 8
 
 
 def test_a_second_frame_is_not_the_first_ones(rng: np.random.Generator) -> None:

@@ -16,12 +16,26 @@ import pytest
 from assembled import TINY, U8, load, make, program, record, store, tensor
 from compilers import needs_compiler
 from conformance_checks import MAIN, build, random_inputs
-from integer_nets import NETWORKS
+from integer_nets import NETWORKS, IntegerNet
 from knightlite.container import Program
-from knightlite.isa import Affine, Eltwise, Instruction, Load, Matrix, Pool, PoolMode, Space, Store
+from knightlite.ir import Graph
+from knightlite.isa import (
+    Affine,
+    Eltwise,
+    Instruction,
+    Load,
+    Matrix,
+    Pool,
+    PoolMode,
+    Space,
+    Store,
+    disassemble,
+)
 from knightlite.native import NativeMachine
+from knightlite.native.library import KERNELS, load_library
 from knightlite.sim import Machine
 from test_runtime import with_tensors
+from test_runtime_kernels import LEAST_WORK
 
 pytestmark = needs_compiler
 
@@ -205,6 +219,36 @@ def test_order(items: list[Instruction], wanted: bool) -> None:
     native = NativeMachine(made, kernels="scalar")
     assert native.run(inputs)["after"].tobytes() == Machine(made).run(inputs)["after"].tobytes()
     assert is_mapped(native) is wanted
+
+
+def wide_depthwise() -> Graph:
+    """Of so many channels that three rows of them are more than vector kernels may have."""
+    net = IntegerNet("wide_depthwise")
+    x = net.layer(net.picture(32, 40, 20), 320)
+    x = net.layer(x, 320, kernel=3, group=320)
+    return net.end(net.layer(x, 32))
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_vector_kernels_have_a_share_of_the_memory(level: int) -> None:
+    """An eighteenth of DDR, with FSPM where it is needed, or 36 KB."""
+    program = build(wide_depthwise(), MAIN, level).program
+    room = program.meta.ddr_bytes - program.meta.constants_bytes
+    if level:
+        room += max(
+            access.last
+            for item in disassemble(program.code)
+            for access in item.accesses()
+            if access.space is Space.FSPM
+        )
+    scalar, *vectors = (
+        NativeMachine(program, checked=False, kernels=kernels)
+        for kernels in KERNELS[: load_library().knl_best_kernels() + 1]
+    )
+    assert is_mapped(scalar) is (level == 0)
+    for native in vectors:
+        work = native.arena_bytes - scalar.arena_bytes
+        assert 0 < work <= max(room / 18, LEAST_WORK) + 64
 
 
 @pytest.mark.parametrize("network", NETWORKS[:2])

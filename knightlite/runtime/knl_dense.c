@@ -49,8 +49,8 @@ static void share(const knl_item *item, knl_plan *p, uint64_t room) {
         p->rows = 1 + (uint32_t)more;
 }
 
-/* Whether a vector kernel does an instruction, and how. */
-static int make_plan(const knl_network *net, const knl_item *item, knl_plan *p) {
+/* How all channels of an instruction go through vector kernels; 0 where they do not. */
+static int plan_channels(const knl_network *net, const knl_item *item, knl_plan *p) {
     uint32_t taps = item->kernel_height * item->kernel_width, high;
     uint32_t type = item->prologue ? item->prologue_type : item->x_type;
     uint64_t rows;
@@ -110,9 +110,36 @@ static int make_plan(const knl_network *net, const knl_item *item, knl_plan *p) 
     return p->end <= MOST_WORK; /* of programs that no chip can hold: these are refused later */
 }
 
+/* The first `channels` of a depthwise instruction, which has as many inputs as outputs. */
+static knl_item narrowed(const knl_item *item, uint32_t channels) {
+    knl_item found = *item;
+    found.x_channels = found.y_channels = channels;
+    return found;
+}
+
+/* Whether a vector kernel does an instruction, and how: all its channels at a time, or so many as
+ * the work memory should be enough for. */
+static int make_plan(const knl_network *net, const knl_item *item, knl_plan *p,
+                     uint32_t *channels) {
+    *channels = item->y_channels;
+    if (!plan_channels(net, item, p))
+        return 0;
+    if (!item->depthwise || item->accumulate_in || item->accumulate_out ||
+        item->activation == KNL_ACTIVATION_TWO_SIDED)
+        return 1;
+    while (p->end > net->work_limit && *channels > KNL_MOST_LANES) {
+        knl_item part;
+        *channels = (*channels / 2 + KNL_MOST_LANES - 1) / KNL_MOST_LANES * KNL_MOST_LANES;
+        part = narrowed(item, *channels);
+        plan_channels(net, &part, p);
+    }
+    return 1;
+}
+
 uint64_t knl_vector_bytes(const knl_network *net, const knl_item *item) {
     knl_plan p;
-    return make_plan(net, item, &p) ? p.end : 0;
+    uint32_t channels;
+    return make_plan(net, item, &p, &channels) ? p.end : 0;
 }
 
 /* ---- order of work */
@@ -204,16 +231,16 @@ static void run_rows(const knl_target *to, part *now, const knl_taps *taps,
     }
 }
 
-void knl_vector_matrix(knl_network *net, const knl_item *item, const knl_tiles *tiles) {
-    knl_plan p;
+static void run_plan(knl_network *net, const knl_item *item, const knl_tiles *tiles,
+                     const knl_plan *plan) {
+    knl_plan p = *plan;
     knl_taps taps;
     knl_prologue prologue;
     knl_rounding rounding;
     knl_target to;
     part now;
     uint32_t blocks;
-    if (!make_plan(net, item, &p) ||
-        (item->prologue && !knl_set_prologue(net, item, &p, &prologue))) {
+    if (item->prologue && !knl_set_prologue(net, item, &p, &prologue)) {
         knl_run_matrix(net, item, tiles);
         return;
     }
@@ -246,5 +273,32 @@ void knl_vector_matrix(knl_network *net, const knl_item *item, const knl_tiles *
         now.last = blocks - now.first < p.packed_blocks ? blocks : now.first + p.packed_blocks;
         knl_pack(net, item, &p, tiles, now.first);
         run_rows(&to, &now, &taps, item->prologue ? &prologue : NULL);
+    }
+}
+
+void knl_vector_matrix(knl_network *net, const knl_item *item, const knl_tiles *tiles) {
+    knl_plan p;
+    uint32_t most, first;
+    if (!make_plan(net, item, &p, &most)) {
+        knl_run_matrix(net, item, tiles);
+        return;
+    }
+    if (most == item->y_channels) {
+        run_plan(net, item, tiles, &p);
+        return;
+    }
+    for (first = 0; first < item->y_channels; first += most) {
+        uint32_t left = item->y_channels - first;
+        knl_item some = narrowed(item, left < most ? left : most);
+        knl_tiles at = *tiles;
+        at.x += (size_t)first * knl_size(item->x_type);
+        at.y += (size_t)first * knl_size(item->y_type);
+        if (at.other)
+            at.other += (size_t)first * knl_size(item->residual_type);
+        at.weights += first;
+        some.parameter_address += first * KNL_PARAMETER_BYTES;
+        some.prologue_address += item->prologue ? first * KNL_PARAMETER_BYTES : 0;
+        plan_channels(net, &some, &p);
+        run_plan(net, &some, &at, &p);
     }
 }

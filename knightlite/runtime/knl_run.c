@@ -4,8 +4,8 @@
 enum {
     ALIGN = 64,
     SLACK = 64,            /* vector kernels read up to so many bytes behind a memory */
-    WORK_SHARE = 18,       /* of the plan's DDR, the part that vector kernels may have for work */
-    LEAST_WORK = 48 * 1024 /* even so */
+    WORK_SHARE = 18,       /* of DDR and FSPM, the part that vector kernels may have for work */
+    LEAST_WORK = 36 * 1024 /* even so */
 };
 
 static uint64_t aligned(uint64_t bytes) {
@@ -57,27 +57,42 @@ size_t knl_arena_bytes(const knl_network *net) {
     return found > (uint64_t)SIZE_MAX ? 0 : (size_t)found;
 }
 
-/* What vector kernels want: the most of any instruction; and what instructions touch. */
-static void measure_work(knl_network *net) {
-    uint64_t share = (net->ddr_bytes - net->constants_bytes) / WORK_SHARE;
+/* Up to where instructions touch the memories. */
+static void measure_use(knl_network *net) {
     knl_item item;
     size_t byte = 0;
-    net->work_limit = share < LEAST_WORK ? LEAST_WORK : share;
-    net->work_bytes = 0;
     memset(net->used_bytes, 0, sizeof net->used_bytes);
     while (byte < net->code_bytes) {
         knl_operand found[KNL_MOST_OPERANDS];
         unsigned count, i;
-        uint64_t wanted;
         byte = knl_decode(net, byte, &item);
         count = knl_operands(&item, found);
         for (i = 0; i < count; i++)
             if (knl_last(&found[i]) > net->used_bytes[found[i].space])
                 net->used_bytes[found[i].space] = knl_last(&found[i]);
+    }
+}
+
+/* What vector kernels want: the most of any instruction. */
+static void measure_work(knl_network *net) {
+    uint64_t share = net->ddr_bytes - net->constants_bytes;
+    knl_item item;
+    size_t byte = 0;
+    if (net->mapped != KNL_ALL_MAPPED)
+        share += room(net, KNL_SPACE_FSPM, net->fspm_bytes);
+    share /= WORK_SHARE;
+    net->work_limit = share < LEAST_WORK ? LEAST_WORK : share;
+    net->work_bytes = 0;
+    while (net->simd && byte < net->code_bytes) {
+        uint64_t wanted;
+        byte = knl_decode(net, byte, &item);
         wanted = knl_vector_bytes(net, &item);
         if (wanted > net->work_bytes)
             net->work_bytes = wanted;
     }
+    /* some rows of an instruction may share the room otherwise */
+    if (net->sums_bytes && net->work_bytes && net->work_bytes < net->work_limit)
+        net->work_bytes = net->work_limit;
 }
 
 static uint64_t map_bytes(const knl_map *map) {
@@ -102,9 +117,6 @@ static void measure_map(knl_network *net) {
     net->record_count = net->mapped ? map.count : 0;
     net->store_count = net->mapped ? map.stores : 0;
     net->sums_bytes = net->mapped ? map.sums_bytes : 0;
-    /* some rows of an instruction may share the room otherwise */
-    if (net->sums_bytes && net->work_bytes && net->work_bytes < net->work_limit)
-        net->work_bytes = net->work_limit;
 }
 
 int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error) {
@@ -113,8 +125,9 @@ int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error) {
                        "the best kernels of this build on this processor are %u, not %u.",
                        (uint64_t)knl_best_kernels(), (uint64_t)kernels);
     net->simd = knl_kernels(kernels);
-    measure_work(net);
+    measure_use(net);
     measure_map(net);
+    measure_work(net);
     return KNL_OK;
 }
 
