@@ -8,10 +8,11 @@ are written, channels padded to a vector word, and something for every part.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import count
-from math import inf
+from math import inf, prod
 from typing import NamedTuple
 
 from knightlite.frontend.factors import Factors, Places
@@ -40,35 +41,72 @@ class Step(NamedTuple):
 
 
 _Open = tuple[int, int, Places, tuple[Step, ...]]  # cost, a number, where it is, how it got there
+_Way = tuple[int, tuple[Step, ...], Places]  # cost, steps, and where they lead
 
 
-@lru_cache(maxsize=4096)
-def search(
-    factors: Factors, wanted: Wanted, most: float = inf
-) -> tuple[int, tuple[Step, ...], Places] | None:
+class _Sizes:
+    """How many elements blocks of factors count together; each row of them is counted once."""
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        self._sizes = sizes
+        self._counted: dict[tuple[int, ...], int] = {}
+
+    def size(self, blocks: tuple[int, ...]) -> int:
+        """The product of theirs."""
+        if blocks not in self._counted:
+            self._counted[blocks] = prod(self._sizes[index] for index in blocks)
+        return self._counted[blocks]
+
+
+@dataclass(slots=True)
+class _Searched:
+    """``way``: the cheapest, where one is known; else none costs less than ``least``."""
+
+    way: _Way | None = None
+    least: float = 0
+
+
+def search(factors: Factors, wanted: Wanted, most: float = inf) -> _Way | None:
     """The cheapest steps to places that are wanted: their cost, themselves, and the places.
 
     None where they would cost ``most`` or more, or are not found.
     """
+    known = _searched(factors, wanted)
+    if known.way is None and known.least < most:
+        known.way, known.least = _search(factors, wanted, most)
+    return known.way if known.way is not None and known.way[0] < most else None
+
+
+@lru_cache(maxsize=4096)
+def _searched(factors: Factors, wanted: Wanted) -> _Searched:
+    """What is known; blocks of a network that are alike ask again, each with another ``most``."""
+    return _Searched()
+
+
+def _search(factors: Factors, wanted: Wanted, most: float) -> tuple[_Way | None, float]:
+    """The cheapest way, or what all cost at least: infinite where there are too many places."""
     blocks, start = _blocks_of(factors, wanted)
-    sizes = Factors(tuple(factors.size(block) for block in blocks), start)
+    sizes = _Sizes(tuple(factors.size(block) for block in blocks))
     number = count()
     waiting: list[_Open] = [(0, next(number), start, ())]
-    known: dict[Places, int] = {}
+    known: set[Places] = set()
+    cheapest: dict[Places, int] = {}
     while waiting and len(known) < MOST_PLACES:
         cost, _, places, steps = heappop(waiting)
-        if cost >= most:
-            return None
         if places in known:
             continue
-        known[places] = cost
+        known.add(places)
         c, h, w = (tuple(index for block in place for index in blocks[block]) for place in places)
         if wanted.holds((c, h, w)):
-            return cost, steps, (c, h, w)
+            return (cost, steps, (c, h, w)), cost
         for more, step, made in _followers(sizes, places):
-            if made not in known and max(map(sizes.size, made)) <= LARGEST:
-                heappush(waiting, (cost + more, next(number), made, (*steps, step)))
-    return None
+            total = cost + more
+            if total >= min(most, cheapest.get(made, most)):
+                continue
+            if max(map(sizes.size, made)) <= LARGEST:
+                cheapest[made] = total
+                heappush(waiting, (total, next(number), made, (*steps, step)))
+    return None, inf if len(known) == MOST_PLACES else most
 
 
 def _blocks_of(factors: Factors, wanted: Wanted) -> tuple[list[tuple[int, ...]], Places]:
@@ -87,34 +125,34 @@ def _blocks_of(factors: Factors, wanted: Wanted) -> tuple[list[tuple[int, ...]],
     return blocks, (places[0], places[1], places[2])
 
 
-def _elements(factors: Factors, places: Places) -> int:
-    c, h, w = (factors.size(place) for place in places)
+def _elements(sizes: _Sizes, places: Places) -> int:
+    c, h, w = (sizes.size(place) for place in places)
     return -(-c // WORD) * WORD * h * w
 
 
-def _followers(factors: Factors, places: Places) -> Iterator[tuple[int, Step, Places]]:
+def _followers(sizes: _Sizes, places: Places) -> Iterator[tuple[int, Step, Places]]:
     c, h, w = places
     yield 1, Step("SwapPixels"), (c, w, h)
     if c or w:
         made = (w, h, c)
-        yield SLOW * _elements(factors, made), Step("SwapChannels"), made
+        yield SLOW * _elements(sizes, made), Step("SwapChannels"), made
     for cut in range(1, len(c)):
-        groups = factors.size(c[:cut])
+        groups = sizes.size(c[:cut])
         made = (c[cut:] + c[:cut], h, w)
         step = Step("ChannelShuffle", (("groups", groups),))
-        yield SLOW * _elements(factors, made), step, made
-    yield from _stacked(factors, places)
-    yield from _blocks(factors, places)
+        yield SLOW * _elements(sizes, made), step, made
+    yield from _stacked(sizes, places)
+    yield from _blocks(sizes, places)
 
 
-def _stacked(factors: Factors, places: Places) -> Iterator[tuple[int, Step, Places]]:
+def _stacked(sizes: _Sizes, places: Places) -> Iterator[tuple[int, Step, Places]]:
     """The outermost factors of one axis (of rows and columns the innermost too) onto another."""
     for source in (CHANNELS, ROWS, COLUMNS):
         for length in range(1, len(places[source]) + 1):
             for inner in (False, True) if source != CHANNELS else (False,):
                 taken = places[source][-length:] if inner else places[source][:length]
                 rest = places[source][:-length] if inner else places[source][length:]
-                parts = factors.size(taken)
+                parts = sizes.size(taken)
                 if parts > MOST_PARTS or (inner and not rest):
                     continue
                 for target in (CHANNELS, ROWS, COLUMNS):
@@ -123,11 +161,11 @@ def _stacked(factors: Factors, places: Places) -> Iterator[tuple[int, Step, Plac
                     changed = list(places)
                     changed[source], changed[target] = rest, taken + places[target]
                     made = (changed[0], changed[1], changed[2])
-                    cost = _elements(factors, made) + PER_PART * parts
+                    cost = _elements(sizes, made) + PER_PART * parts
                     yield cost, Step("Stack", (), parts, source, target, inner), made
 
 
-def _blocks(factors: Factors, places: Places) -> Iterator[tuple[int, Step, Places]]:
+def _blocks(sizes: _Sizes, places: Places) -> Iterator[tuple[int, Step, Places]]:
     """DepthToSpace and SpaceToDepth in both modes."""
     c, h, w = places
     for first in range(1, len(c)):
@@ -137,21 +175,21 @@ def _blocks(factors: Factors, places: Places) -> Iterator[tuple[int, Step, Place
                 ("CRD", c[len(c) - both : len(c) - both + first], c[len(c) - both + first :],
                  c[: len(c) - both]),
             ):  # fmt: skip
-                block = factors.size(rows)
-                if block == factors.size(columns):
+                block = sizes.size(rows)
+                if block == sizes.size(columns):
                     made = (rest, h + rows, w + columns)
                     step = Step("DepthToSpace", (("block", block), ("mode", mode)))
-                    yield SLOW * _elements(factors, made), step, made
+                    yield SLOW * _elements(sizes, made), step, made
     for k in range(1, len(h) + 1):
         for m in range(1, len(w) + 1):
-            block = factors.size(h[-k:])
-            if block != factors.size(w[-m:]):
+            block = sizes.size(h[-k:])
+            if block != sizes.size(w[-m:]):
                 continue
             for mode in ("DCR", "CRD"):
                 moved = h[-k:] + w[-m:]
                 made = (moved + c if mode == "DCR" else c + moved, h[:-k], w[:-m])
                 step = Step("SpaceToDepth", (("block", block), ("mode", mode)))
-                yield SLOW * _elements(factors, made), step, made
+                yield SLOW * _elements(sizes, made), step, made
 
 
 # ------------------------------------------------------------------ appended
