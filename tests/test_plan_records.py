@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
+from knightlite import dtypes
 from knightlite.container import GeneralLayer, plan_bytes
 from knightlite.container.plan import GENERAL, HEAD, LAYER, NOWHERE, PLACE, TENSOR, Record
+from knightlite.emit.program import _general
+from knightlite.ir import GraphBuilder, HostOp
 from test_description import RESHAPE, SUM, described
 
 
@@ -39,3 +44,34 @@ def test_general_layers_share_one_list_of_what_they_read() -> None:
     ]  # fmt: skip
     places = records(data, at + 4 * GENERAL.form.size, PLACE, 1 + 1 + 7)
     assert [item["tensor"] for item in places] == [0, 1, 0, 1, 1, 1, 0, 1, 0]
+
+
+def test_where_a_program_waits_for_the_host() -> None:
+    """Before the first instruction of the layer behind; tensors by their names in the program."""
+    net = GraphBuilder("net")
+    net.input("x", (1, 2, 1, 2), dtypes.S8, 0.5)
+    for op, name, inputs, more in (
+        ("Table", "a", ("x",), {}),
+        ("General", "g", ("a",), {"reads": ("q",), "makes": "m", "layer_type": 7}),
+        ("Table", "b", ("g",), {}),
+        ("General", "h", ("b", "a", "b"), {"reads": ("p", "q", "r"), "makes": "m"}),
+        ("General", "i", ("h",), {}),
+        ("Table", "c", ("i",), {}),
+    ):
+        net.node(op, inputs, name, cast("dict[str, Any]", more))
+        net.tensor(name, (1, 2, 1, 2), dtypes.S8, 0.5)
+    graph = net.build(("c",))
+    hosts = {
+        "g": (HostOp("n", "Abs", ("q",), ("t",)), HostOp("o", "Neg", ("t",), ("m",))),
+        "h": (HostOp("s", "Sum", ("r", "p", "q"), ("m",)),),
+        "i": (HostOp("u", "Abs", ("h",), ("i",)),),
+    }
+    graph = graph.with_nodes([replace(n, host=hosts.get(n.output, ())) for n in graph.nodes])
+    code = cast("Any", [SimpleNamespace(layer=layer) for layer in (0, 0, 1, 1, 1, 2)])
+    found = _general(graph, code)
+    assert [(item.name, item.at, item.reads, item.output, item.layer_type) for item in found] == [
+        ("g", 2, ("a",), "g", 7), ("h", 5, ("b", "a"), "h", 0), ("i", 5, ("h",), "i", 0),
+    ]  # fmt: skip
+    assert [[(op.name, *op.inputs, *op.outputs) for op in item.operators] for item in found] == [
+        [("n", "a", "t"), ("o", "t", "g")], [("s", "b", "b", "a", "h")], [("u", "h", "i")],
+    ]  # fmt: skip

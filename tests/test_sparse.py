@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from conformance_checks import ORIGIN, Built, artificial, build, random_inputs, reference, run
 from knightlite import dtypes
+from knightlite.allocate import place_tensors
 from knightlite.api.compilation import compile_bytes
 from knightlite.chip import Chip
 from knightlite.chip_files import find
@@ -24,9 +25,12 @@ from knightlite.container import Program, decode_program, encode_program, paired
 from knightlite.errors import CapacityError, MachineError, UnsupportedError
 from knightlite.ir import Graph
 from knightlite.isa import Engine, Instruction, Matrix, SparseMatrix, assemble
+from knightlite.lower.sparse import without_zero_blocks
 from knightlite.native import NativeMachine
 from knightlite.onnx_models import write_qdq
 from knightlite.options.compile import CompileOptions
+from knightlite.schedule.channels import _cut
+from knightlite.schedule.network import network_of
 from knightlite.sim import Machine, simulate_time
 from knightlite.talk import Talk
 from quantized_nets import QuantizedNet
@@ -133,6 +137,63 @@ def test_without_the_word_nothing_changes() -> None:
     whole = layer()
     plain, asked = (build(whole, "TX5368AV200", sparse=word) for word in (False, True))
     assert encode_program(plain.program) == encode_program(asked.program)
+
+
+class Forgets(dict[str, Any]):
+    """A memory that finds nothing again: every layer is chosen for itself."""
+
+    def __contains__(self, key: object) -> bool:
+        return False
+
+
+def test_layers_alike_but_for_their_zeros_are_chosen_apart() -> None:
+    """As many zeros, elsewhere; more of them; the same ones once more."""
+    net = QuantizedNet()
+    x = net.input("x", 128, 10, 10)
+    for name in "abcd":
+        x = net.conv(x, name, 128, (3, 3), pads=(1, 1, 1, 1))
+    graph = net.build(x)
+    constants = dict(graph.constants)
+    for name, (rows, columns) in {
+        "a": (slice(64), slice(64)), "b": (slice(64), slice(64, None)), "c": (slice(64), slice(96)),
+        "d": (slice(64), slice(64)),
+    }.items():  # fmt: skip
+        constants[f"{name}.weight"] = constants[f"{name}.weight"].copy()
+        constants[f"{name}.weight"][rows, columns] = 0
+    family = find("TX5368AV200")
+    tilings: dict[str, Any] = {}
+    plans = [
+        compile_graph(
+            replace(graph, constants=constants), family, "TX5368AV200", ORIGIN, tilings=memory,
+            sparse=True,
+        )
+        for memory in (tilings, Forgets())
+    ]  # fmt: skip
+    one, other = (
+        [(layer.tiling, layer.estimated_cycles) for layer in item.plan.layers] for item in plans
+    )
+    assert one == other
+    assert plans[0].program.code == plans[1].program.code
+    assert one[2][1] < one[0][1]
+    assert len(tilings) == 4  # d reads and writes elsewhere
+
+
+def test_a_cut_counts_the_blocks_of_each_part() -> None:
+    """Tiles of one shape: the first of two parts has a fourth of its blocks, the others all."""
+    family = find("TX5368AV200")
+    graph = layer()
+    weights = graph.constants["y.weight"].copy()
+    weights[:64, 32:] = 0
+    graph = replace(graph, constants={**graph.constants, "y.weight": weights})
+    marked, _ = without_zero_blocks(graph, family.chip)
+    placed, places = place_tensors(marked)
+    (item,) = network_of(placed, places, family.chip).layers
+    tiling = replace(item.uncut, outs=64)
+    parts = [item.instructions((at, at + 64), (0, 128)) for at in (0, 64)]
+    cycles = [sum(one.cycles(family.chip) for one in part) for part in parts]
+    assert cycles[0] < cycles[1] / 2
+    found = _cut(item, tiling)
+    assert (found.instructions, found.cycles) == (2, sum(cycles) - 2 * item.setup)
 
 
 # ------------------------------------------------------------------ damage

@@ -16,7 +16,8 @@ from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized
 from knightlite.frontend.survey import survey
 from knightlite.ir import Graph
-from knightlite.lower.transposed import window
+from knightlite.lower import Placement
+from knightlite.lower.transposed import Window, _every, window
 from knightlite.ops import View, transposed
 from onnx_nets import Net, checked, operators
 from test_qdq import assert_equal, quantized, write
@@ -297,6 +298,17 @@ def test_write_then_read(tmp_path: Path) -> None:
         "r.weight": ((4, 6, 2, 2), (6,), 1),
         "y.weight": ((6, 1, 4, 4), (6,), 0),
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "strides"),
+    [(2, 3, (1400, 44)), (1, 3, (700, 44)), (2, 1, (1400, 11)), (1, 1, (700, 11))],
+)
+def test_strides_of_a_phase(rows: int, columns: int, strides: tuple[int, int]) -> None:
+    """Every second row and fourth column; one alone leads nowhere, and its stride stays small."""
+    down, right = Window(3, rows, 0, 1, 0), Window(1, columns, 0, 1, 0)
+    place = _every(Placement(5, 700, 11), down, right, (2, 4))
+    assert place == (5 + 3 * 700 + 11, *strides)
 
 
 def test_scales_along_the_input_channels_are_refused(tmp_path: Path) -> None:

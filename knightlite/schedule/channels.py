@@ -60,14 +60,15 @@ def _cost(layer: Layer, cut: Cut) -> int:
 def _cut(layer: Layer, tiling: Tiling) -> Cut:
     geometry = layer.geometry
     chip = geometry.chip
-    known: dict[tuple[int, int, bool, bool], tuple[int, int]] = {}
+    known: dict[tuple[object, ...], tuple[int, int]] = {}
     cycles = instructions = sum_bytes = 0
     for outs in geometry.out_parts(tiling):
         parts = geometry.in_parts(tiling, outs)
         for ins in parts:
-            key = (span(outs), span(ins), ins == parts[0], ins == parts[-1])
+            ends = (ins == parts[0], ins == parts[-1])
+            key = (span(outs), span(ins), *ends, geometry.stored_blocks(outs, ins))
             if key not in known:
-                items = layer.instructions(outs, ins, *key[2:])
+                items = layer.instructions(outs, ins, *ends)
                 known[key] = sum(x.cycles(chip) for x in items), len(items)
             cycles += known[key][0]
             instructions += known[key][1]
