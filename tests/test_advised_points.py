@@ -78,8 +78,10 @@ def test_higher_levels_with_the_other_words_of_compile() -> None:
         "Compile at schedule level 2: a search from level 1",
     ]
     assert remarks == [
-        "Narrower tensors: not tried, quant was asked for 8 bits already", NO_SIZE
-    ]  # fmt: skip
+        "Narrower tensors: not tried, quant was asked for 8 bits already; its report says what has "
+        "16 all the same (quant --wide-tensors off)",
+        NO_SIZE,
+    ]
     assert [item.short for item in tried(program(1), source)[0]] == ["compile --opt-group 2"]
 
 

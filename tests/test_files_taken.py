@@ -189,11 +189,11 @@ def test_frames_in_their_order_or_a_frozen_sample() -> None:
     np.save("f.npy", np.zeros((6, 3, 2, 2), np.float32))
     np.save("l.npy", np.arange(6) * 2)
     options = EvaluateOptions(data=Path("f.npy"), labels=Path("l.npy"))
-    found = evaluation._frames(options)
+    found = evaluation._frames(options, None)
     assert [(item.frame, item.label, item.number) for item in found] == [
         (place, 2 * place, place) for place in range(6)
     ]
-    some = evaluation._frames(replace(options, count=4, seed=3))
+    some = evaluation._frames(replace(options, count=4, seed=3), None)
     wanted = np.random.RandomState(3).permutation(6)[:4].tolist()
     assert [(item.frame, item.label, item.number) for item in some] == [
         (place, 2 * place, number) for number, place in enumerate(wanted)
@@ -259,12 +259,16 @@ def test_where_the_float_model_is() -> None:
 
 
 def test_calls_that_quant_made_over_the_same_data() -> None:
-    quantized("one", data="pics", iteration=7)
+    """None where one thing is another: what is fed, how, or what came of it."""
+    model = quantized("one", data="pics", iteration=7, batch_size=2, seed=3)
     (run,) = open_workspace().records
-    options = DiagnoseOptions(data="pics")
+    options = DiagnoseOptions(quantized=model, data="pics", batch_size=2, seed=3)
     assert diagnosis._calls_of(options, run) == 7
-    assert diagnosis._calls_of(replace(options, data="others"), run) == 0
+    for other in ({"data": "others"}, {"batch_size": 1}, {"seed": 4}):
+        assert diagnosis._calls_of(replace(options, **other), run) == 0
     assert diagnosis._calls_of(options, None) == 0
+    model.write_text("another")
+    assert diagnosis._calls_of(options, run) == 0
 
 
 def test_the_command_of_a_remedy_asks_for_what_was_diagnosed() -> None:
@@ -280,10 +284,10 @@ def test_the_command_of_a_remedy_asks_for_what_was_diagnosed() -> None:
     )  # fmt: skip
     words = " ".join(diagnosis._again(options, run))
     assert words == (
-        "knightlite quant -m n.pdmodel --chip TX5112CV201 -d pics --recipe raw -bs 2 -i 9 --seed 3 "
+        "knightlite quant -m n.pdmodel --chip TX5112CV201 -d pics --recipe raw -bs 2 -i 4 --seed 3 "
         "-qm kl -gt"
     )
-    assert " -i 4 " in " ".join(diagnosis._again(replace(options, data="mine"), run))
+    assert " -d mine " in " ".join(diagnosis._again(replace(options, data="mine"), run))
     assert " ".join(diagnosis._again(options, None)).startswith(
         "knightlite quant -m n.onnx -d pics"
     )
