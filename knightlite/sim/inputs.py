@@ -85,13 +85,10 @@ class Frames:
         """Frames in the files that will not run."""
         return self.available - len(self.numbers)
 
-    def floats(self, name: str, places: Iterable[int]) -> Iterator[Array]:
-        """Input ``name`` of the frames to run at ``places`` as [1, C, H, W] floats.
-
-        None where it is fed with integers.
-        """
+    def stored(self, name: str, places: Iterable[int]) -> Iterator[Array]:
+        """Input ``name`` of the frames to run at ``places`` as the file holds it, [1, C, H, W]."""
         for source in self.sources:
-            if source.entry.name == name and source.real is not None:
+            if source.entry.name == name:
                 for place in places:
                     yield source.values(self.numbers[place])
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from knightlite.api.evaluation.engine import Bench, Job, Picture
 from knightlite.api.simulation.fed import Range, looked_at, remark
+from knightlite.api.simulation.order import order_remark
 from knightlite.errors import KnightliteError
 from knightlite.talk import Talk
 
@@ -35,8 +36,11 @@ def warn_of_odd_input(
             with suppress(KnightliteError):
                 yield bench.prepared(pictures[place], shape)
 
-    told = remark(frames(), fed)
-    if told is None:
-        return ()
-    talk.warn(told)
-    return (told,)
+    looked = [*frames()]
+    told = [remark(looked, fed)]
+    if looked and pictures[0].frame is not None:  # through a recipe the order is right
+        told.append(order_remark(looked, fed.name, None))
+    found = tuple(item for item in told if item is not None)
+    for sentence in found:
+        talk.warn(sentence)
+    return found

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from knightlite import limits, workspace
 from knightlite.api.simulation.fed import looked_at, preparation, range_of, remark
+from knightlite.api.simulation.order import order_remark
 from knightlite.container import Description, StoredTensor
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.options.simulate import SimulateOptions
@@ -107,15 +108,19 @@ def frames_of(
         talk.say(f"{run} frame(s) run{every} (-fs {step}).")
     elif found.remaining:
         talk.say(f"{run} frame(s) run, {found.remaining} remain; -fc N runs more of them.")
-    places = looked_at(run)
-    told = _warned(
-        [
-            remark(found.floats(item.name, places), range_of(item, meta), len(meta.inputs) == 1)
-            for item in meta.inputs
-        ],
-        talk,
-    )
-    return iter(found), run, told
+    places, raw = looked_at(run), layout if _is_raw(options.input) else None
+    remarks: list[str | None] = []
+    for item in meta.inputs:
+        stored = [*found.stored(item.name, places)]
+        if stored[0].dtype.kind == "f":
+            remarks.append(remark(stored, range_of(item, meta), len(meta.inputs) == 1))
+        remarks.append(order_remark(stored, item.name, raw))
+    return iter(found), run, _warned(remarks, talk)
+
+
+def _is_raw(argument: str) -> bool:
+    """Whether files without a shape are named, whose order only ``-fmt`` says."""
+    return not argument.endswith(".npy")
 
 
 def _warned(remarks: Sequence[str | None], talk: Talk) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from knightlite.api.models.machines import open_machine, run_frames
 from knightlite.api.simulation.fed import looked_at, preparation, range_of, remark
 from knightlite.api.simulation.frames import picture
 from knightlite.api.simulation.host import blob_names, finisher
+from knightlite.api.simulation.order import order_remark
 from knightlite.errors import DataError, UsageError
 from knightlite.frames import are_frames
 from knightlite.options.shared import ENGINES, NUMPY
@@ -115,18 +116,22 @@ class CompiledNetwork:
         """What a feed holds for inputs that the model declares and nothing reads."""
         return [name for name in feed if name not in {entry.name for entry in self.meta.inputs}]
 
-    def remarks(self, feed: Mapping[str, Any]) -> list[str]:
-        """What is odd about the floats of a feed that ``run`` takes; none where nothing is.
+    def remarks(self, feed: Mapping[str, Any], order: bool = True) -> list[str]:
+        """What is odd about a feed that ``run`` takes; none where nothing is.
 
-        A feed of one number everywhere is not: programs warm up with it.
+        ``order``: whether the order of numbers is looked at too, which takes longer. A feed of one
+        number everywhere is not odd: programs warm up with it.
         """
         found = []
         for entry in self.meta.inputs:
             values = np.asarray(feed[entry.name])
-            if values.dtype.kind == "f" and len(values):
-                frames = values.reshape(len(values), *entry.shape[1:])
-                some = (frames[at : at + 1] for at in looked_at(len(frames)))
+            if not len(values):
+                continue
+            frames = values.reshape(len(values), *entry.shape[1:])
+            some = [frames[at : at + 1] for at in looked_at(len(frames))]
+            if values.dtype.kind == "f":
                 found.append(remark(some, range_of(entry, self.meta), blank=False))
+            found.append(order_remark(some, entry.name, None) if order else None)
         return [item for item in found if item is not None]
 
     def prepare(
