@@ -13,8 +13,9 @@ from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings, without_zero_blocks
 from knightlite.ops import constraint_findings
 from knightlite.passes import PIPELINE, Explanations, run_passes
-from knightlite.schedule import LEVELS, Budget, Plan, Tilings, make_plan
+from knightlite.schedule import LEVELS, Budget, Plan, Tilings, cut_columns, make_plan
 
+COLUMNS = "cut_columns"  # what explanations of layers done by columns are filed under
 SPARSE = "sparse"  # what explanations of skipped zeros are filed under
 
 
@@ -77,9 +78,18 @@ def plan_graph(
     rewritten = run_passes(graph, family.chip, PIPELINE, told)
     if sparse:
         rewritten = skip_zeros(rewritten, family.chip, told)
+    rewritten = side_by_side(rewritten, family.chip, told)
     placed, places = place_tensors(rewritten, LEVELS[level].copies_joined)
     verify(placed)
     return make_plan(placed, places, family.chip, reuse_ddr, tilings, LEVELS[level], budget)
+
+
+def side_by_side(graph: Graph, chip: Chip, told: Explanations) -> Graph:
+    """The graph whose layers of too wide rows go by columns; ``told`` takes what each does."""
+    cut, sentences = cut_columns(graph, chip)
+    for name, sentence in sentences:
+        told.say(name, COLUMNS, sentence)
+    return cut
 
 
 def skip_zeros(graph: Graph, chip: Chip, told: Explanations) -> Graph:

@@ -218,10 +218,10 @@ def wide_layer() -> Graph:
     ("change", "sentence", "hint"),
     [
         (
-            {"fspm_bytes": 4096},
+            {"fspm_bytes": 256},  # a column reads 3 x 3 pixels of 32 channels
             # 3 x 60 pixels of 32 channels, 60 of 16 channels and their sums of 4 bytes
             "layer y needs 10560 bytes of FSPM for one row of its smallest tile (16 channels, "
-            "60 pixels a row), the chip has 4096.",
+            "60 pixels a row), the chip has 256.",
             "use a narrower input, or a chip with more FSPM",
         ),
         (
@@ -249,8 +249,8 @@ def test_refusals_at_the_edge() -> None:
         build(wide_layer(), just)
     net = QuantizedNet()
     graph = net.build(net.max_pool(net.input("x", 8, 4, 60), "y", kernel=(2, 2), strides=(2, 2)))
-    with pytest.raises(CapacityError, match=r"\(4 channels, 60 pixels a row\), the chip has 512\."):
-        build(graph, artificial(replace(TX5368, fspm_bytes=512)))
+    with pytest.raises(CapacityError, match=r"\(4 channels, 60 pixels a row\), the chip has 16\."):
+        build(graph, artificial(replace(TX5368, fspm_bytes=16)))
 
 
 def test_every_layer_that_cannot_fit_is_named() -> None:
@@ -258,7 +258,7 @@ def test_every_layer_that_cannot_fit_is_named() -> None:
     x = net.input("x", 40, 3, 60)
     graph = net.build(net.max_pool(net.conv(x, "a", 8), "b"), net.conv(x, "c", 8))
     with pytest.raises(CapacityError) as caught:
-        build(graph, artificial(replace(TX5368, fspm_bytes=512)))
+        build(graph, artificial(replace(TX5368, fspm_bytes=16)))
     assert [finding.where for finding in caught.value.findings] == ["a", "b", "c"]
 
 

@@ -301,7 +301,7 @@ def _same_chip(one: str, other: str) -> bool:
 def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str, str]]:
     """(node, pass, sentence) of all rewrites that looked at the node (or any); of the schedule."""
     from knightlite import chip_files
-    from knightlite.compiler import skip_zeros
+    from knightlite.compiler import side_by_side, skip_zeros
     from knightlite.frontend import load_quantized
     from knightlite.passes import PIPELINE, Explanations, run_passes
 
@@ -318,7 +318,8 @@ def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str
     explanations = Explanations()
     rewritten = run_passes(graph, family.chip, PIPELINE, explanations)
     if options.sparse:
-        skip_zeros(rewritten, family.chip, explanations)
+        rewritten = skip_zeros(rewritten, family.chip, explanations)
+    side_by_side(rewritten, family.chip, explanations)
     rows = [row for row in explanations.sentences if node in (None, row[0])]
     return rows + _scheduled(graph, family, options)
 

@@ -1,6 +1,7 @@
 """Tiles, order and overlap."""
 
 from knightlite.schedule.bound import Bound, lower_bound
+from knightlite.schedule.columns import cut_columns
 from knightlite.schedule.explained import Told, explained
 from knightlite.schedule.homes import Piece
 from knightlite.schedule.levels import LEVELS, Level
@@ -30,6 +31,7 @@ __all__ = [
     "Tilings",
     "Told",
     "block_name",
+    "cut_columns",
     "explained",
     "layer_key",
     "live_bytes",

@@ -117,24 +117,28 @@ def _most_rows(geometry: Geometry, tiling: Tiling) -> int:
     return low
 
 
+def smallest(geometry: Geometry) -> Tiling:
+    """A row of the fewest channels: where not even this fits, nothing does."""
+    ins = min(geometry.group[0], geometry.chip.matrix_input_lanes)
+    return Tiling(1, min(channel_cuts(geometry)), ins, False, 1)
+
+
 def _capacity_error(geometry: Geometry, name: str) -> CapacityError:
     """Names what even the smallest tile does not fit; the limits saw to WSPM."""
-    chip = geometry.chip
-    smallest = min(channel_cuts(geometry))
-    tiling = Tiling(1, smallest, min(geometry.group[0], chip.matrix_input_lanes), False, 1)
+    chip, tiling = geometry.chip, smallest(geometry)
     need = geometry.fspm_bytes(tiling)
     if need > chip.fspm_bytes:
         width = geometry.x.shape[3]
         return CapacityError(
             f"layer {name} needs {need} bytes of FSPM for one row of its smallest tile "
-            f"({smallest} channels, {width} pixels a row), the chip has {chip.fspm_bytes}.",
+            f"({tiling.outs} channels, {width} pixels a row), the chip has {chip.fspm_bytes}.",
             "use a narrower input, or a chip with more FSPM",
         )
     need = sum(geometry.parameter_bytes(tiling))
     if need <= chip.mspm_bytes:
         return CapacityError(
             f"layer {name} takes strides that instructions cannot hold even in its smallest tile "
-            f"({smallest} channels): {geometry.pixel_bytes(tiling)} bytes a pixel, at most "
+            f"({tiling.outs} channels): {geometry.pixel_bytes(tiling)} bytes a pixel, at most "
             f"{LARGEST_PIXEL}, and {geometry.row_bytes(tiling)} bytes a row, at most "
             f"{LARGEST_ROW}.",
             "use fewer channels, or features of 8 bits",
