@@ -29,7 +29,7 @@ from knightlite.emit import golden_model
 from knightlite.inference import Session, session
 from knightlite.ir import Graph
 from knightlite.ir.graph import flatten_chains
-from knightlite.native import NativeMachine
+from knightlite.native import NativeMachine, unknown
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import BY_NAME, View
 from knightlite.schedule import Budget
@@ -68,9 +68,10 @@ class Built:
     def native(self) -> NativeMachine | None:
         """The same program in the runtime in C.
 
-        None without a compiler, and where the host computes in the middle: it refuses these.
+        None without a compiler, and where the host computes in the middle what it does not know.
         """
-        if not has_compiler() or self.program.meta.general:
+        general = self.program.meta.general
+        if not has_compiler() or unknown(op.op for item in general for op in item.operators):
             return None
         return NativeMachine(self.program)
 

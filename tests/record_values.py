@@ -20,6 +20,7 @@ from knightlite.container import (
     HostOperator,
     Layer,
     LowerBound,
+    Made,
     RegionNote,
     ScheduleNotes,
     StoredTensor,
@@ -145,21 +146,29 @@ def constants(draw: DrawFn) -> Constant:
 
 
 @st.composite
+def any_host_operators(draw: DrawFn) -> HostOperator:
+    """An operator that tells of all that it makes, or of nothing."""
+    keys = record_form(HostOperator).keys
+    made: HostOperator = draw(
+        st.builds(HostOperator, **{item.name: values(item.form) for item in keys})
+    )
+    count = len(made.outputs) * draw(st.integers(0, 1))
+    told = draw(st.lists(records(Made), min_size=count, max_size=count))
+    return dataclasses.replace(made, makes=tuple(told))
+
+
+@st.composite
 def host_operators(draw: DrawFn, known: list[str]) -> HostOperator:
     """An operator that reads what is known; what it computes is known then."""
-    made: HostOperator = draw(
-        st.builds(
-            HostOperator,
-            **{item.name: values(item.form) for item in record_form(HostOperator).keys},
-        )
-    )
+    made = draw(any_host_operators())
     sources = st.sampled_from(["", *known, *made.constants])
     taken = {"", *known, *made.constants}
     new = tuple(dict.fromkeys(name for name in made.outputs if name not in taken))
     outputs = new or (max(taken, key=len) + "+",)
     known.extend(outputs)
     inputs = tuple(draw(st.lists(sources, min_size=1, max_size=3)))
-    return dataclasses.replace(made, inputs=inputs, outputs=outputs)
+    makes = made.makes if len(made.makes) == len(outputs) else ()
+    return dataclasses.replace(made, inputs=inputs, outputs=outputs, makes=makes)
 
 
 @st.composite
@@ -212,6 +221,7 @@ def schedules(draw: DrawFn, layers: int) -> ScheduleNotes:
 COMPOSED: dict[type, Callable[[], SearchStrategy[Any]]] = {
     StoredTensor: stored_tensors,
     Constant: constants,
+    HostOperator: any_host_operators,
     Description: descriptions,
 }
 

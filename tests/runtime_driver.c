@@ -61,6 +61,8 @@ static int run(knl_network *net, const uint32_t head[HEAD], const unsigned char 
     }
     if (!status)
         knl_run(net, take, into);
+    if (!status)
+        status = knl_host_status(net, error);
     return status;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,8 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 import knightlite
-from compilers import needs_compiler
-from conformance_checks import build
+from compilers import SANITIZED, compile_c, needs_compiler, runtime_objects
+from conformance_checks import assert_alike, build
 from knightlite.api.deployment import deploy
 from knightlite.api.models import QuantizedModel
 from knightlite.api.models.binary import open_binary
@@ -45,6 +46,7 @@ from knightlite.profiler import profile, profile_text
 from knightlite.profiler.writers import profile_json
 from knightlite.schedule import explained
 from knightlite.sim import Machine
+from made_once import MadeOnce
 from onnx_nets import Net, operators
 
 Array = NDArray[Any]
@@ -213,6 +215,8 @@ def test_every_byte_is_the_golden_models(
             machine.run(given, seen.__setitem__)
             wanted = dict(zip(names, golden_session(golden).run(names, given), strict=True))
             assert [name for name in names if seen[name].tobytes() != wanted[name].tobytes()] == []
+            if found.native is not None:
+                assert_alike(found.native, given, seen)
             assert all(np.ptp(seen[item.output]) for item in program.meta.general)
 
 
@@ -524,9 +528,9 @@ def test_a_file_that_is_wrong_behind_a_turned_value_is_refused(
 
 
 @needs_compiler
-def test_the_runtime_in_c_refuses_it_by_name(tmp_path: Path) -> None:
-    program = program_of(masked, tmp_path)
-    with pytest.raises(KnightliteError, match=r"1 general layers \(Hardmax\)"):
+def test_the_runtime_in_c_refuses_by_name_what_it_does_not_know(tmp_path: Path) -> None:
+    program = program_of(sampled, tmp_path)
+    with pytest.raises(UnsupportedError, match=r"general layer g has GridSample \(g\), which the"):
         NativeMachine(program)
 
 
@@ -551,12 +555,12 @@ def test_what_explain_says(tmp_path: Path) -> None:
         assert found["two"].startswith("on the host, before sum, on trip 2 of 2: CumSum of c")
 
 
-def test_engine_native_and_deploy_say_that_they_cannot(tmp_path: Path) -> None:
-    found = compiled(saved(twice, tmp_path))
+def test_engine_native_and_deploy_say_what_they_do_not_know(tmp_path: Path) -> None:
+    found = compiled(saved(mixed, tmp_path))
     files = found.save(tmp_path)
     sentence = (
-        "net has general layers (CumSum; 2 trips to the host), which the runtime in C does not "
-        "compute yet."
+        "net has general layers (Einsum), which the runtime in C computes only by handlers of the "
+        "program that it is part of."
     )
     with pytest.raises(UsageError) as caught:
         knightlite.Session(found, engine="native")
@@ -567,6 +571,33 @@ def test_engine_native_and_deploy_say_that_they_cannot(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         deploy(options)
     assert caught.value.sentence == sentence
+
+
+@needs_compiler
+def test_engine_native_and_deploy(made_once: MadeOnce, tmp_path: Path) -> None:
+    """The same outputs; a project of its own makes the known answer, its arena to the byte."""
+    found = compiled(saved(masked, tmp_path))
+    files = found.save(tmp_path)
+    picture = {"x": np.random.default_rng(3).normal(0, 1, (1, 3, 9, 8)).astype(np.float32)}
+    (wanted,) = knightlite.Session(found).run(None, picture)
+    (native,) = knightlite.Session(found, engine="native").run(None, picture)
+    assert native.tobytes() == wanted.tobytes()
+    made = deploy(DeployOptions(
+        cfg=files["cfg"], weight=files["weight"], out_dir=tmp_path / "c", directory=tmp_path
+    ))  # fmt: skip
+    project = tmp_path / "c"
+    own = [project / "src" / name for name in ("main.c", "files_hosted.c")]
+    own += [path for path in project.rglob("network*.c") if "runtime" not in path.parts]
+    include = [f"-I{path.parent}" for path in project.rglob("network.h")]
+    compile_c(
+        tmp_path / "run", [*runtime_objects(made_once, *SANITIZED), *own], *SANITIZED, *include
+    )
+    done = subprocess.run(
+        [tmp_path / "run", "-c"], cwd=project, capture_output=True, text=True, timeout=60,
+        env={"ASAN_OPTIONS": "detect_leaks=0"},  # it ends with its memory
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "known answer: 16 bytes, 0 differ\n"), done.stderr
+    assert made.needs.is_exact
 
 
 def test_the_chain_by_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

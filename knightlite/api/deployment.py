@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from knightlite import atomic_write, limits
 from knightlite.api.compilation import KNOWN_ANSWER_SEED
 from knightlite.api.models.binary import Binary, find_binary
-from knightlite.api.models.machines import require_no_general
+from knightlite.api.models.machines import open_simulator, require_known
 from knightlite.api.models.stage_files import COMPILE_FILES, sibling
 from knightlite.errors import DataError, UsageError, not_there
 from knightlite.options import check
@@ -61,7 +61,7 @@ def deploy(options: DeployOptions, talk: Talk = SILENT) -> DeployResult:
     _require_room(folder, options.force)
     binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
     meta = binary.program.meta
-    require_no_general(binary, "the runtime in C", "sim and knightlite.Session run it")
+    require_known(binary, "sim and knightlite.Session run it")
     if meta.host:
         listed = ", ".join(dict.fromkeys(step.op for step in meta.host))
         talk.say(f"The project runs the chip's share; the host's is not in it: {listed}.")
@@ -107,10 +107,7 @@ def known_answer(binary: Binary, talk: Talk = SILENT) -> tuple[bytes, bytes]:
 
     Where there is none, or one of another size, integers are drawn as ``compile`` draws them.
     """
-    from knightlite.sim import Machine
-
-    machine = Machine(binary.program, binary.target(None))
-    machine.check()
+    machine = open_simulator(binary)
     talk.say("the simulator makes the known answer")
     inputs = _known_input(binary)
     outputs = machine.run(inputs)

@@ -7,7 +7,7 @@ The page on formats is generated from these records. A change of a key is a chan
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
@@ -279,6 +279,19 @@ def constant(values: NDArray[Any]) -> Constant:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What an operator of the host makes."""
+
+    type: ElementType = key("numpy's name of the elements")
+    shape: Annotated[tuple[Count, ...], AtMostItems(MAX_DIMENSIONS)] = key("sizes of the axes")
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all elements."""
+        return math.prod(self.shape) * np.dtype(self.type).itemsize
+
+
+@dataclass(frozen=True, slots=True)
 class HostOperator:
     """An ONNX operator (opset 21) that the host runs behind the chip, on real numbers."""
 
@@ -293,6 +306,22 @@ class HostOperator:
         "`steps`"
     )
     constants: Mapping[str, Constant] = key("by the name that the operator reads them by")
+    makes: tuple[Made, ...] = key(
+        "where they are known, type and shape of each output, for one frame", default=()
+    )
+
+    def misfits(self) -> Iterator[Fault]:
+        """Whether all outputs are told of, or none."""
+        if self.makes and len(self.makes) != len(self.outputs):
+            yield "makes", f"those of {len(self.outputs)} outputs", f"of {len(self.makes)}"
+
+    def misfit(self, results: Iterable[tuple[str, Sequence[int]]]) -> str:
+        """How results (type and shape of each) differ from what the operator makes, or ""."""
+        for name, made, (kind, shape) in zip(self.outputs, self.makes, results, strict=False):
+            if (made.type, made.shape) != (kind, tuple(shape)):
+                told = f"{made.type} of shape {made.shape}"
+                return f"{name} must be {told}, not {kind} of shape {tuple(shape)}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

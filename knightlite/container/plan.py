@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -19,6 +19,7 @@ from knightlite.container.description import (
     Description,
     ElementType,
     HostOperator,
+    Made,
     StoredTensor,
 )
 from knightlite.dtypes import S8, S16, U8
@@ -124,12 +125,14 @@ GENERAL = Record(
     (
         *_text("name", "its name"),
         *_text("op", "kinds of its operators, joined by a comma"),
-        *_text("operators", "its operators as `meta` has them, in JSON"),
         Item("at", "Q", "as `at`"),
         Item("output", "I", "which of the tensors it writes"),
         Item("reads", "I", "how many tensors it reads"),
         Item("first_read", "I", "which of the tensors that such layers read is its first"),
         Item("layer_type", "I", "as `layer_type`"),
+        Item("first_operator", "I", "which of the operators is its first"),
+        Item("operators", "I", "how many it has, which follow those of the layer before"),
+        Item("result", "I", "which of its values it writes"),
     ),
 )
 PLACE = Record(
@@ -140,7 +143,8 @@ PLACE = Record(
 SCALE = Record("scale", "One per scale.", (Item("value", "f", "what 1 is worth"),))
 HOST_OPERATOR = Record(
     "host_operator",
-    "One per operator that the host runs behind the chip, in their order.",
+    "One per operator that the host runs behind the chip, then one per operator of the layers that "
+    "it runs between segments, in their order.",
     (
         *_text("name", "of the node"),
         *_text("op", "ONNX operator"),
@@ -153,16 +157,20 @@ HOST_OPERATOR = Record(
 )
 HOST_OPERAND = Record(
     "host_operand",
-    "One per operand of these operators.",
+    "One per operand of these operators. Values are counted from what the chip leaves: its "
+    "outputs, or the tensors that the layer reads; then what its operators make.",
     (
-        *_text("name", "an output of the chip or of an operator before; empty: left out"),
-        Item("type", "I", "of a constant: which of the types of `Constant`; else 4294967295"),
-        Item("axes", "I", "of a constant: how many axes it has"),
-        Item("first_size", "I", "of a constant: which of the numbers is its first size"),
+        *_text("name", "what the operator reads or makes; empty: left out"),
+        Item("value", "I", "which of the values it is; of a constant, or left out, 4294967295"),
+        Item("type", "I", "of a constant or a result: which of the types of `Constant`; else "
+             "4294967295"),
+        Item("axes", "I", "of a constant or a result: how many axes it has"),
+        Item("first_size", "I", "of a constant or a result: which of the numbers is its first "
+             "size"),
         Item("data_offset", "I", "of a constant: where in the texts its elements are"),
         Item("data_bytes", "I", "of a constant: how many bytes they have"),
     ),
-)
+)  # fmt: skip
 HOST_ATTRIBUTE = Record(
     "host_attribute",
     "One per attribute of these operators.",
@@ -221,7 +229,9 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
     scales: list[float] = []
     tensors = meta.tensors_in_ddr
     host = _Host(texts)
-    steps = [host.operator(step) for step in meta.host]
+    steps, _ = host.operators(_names(meta.outputs), meta.host)
+    general, inner = _general(meta, texts, host)
+    steps += inner
     head = HEAD.form.pack(
         pair, hashlib.sha256(described).digest(), bytes.fromhex(meta.chip_digest),
         meta.ddr_bytes, meta.constants_bytes, chip.ddr_bytes, chip.fspm_bytes, chip.wspm_bytes,
@@ -234,7 +244,7 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
     parts = [head]
     parts += [LAYER.form.pack(*texts.place(layer.name)) for layer in meta.layers]
     parts += [_tensor(entry, texts, scales) for entry in tensors]
-    parts += _general(meta, texts)
+    parts += general
     reads = [name for item in meta.general for name in item.reads]
     for names in (_names(meta.inputs), _names(meta.outputs), reads):
         parts += [PLACE.form.pack(at) for at in _places(meta, names)]
@@ -254,25 +264,44 @@ class _Host:
         self.attributes: list[bytes] = []
         self.numbers: list[int] = []
 
-    def operator(self, step: HostOperator) -> bytes:
+    def operators(
+        self, given: Iterable[str], steps: Iterable[HostOperator]
+    ) -> tuple[list[bytes], dict[str, int]]:
+        """The records of operators, and the numbers of all values; ``given``: the first ones."""
+        values = {name: at for at, name in enumerate(given)}
+        found, count = [], len(values)
+        for step in steps:
+            found.append(self._operator(step, values, count))
+            values.update({name: count + at for at, name in enumerate(step.outputs) if name})
+            count += len(step.outputs)
+        return found, values
+
+    def _operator(self, step: HostOperator, values: Mapping[str, int], count: int) -> bytes:
         """The record of an operator, once those of its operands and attributes are made."""
         first_operand, first_attribute = len(self.operands), len(self.attributes)
-        self.operands += [self._operand(name, step.constants.get(name)) for name in step.inputs]
-        self.operands += [self._operand(name, None) for name in step.outputs]
+        for name in step.inputs:
+            known = step.constants.get(name)
+            value = NOWHERE if known else values.get(name, NOWHERE)
+            self.operands.append(self._operand(name, value, known, known.data if known else None))
+        for at, name in enumerate(step.outputs):
+            made = step.makes[at] if step.makes else None
+            self.operands.append(self._operand(name, count + at, made, None))
         self.attributes += [self._attribute(*item) for item in sorted(step.attributes.items())]
         return HOST_OPERATOR.form.pack(
             *self._texts.place(step.name), *self._texts.place(step.op), first_operand,
             len(step.inputs), len(step.outputs), first_attribute, len(step.attributes),
         )  # fmt: skip
 
-    def _operand(self, name: str, values: Constant | None) -> bytes:
-        if values is None:
-            return HOST_OPERAND.form.pack(*self._texts.place(name), NOWHERE, 0, 0, 0, 0)
+    def _operand(
+        self, name: str, value: int, kind: Constant | Made | None, data: bytes | None
+    ) -> bytes:
+        if kind is None:
+            return HOST_OPERAND.form.pack(*self._texts.place(name), value, NOWHERE, 0, 0, 0, 0)
         first_size = len(self.numbers)
-        self.numbers += values.shape
+        self.numbers += kind.shape
         return HOST_OPERAND.form.pack(
-            *self._texts.place(name), ELEMENT_TYPES.index(values.type), len(values.shape),
-            first_size, *self._texts.put(values.data),
+            *self._texts.place(name), value, ELEMENT_TYPES.index(kind.type), len(kind.shape),
+            first_size, *((0, 0) if data is None else self._texts.put(data)),
         )  # fmt: skip
 
     def _attribute(self, name: str, value: Attribute) -> bytes:
@@ -312,18 +341,24 @@ def _tensor(entry: StoredTensor, texts: _Texts, scales: list[float]) -> bytes:
     )  # fmt: skip
 
 
-def _general(meta: Description, texts: _Texts) -> list[bytes]:
-    found, first = [], 0
+def _general(meta: Description, texts: _Texts, host: _Host) -> tuple[list[bytes], list[bytes]]:
+    """The records of general layers, and of their operators."""
+    found: list[bytes] = []
+    inner: list[bytes] = []
+    first = 0
     for item in meta.general:
-        operators = canonical_json([to_json(step) for step in item.operators]).decode()
+        operators, values = host.operators(item.reads, item.operators)
+        place = len(meta.host) + len(inner)
+        inner += operators
         found.append(
             GENERAL.form.pack(
-                *texts.place(item.name), *texts.place(item.op), *texts.place(operators), item.at,
+                *texts.place(item.name), *texts.place(item.op), item.at,
                 *_places(meta, [item.output]), len(item.reads), first, item.layer_type,
+                place, len(operators), values.get(item.output, NOWHERE),
             )
         )  # fmt: skip
         first += len(item.reads)
-    return found
+    return found, inner
 
 
 def _names(entries: Iterable[StoredTensor]) -> list[str]:

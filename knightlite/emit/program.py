@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from knightlite import schedule
 from knightlite.allocate import Location, is_hosted, is_placed, trips
@@ -15,6 +15,7 @@ from knightlite.container import (
     HostOperator,
     Layer,
     LowerBound,
+    Made,
     Origin,
     Piece,
     Program,
@@ -25,7 +26,7 @@ from knightlite.container import (
     constant,
     paired,
 )
-from knightlite.container.description import IntegerType
+from knightlite.container.description import ElementType, IntegerType
 from knightlite.emit.tokens import with_tokens
 from knightlite.errors import CapacityError, Finding, findings_error
 from knightlite.ir import Graph, HostOp, Node, Tensor
@@ -81,7 +82,7 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
         outputs=tuple(tensors[name] for name in graph.chip_outputs),
         tensors=tuple(tensors.values()),
         graph_outputs=graph.outputs,
-        host=tuple(map(_host_operator, graph.host)),
+        host=_behind(graph),
         general=hosted,
         schedule=_schedule_notes(plan, family),
     )
@@ -152,7 +153,7 @@ def _general(graph: Graph, code: Sequence[Instruction]) -> tuple[GeneralLayer, .
         GeneralLayer(
             name=node.name,
             at=sum(item.layer < border for item in code),
-            operators=_operators(node),
+            operators=_operators(graph, node),
             reads=tuple(dict.fromkeys(node.inputs)),
             output=node.output,
             layer_type=int(str(node.attributes.get(general.LAYER_TYPE, 0))),
@@ -161,16 +162,31 @@ def _general(graph: Graph, code: Sequence[Instruction]) -> tuple[GeneralLayer, .
     )
 
 
-def _operators(node: Node) -> tuple[HostOperator, ...]:
+def _behind(graph: Graph) -> tuple[HostOperator, ...]:
+    """What the host computes behind the chip."""
+    if not graph.host:
+        return ()
+    known = host.shapes(host.share(graph, batch=1))
+    return tuple(_host_operator(op, known) for op in graph.host)
+
+
+def _operators(graph: Graph, node: Node) -> tuple[HostOperator, ...]:
     """Those of a General, which call tensors by the names that these have in the program."""
-    names = dict(zip(general.reads_of(node), node.inputs, strict=True))
-    names[general.made_by(node)] = node.output
+    read, made = general.reads_of(node), general.made_by(node)
+    inputs = {
+        name: graph.tensors[given].shape for name, given in zip(read, node.inputs, strict=True)
+    }
+    known = host.shapes(
+        general.float_model(node.host, inputs, made, graph.tensors[node.output].shape)
+    )
+    names = dict(zip(read, node.inputs, strict=True))
+    names[made] = node.output
 
     def called(given: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(names.get(name, name) for name in given)
 
     return tuple(
-        _host_operator(replace(op, inputs=called(op.inputs), outputs=called(op.outputs)))
+        replace(_host_operator(op, known), inputs=called(op.inputs), outputs=called(op.outputs))
         for op in node.host
     )
 
@@ -210,7 +226,9 @@ def _tensors(
     return found
 
 
-def _host_operator(op: HostOp) -> HostOperator:
+def _host_operator(op: HostOp, known: Mapping[str, host.Described]) -> HostOperator:
+    """``known``: shapes and types of values as ONNX infers them."""
+    makes = [_made(known.get(name)) for name in op.outputs]
     return HostOperator(
         name=op.name,
         op=op.op,
@@ -218,7 +236,22 @@ def _host_operator(op: HostOp) -> HostOperator:
         outputs=op.outputs,
         attributes=op.attributes,
         constants={name: constant(values) for name, values in sorted(op.constants.items())},
+        makes=() if None in makes else tuple(filter(None, makes)),
     )
+
+
+def _made(described: host.Described | None) -> Made | None:
+    """None where a size is not known, or numpy has no such type."""
+    from onnx import helper
+
+    shape, kind = described or (None, 0)
+    if shape is None or not kind:
+        return None
+    sizes = tuple(size for size in shape if isinstance(size, int))
+    name = str(helper.tensor_dtype_to_np_dtype(kind))
+    if len(sizes) != len(shape) or name not in get_args(ElementType):
+        return None
+    return Made(cast(ElementType, name), sizes)
 
 
 def _stored(

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knightlite.errors import FormatError, KnightliteError, MachineError
+from knightlite.errors import FormatError, KnightliteError, MachineError, UnsupportedError
 from knightlite.native.build import build_library
 
 Array = NDArray[Any]
 SENTENCE_BYTES = 320
 CHECKED, CHIP_ONLY = 1, 2
-PROGRAM = 7  # the status of a program that the machine refuses
+HOST, PROGRAM = 6, 7  # statuses: what only another host computes, what the machine refuses
 KERNELS = ("scalar", "avx2", "avx512_vnni", "neon", "neon_dot")
 
 
@@ -31,6 +31,8 @@ class Error(ctypes.Structure):
         sentence = self.sentence.decode("utf-8", "replace")
         if self.status == PROGRAM:
             return MachineError(sentence)
+        if self.status == HOST:
+            return UnsupportedError(sentence, "take engine numpy")
         return FormatError(sentence, "compile the model again")
 
 
@@ -43,6 +45,7 @@ _STATUS: dict[str, tuple[Any, ...]] = {
     "knl_start": (c_void_p, c_size_t),
     "knl_write": _TENSOR,
     "knl_read": _TENSOR,
+    "knl_host_status": (),
 }
 _OTHERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "knl_network_bytes": (c_size_t, ()),
@@ -116,6 +119,10 @@ class Network:
         """The bytes of the arena from the feature scratchpad on, as they are now."""
         first = int(self._library.knl_fspm(self._network)) - self._arena.ctypes.data
         return self._arena[first:]
+
+    def require_host(self) -> None:
+        """FormatError where an operator of the host could not compute in the last frame."""
+        self._call("knl_host_status")
 
     def write(self, index: int, values: Array) -> None:
         """Integers [1, C, H, W] of the tensor's type, into it."""

@@ -93,6 +93,7 @@ class NativeMachine:
         if observe is not None:
             self._run_observed(observe)
         self._network.advance(LAST)
+        self._network.require_host()
         return {entry.name: self._read(entry) for entry in self.program.meta.outputs}
 
     def _run_observed(self, observe: Callable[[str, Array], None]) -> None:

@@ -30,16 +30,18 @@ enum {
     KNL_TRUNCATED, /* shorter than it says */
     KNL_DAMAGED,   /* a checksum, a section or a number that cannot be */
     KNL_PAIR,      /* two files of two compilations */
-    KNL_HOST,      /* the host computes behind or between, which this runtime does not */
+    KNL_HOST,      /* the host computes behind or between what this runtime does not */
     KNL_PROGRAM,   /* an instruction that the machine refuses */
     KNL_ARENA,     /* too little memory, or none */
-    KNL_ARGUMENT   /* of the caller: no such tensor, another size */
+    KNL_ARGUMENT,  /* of the caller: no such tensor, another size */
+    KNL_FRAME      /* what the host computes between segments could not be in a frame */
 };
 
 /* Options of knl_open. */
 enum {
-    KNL_CHECKED = 1,  /* check the whole program: tokens, races, bytes that nothing has written */
-    KNL_CHIP_ONLY = 2 /* the caller does the host's share, if there is one, itself */
+    KNL_CHECKED = 1,   /* check the whole program: tokens, races, bytes that nothing has written */
+    KNL_CHIP_ONLY = 2, /* the caller does what follows the chip, if anything does, itself */
+    KNL_HANDLERS = 4   /* knl_handle will say who computes what the runtime does not: knl_layers.h */
 };
 
 /* Element types of a tensor. */
@@ -84,7 +86,7 @@ typedef struct knl_network {
     uint64_t ddr_bytes, constants_bytes, fspm_bytes, wspm_bytes, mspm_bytes, wspm_align_bytes;
     uint32_t layer_count, tensor_count, input_count, output_count;
     uint32_t host_operators, host_operands, host_attributes, result_count;
-    uint32_t general_count, general_reads;
+    uint32_t general_count, general_reads, general_operators;
     uint32_t instructions;
     unsigned options;
     const void *simd;          /* vector kernels, or NULL */
@@ -100,8 +102,13 @@ typedef struct knl_network {
     uint8_t *fspm, *wspm, *mspm, *work, *sums;
     const uint8_t *records, *copies;
     uint32_t packed[12]; /* which weights lie packed in the work memory; first 0: none */
+    const void *handlers; /* of what the host computes between segments */
+    uint32_t handler_count, is_measured;
+    uint64_t layer_bytes; /* of its values */
+    uint8_t *layers_memory;
+    uint32_t failed, failed_why; /* which of its operators, and why; 0: none */
     size_t next_byte; /* of the code, and which instruction it is: what runs next */
-    uint32_t next, next_record, next_store;
+    uint32_t next, next_record, next_store, next_layer;
     uint64_t saturations;
 } knl_network;
 
@@ -139,6 +146,10 @@ const uint8_t *knl_fspm(const knl_network *net);
 /* Run one frame: what was written into the inputs becomes the outputs. All inputs are written before
  * each frame: a plan uses their memory again where it can. */
 void knl_run(knl_network *net, knl_observer observer, void *context);
+
+/* KNL_OK, or what stopped the host between two segments of the last frame: an index outside of what
+ * it picks from, a handler that failed. What would have been made is as it was. */
+int knl_host_status(const knl_network *net, knl_error *error);
 
 /* Accumulators that saturated in the last frame. */
 uint64_t knl_saturations(const knl_network *net);

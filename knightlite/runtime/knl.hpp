@@ -110,7 +110,11 @@ class network {
     }
 
     // All inputs must be written anew for each run, which may use their memory again.
-    void run() { knl_run(&net_, nullptr, nullptr); }
+    // Throws where what the host computes between segments could not be.
+    void run() {
+        knl_run(&net_, nullptr, nullptr);
+        require(knl_host_status(&net_, &error_));
+    }
 
     // Real numbers [C, H, W] of an output.
     std::vector<float> read(std::uint32_t index) const {

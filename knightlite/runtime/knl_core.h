@@ -149,9 +149,6 @@ void knl_sha256_end(knl_sha256 *hash, uint8_t digest[KNL_DIGEST]);
 
 /* ---- the plan of a .cfg, of KNL_HEAD_SIZE bytes or more: knl_tables.c */
 
-/* The kinds of operators of a general layer. */
-int knl_general_op(const knl_network *net, uint32_t index, knl_text *op, knl_error *error);
-
 /* Memories and records: where they lie, and that they are there. */
 int knl_read_plan(knl_network *net, const uint8_t *plan, size_t bytes, knl_error *error);
 
@@ -171,7 +168,25 @@ static inline uint8_t knl_ddr_byte(const knl_network *net, uint64_t at) {
     return at < net->constants_bytes ? net->constants[at] : net->ddr[at - net->constants_bytes];
 }
 
+/* ---- what the host computes between segments: knl_layers.c */
+
+/* Whether their records are sound; what they need, KNL_HOST where an operator is not known. */
+int knl_check_general(const knl_network *net, knl_error *error);
+int knl_measure_layers(knl_network *net, knl_error *error);
+/* Those that come before the next instruction. */
+void knl_run_layers(knl_network *net);
+/* Before which instruction one runs, which tensors it reads and writes. */
+uint64_t knl_layer_place(const knl_network *net, uint32_t index);
+knl_text knl_layer_name(const knl_network *net, uint32_t index);
+uint32_t knl_layer_output(const knl_network *net, uint32_t index);
+uint32_t knl_layer_reads(const knl_network *net, uint32_t index);
+uint32_t knl_layer_read(const knl_network *net, uint32_t index, uint32_t which);
+
 /* ---- real numbers: knl_real.c */
+
+/* A tensor as dense [C, H, W] float32 bytes, or from them: what is not a number becomes 0. */
+void knl_read_values(const knl_network *net, uint32_t index, uint8_t *values);
+void knl_write_values(knl_network *net, uint32_t index, const uint8_t *values);
 
 /* saturate(rne(value / scale)); value is a number. */
 int32_t knl_quantize(float value, float scale, uint32_t type);
@@ -276,6 +291,8 @@ static inline uint64_t knl_mark_bytes(const knl_network *net) {
 
 int knl_check_tokens(const knl_network *net, uint8_t *work, knl_error *error);
 int knl_check_races(const knl_network *net, uint8_t *work, knl_error *error);
+/* That nothing runs while the host computes between segments. */
+int knl_check_borders(const knl_network *net, uint8_t *work, knl_error *error);
 uint64_t knl_race_bytes(const knl_network *net);
 
 /* `ddr` covers what lies behind the constants; all memories zeroed. */

@@ -31,7 +31,8 @@ knl_host_operand knl_host_operand_at(const knl_network *net, uint32_t index) {
     knl_host_operand found;
     found.name = text_at(net, at + KNL_HOST_OPERAND_NAME_OFFSET);
     found.type = knl_u32(at + KNL_HOST_OPERAND_TYPE);
-    found.is_constant = found.type != UINT32_MAX;
+    found.value = knl_u32(at + KNL_HOST_OPERAND_VALUE);
+    found.is_constant = found.value == UINT32_MAX && found.type != UINT32_MAX;
     found.axes = knl_u32(at + KNL_HOST_OPERAND_AXES);
     found.first_size = knl_u32(at + KNL_HOST_OPERAND_FIRST_SIZE);
     found.data = text_at(net, at + KNL_HOST_OPERAND_DATA_OFFSET);

@@ -1,5 +1,6 @@
-/* What the host runs behind the chip, as the plan lists it; the core runs none of it. Indices are
- * below the numbers that are told; all places have been checked by knl_open. */
+/* What the host runs behind the chip, as the plan lists it, which the core leaves to its caller, and
+ * behind that what it runs between segments (knl_layers.h). Indices are below the numbers that are
+ * told; all places have been checked by knl_open. */
 #ifndef KNL_HOST_H
 #define KNL_HOST_H
 
@@ -28,8 +29,9 @@ typedef struct knl_host_operator {
 
 typedef struct knl_host_operand {
     knl_text name;
+    uint32_t value; /* UINT32_MAX: a constant, or left out */
     int is_constant;
-    uint32_t type, axes;
+    uint32_t type, axes; /* of a constant or a result; UINT32_MAX: not known */
     uint32_t first_size; /* of knl_host_number */
     knl_text data;       /* little-endian, at any address */
 } knl_host_operand;

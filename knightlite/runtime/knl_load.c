@@ -167,18 +167,8 @@ static int check_pair(const section *cfg, const section *weight, knl_error *erro
     return KNL_OK;
 }
 
-/* What the host does behind the chip is the caller's, or refused by name. What it does between
-   segments is refused by its operators. */
+/* What the host does behind the chip is the caller's, or refused by name. */
 static int check_host(const knl_network *net, const section *host, knl_error *error) {
-    if (net->general_count) {
-        knl_text op;
-        int status = knl_general_op(net, 0, &op, error);
-        return status ? status
-                      : knl_say(error, KNL_HOST, 0,
-                                "the .cfg has %u general layers (%t), which the host must compute "
-                                "between segments of the chip.",
-                                (uint64_t)net->general_count, &op);
-    }
     if (net->options & KNL_CHIP_ONLY)
         return KNL_OK;
     if (host->data)
@@ -218,6 +208,8 @@ int knl_open(knl_network *net, const void *cfg, size_t cfg_bytes, const void *we
         status = check_host(net, &in_cfg[3], error);
     if (!status)
         status = knl_check_plan(net, in_cfg[1].data, error);
+    if (!status && !(options & KNL_HANDLERS))
+        status = knl_measure_layers(net, error);
     return status ? status : knl_use_kernels(net, knl_best_kernels(), error);
 }
 

@@ -269,6 +269,39 @@ static int race(const knl_network *net, uint32_t index, const knl_item *item,
                      theirs->write ? "writes" : "reads", theirs->address, knl_last(theirs));
 }
 
+/* Behind a border every queue begins when all that stands before it has ended. */
+int knl_check_borders(const knl_network *net, uint8_t *work, knl_error *error) {
+    order *state = (order *)(void *)work;
+    uint32_t ended[ENGINES] = {0}, needed[ENGINES] = {0}, index, layer = 0, position;
+    int waits[ENGINES] = {0};
+    knl_item item;
+    size_t byte = 0;
+    clock_of clock;
+    unsigned e;
+    memset(state, 0, sizeof *state);
+    for (index = 0; index < net->instructions; index++) {
+        int status;
+        byte = knl_decode(net, byte, &item);
+        status = step(state, net, index, &item, &clock, &position, error);
+        if (status)
+            return status;
+        for (; layer < net->general_count && knl_layer_place(net, layer) <= index; layer++)
+            for (e = 0; e < ENGINES; e++) {
+                waits[e] = 1;
+                needed[e] = ended[e];
+            }
+        for (e = 0; waits[item.engine] && e < ENGINES; e++)
+            if (e != item.engine && clock.ended[e] < needed[e])
+                return knl_fault(net, index, &item, error,
+                                 "may start while the host computes what comes before it: no token "
+                                 "says that %s is done.",
+                                 knl_engine_names[e]);
+        waits[item.engine] = 0;
+        ended[item.engine] = position;
+    }
+    return KNL_OK;
+}
+
 int knl_check_races(const knl_network *net, uint8_t *work, knl_error *error) {
     order *state = (order *)(void *)work;
     history memories[4];

@@ -64,25 +64,56 @@ int knl_write_real(knl_network *net, uint32_t index, const float *values, size_t
     return KNL_OK;
 }
 
+static float read_one(const knl_network *net, const knl_tensor *tensor, uint64_t c, uint64_t row,
+                      uint64_t column) {
+    unsigned size = knl_size(tensor->type), i;
+    uint8_t bytes[2] = {0, 0};
+    for (i = 0; i < size; i++)
+        bytes[i] = knl_ddr_byte(net, tensor->address + row * tensor->row_stride +
+                                         column * tensor->column_stride + c * size + i);
+    return (float)knl_element(bytes, tensor->type) * knl_scale_of(tensor, c);
+}
+
+void knl_read_values(const knl_network *net, uint32_t index, uint8_t *values) {
+    knl_tensor tensor = knl_tensor_at(net, index);
+    uint64_t c, row, column;
+    for (c = 0; c < tensor.channels; c++)
+        for (row = 0; row < tensor.height; row++)
+            for (column = 0; column < tensor.width; column++, values += 4) {
+                float found = read_one(net, &tensor, c, row, column);
+                uint32_t bits;
+                memcpy(&bits, &found, sizeof bits);
+                knl_put(values, bits, 4);
+            }
+}
+
+void knl_write_values(knl_network *net, uint32_t index, const uint8_t *values) {
+    knl_tensor tensor = knl_tensor_at(net, index);
+    uint64_t c, row, column;
+    for (c = 0; c < tensor.channels; c++)
+        for (row = 0; row < tensor.height; row++)
+            for (column = 0; column < tensor.width; column++, values += 4) {
+                uint32_t bits = knl_u32(values);
+                float given;
+                memcpy(&given, &bits, sizeof given);
+                knl_put_element(knl_pixel(net, &tensor, row, column) + c * knl_size(tensor.type),
+                                tensor.type,
+                                knl_quantize(given == given ? given : 0.0f,
+                                             knl_scale_of(&tensor, c), tensor.type));
+            }
+}
+
 int knl_read_real(const knl_network *net, uint32_t index, float *values, size_t count,
                   knl_error *error) {
     knl_tensor tensor;
     uint64_t c, row, column;
-    unsigned size, i;
     int status = check(net, index, count, error);
     if (status)
         return status;
     tensor = knl_tensor_at(net, index);
-    size = knl_size(tensor.type);
     for (c = 0; c < tensor.channels; c++)
         for (row = 0; row < tensor.height; row++)
-            for (column = 0; column < tensor.width; column++) {
-                uint8_t bytes[2];
-                for (i = 0; i < size; i++)
-                    bytes[i] = knl_ddr_byte(net, tensor.address + row * tensor.row_stride +
-                                                     column * tensor.column_stride + c * size + i);
-                *values++ =
-                    (float)knl_element(bytes, tensor.type) * knl_scale_of(&tensor, c);
-            }
+            for (column = 0; column < tensor.width; column++)
+                *values++ = read_one(net, &tensor, c, row, column);
     return KNL_OK;
 }

@@ -14,7 +14,7 @@ static uint64_t aligned(uint64_t bytes) {
 
 /* The memories one behind the other: where each begins, and their end. */
 typedef struct places {
-    uint64_t ddr, fspm, wspm, mspm, work, sums, records, copies, end;
+    uint64_t ddr, fspm, wspm, mspm, work, sums, records, copies, layers, end;
 } places;
 
 /* Of a scratchpad, as much as is used; where the program is checked, all that the chip has. */
@@ -38,7 +38,8 @@ static places places_of(const knl_network *net) {
     found.sums = found.work + aligned(net->work_bytes);
     found.records = found.sums + aligned(net->sums_bytes);
     found.copies = found.records + aligned(net->record_count * sizeof(knl_source));
-    found.end = found.copies + aligned(((uint64_t)net->store_count + 7) / 8);
+    found.layers = found.copies + aligned(((uint64_t)net->store_count + 7) / 8);
+    found.end = found.layers + aligned(net->layer_bytes);
     return found;
 }
 
@@ -108,7 +109,8 @@ static void measure_map(knl_network *net) {
     memset(&map, 0, sizeof map);
     net->mapped = KNL_NOT_MAPPED;
     if (!(net->options & KNL_CHECKED)) {
-        if (knl_map_program(net, &map) &&
+        /* what the host reads and writes between would have to be waited for */
+        if (!net->general_count && knl_map_program(net, &map) &&
             map_bytes(&map) <= weights + room(net, KNL_SPACE_FSPM, net->fspm_bytes))
             net->mapped = KNL_ALL_MAPPED;
         else if (knl_map_weights(net, &map) && map_bytes(&map) <= weights)
@@ -141,6 +143,8 @@ static int check(knl_network *net, uint8_t *arena, size_t bytes, knl_error *erro
     status = knl_check_tokens(net, arena, error);
     if (!status)
         status = knl_check_races(net, arena, error);
+    if (!status && net->general_count)
+        status = knl_check_borders(net, arena, error);
     if (status)
         return status;
     memset(arena, 0, bytes);
@@ -220,7 +224,9 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     uint64_t wanted = needed(net);
     uint8_t *first = arena;
     size_t off = (size_t)((uintptr_t)arena % ALIGN);
-    int status;
+    int status = net->is_measured ? KNL_OK : knl_measure_layers(net, error);
+    if (status)
+        return status;
     if (!arena || arena_bytes < wanted)
         return knl_say(error, KNL_ARENA, 0, "the network needs an arena of %u bytes, not %u.",
                        wanted, (uint64_t)(arena ? arena_bytes : 0));
@@ -238,6 +244,7 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     net->work = first + at.work;
     net->sums = first + at.sums;
     net->packed[0] = 0;
+    net->layers_memory = first + at.layers;
     net->fspm = net->mapped == KNL_ALL_MAPPED ? NULL : first + at.fspm;
     net->wspm = net->mapped == KNL_NOT_MAPPED ? first + at.wspm : NULL;
     if (net->mapped) {
@@ -337,20 +344,24 @@ static void observe(const knl_network *net, int64_t index, knl_observer observer
 void knl_begin(knl_network *net) {
     net->saturations = 0;
     net->next_byte = 0;
-    net->next = net->next_record = net->next_store = 0;
+    net->next = net->next_record = net->next_store = net->next_layer = 0;
     net->packed[0] = 0;
+    net->failed_why = 0;
 }
 
 void knl_advance(knl_network *net, uint32_t instruction) {
     uint32_t end = instruction < net->instructions ? instruction : net->instructions;
     knl_item item;
-    for (; net->next < end; net->next++) {
+    knl_run_layers(net);
+    while (net->next < end) {
         size_t code = net->next_byte;
         net->next_byte = knl_decode(net, code, &item);
         if (net->mapped == KNL_ALL_MAPPED)
             run_far(net, code, &item);
         else
             run_near(net, code, &item);
+        net->next++;
+        knl_run_layers(net);
     }
 }
 
@@ -360,6 +371,7 @@ const uint8_t *knl_fspm(const knl_network *net) {
 
 void knl_run(knl_network *net, knl_observer observer, void *context) {
     knl_begin(net);
+    knl_advance(net, 0);
     if (observer)
         observe(net, -1, observer, context);
     while (observer && net->next < net->instructions) {

@@ -158,22 +158,64 @@ static int execute(knl_shadow *shadow, uint32_t index, const knl_item *item, knl
     return KNL_OK;
 }
 
+/* Whether some byte of an operand is in a state. */
+static int has_state(knl_shadow *shadow, const knl_operand *operand, uint8_t state) {
+    runs all = runs_of(shadow, operand);
+    while (next_run(&all))
+        if (all.bytes && find(all.bytes, all.run, state) < all.run)
+            return 1;
+    return 0;
+}
+
+/* What the host reads before an instruction is there, and what it writes is then. */
+static int visit_host(knl_shadow *shadow, uint32_t layer, uint64_t at, knl_error *error) {
+    const knl_network *net = shadow->net;
+    knl_text name = knl_layer_name(net, layer);
+    knl_tensor tensor;
+    knl_operand operand;
+    uint32_t which;
+    for (which = 0; which < knl_layer_reads(net, layer); which++) {
+        tensor = knl_tensor_at(net, knl_layer_read(net, layer, which));
+        operand = knl_tensor_operand(&tensor, 0);
+        if (has_state(shadow, &operand, UNWRITTEN))
+            return knl_say(error, KNL_DAMAGED, at,
+                           "general layer %t reads tensor %t, which is not wholly written before "
+                           "instruction %u.",
+                           &name, &tensor.name, at);
+    }
+    tensor = knl_tensor_at(net, knl_layer_output(net, layer));
+    operand = knl_tensor_operand(&tensor, 1);
+    if (has_state(shadow, &operand, DELIVERED))
+        return knl_say(error, KNL_DAMAGED, at,
+                       "general layer %t overwrites an output of the network with %t.", &name,
+                       &tensor.name);
+    change(shadow, &operand, UNWRITTEN, WRITTEN);
+    return KNL_OK;
+}
+
 int knl_check_reads(knl_shadow *shadow, knl_error *error) {
     const knl_network *net = shadow->net;
     knl_item item;
     size_t byte = 0;
-    uint32_t index;
-    int status;
+    uint32_t index, layer = 0;
+    int status = KNL_OK;
     for (index = 0; index < net->input_count; index++) {
         knl_tensor tensor = knl_tensor_at(net, knl_input(net, index));
         knl_operand operand = knl_tensor_operand(&tensor, 1);
         change(shadow, &operand, UNWRITTEN, WRITTEN);
     }
-    status = complete_all(shadow, -1, error);
+    for (; !status && layer < net->general_count && !knl_layer_place(net, layer); layer++)
+        status = visit_host(shadow, layer, 0, error);
+    if (!status)
+        status = complete_all(shadow, -1, error);
     for (index = 0; index < net->instructions && !status; index++) {
         byte = knl_decode(net, byte, &item);
         begin(shadow, index);
         status = execute(shadow, index, &item, error);
+        for (; !status && layer < net->general_count &&
+               knl_layer_place(net, layer) == (uint64_t)index + 1;
+             layer++)
+            status = visit_host(shadow, layer, (uint64_t)index + 1, error);
         if (!status)
             status = complete_all(shadow, index, error);
     }

@@ -13,15 +13,21 @@ static int take_text(const knl_network *net, const uint8_t *at, knl_text *text, 
     return KNL_OK;
 }
 
-int knl_general_op(const knl_network *net, uint32_t index, knl_text *op, knl_error *error) {
-    const uint8_t *at = net->general + (size_t)index * KNL_GENERAL_SIZE;
-    return take_text(net, at + KNL_GENERAL_OP_OFFSET, op, error);
+/* Operators of all general layers; their records begin at a byte of the plan. */
+static uint64_t count_operators(const knl_network *net, const uint8_t *head, uint64_t at,
+                                size_t bytes) {
+    uint64_t found = 0, index;
+    if (at + (uint64_t)KNL_GENERAL_SIZE * net->general_count > bytes)
+        return 0;
+    for (index = 0; index < net->general_count; index++)
+        found += knl_u32(head + at + index * KNL_GENERAL_SIZE + KNL_GENERAL_OPERATORS);
+    return found;
 }
 
 /* Records of the plan: where they lie, and that they are all there. */
 static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl_error *error) {
     uint64_t scales = knl_u32(head + KNL_HEAD_SCALES), at = KNL_HEAD_SIZE;
-    uint64_t host, operands, attributes, results, numbers;
+    uint64_t host, operands, attributes, results, numbers, general;
     net->layer_count = knl_u32(head + KNL_HEAD_LAYERS);
     net->tensor_count = knl_u32(head + KNL_HEAD_TENSORS);
     net->input_count = knl_u32(head + KNL_HEAD_INPUTS);
@@ -31,6 +37,7 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
     net->general_reads = knl_u32(head + KNL_HEAD_GENERAL_READS);
     at += (uint64_t)KNL_LAYER_SIZE * net->layer_count;
     at += (uint64_t)KNL_TENSOR_SIZE * net->tensor_count;
+    general = count_operators(net, head, at, bytes);
     at += (uint64_t)KNL_GENERAL_SIZE * net->general_count;
     at += KNL_PLACE_SIZE * ((uint64_t)net->input_count + net->output_count + net->general_reads);
     at += KNL_SCALE_SIZE * scales;
@@ -38,7 +45,7 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
     net->host_operands = knl_u32(head + KNL_HEAD_HOST_OPERANDS);
     net->host_attributes = knl_u32(head + KNL_HEAD_HOST_ATTRIBUTES);
     net->result_count = knl_u32(head + KNL_HEAD_RESULTS);
-    at += (uint64_t)KNL_HOST_OPERATOR_SIZE * net->host_operators;
+    at += KNL_HOST_OPERATOR_SIZE * (net->host_operators + general);
     operands = at;
     at += (uint64_t)KNL_HOST_OPERAND_SIZE * net->host_operands;
     attributes = at;
@@ -51,6 +58,7 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
         return knl_say(error, KNL_DAMAGED, 0,
                        "the .cfg is damaged: its plan has %u bytes, but its records end at %u.",
                        (uint64_t)bytes, at);
+    net->general_operators = (uint32_t)general; /* at most as many as there are bytes */
     net->layers = head + KNL_HEAD_SIZE;
     net->tensors = net->layers + (size_t)net->layer_count * KNL_LAYER_SIZE;
     net->general = net->tensors + (size_t)net->tensor_count * KNL_TENSOR_SIZE;
@@ -205,7 +213,7 @@ static int check_range(const char *what, uint64_t first, uint64_t count, uint64_
     return KNL_OK;
 }
 
-/* Bytes of a constant; more than 2^32 where they are too many. */
+/* Bytes of a constant or a result; more than 2^32 where they are too many. */
 static uint64_t constant_bytes(const knl_network *net, const uint8_t *at) {
     static const uint8_t sizes[KNL_ELEMENT_TYPES] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8};
     uint64_t bytes = sizes[knl_u32(at + KNL_HOST_OPERAND_TYPE)], axis;
@@ -228,12 +236,13 @@ static int check_operand(const knl_network *net, const uint8_t *at, uint64_t num
     status = take_text(net, at + KNL_HOST_OPERAND_DATA_OFFSET, &text, error);
     if (!status && (type >= KNL_ELEMENT_TYPES || axes > KNL_MOST_AXES))
         status = knl_say(error, KNL_DAMAGED, 0,
-                         "the .cfg is damaged: a constant has type %u and %u axes.",
+                         "the .cfg is damaged: an operand has type %u and %u axes.",
                          (uint64_t)type, (uint64_t)axes);
     if (!status)
         status = check_range("sizes", knl_u32(at + KNL_HOST_OPERAND_FIRST_SIZE), axes, numbers,
                              error);
-    if (!status && constant_bytes(net, at) != text.length)
+    if (!status && knl_u32(at + KNL_HOST_OPERAND_VALUE) == UINT32_MAX &&
+        constant_bytes(net, at) != text.length)
         status = knl_say(error, KNL_DAMAGED, 0,
                          "the .cfg is damaged: a constant has other bytes than its sizes say.");
     return status;
@@ -280,7 +289,7 @@ static int check_host(const knl_network *net, uint64_t numbers, knl_error *error
     knl_text text;
     uint64_t at;
     int status = KNL_OK;
-    for (at = 0; at < net->host_operators && !status; at++)
+    for (at = 0; at < (uint64_t)net->host_operators + net->general_operators && !status; at++)
         status = check_operator(net, net->host + at * KNL_HOST_OPERATOR_SIZE, error);
     for (at = 0; at < net->host_operands && !status; at++)
         status = check_operand(net, net->operands + at * KNL_HOST_OPERAND_SIZE, numbers, error);
@@ -306,6 +315,8 @@ int knl_check_plan(knl_network *net, const uint8_t *head, knl_error *error) {
         status = check_host(net, knl_u32(head + KNL_HEAD_NUMBERS), error);
     if (!status)
         status = knl_scan(net, error);
+    for (at = 0; at < net->general_count && !status; at++)
+        status = take_text(net, net->general + at * KNL_GENERAL_SIZE, &name, error);
     for (at = 0; at < net->tensor_count && !status; at++)
         status = check_tensor(net, (uint32_t)at, scales, error);
     places = (uint64_t)net->input_count + net->output_count;
@@ -319,6 +330,8 @@ int knl_check_plan(knl_network *net, const uint8_t *head, knl_error *error) {
     }
     if (!status && (!net->input_count || !net->output_count))
         return knl_say(error, KNL_DAMAGED, 0, "the .cfg is damaged: it has no input or output.");
-    return status ? status : check_inputs(net, error);
+    if (!status)
+        status = check_inputs(net, error);
+    return status ? status : knl_check_general(net, error);
 }
 

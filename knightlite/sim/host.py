@@ -117,9 +117,13 @@ def requantized(values: Array, layer: GeneralLayer, entry: StoredTensor) -> Arra
 
 
 def _sound(step: HostOperator, values: Mapping[str, Array]) -> Array:
-    """What an operator computes; FormatError where it cannot."""
+    """What an operator computes; FormatError where it cannot, or its shape is not as declared."""
     try:
-        return _compute(step, values)
+        found = _compute(step, values)
+        odd = step.misfit([(str(found.dtype), found.shape)])
+        if odd:
+            raise ValueError(odd)
+        return found
     except UNFIT as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise FormatError(

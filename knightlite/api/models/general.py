@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from knightlite.container import GeneralLayer, Program
+from knightlite.container import GeneralLayer, HostOperator, Program
 from knightlite.errors import FormatError
 
 if TYPE_CHECKING:
+    import onnx
+
     from knightlite.sim.host import Real
 
 Array = NDArray[Any]
 REMEDY = "compile the model again"
+
+
+def declared_problem(operators: Sequence[HostOperator], model: onnx.ModelProto) -> str | None:
+    """The first value that is not what its operator says that it makes, as a sentence's end."""
+    from onnx import helper
+
+    from knightlite.ops import host
+
+    known = host.shapes(model)
+    for item in operators:
+        results = []
+        for name in item.outputs if item.makes else ():
+            shape, kind = known.get(name, (None, 0))
+            sizes = [size for size in shape or () if isinstance(size, int)]
+            results.append((str(helper.tensor_dtype_to_np_dtype(kind)) if kind else "?", sizes))
+        odd = item.misfit(results)
+        if odd:
+            return f"must make what it says that it makes: {odd}"
+    return None
 
 
 def general_layers(program: Program) -> Callable[[GeneralLayer], Real]:
@@ -48,7 +69,7 @@ def general_layers(program: Program) -> Callable[[GeneralLayer], Real]:
                 told = str(error).partition("\n")[0].rstrip(".")
                 problem = f"must have operators as compile writes them ({told})"
             else:
-                problem = host_model.size_problem(model)
+                problem = host_model.size_problem(model) or declared_problem(layer.operators, model)
         if problem is not None:
             raise FormatError(f"{where} {problem}.", REMEDY)
         run = session(model, called=where, as_written=True)

@@ -38,7 +38,7 @@ def open_machine(binary: Binary, chip: str | None, engine: str) -> AnyMachine:
     """
     target = binary.target(chip)
     if engine == NATIVE:
-        require_no_general(binary, "the runtime in C", "sim --engine numpy runs it")
+        require_known(binary, "sim --engine numpy runs it")
         from knightlite.native import NativeMachine
 
         native = NativeMachine(binary.program, target)
@@ -47,15 +47,16 @@ def open_machine(binary: Binary, chip: str | None, engine: str) -> AnyMachine:
     return open_simulator(binary, chip)
 
 
-def require_no_general(binary: Binary, who: str, hint: str) -> None:
-    """UsageError where the host computes in the middle, which ``who`` does not know."""
+def require_known(binary: Binary, hint: str) -> None:
+    """UsageError where the host computes in the middle what the runtime in C does not know."""
+    from knightlite.native import unknown
+
     meta = binary.program.meta
-    if meta.general:
-        kinds = dict.fromkeys(kind for item in meta.general for kind in item.op.split(", "))
-        trips = "1 trip" if len(meta.trips) == 1 else f"{len(meta.trips)} trips"
+    kinds = unknown(step.op for item in meta.general for step in item.operators)
+    if kinds:
         raise UsageError(
-            f"{meta.name} has general layers ({', '.join(kinds)}; {trips} to the host), which "
-            f"{who} does not compute yet.",
+            f"{meta.name} has general layers ({', '.join(kinds)}), which the runtime in C computes "
+            "only by handlers of the program that it is part of.",
             hint,
         )
 

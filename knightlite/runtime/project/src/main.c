@@ -303,6 +303,8 @@ static int run(knl_network *net, const asked *wanted, knl_error *error) {
         return fail(error->sentence);
     start = clock();
     knl_run(net, NULL, NULL);
+    if (knl_host_status(net, error))
+        return fail(error->sentence);
     seconds = (double)(clock() - start);
     dense = outputs_of(net, &bytes, error);
     if (!dense)

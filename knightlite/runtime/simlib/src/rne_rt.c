@@ -441,8 +441,13 @@ RNE_BLOBS_S *TS_MPI_TRP_RNE_Forward(RNE_NET_S *net) {
     }
     for (at = 0; at < it->inputs.u32NBlob && !status; at++)
         status = exchange(it, knl_input(&it->net, at), &it->inputs.stpBlob[at], 1);
-    if (!status)
+    if (!status) {
+        knl_error error;
         knl_run(&it->net, NULL, NULL);
+        status = knl_host_status(&it->net, &error);
+        if (status)
+            TS_MPI_TRP_RNE_Error("%s", error.sentence);
+    }
     for (at = 0; at < it->chip_results && !status; at++)
         status = exchange(it, knl_output(&it->net, it->sources[at]), &it->results.stpBlob[at], 0);
     behind = TS_MPI_TRP_RNE_GetSysTimeUs();
