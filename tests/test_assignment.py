@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from float_nets import RELU, FloatNet, small_net
 from knightlite import dtypes
 from knightlite.errors import ModelError, UnsupportedError
 from knightlite.ir import Graph, verify
+from knightlite.quantize.scales import assignment
 from knightlite.quantize.scales.assignment import assign, check_constants, check_constraints
 from knightlite.quantize.settings import Settings
 from test_feature_choice import basis_of, noise
@@ -105,3 +107,36 @@ def quantized_without_check(graph: Graph) -> Graph:
         for name, values in constants.items()
     ]
     return graph.with_tensors([*tensors, *weights]).with_constants(constants)
+
+
+def test_other_widths_let_tables_be_fitted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was tried for the widths of before says nothing of those of now; all refusals stay."""
+    basis = basis_of(small_net(), noise((2, 3, 12, 12)))
+    fitted = basis.switched(percent=0.5)
+    tried_before: list[set[str]] = []
+    refusals = [{"b": "one."}, {"c": "two."}, {}]
+
+    def fit(own: Any, chosen: Any, tried: set[str]) -> Any:
+        tried_before.append(set(tried))
+        assert own is (basis if not tried else fitted)
+        if tried:
+            return own
+        tried.add("table")
+        return fitted
+
+    monkeypatch.setattr(assignment, "choose_widths", lambda *_: ["a", "b", "c"])
+    monkeypatch.setattr(assignment, "choose_features", lambda own, widths: {"made for": own})
+    monkeypatch.setattr(assignment, "fit_tables", fit)
+    monkeypatch.setattr(assignment, "refused_widths", lambda *_: refusals.pop(0))
+    monkeypatch.setattr(assignment, "coarse_widths", lambda *_: {})
+    monkeypatch.setattr(
+        assignment,
+        "without",
+        lambda graph, widths, dropped: [w for w in widths if w not in dropped],
+    )
+    found: Any = assignment._features(basis)
+    widths, chosen, narrowed, graph = found
+    assert tried_before == [set(), {"table"}] * 3
+    assert (widths, narrowed) == (["a"], {"b": "one.", "c": "two."})
+    assert graph is fitted.graph
+    assert list(chosen) == ["made for"]

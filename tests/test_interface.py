@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import fields, replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from knightlite.api.simulation import golden
 from knightlite.container import Interface, Program, Seen, contradictions, interface
+from knightlite.errors import FormatError, UsageError
 from knightlite.json_records import canonical_json, to_json
 from test_description import NOTES, described
 
@@ -84,3 +88,33 @@ def test_tensors_are_told_one_by_one(
     assert list(contradictions(other, ONE)) == [(name, found, wanted)]
     turned = replace(ONE, tensors=ONE.tensors[::-1])
     assert list(contradictions(ONE, turned)) == [("tensors", '"x, y"', '"y, x"')]
+
+
+def test_a_golden_model_that_promises_something_else_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where its hash is the program's: every difference is a finding."""
+    found = [("the scale of x", 0.5, 0.25), ("the name of y", "y", "z")]
+    monkeypatch.setattr("knightlite.container.contradictions", lambda one, other: found)
+    monkeypatch.setattr("knightlite.container.interface", lambda program: None)
+    monkeypatch.setattr(golden, "interface_of", lambda model, where: None)
+    monkeypatch.setattr(golden, "pair_of", lambda model: "a pair")
+    monkeypatch.setattr("knightlite.frontend.onnx_file.parse", lambda data, where: data)
+    path = tmp_path / "g.onnx"
+    path.write_bytes(b"model")
+    meta = SimpleNamespace(pair="a pair")
+    binary: Any = SimpleNamespace(cfg=Path("n.cfg"), program=SimpleNamespace(meta=meta))
+    with pytest.raises(FormatError) as error:
+        golden.read_golden(binary, path)
+    assert [item.sentence for item in error.value.findings] == [
+        "the scale of x must be 0.5, as g.onnx has it, not 0.25.",
+        "the name of y must be y, as g.onnx has it, not z.",
+    ]
+    found.clear()
+    read: Any = golden.read_golden(binary, path)
+    assert read == (path, b"model")
+    meta.pair = "another"
+    with pytest.raises(UsageError, match=r"g\.onnx and n\.cfg are not of the same compile run"):
+        golden.read_golden(binary, path)
+    with pytest.raises(UsageError, match=r"none\.onnx does not exist"):
+        golden.read_golden(binary, tmp_path / "none.onnx")

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,10 @@ from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.choices import MixBudget
 from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.groups import features
+from knightlite.quantize.mixed import mix_choice
 from knightlite.quantize.mixed.cycles import Clock, wider_than
 from knightlite.quantize.mixed.mix_budget import LEAST_SHARE, Point, pareto, search
-from knightlite.quantize.mixed.mix_choice import _may_spend
+from knightlite.quantize.mixed.mix_choice import _may_spend, choose_mix
 from knightlite.quantize.pipeline import QuantizeResult, quantize_graph
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.settings import Pin, Settings, Widths
@@ -481,3 +483,32 @@ def test_time_does_not_depend_on_scales() -> None:
         if tensor.scale is not None
     ]
     assert CLOCK.cycles(first.with_tensors(scaled)) == CLOCK.cycles(first)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_chip_that_cannot_run_the_network_ends_only_what_was_asked_for(
+    asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An effort's own budget is left out then: ``compile`` says why it does not run."""
+
+    def refused(*_: Any) -> Any:
+        raise UnsupportedError("no.")
+
+    monkeypatch.setattr(mix_choice, "budgeted_mix", refused)
+    monkeypatch.setattr(mix_choice, "_may_spend", lambda *_: True)
+    monkeypatch.setattr(mix_choice, "assign", lambda basis: basis.settings.mix_budget)
+    monkeypatch.setattr(Basis, "of", lambda *_: None)
+    graph = branched()
+    settings = replace(SETTINGS, mix_budget=MixBudget(0.1, asked=asked))
+    basis = Basis(graph, {}, observation_plan(graph), settings)
+    seen: Any = SimpleNamespace(sample=())
+
+    def chosen() -> Any:
+        return choose_mix(basis, graph, graph, Pictures(), seen, 1, CLOCK)
+
+    if asked:
+        with pytest.raises(UnsupportedError):
+            chosen()
+    else:
+        assert chosen().assignment is None
+        assert chosen().settings == replace(settings, mix_budget=None)

@@ -18,6 +18,7 @@ from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites.norm_rows import norms, spread
+from knightlite.quantize.scales.widths import choose_widths, everything, row_means
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps.norms import bring_rows_together
 from onnx_nets import Net, operators
@@ -144,3 +145,13 @@ def test_how_many_small_rows_count() -> None:
     assert spread(sizes)
     sizes[:21] = 0  # rows of nothing are nothing
     assert not spread(sizes)
+
+
+@pytest.mark.parametrize("bit_width", [8, 16])
+def test_the_means_that_rows_are_divided_by_have_8_bits(bit_width: int, tmp_path: Path) -> None:
+    """Whatever is asked for: their table is steep."""
+    graph = net("LayerNormalization", tmp_path)
+    made = brought(graph, Rows(graph, 100))
+    (mean,) = row_means(made)
+    assert mean in everything(made).wide
+    assert mean not in choose_widths(made, Settings(bit_width=bit_width)).wide

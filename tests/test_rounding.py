@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from float_nets import Pictures, small_net
+from knightlite import dtypes
 from knightlite.inference import NodeRuns
+from knightlite.ir import Tensor
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps import rounding
@@ -177,3 +180,49 @@ def test_halves_are_every_other_picture_in_any_chunks(
     Walk(graph, (pictures,), 1).run(fixed, visitor)
     assert (True, most == 200) in seen
     assert (False, most == 200) in seen
+
+
+def test_each_group_has_its_own_sums_ridge_and_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two groups of two outputs; what each is rounded with says which it is."""
+    seen: list[tuple[Any, ...]] = []
+
+    class Half:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def moments(self, index: int) -> Any:
+            return SimpleNamespace(gram=f"{self.name}{index}")
+
+        def join(self, other: Any) -> None:
+            self.name += other.name
+
+    def ridge(halves: Any, trained: Array, runs: Any) -> str:
+        return f"{'+'.join(item.gram for item in halves)} {trained[0].tolist()}"
+
+    def fitted(found: Any, trained: Array, own: str) -> Array:
+        seen.append((found.gram, own))
+        return trained
+
+    monkeypatch.setattr(rounding, "half_sums", lambda layer, half: Half("ab"[half]))
+    monkeypatch.setattr(rounding, "best_ridge", ridge)
+    monkeypatch.setattr(rounding, "refit", fitted)
+    monkeypatch.setattr(rounding, "round_rows", lambda gram, wanted, limit: np.rint(wanted))
+    weights = np.arange(12, dtype=np.float32).reshape(4, 3, 1, 1) * 8
+    scale = np.asarray([1, 2, 4, 8], np.float32)
+    layer: Any = SimpleNamespace(
+        node=SimpleNamespace(op="Conv", inputs=("x", "w")),
+        graph=SimpleNamespace(
+            tensors={"w": Tensor("w", (4, 3, 1, 1), dtypes.S8, scale)},
+            constants={"w": np.zeros((4, 3, 1, 1), np.int8)},
+        ),
+        view=SimpleNamespace(integer=lambda name: 2),
+        exact=np.zeros((2, 4, 1, 1)),
+        runs=SimpleNamespace(side_by_side=lambda make, halves: [make(half) for half in halves]),
+    )
+    found = rounding.round_weights(layer, weights)
+    assert found is not None
+    assert seen == [("ab0", "a0+b0 [0.0, 24.0]"), ("ab1", "a1+b1 [48.0, 72.0]")]
+    assert np.array_equal(found["w"], weights / scale.reshape(4, 1, 1, 1))
+    assert found["w"].dtype == np.int8
+    layer.exact = np.zeros((1, 4, 1, 1))
+    assert rounding.round_weights(layer, weights) is None

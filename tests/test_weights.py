@@ -18,6 +18,7 @@ from knightlite.quantize.scales.features import BY_DEFINITION, Feature
 from knightlite.quantize.scales.weight_scales import least_error_scales
 from knightlite.quantize.scales.weights import (
     QuantizedWeights,
+    _check_ratios,
     quantize_conv,
     quantize_weights,
     raised_scales,
@@ -263,3 +264,19 @@ def test_rounding_saturates_symmetrically() -> None:
     assert weight_sqnr_db(weights, codes, np.asarray([1 / 100])) == pytest.approx(
         10 * np.log10((2.25 + 0.251**2) / 0.001**2), abs=0.01
     )
+
+
+def test_a_ratio_that_is_too_large_from_the_limit_on() -> None:
+    """2^15 is no ratio any more; all channels that have such are counted, the first is named."""
+    (node,) = one_conv(np.ones((3, 1, 1, 1), np.float32), np.zeros(3, np.float32)).nodes
+    below = np.nextafter(2.0**15, 0)
+    _check_ratios(node, np.asarray([below, 1.0, below]))
+    with pytest.raises(UnsupportedError) as error:
+        _check_ratios(node, np.asarray([below, 2.0**15, 40000.0]))
+    assert error.value.sentence == (
+        "node y channel 1 must have a requantize ratio below 2^15, not 3.277e+04 (2 channels in "
+        "all)."
+    )
+    assert [item.sentence.split(" (")[0] for item in error.value.findings] == [
+        "channel 1 has requantize ratio 3.277e+04", "channel 2 has requantize ratio 4e+04"
+    ]  # fmt: skip

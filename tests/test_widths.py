@@ -23,10 +23,12 @@ from knightlite.quantize.groups import scale_groups
 from knightlite.quantize.pipeline import quantize_graph
 from knightlite.quantize.rewrites.spreading import spread_channels
 from knightlite.quantize.scales.feature_choice import fixed_output
+from knightlite.quantize.scales.features import BY_DEFINITION, Feature
 from knightlite.quantize.scales.widths import (
     everything,
     head_tensors,
     middles,
+    refused_widths,
     table_inputs,
     whole_groups,
     within_norms,
@@ -311,3 +313,30 @@ def test_what_only_rules_want_wide_and_stays_narrow_is_one_finding() -> None:
         " (2 such tensors in all). Hint: where 8 bits are too few, end the network in front of it "
         "with -on"
     )
+
+
+@pytest.mark.parametrize("order", [("x", "g"), ("g", "x")])
+def test_of_a_product_the_smaller_operand_gives_way(order: tuple[str, str]) -> None:
+    """At steps so fine that the product of both is below the least ratio; one alone is not."""
+    net = FloatNet()
+    net.input("x", 4, 3, 3)
+    net.input("g", 4, 1, 1)
+    graph = net.build(net.node("Mul", order, "y"))
+
+    def refused(*wide: str) -> list[str]:
+        chosen = {
+            name: Feature(
+                name,
+                dtypes.S16 if name in wide else dtypes.S8,
+                np.asarray(2.0 ** (-12 if name in wide else -6), np.float32),
+                0,
+                BY_DEFINITION,
+            )
+            for name in ("x", "g", "y")
+        }
+        found = refused_widths(graph, chosen, Widths(frozenset(wide)))
+        assert all(sentence.startswith("Mul y: ") for sentence in found.values())
+        return sorted(found)
+
+    assert refused("x", "g") == ["g"]
+    assert refused("x") == refused("g") == refused() == refused("x", "g", "y") == []
