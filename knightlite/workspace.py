@@ -9,6 +9,7 @@ and no absolute path below its folder: the same commands leave the same bytes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -34,6 +35,7 @@ MANIFEST = atomic_write.MANIFEST
 FORMAT: Literal[2] = 2
 Stage = Literal["quant", "compile", "sim", "profile"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+ABOVE, INSIDE = 2, 50  # folders in which a manifest is looked for that is not here
 QUANT = "knightlite quant -m MODEL -d PICTURES --recipe NAME"
 FEEDS = {"compile": ("quant", "onnx")}  # a stage, the one before it, and the file it takes of it
 SOURCE_OPTIONS = {  # the option that names a stage's first source, and that source
@@ -250,13 +252,22 @@ def unrecorded(workspace: Workspace, stage: str) -> str:
     return f"{path} records no {stage} run"
 
 
+def _manifest_near(directory: Path) -> Path | None:
+    """The manifest of the nearest folder above, or else of the first one inside."""
+    above = (folder / MANIFEST for folder in directory.absolute().parents[:ABOVE])
+    inside = sorted(itertools.islice(directory.glob(f"*/{MANIFEST}"), INSIDE))
+    return next((path for path in (*above, *inside) if os.path.isfile(path)), None)
+
+
 def first_run(workspace: Workspace, stage: str) -> str:
     """The hint where no run of ``stage`` is recorded: those from ``quant`` on that are not."""
     commands = [] if any(item.stage == "quant" for item in workspace.records) else [QUANT]
     if stage != "quant":
         commands.append(f"knightlite {stage}")
     listed = " and then ".join(f"`{command}`" for command in commands or [QUANT])
-    return f"name the file with its option, or run {listed} here first"
+    there = None if workspace.records else _manifest_near(workspace.directory)
+    where = f"stages have run in {there.parent}: go there; or " if there is not None else ""
+    return f"{where}name the file with its option, or run {listed} here first"
 
 
 def of_content(workspace: Workspace, stage: str, key: str, sha256: str) -> Found | None:

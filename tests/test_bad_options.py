@@ -69,7 +69,9 @@ LEFT_ONNX = f"the stages run here left {STEM}.onnx"
         ([*QUANT, "-d", "cailb", "--recipe", "digits"], 2, "picture folder cailb does not exist.",
          "did you mean calib? -d of quant names the pictures (-d of sim is a tensor to write)"),
         ([*QUANT, "-d", "labels.txt", "--recipe", "digits"], 2,
-         "picture folder labels.txt is a file, not a folder.", "name its folder, ."),
+         "picture folder labels.txt is a file, not a folder.",
+         "name a folder of pictures (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp); arrays "
+         "are fed by a script (-uds FILE -if FUNCTION), or from Python"),
         ([*PICTURES, "no.toml"], 2, "recipe file no.toml does not exist.",
          "a recipe of your own is a file NAME.toml"),
         ([*PICTURES, "no/such"], 2, "recipe no/such does not exist.",
@@ -161,8 +163,8 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         (["quant", "-m", "x.prototxt"], 2,
          "x.prototxt is a Caffe model, which must be converted to ONNX elsewhere.",
          "a converter *"),
-        ([*QUANT, "-f", "mindspore"], 2,
-         "digits.onnx is a MindSpore model, which MindSpore must export first.", "mindspore.*"),
+        (["quant", "-m", "net.mindir"], 2,
+         "net.mindir is a MindSpore model, which MindSpore must export first.", "mindspore.*"),
         # of compile, and of models in one file
         (["compile", "--res-version", "12345678901234567"], 2,
          "the resource version must have at most 16 characters, not 17.", ""),
@@ -192,7 +194,8 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         ([*PICTURES, "digit"], 2, "recipe digit is not known.",
          "did you mean digits? a recipe of your own is a file NAME.toml"),
         ([*QUANT, "-r", "all"], 2, "Invalid value for '-r' / '--run-mode': 'all' is not one of "
-         "'quant', 'auto_quant', 'infer', 'convert', 'compare'.", ""),
+         "'quant', 'auto_quant', 'infer', 'convert', 'compare'.",
+         "a recipe is named with --recipe"),
         ([*QUANT, "-i", "0"], 2, "iteration (-i) must be from 1 to 10000000 and batch size (-bs) "
          "from 1 to 4096, not 0 and 1.", ""),
         ([*QUANT, "-i", "9" * 30], 2, "iteration (-i) must be from 1 to 10000000 and batch size "
@@ -218,7 +221,28 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         (["profile", "--input", "x"], 2, "there is no option --input.", "profile takes no input: "
          "cycles do not depend on its numbers; `knightlite profile --help` lists them"),
         (["profile", "--framework", "x"], 2, "there is no option --framework.",
+         "--framework belongs to `knightlite quant`, `knightlite diagnose`, `knightlite check`; "
          "`knightlite profile --help` lists them"),
+        (["quant", "-m", "x.onnx", "--opt-group", "1"], 2, "there is no option --opt-group.",
+         "--opt-group belongs to `knightlite compile`, `knightlite explore`, `knightlite explain`; "
+         "`knightlite quant --help` lists them"),
+        (["compile", "-o", "x"], 2, "there is no option -o.",
+         "here it is as in `knightlite compile --output BLOB` or `knightlite compile -s FILE`; *"),
+        (["deploy", "-s", "x"], 2, "there is no option -s.",
+         "here it is as in `knightlite deploy -o DIR`; `knightlite deploy --help` lists them"),
+        (["explain", "--node", "x"], 2, "there is no option --node.",
+         "here it stands without an option, as in `knightlite explain NODE`; *"),
+        (["explain", "digits.onnx"], 2, f"{STEM}.onnx has no node called digits.onnx.",
+         "name a model by its option: `knightlite explain --onnx digits.onnx`"),
+        (["compile", "--onnx", f"{STEM}_r.cfg"], 2,
+         f"{STEM}_r.cfg is of a compiled network: it must be a quantized .onnx file.",
+         "pass the X_quantize.onnx that it was compiled from"),
+        (["inspect", "digits.onnx"], 2,
+         "digits.onnx is neither a .cfg, a .weight nor a .tsmodel file of knightlite.",
+         "inspect reads what compile wrote; `knightlite model_info -m FILE` shows a quantized "
+         "model, check a float one"),
+        (["deploy"], 2, "Missing option '-o' / '--outpath' / '--save-dir'.",
+         "as in `knightlite deploy -o DIR`; Folder of the project; it must be empty, *"),
         (["sim", "--input", "x.bin", "a b_r.cfg"], 2, "Got unexpected extra argument (a b_r.cfg)",
          "files are named by their options, as in `knightlite sim --config FILE`"),
         (["compile", "-z", "7"], 2, "there is no option -z.", "`knightlite compile --help` *"),
@@ -246,7 +270,8 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "'low', 'normal', 'high': did you mean high?", ""),
         (["quant", "pytorch", "-m", "x"], 2,
          "Invalid value for '[onnx]': 'pytorch' is not 'onnx'.", ""),
-        (["quant"], 2, "Missing option '-m' / '--model'.", ""),
+        (["quant"], 2, "Missing option '-m' / '--model'.",
+         "as in `knightlite quant -m FILE`; Model: .pdmodel, .json (Paddle 3), .onnx; or *"),
         (["--chip"], 2, "Option '--chip' requires an argument.", ""),
         # models of other frameworks
         (["quant", "-m", "no.json"], 2, "file no.json does not exist.", "*"),
@@ -265,6 +290,9 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         # contradictions
         ([*QUANT, "-f", "paddle"], 2,
          "digits.onnx is a model of onnx by its suffix, not of paddle.",
+         "leave -f/--framework out"),
+        ([*QUANT, "-f", "tensorflow"], 2,
+         "digits.onnx is a model of onnx by its suffix, not of tensorflow.",
          "leave -f/--framework out"),
         ([*QUANT, "-f", "pytorch"], 2,
          "digits.onnx is a model of onnx by its suffix, not of pytorch.",
@@ -367,7 +395,8 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         ([*QUANT, "-is", "1,3,x"], 2,
          "Invalid value for '-is' / '--input-shapes': 1,3,x must be integers such as 1,3,48,192.",
          ""),
-        ([*PICTURES, "imagenet"], 1, "calib/*", "take a recipe made for this input, *"),
+        ([*PICTURES, "imagenet"], 1, "calib/*",
+         "of the recipes that ship cifar10, *"),
     ],
 )  # fmt: skip
 def test_options(

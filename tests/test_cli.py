@@ -188,6 +188,21 @@ def test_same_commands_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 # ------------------------------------------------------------------ the manifest
 
 
+def test_a_package_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """A broken installation is no bug of ours."""
+    monkeypatch.setitem(sys.modules, "knightlite.cli.chips", None)
+    assert run(["chips"]) == 1
+    assert "this is a bug of ours" in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "knightlite.cli.chips")
+    monkeypatch.setitem(sys.modules, "rich.cells", None)
+    assert run(["chips"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"Error: knightlite needs the package rich, which {sys.executable} has not."
+    assert said[1].startswith(f"Hint: `{sys.executable} -m pip install knightlite` brings it")
+
+
 def test_files_are_looked_at_without_a_name(here: Path, capsys: Capture) -> None:
     """What was left last, by the stage that leaves such files."""
     for unnamed, named in ((["inspect"], ["inspect"]), (["model_info"], ["model_info", "-m"])):

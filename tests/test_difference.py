@@ -220,11 +220,15 @@ def test_other_files_are_refused(
 
 def test_other_words_are_refused(two: None, capsys: pytest.CaptureFixture[str]) -> None:
     refused = Refusal(capsys)
-    refused(["profile", "--diff", "a.json"], 2, "--diff takes two profiles, not 1.")
+    refused(["profile", "--diff", "a.json"], 2, "--diff takes two profiles, not 1.",
+            "as in --diff before/X_r.profile.json after/X_r.profile.json")  # fmt: skip
     words = ["profile", "--diff", "a.json", "c.json"]
     hint = "the files there are a.json, b.json; profile leaves X.profile.json"
     refused(words, 2, "profile c.json does not exist.", hint)
-    Path("c.json").write_bytes(b"\xff{")
+    Path("c.json").write_bytes(b"\x08\x07")  # a model, for instance
+    refused(words, 1, "c.json is no profile: it does not begin as one.",
+            "name two X.profile.json, which profile leaves")  # fmt: skip
+    Path("c.json").write_bytes(b"{\xff")
     refused(words, 1, "c.json is damaged: it is not JSON *",
             "profile the network again with this version")  # fmt: skip
     words = ["profile", "--diff", "a.json", "b.json", "--json"]

@@ -154,6 +154,14 @@ def test_latest_without_a_run() -> None:
         f"name the file with its option, or run {quant} and then `knightlite compile` here first"
     )
     left_by_quant()
+    here = Path.cwd()
+    (here / "below" / "it").mkdir(parents=True)
+    for folder in ("below", "below/it", ".."):
+        with pytest.raises(UsageError) as caught:
+            latest(open_workspace(folder), "compile", "cfg")
+        assert caught.value.hint.startswith(
+            f"stages have run in {here}: go there; or name the file with its option, or run `"
+        )
     with pytest.raises(UsageError) as caught:
         latest(open_workspace(), "compile", "cfg")
     assert caught.value.sentence == "no file is named, and knightlite.json records no compile run."

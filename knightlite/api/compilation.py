@@ -313,7 +313,9 @@ def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str
     if node is not None and node not in known:
         raise UsageError(
             f"{path} has no node called {node}.",
-            suggestion(node, sorted(known), "`knightlite explain` without a name lists them"),
+            suggestion(node, sorted(known), "`knightlite explain` without a name lists them")
+            if not Path(node).suffix or not Path(node).is_file()
+            else f"name a model by its option: `knightlite explain --onnx {node}`",
         )
     explanations = Explanations()
     rewritten = run_passes(graph, family.chip, PIPELINE, explanations)

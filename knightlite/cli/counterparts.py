@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
 
+from knightlite.options import Option, options_of
+from knightlite.options.kinds import Form
+
+NAMED = 3  # commands that have an option
 _MODEL = ("-m", "--model", "--onnx", "-cfg", "--config")
 _COUNT = ("-i", "--iteration", "-n", "--count")
 _INPUT = ("--input", "-d", "--data")
@@ -57,7 +62,50 @@ def counterpart(command: str, path: str, option: str) -> str:
     for others, here in OPTIONS.get(command, {}).items():
         if option in others:
             return f"here it is as in `{path} {here}`;"
-    return ""
+    return _called_otherwise(command, path, option) or _of_others(command, option)
+
+
+def _called_otherwise(command: str, path: str, option: str) -> str:
+    """A place without an option, or an option that has another name of such a one elsewhere."""
+    from knightlite.options.commands import RECORDS  # all of them, for a wrong word only
+
+    own = [*options_of(RECORDS[command]).values()] if command in RECORDS else []
+    for item in own:
+        if item.position and option.lstrip("-").replace("-", "_") == item.name:
+            return f"here it stands without an option, as in `{path} {item.name.upper()}`;"
+    alike = Counter(
+        f"`{path} {item.flags[0]} {value_of(item)}`"
+        for record in RECORDS.values()
+        for other in options_of(record).values()
+        if option in other.flags
+        for item in own
+        if not {*item.flags}.isdisjoint(other.flags)
+    )
+    likely = " or ".join(example for example, _ in alike.most_common(2))
+    return f"here it is as in {likely};" if likely else ""
+
+
+def _of_others(command: str, option: str) -> str:
+    """Which commands have it, as a hint's part; "" where none has."""
+    from knightlite.options.commands import RECORDS
+
+    names = [
+        name
+        for name, record in RECORDS.items()
+        if name != command and any(option in item.flags for item in options_of(record).values())
+    ]
+    if not names:
+        return ""
+    more = ", ..." if len(names) > NAMED else ""
+    listed = ", ".join(f"`knightlite {name}`" for name in names[:NAMED])
+    return f"{option} belongs to {listed}{more};"
+
+
+def value_of(item: Option) -> str:
+    """What stands behind an option in an example; "" for a switch."""
+    if item.kind.form is Form.SWITCH:
+        return ""
+    return item.metavar or ("FILE" if item.kind.form is Form.FILE else "VALUE")
 
 
 def flag_of(file: str, flags: Collection[str]) -> str:

@@ -21,7 +21,7 @@ from knightlite import chip_files
 from knightlite.cli import ctrl_c, streams
 from knightlite.cli.arguments import TARGETS, rewrite
 from knightlite.cli.completion import completion
-from knightlite.cli.counterparts import counterpart, flag_of
+from knightlite.cli.counterparts import counterpart, flag_of, value_of
 from knightlite.cli.record_command import RecordOption
 from knightlite.cli.repeated import tell_again
 from knightlite.cli.terminal import one_line, report_error, say
@@ -168,6 +168,11 @@ def run(arguments: Sequence[str], program: str = PROGRAM) -> int:
         meant = _meant(error, arguments) if isinstance(error, click.MissingParameter) else ""
         if meant:
             say(f"Hint: did you mean `{meant}`?")
+        elif isinstance(error, click.MissingParameter) and isinstance(error.param, RecordOption):
+            item = error.param.option
+            path = PROGRAM if error.ctx is None else error.ctx.command_path
+            flag = f"{item.flags[0]} {value_of(item)}".strip()
+            say(f"Hint: as in `{path} {flag}`; {item.helped}")
         elif isinstance(param, RecordOption) and param.option.unlike:
             say(f"Hint: {param.option.unlike}")
         elif isinstance(error, click.UsageError) and (EXTRA in error.message or _is_place(error)):
@@ -314,6 +319,12 @@ def _temporary_full() -> bool:
 
 
 def _report_unforeseen(error: BaseException) -> None:
+    package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if package and package != PROGRAM:  # an installation without what it needs
+        say(f"Error: {PROGRAM} needs the package {package}, which {sys.executable} has not.")
+        how = f"{sys.executable} -m pip install"
+        say(f"Hint: `{how} {PROGRAM}` brings it, or `{how} .` in a clone.")
+        return
     if isinstance(error, OSError) and error.strerror:  # a full disk, a vanished folder
         file = f"{error.filename}: " if error.filename else ""
         if not file and error.errno == errno.ENOSPC and _temporary_full():

@@ -28,6 +28,7 @@ from knightlite.frontend import (
 from knightlite.frontend.cut import cut
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.model_kind import (
+    COMPILED,
     PAIR_NOTE,
     QUANTIZERS,
     ModelKind,
@@ -45,7 +46,6 @@ SUFFIXES = {".onnx": "onnx", ".pdmodel": "paddle", ".json": "paddle", ".pdparams
 
 
 FUNCTION_HINT = "a function that builds the network is named beside -f and -uds"
-COMPILED = (".cfg", ".weight", ".tsmodel")
 
 
 def load(
@@ -243,8 +243,10 @@ def framework_of(path: Path, framework: str | None) -> str:
     """One of FRAMEWORKS, by ``framework`` or the suffix; a sentence for all others."""
     suffix = path.suffix.lower()
     if framework is not None and framework not in FRAMEWORKS:
-        if framework in elsewhere.FRAMEWORKS:
+        if framework in elsewhere.FRAMEWORKS and suffix not in SUFFIXES:
             raise elsewhere.refusal(path, framework)
+        if framework in elsewhere.FRAMEWORKS:
+            raise _of_another(path, SUFFIXES[suffix], framework)
         known = ", ".join((*FRAMEWORKS, *elsewhere.FRAMEWORKS))
         hint = nearest(framework, FRAMEWORKS)
         raise UsageError(f"The framework must be one of {known}, not {framework}.", hint)
@@ -272,13 +274,17 @@ def framework_of(path: Path, framework: str | None) -> str:
             "say the framework with -f/--framework",
         )
     if framework is not None and by_suffix not in (None, framework):
-        raise UsageError(
-            f"{path} is a model of {by_suffix} by its suffix, not of {framework}.",
-            "leave -f/--framework out",
-        )
+        raise _of_another(path, str(by_suffix), str(framework))
     kind = framework or by_suffix
     assert kind is not None
     return kind
+
+
+def _of_another(path: Path, framework: str, asked: str) -> UsageError:
+    return UsageError(
+        f"{path} is a model of {framework} by its suffix, not of {asked}.",
+        "leave -f/--framework out",
+    )
 
 
 def _refuse_golden(data: bytes, path: Path) -> None:

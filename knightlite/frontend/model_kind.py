@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+COMPILED = (".cfg", ".weight", ".tsmodel")  # how the files of compiled networks end
 PAIR_NOTE = "knightlite.pair"  # metadata of a golden model: the compiled files that it goes with
 
 

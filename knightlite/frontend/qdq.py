@@ -23,7 +23,7 @@ from knightlite import dtypes, ops
 from knightlite.dtypes import DType
 from knightlite.errors import Finding, UnsupportedError, UsageError
 from knightlite.frontend import canonical, general, onnx_file
-from knightlite.frontend.model_kind import ModelKind, ending_quantizers, kind_of
+from knightlite.frontend.model_kind import COMPILED, ModelKind, ending_quantizers, kind_of
 from knightlite.frontend.source import Quantization, SourceModel, SourceNode
 from knightlite.ir import Graph
 from knightlite.ops.general import GENERAL_METADATA, LAYER_TYPES_METADATA
@@ -58,6 +58,11 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
     UsageError for a missing file or a float model, ModelError for damage, UnsupportedError with
     all findings.
     """
+    if path.suffix.lower() in COMPILED:
+        raise UsageError(
+            f"{path} is of a compiled network: it must be a quantized .onnx file.",
+            "pass the X_quantize.onnx that it was compiled from",
+        )
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} must be a quantized .onnx file.", REDO)
     content = onnx_file.read_bytes(path) if data is None else data

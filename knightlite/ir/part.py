@@ -36,7 +36,11 @@ def part(graph: Graph, first: str | None, last: str | None) -> Graph:
             before |= {producers[name].name for name in node.inputs if name in producers}
     nodes = tuple(node for node in graph.nodes if node.name in behind & before)
     if not nodes:
-        raise UsageError(f"layer {last} of {graph.name} does not need layer {first}.")
+        raise UsageError(
+            f"layer {last} of {graph.name} does not need layer {first}.",
+            "name the earlier one as the first (--start-layer-name), the later one as the last "
+            "(--end-layer-name)",
+        )
     made = {node.output for node in nodes}
     read = dict.fromkeys(name for node in nodes for name in node.inputs)
     inputs = tuple(name for name in read if name not in made and name not in graph.constants)

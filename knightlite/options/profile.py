@@ -27,7 +27,10 @@ def _two(options: ProfileOptions) -> None:
     if not options.diff:
         return
     if len(options.diff) != 2:
-        raise UsageError(f"--diff takes two profiles, not {len(options.diff)}.")
+        raise UsageError(
+            f"--diff takes two profiles, not {len(options.diff)}.",
+            "as in --diff before/X_r.profile.json after/X_r.profile.json",
+        )
     if options.as_json:
         raise UsageError("--diff prints tables: it has no --json.", "--html FILE writes a page")
 

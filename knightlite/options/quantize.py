@@ -226,6 +226,7 @@ class QuantizeOptions:
         "-r",
         "--run-mode",
         kind=one_of(rules.RUN_MODES),
+        unlike="a recipe is named with --recipe",
         help="quant; auto_quant: some operators at 16 bits, found by measuring; infer: run the "
         "model only; convert: write the float ONNX only; compare: every layer of the float model "
         "beside the quantized one that is there.",

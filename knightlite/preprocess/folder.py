@@ -51,6 +51,16 @@ def left_out_remark(directory: Path, left_out: Sequence[Path], why: str) -> str:
     return f"{files} of {directory} left out, as {why}: {', '.join(names)}{more}."
 
 
+def _meant(path: Path) -> str:
+    """The hint for a file in place of a folder; "" for a picture, whose folder is meant."""
+    if not path.is_file() or is_picture(path):
+        return ""
+    return (
+        f"name a folder of pictures ({SUFFIX_LIST}); arrays are fed by a script "
+        "(-uds FILE -if FUNCTION), or from Python"
+    )
+
+
 def list_pictures(directory: str | Path) -> ImageFolder:
     """The pictures of a folder, sorted: each sub-folder is a class where any holds pictures.
 
@@ -60,7 +70,7 @@ def list_pictures(directory: str | Path) -> ImageFolder:
     """
     directory = Path(directory)
     if not directory.is_dir():
-        raise not_there("picture folder", directory, folder=True)
+        raise not_there("picture folder", directory, _meant(directory), folder=True)
     entries = sorted(directory.iterdir())
     flat, others = _sorted_out(entries)
     below = {

@@ -37,6 +37,8 @@ class SavedProfile:
 
 def read_profile(data: bytes, where: str) -> SavedProfile:
     """The profile in a file's bytes; FormatError, where it is of another version too."""
+    if data[:1] != b"{":
+        raise FormatError(f"{where} is no profile: it does not begin as one.", _KIND)
     value = parse_json(data, where, HINT)
     schema = value.get("schema") if isinstance(value, dict) else None
     if not isinstance(value, dict) or schema is None:

@@ -48,6 +48,8 @@ def try_out(found: Profile, binary: Binary, options: ProfileOptions, talk: Talk)
         seconds = SECONDS if options.html is not None else 0.0
     assumed = assumed_advice(found, _profiled(binary, options))
     if not seconds:
+        if options.onnx is not None:
+            talk.say("--onnx changes nothing without --html or --advice-seconds.")
         remark = "Nothing was compiled again: that takes --html FILE or --advice-seconds SECONDS"
         return Found(Tried(chosen(assumed, ()), assumed, (), (remark,), NOT_TRIED), None)
     source = source_of(binary, options.onnx, options.directory)

@@ -78,7 +78,7 @@ def inspect_file(
     if magic not in (container.CFG_MAGIC, container.WEIGHT_MAGIC):
         raise UsageError(
             f"{found} is neither a .cfg, a .weight nor a .tsmodel file of knightlite.",
-            "inspect reads what compile wrote",
+            _for_models(found),
         )
     sections = container.read_sections(magic, data, found.name)
     sizes = {name: len(section) for name, section in sections.items()}
@@ -87,6 +87,16 @@ def inspect_file(
         return Inspection(found.name, "weight", weight, sizes, b"")
     meta = container.cfg_description(sections, found.name)
     return Inspection(found.name, "cfg", meta, sizes, sections.get("code", b""))
+
+
+def _for_models(path: Path) -> str:
+    """The hint for a file that compile did not write: what looks at models."""
+    from knightlite.frontend.model_files import SUFFIXES
+
+    told = "inspect reads what compile wrote"
+    if path.suffix.lower() not in SUFFIXES:
+        return told
+    return f"{told}; `knightlite model_info -m FILE` shows a quantized model, check a float one"
 
 
 def _weights(found: Inspection, meta: WeightDescription) -> Iterator[str]:
