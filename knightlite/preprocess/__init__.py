@@ -9,7 +9,7 @@ from knightlite.preprocess.folder import (
 )
 from knightlite.preprocess.formats import SUFFIXES, is_picture
 from knightlite.preprocess.labels import class_places, counted_from_one, misfit, read_labels
-from knightlite.preprocess.picture import prepare_picture
+from knightlite.preprocess.picture import prepare_picture, turned_remark
 from knightlite.preprocess.recipe import Recipe, list_recipes, load_recipe, parse_recipe
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "prepare_picture",
     "read_labels",
     "sample_pictures",
+    "turned_remark",
 ]

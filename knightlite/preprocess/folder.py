@@ -40,6 +40,42 @@ class ImageFolder:
         """How many files were left out, and which; "" where none was."""
         return left_out_remark(self.directory, self.left_out, f"pictures end in {SUFFIX_LIST}")
 
+    @property
+    def too_high(self) -> str:
+        """That its folders are no classes, but hold the same ones each; "" where they do not."""
+        below: dict[int, set[str]] = {}
+        for sample in self.samples:
+            if sample.label is None:
+                return ""
+            parts = sample.path.relative_to(self.directory).parts
+            if len(parts) < 3:  # folder and file
+                return ""
+            below.setdefault(sample.label, set()).add(parts[1])
+        shared = set.intersection(*below.values()) if len(below) > 1 else set()
+        if len(shared) < 2:
+            return ""
+        first, *rest = (self.classes[label] for label in below)
+        names = sorted(shared)
+        some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+        return (
+            f"the folders {', '.join((first, *rest)[:NAMED])} of {self.directory} are taken for "
+            f"classes, and each holds the folders {some}: where those are the classes, name "
+            f"{self.directory / first}"
+        )
+
+    def misordered(self, labels: Path | None) -> str:
+        """That its folders are numbers, which text sorts otherwise; "" where ``labels`` do it."""
+        numbers = [int(name) for name in self.classes if name.isascii() and name.isdigit()]
+        if labels is not None or len(numbers) < len(self.classes) or numbers == sorted(numbers):
+            return ""
+        at = next(place for place, number in enumerate(numbers) if number != sorted(numbers)[place])
+        return (
+            f"the class folders of {self.directory} are numbers, which stand in the order of text, "
+            f"as torchvision has them: score {at} is taken for folder {self.classes[at]}. Hint: "
+            "where the network counts them as numbers, --labels FILE has their names in that "
+            "order, one a line"
+        )
+
 
 def left_out_remark(directory: Path, left_out: Sequence[Path], why: str) -> str:
     """How many files of a folder were left out, and which; "" where none was."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Pixels = NDArray[np.float32]  # [H, W, C] in the recipe's colour order, 0..255
 EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+EXIF_ORIENTATION = 0x0112
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -68,6 +69,24 @@ def prepare_picture(
     mean, std = (np.asarray(values, np.float32) for values in (recipe.mean, recipe.std))
     values = (pixels / np.float32(recipe.divide_by) - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def turned_remark(path: Path) -> str:
+    """That a picture is marked to be shown turned, which is not done, with a hint; else ""."""
+    from PIL import Image
+
+    try:
+        with _quietly(), Image.open(path, formats=FORMATS) as image:
+            mark = image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # what is no picture, or damaged, is said where it is read
+        return ""
+    if mark not in range(2, 9):
+        return ""
+    return (
+        f"{path} is marked to be shown turned or mirrored (EXIF orientation {mark}), and is fed as "
+        "it is stored, as the loaders of trainings do. Hint: where it should be turned, save it so "
+        "(PIL.ImageOps.exif_transpose)"
+    )
 
 
 def _remedy(shape: tuple[int, ...], size: tuple[int, int]) -> str:

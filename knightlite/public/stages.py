@@ -301,4 +301,7 @@ class Session:
         ``recipe`` None: the one that calibration used, which the ``.cfg`` holds.
         """
         found = Path(picture) if isinstance(picture, (str, Path)) else picture
+        turned = self._network.turned(found) if isinstance(found, Path) else ""
+        if turned:
+            warnings.warn(turned, UserWarning, stacklevel=2)
         return self._network.prepare(found, None if recipe is None else str(recipe))

@@ -151,8 +151,9 @@ class Bench:
         if self.metric is not None and (others or beyond):
             return None
         if others:
+            folders = "1 folder" if self.job.classes == 1 else f"{self.job.classes} folders"
             raise UsageError(
-                f"the pictures lie in {self.job.classes} folders of classes, but the models give "
+                f"the pictures lie in {folders} of classes, but the models give "
                 f"{sizes[0]} scores: which score is of which class is not known.",
                 "name the classes in the order of the scores with --labels FILE",
             )

@@ -11,7 +11,7 @@ import numpy as np
 
 from knightlite import atomic_write, workspace
 from knightlite.api.evaluation import state as evaluate_state
-from knightlite.api.evaluation.at_chance import warn_of_chance
+from knightlite.api.evaluation.at_chance import warn_of_chance, warn_of_strangers
 from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
 from knightlite.api.evaluation.odd_input import warn_of_odd_input
@@ -166,7 +166,9 @@ def _told(
 ) -> EvaluationResult:
     """The result of a finished state, and what is to be said of it; no options: of shards."""
     found = result_of(state, metric)
-    first = found.models[0]
+    first, *rest = found.models
+    others = [(row.model, row.sqnr_db, row.agreed_percent) for row in rest]
+    warn_of_strangers(first.model, others, talk)
     if first.top1 is not None:
         warn_of_chance(first.model, first.top1, found.labelled, state.tally.classes, options, talk)
     return found
@@ -391,8 +393,9 @@ def _pictures(
         samples = folder.samples
     else:
         folder, samples = sample_pictures(options.folder, options.count, options.seed)
-    if folder.remark:
-        talk.warn(folder.remark)
+    for told in (folder.remark, folder.too_high, folder.misordered(options.labels)):
+        if told:
+            talk.warn(told)
     _say_fewer(options, len(samples), "pictures", talk)
     places = class_places(folder, options.labels)
     if not folder.classes and options.metric is None:

@@ -89,8 +89,10 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
             options.labels,
         )
         _warn_of_classes(folder, graph, talk)
-        if folder.folder.remark:
-            talk.warn(folder.folder.remark)
+        found = folder.folder
+        for told in (found.remark, found.too_high, found.misordered(options.labels)):
+            if told:
+                talk.warn(told)
         return folder, recipe.text
     if options.recipe is not None:
         raise UsageError("--recipe prepares the pictures of a folder.", "name it with -d DIR")

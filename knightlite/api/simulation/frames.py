@@ -17,7 +17,7 @@ from knightlite.container import Description, StoredTensor
 from knightlite.errors import DataError, KnightliteError, UsageError
 from knightlite.options.simulate import SimulateOptions
 from knightlite.preprocess import SUFFIXES as PICTURES
-from knightlite.preprocess import is_picture
+from knightlite.preprocess import is_picture, turned_remark
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def frames_of(
         _warn_of_another_recipe(options.recipe, meta, talk)
         values = picture(Path(options.input), meta, options.recipe)
         entry = meta.inputs[0]
-        told = _warned([remark([values], range_of(entry, meta))], talk)
+        odd = [turned_remark(Path(options.input)) or None, remark([values], range_of(entry, meta))]
+        told = _warned(odd, talk)
         return iter([{entry.name: quantize(values, entry)}]), 1, told
     if options.recipe is not None:
         raise UsageError(

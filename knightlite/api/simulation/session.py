@@ -134,6 +134,12 @@ class CompiledNetwork:
             found.append(order_remark(some, entry.name, None) if order else None)
         return [item for item in found if item is not None]
 
+    def turned(self, path: Path) -> str:
+        """That a picture is marked to be shown turned, which ``prepare`` does not do; else ""."""
+        from knightlite.preprocess import turned_remark
+
+        return turned_remark(path)
+
     def prepare(
         self,
         source: Path | bytes | Array,
@@ -201,7 +207,11 @@ def _fed(value: Any, entry: StoredTensor, recipe: str | None) -> Array:
     if not are_frames(values.shape, shape):
         raise DataError(
             f"input {name} must have shape (N, {', '.join(map(str, shape))}), not {values.shape}.",
-            "the first axis counts frames: array[None] makes one frame a batch of one",
+            "array.transpose(0, 3, 1, 2) has channels first"
+            if are_frames(values.shape, (*shape[1:], shape[0]))
+            else "array.transpose(2, 0, 1)[None] has channels first, and is a batch of one"
+            if values.shape == (*shape[1:], shape[0])
+            else "the first axis counts frames: array[None] makes one frame a batch of one",
         )
     values = values.reshape(len(values), *shape)
     if values.dtype == stored:
