@@ -91,6 +91,7 @@ def check_parts(graph: Graph, share: float, level: int, rng: np.random.Generator
         needs.append(shape.fspm_bytes(smallest(shape)))
     room = int(max(needs) * share) // 16 * 16
     built = build(graph, artificial(replace(FINE, fspm_bytes=room)), level)
+    assert all(node.op != "Copy" for node in built.compiled.graph.nodes)  # nor at level 0
     for inputs in (random_inputs(graph, rng), *extreme_inputs(graph)):
         found, wanted = run(built, inputs), reference(graph, inputs)
         assert all(np.array_equal(found[name], wanted[name]) for name in graph.outputs)

@@ -12,9 +12,10 @@ from knightlite.allocate.addresses import (
     trips,
 )
 from knightlite.allocate.draft import Place, is_hosted, is_placed
-from knightlite.allocate.places import place_tensors
+from knightlite.allocate.places import JOINED, place_tensors
 
 __all__ = [
+    "JOINED",
     "Buffer",
     "Location",
     "Place",

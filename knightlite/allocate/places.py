@@ -24,16 +24,20 @@ from knightlite.allocate.lives import Group, together
 from knightlite.ir import Graph, Node, Tensor
 from knightlite.ops import Window
 
+JOINED = "joined"  # attribute of a Concat of parts of one layer: they are written side by side
+
 
 def place_tensors(graph: Graph, copies_joined: bool = False) -> tuple[Graph, Mapping[str, Place]]:
     """The graph with Copies where needed, and the place of every feature tensor.
 
-    ``copies_joined``: every input of a Concat is copied. Copies go through the vector engine, so
-    that they may stay on the chip.
+    ``copies_joined``: every input of a Concat of the network's is copied. Copies go through the
+    vector engine, so that they may stay on the chip. What the compiler has cut (``JOINED``) is not.
     """
     draft = draft_of(graph)
     copies = {
-        node.name: _place_operands(draft, position, node, copies_joined)
+        node.name: _place_operands(
+            draft, position, node, copies_joined and JOINED not in node.attributes
+        )
         for position, node in reversed(list(enumerate(graph.nodes)))
         if node.output in draft.waiting
     }

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from knightlite.allocate import JOINED
 from knightlite.chip import Chip
 from knightlite.ir import Attribute, Graph, Node, Tensor
 from knightlite.lower import Range, span, work_of
@@ -46,7 +47,7 @@ def cut_columns(graph: Graph, chip: Chip) -> tuple[Graph, list[tuple[str, str]]]
             nodes += part.nodes
             tensors += part.tensors.values()
         made = tuple(part.nodes[-1].output for part in parts)
-        nodes.append(Node(node.name, "Concat", made, node.outputs, {"axis": 3}))
+        nodes.append(Node(node.name, "Concat", made, node.outputs, {"axis": 3, JOINED: 1}))
     return (graph.with_tensors(tensors).with_nodes(nodes) if told else graph), told
 
 
