@@ -315,8 +315,9 @@ FIGURES: Rows = {
          "must hold frames [N, C, H, W], not (1,)."),
     ),
     "api/evaluation/stored_frames.py:classes_of": (
-        (lambda f: stored_frames.classes_of(saved(f, [[0.0], [1]]), saved_labels(f, [0, 1])), ""),
-        (lambda f: stored_frames.classes_of(saved(f, [[0.0], [1]]), saved_labels(f, [0, -1])),
+        (lambda f: stored_frames.classes_of(saved(f, [[0.0], [1]]), saved_labels(f, [0, 1]), None),
+         ""),
+        (lambda f: stored_frames.classes_of(saved(f, [[0.0], [1]]), saved_labels(f, [0, -1]), None),
          "from 0 up"),
     ),
     "container/description.py:Description.layer": (

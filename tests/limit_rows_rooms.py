@@ -59,8 +59,9 @@ def known_answer(size: int) -> object:
 
 
 def fed(*names: str) -> object:
-    network = Made(meta=Made(inputs=(Made(name="a"),), declared_inputs=("a", "b")))
-    with patch.object(session, "_fed", lambda values, entry: np.zeros((1, 2))):
+    meta = Made(inputs=(Made(name="a"),), declared_inputs=("a", "b"), recipe=None)
+    network = Made(meta=meta)
+    with patch.object(session, "_fed", lambda values, entry, recipe: np.zeros((1, 2))):
         return session.CompiledNetwork._frames(network, dict.fromkeys(names))  # type: ignore[arg-type]
 
 

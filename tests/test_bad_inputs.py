@@ -19,6 +19,7 @@ from onnx import TensorProto, numpy_helper
 from PIL import Image
 
 from knightlite.cli.program import run
+from knightlite.preprocess import load_recipe
 from onnx_nets import Net
 from refusals import Refusal, flip, snapshot
 
@@ -205,12 +206,14 @@ def test_broken_recipes(here: Path, refused: Refusal) -> None:
     recipe.write_bytes(b"\xff\xfe")
     refused([*PICTURES, "my.toml"], 1, "recipe file my.toml is not UTF-8 text.")
     recipe.write_text('color = "RGB"\nblur = 3\n')
-    sentence = "my.toml is not a usable recipe: key blur is not known."
-    refused([*PICTURES, "my.toml"], 1, sentence, "one of description, *")
+    refused([*PICTURES, "my.toml"], 1, "my.toml is not a usable recipe, for 11 reasons.")
     _, lines = refused.run([*PICTURES, "my.toml"])
     findings = [line for line in lines if line.startswith("  - ")]
     assert findings[0].startswith("  - my.toml: key blur is not known.")
     assert "  - my.toml: key mean is missing." in findings
+    recipe.write_text(load_recipe("digits").text + "blur = 3\n")
+    sentence = "my.toml is not a usable recipe: key blur is not known."
+    refused([*PICTURES, "my.toml"], 1, sentence, "one of description, *")
 
 
 def test_broken_chip_files(here: Path, refused: Refusal) -> None:
@@ -380,7 +383,8 @@ def test_arrays_of_the_wrong_shape(here: Path, refused: Refusal) -> None:
     sentence = "x.npy must be stored in C order, not in Fortran order."
     refused(command, 1, sentence, "save numpy.ascontiguousarray(array)")
     np.save("x.npy", x.astype(np.int64))
-    refused(command, 1, "x.npy must hold floats or int8, not int64.")
+    hint = "pixels are prepared as calibration had them: *"
+    refused(command, 1, "x.npy must hold floats or int8, not int64.", hint)
     np.save("x.npy", x[:0])
     refused(command, 1, "x.npy must hold at least one frame, not (0, 3, 32, 32).")
     np.save("x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)

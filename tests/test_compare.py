@@ -361,7 +361,7 @@ def test_refusals(here: Path, refused: Refusal) -> None:
     refused(["compare", "-qd", "digits.onnx"], 2, "folder digits.onnx is a file, not a folder.",
             f"{hint}, here .")  # fmt: skip
     refused(["compare", "-qd", "calib"], 2, "calib must hold one quantized model, not 0.",
-            "name the folder in which quant left X_quantize.onnx and inputs/")  # fmt: skip
+            "name the folder in which quant left X_quantize.onnx and inputs/, here .")  # fmt: skip
     for words in ("-sl 7", "--index-range 3:1", "--index-range a"):
         assert run(["compare", *words.split()]) == 2
     cut("inputs/x.bin", 100)

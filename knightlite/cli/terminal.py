@@ -298,16 +298,17 @@ def report_error(error: KnightliteError, *, whole: bool = False) -> None:
     """The sentence, the findings, the hint. ``whole``: every finding, not one of a kind."""
     say(f"Error: {one_line(error.sentence)}")
     findings = error.findings if whole else summarized(error.findings)
-    for finding in findings:
-        if _told(error, finding):
-            continue
+    for finding in () if _told(error, findings) else findings:
         say(f"  - {one_line(str(finding))}")
     if error.hint:
         say(f"Hint: {one_line(error.hint)}")
 
 
-def _told(error: KnightliteError, only: Finding) -> bool:
-    """Whether the sentence and its hint say all that there is in a finding."""
+def _told(error: KnightliteError, findings: Sequence[Finding]) -> bool:
+    """Whether the sentence and its hint say all that there is in a single finding."""
+    if len(findings) != 1:
+        return False
+    (only,) = findings
     said = only.sentence.rstrip(".") in error.sentence and only.where in error.sentence
     return said and only.hint in ("", error.hint)
 

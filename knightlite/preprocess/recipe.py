@@ -173,8 +173,12 @@ def parse_recipe(text: str, name: str, where: str = "") -> Recipe:
                 found.append(Finding(where, f"{key} must be {wrong}, not {_shown(table[key])}."))
     found = found or [Finding(where, sentence) for sentence in _contradictions(table)]
     if found:
+        if len(found) > 1:
+            raise FormatError(
+                f"{where} is not a usable recipe, for {len(found)} reasons.", "", found
+            )
         summary = f"{where} is not a usable recipe: {found[0].sentence}"
-        raise FormatError(summary, found[0].hint, findings=found)
+        raise FormatError(summary, found[0].hint, found)
     values = {key: _frozen(key, table[key]) for key in _CHECKS}
     return Recipe(name=name, text=text, **values)
 
