@@ -332,7 +332,8 @@ def test_a_golden_model_is_known_by_its_hash() -> None:
     assert partners.golden_beside(cfg, PAIR) == Path("z.onnx")
     float_net("y.onnx", {PAIR_NOTE: PAIR})
     assert partners.golden_beside(cfg, PAIR) == Path("y.onnx")
-    float_net("n_golden.onnx", {PAIR_NOTE: "another"})  # the usual name says nothing
+    # the usual name says nothing, nor does what it holds beside its own hash
+    float_net("n_golden.onnx", {PAIR_NOTE: "another", "of": PAIR})
     assert partners.golden_beside(cfg, PAIR) == Path("y.onnx")
     assert partners.golden_beside(cfg, "neither") == Path("n_golden.onnx")  # its reader tells why
     float_net("n_golden.onnx", {PAIR_NOTE: PAIR})
