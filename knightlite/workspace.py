@@ -298,10 +298,13 @@ def left_in(workspace: Workspace, stage: str, folder: Path) -> Record | None:
     return None
 
 
-def resolve(workspace: Workspace, path: str | Path, wanted: str = "") -> tuple[Path, str]:
+def resolve(
+    workspace: Workspace, path: str | Path, wanted: str = "", with_sha256: str | None = None
+) -> tuple[Path, str]:
     """An existing path as it is; a bare file name that is absent here, through the manifest.
 
-    ``wanted``: the key of the files that are meant, where only those are. Returns the
+    ``wanted``: the key of the files that are meant, where only those are. ``with_sha256``: of
+    several files of that name the one of a run that left a file with this hash too. Returns the
     path and the sentence that says where it was found ("" where it was simply there).
     UsageError where it is nowhere, or where the recorded file is gone, or has changed, or what it
     was made from has.
@@ -312,7 +315,8 @@ def resolve(workspace: Workspace, path: str | Path, wanted: str = "") -> tuple[P
     if (workspace.directory / path).exists():
         return workspace.directory / path, _remark(workspace, workspace.directory / path)
     if path.name == str(path):
-        for item in reversed(workspace.records):
+        newest = reversed(workspace.records)
+        for item in sorted(newest, key=lambda run: not _left(run, with_sha256)):
             for key, produced in item.files.items():
                 if Path(produced.path).name == path.name:
                     found = recorded_file(workspace, item, key)
@@ -321,6 +325,11 @@ def resolve(workspace: Workspace, path: str | Path, wanted: str = "") -> tuple[P
                         raise old.refusal(found)
                     return found, f"{path} is not here; {found} is taken, which {item.stage} left."
     raise UsageError(f"file {path} does not exist.", _nearest(workspace, path, wanted))
+
+
+def _left(run: Record, sha256: str | None) -> bool:
+    """Whether a run left a file with this hash."""
+    return any(produced.sha256 == sha256 for produced in run.files.values())
 
 
 MAKERS = {  # by how its name ends, the first that fits: what leaves such a file

@@ -32,8 +32,17 @@ def test_hints() -> None:
         counterpart("eval", "knightlite eval", "-cfg")
         == "here it is as in `knightlite eval MODEL`;"
     )
-    assert counterpart("eval", "knightlite eval", "--framework") == ""
-    assert counterpart("chips", "knightlite chips", "-m") == ""
+    assert counterpart("compare", "knightlite compare", "-q") == (
+        "here it is as in `knightlite compare --config FILE`;"
+    )
+    for command in ("compile", "sim"):
+        assert counterpart(command, f"knightlite {command}", "-o") == (
+            f"here it is as in `knightlite {command} --outpath DIR`;"
+        )
+    assert counterpart("eval", "knightlite eval", "--framework") == (
+        "--framework belongs to `knightlite quant`, `knightlite diagnose`, `knightlite check`;"
+    )
+    assert counterpart("eval", "knightlite eval", "--nothing-has-it") == ""
     assert flag_of("a/x_r.cfg", flags_of("sim")) == "--config"
     assert flag_of("x_r.weight", flags_of("profile")) == "--weight"
     assert flag_of("x.onnx", flags_of("diagnose")) == "--quantized"

@@ -20,6 +20,7 @@ import pytest
 import gauge_nets
 from conftest import Golden
 from knightlite.cli.program import run
+from knightlite.datafiles import calibration_folder
 from knightlite.version import __version__
 from perfetto_reader import read_trace
 
@@ -245,7 +246,7 @@ def test_reports(
     for file in files:
         pages.append(f"$ cat {file}\n{content(Path(file))}")
     found = EXACT.sub(lambda number: f"{float(number[0]):.{DIGITS}g}", "\n".join(pages))
-    found = KERNELS.sub("<processor>", found)
+    found = KERNELS.sub("<processor>", found).replace(str(calibration_folder()), "<calibration>")
     found = HASH.sub("<hash>", found).replace(f'"{__version__}"', '"<version>"')
     golden.text(f"reports/{name}.txt", found.replace(f" {__version__}", " <version>"))
 

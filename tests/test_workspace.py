@@ -199,6 +199,14 @@ def test_the_newest_of_one_name_is_taken() -> None:
     assert resolve(workspace, "d_quantize.onnx")[0] == Path("new/d_quantize.onnx")
 
 
+def test_what_was_left_beside_a_file_comes_before_the_newest() -> None:
+    left_by_quant("mine", "of mine")
+    workspace = left_by_quant("other", "of another")
+    name, mine, other = "d_quantize.onnx", Path("mine"), Path("other")
+    assert resolve(workspace, name, with_sha256=sha256_of(mine / name))[0] == mine / name
+    assert resolve(workspace, name, with_sha256="0" * 64)[0] == other / name
+
+
 def test_existing_file_is_taken_as_it_is() -> None:
     workspace = left_by_quant(".")
     make("d_quantize.onnx", "changed by hand")

@@ -17,6 +17,7 @@ import knightlite
 from conftest import DIGITS
 from knightlite import Session
 from knightlite.cli.program import run
+from knightlite.datafiles import calibration_folder
 from knightlite.errors import DataError
 from knightlite.preprocess import list_recipes, load_recipe, prepare_picture
 
@@ -104,7 +105,7 @@ def test_recipes_that_fit_are_named(shape: Any, size: tuple[int, int], kind: str
             good.append(name)
         except DataError as error:
             hints.add(error.hint)
-    own = "write one of your own (calibration/README.md)"
+    own = f"write one of your own, as those in {calibration_folder()}"
     assert hints == {f"of the recipes that ship {', '.join(good)} fit; or {own}" if good else own}
 
 

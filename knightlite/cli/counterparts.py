@@ -13,14 +13,21 @@ NAMED = 3  # commands that have an option
 _MODEL = ("-m", "--model", "--onnx", "-cfg", "--config")
 _COUNT = ("-i", "--iteration", "-n", "--count")
 _INPUT = ("--input", "-d", "--data")
+_QUANTIZED = ("-q", "--quantized")
+_PLACE = ("-o", "--output")
 
 # command -> options of other commands -> the option that does it here
 OPTIONS: Mapping[str, Mapping[tuple[str, ...], str]] = {
     "quant": {("--onnx",): "--model FILE", ("--input",): "--data DIR", _COUNT: "--iteration N"},
-    "compile": {_MODEL: "--onnx FILE"},
-    "sim": {("--onnx",): "--config FILE", _INPUT: "--input FILE", _COUNT: "--frame-count N"},
+    "compile": {_MODEL: "--onnx FILE", _QUANTIZED: "--onnx FILE", _PLACE: "--outpath DIR"},
+    "sim": {
+        ("--onnx",): "--config FILE",
+        _INPUT: "--input FILE",
+        _COUNT: "--frame-count N",
+        _PLACE: "--outpath DIR",
+    },
     "eval": {_MODEL: "MODEL", ("--input",): "--data DIR", _COUNT: "--count N"},
-    "compare": {("-m", "--model", "--onnx"): "--config FILE"},
+    "compare": {("-m", "--model", "--onnx", *_QUANTIZED): "--config FILE"},
     "diagnose": {
         ("--onnx",): "--quantized FILE",
         ("--input",): "--data DIR",

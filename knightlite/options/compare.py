@@ -94,10 +94,16 @@ class CompareOptions:
     plots: bool = like(shared.SHOWN, flags=("--show-plot",), help="Draw every row into --save-dir.")
     sort: bool = like(shared.SHOWN, flags=("--sort",), help="The largest MRE first.")
     no_mre: bool = like(
-        shared.SHOWN, flags=("--no-mre",), help="Leave out the mean relative error."
+        shared.SHOWN, flags=("--no-mre",), help="Leave out MRE%: sum |r - l| / sum |l|."
     )
-    no_cos: bool = like(shared.SHOWN, flags=("--no-cos",), help="Leave out the cosine.")
-    rmse: bool = like(shared.SHOWN, flags=("--rmse",), help="Add the root mean square error.")
+    no_cos: bool = like(
+        shared.SHOWN,
+        flags=("--no-cos",),
+        help="Leave out cos%, Knight's: 50 % and half the cosine of r and l.",
+    )
+    rmse: bool = like(
+        shared.SHOWN, flags=("--rmse",), help="Add RMSE%: sqrt(sum (r - l)^2 / sum l^2)."
+    )
     maxdiff: bool = like(shared.SHOWN, flags=("--maxdiff",), help="Add the largest difference.")
     bias: bool = like(shared.SHOWN, flags=("--bias",), help="Add the mean difference.")
     save_dir: Path | None = option(

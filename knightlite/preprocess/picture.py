@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import limits
+from knightlite.datafiles import calibration_folder
 from knightlite.errors import DataError, unreadable
 from knightlite.preprocess.formats import FORMATS
 from knightlite.preprocess.recipe import (
@@ -92,7 +93,7 @@ def turned_remark(path: Path) -> str:
 def _remedy(shape: tuple[int, ...], size: tuple[int, int]) -> str:
     """Which recipes make pictures of that size fit an input [C, H, W]."""
     fitting = fitting_recipes(shape, size)
-    own = "write one of your own (calibration/README.md)"
+    own = f"write one of your own, as those in {calibration_folder()}"
     return f"of the recipes that ship {', '.join(fitting)} fit; or {own}" if fitting else own
 
 

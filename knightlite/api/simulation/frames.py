@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-def found_input(options: SimulateOptions, talk: Talk) -> str:
-    """The input argument, with bare file names that are absent here taken from the manifest."""
+def found_input(options: SimulateOptions, meta: Description, talk: Talk) -> str:
+    """The input argument, with bare file names that are absent here taken from the manifest.
+
+    Those that were left beside the quantized model of this network come first.
+    """
     from knightlite.sim.inputs import input_paths
 
     space = workspace.open_workspace(options.directory)
@@ -35,7 +38,7 @@ def found_input(options: SimulateOptions, talk: Talk) -> str:
     parts = []
     for path in input_paths(options.input):
         if not path.exists() and str(path) in recorded:
-            path, sentence = workspace.resolve(space, path)
+            path, sentence = workspace.resolve(space, path, with_sha256=meta.model_sha256)
             talk.say(sentence)
         parts.append(str(path))
     return ":".join(parts)

@@ -67,7 +67,7 @@ def simulate(options: SimulateOptions, talk: Talk = SILENT) -> SimulateResult:
     binary = find_binary(options.directory, options.cfg, options.weight, talk, options.model)
     meta = binary.program.meta
     require_no_folder(options, options.model or binary.cfg, meta)
-    options = replace(options, input=found_input(options, talk))
+    options = replace(options, input=found_input(options, meta, talk))
     machine = open_machine(binary, options.chip, options.engine)
     for entry in meta.inputs:
         talk.say(f"the cfg file input bit: {entry.name} : {_knight_type(entry.type)}")
