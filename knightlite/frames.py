@@ -30,6 +30,18 @@ def are_frames(shape: Shape, frame: Shape) -> bool:
     return bool(shape) and shape[0] > 0 and is_frame(shape[1:], frame)
 
 
+def with_frames(shape: Shape, frame: Shape) -> Shape | None:
+    """(N, *frame) of an array of ``shape`` that holds frames, or is one; None for others.
+
+    One frame may come without N: a state [2, 1, 128] that a network returned is fed back as it is.
+    Axes of channels are not joined for that: pictures of 3 channels are not one of 6.
+    """
+    if are_frames(shape, frame):
+        return (shape[0], *frame)
+    alone = len(shape) <= len(frame) and is_frame(shape, frame)
+    return (1, *frame) if alone else None
+
+
 def for_inputs(
     given: Sequence[Item], inputs: Sequence[str], declared: Sequence[str]
 ) -> Sequence[Item]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from knightlite.frames import are_frames, for_inputs, is_frame
+from knightlite.frames import are_frames, for_inputs, is_frame, with_frames
 
 FRAME = (6, 4, 5)
 
@@ -40,6 +40,27 @@ def test_axes_of_size_1_make_no_difference_and_channels_may_be_apart(
         assert are_frames((count, *shape), frame) == fits
     assert not are_frames((0, *shape), frame)
     assert not are_frames((), frame)
+
+
+@pytest.mark.parametrize(
+    ("shape", "frame", "found"),
+    [
+        ((2, 6, 4, 5), FRAME, (2, *FRAME)),
+        ((2, 2, 3, 4, 5), FRAME, (2, *FRAME)),
+        ((6, 4, 5), FRAME, (1, *FRAME)),
+        ((2, 1, 128), (2, 1, 128), (1, 2, 1, 128)),  # a state, whose first axis is no batch
+        ((2, 128), (2, 1, 128), (1, 2, 1, 128)),
+        ((4, 4, 5), (1, 4, 5), (4, 1, 4, 5)),  # frames, where it could be either
+        ((2, 3, 4, 5), FRAME, None),  # two of three channels
+        ((4, 5), FRAME, None),
+        ((0, 6, 4, 5), FRAME, None),
+        ((), FRAME, None),
+    ],
+)
+def test_one_frame_may_come_without_its_batch_axis(
+    shape: tuple[int, ...], frame: tuple[int, ...], found: tuple[int, ...] | None
+) -> None:
+    assert with_frames(shape, frame) == found
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_picture_that_is_marked_to_be_turned(
     [
         ((1, 32, 32, 3), "array.transpose(0, 3, 1, 2) has channels first"),
         ((32, 32, 3), "array.transpose(2, 0, 1)[None] has channels first, and is a batch of one"),
-        ((3, 32, 32), "the first axis counts frames: array[None] makes one frame a batch of one"),
+        ((3, 32, 31), "the first axis counts frames: array[None] makes one frame a batch of one"),
     ],
 )
 def test_an_array_of_another_shape(here: Path, shape: tuple[int, ...], hint: str) -> None:

@@ -408,7 +408,7 @@ X = np.zeros((1, 3, 32, 32), np.float32)
         (None, {}, "the feed must have the inputs x, not none."),
         (None, X, "the feed must map names of inputs to arrays, not be of type ndarray."),
         (None, {"x": X.astype(int)}, "input x must be floats or int8, not int64."),
-        (None, {"x": X[0]}, "input x must have shape (N, 3, 32, 32), not (3, 32, 32)."),
+        (None, {"x": X[0, :2]}, "input x must have shape (N, 3, 32, 32), not (2, 32, 32)."),
         (None, {"x": X[:0]}, "input x must have shape (N, 3, 32, 32), not (0, 3, 32, 32)."),
         (None, {"x": X[..., 0]}, "input x must have shape (N, 3, 32, 32), not (1, 3, 32)."),
         (None, {"x": np.full_like(X, np.nan)}, "input x must hold numbers, not NaN."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+import knightlite
 from conformance_checks import MAIN, Opinions, Pictures, build, judge, single
 from knightlite.dtypes import S16
 from knightlite.errors import UnsupportedError
@@ -297,3 +299,37 @@ def test_computed_weights_are_refused(name: str, tmp_path: Path) -> None:
     sentences = [finding.sentence for finding in caught.value.findings]
     said = {"w": "weights W", "r": "weights R", "b": "a bias"}[name]
     assert f"RNN RNN_y must have constant {said}." in sentences
+
+
+def test_a_state_is_fed_as_the_network_returns_it(tmp_path: Path) -> None:
+    """A state [2, 1, C] has no batch axis in front; scripts and sessions take it as it is."""
+    net = Net()
+    net.input("x", (1, 16))
+    net.input("state", (2, 1, 16))
+    first = net.weight("first", np.array([0], np.int64))
+    h, c = (
+        net.node("Gather", ["state", net.weight(f"at{at}", np.int64(at))], f"part{at}")
+        for at in range(2)
+    )
+    new = net.node("Relu", [net.node("Add", ["x", h], "sum")], "new")
+    both = [net.node("Unsqueeze", [name, first], f"{name}_apart") for name in (new, c)]
+    net.node("Concat", both, "next", axis=0)
+    frames = np.random.default_rng(3).normal(0, 1, (6, 1, 16)).astype(np.float32)
+    start = np.zeros((2, 1, 16), np.float32)
+
+    def infer(executor: Any) -> None:
+        state = start
+        for x in frames:
+            _, state = executor.forward(x, state)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = net.save(tmp_path, "new", "next")
+        made = knightlite.quantize(path, infer=infer, iteration=6, bit_width=16)
+        stateful = knightlite.Session(knightlite.compile(made))
+    state, wanted = start, np.zeros((1, 16), np.float32)
+    for x in frames:
+        new_state, state = stateful.run(None, {"x": x, "state": state})
+        wanted = np.maximum(x + wanted, 0)
+        assert state.shape == start.shape
+        assert np.abs(new_state - wanted).max() < 0.01

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
-from knightlite.frames import are_frames
+from knightlite.frames import with_frames
 from knightlite.inference.chains import Chain
 from knightlite.inference.joining import join_parts
 from knightlite.inference.sessions import Session, session
@@ -158,7 +158,8 @@ def checked(graph: Graph, inputs: Inputs) -> Inputs:
     arrays = [np.ascontiguousarray(item, dtype=np.float32) for item in inputs]
     for index, (name, array) in enumerate(zip(names, arrays, strict=True)):
         shape = graph.tensors[name].shape
-        if not are_frames(array.shape, shape[1:]):
+        frames = with_frames(array.shape, shape[1:])
+        if frames is None:
             raise DataError(
                 f"input {name} must have shape [N, {', '.join(map(str, shape[1:]))}], "
                 f"not {list(array.shape)}.",
@@ -169,7 +170,7 @@ def checked(graph: Graph, inputs: Inputs) -> Inputs:
                 f"input {name} must hold finite numbers, but the data holds NaN or infinity.",
                 "check the calibration data and its preprocessing",
             )
-        arrays[index] = array.reshape(-1, *shape[1:])
+        arrays[index] = array.reshape(frames)
     if len({array.shape[0] for array in arrays}) != 1:
         raise DataError("all inputs must have the same batch size.")
     return tuple(arrays)

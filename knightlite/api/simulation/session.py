@@ -19,7 +19,7 @@ from knightlite.api.simulation.frames import picture
 from knightlite.api.simulation.host import blob_names, finisher
 from knightlite.api.simulation.order import order_remark
 from knightlite.errors import DataError, UsageError
-from knightlite.frames import are_frames
+from knightlite.frames import are_frames, with_frames
 from knightlite.options.shared import ENGINES, NUMPY
 
 if TYPE_CHECKING:
@@ -125,9 +125,10 @@ class CompiledNetwork:
         found = []
         for entry in self.meta.inputs:
             values = np.asarray(feed[entry.name])
-            if not len(values):
+            wanted = with_frames(values.shape, entry.shape[1:])
+            if wanted is None:
                 continue
-            frames = values.reshape(len(values), *entry.shape[1:])
+            frames = values.reshape(wanted)
             some = [frames[at : at + 1] for at in looked_at(len(frames))]
             if values.dtype.kind == "f":
                 found.append(remark(some, range_of(entry, self.meta), blank=False))
@@ -204,7 +205,8 @@ def _fed(value: Any, entry: StoredTensor, recipe: str | None) -> Array:
             f"input {name} must be floats or {stored}, not {values.dtype}.", preparation(recipe)
         )
     shape = entry.shape[1:]
-    if not are_frames(values.shape, shape):
+    wanted = with_frames(values.shape, shape)
+    if wanted is None:
         raise DataError(
             f"input {name} must have shape (N, {', '.join(map(str, shape))}), not {values.shape}.",
             "array.transpose(0, 3, 1, 2) has channels first"
@@ -213,12 +215,12 @@ def _fed(value: Any, entry: StoredTensor, recipe: str | None) -> Array:
             if values.shape == (*shape[1:], shape[0])
             else "the first axis counts frames: array[None] makes one frame a batch of one",
         )
-    values = values.reshape(len(values), *shape)
-    if values.dtype == stored:
-        return values
-    counted = len(values) > 1
+    frames = values.reshape(wanted)
+    if frames.dtype == stored:
+        return frames
+    counted = len(frames) > 1
     return np.concatenate(
-        [quantize(frame[None], entry, at if counted else None) for at, frame in enumerate(values)]
+        [quantize(frame[None], entry, at if counted else None) for at, frame in enumerate(frames)]
     )
 
 

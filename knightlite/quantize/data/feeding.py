@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from knightlite.dtypes import DType
 from knightlite.errors import DataError, KnightliteError
 from knightlite.executor import NetworkInput
-from knightlite.frames import are_frames
+from knightlite.frames import with_frames
 from knightlite.ir import Tensor
 from knightlite.numerics import real_numbers
 from knightlite.quantize.data.workload import Forward
@@ -74,12 +74,13 @@ class Feeder:
     def _checked(self, array: Array, tensor: Tensor) -> Array:
         """The array as the model takes it: shape [N, ...] and the input's type."""
         shape = tensor.shape[1:]
-        if not are_frames(array.shape, shape):
+        frames = with_frames(array.shape, shape)
+        if frames is None:
             raise DataError(
                 f"input {tensor.name} must have shape ({', '.join(['N', *map(str, shape)])}), "
                 f"not {array.shape}."
             )
-        return self._cast(array, tensor).reshape(array.shape[0], *shape)
+        return self._cast(array, tensor).reshape(frames)
 
     def _cast(self, array: Array, tensor: Tensor) -> Array:
         wanted = tensor.dtype.numpy
