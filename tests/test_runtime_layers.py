@@ -19,13 +19,16 @@ from conformance_checks import MAIN, build, random_inputs
 from knightlite import dtypes
 from knightlite.api.models.general import general_layers
 from knightlite.container import Program, encode_program, paired
+from knightlite.emit import golden_model
 from knightlite.errors import FormatError, UnsupportedError
+from knightlite.inference import golden_session, session
 from knightlite.ir import Graph, GraphBuilder, HostOp, Node
 from knightlite.native import NativeMachine
 from knightlite.native.operations import OPERATIONS, unknown
-from knightlite.ops import general
+from knightlite.ops import general, host_forms
 from knightlite.ops.samples import feature, result
 from knightlite.sim import Machine
+from knightlite.sim.host import EXACT, KINDS
 from made_once import MadeOnce
 from test_runtime_sanitized import Case, of_machine, run
 
@@ -157,6 +160,15 @@ CASES: dict[str, tuple[tuple[HostOp, ...], tuple[int, ...]]] = {
     "Abs whole": ((whole("x", "a"), op("Abs", "a", "b"), op("Neg", "b", "c"), op("Sign", "c", "d"),
                    op("Add", "c d", "e"), real("e", "y")), SHAPE),
     "LeakyRelu": ((op("LeakyRelu", "x", "y", alpha=0.3),), SHAPE),
+    **{kind: ((op(kind, "x", "y"),), SHAPE) for kind in ("Exp", "Log", "Sigmoid", "Tanh")},
+    "Pow": ((op("Pow", "x e", "y", {"e": np.array([2, -1, 0.5, 3], np.float32)}),), SHAPE),
+    "Pow whole": ((op("Pow", "z e", "y", {"e": np.array([3, 2, -2, 0])}),), (1, 6, 1, 4)),
+    "Softmax": ((op("Softmax", "x", "y", axis=1),), SHAPE),
+    "LogSoftmax": ((op("LogSoftmax", "x", "y", axis=-1),), SHAPE),
+    "ReduceSum": ((op("ReduceSum", "x", "y", axes=(1, 3), keepdims=1),), (1, 1, 5, 1)),
+    "ReduceMean": ((op("ReduceMean", "x a", "b", {"a": np.array([-2, 1])}, keepdims=0),
+                    op("Reshape", "b", "y", shape=(1, 1, 1, 4))), (1, 1, 1, 4)),
+    "ReduceMean all": ((op("ReduceMean", "x", "m"), op("Sub", "x m", "y")), SHAPE),
     "Clip": ((op("Clip", "x", "y", min=-0.35, max=0.71),), SHAPE),
     "Cast": ((whole("x", "a"), real("a", "y")), SHAPE),
     "Cast truths": ((op("Relu", "x", "p"), whole("p", "a", "bool"), whole("a", "b", "uint8"),
@@ -188,13 +200,48 @@ def simulated(program: Program) -> Machine:
 
 @pytest.mark.parametrize("name", CASES)
 def test_operator(name: str) -> None:
-    """The bytes of ONNX Runtime, which are not all the same."""
+    """The bytes of ONNX Runtime, which are not all the same; functions: the golden model's too."""
     for bits in (8, 16) if name in ("Mul", "TopK", "Floor") else (8,):
         program = compiled(name, bits).program
         given = random_inputs(compiled(name, bits).compiled.graph, np.random.default_rng(bits))
         wanted = simulated(program).run(given)["y"]
         assert NativeMachine(program).run(given)["y"].tobytes() == wanted.tobytes()
         assert np.ptp(wanted)
+        kinds = {step.op for step in CASES[name][0]}
+        if kinds & host_forms.FORMS.keys():
+            golden = golden_model(compiled(name, bits).compiled.graph, ["y"])
+            (other,) = golden_session(golden).run(["y"], given)
+            assert other.tobytes() == wanted.tobytes()
+        if kinds <= EXACT & host_forms.FORMS.keys() and name != "Pow whole":
+            assert Machine(program).run(given)["y"].tobytes() == wanted.tobytes()
+
+
+SPECIAL = (0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 1e-40, 88.8, -104, 700, 0.0156)
+
+
+@pytest.mark.parametrize("scale", [0.01, 3, 100])
+def test_functions_are_spelled_as_numpy_computes_them(scale: float) -> None:
+    """Bit for bit in ONNX Runtime, also of what is special; -0 and 0 are the same."""
+    rng, shape = np.random.default_rng(3), (1, 3, 40, 20)
+    x = rng.normal(0, scale, shape).astype(np.float32)
+    x.reshape(-1)[: len(SPECIAL)] = SPECIAL
+    by = rng.normal(0, 2, 20).round(1).astype(np.float32)
+    by[:6] = (2, 3, -1, 0, np.inf, -3)
+    finite = np.nan_to_num(x, posinf=3, neginf=-3)
+    tried: tuple[tuple[HostOp, Array, Array], ...]
+    with np.errstate(all="ignore"):
+        tried = (
+            *((op(kind, "x", "y"), x, KINDS[kind]([x], {}))
+              for kind in ("Exp", "Log", "Sigmoid", "Tanh")),
+            (op("Pow", "x e", "y", {"e": by}), x, KINDS["Pow"]([x, by], {})),
+            *((op(kind, "x", "y", axis=2), finite, KINDS[kind]([finite], {"axis": 2}))
+              for kind in ("Softmax", "LogSoftmax")),
+        )  # fmt: skip
+    for step, given, wanted in tried:
+        model = general.exact_model([step], {"x": shape}, "y", shape)
+        (found,) = session(model, called=step.op, as_written=True).run(["y"], {"x": given})
+        odd = np.isnan(found) & np.isnan(wanted)
+        assert (found + np.float32(0))[~odd].tobytes() == (wanted + np.float32(0))[~odd].tobytes()
 
 
 def test_every_operator_has_a_case() -> None:

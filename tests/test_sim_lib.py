@@ -449,15 +449,15 @@ FLOATS = (
 )
 FUNCTIONS = """
 #include <stdio.h>
-#include "functions.h"
+#include "knl_functions.h"
 int main(void) {
     float pair[2], made[5];
     while (fread(pair, sizeof pair, 1, stdin) == 1) {
-        made[0] = (float)exponential((double)pair[0]);
-        made[1] = (float)logarithm((double)pair[0]);
-        made[2] = (float)hyperbolic_tangent((double)pair[0]);
-        made[3] = (float)logistic((double)pair[0]);
-        made[4] = (float)power((double)pair[0], (double)pair[1]);
+        made[0] = (float)knl_exponential((double)pair[0]);
+        made[1] = (float)knl_logarithm((double)pair[0]);
+        made[2] = (float)knl_hyperbolic_tangent((double)pair[0]);
+        made[3] = (float)knl_logistic((double)pair[0]);
+        made[4] = (float)knl_power((double)pair[0], (double)pair[1]);
         fwrite(made, sizeof made, 1, stdout);
     }
     return 0;
@@ -468,7 +468,7 @@ int main(void) {
 @pytest.fixture(scope="module")
 def functions(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("functions") / "functions"
-    build(library, FUNCTIONS, target, f"-I{library / 'src'}", "-std=c99")
+    build(library, FUNCTIONS, target, f"-I{library / 'runtime'}", "-std=c99")
     return target
 
 

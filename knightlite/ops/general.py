@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes, numerics
 from knightlite.ir import Graph, GraphBuilder, HostOp, Node, Tensor
-from knightlite.ops import host
+from knightlite.ops import host, host_forms
 from knightlite.ops.onnx_io import OnnxWriter
 from knightlite.ops.opdef import OpDef, Region, View, no_macs
 from knightlite.ops.samples import feature, result
@@ -67,15 +67,32 @@ def keeps_batch(node: Node) -> bool:
 
 
 def float_model(
-    operations: Sequence[HostOp], inputs: Mapping[str, Shape], output: str, shape: Shape
+    operations: Sequence[HostOp],
+    inputs: Mapping[str, Shape],
+    output: str,
+    shape: Shape,
+    spelled: Mapping[str, host.Described] | None = None,
 ) -> onnx.ModelProto:
-    """The operators as an ONNX model of one frame: real values of ``inputs`` to ``output``."""
+    """The operators as an ONNX model of one frame: real values of ``inputs`` to ``output``.
+
+    ``spelled``: as for :func:`host.write`.
+    """
     writer = OnnxWriter(GENERAL_NAME)
     for name, sizes in inputs.items():
         writer.input(name, sizes, dtypes.F32)
-    host.write(operations, {}, writer, {}, one_frame=True)
+    host.write(operations, {}, writer, {}, one_frame=True, spelled=spelled)
     writer.output(output, shape, dtypes.F32)
     return writer.model()
+
+
+def exact_model(
+    operations: Sequence[HostOp], inputs: Mapping[str, Shape], output: str, shape: Shape
+) -> onnx.ModelProto:
+    """The same with functions in operators that every processor computes alike."""
+    known: Mapping[str, host.Described] = {}
+    if any(op.op in host_forms.FORMS for op in operations):
+        known = host.shapes(float_model(operations, inputs, output, shape))
+    return float_model(operations, inputs, output, shape, known)
 
 
 def reference(view: View, inputs: tuple[Array, ...]) -> Array:
@@ -84,12 +101,13 @@ def reference(view: View, inputs: tuple[Array, ...]) -> Array:
 
     names = reads_of(view.node)
     shapes = {name: view.tensor(index).shape for index, name in enumerate(names)}
-    model = float_model(view.node.host, shapes, made_by(view.node), view.output.shape)
+    model = exact_model(view.node.host, shapes, made_by(view.node), view.output.shape)
     feeds = {
         name: values.astype(np.float32) * np.float32(view.scale(index))
         for index, (name, values) in enumerate(zip(names, inputs, strict=True))
     }
-    (found,) = ReferenceEvaluator(model).run(None, feeds)
+    with np.errstate(all="ignore"):  # Log(0) and the like, in all branches of a Where
+        (found,) = ReferenceEvaluator(model).run(None, feeds)
     known = np.where(np.isnan(found), np.float32(0), found)
     return numerics.quantize_input(known, view.output_scale, view.output.dtype)
 
@@ -105,7 +123,11 @@ def to_golden(view: View, writer: OnnxWriter, inputs: tuple[str, ...], output: s
     for op in node.host:
         for name in filter(None, op.outputs):
             values[name] = writer.fresh(f"{output}/host" if name == last else name)
-    host.write(node.host, view.graph.tensors, writer, values, one_frame=True)
+    shaped: Mapping[str, host.Described] = {}
+    if any(op.op in host_forms.FORMS for op in node.host):
+        shapes = {name: view.tensor(index).shape for index, name in enumerate(reads_of(node))}
+        shaped = host.shapes(float_model(node.host, shapes, last, made.shape))
+    host.write(node.host, view.graph.tensors, writer, values, one_frame=True, spelled=shaped)
     real = values[last]
     odd = writer.temporary("IsNaN", [real], f"{output}/odd")
     zero = writer.constant(f"{output}/none", np.float32(0))

@@ -14,6 +14,7 @@ import numpy as np
 from knightlite import dtypes
 from knightlite.errors import Finding
 from knightlite.ir import Attribute, Graph, HostOp, Tensor
+from knightlite.ops import host_forms
 from knightlite.ops.onnx_io import OnnxWriter
 
 if TYPE_CHECKING:
@@ -70,17 +71,22 @@ def write(
     values: Mapping[str, str],
     *,
     one_frame: bool = False,
+    spelled: Mapping[str, Described] | None = None,
 ) -> None:
     """Write host operations.
 
     ``values``: how what they read and make is called in the model, where not by its own name.
-    ``one_frame``: the model never sees several.
+    ``one_frame``: the model never sees several. ``spelled``: shapes and types of what they read,
+    by its own name: functions are written as docs/numerics.md defines them.
     """
     for op in operations:
         constants = {
             name: writer.constant(name, array) for name, array in sorted(op.constants.items())
         }
         inputs = [constants.get(name) or values.get(name, name) for name in op.inputs]
+        first = (spelled or {}).get(op.inputs[0], (None, 0))
+        if host_forms.spell(op, writer, inputs, values.get(op.output, op.output), first):
+            continue
         attributes = dict(op.attributes)
         if op.op == "Reshape":
             attributes = {}

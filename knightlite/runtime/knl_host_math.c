@@ -1,4 +1,5 @@
 /* ONNX's operators element by element. Real numbers are float32, each operation IEEE's own. */
+#include "knl_functions.h"
 #include "knl_values.h"
 #include "knl_float.h"
 
@@ -70,6 +71,14 @@ static float of_one(unsigned kind, float x, float factor) {
         return x > 0 ? 1.0f : x < 0 ? -1.0f : x;
     case 8:
         return 1.0f / x;
+    case 10:
+        return (float)knl_exponential((double)x);
+    case 11:
+        return (float)knl_logarithm((double)x);
+    case 12:
+        return (float)knl_logistic((double)x);
+    case 13:
+        return (float)knl_hyperbolic_tangent((double)x);
     default:
         return x >= 0 ? x : factor * x;
     }
@@ -88,7 +97,8 @@ static int64_t whole_of_one(unsigned kind, int64_t x) {
     }
 }
 
-/* `kind`: Abs, Neg, Relu, Sqrt, Floor, Ceil, Round, Sign, Reciprocal, LeakyRelu. */
+/* `kind`: Abs, Neg, Relu, Sqrt, Floor, Ceil, Round, Sign, Reciprocal, LeakyRelu, Exp, Log, Sigmoid,
+ * Tanh. */
 int knl_host_of_one(const knl_step *step, unsigned kind) {
     knl_host_attribute told;
     knl_value x, y;
@@ -279,6 +289,36 @@ int knl_host_of_two(const knl_step *step, unsigned kind) {
         }
     }
     return memcmp(reached, y.sizes, y.axes * sizeof *reached) ? KNL_UNFIT : KNL_DONE;
+}
+
+/* Pow: the exponent may be whole. */
+int knl_host_power(const knl_step *step, unsigned kind) {
+    knl_value x, by, y;
+    knl_odometer places;
+    size_t at;
+    (void)kind;
+    if (step->op.inputs != 2 || step->op.outputs != 1)
+        return KNL_UNFIT;
+    x = knl_input_of(step, 0);
+    by = knl_input_of(step, 1);
+    y = knl_output_of(step, 0);
+    if (x.type != KNL_FLOAT32 || !(by.type == KNL_FLOAT32 || knl_is_whole(by.type)) ||
+        by.type == KNL_UINT64)
+        return KNL_STRANGE;
+    knl_begin_places(&places, &y);
+    if (y.type != x.type || !knl_broadcast(&places, &x) || !knl_broadcast(&places, &by) ||
+        !knl_is_covered(&places))
+        return KNL_UNFIT;
+    for (at = 0; step->memory && at < y.count; at++) {
+        size_t other = (size_t)places.at[1];
+        double exponent = by.type == KNL_FLOAT32 ? (double)knl_float_at(by.data, other)
+                                                 : (double)knl_whole_at(by.data, by.type, other);
+        knl_put_float(y.data, at,
+                      (float)knl_power((double)knl_float_at(x.data, (size_t)places.at[0]),
+                                       exponent));
+        knl_next_place(&places);
+    }
+    return KNL_DONE;
 }
 
 static int holds(unsigned kind, const knl_value *a, size_t i, const knl_value *b, size_t j) {

@@ -135,8 +135,7 @@ int knl_host_hardmax(const knl_step *step, unsigned kind) {
     return KNL_DONE;
 }
 
-/* Which axes go; none told: all of them. -1 where that cannot be. */
-static int gone_axes(const knl_step *step, const knl_value *x, int *gone) {
+int knl_gone_axes(const knl_step *step, const knl_value *x, int *gone) {
     int64_t axes[MOST];
     int count = knl_wholes(step, "axes", 1, axes, MOST), at;
     if (count == -2)
@@ -154,8 +153,7 @@ static int gone_axes(const knl_step *step, const knl_value *x, int *gone) {
     return KNL_DONE;
 }
 
-/* Where each element of x goes: the result's strides, 0 along the axes that go. */
-static int set_reduced(knl_odometer *places, const knl_value *x, const knl_value *y,
+int knl_set_reduced(knl_odometer *places, const knl_value *x, const knl_value *y,
                        const int *gone, int kept) {
     ptrdiff_t stride = 1;
     uint32_t axis = x->axes, to = y->axes;
@@ -184,11 +182,11 @@ int knl_host_reduce(const knl_step *step, unsigned kind) {
         return KNL_UNFIT;
     x = knl_input_of(step, 0);
     y = knl_output_of(step, 0);
-    status = is_known(x.type) ? gone_axes(step, &x, gone) : KNL_STRANGE;
+    status = is_known(x.type) ? knl_gone_axes(step, &x, gone) : KNL_STRANGE;
     if (status)
         return status;
     if (x.type != y.type || !x.count ||
-        !set_reduced(&places, &x, &y, gone, knl_whole(step, "keepdims", 1) != 0))
+        !knl_set_reduced(&places, &x, &y, gone, knl_whole(step, "keepdims", 1) != 0))
         return KNL_UNFIT;
     if (!step->memory)
         return KNL_DONE;

@@ -35,7 +35,7 @@ typedef int (*knl_operation)(const knl_step *step, unsigned kind);
 /* How to compute an operator; NULL where it is not known. */
 knl_operation knl_operation_of(const knl_text *op, unsigned *kind);
 
-/* Operators: knl_host_moves.c, knl_host_picks.c, knl_host_math.c */
+/* Operators: knl_host_moves.c, knl_host_picks.c, knl_host_sums.c, knl_host_math.c */
 int knl_host_view(const knl_step *step, unsigned kind);
 int knl_host_transpose(const knl_step *step, unsigned kind);
 int knl_host_slice(const knl_step *step, unsigned kind);
@@ -53,9 +53,12 @@ int knl_host_arg(const knl_step *step, unsigned kind);
 int knl_host_top(const knl_step *step, unsigned kind);
 int knl_host_hardmax(const knl_step *step, unsigned kind);
 int knl_host_reduce(const knl_step *step, unsigned kind);
+int knl_host_soft(const knl_step *step, unsigned kind);
+int knl_host_sum(const knl_step *step, unsigned kind);
 int knl_host_running_sum(const knl_step *step, unsigned kind);
 int knl_host_of_one(const knl_step *step, unsigned kind);
 int knl_host_of_two(const knl_step *step, unsigned kind);
+int knl_host_power(const knl_step *step, unsigned kind);
 int knl_host_compare(const knl_step *step, unsigned kind);
 int knl_host_cast(const knl_step *step, unsigned kind);
 int knl_host_clip(const knl_step *step, unsigned kind);
@@ -117,6 +120,13 @@ static inline void knl_next_place(knl_odometer *places) {
         places->index[axis] = 0;
     }
 }
+
+/* Of a reduction: which axes go, all where none is told; KNL_DONE or why that cannot be. */
+int knl_gone_axes(const knl_step *step, const knl_value *x, int *gone);
+/* Where each element of x goes in a result without them, or with `kept` ones of 1; 0: y has other
+ * sizes. */
+int knl_set_reduced(knl_odometer *places, const knl_value *x, const knl_value *y, const int *gone,
+                    int kept);
 
 /* ---- elements */
 

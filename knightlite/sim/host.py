@@ -73,8 +73,9 @@ def finish(meta: Description, outputs: Mapping[str, Array]) -> dict[str, Array]:
 
 EXACT = frozenset(
     {
-        "Abs", "Add", "ArgMax", "Clip", "Concat", "Div", "Max", "Min", "Mul", "Neg", "Pad",
-        "ReduceMax", "Relu", "Reshape", "Slice", "Sqrt", "Sub", "Transpose",
+        "Abs", "Add", "ArgMax", "Clip", "Concat", "Div", "Exp", "Log", "LogSoftmax", "Max", "Min",
+        "Mul", "Neg", "Pad", "Pow", "ReduceMax", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice",
+        "Softmax", "Sqrt", "Sub", "Tanh", "Transpose",
     }
 )  # fmt: skip
 """The kinds whose every result has the same bits on every processor."""

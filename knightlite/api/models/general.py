@@ -64,7 +64,7 @@ def general_layers(program: Program) -> Callable[[GeneralLayer], Real]:
         problem = host_model.operators_problem(operators)
         if problem is None:
             try:
-                model = general.float_model(operators, inputs, layer.output, shapes[layer.output])
+                model = general.exact_model(operators, inputs, layer.output, shapes[layer.output])
             except (*host_model.UNFIT, ValidationError) as error:
                 told = str(error).partition("\n")[0].rstrip(".")
                 problem = f"must have operators as compile writes them ({told})"

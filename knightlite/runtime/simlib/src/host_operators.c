@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "functions.h"
+#include "knl_functions.h"
 #include "inner.h"
 #include "knl_float.h"
 
@@ -295,12 +295,12 @@ static int softmax(const knl_network *net, const knl_host_operator *step, const 
             for (at = 1; at < along; at++)
                 most = larger(most, from[at * within]);
             for (at = 0; at < along; at++)
-                sum = sum + exponential((double)(from[at * within] - most));
+                sum = sum + knl_exponential((double)(from[at * within] - most));
             for (at = 0; at < along; at++) {
                 float shifted = from[at * within] - most;
                 to[at * within] = (float)(logarithmic
-                                              ? (double)shifted - logarithm(sum)
-                                              : exponential((double)shifted) / sum);
+                                              ? (double)shifted - knl_logarithm(sum)
+                                              : knl_exponential((double)shifted) / sum);
             }
         }
     return 1;
@@ -387,8 +387,8 @@ static float root(float x) {
     double found = (double)x, next;
     int at;
     if (!(x > 0) || x == found * 2)
-        return x >= 0 || x != x ? x : (float)logarithm(-1.0);
-    found = exponential(logarithm(found) * 0.5);
+        return x >= 0 || x != x ? x : (float)knl_logarithm(-1.0);
+    found = knl_exponential(knl_logarithm(found) * 0.5);
     for (at = 0; at < 3; at++) { /* Newton: float64 then rounds to the float32 that is nearest */
         next = 0.5 * (found + (double)x / found);
         found = next;
@@ -414,10 +414,10 @@ static int one_by_one(const knl_host_operator *step, const value *x, value *made
             made->data[at] = from < 0 ? -from : from + 0.0f;
             break;
         case 1:
-            made->data[at] = (float)exponential((double)from);
+            made->data[at] = (float)knl_exponential((double)from);
             break;
         case 2:
-            made->data[at] = (float)logarithm((double)from);
+            made->data[at] = (float)knl_logarithm((double)from);
             break;
         case 3:
             made->data[at] = -from;
@@ -426,13 +426,13 @@ static int one_by_one(const knl_host_operator *step, const value *x, value *made
             made->data[at] = larger(from, 0.0f);
             break;
         case 5:
-            made->data[at] = (float)logistic((double)from);
+            made->data[at] = (float)knl_logistic((double)from);
             break;
         case 6:
             made->data[at] = root(from);
             break;
         default:
-            made->data[at] = (float)hyperbolic_tangent((double)from);
+            made->data[at] = (float)knl_hyperbolic_tangent((double)from);
             break;
         }
     }
@@ -452,7 +452,7 @@ static float both(unsigned which, float a, float b) {
     case 4:
         return a * b;
     case 5:
-        return (float)power((double)a, (double)b);
+        return (float)knl_power((double)a, (double)b);
     default:
         return a - b;
     }

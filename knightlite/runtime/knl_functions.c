@@ -1,5 +1,5 @@
 /* exp and log by reduction and a polynomial. */
-#include "functions.h"
+#include "knl_functions.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static double not_a_number(void) {
     return from_bits(UINT64_C(0x7ff8000000000000));
 }
 
-double exponential(double x) {
+double knl_exponential(double x) {
     static const double terms[] = {
         1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
         1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0,
@@ -52,7 +52,7 @@ double exponential(double x) {
     return sum * from_bits((uint64_t)((int64_t)n + 1023) << 52);
 }
 
-double logarithm(double x) {
+double knl_logarithm(double x) {
     double exponent, m, s, z, sum;
     int at;
     if (x != x)
@@ -81,7 +81,7 @@ double logarithm(double x) {
     return exponent * LN2_HIGH + (sum + exponent * LN2_LOW);
 }
 
-double hyperbolic_tangent(double x) {
+double knl_hyperbolic_tangent(double x) {
     double size = x < 0.0 ? -x : x, z, sum;
     if (x != x)
         return x;
@@ -91,12 +91,12 @@ double hyperbolic_tangent(double x) {
         sum = sum * z - 1.0 / 3.0;
         return x * (sum * z + 1.0);
     }
-    sum = 1.0 - 2.0 / (exponential(size * 2.0) + 1.0);
+    sum = 1.0 - 2.0 / (knl_exponential(size * 2.0) + 1.0);
     return x < 0.0 ? -sum : sum;
 }
 
-double logistic(double x) {
-    return 1.0 / (1.0 + exponential(-x));
+double knl_logistic(double x) {
+    return 1.0 / (1.0 + knl_exponential(-x));
 }
 
 /* Whether a number is whole, and odd. */
@@ -111,7 +111,7 @@ static int is_whole(double x, int *odd) {
     return (double)number == size;
 }
 
-double power(double x, double y) {
+double knl_power(double x, double y) {
     double size = x < 0.0 ? -x : x, found;
     int odd, whole = is_whole(y, &odd);
     if (y == 0.0 || x == 1.0)
@@ -124,6 +124,6 @@ double power(double x, double y) {
         return not_a_number();
     if (size == 1.0)
         return odd ? -1.0 : 1.0;
-    found = exponential(y * logarithm(size));
+    found = knl_exponential(y * knl_logarithm(size));
     return odd && bits_of(x) >> 63 ? -found : found;
 }
