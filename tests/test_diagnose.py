@@ -158,13 +158,33 @@ def test_remedies_under_a_measure_have_its_interval(here: Path, capsys: Capture)
     assert re.search(rf"^the outputs keep {kept[1]} dB; the metric ", out, re.MULTILINE)
 
 
+NOT_NORMALISED = (
+    'description = "not normalised"\ncolor = "RGB"\nresize = "exact"\nresize_size = [32, 32]\n'
+    'interpolation = "bilinear"\ncrop_size = []\ndivide_by = 1.0\nmean = [0.0, 0.0, 0.0]\n'
+    'std = [1.0, 1.0, 1.0]\npad_value = 0.0\nlayout = "nchw"\n'
+)
+
+
+def test_no_command_quantizes_with_another_recipe(here: Path, capsys: Capture) -> None:
+    """Without labels it is not known which of the two is the training's."""
+    Path("wrong.toml").write_text(NOT_NORMALISED)
+    Path("flat").mkdir()
+    for place in (here / "calib").glob("[0-3]/*"):
+        shutil.copy(place, f"flat/{place.parent.name}-{place.name}")
+    capsys.readouterr()
+    words = ["diagnose", "-d", "flat", "--recipe", "wrong.toml", "-i", "4", "--suspects", "1"]
+    assert run([*words, "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert findings[0]["cause"] == "other data than calibration"
+    assert findings[0]["advice"].startswith(
+        "these pictures went through another recipe than those of the calibration: leave --recipe"
+    )
+    assert {item["command"] for item in findings} == {""}
+
+
 def test_no_command_repeats_a_recipe_that_is_called_wrong(here: Path, capsys: Capture) -> None:
     plant("relu_13.tmp_0", 1 / 10, "bad")
-    Path("wrong.toml").write_text(
-        'description = "not normalised"\ncolor = "RGB"\nresize = "exact"\nresize_size = [32, 32]\n'
-        'interpolation = "bilinear"\ncrop_size = []\ndivide_by = 1.0\nmean = [0.0, 0.0, 0.0]\n'
-        'std = [1.0, 1.0, 1.0]\npad_value = 0.0\nlayout = "nchw"\n'
-    )
+    Path("wrong.toml").write_text(NOT_NORMALISED)
     words = ["diagnose", "-q", "bad_quantize.onnx", "-d", "calib", "--json"]
     for recipe in ([], ["--recipe", "wrong.toml"]):
         capsys.readouterr()

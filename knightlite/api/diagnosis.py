@@ -62,7 +62,7 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
     graph = load(options.model, options.weight, options.framework, shapes, True)
     if notes is not None:  # the float model that quant wrote has the inputs that are read
         graph = replace(graph, declared_inputs=notes.declared_inputs)
-    work, recipe = _workload(options, graph, notes, talk)
+    work, recipe, other_recipe = _workload(options, graph, notes, talk)
     talk.say(f"data: {work.description}")
     pictures = _count(work)
     with nullcontext() if source is None else open_metric(source) as metric:
@@ -82,6 +82,8 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
             known=0 < _forwards(options) < _calls_of(options, record),
         )
     found = replace(found, again=_again(options, record))
+    if other_recipe and not found.blames_data:
+        found = _beside_another_recipe(found)
     if options.html is not None:
         text = room.page.html_page(found, graph, options.quantized.name, work.description)
         atomic_write.write_text(options.html, text)
@@ -265,6 +267,10 @@ def _calls_of(options: DiagnoseOptions, record: workspace.Record | None) -> int:
     return int(source.get("iteration") or 0)
 
 
+OTHER_RECIPE = (
+    "these pictures went through another recipe than those of the calibration: leave --recipe out; "
+    "or quantize again with this one, where it is the training's"
+)
 NAME_DATA = "name the pictures with -d DIR --recipe NAME, or a script with -uds FILE -if FUNCTION"
 DATA = ("script", "function", "data", "recipe", "labels", "batch_size", "seed")
 
@@ -371,8 +377,8 @@ def _clock(notes: QuantizationNotes | None) -> Clock | None:
 
 def _workload(
     options: DiagnoseOptions, graph: Graph, notes: QuantizationNotes | None, talk: Talk
-) -> tuple[Workload, Recipe | None]:
-    """The data, and the recipe where pictures come through one."""
+) -> tuple[Workload, Recipe | None, bool]:
+    """The data, the recipe where pictures come through one, and whether quant had another."""
     from knightlite.api.quantization.calibration_data import workload
     from knightlite.options.quantize import QuantizeOptions
     from knightlite.options.shared import INFER_AUTO
@@ -402,13 +408,29 @@ def _workload(
         talk,
     )
     if not isinstance(work, PictureFolder):
-        return work, None
+        return work, None, False
     if noted:
         talk.say("the pictures go through the recipe of the quantized model.")
         work = replace(work, recipe=parse_recipe(str(stored), "the recipe of the quantized model"))
-    elif None not in (stored, text) and stored != text:
+        return work, work.recipe, False
+    other = None not in (stored, text) and stored != text
+    if other:
         talk.warn(
             "the recipe is not the one that the model was quantized with. Hint: without --recipe "
             "that one is taken"
         )
-    return work, work.recipe
+    return work, work.recipe, other
+
+
+def _beside_another_recipe(found: Diagnosis) -> Diagnosis:
+    """Without commands: they would quantize with this recipe, which may be the wrong one.
+
+    Where the numbers are foreign to the ranges, that is said to be why.
+    """
+    from knightlite.diagnosis import DATA_RANGE
+
+    findings = tuple(
+        replace(item, advice=OTHER_RECIPE) if item.cause == DATA_RANGE else item
+        for item in found.findings
+    )
+    return replace(found, findings=findings, again=())

@@ -105,7 +105,7 @@ class Diagnosis:
         Beside a preprocessing, or labels, called wrong there is not: the command would repeat it.
         """
         best = item.remedies[0] if item.remedies else None
-        if any(one.cause in (LABELS, PREPROCESSING) for one in self.findings):
+        if self.blames_data:
             return ""
         if best is None or not best.words or not self.again or best.gain_db < HELPS_DB:
             return ""
@@ -113,6 +113,11 @@ class Diagnosis:
             return shlex.join([*self.again, *best.words])
         written = shlex.join(["echo", best.mix])
         return f"{written} > mix.json && {shlex.join([*self.again, *best.words, 'mix.json'])}"
+
+    @property
+    def blames_data(self) -> bool:
+        """True where the preprocessing, or the labels, are called wrong."""
+        return any(one.cause in (LABELS, PREPROCESSING) for one in self.findings)
 
     @property
     def healthy(self) -> bool:
