@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from knightlite.errors import KnightliteError, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import load, opsets
 from knightlite.frontend.constant_runs import SMALL_ELEMENTS
+from knightlite.frontend.model_files import read_network
 from knightlite.frontend.onnx_file import read_bytes, read_data
 from onnx_nets import Net, checked, operators
 
@@ -147,6 +148,17 @@ def test_too_few_sizes_are_told_with_all(tmp_path: Path, given: Any, hint: str) 
         f"{[*given]}."
     )
     assert fnmatch(caught.value.hint, hint)
+
+
+def test_a_size_that_the_model_fixes_is_said_where_another_is_given(tmp_path: Path) -> None:
+    model = small(batch=None).save(tmp_path, "y")
+    assert read_network(model, input_shapes=[(1, 4, 9, 9)]).warnings == ()
+    (told,) = read_network(model, input_shapes=[(1, 4, 9, 12)]).warnings
+    assert str(told) == (
+        "x: the model's own size is [?, 4, 9, 9], -is makes it [1, 4, 9, 12]. Hint: where a node "
+        "does not fit, that is why: leave -is out, or take a size that does"
+    )
+    assert read_network(dynamic(tmp_path), input_shapes=[(1, 4, 8, 7)]).warnings == ()
 
 
 @pytest.mark.parametrize("shapes", [[(-1, 4, 8, 7)], {"image": (1, 4, 8, 7)}])

@@ -114,6 +114,7 @@ def test_files_that_are_none(here: Path, text: str, sentence: str) -> None:
         read("c.json")
     assert caught.value.sentence.startswith(sentence.rstrip("*"))
     assert caught.value.sentence == sentence or sentence.endswith("*")
+    assert caught.value.hint
 
 
 # ------------------------------------------------------------------ on the command line
@@ -220,8 +221,24 @@ def test_refusals(refused: Refusal) -> None:
             "--train.epochs names no section of a run-config file.",
             "one of quant, compile, run, profiling, compare, build")  # fmt: skip
     refused(["build", "--quant.spin-quant", "1"], 2, "1 key(s) of the command line cannot be "
-            "used: quant.spin-quant: not supported yet: a more accurate quantization.",
+            "used: --quant.spin-quant: not supported yet: a more accurate quantization.",
             HINT)  # fmt: skip
+    Path("digits_quantize_report.json").unlink()
+    refused(
+        ["build", "--quant.model", "digits.onnx", "--compile.opt-grup", "1"],
+        2,
+        "1 key(s) of the command line cannot be used: --compile.opt-grup: compile has no "
+        "option of this name. Hint: did you mean opt-group or opt-ddr?",
+        HINT,
+    )  # before quant runs
+    assert not Path("digits_quantize_report.json").exists()
+    write(quant={**QUANT, "itration": 2}, compile={})
+    refused(
+        ["build", "-rc", "c.json", "--quant.bits", "8"],
+        2,
+        "2 key(s) of c.json and the command line cannot be used: quant.itration: *",
+        HINT,
+    )
     refused(["build", "--build.model-check", "1"], 2, "1 key(s) of the command line cannot be "
-            "used: build.model-check: build has no option of this name. "
+            "used: --build.model-check: build has no option of this name. "
             "Hint: did you mean disable-model-check?", HINT)  # fmt: skip

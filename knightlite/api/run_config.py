@@ -23,6 +23,8 @@ from knightlite.errors import (
 )
 from knightlite.reading import json_value, read_text
 
+COMMAND_LINE = "the command line"
+EXAMPLE = 'as in {"quant": {"model": "X.pdmodel", "iteration": 100}, "compile": {}}'
 SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
 TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
 VALUE, SWITCH, LIST, SHAPES, JSON = "value", "switch", "list", "shapes", "json"
@@ -46,11 +48,15 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """A file's sections, with what the command line puts in their place."""
+    """A file's sections, with what the command line puts in their place.
 
-    where: str = "the command line"
+    ``typed``: (section, key) of that.
+    """
+
+    where: str = COMMAND_LINE
     chip: str | None = None
     sections: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    typed: frozenset[tuple[str, str]] = frozenset()
 
     def chip_of(self, section: str) -> str | None:
         """The chip a section names, else the file."""
@@ -65,9 +71,9 @@ def read(path: str | Path) -> RunConfig:
     except OSError as error:
         raise unreadable("run-config file", path, error) from error
     except ValueError as error:  # JSON's, and UTF-8's
-        raise UsageError(f"run-config file {path} is not valid JSON: {error}.") from error
+        raise UsageError(f"run-config file {path} is not valid JSON: {error}.", EXAMPLE) from error
     if not isinstance(data, dict):
-        raise UsageError(f"run-config file {path} must hold an object with sections.")
+        raise UsageError(f"run-config file {path} must hold an object with sections.", EXAMPLE)
     found = []
     for name, value in data.items():
         if name == "chip":
@@ -90,6 +96,7 @@ def read(path: str | Path) -> RunConfig:
 def with_overrides(config: RunConfig, overrides: Iterable[tuple[str, str, object]]) -> RunConfig:
     """The config with (section, key, value) put in place of what the file says."""
     sections = {name: dict(values) for name, values in config.sections.items()}
+    typed = set(config.typed)
     for section, key, value in overrides:
         if section not in SECTIONS:
             raise UsageError(
@@ -97,7 +104,8 @@ def with_overrides(config: RunConfig, overrides: Iterable[tuple[str, str, object
                 suggestion(section, SECTIONS),
             )
         sections.setdefault(section, {})[key] = value
-    return replace(config, sections=sections)
+        typed.add((section, key))
+    return replace(config, sections=sections, typed=frozenset(typed))
 
 
 def parameters(
@@ -109,6 +117,8 @@ def parameters(
     found: dict[str, str | bool | list[str]] = {}
     for name, value in config.sections.get(section, {}).items():
         where = f"{section}.{name}"
+        if (section, name) in config.typed:
+            where = f"--{where}"
         if name == "chip":
             if not isinstance(value, str):
                 wrong.append(Finding(where, "the chip must be a name."))
@@ -125,7 +135,11 @@ def parameters(
                 found[known[name].parameter] = _converted(known[name].kind, value)
             except ValueError as error:
                 wrong.append(Finding(where, f"{error}."))
-    _refuse(wrong + later, config.where, UsageError if wrong else UnsupportedError)
+    both = wrong + later
+    typed = sum(item.where.startswith("--") for item in both)
+    places = [config.where] * (typed < len(both)) + [COMMAND_LINE] * (typed > 0)
+    where = " and ".join(dict.fromkeys(places))
+    _refuse(both, where, UsageError if wrong else UnsupportedError)
     return found
 
 

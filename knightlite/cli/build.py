@@ -43,8 +43,10 @@ def _context(stage: click.Command, name: str, parent: click.Context) -> click.Co
 def command(options: BuildOptions) -> int:
     """Quantize and compile as a run-config file says, then look at the outcome."""
     ctx = click.get_current_context()
-    for stage, name in ((quant_command, "quant"), (compile_command, "compile")):
-        with _context(stage, name, ctx) as inner:
+    stages = ((quant_command, "quant"), (compile_command, "compile"))
+    contexts = [_context(stage, name, ctx) for stage, name in stages]  # all looked at first
+    for (stage, _), inner in zip(stages, contexts, strict=True):
+        with inner:
             stage.invoke(inner)
     with talking() as talk:
         made = build_files()

@@ -120,7 +120,8 @@ def _resolve(
     declared = static_shapes.declared_shapes(model, names)
     pinned = static_shapes.pinned_shapes(declared, path, input_shapes)
     known = {name: sizes for name, sizes in declared.items() if sizes is not None}
-    warnings = [*told, *written_batch.follow(model, constants, known, pinned)]
+    warnings = [*told, *static_shapes.overridden(declared, pinned)]
+    warnings += written_batch.follow(model, constants, known, pinned)
     static_shapes.pin_inputs(model, pinned)
     state = resolving.Resolving(model, constants, opset, keep_quantizers)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from knightlite.errors import UsageError, open_shapes_hint
+from knightlite.errors import Finding, UsageError, open_shapes_hint
 from knightlite.frontend.source import Shape
 
 if TYPE_CHECKING:
@@ -57,6 +57,20 @@ def pinned_shapes(
         name: _pinned(name, shape, wanted.get(name), path, known)
         for name, shape in declared.items()
     }
+
+
+def overridden(
+    declared: Mapping[str, Sequence[int | str] | None], pinned: Mapping[str, Shape]
+) -> list[Finding]:
+    """Inputs whose sizes the model fixes, the batch aside, and that are given others."""
+    found = []
+    for name, own in declared.items():
+        pairs = list(zip(own or (), pinned[name], strict=False))[1:]
+        if any(isinstance(size, int) and size != other for size, other in pairs):
+            sentence = f"the model's own size is {_listed(own or ())}, -is makes it "
+            hint = "where a node does not fit, that is why: leave -is out, or take a size that does"
+            found.append(Finding(name, f"{sentence}{_listed(pinned[name])}.", hint, "warning"))
+    return found
 
 
 def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> None:
