@@ -475,13 +475,14 @@ def by_hand(program: Program, given: Mapping[str, Array], compute: Any) -> bytes
     return bytes(machine.run(given)["y"].tobytes())
 
 
+def shifted(values: Mapping[str, Array]) -> Array:
+    """What the handler by name makes."""
+    gained = np.float32(3) * values["x"] + BY.reshape(6, 1, 1)
+    return np.asarray(gained + np.float32(0.25), np.float32)
+
+
 def test_handlers(handled: Path, tmp_path: Path) -> None:
     program, given = with_handled()
-
-    def shifted(values: Mapping[str, Array]) -> Array:
-        gained = np.float32(3) * values["x"] + BY.reshape(6, 1, 1)
-        return np.asarray(gained + np.float32(0.25), np.float32)
-
     assert called(handled, 0, program, given, tmp_path) == (0, by_hand(program, given, shifted))
     status, told = called(handled, 2, program, given, tmp_path)
     assert (status, told) == (2, b"the handler of host operator y (Erf) failed.\n")

@@ -33,6 +33,7 @@ from knightlite.sim.host import KINDS, dequantize, finish
 from knightlite.sim.outputs import crc16
 from program_faults import PROGRAMS
 from test_runtime import sound
+from test_runtime_layers import by_hand, shifted, with_handled
 
 pytestmark = needs_compiler
 
@@ -439,6 +440,77 @@ def test_handlers_of_the_user(results: Path, here: Path) -> None:
     )
     assert done.returncode == 4
     assert b"layer node_y (Mine) has no handler: register one for its type" in done.stderr
+
+
+BETWEEN = (
+    HEAD
+    + """
+static void shifted(RNE_BLOBS_S *in, RNE_BLOBS_S *out, RNE_BIN_DATA_S *extra, void *user) {
+    const float *x = (float *)in->stpBlob[0].vpAddr, *by = (float *)in->stpBlob[1].vpAddr;
+    float *y = (float *)out->stpBlob->vpAddr;
+    TS_U32 at;
+    fprintf(stderr, "%s: %.*s", (char *)user, (int)extra->u32Size, (char *)extra->vpAddr);
+    for (at = 0; at < out->stpBlob->u32Size / 4; at++)
+        y[at] = 3 * x[at] + by[at / 20] + 0.25f;
+}
+static void whole(RNE_BLOBS_S *in, RNE_BLOBS_S *out, RNE_BIN_DATA_S *extra, void *user) {
+    const float *x = (float *)in->stpBlob[0].vpAddr, *z = (float *)in->stpBlob[1].vpAddr;
+    float *y = (float *)out->stpBlob->vpAddr;
+    TS_U32 at;
+    (void)extra;
+    (void)user;
+    for (at = 0; at < out->stpBlob->u32Size / 4; at++)
+        y[at] = x[at] - z[at / 20 * 4 + at % 4];
+}
+int main(int count, char **words) {
+    static char user[] = "user";
+    RNE_BLOBS_S *out;
+    (void)count;
+    net.eInputType = INT_CHW;
+    net.vpGpUserData = user;
+    if (open_all(words))
+        return 1;
+    if (words[4][0] == 'n' && TS_MPI_TRP_RNE_RegisterGpLayer(1152, whole))
+        return 2;
+    if (words[4][0] == 'e' &&
+        TS_MPI_TRP_RNE_RegisterGpLayer(TS_MPI_TRP_RNE_GpLayerType("Erf"), shifted))
+        return 2;
+    if (!TS_MPI_TRP_RNE_GetBlobsBufSize(&net) || TS_MPI_TRP_RNE_LoadModel(&net))
+        return 3;
+    net.eOutputType = NHWC_TO_NCHW;
+    if (TS_MPI_TRP_RNE_FillInputBlobs(&net, 0, bytes[2]))
+        return 4;
+    out = TS_MPI_TRP_RNE_Forward(&net);
+    if (!out || TS_MPI_TRP_RNE_GetGpLayers(&net)->u32NLayer != 1)
+        return 5;
+    TS_MPI_TRP_RNE_DumpOutputBlobs(&net, bytes[0]);
+    fwrite(bytes[0], 2, 120, stdout);
+    return TS_MPI_TRP_RNE_UnloadModel(&net);
+}
+"""
+)
+
+
+def test_handlers_between_segments(library: Path, here: Path) -> None:
+    """By the operator's name; by a user-defined layer's number for the whole; refused at load."""
+    build(library, BETWEEN, here / "between")
+    for number, word, told in ((0, "erf", b"user: more=0.25\n"), (1152, "number", b"")):
+        program, given = with_handled(number)
+        cfg, weight = encode_program(program)
+        (here / "p.cfg").write_bytes(cfg)
+        (here / "p.weight").write_bytes(weight)
+        data = b"".join(given[entry.name].tobytes() for entry in program.meta.inputs)
+        (here / "p.bin").write_bytes(data)
+        files = [str(here / "between"), "p.cfg", "p.weight", "p.bin"]
+        done = subprocess.run([*files, word], capture_output=True, timeout=60)
+        compute = shifted if word == "erf" else (lambda values: values["x"] - values["z"])
+        assert (done.returncode, done.stderr) == (0, told)
+        assert done.stdout == by_hand(program, given, compute)
+        done = subprocess.run([*files, "-"], capture_output=True, timeout=60)
+        assert done.returncode == 3
+        assert (
+            b"general layer y has Erf (y), which the runtime in C does not compute" in done.stderr
+        )
 
 
 # ------------------------------------------------------------------ functions

@@ -13,6 +13,10 @@ uint32_t knl_host_operators(const knl_network *net) {
     return net->host_operators;
 }
 
+uint32_t knl_host_between(const knl_network *net) {
+    return net->general_operators;
+}
+
 knl_host_operator knl_host_operator_at(const knl_network *net, uint32_t index) {
     const uint8_t *at = net->host + (size_t)index * KNL_HOST_OPERATOR_SIZE;
     knl_host_operator found;

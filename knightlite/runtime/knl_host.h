@@ -43,6 +43,7 @@ typedef struct knl_host_attribute {
 } knl_host_attribute;
 
 uint32_t knl_host_operators(const knl_network *net);
+uint32_t knl_host_between(const knl_network *net); /* how many follow them */
 knl_host_operator knl_host_operator_at(const knl_network *net, uint32_t index);
 knl_host_operand knl_host_operand_at(const knl_network *net, uint32_t index);
 knl_host_attribute knl_host_attribute_at(const knl_network *net, uint32_t index);

@@ -4,7 +4,7 @@
 enum { MOST = KNL_MOST_DIMENSIONS };
 
 static void copy(const knl_value *x, size_t from, const knl_value *y, size_t to, size_t count) {
-    size_t bytes = knl_element_bytes(x->type);
+    size_t bytes = knl_value_bytes(x->type);
     memcpy((uint8_t *)y->data + to * bytes, (const uint8_t *)x->data + from * bytes, count * bytes);
 }
 
@@ -164,7 +164,7 @@ static int64_t padded_from(int64_t at, int64_t size, unsigned mode) {
 
 static void pad(const knl_value *x, const knl_value *y, const int64_t *front, unsigned mode,
                 const uint8_t *filling) {
-    size_t bytes = knl_element_bytes(x->type), at;
+    size_t bytes = knl_value_bytes(x->type), at;
     ptrdiff_t own[MOST];
     knl_odometer places;
     uint32_t axis;

@@ -75,9 +75,9 @@ static void pick(const knl_value *x, size_t first, size_t along, size_t within, 
                 best = at;
         }
         taken = best == along ? taken : best; /* what cannot be compared: no more are found */
-        memcpy((uint8_t *)y->data + (to + each * within) * knl_element_bytes(y->type),
-               (const uint8_t *)x->data + (first + taken * within) * knl_element_bytes(x->type),
-               knl_element_bytes(x->type));
+        memcpy((uint8_t *)y->data + (to + each * within) * knl_value_bytes(y->type),
+               (const uint8_t *)x->data + (first + taken * within) * knl_value_bytes(x->type),
+               knl_value_bytes(x->type));
         knl_put_whole(places->data, KNL_INT64, to + each * within, (int64_t)taken);
     }
 }

@@ -245,7 +245,7 @@ static int call(const knl_step *step, const knl_handler *handler, uint32_t input
         values[at] = at < inputs ? knl_input_of(step, at) : knl_output_of(step, at - inputs);
         if (at < inputs &&
             knl_host_operand_at(step->net, step->op.first_operand + at).is_constant) {
-            size_t bytes = values[at].count * knl_element_bytes(values[at].type);
+            size_t bytes = values[at].count * knl_value_bytes(values[at].type);
             memcpy(copies, values[at].data, bytes);
             values[at].data = copies;
             copies += (bytes + 15) / 16 * 16;

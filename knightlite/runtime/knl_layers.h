@@ -37,6 +37,9 @@ typedef struct knl_value {
     void *data; /* at a multiple of 16; NULL where an input is left out */
 } knl_value;
 
+/* Bytes of an element. */
+size_t knl_value_bytes(uint32_t type);
+
 /* What a handler gets. Types and sizes of the results are known; it writes their elements. */
 typedef struct knl_call {
     const knl_network *net;

@@ -12,7 +12,7 @@ int knl_is(const knl_text *text, const char *name) {
     return !name[at];
 }
 
-size_t knl_element_bytes(uint32_t type) {
+size_t knl_value_bytes(uint32_t type) {
     static const uint8_t sizes[KNL_ELEMENT_TYPES] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8};
     return type < KNL_ELEMENT_TYPES ? sizes[type] : 0;
 }
@@ -63,7 +63,7 @@ static knl_value of_tensor(const knl_network *net, const knl_layer *layer, uint3
 }
 
 static uint64_t bytes_of(const knl_value *of) {
-    return ((uint64_t)of->count * knl_element_bytes(of->type) + ALIGN - 1) / ALIGN * ALIGN;
+    return ((uint64_t)of->count * knl_value_bytes(of->type) + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 /* All values in order, up to one. */

@@ -66,7 +66,6 @@ int knl_host_clip(const knl_step *step, unsigned kind);
 /* ---- values and attributes: knl_values.c */
 
 int knl_is(const knl_text *text, const char *name);
-size_t knl_element_bytes(uint32_t type);
 
 /* A value of a layer by its number; `offset` in the layer's memory is that of the first byte. */
 knl_value knl_numbered(const knl_network *net, const knl_layer *layer, uint32_t number,
@@ -170,7 +169,7 @@ static inline int64_t knl_whole_at(const void *data, uint32_t type, size_t index
 }
 
 static inline void knl_put_whole(void *data, uint32_t type, size_t index, int64_t value) {
-    size_t bytes = knl_element_bytes(type);
+    size_t bytes = knl_value_bytes(type);
     knl_put((uint8_t *)data + index * bytes, (uint64_t)value, (unsigned)bytes);
 }
 

@@ -101,7 +101,8 @@ typedef struct {
     void *vpAddr;
 } RNE_BIN_DATA_S;
 
-/* General layers: what the host runs behind the chip. `extra` has the attributes as lines of text
+/* General layers: what the host runs behind the chip, or between two of its segments; there sizes and
+ * memory of results are there already. `extra` has the attributes as lines of text
  * (name=value, lists with commas). Blobs are float32, dense in ONNX's order of axes, of which
  * s32N, s32H, s32W, s32C are the first four; constants come as inputs. */
 typedef void (*RNE_GP_LAYER_HANDLER)(RNE_BLOBS_S *in, RNE_BLOBS_S *out, RNE_BIN_DATA_S *extra,

@@ -3,7 +3,7 @@
 #define INNER_H
 
 #include "knl.h"
-#include "knl_host.h"
+#include "knl_layers.h"
 #include "knl_real.h"
 #include "ts_rne_c_api.h"
 
@@ -18,6 +18,12 @@ typedef struct value {
     float *data;
 } value;
 
+/* A handler of the user for what the host computes between two segments of the chip. */
+typedef struct bridge {
+    struct inner *it;
+    RNE_GP_LAYER_HANDLER handler;
+} bridge;
+
 /* vpInnerNd of a network. */
 typedef struct inner {
     knl_network net;
@@ -31,6 +37,8 @@ typedef struct inner {
     value *values;
     uint32_t value_count;
     RNE_GP_LAYERS_S layers;
+    knl_handler *between;
+    bridge *bridges;
     void **user_data;
     RNE_TIME_STATES_S *times;
     char *res_version;
@@ -48,6 +56,10 @@ int prepare_layers(RNE_NET_S *net);
 int run_layers(RNE_NET_S *net);
 void release_layers(inner *it);
 void release_values(inner *it);
+
+/* Those registered so far, for a network that has been opened; arrays that must stay, to be freed. */
+int handle_between(knl_network *net, inner *it, knl_handler **between, bridge **bridges,
+                   knl_error *error);
 
 /* Whether an operator only gives its input another shape. */
 int is_reshape(const knl_host_operator *step);

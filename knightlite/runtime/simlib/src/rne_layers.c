@@ -6,11 +6,13 @@
 
 #include "inner.h"
 
-enum { MOST_TYPES = 256, MOST_TYPE = 64 };
+enum { MOST_TYPES = 256, MOST_TYPE = 64, FIRST_OF_USER = 1152, MOST_OF_USER = 64 };
 
 static char types[MOST_TYPES][MOST_TYPE]; /* a layer's type is its place */
 static RNE_GP_LAYER_HANDLER handlers[MOST_TYPES];
 static TS_U32 type_count;
+static TS_U32 user_types[MOST_OF_USER], user_type_count; /* numbers of user-defined layers */
+static RNE_GP_LAYER_HANDLER user_handlers[MOST_OF_USER];
 static int ours; /* whether OpenDevice was asked to register those that come with the library */
 
 static const TS_S32 real_q = -1;
@@ -45,6 +47,17 @@ TS_S32 TS_MPI_TRP_RNE_InitGpLayerNum(TS_U32 num) {
 }
 
 TS_S32 TS_MPI_TRP_RNE_RegisterGpLayer(TS_U32 layerType, RNE_GP_LAYER_HANDLER handler) {
+    TS_U32 at = 0;
+    if (layerType >= FIRST_OF_USER) {
+        while (at < user_type_count && user_types[at] != layerType)
+            at++;
+        if (at == MOST_OF_USER)
+            return TS_FAILURE;
+        user_type_count += at == user_type_count;
+        user_types[at] = layerType;
+        user_handlers[at] = handler;
+        return TS_SUCCESS;
+    }
     if (layerType >= type_count)
         return TS_FAILURE;
     handlers[layerType] = handler;
@@ -66,7 +79,7 @@ TS_S32 TS_MPI_TRP_RNE_RegisterGpUserData(RNE_NET_S *net, TS_S32 layerId, void *u
 
 int prepare_layers(RNE_NET_S *net) {
     inner *it = inner_of(net);
-    uint32_t count = knl_host_operators(&it->net), at;
+    uint32_t count = knl_host_operators(&it->net) + knl_host_between(&it->net), at;
     it->layers.stpLayer = calloc(count + 1, sizeof *it->layers.stpLayer);
     it->user_data = calloc(count + 1, sizeof *it->user_data);
     if (!it->layers.stpLayer || !it->user_data)
@@ -106,6 +119,8 @@ void release_layers(inner *it) {
     }
     free(it->layers.stpLayer);
     free(it->user_data);
+    free(it->between);
+    free(it->bridges);
 }
 
 /* A value of the frame; NULL without memory. Its name is its own. */
@@ -265,6 +280,82 @@ static int call(RNE_NET_S *net, uint32_t number, const knl_host_operator *step,
     free(blobs);
     free(extra.vpAddr);
     return ok;
+}
+
+/* ---- between two segments of the chip */
+
+static void blob_between(const knl_value *of, const char *name, RNE_BLOB_S *blob) {
+    static const TS_S32 integer_q = 0;
+    value like;
+    uint32_t at;
+    memset(&like, 0, sizeof like);
+    like.name = (char *)(uintptr_t)name;
+    like.axes = (int)of->axes;
+    for (at = 0; at < of->axes; at++)
+        like.sizes[at] = of->sizes[at];
+    like.count = of->count;
+    like.data = of->data;
+    blob_of(&like, blob);
+    if (of->type == KNL_FLOAT32)
+        return;
+    blob->s32pQ = (TS_S32 *)(uintptr_t)&integer_q;
+    blob->s32BitNum = (TS_S32)(8 * knl_value_bytes(of->type));
+    blob->bIsUnsigned = of->type == KNL_BOOL || (of->type >= KNL_UINT8 && of->type <= KNL_UINT64)
+                            ? TS_RNE_TRUE
+                            : TS_RNE_FALSE;
+    blob->u32Size = (TS_U32)(of->count * knl_value_bytes(of->type));
+}
+
+static int call_between(void *context, const knl_call *called) {
+    const bridge *by = context;
+    uint32_t count = called->input_count + called->output_count, at;
+    const char *name = by->it->layers.stpLayer[called->number].cpName;
+    knl_host_operator step = knl_host_operator_at(called->net, called->number);
+    RNE_BLOB_S *blobs = calloc(count, sizeof *blobs);
+    RNE_BLOBS_S in_blobs, out_blobs;
+    RNE_BIN_DATA_S extra;
+    extra.vpAddr = attributes_of(called->net, &step);
+    if (blobs && extra.vpAddr) {
+        extra.u32Size = (TS_U32)strlen(extra.vpAddr);
+        for (at = 0; at < count; at++)
+            blob_between(at < called->input_count ? &called->inputs[at]
+                                                  : &called->outputs[at - called->input_count],
+                         name, &blobs[at]);
+        in_blobs.u32NBlob = called->input_count;
+        in_blobs.stpBlob = blobs;
+        out_blobs.u32NBlob = called->output_count;
+        out_blobs.stpBlob = blobs + called->input_count;
+        by->handler(&in_blobs, &out_blobs, &extra, by->it->user_data[called->number]);
+    }
+    at = !blobs || !extra.vpAddr;
+    free(extra.vpAddr);
+    free(blobs);
+    return (int)at;
+}
+
+int handle_between(knl_network *net, inner *it, knl_handler **between, bridge **bridges,
+                   knl_error *error) {
+    TS_U32 count = 0, at;
+    *between = calloc(type_count + user_type_count + 1, sizeof **between);
+    *bridges = calloc(type_count + user_type_count + 1, sizeof **bridges);
+    if (!*between || !*bridges) {
+        strcpy(error->sentence, "there is not enough memory for handlers.");
+        return TS_FAILURE;
+    }
+    for (at = 0; at < type_count + user_type_count; at++) {
+        TS_U32 user = at - type_count;
+        RNE_GP_LAYER_HANDLER handler = at < type_count ? handlers[at] : user_handlers[user];
+        if (!handler)
+            continue;
+        (*bridges)[count].it = it;
+        (*bridges)[count].handler = handler;
+        (*between)[count].op = at < type_count ? types[at] : NULL;
+        (*between)[count].layer_type = at < type_count ? 0 : user_types[user];
+        (*between)[count].compute = call_between;
+        (*between)[count].context = &(*bridges)[count];
+        count++;
+    }
+    return knl_handle(net, *between, count, error);
 }
 
 static int run_one(RNE_NET_S *net, uint32_t number) {

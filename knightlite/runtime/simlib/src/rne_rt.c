@@ -104,7 +104,8 @@ static size_t weight_bytes(const TS_U8 *weight) {
     return last < ((uint64_t)1 << 32) ? (size_t)last : HEAD;
 }
 
-static int open_network(RNE_NET_S *net, knl_network *into) {
+static int open_network(RNE_NET_S *net, knl_network *into, inner *it, knl_handler **between,
+                        bridge **bridges) {
     const TS_U8 *weight = net && net->u8pParams ? net->u8pParams : net ? net->u8pWeight : NULL;
     knl_error error;
     if (!net || !net->u8pGraph || net->s32GraphLen <= 0 || !weight) {
@@ -112,7 +113,8 @@ static int open_network(RNE_NET_S *net, knl_network *into) {
         return TS_FAILURE;
     }
     if (knl_open(into, net->u8pGraph, (size_t)net->s32GraphLen, weight, weight_bytes(weight),
-                 KNL_CHIP_ONLY | KNL_CHECKED, &error)) {
+                 KNL_CHIP_ONLY | KNL_CHECKED | KNL_HANDLERS, &error) ||
+        handle_between(into, it, between, bridges, &error)) {
         TS_MPI_TRP_RNE_Error("%s", error.sentence);
         return TS_FAILURE;
     }
@@ -385,7 +387,9 @@ TS_S32 TS_MPI_TRP_RNE_LoadModel(RNE_NET_S *net) {
     it = calloc(1, sizeof *it);
     if (!it)
         return TS_FAILURE;
-    if (open_network(net, &it->net) || check_type(&it->net)) {
+    if (open_network(net, &it->net, it, &it->between, &it->bridges) || check_type(&it->net)) {
+        free(it->between);
+        free(it->bridges);
         free(it);
         return TS_FAILURE;
     }
@@ -494,10 +498,13 @@ const TS_CHAR *TS_MPI_TRP_RNE_GetResVersion(RNE_NET_S *net) {
 TS_U32 TS_MPI_TRP_RNE_GetBlobsBufSize(RNE_NET_S *net) {
     inner *it = inner_of(net);
     knl_network own;
-    size_t found;
-    if (!it && open_network(net, &own))
-        return 0;
-    found = knl_arena_bytes(it ? &it->net : &own);
+    knl_handler *between = NULL;
+    bridge *bridges = NULL;
+    size_t found = 0;
+    if (it || !open_network(net, &own, NULL, &between, &bridges))
+        found = knl_arena_bytes(it ? &it->net : &own);
+    free(between);
+    free(bridges);
     return found <= UINT32_MAX ? (TS_U32)found : 0;
 }
 
