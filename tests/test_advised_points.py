@@ -16,6 +16,7 @@ from knightlite.api.advising.source import Source, source_of
 from knightlite.chip import Provenance
 from knightlite.chip_files import find
 from knightlite.errors import UsageError
+from knightlite.talk import Talk
 from knightlite.workspace import hashed, open_workspace, record
 
 OWN, OTHER = find("TX5368AV200"), find("TX5112CV201")
@@ -239,3 +240,46 @@ def test_what_explain_printed() -> None:
 )
 def test_what_a_command_said_that_failed(talk: str, sentence: str) -> None:
     assert _sentence(talk) == sentence
+
+
+def test_every_trial_has_its_outcome_and_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler's words are a job too, the first, but nothing that is tried."""
+    tries = [Trial("level", f"s{n}", f"t{n}", (f"type {n}",), ((f"run {n}",),), "x") for n in "ab"]
+    chips: list[Any] = []
+    jobs: list[Any] = []
+    steps: list[tuple[str, int, int | None]] = []
+
+    def trials(binary: Any, source: Any, directory: Any, families: Any, assumes: bool) -> Any:
+        chips.extend(families)
+        assert not assumes
+        return tries, ["a remark"]
+
+    def run_all(given: Any, seconds: float, done: Any) -> list[Outcome]:
+        jobs.extend((item.folder.name, *item.commands) for item in given)
+        for count in range(4):
+            done(count)
+        row = '{"rows": [{"node": "n", "pass": "p", "sentence": "s."}]}'
+        return [Outcome(row), Outcome("first"), Outcome(None, "late")]
+
+    monkeypatch.setattr(trying, "trials", trials)
+    monkeypatch.setattr(trying, "run_all", run_all)
+    monkeypatch.setattr(trying, "_board", lambda family: "b" if family in (None, OWN) else "c")
+    monkeypatch.setattr(
+        trying, "_time", lambda trial, folder, outcome, facts: (float(folder.name), outcome.why)
+    )
+    binary = program()
+    binary.target = lambda asked: None
+    found: Any = SimpleNamespace(assumed=())
+    options: Any = SimpleNamespace(directory=Path())
+    talk = Talk(advance=lambda *step: steps.append(step))
+    source = Source(Path("n_quantize.onnx"))
+    told, remarks, explained = trying._compiled(found, binary, source, options, 5.0, talk)
+    assert [(item.sentence, item.time_ms, item.why) for item in told] == [
+        ("sa", 1.0, ""), ("sb", 2.0, "late")
+    ]  # fmt: skip
+    assert (remarks, explained) == (["a remark"], [("n", "p", "s.")])
+    assert [job[0] for job in jobs] == ["0", "1", "2"]
+    assert jobs[0][1][2] == "explain"
+    assert jobs[1][1:] == (("run a",),)
+    assert steps == [("advice", count, 2) for count in (0, 0, 1, 2)]
+    assert chips == [OWN]

@@ -12,14 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance_checks import ORIGIN, artificial, build, random_inputs, reference, run
-from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget, place_tensors
+from knightlite import dtypes
+from knightlite.allocate import (
+    Buffer,
+    Location,
+    Place,
+    align,
+    assign,
+    buffers,
+    check_budget,
+    locations,
+    place_tensors,
+)
 from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.container import Layer, Tile
 from knightlite.emit import memory_map, program
 from knightlite.errors import CapacityError
 from knightlite.ir import Graph, verify
-from knightlite.ops import BY_NAME, View
+from knightlite.ops import BY_NAME, View, Window
 from knightlite.schedule import Tiling
 from quantized_nets import QuantizedNet
 
@@ -224,6 +235,24 @@ def test_lives_of_buffers() -> None:
     graph, places = place_tensors(net.build(net.conv(w, "d", 2), c))  # layer 3
     lives = {item.name: (item.first, item.last) for item in buffers(graph, places, CHIP)}
     assert lives == {"x": (-1, 0), "a": (0, 1), "w": (1, 4), "d": (3, 4)}
+
+
+@pytest.mark.parametrize("dtype", [dtypes.S8, dtypes.S16])
+def test_where_a_part_of_a_buffer_lies(dtype: dtypes.DType) -> None:
+    """Its channel counts in bytes; every second row is twice as far; turned, rows are columns."""
+    net = QuantizedNet()
+    graph = net.build(net.conv(net.input("x", 8, 6, 6, dtype), "y", 2))
+    block = Buffer("b", 9999, 640, 16, 0, 1)
+    window = Window(channel=3, row=2, column=4, row_step=2, column_step=3)
+    for turned in (False, True):
+        places = {
+            "x": Place("b", replace(window, turned=turned)),
+            "y": Place("none", window),  # of a buffer that no layer touches
+        }
+        found = locations(graph, places, [block], {"b": 1000})
+        at = 1000 + 2 * 640 + 4 * 16 + 3 * dtype.size_bytes
+        strides = (48, 1280) if turned else (1280, 48)
+        assert found == {"x": Location(at, *strides)}
 
 
 def test_sizes_and_strides() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite import dtypes
-from knightlite.api.comparison import dump, layer_values, run, stage_files
+from knightlite.api.comparison import dump, layer_values, layers, run, stage_files
 from knightlite.api.comparison.differences import CHIP, FLOAT, GOLDEN, QUANTIZED, Comparison, Tally
 from knightlite.api.comparison.layers import _integers_of
 from knightlite.api.models.binary import Binary
@@ -338,6 +339,41 @@ def test_a_dump_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
         pass
 
 
+def test_rows_of_all_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The float values are what is wanted; what the float network lacks has no row, but a dump."""
+    graph = network()
+    ones = np.ones((1, 2, 1, 2), np.float32)
+
+    def run_both(graph: Graph, quantized: Graph, work: Any, each: Any) -> float:
+        for batch in (0, 1):
+            for item in dump.layer_tensors(quantized)[1:]:
+                each(batch, item, None if item.name == "b" else 4 * ones, (5 + batch) * ones)
+        return 0.5
+
+    monkeypatch.setattr(layers, "run_layers", run_both)
+    work: Any = SimpleNamespace(description="d")
+    found, metric = layers.inspect_layers(graph, graph, work, tmp_path)
+    assert metric == 0.5
+    assert [told(row) for row in found] == [
+        "2 z Input float quantized 0.375",
+        "3 a Conv float quantized 0.375",
+        "5 c Add float quantized 0.375",
+    ]
+    assert [row.difference.bias for row in found if row.difference] == [1.5] * 3
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npy"))
+    assert files == [
+        f"{kind}/{place}/batch_{batch}.npy"
+        for kind, places in (
+            ("float", ("0002:z", "0003:a", "0005:c")),
+            ("quant", ("0002:z", "0003:a", "0004:b", "0005:c")),
+        )
+        for place in places
+        for batch in (0, 1)
+    ]
+    assert np.load(tmp_path / "quant" / "0003:a" / "batch_1.npy").ravel().tolist() == [12] * 4
+    assert np.load(tmp_path / "float" / "0003:a" / "batch_1.npy").ravel().tolist() == [4] * 4
+
+
 def test_integers_behind_real_numbers() -> None:
     """Of a channel by its own scale, rounded."""
     graph = network()
@@ -367,10 +403,12 @@ def test_results_of_sim_are_looked_for_in_order(tmp_path: Path) -> None:
     left(one, "result-debug-c", 3)
     left(one, "result-c", 4)
     left(other, "result-b", 6)
+    left(one, "result-debug-b", 8)  # an earlier folder goes before a better name
     found = layer_values.simulated_values([one, other], graph, ["a", "x"], None)({})
     assert {name: float(values[0, 0, 0, 0]) for name, values in found.items()} == {
-        "c": 2.0, "b": 3.0, "a": 0.5
+        "c": 2.0, "b": 4.0, "a": 0.5
     }  # fmt: skip
+    (one / "result-debug-b.npy").unlink()
     with pytest.raises(UsageError) as error:
         layer_values.simulated_values([one], graph, [], None)
     assert error.value.sentence == f"{one} holds no result-b.npy."

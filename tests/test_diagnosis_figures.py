@@ -271,6 +271,26 @@ def test_advice(cause: str, helpful: tuple[Remedy, ...], told: str) -> None:
     assert run._advice(suspect(cause=cause), helpful) == told
 
 
+@pytest.mark.parametrize(("gains", "kept"), [([1.0, 0.99, 3.0], 2), ([0.99, 0.5], 1), ([], 0)])
+def test_what_is_shown_of_remedies(
+    gains: list[float], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that help by a decibel, else the first alone; many operators have a file."""
+    made = [remedy(10.0, 10.0 + gain) for gain in gains]
+    monkeypatch.setattr(run, "try_remedies", lambda *_: made)
+    monkeypatch.setattr(run, "extra_cycles", lambda *_: ", and so many cycles")
+    monkeypatch.setattr(run, "wide_operators", lambda *_: ["o", "p", "q", "r"])
+    place = Place(2.345, suspect(layer="a", facts={"k": 1}), Mended(("x",)))
+    found = run._finding(case(), place, {}, {}, lambda: None)
+    assert len(found.remedies) == kept
+    assert (found.layer, found.node, found.cost_db, found.cause) == ("a", "a", 2.35, SPREAD)
+    assert found.facts["mix"] == [{"op_names": ["o", "p", "q", "r"], "bitwidth": 16}]
+    end = ", and so many cycles" if kept > 1 else ""
+    assert found.advice.endswith(f"{end}, where what is above is mended")
+    alone = Place(0.0, suspect(layer=places.EVERYWHERE))
+    assert run._finding(case(), alone, {}, {}, lambda: None).cost_db is None
+
+
 # ------------------------------------------------------------------ the whole
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,22 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from knightlite import dtypes
 from knightlite.api import diagnosis
+from knightlite.api.evaluation import forms
 from knightlite.api.evaluation import run as evaluation
 from knightlite.api.evaluation.engine import Job
 from knightlite.api.evaluation.forms import Form, Source
+from knightlite.api.inspection import model_info
 from knightlite.api.models import partners
 from knightlite.api.models.quant_folder import float_beside, quantized_in
 from knightlite.api.models.stage_files import COMPILE_FILES, QUANT_FILES, sibling
 from knightlite.errors import UsageError
 from knightlite.frontend.model_kind import PAIR_NOTE
+from knightlite.ir import GraphBuilder
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
+from knightlite.quantize.data import PictureFolder
 from knightlite.talk import Talk
 from knightlite.workspace import hashed, open_workspace, record
 
@@ -293,6 +299,55 @@ def test_the_command_of_a_remedy_asks_for_what_was_diagnosed() -> None:
     )
     assert diagnosis._again(replace(options, function=print), run) == ()
     assert diagnosis._again(replace(options, model=None), run) == ()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "there", "told"),
+    [
+        (5, 5, "about 5 pictures may tell, with -i 3"),
+        (4, 5, "about 4 pictures may tell, with -i 2"),
+        (6, 5, "about 6 pictures may tell; pics has 5: name more with -d DIR -i 3"),
+    ],
+)
+def test_where_more_pictures_come_from(pictures: int, there: int, told: str) -> None:
+    """In forward calls of two pictures."""
+    folder = PictureFolder.__new__(PictureFolder)
+    object.__setattr__(folder, "folder", SimpleNamespace(samples=range(there)))
+    options = DiagnoseOptions(data="pics", batch_size=2)
+    assert diagnosis._more_pictures(folder, options)(pictures) == told
+    script: Any = object()
+    assert diagnosis._more_pictures(script, options)(99) == "about 99 pictures may tell, with -i 50"
+
+
+def test_a_model_of_another_framework_is_read_in_the_shapes_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        "knightlite.frontend.load", lambda path, input_shapes: seen.append((path, input_shapes))
+    )
+    monkeypatch.setattr("knightlite.onnx_models.write_float", lambda graph: "model")
+    for shapes in ([[1, 3, 4, 5]], []):
+        made: Any = forms._onnx_model(Path("n.pdmodel"), shapes)
+        assert made == "model"
+    assert seen == [(Path("n.pdmodel"), [(1, 3, 4, 5)]), (Path("n.pdmodel"), None)]
+
+
+def test_capitals_of_a_suffix_are_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quantized model is known by ``.ONNX`` too."""
+    net = GraphBuilder("n")
+    net.input("x", (1, 2, 1, 1), dtypes.U8, 0.5)
+    net.node("Table", ("x",), "y", {})
+    net.tensor("y", (1, 2, 1, 1), dtypes.S8, np.asarray([0.25, 0.5], np.float32))
+    monkeypatch.setattr("knightlite.frontend.load_quantized", lambda path: net.build(("y",)))
+    written("N.ONNX", "")
+    ((one,), (other,)) = model_info(Path("N.ONNX"))
+    assert (one.index, one.name, one.shape, one.type, one.scale) == (
+        0, "x", (1, 2, 1, 1), "u8", (0.5,)
+    )  # fmt: skip
+    assert (other.name, other.type, other.scale) == ("y", "s8", (0.25, 0.5))
+    with pytest.raises(UsageError, match=r"n\.PDMODEL is a float model, not a quantized one"):
+        model_info(Path("n.PDMODEL"))
 
 
 # ------------------------------------------------------------------ which of a folder go together

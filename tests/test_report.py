@@ -496,6 +496,16 @@ def test_a_long_timeline_is_drawn_with_gaps_as_work(monkeypatch: pytest.MonkeyPa
                         2 * found.cycles // 3, found.cycles // 3, 2]  # fmt: skip
 
 
+@pytest.mark.parametrize(("most", "gap"), [(9, 0), (8, 16)])
+def test_as_many_spans_as_may_be_drawn(
+    most: int, gap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine of one engine: three numbers each."""
+    monkeypatch.setattr(details_module, "MOST_SPANS", most)
+    code = [load(Space.FSPM, 0, 64, layer=at // 3) for at in range(9)]
+    assert timeline_spans(profile(program(code, chip=CHIP, fspm_peak=[0] * 3)))[1] == gap
+
+
 def test_gaps_that_are_drawn_as_work() -> None:
     """Of at most 16 cycles, between work of one layer on one engine."""
     work = (
