@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from knightlite.quantize.steps.improvement import (
     Step,
     Tune,
     improve,
+    in_portions,
     left_out,
     made_of,
     sample_limit,
     too_dear,
 )
-from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult
+from knightlite.quantize.steps.judgement import FEWEST, HALVES, JUDGES, Burden, StepResult
 from knightlite.quantize.steps.walk import Constants, Errors, Layer, Walk
 
 Array = NDArray[Any]
@@ -201,3 +203,63 @@ def test_the_report_tells_the_steps() -> None:
         }  # fmt: skip
     again = quantize_graph(small_net(), Pictures(count=32), threads=1)
     assert again.report == result.report
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "portions"),
+    [(2 * JUDGES - 1, 1, 1), (2 * JUDGES, 1, 2), (4 * JUDGES - 1, 2, 2), (4 * JUDGES - 2, 2, 1)],
+)
+def test_half_of_the_pictures_judge_where_they_are_enough(
+    count: int, step: int, portions: int
+) -> None:
+    """Every other one first, then the rest; together all of them, each once."""
+    half = slice(0, None, step)
+    found = in_portions(count, half)
+    assert len(found) == portions
+    parts = [list(range(count)[part]) for part in found]
+    assert parts[0] == list(range(0, count, step * portions))
+    assert sorted(place for part in parts for place in part) == list(range(count)[half])
+
+
+def test_each_half_judges_what_was_tuned_on_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first leaves it open; kept, it is tuned on all of them."""
+    tuned: list[slice] = []
+    judged: list[tuple[str, slice]] = []
+
+    class Open:
+        def is_clear(self, burden: Any) -> bool:
+            return False
+
+        def is_open(self, burden: Any) -> bool:
+            return True
+
+        def kept(self, burden: Any) -> bool:
+            return True
+
+    def tune(walk: Any, quantized: Any, some: slice) -> str:
+        tuned.append(some)
+        return f"tuned {len(tuned)}"
+
+    step = SimpleNamespace(name="s", burden=None, most=lambda *_: 99, tune=tune)
+    monkeypatch.setattr(steps, "steps_of", lambda *_: [step])
+    monkeypatch.setattr(steps, "_affords", lambda *_: True)
+    monkeypatch.setattr(steps, "Walk", lambda *_: SimpleNamespace(count=2 * JUDGES))
+    monkeypatch.setattr(steps, "judge", lambda *_: Open())
+    monkeypatch.setattr(steps, "over_folds", lambda parts: ())
+
+    def errors(walk: Any, graph: Any, some: str, at: slice) -> tuple[()]:
+        judged.append((some, at))
+        return ()
+
+    monkeypatch.setattr(steps, "output_errors", errors)
+    nothing: Any = None
+    start: Any = "plain"
+    made: Any
+    made, (result,) = improve(nothing, start, (), Settings(), 1)
+    one, other = HALVES
+    assert tuned == [
+        slice(half.start or 0, 2 * JUDGES, half.step or 1) for half in (one, other, slice(None))
+    ]
+    assert [name for name, _ in judged] == ["plain", "tuned 1", "plain", "tuned 2"]
+    assert [half for _, half in judged] == [other, other, one, one]
+    assert (made, result.kept) == ("tuned 3", True)

@@ -15,10 +15,10 @@ from conformance_checks import artificial, build
 from knightlite.chip_files import find
 from knightlite.dtypes import S8, S16
 from knightlite.errors import UnsupportedError
-from knightlite.ir import Node
-from knightlite.isa import Pool
-from knightlite.lower import LOWERINGS, limit_findings
-from knightlite.ops import ALL_OPS, resize
+from knightlite.ir import Graph, Node
+from knightlite.isa import Matrix, Move, Pool
+from knightlite.lower import LOWERINGS, Placement, Tile, limit_findings, work_of
+from knightlite.ops import ALL_OPS, BY_NAME, resize
 from knightlite.schedule import plan_instructions
 from quantized_nets import SCALE, QuantizedNet
 
@@ -272,6 +272,68 @@ def test_every_operator_has_a_lowering() -> None:
         rules = [limit.rule for limit in item.limits]
         assert rules
         assert len(set(rules)) == len(rules)
+
+
+# ------------------------------------------------------------------ tiles
+
+
+def tiles() -> list[Tile]:
+    """Tiles of one shape, and one of another; every part of a sum; every address another one."""
+    found: list[Tile] = []
+    for rows, outs, x_rows in (((0, 2), (0, 4), (0, 3)), ((2, 4), (4, 8), (1, 4)),
+                               ((3, 4), (0, 4), (2, 5))):  # fmt: skip
+        for first, last in ((True, True), (True, False), (False, False), (False, True)):
+            at = 4096 * len(found)
+            found.append(
+                Tile(rows, outs, (0, 8), x_rows, Placement(at, 96, 16), None,
+                     Placement(at + 512, 80, 16), at + 1024, at + 2048, 64, at + 3072, at + 3584,
+                     first, last)
+            )  # fmt: skip
+    return found
+
+
+def convolution() -> Graph:
+    net = QuantizedNet()
+    return net.build(net.conv(net.input("x", 8, 5, 6), "y", 8, (3, 3), pads=(1, 1, 1, 1)))
+
+
+def product() -> Graph:
+    """The second operand is of the network too."""
+    return next(graph for graph in BY_NAME["MatMul"].samples())
+
+
+@pytest.mark.parametrize("make", [convolution, product])
+def test_fields_of_every_part_of_a_sum(make: Callable[[], Graph]) -> None:
+    """What has been made for one tile is not taken for another; parameters come with the last."""
+    graph = make()
+    node = graph.nodes[-1]
+    kept = work_of(graph, node)
+    for tile in (*tiles(), *tiles()):
+        (item,) = kept.compute(tile)
+        assert (item,) == work_of(graph, node).compute(tile)
+        assert isinstance(item, Matrix)
+        assert (item.accumulate_in, item.accumulate_out) == (not tile.first, not tile.last)
+        whole = tile.first and tile.last
+        assert item.accumulator_address == (0 if whole else tile.accumulator_address)
+        assert item.parameter_address == (tile.parameter_address if tile.last else 0)
+        assert (item.x_address, item.y_address) == (tile.x.address, tile.y.address)
+        assert item.weight_address == tile.weight_address
+        assert (item.y_height, item.y_channels) == (tile.rows[1] - tile.rows[0], 4)
+
+
+@pytest.mark.parametrize("run", [0, 2])
+def test_pixels_that_become_channels_are_those_of_the_tile(run: int) -> None:
+    """Of its output channels on: the tile of the input holds all its pixels."""
+    net = QuantizedNet()
+    x = net.input("x", 4, 3, 8)
+    graph = net.build(net.moved("SwapChannels", (x,), "y", **({"run": run} if run else {})))
+    (node,) = graph.nodes
+    for first in (0, 2, 6):
+        tile = Tile((0, 1), (first, first + 2), (0, 4), (0, 1), Placement(1000, 128, 16), None,
+                    Placement(5000, 64, 8), 9000, 0, 64, 0, 0, True, True)  # fmt: skip
+        item = work_of(graph, node).compute(tile)[0]
+        assert isinstance(item, Move)
+        assert item.x_address == 1000 + first * 16
 
 
 def test_operator_without_an_engine() -> None:

@@ -120,3 +120,11 @@ def test_one_weight_beside_many() -> None:
         f"and {kept(weights, 100 / 127)}"
     )
     assert (found.facts["value"], found.facts["usual"]) == (100.0, 1.25)
+
+
+def test_a_scale_is_too_large_for_its_own_channel() -> None:
+    """Twelve times too large for a channel that is quieter than the other, whose it would suit."""
+    weights = tuple(value / 16 for value in EVEN)
+    suspect = only(suspects(weights, 0.75 / 127), WEIGHT_SCALE)
+    assert suspect.sentence.startswith("the weight scale of channel 0 is 12.0 times too large: ")
+    assert suspect.facts["times"] == pytest.approx(12.0)
