@@ -75,7 +75,7 @@ def test_notes_that_are_no_notes() -> None:
     value = json.loads(notes_metadata(NOTES)[QUANTIZATION])
     value["recipe"] = RECIPE.replace("mean", "m")
     with pytest.raises(
-        FormatError, match=r"^X_quantize\.onnx is not a usable recipe: key m is not"
+        FormatError, match=r"^X_quantize\.onnx is not a usable recipe, for 2 reasons"
     ):
         notes_in(model(json.dumps(value)), PATH)
 
