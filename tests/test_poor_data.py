@@ -11,6 +11,7 @@ import pytest
 import knightlite
 from conftest import DIGITS
 from knightlite.cli.program import run
+from knightlite.preprocess import load_recipe
 from knightlite.quantize.steps.judgement import Burden, StepResult, judge
 from knightlite.quantize.steps.walk import Errors
 from onnx_nets import Net
@@ -81,3 +82,41 @@ def test_a_gain_without_scatter_is_no_verdict() -> None:
     assert " dB \u00b1 " in StepResult("step", apart, True, 0.0).sentence
     energy = energy[:1]
     assert not judge([errors(ones[:1])], [errors(ones[:1] / 2)]).alike
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("digits", ""),
+        ("imagenet_pm1", ""),  # near enough to be another choice
+        ("raw", "with recipe raw the pictures spread "),
+        ("unit.toml", "with recipe unit the pictures spread 0.0014 times as wide as those that "),
+    ],
+)
+def test_pictures_that_training_did_not_see(
+    here: Path, capsys: pytest.CaptureFixture[str], recipe: str, told: str
+) -> None:
+    """The first BatchNorm knows what its pictures were: no labels are needed."""
+    text = load_recipe("digits").text
+    for old, new in (
+        ("[0.31, 0.31, 0.31]", "[0.0, 0.0, 0.0]"),
+        ("[0.35, 0.35, 0.35]", "[255, 255, 255]"),
+    ):
+        text = text.replace(old, new)
+    Path("unit.toml").write_text(text)
+    Path("raw.toml").write_text(load_recipe("digits").raw().text)
+    named = "raw.toml" if recipe == "raw" else recipe
+    Path("flat").mkdir()
+    for number, path in enumerate(sorted((DIGITS / "calib").rglob("*.png"))[:192:12]):
+        shutil.copy(path, f"flat/{number}.png")
+    if recipe == "imagenet_pm1":
+        Path("pm.toml").write_text(
+            load_recipe("digits").text.replace("0.31", "0.5").replace("0.35", "0.5")
+        )
+        named = "pm.toml"
+    words = ["-d", "flat", "--recipe", named, "-s", "q", "--equalization", "off"]
+    assert run(["quant", "-m", "digits.pdmodel", *words]) == 0
+    err = capsys.readouterr().err
+    assert told in err
+    assert ("BatchNorm saw in training" in err) == bool(told)
+    assert ("that of recipe digits gives what it saw" in err) == bool(told)

@@ -18,7 +18,7 @@ from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.cycles import clock_of, parse_budget
 from knightlite.api.quantization.input_forms import InputForm
 from knightlite.api.quantization.inputs import input_forms, normalized, pins
-from knightlite.api.quantization.poor_data import warn_of_poor_data
+from knightlite.api.quantization.poor_data import warn_of_other_pictures, warn_of_poor_data
 from knightlite.container import InputNote, QuantizationNotes
 from knightlite.container.description import FedAs
 from knightlite.errors import Finding, UsageError, summarized, unreadable
@@ -90,6 +90,7 @@ def quantize_models(
     if cache is not None and cache.used:
         talk.say(f"the first pass is that of {cache.name}")
     warn_of_poor_data(options, work, prepared, talk)
+    warn_of_other_pictures(graph, work, prepared, talk)
     warn_of_chance(graph, work, prepared.seen.metric, prepared.seen.pictures, talk)
     clock = clock_of(options.target)
     for method, iteration in pairs:

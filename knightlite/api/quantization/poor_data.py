@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,14 @@ from knightlite.options.shared import PICTURES
 from knightlite.talk import Talk
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from knightlite.ir import Graph
+    from knightlite.preprocess import Recipe
     from knightlite.quantize.data import Workload
     from knightlite.quantize.pipeline import Prepared
+
+TELLING = 16  # pictures: of fewer, some that are faint count too much
 
 
 def warn_of_poor_data(
@@ -57,3 +64,49 @@ def warn_of_poor_data(
             "one picture is no calibration: ranges follow what it happens to hold, others are cut "
             f"off, and figures over it are no verdict. Hint: {more}"
         )
+
+
+def warn_of_other_pictures(graph: Graph, work: Workload, prepared: Prepared, talk: Talk) -> None:
+    """That pictures of a folder are not what the first BatchNorms saw in training: another recipe.
+
+    No labels are needed for that. Close recipes are not told apart.
+    """
+    from knightlite.quantize.data import PictureFolder
+    from knightlite.quantize.data_free import apart_from_training
+
+    pictures = prepared.seen.sample[0]
+    if not isinstance(work, PictureFolder) or len(pictures) < TELLING:
+        return
+    found = apart_from_training(graph, graph.inputs[0], pictures)
+    if found is None or not found.is_far:
+        return
+    tried = {}
+    for name, prepared_so in _by_recipes(work.recipe, pictures):
+        other = apart_from_training(graph, graph.inputs[0], prepared_so)
+        if other is not None and not other.is_far:
+            tried[name] = other.distance
+    nearest = min(tried, key=lambda name: tried[name], default=None)
+    hint = "compare with the preprocessing of the training"
+    if nearest is not None:
+        hint += f": that of recipe {nearest} gives what it saw, of those that ship the nearest"
+    talk.warn(
+        f"with {work.recipe.called} the pictures spread {found.times:.2g} times as wide as those "
+        f"that the network's first BatchNorm saw in training, and their means are "
+        f"{found.means:.2g} standard deviations off: they are prepared otherwise. Hint: {hint}"
+    )
+
+
+def _by_recipes(
+    used: Recipe, pictures: NDArray[np.float32]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """The same pictures as every recipe that ships would normalize them."""
+    from knightlite.preprocess import list_recipes, load_recipe
+
+    def shaped(values: Sequence[float]) -> NDArray[np.float32]:
+        return np.reshape(np.asarray(values, np.float32), (-1, 1, 1))
+
+    pixels = pictures * shaped(used.pixel_std) + shaped(used.pixel_mean)
+    for name in list_recipes():
+        other = load_recipe(name)
+        if len(other.mean) == len(used.mean):
+            yield name, (pixels - shaped(other.pixel_mean)) / shaped(other.pixel_std)
