@@ -437,7 +437,8 @@ def test_what_the_command_says_of_a_rate(two: tuple[Path, Path], capsys: Capture
     words = ["explore", "-m", "a.onnx", "--chips", *SMALL, "-j", "1", "--fps"]
     assert command([*words, "1"]) == 0
     out = capsys.readouterr().out
-    assert "a.onnx: the smallest chip for 1 frames/s is TX5112CV201 (level 1, 8 bits) with " in out
+    told = "a.onnx: the smallest chip for 1 frames/s, the host's share apart, is TX5112CV201 (level"
+    assert f"{told} 1, 8 bits) with " in out
     assert "its bar included." in out
     assert command([*words, "1e9"]) == 0
     assert "a.onnx: no chip here runs 1e+09 frames/s." in capsys.readouterr().out

@@ -122,7 +122,7 @@ def loss_sentence(result: QuantizeOutcome) -> str:
         "falls" if result.loss_percent > 0 else "rises" if result.loss_percent < 0 else "stays"
     )
     if result.compared is not None and result.compared.same:
-        relation = "stays"
+        relation = "stays" if result.loss_percent == 0 else "may stay, its interval holds 0"
     sure = result.gain or f"over {result.pictures} pictures: no interval, as it is no top-1"
     return (
         f"Quantization Loss: {result.loss_percent:.4f} % (the metric {relation}: "

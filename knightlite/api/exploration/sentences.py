@@ -56,11 +56,14 @@ def place_of(point: Point, found: Exploration) -> str:
 
 
 def told_of_rate(row: Smallest, found: Exploration, rate: float) -> str:
-    """Which chip is enough for so many frames a second."""
+    """Which chip alone, without what a frame takes on the host, runs so many a second."""
     name = found.models[row.model].file
     if row.point is None:
         return f"{name}: no chip here runs {rate:g} frames/s."
-    sentence = f"{name}: the smallest chip for {rate:g} frames/s is {_named(row.point, found)}"
+    sentence = (
+        f"{name}: the smallest chip for {rate:g} frames/s, the host's share apart, is "
+        f"{_named(row.point, found)}"
+    )
     if row.surely is None:
         return f"{sentence}; with the bar against it none here is."
     if row.surely == row.point:
