@@ -199,8 +199,9 @@ def test_the_model_that_was_compiled() -> None:
     assert named == replace(found, path=Path("moved.onnx").resolve())
     assert source_of(binary, None, Path()) == Source(
         None,
-        "n_quantize.onnx, the model that it was compiled from, has changed since: name it with "
-        "--onnx FILE",
+        "n_quantize.onnx, the model that it was compiled from, has changed since: compile it "
+        "again, or name the one of then with --onnx FILE",
+        changed=True,
     )
     Path("n_quantize.onnx").unlink()
     assert "n_quantize.onnx, the model that it was compiled from, is gone" in (

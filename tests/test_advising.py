@@ -136,7 +136,7 @@ def test_a_model_that_is_gone_is_said(here: Path, capsys: Capture) -> None:
     Path(f"{STEM}.onnx").rename("elsewhere.onnx")
     assert run(["profile", "--config", f"{STEM}_r.cfg", "--html", "page.html"]) == 0
     out = capsys.readouterr().out
-    assert "not compiled again: its model is not at hand\n" in out
+    assert "not compiled again: name its model with --onnx\n" in out
     gone = f"Nothing was compiled again: {STEM}.onnx, the model that it was compiled from, is gone"
     assert f"{gone}: name it with --onnx FILE" in Path("page.html").read_text("utf-8")
 

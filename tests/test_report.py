@@ -376,7 +376,7 @@ def test_rates_and_bytes_stand_in_front() -> None:
         "keep it."
     )
     once = replace(found, ddr_causes={**causes, "constants_again": 0})
-    assert "; nothing a second time" in moved_sentence(once)
+    assert moved_sentence(once).endswith("; nothing a second time.")
     nothing = replace(found, ddr_causes=dict.fromkeys(causes, 0))
     assert moved_sentence(nothing) == "The DDR moves nothing."
     for sentence in (rates_sentence(moved), moved_sentence(moved)):

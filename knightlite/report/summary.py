@@ -49,11 +49,11 @@ def moved_sentence(found: Profile) -> str:
         if found.ddr_causes[cause]
     ]
     again = found.ddr_causes[AGAIN]
-    told = f"{again / 1e6:.1f} MB ({again / total:.1%})" if again else "nothing"
-    return (
-        f"It moves {total / 1e6:.1f} MB of DDR: {', '.join(shares)}; {told} a second time, because "
-        "the scratchpads did not keep it."
-    )
+    told = "nothing a second time"
+    if again:
+        told = f"{again / 1e6:.1f} MB ({again / total:.1%}) a second time, because the scratchpads "
+        told += "did not keep it"
+    return f"It moves {total / 1e6:.1f} MB of DDR: {', '.join(shares)}; {told}."
 
 
 def by_operator(found: Profile) -> tuple[Share, ...]:

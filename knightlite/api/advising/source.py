@@ -14,7 +14,7 @@ from knightlite.workspace import Record, Workspace
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """``path`` None: ``why`` there is none to compile again, a sentence.
+    """``path`` None: ``why`` there is none to compile again, a sentence; ``changed``: since then.
 
     ``compiled`` and ``quantized``: the records of the runs that made the program and its model,
     where there are such.
@@ -24,6 +24,7 @@ class Source:
     why: str = ""
     compiled: Record | None = None
     quantized: Record | None = None
+    changed: bool = False
 
 
 def source_of(binary: Binary, given: Path | None, directory: Path) -> Source:
@@ -54,8 +55,11 @@ def source_of(binary: Binary, given: Path | None, directory: Path) -> Source:
             return Source(path.resolve(), "", compiled, quantized)
     name = "the model that it was compiled from"
     if known:
-        state = "has changed since" if known[0].is_file() else "is gone"
-        return Source(None, f"{known[0]}, {name}, {state}: name it with --onnx FILE")
+        if known[0].is_file():
+            why = f"{known[0]}, {name}, has changed since: compile it again, or name the one of "
+            why += "then with --onnx FILE"
+            return Source(None, why, changed=True)
+        return Source(None, f"{known[0]}, {name}, is gone: name it with --onnx FILE")
     return Source(None, f"no record says where {name} is: name it with --onnx FILE")
 
 

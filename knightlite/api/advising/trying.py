@@ -54,7 +54,8 @@ def try_out(found: Profile, binary: Binary, options: ProfileOptions, talk: Talk)
         return Found(Tried(chosen(assumed, ()), assumed, (), (remark,), NOT_TRIED), None)
     source = source_of(binary, options.onnx, options.directory)
     if source.path is None:
-        remark, short = f"Nothing was compiled again: {source.why}", "its model is not at hand"
+        remark = f"Nothing was compiled again: {source.why}"
+        short = "its model has changed" if source.changed else "name its model with --onnx"
         best = chosen(assumed, ())
         return Found(Tried(best, assumed, (), (remark,), f"not compiled again: {short}"), None)
     points, remarks, explained = _compiled(found, binary, source, options, seconds, talk)
