@@ -6,12 +6,16 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from conformance_checks import ORIGIN
 from integer_nets import resnet
 from knightlite.api.compilation import compile_bytes
 from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.container import Origin, Tile
+from knightlite.emit import program
+from knightlite.errors import CapacityError
 from knightlite.onnx_models import write_qdq
 from knightlite.options.compile import CompileOptions
 from quantized_nets import QuantizedNet
@@ -75,3 +79,29 @@ def test_tiles_are_described_as_they_are_cut() -> None:
     )  # fmt: skip
     assert layer.macs == 40 * 24 * 9 * 7 * 5
     assert layer.estimated_cycles == plan.estimated_cycles
+
+
+def test_cycles_that_a_cfg_cannot_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest that it can is one; every layer that takes more is told."""
+    net = QuantizedNet()
+    a = net.conv(net.input("x", 8, 9, 9), "a", 8, (3, 3), pads=(1, 1, 1, 1))
+    graph = net.build(net.conv(net.max_pool(a, "p", kernel=(3, 3), strides=(3, 3)), "b", 4))
+    family = find("TX5368AV200")
+    layers = compile_graph(graph, family, "TX5368AV200", ORIGIN).plan.layers
+    cycles = [layer.estimated_cycles for layer in layers]
+    assert len(set(cycles)) == 3
+    monkeypatch.setattr(program, "LARGEST_WHOLE", max(cycles))
+    compile_graph(graph, family, "TX5368AV200", ORIGIN)
+    monkeypatch.setattr(program, "LARGEST_WHOLE", sorted(cycles)[1] - 1)
+    with pytest.raises(CapacityError) as error:
+        compile_graph(graph, family, "TX5368AV200", ORIGIN)
+    told = [
+        f"{layer.node.name}: it takes {layer.estimated_cycles} cycles, a .cfg counts up to "
+        f"{sorted(cycles)[1] - 1}."
+        for layer in layers
+        if layer.estimated_cycles > min(cycles)
+    ]
+    assert [f"{item.where}: {item.sentence}" for item in error.value.findings] == told
+    assert error.value.sentence == (
+        f"2 layer(s) take more cycles on this chip than can be counted: {told[0]}"
+    )

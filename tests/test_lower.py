@@ -321,6 +321,25 @@ def test_fields_of_every_part_of_a_sum(make: Callable[[], Graph]) -> None:
         assert (item.y_height, item.y_channels) == (tile.rows[1] - tile.rows[0], 4)
 
 
+def test_every_phase_has_sums_of_its_own() -> None:
+    """Four phases of 1 x 3 pixels of 4 channels, 4 bytes a sum; none where sums are not split."""
+    net = QuantizedNet()
+    x = net.input("x", 8, 2, 3)
+    graph = net.build(net.transposed(x, "y", 4, (2, 2), strides=(2, 2)))
+    work = work_of(graph, graph.nodes[-1])
+    for first, last in ((True, True), (True, False), (False, False), (False, True)):
+        tile = Tile((0, 2), (0, 4), (0, 8), (0, 1), Placement(0, 96, 16), None,
+                    Placement(512, 96, 16), 4096, 8192, 64, 3072, 0, first, last)  # fmt: skip
+        found = [item for item in work.compute(tile) if isinstance(item, Matrix)]
+        sums = [0] * 4 if first and last else [4096 + phase * 3 * 4 * 4 for phase in range(4)]
+        assert [item.accumulator_address for item in found] == sums
+        assert {(item.accumulate_in, item.accumulate_out) for item in found} == {
+            (not first, not last)
+        }
+        assert [item.y_address for item in found] == [512, 528, 608, 624]
+        assert len({item.weight_address for item in found}) == 4
+
+
 @pytest.mark.parametrize("run", [0, 2])
 def test_pixels_that_become_channels_are_those_of_the_tile(run: int) -> None:
     """Of its output channels on: the tile of the input holds all its pixels."""
