@@ -24,6 +24,7 @@ from knightlite.allocate import (
     locations,
     place_tensors,
 )
+from knightlite.allocate.draft import Box, Life
 from knightlite.chip_files import find
 from knightlite.compiler import compile_graph
 from knightlite.container import Layer, Tile
@@ -220,6 +221,28 @@ def test_random_concats(data: st.DataObject) -> None:
     found, wanted = run(built, inputs), reference(graph, inputs)
     for name in known:
         np.testing.assert_array_equal(found[name], wanted[name], name)
+
+
+def box(channels: int, rows: int = 0, size: int = 2) -> Box:
+    return Box((channels, channels + size), (rows, rows + 1), (0, 1))
+
+
+def test_bytes_that_are_written_at_one_time() -> None:
+    """What is moved is read elsewhere too; a part that nobody reads any more may be overwritten."""
+    life = Life(box(0, size=4), 3, {box(0): 5, box(2): 9})
+    moved = Life(box(1, 2, size=4), 3, {box(1, 2): 5, box(3, 2): 9})
+    assert life.moved((1, 2, 0)) == moved
+    assert moved.moved((-1, -2, 0)) == life
+    for part, written, clashes in (
+        (box(0), 6, False), (box(0), 5, True), (box(1), 6, True), (box(2), 10, False),
+        (box(2), 9, True), (box(4), 4, False), (box(0, 1), 4, False), (box(0), 2, False),
+        (box(0), 3, True),
+    ):  # fmt: skip
+        other = Life(part, written, {part: 2} if written == 2 else {part: 99})
+        assert life.clashes(other) == other.clashes(life) == clashes, (part, written)
+    unread = Life(box(0), 4, {})
+    assert unread.over_before(Life(box(0), 5, {}))
+    assert not unread.over_before(Life(box(0), 4, {}))
 
 
 # ------------------------------------------------------------------ lifetimes
