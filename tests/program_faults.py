@@ -177,7 +177,7 @@ PROGRAMS: dict[str, Callable[[], Graph]] = {
     "classifier": classifier, "heads": heads, "wide": wide, "tail": tail,
 }  # fmt: skip
 MORE_PROGRAMS: dict[str, Callable[[], Graph]] = {"products": products, "middle": middle}
-"""Not for the runtime in C: it has no general layers."""
+"""Products of two computed tensors; what the host computes between segments."""
 
 # ------------------------------------------------------------------ what is changed
 

@@ -63,7 +63,7 @@ def seeds() -> Iterator[bytes]:
 
 
 def samples() -> Iterator[bytes]:
-    """Every operator's first samples; general layers too, which are refused by their operators."""
+    """Every operator's first samples; general layers too."""
     for op in ALL_OPS:
         for number, graph in enumerate(op.samples()):
             level = LEVELS[number % len(LEVELS)]

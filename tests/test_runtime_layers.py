@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,9 +19,10 @@ from compilers import SANITIZED, compile_c, needs_compiler, runtime_objects
 from conformance_checks import MAIN, build, random_inputs
 from knightlite import dtypes
 from knightlite.api.models.general import general_layers
-from knightlite.container import Program, encode_program, paired
+from knightlite.compiler import compile_graph
+from knightlite.container import Origin, Program, decode_program, encode_program, paired
 from knightlite.emit import golden_model
-from knightlite.errors import FormatError, UnsupportedError
+from knightlite.errors import FormatError, KnightliteError, UnsupportedError
 from knightlite.inference import golden_session, session
 from knightlite.ir import Graph, GraphBuilder, HostOp, Node
 from knightlite.native import NativeMachine
@@ -30,6 +32,16 @@ from knightlite.ops.samples import feature, result
 from knightlite.sim import Machine
 from knightlite.sim.host import EXACT, KINDS
 from made_once import MadeOnce
+from program_faults import (
+    CHIP_FILE,
+    MORE_PROGRAMS,
+    NOTES,
+    RECIPE,
+    SMALL,
+    faults,
+    general_layer,
+    unread_files,
+)
 from test_runtime_sanitized import Case, of_machine, run
 
 pytestmark = needs_compiler
@@ -246,7 +258,7 @@ def test_functions_are_spelled_as_numpy_computes_them(scale: float) -> None:
 
 def test_every_operator_has_a_case() -> None:
     tried = {step.op for operators, _ in CASES.values() for step in operators}
-    assert tried == {name for name, _, _ in OPERATIONS}
+    assert tried == {row[0] for row in OPERATIONS}
     assert len(OPERATIONS) == len(tried)
 
 
@@ -304,6 +316,64 @@ def test_other_shapes_are_refused(name: str, driver: Path) -> None:
                 assert re.search("does not fit|must make|register a handler", told), told
                 cases.append(Case(*encode_program(program), 0))
     assert all(status for status, _ in run(driver, cases))
+
+
+def test_attributes_and_inputs_that_an_operator_has_not() -> None:
+    for changes in (
+        {"attributes": {"axis": 1, "axi": 0}}, {"attributes": {"axis": 1, "keepdims": 0}},
+        {"inputs": ("x", "z")},
+    ):  # fmt: skip
+        told = sentence(changed("Hardmax", 0, **changes))
+        assert told == "host operator y (Hardmax) does not fit what it reads."
+
+
+FAULTS = 60
+
+
+@cache
+def middle() -> Program:
+    origin = Origin(version="0", model_sha256="0" * 64, recipe=RECIPE, quantization=NOTES)
+    return compile_graph(MORE_PROGRAMS["middle"](), SMALL, CHIP_FILE, origin).program
+
+
+def changed_programs() -> Iterator[tuple[str, Program]]:
+    """Half of them in what the host computes between segments."""
+    rng, count = random.Random(5), 0
+    for _, fault in zip(range(FAULTS // 2), faults(middle(), seed=19), strict=False):
+        yield fault.what, fault.program
+    while count < FAULTS // 2:
+        found = general_layer(middle(), rng)
+        count += found is not None
+        if found is not None:
+            yield found[0], paired(found[1])
+
+
+def opinion(program: Program, given: Mapping[str, Array], native: bool) -> Any:
+    """What a machine delivers, or None where it refuses the program."""
+    try:
+        machine = NativeMachine(program) if native else simulated(program)
+        return {name: values.tobytes() for name, values in machine.run(given).items()}
+    except KnightliteError:
+        return None
+
+
+def test_changed_programs_are_refused_by_both_or_run_alike() -> None:
+    rng, refused, ran = np.random.default_rng(3), 0, 0
+    for what, program in changed_programs():
+        try:
+            files = unread_files(program)
+            found = decode_program(*files, "p.cfg", "p.weight")
+        except KnightliteError:
+            continue
+        given = {
+            entry.name: rng.integers(-128, 128, entry.shape).astype(entry.dtype.numpy)
+            for entry in found.meta.inputs
+        }
+        wanted = opinion(found, given, native=False)
+        assert opinion(found, given, native=True) == wanted, what
+        refused += wanted is None
+        ran += wanted is not None
+    assert min(refused, ran) > FAULTS // 6
 
 
 def test_refused_by_name() -> None:

@@ -98,8 +98,7 @@ def kernels() -> range:
 
 
 def sample_cases() -> Iterator[Case]:
-    chips_own = [op for op in ALL_OPS if op.name != "General"]  # which C refuses by its operators
-    for number, graph in enumerate(graph for op in chips_own for graph in op.samples()):
+    for number, graph in enumerate(graph for op in ALL_OPS for graph in op.samples()):
         chip = (MAIN, TIGHT)[number % 2]
         if multiplies_wide(graph) and 16 not in find(chip).chip.bit_widths:
             continue

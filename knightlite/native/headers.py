@@ -215,18 +215,17 @@ def format_header() -> str:
 
 def known_source() -> str:
     """Which function computes which operator of the host."""
-    rows = "".join(f'    {{"{op}", knl_host_{name}, {kind}}},\n' for op, name, kind in OPERATIONS)
+    rows = "".join(
+        f'    {{"{op}", knl_host_{name}, {kind}, {inputs}, "{attributes}"}},\n'
+        for op, name, kind, inputs, attributes in OPERATIONS
+    )
     return (
         GENERATED.format(source="knightlite.native.operations")
-        + '#include "knl_values.h"\n\nstatic const struct {\n    const char *op;\n'
-        "    knl_operation operation;\n    unsigned kind;\n} KNOWN[] = {\n"
+        + '#include "knl_values.h"\n\nstatic const knl_known KNOWN[] = {\n'
         f"{rows}}};\n\n"
-        "knl_operation knl_operation_of(const knl_text *op, unsigned *kind) {\n"
+        "const knl_known *knl_known_operation(const knl_text *op) {\n"
         "    size_t at;\n"
         "    for (at = 0; at < sizeof KNOWN / sizeof *KNOWN; at++)\n"
-        "        if (knl_is(op, KNOWN[at].op)) {\n"
-        "            *kind = KNOWN[at].kind;\n"
-        "            return KNOWN[at].operation;\n"
-        "        }\n"
+        "        if (knl_is(op, KNOWN[at].op))\n            return &KNOWN[at];\n"
         "    return NULL;\n}\n"
     )

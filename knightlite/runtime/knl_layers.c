@@ -159,21 +159,49 @@ static int refused(const knl_layer *layer, const knl_step *step, int why, knl_er
                    &step->op.name);
 }
 
+/* Whether a name is among others, which are apart by spaces. */
+static int is_among(const knl_text *name, const char *others) {
+    uint32_t at;
+    while (*others) {
+        for (at = 0; at < name->length && others[at] && others[at] == name->bytes[at]; at++)
+            ;
+        if (at == name->length && (!others[at] || others[at] == ' '))
+            return 1;
+        while (*others && *others++ != ' ')
+            ;
+    }
+    return 0;
+}
+
+/* Whether an operator could be computed here. */
+static int try_operator(const knl_step *step) {
+    const knl_known *known = knl_known_operation(&step->op.op);
+    uint32_t at;
+    if (!known)
+        return KNL_STRANGE + 1;
+    if (known->inputs && step->op.inputs > known->inputs)
+        return KNL_UNFIT;
+    for (at = 0; at < step->op.attributes; at++) {
+        knl_text name = knl_host_attribute_at(step->net, step->op.first_attribute + at).name;
+        if (!is_among(&name, known->attributes))
+            return KNL_UNFIT;
+    }
+    return known->operation(step, known->kind);
+}
+
 /* Whether each operator can be computed; the most bytes that a handler's call needs. */
 static int check_operators(const knl_network *net, const knl_layer *layer, uint64_t *most,
                            knl_error *error) {
     uint32_t at;
-    unsigned kind;
     for (at = 0; at < layer->operators; at++) {
         knl_step step = step_at(net, layer, at, NULL);
-        int status = KNL_STRANGE + 1;
+        int status;
         if (handler_of(net, &step.op.op, 0)) {
             uint64_t bytes = call_bytes(&step);
             *most = bytes > *most ? bytes : *most;
             continue;
         }
-        if (knl_operation_of(&step.op.op, &kind))
-            status = knl_operation_of(&step.op.op, &kind)(&step, kind);
+        status = try_operator(&step);
         if (status)
             return refused(layer, &step, status, error);
     }
@@ -276,14 +304,15 @@ static int compute(const knl_network *net, const knl_layer *layer, uint32_t *fai
     for (at = 0; at < layer->operators; at++) {
         knl_step step = step_at(net, layer, at, net->layers_memory);
         const knl_handler *handler = handler_of(net, &step.op.op, 0);
-        unsigned kind = 0;
         int status;
         *failed = layer->first_operator + at;
-        if (handler)
+        if (handler) {
             status = call(&step, handler, step.op.inputs, step.op.outputs, *failed) ? KNL_STRANGE
                                                                                     : KNL_DONE;
-        else
-            status = knl_operation_of(&step.op.op, &kind)(&step, kind);
+        } else {
+            const knl_known *known = knl_known_operation(&step.op.op);
+            status = known->operation(&step, known->kind);
+        }
         if (status)
             return status;
     }

@@ -32,8 +32,17 @@ enum {
 
 typedef int (*knl_operation)(const knl_step *step, unsigned kind);
 
-/* How to compute an operator; NULL where it is not known. */
-knl_operation knl_operation_of(const knl_text *op, unsigned *kind);
+/* How to compute an operator: which of those that share a function it is, how many inputs it has at
+ * most (0: any number), the names of its attributes, apart by spaces. */
+typedef struct knl_known {
+    const char *op;
+    knl_operation operation;
+    unsigned kind, inputs;
+    const char *attributes;
+} knl_known;
+
+/* NULL where an operator is not known. */
+const knl_known *knl_known_operation(const knl_text *op);
 
 /* Operators: knl_host_moves.c, knl_host_picks.c, knl_host_sums.c, knl_host_math.c */
 int knl_host_view(const knl_step *step, unsigned kind);
