@@ -13,7 +13,7 @@ from knightlite.ir import Graph, verify
 from knightlite.lower import limit_findings, without_zero_blocks
 from knightlite.ops import constraint_findings
 from knightlite.passes import PIPELINE, Explanations, run_passes
-from knightlite.schedule import LEVELS, Budget, Plan, Tilings, cut_columns, make_plan
+from knightlite.schedule import LEVELS, Budget, Plan, Tilings, cut_columns, cut_means, make_plan
 
 COLUMNS = "cut_columns"  # what explanations of layers done by columns are filed under
 SPARSE = "sparse"  # what explanations of skipped zeros are filed under
@@ -86,10 +86,11 @@ def plan_graph(
 
 def side_by_side(graph: Graph, chip: Chip, told: Explanations) -> Graph:
     """The graph whose layers of too wide rows go by columns; ``told`` takes what each does."""
-    cut, sentences = cut_columns(graph, chip)
-    for name, sentence in sentences:
-        told.say(name, COLUMNS, sentence)
-    return cut
+    for cut in (cut_means, cut_columns):
+        graph, sentences = cut(graph, chip)
+        for name, sentence in sentences:
+            told.say(name, COLUMNS, sentence)
+    return graph
 
 
 def skip_zeros(graph: Graph, chip: Chip, told: Explanations) -> Graph:

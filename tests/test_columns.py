@@ -10,9 +10,10 @@ import pytest
 
 from conformance_checks import artificial, build, extreme_inputs, random_inputs, reference, run
 from knightlite import dtypes
+from knightlite.dtypes import DType
 from knightlite.ir import Graph
 from knightlite.lower import work_of
-from knightlite.schedule import LEVELS, cut_columns
+from knightlite.schedule import LEVELS, cut_columns, cut_means
 from knightlite.schedule.choose import smallest
 from knightlite.schedule.tiling import geometry
 from quantized_nets import QuantizedNet
@@ -153,3 +154,43 @@ def test_what_does_not_go_by_columns_is_told() -> None:
     same, told = cut_columns(graph, replace(FINE, fspm_bytes=64))
     assert same.nodes == graph.nodes
     assert told == [("y", "not even a row fits FSPM, and it is not done by columns")]
+
+
+def mean(dtype: DType, height: int = 5, width: int = 96) -> Graph:
+    """A mean over a whole picture, with a merged activation."""
+    net = QuantizedNet()
+    x = net.input("x", 6, height, width, dtype)
+    window = {"kernel": (height, width), "clamp": (0.0, np.inf)}
+    return net.build(net.average_pool(x, "y", 0.03, **window))
+
+
+@pytest.mark.parametrize("level", range(len(LEVELS)))
+@pytest.mark.parametrize("dtype", [dtypes.S8, dtypes.U8], ids=str)
+@pytest.mark.parametrize("width", [96, 128])
+def test_a_mean_of_more_than_fspm_adds_up_runs_first(
+    dtype: DType, width: int, level: int, rng: np.random.Generator
+) -> None:
+    graph = mean(dtype, width=width)
+    run_of = {96: 32, 128: 128}[width]
+    built = build(graph, artificial(replace(FINE, fspm_bytes=1536)), level)
+    assert ("y", "cut_columns", f"adds up runs of {run_of} columns first") in (
+        built.compiled.explanations.sentences
+    )
+    for inputs in (random_inputs(graph, rng), *extreme_inputs(graph)):
+        assert np.array_equal(run(built, inputs)["y"], reference(graph, inputs)["y"])
+
+
+def test_means_that_stay_as_they_are() -> None:
+    """What fits; sums of 16 bits, of odd widths, of windows with pads; chips of 8 bits only."""
+    small = replace(FINE, fspm_bytes=1536)
+    assert not cut_means(mean(dtypes.S8), FINE)[1]
+    assert cut_means(mean(dtypes.S8), small)[1]
+    longest = cut_means(mean(dtypes.S8, width=256), small)[1]  # of 129 values the sum may overflow
+    assert longest == [("y", "adds up runs of 128 columns first")]
+    assert not cut_means(mean(dtypes.S16), small)[1]
+    assert not cut_means(mean(dtypes.S8, width=95), small)[1]
+    assert not cut_means(mean(dtypes.S8), replace(small, bit_widths=(8,)))[1]
+    net = QuantizedNet()
+    x = net.input("x", 6, 5, 96)
+    padded = net.build(net.average_pool(x, "y", kernel=(5, 96), pads=(0, 1, 0, 0)))
+    assert not cut_means(padded, small)[1]

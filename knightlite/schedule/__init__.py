@@ -7,6 +7,7 @@ from knightlite.schedule.homes import Piece
 from knightlite.schedule.levels import LEVELS, Level
 from knightlite.schedule.live_bytes import live_bytes, overwritten
 from knightlite.schedule.local_search import Budget
+from knightlite.schedule.means import cut_means
 from knightlite.schedule.peaks import Holder, Peak, block_name, memory_peaks
 from knightlite.schedule.plan import Tilings, layer_key, plan_instructions
 from knightlite.schedule.planning import make_plan
@@ -32,6 +33,7 @@ __all__ = [
     "Told",
     "block_name",
     "cut_columns",
+    "cut_means",
     "explained",
     "layer_key",
     "live_bytes",
