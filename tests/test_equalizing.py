@@ -16,6 +16,7 @@ from knightlite.errors import UnsupportedError
 from knightlite.ir import Graph
 from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.pipeline import quantize_graph
+from knightlite.quantize.rewrites import equalization
 from knightlite.quantize.rewrites.channel_ties import channel_ties
 from knightlite.quantize.rewrites.equalization import ChannelRange, Equalized, choose_divisors
 from knightlite.quantize.scales.assignment import assign
@@ -295,3 +296,30 @@ def test_batches_are_seen_picture_by_picture() -> None:
         wanted = values_of(graph, data.batches[first : first + 4, 0])["y"]
         np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-6)
     assert [item["y"].shape for item in seen.delivered] == [(1, 5, 8, 8)] * 10
+
+
+@pytest.mark.parametrize(
+    ("errors", "exponent"),
+    [({0.0: 10.0}, None), ({0.5: 8.0}, 0.5), ({0.5: 8.01}, None), ({0.25: 7.0, 1.0: 6.0}, 1.0)],
+)
+def test_divisors_must_be_worth_it(
+    errors: dict[float, float], exponent: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fifth of the error, or nothing is touched; the exponent that leaves least is taken."""
+    graph = FloatNet()
+    x = graph.input("x", 3, 1, 1)
+    made = graph.build(graph.conv(graph.conv(x, "a", 3), "b", 2))
+    model = equalization._Model(made, {}, channel_ties(made))
+    tried: list[float] = []
+
+    def error(tensors: Any, divisors: Any) -> float:
+        tried.append(equalization.RANGE_EXPONENTS[len(tried)])
+        return errors.get(tried[-1], 10.0)
+
+    monkeypatch.setattr(model, "error", error)
+    monkeypatch.setattr(
+        model, "_class_ranges", lambda tensors: np.linspace(0.5, 1.0, model.ties.free.size)
+    )
+    found = model.choose(["a"])
+    assert tried == list(equalization.RANGE_EXPONENTS)
+    assert (None if found is None else found[0]) == exponent
