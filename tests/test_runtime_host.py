@@ -18,6 +18,7 @@ from knightlite.container import (
     write_sections,
 )
 from knightlite.container.plan import (
+    GENERAL,
     HEAD,
     HOST_ATTRIBUTE,
     HOST_OPERAND,
@@ -28,6 +29,7 @@ from knightlite.container.plan import (
 from knightlite.errors import FormatError
 from knightlite.native.library import CHECKED, CHIP_ONLY, Network
 from test_runtime import sound
+from test_runtime_layers import middle
 from test_sim_lib import W, hosted, step
 
 pytestmark = needs_compiler
@@ -91,6 +93,24 @@ def test_a_sound_plan_is_read() -> None:
     Network(*changed(program, at, length), CHECKED | CHIP_ONLY).start()
 
 
+@pytest.mark.parametrize("field", [item.name for item in GENERAL.items])
+def test_numbers_of_a_general_layer(field: str) -> None:
+    """Of the second layer: its name, what it reads and writes, its operators, and when it runs."""
+    program = middle()
+    plan = dict(read_sections(CFG_MAGIC, encode_program(program)[0], "p.cfg"))["plan"]
+    names = [item.name for item in GENERAL.items]
+    at = places(plan)["general"] + GENERAL.form.size + GENERAL.offsets[names.index(field)]
+    files = changed(program, at, HUGE)
+    if field in UNREAD:
+        Network(*files, CHECKED | CHIP_ONLY).start()
+        return
+    with pytest.raises(FormatError) as caught:
+        Network(*files, CHECKED | CHIP_ONLY)
+    assert caught.value.sentence.endswith(".")
+
+
+UNREAD = ("op_offset", "op_bytes", "layer_type")
+"""What the runtime only hands on: names that nobody asks for, the number of a handler."""
 CASES = [
     (record, item.name)
     for record in (HOST_OPERATOR, HOST_OPERAND, HOST_ATTRIBUTE)
