@@ -170,4 +170,6 @@ def find(name: str) -> ChipFamily:
             return family
     known = [item for family in families() for item in family.names]
     what_else = "`knightlite chips` lists them; a chip of your own is a file NAME.toml"
+    if not name.strip():
+        raise UsageError("the name of the chip is empty.", f"is a variable not set? {what_else}")
     raise UsageError(f"chip {name} is not known.", suggestion(name, known, what_else))

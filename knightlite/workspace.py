@@ -138,7 +138,7 @@ def require_usable(directory: str | Path, out_dir: str | Path) -> Workspace:
     return open_workspace(directory)
 
 
-_REMEDY = f"remove {MANIFEST} and run the stages again, or name each file with its option"
+_REMEDY = f"remove {MANIFEST}; without it run the stages again, or name each file with its option"
 
 
 def record(

@@ -244,7 +244,8 @@ def test_broken_chip_files(here: Path, refused: Refusal) -> None:
 def test_damaged_manifest(here: Path, refused: Refusal, content: bytes, sentence: str) -> None:
     """Found before any work, and before files are written that could not be recorded."""
     Path("knightlite.json").write_bytes(content)
-    hint = "remove knightlite.json and run the stages again, or name each file with its option"
+    hint = "remove knightlite.json; without it run the stages again, or name each file with its "
+    hint += "option"
     for command in (QUANT, ["compile"], SIM, ["profile"], ["explain"], ["inspect", "x.cfg"]):
         refused(command, 1, sentence, hint)
 

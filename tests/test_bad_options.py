@@ -228,7 +228,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "--opt-group belongs to `knightlite compile`, `knightlite explore`, `knightlite explain`; "
          "`knightlite quant --help` lists them"),
         (["compile", "-o", "x"], 2, "there is no option -o.",
-         "here it is as in `knightlite compile --output BLOB` or `knightlite compile -s FILE`; *"),
+         "here it is as in `knightlite compile --outpath DIR`; *"),
         (["deploy", "-s", "x"], 2, "there is no option -s.",
          "here it is as in `knightlite deploy -o DIR`; `knightlite deploy --help` lists them"),
         (["explain", "--node", "x"], 2, "there is no option --node.",
@@ -271,6 +271,10 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "'low', 'normal', 'high': did you mean high?", ""),
         (["quant", "pytorch", "-m", "x"], 2,
          "Invalid value for '[onnx]': 'pytorch' is not 'onnx'.", ""),
+        (["check", "-m", ""], 2, "Invalid value for '-m' / '--model': the path is empty: is a "
+         "variable of the shell not set?", ""),
+        (["--chip", "", "compile"], 2, "the name of the chip is empty.",
+         "is a variable not set? *"),
         (["quant"], 2, "Missing option '-m' / '--model'.",
          "as in `knightlite quant -m FILE`; Model: .pdmodel, .json (Paddle 3), .onnx; or *"),
         (["--chip"], 2, "Option '--chip' requires an argument.", ""),

@@ -281,9 +281,9 @@ def _chip_for(asked: str | None, path: Path, data: bytes | None = None, talk: Ta
     if noted is not None and not _same_chip(noted, chip):
         talk.say(
             f"{path.name} was quantized for {noted} and is taken for {chip}: types and scales are "
-            f"the same for every chip, limits and cycles are {chip}'s. What quant predicted, and "
-            f"16 bits that it gave within a budget of cycles (--mix-budget, --effort high), are "
-            f"{noted}'s; `knightlite --chip {chip} quant` weighs them anew."
+            f"the same for every chip, limits and cycles are {chip}'s. Only 16 bits within a "
+            f"budget of cycles (--mix-budget, --effort high) were weighed by those of {noted}; "
+            f"`knightlite --chip {chip} quant` weighs them anew."
         )
     return chip
 

@@ -21,9 +21,25 @@ if TYPE_CHECKING:
 else:
     Choice = click.Choice  # of click 8.1, which cannot be subscripted
 
+if TYPE_CHECKING:
+    PathType = click.Path[Path]
+else:
+    PathType = click.Path
+
+
+class FilePath(PathType):
+    """A path; an empty text is none, as a shell variable that is not set gives it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; click.BadParameter."""
+        if value == "":
+            self.fail("the path is empty: is a variable of the shell not set?", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 FORMS: Mapping[Form, Any] = {
     Form.TEXT: click.STRING,
-    Form.FILE: click.Path(path_type=Path),
+    Form.FILE: FilePath(path_type=Path),
     Form.WHOLE: click.INT,
     Form.REAL: click.FLOAT,
     Form.SWITCH: click.BOOL,
