@@ -223,6 +223,24 @@ def test_random_concats(data: st.DataObject) -> None:
         np.testing.assert_array_equal(found[name], wanted[name], name)
 
 
+@EACH
+def test_copies_go_through_an_engine(make: Callable[[QuantizedNet], Graph]) -> None:
+    """So that they may stay on the chip; each makes what it copies, under its own name."""
+    for joined in (False, True):
+        graph, _ = place_tensors(make(QuantizedNet()), joined)
+        copies = [node for node in graph.nodes if node.op == "Copy"]
+        assert len(copies) >= len(CONCATS[make][1])
+        for node in copies:
+            assert node.attributes == {"computed": 1}
+            assert node.name == node.output
+            source, made = (graph.tensors[name] for name in (*node.inputs, node.output))
+            assert (made.shape, made.dtype, made.scale) == (
+                source.shape,
+                source.dtype,
+                source.scale,
+            )
+
+
 def box(channels: int, rows: int = 0, size: int = 2) -> Box:
     return Box((channels, channels + size), (rows, rows + 1), (0, 1))
 

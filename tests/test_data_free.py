@@ -292,6 +292,28 @@ def test_made_up_pictures_are_the_same_every_time() -> None:
     assert len(np.unique(runs[0].reshape(15, -1).mean(axis=1))) == 15
 
 
+def test_every_input_has_pictures_of_its_own() -> None:
+    """Of its shape; of two alike others; the same whether asked for at once or in calls."""
+    shapes = (("a", (1, 3, 9, 14)), ("b", (1, 1, 5, 6)), ("c", (1, 3, 9, 14)))
+    workload = DataFree(
+        tuple(Tensor(name, shape, dtypes.F32) for name, shape in shapes), (None,) * 3, 1, 2, 3
+    )
+    fed: list[tuple[Array, ...]] = []
+
+    def forward(inputs: tuple[Array, ...]) -> list[Array]:
+        fed.append(inputs)
+        return []
+
+    workload.run(forward)
+    assert [[item.shape[0] for item in call] for call in fed] == [[3, 3, 3]] * 2
+    at_once = workload.first(6)
+    for place, (_, shape) in enumerate(shapes):
+        found = np.concatenate([call[place] for call in fed])
+        assert found.shape == (6, *shape[1:])
+        np.testing.assert_array_equal(found, at_once[place])
+    assert not np.array_equal(at_once[0], at_once[2])
+
+
 @pytest.mark.parametrize("kept", [1, 2, 5])
 def test_how_many_are_kept_makes_no_difference(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What follows the kept ones goes on with the stream: no picture comes again."""
