@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+OFF = {"bias_correction": "off"}  # of a switch of knightlite.quantize that is no True or False
+
 
 @dataclass(frozen=True)
 class Task:
@@ -64,7 +66,7 @@ def run_knightlite(task: Task) -> None:
     if task.effort is not None:
         options["effort"] = task.effort
     if task.off is not None:
-        options[task.off] = False
+        options[task.off] = OFF.get(task.off, False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on outputs of 8 bits
         made = knightlite.quantize(

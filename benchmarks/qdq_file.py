@@ -41,7 +41,8 @@ class QdqFile:
                 self.values[node.output[0]] = value.t
         self.constant = set(self.values)
         for node in self.nodes:  # they stand in the order of their data
-            if node.input and all(name in self.constant for name in node.input if name):
+            known = node.input and all(name in self.constant for name in node.input if name)
+            if known or node.op_type == "Shape":  # which no value of what it reads changes
                 self.constant.update(node.output)
 
     def features(self, node: onnx.NodeProto) -> list[str]:

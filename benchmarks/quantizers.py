@@ -94,6 +94,7 @@ PLANTED_WAYS = (
     Way("knightlite", "mse"),
     Way("knightlite", "mse", off="output_scales"),
     Way("knightlite", "mse", off="equalization"),
+    Way("knightlite", "mse", off="bias_correction"),
     *WAYS[2:],
 )
 DENSENET_WAYS = (

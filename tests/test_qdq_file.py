@@ -54,6 +54,7 @@ OUT: Lines = [(Q, "y s", "y/q"), (DQ, "y/q s", "out")]
             [("Conv", "x/d w", "a"), ("Concat", "a x/d", "b"), ("Relu", "b", "y")],
             {"Concat": 1, "Relu": 1},
         ),
+        ([("Shape", "x/d", "n"), ("Concat", "n shape", "sizes"), ("Resize", "x/d sizes", "y")], {}),
     ],
 )
 def test_operators_left_in_float(middle: Lines, left: dict[str, int]) -> None:
