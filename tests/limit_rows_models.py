@@ -247,7 +247,9 @@ def counted(values: int) -> object:
 def remedy(gain_db: float, cause: str = "c") -> object:
     best = Made(words=("-b", "16"), gain_db=gain_db, mix="")
     item = Made(cause=cause, remedies=(best,))
-    return diagnosed.Diagnosis.command(Made(findings=(item,), again=("quant",)), item)  # type: ignore[arg-type]
+    made = Made(findings=(item,), again=("quant",))
+    made.blames_data = diagnosed.Diagnosis.blames_data.fget(made)  # type: ignore[attr-defined]
+    return diagnosed.Diagnosis.command(made, item)  # type: ignore[arg-type]
 
 
 def raised(ratio: float, bias: int) -> object:

@@ -15,11 +15,12 @@ from knightlite import dtypes
 from knightlite.api import diagnosis as api_diagnosis
 from knightlite.api.evaluation import engine
 from knightlite.api.inspection import compiled_files
-from knightlite.api.simulation import build, session
+from knightlite.api.simulation import build, order, session
 from knightlite.diagnosis import measured
 from knightlite.frontend import carrying, decompose, endings, host, paddle_forms, qdq
 from knightlite.metrics import detection
 from knightlite.ops import pad
+from knightlite.preprocess import ImageFolder, Sample, load_recipe, parse_recipe
 from knightlite.quantize.data import PictureFolder
 from knightlite.quantize.mixed import auto_mix
 from knightlite.quantize.statistics import distribution_cache
@@ -88,7 +89,49 @@ def tells(pictures: int) -> object:
     return api_diagnosis._more_pictures(work, options)(pictures)  # type: ignore[arg-type]
 
 
+def laid_out(*paths: str) -> ImageFolder:
+    """A folder with a picture at each path, which begins with its class."""
+    root = Path("data")
+    names = tuple(sorted({path.split("/")[0] for path in paths}))
+    samples = tuple(Sample(root / path, names.index(path.split("/")[0])) for path in paths)
+    return ImageFolder(root, names, samples)
+
+
+def ordered(planar: float, codes: tuple[float, float] = (1.0, 1.0)) -> object:
+    """What is said of an order whose rows differ so many times as much as in the other one."""
+    told = [*codes, planar, 1.0, 1.0, 1.0]
+    frame = np.zeros((1, 3, 32, 32), np.int8)
+    with patch.object(order, "_apart", side_effect=told):
+        return order.order_remark([frame], "x", "nchw")
+
+
+def recipe(text: str) -> object:
+    return parse_recipe(load_recipe("digits").text + text, "mine").text[:0]
+
+
 COMMANDS: Rows = {
+    "api/simulation/order.py:order_remark": (
+        (lambda f: ordered(1.1), ""),
+        (lambda f: ordered(1.11), "in the order NHWC"),
+        (lambda f: ordered(1.0, (0.95, 1.0)), ""),
+        (lambda f: ordered(1.0, (0.94, 1.0)), "look like pixels 0 to 255"),
+    ),
+    "preprocess/folder.py:ImageFolder.misordered": (
+        (lambda f: laid_out("9/a", "10/a").misordered(None), "score 0 is taken for folder 10."),
+        (lambda f: laid_out("9/a", "10/a").misordered(Path("labels.txt")), ""),
+        (lambda f: laid_out("9/a", "10/a", "b/a").misordered(None), ""),
+        (lambda f: laid_out("8/a", "9/a").misordered(None), ""),
+    ),
+    "preprocess/folder.py:ImageFolder.too_high": (
+        (lambda f: laid_out("a/x/1", "a/y/1", "b/x/1", "b/y/1").too_high, "folders x, y:"),
+        (lambda f: laid_out("a/x/1", "a/y/1", "b/x/1").too_high, ""),
+        (lambda f: laid_out("a/x", "a/y", "b/x", "b/y").too_high, ""),
+    ),
+    "preprocess/recipe.py:parse_recipe": (
+        (lambda f: recipe(""), ""),
+        (lambda f: recipe("blur = 1\n"), "mine is not a usable recipe: key blur is not known."),
+        (lambda f: recipe("blur = 1\nmore = 1\n"), "recipe, for 2 reasons."),
+    ),
     "api/diagnosis.py:_more_pictures.clause": (
         (lambda f: tells(12), "about 12 pictures may tell, with -i 3"),
         (lambda f: tells(13), "calib has 12: name more with -d DIR -i 4"),
