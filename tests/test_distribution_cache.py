@@ -166,3 +166,18 @@ def test_every_array_and_note_is_under_the_seal() -> None:
             assert distribution_cache._seal(notes, other) != seal
     for key in notes:
         assert distribution_cache._seal({**notes, key: "another"}, arrays) != seal
+
+
+def test_the_same_bytes_of_another_type_shape_or_name_have_another_seal() -> None:
+    zeros = np.zeros((2, 3), np.int32)
+    others: tuple[dict[str, Array], ...] = (
+        {"a": zeros.view(np.float32)},
+        {"a": zeros.reshape(3, 2)},
+        {"b": zeros},
+        {},
+    )
+    seals = {distribution_cache._seal({"n": 1}, item) for item in ({"a": zeros}, *others)}
+    assert len(seals) == 5
+    assert distribution_cache._seal({"n": 2}, {"a": zeros}) not in seals
+    one, other = {"a": zeros, "b": zeros + 1}, {"b": zeros + 1, "a": zeros}
+    assert distribution_cache._seal({}, one) == distribution_cache._seal({}, other)
