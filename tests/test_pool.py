@@ -9,6 +9,7 @@ import pytest
 
 from knightlite import dtypes
 from knightlite.ir import Graph, GraphBuilder, Node
+from knightlite.lower.pool import _rectangles
 from knightlite.ops import View, pool
 from knightlite.ops.samples import feature, result
 
@@ -54,3 +55,13 @@ def test_every_window_counts_its_own_elements(
             assert divisors[row, column] == count, (pads, counted)
             wanted = total / count * 2**8
             assert np.all(np.abs(found[0, :, row, column] - wanted) <= 0.5 + 2e-4 * abs(wanted))
+
+
+def test_rectangles_of_one_divisor() -> None:
+    """Rows and columns that are alike together, each with its own count."""
+    counts = np.outer([2, 3, 3, 1], [2, 5, 5])
+    assert _rectangles(counts) == [
+        (0, 1, 0, 1, 4), (0, 1, 1, 3, 10), (1, 3, 0, 1, 6), (1, 3, 1, 3, 15), (3, 4, 0, 1, 2),
+        (3, 4, 1, 3, 5),
+    ]  # fmt: skip
+    assert _rectangles(np.full((2, 3), 9)) == [(0, 2, 0, 3, 9)]
