@@ -145,8 +145,9 @@ def test_other_run_modes_have_functions_of_their_own(tmp_path: Path) -> None:
         assert callable(getattr(knightlite, name))
     with pytest.raises(KnightliteError, match=r"^a dump is written into save_dir, which is not"):
         knightlite.quantize("m.onnx", dump=True)
+    (tmp_path / "m.onnx").touch()
     with pytest.raises(KnightliteError, match="run mode must be one of"):
-        knightlite.quantize("m.onnx", run_mode="all")
+        knightlite.quantize(tmp_path / "m.onnx", run_mode="all")
 
 
 def test_each_leaves_what_the_command_leaves(here: Path) -> None:
