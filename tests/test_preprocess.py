@@ -213,7 +213,9 @@ def test_the_pixel_that_leaves_float32_is_named(pixel: int) -> None:
     )
     with pytest.raises(FormatError) as caught:
         parse_recipe(recipe_with(**changes), "r")
-    assert f"a pixel of {pixel} must become a float32 number" in caught.value.sentence
+    error = caught.value
+    told = [item.sentence for item in error.findings] or [error.sentence]
+    assert f"a pixel of {pixel} must become a float32 number" in told[0]
 
 
 def test_normalisation_and_layout() -> None:
