@@ -25,6 +25,7 @@ from knightlite.api.profiling import profile_program
 from knightlite.api.quantization import quantize
 from knightlite.api.simulation import CompiledNetwork, simulate
 from knightlite.api.simulation.golden import GoldenReference
+from knightlite.cli.program import run
 from knightlite.datafiles import chips_folder
 from knightlite.errors import CapacityError, DataError, Finding, FormatError, UsageError
 from knightlite.options.compile import CompileOptions, ExplainOptions
@@ -128,7 +129,7 @@ def test_the_whole_chain_by_arguments(tmp_path: Path, elsewhere: Path) -> None:
     few.write_text("".join(f"{number}:x{number}\n" for number in range(1, 11)))
     with pytest.raises(DataError, match=r" 10 scores: the file counts classes from 1, scores fro"):
         simulate(SimulateOptions(input=str(picture), labels=few, out_dir=out, directory=out))
-    with pytest.raises(UsageError, match=r"^input file .* is a folder, not a file\.$"):
+    with pytest.raises(UsageError, match=r" is a folder, and sim runs what a file holds\.$"):
         simulate(SimulateOptions(input=str(picture.parent), out_dir=out, directory=out))
     unnamed = simulate(SimulateOptions(input=str(picture), out_dir=out, directory=out))
     scores = [[(guess.index, guess.score) for guess in found.top[0]] for found in (result, unnamed)]
@@ -268,6 +269,28 @@ def test_check_of_a_model_that_runs() -> None:
     assert 1.9 * found.macs < doubled.macs <= 2 * found.macs
 
 
+def test_check_counts_a_last_flatten_on_the_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As compile does; and a frame's time is said with the host's share."""
+    net = Net()
+    net.input("x", (1, 3, 8, 8))
+    net.node("GlobalAveragePool", ["x"], "pooled")
+    net.node("Flatten", ["pooled"], "y")
+    path = net.save(tmp_path, "y")
+    found = check(CheckOptions(model=path, chip=CHIP))
+    assert found.operators == {"Flatten": (1, 1, 1), "GlobalAveragePool": (1, 1, 0)}
+    assert found.host == ("Reshape",)
+    assert found.latency is not None
+    frame = found.latency.frame
+    assert frame.with_host is not None
+    assert frame.with_host.latency_ms == frame.latency_ms + frame.host_ms
+    assert run(["--chip", CHIP, "check", "-m", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "\non the host: Reshape\n" in out
+    assert f"; with the host's {frame.host_ms:g} ms {frame.with_host.words}\n" in out
+
+
 def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
     net = Net()
     net.input("x", (1, 3, 8, 8))
@@ -289,7 +312,7 @@ def test_check_lists_what_keeps_a_model_off(tmp_path: Path) -> None:
     ("fact", "value", "sentence"),
     [
         ("ddr_bytes = { value = 268_435_456", "ddr_bytes = { value = 60_000", "bytes of DDR"),
-        ("fspm_bytes = { value = 524_288", "fspm_bytes = { value = 1_024", "bytes of FSPM"),
+        ("fspm_bytes = { value = 524_288", "fspm_bytes = { value = 128", "bytes of FSPM"),
     ],
 )
 def test_check_refuses_what_compile_will(

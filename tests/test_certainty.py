@@ -101,13 +101,13 @@ def test_check_predicts_for_every_family_at_once(tmp_path: Path) -> None:
         assert alone == item
         assert item.fits == (item.latency is not None)
         if item.latency is not None:
-            assert item.latency.time_ms > 0
-            assert item.latency.certainty is not None
-            percent = item.latency.certainty.percent
-            assert item.latency.rounded_ms == rounded(item.latency.time_ms, percent)
+            assert item.latency.frame.latency_ms > 0
+            assert item.latency.frame.certainty is not None
+            percent = item.latency.frame.certainty.percent
+            assert item.latency.rounded_ms == rounded(item.latency.frame.latency_ms, percent)
             never = f"{item.chip} itself was never measured"
             measured = item.chip in ("TX5368AV200", "RK3588-like")
-            assert (never in item.latency.certainty.extrapolated) is not measured
+            assert (never in item.latency.frame.certainty.extrapolated) is not measured
 
 
 def test_skipped_zeros_are_extrapolated() -> None:

@@ -282,7 +282,7 @@ def test_what_does_not_run_is_a_sentence_and_the_rest_goes_on(
     unsupported.node("Det", ["x"], "y")
     unsupported.save(Path(), "y").rename("det.onnx")
     words = ["explore", "-m", "a.onnx", "no.onnx", "bad.onnx", "det.onnx", "-b", "8", "16"]
-    words += ["--chips", "TX5105C", "--set", "fspm_bytes=65536,64", "-j", "1"]
+    words += ["--chips", "TX5105C", "--set", "fspm_bytes=65536,16", "-j", "1"]
     assert command(words) == 0
     out = capsys.readouterr().out
     found = json.loads(Path("explore.json").read_bytes())
@@ -293,11 +293,11 @@ def test_what_does_not_run_is_a_sentence_and_the_rest_goes_on(
         "no.onnx: file no.onnx does not exist.",
         "bad.onnx: ",
         "det.onnx: ",
-        "a.onnx on TX5105C fspm_bytes=65536 (level 1, 16 bits), TX5105C fspm_bytes=64 (level 1, "
+        "a.onnx on TX5105C fspm_bytes=65536 (level 1, 16 bits), TX5105C fspm_bytes=16 (level 1, "
         "16 bits): the chip has no 16 bits.",
     ):
         assert f"\n{line}" in out
-    assert "TX5105C fspm_bytes=64" in out
+    assert "TX5105C fspm_bytes=16" in out
 
 
 def test_where_nothing_runs_no_file_is_written(two: tuple[Path, Path], capsys: Capture) -> None:

@@ -297,7 +297,11 @@ def test_every_argument_is_told(function: Callable[..., Any]) -> None:
         ({"data": 5}, "data must be a folder, an array or an iterable of arrays, not int."),
     ],
 )  # fmt: skip
-def test_values_that_cannot_be(wrong: dict[str, Any], sentence: str) -> None:
+def test_values_that_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").touch()
     with pytest.raises(KnightliteError) as caught:
         knightlite.quantize("m.onnx", **wrong)
     assert caught.value.sentence == sentence

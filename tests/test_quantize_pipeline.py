@@ -263,7 +263,7 @@ def test_weights_that_are_not_numbers() -> None:
             lambda x: x.transpose(0, 2, 3, 1),
             "input x must have shape [N, 3, 12, 12], not [2, 12, 12, 3].",
         ),
-        (lambda x: x[0], "input x must have shape [N, 3, 12, 12], not [3, 12, 12]."),
+        (lambda x: x[0, 0], "input x must have shape [N, 3, 12, 12], not [12, 12]."),
     ],
 )
 def test_pictures_of_the_wrong_shape(pictures: Any, sentence: str) -> None:

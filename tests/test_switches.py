@@ -210,7 +210,11 @@ def test_a_large_network_says_what_was_left_out_and_how_to_get_it(
         ({"input_configs": [7]}, "input configs must be a list of dictionaries, not [7]."),
     ],
 )  # fmt: skip
-def test_a_value_of_another_type_is_a_sentence(asked: Mapping[str, Any], sentence: str) -> None:
+def test_a_value_of_another_type_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Mapping[str, Any], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").touch()
     with pytest.raises(KnightliteError) as refused:
         knightlite.quantize("m.onnx", **asked)
     assert refused.value.sentence == sentence

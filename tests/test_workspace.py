@@ -478,7 +478,7 @@ def test_damaged_manifest(text: str, sentence: str) -> None:
     with pytest.raises(FormatError) as caught:
         open_workspace()
     assert sentence in caught.value.sentence
-    assert caught.value.hint.startswith("remove knightlite.json and run the stages again")
+    assert caught.value.hint.startswith("remove knightlite.json; without it run the stages again")
 
 
 def test_manifest_that_is_no_text() -> None:

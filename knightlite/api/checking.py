@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from knightlite.chip import ChipFamily
     from knightlite.frontend.survey import OpCount
     from knightlite.ir import Graph
-    from knightlite.profiler import Certainty
+    from knightlite.profiler import FrameTime
     from knightlite.schedule import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """A predicted time of one picture at a level of the schedule, and how far off it may be."""
+    """A predicted time of one picture at a level of the schedule."""
 
-    time_ms: float
     level: int
-    certainty: Certainty | None
+    frame: FrameTime
 
     @property
     def rounded_ms(self) -> float:
         """With as many digits as the error bar allows."""
         from knightlite.profiler import rounded
 
-        return rounded(self.time_ms, self.certainty.percent if self.certainty is not None else None)
+        sure = self.frame.certainty
+        return rounded(self.frame.latency_ms, None if sure is None else sure.percent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,9 @@ def check_on(
 
 def _is_work(kind: str, operators: Mapping[str, OpCount]) -> bool:
     """False for a Reshape of no node's: it only gives an output the model's shape."""
-    return kind != "Reshape" or (kind in operators and operators[kind].host > 0)
+    from knightlite.frontend.views import VIEWS
+
+    return kind != "Reshape" or any(operators[view].host for view in VIEWS if view in operators)
 
 
 def _planned(graph: Graph, family: ChipFamily, name: str) -> tuple[list[Finding], Latency | None]:
@@ -146,7 +148,7 @@ def _planned(graph: Graph, family: ChipFamily, name: str) -> tuple[list[Finding]
     from knightlite.emit import program_code
     from knightlite.ir.graph import flatten_chains
     from knightlite.ops import constraint_findings
-    from knightlite.profiler import certainty
+    from knightlite.profiler import FrameTime, certainty, host_ms
     from knightlite.quantize.scales import with_unit_scales
     from knightlite.sim import simulate_time
 
@@ -161,8 +163,10 @@ def _planned(graph: Graph, family: ChipFamily, name: str) -> tuple[list[Finding]
         return [*error.findings] if of_layers else whole, None
     cycles = simulate_time(program_code(plan), family.chip).total_cycles
     operators = [part.op for layer in plan.layers for part in flatten_chains([layer.node])]
-    sure = certainty(evidence_for(family), name, plan.level.number, operators)
-    return [], Latency(cycles * 1e3 / family.chip.clock_hz, plan.level.number, sure)
+    known = evidence_for(family)
+    sure = certainty(known, name, plan.level.number, operators)
+    frame = FrameTime(cycles * 1e3 / family.chip.clock_hz, host_ms(known), sure)
+    return [], Latency(plan.level.number, frame)
 
 
 def _plan(graph: Graph, family: ChipFamily, name: str) -> Plan:

@@ -73,18 +73,24 @@ def _npu_percent(result: CheckResult) -> float:
 
 
 def _time(latency: Latency) -> str:
-    sure = latency.certainty
+    sure, whole = latency.frame.certainty, latency.frame.with_host
     bar = "" if sure is None else f" {sure.sentence}"
-    return f"{latency.rounded_ms:g} ms{bar} ({of_level(latency.level)})"
+    told = f"{latency.rounded_ms:g} ms{bar} ({of_level(latency.level)})"
+    host = "" if whole is None else f"; with the host's {latency.frame.host_ms:g} ms {whole.words}"
+    return f"{told}{host}"
 
 
 def _json(result: CheckResult) -> dict[str, Any]:
-    sure = result.latency.certainty if result.latency is not None else None
+    frame = result.latency.frame if result.latency is not None else None
+    sure = frame.certainty if frame is not None else None
+    whole = frame.with_host if frame is not None else None
     return {
         "name": result.name,
         "chip": result.chip,
         "fits": result.fits,
-        "latency_ms": None if result.latency is None else result.latency.time_ms,
+        "latency_ms": None if frame is None else frame.latency_ms,
+        "host_ms": None if frame is None else frame.host_ms,
+        "with_host": None if whole is None else asdict(whole),
         "schedule_level": None if result.latency is None else result.latency.level,
         "certainty": None if sure is None else asdict(sure),
         "gflops": 2 * result.macs / 1e9,
@@ -130,7 +136,7 @@ def _all_chips(results: tuple[CheckResult, ...], as_json: bool) -> int:
 
 
 def _bar(result: CheckResult) -> str:
-    sure = result.latency.certainty if result.latency is not None else None
+    sure = result.latency.frame.certainty if result.latency is not None else None
     return "" if sure is None else sure.sentence
 
 

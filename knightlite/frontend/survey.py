@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from knightlite.errors import Finding
-from knightlite.frontend import canonical, interpreter
+from knightlite.frontend import canonical, interpreter, views
 from knightlite.frontend.interpreter import Conversion
 from knightlite.frontend.macs import node_macs
 from knightlite.frontend.model_files import read_source
@@ -65,7 +65,8 @@ def survey(
     result = canonical.canonicalize(model, general)
     totals = Counter(node.kind for node in model.nodes)
     done = Counter(node.kind for node in model.nodes if node.name in result.supported)
-    hosted = Counter(node.kind for node in model.nodes if node.name in result.hosted)
+    on_host = result.hosted | _last_views(model, result.graph)
+    hosted = Counter(node.kind for node in model.nodes if node.name in on_host)
     folded = Counter(model.folded)
     operators = {
         kind: OpCount(totals[kind] + folded[kind], done[kind] + folded[kind], hosted[kind])
@@ -80,6 +81,16 @@ def survey(
         sum(count for _, count in counted),
         sum(count for node, count in counted if node.name in result.supported - result.hosted),
         parameters(model),
+    )
+
+
+def _last_views(model: SourceModel, graph: Graph | None) -> frozenset[str]:
+    """Nodes that only give an output its shape, which the host does behind the chip."""
+    made = {name for op in (graph.host if graph is not None else ()) for name in op.outputs}
+    return frozenset(
+        node.name
+        for node in model.nodes
+        if node.op_type in views.VIEWS and not made.isdisjoint(node.outputs)
     )
 
 

@@ -10,7 +10,7 @@ from knightlite.profiler.certificate import (
     region_table,
 )
 from knightlite.profiler.ddr_causes import CAUSES
-from knightlite.profiler.frame_time import FrameTime, frame_time
+from knightlite.profiler.frame_time import FrameTime, frame_time, host_ms
 from knightlite.profiler.occupancy import Occupancy, Span, occupancies
 from knightlite.profiler.perfetto import perfetto_trace
 from knightlite.profiler.profile import Batch, LayerProfile, Profile, profile
@@ -41,6 +41,7 @@ __all__ = [
     "certificate_lines",
     "frame_ms",
     "frame_time",
+    "host_ms",
     "occupancies",
     "perfetto_trace",
     "profile",
