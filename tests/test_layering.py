@@ -307,8 +307,8 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "deployment": ("compilation", "models"),
         "comparison": ("models", "simulation"),
         "evaluation": ("models", "processes", "simulation"),
-        "quantization": ("chips", "comparison", "models"),
-        "diagnosis": ("models", "quantization"),
+        "quantization": ("chips", "comparison", "models", "simulation"),
+        "diagnosis": ("models", "quantization", "simulation"),
         "exploration": ("chips", "processes", "quantization"),
     },
 }

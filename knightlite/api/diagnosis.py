@@ -380,15 +380,12 @@ def _workload(
 ) -> tuple[Workload, Recipe | None, bool]:
     """The data, the recipe where pictures come through one, and whether quant had another."""
     from knightlite.api.quantization.calibration_data import workload
+    from knightlite.api.simulation.fed import another_recipe
     from knightlite.options.quantize import QuantizeOptions
     from knightlite.options.shared import INFER_AUTO
-    from knightlite.preprocess import parse_recipe
     from knightlite.quantize.data import PictureFolder
 
     stored = None if notes is None else notes.recipe
-    recipe = options.recipe
-    pictures = options.data is not None and options.script is None and options.batches is None
-    noted = pictures and recipe is None and stored is not None
     assert options.model is not None
     work, text = workload(
         QuantizeOptions(
@@ -397,7 +394,7 @@ def _workload(
             script_python=options.script_python,
             function=INFER_AUTO if options.function is None else options.function,
             data=options.data,
-            recipe="raw" if noted else recipe,
+            recipe=options.recipe,
             labels=options.labels,
             batch_size=options.batch_size,
             iterations=(_forwards(options),),
@@ -406,20 +403,14 @@ def _workload(
         ),
         graph,
         talk,
+        stored,
     )
     if not isinstance(work, PictureFolder):
         return work, None, False
-    if noted:
-        talk.say("the pictures go through the recipe of the quantized model.")
-        work = replace(work, recipe=parse_recipe(str(stored), "the recipe of the quantized model"))
-        return work, work.recipe, False
-    other = None not in (stored, text) and stored != text
-    if other:
-        talk.warn(
-            "the recipe is not the one that the model was quantized with. Hint: without --recipe "
-            "that one is taken"
-        )
-    return work, work.recipe, other
+    told = another_recipe(text, stored)
+    if told is not None:
+        talk.warn(told)
+    return work, work.recipe, told is not None
 
 
 def _beside_another_recipe(found: Diagnosis) -> Diagnosis:

@@ -18,6 +18,7 @@ from knightlite.api.evaluation.odd_input import warn_of_odd_input
 from knightlite.api.evaluation.state import Question, State, digest
 from knightlite.api.evaluation.stored_frames import FRAMES_HINT, classes_of, digest_of, holds_frames
 from knightlite.api.models.notes import notes_of
+from knightlite.api.simulation.fed import LEAVE_OUT, another_recipe
 from knightlite.errors import KnightliteError, UsageError, not_there, open_shapes_hint
 from knightlite.evaluation import TOP, Tally, empty_tally
 from knightlite.metrics import Metric, MetricSource, metric_source, open_metric
@@ -330,11 +331,10 @@ def _job(probe: Job, forms: Sequence[Form], options: EvaluateOptions, talk: Talk
     others = [form for form in forms if form.recipe not in (None, recipe)]
     if options.recipe is not None and others:
         agreed = _only(form.recipe for form in forms) is not None
-        hint = "without --recipe that one is taken" if agreed else "the models have several"
-        talk.warn(
-            f"the recipe is not the one that {others[0].source.path.name} was quantized with. "
-            f"Hint: {hint}"
-        )
+        hint = LEAVE_OUT if agreed else "the models have several"
+        told = another_recipe(recipe, others[0].recipe, others[0].source.path.name, hint)
+        if told is not None:
+            talk.warn(told)
     return replace(
         probe,
         shapes=tuple(form.input_shape if all(form.input_shape) else known[0] for form in forms),

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from knightlite.api.models.notes import notes_of
 from knightlite.api.quantization import input_configs
 from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.input_forms import InputForm, fed_as
@@ -23,8 +22,14 @@ if TYPE_CHECKING:
     from knightlite.quantize.data import PictureFolder, Workload
 
 
-def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Workload, str | None]:
-    """The data of the options, and the recipe's TOML text where there is one."""
+def workload(
+    options: QuantizeOptions, graph: Graph, talk: Talk, stored: str | None = None
+) -> tuple[Workload, str | None]:
+    """The data of the options, and the recipe's TOML text where there is one.
+
+    ``stored``: the recipe that a quantized model keeps, which pictures go through where none is
+    named.
+    """
     from knightlite.frontend.script_process import script_process
     from knightlite.quantize.data import PictureFolder, UserScript
     from knightlite.quantize.data_free import without_data
@@ -33,7 +38,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     if options.labels is not None and not _reads_folder(options):
         raise UsageError(
             "--labels orders the class folders of pictures, and no such folder is read.",
-            "name it with -d DIR --recipe NAME",
+            "name it with -d DIR" + ("" if stored is not None else " --recipe NAME"),
         )
     quantized = any(graph.tensors[name].scale is not None for name in graph.inputs)
     if quantized:
@@ -71,7 +76,7 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     if options.input_configs:
         return _configured_data(options, inputs, graph, talk), None
     if options.data is not None:
-        recipe = _recipe(options, quantized, talk)
+        recipe = _recipe(options, stored, talk)
         if len(inputs) != 1:
             raise UsageError(
                 f"pictures feed one input, but the model has {len(inputs)}.", "use a user script"
@@ -99,16 +104,15 @@ def workload(options: QuantizeOptions, graph: Graph, talk: Talk) -> tuple[Worklo
     return without_data(graph, inputs, options.calls, options.batch_size), None
 
 
-def _recipe(options: QuantizeOptions, quantized: bool, talk: Talk) -> Recipe:
+def _recipe(options: QuantizeOptions, stored: str | None, talk: Talk) -> Recipe:
     """The recipe that is named, or the one that a quantized model keeps."""
     from knightlite.preprocess import list_recipes, load_recipe, parse_recipe
 
     if options.recipe is not None:
         return load_recipe(options.recipe)
-    notes = notes_of(options.model) if quantized and options.model is not None else None
-    if notes is not None and notes.recipe is not None:
+    if stored is not None:
         talk.say("the pictures go through the recipe of the quantized model.")
-        return parse_recipe(notes.recipe, "the recipe of the quantized model")
+        return parse_recipe(stored, "the recipe of the quantized model")
     raise UsageError(
         f"the pictures of {options.data} need a recipe that prepares them.",
         f"--recipe with one of {', '.join(list_recipes())}, or a recipe file of your own",
@@ -116,10 +120,13 @@ def _recipe(options: QuantizeOptions, quantized: bool, talk: Talk) -> Recipe:
 
 
 def _reads_folder(options: QuantizeOptions) -> bool:
-    """True where a picture folder and a recipe are the data."""
-    other = (options.script, options.batches, options.input_configs or None)
-    named = options.data is not None and options.recipe is not None
-    return named and not callable(options.function) and all(item is None for item in other)
+    """True where the data are a picture folder, whichever recipe prepares it.
+
+    A script that only builds the network leaves the data to it.
+    """
+    script = options.script is not None and not _builds(options)
+    other = script or options.batches is not None or bool(options.input_configs)
+    return options.data is not None and options.function == INFER_AUTO and not other
 
 
 def _warn_of_classes(folder: PictureFolder, graph: Graph, talk: Talk) -> None:

@@ -17,6 +17,7 @@ from knightlite.api.comparison.layers import inspect_layers
 from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quantized import QuantizedModel
 from knightlite.api.models.stage_files import QUANT_FILES
+from knightlite.api.quantization.beside_ranges import BesideRanges, warn_of_another_recipe
 from knightlite.api.quantization.calibration_data import workload
 from knightlite.api.quantization.conversion import conversion_of
 from knightlite.api.quantization.converting import FloatModel, Run, float_model
@@ -319,8 +320,11 @@ def compare_files(
     quantized = load_quantized(path)
     if set(quantized.inputs) != set(graph.inputs):
         raise UsageError(f"{path} is not made from {options.model}: other inputs.")
-    work, _ = workload(options, graph, talk)
+    notes = notes_of(path)
+    work, text = workload(options, graph, talk)
+    warn_of_another_recipe(text, notes, talk, "name the one that quant had")
     talk.say(f"data: {work.description}")
+    work = BesideRanges(work, quantized, notes, options.calls * options.batch_size, talk)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(dump_folder(options.save_dir)) if options.dump else None
         return inspect_layers(kept or graph, quantized, work, folder)
@@ -343,7 +347,7 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     from knightlite.frontend import load_quantized
     from knightlite.inference import Runner, quantized_network
 
-    quantized = _quantized_model(options, talk)
+    quantized, notes = _quantized_model(options, talk), None
     if quantized is not None:
         if options.input_types or options.mean or options.std or options.output_names:
             raise UsageError(
@@ -359,8 +363,11 @@ def _infer(options: QuantizeOptions, talk: Talk) -> QuantizeOutcome:
     else:
         model = float_model(options, talk)
         graph, run = model.graph, model.open()
-    work, _ = workload(options, graph, talk)
+    work, text = workload(options, graph, talk, None if notes is None else notes.recipe)
+    warn_of_another_recipe(text, notes, talk)
     talk.say(f"data: {work.description}")
+    if quantized is not None:
+        work = BesideRanges(work, graph, notes, options.calls * options.batch_size, talk)
     pictures = 0
 
     def forward(inputs: tuple[Any, ...]) -> list[Any]:

@@ -25,6 +25,7 @@ SLIVER = 1 / 32  # of the range, spanned by each channel; faint pictures span a 
 PLANE = 16  # values of a channel that can be told to be alike
 COLOURS = (1, 3)  # channels of a picture
 PICTURE = 256  # pixels
+LEAVE_OUT = "without --recipe that one is taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +75,29 @@ def remark(frames: Iterable[Array], known: Range, blank: bool = True) -> str | N
     ``blank``: whether one number everywhere is; of several inputs one may be a mask. Frames with
     NaN, which are refused elsewhere, are not looked at.
     """
-    counted = _Counted(known)
+    counted = Counted(known)
     for values in frames:
         counted.add(values)
-    found = counted.told(blank) if counted.size else None
-    return None if found is None else f"{found[0]} Hint: {found[1]}"
+    return counted.remark(blank)
 
 
-class _Counted:
-    """Extremes and counts over frames."""
+def another_recipe(
+    used: str | None,
+    stored: str | None,
+    model: str = "the model",
+    hint: str = LEAVE_OUT,
+) -> str | None:
+    """That pictures go through another recipe than the calibration's; None where they do not.
+
+    ``used`` and ``stored``: TOML text, None where there is none.
+    """
+    if None in (used, stored) or used == stored:
+        return None
+    return f"the recipe is not the one that {model} was quantized with. Hint: {hint}"
+
+
+class Counted:
+    """Extremes and counts over float frames, as they come."""
 
     def __init__(self, known: Range) -> None:
         self.known = known
@@ -91,7 +106,7 @@ class _Counted:
         self.lows = self.highs = np.empty(0)
 
     def add(self, values: Array) -> None:
-        """Count a frame."""
+        """Count a frame [1, C, H, W]."""
         planes = values.reshape(values.shape[1], -1)
         lows, highs = planes.min(axis=1).astype(np.float64), planes.max(axis=1).astype(np.float64)
         if np.isnan(lows).any():
@@ -108,7 +123,12 @@ class _Counted:
             self.far += _outside(planes, low - margin, high + margin)
             self.whole = self.whole and bool(np.all(planes == np.rint(planes)))
 
-    def told(self, blank: bool) -> tuple[str, str] | None:
+    def remark(self, blank: bool = True) -> str | None:
+        """As :func:`remark` of the frames so far; None without any."""
+        found = self._told(blank) if self.size else None
+        return None if found is None else f"{found[0]} Hint: {found[1]}"
+
+    def _told(self, blank: bool) -> tuple[str, str] | None:
         """A sentence and a hint."""
         low, high = float(self.known.low.min()), float(self.known.high.max())
         name, calibrated = self.known.name, f"{low:.4g} to {high:.4g}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from knightlite import limits, workspace
-from knightlite.api.simulation.fed import looked_at, preparation, range_of, remark
+from knightlite.api.simulation.fed import another_recipe, looked_at, preparation, range_of, remark
 from knightlite.api.simulation.order import order_remark
 from knightlite.container import Description, StoredTensor
 from knightlite.errors import DataError, KnightliteError, UsageError
@@ -137,11 +137,8 @@ def _warned(remarks: Sequence[str | None], talk: Talk) -> tuple[str, ...]:
 
 def _warn_of_another_recipe(named: str | None, meta: Description, talk: Talk) -> None:
     """That the recipe is not the one in the ``.cfg``."""
-    if None not in (named, meta.recipe) and recipe_of(meta, named).text != meta.recipe:
-        talk.warn(
-            "the recipe is not the one that the model was quantized with. Hint: without --recipe "
-            "that one is taken"
-        )
+    if None not in (named, meta.recipe):
+        _warned([another_recipe(recipe_of(meta, named).text, meta.recipe)], talk)
 
 
 def recipe_of(meta: Description, named: str | None) -> Recipe:
