@@ -32,7 +32,7 @@ from knightlite.ops import onnx_parts
 from knightlite.options import checks, evaluate, texts
 from knightlite.options import compile as compile_options
 from knightlite.options.quantize import QuantizeOptions
-from knightlite.preprocess import labels, picture, recipe
+from knightlite.preprocess import labels, netpbm, picture, recipe
 from knightlite.profiler import assumptions
 from knightlite.quantize.data import python_data
 from knightlite.quantize.mixed import mix_budget
@@ -172,6 +172,13 @@ FILES: Rows = {
     "preprocess/labels.py:_entries": (
         (lambda f: len(labels.read_labels(written(f, b"1048575:x"))), ""),
         (lambda f: labels.read_labels(written(f, b"1048576:x")), "more than 1048575."),
+    ),
+    "preprocess/netpbm.py:pixels_of": (
+        (lambda f: str(netpbm.pixels_of(b"P5 2 3 255\n" + bytes(6), "x").shape), "(3, 2)"),
+        (lambda f: str(netpbm.pixels_of(b"P6 2 1 255\n" + bytes(6), "x").shape), "(1, 2, 3)"),
+        (lambda f: netpbm.pixels_of(b"P5 2 3 255\n" + bytes(7), "x"), ""),
+        (lambda f: netpbm.pixels_of(b"P5 2 3 255\n" + bytes(5), "x"), "at most the 5 behind"),
+        (lambda f: netpbm.pixels_of(b"P6 0 1 255\n" + bytes(5), "x"), "1x0x3 bytes"),
     ),
     "preprocess/picture.py:_require_pixels": (
         (lambda f: picture._require_pixels(3, 4, 12, "it has"), ""),

@@ -145,7 +145,7 @@ def _floats(path: Path) -> None:
 
 
 NOT_A_PICTURE = (
-    "is not a picture in one of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP.",
+    "is not a picture in one of the formats BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP.",
     "remove the file or convert it",
 )
 BAD_PICTURES = [
@@ -179,8 +179,8 @@ def test_pictures_of_other_modes_are_converted(here: Path, refused: Refusal, mod
 
 def test_folders_without_pictures(here: Path, refused: Refusal) -> None:
     hint = (
-        "pictures end in .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp, in the folder or in "
-        "one sub-folder per class"
+        "pictures end in .bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp, in the "
+        "folder or in one sub-folder per class"
     )
     (here / "empty" / "0").mkdir(parents=True)
     command = [*QUANT, "--recipe", "digits", "-d"]

@@ -70,8 +70,8 @@ LEFT_ONNX = f"the stages run here left {STEM}.onnx"
          "did you mean calib? -d of quant names the pictures (-d of sim is a tensor to write)"),
         ([*QUANT, "-d", "labels.txt", "--recipe", "digits"], 2,
          "picture folder labels.txt is a file, not a folder.",
-         "name a folder of pictures (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp); arrays "
-         "are fed by a script (-uds FILE -if FUNCTION), or from Python"),
+         "name a folder of pictures (.bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, "
+         ".webp); arrays are fed by a script (-uds FILE -if FUNCTION), or from Python"),
         ([*PICTURES, "no.toml"], 2, "recipe file no.toml does not exist.",
          "a recipe of your own is a file NAME.toml"),
         ([*PICTURES, "no/such"], 2, "recipe no/such does not exist.",
@@ -333,7 +333,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          f"digits.onnx and {STEM}_r.cfg are not of the same compile run.",
          "compile again, or name the golden model with --golden"),
         ([*SIM, "--recipe", "digits"], 2, "--recipe prepares a picture, but inputs/x.bin does not "
-         "end in one of .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp.", ""),
+         "end in one of .bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp.", ""),
         (["sim", "--input", "x.png", "-fmt", "nchw"], 2,
          "the recipe decides the layout of picture x.png: -fmt is unused.", ""),
         # chips

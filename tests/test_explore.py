@@ -25,7 +25,7 @@ from browsers import look_at, needs_browser
 from knightlite import chip_files
 from knightlite.api import processes
 from knightlite.api.exploration import explore, page, points, records, run, smallest
-from knightlite.api.exploration.networks import Source
+from knightlite.api.exploration.networks import Source, in_width, read_source
 from knightlite.api.exploration.records import Accuracy, Exploration, Network, Point, Size, Time
 from knightlite.api.exploration.trade import with_best
 from knightlite.cli.program import run as command
@@ -249,6 +249,80 @@ def test_only_what_changed_is_computed_again(
     said: list[str] = []
     explore(asked(second), Talk(say=said.append))
     assert said == ["explore.json is of version 0.0: all points are computed anew."]
+
+
+def test_points_that_are_dropped_are_said(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is that of one question; what is replaced, renamed or never ran is not lost."""
+    first, second = (Path(path.name) for path in two)
+
+    def warned(options: ExploreOptions, file: str = "explore.json") -> list[str]:
+        said: list[str] = []
+        explore(replace(options, result=Path(file)), Talk(warn=said.append))
+        return said
+
+    assert warned(asked(first, second, widths=(8, 16))) == []
+    whole = Path("explore.json").read_bytes()
+    assert warned(asked(first, second, widths=(8, 16), levels=(1, 0))) == []
+    Path("explore.json").write_bytes(whole)
+    assert warned(asked(second, widths=(8, 16)), "other.json") == []
+    assert warned(asked(second, widths=(8, 16))) == [
+        "explore.json no longer holds 4 points of an earlier exploration, which are not asked for "
+        "now: a.onnx on TX5112CV201 (level 1, 8 bits) and 3 more. Hint: another file (-o FILE) "
+        "keeps both"
+    ]
+    assert warned(asked(second, widths=(8, 16))) == []
+    assert "no longer holds 2 points of" in warned(asked(second))[0]
+    (last,) = warned(asked(second, chips=SMALL[1:]))
+    assert "no longer holds 1 point of an earlier exploration, which is not asked for now" in last
+    renamed = second.rename("c.onnx")
+    assert warned(asked(renamed, chips=SMALL[1:])) == []
+    net(Path(), "c.onnx", 9)
+    assert warned(asked(renamed, chips=SMALL[1:])) == []
+    kept = Path("explore.json").read_bytes()
+
+    def stopping(task: points.Task) -> Time | str:
+        if task.level:
+            raise KeyboardInterrupt
+        return points.timed(task)
+
+    monkeypatch.setattr(run, "timed", stopping)
+    said: list[str] = []
+    for levels, count in (((1,), 0), ((0, 1), 1)):  # before anything is known, and then
+        with pytest.raises(KeyboardInterrupt):
+            explore(asked(first, levels=levels), Talk(warn=said.append))
+        assert len(said) == count
+        assert (Path("explore.json").read_bytes() == kept) == (not count)
+    assert "no longer holds 1 point" in said[0]
+
+
+def test_decibels_that_are_dropped_are_said(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = asked(two[0], chips=SMALL[1:])
+    explore(options)
+    found = records.read(options.result)
+    assert found is not None
+    kept = Accuracy(bits=8, data="0" * 64, sqnr_db=20.0, output="y", pictures=4)
+    network = replace(found.models[0], accuracy=(kept,))
+    options.result.write_bytes(records.text(replace(found, models=(network,))))
+    told = options.result.read_bytes()
+    said: list[str] = []
+    for count in (1, 1):  # without pictures, and again
+        explore(options, Talk(warn=said.append))
+        assert len(said) == count
+    assert "no longer holds 1 point of" in said[0]
+    options.result.write_bytes(told)
+    graph = read_source(two[0], options, Talk()).float_graph
+    assert graph is not None
+    made = in_width(graph, 8)
+    monkeypatch.setattr(run, "data_digest", lambda options: "1" * 64)  # other pictures: anew
+    monkeypatch.setattr(
+        run, "quantized", lambda path, bits, chip, data, *_: (replace(kept, data=data), made)
+    )
+    explore(options, Talk(warn=said.append))
+    assert len(said) == 1
 
 
 def test_a_file_of_another_kind_is_not_written_over(two: tuple[Path, Path]) -> None:

@@ -43,7 +43,6 @@ ELSEWHERE = {
     "atomic_write.py: locked": "a folder",
     "chip_files.py: families": "chips that ship",
     "cli/profile.py: command": "just written",
-    "preprocess/picture.py: turned_remark": "a picture's mark, of what prepare opens next",
     "deploy/code_size.py: _measured": "an answer of ours, measured again where it is damaged",
     "native/build.py: fingerprint": "sources that ship",
     "cli/streams.py: silence": "the null device",

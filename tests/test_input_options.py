@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 import knightlite
 from knightlite.cli.arguments import rewrite
@@ -88,6 +89,17 @@ def test_pixels_straight_into_the_chip(here: Path, capsys: pytest.CaptureFixture
     assert run(["compare", "-qd", "out", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert min(row["difference"]["cosine"] for row in rows if row["difference"]) > 0.99
+
+
+@pytest.mark.parametrize(("mode", "ending"), [("RGB", ".ppm"), ("L", ".PGM")])
+def test_a_ppm_is_simulated_as_a_png_is(here: Path, mode: str, ending: str) -> None:
+    picture = next((here / "calib").rglob("*.png"))
+    results = []
+    for name in ("photo.png", f"photo{ending}"):
+        Image.open(picture).convert(mode).save(name)
+        assert run(["sim", "--input", name, "--outpath", "picture"]) == 0
+        results.append(output("picture"))
+    assert np.array_equal(results[0], results[1])
 
 
 def test_the_same_network_by_numbers_and_by_a_recipe(here: Path) -> None:

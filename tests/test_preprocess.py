@@ -375,8 +375,14 @@ def _write_wide(path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (_write_text, "is not a picture in one of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP."),
-        (_write_nothing, "is not a picture in one of the formats BMP, GIF, JPEG, PNG, TIFF, WEBP."),
+        (
+            _write_text,
+            "is not a picture in one of the formats BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP.",
+        ),
+        (
+            _write_nothing,
+            "is not a picture in one of the formats BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP.",
+        ),
         (_write_truncated, "is damaged: "),
         (_write_floats, "must have 8 or 16 bits per channel, not Pillow mode F."),
         (_write_postscript, "is not a picture in one of the formats "),
@@ -391,6 +397,40 @@ def test_bad_pictures_are_named(
     with pytest.raises(DataError) as caught:
         prepare_picture(path, parse_recipe(GOOD, "r"), (3, 4, 4))
     assert str(path) in caught.value.sentence
+    assert sentence in caught.value.sentence
+
+
+@pytest.mark.parametrize("head", [b"P6 4 5 255\n", b"P6\n#of 1\r# 2\n4\t5\n# white\n255\r"])
+def test_ppm_is_read_as_png_is(tmp_path: Path, head: bytes) -> None:
+    """Pixels begin one space behind the head, whatever they are; what follows them is nothing."""
+    pixels = np.random.default_rng(3).integers(0, 256, (5, 4, 3)).astype(np.uint8)
+    pixels[0, 0] = (10, 35, 32)  # a line's end, "#" and a space
+    recipe = parse_recipe(GOOD, "r")
+    wanted = prepare_picture(pixels, recipe, (3, 5, 4))
+    data = head + pixels.tobytes()
+    assert np.array_equal(prepare_picture(data + b"more", recipe, (3, 5, 4)), wanted)
+    grey = head.replace(b"P6", b"P5") + pixels[:, :, 1].tobytes()
+    wanted = prepare_picture(pixels[:, :, 1], recipe, (3, 5, 4))
+    assert np.array_equal(prepare_picture(grey, recipe, (3, 5, 4)), wanted)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"P3 1 1 255 1 2 3\n", "must be a binary PPM or PGM with 8 bits: P6 or P5, "),
+        (b"P6 1 1 65535\n123456", "must be a binary PPM or PGM with 8 bits: P6 or P5, "),
+        (b"P6 1 1 255", "must be a binary PPM or PGM with 8 bits: P6 or P5, "),
+        (b"P6 1" + b"0" * 5000 + b" 1 255\n", "must be a binary PPM or PGM with 8 bits: "),
+        (b"P6 " + b"#\n" * 2050 + b"1 1 255\n123", "height, 255 in its first 4096 bytes."),
+        (b"P6 0 1 255\n123", "is damaged: 1x0x3 bytes (height x width x channels) must be "),
+        (b"P6 9999999999 3 255\n12", "and at most the 2 behind its head."),
+        (b"P5 50 2 255\n" + bytes(100), "has 2x50 pixels (height x width), more than 99."),
+    ],
+)  # fmt: skip
+def test_ppm_that_is_not_read(data: bytes, sentence: str) -> None:
+    with pytest.raises(DataError) as caught:
+        prepare_picture(data, parse_recipe(GOOD, "r"), (3, 4, 4), most_pixels=99)
+    assert caught.value.sentence.startswith("picture that was sent ")
     assert sentence in caught.value.sentence
 
 
@@ -432,13 +472,13 @@ def test_every_format_is_a_picture_in_a_folder_and_decoded(tmp_path: Path) -> No
     for name in ("b.heic", "a.svg", "notes.txt", "more.csv", ".hidden"):
         (tmp_path / name).write_bytes(b"")
     found = list_pictures(tmp_path)
-    assert len(found.samples) == len(SUFFIXES) == 8
+    assert len(found.samples) == len(SUFFIXES) == 10
     recipe = parse_recipe(GOOD, "r")
     for sample in found.samples:
         assert prepare_picture(sample.path, recipe, (3, 4, 4)).shape == (3, 4, 4)
     assert found.remark == (
-        f"4 files of {tmp_path} left out, as pictures end in .bmp, .gif, .jpeg, .jpg, .png, .tif, "
-        ".tiff, .webp: a.svg, b.heic, more.csv and 1 more."
+        f"4 files of {tmp_path} left out, as pictures end in .bmp, .gif, .jpeg, .jpg, .pgm, .png, "
+        ".ppm, .tif, .tiff, .webp: a.svg, b.heic, more.csv and 1 more."
     )
     for name in ("b.heic", "a.svg", "notes.txt", "more.csv"):
         (tmp_path / name).unlink()
@@ -513,7 +553,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         list_pictures(tmp_path / "file")
     with pytest.raises(DataError, match="holds no picture") as caught:
         list_pictures(tmp_path)
-    assert ".bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp" in caught.value.hint
+    assert ".bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp" in caught.value.hint
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").touch()
     (tmp_path / "2.png").touch()

@@ -1,7 +1,7 @@
 """Which files are pictures: the suffixes that are looked for, and the decoders that may run.
 
 Pillow goes by a file's content, whatever its name, and knows formats that start other programs
-(Ghostscript for EPS): only the decoders named here are ever asked.
+(Ghostscript for EPS): only the decoders named here are ever asked. PPM is read without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ DECODERS: dict[str, tuple[str, ...]] = {  # Pillow's name of a format: suffixes 
     "WEBP": (".webp",),
 }
 FORMATS = tuple(DECODERS)
-SUFFIXES = tuple(sorted(suffix for suffixes in DECODERS.values() for suffix in suffixes))
+NETPBM = {"PPM": (".pgm", ".ppm")}
+NAMES = tuple(sorted((*DECODERS, *NETPBM)))
+SUFFIXES = tuple(
+    sorted(ending for some in (DECODERS, NETPBM) for name in some for ending in some[name])
+)
 
 
 def is_picture(path: Path) -> bool:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from knightlite import limits
 from knightlite.datafiles import calibration_folder
 from knightlite.errors import DataError, unreadable
-from knightlite.preprocess.formats import FORMATS
+from knightlite.preprocess import netpbm
+from knightlite.preprocess.formats import FORMATS, NAMES
 from knightlite.preprocess.recipe import (
     PAD_CENTER,
     PAD_CORNER,
@@ -138,13 +139,16 @@ def _open(
     data = source if isinstance(source, bytes) else _read(source)
     try:
         with _quietly():
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            if netpbm.OF_THE_FAMILY.match(data):
+                image: Image.Image = Image.fromarray(netpbm.pixels_of(data, name))
+            else:
+                image = Image.open(io.BytesIO(data), formats=FORMATS)
             _require_pixels(image.height, image.width, most_pixels, f"picture {name} has")
             image.load()
     except UnidentifiedImageError as error:
         what = "what was sent" if isinstance(source, bytes) else name
         raise DataError(
-            f"{what} is not a picture in one of the formats {', '.join(FORMATS)}.",
+            f"{what} is not a picture in one of the formats {', '.join(NAMES)}.",
             "remove the file or convert it",
         ) from error
     except MemoryError as error:

@@ -46,7 +46,7 @@ from knightlite.frontend.model_kind import kind_of_file
 from knightlite.ir import Tensor
 from knightlite.metrics.annotations import read_annotations
 from knightlite.options.deploy import Bin2HeaderOptions, DeployOptions
-from knightlite.preprocess import load_recipe, prepare_picture, read_labels
+from knightlite.preprocess import load_recipe, prepare_picture, read_labels, turned_remark
 from knightlite.profiler import profile, profile_json, read_profile
 from knightlite.quantize.data import Source
 from knightlite.quantize.mixed.mix_config import read_mix
@@ -80,7 +80,7 @@ TEXT = (mutators.json_text, mutators.json_text, mutators.json_text, mutators.raw
 BINARY = (mutators.compiled, mutators.compiled, mutators.compiled, mutators.raw)
 RAW = (mutators.raw,)
 PROGRAM = (mutators.program,)
-PICTURES = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+PICTURES = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 
 def targets(folder: Path) -> tuple[Target, ...]:
@@ -330,7 +330,7 @@ def _data(folder: Path) -> list[Target]:
         return sample({"onnx": path, "input_x": path}, quantized)
 
     def read_picture(path: Path) -> object:
-        return prepare_picture(path, recipe, (3, 8, 8))
+        return turned_remark(path), prepare_picture(path, recipe, (3, 8, 8))
 
     made = [
         Target("cache", "c.npz", (folder / "cache.npz").read_bytes(), read_cache,

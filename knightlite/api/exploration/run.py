@@ -20,7 +20,15 @@ from knightlite.api.exploration.networks import (
     read_source,
 )
 from knightlite.api.exploration.points import Task, keep, timed, told
-from knightlite.api.exploration.records import Accuracy, Exploration, Point, Size, Time
+from knightlite.api.exploration.records import (
+    Accuracy,
+    Exploration,
+    Network,
+    Point,
+    Size,
+    Time,
+)
+from knightlite.api.exploration.sentences import told_lost
 from knightlite.api.exploration.sizes import sizes
 from knightlite.api.exploration.trade import accuracy_of, with_best
 from knightlite.api.processes import ordered
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     from knightlite.chip import ChipFamily
 
 Key = tuple[str | None, str | None, int, int | None, str | None]
+Called = tuple[str, str, tuple[tuple[str, int], ...], int, int | None]
 STAGE = "points"
 KEPT_EVERY_S = 2.0
 
@@ -52,6 +61,7 @@ class Work:
     data: str | None
     points: list[Point] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)
+    lost: str = ""  # what the file will no longer hold, said when it is first written
 
     def result(self, finished: bool) -> Exploration:
         """What is known now."""
@@ -92,8 +102,9 @@ def explore(options: ExploreOptions, talk: Talk = SILENT) -> Exploration:
         try:
             _write(found, options)
         except BaseException:
-            _keep(work)
+            _keep(work, talk)
             raise
+        _tell_lost(work, talk)
     return found
 
 
@@ -118,12 +129,20 @@ def _write(found: Exploration, options: ExploreOptions) -> None:
             files.write_text(options.page, page)
 
 
-def _keep(work: Work) -> None:
+def _keep(work: Work, talk: Talk) -> None:
     """What is known, for the next call; the error that ends this one is not hidden by another."""
     found = work.result(finished=False)
     if found.runs:
         with contextlib.suppress(KnightliteError):
             atomic_write.write_bytes(work.options.result, records.text(found))
+            _tell_lost(work, talk)
+
+
+def _tell_lost(work: Work, talk: Talk) -> None:
+    """Once, behind the first writing: where none comes, nothing is lost."""
+    if work.lost:
+        talk.warn(work.lost)
+        work.lost = ""
 
 
 def _chip_names(options: ExploreOptions) -> Sequence[str]:
@@ -144,6 +163,8 @@ def _lay_out(work: Work, before: Exploration | None, talk: Talk) -> None:
             f"{work.options.result} is of version {before.version}: all points are computed anew."
         )
     taken = 0
+    keys: set[Key] = set()
+    called: set[Called] = set()
     for place, source in enumerate(work.sources):
         widths: tuple[int | None, ...] = (None,) if source.quantized else work.options.widths
         for at, (size, family) in enumerate(work.chips):
@@ -158,6 +179,8 @@ def _lay_out(work: Work, before: Exploration | None, talk: Talk) -> None:
                     )
                     data = work.data if source.float_graph else None
                     key = (source.network.sha256, size.digest, level, bits, data)
+                    keys.add(key)
+                    called.add(_called(source.network, size, point))
                     refused = source.reason or size.refused or _narrow(bits, family)
                     if refused:
                         point = replace(point, refused=refused)
@@ -171,6 +194,8 @@ def _lay_out(work: Work, before: Exploration | None, talk: Talk) -> None:
                     work.points.append(point)
     if taken:
         talk.say(f"{taken} of {len(work.points)} points are taken from {work.options.result}.")
+    if before is not None:
+        work.lost = told_lost(_lost(before, keys, called, work), before, work.options.result)
 
 
 def _narrow(bits: int | None, family: ChipFamily | None) -> str:
@@ -183,13 +208,41 @@ def _known(before: Exploration) -> dict[Key, tuple[Point, Accuracy | None]]:
     """Points by what they were computed from, and what their networks keep."""
     found: dict[Key, tuple[Point, Accuracy | None]] = {}
     for point in before.points:
-        network, size = before.models[point.model], before.chips[point.chip]
-        kept = accuracy_of(point, before.models)
-        if network.sha256 is not None and size.digest is not None:
-            data = None if kept is None else kept.data
-            key = (network.sha256, size.digest, int(point.level), point.bits, data)
-            found[key] = replace(point, best=False), kept
+        key = _key(point, before)
+        if key[0] is not None and key[1] is not None:
+            found[key] = replace(point, best=False), accuracy_of(point, before.models)
     return found
+
+
+def _key(point: Point, of: Exploration) -> Key:
+    kept = accuracy_of(point, of.models)
+    network, size = of.models[point.model], of.chips[point.chip]
+    data = None if kept is None else kept.data
+    return network.sha256, size.digest, int(point.level), point.bits, data
+
+
+def _called(network: Network, size: Size, point: Point) -> Called:
+    return network.file, size.name, tuple(size.facts.items()), int(point.level), point.bits
+
+
+def _lost(
+    before: Exploration, keys: set[Key], called: set[Called], work: Work
+) -> tuple[Point, ...]:
+    """Points with a time that are not asked for now, under these names or of these bytes.
+
+    What is asked for again of a model or chip that has changed is replaced, not lost; what a
+    network keeps is lost where no pictures are named now.
+    """
+    return tuple(
+        point
+        for point in before.points
+        if point.time is not None
+        and _key(point, before) not in keys
+        and (
+            _called(before.models[point.model], before.chips[point.chip], point) not in called
+            or (accuracy_of(point, before.models) is not None and work.data is None)
+        )
+    )
 
 
 # ------------------------------------------------------------------ what is not
@@ -213,10 +266,10 @@ def _compute(work: Work, talk: Talk) -> None:
                 work.points[place] = replace(work.points[place], refused=refused, time=at)
                 talk.advance(STAGE, total - len(work.waiting), total)
                 if time.monotonic() - kept > KEPT_EVERY_S:
-                    _keep(work)
+                    _keep(work, talk)
                     kept = time.monotonic()
         except BaseException:
-            _keep(work)
+            _keep(work, talk)
             raise
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from knightlite.api.exploration.records import Exploration, Point
 from knightlite.api.exploration.trade import Smallest
@@ -53,6 +55,19 @@ def place_of(point: Point, found: Exploration) -> str:
     """Chip, level and width of a point."""
     bits = "" if point.bits is None else f", {point.bits} bits"
     return f"{chip_called(point, found)} (level {point.level}{bits})"
+
+
+def told_lost(lost: Sequence[Point], of: Exploration, path: Path) -> str:
+    """That the file holds these points of an earlier question no more; "" where there are none."""
+    if not lost:
+        return ""
+    first = f"{of.models[lost[0].model].file} on {place_of(lost[0], of)}"
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    points, they = ("1 point", "is") if len(lost) == 1 else (f"{len(lost)} points", "are")
+    return (
+        f"{path} no longer holds {points} of an earlier exploration, which {they} not asked for "
+        f"now: {first}{more}. Hint: another file (-o FILE) keeps both"
+    )
 
 
 def told_of_rate(row: Smallest, found: Exploration, rate: float) -> str:
