@@ -17,6 +17,7 @@ from float_nets import RELU, FloatNet
 from knightlite.diagnosis import Diagnosis, Finding, diagnose
 from knightlite.diagnosis import causes as cause
 from knightlite.diagnosis.preprocessing import examine
+from knightlite.diagnosis.weight_causes import weight_suspects
 from knightlite.frontend import load, load_quantized
 from knightlite.inference import session
 from knightlite.ir import Graph
@@ -351,21 +352,31 @@ def test_arrays_in_another_order(
     assert found.preprocessing.better.metric >= 95
 
 
-def test_data_of_another_range_than_calibration() -> None:
-    """No labels: the range that calibration stored still tells."""
+@pytest.mark.parametrize("clamped", ["a", "b"])
+def test_data_of_another_range_than_calibration(clamped: str) -> None:
+    """No labels: the range that calibration stored still tells, and nothing behind tells it again.
+
+    Where ``a`` is clamped, its own range fits any data, and weights of no account are beside it;
+    where ``b`` is, the range of ``a`` ends where that of the input does.
+    """
     net = FloatNet()
-    net.conv(net.input("x", 4, 6, 6), "a", 8)
-    graph = net.builder.build(("a",))
+    clamps: dict[str, Any] = {clamped: {"clamp": (0.0, 0.5)}}
+    net.conv(net.input("x", 4, 6, 6), "a", 8, **clamps.get("a", {}))
+    net.conv("a", "b", 8, **clamps.get("b", {}))
+    graph = net.builder.build(("b",))
+    weights, bias = (graph.constants[f"a.{kind}"].copy() for kind in ("weight", "bias"))
+    weights[3], bias[3] = 1e-9 * weights[3], 1.0  # its scale is raised, which costs nothing
+    graph = graph.with_constants({"a.weight": weights, "a.bias": bias})
     fixed = quantized(graph, Noise((1, 4, 6, 6)))
+    assert [item.cause for item in weight_suspects(graph, fixed)] == [cause.RAISED]
 
     class Loud(Noise):
         def run(self, forward):  # type: ignore[no-untyped-def]
-            return super().run(lambda inputs: forward((inputs[0] * np.float32(50),)))
+            return super().run(lambda inputs: forward((inputs[0] * np.float32(8),)))
 
     found = told(graph, fixed, Loud((1, 4, 6, 6)))
-    assert {item.cause for item in found.findings} >= {cause.DATA_RANGE}
-    first = next(item for item in found.findings if item.cause == cause.DATA_RANGE)
-    assert first.layer == "x"
+    (first,) = found.findings
+    assert (first.cause, first.layer) == (cause.DATA_RANGE, "x")
     assert "calibrate with the recipe and the pictures that the network will see" in first.advice
 
 

@@ -434,7 +434,24 @@ def test_what_is_certain_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {"a": 9.0, "b": 0.0}
     told, _ = found(monkeypatch, costs, [suspect("a"), suspect("b", certain=True)])
     assert [place.suspect.layer for place in told] == ["b", "a"]
-    assert [place.mended for place in told] == [Mended(), Mended()]
+    assert [place.mended for place in told] == [Mended(), Mended(("b",))]
+
+
+@pytest.mark.parametrize(("rest", "layers"), [(2.875, ["a"]), (3.0, ["a", "b"])])
+def test_an_error_passed_on_is_one_find(
+    monkeypatch: pytest.MonkeyPatch, rest: float, layers: list[str]
+) -> None:
+    """Each wins 9 dB or 8 alone: ``b`` beside ``a`` only ``rest``, and must cost by itself."""
+    won = {(): 0.0, ("a",): 9.0, ("b",): 8.0, ("a", "b"): 9.0 + rest}
+
+    def score(_: Any, __: Any, ___: Any, mended: Mended) -> Score:
+        return Score(won[tuple(sorted(mended.tensors))], None)
+
+    monkeypatch.setattr(places, "mended_score", score)
+    nothing = cast(Any, None)
+    trial = places.Trial(nothing, nothing, nothing, lambda _: True)
+    told = guilty(trial, [suspect("b"), suspect("a")], [], False, lambda *_: None)
+    assert [place.suspect.layer for place in told] == layers
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,10 @@ class Suspect:
     """A cause by name at a place.
 
     ``layer``: the tensor, or for causes in weights the node's output; ``tensors`` and ``weights``:
-    what would be left in float to see what the place costs (feature tensors; outputs of nodes whose
-    weights are meant). ``badness``: what the place keeps in dB, for the order in which suspects are
-    tried. ``facts``: the numbers of the sentence.
+    what would be left in float to see what the place costs by itself (feature tensors; outputs of
+    nodes whose weights are meant: not what these read, whose errors are another place's).
+    ``badness``: what the place keeps in dB, for the order in which suspects are tried. ``facts``:
+    the numbers of the sentence.
     """
 
     cause: str
@@ -74,6 +75,20 @@ class Suspect:
     badness: float
     facts: Mapping[str, Any] = field(default_factory=dict)
     certain: bool = False
+
+
+CALIBRATED = (CLIPPED, TOO_WIDE, GROUP, RARE)
+"""Causes in ranges, which calibration over other data chooses anew."""
+
+
+def beside_foreign_data(suspects: Sequence[Suspect]) -> list[Suspect]:
+    """The suspects without those that only say again that the data are not those of calibration.
+
+    Where they are surely others, no range behind the input is theirs either.
+    """
+    if not any(item.certain and item.cause == DATA_RANGE for item in suspects):
+        return list(suspects)
+    return [item for item in suspects if item.certain or item.cause not in CALIBRATED]
 
 
 def ratio_db(energy: float, error: float) -> float:

@@ -74,7 +74,7 @@ class Trial:
 
     def cost(self, suspect: Suspect, base: Score, mended: Mended) -> float:
         """What the outputs win where the suspect is left in float too."""
-        return self.score(mended | _places(suspect)).gain_over(base)
+        return self.score(mended | place_of(suspect)).gain_over(base)
 
 
 def mended_score(graph: Graph, quantized: Graph, judge: Judge, mended: Mended) -> Score:
@@ -82,7 +82,8 @@ def mended_score(graph: Graph, quantized: Graph, judge: Judge, mended: Mended) -
     return judge.score(without_weights(graph, quantized, mended.weights), mended.tensors)
 
 
-def _places(suspect: Suspect) -> Mended:
+def place_of(suspect: Suspect) -> Mended:
+    """What is in float where the suspect is mended."""
     return Mended(suspect.tensors, suspect.weights)
 
 
@@ -96,30 +97,38 @@ def guilty(
     """The suspects that cost something at the outputs; ``others`` count only together.
 
     Round by round: a loud fault hides the next one, so what is found is mended, and while the
-    outputs are still lossy the others are tried again. ``doubtful``: the float network itself is
-    wrong; then weights that nobody trains are named whatever they cost: what they drown is lost
-    in the float network already.
+    outputs are still lossy the others are tried again. What is certain is mended before anything
+    else is tried. A place that wins too little beside a dearer find only passes that one's error
+    on: it is no find. ``doubtful``: the float network itself is wrong; then weights that nobody
+    trains are named whatever they cost: what they drown is lost in the float network already.
     """
     found: list[Place] = []
     left, mended, number = list(suspects), Mended(), 0
     base = trial.score(mended)
+    first = True  # of the rounds in which all that are left are tried
     while left:
+        sure = [item for item in left if item.certain]
         new = []
-        total = number + len(left)
-        for suspect in left:
-            cost = trial.cost(suspect, base, mended)
+        tried = sure or left
+        total = number + len(tried)
+        for suspect in tried:
+            score = trial.score(mended | place_of(suspect))
+            cost = score.gain_over(base)
             number += 1
             advance(number, total)
-            damaged = doubtful and suspect.facts.get("weight_ratio", 0.0) >= GLARING
-            if cost >= _least_cost(suspect) or ((suspect.certain or damaged) and not found):
-                new.append(Place(cost, suspect, mended))
-        found += sorted(new, key=lambda item: (not item.suspect.certain, -item.cost_db))
-        for place in new:
-            left.remove(place.suspect)
-            mended = mended | _places(place.suspect)
-        base = trial.score(mended)
+            damaged = first and doubtful and suspect.facts.get("weight_ratio", 0.0) >= GLARING
+            if suspect.certain or damaged or cost >= _least_cost(suspect):
+                new.append((suspect.certain or damaged, Place(cost, suspect, mended), score))
+        for named, place, alone in sorted(new, key=lambda item: -item[1].cost_db):
+            more = mended | place_of(place.suspect)
+            score = alone if mended == place.mended else trial.score(more)
+            if named or score.gain_over(base) >= _least_cost(place.suspect):
+                found.append(place)
+                left.remove(place.suspect)
+                mended, base = more, score
         if not new or not trial.lossy(base):
             break
+        first = first and bool(sure)
     if trial.lossy(base):
         found += _together(trial, [*left, *others], base, mended)
     return found
@@ -193,8 +202,7 @@ def few_bits(trial: Trial, sums: Mapping[str, Sums]) -> list[Place]:
     for name in weights:
         kept = _weights(sums[name])
         sentence = f"8-bit weights keep no more than {kept:.1f} dB of what they compute"
-        read = _tied(graph, graph.producers()[name].inputs[0])
-        suspect = Suspect(FEW_BITS, name, sentence, read, (name,), kept, {"sqnr_db": kept})
+        suspect = Suspect(FEW_BITS, name, sentence, (), (name,), kept, {"sqnr_db": kept})
         found.append(Place(trial.cost(suspect, base, Mended()), suspect))
     best = sorted(found, key=lambda item: -item.cost_db)[:2]
     named = [item for item in best if item.cost_db >= CAUSE_DB]

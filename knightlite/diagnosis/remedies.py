@@ -21,7 +21,7 @@ from knightlite.diagnosis.causes import (
     Suspect,
 )
 from knightlite.diagnosis.judge import Judge, Score
-from knightlite.diagnosis.places import Mended, Place, mended_score
+from knightlite.diagnosis.places import CAUSE_DB, Mended, Place, mended_score, place_of
 from knightlite.diagnosis.probe import Sums
 from knightlite.diagnosis.variants import widen
 from knightlite.errors import KnightliteError
@@ -49,6 +49,7 @@ from knightlite.quantize.steps import (
 )
 
 HELPS_DB = 1.0  # a remedy must win so much to be named
+REACHES = 10 ** (-CAUSE_DB / 10)  # what a remedy may leave of the error that its place makes
 ENOUGH_DB = 35.0  # at the outputs: what a remedy wins beyond is worth nothing
 PREFER_DB = 3.0  # what costs more on the chip must win so much more to come first,
 PREFER_SHARE = 0.5  # and the cheaper one less than this share of its decibels
@@ -132,19 +133,25 @@ class Switch:
     """What to say to ``quant``: in a sentence, and as the words and the mix of a remedy.
 
     ``priced``: of what makes tensors wider, a network of its types, whose time is its own.
+    ``reweighs``: its float weights may be others, so that none of its places can be left in float.
     """
 
     text: str
     words: tuple[str, ...] = ()
     mix: str = ""
     priced: Make | None = None
+    reweighs: bool = False
 
 
-Tried = dict[tuple[str, Mended], Score | None]
-"""What was tried, and what it gave: a requantization serves several suspects."""
+Tried = dict[tuple[str, Mended, Mended], tuple[Score, Score] | None]
+"""What was tried where so much is mended, and what it gave: as it is, and with more mended.
+
+A requantization serves several suspects.
+"""
 
 METHODICAL = (CLIPPED, TOO_WIDE, GROUP, DATA_RANGE, OUTLIER_CHANNEL, SPREAD, RARE)
 EVENER = (OUTLIER_CHANNEL, SPREAD, GROUP, WEIGHT_OUTLIER, FEW_BITS)
+IN_WEIGHTS = (WEIGHT_OUTLIER, RAISED, WEIGHT_SCALE)
 ROUNDER = (WEIGHT_OUTLIER, RAISED, WEIGHT_SCALE, FEW_BITS)
 WIDER = (OUTLIER_CHANNEL, SPREAD, GROUP, FEW_BITS, WEIGHT_OUTLIER, RAISED, RARE)
 
@@ -154,20 +161,31 @@ def try_remedies(
 ) -> list[Remedy]:
     """All remedies against a suspect: first the cheapest of those that help most, then by gain.
 
-    Where other places were mended to see this one, its remedies are judged beside them. ``advance``
-    is called after each of :func:`remedy_count`.
+    Where other places were mended to see this one, its remedies are judged beside them. What wins
+    elsewhere and leaves a cause in weights as it was is no remedy of it. ``advance`` is called
+    after each of :func:`remedy_count`.
     """
     found = []
     mended = place.mended
     before = case.before
     if mended != Mended():
         before = mended_score(case.graph, case.quantized, case.judge, mended)
+    whole = mended
+    if place.suspect.weights and place.suspect.cause in IN_WEIGHTS:
+        whole = mended | place_of(place.suspect)
+    own = _error(before)  # what the place makes of it
+    if whole != mended:
+        own -= _error(mended_score(case.graph, case.quantized, case.judge, whole))
     for switch, make in _candidates(case, place):
-        if (switch.text, mended) not in tried:
-            tried[switch.text, mended] = _scored(case, make, mended)
+        beside = mended if switch.reweighs else whole
+        if (switch.text, mended, beside) not in tried:
+            tried[switch.text, mended, beside] = _scored(case, make, mended, beside)
         advance()
-        score = tried[switch.text, mended]
-        if score is not None:
+        scores = tried[switch.text, mended, beside]
+        if scores is None:
+            continue
+        score, without = scores
+        if beside == mended or _error(score) - _error(without) <= REACHES * own:
             pictures = score.against(before, case.wanted)
             measured = score.beside(before, case.workload)
             words = switch.text, before, score, pictures, switch.words, switch.mix
@@ -186,13 +204,23 @@ def remedy_count(case: Case, place: Place) -> int:
     return sum(1 for _ in _candidates(case, place))
 
 
-def _scored(case: Case, make: Make, mended: Mended) -> Score | None:
+def _error(score: Score) -> float:
+    """Of the worst output, against its energy."""
+    return 0.0 if score.sqnr_db is None else float(10 ** (-score.sqnr_db / 10))
+
+
+def _scored(case: Case, make: Make, mended: Mended, whole: Mended) -> tuple[Score, Score] | None:
     """None where this one cannot be represented, or changes nothing: no remedy."""
     try:
         made = make()
     except KnightliteError:
         return None
-    return None if made is None else mended_score(case.graph, made, case.judge, mended)
+    if made is None:
+        return None
+    score = mended_score(case.graph, made, case.judge, mended)
+    if whole == mended:
+        return score, score
+    return score, mended_score(case.graph, made, case.judge, whole)
 
 
 def _candidates(case: Case, place: Place) -> Iterator[tuple[Switch, Make]]:
@@ -217,11 +245,13 @@ def _candidates(case: Case, place: Place) -> Iterator[tuple[Switch, Make]]:
         yield _options(*words), _anew(case, moved)
     if suspect.cause in EVENER and not place.mended.weights:  # its weights are others
         said = ", for its equalization"
-        yield _options("--effort", "normal", said=said), lambda: _equalized(case)
+        evener = replace(_options("--effort", "normal", said=said), reweighs=True)
+        yield evener, lambda: _equalized(case)
     if suspect.cause in ROUNDER and affordable and not place.mended.weights:
         for effort in EFFORTS:
             if _tries_more(settings_for(effort), settings):
-                yield _options("--effort", effort), _by_effort(case, effort)
+                harder = replace(_options("--effort", effort), reweighs=True)
+                yield harder, _by_effort(case, effort)
     if settings.bit_width == 16:
         return
     if suspect.cause in WIDER:

@@ -14,6 +14,7 @@ from knightlite.diagnosis.causes import (
     LABELS,
     PREPROCESSING,
     Suspect,
+    beside_foreign_data,
     ratio_db,
     tensor_suspects,
 )
@@ -129,6 +130,7 @@ def diagnose(
     candidates = tensor_suspects(graph, quantized, seen.statistics, measured.sums)
     candidates += rare_suspects(graph, quantized, measured.peaks)
     candidates += weight_suspects(graph, quantized)
+    candidates = beside_foreign_data(candidates)
     candidates.sort(key=lambda item: (not item.certain, item.badness))
     doubtful = preprocessing.implausible is not None and preprocessing.better is None
 
@@ -317,7 +319,7 @@ def _preprocessing(
 
 def _advice(suspect: Suspect, helpful: tuple[Remedy, ...]) -> str:
     if not helpful:
-        return "none of the remedies tried helps by a decibel; quantization-aware training may"
+        return "none of the remedies tried helps here by a decibel; quantization-aware training may"
     best = helpful[0]
     text = f"{best.switch}: {_db(best.before)} -> {_db(best.after)} dB"
     if best.before.metric is not None and best.after.metric is not None:

@@ -12,6 +12,7 @@ from knightlite import dtypes, numerics
 from knightlite.diagnosis.causes import Suspect
 from knightlite.diagnosis.probe import Sums
 from knightlite.ir import Graph, Node, Tensor
+from knightlite.quantize.groups import scale_groups
 
 Array = NDArray[Any]
 
@@ -19,9 +20,15 @@ HEADROOM = 1.05  # of a tensor made wide, for pictures not seen
 
 
 def widen(graph: Graph, quantized: Graph, sums: Mapping[str, Sums], suspect: Suspect) -> Graph:
-    """The quantized graph with the suspect's tensors, or weights, in 16 bits."""
+    """The quantized graph with the suspect's tensors, or weights, in 16 bits.
+
+    16-bit weights multiply 16-bit values: what they read goes with them.
+    """
     changed = quantized
-    tensors = [name for name in suspect.tensors if name in sums]
+    read = {node.inputs[0] for node, _ in _kernels(graph, quantized, suspect.weights)}
+    tied = [group.members for group in scale_groups(graph) if not read.isdisjoint(group.members)]
+    meant = dict.fromkeys([*suspect.tensors, *(name for group in tied for name in group)])
+    tensors = [name for name in meant if name in sums]
     if tensors:
         largest = max(float(sums[name].absmax.max()) for name in tensors) or 1.0
         scale = np.asarray(HEADROOM * largest / dtypes.S16.maximum, np.float32)

@@ -17,7 +17,6 @@ from knightlite.diagnosis.causes import (
 )
 from knightlite.ir import Graph, Node
 from knightlite.ops import BY_NAME
-from knightlite.quantize.groups import scale_groups
 
 Float64 = NDArray[np.float64]
 
@@ -125,9 +124,7 @@ def _suspect(graph: Graph, quantized: Graph, node: Node, twin: Node) -> Suspect 
             f"weight {[worst, *(int(item) for item in place)]} is {peak[worst]:.4g}, the others of "
             f"its channel about {usual:.4g}: one scale for both, and {kept}"
         )
-    # 16-bit weights multiply 16-bit values: the input goes with them
-    read = next(group.members for group in scale_groups(graph) if node.inputs[0] in group.members)
-    return Suspect(cause, node.output, sentence, read, (node.output,), float(quality[worst]), facts)
+    return Suspect(cause, node.output, sentence, (), (node.output,), float(quality[worst]), facts)
 
 
 def _raised_by(quantized: Graph, twin: Node, channel: int, scale: float) -> str | None:
