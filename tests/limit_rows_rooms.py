@@ -16,6 +16,7 @@ from knightlite.api import diagnosis as api_diagnosis
 from knightlite.api.evaluation import engine
 from knightlite.api.inspection import compiled_files
 from knightlite.api.simulation import build, order, session
+from knightlite.api.simulation.fed import another_recipe
 from knightlite.diagnosis import measured
 from knightlite.frontend import carrying, decompose, endings, host, paddle_forms, qdq
 from knightlite.metrics import detection
@@ -110,6 +111,12 @@ def recipe(text: str) -> object:
 
 
 COMMANDS: Rows = {
+    "api/simulation/fed.py:another_recipe": (
+        (lambda f: another_recipe("a", "b"), "the recipe is not the one that the model was"),
+        (lambda f: another_recipe("a", "a"), ""),
+        (lambda f: another_recipe(None, "b"), ""),
+        (lambda f: another_recipe("a", None), ""),
+    ),
     "api/simulation/order.py:order_remark": (
         (lambda f: ordered(1.1), ""),
         (lambda f: ordered(1.11), "in the order NHWC"),
