@@ -47,7 +47,7 @@ def order_remark(frames: Iterable[Array], name: str, layout: str | None) -> str 
             "codes. Hint: feed float32, prepared as for calibration"
         )
     tried = ((planar, "nchw", "nhwc"), (pixelwise, "nhwc", "nchw"))
-    turned = [(one / max(two, TINY), *words) for (one, two), *words in tried]
+    turned = [(one / max(two, TINY), was, other) for (one, two), was, other in tried]
     ratio, was, other = max(turned)
     if ratio <= TURNED:
         return None
