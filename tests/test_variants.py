@@ -56,7 +56,8 @@ def test_variants() -> None:
     codes = wide.constants[weights].reshape(3, 2)
     assert codes.dtype == np.int16
     assert codes.tolist() == [[0, 0], [32639, 8160], [-4080, 32639]]
-    assert wide.tensors["y"] is fixed.tensors["y"]
+    assert wide.tensors["y"].dtype == S16  # 16-bit weights multiply 16-bit values
+    assert wide.tensors["x"] is fixed.tensors["x"]
 
     for graphs in (wide, without_weights(graph, fixed, ("z",))):
         assert (graphs.tensors[bias].dtype, graphs.tensors[bias].scale) == (F32, None)

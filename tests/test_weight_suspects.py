@@ -54,7 +54,7 @@ def kept(weights: tuple[float, ...], scale: float) -> str:
 def only(found: list[Suspect], cause: str) -> Suspect:
     (suspect,) = found
     assert suspect.cause == cause
-    assert (suspect.layer, suspect.tensors, suspect.weights) == ("y", ("x",), ("y",))
+    assert (suspect.layer, suspect.tensors, suspect.weights) == ("y", (), ("y",))
     assert (suspect.facts["channel"], suspect.facts["channels"]) == (0, [0])
     assert suspect.badness == suspect.facts["sqnr_db"]
     return suspect
