@@ -416,11 +416,34 @@ static int is_inside(const knl_value *indices, const knl_value *x, int axis) {
     return 1;
 }
 
-int knl_host_gather_elements(const knl_step *step, unsigned kind) {
+/* Values of ``list``, one for each index, out of or ``into`` ``whole`` along ``axis``. */
+static int move_by_index(const knl_value *indices, const knl_value *whole, int axis,
+                         const knl_value *list, int into) {
     ptrdiff_t own[MOST];
     knl_odometer places;
-    knl_value x, y, indices;
     size_t at;
+    knl_strides(whole, own);
+    knl_begin_places(&places, indices);
+    memcpy(places.strides[0], own, sizeof own);
+    places.strides[0][axis] = 0;
+    places.sides = 1;
+    for (at = 0; at < indices->count; at++) {
+        int64_t index = index_at(indices, at, whole->sizes[axis]);
+        size_t place;
+        if (index < 0)
+            return KNL_OUTSIDE;
+        place = (size_t)(places.at[0] + index * own[axis]);
+        if (into)
+            copy(list, at, whole, place, 1);
+        else
+            copy(whole, place, list, at, 1);
+        knl_next_place(&places);
+    }
+    return KNL_DONE;
+}
+
+int knl_host_gather_elements(const knl_step *step, unsigned kind) {
+    knl_value x, y, indices;
     int axis;
     (void)kind;
     if (!is_move(step, &x, &y) || !takes_indices(step, &indices))
@@ -430,19 +453,7 @@ int knl_host_gather_elements(const knl_step *step, unsigned kind) {
         return KNL_UNFIT;
     if (!step->memory)
         return KNL_DONE;
-    knl_strides(&x, own);
-    knl_begin_places(&places, &y);
-    memcpy(places.strides[0], own, sizeof own);
-    places.strides[0][axis] = 0;
-    places.sides = 1;
-    for (at = 0; at < y.count; at++) {
-        int64_t from = index_at(&indices, at, x.sizes[axis]);
-        if (from < 0)
-            return KNL_OUTSIDE;
-        copy(&x, (size_t)(places.at[0] + from * own[axis]), &y, at, 1);
-        knl_next_place(&places);
-    }
-    return KNL_DONE;
+    return move_by_index(&indices, &x, axis, &y, 0);
 }
 
 /* Where a row of indices leads from axis `first` on; -1 where nowhere. */
@@ -505,8 +516,6 @@ int knl_host_gather_nd(const knl_step *step, unsigned kind) {
 
 /* `kind` 0: ScatterElements, 1: ScatterND; each writes what it reads last. */
 int knl_host_scatter(const knl_step *step, unsigned kind) {
-    ptrdiff_t own[MOST];
-    knl_odometer places;
     knl_value x, y, indices, updates;
     size_t depth = 0, rows = 1, run = 1, at;
     uint32_t axis;
@@ -549,19 +558,7 @@ int knl_host_scatter(const knl_step *step, unsigned kind) {
     }
     if (kind)
         return KNL_DONE;
-    knl_strides(&x, own);
-    knl_begin_places(&places, &indices);
-    memcpy(places.strides[0], own, sizeof own);
-    places.strides[0][along] = 0;
-    places.sides = 1;
-    for (at = 0; at < indices.count; at++) {
-        int64_t to = index_at(&indices, at, x.sizes[along]);
-        if (to < 0)
-            return KNL_OUTSIDE;
-        copy(&updates, at, &y, (size_t)(places.at[0] + to * own[along]), 1);
-        knl_next_place(&places);
-    }
-    return KNL_DONE;
+    return move_by_index(&indices, &y, along, &updates, 1);
 }
 
 int knl_host_where(const knl_step *step, unsigned kind) {
