@@ -402,6 +402,20 @@ def test_general_process_is_told_where_it_is_true(tmp_path: Path) -> None:
     assert np.array_equal(found[0], wanted[0])
 
 
+def test_what_follows_a_selection_is_as_the_file_has_it(tmp_path: Path) -> None:
+    """Casts, bounds and Reshapes of so many elements as the values decide, by ONNX Runtime."""
+    net = Net(17)
+    net.conv(net.input("x", (1, 3, 8, 8)), "c", (4, 3, 3, 3))
+    net.node("NonZero", [net.node("Relu", ["c"], "r")], "places")
+    net.node("Cast", ["places"], "numbers", to=onnx.TensorProto.FLOAT)
+    bounds = [net.weight(name, np.float32(value)) for name, value in (("low", 1), ("high", 3))]
+    net.node("Clip", ["numbers", *bounds], "bounded")
+    net.node("Reshape", ["bounded", net.weight("line", np.asarray([-1], np.int64))], "y")
+    found, wanted = run_all(net, ("y",), tmp_path, general=True)
+    assert len(found[0])
+    assert np.array_equal(found[0], wanted[0])
+
+
 def test_pictures_of_which_the_host_selects_more_or_less(tmp_path: Path) -> None:
     """Calibration runs one after the other in the same memory; each has a result of its own."""
     net = Net()

@@ -31,7 +31,7 @@ from knightlite import numerics
 from knightlite.chip_files import find
 from knightlite.dtypes import S8, S16, U8, DType
 from knightlite.errors import UnsupportedError
-from knightlite.frontend.qdq import load_quantized
+from knightlite.frontend.qdq import check, load_quantized
 from knightlite.ir import Graph
 from knightlite.isa import Load, Move, Space
 from knightlite.onnx_models import write_qdq
@@ -147,6 +147,31 @@ def test_quantized_file_is_read_back(name: str, tmp_path: Any) -> None:
         assert gains[0] == gains[1]
         assert {**node.attributes, "gain": 1} == {**known, "gain": 1}
         assert read.tensors[output].scale == graph.tensors[output].scale
+
+
+def shares_of_blocks(net: QuantizedNet) -> Graph:
+    """Softmax in groups of what SpaceToDepth made one pixel."""
+    x = net.moved("SpaceToDepth", (net.input("x", 6, 4, 4),), "x1", block=4, mode="CRD")
+    return net.build(net.node("Softmax", (x,), "y", U8, 1 / 255, groups=6))
+
+
+def product_of_blocks(net: QuantizedNet) -> Graph:
+    """Heads of what SpaceToDepth made one pixel, times those of another input."""
+    x = net.moved("SpaceToDepth", (net.input("x", 6, 4, 4),), "x1", block=4, mode="CRD")
+    return net.build(product(net, x, net.input("w", 12, 1, 16), "y", "values", 6))
+
+
+@pytest.mark.parametrize("make", [shares_of_blocks, product_of_blocks])
+def test_groups_of_one_block_are_read_back(make: Made, tmp_path: Any) -> None:
+    """Such a block lies in the file as it is in any case: a view there, on the chip a move."""
+    graph = make(QuantizedNet("net", seed=3))
+    path = tmp_path / "net_quantize.onnx"
+    path.write_bytes(write_qdq(graph, {}).SerializeToString())
+    read = load_quantized(path)
+    assert not check(read)
+    assert [node.op for node in read.nodes] == [node.op for node in graph.nodes]
+    assert read.tensors["y"].shape == graph.tensors["y"].shape
+    assert read.tensors["y"].scale == graph.tensors["y"].scale
 
 
 def test_matrices_are_in_ddr_and_explained() -> None:

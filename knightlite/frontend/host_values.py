@@ -44,7 +44,8 @@ def _makes_integers(state: Importer, op: HostOp, output: str) -> bool:
     real numbers here.
     """
     if op.op == "Cast":
-        return not str(op.attributes["to"]).startswith("float")
+        to = op.attributes["to"]
+        return to in INTEGERS if isinstance(to, int) else not str(to).startswith("float")
     types = state.model.types
     if types.get(output) == TensorProto.FLOAT:
         return False

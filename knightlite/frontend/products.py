@@ -6,8 +6,8 @@ In groups: of features reshaped to them, and reshaped back (ops/matmul.py, ops/s
 from __future__ import annotations
 
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import compute, host
-from knightlite.frontend.importer import Importer, Value
+from knightlite.frontend import compute, host, transposes
+from knightlite.frontend.importer import IN_ORDER, Importer, Turned, Value
 from knightlite.frontend.source import Shape, SourceNode
 from knightlite.ops import matmul
 
@@ -20,11 +20,11 @@ def einsum(state: Importer, node: SourceNode) -> None:
         return
     groups = state.seen(node.outputs[0])[1]
     output, target = node.outputs[0], _joined(state, node)
-    tensors = tuple(state.value(name).tensor for name in node.inputs)
-    shapes = tuple(state.shape(name) for name in node.inputs)
+    second = found[0] == "turned"
+    tensors = tuple(_whole(state, name, at == 1 and second) for at, name in enumerate(node.inputs))
+    shapes = tuple(state.builder.tensors[name].shape for name in tensors)
     seen = [state.seen(name) for name in node.inputs]
-    wanted = [_split(shape, groups, at == 1 and found[0] == "turned")
-              for at, shape in enumerate(shapes)]  # fmt: skip
+    wanted = [_split(shape, groups, at == 1 and second) for at, shape in enumerate(shapes)]
     if seen != wanted:
         raise UnsupportedError(
             f"Einsum {node.name} must read channels split into {groups} groups, {wanted[0]} and "
@@ -44,17 +44,14 @@ def softmax(state: Importer, node: SourceNode) -> None:
     seen, value = state.seen(source), state.value(source)
     axis = int(node.attributes.get("axis", 1 if state.model.opset < 13 else -1)) % len(seen)
     at_end = node.name in state.tail.better and target not in state.model.quantized
-    grouped = (
-        len(seen) == 5
-        and axis == 2
-        and not (value.on_host or at_end)
-        and seen == _split(state.shape(source), seen[1], False)
-    )
-    if not grouped:
+    in_groups = len(seen) == 5 and axis == 2 and not (value.on_host or at_end)
+    tensor = _whole(state, source, False) if in_groups else value.tensor
+    shape = state.builder.tensors[tensor].shape
+    if not in_groups or seen != _split(shape, seen[1], False):
         host.softmax(state, node)
         return
-    state.declare(target, state.shape(source))
-    state.builder.node("Softmax", (value.tensor,), target, {"groups": seen[1]})
+    state.declare(target, shape)
+    state.builder.node("Softmax", (tensor,), target, {"groups": seen[1]})
     compute.check_made(state, state.builder.nodes[-1])
     state.values[node.outputs[0]] = Value(target)
 
@@ -66,6 +63,26 @@ def _joined(state: Importer, node: SourceNode) -> str:
     if len(readers) == 1 and readers[0].op_type == "Reshape" and output not in state.model.outputs:
         return readers[0].outputs[0]
     return output
+
+
+def _whole(state: Importer, name: str, along_pixels: bool) -> str:
+    """The tensor whose groups ``name`` shows; moved where only a view of other axes makes it.
+
+    Blocks as large as the features lie in the file in the order that they have anyway, so that
+    reading takes them for a view; on the chip they are moved.
+    """
+    value, seen, shape = state.value(name), state.seen(name), state.shape(name)
+    if len(seen) != 5 or value.turned is not None or value.order != IN_ORDER:
+        return value.tensor
+    n, first, second, height, width = seen
+    whole = (
+        (n, first, second, height * width) if along_pixels else (n, first * second, height, width)
+    )
+    moves = transposes.recognised(shape, Turned(shape, (0, 1, 2, 3)), whole)
+    if not moves:
+        return value.tensor
+    made = state.builder.fresh(f"{value.tensor}.moved")
+    return transposes.append_moves(state, value.tensor, moves, made, whole)
 
 
 def _split(shape: Shape, groups: int, along_pixels: bool) -> Shape:

@@ -43,8 +43,22 @@ Described = tuple[tuple[int | str | None, ...] | None, int]
 
 
 def needs_onnx_runtime(graph: Graph) -> bool:
-    """True where an operator of the host's share is not one of ``KINDS``."""
-    return any(op.op not in KINDS for op in graph.host)
+    """True where an operator of the host's share is not one of ``KINDS``, in our form of it."""
+    return any(op.op not in KINDS or not in_own_form(op) for op in graph.host)
+
+
+def in_own_form(op: HostOp) -> bool:
+    """False where operands say, as in ONNX, what is an attribute here.
+
+    So it is behind what selects (NonZero), where shapes are not known beforehand.
+    """
+    if op.op == "Reshape":
+        return "shape" in op.attributes
+    if op.op == "Cast":
+        return isinstance(op.attributes["to"], str)
+    if op.op == "Clip":
+        return len(op.inputs) == 1
+    return True
 
 
 def sentence(op: HostOp) -> str:
@@ -88,7 +102,9 @@ def write(
         if host_forms.spell(op, writer, inputs, values.get(op.output, op.output), first):
             continue
         attributes = dict(op.attributes)
-        if op.op == "Reshape":
+        if not in_own_form(op):
+            pass
+        elif op.op == "Reshape":
             attributes = {}
             target = integers(op, "shape") if one_frame else _reshape_target(tensors, op)
             shape = np.asarray(target, np.int64)
@@ -131,7 +147,7 @@ def _reshape_target(tensors: Mapping[str, Tensor], op: HostOp) -> tuple[int, ...
 def keeps_batch(op: HostOp) -> bool:
     """True where several pictures along axis 0 stay apart; False where that is not known."""
     if op.op == "Reshape":
-        return integers(op, "shape")[:1] == (1,)
+        return in_own_form(op) and integers(op, "shape")[:1] == (1,)
     if op.op == "Transpose":
         return integers(op, "perm")[:1] == (0,)
     if op.op == "Pad":
