@@ -39,9 +39,8 @@ from knightlite import chip_files
 from knightlite.api.checking import check
 from knightlite.errors import KnightliteError
 from knightlite.options.inspection import CheckOptions
-from knightlite.profiler import Profile, rounded
+from knightlite.profiler import Profile, certainty_sentence, rounded
 from knightlite.profiler.profile import BATCHES
-from knightlite.profiler.writers import certainty_sentence
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKER = ROOT / "tests" / "conformance" / "paddle_zoo.py"
@@ -168,7 +167,7 @@ def prediction(found: Profile) -> Predicted:
         tuple(item.time_ms for item in batches),
         batches[-1].frames_per_second,
         None if bar is None else bar.percent,
-        certainty_sentence(found),
+        certainty_sentence(bar),
         found.read_bytes,
         found.write_bytes,
         found.burst_bytes,

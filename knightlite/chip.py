@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from knightlite.json_records import AtLeast, Between, NotEmpty, PowerOfTwo
 
@@ -132,6 +132,7 @@ class ChipFamily:
 
     ``digest`` is the SHA-256 of the facts; binaries carry it and the simulator refuses another.
     ``evidence``: of the figures of time; None where no board of the family was ever measured.
+    ``model_of``: another maker's machine that the facts describe; "" for a chip of the vendor's.
     """
 
     family: str
@@ -141,6 +142,36 @@ class ChipFamily:
     provenance: Mapping[str, Provenance]
     digest: str
     evidence: Evidence | None = None
+    model_of: str = ""
+
+
+class Held(NamedTuple):
+    """What a chip's predicted times rest on.
+
+    ``of_this_chip``: the boards were of it; else of the one whose figures it has. ``own_facts``:
+    of those figures, the ones that it has not.
+    """
+
+    evidence: Evidence
+    of_this_chip: bool
+    own_facts: tuple[str, ...] = ()
+
+
+def own_facts(chip: Chip, fitted: Chip) -> tuple[str, ...]:
+    """The facts that only boards tell in which a chip is not like the one they were fitted to.
+
+    Vector lanes are taken in proportion to output lanes.
+    """
+    return tuple(
+        fact
+        for fact in FITTED_FACTS
+        if _in_proportion(chip, fitted, fact) != _in_proportion(fitted, chip, fact)
+    )
+
+
+def _in_proportion(chip: Chip, to: Chip, fact: str) -> int:
+    value = int(getattr(chip, fact))
+    return value * to.matrix_output_lanes if fact == "vector_lanes" else value
 
 
 def facts_digest(chip: Chip) -> str:

@@ -53,9 +53,10 @@ def parse(text: str, where: str) -> ChipFamily:
     for key, kind in kinds.items():
         if not isinstance(data.get(key), kind):
             found.append(Finding(where, f"key {key} must be present and of type {kind.__name__}."))
-    found += [
-        Finding(where, f"unknown key {key}.") for key in data if key not in (*kinds, "evidence")
-    ]
+    known = (*kinds, "evidence", "model_of")
+    found += [Finding(where, f"unknown key {key}.") for key in data if key not in known]
+    if not isinstance(data.get("model_of", ""), str):
+        found.append(Finding(where, "model_of must be a text: what the file is a model of."))
     if found:
         raise _unusable(where, found)
     if data["format"] != FORMAT:
@@ -75,6 +76,7 @@ def parse(text: str, where: str) -> ChipFamily:
         provenance,
         facts_digest(chip),
         evidence,
+        data.get("model_of", ""),
     )
 
 

@@ -371,6 +371,22 @@ def test_refusals(here: Path, refused: Refusal) -> None:
 # ------------------------------------------------------------------ helpers
 
 
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        (["-sl", "0"], "Outputs"),
+        (["-sl", "1", "-on", OUTPUT], "Outputs"),
+        (["-sl", "3", "--index-range", "0:0"], "Layers"),  # one tensor, and none that is delivered
+    ],
+)
+def test_the_title_says_what_the_rows_are_of(
+    here: Path, capsys: Capture, words: list[str], title: str
+) -> None:
+    capsys.readouterr()
+    assert run(["compare", *words]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == title
+
+
 def test_model_info(here: Path, capsys: Capture) -> None:
     capsys.readouterr()
     assert run(["inspect", f"{STEM}_r.cfg", "--json"]) == 0

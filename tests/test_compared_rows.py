@@ -169,6 +169,10 @@ def test_rows_that_lack_values_are_listed_where_asked() -> None:
         f"2 c  golden chip - {run.KEPT}",
     ]
     assert rows(level=5)[0] == [row for row in rows(level=6)[0] if " - " not in row]
+    assert rows(level=6)[1] == [
+        f"2 layers are not compared with golden: {NO_GOLDEN}.",
+        f"1 layer is not compared with chip: {run.KEPT}.",
+    ]
 
 
 def test_what_sim_left_out_is_not_called_unwritten() -> None:

@@ -24,14 +24,24 @@ import knightlite
 from browsers import look_at, needs_browser
 from knightlite import chip_files
 from knightlite.api import processes
-from knightlite.api.exploration import explore, page, points, records, run, smallest
-from knightlite.api.exploration.networks import Source, in_width, read_source
+from knightlite.api.exploration import (
+    bar_notes,
+    explore,
+    page,
+    points,
+    records,
+    run,
+    smallest,
+    told_of_rate,
+)
+from knightlite.api.exploration.networks import Source, _naming, in_width, read_source
 from knightlite.api.exploration.records import Accuracy, Exploration, Network, Point, Size, Time
 from knightlite.api.exploration.trade import with_best
 from knightlite.cli.program import run as command
 from knightlite.errors import FormatError, UsageError
 from knightlite.json_records import canonical_json
 from knightlite.options.explore import ExploreOptions
+from knightlite.options.quantize import QuantizeOptions
 from knightlite.report import ExploredNetwork, ExploredPoint, exploration_page
 from knightlite.talk import Talk
 from onnx_nets import Net
@@ -123,9 +133,13 @@ def test_facts_are_varied_in_all_combinations(two: tuple[Path, Path]) -> None:
     assert fast is not None
     assert slow.cycles > fast.cycles
     assert slow.extrapolated[-2:] == (
-        "dma_setup_cycles, which is fitted to boards, is assumed: the bar no longer holds",
+        "boards ran schedule level 0, this is 1",
         "fspm_bytes is assumed",
     )
+    assert slow.extrapolated[0] == "dma_setup_cycles, which is fitted to boards, is assumed"
+    assert slow.error_percent is None
+    assert fast.extrapolated == slow.extrapolated[1:]  # 20 is the chip's own
+    assert fast.error_percent == 25
     chip = chip_files.find(SMALL[1]).chip
     assert found.chips[0].on_chip_bytes == 65536 + chip.wspm_bytes + chip.mspm_bytes
     same = explore(
@@ -134,6 +148,25 @@ def test_facts_are_varied_in_all_combinations(two: tuple[Path, Path]) -> None:
     )  # fmt: skip
     plain = explore(asked(two[0], chips=SMALL[1:], result=Path("plain.json")))
     assert same.chips[0].digest == plain.chips[0].digest
+    assert same.points == plain.points
+
+
+def test_what_quant_warns_of_names_no_file_that_is_not_there(two: tuple[Path, Path]) -> None:
+    """Said once of a network, in front of its warnings."""
+    said: list[str] = []
+    talk = Talk(say=said.append, warn=said.append)
+    asked_of = QuantizeOptions(model=Path("a.onnx"), chip="TX5105C", data="calib", bit_width=16)
+    told = _naming(Path("a.onnx"), 16, asked_of, talk)
+    told.say("nothing is said of stages")
+    assert said == []
+    for sentence in ("one", "another"):
+        told.warn(sentence)
+    assert said == [
+        "a.onnx at 16 bits: explore leaves neither the quantized model nor its report, which the "
+        "next warning may name; `knightlite quant -m a.onnx --chip TX5105C -d calib -b 16` does.",
+        "a.onnx at 16 bits: one",
+        "a.onnx at 16 bits: another",
+    ]
 
 
 # ------------------------------------------------------------------ stopped, and gone on
@@ -513,9 +546,72 @@ def test_what_the_command_says_of_a_rate(two: tuple[Path, Path], capsys: Capture
     out = capsys.readouterr().out
     told = "a.onnx: the smallest chip for 1 frames/s, the host's share apart, is TX5112CV201 (level"
     assert f"{told} 1, 8 bits) with " in out
-    assert "its bar included." in out
+    found = records.read(Path("explore.json"))
+    assert found is not None
+    time = found.points[0].time
+    assert time is not None
+    assert f": {time.words}, {time.longest_text} ms at most, which is enough too." in out
+    told = "\n\u00b1 (N) is extrapolated: TX5112CV201 itself was never measured; boards ran"
+    assert told in out
     assert command([*words, "1e9"]) == 0
-    assert "a.onnx: no chip here runs 1e+09 frames/s." in capsys.readouterr().out
+    assert "a.onnx: no chip here runs 1000000000 frames/s." in capsys.readouterr().out
+
+
+AT = "(level 1, 8 bits) with 0 KiB on chip and"
+NONE_HERE = "; with the bar against it none here runs so many."
+
+
+@pytest.mark.parametrize(
+    ("rate", "bar", "told"),
+    [
+        (100.0, 10, f"100 {AT} 4 MAC/cycle: 10 ms \u00b1 10 %, 11 ms at most; with the bar against "
+         f"it, 100 {AT} 8 MAC/cycle: 8 ms \u00b1 10 %, 8.8 ms at most."),
+        (90.0, 10, f"100 {AT} 4 MAC/cycle: 10 ms \u00b1 10 %, 11 ms at most, which is enough too."),
+        (200.0, 10, f"200 {AT} 8 MAC/cycle: 5 ms \u00b1 10 %, 5.5 ms at most{NONE_HERE}"),
+        (100.0, None, f"100 {AT} 4 MAC/cycle: 10 ms without a bar{NONE_HERE}"),
+    ],
+)  # fmt: skip
+def test_a_rate_is_told_with_the_bar_that_counts(rate: float, bar: int | None, told: str) -> None:
+    """What no bar bounds is never sure."""
+    given = (point(2, 5.0, bar=bar), point(1, 8.0, bar=bar), point(0, 10.0, bar=bar))
+    found = Exploration(
+        schema=records.SCHEMA, version="", finished=True, models=(Network(file="a"),),
+        chips=CHIPS, points=given,
+    )  # fmt: skip
+    (row,) = smallest(found, rate)
+    first = f"a: the smallest chip for {rate:g} frames/s, the host's share apart, is "
+    assert told_of_rate(row, found, rate) == first + told
+
+
+def test_bars_that_may_not_hold_are_marked_and_missing_ones_told() -> None:
+    times = [replace(item.time, extrapolated=why) for item, why in (
+        (point(0, 5.0), ()), (point(0, 5.0), ("a", "b")), (point(0, 5.0), ("b", "c", "d", "e")),
+        (point(0, 5.0, bar=None), ("f", "b")),
+    ) if item.time is not None]  # fmt: skip
+    found = Exploration(
+        schema=records.SCHEMA, version="", finished=True, models=(Network(file="a"),),
+        chips=CHIPS, points=tuple(replace(point(0, 1.0), time=time) for time in times),
+    )  # fmt: skip
+    assert [time.bar_text for time in times] == ["10", "(10)", "(10)", "none"]
+    extrapolated, none = bar_notes(found)
+    assert extrapolated == "\u00b1 (N) is extrapolated: a; b; c; d; and 1 more."
+    assert none == "\u00b1 none: f; b."
+
+
+def test_a_chip_of_another_maker_is_marked(two: tuple[Path, Path], capsys: Capture) -> None:
+    words = ["explore", "-m", "a.onnx", "--chips", "BENCH-1024", SMALL[1], "-j", "1", "--html"]
+    assert command([*words, "page.html"]) == 0
+    said, page_text = capsys.readouterr().out, Path("page.html").read_text("utf-8")
+    told = "BENCH-1024 is no chip of the vendor's: it models Arm's Ethos-U85-1024 in the terms of "
+    own = "matrix_setup_cycles and 3 more, which are fitted to boards, are BENCH-1024's own"
+    for text in (said, html.unescape(page_text)):
+        assert own in text
+        assert text.count(told) == text.count("is no chip of the vendor's") == 1
+        assert (
+            "matrix_setup_cycles and 3 more, which are fitted to boards, are BENCH-1024's own"
+            in text
+        )
+    assert " none " in said
 
 
 def test_results_of_processes_come_in_order() -> None:
@@ -530,9 +626,9 @@ def test_results_of_processes_come_in_order() -> None:
 
 def networks(name: str) -> tuple[ExploredNetwork, ...]:
     dots = (
-        ExploredPoint(name, 0, 8, 2.5, 25, 30.0, 408, 1024, 1.5, best=False),
-        ExploredPoint("b", 1, 16, 1.25, None, None, 816, 2048, 0.5, best=True),
-        ExploredPoint("c", 1, None, None, None, None, 64, 256, 0.0, best=False),
+        ExploredPoint(name, 0, 8, 2.5, "25", 30.0, 408, 1024, 1.5, best=False),
+        ExploredPoint("b", 1, 16, 1.25, "none", None, 816, 2048, 0.5, best=True),
+        ExploredPoint("c", 1, None, None, "", None, 64, 256, 0.0, best=False),
     )
     return ExploredNetwork(name, dots, (f"{name}: no.",)), ExploredNetwork(
         "empty", (), ("it is no.",)
@@ -557,9 +653,9 @@ def test_no_name_is_markup_on_the_page(name: str) -> None:
 
 def test_every_point_to_the_cell() -> None:
     """Every figure another one. A column of nothing is left out, a plot of one place as well."""
-    one = ExploredPoint("a", 0, 8, 2.5, 25, 30.04, 1408, 1024, 1.25, best=True)
-    other = ExploredPoint("b", 2, None, 1234.5678, None, None, 816, 1024, 0.04, best=False)
-    not_there = ExploredPoint("c", 1, 16, None, None, None, 64, 256, 0.0, best=False)
+    one = ExploredPoint("a", 0, 8, 2.5, "(25)", 30.04, 1408, 1024, 1.25, best=True)
+    other = ExploredPoint("b", 2, None, 1234.5678, "none", None, 816, 1024, 0.04, best=False)
+    not_there = ExploredPoint("c", 1, 16, None, "", None, 64, 256, 0.0, best=False)
     text = exploration_page((ExploredNetwork("net", (one, other, not_there), ()),), "e.json")
     assert "Predicted times of 1 network, from e.json" in text
     rows = [
@@ -578,8 +674,8 @@ def test_every_point_to_the_cell() -> None:
             "DDR MB",
             "best",
         ],
-        ["a", "0", "8", "2.500", "25", "30.0", "1,408", "1,024", "1.2", "yes"],
-        ["b", "2", "", "1234.568", "", "", "816", "1,024", "0.0", ""],
+        ["a", "0", "8", "2.500", "(25)", "30.0", "1,408", "1,024", "1.2", "yes"],
+        ["b", "2", "", "1234.568", "none", "", "816", "1,024", "0.0", ""],
         ["c", "1", "16", "no", "", "", "", "", "", ""],
     ]
     packed = re.findall(r'id="data">([^<]+)<', text)
@@ -643,9 +739,9 @@ def test_a_point_of_the_page_has_the_figures_of_its_columns() -> None:
         models=(Network(file="m", accuracy=(kept,)),), chips=(chip,), points=(point,),
     )  # fmt: skip
     assert page._point(point, found) == ExploredPoint(
-        "N clock_hz=5", 1, 16, 2.5, 7, 41.5, 6, 64, 3.0, True
+        "N clock_hz=5", 1, 16, 2.5, "7", 41.5, 6, 64, 3.0, True
     )
     bare = replace(point, time=None, bits=None, best=False)
     assert page._point(bare, found) == ExploredPoint(
-        "N clock_hz=5", 1, None, None, None, None, 6, 64, 0.0, False
+        "N clock_hz=5", 1, None, None, "", None, 6, 64, 0.0, False
     )

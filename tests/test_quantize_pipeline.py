@@ -215,7 +215,7 @@ def test_of_many_layers_with_raised_channels_the_worst_is_told_first() -> None:
     assert str(told) == (
         "9 places, such as a1: 3 of 4 channels have weights too small for the requantize range, "
         "and their scales were raised; 3 of them keep less than 20 dB. "
-        "Hint: the report lists every one under raises"
+        "Hint: the report of `knightlite quant` lists every one under raises"
     )
 
 

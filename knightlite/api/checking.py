@@ -28,14 +28,6 @@ class Latency:
     level: int
     frame: FrameTime
 
-    @property
-    def rounded_ms(self) -> float:
-        """With as many digits as the error bar allows."""
-        from knightlite.profiler import rounded
-
-        sure = self.frame.certainty
-        return rounded(self.frame.latency_ms, None if sure is None else sure.percent)
-
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:

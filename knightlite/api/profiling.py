@@ -32,7 +32,6 @@ class ProfileResult:
     files: Mapping[str, Path]
     profile: Profile
     totals: tuple[tuple[str, str], ...]  # Knight's terms: label, value
-    certainty: str  # how far off the time may be
     bound_lines: tuple[tuple[str, str], ...]  # cycles, bound, their ratio: label, value
     region_table: tuple[tuple[str, ...], ...]  # titles first; none at level 0
     summary: tuple[str, ...]  # limiter, layers that take most, advice: ten lines
@@ -41,7 +40,7 @@ class ProfileResult:
 def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResult:
     """Run the stage; either all files appear or none."""
     from knightlite.profiler import certificate_lines, region_table
-    from knightlite.profiler.writers import certainty_sentence, totals
+    from knightlite.profiler.writers import totals
     from knightlite.report import advice_json, summary_lines
 
     check(options)
@@ -66,7 +65,6 @@ def profile_program(options: ProfileOptions, talk: Talk = SILENT) -> ProfileResu
         paths,
         found,
         tuple(totals(found)),
-        certainty_sentence(found),
         tuple(certificate_lines(found.certificate)),
         tuple(region_table(found.certificate)),
         tuple(summary_lines(found, outcome.tried)),
@@ -116,7 +114,7 @@ def profile_binary(
 
     family = binary.target(chip_name)
     target = program_chip(binary.program, family)
-    return profile(binary.program, target, facts, evidence_for(family))
+    return profile(binary.program, target, facts, evidence_for(family, target))
 
 
 def save_profile(

@@ -14,7 +14,7 @@ from knightlite.cli.quant import command as quant_command
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_line, talking
 from knightlite.errors import UsageError
-from knightlite.options.compare import CompareOptions
+from knightlite.options.compare import OUTPUTS, CompareOptions
 from knightlite.options.compile import BuildOptions
 from knightlite.options.profile import ProfileOptions
 
@@ -51,8 +51,10 @@ def command(options: BuildOptions) -> int:
     with talking() as talk:
         made = build_files()
         if not options.disable_compare:
+            asked_of = CompareOptions(cfg=made["cfg"], weight=made["weight"], level=OUTPUTS)
             print_comparison(
-                compare(CompareOptions(cfg=made["cfg"], weight=made["weight"], level=2), talk),
+                "Outputs",
+                compare(asked_of, talk),
                 ["idx", "RMSE%", "max diff"],
             )
         differing = 0

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from knightlite.api.checking import CheckResult, Latency, check, check_all
+from knightlite.api.chips import another_maker_s
 from knightlite.cli.levels import of_level
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_line, print_table, talking
@@ -73,9 +74,8 @@ def _npu_percent(result: CheckResult) -> float:
 
 
 def _time(latency: Latency) -> str:
-    sure, whole = latency.frame.certainty, latency.frame.with_host
-    bar = "" if sure is None else f" {sure.sentence}"
-    told = f"{latency.rounded_ms:g} ms{bar} ({of_level(latency.level)})"
+    whole = latency.frame.with_host
+    told = f"{latency.frame.rounded_text} ms {latency.frame.bar} ({of_level(latency.level)})"
     host = "" if whole is None else f"; with the host's {latency.frame.host_ms:g} ms {whole.words}"
     return f"{told}{host}"
 
@@ -123,8 +123,8 @@ def _all_chips(results: tuple[CheckResult, ...], as_json: bool) -> int:
             (
                 item.chip,
                 "yes" if item.fits else "no",
-                "" if item.latency is None else f"{item.latency.rounded_ms:g}",
-                _bar(item) if item.fits else _first_error(item),
+                "" if item.latency is None else item.latency.frame.rounded_text,
+                _bar(item.latency) if item.fits else _first_error(item),
             )
             for item in results
         ]
@@ -132,12 +132,13 @@ def _all_chips(results: tuple[CheckResult, ...], as_json: bool) -> int:
         levels = sorted({item.latency.level for item in results if item.latency is not None})
         if levels:
             print_line(f"ms: {of_level(levels[0])}")
+        for sentence in another_maker_s(item.chip for item in results):
+            print_line(sentence)
     return 0 if any(item.fits for item in results) else 1
 
 
-def _bar(result: CheckResult) -> str:
-    sure = result.latency.frame.certainty if result.latency is not None else None
-    return "" if sure is None else sure.sentence
+def _bar(latency: Latency | None) -> str:
+    return "" if latency is None else latency.frame.bar
 
 
 def _first_error(result: CheckResult) -> str:

@@ -8,7 +8,7 @@ from knightlite.api.comparison import Comparison, compare
 from knightlite.cli.knight_command import KnightCommand
 from knightlite.cli.record_command import record_command
 from knightlite.cli.terminal import print_json, print_table, talking
-from knightlite.options.compare import LEVELS, CompareOptions
+from knightlite.options.compare import LEVELS, OUTPUTS, CompareOptions
 
 EPILOG = """\b
 Examples:
@@ -36,14 +36,14 @@ def command(options: CompareOptions) -> None:
     shown = {"idx": options.show_index, "MRE%": not options.no_mre, "cos%": not options.no_cos}
     shown |= {"RMSE%": options.rmse, "max diff": options.maxdiff, "bias": options.bias}
     shown |= {HISTOGRAM: options.show_hist}
-    print_comparison(rows, [column for column, wanted in shown.items() if not wanted])
+    hidden = [column for column, wanted in shown.items() if not wanted]
+    print_comparison("Layers" if options.level > OUTPUTS else "Outputs", rows, hidden)
 
 
-def print_comparison(rows: tuple[Comparison, ...], hidden: list[str]) -> None:
-    """Knight's table."""
+def print_comparison(title: str, rows: tuple[Comparison, ...], hidden: list[str]) -> None:
+    """Knight's table; ``title``: what the rows are of."""
     cells = [_cells(row) for row in rows]
     columns = [column for column in _cells(rows[0]) if column not in hidden] if rows else ["none"]
-    title = "Layers" if len({row.name for row in rows}) > 1 else "Outputs"
     print_table(title, columns, [[row[column] for column in columns] for row in cells])
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from knightlite.api.chips import another_maker_s
 from knightlite.api.exploration import (
     Exploration,
     Point,
     accuracy_of,
+    bar_notes,
     chip_called,
     explore,
     explored_text,
@@ -55,6 +57,8 @@ def command(options: ExploreOptions) -> int:
             columns = [item for item in COLUMNS if any(item[1](point, found) for point in points)]
             rows = [[cell(point, found) for _, cell in columns] for point in points]
             print_table(network.file, [title for title, _ in columns], rows)
+    for note in (*bar_notes(found), *another_maker_s(size.name for size in found.chips)):
+        print_line(note)
     for item in reasons(found):
         print_line(f"{item.where}: {item.sentence}")
     if options.rate is not None:
@@ -75,12 +79,11 @@ def _bits(point: Point, found: Exploration) -> str:
 
 
 def _time(point: Point, found: Exploration) -> str:
-    return "no" if point.time is None else f"{point.time.rounded_ms:g}"
+    return "no" if point.time is None else point.time.rounded_text
 
 
 def _bar(point: Point, found: Exploration) -> str:
-    percent = None if point.time is None else point.time.error_percent
-    return "" if percent is None else str(percent)
+    return "" if point.time is None else point.time.bar_text
 
 
 def _memory(point: Point, found: Exploration) -> str:

@@ -63,8 +63,8 @@ def command(options: ProfileOptions) -> None:
         print_line(f"assumed: {item}")
     most = found.batches[-1]
     print_line(
-        f"{found.time_ms:.3f} ms {result.certainty}; {found.frames_per_second:g} frames/s, "
-        f"{most.frames_per_second:g} with {most.frames} back to back (predicted: docs/clock.md)"
+        f"{found.frame.words}; {found.frame.rate_text} frames/s, "
+        f"{most.rate_text} with {most.frames} back to back (predicted: docs/clock.md)"
     )
     if found.frame.with_host is not None:
         print_line(

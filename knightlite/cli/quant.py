@@ -107,7 +107,7 @@ def command(options: QuantizeOptions) -> None:
     for output in result.report.get("outputs", []):
         print_line(f"output {output['name']}: {output['type']}, {_kept(output, compared)}")
     if result.layers:
-        print_comparison(result.layers, ["compared", "max diff", "bias", HISTOGRAM])
+        print_comparison("Layers", result.layers, ["compared", "max diff", "bias", HISTOGRAM])
     if result.files:
         print_files(result.files)
 

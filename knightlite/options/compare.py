@@ -11,6 +11,7 @@ from knightlite.options.kinds import FILE, TEXTS, Kind, whole
 from knightlite.options.texts import span
 
 LEVEL = 4
+OUTPUTS = 2  # the last level at which only the network's outputs are compared
 LEVELS = (
     "outputs, chip with quantized",
     "outputs, neighbours of float, quantized, golden, chip",

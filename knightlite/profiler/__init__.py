@@ -1,7 +1,14 @@
 """Where the time goes: per-layer table, totals, Knight's text, JSON and a Perfetto trace."""
 
 from knightlite.profiler.assumptions import Assumption, assumed_facts
-from knightlite.profiler.certainty import Certainty, certainty, rounded
+from knightlite.profiler.certainty import (
+    Certainty,
+    bar_words,
+    certainty,
+    certainty_sentence,
+    plain,
+    rounded,
+)
 from knightlite.profiler.certificate import (
     Certificate,
     certificate,
@@ -35,7 +42,9 @@ __all__ = [
     "Span",
     "WhatIf",
     "assumed_facts",
+    "bar_words",
     "certainty",
+    "certainty_sentence",
     "certificate",
     "certificate_json",
     "certificate_lines",
@@ -44,6 +53,7 @@ __all__ = [
     "host_ms",
     "occupancies",
     "perfetto_trace",
+    "plain",
     "profile",
     "profile_json",
     "profile_text",

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from knightlite.chip import Evidence
+from knightlite.chip import Held
 from knightlite.container import Program, program_chip
 from knightlite.isa import SparseMatrix, disassemble
-from knightlite.profiler.certainty import UNKNOWN, Certainty, certainty, rounded
+from knightlite.profiler.certainty import (
+    Certainty,
+    certainty,
+    certainty_sentence,
+    plain,
+    rounded,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +32,8 @@ class WithHost:
     def words(self) -> str:
         """As in "0.810 ms, 1200 frames/s; at most 2000 where it works beside the chip"."""
         return (
-            f"{self.latency_ms:.3f} ms, {self.frames_per_second:g} frames/s; at most "
-            f"{self.overlapped_frames_per_second:g} where it works beside the chip"
+            f"{self.latency_ms:.3f} ms, {plain(self.frames_per_second)} frames/s; at most "
+            f"{plain(self.overlapped_frames_per_second)} where it works beside the chip"
         )
 
 
@@ -48,6 +54,26 @@ class FrameTime:
         return self._rate(self.latency_ms)
 
     @property
+    def rate_text(self) -> str:
+        """The same as text."""
+        return plain(self.frames_per_second)
+
+    @property
+    def words(self) -> str:
+        """As in "6.938 ms \u00b1 25 %, from 7 networks on one board"."""
+        return f"{self.latency_ms:.3f} ms {self.bar}"
+
+    @property
+    def rounded_text(self) -> str:
+        """The latency in ms, with the digits that the error bar allows."""
+        return plain(rounded(self.latency_ms, _percent(self.certainty)))
+
+    @property
+    def bar(self) -> str:
+        """What stands behind the latency, in words."""
+        return certainty_sentence(self.certainty)
+
+    @property
     def with_host(self) -> WithHost | None:
         """The same with the host's share; None where nobody said it."""
         if not self.host_ms:
@@ -59,13 +85,12 @@ class FrameTime:
     @property
     def lines(self) -> list[tuple[str, str]]:
         """Label and value."""
-        bar = UNKNOWN if self.certainty is None else self.certainty.sentence
         found = [
-            ("time of a frame", f"{self.latency_ms:.3f} ms {bar}"),
-            ("frames/s", f"{self.frames_per_second:g}, of the chip alone"),
+            ("time of a frame", self.words),
+            ("frames/s", f"{self.rate_text}, of the chip alone"),
         ]
         if self.with_host is not None:
-            host = f"with the host's {self.host_ms:g} ms"
+            host = f"with the host's {plain(self.host_ms)} ms"
             found.append((host, self.with_host.words))
         return found
 
@@ -88,15 +113,19 @@ class FrameTime:
 def frame_rate(frames: int, milliseconds: float, bar: Certainty | None) -> float:
     """Frames per second, rounded to what the bar allows."""
     exact = frames * 1e3 / milliseconds if milliseconds else 0.0
-    return rounded(exact, bar.percent if bar is not None else None)
+    return rounded(exact, _percent(bar))
 
 
-def host_ms(evidence: tuple[Evidence, bool] | None) -> float:
+def _percent(bar: Certainty | None) -> int | None:
+    return None if bar is None else bar.percent
+
+
+def host_ms(evidence: Held | None) -> float:
     """What a frame is said to take on the host; 0 where nobody said it."""
-    return evidence[0].host_us / 1e3 if evidence is not None else 0.0
+    return evidence.evidence.host_us / 1e3 if evidence is not None else 0.0
 
 
-def frame_time(program: Program, cycles: int, evidence: tuple[Evidence, bool] | None) -> FrameTime:
+def frame_time(program: Program, cycles: int, evidence: Held | None) -> FrameTime:
     """Of a program that takes so many cycles on the chip that it was compiled for."""
     meta = program.meta
     skips_zeros = any(isinstance(item, SparseMatrix) for item in disassemble(program.code))

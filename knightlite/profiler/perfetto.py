@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite.profiler.certainty import certainty_sentence, plain
 from knightlite.profiler.profile import Profile
-from knightlite.profiler.writers import certainty_sentence
 
 LANES = ("RDMA", "WDMA", "RCCN", "RCVT")
 COUNTERS = ("DDR read, bytes a second", "DDR write, bytes a second")
@@ -135,16 +135,16 @@ def _facts(found: Profile) -> Mapping[str, str]:
     """What the prediction rests on."""
     assumed = ", ".join(str(item) for item in found.assumed)
     batches = {
-        f"{item.frames} frames back to back": f"{item.time_ms:g} ms, {item.frames_per_second:g}/s"
+        f"{item.frames} frames back to back": f"{plain(item.time_ms)} ms, {item.rate_text}/s"
         for item in found.batches
         if item.frames > 1
     }
-    host = {"host beside it, a frame": f"{found.host_ms:g} ms"} if found.host_ms else {}
+    host = {"host beside it, a frame": f"{plain(found.host_ms)} ms"} if found.host_ms else {}
     return {
         "clock": f"{found.clock_hz} Hz",
         **({"assumed": assumed} if assumed else {}),
-        "time": f"{found.time_ms:g} ms",
-        "error": certainty_sentence(found),
+        "time": f"{plain(found.time_ms)} ms",
+        "error": certainty_sentence(found.certainty),
         **batches,
         **host,
     }

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from knightlite.chip import Chip, Evidence
+from knightlite.chip import Chip, Held
 from knightlite.container import Layer, Program, program_chip
 from knightlite.events import Timeline
 from knightlite.isa import Engine, Instruction, Load, Matrix, SparseMatrix, Store, disassemble
 from knightlite.isa.alike import Alike
 from knightlite.profiler.assumptions import Assumption, assume
-from knightlite.profiler.certainty import Certainty, certainty
+from knightlite.profiler.certainty import Certainty, certainty, plain
 from knightlite.profiler.certificate import Certificate, certified
 from knightlite.profiler.ddr_causes import ddr_bytes_by_cause
 from knightlite.profiler.frame_time import FrameTime, frame_rate, host_ms
@@ -66,6 +66,11 @@ class Batch:
     cycles: int
     time_ms: float
     frames_per_second: float
+
+    @property
+    def rate_text(self) -> str:
+        """Frames per second as text."""
+        return plain(self.frames_per_second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,7 @@ def profile(
     program: Program,
     chip: Chip | None = None,
     facts: Mapping[str, int] | None = None,
-    evidence: tuple[Evidence, bool] | None = None,
+    evidence: Held | None = None,
 ) -> Profile:
     """Predict a program's time, on its own chip or another description.
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from knightlite.profiler.assumptions import GIB
-from knightlite.profiler.certainty import UNKNOWN
+from knightlite.profiler.certainty import certainty_sentence, plain
 from knightlite.profiler.certificate import (
     certificate_json,
     certificate_lines,
@@ -31,11 +31,11 @@ def totals(found: Profile) -> list[tuple[str, str]]:
         ("Total WDMA byte", str(found.write_bytes)),
         ("Total burst byte", str(found.burst_bytes)),
         ("Cost (ms)", f"{found.time_ms:.6f}"),
-        ("Cost error", certainty_sentence(found)),
+        ("Cost error", certainty_sentence(found.certainty)),
         *(
             (
                 f"Cost of {batch.frames} back to back (ms)",
-                f"{batch.time_ms:.6f}, {batch.frames_per_second:g} frames/s",
+                f"{batch.time_ms:.6f}, {batch.rate_text} frames/s",
             )
             for batch in found.batches
             if batch.frames > 1
@@ -63,18 +63,13 @@ def _with_host(found: Profile) -> list[tuple[str, str]]:
     if whole is None:
         return []
     return [
-        ("Host beside it, a frame (ms)", f"{found.host_ms:g}"),
+        ("Host beside it, a frame (ms)", plain(found.host_ms)),
         ("Cost with the host", whole.words),
     ]
 
 
 def _where(trip: Trip) -> str:
     return f"before {trip.before}" if trip.before else "behind the last layer"
-
-
-def certainty_sentence(found: Profile) -> str:
-    """How far off the time may be."""
-    return UNKNOWN if found.certainty is None else found.certainty.sentence
 
 
 def profile_text(found: Profile) -> str:

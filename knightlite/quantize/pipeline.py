@@ -365,7 +365,7 @@ def _raised(assignment: Assignment) -> list[Finding]:
             f"{len(made.raises)} of {made.scale.size} channels have weights too small for the "
             f"requantize range, and their scales were raised; {costs[name]} of them keep less than "
             f"{TOLD_DB} dB.",
-            "the report lists every one under raises",
+            "the report of `knightlite quant` lists every one under raises",
             "warning",
         )
         for name in sorted(costs, key=lambda name: costs[name], reverse=True)

@@ -21,14 +21,15 @@ COLUMNS = (
 class ExploredPoint:
     """A network on a chip. ``ms`` None: it does not run there; ``decibels`` None: not measured.
 
-    ``best``: no point of its network is better in one thing and worse in none.
+    ``bar``: how many percent the time may be off, as text. ``best``: no point of its network is
+    better in one thing and worse in none.
     """
 
     chip: str
     level: int
     bits: int | None
     ms: float | None
-    error_percent: int | None
+    bar: str
     decibels: float | None
     on_chip_kib: int
     macs_per_cycle: int
@@ -58,14 +59,17 @@ AXES = (
 )
 
 
-def exploration_page(networks: Sequence[ExploredNetwork], source: str) -> str:
-    """The page; ``source``: the file that holds the points."""
+def exploration_page(
+    networks: Sequence[ExploredNetwork], source: str, notes: Sequence[str] = ()
+) -> str:
+    """The page; ``source``: the file that holds the points; ``notes``: sentences about all."""
     count = f"{len(networks)} network{'' if len(networks) == 1 else 's'}"
     body = [
         "<h1>Chips explored</h1>",
         f'<p class="dim">Predicted times of {count}, from {text(source)}. A ring '
         "marks points that no other of the same network beats: none is better in time, bytes on "
         "chip, multiply-accumulates or dB and worse in none of them.</p>",
+        *(f'<p class="dim">{text(note)}</p>' for note in notes),
     ]
     plots: list[dict[str, Any]] = []
     for item in networks:
@@ -122,7 +126,7 @@ def _row(point: ExploredPoint) -> tuple[str, ...]:
         str(point.level),
         bits,
         f"{point.ms:.3f}",
-        "" if point.error_percent is None else str(point.error_percent),
+        point.bar,
         "" if point.decibels is None else f"{point.decibels:.1f}",
         f"{point.on_chip_kib:,}",
         f"{point.macs_per_cycle:,}",

@@ -43,7 +43,7 @@ def report_page(found: Profile, tried: Tried, more: Details, source: str, certai
     body = [
         f"<h1>{text(found.name)} on {text(found.chip_name)}</h1>",
         f'<p class="limiter">{text(limiter_sentence(found))}</p>',
-        f'<p class="dim">{found.time_ms:.3f} ms a frame, {found.frames_per_second:g} frames/s, '
+        f'<p class="dim">{found.time_ms:.3f} ms a frame, {found.frame.rate_text} frames/s, '
         f"predicted {text(certainty)}. {text(rates_sentence(found))}</p>",
         *(f'<p class="dim">{text(line)}</p>' for line in _with_host(found)),
         f'<p class="dim">{text(moved_sentence(found))} {text(source)}.</p>',

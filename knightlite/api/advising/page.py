@@ -23,8 +23,7 @@ def page_of(
     """The text of the page; ``explained``: (node, pass, sentence), None where nobody knows."""
     from knightlite.container import program_chip
     from knightlite.isa import disassemble, listing_line
-    from knightlite.profiler import occupancies
-    from knightlite.profiler.writers import certainty_sentence
+    from knightlite.profiler import certainty_sentence, occupancies
     from knightlite.report import Details, report_page
 
     chip = program_chip(binary.program)
@@ -45,4 +44,4 @@ def page_of(
     )
     meta = binary.program.meta
     source = f"From {binary.cfg.name}, schedule level {meta.schedule_level}"
-    return report_page(found, tried, more, source, certainty_sentence(found))
+    return report_page(found, tried, more, source, certainty_sentence(found.certainty))

@@ -106,7 +106,7 @@ def _compiled(
 def _board(family: ChipFamily | None) -> str:
     """What a chip's times rest on: those of two boards cannot be held against each other."""
     found = evidence_for(family)
-    return "" if found is None else found[0].board
+    return "" if found is None else found.evidence.board
 
 
 def _explains(binary: Binary, source: Source) -> tuple[tuple[str, ...], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 
 from knightlite.api.chips.settings import default_chip
@@ -28,6 +29,14 @@ def chip_names() -> list[tuple[str, str, str, str]]:
         )
         for family in (*known, *([taken] if taken not in known else []))
     ]
+
+
+def another_maker_s(names: Iterable[str]) -> list[str]:
+    """A sentence for each of these chips that is none of the vendor's, but a model of a machine."""
+    from knightlite import chip_files
+
+    found = ((name, chip_files.find(name).model_of) for name in dict.fromkeys(names))
+    return [f"{name} is no chip of the vendor's: it models {what}." for name, what in found if what]
 
 
 def chip_facts(name: str) -> list[tuple[str, object, str, str]]:

@@ -39,7 +39,7 @@ from knightlite.errors import UsageError, suggestion
 from knightlite.file_names import file_names
 from knightlite.name_lists import names_in
 from knightlite.options import check
-from knightlite.options.compare import LEVELS, CompareOptions
+from knightlite.options.compare import LEVELS, OUTPUTS, CompareOptions
 from knightlite.talk import SILENT, Talk
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, .
     require_results_of(options.directory, options.sim_dirs, binary)
     graph = load_quantized(found["onnx"])
     ops = {node.output: node.op for node in graph.nodes}
-    layers = list(ops) if options.level > 2 else list(graph.chip_outputs)
+    layers = list(ops) if options.level > OUTPUTS else list(graph.chip_outputs)
     wanted = _wanted(options, graph, layers, ops)
     if not wanted:
         return ()
@@ -243,6 +243,7 @@ def _rows(
         return f"the {kind} model has no such tensor"
 
     rows = []
+    listed = options.level == len(LEVELS) - 1
     lacking: dict[tuple[str, str], set[str]] = {}
     pairs = _pairs(options.level, tuple(have))
     places = {name: index for index, name in enumerate(layers)}
@@ -256,12 +257,13 @@ def _rows(
             lacks = next(kind for kind in (other, one) if name not in have.get(kind, ()))
             remark = why(lacks, name)
             lacking.setdefault((lacks, remark), set()).add(name)
-            if options.level == len(LEVELS) - 1:
+            if listed:
                 rows.append(Comparison(*row, None, remark))
     for (kind, remark), names in lacking.items():
         them = f"{len(names)} layer{'' if len(names) == 1 else 's'}"
         are = "is" if len(names) == 1 else "are"
-        talk.say(f"{them} {are} not compared with {kind}: {remark} (-sl 6 lists them).")
+        where = "" if listed else f" (-sl {len(LEVELS) - 1} lists them)"
+        talk.say(f"{them} {are} not compared with {kind}: {remark}{where}.")
     if options.sort:
         rows.sort(key=_badness)
     return tuple(rows[: options.number])

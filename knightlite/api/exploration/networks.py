@@ -12,10 +12,11 @@ from knightlite import workspace
 from knightlite.api.exploration.points import told
 from knightlite.api.exploration.records import Accuracy, Network
 from knightlite.errors import KnightliteError
+from knightlite.options.command_line import command_line
 from knightlite.options.explore import ExploreOptions
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.options.shared import PICTURES
-from knightlite.talk import Say, Talk
+from knightlite.talk import Talk
 
 if TYPE_CHECKING:
     from knightlite.ir import Graph
@@ -129,7 +130,7 @@ def quantized(
         input_shapes=options.input_shapes,
     )
     try:
-        made, _ = quantize_all(asked, Talk(warn=_naming(path, bits, talk)), save=False)
+        made, _ = quantize_all(asked, _naming(path, bits, asked, talk), save=False)
         graph = load_quantized(Path(made.file_name), made.onnx)
     except KnightliteError as error:
         return replace(empty, refused=told(error)), None
@@ -145,5 +146,17 @@ def _outputs(entries: list[dict[str, object]]) -> Iterator[tuple[float, str]]:
             yield float(str(entry["sqnr_db"])), str(entry["name"])
 
 
-def _naming(path: Path, bits: int, talk: Talk) -> Say:
-    return lambda sentence: talk.warn(f"{path} at {bits} bits: {sentence}")
+def _naming(path: Path, bits: int, asked: QuantizeOptions, talk: Talk) -> Talk:
+    """What ``quant`` warns of, with its network; before it, that its files are not left."""
+    said: list[str] = []
+
+    def warn(sentence: str) -> None:
+        if not said:
+            talk.say(
+                f"{path} at {bits} bits: explore leaves neither the quantized model nor its "
+                f"report, which the next warning may name; `{command_line('quant', asked)}` does."
+            )
+        said.append(sentence)
+        talk.warn(f"{path} at {bits} bits: {sentence}")
+
+    return Talk(warn=warn)

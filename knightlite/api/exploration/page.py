@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from knightlite.api.chips import another_maker_s
 from knightlite.api.exploration.records import Exploration, Point
-from knightlite.api.exploration.sentences import chip_called, reasons, told_of_rate
+from knightlite.api.exploration.sentences import bar_notes, chip_called, reasons, told_of_rate
 from knightlite.api.exploration.trade import accuracy_of, smallest
 from knightlite.report import ExploredNetwork, ExploredPoint, exploration_page
 
@@ -24,7 +25,8 @@ def page_of(found: Exploration, source: Path, rate: float | None) -> str:
                 Path(network.file).name, () if network.refused else points, tuple(sentences)
             )
         )
-    return exploration_page(networks, str(source))
+    makers = another_maker_s(size.name for size in found.chips)
+    return exploration_page(networks, str(source), [*bar_notes(found), *makers])
 
 
 def _point(point: Point, found: Exploration) -> ExploredPoint:
@@ -34,7 +36,7 @@ def _point(point: Point, found: Exploration) -> ExploredPoint:
         int(point.level),
         None if point.bits is None else int(point.bits),
         None if time is None else time.latency_ms,
-        None if time is None else time.error_percent,
+        "" if time is None else time.bar_text,
         None if kept is None else kept.sqnr_db,
         size.on_chip_bytes >> 10,
         size.macs_per_cycle,

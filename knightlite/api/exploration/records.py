@@ -23,6 +23,7 @@ Width = Literal[8, 16]
 Level = Literal[0, 1, 2]
 WIDTHS: Mapping[int, Width] = {8: 8, 16: 16}
 LEVELS: Mapping[int, Level] = {0: 0, 1: 1, 2: 2}
+NO_BAR, BRACKETS = "none", "({})"  # in a column of bars
 SCHEMA: Literal["knightlite.explore/1"] = "knightlite.explore/1"
 
 
@@ -54,7 +55,7 @@ class Size:
     """A chip that was asked for, and what it costs."""
 
     name: str = key("chip name or chip file")
-    facts: Mapping[str, int] = key("other figures than the chip's own")
+    facts: Mapping[str, int] = key("figures that were asked for; they may be the chip's own")
     digest: Digest | None = key("of all its facts; absent where they make no chip", default=None)
     on_chip_bytes: Count = key("of all its scratchpads", default=0)
     macs_per_cycle: Count = key("8-bit multiply-accumulates of the matrix engine", default=0)
@@ -67,17 +68,48 @@ class Time:
 
     cycles: Count = key("of one picture")
     latency_ms: float = key("the same in time, predicted")
-    error_percent: Count | None = key("half the width of its bar", default=None)
-    extrapolated: tuple[str, ...] = key("why the bar may not hold", default=())
+    error_percent: Count | None = key("half the width of its bar, if it has one", default=None)
+    extrapolated: tuple[str, ...] = key("why there is no bar, or why it may not hold", default=())
     moved_bytes: Count = key("through DDR for one picture, in bursts")
     ddr_bytes: Count = key("of DDR that the network needs, constants included")
 
     @property
-    def rounded_ms(self) -> float:
-        """The latency with as many digits as its bar allows."""
-        from knightlite.profiler import rounded
+    def longest_ms(self) -> float | None:
+        """The latency with its bar against it; None where nothing bounds it."""
+        if self.error_percent is None:
+            return None
+        return self.latency_ms * (1 + self.error_percent / 100)
 
-        return rounded(self.latency_ms, self.error_percent)
+    @property
+    def rounded_text(self) -> str:
+        """The latency in ms, with as many digits as its bar allows."""
+        return self._rounded(self.latency_ms)
+
+    @property
+    def words(self) -> str:
+        """As in "6.9 ms \u00b1 25 %, extrapolated"."""
+        from knightlite.profiler import bar_words
+
+        bar = bar_words(self.error_percent, bool(self.extrapolated))
+        return f"{self.rounded_text} ms {bar}"
+
+    @property
+    def longest_text(self) -> str | None:
+        """That in ms, with its bar against it; None where nothing bounds it."""
+        return None if self.longest_ms is None else self._rounded(self.longest_ms)
+
+    @property
+    def bar_text(self) -> str:
+        """Of the bar in a table: percent, in brackets where they may not hold, or none."""
+        if self.error_percent is None:
+            return NO_BAR
+        percent = str(self.error_percent)
+        return BRACKETS.format(percent) if self.extrapolated else percent
+
+    def _rounded(self, milliseconds: float) -> str:
+        from knightlite.profiler import plain, rounded
+
+        return plain(rounded(milliseconds, self.error_percent))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from knightlite.api.exploration.records import (
     Time,
 )
 from knightlite.api.exploration.sentences import told_lost
-from knightlite.api.exploration.sizes import sizes
+from knightlite.api.exploration.sizes import assumed, sizes
 from knightlite.api.exploration.trade import accuracy_of, with_best
 from knightlite.api.processes import ordered
 from knightlite.errors import Finding, KnightliteError
@@ -291,7 +291,7 @@ def _tasks(work: Work, scratch: Path, talk: Talk) -> Iterator[Task | str]:
         if isinstance(graph, str):
             yield graph
         else:
-            yield Task(graph, family, size.name, tuple(size.facts), int(point.level))
+            yield Task(graph, family, size.name, assumed(size), int(point.level))
 
 
 def _made(work: Work, point: Point, path: Path, talk: Talk) -> Path | str:

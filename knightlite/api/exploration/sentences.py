@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from knightlite.api.exploration.records import Exploration, Point
+from knightlite.api.exploration.records import BRACKETS, NO_BAR, Exploration, Point
 from knightlite.api.exploration.trade import Smallest
+
+REASONS = 4  # of bars that may not hold: the file has all
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +74,22 @@ def told_lost(lost: Sequence[Point], of: Exploration, path: Path) -> str:
 
 def told_of_rate(row: Smallest, found: Exploration, rate: float) -> str:
     """Which chip alone, without what a frame takes on the host, runs so many a second."""
+    from knightlite.profiler import plain
+
     name = found.models[row.model].file
+    frames = f"{plain(rate)} frames/s"
     if row.point is None:
-        return f"{name}: no chip here runs {rate:g} frames/s."
+        return f"{name}: no chip here runs {frames}."
     sentence = (
-        f"{name}: the smallest chip for {rate:g} frames/s, the host's share apart, is "
+        f"{name}: the smallest chip for {frames}, the host's share apart, is "
         f"{_named(row.point, found)}"
     )
     if row.surely is None:
-        return f"{sentence}; with the bar against it none here is."
+        return f"{sentence}{_at_most(row.point)}; with the bar against it none here runs so many."
     if row.surely == row.point:
-        return f"{sentence}, its bar included."
-    return f"{sentence}; with the bar against it {_named(row.surely, found)}."
+        return f"{sentence}{_at_most(row.point)}, which is enough too."
+    other = f"{_named(row.surely, found)}{_at_most(row.surely)}"
+    return f"{sentence}{_at_most(row.point)}; with the bar against it, {other}."
 
 
 def _named(point: Point, found: Exploration) -> str:
@@ -91,5 +97,25 @@ def _named(point: Point, found: Exploration) -> str:
     assert time is not None
     return (
         f"{place_of(point, found)} with {size.on_chip_bytes >> 10} KiB on chip and "
-        f"{size.macs_per_cycle} MAC/cycle: {time.rounded_ms:g} ms"
+        f"{size.macs_per_cycle} MAC/cycle: {time.words}"
     )
+
+
+def _at_most(point: Point) -> str:
+    """The time with its bar against it, as a clause; "" where it has no bar."""
+    assert point.time is not None
+    longest = point.time.longest_text
+    return "" if longest is None else f", {longest} ms at most"
+
+
+def bar_notes(found: Exploration) -> list[str]:
+    """What the column of the bars cannot say: where one is extrapolated or missing, and why."""
+    times = [point.time for point in found.points if point.time is not None]
+    notes = []
+    for what, barred in ((f"{BRACKETS.format('N')} is extrapolated", True), (NO_BAR, False)):
+        some = [time for time in times if (time.error_percent is not None) is barred]
+        reasons = [*dict.fromkeys(reason for time in some for reason in time.extrapolated)]
+        if reasons:
+            more = f"; and {len(reasons) - REASONS} more" if len(reasons) > REASONS else ""
+            notes.append(f"\u00b1 {what}: {'; '.join(reasons[:REASONS])}{more}.")
+    return notes

@@ -40,6 +40,12 @@ def sizes(names: Iterable[str], facts: Facts) -> list[tuple[Size, ChipFamily | N
     return found
 
 
+def assumed(size: Size) -> tuple[str, ...]:
+    """The figures of a chip that are not its own."""
+    own = chip_files.find(size.name).chip
+    return tuple(fact for fact, value in size.facts.items() if getattr(own, fact) != value)
+
+
 def _known(facts: Facts) -> None:
     known = [item.name for item in record_form(Chip).keys]
     for name, _ in facts:

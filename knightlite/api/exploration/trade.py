@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from knightlite.api.exploration.records import Accuracy, Exploration, Network, Point, Size
+from knightlite.api.exploration.records import Accuracy, Exploration, Network, Point, Size, Time
 
 LOSSLESS_DB = float("inf")
 
@@ -84,19 +84,21 @@ def smallest(found: Exploration, rate: float) -> tuple[Smallest, ...]:
     rows = []
     for place in range(len(found.models)):
         own = [point for point in found.points if point.model == place and point.time is not None]
-        nominal = first(point for point in own if _worst_ms(point, False) * rate <= 1e3)
-        surely = first(point for point in own if _worst_ms(point, True) * rate <= 1e3)
+        nominal = first(point for point in own if _reaches(rate, _time(point).latency_ms))
+        surely = first(point for point in own if _reaches(rate, _time(point).longest_ms))
         rows.append(Smallest(place, nominal, surely))
     return tuple(rows)
 
 
 def _size(point: Point, chips: Sequence[Size]) -> tuple[float, ...]:
     size = chips[point.chip]
-    assert point.time is not None
-    return size.on_chip_bytes, size.macs_per_cycle, point.time.latency_ms
+    return size.on_chip_bytes, size.macs_per_cycle, _time(point).latency_ms
 
 
-def _worst_ms(point: Point, with_bar: bool) -> float:
+def _time(point: Point) -> Time:
     assert point.time is not None
-    percent = point.time.error_percent or 0
-    return point.time.latency_ms * (1 + (percent / 100 if with_bar else 0))
+    return point.time
+
+
+def _reaches(rate: float, milliseconds: float | None) -> bool:
+    return milliseconds is not None and milliseconds * rate <= 1e3
