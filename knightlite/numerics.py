@@ -140,6 +140,14 @@ def multiplier(
     return Multiplier(m, q)
 
 
+def finest_scale(product: float) -> float:
+    """The finest scale that values in steps of ``product`` are requantized to: twice the limit.
+
+    Source: numerics section 3; of a ratio just below the limit the factor would saturate.
+    """
+    return product / (MAX_RATIO / 2)
+
+
 def requantize(
     acc: Array, params: Multiplier, dtype: DType, low: int | None = None, high: int | None = None
 ) -> Array:

@@ -18,6 +18,7 @@ from knightlite.errors import UsageError
 from knightlite.inference import session
 from knightlite.ir import Graph, Tensor
 from knightlite.onnx_models import write_float
+from knightlite.ops import BY_NAME, View
 from knightlite.quantize.groups import felt_interval
 from knightlite.quantize.ranges.densities import even_row_densities
 from knightlite.quantize.ranges.scale_errors import squared_error
@@ -33,6 +34,7 @@ from knightlite.quantize.statistics.observation_plan import (
     observation_plan,
 )
 from knightlite.quantize.statistics.observers import Observer, Statistics
+from quantized_nets import QuantizedNet
 
 Array = NDArray[Any]
 
@@ -165,6 +167,57 @@ def test_so_are_those_of_8_bits() -> None:
     coarsest = max(float(chosen[name].scale) for name in ("a", "b"))
     assert chosen["difference"].dtype is dtypes.S8
     assert float(chosen["difference"].scale) == pytest.approx(coarsest / 2**14, rel=1e-6)
+
+
+FACTORED: dict[str, tuple[tuple[tuple[int, int, int], ...], dict[str, Any]]] = {
+    "AveragePool": (
+        ((4, 6, 6),),
+        {"kernel": (3, 2), "strides": (1, 1), "pads": (1, 0, 0, 0), "counted_pads": (0, 0, 0, 0)},
+    ),
+    "MatMul": (((4, 1, 6), (5, 1, 4)), {"form": "values", "groups": 1}),
+    "Mul": (((4, 6, 6), (4, 6, 6)), {}),
+    "ResizeLinear": (
+        ((4, 6, 6),),
+        {"size": (9, 12), "scales": (1.5, 2.0), "coordinates": "half_pixel"},
+    ),
+}
+
+
+@pytest.mark.parametrize("op", FACTORED)
+def test_the_finest_step_is_what_a_factor_reaches(op: str) -> None:
+    """At it the operator keeps its rules; at a third of it, which is no factor, it does not."""
+    shapes, attributes = FACTORED[op]
+    broken = []
+    for part in (1.0, 1 / 3):
+        step = 1.0
+        for _ in range(2):
+            net = QuantizedNet()
+            names = [net.input(f"x{n}", *shape) for n, shape in enumerate(shapes)]
+            graph = net.build(net.node(op, tuple(names), "y", dtypes.S16, step, **attributes))
+            view = View(graph, graph.nodes[0])
+            step = float(BY_NAME[op].finest_step(view)) * part
+        broken.append(list(BY_NAME[op].broken(view)))
+    assert not broken[0]
+    assert broken[1]
+
+
+def test_a_mean_of_what_has_none_is_quantized() -> None:
+    """Rows that a norm has centred are centred again: all that is left are roundings."""
+    net = FloatNet()
+    net.input("x", 4, 8, 8)
+    net.conv("x", "a", 4)
+    net.node("AveragePool", ("a",), "mean", kernel=(8, 8), strides=(8, 8), pads=(0, 0, 0, 0),
+             counted_pads=(0, 0, 0, 0))  # fmt: skip
+    net.conv("mean", "y", 4)
+    graph = net.build("y")
+    graph.constants["a.weight"][:] = 0
+    graph.constants["a.weight"][:, 0, 0, 0] = 1
+    graph.constants["a.bias"][:] = 0
+    pictures = noise((4, 4, 8, 8))
+    pictures -= pictures.mean(axis=(2, 3), keepdims=True)
+    chosen = choose(graph, pictures)
+    least = float(chosen["a"].scale) / 64 / 2**14
+    assert float(chosen["mean"].scale) == pytest.approx(least, rel=1e-6)
 
 
 def test_a_sum_that_is_only_roundings_has_their_range() -> None:

@@ -26,7 +26,6 @@ from knightlite.ops.opdef import (
     OpDef,
     Tie,
     View,
-    any_step,
     as_inputs,
     clamped_at_zero,
     no_macs,
@@ -77,11 +76,16 @@ def finest_pair(view: View) -> float:
     """
     coarser = max(float(view.scale(0)), float(view.scale(1)))
     if view.output.dtype != dtypes.S16:
-        return coarser * abs(view.gain) / (numerics.MAX_RATIO / 2)
+        return numerics.finest_scale(coarser * abs(view.gain))
     magnitudes = sum(max(-t.dtype.minimum, t.dtype.maximum) for t in map(view.tensor, (0, 1)))
     room = (1 << numerics.WIDE_MULTIPLIER_BITS) >> (magnitudes - 1).bit_length()
     room = min(room, int(numerics.MAX_RATIO) // 2)
     return coarser * abs(view.gain) / room
+
+
+def finest_product(view: View) -> float:
+    """The finest scale of a product that a factor reaches."""
+    return numerics.finest_scale(float(view.scale(0) * view.scale(1)) * abs(view.gain))
 
 
 def pair_parameters(view: View) -> numerics.AddParameters:
@@ -400,7 +404,7 @@ MUL = replace(
     onnx_types=("Mul",),
     reference=reference_mul,
     to_golden=golden_mul,
-    finest_step=any_step,
+    finest_step=finest_product,
     ties=untied,  # of a gate and what it gates: which is which, its makers tell
     constraints=(
         _shape_rule("Mul"),

@@ -90,6 +90,11 @@ def _ratio(view: View) -> float:
     return float(view.scale(0) * view.scale(1) * view.gain / view.output_scale)
 
 
+def finest_products(view: View) -> float:
+    """The finest scale of the result that a factor reaches."""
+    return numerics.finest_scale(float(view.scale(0) * view.scale(1)) * abs(view.gain))
+
+
 def reference(view: View, inputs: tuple[Array, ...]) -> Array:
     """Two integer tensors -> the requantized products of their matrices."""
     parts = (
@@ -311,6 +316,7 @@ MATMUL = OpDef(
     samples=samples,
     nonnegative=as_inputs,
     clampable=True,
+    finest_step=finest_products,
     scalable=True,
     reads_axes=True,
 )

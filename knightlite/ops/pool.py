@@ -60,6 +60,12 @@ def average_parameters(view: View, divisor: int) -> numerics.Multiplier:
     return numerics.multiplier(view.scale(0) * view.gain / (view.output_scale * divisor))
 
 
+def finest_average(view: View) -> float:
+    """The finest scale of a mean that a factor reaches: that of the smallest window."""
+    least = int(divisors(view).min())
+    return numerics.finest_scale(float(view.scale(0)) * abs(view.gain) / max(least, 1))
+
+
 def _patches(view: View, x: Array, fill: int) -> Array:
     return windows(
         x, view.integers("kernel"), view.integers("strides"), ONES, view.integers("pads"), fill
@@ -389,6 +395,7 @@ AVERAGE_POOL = OpDef(
         ),
     ),
     samples=samples_average,
+    finest_step=finest_average,
     nonnegative=as_inputs,
     ties=own_channels,
     carries_offsets=pads_nothing,

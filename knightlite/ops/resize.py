@@ -68,12 +68,22 @@ def linear_parameters(view: View) -> numerics.Multiplier:
 
     The power of two of the product goes into q alone, which may so reach 31 + 23.
     """
+    unit, extra = _blend_unit(view)
+    params = numerics.multiplier(view.scale(0) / view.output_scale * unit)
+    return numerics.Multiplier(params.m, params.q + extra)
+
+
+def _blend_unit(view: View) -> tuple[float, int]:
+    """2^extra / (uy * ux) in [1, 2), and extra."""
     height, width = (sampling.blend(axis).unit for axis in axes(view))
     product = height * width
     extra = (product - 1).bit_length()
-    ratio = view.scale(0) / view.output_scale * (2.0**extra / product)
-    params = numerics.multiplier(ratio)
-    return numerics.Multiplier(params.m, params.q + extra)
+    return 2.0**extra / product, extra
+
+
+def finest_blend(view: View) -> float:
+    """The finest scale of a weighted sum that a factor reaches."""
+    return numerics.finest_scale(float(view.scale(0)) * _blend_unit(view)[0])
 
 
 def reference_linear(view: View, inputs: tuple[Array, ...]) -> Array:
@@ -357,6 +367,7 @@ RESIZE_LINEAR = OpDef(
     from_onnx=None,
     infer=infer,
     to_onnx=to_onnx,
+    finest_step=finest_blend,
     reference=reference_linear,
     to_golden=golden_linear,
     region=region_linear,

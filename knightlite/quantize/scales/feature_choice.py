@@ -55,7 +55,8 @@ from knightlite.quantize.statistics.observers import Statistics
 LEAST_ENTRIES = 8  # between 0 and a bend: to move it costs a scale at most an eighth
 ON_ENTRY = 1e-6  # of its place: a bend so near to an entry lies on it, rounded to float32
 LEAST_CODES = 16  # between 0 and a jump: at most a sixteenth
-SUMS = ("Add", "Max", "Min", "Sub")
+# of these also 8-bit results may be finer than a factor reaches
+FACTORED = ("Add", "AveragePool", "MatMul", "Max", "Min", "Mul", "ResizeLinear", "Sub")
 COARSER = 1.5  # what several jumps of a table may cost the scale that it reads
 EPSILON = 1e-9
 FINER = "a coarser scale, or none: what calibration finds is fine enough"
@@ -139,7 +140,8 @@ def _members(
 def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str, Feature]:
     """Outputs in steps that what produces them can tell apart: 16-bit ones, and all of sums.
 
-    The sum of values that nearly cancel is as small as one likes, its operands' steps are not.
+    The sum, or the mean, of values that nearly cancel is as small as one likes, its operands' steps
+    are not.
 
     UsageError with every pin that is finer than that.
     """
@@ -150,7 +152,7 @@ def _no_finer_than_factors(basis: Basis, chosen: dict[str, Feature]) -> dict[str
         made = chosen[node.output]
         if node.op == "Conv" and not made.scale.ndim and made.group not in pinned:
             least = np.float32(least_step(basis, node, chosen[node.inputs[0]], made))
-        elif made.dtype == dtypes.S16 or node.op in SUMS:
+        elif made.dtype == dtypes.S16 or node.op in FACTORED:
             beside = [chosen[name] for name in (*node.inputs, node.output) if name in chosen]
             known = graph.with_tensors([quantized_tensor(graph, item) for item in beside])
             least = np.float32(BY_NAME[node.op].finest_step(View(known, node)))
