@@ -300,6 +300,21 @@ def test_a_pool_over_the_whole_picture_has_one_spelling(tmp_path: Path) -> None:
     assert graph.nodes[0].attributes == graph.nodes[1].attributes
 
 
+@pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])
+@pytest.mark.parametrize("pads", [[0] * 4, [1, 0, 2, 1]])
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_pool_larger_than_the_picture(
+    tmp_path: Path, op: str, pads: list[int], count: int
+) -> None:
+    """With ceil_mode it is one window over whatever there is, pads that count included."""
+    net = start(opset=17)
+    counted = {"count_include_pad": count} if op == "AveragePool" else {}
+    net.node(op, ["x"], "y", kernel_shape=[640, 300], strides=[640, 300], ceil_mode=1, pads=pads,
+             **counted)  # fmt: skip
+    (node,) = checked(net.save(tmp_path, "y")).nodes
+    assert node.attributes["kernel"] == (9 + pads[0] + pads[2], 9 + pads[1] + pads[3])
+
+
 # ------------------------------------------------------------------ refusals
 
 

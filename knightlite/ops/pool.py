@@ -6,7 +6,7 @@ divisor in m, where windows over the edge may have a divisor of their own (count
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -239,6 +239,7 @@ def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
     ceil = bool(node.attributes.get("ceil_mode", 0))
     declared = resolve_pads(node.attributes, shape[2:], kernel, strides, ONES)
     pads = resolve_pads(node.attributes, shape[2:], kernel, strides, ONES, ceil)
+    kernel, strides, pads = _trimmed(shape[2:], kernel, strides, pads, declared)
     attributes = {"kernel": kernel, "strides": strides, "pads": pads}
     if node.op_type == "AveragePool":
         include = bool(node.attributes.get("count_include_pad", 0))
@@ -246,6 +247,28 @@ def from_onnx(node: OnnxNode, builder: GraphBuilder) -> None:
         if declared != pads:
             attributes["declared_pads"] = declared
     builder.node(node.op_type, (node.inputs[0],), node.output, attributes)
+
+
+def _trimmed(
+    sizes: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[int],
+    declared: Sequence[int],
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Kernel, strides and pads without what a single window has beyond all that counts.
+
+    With ceil_mode a window may be far larger than the features: a mean over whatever there is.
+    """
+    longest, steps, rest = list(kernel), list(strides), list(pads)
+    for axis, size in enumerate(sizes):
+        beyond = pads[axis + 2] - declared[axis + 2]
+        padded = size + pads[axis] + pads[axis + 2]
+        if beyond > 0 and output_size(padded, kernel[axis], strides[axis], 1) == 1:
+            longest[axis] -= beyond
+            steps[axis] = min(steps[axis], longest[axis])
+            rest[axis + 2] -= beyond
+    return tuple(longest), tuple(steps), tuple(rest)
 
 
 # ------------------------------------------------------------------ constraints and samples
