@@ -25,7 +25,7 @@ from knightlite.errors import (
     unreadable,
 )
 from knightlite.json_records import Misfit, read, record_form
-from knightlite.reading import read_text, toml_table
+from knightlite.reading import holds_key, read_text, toml_table
 
 SOURCES = ("stated", "inferred", "fitted", "modelled")
 FORMAT = 1
@@ -157,7 +157,8 @@ def find(name: str) -> ChipFamily:
     if name.endswith(FILE_SUFFIX):
         path = Path(name)
         if not path.is_file():
-            raise not_there("chip file", path, "`knightlite chips` lists those that ship")
+            hint = "`knightlite chips` lists those that ship"
+            raise not_there("chip file", path, hint, fits=holds_key("family"))
         try:
             text = read_text(path, limits.TOML_BYTES)
         except OSError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 Found = TypeVar("Found")
+Fits = Callable[[Path], bool]
 
 SHOWN_NAMES = 12  # of a longer list in a hint
 FEW = 8  # findings that are told one by one
@@ -26,6 +27,7 @@ PARTICULAR = "…"
 NUMBERED = re.compile(r"(.*?)([0-9]{1,18})", re.DOTALL)  # a name's stem, and the number at its end
 NEAREST, NEAR = 3, 0.6  # names suggested at most, and how alike they are (of difflib)
 BEGINNING = 3  # letters of a name, at least, that may stand for all of it
+LOOKED_INTO = 12  # files that are looked into, for whether they are of the kind that is meant
 LOOKED_AT = 2000  # files of a folder, where a name is looked for that is near to one of them
 
 
@@ -138,21 +140,21 @@ def suggestion(name: str, known: Iterable[str], what_else: str = "") -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Of the known names the nearest to a wrong one, as a question, letter case apart; or ""."""
-    near = _nearest(name, known)
+    near = near_names(name, known)
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
-def _nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The nearest names; those that a name begins come first, where they are few."""
+def near_names(name: str, known: Iterable[str], count: int = NEAREST) -> list[str]:
+    """The nearest names, ``count`` at most; those that a name begins come first, if few."""
     from difflib import get_close_matches
 
     names = {item.casefold(): item for item in reversed([*known])}
     folded = name.casefold()
     longer = [item for item in names if len(folded) >= BEGINNING and item.startswith(folded)]
     longer = sorted(longer, key=len) if len(longer) <= NEAREST else []  # of many it says nothing
-    alike = get_close_matches(folded, names, n=NEAREST, cutoff=NEAR)
+    alike = get_close_matches(folded, names, n=count, cutoff=NEAR)
     near = [*longer, *_numbered_near(folded, names), *alike]
-    near = [*dict.fromkeys(near)][:NEAREST]
+    near = [*dict.fromkeys(near)][:count]
     near = [folded] if folded in names else near
     return [names[item] for item in near]
 
@@ -175,11 +177,14 @@ def not_there(
     *,
     folder: bool = False,
     endings: Sequence[str] = (),
+    fits: Fits | None = None,
 ) -> UsageError:
     """The error for a file that is named and is none, or for such a ``folder``.
 
     ``what`` it is to be, as a sentence begins with it. Names that are near come first in the hint;
-    ``hint`` is what makes such a file. ``endings``: how such files end, where only they are meant.
+    ``hint`` is what makes such a file. ``endings``: how such files end, where only they are meant;
+    ``fits``: which of them are of the kind that is meant, those that are not are named only where
+    none near is.
     """
     path = Path(path)
     if folder and path.exists():
@@ -190,8 +195,10 @@ def not_there(
         return UsageError(f"{what} {path} is a folder, not a file.", "name the file inside it")
     if path.is_symlink():
         return UsageError(f"{what} {path} is a link that leads to no file.", "name a file")
-    near = near_path(path, folder=folder, endings=endings)
-    near = near or listed_beside(path, folder=folder, endings=endings)
+    near = near_path(path, folder=folder, endings=endings, fits=fits)
+    if fits is not None:
+        near = near or near_path(path, folder=folder, endings=endings)
+    near = near or listed_beside(path, folder=folder, endings=endings, fits=fits)
     if not near and not hint:
         near = nothing_beside(path, folder=folder)
     return UsageError(f"{what} {path} does not exist.", joined_hints(near, hint))
@@ -226,47 +233,66 @@ def joined_hints(*hints: str) -> str:
     return found
 
 
-def unreadable(what: str, path: str | Path, error: OSError, hint: str = "") -> UsageError:
+def unreadable(
+    what: str, path: str | Path, error: OSError, hint: str = "", fits: Fits | None = None
+) -> UsageError:
     """The error for a named file that could not be opened: it is not there, or why else."""
     if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
-        return not_there(what, path, hint)
+        return not_there(what, path, hint, fits=fits)
     reason = error.strerror or str(error)
     return UsageError(f"{what} {path} cannot be read: {reason}.", hint)
 
 
-def near_path(path: Path, *, folder: bool = False, endings: Sequence[str] = ()) -> str:
+def near_path(
+    path: Path,
+    *,
+    folder: bool = False,
+    endings: Sequence[str] = (),
+    fits: Fits | None = None,
+) -> str:
     """What lies near a path that leads nowhere, as a question or a clause; or "".
 
     Names of the same ending first; where a folder on the way is not there, what is near to that.
+    ``fits``: files that are not of this kind are no answer.
     """
     above = path.parent
     if not above.is_dir():
         missing = path
         while missing != missing.parent and not missing.parent.is_dir():
             missing = missing.parent
-        there = _nearest(missing.name, _names_in(missing.parent, folder=True))
+        there = near_names(missing.name, _names_in(missing.parent, folder=True))
         rest = path.relative_to(missing)
         return _asked([missing.parent / item / rest for item in there]) or (
             f"there is no folder {missing}"
         )
     names = _names_in(above, folder)
     if folder:
-        return _asked([above / item for item in _nearest(path.name, names)])
+        return _asked([above / item for item in near_names(path.name, names)])
     for some in (_ending_so(names, path, endings), () if endings else names):
         stems: dict[str, list[str]] = {}  # the ending says nothing of how near a name is
         for item in some:
             stems.setdefault(Path(item).stem, []).append(item)
         stem = path.stem if path.suffix in {Path(item).suffix for item in some} else path.name
-        near = [above / item for found in _nearest(stem, stems) for item in stems[found]]
+        count = NEAREST if fits is None else LOOKED_INTO
+        found = (above / item for stem in near_names(stem, stems, count) for item in stems[stem])
+        near = [*itertools.islice((item for item in found if not fits or fits(item)), NEAREST)]
         if near:
-            return _asked(near[:NEAREST])
+            return _asked(near)
     return ""
 
 
-def listed_beside(path: Path, *, folder: bool = False, endings: Sequence[str] = ()) -> str:
+def listed_beside(
+    path: Path,
+    *,
+    folder: bool = False,
+    endings: Sequence[str] = (),
+    fits: Fits | None = None,
+) -> str:
     """The files of a kind, or the folders, beside a path that leads nowhere, as a clause; or ""."""
     found = _names_in(path.parent, folder)
     found = found if folder else _ending_so(found, path, endings)
+    if fits is not None:
+        found = [item for item in found[:LOOKED_INTO] if fits(path.parent / item)]
     if not found or not (folder or endings or path.suffix):
         return ""
     more = ", ..." if len(found) > FEW else ""

@@ -20,9 +20,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from knightlite import atomic_write, json_records
 from knightlite.errors import (
+    Fits,
     FormatError,
     UsageError,
     listed_beside,
+    near_names,
     near_path,
     not_there,
     nothing_beside,
@@ -299,11 +301,16 @@ def left_in(workspace: Workspace, stage: str, folder: Path) -> Record | None:
 
 
 def resolve(
-    workspace: Workspace, path: str | Path, wanted: str = "", with_sha256: str | None = None
+    workspace: Workspace,
+    path: str | Path,
+    wanted: str = "",
+    with_sha256: str | None = None,
+    fits: Fits | None = None,
 ) -> tuple[Path, str]:
     """An existing path as it is; a bare file name that is absent here, through the manifest.
 
-    ``wanted``: the key of the files that are meant, where only those are. ``with_sha256``: of
+    ``wanted``: the key of the files that are meant, where only those are; ``fits``: whether a file
+    that no stage has left is such a one. ``with_sha256``: of
     several files of that name the one of a run that left a file with this hash too. Returns the
     path and the sentence that says where it was found ("" where it was simply there).
     UsageError where it is nowhere, or where the recorded file is gone, or has changed, or what it
@@ -324,7 +331,7 @@ def resolve(
                     if old is not None:
                         raise old.refusal(found)
                     return found, f"{path} is not here; {found} is taken, which {item.stage} left."
-    raise UsageError(f"file {path} does not exist.", _nearest(workspace, path, wanted))
+    raise UsageError(f"file {path} does not exist.", _nearest(workspace, path, wanted, fits))
 
 
 def _left(run: Record, sha256: str | None) -> bool:
@@ -345,27 +352,38 @@ MAKERS = {  # by how its name ends, the first that fits: what leaves such a file
 KEPT_AS = {"onnx": "_quantize.onnx", "cfg": ".cfg", "weight": ".weight", "tsmodel": ".tsmodel"}
 
 
-def _nearest(workspace: Workspace, path: Path, key: str) -> str:
+def _nearest(workspace: Workspace, path: Path, key: str, fits: Fits | None) -> str:
     """The hint where a file is nowhere: where its name lies, what is near, what leaves such."""
-    left = [
-        (item.stage, Path(entry.path))
+    every = [
+        (item.stage, kept, Path(entry.path))
         for item in reversed(workspace.records)
         for kept, entry in item.files.items()
-        if key in ("", kept)
     ]
+    left = [(stage, other) for stage, kept, other in every if key in ("", kept)]
+    others = {workspace.directory / other for _, other in left}
+    others = {workspace.directory / other for _, _, other in every} - others
+
+    def good(found: Path) -> bool:
+        return found not in others and (fits is None or fits(found))
+
     for stage, other in left:
         if other.name == path.name and (workspace.directory / other).is_file():
             return f"{stage} left {workspace.directory / other}"
-    near = near_path(workspace.directory / path)
+    ends = KEPT_AS.get(key, path.name)
+    endings = () if key not in KEPT_AS else (Path(ends).suffix or ends,)
+    near = near_path(workspace.directory / path, endings=endings, fits=good)
     if near:
         return near
+    names = {other.name: str(workspace.directory / other) for _, other in reversed(left)}
+    names = {name: found for name, found in names.items() if Path(found).is_file()}
+    if found := near_names(path.name, names):
+        return f"did you mean {' or '.join(names[name] for name in found)}?"
     alike = sorted({other.name for _, other in left if other.suffix == path.suffix})
     if alike:
         return f"the stages run here left {', '.join(alike)}"
-    ends = KEPT_AS.get(key, path.name)
     made = next((made for end, made in MAKERS.items() if ends.endswith(end)), "")
     there = workspace.directory / path
-    return listed_beside(there) or made or nothing_beside(there)
+    return listed_beside(there, endings=endings, fits=good) or made or nothing_beside(there)
 
 
 def sha256_of(path: str | Path) -> str:
@@ -450,14 +468,25 @@ def _superseded(workspace: Workspace, item: Record) -> Stale | None:
 
 
 def _remark(workspace: Workspace, path: Path) -> str:
-    """What to say of a file that is named with its path though it is out of date; "" if not."""
+    """What to say of a file that is named with its path though no stage left it so.
+
+    It has changed since, or is out of date; "" where neither is, and where no stage left it.
+    """
     recorded = _recorded_path(workspace.directory, path)
-    for item in reversed(workspace.records):
-        for produced in item.files.values():
-            if produced.path == recorded and produced.sha256 == sha256_of(path):
-                old = stale(workspace, item) or _superseded(workspace, item)
-                return f"{path} is taken as it is, though {old.reason}." if old else ""
-    return ""
+    runs = [
+        (item, produced.sha256)
+        for item in reversed(workspace.records)
+        for produced in item.files.values()
+        if produced.path == recorded
+    ]
+    if not runs:
+        return ""
+    digest = sha256_of(path)
+    for item, left in runs:
+        if left == digest:
+            old = stale(workspace, item) or _superseded(workspace, item)
+            return f"{path} is taken as it is, though {old.reason}." if old else ""
+    return f"{path} is taken as it is, though it has changed since {runs[0][0].stage} left it."
 
 
 def command_of(item: Record) -> str:

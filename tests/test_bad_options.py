@@ -42,8 +42,8 @@ def test_a_chip_and_a_file_that_are_none_are_said_at_once(
 
 SHIPPED = "`knightlite chips` lists those that ship"
 SAMPLE_LEFT = "quant leaves a sample as inputs/NAME.bin"
-ONNX_THERE = f"the files there are digits.onnx, {STEM}.onnx, {STEM}_golden.onnx"
-BIN_THERE = f"the files there are {STEM}_known_input.bin, {STEM}_known_output.bin; {SAMPLE_LEFT}"
+FLOAT_THERE = "the files there are digits.onnx"
+BIN_THERE = f"the files there are {STEM}_known_input.bin; {SAMPLE_LEFT}"
 LEFT_CFG = f"the stages run here left {STEM}_r.cfg"
 LEFT_ONNX = f"the stages run here left {STEM}.onnx"
 
@@ -53,10 +53,10 @@ LEFT_ONNX = f"the stages run here left {STEM}.onnx"
     [
         (["quant", "-m", "no.pdmodel"], 2, "file no.pdmodel does not exist.",
          "the files there are digits.pdmodel"),
-        (["quant", "-m", "no.onnx"], 2, "file no.onnx does not exist.", ONNX_THERE),
-        (["check", "-m", "no.onnx"], 2, "file no.onnx does not exist.", ONNX_THERE),
+        (["quant", "-m", "no.onnx"], 2, "file no.onnx does not exist.", FLOAT_THERE),
+        (["check", "-m", "no.onnx"], 2, "file no.onnx does not exist.", FLOAT_THERE),
         (["check", "-m", "digit.onnx"], 2, "file digit.onnx does not exist.",
-         f"did you mean digits.onnx or {STEM}.onnx or {STEM}_golden.onnx?"),
+         "did you mean digits.onnx?"),
         (["check", "-m", "calibs/net.onnx"], 2, "file calibs/net.onnx does not exist.",
          "there is no folder calibs"),
         (["quant", "-m", "digits.pdmodel", "-w", "no.pdiparams"], 2,
@@ -83,6 +83,18 @@ LEFT_ONNX = f"the stages run here left {STEM}.onnx"
          "file no_quantize.onnx does not exist.",
          f"did you mean {STEM}.onnx?"),
         (["compile", "--onnx", "no.onnx"], 2, "file no.onnx does not exist.", LEFT_ONNX),
+        (["compile", "--onnx", "digits_quantise.onnx"], 2,
+         "file digits_quantise.onnx does not exist.", f"did you mean {STEM}.onnx?"),
+        (["diagnose", "--quantized", "digits_golden.onnx"], 2,
+         "file digits_golden.onnx does not exist.", f"did you mean {STEM}.onnx?"),
+        (["profile", "--onnx", "digits_quantise.onnx"], 2,
+         "quantized model digits_quantise.onnx does not exist.",
+         f"did you mean {STEM}.onnx? quant leaves X_quantize.onnx"),
+        ([*SIM, "--config", "digits_quantise_r.cgf"], 2,
+         "file digits_quantise_r.cgf does not exist.", f"did you mean {STEM}_r.cfg?"),
+        (["sim", "--input", f"{STEM}_known_output_.bin"], 2,
+         f"input file {STEM}_known_output_.bin does not exist.",
+         f"did you mean {STEM}_known_input.bin? {SAMPLE_LEFT}"),
         (["compile", "--onnx", "calib"], 2, "file calib is a folder, not a file.", INSIDE),
         ([*SIM, "--config", "no.cfg"], 2, "file no.cfg does not exist.", LEFT_CFG),
         ([*SIM, "--weight", "no.weight"], 2, "file no.weight does not exist.",
@@ -90,7 +102,8 @@ LEFT_ONNX = f"the stages run here left {STEM}.onnx"
         ([*SIM, "--labels", "no.txt"], 2, "labels file no.txt does not exist.",
          f"the files there are {STEM}_r.map.txt, labels.txt"),
         ([*SIM, "--check", "--golden", "no.onnx"], 2, "golden model no.onnx does not exist.",
-         f"{ONNX_THERE}; compile writes X_golden.onnx; --golden FILE names another place"),
+         f"the files there are {STEM}_golden.onnx; compile writes X_golden.onnx; --golden FILE "
+         "names another place"),
         (["sim", "--input", "no.bin"], 2, "input file no.bin does not exist.", BIN_THERE),
         (["sim", "--input", "calib"], 2, "input calib is a folder, and sim runs what a file holds.",
          "`knightlite eval digits_quantize_r.cfg --data calib` runs all its pictures; or name *"),
@@ -118,7 +131,7 @@ LEFT_ONNX = f"the stages run here left {STEM}.onnx"
         (["compare", "-sd", "no"], 2, "folder no does not exist.",
          "the folders there are calib, inputs; name the one in which sim left results"),
         (["profile", "--onnx", "no.onnx"], 2, "quantized model no.onnx does not exist.",
-         f"{ONNX_THERE}; quant leaves X_quantize.onnx"),
+         f"the files there are {STEM}.onnx; quant leaves X_quantize.onnx"),
         (["check", "-m", "digits.onnx", "-uds", "no.py"], 2, "user script no.py does not exist.",
          "name it with -uds FILE"),
         (["eval", "--data", "calib", "--annotations", "no.json"], 2,

@@ -20,6 +20,7 @@ from knightlite.ir import Graph
 from knightlite.isa import ALL_INSTRUCTIONS, Space, layout
 from knightlite.isa.chip_limits import addresses
 from knightlite.json_records import LARGEST_WHOLE
+from knightlite.preprocess import load_recipe
 from knightlite.profiler import perfetto_trace, profile, profile_json, profile_text
 from quantized_nets import QuantizedNet
 
@@ -122,6 +123,16 @@ def test_own_chip(tmp_path: Path) -> None:
     assert family.chip == replace(find("TX5368AV200").chip, fspm_bytes=1 << 20)
     assert family.digest != find("TX5368AV200").digest
     assert family.provenance["fspm_bytes"].note == ""
+
+
+def test_a_recipe_is_not_taken_for_a_chip_file(tmp_path: Path) -> None:
+    """Both end in .toml: what they hold tells them apart."""
+    (tmp_path / "boards.toml").write_text('family = "boards"\n', encoding="utf-8")
+    (tmp_path / "boars.toml").write_text('resize = "none"\n', encoding="utf-8")
+    for read, near in ((find, "boards.toml"), (load_recipe, "boars.toml")):
+        with pytest.raises(UsageError) as caught:
+            read(str(tmp_path / "board.toml"))
+        assert caught.value.hint.startswith(f"did you mean {tmp_path / near}? ")
 
 
 def test_chip_that_is_not_there(tmp_path: Path) -> None:

@@ -207,10 +207,40 @@ def test_what_was_left_beside_a_file_comes_before_the_newest() -> None:
     assert resolve(workspace, name, with_sha256="0" * 64)[0] == other / name
 
 
-def test_existing_file_is_taken_as_it_is() -> None:
+def test_existing_file_is_taken_as_it_is_and_a_change_is_said() -> None:
     workspace = left_by_quant(".")
-    make("d_quantize.onnx", "changed by hand")
-    assert resolve(workspace, "d_quantize.onnx") == (Path("d_quantize.onnx"), "")
+    path = Path("d_quantize.onnx")
+    assert resolve(workspace, path) == (path, "")
+    make(str(path), "changed by hand")
+    assert resolve(workspace, path) == (
+        path, "d_quantize.onnx is taken as it is, though it has changed since quant left it.",
+    )  # fmt: skip
+    make("d_other.onnx", "which no stage left")
+    assert resolve(workspace, "d_other.onnx") == (Path("d_other.onnx"), "")
+
+
+def test_near_names_are_of_the_kind_that_is_meant() -> None:
+    """By the manifest where a stage left the file, else by what the file holds."""
+    left_by_quant()
+    make("d_quantize_golden.onnx", "golden")
+    record(
+        ".", "compile", "TX5368AV200", {}, {"golden": "d_quantize_golden.onnx"}, {}
+    )  # fmt: skip
+    workspace = open_workspace(".")
+    there = {"d_quantise_mine.onnx": True, "d_quantise_float.onnx": False}
+
+    def hint(name: str) -> str:
+        with pytest.raises(UsageError) as caught:
+            resolve(workspace, name, "onnx", fits=lambda path: there.get(path.name, True))
+        return caught.value.hint
+
+    assert hint("d_quantise.onnx") == "did you mean tmp/densenet/d_quantize.onnx?"
+    for name in there:
+        make(name, "beside")
+    assert hint("d_quantise.onnx") == "did you mean d_quantise_mine.onnx?"
+    with pytest.raises(UsageError) as caught:
+        resolve(workspace, "d_quantise_goldn.onnx", "golden")
+    assert caught.value.hint.startswith("did you mean d_quantize_golden.onnx")
 
 
 def test_name_that_is_nowhere() -> None:
@@ -288,7 +318,8 @@ def test_what_was_made_from_something_else_is_not_taken(
         f"d_r.cfg is taken as it is, though {reason}.",
     )
     make("d_r.cfg", "changed by hand")  # then it is the user's
-    assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), "")
+    changed_since = "d_r.cfg is taken as it is, though it has changed since compile left it."
+    assert resolve(space, "d_r.cfg") == (Path("d_r.cfg"), changed_since)
 
 
 @pytest.mark.parametrize(("asked", "words"), [(None, ""), ("TX510x", " --chip TX510x")])

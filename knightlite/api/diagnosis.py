@@ -153,9 +153,12 @@ def _named(options: DiagnoseOptions, talk: Talk) -> tuple[DiagnoseOptions, works
 
     Beside them the record of that run, where there is one.
     """
+    from knightlite.frontend.model_kind import ModelKind, of_kind
+
     space = workspace.open_workspace(options.directory)
     if options.quantized is not None:
-        path, sentence = workspace.resolve(space, options.quantized)
+        fits = of_kind(ModelKind.QDQ)
+        path, sentence = workspace.resolve(space, options.quantized, "onnx", fits=fits)
         record = next((run for run in reversed(space.records) if _is_of(space, run, path)), None)
     else:
         latest = workspace.latest(space, "quant", "onnx")

@@ -34,6 +34,7 @@ from knightlite.frontend.model_kind import (
     ModelKind,
     ending_quantizers,
     kind_of,
+    of_kind,
 )
 from knightlite.frontend.source import SourceModel
 from knightlite.frontend.static_shapes import InputShapes
@@ -236,7 +237,7 @@ def builds_model(path: Path, framework: str | None) -> bool:
 def require_there(model: Path) -> None:
     """UsageError for a model's file that is not there; what may name a function passes."""
     if model.suffix.lower() in SUFFIXES and not model.is_file():
-        raise not_there("file", model)
+        raise not_there("file", model, fits=of_kind(ModelKind.FLOAT))
 
 
 def framework_of(path: Path, framework: str | None) -> str:
@@ -266,7 +267,8 @@ def framework_of(path: Path, framework: str | None) -> str:
         )
     by_suffix = SUFFIXES.get(suffix)
     if framework is None and by_suffix is None and not path.is_file():
-        raise not_there("model", path, FUNCTION_HINT, endings=tuple(SUFFIXES))
+        fits = of_kind(ModelKind.FLOAT)
+        raise not_there("model", path, FUNCTION_HINT, endings=tuple(SUFFIXES), fits=fits)
     if framework is None and by_suffix is None:
         raise UsageError(
             f"{path} must end in {', '.join(list(SUFFIXES)[:-1])} or {list(SUFFIXES)[-1]}"

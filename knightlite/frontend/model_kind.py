@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knightlite.errors import KnightliteError
 from knightlite.frontend import onnx_file
 
 if TYPE_CHECKING:
@@ -64,6 +65,20 @@ def ending_quantizers(
         if kind not in PASSING or read & {*outputs}:
             read.update(name for name in inputs if name)
     return frozenset(found)
+
+
+def of_kind(*kinds: ModelKind) -> Callable[[Path], bool]:
+    """Whether a file is of one of these forms; files of other tools are float models."""
+
+    def fits(path: Path) -> bool:
+        if path.suffix.lower() != ".onnx":
+            return ModelKind.FLOAT in kinds and path.suffix.lower() not in COMPILED
+        try:
+            return kind_of_file(path) in kinds
+        except KnightliteError:
+            return False
+
+    return fits
 
 
 def kind_of_file(path: Path) -> ModelKind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,12 +41,12 @@ def among(words: Iterable[Any], called: str) -> Check:
     return check
 
 
-def existing(what: str, hint: str) -> Check:
-    """That a named file is there, though nothing may come to read it."""
+def existing(what: str, hint: str, endings: Sequence[str] = ()) -> Check:
+    """That a named file is there, though nothing may come to read it; ``endings``: of such ones."""
 
     def check(path: Path) -> None:
         if not path.is_file():
-            raise not_there(what, path, hint)
+            raise not_there(what, path, hint, endings=endings)
 
     return check
 

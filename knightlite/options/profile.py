@@ -94,7 +94,7 @@ class ProfileOptions:
     onnx: Path | None = like(
         shared.QUANTIZED,
         help="The quantized model for that [default: what it was compiled from].",
-        check=existing("quantized model", "quant leaves X_quantize.onnx"),
+        check=existing("quantized model", "quant leaves X_quantize.onnx", ("_quantize.onnx",)),
     )
     diff: tuple[Path, ...] = option(
         "--diff",

@@ -18,7 +18,7 @@ import numpy as np
 from knightlite import limits
 from knightlite.datafiles import calibration_folder
 from knightlite.errors import Finding, FormatError, UsageError, not_there, suggestion, unreadable
-from knightlite.reading import read_text, toml_table
+from knightlite.reading import holds_key, read_text, toml_table
 
 COLORS = {"RGB": 3, "BGR": 3, "GRAY": 1}  # colour order -> channels
 PAD_RIGHT, PAD_CENTER, PAD_CORNER = (
@@ -115,7 +115,9 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             if own.is_file():
                 raise UsageError(f"recipe file {own} must end in .toml.", "rename it")
             if len(own.parts) > 1 or (own.name and own.with_suffix(".toml").is_file()):
-                raise not_there("recipe", own, RECIPES_HINT, endings=(".toml",))
+                raise not_there(
+                    "recipe", own, RECIPES_HINT, endings=(".toml",), fits=holds_key("resize")
+                )
             raise UsageError(
                 f"recipe {name_or_path} is not known.",
                 suggestion(str(name_or_path), list_recipes(), RECIPES_HINT),
@@ -123,7 +125,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     try:
         text = read_text(path, limits.TOML_BYTES)
     except OSError as error:
-        raise unreadable("recipe file", path, error, RECIPES_HINT) from error
+        raise unreadable("recipe file", path, error, RECIPES_HINT, holds_key("resize")) from error
     except UnicodeDecodeError as error:
         raise FormatError(f"recipe file {path} is not UTF-8 text.") from error
     return parse_recipe(text, path.stem, str(path))

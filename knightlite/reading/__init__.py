@@ -5,6 +5,14 @@ each with a reason that fits behind a colon: who reads knows the file's name and
 """
 
 from knightlite.reading.files import open_regular, read_bytes, read_part, read_text
-from knightlite.reading.texts import json_value, toml_table
+from knightlite.reading.texts import holds_key, json_value, toml_table
 
-__all__ = ["json_value", "open_regular", "read_bytes", "read_part", "read_text", "toml_table"]
+__all__ = [
+    "holds_key",
+    "json_value",
+    "open_regular",
+    "read_bytes",
+    "read_part",
+    "read_text",
+    "toml_table",
+]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from knightlite import limits
+from knightlite.reading.files import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,6 +37,18 @@ def json_value(text: str | bytes) -> Any:
         raise ValueError(TOO_WIDE) from None
     _require_bounded(value)
     return value
+
+
+def holds_key(key: str) -> Callable[[Path], bool]:
+    """Whether a file is TOML with this key: what tells chips and recipes apart."""
+
+    def holds(path: Path) -> bool:
+        try:
+            return key in toml_table(read_text(path, limits.TOML_BYTES))
+        except (OSError, ValueError):
+            return False
+
+    return holds
 
 
 def toml_table(text: str) -> dict[str, Any]:

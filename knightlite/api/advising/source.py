@@ -29,10 +29,17 @@ class Source:
 
 def source_of(binary: Binary, given: Path | None, directory: Path) -> Source:
     """Where the model is, by its hash in the ``.cfg``; UsageError where ``given`` is another."""
+    from knightlite.frontend.model_kind import ModelKind, of_kind
+
     meta = binary.program.meta
     if given is not None:
         if not given.is_file():
-            raise not_there("quantized model", given, "quant leaves X_quantize.onnx")
+            raise not_there(
+                "quantized model",
+                given,
+                "quant leaves X_quantize.onnx",
+                fits=of_kind(ModelKind.QDQ),
+            )
         if workspace.sha256_of(given) != meta.model_sha256:
             raise UsageError(
                 f"{given} is not the model that {binary.cfg.name} was compiled from: it has another"

@@ -71,7 +71,7 @@ def find_binary(
     if model is not None:
         if cfg is not None or weight is not None:
             raise UsageError(f"{model} holds both files: --config and --weight are unused.")
-        path = resolved(directory, model, talk)
+        path = resolved(directory, model, talk, "tsmodel")
         data = _read(path)
         _require_kind(container.MODEL_MAGIC, path, data)
         found = _both(path, data)

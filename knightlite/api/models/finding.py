@@ -6,28 +6,39 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from knightlite import workspace
-from knightlite.errors import not_there
+from knightlite.errors import Fits, not_there
 from knightlite.talk import Talk
 
 
-def resolved(directory: Path, path: Path, talk: Talk, key: str = "") -> Path:
+def resolved(
+    directory: Path, path: Path, talk: Talk, key: str = "", fits: Fits | None = None
+) -> Path:
     """``path``; a bare name that is absent in ``directory`` through its manifest, which is said.
 
-    ``key``: of the files that are meant, where only those are. UsageError where it is nowhere.
+    ``key``: of the files that are meant, where only those are; ``fits``: as ``workspace.resolve``
+    takes it. UsageError where it is nowhere.
     """
-    found, sentence = workspace.resolve(workspace.open_workspace(directory), path, key)
+    space = workspace.open_workspace(directory)
+    found, sentence = workspace.resolve(space, path, key, fits=fits)
     if sentence:
         talk.say(sentence)
     return found
 
 
-def find_file(directory: Path, stage: str, key: str, named: Path | None, talk: Talk) -> Path:
+def find_file(
+    directory: Path,
+    stage: str,
+    key: str,
+    named: Path | None,
+    talk: Talk,
+    fits: Fits | None = None,
+) -> Path:
     """The file ``key`` of a stage: as named, through the manifest, or what the stage left last.
 
     UsageError where there is none.
     """
     if named is not None:
-        path = resolved(directory, named, talk, key)
+        path = resolved(directory, named, talk, key, fits)
     else:
         found = workspace.latest(workspace.open_workspace(directory), stage, key)
         path = found.path
@@ -50,4 +61,6 @@ def find_last(directory: Path, keys: Mapping[str, str], talk: Talk) -> Path:
 
 def find_quantized(directory: Path, named: Path | None, talk: Talk) -> Path:
     """The quantized model: as named, through the manifest, or what ``quant`` left last."""
-    return find_file(directory, "quant", "onnx", named, talk)
+    from knightlite.frontend.model_kind import ModelKind, of_kind
+
+    return find_file(directory, "quant", "onnx", named, talk, of_kind(ModelKind.QDQ))

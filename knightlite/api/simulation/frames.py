@@ -14,7 +14,7 @@ from knightlite import limits, workspace
 from knightlite.api.simulation.fed import another_recipe, looked_at, preparation, range_of, remark
 from knightlite.api.simulation.order import order_remark
 from knightlite.container import Description, StoredTensor
-from knightlite.errors import DataError, KnightliteError, UsageError
+from knightlite.errors import DataError, KnightliteError, UsageError, not_there
 from knightlite.options.simulate import SimulateOptions
 from knightlite.preprocess import SUFFIXES as PICTURES
 from knightlite.preprocess import is_picture, turned_remark
@@ -34,14 +34,26 @@ def found_input(options: SimulateOptions, meta: Description, talk: Talk) -> str:
     from knightlite.sim.inputs import input_paths
 
     space = workspace.open_workspace(options.directory)
+    outputs = {Path(item.path).name for item in _outputs(space)}
     recorded = {Path(item.path).name for run in space.records for item in run.files.values()}
     parts = []
     for path in input_paths(options.input):
         if not path.exists() and str(path) in recorded:
             path, sentence = workspace.resolve(space, path, with_sha256=meta.model_sha256)
             talk.say(sentence)
+        elif not path.exists() and not is_picture(path):
+            hint = "quant leaves a sample as inputs/NAME.bin"
+            raise not_there("input file", path, hint, fits=lambda item: item.name not in outputs)
         parts.append(str(path))
     return ":".join(parts)
+
+
+def _outputs(space: workspace.Workspace) -> Iterator[workspace.Produced]:
+    """The files that stages left of what networks deliver."""
+    for run in space.records:
+        for key, item in run.files.items():
+            if run.stage == "sim" or key == "known_output":
+                yield item
 
 
 def require_no_folder(options: SimulateOptions, network: Path, meta: Description) -> None:

@@ -42,11 +42,15 @@ def read_golden(
     FormatError where the two promise their user different things.
     """
     from knightlite.frontend import onnx_file
+    from knightlite.frontend.model_kind import ModelKind, of_kind
 
     path = named or golden_beside(binary.cfg, binary.program.meta.pair)
     if not path.is_file():
         raise not_there(
-            "golden model", path, "compile writes X_golden.onnx; --golden FILE names another place"
+            "golden model",
+            path,
+            "compile writes X_golden.onnx; --golden FILE names another place",
+            fits=of_kind(ModelKind.GOLDEN),
         )
     model = onnx_file.parse(onnx_file.read_bytes(path), str(path))
     if pair_of(model) != binary.program.meta.pair:
